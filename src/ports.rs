@@ -1,0 +1,216 @@
+//! The traits through which `runtime/` reaches the world. Adapters implement them; tests have fakes of them.
+//!
+//! Futures are boxed: an exchange with a network costs a thousand times the allocation, and `dyn` lets every tenant have
+//! its own source, credentials and record format without a type parameter running through the whole program.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use secrecy::SecretString;
+
+use crate::core::cursor::TenantState;
+use crate::core::failure::{Failure, Health};
+use crate::core::ids::{IncidentId, TenantId};
+use crate::core::reading::Shape;
+use crate::core::ticks::Ticks;
+use crate::core::version::{Change, ContentHash, Reading, Seen};
+
+/// Wall-clock time. Durations are measured with tokio's clock, which tests pause.
+pub trait Clock: Send + Sync {
+    fn now(&self) -> Ticks;
+}
+
+/// A bearer token. Two tokens are the same when they came from the same exchange.
+#[derive(Clone)]
+pub struct AccessToken(Arc<SecretString>);
+
+impl AccessToken {
+    pub fn new(token: SecretString) -> Self {
+        Self(Arc::new(token))
+    }
+
+    pub fn secret(&self) -> &SecretString {
+        &self.0
+    }
+
+    pub fn same_as(&self, other: &AccessToken) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken([redacted])")
+    }
+}
+
+/// The answer to one token request, its claims already found fit for the purpose.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    pub token: AccessToken,
+    /// How long the token lives from now, as the answer's `expires_in` says.
+    pub lifetime: Duration,
+}
+
+/// One tenant's way to a token. Caching, renewal and single flight are the runtime's.
+pub trait TokenSource: Send + Sync {
+    /// The token service asked. A 429 pauses all token requests of one authority, and no others.
+    fn authority(&self) -> &str;
+
+    /// One exchange. Reads the credential anew each time, so that a rotated secret file needs no restart.
+    fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>>;
+}
+
+/// Which page to read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PageAsk {
+    /// Incidents with a last update at or after `from`: `top` of them, after the first `skip`.
+    Query { from: Ticks, top: u32, skip: u32 },
+    /// A nextLink, followed whole. The adapter refuses one that leaves the configured host: it would carry the token.
+    Link(String),
+}
+
+/// One tenant's incidents.
+pub trait IncidentSource: Send + Sync {
+    /// `defender`, … : the label of metrics and status.
+    fn name(&self) -> &'static str;
+
+    /// What this API calls the fields that are acted upon.
+    fn shape(&self) -> &'static Shape;
+
+    /// Asks for one page. Returns when the head of a good answer has arrived; anything else is a [`Failure`].
+    fn open<'a>(
+        &'a self,
+        ask: &'a PageAsk,
+        token: &'a AccessToken,
+    ) -> BoxFuture<'a, Result<Box<dyn PageBody>, Failure>>;
+}
+
+/// The body of one page as it arrives.
+pub trait PageBody: Send {
+    /// The response's `Date`, when it had one.
+    fn date(&self) -> Option<Ticks>;
+
+    /// The next piece, decompressed; `None` at the end. Silence and length in all are bounded by the adapter.
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>>;
+}
+
+/// A record ready for Kafka.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    pub topic: Arc<str>,
+    pub key: String,
+    pub headers: Vec<(&'static str, String)>,
+    pub value: Vec<u8>,
+}
+
+/// Turns one tenant's incidents into records. The tenant's topic, name and format are built in.
+pub trait Encoder: Send + Sync {
+    fn incident(&self, change: Change, reading: &Reading, raw: &[u8]) -> Record;
+
+    /// A dead letter: bytes that could not be read as an incident, and why. `None` when no topic is set for them.
+    fn dead_letter(&self, why: &str, raw: &[u8]) -> Option<Record>;
+
+    /// A change of the tenant's health. `None` when no topic is set for them.
+    fn health(&self, at: Ticks, state: Health, what: &str, remedy: &str) -> Option<Record>;
+}
+
+/// Where records go.
+pub trait Publisher: Send + Sync {
+    /// Publishes and waits until every record is acknowledged or refused; one result for each record, in order. Waits
+    /// for as long as Kafka is away: whether a record arrived is never guessed.
+    ///
+    /// Records with equal keys arrive in the order given.
+    fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Failure>>>;
+}
+
+/// What one commit writes, all or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    pub tenant: TenantId,
+    /// The versions now published.
+    pub seen: Vec<(IncidentId, Seen)>,
+    /// The contents now dead-lettered.
+    pub dead: Vec<ContentHash>,
+    /// The tenant's new state, when it changed.
+    pub state: Option<TenantState>,
+}
+
+impl LedgerEntry {
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty() && self.dead.is_empty() && self.state.is_none()
+    }
+}
+
+/// What was published, durably.
+pub trait Ledger: Send + Sync {
+    /// `None`: the tenant was never read.
+    fn state(&self, tenant: TenantId) -> Result<Option<TenantState>, Failure>;
+
+    /// For each id the version last published.
+    fn known(&self, tenant: TenantId, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure>;
+
+    /// Whether this content was dead-lettered before.
+    fn is_dead(&self, tenant: TenantId, content: ContentHash) -> Result<bool, Failure>;
+
+    /// Writes durably: after `Ok` it survives a power cut.
+    fn write(&self, entry: LedgerEntry) -> BoxFuture<'_, Result<(), Failure>>;
+}
+
+/// A record, and what the ledger shall know once it is acknowledged.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub record: Option<Record>,
+    pub mark: Mark,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    Seen(IncidentId, Seen),
+    Dead(ContentHash),
+}
+
+/// Publish and record, as one step: the seam between the local ledger and one that lives in Kafka's transactions.
+pub trait Outlet: Send + Sync {
+    fn state(&self, tenant: TenantId) -> Result<Option<TenantState>, Failure>;
+
+    fn known(&self, tenant: TenantId, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure>;
+
+    fn is_dead(&self, tenant: TenantId, content: ContentHash) -> Result<bool, Failure>;
+
+    /// Publishes `outgoing` and records what was acknowledged; `state` is recorded only when all of it was.
+    ///
+    /// A caller must not drop this future while the daemon is to live on: records acknowledged but not yet recorded
+    /// would be published again.
+    fn commit(
+        &self,
+        tenant: TenantId,
+        outgoing: Vec<Outgoing>,
+        state: Option<TenantState>,
+    ) -> BoxFuture<'_, Result<(), Failure>>;
+}
+
+/// Something worth counting.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    Published { change: Change },
+    /// `status` 0: no answer.
+    ApiRequest { source: &'a str, status: u16, took: Duration },
+    TokenRequest { ok: bool },
+    Throttled { source: &'a str },
+    LateFound { count: u64 },
+    Stale { count: u64 },
+    DeadLetter,
+    MissedFirings { count: u64 },
+    Swept { source: &'a str, took: Duration },
+    /// From the page's arrival to Kafka's acknowledgement.
+    Acknowledged { took: Duration },
+}
+
+/// Counts events. Must not block.
+pub trait Observer: Send + Sync {
+    fn see(&self, event: Event<'_>);
+}
