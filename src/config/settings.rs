@@ -1,0 +1,138 @@
+//! The configuration after validation: types that can't hold a wrong value. Everything below `app.rs` sees only these.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+use uuid::Uuid;
+
+use crate::core::ids::TenantId;
+use crate::core::schedule::Schedule;
+use crate::core::version::Deduplicate;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// At least one; ids and names are unique.
+    pub tenants: Vec<TenantSettings>,
+    /// Sweeps at work at once, over all tenants.
+    pub max_concurrent: usize,
+    /// Bytes fetched and not yet acknowledged, over all tenants.
+    pub max_in_flight: usize,
+    pub kafka: KafkaSettings,
+    pub ledger: LedgerSettings,
+    pub http: HttpSettings,
+    pub log: LogSettings,
+    /// What is allowed but worth a line in the log.
+    pub warnings: Vec<String>,
+}
+
+/// One tenant with every default and override applied. Parts that tenants have in common are shared.
+#[derive(Debug, Clone)]
+pub struct TenantSettings {
+    pub id: TenantId,
+    pub name: Arc<str>,
+    pub app: Arc<AppSettings>,
+    pub api: Arc<ApiSettings>,
+    pub poll: Arc<PollSettings>,
+    pub topic: Arc<str>,
+}
+
+/// The app registration that reads a tenant.
+#[derive(Debug, Clone)]
+pub struct AppSettings {
+    pub client_id: Uuid,
+    pub secret: SecretSource,
+}
+
+/// Where a client secret comes from. A file is read anew at each token request, so that rotation needs no restart.
+#[derive(Debug, Clone)]
+pub enum SecretSource {
+    File(PathBuf),
+    /// The value of an environment variable, taken at start, and the variable's name.
+    Env { name: String, value: SecretString },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiSettings {
+    pub source: SourceKind,
+    /// Scheme and host of the incidents API, `https`, or `http` on loopback; ends without a slash.
+    pub base_url: Url,
+    /// Scheme and host of the token service, under the same rule.
+    pub login_url: Url,
+    /// Scope of the v2 endpoint, ending in `/.default`; the v1 endpoint's resource is what stands before that.
+    pub scope: String,
+    pub token_endpoint: TokenEndpoint,
+    pub proxy: Option<Url>,
+    pub ca_file: Option<PathBuf>,
+    /// Silence that ends a request.
+    pub request_timeout: Duration,
+    /// Bytes of one page, decompressed.
+    pub max_response: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    Defender,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenEndpoint {
+    V1,
+    V2,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PollSettings {
+    pub schedule: Schedule,
+    pub lookback: Duration,
+    pub overlap: Duration,
+    pub reconcile_every: Duration,
+    pub reconcile_window: Duration,
+    /// At least 1.
+    pub requests_per_minute: u32,
+    pub deduplicate: Deduplicate,
+}
+
+#[derive(Debug, Clone)]
+pub struct KafkaSettings {
+    pub brokers: String,
+    pub format: RecordFormat,
+    pub status_topic: Option<Arc<str>>,
+    pub dead_letter_topic: Option<Arc<str>>,
+    /// librdkafka's own properties, passed on unchanged. Values may be passwords: never print them.
+    pub properties: Vec<(String, SecretString)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordFormat {
+    CloudEvents,
+    Raw,
+}
+
+#[derive(Debug, Clone)]
+pub struct LedgerSettings {
+    /// A directory; the ledger's file is made in it.
+    pub path: PathBuf,
+}
+
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    pub format: LogFormat,
+    /// A level (`info`) or a filter in the form of `RUST_LOG` (`info,incidentd::microsoft=debug`).
+    pub level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Auto,
+    Json,
+    Text,
+}
