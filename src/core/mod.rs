@@ -1,10 +1,15 @@
 //! The pure core: it decides, and touches nothing. No tokio, no network, no Kafka, no clock, no randomness: time and
 //! chance come in as arguments, so every rule here is tested without waiting.
 
-pub mod content;
+pub mod backoff;
+pub mod budget;
+mod content;
 pub mod cursor;
 pub mod failure;
 pub mod ids;
+pub mod page;
 pub mod reading;
+pub mod slots;
+pub mod sweep;
 pub mod ticks;
 pub mod version;

@@ -1,0 +1,406 @@
+//! Cuts a page into its incidents while it streams in.
+//!
+//! A page is `{"@odata.context": …, "value": [incident, …], "@odata.nextLink": …}` and may be larger than what we want
+//! in memory at once. [`Splitter`] therefore only tracks strings and brackets: each element of the top-level `value`
+//! array is handed out, as the bytes that Microsoft sent, as soon as its last byte arrived; what surrounds them is kept
+//! and parsed at the end. An element is *not* checked to be JSON here: [`super::reading`] does, one by one, so that one
+//! bad incident does not take its page along.
+//!
+//! Invariant: a page cut into chunks in any way yields the same elements and the same [`Envelope`].
+//!
+//! Failure modes, each a [`PageError`]: the body ends early, is not JSON, has no `value` array, or has an envelope
+//! beyond [`ENVELOPE_LIMIT`].
+
+use bytes::{Bytes, BytesMut};
+use memchr::memchr2;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::failure::one_line;
+
+/// Bytes of a page outside its incidents. A nextLink has a few thousand.
+pub const ENVELOPE_LIMIT: usize = 256 * 1024;
+
+/// What surrounded the incidents.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Envelope {
+    pub next_link: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PageError {
+    #[error("the page ended in the middle")]
+    Truncated,
+    #[error("the page is not JSON at byte {0}")]
+    NotJson(u64),
+    #[error("the page is not JSON: {0}")]
+    Envelope(String),
+    #[error("the page has more than {ENVELOPE_LIMIT} bytes around its incidents")]
+    EnvelopeTooLarge,
+    #[error("the page has no list of incidents (`value`)")]
+    NoValue,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// Outside the `value` array, `depth` brackets deep.
+    Envelope,
+    /// In the array, before an element or `]`.
+    BeforeElement,
+    /// In the array, before an element; a comma came, so `]` would be an error.
+    AfterComma,
+    /// In an element that has brackets, `depth` of them open.
+    Nested,
+    /// In an element that is a bare scalar (never an incident, but its neighbours may be).
+    Scalar,
+    /// In the array, after an element.
+    AfterElement,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Splitter {
+    place: Place,
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+    envelope: Vec<u8>,
+    /// Where in the envelope the last string at depth 1 began; the array opens when that string is the key `"value"`.
+    key_start: usize,
+    /// The element's bytes from earlier chunks.
+    partial: BytesMut,
+    /// Bytes seen before this chunk.
+    offset: u64,
+}
+
+impl Default for Splitter {
+    fn default() -> Self {
+        Self {
+            place: Place::Envelope,
+            depth: 0,
+            in_string: false,
+            escaped: false,
+            envelope: Vec::new(),
+            key_start: 0,
+            partial: BytesMut::new(),
+            offset: 0,
+        }
+    }
+}
+
+impl Splitter {
+    /// Bytes of an unfinished element held back.
+    pub fn held(&self) -> usize {
+        self.partial.len()
+    }
+
+    /// Takes the next chunk and appends the elements that it completes to `elements`.
+    ///
+    /// # Errors
+    /// [`PageError`]; what was appended before it is good.
+    pub fn feed(&mut self, chunk: &Bytes, elements: &mut Vec<Bytes>) -> Result<(), PageError> {
+        let mut at = 0;
+        // Where in this chunk the current element's bytes begin.
+        let mut start = 0;
+        while let Some(&byte) = chunk.get(at) {
+            if self.in_string {
+                let end = self.string_end(chunk, at);
+                if self.place == Place::Envelope {
+                    self.keep(&chunk[at..end])?;
+                }
+                at = end;
+                if !self.in_string && self.place != Place::Envelope && self.depth == 0 {
+                    self.complete(chunk, start, at, elements);
+                }
+                continue;
+            }
+            match self.place {
+                Place::Envelope => self.envelope_byte(byte, at)?,
+                Place::BeforeElement | Place::AfterComma => {
+                    if self.element_starts(byte, at)? {
+                        start = at;
+                    }
+                }
+                Place::Nested => {
+                    if self.nested_byte(byte) {
+                        self.complete(chunk, start, at + 1, elements);
+                    }
+                }
+                Place::Scalar if matches!(byte, b',' | b']') || is_space(byte) => {
+                    self.complete(chunk, start, at, elements);
+                    continue;
+                }
+                Place::Scalar => {}
+                Place::AfterElement => self.after_element(byte, at)?,
+            }
+            at += 1;
+        }
+        if matches!(self.place, Place::Nested | Place::Scalar) {
+            self.partial.extend_from_slice(&chunk[start..]);
+        }
+        self.offset += chunk.len() as u64;
+        Ok(())
+    }
+
+    /// The end of the page.
+    ///
+    /// # Errors
+    /// [`PageError`] when the page is cut off, has no list of incidents, or is no JSON around them.
+    pub fn finish(self) -> Result<Envelope, PageError> {
+        if self.place != Place::Envelope || self.depth > 0 || self.in_string {
+            return Err(PageError::Truncated);
+        }
+        #[derive(Deserialize)]
+        struct Raw {
+            value: Option<Vec<IgnoredAny>>,
+            #[serde(rename = "@odata.nextLink")]
+            next_link: Option<String>,
+        }
+        let envelope = self
+            .envelope
+            .strip_prefix(b"\xef\xbb\xbf")
+            .unwrap_or(&self.envelope);
+        let raw: Raw = serde_json::from_slice(envelope).map_err(|error| {
+            if error.is_eof() {
+                PageError::Truncated
+            } else {
+                PageError::Envelope(one_line(&error.to_string(), 200))
+            }
+        })?;
+        raw.value.ok_or(PageError::NoValue)?;
+        Ok(Envelope {
+            next_link: raw.next_link.filter(|link| !link.is_empty()),
+        })
+    }
+
+    /// Goes on from `at`, inside a string, to just behind its closing quote or to the end of the chunk.
+    fn string_end(&mut self, chunk: &[u8], mut at: usize) -> usize {
+        if self.escaped {
+            self.escaped = false;
+            at += 1;
+        }
+        while let Some(found) = memchr2(b'"', b'\\', chunk.get(at..).unwrap_or_default()) {
+            at += found;
+            if chunk[at] == b'"' {
+                self.in_string = false;
+                return at + 1;
+            }
+            if at + 1 == chunk.len() {
+                self.escaped = true;
+                return at + 1;
+            }
+            at += 2;
+        }
+        chunk.len()
+    }
+
+    fn envelope_byte(&mut self, byte: u8, at: usize) -> Result<(), PageError> {
+        match byte {
+            b'"' => {
+                self.in_string = true;
+                if self.depth == 1 {
+                    self.key_start = self.envelope.len();
+                }
+            }
+            b'[' if self.depth == 1 && self.is_value_key() => {
+                self.place = Place::BeforeElement;
+                self.depth = 0;
+                return self.keep(b"[]");
+            }
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => {
+                self.depth = self.depth.checked_sub(1).ok_or(self.not_json(at))?;
+            }
+            _ => {}
+        }
+        self.keep(&[byte])
+    }
+
+    /// Whether the envelope ends in `"value" :`.
+    fn is_value_key(&self) -> bool {
+        let tail = self.envelope.get(self.key_start..).unwrap_or_default();
+        let Some(after) = tail.strip_prefix(br#""value""#) else {
+            return false;
+        };
+        after.trim_ascii() == b":"
+    }
+
+    /// Whether `byte`, before an element, is the element's first.
+    fn element_starts(&mut self, byte: u8, at: usize) -> Result<bool, PageError> {
+        match byte {
+            byte if is_space(byte) => return Ok(false),
+            b']' if self.place == Place::BeforeElement => {
+                self.leave_array();
+                return Ok(false);
+            }
+            b']' | b',' | b'}' | b':' => return Err(self.not_json(at)),
+            b'{' | b'[' => {
+                self.place = Place::Nested;
+                self.depth = 1;
+            }
+            b'"' => {
+                self.place = Place::Nested;
+                self.in_string = true;
+            }
+            _ => self.place = Place::Scalar,
+        }
+        Ok(true)
+    }
+
+    /// Whether `byte` closes the element.
+    fn nested_byte(&mut self, byte: u8) -> bool {
+        match byte {
+            b'"' => self.in_string = true,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => self.depth -= 1,
+            _ => {}
+        }
+        self.depth == 0
+    }
+
+    fn after_element(&mut self, byte: u8, at: usize) -> Result<(), PageError> {
+        match byte {
+            byte if is_space(byte) => {}
+            b',' => self.place = Place::AfterComma,
+            b']' => self.leave_array(),
+            _ => return Err(self.not_json(at)),
+        }
+        Ok(())
+    }
+
+    fn leave_array(&mut self) {
+        self.place = Place::Envelope;
+        self.depth = 1;
+    }
+
+    fn complete(&mut self, chunk: &Bytes, start: usize, end: usize, elements: &mut Vec<Bytes>) {
+        self.place = Place::AfterElement;
+        elements.push(if self.partial.is_empty() {
+            chunk.slice(start..end)
+        } else {
+            // `start` is still 0: the element began in an earlier chunk.
+            self.partial.extend_from_slice(&chunk[start..end]);
+            self.partial.split().freeze()
+        });
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), PageError> {
+        if self.envelope.len() + bytes.len() > ENVELOPE_LIMIT {
+            return Err(PageError::EnvelopeTooLarge);
+        }
+        self.envelope.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn not_json(&self, at: usize) -> PageError {
+        PageError::NotJson(self.offset + at as u64)
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn split(page: &[u8], cuts: &[usize]) -> Result<(Vec<Bytes>, Envelope), PageError> {
+        let mut splitter = Splitter::default();
+        let (mut elements, mut rest) = (Vec::new(), page);
+        for cut in cuts {
+            let (chunk, tail) = rest.split_at(cut % (rest.len() + 1));
+            splitter.feed(&Bytes::copy_from_slice(chunk), &mut elements)?;
+            rest = tail;
+        }
+        splitter.feed(&Bytes::copy_from_slice(rest), &mut elements)?;
+        Ok((elements, splitter.finish()?))
+    }
+
+    fn texts(page: &str) -> Vec<String> {
+        let (elements, _) = split(page.as_bytes(), &[]).unwrap_or_else(|why| panic!("{page}: {why}"));
+        elements
+            .iter()
+            .map(|raw| String::from_utf8_lossy(raw).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn elements_are_the_bytes_that_came() {
+        let page = r#" {"@odata.context":"value","n":{"value":[0]},"value" : [ {"a": "}]\"" } ,[ 1 ],"x\\", nul,7] , "z":[1]} "#;
+        assert_eq!(
+            texts(page),
+            [r#"{"a": "}]\"" }"#, "[ 1 ]", r#""x\\""#, "nul", "7"]
+        );
+    }
+
+    #[test]
+    fn an_empty_page_may_have_a_next_link() {
+        let page = b"\xef\xbb\xbf{\"value\":[ ],\"@odata.nextLink\":\"https://h/x?a=1\"}";
+        let (elements, envelope) = split(page, &[]).expect("splits");
+        assert!(elements.is_empty());
+        assert_eq!(envelope.next_link.as_deref(), Some("https://h/x?a=1"));
+    }
+
+    #[test]
+    fn what_is_no_page_says_why() {
+        for (page, error) in [
+            ("", PageError::Truncated),
+            (r#"{"value":[{"a":1}"#, PageError::Truncated),
+            (r#"{"value":[{"a":"#, PageError::Truncated),
+            (r#"{"value":[]"#, PageError::Truncated),
+            (r#"{"value":[1,]}"#, PageError::NotJson(12)),
+            (r#"{"value":[{} {}]}"#, PageError::NotJson(13)),
+            (r#"]"#, PageError::NotJson(0)),
+            (r#"{"error":{"code":"x"}}"#, PageError::NoValue),
+            (r#"{"value":null}"#, PageError::NoValue),
+        ] {
+            assert_eq!(split(page.as_bytes(), &[]).map(|_| ()), Err(error), "{page}");
+        }
+        for page in ["<html><body>Sign in</body></html>", r#"{"value":[]} x"#, r#"{"value":[]"a":1}"#, "[]"] {
+            let error = split(page.as_bytes(), &[]).map(|_| ());
+            assert!(matches!(error, Err(PageError::Envelope(_))), "{page}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn the_envelope_is_bounded() {
+        let page = format!(r#"{{"value":[],"pad":"{}"}}"#, "x".repeat(ENVELOPE_LIMIT));
+        assert_eq!(split(page.as_bytes(), &[]).map(|_| ()), Err(PageError::EnvelopeTooLarge));
+    }
+
+    fn element() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            "\\PC{0,8}|[\\\\\"\\[\\]{},:]{0,8}".prop_map(Value::from),
+            ("[a-z\"\\\\]{0,3}", "[\\\\\"\\[\\]{},:é]{0,8}").prop_map(|(k, v)| json!({k: [v, {"value": [1]}]})),
+            any::<i64>().prop_map(Value::from),
+            Just(Value::Null),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_of_a_page_yields_its_elements(
+            items in prop::collection::vec(element(), 0..6),
+            pretty in any::<bool>(),
+            cuts in prop::collection::vec(0_usize..60, 0..30),
+        ) {
+            let page = json!({"@odata.context": "c", "value": items, "zz": {"value": [0]}});
+            let text = if pretty { serde_json::to_string_pretty(&page) } else { serde_json::to_string(&page) };
+            let (elements, _) = split(text.expect("serialises").as_bytes(), &cuts).expect("splits");
+            let parsed: Vec<Value> =
+                elements.iter().map(|raw| serde_json::from_slice(raw).expect("is JSON")).collect();
+            prop_assert_eq!(parsed, items);
+        }
+
+        #[test]
+        fn no_bytes_panic_and_cuts_change_nothing(
+            page in "[\\[\\]{}\",:\\\\ a1]{0,40}|\\{\"value\":\\[[\\[\\]{}\",:\\\\ a1]{0,30}\\]\\}",
+            cuts in prop::collection::vec(0_usize..20, 0..10),
+        ) {
+            prop_assert_eq!(split(page.as_bytes(), &cuts), split(page.as_bytes(), &[]));
+        }
+    }
+}
