@@ -15,6 +15,7 @@ use crate::core::cursor::TenantState;
 use crate::core::failure::{Failure, Health};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::reading::Shape;
+pub use crate::core::sweep::PageAsk;
 use crate::core::ticks::Ticks;
 use crate::core::version::{Change, ContentHash, Reading, Seen};
 
@@ -62,15 +63,6 @@ pub trait TokenSource: Send + Sync {
 
     /// One exchange. Reads the credential anew each time, so that a rotated secret file needs no restart.
     fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>>;
-}
-
-/// Which page to read.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum PageAsk {
-    /// Incidents with a last update at or after `from`: `top` of them, after the first `skip`.
-    Query { from: Ticks, top: u32, skip: u32 },
-    /// A nextLink, followed whole. The adapter refuses one that leaves the configured host: it would carry the token.
-    Link(String),
 }
 
 /// One tenant's incidents.
@@ -196,18 +188,39 @@ pub trait Outlet: Send + Sync {
 /// Something worth counting.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
-    Published { change: Change },
+    Published {
+        change: Change,
+    },
     /// `status` 0: no answer.
-    ApiRequest { source: &'a str, status: u16, took: Duration },
-    TokenRequest { ok: bool },
-    Throttled { source: &'a str },
-    LateFound { count: u64 },
-    Stale { count: u64 },
+    ApiRequest {
+        source: &'a str,
+        status: u16,
+        took: Duration,
+    },
+    TokenRequest {
+        ok: bool,
+    },
+    Throttled {
+        source: &'a str,
+    },
+    LateFound {
+        count: u64,
+    },
+    Stale {
+        count: u64,
+    },
     DeadLetter,
-    MissedFirings { count: u64 },
-    Swept { source: &'a str, took: Duration },
+    MissedFirings {
+        count: u64,
+    },
+    Swept {
+        source: &'a str,
+        took: Duration,
+    },
     /// From the page's arrival to Kafka's acknowledgement.
-    Acknowledged { took: Duration },
+    Acknowledged {
+        took: Duration,
+    },
 }
 
 /// Counts events. Must not block.

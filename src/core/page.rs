@@ -320,7 +320,8 @@ mod tests {
     }
 
     fn texts(page: &str) -> Vec<String> {
-        let (elements, _) = split(page.as_bytes(), &[]).unwrap_or_else(|why| panic!("{page}: {why}"));
+        let (elements, _) =
+            split(page.as_bytes(), &[]).unwrap_or_else(|why| panic!("{page}: {why}"));
         elements
             .iter()
             .map(|raw| String::from_utf8_lossy(raw).into_owned())
@@ -357,24 +358,40 @@ mod tests {
             (r#"{"error":{"code":"x"}}"#, PageError::NoValue),
             (r#"{"value":null}"#, PageError::NoValue),
         ] {
-            assert_eq!(split(page.as_bytes(), &[]).map(|_| ()), Err(error), "{page}");
+            assert_eq!(
+                split(page.as_bytes(), &[]).map(|_| ()),
+                Err(error),
+                "{page}"
+            );
         }
-        for page in ["<html><body>Sign in</body></html>", r#"{"value":[]} x"#, r#"{"value":[]"a":1}"#, "[]"] {
+        for page in [
+            "<html><body>Sign in</body></html>",
+            r#"{"value":[]} x"#,
+            r#"{"value":[]"a":1}"#,
+            "[]",
+        ] {
             let error = split(page.as_bytes(), &[]).map(|_| ());
-            assert!(matches!(error, Err(PageError::Envelope(_))), "{page}: {error:?}");
+            assert!(
+                matches!(error, Err(PageError::Envelope(_))),
+                "{page}: {error:?}"
+            );
         }
     }
 
     #[test]
     fn the_envelope_is_bounded() {
         let page = format!(r#"{{"value":[],"pad":"{}"}}"#, "x".repeat(ENVELOPE_LIMIT));
-        assert_eq!(split(page.as_bytes(), &[]).map(|_| ()), Err(PageError::EnvelopeTooLarge));
+        assert_eq!(
+            split(page.as_bytes(), &[]).map(|_| ()),
+            Err(PageError::EnvelopeTooLarge)
+        );
     }
 
     fn element() -> impl Strategy<Value = Value> {
         prop_oneof![
             "\\PC{0,8}|[\\\\\"\\[\\]{},:]{0,8}".prop_map(Value::from),
-            ("[a-z\"\\\\]{0,3}", "[\\\\\"\\[\\]{},:é]{0,8}").prop_map(|(k, v)| json!({k: [v, {"value": [1]}]})),
+            ("[a-z\"\\\\]{0,3}", "[\\\\\"\\[\\]{},:é]{0,8}")
+                .prop_map(|(k, v)| json!({k: [v, {"value": [1]}]})),
             any::<i64>().prop_map(Value::from),
             Just(Value::Null),
         ]

@@ -59,11 +59,24 @@ fn any_other_difference_is_news() {
         ("tags", json!(null)),
         ("severity", json!(null)),
         ("status", json!("active")),
-        ("alerts", json!([{"alertId": "x", "entities": [{"e": 1}, {"e": 2}]}])),
-        ("alerts", json!([{"alertId": "x", "entities": [{"e": 1}, {"e": "2"}]}, {"alertId": "y", "entities": []}])),
-        ("alerts", json!([{"alertId": "x", "entities": [{"e": 1}, {"e": 2.0}]}, {"alertId": "y", "entities": []}])),
+        (
+            "alerts",
+            json!([{"alertId": "x", "entities": [{"e": 1}, {"e": 2}]}]),
+        ),
+        (
+            "alerts",
+            json!([{"alertId": "x", "entities": [{"e": 1}, {"e": "2"}]}, {"alertId": "y", "entities": []}]),
+        ),
+        (
+            "alerts",
+            json!([{"alertId": "x", "entities": [{"e": 1}, {"e": 2.0}]}, {"alertId": "y", "entities": []}]),
+        ),
     ] {
-        assert_ne!(reading(&with(key, value.clone())).hash, before, "{key} = {value}");
+        assert_ne!(
+            reading(&with(key, value.clone())).hash,
+            before,
+            "{key} = {value}"
+        );
     }
 }
 
@@ -86,8 +99,16 @@ fn the_phase_is_read_from_status_and_redirect_in_any_case_of_letters() {
 
 #[test]
 fn ids_beyond_2_to_53_and_ids_of_digits_are_exact() {
-    assert_eq!(reading(&with("incidentId", json!(9_007_199_254_740_993_u64))).id.0, 9_007_199_254_740_993);
-    assert_eq!(reading(&with("incidentId", json!("9007199254740993"))).id.0, 9_007_199_254_740_993);
+    assert_eq!(
+        reading(&with("incidentId", json!(9_007_199_254_740_993_u64)))
+            .id
+            .0,
+        9_007_199_254_740_993
+    );
+    assert_eq!(
+        reading(&with("incidentId", json!("9007199254740993"))).id.0,
+        9_007_199_254_740_993
+    );
 }
 
 #[test]
@@ -95,19 +116,41 @@ fn what_is_no_incident_says_why() {
     for (raw, reason) in [
         (&b"null"[..], "not a JSON object"),
         (b"{\"incidentId\":1", "not a JSON object"),
-        (b"{\"incidentId\":1,\"lastUpdateTime\":tru}", "not a JSON object"),
+        (
+            b"{\"incidentId\":1,\"lastUpdateTime\":tru}",
+            "not a JSON object",
+        ),
         (b"{\"a\":\"\xff\"}", "not a JSON object"),
         (b"{}", "incidentId is missing"),
-        (b"{\"incidentId\":-1,\"lastUpdateTime\":\"2020-09-06T14:46:57Z\"}", "incidentId is missing"),
-        (b"{\"incidentId\":\"+7\",\"lastUpdateTime\":\"2020-09-06T14:46:57Z\"}", "incidentId is missing"),
-        (b"{\"incidentId\":18446744073709551616}", "incidentId is missing"),
-        (b"{\"incidentId\":1,\"lastUpdateTime\":null}", "lastUpdateTime is missing"),
+        (
+            b"{\"incidentId\":-1,\"lastUpdateTime\":\"2020-09-06T14:46:57Z\"}",
+            "incidentId is missing",
+        ),
+        (
+            b"{\"incidentId\":\"+7\",\"lastUpdateTime\":\"2020-09-06T14:46:57Z\"}",
+            "incidentId is missing",
+        ),
+        (
+            b"{\"incidentId\":18446744073709551616}",
+            "incidentId is missing",
+        ),
+        (
+            b"{\"incidentId\":1,\"lastUpdateTime\":null}",
+            "lastUpdateTime is missing",
+        ),
     ] {
         let why = read(raw, &SHAPE).expect_err("was read").to_string();
-        assert!(why.starts_with(reason), "{}: {why}", String::from_utf8_lossy(raw));
+        assert!(
+            why.starts_with(reason),
+            "{}: {why}",
+            String::from_utf8_lossy(raw)
+        );
     }
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
-    assert!(read(deep.as_bytes(), &SHAPE).is_err(), "deep nesting must not reach the stack's end");
+    assert!(
+        read(deep.as_bytes(), &SHAPE).is_err(),
+        "deep nesting must not reach the stack's end"
+    );
 }
 
 fn json_value() -> impl Strategy<Value = Value> {
@@ -139,9 +182,16 @@ fn turned(value: &Value, unordered: bool) -> String {
         }
         Value::Object(map) => {
             let entry = |(key, value): (&String, &Value)| {
-                format!("{} : {}", Value::from(key.as_str()), turned(value, content::is_unordered(key)))
+                format!(
+                    "{} : {}",
+                    Value::from(key.as_str()),
+                    turned(value, content::is_unordered(key))
+                )
             };
-            format!("{{{}}}", map.iter().rev().map(entry).collect::<Vec<_>>().join(","))
+            format!(
+                "{{{}}}",
+                map.iter().rev().map(entry).collect::<Vec<_>>().join(",")
+            )
         }
         leaf => leaf.to_string(),
     }
@@ -179,8 +229,13 @@ fn sorted(value: &Value, unordered: bool) -> String {
             format!("[{}]", texts.join(","))
         }
         Value::Object(map) => {
-            let entry = |(key, value): (&String, &Value)| format!("{key:?}:{}", sorted(value, content::is_unordered(key)));
-            format!("{{{}}}", map.iter().map(entry).collect::<Vec<_>>().join(","))
+            let entry = |(key, value): (&String, &Value)| {
+                format!("{key:?}:{}", sorted(value, content::is_unordered(key)))
+            };
+            format!(
+                "{{{}}}",
+                map.iter().map(entry).collect::<Vec<_>>().join(",")
+            )
         }
         leaf => leaf.to_string(),
     }
