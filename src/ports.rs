@@ -86,6 +86,11 @@ pub trait PageBody: Send {
     /// The response's `Date`, when it had one.
     fn date(&self) -> Option<Ticks>;
 
+    /// Set when the answer says itself that something is missing in it (206): publish it, don't move the cursor.
+    fn incomplete(&self) -> Option<&str> {
+        None
+    }
+
     /// The next piece, decompressed; `None` at the end. Silence and length in all are bounded by the adapter.
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>>;
 }
@@ -161,8 +166,16 @@ pub struct Outgoing {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    Seen(IncidentId, Seen),
+    Seen(IncidentId, Seen, Change),
     Dead(ContentHash),
+}
+
+/// What became of a commit.
+#[derive(Debug)]
+pub struct Committed {
+    /// Incident versions that were acknowledged and recorded, whatever `result` says of the others.
+    pub published: u64,
+    pub result: Result<(), Failure>,
 }
 
 /// Publish and record, as one step: the seam between the local ledger and one that lives in Kafka's transactions.
@@ -182,7 +195,7 @@ pub trait Outlet: Send + Sync {
         tenant: TenantId,
         outgoing: Vec<Outgoing>,
         state: Option<TenantState>,
-    ) -> BoxFuture<'_, Result<(), Failure>>;
+    ) -> BoxFuture<'_, Committed>;
 }
 
 /// Something worth counting.

@@ -1,0 +1,198 @@
+//! Keeps each tenant's token: one request for one lifetime, however many ask.
+//!
+//! Invariants:
+//! - Of one tenant at most one token request is on its way (single flight); who waits for it shares its answer.
+//! - A token is renewed in the background while it is still good ([`renew_in_background`]), so that no sweep waits for
+//!   one, except the first. When that renewal fails, the old token serves on to its end.
+//! - A 429 of the token service stops requests to that authority, for every tenant, and stops nothing else: tenants with
+//!   a token go on.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::core::backoff::{pause, renewal_age};
+use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::ids::TenantId;
+use crate::core::slots::{Use, jitter};
+use crate::core::ticks::Ticks;
+use crate::ports::{AccessToken, Clock, Event, Observer, TokenSource};
+
+/// Renewals on their way at once, over all tenants.
+const RENEWALS: usize = 16;
+/// How often tokens are looked over.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Pauses that token services asked for, by authority.
+#[derive(Debug, Default)]
+pub struct Authorities(Mutex<HashMap<String, Instant>>);
+
+impl Authorities {
+    fn remaining(&self, authority: &str) -> Option<Duration> {
+        let pauses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = pauses.get(authority)?;
+        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+
+    fn close(&self, authority: &str, pause: Duration) {
+        let until = Instant::now() + pause;
+        let mut pauses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = pauses.entry(authority.to_owned()).or_insert(until);
+        *entry = until.max(*entry);
+    }
+}
+
+/// What all keepers share.
+#[derive(Clone)]
+pub struct Desk {
+    pub authorities: Arc<Authorities>,
+    pub observer: Arc<dyn Observer>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// One tenant's token.
+pub struct TokenKeeper {
+    tenant: TenantId,
+    source: Arc<dyn TokenSource>,
+    desk: Desk,
+    /// Held while a request is on its way.
+    flight: tokio::sync::Mutex<()>,
+    held: Mutex<Option<Held>>,
+}
+
+#[derive(Clone)]
+struct Held {
+    token: AccessToken,
+    ends: Instant,
+    ends_at: Ticks,
+    renew: Instant,
+    failed_renewals: u32,
+}
+
+impl TokenKeeper {
+    pub fn new(tenant: TenantId, source: Arc<dyn TokenSource>, desk: Desk) -> Self {
+        Self {
+            tenant,
+            source,
+            desk,
+            flight: tokio::sync::Mutex::new(()),
+            held: Mutex::new(None),
+        }
+    }
+
+    /// A token that is good now.
+    pub async fn token(&self) -> Result<AccessToken, Failure> {
+        if let Some(token) = self.good_token() {
+            return Ok(token);
+        }
+        let _flight = self.flight.lock().await;
+        match self.good_token() {
+            Some(token) => Ok(token),
+            None => self.request().await,
+        }
+    }
+
+    /// A token other than `refused`, which the API answered with 401.
+    pub async fn renew(&self, refused: &AccessToken) -> Result<AccessToken, Failure> {
+        let _flight = self.flight.lock().await;
+        match self.good_token() {
+            Some(token) if !token.same_as(refused) => Ok(token),
+            _ => self.request().await,
+        }
+    }
+
+    /// When the token ends, for the status page.
+    pub fn expires(&self) -> Option<Ticks> {
+        self.held().map(|held| held.ends_at)
+    }
+
+    fn held(&self) -> Option<Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn good_token(&self) -> Option<AccessToken> {
+        let held = self.held()?;
+        (held.ends > Instant::now()).then_some(held.token)
+    }
+
+    fn renewal_is_due(&self) -> bool {
+        self.held().is_some_and(|held| held.renew <= Instant::now())
+    }
+
+    async fn renew_if_due(&self) {
+        let _flight = self.flight.lock().await;
+        if !self.renewal_is_due() {
+            return;
+        }
+        if let Err(failure) = self.request().await {
+            tracing::debug!(tenant = %self.tenant, error = %failure, "token renewal failed, the old token serves on");
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(held) = held.as_mut() {
+                held.failed_renewals += 1;
+                let chance = jitter(self.tenant, Use::Backoff, u64::from(held.failed_renewals));
+                held.renew = Instant::now() + pause(failure.reaction, held.failed_renewals, chance);
+            }
+        }
+    }
+
+    /// One exchange. The caller holds `flight`.
+    async fn request(&self) -> Result<AccessToken, Failure> {
+        let authority = self.source.authority();
+        if let Some(left) = self.desk.authorities.remaining(authority) {
+            return Err(Failure::new(
+                Health::Throttled,
+                Reaction::Wait(left),
+                "the token service asked all tenants of this app to pause",
+                "Nothing to do: token requests go on by themselves. If this comes often, look for other programs that \
+                 use the same app registration.",
+            ));
+        }
+        let answer = self.source.request().await;
+        self.desk.observer.see(Event::TokenRequest { ok: answer.is_ok() });
+        let grant = answer.inspect_err(|failure| {
+            if let (Some(429), Reaction::Wait(pause)) = (failure.status, failure.reaction) {
+                self.desk.authorities.close(authority, pause);
+            }
+        })?;
+        let ends_at = self.desk.clock.now().plus(grant.lifetime);
+        let now = Instant::now();
+        let chance = jitter(self.tenant, Use::Renewal, ends_at.unix_seconds().cast_unsigned());
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held {
+            token: grant.token.clone(),
+            ends: now + grant.lifetime,
+            ends_at,
+            renew: now + renewal_age(grant.lifetime, chance),
+            failed_renewals: 0,
+        });
+        Ok(grant.token)
+    }
+}
+
+/// Renews tokens before they end, until `stop`.
+pub async fn renew_in_background<K>(keepers: Vec<K>, stop: CancellationToken)
+where
+    K: AsRef<TokenKeeper> + Clone + Send + 'static,
+{
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(look.tick()).await.is_some() {
+        let mut renewals = JoinSet::new();
+        for keeper in keepers.iter().filter(|keeper| keeper.as_ref().renewal_is_due()) {
+            if renewals.len() >= RENEWALS {
+                renewals.join_next().await;
+            }
+            let keeper = keeper.clone();
+            renewals.spawn(async move { keeper.as_ref().renew_if_due().await });
+        }
+        if stop.run_until_cancelled(renewals.join_all()).await.is_none() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

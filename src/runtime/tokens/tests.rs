@@ -1,0 +1,133 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+use tokio::time::sleep;
+
+use super::*;
+use crate::ports::Grant;
+
+/// Grants a token of ten minutes after a second, and counts. `answers` are given instead, first come first served.
+#[derive(Default)]
+struct Entra {
+    requests: AtomicU32,
+    refusals: Mutex<Vec<Failure>>,
+}
+
+impl TokenSource for Entra {
+    fn authority(&self) -> &str {
+        "login"
+    }
+
+    fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>> {
+        async {
+            self.requests.fetch_add(1, Ordering::SeqCst);
+            sleep(Duration::from_secs(1)).await;
+            if let Some(refusal) = self.refusals.lock().expect("lock").pop() {
+                return Err(refusal);
+            }
+            Ok(Grant {
+                token: AccessToken::new("t".to_owned().into()),
+                lifetime: Duration::from_secs(600),
+            })
+        }
+        .boxed()
+    }
+}
+
+struct Unseen;
+
+impl Observer for Unseen {
+    fn see(&self, _: Event<'_>) {}
+}
+
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Ticks {
+        Ticks(0)
+    }
+}
+
+fn desk() -> Desk {
+    Desk {
+        authorities: Arc::default(),
+        observer: Arc::new(Unseen),
+        clock: Arc::new(Still),
+    }
+}
+
+fn keeper(n: u8, source: &Arc<Entra>, desk: &Desk) -> Arc<TokenKeeper> {
+    Arc::new(TokenKeeper::new(TenantId::from_bytes([n; 16]), source.clone(), desk.clone()))
+}
+
+fn throttled() -> Failure {
+    Failure::new(Health::Throttled, Reaction::Wait(Duration::from_secs(60)), "slow down", "wait").with_status(429)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_that_ask_at_once_cost_one_request() {
+    let source = Arc::new(Entra::default());
+    let keeper = keeper(1, &source, &desk());
+    let tokens = join_all((0..100).map(|_| keeper.token())).await;
+    assert!(tokens.iter().all(Result::is_ok));
+    assert_eq!(source.requests.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_renewed_once_however_many_pages_were_refused() {
+    let source = Arc::new(Entra::default());
+    let keeper = keeper(1, &source, &desk());
+    let refused = keeper.token().await.expect("granted");
+    let renewed = join_all((0..10).map(|_| keeper.renew(&refused))).await;
+    assert!(renewed.iter().all(|token| token.as_ref().is_ok_and(|token| !token.same_as(&refused))));
+    assert_eq!(source.requests.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_renewed_before_they_end_and_nobody_waits() {
+    let (source, stop) = (Arc::new(Entra::default()), CancellationToken::new());
+    let keeper = keeper(1, &source, &desk());
+    keeper.token().await.expect("granted");
+    let renewals = tokio::spawn(renew_in_background(vec![keeper.clone()], stop.clone()));
+    for second in 0..6000 {
+        sleep(Duration::from_secs(1)).await;
+        assert!(keeper.token().now_or_never().is_some_and(|token| token.is_ok()), "waited at {second} s");
+    }
+    let requests = source.requests.load(Ordering::SeqCst);
+    assert!((12..=15).contains(&requests), "{requests} requests for ten lifetimes");
+    stop.cancel();
+    renewals.await.expect("ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_renewal_leaves_the_old_token_in_use() {
+    let (source, stop) = (Arc::new(Entra::default()), CancellationToken::new());
+    let keeper = keeper(1, &source, &desk());
+    keeper.token().await.expect("granted");
+    let outage = Failure::new(Health::Unreachable, Reaction::Backoff, "down", "wait");
+    *source.refusals.lock().expect("lock") = vec![outage; 3];
+    let renewals = tokio::spawn(renew_in_background(vec![keeper.clone()], stop.clone()));
+    for second in 0..1000 {
+        sleep(Duration::from_secs(1)).await;
+        assert!(keeper.token().now_or_never().is_some_and(|token| token.is_ok()), "no token at {second} s");
+    }
+    stop.cancel();
+    renewals.await.expect("ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_stops_token_requests_of_the_authority_and_nothing_else() {
+    let (source, desk) = (Arc::new(Entra::default()), desk());
+    let (with_token, without) = (keeper(1, &source, &desk), keeper(2, &source, &desk));
+    with_token.token().await.expect("granted");
+    source.refusals.lock().expect("lock").push(throttled());
+    assert_eq!(without.token().await.expect_err("throttled"), throttled());
+    let before = source.requests.load(Ordering::SeqCst);
+    let refusal = keeper(3, &source, &desk).token().await.expect_err("must wait");
+    assert_eq!(refusal.health, Health::Throttled);
+    assert!(with_token.token().await.is_ok());
+    assert_eq!(source.requests.load(Ordering::SeqCst), before, "asked during the pause");
+    sleep(Duration::from_secs(60)).await;
+    assert!(without.token().await.is_ok());
+}
