@@ -9,6 +9,7 @@ pub mod failure;
 pub mod ids;
 pub mod page;
 pub mod reading;
+pub mod schedule;
 pub mod slots;
 pub mod sweep;
 pub mod ticks;
