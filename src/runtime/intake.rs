@@ -1,0 +1,196 @@
+//! What becomes of the incidents of a page: held against the ledger, encoded if they are news, and committed in batches.
+//!
+//! Invariants:
+//! - Bytes are charged before they are worked on, and stay charged until Kafka has acknowledged them; what turns out to
+//!   be known already is released at once. When the budget has no room, what is at hand is committed first.
+//! - A batch holds at most one version of an incident, so that "acknowledged or not" has one answer for each.
+//! - An element that can't be read costs nobody else anything: it becomes a dead letter, once for each content.
+
+use std::collections::HashSet;
+use std::mem;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::limits::{Charge, Slot};
+use super::sweeper::{Halt, Sweeper};
+use super::tenant::Tenant;
+use crate::core::codec::raw_hash;
+use crate::core::cursor::TenantState;
+use crate::core::failure::Failure;
+use crate::core::ids::IncidentId;
+use crate::core::reading::{Malformed, read};
+use crate::core::sweep::Sweep;
+use crate::core::ticks::Ticks;
+use crate::core::version::{Change, ContentHash, Reading, Verdict, judge};
+use crate::ports::{Event, Mark, Outgoing};
+
+/// A batch is committed when it has this many bytes or records: large enough that acknowledgement and ledger commit cost
+/// little per record, small enough that the budget serves many tenants.
+const BATCH_BYTES: usize = 1 << 20;
+const BATCH_RECORDS: usize = 1_000;
+/// What a record costs in memory beside its value.
+const RECORD_OVERHEAD: usize = 512;
+
+pub(super) struct Intake<'a> {
+    sweeper: &'a Sweeper,
+    pub(super) tenant: &'a Tenant,
+    /// The cursor at the sweep's start: news from before it were found late.
+    cursor: Ticks,
+    charge: Charge,
+    batch: Vec<Outgoing>,
+    batch_ids: HashSet<IncidentId>,
+    batch_bytes: usize,
+    /// When the oldest page in the batch began to arrive.
+    arrived: Option<Instant>,
+    published: u64,
+    late_found: u64,
+}
+
+impl<'a> Intake<'a> {
+    pub(super) fn new(sweeper: &'a Sweeper, tenant: &'a Tenant, cursor: Ticks) -> Self {
+        Self {
+            sweeper,
+            tenant,
+            cursor,
+            charge: sweeper.bytes.charge(),
+            batch: Vec::new(),
+            batch_ids: HashSet::new(),
+            batch_bytes: 0,
+            arrived: None,
+            published: 0,
+            late_found: 0,
+        }
+    }
+
+    pub(super) fn begin_page(&mut self) {
+        self.arrived.get_or_insert_with(Instant::now);
+    }
+
+    /// Incident versions published, and those of them that were found late.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.published, self.late_found)
+    }
+
+    /// Charges `bytes` that have arrived. Without room for them, commits what is at hand and waits.
+    pub(super) async fn make_room(&mut self, bytes: usize, slot: &mut Slot) -> Result<(), Halt> {
+        if self.charge.try_add(bytes) {
+            return Ok(());
+        }
+        if !self.batch.is_empty() {
+            self.commit(slot, None).await?;
+        }
+        let room = slot.wait(self.charge.add(bytes));
+        self.sweeper.unless_stopped(room).await
+    }
+
+    /// Takes the elements that a chunk completed. `held` bytes of an unfinished one stay charged.
+    pub(super) async fn take(
+        &mut self,
+        elements: Vec<Bytes>,
+        sweep: &mut Sweep,
+        held: usize,
+        slot: &mut Slot,
+    ) -> Result<(), Halt> {
+        let shape = self.tenant.source.shape();
+        let mut readings = Vec::with_capacity(elements.len());
+        for raw in elements {
+            match read(&raw, shape) {
+                Ok(reading) => {
+                    sweep.note(reading.id, reading.updated);
+                    readings.push((reading, raw));
+                }
+                Err(why) => {
+                    let content = raw_hash(&raw);
+                    sweep.note_malformed(content);
+                    self.bury(content, &why, &raw)?;
+                }
+            }
+        }
+        self.judge(readings, slot).await?;
+        if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_RECORDS {
+            self.commit(slot, None).await?;
+        }
+        self.charge.settle(self.batch_bytes + held);
+        Ok(())
+    }
+
+    async fn judge(&mut self, mut readings: Vec<(Reading, Bytes)>, slot: &mut Slot) -> Result<(), Failure> {
+        while !readings.is_empty() {
+            // Up to the second version of an incident, which has to wait for the first one's commit.
+            let fit = readings
+                .iter()
+                .position(|(reading, _)| self.batch_ids.contains(&reading.id) || !self.batch_ids.insert(reading.id))
+                .unwrap_or(readings.len());
+            let rest = readings.split_off(fit);
+            let ids: Vec<_> = readings.iter().map(|(reading, _)| reading.id).collect();
+            let known = self.sweeper.outlet.known(self.tenant.id, &ids)?;
+            for ((reading, raw), seen) in readings.into_iter().zip(known) {
+                match judge(&reading, seen.as_ref(), self.tenant.rules.deduplicate) {
+                    Verdict::Publish(change) => self.add(change, reading, &raw),
+                    Verdict::Unchanged => {
+                        self.batch_ids.remove(&reading.id);
+                    }
+                    Verdict::Stale => {
+                        self.batch_ids.remove(&reading.id);
+                        self.sweeper.observer.see(Event::Stale { count: 1 });
+                    }
+                }
+            }
+            readings = rest;
+            if !readings.is_empty() {
+                self.commit(slot, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, change: Change, reading: Reading, raw: &[u8]) {
+        if reading.updated < self.cursor {
+            self.late_found += 1;
+            let late = self.cursor.since(reading.updated);
+            tracing::debug!(tenant = %self.tenant.id, incident = %reading.id, late_seconds = late.as_secs(), "found late");
+        }
+        let record = self.tenant.encoder.incident(change, &reading, raw);
+        self.batch_bytes += record.value.len() + RECORD_OVERHEAD;
+        self.batch.push(Outgoing {
+            record: Some(record),
+            mark: Mark::Seen(reading.id, reading.seen(), change),
+        });
+    }
+
+    fn bury(&mut self, content: ContentHash, why: &Malformed, raw: &[u8]) -> Result<(), Failure> {
+        if self.sweeper.outlet.is_dead(self.tenant.id, content)? {
+            return Ok(());
+        }
+        tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, reason = %why, bytes = raw.len(), content = %content,
+            "an incident could not be read and is not published");
+        let record = self.tenant.encoder.dead_letter(&why.to_string(), raw);
+        self.batch_bytes += record.as_ref().map_or(0, |record| record.value.len()) + RECORD_OVERHEAD;
+        self.batch.push(Outgoing {
+            record,
+            mark: Mark::Dead(content),
+        });
+        Ok(())
+    }
+
+    /// Publishes and records the batch, and with it `state`.
+    pub(super) async fn commit(&mut self, slot: &mut Slot, state: Option<TenantState>) -> Result<(), Failure> {
+        if self.batch.is_empty() && state.is_none() {
+            return Ok(());
+        }
+        let batch = mem::take(&mut self.batch);
+        let bytes = mem::take(&mut self.batch_bytes);
+        self.batch_ids.clear();
+        let any = !batch.is_empty();
+        let committed = slot.wait(self.sweeper.outlet.commit(self.tenant.id, batch, state)).await;
+        self.charge.release(bytes);
+        self.published += committed.published;
+        committed.result?;
+        if let Some(arrived) = self.arrived.take().filter(|_| any) {
+            self.sweeper.observer.see(Event::Acknowledged { took: arrived.elapsed() });
+        }
+        Ok(())
+    }
+}
+

@@ -1,0 +1,81 @@
+//! A tenant as the runtime sees it: its ports, its rules, and what is remembered of it between sweeps.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::tokens::TokenKeeper;
+use crate::core::budget::Budget;
+use crate::core::cursor::{LastFull, Reach};
+use crate::core::ids::TenantId;
+use crate::core::schedule::Schedule;
+use crate::core::version::Deduplicate;
+use crate::ports::{Encoder, IncidentSource};
+
+pub struct Tenant {
+    pub id: TenantId,
+    pub name: Arc<str>,
+    pub schedule: Schedule,
+    pub rules: Rules,
+    pub source: Arc<dyn IncidentSource>,
+    pub tokens: TokenKeeper,
+    pub encoder: Arc<dyn Encoder>,
+    memory: Mutex<Memory>,
+}
+
+/// The tenant's settings for reading it.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// How far back the first sweep ever reads.
+    pub lookback: Duration,
+    pub reach: Reach,
+    pub deduplicate: Deduplicate,
+    /// Incidents a page.
+    pub page_size: u32,
+}
+
+/// What a restart may forget. `uptime` is the clock of both.
+#[derive(Debug)]
+pub struct Memory {
+    pub budget: Budget,
+    pub last_full: LastFull,
+}
+
+/// The parts of a [`Tenant`] that the composition root brings.
+pub struct Parts {
+    pub id: TenantId,
+    pub name: Arc<str>,
+    pub schedule: Schedule,
+    pub rules: Rules,
+    pub source: Arc<dyn IncidentSource>,
+    pub tokens: TokenKeeper,
+    pub encoder: Arc<dyn Encoder>,
+}
+
+impl Tenant {
+    pub fn new(parts: Parts) -> Self {
+        let budget = Budget::new(parts.rules.reach.requests_per_minute, Duration::ZERO);
+        Self {
+            id: parts.id,
+            name: parts.name,
+            schedule: parts.schedule,
+            rules: parts.rules,
+            source: parts.source,
+            tokens: parts.tokens,
+            encoder: parts.encoder,
+            memory: Mutex::new(Memory {
+                budget,
+                last_full: LastFull::default(),
+            }),
+        }
+    }
+
+    pub fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsRef<TokenKeeper> for Tenant {
+    fn as_ref(&self) -> &TokenKeeper {
+        &self.tokens
+    }
+}
