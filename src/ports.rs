@@ -196,18 +196,39 @@ pub trait Outlet: Send + Sync {
 /// Something worth counting.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
-    Published { change: Change },
+    Published {
+        change: Change,
+    },
     /// `status` 0: no answer.
-    ApiRequest { source: &'a str, status: u16, took: Duration },
-    TokenRequest { ok: bool },
-    Throttled { source: &'a str },
-    LateFound { count: u64 },
-    Stale { count: u64 },
+    ApiRequest {
+        source: &'a str,
+        status: u16,
+        took: Duration,
+    },
+    TokenRequest {
+        ok: bool,
+    },
+    Throttled {
+        source: &'a str,
+    },
+    LateFound {
+        count: u64,
+    },
+    Stale {
+        count: u64,
+    },
     DeadLetter,
-    MissedFirings { count: u64 },
-    Swept { source: &'a str, took: Duration },
+    MissedFirings {
+        count: u64,
+    },
+    Swept {
+        source: &'a str,
+        took: Duration,
+    },
     /// From the page's arrival to Kafka's acknowledgement.
-    Acknowledged { took: Duration },
+    Acknowledged {
+        took: Duration,
+    },
 }
 
 /// Counts events. Must not block.

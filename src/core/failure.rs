@@ -164,6 +164,9 @@ mod tests {
 
     #[test]
     fn entra_descriptions_become_one_line() {
-        assert_eq!(one_line("AADSTS70011: no.\r\nTrace ID: 1\r\n", 80), "AADSTS70011: no. Trace ID: 1");
+        assert_eq!(
+            one_line("AADSTS70011: no.\r\nTrace ID: 1\r\n", 80),
+            "AADSTS70011: no. Trace ID: 1"
+        );
     }
 }

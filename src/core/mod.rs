@@ -6,5 +6,6 @@ pub mod cursor;
 pub mod failure;
 pub mod ids;
 pub mod reading;
+pub mod status;
 pub mod ticks;
 pub mod version;
