@@ -1,3 +1,4 @@
 pub mod core;
 pub mod ports;
 pub mod runtime;
+pub mod telemetry;

@@ -12,5 +12,6 @@ pub mod reading;
 pub mod schedule;
 pub mod slots;
 pub mod sweep;
+pub mod status;
 pub mod ticks;
 pub mod version;

@@ -153,6 +153,11 @@ impl Charge {
         }
     }
 
+    /// Gives `bytes` back.
+    pub fn release(&mut self, bytes: usize) {
+        self.settle(self.held.saturating_sub(bytes));
+    }
+
     /// Holds exactly `bytes` from now on. An increase is granted without asking: it is for what the daemon itself adds
     /// to bytes already taken.
     pub fn settle(&mut self, bytes: usize) {

@@ -1,5 +1,19 @@
 //! The acting part: tasks, timers, limits. It decides nothing that `core/` can decide, and reaches the world only
 //! through the traits of [`crate::ports`].
+//!
+//! [`scheduler`] reports firings; [`dispatcher`] turns them into sweeps, each tenant at its own place in the period;
+//! [`sweeper`] makes one sweep, with [`intake`] for what the pages hold; [`outlet`] publishes and records;
+//! [`tokens`] keeps a good token for each tenant; [`limits`] holds what all share; [`board`] knows how each tenant is;
+//! [`supervisor`] notices a task that ended unasked.
 
+pub mod board;
+pub mod dispatcher;
+pub mod herald;
+mod intake;
 pub mod limits;
+pub mod outlet;
+pub mod scheduler;
+pub mod supervisor;
+pub mod sweeper;
+pub mod tenant;
 pub mod tokens;

@@ -1,0 +1,246 @@
+//! What the daemon says of itself: the document behind `/api/status`, the status page and the gauges of `/metrics`.
+//!
+//! Plain values, taken at one moment. Everything here is shown to whoever can reach the HTTP port: it holds no secret,
+//! and its texts come from [`Failure`](super::failure::Failure), which promises the same. What is not known is `null`,
+//! never left out: a reader can tell "no such field" from "not yet".
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use super::failure::Health;
+use super::ids::TenantId;
+use super::ticks::Ticks;
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct StatusReport {
+    pub version: &'static str,
+    /// When the process started.
+    #[serde(serialize_with = "text")]
+    pub started: Ticks,
+    pub state: RunState,
+    /// Worst first, see [`worst_first`].
+    pub tenants: Vec<TenantStatus>,
+    pub kafka: KafkaStatus,
+    pub ledger: LedgerStatus,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    Starting,
+    Running,
+    /// Draining: no new sweep starts.
+    Stopping,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct TenantStatus {
+    #[serde(serialize_with = "text")]
+    pub id: TenantId,
+    #[serde(serialize_with = "text")]
+    pub name: Arc<str>,
+    /// The API the tenant is read from: `defender`, …
+    pub source: &'static str,
+    pub state: Health,
+    /// When the tenant came into this state.
+    #[serde(serialize_with = "text")]
+    pub since: Ticks,
+    /// What the operator should do. `Some` whenever the state is not [`Health::Ok`].
+    pub remedy: Option<String>,
+    /// What happened. `Some` when a failure led to the state.
+    pub error: Option<String>,
+    /// Every version older than this is published.
+    #[serde(serialize_with = "optional_text")]
+    pub cursor: Option<Ticks>,
+    /// Whole seconds by which what is published is behind what Microsoft may have.
+    pub lag_seconds: Option<u64>,
+    /// When a sweep last ended without a failure.
+    #[serde(serialize_with = "optional_text")]
+    pub last_success: Option<Ticks>,
+    #[serde(serialize_with = "optional_text")]
+    pub next_sweep: Option<Ticks>,
+    #[serde(serialize_with = "optional_text")]
+    pub token_expires: Option<Ticks>,
+    /// Records published since the process started.
+    pub published: u64,
+    /// Versions that only the overlap or a reconcile sweep found, since the process started.
+    pub late_found: u64,
+}
+
+/// How Kafka or the ledger is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartState {
+    Ok,
+    /// Not reached, or not opened, since the process started.
+    Starting,
+    /// Away, and expected back: nothing is lost meanwhile.
+    Unavailable,
+    /// It won't come back by itself.
+    Failed,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct KafkaStatus {
+    pub state: PartState,
+    /// Bytes fetched and not yet acknowledged.
+    pub in_flight_bytes: u64,
+    /// `Some` whenever the state is not [`PartState::Ok`].
+    pub error: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LedgerStatus {
+    /// `local`, …
+    pub kind: &'static str,
+    pub state: PartState,
+    /// Incidents whose last published version the ledger knows.
+    pub versions: Option<u64>,
+    /// `Some` whenever the state is not [`PartState::Ok`].
+    pub error: Option<String>,
+}
+
+/// Orders tenants as an operator should read them: by [`Health::severity`], then longest in that state, then by name;
+/// by id where even the names are equal, so that the list never flickers.
+pub fn worst_first(tenants: &mut [TenantStatus]) {
+    tenants.sort_unstable_by(|a, b| {
+        let rank = |tenant: &TenantStatus| (Reverse(tenant.state.severity()), tenant.since);
+        rank(a)
+            .cmp(&rank(b))
+            .then_with(|| a.name.cmp(&b.name))
+            .then_with(|| a.id.cmp(&b.id))
+    });
+}
+
+fn text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn optional_text<T, S>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error>
+where
+    T: fmt::Display,
+    S: Serializer,
+{
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tenant(number: u8, name: &str, state: Health, since: i64) -> TenantStatus {
+        TenantStatus {
+            id: TenantId::from_bytes([number; 16]),
+            name: name.into(),
+            source: "defender",
+            state,
+            since: Ticks::from_unix_seconds(since),
+            remedy: None,
+            error: None,
+            cursor: None,
+            lag_seconds: None,
+            last_success: None,
+            next_sweep: None,
+            token_expires: None,
+            published: 0,
+            late_found: 0,
+        }
+    }
+
+    #[test]
+    fn the_document_has_exactly_the_promised_fields() {
+        let mut known = tenant(0x11, "contoso", Health::Consent, 1_700_000_000);
+        known.remedy = Some("Open the consent link.".into());
+        known.error = Some("AADSTS65001: not consented".into());
+        known.cursor = Some(Ticks(17_000_000_001_234_567));
+        known.lag_seconds = Some(42);
+        known.last_success = Some(Ticks::from_unix_seconds(1_700_000_001));
+        known.next_sweep = Some(Ticks::from_unix_seconds(1_700_000_030));
+        known.token_expires = Some(Ticks::from_unix_seconds(1_700_003_600));
+        known.published = 7;
+        known.late_found = 1;
+        let report = StatusReport {
+            version: "0.1.0",
+            started: Ticks::from_unix_seconds(1_699_999_999),
+            state: RunState::Running,
+            tenants: vec![
+                known,
+                tenant(0x22, "fabrikam", Health::Starting, 1_700_000_000),
+            ],
+            kafka: KafkaStatus {
+                state: PartState::Unavailable,
+                in_flight_bytes: 4096,
+                error: Some("no broker answers".into()),
+            },
+            ledger: LedgerStatus {
+                kind: "local",
+                state: PartState::Starting,
+                versions: None,
+                error: Some("opening".into()),
+            },
+        };
+        let expected = concat!(
+            r#"{"version":"0.1.0","started":"2023-11-14T22:13:19Z","state":"running","tenants":["#,
+            r#"{"id":"11111111-1111-1111-1111-111111111111","name":"contoso","source":"defender","#,
+            r#""state":"consent","since":"2023-11-14T22:13:20Z","remedy":"Open the consent link.","#,
+            r#""error":"AADSTS65001: not consented","cursor":"2023-11-14T22:13:20.1234567Z","#,
+            r#""lag_seconds":42,"last_success":"2023-11-14T22:13:21Z","next_sweep":"2023-11-14T22:13:50Z","#,
+            r#""token_expires":"2023-11-14T23:13:20Z","published":7,"late_found":1},"#,
+            r#"{"id":"22222222-2222-2222-2222-222222222222","name":"fabrikam","source":"defender","#,
+            r#""state":"starting","since":"2023-11-14T22:13:20Z","remedy":null,"error":null,"cursor":null,"#,
+            r#""lag_seconds":null,"last_success":null,"next_sweep":null,"token_expires":null,"#,
+            r#""published":0,"late_found":0}],"#,
+            r#""kafka":{"state":"unavailable","in_flight_bytes":4096,"error":"no broker answers"},"#,
+            r#""ledger":{"kind":"local","state":"starting","versions":null,"error":"opening"}}"#,
+        );
+        assert_eq!(serde_json::to_string(&report).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_worst_come_first_then_the_longest_ill_then_by_name() {
+        let mut tenants = vec![
+            tenant(1, "a-ok", Health::Ok, 5),
+            tenant(2, "b-new", Health::Unreachable, 9),
+            tenant(3, "c-old", Health::Unreachable, 3),
+            tenant(4, "z-same", Health::Credential, 4),
+            tenant(5, "y-same", Health::Credential, 4),
+            tenant(6, "d-start", Health::Starting, 1),
+        ];
+        worst_first(&mut tenants);
+        let order: Vec<&str> = tenants.iter().map(|tenant| &*tenant.name).collect();
+        assert_eq!(
+            order,
+            ["y-same", "z-same", "c-old", "b-new", "d-start", "a-ok"]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_does_not_depend_on_the_order_given(
+            ranks in prop::collection::vec((0..8_usize, 0..3_i64, "[ab]"), 0..12).prop_shuffle(),
+            turn in 0..12_usize,
+        ) {
+            let tenants: Vec<_> = ranks
+                .iter()
+                .enumerate()
+                .map(|(n, (state, since, name))| tenant(n as u8, name, Health::ALL[*state], *since))
+                .collect();
+            let mut turned = tenants.clone();
+            if !turned.is_empty() {
+                let by = turn % turned.len();
+                turned.rotate_left(by);
+            }
+            let mut sorted = tenants;
+            worst_first(&mut sorted);
+            worst_first(&mut turned);
+            prop_assert_eq!(sorted, turned);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What is known of each tenant's health: the source of `/api/status` and of the one log line per change of state.
+//!
+//! A tenant is shown as failing from its first failed request on, with what to do; and as healthy again from its first
+//! sweep that came to its end.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::sweeper::{Halt, Swept};
+use super::tenant::Tenant;
+use crate::core::failure::{Failure, Health};
+use crate::core::status::{TenantStatus, worst_first};
+use crate::core::ticks::Ticks;
+use crate::ports::Clock;
+
+const STARTING: &str = "Nothing to do: the first sweep has not ended yet.";
+
+pub struct Board {
+    clock: Arc<dyn Clock>,
+    rows: Vec<Mutex<Row>>,
+}
+
+struct Row {
+    tenant: Arc<Tenant>,
+    health: Health,
+    since: Ticks,
+    failure: Option<Failure>,
+    cursor: Option<Ticks>,
+    /// Start and end of the last sweep that came to its end.
+    last_good: Option<(Ticks, Ticks)>,
+    next: Option<Ticks>,
+    published: u64,
+    late_found: u64,
+}
+
+/// A tenant that changed its state, for the log and the status topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    pub at: Ticks,
+    pub before: Health,
+    pub after: Health,
+    pub failure: Option<Failure>,
+}
+
+impl Board {
+    pub fn new(tenants: &[Arc<Tenant>], clock: Arc<dyn Clock>) -> Self {
+        let now = clock.now();
+        let row = |tenant: &Arc<Tenant>| {
+            Mutex::new(Row {
+                tenant: tenant.clone(),
+                health: Health::Starting,
+                since: now,
+                failure: None,
+                cursor: None,
+                last_good: None,
+                next: None,
+                published: 0,
+                late_found: 0,
+            })
+        };
+        Self {
+            clock,
+            rows: tenants.iter().map(row).collect(),
+        }
+    }
+
+    /// Notes when tenant number `index` is swept next.
+    pub fn plan(&self, index: usize, within: Duration) {
+        let at = self.clock.now().plus(within);
+        self.with(index, |row| row.next = Some(at));
+    }
+
+    /// Notes how a sweep that began at `began` ended. `Some` when that changed the tenant's state.
+    pub fn note(&self, index: usize, began: Ticks, swept: &Swept) -> Option<Turn> {
+        let now = self.clock.now();
+        self.with(index, |row| {
+            row.published += swept.published;
+            row.late_found += swept.late_found;
+            row.cursor = swept.state.map(|state| state.cursor).or(row.cursor);
+            let failure = match &swept.result {
+                Ok(()) => {
+                    row.last_good = Some((began, now));
+                    None
+                }
+                Err(Halt::Failed(failure)) => Some(failure.clone()),
+                Err(Halt::Stopped) => return None,
+            };
+            let before = row.health;
+            row.health = failure.as_ref().map_or(Health::Ok, |failure| failure.health);
+            row.failure = failure.clone();
+            if row.health == before {
+                return None;
+            }
+            row.since = now;
+            Some(Turn {
+                at: now,
+                before,
+                after: row.health,
+                failure,
+            })
+        })
+        .flatten()
+    }
+
+    /// All tenants, worst first.
+    pub fn tenants(&self) -> Vec<TenantStatus> {
+        let now = self.clock.now();
+        let rows = self.rows.iter().map(|row| row.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut tenants: Vec<_> = rows.map(|row| row.status(now)).collect();
+        worst_first(&mut tenants);
+        tenants
+    }
+
+    fn with<T>(&self, index: usize, change: impl FnOnce(&mut Row) -> T) -> Option<T> {
+        let row = self.rows.get(index)?;
+        Some(change(&mut row.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl Row {
+    fn status(&self, now: Ticks) -> TenantStatus {
+        TenantStatus {
+            id: self.tenant.id,
+            name: self.tenant.name.clone(),
+            source: self.tenant.source.name(),
+            state: self.health,
+            since: self.since,
+            remedy: match (&self.failure, self.health) {
+                (Some(failure), _) => Some(failure.remedy.clone()),
+                (None, Health::Starting) => Some(STARTING.to_owned()),
+                (None, _) => None,
+            },
+            error: self.failure.as_ref().map(|failure| failure.what.clone()),
+            cursor: self.cursor,
+            // The last good sweep saw everything up to its start.
+            lag_seconds: self.last_good.map(|(began, _)| now.since(began).as_secs()),
+            last_success: self.last_good.map(|(_, ended)| ended),
+            next_sweep: self.next,
+            token_expires: self.tenant.tokens.expires(),
+            published: self.published,
+            late_found: self.late_found,
+        }
+    }
+}

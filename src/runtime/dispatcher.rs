@@ -1,0 +1,288 @@
+//! Turns firings into sweeps.
+//!
+//! A firing of a schedule puts each of its tenants into a queue, at the tenant's own place in the period
+//! ([`crate::core::slots`]). When its time comes a tenant is swept, unless it still is from the last time: a tenant never
+//! overlaps itself. What could not be swept in its turn is counted as missed, never made up for: the next sweep reads
+//! from the cursor and catches up by itself.
+//!
+//! A sweep that failed is tried again after a pause of its own ([`crate::core::backoff`]); until then the tenant's turns
+//! pass.
+//!
+//! On a stop no sweep begins any more, and those at work are given time to come to rest; see [`Dispatcher::run`].
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::board::{Board, Turn};
+use super::herald::Herald;
+use super::limits::Slots;
+use super::scheduler::Firing;
+use super::sweeper::{Halt, Swept, Sweeper};
+use super::tenant::Tenant;
+use crate::core::backoff::pause;
+use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::schedule::Schedule;
+use crate::core::slots::{Use, jitter, offset};
+use crate::core::ticks::Ticks;
+use crate::ports::{Clock, Event, Observer};
+
+/// Gaps between firings are counted up to this many: a suspended machine wakes to a gap of days.
+const MOST_MISSED: u64 = 10_000;
+
+pub struct Dispatcher {
+    sweeper: Sweeper,
+    slots: Slots,
+    board: Arc<Board>,
+    herald: Herald,
+    groups: Vec<Group>,
+    lanes: Vec<Lane>,
+    queue: BinaryHeap<Reverse<Turnout>>,
+    sweeps: JoinSet<Ended>,
+    at_work: HashMap<Id, usize>,
+}
+
+/// The tenants of one schedule.
+struct Group {
+    schedule: Schedule,
+    tenants: Vec<usize>,
+    last: Option<Ticks>,
+}
+
+struct Lane {
+    tenant: Arc<Tenant>,
+    running: bool,
+    failures: u32,
+    /// After a failure: no turn before this.
+    resting_until: Option<Instant>,
+}
+
+/// A tenant's turn in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turnout {
+    at: Instant,
+    tenant: usize,
+    retry: bool,
+}
+
+struct Ended {
+    tenant: usize,
+    began: Ticks,
+    swept: Swept,
+}
+
+impl Dispatcher {
+    /// A dispatcher of `tenants`, whose numbers are those of `board`. `schedules` are the distinct ones, numbered as the
+    /// scheduler reports them.
+    pub fn new(
+        tenants: &[Arc<Tenant>],
+        schedules: &[Schedule],
+        sweeper: Sweeper,
+        slots: Slots,
+        (board, herald): (Arc<Board>, Herald),
+    ) -> Self {
+        let group = |schedule: &Schedule| Group {
+            schedule: schedule.clone(),
+            tenants: (0..tenants.len()).filter(|n| tenants[*n].schedule == *schedule).collect(),
+            last: None,
+        };
+        let lane = |tenant: &Arc<Tenant>| Lane {
+            tenant: tenant.clone(),
+            running: false,
+            failures: 0,
+            resting_until: None,
+        };
+        Self {
+            sweeper,
+            slots,
+            board,
+            herald,
+            groups: schedules.iter().map(group).collect(),
+            lanes: tenants.iter().map(lane).collect(),
+            queue: BinaryHeap::new(),
+            sweeps: JoinSet::new(),
+            at_work: HashMap::new(),
+        }
+    }
+
+    /// Dispatches until `stop`; then waits for the sweeps at work, which see the same `stop`, for at most `drain`, and
+    /// breaks off those that have not come to rest (their cursors have not moved; nothing is lost).
+    pub async fn run(mut self, mut firings: mpsc::Receiver<Firing>, stop: CancellationToken, drain: Duration) {
+        self.first_turns();
+        loop {
+            let next = self.queue.peek().map(|Reverse(turn)| turn.at);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(ended) = self.sweeps.join_next_with_id() => self.ended(ended),
+                Some(firing) = firings.recv() => self.fired(firing),
+                () = sleep_until(next.unwrap_or_else(far_away)), if next.is_some() => self.due(),
+            }
+        }
+        let deadline = Instant::now() + drain;
+        while let Ok(Some(ended)) = timeout_at(deadline, self.sweeps.join_next_with_id()).await {
+            self.ended(ended);
+        }
+        if !self.sweeps.is_empty() {
+            tracing::warn!(sweeps = self.sweeps.len(), "sweeps were still waiting when the time for stopping ran out; they are read again after the start");
+        }
+        self.sweeps.shutdown().await;
+    }
+
+    /// The first turns don't wait for a firing: who starts the daemon wants to see it work, also at "every 6h".
+    fn first_turns(&mut self) {
+        let now = self.sweeper.clock.now();
+        for group in 0..self.groups.len() {
+            let period = self.groups[group].schedule.period_after(now);
+            for n in 0..self.groups[group].tenants.len() {
+                let tenant = self.groups[group].tenants[n];
+                let within = offset(self.lanes[tenant].tenant.id, period);
+                self.enqueue(tenant, within, false);
+            }
+        }
+    }
+
+    fn fired(&mut self, firing: Firing) {
+        let now = self.sweeper.clock.now();
+        let Some(group) = self.groups.get_mut(firing.schedule) else {
+            return;
+        };
+        // The scheduler looks twice a second and is late by up to about that; the firing is that of the whole second.
+        let at = Ticks::from_unix_seconds(now.unix_seconds());
+        if !group.schedule.is_due(at) && group.schedule.cron() == "* * * * * *" {
+            return;
+        }
+        let missed = group
+            .last
+            .map_or(0, |last| group.schedule.firings_between(last, at, MOST_MISSED).saturating_sub(1));
+        group.last = Some(at);
+        if missed > 0 {
+            let count = missed.saturating_mul(group.tenants.len() as u64);
+            self.sweeper.observer.see(Event::MissedFirings { count });
+        }
+        let (late, period) = (now.since(at), group.schedule.period_after(at));
+        let tenants = group.tenants.clone();
+        for tenant in tenants {
+            let within = offset(self.lanes[tenant].tenant.id, period).saturating_sub(late);
+            self.enqueue(tenant, within, false);
+        }
+    }
+
+    fn enqueue(&mut self, tenant: usize, within: Duration, retry: bool) {
+        self.board.plan(tenant, within);
+        self.queue.push(Reverse(Turnout {
+            at: Instant::now() + within,
+            tenant,
+            retry,
+        }));
+    }
+
+    /// Starts the sweeps whose time has come.
+    fn due(&mut self) {
+        let now = Instant::now();
+        while let Some(Reverse(turn)) = self.queue.peek().copied().filter(|Reverse(turn)| turn.at <= now) {
+            self.queue.pop();
+            let lane = &mut self.lanes[turn.tenant];
+            if lane.running {
+                self.sweeper.observer.see(Event::MissedFirings { count: 1 });
+            } else if turn.retry || lane.resting_until.is_none_or(|until| until <= now) {
+                lane.running = true;
+                self.start(turn.tenant);
+            }
+        }
+    }
+
+    fn start(&mut self, tenant: usize) {
+        let (sweeper, slots, of) = (self.sweeper.clone(), self.slots.clone(), self.lanes[tenant].tenant.clone());
+        let task = self.sweeps.spawn(async move {
+            let mut slot = slots.take().await;
+            let began = sweeper.clock.now();
+            let swept = sweeper.sweep(&of, &mut slot).await;
+            Ended { tenant, began, swept }
+        });
+        self.at_work.insert(task.id(), tenant);
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Ended), JoinError>) {
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let Some(tenant) = self.at_work.remove(&id) else {
+            return;
+        };
+        self.lanes[tenant].running = false;
+        let ended = ended.map_or_else(|error| broken(tenant, self.sweeper.clock.now(), &error), |(_, ended)| ended);
+        if let Some(turn) = self.board.note(tenant, ended.began, &ended.swept) {
+            self.announce(tenant, &turn);
+        }
+        match ended.swept.result {
+            Ok(()) => {
+                self.lanes[tenant].failures = 0;
+                self.lanes[tenant].resting_until = None;
+            }
+            Err(Halt::Failed(failure)) => self.rest(tenant, &failure),
+            Err(Halt::Stopped) => {}
+        }
+    }
+
+    fn rest(&mut self, tenant: usize, failure: &Failure) {
+        let lane = &mut self.lanes[tenant];
+        lane.failures = lane.failures.saturating_add(1);
+        let chance = jitter(lane.tenant.id, Use::Backoff, u64::from(lane.failures));
+        let pause = pause(failure.reaction, lane.failures, chance);
+        lane.resting_until = Some(Instant::now() + pause);
+        tracing::debug!(tenant = %lane.tenant.id, error = %failure, retry_seconds = pause.as_secs(), "sweep failed");
+        self.enqueue(tenant, pause, true);
+    }
+
+    /// One line for each change of state, however often a sweep fails.
+    fn announce(&self, tenant: usize, turn: &Turn) {
+        let tenant = &self.lanes[tenant].tenant;
+        let (id, name) = (tenant.id, &tenant.name);
+        match &turn.failure {
+            Some(failure) => {
+                tracing::warn!(tenant = %id, %name, state = %turn.after, error = %failure, remedy = failure.remedy, "tenant is not healthy");
+            }
+            None if turn.before == Health::Starting => tracing::info!(tenant = %id, %name, "tenant's first sweep ended well"),
+            None => tracing::info!(tenant = %id, %name, before = %turn.before, "tenant is healthy again"),
+        }
+        let (what, remedy) = turn
+            .failure
+            .as_ref()
+            .map_or(("", ""), |failure| (failure.what.as_str(), failure.remedy.as_str()));
+        if let Some(record) = tenant.encoder.health(turn.at, turn.after, what, remedy) {
+            self.herald.announce(record);
+        }
+    }
+}
+
+/// A sweep that panicked: our fault, and this tenant's alone.
+fn broken(tenant: usize, now: Ticks, error: &JoinError) -> Ended {
+    let failure = Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("a defect in incidentd ended the sweep: {error}"),
+        "Please report this with the log lines before it. The tenant is tried again.",
+    );
+    Ended {
+        tenant,
+        began: now,
+        swept: Swept {
+            published: 0,
+            late_found: 0,
+            state: None,
+            result: Err(Halt::Failed(failure)),
+        },
+    }
+}
+
+fn far_away() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
+}

@@ -1,0 +1,65 @@
+//! Keeps an eye on the long-lived tasks: each is to run until it is told to stop, and one that ends before takes the
+//! daemon with it. A daemon that limps on without its scheduler looks alive and is not.
+
+use std::future::Future;
+
+use tokio::task::JoinSet;
+
+/// A task that ended although nobody asked it to.
+#[derive(Debug, thiserror::Error)]
+#[error("the {task} ended unasked: {how}")]
+pub struct EndedUnasked {
+    pub task: &'static str,
+    pub how: String,
+}
+
+#[derive(Default)]
+pub struct Supervisor {
+    tasks: JoinSet<(&'static str, Result<(), String>)>,
+}
+
+impl Supervisor {
+    pub fn spawn<E: std::error::Error>(
+        &mut self,
+        task: &'static str,
+        work: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        self.tasks.spawn(async move { (task, work.await.map_err(|error| chain(&error))) });
+    }
+
+    /// Waits until some task ends. Call it only while none has been asked to.
+    pub async fn first_end(&mut self) -> EndedUnasked {
+        match self.tasks.join_next().await {
+            Some(Ok((task, result))) => EndedUnasked {
+                task,
+                how: result.err().unwrap_or_else(|| "without an error".to_owned()),
+            },
+            Some(Err(error)) => EndedUnasked {
+                task: "task",
+                how: error.to_string(),
+            },
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for all tasks, which have been asked to end.
+    pub async fn all_ended(&mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Ok((task, Err(how))) = ended {
+                tracing::warn!(task, error = how, "a task ended with an error while stopping");
+            }
+        }
+    }
+}
+
+/// An error and its sources in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

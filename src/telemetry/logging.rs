@@ -1,0 +1,243 @@
+//! Log lines: to standard error, one event a line, as text on a terminal and as JSON otherwise.
+//!
+//! JSON: `timestamp` (UTC, RFC 3339, milliseconds), `level`, `message`, `target`, and the event's fields beside them.
+//! Text: the same without `target`, which only other crates' lines show.
+//!
+//! Two things keep secrets out of a log at whatever level, beside the rule that our own lines name none:
+//! - other crates' lines are never heard below `debug`, whatever the filter asks for: below that, HTTP and TLS crates
+//!   may print what goes over the wire;
+//! - crates that write to `log` instead of `tracing` (reqwest, rustls, rdkafka) are not heard at all: no bridge is
+//!   installed. What they have to say arrives as errors, or through a callback that chooses its words.
+//!
+//! A line that can't be written (standard error closed, disk full) is lost in silence: there is nowhere left to say so,
+//! and the daemon's work goes on.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+
+use tracing::field::Field;
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{self, Format, Full};
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+use super::clock::SystemClock;
+use crate::core::ticks::{PER_SECOND, Ticks};
+use crate::ports::Clock;
+
+/// The target of every line of this crate begins with it.
+const OURS: &str = "incidentd";
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// [`LogFormat::Text`] when standard error is a terminal, else [`LogFormat::Json`].
+    Auto,
+    Json,
+    Text,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error(
+        "log filter: {directive:?} is neither a level (off, error, warn, info, debug, trace) nor target=level"
+    )]
+    Filter { directive: String },
+    #[error("log: another subscriber is already installed")]
+    Install(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// Installs the log for the whole process.
+///
+/// `filter` is a level (`info`), which is meant for this crate's own lines (others' are heard at `warn` and above), or
+/// a list of `target=level` in the form of `RUST_LOG` (`info,incidentd::microsoft=debug,hyper_util=debug`).
+///
+/// # Errors
+/// The filter can't be read, or the process has a log already.
+pub fn init(format: LogFormat, filter: &str) -> Result<(), LogError> {
+    let targets = targets(filter)?;
+    let terminal = io::stderr().is_terminal();
+    let style = match format {
+        LogFormat::Json => Style::Json,
+        LogFormat::Auto if !terminal => Style::Json,
+        LogFormat::Auto | LogFormat::Text => Style::Text {
+            colour: terminal && !colour_refused(),
+        },
+    };
+    subscriber(style, targets, io::stderr)
+        .try_init()
+        .map_err(LogError::Install)
+}
+
+/// The convention of <https://no-color.org>.
+fn colour_refused() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+#[derive(Clone, Copy)]
+enum Style {
+    Json,
+    Text { colour: bool },
+}
+
+fn subscriber<W>(style: Style, targets: Targets, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .log_internal_errors(false);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match style {
+        Style::Json => lines
+            .with_ansi(false)
+            .json()
+            .with_timer(UtcMillis)
+            .flatten_event(true)
+            .with_span_list(false)
+            .boxed(),
+        Style::Text { colour } => lines
+            .with_ansi(colour)
+            .fmt_fields(format::debug_fn(write_field).delimited(" "))
+            .event_format(Plain::default())
+            .boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(targets))
+}
+
+fn targets(filter: &str) -> Result<Targets, LogError> {
+    let mut own = LevelFilter::INFO;
+    let mut named = Vec::new();
+    for directive in filter.split(',').map(str::trim) {
+        let wrong = || LogError::Filter {
+            directive: directive.to_owned(),
+        };
+        match directive.split_once('=') {
+            Some((target, level)) => {
+                let (target, level) = (target.trim(), level.trim());
+                if target.is_empty() {
+                    return Err(wrong());
+                }
+                named.push((target, level.parse().map_err(|_| wrong())?));
+            }
+            None if directive.is_empty() => return Err(wrong()),
+            None => own = directive.parse().map_err(|_| wrong())?,
+        }
+    }
+    let named = named
+        .into_iter()
+        .map(|(target, level)| (target, capped(target, level)));
+    Ok(Targets::new()
+        .with_default(own.min(LevelFilter::WARN))
+        .with_target(OURS, own)
+        .with_targets(named))
+}
+
+/// The level at which a target may be heard. No list of dangerous crates: it would be out of date after the next update.
+fn capped(target: &str, asked: LevelFilter) -> LevelFilter {
+    if is_ours(target) {
+        asked
+    } else {
+        asked.min(LevelFilter::DEBUG)
+    }
+}
+
+fn is_ours(target: &str) -> bool {
+    target
+        .strip_prefix(OURS)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Text lines: time, level, message, fields; a target only where it says something new.
+struct Plain {
+    ours: Format<Full, UtcMillis>,
+    others: Format<Full, UtcMillis>,
+}
+
+impl Default for Plain {
+    fn default() -> Self {
+        let others = format::format().with_timer(UtcMillis);
+        Self {
+            ours: others.clone().with_target(false),
+            others,
+        }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Plain
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        writer: format::Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if is_ours(event.metadata().target()) {
+            self.ours.format_event(context, writer, event)
+        } else {
+            self.others.format_event(context, writer, event)
+        }
+    }
+}
+
+/// The time of a line: UTC, always three fraction digits, so that lines stay aligned and sort as text.
+#[derive(Clone, Copy, Default)]
+struct UtcMillis;
+
+impl FormatTime for UtcMillis {
+    fn format_time(&self, writer: &mut format::Writer<'_>) -> fmt::Result {
+        write_millis(writer, SystemClock.now())
+    }
+}
+
+fn write_millis(writer: &mut impl fmt::Write, now: Ticks) -> fmt::Result {
+    let whole = Ticks::from_unix_seconds(now.unix_seconds()).to_string();
+    let millis = now.0.rem_euclid(PER_SECOND) / (PER_SECOND / 1000);
+    write!(writer, "{}.{millis:03}Z", whole.trim_end_matches('Z'))
+}
+
+/// One field of a text line. Text from outside can neither write a line of its own nor command the terminal: control
+/// characters are shown escaped.
+fn write_field(
+    writer: &mut format::Writer<'_>,
+    field: &Field,
+    value: &dyn fmt::Debug,
+) -> fmt::Result {
+    if field.name() != "message" {
+        let (dim, plain) = if writer.has_ansi_escapes() {
+            ("\x1b[2m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
+        write!(writer, "{dim}{}={plain}", field.name())?;
+    }
+    fmt::Write::write_fmt(&mut Escaped(writer), format_args!("{value:?}"))
+}
+
+struct Escaped<'a, W>(&'a mut W);
+
+impl<W: fmt::Write> fmt::Write for Escaped<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive(char::is_control) {
+            match part.chars().next_back() {
+                Some(last) if last.is_control() => {
+                    self.0.write_str(part.trim_end_matches(last))?;
+                    write!(self.0, "{}", last.escape_default())?;
+                }
+                _ => self.0.write_str(part)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
