@@ -4,6 +4,8 @@
 pub mod backoff;
 pub mod budget;
 mod content;
+pub mod codec;
+pub mod content;
 pub mod cursor;
 pub mod failure;
 pub mod ids;
