@@ -3,9 +3,9 @@
 
 pub mod backoff;
 pub mod budget;
-mod content;
+
 pub mod codec;
-pub mod content;
+mod content;
 pub mod cursor;
 pub mod failure;
 pub mod ids;
@@ -13,7 +13,7 @@ pub mod page;
 pub mod reading;
 pub mod schedule;
 pub mod slots;
-pub mod sweep;
 pub mod status;
+pub mod sweep;
 pub mod ticks;
 pub mod version;

@@ -86,7 +86,9 @@ impl Board {
                 Err(Halt::Stopped) => return None,
             };
             let before = row.health;
-            row.health = failure.as_ref().map_or(Health::Ok, |failure| failure.health);
+            row.health = failure
+                .as_ref()
+                .map_or(Health::Ok, |failure| failure.health);
             row.failure = failure.clone();
             if row.health == before {
                 return None;
@@ -105,7 +107,10 @@ impl Board {
     /// All tenants, worst first.
     pub fn tenants(&self) -> Vec<TenantStatus> {
         let now = self.clock.now();
-        let rows = self.rows.iter().map(|row| row.lock().unwrap_or_else(PoisonError::into_inner));
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| row.lock().unwrap_or_else(PoisonError::into_inner));
         let mut tenants: Vec<_> = rows.map(|row| row.status(now)).collect();
         worst_first(&mut tenants);
         tenants
@@ -113,7 +118,9 @@ impl Board {
 
     fn with<T>(&self, index: usize, change: impl FnOnce(&mut Row) -> T) -> Option<T> {
         let row = self.rows.get(index)?;
-        Some(change(&mut row.lock().unwrap_or_else(PoisonError::into_inner)))
+        Some(change(
+            &mut row.lock().unwrap_or_else(PoisonError::into_inner),
+        ))
     }
 }
 

@@ -24,7 +24,7 @@ use super::board::{Board, Turn};
 use super::herald::Herald;
 use super::limits::Slots;
 use super::scheduler::Firing;
-use super::sweeper::{Halt, Swept, Sweeper};
+use super::sweeper::{Halt, Sweeper, Swept};
 use super::tenant::Tenant;
 use crate::core::backoff::pause;
 use crate::core::failure::{Failure, Health, Reaction};
@@ -89,7 +89,9 @@ impl Dispatcher {
     ) -> Self {
         let group = |schedule: &Schedule| Group {
             schedule: schedule.clone(),
-            tenants: (0..tenants.len()).filter(|n| tenants[*n].schedule == *schedule).collect(),
+            tenants: (0..tenants.len())
+                .filter(|n| tenants[*n].schedule == *schedule)
+                .collect(),
             last: None,
         };
         let lane = |tenant: &Arc<Tenant>| Lane {
@@ -113,7 +115,12 @@ impl Dispatcher {
 
     /// Dispatches until `stop`; then waits for the sweeps at work, which see the same `stop`, for at most `drain`, and
     /// breaks off those that have not come to rest (their cursors have not moved; nothing is lost).
-    pub async fn run(mut self, mut firings: mpsc::Receiver<Firing>, stop: CancellationToken, drain: Duration) {
+    pub async fn run(
+        mut self,
+        mut firings: mpsc::Receiver<Firing>,
+        stop: CancellationToken,
+        drain: Duration,
+    ) {
         self.first_turns();
         loop {
             let next = self.queue.peek().map(|Reverse(turn)| turn.at);
@@ -130,7 +137,10 @@ impl Dispatcher {
             self.ended(ended);
         }
         if !self.sweeps.is_empty() {
-            tracing::warn!(sweeps = self.sweeps.len(), "sweeps were still waiting when the time for stopping ran out; they are read again after the start");
+            tracing::warn!(
+                sweeps = self.sweeps.len(),
+                "sweeps were still waiting when the time for stopping ran out; they are read again after the start"
+            );
         }
         self.sweeps.shutdown().await;
     }
@@ -158,9 +168,12 @@ impl Dispatcher {
         if !group.schedule.is_due(at) && group.schedule.cron() == "* * * * * *" {
             return;
         }
-        let missed = group
-            .last
-            .map_or(0, |last| group.schedule.firings_between(last, at, MOST_MISSED).saturating_sub(1));
+        let missed = group.last.map_or(0, |last| {
+            group
+                .schedule
+                .firings_between(last, at, MOST_MISSED)
+                .saturating_sub(1)
+        });
         group.last = Some(at);
         if missed > 0 {
             let count = missed.saturating_mul(group.tenants.len() as u64);
@@ -186,7 +199,12 @@ impl Dispatcher {
     /// Starts the sweeps whose time has come.
     fn due(&mut self) {
         let now = Instant::now();
-        while let Some(Reverse(turn)) = self.queue.peek().copied().filter(|Reverse(turn)| turn.at <= now) {
+        while let Some(Reverse(turn)) = self
+            .queue
+            .peek()
+            .copied()
+            .filter(|Reverse(turn)| turn.at <= now)
+        {
             self.queue.pop();
             let lane = &mut self.lanes[turn.tenant];
             if lane.running {
@@ -199,12 +217,20 @@ impl Dispatcher {
     }
 
     fn start(&mut self, tenant: usize) {
-        let (sweeper, slots, of) = (self.sweeper.clone(), self.slots.clone(), self.lanes[tenant].tenant.clone());
+        let (sweeper, slots, of) = (
+            self.sweeper.clone(),
+            self.slots.clone(),
+            self.lanes[tenant].tenant.clone(),
+        );
         let task = self.sweeps.spawn(async move {
             let mut slot = slots.take().await;
             let began = sweeper.clock.now();
             let swept = sweeper.sweep(&of, &mut slot).await;
-            Ended { tenant, began, swept }
+            Ended {
+                tenant,
+                began,
+                swept,
+            }
         });
         self.at_work.insert(task.id(), tenant);
     }
@@ -218,7 +244,10 @@ impl Dispatcher {
             return;
         };
         self.lanes[tenant].running = false;
-        let ended = ended.map_or_else(|error| broken(tenant, self.sweeper.clock.now(), &error), |(_, ended)| ended);
+        let ended = ended.map_or_else(
+            |error| broken(tenant, self.sweeper.clock.now(), &error),
+            |(_, ended)| ended,
+        );
         if let Some(turn) = self.board.note(tenant, ended.began, &ended.swept) {
             self.announce(tenant, &turn);
         }
@@ -250,13 +279,16 @@ impl Dispatcher {
             Some(failure) => {
                 tracing::warn!(tenant = %id, %name, state = %turn.after, error = %failure, remedy = failure.remedy, "tenant is not healthy");
             }
-            None if turn.before == Health::Starting => tracing::info!(tenant = %id, %name, "tenant's first sweep ended well"),
-            None => tracing::info!(tenant = %id, %name, before = %turn.before, "tenant is healthy again"),
+            None if turn.before == Health::Starting => {
+                tracing::info!(tenant = %id, %name, "tenant's first sweep ended well")
+            }
+            None => {
+                tracing::info!(tenant = %id, %name, before = %turn.before, "tenant is healthy again")
+            }
         }
-        let (what, remedy) = turn
-            .failure
-            .as_ref()
-            .map_or(("", ""), |failure| (failure.what.as_str(), failure.remedy.as_str()));
+        let (what, remedy) = turn.failure.as_ref().map_or(("", ""), |failure| {
+            (failure.what.as_str(), failure.remedy.as_str())
+        });
         if let Some(record) = tenant.encoder.health(turn.at, turn.after, what, remedy) {
             self.herald.announce(record);
         }

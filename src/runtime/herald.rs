@@ -30,7 +30,11 @@ impl Herald {
 }
 
 /// Publishes what is announced until `stop`.
-pub async fn run(mut queue: mpsc::Receiver<Record>, publisher: Arc<dyn Publisher>, stop: CancellationToken) {
+pub async fn run(
+    mut queue: mpsc::Receiver<Record>,
+    publisher: Arc<dyn Publisher>,
+    stop: CancellationToken,
+) {
     while let Some(Some(record)) = stop.run_until_cancelled(queue.recv()).await {
         let publication = publisher.publish(vec![record]);
         let Some(results) = stop.run_until_cancelled(publication).await else {

@@ -115,12 +115,18 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    async fn judge(&mut self, mut readings: Vec<(Reading, Bytes)>, slot: &mut Slot) -> Result<(), Failure> {
+    async fn judge(
+        &mut self,
+        mut readings: Vec<(Reading, Bytes)>,
+        slot: &mut Slot,
+    ) -> Result<(), Failure> {
         while !readings.is_empty() {
             // Up to the second version of an incident, which has to wait for the first one's commit.
             let fit = readings
                 .iter()
-                .position(|(reading, _)| self.batch_ids.contains(&reading.id) || !self.batch_ids.insert(reading.id))
+                .position(|(reading, _)| {
+                    self.batch_ids.contains(&reading.id) || !self.batch_ids.insert(reading.id)
+                })
                 .unwrap_or(readings.len());
             let rest = readings.split_off(fit);
             let ids: Vec<_> = readings.iter().map(|(reading, _)| reading.id).collect();
@@ -166,7 +172,8 @@ impl<'a> Intake<'a> {
         tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, reason = %why, bytes = raw.len(), content = %content,
             "an incident could not be read and is not published");
         let record = self.tenant.encoder.dead_letter(&why.to_string(), raw);
-        self.batch_bytes += record.as_ref().map_or(0, |record| record.value.len()) + RECORD_OVERHEAD;
+        self.batch_bytes +=
+            record.as_ref().map_or(0, |record| record.value.len()) + RECORD_OVERHEAD;
         self.batch.push(Outgoing {
             record,
             mark: Mark::Dead(content),
@@ -175,7 +182,11 @@ impl<'a> Intake<'a> {
     }
 
     /// Publishes and records the batch, and with it `state`.
-    pub(super) async fn commit(&mut self, slot: &mut Slot, state: Option<TenantState>) -> Result<(), Failure> {
+    pub(super) async fn commit(
+        &mut self,
+        slot: &mut Slot,
+        state: Option<TenantState>,
+    ) -> Result<(), Failure> {
         if self.batch.is_empty() && state.is_none() {
             return Ok(());
         }
@@ -183,14 +194,17 @@ impl<'a> Intake<'a> {
         let bytes = mem::take(&mut self.batch_bytes);
         self.batch_ids.clear();
         let any = !batch.is_empty();
-        let committed = slot.wait(self.sweeper.outlet.commit(self.tenant.id, batch, state)).await;
+        let committed = slot
+            .wait(self.sweeper.outlet.commit(self.tenant.id, batch, state))
+            .await;
         self.charge.release(bytes);
         self.published += committed.published;
         committed.result?;
         if let Some(arrived) = self.arrived.take().filter(|_| any) {
-            self.sweeper.observer.see(Event::Acknowledged { took: arrived.elapsed() });
+            self.sweeper.observer.see(Event::Acknowledged {
+                took: arrived.elapsed(),
+            });
         }
         Ok(())
     }
 }
-

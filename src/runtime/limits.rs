@@ -191,7 +191,11 @@ mod tests {
         }
         let start = Instant::now();
         slots.take().await;
-        assert!(start.elapsed() <= Duration::from_secs(26), "{:?}", start.elapsed());
+        assert!(
+            start.elapsed() <= Duration::from_secs(26),
+            "{:?}",
+            start.elapsed()
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -232,7 +236,10 @@ mod tests {
         a.add(500).await;
         a.add(500).await;
         assert_eq!(budget.used(), 1100);
-        assert!(b.add(1).now_or_never().is_none(), "two beyond the limit at once");
+        assert!(
+            b.add(1).now_or_never().is_none(),
+            "two beyond the limit at once"
+        );
         a.settle(0);
         assert!(b.add(1).now_or_never().is_some());
     }

@@ -66,7 +66,10 @@ impl LocalOutlet {
             });
         }
         Committed {
-            published: marks.iter().filter(|mark| matches!(mark, Mark::Seen(..))).count() as u64,
+            published: marks
+                .iter()
+                .filter(|mark| matches!(mark, Mark::Seen(..)))
+                .count() as u64,
             result: failure.map_or(Ok(()), Err),
         }
     }

@@ -59,7 +59,11 @@ pub async fn run(
     Ok(())
 }
 
-fn job(number: usize, schedule: &Schedule, firings: mpsc::Sender<Firing>) -> Result<Job, JobSchedulerError> {
+fn job(
+    number: usize,
+    schedule: &Schedule,
+    firings: mpsc::Sender<Firing>,
+) -> Result<Job, JobSchedulerError> {
     Job::new(schedule.cron().as_str(), move |_, _| {
         // A full channel means that the dispatcher is many firings behind; it will find the gap and count it.
         let _ = firings.try_send(Firing { schedule: number });

@@ -24,7 +24,8 @@ impl Supervisor {
         task: &'static str,
         work: impl Future<Output = Result<(), E>> + Send + 'static,
     ) {
-        self.tasks.spawn(async move { (task, work.await.map_err(|error| chain(&error))) });
+        self.tasks
+            .spawn(async move { (task, work.await.map_err(|error| chain(&error))) });
     }
 
     /// Waits until some task ends. Call it only while none has been asked to.
@@ -32,7 +33,9 @@ impl Supervisor {
         match self.tasks.join_next().await {
             Some(Ok((task, result))) => EndedUnasked {
                 task,
-                how: result.err().unwrap_or_else(|| "without an error".to_owned()),
+                how: result
+                    .err()
+                    .unwrap_or_else(|| "without an error".to_owned()),
             },
             Some(Err(error)) => EndedUnasked {
                 task: "task",
@@ -46,7 +49,11 @@ impl Supervisor {
     pub async fn all_ended(&mut self) {
         while let Some(ended) = self.tasks.join_next().await {
             if let Ok((task, Err(how))) = ended {
-                tracing::warn!(task, error = how, "a task ended with an error while stopping");
+                tracing::warn!(
+                    task,
+                    error = how,
+                    "a task ended with an error while stopping"
+                );
             }
         }
     }

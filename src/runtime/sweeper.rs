@@ -72,10 +72,15 @@ impl Sweeper {
             result: Ok(()),
         };
         swept.result = self.run(tenant, slot, &mut swept).await;
-        self.observer.see(Event::LateFound { count: swept.late_found });
+        self.observer.see(Event::LateFound {
+            count: swept.late_found,
+        });
         if swept.result.is_ok() {
             let source = tenant.source.name();
-            self.observer.see(Event::Swept { source, took: before.elapsed() });
+            self.observer.see(Event::Swept {
+                source,
+                took: before.elapsed(),
+            });
         }
         swept
     }
@@ -84,7 +89,13 @@ impl Sweeper {
         let state = self.state(tenant).await?;
         swept.state = Some(state);
         let last_full = tenant.memory().last_full;
-        let plan = plan(&state, &tenant.rules.reach, last_full, self.clock.now(), self.uptime());
+        let plan = plan(
+            &state,
+            &tenant.rules.reach,
+            last_full,
+            self.clock.now(),
+            self.uptime(),
+        );
         let mut sweep = Sweep::new(plan, tenant.rules.page_size);
         let mut intake = Intake::new(self, tenant, state.cursor);
         let read = self.pages(&mut sweep, &mut intake, slot).await;
@@ -102,7 +113,11 @@ impl Sweeper {
             tenant.memory().last_full = LastFull {
                 ended: Some(self.uptime()),
                 // A reconcile sweep says nothing of what a full one costs.
-                pages: if plan.kind == Kind::Full { sweep.pages() } else { last_full.pages },
+                pages: if plan.kind == Kind::Full {
+                    sweep.pages()
+                } else {
+                    last_full.pages
+                },
             };
         }
         if !sweep.trusted() {
@@ -118,11 +133,19 @@ impl Sweeper {
             return Ok(state);
         }
         let first = TenantState::first(self.clock.now(), tenant.rules.lookback);
-        self.outlet.commit(tenant.id, Vec::new(), Some(first)).await.result?;
+        self.outlet
+            .commit(tenant.id, Vec::new(), Some(first))
+            .await
+            .result?;
         Ok(first)
     }
 
-    async fn pages(&self, sweep: &mut Sweep, intake: &mut Intake<'_>, slot: &mut Slot) -> Result<(), Halt> {
+    async fn pages(
+        &self,
+        sweep: &mut Sweep,
+        intake: &mut Intake<'_>,
+        slot: &mut Slot,
+    ) -> Result<(), Halt> {
         loop {
             sweep.begin_page();
             let (envelope, date) = self.page(sweep, intake, slot).await?;
@@ -161,11 +184,20 @@ impl Sweeper {
     }
 
     /// Asks for the page that `sweep` names. A refused token is renewed once and the same page asked for again.
-    async fn open(&self, sweep: &Sweep, tenant: &Tenant, slot: &mut Slot) -> Result<Box<dyn PageBody>, Halt> {
-        let token = self.unless_stopped(slot.wait(tenant.tokens.token())).await??;
+    async fn open(
+        &self,
+        sweep: &Sweep,
+        tenant: &Tenant,
+        slot: &mut Slot,
+    ) -> Result<Box<dyn PageBody>, Halt> {
+        let token = self
+            .unless_stopped(slot.wait(tenant.tokens.token()))
+            .await??;
         match self.ask(sweep, tenant, &token, slot).await {
             Err(Halt::Failed(failure)) if failure.reaction == Reaction::RenewToken => {
-                let token = self.unless_stopped(slot.wait(tenant.tokens.renew(&token))).await??;
+                let token = self
+                    .unless_stopped(slot.wait(tenant.tokens.renew(&token)))
+                    .await??;
                 self.ask(sweep, tenant, &token, slot).await
             }
             answer => answer,
@@ -179,15 +211,22 @@ impl Sweeper {
         token: &AccessToken,
         slot: &mut Slot,
     ) -> Result<Box<dyn PageBody>, Halt> {
-        self.unless_stopped(slot.wait(self.spend_request(tenant))).await?;
+        self.unless_stopped(slot.wait(self.spend_request(tenant)))
+            .await?;
         let source = tenant.source.name();
         let asked = Instant::now();
-        let answer = self.unless_stopped(slot.wait(tenant.source.open(sweep.ask(), token))).await?;
+        let answer = self
+            .unless_stopped(slot.wait(tenant.source.open(sweep.ask(), token)))
+            .await?;
         let status = match &answer {
             Ok(_) => 200,
             Err(failure) => failure.status.unwrap_or(0),
         };
-        self.observer.see(Event::ApiRequest { source, status, took: asked.elapsed() });
+        self.observer.see(Event::ApiRequest {
+            source,
+            status,
+            took: asked.elapsed(),
+        });
         answer.map_err(|failure| {
             if let Reaction::Wait(_) = failure.reaction {
                 self.observer.see(Event::Throttled { source });
@@ -212,7 +251,10 @@ impl Sweeper {
     }
 
     pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
-        self.stop.run_until_cancelled(work).await.ok_or(Halt::Stopped)
+        self.stop
+            .run_until_cancelled(work)
+            .await
+            .ok_or(Halt::Stopped)
     }
 
     fn uptime(&self) -> Duration {

@@ -35,7 +35,9 @@ impl Authorities {
     fn remaining(&self, authority: &str) -> Option<Duration> {
         let pauses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let until = pauses.get(authority)?;
-        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        until
+            .checked_duration_since(Instant::now())
+            .filter(|left| !left.is_zero())
     }
 
     fn close(&self, authority: &str, pause: Duration) {
@@ -111,7 +113,10 @@ impl TokenKeeper {
     }
 
     fn held(&self) -> Option<Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn good_token(&self) -> Option<AccessToken> {
@@ -152,7 +157,9 @@ impl TokenKeeper {
             ));
         }
         let answer = self.source.request().await;
-        self.desk.observer.see(Event::TokenRequest { ok: answer.is_ok() });
+        self.desk
+            .observer
+            .see(Event::TokenRequest { ok: answer.is_ok() });
         let grant = answer.inspect_err(|failure| {
             if let (Some(429), Reaction::Wait(pause)) = (failure.status, failure.reaction) {
                 self.desk.authorities.close(authority, pause);
@@ -160,7 +167,11 @@ impl TokenKeeper {
         })?;
         let ends_at = self.desk.clock.now().plus(grant.lifetime);
         let now = Instant::now();
-        let chance = jitter(self.tenant, Use::Renewal, ends_at.unix_seconds().cast_unsigned());
+        let chance = jitter(
+            self.tenant,
+            Use::Renewal,
+            ends_at.unix_seconds().cast_unsigned(),
+        );
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held {
             token: grant.token.clone(),
             ends: now + grant.lifetime,
@@ -181,14 +192,21 @@ where
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(look.tick()).await.is_some() {
         let mut renewals = JoinSet::new();
-        for keeper in keepers.iter().filter(|keeper| keeper.as_ref().renewal_is_due()) {
+        for keeper in keepers
+            .iter()
+            .filter(|keeper| keeper.as_ref().renewal_is_due())
+        {
             if renewals.len() >= RENEWALS {
                 renewals.join_next().await;
             }
             let keeper = keeper.clone();
             renewals.spawn(async move { keeper.as_ref().renew_if_due().await });
         }
-        if stop.run_until_cancelled(renewals.join_all()).await.is_none() {
+        if stop
+            .run_until_cancelled(renewals.join_all())
+            .await
+            .is_none()
+        {
             return;
         }
     }

@@ -58,11 +58,21 @@ fn desk() -> Desk {
 }
 
 fn keeper(n: u8, source: &Arc<Entra>, desk: &Desk) -> Arc<TokenKeeper> {
-    Arc::new(TokenKeeper::new(TenantId::from_bytes([n; 16]), source.clone(), desk.clone()))
+    Arc::new(TokenKeeper::new(
+        TenantId::from_bytes([n; 16]),
+        source.clone(),
+        desk.clone(),
+    ))
 }
 
 fn throttled() -> Failure {
-    Failure::new(Health::Throttled, Reaction::Wait(Duration::from_secs(60)), "slow down", "wait").with_status(429)
+    Failure::new(
+        Health::Throttled,
+        Reaction::Wait(Duration::from_secs(60)),
+        "slow down",
+        "wait",
+    )
+    .with_status(429)
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,7 +90,11 @@ async fn a_refused_token_is_renewed_once_however_many_pages_were_refused() {
     let keeper = keeper(1, &source, &desk());
     let refused = keeper.token().await.expect("granted");
     let renewed = join_all((0..10).map(|_| keeper.renew(&refused))).await;
-    assert!(renewed.iter().all(|token| token.as_ref().is_ok_and(|token| !token.same_as(&refused))));
+    assert!(
+        renewed
+            .iter()
+            .all(|token| token.as_ref().is_ok_and(|token| !token.same_as(&refused)))
+    );
     assert_eq!(source.requests.load(Ordering::SeqCst), 2);
 }
 
@@ -92,10 +106,19 @@ async fn tokens_are_renewed_before_they_end_and_nobody_waits() {
     let renewals = tokio::spawn(renew_in_background(vec![keeper.clone()], stop.clone()));
     for second in 0..6000 {
         sleep(Duration::from_secs(1)).await;
-        assert!(keeper.token().now_or_never().is_some_and(|token| token.is_ok()), "waited at {second} s");
+        assert!(
+            keeper
+                .token()
+                .now_or_never()
+                .is_some_and(|token| token.is_ok()),
+            "waited at {second} s"
+        );
     }
     let requests = source.requests.load(Ordering::SeqCst);
-    assert!((12..=15).contains(&requests), "{requests} requests for ten lifetimes");
+    assert!(
+        (12..=15).contains(&requests),
+        "{requests} requests for ten lifetimes"
+    );
     stop.cancel();
     renewals.await.expect("ends");
 }
@@ -110,7 +133,13 @@ async fn a_failed_renewal_leaves_the_old_token_in_use() {
     let renewals = tokio::spawn(renew_in_background(vec![keeper.clone()], stop.clone()));
     for second in 0..1000 {
         sleep(Duration::from_secs(1)).await;
-        assert!(keeper.token().now_or_never().is_some_and(|token| token.is_ok()), "no token at {second} s");
+        assert!(
+            keeper
+                .token()
+                .now_or_never()
+                .is_some_and(|token| token.is_ok()),
+            "no token at {second} s"
+        );
     }
     stop.cancel();
     renewals.await.expect("ends");
@@ -124,10 +153,17 @@ async fn a_429_stops_token_requests_of_the_authority_and_nothing_else() {
     source.refusals.lock().expect("lock").push(throttled());
     assert_eq!(without.token().await.expect_err("throttled"), throttled());
     let before = source.requests.load(Ordering::SeqCst);
-    let refusal = keeper(3, &source, &desk).token().await.expect_err("must wait");
+    let refusal = keeper(3, &source, &desk)
+        .token()
+        .await
+        .expect_err("must wait");
     assert_eq!(refusal.health, Health::Throttled);
     assert!(with_token.token().await.is_ok());
-    assert_eq!(source.requests.load(Ordering::SeqCst), before, "asked during the pause");
+    assert_eq!(
+        source.requests.load(Ordering::SeqCst),
+        before,
+        "asked during the pause"
+    );
     sleep(Duration::from_secs(60)).await;
     assert!(without.token().await.is_ok());
 }
