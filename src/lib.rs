@@ -1,2 +1,5 @@
+#![forbid(unsafe_code)]
+
 pub mod core;
+pub mod kafka;
 pub mod ports;
