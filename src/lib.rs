@@ -1,4 +1,7 @@
+#![forbid(unsafe_code)]
+
 pub mod core;
+pub mod kafka;
 pub mod ports;
 pub mod runtime;
 pub mod telemetry;

@@ -1,0 +1,44 @@
+//! The way to Kafka, and the only module that knows rdkafka.
+//!
+//! [`KafkaPublisher`] implements [`crate::ports::Publisher`] with one idempotent producer that waits for ever: while
+//! Kafka is away a publication is late, never failed, lost or repeated. What Kafka refuses comes back per record, as a
+//! [`crate::core::failure::Failure`] in the operator's words. A fatal error of librdkafka (the broker contradicts the
+//! producer's sequence numbers, or forbids idempotence) can't be mended inside a process: it is told once, through
+//! [`KafkaPublisher::fatal`], and all that follows fails.
+//!
+//! Values of librdkafka's properties may be passwords: they are cut out of every text of librdkafka before it is logged
+//! or shown.
+
+mod link;
+#[cfg(feature = "demo")]
+pub mod mock;
+mod options;
+mod publisher;
+#[cfg(feature = "demo")]
+pub mod reader;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+pub use link::{Condition, KafkaState};
+pub use options::KafkaOptions;
+pub use publisher::KafkaPublisher;
+
+/// Why there is no client, or no reading with it.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaError {
+    #[error("librdkafka has no property named {name:?}")]
+    UnknownProperty { name: String },
+    /// The value is not told: it may be a password.
+    #[error("librdkafka does not accept the value of its property {name:?}")]
+    InvalidProperty { name: String },
+    /// librdkafka's own words, free of property values.
+    #[error("librdkafka can't work with these settings: {why}")]
+    Client { why: String },
+    #[cfg(feature = "demo")]
+    #[error("the topic {topic:?} can't be read: {why}")]
+    Read { topic: String, why: String },
+    #[cfg(feature = "demo")]
+    #[error("the in-process broker did not start: {why}")]
+    Mock { why: String },
+}

@@ -1,0 +1,432 @@
+//! The idempotent producer behind [`Publisher`].
+//!
+//! Invariants: a record's result is decided by Kafka alone, never by a time limit; records with equal keys leave one
+//! after the other; nothing is queued for a topic that Kafka was not seen to have, since librdkafka would sit on it for
+//! half a minute before saying so.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock, RwLock};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::message::{Header, Message, OwnedHeaders, OwnedMessage};
+use rdkafka::producer::future_producer::DeliveryFuture;
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::KafkaError;
+use super::link::{Condition, Events, KafkaState, Link};
+use super::options::KafkaOptions;
+use super::refusal;
+use crate::core::failure::Failure;
+use crate::ports::{Publisher, Record};
+
+/// Limit of one request for metadata; it occupies a blocking thread for as long.
+const METADATA_LIMIT: Duration = Duration::from_secs(2);
+/// Between two attempts to reach a Kafka that is away.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// First and longest pause when librdkafka's queue is full.
+const QUEUE_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
+
+type Client = FutureProducer<Events>;
+
+/// Publishes records, exactly once each for as long as the process lives.
+pub struct KafkaPublisher {
+    options: KafkaOptions,
+    link: Arc<Link>,
+    producer: Client,
+    /// Sends each record in a batch of its own. Made when a batch was found too large for its topic: only alone it shows
+    /// which record is to blame.
+    single: OnceLock<Client>,
+    /// Topics that Kafka was seen to have.
+    topics: RwLock<HashSet<Arc<str>>>,
+    /// Held by the one who asks about a topic; thousands of tenants wait for the same answer.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// What asking for metadata came to.
+enum Answer {
+    Good,
+    TopicError(RDKafkaErrorCode),
+    None,
+}
+
+/// A record that librdkafka holds.
+struct Sent {
+    index: usize,
+    topic: Arc<str>,
+    size: usize,
+    delivery: DeliveryFuture,
+}
+
+/// A record whose batch was refused for its size.
+struct Suspect {
+    index: usize,
+    topic: Arc<str>,
+    size: usize,
+    message: OwnedMessage,
+}
+
+impl KafkaPublisher {
+    /// Makes the producer. Needs no broker: connecting goes on in the background, for ever.
+    pub fn connect(options: KafkaOptions) -> Result<Self, KafkaError> {
+        let link = Arc::new(Link::new(options.brokers.clone(), options.scrubber()));
+        let producer = options
+            .producer()
+            .create_with_context(Events(Arc::clone(&link)))
+            .map_err(|error| options.explain(error))?;
+        Ok(Self {
+            options,
+            link,
+            producer,
+            single: OnceLock::new(),
+            topics: RwLock::default(),
+            asking: tokio::sync::Mutex::default(),
+        })
+    }
+
+    pub fn state(&self) -> KafkaState {
+        self.link.state()
+    }
+
+    /// Resolves when the producer met an error that only a new process can mend; tells which.
+    pub async fn fatal(&self) -> String {
+        let mut states = self.link.watch();
+        match states.wait_for(|now| now.state == Condition::Failed).await {
+            Ok(state) => state.error.clone().unwrap_or_default(),
+            // The sender lives in `self.link`.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Asks for a broker's answer while the state is not `ok`, so that it changes without a record being sent. Runs until
+    /// `stop`.
+    pub async fn probe(&self, stop: CancellationToken) {
+        stop.run_until_cancelled(async {
+            let mut states = self.link.watch();
+            loop {
+                let unsure = |now: &KafkaState| {
+                    matches!(now.state, Condition::Starting | Condition::Unavailable)
+                };
+                if states.wait_for(unsure).await.is_err() {
+                    return;
+                }
+                // The answer changes the state by itself.
+                let _ = self.ask(self.any_topic()).await;
+                sleep(RETRY_PAUSE).await;
+            }
+        })
+        .await;
+    }
+
+    /// Waits until everything sent is acknowledged or refused, for at most `limit`. Returns how many records are not.
+    pub async fn flush(&self, limit: Duration) -> usize {
+        let producers: Vec<Client> = [Some(&self.producer), self.single.get()]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        let waiting = tokio::task::spawn_blocking(move || {
+            let mut left = 0;
+            for producer in producers {
+                // A time-out leaves records in flight, which are counted.
+                let _ = producer.flush(limit);
+                left += usize::try_from(producer.in_flight_count()).unwrap_or_default();
+            }
+            left
+        });
+        waiting.await.unwrap_or_default()
+    }
+
+    async fn publish_all(&self, records: Vec<Record>) -> Vec<Result<(), Failure>> {
+        let mut results = vec![Ok(()); records.len()];
+        let absent = self.absent_topics(&records).await;
+        for round in rounds(records) {
+            for (index, failure) in self.publish_round(round, &absent).await {
+                if let Some(result) = results.get_mut(index) {
+                    *result = Err(failure);
+                }
+            }
+        }
+        results
+    }
+
+    async fn absent_topics(&self, records: &[Record]) -> HashMap<Arc<str>, Failure> {
+        let topics: HashSet<&Arc<str>> = records.iter().map(|record| &record.topic).collect();
+        let mut absent = HashMap::new();
+        for topic in topics {
+            if let Err(failure) = self.await_topic(topic).await {
+                absent.insert(Arc::clone(topic), failure);
+            }
+        }
+        absent
+    }
+
+    /// Publishes records of distinct keys; returns the refused ones.
+    async fn publish_round(
+        &self,
+        round: Vec<(usize, Record)>,
+        absent: &HashMap<Arc<str>, Failure>,
+    ) -> Vec<(usize, Failure)> {
+        let mut refused = Vec::new();
+        let mut sent = Vec::with_capacity(round.len());
+        for (index, record) in round {
+            let outcome = match absent.get(&record.topic) {
+                Some(failure) => Err(failure.clone()),
+                None => self.send(index, record).await,
+            };
+            match outcome {
+                Ok(one) => sent.push(one),
+                Err(failure) => refused.push((index, failure)),
+            }
+        }
+        let mut suspects = Vec::new();
+        let mut answered = false;
+        for Sent {
+            index,
+            topic,
+            size,
+            delivery,
+        } in sent
+        {
+            match delivery.await {
+                Ok(Ok(_)) => answered = true,
+                Ok(Err((error, message))) if refusal::is_oversize(&error) => {
+                    suspects.push(Suspect {
+                        index,
+                        topic,
+                        size,
+                        message,
+                    });
+                }
+                Ok(Err((error, _))) => refused.push((index, self.refused(&topic, size, &error))),
+                Err(_) => refused.push((index, refusal::stopped(&self.link))),
+            }
+        }
+        if answered {
+            self.link.answered();
+        }
+        refused.extend(self.publish_alone(suspects).await);
+        refused
+    }
+
+    /// librdkafka does not take a batch apart that its topic finds too large, and fails all its records. Sent again one to
+    /// a batch, only those fail that are too large themselves. None of them was written, and no other record of theirs
+    /// keys is under way, so nothing is repeated or overtaken.
+    async fn publish_alone(&self, suspects: Vec<Suspect>) -> Vec<(usize, Failure)> {
+        let mut refused = Vec::new();
+        let mut sent = Vec::with_capacity(suspects.len());
+        for Suspect {
+            index,
+            topic,
+            size,
+            message,
+        } in suspects
+        {
+            let queued = match self.single() {
+                Ok(producer) => enqueue(producer, of_message(&message)).await,
+                Err(error) => Err(error),
+            };
+            match queued {
+                Ok(delivery) => sent.push(Sent {
+                    index,
+                    topic,
+                    size,
+                    delivery,
+                }),
+                Err(error) => refused.push((index, self.refused(&topic, size, &error))),
+            }
+        }
+        for Sent {
+            index,
+            topic,
+            size,
+            delivery,
+        } in sent
+        {
+            match delivery.await {
+                Ok(Ok(_)) => {}
+                Ok(Err((error, _))) => refused.push((index, self.refused(&topic, size, &error))),
+                Err(_) => refused.push((index, refusal::stopped(&self.link))),
+            }
+        }
+        refused
+    }
+
+    async fn send(&self, index: usize, record: Record) -> Result<Sent, Failure> {
+        let size = record.key.len() + record.value.len();
+        match enqueue(&self.producer, of_record(&record)).await {
+            Ok(delivery) => Ok(Sent {
+                index,
+                topic: record.topic,
+                size,
+                delivery,
+            }),
+            Err(error) => Err(self.refused(&record.topic, size, &error)),
+        }
+    }
+
+    fn refused(&self, topic: &Arc<str>, size: usize, error: &ClientError) -> Failure {
+        if refusal::is_unknown_topic(refusal::code(error)) {
+            self.topics_mut().remove(topic);
+        }
+        refusal::failure(&self.link, topic, size, error)
+    }
+
+    /// Returns when Kafka has the topic; waits for as long as Kafka is away.
+    async fn await_topic(&self, topic: &Arc<str>) -> Result<(), Failure> {
+        if self.has(topic) {
+            return Ok(());
+        }
+        let _turn = self.asking.lock().await;
+        while !self.has(topic) {
+            if self.link.state().state == Condition::Failed {
+                return Err(refusal::stopped(&self.link));
+            }
+            match self.ask(Some(Arc::clone(topic))).await {
+                Answer::Good => {
+                    self.topics_mut().insert(Arc::clone(topic));
+                }
+                Answer::TopicError(code) => {
+                    return Err(refusal::of_topic(&self.link, topic, code));
+                }
+                Answer::None => sleep(RETRY_PAUSE).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a broker for metadata, of `topic` alone when there is one.
+    async fn ask(&self, topic: Option<Arc<str>>) -> Answer {
+        let producer = self.producer.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let metadata = producer
+                .client()
+                .fetch_metadata(topic.as_deref(), METADATA_LIMIT)?;
+            let error = topic.and_then(|_| metadata.topics().first()?.error());
+            Ok::<_, ClientError>((metadata.brokers().len(), error))
+        });
+        let (brokers, error) = match asked.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                tracing::debug!(target: "incidentd::kafka", %error, "no metadata");
+                self.link.silent();
+                return Answer::None;
+            }
+            // The runtime is going down.
+            Err(_) => return Answer::None,
+        };
+        self.link.metadata(brokers);
+        match error.map(RDKafkaErrorCode::from) {
+            // Leaders are being elected: the topic is there.
+            None | Some(RDKafkaErrorCode::LeaderNotAvailable) => Answer::Good,
+            Some(code) => Answer::TopicError(code),
+        }
+    }
+
+    fn single(&self) -> Result<&Client, ClientError> {
+        if let Some(client) = self.single.get() {
+            return Ok(client);
+        }
+        tracing::warn!(
+            target: "incidentd::kafka",
+            "a batch was larger than its topic accepts; its records are sent one by one (batch.size under \
+             [kafka.properties] should not exceed the topic's max.message.bytes)"
+        );
+        let mut config = self.options.producer();
+        config.set("batch.num.messages", "1");
+        let client = config.create_with_context(Events(Arc::clone(&self.link)))?;
+        Ok(self.single.get_or_init(|| client))
+    }
+
+    fn has(&self, topic: &Arc<str>) -> bool {
+        self.topics
+            .read()
+            .is_ok_and(|topics| topics.contains(topic))
+    }
+
+    fn any_topic(&self) -> Option<Arc<str>> {
+        let topics = self.topics.read().ok()?;
+        topics.iter().next().cloned()
+    }
+
+    fn topics_mut(&self) -> std::sync::RwLockWriteGuard<'_, HashSet<Arc<str>>> {
+        self.topics
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Publisher for KafkaPublisher {
+    fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Failure>>> {
+        Box::pin(self.publish_all(records))
+    }
+}
+
+/// Hands a record to librdkafka; waits while its queue is full.
+async fn enqueue(
+    producer: &Client,
+    record: FutureRecord<'_, [u8], [u8]>,
+) -> Result<DeliveryFuture, ClientError> {
+    let (mut pause, longest) = QUEUE_PAUSE;
+    let mut next = record;
+    loop {
+        match producer.send_result(next) {
+            Ok(delivery) => return Ok(delivery),
+            Err((ClientError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => next = back,
+            Err((error, _)) => return Err(error),
+        }
+        sleep(pause).await;
+        pause = longest.min(pause * 2);
+    }
+}
+
+fn of_record(record: &Record) -> FutureRecord<'_, [u8], [u8]> {
+    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+    for (key, value) in &record.headers {
+        headers = headers.insert(Header {
+            key,
+            value: Some(value),
+        });
+    }
+    FutureRecord::to(&record.topic)
+        .key(record.key.as_bytes())
+        .payload(record.value.as_slice())
+        .headers(headers)
+}
+
+/// What librdkafka gave back, ready to be sent again.
+fn of_message(message: &OwnedMessage) -> FutureRecord<'_, [u8], [u8]> {
+    FutureRecord {
+        topic: message.topic(),
+        partition: None,
+        payload: message.payload(),
+        key: message.key(),
+        timestamp: None,
+        headers: message.headers().cloned(),
+    }
+}
+
+/// Splits records so that no key occurs twice in a part; the parts, one after the other, keep each key's order.
+fn rounds(records: Vec<Record>) -> Vec<Vec<(usize, Record)>> {
+    let earlier: Vec<usize> = {
+        let mut occurred = HashMap::with_capacity(records.len());
+        let count = |record| {
+            let Record { topic, key, .. }: &Record = record;
+            let times = occurred.entry((topic, key)).or_insert(0_usize);
+            *times += 1;
+            *times - 1
+        };
+        records.iter().map(count).collect()
+    };
+    let mut rounds: Vec<Vec<(usize, Record)>> = Vec::new();
+    for (index, (earlier, record)) in earlier.into_iter().zip(records).enumerate() {
+        match rounds.get_mut(earlier) {
+            Some(round) => round.push((index, record)),
+            None => rounds.push(vec![(index, record)]),
+        }
+    }
+    rounds
+}

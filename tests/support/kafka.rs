@@ -1,0 +1,229 @@
+//! A real Apache Kafka for tests: the one that `tests/run` started for all of them, or one of a test's own that it may
+//! stop, kill and start again.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+const CONFIG: &str = include_str!("../kafka/server.properties");
+const START_LIMIT: Duration = Duration::from_secs(90);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// `host:port` of the broker that all tests share. Take topic names that no other test uses.
+pub fn shared() -> String {
+    from_tests_run("INCIDENTD_TEST_KAFKA")
+}
+
+/// Creates a topic and waits until it can be written to. `configs` are topic settings, as `("cleanup.policy", "compact")`.
+pub async fn create_topic(bootstrap: &str, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
+    let admin: AdminClient<DefaultClientContext> = client(bootstrap)
+        .create()
+        .expect("a client for administration");
+    let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    for (key, value) in configs {
+        new = new.set(key, value);
+    }
+    let results = admin
+        .create_topics(
+            &[new],
+            &AdminOptions::new().operation_timeout(Some(Duration::from_secs(30))),
+        )
+        .await
+        .expect("an answer to CreateTopics");
+    for result in results {
+        result.unwrap_or_else(|(topic, code)| panic!("topic {topic} was not created: {code}"));
+    }
+}
+
+/// A KRaft node of a test's own. Its methods block. Dropping it kills the node.
+pub struct Broker {
+    dir: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Broker {
+    /// Formats a node in `dir` (configuration, data and log live there) and starts it on free loopback ports.
+    pub fn start(dir: &Path) -> Self {
+        let (port, controller) = free_ports();
+        let text = CONFIG
+            .replace("@BROKER_PORT@", &port.to_string())
+            .replace("@CONTROLLER_PORT@", &controller.to_string())
+            .replace("@DATA@", &dir.join("data").display().to_string());
+        std::fs::write(dir.join("server.properties"), text).expect("server.properties written");
+        let mut broker = Self {
+            dir: dir.to_owned(),
+            port,
+            child: None,
+        };
+        let formatted = broker
+            .java("kafka.tools.StorageTool")
+            .args(["format", "-t", "aW5jaWRlbnRkLXRlc3QtMQ", "-c"])
+            .arg(broker.dir.join("server.properties"))
+            .status()
+            .expect("java runs");
+        assert!(
+            formatted.success(),
+            "no storage was formatted:\n{}",
+            broker.log()
+        );
+        broker.launch();
+        broker
+    }
+
+    /// `host:port`, the same for the node's whole life.
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Stops the node in order (SIGTERM) and waits until it is gone.
+    pub fn stop(&mut self) {
+        self.end("TERM");
+    }
+
+    /// Kills the node at once (SIGKILL).
+    pub fn kill(&mut self) {
+        self.end("KILL");
+    }
+
+    /// Starts the node again, on the same ports and data; stops it before when it runs.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.launch();
+    }
+
+    fn launch(&mut self) {
+        let child = self
+            .java("kafka.Kafka")
+            .arg(self.dir.join("server.properties"))
+            // Ctrl-C of the test run must not take the node down half-way.
+            .process_group(0)
+            .spawn()
+            .expect("java runs");
+        self.child = Some(child);
+        let deadline = Instant::now() + START_LIMIT;
+        while !answers(&self.bootstrap()) {
+            let child = self.child.as_mut().expect("launched above");
+            if let Some(status) = child.try_wait().expect("the node's state") {
+                panic!(
+                    "the Kafka node ended while starting, {status}:\n{}",
+                    self.log()
+                );
+            }
+            assert!(
+                Instant::now() < deadline,
+                "no answer from Kafka:\n{}",
+                self.log()
+            );
+        }
+    }
+
+    fn end(&mut self, signal: &str) {
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        let pid = child.id();
+        // The shell's own `kill`: a bare system has no other, and calling kill(2) would take unsafe code.
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{signal} {pid}")])
+            .status()
+            .expect("sh runs");
+        assert!(
+            sent.success(),
+            "no SIG{signal} could be sent to the Kafka node {pid}"
+        );
+        let deadline = Instant::now() + STOP_LIMIT;
+        while child.try_wait().expect("the node's state").is_none() {
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!(
+                    "the Kafka node did not end within {STOP_LIMIT:?}:\n{}",
+                    self.log()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn java(&self, main: &str) -> Command {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir.join("kafka.log"))
+            .expect("kafka.log opened");
+        let logging = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/log4j2.properties");
+        let mut command = Command::new("java");
+        command
+            .args(["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-cp"])
+            .arg(format!("{}/*", from_tests_run("INCIDENTD_TEST_KAFKA_LIBS")))
+            .arg(format!("-Dlog4j2.configurationFile={logging}"))
+            .arg(main)
+            .stdin(Stdio::null())
+            .stderr(log.try_clone().expect("a second handle"))
+            .stdout(log);
+        command
+    }
+
+    /// The end of what the node printed.
+    fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.dir.join("kafka.log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn from_tests_run(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: this test needs a real Kafka; run it with tests/run, which starts one")
+    })
+}
+
+/// Client settings that keep librdkafka's connection chatter out of the tests' output.
+fn client(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set_log_level(RDKafkaLogLevel::Emerg);
+    config
+}
+
+/// Whether a broker answers a request for metadata, asked within a second.
+fn answers(bootstrap: &str) -> bool {
+    let consumer: BaseConsumer = client(bootstrap).create().expect("a client");
+    consumer
+        .fetch_metadata(None, Duration::from_secs(1))
+        .is_ok_and(|metadata| !metadata.brokers().is_empty())
+}
+
+/// Two free ports below the range that the kernel gives to outgoing connections: a stopped node finds its own again.
+fn free_ports() -> (u16, u16) {
+    let offset = u16::try_from(uuid::Uuid::new_v4().as_u128() % 15_000).expect("below 15,000");
+    let mut taken = (0..15_000_u16)
+        .map(|n| 15_000 + (offset + n) % 15_000)
+        .filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+    let (first, second) = (taken.next(), taken.next());
+    let port = |listener: Option<TcpListener>| {
+        let address = listener.expect("a free port").local_addr();
+        address.expect("its address").port()
+    };
+    (port(first), port(second))
+}
