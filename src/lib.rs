@@ -1,5 +1,6 @@
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod core;
 pub mod kafka;
 pub mod ports;

@@ -1,5 +1,6 @@
 //! The configuration after validation: types that can't hold a wrong value. Everything below `app.rs` sees only these.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,25 +53,45 @@ pub struct AppSettings {
 pub enum SecretSource {
     File(PathBuf),
     /// The value of an environment variable, taken at start, and the variable's name.
-    Env { name: String, value: SecretString },
+    Env {
+        name: String,
+        value: SecretString,
+    },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ApiSettings {
     pub source: SourceKind,
-    /// Scheme and host of the incidents API, `https`, or `http` on loopback; ends without a slash.
+    /// Scheme and host of the incidents API, `https`, or `http` on loopback; its path is `/`.
     pub base_url: Url,
     /// Scheme and host of the token service, under the same rule.
     pub login_url: Url,
     /// Scope of the v2 endpoint, ending in `/.default`; the v1 endpoint's resource is what stands before that.
     pub scope: String,
     pub token_endpoint: TokenEndpoint,
+    /// May hold a user and a password: never print it.
     pub proxy: Option<Url>,
     pub ca_file: Option<PathBuf>,
     /// Silence that ends a request.
     pub request_timeout: Duration,
     /// Bytes of one page, decompressed.
     pub max_response: usize,
+}
+
+impl fmt::Debug for ApiSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiSettings")
+            .field("source", &self.source)
+            .field("base_url", &self.base_url.as_str())
+            .field("login_url", &self.login_url.as_str())
+            .field("scope", &self.scope)
+            .field("token_endpoint", &self.token_endpoint)
+            .field("proxy", &self.proxy.as_ref().map(Url::host_str))
+            .field("ca_file", &self.ca_file)
+            .field("request_timeout", &self.request_timeout)
+            .field("max_response", &self.max_response)
+            .finish()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

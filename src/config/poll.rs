@@ -1,0 +1,138 @@
+//! `[poll]`: how often and how far back a tenant is read, and within which limits.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::problems::{Wrong, wrong};
+use super::section::Section;
+use super::settings::{ApiSettings, PollSettings};
+use super::units::{DAY, GIB, HOUR, MIB, MINUTE, show_duration};
+use crate::core::schedule::{ACCEPTED, Schedule, ScheduleError};
+use crate::core::version::Deduplicate;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Microsoft keeps Defender XDR's data for 180 days ("Data security and retention in Microsoft Defender XDR").
+const RETENTION: Duration = Duration::from_secs(180 * 86_400);
+/// 1500 requests an hour ("List incidents API in Microsoft Defender XDR").
+const DOCUMENTED_PER_MINUTE: u32 = 25;
+
+const LOOKBACK: RangeInclusive<Duration> = MINUTE..=RETENTION;
+const WINDOW: RangeInclusive<Duration> = SECOND..=RETENTION;
+const RECONCILE_EVERY: RangeInclusive<Duration> = MINUTE..=Duration::from_secs(30 * 86_400);
+const REQUEST_TIMEOUT: RangeInclusive<Duration> = SECOND..=Duration::from_secs(600);
+
+/// What `[poll]` sets for the whole daemon.
+pub(super) struct Limits {
+    pub max_concurrent: usize,
+    pub max_in_flight: usize,
+}
+
+/// The settings of `[poll]` when nothing is set.
+pub(super) fn defaults() -> Result<PollSettings, ScheduleError> {
+    Ok(PollSettings {
+        schedule: "*/30 * * * * *".parse()?,
+        lookback: DAY,
+        overlap: 15 * MINUTE,
+        reconcile_every: 6 * HOUR,
+        reconcile_window: 7 * DAY,
+        requests_per_minute: DOCUMENTED_PER_MINUTE,
+        deduplicate: Deduplicate::Version,
+    })
+}
+
+pub(super) fn read_limits(section: &mut Section<'_>) -> Limits {
+    let max_concurrent = section.number("max_concurrent", 1..=10_000);
+    Limits {
+        max_concurrent: max_concurrent.and_then(|n| n.try_into().ok()).unwrap_or(64),
+        max_in_flight: section
+            .size("max_in_flight", MIB..=1024 * GIB)
+            .unwrap_or(64 * MIB as usize),
+    }
+}
+
+/// `base` with what this section gives; two of its keys are limits of a request and go into `api`.
+pub(super) fn read(
+    section: &mut Section<'_>,
+    base: &PollSettings,
+    api: &mut ApiSettings,
+) -> PollSettings {
+    let schedule = section.parse("schedule", schedule);
+    let lookback = section.duration("lookback", LOOKBACK);
+    let overlap = section.duration("overlap", WINDOW);
+    let reconcile_every = section.duration("reconcile_every", RECONCILE_EVERY);
+    let reconcile_window = section.duration("reconcile_window", WINDOW);
+    let per_minute = section.number("requests_per_minute", 1..=6000);
+    let ways = [("version", Deduplicate::Version), ("id", Deduplicate::Id)];
+    let deduplicate = section.choice("deduplicate", &ways);
+    if let Some(timeout) = section.duration("request_timeout", REQUEST_TIMEOUT) {
+        api.request_timeout = timeout;
+    }
+    if let Some(size) = section.size("max_response", MIB..=GIB) {
+        api.max_response = size;
+    }
+    let per_minute = per_minute.and_then(|n| u32::try_from(n).ok());
+    if let Some(given) = per_minute.filter(|given| *given > DOCUMENTED_PER_MINUTE) {
+        section.warn(
+            "requests_per_minute",
+            format!("{given} a minute is more than Microsoft's documented 1500 an hour: expect answers 429"),
+        );
+    }
+    let poll = PollSettings {
+        schedule: schedule.unwrap_or_else(|| base.schedule.clone()),
+        lookback: lookback.unwrap_or(base.lookback),
+        overlap: overlap.unwrap_or(base.overlap),
+        reconcile_every: reconcile_every.unwrap_or(base.reconcile_every),
+        reconcile_window: reconcile_window.unwrap_or(base.reconcile_window),
+        requests_per_minute: per_minute.unwrap_or(base.requests_per_minute),
+        deduplicate: deduplicate.unwrap_or(base.deduplicate),
+    };
+    check_ranges(section, &poll);
+    poll
+}
+
+fn schedule(text: &str) -> Result<Schedule, Wrong> {
+    text.parse()
+        .map_err(|error: ScheduleError| wrong(error.to_string(), ACCEPTED))
+}
+
+fn check_ranges(section: &mut Section<'_>, poll: &PollSettings) {
+    let (lookback, overlap) = (show_duration(poll.lookback), show_duration(poll.overlap));
+    if poll.overlap >= poll.lookback {
+        let remedy = "make poll.overlap shorter than poll.lookback";
+        refuse_pair(section, ("overlap", "lookback"), |key| match key {
+            "overlap" => wrong(
+                format!("it is not shorter than the look-back of {lookback}"),
+                remedy,
+            ),
+            _ => wrong(
+                format!("it is not longer than the overlap of {overlap}"),
+                remedy,
+            ),
+        });
+    }
+    if poll.reconcile_window < poll.overlap {
+        let window = show_duration(poll.reconcile_window);
+        let remedy = "make poll.reconcile_window at least as long as poll.overlap";
+        refuse_pair(section, ("reconcile_window", "overlap"), |key| match key {
+            "overlap" => wrong(
+                format!("it is longer than the reconcile window of {window}"),
+                remedy,
+            ),
+            _ => wrong(
+                format!("it is shorter than the overlap of {overlap}"),
+                remedy,
+            ),
+        });
+    }
+}
+
+/// Blames the first key of the pair that this section gives. None given: the section it came from was blamed. One of
+/// them refused: its value is not the one compared.
+fn refuse_pair(section: &mut Section<'_>, keys: (&str, &str), why: impl Fn(&str) -> Wrong) {
+    if section.refused(keys.0) || section.refused(keys.1) {
+        return;
+    }
+    if let Some(key) = [keys.0, keys.1].into_iter().find(|key| section.given(key)) {
+        section.refuse(key, why(key));
+    }
+}

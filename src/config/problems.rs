@@ -1,0 +1,164 @@
+//! What is wrong with a configuration: every mistake, each with where it stands, what is wrong with it, and the remedy.
+//!
+//! Invariant: no secret is ever in a [`Problem`]. What may hold one is left out by its key, not by its looks.
+
+use std::fmt;
+
+use config::{Value, ValueKind};
+
+use crate::core::failure::one_line;
+
+/// Beyond this many, a report is no longer read; the rest is counted.
+const MAX_SHOWN: usize = 200;
+
+/// What is wrong with one value, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub what: String,
+    pub remedy: String,
+}
+
+pub(super) fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Wrong {
+    Wrong {
+        what: what.into(),
+        remedy: remedy.into(),
+    }
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, or the environment variable.
+    pub origin: String,
+    /// The key's path, `tenants[3].api.base_url`; empty when the mistake is the file's.
+    pub key: String,
+    /// The tenant concerned: its name, or its id.
+    pub tenant: Option<String>,
+    /// The value as given; `None` when there is none, or when it could be a secret.
+    pub value: Option<String>,
+    pub what: String,
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.origin)?;
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        if let Some(value) = &self.value {
+            write!(f, " = {value}")?;
+        }
+        if let Some(tenant) = &self.tenant {
+            write!(f, " (tenant {tenant})")?;
+        }
+        write!(f, ": {}\n    {}", self.what, self.remedy)
+    }
+}
+
+/// All that is wrong with a configuration, in the order of reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(pub(super) Vec<Problem>);
+
+impl ConfigErrors {
+    pub fn problems(&self) -> &[Problem] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            1 => write!(f, "the configuration has one error:")?,
+            n => write!(f, "the configuration has {n} errors:")?,
+        }
+        for problem in self.0.iter().take(MAX_SHOWN) {
+            write!(f, "\n{problem}")?;
+        }
+        let rest = self.0.len().saturating_sub(MAX_SHOWN);
+        if rest > 0 {
+            write!(f, "\nand {rest} more")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Collects mistakes, and what is allowed but worth a line in the log.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub problems: Vec<Problem>,
+    warnings: Vec<Warning>,
+}
+
+/// A warning is given once, however many tenants it holds for.
+struct Warning {
+    text: String,
+    place: String,
+    more: usize,
+}
+
+impl Findings {
+    /// A mistake of a whole file.
+    pub fn file(&mut self, origin: impl Into<String>, what: impl Into<String>, remedy: &str) {
+        self.problems.push(Problem {
+            origin: origin.into(),
+            key: String::new(),
+            tenant: None,
+            value: None,
+            what: what.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    pub fn warn(&mut self, place: &str, text: String) {
+        match self.warnings.iter_mut().find(|known| known.text == text) {
+            Some(known) => known.more += 1,
+            None => self.warnings.push(Warning {
+                text,
+                place: place.into(),
+                more: 0,
+            }),
+        }
+    }
+
+    pub fn warnings(self) -> Vec<String> {
+        let line = |Warning { text, place, more }| match more {
+            0 => format!("{place}: {text}"),
+            _ => format!("{place} and {more} more: {text}"),
+        };
+        self.warnings.into_iter().map(line).collect()
+    }
+}
+
+/// A value as a report may show it. Left out: tables, and all that may be or hold a secret. That a client id or a path
+/// is no secret does not help: secrets get pasted into the wrong line.
+pub(super) fn shown(path: &str, value: &Value) -> Option<String> {
+    let secret = path.starts_with("kafka.properties")
+        || path
+            .split('.')
+            .any(|part| part == "app" || part.contains("secret") || part.contains("password"));
+    match &value.kind {
+        _ if secret => None,
+        // The user and password of a URL stand before an @.
+        ValueKind::String(text) if text.contains('@') => None,
+        ValueKind::String(text) => Some(format!("{:?}", one_line(text, 80))),
+        _ => scalar(value),
+    }
+}
+
+/// The text of a single value; `None` for tables and arrays. The environment knows only texts, so that all values are
+/// read from theirs.
+pub(super) fn scalar(value: &Value) -> Option<String> {
+    match &value.kind {
+        ValueKind::String(text) => Some(text.clone()),
+        ValueKind::Boolean(value) => Some(value.to_string()),
+        ValueKind::I64(value) => Some(value.to_string()),
+        ValueKind::I128(value) => Some(value.to_string()),
+        ValueKind::U64(value) => Some(value.to_string()),
+        ValueKind::U128(value) => Some(value.to_string()),
+        ValueKind::Float(value) => Some(value.to_string()),
+        ValueKind::Nil | ValueKind::Table(_) | ValueKind::Array(_) => None,
+    }
+}
