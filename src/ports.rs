@@ -86,6 +86,12 @@ pub trait PageBody: Send {
     /// The response's `Date`, when it had one.
     fn date(&self) -> Option<Ticks>;
 
+    /// Why the page is known to be incomplete though its body is whole (a 206). What it holds is published, and the
+    /// cursor stays where it is.
+    fn partial(&self) -> Option<String> {
+        None
+    }
+
     /// The next piece, decompressed; `None` at the end. Silence and length in all are bounded by the adapter.
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>>;
 }
