@@ -86,8 +86,9 @@ pub trait PageBody: Send {
     /// The response's `Date`, when it had one.
     fn date(&self) -> Option<Ticks>;
 
-    /// Set when the answer says itself that something is missing in it (206): publish it, don't move the cursor.
-    fn incomplete(&self) -> Option<&str> {
+    /// Why the page is known to be incomplete though its body is whole (a 206). What it holds is published, and the
+    /// cursor stays where it is.
+    fn partial(&self) -> Option<String> {
         None
     }
 

@@ -172,7 +172,7 @@ impl Sweeper {
             cut.map_err(unreadable)?;
         }
         let envelope = splitter.finish().map_err(unreadable)?;
-        if let Some(why) = body.incomplete() {
+        if let Some(why) = body.partial() {
             return Err(Halt::Failed(Failure::new(
                 Health::Unreachable,
                 Reaction::Backoff,

@@ -1,0 +1,86 @@
+//! What an app must be allowed, and the link through which a customer's administrator allows it.
+
+use url::Url;
+use uuid::Uuid;
+
+use crate::core::ids::TenantId;
+
+/// An application permission of one Microsoft API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permission {
+    /// What Entra's portal calls the API under "APIs my organization uses".
+    pub api: &'static str,
+    /// App ids of the API. A token's audience is one of them or the resource's URL, as the API chose.
+    pub app_ids: &'static [&'static str],
+    /// Values of the `roles` claim, any one of which will do. The first is the least and the one to ask for.
+    pub roles: &'static [&'static str],
+}
+
+/// The permission to list Defender XDR incidents ("List incidents API in Microsoft Defender XDR", section Permissions).
+pub const DEFENDER: Permission = Permission {
+    api: "Microsoft Threat Protection",
+    app_ids: &["8ee8fdad-f234-4243-8f3b-15c294843740"],
+    roles: &["Incident.Read.All", "Incident.ReadWrite.All"],
+};
+
+impl Permission {
+    /// The role to ask for.
+    pub fn wanted(&self) -> &'static str {
+        self.roles.first().copied().unwrap_or_default()
+    }
+}
+
+/// A web redirect URI that Microsoft's own partner documentation has every such app register.
+const REDIRECT_URI: &str = "https://portal.azure.com";
+
+/// The v2 admin-consent link for one tenant ("Admin consent on the Microsoft identity platform"). Application
+/// permissions come only with a scope that ends in `/.default`.
+pub fn consent_link(login_url: &Url, tenant: TenantId, client_id: Uuid, scope: &str) -> String {
+    let mut link = login_url.clone();
+    let path = format!(
+        "{}/{tenant}/v2.0/adminconsent",
+        link.path().trim_end_matches('/')
+    );
+    link.set_path(&path);
+    link.set_fragment(None);
+    link.query_pairs_mut()
+        .clear()
+        .append_pair("client_id", &client_id.to_string())
+        .append_pair("scope", scope)
+        .append_pair("redirect_uri", REDIRECT_URI);
+    link.into()
+}
+
+/// The remedy for an app that lacks the permission.
+pub(super) fn consent_remedy(permission: &Permission, link: &str) -> String {
+    format!(
+        "give the app registration the application permission \"{}\" of the API \"{}\", then let an administrator of the \
+         tenant consent at {link} (the app needs the web redirect URI {REDIRECT_URI})",
+        permission.wanted(),
+        permission.api,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_link_is_the_documented_one() {
+        let login = Url::parse("https://login.microsoftonline.us").unwrap();
+        let tenant = "11111111-1111-1111-1111-111111111111".parse().unwrap();
+        let link = consent_link(
+            &login,
+            tenant,
+            Uuid::nil(),
+            "https://api-gov.security.microsoft.us/.default",
+        );
+        assert_eq!(
+            link,
+            "https://login.microsoftonline.us/11111111-1111-1111-1111-111111111111/v2.0/adminconsent\
+             ?client_id=00000000-0000-0000-0000-000000000000\
+             &scope=https%3A%2F%2Fapi-gov.security.microsoft.us%2F.default\
+             &redirect_uri=https%3A%2F%2Fportal.azure.com"
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! Tokens from Entra: the client-credentials grant, v2 and v1.
+//!
+//! Role: one token request at the customer's tenant, and a look at what came back: a token without the permission, or
+//! for another API or tenant, is issued without complaint and would only fail later, with less to say.
+//! Failure modes: [`refusal`] for answers of Entra, [`claims`] for tokens of no use, [`network`](super::network) for the
+//! wire. A 200 that holds no token is `unreachable`: a proxy's log-in page looks like that.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use reqwest::StatusCode;
+use reqwest::header::ACCEPT;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+use uuid::Uuid;
+
+use super::consent::{Permission, consent_link, consent_remedy};
+use super::http::{Answer, ClientError, Clients, Http, HttpOptions};
+use super::secret::Secret;
+use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::ids::TenantId;
+use crate::ports::{AccessToken, Grant, TokenSource};
+use claims::Expected;
+use refusal::Refusal;
+
+mod aadsts;
+mod claims;
+mod refusal;
+
+/// A token is a few KB even with hundreds of roles.
+const MAX_TOKEN_ANSWER: usize = 1 << 20;
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+/// Beyond the 28 h that the longest-lived tokens have ("Access tokens", token lifetime).
+const LONGEST_LIFE: Duration = Duration::from_secs(48 * 3600);
+
+/// Which of Entra's token endpoints is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/oauth2/token`, which takes a `resource`.
+    V1,
+    /// `/oauth2/v2.0/token`, which takes a `scope`.
+    V2,
+}
+
+/// What one tenant's token source needs.
+pub struct EntraOptions {
+    pub http: HttpOptions,
+    /// The customer's tenant, never the app's own.
+    pub tenant: TenantId,
+    pub client_id: Uuid,
+    pub secret: Secret,
+    /// Scheme and host of the token service.
+    pub login_url: Url,
+    /// Ends in `/.default`; the v1 endpoint's resource is what stands before that.
+    pub scope: String,
+    pub endpoint: Endpoint,
+    /// What the token must allow.
+    pub permission: Permission,
+}
+
+/// One tenant's way to a token.
+pub struct Entra {
+    http: Http,
+    authority: String,
+    token_url: Url,
+    client_id: String,
+    secret: Secret,
+    scope: String,
+    endpoint: Endpoint,
+    expected: Expected,
+}
+
+impl Entra {
+    /// # Errors
+    /// The HTTP client can't be built: proxy or certificates are unusable.
+    pub fn new(clients: &Clients, options: EntraOptions) -> Result<Self, ClientError> {
+        let http = clients.reach(&options.login_url, "api.login_url", &options.http)?;
+        let EntraOptions {
+            tenant, client_id, ..
+        } = options;
+        let link = consent_link(&options.login_url, tenant, client_id, &options.scope);
+        let mut token_url = options.login_url;
+        let path = match options.endpoint {
+            Endpoint::V1 => "oauth2/token",
+            Endpoint::V2 => "oauth2/v2.0/token",
+        };
+        let path = format!("{}/{tenant}/{path}", token_url.path().trim_end_matches('/'));
+        token_url.set_path(&path);
+        token_url.set_query(None);
+        token_url.set_fragment(None);
+        Ok(Self {
+            http,
+            authority: token_url.origin().ascii_serialization(),
+            token_url,
+            client_id: client_id.to_string(),
+            secret: options.secret,
+            endpoint: options.endpoint,
+            expected: Expected {
+                tenant,
+                resource: resource(&options.scope).to_owned(),
+                permission: options.permission,
+                consent_remedy: consent_remedy(&options.permission, &link),
+            },
+            scope: options.scope,
+        })
+    }
+
+    async fn exchange(&self) -> Result<Grant, Failure> {
+        let secret = self.secret.read().await?;
+        let target = match self.endpoint {
+            Endpoint::V1 => ("resource", resource(&self.scope)),
+            Endpoint::V2 => ("scope", self.scope.as_str()),
+        };
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", self.client_id.as_str()),
+            ("client_secret", secret.expose_secret()),
+            target,
+        ];
+        let request = self
+            .http
+            .client
+            .post(self.token_url.clone())
+            .header(ACCEPT, "application/json")
+            .form(&form);
+        let mut answer = self.http.send(request).await?;
+        if answer.status() != StatusCode::OK {
+            let body = answer.error_body().await;
+            return Err(self.refused(&answer, &body, &secret));
+        }
+        let body = answer.body(MAX_TOKEN_ANSWER).await?;
+        let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
+        match serde_json::from_slice::<TokenAnswer>(json) {
+            Ok(token) => self.grant(token),
+            Err(_) => Err(self.no_token(&answer, json, &secret)),
+        }
+    }
+
+    fn refused(&self, answer: &Answer, body: &[u8], secret: &SecretString) -> Failure {
+        let refusal = Refusal {
+            status: answer.status(),
+            headers: answer.headers(),
+            body,
+            secret: secret.expose_secret(),
+        };
+        refusal.classify(&self.http.peer.host, &self.expected.consent_remedy)
+    }
+
+    /// A 200 without a token: an error in disguise, or not Entra's at all.
+    fn no_token(&self, answer: &Answer, body: &[u8], secret: &SecretString) -> Failure {
+        let is_error = serde_json::from_slice::<Value>(body)
+            .is_ok_and(|value| value.get("error").is_some_and(Value::is_string));
+        if is_error {
+            return self.refused(answer, body, secret);
+        }
+        Failure::new(
+            Health::Unreachable,
+            Reaction::Backoff,
+            format!(
+                "{} answered a token request with something that is no token",
+                self.http.peer.host
+            ),
+            "check api.login_url, and what stands between here and Microsoft: it looks like a proxy's log-in page",
+        )
+        .with_status(answer.status().as_u16())
+    }
+
+    fn grant(&self, answer: TokenAnswer) -> Result<Grant, Failure> {
+        let token = answer.access_token;
+        self.expected.check(token.expose_secret())?;
+        Ok(Grant {
+            token: AccessToken::new(token),
+            lifetime: answer.expires_in,
+        })
+    }
+}
+
+/// The resource that a `/.default` scope names.
+fn resource(scope: &str) -> &str {
+    scope.strip_suffix("/.default").unwrap_or(scope)
+}
+
+impl TokenSource for Entra {
+    fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>> {
+        Box::pin(self.exchange())
+    }
+}
+
+/// The fields that count in a good answer. v1 writes numbers as strings.
+#[derive(Deserialize)]
+struct TokenAnswer {
+    #[serde(deserialize_with = "token")]
+    access_token: SecretString,
+    #[serde(deserialize_with = "lifetime")]
+    expires_in: Duration,
+}
+
+/// A token is visible ASCII: anything else could not be sent.
+fn token<'de, D: serde::Deserializer<'de>>(input: D) -> Result<SecretString, D::Error> {
+    let text = String::deserialize(input)?;
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(serde::de::Error::custom("no token"));
+    }
+    Ok(SecretString::from(text))
+}
+
+/// Seconds as a number or as text. Absurd values are brought into bounds: a token that is said to live for ever is asked
+/// for again some day, one that is said to be dead on arrival does not make the daemon ask without a pause.
+fn lifetime<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+    let seconds = match Value::deserialize(input)? {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let seconds = seconds
+        .filter(|seconds| !f64::is_nan(*seconds))
+        .ok_or_else(|| serde::de::Error::custom("expires_in is no number"))?;
+    let bounded = seconds.clamp(SHORTEST_LIFE.as_secs_f64(), LONGEST_LIFE.as_secs_f64());
+    Ok(Duration::from_secs(bounded as u64))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! AADSTS numbers: what they mean for an app-only client, and what an operator does about them. Hints, never more than a
+//! refinement of what the HTTP status and `error` say.
+//!
+//! Source: "Microsoft Entra authentication and authorization error codes", and (those not on that page) the messages that
+//! Entra sends with them.
+
+use crate::core::failure::{Health, Reaction};
+use Health::{Consent, Credential, Forbidden, Misconfigured, Throttled, Unreachable};
+
+/// One or more numbers with one meaning.
+pub(super) struct Row {
+    codes: &'static [u64],
+    pub(super) health: Health,
+    /// For [`Consent`] the consent link follows it.
+    pub(super) hint: &'static str,
+}
+
+impl Row {
+    pub(super) fn reaction(&self) -> Reaction {
+        match self.health {
+            Unreachable => Reaction::Backoff,
+            _ => Reaction::Slow,
+        }
+    }
+}
+
+/// The row of a number; `None` when it is not known.
+pub(super) fn look_up(code: u64) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.codes.contains(&code))
+}
+
+const fn row(codes: &'static [u64], health: Health, hint: &'static str) -> Row {
+    Row {
+        codes,
+        health,
+        hint,
+    }
+}
+
+static TABLE: &[Row] = &[
+    row(
+        &[7_000_215, 70_002],
+        Credential,
+        "the client secret is wrong: put the secret's Value, not its ID, into app.client_secret_file; a new secret takes some \
+         minutes to be known everywhere",
+    ),
+    row(
+        &[7_000_222],
+        Credential,
+        "the client secret has expired: make a new one in the app registration and put its Value into \
+         app.client_secret_file (every tenant that uses this app is affected)",
+    ),
+    row(
+        &[7_000_218],
+        Credential,
+        "Entra saw no credential in the request: check what stands between here and Microsoft",
+    ),
+    row(
+        &[700_016, 700_011],
+        Consent,
+        "the app is not known in this tenant: check the tenant's id, app.client_id and the cloud; if they are right",
+    ),
+    row(
+        &[7_000_229],
+        Consent,
+        "the app was never consented in this tenant, or was removed",
+    ),
+    row(
+        &[7_000_112, 70_001],
+        Consent,
+        "the app is disabled in this tenant: an administrator enables it under Enterprise applications; if it was removed",
+    ),
+    row(
+        &[1_000_031],
+        Consent,
+        "the app can't be accessed in this tenant: ask its administrator; if a consent is missing",
+    ),
+    row(
+        &[650_056, 650_057],
+        Consent,
+        "the app registration does not list the permission, or the tenant has not consented to it",
+    ),
+    row(
+        &[65_001, 90_094],
+        Consent,
+        "nobody has consented to the app in this tenant",
+    ),
+    row(
+        &[90_099],
+        Consent,
+        "the app is not authorised in this tenant for partners' delegated administration: consent in Partner Center, or",
+    ),
+    row(
+        &[500_011, 650_052],
+        Forbidden,
+        "the tenant has no Microsoft Defender XDR: it needs a licence that includes it, and someone must have opened \
+         https://security.microsoft.com there once; if it has one, check api.scope and the cloud",
+    ),
+    row(
+        &[650_054],
+        Forbidden,
+        "the API was removed from the tenant: its licence may have ended; check api.scope, too",
+    ),
+    row(
+        &[53_003, 530_032],
+        Forbidden,
+        "a Conditional Access policy of the tenant blocks the app: ask its administrator to allow this machine's outgoing IP \
+         address, or to lift the app's risk",
+    ),
+    row(
+        &[5_000_224],
+        Forbidden,
+        "the tenant is blocked or being deleted: remove it from the configuration if the customer has left",
+    ),
+    row(
+        &[90_002],
+        Misconfigured,
+        "there is no such tenant in this cloud: check the tenant's id and api.login_url",
+    ),
+    row(
+        &[90_038, 900_382, 900_432],
+        Misconfigured,
+        "the tenant belongs to another national cloud: set api.login_url, api.base_url and api.scope to that cloud's",
+    ),
+    row(
+        &[50_001],
+        Misconfigured,
+        "the API that api.scope names is disabled or doesn't exist in this tenant: check api.scope and the cloud",
+    ),
+    row(
+        &[1_002_012, 70_011, 700_022, 700_023, 28_002],
+        Misconfigured,
+        "api.scope must name exactly one API and end in /.default",
+    ),
+    row(
+        &[900_144, 90_014, 9_002_313, 90_023],
+        Misconfigured,
+        "Entra found a parameter malformed or missing: check app.client_id, api.scope and api.token_endpoint",
+    ),
+    row(
+        &[9_001_023, 90_124, 50_059, 50_128],
+        Misconfigured,
+        "Entra saw no tenant in the request: check the tenant's id and api.login_url (scheme and host only)",
+    ),
+    row(
+        &[50_034, 50_053, 50_126, 50_076, 50_079],
+        Misconfigured,
+        "Entra took the request for a user's log-in: check api.login_url and app.client_id",
+    ),
+    row(
+        &[70_043, 70_000, 70_008, 700_082],
+        Misconfigured,
+        "Entra took the request for another kind of grant: check api.login_url and api.token_endpoint",
+    ),
+    row(
+        &[700_025],
+        Misconfigured,
+        "the app registration is a public client, which may not use a secret: make it a confidential (web) client",
+    ),
+    row(
+        &[700_024],
+        Credential,
+        "the client assertion is outside its valid time: check this machine's clock (NTP)",
+    ),
+    row(
+        &[700_027, 1_000_502, 700_030],
+        Credential,
+        "the certificate is not accepted: check that it is registered with the app, valid today, and the one in use",
+    ),
+    row(
+        &[50_012, 50_013, 50_027],
+        Credential,
+        "the client assertion is not valid: check its audience, the certificate and this machine's clock",
+    ),
+    row(
+        &[70_021, 700_211, 700_212, 700_213, 700_229],
+        Credential,
+        "no federated credential of the app matches: check issuer, subject and audience letter by letter; a new one takes \
+         some minutes to be known everywhere",
+    ),
+    row(
+        &[50_196],
+        Misconfigured,
+        "Entra sees the same request too often: look for another program that uses the same app",
+    ),
+    row(&[90_055], Throttled, "Entra throttles the tenant"),
+    row(
+        &[90_033, 90_024, 90_006, 90_012, 50_033, 90_090, 50_087],
+        Unreachable,
+        "a passing fault of Entra's: nothing to do",
+    ),
+    row(
+        &[90_036, 50_000],
+        Forbidden,
+        "a fault inside Entra that does not pass by itself: open a ticket with Microsoft and give the trace id",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_number_has_one_row_and_every_row_says_what_to_do() {
+        let mut seen = HashSet::new();
+        for row in TABLE {
+            assert!(row.hint.len() > 20, "{:?} has no hint", row.codes);
+            for code in row.codes {
+                assert!(seen.insert(code), "{code} stands in two rows");
+                assert_eq!(look_up(*code).map(|found| found.hint), Some(row.hint));
+            }
+        }
+        assert!(look_up(1).is_none(), "an unknown number changes nothing");
+    }
+}

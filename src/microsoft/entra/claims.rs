@@ -1,0 +1,249 @@
+//! A look into a token, before its first use.
+//!
+//! Entra issues app-only tokens without any role, and (v1) for the wrong API, as if all were well. Clients are told not to
+//! rely on the form of other APIs' tokens ("Access tokens in the Microsoft identity platform"), so a token that can't be
+//! read passes: the API has the last word.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+use url::Url;
+use uuid::Uuid;
+
+use super::super::consent::Permission;
+use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::core::ids::TenantId;
+
+/// APIs whose tokens are got by mistake. An audience that is an unknown app id passes: the national clouds' are not
+/// documented.
+const OTHER_APIS: [(&str, &str); 3] = [
+    (
+        "00000002-0000-0000-c000-000000000000",
+        "Azure AD Graph, which the v1 endpoint takes when no resource is named",
+    ),
+    ("00000003-0000-0000-c000-000000000000", "Microsoft Graph"),
+    ("fc780465-2017-40d4-a0c5-307022471b92", "WindowsDefenderATP"),
+];
+
+/// What a token has to say.
+pub(super) struct Expected {
+    pub(super) tenant: TenantId,
+    pub(super) resource: String,
+    pub(super) permission: Permission,
+    pub(super) consent_remedy: String,
+}
+
+impl Expected {
+    /// # Errors
+    /// The token is for another API or tenant (`misconfigured`), or lacks the permission (`consent`).
+    pub(super) fn check(&self, token: &str) -> Result<(), Failure> {
+        let Some(claims) = decode(token) else {
+            return Ok(());
+        };
+        if let Some(audience) = claims.get("aud").and_then(Value::as_str) {
+            self.check_audience(audience)?;
+        }
+        if let Some(tenant) = claims.get("tid").and_then(Value::as_str) {
+            self.check_tenant(tenant)?;
+        }
+        self.check_roles(&claims)
+    }
+
+    fn check_audience(&self, audience: &str) -> Result<(), Failure> {
+        let guid = audience.strip_prefix("api://").unwrap_or(audience);
+        let ours = same_resource(audience, &self.resource)
+            || self
+                .permission
+                .app_ids
+                .iter()
+                .any(|id| id.eq_ignore_ascii_case(guid));
+        let other = OTHER_APIS
+            .iter()
+            .find(|(id, _)| id.eq_ignore_ascii_case(guid));
+        if ours || (other.is_none() && Uuid::try_parse(guid).is_ok()) {
+            return Ok(());
+        }
+        let audience = one_line(audience, 120);
+        let name = other
+            .map(|(_, name)| format!(" ({name})"))
+            .unwrap_or_default();
+        Err(misconfigured(
+            format!(
+                "the token is for {audience}{name}, not for {}",
+                self.resource
+            ),
+            "check api.scope: it names the API that the token is for, and ends in /.default",
+        ))
+    }
+
+    fn check_tenant(&self, tenant: &str) -> Result<(), Failure> {
+        if tenant.eq_ignore_ascii_case(&self.tenant.to_string()) {
+            return Ok(());
+        }
+        Err(misconfigured(
+            format!(
+                "the token is for the tenant {}, not for {}",
+                one_line(tenant, 60),
+                self.tenant
+            ),
+            "check the tenant's id and api.login_url",
+        ))
+    }
+
+    fn check_roles(&self, claims: &Value) -> Result<(), Failure> {
+        let held: Vec<&str> = match claims.get("roles") {
+            Some(Value::Array(roles)) => roles.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        if held.iter().any(|role| self.permission.roles.contains(role)) {
+            return Ok(());
+        }
+        let held = match held.as_slice() {
+            [] => "it has none".to_owned(),
+            roles => format!("it has {}", one_line(&roles.join(", "), 120)),
+        };
+        Err(Failure::new(
+            Health::Consent,
+            Reaction::Slow,
+            format!(
+                "the app lacks the permission {} of \"{}\" in the tenant ({held})",
+                self.permission.wanted(),
+                self.permission.api,
+            ),
+            &self.consent_remedy,
+        ))
+    }
+}
+
+fn misconfigured(what: String, remedy: &str) -> Failure {
+    Failure::new(Health::Misconfigured, Reaction::Slow, what, remedy)
+}
+
+/// The claims of a JWT, unverified: whether the token is good is the API's to say.
+fn decode(token: &str) -> Option<Value> {
+    let payload = token.split('.').nth(1)?.trim_end_matches('=');
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    claims.is_object().then_some(claims)
+}
+
+/// Whether two resource names are the same: a trailing slash and the case of a host say nothing.
+fn same_resource(one: &str, other: &str) -> bool {
+    let normal = |text: &str| {
+        let text = text.trim_end_matches('/');
+        Url::parse(text).map_or_else(
+            |_| text.to_owned(),
+            |url| url.as_str().trim_end_matches('/').to_owned(),
+        )
+    };
+    normal(one) == normal(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::microsoft::DEFENDER;
+    use crate::microsoft::testing::{TENANT, jwt};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const RESOURCE: &str = "https://api.security.microsoft.com";
+
+    fn expected() -> Expected {
+        Expected {
+            tenant: TENANT.parse().unwrap(),
+            resource: RESOURCE.to_owned(),
+            permission: DEFENDER,
+            consent_remedy: "consent here".to_owned(),
+        }
+    }
+
+    fn check(aud: &str, tid: &str, roles: &[&str]) -> Result<(), Failure> {
+        expected().check(&jwt(&json!({"aud": aud, "tid": tid, "roles": roles})))
+    }
+
+    #[test]
+    fn a_fit_token_passes_however_its_audience_is_written() {
+        for aud in [
+            RESOURCE,
+            "https://api.security.microsoft.com/",
+            "https://API.security.microsoft.com",
+            "8ee8fdad-f234-4243-8f3b-15c294843740",
+            "8EE8FDAD-F234-4243-8F3B-15C294843740",
+            "api://8ee8fdad-f234-4243-8f3b-15c294843740",
+            "99999999-9999-9999-9999-999999999999",
+        ] {
+            assert_eq!(check(aud, TENANT, &["Incident.Read.All"]), Ok(()), "{aud}");
+        }
+        assert_eq!(
+            check(
+                RESOURCE,
+                &TENANT.to_uppercase(),
+                &["X", "Incident.ReadWrite.All"]
+            ),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_token_for_another_api_names_it() {
+        for aud in [
+            "https://api.securitycenter.microsoft.com",
+            "https://api.security.microsoft.com.evil.example",
+            "https://graph.microsoft.com",
+            "00000002-0000-0000-c000-000000000000",
+            "fc780465-2017-40d4-a0c5-307022471b92",
+            "api://fc780465-2017-40d4-a0c5-307022471b92",
+            "",
+        ] {
+            let failure = check(aud, TENANT, &["Incident.Read.All"]).expect_err(aud);
+            assert_eq!(failure.health, Health::Misconfigured, "{aud}");
+            assert!(
+                failure.what.contains(aud) && failure.what.contains(RESOURCE),
+                "{failure:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_for_another_tenant_is_misconfigured() {
+        let other = "22222222-2222-2222-2222-222222222222";
+        let failure = check(RESOURCE, other, &["Incident.Read.All"]).unwrap_err();
+        assert_eq!(failure.health, Health::Misconfigured);
+        assert!(
+            failure.what.contains(other) && failure.what.contains(TENANT),
+            "{failure:?}"
+        );
+    }
+
+    #[test]
+    fn a_missing_permission_is_named_with_the_way_to_grant_it() {
+        let without = expected()
+            .check(&jwt(&json!({"aud": RESOURCE, "tid": TENANT})))
+            .unwrap_err();
+        let other = check(RESOURCE, TENANT, &["Incidents.Read.All", "Alert.Read.All"]).unwrap_err();
+        for failure in [&without, &other] {
+            assert_eq!(
+                (failure.health, failure.reaction),
+                (Health::Consent, Reaction::Slow)
+            );
+            assert!(failure.what.contains("Incident.Read.All"), "{failure:?}");
+            assert_eq!(failure.remedy, "consent here");
+        }
+        assert!(other.what.contains("Alert.Read.All"), "{other:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_that_cannot_be_read_passes(token in "[!-~&&[^.]]{0,40}(\\.[!-~&&[^.]]{0,5}){0,2}") {
+            if decode(&token).is_none() {
+                prop_assert_eq!(expected().check(&token), Ok(()));
+            }
+        }
+
+        #[test]
+        fn odd_claims_do_not_panic(aud in "\\PC{0,30}", tid in "\\PC{0,30}", role in "\\PC{0,30}") {
+            let _ = check(&aud, &tid, &[&role]);
+            let _ = expected().check(&jwt(&json!({"aud": [aud], "tid": 7, "roles": role})));
+        }
+    }
+}

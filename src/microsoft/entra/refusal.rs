@@ -1,0 +1,186 @@
+//! Entra's refusals, classed by HTTP status and `error`.
+//!
+//! Microsoft: `error` "should be used to react to errors"; AADSTS numbers "are subject to change at any time" ("Microsoft
+//! Entra authentication and authorization error codes"). So a number that is not in the table changes nothing, and none
+//! overrules a 429 or a 5xx.
+
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use super::super::errors::location;
+use super::super::secret::scrub;
+use super::super::{network, wait};
+use super::aadsts;
+use crate::core::failure::{Failure, Health, Reaction, one_line};
+
+const MAX_DESCRIPTION: usize = 300;
+
+/// An answer that holds no token.
+pub(super) struct Refusal<'a> {
+    pub(super) status: StatusCode,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+    /// Cut out of all text, in case the other side repeats it.
+    pub(super) secret: &'a str,
+}
+
+/// How bad, what next, and what to do.
+type Verdict = (Health, Reaction, String);
+
+impl Refusal<'_> {
+    pub(super) fn classify(&self, host: &str, consent_remedy: &str) -> Failure {
+        let said = Said::read(self.body, self.secret);
+        let status = self.status.as_u16();
+        let (health, reaction, remedy) = self.verdict(&said, host, consent_remedy);
+        let what = match said.text.as_str() {
+            "" => format!("{host} answered a token request with {status}"),
+            text => format!("{host} refused a token ({status}): {text}"),
+        };
+        Failure::new(health, reaction, what, remedy).with_status(status)
+    }
+
+    fn verdict(&self, said: &Said, host: &str, consent_remedy: &str) -> Verdict {
+        let known = said.code.and_then(aadsts::look_up);
+        let transient = matches!(
+            said.error.as_str(),
+            "temporarily_unavailable" | "server_error"
+        );
+        match self.status.as_u16() {
+            429 => self.throttled(),
+            408 | 500..=599 => self.passes_by_itself(),
+            407 => {
+                let proxy = network::proxy_credentials(host);
+                (proxy.health, proxy.reaction, proxy.remedy)
+            }
+            300..=399 => (
+                Health::Unreachable,
+                Reaction::Backoff,
+                format!(
+                    "check api.login_url, and what stands between here and Microsoft: the answer leads to {}, and redirects \
+                     are not followed, because they would carry the secret away",
+                    location(self.headers)
+                ),
+            ),
+            _ if transient => self.passes_by_itself(),
+            _ => match known {
+                Some(row) if row.health == Health::Throttled => self.throttled(),
+                Some(row) if row.health == Health::Consent => (
+                    row.health,
+                    row.reaction(),
+                    format!("{}: {consent_remedy}", row.hint),
+                ),
+                Some(row) => (row.health, row.reaction(), row.hint.to_owned()),
+                None => by_error(&said.error, consent_remedy),
+            },
+        }
+    }
+
+    fn throttled(&self) -> Verdict {
+        (
+            Health::Throttled,
+            Reaction::Wait(wait::pause(self.headers, "")),
+            "none: the daemon waits as long as asked; if it happens often, something else asks for tokens of the same app"
+                .to_owned(),
+        )
+    }
+
+    fn passes_by_itself(&self) -> Verdict {
+        let reaction = match wait::retry_after(self.headers) {
+            Some(_) => Reaction::Wait(wait::pause(self.headers, "")),
+            None => Reaction::Backoff,
+        };
+        (
+            Health::Unreachable,
+            reaction,
+            "usually passes by itself; if it lasts, look at Microsoft's service health".to_owned(),
+        )
+    }
+}
+
+/// What `error` alone says.
+fn by_error(error: &str, consent_remedy: &str) -> Verdict {
+    let (health, remedy) = match error {
+        "invalid_client" | "invalid_grant" => (
+            Health::Credential,
+            "check the client secret (its Value, not its ID) and app.client_id; the message says more",
+        ),
+        "unauthorized_client" | "interaction_required" => (Health::Consent, consent_remedy),
+        "" => {
+            return (
+                Health::Unreachable,
+                Reaction::Backoff,
+                "check api.login_url, and whether a proxy or a firewall refuses the way: this is not Entra's own error"
+                    .to_owned(),
+            );
+        }
+        "invalid_resource" | "invalid_scope" => (
+            Health::Misconfigured,
+            "check api.scope: it names one API and ends in /.default; and that api.login_url is of the same cloud",
+        ),
+        _ => (
+            Health::Misconfigured,
+            "check the tenant's id, app.client_id, api.login_url and api.scope; the message says more",
+        ),
+    };
+    (health, Reaction::Slow, remedy.to_owned())
+}
+
+/// What an error's body says. The body may be plain text (a 429's is `Too Many Requests`), HTML or empty.
+struct Said {
+    error: String,
+    /// The first AADSTS number.
+    code: Option<u64>,
+    /// Fit to be shown.
+    text: String,
+}
+
+impl Said {
+    fn read(body: &[u8], secret: &str) -> Self {
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        let Ok(value) = serde_json::from_slice::<Value>(body) else {
+            return Self::from_text(body, secret);
+        };
+        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+        let description = text("error_description");
+        let shown = |text: &str, max| one_line(&scrub(text, secret), max);
+        let error = shown(text("error"), 60);
+        let code = value.pointer("/error_codes/0").and_then(Value::as_u64);
+        let text = match (error.as_str(), description) {
+            (error, "") => error.to_owned(),
+            (error, description) => {
+                // Times and ids stand behind the sentence; the trace id is what support asks for.
+                format!("{error}: {}", shown(description, MAX_DESCRIPTION))
+            }
+        };
+        Said {
+            code: code.or_else(|| code_in(description)),
+            error,
+            text,
+        }
+    }
+
+    fn from_text(body: &[u8], secret: &str) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let text = if text.trim_start().starts_with('<') {
+            "an HTML page".to_owned()
+        } else {
+            one_line(&scrub(&text, secret), MAX_DESCRIPTION)
+        };
+        Said {
+            error: String::new(),
+            code: None,
+            text,
+        }
+    }
+}
+
+/// The number behind the first `AADSTS`.
+fn code_in(description: &str) -> Option<u64> {
+    let (_, rest) = description.split_once("AADSTS")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! The incidents API's refusals, classed by status and `code` ("Common Microsoft Defender XDR API error codes").
+//!
+//! A body may be HTML, empty or cut: then the status alone decides. The message is free text that Microsoft changes; it
+//! is shown, and nothing is decided by it but the pause of a 429.
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, LOCATION};
+use serde_json::Value;
+use url::Url;
+
+use super::network;
+use super::secret::scrub;
+use super::wait;
+use crate::core::failure::{Failure, Health, Reaction, one_line};
+
+const MAX_MESSAGE: usize = 300;
+const NOTHING_TO_DO: &str = "usually passes by itself; if it lasts, look at Microsoft's service health, and give support the tracking id";
+
+/// An answer that holds no page.
+pub(super) struct Refusal<'a> {
+    pub(super) status: StatusCode,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+    /// The request followed a nextLink.
+    pub(super) followed_link: bool,
+    /// The token of the request. Cut out of the message, in case the other side repeats it.
+    pub(super) token: &'a str,
+}
+
+/// What is known about the API and the app before anything is asked.
+pub(super) struct Api {
+    pub(super) host: String,
+    /// The audience that a token must have, as far as the configuration says.
+    pub(super) scope: String,
+    pub(super) consent_remedy: String,
+}
+
+impl Refusal<'_> {
+    /// The failure that this answer is.
+    pub(super) fn classify(&self, api: &Api) -> Failure {
+        let said = Said::read(self.body, self.token);
+        let what = format!(
+            "{} answered {}{}",
+            api.host,
+            self.status.as_u16(),
+            said.after_status()
+        );
+        let (health, reaction, remedy) = self.verdict(api, &said);
+        Failure::new(health, reaction, what, remedy).with_status(self.status.as_u16())
+    }
+
+    fn verdict(&self, api: &Api, said: &Said) -> (Health, Reaction, String) {
+        use {Health as H, Reaction as R};
+        match self.status.as_u16() {
+            429 => (
+                H::Throttled,
+                R::Wait(wait::pause(self.headers, &said.message)),
+                "none: the daemon waits as long as asked; if it happens often, other programs use the same app, or \
+                 poll.requests_per_minute is too high"
+                    .to_owned(),
+            ),
+            408 | 500..=599 => {
+                let pause = wait::retry_after(self.headers)
+                    .map_or(R::Backoff, |_| R::Wait(wait::pause(self.headers, "")));
+                (H::Unreachable, pause, NOTHING_TO_DO.to_owned())
+            }
+            401 => (H::Misconfigured, R::RenewToken, wrong_audience(api, said)),
+            403 => forbidden(api, said),
+            407 => {
+                let proxy = network::proxy_credentials(&api.host);
+                (proxy.health, proxy.reaction, proxy.remedy)
+            }
+            // A nextLink lives for an unknown time; a sweep that starts again needs no new one.
+            400 | 404 | 410 if self.followed_link => (
+                H::Unreachable,
+                R::Backoff,
+                "none: the nextLink was no longer accepted, and the sweep starts again".to_owned(),
+            ),
+            302 | 303 | 307 => (H::Unreachable, R::Backoff, self.redirected()),
+            301 | 308 | 404 | 410 => (H::Misconfigured, R::Slow, self.gone()),
+            200..=399 => (
+                H::Unreachable,
+                R::Backoff,
+                "check what stands between here and Microsoft: this is no answer of the API".to_owned(),
+            ),
+            _ => (
+                H::Misconfigured,
+                R::Slow,
+                "the API does not accept the daemon's request: check api.base_url, and report this with the message"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    fn redirected(&self) -> String {
+        format!(
+            "check what stands between here and Microsoft (a proxy's log-in page?): the answer leads to {}, and redirects \
+             are not followed, because they would carry the token away",
+            location(self.headers)
+        )
+    }
+
+    fn gone(&self) -> String {
+        let moved = if self.status.is_redirection() {
+            format!("the answer leads to {}; ", location(self.headers))
+        } else {
+            String::new()
+        };
+        format!(
+            "{moved}check api.base_url; if every tenant shows this, Microsoft has retired the API (notice MC1220762 names \
+             2027-02-01)"
+        )
+    }
+}
+
+/// The host of a redirect, never its path or query.
+pub(super) fn location(headers: &HeaderMap) -> String {
+    headers
+        .get(LOCATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| Url::parse(text).ok())
+        .and_then(|url| url.host_str().map(|host| one_line(host, 100)))
+        .unwrap_or_else(|| "an unnamed place".to_owned())
+}
+
+fn wrong_audience(api: &Api, said: &Said) -> String {
+    let issued_for = said
+        .message
+        .split_once("Audience: ")
+        .and_then(|(_, rest)| rest.split([',', ' ']).next())
+        .filter(|audience| !audience.is_empty());
+    match issued_for {
+        Some(audience) => format!(
+            "the token is for {}, and was asked for with the scope {}: check that api.scope, api.base_url and \
+             api.login_url belong to the tenant's cloud",
+            one_line(audience, 100),
+            api.scope
+        ),
+        None => format!(
+            "if a new token is refused, too: check that api.scope ({}), api.base_url and api.login_url belong to the \
+             tenant's cloud, and this machine's clock",
+            api.scope
+        ),
+    }
+}
+
+fn forbidden(api: &Api, said: &Said) -> (Health, Reaction, String) {
+    use {Health as H, Reaction as R};
+    match said.code.as_str() {
+        "DisabledFeature" => (
+            H::Forbidden,
+            R::Slow,
+            "the tenant needs a licence that includes Microsoft Defender XDR, and someone must have opened \
+             https://security.microsoft.com there once"
+                .to_owned(),
+        ),
+        "DisallowedOperation" => (
+            H::Forbidden,
+            R::Slow,
+            "ask the tenant's administrator what is not allowed there; the message says the rest".to_owned(),
+        ),
+        // A firewall or a proxy answers 403, too, but not in the API's form.
+        "" if !said.json => (
+            H::Unreachable,
+            R::Backoff,
+            "check whether a proxy or a firewall refuses the way to Microsoft: this is not the API's own error".to_owned(),
+        ),
+        _ => (H::Consent, R::Slow, api.consent_remedy.clone()),
+    }
+}
+
+/// What an error's body says, fit to be shown.
+#[derive(Default)]
+struct Said {
+    json: bool,
+    code: String,
+    message: String,
+    /// `target`: what Microsoft's support asks for.
+    tracking_id: String,
+}
+
+impl Said {
+    /// `{"error":{"code","message","target"}}`; anything else is a message at best.
+    fn read(body: &[u8], token: &str) -> Self {
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        let Ok(value) = serde_json::from_slice::<Value>(body) else {
+            return Self::from_text(body, token);
+        };
+        let text = |name: &str, max: usize| {
+            let text = value
+                .pointer(&format!("/error/{name}"))
+                .and_then(Value::as_str);
+            one_line(&scrub(text.unwrap_or_default(), token), max)
+        };
+        Said {
+            json: value.is_object(),
+            code: text("code", 60),
+            message: text("message", MAX_MESSAGE),
+            tracking_id: text("target", 60),
+        }
+    }
+
+    fn from_text(body: &[u8], token: &str) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let message = if text.trim_start().starts_with('<') {
+            "an HTML page".to_owned()
+        } else {
+            one_line(&scrub(&text, token), MAX_MESSAGE)
+        };
+        Said {
+            message,
+            ..Said::default()
+        }
+    }
+
+    /// ` Forbidden: message (tracking id …)`, as much of it as there is.
+    fn after_status(&self) -> String {
+        let mut text = String::new();
+        if !self.code.is_empty() {
+            text.push_str(&format!(" {}", self.code));
+        }
+        if !self.message.is_empty() {
+            text.push_str(&format!(": {}", self.message));
+        }
+        if !self.tracking_id.is_empty() {
+            text.push_str(&format!(" (tracking id {})", self.tracking_id));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests;

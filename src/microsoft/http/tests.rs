@@ -1,0 +1,269 @@
+//! The limits and the words of the wire, seen through a page of incidents.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::*;
+use crate::core::failure::{Health, Reaction};
+use crate::microsoft::testing::{Server, Step, answer, defender_at, http_options, json};
+use crate::ports::{AccessToken, IncidentSource, PageAsk};
+
+const HEAD: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n{";
+/// `printf '{"value":[]}' | gzip -9n`
+const GZIPPED: [u8; 32] = [
+    31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 171, 86, 42, 75, 204, 41, 77, 85, 178, 138, 142, 173, 5, 0,
+    198, 29, 250, 141, 12, 0, 0, 0,
+];
+
+async fn read_from(base: &Url, options: HttpOptions, max: usize) -> Result<Vec<u8>, Failure> {
+    let defender = defender_at(base, options, max);
+    let ask = PageAsk::Query {
+        from: crate::core::ticks::Ticks(0),
+        top: 1,
+        skip: 0,
+    };
+    let token = AccessToken::new(SecretString::from("t".to_owned()));
+    let mut page = defender.open(&ask, &token).await?;
+    let mut body = Vec::new();
+    while let Some(bytes) = page.chunk().await? {
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body)
+}
+
+async fn read(script: Vec<Step>, max: usize) -> Result<Vec<u8>, Failure> {
+    let server = Server::start(script).await;
+    read_from(&server.url, http_options(), max).await
+}
+
+async fn fails(script: Vec<Step>) -> Failure {
+    read(script, 10_000_000).await.expect_err("a failure")
+}
+
+fn assert_unreachable(failure: &Failure, words: &str) {
+    assert_eq!(
+        (failure.health, failure.reaction),
+        (Health::Unreachable, Reaction::Backoff),
+        "{failure:?}"
+    );
+    assert!(
+        failure.what.contains(words),
+        "{words:?} is missing in {failure:?}"
+    );
+    assert!(failure.what.contains("127.0.0.1"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn silence_ends_an_exchange_before_and_within_the_answer() {
+    for script in [
+        vec![Step::Hang],
+        vec![Step::Send(HEAD.to_vec()), Step::Hang],
+    ] {
+        assert_unreachable(&fails(script).await, "sent nothing for 200ms");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_drip_ends_at_the_limit_in_all() {
+    let started = Instant::now();
+    let drip = Step::Drip(b" ".to_vec(), Duration::from_millis(50));
+    let failure = fails(vec![Step::Send(HEAD.to_vec()), drip]).await;
+    assert_unreachable(&failure, "was not complete after 2s");
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_reader_that_rests_is_not_blamed_on_the_sender() {
+    let script = vec![
+        Step::Send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n{\"value\"".to_vec()),
+        Step::Send(b":[]}".to_vec()),
+    ];
+    let server = Server::start(script).await;
+    let mut options = http_options();
+    options.silence = Duration::from_secs(3600);
+    let http = Clients::new()
+        .reach(&server.url, "api.base_url", &options)
+        .unwrap();
+    let mut answer = http
+        .send(http.client.get(server.url.clone()))
+        .await
+        .unwrap();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(1_000_000)).await;
+    tokio::time::resume();
+    assert_eq!(answer.body(100).await.unwrap(), b"{\"value\":[]}");
+}
+
+#[tokio::test]
+async fn an_answer_is_bounded_after_decompression() {
+    let gzip = [
+        ("content-type", "application/json"),
+        ("content-encoding", "gzip"),
+    ];
+    assert_eq!(
+        read(answer("200 OK", &gzip, GZIPPED), 12).await.unwrap(),
+        b"{\"value\":[]}"
+    );
+    for script in [
+        answer("200 OK", &gzip, GZIPPED),
+        json("200 OK", "{\"value\":[]}"),
+    ] {
+        let failure = read(script, 11)
+            .await
+            .expect_err("an answer over the limit");
+        assert_eq!(
+            (failure.health, failure.reaction),
+            (Health::Misconfigured, Reaction::Slow)
+        );
+        assert!(failure.remedy.contains("max_response"), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_answer_is_told_apart() {
+    let gzip = [
+        ("content-type", "application/json"),
+        ("content-encoding", "gzip"),
+    ];
+    assert_unreachable(
+        &fails(answer("200 OK", &gzip, "{\"value\":[]}")).await,
+        "not valid gzip",
+    );
+    assert_unreachable(
+        &fails(answer("200 OK", &gzip, &GZIPPED[..20])).await,
+        "cut short",
+    );
+    assert_unreachable(&fails(vec![Step::Send(HEAD.to_vec())]).await, "cut short");
+    assert_unreachable(&fails(vec![]).await, "closed the connection");
+    assert_unreachable(&fails(vec![Step::Reset]).await, "was cut");
+    assert_unreachable(
+        &fails(vec![Step::Send(b"SSH-2.0-x\r\n\r\n".to_vec())]).await,
+        "failed: invalid HTTP",
+    );
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_there_is_told_in_plain_words() {
+    let server = Server::start(vec![]).await;
+    let gone = server.url.clone();
+    drop(server);
+    // The listener closes when the aborted task is dropped, which needs a turn of the executor.
+    tokio::task::yield_now().await;
+    let failure = read_from(&gone, http_options(), 1).await.unwrap_err();
+    assert_unreachable(&failure, "was refused");
+
+    let nowhere = Url::parse("http://no-such-host.localhost:1").unwrap();
+    let mut patient = http_options();
+    patient.silence = Duration::from_secs(20);
+    let failure = read_from(&nowhere, patient, 1).await.unwrap_err();
+    let resolved_to_loopback = failure.what.contains("was refused");
+    assert!(
+        resolved_to_loopback || failure.what.contains("can't resolve"),
+        "{failure:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_peer_that_speaks_no_tls_is_told_in_plain_words() {
+    let server = Server::start(answer("400 Bad Request", &[], "")).await;
+    let mut url = server.url.clone();
+    url.set_scheme("https").unwrap();
+    let failure = read_from(&url, http_options(), 1).await.unwrap_err();
+    assert_eq!(failure.health, Health::Unreachable);
+    assert!(failure.what.contains("TLS"), "{failure:?}");
+}
+
+#[test]
+fn an_untrusted_certificate_points_to_the_ca_file() {
+    let error = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+    let failure = network::untrusted(&error, "host");
+    assert!(failure.remedy.contains("api.ca_file"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_proxy_serves_other_hosts_and_never_loopback() {
+    let proxy = Server::start(answer("407 Proxy Authentication Required", &[], "")).await;
+    let mut options = http_options();
+    options.proxy = Some(proxy.url.clone());
+
+    let far = Url::parse("https://api.security.microsoft.com").unwrap();
+    let failure = read_from(&far, options.clone(), 1).await.unwrap_err();
+    assert!(proxy.requests()[0].starts_with("CONNECT api.security.microsoft.com:443 HTTP/1.1"));
+    assert_eq!(failure.health, Health::Misconfigured, "{failure:?}");
+    assert!(failure.remedy.contains("api.proxy"), "{failure:?}");
+
+    let near = Server::start(json("200 OK", "{}")).await;
+    read_from(&near.url, options, 10).await.unwrap();
+    assert_eq!(proxy.requests().len(), 1, "loopback went through the proxy");
+}
+
+#[test]
+fn hosts_reached_the_same_way_share_a_client() {
+    let clients = Clients::new();
+    let mut options = http_options();
+    for host in [
+        "http://127.0.0.1:1",
+        "http://127.0.0.1:2",
+        "http://localhost:3",
+        "http://[::1]:4",
+    ] {
+        clients
+            .reach(&Url::parse(host).unwrap(), "api.base_url", &options)
+            .unwrap();
+    }
+    options.silence *= 2;
+    clients
+        .reach(
+            &Url::parse("http://127.0.0.1:1").unwrap(),
+            "api.base_url",
+            &options,
+        )
+        .unwrap();
+    assert_eq!(clients.built.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn unusable_certificates_and_proxies_are_named() {
+    let far = Url::parse("https://api.security.microsoft.com").unwrap();
+    let refuse = |proxy: Option<&str>, ca_file: Option<PathBuf>| {
+        let options = HttpOptions {
+            proxy: proxy.map(|proxy| Url::parse(proxy).unwrap()),
+            ca_file,
+            silence: Duration::from_secs(1),
+        };
+        Clients::new()
+            .reach(&far, "api.base_url", &options)
+            .err()
+            .map(|error| error.to_string())
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ca.pem");
+    assert!(
+        refuse(None, Some(path.clone()))
+            .unwrap()
+            .starts_with("can't read")
+    );
+    std::fs::write(&path, "nothing").unwrap();
+    assert!(
+        refuse(None, Some(path.clone()))
+            .unwrap()
+            .ends_with("holds no PEM certificate")
+    );
+    std::fs::write(
+        &path,
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    assert!(refuse(None, Some(path)).unwrap().ends_with("can't be used"));
+    let proxy = refuse(Some("ftp://user:CANARY@host"), None).unwrap();
+    assert!(
+        proxy.contains("proxy") && !proxy.contains("CANARY"),
+        "{proxy}"
+    );
+}

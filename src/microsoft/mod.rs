@@ -1,0 +1,30 @@
+//! Microsoft's side: tokens from Entra and incidents from Defender XDR.
+//!
+//! Role: each call is one exchange over HTTP, whose outcome is a value or a [`Failure`](crate::core::failure::Failure)
+//! in the operator's words. Caching, renewal, repetition, budgets and paging are the runtime's.
+//!
+//! Invariants:
+//! - A token goes to the configured scheme, host and port, and nowhere else: redirects are not followed, and a nextLink
+//!   that leads elsewhere is refused.
+//! - Neither the secret nor a token is in any `Failure` or `Debug` text, even when the other side echoes them.
+//! - Whatever the other side does, an exchange ends: silence, time in all and size are bounded, error bodies too.
+//!
+//! Failure modes are told apart by HTTP status and Microsoft's own `error`/`code`; AADSTS numbers only refine the hint.
+
+mod consent;
+mod defender;
+mod entra;
+mod errors;
+mod http;
+mod network;
+mod secret;
+mod wait;
+
+pub use consent::{DEFENDER, Permission, consent_link};
+pub use defender::{Defender, DefenderOptions};
+pub use entra::{Endpoint, Entra, EntraOptions};
+pub use http::{ClientError, Clients, HttpOptions};
+pub use secret::Secret;
+
+#[cfg(test)]
+mod testing;

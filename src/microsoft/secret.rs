@@ -1,0 +1,145 @@
+//! Client secrets: where they are read from, and how they are kept out of every text.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+
+use crate::core::failure::{Failure, Health, Reaction, one_line};
+
+const MAX_FILE: u64 = 64 << 10;
+const REDACTED: &str = "[redacted]";
+
+/// Where a client secret comes from.
+#[derive(Debug, Clone)]
+pub enum Secret {
+    /// Read anew at each token request, so that a rotated file needs no restart.
+    File(PathBuf),
+    Value(SecretString),
+}
+
+impl Secret {
+    /// The secret without the line end that mounted files and shells add.
+    ///
+    /// # Errors
+    /// The file is missing, unreadable, empty, not UTF-8 or larger than 64 KiB: `credential`, naming the path.
+    pub(super) async fn read(&self) -> Result<SecretString, Failure> {
+        match self {
+            Secret::Value(value) => Ok(trimmed(value.expose_secret())),
+            Secret::File(path) => read_file(path).await,
+        }
+    }
+}
+
+/// A secret never begins or ends with white space; a byte-order mark is what some editors put first.
+fn trimmed(text: &str) -> SecretString {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    SecretString::from(text.trim().to_owned())
+}
+
+async fn read_file(path: &Path) -> Result<SecretString, Failure> {
+    let mut bytes = Vec::new();
+    let read = async {
+        let file = File::open(path).await?;
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes).await
+    };
+    if let Err(error) = read.await {
+        return Err(unusable(
+            path,
+            &format!("can't be read: {}", one_line(&error.to_string(), 100)),
+        ));
+    }
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(unusable(path, "is larger than 64 KiB"));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| unusable(path, "is not UTF-8 text"))?;
+    let secret = trimmed(text);
+    if secret.expose_secret().is_empty() {
+        return Err(unusable(path, "is empty"));
+    }
+    Ok(secret)
+}
+
+fn unusable(path: &Path, why: &str) -> Failure {
+    Failure::new(
+        Health::Credential,
+        Reaction::Slow,
+        format!("the client secret's file {} {why}", path.display()),
+        format!(
+            "put the secret's value into {} and let the daemon's user read it (app.client_secret_file)",
+            path.display()
+        ),
+    )
+}
+
+/// `text` without `secret`, whether it stands there as it is or form-encoded. Goes before any cutting of the text:
+/// afterwards half a secret would no longer be found.
+pub(super) fn scrub(text: &str, secret: &str) -> String {
+    if secret.is_empty() {
+        return text.to_owned();
+    }
+    let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    text.replace(secret, REDACTED).replace(&encoded, REDACTED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    async fn read_bytes(bytes: &[u8]) -> Result<SecretString, Failure> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        Secret::File(file.path().to_owned()).read().await
+    }
+
+    #[tokio::test]
+    async fn line_ends_around_a_secret_are_dropped() {
+        for bytes in [
+            "s3~cr/t",
+            "s3~cr/t\n",
+            "s3~cr/t\r\n",
+            "\u{feff}s3~cr/t \n\n",
+        ] {
+            let secret = read_bytes(bytes.as_bytes()).await.unwrap();
+            assert_eq!(secret.expose_secret(), "s3~cr/t", "from {bytes:?}");
+        }
+        let value = Secret::Value(SecretString::from("s3~cr/t\n".to_owned()));
+        assert_eq!(value.read().await.unwrap().expose_secret(), "s3~cr/t");
+    }
+
+    #[tokio::test]
+    async fn a_secret_file_of_no_use_is_a_credential_failure_that_names_the_path() {
+        let too_long = vec![b'x'; 64 * 1024 + 1];
+        for (bytes, why) in [
+            (&b""[..], "is empty"),
+            (b"\n", "is empty"),
+            (b"\xff\xfe", "not UTF-8"),
+            (&too_long, "larger than"),
+        ] {
+            let failure = read_bytes(bytes).await.unwrap_err();
+            assert_eq!(failure.health, Health::Credential);
+            assert!(failure.what.contains(why), "{failure:?}");
+        }
+        let absent = Secret::File("/nonexistent/client-secret".into());
+        let failure = absent.read().await.unwrap_err();
+        assert!(
+            failure.what.contains("/nonexistent/client-secret"),
+            "{failure:?}"
+        );
+        assert_eq!(
+            (failure.health, failure.reaction),
+            (Health::Credential, Reaction::Slow)
+        );
+    }
+
+    #[test]
+    fn both_spellings_of_a_secret_are_scrubbed() {
+        assert_eq!(
+            scrub("a p+q/r b p%2Bq%2Fr c", "p+q/r"),
+            "a [redacted] b [redacted] c"
+        );
+        assert_eq!(scrub("unharmed", ""), "unharmed");
+    }
+}

@@ -1,0 +1,172 @@
+//! What the tests of this module share: a server that answers every connection with one script, and tokens.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use url::Url;
+use uuid::Uuid;
+
+use super::{Clients, Defender, DefenderOptions, HttpOptions};
+use crate::core::failure::Failure;
+
+pub(super) const TENANT: &str = "11111111-1111-1111-1111-111111111111";
+pub(super) const SCOPE: &str = "https://api.security.microsoft.com/.default";
+
+/// An unsigned token with these claims.
+pub(super) fn jwt(claims: &Value) -> String {
+    let part = |value: &str| URL_SAFE_NO_PAD.encode(value);
+    format!(
+        "{}.{}.c2ln",
+        part(r#"{"alg":"none"}"#),
+        part(&claims.to_string())
+    )
+}
+
+#[derive(Clone)]
+pub(super) enum Step {
+    Send(Vec<u8>),
+    /// Sends the bytes again and again, with a pause before each.
+    Drip(Vec<u8>, Duration),
+    Hang,
+    Reset,
+}
+
+/// A whole answer.
+pub(super) fn answer(status: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<Step> {
+    let body = body.as_ref();
+    let mut head = format!(
+        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        write!(head, "{name}: {value}\r\n").unwrap();
+    }
+    let mut bytes = (head + "\r\n").into_bytes();
+    bytes.extend_from_slice(body);
+    vec![Step::Send(bytes)]
+}
+
+pub(super) fn json(status: &str, body: impl AsRef<[u8]>) -> Vec<Step> {
+    answer(
+        status,
+        &[("content-type", "application/json; charset=utf-8")],
+        body,
+    )
+}
+
+pub(super) struct Server {
+    pub(super) url: Url,
+    requests: Arc<Mutex<Vec<String>>>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    pub(super) async fn start(script: Vec<Step>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requests);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(play(stream, script.clone(), Arc::clone(&log)));
+            }
+        });
+        Self {
+            url: Url::parse(&url).unwrap(),
+            requests,
+            task,
+        }
+    }
+
+    /// The requests so far, head and body.
+    pub(super) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn play(mut stream: TcpStream, script: Vec<Step>, log: Arc<Mutex<Vec<String>>>) {
+    let Some(request) = read_request(&mut stream).await else {
+        return;
+    };
+    log.lock().unwrap().push(request);
+    for step in script {
+        let sent = match step {
+            Step::Send(bytes) => stream.write_all(&bytes).await,
+            Step::Drip(bytes, pause) => loop {
+                tokio::time::sleep(pause).await;
+                if let Err(error) = stream.write_all(&bytes).await {
+                    break Err(error);
+                }
+            },
+            Step::Hang => std::future::pending().await,
+            Step::Reset => stream.set_zero_linger(),
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+/// The head and as much of a body as its `content-length` says.
+async fn read_request(stream: &mut TcpStream) -> Option<String> {
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .filter_map(|line| line.split_once(": "))
+                .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+                .map_or(0, |(_, value)| value.parse().unwrap());
+            if body.len() >= length {
+                return Some(text.into_owned());
+            }
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+/// Limits short enough to be reached in a test: 200 ms of silence, 2 s in all.
+pub(super) fn http_options() -> HttpOptions {
+    HttpOptions {
+        proxy: None,
+        ca_file: None,
+        silence: Duration::from_millis(200),
+    }
+}
+
+pub(super) fn defender_at(base: &Url, http: HttpOptions, max_response: usize) -> Defender {
+    let options = DefenderOptions {
+        http,
+        base_url: base.clone(),
+        max_response,
+        tenant: TENANT.parse().unwrap(),
+        client_id: Uuid::nil(),
+        login_url: Url::parse("https://login.microsoftonline.com").unwrap(),
+        scope: SCOPE.to_owned(),
+    };
+    Defender::new(&Clients::new(), options).unwrap()
+}
+
+/// Fails the test when a failure shows any of `canaries`.
+pub(super) fn assert_silent_about(failure: &Failure, canaries: &[&str]) {
+    let shown = format!("{failure} {failure:?}");
+    for canary in canaries {
+        assert!(!shown.contains(canary), "{canary} is shown in {shown}");
+    }
+}
