@@ -8,6 +8,6 @@
 //! its request costs at most the line, the scrape, the connection.
 
 pub mod clock;
-// http
+pub mod http;
 pub mod logging;
-// metrics
+pub mod metrics;

@@ -1,0 +1,310 @@
+use super::*;
+use crate::core::status::{KafkaStatus, LedgerStatus, PartState, RunState};
+use crate::core::ticks::Ticks;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
+
+/// Long enough for a busy machine; reached only by a test that fails.
+const LONG: Duration = Duration::from_secs(60);
+
+struct Fake {
+    ready: Mutex<Result<(), String>>,
+    metrics: String,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            ready: Mutex::new(Err("Kafka was not reached yet.".into())),
+            metrics: "a_metric 1\n".into(),
+        }
+    }
+}
+
+impl Surface for Fake {
+    fn report(&self) -> StatusReport {
+        StatusReport {
+            version: "1.2.3",
+            started: Ticks(0),
+            state: RunState::Running,
+            tenants: vec![],
+            kafka: KafkaStatus {
+                state: PartState::Ok,
+                in_flight_bytes: 0,
+                error: None,
+            },
+            ledger: LedgerStatus {
+                kind: "local",
+                state: PartState::Ok,
+                versions: None,
+                error: None,
+            },
+        }
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.clone()
+    }
+
+    fn live(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.ready.lock().unwrap().clone()
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    async fn start(limits: Limits, fake: Arc<Fake>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(serve_within(limits, listener, fake, shutdown.clone()));
+        Self {
+            address,
+            shutdown,
+            task,
+        }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends `request` and reads until the server closes.
+    async fn exchange(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        to_the_end(stream).await
+    }
+
+    async fn get(&self, path: &str) -> String {
+        self.exchange(&get_request(path)).await
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        timeout(LONG, self.task)
+            .await
+            .expect("the server stops")
+            .unwrap()
+            .unwrap();
+    }
+}
+
+fn get_request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
+}
+
+/// What the server still says before it closes. A reset is an end too.
+async fn to_the_end(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = timeout(LONG, stream.read_to_end(&mut answer))
+        .await
+        .expect("the server closes the connection");
+    String::from_utf8(answer).unwrap()
+}
+
+fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").expect(answer).1
+}
+
+#[tokio::test]
+async fn readiness_says_what_it_waits_for_and_then_ok() {
+    let fake = Arc::new(Fake::default());
+    let server = Server::start(Limits::DEFAULT, Arc::clone(&fake)).await;
+    let waiting = server.get("/readyz").await;
+    assert!(waiting.starts_with("HTTP/1.1 503 "), "{waiting}");
+    assert_eq!(body(&waiting), "Kafka was not reached yet.\n");
+    *fake.ready.lock().unwrap() = Ok(());
+    let ready = server.get("/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+    assert_eq!(body(&ready), "ok\n");
+    let live = server.get("/livez").await;
+    assert!(live.starts_with("HTTP/1.1 200 "), "{live}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn status_is_json_and_metrics_are_prometheus_text() {
+    let fake = Arc::new(Fake::default());
+    let server = Server::start(Limits::DEFAULT, Arc::clone(&fake)).await;
+    let status = server.get("/api/status").await;
+    assert!(
+        status.contains("content-type: application/json\r\n"),
+        "{status}"
+    );
+    assert!(status.contains("cache-control: no-store\r\n"), "{status}");
+    assert_eq!(body(&status), serde_json::to_string(&fake.report()).unwrap());
+    let metrics = server.get("/metrics").await;
+    let kind = "content-type: text/plain; version=0.0.4; charset=utf-8\r\n";
+    assert!(metrics.contains(kind), "{metrics}");
+    assert_eq!(body(&metrics), fake.metrics);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn only_get_and_head_of_what_exists_are_answered() {
+    let server = Server::start(Limits::DEFAULT, Arc::default()).await;
+    for (request, expected) in [
+        (get_request("/"), "404"),
+        (get_request("/metrics/"), "404"),
+        (get_request("/metrics").replace("GET", "DELETE"), "405"),
+        (get_request("/api/status").replace("GET", "POST"), "405"),
+    ] {
+        let answer = server.exchange(&request).await;
+        let status = answer.split(' ').nth(1);
+        assert_eq!(status, Some(expected), "{request}{answer}");
+    }
+    let head = server
+        .exchange(&get_request("/metrics").replace("GET", "HEAD"))
+        .await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(body(&head), "");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_is_refused_unread() {
+    let server = Server::start(Limits::DEFAULT, Arc::default()).await;
+    let answer = server
+        .exchange("GET /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000\r\n\r\n")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_beyond_its_size_is_refused() {
+    let server = Server::start(Limits::DEFAULT, Arc::default()).await;
+    let mut stream = server.connect().await;
+    let head = format!("GET /livez HTTP/1.1\r\nx: {}", "y".repeat(4 * MAX_HEAD));
+    // The server may close before it was all sent.
+    let _ = stream.write_all(head.as_bytes()).await;
+    let answer = to_the_end(stream).await;
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 431 "),
+        "{answer}"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_never_ends_its_head_is_dropped_and_gives_its_place_back() {
+    let limits = Limits {
+        connections: 1,
+        head: Duration::from_millis(50),
+        exchange: LONG * 2,
+        ..Limits::DEFAULT
+    };
+    let server = Server::start(limits, Arc::default()).await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET /livez HTTP/1.1\r\nx: ").await.unwrap();
+    let (cut, next) = tokio::join!(to_the_end(slow), server.get("/livez"));
+    assert!(!cut.contains("200 OK"), "{cut}");
+    assert_eq!(body(&next), "ok\n", "the only place was not given back");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_never_reads_is_dropped_and_its_answer_freed() {
+    let fake = Fake {
+        metrics: "x".repeat(64 << 20),
+        ..Fake::default()
+    };
+    let limits = Limits {
+        large_answers: 1,
+        turn: LONG * 2,
+        exchange: Duration::from_millis(300),
+        ..Limits::DEFAULT
+    };
+    let fake = Arc::new(fake);
+    let server = Server::start(limits, Arc::clone(&fake)).await;
+    let mut deaf = server.connect().await;
+    let request = get_request("/metrics");
+    deaf.write_all(request.as_bytes()).await.unwrap();
+    let mut head = [0; 16];
+    deaf.read_exact(&mut head).await.unwrap();
+    // The answer is on its way, and more of it than any socket buffers: from here on nobody reads.
+    timeout(LONG, async {
+        // Cut off itself as long as the first one holds the turn.
+        while !server.get("/api/status").await.starts_with("HTTP/1.1 200 ") {}
+    })
+    .await
+    .expect("the turn was not given back");
+    let got = to_the_end_bytes(deaf).await;
+    assert!(got < fake.metrics.len(), "all {got} bytes were sent");
+    server.stop().await;
+}
+
+async fn to_the_end_bytes(mut stream: TcpStream) -> usize {
+    let mut all = Vec::new();
+    let _ = timeout(LONG, stream.read_to_end(&mut all))
+        .await
+        .expect("the server closes the connection");
+    all.len()
+}
+
+#[tokio::test]
+async fn large_answers_beyond_their_number_are_told_to_come_again() {
+    let limits = Limits {
+        large_answers: 0,
+        turn: Duration::from_millis(20),
+        ..Limits::DEFAULT
+    };
+    let server = Server::start(limits, Arc::default()).await;
+    for path in ["/metrics", "/api/status"] {
+        let answer = server.get(path).await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    }
+    let live = server.get("/livez").await;
+    assert_eq!(body(&live), "ok\n", "a probe must not wait for a scrape");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_surface_that_panics_costs_one_answer() {
+    struct Panicking;
+    impl Surface for Panicking {
+        fn report(&self) -> StatusReport {
+            Fake::default().report()
+        }
+        fn metrics(&self) -> String {
+            panic!("on purpose")
+        }
+        fn live(&self) -> Result<(), String> {
+            Ok(())
+        }
+        fn ready(&self) -> Result<(), String> {
+            Ok(())
+        }
+    }
+    let router = router(Limits::DEFAULT, Arc::new(Panicking));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut caller = TcpStream::connect(address).await.unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    let request = get_request("/metrics");
+    caller.write_all(request.as_bytes()).await.unwrap();
+    converse(Limits::DEFAULT, stream, router).await;
+    let answer = to_the_end(caller).await;
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+}
+
+#[tokio::test]
+async fn after_shutdown_nothing_is_accepted() {
+    let server = Server::start(Limits::DEFAULT, Arc::default()).await;
+    let address = server.address;
+    server.stop().await;
+    let refused = TcpStream::connect(address).await;
+    assert!(refused.is_err(), "the port is still open");
+}
