@@ -1,2 +1,3 @@
 pub mod core;
+pub mod ledger;
 pub mod ports;
