@@ -4,6 +4,7 @@ pub mod config;
 pub mod core;
 pub mod kafka;
 pub mod microsoft;
+pub mod ledger;
 pub mod ports;
 pub mod runtime;
 pub mod telemetry;

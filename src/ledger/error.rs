@@ -1,0 +1,218 @@
+//! What can be wrong with the ledger, in the operator's words.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::core::codec::CodecError;
+use crate::core::failure::{Failure, Health, Reaction};
+
+/// Why a ledger can't be opened. Whatever the reason, the file is left as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error(
+        "the ledger in {} is in use by another process: stop the other incidentd, or give this one a [ledger] path of its own",
+        path.display()
+    )]
+    Locked { path: PathBuf },
+    #[error(
+        "the ledger {} is damaged, or is not a ledger; it was left as it is: restore it from a backup, or move it away to begin anew (incidents within the lookback are then published again)",
+        path.display()
+    )]
+    Corrupt {
+        path: PathBuf,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error(
+        "the ledger {} was written by a later incidentd (format {found}; this one knows {known}); it was left as it is: run that version again, or a later one",
+        path.display()
+    )]
+    LaterVersion {
+        path: PathBuf,
+        found: u64,
+        known: u64,
+    },
+    #[error(
+        "the ledger {} can't be written: give the user that runs incidentd write access to the directory, and check that the file system is not read-only",
+        path.display()
+    )]
+    NotWritable { path: PathBuf, source: io::Error },
+    #[error(
+        "no space is left for the ledger {}: free some on that file system, or raise the quota",
+        path.display()
+    )]
+    NoSpace { path: PathBuf, source: io::Error },
+    #[error(
+        "the ledger {} can't be opened: check [ledger] path and the disk",
+        path.display()
+    )]
+    Open {
+        path: PathBuf,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("the ledger's writer thread can't be started: raise the limit of threads")]
+    Thread { source: io::Error },
+}
+
+impl LedgerError {
+    pub(super) fn io(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match Trouble::of(&source) {
+            Trouble::NoSpace => LedgerError::NoSpace { path, source },
+            Trouble::NotWritable => LedgerError::NotWritable { path, source },
+            Trouble::Damaged => LedgerError::Corrupt {
+                path,
+                source: source.into(),
+            },
+            Trouble::Other => LedgerError::Open {
+                path,
+                source: source.into(),
+            },
+        }
+    }
+
+    pub(super) fn redb(path: &Path, source: impl Into<redb::Error>) -> Self {
+        let path_buf = path.to_owned();
+        match source.into() {
+            redb::Error::Io(source) => Self::io(path, source),
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+                LedgerError::Locked { path: path_buf }
+            }
+            // The file is sound for redb, but its tables are not this program's.
+            source @ (redb::Error::Corrupted(_)
+            | redb::Error::UpgradeRequired(_)
+            | redb::Error::TableDoesNotExist(_)
+            | redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TypeDefinitionChanged { .. }
+            | redb::Error::TableIsMultimap(_)) => LedgerError::Corrupt {
+                path: path_buf,
+                source: source.into(),
+            },
+            source => LedgerError::Open {
+                path: path_buf,
+                source: source.into(),
+            },
+        }
+    }
+}
+
+/// What a failed input or output means for an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    NoSpace,
+    NotWritable,
+    Damaged,
+    Other,
+}
+
+impl Trouble {
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Trouble::NoSpace,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Trouble::NotWritable
+            }
+            // redb's way to say that a file doesn't begin as its files do, or ends too early.
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Trouble::Damaged,
+            _ => Trouble::Other,
+        }
+    }
+}
+
+/// A read or a write that failed on a ledger that was opened well.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    #[error("{0}")]
+    Redb(Box<redb::Error>),
+    #[error("{0}")]
+    Codec(#[from] CodecError),
+    /// A failed write closed it, and it could not be opened again yet.
+    #[error("closed after an earlier failure")]
+    Closed,
+}
+
+impl<E: Into<redb::Error>> From<E> for StoreError {
+    fn from(error: E) -> Self {
+        match error.into() {
+            // What redb says to everyone after the first failure; the first one's words are those to tell.
+            redb::Error::PreviousIo | redb::Error::DatabaseClosed => StoreError::Closed,
+            error => StoreError::Redb(Box::new(error)),
+        }
+    }
+}
+
+impl StoreError {
+    /// The ledger's rows can't be trusted any more: no retry mends that.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            StoreError::Codec(_) => true,
+            StoreError::Redb(error) => matches!(**error, redb::Error::Corrupted(_)),
+            StoreError::Closed => false,
+        }
+    }
+
+    /// For the log, the status page and the tenant's health.
+    pub(super) fn failure(&self, path: &Path) -> Failure {
+        let path = path.display();
+        let (what, remedy) = match self {
+            StoreError::Redb(error) => match &**error {
+                redb::Error::Io(error) => return io_failure(&path, error),
+                _ => (
+                    format!("the ledger {path} failed: {error}"),
+                    OTHER_REMEDY.to_owned(),
+                ),
+            },
+            StoreError::Codec(error) => (
+                format!("a row of the ledger {path} can't be read: {error}"),
+                "run the version of incidentd that wrote it, or restore the file from a backup"
+                    .to_owned(),
+            ),
+            StoreError::Closed => (
+                format!("the ledger {path} is closed after a failure; it is being opened again"),
+                OTHER_REMEDY.to_owned(),
+            ),
+        };
+        let reaction = if self.is_damage() {
+            Reaction::Slow
+        } else {
+            Reaction::Backoff
+        };
+        Failure::new(Health::Misconfigured, reaction, what, remedy)
+    }
+}
+
+const OTHER_REMEDY: &str =
+    "check the disk and the file system's mount; nothing is lost: incidentd goes on by itself";
+
+fn io_failure(path: &std::path::Display<'_>, error: &io::Error) -> Failure {
+    let (what, remedy) = match Trouble::of(error) {
+        Trouble::NoSpace => (
+            format!("the disk is full: the ledger {path} can't be written ({error})"),
+            format!(
+                "free space on the file system of {path}, or raise the quota; nothing is lost: incidentd goes on by itself"
+            ),
+        ),
+        Trouble::NotWritable => (
+            format!("the ledger {path} can't be written ({error})"),
+            format!(
+                "give incidentd's user write access to {path} and mount its file system read-write; it then goes on by itself"
+            ),
+        ),
+        Trouble::Damaged | Trouble::Other => (
+            format!("the disk failed under the ledger {path} ({error})"),
+            OTHER_REMEDY.to_owned(),
+        ),
+    };
+    Failure::new(Health::Misconfigured, Reaction::Backoff, what, remedy)
+}
+
+/// The writer thread is gone: nothing can be recorded until the daemon starts anew.
+pub(super) fn writer_ended(path: &Path) -> Failure {
+    Failure::new(
+        Health::Misconfigured,
+        Reaction::Backoff,
+        format!("the writer of the ledger {} has ended", path.display()),
+        "restart incidentd; if it happens again, report it with the log's last lines",
+    )
+}

@@ -1,0 +1,184 @@
+//! The local ledger: what was published, in one file of redb.
+//!
+//! Role: the daemon's memory. A version that is in here is not published again, and a tenant's cursor is where its next
+//! sweep begins.
+//!
+//! Invariants:
+//! - [`write`](Ledger::write) answers `Ok` only after the entry survives a power cut; an entry is written whole or not at all.
+//! - One process at a time: a lock on the directory, held as long as the ledger is open.
+//! - A file that is damaged, or of a later format, is refused before a byte of it is changed.
+//!
+//! Failure modes: when the disk is full or fails, each write that waits is told so, in words that name the file and the
+//! remedy. The database is then closed and opened anew, at the latest with the next request, and goes on when there is
+//! space again; what was acknowledged before stays. While it can't be opened, reads fail the same way.
+//!
+//! Who guards what: [`open`] the file, [`store`] the tables, [`writer`] the order and the durability.
+
+mod error;
+mod open;
+mod overlay;
+mod store;
+mod trouble;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::core::cursor::TenantState;
+use crate::core::failure::Failure;
+use crate::core::ids::{IncidentId, TenantId};
+use crate::core::version::{ContentHash, Seen};
+use crate::ports::{Ledger, LedgerEntry};
+
+pub use error::LedgerError;
+use error::{StoreError, writer_ended};
+use open::{Home, Opener};
+use store::Store;
+use trouble::Trouble;
+use writer::Request;
+
+/// How the ledger is, for the status page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerState {
+    pub kind: &'static str,
+    /// `ok`; `unavailable` while writes fail and will be tried again; `failed` when only an operator can help.
+    pub state: &'static str,
+    /// Incidents known, over all tenants.
+    pub versions: u64,
+    /// Not `None` whenever `state` is not `ok`.
+    pub error: Option<String>,
+}
+
+/// See the module's documentation.
+pub struct LocalLedger {
+    store: Arc<Store>,
+    trouble: Arc<Trouble>,
+    queue: Option<mpsc::Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+    /// Last, so that the directory stays locked until the file is closed.
+    _home: Home,
+}
+
+impl LocalLedger {
+    /// Opens the ledger in `dir`, and makes both if need be (the directory for its owner only). Blocks: an existing file
+    /// is read whole once, about 0.2 s for a million versions.
+    pub fn open(dir: &Path) -> Result<Self, LedgerError> {
+        Self::open_with(dir, open::file_opener())
+    }
+
+    fn open_with(dir: &Path, opener: Opener) -> Result<Self, LedgerError> {
+        let home = open::prepare(dir, &opener)?;
+        let store = Store::open(home.file.clone(), opener)
+            .map_err(|error| LedgerError::redb(&home.file, *error))?;
+        let store = Arc::new(store);
+        let trouble = Arc::new(Trouble::default());
+        let (queue, thread) = writer::start(store.clone(), trouble.clone())
+            .map_err(|source| LedgerError::Thread { source })?;
+        Ok(Self {
+            store,
+            trouble,
+            queue: Some(queue),
+            thread: Some(thread),
+            _home: home,
+        })
+    }
+
+    /// Waits until all that was queued is durable, and closes the file. Blocks for as long. Dropping does the same.
+    pub fn close(self) {}
+
+    pub fn status(&self) -> LedgerState {
+        let current = self.trouble.current();
+        let (state, error) = if self.queue.as_ref().is_none_or(mpsc::Sender::is_closed) {
+            ("failed", Some(writer_ended(self.store.path()).what))
+        } else {
+            match current {
+                None => ("ok", None),
+                Some(current) if current.damage => ("failed", Some(current.what)),
+                Some(current) => ("unavailable", Some(current.what)),
+            }
+        };
+        LedgerState {
+            kind: "local",
+            state,
+            versions: self.store.versions(),
+            error,
+        }
+    }
+
+    /// Resolves when the writer thread has ended, which it does unasked only after a panic: nothing can be recorded any
+    /// more then, so the daemon has to end.
+    pub async fn ended(&self) {
+        if let Some(queue) = &self.queue {
+            queue.closed().await;
+        }
+    }
+
+    /// Puts a failed read into words, and has the writer thread open a broken database anew.
+    fn refuse(&self, error: &StoreError) -> Failure {
+        if let (true, Some(queue)) = (self.store.is_broken(), &self.queue) {
+            // When the queue is full the thread is about to look anyway.
+            let _ = queue.try_send(Request::Reopen);
+        }
+        self.trouble.note(error, self.store.path())
+    }
+}
+
+impl Ledger for LocalLedger {
+    fn state(&self, tenant: TenantId) -> Result<Option<TenantState>, Failure> {
+        self.store
+            .state(tenant)
+            .map_err(|error| self.refuse(&error))
+    }
+
+    fn known(&self, tenant: TenantId, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure> {
+        self.store
+            .known(tenant, ids)
+            .map_err(|error| self.refuse(&error))
+    }
+
+    fn is_dead(&self, tenant: TenantId, content: ContentHash) -> Result<bool, Failure> {
+        self.store
+            .is_dead(tenant, content)
+            .map_err(|error| self.refuse(&error))
+    }
+
+    /// Once queued, the entry is written even if this future is dropped.
+    fn write(&self, entry: LedgerEntry) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            let ended = || writer_ended(self.store.path());
+            let (answer, answered) = oneshot::channel();
+            let queue = self.queue.as_ref().ok_or_else(ended)?;
+            queue
+                .send(Request::Write { entry, answer })
+                .await
+                .map_err(|_| ended())?;
+            answered.await.map_err(|_| ended())?
+        })
+    }
+}
+
+impl Drop for LocalLedger {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was reported by the panic hook already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for LocalLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalLedger")
+            .field("path", &self.store.path())
+            .finish_non_exhaustive()
+    }
+}

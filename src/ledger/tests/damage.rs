@@ -1,0 +1,183 @@
+//! Files that must be refused, and left as they are.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use redb::Database;
+
+use super::*;
+use crate::ledger::open::{FORMAT, FORMAT_KEY, META};
+use crate::ledger::store::VERSIONS;
+
+/// A directory with a ledger of some hundred rows.
+fn filled() -> tempfile::TempDir {
+    static BYTES: LazyLock<Vec<u8>> = LazyLock::new(fill);
+    let dir = tempfile::tempdir().expect("temporary directory");
+    std::fs::write(dir.path().join("ledger.redb"), &*BYTES).expect("write");
+    dir
+}
+
+fn fill() -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let ledger = open(dir.path());
+    let write = async {
+        for of in 0..4 {
+            let mut all = entry(of, 0);
+            all.seen = (0..200).map(|id| (IncidentId(id), seen(id))).collect();
+            ledger.write(all).await.expect("written");
+        }
+    };
+    wait_for(write);
+    ledger.close();
+    std::fs::read(dir.path().join("ledger.redb")).expect("read")
+}
+
+fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("runtime").block_on(future)
+}
+
+/// Changes a ledger behind incidentd's back.
+fn tamper(dir: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = Database::open(dir.join("ledger.redb")).expect("open");
+    let mut transaction = database.begin_write().expect("begin");
+    transaction.set_quick_repair(true);
+    change(&transaction);
+    transaction.commit().expect("commit");
+}
+
+#[test]
+fn a_ledger_in_use_is_refused_and_free_again_afterwards() {
+    let dir = filled();
+    let first = open(dir.path());
+    let error = LocalLedger::open(dir.path()).expect_err("in use");
+    assert!(matches!(error, LedgerError::Locked { .. }), "{error}");
+    assert!(error.to_string().contains("another process"), "{error}");
+    first.close();
+    open(dir.path());
+}
+
+#[test]
+fn a_ledger_of_a_later_version_is_refused_untouched() {
+    let dir = filled();
+    tamper(dir.path(), |transaction| {
+        let mut meta = transaction.open_table(META).expect("meta");
+        meta.insert(FORMAT_KEY, FORMAT + 1).expect("insert");
+    });
+    let error = refused_untouched(dir.path());
+    let LedgerError::LaterVersion { found, known, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!((found, known), (FORMAT + 1, FORMAT));
+}
+
+#[test]
+fn what_is_no_ledger_is_refused_untouched() {
+    let half = std::fs::read(filled().path().join("ledger.redb")).expect("read");
+    let half = &half[..half.len() / 2];
+    for bytes in [&b""[..], b"x", &[0; 8192], &[b'x'; 100_000], half] {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        std::fs::write(dir.path().join("ledger.redb"), bytes).expect("write");
+        let error = refused_untouched(dir.path());
+        assert!(
+            matches!(error, LedgerError::Corrupt { .. }),
+            "{} bytes: {error:?}",
+            bytes.len()
+        );
+    }
+}
+
+#[test]
+fn another_program_s_database_is_refused_untouched() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let file = dir.path().join("ledger.redb");
+    let table = redb::TableDefinition::<u64, u64>::new("theirs");
+    let database = Database::create(&file).expect("create");
+    let transaction = database.begin_write().expect("begin");
+    transaction
+        .open_table(table)
+        .expect("table")
+        .insert(1, 1)
+        .expect("insert");
+    transaction.commit().expect("commit");
+    drop(database);
+    let error = refused_untouched(dir.path());
+    assert!(matches!(error, LedgerError::Corrupt { .. }), "{error:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #[test]
+    fn a_flipped_byte_is_found_or_harmless_and_never_a_panic(at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
+        let sound = filled();
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let mut bytes = std::fs::read(sound.path().join("ledger.redb")).expect("read");
+        // The live part of the file: redb allocates far ahead of what it uses.
+        let live = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes[at.index(live)] ^= flip;
+        let file = dir.path().join("ledger.redb");
+        std::fs::write(&file, &bytes).expect("write");
+        match LocalLedger::open(dir.path()) {
+            Ok(ledger) => {
+                for of in 0..4 {
+                    for id in 0..200 {
+                        prop_assert_eq!(known(&ledger, of, id), Some(seen(id)));
+                    }
+                }
+            }
+            Err(error) => {
+                prop_assert!(matches!(error, LedgerError::Corrupt { .. }), "{:?}", error);
+                prop_assert!(std::fs::read(&file).expect("read") == bytes, "changed: {}", error);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_is_begun_again() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    std::fs::write(dir.path().join("ledger.redb.new"), b"half").expect("write");
+    let ledger = open(dir.path());
+    assert_eq!(ledger.status().versions, 0);
+    assert!(!dir.path().join("ledger.redb.new").exists());
+}
+
+#[test]
+fn the_directory_is_made_for_its_owner_only() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("var/ledger");
+    open(&path).close();
+    let mode = |path: &Path| std::fs::metadata(path).expect("made").permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    assert_eq!(mode(&path.join("ledger.redb")), 0o600);
+}
+
+#[test]
+fn a_path_that_cannot_be_a_directory_is_an_error_with_a_remedy() {
+    let file = tempfile::NamedTempFile::new().expect("temporary file");
+    let error = LocalLedger::open(&file.path().join("ledger")).expect_err("below a file");
+    assert!(error.to_string().contains("[ledger] path"), "{error}");
+}
+
+#[test]
+fn a_row_of_a_later_format_is_a_failure_that_says_so() {
+    let dir = filled();
+    tamper(dir.path(), |transaction| {
+        let mut versions = transaction.open_table(VERSIONS).expect("versions");
+        let key = crate::core::codec::incident_key(tenant(1), IncidentId(7));
+        versions.insert(&key, &[9, 1, 2][..]).expect("insert");
+    });
+    let ledger = open(dir.path());
+    let failure = ledger
+        .known(tenant(1), &[IncidentId(7)])
+        .expect_err("it can't be read");
+    assert!(failure.what.contains("later incidentd"), "{failure}");
+    assert_eq!(
+        known(&ledger, 1, 8),
+        Some(seen(8)),
+        "other rows can be read"
+    );
+    wait_for(ledger.write(entry(2, 1))).expect("others can be written");
+    assert_eq!(ledger.status().state, "failed");
+}

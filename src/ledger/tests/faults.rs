@@ -1,0 +1,235 @@
+//! A disk that fills, and a writer that dies.
+
+use std::io;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use redb::backends::FileBackend;
+use redb::{BackendError, StorageBackend};
+
+use crate::core::failure::Reaction;
+
+use super::*;
+use crate::ledger::open::{Opener, builder, open_file};
+
+const SOUND: u8 = 0;
+/// What is allocated can be written over: the file's head, as on a real full disk.
+const NO_NEW_BLOCKS: u8 = 1;
+/// No write at all succeeds, so that the file can't even be opened again.
+const NO_WRITES: u8 = 2;
+
+#[derive(Debug, Default)]
+struct Disk {
+    fault: AtomicU8,
+    flushes: AtomicUsize,
+    /// Held by a test, it holds up every flush.
+    gate: Mutex<()>,
+}
+
+impl Disk {
+    fn set(&self, fault: u8) {
+        self.fault.store(fault, Ordering::SeqCst);
+    }
+
+    fn write(&self, offset: u64) -> io::Result<()> {
+        match self.fault.load(Ordering::SeqCst) {
+            SOUND => Ok(()),
+            NO_NEW_BLOCKS if offset == 0 => Ok(()),
+            _ => Err(io::Error::from_raw_os_error(libc::ENOSPC)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    inner: FileBackend,
+    disk: Arc<Disk>,
+}
+
+impl StorageBackend for FaultyFile {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.write(u64::MAX)?;
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let _gate = self.disk.gate.lock().expect("gate");
+        self.disk.flushes.fetch_add(1, Ordering::SeqCst);
+        self.inner.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.disk.write(offset)?;
+        self.inner.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.inner.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.try_lock_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.unlock_range(start, end)
+    }
+}
+
+fn on(disk: &Arc<Disk>) -> Opener {
+    let disk = disk.clone();
+    Box::new(move |path| {
+        builder().create_with_backend(FaultyFile {
+            inner: FileBackend::new(open_file(path)?)?,
+            disk: disk.clone(),
+        })
+    })
+}
+
+fn ledger_on(disk: &Arc<Disk>, dir: &Path) -> LocalLedger {
+    LocalLedger::open_with(dir, on(disk)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_each_write_in_plain_words_and_is_survived_without_restart() {
+    for fault in [NO_NEW_BLOCKS, NO_WRITES] {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let disk = Arc::new(Disk::default());
+        let ledger = ledger_on(&disk, dir.path());
+        ledger.write(entry(1, 1)).await.expect("there is space");
+
+        disk.set(fault);
+        for attempt in 0..3 {
+            let failure = ledger.write(entry(1, 2)).await.expect_err("no space");
+            assert!(
+                failure.what.contains("disk is full"),
+                "{failure} ({attempt})"
+            );
+            assert!(failure.remedy.contains("ledger.redb"), "{failure:?}");
+            assert_eq!(failure.reaction, Reaction::Backoff, "{failure}");
+        }
+        let status = ledger.status();
+        assert_eq!(status.state, "unavailable");
+        assert!(
+            status
+                .error
+                .is_some_and(|error| error.contains("disk is full"))
+        );
+
+        disk.set(SOUND);
+        ledger
+            .write(entry(1, 3))
+            .await
+            .expect("there is space again");
+        assert_eq!(known(&ledger, 1, 1), Some(seen(1)), "acknowledged before");
+        assert_eq!(known(&ledger, 1, 3), Some(seen(3)), "acknowledged after");
+        assert_eq!(ledger.status().state, "ok");
+        ledger.close();
+
+        let again = open(dir.path());
+        assert_eq!(known(&again, 1, 1), Some(seen(1)));
+        assert_eq!(known(&again, 1, 3), Some(seen(3)));
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_does_not_stop_reading() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let disk = Arc::new(Disk::default());
+    let ledger = ledger_on(&disk, dir.path());
+    ledger.write(entry(1, 1)).await.expect("there is space");
+    disk.set(NO_NEW_BLOCKS);
+    ledger.write(entry(1, 2)).await.expect_err("no space");
+    assert_eq!(known(&ledger, 1, 1), Some(seen(1)));
+    assert_eq!(known(&ledger, 1, 2), None);
+}
+
+#[tokio::test]
+async fn reads_fail_while_the_file_cannot_be_opened_and_bring_it_back_by_themselves() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let disk = Arc::new(Disk::default());
+    let ledger = ledger_on(&disk, dir.path());
+    ledger.write(entry(1, 1)).await.expect("there is space");
+    disk.set(NO_WRITES);
+    ledger.write(entry(1, 2)).await.expect_err("no space");
+    let failure = ledger.state(tenant(1)).expect_err("closed");
+    assert_eq!(failure.reaction, Reaction::Backoff, "{failure}");
+
+    disk.set(SOUND);
+    // No write comes: a tenant reads before it writes.
+    let read = async {
+        while ledger.state(tenant(1)).is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), read)
+        .await
+        .expect("reading again");
+    assert_eq!(known(&ledger, 1, 1), Some(seen(1)));
+}
+
+#[tokio::test]
+async fn entries_that_wait_together_share_one_commit() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let disk = Arc::new(Disk::default());
+    let ledger = Arc::new(ledger_on(&disk, dir.path()));
+    let flushes = || disk.flushes.load(Ordering::SeqCst);
+    let before = flushes();
+    ledger.write(entry(0, 0)).await.expect("written");
+    let of_one_commit = flushes() - before;
+
+    let before = flushes();
+    let closed = disk.gate.lock().expect("gate");
+    let writers: Vec<_> = (1..=200_u8)
+        .map(|of| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move { ledger.write(entry(of, 7)).await })
+        })
+        .collect();
+    // One thread, so that after this each writer has run up to its wait for the answer.
+    tokio::task::yield_now().await;
+    drop(closed);
+    for writer in writers {
+        writer.await.expect("no panic").expect("written");
+    }
+    let commits = (flushes() - before) / of_one_commit;
+    assert!(commits <= 2, "200 entries took {commits} commits");
+    assert_eq!(ledger.status().versions, 201);
+}
+
+#[tokio::test]
+async fn when_the_writer_is_gone_writes_fail_and_the_daemon_is_told() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let disk = Arc::new(Disk::default());
+    let sound = on(&disk);
+    let panics = Arc::new(AtomicBool::new(false));
+    let opener: Opener = {
+        let panics = panics.clone();
+        Box::new(move |path| {
+            assert!(!panics.load(Ordering::SeqCst), "a panic on purpose");
+            sound(path)
+        })
+    };
+    let ledger = LocalLedger::open_with(dir.path(), opener).expect("opened");
+    disk.set(NO_WRITES);
+    panics.store(true, Ordering::SeqCst);
+    // The failed commit makes the thread open the file again, which panics.
+    let failure = ledger
+        .write(entry(1, 1))
+        .await
+        .expect_err("the thread died");
+    assert!(failure.what.contains("has ended"), "{failure}");
+    ledger.ended().await;
+    assert_eq!(ledger.status().state, "failed");
+    let failure = ledger.write(entry(1, 1)).await.expect_err("still dead");
+    assert!(failure.remedy.contains("restart"), "{failure:?}");
+}

@@ -1,0 +1,155 @@
+//! What was written is what is read: held against a plain map.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const TENANTS: u8 = 3;
+const IDS: u64 = 6;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write(LedgerEntry),
+    Reopen,
+}
+
+fn entries() -> impl Strategy<Value = LedgerEntry> {
+    let rows = proptest::collection::vec((0..IDS, 0..100_u64), 0..4);
+    let dead = proptest::collection::vec(0..IDS, 0..2);
+    let state = proptest::option::of((0..100_i64, 0..100_i64));
+    (0..TENANTS, rows, dead, state).prop_map(|(of, rows, dead, state)| LedgerEntry {
+        tenant: tenant(of),
+        seen: rows
+            .into_iter()
+            .map(|(id, n)| (IncidentId(id), seen(n)))
+            .collect(),
+        dead: dead.into_iter().map(ContentHash).collect(),
+        state: state.map(|(cursor, reconciled)| TenantState {
+            cursor: Ticks(cursor),
+            reconciled: Ticks(reconciled),
+        }),
+    })
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![4 => entries().prop_map(Step::Write), 1 => Just(Step::Reopen)];
+    proptest::collection::vec(step, 1..12)
+}
+
+#[derive(Default)]
+struct Model {
+    seen: HashMap<(TenantId, IncidentId), Seen>,
+    dead: HashSet<(TenantId, ContentHash)>,
+    states: HashMap<TenantId, TenantState>,
+}
+
+impl Model {
+    fn write(&mut self, entry: &LedgerEntry) {
+        let tenant = entry.tenant;
+        self.seen
+            .extend(entry.seen.iter().map(|(id, seen)| ((tenant, *id), *seen)));
+        self.dead
+            .extend(entry.dead.iter().map(|content| (tenant, *content)));
+        if let Some(state) = entry.state {
+            self.states.insert(tenant, state);
+        }
+    }
+
+    fn holds_for(&self, ledger: &LocalLedger) -> Result<(), TestCaseError> {
+        let ids: Vec<_> = (0..IDS).map(IncidentId).collect();
+        for tenant in (0..TENANTS).map(tenant) {
+            let expected: Vec<_> = ids
+                .iter()
+                .map(|id| self.seen.get(&(tenant, *id)).copied())
+                .collect();
+            prop_assert_eq!(ledger.known(tenant, &ids), Ok(expected));
+            prop_assert_eq!(ledger.state(tenant), Ok(self.states.get(&tenant).copied()));
+            for content in (0..IDS).map(ContentHash) {
+                let expected = self.dead.contains(&(tenant, content));
+                prop_assert_eq!(ledger.is_dead(tenant, content), Ok(expected));
+            }
+        }
+        let status = ledger.status();
+        prop_assert_eq!((status.state, status.error), ("ok", None));
+        prop_assert_eq!(status.versions, self.seen.len() as u64);
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn it_reads_what_was_written_by_tenant_and_across_restarts(steps in steps()) {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+        let mut ledger = open(dir.path());
+        let mut model = Model::default();
+        for step in steps {
+            match step {
+                Step::Write(entry) => {
+                    model.write(&entry);
+                    prop_assert_eq!(runtime.block_on(ledger.write(entry)), Ok(()));
+                }
+                Step::Reopen => {
+                    ledger.close();
+                    ledger = open(dir.path());
+                }
+            }
+            model.holds_for(&ledger)?;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_writers_each_find_their_own_entry_after_their_answer() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let ledger = Arc::new(open(dir.path()));
+    let writers: Vec<_> = (0..20_u8)
+        .map(|of| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move {
+                for id in 0..10 {
+                    ledger.write(entry(of, id)).await.expect("written");
+                    assert_eq!(known(&ledger, of, id), Some(seen(id)), "{of}/{id}");
+                    let state = ledger.state(tenant(of)).expect("read").expect("written");
+                    assert_eq!(state.cursor, Ticks(id as i64), "{of}/{id}");
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.expect("no writer panicked");
+    }
+    assert_eq!(ledger.status().versions, 200);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_in_the_file_at_that_moment() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let ledger = open(dir.path());
+    ledger.write(entry(1, 1)).await.expect("written");
+    // The file as a crash would leave it: not closed.
+    let crashed = tempfile::tempdir().expect("temporary directory");
+    std::fs::copy(
+        dir.path().join("ledger.redb"),
+        crashed.path().join("ledger.redb"),
+    )
+    .expect("copy");
+    let after = open(crashed.path());
+    assert_eq!(known(&after, 1, 1), Some(seen(1)));
+    assert_eq!(after.status().versions, 1);
+}
+
+#[tokio::test]
+async fn closing_writes_what_was_queued_first() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let ledger = Arc::new(open(dir.path()));
+    // Polled once, so that the entry is queued, and given up.
+    let gave_up = tokio::time::timeout(std::time::Duration::ZERO, ledger.write(entry(1, 1)));
+    let _ = gave_up.await;
+    drop(ledger);
+    assert_eq!(known(&open(dir.path()), 1, 1), Some(seen(1)));
+}

@@ -1,0 +1,102 @@
+//! The ledger's one writer thread, and group commit.
+//!
+//! A durable commit costs a flush of the disk, whatever its size. So all that waits is written in one transaction: under
+//! load the entries of many tenants share a flush, and a lone entry waits for nobody. Each entry's author is answered
+//! after the commit that holds it, never before.
+//!
+//! The thread ends when the queue's last sender is gone, after it has written what was queued. It must not end otherwise;
+//! if it does (a panic below), the queue closes, and every further write fails.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::core::failure::Failure;
+use crate::ports::LedgerEntry;
+
+use super::error::StoreError;
+use super::store::Store;
+use super::trouble::Trouble;
+
+/// Entries that may wait. A sender beyond that waits for room, which is how a slow disk slows the sweeps.
+const QUEUE: usize = 1024;
+
+/// Rows after which a batch is closed, so that no author waits for a transaction of unbounded size.
+const BATCH_ROWS: usize = 10_000;
+
+pub(super) enum Request {
+    Write {
+        entry: LedgerEntry,
+        answer: oneshot::Sender<Result<(), Failure>>,
+    },
+    /// A reader met a broken database.
+    Reopen,
+}
+
+pub(super) fn start(
+    store: Arc<Store>,
+    trouble: Arc<Trouble>,
+) -> io::Result<(mpsc::Sender<Request>, JoinHandle<()>)> {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let thread = std::thread::Builder::new()
+        .name("ledger".to_owned())
+        .spawn(move || run(&store, &trouble, receiver))?;
+    Ok((sender, thread))
+}
+
+fn run(store: &Store, trouble: &Trouble, mut queue: mpsc::Receiver<Request>) {
+    while let Some(first) = queue.blocking_recv() {
+        let batch = gather(first, &mut queue);
+        if batch.is_empty() && !store.is_broken() {
+            // Another request has opened it since the reader asked.
+            continue;
+        }
+        let result = commit(store, &batch);
+        let answer = match result {
+            Ok(()) => {
+                trouble.clear();
+                Ok(())
+            }
+            Err(error) => Err(trouble.note(&error, store.path())),
+        };
+        for (_, author) in batch {
+            // An author that went away needs no answer; its entry counts all the same.
+            let _ = author.send(answer.clone());
+        }
+    }
+}
+
+type Batch = Vec<(LedgerEntry, oneshot::Sender<Result<(), Failure>>)>;
+
+fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> Batch {
+    let mut batch = Batch::new();
+    let mut rows = 0;
+    let mut next = Some(first);
+    while let Some(request) = next {
+        if let Request::Write { entry, answer } = request {
+            rows += entry.seen.len() + entry.dead.len() + 1;
+            batch.push((entry, answer));
+        }
+        next = (rows < BATCH_ROWS).then(|| queue.try_recv().ok()).flatten();
+    }
+    batch
+}
+
+/// Opens a broken database anew first, and again after a failed commit, so that readers are kept out no longer than need
+/// be: a full disk is no reason not to read.
+fn commit(store: &Store, batch: &Batch) -> Result<(), StoreError> {
+    if store.is_broken() {
+        store.reopen().map_err(StoreError::Redb)?;
+    }
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let result = store.apply(batch.iter().map(|(entry, _)| entry));
+    if result.is_err() {
+        // When this fails too, the next request tries again; the commit's own error is the one to tell.
+        let _ = store.reopen();
+    }
+    result
+}
