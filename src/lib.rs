@@ -3,8 +3,8 @@
 pub mod config;
 pub mod core;
 pub mod kafka;
-pub mod microsoft;
 pub mod ledger;
+pub mod microsoft;
 pub mod ports;
 pub mod runtime;
 pub mod telemetry;

@@ -8,6 +8,8 @@
 
 pub mod board;
 pub mod dispatcher;
+#[cfg(test)]
+mod fakes;
 pub mod herald;
 mod intake;
 pub mod limits;

@@ -144,7 +144,10 @@ async fn status_is_json_and_metrics_are_prometheus_text() {
         "{status}"
     );
     assert!(status.contains("cache-control: no-store\r\n"), "{status}");
-    assert_eq!(body(&status), serde_json::to_string(&fake.report()).unwrap());
+    assert_eq!(
+        body(&status),
+        serde_json::to_string(&fake.report()).unwrap()
+    );
     let metrics = server.get("/metrics").await;
     let kind = "content-type: text/plain; version=0.0.4; charset=utf-8\r\n";
     assert!(metrics.contains(kind), "{metrics}");

@@ -1,0 +1,219 @@
+//! `incidentd demo`: the whole line in one process. A simulated Microsoft whose incidents change, the real daemon, and
+//! librdkafka's in-process broker; what arrives on the topic is shown as it arrives.
+//!
+//! The summary is counted from the topic and held against the simulator's own books, never against what the daemon says
+//! of itself. The records are recognised by their bytes, so it also proves that those passed through unchanged.
+
+mod line;
+mod tally;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, interval, timeout, timeout_at};
+use uuid::Uuid;
+
+use super::{FAILED, Failed, INTERNAL};
+use crate::app::{App, Output};
+use crate::config::settings::Settings;
+use crate::config;
+use crate::kafka::mock::MockBroker;
+use crate::kafka::reader::{Arrived, TopicReader};
+use crate::simulator::{Options, Simulator, Tenant, World};
+use crate::telemetry::logging;
+
+use line::Printer;
+use tally::Tally;
+
+const TOPIC: &str = "security.incidents";
+const PARTITIONS: i32 = 3;
+/// Incidents that each tenant has when the demo begins.
+const AT_FIRST: usize = 4;
+/// The least time in which the daemon reads what happened last.
+const LAST_WORDS: Duration = Duration::from_secs(20);
+/// No record for so long: what was shown has arrived, or never will.
+const SILENCE: Duration = Duration::from_secs(1);
+
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// How long the incidents go on changing
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Customers of the simulated Microsoft
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    tenants: u32,
+    /// The same seed gives the same incidents
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Demo {
+    pub fn run(self) -> Result<(), Failed> {
+        let runtime = Runtime::new()
+            .context("can't start the async runtime")
+            .map_err(|error| Failed::new(INTERNAL, error))?;
+        let tally = runtime
+            .block_on(self.show())
+            .map_err(|error| Failed::new(INTERNAL, error))?;
+        // The summary is the last line on standard output, whatever the outcome.
+        writeln!(io::stdout(), "{tally}").map_err(|error| Failed::new(INTERNAL, error))?;
+        if tally.is_clean() {
+            return Ok(());
+        }
+        Err(Failed::new(FAILED, anyhow!("records were repeated, lost or changed on their way: see the summary")))
+    }
+
+    async fn show(&self) -> anyhow::Result<Tally> {
+        logging::init(logging::LogFormat::Text, "warn").context("can't start the log")?;
+        let tenants: Vec<_> = (1..=self.tenants).map(Tenant::numbered).collect();
+        let simulator = Simulator::start(Options {
+            seed: self.seed,
+            tenants: tenants.clone(),
+            ..Options::default()
+        })
+        .await
+        .context("can't start the simulator")?;
+        let world = simulator.world();
+        for tenant in &tenants {
+            world.create(tenant.id, AT_FIRST)?;
+        }
+        let broker = MockBroker::start(&[(TOPIC, PARTITIONS)]).context("can't start the broker")?;
+        let folder = tempfile::tempdir().context("can't make a folder for the demo's ledger")?;
+        let settings = settings(folder.path(), &simulator.url(), broker.brokers(), &tenants)?;
+        let reader = TopicReader::open(broker.brokers(), TOPIC).await?;
+        let app = App::build(&settings, Output::Kafka).await?;
+        self.introduce(app.listening()?.to_string().as_str())?;
+
+        let (stop, stopped) = oneshot::channel::<()>();
+        let daemon = tokio::spawn(app.run(async {
+            // A dropped sender is a demo that failed: stop as well.
+            let _ = stopped.await;
+        }));
+        let mut watch = Watch {
+            tally: Tally::default(),
+            printer: Printer::new(&tenants, io::stdout().is_terminal()),
+            reader,
+            simulator: &simulator,
+        };
+        watch.for_a_while(&world, Duration::from_secs(self.seconds)).await?;
+        watch.until_all_has_arrived().await?;
+        let _ = stop.send(());
+        daemon.await.context("the daemon broke")??;
+        watch.until_silence().await?;
+        simulator.books().settled().await;
+        watch.tally.close(&simulator.books());
+        Ok(watch.tally)
+    }
+
+    fn introduce(&self, endpoints: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(
+            out,
+            "A simulated Microsoft with {} tenants, the real daemon, an in-process Kafka; {} seconds.\n\
+             Status: http://{endpoints}/api/status   Metrics: http://{endpoints}/metrics\n",
+            self.tenants, self.seconds
+        )?;
+        writeln!(out, "{}", line::HEADING)
+    }
+}
+
+/// The topic under watch.
+struct Watch<'a> {
+    tally: Tally,
+    printer: Printer,
+    reader: TopicReader,
+    simulator: &'a Simulator,
+}
+
+impl Watch<'_> {
+    /// Shows what arrives while incidents go on changing.
+    async fn for_a_while(&mut self, world: &World, time: Duration) -> anyhow::Result<()> {
+        let end = Instant::now() + time;
+        let mut change = interval(Duration::from_millis(300));
+        loop {
+            tokio::select! {
+                _ = change.tick() => world.evolve(1),
+                record = timeout_at(end, self.reader.next()) => match record {
+                    Ok(record) => self.show(&record?)?,
+                    Err(_) => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// The last changes have to be read, and what was shown has to arrive.
+    async fn until_all_has_arrived(&mut self) -> anyhow::Result<()> {
+        let end = Instant::now() + LAST_WORDS;
+        let books = self.simulator.books();
+        while Instant::now() < end {
+            if let Ok(record) = timeout(Duration::from_millis(200), self.reader.next()).await {
+                self.show(&record?)?;
+                continue;
+            }
+            let current = books.current();
+            if current.iter().all(|version| self.tally.has(version)) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn until_silence(&mut self) -> anyhow::Result<()> {
+        while let Ok(record) = timeout(SILENCE, self.reader.next()).await {
+            self.show(&record?)?;
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, record: &Arrived) -> anyhow::Result<()> {
+        self.tally.count(record, &self.simulator.books());
+        writeln!(io::stdout(), "{}", self.printer.line(record))?;
+        Ok(())
+    }
+}
+
+/// The demo's configuration goes through a file, as everybody's does.
+fn settings(folder: &Path, upstream: &str, brokers: &str, tenants: &[Tenant]) -> anyhow::Result<Settings> {
+    let (secret, file) = (folder.join("client-secret"), folder.join("incidentd.toml"));
+    fs::write(&secret, Tenant::SECRET)?;
+    let mut text = format!(
+        r#"
+[app]
+client_id = "{client}"
+client_secret_file = {secret:?}
+[api]
+base_url = "{upstream}"
+login_url = "{upstream}"
+[poll]
+schedule = "every 3s"
+[kafka]
+brokers = "{brokers}"
+topic = "{TOPIC}"
+[kafka.properties]
+"linger.ms" = "5"
+[ledger]
+path = {ledger:?}
+[http]
+listen = "127.0.0.1:0"
+"#,
+        client = Tenant::CLIENT_ID,
+        ledger = folder.join("ledger"),
+    );
+    for Tenant { id, name, .. } in tenants {
+        text.push_str(&format!("[[tenants]]\nid = \"{id}\"\nname = \"{name}\"\n"));
+    }
+    fs::write(&file, text)?;
+    Ok(config::load(&file, &HashMap::new())?)
+}
+
+/// The tenant of a record's key, `{tenant}/{incident}`.
+fn tenant_of(key: &str) -> Option<Uuid> {
+    key.split_once('/')?.0.parse().ok()
+}

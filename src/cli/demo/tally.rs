@@ -1,0 +1,83 @@
+//! The count of what arrived, against what was shown.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::tenant_of;
+use crate::core::version::Change;
+use crate::kafka::reader::Arrived;
+use crate::simulator::{Books, Version};
+
+#[derive(Debug, Default)]
+pub struct Tally {
+    records: u64,
+    changes: HashMap<String, u64>,
+    arrived: HashSet<Version>,
+    duplicates: u64,
+    /// Records that are nothing that the simulator showed.
+    unknown: u64,
+    shown: usize,
+    lost: usize,
+}
+
+impl Tally {
+    pub fn count(&mut self, record: &Arrived, books: &Books) {
+        self.records += 1;
+        *self.changes.entry(change(record).to_owned()).or_default() += 1;
+        match version(record, books) {
+            Some(version) if self.arrived.insert(version) => {}
+            Some(_) => self.duplicates += 1,
+            None => self.unknown += 1,
+        }
+    }
+
+    pub fn has(&self, version: &Version) -> bool {
+        self.arrived.contains(version)
+    }
+
+    /// Holds what arrived against what was shown, at the end.
+    pub fn close(&mut self, books: &Books) {
+        let shown = books.shown();
+        self.shown = shown.len();
+        self.lost = shown.difference(&self.arrived).count();
+    }
+
+    pub fn is_clean(&self) -> bool {
+        self.duplicates == 0 && self.lost == 0 && self.unknown == 0
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "summary: shown={} published={}", self.shown, self.records)?;
+        for change in Change::ALL.map(Change::as_str) {
+            write!(f, " {change}={}", self.changes.get(change).unwrap_or(&0))?;
+        }
+        write!(f, " duplicates={} lost={}", self.duplicates, self.lost)
+    }
+}
+
+/// `updated` of `incidentd.incident.updated.v1`.
+pub fn change(record: &Arrived) -> &str {
+    let kind = record.header("ce_type").unwrap_or_default();
+    kind.split('.').nth(2).unwrap_or_default()
+}
+
+fn version(record: &Arrived, books: &Books) -> Option<Version> {
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    let tenant = tenant_of(&record.key)?;
+    let event: Event<'_> = serde_json::from_slice(&record.value).ok()?;
+    let (incident, revision) = books.identify(tenant, event.data.get().as_bytes())?;
+    Some(Version {
+        tenant,
+        incident,
+        revision,
+    })
+}

@@ -1,0 +1,85 @@
+//! The command line: one file a command, and the exit codes that all share.
+
+#[cfg(feature = "demo")]
+mod demo;
+mod run;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// The command line can't be understood (`EX_USAGE`).
+pub const USAGE: u8 = 64;
+/// Something broke that should not have (`EX_SOFTWARE`).
+const INTERNAL: u8 = 70;
+/// Something that was needed is not there now (`EX_TEMPFAIL`).
+const UNAVAILABLE: u8 = 75;
+/// The configuration, or the ledger, needs an operator (`EX_CONFIG`): starting again won't help.
+const CONFIGURATION: u8 = 78;
+/// A command's own "no": `demo` found duplicates or losses.
+#[cfg(feature = "demo")]
+const FAILED: u8 = 1;
+
+/// Polls Microsoft's security-incident APIs for many tenants and publishes every version of every incident to Kafka,
+/// once.
+#[derive(Parser, Debug)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// The daemon: reads all tenants on their schedules until it is told to stop
+    Run(run::Run),
+    /// Everything in one process against a simulated Microsoft: no set-up, no network, nothing left behind
+    #[cfg(feature = "demo")]
+    Demo(demo::Demo),
+}
+
+/// `--config`, for the commands that read the configuration.
+#[derive(clap::Args, Debug)]
+struct ConfigFile {
+    /// The configuration's main file
+    #[arg(long, value_name = "FILE", default_value = "/etc/incidentd/incidentd.toml")]
+    config: PathBuf,
+}
+
+impl Cli {
+    /// Runs the command to its end.
+    ///
+    /// # Errors
+    /// What went wrong in the operator's words, and the exit code for it.
+    pub fn run(self) -> Result<(), Failed> {
+        match self.command {
+            Command::Run(run) => run.run(),
+            #[cfg(feature = "demo")]
+            Command::Demo(demo) => demo.run(),
+        }
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub struct Failed {
+    pub code: u8,
+    error: anyhow::Error,
+}
+
+impl Failed {
+    fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            code,
+            error: error.into(),
+        }
+    }
+}
+
+impl fmt::Display for Failed {
+    /// The error and all its causes, in one line unless they have lines of their own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)
+    }
+}

@@ -1,0 +1,112 @@
+//! `incidentd run`: the daemon.
+
+use std::future::Future;
+use std::io;
+use std::process;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use futures_util::StreamExt;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use super::{CONFIGURATION, ConfigFile, Failed, INTERNAL, UNAVAILABLE};
+use crate::app::{App, Output, StartError};
+use crate::config::settings::{LogFormat, Settings};
+use crate::config::{self, process_environment};
+use crate::ledger::LedgerError;
+use crate::telemetry::logging;
+
+#[derive(Args, Debug)]
+pub struct Run {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Where records go
+    #[arg(long, value_enum, default_value = "kafka")]
+    output: Target,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum Target {
+    /// The topic of the configuration
+    Kafka,
+    /// Standard output, one record a line; the ledger is kept as with Kafka
+    Stdout,
+}
+
+impl Run {
+    pub fn run(self) -> Result<(), Failed> {
+        let settings = config::load(&self.file.config, &process_environment())
+            .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
+        start_log(&settings)?;
+        let output = match self.output {
+            Target::Kafka => Output::Kafka,
+            Target::Stdout => Output::Stdout,
+        };
+        let runtime = Runtime::new()
+            .context("can't start the async runtime")
+            .map_err(|error| Failed::new(UNAVAILABLE, error))?;
+        runtime.block_on(serve(&settings, output))
+    }
+}
+
+fn start_log(settings: &Settings) -> Result<(), Failed> {
+    let format = match settings.log.format {
+        LogFormat::Auto => logging::LogFormat::Auto,
+        LogFormat::Json => logging::LogFormat::Json,
+        LogFormat::Text => logging::LogFormat::Text,
+    };
+    logging::init(format, &settings.log.level).map_err(|error| Failed::new(CONFIGURATION, error))?;
+    for warning in &settings.warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+    Ok(())
+}
+
+async fn serve(settings: &Settings, output: Output) -> Result<(), Failed> {
+    // Before anything is opened, so that a signal during the start is not the default's sudden death.
+    let stop = stop_signal().map_err(|error| Failed::new(INTERNAL, error))?;
+    let app = App::build(settings, output)
+        .await
+        .map_err(|error| Failed::new(exit_code(&error), error))?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        tenants = settings.tenants.len(),
+        listen = app.listening().map(|at| at.to_string()).unwrap_or_default(),
+        "incidentd runs"
+    );
+    app.run(stop).await.map_err(|error| {
+        tracing::error!(%error, "stopped");
+        Failed::new(INTERNAL, error)
+    })?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Resolves at the first SIGTERM or SIGINT. The second ends the process at once: an operator who presses Ctrl-C again
+/// has waited long enough, and nothing is lost by it.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let (first, stop) = oneshot::channel();
+    tokio::spawn(async move {
+        signals.next().await;
+        let _ = first.send(());
+        if let Some(signal) = signals.next().await {
+            process::exit(128 + signal);
+        }
+    });
+    Ok(async {
+        // The sender lives in the task above, which waits for as long as the process lives.
+        let _ = stop.await;
+    })
+}
+
+fn exit_code(error: &StartError) -> u8 {
+    match error {
+        StartError::Ledger(LedgerError::Locked { .. } | LedgerError::NoSpace { .. })
+        | StartError::Listen { .. } => UNAVAILABLE,
+        StartError::Ledger(_) | StartError::Kafka(_) | StartError::Fleet(_) => CONFIGURATION,
+    }
+}

@@ -1,0 +1,425 @@
+//! The ports in memory, for the runtime's tests: a tenant's list of incidents, a topic, a ledger, and their failures.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::limits::ByteBudget;
+use super::outlet::LocalOutlet;
+use super::sweeper::Sweeper;
+use super::tenant::{Parts, Rules, Tenant};
+use super::tokens::{Desk, TokenKeeper};
+use crate::core::cursor::{Reach, TenantState};
+use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::ids::{IncidentId, TenantId};
+use crate::core::reading::Shape;
+use crate::core::ticks::Ticks;
+use crate::core::version::{Change, ContentHash, Deduplicate, Reading, Seen};
+use crate::ports::*;
+
+pub const START: Ticks = Ticks(17_000_000_000_000_000);
+
+static SHAPE: Shape = Shape {
+    id: "id",
+    updated: "at",
+    status: "status",
+    redirect: "redirect",
+};
+
+/// The order in which a list shows its incidents.
+#[derive(Debug, Clone, Copy)]
+pub enum Order {
+    NewestFirst,
+    OldestFirst,
+    Shuffled,
+}
+
+/// A version: incident id, last update, and a number that stands for its content.
+pub type Version = (u64, i64, u32);
+
+/// One tenant's incidents, as a server lists them, and what it does wrong.
+pub struct Server {
+    pub order: Order,
+    /// The server's own page size, with nextLinks; `None`: it follows `$top` and `$skip`.
+    pub cap: Option<usize>,
+    pub incidents: Mutex<BTreeMap<u64, (i64, u32)>>,
+    pub shown: Mutex<HashSet<Version>>,
+    pub asks: AtomicU32,
+    pub at_work: AtomicU32,
+    pub most_at_work: AtomicU32,
+    pub now: Mutex<Ticks>,
+    /// Called before each page is made.
+    pub before_page: Mutex<Box<dyn FnMut(&Server) + Send>>,
+    /// What happens to the next pages, the last first.
+    pub faults: Mutex<Vec<Fault>>,
+    pub delay: Mutex<Duration>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Fault {
+    Refuse(Failure),
+    /// The page ends after so many bytes.
+    Cut(usize),
+    /// An element that is no incident stands first in the page.
+    Garbage(&'static str),
+    Partial,
+}
+
+impl Server {
+    pub fn new(order: Order, cap: Option<usize>) -> Arc<Self> {
+        Arc::new(Self {
+            order,
+            cap,
+            incidents: Mutex::default(),
+            shown: Mutex::default(),
+            asks: AtomicU32::new(0),
+            at_work: AtomicU32::new(0),
+            most_at_work: AtomicU32::new(0),
+            now: Mutex::new(START),
+            before_page: Mutex::new(Box::new(|_| {})),
+            faults: Mutex::default(),
+            delay: Mutex::default(),
+        })
+    }
+
+    pub fn set(&self, id: u64, at: Ticks, content: u32) {
+        self.incidents.lock().expect("lock").insert(id, (at.0, content));
+    }
+
+    fn rows(&self, from: Ticks, skip: usize, count: usize) -> (Vec<Version>, bool) {
+        let incidents = self.incidents.lock().expect("lock");
+        let mut rows: Vec<_> = incidents.iter().map(|(id, (at, content))| (*id, *at, *content)).collect();
+        rows.retain(|(_, at, _)| *at >= from.0);
+        rows.sort_by_key(|(id, at, _)| match self.order {
+            Order::NewestFirst => (-at, *id),
+            Order::OldestFirst => (*at, *id),
+            Order::Shuffled => ((id.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (*at as u64) << 3).cast_signed(), *id),
+        });
+        let more = rows.len() > skip + count;
+        (rows.into_iter().skip(skip).take(count).collect(), more)
+    }
+
+    fn page(&self, ask: &PageAsk) -> Result<FakeBody, Failure> {
+        let (from, skip, top) = match ask {
+            PageAsk::Query { from, top, skip } => (*from, *skip as usize, *top as usize),
+            PageAsk::Link(link) => {
+                let (from, skip) = link.split_once(' ').expect("our own link");
+                (Ticks(from.parse().expect("number")), skip.parse().expect("number"), 0)
+            }
+        };
+        let fault = self.faults.lock().expect("lock").pop();
+        if let Some(Fault::Refuse(failure)) = fault {
+            return Err(failure);
+        }
+        let size = self.cap.unwrap_or(top);
+        let (rows, more) = self.rows(from, skip, size);
+        let mut elements: Vec<_> = rows.iter().map(|row| text(*row)).collect();
+        if let Some(Fault::Garbage(garbage)) = fault {
+            elements.insert(0, garbage.to_owned());
+        }
+        let link = if self.cap.is_some() && more {
+            format!(",\"@odata.nextLink\":\"{} {}\"", from.0, skip + size)
+        } else {
+            String::new()
+        };
+        let mut body = format!("{{\"value\":[{}]{link}}}", elements.join(",")).into_bytes();
+        let mut shown = rows;
+        if let Some(Fault::Cut(at)) = fault {
+            body.truncate(at);
+            shown.retain(|row| body.windows(text(*row).len()).any(|window| window == text(*row).as_bytes()));
+        }
+        self.shown.lock().expect("lock").extend(shown);
+        Ok(FakeBody {
+            date: *self.now.lock().expect("lock"),
+            rest: body,
+            partial: matches!(fault, Some(Fault::Partial)),
+        })
+    }
+}
+
+fn text((id, at, content): Version) -> String {
+    let at = Ticks(at);
+    format!("{{\"id\":{id},\"at\":\"{at}\",\"content\":{content}}}")
+}
+
+impl IncidentSource for Server {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn shape(&self) -> &'static Shape {
+        &SHAPE
+    }
+
+    fn open<'a>(
+        &'a self,
+        ask: &'a PageAsk,
+        _: &'a AccessToken,
+    ) -> BoxFuture<'a, Result<Box<dyn PageBody>, Failure>> {
+        async move {
+            self.asks.fetch_add(1, Ordering::SeqCst);
+            let at_work = self.at_work.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most_at_work.fetch_max(at_work, Ordering::SeqCst);
+            let delay = *self.delay.lock().expect("lock");
+            sleep(delay).await;
+            let mut before = std::mem::replace(&mut *self.before_page.lock().expect("lock"), Box::new(|_| {}));
+            before(self);
+            *self.before_page.lock().expect("lock") = before;
+            let page = self.page(ask);
+            self.at_work.fetch_sub(1, Ordering::SeqCst);
+            page.map(|body| Box::new(body) as Box<dyn PageBody>)
+        }
+        .boxed()
+    }
+}
+
+pub struct FakeBody {
+    date: Ticks,
+    rest: Vec<u8>,
+    partial: bool,
+}
+
+impl PageBody for FakeBody {
+    fn date(&self) -> Option<Ticks> {
+        Some(self.date)
+    }
+
+    fn partial(&self) -> Option<String> {
+        self.partial.then(|| "a provider failed".to_owned())
+    }
+
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>> {
+        let tail = self.rest.split_off(self.rest.len().min(700));
+        let chunk = std::mem::replace(&mut self.rest, tail);
+        async move { Ok((!chunk.is_empty()).then(|| Bytes::from(chunk))) }.boxed()
+    }
+}
+
+/// Grants tokens and counts.
+#[derive(Default)]
+pub struct Entra {
+    pub requests: AtomicU32,
+}
+
+impl TokenSource for Entra {
+    fn authority(&self) -> &str {
+        "login"
+    }
+
+    fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>> {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        let token = AccessToken::new("t".to_owned().into());
+        async move { Ok(Grant { token, lifetime: Duration::from_secs(3600) }) }.boxed()
+    }
+}
+
+/// The record is the key, the change, and the raw bytes.
+pub struct PlainEncoder(pub TenantId);
+
+impl Encoder for PlainEncoder {
+    fn incident(&self, change: Change, reading: &Reading, raw: &[u8]) -> Record {
+        Record {
+            topic: "incidents".into(),
+            key: format!("{}/{}", self.0, reading.id),
+            headers: vec![("change", change.as_str().to_owned())],
+            value: raw.to_vec(),
+        }
+    }
+
+    fn dead_letter(&self, _: &str, raw: &[u8]) -> Option<Record> {
+        Some(Record {
+            topic: "dead".into(),
+            key: self.0.to_string(),
+            headers: Vec::new(),
+            value: raw.to_vec(),
+        })
+    }
+
+    fn health(&self, _: Ticks, _: Health, _: &str, _: &str) -> Option<Record> {
+        None
+    }
+}
+
+/// A topic. While `away`, publications wait.
+pub struct Topic {
+    pub records: Mutex<Vec<Record>>,
+    pub away: watch::Sender<bool>,
+    /// Records whose value contains this are refused.
+    pub refused: Mutex<Option<&'static str>>,
+}
+
+impl Default for Topic {
+    fn default() -> Self {
+        Self {
+            records: Mutex::default(),
+            away: watch::Sender::new(false),
+            refused: Mutex::default(),
+        }
+    }
+}
+
+impl Topic {
+    pub fn values(&self, topic: &str) -> Vec<String> {
+        let records = self.records.lock().expect("lock");
+        let on_topic = records.iter().filter(|record| &*record.topic == topic);
+        on_topic.map(|record| String::from_utf8_lossy(&record.value).into_owned()).collect()
+    }
+}
+
+impl Publisher for Topic {
+    fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Failure>>> {
+        async move {
+            let _ = self.away.subscribe().wait_for(|away| !away).await;
+            let refused = *self.refused.lock().expect("lock");
+            let accept = |record: Record| {
+                let text = String::from_utf8_lossy(&record.value).into_owned();
+                if refused.is_some_and(|part| text.contains(part)) {
+                    return Err(Failure::new(Health::Misconfigured, Reaction::Slow, "too large", "raise the limit"));
+                }
+                self.records.lock().expect("lock").push(record);
+                Ok(())
+            };
+            records.into_iter().map(accept).collect()
+        }
+        .boxed()
+    }
+}
+
+#[derive(Default)]
+pub struct MemoryLedger {
+    pub states: Mutex<HashMap<TenantId, TenantState>>,
+    pub seen: Mutex<HashMap<(TenantId, IncidentId), Seen>>,
+    pub dead: Mutex<HashSet<ContentHash>>,
+    pub full: AtomicBool,
+}
+
+impl Ledger for MemoryLedger {
+    fn state(&self, tenant: TenantId) -> Result<Option<TenantState>, Failure> {
+        Ok(self.states.lock().expect("lock").get(&tenant).copied())
+    }
+
+    fn known(&self, tenant: TenantId, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure> {
+        let seen = self.seen.lock().expect("lock");
+        Ok(ids.iter().map(|id| seen.get(&(tenant, *id)).copied()).collect())
+    }
+
+    fn is_dead(&self, _: TenantId, content: ContentHash) -> Result<bool, Failure> {
+        Ok(self.dead.lock().expect("lock").contains(&content))
+    }
+
+    fn write(&self, entry: LedgerEntry) -> BoxFuture<'_, Result<(), Failure>> {
+        async move {
+            if self.full.load(Ordering::SeqCst) {
+                return Err(Failure::new(Health::Misconfigured, Reaction::Backoff, "disk full", "free some"));
+            }
+            let mut seen = self.seen.lock().expect("lock");
+            seen.extend(entry.seen.into_iter().map(|(id, version)| ((entry.tenant, id), version)));
+            self.dead.lock().expect("lock").extend(entry.dead);
+            if let Some(state) = entry.state {
+                self.states.lock().expect("lock").insert(entry.tenant, state);
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// Counts what tests ask about.
+#[derive(Default)]
+pub struct Counts {
+    pub missed: Mutex<u64>,
+    pub published: Mutex<u64>,
+    pub stale: Mutex<u64>,
+}
+
+impl Observer for Counts {
+    fn see(&self, event: Event<'_>) {
+        match event {
+            Event::MissedFirings { count } => *self.missed.lock().expect("lock") += count,
+            Event::Published { .. } => *self.published.lock().expect("lock") += 1,
+            Event::Stale { count } => *self.stale.lock().expect("lock") += count,
+            _ => {}
+        }
+    }
+}
+
+/// Wall-clock time that runs with tokio's.
+pub struct TestClock(Instant);
+
+impl Clock for TestClock {
+    fn now(&self) -> Ticks {
+        START.plus(self.0.elapsed())
+    }
+}
+
+/// A daemon's worth of fakes.
+pub struct World {
+    pub topic: Arc<Topic>,
+    pub ledger: Arc<MemoryLedger>,
+    pub counts: Arc<Counts>,
+    pub sweeper: Sweeper,
+    desk: Desk,
+}
+
+impl World {
+    pub fn new(max_in_flight: usize) -> Self {
+        let (topic, ledger, counts) = (Arc::<Topic>::default(), Arc::<MemoryLedger>::default(), Arc::<Counts>::default());
+        let clock: Arc<dyn Clock> = Arc::new(TestClock(Instant::now()));
+        let desk = Desk {
+            authorities: Arc::default(),
+            observer: counts.clone(),
+            clock: clock.clone(),
+        };
+        let sweeper = Sweeper {
+            outlet: Arc::new(LocalOutlet::new(topic.clone(), ledger.clone(), counts.clone())),
+            clock,
+            observer: counts.clone(),
+            bytes: ByteBudget::new(max_in_flight),
+            started: Instant::now(),
+            stop: CancellationToken::new(),
+        };
+        Self {
+            topic,
+            ledger,
+            counts,
+            sweeper,
+            desk,
+        }
+    }
+
+    pub fn tenant(&self, n: u8, server: &Arc<Server>, page_size: u32) -> Arc<Tenant> {
+        let entra = Arc::new(Entra::default());
+        self.tenant_with(n, server, page_size, &entra)
+    }
+
+    pub fn tenant_with(&self, n: u8, server: &Arc<Server>, page_size: u32, entra: &Arc<Entra>) -> Arc<Tenant> {
+        let id = TenantId::from_bytes([n; 16]);
+        Arc::new(Tenant::new(Parts {
+            id,
+            name: format!("tenant-{n}").into(),
+            schedule: "every 30s".parse().expect("schedule"),
+            rules: Rules {
+                lookback: Duration::from_secs(3600),
+                reach: Reach {
+                    overlap: Duration::from_secs(900),
+                    reconcile_every: Duration::from_secs(6 * 3600),
+                    reconcile_window: Duration::from_secs(7 * 86_400),
+                    requests_per_minute: 100_000,
+                },
+                deduplicate: Deduplicate::Version,
+                page_size,
+            },
+            source: server.clone(),
+            tokens: TokenKeeper::new(id, entra.clone(), self.desk.clone()),
+            encoder: Arc::new(PlainEncoder(id)),
+        }))
+    }
+}
