@@ -1,2 +1,4 @@
 pub mod core;
 pub mod ports;
+#[cfg(feature = "demo")]
+pub mod simulator;
