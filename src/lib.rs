@@ -8,3 +8,5 @@ pub mod microsoft;
 pub mod ports;
 pub mod runtime;
 pub mod telemetry;
+#[cfg(feature = "demo")]
+pub mod simulator;

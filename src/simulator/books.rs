@@ -1,0 +1,242 @@
+//! What the simulator saw and showed: what a test counts, instead of believing the daemon's own counters.
+//!
+//! A version counts as shown once the whole response that held it was handed to the operating system, not before: a page
+//! that was cut off showed nothing.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::faults::Endpoint;
+use super::world::World;
+
+/// Requests remembered; older ones are forgotten first.
+const LOG_LIMIT: usize = 200_000;
+
+/// One version of one incident.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Version {
+    pub tenant: Uuid,
+    pub incident: u64,
+    /// The world's own count of the incident's changes, the first being 1; alert-only changes count as well.
+    pub revision: u32,
+}
+
+/// One request that arrived.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The world's time in ticks.
+    pub at: i64,
+    pub endpoint: Endpoint,
+    /// From the path of a token request, from the token of any other.
+    pub tenant: Option<Uuid>,
+    /// The query as sent, still encoded.
+    pub query: String,
+    /// `None`: no answer was begun.
+    pub status: Option<u16>,
+    /// The whole answer was handed to the operating system.
+    pub complete: bool,
+}
+
+/// A handle on the books. Clones are the same books.
+#[derive(Clone)]
+pub struct Books(Arc<Inner>);
+
+struct Inner {
+    world: World,
+    pages: Mutex<Pages>,
+    settled: Notify,
+}
+
+#[derive(Default)]
+struct Pages {
+    texts: HashMap<(Uuid, u128), (u64, u32)>,
+    shown: HashSet<Version>,
+    log: VecDeque<Request>,
+    forgotten: u64,
+    lists: HashMap<Uuid, Concurrency>,
+    tokens: Vec<String>,
+    token_requests: u64,
+    throttled: u64,
+    unsettled: usize,
+}
+
+#[derive(Default)]
+struct Concurrency {
+    now: usize,
+    most: usize,
+}
+
+impl Books {
+    pub(super) fn new(world: World) -> Self {
+        Self(Arc::new(Inner {
+            world,
+            pages: Mutex::default(),
+            settled: Notify::new(),
+        }))
+    }
+
+    /// Every version whose bytes went out whole.
+    pub fn shown(&self) -> HashSet<Version> {
+        self.pages().shown.clone()
+    }
+
+    pub fn shown_count(&self) -> usize {
+        self.pages().shown.len()
+    }
+
+    /// The incident and revision that this very text, byte for byte, was served as.
+    pub fn identify(&self, tenant: Uuid, data: &[u8]) -> Option<(u64, u32)> {
+        self.pages().texts.get(&(tenant, xxh3_128(data))).copied()
+    }
+
+    /// Every version present in the world now.
+    pub fn current(&self) -> Vec<Version> {
+        self.0.world.current()
+    }
+
+    /// The requests so far in the order of their arrival; the oldest are forgotten after 200,000.
+    pub fn requests(&self) -> Vec<Request> {
+        self.pages().log.iter().cloned().collect()
+    }
+
+    /// The greatest number of list requests of one tenant that were ever at work at once.
+    pub fn most_concurrent_lists(&self, tenant: Uuid) -> usize {
+        self.pages()
+            .lists
+            .get(&tenant)
+            .map_or(0, |lists| lists.most)
+    }
+
+    pub fn token_requests(&self) -> u64 {
+        self.pages().token_requests
+    }
+
+    /// Every access token ever issued: none may turn up in what the daemon writes.
+    pub fn issued_tokens(&self) -> Vec<String> {
+        self.pages().tokens.clone()
+    }
+
+    /// How often 429 was answered, by a quota or a fault.
+    pub fn throttled(&self) -> u64 {
+        self.pages().throttled
+    }
+
+    /// Returns when no response is on its way: what was shown until then is entered.
+    pub async fn settled(&self) {
+        loop {
+            let settled = self.0.settled.notified();
+            if self.pages().unsettled == 0 {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    pub(super) fn served_as(&self, version: Version, text: &[u8]) {
+        let key = (version.tenant, xxh3_128(text));
+        let value = (version.incident, version.revision);
+        self.pages().texts.insert(key, value);
+    }
+
+    pub(super) fn issued(&self, token: String) {
+        self.pages().tokens.push(token);
+    }
+
+    pub(super) fn arrived(&self, endpoint: Endpoint, tenant: Option<Uuid>, query: &str) -> Flight {
+        let at = self.0.world.now();
+        let mut pages = self.pages();
+        pages.unsettled += 1;
+        if endpoint == Endpoint::Token {
+            pages.token_requests += 1;
+        }
+        let listing = tenant.filter(|_| endpoint == Endpoint::List);
+        if let Some(tenant) = listing {
+            let lists = pages.lists.entry(tenant).or_default();
+            lists.now += 1;
+            lists.most = lists.most.max(lists.now);
+        }
+        pages.log.push_back(Request {
+            at,
+            endpoint,
+            tenant,
+            query: query.to_owned(),
+            status: None,
+            complete: false,
+        });
+        if pages.log.len() > LOG_LIMIT {
+            pages.log.pop_front();
+            pages.forgotten += 1;
+        }
+        Flight {
+            number: pages.forgotten + pages.log.len() as u64 - 1,
+            books: self.clone(),
+            listing,
+            versions: Vec::new(),
+        }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.0.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pages {
+    fn request(&mut self, number: u64) -> Option<&mut Request> {
+        let index = number.checked_sub(self.forgotten)?;
+        self.log.get_mut(usize::try_from(index).ok()?)
+    }
+}
+
+/// A request at work, until its answer has left or was given up.
+pub(super) struct Flight {
+    books: Books,
+    number: u64,
+    listing: Option<Uuid>,
+    versions: Vec<Version>,
+}
+
+impl Flight {
+    pub fn answered(&mut self, status: u16, versions: Vec<Version>) {
+        self.versions = versions;
+        let mut pages = self.books.pages();
+        if let Some(request) = pages.request(self.number) {
+            request.status = Some(status);
+        }
+        if status == 429 {
+            pages.throttled += 1;
+        }
+    }
+
+    /// The body is with the HTTP library. The client may have its last byte before we learn that it left, and may ask
+    /// again at once: from here on the request is no longer at work.
+    pub fn handed_over(&mut self) {
+        let mut pages = self.books.pages();
+        if let Some(tenant) = self.listing.take()
+            && let Some(lists) = pages.lists.get_mut(&tenant)
+        {
+            lists.now -= 1;
+        }
+    }
+
+    /// The last byte is with the operating system.
+    pub fn left(mut self) {
+        let versions = std::mem::take(&mut self.versions);
+        let mut pages = self.books.pages();
+        pages.shown.extend(versions);
+        if let Some(request) = pages.request(self.number) {
+            request.complete = true;
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.handed_over();
+        self.books.pages().unsettled -= 1;
+        self.books.0.settled.notify_waiters();
+    }
+}

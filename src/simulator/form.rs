@@ -1,0 +1,76 @@
+//! `application/x-www-form-urlencoded`, read strictly.
+
+/// One field of a form.
+pub(super) struct Field {
+    pub name: String,
+    pub value: String,
+    /// Whether the value holds only what an encoder leaves as it is. A client that puts `~` or `/` there as they are
+    /// would also put `+` and `&` there.
+    pub encoded: bool,
+}
+
+/// `None`: not a form.
+pub(super) fn parse(body: &[u8]) -> Option<Vec<Field>> {
+    let body = std::str::from_utf8(body).ok()?;
+    let field = |pair: &str| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decode(name)?;
+        // A broken escape makes this value wrong, not the form.
+        let decoded = decode(value);
+        Some(Field {
+            name,
+            encoded: decoded.is_some() && value.bytes().all(untouched),
+            value: decoded.unwrap_or_default(),
+        })
+    };
+    body.split('&').map(field).collect()
+}
+
+fn untouched(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"*-._+%".contains(&byte)
+}
+
+/// `+` is a space, `%XX` a byte; a broken escape, or bytes that are not UTF-8, are `None`.
+pub(super) fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => (hex(rest.next()?)? << 4) | hex(rest.next()?)?,
+            _ => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).map(|value| value as u8)
+}
+
+/// Encodes a query value for a nextLink.
+pub(super) fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'+' | b'%' => out.push_str(&format!("%{byte:02X}")),
+            _ if untouched(byte) => out.push(byte as char),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoding_undoes_encoding_and_refuses_broken_escapes() {
+        let text = "a b+c%d&e=f~g/h'ü";
+        assert_eq!(decode(&encode(text)).as_deref(), Some(text));
+        for broken in ["%", "%4", "%zz", "%ff", "a%2"] {
+            assert_eq!(decode(broken), None, "{broken}");
+        }
+    }
+}

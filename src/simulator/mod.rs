@@ -1,0 +1,194 @@
+//! Microsoft, as documented: the Entra token endpoints and the Defender XDR incidents API, on a loopback port.
+//!
+//! It serves the `demo` command, the tests and the benches, and it is a suspect: where the daemon and the simulator could
+//! share a misreading of Microsoft, nothing would ever show it. Therefore
+//!
+//! - it is built from the documentation alone and uses nothing of the daemon's core;
+//! - it is never lenient: what Microsoft is not documented to accept is refused, with the documented error;
+//! - it keeps its own books of what it showed ([`Books`]), and recognises its incidents by their bytes, so that a test
+//!   needs neither the daemon's counters nor its notion of a version.
+//!
+//! A [`World`] of tenants and incidents changes by script or by seeded chance. `listing` and `defender` show it, `entra`
+//! guards it, `quota` rations it, [`Faults`] spoil it, `http` and `line` carry it.
+//!
+//! What is not documented was decided so: the default page is 100; quotas count answered requests per app and tenant;
+//! 429 tells its time in the message; unknown statuses in a filter, offsets and parentheses are refused.
+
+mod books;
+mod defender;
+mod entity;
+mod entra;
+mod faults;
+mod form;
+mod http;
+mod incident;
+mod line;
+mod listing;
+mod quota;
+mod realm;
+mod scene;
+#[cfg(test)]
+mod tests;
+mod time;
+mod world;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+pub use books::{Books, Request, Version};
+pub use defender::Paging;
+pub use faults::{Effect, Endpoint, Faults, Rule, RuleId, When};
+pub use listing::Order;
+pub use time::{Clock, SECOND};
+pub use world::{PageRequest, Refused, Tenant, Update, World};
+
+use defender::Defender;
+use entra::Entra;
+use http::Service;
+use line::{Exchange, Lines, Plug};
+use quota::Quotas;
+
+/// How the simulated Microsoft behaves.
+pub struct Options {
+    /// The same seed gives the same world, tokens and faults.
+    pub seed: u64,
+    pub tenants: Vec<Tenant>,
+    pub clock: Clock,
+    /// About how large new incidents are; `None`: as they come, a few kilobytes.
+    pub incident_bytes: Option<usize>,
+    pub order: Order,
+    pub paging: Paging,
+    /// Alerts, devices and entities come in another order at each reading.
+    pub permuted: bool,
+    /// `None`: 60 to 90 minutes, as documented.
+    pub token_lifetime: Option<Duration>,
+    /// Whether the documented request quotas hold.
+    pub quotas: bool,
+    /// Whether a 429 of the incidents API has a `Retry-After`, which Microsoft does not promise.
+    pub retry_after: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            tenants: Vec::new(),
+            clock: Clock::wall(),
+            incident_bytes: None,
+            order: Order::default(),
+            paging: Paging::default(),
+            permuted: false,
+            token_lifetime: None,
+            quotas: true,
+            retry_after: false,
+        }
+    }
+}
+
+/// A running simulator; dropping it stops it.
+pub struct Simulator {
+    address: SocketAddr,
+    world: World,
+    faults: Faults,
+    books: Books,
+    entra: Arc<Entra>,
+    lines: Lines,
+    accepting: JoinHandle<()>,
+}
+
+impl Simulator {
+    /// Listens on a free port of 127.0.0.1.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let world = World::new(options.clock, options.seed, options.incident_bytes);
+        for tenant in options.tenants {
+            world.add_tenant(tenant);
+        }
+        let faults = Faults::new(options.seed);
+        let books = Books::new(world.clone());
+        let lifetime = options.token_lifetime;
+        let entra = Arc::new(Entra::new(
+            world.clone(),
+            books.clone(),
+            options.seed,
+            lifetime,
+        ));
+        let service = Arc::new(Service {
+            world: world.clone(),
+            books: books.clone(),
+            faults: faults.clone(),
+            entra: entra.clone(),
+            defender: Defender {
+                world: world.clone(),
+                books: books.clone(),
+                entra: entra.clone(),
+                quotas: options.quotas.then(Quotas::default),
+                order: options.order,
+                paging: options.paging,
+                permuted: options.permuted,
+                retry_after: options.retry_after,
+                url: format!("http://{address}"),
+            },
+        });
+        let lines = Lines::default();
+        let exchange = Exchange {
+            listener,
+            lines: lines.clone(),
+        };
+        let routes = http::routes(service).into_make_service_with_connect_info::<Plug>();
+        let accepting = tokio::spawn(async move {
+            // It ends only by being aborted.
+            let _ = axum::serve(exchange, routes).await;
+        });
+        Ok(Self {
+            address,
+            world,
+            faults,
+            books,
+            entra,
+            lines,
+            accepting,
+        })
+    }
+
+    /// `http://127.0.0.1:port`: the login URL and the API's base URL alike.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn world(&self) -> World {
+        self.world.clone()
+    }
+
+    pub fn faults(&self) -> Faults {
+        self.faults.clone()
+    }
+
+    pub fn books(&self) -> Books {
+        self.books.clone()
+    }
+
+    /// Every token of the tenant is refused with 401 from now on.
+    pub fn revoke_tokens(&self, tenant: Uuid) {
+        self.entra.revoke(tenant);
+    }
+
+    /// Refuses new connections and resets those that there are, hanging ones too.
+    pub fn stop(&self) {
+        self.accepting.abort();
+        self.lines.cut_all();
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

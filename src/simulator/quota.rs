@@ -1,0 +1,94 @@
+//! Request quotas as documented: per method, by the minute and by the hour, over sliding windows of the world's time.
+//!
+//! The scope is not documented; it is taken to be one app in one tenant. Refused requests do not count.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use uuid::Uuid;
+
+use super::faults::Endpoint;
+use super::time::SECOND;
+
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const PER_HOUR: usize = 1500;
+
+#[derive(Default)]
+pub(super) struct Quotas {
+    taken: Mutex<HashMap<(Uuid, Uuid, Endpoint), VecDeque<i64>>>,
+}
+
+impl Quotas {
+    /// Counts a request of `app` in `tenant` at `now`, or says after how many seconds one fits again.
+    pub fn take(&self, tenant: Uuid, app: Uuid, endpoint: Endpoint, now: i64) -> Result<(), i64> {
+        let per_minute = match endpoint {
+            Endpoint::List => 50,
+            Endpoint::Get => 100,
+            Endpoint::Token | Endpoint::Other => return Ok(()),
+        };
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = taken.entry((tenant, app, endpoint)).or_default();
+        while times.front().is_some_and(|at| *at <= now - HOUR) {
+            times.pop_front();
+        }
+        let free_at = [(PER_HOUR, HOUR), (per_minute, MINUTE)]
+            .into_iter()
+            .filter_map(|(limit, window)| {
+                let oldest = times.len().checked_sub(limit)?;
+                Some(times.get(oldest)? + window)
+            })
+            .max();
+        match free_at {
+            Some(at) if at > now => Err((at - now + SECOND - 1) / SECOND),
+            _ => {
+                times.push_back(now);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_minute_and_the_hour_slide() {
+        let quotas = Quotas::default();
+        let (tenant, app) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let take = |now| quotas.take(tenant, app, Endpoint::List, now);
+        for n in 0..50 {
+            assert_eq!(
+                take(n * SECOND / 10),
+                Ok(()),
+                "request {n} of the first minute"
+            );
+        }
+        assert_eq!(take(5 * SECOND), Err(55), "the 51st within the minute");
+        assert_eq!(
+            quotas.take(tenant, app, Endpoint::Get, 5 * SECOND),
+            Ok(()),
+            "get has its own"
+        );
+        assert_eq!(
+            quotas.take(app, app, Endpoint::List, 5 * SECOND),
+            Ok(()),
+            "so has each tenant"
+        );
+        assert_eq!(take(MINUTE - 1), Err(1));
+        assert_eq!(take(MINUTE), Ok(()));
+        let mut now = 2 * MINUTE;
+        for _ in 51..1500 {
+            assert_eq!(take(now), Ok(()), "at {} s", now / SECOND);
+            now += 2 * SECOND;
+        }
+        let wait = (HOUR - now) / SECOND;
+        assert_eq!(
+            take(now),
+            Err(wait),
+            "the hour is full until its first request leaves it"
+        );
+        assert_eq!(take(HOUR), Ok(()));
+    }
+}

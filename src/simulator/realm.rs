@@ -1,0 +1,347 @@
+//! One tenant's incidents, and what can happen to them.
+//!
+//! Invariant: `by_update` holds exactly `(lastUpdateTime, id)` of every incident. An incident's own times never stand
+//! still over a change, so that no two revisions have the same text.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::incident::{Alert, Comment, Incident};
+use super::scene::SCENES;
+use super::time::{self, SECOND};
+use super::world::{Refused, Tenant, Update};
+
+/// How many orders of its alerts an incident is shown in, when orders are permuted.
+const ORDERS: u64 = 8;
+
+pub(super) struct Realm {
+    pub tenant: Tenant,
+    incidents: HashMap<u64, Entry>,
+    by_update: BTreeSet<(i64, u64)>,
+    next_id: u64,
+    rng: StdRng,
+    alerts: AlertCount,
+    reads: u64,
+}
+
+struct Entry {
+    incident: Incident,
+    /// The present revision's text, in each order that it was read in.
+    texts: Vec<Option<Bytes>>,
+}
+
+/// How large new incidents are.
+#[derive(Clone, Copy)]
+pub(super) enum AlertCount {
+    Natural,
+    /// Enough alerts for an incident of about that many bytes.
+    ForBytes(usize),
+}
+
+impl Realm {
+    pub fn new(tenant: Tenant, seed: u64, alerts: AlertCount) -> Self {
+        let (high, low) = tenant.id.as_u64_pair();
+        Self {
+            tenant,
+            incidents: HashMap::new(),
+            by_update: BTreeSet::new(),
+            // Ids are per-tenant counters: they collide across tenants.
+            next_id: 1,
+            rng: StdRng::seed_from_u64(seed ^ high.rotate_left(17) ^ low),
+            alerts,
+            reads: 0,
+        }
+    }
+
+    /// Every incident by its last update, the oldest first, from `from` on.
+    pub fn updated_since(&self, from: i64) -> impl DoubleEndedIterator<Item = &Incident> {
+        self.by_update
+            .range((from, 0)..)
+            .filter_map(|(_, id)| self.get(*id))
+    }
+
+    pub fn get(&self, id: u64) -> Option<&Incident> {
+        self.incidents.get(&id).map(|entry| &entry.incident)
+    }
+
+    /// The incident's revision and text as a response shows it now.
+    pub fn read(&mut self, id: u64, permuted: bool) -> Option<(u32, Bytes)> {
+        self.reads += 1;
+        let order = if permuted { self.reads % ORDERS } else { 0 };
+        let entry = self.incidents.get_mut(&id)?;
+        let slot = order as usize;
+        if entry.texts.len() <= slot {
+            entry.texts.resize(slot + 1, None);
+        }
+        let text = match entry.texts.get_mut(slot) {
+            Some(Some(text)) => text.clone(),
+            Some(empty) => {
+                let text = entry.incident.render(self.tenant.id, order);
+                *empty = Some(text.clone());
+                text
+            }
+            None => entry.incident.render(self.tenant.id, order),
+        };
+        Some((entry.incident.revision, text))
+    }
+
+    /// Appears now, last updated at `at`.
+    pub fn appear(&mut self, at: i64) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let (alerts, padded_to) = match self.alerts {
+            AlertCount::Natural => (self.rng.random_range(1..=3), 0),
+            AlertCount::ForBytes(bytes) => ((bytes / 3000).clamp(1, 1000), bytes),
+        };
+        let mut incident = Incident::new(id, alerts, at, &mut self.rng);
+        if padded_to > 0 {
+            let missing = padded_to.saturating_sub(incident.render(self.tenant.id, 0).len());
+            if let Some(alert) = incident.alerts.first_mut() {
+                alert.padding = missing;
+            }
+        }
+        self.by_update.insert((incident.last_update, id));
+        self.incidents.insert(
+            id,
+            Entry {
+                incident,
+                texts: Vec::new(),
+            },
+        );
+        id
+    }
+
+    pub fn remove(&mut self, id: u64) -> Result<(), Refused> {
+        let gone = self.incidents.remove(&id).ok_or(Refused::NoIncident)?;
+        self.by_update.remove(&(gone.incident.last_update, id));
+        Ok(())
+    }
+
+    /// The last update time that a change of incident `id` at `now` gets.
+    pub fn next_update(&self, id: u64, now: i64) -> Result<i64, Refused> {
+        let before = self.open(id)?.last_update;
+        Ok(time::sql_datetime(now).max(time::next_sql_datetime(before)))
+    }
+
+    /// A change that moves `lastUpdateTime` to `at`.
+    pub fn change(
+        &mut self,
+        id: u64,
+        at: i64,
+        change: impl FnOnce(&mut Incident, &mut StdRng),
+    ) -> Result<u32, Refused> {
+        let before = self.open(id)?.last_update;
+        self.by_update.remove(&(before, id));
+        self.by_update.insert((at, id));
+        self.alter(id, |incident, rng| {
+            incident.last_update = at;
+            change(incident, rng);
+        })
+    }
+
+    pub fn update(&mut self, id: u64, now: i64, update: Update) -> Result<u32, Refused> {
+        let at = self.next_update(id, now)?;
+        self.change(id, at, |incident, rng| apply(incident, update, now, rng))
+    }
+
+    /// A change of one alert that `lastUpdateTime` does not tell of.
+    pub fn alert_only(&mut self, id: u64, now: i64) -> Result<u32, Refused> {
+        if self.open(id)?.alerts.is_empty() {
+            return Err(Refused::NoAlert);
+        }
+        self.alter(id, |incident, rng| {
+            let which = rng.random_range(0..incident.alerts.len());
+            if let Some(alert) = incident.alerts.get_mut(which) {
+                alert.progress(now);
+            }
+        })
+    }
+
+    fn alter(
+        &mut self,
+        id: u64,
+        change: impl FnOnce(&mut Incident, &mut StdRng),
+    ) -> Result<u32, Refused> {
+        let entry = self.incidents.get_mut(&id).ok_or(Refused::NoIncident)?;
+        change(&mut entry.incident, &mut self.rng);
+        entry.incident.revision += 1;
+        entry.texts.clear();
+        Ok(entry.incident.revision)
+    }
+
+    /// Merges `source` into `target` as the correlation page describes: alerts and tags move, the source is left closed,
+    /// redirected and tagged so. Both get one update time.
+    pub fn merge(&mut self, source: u64, target: u64, now: i64) -> Result<(), Refused> {
+        self.mergeable(source, target)?;
+        let at = self
+            .next_update(source, now)?
+            .max(self.next_update(target, now)?);
+        let (mut alerts, mut tags) = (Vec::new(), Vec::new());
+        self.change(source, at, |incident, _| {
+            alerts.append(&mut incident.alerts);
+            tags.append(&mut incident.tags);
+            incident.status = "Redirected";
+            incident.redirect = Some(target);
+            incident.severity = "UnSpecified".to_owned();
+            incident.tags.push("Redirected".to_owned());
+        })?;
+        self.change(target, at, |incident, _| {
+            incident.alerts.append(&mut alerts);
+            tags.retain(|tag| !incident.tags.contains(tag));
+            incident.tags.append(&mut tags);
+        })?;
+        Ok(())
+    }
+
+    /// The documented reasons against a merge.
+    fn mergeable(&self, source: u64, target: u64) -> Result<(), Refused> {
+        let (from, into) = (self.open(source)?, self.open(target)?);
+        let reason = if source == target {
+            "it is the same incident"
+        } else if from.status == "Resolved" || into.status == "Resolved" {
+            "one of them is closed"
+        } else if from.assigned_to != into.assigned_to {
+            "their assignees differ"
+        } else if from.classification != into.classification
+            || from.determination != into.determination
+        {
+            "their classifications differ"
+        } else {
+            return Ok(());
+        };
+        Err(Refused::NotMerged(reason))
+    }
+
+    /// One random event, weighted as in a busy SOC. An event that happens to be impossible becomes a new incident.
+    pub fn step(&mut self, now: i64) {
+        let happened = match self.rng.random_range(0..100) {
+            0..30 => Err(Refused::NoIncident),
+            30..58 => self.any(|i| i.status != "Redirected").and_then(|id| {
+                let update = self.any_update();
+                self.update(id, now, update).map(drop)
+            }),
+            58..70 => self
+                .any(|i| matches!(i.status, "Active" | "InProgress"))
+                .and_then(|id| self.update(id, now, Update::Resolve).map(drop)),
+            70..75 => self
+                .any(|i| i.status == "Resolved")
+                .and_then(|id| self.update(id, now, Update::Reopen).map(drop)),
+            75..81 => self.any_merge(now),
+            81..90 => self
+                .any(|i| i.status != "Redirected" && !i.alerts.is_empty())
+                .and_then(|id| self.alert_only(id, now).map(drop)),
+            90..95 => self.any_bulk(now),
+            _ => {
+                let late = self.rng.random_range(1..120) * SECOND;
+                self.appear(now - late);
+                Ok(())
+            }
+        };
+        if happened.is_err() {
+            self.appear(now);
+        }
+    }
+
+    /// Some incident that fits, found by a few throws: deterministic, and cheap however many there are.
+    fn any(&mut self, fits: impl Fn(&Incident) -> bool) -> Result<u64, Refused> {
+        for _ in 0..20 {
+            let id = self.rng.random_range(1..=self.next_id);
+            if self.get(id).is_some_and(&fits) {
+                return Ok(id);
+            }
+        }
+        Err(Refused::NoIncident)
+    }
+
+    fn any_update(&mut self) -> Update {
+        match self.rng.random_range(0..6) {
+            0 => Update::Status("InProgress"),
+            1 => Update::Severity("High".to_owned()),
+            2 => Update::AssignedTo(Some("soc.lead@contoso.com".to_owned())),
+            3 => Update::Comment("Called the user; waiting for an answer.".to_owned()),
+            4 => Update::Tag("VIP".to_owned()),
+            _ => Update::NewAlerts(1),
+        }
+    }
+
+    fn any_merge(&mut self, now: i64) -> Result<(), Refused> {
+        let open = |i: &Incident| matches!(i.status, "Active" | "InProgress");
+        let source = self.any(open)?;
+        let target = self.any(|i| open(i) && i.id != source)?;
+        self.merge(source, target, now)
+    }
+
+    fn any_bulk(&mut self, now: i64) -> Result<(), Refused> {
+        let count = self.rng.random_range(2..=6);
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            ids.push(self.any(|i| i.status != "Redirected")?);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        self.bulk(&ids, now)
+    }
+
+    /// One comment on each of `ids`, all with one identical update time.
+    pub fn bulk(&mut self, ids: &[u64], now: i64) -> Result<(), Refused> {
+        let mut at = time::sql_datetime(now);
+        for id in ids {
+            at = at.max(self.next_update(*id, now)?);
+        }
+        for id in ids {
+            self.change(*id, at, |incident, _| {
+                incident.comments.push(Comment::new("Bulk change", now));
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The incident, unless it has been merged away: what is redirected changes no more.
+    fn open(&self, id: u64) -> Result<&Incident, Refused> {
+        match self.get(id) {
+            None => Err(Refused::NoIncident),
+            Some(incident) if incident.status == "Redirected" => Err(Refused::Redirected),
+            Some(incident) => Ok(incident),
+        }
+    }
+}
+
+fn apply(incident: &mut Incident, update: Update, now: i64, rng: &mut StdRng) {
+    match update {
+        Update::Status(status) => incident.status = status,
+        Update::Severity(severity) => incident.severity = severity,
+        Update::AssignedTo(who) => incident.assigned_to = who,
+        Update::Name(name) => incident.name = name,
+        Update::Tag(tag) => incident.tags.push(tag),
+        Update::Comment(text) => incident.comments.push(Comment::new(&text, now)),
+        Update::NewAlerts(count) => {
+            let start = rng.random_range(0..SCENES.len());
+            let scenes = SCENES.iter().cycle().skip(start).take(count);
+            let mut new: Vec<_> = scenes
+                .map(|scene| Alert::new(scene, rng.random(), now))
+                .collect();
+            incident.alerts.append(&mut new);
+        }
+        Update::LongAlert(bytes) => {
+            if let Some(alert) = incident.alerts.first_mut() {
+                alert.padding += bytes;
+            }
+        }
+        Update::Resolve => {
+            incident.status = "Resolved";
+            incident.classification = "TruePositive";
+            incident.determination = "Malware";
+            incident
+                .alerts
+                .iter_mut()
+                .for_each(|alert| alert.close(now));
+        }
+        Update::Reopen => {
+            incident.status = "Active";
+            incident.alerts.iter_mut().for_each(|alert| alert.open(now));
+        }
+    }
+}

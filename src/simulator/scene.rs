@@ -1,0 +1,139 @@
+//! What happens in the world: the kinds of attack that its incidents tell of.
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use uuid::Uuid;
+
+use super::entity::Cast;
+
+/// One kind of attack.
+pub(super) struct Scene {
+    pub title: &'static str,
+    story: &'static str,
+    pub category: &'static str,
+    pub service: &'static str,
+    pub detection: &'static str,
+    /// The incident's; its alerts may have another, as in Microsoft's own sample.
+    pub severity: &'static str,
+    pub alert_severity: &'static str,
+    pub family: Option<&'static str>,
+    pub techniques: &'static [&'static str],
+    pub on_device: bool,
+    pub entities: &'static [&'static str],
+}
+
+pub(super) const SCENES: [Scene; 6] = [
+    Scene {
+        title: "Ransomware activity",
+        story: "changed 99 files within a minute, their new names all ending in one uncommon extension. \
+                So many changes in so little time point to encryption by ransomware.",
+        category: "Impact",
+        service: "MicrosoftCloudAppSecurity",
+        detection: "MCAS",
+        severity: "Medium",
+        alert_severity: "Medium",
+        family: None,
+        techniques: &["T1486"],
+        on_device: false,
+        entities: &["User", "Ip"],
+    },
+    Scene {
+        title: "'Mimikatz' hacktool was detected on one endpoint",
+        story: "ran a tool that reads credentials from memory.\n\nSuch tools serve testers as well as intruders.\n\n\
+                Look for the processes and files next to it before closing this alert.",
+        category: "CredentialAccess",
+        service: "MicrosoftDefenderATP",
+        detection: "WindowsDefenderAv",
+        severity: "High",
+        alert_severity: "Low",
+        family: Some("Mimikatz"),
+        techniques: &["T1003", "T1003.001"],
+        on_device: true,
+        entities: &["File", "Process", "User"],
+    },
+    Scene {
+        title: "Email reported by user as malware or phish",
+        story: "reported a message as malware or phish -V1.0.0.2",
+        category: "InitialAccess",
+        service: "OfficeATP",
+        detection: "OfficeATP",
+        severity: "Low",
+        alert_severity: "Informational",
+        family: None,
+        techniques: &[],
+        on_device: false,
+        entities: &["MailBox", "MailMessage", "MailCluster", "Url"],
+    },
+    Scene {
+        title: "Suspicious sign-in from an unfamiliar location",
+        story: "signed in from an address and a country never seen before, minutes after signing in elsewhere.",
+        category: "InitialAccess",
+        service: "AzureActiveDirectory",
+        detection: "AzureActiveDirectory",
+        severity: "Medium",
+        alert_severity: "Medium",
+        family: None,
+        techniques: &["T1078.004"],
+        on_device: false,
+        entities: &["User", "Ip"],
+    },
+    Scene {
+        title: "Persistence through a run key",
+        story: "wrote a value under a key that Windows executes at sign-in; the file it names is unsigned.",
+        category: "Persistence",
+        service: "MicrosoftDefenderATP",
+        detection: "WindowsDefenderAtp",
+        severity: "Informational",
+        alert_severity: "Medium",
+        family: None,
+        techniques: &["T1547.001"],
+        on_device: true,
+        entities: &["Registry", "Process"],
+    },
+    Scene {
+        title: "Sensitive group changed – „Domänen-Admins“",
+        story: "added a member to a sensitive group outside of working hours. ∎ \"Quoted\" \\ and \u{1F6A8}.",
+        category: "PrivilegeEscalation",
+        service: "AzureATP",
+        detection: "AzureATP",
+        severity: "High",
+        alert_severity: "High",
+        family: None,
+        techniques: &["T1098"],
+        on_device: false,
+        entities: &["User", "SecurityGroup"],
+    },
+];
+
+/// Prose without end, for incidents that must have a size.
+const FILLER: &str = "The activity was seen again on the same host and by the same account. ";
+
+impl Scene {
+    /// Each product numbers its alerts in its own way.
+    pub fn alert_id(&self, rng: &mut StdRng) -> String {
+        let guid = Uuid::from_u128(rng.random());
+        match self.service {
+            "MicrosoftDefenderATP" => {
+                format!(
+                    "da{}_{}",
+                    rng.random_range(600_000_000_000_000_000..u64::MAX / 8),
+                    rng.random::<i32>()
+                )
+            }
+            "MicrosoftCloudAppSecurity" => format!("ca{}", guid.to_string().to_uppercase()),
+            "OfficeATP" => format!("fa{guid}"),
+            "AzureATP" => format!("aa{guid}"),
+            _ => format!("ad{}", guid.simple()),
+        }
+    }
+
+    pub fn description(&self, cast: &Cast, padding: usize) -> String {
+        let mut text = format!("The user {} {}", cast.principal(), self.story);
+        let whole = text.len() + padding;
+        while text.len() < whole {
+            let missing = (whole - text.len()).min(FILLER.len());
+            text.push_str(&FILLER[..missing]);
+        }
+        text
+    }
+}

@@ -1,0 +1,282 @@
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+
+/// All that a raw connection yields, and how it ended.
+async fn raw(bench: &Bench, token: &str) -> (String, std::io::Result<()>) {
+    let address = bench.sim.url().replace("http://", "");
+    let mut stream = TcpStream::connect(&address).await.expect("a connection");
+    let request = format!(
+        "GET /api/incidents HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("the request leaves");
+    let mut bytes = Vec::new();
+    let end = stream.read_to_end(&mut bytes).await.map(drop);
+    (String::from_utf8_lossy(&bytes).into_owned(), end)
+}
+
+async fn with_incidents() -> (Bench, String) {
+    let bench = Bench::plain().await;
+    bench.world.create(bench.tenant, 5).unwrap();
+    let token = bench.token().await;
+    (bench, token)
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_shown_and_closed_in_order() {
+    let (bench, token) = with_incidents().await;
+    let (text, end) = raw(&bench, &token).await;
+    assert!(
+        end.is_ok() && text.ends_with("0\r\n\r\n"),
+        "{end:?}: {text}"
+    );
+    bench.books.settled().await;
+    assert_eq!(bench.books.shown_count(), 5);
+}
+
+#[tokio::test]
+async fn what_is_cut_off_was_not_shown() {
+    let (bench, token) = with_incidents().await;
+    let faults = bench.sim.faults();
+    for (effect, reset) in [
+        (Effect::Reset, true),
+        (Effect::ResetAfter(1000), true),
+        (Effect::ShortOfLength(1000), false),
+        (Effect::ShortOfLastChunk(1000), false),
+        (Effect::ShortOfLastChunk(usize::MAX), false),
+    ] {
+        let rule = faults.push(Rule::new(effect.clone()).at(Endpoint::List).times(1));
+        let (text, end) = raw(&bench, &token).await;
+        assert_eq!(end.is_err(), reset, "{effect:?}: {end:?}");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_default();
+        assert_eq!(
+            head.contains("content-length"),
+            matches!(effect, Effect::ShortOfLength(_)),
+            "{head}"
+        );
+        assert_eq!(
+            body.len() >= 1000,
+            effect_has_body(&effect),
+            "{effect:?}: {} bytes",
+            body.len()
+        );
+        assert!(!text.ends_with("0\r\n\r\n"), "{effect:?} looks whole");
+        assert_eq!(faults.hits(rule), 1);
+        bench.books.settled().await;
+        assert_eq!(bench.books.shown_count(), 0, "{effect:?}");
+    }
+}
+
+fn effect_has_body(effect: &Effect) -> bool {
+    !matches!(effect, Effect::Reset)
+}
+
+#[tokio::test]
+async fn broken_json_and_login_pages_are_whole_answers_of_nothing() {
+    let (bench, token) = with_incidents().await;
+    let faults = bench.sim.faults();
+    faults.push(Rule::new(Effect::BrokenJson(300)).times(1));
+    let response = bench.send(&token, "/api/incidents").await;
+    assert_eq!(response.status(), 200);
+    let text = response.bytes().await.unwrap();
+    assert!(text.len() == 300 && serde_json::from_slice::<Value>(&text).is_err());
+    faults.push(Rule::new(Effect::LoginPage).times(1));
+    let response = bench.send(&token, "/api/incidents").await;
+    assert_eq!(
+        (
+            response.status().as_u16(),
+            &response.headers()["content-type"]
+        ),
+        (200, &"text/html".parse().unwrap())
+    );
+    assert!(response.text().await.unwrap().contains("<html>"));
+    bench.books.settled().await;
+    assert_eq!(bench.books.shown_count(), 0);
+    assert_eq!(
+        bench.ids(&token, "").await.len(),
+        5,
+        "both struck once only"
+    );
+}
+
+#[tokio::test]
+async fn a_bad_incident_stands_among_good_ones() {
+    let (bench, token) = with_incidents().await;
+    let bad = r#"{"incidentId":"not a number","lastUpdateTime":"yesterday"}"#;
+    bench
+        .sim
+        .faults()
+        .push(Rule::new(Effect::BadIncident(bad.to_owned())).at(Endpoint::List));
+    let (status, page) = bench.get(&token, "/api/incidents").await;
+    let value = page["value"].as_array().unwrap();
+    assert_eq!((status, value.len()), (200, 6));
+    assert_eq!(
+        value
+            .iter()
+            .filter(|incident| incident["lastUpdateTime"] == "yesterday")
+            .count(),
+        1
+    );
+    bench.books.settled().await;
+    assert_eq!(bench.books.shown_count(), 5);
+}
+
+#[tokio::test]
+async fn padding_makes_pages_large_and_leaves_incidents_alone() {
+    let (bench, token) = with_incidents().await;
+    bench
+        .sim
+        .faults()
+        .push(Rule::new(Effect::PadPage(3_000_000)));
+    let text = bench
+        .send(&token, "/api/incidents")
+        .await
+        .bytes()
+        .await
+        .unwrap();
+    assert!(
+        (3_000_000..3_100_000).contains(&text.len()),
+        "{} bytes",
+        text.len()
+    );
+    assert_eq!(ids(&serde_json::from_slice(&text).unwrap()).len(), 5);
+}
+
+#[tokio::test]
+async fn answers_can_be_replaced_per_endpoint_and_tenant() {
+    let (bench, token) = with_incidents().await;
+    let faults = bench.sim.faults();
+    faults.push(Rule::token_throttled());
+    faults.push(
+        Rule::status(503, "")
+            .at(Endpoint::List)
+            .of(Uuid::from_u128(9)),
+    );
+    faults.push(
+        Rule::status(500, "oops")
+            .at(Endpoint::List)
+            .of(bench.tenant)
+            .when(When::Nth(2)),
+    );
+    let url = format!("{}/{}/oauth2/v2.0/token", bench.sim.url(), bench.tenant);
+    let throttled = bench
+        .client
+        .post(url)
+        .form(&bench.fields())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            throttled.status().as_u16(),
+            &throttled.headers()["retry-after"]
+        ),
+        (429, &"60".parse().unwrap())
+    );
+    assert_eq!(
+        throttled.text().await.unwrap(),
+        "Too Many Requests",
+        "plain text, not JSON"
+    );
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(bench.get(&token, "/api/incidents").await.0);
+    }
+    assert_eq!(statuses, [200, 500, 200]);
+    faults.clear();
+    bench.token().await;
+    assert_eq!(bench.books.throttled(), 1);
+}
+
+#[tokio::test]
+async fn hanging_requests_count_as_at_work_until_the_client_leaves() {
+    let (bench, token) = with_incidents().await;
+    bench
+        .sim
+        .faults()
+        .push(Rule::new(Effect::Hang).at(Endpoint::List));
+    let hang = async || {
+        let request = bench
+            .client
+            .get(format!("{}/api/incidents", bench.sim.url()));
+        request
+            .bearer_auth(&token)
+            .timeout(Duration::from_millis(500))
+            .send()
+            .await
+    };
+    let (first, second) = tokio::join!(hang(), hang());
+    assert!(first.unwrap_err().is_timeout() && second.unwrap_err().is_timeout());
+    bench.books.settled().await;
+    assert_eq!(bench.books.most_concurrent_lists(bench.tenant), 2);
+    let last = bench.books.requests().pop().unwrap();
+    assert_eq!((last.status, last.complete), (None, false));
+}
+
+#[tokio::test]
+async fn slow_answers_take_their_time() {
+    let (bench, token) = with_incidents().await;
+    let faults = bench.sim.faults();
+    faults.push(Rule::new(Effect::Delay(Duration::from_millis(150))).times(1));
+    faults.push(Rule::new(Effect::Delay(Duration::from_millis(150))).times(1));
+    let start = Instant::now();
+    assert_eq!(bench.ids(&token, "").await.len(), 5);
+    assert!(
+        start.elapsed() >= Duration::from_millis(300),
+        "delays add up"
+    );
+    let whole = bench
+        .send(&token, "/api/incidents/1")
+        .await
+        .bytes()
+        .await
+        .unwrap()
+        .len();
+    faults.push(Rule::new(Effect::Drip(whole * 2)));
+    let plain = Client::builder().no_gzip().no_proxy().build().unwrap();
+    let start = Instant::now();
+    let request = plain
+        .get(format!("{}/api/incidents/1", bench.sim.url()))
+        .bearer_auth(&token);
+    assert_eq!(
+        request.send().await.unwrap().bytes().await.unwrap().len(),
+        whole
+    );
+    assert!(
+        start.elapsed() >= Duration::from_millis(450),
+        "{whole} bytes came in {:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn stopping_frees_those_who_hang() {
+    let (bench, token) = with_incidents().await;
+    bench
+        .sim
+        .faults()
+        .push(Rule::new(Effect::Hang).at(Endpoint::List));
+    let hanging = bench
+        .client
+        .get(format!("{}/api/incidents", bench.sim.url()))
+        .bearer_auth(&token)
+        .send();
+    let (answer, ()) = tokio::join!(hanging, async {
+        while !bench
+            .books
+            .requests()
+            .iter()
+            .any(|request| request.endpoint == Endpoint::List)
+        {
+            tokio::task::yield_now().await;
+        }
+        bench.sim.stop();
+    });
+    assert!(answer.is_err(), "the connection was reset");
+}

@@ -1,0 +1,136 @@
+//! The simulator is a suspect; these tests examine it, over real sockets, with a client of their own.
+
+mod defender;
+mod entra;
+mod faults;
+mod world;
+
+use std::time::Duration;
+
+use reqwest::{Client, Response};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::*;
+
+/// 2026-03-01T08:00:00Z
+const START: i64 = 1_772_352_000 * SECOND;
+const SCOPE: &str = "https://api.security.microsoft.com/.default";
+
+/// A simulator with one tenant, a manual clock, and a client.
+struct Bench {
+    sim: Simulator,
+    world: World,
+    books: Books,
+    tenant: Uuid,
+    client: Client,
+}
+
+impl Bench {
+    async fn start(change: impl FnOnce(&mut Options)) -> Self {
+        let tenant = Tenant::numbered(1);
+        let mut options = Options {
+            clock: Clock::manual(START),
+            tenants: vec![tenant.clone()],
+            ..Options::default()
+        };
+        change(&mut options);
+        let sim = Simulator::start(options).await.expect("a free port");
+        Self {
+            world: sim.world(),
+            books: sim.books(),
+            tenant: tenant.id,
+            client: client(),
+            sim,
+        }
+    }
+
+    async fn plain() -> Self {
+        Self::start(|_| {}).await
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("grant_type", "client_credentials".to_owned()),
+            ("client_id", Tenant::CLIENT_ID.to_string()),
+            ("client_secret", Tenant::SECRET.to_owned()),
+            ("scope", SCOPE.to_owned()),
+        ]
+    }
+
+    async fn post_form(&self, path: &str, fields: &[(&str, String)]) -> (u16, Value) {
+        let url = format!("{}/{path}", self.sim.url());
+        read(
+            self.client
+                .post(url)
+                .form(fields)
+                .send()
+                .await
+                .expect("an answer"),
+        )
+        .await
+    }
+
+    async fn token_of(&self, tenant: Uuid) -> String {
+        let path = format!("{tenant}/oauth2/v2.0/token");
+        let (status, body) = self.post_form(&path, &self.fields()).await;
+        assert_eq!(status, 200, "{body}");
+        body["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    async fn token(&self) -> String {
+        self.token_of(self.tenant).await
+    }
+
+    async fn send(&self, token: &str, path: &str) -> Response {
+        let request = self.client.get(format!("{}{path}", self.sim.url()));
+        request.bearer_auth(token).send().await.expect("an answer")
+    }
+
+    async fn get(&self, token: &str, path: &str) -> (u16, Value) {
+        read(self.send(token, path).await).await
+    }
+
+    /// The ids of one page.
+    async fn ids(&self, token: &str, query: &str) -> Vec<u64> {
+        let (status, body) = self.get(token, &format!("/api/incidents?{query}")).await;
+        assert_eq!(status, 200, "{query}: {body}");
+        ids(&body)
+    }
+}
+
+fn client() -> Client {
+    // Another test may have installed it first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(30))
+        .build()
+        .expect("a client")
+}
+
+async fn read(response: Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    let body = response.bytes().await.expect("a whole body");
+    (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
+fn ids(page: &Value) -> Vec<u64> {
+    let incidents = page["value"].as_array().expect("value is an array");
+    incidents
+        .iter()
+        .map(|incident| {
+            incident["incidentId"]
+                .as_u64()
+                .expect("incidentId is a number")
+        })
+        .collect()
+}
+
+fn version(tenant: Uuid, incident: u64, revision: u32) -> Version {
+    Version {
+        tenant,
+        incident,
+        revision,
+    }
+}
