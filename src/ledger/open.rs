@@ -21,7 +21,7 @@ use super::store::{DEAD, TENANTS, VERSIONS, write};
 
 /// The ledger's format: what tables there are and what they hold. Values have a version of their own beside it.
 pub(super) const FORMAT: u64 = 1;
-pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 pub(super) const FORMAT_KEY: &str = "format";
 
 /// redb's page cache. Its default of 1 GiB would break the daemon's memory ceiling. 32 MiB hold the branch pages and the

@@ -23,12 +23,12 @@ use super::error::StoreError;
 use super::open::Opener;
 
 /// Tenant and incident id → the version last published.
-pub(super) const VERSIONS: TableDefinition<&[u8; KEY_LEN], &[u8]> =
+pub(super) const VERSIONS: TableDefinition<'_, &[u8; KEY_LEN], &[u8]> =
     TableDefinition::new("versions");
 /// Tenant → its state.
-pub(super) const TENANTS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("tenants");
+pub(super) const TENANTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("tenants");
 /// Tenant and content hash of what went to the dead-letter topic.
-pub(super) const DEAD: TableDefinition<&[u8; KEY_LEN], ()> = TableDefinition::new("dead");
+pub(super) const DEAD: TableDefinition<'_, &[u8; KEY_LEN], ()> = TableDefinition::new("dead");
 
 pub(super) struct Store {
     path: PathBuf,

@@ -110,7 +110,7 @@ pub(super) fn failure(error: &reqwest::Error, peer: &Peer) -> Failure {
     unreachable(what, WAY)
 }
 
-fn untrusted(tls: &rustls::Error, name: &str) -> Failure {
+pub(super) fn untrusted(tls: &rustls::Error, name: &str) -> Failure {
     let what = format!(
         "no trusted TLS connection to {name}: {}",
         one_line(&tls.to_string(), 160)

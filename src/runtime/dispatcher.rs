@@ -31,7 +31,7 @@ use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::schedule::Schedule;
 use crate::core::slots::{Use, jitter, offset};
 use crate::core::ticks::Ticks;
-use crate::ports::{Clock, Event, Observer};
+use crate::ports::Event;
 
 /// Gaps between firings are counted up to this many: a suspended machine wakes to a gap of days.
 const MOST_MISSED: u64 = 10_000;

@@ -13,6 +13,9 @@ use crate::core::failure::Reaction;
 use super::*;
 use crate::ledger::open::{Opener, builder, open_file};
 
+/// `ENOSPC` of errno(3).
+const ENOSPC: i32 = 28;
+
 const SOUND: u8 = 0;
 /// What is allocated can be written over: the file's head, as on a real full disk.
 const NO_NEW_BLOCKS: u8 = 1;
@@ -36,7 +39,7 @@ impl Disk {
         match self.fault.load(Ordering::SeqCst) {
             SOUND => Ok(()),
             NO_NEW_BLOCKS if offset == 0 => Ok(()),
-            _ => Err(io::Error::from_raw_os_error(libc::ENOSPC)),
+            _ => Err(io::Error::from_raw_os_error(ENOSPC)),
         }
     }
 }
