@@ -180,7 +180,8 @@ proptest! {
     fn no_token_breaks_the_head(token in "\\PC{0,20}|[\\x00-\\x1f]{1,5}") {
         if let Ok(value) = bearer(&token) {
             prop_assert!(value.is_sensitive());
-            prop_assert!(!format!("{:?}", value).contains("Bearer"));
+            let text = format!("{value:?}");
+            prop_assert!(!text.contains("Bearer"), "{}", text);
         }
     }
 }
