@@ -105,7 +105,7 @@ fn show_size(size: u64) -> String {
 fn show(value: u64, units: &[(&str, u64)]) -> String {
     let whole = units
         .iter()
-        .find(|(_, factor)| value >= *factor && value % factor == 0);
+        .find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor));
     match whole {
         Some((unit, factor)) => format!("{}{unit}", value / factor),
         None => value.to_string(),

@@ -132,9 +132,11 @@ fn cron_of_interval(seconds: u32) -> String {
         60 => "0 * * * * *".into(),
         3600 => "0 0 * * * *".into(),
         DAY => "0 0 0 * * *".into(),
-        n if 60 % n == 0 => format!("*/{n} * * * * *"),
-        n if n % 60 == 0 && 3600 % n == 0 => format!("0 */{} * * * *", n / 60),
-        n if n % 3600 == 0 && DAY % n == 0 => format!("0 0 */{} * * *", n / 3600),
+        n if 60_u32.is_multiple_of(n) => format!("*/{n} * * * * *"),
+        n if n.is_multiple_of(60) && 3600_u32.is_multiple_of(n) => {
+            format!("0 */{} * * * *", n / 60)
+        }
+        n if n.is_multiple_of(3600) && DAY.is_multiple_of(n) => format!("0 0 */{} * * *", n / 3600),
         _ => "* * * * * *".into(),
     }
 }
@@ -188,8 +190,8 @@ fn parse_interval(text: &str) -> Result<Schedule, ScheduleError> {
         .filter(|seconds| (1..=DAY).contains(seconds))
         .ok_or(ScheduleError::IntervalRange)?;
     let text = match seconds {
-        n if n % 3600 == 0 => format!("every {}h", n / 3600),
-        n if n % 60 == 0 => format!("every {}m", n / 60),
+        n if n.is_multiple_of(3600) => format!("every {}h", n / 3600),
+        n if n.is_multiple_of(60) => format!("every {}m", n / 60),
         n => format!("every {n}s"),
     };
     Ok(Schedule {

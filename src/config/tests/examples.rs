@@ -1,0 +1,149 @@
+//! The shipped examples, and the defaults that they show.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::super::settings::{LogFormat, RecordFormat, Settings, TenantSettings, TokenEndpoint};
+use super::{Fixture, only, with};
+use crate::core::version::Deduplicate;
+
+const SECRET_FILE: &str = "/run/credentials/incidentd.service/client-secret";
+
+fn example(name: &str) -> Fixture {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("config")
+        .join(name);
+    let text = fs::read_to_string(&path).expect("the example");
+    assert!(
+        text.contains(SECRET_FILE),
+        "{name} names another secret file"
+    );
+    Fixture::new(&text.replace(SECRET_FILE, "secret"))
+}
+
+#[test]
+fn both_examples_are_valid_and_mean_the_same() {
+    let (minimal, full) = (
+        example("minimal.toml").valid(),
+        example("incidentd.toml").valid(),
+    );
+    for (name, settings) in [("minimal", &minimal), ("full", &full)] {
+        assert_eq!(settings.warnings, Vec::<String>::new(), "{name}");
+        assert_eq!(&*only(settings).name, "contoso", "{name}");
+    }
+    // The full example shows the defaults, and one property.
+    assert_eq!(only(&minimal).api, only(&full).api);
+    assert_eq!(only(&minimal).poll, only(&full).poll);
+    assert_eq!(only(&minimal).topic, only(&full).topic);
+    assert_eq!(full.kafka.properties.len(), 1);
+    let others = |settings: Settings| {
+        let Settings {
+            max_concurrent,
+            max_in_flight,
+            kafka,
+            ledger,
+            http,
+            log,
+            ..
+        } = settings;
+        let kafka = (
+            kafka.brokers,
+            kafka.format,
+            kafka.status_topic,
+            kafka.dead_letter_topic,
+        );
+        format!("{max_concurrent} {max_in_flight} {kafka:?} {ledger:?} {http:?} {log:?}")
+    };
+    assert_eq!(others(minimal), others(full));
+}
+
+/// What is shown as a comment in the full example is accepted as well.
+#[test]
+fn the_keys_commented_out_in_the_full_example_are_known() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config/incidentd.toml");
+    let text = fs::read_to_string(path).expect("the example");
+    let is_key = |line: &str| {
+        let Some((key, _)) = line.split_once(" = ") else {
+            return line == "[[tenants]]";
+        };
+        !key.contains(' ')
+    };
+    let uncommented: Vec<&str> = text
+        .lines()
+        .map(|line| {
+            line.strip_prefix("# ")
+                .filter(|rest| is_key(rest))
+                .unwrap_or(line)
+        })
+        .filter(|line| !line.starts_with("client_secret_env"))
+        .collect();
+    let text = uncommented
+        .join("\n")
+        .replace(SECRET_FILE, "secret")
+        .replace(
+            "/run/credentials/incidentd.service/fabrikam-secret",
+            "secret",
+        )
+        .replace("/etc/incidentd/proxy-ca.pem", "secret");
+    let fixture = Fixture::new(&text).with_file("tenants.d/README", "");
+    let settings = fixture.valid();
+    assert_eq!(settings.tenants.len(), 2);
+    assert_eq!(settings.kafka.properties.len(), 4);
+    let fabrikam = &settings.tenants[1];
+    assert_eq!(
+        fabrikam.api.login_url.as_str(),
+        "https://login.microsoftonline.us/"
+    );
+    assert_eq!(fabrikam.poll.schedule.to_string(), "every 5m");
+    assert_eq!(&*fabrikam.topic, "fabrikam.incidents");
+}
+
+#[test]
+fn what_the_design_calls_the_default_is_the_default() {
+    let settings = with("").valid();
+    let TenantSettings {
+        api, poll, topic, ..
+    } = only(&settings);
+    assert_eq!(api.base_url.as_str(), "https://api.security.microsoft.com/");
+    assert_eq!(api.login_url.as_str(), "https://login.microsoftonline.com/");
+    assert_eq!(api.scope, "https://api.security.microsoft.com/.default");
+    assert_eq!(api.token_endpoint, TokenEndpoint::V2);
+    assert_eq!(
+        (api.request_timeout.as_secs(), api.max_response),
+        (30, 64 << 20)
+    );
+    assert_eq!(poll.schedule.to_string(), "*/30 * * * * *");
+    assert_eq!(
+        (poll.lookback.as_secs(), poll.overlap.as_secs()),
+        (86_400, 900)
+    );
+    assert_eq!(
+        (
+            poll.reconcile_every.as_secs(),
+            poll.reconcile_window.as_secs()
+        ),
+        (21_600, 604_800)
+    );
+    assert_eq!(
+        (poll.requests_per_minute, poll.deduplicate),
+        (25, Deduplicate::Version)
+    );
+    assert_eq!(&**topic, "security.incidents");
+    assert_eq!(
+        (settings.max_concurrent, settings.max_in_flight),
+        (64, 64 << 20)
+    );
+    assert_eq!(
+        (&*settings.kafka.brokers, settings.kafka.format),
+        ("localhost:9092", RecordFormat::CloudEvents)
+    );
+    assert_eq!(
+        settings.ledger.path,
+        PathBuf::from("/var/lib/incidentd/ledger")
+    );
+    assert_eq!(settings.http.listen.to_string(), "127.0.0.1:9464");
+    assert_eq!(
+        (settings.log.format, &*settings.log.level),
+        (LogFormat::Auto, "info")
+    );
+}

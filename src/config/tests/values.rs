@@ -1,0 +1,122 @@
+//! What the keys mean, and which value goes before which.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::with;
+
+#[test]
+fn the_environment_goes_before_the_file_and_a_tenant_before_both() {
+    let main = with("[poll]\nlookback = \"2d\"\noverlap = \"10m\"\nrequests_per_minute = 10\n[kafka]\ntopic = \"file\"")
+        .with_file("more/b.toml", "[[tenants]]\nid = \"22222222-2222-2222-2222-222222222222\"\npoll.overlap = \"30m\"")
+        .with_env("INCIDENTD__POLL__OVERLAP", "20m")
+        .with_env("INCIDENTD__POLL__REQUESTS_PER_MINUTE", "12")
+        .with_env("INCIDENTD__KAFKA__TOPIC", "environment")
+        .with_env("INCIDENTD__TENANTS_DIR", "more")
+        .with_env("INCIDENTD_OTHER", "is not ours")
+        .with_env("PATH", "/bin");
+    let settings = main.valid();
+    let [contoso, other] = &settings.tenants[..] else {
+        panic!("{settings:?}")
+    };
+    assert_eq!(contoso.poll.overlap, Duration::from_secs(1200));
+    assert_eq!(other.poll.overlap, Duration::from_secs(1800));
+    for tenant in [contoso, other] {
+        assert_eq!(tenant.poll.lookback, Duration::from_secs(172_800));
+        assert_eq!(tenant.poll.requests_per_minute, 12);
+        assert_eq!(&*tenant.topic, "environment");
+    }
+}
+
+#[test]
+fn properties_are_one_list_however_they_are_written() {
+    let main = with("[kafka.properties]\n\"sasl.password\" = \"file\"\nlinger.ms = 5\n\"socket.keepalive.enable\" = true\nmessage.timeout.ms = 1000")
+        .with_env("INCIDENTD__KAFKA__PROPERTIES__SASL__PASSWORD", "environment");
+    let settings = main.valid();
+    let list: Vec<(&str, &str)> = settings
+        .kafka
+        .properties
+        .iter()
+        .map(|(name, value)| (&**name, value.expose_secret()))
+        .collect();
+    let expected = [
+        ("linger.ms", "5"),
+        ("message.timeout.ms", "1000"),
+        ("sasl.password", "environment"),
+        ("socket.keepalive.enable", "true"),
+    ];
+    assert_eq!(list, expected);
+    assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
+    assert!(
+        settings.warnings[0].contains("kafka.properties.message.timeout.ms: "),
+        "{:?}",
+        settings.warnings
+    );
+}
+
+#[test]
+fn properties_that_break_a_promise_are_refused() {
+    for (property, remedy) in [
+        ("\"bootstrap.servers\" = \"a:1\"", "set kafka.brokers"),
+        ("metadata.broker.list = \"a:1\"", "set kafka.brokers"),
+        ("enable.idempotence = false", "without idempotence"),
+        ("acks = 1", "without all acknowledgements"),
+        (
+            "request.required.acks = \"0\"",
+            "without all acknowledgements",
+        ),
+        ("transactional.id = \"a\"", "no transactions"),
+        (
+            "delivery.report.only.error = true",
+            "without delivery reports",
+        ),
+        ("a = [1]", "it is not a single value"),
+        ("a.b = 1\n\"a.b\" = 2", "it is given twice"),
+    ] {
+        let report = with(&format!("[kafka.properties]\n{property}")).report();
+        assert!(
+            report.contains(remedy) && report.contains("one error"),
+            "{property}: {report}"
+        );
+    }
+    let accepted = "enable.idempotence = true\nacks = \"all\"\nrequest.required.acks = -1\nmessage.timeout.ms = 0";
+    assert_eq!(
+        with(&format!("[kafka.properties]\n{accepted}"))
+            .valid()
+            .warnings,
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn plain_http_is_for_loopback_and_a_base_is_scheme_and_host() {
+    let url = |url: &str| with(&format!("[api]\nbase_url = {url:?}\nlogin_url = {url:?}"));
+    for accepted in [
+        "https://a.example.net",
+        "https://a:8443/",
+        "http://127.0.0.1:1234",
+        "http://127.9.9.9",
+        "http://[::1]:80",
+        "http://localhost:1",
+    ] {
+        url(accepted).valid();
+    }
+    for refused in [
+        "http://a.example.net",
+        "http://10.0.0.1",
+        "http://localhost.example.net",
+        "http://[::ffff:10.0.0.1]",
+        "ftp://localhost",
+        "https://a/b",
+        "https://a?b",
+        "https://a#b",
+        "https://u@a",
+        "https://",
+        "a.example.net",
+        "",
+    ] {
+        let report = url(refused).report();
+        assert!(report.contains("2 errors"), "{refused}: {report}");
+    }
+}
