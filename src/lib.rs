@@ -7,6 +7,6 @@ pub mod ledger;
 pub mod microsoft;
 pub mod ports;
 pub mod runtime;
-pub mod telemetry;
 #[cfg(feature = "demo")]
 pub mod simulator;
+pub mod telemetry;

@@ -72,7 +72,6 @@ struct Turnout {
 }
 
 struct Ended {
-    tenant: usize,
     began: Ticks,
     swept: Swept,
 }
@@ -226,11 +225,7 @@ impl Dispatcher {
             let mut slot = slots.take().await;
             let began = sweeper.clock.now();
             let swept = sweeper.sweep(&of, &mut slot).await;
-            Ended {
-                tenant,
-                began,
-                swept,
-            }
+            Ended { began, swept }
         });
         self.at_work.insert(task.id(), tenant);
     }
@@ -245,7 +240,7 @@ impl Dispatcher {
         };
         self.lanes[tenant].running = false;
         let ended = ended.map_or_else(
-            |error| broken(tenant, self.sweeper.clock.now(), &error),
+            |error| broken(self.sweeper.clock.now(), &error),
             |(_, ended)| ended,
         );
         if let Some(turn) = self.board.note(tenant, ended.began, &ended.swept) {
@@ -296,7 +291,7 @@ impl Dispatcher {
 }
 
 /// A sweep that panicked: our fault, and this tenant's alone.
-fn broken(tenant: usize, now: Ticks, error: &JoinError) -> Ended {
+fn broken(now: Ticks, error: &JoinError) -> Ended {
     let failure = Failure::new(
         Health::Unreachable,
         Reaction::Backoff,
@@ -304,7 +299,6 @@ fn broken(tenant: usize, now: Ticks, error: &JoinError) -> Ended {
         "Please report this with the log lines before it. The tenant is tried again.",
     );
     Ended {
-        tenant,
         began: now,
         swept: Swept {
             published: 0,

@@ -91,17 +91,26 @@ impl Server {
     }
 
     pub fn set(&self, id: u64, at: Ticks, content: u32) {
-        self.incidents.lock().expect("lock").insert(id, (at.0, content));
+        self.incidents
+            .lock()
+            .expect("lock")
+            .insert(id, (at.0, content));
     }
 
     fn rows(&self, from: Ticks, skip: usize, count: usize) -> (Vec<Version>, bool) {
         let incidents = self.incidents.lock().expect("lock");
-        let mut rows: Vec<_> = incidents.iter().map(|(id, (at, content))| (*id, *at, *content)).collect();
+        let mut rows: Vec<_> = incidents
+            .iter()
+            .map(|(id, (at, content))| (*id, *at, *content))
+            .collect();
         rows.retain(|(_, at, _)| *at >= from.0);
         rows.sort_by_key(|(id, at, _)| match self.order {
             Order::NewestFirst => (-at, *id),
             Order::OldestFirst => (*at, *id),
-            Order::Shuffled => ((id.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (*at as u64) << 3).cast_signed(), *id),
+            Order::Shuffled => (
+                (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (*at as u64) << 3).cast_signed(),
+                *id,
+            ),
         });
         let more = rows.len() > skip + count;
         (rows.into_iter().skip(skip).take(count).collect(), more)
@@ -112,7 +121,11 @@ impl Server {
             PageAsk::Query { from, top, skip } => (*from, *skip as usize, *top as usize),
             PageAsk::Link(link) => {
                 let (from, skip) = link.split_once(' ').expect("our own link");
-                (Ticks(from.parse().expect("number")), skip.parse().expect("number"), 0)
+                (
+                    Ticks(from.parse().expect("number")),
+                    skip.parse().expect("number"),
+                    0,
+                )
             }
         };
         let fault = self.faults.lock().expect("lock").pop();
@@ -134,7 +147,10 @@ impl Server {
         let mut shown = rows;
         if let Some(Fault::Cut(at)) = fault {
             body.truncate(at);
-            shown.retain(|row| body.windows(text(*row).len()).any(|window| window == text(*row).as_bytes()));
+            shown.retain(|row| {
+                body.windows(text(*row).len())
+                    .any(|window| window == text(*row).as_bytes())
+            });
         }
         self.shown.lock().expect("lock").extend(shown);
         Ok(FakeBody {
@@ -170,7 +186,10 @@ impl IncidentSource for Server {
             self.most_at_work.fetch_max(at_work, Ordering::SeqCst);
             let delay = *self.delay.lock().expect("lock");
             sleep(delay).await;
-            let mut before = std::mem::replace(&mut *self.before_page.lock().expect("lock"), Box::new(|_| {}));
+            let mut before = std::mem::replace(
+                &mut *self.before_page.lock().expect("lock"),
+                Box::new(|_| {}),
+            );
             before(self);
             *self.before_page.lock().expect("lock") = before;
             let page = self.page(ask);
@@ -217,7 +236,13 @@ impl TokenSource for Entra {
     fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>> {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let token = AccessToken::new("t".to_owned().into());
-        async move { Ok(Grant { token, lifetime: Duration::from_secs(3600) }) }.boxed()
+        async move {
+            Ok(Grant {
+                token,
+                lifetime: Duration::from_secs(3600),
+            })
+        }
+        .boxed()
     }
 }
 
@@ -270,7 +295,9 @@ impl Topic {
     pub fn values(&self, topic: &str) -> Vec<String> {
         let records = self.records.lock().expect("lock");
         let on_topic = records.iter().filter(|record| &*record.topic == topic);
-        on_topic.map(|record| String::from_utf8_lossy(&record.value).into_owned()).collect()
+        on_topic
+            .map(|record| String::from_utf8_lossy(&record.value).into_owned())
+            .collect()
     }
 }
 
@@ -282,7 +309,12 @@ impl Publisher for Topic {
             let accept = |record: Record| {
                 let text = String::from_utf8_lossy(&record.value).into_owned();
                 if refused.is_some_and(|part| text.contains(part)) {
-                    return Err(Failure::new(Health::Misconfigured, Reaction::Slow, "too large", "raise the limit"));
+                    return Err(Failure::new(
+                        Health::Misconfigured,
+                        Reaction::Slow,
+                        "too large",
+                        "raise the limit",
+                    ));
                 }
                 self.records.lock().expect("lock").push(record);
                 Ok(())
@@ -308,7 +340,10 @@ impl Ledger for MemoryLedger {
 
     fn known(&self, tenant: TenantId, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure> {
         let seen = self.seen.lock().expect("lock");
-        Ok(ids.iter().map(|id| seen.get(&(tenant, *id)).copied()).collect())
+        Ok(ids
+            .iter()
+            .map(|id| seen.get(&(tenant, *id)).copied())
+            .collect())
     }
 
     fn is_dead(&self, _: TenantId, content: ContentHash) -> Result<bool, Failure> {
@@ -318,13 +353,26 @@ impl Ledger for MemoryLedger {
     fn write(&self, entry: LedgerEntry) -> BoxFuture<'_, Result<(), Failure>> {
         async move {
             if self.full.load(Ordering::SeqCst) {
-                return Err(Failure::new(Health::Misconfigured, Reaction::Backoff, "disk full", "free some"));
+                return Err(Failure::new(
+                    Health::Misconfigured,
+                    Reaction::Backoff,
+                    "disk full",
+                    "free some",
+                ));
             }
             let mut seen = self.seen.lock().expect("lock");
-            seen.extend(entry.seen.into_iter().map(|(id, version)| ((entry.tenant, id), version)));
+            seen.extend(
+                entry
+                    .seen
+                    .into_iter()
+                    .map(|(id, version)| ((entry.tenant, id), version)),
+            );
             self.dead.lock().expect("lock").extend(entry.dead);
             if let Some(state) = entry.state {
-                self.states.lock().expect("lock").insert(entry.tenant, state);
+                self.states
+                    .lock()
+                    .expect("lock")
+                    .insert(entry.tenant, state);
             }
             Ok(())
         }
@@ -371,7 +419,11 @@ pub struct World {
 
 impl World {
     pub fn new(max_in_flight: usize) -> Self {
-        let (topic, ledger, counts) = (Arc::<Topic>::default(), Arc::<MemoryLedger>::default(), Arc::<Counts>::default());
+        let (topic, ledger, counts) = (
+            Arc::<Topic>::default(),
+            Arc::<MemoryLedger>::default(),
+            Arc::<Counts>::default(),
+        );
         let clock: Arc<dyn Clock> = Arc::new(TestClock(Instant::now()));
         let desk = Desk {
             authorities: Arc::default(),
@@ -379,7 +431,11 @@ impl World {
             clock: clock.clone(),
         };
         let sweeper = Sweeper {
-            outlet: Arc::new(LocalOutlet::new(topic.clone(), ledger.clone(), counts.clone())),
+            outlet: Arc::new(LocalOutlet::new(
+                topic.clone(),
+                ledger.clone(),
+                counts.clone(),
+            )),
             clock,
             observer: counts.clone(),
             bytes: ByteBudget::new(max_in_flight),
@@ -400,7 +456,13 @@ impl World {
         self.tenant_with(n, server, page_size, &entra)
     }
 
-    pub fn tenant_with(&self, n: u8, server: &Arc<Server>, page_size: u32, entra: &Arc<Entra>) -> Arc<Tenant> {
+    pub fn tenant_with(
+        &self,
+        n: u8,
+        server: &Arc<Server>,
+        page_size: u32,
+        entra: &Arc<Entra>,
+    ) -> Arc<Tenant> {
         let id = TenantId::from_bytes([n; 16]);
         Arc::new(Tenant::new(Parts {
             id,
