@@ -48,7 +48,7 @@ pub struct Books(Arc<Inner>);
 struct Inner {
     world: World,
     pages: Mutex<Pages>,
-    settled: Notify,
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -75,7 +75,7 @@ impl Books {
         Self(Arc::new(Inner {
             world,
             pages: Mutex::default(),
-            settled: Notify::new(),
+            changed: Notify::new(),
         }))
     }
 
@@ -127,12 +127,23 @@ impl Books {
 
     /// Returns when no response is on its way: what was shown until then is entered.
     pub async fn settled(&self) {
+        self.wait(|pages| pages.unsettled == 0).await;
+    }
+
+    /// Returns when the requests so far satisfy `met`, which is asked again whenever one arrives or ends. It must not
+    /// itself ask the books.
+    pub async fn until(&self, mut met: impl FnMut(&[Request]) -> bool) {
+        self.wait(|pages| met(pages.log.make_contiguous())).await;
+    }
+
+    async fn wait(&self, mut met: impl FnMut(&mut Pages) -> bool) {
         loop {
-            let settled = self.0.settled.notified();
-            if self.pages().unsettled == 0 {
+            // Made before looking: a change in between is not missed.
+            let changed = self.0.changed.notified();
+            if met(&mut self.pages()) {
                 return;
             }
-            settled.await;
+            changed.await;
         }
     }
 
@@ -171,6 +182,7 @@ impl Books {
             pages.log.pop_front();
             pages.forgotten += 1;
         }
+        self.0.changed.notify_waiters();
         Flight {
             number: pages.forgotten + pages.log.len() as u64 - 1,
             books: self.clone(),
@@ -237,6 +249,6 @@ impl Drop for Flight {
     fn drop(&mut self) {
         self.handed_over();
         self.books.pages().unsettled -= 1;
-        self.books.0.settled.notify_waiters();
+        self.books.0.changed.notify_waiters();
     }
 }

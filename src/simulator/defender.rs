@@ -6,13 +6,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::books::{Books, Version};
-use super::entra::{self, DEFENDER, Entra, Issued};
+use super::books::Books;
+use super::entra::{DEFENDER, Entra, Issued};
 use super::faults::{Effect, Endpoint};
 use super::form;
 use super::http::Answer;
+use super::jwt;
 use super::listing::{self, Listing, Order, Page};
 use super::quota::Quotas;
+use super::realm::{Reading, Realm};
 use super::time;
 use super::world::{PageRequest, Refused, World};
 
@@ -75,7 +77,7 @@ impl Defender {
                 "Invalid Authorization payload. AppId: {}, Audience: {}, Issuer: {}, Validity: valid from {} to {}",
                 issued.app,
                 issued.audience,
-                entra::issuer(issued.tenant),
+                jwt::issuer(issued.tenant),
                 time::format(issued.from),
                 time::format(issued.until),
             )));
@@ -133,14 +135,16 @@ impl Defender {
             let page = self.world.with(tenant, select);
             page.map_err(|_| self.refuse(403, "DisabledFeature", "Tenant feature isn't enabled"))?
         };
-        for (version, text) in &page.incidents {
-            self.books.served_as(*version, text);
-        }
+        self.enter(&page.incidents);
         let next = (links && page.more).then(|| {
             let token = listing::write_skip_token(empty, listing.skip + page.incidents.len());
             self.next_link(query, &token)
         });
-        let shown = page.incidents.iter().map(|(version, _)| *version).collect();
+        let shown = page
+            .incidents
+            .iter()
+            .map(|reading| reading.version)
+            .collect();
         Ok(Answer {
             shown,
             ..Answer::bytes(200, assemble(&page, next.as_deref(), touch))
@@ -149,28 +153,29 @@ impl Defender {
 
     fn one(&self, tenant: Uuid, id: &str) -> Result<Answer, Answer> {
         let number = id.parse::<u64>().ok();
-        let read = |realm: &mut super::realm::Realm| {
+        let read = |realm: &mut Realm| {
             number
                 .and_then(|id| realm.read(id, self.permuted))
                 .ok_or(Refused::NoIncident)
         };
-        let (revision, text) = self.world.with(tenant, read).map_err(|_| {
+        let reading = self.world.with(tenant, read).map_err(|_| {
             self.refuse(
                 404,
                 "ResourceNotFound",
                 &format!("Incident {id} was not found"),
             )
         })?;
-        let version = Version {
-            tenant,
-            incident: number.unwrap_or_default(),
-            revision,
-        };
-        self.books.served_as(version, &text);
+        self.enter(std::slice::from_ref(&reading));
         Ok(Answer {
-            shown: vec![version],
-            ..Answer::bytes(200, text)
+            shown: vec![reading.version],
+            ..Answer::bytes(200, reading.text)
         })
+    }
+
+    fn enter(&self, readings: &[Reading]) {
+        for reading in readings.iter().filter(|reading| reading.fresh) {
+            self.books.served_as(reading.version, &reading.text);
+        }
     }
 
     /// The query as it was, but for where to go on.
@@ -216,7 +221,7 @@ fn assemble(page: &Page, next: Option<&str>, touch: Option<&Effect>) -> Bytes {
     let mut items: Vec<&[u8]> = page
         .incidents
         .iter()
-        .map(|(_, text)| text.as_ref())
+        .map(|reading| reading.text.as_ref())
         .collect();
     if let Some((at, text)) = bad {
         items.insert(at, text);

@@ -138,7 +138,7 @@ impl Cast {
         if !scene.on_device {
             return Vec::new();
         }
-        let grouped = self.process % 2 == 0;
+        let grouped = self.process.is_multiple_of(2);
         vec![Device {
             mdatp_device_id: self.device.clone(),
             aad_device_id: grouped.then(|| self.guid.to_string()),

@@ -6,16 +6,15 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::books::Books;
 use super::form::{self, Field};
 use super::http::Answer;
+use super::jwt;
 use super::time::{self, SECOND};
 use super::world::{Tenant, World};
 
@@ -196,7 +195,7 @@ impl Entra {
             from: now,
             until: now + seconds * SECOND,
         };
-        let token = write_token(&issued, &mut state.rng);
+        let token = jwt::write(&issued, &mut state.rng);
         state.tokens.insert(token.clone(), issued);
         drop(state);
         self.books.issued(token.clone());
@@ -358,47 +357,4 @@ fn guid_text(text: &str) -> Option<Uuid> {
     (text.len() == 36)
         .then(|| Uuid::try_parse(text).ok())
         .flatten()
-}
-
-/// A v1-format token, which is what the Defender API gives whichever endpoint is asked.
-fn write_token(issued: &Issued, rng: &mut StdRng) -> String {
-    let tid = issued.tenant;
-    // The service principal's object id in the customer's directory: the same for the same app and tenant.
-    let principal = Uuid::from_u128(tid.as_u128() ^ issued.app.as_u128().rotate_left(64));
-    let issuer = issuer(tid);
-    let mut claims = json!({
-        "aud": issued.audience,
-        "iss": issuer,
-        "iat": issued.from / SECOND,
-        "nbf": issued.from / SECOND,
-        "exp": issued.until / SECOND,
-        "appid": issued.app,
-        "appidacr": "1",
-        "idp": issuer,
-        "idtyp": "app",
-        "oid": principal,
-        "sub": principal,
-        "tid": tid,
-        "uti": URL_SAFE_NO_PAD.encode(rng.random::<[u8; 16]>()),
-        "ver": "1.0",
-    });
-    // Without any permission there is no such claim at all.
-    if !issued.roles.is_empty()
-        && let Value::Object(claims) = &mut claims
-    {
-        claims.insert("roles".to_owned(), json!(issued.roles));
-    }
-    let header = json!({"typ": "JWT", "alg": "RS256", "kid": "simulated"});
-    let signature: Vec<u8> = std::iter::repeat_with(|| rng.random()).take(256).collect();
-    [
-        header.to_string().into_bytes(),
-        claims.to_string().into_bytes(),
-        signature,
-    ]
-    .map(|part| URL_SAFE_NO_PAD.encode(part))
-    .join(".")
-}
-
-pub(super) fn issuer(tenant: Uuid) -> String {
-    format!("https://sts.windows.net/{tenant}/")
 }

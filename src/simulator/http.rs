@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -29,6 +29,9 @@ use super::world::World;
 const PIECE: usize = 64 * 1024;
 /// Below this, compression is not worth it.
 const GZIP_FROM: usize = 1024;
+
+/// 9999-12-31T23:59:59Z, the last instant that HTTP can name.
+const LAST_DATE: u64 = 253_402_300_799;
 
 const LOGIN_PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in to the network</title></head>\
                           <body><form method=\"post\"><input name=\"user\"></form></body></html>";
@@ -214,8 +217,10 @@ impl Service {
                 headers,
                 body,
             }) => Answer {
+                status: *status,
                 headers: headers.clone(),
-                ..Answer::typed(*status, "text/plain", body.clone().into())
+                body: body.clone().into(),
+                shown: Vec::new(),
             },
             Some(Effect::LoginPage) => Answer::typed(200, "text/html", LOGIN_PAGE.into()),
             touch => work(touch.as_ref()),
@@ -244,8 +249,9 @@ impl Service {
         *response.status_mut() =
             StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        let now = Duration::from_secs(u64::try_from(self.world.now() / SECOND).unwrap_or(0));
-        let date = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH.max(UNIX_EPOCH + now));
+        let now = u64::try_from(self.world.now() / SECOND).unwrap_or(0);
+        let now = Duration::from_secs(now.min(LAST_DATE));
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + now);
         let mut all = answer.headers;
         all.push(("date".to_owned(), date));
         if let Some(Effect::ShortOfLength(_)) = effect {

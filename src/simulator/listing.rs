@@ -1,11 +1,8 @@
 //! The OData that the list takes, and no more: `$filter` on four properties, `$top` up to 100, `$skip`.
 
-use bytes::Bytes;
-
-use super::books::Version;
 use super::form;
 use super::incident::Incident;
-use super::realm::Realm;
+use super::realm::{Reading, Realm};
 use super::time;
 
 pub(super) const PAGE_LIMIT: usize = 100;
@@ -131,7 +128,7 @@ impl Listing {
 
 /// What a page holds.
 pub(super) struct Page {
-    pub incidents: Vec<(Version, Bytes)>,
+    pub incidents: Vec<Reading>,
     /// Whether anything matches beyond it.
     pub more: bool,
 }
@@ -140,16 +137,7 @@ pub(super) fn select(realm: &mut Realm, listing: &Listing, order: Order, permute
     let mut ids = listing.ids(realm, order);
     let more = ids.len() > listing.top;
     ids.truncate(listing.top);
-    let tenant = realm.tenant.id;
-    let read = |incident| {
-        let (revision, text) = realm.read(incident, permuted)?;
-        let version = Version {
-            tenant,
-            incident,
-            revision,
-        };
-        Some((version, text))
-    };
+    let read = |id| realm.read(id, permuted);
     Page {
         incidents: ids.into_iter().filter_map(read).collect(),
         more,

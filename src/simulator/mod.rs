@@ -22,6 +22,7 @@ mod faults;
 mod form;
 mod http;
 mod incident;
+mod jwt;
 mod line;
 mod listing;
 mod quota;

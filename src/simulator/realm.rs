@@ -9,6 +9,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::books::Version;
 use super::incident::{Alert, Comment, Incident};
 use super::scene::SCENES;
 use super::time::{self, SECOND};
@@ -25,6 +26,14 @@ pub(super) struct Realm {
     rng: StdRng,
     alerts: AlertCount,
     reads: u64,
+}
+
+/// An incident as it is read.
+pub(super) struct Reading {
+    pub version: Version,
+    pub text: Bytes,
+    /// Whether this text was written only now.
+    pub fresh: bool,
 }
 
 struct Entry {
@@ -67,8 +76,8 @@ impl Realm {
         self.incidents.get(&id).map(|entry| &entry.incident)
     }
 
-    /// The incident's revision and text as a response shows it now.
-    pub fn read(&mut self, id: u64, permuted: bool) -> Option<(u32, Bytes)> {
+    /// The incident as a response shows it now.
+    pub fn read(&mut self, id: u64, permuted: bool) -> Option<Reading> {
         self.reads += 1;
         let order = if permuted { self.reads % ORDERS } else { 0 };
         let entry = self.incidents.get_mut(&id)?;
@@ -76,16 +85,24 @@ impl Realm {
         if entry.texts.len() <= slot {
             entry.texts.resize(slot + 1, None);
         }
-        let text = match entry.texts.get_mut(slot) {
-            Some(Some(text)) => text.clone(),
-            Some(empty) => {
-                let text = entry.incident.render(self.tenant.id, order);
-                *empty = Some(text.clone());
-                text
-            }
-            None => entry.incident.render(self.tenant.id, order),
+        let known = entry.texts.get(slot).cloned().flatten();
+        let fresh = known.is_none();
+        let text = known.unwrap_or_else(|| entry.incident.render(self.tenant.id, order));
+        if let Some(place) = entry.texts.get_mut(slot)
+            && fresh
+        {
+            *place = Some(text.clone());
+        }
+        let version = Version {
+            tenant: self.tenant.id,
+            incident: id,
+            revision: entry.incident.revision,
         };
-        Some((entry.incident.revision, text))
+        Some(Reading {
+            version,
+            text,
+            fresh,
+        })
     }
 
     /// Appears now, last updated at `at`.

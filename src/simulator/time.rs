@@ -60,7 +60,8 @@ fn wall() -> i64 {
 /// update times end in `.29` or `.0733333`, and why ties are normal.
 pub(super) fn sql_datetime(at: i64) -> i64 {
     let fraction = at.rem_euclid(SECOND);
-    let step = fraction * 300 / SECOND;
+    // Half a tick of tolerance: a step that was rounded down is still that step.
+    let step = (fraction * 300 + 150) / SECOND;
     at - fraction + (step * SECOND + 150) / 300
 }
 

@@ -201,18 +201,17 @@ async fn hanging_requests_count_as_at_work_until_the_client_leaves() {
         .sim
         .faults()
         .push(Rule::new(Effect::Hang).at(Endpoint::List));
-    let hang = async || {
-        let request = bench
-            .client
-            .get(format!("{}/api/incidents", bench.sim.url()));
-        request
-            .bearer_auth(&token)
-            .timeout(Duration::from_millis(500))
-            .send()
-            .await
+    let hang = async || bench.send(&token, "/api/incidents").await;
+    let lists = |log: &[Request]| {
+        log.iter()
+            .filter(|request| request.endpoint == Endpoint::List)
+            .count()
     };
-    let (first, second) = tokio::join!(hang(), hang());
-    assert!(first.unwrap_err().is_timeout() && second.unwrap_err().is_timeout());
+    tokio::select! {
+        _ = hang() => panic!("an answer came"),
+        _ = hang() => panic!("an answer came"),
+        () = bench.books.until(|log| lists(log) == 2) => {}
+    }
     bench.books.settled().await;
     assert_eq!(bench.books.most_concurrent_lists(bench.tenant), 2);
     let last = bench.books.requests().pop().unwrap();
@@ -268,14 +267,8 @@ async fn stopping_frees_those_who_hang() {
         .bearer_auth(&token)
         .send();
     let (answer, ()) = tokio::join!(hanging, async {
-        while !bench
-            .books
-            .requests()
-            .iter()
-            .any(|request| request.endpoint == Endpoint::List)
-        {
-            tokio::task::yield_now().await;
-        }
+        let hangs = |log: &[Request]| log.iter().any(|request| request.endpoint == Endpoint::List);
+        bench.books.until(hangs).await;
         bench.sim.stop();
     });
     assert!(answer.is_err(), "the connection was reset");

@@ -1,0 +1,54 @@
+//! Access tokens as they look from outside. Nobody signs them: the simulator knows its tokens by their text.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::entra::Issued;
+use super::time::SECOND;
+
+/// A v1-format token, which is what the Defender API gives whichever endpoint is asked.
+pub(super) fn write(issued: &Issued, rng: &mut StdRng) -> String {
+    let tid = issued.tenant;
+    // The service principal's object id in the customer's directory: the same for the same app and tenant.
+    let principal = Uuid::from_u128(tid.as_u128() ^ issued.app.as_u128().rotate_left(64));
+    let issuer = issuer(tid);
+    let mut claims = json!({
+        "aud": issued.audience,
+        "iss": issuer,
+        "iat": issued.from / SECOND,
+        "nbf": issued.from / SECOND,
+        "exp": issued.until / SECOND,
+        "appid": issued.app,
+        "appidacr": "1",
+        "idp": issuer,
+        "idtyp": "app",
+        "oid": principal,
+        "sub": principal,
+        "tid": tid,
+        "uti": URL_SAFE_NO_PAD.encode(rng.random::<[u8; 16]>()),
+        "ver": "1.0",
+    });
+    // Without any permission there is no such claim at all.
+    if !issued.roles.is_empty()
+        && let Value::Object(claims) = &mut claims
+    {
+        claims.insert("roles".to_owned(), json!(issued.roles));
+    }
+    let header = json!({"typ": "JWT", "alg": "RS256", "kid": "simulated"});
+    let signature: Vec<u8> = std::iter::repeat_with(|| rng.random()).take(256).collect();
+    [
+        header.to_string().into_bytes(),
+        claims.to_string().into_bytes(),
+        signature,
+    ]
+    .map(|part| URL_SAFE_NO_PAD.encode(part))
+    .join(".")
+}
+
+pub(super) fn issuer(tenant: Uuid) -> String {
+    format!("https://sts.windows.net/{tenant}/")
+}
