@@ -164,24 +164,48 @@ impl App {
     pub async fn run(self, asked: impl Future<Output = ()>) -> Result<(), EndedUnasked> {
         let endpoints = CancellationToken::new();
         let mut server = Supervisor::default();
-        server.spawn("HTTP server", http::serve(self.listener, self.window.clone(), endpoints.clone()));
+        server.spawn(
+            "HTTP server",
+            http::serve(self.listener, self.window.clone(), endpoints.clone()),
+        );
 
         let mut tasks = Supervisor::default();
         let (stop, started) = (&self.stop, &self.tenants);
-        tasks.spawn("token renewal", forever(tokens::renew_in_background(started.clone(), stop.clone())));
+        let keepers = started.iter().map(|tenant| tenant.tokens.clone()).collect();
+        tasks.spawn(
+            "token renewal",
+            forever(tokens::renew_in_background(keepers, stop.clone())),
+        );
         if let Some(kafka) = &self.kafka {
             tasks.spawn("Kafka probe", probe(kafka.clone(), stop.clone()));
-            tasks.spawn("Kafka producer", watch_producer(kafka.clone(), stop.clone()));
+            tasks.spawn(
+                "Kafka producer",
+                watch_producer(kafka.clone(), stop.clone()),
+            );
         }
         tasks.spawn("ledger", watch_ledger(self.ledger.clone(), stop.clone()));
         let (herald, announced) = Herald::new();
-        tasks.spawn("health announcements", forever(herald::run(announced, self.publisher.clone(), stop.clone())));
+        tasks.spawn(
+            "health announcements",
+            forever(herald::run(announced, self.publisher.clone(), stop.clone())),
+        );
         let schedules = fleet::distinct_schedules(started);
-        let dispatcher =
-            Dispatcher::new(started, &schedules, self.sweeper, self.slots, (self.board.clone(), herald));
+        let dispatcher = Dispatcher::new(
+            started,
+            &schedules,
+            self.sweeper,
+            self.slots,
+            (self.board.clone(), herald),
+        );
         let (firings, fired) = mpsc::channel(FIRINGS);
-        tasks.spawn("dispatcher", forever(dispatcher.run(fired, stop.clone(), DRAIN)));
-        tasks.spawn("scheduler", scheduler::run(schedules, firings, stop.clone()));
+        tasks.spawn(
+            "dispatcher",
+            forever(dispatcher.run(fired, stop.clone(), DRAIN)),
+        );
+        tasks.spawn(
+            "scheduler",
+            scheduler::run(schedules, firings, stop.clone()),
+        );
 
         self.window.set(RunState::Running);
         let unasked = tokio::select! {
@@ -193,13 +217,25 @@ impl App {
         self.window.set(RunState::Stopping);
         tracing::info!("stopping: sweeps at work come to rest, nothing new begins");
         stop.cancel();
-        if timeout_at(deadline - FLUSH, tasks.all_ended()).await.is_err() {
+        if timeout_at(deadline - FLUSH, tasks.all_ended())
+            .await
+            .is_err()
+        {
             tracing::warn!("some tasks did not end in time");
         }
         if let Some(kafka) = &self.kafka {
-            let left = kafka.flush(deadline.saturating_duration_since(Instant::now()).min(FLUSH)).await;
+            let left = kafka
+                .flush(
+                    deadline
+                        .saturating_duration_since(Instant::now())
+                        .min(FLUSH),
+                )
+                .await;
             if left > 0 {
-                tracing::warn!(records = left, "records were still on their way to Kafka; they may be published again after the start");
+                tracing::warn!(
+                    records = left,
+                    "records were still on their way to Kafka; they may be published again after the start"
+                );
             }
         }
         endpoints.cancel();
@@ -235,7 +271,10 @@ async fn probe(kafka: Arc<KafkaPublisher>, stop: CancellationToken) -> Result<()
     Ok(())
 }
 
-async fn watch_producer(kafka: Arc<KafkaPublisher>, stop: CancellationToken) -> Result<(), PartEnded> {
+async fn watch_producer(
+    kafka: Arc<KafkaPublisher>,
+    stop: CancellationToken,
+) -> Result<(), PartEnded> {
     match stop.run_until_cancelled(kafka.fatal()).await {
         Some(why) => Err(PartEnded::Producer(why)),
         None => Ok(()),

@@ -9,8 +9,8 @@ use crate::config::settings::{
 use crate::core::cursor::Reach;
 use crate::core::schedule::Schedule;
 use crate::microsoft::{
-    ClientError, Clients, Defender, DefenderOptions, Endpoint, Entra, EntraOptions, HttpOptions,
-    INCIDENT_READ, Secret,
+    ClientError, Clients, DEFENDER, Defender, DefenderOptions, Endpoint, Entra, EntraOptions,
+    HttpOptions, Secret,
 };
 use crate::ports::{IncidentSource, TokenSource};
 use crate::record::{Format, Recipe, RecordEncoder};
@@ -30,7 +30,11 @@ pub struct FleetError {
     source: ClientError,
 }
 
-pub fn tenants(settings: &Settings, clients: &Clients, desk: &Desk) -> Result<Vec<Arc<Tenant>>, FleetError> {
+pub fn tenants(
+    settings: &Settings,
+    clients: &Clients,
+    desk: &Desk,
+) -> Result<Vec<Arc<Tenant>>, FleetError> {
     let build = |tenant: &TenantSettings| {
         self::tenant(tenant, settings, clients, desk).map_err(|source| FleetError {
             tenant: tenant.name.clone(),
@@ -44,7 +48,10 @@ pub fn tenants(settings: &Settings, clients: &Clients, desk: &Desk) -> Result<Ve
 pub fn distinct_schedules(tenants: &[Arc<Tenant>]) -> Vec<Schedule> {
     let mut seen = HashSet::new();
     let schedules = tenants.iter().map(|tenant| &tenant.schedule);
-    schedules.filter(|schedule| seen.insert(*schedule)).cloned().collect()
+    schedules
+        .filter(|schedule| seen.insert(*schedule))
+        .cloned()
+        .collect()
 }
 
 fn tenant(
@@ -60,7 +67,12 @@ fn tenant(
     let encoder = RecordEncoder::new(Recipe {
         tenant: tenant.id,
         name: tenant.name.clone(),
-        source: tenant.api.base_url.as_str().trim_end_matches('/').to_owned(),
+        source: tenant
+            .api
+            .base_url
+            .as_str()
+            .trim_end_matches('/')
+            .to_owned(),
         topic: tenant.topic.clone(),
         format: match settings.kafka.format {
             RecordFormat::CloudEvents => Format::CloudEvents,
@@ -75,7 +87,7 @@ fn tenant(
         schedule: tenant.poll.schedule.clone(),
         rules: rules(tenant),
         source,
-        tokens: TokenKeeper::new(tenant.id, tokens, desk.clone()),
+        tokens: Arc::new(TokenKeeper::new(tenant.id, tokens, desk.clone())),
         encoder: Arc::new(encoder),
     })))
 }
@@ -120,7 +132,7 @@ fn entra(tenant: &TenantSettings) -> EntraOptions {
             TokenEndpoint::V1 => Endpoint::V1,
             TokenEndpoint::V2 => Endpoint::V2,
         },
-        permission: INCIDENT_READ,
+        permission: DEFENDER,
     }
 }
 

@@ -68,7 +68,11 @@ impl Window {
         let ledger = self.parts.ledger.status();
         LedgerStatus {
             kind: ledger.kind,
-            state: ledger.state,
+            state: match ledger.state {
+                "ok" => PartState::Ok,
+                "failed" => PartState::Failed,
+                _ => PartState::Unavailable,
+            },
             versions: Some(ledger.versions),
             error: ledger.error,
         }

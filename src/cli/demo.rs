@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 use super::{FAILED, Failed, INTERNAL};
 use crate::app::{App, Output};
-use crate::config::settings::Settings;
 use crate::config;
+use crate::config::settings::Settings;
 use crate::kafka::mock::MockBroker;
 use crate::kafka::reader::{Arrived, TopicReader};
 use crate::simulator::{Options, Simulator, Tenant, World};
@@ -67,7 +67,10 @@ impl Demo {
         if tally.is_clean() {
             return Ok(());
         }
-        Err(Failed::new(FAILED, anyhow!("records were repeated, lost or changed on their way: see the summary")))
+        Err(Failed::new(
+            FAILED,
+            anyhow!("records were repeated, lost or changed on their way: see the summary"),
+        ))
     }
 
     async fn show(&self) -> anyhow::Result<Tally> {
@@ -102,7 +105,9 @@ impl Demo {
             reader,
             simulator: &simulator,
         };
-        watch.for_a_while(&world, Duration::from_secs(self.seconds)).await?;
+        watch
+            .for_a_while(&world, Duration::from_secs(self.seconds))
+            .await?;
         watch.until_all_has_arrived().await?;
         let _ = stop.send(());
         daemon.await.context("the daemon broke")??;
@@ -180,7 +185,12 @@ impl Watch<'_> {
 }
 
 /// The demo's configuration goes through a file, as everybody's does.
-fn settings(folder: &Path, upstream: &str, brokers: &str, tenants: &[Tenant]) -> anyhow::Result<Settings> {
+fn settings(
+    folder: &Path,
+    upstream: &str,
+    brokers: &str,
+    tenants: &[Tenant],
+) -> anyhow::Result<Settings> {
     let (secret, file) = (folder.join("client-secret"), folder.join("incidentd.toml"));
     fs::write(&secret, Tenant::SECRET)?;
     let mut text = format!(

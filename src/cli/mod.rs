@@ -43,7 +43,11 @@ enum Command {
 #[derive(clap::Args, Debug)]
 struct ConfigFile {
     /// The configuration's main file
-    #[arg(long, value_name = "FILE", default_value = "/etc/incidentd/incidentd.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/incidentd/incidentd.toml"
+    )]
     config: PathBuf,
 }
 

@@ -58,7 +58,8 @@ fn start_log(settings: &Settings) -> Result<(), Failed> {
         LogFormat::Json => logging::LogFormat::Json,
         LogFormat::Text => logging::LogFormat::Text,
     };
-    logging::init(format, &settings.log.level).map_err(|error| Failed::new(CONFIGURATION, error))?;
+    logging::init(format, &settings.log.level)
+        .map_err(|error| Failed::new(CONFIGURATION, error))?;
     for warning in &settings.warnings {
         tracing::warn!("configuration: {warning}");
     }

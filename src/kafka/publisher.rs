@@ -94,11 +94,12 @@ impl KafkaPublisher {
     /// Resolves when the producer met an error that only a new process can mend; tells which.
     pub async fn fatal(&self) -> String {
         let mut states = self.link.watch();
-        match states.wait_for(|now| now.state == Condition::Failed).await {
-            Ok(state) => state.error.clone().unwrap_or_default(),
-            // The sender lives in `self.link`.
-            Err(_) => std::future::pending().await,
-        }
+        let failed = states.wait_for(|now| now.state == Condition::Failed).await;
+        // The sender lives in `self.link`, so the wait itself can't fail.
+        failed
+            .ok()
+            .and_then(|state| state.error.clone())
+            .unwrap_or_default()
     }
 
     /// Asks for a broker's answer while the state is not `ok`, so that it changes without a record being sent. Runs until

@@ -480,7 +480,7 @@ impl World {
                 page_size,
             },
             source: server.clone(),
-            tokens: TokenKeeper::new(id, entra.clone(), self.desk.clone()),
+            tokens: Arc::new(TokenKeeper::new(id, entra.clone(), self.desk.clone())),
             encoder: Arc::new(PlainEncoder(id)),
         }))
     }

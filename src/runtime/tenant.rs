@@ -17,7 +17,7 @@ pub struct Tenant {
     pub schedule: Schedule,
     pub rules: Rules,
     pub source: Arc<dyn IncidentSource>,
-    pub tokens: TokenKeeper,
+    pub tokens: Arc<TokenKeeper>,
     pub encoder: Arc<dyn Encoder>,
     memory: Mutex<Memory>,
 }
@@ -47,7 +47,7 @@ pub struct Parts {
     pub schedule: Schedule,
     pub rules: Rules,
     pub source: Arc<dyn IncidentSource>,
-    pub tokens: TokenKeeper,
+    pub tokens: Arc<TokenKeeper>,
     pub encoder: Arc<dyn Encoder>,
 }
 
@@ -71,11 +71,5 @@ impl Tenant {
 
     pub fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl AsRef<TokenKeeper> for Tenant {
-    fn as_ref(&self) -> &TokenKeeper {
-        &self.tokens
     }
 }

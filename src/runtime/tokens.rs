@@ -184,23 +184,17 @@ impl TokenKeeper {
 }
 
 /// Renews tokens before they end, until `stop`.
-pub async fn renew_in_background<K>(keepers: Vec<K>, stop: CancellationToken)
-where
-    K: AsRef<TokenKeeper> + Clone + Send + 'static,
-{
+pub async fn renew_in_background(keepers: Vec<Arc<TokenKeeper>>, stop: CancellationToken) {
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(look.tick()).await.is_some() {
         let mut renewals = JoinSet::new();
-        for keeper in keepers
-            .iter()
-            .filter(|keeper| keeper.as_ref().renewal_is_due())
-        {
+        for keeper in keepers.iter().filter(|keeper| keeper.renewal_is_due()) {
             if renewals.len() >= RENEWALS {
                 renewals.join_next().await;
             }
             let keeper = keeper.clone();
-            renewals.spawn(async move { keeper.as_ref().renew_if_due().await });
+            renewals.spawn(async move { keeper.renew_if_due().await });
         }
         if stop
             .run_until_cancelled(renewals.join_all())

@@ -11,7 +11,8 @@ use crate::core::failure::one_line;
 use crate::kafka::reader::Arrived;
 use crate::simulator::Tenant;
 
-pub const HEADING: &str = "UPDATED (UTC)  CHANGE      TENANT         INCIDENT  SEVERITY       STATUS      NAME";
+pub const HEADING: &str =
+    "UPDATED (UTC)  CHANGE      TENANT         INCIDENT  SEVERITY       STATUS      NAME";
 const NAME_WIDTH: usize = 40;
 
 pub struct Printer {
@@ -37,7 +38,10 @@ struct Event {
 impl Printer {
     pub fn new(tenants: &[Tenant], colour: bool) -> Self {
         Self {
-            tenants: tenants.iter().map(|tenant| (tenant.id, tenant.name.clone())).collect(),
+            tenants: tenants
+                .iter()
+                .map(|tenant| (tenant.id, tenant.name.clone()))
+                .collect(),
             colour,
         }
     }
@@ -46,7 +50,9 @@ impl Printer {
         let Event { data } = serde_json::from_slice(&record.value).unwrap_or_default();
         let change = change(record);
         let tenant = tenant_of(&record.key).and_then(|id| self.tenants.get(&id));
-        let time = record.header("ce_time").and_then(|time| time.split_once('T'));
+        let time = record
+            .header("ce_time")
+            .and_then(|time| time.split_once('T'));
         let status = match data.redirect_incident_id {
             Some(target) => format!("-> {target}"),
             None => data.status.unwrap_or_default(),

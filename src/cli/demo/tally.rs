@@ -52,7 +52,11 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "summary: shown={} published={}", self.shown, self.records)?;
+        write!(
+            f,
+            "summary: shown={} published={}",
+            self.shown, self.records
+        )?;
         for change in Change::ALL.map(Change::as_str) {
             write!(f, " {change}={}", self.changes.get(change).unwrap_or(&0))?;
         }
