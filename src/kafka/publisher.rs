@@ -91,6 +91,12 @@ impl KafkaPublisher {
         self.link.state()
     }
 
+    /// Follows the state.
+    #[cfg(test)]
+    pub(super) fn watch(&self) -> tokio::sync::watch::Receiver<KafkaState> {
+        self.link.watch()
+    }
+
     /// Resolves when the producer met an error that only a new process can mend; tells which.
     pub async fn fatal(&self) -> String {
         let mut states = self.link.watch();

@@ -1,1 +1,368 @@
+//! The publisher against librdkafka's in-process broker, whose errors can be ordered. What needs a broker that keeps
+//! order and refuses repeats is tested on a real Kafka, in `tests/kafka_publisher.rs`.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use secrecy::SecretString;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::mock::MockBroker;
+use super::reader::{Arrived, TopicReader};
+use super::{Condition, KafkaError, KafkaOptions, KafkaPublisher};
+use crate::core::failure::{Health, Reaction};
+use crate::ports::{Publisher, Record};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+fn cluster(topics: &[&str]) -> Cluster {
+    let cluster = MockCluster::new(1).expect("an in-process broker");
+    for topic in topics {
+        cluster.create_topic(topic, 4, 1).expect("a topic");
+    }
+    cluster
+}
+
+fn options(brokers: &str, properties: &[(&str, &str)]) -> KafkaOptions {
+    KafkaOptions {
+        brokers: brokers.to_owned(),
+        properties: properties
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), SecretString::from(*value)))
+            .collect(),
+        max_in_flight: 1 << 20,
+    }
+}
+
+fn publisher(cluster: &Cluster, properties: &[(&str, &str)]) -> KafkaPublisher {
+    KafkaPublisher::connect(options(&cluster.bootstrap_servers(), properties)).expect("a publisher")
+}
+
+fn record(topic: &str, key: usize, value: Vec<u8>) -> Record {
+    Record {
+        topic: Arc::from(topic),
+        key: format!("t/{key}"),
+        headers: vec![("ce_id", format!("id-{key}"))],
+        value,
+    }
+}
+
+fn records(topic: &str, count: usize) -> Vec<Record> {
+    (0..count)
+        .map(|n| record(topic, n, format!("value {n}").into_bytes()))
+        .collect()
+}
+
+/// Reads `count` records, and makes sure that no further one follows.
+async fn read(brokers: &str, topic: &str, count: usize) -> Vec<Arrived> {
+    let reader = TopicReader::open(brokers, topic).await.expect("a reader");
+    let mut arrived = Vec::new();
+    while arrived.len() < count {
+        let next = timeout(LIMIT, reader.next()).await;
+        let next =
+            next.unwrap_or_else(|_| panic!("only {} of {count} records arrived", arrived.len()));
+        arrived.push(next.expect("a record"));
+    }
+    let more = timeout(Duration::from_millis(500), reader.next()).await;
+    assert!(more.is_err(), "more than {count} records arrived: {more:?}");
+    arrived
+}
+
+fn count_by_key(arrived: &[Arrived]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for one in arrived {
+        *counts.entry(one.key.as_str()).or_default() += 1;
+    }
+    counts
+}
+
+async fn state_becomes(publisher: &KafkaPublisher, condition: Condition) {
+    let mut states = publisher.watch();
+    let reached = timeout(LIMIT, states.wait_for(|now| now.state == condition)).await;
+    assert!(
+        reached.is_ok(),
+        "{condition:?} is not reached: {:?}",
+        publisher.state()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_arrive_whole() {
+    let broker = MockBroker::start(&[("incidents", 4)]).expect("a broker");
+    let publisher = KafkaPublisher::connect(options(broker.brokers(), &[])).expect("a publisher");
+    assert_eq!(publisher.state().state, Condition::Starting);
+    let results = timeout(LIMIT, publisher.publish(records("incidents", 100))).await;
+    assert_eq!(results.expect("acknowledged"), vec![Ok(()); 100]);
+    assert_eq!(publisher.state().state, Condition::Ok);
+    assert_eq!(publisher.flush(LIMIT).await, 0);
+    let arrived = read(broker.brokers(), "incidents", 100).await;
+    for one in &arrived {
+        let n = one.key.strip_prefix("t/").expect("our key");
+        assert_eq!(one.value, format!("value {n}").into_bytes());
+        assert_eq!(one.header("ce_id"), Some(format!("id-{n}").as_str()));
+    }
+    assert_eq!(count_by_key(&arrived).len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_keys_arrive_in_the_order_given() {
+    let cluster = cluster(&["t"]);
+    let publisher = publisher(&cluster, &[]);
+    let batch = (0..60_usize)
+        .map(|n| record("t", n % 7, n.to_string().into_bytes()))
+        .collect();
+    let results = timeout(LIMIT, publisher.publish(batch))
+        .await
+        .expect("acknowledged");
+    assert_eq!(results, vec![Ok(()); 60]);
+    let mut last: BTreeMap<String, usize> = BTreeMap::new();
+    let mut arrived = read(&cluster.bootstrap_servers(), "t", 60).await;
+    arrived.sort_by_key(|one| (one.partition, one.offset));
+    for one in arrived {
+        let n: usize = String::from_utf8_lossy(&one.value)
+            .parse()
+            .expect("our value");
+        let before = last.insert(one.key.clone(), n);
+        assert!(
+            before.is_none_or(|before| before < n),
+            "{}: {n} came after {before:?}",
+            one.key
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passing_errors_of_a_broker_are_retried_until_each_record_is_there_once() {
+    let cluster = cluster(&["t"]);
+    let publisher = publisher(&cluster, &[]);
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT,
+        ],
+    );
+    let results = timeout(LIMIT, publisher.publish(records("t", 200))).await;
+    assert_eq!(results.expect("acknowledged"), vec![Ok(()); 200]);
+    let arrived = read(&cluster.bootstrap_servers(), "t", 200).await;
+    assert_eq!(count_by_key(&arrived).len(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_broker_is_away_publishing_waits_and_the_state_says_so() {
+    let cluster = cluster(&["t"]);
+    let publisher = Arc::new(publisher(&cluster, &[]));
+    let first = timeout(LIMIT, publisher.publish(records("t", 1))).await;
+    assert_eq!(first.expect("acknowledged"), vec![Ok(())]);
+    cluster.broker_down(1).expect("the broker goes down");
+    let waiting = tokio::spawn({
+        let publisher = Arc::clone(&publisher);
+        async move { publisher.publish(records("t", 50)).await }
+    });
+    state_becomes(&publisher, Condition::Unavailable).await;
+    let error = publisher.state().error.expect("a reason");
+    assert!(
+        error.contains("127.0.0.1"),
+        "the address is missing: {error}"
+    );
+    assert!(!waiting.is_finished(), "publishing did not wait");
+    cluster.broker_up(1).expect("the broker comes up");
+    let results = timeout(LIMIT, waiting)
+        .await
+        .expect("acknowledged")
+        .expect("no panic");
+    assert_eq!(results, vec![Ok(()); 50]);
+    assert_eq!(publisher.state().state, Condition::Ok);
+    assert_eq!(publisher.state().error, None);
+    let arrived = read(&cluster.bootstrap_servers(), "t", 51).await;
+    assert_eq!(count_by_key(&arrived).len(), 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_probe_finds_a_broker_that_appears_without_a_record_being_sent() {
+    let cluster = cluster(&[]);
+    cluster.broker_down(1).expect("the broker goes down");
+    let publisher = Arc::new(publisher(&cluster, &[]));
+    let stop = CancellationToken::new();
+    let probe = tokio::spawn({
+        let (publisher, stop) = (Arc::clone(&publisher), stop.clone());
+        async move { publisher.probe(stop).await }
+    });
+    state_becomes(&publisher, Condition::Unavailable).await;
+    cluster.broker_up(1).expect("the broker comes up");
+    state_becomes(&publisher, Condition::Ok).await;
+    stop.cancel();
+    timeout(LIMIT, probe)
+        .await
+        .expect("the probe stops")
+        .expect("no panic");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_topic_is_noticed_at_once_not_made_and_used_when_it_appears() {
+    let cluster = cluster(&["other"]);
+    let publisher = publisher(&cluster, &[]);
+    let batch = [records("missing", 2), records("other", 1)].concat();
+    let results = timeout(Duration::from_secs(10), publisher.publish(batch.clone())).await;
+    let results = results.expect("noticed long before librdkafka's own 30 s");
+    for result in &results[..2] {
+        let failure = result.as_ref().expect_err("no such topic");
+        assert_eq!(
+            (failure.health, failure.reaction),
+            (Health::Misconfigured, Reaction::Backoff)
+        );
+        let command = format!(
+            "kafka-topics.sh --bootstrap-server {} --create --topic missing --partitions 6 --replication-factor 1",
+            cluster.bootstrap_servers()
+        );
+        assert!(failure.remedy.contains(&command), "{}", failure.remedy);
+    }
+    assert_eq!(results[2], Ok(()), "another topic's record must go");
+    cluster.create_topic("missing", 4, 1).expect("a topic");
+    let results = timeout(LIMIT, publisher.publish(batch))
+        .await
+        .expect("acknowledged");
+    assert_eq!(results, vec![Ok(()); 3]);
+    read(&cluster.bootstrap_servers(), "missing", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_too_large_is_refused_alone() {
+    let cluster = cluster(&["t"]);
+    let publisher = publisher(&cluster, &[("message.max.bytes", "100000")]);
+    let mut batch = records("t", 9);
+    batch.insert(4, record("t", 100, vec![b'x'; 150_000]));
+    let results = timeout(LIMIT, publisher.publish(batch))
+        .await
+        .expect("acknowledged");
+    for (n, result) in results.iter().enumerate().filter(|(n, _)| *n != 4) {
+        assert_eq!(*result, Ok(()), "record {n}");
+    }
+    let failure = results[4].as_ref().expect_err("too large");
+    assert_eq!(
+        (failure.health, failure.reaction),
+        (Health::Misconfigured, Reaction::Slow)
+    );
+    assert!(
+        failure.what.contains("150005"),
+        "the size is missing: {}",
+        failure.what
+    );
+    for name in ["max.message.bytes", "message.max.bytes", "topic t"] {
+        assert!(
+            failure.remedy.contains(name),
+            "{name} is missing: {}",
+            failure.remedy
+        );
+    }
+    read(&cluster.bootstrap_servers(), "t", 9).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_too_large_is_sent_again_record_by_record() {
+    let cluster = cluster(&["t"]);
+    let publisher = publisher(&cluster, &[("linger.ms", "100")]);
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE; 4],
+    );
+    let results = timeout(LIMIT, publisher.publish(records("t", 100))).await;
+    assert_eq!(results.expect("acknowledged"), vec![Ok(()); 100]);
+    let arrived = read(&cluster.bootstrap_servers(), "t", 100).await;
+    assert_eq!(count_by_key(&arrived).len(), 100);
+    assert!(
+        arrived.iter().all(|one| one.header("ce_id").is_some()),
+        "headers were lost"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fatal_error_is_told_and_fails_what_is_pending() {
+    let cluster = cluster(&["t"]);
+    cluster.request_errors(
+        RDKafkaApiKey::InitProducerId,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED],
+    );
+    let publisher = publisher(&cluster, &[]);
+    let results = timeout(LIMIT, publisher.publish(records("t", 5)))
+        .await
+        .expect("ended");
+    for result in results {
+        let failure = result.expect_err("the producer is dead");
+        assert_eq!(failure.health, Health::Unreachable);
+        assert!(failure.what.contains("stopped"), "{}", failure.what);
+    }
+    let why = timeout(LIMIT, publisher.fatal()).await.expect("told");
+    assert!(!why.is_empty());
+    assert_eq!(publisher.state().state, Condition::Failed);
+    let later = timeout(LIMIT, publisher.publish(records("t", 1)))
+        .await
+        .expect("ended");
+    assert!(later[0].is_err(), "a dead producer published");
+}
+
+#[test]
+fn a_property_that_librdkafka_lacks_or_refuses_is_named_and_its_value_is_not() {
+    let refused = |name: &str, value: &str| {
+        let error = KafkaPublisher::connect(options("127.0.0.1:1", &[(name, value)]))
+            .err()
+            .unwrap_or_else(|| panic!("{name} was accepted"));
+        let text = format!("{error} {error:?}");
+        assert!(text.contains(name), "the name is missing: {text}");
+        assert!(
+            !text.contains("hunter2-hunter2"),
+            "the value is shown: {text}"
+        );
+        error
+    };
+    let unknown = refused("sasl.pasword", "hunter2-hunter2");
+    assert!(
+        matches!(unknown, KafkaError::UnknownProperty { .. }),
+        "{unknown:?}"
+    );
+    let invalid = refused("compression.type", "hunter2-hunter2");
+    assert!(
+        matches!(invalid, KafkaError::InvalidProperty { .. }),
+        "{invalid:?}"
+    );
+    let unusable = refused("ssl.ca.location", "/nowhere/hunter2-hunter2");
+    assert!(
+        matches!(unusable, KafkaError::Client { .. }),
+        "{unusable:?}"
+    );
+}
+
+#[test]
+fn an_operators_property_replaces_the_default_under_either_name() {
+    for name in ["message.timeout.ms", "delivery.timeout.ms"] {
+        let config = options("127.0.0.1:1", &[(name, "1234")]).producer();
+        let native = config.create_native_config().expect("a configuration");
+        assert_eq!(
+            native.get("message.timeout.ms").expect("its value"),
+            "1234",
+            "{name}"
+        );
+    }
+    let native = options("127.0.0.1:1", &[])
+        .producer()
+        .create_native_config();
+    let native = native.expect("a configuration");
+    for (name, value) in [
+        ("message.timeout.ms", "0"),
+        ("enable.idempotence", "true"),
+        ("acks", "-1"),
+        ("allow.auto.create.topics", "false"),
+        ("bootstrap.servers", "127.0.0.1:1"),
+    ] {
+        assert_eq!(native.get(name).expect("its value"), value, "{name}");
+    }
+}

@@ -1,6 +1,7 @@
 //! A real Apache Kafka for tests: the one that `tests/run` started for all of them, or one of a test's own that it may
 //! stop, kill and start again.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -8,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 const CONFIG: &str = include_str!("../kafka/server.properties");
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -41,6 +44,82 @@ pub async fn create_topic(bootstrap: &str, topic: &str, partitions: i32, configs
         .expect("an answer to CreateTopics");
     for result in results {
         result.unwrap_or_else(|(topic, code)| panic!("topic {topic} was not created: {code}"));
+    }
+}
+
+/// A record as it stands in a topic.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: String,
+    pub headers: Vec<(String, String)>,
+    pub value: Vec<u8>,
+}
+
+/// Every committed record of a topic, from the first to the last of now, partition by partition in their order. Blocks.
+pub fn read_all(bootstrap: &str, topic: &str) -> Vec<Found> {
+    let mut config = client(bootstrap);
+    config
+        .set("group.id", "tests")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_committed");
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    let metadata = consumer
+        .fetch_metadata(Some(topic), START_LIMIT)
+        .expect("the topic's metadata");
+    let partitions: Vec<i32> = metadata.topics()[0]
+        .partitions()
+        .iter()
+        .map(|p| p.id())
+        .collect();
+    assert!(!partitions.is_empty(), "the topic {topic} does not exist");
+    let mut list = TopicPartitionList::new();
+    for partition in &partitions {
+        list.add_partition_offset(topic, *partition, Offset::Beginning)
+            .expect("an offset");
+    }
+    consumer.assign(&list).expect("an assignment");
+    let mut found = Vec::new();
+    let mut ended = BTreeSet::new();
+    let deadline = Instant::now() + START_LIMIT;
+    while ended.len() < partitions.len() {
+        assert!(
+            Instant::now() < deadline,
+            "{topic}: read {} records, no end",
+            found.len()
+        );
+        match consumer.poll(Duration::from_millis(200)) {
+            None => {}
+            Some(Ok(message)) => found.push(Found::from(&message)),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                ended.insert(partition);
+            }
+            Some(Err(error)) => panic!("{topic} can't be read: {error}"),
+        }
+    }
+    found.sort_by_key(|one| (one.partition, one.offset));
+    found
+}
+
+impl From<&BorrowedMessage<'_>> for Found {
+    fn from(message: &BorrowedMessage<'_>) -> Self {
+        let text =
+            |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+        let headers = message
+            .headers()
+            .into_iter()
+            .flat_map(|headers| headers.iter());
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: text(message.key()),
+            headers: headers
+                .map(|header| (header.key.to_owned(), text(header.value)))
+                .collect(),
+            value: message.payload().unwrap_or_default().to_vec(),
+        }
     }
 }
 
