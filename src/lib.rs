@@ -1,3 +1,4 @@
 pub mod core;
 pub mod ledger;
 pub mod ports;
+pub mod record;
