@@ -36,9 +36,7 @@ use exposition::{Exposition, Kind};
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Upper bounds in seconds: requests are fast, or end at their time limit.
-const REQUEST_BOUNDS: [f64; 11] = [
-    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
-];
+const REQUEST_BOUNDS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
 /// Upper bounds in seconds: one page, or a back-fill that waits for its budget.
 const SWEEP_BOUNDS: [f64; 11] = [
     0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 1800.0,
@@ -247,9 +245,7 @@ impl Metrics {
 
     fn see_request(&self, source: &str, status: u16, took: Duration) {
         let by = self.source(source);
-        self.api_took
-            .get_or_create(&by)
-            .observe(took.as_secs_f64());
+        self.api_took.get_or_create(&by).observe(took.as_secs_f64());
         let by = BySourceAndStatus {
             source: by.source,
             status: status.into(),
