@@ -179,5 +179,5 @@ fn a_row_of_a_later_format_is_a_failure_that_says_so() {
         "other rows can be read"
     );
     wait_for(ledger.write(entry(2, 1))).expect("others can be written");
-    assert_eq!(ledger.status().state, "failed");
+    assert_eq!(ledger.status().state, PartState::Failed);
 }

@@ -73,7 +73,7 @@ impl Model {
             }
         }
         let status = ledger.status();
-        prop_assert_eq!((status.state, status.error), ("ok", None));
+        prop_assert_eq!((status.state, status.error), (PartState::Ok, None));
         prop_assert_eq!(status.versions, self.seen.len() as u64);
         Ok(())
     }
