@@ -99,13 +99,29 @@ impl KafkaPublisher {
 
     /// Resolves when the producer met an error that only a new process can mend; tells which.
     pub async fn fatal(&self) -> String {
-        let mut states = self.link.watch();
-        let failed = states.wait_for(|now| now.state == Condition::Failed).await;
-        // The sender lives in `self.link`, so the wait itself can't fail.
-        failed
-            .ok()
-            .and_then(|state| state.error.clone())
-            .unwrap_or_default()
+        let mut errors = self.link.watch_errors();
+        while !self.is_dead() {
+            if errors.changed().await.is_err() {
+                // Never: `self.link` holds the sender.
+                std::future::pending::<()>().await;
+            }
+        }
+        self.state().error.unwrap_or_default()
+    }
+
+    /// Whether a producer met a fatal error; makes the state say so.
+    fn is_dead(&self) -> bool {
+        for producer in self.producers() {
+            if let Some((_, why)) = producer.client().fatal_error() {
+                self.link.failed(&why);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn producers(&self) -> impl Iterator<Item = &Client> {
+        std::iter::once(&self.producer).chain(self.single.get())
     }
 
     /// Asks for a broker's answer while the state is not `ok`, so that it changes without a record being sent. Runs until
@@ -130,11 +146,7 @@ impl KafkaPublisher {
 
     /// Waits until everything sent is acknowledged or refused, for at most `limit`. Returns how many records are not.
     pub async fn flush(&self, limit: Duration) -> usize {
-        let producers: Vec<Client> = [Some(&self.producer), self.single.get()]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
+        let producers: Vec<Client> = self.producers().cloned().collect();
         let waiting = tokio::task::spawn_blocking(move || {
             let mut left = 0;
             for producer in producers {
@@ -279,6 +291,9 @@ impl KafkaPublisher {
         if refusal::is_unknown_topic(refusal::code(error)) {
             self.topics_mut().remove(topic);
         }
+        if self.is_dead() {
+            return refusal::stopped(&self.link);
+        }
         refusal::failure(&self.link, topic, size, error)
     }
 
@@ -289,7 +304,7 @@ impl KafkaPublisher {
         }
         let _turn = self.asking.lock().await;
         while !self.has(topic) {
-            if self.link.state().state == Condition::Failed {
+            if self.is_dead() {
                 return Err(refusal::stopped(&self.link));
             }
             match self.ask(Some(Arc::clone(topic))).await {

@@ -313,7 +313,8 @@ async fn a_fatal_error_is_told_and_fails_what_is_pending() {
 #[test]
 fn a_property_that_librdkafka_lacks_or_refuses_is_named_and_its_value_is_not() {
     let refused = |name: &str, value: &str| {
-        let error = KafkaPublisher::connect(options("127.0.0.1:1", &[(name, value)]))
+        let properties = [("security.protocol", "ssl"), (name, value)];
+        let error = KafkaPublisher::connect(options("127.0.0.1:1", &properties))
             .err()
             .unwrap_or_else(|| panic!("{name} was accepted"));
         let text = format!("{error} {error:?}");

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use redb::Database;
 
 use super::*;
+use crate::core::status::PartState;
 use crate::ledger::open::{FORMAT, FORMAT_KEY, META};
 use crate::ledger::store::VERSIONS;
 

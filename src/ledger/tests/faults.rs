@@ -13,6 +13,7 @@ use redb::{BackendError, StorageBackend};
 use crate::core::failure::Reaction;
 
 use super::*;
+use crate::core::status::PartState;
 use crate::ledger::open::{Opener, builder, open_file};
 
 /// `ENOSPC` of errno(3).
