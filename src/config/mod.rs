@@ -1,6 +1,6 @@
 //! The configuration: TOML files and the environment, validated once into [`settings`].
 //!
-//! Theory: a layer (`layers`) yields tables of values, each with its origin; a [`section`] reads one table key by key;
+//! Theory: a layer (`layers`) yields tables of values, each with its origin; a `section` reads one table key by key;
 //! `app`, `api`, `poll`, `kafka` and `tenants` say what each key means. Nothing stops at the first mistake: all are
 //! collected (`problems`) and reported together, so that one edit mends the file.
 //!

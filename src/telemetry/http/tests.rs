@@ -294,7 +294,7 @@ async fn a_surface_that_panics_costs_one_answer() {
 #[tokio::test]
 async fn an_answer_in_work_is_finished_after_shutdown() {
     let asked = Arc::new(Notify::new());
-    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let (go_on, wait) = std::sync::mpsc::sync_channel::<()>(1);
     let wait = Mutex::new(wait);
     let fake = Fake::with_metrics({
         let asked = Arc::clone(&asked);
