@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::future_producer::DeliveryFuture;
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer, PurgeConfig};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -144,19 +144,21 @@ impl KafkaPublisher {
         .await;
     }
 
-    /// Waits until everything sent is acknowledged or refused, for at most `limit`. Returns how many records are not.
-    pub async fn flush(&self, limit: Duration) -> usize {
-        let producers: Vec<Client> = self.producers().cloned().collect();
-        let waiting = tokio::task::spawn_blocking(move || {
-            let mut left = 0;
-            for producer in producers {
-                // A time-out leaves records in flight, which are counted.
-                let _ = producer.flush(limit);
-                left += usize::try_from(producer.in_flight_count()).unwrap_or_default();
-            }
-            left
-        });
-        waiting.await.unwrap_or_default()
+    /// Drops what is not acknowledged, and says how many records that are. At the end of the process nobody waits for
+    /// them any more, so that they would not be recorded, and would be published again after the next start.
+    pub fn abandon(&self) -> usize {
+        let left = self.in_flight();
+        for producer in self.producers() {
+            producer.purge(PurgeConfig::default().queue().inflight());
+        }
+        left
+    }
+
+    /// Records sent and not acknowledged.
+    pub(super) fn in_flight(&self) -> usize {
+        let count =
+            |producer: &Client| usize::try_from(producer.in_flight_count()).unwrap_or_default();
+        self.producers().map(count).sum()
     }
 
     async fn publish_all(&self, records: Vec<Record>) -> Vec<Result<(), Failure>> {

@@ -101,7 +101,7 @@ async fn records_arrive_whole() {
     let results = timeout(LIMIT, publisher.publish(records("incidents", 100))).await;
     assert_eq!(results.expect("acknowledged"), vec![Ok(()); 100]);
     assert_eq!(publisher.state().state, Condition::Ok);
-    assert_eq!(publisher.flush(LIMIT).await, 0);
+    assert_eq!(publisher.abandon(), 0);
     let arrived = read(broker.brokers(), "incidents", 100).await;
     for one in &arrived {
         let n = one.key.strip_prefix("t/").expect("our key");
@@ -164,6 +164,33 @@ async fn passing_errors_of_a_broker_are_retried_until_every_record_is_there() {
         let next = next.unwrap_or_else(|_| panic!("only {} of 200 records arrived", keys.len()));
         keys.insert(next.expect("a record").key);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_abandoned_is_told_and_never_sent() {
+    let cluster = cluster(&["t"]);
+    let publisher = Arc::new(publisher(&cluster, &[]));
+    let first = timeout(LIMIT, publisher.publish(records("t", 1))).await;
+    assert_eq!(first.expect("acknowledged"), vec![Ok(())]);
+    cluster.broker_down(1).expect("the broker goes down");
+    let waiting = tokio::spawn({
+        let publisher = Arc::clone(&publisher);
+        async move { publisher.publish(records("t", 50)).await }
+    });
+    let all_sent = async {
+        while publisher.in_flight() < 50 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LIMIT, all_sent).await.expect("sent");
+    assert_eq!(publisher.abandon(), 50);
+    let results = timeout(LIMIT, waiting)
+        .await
+        .expect("answered")
+        .expect("no panic");
+    assert!(results.iter().all(Result::is_err), "{results:?}");
+    cluster.broker_up(1).expect("the broker comes up");
+    assert_eq!(read(&cluster.bootstrap_servers(), "t", 1).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
