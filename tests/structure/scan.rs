@@ -236,7 +236,10 @@ impl Scan<'_> {
     fn begins_path(&self, at: usize, word: &str) -> bool {
         let root = matches!(word, "crate" | "self" | "super" | "std" | "incidentd")
             || self.dependencies.contains(word);
-        let inside = at > 0 && self.is(at - 1, &Token::Path);
+        let leads_here = |before: &str| !matches!(before, "as" | "dyn" | "impl" | "in" | "mut");
+        let inside = at > 1
+            && self.is(at - 1, &Token::Path)
+            && (self.word(at - 2).is_some_and(leads_here) || self.is(at - 2, &Token::Mark('>')));
         root && !inside && self.is(at + 1, &Token::Path)
     }
 
