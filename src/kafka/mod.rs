@@ -14,6 +14,7 @@ mod link;
 pub mod mock;
 mod options;
 mod publisher;
+mod queue;
 #[cfg(feature = "demo")]
 pub mod reader;
 mod refusal;

@@ -1,0 +1,307 @@
+//! The arrows of the architecture, checked from the source:
+//! `main → cli → app → {runtime, adapters, config} → ports → core`.
+//!
+//! Adapters do not see one another, the core is pure, and each library that the program could be bound to has one place.
+//! Tests within `src/` obey the same arrows. What each rule refuses is shown on the sources in `planted`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod planted;
+mod scan;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use scan::Source;
+
+const MAX_MAIN: usize = 60;
+const MAX_FILE: usize = 400;
+
+const ADAPTERS: [&str; 6] = [
+    "kafka",
+    "ledger",
+    "microsoft",
+    "record",
+    "simulator",
+    "telemetry",
+];
+
+/// What may know what, beside itself: a module, and the parts of the crate that it may name.
+const ARROWS: [(&str, &[&str]); 7] = [
+    ("core", &[]),
+    ("ports", &["core"]),
+    ("config", &["core"]),
+    ("runtime", &["ports", "core"]),
+    (
+        "app",
+        &[
+            "runtime",
+            "kafka",
+            "ledger",
+            "microsoft",
+            "record",
+            "simulator",
+            "telemetry",
+            "config",
+            "ports",
+            "core",
+        ],
+    ),
+    // Beyond `app`: what a command reads (config), says (core's words) and how it logs.
+    ("cli", &["app", "config", "core", "telemetry::logging"]),
+    ("main", &["cli"]),
+];
+
+/// Uses beyond the arrows: who, what, and why.
+const EXCEPTIONS: [(&str, &str, &str); 4] = [
+    (
+        "cli::run",
+        "ledger::LedgerError",
+        "a locked ledger and a damaged one end the process with different codes",
+    ),
+    (
+        "cli::demo",
+        "simulator",
+        "the demo brings its own Microsoft, and holds the topic against its books",
+    ),
+    ("cli::demo", "kafka::mock", "the demo brings its own Kafka"),
+    (
+        "cli::demo",
+        "kafka::reader",
+        "the demo shows and counts what is in the topic",
+    ),
+];
+
+/// Libraries that only some modules may name.
+const OWNERS: [(&str, &[&str]); 11] = [
+    ("rdkafka", &["kafka"]),
+    ("redb", &["ledger"]),
+    ("reqwest", &["microsoft", "simulator"]),
+    ("rustls", &["microsoft", "simulator"]),
+    ("axum", &["telemetry", "simulator"]),
+    ("hyper", &["telemetry"]),
+    ("prometheus_client", &["telemetry"]),
+    ("tokio_cron_scheduler", &["runtime"]),
+    ("clap", &["cli", "main"]),
+    ("anyhow", &["cli", "main"]),
+    ("signal_hook", &["cli"]),
+];
+
+/// All that the core may be made of: data, arithmetic and text.
+const CORE_LIBRARIES: [&str; 12] = [
+    "std",
+    "bytes",
+    "chrono",
+    "croner",
+    "memchr",
+    "proptest",
+    "secrecy",
+    "serde",
+    "serde_json",
+    "thiserror",
+    "uuid",
+    "xxhash_rust",
+];
+
+/// Parts of `std` through which the world would come in: disks, networks, threads. Clocks are found by their names.
+const WORLD: [&str; 7] = [
+    "std::env",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "std::os",
+];
+
+/// Every offence in these sources, one line each.
+fn offences(sources: &[Source], dependencies: &BTreeSet<String>) -> Vec<String> {
+    let test_modules: BTreeSet<&String> = sources.iter().flat_map(|s| &s.test_modules).collect();
+    let mut found = Vec::new();
+    for source in sources {
+        for named in &source.paths {
+            let offence = arrow_offence(source, &named.path)
+                .or_else(|| library_offence(source, &named.path, dependencies));
+            found.extend(offence.map(|why| format!("src/{}:{}: {why}", source.path, named.line)));
+        }
+        let is_test = test_modules
+            .iter()
+            .any(|module| within(&source.module(), module));
+        found.extend(size_offence(source, is_test));
+        found.extend(clock_offence(source));
+    }
+    found
+}
+
+fn within(path: &str, module: &str) -> bool {
+    path.strip_prefix(module)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// The part of the crate that a file belongs to.
+fn part(source: &Source) -> &str {
+    let path = source.path.trim_end_matches(".rs");
+    path.split('/').next().unwrap_or(path)
+}
+
+fn arrow_offence(source: &Source, path: &str) -> Option<String> {
+    let target = path.strip_prefix("crate::")?;
+    let from = part(source);
+    let module = source.module();
+    let user = module.strip_prefix("crate::").unwrap_or(from);
+    let allowed = ARROWS.iter().find(|(name, _)| *name == from);
+    let allowed = match allowed {
+        Some((_, allowed)) => *allowed,
+        None if ADAPTERS.contains(&from) => &["ports", "core"],
+        None if from == "lib" => &[],
+        None => {
+            return Some(format!(
+                "{from} is a new part of the crate: give it a place in tests/structure"
+            ));
+        }
+    };
+    let permitted = within(target, from)
+        || allowed.iter().any(|part| within(target, part))
+        || EXCEPTIONS
+            .iter()
+            .any(|(who, what, _)| within(user, who) && within(target, what));
+    (!permitted).then(|| format!("{from} must not know {target}"))
+}
+
+fn library_offence(source: &Source, path: &str, dependencies: &BTreeSet<String>) -> Option<String> {
+    let root = path.split("::").next().unwrap_or(path);
+    let from = part(source);
+    let owners = OWNERS.iter().find(|(library, _)| *library == root);
+    if let Some((library, owners)) = owners
+        && !owners.contains(&from)
+    {
+        return Some(format!(
+            "{from} must not know the library {library}, only {} may",
+            owners.join(" and ")
+        ));
+    }
+    if from != "core" {
+        return None;
+    }
+    if WORLD.iter().any(|world| within(path, world)) {
+        return Some(format!("the core must not reach the world through {path}"));
+    }
+    let library = dependencies.contains(root) && !CORE_LIBRARIES.contains(&root);
+    library.then(|| format!("the core must not know the library {root}"))
+}
+
+/// By name alone, so that `use std::time::*` hides nothing.
+fn clock_offence(source: &Source) -> Option<String> {
+    let clocks = ["Instant", "SystemTime"];
+    let clock = clocks.iter().find(|clock| source.words.contains(**clock))?;
+    (part(source) == "core").then(|| {
+        format!(
+            "src/{}: the core must not know clocks: {clock}",
+            source.path
+        )
+    })
+}
+
+fn size_offence(source: &Source, is_test: bool) -> Option<String> {
+    let max = if source.path == "main.rs" {
+        MAX_MAIN
+    } else {
+        MAX_FILE
+    };
+    let name = &source.path;
+    let lines = source.lines;
+    (lines > max && !is_test)
+        .then(|| format!("src/{name}: {lines} lines without its tests, more than {max}: split it"))
+}
+
+/// The names of the dependencies, as code spells them.
+fn dependencies() -> BTreeSet<String> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let text = fs::read_to_string(manifest).unwrap();
+    let mut section = "";
+    let mut names = BTreeSet::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if let Some((name, _)) = line.split_once(" = ")
+            && section.ends_with("dependencies]")
+            // The crate `config` can't be told from the module.
+            && name != "config"
+        {
+            names.insert(name.replace('-', "_"));
+        }
+    }
+    names
+}
+
+fn sources(folder: &Path, prefix: &str, into: &mut Vec<Source>) {
+    let dependencies = dependencies();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            sources(&path, &format!("{prefix}{name}/"), into);
+        } else if name.ends_with(".rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            into.push(Source::scan(
+                &format!("{prefix}{name}"),
+                &text,
+                &dependencies,
+            ));
+        }
+    }
+}
+
+fn own_sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources(&root, "", &mut found);
+    found
+}
+
+#[test]
+fn the_arrows_hold() {
+    let offences = offences(&own_sources(), &dependencies());
+    assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
+}
+
+/// Were the scanner blind, all would hold.
+#[test]
+fn the_scanner_sees_the_arrows_that_are_there() {
+    let sources = own_sources();
+    assert!(sources.len() > 50, "{} files", sources.len());
+    for (file, path) in [
+        ("main.rs", "crate::cli::Cli"),
+        ("cli/run.rs", "crate::app::App"),
+        ("app.rs", "crate::kafka::KafkaPublisher"),
+        ("app.rs", "crate::runtime::sweeper::Sweeper"),
+        ("app/fleet.rs", "crate::microsoft::Entra"),
+        ("runtime/sweeper.rs", "crate::runtime::intake::Intake"),
+        ("runtime/sweeper.rs", "crate::ports::Outlet"),
+        ("ledger/store.rs", "crate::core::cursor::TenantState"),
+        ("ports.rs", "crate::core::ids::TenantId"),
+        ("kafka/queue.rs", "rdkafka::producer::FutureProducer"),
+        ("core/slots.rs", "xxhash_rust::xxh3::xxh3_64_with_seed"),
+    ] {
+        let source = sources.iter().find(|source| source.path == file);
+        let source = source.unwrap_or_else(|| panic!("no {file}"));
+        let found = source.paths.iter().any(|named| named.path == path);
+        assert!(found, "{file} names {path}: {:?}", source.paths);
+    }
+    let fakes = "crate::runtime::fakes".to_owned();
+    assert!(sources.iter().any(|s| s.test_modules.contains(&fakes)));
+    for (user, what, _) in EXCEPTIONS {
+        let used = sources.iter().any(|source| {
+            within(&source.module(), &format!("crate::{user}"))
+                && source
+                    .paths
+                    .iter()
+                    .any(|named| within(&named.path, &format!("crate::{what}")))
+        });
+        assert!(
+            used,
+            "{user} does not use {what} any more: no exception needed"
+        );
+    }
+}
