@@ -13,6 +13,7 @@ use incidentd::core::failure::{Health, Reaction};
 use incidentd::kafka::reader::TopicReader;
 use incidentd::kafka::{Condition, KafkaOptions, KafkaPublisher};
 use incidentd::ports::{Publisher, Record};
+use support::blocking;
 use support::kafka::{Broker, Found, create_topic, read_all, shared};
 use tokio::time::{sleep, timeout};
 
@@ -228,8 +229,4 @@ async fn a_record_larger_than_its_topic_accepts_is_refused_and_its_neighbours_ar
         "repeats: {keys:?}"
     );
     assert_eq!(publisher.state().state, Condition::Ok);
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.unwrap()
 }

@@ -103,6 +103,21 @@ pub fn read_all(bootstrap: &str, topic: &str) -> Vec<Found> {
     found
 }
 
+/// The offset after the last record of each partition. Blocks.
+pub fn ends(bootstrap: &str, topic: &str) -> Vec<i64> {
+    let consumer: BaseConsumer = client(bootstrap).create().expect("a consumer");
+    let metadata = consumer
+        .fetch_metadata(Some(topic), START_LIMIT)
+        .expect("the topic's metadata");
+    let count = metadata.topics()[0].partitions().len();
+    (0..i32::try_from(count).expect("a few partitions"))
+        .map(|partition| {
+            let ends = consumer.fetch_watermarks(topic, partition, START_LIMIT);
+            ends.expect("the partition's ends").1
+        })
+        .collect()
+}
+
 impl From<&BorrowedMessage<'_>> for Found {
     fn from(message: &BorrowedMessage<'_>) -> Self {
         let text =

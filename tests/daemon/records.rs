@@ -1,0 +1,136 @@
+//! What arrives on the topic.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use incidentd::simulator::{Options, Update, World};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::support::daemon::Daemon;
+use crate::support::kafka::{Found, create_topic, shared};
+use crate::support::setup::{Setup, simulator, unique};
+use crate::support::tally::{Tally, header};
+use crate::support::{SOON, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_shown_version_arrives_once_and_a_restart_repeats_none() {
+    let (kafka, topic) = (shared(), unique("versions"));
+    create_topic(&kafka, &topic, 3, &[]).await;
+    let simulator = simulator(3, Options::default()).await;
+    let (world, books) = (simulator.world(), simulator.books());
+    let tenants: Vec<Uuid> = world.tenants().iter().map(|tenant| tenant.id).collect();
+    for tenant in &tenants {
+        world.create(*tenant, 30).unwrap();
+    }
+    let setup = Setup::new(&simulator, &kafka, &topic);
+    let config = setup.write();
+    let mut daemon = Daemon::start(&config).await;
+    Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    for round in 0..5 {
+        for tenant in &tenants {
+            change_everything(&world, *tenant, round);
+        }
+        Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    }
+    daemon.stop().await;
+    books.settled().await;
+    let tally = Tally::read(&kafka, &topic, &books).await;
+    tally.assert_exact(&books);
+    tally.assert_in_order();
+    let changes: BTreeSet<&str> = tally
+        .records
+        .iter()
+        .map(|(record, _)| change(record))
+        .collect();
+    let all = ["created", "redirected", "reopened", "resolved", "updated"];
+    assert_eq!(changes, BTreeSet::from(all));
+    for (record, _) in &tally.records {
+        follows_the_contract(record, &simulator.url());
+    }
+    println!(
+        "{} versions shown, {} records",
+        books.shown_count(),
+        tally.records.len()
+    );
+
+    let sweeps = books.requests().len();
+    let mut daemon = Daemon::start(&config).await;
+    until("every tenant was swept again", SOON, async || {
+        books.requests().len() > sweeps + 4 * tenants.len()
+    })
+    .await;
+    daemon.stop().await;
+    let after = Tally::read(&kafka, &topic, &books).await;
+    assert_eq!(
+        after.records.len(),
+        tally.records.len(),
+        "records after a restart with its ledger"
+    );
+}
+
+/// Something of every kind that can happen to a tenant's incidents.
+fn change_everything(world: &World, tenant: Uuid, round: u64) {
+    let new = world.create(tenant, 4).unwrap();
+    world
+        .late_indexed(tenant, Duration::from_secs(300))
+        .unwrap();
+    world
+        .update(tenant, new[0], Update::Comment("Called.".into()))
+        .unwrap();
+    world.alert_only_change(tenant, new[1]).unwrap();
+    // One that is merged before anyone saw it, and one that was published.
+    world.merge(tenant, new[2], new[3]).unwrap();
+    world.merge(tenant, 20 + round, 30).unwrap();
+    // Of the incidents there were before the daemon, which no merge touches.
+    let (next, ties) = (1 + round, [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+    world.resolve(tenant, next).unwrap();
+    if round > 0 {
+        world.reopen(tenant, round).unwrap();
+    }
+    world.bulk_update(tenant, &ties).unwrap();
+}
+
+/// `updated` of `incidentd.incident.updated.v1`.
+fn change(record: &Found) -> &str {
+    let kind = header(record, "ce_type").expect("a type");
+    let change = kind
+        .strip_prefix("incidentd.incident.")
+        .and_then(|rest| rest.strip_suffix(".v1"));
+    change.unwrap_or_else(|| panic!("the type of an incident's record: {kind}"))
+}
+
+/// Key, headers and envelope, as consumers know them.
+fn follows_the_contract(record: &Found, source: &str) {
+    let (tenant, incident) = record.key.split_once('/').expect("two parts of the key");
+    let event: Value = serde_json::from_slice(&record.value).expect("JSON");
+    let of = |name: &str| header(record, name).unwrap_or_else(|| panic!("no {name} in {record:?}"));
+    assert_eq!(record.headers.len(), 9, "{:?}", record.headers);
+    assert_eq!(of("content-type"), "application/cloudevents+json");
+    assert_eq!(of("ce_specversion"), "1.0");
+    assert_eq!(of("ce_source"), source);
+    assert_eq!(of("ce_subject"), incident);
+    assert_eq!(of("tenant_id"), tenant);
+    assert!(
+        of("tenant_name").starts_with("customer-"),
+        "{}",
+        of("tenant_name")
+    );
+    let id: Vec<&str> = of("ce_id").split('/').collect();
+    assert_eq!((id.len(), id[0], id[1]), (4, tenant, incident), "{id:?}");
+    assert!(id[2].parse::<u64>().is_ok(), "ticks in decimal: {id:?}");
+    assert!(
+        id[3].bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "a hash in hex: {id:?}"
+    );
+    for name in ["specversion", "id", "source", "type", "subject", "time"] {
+        assert_eq!(
+            event[name],
+            of(&format!("ce_{name}")),
+            "{name} in the envelope"
+        );
+    }
+    assert_eq!(event["tenant"], tenant);
+    assert_eq!(event["change"], change(record));
+    assert_eq!(event["data"]["incidentId"].to_string(), incident);
+}

@@ -1,0 +1,112 @@
+//! Signals: the first drains, the second ends.
+
+use incidentd::simulator::{Effect, Endpoint, Options, Rule};
+use tokio::time::{Duration, Instant, timeout};
+
+use crate::support::daemon::{Daemon, STOP_LIMIT};
+use crate::support::kafka::{create_topic, shared};
+use crate::support::setup::{Setup, simulator, unique};
+use crate::support::tally::Tally;
+use crate::support::{SOON, until};
+
+/// An address at which nobody answers.
+const NOBODY: &str = "127.0.0.1:1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_and_sigint_stop_cleanly_while_work_goes_on() {
+    let (kafka, topic) = (shared(), unique("stop"));
+    create_topic(&kafka, &topic, 1, &[]).await;
+    let simulator = simulator(2, Options::default()).await;
+    let (world, books) = (simulator.world(), simulator.books());
+    let setup = Setup::new(&simulator, &kafka, &topic);
+    let config = setup.write();
+    for signal in ["TERM", "INT"] {
+        let mut daemon = Daemon::start(&config).await;
+        for _ in 0..20 {
+            world.evolve(20);
+            let seen = books.shown_count();
+            until("more is read", SOON, async || books.shown_count() > seen).await;
+        }
+        daemon.signal(signal);
+        let begun = Instant::now();
+        assert_eq!(
+            daemon.wait(STOP_LIMIT).await,
+            0,
+            "{signal}:\n{}",
+            daemon.log()
+        );
+        println!("SIG{signal}: stopped in {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "nothing held it up"
+        );
+    }
+    // What the drain committed is known to the ledger: the next start repeats nothing, and finds the rest.
+    let mut daemon = Daemon::start(&config).await;
+    let tally = Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    daemon.stop().await;
+    assert_eq!(tally.repeats(), 0, "a clean stop repeats nothing");
+    tally.assert_in_order();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_stops_cleanly_while_requests_hang() {
+    let simulator = simulator(3, Options::default()).await;
+    simulator
+        .faults()
+        .push(Rule::new(Effect::Hang).at(Endpoint::List));
+    let setup = Setup::new(&simulator, NOBODY, "none");
+    let mut daemon = Daemon::start(&setup.write()).await;
+    let asked = simulator.books();
+    let hanging = asked.until(|requests| {
+        requests
+            .iter()
+            .filter(|request| request.endpoint == Endpoint::List)
+            .count()
+            >= 3
+    });
+    timeout(SOON, hanging).await.expect("three requests hang");
+    daemon.signal("TERM");
+    let begun = Instant::now();
+    assert_eq!(daemon.wait(STOP_LIMIT).await, 0, "{}", daemon.log());
+    println!("while requests hang: stopped in {:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_stops_within_its_budget_while_kafka_is_away() {
+    let simulator = simulator(3, Options::default()).await;
+    let setup = Setup::new(&simulator, NOBODY, "none");
+    let mut daemon = waiting_for_kafka(&simulator, &setup).await;
+    daemon.signal("TERM");
+    let begun = Instant::now();
+    assert_eq!(daemon.wait(STOP_LIMIT).await, 0, "{}", daemon.log());
+    println!("while Kafka is away: stopped in {:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let simulator = simulator(3, Options::default()).await;
+    let setup = Setup::new(&simulator, NOBODY, "none");
+    let mut daemon = waiting_for_kafka(&simulator, &setup).await;
+    daemon.signal("TERM");
+    until("it is stopping", SOON, async || {
+        daemon.log().contains("stopping")
+    })
+    .await;
+    daemon.signal("TERM");
+    let code = daemon.wait(Duration::from_secs(2)).await;
+    assert_eq!(code, 128 + 15, "{}", daemon.log());
+}
+
+/// A daemon that holds incidents for a Kafka that does not answer.
+async fn waiting_for_kafka(simulator: &incidentd::simulator::Simulator, setup: &Setup) -> Daemon {
+    for tenant in simulator.world().tenants() {
+        simulator.world().create(tenant.id, 10).unwrap();
+    }
+    let daemon = Daemon::start(&setup.write()).await;
+    until("incidents wait for Kafka", SOON, async || {
+        daemon.metric("incidentd_in_flight_bytes").await > 0.0
+    })
+    .await;
+    daemon
+}

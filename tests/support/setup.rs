@@ -1,0 +1,89 @@
+//! A configuration in a folder of its own, for the tenants of a simulator.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use incidentd::simulator::{Options, Simulator, Tenant};
+use tempfile::TempDir;
+
+/// Writes the configuration that a test needs; the folder, with secret and ledger in it, is removed with it.
+pub struct Setup {
+    dir: TempDir,
+    /// Dotted keys and TOML values.
+    keys: BTreeMap<String, String>,
+    tenants: Vec<Tenant>,
+}
+
+impl Setup {
+    /// For all tenants that the simulator has now, swept every second. Everything of Kafka but its address is as a new
+    /// user has it.
+    pub fn new(simulator: &Simulator, brokers: &str, topic: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::write(dir.path().join("client-secret"), Tenant::SECRET).expect("a secret");
+        Self {
+            dir,
+            keys: BTreeMap::new(),
+            tenants: simulator.world().tenants(),
+        }
+        .text("app.client_id", &Tenant::CLIENT_ID.to_string())
+        .text("app.client_secret_file", "client-secret")
+        .text("api.base_url", &simulator.url())
+        .text("api.login_url", &simulator.url())
+        .text("poll.schedule", "every 1s")
+        .key("poll.requests_per_minute", "6000")
+        .text("kafka.brokers", brokers)
+        .text("kafka.topic", topic)
+        .text("ledger.path", "ledger")
+        .text("http.listen", "127.0.0.1:0")
+    }
+
+    /// A key, dotted, with its value as TOML has it.
+    pub fn key(mut self, key: &str, value: &str) -> Self {
+        self.keys.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A key whose value is text.
+    pub fn text(self, key: &str, value: &str) -> Self {
+        self.key(key, &format!("{value:?}"))
+    }
+
+    /// Writes the file as it is now; its path.
+    pub fn write(&self) -> PathBuf {
+        let mut text = String::new();
+        for (key, value) in &self.keys {
+            writeln!(text, "{key} = {value}").expect("room");
+        }
+        for Tenant { id, name, .. } in &self.tenants {
+            writeln!(text, "[[tenants]]\nid = \"{id}\"\nname = \"{name}\"").expect("room");
+        }
+        let path = self.path().join("incidentd.toml");
+        fs::write(&path, text).expect("a configuration");
+        path
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn ledger_file(&self) -> PathBuf {
+        self.path().join("ledger").join("ledger.redb")
+    }
+}
+
+/// A simulator of `tenants` tenants that all is well with, without request quotas: tests are in a hurry.
+pub async fn simulator(tenants: u32, options: Options) -> Simulator {
+    let options = Options {
+        tenants: (1..=tenants).map(Tenant::numbered).collect(),
+        quotas: false,
+        ..options
+    };
+    Simulator::start(options).await.expect("a simulator")
+}
+
+/// A name that no other test's topic has.
+pub fn unique(name: &str) -> String {
+    format!("{name}-{}", uuid::Uuid::new_v4())
+}

@@ -1,0 +1,161 @@
+//! What stands in a topic, held against what the simulator showed. Records are recognised by the incident's bytes, so a
+//! tally also proves that those came through unchanged; the daemon's own counters and ids are not asked.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use incidentd::simulator::{Books, Version};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::kafka::{Found, read_all};
+use super::{blocking, until};
+
+/// The records of a topic and the versions they are.
+pub struct Tally {
+    pub records: Vec<(Found, Version)>,
+    counts: HashMap<Version, usize>,
+}
+
+impl Tally {
+    /// Reads a topic of structured CloudEvents to its present end.
+    pub async fn read(bootstrap: &str, topic: &str, books: &Books) -> Self {
+        Self::read_as(bootstrap, topic, books, structured).await
+    }
+
+    /// Reads a topic whose values `data` takes the incident from.
+    pub async fn read_as(
+        bootstrap: &str,
+        topic: &str,
+        books: &Books,
+        data: fn(&[u8]) -> Vec<u8>,
+    ) -> Self {
+        let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
+        let found = blocking(move || read_all(&bootstrap, &topic)).await;
+        let records: Vec<_> = found
+            .into_iter()
+            .map(|record| {
+                let version = identify(&record, &data(&record.value), books);
+                (record, version)
+            })
+            .collect();
+        let mut counts = HashMap::new();
+        for (_, version) in &records {
+            *counts.entry(*version).or_default() += 1;
+        }
+        Self { records, counts }
+    }
+
+    /// Reads the topic again and again until every version that the world has now is in it.
+    pub async fn until_complete(
+        bootstrap: &str,
+        topic: &str,
+        books: &Books,
+        limit: Duration,
+    ) -> Self {
+        let mut tally = None;
+        until("all present versions are in the topic", limit, async || {
+            let read = Self::read(bootstrap, topic, books).await;
+            let complete = read.missing(books.current()).is_empty();
+            tally = Some(read);
+            complete
+        })
+        .await;
+        tally.expect("read at least once")
+    }
+
+    pub fn has(&self, version: &Version) -> bool {
+        self.counts.contains_key(version)
+    }
+
+    /// Those of `versions` that are not in the topic.
+    pub fn missing(&self, versions: impl IntoIterator<Item = Version>) -> Vec<Version> {
+        versions
+            .into_iter()
+            .filter(|version| !self.has(version))
+            .collect()
+    }
+
+    /// How many records are repeats of an earlier one.
+    pub fn repeats(&self) -> usize {
+        self.records.len() - self.counts.len()
+    }
+
+    pub fn versions(&self) -> HashSet<Version> {
+        self.counts.keys().copied().collect()
+    }
+
+    /// Fails unless the topic holds what was shown, each version once.
+    pub fn assert_exact(&self, books: &Books) {
+        let missing = self.missing(books.shown());
+        assert!(
+            missing.is_empty(),
+            "shown and not in the topic: {missing:?}"
+        );
+        let repeated: Vec<_> = self
+            .counts
+            .iter()
+            .filter(|(_, count)| **count > 1)
+            .collect();
+        assert!(
+            repeated.is_empty(),
+            "in the topic more than once: {repeated:?}"
+        );
+    }
+
+    /// Fails when an incident's versions are in two partitions, or an older one follows a newer.
+    pub fn assert_in_order(&self) {
+        let mut last: HashMap<(Uuid, u64), (i32, u32)> = HashMap::new();
+        for (record, version) in &self.records {
+            let incident = (version.tenant, version.incident);
+            let now = (record.partition, version.revision);
+            if let Some(before) = last.insert(incident, now) {
+                assert_eq!(before.0, now.0, "{incident:?} is in two partitions");
+                assert!(
+                    before.1 <= now.1,
+                    "{incident:?}: {} after {}",
+                    now.1,
+                    before.1
+                );
+            }
+        }
+    }
+}
+
+/// The incident within a structured CloudEvent, byte for byte.
+pub fn structured(value: &[u8]) -> Vec<u8> {
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    let event: Event<'_> = serde_json::from_slice(value).expect("a structured CloudEvent");
+    event.data.get().as_bytes().to_vec()
+}
+
+/// The value of a header, when there is one of that name.
+pub fn header<'a>(record: &'a Found, name: &str) -> Option<&'a str> {
+    let found = record.headers.iter().find(|(key, _)| key == name)?;
+    Some(&found.1)
+}
+
+fn identify(record: &Found, data: &[u8], books: &Books) -> Version {
+    let (tenant, _) = record
+        .key
+        .split_once('/')
+        .expect("a key of tenant and incident");
+    let tenant = tenant.parse().expect("the tenant's id");
+    let (incident, revision) = books.identify(tenant, data).unwrap_or_else(|| {
+        panic!(
+            "a record that is nothing the simulator showed, {}: {}",
+            record.key,
+            String::from_utf8_lossy(data)
+        )
+    });
+    Version {
+        tenant,
+        incident,
+        revision,
+    }
+}
