@@ -1,0 +1,113 @@
+//! What the benches read: the simulator's incidents, over the wire and through the daemon's own client. Each bench uses a
+//! part of it.
+
+#![allow(dead_code)]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use incidentd::core::ids::TenantId;
+use incidentd::core::page::Splitter;
+use incidentd::core::reading::Shape;
+use incidentd::core::ticks::Ticks;
+use incidentd::microsoft::{
+    Clients, DEFENDER, Defender, DefenderOptions, Endpoint, Entra, EntraOptions, HttpOptions,
+    Secret,
+};
+use incidentd::ports::{IncidentSource, PageAsk, TokenSource};
+use incidentd::simulator::{Options, SECOND, Simulator, Tenant};
+use url::Url;
+
+/// Incidents a page.
+pub const PAGE: u32 = 100;
+/// Incidents are spread over this much of the past, more than any overlap and less than the look-back of a day.
+const AGE: Duration = Duration::from_secs(20 * 3600);
+const SCOPE: &str = "https://api.security.microsoft.com/.default";
+
+/// A simulator without quotas, whose `tenants` have `incidents` each, of about `bytes` bytes.
+pub async fn simulator(tenants: u32, incidents: u32, bytes: usize) -> Simulator {
+    let simulator = Simulator::start(Options {
+        tenants: (1..=tenants).map(Tenant::numbered).collect(),
+        incident_bytes: Some(bytes),
+        quotas: false,
+        ..Options::default()
+    })
+    .await
+    .expect("a free port");
+    let world = simulator.world();
+    let age = i64::try_from(AGE.as_secs()).expect("a day") * SECOND;
+    for tenant in world.tenants() {
+        for n in 0..i64::from(incidents) {
+            let at = world.now() - age + age / i64::from(incidents) * n;
+            world.create_dated(tenant.id, at).expect("the tenant");
+        }
+    }
+    simulator
+}
+
+/// Reads all pages of `tenant`.
+pub async fn pages(simulator: &Simulator, tenant: &Tenant) -> Vec<Bytes> {
+    let (source, tokens) = client(simulator, tenant);
+    let token = tokens.request().await.expect("a token").token;
+    let mut pages = Vec::new();
+    loop {
+        let skip = u32::try_from(pages.len()).expect("few pages") * PAGE;
+        let ask = PageAsk::Query {
+            from: Ticks(0),
+            top: PAGE,
+            skip,
+        };
+        let mut body = source.open(&ask, &token).await.expect("a page");
+        let mut page = Vec::new();
+        while let Some(chunk) = body.chunk().await.expect("a piece of it") {
+            page.extend_from_slice(&chunk);
+        }
+        let (page, mut incidents) = (Bytes::from(page), Vec::new());
+        Splitter::default()
+            .feed(&page, &mut incidents)
+            .expect("a page");
+        if incidents.is_empty() {
+            return pages;
+        }
+        pages.push(page);
+    }
+}
+
+/// What the API calls the fields that are acted upon.
+pub fn shape(simulator: &Simulator, tenant: &Tenant) -> &'static Shape {
+    client(simulator, tenant).0.shape()
+}
+
+fn client(simulator: &Simulator, tenant: &Tenant) -> (Defender, Entra) {
+    let url: Url = simulator.url().parse().expect("an address");
+    let id: TenantId = tenant.id.to_string().parse().expect("a GUID");
+    let clients = Clients::new();
+    let http = HttpOptions {
+        proxy: None,
+        ca_file: None,
+        silence: Duration::from_secs(30),
+    };
+    let entra = EntraOptions {
+        http: http.clone(),
+        tenant: id,
+        client_id: tenant.client_id,
+        secret: Secret::Value(tenant.secret.clone().into()),
+        login_url: url.clone(),
+        scope: SCOPE.to_owned(),
+        endpoint: Endpoint::V2,
+        permission: DEFENDER,
+    };
+    let defender = DefenderOptions {
+        http,
+        base_url: url.clone(),
+        max_response: 64 << 20,
+        tenant: id,
+        client_id: tenant.client_id,
+        login_url: url,
+        scope: SCOPE.to_owned(),
+    };
+    (
+        Defender::new(&clients, defender).expect("a client"),
+        Entra::new(&clients, entra).expect("a client"),
+    )
+}
