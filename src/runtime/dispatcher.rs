@@ -35,6 +35,8 @@ use crate::ports::Event;
 
 /// Gaps between firings are counted up to this many: a suspended machine wakes to a gap of days.
 const MOST_MISSED: u64 = 10_000;
+/// How fast tenants are begun with after the start.
+const FIRST_PACE: Duration = Duration::from_millis(100);
 
 pub struct Dispatcher {
     sweeper: Sweeper,
@@ -144,14 +146,16 @@ impl Dispatcher {
         self.sweeps.shutdown().await;
     }
 
-    /// The first turns don't wait for a firing: who starts the daemon wants to see it work, also at "every 6h".
+    /// The first turns don't wait for a firing: who starts the daemon wants to see it work, also at "every 6h". A small
+    /// fleet is read at once; a large one is spread as ever.
     fn first_turns(&mut self) {
         let now = self.sweeper.clock.now();
+        let crowd = FIRST_PACE.saturating_mul(u32::try_from(self.lanes.len()).unwrap_or(u32::MAX));
         for group in 0..self.groups.len() {
-            let period = self.groups[group].schedule.period_after(now);
+            let window = self.groups[group].schedule.period_after(now).min(crowd);
             for n in 0..self.groups[group].tenants.len() {
                 let tenant = self.groups[group].tenants[n];
-                let within = offset(self.lanes[tenant].tenant.id, period);
+                let within = offset(self.lanes[tenant].tenant.id, window);
                 self.enqueue(tenant, within, false);
             }
         }
