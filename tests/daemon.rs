@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "daemon/outputs.rs"]
+mod outputs;
 #[path = "daemon/records.rs"]
 mod records;
+#[path = "daemon/starting.rs"]
+mod starting;
 #[path = "daemon/stopping.rs"]
 mod stopping;
 mod support;
+#[path = "daemon/surface.rs"]
+mod surface;

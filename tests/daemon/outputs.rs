@@ -1,0 +1,219 @@
+//! Where records go and in what form: standard output, raw values, the topics beside the main one, topics and brokers that
+//! come late.
+
+use std::collections::BTreeSet;
+
+use incidentd::simulator::{Effect, Endpoint, Options, Rule};
+use serde_json::Value;
+
+use crate::support::daemon::Daemon;
+use crate::support::kafka::{Broker, create_topic, read_all, shared};
+use crate::support::setup::{Setup, simulator, unique};
+use crate::support::tally::{Tally, header, structured};
+use crate::support::{SOON, blocking, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn standard_output_has_one_record_a_line_and_needs_no_kafka() {
+    let simulator = simulator(2, Options::default()).await;
+    let (world, books) = (simulator.world(), simulator.books());
+    for tenant in world.tenants() {
+        world.create(tenant.id, 20).unwrap();
+    }
+    let setup = Setup::new(&simulator, "127.0.0.1:1", "none");
+    let mut daemon = Daemon::start_with(&setup.write(), &["--output", "stdout"], &[]).await;
+    until("all incidents are written", SOON, async || {
+        daemon.output().lines().count() >= 40
+    })
+    .await;
+    until("it is ready", SOON, async || {
+        daemon.get("/readyz").await.0 == 200
+    })
+    .await;
+    daemon.stop().await;
+    books.settled().await;
+    let output = daemon.output();
+    assert!(output.ends_with('\n'));
+    let mut ids = BTreeSet::new();
+    for line in output.lines() {
+        let event: Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert_eq!(event["type"], "incidentd.incident.created.v1", "{line}");
+        assert!(event["data"]["incidentId"].is_u64(), "{line}");
+        assert!(ids.insert(event["id"].to_string()), "written twice: {line}");
+    }
+    assert_eq!(ids.len(), books.shown_count(), "lines and versions");
+    assert!(daemon.log_lines().len() > 2, "the log is on standard error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_values_are_microsofts_bytes() {
+    let (kafka, topic) = (shared(), unique("raw"));
+    create_topic(&kafka, &topic, 2, &[]).await;
+    let simulator = simulator(2, Options::default()).await;
+    let (world, books) = (simulator.world(), simulator.books());
+    world.evolve(60);
+    let setup = Setup::new(&simulator, &kafka, &topic).text("kafka.format", "raw");
+    let mut daemon = Daemon::start(&setup.write()).await;
+    let read = async || Tally::read_as(&kafka, &topic, &books, <[u8]>::to_vec).await;
+    until("all is on the topic", SOON, async || {
+        read().await.missing(books.current()).is_empty()
+    })
+    .await;
+    daemon.stop().await;
+    books.settled().await;
+    let tally = read().await;
+    tally.assert_exact(&books);
+    assert!(!tally.records.is_empty(), "there were incidents");
+    for (record, _) in &tally.records {
+        assert_eq!(header(record, "content-type"), Some("application/json"));
+        assert!(
+            header(record, "ce_id").is_some_and(|id| id.starts_with(&record.key)),
+            "{record:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_incidents_and_health_changes_have_topics_of_their_own() {
+    const BAD: &str = r#"{"incidentId": "not a number", "status": "Active"}"#;
+    let kafka = shared();
+    let (topic, dead, status) = (unique("main"), unique("dead"), unique("status"));
+    for topic in [&topic, &dead, &status] {
+        create_topic(&kafka, topic, 1, &[]).await;
+    }
+    let simulator = simulator(1, Options::default()).await;
+    let (world, books, faults) = (simulator.world(), simulator.books(), simulator.faults());
+    let tenant = world.tenants()[0].clone();
+    world.create(tenant.id, 20).unwrap();
+    faults.push(Rule::new(Effect::BadIncident(BAD.into())).at(Endpoint::List));
+    let setup = Setup::new(&simulator, &kafka, &topic)
+        .text("kafka.dead_letter_topic", &dead)
+        .text("kafka.status_topic", &status);
+    let mut daemon = Daemon::start(&setup.write()).await;
+    Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    let sweeps = books.requests().len();
+    until("it was read many times", SOON, async || {
+        books.requests().len() > sweeps + 4
+    })
+    .await;
+    assert!(daemon.metric("incidentd_dead_letters_total").await >= 1.0);
+    world
+        .administer(tenant.id, |tenant| tenant.licensed = false)
+        .unwrap();
+    until("the licence is missed", SOON, async || {
+        daemon.status().await["tenants"][0]["state"] == "forbidden"
+    })
+    .await;
+    let letters = all(&kafka, &dead).await;
+    until(
+        "both changes of health are on their topic",
+        SOON,
+        async || all(&kafka, &status).await.len() >= 2,
+    )
+    .await;
+    daemon.stop().await;
+    Tally::read(&kafka, &topic, &books)
+        .await
+        .assert_exact(&books);
+    assert_eq!(
+        letters.len(),
+        1,
+        "one dead letter for one content: {letters:?}"
+    );
+    assert_eq!(letters[0].value, BAD.as_bytes());
+    assert_eq!(
+        header(&letters[0], "tenant_id"),
+        Some(tenant.id.to_string().as_str())
+    );
+    assert!(header(&letters[0], "reason").is_some_and(|reason| !reason.is_empty()));
+    let changes = all(&kafka, &status).await;
+    let states: Vec<(Value, String)> = changes
+        .iter()
+        .map(|record| {
+            let data: Value = serde_json::from_slice(&structured(&record.value)).unwrap();
+            (data["state"].clone(), record.key.clone())
+        })
+        .collect();
+    let key = tenant.id.to_string();
+    assert_eq!(
+        states,
+        [("ok".into(), key.clone()), ("forbidden".into(), key)]
+    );
+}
+
+async fn all(kafka: &str, topic: &str) -> Vec<crate::support::kafka::Found> {
+    let (kafka, topic) = (kafka.to_owned(), topic.to_owned());
+    blocking(move || read_all(&kafka, &topic)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_topic_is_named_with_the_command_and_used_once_it_exists() {
+    let (kafka, topic) = (shared(), unique("missing"));
+    let simulator = simulator(1, Options::default()).await;
+    let (world, books) = (simulator.world(), simulator.books());
+    world.create(world.tenants()[0].id, 5).unwrap();
+    let setup = Setup::new(&simulator, &kafka, &topic);
+    let mut daemon = Daemon::start(&setup.write()).await;
+    let command = format!("kafka-topics.sh --bootstrap-server {kafka} --create --topic {topic}");
+    until("the status names the command", SOON, async || {
+        daemon.status().await["tenants"][0]["remedy"]
+            .as_str()
+            .is_some_and(|remedy| remedy.contains(&command))
+    })
+    .await;
+    assert!(
+        daemon.log().contains(&command),
+        "the log names it too:\n{}",
+        daemon.log()
+    );
+    create_topic(&kafka, &topic, 1, &[]).await;
+    let tally = Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    until("the tenant is healthy", SOON, async || {
+        daemon.status().await["tenants"][0]["state"] == "ok"
+    })
+    .await;
+    daemon.stop().await;
+    tally.assert_exact(&books);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_that_comes_after_the_daemon_gets_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut broker, dir) = blocking(move || (Broker::start(dir.path()), dir)).await;
+    let (kafka, topic) = (broker.bootstrap(), "late");
+    create_topic(&kafka, topic, 1, &[]).await;
+    let (mut broker, dir) = blocking(move || {
+        broker.stop();
+        (broker, dir)
+    })
+    .await;
+    let simulator = simulator(2, Options::default()).await;
+    let (world, books) = (simulator.world(), simulator.books());
+    world.evolve(20);
+    let setup = Setup::new(&simulator, &kafka, topic);
+    let mut daemon = Daemon::start(&setup.write()).await;
+    until("incidents wait for Kafka", SOON, async || {
+        daemon.metric("incidentd_in_flight_bytes").await > 0.0
+    })
+    .await;
+    world.evolve(20);
+    let (code, why) = daemon.get("/readyz").await;
+    assert!(code == 503 && why.contains(&kafka), "{code} {why}");
+    let status = daemon.status().await;
+    assert!(status["kafka"]["error"].is_string(), "{status:#}");
+    let (_broker, _dir) = blocking(move || {
+        broker.restart();
+        (broker, dir)
+    })
+    .await;
+    until("it is ready", SOON, async || {
+        daemon.get("/readyz").await.0 == 200
+    })
+    .await;
+    Tally::until_complete(&kafka, topic, &books, SOON).await;
+    daemon.stop().await;
+    books.settled().await;
+    Tally::read(&kafka, topic, &books)
+        .await
+        .assert_exact(&books);
+}

@@ -1,0 +1,184 @@
+//! What can't work is said at once, completely, in the operator's words and with the right exit code.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use incidentd::simulator::{Options, Simulator};
+use redb::{Database, TableDefinition};
+
+use crate::support::daemon::{Daemon, incidentd};
+use crate::support::setup::{Setup, simulator};
+use crate::support::{SOON, until};
+
+const NOBODY: &str = "127.0.0.1:1";
+
+async fn setup() -> (Simulator, Setup) {
+    let simulator = simulator(1, Options::default()).await;
+    let setup = Setup::new(&simulator, NOBODY, "none");
+    (simulator, setup)
+}
+
+/// Exit code and standard error of a daemon that does not start.
+async fn fails(config: &Path) -> (i32, String) {
+    let mut daemon = Daemon::spawn(config, &[], &[]);
+    let code = daemon.wait(SOON).await;
+    assert_eq!(daemon.output(), "", "standard output is for records");
+    (code, daemon.log())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_command_line_ends_with_64_and_help_with_0() {
+    for (args, expected) in [
+        (&["run", "--confg", "x"][..], 64),
+        (&["fly"][..], 64),
+        (&[][..], 64),
+        (&["--help"][..], 0),
+        (&["--version"][..], 0),
+    ] {
+        let output = incidentd().args(args).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{args:?}: {output:?}");
+        let (answer, other) = if expected == 0 {
+            (output.stdout, output.stderr)
+        } else {
+            (output.stderr, output.stdout)
+        };
+        assert!(
+            !answer.is_empty() && other.is_empty(),
+            "{args:?}: an answer on the right stream"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_configuration_ends_with_78_and_names_all_mistakes() {
+    let (_simulator, setup) = setup().await;
+    let setup = setup
+        .text("poll.schedule", "every now and then")
+        .text("kafka.formt", "raw")
+        .text("api.base_url", "http://example.com")
+        .key("poll.max_concurrent", "0");
+    let (code, log) = fails(&setup.write()).await;
+    assert_eq!(code, 78, "{log}");
+    for key in [
+        "poll.schedule",
+        "formt",
+        "api.base_url",
+        "poll.max_concurrent",
+        "incidentd.toml",
+    ] {
+        assert!(log.contains(key), "{key} is missing in:\n{log}");
+    }
+    let (code, log) = fails(&setup.path().join("none.toml")).await;
+    assert_eq!(code, 78, "{log}");
+    assert!(log.contains("none.toml"), "{log}");
+    assert!(!setup.path().join("ledger").exists(), "nothing was begun");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_daemon_on_the_same_ledger_ends_with_75_and_leaves_the_first_alone() {
+    let (simulator, setup) = setup().await;
+    let config = setup.write();
+    let mut first = Daemon::start(&config).await;
+    let (code, log) = fails(&config).await;
+    assert_eq!(code, 75, "{log}");
+    assert!(log.contains("in use by another process"), "{log}");
+    let before = simulator.books().requests().len();
+    until("the first goes on", SOON, async || {
+        simulator.books().requests().len() > before
+    })
+    .await;
+    assert_eq!(first.status().await["ledger"]["state"], "ok");
+    first.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_is_damaged_or_of_a_later_version_is_left_as_it_is() {
+    let (_simulator, setup) = setup().await;
+    let config = setup.write();
+    Daemon::start(&config).await.stop().await;
+    let file = setup.ledger_file();
+    let sound = fs::read(&file).unwrap();
+    let mut truncated = sound.clone();
+    truncated.truncate(sound.len() / 2);
+    let mut overwritten = sound.clone();
+    overwritten[..4096].fill(0x5a);
+    for (what, bytes, words) in [
+        ("empty", Vec::new(), "damaged"),
+        ("truncated", truncated, "damaged"),
+        ("overwritten", overwritten, "damaged"),
+        ("text", b"not a ledger at all\n".repeat(500), "damaged"),
+        (
+            "of a later version",
+            of_format(&setup, &sound, 999),
+            "later incidentd (format 999",
+        ),
+    ] {
+        fs::write(&file, &bytes).unwrap();
+        let (code, log) = fails(&config).await;
+        assert_eq!(code, 78, "{what}: {log}");
+        assert!(
+            log.contains(words) && log.contains("left as it is"),
+            "{what}: {log}"
+        );
+        assert!(log.contains(&file.display().to_string()), "{what}: {log}");
+        assert!(
+            fs::read(&file).unwrap() == bytes,
+            "{what}: the file was changed"
+        );
+    }
+    fs::write(&file, &sound).unwrap();
+    Daemon::start(&config).await.stop().await;
+}
+
+/// The ledger `sound` as a later incidentd might have written it.
+fn of_format(setup: &Setup, sound: &[u8], format: u64) -> Vec<u8> {
+    let path = setup.path().join("later.redb");
+    fs::write(&path, sound).unwrap();
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut meta = transaction
+            .open_table(TableDefinition::<&str, u64>::new("meta"))
+            .unwrap();
+        meta.insert("format", format).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    fs::read(&path).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_ends_with_75() {
+    let (_simulator, setup) = setup().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let setup = setup.text("http.listen", &address);
+    let (code, log) = fails(&setup.write()).await;
+    assert_eq!(code, 75, "{log}");
+    assert!(
+        log.contains(&address) && log.contains("http.listen"),
+        "{log}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_that_is_absent_at_the_start_is_not_waited_for_with_an_error() {
+    let (_simulator, setup) = setup().await;
+    let mut daemon = Daemon::start(&setup.write()).await;
+    let (status, why) = daemon.get("/readyz").await;
+    assert_eq!(status, 503, "{why}");
+    assert!(why.contains("Kafka"), "{why}");
+    assert_eq!(
+        daemon.get("/livez").await.0,
+        200,
+        "waiting is no reason for a restart"
+    );
+    daemon.signal("TERM");
+    assert_eq!(
+        daemon.wait(Duration::from_secs(25)).await,
+        0,
+        "{}",
+        daemon.log()
+    );
+}

@@ -1,0 +1,156 @@
+//! Kafka goes away for a minute under load: nothing is lost, nothing is repeated, and memory stays where it was told to.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::time::Duration;
+
+use incidentd::simulator::{Options, World};
+use support::daemon::Daemon;
+use support::kafka::{Broker, create_topic};
+use support::setup::{Setup, simulator};
+use support::tally::Tally;
+use support::{SOON, blocking, until};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+const MIB: u64 = 1 << 20;
+const OUTAGE: Duration = Duration::from_secs(60);
+/// Tenants that change all the time.
+const BUSY: usize = 4;
+/// Tenants to which nothing happens until Kafka is away, and then all at once: a sweep that waits for Kafka reads no
+/// more, so it takes new ones to fill the budget.
+const QUIET: usize = 12;
+const INCIDENT_BYTES: usize = 20_000;
+const MAX_IN_FLIGHT: u64 = 8 * MIB;
+/// The greatest page that the daemon accepts here: one of them may come on top of what is in flight.
+const MAX_RESPONSE: u64 = 4 * MIB;
+/// What the process may need beside: itself, a copy of each record in flight within librdkafka, redb's cache of 32 MiB.
+const CONSTANT: u64 = 96 * MIB;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_minute_without_kafka_loses_and_repeats_nothing_within_the_memory_budget() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut broker, dir) = blocking(move || (Broker::start(dir.path()), dir)).await;
+    let (kafka, topic) = (broker.bootstrap(), "outage");
+    create_topic(&kafka, topic, 4, &[]).await;
+    let options = Options {
+        incident_bytes: Some(INCIDENT_BYTES),
+        ..Options::default()
+    };
+    let simulator = simulator((BUSY + QUIET) as u32, options).await;
+    let (world, books) = (simulator.world(), simulator.books());
+    let setup = Setup::new(&simulator, &kafka, topic)
+        .key("poll.max_in_flight", &format!("\"{MAX_IN_FLIGHT}\""))
+        .key("poll.max_response", &format!("\"{MAX_RESPONSE}\""));
+    let mut daemon = Daemon::start(&setup.write()).await;
+    let load = keep_changing(world.clone());
+    until("records arrive under load", SOON, async || {
+        published(&daemon).await > 200.0
+    })
+    .await;
+    let (before, records_before) = (daemon.memory_now(), published(&daemon).await);
+
+    let (stopped, dir) = blocking(move || {
+        broker.stop();
+        (broker, dir)
+    })
+    .await;
+    for tenant in &world.tenants()[BUSY..] {
+        world.create(tenant.id, 80).unwrap();
+    }
+    let mut most_in_flight: u64 = 0;
+    let end = Instant::now() + OUTAGE;
+    while Instant::now() < end {
+        most_in_flight =
+            most_in_flight.max(daemon.metric("incidentd_in_flight_bytes").await as u64);
+        sleep(Duration::from_millis(100)).await;
+    }
+    let status = daemon.status().await;
+    assert_eq!(status["kafka"]["state"], "unavailable", "{status:#}");
+    assert!(status["kafka"]["error"].is_string(), "{status:#}");
+    let mut broker = stopped;
+    let (broker, _dir) = blocking(move || {
+        broker.restart();
+        (broker, dir)
+    })
+    .await;
+    let back = Instant::now();
+    until("publishing goes on", SOON, async || {
+        published(&daemon).await > records_before + 200.0
+    })
+    .await;
+    println!(
+        "publishing went on {:?} after the broker's return",
+        back.elapsed()
+    );
+    load.abort();
+    let _ = load.await;
+    let tally = Tally::until_complete(&broker.bootstrap(), topic, &books, SOON).await;
+    most_in_flight = most_in_flight.max(daemon.metric("incidentd_in_flight_bytes").await as u64);
+    let (peak, after) = (daemon.peak_memory(), daemon.memory_now());
+    daemon.stop().await;
+    books.settled().await;
+
+    let tally_after = Tally::read(&broker.bootstrap(), topic, &books).await;
+    assert!(tally_after.records.len() >= tally.records.len());
+    tally_after.assert_exact(&books);
+    tally_after.assert_in_order();
+    println!(
+        "outage of {OUTAGE:?}: shown={} records={} (before it {records_before}) repeats={} lost=0",
+        books.shown_count(),
+        tally_after.records.len(),
+        tally_after.repeats(),
+    );
+    println!(
+        "in flight at most {:.1} MiB of {:.1} + {:.1}; memory {:.1} MiB before, {:.1} at most, {:.1} after; limit {:.1}",
+        mib(most_in_flight),
+        mib(MAX_IN_FLIGHT),
+        mib(MAX_RESPONSE),
+        mib(before),
+        mib(peak),
+        mib(after),
+        mib(MAX_IN_FLIGHT + CONSTANT),
+    );
+    assert!(
+        most_in_flight > MAX_IN_FLIGHT / 2,
+        "the load was enough to fill the budget: {most_in_flight}"
+    );
+    assert!(
+        most_in_flight <= MAX_IN_FLIGHT + MAX_RESPONSE,
+        "{most_in_flight} bytes in flight"
+    );
+    assert!(peak <= MAX_IN_FLIGHT + CONSTANT, "{peak} bytes of memory");
+}
+
+async fn published(daemon: &Daemon) -> f64 {
+    let text = daemon.metrics().await;
+    let lines = text
+        .lines()
+        .filter(|line| line.starts_with("incidentd_records_published_total{"));
+    lines
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum()
+}
+
+/// About 30 changes a second, the greater part of them new incidents.
+fn keep_changing(world: World) -> JoinHandle<()> {
+    let mut tenants = world.tenants();
+    tenants.truncate(BUSY);
+    tokio::spawn(async move {
+        let mut tick = interval(Duration::from_millis(100));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for turn in 0_usize.. {
+            tick.tick().await;
+            let tenant = &tenants[turn % tenants.len()];
+            world.evolve_tenant(tenant.id, 1).unwrap();
+            world.create(tenant.id, 2).unwrap();
+        }
+    })
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / MIB as f64
+}
