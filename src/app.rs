@@ -4,8 +4,8 @@
 //! Start: ledger, port and clients are made first, so that whatever can't work fails before anything is read. Kafka is
 //! not waited for: a daemon that starts before its broker goes on when the broker comes.
 //!
-//! Stop, within [`STOP_BUDGET`]: no sweep begins, those at work come to rest and commit what they have, Kafka is
-//! flushed, the ledger is closed. The endpoints answer until then.
+//! Stop, within [`STOP_BUDGET`]: no sweep begins, those at work come to rest and commit what they have, the ledger is
+//! closed. The endpoints answer until then.
 
 mod fleet;
 mod surface;
@@ -49,8 +49,6 @@ use surface::{Kafka, Parts, Window};
 pub const STOP_BUDGET: Duration = Duration::from_secs(25);
 /// Of that, for sweeps to come to rest.
 const DRAIN: Duration = Duration::from_secs(20);
-/// Of that, for what is left in the producer.
-const FLUSH: Duration = Duration::from_secs(3);
 /// Firings under way to the dispatcher.
 const FIRINGS: usize = 1024;
 
@@ -217,26 +215,16 @@ impl App {
         self.window.set(RunState::Stopping);
         tracing::info!("stopping: sweeps at work come to rest, nothing new begins");
         stop.cancel();
-        if timeout_at(deadline - FLUSH, tasks.all_ended())
-            .await
-            .is_err()
-        {
+        if timeout_at(deadline, tasks.all_ended()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
-        if let Some(kafka) = &self.kafka {
-            let left = kafka
-                .flush(
-                    deadline
-                        .saturating_duration_since(Instant::now())
-                        .min(FLUSH),
-                )
-                .await;
-            if left > 0 {
-                tracing::warn!(
-                    records = left,
-                    "records were still on their way to Kafka; they may be published again after the start"
-                );
-            }
+        // Whoever published has waited for the acknowledgement. What is left now belongs to sweeps that were broken off.
+        let left = self.kafka.map_or(0, |kafka| kafka.abandon());
+        if left > 0 {
+            tracing::warn!(
+                records = left,
+                "records were still on their way to Kafka; they are read and published again after the start"
+            );
         }
         endpoints.cancel();
         // A slow caller of the endpoints must not hold the stop up.

@@ -1,3 +1,63 @@
+//! incidentd polls Microsoft's security-incident APIs for many customer tenants and publishes every version of every
+//! incident to Kafka, once. This page is the theory of operation: what happens to an incident, what happens to a tenant,
+//! and who guards each promise. The modules' own pages go on from here.
+//!
+//! # The life of an incident
+//!
+//! 1. A **firing** of a schedule ([`runtime::scheduler`]) puts its tenants into the queue of [`runtime::dispatcher`], each
+//!    at its own place in the period ([`core::slots`]). When a tenant's turn comes, a **sweep** begins
+//!    ([`runtime::sweeper`]).
+//! 2. [`core::cursor`] chooses where the sweep begins: at the **cursor** minus the **overlap**, as a rule.
+//!    [`core::sweep`] walks the pages; it notices when the list moves under its feet and reads again what it may have
+//!    jumped over.
+//! 3. A page streams in through a source ([`microsoft`]). [`core::page`] cuts it into incidents as the bytes arrive;
+//!    [`core::reading`] reads of each only id, last update, status and the hash of its content. The bytes themselves are
+//!    not touched: they are what gets published.
+//! 4. [`core::version`] holds the reading against the **version** that the **ledger** knows. Unchanged: its bytes are
+//!    dropped at once. News: [`record`] makes a record of it.
+//! 5. Records gather in a batch (the runtime's intake) and go through the **outlet** ([`runtime::outlet`]): Kafka first
+//!    ([`kafka`]), and after its acknowledgement the [`ledger`]. The bytes count against the budget of
+//!    [`runtime::limits`] from their arrival to that acknowledgement.
+//! 6. When the last page is read to its end and every record of the sweep is acknowledged and recorded, the cursor moves.
+//!    Not before, not by the local clock, and never past the time that Microsoft's own answer bears.
+//!
+//! An incident that can't be read goes to the dead-letter topic, and takes nothing else with it.
+//!
+//! # The life of a tenant
+//!
+//! [`config`] turns files and environment into values that can't be wrong; [`app`] makes a [`runtime::tenant::Tenant`] of
+//! each, with its own token source, incident source and encoder behind the traits of [`ports`]. At first contact its
+//! state is written: a cursor at *now minus lookback*, a fixed instant from then on.
+//!
+//! Its token comes from [`runtime::tokens`]: one request per lifetime, renewed in the background. Its requests are spent
+//! from a budget of its own ([`core::budget`]) before they go out. It is swept by one sweep at a time.
+//!
+//! A failure is made where its cause is known, as a [`core::failure::Failure`]: what happened, what the operator should
+//! do, and the reaction. [`runtime::board`] shows it from the first failed request; [`core::backoff`] says when it is
+//! tried again; it is logged when the tenant's state changes, not each time. Failing tenants come back by themselves.
+//!
+//! # The promises, and who guards each
+//!
+//! | promise | guarded by |
+//! |---|---|
+//! | nothing lost | the order of steps 4 to 6; [`core::sweep`] (moved pages); overlap and reconcile sweeps in [`core::cursor`] (late and silent changes) |
+//! | once | the ledger's versions; the idempotent producer, which waits for ever instead of guessing ([`kafka`]); a ledger that can't be written is waited for ([`runtime::outlet`]) |
+//! | in order | one sweep a tenant at a time; one version of an incident in a batch; one partition, by key |
+//! | isolated | slots that a waiting sweep gives back ([`runtime::limits`]); budget, pause and token of each tenant are its own |
+//! | bounded | [`runtime::limits`] for bytes; bounded channels; size and time limits on everything from outside |
+//! | quiet | [`core::budget`], spent before the wire |
+//! | honest | [`core::failure`], [`runtime::board`], [`telemetry`] |
+//! | secret | secrets live in types without a readable `Debug`, are read at the moment of use, and texts from outside are scrubbed of them ([`microsoft`], [`kafka`]) |
+//!
+//! With the local ledger a record can repeat in one case: the process dies between Kafka's acknowledgement and the
+//! ledger's commit. Then the batch in flight of each tenant is published again, with the same `ce_id`.
+//!
+//! # The structure
+//!
+//! `core` decides and touches nothing; `ports` are traits; `runtime` acts and sees only those two; adapters (`microsoft`,
+//! `kafka`, `ledger`, `record`, `telemetry`, `simulator`) implement ports and do not see one another; `app` alone knows
+//! them all. `tests/structure.rs` checks it from the `use` lines.
+
 #![forbid(unsafe_code)]
 
 pub mod app;

@@ -68,11 +68,7 @@ impl Window {
         let ledger = self.parts.ledger.status();
         LedgerStatus {
             kind: ledger.kind,
-            state: match ledger.state {
-                "ok" => PartState::Ok,
-                "failed" => PartState::Failed,
-                _ => PartState::Unavailable,
-            },
+            state: ledger.state,
             versions: Some(ledger.versions),
             error: ledger.error,
         }

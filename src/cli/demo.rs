@@ -5,6 +5,7 @@
 //! of itself. The records are recognised by their bytes, so it also proves that those passed through unchanged.
 
 mod line;
+mod stage;
 mod tally;
 
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ use crate::simulator::{Options, Simulator, Tenant, World};
 use crate::telemetry::logging;
 
 use line::Printer;
+use stage::Stage;
 use tally::Tally;
 
 const TOPIC: &str = "security.incidents";
@@ -38,6 +40,8 @@ const PARTITIONS: i32 = 3;
 const AT_FIRST: usize = 4;
 /// The least time in which the daemon reads what happened last.
 const LAST_WORDS: Duration = Duration::from_secs(20);
+/// Between two changes in the simulated tenants.
+const SCENE: Duration = Duration::from_millis(300);
 /// No record for so long: what was shown has arrived, or never will.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -141,10 +145,10 @@ impl Watch<'_> {
     /// Shows what arrives while incidents go on changing.
     async fn for_a_while(&mut self, world: &World, time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;
-        let mut change = interval(Duration::from_millis(300));
+        let (mut stage, mut scenes) = (Stage::default(), interval(SCENE));
         loop {
             tokio::select! {
-                _ = change.tick() => world.evolve(1),
+                _ = scenes.tick() => stage.play(world),
                 record = timeout_at(end, self.reader.next()) => match record {
                     Ok(record) => self.show(&record?)?,
                     Err(_) => return Ok(()),

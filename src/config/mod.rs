@@ -1,6 +1,6 @@
 //! The configuration: TOML files and the environment, validated once into [`settings`].
 //!
-//! Theory: a layer (`layers`) yields tables of values, each with its origin; a [`section`] reads one table key by key;
+//! Theory: a layer (`layers`) yields tables of values, each with its origin; a `section` reads one table key by key;
 //! `app`, `api`, `poll`, `kafka` and `tenants` say what each key means. Nothing stops at the first mistake: all are
 //! collected (`problems`) and reported together, so that one edit mends the file.
 //!
@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::{Map, Value};
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 
 pub use problems::{ConfigErrors, Problem};
 use settings::{HttpSettings, LedgerSettings, LogFormat, LogSettings, Settings};
@@ -232,18 +232,20 @@ fn read_log(section: &mut Section<'_>) -> LogSettings {
     }
 }
 
-/// A filter takes any lone word for a module's name, so that "inof" would be one: a lone word must be a level here.
+/// As `telemetry::logging` reads it: levels, alone or for a named target.
 fn log_level(text: &str) -> Result<String, Wrong> {
-    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    let remedy = "give off, error, warn, info, debug or trace, or a filter such as \"info,incidentd::microsoft=debug\"";
-    let lone = |part: &str| !part.contains('=') && !LEVELS.contains(&part.trim());
-    if text.split(',').any(lone) {
-        return Err(wrong("it names no level", remedy));
+    let is_level = |word: &str| word.trim().parse::<LevelFilter>().is_ok();
+    let understood = |part: &str| match part.split_once('=') {
+        Some((target, level)) => !target.trim().is_empty() && is_level(level),
+        None => !part.trim().is_empty() && is_level(part),
+    };
+    if text.split(',').all(understood) {
+        return Ok(text.into());
     }
-    match EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.into()),
-        Err(_) => Err(wrong("it is no level and no filter", remedy)),
-    }
+    Err(wrong(
+        "it is no level and no filter",
+        "give off, error, warn, info, debug or trace, or a filter such as \"info,incidentd::microsoft=debug\"",
+    ))
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub fn dead_key(tenant: TenantId, content: ContentHash) -> [u8; KEY_LEN] {
 }
 
 /// The hash that stands for bytes which could not be read as an incident: of the bytes as they are, since there is no
-/// structure to look through. Not comparable with [`super::content::hash`].
+/// structure to look through. Not comparable with the hash of an incident's content.
 pub fn raw_hash(raw: &[u8]) -> ContentHash {
     ContentHash(xxh3_64(raw))
 }

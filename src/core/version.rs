@@ -11,7 +11,7 @@ use super::ids::IncidentId;
 use super::ticks::Ticks;
 
 /// Hash of an incident's content, blind to the order of object keys and of alert and entity arrays.
-/// See [`super::content::hash`].
+/// [`super::reading`] computes it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ContentHash(pub u64);
 

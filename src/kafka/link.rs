@@ -42,6 +42,8 @@ pub(super) struct Link {
     brokers: String,
     scrubber: Scrubber,
     state: watch::Sender<KafkaState>,
+    /// How many errors librdkafka told of.
+    errors: watch::Sender<u64>,
     /// The last connection failure. It becomes the state's error when no broker is left.
     trouble: Mutex<Option<String>>,
     /// The kinds of warnings logged since the last change of state.
@@ -60,6 +62,7 @@ impl Link {
             brokers,
             scrubber,
             state: watch::Sender::new(state),
+            errors: watch::Sender::new(0),
             trouble: Mutex::default(),
             warned: Mutex::default(),
             size: AtomicUsize::new(1),
@@ -83,6 +86,10 @@ impl Link {
         self.state.subscribe()
     }
 
+    pub(super) fn watch_errors(&self) -> watch::Receiver<u64> {
+        self.errors.subscribe()
+    }
+
     pub(super) fn metadata(&self, brokers: usize) {
         self.size.store(brokers.max(1), Ordering::Relaxed);
         self.answered();
@@ -102,8 +109,9 @@ impl Link {
         self.change(Condition::Unavailable, Some(why));
     }
 
-    fn failed(&self, why: String) {
-        self.change(Condition::Failed, Some(why));
+    /// The producer is dead, for good.
+    pub(super) fn failed(&self, why: &str) {
+        self.change(Condition::Failed, Some(self.fit(why)));
     }
 
     fn change(&self, condition: Condition, error: Option<String>) {
@@ -168,7 +176,6 @@ impl ClientContext for Events {
     fn error(&self, error: KafkaError, reason: &str) {
         let text = self.0.fit(reason);
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::Fatal) => self.0.failed(text),
             Some(RDKafkaErrorCode::AllBrokersDown) => self.0.silent(),
             Some(
                 RDKafkaErrorCode::BrokerTransportFailure
@@ -179,5 +186,9 @@ impl ClientContext for Events {
             ) => *lock(&self.0.trouble) = Some(text),
             _ => tracing::debug!(target: "incidentd::kafka", "{text}"),
         }
+        // Whether an error is fatal the event does not say. The publisher asks its producers.
+        self.0
+            .errors
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 }

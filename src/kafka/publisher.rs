@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::OwnedMessage;
-use rdkafka::producer::Producer;
 use rdkafka::producer::future_producer::DeliveryFuture;
+use rdkafka::producer::{Producer, PurgeConfig};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -96,13 +96,29 @@ impl KafkaPublisher {
 
     /// Resolves when the producer met an error that only a new process can mend; tells which.
     pub async fn fatal(&self) -> String {
-        let mut states = self.link.watch();
-        let failed = states.wait_for(|now| now.state == Condition::Failed).await;
-        // The sender lives in `self.link`, so the wait itself can't fail.
-        failed
-            .ok()
-            .and_then(|state| state.error.clone())
-            .unwrap_or_default()
+        let mut errors = self.link.watch_errors();
+        while !self.is_dead() {
+            if errors.changed().await.is_err() {
+                // Never: `self.link` holds the sender.
+                std::future::pending::<()>().await;
+            }
+        }
+        self.state().error.unwrap_or_default()
+    }
+
+    /// Whether a producer met a fatal error; makes the state say so.
+    fn is_dead(&self) -> bool {
+        for producer in self.producers() {
+            if let Some((_, why)) = producer.client().fatal_error() {
+                self.link.failed(&why);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn producers(&self) -> impl Iterator<Item = &Client> {
+        std::iter::once(&self.producer).chain(self.single.get())
     }
 
     /// Asks for a broker's answer while the state is not `ok`, so that it changes without a record being sent. Runs until
@@ -125,23 +141,21 @@ impl KafkaPublisher {
         .await;
     }
 
-    /// Waits until everything sent is acknowledged or refused, for at most `limit`. Returns how many records are not.
-    pub async fn flush(&self, limit: Duration) -> usize {
-        let producers: Vec<Client> = [Some(&self.producer), self.single.get()]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
-        let waiting = tokio::task::spawn_blocking(move || {
-            let mut left = 0;
-            for producer in producers {
-                // A time-out leaves records in flight, which are counted.
-                let _ = producer.flush(limit);
-                left += usize::try_from(producer.in_flight_count()).unwrap_or_default();
-            }
-            left
-        });
-        waiting.await.unwrap_or_default()
+    /// Drops what is not acknowledged, and says how many records that are. At the end of the process nobody waits for
+    /// them any more, so that they would not be recorded, and would be published again after the next start.
+    pub fn abandon(&self) -> usize {
+        let left = self.in_flight();
+        for producer in self.producers() {
+            producer.purge(PurgeConfig::default().queue().inflight());
+        }
+        left
+    }
+
+    /// Records sent and not acknowledged.
+    pub(super) fn in_flight(&self) -> usize {
+        let count =
+            |producer: &Client| usize::try_from(producer.in_flight_count()).unwrap_or_default();
+        self.producers().map(count).sum()
     }
 
     async fn publish_all(&self, records: Vec<Record>) -> Vec<Result<(), Failure>> {
@@ -276,6 +290,9 @@ impl KafkaPublisher {
         if refusal::is_unknown_topic(refusal::code(error)) {
             self.topics_mut().remove(topic);
         }
+        if self.is_dead() {
+            return refusal::stopped(&self.link);
+        }
         refusal::failure(&self.link, topic, size, error)
     }
 
@@ -286,7 +303,7 @@ impl KafkaPublisher {
         }
         let _turn = self.asking.lock().await;
         while !self.has(topic) {
-            if self.link.state().state == Condition::Failed {
+            if self.is_dead() {
                 return Err(refusal::stopped(&self.link));
             }
             match self.ask(Some(Arc::clone(topic))).await {

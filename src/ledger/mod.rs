@@ -35,6 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::core::cursor::TenantState;
 use crate::core::failure::Failure;
 use crate::core::ids::{IncidentId, TenantId};
+use crate::core::status::PartState;
 use crate::core::version::{ContentHash, Seen};
 use crate::ports::{Ledger, LedgerEntry};
 
@@ -50,7 +51,7 @@ use writer::Request;
 pub struct LedgerState {
     pub kind: &'static str,
     /// `ok`; `unavailable` while writes fail and will be tried again; `failed` when only an operator can help.
-    pub state: &'static str,
+    pub state: PartState,
     /// Incidents known, over all tenants.
     pub versions: u64,
     /// Not `None` whenever `state` is not `ok`.
@@ -97,12 +98,15 @@ impl LocalLedger {
     pub fn status(&self) -> LedgerState {
         let current = self.trouble.current();
         let (state, error) = if self.queue.as_ref().is_none_or(mpsc::Sender::is_closed) {
-            ("failed", Some(writer_ended(self.store.path()).what))
+            (
+                PartState::Failed,
+                Some(writer_ended(self.store.path()).what),
+            )
         } else {
             match current {
-                None => ("ok", None),
-                Some(current) if current.damage => ("failed", Some(current.what)),
-                Some(current) => ("unavailable", Some(current.what)),
+                None => (PartState::Ok, None),
+                Some(current) if current.damage => (PartState::Failed, Some(current.what)),
+                Some(current) => (PartState::Unavailable, Some(current.what)),
             }
         };
         LedgerState {

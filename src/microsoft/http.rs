@@ -273,3 +273,5 @@ impl Answer {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -312,3 +312,6 @@ fn broken(now: Ticks, error: &JoinError) -> Ended {
 fn far_away() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }
+
+#[cfg(test)]
+mod tests;

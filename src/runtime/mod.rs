@@ -2,7 +2,7 @@
 //! through the traits of [`crate::ports`].
 //!
 //! [`scheduler`] reports firings; [`dispatcher`] turns them into sweeps, each tenant at its own place in the period;
-//! [`sweeper`] makes one sweep, with [`intake`] for what the pages hold; [`outlet`] publishes and records;
+//! [`sweeper`] makes one sweep, with `intake` for what the pages hold; [`outlet`] publishes and records;
 //! [`tokens`] keeps a good token for each tenant; [`limits`] holds what all share; [`board`] knows how each tenant is;
 //! [`supervisor`] notices a task that ended unasked.
 

@@ -69,3 +69,31 @@ fn job(
         let _ = firings.try_send(Firing { schedule: number });
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    /// The crate asks the machine's clock itself, so this test runs in real time.
+    #[tokio::test]
+    async fn each_schedule_reports_its_firings_until_the_stop() {
+        let schedules =
+            ["every 1s", "* * * * * *", "0 0 0 1 1 *"].map(|text| text.parse().expect("schedule"));
+        let (firings, mut fired) = mpsc::channel(64);
+        let stop = CancellationToken::new();
+        let scheduler = tokio::spawn(run(schedules.to_vec(), firings, stop.clone()));
+        let mut counts = [0, 0, 0];
+        while counts[0] < 3 || counts[1] < 3 {
+            let next = timeout(Duration::from_secs(10), fired.recv()).await;
+            let firing = next
+                .expect("a firing within 10 s")
+                .expect("scheduler is at work");
+            counts[firing.schedule] += 1;
+        }
+        assert_eq!(counts[2], 0, "a yearly schedule fired");
+        stop.cancel();
+        scheduler.await.expect("ends").expect("without an error");
+    }
+}

@@ -228,6 +228,9 @@ impl Sweeper {
             took: asked.elapsed(),
         });
         answer.map_err(|failure| {
+            if failure.status == Some(403) {
+                tenant.tokens.forget(token);
+            }
             if let Reaction::Wait(_) = failure.reaction {
                 self.observer.see(Event::Throttled { source });
                 let chance = jitter(tenant.id, Use::Backoff, self.uptime().as_secs());

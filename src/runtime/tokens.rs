@@ -107,6 +107,15 @@ impl TokenKeeper {
         }
     }
 
+    /// Forgets `token`, which the API understood and found too weak: permissions are frozen in a token, so the next one
+    /// may have more.
+    pub fn forget(&self, token: &AccessToken) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.as_ref().is_some_and(|held| held.token.same_as(token)) {
+            *held = None;
+        }
+    }
+
     /// When the token ends, for the status page.
     pub fn expires(&self) -> Option<Ticks> {
         self.held().map(|held| held.ends_at)

@@ -50,6 +50,10 @@ pub(super) fn ticks(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos() / 100).unwrap_or(i64::MAX / 4)
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the simulated Microsoft has a clock of its own, which is not the daemon's"
+)]
 fn wall() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -82,7 +82,7 @@ incidentd.toml: kafka.properties.acks: without all acknowledgements records coul
     remove it, or set it to "all"
 incidentd.toml: kafka.properties.transactional.id: this ledger uses no transactions
     remove it
-incidentd.toml: log.level = "inof": it names no level
+incidentd.toml: log.level = "inof": it is no level and no filter
     give off, error, warn, info, debug or trace, or a filter such as "info,incidentd::microsoft=debug"
 incidentd.toml: tenants[1].id = "11111111-1111-1111-1111-111111111111" (tenant fabrikam): tenants[0] of incidentd.toml has the same id
     remove one of the two

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
+use tokio::time::Instant;
 
 use secrecy::ExposeSecret;
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use redb::Database;
 
 use super::*;
+use crate::core::status::PartState;
 use crate::ledger::open::{FORMAT, FORMAT_KEY, META};
 use crate::ledger::store::VERSIONS;
 
@@ -179,5 +180,5 @@ fn a_row_of_a_later_format_is_a_failure_that_says_so() {
         "other rows can be read"
     );
     wait_for(ledger.write(entry(2, 1))).expect("others can be written");
-    assert_eq!(ledger.status().state, "failed");
+    assert_eq!(ledger.status().state, PartState::Failed);
 }

@@ -13,6 +13,7 @@ use redb::{BackendError, StorageBackend};
 use crate::core::failure::Reaction;
 
 use super::*;
+use crate::core::status::PartState;
 use crate::ledger::open::{Opener, builder, open_file};
 
 /// `ENOSPC` of errno(3).
@@ -123,7 +124,7 @@ async fn a_full_disk_fails_each_write_in_plain_words_and_is_survived_without_res
             assert_eq!(failure.reaction, Reaction::Backoff, "{failure}");
         }
         let status = ledger.status();
-        assert_eq!(status.state, "unavailable");
+        assert_eq!(status.state, PartState::Unavailable);
         assert!(
             status
                 .error
@@ -137,7 +138,7 @@ async fn a_full_disk_fails_each_write_in_plain_words_and_is_survived_without_res
             .expect("there is space again");
         assert_eq!(known(&ledger, 1, 1), Some(seen(1)), "acknowledged before");
         assert_eq!(known(&ledger, 1, 3), Some(seen(3)), "acknowledged after");
-        assert_eq!(ledger.status().state, "ok");
+        assert_eq!(ledger.status().state, PartState::Ok);
         ledger.close();
 
         let again = open(dir.path());
@@ -229,7 +230,7 @@ async fn when_the_writer_is_gone_writes_fail_and_the_daemon_is_told() {
         .expect_err("the thread died");
     assert!(failure.what.contains("has ended"), "{failure}");
     ledger.ended().await;
-    assert_eq!(ledger.status().state, "failed");
+    assert_eq!(ledger.status().state, PartState::Failed);
     let failure = ledger.write(entry(1, 1)).await.expect_err("still dead");
     assert!(failure.remedy.contains("restart"), "{failure:?}");
 }

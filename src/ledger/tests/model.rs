@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::status::PartState;
 
 const TENANTS: u8 = 3;
 const IDS: u64 = 6;
@@ -73,7 +74,7 @@ impl Model {
             }
         }
         let status = ledger.status();
-        prop_assert_eq!((status.state, status.error), ("ok", None));
+        prop_assert_eq!((status.state, status.error), (PartState::Ok, None));
         prop_assert_eq!(status.versions, self.seen.len() as u64);
         Ok(())
     }

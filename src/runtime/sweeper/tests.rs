@@ -147,6 +147,29 @@ async fn a_refused_token_is_renewed_once_and_the_same_page_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_without_the_permission_is_not_used_again() {
+    let (world, server, entra) = (
+        World::new(ROOM),
+        Server::new(Order::OldestFirst, None),
+        Arc::new(Entra::default()),
+    );
+    let tenant = world.tenant_with(1, &server, 100, &entra);
+    let refusal =
+        Failure::new(Health::Consent, Reaction::Slow, "403", "grant the role").with_status(403);
+    server
+        .faults
+        .lock()
+        .expect("lock")
+        .push(Fault::Refuse(refusal));
+    assert_eq!(
+        failed(&sweep(&world, &tenant).await).health,
+        Health::Consent
+    );
+    assert!(sweep(&world, &tenant).await.result.is_ok());
+    assert_eq!(entra.requests.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_malformed_incident_is_a_dead_letter_once_and_its_neighbours_pass() {
     let (world, server) = (World::new(ROOM), Server::new(Order::OldestFirst, None));
     let tenant = world.tenant(1, &server, 100);

@@ -4,6 +4,7 @@ use crate::core::ticks::Ticks;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// Long enough for a busy machine; reached only by a test that fails.
@@ -11,14 +12,23 @@ const LONG: Duration = Duration::from_secs(60);
 
 struct Fake {
     ready: Mutex<Result<(), String>>,
-    metrics: String,
+    metrics: Box<dyn Fn() -> String + Send + Sync>,
+}
+
+impl Fake {
+    fn with_metrics(metrics: impl Fn() -> String + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            metrics: Box::new(metrics),
+            ..Self::default()
+        })
+    }
 }
 
 impl Default for Fake {
     fn default() -> Self {
         Self {
             ready: Mutex::new(Err("Kafka was not reached yet.".into())),
-            metrics: "a_metric 1\n".into(),
+            metrics: Box::new(|| "a_metric 1\n".into()),
         }
     }
 }
@@ -45,7 +55,7 @@ impl Surface for Fake {
     }
 
     fn metrics(&self) -> String {
-        self.metrics.clone()
+        (self.metrics)()
     }
 
     fn live(&self) -> Result<(), String> {
@@ -111,7 +121,7 @@ async fn to_the_end(mut stream: TcpStream) -> String {
     let _ = timeout(LONG, stream.read_to_end(&mut answer))
         .await
         .expect("the server closes the connection");
-    String::from_utf8(answer).unwrap()
+    String::from_utf8(answer).expect("an answer in UTF-8")
 }
 
 fn body(answer: &str) -> &str {
@@ -151,7 +161,7 @@ async fn status_is_json_and_metrics_are_prometheus_text() {
     let metrics = server.get("/metrics").await;
     let kind = "content-type: text/plain; version=0.0.4; charset=utf-8\r\n";
     assert!(metrics.contains(kind), "{metrics}");
-    assert_eq!(body(&metrics), fake.metrics);
+    assert_eq!(body(&metrics), "a_metric 1\n");
     server.stop().await;
 }
 
@@ -190,7 +200,8 @@ async fn a_body_is_refused_unread() {
 async fn a_head_beyond_its_size_is_refused() {
     let server = Server::start(Limits::DEFAULT, Arc::default()).await;
     let mut stream = server.connect().await;
-    let head = format!("GET /livez HTTP/1.1\r\nx: {}", "y".repeat(4 * MAX_HEAD));
+    let filler = "y".repeat(4 * MAX_HEAD);
+    let head = format!("GET /livez HTTP/1.1\r\nx: {filler}\r\n\r\n");
     // The server may close before it was all sent.
     let _ = stream.write_all(head.as_bytes()).await;
     let answer = to_the_end(stream).await;
@@ -220,41 +231,36 @@ async fn a_caller_that_never_ends_its_head_is_dropped_and_gives_its_place_back()
 
 #[tokio::test]
 async fn a_caller_that_never_reads_is_dropped_and_its_answer_freed() {
-    let fake = Fake {
-        metrics: "x".repeat(64 << 20),
-        ..Fake::default()
-    };
+    // More than the sockets of both sides buffer.
+    const SIZE: usize = 64 << 20;
+    let made = Arc::new(Notify::new());
+    let fake = Fake::with_metrics({
+        let made = Arc::clone(&made);
+        move || {
+            made.notify_one();
+            "x".repeat(SIZE)
+        }
+    });
     let limits = Limits {
         large_answers: 1,
         turn: LONG * 2,
         exchange: Duration::from_millis(300),
         ..Limits::DEFAULT
     };
-    let fake = Arc::new(fake);
-    let server = Server::start(limits, Arc::clone(&fake)).await;
+    let server = Server::start(limits, fake).await;
     let mut deaf = server.connect().await;
     let request = get_request("/metrics");
     deaf.write_all(request.as_bytes()).await.unwrap();
-    let mut head = [0; 16];
-    deaf.read_exact(&mut head).await.unwrap();
-    // The answer is on its way, and more of it than any socket buffers: from here on nobody reads.
+    made.notified().await;
     timeout(LONG, async {
-        // Cut off itself as long as the first one holds the turn.
+        // Cut off itself for as long as the first one holds the turn.
         while !server.get("/api/status").await.starts_with("HTTP/1.1 200 ") {}
     })
     .await
     .expect("the turn was not given back");
-    let got = to_the_end_bytes(deaf).await;
-    assert!(got < fake.metrics.len(), "all {got} bytes were sent");
+    let got = to_the_end(deaf).await.len();
+    assert!(got < SIZE, "all {got} bytes were sent");
     server.stop().await;
-}
-
-async fn to_the_end_bytes(mut stream: TcpStream) -> usize {
-    let mut all = Vec::new();
-    let _ = timeout(LONG, stream.read_to_end(&mut all))
-        .await
-        .expect("the server closes the connection");
-    all.len()
 }
 
 #[tokio::test]
@@ -276,31 +282,37 @@ async fn large_answers_beyond_their_number_are_told_to_come_again() {
 
 #[tokio::test]
 async fn a_surface_that_panics_costs_one_answer() {
-    struct Panicking;
-    impl Surface for Panicking {
-        fn report(&self) -> StatusReport {
-            Fake::default().report()
+    let fake = Fake::with_metrics(|| panic!("on purpose"));
+    let server = Server::start(Limits::DEFAULT, fake).await;
+    let answer = server.get("/metrics").await;
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    let live = server.get("/livez").await;
+    assert_eq!(body(&live), "ok\n");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_in_work_is_finished_after_shutdown() {
+    let asked = Arc::new(Notify::new());
+    let (go_on, wait) = std::sync::mpsc::sync_channel::<()>(1);
+    let wait = Mutex::new(wait);
+    let fake = Fake::with_metrics({
+        let asked = Arc::clone(&asked);
+        move || {
+            asked.notify_one();
+            wait.lock().unwrap().recv_timeout(LONG).expect("a sign");
+            "finished\n".into()
         }
-        fn metrics(&self) -> String {
-            panic!("on purpose")
-        }
-        fn live(&self) -> Result<(), String> {
-            Ok(())
-        }
-        fn ready(&self) -> Result<(), String> {
-            Ok(())
-        }
-    }
-    let router = router(Limits::DEFAULT, Arc::new(Panicking));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut caller = TcpStream::connect(address).await.unwrap();
-    let (stream, _) = listener.accept().await.unwrap();
+    });
+    let server = Server::start(Limits::DEFAULT, fake).await;
+    let mut caller = server.connect().await;
     let request = get_request("/metrics");
     caller.write_all(request.as_bytes()).await.unwrap();
-    converse(Limits::DEFAULT, stream, router).await;
-    let answer = to_the_end(caller).await;
-    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    asked.notified().await;
+    server.shutdown.cancel();
+    go_on.send(()).unwrap();
+    assert_eq!(body(&to_the_end(caller).await), "finished\n");
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,53 @@
+//! What happens in the simulated tenants: chance, and now and then what chance may leave out of a short demo.
+
+use uuid::Uuid;
+
+use crate::simulator::World;
+
+#[derive(Debug, Default)]
+pub struct Stage {
+    scene: u64,
+    resolved: Option<(Uuid, u64)>,
+}
+
+impl Stage {
+    /// The next scene. What the world refuses (there is nothing to merge, say) does not happen this time.
+    pub fn play(&mut self, world: &World) {
+        world.evolve(1);
+        self.scene += 1;
+        match self.scene % 24 {
+            8 => self.resolved = resolve(world),
+            12 => merge(world),
+            20 => {
+                if let Some((tenant, incident)) = self.resolved.take() {
+                    let _ = world.reopen(tenant, incident);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn resolve(world: &World) -> Option<(Uuid, u64)> {
+    let mut versions = world.current().into_iter();
+    versions
+        .find(|version| world.resolve(version.tenant, version.incident).is_ok())
+        .map(|version| (version.tenant, version.incident))
+}
+
+fn merge(world: &World) {
+    let versions = world.current();
+    for source in &versions {
+        for target in versions
+            .iter()
+            .filter(|target| target.tenant == source.tenant)
+        {
+            if world
+                .merge(source.tenant, source.incident, target.incident)
+                .is_ok()
+            {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+
+use tokio::time::sleep;
+
+use super::*;
+use crate::core::failure::{Failure, Health, Reaction};
+use crate::runtime::fakes::{Fault, Order, Server, World};
+
+const PERIOD: Duration = Duration::from_secs(30);
+
+/// A dispatcher at work on `tenants`, fed with a firing every 30 s as the scheduler would.
+struct Rig {
+    board: Arc<Board>,
+    stop: CancellationToken,
+    dispatcher: tokio::task::JoinHandle<()>,
+    firings: mpsc::Sender<Firing>,
+}
+
+impl Rig {
+    fn start(world: &World, tenants: &[Arc<Tenant>], concurrent: usize) -> Self {
+        let schedule: Schedule = "every 30s".parse().expect("schedule");
+        let board = Arc::new(Board::new(tenants, world.sweeper.clock.clone()));
+        let (herald, _) = Herald::new();
+        let slots = Slots::new(concurrent);
+        let sweeper = world.sweeper.clone();
+        let dispatcher = Dispatcher::new(
+            tenants,
+            &[schedule],
+            sweeper,
+            slots,
+            (board.clone(), herald),
+        );
+        let (firings, fired) = mpsc::channel(8);
+        let stop = world.sweeper.stop.clone();
+        let dispatcher = tokio::spawn(dispatcher.run(fired, stop.clone(), Duration::from_secs(20)));
+        Self {
+            board,
+            stop,
+            dispatcher,
+            firings,
+        }
+    }
+
+    async fn fire(&self, times: u32) {
+        for _ in 0..times {
+            self.firings
+                .send(Firing { schedule: 0 })
+                .await
+                .expect("dispatcher is at work");
+            sleep(PERIOD).await;
+        }
+    }
+
+    fn health(&self, name: &str) -> Health {
+        let tenants = self.board.tenants();
+        let found = tenants.iter().find(|tenant| &*tenant.name == name);
+        found.expect("a tenant of that name").state
+    }
+}
+
+fn asks(server: &Server) -> u32 {
+    server.asks.load(Ordering::SeqCst)
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_tenant_is_swept_each_period_at_its_own_place() {
+    let world = World::new(1 << 20);
+    let servers: Vec<_> = (0..100)
+        .map(|_| Server::new(Order::NewestFirst, None))
+        .collect();
+    let tenants: Vec<_> = (1..)
+        .zip(&servers)
+        .map(|(n, server)| world.tenant(n, server, 100))
+        .collect();
+    let rig = Rig::start(&world, &tenants, 4);
+    sleep(PERIOD).await;
+    let first: Vec<_> = servers.iter().map(|server| asks(server)).collect();
+    assert!(
+        first.iter().all(|asks| *asks == 1),
+        "the first turns came not at once: {first:?}"
+    );
+    for period in 2..6 {
+        rig.firings
+            .send(Firing { schedule: 0 })
+            .await
+            .expect("at work");
+        sleep(PERIOD / 2).await;
+        let swept = servers
+            .iter()
+            .filter(|server| asks(server) == period)
+            .count();
+        assert!(
+            (25..75).contains(&swept),
+            "{swept} of 100 in the first half of the period"
+        );
+        sleep(PERIOD / 2).await;
+        assert!(servers.iter().all(|server| asks(server) == period));
+    }
+    assert_eq!(*world.counts.missed.lock().expect("lock"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_never_overlaps_itself_and_the_turns_it_misses_are_counted() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    *server.delay.lock().expect("lock") = Duration::from_secs(100);
+    let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
+    rig.fire(20).await;
+    assert_eq!(server.most_at_work.load(Ordering::SeqCst), 1);
+    let missed = *world.counts.missed.lock().expect("lock");
+    assert!(
+        (12..=16).contains(&missed),
+        "{missed} of 20 turns missed at 100 s each"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_between_firings_is_counted_as_missed() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
+    sleep(PERIOD).await;
+    rig.fire(1).await;
+    sleep(PERIOD * 9).await;
+    rig.fire(1).await;
+    assert_eq!(*world.counts.missed.lock().expect("lock"), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hanging_tenants_do_not_delay_a_healthy_one() {
+    let (world, silent, healthy) = (
+        World::new(1 << 20),
+        Server::new(Order::NewestFirst, None),
+        Server::new(Order::NewestFirst, None),
+    );
+    *silent.delay.lock().expect("lock") = Duration::from_secs(1_000_000);
+    let mut tenants: Vec<_> = (1..=60).map(|n| world.tenant(n, &silent, 100)).collect();
+    tenants.push(world.tenant(61, &healthy, 100));
+    let rig = Rig::start(&world, &tenants, 8);
+    rig.fire(10).await;
+    assert!(
+        (10..=12).contains(&asks(&healthy)),
+        "{} sweeps in ten periods",
+        asks(&healthy)
+    );
+    assert_eq!(rig.health("tenant-61"), Health::Ok);
+    assert_eq!(rig.health("tenant-1"), Health::Starting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_shows_at_once_and_is_tried_again_until_it_passes() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    let outage = Failure::new(Health::Unreachable, Reaction::Backoff, "down", "wait");
+    *server.faults.lock().expect("lock") = vec![Fault::Refuse(outage); 5];
+    let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
+    sleep(PERIOD).await;
+    assert_eq!(rig.health("tenant-1"), Health::Unreachable);
+    assert_eq!(rig.board.tenants()[0].remedy.as_deref(), Some("wait"));
+    // 2, 4, 8, 16 and 32 s, or down to half of that.
+    sleep(Duration::from_secs(70)).await;
+    assert_eq!(asks(&server), 6);
+    assert_eq!(rig.health("tenant-1"), Health::Ok);
+    assert_eq!(rig.board.tenants()[0].remedy, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_must_mend_is_tried_slowly_whatever_the_schedule() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    let refused = Failure::new(Health::Consent, Reaction::Slow, "no role", "consent");
+    *server.faults.lock().expect("lock") = vec![Fault::Refuse(refused); 1000];
+    let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
+    rig.fire(120).await;
+    assert!(
+        (9..=13).contains(&asks(&server)),
+        "{} tries in an hour",
+        asks(&server)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_stop_hanging_sweeps_end_and_nothing_new_begins() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    *server.delay.lock().expect("lock") = Duration::from_secs(1_000_000);
+    let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
+    rig.fire(2).await;
+    let stopping = Instant::now();
+    rig.stop.cancel();
+    rig.dispatcher.await.expect("ends");
+    assert!(
+        stopping.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        stopping.elapsed()
+    );
+    assert_eq!(asks(&server), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_a_commit_that_can_still_succeed() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    server.set(1, crate::runtime::fakes::START, 1);
+    world.topic.away.send_replace(true);
+    let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
+    rig.fire(2).await;
+    rig.stop.cancel();
+    sleep(Duration::from_secs(10)).await;
+    world.topic.away.send_replace(false);
+    rig.dispatcher.await.expect("ends");
+    assert_eq!(world.topic.values("incidents").len(), 1);
+    assert_eq!(
+        world.ledger.seen.lock().expect("lock").len(),
+        1,
+        "acknowledged and not recorded"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_kafka_beyond_its_time() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    server.set(1, crate::runtime::fakes::START, 1);
+    world.topic.away.send_replace(true);
+    let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
+    rig.fire(2).await;
+    let stopping = Instant::now();
+    rig.stop.cancel();
+    rig.dispatcher.await.expect("ends");
+    assert_eq!(stopping.elapsed().as_secs(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_panics_costs_only_its_own_tenant_a_pause() {
+    let (world, broken, healthy) = (
+        World::new(1 << 20),
+        Server::new(Order::NewestFirst, None),
+        Server::new(Order::NewestFirst, None),
+    );
+    let fuse = Mutex::new(true);
+    *broken.before_page.lock().expect("lock") = Box::new(move |_| {
+        let mut armed = fuse.lock().expect("lock");
+        assert!(!std::mem::take(&mut *armed), "a planted panic");
+    });
+    let rig = Rig::start(
+        &world,
+        &[
+            world.tenant(1, &broken, 100),
+            world.tenant(2, &healthy, 100),
+        ],
+        4,
+    );
+    rig.fire(3).await;
+    assert_eq!(rig.health("tenant-2"), Health::Ok);
+    assert!(asks(&healthy) >= 3);
+}
