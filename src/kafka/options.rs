@@ -140,10 +140,13 @@ pub(super) struct Scrubber(Vec<(String, SecretString)>);
 impl Scrubber {
     /// Shorter values are numbers and switches, and would be found inside innocent words.
     const SHORTEST: usize = 5;
+    /// Names of protocols, never secrets, and what an operator has to read.
+    const OPEN: [&str; 3] = ["security.protocol", "sasl.mechanism", "sasl.mechanisms"];
 
     pub(super) fn clean(&self, text: &str) -> String {
         let mut clean = text.to_owned();
-        for (name, value) in &self.0 {
+        let closed = |(name, _): &&(String, SecretString)| !Self::OPEN.contains(&name.as_str());
+        for (name, value) in self.0.iter().filter(closed) {
             let value = value.expose_secret();
             if value.len() >= Self::SHORTEST && clean.contains(value) {
                 clean = clean.replace(value, &format!("[value of {name}]"));

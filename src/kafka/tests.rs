@@ -349,6 +349,7 @@ async fn a_fatal_error_is_told_and_fails_what_is_pending() {
 #[test]
 fn a_property_that_librdkafka_lacks_or_refuses_is_named_and_its_value_is_not() {
     let refused = |name: &str, value: &str| {
+        // Only with TLS does librdkafka look at its properties of TLS.
         let properties = [("security.protocol", "ssl"), (name, value)];
         let error = KafkaPublisher::connect(options("127.0.0.1:1", &properties))
             .err()
@@ -376,6 +377,17 @@ fn a_property_that_librdkafka_lacks_or_refuses_is_named_and_its_value_is_not() {
         matches!(unusable, KafkaError::Client { .. }),
         "{unusable:?}"
     );
+}
+
+#[test]
+fn the_names_of_protocols_can_be_read_in_errors() {
+    let properties = [
+        ("security.protocol", "sasl_plaintext"),
+        ("sasl.mechanism", "GSSAPI"),
+    ];
+    let error = KafkaPublisher::connect(options("127.0.0.1:1", &properties)).err();
+    let text = error.map(|error| error.to_string()).unwrap_or_default();
+    assert!(text.contains("SASL mechanism GSSAPI"), "{text}");
 }
 
 #[test]

@@ -191,12 +191,13 @@ impl Dispatcher {
     }
 
     fn enqueue(&mut self, tenant: usize, within: Duration, retry: bool) {
-        self.board.plan(tenant, within);
-        self.queue.push(Reverse(Turnout {
-            at: Instant::now() + within,
-            tenant,
-            retry,
-        }));
+        let at = Instant::now() + within;
+        // A turn that will pass is no plan.
+        let rests = |until: Instant| until > at;
+        if retry || !self.lanes[tenant].resting_until.is_some_and(rests) {
+            self.board.plan(tenant, within);
+        }
+        self.queue.push(Reverse(Turnout { at, tenant, retry }));
     }
 
     /// Starts the sweeps whose time has come.

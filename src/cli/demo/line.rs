@@ -59,8 +59,8 @@ impl Printer {
         };
         let (on, off) = self.colours(change);
         format!(
-            "{:<13.12}  {on}{change:<10}{off}  {:<13.13}  {:>8}  {:<13.13}  {status:<10}  {}",
-            time.map_or("", |(_, time)| time.trim_end_matches('Z')),
+            "{:<13}  {on}{change:<10}{off}  {:<13.13}  {:>8}  {:<13.13}  {status:<10}  {}",
+            time.map_or_else(String::new, |(_, time)| millis(time)),
             tenant.map_or("?", String::as_str),
             record.header("ce_subject").unwrap_or("?"),
             data.severity.unwrap_or_default(),
@@ -81,4 +81,11 @@ impl Printer {
         };
         (on, "\x1b[0m")
     }
+}
+
+/// `12:18:03.500` of `12:18:03.5Z`.
+fn millis(time: &str) -> String {
+    let time = time.trim_end_matches('Z');
+    let (whole, fraction) = time.split_once('.').unwrap_or((time, ""));
+    format!("{whole}.{fraction:0<3.3}")
 }

@@ -14,7 +14,8 @@ use super::super::{network, wait};
 use super::aadsts;
 use crate::core::failure::{Failure, Health, Reaction, one_line};
 
-const MAX_DESCRIPTION: usize = 300;
+/// Room for the trace and correlation ids behind the longest of Entra's sentences: its support asks for them.
+const MAX_DESCRIPTION: usize = 500;
 
 /// An answer that holds no token.
 pub(super) struct Refusal<'a> {

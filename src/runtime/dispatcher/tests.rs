@@ -177,6 +177,19 @@ async fn what_an_operator_must_mend_is_tried_slowly_whatever_the_schedule() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_next_sweep_shown_is_the_one_to_come_not_a_turn_that_will_pass() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    let refused = Failure::new(Health::Consent, Reaction::Slow, "no role", "consent");
+    *server.faults.lock().expect("lock") = vec![Fault::Refuse(refused); 1000];
+    let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
+    sleep(PERIOD).await;
+    let planned = rig.board.tenants()[0].next_sweep;
+    rig.fire(5).await;
+    assert_eq!(asks(&server), 1, "swept while it rested");
+    assert_eq!(rig.board.tenants()[0].next_sweep, planned);
+}
+
+#[tokio::test(start_paused = true)]
 async fn on_a_stop_hanging_sweeps_end_and_nothing_new_begins() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     *server.delay.lock().expect("lock") = Duration::from_secs(1_000_000);

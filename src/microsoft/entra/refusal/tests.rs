@@ -180,6 +180,6 @@ proptest! {
         refuse(status, &bytes);
         let body = json!({"error": name, "error_description": description, "error_codes": [code]});
         let failure = refuse(status, body.to_string().as_bytes());
-        prop_assert!(failure.what.chars().count() < 600, "{}", failure.what);
+        prop_assert!(failure.what.chars().count() < 700, "{}", failure.what);
     }
 }
