@@ -110,11 +110,12 @@ impl Surface for Window {
             RunState::Stopping => return Err("the daemon is stopping".to_owned()),
             RunState::Running => {}
         }
-        let kafka = self.kafka();
-        if kafka.state == PartState::Starting {
-            let why = kafka.error.unwrap_or_default();
-            return Err(format!("waiting for the first answer from Kafka: {why}"));
+        match &self.parts.kafka {
+            Kafka::Producer(kafka) if !kafka.seen() => {
+                let why = kafka.state().error.unwrap_or_default();
+                Err(format!("waiting for the first answer from Kafka: {why}"))
+            }
+            Kafka::Producer(_) | Kafka::None => Ok(()),
         }
-        Ok(())
     }
 }

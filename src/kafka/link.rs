@@ -4,7 +4,7 @@
 //! change of state instead, and each further kind of warning once between two changes.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
@@ -50,6 +50,8 @@ pub(super) struct Link {
     warned: Mutex<BTreeSet<String>>,
     /// Brokers in the last metadata.
     size: AtomicUsize,
+    /// A broker has answered since the start.
+    seen: AtomicBool,
 }
 
 impl Link {
@@ -66,6 +68,7 @@ impl Link {
             trouble: Mutex::default(),
             warned: Mutex::default(),
             size: AtomicUsize::new(1),
+            seen: AtomicBool::new(false),
         }
     }
 
@@ -76,6 +79,10 @@ impl Link {
     /// How many brokers the cluster has, as far as is known.
     pub(super) fn size(&self) -> usize {
         self.size.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn seen(&self) -> bool {
+        self.seen.load(Ordering::Relaxed)
     }
 
     pub(super) fn state(&self) -> KafkaState {
@@ -97,6 +104,7 @@ impl Link {
 
     /// A broker answered.
     pub(super) fn answered(&self) {
+        self.seen.store(true, Ordering::Relaxed);
         if self.state.borrow().state != Condition::Ok {
             self.change(Condition::Ok, None);
         }

@@ -87,6 +87,11 @@ impl KafkaPublisher {
         self.link.state()
     }
 
+    /// Whether a broker has answered since the start, whatever the state is now.
+    pub fn seen(&self) -> bool {
+        self.link.seen()
+    }
+
     /// Follows the state.
     #[cfg(test)]
     pub(super) fn watch(&self) -> tokio::sync::watch::Receiver<KafkaState> {
