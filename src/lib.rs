@@ -56,7 +56,7 @@
 //!
 //! `core` decides and touches nothing; `ports` are traits; `runtime` acts and sees only those two; adapters (`microsoft`,
 //! `kafka`, `ledger`, `record`, `telemetry`, `simulator`) implement ports and do not see one another; `app` alone knows
-//! them all. `tests/structure.rs` checks it from the `use` lines.
+//! them all. `tests/structure` checks it from the `use` lines.
 
 #![forbid(unsafe_code)]
 

@@ -9,6 +9,8 @@ use crate::core::failure::{Failure, Health, Reaction, one_line};
 const PARTITIONS: usize = 6;
 /// Replicas in the proposed command, where the cluster has as many brokers.
 const REPLICAS: usize = 3;
+/// Bytes that headers and Kafka's own framing add to a record, with room to spare.
+const AROUND_RECORD: usize = 4096;
 
 pub(super) fn is_oversize(error: &KafkaError) -> bool {
     code(error) == Code::MessageSizeTooLarge
@@ -91,13 +93,15 @@ pub(super) fn of_topic(link: &Link, topic: &str, code: Code) -> Failure {
 }
 
 fn oversize(topic: &str, size: usize) -> Failure {
+    let enough = size + AROUND_RECORD;
     Failure::new(
         Health::Misconfigured,
         Reaction::Slow,
         format!("a record of {size} bytes is larger than the topic {topic} accepts"),
         format!(
-            "raise max.message.bytes of the topic {topic} above {size}, and message.max.bytes under [kafka.properties] when \
-             that is set or smaller (compression.type = \"zstd\" makes records several times smaller on the wire)"
+            "raise max.message.bytes of the topic {topic} to {enough} or more, and message.max.bytes under \
+             [kafka.properties] when that is set and smaller (compression.type = \"zstd\" makes records several times \
+             smaller on the wire)"
         ),
     )
 }

@@ -57,6 +57,18 @@ fn both_examples_are_valid_and_mean_the_same() {
     assert_eq!(others(minimal), others(full));
 }
 
+#[test]
+fn the_readme_s_quick_start_is_valid() {
+    let readme = include_str!("../../../README.md");
+    let block = readme
+        .split_once("```toml\n")
+        .and_then(|(_, rest)| rest.split_once("```"));
+    let (block, _) = block.expect("a configuration");
+    let settings = Fixture::new(&block.replace("\"client-secret\"", "\"secret\"")).valid();
+    assert_eq!(settings.warnings, Vec::<String>::new());
+    assert_eq!(&*only(&settings).name, "contoso");
+}
+
 /// What is shown as a comment in the full example is accepted as well.
 #[test]
 fn the_keys_commented_out_in_the_full_example_are_known() {
