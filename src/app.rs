@@ -219,10 +219,8 @@ impl App {
             tracing::warn!("some tasks did not end in time");
         }
         // Whoever published has waited for the acknowledgement. What is left now belongs to sweeps that were broken off.
-        let left = self.kafka.map_or(0, |kafka| kafka.abandon());
-        if left > 0 {
+        if self.kafka.is_some_and(|kafka| kafka.abandon()) {
             tracing::warn!(
-                records = left,
                 "records were still on their way to Kafka; they are read and published again after the start"
             );
         }

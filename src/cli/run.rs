@@ -7,7 +7,7 @@ use std::process;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -89,13 +89,21 @@ async fn serve(settings: &Settings, output: Output) -> Result<(), Failed> {
 /// Resolves at the first SIGTERM or SIGINT. The second ends the process at once: an operator who presses Ctrl-C again
 /// has waited long enough, and nothing is lost by it.
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (first, stop) = oneshot::channel();
     tokio::spawn(async move {
-        signals.next().await;
-        let _ = first.send(());
-        if let Some(signal) = signals.next().await {
-            process::exit(128 + signal);
+        let mut first = Some(first);
+        while let Some(signal) = signals.next().await {
+            if signal == SIGHUP {
+                // Its default would be a sudden end, for what operators send to have a configuration read again.
+                tracing::warn!(
+                    "this version does not reload its configuration: restart it instead"
+                );
+            } else if let Some(first) = first.take() {
+                let _ = first.send(());
+            } else {
+                process::exit(128 + signal);
+            }
         }
     });
     Ok(async {

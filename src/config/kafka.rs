@@ -156,6 +156,15 @@ fn check(section: &mut Section<'_>, name: &str, property: &Property) {
             "remove it, or set it to \"all\"",
         ),
         "transactional.id" => wrong("this ledger uses no transactions", "remove it"),
+        "sasl.mechanism" | "sasl.mechanisms"
+            if property.value.eq_ignore_ascii_case("OAUTHBEARER")
+                || property.value.eq_ignore_ascii_case("GSSAPI") =>
+        {
+            wrong(
+                "incidentd can't log in to Kafka this way",
+                "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or client certificates",
+            )
+        }
         "delivery.report.only.error" if !is(&["false"]) => wrong(
             "without delivery reports nothing would count as published",
             "remove it",

@@ -24,8 +24,10 @@ pub fn pause(reaction: Reaction, failures: u32, jitter: u64) -> Duration {
             // Never less than half: the first pause must outlast a hiccup.
             whole / 2 + fraction(whole / 2, jitter)
         }
-        // A token that is refused twice is the operator's business.
-        Reaction::Slow | Reaction::RenewToken => SLOW + fraction(SLOW / 4, jitter),
+        // A token that is refused twice is the operator's business, as is a record that only a setting lets pass.
+        Reaction::Slow | Reaction::RenewToken | Reaction::HoldBack => {
+            SLOW + fraction(SLOW / 4, jitter)
+        }
         // Never earlier than asked: the other side goes on counting.
         Reaction::Wait(asked) => {
             let asked = asked.min(LONGEST_IMPOSED);

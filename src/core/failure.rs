@@ -87,6 +87,9 @@ pub enum Reaction {
     Slow,
     /// The token was refused: renew it once and repeat the same request.
     RenewToken,
+    /// One record is refused for what it is. All others go on; the cursor stays before this one, which is tried again
+    /// with each sweep.
+    HoldBack,
 }
 
 /// A failed operation of one tenant.

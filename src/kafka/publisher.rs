@@ -145,17 +145,17 @@ impl KafkaPublisher {
         .await;
     }
 
-    /// Drops what is not acknowledged, and says how many records that are. At the end of the process nobody waits for
-    /// them any more, so that they would not be recorded, and would be published again after the next start.
-    pub fn abandon(&self) -> usize {
-        let left = self.in_flight();
+    /// Drops what is not acknowledged, and says whether there was anything. At the end of the process nobody waits for it
+    /// any more, so that it would not be recorded, and would be published again after the next start.
+    pub fn abandon(&self) -> bool {
+        let any = self.in_flight() > 0;
         for producer in self.producers() {
             producer.purge(PurgeConfig::default().queue().inflight());
         }
-        left
+        any
     }
 
-    /// Records sent and not acknowledged.
+    /// What librdkafka has still to do: records to be acknowledged, and events to be told.
     pub(super) fn in_flight(&self) -> usize {
         let count =
             |producer: &Client| usize::try_from(producer.in_flight_count()).unwrap_or_default();

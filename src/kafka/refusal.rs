@@ -96,7 +96,7 @@ fn oversize(topic: &str, size: usize) -> Failure {
     let enough = size + AROUND_RECORD;
     Failure::new(
         Health::Misconfigured,
-        Reaction::Slow,
+        Reaction::HoldBack,
         format!("a record of {size} bytes is larger than the topic {topic} accepts"),
         format!(
             "raise max.message.bytes of the topic {topic} to {enough} or more, and message.max.bytes under \

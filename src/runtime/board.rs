@@ -33,7 +33,7 @@ struct Row {
     late_found: u64,
 }
 
-/// A tenant that changed its state, for the log and the status topic.
+/// A tenant that changed its state, or for which there is something else to do now: for the log and the status topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
     pub at: Ticks,
@@ -70,7 +70,7 @@ impl Board {
         self.with(index, |row| row.next = Some(at));
     }
 
-    /// Notes how a sweep that began at `began` ended. `Some` when that changed the tenant's state.
+    /// Notes how a sweep that began at `began` ended. `Some` when that changed the tenant's state or its remedy.
     pub fn note(&self, index: usize, began: Ticks, swept: &Swept) -> Option<Turn> {
         let now = self.clock.now();
         self.with(index, |row| {
@@ -82,18 +82,21 @@ impl Board {
                     row.last_good = Some((began, now));
                     None
                 }
-                Err(Halt::Failed(failure)) => Some(failure.clone()),
+                Err(Halt::Failed(failure) | Halt::HeldBack(failure)) => Some(failure.clone()),
                 Err(Halt::Stopped) => return None,
             };
             let before = row.health;
+            let remedy = |failure: &Option<Failure>| failure.as_ref().map(|it| it.remedy.clone());
+            let news = remedy(&row.failure) != remedy(&failure);
             row.health = failure
                 .as_ref()
                 .map_or(Health::Ok, |failure| failure.health);
             row.failure = failure.clone();
-            if row.health == before {
+            if row.health != before {
+                row.since = now;
+            } else if !news {
                 return None;
             }
-            row.since = now;
             Some(Turn {
                 at: now,
                 before,

@@ -252,7 +252,8 @@ impl Dispatcher {
             self.announce(tenant, &turn);
         }
         match ended.swept.result {
-            Ok(()) => {
+            // What is held back is tried with each sweep; the tenant's other incidents must not wait for it.
+            Ok(()) | Err(Halt::HeldBack(_)) => {
                 self.lanes[tenant].failures = 0;
                 self.lanes[tenant].resting_until = None;
             }

@@ -118,7 +118,7 @@ impl Publisher for Topic {
                 if refused.is_some_and(|part| text.contains(part)) {
                     return Err(Failure::new(
                         Health::Misconfigured,
-                        Reaction::Slow,
+                        Reaction::HoldBack,
                         "too large",
                         "raise the limit",
                     ));

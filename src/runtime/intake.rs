@@ -17,7 +17,7 @@ use super::sweeper::{Halt, Sweeper};
 use super::tenant::Tenant;
 use crate::core::codec::raw_hash;
 use crate::core::cursor::TenantState;
-use crate::core::failure::Failure;
+use crate::core::failure::{Failure, Reaction};
 use crate::core::ids::IncidentId;
 use crate::core::reading::{Malformed, read};
 use crate::core::sweep::Sweep;
@@ -45,6 +45,8 @@ pub(super) struct Intake<'a> {
     arrived: Option<Instant>,
     published: u64,
     late_found: u64,
+    /// Why a record was held back; the first of them.
+    held_back: Option<Failure>,
 }
 
 impl<'a> Intake<'a> {
@@ -60,6 +62,7 @@ impl<'a> Intake<'a> {
             arrived: None,
             published: 0,
             late_found: 0,
+            held_back: None,
         }
     }
 
@@ -70,6 +73,11 @@ impl<'a> Intake<'a> {
     /// Incident versions published, and those of them that were found late.
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.published, self.late_found)
+    }
+
+    /// Why a record of this sweep was held back, if one was: the cursor must not pass it.
+    pub(super) fn held_back(&self) -> Option<&Failure> {
+        self.held_back.as_ref()
     }
 
     /// Charges `bytes` that have arrived. Without room for them, commits what is at hand and waits.
@@ -199,7 +207,12 @@ impl<'a> Intake<'a> {
             .await;
         self.charge.release(bytes);
         self.published += committed.published;
-        committed.result?;
+        match committed.result {
+            Err(refused) if refused.reaction == Reaction::HoldBack => {
+                self.held_back.get_or_insert(refused);
+            }
+            result => result?,
+        }
         if let Some(arrived) = self.arrived.take().filter(|_| any) {
             self.sweeper.observer.see(Event::Acknowledged {
                 took: arrived.elapsed(),

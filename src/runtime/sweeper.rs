@@ -51,6 +51,8 @@ pub struct Swept {
 #[derive(Debug)]
 pub enum Halt {
     Failed(Failure),
+    /// Everything was read, and all but single records was published; the cursor waits for those.
+    HeldBack(Failure),
     /// The daemon is stopping.
     Stopped,
 }
@@ -103,12 +105,11 @@ impl Sweeper {
             Ok(()) => sweep.state_after(&state, self.clock.now()),
             Err(_) => None,
         };
-        let moved = after.filter(|after| *after != state);
+        let moved = after.filter(|after| *after != state && intake.held_back().is_none());
         let committed = intake.commit(slot, moved).await;
         (swept.published, swept.late_found) = intake.counts();
         read?;
         committed?;
-        swept.state = Some(moved.unwrap_or(state));
         if matches!(plan.kind, Kind::Full | Kind::Reconcile) {
             tenant.memory().last_full = LastFull {
                 ended: Some(self.uptime()),
@@ -123,6 +124,10 @@ impl Sweeper {
         if !sweep.trusted() {
             tracing::debug!(tenant = %tenant.id, pages = sweep.pages(), "the list moved while it was read; the cursor stays for one more sweep");
         }
+        if let Some(refused) = intake.held_back() {
+            return Err(Halt::HeldBack(refused.clone()));
+        }
+        swept.state = Some(moved.unwrap_or(state));
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::simulator::Tenant;
 
 pub const HEADING: &str =
     "UPDATED (UTC)  CHANGE      TENANT         INCIDENT  SEVERITY       STATUS      NAME";
-const NAME_WIDTH: usize = 40;
+const NAME_WIDTH: usize = 21;
 
 pub struct Printer {
     tenants: HashMap<Uuid, String>,
