@@ -39,7 +39,10 @@ pub enum Malformed {
 /// # Errors
 /// [`Malformed`] when the bytes are no JSON object, or have no usable id or last update.
 pub fn read(raw: &[u8], shape: &'static Shape) -> Result<Reading, Malformed> {
-    let mut input = serde_json::Deserializer::from_slice(raw);
+    // Checked in one go, which is far cheaper than string by string.
+    let text = std::str::from_utf8(raw)
+        .map_err(|error| Malformed::Json(one_line(&error.to_string(), 200)))?;
+    let mut input = serde_json::Deserializer::from_str(text);
     let fields = Incident(shape)
         .deserialize(&mut input)
         .and_then(|fields| input.end().map(|()| fields))

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Proxy, RequestBuilder, Response, StatusCode};
@@ -28,6 +29,9 @@ pub(super) const CONNECT: Duration = Duration::from_secs(10);
 const TOTAL: u32 = 10;
 /// Error bodies are read up to here; what follows says nothing more.
 const MAX_ERROR_BODY: usize = 64 << 10;
+/// Pieces of a body that are there already are handed out as one up to this size: decompression yields them by 8 KiB, and
+/// each costs the reader a look into the ledger.
+const GATHER: usize = 64 << 10;
 /// Idle connections kept to one host: about as many as requests are in flight at once.
 const IDLE: usize = 64;
 
@@ -203,6 +207,7 @@ impl Http {
             peer: Arc::clone(&self.peer),
             waited: started.elapsed(),
             received: 0,
+            ending: None,
         })
     }
 }
@@ -215,6 +220,8 @@ pub(super) struct Answer {
     waited: Duration,
     /// Bytes received so far, decompressed.
     received: usize,
+    /// What came behind the piece handed out last: the body's end or a failure.
+    ending: Option<reqwest::Result<()>>,
 }
 
 impl Answer {
@@ -230,7 +237,7 @@ impl Answer {
     pub(super) async fn chunk(&mut self, max: usize) -> Result<Option<Bytes>, Failure> {
         let left = self.peer.total.saturating_sub(self.waited);
         let started = Instant::now();
-        let read = timeout(left.min(self.peer.silence), self.response.chunk()).await;
+        let read = timeout(left.min(self.peer.silence), self.gather()).await;
         self.waited += started.elapsed();
         match read {
             Ok(Ok(Some(bytes))) => {
@@ -245,6 +252,38 @@ impl Answer {
             Err(_) if left <= self.peer.silence => Err(network::too_slow(&self.peer)),
             Err(_) => Err(network::silent(&self.peer)),
         }
+    }
+
+    /// Waits for a piece, and joins to it those that need no waiting.
+    async fn gather(&mut self) -> reqwest::Result<Option<Bytes>> {
+        if let Some(ending) = self.ending.take() {
+            return ending.map(|()| None);
+        }
+        let Some(first) = self.response.chunk().await? else {
+            return Ok(None);
+        };
+        let mut gathered = BytesMut::from(first);
+        while gathered.len() < GATHER
+            && let Some(next) = self.response.chunk().now_or_never()
+        {
+            match next {
+                Ok(Some(piece)) => {
+                    if gathered.capacity() - gathered.len() < piece.len() {
+                        gathered.reserve(GATHER);
+                    }
+                    gathered.extend_from_slice(&piece);
+                }
+                Ok(None) => {
+                    self.ending = Some(Ok(()));
+                    break;
+                }
+                Err(error) => {
+                    self.ending = Some(Err(error));
+                    break;
+                }
+            }
+        }
+        Ok(Some(gathered.freeze()))
     }
 
     /// The whole body.

@@ -26,8 +26,8 @@ use crate::core::version::{Change, ContentHash, Reading, Verdict, judge};
 use crate::ports::{Event, Mark, Outgoing};
 
 /// A batch is committed when it has this many bytes or records: large enough that acknowledgement and ledger commit cost
-/// little per record, small enough that the budget serves many tenants.
-const BATCH_BYTES: usize = 1 << 20;
+/// little per record, small enough that 64 sweeps that all wait for Kafka hold little memory.
+const BATCH_BYTES: usize = 256 << 10;
 const BATCH_RECORDS: usize = 1_000;
 /// What a record costs in memory beside its value.
 const RECORD_OVERHEAD: usize = 512;
