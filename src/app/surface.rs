@@ -115,10 +115,10 @@ impl Surface for Window {
             RunState::Running => {}
         }
         let kafka = self.kafka();
-        if kafka.state == PartState::Starting {
-            let why = kafka.error.unwrap_or_default();
-            return Err(format!("waiting for the first answer from Kafka: {why}"));
+        if kafka.state == PartState::Ok {
+            return Ok(());
         }
-        Ok(())
+        let why = kafka.error.unwrap_or_default();
+        Err(format!("waiting for Kafka: {why}"))
     }
 }
