@@ -9,11 +9,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use incidentd::simulator::{Effect, Endpoint, Options, Rule, When};
+use incidentd::simulator::{Effect, Endpoint, Options, Rule, Simulator, When};
 use support::daemon::Daemon;
 use support::kafka::{create_topic, read_all, shared};
 use support::setup::{Setup, simulator, unique};
-use support::tally::Tally;
 use support::{SOON, blocking, until};
 
 /// Secrets with characters that forms, JSON and URLs write in other ways.
@@ -23,134 +22,59 @@ const WRONG: &str = "canary/wrong+1&2=3%41~never.seen";
 const KAFKA: &str = "canary-kafka-password";
 /// What all secrets begin with, and how each token begins: a part of one is a leak as well.
 const BEGINNINGS: [&str; 2] = ["canary", "eyJhbGciOi"];
+/// Tokens that are used before the search.
+const MANY: usize = 40;
 /// Of each place, so much is searched for what is planted.
 const SAMPLE: usize = 64 << 10;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_and_no_token_leaves_the_daemon() {
     let kafka = shared();
-    let (topic, status_topic, dead) = (unique("secret"), unique("status"), unique("dead"));
-    for topic in [&topic, &status_topic, &dead] {
+    let (topic, status, dead) = (unique("secret"), unique("status"), unique("dead"));
+    for topic in [&topic, &status, &dead] {
         create_topic(&kafka, topic, 2, &[]).await;
     }
-    // Tokens that last two seconds are renewed many times.
-    let options = Options {
-        token_lifetime: Some(Duration::from_secs(2)),
-        ..Options::default()
-    };
-    let simulator = simulator(6, options).await;
-    let (world, books, faults) = (simulator.world(), simulator.books(), simulator.faults());
-    let tenants: Vec<_> = world.tenants().iter().map(|tenant| tenant.id).collect();
-    for tenant in &tenants {
-        world
-            .administer(*tenant, |tenant| tenant.secret = RIGHT.to_owned())
-            .unwrap();
-        world.create(*tenant, 10).unwrap();
-    }
-    let [healthy, wrong, unconsented, refused, broken, resetting] = tenants[..] else {
-        panic!("six tenants");
-    };
-    world
-        .administer(wrong, |tenant| {
-            tenant.secret = "not what the daemon has".to_owned()
-        })
-        .unwrap();
-    world
-        .administer(unconsented, |tenant| tenant.consented = false)
-        .unwrap();
-    faults.push(Rule::status(401, "{}").at(Endpoint::List).of(refused));
-    faults.push(
-        Rule::new(Effect::BadIncident(r#"{"incidentId": "none"}"#.into()))
-            .at(Endpoint::List)
-            .of(broken),
-    );
-    faults.push(
-        Rule::new(Effect::Reset)
-            .at(Endpoint::List)
-            .of(resetting)
-            .when(When::Chance(0.5)),
-    );
-    faults.push(
-        Rule::new(Effect::LoginPage)
-            .at(Endpoint::List)
-            .of(resetting)
-            .when(When::Chance(0.5)),
-    );
-    faults.push(
-        Rule::new(Effect::Reset)
-            .at(Endpoint::Token)
-            .of(resetting)
-            .when(When::Chance(0.3)),
-    );
-
+    let simulator = trouble().await;
+    let books = simulator.books();
     let setup = Setup::new(&simulator, &kafka, &topic)
-        .text("kafka.status_topic", &status_topic)
+        .text("kafka.status_topic", &status)
         .text("kafka.dead_letter_topic", &dead)
         .text("kafka.properties.\"sasl.password\"", KAFKA)
         .text("log.level", "trace");
-    let secret = setup.path().join("client-secret");
+    let (config, secret) = (setup.write(), setup.path().join("client-secret"));
     fs::write(&secret, format!("{RIGHT}\n")).unwrap();
-    let mut daemon = Daemon::start(&setup.write()).await;
-    until("the healthy tenant used some tokens", SOON, async || {
-        world.evolve_tenant(healthy, 1).unwrap();
-        simulator.revoke_tokens(healthy);
-        books.issued_tokens().len() > 40
-    })
-    .await;
-    until("each of the others has failed", SOON, async || {
-        let states = states(&daemon.status().await);
-        ["credential", "consent", "ok"]
-            .iter()
-            .all(|state| states.contains(&(*state).to_owned()))
-    })
-    .await;
-    // A secret that is wrong only now, beside the one that was right.
-    fs::write(&secret, WRONG).unwrap();
-    until("the new secret was refused", SOON, async || {
-        states(&daemon.status().await)
-            .iter()
-            .filter(|state| *state == "credential")
-            .count()
-            > 2
-    })
-    .await;
-
     let mut search = Search::new([&[RIGHT, WRONG, KAFKA], &BEGINNINGS[..]].concat());
-    search
-        .places
-        .push(("/metrics".into(), daemon.metrics().await.into_bytes()));
-    let (_, shown) = daemon.get("/api/status").await;
-    search
-        .places
-        .push(("/api/status".into(), shown.into_bytes()));
-    for path in ["/livez", "/readyz"] {
-        search
-            .places
-            .push((path.into(), daemon.get(path).await.1.into_bytes()));
-    }
+
+    let mut daemon = Daemon::start(&config).await;
+    everything_happens(&simulator, &daemon, &secret).await;
+    search.endpoints(&daemon).await;
     daemon.stop().await;
-    let tokens = books.issued_tokens();
-    assert!(
-        tokens.iter().all(|token| token.starts_with(BEGINNINGS[1])),
-        "{:?}",
-        tokens[0]
-    );
-    for token in &tokens {
-        let signature = token.rsplit('.').next().unwrap();
-        search
-            .words
-            .extend([token.clone(), signature[..40].to_owned()]);
-    }
-    search
-        .places
-        .push(("the log".into(), daemon.log().into_bytes()));
-    search
-        .places
-        .push(("standard output".into(), daemon.output().into_bytes()));
+    search.add("the log", daemon.log());
+    search.add("standard output", daemon.output());
     search.folder(&setup.path().join("ledger"));
-    for topic in [&topic, &status_topic, &dead] {
+    for topic in [&topic, &status, &dead] {
         search.topic(&kafka, topic).await;
     }
+    let levels = ["\"level\":\"TRACE\"", "\"level\":\"DEBUG\""];
+    assert!(
+        levels.iter().any(|level| daemon.log().contains(level)),
+        "the log says more than usual"
+    );
+
+    fs::write(&secret, RIGHT).unwrap();
+    fs::remove_dir_all(setup.path().join("ledger")).unwrap();
+    let mut daemon = Daemon::start_with(&config, &["--output", "stdout"], &[]).await;
+    until("records are written", SOON, async || {
+        daemon.output().lines().count() > 10
+    })
+    .await;
+    daemon.stop().await;
+    search.add("the log of a run to standard output", daemon.log());
+    search.add("records on standard output", daemon.output());
+
+    let tokens = books.issued_tokens();
+    assert!(tokens.len() > MANY, "there is something to search for");
+    search.tokens(&tokens);
     println!(
         "{} tokens and 3 secrets searched in {} places, {} bytes",
         tokens.len(),
@@ -161,19 +85,79 @@ async fn no_secret_and_no_token_leaves_the_daemon() {
             .map(|(_, bytes)| bytes.len())
             .sum::<usize>(),
     );
-    let log = daemon.log();
-    assert!(
-        log.contains("\"level\":\"TRACE\"") || log.contains("\"level\":\"DEBUG\""),
-        "a talkative log:\n{log}"
-    );
-    let read = Tally::read(&kafka, &topic, &books).await;
-    assert!(
-        !read.records.is_empty() && tokens.len() > 40,
-        "there was something to search in and for"
-    );
     let found = search.found();
     assert!(found.is_empty(), "{found:?}");
     the_search_finds_what_is_planted(&search, &tokens[0]);
+}
+
+/// A Microsoft with which nearly everything is wrong, for one tenant each; the first is healthy.
+async fn trouble() -> Simulator {
+    // Tokens that last two seconds are renewed many times.
+    let options = Options {
+        token_lifetime: Some(Duration::from_secs(2)),
+        ..Options::default()
+    };
+    let simulator = simulator(6, options).await;
+    let (world, faults) = (simulator.world(), simulator.faults());
+    let tenants: Vec<_> = world.tenants().iter().map(|tenant| tenant.id).collect();
+    for tenant in &tenants {
+        world
+            .administer(*tenant, |tenant| tenant.secret = RIGHT.to_owned())
+            .unwrap();
+        world.create(*tenant, 10).unwrap();
+    }
+    let [_, wrong, unconsented, refused, broken, resetting] = tenants[..] else {
+        panic!("six tenants");
+    };
+    world
+        .administer(wrong, |tenant| {
+            tenant.secret = "not what the daemon has".to_owned()
+        })
+        .unwrap();
+    world
+        .administer(unconsented, |tenant| tenant.consented = false)
+        .unwrap();
+    let list = |effect| Rule::new(effect).at(Endpoint::List);
+    faults.push(Rule::status(401, "{}").at(Endpoint::List).of(refused));
+    faults.push(list(Effect::BadIncident(r#"{"incidentId": "none"}"#.into())).of(broken));
+    faults.push(list(Effect::Reset).of(resetting).when(When::Chance(0.5)));
+    faults.push(
+        list(Effect::LoginPage)
+            .of(resetting)
+            .when(When::Chance(0.5)),
+    );
+    faults.push(
+        Rule::new(Effect::Reset)
+            .at(Endpoint::Token)
+            .of(resetting)
+            .when(When::Chance(0.3)),
+    );
+    simulator
+}
+
+/// Tokens are used, refused and renewed; secrets are right, wrong, and wrong only after they were right.
+async fn everything_happens(simulator: &Simulator, daemon: &Daemon, secret: &Path) {
+    let (world, books) = (simulator.world(), simulator.books());
+    let healthy = world.tenants()[0].id;
+    until("many tokens were used", SOON, async || {
+        world.evolve_tenant(healthy, 1).unwrap();
+        simulator.revoke_tokens(healthy);
+        books.issued_tokens().len() > MANY
+    })
+    .await;
+    until("each of the others has failed", SOON, async || {
+        let states = states(&daemon.status().await);
+        ["credential", "consent", "ok"]
+            .iter()
+            .all(|state| states.iter().any(|shown| shown == state))
+    })
+    .await;
+    fs::write(secret, WRONG).unwrap();
+    until("the new secret was refused", SOON, async || {
+        let states = states(&daemon.status().await);
+        states.iter().filter(|state| *state == "credential").count() > 2
+    })
+    .await;
 }
 
 fn states(status: &serde_json::Value) -> Vec<String> {
@@ -216,6 +200,29 @@ impl Search {
         Self {
             words: words.into_iter().map(str::to_owned).collect(),
             places: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, place: &str, text: String) {
+        self.places.push((place.to_owned(), text.into_bytes()));
+    }
+
+    /// Whole tokens, and of each a part that no other has.
+    fn tokens(&mut self, tokens: &[String]) {
+        for token in tokens {
+            assert!(
+                token.starts_with(BEGINNINGS[1]),
+                "how tokens begin: {token}"
+            );
+            let signature = token.rsplit('.').next().unwrap();
+            self.words
+                .extend([token.clone(), signature[..40].to_owned()]);
+        }
+    }
+
+    async fn endpoints(&mut self, daemon: &Daemon) {
+        for path in ["/livez", "/readyz", "/metrics", "/api/status"] {
+            self.add(path, daemon.get(path).await.1);
         }
     }
 

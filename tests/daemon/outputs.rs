@@ -7,7 +7,7 @@ use incidentd::simulator::{Effect, Endpoint, Options, Rule};
 use serde_json::Value;
 
 use crate::support::daemon::Daemon;
-use crate::support::kafka::{Broker, create_topic, read_all, shared};
+use crate::support::kafka::{Broker, Found, create_topic, read_all, shared};
 use crate::support::setup::{Setup, simulator, unique};
 use crate::support::tally::{Tally, header, structured};
 use crate::support::{SOON, blocking, until};
@@ -141,7 +141,7 @@ async fn malformed_incidents_and_health_changes_have_topics_of_their_own() {
     );
 }
 
-async fn all(kafka: &str, topic: &str) -> Vec<crate::support::kafka::Found> {
+async fn all(kafka: &str, topic: &str) -> Vec<Found> {
     let (kafka, topic) = (kafka.to_owned(), topic.to_owned());
     blocking(move || read_all(&kafka, &topic)).await
 }

@@ -1,6 +1,6 @@
 //! Signals: the first drains, the second ends.
 
-use incidentd::simulator::{Effect, Endpoint, Options, Rule};
+use incidentd::simulator::{Effect, Endpoint, Options, Rule, Simulator};
 use tokio::time::{Duration, Instant, timeout};
 
 use crate::support::daemon::{Daemon, STOP_LIMIT};
@@ -94,12 +94,12 @@ async fn a_second_signal_ends_it_at_once() {
     })
     .await;
     daemon.signal("TERM");
-    let code = daemon.wait(Duration::from_secs(2)).await;
+    let code = daemon.wait(Duration::from_secs(5)).await;
     assert_eq!(code, 128 + 15, "{}", daemon.log());
 }
 
 /// A daemon that holds incidents for a Kafka that does not answer.
-async fn waiting_for_kafka(simulator: &incidentd::simulator::Simulator, setup: &Setup) -> Daemon {
+async fn waiting_for_kafka(simulator: &Simulator, setup: &Setup) -> Daemon {
     for tenant in simulator.world().tenants() {
         simulator.world().create(tenant.id, 10).unwrap();
     }
