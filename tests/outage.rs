@@ -68,7 +68,10 @@ async fn a_minute_without_kafka_loses_and_repeats_nothing_within_the_memory_budg
         sleep(Duration::from_millis(100)).await;
     }
     let (code, why) = daemon.get("/readyz").await;
-    assert!(code == 503 && why.contains(&kafka), "{code} {why}");
+    assert_eq!(
+        code, 200,
+        "an outage is waited out, not restarted away: {why}"
+    );
     let status = daemon.status().await;
     assert_eq!(status["kafka"]["state"], "unavailable", "{status:#}");
     assert!(status["kafka"]["error"].is_string(), "{status:#}");
