@@ -48,7 +48,11 @@ impl Run {
         let runtime = Runtime::new()
             .context("can't start the async runtime")
             .map_err(|error| Failed::new(UNAVAILABLE, error))?;
-        runtime.block_on(serve(&settings, output))
+        let served = runtime.block_on(serve(&settings, output));
+        // Dropping the runtime would wait for its blocking threads, and one that writes to a pipe which nobody reads
+        // never comes back.
+        runtime.shutdown_background();
+        served
     }
 }
 

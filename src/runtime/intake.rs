@@ -3,7 +3,8 @@
 //! Invariants:
 //! - Bytes are charged before they are worked on, and stay charged until Kafka has acknowledged them; what turns out to
 //!   be known already is released at once. When the budget has no room, what is at hand is committed first.
-//! - A batch holds at most one version of an incident, so that "acknowledged or not" has one answer for each.
+//! - A batch holds at most one version of an incident, so that "acknowledged or not" has one answer for each; and at most
+//!   one dead letter of one content.
 //! - An element that can't be read costs nobody else anything: it becomes a dead letter, once for each content.
 
 use std::collections::HashSet;
@@ -40,6 +41,7 @@ pub(super) struct Intake<'a> {
     charge: Charge,
     batch: Vec<Outgoing>,
     batch_ids: HashSet<IncidentId>,
+    batch_dead: HashSet<ContentHash>,
     batch_bytes: usize,
     /// When the oldest page in the batch began to arrive.
     arrived: Option<Instant>,
@@ -58,6 +60,7 @@ impl<'a> Intake<'a> {
             charge: sweeper.bytes.charge(),
             batch: Vec::new(),
             batch_ids: HashSet::new(),
+            batch_dead: HashSet::new(),
             batch_bytes: 0,
             arrived: None,
             published: 0,
@@ -174,9 +177,13 @@ impl<'a> Intake<'a> {
     }
 
     fn bury(&mut self, content: ContentHash, why: &Malformed, raw: &[u8]) -> Result<(), Failure> {
-        if self.sweeper.outlet.is_dead(self.tenant.id, content)? {
+        // The edge of a page is read twice, mostly into the same batch, of which the ledger does not know yet.
+        if self.batch_dead.contains(&content)
+            || self.sweeper.outlet.is_dead(self.tenant.id, content)?
+        {
             return Ok(());
         }
+        self.batch_dead.insert(content);
         tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, reason = %why, bytes = raw.len(), content = %content,
             "an incident could not be read and is not published");
         let record = self.tenant.encoder.dead_letter(&why.to_string(), raw);
@@ -201,6 +208,7 @@ impl<'a> Intake<'a> {
         let batch = mem::take(&mut self.batch);
         let bytes = mem::take(&mut self.batch_bytes);
         self.batch_ids.clear();
+        self.batch_dead.clear();
         let any = !batch.is_empty();
         let committed = slot
             .wait(self.sweeper.outlet.commit(self.tenant.id, batch, state))

@@ -2,11 +2,13 @@
 //! come late.
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 
 use incidentd::simulator::{Effect, Endpoint, Options, Rule};
 use serde_json::Value;
+use tokio::time::timeout;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, STOP_LIMIT, incidentd};
 use crate::support::kafka::{Broker, Found, create_topic, read_all, shared};
 use crate::support::setup::{Setup, simulator, unique};
 use crate::support::tally::{Tally, header, structured};
@@ -43,6 +45,35 @@ async fn standard_output_has_one_record_a_line_and_needs_no_kafka() {
     }
     assert_eq!(ids.len(), books.shown_count(), "lines and versions");
     assert!(daemon.log_lines().len() > 2, "the log is on standard error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_standard_output_that_stalls_does_not_keep_the_daemon_from_its_stop() {
+    let simulator = simulator(1, Options::default()).await;
+    let world = simulator.world();
+    // More than a pipe holds.
+    world.create(world.tenants()[0].id, 300).unwrap();
+    let setup = Setup::new(&simulator, "127.0.0.1:1", "none");
+    let mut child = incidentd()
+        .args(["run", "--output", "stdout", "--config"])
+        .arg(setup.write())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _never_read = child.stdout.take();
+    until("pages were read", SOON, async || {
+        !simulator.books().requests().is_empty()
+    })
+    .await;
+    let pid = child.id().unwrap();
+    let sent = std::process::Command::new("sh")
+        .args(["-c", &format!("sleep 2; kill -TERM {pid}")])
+        .status();
+    assert!(sent.unwrap().success());
+    let ended = timeout(STOP_LIMIT, child.wait()).await;
+    let status = ended.expect("it ends within the budget").unwrap();
+    assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -188,6 +188,19 @@ async fn a_malformed_incident_is_a_dead_letter_once_and_its_neighbours_pass() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_malformed_incident_that_one_sweep_reads_twice_is_one_dead_letter() {
+    let (world, server) = (World::new(ROOM), Server::new(Order::OldestFirst, None));
+    let tenant = world.tenant(1, &server, 100);
+    server
+        .faults
+        .lock()
+        .expect("lock")
+        .push(Fault::Garbage(r#"{"id":"seven"},{"id":"seven"}"#));
+    assert!(sweep(&world, &tenant).await.result.is_ok());
+    assert_eq!(world.topic.values("dead"), [r#"{"id":"seven"}"#]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn neither_ledger_nor_cursor_moves_before_kafka_acknowledges() {
     let (world, server) = (World::new(ROOM), Server::new(Order::OldestFirst, None));
     let tenant = world.tenant(1, &server, 100);
