@@ -35,7 +35,7 @@ struct Default {
     value: &'static str,
 }
 
-const DEFAULTS: [Default; 7] = [
+const DEFAULTS: [Default; 6] = [
     Default {
         name: "client.id",
         alias: None,
@@ -58,13 +58,6 @@ const DEFAULTS: [Default; 7] = [
         name: "queue.buffering.max.messages",
         alias: None,
         value: "0",
-    },
-    // Time for the records of several tenants to share a batch, of which each costs a compressor and a request: with 5 ms,
-    // librdkafka's default, a tenth more of the daemon's CPU. To a poll every half minute 20 ms are nothing.
-    Default {
-        name: "linger.ms",
-        alias: Some("queue.buffering.max.ms"),
-        value: "20",
     },
     Default {
         name: "reconnect.backoff.max.ms",
