@@ -108,7 +108,8 @@ impl Sweeper {
         (swept.published, swept.late_found) = intake.counts();
         read?;
         committed?;
-        swept.state = Some(moved.unwrap_or(state));
+        let state = moved.unwrap_or(state);
+        swept.state = Some(state);
         if matches!(plan.kind, Kind::Full | Kind::Reconcile) {
             tenant.memory().last_full = LastFull {
                 ended: Some(self.uptime()),
@@ -118,6 +119,7 @@ impl Sweeper {
                 } else {
                     last_full.pages
                 },
+                cursor: Some(state.cursor),
             };
         }
         if !sweep.trusted() {
