@@ -226,8 +226,13 @@ impl Dispatcher {
             self.slots.clone(),
             self.lanes[tenant].tenant.clone(),
         );
+        let failing = self.lanes[tenant].failures > 0;
         let task = self.sweeps.spawn(async move {
-            let mut slot = slots.take().await;
+            let mut slot = if failing {
+                slots.take_failing().await
+            } else {
+                slots.take().await
+            };
             let began = sweeper.clock.now();
             let swept = sweeper.sweep(&of, &mut slot).await;
             Ended { began, swept }
