@@ -110,9 +110,10 @@ impl Surface for Window {
             RunState::Stopping => return Err("the daemon is stopping".to_owned()),
             RunState::Running => {}
         }
-        let kafka = self.kafka();
-        if kafka.state == PartState::Starting {
-            let why = kafka.error.unwrap_or_default();
+        if let Kafka::Producer(kafka) = &self.parts.kafka
+            && !kafka.met()
+        {
+            let why = kafka.state().error.unwrap_or_default();
             return Err(format!("waiting for the first answer from Kafka: {why}"));
         }
         Ok(())

@@ -4,7 +4,7 @@
 //! change of state instead, and each further kind of warning once between two changes.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
@@ -50,6 +50,8 @@ pub(super) struct Link {
     warned: Mutex<BTreeSet<String>>,
     /// Brokers in the last metadata.
     size: AtomicUsize,
+    /// A broker answered at least once.
+    met: AtomicBool,
 }
 
 impl Link {
@@ -66,6 +68,7 @@ impl Link {
             trouble: Mutex::default(),
             warned: Mutex::default(),
             size: AtomicUsize::new(1),
+            met: AtomicBool::new(false),
         }
     }
 
@@ -95,8 +98,13 @@ impl Link {
         self.answered();
     }
 
+    pub(super) fn met(&self) -> bool {
+        self.met.load(Ordering::Relaxed)
+    }
+
     /// A broker answered.
     pub(super) fn answered(&self) {
+        self.met.store(true, Ordering::Relaxed);
         if self.state.borrow().state != Condition::Ok {
             self.change(Condition::Ok, None);
         }

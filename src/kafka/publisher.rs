@@ -87,6 +87,11 @@ impl KafkaPublisher {
         self.link.state()
     }
 
+    /// Whether a broker has answered since the start, wherever it is now.
+    pub fn met(&self) -> bool {
+        self.link.met()
+    }
+
     /// Follows the state.
     #[cfg(test)]
     pub(super) fn watch(&self) -> tokio::sync::watch::Receiver<KafkaState> {

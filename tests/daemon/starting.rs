@@ -166,6 +166,10 @@ async fn a_port_that_is_taken_ends_with_75() {
 async fn kafka_that_is_absent_at_the_start_is_not_waited_for_with_an_error() {
     let (_simulator, setup) = setup().await;
     let mut daemon = Daemon::start(&setup.write()).await;
+    until("Kafka is found away", SOON, async || {
+        daemon.status().await["kafka"]["state"] == "unavailable"
+    })
+    .await;
     let (status, why) = daemon.get("/readyz").await;
     assert_eq!(status, 503, "{why}");
     assert!(why.contains("Kafka"), "{why}");
