@@ -211,7 +211,7 @@ async fn a_record_larger_than_its_topic_accepts_is_refused_and_its_neighbours_ar
                     assert_eq!(n, 50, "a small record was refused: {failure}");
                     assert_eq!(
                         (failure.health, failure.reaction),
-                        (Health::Misconfigured, Reaction::Slow)
+                        (Health::Misconfigured, Reaction::HoldBack)
                     );
                     assert!(
                         failure.what.starts_with("a record of 300"),

@@ -1,7 +1,7 @@
 //! How far a tenant has been read, and from where its next sweep reads.
 //!
 //! Three kinds of sweep keep the promise that nothing is lost:
-//! - **full**: from the cursor minus the overlap; finds what was indexed late and what changed in alerts only;
+//! - **full**: from where the last full one left the cursor, minus the overlap; finds what was indexed late and what changed in alerts only;
 //! - **tip**: from just behind the cursor. Only between full sweeps that have become dear: after a bulk change of
 //!   thousands, each full sweep reads them all again until they leave the overlap, and would eat the budget of the rest;
 //! - **reconcile**: over the whole `reconcile_window`, seldom; finds what no overlap can.
@@ -53,6 +53,9 @@ pub struct LastFull {
     /// When it ended, on the clock that never goes back; `None`: never.
     pub ended: Option<Duration>,
     pub pages: u32,
+    /// Where it left the cursor. The next one's overlap counts from there: what was indexed late since then may lie
+    /// further behind the cursor that tips have moved meanwhile.
+    pub cursor: Option<Ticks>,
 }
 
 /// A sweep to be made: everything with a last update at or after `from`.
@@ -70,7 +73,10 @@ pub fn plan(
     now: Ticks,
     uptime: Duration,
 ) -> Plan {
-    let full_from = state.cursor.minus(reach.overlap);
+    let covered = last_full
+        .cursor
+        .map_or(state.cursor, |left| left.min(state.cursor));
+    let full_from = covered.minus(reach.overlap);
     // A reconcile time in the future is a clock that was set back since: due, or it might never be again.
     if state.reconciled > now || now.since(state.reconciled) >= reach.reconcile_every {
         return Plan {
@@ -134,6 +140,7 @@ mod tests {
         let last = LastFull {
             ended: Some(HOUR),
             pages: 1,
+            cursor: None,
         };
         assert_eq!(plan(&state(), &REACH, last, NOW, HOUR).kind, Kind::Full);
     }
@@ -143,6 +150,7 @@ mod tests {
         let last = LastFull {
             ended: Some(HOUR),
             pages: 31,
+            cursor: None,
         };
         let spacing = Duration::from_secs(144);
         let before = plan(
@@ -166,11 +174,33 @@ mod tests {
     }
 
     #[test]
+    fn a_full_sweep_overlaps_the_full_one_before_whatever_tips_did_in_between() {
+        let left = state().cursor;
+        let last = LastFull {
+            ended: Some(HOUR),
+            pages: 300,
+            cursor: Some(left),
+        };
+        let mut moved = state();
+        moved.cursor = left.plus(HOUR / 2);
+        let plan_at = |uptime| plan(&moved, &REACH, last, NOW, uptime);
+        assert_eq!(plan_at(HOUR).from, Ticks(moved.cursor.0 + 1));
+        assert_eq!(
+            plan_at(HOUR + HOUR / 2),
+            Plan {
+                kind: Kind::Full,
+                from: left.minus(REACH.overlap)
+            }
+        );
+    }
+
+    #[test]
     fn reconcile_is_due_after_its_interval_and_after_a_clock_was_set_back() {
         let due = NOW.minus(HOUR).plus(REACH.reconcile_every);
         let last = LastFull {
             ended: Some(HOUR),
             pages: 1,
+            cursor: None,
         };
         let plan_at = |now| plan(&state(), &REACH, last, now, HOUR);
         assert_eq!(plan_at(Ticks(due.0 - 1)).kind, Kind::Full);

@@ -26,7 +26,7 @@ use super::version::ContentHash;
 
 /// Incidents remembered for the joint between pages: enough to find back into a list that moved by twenty pages.
 const REMEMBERED: usize = 2_000;
-/// Steps back, or full pages without anything new, before the sweep is given up as going in circles.
+/// Steps back, or pages without anything new, one after the other, before the sweep is given up as going in circles.
 const PATIENCE: u32 = 20;
 
 /// Which page to read.
@@ -186,6 +186,9 @@ impl Sweep {
     fn follow(&mut self, link: String, page: PageCount) -> Step {
         self.distrust_repetition(&page);
         let nothing_new = page.fresh.is_empty();
+        if !nothing_new {
+            self.vain = 0;
+        }
         self.seen.extend(page.fresh);
         let next = PageAsk::Link(link);
         if next == self.ask || (nothing_new && self.in_vain()) {

@@ -26,8 +26,10 @@ struct Row {
     since: Ticks,
     failure: Option<Failure>,
     cursor: Option<Ticks>,
-    /// Start and end of the last sweep that came to its end.
-    last_good: Option<(Ticks, Ticks)>,
+    /// When the last sweep ended well.
+    last_success: Option<Ticks>,
+    /// When the last sweep began that saw all there was: a list that never holds still must show as a growing lag.
+    caught_up: Option<Ticks>,
     next: Option<Ticks>,
     published: u64,
     late_found: u64,
@@ -52,7 +54,8 @@ impl Board {
                 since: now,
                 failure: None,
                 cursor: None,
-                last_good: None,
+                last_success: None,
+                caught_up: None,
                 next: None,
                 published: 0,
                 late_found: 0,
@@ -79,7 +82,10 @@ impl Board {
             row.cursor = swept.state.map(|state| state.cursor).or(row.cursor);
             let failure = match &swept.result {
                 Ok(()) => {
-                    row.last_good = Some((began, now));
+                    row.last_success = Some(now);
+                    if swept.caught_up {
+                        row.caught_up = Some(began);
+                    }
                     None
                 }
                 Err(Halt::Failed(failure) | Halt::HeldBack(failure)) => Some(failure.clone()),
@@ -142,9 +148,8 @@ impl Row {
             },
             error: self.failure.as_ref().map(|failure| failure.what.clone()),
             cursor: self.cursor,
-            // The last good sweep saw everything up to its start.
-            lag_seconds: self.last_good.map(|(began, _)| now.since(began).as_secs()),
-            last_success: self.last_good.map(|(_, ended)| ended),
+            lag_seconds: self.caught_up.map(|began| now.since(began).as_secs()),
+            last_success: self.last_success,
             next_sweep: self.next,
             token_expires: self.tenant.tokens.expires(),
             published: self.published,

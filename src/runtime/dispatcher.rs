@@ -211,10 +211,14 @@ impl Dispatcher {
         {
             self.queue.pop();
             let lane = &mut self.lanes[turn.tenant];
-            if lane.running {
+            let rested = lane.resting_until.is_none_or(|until| until <= now);
+            // A retry is void once a regular turn took its place.
+            let void = turn.retry && lane.resting_until.is_none();
+            if lane.running && !turn.retry {
                 self.sweeper.observer.see(Event::MissedFirings { count: 1 });
-            } else if turn.retry || lane.resting_until.is_none_or(|until| until <= now) {
+            } else if rested && !void && !lane.running {
                 lane.running = true;
+                lane.resting_until = None;
                 self.start(turn.tenant);
             }
         }
@@ -226,8 +230,13 @@ impl Dispatcher {
             self.slots.clone(),
             self.lanes[tenant].tenant.clone(),
         );
+        let failing = self.lanes[tenant].failures > 0;
         let task = self.sweeps.spawn(async move {
-            let mut slot = slots.take().await;
+            let mut slot = if failing {
+                slots.take_failing().await
+            } else {
+                slots.take().await
+            };
             let began = sweeper.clock.now();
             let swept = sweeper.sweep(&of, &mut slot).await;
             Ended { began, swept }
@@ -310,6 +319,7 @@ fn broken(now: Ticks, error: &JoinError) -> Ended {
             published: 0,
             late_found: 0,
             state: None,
+            caught_up: false,
             result: Err(Halt::Failed(failure)),
         },
     }

@@ -263,6 +263,19 @@ impl World {
         self.tenant_with(n, server, page_size, &entra)
     }
 
+    /// A tenant whose budget makes itself felt.
+    pub fn tenant_of_budget(
+        &self,
+        server: &Arc<Server>,
+        page_size: u32,
+        requests_per_minute: u32,
+    ) -> Arc<Tenant> {
+        let parts = self.parts(1, server, page_size, &Arc::new(Entra::default()));
+        let mut rules = parts.rules;
+        rules.reach.requests_per_minute = requests_per_minute;
+        Arc::new(Tenant::new(Parts { rules, ..parts }))
+    }
+
     pub fn tenant_with(
         &self,
         n: u8,
@@ -270,8 +283,12 @@ impl World {
         page_size: u32,
         entra: &Arc<Entra>,
     ) -> Arc<Tenant> {
+        Arc::new(Tenant::new(self.parts(n, server, page_size, entra)))
+    }
+
+    fn parts(&self, n: u8, server: &Arc<Server>, page_size: u32, entra: &Arc<Entra>) -> Parts {
         let id = TenantId::from_bytes([n; 16]);
-        Arc::new(Tenant::new(Parts {
+        Parts {
             id,
             name: format!("tenant-{n}").into(),
             schedule: "every 30s".parse().expect("schedule"),
@@ -289,6 +306,6 @@ impl World {
             source: server.clone(),
             tokens: Arc::new(TokenKeeper::new(id, entra.clone(), self.desk.clone())),
             encoder: Arc::new(PlainEncoder(id)),
-        }))
+        }
     }
 }

@@ -7,7 +7,7 @@
 //!   one dead letter of one content.
 //! - An element that can't be read costs nobody else anything: it becomes a dead letter, once for each content.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 
 use bytes::Bytes;
@@ -40,7 +40,7 @@ pub(super) struct Intake<'a> {
     cursor: Ticks,
     charge: Charge,
     batch: Vec<Outgoing>,
-    batch_ids: HashSet<IncidentId>,
+    batch_readings: HashMap<IncidentId, Reading>,
     batch_dead: HashSet<ContentHash>,
     batch_bytes: usize,
     /// When the oldest page in the batch began to arrive.
@@ -59,7 +59,7 @@ impl<'a> Intake<'a> {
             cursor,
             charge: sweeper.bytes.charge(),
             batch: Vec::new(),
-            batch_ids: HashSet::new(),
+            batch_readings: HashMap::new(),
             batch_dead: HashSet::new(),
             batch_bytes: 0,
             arrived: None,
@@ -131,27 +131,17 @@ impl<'a> Intake<'a> {
         mut readings: Vec<(Reading, Bytes)>,
         slot: &mut Slot,
     ) -> Result<(), Failure> {
+        // Pages overlap, so the last of one comes again as the first of the next.
+        readings.retain(|(reading, _)| self.batch_readings.get(&reading.id) != Some(reading));
         while !readings.is_empty() {
-            // Up to the second version of an incident, which has to wait for the first one's commit.
-            let fit = readings
-                .iter()
-                .position(|(reading, _)| {
-                    self.batch_ids.contains(&reading.id) || !self.batch_ids.insert(reading.id)
-                })
-                .unwrap_or(readings.len());
-            let rest = readings.split_off(fit);
+            let rest = readings.split_off(self.distinct(&readings));
             let ids: Vec<_> = readings.iter().map(|(reading, _)| reading.id).collect();
             let known = self.sweeper.outlet.known(self.tenant.id, &ids)?;
             for ((reading, raw), seen) in readings.into_iter().zip(known) {
                 match judge(&reading, seen.as_ref(), self.tenant.rules.deduplicate) {
                     Verdict::Publish(change) => self.add(change, reading, &raw),
-                    Verdict::Unchanged => {
-                        self.batch_ids.remove(&reading.id);
-                    }
-                    Verdict::Stale => {
-                        self.batch_ids.remove(&reading.id);
-                        self.sweeper.observer.see(Event::Stale { count: 1 });
-                    }
+                    Verdict::Unchanged => {}
+                    Verdict::Stale => self.sweeper.observer.see(Event::Stale { count: 1 }),
                 }
             }
             readings = rest;
@@ -162,12 +152,24 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
+    /// How many readings come before the second version of an incident, which has to wait for the first one's commit.
+    fn distinct(&self, readings: &[(Reading, Bytes)]) -> usize {
+        let mut ids = HashSet::with_capacity(readings.len());
+        readings
+            .iter()
+            .take_while(|(reading, _)| {
+                !self.batch_readings.contains_key(&reading.id) && ids.insert(reading.id)
+            })
+            .count()
+    }
+
     fn add(&mut self, change: Change, reading: Reading, raw: &[u8]) {
         if reading.updated < self.cursor {
             self.late_found += 1;
             let late = self.cursor.since(reading.updated);
             tracing::debug!(tenant = %self.tenant.id, incident = %reading.id, late_seconds = late.as_secs(), "found late");
         }
+        self.batch_readings.insert(reading.id, reading);
         let record = self.tenant.encoder.incident(change, &reading, raw);
         self.batch_bytes += record.value.len() + RECORD_OVERHEAD;
         self.batch.push(Outgoing {
@@ -207,7 +209,7 @@ impl<'a> Intake<'a> {
         }
         let batch = mem::take(&mut self.batch);
         let bytes = mem::take(&mut self.batch_bytes);
-        self.batch_ids.clear();
+        self.batch_readings.clear();
         self.batch_dead.clear();
         let any = !batch.is_empty();
         let committed = slot

@@ -1,9 +1,10 @@
 //! The two limits that all tenants share: sweeps at work, and bytes in memory.
 //!
 //! Both are made so that no tenant can hold another up. A sweep that waits for a silent server gives its [`Slot`] back
-//! and asks for it again when the answer comes. A sweep that can't have more bytes first publishes what it holds; and if
-//! what every sweep holds is half an incident, so that none can publish, *one* of them at a time may go beyond the limit
-//! to finish its page: the ceiling of memory is therefore `max_in_flight` plus one page (`max_response`), always.
+//! and asks for it again when the answer comes; tenants known to fail get a quarter of the slots at the most. A sweep
+//! that can't have more bytes first publishes what it holds; and if what every sweep holds is half an incident, so that
+//! none can publish, *one* of them at a time may go beyond the limit to finish its page: the ceiling of memory is
+//! therefore `max_in_flight` plus one page (`max_response`), always.
 
 use std::future::Future;
 use std::pin::pin;
@@ -16,19 +17,38 @@ use tokio::time::timeout;
 /// How long a sweep may wait before its slot goes to another.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// Tenants that are known to fail share one of so many slots among themselves: they mostly wait for what does not come.
+const FAILING_SHARE: usize = 4;
+
 /// Slots for sweeps at work.
 #[derive(Debug, Clone)]
-pub struct Slots(Arc<Semaphore>);
+pub struct Slots {
+    all: Arc<Semaphore>,
+    failing: Arc<Semaphore>,
+}
 
 impl Slots {
     pub fn new(count: usize) -> Self {
-        Self(Arc::new(Semaphore::new(count)))
+        Self {
+            all: Arc::new(Semaphore::new(count)),
+            failing: Arc::new(Semaphore::new((count / FAILING_SHARE).max(1))),
+        }
     }
 
     pub async fn take(&self) -> Slot {
+        self.take_in(None).await
+    }
+
+    /// A slot for a tenant that failed last time. A quarter of all at the most are given so.
+    pub async fn take_failing(&self) -> Slot {
+        self.take_in(Some(self.failing.clone())).await
+    }
+
+    async fn take_in(&self, lane: Option<Arc<Semaphore>>) -> Slot {
         let mut slot = Slot {
-            slots: self.0.clone(),
-            permit: None,
+            lane,
+            slots: self.all.clone(),
+            permits: [None, None],
         };
         slot.regain().await;
         slot
@@ -38,8 +58,9 @@ impl Slots {
 /// The right to be one of the sweeps at work.
 #[derive(Debug)]
 pub struct Slot {
+    lane: Option<Arc<Semaphore>>,
     slots: Arc<Semaphore>,
-    permit: Option<OwnedSemaphorePermit>,
+    permits: [Option<OwnedSemaphorePermit>; 2],
 }
 
 impl Slot {
@@ -49,15 +70,19 @@ impl Slot {
         if let Ok(done) = timeout(SILENCE, work.as_mut()).await {
             return done;
         }
-        self.permit = None;
+        self.permits = [None, None];
         let done = work.await;
         self.regain().await;
         done
     }
 
     async fn regain(&mut self) {
-        // The semaphore is never closed, so this can't fail; without a permit the sweep would merely go on uncounted.
-        self.permit = self.slots.clone().acquire_owned().await.ok();
+        // The semaphores are never closed, so this can't fail; without a permit the sweep would merely go on uncounted.
+        let lane = match &self.lane {
+            Some(lane) => lane.clone().acquire_owned().await.ok(),
+            None => None,
+        };
+        self.permits = [lane, self.slots.clone().acquire_owned().await.ok()];
     }
 }
 
@@ -196,6 +221,27 @@ mod tests {
             "{:?}",
             start.elapsed()
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tenants_known_to_fail_leave_slots_to_the_others() {
+        let slots = Slots::new(4);
+        for _ in 0..50 {
+            let slots = slots.clone();
+            tokio::spawn(async move {
+                loop {
+                    let mut slot = slots.take_failing().await;
+                    slot.wait(sleep(Duration::from_secs(5))).await;
+                }
+            });
+        }
+        for _ in 0..100 {
+            sleep(Duration::from_millis(300)).await;
+            let start = Instant::now();
+            let taken = slots.take().await;
+            assert_eq!(start.elapsed(), Duration::ZERO);
+            drop(taken);
+        }
     }
 
     #[tokio::test(start_paused = true)]

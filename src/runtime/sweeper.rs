@@ -23,6 +23,7 @@ use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::page::{Envelope, PageError, Splitter};
 use crate::core::slots::{Use, jitter};
 use crate::core::sweep::{Step, Sweep};
+use crate::core::ticks::Ticks;
 use crate::ports::{AccessToken, Clock, Event, Observer, Outlet, PageBody};
 
 /// What all sweeps share.
@@ -44,6 +45,8 @@ pub struct Swept {
     pub late_found: u64,
     /// The tenant's cursor now, when it is known.
     pub state: Option<TenantState>,
+    /// Whether all that the API had at the sweep's start is published.
+    pub caught_up: bool,
     pub result: Result<(), Halt>,
 }
 
@@ -71,6 +74,7 @@ impl Sweeper {
             published: 0,
             late_found: 0,
             state: None,
+            caught_up: false,
             result: Ok(()),
         };
         swept.result = self.run(tenant, slot, &mut swept).await;
@@ -90,19 +94,15 @@ impl Sweeper {
     async fn run(&self, tenant: &Tenant, slot: &mut Slot, swept: &mut Swept) -> Result<(), Halt> {
         let state = self.state(tenant).await?;
         swept.state = Some(state);
+        let began = self.clock.now();
         let last_full = tenant.memory().last_full;
-        let plan = plan(
-            &state,
-            &tenant.rules.reach,
-            last_full,
-            self.clock.now(),
-            self.uptime(),
-        );
+        let reach = &tenant.rules.reach;
+        let plan = plan(&state, reach, last_full, began, self.uptime());
         let mut sweep = Sweep::new(plan, tenant.rules.page_size);
         let mut intake = Intake::new(self, tenant, state.cursor);
         let read = self.pages(&mut sweep, &mut intake, slot).await;
         let after = match &read {
-            Ok(()) => sweep.state_after(&state, self.clock.now()),
+            Ok(()) => sweep.state_after(&state, began),
             Err(_) => None,
         };
         let moved = after.filter(|after| *after != state && intake.held_back().is_none());
@@ -110,25 +110,33 @@ impl Sweeper {
         (swept.published, swept.late_found) = intake.counts();
         read?;
         committed?;
-        if matches!(plan.kind, Kind::Full | Kind::Reconcile) {
-            tenant.memory().last_full = LastFull {
-                ended: Some(self.uptime()),
-                // A reconcile sweep says nothing of what a full one costs.
-                pages: if plan.kind == Kind::Full {
-                    sweep.pages()
-                } else {
-                    last_full.pages
-                },
-            };
-        }
-        if !sweep.trusted() {
-            tracing::debug!(tenant = %tenant.id, pages = sweep.pages(), "the list moved while it was read; the cursor stays for one more sweep");
-        }
         if let Some(refused) = intake.held_back() {
             return Err(Halt::HeldBack(refused.clone()));
         }
-        swept.state = Some(moved.unwrap_or(state));
+        let state = moved.unwrap_or(state);
+        swept.state = Some(state);
+        swept.caught_up = sweep.trusted();
+        self.remember_full(tenant, &sweep, state.cursor);
+        if !sweep.trusted() {
+            tracing::debug!(tenant = %tenant.id, pages = sweep.pages(), "the list moved while it was read; the cursor stays for one more sweep");
+        }
         Ok(())
+    }
+
+    /// What the next plan has to know of a sweep that left the cursor at `cursor`.
+    fn remember_full(&self, tenant: &Tenant, sweep: &Sweep, cursor: Ticks) {
+        let mut memory = tenant.memory();
+        let pages = match sweep.plan().kind {
+            Kind::Full => sweep.pages(),
+            // A reconcile sweep says nothing of what a full one costs.
+            Kind::Reconcile => memory.last_full.pages,
+            Kind::Tip => return,
+        };
+        memory.last_full = LastFull {
+            ended: Some(self.uptime()),
+            pages,
+            cursor: Some(cursor),
+        };
     }
 
     /// The tenant's state; at first contact one is made and recorded, because the start of its first range is a fixed
@@ -165,7 +173,7 @@ impl Sweeper {
         sweep: &mut Sweep,
         intake: &mut Intake<'_>,
         slot: &mut Slot,
-    ) -> Result<(Envelope, Option<crate::core::ticks::Ticks>), Halt> {
+    ) -> Result<(Envelope, Option<Ticks>), Halt> {
         let mut body = self.open(sweep, intake.tenant, slot).await?;
         intake.begin_page();
         let mut splitter = Splitter::default();

@@ -11,10 +11,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::limits::Slots;
 use crate::core::backoff::{pause, renewal_age};
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
@@ -22,7 +23,7 @@ use crate::core::slots::{Use, jitter};
 use crate::core::ticks::Ticks;
 use crate::ports::{AccessToken, Clock, Event, Observer, TokenSource};
 
-/// Renewals on their way at once, over all tenants.
+/// Renewals on their way at once, over all tenants; one that is silent for a second counts no more.
 const RENEWALS: usize = 16;
 /// How often tokens are looked over.
 const LOOK: Duration = Duration::from_secs(1);
@@ -192,25 +193,24 @@ impl TokenKeeper {
     }
 }
 
-/// Renews tokens before they end, until `stop`.
+/// Renews tokens before they end, until `stop`. A token service that is silent holds up nobody's renewal but its own.
 pub async fn renew_in_background(keepers: Vec<Arc<TokenKeeper>>, stop: CancellationToken) {
+    let slots = Slots::new(RENEWALS);
+    let mut renewals = JoinSet::new();
+    let mut at_work: Vec<Option<AbortHandle>> = vec![None; keepers.len()];
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(look.tick()).await.is_some() {
-        let mut renewals = JoinSet::new();
-        for keeper in keepers.iter().filter(|keeper| keeper.renewal_is_due()) {
-            if renewals.len() >= RENEWALS {
-                renewals.join_next().await;
+        while renewals.try_join_next().is_some() {}
+        for (keeper, at_work) in keepers.iter().zip(&mut at_work) {
+            let idle = at_work.as_ref().is_none_or(AbortHandle::is_finished);
+            if idle && keeper.renewal_is_due() {
+                let (keeper, slots) = (keeper.clone(), slots.clone());
+                *at_work = Some(renewals.spawn(async move {
+                    let mut slot = slots.take().await;
+                    slot.wait(keeper.renew_if_due()).await;
+                }));
             }
-            let keeper = keeper.clone();
-            renewals.spawn(async move { keeper.renew_if_due().await });
-        }
-        if stop
-            .run_until_cancelled(renewals.join_all())
-            .await
-            .is_none()
-        {
-            return;
         }
     }
 }

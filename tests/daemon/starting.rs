@@ -165,6 +165,10 @@ async fn a_port_that_is_taken_ends_with_75() {
 async fn a_daemon_without_kafka_lives_and_is_not_ready() {
     let (_simulator, setup) = setup().await;
     let mut daemon = Daemon::start(&setup.write()).await;
+    until("Kafka is found away", SOON, async || {
+        daemon.status().await["kafka"]["state"] == "unavailable"
+    })
+    .await;
     let (status, why) = daemon.get("/readyz").await;
     assert_eq!(status, 503, "{why}");
     assert!(why.contains("Kafka"), "{why}");

@@ -266,6 +266,25 @@ fn a_link_to_itself_ends_the_sweep_untrusted() {
 }
 
 #[test]
+fn empty_pages_with_a_link_do_not_end_a_sweep_that_gets_on() {
+    let plan = Plan {
+        kind: Kind::Full,
+        from: Ticks(0),
+    };
+    let mut sweep = Sweep::new(plan, 100);
+    for page in 0..200 {
+        sweep.begin_page();
+        if page % 2 == 0 {
+            sweep.note(IncidentId(page), Ticks(1));
+        }
+        assert_eq!(sweep.end_page(Some(page.to_string()), None), Step::More);
+    }
+    sweep.begin_page();
+    assert_eq!(sweep.end_page(None, None), Step::Done);
+    assert!(sweep.trusted());
+}
+
+#[test]
 fn an_unreadable_incident_at_a_pages_edge_is_a_joint_too() {
     let mut sweep = Sweep::new(
         Plan {

@@ -167,3 +167,55 @@ async fn a_429_stops_token_requests_of_the_authority_and_nothing_else() {
     sleep(Duration::from_secs(60)).await;
     assert!(without.token().await.is_ok());
 }
+
+/// Grants a token of ten minutes once, and is silent from then on.
+#[derive(Default)]
+struct Silent(AtomicU32);
+
+impl TokenSource for Silent {
+    fn authority(&self) -> &str {
+        "silent"
+    }
+
+    fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>> {
+        async {
+            if self.0.fetch_add(1, Ordering::SeqCst) > 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(Grant {
+                token: AccessToken::new("t".to_owned().into()),
+                lifetime: Duration::from_secs(600),
+            })
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_token_service_holds_up_neither_others_renewals_nor_the_stop() {
+    let (source, desk, stop) = (Arc::new(Entra::default()), desk(), CancellationToken::new());
+    let mut keepers = Vec::new();
+    for n in 0..100 {
+        let silent = Arc::<Silent>::default();
+        let tenant = TenantId::from_bytes([n; 16]);
+        keepers.push(Arc::new(TokenKeeper::new(tenant, silent, desk.clone())));
+    }
+    let healthy = keeper(200, &source, &desk);
+    keepers.push(healthy.clone());
+    for keeper in &keepers {
+        keeper.token().await.expect("granted");
+    }
+    let renewals = tokio::spawn(renew_in_background(keepers, stop.clone()));
+    for second in 0..3000 {
+        sleep(Duration::from_secs(1)).await;
+        let token = healthy.token().now_or_never();
+        assert!(
+            token.is_some_and(|token| token.is_ok()),
+            "waited at {second} s"
+        );
+    }
+    let before = Instant::now();
+    stop.cancel();
+    renewals.await.expect("ends");
+    assert!(before.elapsed() < LOOK, "{:?}", before.elapsed());
+}
