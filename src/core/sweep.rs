@@ -38,11 +38,38 @@ pub enum PageAsk {
     Link(String),
 }
 
+/// How many incidents a page has: as many as were asked for, or fewer if the server has a limit of its own. Microsoft
+/// documents that it gives what `$top` asks for; should it ever give less, without a nextLink, a page that is merely full
+/// would pass for the last one. So behind the first short page that a tenant shows, one more is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageSize {
+    /// What is asked for.
+    top: u32,
+    /// From so many incidents on, a page may have another behind it.
+    full: u32,
+    /// Whether it is known what a short page means.
+    proven: bool,
+}
+
+impl PageSize {
+    /// Pages of `top` incidents (at least 1), nothing being known of the server yet.
+    pub fn of(top: u32) -> Self {
+        let top = top.max(1);
+        Self {
+            top,
+            full: top,
+            proven: false,
+        }
+    }
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Sweep {
     plan: Plan,
-    top: u32,
+    size: PageSize,
+    /// The incidents of a short page behind which one more is asked for.
+    short: Option<u32>,
     ask: PageAsk,
     seen: Recent,
     page: PageCount,
@@ -78,15 +105,14 @@ pub enum Step {
 }
 
 impl Sweep {
-    /// A sweep in pages of `top` incidents (at least 1).
-    pub fn new(plan: Plan, top: u32) -> Self {
-        let top = top.max(1);
+    pub fn new(plan: Plan, size: PageSize) -> Self {
         Self {
             plan,
-            top,
+            size,
+            short: None,
             ask: PageAsk::Query {
                 from: plan.from,
-                top,
+                top: size.top,
                 skip: 0,
             },
             seen: Recent::default(),
@@ -101,6 +127,11 @@ impl Sweep {
 
     pub fn plan(&self) -> Plan {
         self.plan
+    }
+
+    /// The size of pages, with what this sweep has learned of it.
+    pub fn page_size(&self) -> PageSize {
+        self.size
     }
 
     /// The page to read now. A page that failed may be asked for again; [`Sweep::begin_page`] forgets the attempt.
@@ -200,15 +231,25 @@ impl Sweep {
     }
 
     fn skip_on(&mut self, skip: u32, page: PageCount) -> Step {
-        let overlap = u32::from(self.top > 1);
+        let overlap = u32::from(self.size.top > 1);
         if overlap == 0 {
             self.distrust_repetition(&page);
         }
         let joined = skip == 0 || overlap == 0 || page.seen_before > 0;
-        let (full, nothing_new) = (page.incidents >= self.top, page.fresh.is_empty());
+        let nothing_new = page.fresh.is_empty();
         self.seen.extend(page.fresh);
-        if joined && !full {
-            return Step::Done;
+        if let Some(short) = self.short.take() {
+            self.size.proven = true;
+            if !nothing_new {
+                self.size.full = short;
+            }
+        }
+        if joined && page.incidents < self.size.full {
+            // Behind a page of one, the overlap would ask for the same page again.
+            if self.size.proven || page.incidents <= overlap {
+                return Step::Done;
+            }
+            self.short = Some(page.incidents);
         }
         if joined && !nothing_new {
             self.vain = 0;
@@ -219,11 +260,11 @@ impl Sweep {
         let skip = if joined {
             skip.saturating_add(page.incidents - overlap)
         } else {
-            skip.saturating_sub(self.top - overlap)
+            skip.saturating_sub(self.size.top - overlap)
         };
         self.ask = PageAsk::Query {
             from: self.plan.from,
-            top: self.top,
+            top: self.size.top,
             skip,
         };
         Step::More

@@ -95,10 +95,13 @@ impl Sweeper {
         let state = self.state(tenant).await?;
         swept.state = Some(state);
         let began = self.clock.now();
-        let last_full = tenant.memory().last_full;
+        let (last_full, page_size) = {
+            let memory = tenant.memory();
+            (memory.last_full, memory.page_size)
+        };
         let reach = &tenant.rules.reach;
         let plan = plan(&state, reach, last_full, began, self.uptime());
-        let mut sweep = Sweep::new(plan, tenant.rules.page_size);
+        let mut sweep = Sweep::new(plan, page_size);
         let mut intake = Intake::new(self, tenant, state.cursor);
         let read = self.pages(&mut sweep, &mut intake, slot).await;
         let after = match &read {
@@ -116,7 +119,7 @@ impl Sweeper {
         let state = moved.unwrap_or(state);
         swept.state = Some(state);
         swept.caught_up = sweep.trusted();
-        self.remember_full(tenant, &sweep, state.cursor);
+        self.remember(tenant, &sweep, state.cursor);
         if !sweep.trusted() {
             tracing::debug!(tenant = %tenant.id, pages = sweep.pages(), "the list moved while it was read; the cursor stays for one more sweep");
         }
@@ -124,8 +127,9 @@ impl Sweeper {
     }
 
     /// What the next plan has to know of a sweep that left the cursor at `cursor`.
-    fn remember_full(&self, tenant: &Tenant, sweep: &Sweep, cursor: Ticks) {
+    fn remember(&self, tenant: &Tenant, sweep: &Sweep, cursor: Ticks) {
         let mut memory = tenant.memory();
+        memory.page_size = sweep.page_size();
         let pages = match sweep.plan().kind {
             Kind::Full => sweep.pages(),
             // A reconcile sweep says nothing of what a full one costs.

@@ -8,6 +8,7 @@ use crate::core::budget::Budget;
 use crate::core::cursor::{LastFull, Reach};
 use crate::core::ids::TenantId;
 use crate::core::schedule::Schedule;
+use crate::core::sweep::PageSize;
 use crate::core::version::Deduplicate;
 use crate::ports::{Encoder, IncidentSource};
 
@@ -38,6 +39,7 @@ pub struct Rules {
 pub struct Memory {
     pub budget: Budget,
     pub last_full: LastFull,
+    pub page_size: PageSize,
 }
 
 /// The parts of a [`Tenant`] that the composition root brings.
@@ -65,6 +67,7 @@ impl Tenant {
             memory: Mutex::new(Memory {
                 budget,
                 last_full: LastFull::default(),
+                page_size: PageSize::of(parts.rules.page_size),
             }),
         }
     }

@@ -110,7 +110,7 @@ fn sweep(
         kind: Kind::Full,
         from,
     };
-    let (mut sweep, mut shown) = (Sweep::new(plan, top), Vec::new());
+    let (mut sweep, mut shown) = (Sweep::new(plan, PageSize::of(top)), Vec::new());
     for _ in 0..10_000 {
         sweep.begin_page();
         let skip = match sweep.ask() {
@@ -137,6 +137,15 @@ fn sweep(
         }
     }
     panic!("the sweep never ended: {sweep:?}");
+}
+
+/// Pages of `top` from a server that is known to give as many.
+fn proven(top: u32) -> PageSize {
+    PageSize {
+        top,
+        full: top,
+        proven: true,
+    }
 }
 
 fn orders() -> impl Strategy<Value = Order> {
@@ -218,7 +227,7 @@ proptest! {
 
     #[test]
     fn the_cursor_passes_neither_the_date_nor_its_own_past(date in 0_i64..20, cursor in 0_i64..20, newest in 0_i64..20) {
-        let mut sweep = Sweep::new(Plan { kind: Kind::Full, from: Ticks(0) }, 100);
+        let mut sweep = Sweep::new(Plan { kind: Kind::Full, from: Ticks(0) }, proven(100));
         sweep.begin_page();
         sweep.note(IncidentId(1), Ticks(newest));
         sweep.end_page(None, Some(Ticks(date)));
@@ -235,7 +244,7 @@ fn a_server_that_ignores_skip_ends_the_sweep_untrusted() {
             kind: Kind::Full,
             from: Ticks(0),
         },
-        2,
+        proven(2),
     );
     for _ in 0..1000 {
         sweep.begin_page();
@@ -256,7 +265,7 @@ fn a_link_to_itself_ends_the_sweep_untrusted() {
             kind: Kind::Full,
             from: Ticks(0),
         },
-        2,
+        proven(2),
     );
     sweep.begin_page();
     assert_eq!(sweep.end_page(Some("again".into()), None), Step::More);
@@ -271,7 +280,7 @@ fn empty_pages_with_a_link_do_not_end_a_sweep_that_gets_on() {
         kind: Kind::Full,
         from: Ticks(0),
     };
-    let mut sweep = Sweep::new(plan, 100);
+    let mut sweep = Sweep::new(plan, proven(100));
     for page in 0..200 {
         sweep.begin_page();
         if page % 2 == 0 {
@@ -291,7 +300,7 @@ fn an_unreadable_incident_at_a_pages_edge_is_a_joint_too() {
             kind: Kind::Full,
             from: Ticks(0),
         },
-        2,
+        proven(2),
     );
     sweep.begin_page();
     sweep.note(IncidentId(1), Ticks(1));
@@ -315,7 +324,7 @@ fn only_a_reconcile_sweep_sets_its_time() {
                 kind,
                 from: Ticks(0),
             },
-            2,
+            proven(2),
         );
         sweep.begin_page();
         sweep.end_page(None, None);
@@ -329,4 +338,60 @@ fn only_a_reconcile_sweep_sets_its_time() {
             "{kind:?}"
         );
     }
+}
+
+proptest! {
+    #[test]
+    fn a_server_that_gives_less_than_asked_for_is_read_whole_all_the_same(
+        order in orders(), ticks in ticks(), limit in 2_usize..100,
+    ) {
+        let list = List::new(order, &ticks);
+        let plan = Plan { kind: Kind::Full, from: Ticks(0) };
+        let mut size = PageSize::of(100);
+        for pass in 0..2 {
+            let (mut sweep, mut shown) = (Sweep::new(plan, size), Vec::new());
+            loop {
+                sweep.begin_page();
+                let PageAsk::Query { skip, .. } = sweep.ask() else { panic!("a link from nowhere") };
+                let rows = list.page(Ticks(0), *skip as usize, limit);
+                for (id, tick) in &rows {
+                    sweep.note(IncidentId(*id), Ticks(*tick));
+                }
+                shown.extend(rows);
+                if sweep.end_page(None, None) == Step::Done {
+                    break;
+                }
+            }
+            shown.sort_unstable();
+            shown.dedup();
+            prop_assert_eq!(shown.len(), list.incidents.len(), "pass {}", pass);
+            size = sweep.page_size();
+        }
+    }
+}
+
+#[test]
+fn what_a_short_page_means_is_asked_once() {
+    let plan = Plan {
+        kind: Kind::Full,
+        from: Ticks(0),
+    };
+    let mut size = PageSize::of(100);
+    let mut requests = Vec::new();
+    for _ in 0..3 {
+        let mut sweep = Sweep::new(plan, size);
+        loop {
+            sweep.begin_page();
+            let PageAsk::Query { skip, .. } = *sweep.ask() else {
+                panic!("a link from nowhere")
+            };
+            (u64::from(skip)..3).for_each(|id| sweep.note(IncidentId(id), Ticks(1)));
+            if sweep.end_page(None, None) == Step::Done {
+                break;
+            }
+        }
+        requests.push(sweep.pages());
+        size = sweep.page_size();
+    }
+    assert_eq!(requests, [2, 1, 1]);
 }
