@@ -149,7 +149,7 @@ fn cloud(text: &str) -> Result<(&'static Cloud, (Url, Url)), Wrong> {
 
 /// Scheme and host. Plain http carries a token in the clear: on loopback only.
 fn endpoint(text: &str) -> Result<Url, Wrong> {
-    let remedy = "give scheme and host only, for example \"https://api.security.microsoft.com\"";
+    let remedy = "give scheme and host only, as in \"https://api.security.microsoft.com\" or \"https://login.microsoftonline.com\"";
     let url =
         Url::parse(text).map_err(|error| wrong(format!("it is not a URL: {error}"), remedy))?;
     let loopback = match url.host() {

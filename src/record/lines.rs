@@ -102,7 +102,7 @@ fn failure(error: &io::Error) -> Failure {
     let (what, remedy) = match error.kind() {
         io::ErrorKind::BrokenPipe => (
             "the program that reads the records from standard output has ended".to_owned(),
-            "start incidentd again together with that program; nothing is lost: what it did not take is published again",
+            "start incidentd again together with that program; what was already in the pipe counts as published",
         ),
         _ => (
             format!("standard output can't be written ({error})"),

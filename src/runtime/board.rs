@@ -13,7 +13,8 @@ use crate::core::status::{TenantStatus, worst_first};
 use crate::core::ticks::Ticks;
 use crate::ports::Clock;
 
-const STARTING: &str = "Nothing to do: the first sweep has not ended yet.";
+const STARTING: &str = "Nothing to do yet: the first sweep has not ended, and may already be publishing. If this lasts, look at \
+     \"kafka\" and \"ledger\" in this report.";
 
 pub struct Board {
     clock: Arc<dyn Clock>,

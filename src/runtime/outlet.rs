@@ -108,12 +108,15 @@ impl LocalOutlet {
         let mut waiting = None;
         while let Err(failure) = self.ledger.write(entry.clone()).await {
             if waiting.is_none() {
-                tracing::error!(error = %failure, remedy = failure.remedy, "the ledger can't be written; publishing stops until it can");
+                // One line for all that wait: of thousands of tenants each may have a commit here.
+                if *self.stuck.borrow() == 0 {
+                    tracing::error!(error = %failure, remedy = failure.remedy, "the ledger can't be written; publishing stops until it can");
+                }
                 waiting = Some(Stuck::new(&self.stuck));
             }
             sleep(LEDGER_RETRY).await;
         }
-        if waiting.is_some() {
+        if waiting.take().is_some() && *self.stuck.borrow() == 0 {
             tracing::info!("the ledger can be written again; publishing goes on");
         }
     }
