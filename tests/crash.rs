@@ -15,7 +15,7 @@ use support::daemon::Daemon;
 use support::kafka::{Found, create_topic, ends, shared};
 use support::setup::{Setup, simulator, unique};
 use support::tally::Tally;
-use support::{SOON, blocking, until};
+use support::{SOON, blocking, tell, until};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use uuid::Uuid;
@@ -29,7 +29,7 @@ const BATCH: usize = 1_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_kills_lose_nothing_and_repeat_at_most_the_batch_in_flight() {
     let seed = seed();
-    println!("INCIDENTD_TEST_SEED={seed}");
+    tell(format_args!("INCIDENTD_TEST_SEED={seed}"));
     let (kafka, topic) = (shared(), unique("crash"));
     create_topic(&kafka, &topic, 3, &[]).await;
     let options = Options {
@@ -78,11 +78,11 @@ async fn fifty_kills_lose_nothing_and_repeat_at_most_the_batch_in_flight() {
     let repeats = Repeats::count(&tally, &runs);
     for (kill, of_tenants) in repeats.by_kill.iter().enumerate() {
         let each: Vec<usize> = of_tenants.values().copied().collect();
-        println!(
+        tell(format_args!(
             "kill {:>2}: repeats {} {each:?}",
             kill + 1,
             each.iter().sum::<usize>()
-        );
+        ));
         assert!(
             each.iter().all(|count| *count <= BATCH),
             "more than a batch: {each:?}"
@@ -94,12 +94,12 @@ async fn fifty_kills_lose_nothing_and_repeat_at_most_the_batch_in_flight() {
         .iter()
         .filter(|tenants| !tenants.is_empty())
         .count();
-    println!(
+    tell(format_args!(
         "{KILLS} kills: shown={} records={} repeats={} lost=0; {with} kills caused repeats",
         books.shown_count(),
         tally.records.len(),
         tally.repeats(),
-    );
+    ));
     assert!(
         tally.records.len() > 2 * INCIDENTS,
         "much was published between the kills"
@@ -177,10 +177,10 @@ fn superseded_only(tally: &Tally, shown: HashSet<Version>) {
             "shown, lost and not superseded: {version:?}"
         );
     }
-    println!(
+    tell(format_args!(
         "{} versions were shown to a daemon that died, and had changed when the next one asked",
         missing.len()
-    );
+    ));
 }
 
 /// Repeated records, by the kill that caused them.

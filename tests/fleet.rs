@@ -12,7 +12,7 @@ use support::daemon::Daemon;
 use support::kafka::{create_topic, shared};
 use support::setup::{Setup, simulator, unique};
 use support::tally::Tally;
-use support::{SOON, until};
+use support::{SOON, tell, until};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
@@ -38,10 +38,10 @@ async fn two_thousand_tenants_are_each_swept_once_in_each_period() {
     let config = setup.write();
     let begun = Instant::now();
     let mut daemon = Daemon::start(&config).await;
-    println!(
+    tell(format_args!(
         "{TENANTS} tenants: endpoints open after {:?}",
         begun.elapsed()
-    );
+    ));
     let began = world.now();
     sleep_until(Instant::now() + TIME).await;
     let ended = world.now();
@@ -57,24 +57,24 @@ async fn two_thousand_tenants_are_each_swept_once_in_each_period() {
 
     let sweeps = sweeps(&books.requests());
     let counts = sweeps.values().map(Vec::len);
-    println!(
+    tell(format_args!(
         "{:?}: sweeps={} a tenant={}..={} token requests={} missed={missed} healthy={healthy}",
         TIME,
         counts.clone().sum::<usize>(),
         counts.clone().min().unwrap_or(0),
         counts.max().unwrap_or(0),
         books.token_requests(),
-    );
+    ));
     let longest = sweeps
         .values()
         .flat_map(|times| gaps(times))
         .max()
         .unwrap_or(0);
-    println!(
+    tell(format_args!(
         "longest time between two sweeps of a tenant {:.1} s; CPU {cpu:.1} s, peak memory {:.1} MiB",
         seconds(longest),
         memory as f64 / f64::from(1 << 20),
-    );
+    ));
     assert_eq!(sweeps.len(), TENANTS as usize, "tenants that were swept");
     for (tenant, times) in &sweeps {
         assert_eq!(

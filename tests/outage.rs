@@ -11,7 +11,7 @@ use support::daemon::Daemon;
 use support::kafka::{Broker, create_topic};
 use support::setup::{Setup, simulator};
 use support::tally::Tally;
-use support::{SOON, blocking, until};
+use support::{SOON, blocking, tell, until};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -86,10 +86,10 @@ async fn a_minute_without_kafka_loses_and_repeats_nothing_within_the_memory_budg
         published(&daemon).await > records_before + 50.0
     })
     .await;
-    println!(
+    tell(format_args!(
         "publishing went on {:?} after the broker's return",
         back.elapsed()
-    );
+    ));
     load.abort();
     let _ = load.await;
     let tally = Tally::until_complete(&broker.bootstrap(), topic, &books, SOON).await;
@@ -102,13 +102,13 @@ async fn a_minute_without_kafka_loses_and_repeats_nothing_within_the_memory_budg
     assert!(tally_after.records.len() >= tally.records.len());
     tally_after.assert_exact(&books);
     tally_after.assert_in_order();
-    println!(
+    tell(format_args!(
         "outage of {OUTAGE:?}: shown={} records={} (before it {records_before}) repeats={} lost=0",
         books.shown_count(),
         tally_after.records.len(),
         tally_after.repeats(),
-    );
-    println!(
+    ));
+    tell(format_args!(
         "in flight at most {:.1} MiB of {:.1} + {:.1}; memory {:.1} MiB before, {:.1} at most, {:.1} after; limit {:.1}",
         mib(most_in_flight),
         mib(MAX_IN_FLIGHT),
@@ -117,7 +117,7 @@ async fn a_minute_without_kafka_loses_and_repeats_nothing_within_the_memory_budg
         mib(peak),
         mib(after),
         mib(MAX_IN_FLIGHT + CONSTANT),
-    );
+    ));
     assert!(
         most_in_flight > MAX_IN_FLIGHT / 2,
         "the load was enough to fill the budget: {most_in_flight}"

@@ -13,7 +13,7 @@ use incidentd::simulator::{Effect, Endpoint, Options, Rule, Simulator, When};
 use support::daemon::Daemon;
 use support::kafka::{create_topic, read_all, shared};
 use support::setup::{Setup, simulator, unique};
-use support::{SOON, blocking, until};
+use support::{SOON, blocking, tell, until};
 
 /// Secrets with characters that forms, JSON and URLs write in other ways.
 const RIGHT: &str = "canary/right+1&2=3%41~never.seen\"quoted\"";
@@ -75,7 +75,7 @@ async fn no_secret_and_no_token_leaves_the_daemon() {
     let tokens = books.issued_tokens();
     assert!(tokens.len() > MANY, "there is something to search for");
     search.tokens(&tokens);
-    println!(
+    tell(format_args!(
         "{} tokens and 3 secrets searched in {} places, {} bytes",
         tokens.len(),
         search.places.len(),
@@ -84,7 +84,7 @@ async fn no_secret_and_no_token_leaves_the_daemon() {
             .iter()
             .map(|(_, bytes)| bytes.len())
             .sum::<usize>(),
-    );
+    ));
     let found = search.found();
     assert!(found.is_empty(), "{found:?}");
     the_search_finds_what_is_planted(&search, &tokens[0]);

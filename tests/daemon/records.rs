@@ -11,7 +11,7 @@ use crate::support::daemon::Daemon;
 use crate::support::kafka::{Found, create_topic, shared};
 use crate::support::setup::{Setup, simulator, unique};
 use crate::support::tally::{Tally, header};
-use crate::support::{SOON, until};
+use crate::support::{SOON, tell, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_shown_version_arrives_once_and_a_restart_repeats_none() {
@@ -48,11 +48,11 @@ async fn every_shown_version_arrives_once_and_a_restart_repeats_none() {
     for (record, _) in &tally.records {
         follows_the_contract(record, &simulator.url());
     }
-    println!(
+    tell(format_args!(
         "{} versions shown, {} records",
         books.shown_count(),
         tally.records.len()
-    );
+    ));
 
     let sweeps = books.requests().len();
     let mut daemon = Daemon::start(&config).await;

@@ -7,7 +7,7 @@ use crate::support::daemon::{Daemon, STOP_LIMIT};
 use crate::support::kafka::{create_topic, shared};
 use crate::support::setup::{Setup, simulator, unique};
 use crate::support::tally::Tally;
-use crate::support::{SOON, until};
+use crate::support::{SOON, tell, until};
 
 /// An address at which nobody answers.
 const NOBODY: &str = "127.0.0.1:1";
@@ -35,7 +35,10 @@ async fn sigterm_and_sigint_stop_cleanly_while_work_goes_on() {
             "{signal}:\n{}",
             daemon.log()
         );
-        println!("SIG{signal}: stopped in {:?}", begun.elapsed());
+        tell(format_args!(
+            "SIG{signal}: stopped in {:?}",
+            begun.elapsed()
+        ));
         assert!(
             begun.elapsed() < Duration::from_secs(5),
             "nothing held it up"
@@ -69,7 +72,10 @@ async fn sigterm_stops_cleanly_while_requests_hang() {
     daemon.signal("TERM");
     let begun = Instant::now();
     assert_eq!(daemon.wait(STOP_LIMIT).await, 0, "{}", daemon.log());
-    println!("while requests hang: stopped in {:?}", begun.elapsed());
+    tell(format_args!(
+        "while requests hang: stopped in {:?}",
+        begun.elapsed()
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +86,10 @@ async fn sigterm_stops_within_its_budget_while_kafka_is_away() {
     daemon.signal("TERM");
     let begun = Instant::now();
     assert_eq!(daemon.wait(STOP_LIMIT).await, 0, "{}", daemon.log());
-    println!("while Kafka is away: stopped in {:?}", begun.elapsed());
+    tell(format_args!(
+        "while Kafka is away: stopped in {:?}",
+        begun.elapsed()
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
