@@ -9,13 +9,14 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use secrecy::SecretString;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::mock::MockBroker;
 use super::reader::{Arrived, TopicReader};
 use super::{Condition, KafkaError, KafkaOptions, KafkaPublisher};
-use crate::core::failure::{Health, Reaction};
+use crate::core::failure::{Failure, Health, Reaction};
 use crate::ports::{Publisher, Record};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -165,17 +166,23 @@ async fn passing_errors_of_a_broker_are_retried_until_every_record_is_there() {
     }
 }
 
+/// Publishes a record, takes the broker away, and has fifty more published meanwhile.
+async fn strand(
+    cluster: &Cluster,
+    publisher: &Arc<KafkaPublisher>,
+) -> JoinHandle<Vec<Result<(), Failure>>> {
+    let first = timeout(LIMIT, publisher.publish(records("t", 1))).await;
+    assert_eq!(first.expect("acknowledged"), vec![Ok(())]);
+    cluster.broker_down(1).expect("the broker goes down");
+    let publisher = Arc::clone(publisher);
+    tokio::spawn(async move { publisher.publish(records("t", 50)).await })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_abandoned_is_told_and_never_sent() {
     let cluster = cluster(&["t"]);
     let publisher = Arc::new(publisher(&cluster, &[]));
-    let first = timeout(LIMIT, publisher.publish(records("t", 1))).await;
-    assert_eq!(first.expect("acknowledged"), vec![Ok(())]);
-    cluster.broker_down(1).expect("the broker goes down");
-    let waiting = tokio::spawn({
-        let publisher = Arc::clone(&publisher);
-        async move { publisher.publish(records("t", 50)).await }
-    });
+    let waiting = strand(&cluster, &publisher).await;
     let all_sent = async {
         while publisher.in_flight() < 50 {
             tokio::task::yield_now().await;
@@ -196,13 +203,7 @@ async fn what_is_abandoned_is_told_and_never_sent() {
 async fn while_the_broker_is_away_publishing_waits_and_the_state_says_so() {
     let cluster = cluster(&["t"]);
     let publisher = Arc::new(publisher(&cluster, &[]));
-    let first = timeout(LIMIT, publisher.publish(records("t", 1))).await;
-    assert_eq!(first.expect("acknowledged"), vec![Ok(())]);
-    cluster.broker_down(1).expect("the broker goes down");
-    let waiting = tokio::spawn({
-        let publisher = Arc::clone(&publisher);
-        async move { publisher.publish(records("t", 50)).await }
-    });
+    let waiting = strand(&cluster, &publisher).await;
     state_becomes(&publisher, Condition::Unavailable).await;
     let error = publisher.state().error.expect("a reason");
     assert!(

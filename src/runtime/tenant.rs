@@ -1,5 +1,6 @@
 //! A tenant as the runtime sees it: its ports, its rules, and what is remembered of it between sweeps.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,14 +14,16 @@ use crate::core::version::Deduplicate;
 use crate::ports::{Encoder, IncidentSource};
 
 pub struct Tenant {
-    pub id: TenantId,
-    pub name: Arc<str>,
-    pub schedule: Schedule,
-    pub rules: Rules,
-    pub source: Arc<dyn IncidentSource>,
-    pub tokens: Arc<TokenKeeper>,
-    pub encoder: Arc<dyn Encoder>,
+    parts: Parts,
     memory: Mutex<Memory>,
+}
+
+impl Deref for Tenant {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 /// The tenant's settings for reading it.
@@ -55,19 +58,15 @@ pub struct Parts {
 
 impl Tenant {
     pub fn new(parts: Parts) -> Self {
-        let budget = Budget::new(parts.rules.reach.requests_per_minute, Duration::ZERO);
+        let Rules {
+            reach, page_size, ..
+        } = parts.rules;
         Self {
-            id: parts.id,
-            name: parts.name,
-            schedule: parts.schedule,
-            rules: parts.rules,
-            source: parts.source,
-            tokens: parts.tokens,
-            encoder: parts.encoder,
+            parts,
             memory: Mutex::new(Memory {
-                budget,
+                budget: Budget::new(reach.requests_per_minute, Duration::ZERO),
                 last_full: LastFull::default(),
-                page_size: PageSize::of(parts.rules.page_size),
+                page_size: PageSize::of(page_size),
             }),
         }
     }
