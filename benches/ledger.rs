@@ -8,7 +8,9 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use futures_util::future::join_all;
 use incidentd::core::ids::{IncidentId, TenantId};
 use incidentd::core::ticks::Ticks;
-use incidentd::core::version::{ContentHash, Deduplicate, Phase, Reading, Seen, Verdict, judge};
+use incidentd::core::version::{
+    ContentHash, Deduplicate, Origin, Phase, Reading, Seen, Verdict, judge,
+};
 use incidentd::ledger::LocalLedger;
 use incidentd::ports::{Ledger, LedgerEntry};
 use tokio::runtime::Runtime;
@@ -28,6 +30,8 @@ fn seen(id: u64) -> Seen {
         updated: Ticks(16_000_000_000_000_000 + id.cast_signed()),
         phase: Phase::Open,
         hash: ContentHash(id),
+        origin: Origin::Defender,
+        whole: true,
     }
 }
 
@@ -38,12 +42,16 @@ fn page(first: u64) -> Vec<Reading> {
             updated,
             phase,
             hash,
+            origin,
+            whole,
         } = seen(id);
         Reading {
             id: IncidentId(id),
             updated,
             phase,
             hash,
+            origin,
+            whole,
         }
     };
     (first..first + PAGE).map(reading).collect()

@@ -15,9 +15,9 @@ use crate::core::cursor::TenantState;
 use crate::core::failure::{Failure, Health};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::reading::Shape;
-pub use crate::core::sweep::PageAsk;
 use crate::core::ticks::Ticks;
 use crate::core::version::{Change, ContentHash, Reading, Seen};
+pub use crate::core::walk::{PageAsk, Query};
 
 /// Wall-clock time. Durations are measured with tokio's clock, which tests pause.
 pub trait Clock: Send + Sync {
@@ -72,6 +72,11 @@ pub trait IncidentSource: Send + Sync {
 
     /// What this API calls the fields that are acted upon.
     fn shape(&self) -> &'static Shape;
+
+    /// Whether it can list incidents without their alerts, which are what makes a page heavy.
+    fn lists_bare(&self) -> bool {
+        false
+    }
 
     /// Asks for one page. Returns when the head of a good answer has arrived; anything else is a [`Failure`].
     fn open<'a>(
@@ -168,6 +173,8 @@ pub struct Outgoing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
     Seen(IncidentId, Seen, Change),
+    /// Published before, as another API showed it: from now on held against this reading.
+    Adopted(IncidentId, Seen),
     Dead(ContentHash),
 }
 

@@ -4,8 +4,9 @@
 //! A bucket of `per_minute` requests that refills at 59/60 of that rate keeps both with the default of 25: a minute sees
 //! at most 25 + 24.6, an hour at most 25 + 59 × 25 = 1,500. Any larger burst or refill breaks one of them.
 //!
-//! A fresh bucket holds only a fifth, so that a daemon that is restarted again and again does not spend the quota anew
-//! each time.
+//! A fresh bucket is empty. Nobody knows what the daemon spent before it was restarted, so it has what it would have had if
+//! it had spent everything: however often it is restarted, the quotas hold. The price is a wait of a few seconds at the
+//! start.
 //!
 //! Time is a [`Duration`] on any clock that never goes back.
 
@@ -13,13 +14,27 @@ use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Live polling.
+    Live,
+    /// The backlog, read beside it.
+    Backlog,
+}
+
+/// One request in so many is the backlog's, however busy live polling is.
+const BACKLOG_SHARE: u32 = 4;
+/// So long after its last request the backlog's share is live polling's again.
+const BACKLOG_AWAY: Duration = Duration::from_secs(30);
+
 #[derive(Debug, Clone)]
 pub struct Budget {
-    /// Time in which one request is regained.
-    interval: Duration,
-    burst: u32,
-    /// When the bucket will be full again.
-    full_at: Duration,
+    all: Bucket,
+    /// The backlog's share, as it fills up.
+    backlog: Bucket,
+    /// When the backlog last asked.
+    backlog_asked: Option<Duration>,
     /// No request before this: the other side asked for a pause.
     closed_until: Duration,
 }
@@ -29,29 +44,52 @@ impl Budget {
     pub fn new(per_minute: u32, now: Duration) -> Self {
         let burst = per_minute.max(1);
         let interval = MINUTE * 60 / 59 / burst;
-        let spent = burst - burst.div_ceil(5);
         Self {
-            interval,
-            burst,
-            full_at: now + interval * spent,
+            all: Bucket::empty(interval, burst, now),
+            backlog: Bucket::empty(interval * BACKLOG_SHARE, burst.div_ceil(BACKLOG_SHARE), now),
+            backlog_asked: None,
             closed_until: Duration::ZERO,
         }
     }
 
     /// Spends one request.
     ///
+    /// Live polling goes first: the backlog takes from its share, or from what live polling leaves when the bucket is more
+    /// than half full.
+    ///
     /// # Errors
     /// The time to wait before asking again, when nothing is left.
-    pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
-        let next_full = self.full_at.max(now) + self.interval;
-        let earliest = next_full
-            .saturating_sub(self.interval * self.burst)
-            .max(self.closed_until);
-        if earliest > now {
-            return Err(earliest - now);
+    pub fn take(&mut self, purpose: Purpose, now: Duration) -> Result<(), Duration> {
+        let mut wait = self.closed_until.saturating_sub(now);
+        match purpose {
+            Purpose::Live => {
+                let reserved = if self.backlog_is_at_work(now) {
+                    self.backlog.level(now)
+                } else {
+                    0
+                };
+                wait = wait.max(self.all.wait(1 + reserved, now));
+            }
+            Purpose::Backlog => {
+                self.backlog_asked = Some(now);
+                let plenty = self.all.wait(1 + self.all.burst / 2, now);
+                let share = self.backlog.wait(1, now).max(self.all.wait(1, now));
+                wait = wait.max(plenty.min(share));
+            }
         }
-        self.full_at = next_full;
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        self.all.spend(now);
+        if purpose == Purpose::Backlog {
+            self.backlog.spend_what_there_is(now);
+        }
         Ok(())
+    }
+
+    fn backlog_is_at_work(&self, now: Duration) -> bool {
+        self.backlog_asked
+            .is_some_and(|asked| now.saturating_sub(asked) < BACKLOG_AWAY)
     }
 
     /// Lets no request out before `until`.
@@ -60,18 +98,65 @@ impl Budget {
     }
 }
 
+/// Requests regained one by one, up to `burst`.
+#[derive(Debug, Clone)]
+struct Bucket {
+    /// Time in which one request is regained.
+    interval: Duration,
+    burst: u32,
+    /// When the bucket will be full again.
+    full_at: Duration,
+}
+
+impl Bucket {
+    fn empty(interval: Duration, burst: u32, now: Duration) -> Self {
+        Self {
+            interval,
+            burst,
+            full_at: now + interval * burst,
+        }
+    }
+
+    /// How long until it holds `requests`; more than fit into it count as full.
+    fn wait(&self, requests: u32, now: Duration) -> Duration {
+        let missing = self.burst.saturating_sub(requests);
+        self.full_at.saturating_sub(now + self.interval * missing)
+    }
+
+    /// Whole requests in it.
+    fn level(&self, now: Duration) -> u32 {
+        let missing = self
+            .full_at
+            .saturating_sub(now)
+            .div_duration_f64(self.interval);
+        self.burst.saturating_sub(missing.ceil() as u32)
+    }
+
+    fn spend(&mut self, now: Duration) {
+        self.full_at = self.full_at.max(now) + self.interval;
+    }
+
+    /// Spends one request, or what is left of it.
+    fn spend_what_there_is(&mut self, now: Duration) {
+        self.spend(now);
+        self.full_at = self.full_at.min(now + self.interval * self.burst);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const HOUR: Duration = Duration::from_secs(3600);
+
     /// The instants at which requests go out when `gaps` is how long the caller idles before each.
-    fn spend(budget: &mut Budget, gaps: &[u64]) -> Vec<Duration> {
+    fn spend(budget: &mut Budget, gaps: &[(u64, Purpose)]) -> Vec<Duration> {
         let mut now = Duration::ZERO;
         let mut spent = Vec::new();
-        for gap in gaps {
+        for (gap, purpose) in gaps {
             now += Duration::from_millis(*gap);
-            while let Err(wait) = budget.take(now) {
+            while let Err(wait) = budget.take(*purpose, now) {
                 now += wait;
             }
             spent.push(now);
@@ -85,47 +170,106 @@ mod tests {
         spent.iter().enumerate().map(within).max().unwrap_or(0)
     }
 
+    fn gaps() -> impl Strategy<Value = Vec<(u64, Purpose)>> {
+        let gap = prop_oneof![8 => Just(0_u64), 1 => 0_u64..5_000, 1 => 0_u64..120_000];
+        let purpose = prop_oneof![Just(Purpose::Live), Just(Purpose::Backlog)];
+        prop::collection::vec((gap, purpose), 0..2500)
+    }
+
     proptest! {
         #[test]
-        fn no_minute_and_no_hour_exceeds_the_documented_quota(
-            gaps in prop::collection::vec(prop_oneof![8 => Just(0_u64), 1 => 0_u64..5_000, 1 => 0_u64..120_000], 0..2500)
-        ) {
+        fn no_minute_and_no_hour_exceeds_the_documented_quota(gaps in gaps()) {
             let spent = spend(&mut Budget::new(25, Duration::ZERO), &gaps);
             prop_assert!(most_within(&spent, MINUTE) <= 50);
-            prop_assert!(most_within(&spent, MINUTE * 60) <= 1500);
+            prop_assert!(most_within(&spent, HOUR) <= 1500);
         }
 
         #[test]
-        fn the_wait_it_names_is_enough(per_minute in 1_u32..1000, at in 0_u64..1_000_000) {
+        fn nor_does_it_over_any_number_of_restarts(uptimes in prop::collection::vec(1_u64..900, 1..100)) {
+            let (mut now, mut spent) = (Duration::ZERO, Vec::new());
+            for uptime in uptimes {
+                let (mut budget, end) = (Budget::new(25, now), now + Duration::from_secs(uptime));
+                while now < end {
+                    match budget.take(Purpose::Live, now) {
+                        Ok(()) => spent.push(now),
+                        Err(wait) => now += wait,
+                    }
+                }
+            }
+            prop_assert!(most_within(&spent, MINUTE) <= 50);
+            prop_assert!(most_within(&spent, HOUR) <= 1500);
+        }
+
+        #[test]
+        fn the_wait_it_names_is_enough(per_minute in 1_u32..1000, at in 0_u64..1_000_000, backlog in any::<bool>()) {
+            let purpose = if backlog { Purpose::Backlog } else { Purpose::Live };
             let mut now = Duration::from_millis(at);
             let mut budget = Budget::new(per_minute, Duration::ZERO);
             for _ in 0..2 * per_minute {
-                if let Err(wait) = budget.take(now) {
+                if let Err(wait) = budget.take(purpose, now) {
                     now += wait;
-                    prop_assert_eq!(budget.take(now), Ok(()));
+                    prop_assert_eq!(budget.take(purpose, now), Ok(()));
                 }
+            }
+        }
+
+        #[test]
+        fn however_busy_live_polling_is_the_backlog_gets_its_quarter_and_no_more(per_minute in 8_u32..200) {
+            let mut budget = Budget::new(per_minute, Duration::ZERO);
+            let (mut live, mut backlog, mut now) = (0, 0, Duration::ZERO);
+            while now < HOUR {
+                while budget.take(Purpose::Live, now).is_ok() {
+                    live += 1;
+                }
+                while budget.take(Purpose::Backlog, now).is_ok() {
+                    backlog += 1;
+                }
+                now += Duration::from_millis(50);
+            }
+            let share = f64::from(backlog) / f64::from(live + backlog);
+            prop_assert!((0.2..0.3).contains(&share), "{share}");
+        }
+
+        #[test]
+        fn live_polling_within_three_quarters_never_waits_for_the_backlog(per_minute in 8_u32..200) {
+            let mut budget = Budget::new(per_minute, Duration::ZERO);
+            let every = MINUTE / (per_minute / 2);
+            let (mut now, mut next) = (2 * MINUTE, 2 * MINUTE);
+            while now < HOUR {
+                while budget.take(Purpose::Backlog, now).is_ok() {}
+                if now >= next {
+                    prop_assert_eq!(budget.take(Purpose::Live, now), Ok(()), "at {:?}", now);
+                    next += every;
+                }
+                now += Duration::from_millis(50);
             }
         }
     }
 
     #[test]
-    fn a_restart_does_not_spend_the_minute_again() {
-        let mut restarts = Vec::new();
-        for second in 0..5 {
-            let now = Duration::from_secs(second * 10);
-            let mut budget = Budget::new(25, now);
-            while budget.take(now).is_ok() {
-                restarts.push(now);
+    fn without_a_backlog_live_polling_has_everything() {
+        let mut budget = Budget::new(25, Duration::ZERO);
+        let taken = (0..100).take_while(|_| budget.take(Purpose::Live, HOUR).is_ok());
+        assert_eq!(taken.count(), 25);
+    }
+
+    #[test]
+    fn the_backlog_alone_gets_nearly_everything() {
+        let (mut budget, mut spent, mut now) = (Budget::new(25, Duration::ZERO), 0, Duration::ZERO);
+        while now < HOUR {
+            match budget.take(Purpose::Backlog, now) {
+                Ok(()) => spent += 1,
+                Err(wait) => now += wait,
             }
         }
-        assert_eq!(most_within(&restarts, MINUTE), 25);
+        assert!((1400..=1500).contains(&spent), "{spent}");
     }
 
     #[test]
     fn an_imposed_pause_holds_however_full_the_bucket_is() {
         let mut budget = Budget::new(60, Duration::ZERO);
-        budget.close_until(MINUTE);
-        assert_eq!(budget.take(Duration::ZERO), Err(MINUTE));
-        assert_eq!(budget.take(MINUTE), Ok(()));
+        budget.close_until(2 * MINUTE);
+        assert_eq!(budget.take(Purpose::Live, MINUTE), Err(MINUTE));
+        assert_eq!(budget.take(Purpose::Live, 2 * MINUTE), Ok(()));
     }
 }

@@ -1,27 +1,37 @@
 //! The ledger's keys and values as bytes.
 //!
 //! Keys begin with the tenant's 16 bytes, so that one tenant's rows are neighbours and a sweep's look-ups share pages;
-//! numbers are big endian, so that byte order is number order. A value's first byte is its format version. All sizes are
-//! fixed: a value of any other length was not written by this program.
+//! numbers are big endian, so that byte order is number order. A value's first byte is its format version, and each format
+//! fixes the length: a value of any other length was not written by this program.
+//!
+//! Format 1 knew one API and no open intervals: its versions are whole ones of the Defender API's. It is read, never
+//! written.
 //!
 //! Decoding never panics and never guesses. A version byte from the future and damaged bytes are told apart, because the
 //! operator's remedies differ: install the later incidentd again, or replace the file.
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::backlog::{Backlog, Interval, MOST};
 use super::cursor::TenantState;
 use super::ids::{IncidentId, TenantId};
 use super::ticks::Ticks;
-use super::version::{ContentHash, Phase, Seen};
+use super::version::{ContentHash, Origin, Phase, Seen};
 
 /// The version that this program writes, and the latest that it reads.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
-/// Bytes of an encoded [`Seen`]: version, last update, phase, content hash.
+/// Bytes of an encoded [`Seen`]: version, last update, marks (phase, API, form), content hash.
 pub const SEEN_LEN: usize = 1 + 8 + 1 + 8;
 
-/// Bytes of an encoded [`TenantState`]: version, cursor, last reconcile.
-pub const STATE_LEN: usize = 1 + 8 + 8;
+/// Bytes of an encoded [`TenantState`] without open intervals: version, cursor, last reconcile.
+const STATE_LEN: usize = 1 + 8 + 8;
+/// Bytes of an open interval: its ends, and whether it was read before.
+const INTERVAL_LEN: usize = 8 + 8 + 1;
+
+/// Marks of a version beside its phase, which takes the lowest two bits.
+const BY_GRAPH: u8 = 1 << 2;
+const WITHOUT_ALERTS: u8 = 1 << 3;
 
 /// Bytes of a key: tenant, and an incident's id or a dead letter's content hash.
 pub const KEY_LEN: usize = 16 + 8;
@@ -56,38 +66,72 @@ pub fn encode_seen(seen: &Seen) -> [u8; SEEN_LEN] {
     let mut bytes = [0; SEEN_LEN];
     bytes[0] = FORMAT;
     bytes[1..9].copy_from_slice(&seen.updated.0.to_be_bytes());
-    bytes[9] = phase_code(seen.phase);
+    bytes[9] = marks(seen);
     bytes[10..].copy_from_slice(&seen.hash.0.to_be_bytes());
     bytes
 }
 
 pub fn decode_seen(bytes: &[u8]) -> Result<Seen, CodecError> {
-    let rest = body(bytes)?;
+    let (format, rest) = body(bytes)?;
     let (updated, rest) = take_ticks(rest)?;
-    let (phase, rest) = rest.split_first().ok_or(CodecError::Corrupt)?;
+    let (marks, rest) = rest.split_first().ok_or(CodecError::Corrupt)?;
     let hash: [u8; 8] = rest.try_into().map_err(|_| CodecError::Corrupt)?;
+    let known = if format == 1 {
+        0
+    } else {
+        BY_GRAPH | WITHOUT_ALERTS
+    };
     Ok(Seen {
         updated,
-        phase: phase_of(*phase)?,
+        phase: phase_of(*marks & !known)?,
         hash: ContentHash(u64::from_be_bytes(hash)),
+        origin: if marks & BY_GRAPH & known == 0 {
+            Origin::Defender
+        } else {
+            Origin::Graph
+        },
+        whole: marks & WITHOUT_ALERTS & known == 0,
     })
 }
 
-pub fn encode_state(state: &TenantState) -> [u8; STATE_LEN] {
-    let mut bytes = [0; STATE_LEN];
-    bytes[0] = FORMAT;
-    bytes[1..9].copy_from_slice(&state.cursor.0.to_be_bytes());
-    bytes[9..].copy_from_slice(&state.reconciled.0.to_be_bytes());
+pub fn encode_state(state: &TenantState) -> Vec<u8> {
+    let intervals = state.backlog.intervals();
+    let mut bytes = Vec::with_capacity(STATE_LEN + INTERVAL_LEN * intervals.len());
+    bytes.push(FORMAT);
+    bytes.extend(state.cursor.0.to_be_bytes());
+    bytes.extend(state.reconciled.0.to_be_bytes());
+    for interval in intervals {
+        bytes.extend(interval.from.0.to_be_bytes());
+        bytes.extend(interval.to.0.to_be_bytes());
+        bytes.push(u8::from(interval.again));
+    }
     bytes
 }
 
 pub fn decode_state(bytes: &[u8]) -> Result<TenantState, CodecError> {
-    let (cursor, rest) = take_ticks(body(bytes)?)?;
+    let (format, rest) = body(bytes)?;
+    let (cursor, rest) = take_ticks(rest)?;
     let (reconciled, rest) = take_ticks(rest)?;
-    if !rest.is_empty() {
+    let (intervals, rest) = rest.as_chunks::<INTERVAL_LEN>();
+    if !rest.is_empty() || (format == 1 && !intervals.is_empty()) || intervals.len() > MOST {
         return Err(CodecError::Corrupt);
     }
-    Ok(TenantState { cursor, reconciled })
+    let intervals = intervals.iter().map(|bytes| take_interval(bytes));
+    Ok(TenantState {
+        cursor,
+        reconciled,
+        backlog: intervals.collect::<Result<Backlog, _>>()?,
+    })
+}
+
+fn take_interval(bytes: &[u8]) -> Result<Interval, CodecError> {
+    let (from, rest) = take_ticks(bytes)?;
+    let (to, rest) = take_ticks(rest)?;
+    match rest {
+        [0] => Ok(Interval::unread(from, to)),
+        [1] => Ok(Interval::again(from, to)),
+        _ => Err(CodecError::Corrupt),
+    }
 }
 
 fn key(tenant: TenantId, number: u64) -> [u8; KEY_LEN] {
@@ -97,10 +141,10 @@ fn key(tenant: TenantId, number: u64) -> [u8; KEY_LEN] {
     key
 }
 
-/// What follows the version byte. The version is judged before the length: a later format may have another.
-fn body(bytes: &[u8]) -> Result<&[u8], CodecError> {
+/// The format and what follows it. The format is judged before the length: a later one may have another.
+fn body(bytes: &[u8]) -> Result<(u8, &[u8]), CodecError> {
     match bytes.split_first() {
-        Some((&FORMAT, rest)) => Ok(rest),
+        Some((&found @ 1..=FORMAT, rest)) => Ok((found, rest)),
         Some((&found, _)) if found > FORMAT => Err(CodecError::Later { found }),
         _ => Err(CodecError::Corrupt),
     }
@@ -115,12 +159,18 @@ fn take_ticks(bytes: &[u8]) -> Result<(Ticks, &[u8]), CodecError> {
     Ok((ticks, rest))
 }
 
-fn phase_code(phase: Phase) -> u8 {
-    match phase {
+fn marks(seen: &Seen) -> u8 {
+    let phase = match seen.phase {
         Phase::Open => 0,
         Phase::Resolved => 1,
         Phase::Redirected => 2,
-    }
+    };
+    let origin = match seen.origin {
+        Origin::Defender => 0,
+        Origin::Graph => BY_GRAPH,
+    };
+    let form = if seen.whole { 0 } else { WITHOUT_ALERTS };
+    phase | origin | form
 }
 
 fn phase_of(code: u8) -> Result<Phase, CodecError> {
@@ -147,15 +197,30 @@ mod tests {
             Just(Phase::Resolved),
             Just(Phase::Redirected)
         ];
-        (ticks(), phase, any::<u64>()).prop_map(|(updated, phase, hash)| Seen {
-            updated,
-            phase,
-            hash: ContentHash(hash),
-        })
+        let origin = prop_oneof![Just(Origin::Defender), Just(Origin::Graph)];
+        (ticks(), phase, any::<u64>(), origin, any::<bool>()).prop_map(
+            |(updated, phase, hash, origin, whole)| Seen {
+                updated,
+                phase,
+                hash: ContentHash(hash),
+                origin,
+                whole,
+            },
+        )
     }
 
     fn state() -> impl Strategy<Value = TenantState> {
-        (ticks(), ticks()).prop_map(|(cursor, reconciled)| TenantState { cursor, reconciled })
+        let interval = (ticks(), ticks(), any::<bool>()).prop_map(|(from, to, again)| Interval {
+            from,
+            to,
+            again,
+        });
+        let backlog = prop::collection::vec(interval, 0..70).prop_map(Backlog::from_iter);
+        (ticks(), ticks(), backlog).prop_map(|(cursor, reconciled, backlog)| TenantState {
+            cursor,
+            reconciled,
+            backlog,
+        })
     }
 
     proptest! {
@@ -170,17 +235,20 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic_and_what_decodes_encodes_to_the_same(bytes in proptest::collection::vec(any::<u8>(), 0..24)) {
+        fn no_bytes_panic_and_what_decodes_survives_the_round_trip(
+            format in 0..=FORMAT + 1, rest in proptest::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let bytes = [&[format][..], &rest].concat();
             if let Ok(seen) = decode_seen(&bytes) {
-                prop_assert_eq!(&encode_seen(&seen)[..], &bytes[..]);
+                prop_assert_eq!(decode_seen(&encode_seen(&seen)), Ok(seen));
             }
             if let Ok(state) = decode_state(&bytes) {
-                prop_assert_eq!(&encode_state(&state)[..], &bytes[..]);
+                prop_assert_eq!(decode_state(&encode_state(&state)), Ok(state));
             }
         }
 
         #[test]
-        fn near_misses_do_not_panic(seen in seen(), at in 0..SEEN_LEN, byte in any::<u8>()) {
+        fn near_misses_do_not_panic(seen in seen(), at in 1..SEEN_LEN, byte in any::<u8>()) {
             let mut bytes = encode_seen(&seen);
             bytes[at] = byte;
             if let Ok(other) = decode_seen(&bytes) {
@@ -194,10 +262,11 @@ mod tests {
             long.resize(SEEN_LEN + extra, 0);
             prop_assert_eq!(decode_seen(&long), Err(CodecError::Corrupt));
             prop_assert_eq!(decode_seen(&long[..SEEN_LEN - extra]), Err(CodecError::Corrupt));
-            let mut long = encode_state(&state).to_vec();
-            long.resize(STATE_LEN + extra, 0);
+            let mut long = encode_state(&state);
+            let len = long.len();
+            long.resize(len + extra, 0);
             prop_assert_eq!(decode_state(&long), Err(CodecError::Corrupt));
-            prop_assert_eq!(decode_state(&long[..STATE_LEN - extra]), Err(CodecError::Corrupt));
+            prop_assert_eq!(decode_state(&long[..len - extra]), Err(CodecError::Corrupt));
         }
 
         #[test]
@@ -214,27 +283,53 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_bytes_of_format_1_never_change() {
+    fn example() -> (Seen, TenantState) {
         let seen = Seen {
             updated: Ticks(0x0102_0304_0506_0708),
             phase: Phase::Redirected,
             hash: ContentHash(0xa1a2_a3a4_a5a6_a7a8),
+            origin: Origin::Defender,
+            whole: true,
         };
-        assert_eq!(
-            encode_seen(&seen),
-            [
-                1, 1, 2, 3, 4, 5, 6, 7, 8, 2, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8
-            ]
-        );
         let state = TenantState {
             cursor: Ticks(256),
             reconciled: Ticks(-1),
+            backlog: Backlog::default(),
         };
+        (seen, state)
+    }
+
+    #[test]
+    fn format_1_is_read_as_what_it_meant() {
+        let (seen, state) = example();
+        let bytes = [
+            1, 1, 2, 3, 4, 5, 6, 7, 8, 2, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8,
+        ];
+        assert_eq!(decode_seen(&bytes), Ok(seen));
+        let bytes = [
+            1, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255,
+        ];
+        assert_eq!(decode_state(&bytes), Ok(state));
+        let marked = [1, 1, 2, 3, 4, 5, 6, 7, 8, 6, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(decode_seen(&marked), Err(CodecError::Corrupt));
+    }
+
+    #[test]
+    fn the_bytes_of_format_2_never_change() {
+        let (mut seen, mut state) = example();
+        (seen.origin, seen.whole) = (Origin::Graph, false);
+        assert_eq!(
+            encode_seen(&seen),
+            [
+                2, 1, 2, 3, 4, 5, 6, 7, 8, 14, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8
+            ]
+        );
+        state.backlog.open(Interval::again(Ticks(1), Ticks(258)));
         assert_eq!(
             encode_state(&state),
             [
-                1, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255
+                2, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0,
+                0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 1
             ]
         );
     }

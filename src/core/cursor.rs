@@ -1,25 +1,35 @@
-//! How far a tenant has been read, and from where its next sweep reads.
+//! How far a tenant has been read, and what its next sweep reads.
 //!
-//! Three kinds of sweep keep the promise that nothing is lost:
-//! - **full**: from where the last full one left the cursor, minus the overlap; finds what was indexed late and what changed in alerts only;
+//! A **live** sweep reads from the cursor on, in one of two reaches:
+//! - **full**: from where the last full one left the cursor, minus the overlap; finds what was indexed late and what
+//!   changed in alerts only;
 //! - **tip**: from just behind the cursor. Only between full sweeps that have become dear: after a bulk change of
-//!   thousands, each full sweep reads them all again until they leave the overlap, and would eat the budget of the rest;
-//! - **reconcile**: over the whole `reconcile_window`, seldom; finds what no overlap can.
+//!   thousands, each full sweep reads them all again until they leave the overlap, and would eat the budget of the rest.
 //!
-//! Each reads everything from its `from` on, so any of them may move the cursor.
+//! Everything else is **backlog** ([`super::backlog`]), read beside live polling: the rest of a range that turned out to be
+//! long ([`cut`]), and, seldom, the whole `reconcile_window` again ([`reconcile`]), which finds what no overlap can.
+//!
+//! A live sweep reads everything from its start on that is not backlog, so it may move the cursor.
 
 use std::time::Duration;
 
+use super::backlog::{Backlog, Interval, Span};
 use super::ticks::Ticks;
 
+/// Pages after which a live sweep of a long range leaves the rest to the backlog. What it shows first must not wait for
+/// what it shows last.
+pub const DEEP: u32 = 5;
+
 /// What the ledger keeps for a tenant beside the versions.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TenantState {
-    /// Every version with a last update before this instant that the API showed is published. Starts at a fixed instant
-    /// (first contact minus `lookback`) and never moves back.
+    /// Every version with a last update before this instant that the API showed is published, but for the backlog's. Starts
+    /// at a fixed instant (first contact minus `lookback`) and never moves back.
     pub cursor: Ticks,
-    /// When the last reconcile sweep ended.
+    /// When the last reconcile began.
     pub reconciled: Ticks,
+    /// What is still to be read beside that.
+    pub backlog: Backlog,
 }
 
 impl TenantState {
@@ -28,6 +38,7 @@ impl TenantState {
         Self {
             cursor: now.minus(lookback),
             reconciled: now,
+            backlog: Backlog::default(),
         }
     }
 }
@@ -44,7 +55,6 @@ pub struct Reach {
 pub enum Kind {
     Full,
     Tip,
-    Reconcile,
 }
 
 /// What the last full sweep cost; kept in memory only, since a restart may well begin with a full sweep.
@@ -58,39 +68,22 @@ pub struct LastFull {
     pub cursor: Option<Ticks>,
 }
 
-/// A sweep to be made: everything with a last update at or after `from`.
+/// A live sweep to be made: everything with a last update at or after `from`, backlog apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Plan {
     pub kind: Kind,
     pub from: Ticks,
 }
 
-/// Chooses the next sweep. `now` is wall-clock time, `uptime` a clock that never goes back.
-pub fn plan(
-    state: &TenantState,
-    reach: &Reach,
-    last_full: LastFull,
-    now: Ticks,
-    uptime: Duration,
-) -> Plan {
-    let covered = last_full
-        .cursor
-        .map_or(state.cursor, |left| left.min(state.cursor));
-    let full_from = covered.minus(reach.overlap);
-    // A reconcile time in the future is a clock that was set back since: due, or it might never be again.
-    if state.reconciled > now || now.since(state.reconciled) >= reach.reconcile_every {
-        return Plan {
-            kind: Kind::Reconcile,
-            from: now.minus(reach.reconcile_window).min(full_from),
-        };
-    }
+/// Chooses the next live sweep. `uptime` is a clock that never goes back.
+pub fn plan(state: &TenantState, reach: &Reach, last_full: LastFull, uptime: Duration) -> Plan {
     let full_is_due = last_full
         .ended
         .is_none_or(|ended| uptime.saturating_sub(ended) >= full_spacing(last_full.pages, reach));
     if full_is_due {
         Plan {
             kind: Kind::Full,
-            from: full_from,
+            from: full_from(state, reach, last_full),
         }
     } else {
         Plan {
@@ -100,6 +93,42 @@ pub fn plan(
     }
 }
 
+/// The state with the reconcile window in its backlog, when a reconcile is due; what a full sweep reads anyway is left out.
+/// `now` is wall-clock time.
+pub fn reconcile(
+    state: &TenantState,
+    reach: &Reach,
+    last_full: LastFull,
+    now: Ticks,
+) -> Option<TenantState> {
+    // A reconcile time in the future is a clock that was set back since: due, or it might never be again.
+    let due = state.reconciled > now || now.since(state.reconciled) >= reach.reconcile_every;
+    due.then(|| {
+        let mut state = state.clone();
+        state.reconciled = now;
+        state.backlog.open(Interval::again(
+            now.minus(reach.reconcile_window),
+            full_from(&state, reach, last_full),
+        ));
+        state
+    })
+}
+
+/// Where a live sweep over `span` that has become deep is cut: what is older is left to the backlog. `None` when it is too
+/// short to be worth it. `now` is the earlier of the API's time and ours.
+pub fn cut(span: Span, reach: &Reach, now: Ticks) -> Option<Ticks> {
+    let cut = span.to.unwrap_or_else(|| now.minus(reach.overlap));
+    let shortest = reach.overlap / 2;
+    (cut > span.from && cut.since(span.from) > shortest).then_some(cut)
+}
+
+fn full_from(state: &TenantState, reach: &Reach, last_full: LastFull) -> Ticks {
+    last_full
+        .cursor
+        .map_or(state.cursor, |left| left.min(state.cursor))
+        .minus(reach.overlap)
+}
+
 /// The least time between two full sweeps: what they read beyond the one page that a tip costs too may take half of the
 /// budget, no more.
 fn full_spacing(pages: u32, reach: &Reach) -> Duration {
@@ -107,125 +136,45 @@ fn full_spacing(pages: u32, reach: &Reach) -> Duration {
     Duration::from_secs_f64(f64::from(pages.saturating_sub(1)) * 60.0 / half_budget)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// How long the next window of a back-fill is, by what the last one cost. A window is what a restart may have to read
+/// again, so it is a few pages; an empty stretch is crossed in growing steps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WindowLength(Duration);
 
-    const HOUR: Duration = Duration::from_secs(3600);
-    const REACH: Reach = Reach {
-        overlap: Duration::from_secs(900),
-        reconcile_every: Duration::from_secs(6 * 3600),
-        reconcile_window: Duration::from_secs(7 * 86_400),
-        requests_per_minute: 25,
-    };
-    const NOW: Ticks = Ticks(17_000_000_000_000_000);
+impl WindowLength {
+    const SHORTEST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+    /// Pages from which on a window is given up and a shorter one taken.
+    pub const TOO_DEEP: u32 = 10;
 
-    fn state() -> TenantState {
-        TenantState {
-            cursor: NOW.minus(HOUR),
-            reconciled: NOW.minus(HOUR),
-        }
+    /// The newest part of `interval` that is to be read now.
+    pub fn window(self, interval: &Interval) -> (Ticks, Ticks) {
+        (interval.from.max(interval.to.minus(self.0)), interval.to)
     }
 
-    #[test]
-    fn the_first_range_starts_at_a_fixed_instant() {
-        let first = TenantState::first(NOW, 24 * HOUR);
-        let plan = plan(&first, &REACH, LastFull::default(), NOW.plus(HOUR), HOUR);
-        assert_eq!(plan.kind, Kind::Full);
-        assert_eq!(plan.from, NOW.minus(24 * HOUR).minus(REACH.overlap));
-    }
-
-    #[test]
-    fn cheap_sweeps_are_always_full() {
-        let last = LastFull {
-            ended: Some(HOUR),
-            pages: 1,
-            cursor: None,
+    /// After a window that took `pages`.
+    #[must_use]
+    pub fn after(self, pages: u32) -> Self {
+        let next = match pages {
+            0..=2 => self.0.saturating_mul(2),
+            3..=6 => self.0,
+            _ => self.0 / 2,
         };
-        assert_eq!(plan(&state(), &REACH, last, NOW, HOUR).kind, Kind::Full);
+        Self(next.clamp(Self::SHORTEST, Self::LONGEST))
     }
 
-    #[test]
-    fn dear_full_sweeps_take_at_most_half_of_the_budget() {
-        let last = LastFull {
-            ended: Some(HOUR),
-            pages: 31,
-            cursor: None,
-        };
-        let spacing = Duration::from_secs(144);
-        let before = plan(
-            &state(),
-            &REACH,
-            last,
-            NOW,
-            HOUR + spacing - Duration::from_millis(1),
-        );
-        assert_eq!(
-            before,
-            Plan {
-                kind: Kind::Tip,
-                from: Ticks(state().cursor.0 + 1)
-            }
-        );
-        assert_eq!(
-            plan(&state(), &REACH, last, NOW, HOUR + spacing).kind,
-            Kind::Full
-        );
-    }
-
-    #[test]
-    fn a_full_sweep_overlaps_the_full_one_before_whatever_tips_did_in_between() {
-        let left = state().cursor;
-        let last = LastFull {
-            ended: Some(HOUR),
-            pages: 300,
-            cursor: Some(left),
-        };
-        let mut moved = state();
-        moved.cursor = left.plus(HOUR / 2);
-        let plan_at = |uptime| plan(&moved, &REACH, last, NOW, uptime);
-        assert_eq!(plan_at(HOUR).from, Ticks(moved.cursor.0 + 1));
-        assert_eq!(
-            plan_at(HOUR + HOUR / 2),
-            Plan {
-                kind: Kind::Full,
-                from: left.minus(REACH.overlap)
-            }
-        );
-    }
-
-    #[test]
-    fn reconcile_is_due_after_its_interval_and_after_a_clock_was_set_back() {
-        let due = NOW.minus(HOUR).plus(REACH.reconcile_every);
-        let last = LastFull {
-            ended: Some(HOUR),
-            pages: 1,
-            cursor: None,
-        };
-        let plan_at = |now| plan(&state(), &REACH, last, now, HOUR);
-        assert_eq!(plan_at(Ticks(due.0 - 1)).kind, Kind::Full);
-        assert_eq!(
-            plan_at(due),
-            Plan {
-                kind: Kind::Reconcile,
-                from: due.minus(REACH.reconcile_window)
-            }
-        );
-        assert_eq!(plan_at(NOW.minus(2 * HOUR)).kind, Kind::Reconcile);
-    }
-
-    #[test]
-    fn reconcile_never_reads_less_than_a_full_sweep() {
-        let mut old = state();
-        old.cursor = NOW.minus(30 * 24 * HOUR);
-        old.reconciled = NOW.minus(24 * HOUR);
-        let plan = plan(&old, &REACH, LastFull::default(), NOW, HOUR);
-        assert_eq!(
-            plan,
-            Plan {
-                kind: Kind::Reconcile,
-                from: old.cursor.minus(REACH.overlap)
-            }
-        );
+    /// Whether a window that has become deep can be made shorter.
+    pub fn can_shrink(self) -> bool {
+        self.0 > Self::SHORTEST
     }
 }
+
+impl Default for WindowLength {
+    /// Six hours: of a tenant with 200 incidents a day about one page.
+    fn default() -> Self {
+        Self(Duration::from_secs(6 * 3600))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -92,6 +92,19 @@ pub enum Reaction {
     HoldBack,
 }
 
+/// What of a request may be to blame, so that another request may fare better.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Suspect {
+    /// Nothing: any request would have failed so.
+    Nothing,
+    /// Perhaps what the page holds: a 5xx, silence, a cut connection. When it persists, less is asked for at once.
+    Page,
+    /// The page's size, for certain.
+    Size,
+    /// The nextLink that was followed.
+    Link,
+}
+
 /// A failed operation of one tenant.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{what}")]
@@ -101,6 +114,7 @@ pub struct Failure {
     pub reaction: Reaction,
     /// The HTTP status that said so, when there was one.
     pub status: Option<u16>,
+    pub suspect: Suspect,
     /// What happened, one line.
     pub what: String,
     /// What the operator should do, one line.
@@ -118,9 +132,16 @@ impl Failure {
             health,
             reaction,
             status: None,
+            suspect: Suspect::Nothing,
             what: what.into(),
             remedy: remedy.into(),
         }
+    }
+
+    #[must_use]
+    pub fn suspecting(mut self, suspect: Suspect) -> Self {
+        self.suspect = suspect;
+        self
     }
 
     #[must_use]

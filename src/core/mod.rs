@@ -1,9 +1,10 @@
 //! The pure core: it decides, and touches nothing. No tokio, no network, no Kafka, no clock, no randomness: time and
 //! chance come in as arguments, so every rule here is tested without waiting.
 
+pub mod alerts;
+pub mod backlog;
 pub mod backoff;
 pub mod budget;
-
 pub mod codec;
 mod content;
 pub mod cursor;
@@ -14,6 +15,7 @@ pub mod reading;
 pub mod schedule;
 pub mod slots;
 pub mod status;
-pub mod sweep;
 pub mod ticks;
+pub mod trouble;
 pub mod version;
+pub mod walk;

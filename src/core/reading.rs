@@ -3,17 +3,18 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::content::{self, Field, Hash, Scalar};
 use super::failure::one_line;
 use super::ids::IncidentId;
 use super::ticks::Ticks;
-use super::version::{ContentHash, Phase, Reading};
+use super::version::{ContentHash, Origin, Phase, Reading};
 
 /// What an API calls the fields that are acted upon.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shape {
+    pub origin: Origin,
     pub id: &'static str,
     pub updated: &'static str,
     pub status: &'static str,
@@ -62,6 +63,8 @@ pub fn read(raw: &[u8], shape: &'static Shape) -> Result<Reading, Malformed> {
         updated: updated.ok_or(Malformed::Updated(shape.updated))?,
         phase: phase(&fields.status, &fields.redirect),
         hash: ContentHash(fields.hash),
+        origin: shape.origin,
+        whole: true,
     })
 }
 
@@ -120,6 +123,10 @@ impl<'de> Visitor<'de> for Incident {
         let (mut pairs, mut count) = (0_u64, 0);
         while let Some((key, name)) = entries.next_key_seed(Name(self.0))? {
             let slot = match name {
+                Known::Annotation => {
+                    entries.next_value::<IgnoredAny>()?;
+                    continue;
+                }
                 Known::Id => Some(&mut fields.id),
                 Known::Updated => Some(&mut fields.updated),
                 Known::Status => Some(&mut fields.status),
@@ -148,7 +155,12 @@ enum Known {
     Updated,
     Status,
     Redirect,
-    No { unordered: bool },
+    /// OData's own, about this answer and not about the incident (`@odata.context`, `alerts@odata.nextLink`): it may
+    /// differ between a page and the incident fetched alone, so it is no content.
+    Annotation,
+    No {
+        unordered: bool,
+    },
 }
 
 struct Name(&'static Shape);
@@ -177,6 +189,8 @@ impl Visitor<'_> for Name {
             Known::Status
         } else if text == self.0.redirect {
             Known::Redirect
+        } else if text.contains("@odata.") {
+            Known::Annotation
         } else {
             Known::No {
                 unordered: content::is_unordered(text),

@@ -66,8 +66,23 @@ pub struct TenantStatus {
     pub token_expires: Option<Ticks>,
     /// Records published since the process started.
     pub published: u64,
+    /// What is still to be read beside live polling; `None`: nothing.
+    pub backfill: Option<Backfill>,
     /// Versions that only the overlap or a reconcile sweep found, since the process started.
     pub late_found: u64,
+}
+
+/// Progress of a tenant's back-fill. It is read newest first, so `to` moves back until nothing is left.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Backfill {
+    #[serde(serialize_with = "text")]
+    pub from: Ticks,
+    #[serde(serialize_with = "text")]
+    pub to: Ticks,
+    /// Seconds of last updates between them that are still to be read.
+    pub open_seconds: u64,
+    /// Why it last broke off, if it did.
+    pub error: Option<String>,
 }
 
 /// How Kafka or the ledger is.
@@ -150,6 +165,7 @@ mod tests {
             next_sweep: None,
             token_expires: None,
             published: 0,
+            backfill: None,
             late_found: 0,
         }
     }
@@ -165,6 +181,12 @@ mod tests {
         known.next_sweep = Some(Ticks::from_unix_seconds(1_700_000_030));
         known.token_expires = Some(Ticks::from_unix_seconds(1_700_003_600));
         known.published = 7;
+        known.backfill = Some(Backfill {
+            from: Ticks::from_unix_seconds(1_699_990_000),
+            to: Ticks::from_unix_seconds(1_699_993_600),
+            open_seconds: 3600,
+            error: None,
+        });
         known.late_found = 1;
         let report = StatusReport {
             version: "0.1.0",
@@ -192,11 +214,12 @@ mod tests {
             r#""state":"consent","since":"2023-11-14T22:13:20Z","remedy":"Open the consent link.","#,
             r#""error":"AADSTS65001: not consented","cursor":"2023-11-14T22:13:20.1234567Z","#,
             r#""lag_seconds":42,"last_success":"2023-11-14T22:13:21Z","next_sweep":"2023-11-14T22:13:50Z","#,
-            r#""token_expires":"2023-11-14T23:13:20Z","published":7,"late_found":1},"#,
+            r#""token_expires":"2023-11-14T23:13:20Z","published":7,"#,
+            r#""backfill":{"from":"2023-11-14T19:26:40Z","to":"2023-11-14T20:26:40Z","open_seconds":3600,"error":null},"late_found":1},"#,
             r#"{"id":"22222222-2222-2222-2222-222222222222","name":"fabrikam","source":"defender","#,
             r#""state":"starting","since":"2023-11-14T22:13:20Z","remedy":null,"error":null,"cursor":null,"#,
             r#""lag_seconds":null,"last_success":null,"next_sweep":null,"token_expires":null,"#,
-            r#""published":0,"late_found":0}],"#,
+            r#""published":0,"backfill":null,"late_found":0}],"#,
             r#""kafka":{"state":"unavailable","in_flight_bytes":4096,"error":"no broker answers"},"#,
             r#""ledger":{"kind":"local","state":"starting","versions":null,"error":"opening"}}"#,
         );

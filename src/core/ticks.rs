@@ -4,6 +4,7 @@
 //! Why not floats or milliseconds: a rounded cursor either loses the incident at the boundary or reads it for ever.
 //! Digits beyond the seventh are cut off, never rounded: a cursor that was rounded up would step over its own incident.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -52,6 +53,23 @@ impl Ticks {
             ticks / PER_SECOND as u64,
             (ticks % PER_SECOND as u64) as u32 * 100,
         )
+    }
+
+    /// Compares two instants that different APIs wrote, at the coarser precision of the two. Trailing zeros are trimmed
+    /// in every spelling, so an instant's precision is that of its last digit that is not zero.
+    pub fn cmp_coarsely(self, other: Ticks) -> Ordering {
+        let unit = self.unit().max(other.unit());
+        self.0.div_euclid(unit).cmp(&other.0.div_euclid(unit))
+    }
+
+    /// The ticks of one unit of the last fraction digit that is written.
+    fn unit(self) -> i64 {
+        let (mut unit, mut fraction) = (1, self.0.rem_euclid(PER_SECOND));
+        while unit < PER_SECOND && fraction % 10 == 0 {
+            unit *= 10;
+            fraction /= 10;
+        }
+        unit
     }
 
     fn clamped(self) -> Self {
@@ -237,6 +255,22 @@ mod tests {
             ticks("2020-09-06T02:18:03-00:30"),
             ticks("2020-09-06T02:48:03Z")
         );
+    }
+
+    #[test]
+    fn instants_of_two_apis_are_compared_at_the_coarser_precision() {
+        for (a, b, order) in [
+            ("03.3333333Z", "03.333Z", Ordering::Equal),
+            ("03.333Z", "03.3333333Z", Ordering::Equal),
+            ("03.9999999Z", "03Z", Ordering::Equal),
+            ("03.3333333Z", "03.334Z", Ordering::Less),
+            ("03.3333333Z", "03.332Z", Ordering::Greater),
+            ("03.3333333Z", "03.3333334Z", Ordering::Less),
+            ("04Z", "03.9Z", Ordering::Greater),
+        ] {
+            let at = |seconds: &str| ticks(&format!("2020-09-06T12:18:{seconds}"));
+            assert_eq!(at(a).cmp_coarsely(at(b)), order, "{a} and {b}");
+        }
     }
 
     #[test]

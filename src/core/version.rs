@@ -3,7 +3,11 @@
 //! Two readings are the same version when tenant, id, last-update tick and content are equal. The ledger keeps, for each
 //! incident, the version last published ([`Seen`]); [`judge`] holds a new reading against it.
 //!
-//! Content counts beside the tick because Microsoft changes alerts without moving the incident's own last update.
+//! Content counts beside the tick because Microsoft changes alerts without moving the incident's own last update. It is
+//! comparable only between readings of one API, and of one form: with its alerts, or without them when Microsoft could not
+//! give them. Between the APIs id and tick decide.
+
+use std::cmp::Ordering;
 
 use serde::Serialize;
 
@@ -31,6 +35,13 @@ pub enum Phase {
     Redirected,
 }
 
+/// The API that a reading came from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Origin {
+    Defender,
+    Graph,
+}
+
 /// One reading of one incident: the few fields that decide anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reading {
@@ -38,6 +49,9 @@ pub struct Reading {
     pub updated: Ticks,
     pub phase: Phase,
     pub hash: ContentHash,
+    pub origin: Origin,
+    /// All its alerts are there. `false` when Microsoft could not give them.
+    pub whole: bool,
 }
 
 impl Reading {
@@ -47,6 +61,8 @@ impl Reading {
             updated: self.updated,
             phase: self.phase,
             hash: self.hash,
+            origin: self.origin,
+            whole: self.whole,
         }
     }
 }
@@ -57,6 +73,8 @@ pub struct Seen {
     pub updated: Ticks,
     pub phase: Phase,
     pub hash: ContentHash,
+    pub origin: Origin,
+    pub whole: bool,
 }
 
 /// What a published record says happened to the incident.
@@ -116,6 +134,8 @@ pub enum Deduplicate {
 pub enum Verdict {
     Publish(Change),
     Unchanged,
+    /// Published already, as the other API showed it. From now on this API's reading is what later ones are held against.
+    Adopt,
     /// Older than what was published: a lagging replica's answer. Publishing it would turn consumers' state back.
     Stale,
 }
@@ -128,13 +148,23 @@ pub fn judge(reading: &Reading, seen: Option<&Seen>, deduplicate: Deduplicate) -
     if deduplicate == Deduplicate::Id {
         return Verdict::Unchanged;
     }
-    if reading.updated < seen.updated {
-        return Verdict::Stale;
+    let same_origin = reading.origin == seen.origin;
+    let order = if same_origin {
+        reading.updated.cmp(&seen.updated)
+    } else {
+        reading.updated.cmp_coarsely(seen.updated)
+    };
+    let publish = Verdict::Publish(Change::between(seen.phase, reading.phase));
+    match (order, reading.whole, seen.whole) {
+        (Ordering::Less, ..) => Verdict::Stale,
+        (Ordering::Greater, ..) => publish,
+        // What was missing is there now.
+        (Ordering::Equal, true, false) => publish,
+        (Ordering::Equal, false, true) => Verdict::Unchanged,
+        (Ordering::Equal, ..) if !same_origin => Verdict::Adopt,
+        (Ordering::Equal, ..) if reading.hash == seen.hash => Verdict::Unchanged,
+        (Ordering::Equal, ..) => publish,
     }
-    if reading.updated == seen.updated && reading.hash == seen.hash {
-        return Verdict::Unchanged;
-    }
-    Verdict::Publish(Change::between(seen.phase, reading.phase))
 }
 
 #[cfg(test)]
@@ -147,6 +177,22 @@ mod tests {
             updated: Ticks(updated),
             phase,
             hash: ContentHash(hash),
+            origin: Origin::Defender,
+            whole: true,
+        }
+    }
+
+    fn by_graph(reading: Reading) -> Reading {
+        Reading {
+            origin: Origin::Graph,
+            ..reading
+        }
+    }
+
+    fn bare(reading: Reading) -> Reading {
+        Reading {
+            whole: false,
+            ..reading
         }
     }
 
@@ -198,6 +244,46 @@ mod tests {
             let verdict = judged(reading(5, before, 1), reading(6, after, 2));
             assert_eq!(verdict, Verdict::Publish(change), "{before:?} -> {after:?}");
         }
+    }
+
+    #[test]
+    fn a_tenant_that_moves_to_the_other_api_publishes_nothing_again_and_every_later_change() {
+        let (seen, open) = (3_333_333, Phase::Open);
+        let published = reading(seen, open, 1);
+        for (updated, verdict) in [
+            (3_333_333, Verdict::Adopt),
+            (3_330_000, Verdict::Adopt),
+            (3_340_000, Verdict::Publish(Change::Updated)),
+            (3_320_000, Verdict::Stale),
+        ] {
+            let now = by_graph(reading(updated, open, 2));
+            assert_eq!(judged(published, now), verdict, "{updated} after {seen}");
+        }
+        let adopted = by_graph(reading(3_330_000, open, 2));
+        let alerts_changed = by_graph(reading(3_330_000, open, 3));
+        assert_eq!(judged(adopted, adopted), Verdict::Unchanged);
+        assert_eq!(
+            judged(adopted, alerts_changed),
+            Verdict::Publish(Change::Updated)
+        );
+        assert_eq!(judged(adopted, published), Verdict::Adopt, "and back");
+    }
+
+    #[test]
+    fn an_incident_published_without_its_alerts_is_published_whole_once_they_come() {
+        let (whole, open) = (reading(5, Phase::Open, 1), Phase::Open);
+        let without = bare(reading(5, open, 2));
+        assert_eq!(judged(without, without), Verdict::Unchanged);
+        assert_eq!(judged(without, whole), Verdict::Publish(Change::Updated));
+        assert_eq!(
+            judged(without, by_graph(whole)),
+            Verdict::Publish(Change::Updated)
+        );
+        assert_eq!(judged(whole, without), Verdict::Unchanged);
+        assert_eq!(
+            judged(whole, bare(reading(6, open, 2))),
+            Verdict::Publish(Change::Updated)
+        );
     }
 
     #[test]

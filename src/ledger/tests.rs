@@ -6,10 +6,11 @@ mod model;
 
 use std::path::Path;
 
+use crate::core::backlog::Backlog;
 use crate::core::cursor::TenantState;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::ticks::Ticks;
-use crate::core::version::{ContentHash, Phase, Seen};
+use crate::core::version::{ContentHash, Origin, Phase, Seen};
 use crate::ports::{Ledger, LedgerEntry};
 
 use super::{LedgerError, LocalLedger};
@@ -23,6 +24,8 @@ fn seen(n: u64) -> Seen {
         updated: Ticks(n as i64),
         phase: Phase::Open,
         hash: ContentHash(n),
+        origin: Origin::Defender,
+        whole: true,
     }
 }
 
@@ -35,6 +38,7 @@ fn entry(of: u8, id: u64) -> LedgerEntry {
         state: Some(TenantState {
             cursor: Ticks(id as i64),
             reconciled: Ticks(0),
+            backlog: Backlog::default(),
         }),
     }
 }

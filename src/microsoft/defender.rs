@@ -21,11 +21,26 @@ use crate::core::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
 use crate::core::reading::Shape;
 use crate::core::ticks::Ticks;
-use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody};
+use crate::core::version::Origin;
+use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody, Query};
 
 mod link;
 
+/// A page of the list: `$filter`, `$top`, `$skip`. Alerts always come with it.
+fn query(query: &Query) -> String {
+    let mut text = format!("$filter=lastUpdateTime+ge+{}", query.span.from);
+    if let Some(to) = query.span.to {
+        text.push_str(&format!("+and+lastUpdateTime+lt+{to}"));
+    }
+    text.push_str(&format!("&$top={}", query.top));
+    if query.skip > 0 {
+        text.push_str(&format!("&$skip={}", query.skip));
+    }
+    text
+}
+
 static SHAPE: Shape = Shape {
+    origin: Origin::Defender,
     id: "incidentId",
     updated: "lastUpdateTime",
     status: "status",
@@ -87,13 +102,14 @@ impl Defender {
     fn address(&self, ask: &PageAsk) -> Result<Url, Failure> {
         match ask {
             PageAsk::Link(link) => link::pinned(&self.list, link),
-            PageAsk::Query { from, top, skip } => {
+            PageAsk::Query(query) => {
                 let mut url = self.list.clone();
-                let mut query = format!("$filter=lastUpdateTime+ge+{from}&$top={top}");
-                if *skip > 0 {
-                    query.push_str(&format!("&$skip={skip}"));
-                }
-                url.set_query(Some(&query));
+                url.set_query(Some(&self::query(query)));
+                Ok(url)
+            }
+            PageAsk::One(id) => {
+                let mut url = self.list.clone();
+                url.set_path(&format!("{}/{id}", url.path()));
                 Ok(url)
             }
         }

@@ -11,7 +11,7 @@ use url::Url;
 use super::network;
 use super::secret::scrub;
 use super::wait;
-use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::core::failure::{Failure, Health, Reaction, Suspect, one_line};
 
 const MAX_MESSAGE: usize = 300;
 const NOTHING_TO_DO: &str = "usually passes by itself; if it lasts, look at Microsoft's service health, and give support the tracking id";
@@ -46,7 +46,19 @@ impl Refusal<'_> {
             said.after_status()
         );
         let (health, reaction, remedy) = self.verdict(api, &said);
-        Failure::new(health, reaction, what, remedy).with_status(self.status.as_u16())
+        Failure::new(health, reaction, what, remedy)
+            .with_status(self.status.as_u16())
+            .suspecting(self.suspect(reaction))
+    }
+
+    fn suspect(&self, reaction: Reaction) -> Suspect {
+        match self.status.as_u16() {
+            // With a pause of its own it is about the service, not about the page.
+            408 | 500..=599 if reaction == Reaction::Backoff => Suspect::Page,
+            // A nextLink lives for an unknown time, and servers have been seen to refuse their own.
+            400 | 404 | 410 if self.followed_link => Suspect::Link,
+            _ => Suspect::Nothing,
+        }
     }
 
     fn verdict(&self, api: &Api, said: &Said) -> (Health, Reaction, String) {
@@ -70,11 +82,10 @@ impl Refusal<'_> {
                 let proxy = network::proxy_credentials(&api.host);
                 (proxy.health, proxy.reaction, proxy.remedy)
             }
-            // A nextLink lives for an unknown time; a sweep that starts again needs no new one.
             400 | 404 | 410 if self.followed_link => (
                 H::Unreachable,
                 R::Backoff,
-                "none: the nextLink was no longer accepted, and the sweep starts again".to_owned(),
+                "none: the nextLink was no longer accepted, and the sweep goes on without it".to_owned(),
             ),
             302 | 303 | 307 => (H::Unreachable, R::Backoff, self.redirected()),
             301 | 308 | 404 | 410 => (H::Misconfigured, R::Slow, self.gone()),

@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use super::http::CONNECT;
-use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::core::failure::{Failure, Health, Reaction, Suspect, one_line};
 
 /// The other side, and what an operator calls it.
 pub(super) struct Peer {
@@ -43,6 +43,7 @@ pub(super) fn silent(peer: &Peer) -> Failure {
         format!("{} sent nothing for {:?}", peer.name(), peer.silence),
         "usually passes by itself; if not, check the network, or raise poll.request_timeout",
     )
+    .suspecting(Suspect::Page)
 }
 
 /// Something kept arriving, but too slowly.
@@ -55,6 +56,7 @@ pub(super) fn too_slow(peer: &Peer) -> Failure {
         ),
         "usually passes by itself; if not, check the network's speed, or raise poll.request_timeout (a tenth of this limit)",
     )
+    .suspecting(Suspect::Page)
 }
 
 /// Repeating the same request would end the same way, so an operator has to choose.
@@ -65,6 +67,7 @@ pub(super) fn too_large(peer: &Peer, max: usize) -> Failure {
         format!("the answer of {} is larger than {max} bytes", peer.host),
         "raise poll.max_response",
     )
+    .suspecting(Suspect::Size)
 }
 
 /// The failure that `error` stands for.
@@ -86,6 +89,11 @@ pub(super) fn failure(error: &reqwest::Error, peer: &Peer) -> Failure {
     if error.is_timeout() && error.is_connect() {
         return unreachable(format!("no connection to {name} within {CONNECT:?}"), WAY);
     }
+    let suspect = if error.is_connect() {
+        Suspect::Nothing
+    } else {
+        Suspect::Page
+    };
     let what = match causes.io {
         Some(io::ErrorKind::ConnectionRefused) => format!("the connection to {name} was refused"),
         Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => {
@@ -107,7 +115,7 @@ pub(super) fn failure(error: &reqwest::Error, peer: &Peer) -> Failure {
             one_line(&causes.innermost, 160)
         ),
     };
-    unreachable(what, WAY)
+    unreachable(what, WAY).suspecting(suspect)
 }
 
 pub(super) fn untrusted(tls: &rustls::Error, name: &str) -> Failure {

@@ -13,7 +13,10 @@ use crate::core::ticks::Ticks;
 use crate::core::version::{Change, Reading};
 use crate::ports::{Encoder, Record};
 
-use super::{CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID, TENANT_NAME, health};
+use super::{
+    ALERTS_COMPLETE, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID, TENANT_NAME,
+    health,
+};
 
 /// What the value of an incident's record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +65,7 @@ impl RecordEncoder {
 
     /// The structured event, in one allocation. `raw` is put in last and as it is: an incident can be megabytes long,
     /// and parsing it to write it again would cost ten times as much and lose its spelling.
-    fn event(&self, attributes: &Attributes, change: Change, raw: &[u8]) -> Vec<u8> {
+    fn event(&self, attributes: &Attributes, change: Change, whole: bool, raw: &[u8]) -> Vec<u8> {
         // Nothing here but the source, which is escaped already, can hold a character that JSON escapes.
         let parts = [
             r#"{"specversion":"1.0","id":""#,
@@ -79,6 +82,11 @@ impl RecordEncoder {
             &self.tenant,
             r#"","change":""#,
             change.as_str(),
+            if whole {
+                ""
+            } else {
+                r#"","alertscomplete":"false"#
+            },
             r#"","data":"#,
         ];
         let head: usize = parts.iter().map(|part| part.len()).sum();
@@ -139,13 +147,21 @@ impl Encoder for RecordEncoder {
             time: reading.updated.to_string(),
         };
         let (content_type, value) = match self.recipe.format {
-            Format::CloudEvents => (CLOUDEVENT_JSON, self.event(&attributes, change, raw)),
+            Format::CloudEvents => (
+                CLOUDEVENT_JSON,
+                self.event(&attributes, change, reading.whole, raw),
+            ),
             Format::Raw => (JSON, raw.to_vec()),
         };
+        let mut headers =
+            attributes.headers(&self.recipe.source, content_type, self.tenant_headers());
+        if !reading.whole {
+            headers.push((ALERTS_COMPLETE, "false".to_owned()));
+        }
         Record {
             topic: self.recipe.topic.clone(),
             key,
-            headers: attributes.headers(&self.recipe.source, content_type, self.tenant_headers()),
+            headers,
             value,
         }
     }

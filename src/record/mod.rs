@@ -26,6 +26,8 @@ pub use lines::StdoutPublisher;
 const CONTENT_TYPE: &str = "content-type";
 const TENANT_ID: &str = "tenant_id";
 const TENANT_NAME: &str = "tenant_name";
+/// Only where it is `false`: Microsoft could not give the incident's alerts.
+const ALERTS_COMPLETE: &str = "alerts_complete";
 
 const CLOUDEVENT_JSON: &str = "application/cloudevents+json";
 const JSON: &str = "application/json";

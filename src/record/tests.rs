@@ -7,7 +7,7 @@ use crate::core::codec::raw_hash;
 use crate::core::failure::Health;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::ticks::Ticks;
-use crate::core::version::{Change, ContentHash, Phase, Reading};
+use crate::core::version::{Change, ContentHash, Origin, Phase, Reading};
 use crate::ports::{Encoder, Record};
 
 use super::{Format, Recipe, RecordEncoder};
@@ -32,6 +32,8 @@ fn reading(id: u64, updated: i64, hash: u64) -> Reading {
         updated: Ticks(updated),
         phase: Phase::Open,
         hash: ContentHash(hash),
+        origin: Origin::Defender,
+        whole: true,
     }
 }
 
@@ -83,6 +85,23 @@ fn an_incident_s_key_headers_and_value_are_the_contract_s() {
     expected[6].1 = "application/json";
     assert_eq!(headers(&record), expected);
     assert_eq!(record.value, raw);
+}
+
+#[test]
+fn an_incident_without_its_alerts_is_marked_in_header_and_event() {
+    let without = Reading {
+        whole: false,
+        ..reading(42, 5, 0xab)
+    };
+    for format in [Format::CloudEvents, Format::Raw] {
+        let record = RecordEncoder::new(recipe(format)).incident(Change::Created, &without, b"{}");
+        assert_eq!(header(&record, "alerts_complete"), "false");
+        let value: serde_json::Value = serde_json::from_slice(&record.value).expect("JSON");
+        match format {
+            Format::CloudEvents => assert_eq!(value["alertscomplete"], "false"),
+            Format::Raw => assert_eq!(record.value, b"{}"),
+        }
+    }
 }
 
 #[test]

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::sweeper::{Halt, Swept};
 use super::tenant::Tenant;
-use crate::core::failure::{Failure, Health};
-use crate::core::status::{TenantStatus, worst_first};
+use crate::core::backlog::Backlog;
+use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::status::{Backfill, TenantStatus, worst_first};
 use crate::core::ticks::Ticks;
 use crate::ports::Clock;
 
@@ -32,6 +33,9 @@ struct Row {
     /// When the last sweep began that saw all there was: a list that never holds still must show as a growing lag.
     caught_up: Option<Ticks>,
     next: Option<Ticks>,
+    backlog: Backlog,
+    /// Why the last reading of the backlog broke off.
+    fill_error: Option<String>,
     published: u64,
     late_found: u64,
 }
@@ -58,6 +62,8 @@ impl Board {
                 last_success: None,
                 caught_up: None,
                 next: None,
+                backlog: Backlog::default(),
+                fill_error: None,
                 published: 0,
                 late_found: 0,
             })
@@ -78,20 +84,19 @@ impl Board {
     pub fn note(&self, index: usize, began: Ticks, swept: &Swept) -> Option<Turn> {
         let now = self.clock.now();
         self.with(index, |row| {
-            row.published += swept.published;
-            row.late_found += swept.late_found;
-            row.cursor = swept.state.map(|state| state.cursor).or(row.cursor);
-            let failure = match &swept.result {
-                Ok(()) => {
+            row.know(swept);
+            let failure = match &swept.halt {
+                None => {
                     row.last_success = Some(now);
                     if swept.caught_up {
                         row.caught_up = Some(began);
                     }
                     None
                 }
-                Err(Halt::Failed(failure) | Halt::HeldBack(failure)) => Some(failure.clone()),
-                Err(Halt::Stopped) => return None,
+                Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => Some(failure.clone()),
+                Some(Halt::Stopped) => return None,
             };
+            let failure = failure.or_else(|| row.unseen());
             let before = row.health;
             let remedy = |failure: &Option<Failure>| failure.as_ref().map(|it| it.remedy.clone());
             let news = remedy(&row.failure) != remedy(&failure);
@@ -112,6 +117,18 @@ impl Board {
             })
         })
         .flatten()
+    }
+
+    /// Notes how the reading of a backlog ended.
+    pub fn note_fill(&self, index: usize, swept: &Swept) {
+        self.with(index, |row| {
+            row.know(swept);
+            row.fill_error = match &swept.halt {
+                Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => Some(failure.what.clone()),
+                Some(Halt::Stopped) => row.fill_error.take(),
+                None => None,
+            };
+        });
     }
 
     /// All tenants, worst first.
@@ -135,6 +152,31 @@ impl Board {
 }
 
 impl Row {
+    fn know(&mut self, swept: &Swept) {
+        self.published += swept.published;
+        self.late_found += swept.late_found;
+        if let Some(state) = &swept.state {
+            self.cursor = Some(state.cursor);
+            self.backlog = state.backlog.clone();
+        }
+    }
+
+    /// A part of the tenant that nothing could be read from; all else is.
+    fn unseen(&self) -> Option<Failure> {
+        let trouble = self.tenant.memory().resting.unseen()?;
+        Some(Failure::new(
+            Health::Unreachable,
+            Reaction::Backoff,
+            format!(
+                "Microsoft answers every request for an incident last updated between {} and {} with an error; all others \
+                 are read",
+                trouble.from, trouble.to
+            ),
+            "Nothing is lost: it is tried again, from every 5 minutes to every 6 hours. If it lasts, look for the incident \
+             in the Defender portal, and report it to Microsoft.",
+        ))
+    }
+
     fn status(&self, now: Ticks) -> TenantStatus {
         TenantStatus {
             id: self.tenant.id,
@@ -154,7 +196,22 @@ impl Row {
             next_sweep: self.next,
             token_expires: self.tenant.tokens.expires(),
             published: self.published,
+            backfill: self.backfill(),
             late_found: self.late_found,
         }
+    }
+
+    fn backfill(&self) -> Option<Backfill> {
+        let open = self.backlog.intervals();
+        let (first, last) = (open.first()?, open.last()?);
+        Some(Backfill {
+            from: first.from,
+            to: last.to,
+            open_seconds: open
+                .iter()
+                .map(|part| part.to.since(part.from).as_secs())
+                .sum(),
+            error: self.fill_error.clone(),
+        })
     }
 }

@@ -8,6 +8,8 @@
 //! A sweep that failed is tried again after a pause of its own ([`crate::core::backoff`]); until then the tenant's turns
 //! pass.
 //!
+//! Between sweeps a tenant's backlog is read, if it has one. It gives way at once when the tenant's turn comes.
+//!
 //! On a stop no sweep begins any more, and those at work are given time to come to rest; see [`Dispatcher::run`].
 
 use std::cmp::Reverse;
@@ -22,11 +24,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Turn};
 use super::herald::Herald;
-use super::limits::Slots;
+use super::limits::{Lane, Slots};
 use super::scheduler::Firing;
 use super::sweeper::{Halt, Sweeper, Swept};
 use super::tenant::Tenant;
 use crate::core::backoff::pause;
+use crate::core::cursor::TenantState;
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::schedule::Schedule;
 use crate::core::slots::{Use, jitter, offset};
@@ -44,10 +47,10 @@ pub struct Dispatcher {
     board: Arc<Board>,
     herald: Herald,
     groups: Vec<Group>,
-    lanes: Vec<Lane>,
+    posts: Vec<Post>,
     queue: BinaryHeap<Reverse<Turnout>>,
     sweeps: JoinSet<Ended>,
-    at_work: HashMap<Id, usize>,
+    at_work: HashMap<Id, (usize, Work)>,
 }
 
 /// The tenants of one schedule.
@@ -57,12 +60,25 @@ struct Group {
     last: Option<Ticks>,
 }
 
-struct Lane {
+struct Post {
     tenant: Arc<Tenant>,
-    running: bool,
+    running: Option<Work>,
     failures: u32,
     /// After a failure: no turn before this.
     resting_until: Option<Instant>,
+    /// Breaks off the reading of the backlog.
+    give_way: CancellationToken,
+    /// A sweep is to follow once the backlog has given way.
+    turn_waits: bool,
+    fill_failures: u32,
+    /// After a failure in the backlog: it is left alone until then.
+    fill_resting_until: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Sweep,
+    Fill,
 }
 
 /// A tenant's turn in the queue.
@@ -95,11 +111,15 @@ impl Dispatcher {
                 .collect(),
             last: None,
         };
-        let lane = |tenant: &Arc<Tenant>| Lane {
+        let post = |tenant: &Arc<Tenant>| Post {
             tenant: tenant.clone(),
-            running: false,
+            running: None,
             failures: 0,
             resting_until: None,
+            give_way: CancellationToken::new(),
+            turn_waits: false,
+            fill_failures: 0,
+            fill_resting_until: None,
         };
         Self {
             sweeper,
@@ -107,7 +127,7 @@ impl Dispatcher {
             board,
             herald,
             groups: schedules.iter().map(group).collect(),
-            lanes: tenants.iter().map(lane).collect(),
+            posts: tenants.iter().map(post).collect(),
             queue: BinaryHeap::new(),
             sweeps: JoinSet::new(),
             at_work: HashMap::new(),
@@ -150,12 +170,12 @@ impl Dispatcher {
     /// fleet is read at once; a large one is spread as ever.
     fn first_turns(&mut self) {
         let now = self.sweeper.clock.now();
-        let crowd = FIRST_PACE.saturating_mul(u32::try_from(self.lanes.len()).unwrap_or(u32::MAX));
+        let crowd = FIRST_PACE.saturating_mul(u32::try_from(self.posts.len()).unwrap_or(u32::MAX));
         for group in 0..self.groups.len() {
             let window = self.groups[group].schedule.period_after(now).min(crowd);
             for n in 0..self.groups[group].tenants.len() {
                 let tenant = self.groups[group].tenants[n];
-                let within = offset(self.lanes[tenant].tenant.id, window);
+                let within = offset(self.posts[tenant].tenant.id, window);
                 self.enqueue(tenant, within, false);
             }
         }
@@ -185,7 +205,7 @@ impl Dispatcher {
         let (late, period) = (now.since(at), group.schedule.period_after(at));
         let tenants = group.tenants.clone();
         for tenant in tenants {
-            let within = offset(self.lanes[tenant].tenant.id, period).saturating_sub(late);
+            let within = offset(self.posts[tenant].tenant.id, period).saturating_sub(late);
             self.enqueue(tenant, within, false);
         }
     }
@@ -194,7 +214,7 @@ impl Dispatcher {
         let at = Instant::now() + within;
         // A turn that will pass is no plan.
         let rests = |until: Instant| until > at;
-        if retry || !self.lanes[tenant].resting_until.is_some_and(rests) {
+        if retry || !self.posts[tenant].resting_until.is_some_and(rests) {
             self.board.plan(tenant, within);
         }
         self.queue.push(Reverse(Turnout { at, tenant, retry }));
@@ -210,38 +230,75 @@ impl Dispatcher {
             .filter(|Reverse(turn)| turn.at <= now)
         {
             self.queue.pop();
-            let lane = &mut self.lanes[turn.tenant];
-            let rested = lane.resting_until.is_none_or(|until| until <= now);
+            let post = &mut self.posts[turn.tenant];
+            let rested = post.resting_until.is_none_or(|until| until <= now);
             // A retry is void once a regular turn took its place.
-            let void = turn.retry && lane.resting_until.is_none();
-            if lane.running && !turn.retry {
-                self.sweeper.observer.see(Event::MissedFirings { count: 1 });
-            } else if rested && !void && !lane.running {
-                lane.running = true;
-                lane.resting_until = None;
-                self.start(turn.tenant);
+            let void = turn.retry && post.resting_until.is_none();
+            match post.running {
+                Some(Work::Sweep) if !turn.retry => {
+                    self.sweeper.observer.see(Event::MissedFirings { count: 1 });
+                }
+                Some(Work::Fill) if rested && !void => {
+                    post.turn_waits = true;
+                    post.give_way.cancel();
+                }
+                None if rested && !void => self.start(turn.tenant),
+                _ => {}
             }
         }
     }
 
     fn start(&mut self, tenant: usize) {
+        let post = &mut self.posts[tenant];
+        (post.running, post.resting_until, post.turn_waits) = (Some(Work::Sweep), None, false);
         let (sweeper, slots, of) = (
             self.sweeper.clone(),
             self.slots.clone(),
-            self.lanes[tenant].tenant.clone(),
+            post.tenant.clone(),
         );
-        let failing = self.lanes[tenant].failures > 0;
+        let slots_of = if post.failures > 0 {
+            Lane::Failing
+        } else {
+            Lane::Main
+        };
         let task = self.sweeps.spawn(async move {
-            let mut slot = if failing {
-                slots.take_failing().await
-            } else {
-                slots.take().await
-            };
+            let mut slot = slots.take(slots_of).await;
             let began = sweeper.clock.now();
             let swept = sweeper.sweep(&of, &mut slot).await;
             Ended { began, swept }
         });
-        self.at_work.insert(task.id(), tenant);
+        self.at_work.insert(task.id(), (tenant, Work::Sweep));
+    }
+
+    /// Reads the tenant's backlog until its next turn, if there is anything to be read.
+    fn start_fill(&mut self, tenant: usize, state: &TenantState) {
+        let post = &mut self.posts[tenant];
+        let rests = post
+            .fill_resting_until
+            .is_some_and(|until| until > Instant::now());
+        if rests || self.sweeper.awake(&post.tenant, state).is_empty() {
+            return;
+        }
+        post.running = Some(Work::Fill);
+        post.give_way = self.sweeper.stop.child_token();
+        let (sweeper, slots, of) = (
+            self.sweeper.clone(),
+            self.slots.clone(),
+            post.tenant.clone(),
+        );
+        let give_way = post.give_way.clone();
+        let task = self.sweeps.spawn(async move {
+            let began = sweeper.clock.now();
+            let slot = give_way
+                .run_until_cancelled(slots.take(Lane::Backlog))
+                .await;
+            let swept = match slot {
+                Some(mut slot) => sweeper.fill(&of, &mut slot, give_way).await,
+                None => Swept::default(),
+            };
+            Ended { began, swept }
+        });
+        self.at_work.insert(task.id(), (tenant, Work::Fill));
     }
 
     fn ended(&mut self, ended: Result<(Id, Ended), JoinError>) {
@@ -249,41 +306,75 @@ impl Dispatcher {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
         };
-        let Some(tenant) = self.at_work.remove(&id) else {
+        let Some((tenant, work)) = self.at_work.remove(&id) else {
             return;
         };
-        self.lanes[tenant].running = false;
+        self.posts[tenant].running = None;
         let ended = ended.map_or_else(
             |error| broken(self.sweeper.clock.now(), &error),
             |(_, ended)| ended,
         );
+        match work {
+            Work::Sweep => self.sweep_ended(tenant, &ended),
+            Work::Fill => self.fill_ended(tenant, &ended.swept),
+        }
+    }
+
+    fn sweep_ended(&mut self, tenant: usize, ended: &Ended) {
         if let Some(turn) = self.board.note(tenant, ended.began, &ended.swept) {
             self.announce(tenant, &turn);
         }
-        match ended.swept.result {
+        match &ended.swept.halt {
             // What is held back is tried with each sweep; the tenant's other incidents must not wait for it.
-            Ok(()) | Err(Halt::HeldBack(_)) => {
-                self.lanes[tenant].failures = 0;
-                self.lanes[tenant].resting_until = None;
+            None | Some(Halt::HeldBack(_)) => {
+                self.posts[tenant].failures = 0;
+                self.posts[tenant].resting_until = None;
+                if let Some(state) = ended
+                    .swept
+                    .state
+                    .as_ref()
+                    .filter(|_| !self.sweeper.stop.is_cancelled())
+                {
+                    self.start_fill(tenant, state);
+                }
             }
-            Err(Halt::Failed(failure)) => self.rest(tenant, &failure),
-            Err(Halt::Stopped) => {}
+            Some(Halt::Failed(failure)) => self.rest(tenant, failure),
+            Some(Halt::Stopped) => {}
+        }
+    }
+
+    fn fill_ended(&mut self, tenant: usize, swept: &Swept) {
+        self.board.note_fill(tenant, swept);
+        let post = &mut self.posts[tenant];
+        match &swept.halt {
+            Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => {
+                post.fill_failures = post.fill_failures.saturating_add(1);
+                let chance = jitter(post.tenant.id, Use::Backoff, u64::from(post.fill_failures));
+                let pause = pause(failure.reaction, post.fill_failures, chance);
+                post.fill_resting_until = Some(Instant::now() + pause);
+                tracing::debug!(tenant = %post.tenant.id, error = %failure, retry_seconds = pause.as_secs(), "back-fill failed");
+            }
+            Some(Halt::Stopped) => {}
+            None => post.fill_failures = 0,
+        }
+        if post.turn_waits && !self.sweeper.stop.is_cancelled() {
+            self.start(tenant);
         }
     }
 
     fn rest(&mut self, tenant: usize, failure: &Failure) {
-        let lane = &mut self.lanes[tenant];
-        lane.failures = lane.failures.saturating_add(1);
-        let chance = jitter(lane.tenant.id, Use::Backoff, u64::from(lane.failures));
-        let pause = pause(failure.reaction, lane.failures, chance);
-        lane.resting_until = Some(Instant::now() + pause);
-        tracing::debug!(tenant = %lane.tenant.id, error = %failure, retry_seconds = pause.as_secs(), "sweep failed");
+        let post = &mut self.posts[tenant];
+        post.failures = post.failures.saturating_add(1);
+        let chance = jitter(post.tenant.id, Use::Backoff, u64::from(post.failures));
+        let pause = pause(failure.reaction, post.failures, chance);
+        post.resting_until = Some(Instant::now() + pause);
+        tracing::debug!(tenant = %post.tenant.id, error = %failure, retry_seconds = pause.as_secs(), "sweep failed");
         self.enqueue(tenant, pause, true);
     }
 
     /// One line for each change of state, however often a sweep fails.
     fn announce(&self, tenant: usize, turn: &Turn) {
-        let tenant = &self.lanes[tenant].tenant;
+        let tenant = &self.posts[tenant].tenant;
         let (id, name) = (tenant.id, &tenant.name);
         match &turn.failure {
             Some(failure) => {
@@ -316,11 +407,8 @@ fn broken(now: Ticks, error: &JoinError) -> Ended {
     Ended {
         began: now,
         swept: Swept {
-            published: 0,
-            late_found: 0,
-            state: None,
-            caught_up: false,
-            result: Err(Halt::Failed(failure)),
+            halt: Some(Halt::Failed(failure)),
+            ..Swept::default()
         },
     }
 }

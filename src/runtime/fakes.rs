@@ -142,7 +142,7 @@ pub struct MemoryLedger {
 
 impl Ledger for MemoryLedger {
     fn state(&self, tenant: TenantId) -> Result<Option<TenantState>, Failure> {
-        Ok(self.states.lock().expect("lock").get(&tenant).copied())
+        Ok(self.states.lock().expect("lock").get(&tenant).cloned())
     }
 
     fn known(&self, tenant: TenantId, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure> {

@@ -9,22 +9,24 @@
 
 use std::collections::{HashMap, HashSet};
 use std::mem;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::limits::{Charge, Slot};
 use super::sweeper::{Halt, Sweeper};
 use super::tenant::Tenant;
 use crate::core::codec::raw_hash;
 use crate::core::cursor::TenantState;
-use crate::core::failure::{Failure, Reaction};
+use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::IncidentId;
 use crate::core::reading::{Malformed, read};
-use crate::core::sweep::Sweep;
 use crate::core::ticks::Ticks;
 use crate::core::version::{Change, ContentHash, Reading, Verdict, judge};
-use crate::ports::{Event, Mark, Outgoing};
+use crate::core::walk::Walk;
+use crate::ports::{Event, Mark, Outgoing, Record};
 
 /// A batch is committed when it has this many bytes or records: large enough that acknowledgement and ledger commit cost
 /// little per record, small enough that 64 sweeps that all wait for Kafka hold little memory.
@@ -33,38 +35,80 @@ const BATCH_RECORDS: usize = 1_000;
 /// What a record costs in memory beside its value.
 const RECORD_OVERHEAD: usize = 512;
 
+/// Which news count as found late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Late {
+    /// What is older than this cursor, which had passed it.
+    Before(Ticks),
+    /// All: everything here was read before.
+    Everything,
+    Nothing,
+}
+
+/// What became of the elements that arrived. Each is counted where it arrives and where it ends, and the two must agree:
+/// an element that was neither published nor known would be lost without a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Account {
+    received: u64,
+    published: u64,
+    unchanged: u64,
+    stale: u64,
+    dead: u64,
+    /// Held back: Kafka refused them.
+    refused: u64,
+    waiting: u64,
+}
+
+impl Account {
+    fn balances(&self) -> bool {
+        let ended = self.published + self.unchanged + self.stale + self.dead + self.refused;
+        self.received == ended + self.waiting
+    }
+}
+
 pub(super) struct Intake<'a> {
     sweeper: &'a Sweeper,
-    pub(super) tenant: &'a Tenant,
-    /// The cursor at the sweep's start: news from before it were found late.
-    cursor: Ticks,
+    tenant: &'a Tenant,
+    halt: CancellationToken,
+    late: Late,
     charge: Charge,
+    /// Bytes charged for incidents that wait for the rest of their alerts.
+    aside: usize,
     batch: Vec<Outgoing>,
     batch_readings: HashMap<IncidentId, Reading>,
     batch_dead: HashSet<ContentHash>,
     batch_bytes: usize,
     /// When the oldest page in the batch began to arrive.
     arrived: Option<Instant>,
-    published: u64,
+    account: Account,
     late_found: u64,
+    latest: Duration,
     /// Why a record was held back; the first of them.
     held_back: Option<Failure>,
 }
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(sweeper: &'a Sweeper, tenant: &'a Tenant, cursor: Ticks) -> Self {
+    pub(super) fn new(
+        sweeper: &'a Sweeper,
+        tenant: &'a Tenant,
+        late: Late,
+        halt: CancellationToken,
+    ) -> Self {
         Self {
             sweeper,
             tenant,
-            cursor,
+            halt,
+            late,
             charge: sweeper.bytes.charge(),
+            aside: 0,
             batch: Vec::new(),
             batch_readings: HashMap::new(),
             batch_dead: HashSet::new(),
             batch_bytes: 0,
             arrived: None,
-            published: 0,
+            account: Account::default(),
             late_found: 0,
+            latest: Duration::ZERO,
             held_back: None,
         }
     }
@@ -73,14 +117,41 @@ impl<'a> Intake<'a> {
         self.arrived.get_or_insert_with(Instant::now);
     }
 
-    /// Incident versions published, and those of them that were found late.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        (self.published, self.late_found)
+    /// Whether bytes of a page at hand are charged.
+    pub(super) fn holds_bytes(&self) -> bool {
+        self.charge.held() > 0
     }
 
     /// Why a record of this sweep was held back, if one was: the cursor must not pass it.
     pub(super) fn held_back(&self) -> Option<&Failure> {
         self.held_back.as_ref()
+    }
+
+    /// Ends the intake: incident versions published, and those of them that were found late.
+    ///
+    /// # Errors
+    /// The account does not balance, which is a defect of ours: nothing may then be taken for read.
+    pub(super) fn finish(&self) -> (u64, u64, Result<(), Failure>) {
+        let tenant = self.tenant;
+        if self.late_found > 0 {
+            tracing::info!(tenant = %tenant.id, name = %tenant.name, incidents = self.late_found,
+                latest_seconds = self.latest.as_secs(), "found late: indexed after their time had been read, or changed in silence");
+        }
+        tracing::debug!(tenant = %tenant.id, account = ?self.account, "sweep accounted for");
+        let account = if self.account.balances() {
+            Ok(())
+        } else {
+            Err(Failure::new(
+                Health::Unreachable,
+                Reaction::Backoff,
+                format!(
+                    "a defect in incidentd: what arrived does not add up: {:?}",
+                    self.account
+                ),
+                "Please report this with the log lines before it. The cursor stays, and all of it is read again.",
+            ))
+        };
+        (self.account.published, self.late_found, account)
     }
 
     /// Charges `bytes` that have arrived. Without room for them, commits what is at hand and waits.
@@ -92,37 +163,79 @@ impl<'a> Intake<'a> {
             self.commit(slot, None).await?;
         }
         let room = slot.wait(self.charge.add(bytes));
-        self.sweeper.unless_stopped(room).await
+        let waited = self.halt.run_until_cancelled(room).await;
+        waited.ok_or(Halt::Stopped)
+    }
+
+    /// Keeps `bytes` that are charged charged, until they are released.
+    pub(super) fn keep_aside(&mut self, bytes: usize) {
+        self.aside += bytes;
+    }
+
+    pub(super) fn release_aside(&mut self, bytes: usize) {
+        self.aside = self.aside.saturating_sub(bytes);
+    }
+
+    /// The reading of `raw`, which is not taken in. `None`: it is no incident.
+    pub(super) fn peek(&self, raw: &[u8]) -> Option<Reading> {
+        read(raw, self.tenant.source.shape()).ok()
     }
 
     /// Takes the elements that a chunk completed. `held` bytes of an unfinished one stay charged.
     pub(super) async fn take(
         &mut self,
         elements: Vec<Bytes>,
-        sweep: &mut Sweep,
+        walk: &mut Walk,
         held: usize,
         slot: &mut Slot,
     ) -> Result<(), Halt> {
         let shape = self.tenant.source.shape();
         let mut readings = Vec::with_capacity(elements.len());
         for raw in elements {
+            self.account.received += 1;
             match read(&raw, shape) {
                 Ok(reading) => {
-                    sweep.note(reading.id, reading.updated);
+                    walk.note(reading.id, reading.updated);
                     readings.push((reading, raw));
                 }
                 Err(why) => {
                     let content = raw_hash(&raw);
-                    sweep.note_malformed(content);
+                    walk.note_malformed(content);
                     self.bury(content, &why, &raw)?;
                 }
             }
         }
         self.judge(readings, slot).await?;
+        self.settle(held, slot).await
+    }
+
+    /// Takes one incident that came by itself, or whose alerts were put together; `whole`: none of them is missing. Its
+    /// reading, unless it can't be read.
+    pub(super) async fn take_single(
+        &mut self,
+        raw: Bytes,
+        whole: bool,
+        slot: &mut Slot,
+    ) -> Result<Option<Reading>, Halt> {
+        self.account.received += 1;
+        let reading = match read(&raw, self.tenant.source.shape()) {
+            Ok(reading) => Reading { whole, ..reading },
+            Err(why) => {
+                self.bury(raw_hash(&raw), &why, &raw)?;
+                return Ok(None);
+            }
+        };
+        self.judge(vec![(reading, raw)], slot).await?;
+        self.settle(0, slot).await?;
+        Ok(Some(reading))
+    }
+
+    /// Commits a batch that is large enough, and brings the charge in line with what is held.
+    async fn settle(&mut self, held: usize, slot: &mut Slot) -> Result<(), Halt> {
         if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_RECORDS {
             self.commit(slot, None).await?;
         }
-        self.charge.settle(self.batch_bytes + held);
+        self.charge.settle(self.batch_bytes + self.aside + held);
         Ok(())
     }
 
@@ -131,17 +244,33 @@ impl<'a> Intake<'a> {
         mut readings: Vec<(Reading, Bytes)>,
         slot: &mut Slot,
     ) -> Result<(), Failure> {
+        let arrived = readings.len();
         // Pages overlap, so the last of one comes again as the first of the next.
         readings.retain(|(reading, _)| self.batch_readings.get(&reading.id) != Some(reading));
+        self.account.unchanged += (arrived - readings.len()) as u64;
         while !readings.is_empty() {
             let rest = readings.split_off(self.distinct(&readings));
             let ids: Vec<_> = readings.iter().map(|(reading, _)| reading.id).collect();
             let known = self.sweeper.outlet.known(self.tenant.id, &ids)?;
             for ((reading, raw), seen) in readings.into_iter().zip(known) {
-                match judge(&reading, seen.as_ref(), self.tenant.rules.deduplicate) {
-                    Verdict::Publish(change) => self.add(change, reading, &raw),
-                    Verdict::Unchanged => {}
-                    Verdict::Stale => self.sweeper.observer.see(Event::Stale { count: 1 }),
+                let seen = seen.as_ref();
+                match judge(&reading, seen, self.tenant.rules.deduplicate) {
+                    Verdict::Publish(change) => {
+                        // That its alerts were missing was known.
+                        if seen.is_none_or(|seen| seen.whole) {
+                            self.note_late(&reading);
+                        }
+                        self.add(change, reading, &raw);
+                    }
+                    Verdict::Unchanged => self.account.unchanged += 1,
+                    Verdict::Adopt => {
+                        self.account.unchanged += 1;
+                        self.push(None, Mark::Adopted(reading.id, reading.seen()));
+                    }
+                    Verdict::Stale => {
+                        self.account.stale += 1;
+                        self.sweeper.observer.see(Event::Stale { count: 1 });
+                    }
                 }
             }
             readings = rest;
@@ -163,19 +292,31 @@ impl<'a> Intake<'a> {
             .count()
     }
 
-    fn add(&mut self, change: Change, reading: Reading, raw: &[u8]) {
-        if reading.updated < self.cursor {
+    fn note_late(&mut self, reading: &Reading) {
+        let late = match self.late {
+            Late::Before(cursor) => reading.updated < cursor,
+            Late::Everything => true,
+            Late::Nothing => false,
+        };
+        if late {
+            let by = self.sweeper.clock.now().since(reading.updated);
             self.late_found += 1;
-            let late = self.cursor.since(reading.updated);
-            tracing::debug!(tenant = %self.tenant.id, incident = %reading.id, late_seconds = late.as_secs(), "found late");
+            self.latest = self.latest.max(by);
+            tracing::debug!(tenant = %self.tenant.id, incident = %reading.id, late_seconds = by.as_secs(), "found late");
         }
+    }
+
+    fn add(&mut self, change: Change, reading: Reading, raw: &[u8]) {
         self.batch_readings.insert(reading.id, reading);
         let record = self.tenant.encoder.incident(change, &reading, raw);
-        self.batch_bytes += record.value.len() + RECORD_OVERHEAD;
-        self.batch.push(Outgoing {
-            record: Some(record),
-            mark: Mark::Seen(reading.id, reading.seen(), change),
-        });
+        self.push(Some(record), Mark::Seen(reading.id, reading.seen(), change));
+    }
+
+    fn push(&mut self, record: Option<Record>, mark: Mark) {
+        self.batch_bytes +=
+            record.as_ref().map_or(0, |record| record.value.len()) + RECORD_OVERHEAD;
+        self.account.waiting += u64::from(!matches!(mark, Mark::Adopted(..)));
+        self.batch.push(Outgoing { record, mark });
     }
 
     fn bury(&mut self, content: ContentHash, why: &Malformed, raw: &[u8]) -> Result<(), Failure> {
@@ -183,18 +324,14 @@ impl<'a> Intake<'a> {
         if self.batch_dead.contains(&content)
             || self.sweeper.outlet.is_dead(self.tenant.id, content)?
         {
+            self.account.dead += 1;
             return Ok(());
         }
         self.batch_dead.insert(content);
         tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, reason = %why, bytes = raw.len(), content = %content,
             "an incident could not be read and is not published");
         let record = self.tenant.encoder.dead_letter(&why.to_string(), raw);
-        self.batch_bytes +=
-            record.as_ref().map_or(0, |record| record.value.len()) + RECORD_OVERHEAD;
-        self.batch.push(Outgoing {
-            record,
-            mark: Mark::Dead(content),
-        });
+        self.push(record, Mark::Dead(content));
         Ok(())
     }
 
@@ -210,13 +347,18 @@ impl<'a> Intake<'a> {
         let batch = mem::take(&mut self.batch);
         let bytes = mem::take(&mut self.batch_bytes);
         self.batch_readings.clear();
-        self.batch_dead.clear();
+        let dead = mem::take(&mut self.batch_dead).len() as u64;
         let any = !batch.is_empty();
         let committed = slot
             .wait(self.sweeper.outlet.commit(self.tenant.id, batch, state))
             .await;
         self.charge.release(bytes);
-        self.published += committed.published;
+        let waiting = mem::take(&mut self.account.waiting);
+        self.account.published += committed.published;
+        self.account.dead += dead;
+        if committed.result.is_err() {
+            self.account.refused += waiting.saturating_sub(committed.published + dead);
+        }
         match committed.result {
             Err(refused) if refused.reaction == Reaction::HoldBack => {
                 self.held_back.get_or_insert(refused);

@@ -14,6 +14,7 @@ pub mod herald;
 mod intake;
 pub mod limits;
 pub mod outlet;
+mod reader;
 pub mod scheduler;
 pub mod supervisor;
 pub mod sweeper;

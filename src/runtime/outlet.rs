@@ -60,10 +60,13 @@ impl LocalOutlet {
             self.record(entry).await;
         }
         for mark in &marks {
-            self.observer.see(match mark {
-                Mark::Seen(_, _, change) => Event::Published { change: *change },
-                Mark::Dead(_) => Event::DeadLetter,
-            });
+            match mark {
+                Mark::Seen(_, _, change) => {
+                    self.observer.see(Event::Published { change: *change });
+                }
+                Mark::Dead(_) => self.observer.see(Event::DeadLetter),
+                Mark::Adopted(..) => {}
+            }
         }
         Committed {
             published: marks
@@ -98,7 +101,9 @@ impl LocalOutlet {
                 (Err(refused), Mark::Dead(_)) => {
                     tracing::warn!(error = %refused, remedy = refused.remedy, "a dead letter was not accepted");
                 }
-                (Err(refused), Mark::Seen(..)) => failure = failure.or(Some(refused)),
+                (Err(refused), Mark::Seen(..) | Mark::Adopted(..)) => {
+                    failure = failure.or(Some(refused))
+                }
             }
         }
         (marks, failure)
@@ -147,7 +152,7 @@ fn entry(tenant: TenantId, marks: &[Mark], state: Option<TenantState>) -> Ledger
     };
     for mark in marks {
         match mark {
-            Mark::Seen(id, seen, _) => entry.seen.push((*id, *seen)),
+            Mark::Seen(id, seen, _) | Mark::Adopted(id, seen) => entry.seen.push((*id, *seen)),
             Mark::Dead(content) => entry.dead.push(*content),
         }
     }

@@ -1,30 +1,32 @@
-//! One sweep of one tenant: ask for pages, publish what is news, then move the cursor.
+//! One sweep of one tenant: read pages, publish what is news, then move the cursor.
 //!
 //! The order is the promise. Records go out as pages stream in, and the ledger learns of each only after Kafka's
 //! acknowledgement; the cursor moves last, once every page was read to its end and everything in them is acknowledged.
 //! Whatever breaks in between, what was read is still published, and the cursor stays: the next sweep reads it again and
 //! finds it known.
 //!
-//! A stop is honoured between any two pieces of a page, never during a commit.
+//! Two kinds of work, never both at once for one tenant: [`Sweeper::sweep`] reads live, [`Sweeper::fill`] reads the backlog
+//! window by window, newest first, and is broken off when it is time for a live sweep.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::intake::Intake;
+use super::intake::{Intake, Late};
 use super::limits::{ByteBudget, Slot};
+use super::reader::{Reader, Way};
 use super::tenant::Tenant;
-use crate::core::backoff::pause;
-use crate::core::cursor::{Kind, LastFull, TenantState, plan};
-use crate::core::failure::{Failure, Health, Reaction};
-use crate::core::page::{Envelope, PageError, Splitter};
-use crate::core::slots::{Use, jitter};
-use crate::core::sweep::{Step, Sweep};
+use crate::core::backlog::{Interval, Span};
+use crate::core::budget::Purpose;
+use crate::core::cursor::{DEEP, Kind, LastFull, Plan, TenantState, cut, plan, reconcile};
+use crate::core::failure::Failure;
 use crate::core::ticks::Ticks;
-use crate::ports::{AccessToken, Clock, Event, Observer, Outlet, PageBody};
+use crate::core::walk::{Reached, Walk};
+use crate::ports::{Clock, Event, Observer, Outlet};
+
+mod fill;
 
 /// What all sweeps share.
 #[derive(Clone)]
@@ -39,24 +41,26 @@ pub struct Sweeper {
 }
 
 /// How a sweep ended, and what it did before that.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Swept {
     pub published: u64,
     pub late_found: u64,
-    /// The tenant's cursor now, when it is known.
+    /// The tenant's state now, when it is known.
     pub state: Option<TenantState>,
-    /// Whether all that the API had at the sweep's start is published.
+    /// Whether all that the API had at the sweep's start is published, the backlog apart.
     pub caught_up: bool,
-    pub result: Result<(), Halt>,
+    /// Why the sweep did not come to its end; `None`: it did.
+    pub halt: Option<Halt>,
 }
 
 /// Why a sweep did not come to its end.
 #[derive(Debug)]
 pub enum Halt {
     Failed(Failure),
-    /// Everything was read, and all but single records was published; the cursor waits for those.
+    /// Everything was read, and all but single records was published, or something is missing in Microsoft's answers; the
+    /// cursor waits for that.
     HeldBack(Failure),
-    /// The daemon is stopping.
+    /// The daemon is stopping, or it is time for a live sweep.
     Stopped,
 }
 
@@ -70,18 +74,13 @@ impl Sweeper {
     /// Sweeps `tenant` once.
     pub async fn sweep(&self, tenant: &Tenant, slot: &mut Slot) -> Swept {
         let before = Instant::now();
-        let mut swept = Swept {
-            published: 0,
-            late_found: 0,
-            state: None,
-            caught_up: false,
-            result: Ok(()),
-        };
-        swept.result = self.run(tenant, slot, &mut swept).await;
+        let mut swept = Swept::default();
+        swept.halt = self.run(tenant, slot, &mut swept).await.err();
         self.observer.see(Event::LateFound {
             count: swept.late_found,
         });
-        if swept.result.is_ok() {
+        if swept.halt.is_none() {
+            tenant.memory().doubts.settled();
             let source = tenant.source.name();
             self.observer.see(Event::Swept {
                 source,
@@ -92,203 +91,197 @@ impl Sweeper {
     }
 
     async fn run(&self, tenant: &Tenant, slot: &mut Slot, swept: &mut Swept) -> Result<(), Halt> {
-        let state = self.state(tenant).await?;
-        swept.state = Some(state);
         let began = self.clock.now();
-        let (last_full, page_size) = {
-            let memory = tenant.memory();
-            (memory.last_full, memory.page_size)
+        let known = self.outlet.state(tenant.id)?;
+        let mut live = Live {
+            tenant,
+            sweeper: self,
+            began,
+            fresh: known.is_none(),
+            recorded: known.clone(),
+            state: known.unwrap_or_else(|| TenantState::first(began, tenant.rules.lookback)),
+            reached: Reached::default(),
         };
-        let reach = &tenant.rules.reach;
-        let plan = plan(&state, reach, last_full, began, self.uptime());
-        let mut sweep = Sweep::new(plan, page_size);
-        let mut intake = Intake::new(self, tenant, state.cursor);
-        let read = self.pages(&mut sweep, &mut intake, slot).await;
-        let after = match &read {
-            Ok(()) => sweep.state_after(&state, began),
-            Err(_) => None,
+        swept.state = Some(live.state.clone());
+        live.open_reconcile();
+        let mut intake = Intake::new(
+            self,
+            tenant,
+            Late::Before(live.state.cursor),
+            self.stop.clone(),
+        );
+        // The start of the first range is a fixed instant from the first attempt on, whatever becomes of it.
+        live.record(&mut intake, slot).await?;
+        let mut reader = Reader::new(self, tenant, slot, Purpose::Live, self.stop.clone());
+        let read = live.read(&mut reader, &mut intake).await;
+        let partial = reader.partial().cloned();
+        let (published, late_found, account) = match &read {
+            Ok(_) if partial.is_none() && intake.held_back().is_none() => {
+                let cursor = live.reached.cursor_after(live.state.cursor, began);
+                // Recorded with the last batch, and only if all of that is acknowledged.
+                live.state.cursor = cursor;
+                let committed = live.record(&mut intake, slot).await;
+                let (published, late_found, account) = intake.finish();
+                (
+                    published,
+                    late_found,
+                    committed.and(account.map_err(Halt::from)),
+                )
+            }
+            _ => {
+                let committed = intake.commit(slot, None).await;
+                let (published, late_found, account) = intake.finish();
+                (
+                    published,
+                    late_found,
+                    committed.and(account).map_err(Halt::from),
+                )
+            }
         };
-        let moved = after.filter(|after| *after != state && intake.held_back().is_none());
-        let committed = intake.commit(slot, moved).await;
-        (swept.published, swept.late_found) = intake.counts();
-        read?;
-        committed?;
-        if let Some(refused) = intake.held_back() {
-            return Err(Halt::HeldBack(refused.clone()));
+        (swept.published, swept.late_found) = (published, late_found);
+        let plan = read?;
+        account?;
+        swept.state = live.recorded.clone();
+        if let Some(why) = intake.held_back().cloned().or(partial) {
+            return Err(Halt::HeldBack(why));
         }
-        let state = moved.unwrap_or(state);
-        swept.state = Some(state);
-        swept.caught_up = sweep.trusted();
-        self.remember(tenant, &sweep, state.cursor);
-        if !sweep.trusted() {
-            tracing::debug!(tenant = %tenant.id, pages = sweep.pages(), "the list moved while it was read; the cursor stays for one more sweep");
-        }
+        swept.caught_up = live.reached.trusted;
+        live.remember(plan);
         Ok(())
     }
 
-    /// What the next plan has to know of a sweep that left the cursor at `cursor`.
-    fn remember(&self, tenant: &Tenant, sweep: &Sweep, cursor: Ticks) {
-        let mut memory = tenant.memory();
-        memory.page_size = sweep.page_size();
-        let pages = match sweep.plan().kind {
-            Kind::Full => sweep.pages(),
-            // A reconcile sweep says nothing of what a full one costs.
-            Kind::Reconcile => memory.last_full.pages,
-            Kind::Tip => return,
-        };
-        memory.last_full = LastFull {
-            ended: Some(self.uptime()),
-            pages,
-            cursor: Some(cursor),
-        };
-    }
-
-    /// The tenant's state; at first contact one is made and recorded, because the start of its first range is a fixed
-    /// instant from then on.
-    async fn state(&self, tenant: &Tenant) -> Result<TenantState, Failure> {
-        if let Some(state) = self.outlet.state(tenant.id)? {
-            return Ok(state);
-        }
-        let first = TenantState::first(self.clock.now(), tenant.rules.lookback);
-        self.outlet
-            .commit(tenant.id, Vec::new(), Some(first))
-            .await
-            .result?;
-        Ok(first)
-    }
-
-    async fn pages(
-        &self,
-        sweep: &mut Sweep,
-        intake: &mut Intake<'_>,
-        slot: &mut Slot,
-    ) -> Result<(), Halt> {
-        loop {
-            sweep.begin_page();
-            let (envelope, date) = self.page(sweep, intake, slot).await?;
-            if sweep.end_page(envelope.next_link, date) == Step::Done {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn page(
-        &self,
-        sweep: &mut Sweep,
-        intake: &mut Intake<'_>,
-        slot: &mut Slot,
-    ) -> Result<(Envelope, Option<Ticks>), Halt> {
-        let mut body = self.open(sweep, intake.tenant, slot).await?;
-        intake.begin_page();
-        let mut splitter = Splitter::default();
-        while let Some(chunk) = self.unless_stopped(slot.wait(body.chunk())).await?? {
-            intake.make_room(chunk.len(), slot).await?;
-            let mut elements = Vec::new();
-            let cut = splitter.feed(&chunk, &mut elements);
-            intake.take(elements, sweep, splitter.held(), slot).await?;
-            cut.map_err(unreadable)?;
-        }
-        let envelope = splitter.finish().map_err(unreadable)?;
-        if let Some(why) = body.partial() {
-            return Err(Halt::Failed(Failure::new(
-                Health::Unreachable,
-                Reaction::Backoff,
-                format!("Microsoft's answer says that something is missing in it: {why}"),
-                "Nothing to do unless it lasts: what came is published, the rest is read again.",
-            )));
-        }
-        Ok((envelope, body.date()))
-    }
-
-    /// Asks for the page that `sweep` names. A refused token is renewed once and the same page asked for again.
-    async fn open(
-        &self,
-        sweep: &Sweep,
-        tenant: &Tenant,
-        slot: &mut Slot,
-    ) -> Result<Box<dyn PageBody>, Halt> {
-        let token = self
-            .unless_stopped(slot.wait(tenant.tokens.token()))
-            .await??;
-        match self.ask(sweep, tenant, &token, slot).await {
-            Err(Halt::Failed(failure)) if failure.reaction == Reaction::RenewToken => {
-                let token = self
-                    .unless_stopped(slot.wait(tenant.tokens.renew(&token)))
-                    .await??;
-                self.ask(sweep, tenant, &token, slot).await
-            }
-            answer => answer,
-        }
-    }
-
-    async fn ask(
-        &self,
-        sweep: &Sweep,
-        tenant: &Tenant,
-        token: &AccessToken,
-        slot: &mut Slot,
-    ) -> Result<Box<dyn PageBody>, Halt> {
-        self.unless_stopped(slot.wait(self.spend_request(tenant)))
-            .await?;
-        let source = tenant.source.name();
-        let asked = Instant::now();
-        let answer = self
-            .unless_stopped(slot.wait(tenant.source.open(sweep.ask(), token)))
-            .await?;
-        let status = match &answer {
-            Ok(_) => 200,
-            Err(failure) => failure.status.unwrap_or(0),
-        };
-        self.observer.see(Event::ApiRequest {
-            source,
-            status,
-            took: asked.elapsed(),
-        });
-        answer.map_err(|failure| {
-            if failure.status == Some(403) {
-                tenant.tokens.forget(token);
-            }
-            if let Reaction::Wait(_) = failure.reaction {
-                self.observer.see(Event::Throttled { source });
-                let chance = jitter(tenant.id, Use::Backoff, self.uptime().as_secs());
-                let until = self.uptime() + pause(failure.reaction, 1, chance);
-                tenant.memory().budget.close_until(until);
-            }
-            Halt::Failed(failure)
-        })
-    }
-
-    /// Waits until the tenant's budget has a request left, and takes it.
-    async fn spend_request(&self, tenant: &Tenant) {
-        loop {
-            let taken = tenant.memory().budget.take(self.uptime());
-            match taken {
-                Ok(()) => return,
-                // Never less than a millisecond: the timer's resolution.
-                Err(wait) => sleep(wait.max(Duration::from_millis(1))).await,
-            }
-        }
-    }
-
-    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
-        self.stop
-            .run_until_cancelled(work)
-            .await
-            .ok_or(Halt::Stopped)
-    }
-
-    fn uptime(&self) -> Duration {
+    pub(super) fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 }
 
-fn unreadable(error: PageError) -> Halt {
-    Halt::Failed(Failure::new(
-        Health::Unreachable,
-        Reaction::Backoff,
-        format!("a page could not be read: {error}"),
-        "Nothing to do unless it lasts: the page is read again. If it lasts, a proxy may be changing or cutting answers.",
-    ))
+/// A live sweep at work.
+struct Live<'a> {
+    tenant: &'a Tenant,
+    sweeper: &'a Sweeper,
+    began: Ticks,
+    /// The tenant is read for the first time ever.
+    fresh: bool,
+    /// What the ledger holds.
+    recorded: Option<TenantState>,
+    /// What it is to hold.
+    state: TenantState,
+    reached: Reached,
+}
+
+impl Live<'_> {
+    /// Puts the reconcile window into the backlog when that is due.
+    fn open_reconcile(&mut self) {
+        let mut memory = self.tenant.memory();
+        let reach = &self.tenant.rules.reach;
+        if let Some(begun) = reconcile(&self.state, reach, memory.last_full, self.began) {
+            self.state = begun;
+            memory.resting.wake();
+            memory.page_size = memory.page_size.anew();
+        }
+    }
+
+    /// Commits the batch, and with it the state if it has changed.
+    async fn record(&mut self, intake: &mut Intake<'_>, slot: &mut Slot) -> Result<(), Halt> {
+        let news = (self.recorded.as_ref() != Some(&self.state)).then(|| self.state.clone());
+        intake.commit(slot, news).await?;
+        if intake.held_back().is_none() {
+            self.recorded = Some(self.state.clone());
+        }
+        Ok(())
+    }
+
+    async fn read(
+        &mut self,
+        reader: &mut Reader<'_>,
+        intake: &mut Intake<'_>,
+    ) -> Result<Plan, Halt> {
+        loop {
+            let plan = {
+                let memory = self.tenant.memory();
+                let reach = &self.tenant.rules.reach;
+                plan(&self.state, reach, memory.last_full, self.sweeper.uptime())
+            };
+            for span in self.state.backlog.outside(Span::from(plan.from)) {
+                self.span(span, reader, intake).await?;
+            }
+            if !self.corrected_first_range() {
+                return Ok(plan);
+            }
+        }
+    }
+
+    /// Reads one span. Of a long one the old part is left to the backlog, and the newest read at once.
+    async fn span(
+        &mut self,
+        mut span: Span,
+        reader: &mut Reader<'_>,
+        intake: &mut Intake<'_>,
+    ) -> Result<(), Halt> {
+        let reach = self.tenant.rules.reach;
+        loop {
+            let mut walk = Walk::new(span, self.tenant.memory().page_size);
+            let mut way = reader.walk(&mut walk, intake, DEEP).await?;
+            let now = walk.date().map_or(self.began, |date| date.min(self.began));
+            if let (Way::Deep, Some(cut)) = (way, cut(span, &reach, now)) {
+                self.state.backlog.open(Interval::unread(span.from, cut));
+                self.record(intake, reader.slot).await?;
+                tracing::info!(tenant = %self.tenant.id, name = %self.tenant.name, from = %span.from, to = %cut,
+                    "there is much to read: what is older is filled in beside live polling");
+                if span.to.is_some() {
+                    return Ok(());
+                }
+                span = Span::from(cut);
+                continue;
+            }
+            if way == Way::Deep {
+                way = reader.walk(&mut walk, intake, u32::MAX).await?;
+            }
+            debug_assert_eq!(way, Way::Done);
+            self.note(&walk);
+            return Ok(());
+        }
+    }
+
+    fn note(&mut self, walk: &Walk) {
+        self.reached.add(walk);
+        let mut memory = self.tenant.memory();
+        memory.page_size = walk.page_size();
+        for trouble in walk.troubles() {
+            self.state.backlog.open(Interval {
+                from: trouble.from,
+                to: trouble.to,
+                again: !trouble.unseen,
+            });
+            memory.resting.rest(*trouble, self.sweeper.uptime());
+        }
+    }
+
+    /// A first range that began too late, because this machine's clock is ahead, is moved to where it belongs. A cursor in
+    /// the future would blind the tenant.
+    fn corrected_first_range(&mut self) -> bool {
+        let Some(date) = self.reached.date() else {
+            return false;
+        };
+        let first = TenantState::first(date, self.tenant.rules.lookback);
+        let too_late = self.state.cursor > date || (self.fresh && self.state.cursor > first.cursor);
+        if too_late {
+            self.state.cursor = first.cursor;
+        }
+        self.fresh = false;
+        too_late
+    }
+
+    /// What the next plan has to know of this sweep.
+    fn remember(&self, plan: Plan) {
+        if plan.kind == Kind::Full {
+            self.tenant.memory().last_full = LastFull {
+                ended: Some(self.sweeper.uptime()),
+                pages: self.reached.pages,
+                cursor: Some(self.state.cursor),
+            };
+        }
+    }
 }
 
 #[cfg(test)]

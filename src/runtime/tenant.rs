@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::tokens::TokenKeeper;
 use crate::core::budget::Budget;
-use crate::core::cursor::{LastFull, Reach};
+use crate::core::cursor::{LastFull, Reach, WindowLength};
 use crate::core::ids::TenantId;
 use crate::core::schedule::Schedule;
-use crate::core::sweep::PageSize;
+use crate::core::trouble::{Doubts, Resting};
 use crate::core::version::Deduplicate;
+use crate::core::walk::{PageSize, Walk};
 use crate::ports::{Encoder, IncidentSource};
 
 pub struct Tenant {
@@ -37,12 +38,18 @@ pub struct Rules {
     pub page_size: u32,
 }
 
-/// What a restart may forget. `uptime` is the clock of both.
+/// What a restart may forget. `uptime` is the clock of all times in it.
 #[derive(Debug)]
 pub struct Memory {
     pub budget: Budget,
     pub last_full: LastFull,
     pub page_size: PageSize,
+    pub doubts: Doubts,
+    /// Parts of the backlog that are not tried for a while.
+    pub resting: Resting,
+    pub window: WindowLength,
+    /// A window of the backlog that was broken off for a live sweep.
+    pub unfinished: Option<Walk>,
 }
 
 /// The parts of a [`Tenant`] that the composition root brings.
@@ -67,6 +74,10 @@ impl Tenant {
                 budget: Budget::new(reach.requests_per_minute, Duration::ZERO),
                 last_full: LastFull::default(),
                 page_size: PageSize::of(page_size),
+                doubts: Doubts::default(),
+                resting: Resting::default(),
+                window: WindowLength::default(),
+                unfinished: None,
             }),
         }
     }

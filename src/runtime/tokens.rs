@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::limits::Slots;
+use super::limits::{Lane, Slots};
 use crate::core::backoff::{pause, renewal_age};
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
@@ -207,7 +207,7 @@ pub async fn renew_in_background(keepers: Vec<Arc<TokenKeeper>>, stop: Cancellat
             if idle && keeper.renewal_is_due() {
                 let (keeper, slots) = (keeper.clone(), slots.clone());
                 *at_work = Some(renewals.spawn(async move {
-                    let mut slot = slots.take().await;
+                    let mut slot = slots.take(Lane::Main).await;
                     slot.wait(keeper.renew_if_due()).await;
                 }));
             }

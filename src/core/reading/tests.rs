@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 
 static SHAPE: Shape = Shape {
+    origin: Origin::Defender,
     id: "incidentId",
     updated: "lastUpdateTime",
     status: "status",

@@ -31,6 +31,7 @@ fn entries() -> impl Strategy<Value = LedgerEntry> {
         state: state.map(|(cursor, reconciled)| TenantState {
             cursor: Ticks(cursor),
             reconciled: Ticks(reconciled),
+            backlog: Backlog::default(),
         }),
     })
 }
@@ -54,8 +55,8 @@ impl Model {
             .extend(entry.seen.iter().map(|(id, seen)| ((tenant, *id), *seen)));
         self.dead
             .extend(entry.dead.iter().map(|content| (tenant, *content)));
-        if let Some(state) = entry.state {
-            self.states.insert(tenant, state);
+        if let Some(state) = &entry.state {
+            self.states.insert(tenant, state.clone());
         }
     }
 
@@ -67,7 +68,7 @@ impl Model {
                 .map(|id| self.seen.get(&(tenant, *id)).copied())
                 .collect();
             prop_assert_eq!(ledger.known(tenant, &ids), Ok(expected));
-            prop_assert_eq!(ledger.state(tenant), Ok(self.states.get(&tenant).copied()));
+            prop_assert_eq!(ledger.state(tenant), Ok(self.states.get(&tenant).cloned()));
             for content in (0..IDS).map(ContentHash) {
                 let expected = self.dead.contains(&(tenant, content));
                 prop_assert_eq!(ledger.is_dead(tenant, content), Ok(expected));

@@ -14,9 +14,11 @@ use super::START;
 use crate::core::failure::Failure;
 use crate::core::reading::Shape;
 use crate::core::ticks::Ticks;
+use crate::core::version::Origin;
 use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody};
 
 static SHAPE: Shape = Shape {
+    origin: Origin::Defender,
     id: "id",
     updated: "at",
     status: "status",

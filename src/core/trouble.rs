@@ -1,0 +1,184 @@
+//! What to do about pages that fail again and again.
+//!
+//! [`Doubts`] decides when a failing page is to be searched for the incident that spoils it: not at the first failure,
+//! which is a hiccup as a rule, and ever more seldom while the search shows that nothing works at all.
+//!
+//! [`Resting`] knows which parts of the backlog are not to be tried for a while: those where a search has just ended.
+
+use std::time::Duration;
+
+use super::backlog::Span;
+use super::walk::Trouble;
+
+/// Searches in vain after which no more failures are waited for between two of them.
+const MOST_PATIENT: u32 = 4;
+
+/// Failures in a row for which a page's content may be to blame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Doubts {
+    failures: u32,
+    in_vain: u32,
+}
+
+impl Doubts {
+    /// A sweep met a page that failed. Whether it is to be searched now.
+    pub fn failed(&mut self) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        self.failures > 1 << self.in_vain.min(MOST_PATIENT)
+    }
+
+    /// A search found that nothing works at all.
+    pub fn in_vain(&mut self) {
+        self.failures = 0;
+        self.in_vain = self.in_vain.saturating_add(1);
+    }
+
+    /// A sweep came to its end.
+    pub fn settled(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// The first pause before a troubled part is tried again.
+const FIRST_REST: Duration = Duration::from_secs(5 * 60);
+const LONGEST_REST: Duration = Duration::from_secs(6 * 3600);
+/// Parts remembered. Beyond that the oldest are tried again earlier than they would be.
+const REMEMBERED: usize = 64;
+
+/// Parts of the backlog that are not tried for a while. Kept in memory only: after a restart each is tried at once.
+#[derive(Debug, Clone, Default)]
+pub struct Resting(Vec<Rest>);
+
+#[derive(Debug, Clone)]
+struct Rest {
+    trouble: Trouble,
+    tries: u32,
+    until: Duration,
+}
+
+impl Resting {
+    /// `trouble` was met, at `now` on a clock that never goes back.
+    pub fn rest(&mut self, trouble: Trouble, now: Duration) {
+        let within = |rest: &Rest| rest.trouble.from < trouble.to && trouble.from < rest.trouble.to;
+        let tries = self
+            .0
+            .iter()
+            .filter(|rest| within(rest))
+            .map(|rest| rest.tries);
+        let tries = tries.max().unwrap_or(0).saturating_add(1);
+        self.0.retain(|rest| !within(rest));
+        if self.0.len() >= REMEMBERED {
+            self.0.remove(0);
+        }
+        let pause = FIRST_REST
+            .saturating_mul(1 << (tries - 1).min(10))
+            .min(LONGEST_REST);
+        self.0.push(Rest {
+            trouble,
+            tries,
+            until: now + pause,
+        });
+    }
+
+    /// What is not to be tried at `now`.
+    pub fn spans(&self, now: Duration) -> impl Iterator<Item = Span> + '_ {
+        self.0
+            .iter()
+            .filter(move |rest| rest.until > now)
+            .map(|rest| Span::between(rest.trouble.from, rest.trouble.to))
+    }
+
+    /// All may be tried at once; how often each was is kept.
+    pub fn wake(&mut self) {
+        for rest in &mut self.0 {
+            rest.until = Duration::ZERO;
+        }
+    }
+
+    /// `span` was read whole.
+    pub fn recovered(&mut self, span: Span) {
+        self.0.retain(|Rest { trouble, .. }| {
+            trouble.from < span.from || span.to.is_some_and(|to| trouble.to > to)
+        });
+    }
+
+    /// A part that nothing could be read from, if there is one.
+    pub fn unseen(&self) -> Option<Trouble> {
+        let mut troubles = self.0.iter().map(|rest| rest.trouble);
+        troubles.find(|trouble| trouble.unseen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ticks::Ticks;
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn trouble(from: i64, to: i64) -> Trouble {
+        Trouble {
+            from: Ticks(from),
+            to: Ticks(to),
+            unseen: true,
+        }
+    }
+
+    #[test]
+    fn the_second_failure_in_a_row_is_searched() {
+        let mut doubts = Doubts::default();
+        assert!(!doubts.failed());
+        assert!(doubts.failed());
+        doubts.settled();
+        assert!(!doubts.failed(), "a success in between");
+    }
+
+    #[test]
+    fn while_nothing_works_searches_become_rare() {
+        let mut doubts = Doubts::default();
+        let mut searches = Vec::new();
+        for failure in 1..100 {
+            if doubts.failed() {
+                searches.push(failure);
+                doubts.in_vain();
+            }
+        }
+        assert_eq!(searches, [2, 5, 10, 19, 36, 53, 70, 87]);
+    }
+
+    #[test]
+    fn troubles_rest_longer_each_time_and_at_most_six_hours() {
+        let (mut resting, mut now, mut pauses) = (Resting::default(), Duration::ZERO, Vec::new());
+        for _ in 0..10 {
+            resting.rest(trouble(5, 6), now);
+            let start = now;
+            while resting.spans(now).count() > 0 {
+                now += MINUTE;
+            }
+            pauses.push((now - start).as_secs() / 60);
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 160, 320, 360, 360, 360]);
+    }
+
+    #[test]
+    fn what_was_read_whole_is_forgotten_and_the_rest_stays() {
+        let mut resting = Resting::default();
+        resting.rest(trouble(5, 6), MINUTE);
+        resting.rest(trouble(50, 60), MINUTE);
+        resting.recovered(Span::between(Ticks(0), Ticks(20)));
+        assert_eq!(resting.unseen(), Some(trouble(50, 60)));
+        resting.wake();
+        assert_eq!(resting.spans(MINUTE).count(), 0);
+        resting.recovered(Span::from(Ticks(0)));
+        assert_eq!(resting.unseen(), None);
+    }
+
+    #[test]
+    fn the_number_remembered_is_bounded() {
+        let mut resting = Resting::default();
+        for at in 0..1000 {
+            resting.rest(trouble(at, at + 1), MINUTE);
+        }
+        assert_eq!(resting.0.len(), REMEMBERED);
+    }
+}

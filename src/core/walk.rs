@@ -1,0 +1,423 @@
+//! The way through the pages of one span of last updates.
+//!
+//! The list moves while it is read: an incident that is updated changes its place, and what stood behind it moves up.
+//! The API documents neither an order nor a stable cursor for `$skip`, so a page that simply starts where the last one
+//! ended may have jumped over incidents that nobody touched. Each page therefore overlaps the one before by an incident,
+//! and a page counts as **joined** only when it shows at least one that this walk has seen already. In whatever order
+//! the server lists, as long as untouched incidents keep their relative order, all untouched ones before a joined page's
+//! end have been seen. A page that is not joined is read again further up.
+//!
+//! What changed during the walk itself has a last update later than its start; it is the next sweep's, which begins at the
+//! overlap.
+//!
+//! Along nextLinks the server alone decides where a page begins. There an incident that shows up twice is the sign that
+//! the list moved: the walk is then not **trusted**, which means that everything is published and the cursor stays. Only
+//! in a list that is newest first, as documented, an incident repeated unchanged is harmless: what is updated goes to the
+//! front there, which moves others down and none up. That holds only where the span has no end: from a span that has one,
+//! what is updated vanishes, so it is read by `$skip`. A nextLink that is refused is done without in the same way.
+//!
+//! When a page fails and its content may be why, the walk is **narrowed**: half the page, down to a single place. What is
+//! at that place is then read by other means, or passed as a **trouble** that the backlog keeps. A narrowed walk is not
+//! trusted, and neither are pages of one, which can't overlap, nor a server that goes in circles.
+//!
+//! A walk that is not trusted costs a repetition. Nothing here can lose an incident.
+
+use std::mem;
+
+use super::backlog::Span;
+use super::ids::IncidentId;
+use super::ticks::Ticks;
+use super::version::ContentHash;
+
+mod ask;
+mod reached;
+mod recent;
+
+pub use ask::{PageAsk, PageSize, Query};
+pub use reached::Reached;
+use recent::{Key, Recent};
+
+/// Steps back, or pages without anything new, one after the other, before the walk is given up as going in circles.
+const PATIENCE: u32 = 20;
+/// Places one after the other that nothing could be read from, before the whole service counts as failing.
+const UNSEEN_IN_A_ROW: u32 = 3;
+
+/// Last updates at which something could not be read whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trouble {
+    pub from: Ticks,
+    pub to: Ticks,
+    /// It was not read at all. Otherwise it was published without its alerts.
+    pub unseen: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Walk {
+    span: Span,
+    size: PageSize,
+    /// What the next page has.
+    top: u32,
+    /// The nextLink to be followed; without one, the place is `passed`.
+    link: Option<String>,
+    /// Places of the list that are read.
+    passed: u32,
+    /// The next page begins behind what was passed, without overlap: the last place can't be read in a page.
+    no_overlap: bool,
+    /// The incidents of a short page behind which one more is asked for.
+    short: Option<u32>,
+    seen: Recent,
+    page: PageCount,
+    pages: u32,
+    /// Pages in vain since the last that led on: not joined, or full of what was seen already.
+    vain: u32,
+    trusted: bool,
+    /// Whether nextLinks are followed page by page.
+    linked: bool,
+    /// The smallest page that came through after a larger one failed.
+    came_through: Option<u32>,
+    troubles: Vec<Trouble>,
+    /// Places just passed unseen.
+    unseen: u32,
+    /// The last incident noted before them.
+    before_unseen: Option<Ticks>,
+    newest_first: bool,
+    last: Option<Ticks>,
+    greatest: Option<Ticks>,
+    date: Option<Ticks>,
+}
+
+/// What the page being read has shown so far.
+#[derive(Debug, Default)]
+struct PageCount {
+    incidents: u32,
+    seen_before: u32,
+    fresh: Vec<(Key, Ticks)>,
+    repeated_ids: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Read the page that [`Walk::ask`] now names.
+    More,
+    Done,
+}
+
+impl Walk {
+    pub fn new(span: Span, size: PageSize) -> Self {
+        Self {
+            span,
+            size,
+            top: size.top,
+            link: None,
+            passed: 0,
+            no_overlap: false,
+            short: None,
+            seen: Recent::default(),
+            page: PageCount::default(),
+            pages: 0,
+            vain: 0,
+            trusted: true,
+            linked: span.to.is_none(),
+            came_through: None,
+            troubles: Vec::new(),
+            unseen: 0,
+            before_unseen: None,
+            newest_first: true,
+            last: None,
+            greatest: None,
+            date: None,
+        }
+    }
+
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// The size of pages, with what this walk has learned of it: where no single incident was the trouble, the page was
+    /// too large as a whole, and the next walk begins with what came through.
+    pub fn page_size(&self) -> PageSize {
+        match self.came_through {
+            Some(top) if self.troubles.is_empty() && self.unseen == 0 => self.size.narrowed_to(top),
+            _ => self.size,
+        }
+    }
+
+    /// The page to read now. A page that failed may be asked for again; [`Walk::begin_page`] forgets the attempt.
+    pub fn ask(&self) -> PageAsk {
+        match &self.link {
+            Some(link) => PageAsk::Link(link.clone()),
+            None => PageAsk::Query(self.query(true)),
+        }
+    }
+
+    /// The same place without alerts, when a single one is left to be read.
+    pub fn ask_bare(&self) -> Option<PageAsk> {
+        (self.top == 1 && self.link.is_none()).then(|| PageAsk::Query(self.query(false)))
+    }
+
+    fn query(&self, alerts: bool) -> Query {
+        Query {
+            span: self.span,
+            top: self.top,
+            skip: self.passed.saturating_sub(self.overlap()),
+            alerts,
+        }
+    }
+
+    fn overlap(&self) -> u32 {
+        u32::from(self.top > 1 && !self.no_overlap)
+    }
+
+    /// The earliest `Date` of the pages.
+    pub fn date(&self) -> Option<Ticks> {
+        self.date
+    }
+
+    /// Pages read to their end.
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// Whether the list held still enough for the cursor to be moved, or the span to be closed.
+    pub fn trusted(&self) -> bool {
+        self.trusted
+    }
+
+    /// What could not be read whole, once the walk is done.
+    pub fn troubles(&self) -> &[Trouble] {
+        &self.troubles
+    }
+
+    pub fn begin_page(&mut self) {
+        self.page = PageCount::default();
+    }
+
+    /// Notes an incident of the page being read.
+    pub fn note(&mut self, id: IncidentId, updated: Ticks) {
+        self.greatest = self.greatest.max(Some(updated));
+        if self.unseen > 0 {
+            self.name_unseen(Some(updated));
+        }
+        if self.note_place(Key::Incident(id), updated) {
+            self.newest_first &= self.last.is_none_or(|last| updated <= last);
+            self.last = Some(updated);
+        }
+    }
+
+    /// Notes an element that is no readable incident.
+    pub fn note_malformed(&mut self, content: ContentHash) {
+        self.note_place(Key::Malformed(content), Ticks(0));
+    }
+
+    /// Whether this was the first time.
+    fn note_place(&mut self, key: Key, updated: Ticks) -> bool {
+        self.page.incidents += 1;
+        match self.seen.tick_of(key) {
+            Some(tick) if tick == updated => {
+                self.page.seen_before += 1;
+                false
+            }
+            before => {
+                self.page.repeated_ids |= before.is_some();
+                self.page.fresh.push((key, updated));
+                true
+            }
+        }
+    }
+
+    /// The page was read to its end. `date` is the response's `Date`.
+    pub fn end_page(&mut self, next_link: Option<String>, date: Option<Ticks>) -> Step {
+        let page = mem::take(&mut self.page);
+        self.pages = self.pages.saturating_add(1);
+        // The earliest, because what happened after a page was made may be missing in it.
+        self.date = earliest(self.date, date);
+        let came_by = self.link.take();
+        let step = match next_link {
+            Some(link) if self.linked => self.follow(link, came_by, page),
+            None if self.linked && came_by.is_some() => {
+                self.distrust_repetition(&page);
+                Step::Done
+            }
+            // The page itself is behind it.
+            Some(link) if page.incidents == 0 && !self.in_vain() => {
+                self.link = Some(link);
+                Step::More
+            }
+            link => self.skip_on(link.is_some(), page),
+        };
+        if step == Step::Done && self.unseen > 0 {
+            self.name_unseen(None);
+        }
+        step
+    }
+
+    /// The page failed, and its content may be why: half of it is asked for next. `false` when a single place failed.
+    pub fn narrow(&mut self) -> bool {
+        if self.top == 1 && self.link.is_none() {
+            return false;
+        }
+        self.trusted = false;
+        self.by_skip();
+        self.top = (self.top / 2).max(1);
+        true
+    }
+
+    /// The server no longer takes its own nextLink: the walk goes on by `$skip`. `false` when none was followed.
+    pub fn link_refused(&mut self) -> bool {
+        let followed = self.link.is_some();
+        self.by_skip();
+        followed
+    }
+
+    fn by_skip(&mut self) {
+        self.link = None;
+        self.linked = false;
+    }
+
+    /// A single place was read by other means than a page; `whole`: with all its alerts.
+    pub fn pass_single(&mut self, updated: Ticks, whole: bool) {
+        self.greatest = self.greatest.max(Some(updated));
+        if !whole {
+            self.incomplete(updated);
+        }
+        self.pass();
+    }
+
+    /// A single place holds what is no readable incident.
+    pub fn pass_unreadable(&mut self) {
+        self.pass();
+    }
+
+    /// An incident of the page being read came without some of its alerts.
+    pub fn incomplete(&mut self, updated: Ticks) {
+        self.troubles.push(Trouble {
+            from: updated,
+            to: Ticks(updated.0.saturating_add(1)),
+            unseen: false,
+        });
+    }
+
+    /// Something is missing in the page being read, and nobody knows what.
+    pub fn distrust(&mut self) {
+        self.trusted = false;
+    }
+
+    /// A single place could not be read at all. `false` when that was so several times in a row: then it isn't the
+    /// incidents' fault.
+    pub fn pass_unseen(&mut self) -> bool {
+        if self.unseen == 0 {
+            self.before_unseen = self.last;
+        }
+        self.unseen += 1;
+        self.pass();
+        self.unseen < UNSEEN_IN_A_ROW
+    }
+
+    fn pass(&mut self) {
+        self.passed = self.passed.saturating_add(1);
+        self.no_overlap = true;
+        self.trusted = false;
+    }
+
+    /// What was passed unseen lies between its neighbours, in a list that is sorted. In another it lies elsewhere, and the
+    /// next walk meets it there.
+    fn name_unseen(&mut self, after: Option<Ticks>) {
+        self.unseen = 0;
+        let oldest = self.span.from;
+        let newest = self.span.to.or(self.date).unwrap_or(Ticks::MAX);
+        let (before, after) = match (self.before_unseen, after) {
+            (Some(before), Some(after)) => (before, after),
+            (Some(before), None) if self.newest_first => (before, oldest),
+            (None, Some(after)) if self.newest_first => (newest, after),
+            (Some(before), None) => (before, newest),
+            (None, Some(after)) => (oldest, after),
+            (None, None) => (oldest, newest),
+        };
+        self.troubles.push(Trouble {
+            from: before.min(after),
+            to: Ticks(before.max(after).0.saturating_add(1)),
+            unseen: true,
+        });
+    }
+
+    fn follow(&mut self, link: String, came_by: Option<String>, page: PageCount) -> Step {
+        self.distrust_repetition(&page);
+        self.passed = self.passed.saturating_add(page.incidents);
+        let nothing_new = page.fresh.is_empty();
+        if !nothing_new {
+            self.vain = 0;
+        }
+        self.seen.extend(page.fresh);
+        let circles = came_by.as_ref() == Some(&link);
+        if circles || (nothing_new && self.in_vain()) {
+            self.trusted = false;
+            return Step::Done;
+        }
+        self.link = Some(link);
+        Step::More
+    }
+
+    fn skip_on(&mut self, more: bool, page: PageCount) -> Step {
+        let (overlap, skip) = (self.overlap(), self.query(true).skip);
+        if overlap == 0 {
+            self.distrust_repetition(&page);
+        }
+        let joined = skip == 0 || overlap == 0 || page.seen_before > 0;
+        let nothing_new = page.fresh.is_empty();
+        self.seen.extend(page.fresh);
+        if self.top < self.size.top {
+            let least = self.came_through.unwrap_or(self.top);
+            self.came_through = Some(least.min(self.top));
+        }
+        if let Some(short) = self.short.take() {
+            self.size.proven = true;
+            if !nothing_new {
+                self.size.full = short;
+            }
+        }
+        if joined && !more && page.incidents < self.top.min(self.size.full) {
+            // Behind a page of one, the overlap would ask for the same page again.
+            if self.size.proven || page.incidents <= overlap {
+                return Step::Done;
+            }
+            self.short = Some(page.incidents);
+        }
+        if joined && !nothing_new {
+            self.vain = 0;
+        } else if self.in_vain() {
+            self.trusted = false;
+            return Step::Done;
+        }
+        if joined {
+            self.passed = skip.saturating_add(page.incidents);
+            self.no_overlap = false;
+            self.top = self.top.saturating_mul(2).min(self.size.top);
+        } else {
+            self.passed = self.passed.saturating_sub(self.top - overlap);
+        }
+        Step::More
+    }
+
+    /// Counts a page in vain; whether patience is at its end.
+    fn in_vain(&mut self) -> bool {
+        self.vain += 1;
+        self.vain > PATIENCE
+    }
+
+    fn distrust_repetition(&mut self, page: &PageCount) {
+        if page.repeated_ids || (page.seen_before > 0 && !self.newest_first) {
+            self.trusted = false;
+        }
+    }
+}
+
+fn earliest(a: Option<Ticks>, b: Option<Ticks>) -> Option<Ticks> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests;

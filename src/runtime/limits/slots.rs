@@ -1,0 +1,271 @@
+//! Sweeps at work.
+//!
+//! A sweep works in a slot. Waiting is not work: whoever has waited for a second in all, for one page, gives the slot to
+//! others and waits **aside**, without a slot until there is something to do again. So neither silence nor an answer that
+//! drips can hold slots. Those aside are limited, too, because each holds a connection: when there are too many, the next
+//! to become silent is broken off.
+//!
+//! Lanes keep slots free for who needs them: tenants known to fail get a quarter of the slots at the most, and so does the
+//! reading of backlogs.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+/// How long a sweep may wait, for one page in all, before its slot goes to another.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// A lane other than the main one has one of so many slots.
+const LANE_SHARE: usize = 4;
+/// For each slot so many requests may wait aside, half of them of tenants known to fail.
+const ASIDE: usize = 8;
+const LEAST_ASIDE: usize = 64;
+
+/// Who shares slots with whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    Main,
+    /// Tenants that failed the last time: they mostly wait for what does not come.
+    Failing,
+    /// Backlogs, which live polling goes before.
+    Backlog,
+}
+
+/// Slots for sweeps at work.
+#[derive(Debug, Clone)]
+pub struct Slots {
+    all: Arc<Semaphore>,
+    failing: Arc<Semaphore>,
+    backlog: Arc<Semaphore>,
+    aside: Arc<Semaphore>,
+    failing_aside: Arc<Semaphore>,
+}
+
+impl Slots {
+    pub fn new(count: usize) -> Self {
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits));
+        let lane = (count / LANE_SHARE).max(1);
+        let aside = count.saturating_mul(ASIDE).max(LEAST_ASIDE);
+        Self {
+            all: semaphore(count),
+            failing: semaphore(lane),
+            backlog: semaphore(lane),
+            aside: semaphore(aside / 2),
+            failing_aside: semaphore(aside / 2),
+        }
+    }
+
+    pub async fn take(&self, lane: Lane) -> Slot {
+        let (of_lane, aside) = match lane {
+            Lane::Main => (None, &self.aside),
+            Lane::Failing => (Some(self.failing.clone()), &self.failing_aside),
+            Lane::Backlog => (Some(self.backlog.clone()), &self.aside),
+        };
+        let mut slot = Slot {
+            lane: of_lane,
+            slots: self.all.clone(),
+            permits: [None, None],
+            aside: aside.clone(),
+            aside_permit: None,
+            patience: PATIENCE,
+        };
+        slot.regain().await;
+        slot
+    }
+}
+
+/// Too many requests are silent already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crowded;
+
+/// The right to be one of the sweeps at work.
+#[derive(Debug)]
+pub struct Slot {
+    lane: Option<Arc<Semaphore>>,
+    slots: Arc<Semaphore>,
+    permits: [Option<OwnedSemaphorePermit>; 2],
+    aside: Arc<Semaphore>,
+    aside_permit: Option<OwnedSemaphorePermit>,
+    patience: Duration,
+}
+
+impl Slot {
+    /// A new page begins: patience with the last one is forgotten.
+    pub fn begin_page(&mut self) {
+        self.patience = PATIENCE;
+        self.aside_permit = None;
+    }
+
+    /// How long it may still wait for this page before it goes aside.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Waits for something of ours: budget, bytes, Kafka. Beyond a second, without the slot.
+    pub async fn wait<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        if let Ok(done) = timeout(PATIENCE, work.as_mut()).await {
+            return done;
+        }
+        self.permits = [None, None];
+        let done = work.await;
+        self.regain().await;
+        done
+    }
+
+    /// Waits for an answer from outside, aside once patience is at its end.
+    ///
+    /// # Errors
+    /// [`Crowded`]: too many wait aside; the request should be broken off.
+    pub async fn wait_for_answer<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Crowded> {
+        let mut work = pin!(work);
+        let began = Instant::now();
+        if let Ok(done) = timeout(self.patience, work.as_mut()).await {
+            self.patience = self.patience.saturating_sub(began.elapsed());
+            return Ok(done);
+        }
+        self.patience = Duration::ZERO;
+        if self.aside_permit.is_none() {
+            let permit = self.aside.clone().try_acquire_owned();
+            self.aside_permit = Some(permit.map_err(|_| Crowded)?);
+        }
+        self.permits = [None, None];
+        let done = work.await;
+        self.regain().await;
+        Ok(done)
+    }
+
+    async fn regain(&mut self) {
+        // The semaphores are never closed, so this can't fail; without a permit the sweep would merely go on uncounted.
+        let lane = match &self.lane {
+            Some(lane) => lane.clone().acquire_owned().await.ok(),
+            None => None,
+        };
+        self.permits = [lane, self.slots.clone().acquire_owned().await.ok()];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use std::sync::Mutex;
+    use tokio::time::sleep;
+
+    #[tokio::test(start_paused = true)]
+    async fn hanging_sweeps_do_not_keep_others_from_their_slots() {
+        let slots = Slots::new(2);
+        for _ in 0..50 {
+            let mut slot = slots.take(Lane::Main).await;
+            tokio::spawn(async move { slot.wait_for_answer(pending::<()>()).await });
+        }
+        let start = Instant::now();
+        slots.take(Lane::Main).await;
+        assert!(
+            start.elapsed() <= Duration::from_secs(26),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tenants_known_to_fail_leave_slots_to_the_others() {
+        let slots = Slots::new(4);
+        for _ in 0..50 {
+            let slots = slots.clone();
+            tokio::spawn(async move {
+                loop {
+                    let mut slot = slots.take(Lane::Failing).await;
+                    slot.wait(sleep(Duration::from_secs(5))).await;
+                }
+            });
+        }
+        for _ in 0..100 {
+            sleep(Duration::from_millis(300)).await;
+            let start = Instant::now();
+            let taken = slots.take(Lane::Main).await;
+            assert_eq!(start.elapsed(), Duration::ZERO);
+            drop(taken);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_most_so_many_are_at_work_at_once() {
+        let (slots, at_work) = (Slots::new(3), Arc::new(Mutex::new((0, 0))));
+        let sweeps = (0..20).map(|_| {
+            let (slots, at_work) = (slots.clone(), at_work.clone());
+            tokio::spawn(async move {
+                let mut slot = slots.take(Lane::Main).await;
+                slot.wait(sleep(Duration::from_secs(5))).await;
+                {
+                    let mut count = at_work.lock().expect("lock");
+                    count.0 += 1;
+                    count.1 = count.1.max(count.0);
+                }
+                sleep(Duration::from_millis(10)).await;
+                at_work.lock().expect("lock").0 -= 1;
+            })
+        });
+        futures_util::future::join_all(sweeps).await;
+        assert_eq!(at_work.lock().expect("lock").1, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_drip_do_not_hold_slots() {
+        let slots = Slots::new(2);
+        for _ in 0..30 {
+            let mut slot = slots.take(Lane::Main).await;
+            tokio::spawn(async move {
+                loop {
+                    let piece = sleep(Duration::from_millis(700));
+                    slot.wait_for_answer(piece).await.expect("room aside");
+                }
+            });
+        }
+        sleep(Duration::from_secs(5)).await;
+        for _ in 0..100 {
+            let start = Instant::now();
+            let taken = slots.take(Lane::Main).await;
+            assert!(
+                start.elapsed() < Duration::from_millis(10),
+                "{:?}",
+                start.elapsed()
+            );
+            drop(taken);
+            sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_number_of_silent_requests_is_bounded() {
+        let slots = Slots::new(2);
+        let mut silent = Vec::new();
+        for _ in 0..100 {
+            let mut slot = slots.take(Lane::Main).await;
+            silent.push(tokio::spawn(async move {
+                slot.wait_for_answer(pending::<()>()).await
+            }));
+        }
+        sleep(Duration::from_secs(60)).await;
+        let ended = silent.iter().filter(|task| task.is_finished()).count();
+        assert_eq!(ended, 100 - LEAST_ASIDE / 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_each_page_patience_is_new() {
+        let slots = Slots::new(1);
+        let mut slot = slots.take(Lane::Main).await;
+        for _ in 0..10 {
+            slot.begin_page();
+            let page = slot.wait_for_answer(sleep(Duration::from_millis(900)));
+            assert_eq!(page.await, Ok(()));
+            assert!(!slot.patience().is_zero());
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! Reads the pages of a walk: one request after the other, each spent from the tenant's budget first.
+//!
+//! A page that fails is repeated by the next sweep, as a rule. Three failures are dealt with on the spot:
+//! - a refused token is renewed once, and the same page asked for again;
+//! - a refused nextLink is done without;
+//! - a page that is too large, or fails again and again, is halved until a single incident is left. That one is listed
+//!   without its alerts, to learn its id, then fetched alone, and if that fails too, published without its alerts. Where the
+//!   API can't list without alerts, the place is passed. Either way it becomes part of the backlog, which tries again.
+//!
+//! A stop is honoured between any two pieces of a page, never during a commit.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::intake::Intake;
+use super::limits::{Crowded, Slot};
+use super::sweeper::{Halt, Sweeper};
+use super::tenant::Tenant;
+use crate::core::alerts::{continuation, join};
+use crate::core::backoff::pause;
+use crate::core::budget::Purpose;
+use crate::core::failure::{Failure, Health, Reaction, Suspect};
+use crate::core::page::{Envelope, PageError, Splitter};
+use crate::core::slots::{Use, jitter};
+use crate::core::ticks::Ticks;
+use crate::core::walk::{PageAsk, Step, Walk};
+use crate::ports::{AccessToken, Event, PageBody};
+
+/// Pages of alerts that one incident may continue on.
+const MOST_ALERT_PAGES: u32 = 1_000;
+
+/// How far a walk came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Done,
+    /// To the limit of pages that was given; it can be walked on.
+    Deep,
+}
+
+pub(super) struct Reader<'a> {
+    sweeper: &'a Sweeper,
+    tenant: &'a Tenant,
+    pub(super) slot: &'a mut Slot,
+    purpose: Purpose,
+    halt: CancellationToken,
+    /// Failing pages are being searched for what spoils them.
+    searching: bool,
+    /// Why a page was said to be incomplete, though it came whole.
+    partial: Option<Failure>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        sweeper: &'a Sweeper,
+        tenant: &'a Tenant,
+        slot: &'a mut Slot,
+        purpose: Purpose,
+        halt: CancellationToken,
+    ) -> Self {
+        Self {
+            sweeper,
+            tenant,
+            slot,
+            purpose,
+            halt,
+            searching: false,
+            partial: None,
+        }
+    }
+
+    /// Why something is missing in what was read, although every page came to its end.
+    pub(super) fn partial(&self) -> Option<&Failure> {
+        self.partial.as_ref()
+    }
+
+    /// Goes on with `walk` until its end, or until it has read `limit` pages.
+    pub(super) async fn walk(
+        &mut self,
+        walk: &mut Walk,
+        intake: &mut Intake<'_>,
+        limit: u32,
+    ) -> Result<Way, Halt> {
+        loop {
+            walk.begin_page();
+            match self.page(walk, intake).await {
+                Ok((envelope, date)) => {
+                    if walk.end_page(envelope.next_link, date) == Step::Done {
+                        return Ok(Way::Done);
+                    }
+                    if walk.pages() >= limit {
+                        return Ok(Way::Deep);
+                    }
+                }
+                Err(Halt::Failed(failure)) => self.recover(walk, intake, failure).await?,
+                Err(halt) => return Err(halt),
+            }
+        }
+    }
+
+    async fn recover(
+        &mut self,
+        walk: &mut Walk,
+        intake: &mut Intake<'_>,
+        failure: Failure,
+    ) -> Result<(), Halt> {
+        match failure.suspect {
+            Suspect::Link if walk.link_refused() => return Ok(()),
+            Suspect::Size => self.searching = true,
+            Suspect::Page if !self.searching => {
+                self.searching = self.tenant.memory().doubts.failed();
+            }
+            _ => {}
+        }
+        if !self.searching || !matches!(failure.suspect, Suspect::Size | Suspect::Page) {
+            return Err(failure.into());
+        }
+        tracing::debug!(tenant = %self.tenant.id, error = %failure, "a page fails again; asking for less at once");
+        if walk.narrow() {
+            return Ok(());
+        }
+        self.single(walk, intake, failure).await
+    }
+
+    /// A single place is left, and fails.
+    async fn single(
+        &mut self,
+        walk: &mut Walk,
+        intake: &mut Intake<'_>,
+        failure: Failure,
+    ) -> Result<(), Halt> {
+        let bare = walk.ask_bare().filter(|_| self.tenant.source.lists_bare());
+        let Some(bare) = bare else {
+            tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %failure,
+                "an incident can't be read; all others are, and it is tried again later");
+            if walk.pass_unseen() {
+                return Ok(());
+            }
+            self.tenant.memory().doubts.in_vain();
+            return Err(failure.into());
+        };
+        let Some(raw) = self.one(&bare, intake).await.inspect_err(|_| {
+            self.tenant.memory().doubts.in_vain();
+        })?
+        else {
+            return Err(failure.into());
+        };
+        let Some(listed) = intake.peek(&raw) else {
+            intake.take(vec![raw], walk, 0, self.slot).await?;
+            walk.pass_unreadable();
+            return Ok(());
+        };
+        let whole = match self.one(&PageAsk::One(listed.id), intake).await {
+            Ok(Some(raw)) => Some(raw),
+            Ok(None) => None,
+            Err(Halt::Failed(failure))
+                if failure.suspect != Suspect::Nothing || failure.status == Some(404) =>
+            {
+                tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, incident = %listed.id, error = %failure,
+                    "Microsoft can't give an incident's alerts; it is published without them, and tried again later");
+                None
+            }
+            Err(halt) => return Err(halt),
+        };
+        let came_whole = whole.is_some();
+        intake
+            .take_single(whole.unwrap_or(raw), came_whole, self.slot)
+            .await?;
+        walk.pass_single(listed.updated, came_whole);
+        Ok(())
+    }
+
+    /// The only incident of a page, if it has one.
+    async fn one(&mut self, ask: &PageAsk, intake: &mut Intake<'_>) -> Result<Option<Bytes>, Halt> {
+        let (elements, _) = self.collect(ask, intake).await?;
+        let raw = elements.into_iter().next();
+        match raw {
+            Some(raw) => self.with_all_alerts(raw, intake).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads the page that `walk` asks for into `intake`.
+    async fn page(
+        &mut self,
+        walk: &mut Walk,
+        intake: &mut Intake<'_>,
+    ) -> Result<(Envelope, Option<Ticks>), Halt> {
+        let mut body = self.open(&walk.ask()).await?;
+        intake.begin_page();
+        let (mut splitter, mut continued) = (Splitter::default(), Vec::new());
+        while let Some(chunk) = self.chunk(&mut *body, intake).await? {
+            let mut elements = Vec::new();
+            let cut = splitter.feed(&chunk, &mut elements);
+            let (elsewhere, here): (Vec<_>, Vec<_>) = elements
+                .into_iter()
+                .partition(|raw| continuation(raw).is_some());
+            intake.keep_aside(elsewhere.iter().map(Bytes::len).sum());
+            continued.extend(elsewhere);
+            intake.take(here, walk, splitter.held(), self.slot).await?;
+            cut.map_err(unreadable)?;
+        }
+        let envelope = splitter.finish().map_err(unreadable)?;
+        if let Some(why) = body.partial() {
+            walk.distrust();
+            self.partial.get_or_insert_with(|| partial(&why));
+        }
+        let date = body.date();
+        drop(body);
+        for raw in continued {
+            self.continued(raw, walk, intake).await?;
+        }
+        Ok((envelope, date))
+    }
+
+    /// An incident of a page whose alerts go on elsewhere.
+    async fn continued(
+        &mut self,
+        raw: Bytes,
+        walk: &mut Walk,
+        intake: &mut Intake<'_>,
+    ) -> Result<(), Halt> {
+        let size = raw.len();
+        let (raw, whole) = match self.with_all_alerts(raw.clone(), intake).await {
+            Ok(raw) => (raw, true),
+            Err(Halt::Failed(failure)) if failure.suspect != Suspect::Nothing => {
+                tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %failure,
+                    "Microsoft gives only some of an incident's alerts; it is published with those, and tried again later");
+                (raw, false)
+            }
+            Err(halt) => return Err(halt),
+        };
+        intake.release_aside(size);
+        if let Some(reading) = intake.take_single(raw, whole, self.slot).await? {
+            walk.note(reading.id, reading.updated);
+            if !whole {
+                walk.incomplete(reading.updated);
+            }
+        }
+        Ok(())
+    }
+
+    /// `raw` with the alerts that Microsoft gives on further pages.
+    async fn with_all_alerts(
+        &mut self,
+        raw: Bytes,
+        intake: &mut Intake<'_>,
+    ) -> Result<Bytes, Halt> {
+        let Some(mut link) = continuation(&raw) else {
+            return Ok(raw);
+        };
+        let mut alerts = Vec::new();
+        for _ in 0..MOST_ALERT_PAGES {
+            let (page, envelope) = self.collect(&PageAsk::Link(link), intake).await?;
+            intake.keep_aside(page.iter().map(Bytes::len).sum());
+            alerts.extend(page);
+            match envelope.next_link {
+                Some(next) => link = next,
+                None => break,
+            }
+        }
+        let joined = join(&raw, &alerts);
+        intake.release_aside(alerts.iter().map(Bytes::len).sum());
+        Ok(joined.map_or(raw, Bytes::from))
+    }
+
+    /// A small page, whole.
+    async fn collect(
+        &mut self,
+        ask: &PageAsk,
+        intake: &mut Intake<'_>,
+    ) -> Result<(Vec<Bytes>, Envelope), Halt> {
+        let mut body = self.open(ask).await?;
+        let (mut splitter, mut elements) = (Splitter::default(), Vec::new());
+        while let Some(chunk) = self.chunk(&mut *body, intake).await? {
+            splitter.feed(&chunk, &mut elements).map_err(unreadable)?;
+        }
+        let envelope = splitter.finish().map_err(unreadable)?;
+        match body.partial() {
+            Some(why) => Err(partial(&why).into()),
+            None => Ok((elements, envelope)),
+        }
+    }
+
+    /// The next piece of a page, with room made for it.
+    async fn chunk(
+        &mut self,
+        body: &mut dyn PageBody,
+        intake: &mut Intake<'_>,
+    ) -> Result<Option<Bytes>, Halt> {
+        let bytes = &self.sweeper.bytes;
+        let (holds, patience) = (intake.holds_bytes(), self.slot.patience());
+        let pressed = async {
+            sleep(patience).await;
+            bytes.pressed().await;
+        };
+        let next = async {
+            tokio::select! {
+                biased;
+                chunk = body.chunk() => chunk,
+                () = pressed, if holds => Err(crowded("it came too slowly while others waited for memory")),
+            }
+        };
+        let halted = self
+            .halt
+            .run_until_cancelled(self.slot.wait_for_answer(next));
+        let chunk = halted
+            .await
+            .ok_or(Halt::Stopped)?
+            .map_err(too_many_silent)??;
+        if let Some(chunk) = &chunk {
+            intake.make_room(chunk.len(), self.slot).await?;
+        }
+        Ok(chunk)
+    }
+
+    /// Asks for a page. A refused token is renewed once and the same page asked for again.
+    async fn open(&mut self, ask: &PageAsk) -> Result<Box<dyn PageBody>, Halt> {
+        self.slot.begin_page();
+        let tenant = self.tenant;
+        let token = self.answer(tenant.tokens.token()).await??;
+        match self.ask(ask, &token).await {
+            Err(Halt::Failed(failure)) if failure.reaction == Reaction::RenewToken => {
+                let token = self.answer(tenant.tokens.renew(&token)).await??;
+                self.ask(ask, &token).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn ask(&mut self, ask: &PageAsk, token: &AccessToken) -> Result<Box<dyn PageBody>, Halt> {
+        let tenant = self.tenant;
+        self.halt
+            .clone()
+            .run_until_cancelled(self.slot.wait(spend(self.sweeper, tenant, self.purpose)))
+            .await
+            .ok_or(Halt::Stopped)?;
+        let source = tenant.source.name();
+        let asked = Instant::now();
+        let answer = self.answer(tenant.source.open(ask, token)).await?;
+        let status = match &answer {
+            Ok(_) => 200,
+            Err(failure) => failure.status.unwrap_or(0),
+        };
+        let observer = &self.sweeper.observer;
+        observer.see(Event::ApiRequest {
+            source,
+            status,
+            took: asked.elapsed(),
+        });
+        answer.map_err(|failure| {
+            if failure.status == Some(403) {
+                tenant.tokens.forget(token);
+            }
+            if let Reaction::Wait(_) = failure.reaction {
+                observer.see(Event::Throttled { source });
+                let uptime = self.sweeper.uptime();
+                let chance = jitter(tenant.id, Use::Backoff, uptime.as_secs());
+                let until = uptime + pause(failure.reaction, 1, chance);
+                tenant.memory().budget.close_until(until);
+            }
+            failure.into()
+        })
+    }
+
+    /// Waits for something from outside.
+    async fn answer<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Halt> {
+        let halted = self
+            .halt
+            .run_until_cancelled(self.slot.wait_for_answer(work));
+        Ok(halted
+            .await
+            .ok_or(Halt::Stopped)?
+            .map_err(too_many_silent)?)
+    }
+}
+
+/// Waits until the tenant's budget has a request left, and takes it.
+async fn spend(sweeper: &Sweeper, tenant: &Tenant, purpose: Purpose) {
+    loop {
+        let taken = tenant.memory().budget.take(purpose, sweeper.uptime());
+        match taken {
+            Ok(()) => return,
+            // Never less than a millisecond: the timer's resolution.
+            Err(wait) => sleep(wait.max(Duration::from_millis(1))).await,
+        }
+    }
+}
+
+fn unreadable(error: PageError) -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("a page could not be read: {error}"),
+        "Nothing to do unless it lasts: the page is read again. If it lasts, a proxy may be changing or cutting answers.",
+    )
+    .suspecting(Suspect::Page)
+}
+
+fn partial(why: &str) -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("Microsoft's answer says that something is missing in it: {why}"),
+        "Nothing to do unless it lasts: what came is published, the rest is read again.",
+    )
+}
+
+fn too_many_silent(_: Crowded) -> Failure {
+    crowded("too many other requests were silent already")
+}
+
+fn crowded(why: &str) -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("Microsoft's answer was slow, and was broken off: {why}"),
+        "Nothing to do for this tenant: it is tried again. If many tenants show this, look at the network and Microsoft's \
+         service health; or raise poll.max_concurrent, or poll.max_in_flight.",
+    )
+}
