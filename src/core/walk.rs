@@ -365,7 +365,10 @@ impl Walk {
         }
         let joined = skip == 0 || overlap == 0 || page.seen_before > 0;
         let nothing_new = page.fresh.is_empty();
-        self.seen.extend(page.fresh);
+        if joined {
+            // Only these: what a page beyond a jump has shown is no evidence that another page follows on what was read.
+            self.seen.extend(page.fresh);
+        }
         if self.top < self.size.top {
             let least = self.came_through.unwrap_or(self.top);
             self.came_through = Some(least.min(self.top));

@@ -28,6 +28,9 @@ use crate::ports::{Clock, Event, Observer, Outlet};
 
 mod fill;
 
+/// By so much Microsoft's clock and ours may differ before a first range is begun anew.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
 /// What all sweeps share.
 #[derive(Clone)]
 pub struct Sweeper {
@@ -264,7 +267,8 @@ impl Live<'_> {
             return false;
         };
         let first = TenantState::first(date, self.tenant.rules.lookback);
-        let too_late = self.state.cursor > date || (self.fresh && self.state.cursor > first.cursor);
+        let ahead = self.fresh && self.state.cursor > first.cursor.plus(CLOCKS_DIFFER);
+        let too_late = self.state.cursor > date || ahead;
         if too_late {
             self.state.cursor = first.cursor;
         }

@@ -143,10 +143,9 @@ fn walk(
 
 /// Pages of `top` from a server that is known to give as many.
 fn proven(top: u32) -> PageSize {
-    PageSize {
-        proven: true,
-        ..PageSize::of(top)
-    }
+    let mut size = PageSize::of(top);
+    size.proven = true;
+    size
 }
 
 fn reached(walk: &Walk) -> Reached {
@@ -263,6 +262,31 @@ fn a_server_that_ignores_skip_ends_the_sweep_untrusted() {
         }
     }
     panic!("the sweep goes in circles");
+}
+
+#[test]
+fn a_page_beyond_a_jump_is_no_joint_for_the_next() {
+    let mut list: Vec<u64> = (0..40).collect();
+    let (mut walk, mut shown) = (Walk::new(ALL, proven(4)), BTreeSet::new());
+    for page in 0..40 {
+        if page == 3 {
+            // Eight that were read already go to the end, and all others move up by eight.
+            list.rotate_left(8);
+        }
+        walk.begin_page();
+        let skip = query(&walk).skip as usize;
+        let rows = list.iter().skip(skip).take(4);
+        for id in rows {
+            let tick = if page >= 3 && *id < 8 { 2 } else { 1 };
+            walk.note(IncidentId(*id), Ticks(tick));
+            shown.insert(*id);
+        }
+        if walk.end_page(None, None) == Step::Done {
+            break;
+        }
+    }
+    assert!(walk.trusted());
+    assert_eq!(shown.len(), 40, "jumped over some: {shown:?}");
 }
 
 #[test]

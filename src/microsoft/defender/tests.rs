@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use secrecy::SecretString;
 
 use super::*;
+use crate::core::backlog::Span;
 use crate::microsoft::testing::{
     Server, Step, answer, assert_silent_about, defender_at, http_options, impatient, json,
 };
@@ -16,11 +17,12 @@ fn token() -> AccessToken {
 }
 
 fn query(skip: u32) -> PageAsk {
-    PageAsk::Query {
-        from: "2020-09-06T12:18:03.0733333Z".parse().unwrap(),
+    PageAsk::Query(Query {
+        span: Span::from("2020-09-06T12:18:03.0733333Z".parse().unwrap()),
         top: 100,
         skip,
-    }
+        alerts: true,
+    })
 }
 
 /// The whole body of one page.

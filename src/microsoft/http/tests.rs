@@ -7,9 +7,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::core::backlog::Span;
 use crate::core::failure::{Health, Reaction};
+use crate::core::ticks::Ticks;
 use crate::microsoft::testing::{Server, Step, answer, defender_at, http_options, impatient, json};
-use crate::ports::{AccessToken, IncidentSource, PageAsk};
+use crate::ports::{AccessToken, IncidentSource, PageAsk, Query};
 
 const HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n{";
@@ -21,11 +23,12 @@ const GZIPPED: [u8; 32] = [
 
 async fn read_from(base: &Url, options: HttpOptions, max: usize) -> Result<Vec<u8>, Failure> {
     let defender = defender_at(base, options, max);
-    let ask = PageAsk::Query {
-        from: crate::core::ticks::Ticks(0),
+    let ask = PageAsk::Query(Query {
+        span: Span::from(Ticks(0)),
         top: 1,
         skip: 0,
-    };
+        alerts: true,
+    });
     let token = AccessToken::new(SecretString::from("t".to_owned()));
     let mut page = defender.open(&ask, &token).await?;
     let mut body = Vec::new();

@@ -11,18 +11,26 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 use super::START;
-use crate::core::failure::Failure;
+use crate::core::backlog::Span;
+use crate::core::failure::{Failure, Health, Reaction, Suspect};
+use crate::core::ids::IncidentId;
 use crate::core::reading::Shape;
 use crate::core::ticks::Ticks;
 use crate::core::version::Origin;
 use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody};
 
-static SHAPE: Shape = Shape {
+const SHAPE: Shape = Shape {
     origin: Origin::Defender,
     id: "id",
     updated: "at",
     status: "status",
     redirect: "redirect",
+};
+
+static DEFENDER_SHAPE: Shape = SHAPE;
+static GRAPH_SHAPE: Shape = Shape {
+    origin: Origin::Graph,
+    ..SHAPE
 };
 
 /// The order in which a list shows its incidents.
@@ -43,6 +51,14 @@ pub struct Server {
     pub order: Order,
     /// The server's own page size, with nextLinks; `None`: it follows `$top` and `$skip`.
     pub cap: Option<usize>,
+    /// The API it plays.
+    pub api: Origin,
+    /// Incidents that no page with alerts can hold, nor an answer of their own.
+    pub poison: Mutex<HashSet<u64>>,
+    /// The most incidents that a page comes through with.
+    pub most: Mutex<Option<usize>>,
+    /// What was asked for.
+    pub log: Mutex<Vec<PageAsk>>,
     pub incidents: Mutex<BTreeMap<u64, (i64, u32)>>,
     pub shown: Mutex<HashSet<Version>>,
     pub asks: AtomicU32,
@@ -63,14 +79,30 @@ pub enum Fault {
     Cut(usize),
     /// An element that is no incident stands first in the page.
     Garbage(&'static str),
+    /// The page says that something is missing in it; its last incident is.
     Partial,
+}
+
+/// A page that fails, perhaps for what it holds.
+pub fn broken_page() -> Failure {
+    Failure::new(Health::Unreachable, Reaction::Backoff, "500", "wait")
+        .with_status(500)
+        .suspecting(Suspect::Page)
 }
 
 impl Server {
     pub fn new(order: Order, cap: Option<usize>) -> Arc<Self> {
+        Self::of(Origin::Defender, order, cap)
+    }
+
+    pub fn of(api: Origin, order: Order, cap: Option<usize>) -> Arc<Self> {
         Arc::new(Self {
             order,
             cap,
+            api,
+            poison: Mutex::default(),
+            most: Mutex::default(),
+            log: Mutex::default(),
             incidents: Mutex::default(),
             shown: Mutex::default(),
             asks: AtomicU32::new(0),
@@ -90,13 +122,13 @@ impl Server {
             .insert(id, (at.0, content));
     }
 
-    fn rows(&self, from: Ticks, skip: usize, count: usize) -> (Vec<Version>, bool) {
+    fn rows(&self, span: Span, skip: usize, count: usize) -> (Vec<Version>, bool) {
         let incidents = self.incidents.lock().expect("lock");
         let mut rows: Vec<_> = incidents
             .iter()
             .map(|(id, (at, content))| (*id, *at, *content))
             .collect();
-        rows.retain(|(_, at, _)| *at >= from.0);
+        rows.retain(|(_, at, _)| *at >= span.from.0 && span.to.is_none_or(|to| *at < to.0));
         rows.sort_by_key(|(id, at, _)| match self.order {
             Order::NewestFirst => (-at, *id),
             Order::OldestFirst => (*at, *id),
@@ -109,30 +141,93 @@ impl Server {
         (rows.into_iter().skip(skip).take(count).collect(), more)
     }
 
+    /// A nextLink of ours: where it goes on, and for what.
+    fn link(span: Span, skip: usize, alerts: bool) -> String {
+        let to = span.to.map_or(i64::MAX, |to| to.0);
+        format!("{} {to} {skip} {alerts}", span.from.0)
+    }
+
+    fn followed(link: &str) -> Option<(Span, usize, bool)> {
+        let mut parts = link.split(' ');
+        let (from, to) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let span = Span {
+            from: Ticks(from),
+            to: Some(Ticks(to)).filter(|to| to.0 < i64::MAX),
+        };
+        Some((
+            span,
+            parts.next()?.parse().ok()?,
+            parts.next()?.parse().ok()?,
+        ))
+    }
+
+    fn one(&self, id: IncidentId) -> Result<FakeBody, Failure> {
+        let incidents = self.incidents.lock().expect("lock");
+        let Some((at, content)) = incidents.get(&id.0).copied() else {
+            return Err(
+                Failure::new(Health::Misconfigured, Reaction::Slow, "404", "").with_status(404),
+            );
+        };
+        if self.poison.lock().expect("lock").contains(&id.0) {
+            return Err(broken_page());
+        }
+        let version = (id.0, at, content);
+        self.shown.lock().expect("lock").insert(version);
+        Ok(self.body(
+            format!("{{\"value\":[{}]}}", text(version)).into_bytes(),
+            false,
+        ))
+    }
+
+    fn body(&self, rest: Vec<u8>, partial: bool) -> FakeBody {
+        FakeBody {
+            date: *self.now.lock().expect("lock"),
+            rest,
+            partial,
+        }
+    }
+
     fn page(&self, ask: &PageAsk) -> Result<FakeBody, Failure> {
-        let (from, skip, top) = match ask {
-            PageAsk::Query { from, top, skip } => (*from, *skip as usize, *top as usize),
+        let (span, skip, top, alerts) = match ask {
+            PageAsk::Query(query) => (
+                query.span,
+                query.skip as usize,
+                query.top as usize,
+                query.alerts,
+            ),
             PageAsk::Link(link) => {
-                let (from, skip) = link.split_once(' ').expect("our own link");
-                (
-                    Ticks(from.parse().expect("number")),
-                    skip.parse().expect("number"),
-                    0,
-                )
+                let (span, skip, alerts) = Self::followed(link).expect("our own link");
+                (span, skip, usize::MAX, alerts)
             }
+            PageAsk::One(id) => return self.one(*id),
         };
         let fault = self.faults.lock().expect("lock").pop();
         if let Some(Fault::Refuse(failure)) = fault {
             return Err(failure);
         }
-        let size = self.cap.unwrap_or(top);
-        let (rows, more) = self.rows(from, skip, size);
-        let mut elements: Vec<_> = rows.iter().map(|row| text(*row)).collect();
+        let size = self.cap.unwrap_or(top).min(top);
+        let (mut rows, more) = self.rows(span, skip, size);
+        let poison = self.poison.lock().expect("lock").clone();
+        if alerts && rows.iter().any(|(id, ..)| poison.contains(id)) {
+            return Err(broken_page());
+        }
+        let most = self.most.lock().expect("lock").unwrap_or(usize::MAX);
+        if rows.len() > most {
+            return Err(broken_page().suspecting(Suspect::Size));
+        }
+        if matches!(fault, Some(Fault::Partial)) {
+            rows.pop();
+        }
+        let write = |row: &Version| if alerts { text(*row) } else { bare_text(*row) };
+        let mut elements: Vec<_> = rows.iter().map(write).collect();
         if let Some(Fault::Garbage(garbage)) = fault {
             elements.insert(0, garbage.to_owned());
         }
         let link = if self.cap.is_some() && more {
-            format!(",\"@odata.nextLink\":\"{} {}\"", from.0, skip + size)
+            format!(
+                ",\"@odata.nextLink\":\"{}\"",
+                Self::link(span, skip + size, alerts)
+            )
         } else {
             String::new()
         };
@@ -145,12 +240,10 @@ impl Server {
                     .any(|window| window == text(*row).as_bytes())
             });
         }
-        self.shown.lock().expect("lock").extend(shown);
-        Ok(FakeBody {
-            date: *self.now.lock().expect("lock"),
-            rest: body,
-            partial: matches!(fault, Some(Fault::Partial)),
-        })
+        if alerts {
+            self.shown.lock().expect("lock").extend(shown);
+        }
+        Ok(self.body(body, matches!(fault, Some(Fault::Partial))))
     }
 }
 
@@ -159,13 +252,25 @@ fn text((id, at, content): Version) -> String {
     format!("{{\"id\":{id},\"at\":\"{at}\",\"content\":{content}}}")
 }
 
+fn bare_text((id, at, _): Version) -> String {
+    let at = Ticks(at);
+    format!("{{\"id\":{id},\"at\":\"{at}\"}}")
+}
+
 impl IncidentSource for Server {
     fn name(&self) -> &'static str {
         "fake"
     }
 
     fn shape(&self) -> &'static Shape {
-        &SHAPE
+        match self.api {
+            Origin::Defender => &DEFENDER_SHAPE,
+            Origin::Graph => &GRAPH_SHAPE,
+        }
+    }
+
+    fn lists_bare(&self) -> bool {
+        self.api == Origin::Graph
     }
 
     fn open<'a>(
@@ -175,6 +280,7 @@ impl IncidentSource for Server {
     ) -> BoxFuture<'a, Result<Box<dyn PageBody>, Failure>> {
         async move {
             self.asks.fetch_add(1, Ordering::SeqCst);
+            self.log.lock().expect("lock").push(ask.clone());
             let at_work = self.at_work.fetch_add(1, Ordering::SeqCst) + 1;
             self.most_at_work.fetch_max(at_work, Ordering::SeqCst);
             let delay = *self.delay.lock().expect("lock");

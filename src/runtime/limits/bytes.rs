@@ -220,7 +220,7 @@ mod tests {
             () = waiting.add(1) => panic!("there was no room"),
             () = budget.pressed() => assert_eq!(began.elapsed(), PRESSURE),
         }
-        drop(dripping);
+        drop((dripping, finishing));
         assert!(waiting.add(1).now_or_never().is_some());
     }
 }

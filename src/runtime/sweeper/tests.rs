@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt;
 use proptest::prelude::*;
+use tokio::time::sleep;
 
 use super::*;
 use crate::core::backlog::Backlog;
@@ -21,6 +22,18 @@ fn at(seconds_ago: i64) -> Ticks {
 async fn sweep(world: &World, tenant: &Tenant) -> Swept {
     let mut slot = Slots::new(1).take(Lane::Main).await;
     world.sweeper.sweep(tenant, &mut slot).await
+}
+
+/// Reads the backlog for at most `within`, as between two sweeps.
+async fn fill(world: &World, tenant: &Tenant, within: Duration) -> Swept {
+    let mut slot = Slots::new(1).take(Lane::Backlog).await;
+    let halt = world.sweeper.stop.child_token();
+    let turn = halt.clone();
+    let (swept, ()) = tokio::join!(world.sweeper.fill(tenant, &mut slot, halt), async {
+        sleep(within).await;
+        turn.cancel();
+    });
+    swept
 }
 
 fn failed(swept: &Swept) -> &Failure {
@@ -103,6 +116,7 @@ async fn an_incomplete_answer_is_published_and_the_cursor_stays() {
     let (world, server) = (World::new(ROOM), Server::new(Order::OldestFirst, None));
     let tenant = world.tenant(1, &server, 100);
     server.set(1, at(50), 1);
+    server.set(2, at(40), 1);
     server.faults.lock().expect("lock").push(Fault::Partial);
     let swept = sweep(&world, &tenant).await;
     assert_eq!(
@@ -410,13 +424,25 @@ async fn published_is_shown(
     for _ in 0..60 {
         let swept = sweep(&world, &tenant).await;
         assert!(swept.halt.is_none(), "{:?}", swept.halt);
-        quiet = if swept.published == 0 { quiet + 1 } else { 0 };
-        sleep(Duration::from_secs(30)).await;
+        let filled = fill(&world, &tenant, Duration::from_secs(30)).await;
+        assert!(
+            matches!(filled.halt, None | Some(Halt::Stopped)),
+            "{:?}",
+            filled.halt
+        );
+        let news = swept.published + filled.published;
+        quiet = if news == 0 { quiet + 1 } else { 0 };
     }
     assert!(quiet > 2, "the last passes still published");
     // Time for a full sweep, should the last ones have been tips.
     sleep(Duration::from_secs(2 * 3600)).await;
     assert!(sweep(&world, &tenant).await.halt.is_none());
+    assert!(
+        fill(&world, &tenant, Duration::from_secs(2 * 3600))
+            .await
+            .halt
+            .is_none()
+    );
     assert_eq!(sweep(&world, &tenant).await.published, 0);
     let on_topic = published(&world);
     let shown = server.shown.lock().expect("lock").clone();

@@ -56,6 +56,7 @@ fn tenant(number: u8, name: &str, state: Health) -> TenantStatus {
         next_sweep: None,
         token_expires: None,
         published: 3,
+        backfill: None,
         late_found: 1,
     }
 }
