@@ -13,7 +13,9 @@ use crate::core::ticks::Ticks;
 use crate::core::version::{Change, Reading};
 use crate::ports::{Encoder, Record};
 
-use super::{CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID, TENANT_NAME, health};
+use super::{
+    CE_ID, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID, TENANT_NAME, health,
+};
 
 /// What the value of an incident's record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +119,7 @@ impl Attributes {
         let [tenant_id, tenant_name] = tenant;
         vec![
             ("ce_specversion", "1.0".to_owned()),
-            ("ce_id", self.id),
+            (CE_ID, self.id),
             ("ce_source", source.to_owned()),
             ("ce_type", self.kind),
             ("ce_subject", self.subject),
