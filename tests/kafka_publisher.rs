@@ -362,8 +362,10 @@ async fn a_topic_s_limit_is_its_own_and_no_more_than_the_producer_s() {
         let limit = timeout(LIMIT, publisher.limit(&topic)).await.unwrap();
         let limit = limit.expect("Kafka has limits");
         assert!((most - 2_000..most).contains(&limit), "{limit} of {most}");
-        let bare = record(&topic, 1, 1, 0).size();
-        publish(&publisher, vec![record(&topic, 1, 1, limit - bare + 1)]).await;
+        let mut largest = record(&topic, 1, 1, 1);
+        largest.value.resize(limit - largest.size() + 1, b' ');
+        assert_eq!(largest.size(), limit);
+        publish(&publisher, vec![largest]).await;
     }
     let nobody = publisher(&kafka).limit(&unique("absent")).await;
     assert!(nobody.is_some_and(|limit| (1_000_000..1_048_588).contains(&limit)));
