@@ -21,7 +21,7 @@ use super::KafkaError;
 use super::limit::Limits;
 use super::link::{Condition, Events, KafkaState, Link};
 use super::options::KafkaOptions;
-use super::queue::{Client, enqueue, of_record, rounds};
+use super::queue::{Client, enqueue, of_record, rounds, size};
 use super::refusal;
 use crate::core::failure::Failure;
 use crate::ports::{Publisher, Record, Refused};
@@ -381,11 +381,6 @@ impl KafkaPublisher {
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-/// What an operator calls the size of a record.
-fn size(record: &Record) -> usize {
-    record.key.len() + record.value.len()
 }
 
 impl Publisher for KafkaPublisher {

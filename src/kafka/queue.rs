@@ -35,6 +35,11 @@ pub(super) async fn enqueue(
     }
 }
 
+/// What an operator calls the size of a record.
+pub(super) fn size(record: &Record) -> usize {
+    record.key.len() + record.value.len()
+}
+
 pub(super) fn of_record(record: &Record) -> FutureRecord<'_, [u8], [u8]> {
     let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
     for (key, value) in &record.headers {
