@@ -84,7 +84,7 @@ pub enum Fault {
 }
 
 /// A page that fails, perhaps for what it holds.
-pub fn broken_page() -> Failure {
+fn broken_page() -> Failure {
     Failure::new(Health::Unreachable, Reaction::Backoff, "500", "wait")
         .with_status(500)
         .suspecting(Suspect::Page)
