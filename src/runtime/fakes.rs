@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 mod server;
 
-pub use server::{Fault, Order, Server};
+pub use server::{Fault, Order, Server, broken_page};
 
 use super::limits::ByteBudget;
 use super::outlet::LocalOutlet;

@@ -74,6 +74,8 @@ pub struct Server {
 
 #[derive(Debug, Clone)]
 pub enum Fault {
+    /// None at all.
+    Fine,
     Refuse(Failure),
     /// The page ends after so many bytes.
     Cut(usize),
@@ -84,7 +86,7 @@ pub enum Fault {
 }
 
 /// A page that fails, perhaps for what it holds.
-fn broken_page() -> Failure {
+pub fn broken_page() -> Failure {
     Failure::new(Health::Unreachable, Reaction::Backoff, "500", "wait")
         .with_status(500)
         .suspecting(Suspect::Page)
