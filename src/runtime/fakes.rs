@@ -308,6 +308,25 @@ impl World {
         Arc::new(Tenant::new(Parts { rules, ..parts }))
     }
 
+    /// A tenant with other rules.
+    pub fn tenant_ruled(
+        &self,
+        n: u8,
+        server: &Arc<Server>,
+        change: impl FnOnce(&mut Rules),
+    ) -> Arc<Tenant> {
+        let mut parts = self.parts(n, server, 100, &Arc::new(Entra::default()));
+        change(&mut parts.rules);
+        Arc::new(Tenant::new(parts))
+    }
+
+    /// The daemon as a new process finds it: nothing is left but the ledger and the topic.
+    pub fn restart(&mut self) {
+        self.sweeper.stop.cancel();
+        self.sweeper.stop = CancellationToken::new();
+        self.sweeper.started = Instant::now();
+    }
+
     pub fn tenant_with(
         &self,
         n: u8,
