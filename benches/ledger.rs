@@ -67,6 +67,7 @@ async fn fill(ledger: &LocalLedger) {
                     .collect(),
                 dead: Vec::new(),
                 state: None,
+                forget_before: None,
             })
         });
         for written in join_all(writes).await {

@@ -181,11 +181,16 @@ pub struct LedgerEntry {
     pub dead: Vec<ContentHash>,
     /// The tenant's new state, when it changed.
     pub state: Option<TenantState>,
+    /// Versions with a last update before this are dropped: they can't be shown again.
+    pub forget_before: Option<Ticks>,
 }
 
 impl LedgerEntry {
     pub fn is_empty(&self) -> bool {
-        self.seen.is_empty() && self.dead.is_empty() && self.state.is_none()
+        self.seen.is_empty()
+            && self.dead.is_empty()
+            && self.state.is_none()
+            && self.forget_before.is_none()
     }
 }
 
@@ -245,6 +250,9 @@ pub trait Outlet: Send + Sync {
         outgoing: Vec<Outgoing>,
         state: Option<TenantState>,
     ) -> BoxFuture<'_, Committed>;
+
+    /// Drops the tenant's versions with a last update before `before`.
+    fn forget(&self, tenant: TenantId, before: Ticks) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
 /// Something worth counting.

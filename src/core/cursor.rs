@@ -122,6 +122,19 @@ pub fn cut(span: Span, reach: &Reach, now: Ticks) -> Option<Ticks> {
     (cut > span.from && cut.since(span.from) > shortest).then_some(cut)
 }
 
+/// Microsoft keeps incidents for 180 days ("Data security and privacy in Microsoft Defender XDR"), counted from an instant
+/// it does not name: twice that is beyond doubt.
+const KEPT: Duration = Duration::from_secs(2 * 180 * 86_400);
+
+/// Versions from before this instant can't be shown again: Microsoft has deleted them, and nothing that is still to be read
+/// reaches so far back. Counted from what Microsoft itself has shown, since this machine's clock may be wrong.
+pub fn forgettable(state: &TenantState, reach: &Reach, now: Ticks) -> Ticks {
+    let open = state.backlog.intervals().first().map(|open| open.from);
+    let read_again = now.minus(reach.reconcile_window).minus(reach.overlap);
+    let kept = state.cursor.minus(KEPT).minus(reach.overlap);
+    kept.min(read_again).min(open.unwrap_or(kept))
+}
+
 fn full_from(state: &TenantState, reach: &Reach, last_full: LastFull) -> Ticks {
     last_full
         .cursor

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition,
+    Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata, Table, TableDefinition,
     WriteTransaction,
 };
 
 use crate::core::codec::{self, KEY_LEN};
 use crate::core::cursor::TenantState;
 use crate::core::ids::{IncidentId, TenantId};
+use crate::core::ticks::Ticks;
 use crate::core::version::{ContentHash, Seen};
 use crate::ports::LedgerEntry;
 
@@ -189,6 +190,21 @@ pub(super) fn write(
     Ok(())
 }
 
+/// Drops the tenant's versions from before `before`. What can't be read stays, to be reported by who needs it.
+fn forget(
+    versions: &mut Table<'_, &[u8; KEY_LEN], &[u8]>,
+    tenant: TenantId,
+    before: Ticks,
+) -> Result<(), redb::Error> {
+    let first = codec::incident_key(tenant, IncidentId(0));
+    let last = codec::incident_key(tenant, IncidentId(u64::MAX));
+    let stays = |_: &[u8; KEY_LEN], value: &[u8]| {
+        codec::decode_seen(value).map_or(true, |seen| seen.updated >= before)
+    };
+    versions.retain_in::<&[u8; KEY_LEN], _>(&first..=&last, stays)?;
+    Ok(())
+}
+
 /// Returns how many incidents are known afterwards.
 fn insert<'a>(
     transaction: &WriteTransaction,
@@ -204,6 +220,9 @@ fn insert<'a>(
         }
         for content in &entry.dead {
             dead.insert(&codec::dead_key(entry.tenant, *content), ())?;
+        }
+        if let Some(before) = entry.forget_before {
+            forget(&mut versions, entry.tenant, before)?;
         }
         if let Some(state) = &entry.state {
             let key = entry.tenant.as_bytes();

@@ -40,6 +40,7 @@ fn entry(of: u8, id: u64) -> LedgerEntry {
             reconciled: Ticks(0),
             backlog: Backlog::default(),
         }),
+        forget_before: None,
     }
 }
 

@@ -203,6 +203,9 @@ impl Ledger for MemoryLedger {
                     .into_iter()
                     .map(|(id, version)| ((entry.tenant, id), version)),
             );
+            if let Some(before) = entry.forget_before {
+                seen.retain(|(tenant, _), seen| *tenant != entry.tenant || seen.updated >= before);
+            }
             self.dead.lock().expect("lock").extend(entry.dead);
             if let Some(state) = entry.state {
                 self.states

@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use crate::core::cursor::TenantState;
 use crate::core::failure::Failure;
 use crate::core::ids::{IncidentId, TenantId};
+use crate::core::ticks::Ticks;
 use crate::core::version::{ContentHash, Seen};
 use crate::ports::{
     Committed, Event, Ledger, LedgerEntry, Mark, Observer, Outgoing, Outlet, Publisher, Record,
@@ -199,6 +200,7 @@ fn entry(tenant: TenantId, marks: &[Mark], state: Option<TenantState>) -> Ledger
         seen: Vec::new(),
         dead: Vec::new(),
         state,
+        forget_before: None,
     };
     for mark in marks {
         match mark {
@@ -229,6 +231,13 @@ impl Outlet for LocalOutlet {
         state: Option<TenantState>,
     ) -> BoxFuture<'_, Committed> {
         self.publish_and_record(tenant, outgoing, state).boxed()
+    }
+
+    fn forget(&self, tenant: TenantId, before: Ticks) -> BoxFuture<'_, Result<(), Failure>> {
+        self.ledger.write(LedgerEntry {
+            forget_before: Some(before),
+            ..entry(tenant, &[], None)
+        })
     }
 }
 

@@ -20,9 +20,12 @@ use super::reader::{Reader, Way};
 use super::tenant::Tenant;
 use crate::core::backlog::{Interval, Span};
 use crate::core::budget::Purpose;
-use crate::core::cursor::{DEEP, Kind, LastFull, Plan, TenantState, cut, plan, reconcile};
+use crate::core::cursor::{
+    DEEP, Kind, LastFull, Plan, TenantState, cut, forgettable, plan, reconcile,
+};
 use crate::core::failure::Failure;
 use crate::core::ticks::Ticks;
+use crate::core::version::Deduplicate;
 use crate::core::walk::{Reached, Walk};
 use crate::ports::{Clock, Event, Observer, Outlet};
 
@@ -106,7 +109,7 @@ impl Sweeper {
             reached: Reached::default(),
         };
         swept.state = Some(live.state.clone());
-        live.open_reconcile();
+        let reconciles = live.open_reconcile();
         let mut intake = Intake::new(
             self,
             tenant,
@@ -115,6 +118,10 @@ impl Sweeper {
         );
         // The start of the first range is a fixed instant from the first attempt on, whatever becomes of it.
         live.record(&mut intake, slot).await?;
+        if reconciles && tenant.rules.deduplicate == Deduplicate::Version {
+            let before = forgettable(&live.state, &tenant.rules.reach, began);
+            self.outlet.forget(tenant.id, before).await?;
+        }
         let mut reader = Reader::new(self, tenant, slot, Purpose::Live, self.stop.clone());
         let read = live.read(&mut reader, &mut intake).await;
         let partial = reader.partial().cloned();
@@ -174,14 +181,16 @@ struct Live<'a> {
 
 impl Live<'_> {
     /// Puts the reconcile window into the backlog when that is due.
-    fn open_reconcile(&mut self) {
+    fn open_reconcile(&mut self) -> bool {
         let mut memory = self.tenant.memory();
         let reach = &self.tenant.rules.reach;
-        if let Some(begun) = reconcile(&self.state, reach, memory.last_full, self.began) {
-            self.state = begun;
-            memory.resting.wake();
-            memory.page_size = memory.page_size.anew();
-        }
+        let Some(begun) = reconcile(&self.state, reach, memory.last_full, self.began) else {
+            return false;
+        };
+        self.state = begun;
+        memory.resting.wake();
+        memory.page_size = memory.page_size.anew();
+        true
     }
 
     /// Commits the batch, and with it the state if it has changed.

@@ -107,6 +107,27 @@ fn a_reconcile_reads_nothing_twice_and_leaves_what_was_never_read_unread() {
 }
 
 #[test]
+fn versions_are_forgotten_only_when_microsoft_has_deleted_them_and_nothing_reads_so_far_back() {
+    let day = 24 * HOUR;
+    let mut state = state();
+    let before = |state: &TenantState, reach: &Reach, now| forgettable(state, reach, now);
+    assert!(before(&state, &REACH, NOW) < NOW.minus(360 * day));
+    assert_eq!(
+        before(&state, &REACH, NOW.plus(900 * day)),
+        before(&state, &REACH, NOW),
+        "a clock that jumped ahead"
+    );
+    let long = Reach {
+        reconcile_window: 500 * day,
+        ..REACH
+    };
+    assert!(before(&state, &long, NOW) < NOW.minus(500 * day));
+    let open = Interval::unread(NOW.minus(700 * day), NOW.minus(600 * day));
+    state.backlog.open(open);
+    assert_eq!(before(&state, &REACH, NOW), open.from);
+}
+
+#[test]
 fn only_a_long_range_is_cut() {
     let long = Span::from(NOW.minus(24 * HOUR));
     assert_eq!(cut(long, &REACH, NOW), Some(NOW.minus(REACH.overlap)));

@@ -21,18 +21,22 @@ fn entries() -> impl Strategy<Value = LedgerEntry> {
     let rows = proptest::collection::vec((0..IDS, 0..100_u64), 0..4);
     let dead = proptest::collection::vec(0..IDS, 0..2);
     let state = proptest::option::of((0..100_i64, 0..100_i64));
-    (0..TENANTS, rows, dead, state).prop_map(|(of, rows, dead, state)| LedgerEntry {
-        tenant: tenant(of),
-        seen: rows
-            .into_iter()
-            .map(|(id, n)| (IncidentId(id), seen(n)))
-            .collect(),
-        dead: dead.into_iter().map(ContentHash).collect(),
-        state: state.map(|(cursor, reconciled)| TenantState {
-            cursor: Ticks(cursor),
-            reconciled: Ticks(reconciled),
-            backlog: Backlog::default(),
-        }),
+    let forget = proptest::option::weighted(0.2, 0..100_i64);
+    (0..TENANTS, rows, dead, state, forget).prop_map(|(of, rows, dead, state, forget)| {
+        LedgerEntry {
+            tenant: tenant(of),
+            seen: rows
+                .into_iter()
+                .map(|(id, n)| (IncidentId(id), seen(n)))
+                .collect(),
+            dead: dead.into_iter().map(ContentHash).collect(),
+            state: state.map(|(cursor, reconciled)| TenantState {
+                cursor: Ticks(cursor),
+                reconciled: Ticks(reconciled),
+                backlog: Backlog::default(),
+            }),
+            forget_before: forget.map(Ticks),
+        }
     })
 }
 
@@ -53,6 +57,10 @@ impl Model {
         let tenant = entry.tenant;
         self.seen
             .extend(entry.seen.iter().map(|(id, seen)| ((tenant, *id), *seen)));
+        if let Some(before) = entry.forget_before {
+            self.seen
+                .retain(|(of, _), seen| *of != tenant || seen.updated >= before);
+        }
         self.dead
             .extend(entry.dead.iter().map(|content| (tenant, *content)));
         if let Some(state) = &entry.state {

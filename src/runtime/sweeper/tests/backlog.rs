@@ -154,3 +154,33 @@ async fn a_first_range_that_a_fast_clock_put_into_the_future_begins_where_it_bel
     let cursor = cursor(&world, &tenant).expect("a state");
     assert_eq!(cursor, START.minus(10 * HOUR + HOUR / 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_ledger_forgets_what_microsoft_has_deleted_for_good_and_nothing_else() {
+    let day = Duration::from_secs(86_400);
+    let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
+    let tenant = world.tenant(1, &server, 100);
+    for (id, at) in [
+        (1, at(100)),
+        (2, START.plus(200 * day)),
+        (3, START.plus(400 * day)),
+    ] {
+        sleep(at.since(world.sweeper.clock.now())).await;
+        *server.now.lock().expect("lock") = at;
+        server.set(id, at, 1);
+        sweep(&world, &tenant).await;
+        fill(&world, &tenant, HOUR).await;
+    }
+    sleep(tenant.rules.reach.reconcile_every).await;
+    assert!(sweep(&world, &tenant).await.halt.is_none());
+    let mut known: Vec<_> = world
+        .ledger
+        .seen
+        .lock()
+        .expect("lock")
+        .keys()
+        .map(|(_, id)| id.0)
+        .collect();
+    known.sort_unstable();
+    assert_eq!(known, [2, 3]);
+}
