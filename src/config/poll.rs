@@ -31,6 +31,8 @@ pub(super) struct Limits {
 pub(super) struct Poll {
     pub settings: PollSettings,
     per_minute: Option<u32>,
+    /// What the budget was held against.
+    quota: Quota,
 }
 
 /// The settings of `[poll]` when nothing is set.
@@ -46,6 +48,7 @@ pub(super) fn defaults() -> Result<Poll, ScheduleError> {
             deduplicate: Deduplicate::Version,
         },
         per_minute: None,
+        quota: DEFENDER,
     })
 }
 
@@ -84,6 +87,10 @@ pub(super) fn read(section: &mut Section<'_>, base: &Poll, api: &mut ApiSettings
     }
     let own = per_minute.and_then(|n| u32::try_from(n).ok());
     let per_minute = own.or(base.per_minute);
+    let quota = quota(api.source);
+    if own.is_some() || quota != base.quota {
+        warn_beyond(section, per_minute, quota);
+    }
     let base = &base.settings;
     let poll = PollSettings {
         schedule: schedule.unwrap_or_else(|| base.schedule.clone()),
@@ -91,28 +98,27 @@ pub(super) fn read(section: &mut Section<'_>, base: &Poll, api: &mut ApiSettings
         overlap: overlap.unwrap_or(base.overlap),
         reconcile_every: reconcile_every.unwrap_or(base.reconcile_every),
         reconcile_window: reconcile_window.unwrap_or(base.reconcile_window),
-        requests_per_minute: budget(section, per_minute, quota(api.source)),
+        requests_per_minute: per_minute.unwrap_or(quota.default_per_minute()),
         deduplicate: deduplicate.unwrap_or(base.deduplicate),
     };
     check_ranges(section, &poll);
     Poll {
         settings: poll,
         per_minute,
+        quota,
     }
 }
 
-/// What was set, or what keeps the source's quota.
-fn budget(section: &mut Section<'_>, given: Option<u32>, quota: Quota) -> u32 {
+fn warn_beyond(section: &mut Section<'_>, given: Option<u32>, quota: Quota) {
     let default = quota.default_per_minute();
     if let Some(given) = given.filter(|given| *given > default) {
         section.warn(
             "requests_per_minute",
             format!(
-                "{given} a minute is more than {default}, with which Microsoft's documented {quota} are kept: expect answers 429"
+                "{given} a minute is more than {default}, which keep Microsoft's documented {quota}: expect answers 429"
             ),
         );
     }
-    given.unwrap_or(default)
 }
 
 fn schedule(text: &str) -> Result<Schedule, Wrong> {
