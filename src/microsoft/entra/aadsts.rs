@@ -250,4 +250,40 @@ mod tests {
         }
         assert!(look_up(1).is_none(), "an unknown number changes nothing");
     }
+
+    /// The numbers that the project's notes on Entra list, by what is done about them.
+    #[test]
+    fn no_number_of_the_notes_is_missing() {
+        let slow: &[u64] = &[
+            7_000_215, 7_000_222, 70_002, 7_000_218, 700_016, 7_000_229, 700_011, 7_000_112,
+            70_001, 1_000_031, 500_011, 50_001, 650_052, 650_054, 650_056, 650_057, 65_001, 90_094,
+            90_099, 90_002, 90_038, 900_382, 900_432, 5_000_224, 50_034, 50_053, 50_126, 50_076,
+            50_079, 53_003, 530_032, 1_002_012, 70_011, 700_022, 700_023, 28_002, 900_144, 90_014,
+            9_002_313, 90_023, 9_001_023, 90_124, 50_059, 50_128, 700_027, 50_012, 50_013, 50_027,
+            1_000_502, 700_030, 700_229, 700_025, 90_036, 50_000, 70_043, 70_000, 70_008, 700_082,
+        ];
+        let passing: &[u64] = &[
+            90_033,
+            90_024,
+            90_006,
+            90_012,
+            50_033,
+            90_090,
+            50_087,
+            OUT_OF_TIME,
+        ];
+        let spreading: &[u64] = &[70_021, 700_211, 700_212, 700_213];
+        for (codes, reaction) in [
+            (slow, Reaction::Slow),
+            (passing, Reaction::Backoff),
+            (spreading, Reaction::Soon),
+            (&[50_196], Reaction::Wait(LOOP)),
+        ] {
+            for code in codes {
+                let found = look_up(*code).map(|row| row.reaction);
+                assert_eq!(found, Some(reaction), "{code}");
+            }
+        }
+        assert_eq!(look_up(90_055).map(|row| row.health), Some(Throttled));
+    }
 }
