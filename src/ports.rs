@@ -63,6 +63,12 @@ pub trait TokenSource: Send + Sync {
 
     /// One exchange. Reads the credential anew each time, so that a rotated secret file needs no restart.
     fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>>;
+
+    /// Changes when the files of the credential do; always the same for one that has none. Costs a look at the files'
+    /// metadata, no more.
+    fn credential_stamp(&self) -> u64 {
+        0
+    }
 }
 
 /// One tenant's incidents.

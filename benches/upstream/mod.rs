@@ -3,6 +3,7 @@
 
 #![allow(dead_code)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +12,8 @@ use incidentd::core::page::Splitter;
 use incidentd::core::reading::Shape;
 use incidentd::core::ticks::Ticks;
 use incidentd::microsoft::{
-    Clients, DEFENDER, Defender, DefenderOptions, Endpoint, Entra, EntraOptions, HttpOptions,
-    Secret,
+    Clients, Credential, DEFENDER, Defender, DefenderOptions, Endpoint, Entra, EntraOptions,
+    HttpOptions, Secret,
 };
 use incidentd::ports::{IncidentSource, PageAsk, TokenSource};
 use incidentd::simulator::{Options, SECOND, Simulator, Tenant};
@@ -91,7 +92,9 @@ fn client(simulator: &Simulator, tenant: &Tenant) -> (Defender, Entra) {
         http: http.clone(),
         tenant: id,
         client_id: tenant.client_id,
-        secret: Secret::Value(tenant.secret.clone().into()),
+        credential: Arc::new(Credential::secret(Secret::Value(
+            tenant.secret.clone().into(),
+        ))),
         login_url: url.clone(),
         scope: SCOPE.to_owned(),
         endpoint: Endpoint::V2,

@@ -1,16 +1,17 @@
 //! From settings to tenants with their ports.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::config::settings::{
-    RecordFormat, SecretSource, Settings, SourceKind, TenantSettings, TokenEndpoint,
+    self, AppSettings, RecordFormat, SecretSource, Settings, SourceKind, TenantSettings,
+    TokenEndpoint,
 };
 use crate::core::cursor::Reach;
 use crate::core::schedule::Schedule;
 use crate::microsoft::{
-    ClientError, Clients, DEFENDER, Defender, DefenderOptions, Endpoint, Entra, EntraOptions,
-    HttpOptions, Secret,
+    ClientError, Clients, Credential, DEFENDER, Defender, DefenderOptions, Endpoint, Entra,
+    EntraOptions, GRAPH, HttpOptions, Secret,
 };
 use crate::ports::{IncidentSource, TokenSource};
 use crate::record::{Format, Recipe, RecordEncoder};
@@ -22,26 +23,55 @@ pub const SOURCES: [&str; 1] = ["defender"];
 
 /// The most incidents a page that the Defender API gives (Microsoft's page "List incidents API").
 const DEFENDER_PAGE: u32 = 100;
+/// The most that Graph gives with their alerts.
+const GRAPH_PAGE: u32 = 50;
 
 #[derive(Debug, thiserror::Error)]
-#[error("the connection settings of tenant {tenant} can't be used")]
-pub struct FleetError {
-    tenant: Arc<str>,
-    source: ClientError,
+pub enum FleetError {
+    #[error("the connection settings of tenant {tenant} can't be used")]
+    Connection {
+        tenant: Arc<str>,
+        source: ClientError,
+    },
+    #[error(
+        "tenant {tenant} can't be read from Microsoft Graph by this version: set api.source = \"defender\""
+    )]
+    Graph { tenant: Arc<str> },
 }
+
+/// What each app registration proves itself with: one for all the tenants that share the settings of one.
+type Credentials = HashMap<*const AppSettings, Arc<Credential>>;
 
 pub fn tenants(
     settings: &Settings,
     clients: &Clients,
     desk: &Desk,
 ) -> Result<Vec<Arc<Tenant>>, FleetError> {
+    let mut credentials = Credentials::new();
     let build = |tenant: &TenantSettings| {
-        self::tenant(tenant, settings, clients, desk).map_err(|source| FleetError {
-            tenant: tenant.name.clone(),
-            source,
-        })
+        let app = Arc::as_ptr(&tenant.app);
+        let credential = credentials
+            .entry(app)
+            .or_insert_with(|| Arc::new(credential(&tenant.app.credential)));
+        self::tenant(tenant, settings, clients, desk, credential)
     };
     settings.tenants.iter().map(build).collect()
+}
+
+fn credential(settings: &settings::Credential) -> Credential {
+    match settings {
+        settings::Credential::Secret { current, next } => {
+            let current = match current {
+                SecretSource::File(path) => Secret::File(path.clone()),
+                SecretSource::Env { value, .. } => Secret::Value(value.clone()),
+            };
+            match next {
+                Some(next) => Credential::two_secrets(current, next.clone()),
+                None => Credential::secret(current),
+            }
+        }
+        settings::Credential::Federated(file) => Credential::federated(file.clone()),
+    }
 }
 
 /// Each schedule once, in the order of the first tenant that has it.
@@ -59,10 +89,23 @@ fn tenant(
     settings: &Settings,
     clients: &Clients,
     desk: &Desk,
-) -> Result<Arc<Tenant>, ClientError> {
-    let tokens: Arc<dyn TokenSource> = Arc::new(Entra::new(clients, entra(tenant))?);
+    credential: &Arc<Credential>,
+) -> Result<Arc<Tenant>, FleetError> {
+    let connection = |source| FleetError::Connection {
+        tenant: tenant.name.clone(),
+        source,
+    };
+    let entra = Entra::new(clients, entra(tenant, credential)).map_err(connection)?;
+    let tokens: Arc<dyn TokenSource> = Arc::new(entra);
     let source: Arc<dyn IncidentSource> = match tenant.api.source {
-        SourceKind::Defender => Arc::new(Defender::new(clients, defender(tenant))?),
+        SourceKind::Defender => {
+            Arc::new(Defender::new(clients, defender(tenant)).map_err(connection)?)
+        }
+        SourceKind::Graph => {
+            return Err(FleetError::Graph {
+                tenant: tenant.name.clone(),
+            });
+        }
     };
     let encoder = RecordEncoder::new(Recipe {
         tenant: tenant.id,
@@ -105,6 +148,7 @@ fn rules(tenant: &TenantSettings) -> Rules {
         deduplicate: poll.deduplicate,
         page_size: match tenant.api.source {
             SourceKind::Defender => DEFENDER_PAGE,
+            SourceKind::Graph => GRAPH_PAGE,
         },
     }
 }
@@ -117,22 +161,22 @@ fn http(tenant: &TenantSettings) -> HttpOptions {
     }
 }
 
-fn entra(tenant: &TenantSettings) -> EntraOptions {
+fn entra(tenant: &TenantSettings, credential: &Arc<Credential>) -> EntraOptions {
     EntraOptions {
         http: http(tenant),
         tenant: tenant.id,
         client_id: tenant.app.client_id,
-        secret: match &tenant.app.secret {
-            SecretSource::File(path) => Secret::File(path.clone()),
-            SecretSource::Env { value, .. } => Secret::Value(value.clone()),
-        },
+        credential: Arc::clone(credential),
         login_url: tenant.api.login_url.clone(),
         scope: tenant.api.scope.clone(),
         endpoint: match tenant.api.token_endpoint {
             TokenEndpoint::V1 => Endpoint::V1,
             TokenEndpoint::V2 => Endpoint::V2,
         },
-        permission: DEFENDER,
+        permission: match tenant.api.source {
+            SourceKind::Defender => DEFENDER,
+            SourceKind::Graph => GRAPH,
+        },
     }
 }
 

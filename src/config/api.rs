@@ -1,150 +1,151 @@
 //! `[api]`: which API to read, and in which of Microsoft's clouds.
+//!
+//! Source and cloud, each the tenant's own or that of `[api]`, choose `base_url`, `login_url` and `scope`; what is set
+//! explicitly goes before that. A tenant that chooses another source or cloud than `[api]` does not inherit what was set
+//! there for that choice: the address of one API is wrong for another, and so is what its tokens are asked for. The token
+//! service is the same for both sources of a cloud, so that an explicit `login_url` holds as long as the cloud does.
 
 use std::time::Duration;
 
 use url::{Host, Url};
 
 use super::app::World;
+use super::clouds::{self, Cloud, Doubt, Preset};
 use super::problems::{Wrong, wrong};
 use super::section::Section;
 use super::settings::{ApiSettings, SourceKind, TokenEndpoint};
 use super::units::MIB;
 
-/// What Microsoft documents for a cloud ("Supported Microsoft Defender XDR APIs", "Microsoft Defender for US Government
-/// customers"). Three facts and not one: the commercial login serves GCC too, and a regional API host is no audience.
-struct Cloud {
-    name: &'static str,
-    base_url: &'static str,
-    login_url: &'static str,
-    scope: &'static str,
-    /// Microsoft documents no audience for the government clouds; the API's own host is what others use.
-    scope_documented: bool,
+const SOURCES: [(&str, SourceKind); 2] = [
+    ("defender", SourceKind::Defender),
+    ("graph", SourceKind::Graph),
+];
+
+/// The settings, and what of them was chosen rather than filled in.
+#[derive(Clone)]
+pub(super) struct Api {
+    pub settings: ApiSettings,
+    cloud: Cloud,
+    explicit: Explicit,
 }
 
-const COMMERCIAL: Cloud = Cloud {
-    name: "commercial",
-    base_url: "https://api.security.microsoft.com",
-    login_url: "https://login.microsoftonline.com",
-    scope: "https://api.security.microsoft.com/.default",
-    scope_documented: true,
-};
-
-const GCC: Cloud = Cloud {
-    name: "gcc",
-    base_url: "https://api-gcc.security.microsoft.us",
-    login_url: "https://login.microsoftonline.com",
-    scope: "https://api-gcc.security.microsoft.us/.default",
-    scope_documented: false,
-};
-
-const GCC_HIGH: Cloud = Cloud {
-    name: "gcc-high",
-    base_url: "https://api-gov.security.microsoft.us",
-    login_url: "https://login.microsoftonline.us",
-    scope: "https://api-gov.security.microsoft.us/.default",
-    scope_documented: false,
-};
-
-const DOD: Cloud = Cloud {
-    name: "dod",
-    ..GCC_HIGH
-};
-
-impl Cloud {
-    fn urls(&self) -> Result<(Url, Url), url::ParseError> {
-        Ok((Url::parse(self.base_url)?, Url::parse(self.login_url)?))
-    }
+/// What was set in place of the cloud's own.
+#[derive(Clone, Default)]
+struct Explicit {
+    base_url: Option<Url>,
+    login_url: Option<Url>,
+    scope: Option<String>,
 }
 
 /// The settings of `[api]` when nothing is set.
-pub(super) fn defaults() -> Result<ApiSettings, url::ParseError> {
-    let (base_url, login_url) = COMMERCIAL.urls()?;
-    Ok(ApiSettings {
-        source: SourceKind::Defender,
-        base_url,
-        login_url,
-        scope: COMMERCIAL.scope.into(),
+pub(super) fn defaults() -> Option<Api> {
+    let (cloud, source) = (Cloud::Commercial, SourceKind::Defender);
+    let preset = clouds::preset(cloud, source)?;
+    let settings = ApiSettings {
+        source,
+        base_url: preset.base_url,
+        login_url: preset.login_url,
+        scope: preset.scope.into(),
         token_endpoint: TokenEndpoint::V2,
         proxy: None,
         ca_file: None,
         request_timeout: Duration::from_secs(30),
         max_response: 64 * MIB as usize,
+    };
+    Some(Api {
+        settings,
+        cloud,
+        explicit: Explicit::default(),
     })
 }
 
-/// `base` with what this section gives. A cloud brings its own three settings, so that a tenant in another cloud needs
-/// but its name.
-pub(super) fn read(
-    section: &mut Section<'_>,
-    base: &ApiSettings,
-    world: &World<'_>,
-) -> ApiSettings {
+/// `base` with what this section gives.
+pub(super) fn read(section: &mut Section<'_>, base: &Api, world: &World<'_>) -> Api {
     let mut api = base.clone();
-    if let Some(source) = section.parse("source", source) {
-        api.source = source;
-    }
-    let cloud = section.parse("cloud", cloud);
-    if let Some((cloud, (base_url, login_url))) = &cloud {
-        api.base_url = base_url.clone();
-        api.login_url = login_url.clone();
-        api.scope = cloud.scope.into();
-    }
-    if let Some(url) = section.parse("base_url", endpoint) {
-        api.base_url = url;
-    }
-    if let Some(url) = section.parse("login_url", endpoint) {
-        api.login_url = url;
-    }
-    if let Some(scope) = section.parse("scope", scope) {
-        api.scope = scope;
-    }
-    if let Some((cloud, _)) = cloud.filter(|(cloud, _)| !cloud.scope_documented)
-        && !section.given("scope")
-    {
-        section.warn("cloud", undocumented_scope(cloud));
-    }
+    read_place(section, base, &mut api);
     let endpoints = [("v2", TokenEndpoint::V2), ("v1", TokenEndpoint::V1)];
     if let Some(endpoint) = section.choice("token_endpoint", &endpoints) {
-        api.token_endpoint = endpoint;
+        api.settings.token_endpoint = endpoint;
     }
     if let Some(proxy) = section.parse("proxy", proxy) {
-        api.proxy = Some(proxy);
+        api.settings.proxy = Some(proxy);
     }
     if let Some(file) = section.parse("ca_file", |text| ca_file(text, world)) {
-        api.ca_file = Some(file);
+        api.settings.ca_file = Some(file);
     }
     api
 }
 
-fn undocumented_scope(cloud: &Cloud) -> String {
-    format!(
-        "Microsoft documents no token audience for the cloud {:?}; {} is used. If tokens are refused, set api.scope",
-        cloud.name, cloud.scope
+/// Source, cloud, and the three settings that follow from them.
+fn read_place(section: &mut Section<'_>, base: &Api, api: &mut Api) {
+    let source = section.choice("source", &SOURCES);
+    let cloud = section.choice("cloud", &clouds::NAMES);
+    let own = Explicit {
+        base_url: section.parse("base_url", endpoint),
+        login_url: section.parse("login_url", endpoint),
+        scope: section.parse("scope", scope),
+    };
+    let source = source.unwrap_or(base.settings.source);
+    api.cloud = cloud.unwrap_or(base.cloud);
+    let Some(preset) = clouds::preset(api.cloud, source) else {
+        let blamed = ["cloud", "source"]
+            .into_iter()
+            .find(|key| section.given(key));
+        section.refuse(blamed.unwrap_or("cloud"), no_such_api(api.cloud));
+        return;
+    };
+    api.settings.source = source;
+    api.explicit = own.over(base, source, api.cloud);
+    if section.given("source") || section.given("cloud") {
+        warn_of_doubt(section, api, &preset);
+    }
+    let explicit = api.explicit.clone();
+    api.settings.base_url = explicit.base_url.unwrap_or(preset.base_url);
+    api.settings.login_url = explicit.login_url.unwrap_or(preset.login_url);
+    api.settings.scope = explicit.scope.unwrap_or_else(|| preset.scope.into());
+}
+
+impl Explicit {
+    /// With what of `base` still fits the choice of source and cloud.
+    fn over(self, base: &Api, source: SourceKind, cloud: Cloud) -> Self {
+        let same_cloud = cloud == base.cloud;
+        let same_api = same_cloud && source == base.settings.source;
+        let shared = base.explicit.clone();
+        Self {
+            base_url: self.base_url.or(shared.base_url.filter(|_| same_api)),
+            login_url: self.login_url.or(shared.login_url.filter(|_| same_cloud)),
+            scope: self.scope.or(shared.scope.filter(|_| same_api)),
+        }
+    }
+}
+
+fn no_such_api(cloud: Cloud) -> Wrong {
+    wrong(
+        format!(
+            "Microsoft documents no Defender incidents API in the cloud {:?}",
+            cloud.name()
+        ),
+        "set source = \"graph\", or another cloud",
     )
 }
 
-fn source(text: &str) -> Result<SourceKind, Wrong> {
-    match text {
-        "defender" => Ok(SourceKind::Defender),
-        _ => Err(wrong(
-            "this version reads \"defender\" only",
-            "set it to \"defender\", or leave it out",
-        )),
-    }
-}
-
-fn cloud(text: &str) -> Result<(&'static Cloud, (Url, Url)), Wrong> {
-    let clouds = [&COMMERCIAL, &GCC, &GCC_HIGH, &DOD];
-    let remedy = "choose \"commercial\", \"gcc\", \"gcc-high\" or \"dod\"";
-    if text == "china" {
-        return Err(wrong(
-            "Microsoft documents no Defender incidents API in that cloud",
-            remedy,
-        ));
-    }
-    let found = clouds.into_iter().find(|cloud| cloud.name == text);
-    let with_urls = found.and_then(|cloud| Some((cloud, cloud.urls().ok()?)));
-    with_urls.ok_or_else(|| wrong("there is no such cloud", remedy))
+fn warn_of_doubt(section: &mut Section<'_>, api: &Api, preset: &Preset) {
+    let name = api.cloud.name();
+    let text = match preset.doubt {
+        Some(Doubt::Scope) if api.explicit.scope.is_none() => format!(
+            "Microsoft documents no token audience for the cloud {name:?}; {} is used. If tokens are refused, set api.scope",
+            preset.scope
+        ),
+        Some(Doubt::Api) => format!(
+            "Microsoft's list of clouds has no security incidents of Graph in {name:?}; they are asked for all the same. If \
+             they are refused, there is no API to read in that cloud yet"
+        ),
+        _ => return,
+    };
+    let key = ["cloud", "source"]
+        .into_iter()
+        .find(|key| section.given(key));
+    section.warn(key.unwrap_or("cloud"), text);
 }
 
 /// Scheme and host. Plain http carries a token in the clear: on loopback only.

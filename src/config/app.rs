@@ -1,4 +1,7 @@
-//! `[app]`: the app registration and its secret, for all tenants or for one.
+//! `[app]`: the app registration and what it proves itself with, for all tenants or for one.
+//!
+//! A tenant that gives a secret or a federated token of its own takes nothing of the shared one: a second secret belongs
+//! to the first it was made beside. A second secret alone goes with the shared first.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,9 +12,9 @@ use uuid::Uuid;
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
 use super::section::Section;
-use super::settings::{AppSettings, SecretSource};
+use super::settings::{AppSettings, Credential, SecretSource};
 
-/// A secret has some forty characters, a federated one a few thousand: what is larger is another file.
+/// A secret has some forty characters, a federated token a few thousand: what is larger is another file.
 const MAX_SECRET: u64 = 64 << 10;
 
 /// What values refer to.
@@ -39,54 +42,51 @@ pub(super) enum Part<T> {
     Good(T),
 }
 
-impl<T: Clone> Part<T> {
-    fn or(&self, base: &Part<T>) -> Part<T> {
-        match self {
-            Part::Absent => base.clone(),
-            given => given.clone(),
+impl<T> Part<T> {
+    /// A key of `section` that was read as `value`; `base` when it is not given.
+    fn of(section: &Section<'_>, key: &str, value: Option<T>, base: Part<T>) -> Self {
+        match value {
+            Some(value) => Part::Good(value),
+            None if section.given(key) => Part::Wrong,
+            None => base,
         }
     }
 }
 
+#[derive(Clone)]
 pub(super) struct AppParts {
     client_id: Part<Uuid>,
-    secret: Part<SecretSource>,
+    credential: Part<Credential>,
 }
 
 impl AppParts {
-    pub fn read(section: &mut Section<'_>, world: &World<'_>) -> Self {
+    pub const NONE: AppParts = AppParts {
+        client_id: Part::Absent,
+        credential: Part::Absent,
+    };
+
+    /// What `section` gives, else what `base` has.
+    pub fn read(section: &mut Section<'_>, base: &AppParts, world: &World<'_>) -> Self {
         let client_id = section.parse("client_id", guid);
         Self {
-            client_id: match client_id {
-                Some(id) => Part::Good(id),
-                None if section.given("client_id") => Part::Wrong,
-                None => Part::Absent,
-            },
-            secret: read_secret(section, world),
-        }
-    }
-
-    /// These parts where given, else those of `base`. File and variable count as one part.
-    pub fn over(&self, base: &AppParts) -> AppParts {
-        AppParts {
-            client_id: self.client_id.or(&base.client_id),
-            secret: self.secret.or(&base.secret),
+            client_id: Part::of(section, "client_id", client_id, base.client_id.clone()),
+            credential: read_credential(section, &base.credential, world),
         }
     }
 
     /// The keys that are given nowhere.
     pub fn missing(&self) -> impl Iterator<Item = &'static str> {
         let client_id = matches!(self.client_id, Part::Absent).then_some("client_id");
-        let secret = matches!(self.secret, Part::Absent).then_some("client_secret_file");
+        let secret = matches!(self.credential, Part::Absent).then_some("client_secret_file");
         client_id.into_iter().chain(secret)
     }
 
     /// `None` when a part is missing or was refused.
     pub fn complete(&self) -> Option<AppSettings> {
-        match (&self.client_id, &self.secret) {
-            (Part::Good(client_id), Part::Good(secret)) => Some(AppSettings {
+        match (&self.client_id, &self.credential) {
+            (Part::Good(client_id), Part::Good(credential)) => Some(AppSettings {
                 client_id: *client_id,
-                secret: secret.clone(),
+                credential: credential.clone(),
             }),
             _ => None,
         }
@@ -105,42 +105,116 @@ fn guid(text: &str) -> Result<Uuid, Wrong> {
     })
 }
 
-fn read_secret(section: &mut Section<'_>, world: &World<'_>) -> Part<SecretSource> {
-    let file = section.parse("client_secret_file", |text| secret_file(text, world));
-    let variable = section.parse("client_secret_env", |text| secret_variable(text, world));
-    match (
-        section.given("client_secret_file"),
-        section.given("client_secret_env"),
-    ) {
-        (false, false) => Part::Absent,
-        (true, true) => {
-            let both = wrong("client_secret_file is given too", "keep one of the two");
-            section.refuse("client_secret_env", both);
+const FILE: &str = "client_secret_file";
+const VARIABLE: &str = "client_secret_env";
+const NEXT: &str = "client_secret_next_file";
+const FEDERATED: &str = "federated_token_file";
+
+/// File and variable count as one part, and so does the pair of two secrets.
+fn read_credential(
+    section: &mut Section<'_>,
+    base: &Part<Credential>,
+    world: &World<'_>,
+) -> Part<Credential> {
+    let file = section.parse(FILE, |text| proof_file(text, world, &SECRET_FILE));
+    let variable = section.parse(VARIABLE, |text| secret_variable(text, world));
+    let next = section.parse(NEXT, |text| proof_file(text, world, &SECRET_FILE));
+    let federated = section.parse(FEDERATED, |text| proof_file(text, world, &TOKEN_FILE));
+    if refuse_too_many(section) {
+        return Part::Wrong;
+    }
+    if section.given(FEDERATED) {
+        return federated.map_or(Part::Wrong, |file| Part::Good(Credential::Federated(file)));
+    }
+    let next = Part::of(section, NEXT, next, Part::Absent);
+    if section.given(FILE) || section.given(VARIABLE) {
+        let first = file.map(SecretSource::File).or(variable);
+        return with_next(first, next);
+    }
+    match (next, base) {
+        (Part::Absent, base) => base.clone(),
+        (next, Part::Good(Credential::Secret { current, .. })) => {
+            with_next(Some(current.clone()), next)
+        }
+        (_, Part::Wrong) => Part::Wrong,
+        (_, Part::Absent | Part::Good(Credential::Federated(_))) => {
+            let alone = wrong(
+                "it is the second of two secrets, and there is no first",
+                "set client_secret_file beside it, or name this file there",
+            );
+            section.refuse(NEXT, alone);
             Part::Wrong
         }
-        _ => file.or(variable).map_or(Part::Wrong, Part::Good),
     }
 }
 
+fn with_next(first: Option<SecretSource>, next: Part<PathBuf>) -> Part<Credential> {
+    let next = match next {
+        Part::Absent => None,
+        Part::Good(file) => Some(file),
+        Part::Wrong => return Part::Wrong,
+    };
+    first.map_or(Part::Wrong, |current| {
+        Part::Good(Credential::Secret { current, next })
+    })
+}
+
+/// Reports what can't stand side by side.
+fn refuse_too_many(section: &mut Section<'_>) -> bool {
+    if section.given(FEDERATED) {
+        let secret = [FILE, VARIABLE, NEXT]
+            .into_iter()
+            .find(|key| section.given(key));
+        if let Some(secret) = secret {
+            let both = wrong(
+                format!("{secret} is given too, and a federated token stands in place of secrets"),
+                format!("remove {secret}, or {FEDERATED}"),
+            );
+            section.refuse(FEDERATED, both);
+            return true;
+        }
+    }
+    let both = section.given(FILE) && section.given(VARIABLE);
+    if both {
+        let wrong = wrong("client_secret_file is given too", "keep one of the two");
+        section.refuse(VARIABLE, wrong);
+    }
+    both
+}
+
+/// What to do about a file that is not what it should be.
+struct Remedies {
+    unreadable: &'static str,
+    empty: &'static str,
+    not_text: &'static str,
+}
+
+const SECRET_FILE: Remedies = Remedies {
+    unreadable: "give the path of a file that holds the secret's value and that the daemon's user can read",
+    empty: "write the secret's value into it",
+    not_text: "write the secret's value, and nothing else, into it",
+};
+
+const TOKEN_FILE: Remedies = Remedies {
+    unreadable: "give the path at which the token is kept (in Kubernetes AZURE_FEDERATED_TOKEN_FILE says it), and let the \
+                 daemon's user read it",
+    empty: "see to it that whoever issues the token writes it there before the daemon starts",
+    not_text: "give the path of a file that holds a token (JWT), and nothing else",
+};
+
 /// The values themselves are not named in these errors: a secret pasted into the wrong key must not get into a log.
-fn secret_file(text: &str, world: &World<'_>) -> Result<SecretSource, Wrong> {
+fn proof_file(text: &str, world: &World<'_>, remedies: &Remedies) -> Result<PathBuf, Wrong> {
     let path = world.path(text)?;
     let content = read_regular(&path, MAX_SECRET).map_err(|error| {
         wrong(
             format!("the file can't be read: {error}"),
-            "give the path of a file that holds the secret's value and that the daemon's user can read",
+            remedies.unreadable,
         )
     })?;
     match String::from_utf8(content) {
-        Ok(secret) if !secret.trim().is_empty() => Ok(SecretSource::File(path)),
-        Ok(_) => Err(wrong(
-            "the file is empty",
-            "write the secret's value into it",
-        )),
-        Err(_) => Err(wrong(
-            "the file is not text",
-            "write the secret's value, and nothing else, into it",
-        )),
+        Ok(secret) if !secret.trim().is_empty() => Ok(path),
+        Ok(_) => Err(wrong("the file is empty", remedies.empty)),
+        Err(_) => Err(wrong("the file is not text", remedies.not_text)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The configuration: TOML files and the environment, validated once into [`settings`].
 //!
 //! Theory: a layer (`layers`) yields tables of values, each with its origin; a `section` reads one table key by key;
-//! `app`, `api`, `poll`, `kafka` and `tenants` say what each key means. Nothing stops at the first mistake: all are
+//! `app`, `api` (with `clouds`), `poll`, `kafka` and `tenants` say what each key means. Nothing stops at the first mistake: all are
 //! collected (`problems`) and reported together, so that one edit mends the file.
 //!
 //! Precedence: a tenant's own key, then the environment, then the main file, then the default. A file of `tenants_dir`
@@ -11,6 +11,7 @@
 
 mod api;
 mod app;
+mod clouds;
 mod kafka;
 mod layers;
 mod poll;
@@ -81,7 +82,7 @@ fn read(
         environment,
     };
     let (api_defaults, poll_defaults) = match (api::defaults(), poll::defaults()) {
-        (Ok(api), Ok(poll)) => (api, poll),
+        (Some(api), Ok(poll)) => (api, poll),
         // Not reached: a test loads them.
         _ => {
             findings.file(
@@ -96,12 +97,14 @@ fn read(
     let mut root = root(findings, &file, table);
 
     let tenants_dir = root.parse("tenants_dir", |text| world.path(text));
-    let app = in_section(&mut root, "app", |section| AppParts::read(section, &world));
+    let app = in_section(&mut root, "app", |section| {
+        AppParts::read(section, &AppParts::NONE, &world)
+    });
     let mut api = in_section(&mut root, "api", |section| {
         api::read(section, &api_defaults, &world)
     });
     let (limits, poll) = in_section(&mut root, "poll", |section| {
-        let poll = poll::read(section, &poll_defaults, &mut api);
+        let poll = poll::read(section, &poll_defaults, &mut api.settings);
         (poll::read_limits(section), poll)
     });
     let (kafka, topic) = in_section(&mut root, "kafka", kafka::read);
@@ -115,8 +118,10 @@ fn read(
         Defaults {
             shared_app: app.complete().map(Arc::new),
             app,
-            api: Arc::new(api),
-            poll: Arc::new(poll),
+            shared_api: Arc::new(api.settings.clone()),
+            api,
+            shared_poll: Arc::new(poll.settings.clone()),
+            poll,
             topic,
         },
         &world,

@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use super::problems::{Wrong, wrong};
 use super::section::Section;
-use super::settings::{ApiSettings, PollSettings};
+use super::settings::{ApiSettings, PollSettings, SourceKind};
 use super::units::{DAY, GIB, HOUR, MIB, MINUTE, show_duration};
+use crate::core::budget::{DEFENDER, GRAPH, Quota};
 use crate::core::schedule::{ACCEPTED, Schedule, ScheduleError};
 use crate::core::version::Deduplicate;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Microsoft keeps Defender XDR's data for 180 days ("Data security and retention in Microsoft Defender XDR").
 const RETENTION: Duration = Duration::from_secs(180 * 86_400);
-/// 1500 requests an hour ("List incidents API in Microsoft Defender XDR").
-const DOCUMENTED_PER_MINUTE: u32 = 25;
 
 const LOOKBACK: RangeInclusive<Duration> = MINUTE..=RETENTION;
 const WINDOW: RangeInclusive<Duration> = SECOND..=RETENTION;
@@ -27,17 +26,37 @@ pub(super) struct Limits {
     pub max_in_flight: usize,
 }
 
+/// The settings, and the budget that was set, if one was: without, the source's own holds.
+#[derive(Clone)]
+pub(super) struct Poll {
+    pub settings: PollSettings,
+    per_minute: Option<u32>,
+    /// What the budget was held against.
+    quota: Quota,
+}
+
 /// The settings of `[poll]` when nothing is set.
-pub(super) fn defaults() -> Result<PollSettings, ScheduleError> {
-    Ok(PollSettings {
-        schedule: "*/30 * * * * *".parse()?,
-        lookback: DAY,
-        overlap: 15 * MINUTE,
-        reconcile_every: 6 * HOUR,
-        reconcile_window: 7 * DAY,
-        requests_per_minute: DOCUMENTED_PER_MINUTE,
-        deduplicate: Deduplicate::Version,
+pub(super) fn defaults() -> Result<Poll, ScheduleError> {
+    Ok(Poll {
+        settings: PollSettings {
+            schedule: "*/30 * * * * *".parse()?,
+            lookback: DAY,
+            overlap: 15 * MINUTE,
+            reconcile_every: 6 * HOUR,
+            reconcile_window: 7 * DAY,
+            requests_per_minute: DEFENDER.default_per_minute(),
+            deduplicate: Deduplicate::Version,
+        },
+        per_minute: None,
+        quota: DEFENDER,
     })
+}
+
+fn quota(source: SourceKind) -> Quota {
+    match source {
+        SourceKind::Defender => DEFENDER,
+        SourceKind::Graph => GRAPH,
+    }
 }
 
 pub(super) fn read_limits(section: &mut Section<'_>) -> Limits {
@@ -51,11 +70,7 @@ pub(super) fn read_limits(section: &mut Section<'_>) -> Limits {
 }
 
 /// `base` with what this section gives; two of its keys are limits of a request and go into `api`.
-pub(super) fn read(
-    section: &mut Section<'_>,
-    base: &PollSettings,
-    api: &mut ApiSettings,
-) -> PollSettings {
+pub(super) fn read(section: &mut Section<'_>, base: &Poll, api: &mut ApiSettings) -> Poll {
     let schedule = section.parse("schedule", schedule);
     let lookback = section.duration("lookback", LOOKBACK);
     let overlap = section.duration("overlap", WINDOW);
@@ -70,24 +85,40 @@ pub(super) fn read(
     if let Some(size) = section.size("max_response", MIB..=GIB) {
         api.max_response = size;
     }
-    let per_minute = per_minute.and_then(|n| u32::try_from(n).ok());
-    if let Some(given) = per_minute.filter(|given| *given > DOCUMENTED_PER_MINUTE) {
-        section.warn(
-            "requests_per_minute",
-            format!("{given} a minute is more than Microsoft's documented 1500 an hour: expect answers 429"),
-        );
+    let own = per_minute.and_then(|n| u32::try_from(n).ok());
+    let per_minute = own.or(base.per_minute);
+    let quota = quota(api.source);
+    if own.is_some() || quota != base.quota {
+        warn_beyond(section, per_minute, quota);
     }
+    let base = &base.settings;
     let poll = PollSettings {
         schedule: schedule.unwrap_or_else(|| base.schedule.clone()),
         lookback: lookback.unwrap_or(base.lookback),
         overlap: overlap.unwrap_or(base.overlap),
         reconcile_every: reconcile_every.unwrap_or(base.reconcile_every),
         reconcile_window: reconcile_window.unwrap_or(base.reconcile_window),
-        requests_per_minute: per_minute.unwrap_or(base.requests_per_minute),
+        requests_per_minute: per_minute.unwrap_or(quota.default_per_minute()),
         deduplicate: deduplicate.unwrap_or(base.deduplicate),
     };
     check_ranges(section, &poll);
-    poll
+    Poll {
+        settings: poll,
+        per_minute,
+        quota,
+    }
+}
+
+fn warn_beyond(section: &mut Section<'_>, given: Option<u32>, quota: Quota) {
+    let default = quota.default_per_minute();
+    if let Some(given) = given.filter(|given| *given > default) {
+        section.warn(
+            "requests_per_minute",
+            format!(
+                "{given} a minute is more than {default}, which keep Microsoft's documented {quota}: expect answers 429"
+            ),
+        );
+    }
 }
 
 fn schedule(text: &str) -> Result<Schedule, Wrong> {

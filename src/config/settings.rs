@@ -45,7 +45,19 @@ pub struct TenantSettings {
 #[derive(Debug, Clone)]
 pub struct AppSettings {
     pub client_id: Uuid,
-    pub secret: SecretSource,
+    pub credential: Credential,
+}
+
+/// What an app proves itself with.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    Secret {
+        current: SecretSource,
+        /// The file of a second secret, which serves when the first is refused.
+        next: Option<PathBuf>,
+    },
+    /// The file of another issuer's token, which is kept fresh by whoever writes it.
+    Federated(PathBuf),
 }
 
 /// Where a client secret comes from. A file is read anew at each token request, so that rotation needs no restart.
@@ -96,7 +108,10 @@ impl fmt::Debug for ApiSettings {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceKind {
+    /// The Defender XDR API.
     Defender,
+    /// Microsoft Graph.
+    Graph,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use config::{Map, Value, ValueKind};
 
+use super::api::{self, Api};
 use super::app::{AppParts, World};
+use super::kafka;
+use super::poll::{self, Poll};
 use super::problems::{Findings, Problem, Wrong, wrong};
 use super::section::{Place, Section};
 use super::settings::{ApiSettings, AppSettings, PollSettings, TenantSettings};
-use super::{api, kafka, poll};
 use crate::core::failure::one_line;
 use crate::core::ids::TenantId;
 
@@ -18,8 +20,11 @@ pub(super) struct Defaults {
     pub app: AppParts,
     /// `app`, when it is complete: shared by all tenants without an `[app]` of their own.
     pub shared_app: Option<Arc<AppSettings>>,
-    pub api: Arc<ApiSettings>,
-    pub poll: Arc<PollSettings>,
+    pub api: Api,
+    /// `api` and `poll` as all tenants without their own have them.
+    pub shared_api: Arc<ApiSettings>,
+    pub poll: Poll,
+    pub shared_poll: Arc<PollSettings>,
     pub topic: Arc<str>,
 }
 
@@ -84,7 +89,7 @@ impl<'a> Tenants<'a> {
                 what: format!("it is missing; tenants that need it: {count}, the first is {first}"),
                 remedy: match key {
                     "client_id" => "set it to the \"Application (client) ID\" of the app registration".into(),
-                    _ => "set it to the path of a file that holds the secret's value, or set app.client_secret_env".into(),
+                    _ => "set it to the path of a file that holds the secret's value, or set app.client_secret_env or app.federated_token_file".into(),
                 },
             });
         }
@@ -171,7 +176,7 @@ impl<'a> Tenants<'a> {
         if own.is_empty() && self.defaults.shared_app.is_some() {
             return self.defaults.shared_app.clone();
         }
-        let app = AppParts::read(&mut own, self.world).over(&self.defaults.app);
+        let app = AppParts::read(&mut own, &self.defaults.app, self.world);
         own.finish();
         for key in app.missing() {
             let first = || Lacking {
@@ -187,24 +192,27 @@ impl<'a> Tenants<'a> {
         &self,
         section: &mut Section<'_>,
     ) -> (Arc<ApiSettings>, Arc<PollSettings>) {
+        let defaults = &self.defaults;
         let mut own_api = section.section("api");
         let without_api = own_api.is_empty();
         let mut api = match without_api {
-            true => ApiSettings::clone(&self.defaults.api),
-            false => api::read(&mut own_api, &self.defaults.api, self.world),
+            true => defaults.api.clone(),
+            false => api::read(&mut own_api, &defaults.api, self.world),
         };
         own_api.finish();
         let mut own_poll = section.section("poll");
-        if own_poll.is_empty() {
-            let shared = without_api.then(|| Arc::clone(&self.defaults.api));
-            return (
-                shared.unwrap_or_else(|| Arc::new(api)),
-                Arc::clone(&self.defaults.poll),
-            );
+        // The budget follows the source.
+        let same_source = api.settings.source == defaults.api.settings.source;
+        if own_poll.is_empty() && same_source {
+            let api = match without_api {
+                true => Arc::clone(&defaults.shared_api),
+                false => Arc::new(api.settings),
+            };
+            return (api, Arc::clone(&defaults.shared_poll));
         }
-        let poll = poll::read(&mut own_poll, &self.defaults.poll, &mut api);
+        let poll = poll::read(&mut own_poll, &defaults.poll, &mut api.settings);
         own_poll.finish();
-        (Arc::new(api), Arc::new(poll))
+        (Arc::new(api.settings), Arc::new(poll.settings))
     }
 }
 

@@ -1,3 +1,5 @@
+mod clouds;
+mod credentials;
 mod examples;
 mod garbage;
 mod reports;

@@ -1,7 +1,8 @@
 //! How long to wait after a failure.
 //!
 //! What passes by itself is tried again from 2 s, doubling to 5 min. What an operator must mend is tried every few
-//! minutes, for ever: consent, new secrets and licences take effect outside our sight. Jitter comes in as a number, so
+//! minutes, for ever: consent, new secrets and licences take effect outside our sight. What an operator has just made, and
+//! Microsoft is still spreading, is tried more often at first. Jitter comes in as a number, so
 //! that a thousand tenants that failed together do not come back together, and tests need no chance.
 
 use std::time::Duration;
@@ -12,6 +13,10 @@ const FIRST: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(5 * 60);
 /// The pause for [`Reaction::Slow`]; new secrets and consents replicate within minutes.
 const SLOW: Duration = Duration::from_secs(5 * 60);
+/// The shortest pause for [`Reaction::Soon`]; the longest is twice that.
+const SOON: Duration = Duration::from_secs(30);
+/// After so many failures in a row, what should have come soon has an operator's mistake behind it.
+const SOON_FAILURES: u32 = 10;
 /// The longest pause that another side may impose: Defender's hour quota.
 const LONGEST_IMPOSED: Duration = Duration::from_secs(60 * 60);
 
@@ -24,8 +29,9 @@ pub fn pause(reaction: Reaction, failures: u32, jitter: u64) -> Duration {
             // Never less than half: the first pause must outlast a hiccup.
             whole / 2 + fraction(whole / 2, jitter)
         }
+        Reaction::Soon if failures <= SOON_FAILURES => SOON + fraction(SOON, jitter),
         // A token that is refused twice is the operator's business, as is a record that only a setting lets pass.
-        Reaction::Slow | Reaction::RenewToken | Reaction::HoldBack => {
+        Reaction::Slow | Reaction::Soon | Reaction::RenewToken | Reaction::HoldBack => {
             SLOW + fraction(SLOW / 4, jitter)
         }
         // Never earlier than asked: the other side goes on counting.
@@ -73,6 +79,23 @@ mod tests {
             let life = Duration::from_secs(secs);
             let age = renewal_age(life, jitter);
             prop_assert!(age < life && age >= life.mul_f64(0.69), "{age:?} of {life:?}");
+        }
+    }
+
+    #[test]
+    fn what_should_come_soon_is_tried_ten_times_and_then_slowly() {
+        for jitter in [0, u64::MAX / 2, u64::MAX] {
+            for failures in 1..=10 {
+                let pause = pause(Reaction::Soon, failures, jitter);
+                assert!((SOON..=2 * SOON).contains(&pause), "{failures}: {pause:?}");
+            }
+            for failures in [11, 12, u32::MAX] {
+                assert_eq!(
+                    pause(Reaction::Soon, failures, jitter),
+                    pause(Reaction::Slow, failures, jitter),
+                    "{failures}"
+                );
+            }
         }
     }
 

@@ -10,7 +10,47 @@
 //!
 //! Time is a [`Duration`] on any clock that never goes back.
 
+use std::fmt;
 use std::time::Duration;
+
+/// How many list calls Microsoft allows one app in one tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    pub per_minute: u32,
+    pub per_hour: Option<u32>,
+}
+
+/// "List incidents API in Microsoft Defender XDR", section Limitations.
+pub const DEFENDER: Quota = Quota {
+    per_minute: 50,
+    per_hour: Some(1500),
+};
+
+/// "Microsoft Graph service-specific throttling limits", section Security: any request on `/security`.
+pub const GRAPH: Quota = Quota {
+    per_minute: 150,
+    per_hour: None,
+};
+
+impl Quota {
+    /// The largest budget that keeps the quota: a full bucket that is refilled at its own size a minute lets at most twice
+    /// its size through in any minute, and once its size a minute over an hour.
+    pub fn default_per_minute(&self) -> u32 {
+        let by_minute = self.per_minute / 2;
+        self.per_hour
+            .map_or(by_minute, |hour| by_minute.min(hour / 60))
+    }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} a minute", self.per_minute)?;
+        match self.per_hour {
+            Some(hour) => write!(f, " and {hour} an hour"),
+            None => Ok(()),
+        }
+    }
+}
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -244,6 +284,25 @@ mod tests {
                 now += Duration::from_millis(50);
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn the_default_of_each_source_keeps_its_quota(
+            quota in prop_oneof![Just(DEFENDER), Just(GRAPH)],
+            gaps in gaps(),
+        ) {
+            let spent = spend(&mut Budget::new(quota.default_per_minute(), Duration::ZERO), &gaps);
+            prop_assert!(most_within(&spent, MINUTE) <= quota.per_minute as usize, "{quota}");
+            let hour = most_within(&spent, MINUTE * 60);
+            prop_assert!(quota.per_hour.is_none_or(|most| hour <= most as usize), "{quota}: {hour}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        assert_eq!(DEFENDER.default_per_minute(), 25);
+        assert_eq!(GRAPH.default_per_minute(), 75);
     }
 
     #[test]

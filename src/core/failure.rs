@@ -85,6 +85,9 @@ pub enum Reaction {
     Wait(Duration),
     /// An operator has to act: try again every few minutes, for ever.
     Slow,
+    /// Passes by itself within minutes if the operator has done right: try again twice a minute for a while, then as for
+    /// [`Reaction::Slow`].
+    Soon,
     /// The token was refused: renew it once and repeat the same request.
     RenewToken,
     /// One record is refused for what it is. All others go on; the cursor stays before this one, which is tried again

@@ -23,6 +23,17 @@ pub const DEFENDER: Permission = Permission {
     roles: &["Incident.Read.All", "Incident.ReadWrite.All"],
 };
 
+/// The permission to list incidents of Microsoft Graph ("List incidents", section Permissions). Its app id is the same in
+/// all clouds.
+pub const GRAPH: Permission = Permission {
+    api: "Microsoft Graph",
+    app_ids: &["00000003-0000-0000-c000-000000000000"],
+    roles: &[
+        "SecurityIncident.Read.All",
+        "SecurityIncident.ReadWrite.All",
+    ],
+};
+
 impl Permission {
     /// The role to ask for.
     pub fn wanted(&self) -> &'static str {

@@ -2,9 +2,11 @@
 //!
 //! Role: one token request at the customer's tenant, and a look at what came back: a token without the permission, or
 //! for another API or tenant, is issued without complaint and would only fail later, with less to say.
+//! With which secret or assertion, [`proving`] decides.
 //! Failure modes: [`refusal`] for answers of Entra, [`claims`] for tokens of no use, [`network`](super::network) for the
 //! wire. A 200 that holds no token is `unreachable`: a proxy's log-in page looks like that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -17,17 +19,21 @@ use url::Url;
 use uuid::Uuid;
 
 use super::consent::{Permission, consent_link, consent_remedy};
+use super::credential::{Credential, Place, Proof};
 use super::http::{Answer, ClientError, Clients, Http, HttpOptions};
-use super::secret::Secret;
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::ports::{AccessToken, Grant, TokenSource};
 use claims::Expected;
-use refusal::Refusal;
+use refusal::{Denial, Refusal};
 
 mod aadsts;
 mod claims;
+mod proving;
 mod refusal;
+
+/// The kind of assertion that a federated token is (RFC 7523).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A token is a few KB even with hundreds of roles.
 const MAX_TOKEN_ANSWER: usize = 1 << 20;
@@ -50,7 +56,8 @@ pub struct EntraOptions {
     /// The customer's tenant, never the app's own.
     pub tenant: TenantId,
     pub client_id: Uuid,
-    pub secret: Secret,
+    /// The same for all tenants of one app registration.
+    pub credential: Arc<Credential>,
     /// Scheme and host of the token service.
     pub login_url: Url,
     /// Ends in `/.default`; the v1 endpoint's resource is what stands before that.
@@ -66,7 +73,7 @@ pub struct Entra {
     authority: String,
     token_url: Url,
     client_id: String,
-    secret: Secret,
+    credential: Arc<Credential>,
     scope: String,
     endpoint: Endpoint,
     expected: Expected,
@@ -95,7 +102,7 @@ impl Entra {
             authority: token_url.origin().ascii_serialization(),
             token_url,
             client_id: client_id.to_string(),
-            secret: options.secret,
+            credential: options.credential,
             endpoint: options.endpoint,
             expected: Expected {
                 tenant,
@@ -107,18 +114,18 @@ impl Entra {
         })
     }
 
-    async fn exchange(&self) -> Result<Grant, Failure> {
-        let secret = self.secret.read().await?;
+    /// One request. `hidden` is all that must not be shown, `proof` included.
+    async fn ask(&self, proof: &Proof, hidden: &[&Proof]) -> Result<Grant, Denial> {
         let target = match self.endpoint {
             Endpoint::V1 => ("resource", resource(&self.scope)),
             Endpoint::V2 => ("scope", self.scope.as_str()),
         };
-        let form = [
+        let mut form = vec![
             ("grant_type", "client_credentials"),
             ("client_id", self.client_id.as_str()),
-            ("client_secret", secret.expose_secret()),
-            target,
         ];
+        form.extend(parameters(proof));
+        form.push(target);
         let request = self
             .http
             .client
@@ -126,36 +133,41 @@ impl Entra {
             .header(ACCEPT, "application/json")
             .form(&form);
         let mut answer = self.http.send(request).await?;
+        let asked = Asked {
+            place: proof.place,
+            hidden,
+        };
         if answer.status() != StatusCode::OK {
             let body = answer.error_body().await;
-            return Err(self.refused(&answer, &body, &secret));
+            return Err(self.refused(&answer, &body, &asked));
         }
         let body = answer.body(MAX_TOKEN_ANSWER).await?;
         let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
         match serde_json::from_slice::<TokenAnswer>(json) {
-            Ok(token) => self.grant(token),
-            Err(_) => Err(self.no_token(&answer, json, &secret)),
+            Ok(token) => Ok(self.grant(token)?),
+            Err(_) => Err(self.no_token(&answer, json, &asked)),
         }
     }
 
-    fn refused(&self, answer: &Answer, body: &[u8], secret: &SecretString) -> Failure {
+    fn refused(&self, answer: &Answer, body: &[u8], asked: &Asked<'_>) -> Denial {
         let refusal = Refusal {
             status: answer.status(),
             headers: answer.headers(),
             body,
-            secret: secret.expose_secret(),
+            place: asked.place,
+            hidden: asked.hidden,
         };
         refusal.classify(&self.http.peer.host, &self.expected.consent_remedy)
     }
 
     /// A 200 without a token: an error in disguise, or not Entra's at all.
-    fn no_token(&self, answer: &Answer, body: &[u8], secret: &SecretString) -> Failure {
+    fn no_token(&self, answer: &Answer, body: &[u8], asked: &Asked<'_>) -> Denial {
         let is_error = serde_json::from_slice::<Value>(body)
             .is_ok_and(|value| value.get("error").is_some_and(Value::is_string));
         if is_error {
-            return self.refused(answer, body, secret);
+            return self.refused(answer, body, asked);
         }
-        Failure::new(
+        let failure = Failure::new(
             Health::Unreachable,
             Reaction::Backoff,
             format!(
@@ -163,8 +175,8 @@ impl Entra {
                 self.http.peer.host
             ),
             "check api.login_url, and what stands between here and Microsoft: it looks like a proxy's log-in page",
-        )
-        .with_status(answer.status().as_u16())
+        );
+        failure.with_status(answer.status().as_u16()).into()
     }
 
     fn grant(&self, answer: TokenAnswer) -> Result<Grant, Failure> {
@@ -174,6 +186,24 @@ impl Entra {
             token: AccessToken::new(token),
             lifetime: answer.expires_in,
         })
+    }
+}
+
+/// What an answer has to be read with.
+struct Asked<'a> {
+    place: Place,
+    hidden: &'a [&'a Proof],
+}
+
+/// What of the form the proof makes up.
+fn parameters(proof: &Proof) -> Vec<(&'static str, &str)> {
+    let value = proof.value.expose_secret();
+    match proof.place {
+        Place::TokenFile => vec![
+            ("client_assertion_type", JWT_BEARER),
+            ("client_assertion", value),
+        ],
+        _ => vec![("client_secret", value)],
     }
 }
 
@@ -189,6 +219,10 @@ impl TokenSource for Entra {
 
     fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>> {
         Box::pin(self.exchange())
+    }
+
+    fn credential_stamp(&self) -> u64 {
+        self.credential.stamp()
     }
 }
 

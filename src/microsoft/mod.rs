@@ -6,12 +6,13 @@
 //! Invariants:
 //! - A token goes to the configured scheme, host and port, and nowhere else: redirects are not followed, and a nextLink
 //!   that leads elsewhere is refused.
-//! - Neither the secret nor a token is in any `Failure` or `Debug` text, even when the other side echoes them.
+//! - Neither a secret nor an assertion nor a token is in any `Failure` or `Debug` text, even when the other side echoes them.
 //! - Whatever the other side does, an exchange ends: silence, time in all and size are bounded, error bodies too.
 //!
 //! Failure modes are told apart by HTTP status and Microsoft's own `error`/`code`; AADSTS numbers only refine the hint.
 
 mod consent;
+mod credential;
 mod defender;
 mod entra;
 mod errors;
@@ -20,7 +21,8 @@ mod network;
 mod secret;
 mod wait;
 
-pub use consent::{DEFENDER, Permission, consent_link};
+pub use consent::{DEFENDER, GRAPH, Permission, consent_link};
+pub use credential::Credential;
 pub use defender::{Defender, DefenderOptions};
 pub use entra::{Endpoint, Entra, EntraOptions};
 pub use http::{ClientError, Clients, HttpOptions};

@@ -1,4 +1,4 @@
-//! Client secrets: where they are read from, and how they are kept out of every text.
+//! Client secrets: where they are read from, and how they (and assertions) are kept out of every text.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
+use super::credential::{Place, Proof};
 use crate::core::failure::{Failure, Health, Reaction, one_line};
 
 const MAX_FILE: u64 = 64 << 10;
@@ -24,10 +25,32 @@ impl Secret {
     ///
     /// # Errors
     /// The file is missing, unreadable, empty, not UTF-8 or larger than 64 KiB: `credential`, naming the path.
-    pub(super) async fn read(&self) -> Result<SecretString, Failure> {
+    pub(super) async fn read(&self) -> Result<Proof, Failure> {
+        self.read_as(Place::SecretFile).await
+    }
+
+    /// The same for the second of two secrets.
+    pub(super) async fn read_as_next(&self) -> Result<Proof, Failure> {
+        self.read_as(Place::NextSecretFile).await
+    }
+
+    async fn read_as(&self, place: Place) -> Result<Proof, Failure> {
         match self {
-            Secret::Value(value) => Ok(trimmed(value.expose_secret())),
-            Secret::File(path) => read_file(path).await,
+            Secret::Value(value) => Ok(Proof {
+                value: trimmed(value.expose_secret()),
+                place: Place::SecretVariable,
+            }),
+            Secret::File(path) => Ok(Proof {
+                value: read_file(path, place).await?,
+                place,
+            }),
+        }
+    }
+
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Secret::File(path) => Some(path),
+            Secret::Value(_) => None,
         }
     }
 }
@@ -38,7 +61,7 @@ fn trimmed(text: &str) -> SecretString {
     SecretString::from(text.trim().to_owned())
 }
 
-async fn read_file(path: &Path) -> Result<SecretString, Failure> {
+pub(super) async fn read_file(path: &Path, place: Place) -> Result<SecretString, Failure> {
     let mut bytes = Vec::new();
     let read = async {
         let file = File::open(path).await?;
@@ -47,30 +70,38 @@ async fn read_file(path: &Path) -> Result<SecretString, Failure> {
     if let Err(error) = read.await {
         return Err(unusable(
             path,
+            place,
             &format!("can't be read: {}", one_line(&error.to_string(), 100)),
         ));
     }
     if bytes.len() as u64 > MAX_FILE {
-        return Err(unusable(path, "is larger than 64 KiB"));
+        return Err(unusable(path, place, "is larger than 64 KiB"));
     }
-    let text = std::str::from_utf8(&bytes).map_err(|_| unusable(path, "is not UTF-8 text"))?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| unusable(path, place, "is not UTF-8 text"))?;
     let secret = trimmed(text);
     if secret.expose_secret().is_empty() {
-        return Err(unusable(path, "is empty"));
+        return Err(unusable(path, place, "is empty"));
     }
     Ok(secret)
 }
 
-fn unusable(path: &Path, why: &str) -> Failure {
-    Failure::new(
-        Health::Credential,
-        Reaction::Slow,
-        format!("the client secret's file {} {why}", path.display()),
-        format!(
-            "put the secret's value into {} and let the daemon's user read it (app.client_secret_file)",
-            path.display()
+fn unusable(path: &Path, place: Place, why: &str) -> Failure {
+    let (path, key) = (path.display(), place.name());
+    let (what, remedy) = match place {
+        Place::TokenFile => (
+            format!("the federated token's file {path} {why}"),
+            format!(
+                "let what issues the token (in Kubernetes, the projected service account token) write it to {path}, and let \
+                 the daemon's user read it ({key})"
+            ),
         ),
-    )
+        _ => (
+            format!("the client secret's file {path} {why}"),
+            format!("put the secret's value into {path} and let the daemon's user read it ({key})"),
+        ),
+    };
+    Failure::new(Health::Credential, Reaction::Slow, what, remedy)
 }
 
 /// `text` without `secret`, whether it stands there as it is or form-encoded. Goes before any cutting of the text:
@@ -91,7 +122,8 @@ mod tests {
     async fn read_bytes(bytes: &[u8]) -> Result<SecretString, Failure> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        Secret::File(file.path().to_owned()).read().await
+        let proof = Secret::File(file.path().to_owned()).read().await?;
+        Ok(proof.value)
     }
 
     #[tokio::test]
@@ -106,7 +138,7 @@ mod tests {
             assert_eq!(secret.expose_secret(), "s3~cr/t", "from {bytes:?}");
         }
         let value = Secret::Value(SecretString::from("s3~cr/t\n".to_owned()));
-        assert_eq!(value.read().await.unwrap().expose_secret(), "s3~cr/t");
+        assert_eq!(value.read().await.unwrap().value.expose_secret(), "s3~cr/t");
     }
 
     #[tokio::test]

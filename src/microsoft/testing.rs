@@ -1,4 +1,4 @@
-//! What the tests of this module share: a server that answers every connection with one script, and tokens.
+//! What the tests of this module share: a server that answers each connection by a script, and tokens.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -69,13 +69,20 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start(script: Vec<Step>) -> Self {
+        Self::answering(move |_| script.clone()).await
+    }
+
+    /// A server whose answer depends on the request.
+    pub(super) async fn answering(
+        script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&requests);
+        let (log, script) = (Arc::clone(&requests), Arc::new(script));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(play(stream, script.clone(), Arc::clone(&log)));
+                tokio::spawn(play(stream, Arc::clone(&script), Arc::clone(&log)));
             }
         });
         Self {
@@ -97,12 +104,17 @@ impl Drop for Server {
     }
 }
 
-async fn play(mut stream: TcpStream, script: Vec<Step>, log: Arc<Mutex<Vec<String>>>) {
+async fn play(
+    mut stream: TcpStream,
+    script: Arc<impl Fn(&str) -> Vec<Step>>,
+    log: Arc<Mutex<Vec<String>>>,
+) {
     let Some(request) = read_request(&mut stream).await else {
         return;
     };
+    let steps = script(&request);
     log.lock().unwrap().push(request);
-    for step in script {
+    for step in steps {
         let sent = match step {
             Step::Send(bytes) => stream.write_all(&bytes).await,
             Step::Drip(bytes, pause) => loop {

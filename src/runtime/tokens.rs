@@ -1,16 +1,19 @@
 //! Keeps each tenant's token: one request for one lifetime, however many ask.
 //!
 //! Invariants:
-//! - Of one tenant at most one token request is on its way (single flight); who waits for it shares its answer.
+//! - Of one tenant at most one token request is on its way (single flight); who waits for it shares its answer, be it a
+//!   token or a failure.
 //! - A token is renewed in the background while it is still good ([`renew_in_background`]), so that no sweep waits for
 //!   one, except the first. When that renewal fails, the old token serves on to its end.
 //! - A 429 of the token service stops requests to that authority, for every tenant, and stops nothing else: tenants with
 //!   a token go on.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::MutexGuard;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -63,8 +66,18 @@ pub struct TokenKeeper {
     source: Arc<dyn TokenSource>,
     desk: Desk,
     /// Held while a request is on its way.
-    flight: tokio::sync::Mutex<()>,
+    flight: tokio::sync::Mutex<Flight>,
+    /// How many requests have ended.
+    landed: AtomicU64,
     held: Mutex<Option<Held>>,
+    /// The credential's stamp before the last request that was made, if that failed.
+    refused: Mutex<Option<u64>>,
+}
+
+/// The right to make a request, and how the last one failed.
+#[derive(Default)]
+struct Flight {
+    failure: Option<Failure>,
 }
 
 #[derive(Clone)]
@@ -82,8 +95,10 @@ impl TokenKeeper {
             tenant,
             source,
             desk,
-            flight: tokio::sync::Mutex::new(()),
+            flight: tokio::sync::Mutex::default(),
+            landed: AtomicU64::new(0),
             held: Mutex::new(None),
+            refused: Mutex::new(None),
         }
     }
 
@@ -92,19 +107,19 @@ impl TokenKeeper {
         if let Some(token) = self.good_token() {
             return Ok(token);
         }
-        let _flight = self.flight.lock().await;
+        let flight = self.board().await;
         match self.good_token() {
             Some(token) => Ok(token),
-            None => self.request().await,
+            None => self.request(flight?).await,
         }
     }
 
     /// A token other than `refused`, which the API answered with 401.
     pub async fn renew(&self, refused: &AccessToken) -> Result<AccessToken, Failure> {
-        let _flight = self.flight.lock().await;
+        let flight = self.board().await;
         match self.good_token() {
             Some(token) if !token.same_as(refused) => Ok(token),
-            _ => self.request().await,
+            _ => self.request(flight?).await,
         }
     }
 
@@ -115,6 +130,12 @@ impl TokenKeeper {
         if held.as_ref().is_some_and(|held| held.token.same_as(token)) {
             *held = None;
         }
+    }
+
+    /// Whether a file of the credential has changed since the last token request, which failed: the next one may not.
+    pub fn credential_changed(&self) -> bool {
+        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.is_some_and(|stamp| stamp != self.source.credential_stamp())
     }
 
     /// When the token ends, for the status page.
@@ -139,11 +160,15 @@ impl TokenKeeper {
     }
 
     async fn renew_if_due(&self) {
-        let _flight = self.flight.lock().await;
+        let flight = self.board().await;
         if !self.renewal_is_due() {
             return;
         }
-        if let Err(failure) = self.request().await {
+        let renewed = match flight {
+            Ok(flight) => self.request(flight).await.map(drop),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = renewed {
             tracing::debug!(tenant = %self.tenant, error = %failure, "token renewal failed, the old token serves on");
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(held) = held.as_mut() {
@@ -154,8 +179,26 @@ impl TokenKeeper {
         }
     }
 
-    /// One exchange. The caller holds `flight`.
-    async fn request(&self) -> Result<AccessToken, Failure> {
+    /// Waits until no request is on its way. `Err` is the failure of the one that was waited for.
+    async fn board(&self) -> Result<MutexGuard<'_, Flight>, Failure> {
+        let before = self.landed.load(Ordering::Acquire);
+        let flight = self.flight.lock().await;
+        let waited = self.landed.load(Ordering::Acquire) != before;
+        match &flight.failure {
+            Some(failure) if waited => Err(failure.clone()),
+            _ => Ok(flight),
+        }
+    }
+
+    /// One exchange, whose outcome is left to those who wait for it. Dropped half-way, it leaves the next of them to ask.
+    async fn request(&self, mut flight: MutexGuard<'_, Flight>) -> Result<AccessToken, Failure> {
+        let outcome = self.exchange().await;
+        flight.failure = outcome.as_ref().err().cloned();
+        self.landed.fetch_add(1, Ordering::Release);
+        outcome
+    }
+
+    async fn exchange(&self) -> Result<AccessToken, Failure> {
         let authority = self.source.authority();
         if let Some(left) = self.desk.authorities.remaining(authority) {
             return Err(Failure::new(
@@ -166,7 +209,11 @@ impl TokenKeeper {
                  use the same app registration.",
             ));
         }
+        // Taken before: a file that changes while Entra refuses what stood in it counts as changed.
+        let stamp = self.source.credential_stamp();
         let answer = self.source.request().await;
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) =
+            answer.is_err().then_some(stamp);
         self.desk
             .observer
             .see(Event::TokenRequest { ok: answer.is_ok() });

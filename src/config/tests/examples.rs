@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::super::settings::{LogFormat, RecordFormat, Settings, TenantSettings, TokenEndpoint};
+use super::super::settings::{
+    LogFormat, RecordFormat, Settings, SourceKind, TenantSettings, TokenEndpoint,
+};
 use super::{Fixture, only, with};
 use crate::core::version::Deduplicate;
 
@@ -87,10 +89,14 @@ fn the_keys_commented_out_in_the_full_example_are_known() {
                 .filter(|rest| is_key(rest))
                 .unwrap_or(line)
         })
-        .filter(|line| !line.starts_with("client_secret_env"))
+        // Each stands in place of client_secret_file.
+        .filter(|line| {
+            !line.starts_with("client_secret_env") && !line.starts_with("federated_token_file")
+        })
         .collect();
     let text = uncommented
         .join("\n")
+        .replace(&format!("{SECRET_FILE}-next"), "secret")
         .replace(SECRET_FILE, "secret")
         .replace(
             "/run/credentials/incidentd.service/fabrikam-secret",
@@ -105,6 +111,11 @@ fn the_keys_commented_out_in_the_full_example_are_known() {
     assert_eq!(
         fabrikam.api.login_url.as_str(),
         "https://login.microsoftonline.us/"
+    );
+    assert_eq!(fabrikam.api.source, SourceKind::Graph);
+    assert_eq!(
+        fabrikam.api.base_url.as_str(),
+        "https://graph.microsoft.us/"
     );
     assert_eq!(fabrikam.poll.schedule.to_string(), "every 5m");
     assert_eq!(&*fabrikam.topic, "fabrikam.incidents");

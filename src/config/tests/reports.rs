@@ -4,7 +4,7 @@ use std::fs;
 
 use secrecy::ExposeSecret;
 
-use super::super::settings::SecretSource;
+use super::super::settings::{Credential, SecretSource};
 use super::{APP, CANARY, Fixture, TENANT, with};
 
 const TWENTY: &str = r#"
@@ -14,8 +14,8 @@ client_secret = "S3cr3t~canary.value"
 client_secret_file = "nowhere/S3cr3t~canary.value"
 
 [api]
-source = "graph"
-cloud = "china"
+source = "sentinel"
+cloud = "mars"
 base_url = "http://api.example.net"
 proxy = "http://user:S3cr3t~canary.value@proxy:3128/path"
 
@@ -54,10 +54,10 @@ incidentd.toml: app.client_secret_file: the file can't be read: No such file or 
     give the path of a file that holds the secret's value and that the daemon's user can read
 incidentd.toml: app.client_secret: there is no such key
     put the secret into a file that only the daemon can read and name it in client_secret_file, or name an environment variable in client_secret_env
-incidentd.toml: api.source = "graph": this version reads "defender" only
-    set it to "defender", or leave it out
-incidentd.toml: api.cloud = "china": Microsoft documents no Defender incidents API in that cloud
-    choose "commercial", "gcc", "gcc-high" or "dod"
+incidentd.toml: api.source = "sentinel": there is no such choice
+    choose "defender" or "graph"
+incidentd.toml: api.cloud = "mars": there is no such choice
+    choose "commercial" or "gcc" or "gcc-high" or "dod" or "china"
 incidentd.toml: api.base_url = "http://api.example.net": plain http would carry tokens in the clear; it is accepted on loopback only
     use https
 incidentd.toml: api.proxy: it has a path, a query or a fragment
@@ -117,8 +117,11 @@ fn no_secret_is_in_a_report_or_in_debug() {
     let shown = format!("{settings:#?}");
     assert!(!shown.contains("canary"), "{shown}");
     // The search would have found it.
-    match &settings.tenants[1].app.secret {
-        SecretSource::Env { name, value } => {
+    match &settings.tenants[1].app.credential {
+        Credential::Secret {
+            current: SecretSource::Env { name, value },
+            next: None,
+        } => {
             assert_eq!((&**name, value.expose_secret()), ("THE_SECRET", CANARY))
         }
         other => panic!("{other:?}"),

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use secrecy::ExposeSecret;
 
-use super::super::settings::{SecretSource, TokenEndpoint};
+use super::super::settings::{Credential, SecretSource, TokenEndpoint};
 use super::{APP, Fixture, with};
 
 #[test]
@@ -57,11 +57,11 @@ fn tenants_share_what_they_do_not_override() {
     );
     assert_eq!((&*dod.topic, &*v1.topic), ("own", "security.incidents"));
     assert!(
-        matches!(&dod.app.secret, SecretSource::File(path) if path.ends_with("secret")),
+        matches!(&dod.app.credential, Credential::Secret { current: SecretSource::File(path), next: None } if path.ends_with("secret")),
         "{dod:?}"
     );
     assert!(
-        matches!(&v1.app.secret, SecretSource::Env { value, .. } if value.expose_secret() == "their secret"),
+        matches!(&v1.app.credential, Credential::Secret { current: SecretSource::Env { value, .. }, next: None } if value.expose_secret() == "their secret"),
         "{v1:?}"
     );
     assert_eq!(v1.app.client_id, contoso.app.client_id);

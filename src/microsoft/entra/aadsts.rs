@@ -4,23 +4,40 @@
 //! Source: "Microsoft Entra authentication and authorization error codes", and (those not on that page) the messages that
 //! Entra sends with them.
 
+use std::time::Duration;
+
+use super::super::credential::Place;
 use crate::core::failure::{Health, Reaction};
 use Health::{Consent, Credential, Forbidden, Misconfigured, Throttled, Unreachable};
+
+/// The assertion is not yet, or no longer, valid.
+pub(super) const OUT_OF_TIME: u64 = 700_024;
+
+/// Entra counts on for as long as it is asked.
+const LOOP: Duration = Duration::from_secs(600);
+
+/// In a hint: the place that holds what the app proves itself with.
+const PLACE: &str = "{place}";
 
 /// One or more numbers with one meaning.
 pub(super) struct Row {
     codes: &'static [u64],
     pub(super) health: Health,
+    pub(super) reaction: Reaction,
     /// For [`Consent`] the consent link follows it.
     pub(super) hint: &'static str,
 }
 
 impl Row {
-    pub(super) fn reaction(&self) -> Reaction {
-        match self.health {
-            Unreachable => Reaction::Backoff,
-            _ => Reaction::Slow,
-        }
+    /// Another pace than the state's own.
+    const fn with(mut self, reaction: Reaction) -> Self {
+        self.reaction = reaction;
+        self
+    }
+
+    /// The hint for an app whose proof is kept at `place`.
+    pub(super) fn hint_for(&self, place: Place) -> String {
+        self.hint.replace(PLACE, place.name())
     }
 }
 
@@ -30,9 +47,14 @@ pub(super) fn look_up(code: u64) -> Option<&'static Row> {
 }
 
 const fn row(codes: &'static [u64], health: Health, hint: &'static str) -> Row {
+    let reaction = match health {
+        Unreachable => Reaction::Backoff,
+        _ => Reaction::Slow,
+    };
     Row {
         codes,
         health,
+        reaction,
         hint,
     }
 }
@@ -41,14 +63,14 @@ static TABLE: &[Row] = &[
     row(
         &[7_000_215, 70_002],
         Credential,
-        "the client secret is wrong: put the secret's Value, not its ID, into app.client_secret_file; a new secret takes some \
+        "the client secret is wrong: put the secret's Value, not its ID, into {place}; a new secret takes some \
          minutes to be known everywhere",
     ),
     row(
         &[7_000_222],
         Credential,
         "the client secret has expired: make a new one in the app registration and put its Value into \
-         app.client_secret_file (every tenant that uses this app is affected)",
+         {place} (every tenant that uses this app is affected)",
     ),
     row(
         &[7_000_218],
@@ -120,7 +142,7 @@ static TABLE: &[Row] = &[
     row(
         &[90_038, 900_382, 900_432],
         Misconfigured,
-        "the tenant belongs to another national cloud: set api.login_url, api.base_url and api.scope to that cloud's",
+        "the tenant belongs to another national cloud: set api.cloud to it (an app registration of this cloud does not hold there)",
     ),
     row(
         &[50_001],
@@ -155,34 +177,49 @@ static TABLE: &[Row] = &[
     row(
         &[700_025],
         Misconfigured,
-        "the app registration is a public client, which may not use a secret: make it a confidential (web) client",
+        "the app registration is a public client, which may not prove itself: make it a confidential (web) client",
     ),
     row(
-        &[700_024],
+        &[OUT_OF_TIME],
         Credential,
-        "the client assertion is outside its valid time: check this machine's clock (NTP)",
+        "the token in {place} is outside its valid time: check that what issues it still renews it, and this machine's clock \
+         (NTP)",
+    )
+    .with(Reaction::Backoff),
+    row(
+        &[700_027],
+        Credential,
+        "Entra can't verify the signature of the token in {place}: its issuer must sign with RS256 and publish its keys where \
+         Entra can read them",
     ),
     row(
-        &[700_027, 1_000_502, 700_030],
+        &[1_000_502, 700_030],
         Credential,
         "the certificate is not accepted: check that it is registered with the app, valid today, and the one in use",
     ),
     row(
         &[50_012, 50_013, 50_027],
         Credential,
-        "the client assertion is not valid: check its audience, the certificate and this machine's clock",
+        "the token in {place} is not valid as an assertion: check its audience and issuer, and this machine's clock (NTP)",
     ),
     row(
-        &[70_021, 700_211, 700_212, 700_213, 700_229],
+        &[70_021, 700_211, 700_212, 700_213],
         Credential,
-        "no federated credential of the app matches: check issuer, subject and audience letter by letter; a new one takes \
-         some minutes to be known everywhere",
+        "no federated credential of the app registration matches the token in {place}: check issuer, subject and audience \
+         letter by letter; a new one takes some minutes to be known everywhere",
+    )
+    .with(Reaction::Soon),
+    row(
+        &[700_229],
+        Credential,
+        "of Entra's own tokens, only those of an app (a managed identity) may stand in {place}, not a user's",
     ),
     row(
         &[50_196],
         Misconfigured,
         "Entra sees the same request too often: look for another program that uses the same app",
-    ),
+    )
+    .with(Reaction::Wait(LOOP)),
     row(&[90_055], Throttled, "Entra throttles the tenant"),
     row(
         &[90_033, 90_024, 90_006, 90_012, 50_033, 90_090, 50_087],
@@ -212,5 +249,41 @@ mod tests {
             }
         }
         assert!(look_up(1).is_none(), "an unknown number changes nothing");
+    }
+
+    /// The numbers that the project's notes on Entra list, by what is done about them.
+    #[test]
+    fn no_number_of_the_notes_is_missing() {
+        let slow: &[u64] = &[
+            7_000_215, 7_000_222, 70_002, 7_000_218, 700_016, 7_000_229, 700_011, 7_000_112,
+            70_001, 1_000_031, 500_011, 50_001, 650_052, 650_054, 650_056, 650_057, 65_001, 90_094,
+            90_099, 90_002, 90_038, 900_382, 900_432, 5_000_224, 50_034, 50_053, 50_126, 50_076,
+            50_079, 53_003, 530_032, 1_002_012, 70_011, 700_022, 700_023, 28_002, 900_144, 90_014,
+            9_002_313, 90_023, 9_001_023, 90_124, 50_059, 50_128, 700_027, 50_012, 50_013, 50_027,
+            1_000_502, 700_030, 700_229, 700_025, 90_036, 50_000, 70_043, 70_000, 70_008, 700_082,
+        ];
+        let passing: &[u64] = &[
+            90_033,
+            90_024,
+            90_006,
+            90_012,
+            50_033,
+            90_090,
+            50_087,
+            OUT_OF_TIME,
+        ];
+        let spreading: &[u64] = &[70_021, 700_211, 700_212, 700_213];
+        for (codes, reaction) in [
+            (slow, Reaction::Slow),
+            (passing, Reaction::Backoff),
+            (spreading, Reaction::Soon),
+            (&[50_196], Reaction::Wait(LOOP)),
+        ] {
+            for code in codes {
+                let found = look_up(*code).map(|row| row.reaction);
+                assert_eq!(found, Some(reaction), "{code}");
+            }
+        }
+        assert_eq!(look_up(90_055).map(|row| row.health), Some(Throttled));
     }
 }

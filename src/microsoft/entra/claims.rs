@@ -14,14 +14,18 @@ use super::super::consent::Permission;
 use crate::core::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
 
-/// APIs whose tokens are got by mistake. An audience that is an unknown app id passes: the national clouds' are not
+/// APIs whose tokens are got by mistake; one of them may be the one wanted. An audience that is an unknown app id passes: the national clouds' are not
 /// documented.
-const OTHER_APIS: [(&str, &str); 3] = [
+const OTHER_APIS: [(&str, &str); 4] = [
     (
         "00000002-0000-0000-c000-000000000000",
         "Azure AD Graph, which the v1 endpoint takes when no resource is named",
     ),
     ("00000003-0000-0000-c000-000000000000", "Microsoft Graph"),
+    (
+        "8ee8fdad-f234-4243-8f3b-15c294843740",
+        "Microsoft Threat Protection",
+    ),
     ("fc780465-2017-40d4-a0c5-307022471b92", "WindowsDefenderATP"),
 ];
 
@@ -141,8 +145,8 @@ fn same_resource(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::microsoft::DEFENDER;
     use crate::microsoft::testing::{TENANT, jwt};
+    use crate::microsoft::{DEFENDER, GRAPH};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -201,6 +205,42 @@ mod tests {
                 failure.what.contains(aud) && failure.what.contains(RESOURCE),
                 "{failure:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_graph_token_is_fit_for_graph_and_a_defender_token_is_not() {
+        let graph = Expected {
+            resource: "https://graph.microsoft.com".to_owned(),
+            permission: GRAPH,
+            ..expected()
+        };
+        let check = |aud: &str, role: &str| {
+            graph.check(&jwt(&json!({"aud": aud, "tid": TENANT, "roles": [role]})))
+        };
+        for aud in [
+            "https://graph.microsoft.com",
+            "https://graph.microsoft.com/",
+            "00000003-0000-0000-c000-000000000000",
+        ] {
+            for role in [
+                "SecurityIncident.Read.All",
+                "SecurityIncident.ReadWrite.All",
+            ] {
+                assert_eq!(check(aud, role), Ok(()), "{aud} {role}");
+            }
+            let failure = check(aud, "Incident.Read.All").expect_err(aud);
+            assert_eq!(failure.health, Health::Consent, "{failure:?}");
+            assert!(
+                failure
+                    .what
+                    .contains("SecurityIncident.Read.All of \"Microsoft Graph\""),
+                "{failure:?}"
+            );
+        }
+        for aud in [RESOURCE, "8ee8fdad-f234-4243-8f3b-15c294843740"] {
+            let failure = check(aud, "SecurityIncident.Read.All").expect_err(aud);
+            assert_eq!(failure.health, Health::Misconfigured, "{failure:?}");
         }
     }
 

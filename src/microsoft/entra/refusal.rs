@@ -6,8 +6,10 @@
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
+use secrecy::ExposeSecret;
 use serde_json::Value;
 
+use super::super::credential::{Place, Proof};
 use super::super::errors::location;
 use super::super::secret::scrub;
 use super::super::{network, wait};
@@ -22,23 +24,51 @@ pub(super) struct Refusal<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
-    /// Cut out of all text, in case the other side repeats it.
-    pub(super) secret: &'a str,
+    /// Where what the app proved itself with is kept: a hint names it.
+    pub(super) place: Place,
+    /// Cut out of all text, in case the other side repeats it: all that was or may be sent.
+    pub(super) hidden: &'a [&'a Proof],
+}
+
+/// A token request that failed, and what the answer says about the app's proof.
+#[derive(Debug)]
+pub(super) struct Denial {
+    pub(super) failure: Failure,
+    /// By `error`, Entra does not accept who the app says it is: another secret may do.
+    pub(super) of_the_proof: bool,
+    /// By its number, the assertion's time is over or has not come: the file may hold a newer one.
+    pub(super) out_of_time: bool,
+}
+
+/// A failure on the way: nothing was said about the proof.
+impl From<Failure> for Denial {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            of_the_proof: false,
+            out_of_time: false,
+        }
+    }
 }
 
 /// How bad, what next, and what to do.
 type Verdict = (Health, Reaction, String);
 
 impl Refusal<'_> {
-    pub(super) fn classify(&self, host: &str, consent_remedy: &str) -> Failure {
-        let said = Said::read(self.body, self.secret);
+    pub(super) fn classify(&self, host: &str, consent_remedy: &str) -> Denial {
+        let said = Said::read(self.body, self.hidden);
         let status = self.status.as_u16();
         let (health, reaction, remedy) = self.verdict(&said, host, consent_remedy);
         let what = match said.text.as_str() {
             "" => format!("{host} answered a token request with {status}"),
             text => format!("{host} refused a token ({status}): {text}"),
         };
-        Failure::new(health, reaction, what, remedy).with_status(status)
+        let refused = matches!(status, 400 | 401);
+        Denial {
+            failure: Failure::new(health, reaction, what, remedy).with_status(status),
+            of_the_proof: refused && said.error == "invalid_client",
+            out_of_time: refused && said.code == Some(aadsts::OUT_OF_TIME),
+        }
     }
 
     fn verdict(&self, said: &Said, host: &str, consent_remedy: &str) -> Verdict {
@@ -68,11 +98,11 @@ impl Refusal<'_> {
                 Some(row) if row.health == Health::Throttled => self.throttled(),
                 Some(row) if row.health == Health::Consent => (
                     row.health,
-                    row.reaction(),
+                    row.reaction,
                     format!("{}: {consent_remedy}", row.hint),
                 ),
-                Some(row) => (row.health, row.reaction(), row.hint.to_owned()),
-                None => by_error(&said.error, consent_remedy),
+                Some(row) => (row.health, row.reaction, row.hint_for(self.place)),
+                None => by_error(&said.error, self.place, consent_remedy),
             },
         }
     }
@@ -100,8 +130,13 @@ impl Refusal<'_> {
 }
 
 /// What `error` alone says.
-fn by_error(error: &str, consent_remedy: &str) -> Verdict {
+fn by_error(error: &str, place: Place, consent_remedy: &str) -> Verdict {
     let (health, remedy) = match error {
+        "invalid_client" | "invalid_grant" if place == Place::TokenFile => (
+            Health::Credential,
+            "check that a federated credential of the app registration has issuer, subject and audience of the token in \
+             app.federated_token_file; check app.client_id; the message says more",
+        ),
         "invalid_client" | "invalid_grant" => (
             Health::Credential,
             "check the client secret (its Value, not its ID) and app.client_id; the message says more",
@@ -137,14 +172,14 @@ struct Said {
 }
 
 impl Said {
-    fn read(body: &[u8], secret: &str) -> Self {
+    fn read(body: &[u8], hidden: &[&Proof]) -> Self {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         let Ok(value) = serde_json::from_slice::<Value>(body) else {
-            return Self::from_text(body, secret);
+            return Self::from_text(body, hidden);
         };
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
         let description = text("error_description");
-        let shown = |text: &str, max| one_line(&scrub(text, secret), max);
+        let shown = |text: &str, max| one_line(&without(text, hidden), max);
         let error = shown(text("error"), 60);
         let code = value.pointer("/error_codes/0").and_then(Value::as_u64);
         let text = match (error.as_str(), description) {
@@ -161,12 +196,12 @@ impl Said {
         }
     }
 
-    fn from_text(body: &[u8], secret: &str) -> Self {
+    fn from_text(body: &[u8], hidden: &[&Proof]) -> Self {
         let text = String::from_utf8_lossy(body);
         let text = if text.trim_start().starts_with('<') {
             "an HTML page".to_owned()
         } else {
-            one_line(&scrub(&text, secret), MAX_DESCRIPTION)
+            one_line(&without(&text, hidden), MAX_DESCRIPTION)
         };
         Said {
             error: String::new(),
@@ -174,6 +209,12 @@ impl Said {
             text,
         }
     }
+}
+
+fn without(text: &str, hidden: &[&Proof]) -> String {
+    hidden.iter().fold(text.to_owned(), |text, proof| {
+        scrub(&text, proof.value.expose_secret())
+    })
 }
 
 /// The number behind the first `AADSTS`.

@@ -2,20 +2,27 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::microsoft::DEFENDER;
 use crate::microsoft::testing::{
     SCOPE, Server, Step, TENANT, answer, assert_silent_about, http_options, json as json_answer,
     jwt,
 };
+use crate::microsoft::{DEFENDER, Secret};
 
 const SECRET: &str = "SECRET~CANARY/+=&%";
 
+mod federated;
+mod two_secrets;
+
 fn entra_with(login: &Url, endpoint: Endpoint, secret: Secret) -> Entra {
+    entra_proving(login, endpoint, Credential::secret(secret))
+}
+
+fn entra_proving(login: &Url, endpoint: Endpoint, credential: Credential) -> Entra {
     let options = EntraOptions {
         http: http_options(),
         tenant: TENANT.parse().unwrap(),
         client_id: Uuid::nil(),
-        secret,
+        credential: Arc::new(credential),
         login_url: login.clone(),
         scope: SCOPE.to_owned(),
         endpoint,
@@ -53,10 +60,13 @@ async fn request(script: Vec<Step>) -> Result<Grant, Failure> {
     grant
 }
 
-/// The form of the only request.
+/// The form of the first request.
 fn form(server: &Server) -> Vec<(String, String)> {
-    let requests = server.requests();
-    let (_, body) = requests[0].split_once("\r\n\r\n").unwrap();
+    form_of(&server.requests()[0])
+}
+
+fn form_of(request: &str) -> Vec<(String, String)> {
+    let (_, body) = request.split_once("\r\n\r\n").unwrap();
     url::form_urlencoded::parse(body.as_bytes())
         .into_owned()
         .collect()

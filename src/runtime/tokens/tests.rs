@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
@@ -12,6 +12,7 @@ use crate::ports::Grant;
 struct Entra {
     requests: AtomicU32,
     refusals: Mutex<Vec<Failure>>,
+    stamp: AtomicU64,
 }
 
 impl TokenSource for Entra {
@@ -32,6 +33,10 @@ impl TokenSource for Entra {
             })
         }
         .boxed()
+    }
+
+    fn credential_stamp(&self) -> u64 {
+        self.stamp.load(Ordering::SeqCst)
     }
 }
 
@@ -82,6 +87,80 @@ async fn a_hundred_that_ask_at_once_cost_one_request() {
     let tokens = join_all((0..100).map(|_| keeper.token())).await;
     assert!(tokens.iter().all(Result::is_ok));
     assert_eq!(source.requests.load(Ordering::SeqCst), 1);
+}
+
+fn expired() -> Failure {
+    Failure::new(Health::Credential, Reaction::Slow, "expired", "renew it")
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_request_that_fails_shares_its_failure() {
+    let source = Arc::new(Entra::default());
+    source.refusals.lock().expect("lock").push(expired());
+    let keeper = keeper(1, &source, &desk());
+    let tokens = join_all((0..100).map(|_| keeper.token())).await;
+    for token in tokens {
+        assert_eq!(token.expect_err("the shared failure"), expired());
+    }
+    assert_eq!(source.requests.load(Ordering::SeqCst), 1);
+    // Who comes later has waited for nothing, and asks.
+    assert!(keeper.token().await.is_ok());
+    assert_eq!(source.requests.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_fails_fails_once_for_all_who_were_refused() {
+    let source = Arc::new(Entra::default());
+    let keeper = keeper(1, &source, &desk());
+    let refused = keeper.token().await.expect("granted");
+    source.refusals.lock().expect("lock").push(expired());
+    let renewed = join_all((0..10).map(|_| keeper.renew(&refused))).await;
+    assert!(renewed.iter().all(Result::is_err));
+    assert_eq!(source.requests.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_request_that_is_given_up_asks_for_itself() {
+    let source = Arc::new(Entra::default());
+    let keeper = keeper(1, &source, &desk());
+    let given_up = tokio::time::timeout(Duration::from_millis(500), keeper.token());
+    let (given_up, token) = tokio::join!(given_up, keeper.token());
+    assert!(given_up.is_err() && token.is_ok());
+    assert_eq!(source.requests.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_credential_counts_only_after_a_failed_request() {
+    let source = Arc::new(Entra::default());
+    let touch = || source.stamp.fetch_add(1, Ordering::SeqCst);
+    let keeper = keeper(1, &source, &desk());
+    touch();
+    assert!(!keeper.credential_changed(), "nothing was asked yet");
+    source.refusals.lock().expect("lock").push(expired());
+    keeper.token().await.expect_err("expired");
+    assert!(!keeper.credential_changed(), "nothing has changed");
+    touch();
+    assert!(keeper.credential_changed());
+    source.refusals.lock().expect("lock").push(expired());
+    keeper.token().await.expect_err("expired again");
+    assert!(!keeper.credential_changed(), "the change was tried");
+    touch();
+    keeper.token().await.expect("granted");
+    touch();
+    assert!(!keeper.credential_changed(), "there is a token");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_changes_while_it_is_refused_has_changed() {
+    let source = Arc::new(Entra::default());
+    source.refusals.lock().expect("lock").push(expired());
+    let keeper = keeper(1, &source, &desk());
+    let (token, ()) = tokio::join!(keeper.token(), async {
+        sleep(Duration::from_millis(500)).await;
+        source.stamp.fetch_add(1, Ordering::SeqCst);
+    });
+    token.expect_err("expired");
+    assert!(keeper.credential_changed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,27 +6,43 @@ use serde_json::json;
 
 use super::*;
 use Health::{Consent, Credential, Forbidden, Misconfigured, Throttled, Unreachable};
-use Reaction::{Backoff, Slow, Wait};
+use Reaction::{Backoff, Slow, Soon, Wait};
 
 const HOST: &str = "login.microsoftonline.com";
 
-fn refuse(status: u16, body: &[u8]) -> Failure {
+fn proof(place: Place) -> Proof {
+    Proof {
+        value: "SECRET~CANARY".to_owned().into(),
+        place,
+    }
+}
+
+fn deny(status: u16, body: &[u8], place: Place) -> Denial {
     Refusal {
         status: StatusCode::from_u16(status).unwrap(),
         headers: &HeaderMap::new(),
         body,
-        secret: "SECRET~CANARY",
+        place,
+        hidden: &[&proof(place)],
     }
     .classify(HOST, "consent here")
 }
 
+fn refuse(status: u16, body: &[u8]) -> Failure {
+    deny(status, body, Place::SecretFile).failure
+}
+
 fn error(status: u16, error: &str, code: u64) -> Failure {
+    refuse(status, &error_body(error, code))
+}
+
+fn error_body(error: &str, code: u64) -> Vec<u8> {
     let body = json!({
         "error": error,
         "error_description": format!("AADSTS{code}: words.\r\nTrace ID: 1\r\nTimestamp: 2016-01-09 02:02:12Z"),
         "error_codes": [code],
     });
-    refuse(status, body.to_string().as_bytes())
+    body.to_string().into_bytes()
 }
 
 #[test]
@@ -86,6 +102,9 @@ fn known_numbers_refine_the_class_and_the_hint() {
         (53_003, Forbidden, "Conditional Access"),
         (70_011, Misconfigured, "/.default"),
         (700_024, Credential, "clock"),
+        (50_013, Credential, "clock"),
+        (700_213, Credential, "letter by letter"),
+        (50_196, Misconfigured, "another program"),
         (90_055, Throttled, "waits"),
         (90_033, Unreachable, "passing"),
     ] {
@@ -96,6 +115,70 @@ fn known_numbers_refine_the_class_and_the_hint() {
             failure.what.contains(&format!("AADSTS{code}: words.")),
             "{failure:?}"
         );
+    }
+}
+
+#[test]
+fn what_passes_within_minutes_is_tried_sooner_and_a_loop_later() {
+    for (code, reaction) in [
+        (70_021, Soon),
+        (700_211, Soon),
+        (700_212, Soon),
+        (700_213, Soon),
+        (700_229, Slow),
+        (7_000_215, Slow),
+        (7_000_222, Slow),
+        (700_024, Backoff),
+        (50_196, Wait(Duration::from_secs(600))),
+        (90_055, Wait(Duration::from_secs(60))),
+        (90_033, Backoff),
+        (90_036, Slow),
+    ] {
+        assert_eq!(
+            error(400, "invalid_client", code).reaction,
+            reaction,
+            "{code}"
+        );
+    }
+}
+
+#[test]
+fn a_hint_names_the_credential_in_use() {
+    for (place, code, named) in [
+        (Place::SecretFile, 7_000_215, "app.client_secret_file"),
+        (Place::SecretVariable, 7_000_222, "app.client_secret_env"),
+        (
+            Place::NextSecretFile,
+            7_000_215,
+            "app.client_secret_next_file",
+        ),
+        (Place::TokenFile, 700_024, "app.federated_token_file"),
+        (Place::TokenFile, 700_213, "app.federated_token_file"),
+        (Place::TokenFile, 1, "app.federated_token_file"),
+        (Place::SecretFile, 1, "client secret"),
+    ] {
+        let failure = deny(401, &error_body("invalid_client", code), place).failure;
+        assert!(
+            failure.remedy.contains(named) && !failure.remedy.contains('{'),
+            "{place:?} {code}: {}",
+            failure.remedy
+        );
+    }
+}
+
+#[test]
+fn whether_a_secret_was_refused_is_decided_by_status_and_error_alone() {
+    for (status, name, code, refused) in [
+        (401, "invalid_client", 7_000_215, true),
+        (400, "invalid_client", 1, true),
+        (401, "invalid_client", 7_000_229, true),
+        (400, "unauthorized_client", 7_000_215, false),
+        (400, "invalid_request", 7_000_222, false),
+        (429, "invalid_client", 7_000_215, false),
+        (503, "invalid_client", 7_000_215, false),
+    ] {
+        let denial = deny(status, &error_body(name, code), Place::SecretFile);
+        assert_eq!(denial.of_the_proof, refused, "{status} {name} {code}");
     }
 }
 
@@ -145,10 +228,11 @@ fn a_throttled_token_request_waits_as_asked() {
         status: StatusCode::TOO_MANY_REQUESTS,
         headers: &headers,
         body: b"Too Many Requests",
-        secret: "",
+        place: Place::SecretFile,
+        hidden: &[],
     };
     assert_eq!(
-        refusal.classify(HOST, "").reaction,
+        refusal.classify(HOST, "").failure.reaction,
         Wait(Duration::from_secs(17))
     );
 }

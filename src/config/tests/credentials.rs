@@ -1,0 +1,164 @@
+//! What an app may prove itself with, for all tenants and for one.
+
+use super::super::settings::{Credential, SecretSource, Settings};
+use super::{APP, CANARY, Fixture, TENANT};
+
+const ID: &str = "[app]\nclient_id = \"0f0f0f0f-0000-4000-8000-000000000001\"\n";
+
+/// `[app]` with these keys, and a tenant with those. The files `next` and `token` are there.
+fn app(shared: &str, own: &str) -> Fixture {
+    Fixture::new(&format!("{ID}{shared}\n{TENANT}{own}"))
+        .with_file("next", "the next secret\n")
+        .with_file("token", "head.payload.signature")
+        .with_env("SECRET", CANARY)
+}
+
+/// The only tenant's credential, files by their names.
+fn shown(settings: &Settings) -> String {
+    let name = |path: &std::path::Path| {
+        let name = path.file_name().expect("a name");
+        assert!(path.is_absolute(), "{} is relative", path.display());
+        name.to_string_lossy().into_owned()
+    };
+    match &super::only(settings).app.credential {
+        Credential::Secret { current, next } => {
+            let current = match current {
+                SecretSource::File(path) => name(path),
+                SecretSource::Env { name, .. } => format!("${name}"),
+            };
+            match next {
+                Some(next) => format!("{current} then {}", name(next)),
+                None => current,
+            }
+        }
+        Credential::Federated(path) => format!("federated {}", name(path)),
+    }
+}
+
+#[test]
+fn a_tenant_s_own_credential_goes_before_the_shared_one_as_a_whole() {
+    let (file, env) = (
+        "client_secret_file = \"secret\"",
+        "client_secret_env = \"SECRET\"",
+    );
+    let next = "client_secret_next_file = \"next\"";
+    let token = "federated_token_file = \"token\"";
+    for (shared, own, expected) in [
+        (&[file][..], &[][..], "secret"),
+        (&[file, next], &[], "secret then next"),
+        (&[env, next], &[], "$SECRET then next"),
+        (&[token], &[], "federated token"),
+        (&[], &[file, next], "secret then next"),
+        (&[], &[token], "federated token"),
+        (&[file], &[next], "secret then next"),
+        (&[file], &[token], "federated token"),
+        (&[file, next], &[token], "federated token"),
+        (&[token], &[file, next], "secret then next"),
+        (&[token], &[env], "$SECRET"),
+        // The second secret is another app's.
+        (&[file, next], &[env], "$SECRET"),
+    ] {
+        let own: Vec<String> = own.iter().map(|key| format!("app.{key}")).collect();
+        let fixture = app(&shared.join("\n"), &own.join("\n"));
+        assert_eq!(shown(&fixture.valid()), expected, "{shared:?} and {own:?}");
+    }
+}
+
+#[test]
+fn a_federated_token_beside_a_secret_is_an_error_that_names_both() {
+    let token = "federated_token_file = \"token\"";
+    for secret in [
+        "client_secret_file = \"secret\"",
+        "client_secret_env = \"SECRET\"",
+        "client_secret_next_file = \"next\"",
+    ] {
+        let key = secret.split(' ').next().expect("a key");
+        let shared = app(&format!("{token}\n{secret}"), "").report();
+        let expected = format!(
+            "the configuration has one error:\nincidentd.toml: app.federated_token_file: {key} is given too, and a federated \
+             token stands in place of secrets\n    remove {key}, or federated_token_file"
+        );
+        assert_eq!(shared, expected);
+        let own = app("", &format!("app.{token}\napp.{secret}")).report();
+        assert!(
+            own.contains("one error")
+                && own.contains("tenants[0].app.federated_token_file (tenant contoso)")
+                && own.contains(key),
+            "{own}"
+        );
+    }
+}
+
+#[test]
+fn a_second_secret_needs_a_first() {
+    let next = "client_secret_next_file = \"next\"";
+    for (shared, own) in [
+        (next, String::new()),
+        ("", format!("app.{next}")),
+        ("federated_token_file = \"token\"", format!("app.{next}")),
+    ] {
+        let report = app(shared, &own).report();
+        assert!(
+            report.contains("one error") && report.contains("app.client_secret_next_file"),
+            "{report}"
+        );
+        assert!(report.contains("there is no first"), "{report}");
+    }
+}
+
+#[test]
+fn files_of_no_use_are_refused_with_their_key_and_without_their_content() {
+    for (key, beside) in [
+        (
+            "client_secret_next_file",
+            "client_secret_file = \"secret\"\n",
+        ),
+        ("federated_token_file", ""),
+    ] {
+        for (name, content, why) in [
+            ("missing", None, "the file can't be read"),
+            ("empty", Some(&b" \n"[..]), "the file is empty"),
+            (
+                "binary",
+                Some(&b"\xffS3cr3t~canary.value"[..]),
+                "the file is not text",
+            ),
+        ] {
+            let mut fixture = app(&format!("{beside}{key} = {name:?}"), "");
+            if let Some(content) = content {
+                fixture = fixture.with_file(name, content);
+            }
+            let report = fixture.report();
+            assert!(
+                report.contains("one error") && report.contains(&format!("app.{key}: {why}")),
+                "{report}"
+            );
+            assert!(!report.contains("canary"), "{report}");
+        }
+    }
+}
+
+#[test]
+fn the_environment_can_name_both_files() {
+    let settings = Fixture::new(&format!("{APP}{TENANT}"))
+        .with_file("next", "the next secret")
+        .with_env("INCIDENTD__APP__CLIENT_SECRET_NEXT_FILE", "next")
+        .valid();
+    assert_eq!(shown(&settings), "secret then next");
+    let settings = app("", "")
+        .with_env("INCIDENTD__APP__FEDERATED_TOKEN_FILE", "token")
+        .valid();
+    assert_eq!(shown(&settings), "federated token");
+}
+
+#[test]
+fn without_any_credential_all_three_ways_are_named() {
+    let report = app("", "").report();
+    for key in [
+        "app.client_secret_file",
+        "app.client_secret_env",
+        "app.federated_token_file",
+    ] {
+        assert!(report.contains(key), "{key} is not in {report}");
+    }
+}

@@ -1,0 +1,192 @@
+//! Two secrets: one takes the other's place, and nothing fails on the way.
+
+use std::fs;
+use std::io::Write;
+use std::sync::Mutex;
+
+use super::*;
+
+const OLD: &str = "OLD~CANARY/+=";
+const NEW: &str = "NEW~CANARY/+=";
+
+/// Two files, and an Entra that grants a token for one secret only, and repeats what it refuses.
+struct Rotation {
+    folder: tempfile::TempDir,
+    server: Server,
+    entra: Entra,
+}
+
+impl Rotation {
+    async fn new(accepted: &'static str, refusal: (&'static str, u64)) -> Self {
+        let server = Server::answering(move |request| {
+            let secret = form_of(request).swap_remove(2).1;
+            if secret == accepted {
+                return json_answer("200 OK", token_body(json!(3599)));
+            }
+            let (error, code) = refusal;
+            let said = format!("AADSTS{code}: {secret} is not {OLD} or {NEW}.");
+            let body = json!({"error": error, "error_description": said, "error_codes": [code]});
+            json_answer("401 Unauthorized", body.to_string())
+        })
+        .await;
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        fs::write(&first, format!("{OLD}\n")).unwrap();
+        fs::write(&second, format!("{NEW}\n")).unwrap();
+        let credential = Credential::two_secrets(Secret::File(first), second);
+        let entra = entra_proving(&server.url, Endpoint::V2, credential);
+        Self {
+            folder,
+            server,
+            entra,
+        }
+    }
+
+    fn write(&self, name: &str, secret: &str) {
+        fs::write(self.folder.path().join(name), secret).unwrap();
+    }
+
+    async fn failure(&self) -> Failure {
+        let failure = self.entra.request().await.unwrap_err();
+        assert_silent_about(&failure, &["CANARY", "%7E"]);
+        failure
+    }
+
+    /// The secrets that were sent, in order.
+    fn sent(&self) -> Vec<String> {
+        let secret = |request: &String| form_of(request).swap_remove(2).1;
+        self.server.requests().iter().map(secret).collect()
+    }
+}
+
+const WRONG: (&str, u64) = ("invalid_client", 7_000_215);
+
+#[tokio::test]
+async fn the_second_secret_is_not_used_while_the_first_serves() {
+    let rotation = Rotation::new(OLD, WRONG).await;
+    for _ in 0..2 {
+        rotation.entra.request().await.unwrap();
+    }
+    assert_eq!(rotation.sent(), [OLD, OLD]);
+}
+
+#[tokio::test]
+async fn a_refused_first_secret_is_replaced_at_once_and_the_second_remembered() {
+    // A number that nobody knows: `error` decides.
+    let rotation = Rotation::new(NEW, ("invalid_client", 1)).await;
+    for _ in 0..3 {
+        rotation.entra.request().await.unwrap();
+    }
+    assert_eq!(rotation.sent(), [OLD, NEW, NEW, NEW]);
+}
+
+#[tokio::test]
+async fn the_first_file_serves_again_once_the_new_secret_is_moved_into_it() {
+    let rotation = Rotation::new(NEW, WRONG).await;
+    rotation.entra.request().await.unwrap();
+    rotation.write("first", NEW);
+    rotation.write("second", "not yet made");
+    for _ in 0..2 {
+        rotation.entra.request().await.unwrap();
+    }
+    assert_eq!(rotation.sent(), [OLD, NEW, "not yet made", NEW, NEW]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_counts_as_a_refused_secret() {
+    let rotation = Rotation::new(NEW, WRONG).await;
+    fs::remove_file(rotation.folder.path().join("first")).unwrap();
+    rotation.entra.request().await.unwrap();
+    fs::remove_file(rotation.folder.path().join("second")).unwrap();
+    let failure = rotation.failure().await;
+    assert_eq!(failure.health, Health::Credential);
+    assert!(
+        failure.what.contains("both") && failure.what.contains("No such file"),
+        "{failure:?}"
+    );
+    assert_eq!(rotation.sent(), [NEW]);
+}
+
+#[tokio::test]
+async fn both_refused_is_one_failure_that_says_so() {
+    let rotation = Rotation::new("neither", WRONG).await;
+    let failure = rotation.failure().await;
+    assert_eq!(
+        (failure.health, failure.reaction, failure.status),
+        (Health::Credential, Reaction::Slow, Some(401))
+    );
+    assert!(
+        failure.what.starts_with("both client secrets are refused"),
+        "{failure:?}"
+    );
+    assert_eq!(failure.what.matches("AADSTS7000215").count(), 2);
+    assert!(
+        failure.remedy.contains("app.client_secret_file"),
+        "{failure:?}"
+    );
+    assert_eq!(rotation.sent(), [OLD, NEW]);
+}
+
+#[tokio::test]
+async fn what_is_no_refusal_of_a_secret_does_not_cost_a_second_request() {
+    let rotation = Rotation::new("neither", ("unauthorized_client", 700_016)).await;
+    assert_eq!(rotation.failure().await.health, Health::Consent);
+    assert_eq!(rotation.sent(), [OLD]);
+}
+
+#[tokio::test]
+async fn two_files_with_one_secret_are_one_secret() {
+    let rotation = Rotation::new(NEW, WRONG).await;
+    rotation.write("first", "twice");
+    rotation.write("second", "twice\n");
+    let failure = rotation.entra.request().await.unwrap_err();
+    assert!(!failure.what.contains("both"), "{failure:?}");
+    assert_eq!(rotation.sent(), ["twice"]);
+}
+
+/// Entra says `invalid_client` of an app that the tenant doesn't know, too.
+#[tokio::test]
+async fn a_missing_consent_is_not_blamed_on_the_secrets() {
+    let rotation = Rotation::new("neither", ("invalid_client", 7_000_229)).await;
+    let failure = rotation.failure().await;
+    assert_eq!(failure.health, Health::Consent);
+    assert!(!failure.what.contains("both"), "{failure:?}");
+}
+
+/// What was logged, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn that_only_the_second_serves_is_warned_of_once() {
+    let log = Log::default();
+    let to = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(move || to.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let rotation = Rotation::new(NEW, WRONG).await;
+    for _ in 0..3 {
+        rotation.entra.request().await.unwrap();
+    }
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(
+        text.matches("the first secret is refused").count(),
+        1,
+        "{text}"
+    );
+    assert!(text.contains("app.client_secret_next_file"), "{text}");
+    assert!(!text.contains("CANARY"), "{text}");
+}
