@@ -23,6 +23,16 @@ pub const DEFENDER: Permission = Permission {
     roles: &["Incident.Read.All", "Incident.ReadWrite.All"],
 };
 
+/// The permission to list incidents in Microsoft Graph, with their alerts ("List incidents", section Permissions).
+pub const GRAPH: Permission = Permission {
+    api: "Microsoft Graph",
+    app_ids: &["00000003-0000-0000-c000-000000000000"],
+    roles: &[
+        "SecurityIncident.Read.All",
+        "SecurityIncident.ReadWrite.All",
+    ],
+};
+
 impl Permission {
     /// The role to ask for.
     pub fn wanted(&self) -> &'static str {

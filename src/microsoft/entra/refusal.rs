@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::super::errors::location;
+use super::super::errors::{key, location};
 use super::super::secret::scrub;
 use super::super::{network, wait};
 use super::aadsts;
@@ -38,7 +38,17 @@ impl Refusal<'_> {
             "" => format!("{host} answered a token request with {status}"),
             text => format!("{host} refused a token ({status}): {text}"),
         };
-        Failure::new(health, reaction, what, remedy).with_status(status)
+        Failure::new(health, reaction, what, remedy)
+            .with_status(status)
+            .caused_by(self.cause(&said))
+    }
+
+    /// `entra 7000222`; without a number of Entra's, `entra 503` or `entra 400 invalid_scope`.
+    fn cause(&self, said: &Said) -> String {
+        match said.code {
+            Some(code) => format!("entra {code}"),
+            None => key(&["entra", self.status.as_str(), &said.error]),
+        }
     }
 
     fn verdict(&self, said: &Said, host: &str, consent_remedy: &str) -> Verdict {
