@@ -23,7 +23,8 @@ pub const DEFENDER: Permission = Permission {
     roles: &["Incident.Read.All", "Incident.ReadWrite.All"],
 };
 
-/// The permission to list incidents in Microsoft Graph, with their alerts ("List incidents", section Permissions).
+/// The permission to list incidents of Microsoft Graph ("List incidents", section Permissions). Its app id is the same in
+/// all clouds.
 pub const GRAPH: Permission = Permission {
     api: "Microsoft Graph",
     app_ids: &["00000003-0000-0000-c000-000000000000"],

@@ -2,13 +2,12 @@
 //! `/v1.0/security/incidents/{id}` ("Get incident"). Alerts come along only when `$expand` asks for them.
 
 use super::consent::{GRAPH, Permission};
-use super::source::{Dialect, Source, SourceOptions};
+use super::source::{Dialect, Source};
 use crate::core::reading::Shape;
 use crate::core::version::Origin;
 
 /// One tenant's incidents at Microsoft Graph.
 pub type Graph = Source<GraphApi>;
-pub type GraphOptions = SourceOptions;
 
 pub struct GraphApi;
 

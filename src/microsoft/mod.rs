@@ -25,7 +25,7 @@ mod wait;
 pub use consent::{DEFENDER, GRAPH, Permission, consent_link};
 pub use defender::{Defender, DefenderOptions};
 pub use entra::{Endpoint, Entra, EntraOptions};
-pub use graph::{Graph, GraphOptions};
+pub use graph::Graph;
 pub use http::{ClientError, Clients, HttpOptions};
 pub use secret::Secret;
 pub use source::SourceOptions;
