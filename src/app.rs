@@ -27,7 +27,7 @@ use crate::kafka::{KafkaError, KafkaOptions, KafkaPublisher};
 use crate::ledger::{LedgerError, LocalLedger};
 use crate::microsoft::Clients;
 use crate::ports::{Clock, Observer, Publisher};
-use crate::record::StdoutPublisher;
+use crate::record::{AlertSplitter, StdoutPublisher};
 use crate::runtime::board::Board;
 use crate::runtime::dispatcher::Dispatcher;
 use crate::runtime::herald::{self, Herald};
@@ -120,7 +120,12 @@ impl App {
         let board = Arc::new(Board::new(&tenants, clock.clone()));
         let bytes = ByteBudget::new(settings.max_in_flight);
         let stop = CancellationToken::new();
-        let outlet = LocalOutlet::new(publisher.clone(), ledger.clone(), observer.clone());
+        let outlet = LocalOutlet::new(
+            publisher.clone(),
+            Arc::new(AlertSplitter),
+            ledger.clone(),
+            observer.clone(),
+        );
         let window = Arc::new(Window::new(Parts {
             started: clock.now(),
             board: board.clone(),

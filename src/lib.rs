@@ -21,7 +21,8 @@
 //! 6. When the last page is read to its end and every record of the sweep is acknowledged and recorded, the cursor moves.
 //!    Not before, not by the local clock, and never past the time that Microsoft's own answer bears.
 //!
-//! An incident that can't be read goes to the dead-letter topic, and takes nothing else with it.
+//! An incident that can't be read goes to the dead-letter topic, and takes nothing else with it. One that is too large
+//! for its topic is published in parts, which the outlet has [`record`] make when Kafka has refused the whole.
 //!
 //! # The life of a tenant
 //!

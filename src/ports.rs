@@ -110,6 +110,15 @@ pub struct Record {
     pub value: Vec<u8>,
 }
 
+impl Record {
+    /// Bytes of its key, headers and value: what counts against a topic's limit.
+    pub fn size(&self) -> usize {
+        let header = |(name, value): &(&str, String)| name.len() + value.len();
+        let headers: usize = self.headers.iter().map(header).sum();
+        self.key.len() + headers + self.value.len()
+    }
+}
+
 /// Turns one tenant's incidents into records. The tenant's topic, name and format are built in.
 pub trait Encoder: Send + Sync {
     fn incident(&self, change: Change, reading: &Reading, raw: &[u8]) -> Record;
@@ -121,13 +130,45 @@ pub trait Encoder: Send + Sync {
     fn health(&self, at: Ticks, state: Health, what: &str, remedy: &str) -> Option<Record>;
 }
 
+/// The parts of one record, made one at a time: a part may hold much beside its alerts, so that all of them together can
+/// be many times the record.
+pub type RecordParts<'a> = Box<dyn ExactSizeIterator<Item = Record> + Send + 'a>;
+
+/// Splits an incident's record that is too large for its topic.
+pub trait Splitter: Send + Sync {
+    /// Two parts or more, none larger ([`Record::size`]) than `limit`. `None` when that can't be.
+    ///
+    /// Equal records and limits have equal parts. A part's `ce_id` is that of no other part and no whole record.
+    fn split<'a>(&self, record: &'a Record, limit: usize) -> Option<RecordParts<'a>>;
+}
+
+/// A record that was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub failure: Failure,
+    /// The record, when nothing but its size is wrong with it.
+    pub oversize: Option<Box<Record>>,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            oversize: None,
+        }
+    }
+}
+
 /// Where records go.
 pub trait Publisher: Send + Sync {
     /// Publishes and waits until every record is acknowledged or refused; one result for each record, in order. Waits
     /// for as long as Kafka is away: whether a record arrived is never guessed.
     ///
     /// Records with equal keys arrive in the order given.
-    fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Failure>>>;
+    fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Refused>>>;
+
+    /// The largest record ([`Record::size`]) that `topic` accepts for certain. `None`: there is no limit.
+    fn limit<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Option<usize>>;
 }
 
 /// What one commit writes, all or nothing.
@@ -231,6 +272,8 @@ pub enum Event<'a> {
         count: u64,
     },
     DeadLetter,
+    /// An incident was published in parts.
+    Split,
     MissedFirings {
         count: u64,
     },

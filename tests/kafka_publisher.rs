@@ -10,9 +10,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use incidentd::core::failure::{Health, Reaction};
+use incidentd::core::ids::{IncidentId, TenantId};
+use incidentd::core::ticks::Ticks;
+use incidentd::core::version::{Change, ContentHash, Origin, Phase, Reading};
 use incidentd::kafka::reader::TopicReader;
 use incidentd::kafka::{Condition, KafkaOptions, KafkaPublisher};
-use incidentd::ports::{Publisher, Record};
+use incidentd::ledger::LocalLedger;
+use incidentd::ports::{Encoder, Ledger, Mark, Outgoing, Outlet, Publisher, Record, Refused};
+use incidentd::record::{AlertSplitter, Format, Recipe, RecordEncoder};
+use incidentd::runtime::outlet::LocalOutlet;
+use incidentd::telemetry::metrics::Metrics;
+use serde_json::{Value, json};
 use support::blocking;
 use support::kafka::{Broker, Found, create_topic, read_all, shared};
 use tokio::time::{sleep, timeout};
@@ -165,7 +173,10 @@ async fn an_unknown_topic_names_the_command_and_is_used_once_it_exists() {
     let publisher = publisher(&kafka);
     let results = timeout(LIMIT, publisher.publish(vec![record(&topic, 1, 1, 10)])).await;
     let results = results.expect("an answer");
-    let failure = results[0].as_ref().expect_err("there is no such topic");
+    let failure = &results[0]
+        .as_ref()
+        .expect_err("there is no such topic")
+        .failure;
     assert_eq!(
         (failure.health, failure.reaction),
         (Health::Misconfigured, Reaction::Backoff)
@@ -207,7 +218,7 @@ async fn a_record_larger_than_its_topic_accepts_is_refused_and_its_neighbours_ar
         for (n, result) in results.into_iter().enumerate() {
             match result {
                 Ok(()) => assert_ne!(n, 50, "the large one was accepted"),
-                Err(failure) => {
+                Err(Refused { failure, .. }) => {
                     assert_eq!(n, 50, "a small record was refused: {failure}");
                     assert_eq!(
                         (failure.health, failure.reaction),
@@ -229,4 +240,135 @@ async fn a_record_larger_than_its_topic_accepts_is_refused_and_its_neighbours_ar
         "repeats: {keys:?}"
     );
     assert_eq!(publisher.state().state, Condition::Ok);
+}
+
+/// An incident as Microsoft sends it, with alerts of these sizes in which nothing repeats.
+fn incident(id: u64, alerts: &[usize]) -> Value {
+    let noise = |size: usize| -> String {
+        let uuids = (0..=size / 36).map(|_| uuid::Uuid::new_v4().to_string());
+        uuids.collect::<String>()[..size].to_owned()
+    };
+    let alerts = alerts.iter().enumerate();
+    let alerts = alerts.map(|(n, size)| json!({"alertId": n, "alerts": [], "title": noise(*size)}));
+    json!({"incidentId": id, "alerts": alerts.collect::<Vec<_>>(), "status": "Active"})
+}
+
+fn outgoing(tenant: TenantId, topic: &str, id: u64, incident: &Value) -> Outgoing {
+    let encoder = RecordEncoder::new(Recipe {
+        tenant,
+        name: "contoso".into(),
+        source: "https://api.example".to_owned(),
+        topic: topic.into(),
+        format: Format::CloudEvents,
+        status_topic: None,
+        dead_letter_topic: None,
+    });
+    let reading = Reading {
+        id: IncidentId(id),
+        updated: Ticks(15_993_946_835_000_000),
+        phase: Phase::Open,
+        hash: ContentHash(id),
+        origin: Origin::Defender,
+        whole: true,
+    };
+    let raw = incident.to_string();
+    Outgoing {
+        record: Some(encoder.incident(Change::Created, &reading, raw.as_bytes())),
+        mark: Mark::Seen(reading.id, reading.seen(), Change::Created),
+    }
+}
+
+/// The incident of each key: its records put together in the order in which they stand. Fails when a part is missing.
+fn put_together(found: Vec<Found>) -> BTreeMap<String, (usize, Value)> {
+    let mut incidents: BTreeMap<String, (usize, Value)> = BTreeMap::new();
+    let mut expected: BTreeMap<String, usize> = BTreeMap::new();
+    for one in found {
+        let header = |name: &str| {
+            let mut headers = one.headers.iter();
+            headers.find(|(key, _)| key == name).map(|(_, value)| value)
+        };
+        let number = |name: &str| header(name).map_or(1, |value| value.parse().unwrap());
+        let mut event: Value = serde_json::from_slice(&one.value).unwrap();
+        assert_eq!(event["id"].as_str(), header("ce_id").map(String::as_str));
+        let mut data = event["data"].take();
+        let (parts, whole) = incidents
+            .entry(one.key.clone())
+            .or_insert_with(|| (0, data.clone()));
+        *parts += 1;
+        assert_eq!(*parts, number("part"), "{}: out of order", one.key);
+        if *parts > 1 {
+            let alerts = whole["alerts"].as_array_mut().unwrap();
+            alerts.append(data["alerts"].as_array_mut().unwrap());
+        }
+        expected.insert(one.key, number("parts"));
+    }
+    for (key, (parts, _)) in &incidents {
+        assert_eq!(*parts, expected[key], "{key}: parts are missing");
+    }
+    incidents
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_larger_than_its_topic_accepts_arrives_in_parts_that_make_it_up() {
+    let (kafka, topic) = (shared(), unique("parts"));
+    create_topic(&kafka, &topic, 3, &[]).await;
+    let publisher = Arc::new(publisher(&kafka));
+    let limit = publisher.limit(&topic).await.expect("Kafka has limits");
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Arc::new(LocalLedger::open(dir.path()).unwrap());
+    let metrics = Arc::new(Metrics::new(&[]));
+    let outlet = LocalOutlet::new(publisher, Arc::new(AlertSplitter), ledger.clone(), metrics);
+    let tenant = TenantId::from_bytes([1; 16]);
+    let incidents = [
+        (1, incident(1, &[1_000])),
+        (2, incident(2, &[90_000; 50])),
+        // All but the last few bytes of the limit: what frames a record must have been counted.
+        (3, incident(3, &[limit - 1_000; 3])),
+        (4, incident(4, &[10, 1_200_000, 10])),
+        (5, incident(5, &[200_000, 900_000, 10, 100_000])),
+    ];
+    let batch = incidents.iter();
+    let batch = batch.map(|(id, incident)| outgoing(tenant, &topic, *id, incident));
+    let committed = timeout(LIMIT, outlet.commit(tenant, batch.collect(), None)).await;
+    let committed = committed.expect("an answer for each");
+    let failure = committed.result.expect_err("an alert fits nowhere");
+    assert_eq!(failure.reaction, Reaction::HoldBack);
+    assert!(failure.what.contains("no parts"), "{failure}");
+    assert_eq!(committed.published, 4);
+    let ids = [1, 2, 3, 4, 5].map(IncidentId);
+    let known = ledger.known(tenant, &ids).unwrap();
+    let known: Vec<bool> = known.iter().map(Option::is_some).collect();
+    assert_eq!(known, [true, true, true, false, true]);
+
+    let mut arrived = put_together(read_all(&kafka, &topic));
+    for (id, parts) in [(1, 1), (2, 5), (3, 3), (5, 2)] {
+        let (_, expected) = &incidents[id - 1];
+        let (count, whole) = arrived.remove(&format!("{tenant}/{id}")).unwrap();
+        assert_eq!(count, parts, "incident {id}");
+        assert!(whole == *expected, "incident {id} is not what was sent");
+    }
+    assert!(arrived.is_empty(), "also: {:?}", arrived.keys());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_s_limit_is_its_own_and_no_more_than_the_producer_s() {
+    let (kafka, topic) = (shared(), unique("limit"));
+    let configs = [("max.message.bytes", "300000")];
+    create_topic(&kafka, &topic, 1, &configs).await;
+    let narrow = KafkaPublisher::connect(KafkaOptions {
+        brokers: kafka.clone(),
+        properties: vec![("message.max.bytes".to_owned(), "200000".into())],
+        max_in_flight: 16 << 20,
+    });
+    for (publisher, most) in [(publisher(&kafka), 300_000), (narrow.unwrap(), 200_000)] {
+        let limit = timeout(LIMIT, publisher.limit(&topic)).await.unwrap();
+        let limit = limit.expect("Kafka has limits");
+        assert!((most - 2_000..most).contains(&limit), "{limit} of {most}");
+        let mut largest = record(&topic, 1, 1, 1);
+        largest.value.resize(limit - largest.size() + 1, b' ');
+        assert_eq!(largest.size(), limit);
+        publish(&publisher, vec![largest]).await;
+    }
+    let nobody = publisher(&kafka).limit(&unique("absent")).await;
+    assert!(nobody.is_some_and(|limit| (1_000_000..1_048_588).contains(&limit)));
 }

@@ -163,9 +163,15 @@ impl WindowLength {
         Self(next.clamp(Self::SHORTEST, Self::LONGEST))
     }
 
-    /// Whether a window that has become deep can be made shorter.
-    pub fn can_shrink(self) -> bool {
-        self.0 > Self::SHORTEST
+    /// After a window that became deep: half as long, or as long as what its pages have shown so far, where the list is
+    /// newest first. `None` when it is as short as can be.
+    pub fn shrunk(self, window: Span, oldest_shown: Option<Ticks>) -> Option<Self> {
+        let shown = window
+            .to
+            .zip(oldest_shown)
+            .map(|(to, oldest)| to.since(oldest));
+        let next = shown.unwrap_or(self.0).min(self.0 / 2).max(Self::SHORTEST);
+        (self.0 > Self::SHORTEST).then_some(Self(next))
     }
 }
 

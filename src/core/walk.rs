@@ -174,6 +174,11 @@ impl Walk {
         self.date
     }
 
+    /// The oldest last update shown, in a list that was newest first as far as it was read.
+    pub fn oldest_shown(&self) -> Option<Ticks> {
+        self.last.filter(|_| self.newest_first)
+    }
+
     /// Pages read to their end.
     pub fn pages(&self) -> u32 {
         self.pages

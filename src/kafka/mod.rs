@@ -9,6 +9,7 @@
 //! Values of librdkafka's properties may be passwords: they are cut out of every text of librdkafka before it is logged
 //! or shown.
 
+mod limit;
 mod link;
 #[cfg(feature = "demo")]
 pub mod mock;

@@ -101,6 +101,15 @@ impl KafkaOptions {
         config
     }
 
+    /// The largest message that the producer takes.
+    pub(super) fn message_max_bytes(&self) -> usize {
+        let config = self.producer();
+        let value = config.get("message.max.bytes");
+        value
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(MESSAGE_MOST_BYTES)
+    }
+
     fn queue_kbytes(&self) -> usize {
         let bytes = self
             .max_in_flight

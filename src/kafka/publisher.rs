@@ -8,26 +8,29 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::Message;
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{Producer, PurgeConfig};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::KafkaError;
+use super::limit::Limits;
 use super::link::{Condition, Events, KafkaState, Link};
 use super::options::KafkaOptions;
-use super::queue::{Client, enqueue, of_message, of_record, rounds};
+use super::queue::{Client, enqueue, of_record, rounds, size};
 use super::refusal;
 use crate::core::failure::Failure;
-use crate::ports::{Publisher, Record};
+use crate::ports::{Publisher, Record, Refused};
 
 /// Limit of one request for metadata; it occupies a blocking thread for as long.
 const METADATA_LIMIT: Duration = Duration::from_secs(2);
 /// Between two attempts to reach a Kafka that is away.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
 /// Publishes records, exactly once each for as long as the process lives.
 pub struct KafkaPublisher {
     options: KafkaOptions,
@@ -40,6 +43,7 @@ pub struct KafkaPublisher {
     topics: RwLock<HashSet<Arc<str>>>,
     /// Held by the one who asks about a topic; thousands of tenants wait for the same answer.
     asking: tokio::sync::Mutex<()>,
+    limits: Limits,
 }
 
 /// What asking for metadata came to.
@@ -52,17 +56,10 @@ enum Answer {
 /// A record that librdkafka holds.
 struct Sent {
     index: usize,
-    topic: Arc<str>,
+    /// Without its value, which librdkafka has: memory is for one copy of what is in flight.
+    record: Record,
     size: usize,
     delivery: DeliveryFuture,
-}
-
-/// A record whose batch was refused for its size.
-struct Suspect {
-    index: usize,
-    topic: Arc<str>,
-    size: usize,
-    message: OwnedMessage,
 }
 
 impl KafkaPublisher {
@@ -80,6 +77,7 @@ impl KafkaPublisher {
             single: OnceLock::new(),
             topics: RwLock::default(),
             asking: tokio::sync::Mutex::default(),
+            limits: Limits::default(),
         })
     }
 
@@ -162,13 +160,13 @@ impl KafkaPublisher {
         self.producers().map(count).sum()
     }
 
-    async fn publish_all(&self, records: Vec<Record>) -> Vec<Result<(), Failure>> {
+    async fn publish_all(&self, records: Vec<Record>) -> Vec<Result<(), Refused>> {
         let mut results = vec![Ok(()); records.len()];
         let absent = self.absent_topics(&records).await;
         for round in rounds(records) {
-            for (index, failure) in self.publish_round(round, &absent).await {
+            for (index, refused) in self.publish_round(round, &absent).await {
                 if let Some(result) = results.get_mut(index) {
-                    *result = Err(failure);
+                    *result = Err(refused);
                 }
             }
         }
@@ -191,44 +189,25 @@ impl KafkaPublisher {
         &self,
         round: Vec<(usize, Record)>,
         absent: &HashMap<Arc<str>, Failure>,
-    ) -> Vec<(usize, Failure)> {
+    ) -> Vec<(usize, Refused)> {
         let mut refused = Vec::new();
         let mut sent = Vec::with_capacity(round.len());
         for (index, record) in round {
             let outcome = match absent.get(&record.topic) {
-                Some(failure) => Err(failure.clone()),
-                None => self.send(index, record).await,
+                Some(failure) => Err((index, failure.clone().into())),
+                None => self.send(&self.producer, index, record).await,
             };
             match outcome {
                 Ok(one) => sent.push(one),
-                Err(failure) => refused.push((index, failure)),
+                Err(one) => refused.push(one),
             }
         }
         let mut suspects = Vec::new();
-        let mut answered = false;
-        for Sent {
-            index,
-            topic,
-            size,
-            delivery,
-        } in sent
-        {
-            match delivery.await {
-                Ok(Ok(_)) => answered = true,
-                Ok(Err((error, message))) if refusal::is_oversize(&error) => {
-                    suspects.push(Suspect {
-                        index,
-                        topic,
-                        size,
-                        message,
-                    });
-                }
-                Ok(Err((error, _))) => refused.push((index, self.refused(&topic, size, &error))),
-                Err(_) => refused.push((index, refusal::stopped(&self.link))),
+        for (index, one) in self.settle(sent).await {
+            match one.oversize {
+                Some(record) => suspects.push((index, *record)),
+                None => refused.push((index, one)),
             }
-        }
-        if answered {
-            self.link.answered();
         }
         refused.extend(self.publish_alone(suspects).await);
         refused
@@ -237,67 +216,87 @@ impl KafkaPublisher {
     /// librdkafka does not take a batch apart that its topic finds too large, and fails all its records. Sent again one to
     /// a batch, only those fail that are too large themselves. None of them was written, and no other record of theirs
     /// keys is under way, so nothing is repeated or overtaken.
-    async fn publish_alone(&self, suspects: Vec<Suspect>) -> Vec<(usize, Failure)> {
+    async fn publish_alone(&self, suspects: Vec<(usize, Record)>) -> Vec<(usize, Refused)> {
         let mut refused = Vec::new();
         let mut sent = Vec::with_capacity(suspects.len());
-        for Suspect {
-            index,
-            topic,
-            size,
-            message,
-        } in suspects
-        {
-            let queued = match self.single() {
-                Ok(producer) => enqueue(producer, of_message(&message)).await,
-                Err(error) => Err(error),
+        for (index, record) in suspects {
+            let outcome = match self.single() {
+                Ok(producer) => self.send(producer, index, record).await,
+                Err(error) => {
+                    let size = size(&record);
+                    Err((index, self.refused(record, size, &error)))
+                }
             };
-            match queued {
-                Ok(delivery) => sent.push(Sent {
-                    index,
-                    topic,
-                    size,
-                    delivery,
-                }),
-                Err(error) => refused.push((index, self.refused(&topic, size, &error))),
+            match outcome {
+                Ok(one) => sent.push(one),
+                Err(one) => refused.push(one),
             }
         }
+        refused.extend(self.settle(sent).await);
+        refused
+    }
+
+    async fn send(
+        &self,
+        producer: &Client,
+        index: usize,
+        mut record: Record,
+    ) -> Result<Sent, (usize, Refused)> {
+        let size = size(&record);
+        match enqueue(producer, of_record(&record)).await {
+            Ok(delivery) => {
+                record.value = Vec::new();
+                Ok(Sent {
+                    index,
+                    record,
+                    size,
+                    delivery,
+                })
+            }
+            Err(error) => Err((index, self.refused(record, size, &error))),
+        }
+    }
+
+    /// Waits until each of these is acknowledged or refused; returns the refused ones.
+    async fn settle(&self, sent: Vec<Sent>) -> Vec<(usize, Refused)> {
+        let mut refused = Vec::new();
+        let mut answered = false;
         for Sent {
             index,
-            topic,
+            mut record,
             size,
             delivery,
         } in sent
         {
             match delivery.await {
-                Ok(Ok(_)) => {}
-                Ok(Err((error, _))) => refused.push((index, self.refused(&topic, size, &error))),
-                Err(_) => refused.push((index, refusal::stopped(&self.link))),
+                Ok(Ok(_)) => answered = true,
+                Ok(Err((error, message))) => {
+                    if refusal::is_oversize(&error) {
+                        record.value = message.payload().unwrap_or_default().to_vec();
+                    }
+                    refused.push((index, self.refused(record, size, &error)));
+                }
+                Err(_) => refused.push((index, refusal::stopped(&self.link).into())),
             }
+        }
+        if answered {
+            self.link.answered();
         }
         refused
     }
 
-    async fn send(&self, index: usize, record: Record) -> Result<Sent, Failure> {
-        let size = record.key.len() + record.value.len();
-        match enqueue(&self.producer, of_record(&record)).await {
-            Ok(delivery) => Ok(Sent {
-                index,
-                topic: record.topic,
-                size,
-                delivery,
-            }),
-            Err(error) => Err(self.refused(&record.topic, size, &error)),
-        }
-    }
-
-    fn refused(&self, topic: &Arc<str>, size: usize, error: &ClientError) -> Failure {
+    fn refused(&self, record: Record, size: usize, error: &ClientError) -> Refused {
+        let topic = &record.topic;
         if refusal::is_unknown_topic(refusal::code(error)) {
             self.topics_mut().remove(topic);
         }
         if self.is_dead() {
-            return refusal::stopped(&self.link);
+            return refusal::stopped(&self.link).into();
         }
-        refusal::failure(&self.link, topic, size, error)
+        Refused {
+            failure: refusal::failure(&self.link, topic, size, error),
+            oversize: refusal::is_oversize(error).then(|| Box::new(record)),
+        }
     }
 
     /// Returns when Kafka has the topic; waits for as long as Kafka is away.
@@ -385,7 +384,12 @@ impl KafkaPublisher {
 }
 
 impl Publisher for KafkaPublisher {
-    fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Failure>>> {
-        Box::pin(self.publish_all(records))
+    fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Refused>>> {
+        self.publish_all(records).boxed()
+    }
+
+    fn limit<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Option<usize>> {
+        let limit = self.limits.of(topic, &self.options, &self.link);
+        limit.map(Some).boxed()
     }
 }

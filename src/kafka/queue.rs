@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
-use rdkafka::message::{Header, Message, OwnedHeaders, OwnedMessage};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::time::sleep;
@@ -35,6 +35,11 @@ pub(super) async fn enqueue(
     }
 }
 
+/// What an operator calls the size of a record.
+pub(super) fn size(record: &Record) -> usize {
+    record.key.len() + record.value.len()
+}
+
 pub(super) fn of_record(record: &Record) -> FutureRecord<'_, [u8], [u8]> {
     let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
     for (key, value) in &record.headers {
@@ -47,18 +52,6 @@ pub(super) fn of_record(record: &Record) -> FutureRecord<'_, [u8], [u8]> {
         .key(record.key.as_bytes())
         .payload(record.value.as_slice())
         .headers(headers)
-}
-
-/// What librdkafka gave back, ready to be sent again.
-pub(super) fn of_message(message: &OwnedMessage) -> FutureRecord<'_, [u8], [u8]> {
-    FutureRecord {
-        topic: message.topic(),
-        partition: None,
-        payload: message.payload(),
-        key: message.key(),
-        timestamp: None,
-        headers: message.headers().cloned(),
-    }
 }
 
 /// Splits records so that no key occurs twice in a part; the parts, one after the other, keep each key's order.

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::mock::MockBroker;
 use super::reader::{Arrived, TopicReader};
 use super::{Condition, KafkaError, KafkaOptions, KafkaPublisher};
-use crate::core::failure::{Failure, Health, Reaction};
-use crate::ports::{Publisher, Record};
+use crate::core::failure::{Health, Reaction};
+use crate::ports::{Publisher, Record, Refused};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -170,7 +170,7 @@ async fn passing_errors_of_a_broker_are_retried_until_every_record_is_there() {
 async fn strand(
     cluster: &Cluster,
     publisher: &Arc<KafkaPublisher>,
-) -> JoinHandle<Vec<Result<(), Failure>>> {
+) -> JoinHandle<Vec<Result<(), Refused>>> {
     let first = timeout(LIMIT, publisher.publish(records("t", 1))).await;
     assert_eq!(first.expect("acknowledged"), vec![Ok(())]);
     cluster.broker_down(1).expect("the broker goes down");
@@ -251,7 +251,7 @@ async fn an_unknown_topic_is_noticed_at_once_not_made_and_used_when_it_appears()
     let results = timeout(Duration::from_secs(10), publisher.publish(batch.clone())).await;
     let results = results.expect("noticed long before librdkafka's own 30 s");
     for result in &results[..2] {
-        let failure = result.as_ref().expect_err("no such topic");
+        let failure = &result.as_ref().expect_err("no such topic").failure;
         assert_eq!(
             (failure.health, failure.reaction),
             (Health::Misconfigured, Reaction::Backoff)
@@ -276,18 +276,20 @@ async fn a_record_too_large_is_refused_alone() {
     let cluster = cluster(&["t"]);
     let publisher = publisher(&cluster, &[("message.max.bytes", "100000")]);
     let mut batch = records("t", 9);
-    batch.insert(4, record("t", 100, vec![b'x'; 150_000]));
+    let large = record("t", 100, vec![b'x'; 150_000]);
+    batch.insert(4, large.clone());
     let results = timeout(LIMIT, publisher.publish(batch))
         .await
         .expect("acknowledged");
     for (n, result) in results.iter().enumerate().filter(|(n, _)| *n != 4) {
         assert_eq!(*result, Ok(()), "record {n}");
     }
-    let failure = results[4].as_ref().expect_err("too large");
+    let Refused { failure, oversize } = results[4].as_ref().expect_err("too large");
     assert_eq!(
         (failure.health, failure.reaction),
         (Health::Misconfigured, Reaction::HoldBack)
     );
+    assert_eq!(oversize.as_deref(), Some(&large), "it is not given back");
     assert!(
         failure.what.contains("150005"),
         "the size is missing: {}",
@@ -333,7 +335,7 @@ async fn a_fatal_error_is_told_and_fails_what_is_pending() {
         .await
         .expect("ended");
     for result in results {
-        let failure = result.expect_err("the producer is dead");
+        let failure = result.expect_err("the producer is dead").failure;
         assert_eq!(failure.health, Health::Unreachable);
         assert!(failure.what.contains("stopped"), "{}", failure.what);
     }

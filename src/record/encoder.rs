@@ -14,8 +14,8 @@ use crate::core::version::{Change, Reading};
 use crate::ports::{Encoder, Record};
 
 use super::{
-    ALERTS_COMPLETE, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID, TENANT_NAME,
-    health,
+    ALERTS_COMPLETE, CE_ID, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID,
+    TENANT_NAME, health,
 };
 
 /// What the value of an incident's record is.
@@ -125,7 +125,7 @@ impl Attributes {
         let [tenant_id, tenant_name] = tenant;
         vec![
             ("ce_specversion", "1.0".to_owned()),
-            ("ce_id", self.id),
+            (CE_ID, self.id),
             ("ce_source", source.to_owned()),
             ("ce_type", self.kind),
             ("ce_subject", self.subject),

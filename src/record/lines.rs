@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 
 use crate::core::failure::{Failure, Health, Reaction};
-use crate::ports::{Publisher, Record};
+use crate::ports::{Publisher, Record, Refused};
 
 use super::compact::Compactor;
 use super::{CONTENT_TYPE, OCTET_STREAM};
@@ -41,7 +41,7 @@ impl<W: Write + Send + 'static> StdoutPublisher<W> {
 
 impl<W: Write + Send + 'static> Publisher for StdoutPublisher<W> {
     /// Writes on a thread where blocking is allowed: a pipe whose reader is slow blocks for as long as it likes.
-    fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Failure>>> {
+    fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Refused>>> {
         let lines = self.lines.clone();
         Box::pin(async move {
             let count = records.len();
@@ -52,13 +52,17 @@ impl<W: Write + Send + 'static> Publisher for StdoutPublisher<W> {
             let cut_off = || failure(&io::Error::other("the write was cut off"));
             written
                 .await
-                .unwrap_or_else(|_| vec![Err(cut_off()); count])
+                .unwrap_or_else(|_| vec![Err(cut_off().into()); count])
         })
+    }
+
+    fn limit<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<usize>> {
+        Box::pin(async { None })
     }
 }
 
 impl<W: Write> Lines<W> {
-    fn publish(&mut self, records: &[Record]) -> Vec<Result<(), Failure>> {
+    fn publish(&mut self, records: &[Record]) -> Vec<Result<(), Refused>> {
         let mut line = Vec::new();
         let mut results = Vec::with_capacity(records.len());
         for record in records {
@@ -66,7 +70,7 @@ impl<W: Write> Lines<W> {
                 Ok(()) => results.push(Ok(())),
                 Err(error) => {
                     // What comes after a line that failed would be out of order: none of it is tried.
-                    results.resize(records.len(), Err(failure(&error)));
+                    results.resize(records.len(), Err(failure(&error).into()));
                     break;
                 }
             }
@@ -201,7 +205,7 @@ mod tests {
         assert_eq!(results.len(), 3);
         assert_eq!(results[0], Ok(()));
         for result in &results[1..] {
-            let failure = result.as_ref().expect_err("nobody reads");
+            let failure = &result.as_ref().expect_err("nobody reads").failure;
             assert!(failure.what.contains("has ended"), "{failure}");
         }
         // With a reader again, the torn line is closed first.

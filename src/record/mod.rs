@@ -6,6 +6,7 @@
 //! - Microsoft's bytes pass through: `data` of a CloudEvent, and the whole value in raw form, are those that were read,
 //!   byte for byte. Nothing is parsed or written anew.
 //! - `ce_id` is a function of the version: equal for equal versions and for no others, so that a consumer can drop a repeat.
+//!   A part of a version that was split has an id of its own, for which the same holds.
 //!
 //! Failure modes: none. Encoding can't fail; what can't be read as an incident never reaches it but as a dead letter.
 //!
@@ -15,6 +16,7 @@ mod compact;
 mod encoder;
 mod health;
 mod lines;
+mod split;
 
 #[cfg(test)]
 mod tests;
@@ -22,8 +24,12 @@ mod tests;
 pub use compact::Compactor;
 pub use encoder::{Format, Recipe, RecordEncoder};
 pub use lines::StdoutPublisher;
+pub use split::AlertSplitter;
 
 const CONTENT_TYPE: &str = "content-type";
+const CE_ID: &str = "ce_id";
+const PART: &str = "part";
+const PARTS: &str = "parts";
 const TENANT_ID: &str = "tenant_id";
 const TENANT_NAME: &str = "tenant_name";
 /// Only where it is `false`: Microsoft could not give the incident's alerts.

@@ -86,6 +86,8 @@ pub struct Topic {
     pub away: watch::Sender<bool>,
     /// Records whose value contains this are refused.
     pub refused: Mutex<Option<&'static str>>,
+    /// The largest record it accepts.
+    pub limit: Mutex<Option<usize>>,
 }
 
 impl Default for Topic {
@@ -94,6 +96,7 @@ impl Default for Topic {
             records: Mutex::default(),
             away: watch::Sender::new(false),
             refused: Mutex::default(),
+            limit: Mutex::default(),
         }
     }
 }
@@ -109,19 +112,24 @@ impl Topic {
 }
 
 impl Publisher for Topic {
-    fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Failure>>> {
+    fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Refused>>> {
         async move {
             let _ = self.away.subscribe().wait_for(|away| !away).await;
             let refused = *self.refused.lock().expect("lock");
+            let limit = *self.limit.lock().expect("lock");
             let accept = |record: Record| {
                 let text = String::from_utf8_lossy(&record.value).into_owned();
-                if refused.is_some_and(|part| text.contains(part)) {
-                    return Err(Failure::new(
-                        Health::Misconfigured,
-                        Reaction::HoldBack,
-                        "too large",
-                        "raise the limit",
-                    ));
+                let oversize = limit.is_some_and(|limit| record.size() > limit);
+                if oversize || refused.is_some_and(|part| text.contains(part)) {
+                    return Err(Refused {
+                        failure: Failure::new(
+                            Health::Misconfigured,
+                            Reaction::HoldBack,
+                            "too large",
+                            "raise the limit",
+                        ),
+                        oversize: oversize.then(|| Box::new(record)),
+                    });
                 }
                 self.records.lock().expect("lock").push(record);
                 Ok(())
@@ -129,6 +137,27 @@ impl Publisher for Topic {
             records.into_iter().map(accept).collect()
         }
         .boxed()
+    }
+
+    fn limit<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<usize>> {
+        let limit = *self.limit.lock().expect("lock");
+        async move { limit }.boxed()
+    }
+}
+
+/// Splits a value at its spaces: a part is one word.
+pub struct WordSplitter;
+
+impl Splitter for WordSplitter {
+    fn split<'a>(&self, record: &'a Record, limit: usize) -> Option<RecordParts<'a>> {
+        let part = |word: &[u8]| Record {
+            value: word.to_vec(),
+            ..record.clone()
+        };
+        let words = record.value.split(|byte| *byte == b' ');
+        let parts: Vec<Record> = words.map(part).collect();
+        let fit = parts.len() > 1 && parts.iter().all(|part| part.size() <= limit);
+        fit.then(|| -> RecordParts<'a> { Box::new(parts.into_iter()) })
     }
 }
 
@@ -193,6 +222,7 @@ pub struct Counts {
     pub missed: Mutex<u64>,
     pub published: Mutex<u64>,
     pub stale: Mutex<u64>,
+    pub split: Mutex<u64>,
 }
 
 impl Observer for Counts {
@@ -200,6 +230,7 @@ impl Observer for Counts {
         match event {
             Event::MissedFirings { count } => *self.missed.lock().expect("lock") += count,
             Event::Published { .. } => *self.published.lock().expect("lock") += 1,
+            Event::Split => *self.split.lock().expect("lock") += 1,
             Event::Stale { count } => *self.stale.lock().expect("lock") += count,
             _ => {}
         }
@@ -240,6 +271,7 @@ impl World {
         let sweeper = Sweeper {
             outlet: Arc::new(LocalOutlet::new(
                 topic.clone(),
+                Arc::new(WordSplitter),
                 ledger.clone(),
                 counts.clone(),
             )),
@@ -274,6 +306,25 @@ impl World {
         let mut rules = parts.rules;
         rules.reach.requests_per_minute = requests_per_minute;
         Arc::new(Tenant::new(Parts { rules, ..parts }))
+    }
+
+    /// A tenant with other rules.
+    pub fn tenant_ruled(
+        &self,
+        n: u8,
+        server: &Arc<Server>,
+        change: impl FnOnce(&mut Rules),
+    ) -> Arc<Tenant> {
+        let mut parts = self.parts(n, server, 100, &Arc::new(Entra::default()));
+        change(&mut parts.rules);
+        Arc::new(Tenant::new(parts))
+    }
+
+    /// The daemon as a new process finds it: nothing is left but the ledger and the topic.
+    pub fn restart(&mut self) {
+        self.sweeper.stop.cancel();
+        self.sweeper.stop = CancellationToken::new();
+        self.sweeper.started = Instant::now();
     }
 
     pub fn tenant_with(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::ports::{Publisher, Record};
+use crate::ports::{Publisher, Record, Refused};
 
 const QUEUE: usize = 10_000;
 
@@ -40,8 +40,8 @@ pub async fn run(
         let Some(results) = stop.run_until_cancelled(publication).await else {
             return;
         };
-        for refused in results.into_iter().filter_map(Result::err) {
-            tracing::warn!(error = %refused, remedy = refused.remedy, "a change of health was not published");
+        for Refused { failure, .. } in results.into_iter().filter_map(Result::err) {
+            tracing::warn!(error = %failure, remedy = failure.remedy, "a change of health was not published");
         }
     }
 }

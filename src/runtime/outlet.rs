@@ -4,6 +4,10 @@
 //! dies there. To keep it as small as that, a ledger that can't be written (a full disk) is waited for, not failed on: a
 //! failure would have the sweep repeated, and with it the records. And while one commit waits so, no other publishes:
 //! what is not published can't be repeated.
+//!
+//! An incident that is too large for its topic is split, one incident after the other, and each of its parts published
+//! when the one before was acknowledged. It counts as published when all of them are. When one is refused the incident
+//! is held back, and its parts may be published again later.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +22,8 @@ use crate::core::failure::Failure;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::version::{ContentHash, Seen};
 use crate::ports::{
-    Committed, Event, Ledger, LedgerEntry, Mark, Observer, Outgoing, Outlet, Publisher,
+    Committed, Event, Ledger, LedgerEntry, Mark, Observer, Outgoing, Outlet, Publisher, Record,
+    Refused, Splitter,
 };
 
 /// The pause between two tries to write the ledger.
@@ -26,6 +31,7 @@ const LEDGER_RETRY: Duration = Duration::from_secs(1);
 
 pub struct LocalOutlet {
     publisher: Arc<dyn Publisher>,
+    splitter: Arc<dyn Splitter>,
     ledger: Arc<dyn Ledger>,
     observer: Arc<dyn Observer>,
     /// Commits that wait for the ledger to be writable again.
@@ -35,11 +41,13 @@ pub struct LocalOutlet {
 impl LocalOutlet {
     pub fn new(
         publisher: Arc<dyn Publisher>,
+        splitter: Arc<dyn Splitter>,
         ledger: Arc<dyn Ledger>,
         observer: Arc<dyn Observer>,
     ) -> Self {
         Self {
             publisher,
+            splitter,
             ledger,
             observer,
             stuck: watch::Sender::new(0),
@@ -54,7 +62,7 @@ impl LocalOutlet {
     ) -> Committed {
         // Fails only when the sender is gone, which we are.
         let _ = self.stuck.subscribe().wait_for(|stuck| *stuck == 0).await;
-        let (marks, failure) = self.publish(outgoing).await;
+        let (marks, failure) = self.publish(tenant, outgoing).await;
         let entry = entry(tenant, &marks, state.filter(|_| failure.is_none()));
         if !entry.is_empty() {
             self.record(entry).await;
@@ -78,7 +86,11 @@ impl LocalOutlet {
     }
 
     /// The marks of what was acknowledged, and the first failure.
-    async fn publish(&self, outgoing: Vec<Outgoing>) -> (Vec<Mark>, Option<Failure>) {
+    async fn publish(
+        &self,
+        tenant: TenantId,
+        outgoing: Vec<Outgoing>,
+    ) -> (Vec<Mark>, Option<Failure>) {
         let (mut marks, mut sent, mut records) = (Vec::new(), Vec::new(), Vec::new());
         for Outgoing { record, mark } in outgoing {
             match record {
@@ -92,21 +104,51 @@ impl LocalOutlet {
         if records.is_empty() {
             return (marks, None);
         }
-        let mut failure = None;
+        let (mut failure, mut oversize) = (None, Vec::new());
         for (mark, result) in sent.into_iter().zip(self.publisher.publish(records).await) {
             match (result, mark) {
                 (Ok(()), mark) => marks.push(mark),
                 // The dead-letter topic is a convenience; that it is missing must not stop the tenant. The letter is
                 // tried again when the incident is next read.
-                (Err(refused), Mark::Dead(_)) => {
-                    tracing::warn!(error = %refused, remedy = refused.remedy, "a dead letter was not accepted");
+                (Err(Refused { failure, .. }), Mark::Dead(_)) => {
+                    tracing::warn!(error = %failure, remedy = failure.remedy, "a dead letter was not accepted");
                 }
-                (Err(refused), Mark::Seen(..) | Mark::Adopted(..)) => {
-                    failure = failure.or(Some(refused))
+                (Err(refused), Mark::Seen(id, ..) | Mark::Adopted(id, _)) => match refused.oversize
+                {
+                    Some(record) => oversize.push((mark, id, record, refused.failure)),
+                    None => failure = failure.or(Some(refused.failure)),
+                },
+            }
+        }
+        for (mark, id, record, refusal) in oversize {
+            match self.publish_parts(&record, refusal).await {
+                Ok(parts) => {
+                    self.observer.see(Event::Split);
+                    tracing::info!(tenant = %tenant, incident = %id, parts, bytes = record.size(),
+                        "an incident larger than its topic accepts was published in parts");
+                    marks.push(mark);
                 }
+                Err(refused) => failure = failure.or(Some(refused)),
             }
         }
         (marks, failure)
+    }
+
+    /// Publishes a record that was refused for its size in parts; tells how many there were.
+    async fn publish_parts(&self, record: &Record, refusal: Failure) -> Result<usize, Failure> {
+        let Some(limit) = self.publisher.limit(&record.topic).await else {
+            return Err(refusal);
+        };
+        let Some(parts) = self.splitter.split(record, limit) else {
+            return Err(unsplittable(refusal, limit));
+        };
+        let count = parts.len();
+        for part in parts {
+            for result in self.publisher.publish(vec![part]).await {
+                result.map_err(|refused| refused.failure)?;
+            }
+        }
+        Ok(count)
     }
 
     async fn record(&self, entry: LedgerEntry) {
@@ -141,6 +183,14 @@ impl Drop for Stuck<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|stuck| *stuck -= 1);
     }
+}
+
+fn unsplittable(refusal: Failure, limit: usize) -> Failure {
+    let what = format!(
+        "{}, and has no parts of {limit} bytes or less: it can only be split between its alerts",
+        refusal.what
+    );
+    Failure { what, ..refusal }
 }
 
 fn entry(tenant: TenantId, marks: &[Mark], state: Option<TenantState>) -> LedgerEntry {
@@ -181,3 +231,6 @@ impl Outlet for LocalOutlet {
         self.publish_and_record(tenant, outgoing, state).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

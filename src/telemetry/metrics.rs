@@ -110,6 +110,7 @@ pub struct Metrics {
     late_found: Counter,
     stale: Counter,
     dead_letters: Counter,
+    split: Counter,
     missed_firings: Counter,
     sweep_took: Histograms,
     publish_took: Histogram,
@@ -132,6 +133,7 @@ impl Metrics {
             late_found: Counter::default(),
             stale: Counter::default(),
             dead_letters: Counter::default(),
+            split: Counter::default(),
             missed_firings: Counter::default(),
             sweep_took: Family::new_with_constructor(|| Histogram::new(SWEEP_BOUNDS)),
             publish_took: Histogram::new(PUBLISH_BOUNDS),
@@ -202,6 +204,11 @@ impl Metrics {
             "dead_letters",
             "Contents that could not be read as an incident",
             self.dead_letters.clone(),
+        );
+        registry.register(
+            "split",
+            "Incidents published in parts because they were larger than their topic accepts",
+            self.split.clone(),
         );
         registry.register(
             "missed_firings",
@@ -280,6 +287,9 @@ impl Observer for Metrics {
             }
             Event::DeadLetter => {
                 self.dead_letters.inc();
+            }
+            Event::Split => {
+                self.split.inc();
             }
             Event::MissedFirings { count } => {
                 self.missed_firings.inc_by(count);

@@ -166,6 +166,7 @@ async fn endpoints_have_the_contracts_names() {
         "incidentd_throttled_total{source=\"defender\"} 0",
         "incidentd_late_found_total ",
         "incidentd_dead_letters_total 0",
+        "incidentd_split_total 0",
         "incidentd_missed_firings_total ",
         "incidentd_in_flight_bytes 0",
         "incidentd_sweep_duration_seconds_count{source=\"defender\"} ",

@@ -7,6 +7,8 @@ use super::*;
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::runtime::fakes::{Fault, Order, Server, World};
 
+mod backfill;
+
 const PERIOD: Duration = Duration::from_secs(30);
 
 /// A dispatcher at work on `tenants`, fed with a firing every 30 s as the scheduler would.

@@ -1,6 +1,6 @@
 //! One tenant's list of incidents, as a server pages it, and what it does wrong.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::START;
 use crate::core::backlog::Span;
@@ -57,6 +57,9 @@ pub struct Server {
     pub poison: Mutex<HashSet<u64>>,
     /// The most incidents that a page comes through with.
     pub most: Mutex<Option<usize>>,
+    /// The documented quotas of the Defender API, over any minute and any hour: what was asked within the last hour.
+    pub quota: Mutex<Option<VecDeque<Instant>>>,
+    pub throttled: AtomicU32,
     /// What was asked for.
     pub log: Mutex<Vec<PageAsk>>,
     pub incidents: Mutex<BTreeMap<u64, (i64, u32)>>,
@@ -74,6 +77,8 @@ pub struct Server {
 
 #[derive(Debug, Clone)]
 pub enum Fault {
+    /// None at all.
+    Fine,
     Refuse(Failure),
     /// The page ends after so many bytes.
     Cut(usize),
@@ -102,6 +107,8 @@ impl Server {
             api,
             poison: Mutex::default(),
             most: Mutex::default(),
+            quota: Mutex::default(),
+            throttled: AtomicU32::new(0),
             log: Mutex::default(),
             incidents: Mutex::default(),
             shown: Mutex::default(),
@@ -120,6 +127,33 @@ impl Server {
             .lock()
             .expect("lock")
             .insert(id, (at.0, content));
+    }
+
+    fn remember(&self, ask: &PageAsk) {
+        let mut log = self.log.lock().expect("lock");
+        if log.len() < 10_000 {
+            log.push(ask.clone());
+        }
+    }
+
+    fn spend(&self) -> Result<(), Failure> {
+        let mut quota = self.quota.lock().expect("lock");
+        let Some(asked) = quota.as_mut() else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        asked.retain(|at| now - *at < Duration::from_secs(3600));
+        asked.push_back(now);
+        let minute = asked
+            .iter()
+            .rev()
+            .take_while(|at| now - **at < Duration::from_secs(60));
+        if asked.len() <= 1500 && minute.count() <= 50 {
+            return Ok(());
+        }
+        self.throttled.fetch_add(1, Ordering::SeqCst);
+        let pause = Duration::from_secs(60);
+        Err(Failure::new(Health::Throttled, Reaction::Wait(pause), "429", "wait").with_status(429))
     }
 
     fn rows(&self, span: Span, skip: usize, count: usize) -> (Vec<Version>, bool) {
@@ -280,7 +314,7 @@ impl IncidentSource for Server {
     ) -> BoxFuture<'a, Result<Box<dyn PageBody>, Failure>> {
         async move {
             self.asks.fetch_add(1, Ordering::SeqCst);
-            self.log.lock().expect("lock").push(ask.clone());
+            self.remember(ask);
             let at_work = self.at_work.fetch_add(1, Ordering::SeqCst) + 1;
             self.most_at_work.fetch_max(at_work, Ordering::SeqCst);
             let delay = *self.delay.lock().expect("lock");
@@ -291,7 +325,7 @@ impl IncidentSource for Server {
             );
             before(self);
             *self.before_page.lock().expect("lock") = before;
-            let page = self.page(ask);
+            let page = self.spend().and_then(|()| self.page(ask));
             self.at_work.fetch_sub(1, Ordering::SeqCst);
             page.map(|body| Box::new(body) as Box<dyn PageBody>)
         }

@@ -116,11 +116,10 @@ fn next_walk(memory: &mut Memory, interval: &Interval) -> Walk {
 
 /// A window that did not come to its end: walked on later, or begun again shorter.
 fn leave(memory: &mut Memory, walk: Walk, read: &Result<Way, Halt>) {
-    match read {
-        Ok(Way::Deep) if memory.window.can_shrink() => {
-            memory.window = memory.window.after(walk.pages());
-        }
-        Ok(Way::Deep) | Err(Halt::Stopped) => memory.unfinished = Some(walk),
+    let shrunk = memory.window.shrunk(walk.span(), walk.oldest_shown());
+    match (read, shrunk) {
+        (Ok(Way::Deep), Some(shorter)) => memory.window = shorter,
+        (Ok(Way::Deep), None) | (Err(Halt::Stopped), _) => memory.unfinished = Some(walk),
         _ => {}
     }
 }

@@ -18,6 +18,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("incidentd_late_found_total", "counter", ""),
     ("incidentd_stale_readings_total", "counter", ""),
     ("incidentd_dead_letters_total", "counter", ""),
+    ("incidentd_split_total", "counter", ""),
     ("incidentd_missed_firings_total", "counter", ""),
     ("incidentd_sweep_duration_seconds", "histogram", "source"),
     ("incidentd_publish_duration_seconds", "histogram", ""),
@@ -246,6 +247,7 @@ fn every_event_moves_its_series() {
     metrics.see(Event::LateFound { count: 2 });
     metrics.see(Event::Stale { count: 3 });
     metrics.see(Event::DeadLetter);
+    metrics.see(Event::Split);
     metrics.see(Event::MissedFirings { count: 4 });
     metrics.see(Event::Swept { source, took });
     metrics.see(Event::Acknowledged { took });
@@ -279,6 +281,7 @@ fn every_event_moves_its_series() {
     is("incidentd_late_found_total", &[], 2.0);
     is("incidentd_stale_readings_total", &[], 3.0);
     is("incidentd_dead_letters_total", &[], 1.0);
+    is("incidentd_split_total", &[], 1.0);
     is("incidentd_missed_firings_total", &[], 4.0);
     for (family, count) in [
         ("incidentd_api_request_duration_seconds", 4.0),

@@ -1,0 +1,129 @@
+//! Back-fill beside live polling, within Microsoft's quotas.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::core::ticks::Ticks;
+use crate::runtime::fakes::START;
+
+const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// `days` of `daily` incidents before the start, at an API that holds its quotas.
+fn history(days: u32, daily: u32) -> Arc<Server> {
+    let server = Server::new(Order::NewestFirst, None);
+    let count = days * daily;
+    for n in 1..=count {
+        server.set(u64::from(n), START.minus(DAY / daily * n), 1);
+    }
+    *server.quota.lock().expect("lock") = Some(VecDeque::new());
+    server
+}
+
+/// An incident that is new now.
+fn appear(world: &World, server: &Server, id: u64) -> Ticks {
+    let now = world.sweeper.clock.now();
+    *server.now.lock().expect("lock") = now;
+    server.set(id, now, 1);
+    now
+}
+
+fn published(world: &World) -> usize {
+    world.topic.records.lock().expect("lock").len()
+}
+
+fn throttled(servers: &[Arc<Server>]) -> u32 {
+    servers
+        .iter()
+        .map(|server| server.throttled.load(Ordering::SeqCst))
+        .sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_days_of_two_hundred_a_day_arrive_without_a_429_and_live_changes_within_two_periods()
+{
+    let (world, server) = (World::new(1 << 20), history(30, 200));
+    let tenant = world.tenant_ruled(1, &server, |rules| {
+        rules.lookback = 30 * DAY;
+        rules.reach.requests_per_minute = 25;
+    });
+    let rig = Rig::start(&world, &[tenant], 8);
+    let mut late = Vec::new();
+    let mut periods = 0_u32;
+    while periods < 4 || rig.board.tenants()[0].backfill.is_some() {
+        let id = 1_000_000 + u64::from(periods);
+        appear(&world, &server, id);
+        let before = Instant::now();
+        rig.fire(1).await;
+        let key = format!("/{id}");
+        let arrived = || {
+            world
+                .topic
+                .records
+                .lock()
+                .expect("lock")
+                .iter()
+                .any(|record| record.key.ends_with(&key))
+        };
+        while !arrived() {
+            sleep(Duration::from_millis(100)).await;
+            assert!(before.elapsed() < 3 * PERIOD, "{id} never arrived");
+        }
+        late.push(before.elapsed());
+        periods += 1;
+        assert!(periods < 200, "the back-fill never ends");
+    }
+    let latest = late.iter().max().expect("some");
+    assert!(*latest <= 2 * PERIOD, "{latest:?}");
+    assert_eq!(published(&world), 6000 + periods as usize);
+    assert_eq!(throttled(&[server.clone()]), 0);
+    eprintln!(
+        "30 days x 200: {periods} periods of 30 s, {} requests, 0 x 429; live changes after {:.1} s at most",
+        asks(&server),
+        latest.as_secs_f64()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_of_twenty_tenants_with_restarts_sees_no_429() {
+    let mut world = World::new(1 << 20);
+    let servers: Vec<_> = (0..20)
+        .map(|n| history(if n < 2 { 30 } else { 1 }, 40))
+        .collect();
+    let began = Instant::now();
+    let (mut created, mut restarts) = (0_u64, 0_u64);
+    while began.elapsed() < DAY {
+        let tenants: Vec<_> = (1..)
+            .zip(&servers)
+            .map(|(n, server)| {
+                world.tenant_ruled(n, server, |rules| {
+                    rules.lookback = 30 * DAY;
+                    rules.reach.requests_per_minute = 25;
+                })
+            })
+            .collect();
+        let rig = Rig::start(&world, &tenants, 8);
+        // Now and then the daemon dies in the midst of things, at times again and again.
+        let lives = if restarts % 8 < 4 {
+            Duration::from_secs(45)
+        } else {
+            6 * HOUR
+        };
+        let born = Instant::now();
+        while born.elapsed() < lives {
+            let server = &servers[(created % 20) as usize];
+            created += 1;
+            appear(&world, server, 1_000_000 + created);
+            rig.fire(1).await;
+        }
+        world.restart();
+        let _ = rig.dispatcher.await;
+        restarts += 1;
+    }
+    let asked: u32 = servers.iter().map(|server| asks(server)).sum();
+    assert_eq!(throttled(&servers), 0, "of {asked} requests");
+    let expected = 2 * 1200 + 18 * 40 + created as usize;
+    let missing = expected - published(&world);
+    assert!(missing <= 1, "{missing} of {expected} not published");
+    eprintln!("a day, 20 tenants, {restarts} restarts: {asked} requests, 0 x 429");
+}

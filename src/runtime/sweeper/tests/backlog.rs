@@ -1,0 +1,156 @@
+//! Long ranges: newest first, resumable, beside live polling.
+
+use super::*;
+use crate::core::walk::PageAsk;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// 1,000 incidents evenly over the hour of the lookback.
+fn full_hour() -> Arc<Server> {
+    let server = Server::new(Order::NewestFirst, None);
+    for id in 1..=1000 {
+        server.set(id, at(3600 - id as i64 * 36 / 10), 1);
+    }
+    server
+}
+
+fn open(world: &World, tenant: &Tenant) -> Vec<(Ticks, Ticks)> {
+    let states = world.ledger.states.lock().expect("lock");
+    let backlog = states.get(&tenant.id).map(|state| state.backlog.clone());
+    let intervals = backlog.unwrap_or_default();
+    intervals
+        .intervals()
+        .iter()
+        .map(|open| (open.from, open.to))
+        .collect()
+}
+
+fn asks(server: &Server) -> u32 {
+    server.asks.load(Ordering::SeqCst)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_first_range_shows_the_newest_at_once_and_the_rest_is_filled_in() {
+    let (world, server) = (World::new(ROOM), full_hour());
+    let tenant = world.tenant(1, &server, 20);
+    let swept = sweep(&world, &tenant).await;
+    assert!(swept.halt.is_none() && swept.caught_up);
+    assert_eq!(
+        open(&world, &tenant),
+        [(at(3600 + 900), at(900))],
+        "all but the newest quarter of an hour"
+    );
+    assert!((250..400).contains(&swept.published), "{}", swept.published);
+    let filled = fill(&world, &tenant, HOUR).await;
+    assert!(filled.halt.is_none());
+    assert_eq!(swept.published + filled.published, 1000);
+    assert!(published(&world).values().all(|times| *times == 1));
+    assert_eq!(open(&world, &tenant), []);
+    assert_eq!(
+        swept.late_found + filled.late_found,
+        0,
+        "what was never read can't be late"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_a_backfill_are_never_deep() {
+    let (world, server) = (World::new(ROOM), full_hour());
+    let tenant = world.tenant(1, &server, 10);
+    sweep(&world, &tenant).await;
+    server.log.lock().expect("lock").clear();
+    fill(&world, &tenant, HOUR).await;
+    for ask in server.log.lock().expect("lock").iter() {
+        let PageAsk::Query(query) = ask else {
+            panic!("{ask:?}")
+        };
+        assert!(query.skip <= 100, "{ask:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backfill_goes_on_after_a_restart_where_it_was() {
+    let (world, server) = (World::new(ROOM), full_hour());
+    let mut tenant = world.tenant_of_budget(&server, 10, 60);
+    sweep(&world, &tenant).await;
+    let mut restarts = 0;
+    while !open(&world, &tenant).is_empty() {
+        fill(&world, &tenant, Duration::from_secs(60)).await;
+        // A new process: nothing is remembered but the ledger.
+        tenant = world.tenant_of_budget(&server, 10, 60);
+        tenant.memory().budget = crate::core::budget::Budget::new(60, world.sweeper.uptime());
+        restarts += 1;
+        assert!(restarts < 40, "a restart begins anew each time");
+    }
+    assert!(restarts > 1, "no restart was in between");
+    assert_eq!(published(&world).len(), 1000);
+    assert!(published(&world).values().all(|times| *times == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_broken_off_for_a_live_sweep_is_walked_on_and_not_begun_again() {
+    let (world, server) = (World::new(ROOM), full_hour());
+    let tenant = world.tenant_of_budget(&server, 10, 60);
+    sweep(&world, &tenant).await;
+    let before = asks(&server);
+    let mut turns = 0;
+    while !open(&world, &tenant).is_empty() {
+        fill(&world, &tenant, Duration::from_secs(3)).await;
+        turns += 1;
+        assert!(turns < 200, "the backlog is never done");
+    }
+    let spent = asks(&server) - before;
+    assert!(spent <= 150, "{spent} requests for 75 pages");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_after_a_downtime_closes_from_the_cursor() {
+    let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
+    let tenant = world.tenant(1, &server, 10);
+    server.set(1, at(3000), 1);
+    sweep(&world, &tenant).await;
+    for id in 2..=500 {
+        server.set(id, at(3000 - id as i64 * 6), 1);
+    }
+    assert!(sweep(&world, &tenant).await.halt.is_none());
+    assert!(fill(&world, &tenant, HOUR).await.halt.is_none());
+    assert_eq!(published(&world).len(), 500);
+    assert_eq!(open(&world, &tenant), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_a_reconcile_can_find_is_found_and_counted_as_late() {
+    let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
+    let tenant = world.tenant(1, &server, 100);
+    server.set(1, at(100), 1);
+    server.set(2, at(0), 1);
+    sweep(&world, &tenant).await;
+    // A change in alerts only, and an incident indexed two days late, both beyond the overlap by now.
+    server.set(1, at(100), 2);
+    server.set(3, at(2 * 86_400), 1);
+    server.set(4, START.plus(HOUR), 1);
+    *server.now.lock().expect("lock") = START.plus(HOUR);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(
+        sweep(&world, &tenant).await.published,
+        2,
+        "within the overlap, and the new one"
+    );
+    sleep(tenant.rules.reach.reconcile_every).await;
+    assert_eq!(sweep(&world, &tenant).await.published, 0);
+    let filled = fill(&world, &tenant, HOUR).await;
+    assert_eq!((filled.published, filled.late_found), (1, 1));
+    assert_eq!(open(&world, &tenant), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_range_that_a_fast_clock_put_into_the_future_begins_where_it_belongs() {
+    let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
+    let tenant = world.tenant(1, &server, 100);
+    // Microsoft's clock, ten hours behind ours.
+    *server.now.lock().expect("lock") = START.minus(10 * HOUR);
+    server.set(1, START.minus(10 * HOUR + HOUR / 2), 1);
+    assert_eq!(sweep(&world, &tenant).await.published, 1);
+    let cursor = cursor(&world, &tenant).expect("a state");
+    assert_eq!(cursor, START.minus(10 * HOUR + HOUR / 2));
+}
