@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -162,9 +162,15 @@ impl App {
 
     /// Runs until `asked` resolves, then stops within [`STOP_BUDGET`].
     ///
+    /// Tenants that rest after a failure are tried again at once whenever `nudge` is notified.
+    ///
     /// # Errors
     /// A task that ended although nobody asked it to.
-    pub async fn run(self, asked: impl Future<Output = ()>) -> Result<(), EndedUnasked> {
+    pub async fn run(
+        self,
+        asked: impl Future<Output = ()>,
+        nudge: Arc<Notify>,
+    ) -> Result<(), EndedUnasked> {
         let endpoints = CancellationToken::new();
         let mut server = Supervisor::default();
         server.spawn(
@@ -199,7 +205,8 @@ impl App {
             self.sweeper,
             self.slots,
             (self.board.clone(), herald),
-        );
+        )
+        .nudged_by(nudge);
         let (firings, fired) = mpsc::channel(FIRINGS);
         tasks.spawn(
             "dispatcher",

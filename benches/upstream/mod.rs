@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use incidentd::core::backlog::Span;
 use incidentd::core::ids::TenantId;
 use incidentd::core::page::Splitter;
 use incidentd::core::reading::Shape;
 use incidentd::core::ticks::Ticks;
 use incidentd::microsoft::{
-    Clients, Credential, DEFENDER, Defender, DefenderOptions, Endpoint, Entra, EntraOptions,
-    HttpOptions, Secret,
+    Clients, Credential, DEFENDER, Defender, Endpoint, Entra, EntraOptions, HttpOptions, Secret,
+    SourceOptions,
 };
-use incidentd::ports::{IncidentSource, PageAsk, TokenSource};
+use incidentd::ports::{IncidentSource, PageAsk, Query, TokenSource};
 use incidentd::simulator::{Options, SECOND, Simulator, Tenant};
 use url::Url;
 
@@ -53,11 +54,12 @@ pub async fn pages(simulator: &Simulator, tenant: &Tenant) -> Vec<Bytes> {
     let mut pages = Vec::new();
     loop {
         let skip = u32::try_from(pages.len()).expect("few pages") * PAGE;
-        let ask = PageAsk::Query {
-            from: Ticks(0),
+        let ask = PageAsk::Query(Query {
+            span: Span::from(Ticks(0)),
             top: PAGE,
             skip,
-        };
+            alerts: true,
+        });
         let mut body = source.open(&ask, &token).await.expect("a page");
         let mut page = Vec::new();
         while let Some(chunk) = body.chunk().await.expect("a piece of it") {
@@ -100,7 +102,7 @@ fn client(simulator: &Simulator, tenant: &Tenant) -> (Defender, Entra) {
         endpoint: Endpoint::V2,
         permission: DEFENDER,
     };
-    let defender = DefenderOptions {
+    let defender = SourceOptions {
         http,
         base_url: url.clone(),
         max_response: 64 << 20,

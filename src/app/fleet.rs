@@ -10,8 +10,8 @@ use crate::config::settings::{
 use crate::core::cursor::Reach;
 use crate::core::schedule::Schedule;
 use crate::microsoft::{
-    ClientError, Clients, Credential, DEFENDER, Defender, DefenderOptions, Endpoint, Entra,
-    EntraOptions, GRAPH, HttpOptions, Secret,
+    ClientError, Clients, Credential, DEFENDER, Defender, Endpoint, Entra, EntraOptions, GRAPH,
+    Graph, HttpOptions, Secret, SourceOptions,
 };
 use crate::ports::{IncidentSource, TokenSource};
 use crate::record::{Format, Recipe, RecordEncoder};
@@ -19,24 +19,13 @@ use crate::runtime::tenant::{Parts, Rules, Tenant};
 use crate::runtime::tokens::{Desk, TokenKeeper};
 
 /// The sources that tenants can be read from, as metrics name them.
-pub const SOURCES: [&str; 1] = ["defender"];
-
-/// The most incidents a page that the Defender API gives (Microsoft's page "List incidents API").
-const DEFENDER_PAGE: u32 = 100;
-/// The most that Graph gives with their alerts.
-const GRAPH_PAGE: u32 = 50;
+pub const SOURCES: [&str; 2] = ["defender", "graph"];
 
 #[derive(Debug, thiserror::Error)]
-pub enum FleetError {
-    #[error("the connection settings of tenant {tenant} can't be used")]
-    Connection {
-        tenant: Arc<str>,
-        source: ClientError,
-    },
-    #[error(
-        "tenant {tenant} can't be read from Microsoft Graph by this version: set api.source = \"defender\""
-    )]
-    Graph { tenant: Arc<str> },
+#[error("the connection settings of tenant {tenant} can't be used")]
+pub struct FleetError {
+    tenant: Arc<str>,
+    source: ClientError,
 }
 
 /// What each app registration proves itself with: one for all the tenants that share the settings of one.
@@ -91,21 +80,15 @@ fn tenant(
     desk: &Desk,
     credential: &Arc<Credential>,
 ) -> Result<Arc<Tenant>, FleetError> {
-    let connection = |source| FleetError::Connection {
+    let connection = |source| FleetError {
         tenant: tenant.name.clone(),
         source,
     };
     let entra = Entra::new(clients, entra(tenant, credential)).map_err(connection)?;
     let tokens: Arc<dyn TokenSource> = Arc::new(entra);
     let source: Arc<dyn IncidentSource> = match tenant.api.source {
-        SourceKind::Defender => {
-            Arc::new(Defender::new(clients, defender(tenant)).map_err(connection)?)
-        }
-        SourceKind::Graph => {
-            return Err(FleetError::Graph {
-                tenant: tenant.name.clone(),
-            });
-        }
+        SourceKind::Defender => Arc::new(Defender::new(clients, api(tenant)).map_err(connection)?),
+        SourceKind::Graph => Arc::new(Graph::new(clients, api(tenant)).map_err(connection)?),
     };
     let encoder = RecordEncoder::new(Recipe {
         tenant: tenant.id,
@@ -147,8 +130,8 @@ fn rules(tenant: &TenantSettings) -> Rules {
         },
         deduplicate: poll.deduplicate,
         page_size: match tenant.api.source {
-            SourceKind::Defender => DEFENDER_PAGE,
-            SourceKind::Graph => GRAPH_PAGE,
+            SourceKind::Defender => Defender::PAGE,
+            SourceKind::Graph => Graph::PAGE,
         },
     }
 }
@@ -180,8 +163,8 @@ fn entra(tenant: &TenantSettings, credential: &Arc<Credential>) -> EntraOptions 
     }
 }
 
-fn defender(tenant: &TenantSettings) -> DefenderOptions {
-    DefenderOptions {
+fn api(tenant: &TenantSettings) -> SourceOptions {
+    SourceOptions {
         http: http(tenant),
         base_url: tenant.api.base_url.clone(),
         max_response: tenant.api.max_response,

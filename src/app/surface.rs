@@ -90,6 +90,7 @@ impl Surface for Window {
             version: env!("CARGO_PKG_VERSION"),
             started: self.parts.started,
             state: self.state(),
+            alarms: self.parts.board.alarms(),
             tenants: self.parts.board.tenants(),
             kafka: self.kafka(),
             ledger: self.ledger(),

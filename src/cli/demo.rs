@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -99,10 +100,13 @@ impl Demo {
         self.introduce(app.listening()?.to_string().as_str())?;
 
         let (stop, stopped) = oneshot::channel::<()>();
-        let daemon = tokio::spawn(app.run(async {
-            // A dropped sender is a demo that failed: stop as well.
-            let _ = stopped.await;
-        }));
+        let daemon = tokio::spawn(app.run(
+            async {
+                // A dropped sender is a demo that failed: stop as well.
+                let _ = stopped.await;
+            },
+            Arc::default(),
+        ));
         let mut watch = Watch {
             tally: Tally::default(),
             printer: Printer::new(&tenants, io::stdout().is_terminal()),

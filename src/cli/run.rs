@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::process;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -10,7 +11,7 @@ use futures_util::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{CONFIGURATION, ConfigFile, Failed, INTERNAL, UNAVAILABLE};
 use crate::app::{App, Output, StartError};
@@ -72,7 +73,8 @@ fn start_log(settings: &Settings) -> Result<(), Failed> {
 
 async fn serve(settings: &Settings, output: Output) -> Result<(), Failed> {
     // Before anything is opened, so that a signal during the start is not the default's sudden death.
-    let stop = stop_signal().map_err(|error| Failed::new(INTERNAL, error))?;
+    let nudge = Arc::<Notify>::default();
+    let stop = stop_signal(nudge.clone()).map_err(|error| Failed::new(INTERNAL, error))?;
     let app = App::build(settings, output)
         .await
         .map_err(|error| Failed::new(exit_code(&error), error))?;
@@ -82,7 +84,7 @@ async fn serve(settings: &Settings, output: Output) -> Result<(), Failed> {
         listen = app.listening().map(|at| at.to_string()).unwrap_or_default(),
         "incidentd runs"
     );
-    app.run(stop).await.map_err(|error| {
+    app.run(stop, nudge).await.map_err(|error| {
         tracing::error!(%error, "stopped");
         Failed::new(INTERNAL, error)
     })?;
@@ -92,7 +94,9 @@ async fn serve(settings: &Settings, output: Output) -> Result<(), Failed> {
 
 /// Resolves at the first SIGTERM or SIGINT. The second ends the process at once: an operator who presses Ctrl-C again
 /// has waited long enough, and nothing is lost by it.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+///
+/// SIGHUP notifies `nudge`.
+fn stop_signal(nudge: Arc<Notify>) -> io::Result<impl Future<Output = ()>> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (first, stop) = oneshot::channel();
     tokio::spawn(async move {
@@ -101,8 +105,9 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             if signal == SIGHUP {
                 // Its default would be a sudden end, for what operators send to have a configuration read again.
                 tracing::warn!(
-                    "this version does not reload its configuration: restart it instead"
+                    "failing tenants are tried again at once; the configuration is not read again: restart for that"
                 );
+                nudge.notify_one();
             } else if let Some(first) = first.take() {
                 let _ = first.send(());
             } else {

@@ -118,6 +118,9 @@ pub struct Failure {
     /// The HTTP status that said so, when there was one.
     pub status: Option<u16>,
     pub suspect: Suspect,
+    /// A short key that is equal for equal causes over all tenants (`defender 403 Forbidden`), so that what they share
+    /// is one alarm. Nothing of a single tenant is in it. `None`: the failure is this tenant's own, or was not told apart.
+    pub cause: Option<String>,
     /// What happened, one line.
     pub what: String,
     /// What the operator should do, one line.
@@ -136,6 +139,7 @@ impl Failure {
             reaction,
             status: None,
             suspect: Suspect::Nothing,
+            cause: None,
             what: what.into(),
             remedy: remedy.into(),
         }
@@ -144,6 +148,12 @@ impl Failure {
     #[must_use]
     pub fn suspecting(mut self, suspect: Suspect) -> Self {
         self.suspect = suspect;
+        self
+    }
+
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
         self
     }
 

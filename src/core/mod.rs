@@ -1,6 +1,7 @@
 //! The pure core: it decides, and touches nothing. No tokio, no network, no Kafka, no clock, no randomness: time and
 //! chance come in as arguments, so every rule here is tested without waiting.
 
+pub mod alarms;
 pub mod alerts;
 pub mod backlog;
 pub mod backoff;

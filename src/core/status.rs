@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
+use super::alarms::Alarm;
 use super::failure::Health;
 use super::ids::TenantId;
 use super::ticks::Ticks;
@@ -21,6 +22,8 @@ pub struct StatusReport {
     #[serde(serialize_with = "text")]
     pub started: Ticks,
     pub state: RunState,
+    /// Causes that many tenants share, the widest first.
+    pub alarms: Vec<Alarm>,
     /// Worst first, see [`worst_first`].
     pub tenants: Vec<TenantStatus>,
     pub kafka: KafkaStatus,
@@ -130,7 +133,10 @@ pub fn worst_first(tenants: &mut [TenantStatus]) {
     });
 }
 
-fn text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn text<T: fmt::Display, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 
@@ -192,6 +198,14 @@ mod tests {
             version: "0.1.0",
             started: Ticks::from_unix_seconds(1_699_999_999),
             state: RunState::Running,
+            alarms: vec![Alarm {
+                cause: "entra 7000222".into(),
+                state: Health::Credential,
+                tenants: 40,
+                since: Ticks::from_unix_seconds(1_700_000_000),
+                error: "expired".into(),
+                remedy: "Make a new one.".into(),
+            }],
             tenants: vec![
                 known,
                 tenant(0x22, "fabrikam", Health::Starting, 1_700_000_000),
@@ -209,7 +223,9 @@ mod tests {
             },
         };
         let expected = concat!(
-            r#"{"version":"0.1.0","started":"2023-11-14T22:13:19Z","state":"running","tenants":["#,
+            r#"{"version":"0.1.0","started":"2023-11-14T22:13:19Z","state":"running","#,
+            r#""alarms":[{"cause":"entra 7000222","state":"credential","tenants":40,"since":"2023-11-14T22:13:20Z","#,
+            r#""error":"expired","remedy":"Make a new one."}],"tenants":["#,
             r#"{"id":"11111111-1111-1111-1111-111111111111","name":"contoso","source":"defender","#,
             r#""state":"consent","since":"2023-11-14T22:13:20Z","remedy":"Open the consent link.","#,
             r#""error":"AADSTS65001: not consented","cursor":"2023-11-14T22:13:20.1234567Z","#,

@@ -1,7 +1,8 @@
-//! The incidents API's refusals, classed by status and `code` ("Common Microsoft Defender XDR API error codes").
+//! The incidents APIs' refusals, classed by status and `code` ("Common Microsoft Defender XDR API error codes", "Microsoft
+//! Graph error responses and resource types").
 //!
 //! A body may be HTML, empty or cut: then the status alone decides. The message is free text that Microsoft changes; it
-//! is shown, and nothing is decided by it but the pause of a 429.
+//! is shown, and only refines: the pause of a 429, whether a 400 is about the page's size, whether a 403 is about a licence.
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION};
@@ -12,27 +13,51 @@ use super::network;
 use super::secret::scrub;
 use super::wait;
 use crate::core::failure::{Failure, Health, Reaction, Suspect, one_line};
+use crate::ports::PageAsk;
 
 const MAX_MESSAGE: usize = 300;
-const NOTHING_TO_DO: &str = "usually passes by itself; if it lasts, look at Microsoft's service health, and give support the tracking id";
+const NOTHING_TO_DO: &str = "usually passes by itself; if it lasts, look at Microsoft's service health, and give support the id in the message";
+const LICENCE: &str = "the tenant needs a licence that includes Microsoft Defender XDR, and someone must have opened \
+                       https://security.microsoft.com there once";
 
 /// An answer that holds no page.
 pub(super) struct Refusal<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
-    /// The request followed a nextLink.
-    pub(super) followed_link: bool,
+    pub(super) asked: Asked,
     /// The token of the request. Cut out of the message, in case the other side repeats it.
     pub(super) token: &'a str,
 }
 
+/// What was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    List,
+    Link,
+    One,
+}
+
+impl From<&PageAsk> for Asked {
+    fn from(ask: &PageAsk) -> Self {
+        match ask {
+            PageAsk::Query(_) => Asked::List,
+            PageAsk::Link(_) => Asked::Link,
+            PageAsk::One(_) => Asked::One,
+        }
+    }
+}
+
 /// What is known about the API and the app before anything is asked.
 pub(super) struct Api {
+    /// Begins every cause.
+    pub(super) name: &'static str,
     pub(super) host: String,
     /// The audience that a token must have, as far as the configuration says.
     pub(super) scope: String,
     pub(super) consent_remedy: String,
+    /// The remedy for an API that is no longer where it was.
+    pub(super) gone: &'static str,
 }
 
 impl Refusal<'_> {
@@ -46,17 +71,22 @@ impl Refusal<'_> {
             said.after_status()
         );
         let (health, reaction, remedy) = self.verdict(api, &said);
+        let cause = key(&[api.name, self.status.as_str(), &said.code]);
         Failure::new(health, reaction, what, remedy)
             .with_status(self.status.as_u16())
-            .suspecting(self.suspect(reaction))
+            .suspecting(self.suspect(reaction, &said))
+            .caused_by(cause)
     }
 
-    fn suspect(&self, reaction: Reaction) -> Suspect {
-        match self.status.as_u16() {
+    fn suspect(&self, reaction: Reaction, said: &Said) -> Suspect {
+        match (self.status.as_u16(), self.asked) {
             // With a pause of its own it is about the service, not about the page.
-            408 | 500..=599 if reaction == Reaction::Backoff => Suspect::Page,
+            (408 | 500..=599, _) if reaction == Reaction::Backoff => Suspect::Page,
             // A nextLink lives for an unknown time, and servers have been seen to refuse their own.
-            400 | 404 | 410 if self.followed_link => Suspect::Link,
+            (400 | 404 | 410, Asked::Link) => Suspect::Link,
+            // The list shows it, so neither the request nor the API is wrong.
+            (400 | 404 | 410, Asked::One) => Suspect::Page,
+            (400, Asked::List) if said.names_page_size() => Suspect::Size,
             _ => Suspect::Nothing,
         }
     }
@@ -82,13 +112,18 @@ impl Refusal<'_> {
                 let proxy = network::proxy_credentials(&api.host);
                 (proxy.health, proxy.reaction, proxy.remedy)
             }
-            400 | 404 | 410 if self.followed_link => (
+            400 | 404 | 410 if self.asked == Asked::Link => (
                 H::Unreachable,
                 R::Backoff,
                 "none: the nextLink was no longer accepted, and the sweep goes on without it".to_owned(),
             ),
+            400 | 404 | 410 if self.asked == Asked::One => (
+                H::Unreachable,
+                R::Backoff,
+                "none: the incident is published as the list shows it, and asked for again later".to_owned(),
+            ),
             302 | 303 | 307 => (H::Unreachable, R::Backoff, self.redirected()),
-            301 | 308 | 404 | 410 => (H::Misconfigured, R::Slow, self.gone()),
+            301 | 308 | 404 | 410 => (H::Misconfigured, R::Slow, self.gone(api)),
             200..=399 => (
                 H::Unreachable,
                 R::Backoff,
@@ -111,17 +146,27 @@ impl Refusal<'_> {
         )
     }
 
-    fn gone(&self) -> String {
-        let moved = if self.status.is_redirection() {
-            format!("the answer leads to {}; ", location(self.headers))
+    fn gone(&self, api: &Api) -> String {
+        if self.status.is_redirection() {
+            format!(
+                "the answer leads to {}; {}",
+                location(self.headers),
+                api.gone
+            )
         } else {
-            String::new()
-        };
-        format!(
-            "{moved}check api.base_url; if every tenant shows this, Microsoft has retired the API (notice MC1220762 names \
-             2027-02-01)"
-        )
+            api.gone.to_owned()
+        }
     }
+}
+
+/// A cause made of `words`. Of what comes from outside only plain words count: they name an error, never a customer.
+pub(super) fn key(words: &[&str]) -> String {
+    let plain = |word: &&str| {
+        let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+        !word.is_empty() && word.chars().all(name)
+    };
+    let words: Vec<&str> = words.iter().copied().filter(plain).collect();
+    words.join(" ")
 }
 
 /// The host of a redirect, never its path or query.
@@ -158,13 +203,7 @@ fn wrong_audience(api: &Api, said: &Said) -> String {
 fn forbidden(api: &Api, said: &Said) -> (Health, Reaction, String) {
     use {Health as H, Reaction as R};
     match said.code.as_str() {
-        "DisabledFeature" => (
-            H::Forbidden,
-            R::Slow,
-            "the tenant needs a licence that includes Microsoft Defender XDR, and someone must have opened \
-             https://security.microsoft.com there once"
-                .to_owned(),
-        ),
+        "DisabledFeature" => (H::Forbidden, R::Slow, LICENCE.to_owned()),
         "DisallowedOperation" => (
             H::Forbidden,
             R::Slow,
@@ -176,6 +215,7 @@ fn forbidden(api: &Api, said: &Said) -> (Health, Reaction, String) {
             R::Backoff,
             "check whether a proxy or a firewall refuses the way to Microsoft: this is not the API's own error".to_owned(),
         ),
+        _ if said.names_licence() => (H::Forbidden, R::Slow, LICENCE.to_owned()),
         _ => (H::Consent, R::Slow, api.consent_remedy.clone()),
     }
 }
@@ -186,12 +226,13 @@ struct Said {
     json: bool,
     code: String,
     message: String,
-    /// `target`: what Microsoft's support asks for.
-    tracking_id: String,
+    /// What Microsoft's support asks for, and what it is called: Defender's `target`, Graph's `request-id`.
+    tracking_id: (&'static str, String),
 }
 
 impl Said {
-    /// `{"error":{"code","message","target"}}`; anything else is a message at best.
+    /// `{"error":{"code","message","target"}}` from Defender, `{"error":{"code","message","innerError":{"request-id"}}}` from
+    /// Graph; anything else is a message at best.
     fn read(body: &[u8], token: &str) -> Self {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         let Ok(value) = serde_json::from_slice::<Value>(body) else {
@@ -203,11 +244,18 @@ impl Said {
                 .and_then(Value::as_str);
             one_line(&scrub(text.unwrap_or_default(), token), max)
         };
+        let ids = [
+            ("tracking id", text("target", 60)),
+            ("request id", text("innerError/request-id", 60)),
+        ];
         Said {
             json: value.is_object(),
             code: text("code", 60),
             message: text("message", MAX_MESSAGE),
-            tracking_id: text("target", 60),
+            tracking_id: ids
+                .into_iter()
+                .find(|(_, id)| !id.is_empty())
+                .unwrap_or_default(),
         }
     }
 
@@ -233,10 +281,24 @@ impl Said {
         if !self.message.is_empty() {
             text.push_str(&format!(": {}", self.message));
         }
-        if !self.tracking_id.is_empty() {
-            text.push_str(&format!(" (tracking id {})", self.tracking_id));
+        let (name, id) = &self.tracking_id;
+        if !id.is_empty() {
+            text.push_str(&format!(" ({name} {id})"));
         }
         text
+    }
+
+    /// `The limit of '50' for Top query has been exceeded.`, or `Invalid page size specified`.
+    fn names_page_size(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        let mut words = message.split(|c: char| !c.is_ascii_alphanumeric());
+        message.contains("page size")
+            || (message.contains("limit") && words.any(|word| word == "top"))
+    }
+
+    fn names_licence(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        message.contains("license") || message.contains("licence")
     }
 }
 

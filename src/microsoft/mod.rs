@@ -1,4 +1,4 @@
-//! Microsoft's side: tokens from Entra and incidents from Defender XDR.
+//! Microsoft's side: tokens from Entra and incidents from Defender XDR or Microsoft Graph.
 //!
 //! Role: each call is one exchange over HTTP, whose outcome is a value or a [`Failure`](crate::core::failure::Failure)
 //! in the operator's words. Caching, renewal, repetition, budgets and paging are the runtime's.
@@ -16,17 +16,21 @@ mod credential;
 mod defender;
 mod entra;
 mod errors;
+mod graph;
 mod http;
 mod network;
 mod secret;
+mod source;
 mod wait;
 
 pub use consent::{DEFENDER, GRAPH, Permission, consent_link};
 pub use credential::Credential;
-pub use defender::{Defender, DefenderOptions};
+pub use defender::Defender;
 pub use entra::{Endpoint, Entra, EntraOptions};
+pub use graph::Graph;
 pub use http::{ClientError, Clients, HttpOptions};
 pub use secret::Secret;
+pub use source::SourceOptions;
 
 #[cfg(test)]
 mod testing;

@@ -22,6 +22,11 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// A cause that all who reach the same host share.
+    fn cause(&self, kind: &str) -> String {
+        format!("network {} {kind}", self.host)
+    }
+
     /// `api.security.microsoft.com`, or the same `through the proxy …`.
     fn name(&self) -> String {
         match &self.proxy {
@@ -44,6 +49,7 @@ pub(super) fn silent(peer: &Peer) -> Failure {
         "usually passes by itself; if not, check the network, or raise poll.request_timeout",
     )
     .suspecting(Suspect::Page)
+    .caused_by(peer.cause("silent"))
 }
 
 /// Something kept arriving, but too slowly.
@@ -57,65 +63,62 @@ pub(super) fn too_slow(peer: &Peer) -> Failure {
         "usually passes by itself; if not, check the network's speed, or raise poll.request_timeout (a tenth of this limit)",
     )
     .suspecting(Suspect::Page)
+    .caused_by(peer.cause("slow"))
 }
 
-/// Repeating the same request would end the same way, so an operator has to choose.
+/// A page too large is asked for again in smaller ones, so an operator reads this only when no smaller one is left:
+/// repeating the request would end the same way. It has no cause to share: what is too large is this tenant's incident.
 pub(super) fn too_large(peer: &Peer, max: usize) -> Failure {
+    let remedy = match peer.setting {
+        "api.base_url" => {
+            "raise poll.max_response: smaller pages were asked for already, and a single incident is larger"
+                .to_owned()
+        }
+        setting => format!("check {setting}: Microsoft's answers are far smaller"),
+    };
     Failure::new(
         Health::Misconfigured,
         Reaction::Slow,
-        format!("the answer of {} is larger than {max} bytes", peer.host),
-        "raise poll.max_response",
+        format!("an answer of {} is larger than {max} bytes", peer.host),
+        remedy,
     )
     .suspecting(Suspect::Size)
 }
 
 /// The failure that `error` stands for.
 pub(super) fn failure(error: &reqwest::Error, peer: &Peer) -> Failure {
+    let (kind, failure) = told_apart(error, peer);
+    failure.caused_by(peer.cause(kind))
+}
+
+/// What kind of failure it is, in a word or two for its cause.
+fn told_apart(error: &reqwest::Error, peer: &Peer) -> (&'static str, Failure) {
     let name = peer.name();
     if error.is_dns() {
-        return unreachable(
+        let failure = unreachable(
             format!("can't resolve the host name of {name}"),
             format!("check {}, api.proxy and this machine's DNS", peer.setting),
         );
+        return ("unresolved", failure);
     }
     let causes = Causes::of(error);
     if let Some(tls) = &causes.tls {
-        return untrusted(tls, &name);
+        return ("untrusted", untrusted(tls, &name));
     }
     if let Some(tunnel) = &causes.tunnel {
-        return refused_by_proxy(tunnel, &name);
+        return ("proxy", refused_by_proxy(tunnel, &name));
     }
     if error.is_timeout() && error.is_connect() {
-        return unreachable(format!("no connection to {name} within {CONNECT:?}"), WAY);
+        let failure = unreachable(format!("no connection to {name} within {CONNECT:?}"), WAY);
+        return ("no connection", failure);
     }
     let suspect = if error.is_connect() {
         Suspect::Nothing
     } else {
         Suspect::Page
     };
-    let what = match causes.io {
-        Some(io::ErrorKind::ConnectionRefused) => format!("the connection to {name} was refused"),
-        Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => {
-            format!("there is no route to {name}")
-        }
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
-            format!("the connection to {name} was cut")
-        }
-        Some(io::ErrorKind::UnexpectedEof) => format!("the answer of {name} was cut short"),
-        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) if error.is_decode() => {
-            format!("the answer of {name} is not valid gzip")
-        }
-        Some(io::ErrorKind::TimedOut) => format!("the connection to {name} timed out"),
-        _ if causes.cut_short => {
-            format!("{name} closed the connection before its answer was complete")
-        }
-        _ => format!(
-            "the exchange with {name} failed: {}",
-            one_line(&causes.innermost, 160)
-        ),
-    };
-    unreachable(what, WAY).suspecting(suspect)
+    let (kind, what) = causes.in_words(&name, error.is_decode());
+    (kind, unreachable(what, WAY).suspecting(suspect))
 }
 
 pub(super) fn untrusted(tls: &rustls::Error, name: &str) -> Failure {
@@ -181,6 +184,41 @@ impl Causes {
             };
         }
         causes
+    }
+
+    /// What became of the connection.
+    fn in_words(&self, name: &str, decoding: bool) -> (&'static str, String) {
+        use io::ErrorKind as Io;
+        match self.io {
+            Some(Io::ConnectionRefused) => {
+                ("refused", format!("the connection to {name} was refused"))
+            }
+            Some(Io::NetworkUnreachable | Io::HostUnreachable) => {
+                ("no route", format!("there is no route to {name}"))
+            }
+            Some(Io::ConnectionReset | Io::BrokenPipe) => {
+                ("cut", format!("the connection to {name} was cut"))
+            }
+            Some(Io::UnexpectedEof) => ("cut", format!("the answer of {name} was cut short")),
+            Some(Io::InvalidData | Io::InvalidInput) if decoding => {
+                ("gzip", format!("the answer of {name} is not valid gzip"))
+            }
+            Some(Io::TimedOut) => (
+                "no connection",
+                format!("the connection to {name} timed out"),
+            ),
+            _ if self.cut_short => (
+                "cut",
+                format!("{name} closed the connection before its answer was complete"),
+            ),
+            _ => (
+                "failed",
+                format!(
+                    "the exchange with {name} failed: {}",
+                    one_line(&self.innermost, 160)
+                ),
+            ),
+        }
     }
 
     fn note(&mut self, cause: &(dyn Error + 'static)) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::SecretString;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,8 +14,10 @@ use tokio::task::JoinHandle;
 use url::Url;
 use uuid::Uuid;
 
-use super::{Clients, Defender, DefenderOptions, HttpOptions};
+use super::{Clients, Defender, Graph, HttpOptions, SourceOptions};
+use crate::core::backlog::Span;
 use crate::core::failure::Failure;
+use crate::ports::{AccessToken, IncidentSource, PageAsk, Query};
 
 pub(super) const TENANT: &str = "11111111-1111-1111-1111-111111111111";
 pub(super) const SCOPE: &str = "https://api.security.microsoft.com/.default";
@@ -171,16 +174,49 @@ pub(super) fn impatient() -> HttpOptions {
 }
 
 pub(super) fn defender_at(base: &Url, http: HttpOptions, max_response: usize) -> Defender {
-    let options = DefenderOptions {
+    Defender::new(&Clients::new(), options(base, http, max_response, SCOPE)).unwrap()
+}
+
+pub(super) fn graph_at(base: &Url, http: HttpOptions, max_response: usize) -> Graph {
+    let scope = "https://graph.microsoft.com/.default";
+    Graph::new(&Clients::new(), options(base, http, max_response, scope)).unwrap()
+}
+
+fn options(base: &Url, http: HttpOptions, max_response: usize, scope: &str) -> SourceOptions {
+    SourceOptions {
         http,
         base_url: base.clone(),
         max_response,
         tenant: TENANT.parse().unwrap(),
         client_id: Uuid::nil(),
         login_url: Url::parse("https://login.microsoftonline.com").unwrap(),
-        scope: SCOPE.to_owned(),
-    };
-    Defender::new(&Clients::new(), options).unwrap()
+        scope: scope.to_owned(),
+    }
+}
+
+/// A page of what was updated from then on.
+pub(super) fn list(from: &str, top: u32, skip: u32) -> PageAsk {
+    PageAsk::Query(Query {
+        span: Span::from(from.parse().unwrap()),
+        top,
+        skip,
+        alerts: true,
+    })
+}
+
+/// The whole body of one page.
+pub(super) async fn read_page(
+    source: &impl IncidentSource,
+    ask: &PageAsk,
+    token: &str,
+) -> Result<Vec<u8>, Failure> {
+    let token = AccessToken::new(SecretString::from(token.to_owned()));
+    let mut page = source.open(ask, &token).await?;
+    let mut body = Vec::new();
+    while let Some(bytes) = page.chunk().await? {
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body)
 }
 
 /// Fails the test when a failure shows any of `canaries`.

@@ -3,11 +3,12 @@
 //! A tenant is shown as failing from its first failed request on, with what to do; and as healthy again from its first
 //! sweep that came to its end.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::sweeper::{Halt, Swept};
 use super::tenant::Tenant;
+use crate::core::alarms::{Alarm, Alarms, Notice};
 use crate::core::backlog::Backlog;
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::status::{Backfill, TenantStatus, worst_first};
@@ -20,6 +21,7 @@ const STARTING: &str = "Nothing to do yet: the first sweep has not ended, and ma
 pub struct Board {
     clock: Arc<dyn Clock>,
     rows: Vec<Mutex<Row>>,
+    alarms: Mutex<Alarms>,
 }
 
 struct Row {
@@ -47,6 +49,8 @@ pub struct Turn {
     pub before: Health,
     pub after: Health,
     pub failure: Option<Failure>,
+    /// Whether it is this tenant's alone.
+    pub notice: Notice,
 }
 
 impl Board {
@@ -71,6 +75,7 @@ impl Board {
         Self {
             clock,
             rows: tenants.iter().map(row).collect(),
+            alarms: Mutex::new(Alarms::new(tenants.len())),
         }
     }
 
@@ -98,7 +103,11 @@ impl Board {
             };
             let failure = failure.or_else(|| row.unseen());
             let before = row.health;
-            let remedy = |failure: &Option<Failure>| failure.as_ref().map(|it| it.remedy.clone());
+            let remedy = |failure: &Option<Failure>| {
+                failure
+                    .as_ref()
+                    .map(|it| (it.remedy.clone(), it.cause.clone()))
+            };
             let news = remedy(&row.failure) != remedy(&failure);
             row.health = failure
                 .as_ref()
@@ -109,14 +118,25 @@ impl Board {
             } else if !news {
                 return None;
             }
+            let notice = self.lock_alarms().note(index, failure.as_ref(), now);
             Some(Turn {
                 at: now,
                 before,
                 after: row.health,
                 failure,
+                notice,
             })
         })
         .flatten()
+    }
+
+    /// Causes that many tenants share, the widest first.
+    pub fn alarms(&self) -> Vec<Alarm> {
+        self.lock_alarms().raised()
+    }
+
+    fn lock_alarms(&self) -> MutexGuard<'_, Alarms> {
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes how the reading of a backlog ended.

@@ -17,9 +17,9 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Turn};
@@ -28,6 +28,7 @@ use super::limits::{Lane, Slots};
 use super::scheduler::Firing;
 use super::sweeper::{Halt, Sweeper, Swept};
 use super::tenant::Tenant;
+use crate::core::alarms::Notice;
 use crate::core::backoff::pause;
 use crate::core::cursor::TenantState;
 use crate::core::failure::{Failure, Health, Reaction};
@@ -38,6 +39,8 @@ use crate::ports::Event;
 
 /// Gaps between firings are counted up to this many: a suspended machine wakes to a gap of days.
 const MOST_MISSED: u64 = 10_000;
+/// How often the credentials of tenants that want a new one are looked at.
+const LOOK: Duration = Duration::from_secs(2);
 /// How fast tenants are begun with after the start.
 const FIRST_PACE: Duration = Duration::from_millis(100);
 
@@ -46,6 +49,8 @@ pub struct Dispatcher {
     slots: Slots,
     board: Arc<Board>,
     herald: Herald,
+    /// Somebody asks for all that rests to be tried again at once.
+    nudge: Arc<Notify>,
     groups: Vec<Group>,
     posts: Vec<Post>,
     queue: BinaryHeap<Reverse<Turnout>>,
@@ -66,6 +71,8 @@ struct Post {
     failures: u32,
     /// After a failure: no turn before this.
     resting_until: Option<Instant>,
+    /// It rests for want of a good credential: a new one ends the rest.
+    wants_credential: bool,
     /// Breaks off the reading of the backlog.
     give_way: CancellationToken,
     /// A sweep is to follow once the backlog has given way.
@@ -116,6 +123,7 @@ impl Dispatcher {
             running: None,
             failures: 0,
             resting_until: None,
+            wants_credential: false,
             give_way: CancellationToken::new(),
             turn_waits: false,
             fill_failures: 0,
@@ -126,12 +134,20 @@ impl Dispatcher {
             slots,
             board,
             herald,
+            nudge: Arc::default(),
             groups: schedules.iter().map(group).collect(),
             posts: tenants.iter().map(post).collect(),
             queue: BinaryHeap::new(),
             sweeps: JoinSet::new(),
             at_work: HashMap::new(),
         }
+    }
+
+    /// Tenants that rest are tried again at once whenever `nudge` is notified.
+    #[must_use]
+    pub fn nudged_by(mut self, nudge: Arc<Notify>) -> Self {
+        self.nudge = nudge;
+        self
     }
 
     /// Dispatches until `stop`; then waits for the sweeps at work, which see the same `stop`, for at most `drain`, and
@@ -143,6 +159,8 @@ impl Dispatcher {
         drain: Duration,
     ) {
         self.first_turns();
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let next = self.queue.peek().map(|Reverse(turn)| turn.at);
             tokio::select! {
@@ -150,6 +168,8 @@ impl Dispatcher {
                 () = stop.cancelled() => break,
                 Some(ended) = self.sweeps.join_next_with_id() => self.ended(ended),
                 Some(firing) = firings.recv() => self.fired(firing),
+                () = self.nudge.notified() => self.retry(false),
+                _ = look.tick() => self.retry(true),
                 () = sleep_until(next.unwrap_or_else(far_away)), if next.is_some() => self.due(),
             }
         }
@@ -178,6 +198,27 @@ impl Dispatcher {
                 let within = offset(self.posts[tenant].tenant.id, window);
                 self.enqueue(tenant, within, false);
             }
+        }
+    }
+
+    /// Has the tenants that rest tried again at once, a large crowd spread: all of them (`changed` is false), or those whose
+    /// credential has changed.
+    fn retry(&mut self, changed: bool) {
+        let now = Instant::now();
+        let rests = |post: &Post| {
+            post.running.is_none()
+                && post.resting_until.is_some_and(|until| until > now)
+                && (!changed || (post.wants_credential && post.tenant.tokens.credential_changed()))
+        };
+        let resting: Vec<_> = (0..self.posts.len())
+            .filter(|n| rests(&self.posts[*n]))
+            .collect();
+        let crowd = FIRST_PACE.saturating_mul(u32::try_from(resting.len()).unwrap_or(u32::MAX));
+        for tenant in resting {
+            let within = offset(self.posts[tenant].tenant.id, crowd);
+            self.posts[tenant].resting_until = Some(now + within);
+            self.posts[tenant].wants_credential = false;
+            self.enqueue(tenant, within, true);
         }
     }
 
@@ -368,30 +409,53 @@ impl Dispatcher {
         let chance = jitter(post.tenant.id, Use::Backoff, u64::from(post.failures));
         let pause = pause(failure.reaction, post.failures, chance);
         post.resting_until = Some(Instant::now() + pause);
+        post.wants_credential = failure.health == Health::Credential;
         tracing::debug!(tenant = %post.tenant.id, error = %failure, retry_seconds = pause.as_secs(), "sweep failed");
         self.enqueue(tenant, pause, true);
     }
 
-    /// One line for each change of state, however often a sweep fails.
+    /// One line for each change of state, however often a sweep fails; and one for all tenants that share a cause.
     fn announce(&self, tenant: usize, turn: &Turn) {
         let tenant = &self.posts[tenant].tenant;
-        let (id, name) = (tenant.id, &tenant.name);
-        match &turn.failure {
-            Some(failure) => {
-                tracing::warn!(tenant = %id, %name, state = %turn.after, error = %failure, remedy = failure.remedy, "tenant is not healthy");
-            }
-            None if turn.before == Health::Starting => {
-                tracing::info!(tenant = %id, %name, "tenant's first sweep ended well")
-            }
-            None => {
-                tracing::info!(tenant = %id, %name, before = %turn.before, "tenant is healthy again")
-            }
-        }
+        log(tenant, turn);
         let (what, remedy) = turn.failure.as_ref().map_or(("", ""), |failure| {
             (failure.what.as_str(), failure.remedy.as_str())
         });
         if let Some(record) = tenant.encoder.health(turn.at, turn.after, what, remedy) {
             self.herald.announce(record);
+        }
+    }
+}
+
+fn log(tenant: &Tenant, turn: &Turn) {
+    let (id, name) = (tenant.id, &tenant.name);
+    match &turn.notice {
+        Notice::Raised(alarm) => {
+            tracing::error!(cause = alarm.cause, tenants = alarm.tenants, state = %alarm.state, error = alarm.error,
+                remedy = alarm.remedy, "one cause makes several tenants fail; further ones are only counted in the status");
+            return;
+        }
+        Notice::Over(alarm) => {
+            tracing::info!(
+                cause = alarm.cause,
+                "no tenant fails for this cause any more"
+            );
+        }
+        Notice::Shared => {
+            tracing::debug!(tenant = %id, %name, state = %turn.after, "changed its state with the others");
+            return;
+        }
+        Notice::Own => {}
+    }
+    match &turn.failure {
+        Some(failure) => {
+            tracing::warn!(tenant = %id, %name, state = %turn.after, error = %failure, remedy = failure.remedy, "tenant is not healthy");
+        }
+        None if turn.before == Health::Starting => {
+            tracing::info!(tenant = %id, %name, "tenant's first sweep ended well");
+        }
+        None => {
+            tracing::info!(tenant = %id, %name, before = %turn.before, "tenant is healthy again");
         }
     }
 }

@@ -1,192 +1,83 @@
-use std::time::Duration;
+//! What is sent to the Defender XDR API, to the letter.
 
-use proptest::prelude::*;
-use secrecy::SecretString;
-
-use super::*;
 use crate::core::backlog::Span;
-use crate::microsoft::testing::{
-    Server, Step, answer, assert_silent_about, defender_at, http_options, impatient, json,
-};
-
-const TOKEN: &str = "TOKEN.CANARY.1";
-const PAGE: &str = r#"{"value":[]}"#;
-
-fn token() -> AccessToken {
-    AccessToken::new(SecretString::from(TOKEN.to_owned()))
-}
-
-fn query(skip: u32) -> PageAsk {
-    PageAsk::Query(Query {
-        span: Span::from("2020-09-06T12:18:03.0733333Z".parse().unwrap()),
-        top: 100,
-        skip,
-        alerts: true,
-    })
-}
-
-/// The whole body of one page.
-async fn read(server: &Server, ask: &PageAsk) -> Result<Vec<u8>, Failure> {
-    let defender = defender_at(&server.url, http_options(), 10_000);
-    let token = token();
-    let mut page = defender.open(ask, &token).await?;
-    let mut body = Vec::new();
-    while let Some(bytes) = page.chunk().await? {
-        body.extend_from_slice(&bytes);
-    }
-    Ok(body)
-}
-
-async fn fails(script: Vec<Step>) -> Failure {
-    let server = Server::start(script).await;
-    let failure = read(&server, &query(0)).await.expect_err("a failure");
-    assert_silent_about(&failure, &[TOKEN, "$filter"]);
-    assert!(!failure.remedy.is_empty(), "{failure:?}");
-    failure
-}
+use crate::core::ids::IncidentId;
+use crate::microsoft::testing::{Server, defender_at, http_options, json, list, read_page};
+use crate::ports::{IncidentSource, PageAsk, Query};
 
 #[tokio::test]
-async fn a_page_is_asked_for_as_documented() {
-    let server = Server::start(json("200 OK", PAGE)).await;
-    assert_eq!(read(&server, &query(0)).await.unwrap(), PAGE.as_bytes());
-    assert_eq!(read(&server, &query(200)).await.unwrap(), PAGE.as_bytes());
-    let requests = server.requests();
-    let first = "GET /api/incidents?$filter=lastUpdateTime+ge+2020-09-06T12:18:03.0733333Z&$top=100 HTTP/1.1\r\n";
-    assert!(requests[0].starts_with(first), "{}", requests[0]);
-    assert!(
-        requests[1].contains("&$top=100&$skip=200 HTTP/1.1\r\n"),
-        "{}",
-        requests[1]
-    );
-    let agent = concat!("user-agent: incidentd/", env!("CARGO_PKG_VERSION"));
-    for header in [
-        &format!("authorization: Bearer {TOKEN}"),
-        agent,
-        "accept-encoding: gzip",
-    ] {
-        assert!(
-            requests[0].contains(header),
-            "{header} is missing in {}",
-            requests[0]
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_next_link_is_followed_whole_and_only_home() {
-    let server = Server::start(json("200 OK", PAGE)).await;
-    let home = PageAsk::Link(format!("{}api/incidents?$skiptoken=a%2Bb", server.url));
-    read(&server, &home).await.unwrap();
-    assert!(server.requests()[0].starts_with("GET /api/incidents?$skiptoken=a%2Bb HTTP/1.1"));
-
-    let elsewhere = Server::start(json("200 OK", PAGE)).await;
-    let away = PageAsk::Link(format!("{}api/incidents", elsewhere.url));
-    let failure = read(&server, &away).await.unwrap_err();
-    assert_eq!(failure.health, Health::Misconfigured, "{failure:?}");
-    assert!(elsewhere.requests().is_empty(), "the token went elsewhere");
-}
-
-#[tokio::test]
-async fn a_redirect_is_not_followed() {
-    let elsewhere = Server::start(json("200 OK", PAGE)).await;
-    for status in [
-        "301 Moved",
-        "302 Found",
-        "307 Temporary Redirect",
-        "308 Permanent Redirect",
-    ] {
-        let location = [("location", elsewhere.url.as_str())];
-        fails(answer(status, &location, "")).await;
-    }
-    assert!(elsewhere.requests().is_empty(), "the token went elsewhere");
-}
-
-#[tokio::test]
-async fn a_body_without_a_json_head_is_judged_by_its_beginning() {
-    for body in [
-        PAGE.to_owned(),
-        format!("\u{feff}{PAGE}"),
-        format!("\r\n {PAGE}"),
-    ] {
-        let server =
-            Server::start(answer("200 OK", &[("content-type", "text/plain")], &body)).await;
-        let read = read(&server, &query(0)).await.unwrap();
-        assert!(read.ends_with(PAGE.as_bytes()), "{body:?}");
-    }
-    for body in ["<!DOCTYPE html><title>Log in</title>", "", "OK", "[]"] {
-        let failure = fails(answer("200 OK", &[("content-type", "text/html")], body)).await;
-        assert_eq!(
-            (failure.health, failure.status),
-            (Health::Unreachable, Some(200)),
-            "{body:?}"
-        );
-        assert!(failure.remedy.contains("log-in page"), "{failure:?}");
-    }
-}
-
-#[tokio::test]
-async fn the_date_and_a_partial_answer_are_reported() {
-    let date = ("date", "Sun, 06 Sep 2020 12:18:03 GMT");
-    let kind = ("content-type", "application/json");
-    let warning = ("warning", "199 - \"Microsoft/ATP/504/10000\"");
-    let token = token();
-
-    let server = Server::start(answer("206 Partial Content", &[date, kind, warning], PAGE)).await;
+async fn each_request_is_made_as_documented() {
+    let server = Server::start(json("200 OK", "{}")).await;
     let defender = defender_at(&server.url, http_options(), 1000);
-    let page = defender.open(&query(0), &token).await.unwrap();
-    assert_eq!(page.date().unwrap().to_string(), "2020-09-06T12:18:03Z");
-    assert!(page.partial().unwrap().contains("Microsoft/ATP/504/10000"));
-
-    let server = Server::start(answer("200 OK", &[("date", "yesterday"), kind], PAGE)).await;
-    let defender = defender_at(&server.url, http_options(), 1000);
-    let page = defender.open(&query(0), &token).await.unwrap();
-    assert_eq!((page.date(), page.partial()), (None, None));
-}
-
-#[tokio::test]
-async fn refusals_are_read_with_their_body() {
-    let body =
-        r#"{"error":{"code":"Forbidden","message":"missing (Incident.Read.All)","target":"t-1"}}"#;
-    let failure = fails(json("403 Forbidden", body)).await;
-    assert_eq!(failure.health, Health::Consent);
-    assert!(failure.what.contains("tracking id t-1"), "{failure:?}");
-    assert!(
-        failure.remedy.contains("/v2.0/adminconsent?client_id="),
-        "{failure:?}"
-    );
-    assert!(
-        failure.remedy.contains("Microsoft Threat Protection"),
-        "{failure:?}"
-    );
-}
-
-#[tokio::test]
-async fn a_refusal_whose_body_never_ends_is_still_classed() {
-    let head =
-        b"HTTP/1.1 429 Slow down\r\nretry-after: 9\r\ncontent-length: 99999999\r\n\r\n".to_vec();
-    let flood = Step::Drip(vec![b'x'; 8192], Duration::from_millis(1));
-    for endless in [
-        Step::Hang,
-        Step::Drip(b" ".to_vec(), Duration::from_millis(20)),
-        flood,
+    let bounded = PageAsk::Query(Query {
+        span: Span::between(
+            "2020-09-06T12:18:03.0733333Z".parse().unwrap(),
+            "2020-09-07T00:00:00Z".parse().unwrap(),
+        ),
+        top: 1,
+        skip: 0,
+        alerts: false,
+    });
+    let filter = "$filter=lastUpdateTime+ge+2020-09-06T12:18:03.0733333Z";
+    for (ask, target) in [
+        (
+            list("2020-09-06T12:18:03.0733333Z", 100, 0),
+            format!("/api/incidents?{filter}&$top=100"),
+        ),
+        (
+            list("2020-09-06T12:18:03.0733333Z", 100, 200),
+            format!("/api/incidents?{filter}&$top=100&$skip=200"),
+        ),
+        (
+            bounded,
+            format!("/api/incidents?{filter}+and+lastUpdateTime+lt+2020-09-07T00:00:00Z&$top=1"),
+        ),
+        (
+            PageAsk::Link(format!("{}api/incidents?$skiptoken=a%2Bb", server.url)),
+            "/api/incidents?$skiptoken=a%2Bb".to_owned(),
+        ),
+        (
+            PageAsk::One(IncidentId(u64::MAX)),
+            "/api/incidents/18446744073709551615".to_owned(),
+        ),
     ] {
-        let server = Server::start(vec![Step::Send(head.clone()), endless]).await;
-        let defender = defender_at(&server.url, impatient(), 1000);
-        let opened = defender.open(&query(0), &token()).await;
-        let failure = opened.err().expect("a failure");
-        assert_eq!(failure.reaction, Reaction::Wait(Duration::from_secs(9)));
-        assert!(failure.what.len() < 1000, "{}", failure.what.len());
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-    #[test]
-    fn no_token_breaks_the_head(token in "\\PC{0,20}|[\\x00-\\x1f]{1,5}") {
-        if let Ok(value) = bearer(&token) {
-            prop_assert!(value.is_sensitive());
-            let shown = format!("{value:?}");
-            prop_assert!(!shown.contains("Bearer"), "{}", shown);
+        read_page(&defender, &ask, "TOKEN").await.unwrap();
+        let sent = server.requests().pop().unwrap();
+        let line = format!("GET {target} HTTP/1.1\r\n");
+        assert!(sent.starts_with(&line), "{line}, but sent was {sent}");
+        let agent = concat!("user-agent: incidentd/", env!("CARGO_PKG_VERSION"));
+        for header in [
+            "authorization: Bearer TOKEN\r\n",
+            "accept: application/json\r\n",
+            "accept-encoding: gzip",
+            agent,
+        ] {
+            assert!(sent.contains(header), "{header} is missing in {sent}");
         }
+        assert!(!sent.contains("prefer:"), "{sent}");
     }
+}
+
+#[tokio::test]
+async fn a_path_of_the_base_url_stays_in_front() {
+    let server = Server::start(json("200 OK", "{}")).await;
+    let base = server.url.join("/relay/").unwrap();
+    let defender = defender_at(&base, http_options(), 1000);
+    let alone = PageAsk::One(IncidentId(7));
+    read_page(&defender, &alone, "TOKEN").await.unwrap();
+    let sent = server.requests().pop().unwrap();
+    assert!(
+        sent.starts_with("GET /relay/api/incidents/7 HTTP/1.1\r\n"),
+        "{sent}"
+    );
+}
+
+#[test]
+fn alerts_always_come_along() {
+    let base = "http://127.0.0.1:1".parse().unwrap();
+    let defender = defender_at(&base, http_options(), 1);
+    assert_eq!(
+        (defender.name(), defender.lists_bare()),
+        ("defender", false)
+    );
 }

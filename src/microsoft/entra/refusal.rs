@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use super::super::credential::{Place, Proof};
-use super::super::errors::location;
+use super::super::errors::{key, location};
 use super::super::secret::scrub;
 use super::super::{network, wait};
 use super::aadsts;
@@ -65,9 +65,19 @@ impl Refusal<'_> {
         };
         let refused = matches!(status, 400 | 401);
         Denial {
-            failure: Failure::new(health, reaction, what, remedy).with_status(status),
+            failure: Failure::new(health, reaction, what, remedy)
+                .with_status(status)
+                .caused_by(self.cause(&said)),
             of_the_proof: refused && said.error == "invalid_client",
             out_of_time: refused && said.code == Some(aadsts::OUT_OF_TIME),
+        }
+    }
+
+    /// `entra 7000222`; without a number of Entra's, `entra 503` or `entra 400 invalid_scope`.
+    fn cause(&self, said: &Said) -> String {
+        match said.code {
+            Some(code) => format!("entra {code}"),
+            None => key(&["entra", self.status.as_str(), &said.error]),
         }
     }
 

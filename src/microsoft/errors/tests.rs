@@ -4,18 +4,40 @@ use proptest::prelude::*;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::*;
+use Asked::{Link, List, One};
 use Health::{Consent, Forbidden, Misconfigured, Throttled, Unreachable};
 use Reaction::{Backoff, RenewToken, Slow, Wait};
 
-fn api() -> Api {
+fn defender() -> Api {
     Api {
+        name: "defender",
         host: "api.security.microsoft.com".to_owned(),
         scope: "https://api.security.microsoft.com/.default".to_owned(),
         consent_remedy: "consent here".to_owned(),
+        gone: "gone",
     }
 }
 
-fn refuse(status: u16, headers: &[(&str, &str)], body: &str, followed_link: bool) -> Failure {
+fn graph() -> Api {
+    Api {
+        name: "graph",
+        host: "graph.microsoft.com".to_owned(),
+        scope: "https://graph.microsoft.com/.default".to_owned(),
+        ..defender()
+    }
+}
+
+fn refuse(status: u16, headers: &[(&str, &str)], body: &str, asked: Asked) -> Failure {
+    refuse_by(&defender(), status, headers, body, asked)
+}
+
+fn refuse_by(
+    api: &Api,
+    status: u16,
+    headers: &[(&str, &str)],
+    body: &str,
+    asked: Asked,
+) -> Failure {
     let headers = headers
         .iter()
         .map(|(name, value)| {
@@ -27,10 +49,10 @@ fn refuse(status: u16, headers: &[(&str, &str)], body: &str, followed_link: bool
         status: StatusCode::from_u16(status).unwrap(),
         headers: &headers,
         body: body.as_bytes(),
-        followed_link,
+        asked,
         token: "TOKENCANARY",
     }
-    .classify(&api())
+    .classify(api)
 }
 
 fn body(code: &str, message: &str) -> String {
@@ -60,7 +82,7 @@ fn every_documented_code_has_its_class() {
         ),
         (500, "InternalServerError", Unreachable, Backoff),
     ] {
-        let failure = refuse(status, &[], &body(code, "words"), false);
+        let failure = refuse(status, &[], &body(code, "words"), List);
         assert_eq!(
             (failure.health, failure.reaction),
             (health, reaction),
@@ -109,7 +131,7 @@ fn a_status_without_the_apis_body_has_its_class() {
             "[]x",
             "\u{feff}",
         ] {
-            let failure = refuse(status, &[], body, false);
+            let failure = refuse(status, &[], body, List);
             assert_eq!(
                 (failure.health, failure.reaction),
                 (health, reaction),
@@ -126,12 +148,12 @@ fn a_throttled_answer_says_how_long() {
         "Quota exceeded; retry in 38 seconds (exact text undocumented)",
     );
     assert_eq!(
-        refuse(429, &[], &said, false).reaction,
+        refuse(429, &[], &said, List).reaction,
         Wait(Duration::from_secs(38))
     );
-    let headed = refuse(429, &[("retry-after", "7")], &said, false);
+    let headed = refuse(429, &[("retry-after", "7")], &said, List);
     assert_eq!(headed.reaction, Wait(Duration::from_secs(7)));
-    let overloaded = refuse(503, &[("retry-after", "120")], "", false);
+    let overloaded = refuse(503, &[("retry-after", "120")], "", List);
     assert_eq!(
         (overloaded.health, overloaded.reaction),
         (Unreachable, Wait(Duration::from_secs(120)))
@@ -141,7 +163,7 @@ fn a_throttled_answer_says_how_long() {
 #[test]
 fn a_refused_audience_is_named_in_the_remedy() {
     let message = "Invalid Authorization payload. AppId: 1, Audience: 00000002-0000-0000-c000-000000000000, Issuer: https://sts.windows.net/2/";
-    let failure = refuse(401, &[], &body("Unauthorized", message), false);
+    let failure = refuse(401, &[], &body("Unauthorized", message), List);
     assert!(
         failure
             .remedy
@@ -152,21 +174,179 @@ fn a_refused_audience_is_named_in_the_remedy() {
 }
 
 #[test]
-fn a_next_link_that_is_refused_only_starts_the_sweep_again() {
-    for status in [400, 404, 410] {
-        let failure = refuse(status, &[], &body("BadRequest", "skiptoken expired"), true);
+fn what_may_be_to_blame_decides_what_is_asked_for_next() {
+    let top = "The query specified in the URI is not valid. The limit of '50' for Top query has been exceeded. The value \
+               from the incoming request is '100'.";
+    for (status, asked, message, suspect) in [
+        (400, Link, "skiptoken expired", Suspect::Link),
+        (404, Link, "", Suspect::Link),
+        (410, Link, "", Suspect::Link),
+        (400, Link, top, Suspect::Link),
+        (400, List, top, Suspect::Size),
+        (
+            400,
+            List,
+            "Invalid page size specified: '100'.",
+            Suspect::Size,
+        ),
+        (
+            400,
+            List,
+            "Could not find a property named 'top'.",
+            Suspect::Nothing,
+        ),
+        (
+            400,
+            List,
+            "The limit of '9' for Skip query has been exceeded.",
+            Suspect::Nothing,
+        ),
+        (404, List, "", Suspect::Nothing),
+        (400, One, "", Suspect::Page),
+        (404, One, "", Suspect::Page),
+        (410, One, "", Suspect::Page),
+        (403, One, "", Suspect::Nothing),
+        (408, List, "", Suspect::Page),
+        (500, List, "", Suspect::Page),
+        (504, Link, "", Suspect::Page),
+        (429, List, "", Suspect::Nothing),
+    ] {
+        for api in [defender(), graph()] {
+            let failure = refuse_by(&api, status, &[], &body("", message), asked);
+            assert_eq!(failure.suspect, suspect, "{status} {asked:?} {message}");
+            assert_eq!(failure.status, Some(status));
+            let not_wrong = matches!(suspect, Suspect::Link | Suspect::Page);
+            assert_eq!(failure.health == Unreachable, not_wrong, "{failure:?}");
+        }
+    }
+    let paused = refuse(503, &[("retry-after", "9")], "", List);
+    assert_eq!(
+        paused.suspect,
+        Suspect::Nothing,
+        "a service that names a pause is not about a page"
+    );
+}
+
+/// Graph's form: `innerError` with the ids, and a date without a zone.
+fn graph_body(code: &str, message: &str) -> String {
+    serde_json::json!({"error": {"code": code, "message": message, "innerError": {
+        "date": "2024-08-01T10:24:12",
+        "request-id": "f6d14dbd-7555-4020-b952-c6dbf619c032",
+        "client-request-id": "0b1c2d3e-7555-4020-b952-c6dbf619c032",
+    }}})
+    .to_string()
+}
+
+#[test]
+fn graphs_refusals_have_their_class_and_show_the_request_id() {
+    let roles = "Missing application roles. API required roles: SecurityIncident.Read.All, application roles: .";
+    for (status, code, message, health, reaction) in [
+        (
+            400,
+            "BadRequest",
+            "Invalid filter clause",
+            Misconfigured,
+            Slow,
+        ),
+        (
+            401,
+            "InvalidAuthenticationToken",
+            "Signature is invalid.",
+            Misconfigured,
+            RenewToken,
+        ),
+        (403, "Forbidden", roles, Consent, Slow),
+        (
+            403,
+            "Authorization_RequestDenied",
+            "Insufficient privileges",
+            Consent,
+            Slow,
+        ),
+        (403, "UnknownError", "", Consent, Slow),
+        (
+            403,
+            "Forbidden",
+            "The tenant has no valid license.",
+            Forbidden,
+            Slow,
+        ),
+        (404, "UnknownError", "", Misconfigured, Slow),
+        (410, "Gone", "", Misconfigured, Slow),
+        (
+            429,
+            "TooManyRequests",
+            "Please try again later.",
+            Throttled,
+            Wait(Duration::from_secs(60)),
+        ),
+        (500, "InternalServerError", "", Unreachable, Backoff),
+        (504, "UnknownError", "", Unreachable, Backoff),
+    ] {
+        let failure = refuse_by(&graph(), status, &[], &graph_body(code, message), List);
         assert_eq!(
             (failure.health, failure.reaction),
-            (Unreachable, Backoff),
-            "{status}"
+            (health, reaction),
+            "{status} {code}"
+        );
+        assert_eq!(failure.cause, Some(format!("graph {status} {code}")));
+        for part in [
+            code,
+            message,
+            "(request id f6d14dbd-7555-4020-b952-c6dbf619c032)",
+        ] {
+            assert!(
+                failure.what.contains(part),
+                "{part} is missing in {failure:?}"
+            );
+        }
+        assert!(!failure.remedy.is_empty(), "{status} {code}");
+    }
+    let wrong = refuse_by(
+        &graph(),
+        401,
+        &[],
+        &graph_body("InvalidAuthenticationToken", ""),
+        List,
+    );
+    assert!(
+        wrong
+            .remedy
+            .contains("https://graph.microsoft.com/.default"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn equal_refusals_of_two_tenants_share_a_cause_that_names_neither() {
+    let of = |code: &str, message: &str| refuse(403, &[], &body(code, message), List).cause;
+    assert_eq!(of("Forbidden", "tenant 1"), of("Forbidden", "tenant 2"));
+    assert_eq!(
+        of("Forbidden", "").as_deref(),
+        Some("defender 403 Forbidden")
+    );
+    for no_name in [
+        "",
+        "1f0c2d3e-7555-4020-b952-c6dbf619c032",
+        "no access to contoso",
+        "\u{e9}t\u{e9}",
+    ] {
+        assert_eq!(
+            of(no_name, "").as_deref(),
+            Some("defender 403"),
+            "{no_name:?}"
         );
     }
+    assert_eq!(
+        refuse(502, &[], "<html>", List).cause.as_deref(),
+        Some("defender 502")
+    );
 }
 
 #[test]
 fn a_redirect_is_told_by_its_host_alone() {
     let to = [("location", "https://login.example/x?token=secret")];
-    let failure = refuse(302, &to, "", false);
+    let failure = refuse(302, &to, "", List);
     assert!(failure.remedy.contains("login.example, "), "{failure:?}");
     assert!(!failure.remedy.contains("secret"), "{failure:?}");
 }
@@ -182,7 +362,7 @@ fn an_answer_that_repeats_the_token_does_not_show_it() {
             &format!("{}TOKENCANARY", "x".repeat(MAX_MESSAGE - 5)),
         ),
     ] {
-        let failure = refuse(401, &[], &body, false);
+        let failure = refuse(401, &[], &body, List);
         assert!(!format!("{failure:?}").contains("TOKEN"), "{failure:?}");
     }
 }
@@ -193,12 +373,13 @@ proptest! {
         status in 100..=599_u16,
         bytes in proptest::collection::vec(any::<u8>(), 0..200),
         message in "\\PC{0,600}",
-        link in any::<bool>(),
+        asked in prop_oneof![Just(List), Just(Link), Just(One)],
         retry_after in "[ -~]{0,20}",
     ) {
-        let failure = refuse(status, &[("retry-after", &retry_after)], &body("Forbidden", &message), link);
+        let failure = refuse(status, &[("retry-after", &retry_after)], &body("Forbidden", &message), asked);
         prop_assert!(failure.what.chars().count() < 600, "{}", failure.what);
         prop_assert_eq!(failure.status, Some(status));
-        refuse(status, &[], &String::from_utf8_lossy(&bytes), link);
+        prop_assert_eq!(failure.cause, Some(format!("defender {status} Forbidden")));
+        refuse(status, &[], &String::from_utf8_lossy(&bytes), asked);
     }
 }

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::core::backlog::Span;
-use crate::core::failure::{Health, Reaction};
-use crate::core::ticks::Ticks;
-use crate::microsoft::testing::{Server, Step, answer, defender_at, http_options, impatient, json};
-use crate::ports::{AccessToken, IncidentSource, PageAsk, Query};
+use crate::core::failure::{Health, Reaction, Suspect};
+use crate::microsoft::testing::{
+    Server, Step, answer, defender_at, http_options, impatient, json, list, read_page,
+};
 
 const HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n{";
@@ -23,19 +21,7 @@ const GZIPPED: [u8; 32] = [
 
 async fn read_from(base: &Url, options: HttpOptions, max: usize) -> Result<Vec<u8>, Failure> {
     let defender = defender_at(base, options, max);
-    let ask = PageAsk::Query(Query {
-        span: Span::from(Ticks(0)),
-        top: 1,
-        skip: 0,
-        alerts: true,
-    });
-    let token = AccessToken::new(SecretString::from("t".to_owned()));
-    let mut page = defender.open(&ask, &token).await?;
-    let mut body = Vec::new();
-    while let Some(bytes) = page.chunk().await? {
-        body.extend_from_slice(&bytes);
-    }
-    Ok(body)
+    read_page(&defender, &list("1970-01-01T00:00:00Z", 1, 0), "t").await
 }
 
 async fn read(script: Vec<Step>, max: usize) -> Result<Vec<u8>, Failure> {
@@ -58,6 +44,8 @@ fn assert_unreachable(failure: &Failure, words: &str) {
         "{words:?} is missing in {failure:?}"
     );
     assert!(failure.what.contains("127.0.0.1"), "{failure:?}");
+    let cause = failure.cause.as_deref().unwrap_or_default();
+    assert!(cause.starts_with("network 127.0.0.1 "), "{failure:?}");
 }
 
 #[tokio::test]
@@ -128,10 +116,14 @@ async fn an_answer_is_bounded_after_decompression() {
             .await
             .expect_err("an answer over the limit");
         assert_eq!(
-            (failure.health, failure.reaction),
-            (Health::Misconfigured, Reaction::Slow)
+            (failure.health, failure.reaction, failure.suspect),
+            (Health::Misconfigured, Reaction::Slow, Suspect::Size)
         );
         assert!(failure.remedy.contains("max_response"), "{failure:?}");
+        assert_eq!(
+            failure.cause, None,
+            "one tenant's incident is no cause to share"
+        );
     }
 }
 
@@ -167,6 +159,7 @@ async fn a_host_that_is_not_there_is_told_in_plain_words() {
     tokio::task::yield_now().await;
     let failure = read_from(&gone, http_options(), 1).await.unwrap_err();
     assert_unreachable(&failure, "was refused");
+    assert_eq!(failure.cause.as_deref(), Some("network 127.0.0.1 refused"));
 
     let nowhere = Url::parse("http://no-such-host.localhost:1").unwrap();
     let failure = read_from(&nowhere, http_options(), 1).await.unwrap_err();

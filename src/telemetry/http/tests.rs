@@ -39,6 +39,7 @@ impl Surface for Fake {
             version: "1.2.3",
             started: Ticks(0),
             state: RunState::Running,
+            alarms: Vec::new(),
             tenants: vec![],
             kafka: KafkaStatus {
                 state: PartState::Ok,

@@ -67,6 +67,7 @@ fn report(tenants: Vec<TenantStatus>) -> StatusReport {
         version: "1.2.3",
         started: Ticks(0),
         state: RunState::Running,
+        alarms: Vec::new(),
         tenants,
         kafka: KafkaStatus {
             state: PartState::Ok,

@@ -252,6 +252,30 @@ fn a_description_that_repeats_the_secret_does_not_show_it() {
     }
 }
 
+#[test]
+fn the_cause_is_the_number_else_the_status_and_the_error() {
+    assert_eq!(
+        error(401, "invalid_client", 7_000_222).cause.as_deref(),
+        Some("entra 7000222")
+    );
+    for (status, body, cause) in [
+        (
+            400,
+            r#"{"error":"invalid_scope"}"#,
+            "entra 400 invalid_scope",
+        ),
+        (429, "Too Many Requests", "entra 429"),
+        (503, "<html>", "entra 503"),
+        (400, r#"{"error":"SECRET~CANARY of contoso"}"#, "entra 400"),
+    ] {
+        assert_eq!(
+            refuse(status, body.as_bytes()).cause.as_deref(),
+            Some(cause),
+            "{body}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn any_refusal_becomes_a_failure_of_bounded_length(

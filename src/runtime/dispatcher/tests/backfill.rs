@@ -76,7 +76,7 @@ async fn thirty_days_of_two_hundred_a_day_arrive_without_a_429_and_live_changes_
     let latest = late.iter().max().expect("some");
     assert!(*latest <= 2 * PERIOD, "{latest:?}");
     assert_eq!(published(&world), 6000 + periods as usize);
-    assert_eq!(throttled(&[server.clone()]), 0);
+    assert_eq!(throttled(std::slice::from_ref(&server)), 0);
     eprintln!(
         "30 days x 200: {periods} periods of 30 s, {} requests, 0 x 429; live changes after {:.1} s at most",
         asks(&server),

@@ -38,6 +38,7 @@ fn refused(why: &str) -> Failure {
         format!("the API's nextLink {why}: not followed, because the token would go with it"),
         "check api.base_url, and what stands between here and Microsoft: an answer of the API leads to its own host",
     )
+    .caused_by("nextLink leads elsewhere")
 }
 
 #[cfg(test)]

@@ -1,0 +1,221 @@
+//! One alarm for a cause that many tenants share: an expired secret, a retired API, a firewall.
+//!
+//! A tenant's failure bears a key of its cause that is equal for equal causes. From the third tenant with one cause on
+//! (or when there are but two tenants, from the second) it is one alarm; what concerns single tenants by its nature,
+//! consent and licences, never is. The alarm is over when no tenant fails for that cause any more.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::failure::{Failure, Health};
+use super::status::text;
+use super::ticks::Ticks;
+
+/// Tenants with one cause that make it an alarm.
+const MANY: usize = 3;
+
+/// A cause that many tenants share.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Alarm {
+    /// The key of the cause.
+    pub cause: String,
+    pub state: Health,
+    /// Tenants that fail for it now.
+    pub tenants: usize,
+    #[serde(serialize_with = "text")]
+    pub since: Ticks,
+    /// What happened to the last tenant that joined.
+    pub error: String,
+    pub remedy: String,
+}
+
+/// What a tenant's news mean for the alarms.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// They are the tenant's own.
+    Own,
+    /// They make an alarm.
+    Raised(Alarm),
+    /// They belong to an alarm that was raised already.
+    Shared,
+    /// With them an alarm is over.
+    Over(Alarm),
+}
+
+/// The causes at work, by tenant number.
+#[derive(Debug)]
+pub struct Alarms {
+    enough: usize,
+    causes: Vec<Option<String>>,
+    raised: HashMap<String, Alarm>,
+}
+
+impl Alarms {
+    /// For a fleet of `tenants`.
+    pub fn new(tenants: usize) -> Self {
+        Self {
+            enough: MANY.min(tenants).max(2),
+            causes: vec![None; tenants],
+            raised: HashMap::new(),
+        }
+    }
+
+    /// Tenant number `index` fails so now, or no more.
+    pub fn note(&mut self, index: usize, failure: Option<&Failure>, now: Ticks) -> Notice {
+        let cause = failure
+            .filter(|failure| is_shareable(failure.health))
+            .and_then(|failure| failure.cause.clone());
+        let Some(slot) = self.causes.get_mut(index) else {
+            return Notice::Own;
+        };
+        let before = std::mem::replace(slot, cause.clone());
+        let over = before
+            .clone()
+            .filter(|before| cause.as_ref() != Some(before))
+            .and_then(|before| self.leave(&before));
+        if let Some(over) = over {
+            return Notice::Over(over);
+        }
+        match (cause, failure) {
+            (Some(cause), Some(failure)) => self.join(cause, failure, now),
+            // Healthy again, like all the others that the alarm was about.
+            _ if before.is_some_and(|before| self.raised.contains_key(&before)) => Notice::Shared,
+            _ => Notice::Own,
+        }
+    }
+
+    /// The alarms raised, the one with the most tenants first.
+    pub fn raised(&self) -> Vec<Alarm> {
+        let mut alarms: Vec<_> = self.raised.values().cloned().collect();
+        alarms.sort_by(|a, b| {
+            b.tenants
+                .cmp(&a.tenants)
+                .then_with(|| a.cause.cmp(&b.cause))
+        });
+        alarms
+    }
+
+    fn join(&mut self, cause: String, failure: &Failure, now: Ticks) -> Notice {
+        let tenants = self.count(&cause);
+        let known = self.raised.get_mut(&cause);
+        let alarm = Alarm {
+            since: known.as_ref().map_or(now, |alarm| alarm.since),
+            state: failure.health,
+            tenants,
+            error: failure.what.clone(),
+            remedy: failure.remedy.clone(),
+            cause: cause.clone(),
+        };
+        match known {
+            Some(known) => {
+                *known = alarm;
+                Notice::Shared
+            }
+            None if tenants >= self.enough => {
+                self.raised.insert(cause, alarm.clone());
+                Notice::Raised(alarm)
+            }
+            None => Notice::Own,
+        }
+    }
+
+    /// One tenant less has this cause. The alarm, if that was the last.
+    fn leave(&mut self, cause: &str) -> Option<Alarm> {
+        let left = self.count(cause);
+        self.raised.get_mut(cause)?.tenants = left;
+        if left > 0 {
+            return None;
+        }
+        self.raised.remove(cause)
+    }
+
+    fn count(&self, cause: &str) -> usize {
+        let causes = self.causes.iter().flatten();
+        causes.filter(|of| of.as_str() == cause).count()
+    }
+}
+
+fn is_shareable(health: Health) -> bool {
+    matches!(
+        health,
+        Health::Credential | Health::Unreachable | Health::Misconfigured | Health::Throttled
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::failure::Reaction;
+    use super::*;
+
+    const NOW: Ticks = Ticks(0);
+
+    fn failing(health: Health, cause: &str) -> Failure {
+        Failure::new(health, Reaction::Slow, "what", "remedy").caused_by(cause)
+    }
+
+    fn expired() -> Failure {
+        failing(Health::Credential, "entra 7000222")
+    }
+
+    #[test]
+    fn a_secret_that_expires_for_forty_tenants_is_one_alarm() {
+        let mut alarms = Alarms::new(40);
+        let notices: Vec<_> = (0..40)
+            .map(|n| alarms.note(n, Some(&expired()), NOW))
+            .collect();
+        let own = notices
+            .iter()
+            .filter(|notice| **notice == Notice::Own)
+            .count();
+        let raised = notices
+            .iter()
+            .filter(|notice| matches!(notice, Notice::Raised(_)))
+            .count();
+        assert_eq!((own, raised), (2, 1));
+        assert_eq!(alarms.raised()[0].tenants, 40);
+    }
+
+    #[test]
+    fn an_alarm_is_over_once_when_the_last_tenant_recovers() {
+        let mut alarms = Alarms::new(5);
+        for n in 0..5 {
+            alarms.note(n, Some(&expired()), NOW);
+        }
+        for n in 0..4 {
+            assert_eq!(alarms.note(n, None, NOW), Notice::Shared);
+        }
+        assert!(matches!(alarms.note(4, None, NOW), Notice::Over(_)));
+        assert!(alarms.raised().is_empty());
+        assert_eq!(alarms.note(4, None, NOW), Notice::Own);
+    }
+
+    #[test]
+    fn two_of_two_tenants_are_all_tenants_and_a_lone_tenant_never_shares() {
+        let mut two = Alarms::new(2);
+        assert_eq!(two.note(0, Some(&expired()), NOW), Notice::Own);
+        assert!(matches!(
+            two.note(1, Some(&expired()), NOW),
+            Notice::Raised(_)
+        ));
+        assert_eq!(Alarms::new(1).note(0, Some(&expired()), NOW), Notice::Own);
+    }
+
+    #[test]
+    fn what_each_tenant_has_to_mend_for_itself_is_no_alarm() {
+        let mut alarms = Alarms::new(10);
+        let consent = failing(Health::Consent, "entra 7000229");
+        for n in 0..10 {
+            assert_eq!(alarms.note(n, Some(&consent), NOW), Notice::Own);
+        }
+    }
+
+    #[test]
+    fn different_causes_do_not_add_up() {
+        let mut alarms = Alarms::new(10);
+        for n in 0..10 {
+            let cause = failing(Health::Unreachable, &format!("cause {}", n / 2));
+            assert_eq!(alarms.note(n, Some(&cause), NOW), Notice::Own);
+        }
+    }
+}

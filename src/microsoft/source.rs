@@ -1,0 +1,333 @@
+//! One tenant's incidents at one of Microsoft's APIs: what the APIs have in common. Where they differ, a [`Dialect`] says
+//! how.
+//!
+//! Role: asks for one page and hands its body on as it arrives; the runtime decodes it. An incident that is asked for
+//! alone is handed on as a page of one.
+//! Failure modes: everything that is no page is a [`Failure`] of [`Refusal::classify`]; a 200 that is not JSON is what a
+//! proxy's log-in page looks like, and counts as `unreachable`.
+
+use std::marker::PhantomData;
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use reqwest::StatusCode;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WARNING};
+use secrecy::ExposeSecret;
+use url::Url;
+use uuid::Uuid;
+
+use super::consent::{Permission, consent_link, consent_remedy};
+use super::errors::{Api, Asked, Refusal};
+use super::http::{Answer, ClientError, Clients, Http, HttpOptions};
+use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::core::ids::TenantId;
+use crate::core::reading::Shape;
+use crate::core::ticks::Ticks;
+use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody, Query};
+
+mod link;
+
+/// What is particular to one API.
+pub trait Dialect: Send + Sync + 'static {
+    /// The label of metrics, status and causes.
+    const NAME: &'static str;
+    /// The list's path below the base URL.
+    const LIST: &'static str;
+    /// The most incidents that a page may have.
+    const PAGE: u32;
+    const SHAPE: &'static Shape;
+    const PERMISSION: Permission;
+    /// Sent with each request, those for a nextLink included.
+    const HEADERS: &'static [(&'static str, &'static str)];
+    /// What brings the alerts along. `None`: they always come.
+    const EXPAND: Option<&'static str>;
+    /// What an operator is told when the API is no longer where it was.
+    const GONE: &'static str;
+}
+
+/// What one tenant's source needs.
+pub struct SourceOptions {
+    pub http: HttpOptions,
+    /// Scheme and host of the API.
+    pub base_url: Url,
+    /// Bytes of one page, decompressed.
+    pub max_response: usize,
+    /// For the remedies: who has to consent to what, and where.
+    pub tenant: TenantId,
+    pub client_id: Uuid,
+    pub login_url: Url,
+    pub scope: String,
+}
+
+/// One tenant's incidents at the API that speaks `D`.
+pub struct Source<D> {
+    http: Http,
+    list: Url,
+    max_response: usize,
+    api: Api,
+    dialect: PhantomData<D>,
+}
+
+impl<D: Dialect> Source<D> {
+    /// The most incidents that a page may have.
+    pub const PAGE: u32 = D::PAGE;
+
+    /// # Errors
+    /// The HTTP client can't be built: proxy or certificates are unusable.
+    pub fn new(clients: &Clients, options: SourceOptions) -> Result<Self, ClientError> {
+        let http = clients.reach(&options.base_url, "api.base_url", &options.http)?;
+        let mut list = options.base_url;
+        let path = format!("{}{}", list.path().trim_end_matches('/'), D::LIST);
+        list.set_path(&path);
+        list.set_query(None);
+        list.set_fragment(None);
+        let link = consent_link(
+            &options.login_url,
+            options.tenant,
+            options.client_id,
+            &options.scope,
+        );
+        let api = Api {
+            name: D::NAME,
+            host: http.peer.host.clone(),
+            scope: options.scope,
+            consent_remedy: consent_remedy(&D::PERMISSION, &link),
+            gone: D::GONE,
+        };
+        Ok(Self {
+            http,
+            list,
+            max_response: options.max_response,
+            api,
+            dialect: PhantomData,
+        })
+    }
+
+    fn address(&self, ask: &PageAsk) -> Result<Url, Failure> {
+        let mut url = self.list.clone();
+        match ask {
+            PageAsk::Link(link) => return link::pinned(&self.list, link),
+            PageAsk::Query(query) => url.set_query(Some(&list_query::<D>(query))),
+            PageAsk::One(id) => {
+                url.set_path(&format!("{}/{id}", url.path()));
+                url.set_query(D::EXPAND);
+            }
+        }
+        Ok(url)
+    }
+
+    async fn page(&self, ask: &PageAsk, token: &AccessToken) -> Result<Box<dyn PageBody>, Failure> {
+        let url = self.address(ask)?;
+        let token = token.secret().expose_secret();
+        let mut request = self
+            .http
+            .client
+            .get(url)
+            .header(ACCEPT, "application/json")
+            .header(AUTHORIZATION, bearer(token)?);
+        for (name, value) in D::HEADERS {
+            request = request.header(*name, *value);
+        }
+        let mut answer = self.http.send(request).await?;
+        if !matches!(
+            answer.status(),
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT
+        ) {
+            let body = answer.error_body().await;
+            let refusal = Refusal {
+                status: answer.status(),
+                headers: answer.headers(),
+                body: &body,
+                asked: Asked::from(ask),
+                token,
+            };
+            return Err(refusal.classify(&self.api));
+        }
+        let first = self.json_start(&mut answer).await?;
+        let frame = match ask {
+            PageAsk::One(_) => Frame::Opening,
+            PageAsk::Query(_) | PageAsk::Link(_) => Frame::Theirs,
+        };
+        Ok(Box::new(Page {
+            answer,
+            first,
+            frame,
+            max_response: self.max_response,
+        }))
+    }
+
+    /// Makes sure that the body is JSON. When the head doesn't say so, the body's beginning must, and is returned.
+    async fn json_start(&self, answer: &mut Answer) -> Result<Option<Bytes>, Failure> {
+        if says_json(answer.headers()) {
+            return Ok(None);
+        }
+        while let Some(bytes) = answer.chunk(self.max_response).await? {
+            let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+            match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
+                Some(b'{') => return Ok(Some(bytes)),
+                Some(_) => break,
+                None => {}
+            }
+        }
+        let status = answer.status().as_u16();
+        Err(Failure::new(
+            Health::Unreachable,
+            Reaction::Backoff,
+            format!(
+                "{} answered {status} with something that is not the API's JSON",
+                self.api.host
+            ),
+            "check what stands between here and Microsoft: it looks like a proxy's log-in page",
+        )
+        .with_status(status)
+        .caused_by(format!("{} {status} not JSON", D::NAME)))
+    }
+}
+
+/// A page of the list. The order is left to the server: none is documented to be selectable.
+fn list_query<D: Dialect>(query: &Query) -> String {
+    let updated = D::SHAPE.updated;
+    let mut text = format!("$filter={updated}+ge+{}", query.span.from);
+    if let Some(to) = query.span.to {
+        text.push_str(&format!("+and+{updated}+lt+{to}"));
+    }
+    text.push_str(&format!("&$top={}", query.top));
+    if query.skip > 0 {
+        text.push_str(&format!("&$skip={}", query.skip));
+    }
+    if let Some(expand) = D::EXPAND.filter(|_| query.alerts) {
+        text.push_str(&format!("&{expand}"));
+    }
+    text
+}
+
+/// A token that can't stand in a head didn't come from Entra.
+fn bearer(token: &str) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+        Failure::new(
+            Health::Misconfigured,
+            Reaction::RenewToken,
+            "the token holds characters that can't be sent",
+            "check api.login_url: this is no token of Entra's",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn says_json(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let kind = kind
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
+    let kind = kind.trim().to_ascii_lowercase();
+    kind == "application/json" || kind.ends_with("+json")
+}
+
+impl<D: Dialect> IncidentSource for Source<D> {
+    fn name(&self) -> &'static str {
+        D::NAME
+    }
+
+    fn shape(&self) -> &'static Shape {
+        D::SHAPE
+    }
+
+    fn lists_bare(&self) -> bool {
+        D::EXPAND.is_some()
+    }
+
+    fn open<'a>(
+        &'a self,
+        ask: &'a PageAsk,
+        token: &'a AccessToken,
+    ) -> BoxFuture<'a, Result<Box<dyn PageBody>, Failure>> {
+        Box::pin(self.page(ask, token))
+    }
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+struct Page {
+    answer: Answer,
+    /// Read ahead, to look at it.
+    first: Option<Bytes>,
+    frame: Frame,
+    max_response: usize,
+}
+
+/// What surrounds the incidents of a body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Frame {
+    /// The server's own, or what is left of ours: nothing.
+    Theirs,
+    /// A bare incident follows, which gets the frame of a page. Cut short it makes no page, so it can't pass for whole.
+    Opening,
+    /// The bare incident's first bytes: a byte-order mark may only stand before a page.
+    Beginning,
+    Incident,
+}
+
+impl Page {
+    async fn received(&mut self) -> Result<Option<Bytes>, Failure> {
+        match self.first.take() {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.answer.chunk(self.max_response).await,
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        if self.frame == Frame::Opening {
+            self.frame = Frame::Beginning;
+            return Ok(Some(Bytes::from_static(b"{\"value\":[")));
+        }
+        let bytes = self.received().await?;
+        match (self.frame, bytes) {
+            (Frame::Beginning, Some(bytes)) => {
+                self.frame = Frame::Incident;
+                let marked = bytes.starts_with(BYTE_ORDER_MARK);
+                let from = if marked { BYTE_ORDER_MARK.len() } else { 0 };
+                Ok(Some(bytes.slice(from..)))
+            }
+            (Frame::Beginning | Frame::Incident, None) => {
+                self.frame = Frame::Theirs;
+                Ok(Some(Bytes::from_static(b"]}")))
+            }
+            (_, bytes) => Ok(bytes),
+        }
+    }
+}
+
+impl PageBody for Page {
+    fn date(&self) -> Option<Ticks> {
+        let date = super::wait::date(self.answer.headers())?;
+        let since = date.duration_since(UNIX_EPOCH).ok()?;
+        Some(Ticks::from_unix_seconds(
+            i64::try_from(since.as_secs()).ok()?,
+        ))
+    }
+
+    fn partial(&self) -> Option<String> {
+        if self.answer.status() != StatusCode::PARTIAL_CONTENT {
+            return None;
+        }
+        let warning = self.answer.headers().get(WARNING);
+        let warning = warning.map(|value| String::from_utf8_lossy(value.as_bytes()));
+        Some(match warning {
+            Some(warning) => format!("206 Partial Content: {}", one_line(&warning, 200)),
+            None => "206 Partial Content".to_owned(),
+        })
+    }
+
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>> {
+        Box::pin(self.next())
+    }
+}
+
+#[cfg(test)]
+mod tests;
