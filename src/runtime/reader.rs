@@ -17,18 +17,22 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::intake::Intake;
-use super::limits::{Crowded, Slot};
+use super::limits::Slot;
 use super::sweeper::{Halt, Sweeper};
 use super::tenant::Tenant;
 use crate::core::alerts::{continuation, join};
 use crate::core::backoff::pause;
 use crate::core::budget::Purpose;
-use crate::core::failure::{Failure, Health, Reaction, Suspect};
-use crate::core::page::{Envelope, PageError, Splitter};
+use crate::core::failure::{Failure, Reaction, Suspect};
+use crate::core::page::{Envelope, Splitter};
 use crate::core::slots::{Use, jitter};
 use crate::core::ticks::Ticks;
 use crate::core::walk::{PageAsk, Step, Walk};
 use crate::ports::{AccessToken, Event, PageBody};
+
+mod failures;
+
+use failures::{crowded, partial, too_many_silent, unreadable};
 
 /// Pages of alerts that one incident may continue on.
 const MOST_ALERT_PAGES: u32 = 1_000;
@@ -388,37 +392,4 @@ async fn spend(sweeper: &Sweeper, tenant: &Tenant, purpose: Purpose) {
             Err(wait) => sleep(wait.max(Duration::from_millis(1))).await,
         }
     }
-}
-
-fn unreadable(error: PageError) -> Failure {
-    Failure::new(
-        Health::Unreachable,
-        Reaction::Backoff,
-        format!("a page could not be read: {error}"),
-        "Nothing to do unless it lasts: the page is read again. If it lasts, a proxy may be changing or cutting answers.",
-    )
-    .suspecting(Suspect::Page)
-}
-
-fn partial(why: &str) -> Failure {
-    Failure::new(
-        Health::Unreachable,
-        Reaction::Backoff,
-        format!("Microsoft's answer says that something is missing in it: {why}"),
-        "Nothing to do unless it lasts: what came is published, the rest is read again.",
-    )
-}
-
-fn too_many_silent(_: Crowded) -> Failure {
-    crowded("too many other requests were silent already")
-}
-
-fn crowded(why: &str) -> Failure {
-    Failure::new(
-        Health::Unreachable,
-        Reaction::Backoff,
-        format!("Microsoft's answer was slow, and was broken off: {why}"),
-        "Nothing to do for this tenant: it is tried again. If many tenants show this, look at the network and Microsoft's \
-         service health; or raise poll.max_concurrent, or poll.max_in_flight.",
-    )
 }

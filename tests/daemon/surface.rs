@@ -126,7 +126,9 @@ async fn endpoints_have_the_contracts_names() {
     let status = daemon.status().await;
     assert_eq!(
         keys(&status),
-        ["kafka", "ledger", "started", "state", "tenants", "version"]
+        [
+            "alarms", "kafka", "ledger", "started", "state", "tenants", "version"
+        ]
     );
     assert_eq!(
         keys(&status["kafka"]),
@@ -137,6 +139,7 @@ async fn endpoints_have_the_contracts_names() {
         ["error", "kind", "state", "versions"]
     );
     let tenant = [
+        "backfill",
         "cursor",
         "error",
         "id",

@@ -1,0 +1,107 @@
+//! A page that fails for what it holds: the way down to a single incident, and past it.
+
+use super::super::ticks::Ticks;
+use super::Walk;
+
+/// Places one after the other that nothing could be read from, before the whole service counts as failing.
+const UNSEEN_IN_A_ROW: u32 = 3;
+
+/// Last updates at which something could not be read whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trouble {
+    pub from: Ticks,
+    pub to: Ticks,
+    /// It was not read at all. Otherwise it was published without its alerts.
+    pub unseen: bool,
+}
+
+impl Walk {
+    /// The page failed, and its content may be why: half of it is asked for next. `false` when a single place failed.
+    pub fn narrow(&mut self) -> bool {
+        if self.top == 1 && self.link.is_none() {
+            return false;
+        }
+        self.trusted = false;
+        self.by_skip();
+        self.top = (self.top / 2).max(1);
+        true
+    }
+
+    /// The server no longer takes its own nextLink: the walk goes on by `$skip`. `false` when none was followed.
+    pub fn link_refused(&mut self) -> bool {
+        let followed = self.link.is_some();
+        self.by_skip();
+        followed
+    }
+
+    fn by_skip(&mut self) {
+        self.link = None;
+        self.linked = false;
+    }
+
+    /// A single place was read by other means than a page; `whole`: with all its alerts.
+    pub fn pass_single(&mut self, updated: Ticks, whole: bool) {
+        self.greatest = self.greatest.max(Some(updated));
+        if !whole {
+            self.incomplete(updated);
+        }
+        self.pass();
+    }
+
+    /// A single place holds what is no readable incident.
+    pub fn pass_unreadable(&mut self) {
+        self.pass();
+    }
+
+    /// An incident of the page being read came without some of its alerts.
+    pub fn incomplete(&mut self, updated: Ticks) {
+        self.troubles.push(Trouble {
+            from: updated,
+            to: Ticks(updated.0.saturating_add(1)),
+            unseen: false,
+        });
+    }
+
+    /// Something is missing in the page being read, and nobody knows what.
+    pub fn distrust(&mut self) {
+        self.trusted = false;
+    }
+
+    /// A single place could not be read at all. `false` when that was so several times in a row: then it isn't the
+    /// incidents' fault.
+    pub fn pass_unseen(&mut self) -> bool {
+        if self.unseen == 0 {
+            self.before_unseen = self.last;
+        }
+        self.unseen += 1;
+        self.pass();
+        self.unseen < UNSEEN_IN_A_ROW
+    }
+
+    fn pass(&mut self) {
+        self.passed = self.passed.saturating_add(1);
+        self.no_overlap = true;
+        self.trusted = false;
+    }
+
+    /// What was passed unseen lies between its neighbours, in a list that is sorted. In another it lies elsewhere, and the
+    /// next walk meets it there.
+    pub(super) fn name_unseen(&mut self, after: Option<Ticks>) {
+        self.unseen = 0;
+        let oldest = self.span.from;
+        let newest = self.span.to.or(self.date).unwrap_or(Ticks::MAX);
+        let (before, after) = match (self.before_unseen, after) {
+            (Some(before), Some(after)) => (before, after),
+            (Some(before), None) if self.newest_first => (before, oldest),
+            (None, Some(after)) if self.newest_first => (newest, after),
+            (Some(before), None) => (before, newest),
+            (None, Some(after)) => (oldest, after),
+            (None, None) => (oldest, newest),
+        };
+        self.troubles.push(Trouble {
+            from: before.min(after),
+            to: Ticks(before.max(after).0.saturating_add(1)),
+            unseen: true,
+        });
+    }
+}

@@ -1,0 +1,150 @@
+//! What follows when a sweep or a back-fill has ended: the board, the log, the pause, the next piece of work.
+
+use tokio::task::{Id, JoinError};
+use tokio::time::Instant;
+
+use super::super::board::Turn;
+use super::super::sweeper::{Halt, Swept};
+use super::super::tenant::Tenant;
+use super::{Dispatcher, Ended, Work};
+use crate::core::alarms::Notice;
+use crate::core::backoff::pause;
+use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::slots::{Use, jitter};
+use crate::core::ticks::Ticks;
+
+impl Dispatcher {
+    pub(super) fn ended(&mut self, ended: Result<(Id, Ended), JoinError>) {
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let Some((tenant, work)) = self.at_work.remove(&id) else {
+            return;
+        };
+        self.posts[tenant].running = None;
+        let ended = ended.map_or_else(
+            |error| broken(self.sweeper.clock.now(), &error),
+            |(_, ended)| ended,
+        );
+        match work {
+            Work::Sweep => self.sweep_ended(tenant, &ended),
+            Work::Fill => self.fill_ended(tenant, &ended.swept),
+        }
+    }
+
+    fn sweep_ended(&mut self, tenant: usize, ended: &Ended) {
+        if let Some(turn) = self.board.note(tenant, ended.began, &ended.swept) {
+            self.announce(tenant, &turn);
+        }
+        match &ended.swept.halt {
+            // What is held back is tried with each sweep; the tenant's other incidents must not wait for it.
+            None | Some(Halt::HeldBack(_)) => {
+                self.posts[tenant].failures = 0;
+                self.posts[tenant].resting_until = None;
+                if let Some(state) = ended
+                    .swept
+                    .state
+                    .as_ref()
+                    .filter(|_| !self.sweeper.stop.is_cancelled())
+                {
+                    self.start_fill(tenant, state);
+                }
+            }
+            Some(Halt::Failed(failure)) => self.rest(tenant, failure),
+            Some(Halt::Stopped) => {}
+        }
+    }
+
+    fn fill_ended(&mut self, tenant: usize, swept: &Swept) {
+        self.board.note_fill(tenant, swept);
+        let post = &mut self.posts[tenant];
+        match &swept.halt {
+            Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => {
+                post.fill_failures = post.fill_failures.saturating_add(1);
+                let chance = jitter(post.tenant.id, Use::Backoff, u64::from(post.fill_failures));
+                let pause = pause(failure.reaction, post.fill_failures, chance);
+                post.fill_resting_until = Some(Instant::now() + pause);
+                tracing::debug!(tenant = %post.tenant.id, error = %failure, retry_seconds = pause.as_secs(), "back-fill failed");
+            }
+            Some(Halt::Stopped) => {}
+            None => post.fill_failures = 0,
+        }
+        if post.turn_waits && !self.sweeper.stop.is_cancelled() {
+            self.start(tenant);
+        }
+    }
+
+    fn rest(&mut self, tenant: usize, failure: &Failure) {
+        let post = &mut self.posts[tenant];
+        post.failures = post.failures.saturating_add(1);
+        let chance = jitter(post.tenant.id, Use::Backoff, u64::from(post.failures));
+        let pause = pause(failure.reaction, post.failures, chance);
+        post.resting_until = Some(Instant::now() + pause);
+        post.wants_credential = failure.health == Health::Credential;
+        tracing::debug!(tenant = %post.tenant.id, error = %failure, retry_seconds = pause.as_secs(), "sweep failed");
+        self.enqueue(tenant, pause, true);
+    }
+
+    /// One line for each change of state, however often a sweep fails; and one for all tenants that share a cause.
+    fn announce(&self, tenant: usize, turn: &Turn) {
+        let tenant = &self.posts[tenant].tenant;
+        log(tenant, turn);
+        let (what, remedy) = turn.failure.as_ref().map_or(("", ""), |failure| {
+            (failure.what.as_str(), failure.remedy.as_str())
+        });
+        if let Some(record) = tenant.encoder.health(turn.at, turn.after, what, remedy) {
+            self.herald.announce(record);
+        }
+    }
+}
+
+fn log(tenant: &Tenant, turn: &Turn) {
+    let (id, name) = (tenant.id, &tenant.name);
+    match &turn.notice {
+        Notice::Raised(alarm) => {
+            tracing::error!(cause = alarm.cause, tenants = alarm.tenants, state = %alarm.state, error = alarm.error,
+                remedy = alarm.remedy, "one cause makes several tenants fail; further ones are only counted in the status");
+            return;
+        }
+        Notice::Over(alarm) => {
+            tracing::info!(
+                cause = alarm.cause,
+                "no tenant fails for this cause any more"
+            );
+        }
+        Notice::Shared => {
+            tracing::debug!(tenant = %id, %name, state = %turn.after, "changed its state with the others");
+            return;
+        }
+        Notice::Own => {}
+    }
+    match &turn.failure {
+        Some(failure) => {
+            tracing::warn!(tenant = %id, %name, state = %turn.after, error = %failure, remedy = failure.remedy, "tenant is not healthy");
+        }
+        None if turn.before == Health::Starting => {
+            tracing::info!(tenant = %id, %name, "tenant's first sweep ended well");
+        }
+        None => {
+            tracing::info!(tenant = %id, %name, before = %turn.before, "tenant is healthy again");
+        }
+    }
+}
+
+/// A sweep that panicked: our fault, and this tenant's alone.
+fn broken(now: Ticks, error: &JoinError) -> Ended {
+    let failure = Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("a defect in incidentd ended the sweep: {error}"),
+        "Please report this with the log lines before it. The tenant is tried again.",
+    );
+    Ended {
+        began: now,
+        swept: Swept {
+            halt: Some(Halt::Failed(failure)),
+            ..Swept::default()
+        },
+    }
+}

@@ -1,0 +1,38 @@
+//! Failures that the reading of a page itself finds.
+
+use super::super::limits::Crowded;
+use crate::core::failure::{Failure, Health, Reaction, Suspect};
+use crate::core::page::PageError;
+
+pub(super) fn unreadable(error: PageError) -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("a page could not be read: {error}"),
+        "Nothing to do unless it lasts: the page is read again. If it lasts, a proxy may be changing or cutting answers.",
+    )
+    .suspecting(Suspect::Page)
+}
+
+pub(super) fn partial(why: &str) -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("Microsoft's answer says that something is missing in it: {why}"),
+        "Nothing to do unless it lasts: what came is published, the rest is read again.",
+    )
+}
+
+pub(super) fn too_many_silent(_: Crowded) -> Failure {
+    crowded("too many other requests were silent already")
+}
+
+pub(super) fn crowded(why: &str) -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("Microsoft's answer was slow, and was broken off: {why}"),
+        "Nothing to do for this tenant: it is tried again. If many tenants show this, look at the network and Microsoft's \
+         service health; or raise poll.max_concurrent, or poll.max_in_flight.",
+    )
+}
