@@ -33,6 +33,9 @@ pub const START: Ticks = Ticks(17_000_000_000_000_000);
 #[derive(Default)]
 pub struct Entra {
     pub requests: AtomicU32,
+    /// The secret is wrong; what stands in its file counts up with each new one.
+    pub wrong: AtomicBool,
+    pub stamp: AtomicU32,
 }
 
 impl TokenSource for Entra {
@@ -43,13 +46,27 @@ impl TokenSource for Entra {
     fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>> {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let token = AccessToken::new("t".to_owned().into());
+        let wrong = self.wrong.load(Ordering::SeqCst);
         async move {
+            if wrong {
+                let failure = Failure::new(
+                    Health::Credential,
+                    Reaction::Slow,
+                    "wrong secret",
+                    "mend it",
+                );
+                return Err(failure.caused_by("entra 7000215"));
+            }
             Ok(Grant {
                 token,
                 lifetime: Duration::from_secs(3600),
             })
         }
         .boxed()
+    }
+
+    fn credential_stamp(&self) -> u64 {
+        u64::from(self.stamp.load(Ordering::SeqCst))
     }
 }
 

@@ -5,7 +5,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::core::failure::{Failure, Health, Reaction};
-use crate::runtime::fakes::{Fault, Order, Server, World};
+use crate::runtime::fakes::{Entra, Fault, Order, Server, World};
 
 mod backfill;
 
@@ -17,6 +17,7 @@ struct Rig {
     stop: CancellationToken,
     dispatcher: tokio::task::JoinHandle<()>,
     firings: mpsc::Sender<Firing>,
+    nudge: Arc<Notify>,
 }
 
 impl Rig {
@@ -33,6 +34,8 @@ impl Rig {
             slots,
             (board.clone(), herald),
         );
+        let nudge = Arc::<Notify>::default();
+        let dispatcher = dispatcher.nudged_by(nudge.clone());
         let (firings, fired) = mpsc::channel(8);
         let stop = world.sweeper.stop.clone();
         let dispatcher = tokio::spawn(dispatcher.run(fired, stop.clone(), Duration::from_secs(20)));
@@ -41,6 +44,7 @@ impl Rig {
             stop,
             dispatcher,
             firings,
+            nudge,
         }
     }
 
@@ -176,6 +180,56 @@ async fn what_an_operator_must_mend_is_tried_slowly_whatever_the_schedule() {
         "{} tries in an hour",
         asks(&server)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_secret_ends_the_rest_of_a_tenant_that_wants_one_at_once() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    let entra = Arc::new(Entra::default());
+    entra.wrong.store(true, Ordering::SeqCst);
+    let rig = Rig::start(&world, &[world.tenant_with(1, &server, 100, &entra)], 4);
+    rig.fire(2).await;
+    assert_eq!(rig.health("tenant-1"), Health::Credential);
+    assert_eq!(entra.requests.load(Ordering::SeqCst), 1);
+    entra.wrong.store(false, Ordering::SeqCst);
+    entra.stamp.store(1, Ordering::SeqCst);
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(rig.health("tenant-1"), Health::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nudge_has_all_that_rests_tried_again_at_once() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    let refused = Failure::new(Health::Consent, Reaction::Slow, "no role", "consent");
+    *server.faults.lock().expect("lock") = vec![Fault::Refuse(refused)];
+    let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
+    rig.fire(1).await;
+    assert_eq!(rig.health("tenant-1"), Health::Consent);
+    rig.nudge.notify_one();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(rig.health("tenant-1"), Health::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_all_tenants_share_fails_as_one_alarm() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    let entra = Arc::new(Entra::default());
+    entra.wrong.store(true, Ordering::SeqCst);
+    let tenants: Vec<_> = (1..=20)
+        .map(|n| world.tenant_with(n, &server, 100, &entra))
+        .collect();
+    let rig = Rig::start(&world, &tenants, 4);
+    rig.fire(2).await;
+    let alarms = rig.board.alarms();
+    assert_eq!(alarms.len(), 1, "{alarms:?}");
+    assert_eq!(
+        (alarms[0].tenants, alarms[0].state),
+        (20, Health::Credential)
+    );
+    entra.wrong.store(false, Ordering::SeqCst);
+    rig.nudge.notify_one();
+    sleep(PERIOD).await;
+    assert_eq!(rig.board.alarms(), []);
 }
 
 #[tokio::test(start_paused = true)]
