@@ -1,41 +1,56 @@
-//! Request quotas as documented: per method, by the minute and by the hour, over sliding windows of the world's time.
+//! Request quotas as documented, over sliding windows of the world's time: the Defender API's per method, by the minute
+//! and by the hour; Graph's for all that is under `/security`, by the minute.
 //!
-//! The scope is not documented; it is taken to be one app in one tenant. Refused requests do not count.
+//! The scope is one app in one tenant: documented of Graph, taken to be so of the Defender API. Refused requests do not
+//! count.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
-use super::faults::Endpoint;
 use super::time::SECOND;
 
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
-const PER_HOUR: usize = 1500;
+
+/// What is rationed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Method {
+    List,
+    Get,
+    Graph,
+}
+
+impl Method {
+    /// So many requests in so much time.
+    fn limits(self) -> &'static [(usize, i64)] {
+        match self {
+            Self::List => &[(50, MINUTE), (1500, HOUR)],
+            Self::Get => &[(100, MINUTE), (1500, HOUR)],
+            Self::Graph => &[(150, MINUTE)],
+        }
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Quotas {
-    taken: Mutex<HashMap<(Uuid, Uuid, Endpoint), VecDeque<i64>>>,
+    taken: Mutex<HashMap<(Uuid, Uuid, Method), VecDeque<i64>>>,
 }
 
 impl Quotas {
     /// Counts a request of `app` in `tenant` at `now`, or says after how many seconds one fits again.
-    pub fn take(&self, tenant: Uuid, app: Uuid, endpoint: Endpoint, now: i64) -> Result<(), i64> {
-        let per_minute = match endpoint {
-            Endpoint::List => 50,
-            Endpoint::Get => 100,
-            Endpoint::Token | Endpoint::Other => return Ok(()),
-        };
+    pub fn take(&self, tenant: Uuid, app: Uuid, method: Method, now: i64) -> Result<(), i64> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = taken.entry((tenant, app, endpoint)).or_default();
+        let times = taken.entry((tenant, app, method)).or_default();
         while times.front().is_some_and(|at| *at <= now - HOUR) {
             times.pop_front();
         }
-        let free_at = [(PER_HOUR, HOUR), (per_minute, MINUTE)]
-            .into_iter()
+        let free_at = method
+            .limits()
+            .iter()
             .filter_map(|(limit, window)| {
-                let oldest = times.len().checked_sub(limit)?;
+                let oldest = times.len().checked_sub(*limit)?;
                 Some(times.get(oldest)? + window)
             })
             .max();
@@ -57,7 +72,7 @@ mod tests {
     fn the_minute_and_the_hour_slide() {
         let quotas = Quotas::default();
         let (tenant, app) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let take = |now| quotas.take(tenant, app, Endpoint::List, now);
+        let take = |now| quotas.take(tenant, app, Method::List, now);
         for n in 0..50 {
             assert_eq!(
                 take(n * SECOND / 10),
@@ -67,12 +82,12 @@ mod tests {
         }
         assert_eq!(take(5 * SECOND), Err(55), "the 51st within the minute");
         assert_eq!(
-            quotas.take(tenant, app, Endpoint::Get, 5 * SECOND),
+            quotas.take(tenant, app, Method::Get, 5 * SECOND),
             Ok(()),
             "get has its own"
         );
         assert_eq!(
-            quotas.take(app, app, Endpoint::List, 5 * SECOND),
+            quotas.take(app, app, Method::List, 5 * SECOND),
             Ok(()),
             "so has each tenant"
         );
