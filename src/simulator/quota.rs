@@ -66,6 +66,8 @@ impl Quotas {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -105,5 +107,48 @@ mod tests {
             "the hour is full until its first request leaves it"
         );
         assert_eq!(take(HOUR), Ok(()));
+    }
+
+    /// The documented quotas: so many requests within so many seconds.
+    const DOCUMENTED: [(Method, &[(usize, i64)]); 3] = [
+        (Method::List, &[(50, 60), (1500, 3600)]),
+        (Method::Get, &[(100, 60), (1500, 3600)]),
+        (Method::Graph, &[(150, 60)]),
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 30, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_window_ever_holds_more_than_its_quota(
+            method in 0_usize..3,
+            pauses in prop::collection::vec(0..5 * SECOND, 2500..4000),
+        ) {
+            let (method, limits) = DOCUMENTED[method];
+            let quotas = Quotas::default();
+            let take = |now| quotas.take(Uuid::nil(), Uuid::nil(), method, now);
+            let mut taken: Vec<i64> = Vec::new();
+            let mut now = 0;
+            for pause in pauses {
+                now += pause;
+                let within = |seconds: i64| {
+                    let recent = taken.iter().rev().take_while(|at| **at > now - seconds * SECOND);
+                    recent.count()
+                };
+                let room = limits.iter().all(|(most, seconds)| within(*seconds) < *most);
+                match take(now) {
+                    Ok(()) => {
+                        prop_assert!(room, "{method:?} at {now} was one too many");
+                        taken.push(now);
+                    }
+                    Err(wait) => {
+                        prop_assert!(!room, "{method:?} at {now} was refused for nothing");
+                        now += wait * SECOND;
+                        prop_assert_eq!(take(now), Ok(()), "the time told was too short");
+                        taken.push(now);
+                    }
+                }
+            }
+        }
     }
 }
