@@ -1,16 +1,21 @@
 //! What the simulator saw and showed: what a test counts, instead of believing the daemon's own counters.
 //!
 //! A version counts as shown once the whole response that held it was handed to the operating system, not before: a page
-//! that was cut off showed nothing.
+//! that was cut off showed nothing. An incident without its alerts, or with the first of them only, is not the version:
+//! it is kept apart as bare. One whose alerts came on several pages is shown when the last of them has left.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+use serde_json::Value;
 use tokio::sync::Notify;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::faults::Endpoint;
+use super::faults::{Api, Endpoint, Target};
+use super::realm::Form;
 use super::world::World;
 
 /// Requests remembered; older ones are forgotten first.
@@ -31,8 +36,11 @@ pub struct Request {
     /// The world's time in ticks.
     pub at: i64,
     pub endpoint: Endpoint,
+    /// `None` for tokens, and for what neither API has.
+    pub api: Option<Api>,
     /// From the path of a token request, from the token of any other.
     pub tenant: Option<Uuid>,
+    pub path: String,
     /// The query as sent, still encoded.
     pub query: String,
     /// `None`: no answer was begun.
@@ -51,10 +59,33 @@ struct Inner {
     changed: Notify,
 }
 
+/// What a response shows of one version.
+#[derive(Clone)]
+pub(super) enum Shown {
+    Whole(Version),
+    Bare(Version),
+    /// Some of its alerts, of so many.
+    Alerts {
+        version: Version,
+        form: Form,
+        alerts: Range<usize>,
+        of: usize,
+    },
+}
+
+type Named = HashMap<(Uuid, u128), (u64, u32)>;
+
 #[derive(Default)]
 struct Pages {
-    texts: HashMap<(Uuid, u128), (u64, u32)>,
+    texts: Named,
+    bare: Named,
+    values: Named,
+    /// Whole texts of incidents whose alerts came on several pages.
+    assembled: HashMap<Version, Bytes>,
+    /// The alerts that have left of those that are not shown whole yet.
+    parts: HashMap<(Version, Form), HashSet<usize>>,
     shown: HashSet<Version>,
+    shown_bare: HashSet<Version>,
     log: VecDeque<Request>,
     forgotten: u64,
     lists: HashMap<Uuid, Concurrency>,
@@ -88,9 +119,40 @@ impl Books {
         self.pages().shown.len()
     }
 
-    /// The incident and revision that this very text, byte for byte, was served as.
+    /// Every version that was shown without its alerts, or with the first of them only.
+    pub fn shown_bare(&self) -> HashSet<Version> {
+        self.pages().shown_bare.clone()
+    }
+
+    /// The incident and revision that this very text, byte for byte, was served as: whole or bare.
     pub fn identify(&self, tenant: Uuid, data: &[u8]) -> Option<(u64, u32)> {
-        self.pages().texts.get(&(tenant, xxh3_128(data))).copied()
+        let key = (tenant, xxh3_128(data));
+        let pages = self.pages();
+        pages
+            .texts
+            .get(&key)
+            .or_else(|| pages.bare.get(&key))
+            .copied()
+    }
+
+    /// Whether this very text was served as an incident that lacks alerts.
+    pub fn is_bare(&self, tenant: Uuid, data: &[u8]) -> bool {
+        let key = (tenant, xxh3_128(data));
+        let pages = self.pages();
+        !pages.texts.contains_key(&key) && pages.bare.contains_key(&key)
+    }
+
+    /// The incident and revision that this is the whole of, as Graph shows it: whatever the order of its keys, and
+    /// without what OData says of it at its top.
+    pub fn identify_value(&self, tenant: Uuid, incident: &Value) -> Option<(u64, u32)> {
+        let key = (tenant, essence(incident.clone()));
+        self.pages().values.get(&key).copied()
+    }
+
+    /// The whole of an incident whose alerts came on several pages.
+    pub fn assembled(&self, version: Version) -> Option<Value> {
+        let text = self.pages().assembled.get(&version).cloned()?;
+        serde_json::from_slice(&text).ok()
     }
 
     /// Every version present in the world now.
@@ -148,16 +210,38 @@ impl Books {
     }
 
     pub(super) fn served_as(&self, version: Version, text: &[u8]) {
-        let key = (version.tenant, xxh3_128(text));
-        let value = (version.incident, version.revision);
+        let (key, value) = named(version, xxh3_128(text));
         self.pages().texts.insert(key, value);
+    }
+
+    pub(super) fn served_bare(&self, version: Version, text: &[u8]) {
+        let (key, value) = named(version, xxh3_128(text));
+        self.pages().bare.insert(key, value);
+    }
+
+    /// What a text says is the whole of a version, even when no client ever gets that very text.
+    pub(super) fn means(&self, version: Version, text: &[u8]) {
+        let essence = serde_json::from_slice(text).map_or(0, essence);
+        let (key, value) = named(version, essence);
+        self.pages().values.insert(key, value);
+    }
+
+    pub(super) fn assembled_as(&self, version: Version, text: Bytes) {
+        self.means(version, &text);
+        self.pages().assembled.insert(version, text);
     }
 
     pub(super) fn issued(&self, token: String) {
         self.pages().tokens.push(token);
     }
 
-    pub(super) fn arrived(&self, endpoint: Endpoint, tenant: Option<Uuid>, query: &str) -> Flight {
+    pub(super) fn arrived(&self, target: Target, path: &str, query: &str) -> Flight {
+        let Target {
+            api,
+            endpoint,
+            tenant,
+            ..
+        } = target;
         let at = self.0.world.now();
         let mut pages = self.pages();
         pages.unsettled += 1;
@@ -173,7 +257,9 @@ impl Books {
         pages.log.push_back(Request {
             at,
             endpoint,
+            api,
             tenant,
+            path: path.to_owned(),
             query: query.to_owned(),
             status: None,
             complete: false,
@@ -187,7 +273,7 @@ impl Books {
             number: pages.forgotten + pages.log.len() as u64 - 1,
             books: self.clone(),
             listing,
-            versions: Vec::new(),
+            shown: Vec::new(),
         }
     }
 
@@ -196,7 +282,49 @@ impl Books {
     }
 }
 
+fn named(version: Version, hash: u128) -> ((Uuid, u128), (u64, u32)) {
+    let Version {
+        tenant,
+        incident,
+        revision,
+    } = version;
+    ((tenant, hash), (incident, revision))
+}
+
+/// The hash of what an incident says, beside what OData adds at its top.
+fn essence(mut incident: Value) -> u128 {
+    if let Value::Object(members) = &mut incident {
+        members.retain(|name, _| !name.contains("@odata."));
+    }
+    // A map of serde_json is sorted by its keys.
+    xxh3_128(incident.to_string().as_bytes())
+}
+
 impl Pages {
+    fn show(&mut self, shown: Shown) {
+        match shown {
+            Shown::Whole(version) => {
+                self.shown.insert(version);
+            }
+            Shown::Bare(version) => {
+                self.shown_bare.insert(version);
+            }
+            Shown::Alerts {
+                version,
+                form,
+                alerts,
+                of,
+            } => {
+                let seen = self.parts.entry((version, form)).or_default();
+                seen.extend(alerts);
+                if seen.len() >= of {
+                    self.parts.remove(&(version, form));
+                    self.shown.insert(version);
+                }
+            }
+        }
+    }
+
     fn request(&mut self, number: u64) -> Option<&mut Request> {
         let index = number.checked_sub(self.forgotten)?;
         self.log.get_mut(usize::try_from(index).ok()?)
@@ -208,12 +336,12 @@ pub(super) struct Flight {
     books: Books,
     number: u64,
     listing: Option<Uuid>,
-    versions: Vec<Version>,
+    shown: Vec<Shown>,
 }
 
 impl Flight {
-    pub fn answered(&mut self, status: u16, versions: Vec<Version>) {
-        self.versions = versions;
+    pub fn answered(&mut self, status: u16, shown: Vec<Shown>) {
+        self.shown = shown;
         let mut pages = self.books.pages();
         if let Some(request) = pages.request(self.number) {
             request.status = Some(status);
@@ -236,9 +364,9 @@ impl Flight {
 
     /// The last byte is with the operating system.
     pub fn left(mut self) {
-        let versions = std::mem::take(&mut self.versions);
+        let shown = std::mem::take(&mut self.shown);
         let mut pages = self.books.pages();
-        pages.shown.extend(versions);
+        shown.into_iter().for_each(|shown| pages.show(shown));
         if let Some(request) = pages.request(self.number) {
             request.complete = true;
         }

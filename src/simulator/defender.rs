@@ -1,25 +1,37 @@
 //! The incidents API of Defender XDR: `GET /api/incidents` and `GET /api/incidents/{id}`.
 
-use std::sync::Arc;
+mod entity;
+mod text;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::borrow::Cow;
+
 use serde_json::json;
 use uuid::Uuid;
 
-use super::books::Books;
-use super::entra::{DEFENDER, Entra, Issued};
-use super::faults::{Effect, Endpoint};
-use super::form;
-use super::http::Answer;
+use super::books::Shown;
+use super::faults::{Api, Effect, Hint};
+use super::gate::{Denied, Gate};
+use super::http::{Answer, Reply};
+use super::incident::Incident;
 use super::jwt;
-use super::listing::{self, Listing, Order, Page};
-use super::quota::Quotas;
-use super::realm::{Reading, Realm};
+use super::link::Broken;
+use super::listing::{Desk, Terms, Unfit};
+use super::odata::{Dialect, Property};
+use super::page::{self, Exhibit, Frame};
+use super::quota::Method;
+use super::realm::{Form, Realm};
 use super::time;
-use super::world::{PageRequest, Refused, World};
+use super::world::Refused;
 
 const CONTEXT: &str = "https://api.security.microsoft.com/api/$metadata#Incidents";
-const READERS: [&str; 2] = ["Incident.Read.All", "Incident.ReadWrite.All"];
+const STATUSES: [&str; 4] = ["Active", "InProgress", "Resolved", "Redirected"];
+
+/// `$filter` on four properties, `$top` up to 100, `$skip`.
+const DIALECT: Dialect = Dialect {
+    top: 100,
+    property,
+    expand_and_count: false,
+};
 
 /// How a list goes on after its first page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -32,29 +44,77 @@ pub enum Paging {
     NextLink { page: usize, empty_pages: bool },
 }
 
+/// How long the incident's text is.
+pub(super) fn length(incident: &Incident, tenant: Uuid) -> usize {
+    text::render(incident, tenant, 0).len()
+}
+
 pub(super) struct Defender {
-    pub world: World,
-    pub books: Books,
-    pub entra: Arc<Entra>,
-    pub quotas: Option<Quotas>,
-    pub order: Order,
-    pub paging: Paging,
-    pub permuted: bool,
+    pub desk: Desk,
+    pub gate: Gate,
+    pub terms: Terms,
     pub retry_after: bool,
-    /// The simulator's own address, for nextLinks.
-    pub url: String,
+}
+
+/// How the Defender API lists with `paging`.
+pub(super) fn terms(paging: Paging) -> Terms {
+    let (links, page, empty_pages) = match paging {
+        Paging::Skip => (false, None, false),
+        Paging::NextLink { page, empty_pages } => (true, Some(page), empty_pages),
+    };
+    Terms {
+        api: Api::Defender,
+        path: "/api/incidents",
+        dialect: DIALECT,
+        links,
+        page,
+        empty_pages,
+    }
+}
+
+/// The API's word for a status of the world: what Graph alone can tell is still in progress here.
+fn status(status: &str) -> &str {
+    match status {
+        "AwaitingAction" => "InProgress",
+        known => known,
+    }
+}
+
+fn property(name: &str) -> Option<Property> {
+    Some(match name {
+        "lastUpdateTime" => Property::LastUpdate,
+        "createdTime" => Property::Created,
+        "status" => Property::Text {
+            of: |incident| Some(Cow::Borrowed(status(incident.status))),
+            members: Some(&STATUSES),
+        },
+        "assignedTo" => Property::Text {
+            of: |incident| incident.assigned_to.as_deref().map(Cow::Borrowed),
+            members: None,
+        },
+        _ => return None,
+    })
+}
+
+fn form(order: u64) -> Form {
+    Form {
+        api: Api::Defender,
+        order,
+        alerts: true,
+        members: false,
+    }
 }
 
 impl Defender {
-    pub fn list(&self, bearer: Option<&str>, query: &str, touch: Option<&Effect>) -> Answer {
-        self.admit(bearer, Endpoint::List)
-            .and_then(|issued| self.page(issued.tenant, query, touch))
+    pub fn list(&self, bearer: Option<&str>, query: &str, touch: Option<&Effect>) -> Reply {
+        self.admit(bearer, Method::List)
+            .and_then(|tenant| self.page(tenant, query, touch))
             .unwrap_or_else(|refusal| refusal)
     }
 
-    pub fn get(&self, bearer: Option<&str>, id: &str) -> Answer {
-        self.admit(bearer, Endpoint::Get)
-            .and_then(|issued| self.one(issued.tenant, id))
+    pub fn get(&self, bearer: Option<&str>, id: &str) -> Reply {
+        self.admit(bearer, Method::Get)
+            .and_then(|tenant| self.one(tenant, id))
             .unwrap_or_else(|refusal| refusal)
     }
 
@@ -62,196 +122,135 @@ impl Defender {
         self.refuse(404, "NotFound", &format!("No resource at {path}"))
     }
 
-    /// Who may ask, and how often.
-    fn admit(&self, bearer: Option<&str>, endpoint: Endpoint) -> Result<Issued, Answer> {
+    pub fn broken(&self) -> Answer {
+        self.refuse(500, "InternalServerError", "Internal server error")
+    }
+
+    fn admit(&self, bearer: Option<&str>, method: Method) -> Result<Uuid, Reply> {
+        let admitted = self.gate.admit(bearer, method);
+        admitted.map_err(|denied| self.deny(denied).into())
+    }
+
+    fn deny(&self, denied: Denied) -> Answer {
         let unauthorized = |message: &str| self.refuse(401, "Unauthorized", message);
-        let token =
-            bearer.ok_or_else(|| unauthorized("Missing or invalid Authorization header."))?;
-        let issued = self
-            .entra
-            .find(token)
-            .ok_or_else(|| unauthorized("Invalid Authorization payload."))?;
-        let now = self.world.now();
-        if issued.audience != DEFENDER || now >= issued.until {
-            return Err(unauthorized(&format!(
+        match denied {
+            Denied::NoToken => unauthorized("Missing or invalid Authorization header."),
+            Denied::UnknownToken => unauthorized("Invalid Authorization payload."),
+            Denied::WrongToken(issued) => unauthorized(&format!(
                 "Invalid Authorization payload. AppId: {}, Audience: {}, Issuer: {}, Validity: valid from {} to {}",
                 issued.app,
                 issued.audience,
                 jwt::issuer(issued.tenant),
                 time::format(issued.from),
                 time::format(issued.until),
-            )));
-        }
-        if let Some(quotas) = &self.quotas
-            && let Err(seconds) = quotas.take(issued.tenant, issued.app, endpoint, now)
-        {
-            return Err(self.throttled(seconds));
-        }
-        let forbidden = |code, message: &str| Err(self.refuse(403, code, message));
-        if !issued
-            .roles
-            .iter()
-            .any(|role| READERS.contains(&role.as_str()))
-        {
-            return forbidden(
+            )),
+            Denied::Throttled(seconds) => {
+                // The time stands in the message only: `Retry-After` is not promised for this API.
+                let seconds = seconds.unsigned_abs();
+                self.throttled(if self.retry_after {
+                    Hint::Seconds(seconds)
+                } else {
+                    Hint::Text(seconds)
+                })
+            }
+            Denied::NoRole => self.refuse(
+                403,
                 "Forbidden",
                 "The application does not have any of the required application permissions (Incident.Read.All, \
                  Incident.ReadWrite.All) to access the resource.",
-            );
-        }
-        match self.world.tenant(issued.tenant) {
-            Some(tenant) if tenant.licensed => Ok(issued),
-            _ => forbidden("DisabledFeature", "Tenant feature isn't enabled"),
+            ),
+            Denied::Unlicensed => self.unlicensed(),
         }
     }
 
-    fn page(&self, tenant: Uuid, query: &str, touch: Option<&Effect>) -> Result<Answer, Answer> {
-        let links = matches!(self.paging, Paging::NextLink { .. });
-        let mut listing = Listing::parse(query, links).map_err(|what| {
-            self.refuse(
-                400,
-                "ODataError",
-                &format!("Invalid OData URI query <{what}>"),
-            )
-        })?;
-        let mut empty = false;
-        if let Paging::NextLink { page, empty_pages } = self.paging {
-            listing.top = listing.top.min(page.max(1));
-            empty = empty_pages && !listing.after_empty;
-        }
-        self.world.about_to_page(PageRequest {
-            tenant,
-            skip: listing.skip,
-        });
-        let page = if empty {
-            Page {
-                incidents: Vec::new(),
-                more: true,
-            }
-        } else {
-            let select = |realm: &mut _| {
-                Ok::<_, Refused>(listing::select(realm, &listing, self.order, self.permuted))
-            };
-            let page = self.world.with(tenant, select);
-            page.map_err(|_| self.refuse(403, "DisabledFeature", "Tenant feature isn't enabled"))?
+    fn unlicensed(&self) -> Answer {
+        self.refuse(403, "DisabledFeature", "Tenant feature isn't enabled")
+    }
+
+    fn page(&self, tenant: Uuid, query: &str, touch: Option<&Effect>) -> Result<Reply, Reply> {
+        let selection = self.desk.select(tenant, query, &self.terms);
+        let selection = selection.map_err(|unfit| self.misfit(unfit))?;
+        let read = |realm: &mut Realm| {
+            let ids = selection.ids.iter();
+            Ok(ids.filter_map(|id| self.read(realm, *id)).collect())
         };
-        self.enter(&page.incidents);
-        let next = (links && page.more).then(|| {
-            let token = listing::write_skip_token(empty, listing.skip + page.incidents.len());
-            self.next_link(query, &token)
-        });
-        let shown = page
-            .incidents
-            .iter()
-            .map(|reading| reading.version)
-            .collect();
-        Ok(Answer {
-            shown,
-            ..Answer::bytes(200, assemble(&page, next.as_deref(), touch))
-        })
+        let exhibits: Vec<_> = self
+            .desk
+            .world
+            .with(tenant, read)
+            .map_err(|_| self.unlicensed())?;
+        let frame = Frame {
+            head: format!("\"@odata.context\":{},", json!(CONTEXT)),
+            next: selection.next.as_deref(),
+            link_first: false,
+        };
+        Ok(page::answer(&frame, exhibits, touch).into())
     }
 
-    fn one(&self, tenant: Uuid, id: &str) -> Result<Answer, Answer> {
+    fn misfit(&self, unfit: Unfit) -> Reply {
+        let invalid = |what: &str| {
+            let message = format!("Invalid OData URI query <{what}>");
+            self.refuse(400, "ODataError", &message)
+        };
+        match unfit {
+            Unfit::Query(what) => invalid(&what),
+            Unfit::Link(Broken::Altered) => invalid("$skiptoken"),
+            Unfit::Link(Broken::Stale) => self.stale_link(410),
+            Unfit::NoTenant => self.unlicensed(),
+            Unfit::Poisoned(effect) => return Reply::Fault(effect),
+        }
+        .into()
+    }
+
+    fn one(&self, tenant: Uuid, id: &str) -> Result<Reply, Reply> {
         let number = id.parse::<u64>().ok();
         let read = |realm: &mut Realm| {
             number
-                .and_then(|id| realm.read(id, self.permuted))
+                .and_then(|id| self.read(realm, id))
                 .ok_or(Refused::NoIncident)
         };
-        let reading = self.world.with(tenant, read).map_err(|_| {
-            self.refuse(
-                404,
-                "ResourceNotFound",
-                &format!("Incident {id} was not found"),
-            )
+        let exhibit = self.desk.world.with(tenant, read).map_err(|_| {
+            let message = format!("Incident {id} was not found");
+            self.refuse(404, "ResourceNotFound", &message)
         })?;
-        self.enter(std::slice::from_ref(&reading));
-        Ok(Answer {
-            shown: vec![reading.version],
-            ..Answer::bytes(200, reading.text)
+        self.desk.wholesome(tenant, number)?;
+        let mut answer = Answer::bytes(200, exhibit.text);
+        answer.shown = vec![exhibit.shown];
+        Ok(answer.into())
+    }
+
+    fn read(&self, realm: &mut Realm, id: u64) -> Option<Exhibit> {
+        let order = realm.next_order(self.desk.permuted);
+        let reading = realm.read(id, form(order), |incident, tenant| {
+            text::render(incident, tenant, order)
+        })?;
+        if reading.fresh {
+            self.desk.books.served_as(reading.version, &reading.text);
+        }
+        Some(Exhibit {
+            text: reading.text,
+            shown: Shown::Whole(reading.version),
         })
     }
 
-    fn enter(&self, readings: &[Reading]) {
-        for reading in readings.iter().filter(|reading| reading.fresh) {
-            self.books.served_as(reading.version, &reading.text);
-        }
+    pub fn throttled(&self, hint: Hint) -> Answer {
+        let message = match hint {
+            Hint::Nothing => "Quota exceeded".to_owned(),
+            Hint::Seconds(seconds) | Hint::Date(seconds) | Hint::Text(seconds) => {
+                format!("Quota exceeded; retry in {seconds} seconds")
+            }
+        };
+        let answer = self.refuse(429, "TooManyRequests", &message);
+        answer.hinting(hint, self.desk.world.now())
     }
 
-    /// The query as it was, but for where to go on.
-    fn next_link(&self, query: &str, token: &str) -> String {
-        let kept = query.split('&').filter(|pair| {
-            let key = pair.split('=').next().and_then(form::decode);
-            !pair.is_empty() && !matches!(key.as_deref(), Some("$skip" | "$skiptoken"))
-        });
-        let mut pairs: Vec<_> = kept.map(str::to_owned).collect();
-        pairs.push(format!(
-            "{}={}",
-            form::encode("$skiptoken"),
-            form::encode(token)
-        ));
-        format!("{}/api/incidents?{}", self.url, pairs.join("&"))
-    }
-
-    /// The time stands in the message only: `Retry-After` is not promised for this API.
-    fn throttled(&self, seconds: i64) -> Answer {
-        let message = format!("Quota exceeded; retry in {seconds} seconds");
-        let mut answer = self.refuse(429, "TooManyRequests", &message);
-        if self.retry_after {
-            answer
-                .headers
-                .push(("retry-after".to_owned(), seconds.to_string()));
-        }
-        answer
+    pub fn stale_link(&self, status: u16) -> Answer {
+        self.refuse(status, "ODataError", "Query option 'SkipToken' has expired")
     }
 
     fn refuse(&self, status: u16, code: &str, message: &str) -> Answer {
-        let target = self.entra.guid();
+        let target = self.gate.entra.guid();
         let body = json!({"error": {"code": code, "message": message, "target": target}});
         Answer::json(status, &body)
     }
-}
-
-/// The page's text, around the incidents' own bytes.
-fn assemble(page: &Page, next: Option<&str>, touch: Option<&Effect>) -> Bytes {
-    let bad = match touch {
-        Some(Effect::BadIncident(text)) => Some((page.incidents.len() / 2, text.as_bytes())),
-        _ => None,
-    };
-    let mut items: Vec<&[u8]> = page
-        .incidents
-        .iter()
-        .map(|reading| reading.text.as_ref())
-        .collect();
-    if let Some((at, text)) = bad {
-        items.insert(at, text);
-    }
-    let head = json!(CONTEXT).to_string();
-    let tail = next.map_or_else(String::new, |link| {
-        format!(",\"@odata.nextLink\":{}", json!(link))
-    });
-    let natural: usize = items.iter().map(|item| item.len() + 1).sum();
-    let gap = match touch {
-        Some(Effect::PadPage(least)) => {
-            least.saturating_sub(natural + head.len() + tail.len()) / (items.len() + 1) + 1
-        }
-        _ => 0,
-    };
-    let mut body =
-        BytesMut::with_capacity(natural + head.len() + tail.len() + gap * items.len() + 64);
-    body.put_slice(b"{\"@odata.context\":");
-    body.put_slice(head.as_bytes());
-    body.put_slice(b",\"value\":[");
-    body.put_bytes(b' ', gap);
-    for (index, item) in items.into_iter().enumerate() {
-        if index > 0 {
-            body.put_u8(b',');
-        }
-        body.put_slice(item);
-        body.put_bytes(b' ', gap);
-    }
-    body.put_slice(b"]");
-    body.put_slice(tail.as_bytes());
-    body.put_slice(b"}");
-    body.freeze()
 }

@@ -1,6 +1,9 @@
-//! The token endpoints of Microsoft Entra, v1 and v2, for client credentials with a secret.
+//! The token endpoints of Microsoft Entra, v1 and v2, for client credentials.
 //!
 //! A token is known by its text: the claims inside are for those who look, the simulator itself never parses them.
+
+mod credential;
+mod request;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,19 +15,37 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::books::Books;
-use super::form::{self, Field};
 use super::http::Answer;
 use super::jwt;
+use super::tenant::Tenant;
 use super::time::{self, SECOND};
-use super::world::{Tenant, World};
+use super::world::World;
+use request::{Form, resource_of};
 
-/// The resource that the incidents belong to.
-pub(super) const DEFENDER: &str = "https://api.security.microsoft.com";
+/// What tokens are for.
+pub(super) struct Resource {
+    pub uri: &'static str,
+    /// Either of these permissions lets an app read incidents.
+    pub readers: [&'static str; 2],
+}
+
+pub(super) const DEFENDER: Resource = Resource {
+    uri: "https://api.security.microsoft.com",
+    readers: ["Incident.Read.All", "Incident.ReadWrite.All"],
+};
+
+pub(super) const GRAPH: Resource = Resource {
+    uri: "https://graph.microsoft.com",
+    readers: [
+        "SecurityIncident.Read.All",
+        "SecurityIncident.ReadWrite.All",
+    ],
+};
+
 /// What a v1 token is for when no resource was named: Azure AD Graph.
 const NO_RESOURCE: &str = "00000002-0000-0000-c000-000000000000";
 /// Other resources that tokens are given for, though none of them opens the incidents.
-const OTHERS: [&str; 3] = [
-    "https://graph.microsoft.com",
+const OTHERS: [&str; 2] = [
     "https://api.securitycenter.microsoft.com",
     "https://securitycenter.onmicrosoft.com/windowsatpservice",
 ];
@@ -42,6 +63,7 @@ pub(super) struct Issued {
     pub tenant: Uuid,
     pub app: Uuid,
     pub audience: String,
+    pub by_assertion: bool,
     pub roles: Vec<String>,
     pub from: i64,
     pub until: i64,
@@ -59,8 +81,15 @@ struct State {
     rng: StdRng,
 }
 
-/// `error`, its number, and the text after the number.
+/// The status, `error`, its number, and the text after the number.
 struct Refusal(u16, &'static str, u32, String);
+
+/// What a request may have.
+struct Grant {
+    tenant: Tenant,
+    audience: String,
+    by_assertion: bool,
+}
 
 impl Entra {
     pub fn new(world: World, books: Books, seed: u64, lifetime: Option<Duration>) -> Self {
@@ -92,26 +121,15 @@ impl Entra {
 
     /// One request to the endpoint of `tenant`, which may be anything that was in the path.
     pub fn token(&self, dialect: Dialect, tenant: &str, form_sent: bool, body: &[u8]) -> Answer {
-        let fields = if form_sent {
-            form::parse(body)
-        } else {
-            Some(Vec::new())
-        };
-        let granted = fields
-            .ok_or_else(|| Refusal(400, "invalid_request", 9002313, MALFORMED.to_owned()))
-            .and_then(|fields| self.grant(dialect, tenant, &Form(fields)));
+        let granted =
+            Form::read(form_sent, body).and_then(|form| self.grant(dialect, tenant, &form));
         match granted {
-            Ok((tenant, audience)) => self.issue(dialect, &tenant, audience),
+            Ok(grant) => self.issue(dialect, grant),
             Err(refusal) => self.refuse(&refusal),
         }
     }
 
-    fn grant(
-        &self,
-        dialect: Dialect,
-        tenant: &str,
-        form: &Form,
-    ) -> Result<(Tenant, String), Refusal> {
+    fn grant(&self, dialect: Dialect, tenant: &str, form: &Form) -> Result<Grant, Refusal> {
         form.once_each()?;
         let grant = form.required("grant_type")?;
         if grant != "client_credentials" {
@@ -123,11 +141,12 @@ impl Entra {
         let audience = match dialect {
             Dialect::V1 => form
                 .get("resource")
-                .map_or(NO_RESOURCE, |f| f.value.as_str()),
+                .map_or(NO_RESOURCE, |field| field.value.as_str()),
             Dialect::V2 => resource_of(form.required("scope")?)?,
         };
-        authenticate(&tenant, client, form)?;
-        if audience != NO_RESOURCE && audience != DEFENDER && !OTHERS.contains(&audience) {
+        let by_assertion = credential::check(&tenant, client, form, self.world.now())?;
+        let known = [NO_RESOURCE, DEFENDER.uri, GRAPH.uri];
+        if !known.contains(&audience) && !OTHERS.contains(&audience) {
             let text = format!(
                 "The resource principal named {audience} was not found in the tenant named {}. This can happen if the \
                  application has not been installed by the administrator of the tenant or consented to by any user in \
@@ -137,7 +156,11 @@ impl Entra {
             return Err(Refusal(400, "invalid_resource", 500011, text));
         }
         let audience = audience.to_owned();
-        Ok((tenant, audience))
+        Ok(Grant {
+            tenant,
+            audience,
+            by_assertion,
+        })
     }
 
     fn directory(&self, tenant: &str) -> Result<Tenant, Refusal> {
@@ -176,7 +199,12 @@ impl Entra {
         )
     }
 
-    fn issue(&self, dialect: Dialect, tenant: &Tenant, audience: String) -> Answer {
+    fn issue(&self, dialect: Dialect, grant: Grant) -> Answer {
+        let Grant {
+            tenant,
+            audience,
+            by_assertion,
+        } = grant;
         let now = self.world.now();
         let mut state = self.state();
         let seconds = match self.lifetime {
@@ -186,12 +214,13 @@ impl Entra {
         let issued = Issued {
             tenant: tenant.id,
             app: tenant.client_id,
-            roles: if audience == DEFENDER {
-                tenant.roles.clone()
-            } else {
-                Vec::new()
+            roles: match audience.as_str() {
+                uri if uri == DEFENDER.uri => tenant.roles.clone(),
+                uri if uri == GRAPH.uri => tenant.graph_roles.clone(),
+                _ => Vec::new(),
             },
             audience: audience.clone(),
+            by_assertion,
             from: now,
             until: now + seconds * SECOND,
         };
@@ -243,112 +272,6 @@ impl Entra {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-const MALFORMED: &str = "Invalid request. Request is malformed or invalid.";
-
-struct Form(Vec<Field>);
-
-impl Form {
-    fn get(&self, name: &str) -> Option<&Field> {
-        self.0
-            .iter()
-            .find(|field| field.name == name && !(field.value.is_empty() && field.encoded))
-    }
-
-    fn required(&self, name: &str) -> Result<&str, Refusal> {
-        self.get(name)
-            .map(|field| field.value.as_str())
-            .ok_or_else(|| {
-                let text =
-                    format!("The request body must contain the following parameter: '{name}'.");
-                Refusal(400, "invalid_request", 900144, text)
-            })
-    }
-
-    fn once_each(&self) -> Result<(), Refusal> {
-        let mut names: Vec<_> = self.0.iter().map(|field| &field.name).collect();
-        names.sort_unstable();
-        if names.windows(2).any(|pair| pair.first() == pair.last()) {
-            return Err(Refusal(
-                400,
-                "invalid_request",
-                9002313,
-                MALFORMED.to_owned(),
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// `https://api.security.microsoft.com/.default` → the part before `/.default`.
-fn resource_of(scope: &str) -> Result<&str, Refusal> {
-    let invalid = |code, text| Err(Refusal(400, "invalid_scope", code, text));
-    if scope.split_whitespace().count() != 1 {
-        return invalid(
-            70011,
-            format!(
-                "The provided value for the input parameter 'scope' isn't valid. The scope {scope} isn't valid."
-            ),
-        );
-    }
-    match scope.strip_suffix("/.default") {
-        Some(resource) if !resource.is_empty() => Ok(resource),
-        _ => invalid(
-            1002012,
-            format!(
-                "The provided value for scope {scope} is not valid. Client credential flows must have a scope value \
-                 with /.default suffixed to the resource identifier (application ID URI)."
-            ),
-        ),
-    }
-}
-
-fn authenticate(tenant: &Tenant, client: &str, form: &Form) -> Result<(), Refusal> {
-    if guid_text(client) != Some(tenant.client_id) {
-        let text = format!(
-            "Application with identifier '{client}' was not found in the directory '{}'. This can happen if the \
-             application has not been installed by the administrator of the tenant or consented to by any user in the \
-             tenant. You may have sent your authentication request to the wrong tenant.",
-            tenant.name
-        );
-        return Err(Refusal(400, "unauthorized_client", 700016, text));
-    }
-    let denied = |code, text: String| Err(Refusal(401, "invalid_client", code, text));
-    if !tenant.consented {
-        return denied(
-            7000229,
-            format!(
-                "The client application {client} is missing service principal in the tenant {}. See instructions \
-                 here: https://go.microsoft.com/fwlink/?linkid=2225119",
-                tenant.id
-            ),
-        );
-    }
-    match (form.get("client_secret"), form.get("client_assertion")) {
-        (None, None) => denied(
-            7000218,
-            "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.".to_owned(),
-        ),
-        // No certificate is registered.
-        (None, Some(_)) => denied(700027, "Client assertion failed signature validation.".to_owned()),
-        (Some(secret), _) if !secret.encoded || secret.value != tenant.secret => denied(
-            7000215,
-            format!(
-                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret \
-                 value, not the client secret ID, for a secret added to app '{client}'."
-            ),
-        ),
-        _ if tenant.secret_expired => denied(
-            7000222,
-            format!(
-                "The provided client secret keys for app '{client}' are expired. Visit the Azure portal to create new \
-                 keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for \
-                 added security: https://aka.ms/certCreds."
-            ),
-        ),
-        _ => Ok(()),
     }
 }
 

@@ -1,7 +1,9 @@
-//! What goes wrong, by rule.
+//! What goes wrong, by rule or by incident.
 //!
 //! Rules are asked in the order they were added. Delays of all that match add up; of the rest the first that matches wins.
+//! A poisoned incident spoils what would show it with its alerts, unless a rule has struck already.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,12 +11,21 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
-/// Which kind of request.
+/// Which API.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Api {
+    Defender,
+    Graph,
+}
+
+/// Which kind of request, of either API.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Endpoint {
     Token,
     List,
     Get,
+    /// The alerts of one incident, which only Graph has.
+    Alerts,
     /// Nothing that Microsoft documents.
     Other,
 }
@@ -42,14 +53,34 @@ pub enum Effect {
     ShortOfLastChunk(usize),
     /// The answer is complete, its JSON is not: only its first that many bytes.
     BrokenJson(usize),
-    /// This text stands among the incidents of a page as if it were one.
-    BadIncident(String),
+    /// These bytes, whatever they are, stand among the incidents of a page as if they were one.
+    BadIncident(Vec<u8>),
+    /// 206: so many incidents are missing from the end of the page, and a `Warning` tells of it.
+    Partial { missing: usize, warning: String },
+    /// The page has a nextLink to this address, whether or not it would have one.
+    NextLinkTo(String),
+    /// A followed link is refused with this status; no other request is touched.
+    StaleLink(u16),
+    /// 429 in the API's own form.
+    Throttled(Hint),
     /// The body arrives at that many bytes a second.
     Drip(usize),
     /// White space between the incidents makes the page at least that many bytes long.
     PadPage(usize),
     /// 200 with a page of HTML, as from a captive portal.
     LoginPage,
+}
+
+/// How a 429 tells when to come back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hint {
+    /// `Retry-After` with so many seconds.
+    Seconds(u64),
+    /// `Retry-After` with the date so many seconds ahead.
+    Date(u64),
+    /// In the message only.
+    Text(u64),
+    Nothing,
 }
 
 /// Which of the requests that fit.
@@ -65,6 +96,7 @@ pub enum When {
 /// When what happens.
 #[derive(Clone, Debug)]
 pub struct Rule {
+    api: Option<Api>,
     endpoint: Option<Endpoint>,
     tenant: Option<Uuid>,
     when: When,
@@ -76,6 +108,7 @@ impl Rule {
     /// Happens to every request, for ever, until narrowed.
     pub fn new(effect: Effect) -> Self {
         Self {
+            api: None,
             endpoint: None,
             tenant: None,
             when: When::Always,
@@ -103,6 +136,20 @@ impl Rule {
         .at(Endpoint::Token)
     }
 
+    /// 206, in the words that Graph's documentation has for it.
+    pub fn partial(missing: usize) -> Self {
+        Self::new(Effect::Partial {
+            missing,
+            warning: "199 - \"Microsoft/MicrosoftDefender/504/10000\"".to_owned(),
+        })
+    }
+
+    /// Only in this API.
+    pub fn in_api(mut self, api: Api) -> Self {
+        self.api = Some(api);
+        self
+    }
+
     pub fn at(mut self, endpoint: Endpoint) -> Self {
         self.endpoint = Some(endpoint);
         self
@@ -126,6 +173,16 @@ impl Rule {
     }
 }
 
+/// What a request is after, as far as rules care.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    pub api: Option<Api>,
+    pub endpoint: Endpoint,
+    pub tenant: Option<Uuid>,
+    /// A link was followed.
+    pub link: bool,
+}
+
 /// Names a rule that was pushed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RuleId(usize);
@@ -136,7 +193,13 @@ pub struct Faults(Arc<Mutex<Rules>>);
 
 struct Rules {
     all: Vec<Pushed>,
+    poison: HashMap<(Uuid, u64), Poison>,
     rng: StdRng,
+}
+
+struct Poison {
+    effect: Effect,
+    hits: u64,
 }
 
 struct Pushed {
@@ -150,6 +213,7 @@ impl Faults {
     pub(super) fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(Rules {
             all: Vec::new(),
+            poison: HashMap::new(),
             rng: StdRng::seed_from_u64(!seed),
         })))
     }
@@ -172,11 +236,45 @@ impl Faults {
         }
     }
 
-    /// Ends all rules.
+    /// Ends all rules and cures all incidents.
     pub fn clear(&self) {
-        for pushed in &mut self.rules().all {
+        let mut rules = self.rules();
+        for pushed in &mut rules.all {
             pushed.active = false;
         }
+        rules.poison.clear();
+    }
+
+    /// From now on, whatever would show the incident's alerts has this effect in place of an answer: a list page of the
+    /// Defender API, its own GET, and the same of Graph with `$expand=alerts`, and its alerts. An effect that needs an
+    /// answer to work on becomes the API's 500.
+    pub fn poison(&self, tenant: Uuid, incident: u64, effect: Effect) {
+        let poison = Poison { effect, hits: 0 };
+        self.rules().poison.insert((tenant, incident), poison);
+    }
+
+    pub fn cure(&self, tenant: Uuid, incident: u64) {
+        self.rules().poison.remove(&(tenant, incident));
+    }
+
+    /// How often a poisoned incident has spoilt an answer.
+    pub fn poison_hits(&self, tenant: Uuid, incident: u64) -> u64 {
+        let rules = self.rules();
+        rules.poison.get(&(tenant, incident)).map_or(0, |p| p.hits)
+    }
+
+    /// What the first poisoned one of `incidents` does.
+    pub(super) fn poisoned(&self, tenant: Uuid, incidents: &[u64]) -> Option<Effect> {
+        let mut rules = self.rules();
+        if rules.poison.is_empty() {
+            return None;
+        }
+        let first = incidents
+            .iter()
+            .find(|id| rules.poison.contains_key(&(tenant, **id)))?;
+        let poison = rules.poison.get_mut(&(tenant, *first))?;
+        poison.hits += 1;
+        Some(poison.effect.clone())
     }
 
     /// How often a rule has struck.
@@ -184,9 +282,9 @@ impl Faults {
         self.rules().all.get(id.0).map_or(0, |pushed| pushed.hits)
     }
 
-    pub(super) fn strike(&self, endpoint: Endpoint, tenant: Option<Uuid>) -> Strike {
+    pub(super) fn strike(&self, target: Target) -> Strike {
         let mut rules = self.rules();
-        let Rules { all, rng } = &mut *rules;
+        let Rules { all, rng, .. } = &mut *rules;
         let mut strike = Strike::default();
         for pushed in all.iter_mut().filter(|pushed| pushed.active) {
             let taken = strike.effect.is_some();
@@ -195,7 +293,7 @@ impl Faults {
                 _ if taken => continue,
                 _ => None,
             };
-            if !pushed.strikes(endpoint, tenant, rng) {
+            if !pushed.strikes(target, rng) {
                 continue;
             }
             match delay {
@@ -212,15 +310,19 @@ impl Faults {
 }
 
 impl Pushed {
-    fn strikes(&mut self, endpoint: Endpoint, tenant: Option<Uuid>, rng: &mut StdRng) -> bool {
+    fn strikes(&mut self, target: Target, rng: &mut StdRng) -> bool {
         let Rule {
-            endpoint: at,
-            tenant: of,
+            api,
+            endpoint,
+            tenant,
             when,
             left,
-            ..
+            effect,
         } = &mut self.rule;
-        let fits = at.is_none_or(|at| at == endpoint) && (of.is_none() || *of == tenant);
+        let fits = (api.is_none() || *api == target.api)
+            && endpoint.is_none_or(|at| at == target.endpoint)
+            && (tenant.is_none() || *tenant == target.tenant)
+            && (target.link || !matches!(effect, Effect::StaleLink(_)));
         if !fits || *left == 0 {
             return false;
         }

@@ -1,37 +1,35 @@
-//! The wire: routes, faults on the way in and out, and bodies that end as they are told to.
+//! The wire: routes, and faults on the way in and out.
 
-use std::convert::Infallible;
+mod sending;
+
 use std::future::pending;
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Path, RawQuery, State};
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::{get, post};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures_util::stream;
 use uuid::Uuid;
 
-use super::books::{Books, Flight, Version};
+use super::books::{Books, Flight, Shown};
 use super::defender::Defender;
 use super::entra::{Dialect, Entra};
-use super::faults::{Effect, Endpoint, Faults};
+use super::faults::{Api, Effect, Endpoint, Faults, Hint, Target};
+use super::graph::{Asked, Graph};
 use super::line::Plug;
-use super::time::SECOND;
+use super::link;
+use super::time::{self, SECOND};
 use super::world::World;
+use sending::Sending;
 
-/// Bodies leave in pieces of this size, so that a reader that stops reading stops us.
-const PIECE: usize = 64 * 1024;
 /// Below this, compression is not worth it.
 const GZIP_FROM: usize = 1024;
-
-/// 9999-12-31T23:59:59Z, the last instant that HTTP can name.
-const LAST_DATE: u64 = 253_402_300_799;
 
 const LOGIN_PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in to the network</title></head>\
                           <body><form method=\"post\"><input name=\"user\"></form></body></html>";
@@ -41,8 +39,8 @@ pub(super) struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
-    /// The versions in it, which count as shown when all of it has left.
-    pub shown: Vec<Version>,
+    /// What is in it, which counts as shown when all of it has left.
+    pub shown: Vec<Shown>,
 }
 
 impl Answer {
@@ -52,6 +50,20 @@ impl Answer {
 
     pub fn bytes(status: u16, body: Bytes) -> Self {
         Self::typed(status, "application/json; charset=utf-8", body)
+    }
+
+    /// With a 429's word on when to come back, unless that stands in the message.
+    pub fn hinting(mut self, hint: Hint, now: i64) -> Self {
+        let value = match hint {
+            Hint::Seconds(seconds) => seconds.to_string(),
+            Hint::Date(seconds) => {
+                let ahead = i64::try_from(seconds).unwrap_or(i64::MAX);
+                time::format_http(now.saturating_add(ahead.saturating_mul(SECOND)))
+            }
+            Hint::Text(_) | Hint::Nothing => return self,
+        };
+        self.headers.push(("retry-after".to_owned(), value));
+        self
     }
 
     fn typed(status: u16, kind: &str, body: Bytes) -> Self {
@@ -64,6 +76,19 @@ impl Answer {
     }
 }
 
+/// How a request is met.
+pub(super) enum Reply {
+    Answer(Answer),
+    /// A poisoned incident does this in place of an answer.
+    Fault(Effect),
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        Self::Answer(answer)
+    }
+}
+
 /// Everything that a handler needs.
 pub(super) struct Service {
     pub world: World,
@@ -71,6 +96,7 @@ pub(super) struct Service {
     pub faults: Faults,
     pub entra: Arc<Entra>,
     pub defender: Defender,
+    pub graph: Graph,
 }
 
 pub(super) fn routes(service: Arc<Service>) -> Router {
@@ -79,6 +105,9 @@ pub(super) fn routes(service: Arc<Service>) -> Router {
         .route("/{tenant}/oauth2/v2.0/token", post(token_v2))
         .route("/api/incidents", get(list))
         .route("/api/incidents/{id}", get(get_one))
+        .route("/v1.0/security/incidents", get(graph_list))
+        .route("/v1.0/security/incidents/{id}", get(graph_get))
+        .route("/v1.0/security/incidents/{id}/alerts", get(graph_alerts))
         .fallback(no_such_path)
         .with_state(service)
 }
@@ -90,20 +119,38 @@ async fn token_v1(
     State(service): Shared,
     line: Line,
     Path(tenant): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    token(Dialect::V1, &service, line, &tenant, &headers, &body).await
+    token(
+        Dialect::V1,
+        &service,
+        line,
+        &tenant,
+        (&uri, &headers),
+        &body,
+    )
+    .await
 }
 
 async fn token_v2(
     State(service): Shared,
     line: Line,
     Path(tenant): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    token(Dialect::V2, &service, line, &tenant, &headers, &body).await
+    token(
+        Dialect::V2,
+        &service,
+        line,
+        &tenant,
+        (&uri, &headers),
+        &body,
+    )
+    .await
 }
 
 async fn token(
@@ -111,61 +158,95 @@ async fn token(
     service: &Service,
     ConnectInfo(plug): Line,
     tenant: &str,
-    headers: &HeaderMap,
+    (uri, headers): (&Uri, &HeaderMap),
     body: &[u8],
 ) -> Response {
-    let call = Call {
+    let target = Target {
+        api: None,
         endpoint: Endpoint::Token,
         tenant: Uuid::try_parse(tenant).ok(),
-        query: "",
-        headers,
+        link: false,
     };
     let kind = text(headers, header::CONTENT_TYPE);
     let form = kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    let call = service.call(target, uri, headers);
     service
         .serve(plug, call, |_| {
-            service.entra.token(dialect, tenant, form, body)
+            service.entra.token(dialect, tenant, form, body).into()
         })
         .await
 }
 
-async fn list(
-    State(service): Shared,
-    ConnectInfo(plug): Line,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    let query = query.unwrap_or_default();
-    let call = service.call(Endpoint::List, &query, &headers);
-    service
-        .serve(plug, call, |touch| {
-            service.defender.list(bearer(&headers), &query, touch)
-        })
-        .await
+async fn list(State(service): Shared, line: Line, uri: Uri, headers: HeaderMap) -> Response {
+    let (bearer, query) = (bearer(&headers), uri.query().unwrap_or_default());
+    let call = service.api_call(Api::Defender, Endpoint::List, &uri, &headers);
+    let work = |touch: Option<&Effect>| service.defender.list(bearer, query, touch);
+    service.serve(line.0, call, work).await
 }
 
 async fn get_one(
     State(service): Shared,
-    ConnectInfo(plug): Line,
+    line: Line,
     Path(id): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let call = service.call(Endpoint::Get, &id, &headers);
-    service
-        .serve(plug, call, |_| service.defender.get(bearer(&headers), &id))
-        .await
+    let call = service.api_call(Api::Defender, Endpoint::Get, &uri, &headers);
+    let work = |_: Option<&Effect>| service.defender.get(bearer(&headers), &id);
+    service.serve(line.0, call, work).await
+}
+
+async fn graph_list(State(service): Shared, line: Line, uri: Uri, headers: HeaderMap) -> Response {
+    let call = service.api_call(Api::Graph, Endpoint::List, &uri, &headers);
+    let asked = call.asked();
+    let work = |touch: Option<&Effect>| service.graph.list(asked, touch);
+    service.serve(line.0, call, work).await
+}
+
+async fn graph_get(
+    State(service): Shared,
+    line: Line,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let call = service.api_call(Api::Graph, Endpoint::Get, &uri, &headers);
+    let asked = call.asked();
+    let work = |_: Option<&Effect>| service.graph.get(asked, &id);
+    service.serve(line.0, call, work).await
+}
+
+async fn graph_alerts(
+    State(service): Shared,
+    line: Line,
+    Path(id): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let call = service.api_call(Api::Graph, Endpoint::Alerts, &uri, &headers);
+    let asked = call.asked();
+    let work = |_: Option<&Effect>| service.graph.alerts(asked, &id);
+    service.serve(line.0, call, work).await
 }
 
 async fn no_such_path(
     State(service): Shared,
-    ConnectInfo(plug): Line,
+    line: Line,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let call = service.call(Endpoint::Other, uri.path(), &headers);
-    service
-        .serve(plug, call, |_| service.defender.no_such_path(uri.path()))
-        .await
+    let versions = ["/v1.0/", "/beta/"];
+    let graph = versions
+        .iter()
+        .any(|version| uri.path().starts_with(version));
+    let api = if graph { Api::Graph } else { Api::Defender };
+    let call = service.api_call(api, Endpoint::Other, &uri, &headers);
+    let asked = call.asked();
+    let work = |_: Option<&Effect>| match api {
+        Api::Graph => service.graph.no_such_path(asked, uri.path()).into(),
+        Api::Defender => service.defender.no_such_path(uri.path()).into(),
+    };
+    service.serve(line.0, call, work).await
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -176,54 +257,95 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     text(headers, header::AUTHORIZATION)?.strip_prefix("Bearer ")
 }
 
-/// One request, as far as rules and books care.
+/// Whether the client asks for the members of enumerations that came after the first.
+fn unknown_members(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("prefer").iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|preference| preference.trim() == "include-unknown-enum-members")
+}
+
+/// One request.
+#[derive(Clone, Copy)]
 struct Call<'a> {
-    endpoint: Endpoint,
-    tenant: Option<Uuid>,
-    query: &'a str,
+    target: Target,
+    uri: &'a Uri,
     headers: &'a HeaderMap,
+    request: Uuid,
+}
+
+impl<'a> Call<'a> {
+    fn query(&self) -> &'a str {
+        self.uri.query().unwrap_or_default()
+    }
+
+    fn asked(&self) -> Asked<'a> {
+        let client_request = self.headers.get("client-request-id");
+        Asked {
+            bearer: bearer(self.headers),
+            query: self.query(),
+            members: unknown_members(self.headers),
+            request: self.request,
+            client_request: client_request.and_then(|id| id.to_str().ok()),
+        }
+    }
 }
 
 impl Service {
-    fn call<'a>(&self, endpoint: Endpoint, query: &'a str, headers: &'a HeaderMap) -> Call<'a> {
-        let issued = bearer(headers).and_then(|token| self.entra.find(token));
+    fn call<'a>(&self, target: Target, uri: &'a Uri, headers: &'a HeaderMap) -> Call<'a> {
         Call {
+            target,
+            uri,
+            headers,
+            request: self.entra.guid(),
+        }
+    }
+
+    fn api_call<'a>(
+        &self,
+        api: Api,
+        endpoint: Endpoint,
+        uri: &'a Uri,
+        headers: &'a HeaderMap,
+    ) -> Call<'a> {
+        let issued = bearer(headers).and_then(|token| self.entra.find(token));
+        let target = Target {
+            api: (endpoint != Endpoint::Other).then_some(api),
             endpoint,
             tenant: issued.map(|issued| issued.tenant),
-            query,
-            headers,
-        }
+            link: uri.query().is_some_and(link::followed),
+        };
+        self.call(target, uri, headers)
     }
 
     async fn serve(
         &self,
         plug: Plug,
         call: Call<'_>,
-        work: impl FnOnce(Option<&Effect>) -> Answer,
+        work: impl FnOnce(Option<&Effect>) -> Reply,
     ) -> Response {
-        let mut flight = self.books.arrived(call.endpoint, call.tenant, call.query);
-        let strike = self.faults.strike(call.endpoint, call.tenant);
+        let mut flight = self
+            .books
+            .arrived(call.target, call.uri.path(), call.query());
+        let strike = self.faults.strike(call.target);
         if strike.delay > Duration::ZERO {
             tokio::time::sleep(strike.delay).await;
         }
-        let mut answer = match &strike.effect {
-            Some(Effect::Hang) => pending().await,
-            Some(Effect::Reset) => {
-                plug.cut();
-                pending().await
+        let instead = match &strike.effect {
+            Some(effect) => self.instead(effect, &call, &plug).await,
+            None => None,
+        };
+        let reply = match instead {
+            Some(answer) => answer.into(),
+            None => work(strike.effect.as_ref()),
+        };
+        let mut answer = match reply {
+            Reply::Answer(answer) => answer,
+            Reply::Fault(effect) => {
+                let instead = self.instead(&effect, &call, &plug).await;
+                instead.unwrap_or_else(|| self.broken(&call))
             }
-            Some(Effect::Answer {
-                status,
-                headers,
-                body,
-            }) => Answer {
-                status: *status,
-                headers: headers.clone(),
-                body: body.clone().into(),
-                shown: Vec::new(),
-            },
-            Some(Effect::LoginPage) => Answer::typed(200, "text/html", LOGIN_PAGE.into()),
-            touch => work(touch.as_ref()),
         };
         if let Some(Effect::BrokenJson(keep)) = strike.effect {
             answer.body.truncate(keep);
@@ -233,15 +355,55 @@ impl Service {
             compress(&mut answer);
         }
         flight.answered(answer.status, std::mem::take(&mut answer.shown));
-        self.respond(answer, strike.effect.as_ref(), flight, plug)
+        self.respond(&call, answer, strike.effect.as_ref(), (flight, plug))
+    }
+
+    /// What takes the place of the real answer; `None`: the effect works on the real one.
+    async fn instead(&self, effect: &Effect, call: &Call<'_>, plug: &Plug) -> Option<Answer> {
+        Some(match effect {
+            Effect::Hang => pending().await,
+            Effect::Reset => {
+                plug.cut();
+                pending().await
+            }
+            Effect::Answer {
+                status,
+                headers,
+                body,
+            } => Answer {
+                status: *status,
+                headers: headers.clone(),
+                body: body.clone().into(),
+                shown: Vec::new(),
+            },
+            Effect::LoginPage => Answer::typed(200, "text/html", LOGIN_PAGE.into()),
+            Effect::Throttled(hint) => match call.target.api {
+                None => Answer::typed(429, "text/plain", "Too Many Requests".into())
+                    .hinting(*hint, self.world.now()),
+                Some(Api::Defender) => self.defender.throttled(*hint),
+                Some(Api::Graph) => self.graph.throttled(call.asked(), *hint),
+            },
+            Effect::StaleLink(status) => match call.target.api {
+                Some(Api::Graph) => self.graph.stale_link(call.asked(), *status),
+                _ => self.defender.stale_link(*status),
+            },
+            _ => return None,
+        })
+    }
+
+    fn broken(&self, call: &Call<'_>) -> Answer {
+        match call.target.api {
+            Some(Api::Graph) => self.graph.broken(call.asked()),
+            _ => self.defender.broken(),
+        }
     }
 
     fn respond(
         &self,
+        call: &Call<'_>,
         answer: Answer,
         effect: Option<&Effect>,
-        flight: Flight,
-        plug: Plug,
+        (flight, plug): (Flight, Plug),
     ) -> Response {
         let whole = answer.body.len();
         let sending = Sending::new(answer.body, effect, flight, plug);
@@ -249,11 +411,11 @@ impl Service {
         *response.status_mut() =
             StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
-        let now = u64::try_from(self.world.now() / SECOND).unwrap_or(0);
-        let now = Duration::from_secs(now.min(LAST_DATE));
-        let date = httpdate::fmt_http_date(UNIX_EPOCH + now);
         let mut all = answer.headers;
-        all.push(("date".to_owned(), date));
+        all.push(("date".to_owned(), time::format_http(self.world.now())));
+        if call.target.api == Some(Api::Graph) {
+            all.push(("request-id".to_owned(), call.request.to_string()));
+        }
         if let Some(Effect::ShortOfLength(_)) = effect {
             all.push(("content-length".to_owned(), whole.to_string()));
         }
@@ -290,89 +452,5 @@ fn compress(answer: &mut Answer) {
         answer
             .headers
             .push(("content-encoding".to_owned(), "gzip".to_owned()));
-    }
-}
-
-/// A body on its way out.
-struct Sending {
-    body: Bytes,
-    piece: usize,
-    pause: Option<Duration>,
-    ending: Ending,
-    plug: Plug,
-    /// Present until the end; a body dropped before takes it along, and with it the claim to have been shown.
-    flight: Option<Flight>,
-}
-
-#[derive(Clone, Copy)]
-enum Ending {
-    Whole,
-    BreakOff,
-    Reset,
-}
-
-impl Sending {
-    fn new(mut body: Bytes, effect: Option<&Effect>, flight: Flight, plug: Plug) -> Self {
-        let ending = match effect {
-            Some(Effect::ShortOfLength(keep) | Effect::ShortOfLastChunk(keep)) => {
-                body.truncate(*keep);
-                Ending::BreakOff
-            }
-            Some(Effect::ResetAfter(keep)) => {
-                body.truncate(*keep);
-                Ending::Reset
-            }
-            _ => Ending::Whole,
-        };
-        let (piece, pause) = match effect {
-            Some(Effect::Drip(per_second)) => {
-                let piece = (per_second / 10).max(1);
-                let pause = Duration::from_secs_f64(piece as f64 / (*per_second).max(1) as f64);
-                (piece, Some(pause))
-            }
-            _ => (PIECE, None),
-        };
-        Self {
-            body,
-            piece,
-            pause,
-            ending,
-            plug,
-            flight: Some(flight),
-        }
-    }
-
-    /// Chunked, as its length is not told: its last chunk is sent after the last piece was asked for and gone.
-    fn into_body(self) -> Body {
-        Body::from_stream(stream::unfold(self, Self::next))
-    }
-
-    async fn next(mut self) -> Option<(io::Result<Bytes>, Self)> {
-        if !self.body.is_empty() {
-            if let Some(pause) = self.pause {
-                tokio::time::sleep(pause).await;
-            }
-            let piece = self.body.split_to(self.piece.min(self.body.len()));
-            return Some((Ok(piece), self));
-        }
-        match self.ending {
-            Ending::Whole => {
-                if let Some(flight) = self.flight.take() {
-                    self.plug.hand_over(flight);
-                }
-                None
-            }
-            Ending::BreakOff => {
-                // hyper flushes what it holds while it waits.
-                tokio::task::yield_now().await;
-                Some((Err(io::ErrorKind::UnexpectedEof.into()), self))
-            }
-            Ending::Reset => {
-                tokio::task::yield_now().await;
-                self.plug.cut();
-                let never: Infallible = pending().await;
-                match never {}
-            }
-        }
     }
 }

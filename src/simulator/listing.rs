@@ -1,13 +1,16 @@
-//! The OData that the list takes, and no more: `$filter` on four properties, `$top` up to 100, `$skip`.
+//! Which incidents a page of a list holds, in either API.
 
-use super::form;
-use super::incident::Incident;
-use super::realm::{Reading, Realm};
-use super::time;
+use std::sync::Arc;
 
-pub(super) const PAGE_LIMIT: usize = 100;
+use uuid::Uuid;
 
-const STATUSES: [&str; 4] = ["Active", "InProgress", "Resolved", "Redirected"];
+use super::books::Books;
+use super::faults::{Api, Effect, Faults};
+use super::http::Reply;
+use super::link::{Broken, Links, Place};
+use super::odata::{Dialect, Query};
+use super::realm::Realm;
+use super::world::{PageRequest, World};
 
 /// In which order incidents are listed. The documentation says newest first; users say in none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -19,304 +22,134 @@ pub enum Order {
     Shuffled,
 }
 
-/// What one request asks for.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Listing {
-    filter: Vec<Comparison>,
-    pub top: usize,
-    pub skip: usize,
-    /// Came by a nextLink of an empty page.
-    pub after_empty: bool,
+/// What both APIs share: the world, and the way it is shown.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub world: World,
+    pub books: Books,
+    pub faults: Faults,
+    pub links: Arc<Links>,
+    pub order: Order,
+    pub permuted: bool,
 }
 
-#[derive(Debug, PartialEq)]
-enum Comparison {
-    LastUpdate(Relation, i64),
-    Created(Relation, i64),
-    Status { equal: bool, value: String },
-    AssignedTo { equal: bool, value: String },
+/// How one API lists.
+pub(super) struct Terms {
+    pub api: Api,
+    pub path: &'static str,
+    pub dialect: Dialect,
+    /// Whether pages end in a nextLink when more matches.
+    pub links: bool,
+    /// The server's own limit of a page.
+    pub page: Option<usize>,
+    /// Each page with incidents comes after an empty one that has a nextLink too.
+    pub empty_pages: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Relation {
-    Ge,
-    Gt,
-    Le,
-    Lt,
-    Eq,
+/// The incidents of one page.
+pub(super) struct Selection {
+    pub query: Query,
+    pub ids: Vec<u64>,
+    /// How many match on all pages, when they were to be counted.
+    pub total: usize,
+    pub next: Option<String>,
 }
 
-impl Listing {
-    /// The error is what is invalid, for the message.
-    pub fn parse(query: &str, link_followed: bool) -> Result<Self, String> {
-        let mut listing = Self {
-            top: PAGE_LIMIT,
-            ..Self::default()
+/// Why there is no page.
+pub(super) enum Unfit {
+    Query(String),
+    Link(Broken),
+    NoTenant,
+    Poisoned(Effect),
+}
+
+impl Desk {
+    pub fn select(&self, tenant: Uuid, query: &str, terms: &Terms) -> Result<Selection, Unfit> {
+        let place = Place {
+            tenant,
+            path: terms.path,
         };
-        let mut seen = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (Some(key), Some(value)) = (form::decode(key), form::decode(value)) else {
-                return Err(pair.to_owned());
-            };
-            match key.as_str() {
-                "$filter" => listing.filter = filter(&value).ok_or(value)?,
-                "$top" => {
-                    listing.top = number(&value)
-                        .filter(|top| (1..=PAGE_LIMIT).contains(top))
-                        .ok_or_else(|| {
-                            format!("The limit of '100' for Top query, got '{value}'")
-                        })?;
-                }
-                "$skip" => listing.skip = number(&value).ok_or(value)?,
-                "$skiptoken" if link_followed => {
-                    (listing.after_empty, listing.skip) = skip_token(&value).ok_or(value)?;
-                }
-                _ => return Err(key),
-            }
-            if seen.contains(&key) {
-                return Err(format!("{key} is given twice"));
-            }
-            seen.push(key);
+        let state = if terms.links {
+            self.links.open(place, query).map_err(Unfit::Link)?
+        } else {
+            None
+        };
+        let mut asked =
+            Query::parse(query, &terms.dialect, state.is_some()).map_err(Unfit::Query)?;
+        let mut after_empty = false;
+        if let Some([skip, empty]) = state.as_deref() {
+            (asked.skip, after_empty) = (*skip as usize, *empty != 0);
         }
-        Ok(listing)
-    }
-
-    fn matches(&self, incident: &Incident) -> bool {
-        self.filter.iter().all(|comparison| match comparison {
-            Comparison::LastUpdate(relation, at) => relation.holds(incident.last_update, *at),
-            Comparison::Created(relation, at) => relation.holds(incident.created, *at),
-            Comparison::Status { equal, value } => (incident.status == value) == *equal,
-            Comparison::AssignedTo { equal, value } => {
-                (incident.assigned_to.as_ref() == Some(value)) == *equal
-            }
+        asked.top = asked.top.min(terms.page.unwrap_or(asked.top)).max(1);
+        self.world.about_to_page(PageRequest {
+            tenant,
+            skip: asked.skip,
+        });
+        let empty = terms.empty_pages && !after_empty;
+        let end = if empty {
+            asked.skip
+        } else {
+            asked.skip.saturating_add(asked.top)
+        };
+        // Counting walks all of a tenant; one beyond the page tells whether there is more.
+        let wanted = if asked.count {
+            usize::MAX
+        } else {
+            end.saturating_add(1)
+        };
+        let mut ids = self
+            .world
+            .with(tenant, |realm| {
+                Ok(matching(realm, &asked, self.order, wanted))
+            })
+            .map_err(|_| Unfit::NoTenant)?;
+        let total = ids.len();
+        let more = empty || total > end;
+        ids.truncate(end);
+        let ids: Vec<_> = ids.into_iter().skip(asked.skip).collect();
+        if terms.api == Api::Defender || asked.expand {
+            let poison = self.faults.poisoned(tenant, &ids);
+            poison.map_or(Ok(()), |effect| Err(Unfit::Poisoned(effect)))?;
+        }
+        let next = (terms.links && more).then(|| {
+            let state = [(asked.skip + ids.len()) as u64, u64::from(empty)];
+            self.links.write(place, query, &state)
+        });
+        Ok(Selection {
+            query: asked,
+            ids,
+            total,
+            next,
         })
     }
 
-    /// Before this instant nothing can match: it saves walking a large tenant.
-    fn updated_from(&self) -> i64 {
-        let bounds = self
-            .filter
-            .iter()
-            .filter_map(|comparison| match comparison {
-                Comparison::LastUpdate(Relation::Ge | Relation::Gt | Relation::Eq, at) => Some(*at),
-                _ => None,
-            });
-        bounds.max().unwrap_or(i64::MIN)
+    /// What a poisoned incident does in place of its alerts.
+    pub fn wholesome(&self, tenant: Uuid, incident: Option<u64>) -> Result<(), Reply> {
+        let poison = self.faults.poisoned(tenant, incident.as_slice());
+        poison.map_or(Ok(()), |effect| Err(Reply::Fault(effect)))
     }
+}
 
-    fn ids(&self, realm: &Realm, order: Order) -> Vec<u64> {
-        let matching = realm
-            .updated_since(self.updated_from())
-            .filter(|incident| self.matches(incident));
-        let page = |ids: &mut dyn Iterator<Item = u64>| -> Vec<u64> {
-            ids.skip(self.skip).take(self.top + 1).collect()
-        };
-        match order {
-            Order::NewestFirst => page(&mut matching.rev().map(|incident| incident.id)),
-            Order::OldestFirst => page(&mut matching.map(|incident| incident.id)),
-            Order::Shuffled => {
-                let mut keyed: Vec<_> = matching
-                    .map(|i| (scatter(i.id, i.last_update), i.id))
-                    .collect();
-                keyed.sort_unstable();
-                page(&mut keyed.into_iter().map(|(_, id)| id))
-            }
+/// The first `wanted` incidents that the query fits, in order.
+fn matching(realm: &Realm, query: &Query, order: Order, wanted: usize) -> Vec<u64> {
+    let matching = realm
+        .updated_since(query.updated_from())
+        .filter(|incident| query.matches(incident));
+    let first = |ids: &mut dyn Iterator<Item = u64>| ids.take(wanted).collect();
+    match order {
+        Order::NewestFirst => first(&mut matching.rev().map(|incident| incident.id)),
+        Order::OldestFirst => first(&mut matching.map(|incident| incident.id)),
+        Order::Shuffled => {
+            let mut keyed: Vec<_> = matching
+                .map(|i| (scatter(i.id, i.last_update), i.id))
+                .collect();
+            keyed.sort_unstable();
+            first(&mut keyed.into_iter().map(|(_, id)| id))
         }
     }
-}
-
-/// What a page holds.
-pub(super) struct Page {
-    pub incidents: Vec<Reading>,
-    /// Whether anything matches beyond it.
-    pub more: bool,
-}
-
-pub(super) fn select(realm: &mut Realm, listing: &Listing, order: Order, permuted: bool) -> Page {
-    let mut ids = listing.ids(realm, order);
-    let more = ids.len() > listing.top;
-    ids.truncate(listing.top);
-    let read = |id| realm.read(id, permuted);
-    Page {
-        incidents: ids.into_iter().filter_map(read).collect(),
-        more,
-    }
-}
-
-/// The token of a nextLink: where to go on, and whether an empty page was given for it already.
-pub(super) fn write_skip_token(after_empty: bool, skip: usize) -> String {
-    format!("{}{skip:08x}", if after_empty { "e" } else { "s" })
-}
-
-fn skip_token(text: &str) -> Option<(bool, usize)> {
-    let (kind, skip) = text.split_at_checked(1)?;
-    let after_empty = match kind {
-        "e" => true,
-        "s" => false,
-        _ => return None,
-    };
-    Some((after_empty, usize::from_str_radix(skip, 16).ok()?))
-}
-
-fn number(text: &str) -> Option<usize> {
-    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    plain.then(|| text.parse().ok()).flatten()
 }
 
 fn scatter(id: u64, last_update: i64) -> u64 {
     let mixed = (id ^ (last_update as u64).rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
-}
-
-impl Relation {
-    fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "ge" => Self::Ge,
-            "gt" => Self::Gt,
-            "le" => Self::Le,
-            "lt" => Self::Lt,
-            "eq" => Self::Eq,
-            _ => return None,
-        })
-    }
-
-    fn holds(self, left: i64, right: i64) -> bool {
-        match self {
-            Self::Ge => left >= right,
-            Self::Gt => left > right,
-            Self::Le => left <= right,
-            Self::Lt => left < right,
-            Self::Eq => left == right,
-        }
-    }
-}
-
-/// `property operator literal`, joined by `and`.
-fn filter(text: &str) -> Option<Vec<Comparison>> {
-    let words = words(text)?;
-    let mut words = words.iter().map(String::as_str);
-    let mut filter = Vec::new();
-    loop {
-        filter.push(comparison(words.next()?, words.next()?, words.next()?)?);
-        match words.next() {
-            None => return Some(filter),
-            Some("and") => {}
-            Some(_) => return None,
-        }
-    }
-}
-
-fn comparison(property: &str, operator: &str, literal: &str) -> Option<Comparison> {
-    let instant = || Some((Relation::parse(operator)?, time::parse(literal)?));
-    let string = || {
-        let equal = match operator {
-            "eq" => true,
-            "ne" => false,
-            _ => return None,
-        };
-        let quoted = literal.strip_prefix('\'')?.strip_suffix('\'')?;
-        Some((equal, quoted.replace("''", "'")))
-    };
-    Some(match property {
-        "lastUpdateTime" => instant().map(|(relation, at)| Comparison::LastUpdate(relation, at))?,
-        "createdTime" => instant().map(|(relation, at)| Comparison::Created(relation, at))?,
-        "status" => string()
-            .filter(|(_, value)| STATUSES.contains(&value.as_str()))
-            .map(|(equal, value)| Comparison::Status { equal, value })?,
-        "assignedTo" => string().map(|(equal, value)| Comparison::AssignedTo { equal, value })?,
-        _ => return None,
-    })
-}
-
-/// Splits at spaces, but not within quotes; a doubled quote is one that belongs to the text.
-fn words(text: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word = String::new();
-    let mut quoted = false;
-    for letter in text.chars() {
-        match letter {
-            ' ' if !quoted => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-            }
-            _ => {
-                quoted ^= letter == '\'';
-                word.push(letter);
-            }
-        }
-    }
-    if !word.is_empty() {
-        words.push(word);
-    }
-    (!quoted).then_some(words)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_documented_filters_are_understood() {
-        for (query, comparisons) in [
-            ("", 0),
-            ("$filter=lastUpdateTime+ge+2020-06-03T18:04:29.4633333Z", 1),
-            (
-                "%24filter=createdTime%20gt%202020-06-03T18%3A04%3A29Z%20and%20status%20eq%20'Active'",
-                2,
-            ),
-            (
-                "$filter=assignedTo+ne+'O''Neil and son'&$top=100&$skip=0",
-                1,
-            ),
-            (
-                "$filter=lastUpdateTime ge 2020-01-01T00:00:00Z and lastUpdateTime lt 2020-01-02T00:00:00Z",
-                2,
-            ),
-        ] {
-            let listing = Listing::parse(query, false);
-            assert_eq!(listing.map(|l| l.filter.len()), Ok(comparisons), "{query}");
-        }
-    }
-
-    #[test]
-    fn all_else_is_refused() {
-        for query in [
-            "$top=101",
-            "$top=0",
-            "$top=ten",
-            "$top=",
-            "$top=+5",
-            "$skip=-1",
-            "$skip=1&$skip=2",
-            "$orderby=lastUpdateTime",
-            "$select=incidentId",
-            "$expand=alerts",
-            "$count=true",
-            "$skiptoken=s00000000",
-            "top=5",
-            "$TOP=5",
-            "$filter=",
-            "$filter=severity eq 'High'",
-            "$filter=incidentId eq 1",
-            "$filter=status eq Active",
-            "$filter=status eq 'active'",
-            "$filter=status gt 'Active'",
-            "$filter=status eq 'Active",
-            "$filter=lastUpdateTime ge '2020-06-03T18:04:29Z'",
-            "$filter=lastUpdateTime ge 2020-06-03T18:04:29+00:00",
-            "$filter=lastUpdateTime ge 2020-06-03T18:04:29%2B00:00",
-            "$filter=lastUpdateTime ge 2020-06-03T18:04:29.46333333Z",
-            "$filter=lastUpdateTime GE 2020-06-03T18:04:29Z",
-            "$filter=lastUpdateTime ne 2020-06-03T18:04:29Z",
-            "$filter=lastupdatetime ge 2020-06-03T18:04:29Z",
-            "$filter=(lastUpdateTime ge 2020-06-03T18:04:29Z)",
-            "$filter=status eq 'Active' or status eq 'Resolved'",
-            "$filter=status eq 'Active' and",
-            "$filter=lastUpdateTime ge 2020-06-03T18:04:29Z%",
-        ] {
-            assert!(Listing::parse(query, false).is_err(), "{query} was taken");
-        }
-    }
 }

@@ -1,4 +1,5 @@
-//! Microsoft, as documented: the Entra token endpoints and the Defender XDR incidents API, on a loopback port.
+//! Microsoft, as documented: the Entra token endpoints, the Defender XDR incidents API and Microsoft Graph's, on a loopback
+//! port. Both APIs show the same world under the same incident numbers.
 //!
 //! It serves the `demo` command, the tests and the benches, and it is a suspect: where the daemon and the simulator could
 //! share a misreading of Microsoft, nothing would ever show it. Therefore
@@ -8,26 +9,34 @@
 //! - it keeps its own books of what it showed ([`Books`]), and recognises its incidents by their bytes, so that a test
 //!   needs neither the daemon's counters nor its notion of a version.
 //!
-//! A [`World`] of tenants and incidents changes by script or by seeded chance. `listing` and `defender` show it, `entra`
-//! guards it, `quota` rations it, [`Faults`] spoil it, `http` and `line` carry it.
+//! A [`World`] of tenants and incidents changes by script or by seeded chance. `listing` chooses what `defender` and
+//! `graph` show of it, `entra` and `gate` guard it, `quota` rations it, [`Faults`] spoil it, `http` and `line` carry it.
 //!
-//! What is not documented was decided so: the default page is 100; quotas count answered requests per app and tenant;
-//! 429 tells its time in the message; unknown statuses in a filter, offsets and parentheses are refused.
+//! What is not documented was decided so: the default page is the largest, 100 or 50; quotas count answered requests per
+//! app and tenant; the Defender API's 429 tells its time in the message, Graph's in `Retry-After`; unknown members in a
+//! filter, offsets, parentheses and `$orderby` are refused; a link is good only as a whole; an incident that awaits action
+//! is in progress for the Defender API.
 
 mod books;
+mod cast;
 mod defender;
-mod entity;
 mod entra;
 mod faults;
 mod form;
+mod gate;
+mod graph;
 mod http;
 mod incident;
 mod jwt;
 mod line;
+mod link;
 mod listing;
+mod odata;
+mod page;
 mod quota;
 mod realm;
 mod scene;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -44,15 +53,21 @@ use uuid::Uuid;
 
 pub use books::{Books, Request, Version};
 pub use defender::Paging;
-pub use faults::{Effect, Endpoint, Faults, Rule, RuleId, When};
+pub use faults::{Api, Effect, Endpoint, Faults, Hint, Rule, RuleId, When};
+pub use graph::GraphOptions;
 pub use listing::Order;
+pub use tenant::{FederatedCredential, Tenant};
 pub use time::{Clock, SECOND};
-pub use world::{PageRequest, Refused, Tenant, Update, World};
+pub use world::{PageRequest, Refused, Update, World};
 
 use defender::Defender;
-use entra::Entra;
+use entra::{DEFENDER, Entra, GRAPH, Resource};
+use gate::Gate;
+use graph::Graph;
 use http::Service;
 use line::{Exchange, Lines, Plug};
+use link::Links;
+use listing::Desk;
 use quota::Quotas;
 
 /// How the simulated Microsoft behaves.
@@ -64,14 +79,18 @@ pub struct Options {
     /// About how large new incidents are; `None`: as they come, a few kilobytes.
     pub incident_bytes: Option<usize>,
     pub order: Order,
+    /// Of the Defender API; Graph always has nextLinks.
     pub paging: Paging,
+    pub graph: GraphOptions,
+    /// A nextLink is refused when it is followed a second time.
+    pub links_once: bool,
     /// Alerts, devices and entities come in another order at each reading.
     pub permuted: bool,
     /// `None`: 60 to 90 minutes, as documented.
     pub token_lifetime: Option<Duration>,
     /// Whether the documented request quotas hold.
     pub quotas: bool,
-    /// Whether a 429 of the incidents API has a `Retry-After`, which Microsoft does not promise.
+    /// Whether a 429 of the Defender API has a `Retry-After`, which Microsoft does not promise.
     pub retry_after: bool,
 }
 
@@ -84,6 +103,8 @@ impl Default for Options {
             incident_bytes: None,
             order: Order::default(),
             paging: Paging::default(),
+            graph: GraphOptions::default(),
+            links_once: false,
             permuted: false,
             token_lifetime: None,
             quotas: true,
@@ -121,21 +142,38 @@ impl Simulator {
             options.seed,
             lifetime,
         ));
+        let url = format!("http://{address}");
+        let desk = Desk {
+            world: world.clone(),
+            books: books.clone(),
+            faults: faults.clone(),
+            links: Arc::new(Links::new(url, options.links_once)),
+            order: options.order,
+            permuted: options.permuted,
+        };
+        let quotas = options.quotas.then(Arc::<Quotas>::default);
+        let gate = |resource: &'static Resource| Gate {
+            world: world.clone(),
+            entra: entra.clone(),
+            quotas: quotas.clone(),
+            resource,
+        };
         let service = Arc::new(Service {
             world: world.clone(),
             books: books.clone(),
             faults: faults.clone(),
             entra: entra.clone(),
             defender: Defender {
-                world: world.clone(),
-                books: books.clone(),
-                entra: entra.clone(),
-                quotas: options.quotas.then(Quotas::default),
-                order: options.order,
-                paging: options.paging,
-                permuted: options.permuted,
+                desk: desk.clone(),
+                gate: gate(&DEFENDER),
+                terms: defender::terms(options.paging),
                 retry_after: options.retry_after,
-                url: format!("http://{address}"),
+            },
+            graph: Graph {
+                desk,
+                gate: gate(&GRAPH),
+                terms: graph::terms(options.graph),
+                options: options.graph,
             },
         });
         let lines = Lines::default();

@@ -1,41 +1,56 @@
-//! Request quotas as documented: per method, by the minute and by the hour, over sliding windows of the world's time.
+//! Request quotas as documented, over sliding windows of the world's time: the Defender API's per method, by the minute
+//! and by the hour; Graph's for all that is under `/security`, by the minute.
 //!
-//! The scope is not documented; it is taken to be one app in one tenant. Refused requests do not count.
+//! The scope is one app in one tenant: documented of Graph, taken to be so of the Defender API. Refused requests do not
+//! count.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
-use super::faults::Endpoint;
 use super::time::SECOND;
 
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
-const PER_HOUR: usize = 1500;
+
+/// What is rationed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Method {
+    List,
+    Get,
+    Graph,
+}
+
+impl Method {
+    /// So many requests in so much time.
+    fn limits(self) -> &'static [(usize, i64)] {
+        match self {
+            Self::List => &[(50, MINUTE), (1500, HOUR)],
+            Self::Get => &[(100, MINUTE), (1500, HOUR)],
+            Self::Graph => &[(150, MINUTE)],
+        }
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Quotas {
-    taken: Mutex<HashMap<(Uuid, Uuid, Endpoint), VecDeque<i64>>>,
+    taken: Mutex<HashMap<(Uuid, Uuid, Method), VecDeque<i64>>>,
 }
 
 impl Quotas {
     /// Counts a request of `app` in `tenant` at `now`, or says after how many seconds one fits again.
-    pub fn take(&self, tenant: Uuid, app: Uuid, endpoint: Endpoint, now: i64) -> Result<(), i64> {
-        let per_minute = match endpoint {
-            Endpoint::List => 50,
-            Endpoint::Get => 100,
-            Endpoint::Token | Endpoint::Other => return Ok(()),
-        };
+    pub fn take(&self, tenant: Uuid, app: Uuid, method: Method, now: i64) -> Result<(), i64> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = taken.entry((tenant, app, endpoint)).or_default();
+        let times = taken.entry((tenant, app, method)).or_default();
         while times.front().is_some_and(|at| *at <= now - HOUR) {
             times.pop_front();
         }
-        let free_at = [(PER_HOUR, HOUR), (per_minute, MINUTE)]
-            .into_iter()
+        let free_at = method
+            .limits()
+            .iter()
             .filter_map(|(limit, window)| {
-                let oldest = times.len().checked_sub(limit)?;
+                let oldest = times.len().checked_sub(*limit)?;
                 Some(times.get(oldest)? + window)
             })
             .max();
@@ -51,13 +66,15 @@ impl Quotas {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn the_minute_and_the_hour_slide() {
         let quotas = Quotas::default();
         let (tenant, app) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let take = |now| quotas.take(tenant, app, Endpoint::List, now);
+        let take = |now| quotas.take(tenant, app, Method::List, now);
         for n in 0..50 {
             assert_eq!(
                 take(n * SECOND / 10),
@@ -67,12 +84,12 @@ mod tests {
         }
         assert_eq!(take(5 * SECOND), Err(55), "the 51st within the minute");
         assert_eq!(
-            quotas.take(tenant, app, Endpoint::Get, 5 * SECOND),
+            quotas.take(tenant, app, Method::Get, 5 * SECOND),
             Ok(()),
             "get has its own"
         );
         assert_eq!(
-            quotas.take(app, app, Endpoint::List, 5 * SECOND),
+            quotas.take(app, app, Method::List, 5 * SECOND),
             Ok(()),
             "so has each tenant"
         );
@@ -90,5 +107,48 @@ mod tests {
             "the hour is full until its first request leaves it"
         );
         assert_eq!(take(HOUR), Ok(()));
+    }
+
+    /// The documented quotas: so many requests within so many seconds.
+    const DOCUMENTED: [(Method, &[(usize, i64)]); 3] = [
+        (Method::List, &[(50, 60), (1500, 3600)]),
+        (Method::Get, &[(100, 60), (1500, 3600)]),
+        (Method::Graph, &[(150, 60)]),
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 30, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_window_ever_holds_more_than_its_quota(
+            method in 0_usize..3,
+            pauses in prop::collection::vec(0..5 * SECOND, 2500..4000),
+        ) {
+            let (method, limits) = DOCUMENTED[method];
+            let quotas = Quotas::default();
+            let take = |now| quotas.take(Uuid::nil(), Uuid::nil(), method, now);
+            let mut taken: Vec<i64> = Vec::new();
+            let mut now = 0;
+            for pause in pauses {
+                now += pause;
+                let within = |seconds: i64| {
+                    let recent = taken.iter().rev().take_while(|at| **at > now - seconds * SECOND);
+                    recent.count()
+                };
+                let room = limits.iter().all(|(most, seconds)| within(*seconds) < *most);
+                match take(now) {
+                    Ok(()) => {
+                        prop_assert!(room, "{method:?} at {now} was one too many");
+                        taken.push(now);
+                    }
+                    Err(wait) => {
+                        prop_assert!(!room, "{method:?} at {now} was refused for nothing");
+                        now += wait * SECOND;
+                        prop_assert_eq!(take(now), Ok(()), "the time told was too short");
+                        taken.push(now);
+                    }
+                }
+            }
+        }
     }
 }

@@ -8,12 +8,16 @@ use std::collections::{BTreeSet, HashMap};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use uuid::Uuid;
 
 use super::books::Version;
+use super::defender;
+use super::faults::Api;
 use super::incident::{Alert, Comment, Incident};
 use super::scene::SCENES;
+use super::tenant::Tenant;
 use super::time::{self, SECOND};
-use super::world::{Refused, Tenant, Update};
+use super::world::{Refused, Update};
 
 /// How many orders of its alerts an incident is shown in, when orders are permuted.
 const ORDERS: u64 = 8;
@@ -28,6 +32,18 @@ pub(super) struct Realm {
     reads: u64,
 }
 
+/// One of the ways to write an incident out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Form {
+    pub api: Api,
+    /// Of alerts and evidence; 0 is the natural order.
+    pub order: u64,
+    /// With its alerts.
+    pub alerts: bool,
+    /// With the members of enumerations that Graph shows only on request.
+    pub members: bool,
+}
+
 /// An incident as it is read.
 pub(super) struct Reading {
     pub version: Version,
@@ -38,8 +54,8 @@ pub(super) struct Reading {
 
 struct Entry {
     incident: Incident,
-    /// The present revision's text, in each order that it was read in.
-    texts: Vec<Option<Bytes>>,
+    /// The present revision's texts, in each form that it was read in.
+    texts: Vec<(Form, Bytes)>,
 }
 
 /// How large new incidents are.
@@ -76,30 +92,36 @@ impl Realm {
         self.incidents.get(&id).map(|entry| &entry.incident)
     }
 
-    /// The incident as a response shows it now.
-    pub fn read(&mut self, id: u64, permuted: bool) -> Option<Reading> {
+    /// The order in which the next incident is read.
+    pub fn next_order(&mut self, permuted: bool) -> u64 {
         self.reads += 1;
-        let order = if permuted { self.reads % ORDERS } else { 0 };
+        if permuted { self.reads % ORDERS } else { 0 }
+    }
+
+    /// The incident as a response shows it now: `write` is asked once for each revision and form.
+    pub fn read(
+        &mut self,
+        id: u64,
+        form: Form,
+        write: impl FnOnce(&Incident, Uuid) -> Bytes,
+    ) -> Option<Reading> {
+        let tenant = self.tenant.id;
         let entry = self.incidents.get_mut(&id)?;
-        let slot = order as usize;
-        if entry.texts.len() <= slot {
-            entry.texts.resize(slot + 1, None);
-        }
-        let known = entry.texts.get(slot).cloned().flatten();
-        let fresh = known.is_none();
-        let text = known.unwrap_or_else(|| entry.incident.render(self.tenant.id, order));
-        if let Some(place) = entry.texts.get_mut(slot)
-            && fresh
-        {
-            *place = Some(text.clone());
-        }
-        let version = Version {
-            tenant: self.tenant.id,
-            incident: id,
-            revision: entry.incident.revision,
+        let known = entry.texts.iter().find(|(known, _)| *known == form);
+        let (text, fresh) = match known {
+            Some((_, text)) => (text.clone(), false),
+            None => {
+                let text = write(&entry.incident, tenant);
+                entry.texts.push((form, text.clone()));
+                (text, true)
+            }
         };
         Some(Reading {
-            version,
+            version: Version {
+                tenant,
+                incident: id,
+                revision: entry.incident.revision,
+            },
             text,
             fresh,
         })
@@ -115,7 +137,7 @@ impl Realm {
         };
         let mut incident = Incident::new(id, alerts, at, &mut self.rng);
         if padded_to > 0 {
-            let missing = padded_to.saturating_sub(incident.render(self.tenant.id, 0).len());
+            let missing = padded_to.saturating_sub(defender::length(&incident, self.tenant.id));
             if let Some(alert) = incident.alerts.first_mut() {
                 alert.padding = missing;
             }
@@ -274,12 +296,13 @@ impl Realm {
     }
 
     fn any_update(&mut self) -> Update {
-        match self.rng.random_range(0..6) {
-            0 => Update::Status("InProgress"),
-            1 => Update::Severity("High".to_owned()),
-            2 => Update::AssignedTo(Some("soc.lead@contoso.com".to_owned())),
-            3 => Update::Comment("Called the user; waiting for an answer.".to_owned()),
-            4 => Update::Tag("VIP".to_owned()),
+        match self.rng.random_range(0..24) {
+            0 => Update::AwaitAction,
+            1..4 => Update::Status("InProgress"),
+            4..8 => Update::Severity("High".to_owned()),
+            8..12 => Update::AssignedTo(Some("soc.lead@contoso.com".to_owned())),
+            12..16 => Update::Comment("Called the user; waiting for an answer.".to_owned()),
+            16..20 => Update::Tag("VIP".to_owned()),
             _ => Update::NewAlerts(1),
         }
     }
@@ -329,6 +352,7 @@ impl Realm {
 fn apply(incident: &mut Incident, update: Update, now: i64, rng: &mut StdRng) {
     match update {
         Update::Status(status) => incident.status = status,
+        Update::AwaitAction => incident.status = "AwaitingAction",
         Update::Severity(severity) => incident.severity = severity,
         Update::AssignedTo(who) => incident.assigned_to = who,
         Update::Name(name) => incident.name = name,

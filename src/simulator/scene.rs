@@ -4,7 +4,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use uuid::Uuid;
 
-use super::entity::Cast;
+use super::cast::Cast;
 
 /// One kind of attack.
 pub(super) struct Scene {
@@ -13,6 +13,9 @@ pub(super) struct Scene {
     pub category: &'static str,
     pub service: &'static str,
     pub detection: &'static str,
+    /// The same two in Graph's words.
+    pub graph_service: &'static str,
+    pub graph_detection: &'static str,
     /// The incident's; its alerts may have another, as in Microsoft's own sample.
     pub severity: &'static str,
     pub alert_severity: &'static str,
@@ -20,9 +23,11 @@ pub(super) struct Scene {
     pub techniques: &'static [&'static str],
     pub on_device: bool,
     pub entities: &'static [&'static str],
+    /// Evidence that only Graph shows.
+    pub graph_evidence: &'static [&'static str],
 }
 
-pub(super) const SCENES: [Scene; 6] = [
+pub(super) const SCENES: [Scene; 7] = [
     Scene {
         title: "Ransomware activity",
         story: "changed 99 files within a minute, their new names all ending in one uncommon extension. \
@@ -30,12 +35,15 @@ pub(super) const SCENES: [Scene; 6] = [
         category: "Impact",
         service: "MicrosoftCloudAppSecurity",
         detection: "MCAS",
+        graph_service: "microsoftDefenderForCloudApps",
+        graph_detection: "cloudAppSecurity",
         severity: "Medium",
         alert_severity: "Medium",
         family: None,
         techniques: &["T1486"],
         on_device: false,
         entities: &["User", "Ip"],
+        graph_evidence: &[],
     },
     Scene {
         title: "'Mimikatz' hacktool was detected on one endpoint",
@@ -44,12 +52,15 @@ pub(super) const SCENES: [Scene; 6] = [
         category: "CredentialAccess",
         service: "MicrosoftDefenderATP",
         detection: "WindowsDefenderAv",
+        graph_service: "microsoftDefenderForEndpoint",
+        graph_detection: "antivirus",
         severity: "High",
         alert_severity: "Low",
         family: Some("Mimikatz"),
         techniques: &["T1003", "T1003.001"],
         on_device: true,
         entities: &["File", "Process", "User"],
+        graph_evidence: &[],
     },
     Scene {
         title: "Email reported by user as malware or phish",
@@ -57,12 +68,15 @@ pub(super) const SCENES: [Scene; 6] = [
         category: "InitialAccess",
         service: "OfficeATP",
         detection: "OfficeATP",
+        graph_service: "microsoftDefenderForOffice365",
+        graph_detection: "microsoftDefenderForOffice365",
         severity: "Low",
         alert_severity: "Informational",
         family: None,
         techniques: &[],
         on_device: false,
         entities: &["MailBox", "MailMessage", "MailCluster", "Url"],
+        graph_evidence: &[],
     },
     Scene {
         title: "Suspicious sign-in from an unfamiliar location",
@@ -70,12 +84,15 @@ pub(super) const SCENES: [Scene; 6] = [
         category: "InitialAccess",
         service: "AzureActiveDirectory",
         detection: "AzureActiveDirectory",
+        graph_service: "azureAdIdentityProtection",
+        graph_detection: "azureAdIdentityProtection",
         severity: "Medium",
         alert_severity: "Medium",
         family: None,
         techniques: &["T1078.004"],
         on_device: false,
         entities: &["User", "Ip"],
+        graph_evidence: &[],
     },
     Scene {
         title: "Persistence through a run key",
@@ -83,12 +100,15 @@ pub(super) const SCENES: [Scene; 6] = [
         category: "Persistence",
         service: "MicrosoftDefenderATP",
         detection: "WindowsDefenderAtp",
+        graph_service: "microsoftDefenderForEndpoint",
+        graph_detection: "microsoftDefenderForEndpoint",
         severity: "Informational",
         alert_severity: "Medium",
         family: None,
         techniques: &["T1547.001"],
         on_device: true,
         entities: &["Registry", "Process"],
+        graph_evidence: &[],
     },
     Scene {
         title: "Sensitive group changed – „Domänen-Admins“",
@@ -96,12 +116,31 @@ pub(super) const SCENES: [Scene; 6] = [
         category: "PrivilegeEscalation",
         service: "AzureATP",
         detection: "AzureATP",
+        graph_service: "microsoftDefenderForIdentity",
+        graph_detection: "microsoftDefenderForIdentity",
         severity: "High",
         alert_severity: "High",
         family: None,
         techniques: &["T1098"],
         on_device: false,
         entities: &["User", "SecurityGroup"],
+        graph_evidence: &[],
+    },
+    Scene {
+        title: "Access from a suspicious address to a key vault",
+        story: "read every secret of a key vault from an address that is known for attacks.",
+        category: "CredentialAccess",
+        service: "MicrosoftDefenderForCloud",
+        detection: "MicrosoftDefenderForCloud",
+        graph_service: "microsoftDefenderForCloud",
+        graph_detection: "microsoftDefenderForCloud",
+        severity: "Medium",
+        alert_severity: "Medium",
+        family: None,
+        techniques: &["T1555.006"],
+        on_device: false,
+        entities: &["Ip", "User"],
+        graph_evidence: &["AzureResource", "Unheard"],
     },
 ];
 

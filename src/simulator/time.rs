@@ -10,6 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Ticks in one second.
 pub const SECOND: i64 = 10_000_000;
 
+/// 9999-12-31T23:59:59Z, the last instant that HTTP can name.
+const LAST_DATE: u64 = 253_402_300_799;
+
 /// The clock of a world. Clones share their hands.
 #[derive(Clone)]
 pub struct Clock {
@@ -82,6 +85,24 @@ pub(super) fn format(at: i64) -> String {
     }
     let fraction = format!("{ticks:07}");
     format!("{date}T{time}.{}Z", fraction.trim_end_matches('0'))
+}
+
+/// `2020-09-06T14:46:57.290Z`: to the millisecond, the rest cut off.
+pub(super) fn format_millis(at: i64) -> String {
+    let Moment { date, time, ticks } = Moment::of(at);
+    format!("{date}T{time}.{:03}Z", ticks / 10_000)
+}
+
+/// `2024-08-01T10:24:12`: as Graph's errors have it, without a zone.
+pub(super) fn format_zoneless(at: i64) -> String {
+    let Moment { date, time, .. } = Moment::of(at);
+    format!("{date}T{time}")
+}
+
+/// `Sun, 01 Mar 2026 08:00:00 GMT`.
+pub(super) fn format_http(at: i64) -> String {
+    let seconds = u64::try_from(at / SECOND).unwrap_or(0).min(LAST_DATE);
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 /// `2025-09-18 01:17:37Z`: the token endpoint's way, with a space.

@@ -12,56 +12,16 @@ use uuid::Uuid;
 
 use super::books::Version;
 use super::realm::{AlertCount, Realm};
+use super::tenant::Tenant;
 use super::time::{self, Clock};
-
-/// A customer's directory, with the app's standing in it.
-#[derive(Clone)]
-pub struct Tenant {
-    pub id: Uuid,
-    pub name: String,
-    /// The one app that this directory knows.
-    pub client_id: Uuid,
-    pub secret: String,
-    pub secret_expired: bool,
-    /// Whether an administrator consented, so that the app has a service principal here.
-    pub consented: bool,
-    /// Application permissions of the Defender API granted to the app. Tokens issued earlier keep theirs.
-    pub roles: Vec<String>,
-    /// Whether the tenant has Defender XDR.
-    pub licensed: bool,
-}
-
-impl Tenant {
-    /// The client id of the tenants made by [`Tenant::new`].
-    pub const CLIENT_ID: Uuid = Uuid::from_u128(0x0000_1111_aaaa_2222_bbbb_3333_cccc_4444);
-    /// Their secret: with every character that a careless client forgets to encode.
-    pub const SECRET: &'static str = "q~8Q/+sim&ulated=%41secret.never_real";
-
-    /// A tenant that has consented to everything needed, to the app that all such tenants share.
-    pub fn new(id: Uuid, name: &str) -> Self {
-        Self {
-            id,
-            name: name.to_owned(),
-            client_id: Self::CLIENT_ID,
-            secret: Self::SECRET.to_owned(),
-            secret_expired: false,
-            consented: true,
-            roles: vec!["Incident.Read.All".to_owned()],
-            licensed: true,
-        }
-    }
-
-    /// The `n`th of many such tenants.
-    pub fn numbered(n: u32) -> Self {
-        let id = Uuid::from_u128(0xaaaa_bbbb_0000_4ccc_8111_0000_0000_0000 | u128::from(n));
-        Self::new(id, &format!("customer-{n:04}"))
-    }
-}
 
 /// What an analyst or a detection does to an incident.
 #[derive(Clone, Debug)]
 pub enum Update {
     Status(&'static str),
+    /// Waits for the customer, as Defender Experts have it: a status that Graph tells only those who ask for it, and the
+    /// Defender API tells nobody.
+    AwaitAction,
     Severity(String),
     AssignedTo(Option<String>),
     Name(String),

@@ -10,11 +10,6 @@ fn claims(token: &str) -> Value {
     serde_json::from_slice(&payload).expect("claims are JSON")
 }
 
-fn set(fields: &mut Vec<(&'static str, String)>, name: &'static str, value: Option<&str>) {
-    fields.retain(|(known, _)| *known != name);
-    fields.extend(value.map(|value| (name, value.to_owned())));
-}
-
 #[tokio::test]
 async fn refuses_each_bad_request_with_its_documented_error() {
     let bench = Bench::plain().await;

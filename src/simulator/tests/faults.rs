@@ -112,7 +112,7 @@ async fn a_bad_incident_stands_among_good_ones() {
     bench
         .sim
         .faults()
-        .push(Rule::new(Effect::BadIncident(bad.to_owned())).at(Endpoint::List));
+        .push(Rule::new(Effect::BadIncident(bad.into())).at(Endpoint::List));
     let (status, page) = bench.get(&token, "/api/incidents").await;
     let value = page["value"].as_array().unwrap();
     assert_eq!((status, value.len()), (200, 6));

@@ -3,6 +3,12 @@
 mod defender;
 mod entra;
 mod faults;
+mod federation;
+mod graph;
+mod graph_alerts;
+mod graph_pages;
+mod poison;
+mod spoilt;
 mod world;
 
 use std::time::Duration;
@@ -16,6 +22,9 @@ use super::*;
 /// 2026-03-01T08:00:00Z
 const START: i64 = 1_772_352_000 * SECOND;
 const SCOPE: &str = "https://api.security.microsoft.com/.default";
+const GRAPH_SCOPE: &str = "https://graph.microsoft.com/.default";
+const GRAPH: &str = "/v1.0/security/incidents";
+const PREFER: &str = "include-unknown-enum-members";
 
 /// A simulator with one tenant, a manual clock, and a client.
 struct Bench {
@@ -78,6 +87,27 @@ impl Bench {
         body["access_token"].as_str().expect("a token").to_owned()
     }
 
+    async fn graph_token_of(&self, tenant: Uuid) -> String {
+        let mut fields = self.fields();
+        set(&mut fields, "scope", Some(GRAPH_SCOPE));
+        let path = format!("{tenant}/oauth2/v2.0/token");
+        let (status, body) = self.post_form(&path, &fields).await;
+        assert_eq!(status, 200, "{body}");
+        body["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    async fn graph_token(&self) -> String {
+        self.graph_token_of(self.tenant).await
+    }
+
+    /// Graph's answer at a path or a whole link, unknown members asked for.
+    async fn prefer(&self, token: &str, path: &str) -> (u16, Value) {
+        let path = path.strip_prefix(&self.sim.url()).unwrap_or(path);
+        let request = self.client.get(format!("{}{path}", self.sim.url()));
+        let request = request.bearer_auth(token).header("prefer", PREFER);
+        read(request.send().await.expect("an answer")).await
+    }
+
     async fn token(&self) -> String {
         self.token_of(self.tenant).await
     }
@@ -125,6 +155,21 @@ fn ids(page: &Value) -> Vec<u64> {
                 .expect("incidentId is a number")
         })
         .collect()
+}
+
+/// The ids of a page of Graph's.
+fn graph_ids(page: &Value) -> Vec<u64> {
+    let incidents = page["value"].as_array().expect("value is an array");
+    let id = |incident: &Value| incident["id"].as_str()?.parse().ok();
+    incidents
+        .iter()
+        .map(|incident| id(incident).expect("id is a number in a string"))
+        .collect()
+}
+
+fn set(fields: &mut Vec<(&'static str, String)>, name: &'static str, value: Option<&str>) {
+    fields.retain(|(known, _)| *known != name);
+    fields.extend(value.map(|value| (name, value.to_owned())));
 }
 
 fn version(tenant: Uuid, incident: u64, revision: u32) -> Version {

@@ -1,0 +1,95 @@
+//! A customer's directory, and the app's standing in it.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::jwt;
+use super::time::SECOND;
+
+/// A customer's directory, with the app's standing in it.
+#[derive(Clone)]
+pub struct Tenant {
+    pub id: Uuid,
+    pub name: String,
+    /// The one app that this directory knows.
+    pub client_id: Uuid,
+    pub secret: String,
+    /// Whether `secret` has expired; the others have not.
+    pub secret_expired: bool,
+    /// What is valid beside `secret`, as while secrets are rotated.
+    pub other_secrets: Vec<String>,
+    /// Whose assertions the app registration takes in place of a secret.
+    pub federated: Vec<FederatedCredential>,
+    /// Whether an administrator consented, so that the app has a service principal here.
+    pub consented: bool,
+    /// Application permissions of the Defender API granted to the app. Tokens issued earlier keep theirs.
+    pub roles: Vec<String>,
+    /// The same of Microsoft Graph, which is another resource with another consent.
+    pub graph_roles: Vec<String>,
+    /// Whether the tenant has Defender XDR.
+    pub licensed: bool,
+}
+
+impl Tenant {
+    /// The client id of the tenants made by [`Tenant::new`].
+    pub const CLIENT_ID: Uuid = Uuid::from_u128(0x0000_1111_aaaa_2222_bbbb_3333_cccc_4444);
+    /// Their secret: with every character that a careless client forgets to encode.
+    pub const SECRET: &'static str = "q~8Q/+sim&ulated=%41secret.never_real";
+
+    /// A tenant that has consented to everything needed, to the app that all such tenants share.
+    pub fn new(id: Uuid, name: &str) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            client_id: Self::CLIENT_ID,
+            secret: Self::SECRET.to_owned(),
+            secret_expired: false,
+            other_secrets: Vec::new(),
+            federated: Vec::new(),
+            consented: true,
+            roles: vec!["Incident.Read.All".to_owned()],
+            graph_roles: vec!["SecurityIncident.Read.All".to_owned()],
+            licensed: true,
+        }
+    }
+
+    /// The `n`th of many such tenants.
+    pub fn numbered(n: u32) -> Self {
+        let id = Uuid::from_u128(0xaaaa_bbbb_0000_4ccc_8111_0000_0000_0000 | u128::from(n));
+        Self::new(id, &format!("customer-{n:04}"))
+    }
+}
+
+/// A federated identity credential: whoever brings a token of this issuer for this subject is the app.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FederatedCredential {
+    pub issuer: String,
+    pub subject: String,
+    pub audience: String,
+}
+
+impl FederatedCredential {
+    /// The one audience that such tokens have outside of national clouds.
+    pub const AUDIENCE: &'static str = "api://AzureADTokenExchange";
+
+    pub fn new(issuer: &str, subject: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            audience: Self::AUDIENCE.to_owned(),
+        }
+    }
+
+    /// What the issuer would sign: a token that is valid from `from` until `until`, in ticks.
+    pub fn assertion(&self, from: i64, until: i64) -> String {
+        let claims = json!({
+            "iss": self.issuer,
+            "sub": self.subject,
+            "aud": [self.audience],
+            "iat": from / SECOND,
+            "nbf": from / SECOND,
+            "exp": until / SECOND,
+        });
+        jwt::join(&claims, b"nobody checks the signature")
+    }
+}
