@@ -14,7 +14,10 @@ use super::{blocking, until};
 
 /// The records of a topic and the versions they are.
 pub struct Tally {
+    /// Whole incidents.
     pub records: Vec<(Found, Version)>,
+    /// Those that are marked as lacking alerts.
+    pub bare: Vec<Version>,
     counts: HashMap<Version, usize>,
 }
 
@@ -40,11 +43,18 @@ impl Tally {
                 (record, version)
             })
             .collect();
+        let marked = |record: &Found| header(record, "alerts_complete") == Some("false");
+        let (bare, records): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|(record, _)| marked(record));
         let mut counts = HashMap::new();
         for (_, version) in &records {
             *counts.entry(*version).or_default() += 1;
         }
-        Self { records, counts }
+        Self {
+            records,
+            bare: bare.into_iter().map(|(_, version)| version).collect(),
+            counts,
+        }
     }
 
     /// Reads the topic again and again until every version that the world has now is in it.
@@ -146,7 +156,10 @@ fn identify(record: &Found, data: &[u8], books: &Books) -> Version {
         .split_once('/')
         .expect("a key of tenant and incident");
     let tenant = tenant.parse().expect("the tenant's id");
-    let (incident, revision) = books.identify(tenant, data).unwrap_or_else(|| {
+    // What was put together from several pages is known by its content.
+    let assembled = || books.identify_value(tenant, &serde_json::from_slice(data).ok()?);
+    let found = books.identify(tenant, data).or_else(assembled);
+    let (incident, revision) = found.unwrap_or_else(|| {
         panic!(
             "a record that is nothing the simulator showed, {}: {}",
             record.key,
