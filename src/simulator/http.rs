@@ -1,9 +1,9 @@
 //! The wire: routes, and faults on the way in and out.
 
+mod answer;
 mod sending;
 
 use std::future::pending;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,81 +13,23 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use uuid::Uuid;
 
-use super::books::{Books, Flight, Shown};
+use super::books::{Books, Flight};
 use super::defender::Defender;
 use super::entra::{Dialect, Entra};
-use super::faults::{Api, Effect, Endpoint, Faults, Hint, Target};
+use super::faults::{Api, Effect, Endpoint, Faults, Target};
 use super::graph::{Asked, Graph};
 use super::line::Plug;
 use super::link;
-use super::time::{self, SECOND};
+use super::time;
 use super::world::World;
 use sending::Sending;
 
-/// Below this, compression is not worth it.
-const GZIP_FROM: usize = 1024;
+pub(super) use answer::{Answer, Reply};
 
 const LOGIN_PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in to the network</title></head>\
                           <body><form method=\"post\"><input name=\"user\"></form></body></html>";
-
-/// What is to be sent.
-pub(super) struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Bytes,
-    /// What is in it, which counts as shown when all of it has left.
-    pub shown: Vec<Shown>,
-}
-
-impl Answer {
-    pub fn json(status: u16, value: &serde_json::Value) -> Self {
-        Self::bytes(status, value.to_string().into())
-    }
-
-    pub fn bytes(status: u16, body: Bytes) -> Self {
-        Self::typed(status, "application/json; charset=utf-8", body)
-    }
-
-    /// With a 429's word on when to come back, unless that stands in the message.
-    pub fn hinting(mut self, hint: Hint, now: i64) -> Self {
-        let value = match hint {
-            Hint::Seconds(seconds) => seconds.to_string(),
-            Hint::Date(seconds) => {
-                let ahead = i64::try_from(seconds).unwrap_or(i64::MAX);
-                time::format_http(now.saturating_add(ahead.saturating_mul(SECOND)))
-            }
-            Hint::Text(_) | Hint::Nothing => return self,
-        };
-        self.headers.push(("retry-after".to_owned(), value));
-        self
-    }
-
-    fn typed(status: u16, kind: &str, body: Bytes) -> Self {
-        Self {
-            status,
-            headers: vec![("content-type".to_owned(), kind.to_owned())],
-            body,
-            shown: Vec::new(),
-        }
-    }
-}
-
-/// How a request is met.
-pub(super) enum Reply {
-    Answer(Answer),
-    /// A poisoned incident does this in place of an answer.
-    Fault(Effect),
-}
-
-impl From<Answer> for Reply {
-    fn from(answer: Answer) -> Self {
-        Self::Answer(answer)
-    }
-}
 
 /// Everything that a handler needs.
 pub(super) struct Service {
@@ -351,8 +293,8 @@ impl Service {
             answer.body.truncate(keep);
             answer.shown.clear();
         }
-        if gzip_wanted(call.headers) && answer.body.len() >= GZIP_FROM {
-            compress(&mut answer);
+        if gzip_wanted(call.headers) {
+            answer.pack();
         }
         flight.answered(answer.status, std::mem::take(&mut answer.shown));
         self.respond(&call, answer, strike.effect.as_ref(), (flight, plug))
@@ -439,18 +381,4 @@ fn gzip_wanted(headers: &HeaderMap) -> bool {
                 && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
         })
     })
-}
-
-fn compress(answer: &mut Answer) {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let packed = encoder
-        .write_all(&answer.body)
-        .and_then(|()| encoder.finish());
-    // Writing to a vector cannot fail; were it to, the plain body is as good.
-    if let Ok(packed) = packed {
-        answer.body = packed.into();
-        answer
-            .headers
-            .push(("content-encoding".to_owned(), "gzip".to_owned()));
-    }
 }
