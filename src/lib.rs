@@ -8,8 +8,9 @@
 //!    at its own place in the period ([`core::slots`]). When a tenant's turn comes, a **sweep** begins
 //!    ([`runtime::sweeper`]).
 //! 2. [`core::cursor`] chooses where the sweep begins: at the **cursor** minus the **overlap**, as a rule.
-//!    [`core::sweep`] walks the pages; it notices when the list moves under its feet and reads again what it may have
-//!    jumped over.
+//!    [`core::walk`] leads through the pages; it notices when the list moves under its feet and reads again what it may
+//!    have jumped over. A page that fails for what it holds is narrowed down to the incident that spoils it
+//!    (`runtime::reader`).
 //! 3. A page streams in through a source ([`microsoft`]). [`core::page`] cuts it into incidents as the bytes arrive;
 //!    [`core::reading`] reads of each only id, last update, status and the hash of its content. The bytes themselves are
 //!    not touched: they are what gets published.
@@ -20,6 +21,9 @@
 //!    [`runtime::limits`] from their arrival to that acknowledgement.
 //! 6. When the last page is read to its end and every record of the sweep is acknowledged and recorded, the cursor moves.
 //!    Not before, not by the local clock, and never past the time that Microsoft's own answer bears.
+//! 7. What a live sweep does not read (the old part of a long range, an incident that Microsoft can't give, the window of a
+//!    **reconcile**) is **backlog** ([`core::backlog`]): open intervals of last updates that the ledger keeps, read between
+//!    live sweeps from what those leave of the budget, and closed one window at a time.
 //!
 //! An incident that can't be read goes to the dead-letter topic, and takes nothing else with it. One that is too large
 //! for its topic is published in parts, which the outlet has [`record`] make when Kafka has refused the whole.
@@ -41,13 +45,13 @@
 //!
 //! | promise | guarded by |
 //! |---|---|
-//! | nothing lost | the order of steps 4 to 6; [`core::sweep`] (moved pages); overlap and reconcile sweeps in [`core::cursor`] (late and silent changes) |
+//! | nothing lost | the order of steps 4 to 6; [`core::walk`] (moved pages); overlap and reconcile in [`core::cursor`] (late and silent changes); [`core::backlog`]; the account that each sweep's intake closes |
 //! | once | the ledger's versions; the idempotent producer, which waits for ever instead of guessing ([`kafka`]); a ledger that can't be written is waited for ([`runtime::outlet`]) |
 //! | in order | one sweep a tenant at a time; one version of an incident in a batch; one partition, by key |
-//! | isolated | slots that a waiting sweep gives back ([`runtime::limits`]); budget, pause and token of each tenant are its own |
+//! | isolated | slots that a waiting sweep gives back, and lanes ([`runtime::limits`]); budget, pause and token of each tenant are its own |
 //! | bounded | [`runtime::limits`] for bytes; bounded channels; size and time limits on everything from outside |
 //! | quiet | [`core::budget`], spent before the wire |
-//! | honest | [`core::failure`], [`runtime::board`], [`telemetry`] |
+//! | honest | [`core::failure`], [`core::alarms`], [`runtime::board`], [`telemetry`] |
 //! | secret | secrets live in types without a readable `Debug`, are read at the moment of use, and texts from outside are scrubbed of them ([`microsoft`], [`kafka`]) |
 //!
 //! With the local ledger a record can repeat in one case: the process dies between Kafka's acknowledgement and the

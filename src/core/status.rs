@@ -71,7 +71,7 @@ pub struct TenantStatus {
     pub published: u64,
     /// What is still to be read beside live polling; `None`: nothing.
     pub backfill: Option<Backfill>,
-    /// Versions that only the overlap or a reconcile sweep found, since the process started.
+    /// Versions that only the overlap or a reconcile found, since the process started.
     pub late_found: u64,
 }
 

@@ -192,7 +192,7 @@ impl Metrics {
         );
         registry.register(
             "late_found",
-            "Versions that only the overlap or a reconcile sweep found",
+            "Versions that only the overlap or a reconcile found",
             self.late_found.clone(),
         );
         registry.register(
