@@ -29,6 +29,7 @@ use refusal::{Denial, Refusal};
 
 mod aadsts;
 mod claims;
+pub(super) mod fuzzing;
 mod proving;
 mod refusal;
 
