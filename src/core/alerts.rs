@@ -18,13 +18,11 @@ const ALERTS: &str = "alerts";
 pub fn continuation(raw: &[u8]) -> Option<String> {
     // Nearly no incident has one, and to look for the name is far cheaper than to read the incident.
     memmem::find(raw, LINK.as_bytes())?;
-    #[derive(Deserialize)]
-    struct Incident {
-        #[serde(rename = "alerts@odata.nextLink")]
-        link: Option<String>,
-    }
-    let incident: Incident = serde_json::from_slice(raw).ok()?;
-    incident.link.filter(|link| !link.is_empty())
+    let Members(members) = serde_json::from_slice(raw).ok()?;
+    // Of a key that occurs twice the last value counts, as in `reading`.
+    let (_, link) = members.iter().rfind(|(key, _)| key == LINK)?;
+    let link: String = serde_json::from_str(link.get()).ok()?;
+    Some(link).filter(|link| !link.is_empty())
 }
 
 /// The incident with `more` alerts behind its own, and without the link to them. `None` when `raw` is no JSON object, or
@@ -110,6 +108,11 @@ mod tests {
             ),
             (r#"{"alerts@odata.nextLink":"#, None),
             ("alerts@odata.nextLink", None),
+            (r#"["alerts@odata.nextLink"]"#, None),
+            (
+                r#"{"alerts@odata.nextLink":"https://a","alerts@odata.nextLink":"https://b"}"#,
+                Some("https://b"),
+            ),
         ] {
             assert_eq!(continuation(raw.as_bytes()).as_deref(), link, "{raw}");
         }

@@ -167,7 +167,9 @@ impl Splitter {
                 PageError::Envelope(one_line(&error.to_string(), 200))
             }
         })?;
-        raw.value.ok_or(PageError::NoValue)?;
+        // A list would be read as the fields' values in their order.
+        let is_object = envelope.trim_ascii_start().starts_with(b"{");
+        raw.value.filter(|_| is_object).ok_or(PageError::NoValue)?;
         Ok(Envelope {
             next_link: raw.next_link.filter(|link| !link.is_empty()),
         })
@@ -219,10 +221,11 @@ impl Splitter {
     /// Whether the envelope ends in `"value" :`.
     fn is_value_key(&self) -> bool {
         let tail = self.envelope.get(self.key_start..).unwrap_or_default();
-        let Some(after) = tail.strip_prefix(br#""value""#) else {
+        let Some(key) = tail.trim_ascii_end().strip_suffix(b":") else {
             return false;
         };
-        after.trim_ascii() == b":"
+        // Read as JSON: a key may be spelled with escapes.
+        serde_json::from_slice::<String>(key).is_ok_and(|key| key == "value")
     }
 
     /// Whether `byte`, before an element, is the element's first.

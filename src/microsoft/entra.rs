@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use reqwest::StatusCode;
-use reqwest::header::ACCEPT;
+use reqwest::header::{ACCEPT, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::consent::{Permission, consent_link, consent_remedy};
 use super::credential::{Credential, Place, Proof};
-use super::http::{Answer, ClientError, Clients, Http, HttpOptions};
+use super::http::{ClientError, Clients, Http, HttpOptions};
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::ports::{AccessToken, Grant, TokenSource};
@@ -29,6 +29,7 @@ use refusal::{Denial, Refusal};
 
 mod aadsts;
 mod claims;
+pub(super) mod fuzzing;
 mod proving;
 mod refusal;
 
@@ -137,35 +138,49 @@ impl Entra {
             place: proof.place,
             hidden,
         };
-        if answer.status() != StatusCode::OK {
-            let body = answer.error_body().await;
-            return Err(self.refused(&answer, &body, &asked));
-        }
-        let body = answer.body(MAX_TOKEN_ANSWER).await?;
-        let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
-        match serde_json::from_slice::<TokenAnswer>(json) {
-            Ok(token) => Ok(self.grant(token)?),
-            Err(_) => Err(self.no_token(&answer, json, &asked)),
-        }
+        let status = answer.status();
+        let body = match status {
+            StatusCode::OK => answer.body(MAX_TOKEN_ANSWER).await?,
+            _ => answer.error_body().await,
+        };
+        self.read(status, answer.headers(), &body, &asked)
     }
 
-    fn refused(&self, answer: &Answer, body: &[u8], asked: &Asked<'_>) -> Denial {
+    /// What a whole answer says.
+    fn read(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        asked: &Asked<'_>,
+    ) -> Result<Grant, Denial> {
         let refusal = Refusal {
-            status: answer.status(),
-            headers: answer.headers(),
+            status,
+            headers,
             body,
             place: asked.place,
             hidden: asked.hidden,
         };
+        if status != StatusCode::OK {
+            return Err(self.refused(&refusal));
+        }
+        let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        match serde_json::from_slice::<TokenAnswer>(json) {
+            Ok(token) => Ok(self.grant(token, asked.hidden)?),
+            Err(_) => Err(self.no_token(json, &refusal)),
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal<'_>) -> Denial {
         refusal.classify(&self.http.peer.host, &self.expected.consent_remedy)
     }
 
     /// A 200 without a token: an error in disguise, or not Entra's at all.
-    fn no_token(&self, answer: &Answer, body: &[u8], asked: &Asked<'_>) -> Denial {
-        let is_error = serde_json::from_slice::<Value>(body)
+    fn no_token(&self, json: &[u8], refusal: &Refusal<'_>) -> Denial {
+        let is_error = serde_json::from_slice::<Value>(json)
             .is_ok_and(|value| value.get("error").is_some_and(Value::is_string));
         if is_error {
-            return self.refused(answer, body, asked);
+            return self.refused(refusal);
         }
         let failure = Failure::new(
             Health::Unreachable,
@@ -176,12 +191,12 @@ impl Entra {
             ),
             "check api.login_url, and what stands between here and Microsoft: it looks like a proxy's log-in page",
         );
-        failure.with_status(answer.status().as_u16()).into()
+        failure.with_status(refusal.status.as_u16()).into()
     }
 
-    fn grant(&self, answer: TokenAnswer) -> Result<Grant, Failure> {
+    fn grant(&self, answer: TokenAnswer, hidden: &[&Proof]) -> Result<Grant, Failure> {
         let token = answer.access_token;
-        self.expected.check(token.expose_secret())?;
+        self.expected.check(token.expose_secret(), hidden)?;
         Ok(Grant {
             token: AccessToken::new(token),
             lifetime: answer.expires_in,

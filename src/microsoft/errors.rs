@@ -142,17 +142,17 @@ impl Refusal<'_> {
         format!(
             "check what stands between here and Microsoft (a proxy's log-in page?): the answer leads to {}, and redirects \
              are not followed, because they would carry the token away",
-            location(self.headers)
+            self.location()
         )
+    }
+
+    fn location(&self) -> String {
+        location(self.headers, |host| scrub(host, self.token))
     }
 
     fn gone(&self, api: &Api) -> String {
         if self.status.is_redirection() {
-            format!(
-                "the answer leads to {}; {}",
-                location(self.headers),
-                api.gone
-            )
+            format!("the answer leads to {}; {}", self.location(), api.gone)
         } else {
             api.gone.to_owned()
         }
@@ -169,13 +169,13 @@ pub(super) fn key(words: &[&str]) -> String {
     words.join(" ")
 }
 
-/// The host of a redirect, never its path or query.
-pub(super) fn location(headers: &HeaderMap) -> String {
+/// The host of a redirect, never its path or query. `clean` cuts out of it what must not be shown.
+pub(super) fn location(headers: &HeaderMap, clean: impl Fn(&str) -> String) -> String {
     headers
         .get(LOCATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| Url::parse(text).ok())
-        .and_then(|url| url.host_str().map(|host| one_line(host, 100)))
+        .and_then(|url| url.host_str().map(|host| one_line(&clean(host), 100)))
         .unwrap_or_else(|| "an unnamed place".to_owned())
 }
 

@@ -16,6 +16,8 @@ mod credential;
 mod defender;
 mod entra;
 mod errors;
+#[doc(hidden)]
+pub mod fuzzing;
 mod graph;
 mod http;
 mod network;

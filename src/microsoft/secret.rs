@@ -104,14 +104,54 @@ fn unusable(path: &Path, place: Place, why: &str) -> Failure {
     Failure::new(Health::Credential, Reaction::Slow, what, remedy)
 }
 
-/// `text` without `secret`, whether it stands there as it is or form-encoded. Goes before any cutting of the text:
-/// afterwards half a secret would no longer be found.
+/// `text` without `secret`, however that is spelled: encoded as in a form or a link, with whichever characters the other
+/// side chose to encode, or escaped as in JSON. Goes before any cutting of the text: afterwards half a secret would no
+/// longer be found.
 pub(super) fn scrub(text: &str, secret: &str) -> String {
     if secret.is_empty() {
         return text.to_owned();
     }
-    let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-    text.replace(secret, REDACTED).replace(&encoded, REDACTED)
+    // As it stands first: of a secret with a `%` in it, that is the one spelling that could be misread below.
+    let text = text.replace(secret, REDACTED);
+    let (mut clean, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, behind)) = rest.split_first() {
+        if let Some(behind) = behind_secret(rest, secret.as_bytes()) {
+            clean.extend_from_slice(REDACTED.as_bytes());
+            rest = behind;
+        } else {
+            clean.push(*first);
+            rest = behind;
+        }
+    }
+    String::from_utf8_lossy(&clean).into_owned()
+}
+
+/// What follows the secret when `text` begins with it.
+fn behind_secret<'a>(text: &'a [u8], secret: &[u8]) -> Option<&'a [u8]> {
+    secret.iter().try_fold(text, |text, byte| {
+        let (found, length) = spelled(text)?;
+        if found == *byte {
+            return text.get(length..);
+        }
+        match text.split_first()? {
+            (literal, behind) if literal == byte => Some(behind),
+            (b'+', behind) if *byte == b' ' => Some(behind),
+            _ => None,
+        }
+    })
+}
+
+/// The byte that `text` begins with, its escape undone, and how long its spelling is.
+fn spelled(text: &[u8]) -> Option<(u8, usize)> {
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let hex = |high, low| u8::try_from(16 * digit(high)? + digit(low)?).ok();
+    let escaped = match text {
+        [b'%', high, low, ..] => hex(*high, *low).map(|byte| (byte, 3)),
+        [b'\\', b'u', b'0', b'0', high, low, ..] => hex(*high, *low).map(|byte| (byte, 6)),
+        [b'\\', byte @ (b'"' | b'\\' | b'/'), ..] => Some((*byte, 2)),
+        _ => None,
+    };
+    escaped.or(text.first().map(|byte| (*byte, 1)))
 }
 
 #[cfg(test)]
@@ -167,11 +207,18 @@ mod tests {
     }
 
     #[test]
-    fn both_spellings_of_a_secret_are_scrubbed() {
-        assert_eq!(
-            scrub("a p+q/r b p%2Bq%2Fr c", "p+q/r"),
-            "a [redacted] b [redacted] c"
-        );
+    fn every_spelling_of_a_secret_is_scrubbed() {
+        let secret = r#"p+q/r~s"%41\ü t"#;
+        for spelling in [
+            secret,
+            "p%2Bq%2Fr%7Es%22%2541%5C%C3%BC+t",
+            "p%2bq%2fr~s%22%2541%5c%c3%bc%20t",
+            r#"p+q\/r~s\"%41\\ü t"#,
+            r#"p\u002Bq/r\u007es\u0022%41\u005cü\u0020t"#,
+        ] {
+            let text = format!("ä {spelling} b %zz {spelling}");
+            assert_eq!(scrub(&text, secret), "ä [redacted] b %zz [redacted]");
+        }
         assert_eq!(scrub("unharmed", ""), "unharmed");
     }
 }

@@ -11,6 +11,8 @@ use url::Url;
 use uuid::Uuid;
 
 use super::super::consent::Permission;
+use super::super::credential::Proof;
+use super::refusal::without;
 use crate::core::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
 
@@ -38,22 +40,24 @@ pub(super) struct Expected {
 }
 
 impl Expected {
+    /// `hidden` is all that must not be shown, even by a token that repeats it.
+    ///
     /// # Errors
     /// The token is for another API or tenant (`misconfigured`), or lacks the permission (`consent`).
-    pub(super) fn check(&self, token: &str) -> Result<(), Failure> {
+    pub(super) fn check(&self, token: &str, hidden: &[&Proof]) -> Result<(), Failure> {
         let Some(claims) = decode(token) else {
             return Ok(());
         };
         if let Some(audience) = claims.get("aud").and_then(Value::as_str) {
-            self.check_audience(audience)?;
+            self.check_audience(audience, hidden)?;
         }
         if let Some(tenant) = claims.get("tid").and_then(Value::as_str) {
-            self.check_tenant(tenant)?;
+            self.check_tenant(tenant, hidden)?;
         }
-        self.check_roles(&claims)
+        self.check_roles(&claims, hidden)
     }
 
-    fn check_audience(&self, audience: &str) -> Result<(), Failure> {
+    fn check_audience(&self, audience: &str, hidden: &[&Proof]) -> Result<(), Failure> {
         let guid = audience.strip_prefix("api://").unwrap_or(audience);
         let ours = same_resource(audience, &self.resource)
             || self
@@ -67,7 +71,7 @@ impl Expected {
         if ours || (other.is_none() && Uuid::try_parse(guid).is_ok()) {
             return Ok(());
         }
-        let audience = one_line(audience, 120);
+        let audience = one_line(&without(audience, hidden), 120);
         let name = other
             .map(|(_, name)| format!(" ({name})"))
             .unwrap_or_default();
@@ -80,21 +84,21 @@ impl Expected {
         ))
     }
 
-    fn check_tenant(&self, tenant: &str) -> Result<(), Failure> {
+    fn check_tenant(&self, tenant: &str, hidden: &[&Proof]) -> Result<(), Failure> {
         if tenant.eq_ignore_ascii_case(&self.tenant.to_string()) {
             return Ok(());
         }
         Err(misconfigured(
             format!(
                 "the token is for the tenant {}, not for {}",
-                one_line(tenant, 60),
+                one_line(&without(tenant, hidden), 60),
                 self.tenant
             ),
             "check the tenant's id and api.login_url",
         ))
     }
 
-    fn check_roles(&self, claims: &Value) -> Result<(), Failure> {
+    fn check_roles(&self, claims: &Value, hidden: &[&Proof]) -> Result<(), Failure> {
         let held: Vec<&str> = match claims.get("roles") {
             Some(Value::Array(roles)) => roles.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
@@ -104,7 +108,10 @@ impl Expected {
         }
         let held = match held.as_slice() {
             [] => "it has none".to_owned(),
-            roles => format!("it has {}", one_line(&roles.join(", "), 120)),
+            roles => format!(
+                "it has {}",
+                one_line(&without(&roles.join(", "), hidden), 120)
+            ),
         };
         Err(Failure::new(
             Health::Consent,
@@ -162,7 +169,7 @@ mod tests {
     }
 
     fn check(aud: &str, tid: &str, roles: &[&str]) -> Result<(), Failure> {
-        expected().check(&jwt(&json!({"aud": aud, "tid": tid, "roles": roles})))
+        expected().check(&jwt(&json!({"aud": aud, "tid": tid, "roles": roles})), &[])
     }
 
     #[test]
@@ -216,7 +223,10 @@ mod tests {
             ..expected()
         };
         let check = |aud: &str, role: &str| {
-            graph.check(&jwt(&json!({"aud": aud, "tid": TENANT, "roles": [role]})))
+            graph.check(
+                &jwt(&json!({"aud": aud, "tid": TENANT, "roles": [role]})),
+                &[],
+            )
         };
         for aud in [
             "https://graph.microsoft.com",
@@ -258,7 +268,7 @@ mod tests {
     #[test]
     fn a_missing_permission_is_named_with_the_way_to_grant_it() {
         let without = expected()
-            .check(&jwt(&json!({"aud": RESOURCE, "tid": TENANT})))
+            .check(&jwt(&json!({"aud": RESOURCE, "tid": TENANT})), &[])
             .unwrap_err();
         let other = check(RESOURCE, TENANT, &["Incidents.Read.All", "Alert.Read.All"]).unwrap_err();
         for failure in [&without, &other] {
@@ -276,14 +286,14 @@ mod tests {
         #[test]
         fn a_token_that_cannot_be_read_passes(token in "[!-~&&[^.]]{0,40}(\\.[!-~&&[^.]]{0,5}){0,2}") {
             if decode(&token).is_none() {
-                prop_assert_eq!(expected().check(&token), Ok(()));
+                prop_assert_eq!(expected().check(&token, &[]), Ok(()));
             }
         }
 
         #[test]
         fn odd_claims_do_not_panic(aud in "\\PC{0,30}", tid in "\\PC{0,30}", role in "\\PC{0,30}") {
             let _ = check(&aud, &tid, &[&role]);
-            let _ = expected().check(&jwt(&json!({"aud": [aud], "tid": 7, "roles": role})));
+            let _ = expected().check(&jwt(&json!({"aud": [aud], "tid": 7, "roles": role})), &[]);
         }
     }
 }

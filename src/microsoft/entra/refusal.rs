@@ -100,7 +100,7 @@ impl Refusal<'_> {
                 format!(
                     "check api.login_url, and what stands between here and Microsoft: the answer leads to {}, and redirects \
                      are not followed, because they would carry the secret away",
-                    location(self.headers)
+                    location(self.headers, |host| without(host, self.hidden))
                 ),
             ),
             _ if transient => self.passes_by_itself(),
@@ -221,7 +221,8 @@ impl Said {
     }
 }
 
-fn without(text: &str, hidden: &[&Proof]) -> String {
+/// `text` without any of these.
+pub(super) fn without(text: &str, hidden: &[&Proof]) -> String {
     hidden.iter().fold(text.to_owned(), |text, proof| {
         scrub(&text, proof.value.expose_secret())
     })

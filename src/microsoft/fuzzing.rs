@@ -1,0 +1,155 @@
+//! Entry points for tests that throw bytes at what reads Microsoft's answers: the fuzz targets in `tests/fuzz`, and the
+//! test that runs their seeds. Nothing in the daemon calls them.
+//!
+//! Each takes one input, reads it in every way in which the daemon might, and panics when it finds a promise broken: a
+//! failure's texts are one short line each, hold nothing secret however it is spelled, and a pause is bounded.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use memchr::memmem;
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::consent::consent_remedy;
+use super::defender::DefenderApi;
+use super::entra;
+use super::errors::{Api, Asked, Refusal};
+use super::graph::GraphApi;
+use super::source::Dialect;
+use crate::core::failure::{Failure, Reaction};
+
+/// Stands for the token of a request.
+const TOKEN: &str = "eyJCanary.Token-7c41_e9d0.c2ln";
+/// More than any text of a failure has, hosts and links of the configuration included.
+const LONG: usize = 1200;
+const PAUSES: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(3600);
+
+static APIS: LazyLock<[Api; 2]> = LazyLock::new(|| [api::<DefenderApi>(), api::<GraphApi>()]);
+
+fn api<D: Dialect>() -> Api {
+    Api {
+        name: D::NAME,
+        host: "api.example".to_owned(),
+        scope: "https://api.example/.default".to_owned(),
+        consent_remedy: consent_remedy(&D::PERMISSION, "https://login.example/consent"),
+        gone: D::GONE,
+    }
+}
+
+/// An answer that refuses a page or a token, as it goes over the wire: status line, head, an empty line, body.
+pub fn error_body(input: &[u8]) {
+    let answer = Head::read(input);
+    for api in APIS.iter() {
+        for asked in [Asked::List, Asked::Link, Asked::One] {
+            let refusal = Refusal {
+                status: answer.status,
+                headers: &answer.headers,
+                body: answer.body,
+                asked,
+                token: TOKEN,
+            };
+            check(&refusal.classify(api), &[TOKEN]);
+        }
+    }
+    entra::fuzzing::refused(&answer);
+}
+
+/// The body of a token answer of 200; and the same bytes as the claims of a token.
+pub fn token_answer(input: &[u8]) {
+    entra::fuzzing::granted(input);
+    entra::fuzzing::claimed(input);
+}
+
+/// An answer, taken apart. What is no status counts as 400, and what is no header is left out, so that no input is wasted.
+pub(super) struct Head<'a> {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: &'a [u8],
+}
+
+impl<'a> Head<'a> {
+    fn read(input: &'a [u8]) -> Self {
+        let end = memmem::find(input, b"\n\n");
+        let head = input.get(..end.unwrap_or(input.len())).unwrap_or_default();
+        let body = end.and_then(|end| input.get(end + 2..)).unwrap_or_default();
+        let mut lines = head.split(|byte| *byte == b'\n');
+        let status = lines.next().and_then(|line| {
+            let line = std::str::from_utf8(line).ok()?;
+            StatusCode::from_bytes(line.split(' ').nth(1)?.as_bytes()).ok()
+        });
+        Self {
+            status: status.unwrap_or(StatusCode::BAD_REQUEST),
+            headers: lines.filter_map(header).collect(),
+            body,
+        }
+    }
+}
+
+fn header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let colon = memchr::memchr(b':', line)?;
+    let (name, value) = line.split_at_checked(colon)?;
+    let value = HeaderValue::from_bytes(value.get(1..)?.trim_ascii()).ok()?;
+    Some((HeaderName::from_bytes(name).ok()?, value))
+}
+
+/// Holds a failure against what is promised of all of them.
+pub(super) fn check(failure: &Failure, hidden: &[&str]) {
+    let cause = failure.cause.as_deref().unwrap_or_default();
+    for text in [failure.what.as_str(), failure.remedy.as_str(), cause] {
+        let one_line = !text.chars().any(|c| c.is_control() || c == '\u{2028}');
+        assert!(one_line, "more than one line: {failure:?}");
+        assert!(text.chars().count() <= LONG, "endless: {failure:?}");
+        for secret in hidden {
+            assert!(!shows(text, secret), "{secret} is shown: {failure:?}");
+        }
+    }
+    assert!(
+        !failure.what.is_empty() && !failure.remedy.is_empty(),
+        "says nothing: {failure:?}"
+    );
+    if let Reaction::Wait(pause) = failure.reaction {
+        assert!(PAUSES.contains(&pause), "waits for {pause:?}: {failure:?}");
+    }
+}
+
+/// Whether `secret` can be read from `text`, as it is or with its escapes undone.
+fn shows(text: &str, secret: &str) -> bool {
+    let holds = |bytes: &[u8]| memmem::find(bytes, secret.as_bytes()).is_some();
+    holds(text.as_bytes())
+        || holds(&undone(text.as_bytes(), percent))
+        || holds(&undone(text.as_bytes(), json))
+}
+
+/// `text` with each escape replaced by the byte that it stands for. `escape` says what one stands for, and its length.
+fn undone(mut text: &[u8], escape: fn(&[u8]) -> Option<(u8, usize)>) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    while let Some(first) = text.first() {
+        let (byte, length) = escape(text).unwrap_or((*first, 1));
+        plain.push(byte);
+        text = text.get(length..).unwrap_or_default();
+    }
+    plain
+}
+
+fn percent(text: &[u8]) -> Option<(u8, usize)> {
+    let digits = text.strip_prefix(b"%")?.get(..2)?;
+    Some((hex(digits)?, 3))
+}
+
+fn json(text: &[u8]) -> Option<(u8, usize)> {
+    match text.strip_prefix(b"\\")? {
+        [b'u', b'0', b'0', digits @ ..] => Some((hex(digits.get(..2)?)?, 6)),
+        [byte @ (b'"' | b'\\' | b'/'), ..] => Some((*byte, 2)),
+        _ => None,
+    }
+}
+
+fn hex(digits: &[u8]) -> Option<u8> {
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    match digits {
+        [high, low] => u8::try_from(16 * digit(*high)? + digit(*low)?).ok(),
+        _ => None,
+    }
+}

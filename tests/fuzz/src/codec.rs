@@ -1,0 +1,46 @@
+//! The ledger's values.
+
+use incidentd::core::backlog::MOST;
+use incidentd::core::codec::{
+    CodecError, FORMAT, decode_seen, decode_state, encode_seen, encode_state,
+};
+
+/// The value of any row, read as either kind.
+pub fn codec(value: &[u8]) {
+    let later = value.first().filter(|found| **found > FORMAT);
+    let later = later.map(|found| CodecError::Later { found: *found });
+    seen(value, later);
+    state(value, later);
+}
+
+fn seen(value: &[u8], later: Option<CodecError>) {
+    match decode_seen(value) {
+        Ok(seen) => {
+            let encoded = encode_seen(&seen);
+            assert_eq!(decode_seen(&encoded), Ok(seen), "{value:?}");
+            if value.first() == Some(&FORMAT) {
+                assert_eq!(encoded, value, "two values for one version");
+            }
+        }
+        Err(error) => assert_eq!(error, later.unwrap_or(CodecError::Corrupt), "{value:?}"),
+    }
+}
+
+fn state(value: &[u8], later: Option<CodecError>) {
+    match decode_state(value) {
+        Ok(state) => {
+            let encoded = encode_state(&state);
+            assert!(encoded.len() <= value.len(), "{value:?}");
+            let intervals = state.backlog.intervals();
+            assert!(intervals.len() <= MOST, "{intervals:?}");
+            assert!(
+                intervals.iter().all(|open| open.from < open.to),
+                "{intervals:?}"
+            );
+            let ascending = intervals.windows(2).all(|pair| pair[0].to <= pair[1].from);
+            assert!(ascending, "{intervals:?}");
+            assert_eq!(decode_state(&encoded), Ok(state), "{value:?}");
+        }
+        Err(error) => assert_eq!(error, later.unwrap_or(CodecError::Corrupt), "{value:?}"),
+    }
+}

@@ -1,0 +1,11 @@
+//! What every input must hold: one function for each fuzz target, which panics when a promise is broken. The fuzz targets
+//! call them, and so does the ordinary test `fuzz_seeds`, which takes this file as a module of its own.
+
+mod codec;
+mod instants;
+mod page;
+
+pub use codec::codec;
+pub use incidentd::microsoft::fuzzing::{error_body, token_answer};
+pub use instants::instants;
+pub use page::page;
