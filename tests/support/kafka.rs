@@ -52,6 +52,8 @@ pub async fn create_topic(bootstrap: &str, topic: &str, partitions: i32, configs
 pub struct Found {
     pub partition: i32,
     pub offset: i64,
+    /// Milliseconds since the Unix epoch: when it was sent, or was appended if the topic says so.
+    pub at: i64,
     pub key: String,
     pub headers: Vec<(String, String)>,
     pub value: Vec<u8>,
@@ -129,6 +131,7 @@ impl From<&BorrowedMessage<'_>> for Found {
         Self {
             partition: message.partition(),
             offset: message.offset(),
+            at: message.timestamp().to_millis().expect("a time"),
             key: text(message.key()),
             headers: headers
                 .map(|header| (header.key.to_owned(), text(header.value)))
