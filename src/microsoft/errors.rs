@@ -180,12 +180,7 @@ pub(super) fn location(headers: &HeaderMap, clean: impl Fn(&str) -> String) -> S
 }
 
 fn wrong_audience(api: &Api, said: &Said) -> String {
-    let issued_for = said
-        .message
-        .split_once("Audience: ")
-        .and_then(|(_, rest)| rest.split([',', ' ']).next())
-        .filter(|audience| !audience.is_empty());
-    match issued_for {
+    match said.audience() {
         Some(audience) => format!(
             "the token is for {}, and was asked for with the scope {}: check that api.scope, api.base_url and \
              api.login_url belong to the tenant's cloud",
@@ -215,6 +210,8 @@ fn forbidden(api: &Api, said: &Said) -> (Health, Reaction, String) {
             R::Backoff,
             "check whether a proxy or a firewall refuses the way to Microsoft: this is not the API's own error".to_owned(),
         ),
+        // Most tokens for another API are refused with 401, but not all.
+        _ if said.audience().is_some() => (H::Misconfigured, R::Slow, wrong_audience(api, said)),
         _ if said.names_licence() => (H::Forbidden, R::Slow, LICENCE.to_owned()),
         _ => (H::Consent, R::Slow, api.consent_remedy.clone()),
     }
@@ -294,6 +291,13 @@ impl Said {
         let mut words = message.split(|c: char| !c.is_ascii_alphanumeric());
         message.contains("page size")
             || (message.contains("limit") && words.any(|word| word == "top"))
+    }
+
+    /// What the refused token was issued for: `Invalid Authorization payload. AppId: …, Audience: …, Issuer: …`.
+    fn audience(&self) -> Option<&str> {
+        let (_, rest) = self.message.split_once("Audience: ")?;
+        let audience = rest.split([',', ' ']).next()?;
+        (!audience.is_empty()).then_some(audience)
     }
 
     fn names_licence(&self) -> bool {

@@ -154,7 +154,7 @@ pub(super) fn proxy_credentials(name: &str) -> Failure {
         Health::Misconfigured,
         Reaction::Slow,
         format!("the proxy on the way to {name} asks for a user and a password"),
-        "put them into api.proxy (or HTTPS_PROXY): http://user:password@host:port",
+        "put the proxy's user and password into api.proxy (or HTTPS_PROXY): http://user:password@host:port",
     )
 }
 

@@ -74,7 +74,7 @@ static TABLE: &[Row] = &[
     ),
     row(
         &[7_000_218],
-        Credential,
+        Misconfigured,
         "Entra saw no credential in the request: check what stands between here and Microsoft",
     ),
     row(
@@ -220,7 +220,12 @@ static TABLE: &[Row] = &[
         "Entra sees the same request too often: look for another program that uses the same app",
     )
     .with(Reaction::Wait(LOOP)),
-    row(&[90_055], Throttled, "Entra throttles the tenant"),
+    row(
+        &[90_055],
+        Throttled,
+        "none: the daemon waits longer each time; if it happens often, something else asks for tokens of the same app",
+    )
+    .with(Reaction::Backoff),
     row(
         &[90_033, 90_024, 90_006, 90_012, 50_033, 90_090, 50_087],
         Unreachable,
@@ -228,9 +233,10 @@ static TABLE: &[Row] = &[
     ),
     row(
         &[90_036, 50_000],
-        Forbidden,
+        Unreachable,
         "a fault inside Entra that does not pass by itself: open a ticket with Microsoft and give the trace id",
-    ),
+    )
+    .with(Reaction::Slow),
 ];
 
 #[cfg(test)]
@@ -270,6 +276,7 @@ mod tests {
             50_033,
             90_090,
             50_087,
+            90_055,
             OUT_OF_TIME,
         ];
         let spreading: &[u64] = &[70_021, 700_211, 700_212, 700_213];

@@ -105,7 +105,9 @@ impl Refusal<'_> {
             ),
             _ if transient => self.passes_by_itself(),
             _ => match known {
-                Some(row) if row.health == Health::Throttled => self.throttled(),
+                Some(row) if row.health == Health::Throttled && self.names_a_pause() => {
+                    self.throttled()
+                }
                 Some(row) if row.health == Health::Consent => (
                     row.health,
                     row.reaction,
@@ -126,10 +128,14 @@ impl Refusal<'_> {
         )
     }
 
+    fn names_a_pause(&self) -> bool {
+        wait::retry_after(self.headers).is_some()
+    }
+
     fn passes_by_itself(&self) -> Verdict {
-        let reaction = match wait::retry_after(self.headers) {
-            Some(_) => Reaction::Wait(wait::pause(self.headers, "")),
-            None => Reaction::Backoff,
+        let reaction = match self.names_a_pause() {
+            true => Reaction::Wait(wait::pause(self.headers, "")),
+            false => Reaction::Backoff,
         };
         (
             Health::Unreachable,

@@ -171,6 +171,11 @@ fn a_refused_audience_is_named_in_the_remedy() {
         "{failure:?}"
     );
     assert!(failure.remedy.contains("api.scope"), "{failure:?}");
+    let forbidden = refuse(403, &[], &body("Forbidden", message), List);
+    assert_eq!(
+        (forbidden.health, forbidden.reaction, &forbidden.remedy),
+        (Misconfigured, Slow, &failure.remedy)
+    );
 }
 
 #[test]

@@ -107,6 +107,8 @@ fn known_numbers_refine_the_class_and_the_hint() {
         (50_196, Misconfigured, "another program"),
         (90_055, Throttled, "waits"),
         (90_033, Unreachable, "passing"),
+        (90_036, Unreachable, "ticket"),
+        (7_000_218, Misconfigured, "no credential"),
     ] {
         let failure = error(400, "invalid_client", code);
         assert_eq!(failure.health, health, "{code}");
@@ -130,7 +132,7 @@ fn what_passes_within_minutes_is_tried_sooner_and_a_loop_later() {
         (7_000_222, Slow),
         (700_024, Backoff),
         (50_196, Wait(Duration::from_secs(600))),
-        (90_055, Wait(Duration::from_secs(60))),
+        (90_055, Backoff),
         (90_033, Backoff),
         (90_036, Slow),
     ] {
@@ -233,6 +235,15 @@ fn a_throttled_token_request_waits_as_asked() {
     };
     assert_eq!(
         refusal.classify(HOST, "").failure.reaction,
+        Wait(Duration::from_secs(17))
+    );
+    let by_number = Refusal {
+        status: StatusCode::BAD_REQUEST,
+        body: &error_body("invalid_request", 90_055),
+        ..refusal
+    };
+    assert_eq!(
+        by_number.classify(HOST, "").failure.reaction,
         Wait(Duration::from_secs(17))
     );
 }

@@ -1,0 +1,187 @@
+//! The daemon's side: makes the one request of a row, as the runtime would.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use incidentd::core::backlog::Span;
+use incidentd::core::failure::Failure;
+use incidentd::core::ids::IncidentId;
+use incidentd::microsoft::{
+    Clients, Credential, DEFENDER, Defender, Endpoint, Entra, EntraOptions, GRAPH, Graph,
+    HttpOptions, Permission, Secret, SourceOptions,
+};
+use incidentd::ports::{AccessToken, IncidentSource, PageAsk, Query, TokenSource};
+use serde_json::Value;
+use tempfile::TempDir;
+use url::Url;
+use uuid::Uuid;
+
+use super::row::Asked;
+use super::wire::{Answer, Server};
+
+pub const TENANT: &str = "11111111-1111-4111-8111-111111111111";
+pub const CLIENT: &str = "22222222-2222-4222-8222-222222222222";
+const LOGIN: &str = "https://login.microsoftonline.com";
+const FOREIGN: &str = "https://incidents.example/api/incidents?$skip=100";
+/// The secret, the assertion and the bearer token all hold this; so does what Entra hands out.
+pub const CANARY: &str = "NeverSeen";
+
+/// A token of these claims, unsigned.
+pub fn jwt(claims: &Value) -> String {
+    let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+    format!("eyJhbGciOiJSUzI1NiJ9.{claims}.{CANARY}")
+}
+
+/// What the app proves itself with, or the bearer token: what a server could repeat.
+pub fn carried(asked: Asked) -> String {
+    match asked {
+        Asked::TokenFederated => format!("eyJhbGciOiJSUzI1NiJ9.e30.{CANARY}"),
+        asked if asked.is_token() => format!("{CANARY}~/+=8Q~secret"),
+        _ => format!("eyJhbGciOiJSUzI1NiJ9.{CANARY}.c2ln"),
+    }
+}
+
+/// What came of one request.
+pub struct Exchange {
+    pub outcome: Result<Option<String>, Failure>,
+    pub requests: usize,
+    /// The consent link that is right for whoever was asked.
+    pub consent_link: String,
+}
+
+/// Asks with limits that only silence reaches.
+pub async fn ask(clients: &Clients, asked: Asked, answer: Answer) -> Exchange {
+    let silence = match answer {
+        Answer::Silence => Duration::from_millis(200),
+        _ => Duration::from_secs(30),
+    };
+    let refused = matches!(answer, Answer::Refused);
+    let mut server = Server::start(answer).await;
+    if refused {
+        server.closed().await;
+    }
+    let side = Side {
+        clients,
+        asked,
+        http: HttpOptions {
+            proxy: None,
+            ca_file: None,
+            silence,
+        },
+        base: server.url.clone(),
+    };
+    let outcome = if asked.is_token() {
+        side.token().await.map(|()| None)
+    } else if asked.is_graph() {
+        let graph = Graph::new(clients, side.source()).unwrap();
+        side.page(&graph).await
+    } else {
+        let defender = Defender::new(clients, side.source()).unwrap();
+        side.page(&defender).await
+    };
+    Exchange {
+        outcome,
+        requests: server.requests(),
+        consent_link: side.consent_link(),
+    }
+}
+
+struct Side<'a> {
+    clients: &'a Clients,
+    asked: Asked,
+    http: HttpOptions,
+    base: Url,
+}
+
+impl Side<'_> {
+    fn scope(&self) -> &'static str {
+        match self.asked.is_graph() {
+            true => "https://graph.microsoft.com/.default",
+            false => "https://api.security.microsoft.com/.default",
+        }
+    }
+
+    /// As "Admin consent on the Microsoft identity platform" spells it.
+    fn consent_link(&self) -> String {
+        let login = match self.asked.is_token() {
+            true => self.base.as_str().trim_end_matches('/'),
+            false => LOGIN,
+        };
+        let scope = self.scope().replace(':', "%3A").replace('/', "%2F");
+        format!(
+            "{login}/{TENANT}/v2.0/adminconsent?client_id={CLIENT}&scope={scope}&redirect_uri=https%3A%2F%2Fportal.azure.com"
+        )
+    }
+
+    fn source(&self) -> SourceOptions {
+        SourceOptions {
+            http: self.http.clone(),
+            base_url: self.base.clone(),
+            max_response: 1 << 20,
+            tenant: TENANT.parse().unwrap(),
+            client_id: CLIENT.parse::<Uuid>().unwrap(),
+            login_url: Url::parse(LOGIN).unwrap(),
+            scope: self.scope().to_owned(),
+        }
+    }
+
+    fn page_ask(&self) -> PageAsk {
+        match self.asked {
+            Asked::ForeignLink => PageAsk::Link(FOREIGN.to_owned()),
+            Asked::DefenderLink => PageAsk::Link("/api/incidents?$skip=100".to_owned()),
+            Asked::GraphLink => PageAsk::Link("/v1.0/security/incidents?$skiptoken=50".to_owned()),
+            Asked::DefenderOne => PageAsk::One(IncidentId(924_565)),
+            _ => PageAsk::Query(Query {
+                span: Span::from("2020-09-06T12:00:00Z".parse().unwrap()),
+                top: 50,
+                skip: 0,
+                alerts: true,
+            }),
+        }
+    }
+
+    /// Reads a whole page; what it lacks, when it says so.
+    async fn page(&self, source: &impl IncidentSource) -> Result<Option<String>, Failure> {
+        let token = AccessToken::new(carried(self.asked).into());
+        let mut page = source.open(&self.page_ask(), &token).await?;
+        while page.chunk().await?.is_some() {}
+        Ok(page.partial())
+    }
+
+    async fn token(&self) -> Result<(), Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let options = EntraOptions {
+            http: self.http.clone(),
+            tenant: TENANT.parse().unwrap(),
+            client_id: CLIENT.parse::<Uuid>().unwrap(),
+            credential: Arc::new(self.credential(&folder)),
+            login_url: self.base.clone(),
+            scope: self.scope().to_owned(),
+            endpoint: match self.asked {
+                Asked::TokenV1 => Endpoint::V1,
+                _ => Endpoint::V2,
+            },
+            permission: self.permission(),
+        };
+        let entra = Entra::new(self.clients, options).unwrap();
+        entra.request().await.map(drop)
+    }
+
+    fn permission(&self) -> Permission {
+        match self.asked.is_graph() {
+            true => GRAPH,
+            false => DEFENDER,
+        }
+    }
+
+    fn credential(&self, folder: &TempDir) -> Credential {
+        let file = folder.path().join("proof");
+        std::fs::write(&file, carried(self.asked)).unwrap();
+        match self.asked {
+            Asked::TokenFederated => Credential::federated(file),
+            _ => Credential::secret(Secret::File(file)),
+        }
+    }
+}
