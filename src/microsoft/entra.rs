@@ -188,7 +188,7 @@ impl Entra {
             format!(
                 "{} answered a token request with {}, and with something that is no token",
                 self.http.peer.host,
-                answer.status().as_u16()
+                refusal.status.as_u16()
             ),
             "check api.login_url, and what stands between here and Microsoft: it looks like a proxy's log-in page",
         );
