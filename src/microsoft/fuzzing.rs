@@ -16,7 +16,7 @@ use super::defender::DefenderApi;
 use super::entra;
 use super::errors::{Api, Asked, Refusal};
 use super::graph::GraphApi;
-use super::source::Dialect;
+use super::source::{Dialect, partial};
 use crate::core::failure::{Failure, Reaction};
 
 /// Stands for the token of a request.
@@ -38,7 +38,7 @@ fn api<D: Dialect>() -> Api {
     }
 }
 
-/// An answer that refuses a page or a token, as it goes over the wire: status line, head, an empty line, body.
+/// An answer that refuses a page or a token, or says that it is not whole, as it goes over the wire: status line, head, an empty line, body.
 pub fn error_body(input: &[u8]) {
     let answer = Head::read(input);
     for api in APIS.iter() {
@@ -52,6 +52,9 @@ pub fn error_body(input: &[u8]) {
             };
             check(&refusal.classify(api), &[TOKEN]);
         }
+    }
+    if let Some(why) = partial(answer.status, &answer.headers, TOKEN) {
+        check_text(&why, &[TOKEN]);
     }
     entra::fuzzing::refused(&answer);
 }
@@ -97,13 +100,8 @@ fn header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
 /// Holds a failure against what is promised of all of them.
 pub(super) fn check(failure: &Failure, hidden: &[&str]) {
     let cause = failure.cause.as_deref().unwrap_or_default();
-    for text in [failure.what.as_str(), failure.remedy.as_str(), cause] {
-        let one_line = !text.chars().any(|c| c.is_control() || c == '\u{2028}');
-        assert!(one_line, "more than one line: {failure:?}");
-        assert!(text.chars().count() <= LONG, "endless: {failure:?}");
-        for secret in hidden {
-            assert!(!shows(text, secret), "{secret} is shown: {failure:?}");
-        }
+    for text in [&failure.what, &failure.remedy, cause] {
+        check_text(text, hidden);
     }
     assert!(
         !failure.what.is_empty() && !failure.remedy.is_empty(),
@@ -111,6 +109,15 @@ pub(super) fn check(failure: &Failure, hidden: &[&str]) {
     );
     if let Reaction::Wait(pause) = failure.reaction {
         assert!(PAUSES.contains(&pause), "waits for {pause:?}: {failure:?}");
+    }
+}
+
+fn check_text(text: &str, hidden: &[&str]) {
+    let one_line = !text.chars().any(|c| c.is_control() || c == '\u{2028}');
+    assert!(one_line, "more than one line: {text:?}");
+    assert!(text.chars().count() <= LONG, "endless: {text:?}");
+    for secret in hidden {
+        assert!(!shows(text, secret), "{secret} is shown: {text:?}");
     }
 }
 

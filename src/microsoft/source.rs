@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::consent::{Permission, consent_link, consent_remedy};
 use super::errors::{Api, Asked, Refusal};
 use super::http::{Answer, ClientError, Clients, Http, HttpOptions};
+use super::secret::scrub;
 use crate::core::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
 use crate::core::reading::Shape;
@@ -150,6 +151,7 @@ impl<D: Dialect> Source<D> {
             PageAsk::Query(_) | PageAsk::Link(_) => Frame::Theirs,
         };
         Ok(Box::new(Page {
+            partial: partial(answer.status(), answer.headers(), token),
             answer,
             first,
             frame,
@@ -253,8 +255,25 @@ impl<D: Dialect> IncidentSource for Source<D> {
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// Why an answer is not whole, when it says so itself.
+pub(super) fn partial(status: StatusCode, headers: &HeaderMap, token: &str) -> Option<String> {
+    if status != StatusCode::PARTIAL_CONTENT {
+        return None;
+    }
+    let warning = headers.get(WARNING);
+    let warning = warning.map(|value| String::from_utf8_lossy(value.as_bytes()));
+    Some(match warning {
+        Some(warning) => {
+            let warning = one_line(&scrub(&warning, token), 200);
+            format!("206 Partial Content: {warning}")
+        }
+        None => "206 Partial Content".to_owned(),
+    })
+}
+
 struct Page {
     answer: Answer,
+    partial: Option<String>,
     /// Read ahead, to look at it.
     first: Option<Bytes>,
     frame: Frame,
@@ -313,15 +332,7 @@ impl PageBody for Page {
     }
 
     fn partial(&self) -> Option<String> {
-        if self.answer.status() != StatusCode::PARTIAL_CONTENT {
-            return None;
-        }
-        let warning = self.answer.headers().get(WARNING);
-        let warning = warning.map(|value| String::from_utf8_lossy(value.as_bytes()));
-        Some(match warning {
-            Some(warning) => format!("206 Partial Content: {}", one_line(&warning, 200)),
-            None => "206 Partial Content".to_owned(),
-        })
+        self.partial.clone()
     }
 
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>> {
