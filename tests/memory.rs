@@ -1,0 +1,209 @@
+//! What the process needs in the worst cases: a page as large as is accepted, and a thousand back-fills while Kafka is away.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::time::Duration;
+
+use incidentd::simulator::{Effect, Endpoint, Options, Paging, Rule, SECOND, World};
+use support::daemon::Daemon;
+use support::kafka::{Broker, create_topic, shared};
+use support::setup::{Setup, simulator, unique};
+use support::tally::Tally;
+use support::{SOON, blocking, tell, until};
+use tokio::time::{Instant, sleep};
+
+const MIB: u64 = 1 << 20;
+/// What the process needs beside bytes in flight and one page: itself, redb's cache of 32 MiB, connections, and each
+/// record's second copy within librdkafka while it is sent.
+const CONSTANT: u64 = 64 * MIB;
+/// What a tenant costs, however little it does.
+const PER_TENANT: u64 = 48 << 10;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_64_mib_costs_no_more_than_the_budget_and_itself() {
+    const MAX_IN_FLIGHT: u64 = 16 * MIB;
+    const MAX_RESPONSE: u64 = 64 * MIB;
+    const INCIDENTS: usize = 100;
+    let (kafka, topic) = (shared(), unique("memory-page"));
+    create_topic(&kafka, &topic, 1, &[("max.message.bytes", "8388608")]).await;
+    let options = Options {
+        // A page of a hundred, just below the limit.
+        incident_bytes: Some((MAX_RESPONSE - MIB) as usize / INCIDENTS),
+        ..Options::default()
+    };
+    let simulator = simulator(1, options).await;
+    let (world, books) = (simulator.world(), simulator.books());
+    let setup = Setup::new(&simulator, &kafka, &topic)
+        .key("poll.max_in_flight", &format!("\"{MAX_IN_FLIGHT}\""))
+        .key("poll.max_response", &format!("\"{MAX_RESPONSE}\""));
+    let mut daemon = Daemon::start(&setup.write()).await;
+    let idle = daemon.memory_now();
+    world.create(world.tenants()[0].id, INCIDENTS).unwrap();
+    let limit = 2 * SOON;
+    Tally::until_complete(&kafka, &topic, &books, limit).await;
+    let peak = daemon.peak_memory();
+    daemon.stop().await;
+    Tally::read(&kafka, &topic, &books)
+        .await
+        .assert_exact(&books);
+    report(
+        "a page of 64 MiB",
+        idle,
+        peak,
+        MAX_IN_FLIGHT + MAX_RESPONSE + CONSTANT,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn white_space_of_64_mib_costs_next_to_nothing() {
+    const MAX_IN_FLIGHT: u64 = 16 * MIB;
+    let (kafka, topic) = (shared(), unique("memory-space"));
+    create_topic(&kafka, &topic, 1, &[]).await;
+    let simulator = simulator(1, Options::default()).await;
+    let (world, books) = (simulator.world(), simulator.books());
+    world.create(world.tenants()[0].id, 10).unwrap();
+    let padding = Effect::PadPage((63 * MIB) as usize);
+    let rule = Rule::new(padding).at(Endpoint::List).times(1);
+    simulator.faults().push(rule);
+    let setup = Setup::new(&simulator, &kafka, &topic)
+        .key("poll.max_in_flight", &format!("\"{MAX_IN_FLIGHT}\""));
+    let mut daemon = Daemon::start(&setup.write()).await;
+    let idle = daemon.memory_now();
+    Tally::until_complete(&kafka, &topic, &books, 2 * SOON).await;
+    let peak = daemon.peak_memory();
+    daemon.stop().await;
+    report(
+        "white space of 64 MiB",
+        idle,
+        peak,
+        MAX_IN_FLIGHT + CONSTANT,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_back_fills_without_kafka_stay_within_the_budget() {
+    const TENANTS: u32 = 1_000;
+    const MAX_IN_FLIGHT: u64 = 8 * MIB;
+    const MAX_RESPONSE: u64 = 4 * MIB;
+    const OUTAGE: Duration = Duration::from_secs(20);
+    let dir = tempfile::tempdir().unwrap();
+    let (mut broker, dir) = blocking(move || (Broker::start(dir.path()), dir)).await;
+    let (kafka, topic) = (broker.bootstrap(), "memory-backlog");
+    create_topic(&kafka, topic, 4, &[]).await;
+    let options = Options {
+        // So few a page that a look-back of ten is deep: most of it is left to the back-fill.
+        paging: Paging::NextLink {
+            page: 1,
+            empty_pages: false,
+        },
+        ..Options::default()
+    };
+    let simulator = simulator(TENANTS, options).await;
+    let books = simulator.books();
+    let setup = Setup::new(&simulator, &kafka, topic)
+        .text("poll.schedule", "every 30s")
+        .text("poll.lookback", "2d")
+        .key("poll.max_in_flight", &format!("\"{MAX_IN_FLIGHT}\""))
+        .key("poll.max_response", &format!("\"{MAX_RESPONSE}\""));
+    let shown = fill(&simulator.world(), 10);
+    let mut daemon = Daemon::start(&setup.write()).await;
+    let started = daemon.memory_now();
+    until("a part of the tenants is in back-fill", SOON, async || {
+        filling(&daemon).await >= 100
+    })
+    .await;
+    broker = blocking(move || {
+        broker.stop();
+        broker
+    })
+    .await;
+    let mut most_in_flight: u64 = 0;
+    let end = Instant::now() + OUTAGE;
+    while Instant::now() < end {
+        let now = daemon.metric("incidentd_in_flight_bytes").await as u64;
+        most_in_flight = most_in_flight.max(now);
+        sleep(Duration::from_millis(100)).await;
+    }
+    let (away, in_back_fill) = (daemon.peak_memory(), filling(&daemon).await);
+    broker = blocking(move || {
+        broker.restart();
+        broker
+    })
+    .await;
+    let back = Instant::now();
+    Tally::until_complete(&broker.bootstrap(), topic, &books, 2 * SOON).await;
+    let caught_up = back.elapsed();
+    let (peak, after) = (daemon.peak_memory(), daemon.memory_now());
+    daemon.stop().await;
+    books.settled().await;
+    Tally::read(&broker.bootstrap(), topic, &books)
+        .await
+        .assert_exact(&books);
+    drop(dir);
+
+    tell(format_args!(
+        "memory: {TENANTS} tenants with {shown} incidents, {in_back_fill} of them in back-fill when Kafka went: in flight at most {:.1} MiB; {:.1} MiB at the \
+         start, {:.1} at most without Kafka, {:.1} after; caught up {:.1} s after Kafka's return",
+        mib(most_in_flight),
+        mib(started),
+        mib(away),
+        mib(after),
+        caught_up.as_secs_f64(),
+    ));
+    tell(format_args!(
+        "memory: {} KiB a tenant at the start",
+        started / u64::from(TENANTS) / 1024
+    ));
+    assert!(
+        most_in_flight > MAX_IN_FLIGHT / 2,
+        "the budget was not filled: {most_in_flight}"
+    );
+    assert!(
+        most_in_flight <= MAX_IN_FLIGHT + MAX_RESPONSE,
+        "{most_in_flight} in flight"
+    );
+    let tenants = u64::from(TENANTS) * PER_TENANT;
+    report(
+        "1,000 back-fills",
+        started,
+        peak,
+        MAX_IN_FLIGHT + MAX_RESPONSE + CONSTANT + tenants,
+    );
+}
+
+/// Tenants that have something left to be read beside live polling.
+async fn filling(daemon: &Daemon) -> usize {
+    let status = daemon.status().await;
+    let tenants = status["tenants"].as_array().unwrap();
+    let filling = tenants.iter().filter(|one| !one["backfill"].is_null());
+    filling.count()
+}
+
+/// Gives each tenant `count` incidents over four hours, older than the overlap; how many in all.
+fn fill(world: &World, count: i64) -> i64 {
+    let (now, tenants) = (world.now(), world.tenants());
+    for tenant in &tenants {
+        for n in 0..count {
+            let age = 1_800 + n * 4 * 3_600 / count;
+            world.create_dated(tenant.id, now - age * SECOND).unwrap();
+        }
+    }
+    count * tenants.len() as i64
+}
+
+fn report(what: &str, before: u64, peak: u64, limit: u64) {
+    tell(format_args!(
+        "memory: {what}: {:.1} MiB before, {:.1} at most; limit {:.1}",
+        mib(before),
+        mib(peak),
+        mib(limit)
+    ));
+    assert!(peak <= limit, "{what}: {:.1} MiB of memory", mib(peak));
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / MIB as f64
+}
