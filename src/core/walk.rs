@@ -83,6 +83,8 @@ pub struct Walk {
 struct PageCount {
     incidents: u32,
     seen_before: u32,
+    /// The last update of its first incident.
+    first: Option<Ticks>,
     fresh: Vec<(Key, Ticks)>,
     repeated_ids: bool,
 }
@@ -192,13 +194,8 @@ impl Walk {
     /// Notes an incident of the page being read.
     pub fn note(&mut self, id: IncidentId, updated: Ticks) {
         self.greatest = self.greatest.max(Some(updated));
-        if self.unseen > 0 {
-            self.name_unseen(Some(updated));
-        }
-        if self.note_place(Key::Incident(id), updated) {
-            self.newest_first &= self.last.is_none_or(|last| updated <= last);
-            self.last = Some(updated);
-        }
+        self.page.first.get_or_insert(updated);
+        self.note_place(Key::Incident(id), updated);
     }
 
     /// Notes an element that is no readable incident.
@@ -206,18 +203,13 @@ impl Walk {
         self.note_place(Key::Malformed(content), Ticks(0));
     }
 
-    /// Whether this was the first time.
-    fn note_place(&mut self, key: Key, updated: Ticks) -> bool {
+    fn note_place(&mut self, key: Key, updated: Ticks) {
         self.page.incidents += 1;
         match self.seen.tick_of(key) {
-            Some(tick) if tick == updated => {
-                self.page.seen_before += 1;
-                false
-            }
+            Some(tick) if tick == updated => self.page.seen_before += 1,
             before => {
                 self.page.repeated_ids |= before.is_some();
                 self.page.fresh.push((key, updated));
-                true
             }
         }
     }
@@ -225,9 +217,13 @@ impl Walk {
     /// The page was read to its end. `date` is the response's `Date`.
     pub fn end_page(&mut self, next_link: Option<String>, date: Option<Ticks>) -> Step {
         let page = mem::take(&mut self.page);
+        self.note_order(&page);
         self.pages = self.pages.saturating_add(1);
         // The earliest, because what happened after a page was made may be missing in it.
         self.date = earliest(self.date, date);
+        if self.unseen > 0 && page.first.is_some() {
+            self.name_unseen(page.first);
+        }
         let came_by = self.link.take();
         let step = match next_link {
             Some(link) if self.linked => self.follow(link, came_by, page),
@@ -246,6 +242,16 @@ impl Walk {
             self.name_unseen(None);
         }
         step
+    }
+
+    /// Only of pages that came whole: one that breaks off begins anew when it is asked for again.
+    fn note_order(&mut self, page: &PageCount) {
+        for (key, updated) in &page.fresh {
+            if let Key::Incident(_) = key {
+                self.newest_first &= self.last.is_none_or(|last| *updated <= last);
+                self.last = Some(*updated);
+            }
+        }
     }
 
     fn follow(&mut self, link: String, came_by: Option<String>, page: PageCount) -> Step {
@@ -301,7 +307,8 @@ impl Walk {
         }
         if joined {
             self.passed = skip.saturating_add(page.incidents);
-            self.no_overlap = false;
+            // From a server that gives but one at a time, the overlap would be the same page again.
+            self.no_overlap = more && overlap > 0 && page.incidents <= overlap;
             self.top = self.top.saturating_mul(2).min(self.size.top);
         } else {
             self.passed = self.passed.saturating_sub(self.top - overlap);

@@ -114,6 +114,8 @@ impl<'a> Intake<'a> {
     }
 
     pub(super) fn begin_page(&mut self) {
+        // Of a page that broke off nothing is kept.
+        self.aside = 0;
         self.arrived.get_or_insert_with(Instant::now);
     }
 
@@ -125,6 +127,11 @@ impl<'a> Intake<'a> {
     /// Why a record of this sweep was held back, if one was: the cursor must not pass it.
     pub(super) fn held_back(&self) -> Option<&Failure> {
         self.held_back.as_ref()
+    }
+
+    /// Whether all that arrived is published, or on its way: what follows from it may be recorded with the last batch.
+    pub(super) fn complete(&self) -> bool {
+        self.held_back.is_none() && self.account.balances()
     }
 
     /// Ends the intake: incident versions published, and those of them that were found late.

@@ -23,6 +23,7 @@ use super::tenant::Tenant;
 use crate::core::alerts::{continuation, join};
 use crate::core::backoff::pause;
 use crate::core::budget::Purpose;
+use crate::core::codec::raw_hash;
 use crate::core::failure::{Failure, Reaction, Suspect};
 use crate::core::page::{Envelope, Splitter};
 use crate::core::slots::{Use, jitter};
@@ -31,8 +32,9 @@ use crate::core::walk::{PageAsk, Step, Walk};
 use crate::ports::{AccessToken, Event, PageBody};
 
 mod failures;
+mod search;
 
-use failures::{crowded, partial, too_many_silent, unreadable};
+use failures::{crowded, endless_alerts, partial, too_many_silent, unreadable};
 
 /// Pages of alerts that one incident may continue on.
 const MOST_ALERT_PAGES: u32 = 1_000;
@@ -53,6 +55,8 @@ pub(super) struct Reader<'a> {
     halt: CancellationToken,
     /// Failing pages are being searched for what spoils them.
     searching: bool,
+    /// When the page being read was asked for.
+    asked: Option<Instant>,
     /// Why a page was said to be incomplete, though it came whole.
     partial: Option<Failure>,
 }
@@ -72,6 +76,7 @@ impl<'a> Reader<'a> {
             purpose,
             halt,
             searching: false,
+            asked: None,
             partial: None,
         }
     }
@@ -92,6 +97,7 @@ impl<'a> Reader<'a> {
             walk.begin_page();
             match self.page(walk, intake).await {
                 Ok((envelope, date)) => {
+                    self.asked = None;
                     if walk.end_page(envelope.next_link, date) == Step::Done {
                         return Ok(Way::Done);
                     }
@@ -100,90 +106,9 @@ impl<'a> Reader<'a> {
                     }
                 }
                 Err(Halt::Failed(failure)) => self.recover(walk, intake, failure).await?,
+                Err(Halt::Stopped) => return Err(self.broken_off(walk)),
                 Err(halt) => return Err(halt),
             }
-        }
-    }
-
-    async fn recover(
-        &mut self,
-        walk: &mut Walk,
-        intake: &mut Intake<'_>,
-        failure: Failure,
-    ) -> Result<(), Halt> {
-        match failure.suspect {
-            Suspect::Link if walk.link_refused() => return Ok(()),
-            Suspect::Size => self.searching = true,
-            Suspect::Page if !self.searching => {
-                self.searching = self.tenant.memory().doubts.failed();
-            }
-            _ => {}
-        }
-        if !self.searching || !matches!(failure.suspect, Suspect::Size | Suspect::Page) {
-            return Err(failure.into());
-        }
-        tracing::debug!(tenant = %self.tenant.id, error = %failure, "a page fails again; asking for less at once");
-        if walk.narrow() {
-            return Ok(());
-        }
-        self.single(walk, intake, failure).await
-    }
-
-    /// A single place is left, and fails.
-    async fn single(
-        &mut self,
-        walk: &mut Walk,
-        intake: &mut Intake<'_>,
-        failure: Failure,
-    ) -> Result<(), Halt> {
-        let bare = walk.ask_bare().filter(|_| self.tenant.source.lists_bare());
-        let Some(bare) = bare else {
-            tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %failure,
-                "an incident can't be read; all others are, and it is tried again later");
-            if walk.pass_unseen() {
-                return Ok(());
-            }
-            self.tenant.memory().doubts.in_vain();
-            return Err(failure.into());
-        };
-        let Some(raw) = self.one(&bare, intake).await.inspect_err(|_| {
-            self.tenant.memory().doubts.in_vain();
-        })?
-        else {
-            return Err(failure.into());
-        };
-        let Some(listed) = intake.peek(&raw) else {
-            intake.take(vec![raw], walk, 0, self.slot).await?;
-            walk.pass_unreadable();
-            return Ok(());
-        };
-        let whole = match self.one(&PageAsk::One(listed.id), intake).await {
-            Ok(Some(raw)) => Some(raw),
-            Ok(None) => None,
-            Err(Halt::Failed(failure))
-                if failure.suspect != Suspect::Nothing || failure.status == Some(404) =>
-            {
-                tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, incident = %listed.id, error = %failure,
-                    "Microsoft can't give an incident's alerts; it is published without them, and tried again later");
-                None
-            }
-            Err(halt) => return Err(halt),
-        };
-        let came_whole = whole.is_some();
-        intake
-            .take_single(whole.unwrap_or(raw), came_whole, self.slot)
-            .await?;
-        walk.pass_single(listed.updated, came_whole);
-        Ok(())
-    }
-
-    /// The only incident of a page, if it has one.
-    async fn one(&mut self, ask: &PageAsk, intake: &mut Intake<'_>) -> Result<Option<Bytes>, Halt> {
-        let (elements, _) = self.collect(ask, intake).await?;
-        let raw = elements.into_iter().next();
-        match raw {
-            Some(raw) => self.with_all_alerts(raw, intake).await.map(Some),
-            None => Ok(None),
         }
     }
 
@@ -238,11 +163,14 @@ impl<'a> Reader<'a> {
             Err(halt) => return Err(halt),
         };
         intake.release_aside(size);
-        if let Some(reading) = intake.take_single(raw, whole, self.slot).await? {
-            walk.note(reading.id, reading.updated);
-            if !whole {
-                walk.incomplete(reading.updated);
-            }
+        let content = raw_hash(&raw);
+        let Some(reading) = intake.take_single(raw, whole, self.slot).await? else {
+            walk.note_malformed(content);
+            return Ok(());
+        };
+        walk.note(reading.id, reading.updated);
+        if !whole {
+            walk.incomplete(reading.updated);
         }
         Ok(())
     }
@@ -258,17 +186,15 @@ impl<'a> Reader<'a> {
         };
         let mut alerts = Vec::new();
         for _ in 0..MOST_ALERT_PAGES {
-            let (page, envelope) = self.collect(&PageAsk::Link(link), intake).await?;
-            intake.keep_aside(page.iter().map(Bytes::len).sum());
+            let (page, envelope) = self.collect(&PageAsk::Link(link.clone()), intake).await?;
             alerts.extend(page);
             match envelope.next_link {
+                Some(next) if next == link => break,
                 Some(next) => link = next,
-                None => break,
+                None => return Ok(join(&raw, &alerts).map_or(raw, Bytes::from)),
             }
         }
-        let joined = join(&raw, &alerts);
-        intake.release_aside(alerts.iter().map(Bytes::len).sum());
-        Ok(joined.map_or(raw, Bytes::from))
+        Err(endless_alerts().into())
     }
 
     /// A small page, whole.
@@ -344,6 +270,7 @@ impl<'a> Reader<'a> {
             .ok_or(Halt::Stopped)?;
         let source = tenant.source.name();
         let asked = Instant::now();
+        self.asked = Some(asked);
         let answer = self.answer(tenant.source.open(ask, token)).await?;
         let status = match &answer {
             Ok(_) => 200,

@@ -86,7 +86,7 @@ impl Sweeper {
             count: swept.late_found,
         });
         if swept.halt.is_none() {
-            tenant.memory().doubts.settled();
+            tenant.memory().doubts(Purpose::Live).settled();
             let source = tenant.source.name();
             self.observer.see(Event::Swept {
                 source,
@@ -103,7 +103,9 @@ impl Sweeper {
             tenant,
             sweeper: self,
             began,
-            fresh: known.is_none(),
+            fresh: known.as_ref().is_none_or(|state| {
+                *state == TenantState::first(state.reconciled, tenant.rules.lookback)
+            }),
             recorded: known.clone(),
             state: known.unwrap_or_else(|| TenantState::first(began, tenant.rules.lookback)),
             reached: Reached::default(),
@@ -126,7 +128,7 @@ impl Sweeper {
         let read = live.read(&mut reader, &mut intake).await;
         let partial = reader.partial().cloned();
         let (published, late_found, account) = match &read {
-            Ok(_) if partial.is_none() && intake.held_back().is_none() => {
+            Ok(_) if partial.is_none() && intake.complete() => {
                 let cursor = live.reached.cursor_after(live.state.cursor, began);
                 // Recorded with the last batch, and only if all of that is acknowledged.
                 live.state.cursor = cursor;
@@ -170,7 +172,7 @@ struct Live<'a> {
     tenant: &'a Tenant,
     sweeper: &'a Sweeper,
     began: Ticks,
-    /// The tenant is read for the first time ever.
+    /// The tenant's state is still as its first contact made it.
     fresh: bool,
     /// What the ledger holds.
     recorded: Option<TenantState>,
@@ -238,6 +240,7 @@ impl Live<'_> {
             if let (Way::Deep, Some(cut)) = (way, cut(span, &reach, now)) {
                 self.state.backlog.open(Interval::unread(span.from, cut));
                 self.record(intake, reader.slot).await?;
+                self.reached.leave(cut);
                 tracing::info!(tenant = %self.tenant.id, name = %self.tenant.name, from = %span.from, to = %cut,
                     "there is much to read: what is older is filled in beside live polling");
                 if span.to.is_some() {
@@ -277,7 +280,7 @@ impl Live<'_> {
         };
         let first = TenantState::first(date, self.tenant.rules.lookback);
         let ahead = self.fresh && self.state.cursor > first.cursor.plus(CLOCKS_DIFFER);
-        let too_late = self.state.cursor > date || ahead;
+        let too_late = self.state.cursor > date.plus(CLOCKS_DIFFER) || ahead;
         if too_late {
             self.state.cursor = first.cursor;
         }

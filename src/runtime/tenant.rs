@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::tokens::TokenKeeper;
-use crate::core::budget::Budget;
+use crate::core::budget::{Budget, Purpose};
 use crate::core::cursor::{LastFull, Reach, WindowLength};
 use crate::core::ids::TenantId;
 use crate::core::schedule::Schedule;
@@ -44,12 +44,23 @@ pub struct Memory {
     pub budget: Budget,
     pub last_full: LastFull,
     pub page_size: PageSize,
-    pub doubts: Doubts,
+    doubts: Doubts,
+    /// Of their own: live sweeps that go well say nothing of old pages.
+    backlog_doubts: Doubts,
     /// Parts of the backlog that are not tried for a while.
     pub resting: Resting,
     pub window: WindowLength,
     /// A window of the backlog that was broken off for a live sweep.
     pub unfinished: Option<Walk>,
+}
+
+impl Memory {
+    pub fn doubts(&mut self, purpose: Purpose) -> &mut Doubts {
+        match purpose {
+            Purpose::Live => &mut self.doubts,
+            Purpose::Backlog => &mut self.backlog_doubts,
+        }
+    }
 }
 
 /// The parts of a [`Tenant`] that the composition root brings.
@@ -75,6 +86,7 @@ impl Tenant {
                 last_full: LastFull::default(),
                 page_size: PageSize::of(page_size),
                 doubts: Doubts::default(),
+                backlog_doubts: Doubts::default(),
                 resting: Resting::default(),
                 window: WindowLength::default(),
                 unfinished: None,

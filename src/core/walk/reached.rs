@@ -10,6 +10,8 @@ pub struct Reached {
     /// Every walk was trusted.
     pub trusted: bool,
     greatest: Option<Ticks>,
+    /// All before this is left to the backlog.
+    left: Option<Ticks>,
     date: Option<Ticks>,
 }
 
@@ -19,6 +21,7 @@ impl Default for Reached {
             pages: 0,
             trusted: true,
             greatest: None,
+            left: None,
             date: None,
         }
     }
@@ -32,6 +35,12 @@ impl Reached {
         self.date = earliest(self.date, walk.date);
     }
 
+    /// What is older than `cut` is in the backlog now: the cursor need not wait for anything newer to be shown, or the same
+    /// range would be found long, and left to the backlog, again and again.
+    pub fn leave(&mut self, cut: Ticks) {
+        self.left = self.left.max(Some(cut));
+    }
+
     /// The earliest `Date` of the pages.
     pub fn date(&self) -> Option<Ticks> {
         self.date
@@ -41,10 +50,14 @@ impl Reached {
     ///
     /// Never past the response's `Date`: one incident with a time in the future must not blind the tenant.
     pub fn cursor_after(&self, before: Ticks, now: Ticks) -> Ticks {
-        let seen = self.greatest.map(|seen| seen.min(self.date.unwrap_or(now)));
-        match seen {
-            Some(seen) if self.trusted => seen.max(before),
-            _ => before,
+        if !self.trusted {
+            return before;
         }
+        let seen = self.greatest.map(|seen| seen.min(self.date.unwrap_or(now)));
+        // By the local clock alone, the cut may lie in the future.
+        let left = self.left.zip(self.date).map(|(cut, date)| cut.min(date));
+        before
+            .max(seen.unwrap_or(before))
+            .max(left.unwrap_or(before))
     }
 }

@@ -1,5 +1,7 @@
 //! A page that fails for what it holds: the way down to a single incident, and past it.
 
+use std::time::Duration;
+
 use super::super::ticks::Ticks;
 use super::Walk;
 
@@ -42,6 +44,9 @@ impl Walk {
     /// A single place was read by other means than a page; `whole`: with all its alerts.
     pub fn pass_single(&mut self, updated: Ticks, whole: bool) {
         self.greatest = self.greatest.max(Some(updated));
+        if self.unseen > 0 {
+            self.name_unseen(Some(updated));
+        }
         if !whole {
             self.incomplete(updated);
         }
@@ -57,7 +62,7 @@ impl Walk {
     pub fn incomplete(&mut self, updated: Ticks) {
         self.troubles.push(Trouble {
             from: updated,
-            to: Ticks(updated.0.saturating_add(1)),
+            to: just_behind(updated),
             unseen: false,
         });
     }
@@ -89,7 +94,8 @@ impl Walk {
     pub(super) fn name_unseen(&mut self, after: Option<Ticks>) {
         self.unseen = 0;
         let oldest = self.span.from;
-        let newest = self.span.to.or(self.date).unwrap_or(Ticks::MAX);
+        let newest = self.span.to.or(self.date).or(self.greatest);
+        let newest = newest.unwrap_or(oldest).max(oldest);
         let (before, after) = match (self.before_unseen, after) {
             (Some(before), Some(after)) => (before, after),
             (Some(before), None) if self.newest_first => (before, oldest),
@@ -98,10 +104,15 @@ impl Walk {
             (None, Some(after)) => (oldest, after),
             (None, None) => (oldest, newest),
         };
+        // Never into the future: live sweeps leave out what is backlog.
         self.troubles.push(Trouble {
-            from: before.min(after),
-            to: Ticks(before.max(after).0.saturating_add(1)),
+            from: before.min(after).min(newest),
+            to: just_behind(before.max(after).min(newest)),
             unseen: true,
         });
     }
+}
+
+fn just_behind(tick: Ticks) -> Ticks {
+    tick.plus(Duration::from_nanos(100))
 }

@@ -60,15 +60,15 @@ impl Dispatcher {
         self.board.note_fill(tenant, swept);
         let post = &mut self.posts[tenant];
         match &swept.halt {
-            Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => {
+            Some(Halt::Failed(failure)) => {
                 post.fill_failures = post.fill_failures.saturating_add(1);
                 let chance = jitter(post.tenant.id, Use::Backoff, u64::from(post.fill_failures));
                 let pause = pause(failure.reaction, post.fill_failures, chance);
                 post.fill_resting_until = Some(Instant::now() + pause);
                 tracing::debug!(tenant = %post.tenant.id, error = %failure, retry_seconds = pause.as_secs(), "back-fill failed");
             }
-            Some(Halt::Stopped) => {}
-            None => post.fill_failures = 0,
+            // What is held back rests by itself, and a backlog that takes long must not have its failures added up.
+            Some(Halt::HeldBack(_) | Halt::Stopped) | None => post.fill_failures = 0,
         }
         if post.turn_waits && !self.sweeper.stop.is_cancelled() {
             self.start(tenant);

@@ -1,7 +1,7 @@
 //! One tenant's list of incidents, as a server pages it, and what it does wrong.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -55,6 +55,10 @@ pub struct Server {
     pub api: Origin,
     /// Incidents that no page with alerts can hold, nor an answer of their own.
     pub poison: Mutex<HashSet<u64>>,
+    /// Nor can a page without alerts.
+    pub bare_too: AtomicBool,
+    /// Incidents with which no page is ever answered.
+    pub hang: Mutex<HashSet<u64>>,
     /// The most incidents that a page comes through with.
     pub most: Mutex<Option<usize>>,
     /// The documented quotas of the Defender API, over any minute and any hour: what was asked within the last hour.
@@ -106,6 +110,8 @@ impl Server {
             cap,
             api,
             poison: Mutex::default(),
+            bare_too: AtomicBool::new(false),
+            hang: Mutex::default(),
             most: Mutex::default(),
             quota: Mutex::default(),
             throttled: AtomicU32::new(0),
@@ -213,6 +219,16 @@ impl Server {
         ))
     }
 
+    /// Whether the page holds one with which it is never answered.
+    fn hangs(&self, ask: &PageAsk) -> bool {
+        let PageAsk::Query(query) = ask else {
+            return false;
+        };
+        let hang = self.hang.lock().expect("lock").clone();
+        let (rows, _) = self.rows(query.span, query.skip as usize, query.top as usize);
+        rows.iter().any(|(id, ..)| hang.contains(id))
+    }
+
     fn body(&self, rest: Vec<u8>, partial: bool) -> FakeBody {
         FakeBody {
             date: *self.now.lock().expect("lock"),
@@ -242,7 +258,8 @@ impl Server {
         let size = self.cap.unwrap_or(top).min(top);
         let (mut rows, more) = self.rows(span, skip, size);
         let poison = self.poison.lock().expect("lock").clone();
-        if alerts && rows.iter().any(|(id, ..)| poison.contains(id)) {
+        let spoilt = alerts || self.bare_too.load(Ordering::SeqCst);
+        if spoilt && rows.iter().any(|(id, ..)| poison.contains(id)) {
             return Err(broken_page());
         }
         let most = self.most.lock().expect("lock").unwrap_or(usize::MAX);
@@ -319,6 +336,9 @@ impl IncidentSource for Server {
             self.most_at_work.fetch_max(at_work, Ordering::SeqCst);
             let delay = *self.delay.lock().expect("lock");
             sleep(delay).await;
+            if self.hangs(ask) {
+                std::future::pending::<()>().await;
+            }
             let mut before = std::mem::replace(
                 &mut *self.before_page.lock().expect("lock"),
                 Box::new(|_| {}),

@@ -23,6 +23,16 @@ pub(super) fn partial(why: &str) -> Failure {
     )
 }
 
+pub(super) fn endless_alerts() -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        "the pages of an incident's alerts lead on without an end",
+        "Nothing to do unless it lasts: the incident is tried again.",
+    )
+    .suspecting(Suspect::Page)
+}
+
 pub(super) fn too_many_silent(_: Crowded) -> Failure {
     crowded("too many other requests were silent already")
 }

@@ -1,8 +1,9 @@
 //! The backlog: read window by window, newest first, from what live polling leaves of the budget.
 //!
 //! A window that was read to its end is closed in the ledger, together with what was published from it; so a restart
-//! reads at most one window again. A window that is broken off for a live sweep is walked on afterwards. What can't be
-//! read rests for a while and is tried again.
+//! reads at most one window again. A window that is broken off for a live sweep is walked on afterwards, unless something
+//! of it could not be published. What can't be read rests for a while and is tried again; so does a window of which
+//! something was held back, or is missing: those behind it must not wait for it.
 
 use tokio_util::sync::CancellationToken;
 
@@ -60,20 +61,29 @@ impl Sweeper {
                 .await;
             let partial = reader.partial().cloned();
             let done = matches!(read, Ok(Way::Done));
-            if done {
-                self.close(tenant, &walk, &mut state);
+            let whole = done && partial.is_none() && intake.complete();
+            let committed = if whole {
+                close(&walk, &mut state);
+                intake.commit(slot, Some(state.clone())).await
             } else {
-                leave(&mut tenant.memory(), walk, &read);
-            }
-            let whole = done && partial.is_none() && intake.held_back().is_none();
-            let committed = intake.commit(slot, whole.then(|| state.clone())).await;
+                intake.commit(slot, None).await
+            };
             let (published, late_found, account) = intake.finish();
             swept.published += published;
             swept.late_found += late_found;
-            read?;
+            if committed.is_err() || !intake.complete() {
+                // However far it is walked on, it must not be closed.
+                walk.distrust();
+            }
+            if done {
+                self.learn(tenant, &walk);
+            } else {
+                leave(&mut tenant.memory(), walk, &read);
+            }
             committed?;
             account?;
-            if let Some(why) = intake.held_back().cloned().or(partial) {
+            read?;
+            if let Some(why) = intake.held_back().cloned().or(partial).filter(|_| done) {
                 return Err(Halt::HeldBack(why));
             }
             swept.state = Some(state);
@@ -81,26 +91,50 @@ impl Sweeper {
         Ok(())
     }
 
-    /// The window was read to its end. What of it could not be trusted stays open.
-    fn close(&self, tenant: &Tenant, walk: &Walk, state: &mut TenantState) {
+    /// What the next windows have to know of one that was read to its end.
+    fn learn(&self, tenant: &Tenant, walk: &Walk) {
         let (span, uptime) = (walk.span(), self.uptime());
         let mut memory = tenant.memory();
+        let smaller_pages = memory.page_size != walk.page_size();
         memory.page_size = walk.page_size();
         memory.window = memory.window.after(walk.pages());
-        let whole = walk.trusted() && walk.troubles().is_empty();
-        if let (true, Some(to)) = (whole, span.to) {
-            state.backlog.close(span.from, to);
+        memory.doubts(Purpose::Backlog).settled();
+        if is_whole(walk) {
             memory.resting.recovered(span);
         }
         for trouble in walk.troubles() {
-            let Trouble { from, to, unseen } = *trouble;
-            state.backlog.open(Interval {
-                from,
-                to,
-                again: !unseen,
-            });
             memory.resting.rest(*trouble, uptime);
         }
+        // It would only come to the same end again.
+        if let (false, false, [], Some(to)) =
+            (walk.trusted(), smaller_pages, walk.troubles(), span.to)
+        {
+            let window = Trouble {
+                from: span.from,
+                to,
+                unseen: false,
+            };
+            memory.resting.rest(window, uptime);
+        }
+    }
+}
+
+fn is_whole(walk: &Walk) -> bool {
+    walk.trusted() && walk.troubles().is_empty()
+}
+
+/// The window was read to its end. What of it could not be trusted stays open.
+fn close(walk: &Walk, state: &mut TenantState) {
+    let Span { from, to } = walk.span();
+    if let (true, Some(to)) = (is_whole(walk), to) {
+        state.backlog.close(from, to);
+    }
+    for Trouble { from, to, unseen } in walk.troubles().iter().copied() {
+        state.backlog.open(Interval {
+            from,
+            to,
+            again: !unseen,
+        });
     }
 }
 

@@ -14,6 +14,7 @@ use crate::runtime::limits::{Lane, Slots};
 mod backlog;
 mod model;
 mod moving;
+mod standstill;
 mod troubles;
 
 const ROOM: usize = 1 << 20;
