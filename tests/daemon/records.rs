@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use incidentd::simulator::{Options, Update, World};
+use incidentd::simulator::{Effect, Endpoint, Options, Rule, Update, World};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::support::daemon::Daemon;
-use crate::support::kafka::{Found, create_topic, shared};
+use crate::support::kafka::{Found, create_topic, read_all, shared};
 use crate::support::setup::{Setup, simulator, unique};
 use crate::support::tally::{Tally, header};
-use crate::support::{SOON, tell, until};
+use crate::support::{SOON, blocking, tell, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_shown_version_arrives_once_and_a_restart_repeats_none() {
@@ -67,6 +67,47 @@ async fn every_shown_version_arrives_once_and_a_restart_repeats_none() {
         tally.records.len(),
         "records after a restart with its ledger"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_incident_goes_to_the_dead_letters_raw_and_its_neighbours_and_chains_of_merges_arrive()
+ {
+    let (kafka, topic, dead) = (shared(), unique("hard"), unique("dead"));
+    create_topic(&kafka, &topic, 1, &[]).await;
+    create_topic(&kafka, &dead, 1, &[]).await;
+    let simulator = simulator(1, Options::default()).await;
+    let (world, books) = (simulator.world(), simulator.books());
+    let tenant = world.tenants()[0].id;
+    let ids = world.create(tenant, 5).unwrap();
+    let torn = b"{\"incidentId\":77,\"x\":\"\xff\"}".to_vec();
+    let deep = ("[".repeat(300) + &"]".repeat(300)).into_bytes();
+    for bad in [&torn, &deep] {
+        let rule = Rule::new(Effect::BadIncident(bad.clone()));
+        simulator.faults().push(rule.at(Endpoint::List).times(3));
+    }
+    let setup = Setup::new(&simulator, &kafka, &topic).text("kafka.dead_letter_topic", &dead);
+    let mut daemon = Daemon::start(&setup.write()).await;
+    Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    // A into B, then B into C.
+    world.merge(tenant, ids[0], ids[1]).unwrap();
+    Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    world.merge(tenant, ids[1], ids[2]).unwrap();
+    let tally = Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    let redirected: BTreeSet<_> = tally
+        .records
+        .iter()
+        .filter(|(record, _)| change(record) == "redirected")
+        .map(|(_, version)| version.incident)
+        .collect();
+    assert_eq!(redirected, BTreeSet::from([ids[0], ids[1]]));
+    until("both dead letters are there", SOON, async || {
+        daemon.metric("incidentd_dead_letters_total").await == 2.0
+    })
+    .await;
+    daemon.stop().await;
+    let letters = blocking(move || read_all(&kafka, &dead)).await;
+    let values: BTreeSet<_> = letters.into_iter().map(|letter| letter.value).collect();
+    assert_eq!(values, BTreeSet::from([torn, deep]), "raw, and once each");
 }
 
 /// Something of every kind that can happen to a tenant's incidents.

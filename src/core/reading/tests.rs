@@ -154,6 +154,35 @@ fn what_is_no_incident_says_why() {
     );
 }
 
+#[test]
+fn what_odata_says_of_an_answer_is_no_content() {
+    let alone = with("@odata.context", json!("$metadata#incidents/$entity"));
+    let continued = with("alerts@odata.nextLink", json!("https://host/next"));
+    assert_eq!(reading(&alone), reading(&incident()));
+    assert_eq!(reading(&continued), reading(&incident()));
+}
+
+#[test]
+fn hard_incidents_are_read_or_named_as_what_they_are() {
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    let deep = format!(r#"{{"incidentId":1,"lastUpdateTime":"2020-09-06T14:46:57Z","x":{deep}}}"#);
+    let mut torn = br#"{"incidentId":1,"lastUpdateTime":"2020-09-06T14:46:57Z","x":"?"}"#.to_vec();
+    let at = torn.iter().position(|byte| *byte == b'?').expect("there");
+    torn[at] = 0xff;
+    for raw in [deep.as_bytes(), &torn] {
+        assert!(matches!(read(raw, &SHAPE), Err(Malformed::Json(_))));
+    }
+    let twice = br#"{"incidentId":1,"incidentId":2,"lastUpdateTime":"2020-09-06T14:46:57+02:00","status":"AwaitingAction"}"#;
+    let reading = read(twice, &SHAPE).expect("the last of equal keys counts, as with most readers");
+    assert_eq!(reading.id, IncidentId(2));
+    assert_eq!(reading.updated.to_string(), "2020-09-06T12:46:57Z");
+    assert_eq!(
+        reading.phase,
+        Phase::Open,
+        "an unknown status is an open one"
+    );
+}
+
 fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
