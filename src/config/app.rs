@@ -118,7 +118,7 @@ fn read_credential(
 ) -> Part<Credential> {
     let file = section.parse(FILE, |text| proof_file(text, world, &SECRET_FILE));
     let variable = section.parse(VARIABLE, |text| secret_variable(text, world));
-    let next = section.parse(NEXT, |text| proof_file(text, world, &SECRET_FILE));
+    let next = section.parse(NEXT, |text| next_file(text, world));
     let federated = section.parse(FEDERATED, |text| proof_file(text, world, &TOKEN_FILE));
     if refuse_too_many(section) {
         return Part::Wrong;
@@ -215,6 +215,16 @@ fn proof_file(text: &str, world: &World<'_>, remedies: &Remedies) -> Result<Path
         Ok(secret) if !secret.trim().is_empty() => Ok(path),
         Ok(_) => Err(wrong("the file is empty", remedies.empty)),
         Err(_) => Err(wrong("the file is not text", remedies.not_text)),
+    }
+}
+
+/// The second secret's file may be missing or empty: it is only there during a rotation, and the daemon has to start
+/// before and after one.
+fn next_file(text: &str, world: &World<'_>) -> Result<PathBuf, Wrong> {
+    let path = world.path(text)?;
+    match std::fs::metadata(&path) {
+        Ok(there) if there.len() > 0 => proof_file(text, world, &SECRET_FILE),
+        _ => Ok(path),
     }
 }
 

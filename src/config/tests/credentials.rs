@@ -36,6 +36,15 @@ fn shown(settings: &Settings) -> String {
 }
 
 #[test]
+fn the_file_of_the_second_secret_may_be_missing_before_and_after_a_rotation() {
+    for next in ["absent", "empty"] {
+        let keys = format!("client_secret_file = \"secret\"\nclient_secret_next_file = \"{next}\"");
+        let fixture = app(&keys, "").with_file("empty", "");
+        assert_eq!(shown(&fixture.valid()), format!("secret then {next}"));
+    }
+}
+
+#[test]
 fn a_tenant_s_own_credential_goes_before_the_shared_one_as_a_whole() {
     let (file, env) = (
         "client_secret_file = \"secret\"",
@@ -124,6 +133,10 @@ fn files_of_no_use_are_refused_with_their_key_and_without_their_content() {
                 "the file is not text",
             ),
         ] {
+            if key == "client_secret_next_file" && name == "missing" {
+                // There only during a rotation.
+                continue;
+            }
             let mut fixture = app(&format!("{beside}{key} = {name:?}"), "");
             if let Some(content) = content {
                 fixture = fixture.with_file(name, content);
