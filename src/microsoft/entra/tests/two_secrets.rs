@@ -177,6 +177,11 @@ async fn that_only_the_second_serves_is_warned_of_once() {
         .with_writer(move || to.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
+    // A line that another test's thread met first, without a subscriber, stays off until this is called.
+    let other = Rotation::new(NEW, WRONG).await;
+    other.entra.request().await.unwrap();
+    tracing::callsite::rebuild_interest_cache();
+    log.0.lock().unwrap().clear();
     let rotation = Rotation::new(NEW, WRONG).await;
     for _ in 0..3 {
         rotation.entra.request().await.unwrap();
