@@ -340,6 +340,21 @@ impl World {
         Arc::new(Tenant::new(parts))
     }
 
+    /// The `n`th of many tenants.
+    pub fn tenant_of_many(&self, n: u16, server: &Arc<Server>, page_size: u32) -> Arc<Tenant> {
+        let mut id = [0xaa; 16];
+        id[14..].copy_from_slice(&n.to_be_bytes());
+        let id = TenantId::from_bytes(id);
+        let entra = Arc::new(Entra::default());
+        let parts = self.parts(0, server, page_size, &entra);
+        Arc::new(Tenant::new(Parts {
+            id,
+            tokens: Arc::new(TokenKeeper::new(id, entra, self.desk.clone())),
+            encoder: Arc::new(PlainEncoder(id)),
+            ..parts
+        }))
+    }
+
     /// The daemon as a new process finds it: nothing is left but the ledger and the topic.
     pub fn restart(&mut self) {
         self.sweeper.stop.cancel();

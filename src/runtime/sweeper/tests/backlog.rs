@@ -1,6 +1,7 @@
 //! Long ranges: newest first, resumable, beside live polling.
 
 use super::*;
+use crate::core::backlog::Interval;
 use crate::core::walk::PageAsk;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -183,4 +184,55 @@ async fn the_ledger_forgets_what_microsoft_has_deleted_for_good_and_nothing_else
         .collect();
     known.sort_unstable();
     assert_eq!(known, [2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_back_fills_stay_within_the_byte_budget_while_kafka_is_away() {
+    const BUDGET: usize = 200_000;
+    let (world, server) = (World::new(BUDGET), Server::new(Order::NewestFirst, None));
+    for id in 1..=20 {
+        server.set(id, at(3000 + id as i64), 1);
+    }
+    let tenants: Vec<_> = (0..1000)
+        .map(|n| world.tenant_of_many(n, &server, 100))
+        .collect();
+    for tenant in &tenants {
+        let unread = Interval::unread(at(4000), at(2000));
+        let state = TenantState {
+            cursor: at(2000),
+            reconciled: START,
+            backlog: [unread].into_iter().collect(),
+        };
+        let mut states = world.ledger.states.lock().expect("lock");
+        states.insert(tenant.id, state);
+    }
+    world.topic.away.send_replace(true);
+    let slots = Slots::new(64);
+    let fills = tenants.iter().map(|tenant| async {
+        let mut slot = slots.take(Lane::Backlog).await;
+        let halt = world.sweeper.stop.child_token();
+        world.sweeper.fill(tenant, &mut slot, halt).await
+    });
+    let mut fills = Box::pin(futures_util::future::join_all(fills));
+    let mut most = 0;
+    for _ in 0..600 {
+        tokio::select! {
+            _ = &mut fills => panic!("did not wait for Kafka"),
+            () = sleep(Duration::from_secs(1)) => {}
+        }
+        most = most.max(world.sweeper.bytes.used());
+    }
+    // One page may come on top, with what its records cost beside their bytes.
+    assert!(
+        (BUDGET / 2..BUDGET + 20_000).contains(&most),
+        "{most} bytes of {BUDGET}"
+    );
+    world.topic.away.send_replace(false);
+    let filled = fills.await;
+    assert!(
+        filled
+            .iter()
+            .all(|filled| filled.published == 20 && filled.halt.is_none())
+    );
+    assert_eq!(world.sweeper.bytes.used(), 0);
 }
