@@ -117,16 +117,24 @@ pub fn decode_state(bytes: &[u8]) -> Result<TenantState, CodecError> {
         return Err(CodecError::Corrupt);
     }
     let intervals = intervals.iter().map(|bytes| take_interval(bytes));
+    let intervals = intervals.collect::<Result<Vec<_>, _>>()?;
+    // An interval that damage has moved or emptied must not vanish in silence: it is still to be read.
+    if !intervals.is_sorted_by(|one, next| one.to <= next.from) {
+        return Err(CodecError::Corrupt);
+    }
     Ok(TenantState {
         cursor,
         reconciled,
-        backlog: intervals.collect::<Result<Backlog, _>>()?,
+        backlog: Backlog::from_iter(intervals),
     })
 }
 
 fn take_interval(bytes: &[u8]) -> Result<Interval, CodecError> {
     let (from, rest) = take_ticks(bytes)?;
     let (to, rest) = take_ticks(rest)?;
+    if from >= to {
+        return Err(CodecError::Corrupt);
+    }
     match rest {
         [0] => Ok(Interval::unread(from, to)),
         [1] => Ok(Interval::again(from, to)),
@@ -280,6 +288,26 @@ mod tests {
         fn keys_sort_by_tenant_then_by_number(a in any::<([u8; 16], u64)>(), b in any::<([u8; 16], u64)>()) {
             let key = |(tenant, id)| incident_key(TenantId::from_bytes(tenant), IncidentId(id));
             prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
+        }
+    }
+
+    #[test]
+    fn open_intervals_that_no_backlog_has_are_damage() {
+        let between = |from, to| Interval::unread(Ticks(from), Ticks(to));
+        let (_, mut state) = example();
+        state.backlog = Backlog::from_iter([between(1, 5), between(7, 9)]);
+        let whole = encode_state(&state);
+        assert_eq!(decode_state(&whole), Ok(state));
+        let (first, second) = (STATE_LEN + 7, STATE_LEN + INTERVAL_LEN + 7);
+        for (at, byte, why) in [
+            (first, 5, "empty"),
+            (first, 6, "turned round"),
+            (first + 8, 8, "into the next"),
+            (second, 4, "into the one before"),
+        ] {
+            let mut bytes = whole.clone();
+            bytes[at] = byte;
+            assert_eq!(decode_state(&bytes), Err(CodecError::Corrupt), "{why}");
         }
     }
 
