@@ -197,7 +197,9 @@ async fn a_thousand_back_fills_without_kafka_stay_within_the_budget() {
 /// What a daemon of one tenant needs.
 async fn alone(kafka: &str, topic: &str) -> u64 {
     let simulator = simulator(1, Options::default()).await;
-    let mut daemon = Daemon::start(&Setup::new(&simulator, kafka, topic).write()).await;
+    // Kept, because its folder, with the secret in it, goes with it.
+    let setup = Setup::new(&simulator, kafka, topic);
+    let mut daemon = Daemon::start(&setup.write()).await;
     until("its first sweep ended", SOON, async || {
         daemon.metric("incidentd_tenants{state=\"ok\"}").await == 1.0
     })
