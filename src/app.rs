@@ -4,11 +4,15 @@
 //! Start: ledger, port and clients are made first, so that whatever can't work fails before anything is read. Kafka is
 //! not waited for: a daemon that starts before its broker goes on when the broker comes.
 //!
+//! Reload: see [`Reload`] and `reload.rs`.
+//!
 //! Stop, within [`STOP_BUDGET`]: no sweep begins, those at work come to rest and commit what they have, the ledger is
 //! closed. The endpoints answer until then.
 
 mod fleet;
+mod reload;
 mod surface;
+mod tasks;
 
 use std::future::Future;
 use std::io;
@@ -17,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -25,25 +29,29 @@ use crate::config::settings::Settings;
 use crate::core::status::RunState;
 use crate::kafka::{KafkaError, KafkaOptions, KafkaPublisher};
 use crate::ledger::{LedgerError, LocalLedger};
-use crate::microsoft::Clients;
 use crate::ports::{Clock, Observer, Publisher};
 use crate::record::{AlertSplitter, StdoutPublisher};
 use crate::runtime::board::Board;
 use crate::runtime::dispatcher::Dispatcher;
+use crate::runtime::fleet::{Fleet, FleetWatch};
 use crate::runtime::herald::{self, Herald};
 use crate::runtime::limits::{ByteBudget, Slots};
 use crate::runtime::outlet::LocalOutlet;
+use crate::runtime::pulse::{Pulse, Vitals};
 use crate::runtime::scheduler;
 use crate::runtime::supervisor::{EndedUnasked, Supervisor};
 use crate::runtime::sweeper::Sweeper;
-use crate::runtime::tenant::Tenant;
 use crate::runtime::tokens::{self, Desk};
 use crate::telemetry::clock::SystemClock;
-use crate::telemetry::http;
+use crate::telemetry::http::{self, Surface};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::systemd;
 
-use fleet::FleetError;
+use fleet::{Builder, FleetError};
+pub use reload::{Load, Reload};
+use reload::{Reloader, Standing};
 use surface::{Kafka, Parts, Window};
+use tasks::{forever, probe, signs_of_life, watch_ledger, watch_producer};
 
 /// From the first signal to the end of the process.
 pub const STOP_BUDGET: Duration = Duration::from_secs(25);
@@ -51,6 +59,10 @@ pub const STOP_BUDGET: Duration = Duration::from_secs(25);
 const DRAIN: Duration = Duration::from_secs(20);
 /// Firings under way to the dispatcher.
 const FIRINGS: usize = 1024;
+/// How long the dispatcher, which gets on every two seconds, may be silent.
+const DISPATCHER_SILENCE: Duration = Duration::from_secs(60);
+/// How long the scheduler, the ledger and Kafka's client may be silent: a disk may take its time, a clock may jump.
+const PART_SILENCE: Duration = Duration::from_secs(120);
 
 /// Where records go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,17 +88,31 @@ pub enum StartError {
 
 /// A daemon that is set up and has not begun to read.
 pub struct App {
+    settings: Arc<Settings>,
     /// Ends everything but the endpoints.
     stop: CancellationToken,
     sweeper: Sweeper,
     slots: Slots,
-    tenants: Vec<Arc<Tenant>>,
+    builder: Builder,
+    fleet: watch::Sender<Fleet>,
+    watch: FleetWatch,
     board: Arc<Board>,
     publisher: Arc<dyn Publisher>,
     kafka: Option<Arc<KafkaPublisher>>,
     ledger: Arc<LocalLedger>,
+    pulses: Pulses,
+    standing: Arc<Standing>,
     window: Arc<Window>,
-    listener: TcpListener,
+    /// Taken when it runs.
+    listener: Option<TcpListener>,
+}
+
+/// Of the parts that must prove that they live.
+struct Pulses {
+    dispatcher: Pulse,
+    scheduler: Pulse,
+    ledger: Pulse,
+    kafka: Pulse,
 }
 
 impl App {
@@ -94,14 +120,15 @@ impl App {
     ///
     /// # Errors
     /// [`StartError`]: something that waiting or trying again would not mend, or should not hide.
-    pub async fn build(settings: &Settings, output: Output) -> Result<Self, StartError> {
+    pub async fn build(settings: Settings, output: Output) -> Result<Self, StartError> {
+        let settings = Arc::new(settings);
         let ledger = Arc::new(LocalLedger::open(&settings.ledger.path)?);
         let address = settings.http.listen;
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| StartError::Listen { address, source })?;
         let kafka = match output {
-            Output::Kafka => Some(Arc::new(connect(settings)?)),
+            Output::Kafka => Some(Arc::new(connect(&settings)?)),
             Output::Stdout => None,
         };
         let publisher: Arc<dyn Publisher> = match &kafka {
@@ -111,12 +138,12 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new(&fleet::SOURCES));
         let observer: Arc<dyn Observer> = metrics.clone();
-        let desk = Desk {
+        let mut builder = Builder::new(Desk {
             authorities: Arc::default(),
             observer: observer.clone(),
             clock: clock.clone(),
-        };
-        let tenants = fleet::tenants(settings, &Clients::new(), &desk)?;
+        });
+        let tenants = builder.build(&settings, None)?;
         let board = Arc::new(Board::new(&tenants, clock.clone()));
         let bytes = ByteBudget::new(settings.max_in_flight);
         let stop = CancellationToken::new();
@@ -126,6 +153,14 @@ impl App {
             ledger.clone(),
             observer.clone(),
         );
+        let mut vitals = Vitals::default();
+        let pulses = Pulses {
+            dispatcher: vitals.part("dispatcher", DISPATCHER_SILENCE),
+            scheduler: vitals.part("scheduler", PART_SILENCE),
+            ledger: vitals.part("ledger's writer", PART_SILENCE),
+            kafka: vitals.part("Kafka client", PART_SILENCE),
+        };
+        let standing = Arc::new(Standing::new(clock.now()));
         let window = Arc::new(Window::new(Parts {
             started: clock.now(),
             board: board.clone(),
@@ -133,7 +168,10 @@ impl App {
             kafka: kafka.clone().map_or(Kafka::None, Kafka::Producer),
             ledger: ledger.clone(),
             bytes: bytes.clone(),
+            configuration: standing.clone(),
+            vitals,
         }));
+        let (fleet, watch) = FleetWatch::new(tenants);
         Ok(Self {
             sweeper: Sweeper {
                 outlet: Arc::new(outlet),
@@ -145,101 +183,154 @@ impl App {
             },
             stop,
             slots: Slots::new(settings.max_concurrent),
-            tenants,
+            settings,
+            builder,
+            fleet,
+            watch,
             board,
             publisher,
             kafka,
             ledger,
+            pulses,
+            standing,
             window,
-            listener,
+            listener: Some(listener),
         })
     }
 
     /// The address of the endpoints; with port 0 in the configuration, the port that was free.
     pub fn listening(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listener
+            .as_ref()
+            .ok_or(io::ErrorKind::NotConnected)?
+            .local_addr()
     }
 
-    /// Runs until `asked` resolves, then stops within [`STOP_BUDGET`].
-    ///
-    /// Tenants that rest after a failure are tried again at once whenever `nudge` is notified.
+    /// Runs until `asked` resolves, then stops within [`STOP_BUDGET`]. Without `reload`, the configuration stays as it is.
     ///
     /// # Errors
     /// A task that ended although nobody asked it to.
     pub async fn run(
-        self,
+        mut self,
         asked: impl Future<Output = ()>,
-        nudge: Arc<Notify>,
+        reload: Option<Reload>,
     ) -> Result<(), EndedUnasked> {
+        let (window, stop, kafka) = (self.window.clone(), self.stop.clone(), self.kafka.clone());
         let endpoints = CancellationToken::new();
-        let mut server = Supervisor::default();
-        server.spawn(
-            "HTTP server",
-            http::serve(self.listener, self.window.clone(), endpoints.clone()),
-        );
-
+        let mut outward = self.face_outward(&endpoints);
         let mut tasks = Supervisor::default();
-        let (stop, started) = (&self.stop, &self.tenants);
-        let keepers = started.iter().map(|tenant| tenant.tokens.clone()).collect();
-        tasks.spawn(
-            "token renewal",
-            forever(tokens::renew_in_background(keepers, stop.clone())),
-        );
-        if let Some(kafka) = &self.kafka {
-            tasks.spawn("Kafka probe", probe(kafka.clone(), stop.clone()));
-            tasks.spawn(
-                "Kafka producer",
-                watch_producer(kafka.clone(), stop.clone()),
-            );
-        }
-        tasks.spawn("ledger", watch_ledger(self.ledger.clone(), stop.clone()));
-        let (herald, announced) = Herald::new();
-        tasks.spawn(
-            "health announcements",
-            forever(herald::run(announced, self.publisher.clone(), stop.clone())),
-        );
-        let schedules = fleet::distinct_schedules(started);
-        let dispatcher = Dispatcher::new(
-            started,
-            &schedules,
-            self.sweeper,
-            self.slots,
-            (self.board.clone(), herald),
-        )
-        .nudged_by(nudge);
-        let (firings, fired) = mpsc::channel(FIRINGS);
-        tasks.spawn(
-            "dispatcher",
-            forever(dispatcher.run(fired, stop.clone(), DRAIN)),
-        );
-        tasks.spawn(
-            "scheduler",
-            scheduler::run(schedules, firings, stop.clone()),
-        );
+        self.watch_over_parts(&mut tasks);
+        self.read_tenants(&mut tasks, reload);
 
-        self.window.set(RunState::Running);
+        window.set(RunState::Running);
+        systemd::ready(&window.summary());
         let unasked = tokio::select! {
             () = asked => None,
             ended = tasks.first_end() => Some(ended),
-            ended = server.first_end() => Some(ended),
+            ended = outward.first_end() => Some(ended),
         };
         let deadline = Instant::now() + STOP_BUDGET;
-        self.window.set(RunState::Stopping);
+        window.set(RunState::Stopping);
+        systemd::stopping();
         tracing::info!("stopping: sweeps at work come to rest, nothing new begins");
         stop.cancel();
         if timeout_at(deadline, tasks.all_ended()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
         // Whoever published has waited for the acknowledgement. What is left now belongs to sweeps that were broken off.
-        if self.kafka.is_some_and(|kafka| kafka.abandon()) {
+        if kafka.is_some_and(|kafka| kafka.abandon()) {
             tracing::warn!(
                 "records were still on their way to Kafka; they are read and published again after the start"
             );
         }
         endpoints.cancel();
         // A slow caller of the endpoints must not hold the stop up.
-        let _ = timeout(Duration::from_millis(500), server.all_ended()).await;
+        let _ = timeout(Duration::from_millis(500), outward.all_ended()).await;
         unasked.map_or(Ok(()), Err)
+    }
+
+    /// What shows how the daemon is, to the end of its stop.
+    fn face_outward(&mut self, end: &CancellationToken) -> Supervisor {
+        let mut outward = Supervisor::default();
+        let window = self.window.clone();
+        if let Some(listener) = self.listener.take() {
+            outward.spawn(
+                "HTTP server",
+                http::serve(listener, window.clone(), end.clone()),
+            );
+        }
+        let (summary, live) = (window.clone(), window);
+        outward.spawn(
+            "systemd notification",
+            forever(systemd::report(
+                move || summary.summary(),
+                move || live.live(),
+                end.clone(),
+            )),
+        );
+        outward
+    }
+
+    fn watch_over_parts(&self, tasks: &mut Supervisor) {
+        let stop = || self.stop.clone();
+        if let Some(kafka) = &self.kafka {
+            tasks.spawn("Kafka probe", probe(kafka.clone(), stop()));
+            tasks.spawn("Kafka producer", watch_producer(kafka.clone(), stop()));
+        }
+        tasks.spawn("ledger", watch_ledger(self.ledger.clone(), stop()));
+        let signs = signs_of_life(
+            (self.ledger.clone(), self.pulses.ledger.clone()),
+            (self.kafka.clone(), self.pulses.kafka.clone()),
+            stop(),
+        );
+        tasks.spawn("signs of life", forever(signs));
+    }
+
+    fn read_tenants(self, tasks: &mut Supervisor, reload: Option<Reload>) {
+        let stop = || self.stop.clone();
+        let mut watch = self.watch.clone();
+        let keepers = move || {
+            let fleet = watch.now();
+            fleet.iter().map(|tenant| tenant.tokens.clone()).collect()
+        };
+        tasks.spawn(
+            "token renewal",
+            forever(tokens::renew_in_background(keepers, stop())),
+        );
+        let (herald, announced) = Herald::new();
+        tasks.spawn(
+            "health announcements",
+            forever(herald::run(announced, self.publisher, stop())),
+        );
+        let nudge = Arc::<Notify>::default();
+        if let Some(reload) = reload {
+            let reloader = Reloader {
+                reload,
+                builder: self.builder,
+                started_with: self.settings.clone(),
+                settings: self.settings,
+                fleet: self.fleet,
+                standing: self.standing,
+                clock: self.sweeper.clock.clone(),
+                nudge: nudge.clone(),
+            };
+            let window = self.window;
+            let status = move || window.summary();
+            tasks.spawn("reload", forever(reloader.run(status, stop())));
+        }
+        let (firings, fired) = mpsc::channel(FIRINGS);
+        tasks.spawn(
+            "scheduler",
+            scheduler::run(self.watch.clone(), firings, self.pulses.scheduler, stop()),
+        );
+        let dispatcher =
+            Dispatcher::new(self.watch, self.sweeper, self.slots, (self.board, herald))
+                .nudged_by(nudge)
+                .proved_by(self.pulses.dispatcher);
+        tasks.spawn(
+            "dispatcher",
+            forever(dispatcher.run(fired, self.stop.clone(), DRAIN)),
+        );
     }
 }
 
@@ -249,39 +340,4 @@ fn connect(settings: &Settings) -> Result<KafkaPublisher, KafkaError> {
         properties: settings.kafka.properties.clone(),
         max_in_flight: settings.max_in_flight,
     })
-}
-
-#[derive(Debug, thiserror::Error)]
-enum PartEnded {
-    #[error("Kafka's producer can't go on: {0}")]
-    Producer(String),
-    #[error("the ledger's writer is gone")]
-    Ledger,
-}
-
-async fn forever(work: impl Future<Output = ()>) -> Result<(), PartEnded> {
-    work.await;
-    Ok(())
-}
-
-async fn probe(kafka: Arc<KafkaPublisher>, stop: CancellationToken) -> Result<(), PartEnded> {
-    kafka.probe(stop).await;
-    Ok(())
-}
-
-async fn watch_producer(
-    kafka: Arc<KafkaPublisher>,
-    stop: CancellationToken,
-) -> Result<(), PartEnded> {
-    match stop.run_until_cancelled(kafka.fatal()).await {
-        Some(why) => Err(PartEnded::Producer(why)),
-        None => Ok(()),
-    }
-}
-
-async fn watch_ledger(ledger: Arc<LocalLedger>, stop: CancellationToken) -> Result<(), PartEnded> {
-    match stop.run_until_cancelled(ledger.ended()).await {
-        Some(()) => Err(PartEnded::Ledger),
-        None => Ok(()),
-    }
 }

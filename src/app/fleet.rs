@@ -1,6 +1,6 @@
 //! From settings to tenants with their ports.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::settings::{
@@ -8,13 +8,14 @@ use crate::config::settings::{
     TokenEndpoint,
 };
 use crate::core::cursor::Reach;
-use crate::core::schedule::Schedule;
+use crate::core::ids::TenantId;
 use crate::microsoft::{
     ClientError, Clients, Credential, DEFENDER, Defender, Endpoint, Entra, EntraOptions, GRAPH,
     Graph, HttpOptions, Secret, SourceOptions,
 };
 use crate::ports::{IncidentSource, TokenSource};
 use crate::record::{Format, Recipe, RecordEncoder};
+use crate::runtime::fleet::Fleet;
 use crate::runtime::tenant::{Parts, Rules, Tenant};
 use crate::runtime::tokens::{Desk, TokenKeeper};
 
@@ -28,23 +29,141 @@ pub struct FleetError {
     source: ClientError,
 }
 
-/// What each app registration proves itself with: one for all the tenants that share the settings of one.
-type Credentials = HashMap<*const AppSettings, Arc<Credential>>;
+/// Builds tenants, at the start and at each reload, and keeps what they share.
+pub struct Builder {
+    clients: Clients,
+    desk: Desk,
+    /// What each app registration proves itself with: one for all the tenants that have the same.
+    credentials: Vec<(Arc<AppSettings>, Arc<Credential>)>,
+}
 
-pub fn tenants(
-    settings: &Settings,
-    clients: &Clients,
-    desk: &Desk,
-) -> Result<Vec<Arc<Tenant>>, FleetError> {
-    let mut credentials = Credentials::new();
-    let build = |tenant: &TenantSettings| {
-        let app = Arc::as_ptr(&tenant.app);
-        let credential = credentials
-            .entry(app)
-            .or_insert_with(|| Arc::new(credential(&tenant.app.credential)));
-        self::tenant(tenant, settings, clients, desk, credential)
+/// A fleet, and the settings it was built from.
+#[derive(Clone, Copy)]
+pub struct Before<'a> {
+    pub settings: &'a Settings,
+    pub fleet: &'a Fleet,
+}
+
+impl Builder {
+    pub fn new(desk: Desk) -> Self {
+        Self {
+            clients: Clients::new(),
+            desk,
+            credentials: Vec::new(),
+        }
+    }
+
+    /// The tenants of `settings`. Those whose settings are as they were `before` are the same ones; others keep their
+    /// tokens, when nothing of what those are got with has changed.
+    ///
+    /// # Errors
+    /// [`FleetError`]; nothing has changed then.
+    pub fn build(
+        &mut self,
+        settings: &Settings,
+        before: Option<Before<'_>>,
+    ) -> Result<Fleet, FleetError> {
+        let known: HashMap<TenantId, (&TenantSettings, &Arc<Tenant>)> = before
+            .iter()
+            .flat_map(|before| before.settings.tenants.iter().zip(before.fleet.iter()))
+            .map(|(settings, tenant)| (settings.id, (settings, tenant)))
+            .collect();
+        let same_records = before.is_some_and(|before| same_records(before.settings, settings));
+        let build = |tenant: &TenantSettings| match known.get(&tenant.id) {
+            Some((was, same)) if same_records && *was == tenant => Ok(Arc::clone(same)),
+            Some((was, former)) if same_tokens(was, tenant) => {
+                self.tenant(tenant, settings, Some(former.tokens.clone()))
+            }
+            _ => self.tenant(tenant, settings, None),
+        };
+        let fleet = settings.tenants.iter().map(build).collect();
+        self.credentials.retain(|(app, _)| {
+            settings
+                .tenants
+                .iter()
+                .any(|tenant| Arc::ptr_eq(&tenant.app, app) || tenant.app == *app)
+        });
+        fleet
+    }
+
+    /// Tenants with equal app settings share one: which of two secrets serves is learnt once.
+    fn credential(&mut self, app: &Arc<AppSettings>) -> Arc<Credential> {
+        let known = self
+            .credentials
+            .iter()
+            .find(|(of, _)| Arc::ptr_eq(of, app) || of == app);
+        if let Some((_, credential)) = known {
+            return credential.clone();
+        }
+        let credential = Arc::new(credential(&app.credential));
+        self.credentials.push((app.clone(), credential.clone()));
+        credential
+    }
+
+    fn tenant(
+        &mut self,
+        tenant: &TenantSettings,
+        settings: &Settings,
+        tokens: Option<Arc<TokenKeeper>>,
+    ) -> Result<Arc<Tenant>, FleetError> {
+        let connection = |source| FleetError {
+            tenant: tenant.name.clone(),
+            source,
+        };
+        let tokens = match tokens {
+            Some(tokens) => tokens,
+            None => {
+                let credential = self.credential(&tenant.app);
+                let entra = Entra::new(&self.clients, entra(tenant, &credential));
+                let source: Arc<dyn TokenSource> = Arc::new(entra.map_err(connection)?);
+                Arc::new(TokenKeeper::new(tenant.id, source, self.desk.clone()))
+            }
+        };
+        let source: Arc<dyn IncidentSource> = match tenant.api.source {
+            SourceKind::Defender => {
+                Arc::new(Defender::new(&self.clients, api(tenant)).map_err(connection)?)
+            }
+            SourceKind::Graph => {
+                Arc::new(Graph::new(&self.clients, api(tenant)).map_err(connection)?)
+            }
+        };
+        Ok(Arc::new(Tenant::new(Parts {
+            id: tenant.id,
+            name: tenant.name.clone(),
+            schedule: tenant.poll.schedule.clone(),
+            rules: rules(tenant),
+            source,
+            tokens,
+            encoder: Arc::new(encoder(tenant, settings)),
+        })))
+    }
+}
+
+/// Whether records are made in the same way.
+fn same_records(before: &Settings, after: &Settings) -> bool {
+    let of = |settings: &Settings| {
+        let kafka = &settings.kafka;
+        (
+            kafka.format,
+            kafka.status_topic.clone(),
+            kafka.dead_letter_topic.clone(),
+        )
     };
-    settings.tenants.iter().map(build).collect()
+    of(before) == of(after)
+}
+
+/// Whether a tenant's tokens are got in the same way, for the same purpose.
+fn same_tokens(before: &TenantSettings, after: &TenantSettings) -> bool {
+    fn of(tenant: &TenantSettings) -> impl PartialEq {
+        let api = &tenant.api;
+        (
+            tenant.app.clone(),
+            (api.source, api.login_url.clone(), api.scope.clone()),
+            (api.token_endpoint, api.proxy.clone(), api.ca_file.clone()),
+            api.request_timeout,
+        )
+    }
+    of(before) == of(after)
 }
 
 fn credential(settings: &settings::Credential) -> Credential {
@@ -63,34 +182,8 @@ fn credential(settings: &settings::Credential) -> Credential {
     }
 }
 
-/// Each schedule once, in the order of the first tenant that has it.
-pub fn distinct_schedules(tenants: &[Arc<Tenant>]) -> Vec<Schedule> {
-    let mut seen = HashSet::new();
-    let schedules = tenants.iter().map(|tenant| &tenant.schedule);
-    schedules
-        .filter(|schedule| seen.insert(*schedule))
-        .cloned()
-        .collect()
-}
-
-fn tenant(
-    tenant: &TenantSettings,
-    settings: &Settings,
-    clients: &Clients,
-    desk: &Desk,
-    credential: &Arc<Credential>,
-) -> Result<Arc<Tenant>, FleetError> {
-    let connection = |source| FleetError {
-        tenant: tenant.name.clone(),
-        source,
-    };
-    let entra = Entra::new(clients, entra(tenant, credential)).map_err(connection)?;
-    let tokens: Arc<dyn TokenSource> = Arc::new(entra);
-    let source: Arc<dyn IncidentSource> = match tenant.api.source {
-        SourceKind::Defender => Arc::new(Defender::new(clients, api(tenant)).map_err(connection)?),
-        SourceKind::Graph => Arc::new(Graph::new(clients, api(tenant)).map_err(connection)?),
-    };
-    let encoder = RecordEncoder::new(Recipe {
+fn encoder(tenant: &TenantSettings, settings: &Settings) -> RecordEncoder {
+    RecordEncoder::new(Recipe {
         tenant: tenant.id,
         name: tenant.name.clone(),
         source: tenant
@@ -106,16 +199,7 @@ fn tenant(
         },
         status_topic: settings.kafka.status_topic.clone(),
         dead_letter_topic: settings.kafka.dead_letter_topic.clone(),
-    });
-    Ok(Arc::new(Tenant::new(Parts {
-        id: tenant.id,
-        name: tenant.name.clone(),
-        schedule: tenant.poll.schedule.clone(),
-        rules: rules(tenant),
-        source,
-        tokens: Arc::new(TokenKeeper::new(tenant.id, tokens, desk.clone())),
-        encoder: Arc::new(encoder),
-    })))
+    })
 }
 
 fn rules(tenant: &TenantSettings) -> Rules {

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use super::reload::Standing;
 use crate::core::status::{KafkaStatus, LedgerStatus, PartState, RunState, StatusReport};
 use crate::core::ticks::Ticks;
 use crate::kafka::{Condition, KafkaPublisher};
 use crate::ledger::LocalLedger;
 use crate::runtime::board::Board;
 use crate::runtime::limits::ByteBudget;
+use crate::runtime::pulse::Vitals;
 use crate::telemetry::http::Surface;
 use crate::telemetry::metrics::Metrics;
 
@@ -26,6 +28,8 @@ pub struct Parts {
     pub kafka: Kafka,
     pub ledger: Arc<LocalLedger>,
     pub bytes: Arc<ByteBudget>,
+    pub configuration: Arc<Standing>,
+    pub vitals: Vitals,
 }
 
 pub struct Window {
@@ -47,6 +51,11 @@ impl Window {
 
     fn state(&self) -> RunState {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the fleet is, in one line.
+    pub fn summary(&self) -> String {
+        self.report().summary()
     }
 
     fn kafka(&self) -> KafkaStatus {
@@ -90,6 +99,7 @@ impl Surface for Window {
             version: env!("CARGO_PKG_VERSION"),
             started: self.parts.started,
             state: self.state(),
+            configuration: self.parts.configuration.now(),
             alarms: self.parts.board.alarms(),
             tenants: self.parts.board.tenants(),
             kafka: self.kafka(),
@@ -102,7 +112,7 @@ impl Surface for Window {
     }
 
     fn live(&self) -> Result<(), String> {
-        Ok(())
+        self.parts.vitals.check()
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -96,7 +95,7 @@ impl Demo {
         let folder = tempfile::tempdir().context("can't make a folder for the demo's ledger")?;
         let settings = settings(folder.path(), &simulator.url(), broker.brokers(), &tenants)?;
         let reader = TopicReader::open(broker.brokers(), TOPIC).await?;
-        let app = App::build(&settings, Output::Kafka).await?;
+        let app = App::build(settings, Output::Kafka).await?;
         self.introduce(app.listening()?.to_string().as_str())?;
 
         let (stop, stopped) = oneshot::channel::<()>();
@@ -105,7 +104,7 @@ impl Demo {
                 // A dropped sender is a demo that failed: stop as well.
                 let _ = stopped.await;
             },
-            Arc::default(),
+            None,
         ));
         let mut watch = Watch {
             tally: Tally::default(),

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, oneshot};
 
 use super::{CONFIGURATION, ConfigFile, Failed, INTERNAL, UNAVAILABLE};
-use crate::app::{App, Output, StartError};
+use crate::app::{App, Load, Output, Reload, StartError};
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{self, process_environment};
 use crate::ledger::LedgerError;
@@ -39,8 +39,9 @@ enum Target {
 
 impl Run {
     pub fn run(self) -> Result<(), Failed> {
-        let settings = config::load(&self.file.config, &process_environment())
-            .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
+        let (file, environment) = (self.file.config, process_environment());
+        let load: Load = Arc::new(move || config::load(&file, &environment));
+        let settings = load().map_err(|errors| Failed::new(CONFIGURATION, errors))?;
         start_log(&settings)?;
         let output = match self.output {
             Target::Kafka => Output::Kafka,
@@ -49,7 +50,7 @@ impl Run {
         let runtime = Runtime::new()
             .context("can't start the async runtime")
             .map_err(|error| Failed::new(UNAVAILABLE, error))?;
-        let served = runtime.block_on(serve(&settings, output));
+        let served = runtime.block_on(serve(settings, load, output));
         // Dropping the runtime would wait for its blocking threads, and one that writes to a pipe which nobody reads
         // never comes back.
         runtime.shutdown_background();
@@ -71,20 +72,22 @@ fn start_log(settings: &Settings) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn serve(settings: &Settings, output: Output) -> Result<(), Failed> {
+async fn serve(settings: Settings, load: Load, output: Output) -> Result<(), Failed> {
     // Before anything is opened, so that a signal during the start is not the default's sudden death.
-    let nudge = Arc::<Notify>::default();
-    let stop = stop_signal(nudge.clone()).map_err(|error| Failed::new(INTERNAL, error))?;
+    let asked = Arc::<Notify>::default();
+    let stop = stop_signal(asked.clone()).map_err(|error| Failed::new(INTERNAL, error))?;
+    let tenants = settings.tenants.len();
     let app = App::build(settings, output)
         .await
         .map_err(|error| Failed::new(exit_code(&error), error))?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        tenants = settings.tenants.len(),
+        tenants,
         listen = app.listening().map(|at| at.to_string()).unwrap_or_default(),
         "incidentd runs"
     );
-    app.run(stop, nudge).await.map_err(|error| {
+    let reload = Reload { asked, load };
+    app.run(stop, Some(reload)).await.map_err(|error| {
         tracing::error!(%error, "stopped");
         Failed::new(INTERNAL, error)
     })?;
@@ -95,19 +98,15 @@ async fn serve(settings: &Settings, output: Output) -> Result<(), Failed> {
 /// Resolves at the first SIGTERM or SIGINT. The second ends the process at once: an operator who presses Ctrl-C again
 /// has waited long enough, and nothing is lost by it.
 ///
-/// SIGHUP notifies `nudge`.
-fn stop_signal(nudge: Arc<Notify>) -> io::Result<impl Future<Output = ()>> {
+/// SIGHUP notifies `reload`.
+fn stop_signal(reload: Arc<Notify>) -> io::Result<impl Future<Output = ()>> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let (first, stop) = oneshot::channel();
     tokio::spawn(async move {
         let mut first = Some(first);
         while let Some(signal) = signals.next().await {
             if signal == SIGHUP {
-                // Its default would be a sudden end, for what operators send to have a configuration read again.
-                tracing::warn!(
-                    "failing tenants are tried again at once; the configuration is not read again: restart for that"
-                );
-                nudge.notify_one();
+                reload.notify_one();
             } else if let Some(first) = first.take() {
                 let _ = first.send(());
             } else {

@@ -1,12 +1,13 @@
 //! The configuration after validation: types that can't hold a wrong value. Everything below `app.rs` sees only these.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use uuid::Uuid;
 
@@ -31,7 +32,7 @@ pub struct Settings {
 }
 
 /// One tenant with every default and override applied. Parts that tenants have in common are shared.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TenantSettings {
     pub id: TenantId,
     pub name: Arc<str>,
@@ -42,14 +43,14 @@ pub struct TenantSettings {
 }
 
 /// The app registration that reads a tenant.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AppSettings {
     pub client_id: Uuid,
     pub credential: Credential,
 }
 
 /// What an app proves itself with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Credential {
     Secret {
         current: SecretSource,
@@ -69,6 +70,18 @@ pub enum SecretSource {
         name: String,
         value: SecretString,
     },
+}
+
+impl PartialEq for SecretSource {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one), Self::File(other)) => one == other,
+            (Self::Env { value: one, .. }, Self::Env { value: other, .. }) => {
+                one.expose_secret() == other.expose_secret()
+            }
+            _ => false,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -140,6 +153,19 @@ pub struct KafkaSettings {
     pub dead_letter_topic: Option<Arc<str>>,
     /// librdkafka's own properties, passed on unchanged. Values may be passwords: never print them.
     pub properties: Vec<(String, SecretString)>,
+}
+
+impl KafkaSettings {
+    /// Whether librdkafka's properties are the same, in whatever order.
+    pub fn same_properties(&self, other: &Self) -> bool {
+        let of = |settings: &Self| -> BTreeMap<String, String> {
+            let properties = settings.properties.iter();
+            properties
+                .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
+                .collect()
+        };
+        of(self) == of(other)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::failure::{Failure, Health};
+use super::ids::TenantId;
 use super::status::text;
 use super::ticks::Ticks;
 
@@ -43,33 +44,29 @@ pub enum Notice {
     Over(Alarm),
 }
 
-/// The causes at work, by tenant number.
-#[derive(Debug)]
+/// The causes at work.
+#[derive(Debug, Default)]
 pub struct Alarms {
-    enough: usize,
-    causes: Vec<Option<String>>,
+    causes: HashMap<TenantId, String>,
     raised: HashMap<String, Alarm>,
 }
 
 impl Alarms {
-    /// For a fleet of `tenants`.
-    pub fn new(tenants: usize) -> Self {
-        Self {
-            enough: MANY.min(tenants).max(2),
-            causes: vec![None; tenants],
-            raised: HashMap::new(),
-        }
-    }
-
-    /// Tenant number `index` fails so now, or no more.
-    pub fn note(&mut self, index: usize, failure: Option<&Failure>, now: Ticks) -> Notice {
+    /// `tenant`, one of a fleet of `tenants`, fails so now, or no more.
+    pub fn note(
+        &mut self,
+        tenant: TenantId,
+        tenants: usize,
+        failure: Option<&Failure>,
+        now: Ticks,
+    ) -> Notice {
         let cause = failure
             .filter(|failure| is_shareable(failure.health))
             .and_then(|failure| failure.cause.clone());
-        let Some(slot) = self.causes.get_mut(index) else {
-            return Notice::Own;
+        let before = match &cause {
+            Some(cause) => self.causes.insert(tenant, cause.clone()),
+            None => self.causes.remove(&tenant),
         };
-        let before = std::mem::replace(slot, cause.clone());
         let over = before
             .clone()
             .filter(|before| cause.as_ref() != Some(before))
@@ -78,11 +75,20 @@ impl Alarms {
             return Notice::Over(over);
         }
         match (cause, failure) {
-            (Some(cause), Some(failure)) => self.join(cause, failure, now),
+            (Some(cause), Some(failure)) => {
+                let enough = MANY.min(tenants).max(2);
+                self.join(cause, failure, enough, now)
+            }
             // Healthy again, like all the others that the alarm was about.
             _ if before.is_some_and(|before| self.raised.contains_key(&before)) => Notice::Shared,
             _ => Notice::Own,
         }
+    }
+
+    /// `tenant` has left the fleet. The alarm that is over with it, if one is.
+    pub fn forget(&mut self, tenant: TenantId) -> Option<Alarm> {
+        let cause = self.causes.remove(&tenant)?;
+        self.leave(&cause)
     }
 
     /// The alarms raised, the one with the most tenants first.
@@ -96,7 +102,7 @@ impl Alarms {
         alarms
     }
 
-    fn join(&mut self, cause: String, failure: &Failure, now: Ticks) -> Notice {
+    fn join(&mut self, cause: String, failure: &Failure, enough: usize, now: Ticks) -> Notice {
         let tenants = self.count(&cause);
         let known = self.raised.get_mut(&cause);
         let alarm = Alarm {
@@ -112,7 +118,7 @@ impl Alarms {
                 *known = alarm;
                 Notice::Shared
             }
-            None if tenants >= self.enough => {
+            None if tenants >= enough => {
                 self.raised.insert(cause, alarm.clone());
                 Notice::Raised(alarm)
             }
@@ -131,8 +137,7 @@ impl Alarms {
     }
 
     fn count(&self, cause: &str) -> usize {
-        let causes = self.causes.iter().flatten();
-        causes.filter(|of| of.as_str() == cause).count()
+        self.causes.values().filter(|of| *of == cause).count()
     }
 }
 
@@ -150,6 +155,10 @@ mod tests {
 
     const NOW: Ticks = Ticks(0);
 
+    fn tenant(n: u8) -> TenantId {
+        TenantId::from_bytes([n; 16])
+    }
+
     fn failing(health: Health, cause: &str) -> Failure {
         Failure::new(health, Reaction::Slow, "what", "remedy").caused_by(cause)
     }
@@ -160,9 +169,10 @@ mod tests {
 
     #[test]
     fn a_secret_that_expires_for_forty_tenants_is_one_alarm() {
-        let mut alarms = Alarms::new(40);
+        let mut alarms = Alarms::default();
+        let fleet = 40;
         let notices: Vec<_> = (0..40)
-            .map(|n| alarms.note(n, Some(&expired()), NOW))
+            .map(|n| alarms.note(tenant(n), fleet, Some(&expired()), NOW))
             .collect();
         let own = notices
             .iter()
@@ -178,44 +188,70 @@ mod tests {
 
     #[test]
     fn an_alarm_is_over_once_when_the_last_tenant_recovers() {
-        let mut alarms = Alarms::new(5);
+        let mut alarms = Alarms::default();
+        let fleet = 5;
         for n in 0..5 {
-            alarms.note(n, Some(&expired()), NOW);
+            alarms.note(tenant(n), fleet, Some(&expired()), NOW);
         }
         for n in 0..4 {
-            assert_eq!(alarms.note(n, None, NOW), Notice::Shared);
+            assert_eq!(alarms.note(tenant(n), fleet, None, NOW), Notice::Shared);
         }
-        assert!(matches!(alarms.note(4, None, NOW), Notice::Over(_)));
+        assert!(matches!(
+            alarms.note(tenant(4), fleet, None, NOW),
+            Notice::Over(_)
+        ));
         assert!(alarms.raised().is_empty());
-        assert_eq!(alarms.note(4, None, NOW), Notice::Own);
+        assert_eq!(alarms.note(tenant(4), fleet, None, NOW), Notice::Own);
+    }
+
+    #[test]
+    fn a_tenant_that_leaves_the_fleet_leaves_its_alarm_and_the_last_one_ends_it() {
+        let mut alarms = Alarms::default();
+        for n in 0..3 {
+            alarms.note(tenant(n), 3, Some(&expired()), NOW);
+        }
+        assert_eq!(alarms.forget(tenant(0)), None);
+        assert_eq!(alarms.raised()[0].tenants, 2);
+        assert_eq!(alarms.forget(tenant(1)), None);
+        assert!(alarms.forget(tenant(2)).is_some());
+        assert_eq!(alarms.forget(tenant(2)), None, "forgotten before");
     }
 
     #[test]
     fn two_of_two_tenants_are_all_tenants_and_a_lone_tenant_never_shares() {
-        let mut two = Alarms::new(2);
-        assert_eq!(two.note(0, Some(&expired()), NOW), Notice::Own);
+        let mut two = Alarms::default();
+        assert_eq!(two.note(tenant(0), 2, Some(&expired()), NOW), Notice::Own);
         assert!(matches!(
-            two.note(1, Some(&expired()), NOW),
+            two.note(tenant(1), 2, Some(&expired()), NOW),
             Notice::Raised(_)
         ));
-        assert_eq!(Alarms::new(1).note(0, Some(&expired()), NOW), Notice::Own);
+        let mut lone = Alarms::default();
+        assert_eq!(lone.note(tenant(0), 1, Some(&expired()), NOW), Notice::Own);
     }
 
     #[test]
     fn what_each_tenant_has_to_mend_for_itself_is_no_alarm() {
-        let mut alarms = Alarms::new(10);
+        let mut alarms = Alarms::default();
+        let fleet = 10;
         let consent = failing(Health::Consent, "entra 7000229");
         for n in 0..10 {
-            assert_eq!(alarms.note(n, Some(&consent), NOW), Notice::Own);
+            assert_eq!(
+                alarms.note(tenant(n), fleet, Some(&consent), NOW),
+                Notice::Own
+            );
         }
     }
 
     #[test]
     fn different_causes_do_not_add_up() {
-        let mut alarms = Alarms::new(10);
+        let mut alarms = Alarms::default();
+        let fleet = 10;
         for n in 0..10 {
             let cause = failing(Health::Unreachable, &format!("cause {}", n / 2));
-            assert_eq!(alarms.note(n, Some(&cause), NOW), Notice::Own);
+            assert_eq!(
+                alarms.note(tenant(n), fleet, Some(&cause), NOW),
+                Notice::Own
+            );
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod failure;
 pub mod ids;
 pub mod page;
 pub mod reading;
+pub mod reload;
 pub mod schedule;
 pub mod slots;
 pub mod status;

@@ -22,12 +22,45 @@ pub struct StatusReport {
     #[serde(serialize_with = "text")]
     pub started: Ticks,
     pub state: RunState,
+    pub configuration: ConfigurationStatus,
     /// Causes that many tenants share, the widest first.
     pub alarms: Vec<Alarm>,
     /// Worst first, see [`worst_first`].
     pub tenants: Vec<TenantStatus>,
     pub kafka: KafkaStatus,
     pub ledger: LedgerStatus,
+}
+
+impl StatusReport {
+    /// How the fleet is, in one line, worst first: `2 of 40 tenants not ok: 1 credential, 1 consent; Kafka unavailable`.
+    pub fn summary(&self) -> String {
+        let (all, mut states) = (self.tenants.len(), Vec::new());
+        for tenant in self.tenants.iter().filter(|it| it.state != Health::Ok) {
+            match states.last_mut() {
+                Some((state, count)) if *state == tenant.state => *count += 1,
+                _ => states.push((tenant.state, 1)),
+            }
+        }
+        let ill: usize = states.iter().map(|(_, count)| count).sum();
+        let states = states
+            .iter()
+            .map(|(state, count)| format!("{count} {state}"));
+        let states = states.collect::<Vec<_>>().join(", ");
+        let mut text = match (ill, all) {
+            (0, 1) => "the tenant is ok".to_owned(),
+            (0, _) => format!("all {all} tenants ok"),
+            _ => format!("{ill} of {all} tenants not ok: {states}"),
+        };
+        for (part, state) in [("Kafka", self.kafka.state), ("ledger", self.ledger.state)] {
+            if state != PartState::Ok {
+                text.push_str(&format!("; {part} {state}"));
+            }
+        }
+        if self.configuration.state == ConfigurationState::Refused {
+            text.push_str("; the last reload was refused");
+        }
+        text
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -37,6 +70,27 @@ pub enum RunState {
     Running,
     /// Draining: no new sweep starts.
     Stopping,
+}
+
+/// Whether what the files say is what is in force.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ConfigurationStatus {
+    pub state: ConfigurationState,
+    /// When the configuration in force was read.
+    #[serde(serialize_with = "text")]
+    pub loaded: Ticks,
+    /// Keys whose new values wait for a restart.
+    pub restart_needed: Vec<&'static str>,
+    /// The report of what is wrong with the files. `Some` whenever the state is not [`ConfigurationState::Ok`].
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConfigurationState {
+    Ok,
+    /// The last reload found mistakes in the files: what was in force before stays.
+    Refused,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -99,6 +153,17 @@ pub enum PartState {
     Unavailable,
     /// It won't come back by itself.
     Failed,
+}
+
+impl fmt::Display for PartState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Starting => "starting",
+            Self::Unavailable => "unavailable",
+            Self::Failed => "failed",
+        })
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -198,6 +263,12 @@ mod tests {
             version: "0.1.0",
             started: Ticks::from_unix_seconds(1_699_999_999),
             state: RunState::Running,
+            configuration: ConfigurationStatus {
+                state: ConfigurationState::Refused,
+                loaded: Ticks::from_unix_seconds(1_699_999_999),
+                restart_needed: vec!["http.listen"],
+                error: Some("one error".into()),
+            },
             alarms: vec![Alarm {
                 cause: "entra 7000222".into(),
                 state: Health::Credential,
@@ -224,6 +295,7 @@ mod tests {
         };
         let expected = concat!(
             r#"{"version":"0.1.0","started":"2023-11-14T22:13:19Z","state":"running","#,
+            r#""configuration":{"state":"refused","loaded":"2023-11-14T22:13:19Z","restart_needed":["http.listen"],"error":"one error"},"#,
             r#""alarms":[{"cause":"entra 7000222","state":"credential","tenants":40,"since":"2023-11-14T22:13:20Z","#,
             r#""error":"expired","remedy":"Make a new one."}],"tenants":["#,
             r#"{"id":"11111111-1111-1111-1111-111111111111","name":"contoso","source":"defender","#,
@@ -240,6 +312,10 @@ mod tests {
             r#""ledger":{"kind":"local","state":"starting","versions":null,"error":"opening"}}"#,
         );
         assert_eq!(serde_json::to_string(&report).unwrap(), expected);
+        assert_eq!(
+            report.summary(),
+            "2 of 2 tenants not ok: 1 consent, 1 starting; Kafka unavailable; ledger starting; the last reload was refused"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! change of state instead, and each further kind of warning once between two changes.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
@@ -52,6 +52,8 @@ pub(super) struct Link {
     size: AtomicUsize,
     /// A broker has answered since the start.
     seen: AtomicBool,
+    /// Statistics that came.
+    statistics: AtomicU64,
 }
 
 impl Link {
@@ -69,6 +71,7 @@ impl Link {
             warned: Mutex::default(),
             size: AtomicUsize::new(1),
             seen: AtomicBool::new(false),
+            statistics: AtomicU64::new(0),
         }
     }
 
@@ -83,6 +86,11 @@ impl Link {
 
     pub(super) fn seen(&self) -> bool {
         self.seen.load(Ordering::Relaxed)
+    }
+
+    /// How many statistics came since the start.
+    pub(super) fn statistics(&self) -> u64 {
+        self.statistics.load(Ordering::Relaxed)
     }
 
     pub(super) fn state(&self) -> KafkaState {
@@ -169,6 +177,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub(super) struct Events(pub(super) Arc<Link>);
 
 impl ClientContext for Events {
+    /// What they say is not read: that they come is what counts.
+    fn stats_raw(&self, _: &[u8]) {
+        self.0.statistics.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let text = self.0.fit(message);
         let serious = (level as i32) <= (RDKafkaLogLevel::Warning as i32);

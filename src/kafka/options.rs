@@ -35,7 +35,15 @@ struct Default {
     value: &'static str,
 }
 
-const DEFAULTS: [Default; 6] = [
+/// Statistics come through the thread that also brings acknowledgements: each is a proof that it lives.
+const STATISTICS: &str = "statistics.interval.ms";
+
+const DEFAULTS: [Default; 7] = [
+    Default {
+        name: STATISTICS,
+        alias: None,
+        value: "10000",
+    },
     Default {
         name: "client.id",
         alias: None,
@@ -99,6 +107,11 @@ impl KafkaOptions {
             RDKafkaLogLevel::Info
         });
         config
+    }
+
+    /// Whether statistics come every ten seconds; an operator may have chosen otherwise.
+    pub(super) fn has_statistics(&self) -> bool {
+        !self.names(STATISTICS)
     }
 
     /// The largest message that the producer takes.

@@ -90,6 +90,14 @@ impl KafkaPublisher {
         self.link.seen()
     }
 
+    /// A number that grows every ten seconds for as long as the thread lives that brings acknowledgements. `None`: the
+    /// operator has set librdkafka's statistics otherwise.
+    pub fn progress(&self) -> Option<u64> {
+        self.options
+            .has_statistics()
+            .then(|| self.link.statistics())
+    }
+
     /// Follows the state.
     #[cfg(test)]
     pub(super) fn watch(&self) -> tokio::sync::watch::Receiver<KafkaState> {

@@ -125,6 +125,15 @@ impl LocalLedger {
         }
     }
 
+    /// Resolves to true once the writer thread has come to all that was queued before; to false when it has ended.
+    pub async fn answers(&self) -> bool {
+        let Some(queue) = &self.queue else {
+            return false;
+        };
+        let (answer, answered) = oneshot::channel();
+        queue.send(Request::Ping { answer }).await.is_ok() && answered.await.is_ok()
+    }
+
     /// Puts a failed read into words, and has the writer thread open a broken database anew.
     fn refuse(&self, error: &StoreError) -> Failure {
         if let (true, Some(queue)) = (self.store.is_broken(), &self.queue) {

@@ -33,6 +33,8 @@ pub(super) enum Request {
     },
     /// A reader met a broken database.
     Reopen,
+    /// Somebody asks whether the thread still gets on.
+    Ping { answer: oneshot::Sender<()> },
 }
 
 pub(super) fn start(
@@ -75,9 +77,15 @@ fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> Batch {
     let mut rows = 0;
     let mut next = Some(first);
     while let Some(request) = next {
-        if let Request::Write { entry, answer } = request {
-            rows += entry.seen.len() + entry.dead.len() + 1;
-            batch.push((entry, answer));
+        match request {
+            Request::Write { entry, answer } => {
+                rows += entry.seen.len() + entry.dead.len() + 1;
+                batch.push((entry, answer));
+            }
+            Request::Ping { answer } => {
+                let _ = answer.send(());
+            }
+            Request::Reopen => {}
         }
         next = (rows < BATCH_ROWS).then(|| queue.try_recv().ok()).flatten();
     }

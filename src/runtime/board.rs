@@ -3,7 +3,8 @@
 //! A tenant is shown as failing from its first failed request on, with what to do; and as healthy again from its first
 //! sweep that came to its end.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use super::sweeper::{Halt, Swept};
@@ -11,6 +12,7 @@ use super::tenant::Tenant;
 use crate::core::alarms::{Alarm, Alarms, Notice};
 use crate::core::backlog::Backlog;
 use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::ids::TenantId;
 use crate::core::status::{Backfill, TenantStatus, worst_first};
 use crate::core::ticks::Ticks;
 use crate::ports::Clock;
@@ -20,9 +22,11 @@ const STARTING: &str = "Nothing to do yet: the first sweep has not ended, and ma
 
 pub struct Board {
     clock: Arc<dyn Clock>,
-    rows: Vec<Mutex<Row>>,
+    rows: RwLock<Rows>,
     alarms: Mutex<Alarms>,
 }
+
+type Rows = HashMap<TenantId, Arc<Mutex<Row>>>;
 
 struct Row {
     tenant: Arc<Tenant>,
@@ -55,40 +59,47 @@ pub struct Turn {
 
 impl Board {
     pub fn new(tenants: &[Arc<Tenant>], clock: Arc<dyn Clock>) -> Self {
-        let now = clock.now();
-        let row = |tenant: &Arc<Tenant>| {
-            Mutex::new(Row {
-                tenant: tenant.clone(),
-                health: Health::Starting,
-                since: now,
-                failure: None,
-                cursor: None,
-                last_success: None,
-                caught_up: None,
-                next: None,
-                backlog: Backlog::default(),
-                fill_error: None,
-                published: 0,
-                late_found: 0,
-            })
-        };
-        Self {
+        let board = Self {
             clock,
-            rows: tenants.iter().map(row).collect(),
-            alarms: Mutex::new(Alarms::new(tenants.len())),
+            rows: RwLock::default(),
+            alarms: Mutex::default(),
+        };
+        for tenant in tenants {
+            board.enter(tenant);
+        }
+        board
+    }
+
+    /// `tenant` belongs to the fleet from now on. One that is known by its id goes on with new settings: what is known of
+    /// its health holds until its next sweep has ended.
+    pub fn enter(&self, tenant: &Arc<Tenant>) {
+        let known = self.with(tenant.id, |row| row.tenant = tenant.clone());
+        if known.is_none() {
+            let row = Row::new(tenant.clone(), self.clock.now());
+            let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+            rows.insert(tenant.id, Arc::new(Mutex::new(row)));
         }
     }
 
-    /// Notes when tenant number `index` is swept next.
-    pub fn plan(&self, index: usize, within: Duration) {
+    /// `tenant` belongs to the fleet no more. The alarm that is over with it, if one is.
+    pub fn leave(&self, tenant: TenantId) -> Option<Alarm> {
+        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        rows.remove(&tenant);
+        drop(rows);
+        self.lock_alarms().forget(tenant)
+    }
+
+    /// Notes when `tenant` is swept next.
+    pub fn plan(&self, tenant: TenantId, within: Duration) {
         let at = self.clock.now().plus(within);
-        self.with(index, |row| row.next = Some(at));
+        self.with(tenant, |row| row.next = Some(at));
     }
 
     /// Notes how a sweep that began at `began` ended. `Some` when that changed the tenant's state or its remedy.
-    pub fn note(&self, index: usize, began: Ticks, swept: &Swept) -> Option<Turn> {
+    pub fn note(&self, tenant: TenantId, began: Ticks, swept: &Swept) -> Option<Turn> {
         let now = self.clock.now();
-        self.with(index, |row| {
+        let tenants = self.size();
+        self.with(tenant, |row| {
             row.know(swept);
             let failure = match &swept.halt {
                 None => {
@@ -118,7 +129,9 @@ impl Board {
             } else if !news {
                 return None;
             }
-            let notice = self.lock_alarms().note(index, failure.as_ref(), now);
+            let notice = self
+                .lock_alarms()
+                .note(tenant, tenants, failure.as_ref(), now);
             Some(Turn {
                 at: now,
                 before,
@@ -139,9 +152,14 @@ impl Board {
         self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes what was read with settings that hold no more: it counts, and says nothing of the tenant's health.
+    pub fn note_outdated(&self, tenant: TenantId, swept: &Swept) {
+        self.with(tenant, |row| row.know(swept));
+    }
+
     /// Notes how the reading of a backlog ended.
-    pub fn note_fill(&self, index: usize, swept: &Swept) {
-        self.with(index, |row| {
+    pub fn note_fill(&self, tenant: TenantId, swept: &Swept) {
+        self.with(tenant, |row| {
             row.know(swept);
             row.fill_error = match &swept.halt {
                 Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => Some(failure.what.clone()),
@@ -154,24 +172,49 @@ impl Board {
     /// All tenants, worst first.
     pub fn tenants(&self) -> Vec<TenantStatus> {
         let now = self.clock.now();
-        let rows = self
-            .rows
-            .iter()
-            .map(|row| row.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut tenants: Vec<_> = rows.map(|row| row.status(now)).collect();
+        let rows: Vec<_> = self.rows().values().cloned().collect();
+        let status = |row: Arc<Mutex<Row>>| {
+            let row = row.lock().unwrap_or_else(PoisonError::into_inner);
+            row.status(now)
+        };
+        let mut tenants: Vec<_> = rows.into_iter().map(status).collect();
         worst_first(&mut tenants);
         tenants
     }
 
-    fn with<T>(&self, index: usize, change: impl FnOnce(&mut Row) -> T) -> Option<T> {
-        let row = self.rows.get(index)?;
-        Some(change(
-            &mut row.lock().unwrap_or_else(PoisonError::into_inner),
-        ))
+    fn rows(&self) -> RwLockReadGuard<'_, Rows> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn size(&self) -> usize {
+        self.rows().len()
+    }
+
+    fn with<T>(&self, tenant: TenantId, change: impl FnOnce(&mut Row) -> T) -> Option<T> {
+        let row = self.rows().get(&tenant).cloned()?;
+        let mut row = row.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(change(&mut row))
     }
 }
 
 impl Row {
+    fn new(tenant: Arc<Tenant>, now: Ticks) -> Self {
+        Self {
+            tenant,
+            health: Health::Starting,
+            since: now,
+            failure: None,
+            cursor: None,
+            last_success: None,
+            caught_up: None,
+            next: None,
+            backlog: Backlog::default(),
+            fill_error: None,
+            published: 0,
+            late_found: 0,
+        }
+    }
+
     fn know(&mut self, swept: &Swept) {
         self.published += swept.published;
         self.late_found += swept.late_found;

@@ -10,10 +10,15 @@
 //!
 //! Between sweeps a tenant's backlog is read, if it has one. It gives way at once when the tenant's turn comes.
 //!
+//! After a reload ([`Dispatcher::run`] follows the fleet) untouched tenants keep their place and what is at work for them.
+//! What is at work for a tenant with new settings comes to rest first, commits what it has, and the next sweep has the new
+//! ones; a tenant never overlaps itself, not even with its former settings. One that has left the fleet comes to rest
+//! likewise. See `fleet.rs`.
+//!
 //! On a stop no sweep begins any more, and those at work are given time to come to rest; see [`Dispatcher::run`].
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,24 +28,28 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
+use super::fleet::{FleetWatch, distinct_schedules};
 use super::herald::Herald;
 use super::limits::{Lane, Slots};
+use super::pulse::Pulse;
 use super::scheduler::Firing;
 use super::sweeper::{Sweeper, Swept};
 use super::tenant::Tenant;
 use crate::core::cursor::TenantState;
+use crate::core::ids::TenantId;
 use crate::core::schedule::Schedule;
 use crate::core::slots::offset;
 use crate::core::ticks::Ticks;
 use crate::ports::Event;
 
+mod adoption;
 mod endings;
 
 /// Gaps between firings are counted up to this many: a suspended machine wakes to a gap of days.
 const MOST_MISSED: u64 = 10_000;
 /// How often the credentials of tenants that want a new one are looked at.
 const LOOK: Duration = Duration::from_secs(2);
-/// How fast tenants are begun with after the start.
+/// How fast tenants are begun with that are new.
 const FIRST_PACE: Duration = Duration::from_millis(100);
 
 pub struct Dispatcher {
@@ -50,35 +59,59 @@ pub struct Dispatcher {
     herald: Herald,
     /// Somebody asks for all that rests to be tried again at once.
     nudge: Arc<Notify>,
-    groups: Vec<Group>,
-    posts: Vec<Post>,
+    /// The loop gets on.
+    pulse: Option<Pulse>,
+    fleet: FleetWatch,
+    groups: HashMap<Schedule, Group>,
+    posts: HashMap<TenantId, Post>,
     queue: BinaryHeap<Reverse<Turnout>>,
     sweeps: JoinSet<Ended>,
-    at_work: HashMap<Id, (usize, Work)>,
+    at_work: HashMap<Id, (Arc<Tenant>, Work)>,
 }
 
 /// The tenants of one schedule.
+#[derive(Default)]
 struct Group {
-    schedule: Schedule,
-    tenants: Vec<usize>,
+    tenants: Vec<TenantId>,
     last: Option<Ticks>,
 }
 
+/// A tenant's place.
 struct Post {
+    /// As the fleet has it now; what is running may have begun with former settings.
     tenant: Arc<Tenant>,
     running: Option<Work>,
+    /// It has left the fleet, and what is running for it comes to rest.
+    gone: bool,
     failures: u32,
     /// After a failure: no turn before this.
     resting_until: Option<Instant>,
     /// It rests for want of a good credential: a new one ends the rest.
     wants_credential: bool,
-    /// Breaks off the reading of the backlog.
+    /// Breaks off what is running.
     give_way: CancellationToken,
     /// A sweep is to follow once the backlog has given way.
     turn_waits: bool,
     fill_failures: u32,
     /// After a failure in the backlog: it is left alone until then.
     fill_resting_until: Option<Instant>,
+}
+
+impl Post {
+    fn new(tenant: Arc<Tenant>) -> Self {
+        Self {
+            tenant,
+            running: None,
+            gone: false,
+            failures: 0,
+            resting_until: None,
+            wants_credential: false,
+            give_way: CancellationToken::new(),
+            turn_waits: false,
+            fill_failures: 0,
+            fill_resting_until: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +124,7 @@ enum Work {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turnout {
     at: Instant,
-    tenant: usize,
+    tenant: TenantId,
     retry: bool,
 }
 
@@ -101,41 +134,23 @@ struct Ended {
 }
 
 impl Dispatcher {
-    /// A dispatcher of `tenants`, whose numbers are those of `board`. `schedules` are the distinct ones, numbered as the
-    /// scheduler reports them.
+    /// A dispatcher of `fleet`, which is on `board` already.
     pub fn new(
-        tenants: &[Arc<Tenant>],
-        schedules: &[Schedule],
+        fleet: FleetWatch,
         sweeper: Sweeper,
         slots: Slots,
         (board, herald): (Arc<Board>, Herald),
     ) -> Self {
-        let group = |schedule: &Schedule| Group {
-            schedule: schedule.clone(),
-            tenants: (0..tenants.len())
-                .filter(|n| tenants[*n].schedule == *schedule)
-                .collect(),
-            last: None,
-        };
-        let post = |tenant: &Arc<Tenant>| Post {
-            tenant: tenant.clone(),
-            running: None,
-            failures: 0,
-            resting_until: None,
-            wants_credential: false,
-            give_way: CancellationToken::new(),
-            turn_waits: false,
-            fill_failures: 0,
-            fill_resting_until: None,
-        };
         Self {
             sweeper,
             slots,
             board,
             herald,
             nudge: Arc::default(),
-            groups: schedules.iter().map(group).collect(),
-            posts: tenants.iter().map(post).collect(),
+            pulse: None,
+            fleet,
+            groups: HashMap::new(),
+            posts: HashMap::new(),
             queue: BinaryHeap::new(),
             sweeps: JoinSet::new(),
             at_work: HashMap::new(),
@@ -149,6 +164,13 @@ impl Dispatcher {
         self
     }
 
+    /// Beats `pulse` at least every two seconds.
+    #[must_use]
+    pub fn proved_by(mut self, pulse: Pulse) -> Self {
+        self.pulse = Some(pulse);
+        self
+    }
+
     /// Dispatches until `stop`; then waits for the sweeps at work, which see the same `stop`, for at most `drain`, and
     /// breaks off those that have not come to rest (their cursors have not moved; nothing is lost).
     pub async fn run(
@@ -157,16 +179,20 @@ impl Dispatcher {
         stop: CancellationToken,
         drain: Duration,
     ) {
-        self.first_turns();
+        self.adopt();
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            if let Some(pulse) = &self.pulse {
+                pulse.beat();
+            }
             let next = self.queue.peek().map(|Reverse(turn)| turn.at);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = self.sweeps.join_next_with_id() => self.ended(ended),
                 Some(firing) = firings.recv() => self.fired(firing),
+                () = self.fleet.changed() => self.adopt(),
                 () = self.nudge.notified() => self.retry(false),
                 _ = look.tick() => self.retry(true),
                 () = sleep_until(next.unwrap_or_else(far_away)), if next.is_some() => self.due(),
@@ -185,21 +211,6 @@ impl Dispatcher {
         self.sweeps.shutdown().await;
     }
 
-    /// The first turns don't wait for a firing: who starts the daemon wants to see it work, also at "every 6h". A small
-    /// fleet is read at once; a large one is spread as ever.
-    fn first_turns(&mut self) {
-        let now = self.sweeper.clock.now();
-        let crowd = FIRST_PACE.saturating_mul(u32::try_from(self.posts.len()).unwrap_or(u32::MAX));
-        for group in 0..self.groups.len() {
-            let window = self.groups[group].schedule.period_after(now).min(crowd);
-            for n in 0..self.groups[group].tenants.len() {
-                let tenant = self.groups[group].tenants[n];
-                let within = offset(self.posts[tenant].tenant.id, window);
-                self.enqueue(tenant, within, false);
-            }
-        }
-    }
-
     /// Has the tenants that rest tried again at once, a large crowd spread: all of them (`changed` is false), or those whose
     /// credential has changed.
     fn retry(&mut self, changed: bool) {
@@ -209,31 +220,35 @@ impl Dispatcher {
                 && post.resting_until.is_some_and(|until| until > now)
                 && (!changed || (post.wants_credential && post.tenant.tokens.credential_changed()))
         };
-        let resting: Vec<_> = (0..self.posts.len())
-            .filter(|n| rests(&self.posts[*n]))
+        let resting: Vec<_> = self
+            .posts
+            .iter()
+            .filter(|(_, post)| rests(post))
+            .map(|(tenant, _)| *tenant)
             .collect();
-        let crowd = FIRST_PACE.saturating_mul(u32::try_from(resting.len()).unwrap_or(u32::MAX));
+        let crowd = crowd(resting.len());
         for tenant in resting {
-            let within = offset(self.posts[tenant].tenant.id, crowd);
-            self.posts[tenant].resting_until = Some(now + within);
-            self.posts[tenant].wants_credential = false;
+            let within = offset(tenant, crowd);
+            if let Some(post) = self.posts.get_mut(&tenant) {
+                post.resting_until = Some(now + within);
+                post.wants_credential = false;
+            }
             self.enqueue(tenant, within, true);
         }
     }
 
-    fn fired(&mut self, firing: Firing) {
+    fn fired(&mut self, Firing { schedule }: Firing) {
         let now = self.sweeper.clock.now();
-        let Some(group) = self.groups.get_mut(firing.schedule) else {
+        let Some(group) = self.groups.get_mut(&schedule) else {
             return;
         };
         // The scheduler looks twice a second and is late by up to about that; the firing is that of the whole second.
         let at = Ticks::from_unix_seconds(now.unix_seconds());
-        if !group.schedule.is_due(at) && group.schedule.cron() == "* * * * * *" {
+        if !schedule.is_due(at) && schedule.cron() == "* * * * * *" {
             return;
         }
         let missed = group.last.map_or(0, |last| {
-            group
-                .schedule
+            schedule
                 .firings_between(last, at, MOST_MISSED)
                 .saturating_sub(1)
         });
@@ -242,19 +257,18 @@ impl Dispatcher {
             let count = missed.saturating_mul(group.tenants.len() as u64);
             self.sweeper.observer.see(Event::MissedFirings { count });
         }
-        let (late, period) = (now.since(at), group.schedule.period_after(at));
-        let tenants = group.tenants.clone();
-        for tenant in tenants {
-            let within = offset(self.posts[tenant].tenant.id, period).saturating_sub(late);
+        let (late, period) = (now.since(at), schedule.period_after(at));
+        for tenant in group.tenants.clone() {
+            let within = offset(tenant, period).saturating_sub(late);
             self.enqueue(tenant, within, false);
         }
     }
 
-    fn enqueue(&mut self, tenant: usize, within: Duration, retry: bool) {
+    fn enqueue(&mut self, tenant: TenantId, within: Duration, retry: bool) {
         let at = Instant::now() + within;
         // A turn that will pass is no plan.
-        let rests = |until: Instant| until > at;
-        if retry || !self.posts[tenant].resting_until.is_some_and(rests) {
+        let resting_until = self.posts.get(&tenant).and_then(|post| post.resting_until);
+        if retry || resting_until.is_none_or(|until| until <= at) {
             self.board.plan(tenant, within);
         }
         self.queue.push(Reverse(Turnout { at, tenant, retry }));
@@ -270,7 +284,9 @@ impl Dispatcher {
             .filter(|Reverse(turn)| turn.at <= now)
         {
             self.queue.pop();
-            let post = &mut self.posts[turn.tenant];
+            let Some(post) = self.posts.get_mut(&turn.tenant).filter(|post| !post.gone) else {
+                continue;
+            };
             let rested = post.resting_until.is_none_or(|until| until <= now);
             // A retry is void once a regular turn took its place.
             let void = turn.retry && post.resting_until.is_none();
@@ -288,58 +304,64 @@ impl Dispatcher {
         }
     }
 
-    fn start(&mut self, tenant: usize) {
-        let post = &mut self.posts[tenant];
-        (post.running, post.resting_until, post.turn_waits) = (Some(Work::Sweep), None, false);
-        let (sweeper, slots, of) = (
-            self.sweeper.clone(),
-            self.slots.clone(),
-            post.tenant.clone(),
-        );
-        let slots_of = if post.failures > 0 {
+    fn start(&mut self, tenant: TenantId) {
+        let Some(post) = self.posts.get_mut(&tenant) else {
+            return;
+        };
+        (post.resting_until, post.turn_waits) = (None, false);
+        let lane = if post.failures > 0 {
             Lane::Failing
         } else {
             Lane::Main
         };
-        let task = self.sweeps.spawn(async move {
-            let mut slot = slots.take(slots_of).await;
-            let began = sweeper.clock.now();
-            let swept = sweeper.sweep(&of, &mut slot).await;
-            Ended { began, swept }
-        });
-        self.at_work.insert(task.id(), (tenant, Work::Sweep));
+        self.spawn(tenant, Work::Sweep, lane);
     }
 
     /// Reads the tenant's backlog until its next turn, if there is anything to be read.
-    fn start_fill(&mut self, tenant: usize, state: &TenantState) {
-        let post = &mut self.posts[tenant];
+    fn start_fill(&mut self, tenant: TenantId, state: &TenantState) {
+        let Some(post) = self.posts.get(&tenant) else {
+            return;
+        };
         let rests = post
             .fill_resting_until
             .is_some_and(|until| until > Instant::now());
-        if rests || self.sweeper.awake(&post.tenant, state).is_empty() {
-            return;
+        if !rests && !self.sweeper.awake(&post.tenant, state).is_empty() {
+            self.spawn(tenant, Work::Fill, Lane::Backlog);
         }
-        post.running = Some(Work::Fill);
-        post.give_way = self.sweeper.stop.child_token();
-        let (sweeper, slots, of) = (
-            self.sweeper.clone(),
-            self.slots.clone(),
-            post.tenant.clone(),
-        );
-        let give_way = post.give_way.clone();
-        let task = self.sweeps.spawn(async move {
-            let began = sweeper.clock.now();
-            let slot = give_way
-                .run_until_cancelled(slots.take(Lane::Backlog))
-                .await;
-            let swept = match slot {
-                Some(mut slot) => sweeper.fill(&of, &mut slot, give_way).await,
-                None => Swept::default(),
-            };
-            Ended { began, swept }
-        });
-        self.at_work.insert(task.id(), (tenant, Work::Fill));
     }
+
+    fn spawn(&mut self, tenant: TenantId, work: Work, lane: Lane) {
+        let Some(post) = self.posts.get_mut(&tenant) else {
+            return;
+        };
+        post.running = Some(work);
+        post.give_way = self.sweeper.stop.child_token();
+        let of = post.tenant.clone();
+        let (slots, give_way) = (self.slots.clone(), post.give_way.clone());
+        let sweeper = Sweeper {
+            stop: give_way.clone(),
+            ..self.sweeper.clone()
+        };
+        let task = self.sweeps.spawn({
+            let of = of.clone();
+            async move {
+                let slot = give_way.run_until_cancelled(slots.take(lane)).await;
+                let began = sweeper.clock.now();
+                let swept = match (slot, work) {
+                    (None, _) => Swept::stopped(),
+                    (Some(mut slot), Work::Sweep) => sweeper.sweep(&of, &mut slot).await,
+                    (Some(mut slot), Work::Fill) => sweeper.fill(&of, &mut slot, give_way).await,
+                };
+                Ended { began, swept }
+            }
+        });
+        self.at_work.insert(task.id(), (of, work));
+    }
+}
+
+/// Over how long so many tenants are spread that are all to be read now.
+fn crowd(tenants: usize) -> Duration {
+    FIRST_PACE.saturating_mul(u32::try_from(tenants).unwrap_or(u32::MAX))
 }
 
 fn far_away() -> Instant {

@@ -322,10 +322,10 @@ impl World {
         page_size: u32,
         requests_per_minute: u32,
     ) -> Arc<Tenant> {
-        let parts = self.parts(1, server, page_size, &Arc::new(Entra::default()));
-        let mut rules = parts.rules;
-        rules.reach.requests_per_minute = requests_per_minute;
-        Arc::new(Tenant::new(Parts { rules, ..parts }))
+        self.tenant_ruled(1, server, |rules| {
+            rules.page_size = page_size;
+            rules.reach.requests_per_minute = requests_per_minute;
+        })
     }
 
     /// A tenant with other rules.
@@ -335,8 +335,18 @@ impl World {
         server: &Arc<Server>,
         change: impl FnOnce(&mut Rules),
     ) -> Arc<Tenant> {
+        self.tenant_made(n, server, |parts| change(&mut parts.rules))
+    }
+
+    /// A tenant that is made otherwise.
+    pub fn tenant_made(
+        &self,
+        n: u8,
+        server: &Arc<Server>,
+        change: impl FnOnce(&mut Parts),
+    ) -> Arc<Tenant> {
         let mut parts = self.parts(n, server, 100, &Arc::new(Entra::default()));
-        change(&mut parts.rules);
+        change(&mut parts);
         Arc::new(Tenant::new(parts))
     }
 

@@ -4,16 +4,19 @@
 //! [`scheduler`] reports firings; [`dispatcher`] turns them into sweeps, each tenant at its own place in the period;
 //! [`sweeper`] makes one sweep, with `intake` for what the pages hold; [`outlet`] publishes and records;
 //! [`tokens`] keeps a good token for each tenant; [`limits`] holds what all share; [`board`] knows how each tenant is;
-//! [`supervisor`] notices a task that ended unasked.
+//! [`fleet`] is who is to be read, and changes at a reload; [`pulse`] shows that the parts are alive; [`supervisor`] notices
+//! a task that ended unasked.
 
 pub mod board;
 pub mod dispatcher;
 #[cfg(test)]
 mod fakes;
+pub mod fleet;
 pub mod herald;
 mod intake;
 pub mod limits;
 pub mod outlet;
+pub mod pulse;
 mod reader;
 pub mod scheduler;
 pub mod supervisor;

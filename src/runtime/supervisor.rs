@@ -5,6 +5,8 @@ use std::future::Future;
 
 use tokio::task::JoinSet;
 
+use crate::core::failure::chain;
+
 /// A task that ended although nobody asked it to.
 #[derive(Debug, thiserror::Error)]
 #[error("the {task} ended unasked: {how}")]
@@ -57,16 +59,4 @@ impl Supervisor {
             }
         }
     }
-}
-
-/// An error and its sources in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -59,6 +59,16 @@ pub struct Swept {
     pub halt: Option<Halt>,
 }
 
+impl Swept {
+    /// Broken off before anything was read.
+    pub fn stopped() -> Self {
+        Self {
+            halt: Some(Halt::Stopped),
+            ..Self::default()
+        }
+    }
+}
+
 /// Why a sweep did not come to its end.
 #[derive(Debug)]
 pub enum Halt {

@@ -240,23 +240,29 @@ impl TokenKeeper {
     }
 }
 
-/// Renews tokens before they end, until `stop`. A token service that is silent holds up nobody's renewal but its own.
-pub async fn renew_in_background(keepers: Vec<Arc<TokenKeeper>>, stop: CancellationToken) {
+/// Renews the tokens of `keepers`, who are asked for each time, before they end, until `stop`. A token service that is
+/// silent holds up nobody's renewal but its own.
+pub async fn renew_in_background(
+    mut keepers: impl FnMut() -> Vec<Arc<TokenKeeper>>,
+    stop: CancellationToken,
+) {
     let slots = Slots::new(RENEWALS);
     let mut renewals = JoinSet::new();
-    let mut at_work: Vec<Option<AbortHandle>> = vec![None; keepers.len()];
+    let mut at_work: HashMap<TenantId, AbortHandle> = HashMap::new();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(look.tick()).await.is_some() {
         while renewals.try_join_next().is_some() {}
-        for (keeper, at_work) in keepers.iter().zip(&mut at_work) {
-            let idle = at_work.as_ref().is_none_or(AbortHandle::is_finished);
-            if idle && keeper.renewal_is_due() {
-                let (keeper, slots) = (keeper.clone(), slots.clone());
-                *at_work = Some(renewals.spawn(async move {
+        at_work.retain(|_, renewal| !renewal.is_finished());
+        for keeper in keepers() {
+            let tenant = keeper.tenant;
+            if keeper.renewal_is_due() && !at_work.contains_key(&tenant) {
+                let slots = slots.clone();
+                let renewal = renewals.spawn(async move {
                     let mut slot = slots.take(Lane::Main).await;
                     slot.wait(keeper.renew_if_due()).await;
-                }));
+                });
+                at_work.insert(tenant, renewal);
             }
         }
     }

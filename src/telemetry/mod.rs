@@ -11,3 +11,4 @@ pub mod clock;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod systemd;

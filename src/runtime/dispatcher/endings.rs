@@ -1,15 +1,18 @@
 //! What follows when a sweep or a back-fill has ended: the board, the log, the pause, the next piece of work.
 
+use std::sync::Arc;
+
 use tokio::task::{Id, JoinError};
 use tokio::time::Instant;
 
 use super::super::board::Turn;
 use super::super::sweeper::{Halt, Swept};
 use super::super::tenant::Tenant;
-use super::{Dispatcher, Ended, Work};
+use super::{Dispatcher, Ended, Post, Work};
 use crate::core::alarms::Notice;
 use crate::core::backoff::pause;
 use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::ids::TenantId;
 use crate::core::slots::{Use, jitter};
 use crate::core::ticks::Ticks;
 
@@ -19,35 +22,49 @@ impl Dispatcher {
             Ok((id, _)) => *id,
             Err(error) => error.id(),
         };
-        let Some((tenant, work)) = self.at_work.remove(&id) else {
+        let Some((of, work)) = self.at_work.remove(&id) else {
             return;
         };
-        self.posts[tenant].running = None;
+        let Some(post) = self.posts.get_mut(&of.id) else {
+            return;
+        };
+        post.running = None;
+        if post.gone {
+            self.posts.remove(&of.id);
+            return;
+        }
+        let outdated = !Arc::ptr_eq(&post.tenant, &of);
         let ended = ended.map_or_else(
             |error| broken(self.sweeper.clock.now(), &error),
             |(_, ended)| ended,
         );
         match work {
-            Work::Sweep => self.sweep_ended(tenant, &ended),
-            Work::Fill => self.fill_ended(tenant, &ended.swept),
+            _ if outdated => self.outdated_ended(of.id, &ended.swept),
+            Work::Sweep => self.sweep_ended(of.id, &ended),
+            Work::Fill => self.fill_ended(of.id, &ended.swept),
         }
     }
 
-    fn sweep_ended(&mut self, tenant: usize, ended: &Ended) {
+    /// What began before a reload has come to rest: the tenant's new settings take over at once.
+    fn outdated_ended(&mut self, tenant: TenantId, swept: &Swept) {
+        self.board.note_outdated(tenant, swept);
+        if !self.sweeper.stop.is_cancelled() {
+            self.start(tenant);
+        }
+    }
+
+    fn sweep_ended(&mut self, tenant: TenantId, ended: &Ended) {
         if let Some(turn) = self.board.note(tenant, ended.began, &ended.swept) {
             self.announce(tenant, &turn);
         }
         match &ended.swept.halt {
             // What is held back is tried with each sweep; the tenant's other incidents must not wait for it.
             None | Some(Halt::HeldBack(_)) => {
-                self.posts[tenant].failures = 0;
-                self.posts[tenant].resting_until = None;
-                if let Some(state) = ended
-                    .swept
-                    .state
-                    .as_ref()
-                    .filter(|_| !self.sweeper.stop.is_cancelled())
-                {
+                if let Some(post) = self.posts.get_mut(&tenant) {
+                    (post.failures, post.resting_until) = (0, None);
+                }
+                let stopping = self.sweeper.stop.is_cancelled();
+                if let Some(state) = ended.swept.state.as_ref().filter(|_| !stopping) {
                     self.start_fill(tenant, state);
                 }
             }
@@ -56,16 +73,18 @@ impl Dispatcher {
         }
     }
 
-    fn fill_ended(&mut self, tenant: usize, swept: &Swept) {
+    fn fill_ended(&mut self, tenant: TenantId, swept: &Swept) {
         self.board.note_fill(tenant, swept);
-        let post = &mut self.posts[tenant];
+        let Some(post) = self.posts.get_mut(&tenant) else {
+            return;
+        };
         match &swept.halt {
             Some(Halt::Failed(failure)) => {
                 post.fill_failures = post.fill_failures.saturating_add(1);
-                let chance = jitter(post.tenant.id, Use::Backoff, u64::from(post.fill_failures));
+                let chance = jitter(tenant, Use::Backoff, u64::from(post.fill_failures));
                 let pause = pause(failure.reaction, post.fill_failures, chance);
                 post.fill_resting_until = Some(Instant::now() + pause);
-                tracing::debug!(tenant = %post.tenant.id, error = %failure, retry_seconds = pause.as_secs(), "back-fill failed");
+                tracing::debug!(%tenant, error = %failure, retry_seconds = pause.as_secs(), "back-fill failed");
             }
             // What is held back rests by itself, and a backlog that takes long must not have its failures added up.
             Some(Halt::HeldBack(_) | Halt::Stopped) | None => post.fill_failures = 0,
@@ -75,20 +94,24 @@ impl Dispatcher {
         }
     }
 
-    fn rest(&mut self, tenant: usize, failure: &Failure) {
-        let post = &mut self.posts[tenant];
+    fn rest(&mut self, tenant: TenantId, failure: &Failure) {
+        let Some(post) = self.posts.get_mut(&tenant) else {
+            return;
+        };
         post.failures = post.failures.saturating_add(1);
-        let chance = jitter(post.tenant.id, Use::Backoff, u64::from(post.failures));
+        let chance = jitter(tenant, Use::Backoff, u64::from(post.failures));
         let pause = pause(failure.reaction, post.failures, chance);
         post.resting_until = Some(Instant::now() + pause);
         post.wants_credential = failure.health == Health::Credential;
-        tracing::debug!(tenant = %post.tenant.id, error = %failure, retry_seconds = pause.as_secs(), "sweep failed");
+        tracing::debug!(%tenant, error = %failure, retry_seconds = pause.as_secs(), "sweep failed");
         self.enqueue(tenant, pause, true);
     }
 
     /// One line for each change of state, however often a sweep fails; and one for all tenants that share a cause.
-    fn announce(&self, tenant: usize, turn: &Turn) {
-        let tenant = &self.posts[tenant].tenant;
+    fn announce(&self, tenant: TenantId, turn: &Turn) {
+        let Some(Post { tenant, .. }) = self.posts.get(&tenant) else {
+            return;
+        };
         log(tenant, turn);
         let (what, remedy) = turn.failure.as_ref().map_or(("", ""), |failure| {
             (failure.what.as_str(), failure.remedy.as_str())

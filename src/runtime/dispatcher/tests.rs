@@ -1,19 +1,23 @@
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::*;
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::runtime::fakes::{Entra, Fault, Order, Server, World};
+use crate::runtime::fleet::Fleet;
 
 mod backfill;
+mod reload;
 
 const PERIOD: Duration = Duration::from_secs(30);
 
 /// A dispatcher at work on `tenants`, fed with a firing every 30 s as the scheduler would.
 struct Rig {
     board: Arc<Board>,
+    fleet: watch::Sender<Fleet>,
     stop: CancellationToken,
     dispatcher: tokio::task::JoinHandle<()>,
     firings: mpsc::Sender<Firing>,
@@ -22,18 +26,12 @@ struct Rig {
 
 impl Rig {
     fn start(world: &World, tenants: &[Arc<Tenant>], concurrent: usize) -> Self {
-        let schedule: Schedule = "every 30s".parse().expect("schedule");
         let board = Arc::new(Board::new(tenants, world.sweeper.clock.clone()));
         let (herald, _) = Herald::new();
         let slots = Slots::new(concurrent);
         let sweeper = world.sweeper.clone();
-        let dispatcher = Dispatcher::new(
-            tenants,
-            &[schedule],
-            sweeper,
-            slots,
-            (board.clone(), herald),
-        );
+        let (fleet, watch) = FleetWatch::new(tenants.into());
+        let dispatcher = Dispatcher::new(watch, sweeper, slots, (board.clone(), herald));
         let nudge = Arc::<Notify>::default();
         let dispatcher = dispatcher.nudged_by(nudge.clone());
         let (firings, fired) = mpsc::channel(8);
@@ -41,6 +39,7 @@ impl Rig {
         let dispatcher = tokio::spawn(dispatcher.run(fired, stop.clone(), Duration::from_secs(20)));
         Self {
             board,
+            fleet,
             stop,
             dispatcher,
             firings,
@@ -51,7 +50,7 @@ impl Rig {
     async fn fire(&self, times: u32) {
         for _ in 0..times {
             self.firings
-                .send(Firing { schedule: 0 })
+                .send(firing())
                 .await
                 .expect("dispatcher is at work");
             sleep(PERIOD).await;
@@ -62,6 +61,12 @@ impl Rig {
         let tenants = self.board.tenants();
         let found = tenants.iter().find(|tenant| &*tenant.name == name);
         found.expect("a tenant of that name").state
+    }
+}
+
+fn firing() -> Firing {
+    Firing {
+        schedule: "every 30s".parse().expect("schedule"),
     }
 }
 
@@ -87,10 +92,7 @@ async fn every_tenant_is_swept_each_period_at_its_own_place() {
         "the first turns came not at once: {first:?}"
     );
     for period in 2..6 {
-        rig.firings
-            .send(Firing { schedule: 0 })
-            .await
-            .expect("at work");
+        rig.firings.send(firing()).await.expect("at work");
         sleep(PERIOD / 2).await;
         let swept = servers
             .iter()

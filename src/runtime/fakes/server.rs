@@ -334,6 +334,7 @@ impl IncidentSource for Server {
             self.remember(ask);
             let at_work = self.at_work.fetch_add(1, Ordering::SeqCst) + 1;
             self.most_at_work.fetch_max(at_work, Ordering::SeqCst);
+            let _done = Done(&self.at_work);
             let delay = *self.delay.lock().expect("lock");
             sleep(delay).await;
             if self.hangs(ask) {
@@ -346,10 +347,18 @@ impl IncidentSource for Server {
             before(self);
             *self.before_page.lock().expect("lock") = before;
             let page = self.spend().and_then(|()| self.page(ask));
-            self.at_work.fetch_sub(1, Ordering::SeqCst);
             page.map(|body| Box::new(body) as Box<dyn PageBody>)
         }
         .boxed()
+    }
+}
+
+/// A request that was answered, or given up.
+struct Done<'a>(&'a AtomicU32);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -70,6 +70,11 @@ fn keeper(n: u8, source: &Arc<Entra>, desk: &Desk) -> Arc<TokenKeeper> {
     ))
 }
 
+fn of(keeper: &Arc<TokenKeeper>) -> impl FnMut() -> Vec<Arc<TokenKeeper>> + Send + 'static {
+    let keepers = vec![keeper.clone()];
+    move || keepers.clone()
+}
+
 fn throttled() -> Failure {
     Failure::new(
         Health::Throttled,
@@ -182,7 +187,7 @@ async fn tokens_are_renewed_before_they_end_and_nobody_waits() {
     let (source, stop) = (Arc::new(Entra::default()), CancellationToken::new());
     let keeper = keeper(1, &source, &desk());
     keeper.token().await.expect("granted");
-    let renewals = tokio::spawn(renew_in_background(vec![keeper.clone()], stop.clone()));
+    let renewals = tokio::spawn(renew_in_background(of(&keeper), stop.clone()));
     for second in 0..6000 {
         sleep(Duration::from_secs(1)).await;
         assert!(
@@ -209,7 +214,7 @@ async fn a_failed_renewal_leaves_the_old_token_in_use() {
     keeper.token().await.expect("granted");
     let outage = Failure::new(Health::Unreachable, Reaction::Backoff, "down", "wait");
     *source.refusals.lock().expect("lock") = vec![outage; 3];
-    let renewals = tokio::spawn(renew_in_background(vec![keeper.clone()], stop.clone()));
+    let renewals = tokio::spawn(renew_in_background(of(&keeper), stop.clone()));
     for second in 0..1000 {
         sleep(Duration::from_secs(1)).await;
         assert!(
@@ -284,7 +289,7 @@ async fn a_silent_token_service_holds_up_neither_others_renewals_nor_the_stop() 
     for keeper in &keepers {
         keeper.token().await.expect("granted");
     }
-    let renewals = tokio::spawn(renew_in_background(keepers, stop.clone()));
+    let renewals = tokio::spawn(renew_in_background(move || keepers.clone(), stop.clone()));
     for second in 0..3000 {
         sleep(Duration::from_secs(1)).await;
         let token = healthy.token().now_or_never();

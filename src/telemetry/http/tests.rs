@@ -1,5 +1,7 @@
 use super::*;
-use crate::core::status::{KafkaStatus, LedgerStatus, PartState, RunState};
+use crate::core::status::{
+    ConfigurationState, ConfigurationStatus, KafkaStatus, LedgerStatus, PartState, RunState,
+};
 use crate::core::ticks::Ticks;
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -39,6 +41,12 @@ impl Surface for Fake {
             version: "1.2.3",
             started: Ticks(0),
             state: RunState::Running,
+            configuration: ConfigurationStatus {
+                state: ConfigurationState::Ok,
+                loaded: Ticks::from_unix_seconds(1_700_000_000),
+                restart_needed: Vec::new(),
+                error: None,
+            },
             alarms: Vec::new(),
             tenants: vec![],
             kafka: KafkaStatus {

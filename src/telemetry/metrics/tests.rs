@@ -1,6 +1,8 @@
 use super::*;
 use crate::core::ids::TenantId;
-use crate::core::status::{KafkaStatus, LedgerStatus, PartState, RunState};
+use crate::core::status::{
+    ConfigurationState, ConfigurationStatus, KafkaStatus, LedgerStatus, PartState, RunState,
+};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,6 +69,12 @@ fn report(tenants: Vec<TenantStatus>) -> StatusReport {
         version: "1.2.3",
         started: Ticks(0),
         state: RunState::Running,
+        configuration: ConfigurationStatus {
+            state: ConfigurationState::Ok,
+            loaded: Ticks::from_unix_seconds(1_700_000_000),
+            restart_needed: Vec::new(),
+            error: None,
+        },
         alarms: Vec::new(),
         tenants,
         kafka: KafkaStatus {

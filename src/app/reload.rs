@@ -1,0 +1,176 @@
+//! Reload: the files are read again, and what can change at run time changes, as one step.
+//!
+//! Invariants: a configuration with a mistake changes nothing; applying a good one can't fail half-way (tenants are built
+//! before the first of them is handed over); untouched tenants are the same objects as before, so that nothing of theirs
+//! (token, place, sweep at work, request budget) is touched.
+//!
+//! What can't change at run time keeps its value and is named, in the log and in the status, until a restart.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::fleet::{Before, Builder};
+use crate::config::ConfigErrors;
+use crate::config::settings::Settings;
+use crate::core::failure::chain;
+use crate::core::reload::Diff;
+use crate::core::status::{ConfigurationState, ConfigurationStatus};
+use crate::core::ticks::Ticks;
+use crate::ports::Clock;
+use crate::runtime::fleet::Fleet;
+use crate::telemetry::systemd;
+
+/// Reads the configuration again, as at the start. Blocks.
+pub type Load = Arc<dyn Fn() -> Result<Settings, ConfigErrors> + Send + Sync>;
+
+/// How a daemon is told to reload.
+#[derive(Clone)]
+pub struct Reload {
+    /// Notified for each reload that is asked for; what is asked while one is at work is one more.
+    pub asked: Arc<Notify>,
+    pub load: Load,
+}
+
+/// What is known of the configuration, for the status.
+pub struct Standing(Mutex<ConfigurationStatus>);
+
+impl Standing {
+    pub fn new(loaded: Ticks) -> Self {
+        Self(Mutex::new(ConfigurationStatus {
+            state: ConfigurationState::Ok,
+            loaded,
+            restart_needed: Vec::new(),
+            error: None,
+        }))
+    }
+
+    pub fn now(&self) -> ConfigurationStatus {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn refuse(&self, why: String) {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        now.state = ConfigurationState::Refused;
+        now.error = Some(why);
+    }
+
+    fn accept(&self, loaded: Ticks, restart_needed: Vec<&'static str>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = ConfigurationStatus {
+            state: ConfigurationState::Ok,
+            loaded,
+            restart_needed,
+            error: None,
+        };
+    }
+}
+
+pub struct Reloader {
+    pub reload: Reload,
+    pub builder: Builder,
+    /// As the daemon was started: what can't change at run time is in force as it stands here.
+    pub started_with: Arc<Settings>,
+    /// As the fleet was built from last.
+    pub settings: Arc<Settings>,
+    pub fleet: watch::Sender<Fleet>,
+    pub standing: Arc<Standing>,
+    pub clock: Arc<dyn Clock>,
+    /// Has tenants that rest tried again: what they failed for may be mended outside the configuration.
+    pub nudge: Arc<Notify>,
+}
+
+impl Reloader {
+    /// Reloads whenever it is asked to, until `stop`. `status` is what systemd is told after each.
+    pub async fn run(mut self, status: impl Fn() -> String, stop: CancellationToken) {
+        let asked = self.reload.asked.clone();
+        while stop.run_until_cancelled(asked.notified()).await.is_some() {
+            systemd::reloading();
+            self.reload().await;
+            self.nudge.notify_one();
+            systemd::ready(&status());
+        }
+    }
+
+    async fn reload(&mut self) {
+        let load = self.reload.load.clone();
+        let outcome = match spawn_blocking(move || load()).await {
+            Ok(Ok(settings)) => self.apply(settings),
+            Ok(Err(errors)) => Err(errors.to_string()),
+            Err(broken) => Err(format!("a defect in incidentd ended the reload: {broken}")),
+        };
+        if let Err(report) = outcome {
+            tracing::error!(
+                report,
+                "the configuration was not reloaded: the one before stays in force; correct the files and reload again"
+            );
+            self.standing.refuse(report);
+        }
+    }
+
+    fn apply(&mut self, settings: Settings) -> Result<(), String> {
+        let before = Before {
+            settings: &self.settings,
+            fleet: &self.fleet.borrow().clone(),
+        };
+        let fleet = self
+            .builder
+            .build(&settings, Some(before))
+            .map_err(|error| chain(&error))?;
+        let diff = Diff::between(
+            before.fleet.iter().map(|tenant| (tenant.id, tenant)),
+            fleet.iter().map(|tenant| (tenant.id, tenant)),
+            |was, is| Arc::ptr_eq(was, is),
+        );
+        for warning in &settings.warnings {
+            tracing::warn!("configuration: {warning}");
+        }
+        let restart_needed = fixed(&self.started_with, &settings);
+        if !restart_needed.is_empty() {
+            tracing::warn!(
+                keys = restart_needed.join(", "),
+                "these keys have new values that need a restart; until then the old ones hold"
+            );
+        }
+        tracing::info!(
+            tenants = fleet.len(),
+            added = diff.added.len(),
+            removed = diff.removed.len(),
+            changed = diff.changed.len(),
+            untouched = diff.untouched,
+            "configuration reloaded"
+        );
+        self.fleet.send_replace(fleet);
+        self.settings = Arc::new(settings);
+        self.standing.accept(self.clock.now(), restart_needed);
+        Ok(())
+    }
+}
+
+/// The keys that can't change at run time and differ.
+fn fixed(running: &Settings, wanted: &Settings) -> Vec<&'static str> {
+    let (kafka, to) = (&running.kafka, &wanted.kafka);
+    [
+        (
+            "poll.max_concurrent",
+            running.max_concurrent != wanted.max_concurrent,
+        ),
+        (
+            "poll.max_in_flight",
+            running.max_in_flight != wanted.max_in_flight,
+        ),
+        ("kafka.brokers", kafka.brokers != to.brokers),
+        ("kafka.properties", !kafka.same_properties(to)),
+        ("ledger.path", running.ledger.path != wanted.ledger.path),
+        ("http.listen", running.http.listen != wanted.http.listen),
+        ("log.format", running.log.format != wanted.log.format),
+        ("log.level", running.log.level != wanted.log.level),
+    ]
+    .into_iter()
+    .filter_map(|(key, differs)| differs.then_some(key))
+    .collect()
+}

@@ -1,0 +1,83 @@
+//! The long-lived tasks that only bind one part to another: what ends them, and what keeps their pulses beating.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+
+use crate::kafka::KafkaPublisher;
+use crate::ledger::LocalLedger;
+use crate::runtime::pulse::Pulse;
+
+/// How often the ledger and Kafka's client are asked for a sign of life.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum PartEnded {
+    #[error("Kafka's producer can't go on: {0}")]
+    Producer(String),
+    #[error("the ledger's writer is gone")]
+    Ledger,
+}
+
+pub async fn forever(work: impl Future<Output = ()>) -> Result<(), PartEnded> {
+    work.await;
+    Ok(())
+}
+
+pub async fn probe(kafka: Arc<KafkaPublisher>, stop: CancellationToken) -> Result<(), PartEnded> {
+    kafka.probe(stop).await;
+    Ok(())
+}
+
+pub async fn watch_producer(
+    kafka: Arc<KafkaPublisher>,
+    stop: CancellationToken,
+) -> Result<(), PartEnded> {
+    match stop.run_until_cancelled(kafka.fatal()).await {
+        Some(why) => Err(PartEnded::Producer(why)),
+        None => Ok(()),
+    }
+}
+
+pub async fn watch_ledger(
+    ledger: Arc<LocalLedger>,
+    stop: CancellationToken,
+) -> Result<(), PartEnded> {
+    match stop.run_until_cancelled(ledger.ended()).await {
+        Some(()) => Err(PartEnded::Ledger),
+        None => Ok(()),
+    }
+}
+
+/// Beats the pulses of those who can't beat them by themselves.
+pub async fn signs_of_life(
+    (ledger, ledger_pulse): (Arc<LocalLedger>, Pulse),
+    (kafka, kafka_pulse): (Option<Arc<KafkaPublisher>>, Pulse),
+    stop: CancellationToken,
+) {
+    let ledger_lives = async {
+        let mut look = interval(SIGN_OF_LIFE);
+        loop {
+            look.tick().await;
+            if ledger.answers().await {
+                ledger_pulse.beat();
+            }
+        }
+    };
+    let kafka_lives = async {
+        let (mut look, mut last) = (interval(SIGN_OF_LIFE), None);
+        loop {
+            look.tick().await;
+            let progress = kafka.as_ref().and_then(|kafka| kafka.progress());
+            if progress.is_none() || progress != last {
+                kafka_pulse.beat();
+            }
+            last = progress;
+        }
+    };
+    stop.run_until_cancelled(async { tokio::join!(ledger_lives, kafka_lives) })
+        .await;
+}

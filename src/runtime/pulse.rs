@@ -1,0 +1,99 @@
+//! Liveness that proves something: each part that the daemon can't do without leaves a mark whenever it gets on with its
+//! work, and one that has left none for too long has died or hangs.
+//!
+//! What a restart would not mend is no reason to be called dead: Kafka away, a full disk, tenants that fail. Parts that
+//! have nothing to do beat all the same, from a timer of their own that runs through the very thing to be proved.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The mark that one part leaves.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    origin: Instant,
+    /// Milliseconds from `origin` to the last beat.
+    last: Arc<AtomicU64>,
+}
+
+impl Pulse {
+    fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+            last: Arc::default(),
+        }
+    }
+
+    /// The part got on with its work.
+    pub fn beat(&self) {
+        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    fn silence(&self) -> Duration {
+        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        self.origin.elapsed().saturating_sub(last)
+    }
+}
+
+/// All parts that must beat.
+#[derive(Debug, Default)]
+pub struct Vitals(Vec<(&'static str, Duration, Pulse)>);
+
+impl Vitals {
+    /// A part that must beat at least once in `limit`, from now on.
+    pub fn part(&mut self, name: &'static str, limit: Duration) -> Pulse {
+        let pulse = Pulse::new();
+        self.0.push((name, limit, pulse.clone()));
+        pulse
+    }
+
+    /// Whether all parts are at work.
+    ///
+    /// # Errors
+    /// A sentence that names the part that has been silent for longest beyond its limit.
+    pub fn check(&self) -> Result<(), String> {
+        let silent = self
+            .0
+            .iter()
+            .map(|(name, limit, pulse)| (name, limit, pulse.silence()))
+            .filter(|(_, limit, silence)| silence > limit)
+            .max_by_key(|(_, _, silence)| *silence);
+        silent.map_or(Ok(()), |(name, limit, silence)| {
+            Err(format!(
+                "the {name} has made no progress for {} s (limit {} s): restart the daemon, nothing is lost by it",
+                silence.as_secs(),
+                limit.as_secs()
+            ))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_beats_is_alive_and_one_that_stops_is_named() {
+        let mut vitals = Vitals::default();
+        let (beating, silent) = (vitals.part("one", LIMIT), vitals.part("other", LIMIT));
+        for _ in 0..6 {
+            advance(Duration::from_secs(10)).await;
+            beating.beat();
+        }
+        assert_eq!(vitals.check(), Ok(()), "at the limit, not beyond it");
+        advance(Duration::from_secs(1)).await;
+        let dead = vitals.check().expect_err("61 s without a beat");
+        assert!(
+            dead.starts_with("the other has made no progress for 61 s"),
+            "{dead}"
+        );
+        silent.beat();
+        assert_eq!(vitals.check(), Ok(()));
+    }
+}

@@ -1,0 +1,77 @@
+//! What systemd is told (`Type=notify-reload`): ready, reloading, stopping, a status in words, and that the daemon lives.
+//!
+//! Outside systemd (`NOTIFY_SOCKET` is not set) nothing is told and nothing fails. A message that can't be sent is lost with
+//! a line at debug: there is nobody else to tell, and systemd draws its own conclusions.
+//!
+//! Source: sd_notify(3), systemd.service(5) on `Type=notify-reload` and `WatchdogSec`.
+
+use std::time::Duration;
+
+use sd_notify::{NotifyState, notify, watchdog_enabled};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::core::failure::one_line;
+
+/// As much as `systemctl status` shows well.
+const MOST: usize = 300;
+/// How often the status in words is looked at, and told when it has changed.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The daemon has started, or has ended a reload, as `status` says.
+pub fn ready(status: &str) {
+    let status = one_line(status, MOST);
+    send(&[NotifyState::Ready, NotifyState::Status(&status)]);
+}
+
+/// A reload begins; [`ready`] is to follow, whatever comes of it.
+pub fn reloading() {
+    // systemd takes a reload for unanswered unless it bears the time at which it began.
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(%error, "systemd can't be told of the reload"),
+    }
+}
+
+/// The daemon stops.
+pub fn stopping() {
+    send(&[
+        NotifyState::Stopping,
+        NotifyState::Status("stopping: sweeps at work come to rest"),
+    ]);
+}
+
+/// Tells what `status` says whenever that changes, and feeds the watchdog, as long as `live` does not object, until `stop`.
+pub async fn report(
+    status: impl Fn() -> String,
+    live: impl Fn() -> Result<(), String>,
+    stop: CancellationToken,
+) {
+    let watchdog = watchdog_enabled();
+    // Twice in each of its periods, as systemd advises.
+    let pace = watchdog.map_or(LOOK, |period| LOOK.min(period / 2));
+    let mut look = interval(pace.max(Duration::from_millis(10)));
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut told, mut dead) = (String::new(), None);
+    while stop.run_until_cancelled(look.tick()).await.is_some() {
+        let now = one_line(&status(), MOST);
+        if now != told {
+            send(&[NotifyState::Status(&now)]);
+            told = now;
+        }
+        let verdict = live();
+        if let (Err(why), None) = (&verdict, &dead) {
+            tracing::error!(error = why, "the daemon hangs");
+        }
+        if verdict.is_ok() && watchdog.is_some() {
+            send(&[NotifyState::Watchdog]);
+        }
+        dead = verdict.err();
+    }
+}
+
+fn send(message: &[NotifyState<'_>]) {
+    if let Err(error) = notify(message) {
+        tracing::debug!(%error, "systemd can't be told");
+    }
+}
