@@ -258,3 +258,6 @@ fn api(tenant: &TenantSettings) -> SourceOptions {
         scope: tenant.api.scope.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

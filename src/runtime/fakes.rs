@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod server;
+mod topic;
+
+pub use topic::{Topic, WordSplitter};
 
 pub use server::{Fault, Order, Server, broken_page};
 
@@ -94,87 +96,6 @@ impl Encoder for PlainEncoder {
 
     fn health(&self, _: Ticks, _: Health, _: &str, _: &str) -> Option<Record> {
         None
-    }
-}
-
-/// A topic. While `away`, publications wait.
-pub struct Topic {
-    pub records: Mutex<Vec<Record>>,
-    pub away: watch::Sender<bool>,
-    /// Records whose value contains this are refused.
-    pub refused: Mutex<Option<&'static str>>,
-    /// The largest record it accepts.
-    pub limit: Mutex<Option<usize>>,
-}
-
-impl Default for Topic {
-    fn default() -> Self {
-        Self {
-            records: Mutex::default(),
-            away: watch::Sender::new(false),
-            refused: Mutex::default(),
-            limit: Mutex::default(),
-        }
-    }
-}
-
-impl Topic {
-    pub fn values(&self, topic: &str) -> Vec<String> {
-        let records = self.records.lock().expect("lock");
-        let on_topic = records.iter().filter(|record| &*record.topic == topic);
-        on_topic
-            .map(|record| String::from_utf8_lossy(&record.value).into_owned())
-            .collect()
-    }
-}
-
-impl Publisher for Topic {
-    fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Refused>>> {
-        async move {
-            let _ = self.away.subscribe().wait_for(|away| !away).await;
-            let refused = *self.refused.lock().expect("lock");
-            let limit = *self.limit.lock().expect("lock");
-            let accept = |record: Record| {
-                let text = String::from_utf8_lossy(&record.value).into_owned();
-                let oversize = limit.is_some_and(|limit| record.size() > limit);
-                if oversize || refused.is_some_and(|part| text.contains(part)) {
-                    return Err(Refused {
-                        failure: Failure::new(
-                            Health::Misconfigured,
-                            Reaction::HoldBack,
-                            "too large",
-                            "raise the limit",
-                        ),
-                        oversize: oversize.then(|| Box::new(record)),
-                    });
-                }
-                self.records.lock().expect("lock").push(record);
-                Ok(())
-            };
-            records.into_iter().map(accept).collect()
-        }
-        .boxed()
-    }
-
-    fn limit<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<usize>> {
-        let limit = *self.limit.lock().expect("lock");
-        async move { limit }.boxed()
-    }
-}
-
-/// Splits a value at its spaces: a part is one word.
-pub struct WordSplitter;
-
-impl Splitter for WordSplitter {
-    fn split<'a>(&self, record: &'a Record, limit: usize) -> Option<RecordParts<'a>> {
-        let part = |word: &[u8]| Record {
-            value: word.to_vec(),
-            ..record.clone()
-        };
-        let words = record.value.split(|byte| *byte == b' ');
-        let parts: Vec<Record> = words.map(part).collect();
-        let fit = parts.len() > 1 && parts.iter().all(|part| part.size() <= limit);
-        fit.then(|| -> RecordParts<'a> { Box::new(parts.into_iter()) })
     }
 }
 
