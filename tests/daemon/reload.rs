@@ -1,0 +1,110 @@
+//! SIGHUP, as an operator uses it. No Kafka: records go to standard output.
+
+use std::fs;
+use std::path::Path;
+
+use incidentd::simulator::{Options, Tenant};
+use serde_json::Value;
+
+use crate::support::daemon::Daemon;
+use crate::support::setup::{Setup, simulator};
+use crate::support::{SOON, until};
+
+async fn configuration(daemon: &Daemon) -> Value {
+    daemon.status().await["configuration"].clone()
+}
+
+async fn reloaded(daemon: &Daemon, what: &str, met: impl Fn(&Value) -> bool) -> Value {
+    daemon.signal("HUP");
+    let mut now = Value::Null;
+    until(what, SOON, async || {
+        now = configuration(daemon).await;
+        met(&now)
+    })
+    .await;
+    now
+}
+
+fn replace(config: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(config).expect("a configuration");
+    assert!(text.contains(from), "{from} is not in\n{text}");
+    fs::write(config, text.replace(from, to)).expect("written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_configuration_is_applied_a_bad_one_is_refused_with_its_report_and_the_old_one_stays()
+ {
+    let simulator = simulator(2, Options::default()).await;
+    let setup = Setup::new(&simulator, "127.0.0.1:9", "unused");
+    let config = setup.write();
+    let mut daemon = Daemon::start_with(&config, &["--output", "stdout"], &[]).await;
+    assert_eq!(configuration(&daemon).await["state"], "ok");
+
+    let third = Tenant::numbered(3);
+    simulator.world().add_tenant(third.clone());
+    simulator.world().create(third.id, 5).expect("incidents");
+    let text = fs::read_to_string(&config).expect("a configuration");
+    let added = format!(
+        "{text}[[tenants]]\nid = \"{}\"\nname = \"{}\"\n",
+        third.id, third.name
+    );
+    fs::write(&config, &added).expect("written");
+    daemon.signal("HUP");
+    until("the new tenant is read", SOON, async || {
+        let status = daemon.status().await;
+        let tenants = status["tenants"].as_array().expect("tenants").clone();
+        tenants.len() == 3 && tenants.iter().all(|tenant| tenant["state"] == "ok")
+    })
+    .await;
+
+    replace(&config, "every 1s", "every now and then");
+    let refused = reloaded(&daemon, "the refusal shows", |now| {
+        now["state"] == "refused"
+    })
+    .await;
+    let report = refused["error"].as_str().expect("a report");
+    assert!(report.contains("every now and then"), "{report}");
+    assert_eq!(
+        daemon
+            .metric("incidentd_config_last_reload_successful")
+            .await,
+        0.0
+    );
+    assert_eq!(
+        daemon.status().await["tenants"]
+            .as_array()
+            .expect("tenants")
+            .len(),
+        3
+    );
+    let log = daemon.log_lines();
+    let line = log
+        .iter()
+        .find(|line| line["level"] == "ERROR")
+        .expect("an error");
+    assert_eq!(line["report"], report);
+
+    replace(&config, "every now and then", "every 2s");
+    replace(&config, "127.0.0.1:9", "127.0.0.1:10");
+    let accepted = reloaded(&daemon, "the reload is accepted", |now| {
+        now["state"] == "ok"
+    })
+    .await;
+    assert_eq!(
+        accepted["restart_needed"],
+        serde_json::json!(["kafka.brokers"])
+    );
+    assert_eq!(
+        daemon
+            .metric("incidentd_config_last_reload_successful")
+            .await,
+        1.0
+    );
+
+    fs::remove_file(setup.path().join("client-secret")).expect("removed");
+    reloaded(&daemon, "a secret that is gone refuses a reload", |now| {
+        now["state"] == "refused"
+    })
+    .await;
+    daemon.stop().await;
+}
