@@ -39,6 +39,16 @@ pub enum RunState {
     Stopping,
 }
 
+impl RunState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunState::Starting => "starting",
+            RunState::Running => "running",
+            RunState::Stopping => "stopping",
+        }
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct TenantStatus {
     #[serde(serialize_with = "text")]
@@ -99,6 +109,24 @@ pub enum PartState {
     Unavailable,
     /// It won't come back by itself.
     Failed,
+}
+
+impl PartState {
+    pub const ALL: [PartState; 4] = [
+        PartState::Ok,
+        PartState::Starting,
+        PartState::Unavailable,
+        PartState::Failed,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PartState::Ok => "ok",
+            PartState::Starting => "starting",
+            PartState::Unavailable => "unavailable",
+            PartState::Failed => "failed",
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
