@@ -3,6 +3,7 @@
 #[cfg(feature = "demo")]
 mod demo;
 mod run;
+mod status;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,8 +18,7 @@ const INTERNAL: u8 = 70;
 const UNAVAILABLE: u8 = 75;
 /// The configuration, or the ledger, needs an operator (`EX_CONFIG`): starting again won't help.
 const CONFIGURATION: u8 = 78;
-/// A command's own "no": `demo` found duplicates or losses.
-#[cfg(feature = "demo")]
+/// A command's own "no": `demo` found duplicates or losses, `status` something that is not ok.
 const FAILED: u8 = 1;
 
 /// Polls Microsoft's security-incident APIs for many tenants and publishes every version of every incident to Kafka,
@@ -34,6 +34,8 @@ pub struct Cli {
 enum Command {
     /// The daemon: reads all tenants on their schedules until it is told to stop
     Run(run::Run),
+    /// How a running daemon's tenants are, worst first, and what to do about those that are not ok
+    Status(status::Status),
     /// Everything in one process against a simulated Microsoft: no set-up, no network, nothing left behind
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
@@ -59,6 +61,7 @@ impl Cli {
     pub fn run(self) -> Result<(), Failed> {
         match self.command {
             Command::Run(run) => run.run(),
+            Command::Status(status) => status.run(),
             #[cfg(feature = "demo")]
             Command::Demo(demo) => demo.run(),
         }

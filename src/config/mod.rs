@@ -42,6 +42,10 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(
     9464,
 ));
 
+/// What to do where there is no main file.
+const MISSING: &str =
+    "create it (config/minimal.toml is a start), or name another file with --config";
+
 /// Reads and validates the main file, the files of its `tenants_dir`, and the environment.
 ///
 /// Relative paths within the files start from the main file's folder.
@@ -60,6 +64,31 @@ pub fn load(path: &Path, environment: &HashMap<String, String>) -> Result<Settin
     }
 }
 
+/// Where the daemon of this configuration shows itself. Nothing else is looked at: who asks a running daemon is not to be
+/// stopped by what it would stumble over at its next start, or by a variable that only the daemon has.
+///
+/// # Errors
+/// The main file can't be read, or `http.listen` is wrong.
+pub fn listen(
+    path: &Path,
+    environment: &HashMap<String, String>,
+) -> Result<SocketAddr, ConfigErrors> {
+    let mut findings = Findings::default();
+    let Some(mut table) = layers::read(path, MISSING, &mut findings) else {
+        return Err(ConfigErrors(findings.problems));
+    };
+    layers::overlay(&mut table, environment, &mut findings);
+    let file: Arc<str> = path.display().to_string().into();
+    let http = in_section(&mut root(&mut findings, &file, table), "http", read_http);
+    let mut problems = findings.problems;
+    problems.retain(|problem| matches!(problem.key.as_str(), "http" | "http.listen"));
+    if problems.is_empty() {
+        Ok(http.listen)
+    } else {
+        Err(ConfigErrors(problems))
+    }
+}
+
 /// The process's environment. What is not UTF-8 is kept, with replacement characters, so that it gets reported where it
 /// matters instead of being passed over.
 pub fn process_environment() -> HashMap<String, String> {
@@ -74,8 +103,7 @@ fn read(
     environment: &HashMap<String, String>,
     findings: &mut Findings,
 ) -> Option<Settings> {
-    let missing = "create it (config/minimal.toml is a start), or name another file with --config";
-    let mut table = layers::read(path, missing, findings)?;
+    let mut table = layers::read(path, MISSING, findings)?;
     layers::overlay(&mut table, environment, findings);
     let world = World {
         folder: path.parent().unwrap_or(Path::new("")),

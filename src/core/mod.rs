@@ -21,3 +21,4 @@ pub mod ticks;
 pub mod trouble;
 pub mod version;
 pub mod walk;
+pub mod words;

@@ -72,6 +72,16 @@ pub enum RunState {
     Stopping,
 }
 
+impl RunState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunState::Starting => "starting",
+            RunState::Running => "running",
+            RunState::Stopping => "stopping",
+        }
+    }
+}
+
 /// Whether what the files say is what is in force.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ConfigurationStatus {
@@ -91,6 +101,15 @@ pub enum ConfigurationState {
     Ok,
     /// The last reload found mistakes in the files: what was in force before stays.
     Refused,
+}
+
+impl ConfigurationState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ConfigurationState::Ok => "ok",
+            ConfigurationState::Refused => "refused",
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -155,14 +174,27 @@ pub enum PartState {
     Failed,
 }
 
+impl PartState {
+    pub const ALL: [PartState; 4] = [
+        PartState::Ok,
+        PartState::Starting,
+        PartState::Unavailable,
+        PartState::Failed,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PartState::Ok => "ok",
+            PartState::Starting => "starting",
+            PartState::Unavailable => "unavailable",
+            PartState::Failed => "failed",
+        }
+    }
+}
+
 impl fmt::Display for PartState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ok => "ok",
-            Self::Starting => "starting",
-            Self::Unavailable => "unavailable",
-            Self::Failed => "failed",
-        })
+        f.write_str(self.as_str())
     }
 }
 

@@ -1,13 +1,15 @@
-//! The HTTP endpoints: `/livez`, `/readyz`, `/metrics` and `/api/status`.
+//! The HTTP endpoints: `/livez`, `/readyz`, `/metrics`, `/api/status`, and the status page at `/`.
 //!
 //! They may be open to a whole cluster, so nothing secret is in them, and no caller can make them costly:
 //! - a connection carries one request and has one time limit for everything, from accept to the last byte: whoever
 //!   sends or reads slowly is cut off, and nothing has to be remembered about it;
 //! - a request's head has a size and a time limit of its own, and a body is refused unread;
 //! - the number of connections is limited; the next ones wait in the kernel's queue;
-//! - `/metrics` and `/api/status` grow with the number of tenants: only a few of these answers exist at once, counted
+//! - `/metrics`, `/api/status` and the page grow with the number of tenants: only a few of these answers exist at once, counted
 //!   until their connection is closed and not only until they are written. Others wait their turn, and get 503 when it
 //!   does not come.
+
+mod page;
 
 use std::future::Future;
 use std::io;
@@ -17,7 +19,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{Extension, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -31,9 +35,12 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use uuid::Uuid;
 
+use super::clock::SystemClock;
 use super::metrics;
 use crate::core::status::StatusReport;
+use crate::ports::Clock;
 
 /// What the endpoints show. The first two are asked on a thread that may block; the last two must answer at once.
 pub trait Surface: Send + Sync + 'static {
@@ -53,7 +60,7 @@ pub trait Surface: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     connections: usize,
-    /// Answers of `/metrics` and `/api/status` in memory at once.
+    /// Answers of `/metrics`, `/api/status` and `/` in memory at once.
     large_answers: usize,
     /// For a request's head to arrive.
     head: Duration,
@@ -175,6 +182,7 @@ fn router(limits: Limits, surface: Arc<dyn Surface>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
         .route("/api/status", get(status))
+        .route("/", get(front))
         .layer(middleware::from_fn(guard))
         .with_state(shared)
 }
@@ -212,23 +220,40 @@ fn verdict(verdict: Result<(), String>) -> Response {
 }
 
 async fn scrape(State(shared): State<Shared>, Extension(place): Extension<Place>) -> Response {
-    large(&shared, &place, metrics::CONTENT_TYPE, |surface| {
-        Ok(surface.metrics().into_bytes())
+    large(&shared, &place, |surface| {
+        let text = surface.metrics();
+        ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
     })
     .await
 }
 
 async fn status(State(shared): State<Shared>, Extension(place): Extension<Place>) -> Response {
-    large(&shared, &place, "application/json", |surface| {
-        serde_json::to_vec(&surface.report())
+    large(&shared, &place, |surface| {
+        match serde_json::to_vec(&surface.report()) {
+            Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        }
+    })
+    .await
+}
+
+async fn front(State(shared): State<Shared>, Extension(place): Extension<Place>) -> Response {
+    large(&shared, &place, |surface| {
+        let page = page::render(&surface.report(), SystemClock.now(), Uuid::new_v4());
+        let headers = [
+            (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+            (CONTENT_SECURITY_POLICY, page.policy),
+            (REFERRER_POLICY, "no-referrer".to_owned()),
+        ];
+        (headers, page.html).into_response()
     })
     .await
 }
 
 /// An answer whose size and cost grow with the number of tenants: made in turn, and off the threads that poll.
-async fn large<F>(shared: &Shared, place: &Place, content_type: &'static str, make: F) -> Response
+async fn large<F>(shared: &Shared, place: &Place, make: F) -> Response
 where
-    F: FnOnce(&dyn Surface) -> serde_json::Result<Vec<u8>> + Send + 'static,
+    F: FnOnce(&dyn Surface) -> Response + Send + 'static,
 {
     let turn = Arc::clone(&shared.large_answers).acquire_owned();
     let Ok(Ok(permit)) = timeout(shared.turn, turn).await else {
@@ -238,8 +263,8 @@ where
     let _ = place.set(permit);
     let surface = Arc::clone(&shared.surface);
     match spawn_blocking(move || make(&*surface)).await {
-        Ok(Ok(body)) => ([(CONTENT_TYPE, content_type)], body).into_response(),
-        Ok(Err(_)) | Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Ok(answer) => answer,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

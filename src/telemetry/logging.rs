@@ -76,7 +76,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), LogError> {
 }
 
 /// The convention of <https://no-color.org>.
-fn colour_refused() -> bool {
+pub fn colour_refused() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 

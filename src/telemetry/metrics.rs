@@ -12,6 +12,7 @@
 //! are HTTP's, tenants are the configured ones.
 
 mod exposition;
+mod gauges;
 mod process;
 
 use std::fmt::{self, Write};
@@ -25,12 +26,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::core::failure::Health;
-use crate::core::status::{StatusReport, TenantStatus};
-use crate::core::ticks::Ticks;
+use crate::core::status::StatusReport;
 use crate::core::version::Change;
 use crate::ports::{Event, Observer};
-use exposition::{Exposition, Kind};
+use exposition::Exposition;
 
 /// The `Content-Type` of [`Metrics::render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -237,8 +236,7 @@ impl Metrics {
         let _ = encode_registry(&mut counted, &self.registry);
         let mut out = Exposition::with_room_for(report.tenants.len());
         out.counted(&counted);
-        write_report(&mut out, report);
-        write_tenants(&mut out, &report.tenants);
+        gauges::write(&mut out, report);
         process::write(&mut out);
         out.finish()
     }
@@ -306,75 +304,6 @@ impl Observer for Metrics {
 fn outcome(ok: bool) -> ByOutcome {
     ByOutcome {
         outcome: if ok { "ok" } else { "failed" },
-    }
-}
-
-fn write_report(out: &mut Exposition, report: &StatusReport) {
-    out.family(
-        "incidentd_build_info",
-        Kind::Gauge,
-        "The version that runs; always 1.",
-    )
-    .sample(&[("version", report.version)], 1);
-    out.family(
-        "incidentd_in_flight_bytes",
-        Kind::Gauge,
-        "Bytes fetched and not yet acknowledged by Kafka.",
-    )
-    .sample(&[], report.kafka.in_flight_bytes);
-    let mut versions = out.family(
-        "incidentd_ledger_versions",
-        Kind::Gauge,
-        "Incidents whose last published version the ledger knows.",
-    );
-    if let Some(known) = report.ledger.versions {
-        versions.sample(&[], known);
-    }
-    let mut tenants = out.family("incidentd_tenants", Kind::Gauge, "Tenants in each state.");
-    for state in Health::ALL {
-        let count = report.tenants.iter().filter(|t| t.state == state).count();
-        tenants.sample(&[("state", state.as_str())], count);
-    }
-}
-
-fn write_tenants(out: &mut Exposition, tenants: &[TenantStatus]) {
-    let ids: Vec<String> = tenants.iter().map(|tenant| tenant.id.to_string()).collect();
-    let all = || tenants.iter().zip(&ids);
-
-    let mut states = out.family(
-        "incidentd_tenant_state",
-        Kind::Gauge,
-        "1 for the state that the tenant is in, 0 for the others.",
-    );
-    for (tenant, id) in all() {
-        for state in Health::ALL {
-            let labels = [
-                ("tenant", id.as_str()),
-                ("name", &tenant.name),
-                ("state", state.as_str()),
-            ];
-            states.sample(&labels, u8::from(tenant.state == state));
-        }
-    }
-    let mut successes = out.family(
-        "incidentd_tenant_last_success_timestamp_seconds",
-        Kind::Gauge,
-        "When a sweep of the tenant last ended without a failure.",
-    );
-    for (tenant, id) in all() {
-        if let Some(at) = tenant.last_success {
-            successes.sample(&[("tenant", id)], Ticks::as_unix_f64(at));
-        }
-    }
-    let mut lags = out.family(
-        "incidentd_tenant_lag_seconds",
-        Kind::Gauge,
-        "How far what is published is behind what Microsoft may have.",
-    );
-    for (tenant, id) in all() {
-        if let Some(lag) = tenant.lag_seconds {
-            lags.sample(&[("tenant", id)], lag);
-        }
     }
 }
 

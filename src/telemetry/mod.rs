@@ -7,6 +7,7 @@
 //! None of it may harm the daemon: a full disk under the log, a scrape that nobody reads, or a caller that never ends
 //! its request costs at most the line, the scrape, the connection.
 
+pub mod client;
 pub mod clock;
 pub mod http;
 pub mod logging;

@@ -127,7 +127,14 @@ async fn endpoints_have_the_contracts_names() {
     assert_eq!(
         keys(&status),
         [
-            "alarms", "kafka", "ledger", "started", "state", "tenants", "version"
+            "alarms",
+            "configuration",
+            "kafka",
+            "ledger",
+            "started",
+            "state",
+            "tenants",
+            "version"
         ]
     );
     assert_eq!(
@@ -178,6 +185,10 @@ async fn endpoints_have_the_contracts_names() {
         "incidentd_tenant_state{tenant=\"",
         "incidentd_tenant_last_success_timestamp_seconds{tenant=\"",
         "incidentd_tenant_lag_seconds{tenant=\"",
+        "incidentd_tenant_backfill_open_seconds{tenant=\"",
+        "incidentd_alarms 0",
+        "incidentd_kafka_state{state=\"ok\"} 1",
+        "incidentd_ledger_state{state=\"ok\"} 1",
         "incidentd_ledger_versions 3",
         "incidentd_build_info{version=\"",
         "process_cpu_seconds_total ",

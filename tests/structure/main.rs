@@ -54,7 +54,18 @@ const ARROWS: [(&str, &[&str]); 7] = [
 ];
 
 /// Uses beyond the arrows: who, what, and why.
-const EXCEPTIONS: [(&str, &str, &str); 4] = [
+const EXCEPTIONS: [(&str, &str, &str); 7] = [
+    (
+        "cli::status",
+        "telemetry::client",
+        "it asks a running daemon's endpoints, and both sides of them are telemetry's",
+    ),
+    (
+        "cli::status",
+        "telemetry::clock",
+        "when no daemon answers, the own clock is the only one",
+    ),
+    ("cli::status", "ports::Clock", "that clock's only method"),
     (
         "cli::run",
         "ledger::LedgerError",

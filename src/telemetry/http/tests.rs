@@ -175,10 +175,41 @@ async fn status_is_json_and_metrics_are_prometheus_text() {
 }
 
 #[tokio::test]
+async fn the_page_may_do_nothing_but_show_itself() {
+    let server = Server::start(Limits::DEFAULT, Arc::default()).await;
+    let (first, second) = (server.get("/").await, server.get("/").await);
+    let policy = |answer: &str| {
+        let name = "content-security-policy: ";
+        let line = answer.lines().find_map(|line| line.strip_prefix(name));
+        line.expect("a policy").to_owned()
+    };
+    assert!(
+        first.contains("content-type: text/html; charset=utf-8\r\n"),
+        "{first}"
+    );
+    assert!(
+        first.contains("referrer-policy: no-referrer\r\n"),
+        "{first}"
+    );
+    assert!(
+        policy(&first).starts_with("default-src 'none'; style-src 'nonce-"),
+        "{first}"
+    );
+    let nonce = policy(&first)
+        .split('\'')
+        .nth(3)
+        .map(|nonce| nonce.replace("nonce-", ""));
+    let style = format!("<style nonce=\"{}\">", nonce.expect("a nonce"));
+    assert!(body(&first).contains(&style), "{first}");
+    assert_ne!(policy(&first), policy(&second), "a nonce is used once");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn only_get_and_head_of_what_exists_are_answered() {
     let server = Server::start(Limits::DEFAULT, Arc::default()).await;
     for (request, expected) in [
-        (get_request("/"), "404"),
+        (get_request("/index.html"), "404"),
         (get_request("/metrics/"), "404"),
         (get_request("/metrics").replace("GET", "DELETE"), "405"),
         (get_request("/api/status").replace("GET", "POST"), "405"),
@@ -280,7 +311,7 @@ async fn large_answers_beyond_their_number_are_told_to_come_again() {
         ..Limits::DEFAULT
     };
     let server = Server::start(limits, Arc::default()).await;
-    for path in ["/metrics", "/api/status"] {
+    for path in ["/metrics", "/api/status", "/"] {
         let answer = server.get(path).await;
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     }

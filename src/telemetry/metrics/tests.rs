@@ -1,8 +1,12 @@
 use super::*;
+use crate::core::alarms::Alarm;
+use crate::core::failure::Health;
 use crate::core::ids::TenantId;
 use crate::core::status::{
-    ConfigurationState, ConfigurationStatus, KafkaStatus, LedgerStatus, PartState, RunState,
+    Backfill, ConfigurationState, ConfigurationStatus, KafkaStatus, LedgerStatus, PartState,
+    RunState, TenantStatus,
 };
+use crate::core::ticks::Ticks;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +37,17 @@ const PROMISED: &[(&str, &str, &str)] = &[
         "tenant",
     ),
     ("incidentd_tenant_lag_seconds", "gauge", "tenant"),
+    ("incidentd_tenant_backfill_open_seconds", "gauge", "tenant"),
+    ("incidentd_alarms", "gauge", ""),
+    ("incidentd_config_last_reload_successful", "gauge", ""),
+    (
+        "incidentd_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        "",
+    ),
+    ("incidentd_config_restart_needed", "gauge", ""),
+    ("incidentd_kafka_state", "gauge", "state"),
+    ("incidentd_ledger_state", "gauge", "state"),
     ("incidentd_ledger_versions", "gauge", ""),
     ("incidentd_build_info", "gauge", "version"),
     ("process_cpu_seconds_total", "counter", ""),
@@ -53,7 +68,7 @@ fn tenant(number: u8, name: &str, state: Health) -> TenantStatus {
         since: Ticks(0),
         remedy: Some("canary-remedy".into()),
         error: Some("canary-error".into()),
-        cursor: None,
+        cursor: Some(Ticks(0)),
         lag_seconds: Some(42),
         last_success: Some(Ticks(17_000_000_005_000_000)),
         next_sweep: None,
@@ -346,8 +361,51 @@ fn gauges_show_the_report() {
 }
 
 #[test]
+fn what_pages_somebody_is_a_gauge() {
+    let mut behind = tenant(0x11, "contoso", Health::Ok);
+    behind.backfill = Some(Backfill {
+        from: Ticks(0),
+        to: Ticks(0),
+        open_seconds: 3600,
+        error: None,
+    });
+    let mut report = report(vec![behind]);
+    report.kafka.state = PartState::Unavailable;
+    report.alarms.push(Alarm {
+        cause: "canary-cause".into(),
+        state: Health::Credential,
+        tenants: 40,
+        since: Ticks(0),
+        error: String::new(),
+        remedy: String::new(),
+    });
+    let text = Metrics::new(&[]).render(&report);
+    assert!(!text.contains("canary"), "a free text became a metric");
+    let families = parse(&text);
+    for state in PartState::ALL {
+        let labels = [("state", state.as_str())];
+        for (family, now) in [
+            ("incidentd_kafka_state", PartState::Unavailable),
+            ("incidentd_ledger_state", PartState::Ok),
+        ] {
+            let held = f64::from(u8::from(state == now));
+            assert_eq!(
+                value(&families, family, &labels),
+                held,
+                "{family} {state:?}"
+            );
+        }
+    }
+    assert_eq!(value(&families, "incidentd_alarms", &[]), 1.0);
+    let labels = [("tenant", ID)];
+    let open = value(&families, "incidentd_tenant_backfill_open_seconds", &labels);
+    assert_eq!(open, 3600.0);
+}
+
+#[test]
 fn what_is_unknown_has_no_sample() {
     let mut unknown = tenant(0x11, "contoso", Health::Starting);
+    unknown.cursor = None;
     unknown.lag_seconds = None;
     unknown.last_success = None;
     let mut report = report(vec![unknown]);
@@ -356,6 +414,7 @@ fn what_is_unknown_has_no_sample() {
     for family in [
         "incidentd_tenant_lag_seconds",
         "incidentd_tenant_last_success_timestamp_seconds",
+        "incidentd_tenant_backfill_open_seconds",
         "incidentd_ledger_versions",
     ] {
         assert!(families[family].samples.is_empty(), "{family}");

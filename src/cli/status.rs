@@ -1,0 +1,270 @@
+//! `incidentd status`: asks a running daemon how its fleet is.
+//!
+//! It asks the daemon and looks at nothing else: of the configuration only where to ask, so that it also works while the
+//! file is being edited, or where the daemon's variables and secrets are not at hand. Whatever comes back is text from
+//! outside, and is tamed before a terminal sees it.
+//!
+//! Exit codes: 0 when every tenant, Kafka and the ledger are `ok`; 1 when any of them is not, whatever the state; 75 when
+//! no incidentd answers. With `--ready` and `--live`: 0, 1 with the reason, 75.
+
+mod report;
+mod screen;
+mod table;
+mod text;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use tokio::runtime;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE};
+use crate::config::{self, process_environment};
+use crate::core::failure::one_line;
+use crate::core::ticks::Ticks;
+use crate::core::words::tame;
+use crate::ports::Clock;
+use crate::telemetry::client::{self, Answer, AskError};
+use crate::telemetry::clock::SystemClock;
+
+use report::Report;
+use screen::Screen;
+use table::Frame;
+
+#[derive(Args, Debug)]
+pub struct Status {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Where the daemon listens; without it, where http.listen of the configuration says
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
+    address: Option<String>,
+    /// Ask again every so many seconds, until it is stopped with Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+        value_parser = clap::value_parser!(u64).range(1..=3600))]
+    watch: Option<u64>,
+    /// What the daemon says, unchanged: the JSON of /api/status
+    #[arg(long)]
+    json: bool,
+    /// Only whether the daemon is ready: exit code 0, or 1 and what it waits for
+    #[arg(long, conflicts_with_all = ["live", "json", "watch"])]
+    ready: bool,
+    /// Only whether the daemon makes progress: exit code 0, or 1 and why it should be restarted
+    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    live: bool,
+}
+
+impl Status {
+    pub fn run(self) -> Result<(), Failed> {
+        let daemon = self.daemon()?;
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("can't start the async runtime")
+            .map_err(|error| Failed::new(INTERNAL, error))?;
+        runtime.block_on(async {
+            match (self.ready, self.live, self.watch) {
+                (true, ..) => probe(&daemon, "/readyz", "ready").await,
+                (_, true, _) => probe(&daemon, "/livez", "live").await,
+                (.., Some(seconds)) => self.watch(&daemon, seconds).await,
+                (.., None) => self.once(&daemon).await,
+            }
+        })
+    }
+
+    fn daemon(&self) -> Result<Daemon, Failed> {
+        if let Some(address) = &self.address {
+            return Ok(Daemon {
+                address: address.clone(),
+                source: "--address".into(),
+            });
+        }
+        let file = &self.file.config;
+        let listen = config::listen(file, &process_environment()).map_err(|errors| {
+            let help = "or say with --address HOST:PORT where the daemon listens";
+            Failed::new(CONFIGURATION, anyhow!("{errors}\n    {help}"))
+        })?;
+        let source = format!("http.listen of {}", file.display());
+        let address = reachable(listen).ok_or_else(|| {
+            let what = format!(
+                "the daemon chose its port itself ({source} has port 0): name it with --address HOST:PORT; its log has it \
+                 in the line \"incidentd runs\", as listen"
+            );
+            Failed::new(CONFIGURATION, anyhow!(what))
+        })?;
+        Ok(Daemon { address, source })
+    }
+
+    async fn once(&self, daemon: &Daemon) -> Result<(), Failed> {
+        let screen = Screen::of_stdout();
+        let (text, report) = self.ask(daemon, &screen).await?;
+        screen.print(&text)?;
+        match report.trouble() {
+            None => Ok(()),
+            Some(trouble) => Err(Failed::new(FAILED, anyhow!(trouble))),
+        }
+    }
+
+    async fn watch(&self, daemon: &Daemon, seconds: u64) -> Result<(), Failed> {
+        let mut turns = interval(Duration::from_secs(seconds));
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            turns.tick().await;
+            let screen = Screen::of_stdout();
+            let text = match self.ask(daemon, &screen).await {
+                Ok((text, _)) => text,
+                // A restart is what one watches for: it goes on as soon as there is an answer.
+                Err(failure) => format!(
+                    "{}: {failure}\n    Asked again every {seconds}s.\n",
+                    now_by_our_clock()
+                ),
+            };
+            if !screen.redraw(&text)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The text to show, and what it was made of.
+    async fn ask(&self, daemon: &Daemon, screen: &Screen) -> Result<(String, Report), Failed> {
+        let answer = daemon.ask("/api/status").await?;
+        if answer.status != 200 {
+            return Err(daemon.strange(&answer));
+        }
+        let report: Report =
+            serde_json::from_str(&answer.body).map_err(|_| daemon.strange(&answer))?;
+        if self.json {
+            return Ok((answer.body.trim_end().to_owned() + "\n", report));
+        }
+        let frame = Frame {
+            address: &daemon.address,
+            now: answer.date.unwrap_or_else(now_by_our_clock),
+            columns: screen.columns(),
+            colour: screen.colour(),
+        };
+        Ok((table::render(&report, &frame), report))
+    }
+}
+
+/// The answer of one of the endpoints for probes.
+async fn probe(daemon: &Daemon, path: &str, good: &str) -> Result<(), Failed> {
+    let answer = daemon.ask(path).await?;
+    match answer.status {
+        200 => Screen::of_stdout().print(&format!("{good}\n")),
+        503 => {
+            let why = one_line(&tame(&answer.body), 500);
+            Err(Failed::new(FAILED, anyhow!("not {good}: {why}")))
+        }
+        _ => Err(daemon.strange(&answer)),
+    }
+}
+
+/// The daemon that is asked.
+struct Daemon {
+    address: String,
+    /// What says that it is there.
+    source: String,
+}
+
+impl Daemon {
+    async fn ask(&self, path: &str) -> Result<Answer, Failed> {
+        let answer = client::get(&self.address, path).await;
+        answer.map_err(|error| self.unreachable(error))
+    }
+
+    fn unreachable(&self, error: AskError) -> Failed {
+        let (address, source) = (&self.address, &self.source);
+        let why = format!("{:#}", anyhow::Error::new(error));
+        Failed::new(
+            UNAVAILABLE,
+            anyhow!(
+                "no answer from {address}: {why}\n    Is incidentd running? (systemctl status incidentd)\n    \
+                 It was asked where {source} says; if it listens elsewhere, use --address HOST:PORT."
+            ),
+        )
+    }
+
+    fn strange(&self, answer: &Answer) -> Failed {
+        let (address, source) = (&self.address, &self.source);
+        let (status, body) = (answer.status, one_line(&tame(&answer.body), 80));
+        Failed::new(
+            UNAVAILABLE,
+            anyhow!(
+                "what answers at {address} does not answer as incidentd does: {status} {body:?}\n    \
+                 It was asked where {source} says; if incidentd listens elsewhere, use --address HOST:PORT."
+            ),
+        )
+    }
+}
+
+/// Where to reach what listens on `listen`: every address of the machine includes the loopback's. `None`: on any port.
+fn reachable(listen: SocketAddr) -> Option<String> {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    (listen.port() != 0).then(|| SocketAddr::new(ip, listen.port()).to_string())
+}
+
+/// `HOST:PORT`, also as the start of a URL.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let plain = text.strip_prefix("http://").unwrap_or(text);
+    let plain = plain.strip_suffix('/').unwrap_or(plain);
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | '?' | '#');
+    let parts = plain.rsplit_once(':').filter(|_| !plain.contains(odd));
+    match parts {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|n| n > 0) => {
+            Ok(plain.to_owned())
+        }
+        _ => Err("give HOST:PORT, for example 127.0.0.1:9464; it is asked in plain http".into()),
+    }
+}
+
+fn now_by_our_clock() -> Ticks {
+    Ticks::from_unix_seconds(SystemClock.now().unix_seconds())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_listens_everywhere_is_asked_on_loopback() {
+        for (listen, asked) in [
+            ("127.0.0.1:9464", Some("127.0.0.1:9464")),
+            ("0.0.0.0:9464", Some("127.0.0.1:9464")),
+            ("[::]:9464", Some("[::1]:9464")),
+            ("192.0.2.7:80", Some("192.0.2.7:80")),
+            ("127.0.0.1:0", None),
+        ] {
+            let found = reachable(listen.parse().unwrap());
+            assert_eq!(found.as_deref(), asked, "{listen}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        for (given, taken) in [
+            ("localhost:9464", "localhost:9464"),
+            ("[::1]:9464", "[::1]:9464"),
+            ("http://10.0.0.7:9464/", "10.0.0.7:9464"),
+        ] {
+            assert_eq!(host_and_port(given).as_deref(), Ok(taken));
+        }
+        for wrong in [
+            "",
+            "localhost",
+            ":9464",
+            "localhost:0",
+            "localhost:http",
+            "https://localhost:9464",
+            "http://h:1/metrics",
+            "user@h:1",
+            "h\n:1",
+        ] {
+            assert!(host_and_port(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

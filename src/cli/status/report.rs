@@ -1,0 +1,121 @@
+//! What the command reads of `/api/status`.
+//!
+//! A reader of its own, and a tolerant one: the daemon that answers may be older or newer than the binary that asks. What
+//! it does not know is passed over, what is missing counts as not known, and a state is a word like any other.
+
+use serde::Deserialize;
+
+use crate::core::ticks::Ticks;
+use crate::core::words::{counted, tame};
+
+pub const OK: &str = "ok";
+
+#[derive(Debug, Deserialize)]
+pub struct Report {
+    #[serde(default)]
+    pub version: String,
+    #[serde(default)]
+    pub started: Option<String>,
+    pub state: String,
+    #[serde(default)]
+    pub alarms: Vec<Alarm>,
+    /// Worst first.
+    pub tenants: Vec<Tenant>,
+    pub kafka: Part,
+    pub ledger: Part,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+pub struct Alarm {
+    pub cause: String,
+    pub state: String,
+    pub tenants: usize,
+    pub since: Option<String>,
+    pub error: String,
+    pub remedy: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Tenant {
+    pub id: String,
+    pub name: String,
+    pub source: String,
+    pub state: String,
+    pub since: Option<String>,
+    pub remedy: Option<String>,
+    pub error: Option<String>,
+    pub lag_seconds: Option<u64>,
+    pub last_success: Option<String>,
+    pub published: u64,
+    pub backfill: Option<Backfill>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Backfill {
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub open_seconds: u64,
+    pub error: Option<String>,
+}
+
+/// Kafka, or the ledger.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Part {
+    pub state: String,
+    pub error: Option<String>,
+    /// Kafka's.
+    pub in_flight_bytes: Option<u64>,
+    /// The ledger's.
+    pub kind: Option<String>,
+    pub versions: Option<u64>,
+}
+
+impl Report {
+    /// What is not as it should be, in one line; `None`: nothing.
+    pub fn trouble(&self) -> Option<String> {
+        let mut troubles = Vec::new();
+        let ill = self.tenants.iter().filter(|it| it.state != OK).count();
+        if ill > 0 {
+            let all = counted(self.tenants.len(), "tenant");
+            let verb = if ill == 1 { "is" } else { "are" };
+            troubles.push(format!("{ill} of {all} {verb} not ok"));
+        }
+        for (name, part) in [("Kafka", &self.kafka), ("the ledger", &self.ledger)] {
+            if part.state != OK {
+                troubles.push(format!("{name} is {}", tame(&part.state)));
+            }
+        }
+        (!troubles.is_empty()).then(|| troubles.join(", "))
+    }
+}
+
+/// An instant as the document writes it.
+pub fn instant(text: Option<&String>) -> Option<Ticks> {
+    text?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_version_s_document_is_read_as_far_as_it_is_known() {
+        let text = r#"{"version":"9.0.0","state":"dancing","surprise":[1],"tenants":[{"name":"a","state":"asleep","mood":{}}],
+            "kafka":{"state":"ok","lag":1},"ledger":{"state":"ok"}}"#;
+        let report: Report = serde_json::from_str(text).unwrap();
+        assert_eq!(report.tenants[0].state, "asleep");
+        assert_eq!(report.trouble().as_deref(), Some("1 of 1 tenant is not ok"));
+    }
+
+    #[test]
+    fn what_is_no_status_is_not_taken_for_one() {
+        for text in ["", "{}", "[]", r#"{"state":"ok"}"#, "<html>"] {
+            assert!(serde_json::from_str::<Report>(text).is_err(), "{text}");
+        }
+    }
+}
