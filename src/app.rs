@@ -75,7 +75,16 @@ pub enum Output {
 pub enum StartError {
     #[error("can't open the ledger")]
     Ledger(#[from] LedgerError),
-    #[error("can't listen on {address} (http.listen)")]
+    /// Another program has the port now.
+    #[error(
+        "can't listen on {address}: another program does already; stop it (is a second incidentd running?), or set http.listen \
+         to another port"
+    )]
+    PortTaken { address: SocketAddr },
+    #[error(
+        "can't listen on {address}; set http.listen to an address of this machine, for example \"127.0.0.1:9464\", and to a \
+         port of 1024 or more"
+    )]
     Listen {
         address: SocketAddr,
         source: io::Error,
@@ -126,7 +135,10 @@ impl App {
         let address = settings.http.listen;
         let listener = TcpListener::bind(address)
             .await
-            .map_err(|source| StartError::Listen { address, source })?;
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::AddrInUse => StartError::PortTaken { address },
+                _ => StartError::Listen { address, source },
+            })?;
         let kafka = match output {
             Output::Kafka => Some(Arc::new(connect(&settings)?)),
             Output::Stdout => None,

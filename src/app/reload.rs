@@ -21,6 +21,7 @@ use crate::core::status::{ConfigurationState, ConfigurationStatus};
 use crate::core::ticks::Ticks;
 use crate::ports::Clock;
 use crate::runtime::fleet::Fleet;
+use crate::telemetry::logging::LogFilter;
 use crate::telemetry::systemd;
 
 /// Reads the configuration again, as at the start. Blocks.
@@ -32,6 +33,7 @@ pub struct Reload {
     /// Notified for each reload that is asked for; what is asked while one is at work is one more.
     pub asked: Arc<Notify>,
     pub load: Load,
+    pub log: LogFilter,
 }
 
 /// What is known of the configuration, for the status.
@@ -145,6 +147,10 @@ impl Reloader {
             "configuration reloaded"
         );
         self.fleet.send_replace(fleet);
+        if let Err(error) = self.reload.log.set(&settings.log.level) {
+            // The configuration has read it the same way.
+            tracing::warn!(error = chain(&error), "log.level stays as it was");
+        }
         self.settings = Arc::new(settings);
         self.standing.accept(self.clock.now(), restart_needed);
         Ok(())
@@ -168,7 +174,6 @@ fn fixed(running: &Settings, wanted: &Settings) -> Vec<&'static str> {
         ("ledger.path", running.ledger.path != wanted.ledger.path),
         ("http.listen", running.http.listen != wanted.http.listen),
         ("log.format", running.log.format != wanted.log.format),
-        ("log.level", running.log.level != wanted.log.level),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))

@@ -18,7 +18,7 @@ use crate::app::{App, Load, Output, Reload, StartError};
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{self, process_environment};
 use crate::ledger::LedgerError;
-use crate::telemetry::logging;
+use crate::telemetry::logging::{self, LogFilter};
 
 #[derive(Args, Debug)]
 pub struct Run {
@@ -42,7 +42,7 @@ impl Run {
         let (file, environment) = (self.file.config, process_environment());
         let load: Load = Arc::new(move || config::load(&file, &environment));
         let settings = load().map_err(|errors| Failed::new(CONFIGURATION, errors))?;
-        start_log(&settings)?;
+        let log = start_log(&settings)?;
         let output = match self.output {
             Target::Kafka => Output::Kafka,
             Target::Stdout => Output::Stdout,
@@ -50,7 +50,7 @@ impl Run {
         let runtime = Runtime::new()
             .context("can't start the async runtime")
             .map_err(|error| Failed::new(UNAVAILABLE, error))?;
-        let served = runtime.block_on(serve(settings, load, output));
+        let served = runtime.block_on(serve(settings, (load, log), output));
         // Dropping the runtime would wait for its blocking threads, and one that writes to a pipe which nobody reads
         // never comes back.
         runtime.shutdown_background();
@@ -58,21 +58,25 @@ impl Run {
     }
 }
 
-fn start_log(settings: &Settings) -> Result<(), Failed> {
+fn start_log(settings: &Settings) -> Result<LogFilter, Failed> {
     let format = match settings.log.format {
         LogFormat::Auto => logging::LogFormat::Auto,
         LogFormat::Json => logging::LogFormat::Json,
         LogFormat::Text => logging::LogFormat::Text,
     };
-    logging::init(format, &settings.log.level)
+    let log = logging::init(format, &settings.log.level)
         .map_err(|error| Failed::new(CONFIGURATION, error))?;
     for warning in &settings.warnings {
         tracing::warn!("configuration: {warning}");
     }
-    Ok(())
+    Ok(log)
 }
 
-async fn serve(settings: Settings, load: Load, output: Output) -> Result<(), Failed> {
+async fn serve(
+    settings: Settings,
+    (load, log): (Load, LogFilter),
+    output: Output,
+) -> Result<(), Failed> {
     // Before anything is opened, so that a signal during the start is not the default's sudden death.
     let asked = Arc::<Notify>::default();
     let stop = stop_signal(asked.clone()).map_err(|error| Failed::new(INTERNAL, error))?;
@@ -86,7 +90,7 @@ async fn serve(settings: Settings, load: Load, output: Output) -> Result<(), Fai
         listen = app.listening().map(|at| at.to_string()).unwrap_or_default(),
         "incidentd runs"
     );
-    let reload = Reload { asked, load };
+    let reload = Reload { asked, load, log };
     app.run(stop, Some(reload)).await.map_err(|error| {
         tracing::error!(%error, "stopped");
         Failed::new(INTERNAL, error)
@@ -123,7 +127,10 @@ fn stop_signal(reload: Arc<Notify>) -> io::Result<impl Future<Output = ()>> {
 fn exit_code(error: &StartError) -> u8 {
     match error {
         StartError::Ledger(LedgerError::Locked { .. } | LedgerError::NoSpace { .. })
-        | StartError::Listen { .. } => UNAVAILABLE,
-        StartError::Ledger(_) | StartError::Kafka(_) | StartError::Fleet(_) => CONFIGURATION,
+        | StartError::PortTaken { .. } => UNAVAILABLE,
+        StartError::Ledger(_)
+        | StartError::Listen { .. }
+        | StartError::Kafka(_)
+        | StartError::Fleet(_) => CONFIGURATION,
     }
 }

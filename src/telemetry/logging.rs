@@ -23,10 +23,10 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{self, Format, Full};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use super::clock::SystemClock;
 use crate::core::ticks::{PER_SECOND, Ticks};
@@ -51,6 +51,8 @@ pub enum LogError {
     Filter { directive: String },
     #[error("log: another subscriber is already installed")]
     Install(#[source] tracing_subscriber::util::TryInitError),
+    #[error("log: the filter can't be changed any more")]
+    Change(#[source] reload::Error),
 }
 
 /// Installs the log for the whole process.
@@ -60,8 +62,8 @@ pub enum LogError {
 ///
 /// # Errors
 /// The filter can't be read, or the process has a log already.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), LogError> {
-    let targets = targets(filter)?;
+pub fn init(format: LogFormat, filter: &str) -> Result<LogFilter, LogError> {
+    let (targets, handle) = reload::Layer::new(targets(filter)?);
     let terminal = io::stderr().is_terminal();
     let style = match format {
         LogFormat::Json => Style::Json,
@@ -72,7 +74,23 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), LogError> {
     };
     subscriber(style, targets, io::stderr)
         .try_init()
-        .map_err(LogError::Install)
+        .map_err(LogError::Install)?;
+    Ok(LogFilter(handle))
+}
+
+/// The filter of the process's log, which can change while it runs.
+#[derive(Clone, Debug)]
+pub struct LogFilter(reload::Handle<Targets, Registry>);
+
+impl LogFilter {
+    /// From now on the log is filtered so.
+    ///
+    /// # Errors
+    /// The filter can't be read; the one before stays.
+    pub fn set(&self, filter: &str) -> Result<(), LogError> {
+        let targets = targets(filter)?;
+        self.0.reload(targets).map_err(LogError::Change)
+    }
 }
 
 /// The convention of <https://no-color.org>.
@@ -86,8 +104,9 @@ enum Style {
     Text { colour: bool },
 }
 
-fn subscriber<W>(style: Style, targets: Targets, writer: W) -> impl Subscriber + Send + Sync
+fn subscriber<W, F>(style: Style, targets: F, writer: W) -> impl Subscriber + Send + Sync
 where
+    F: Filter<Registry> + Send + Sync + 'static,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer()

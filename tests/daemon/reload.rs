@@ -101,6 +101,17 @@ async fn a_good_configuration_is_applied_a_bad_one_is_refused_with_its_report_an
         1.0
     );
 
+    let text = fs::read_to_string(&config).expect("a configuration");
+    fs::write(&config, format!("log.level = \"debug\"\n{text}")).expect("written");
+    daemon.signal("HUP");
+    until("the log says more", SOON, async || {
+        daemon
+            .log_lines()
+            .iter()
+            .any(|line| line["level"] == "DEBUG")
+    })
+    .await;
+
     fs::remove_file(setup.path().join("client-secret")).expect("removed");
     reloaded(&daemon, "a secret that is gone refuses a reload", |now| {
         now["state"] == "refused"

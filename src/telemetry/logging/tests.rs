@@ -40,6 +40,30 @@ fn logged(style: Style, filter: &str, act: impl FnOnce()) -> Vec<String> {
 }
 
 #[test]
+fn the_filter_changes_while_the_log_is_at_work() {
+    let sink = Sink::default();
+    let (targets, handle) = reload::Layer::new(targets("info").expect("a filter"));
+    let filter = LogFilter(handle);
+    with_default(subscriber(TEXT, targets, sink.clone()), || {
+        debug!("before");
+        filter.set("debug").expect("a filter");
+        debug!("between");
+        assert!(filter.set("loud").is_err());
+        debug!("still");
+        filter.set("info").expect("a filter");
+        debug!("after");
+    });
+    let text = String::from_utf8(sink.0.lock().unwrap().clone()).expect("UTF-8");
+    let words: Vec<_> = text.split_whitespace().collect();
+    let heard = |word| words.contains(&word);
+    assert_eq!(
+        ["before", "between", "still", "after"].map(heard),
+        [false, true, true, false],
+        "{text}"
+    );
+}
+
+#[test]
 fn a_json_line_is_one_object_with_the_fields_beside_the_message() {
     let lines = logged(Style::Json, "info", || {
         warn!(tenant = "con\"toso\n", pages = 3, "sweep failed\nonce");
