@@ -41,6 +41,20 @@
 //! do, and the reaction. [`runtime::board`] shows it from the first failed request; [`core::backoff`] says when it is
 //! tried again; it is logged when the tenant's state changes, not each time. Failing tenants come back by themselves.
 //!
+//! # The life of a configuration
+//!
+//! A reload reads all files again and validates them as a whole. A mistake anywhere changes nothing: the report is logged
+//! and shown until a reload is accepted. A good configuration becomes a new fleet ([`runtime::fleet`]) in which every tenant whose
+//! settings are the same is the same object, and one with new settings keeps its token unless those are about tokens
+//! ([`core::reload`], `app::fleet`). Dispatcher, scheduler and token renewal take the difference: what is at work for a
+//! tenant that was changed or removed comes to rest and commits what it has; nobody else notices.
+//!
+//! # Whether it lives
+//!
+//! [`runtime::pulse`]: dispatcher, scheduler, the ledger's writer and Kafka's client each leave a mark when they get on.
+//! `/livez` and systemd's watchdog look at those marks and at nothing else: Kafka away, a full disk or failing tenants are
+//! no reason for a restart. [`runtime::supervisor`] ends the daemon when a task ends unasked.
+//!
 //! # The promises, and who guards each
 //!
 //! | promise | guarded by |
