@@ -8,6 +8,7 @@
 //! closed. The endpoints answer until then.
 
 mod fleet;
+pub mod inspect;
 mod surface;
 
 use std::future::Future;
@@ -244,11 +245,15 @@ impl App {
 }
 
 fn connect(settings: &Settings) -> Result<KafkaPublisher, KafkaError> {
-    KafkaPublisher::connect(KafkaOptions {
+    KafkaPublisher::connect(kafka_options(settings))
+}
+
+fn kafka_options(settings: &Settings) -> KafkaOptions {
+    KafkaOptions {
         brokers: settings.kafka.brokers.clone(),
         properties: settings.kafka.properties.clone(),
         max_in_flight: settings.max_in_flight,
-    })
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

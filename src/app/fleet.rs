@@ -11,7 +11,7 @@ use crate::core::cursor::Reach;
 use crate::core::schedule::Schedule;
 use crate::microsoft::{
     ClientError, Clients, Credential, DEFENDER, Defender, Endpoint, Entra, EntraOptions, GRAPH,
-    Graph, HttpOptions, Secret, SourceOptions,
+    Graph, HttpOptions, Permission, Secret, SourceOptions,
 };
 use crate::ports::{IncidentSource, TokenSource};
 use crate::record::{Format, Recipe, RecordEncoder};
@@ -29,20 +29,70 @@ pub struct FleetError {
 }
 
 /// What each app registration proves itself with: one for all the tenants that share the settings of one.
-type Credentials = HashMap<*const AppSettings, Arc<Credential>>;
+#[derive(Default)]
+struct Credentials(HashMap<*const AppSettings, Arc<Credential>>);
+
+impl Credentials {
+    fn of(&mut self, app: &Arc<AppSettings>) -> Arc<Credential> {
+        let known = self.0.entry(Arc::as_ptr(app));
+        known
+            .or_insert_with(|| Arc::new(credential(&app.credential)))
+            .clone()
+    }
+}
+
+/// One tenant's ways to Microsoft.
+pub struct Door {
+    pub entra: Entra,
+    pub source: Arc<dyn IncidentSource>,
+}
+
+/// A door for each of these tenants, in their order.
+pub fn doors(tenants: &[&TenantSettings], clients: &Clients) -> Result<Vec<Door>, FleetError> {
+    let mut credentials = Credentials::default();
+    let open = |tenant: &&TenantSettings| door(tenant, clients, credentials.of(&tenant.app));
+    tenants.iter().map(open).collect()
+}
+
+/// The door of one tenant alone.
+pub fn single_door(tenant: &TenantSettings, clients: &Clients) -> Result<Door, FleetError> {
+    door(tenant, clients, Credentials::default().of(&tenant.app))
+}
+
+fn door(
+    tenant: &TenantSettings,
+    clients: &Clients,
+    credential: Arc<Credential>,
+) -> Result<Door, FleetError> {
+    let connection = |source| FleetError {
+        tenant: tenant.name.clone(),
+        source,
+    };
+    let entra = Entra::new(clients, entra(tenant, credential)).map_err(connection)?;
+    let source: Arc<dyn IncidentSource> = match tenant.api.source {
+        SourceKind::Defender => Arc::new(Defender::new(clients, api(tenant)).map_err(connection)?),
+        SourceKind::Graph => Arc::new(Graph::new(clients, api(tenant)).map_err(connection)?),
+    };
+    Ok(Door { entra, source })
+}
+
+/// What a token must allow.
+pub fn permission(source: SourceKind) -> Permission {
+    match source {
+        SourceKind::Defender => DEFENDER,
+        SourceKind::Graph => GRAPH,
+    }
+}
 
 pub fn tenants(
     settings: &Settings,
     clients: &Clients,
     desk: &Desk,
 ) -> Result<Vec<Arc<Tenant>>, FleetError> {
-    let mut credentials = Credentials::new();
+    let mut credentials = Credentials::default();
     let build = |tenant: &TenantSettings| {
-        let app = Arc::as_ptr(&tenant.app);
-        let credential = credentials
-            .entry(app)
-            .or_insert_with(|| Arc::new(credential(&tenant.app.credential)));
-        self::tenant(tenant, settings, clients, desk, credential)
+        let door = door(tenant, clients, credentials.of(&tenant.app))?;
+        Ok(self::tenant(tenant, settings, desk, door))
     };
     settings.tenants.iter().map(build).collect()
 }
@@ -73,23 +123,8 @@ pub fn distinct_schedules(tenants: &[Arc<Tenant>]) -> Vec<Schedule> {
         .collect()
 }
 
-fn tenant(
-    tenant: &TenantSettings,
-    settings: &Settings,
-    clients: &Clients,
-    desk: &Desk,
-    credential: &Arc<Credential>,
-) -> Result<Arc<Tenant>, FleetError> {
-    let connection = |source| FleetError {
-        tenant: tenant.name.clone(),
-        source,
-    };
-    let entra = Entra::new(clients, entra(tenant, credential)).map_err(connection)?;
-    let tokens: Arc<dyn TokenSource> = Arc::new(entra);
-    let source: Arc<dyn IncidentSource> = match tenant.api.source {
-        SourceKind::Defender => Arc::new(Defender::new(clients, api(tenant)).map_err(connection)?),
-        SourceKind::Graph => Arc::new(Graph::new(clients, api(tenant)).map_err(connection)?),
-    };
+fn tenant(tenant: &TenantSettings, settings: &Settings, desk: &Desk, door: Door) -> Arc<Tenant> {
+    let tokens: Arc<dyn TokenSource> = Arc::new(door.entra);
     let encoder = RecordEncoder::new(Recipe {
         tenant: tenant.id,
         name: tenant.name.clone(),
@@ -107,15 +142,15 @@ fn tenant(
         status_topic: settings.kafka.status_topic.clone(),
         dead_letter_topic: settings.kafka.dead_letter_topic.clone(),
     });
-    Ok(Arc::new(Tenant::new(Parts {
+    Arc::new(Tenant::new(Parts {
         id: tenant.id,
         name: tenant.name.clone(),
         schedule: tenant.poll.schedule.clone(),
         rules: rules(tenant),
-        source,
+        source: door.source,
         tokens: Arc::new(TokenKeeper::new(tenant.id, tokens, desk.clone())),
         encoder: Arc::new(encoder),
-    })))
+    }))
 }
 
 fn rules(tenant: &TenantSettings) -> Rules {
@@ -144,22 +179,19 @@ fn http(tenant: &TenantSettings) -> HttpOptions {
     }
 }
 
-fn entra(tenant: &TenantSettings, credential: &Arc<Credential>) -> EntraOptions {
+fn entra(tenant: &TenantSettings, credential: Arc<Credential>) -> EntraOptions {
     EntraOptions {
         http: http(tenant),
         tenant: tenant.id,
         client_id: tenant.app.client_id,
-        credential: Arc::clone(credential),
+        credential,
         login_url: tenant.api.login_url.clone(),
         scope: tenant.api.scope.clone(),
         endpoint: match tenant.api.token_endpoint {
             TokenEndpoint::V1 => Endpoint::V1,
             TokenEndpoint::V2 => Endpoint::V2,
         },
-        permission: match tenant.api.source {
-            SourceKind::Defender => DEFENDER,
-            SourceKind::Graph => GRAPH,
-        },
+        permission: permission(tenant.api.source),
     }
 }
 
