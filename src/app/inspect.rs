@@ -32,7 +32,7 @@ use crate::telemetry::clock::SystemClock;
 
 pub use crate::kafka::{Inspection as KafkaSeen, TopicSeen, Write};
 pub use crate::microsoft::{Claims, REDIRECT_URI, Role, Standing};
-pub use consent::{Consent, Invitation, consents, invitations};
+pub use consent::{Asks, Consent, Invitation, consents, invitations};
 pub use token::{TokenSeen, token};
 
 /// Tenants looked at at once.

@@ -20,3 +20,4 @@ pub mod ticks;
 pub mod trouble;
 pub mod version;
 pub mod walk;
+pub mod words;
