@@ -122,16 +122,12 @@ impl<'a> Inspector<'a> {
         })
     }
 
-    pub fn topics(&self) -> &[TopicUse] {
-        &self.topics
-    }
-
     /// Looks at everything. `done` is called for each tenant that is through.
     ///
     /// # Errors
     /// librdkafka can't work with its properties: a file that they name is missing, say.
     pub async fn run(self, done: impl Fn()) -> Result<Findings, StartError> {
-        let at = SystemClock.now();
+        let at = now();
         let looks = self
             .tenants
             .iter()
@@ -157,7 +153,7 @@ impl<'a> Inspector<'a> {
 pub fn retirement<'a>(tenants: impl IntoIterator<Item = &'a TenantSettings>) -> Option<Retirement> {
     let concerned = |tenant: &&TenantSettings| tenant.api.source == SourceKind::Defender;
     let tenants = tenants.into_iter().filter(concerned).count();
-    let left = RETIREMENT.unix_seconds() - SystemClock.now().unix_seconds();
+    let left = RETIREMENT.unix_seconds() - now().unix_seconds();
     (tenants > 0).then_some(Retirement {
         tenants,
         days_left: left.div_euclid(86_400),
@@ -165,7 +161,7 @@ pub fn retirement<'a>(tenants: impl IntoIterator<Item = &'a TenantSettings>) -> 
 }
 
 /// Every topic once: those of these tenants first, then the daemon's own.
-fn topics(settings: &Settings, tenants: &[&TenantSettings]) -> Vec<TopicUse> {
+pub fn topics(settings: &Settings, tenants: &[&TenantSettings]) -> Vec<TopicUse> {
     let incidents = tenants.iter().map(|tenant| (&tenant.topic, "incidents"));
     let status = settings.kafka.status_topic.iter();
     let dead = settings.kafka.dead_letter_topic.iter();
@@ -231,15 +227,19 @@ async fn ask(tenant: &TenantSettings, door: &Door, seen: &mut TenantSeen) -> Res
     if let Some(unfit) = issued.unfit {
         return Err(unfit);
     }
-    let since = SystemClock.now().minus(tenant.poll.lookback);
+    let since = now().minus(tenant.poll.lookback);
     seen.incidents = Some(read_one(&*door.source, &issued.grant.token, since).await?);
     Ok(())
 }
 
 /// When the token ends, as the answer's `expires_in` has it: what the daemon goes by.
 fn expiry(issued: &Issued) -> Ticks {
-    let whole = Ticks::from_unix_seconds(SystemClock.now().unix_seconds());
-    whole.plus(issued.grant.lifetime)
+    now().plus(issued.grant.lifetime)
+}
+
+/// To the second, as people read it.
+fn now() -> Ticks {
+    Ticks::from_unix_seconds(SystemClock.now().unix_seconds())
 }
 
 /// Asks for one incident updated since then; how many came.

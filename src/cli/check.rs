@@ -19,7 +19,7 @@ use clap::Args;
 use tokio::runtime::Runtime;
 
 use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, pick, text};
-use crate::app::inspect::{Findings, Inspector, retirement};
+use crate::app::inspect::{Findings, Inspector};
 use crate::config::{self, process_environment};
 use crate::core::failure::Health;
 use crate::core::words::counted;
@@ -54,22 +54,17 @@ impl Check {
             }
         };
         let tenants = pick::tenants(&settings, &self.tenant)?;
-        let inspector = Inspector::new(&settings, tenants.clone())
+        let offline = Offline::new(&self.file.config, &settings, &tenants);
+        let looked_at = tenants.len();
+        let inspector = Inspector::new(&settings, tenants)
             .map_err(|error| Failed::new(CONFIGURATION, error))?;
-        let offline = Offline {
-            file: self.file.config.display().to_string(),
-            warnings: &settings.warnings,
-            tenants: &tenants,
-            topics: inspector.topics().len(),
-            retirement: retirement(tenants.iter().copied()),
-        };
         if self.offline {
             return text::print(&match self.json {
                 true => json::offline(&offline),
                 false => offline.report(),
             });
         }
-        let findings = inspect(inspector, tenants.len())?;
+        let findings = inspect(inspector, looked_at)?;
         text::print(&match self.json {
             true => json::report(&findings, &offline, &settings.kafka.brokers),
             false => table::report(&findings, &offline, &settings.kafka.brokers),

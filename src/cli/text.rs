@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use anyhow::Context;
 
 use super::{Failed, INTERNAL};
+use crate::core::words::tame;
 
 /// What commands print fits into so many columns; links are never broken, and may be longer.
 pub const COLUMNS: usize = 100;
@@ -37,12 +38,16 @@ fn left(text: &str, columns: usize) -> String {
 /// A text in lines of at most [`COLUMNS`]: the first after `label`, the others under it. A word is never broken, so that a
 /// link that is longer than a line can still be copied whole.
 pub fn wrapped(label: &str, text: &str) -> Vec<String> {
+    wrapped_within(label, text, COLUMNS)
+}
+
+fn wrapped_within(label: &str, text: &str, columns: usize) -> Vec<String> {
     let indent = " ".repeat(width(label));
     let mut lines = Vec::new();
     let mut line = label.to_owned();
     let mut empty = true;
     for word in text.split_whitespace() {
-        if !empty && width(&line) + 1 + width(word) > COLUMNS {
+        if !empty && width(&line) + 1 + width(word) > columns {
             lines.push(std::mem::replace(&mut line, indent.clone()));
             empty = true;
         }
@@ -53,6 +58,33 @@ pub fn wrapped(label: &str, text: &str) -> Vec<String> {
         empty = false;
     }
     lines.push(line);
+    lines
+}
+
+/// The beginnings of commands that a remedy may end with.
+const COMMANDS: [&str; 2] = ["kafka-topics.sh ", "kafka-acls.sh "];
+
+/// What is wrong, and what to do. A command at its end is broken so that it can be pasted into a shell as it stands.
+pub fn why_and_do(what: &str, remedy: &str) -> Vec<String> {
+    let mut lines = wrapped("    why: ", &tame(what));
+    let remedy = tame(remedy);
+    let command = COMMANDS.iter().find_map(|start| remedy.find(start));
+    let (text, command) = remedy.split_at(command.unwrap_or(remedy.len()));
+    lines.extend(wrapped("    do:  ", text));
+    if !command.is_empty() {
+        lines.extend(continued("           ", command));
+    }
+    lines
+}
+
+/// A shell's command over several lines.
+fn continued(indent: &str, command: &str) -> Vec<String> {
+    // The backslash takes its room from the end of the line.
+    let mut lines = wrapped_within(indent, command, COLUMNS - 2);
+    let last = lines.len().saturating_sub(1);
+    for line in lines.iter_mut().take(last) {
+        line.push_str(" \\");
+    }
     lines
 }
 
@@ -97,6 +129,27 @@ mod tests {
                 "  do:  have the link",
                 &format!("       {link}"),
                 "       opened"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_command_can_be_pasted_as_it_stands() {
+        let options = [
+            "--bootstrap-server kafka-1.example:9092",
+            "--create",
+            "--topic security.incidents",
+            "--partitions 6",
+        ];
+        let command = format!("kafka-topics.sh {}", options.join(" "));
+        let lines = why_and_do("it is not there", &format!("create it: {command}"));
+        assert_eq!(
+            lines,
+            [
+                "    why: it is not there",
+                "    do:  create it:",
+                "           kafka-topics.sh --bootstrap-server kafka-1.example:9092 --create --topic \\",
+                "           security.incidents --partitions 6",
             ]
         );
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use tokio::runtime::Runtime;
 
-use super::text::{print, wrapped};
+use super::text::{print, why_and_do, width, wrapped};
 use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, pick};
 use crate::app::inspect::{self, Claims, Role, Standing, TokenSeen};
 use crate::config::{self, process_environment};
@@ -50,12 +50,8 @@ fn failed(head: &str, failure: &Failure) -> Failed {
         Health::Unreachable | Health::Throttled => UNAVAILABLE,
         _ => FAILED,
     };
-    let mut lines = wrapped("    why: ", &tame(&failure.what));
-    lines.extend(wrapped("    do:  ", &tame(&failure.remedy)));
-    Failed::new(
-        code,
-        anyhow!("{head} ({})\n{}", failure.health, lines.join("\n")),
-    )
+    let lines = why_and_do(&failure.what, &failure.remedy).join("\n");
+    Failed::new(code, anyhow!("{head} ({})\n{lines}", failure.health))
 }
 
 /// Claims that are explained, in the order in which they are shown.
@@ -74,15 +70,11 @@ const EXPLAINED: [(&str, &str); 11] = [
 ];
 
 fn report(seen: &TokenSeen) -> String {
-    let head = format!(
-        "Token of {} ({}), issued by {}, for the source {}",
-        tame(&seen.name),
-        seen.tenant,
-        seen.login,
-        seen.source
-    );
-    let mut lines = wrapped("", &head);
-    lines.push(String::new());
+    let mut lines = vec![
+        format!("Token of {} ({})", tame(&seen.name), seen.tenant),
+        format!("issued by {} for the source {}", seen.login, seen.source),
+        String::new(),
+    ];
     match &seen.claims {
         Some(claims) => {
             lines.extend(self::claims(seen, claims));
@@ -183,9 +175,11 @@ fn roles(seen: &TokenSeen) -> Vec<String> {
             "  none: no administrator of the tenant has consented to any for this API".to_owned(),
         );
     }
+    let longest = seen.roles.iter().map(|role| width(&role.name)).max();
     for role in &seen.roles {
+        let name = format!("  {:<1$}  ", tame(&role.name), longest.unwrap_or_default());
         let text = format!("{}: {}", standing(role), role.permits);
-        lines.extend(wrapped(&format!("  {}  ", tame(&role.name)), &tame(&text)));
+        lines.extend(wrapped(&name, &tame(&text)));
     }
     let does = |role: &&Role| matches!(role.standing, Standing::Needed | Standing::MoreThanNeeded);
     if !seen.roles.is_empty() && !seen.roles.iter().any(|role| does(&role)) {
@@ -198,15 +192,24 @@ fn roles(seen: &TokenSeen) -> Vec<String> {
         .map(|role| role.name.as_str())
         .collect();
     if !surplus.is_empty() {
-        lines.push(String::new());
-        lines.extend(wrapped(
-            "",
-            &format!(
-                "incidentd never uses {}. If nothing else needs it, remove it from the app registration, and from the app in \
-                 the tenant (Enterprise applications, Permissions); whoever gets hold of the secret has it, too.",
-                tame(&surplus.join(", "))
+        let surplus = tame(&surplus.join(", "));
+        let first = match seen
+            .roles
+            .iter()
+            .any(|role| role.standing == Standing::Needed)
+        {
+            true => String::new(),
+            false => format!(
+                "First give the app {}, and have the tenant consent. ",
+                seen.needed
             ),
-        ));
+        };
+        let text = format!(
+            "incidentd never needs {surplus}. {first}If nothing else uses it, remove it from the app registration, and from \
+             the app in the tenant (Enterprise applications, Permissions): whoever gets hold of the secret has it, too."
+        );
+        lines.push(String::new());
+        lines.extend(wrapped("", &text));
     }
     lines
 }

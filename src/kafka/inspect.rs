@@ -208,37 +208,36 @@ impl Eye<'_> {
 
     /// Why no broker answers, and what to do, by the kind of the last failure.
     fn out_of_reach(&self) -> Failure {
-        let brokers = self.link.brokers();
-        let (code, why) = self.link.trouble().unwrap_or((
-            Code::BrokerTransportFailure,
-            format!("no answer within {FIRST_ANSWER:?}"),
-        ));
-        let other_protocol = why.contains("security.protocol");
+        let (code, why) = match self.link.trouble() {
+            Some((code, why)) => (Some(code), why),
+            None => (None, format!("no answer within {FIRST_ANSWER:?}")),
+        };
+        let other_protocol = code.is_none() || why.contains("security.protocol");
         let (health, remedy) = match code {
-            Code::Authentication | Code::SaslAuthenticationFailed => (
+            Some(Code::Authentication | Code::SaslAuthenticationFailed) => (
                 Health::Misconfigured,
                 "check sasl.mechanism, sasl.username and sasl.password under [kafka.properties]; Kafka's own log says more",
             ),
-            Code::SSL => (
+            Some(Code::SSL) => (
                 Health::Misconfigured,
                 "check that the port speaks TLS, that kafka.brokers uses the name in the broker's certificate, and that \
                  ssl.ca.location under [kafka.properties] names the CA (PEM) that issued it",
             ),
-            Code::Resolve => (
+            Some(Code::Resolve) => (
                 Health::Unreachable,
                 "check the host names in kafka.brokers, and this machine's DNS",
             ),
             _ if other_protocol => (
-                Health::Misconfigured,
-                "the port seems to speak TLS, or another protocol than Kafka's: set security.protocol under \
-                 [kafka.properties] to \"ssl\" or \"sasl_ssl\", or correct kafka.brokers",
+                Health::Unreachable,
+                "a connection is made and comes to nothing: the port may want TLS or a login (set security.protocol and sasl.* \
+                 under [kafka.properties]), or something else than Kafka is there; check kafka.brokers, too",
             ),
             _ => (
                 Health::Unreachable,
                 "check that Kafka runs, kafka.brokers, and the network and firewalls on the way; the daemon itself would wait",
             ),
         };
-        let what = format!("Kafka can't be reached at {brokers}: {why}");
+        let what = format!("Kafka can't be reached at {}: {why}", self.link.brokers());
         Failure::new(health, Reaction::Backoff, what, remedy)
     }
 
@@ -383,3 +382,6 @@ fn not_told(seen: &mut TopicSeen, why: &str) {
          for granted, and whether it may write was not tried. Granting its Kafka user DescribeConfigs on the topic shows both"
     ));
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,10 +119,10 @@ fn permits(name: &str) -> String {
     let reach = if verb.ends_with(".All") { "all " } else { "" };
     let verb = verb.split('.').next().unwrap_or_default();
     match verb {
-        "Read" => format!("by its name: read {reach}{thing}"),
-        "ReadWrite" => format!("by its name: read and change {reach}{thing}"),
+        "Read" => format!("read {reach}{thing}, by its name"),
+        "ReadWrite" => format!("read and change {reach}{thing}, by its name"),
         "" => "not known to incidentd".to_owned(),
-        other => format!("by its name: {other} {reach}{thing}"),
+        other => format!("{other} {reach}{thing}, by its name"),
     }
 }
 
@@ -181,9 +181,9 @@ mod tests {
     #[test]
     fn an_unknown_role_is_explained_by_its_name() {
         for (name, permits) in [
-            ("Alert.Read.All", "by its name: read all Alert"),
-            ("Ti.ReadWrite", "by its name: read and change Ti"),
-            ("Machine.Scan", "by its name: Scan Machine"),
+            ("Alert.Read.All", "read all Alert, by its name"),
+            ("Ti.ReadWrite", "read and change Ti, by its name"),
+            ("Machine.Scan", "Scan Machine, by its name"),
             ("Odd", "not known to incidentd"),
             ("", "not known to incidentd"),
             ("Mail.Send", "send mail as anybody"),

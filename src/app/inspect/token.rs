@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Claims, LIMIT, Role, expiry, within};
+use super::{Claims, LIMIT, Role, expiry, now, within};
 use crate::app::StartError;
 use crate::app::fleet;
 use crate::config::settings::TenantSettings;
@@ -12,8 +12,6 @@ use crate::core::failure::Failure;
 use crate::core::ids::TenantId;
 use crate::core::ticks::Ticks;
 use crate::microsoft::{Clients, Issued};
-use crate::ports::Clock;
-use crate::telemetry::clock::SystemClock;
 
 /// A token that was issued, and what it should be.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ fn seen(tenant: &TenantSettings, source: &'static str, issued: Issued) -> TokenS
     let roles = claims.iter().flat_map(|claims| &claims.roles);
     let api = &tenant.api;
     TokenSeen {
-        at: SystemClock.now(),
+        at: now(),
         tenant: tenant.id,
         name: tenant.name.clone(),
         source,

@@ -62,8 +62,8 @@ fn configuration(offline: &Offline<'_>) -> Value {
         "ok": true,
         "file": offline.file,
         "warnings": offline.warnings,
-        "tenants": offline.tenants.len(),
-        "schedules": offline.schedules(),
+        "tenants": offline.tenants,
+        "schedules": offline.schedules,
         "topics": offline.topics,
     })
 }

@@ -1,10 +1,11 @@
 //! What can be said without a network, and what is no failure but should be known.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
-use crate::app::inspect::{Findings, Retirement, Role, Standing, Write};
+use crate::app::inspect::{Findings, Retirement, Role, Standing, Write, retirement, topics};
 use crate::cli::text::wrapped;
-use crate::config::settings::{SourceKind, TenantSettings};
+use crate::config::settings::{Settings, SourceKind, TenantSettings};
 use crate::core::words::{counted, tally, tame};
 
 /// Tenants named in a note.
@@ -14,27 +15,37 @@ const NAMED: usize = 5;
 pub struct Offline<'a> {
     pub file: String,
     pub warnings: &'a [String],
-    pub tenants: &'a [&'a TenantSettings],
+    pub tenants: usize,
+    /// How many tenants each source has.
+    pub sources: [(&'static str, usize); 2],
+    pub schedules: usize,
     pub topics: usize,
+    /// Tenants that are looked at.
+    pub chosen: usize,
     pub retirement: Option<Retirement>,
 }
 
-impl Offline<'_> {
-    pub fn schedules(&self) -> usize {
-        let schedules = self.tenants.iter().map(|tenant| &tenant.poll.schedule);
-        schedules.collect::<HashSet<_>>().len()
-    }
-
-    /// How many tenants each source has.
-    pub fn sources(&self) -> [(&'static str, usize); 2] {
+impl<'a> Offline<'a> {
+    pub fn new(file: &Path, settings: &'a Settings, chosen: &[&TenantSettings]) -> Self {
+        let all: Vec<_> = settings.tenants.iter().collect();
+        let schedules: HashSet<_> = all.iter().map(|tenant| &tenant.poll.schedule).collect();
         let count = |source| {
-            let of_source = |tenant: &&&TenantSettings| tenant.api.source == source;
-            self.tenants.iter().filter(of_source).count()
+            let of_source = all.iter().filter(|tenant| tenant.api.source == source);
+            of_source.count()
         };
-        [
-            ("defender", count(SourceKind::Defender)),
-            ("graph", count(SourceKind::Graph)),
-        ]
+        Self {
+            file: file.display().to_string(),
+            warnings: &settings.warnings,
+            tenants: all.len(),
+            sources: [
+                ("defender", count(SourceKind::Defender)),
+                ("graph", count(SourceKind::Graph)),
+            ],
+            schedules: schedules.len(),
+            topics: topics(settings, &all).len(),
+            chosen: chosen.len(),
+            retirement: retirement(chosen.iter().copied()),
+        }
     }
 
     pub fn report(&self) -> String {
@@ -49,18 +60,23 @@ impl Offline<'_> {
 
     /// That it is valid, and its warnings.
     pub fn head(&self) -> Vec<String> {
-        let sources = self.sources();
-        let sources = sources
-            .iter()
-            .flat_map(|(name, count)| std::iter::repeat_n(*name, *count));
-        let valid = format!(
+        let sources = self.sources.iter();
+        let sources = sources.flat_map(|(name, count)| std::iter::repeat_n(*name, *count));
+        let mut valid = format!(
             "The configuration {} is valid: {} ({}), {}, {}.",
             tame(&self.file),
-            counted(self.tenants.len(), "tenant"),
+            counted(self.tenants, "tenant"),
             tally(sources),
-            counted(self.schedules(), "schedule"),
+            counted(self.schedules, "schedule"),
             counted(self.topics, "topic"),
         );
+        if self.chosen < self.tenants {
+            let verb = if self.chosen == 1 { "is" } else { "are" };
+            valid.push_str(&format!(
+                " Of these tenants {} {verb} looked at.",
+                self.chosen
+            ));
+        }
         let warnings = self.warnings.iter();
         wrapped("", &valid)
             .into_iter()
@@ -151,7 +167,7 @@ fn excess(findings: &Findings) -> Vec<String> {
             Standing::Needed | Standing::Unused => "a permission that incidentd has no use for",
         };
         format!(
-            "{} is {weight} ({}); granted by {}",
+            "{} is {weight} ({}): it is in the token of {}",
             role.name,
             role.permits,
             names(&named)

@@ -4,7 +4,7 @@
 
 use super::notes::{Offline, notes};
 use crate::app::inspect::{Findings, KafkaSeen, Standing, TenantSeen, TopicSeen, TopicUse, Write};
-use crate::cli::text::{table, wrapped};
+use crate::cli::text::{table, why_and_do, wrapped};
 use crate::core::failure::{Failure, Health};
 use crate::core::words::{bytes, counted, span, tally, tame};
 
@@ -35,7 +35,7 @@ pub fn report(findings: &Findings, offline: &Offline<'_>, brokers: &str) -> Stri
         lines.extend(notes.iter().flat_map(|note| wrapped("note: ", &tame(note))));
     }
     lines.push(String::new());
-    lines.push(summary(findings));
+    lines.extend(wrapped("", &summary(findings)));
     lines.join("\n") + "\n"
 }
 
@@ -82,7 +82,7 @@ fn explained(group: &[&TenantSeen]) -> Vec<String> {
         return Vec::new();
     };
     if others.is_empty() {
-        return why_and_do(failure);
+        return in_words(failure);
     }
     let all_say_so = |other: &&TenantSeen| {
         other
@@ -95,17 +95,14 @@ fn explained(group: &[&TenantSeen]) -> Vec<String> {
         false => format!("({}) ", first.name),
     };
     let remedy = failure.remedy.replace(&first.consent_link, OWN_LINK);
-    why_and_do(&Failure {
-        what: format!("{of}{}", failure.what),
-        remedy: format!("(all {}) {remedy}", group.len()),
-        ..failure.clone()
-    })
+    why_and_do(
+        &format!("{of}{}", failure.what),
+        &format!("(all {}) {remedy}", group.len()),
+    )
 }
 
-fn why_and_do(failure: &Failure) -> Vec<String> {
-    let mut lines = wrapped("    why: ", &tame(&failure.what));
-    lines.extend(wrapped("    do:  ", &tame(&failure.remedy)));
-    lines
+fn in_words(failure: &Failure) -> Vec<String> {
+    why_and_do(&failure.what, &failure.remedy)
 }
 
 fn tenant_row(tenant: &TenantSeen) -> [String; 6] {
@@ -145,7 +142,7 @@ fn kafka(seen: &KafkaSeen, uses: &[TopicUse], brokers: &str) -> Vec<String> {
     if let Some(failure) = &seen.failure {
         let row = [failure.health.to_string(), tame(brokers)];
         let mut lines = with_heading(["STATE", "KAFKA"], vec![row]);
-        lines.extend(why_and_do(failure));
+        lines.extend(in_words(failure));
         return lines;
     }
     let mut topics: Vec<_> = seen.topics.iter().zip(uses).collect();
@@ -155,7 +152,7 @@ fn kafka(seen: &KafkaSeen, uses: &[TopicUse], brokers: &str) -> Vec<String> {
     let mut lines: Vec<String> = table.by_ref().take(1).collect();
     for ((topic, _), row) in topics.iter().zip(table) {
         lines.push(row);
-        lines.extend(topic.failure.iter().flat_map(why_and_do));
+        lines.extend(topic.failure.iter().flat_map(in_words));
     }
     lines
 }
