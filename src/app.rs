@@ -9,7 +9,9 @@
 //! Stop, within [`STOP_BUDGET`]: no sweep begins, those at work come to rest and commit what they have, the ledger is
 //! closed. The endpoints answer until then.
 
+mod doors;
 mod fleet;
+pub mod inspect;
 mod reload;
 mod surface;
 mod tasks;
@@ -47,7 +49,8 @@ use crate::telemetry::http::{self, Surface};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::systemd;
 
-use fleet::{Builder, FleetError};
+use doors::FleetError;
+use fleet::Builder;
 pub use reload::{Load, Reload};
 use reload::{Reloader, Standing};
 use surface::{Kafka, Parts, Window};
@@ -148,7 +151,7 @@ impl App {
             None => Arc::new(StdoutPublisher::new(io::stdout())),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let metrics = Arc::new(Metrics::new(&fleet::SOURCES));
+        let metrics = Arc::new(Metrics::new(&doors::SOURCES));
         let observer: Arc<dyn Observer> = metrics.clone();
         let mut builder = Builder::new(Desk {
             authorities: Arc::default(),
@@ -347,9 +350,13 @@ impl App {
 }
 
 fn connect(settings: &Settings) -> Result<KafkaPublisher, KafkaError> {
-    KafkaPublisher::connect(KafkaOptions {
+    KafkaPublisher::connect(kafka_options(settings))
+}
+
+fn kafka_options(settings: &Settings) -> KafkaOptions {
+    KafkaOptions {
         brokers: settings.kafka.brokers.clone(),
         properties: settings.kafka.properties.clone(),
         max_in_flight: settings.max_in_flight,
-    })
+    }
 }

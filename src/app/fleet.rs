@@ -1,40 +1,23 @@
-//! From settings to tenants with their ports.
+//! From settings to tenants, at the start and at each reload.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::settings::{
-    self, AppSettings, RecordFormat, SecretSource, Settings, SourceKind, TenantSettings,
-    TokenEndpoint,
-};
+use super::doors::{Doors, FleetError};
+use crate::config::settings::{RecordFormat, Settings, SourceKind, TenantSettings};
 use crate::core::cursor::Reach;
 use crate::core::ids::TenantId;
-use crate::microsoft::{
-    ClientError, Clients, Credential, DEFENDER, Defender, Endpoint, Entra, EntraOptions, GRAPH,
-    Graph, HttpOptions, Secret, SourceOptions,
-};
-use crate::ports::{IncidentSource, TokenSource};
+use crate::microsoft::{Defender, Graph};
+use crate::ports::TokenSource;
 use crate::record::{Format, Recipe, RecordEncoder};
 use crate::runtime::fleet::Fleet;
 use crate::runtime::tenant::{Parts, Rules, Tenant};
 use crate::runtime::tokens::{Desk, TokenKeeper};
 
-/// The sources that tenants can be read from, as metrics name them.
-pub const SOURCES: [&str; 2] = ["defender", "graph"];
-
-#[derive(Debug, thiserror::Error)]
-#[error("the connection settings of tenant {tenant} can't be used")]
-pub struct FleetError {
-    tenant: Arc<str>,
-    source: ClientError,
-}
-
 /// Builds tenants, at the start and at each reload, and keeps what they share.
 pub struct Builder {
-    clients: Clients,
+    doors: Doors,
     desk: Desk,
-    /// What each app registration proves itself with: one for all the tenants that have the same.
-    credentials: Vec<(Arc<AppSettings>, Arc<Credential>)>,
 }
 
 /// A fleet, and the settings it was built from.
@@ -47,9 +30,8 @@ pub struct Before<'a> {
 impl Builder {
     pub fn new(desk: Desk) -> Self {
         Self {
-            clients: Clients::new(),
+            doors: Doors::default(),
             desk,
-            credentials: Vec::new(),
         }
     }
 
@@ -77,27 +59,8 @@ impl Builder {
             _ => self.tenant(tenant, settings, None),
         };
         let fleet = settings.tenants.iter().map(build).collect();
-        self.credentials.retain(|(app, _)| {
-            settings
-                .tenants
-                .iter()
-                .any(|tenant| Arc::ptr_eq(&tenant.app, app) || tenant.app == *app)
-        });
+        self.doors.keep_only(&settings.tenants);
         fleet
-    }
-
-    /// Tenants with equal app settings share one: which of two secrets serves is learnt once.
-    fn credential(&mut self, app: &Arc<AppSettings>) -> Arc<Credential> {
-        let known = self
-            .credentials
-            .iter()
-            .find(|(of, _)| Arc::ptr_eq(of, app) || of == app);
-        if let Some((_, credential)) = known {
-            return credential.clone();
-        }
-        let credential = Arc::new(credential(&app.credential));
-        self.credentials.push((app.clone(), credential.clone()));
-        credential
     }
 
     fn tenant(
@@ -106,25 +69,11 @@ impl Builder {
         settings: &Settings,
         tokens: Option<Arc<TokenKeeper>>,
     ) -> Result<Arc<Tenant>, FleetError> {
-        let connection = |source| FleetError {
-            tenant: tenant.name.clone(),
-            source,
-        };
         let tokens = match tokens {
             Some(tokens) => tokens,
             None => {
-                let credential = self.credential(&tenant.app);
-                let entra = Entra::new(&self.clients, entra(tenant, &credential));
-                let source: Arc<dyn TokenSource> = Arc::new(entra.map_err(connection)?);
-                Arc::new(TokenKeeper::new(tenant.id, source, self.desk.clone()))
-            }
-        };
-        let source: Arc<dyn IncidentSource> = match tenant.api.source {
-            SourceKind::Defender => {
-                Arc::new(Defender::new(&self.clients, api(tenant)).map_err(connection)?)
-            }
-            SourceKind::Graph => {
-                Arc::new(Graph::new(&self.clients, api(tenant)).map_err(connection)?)
+                let entra: Arc<dyn TokenSource> = Arc::new(self.doors.entra(tenant)?);
+                Arc::new(TokenKeeper::new(tenant.id, entra, self.desk.clone()))
             }
         };
         Ok(Arc::new(Tenant::new(Parts {
@@ -132,7 +81,7 @@ impl Builder {
             name: tenant.name.clone(),
             schedule: tenant.poll.schedule.clone(),
             rules: rules(tenant),
-            source,
+            source: self.doors.source(tenant)?,
             tokens,
             encoder: Arc::new(encoder(tenant, settings)),
         })))
@@ -164,22 +113,6 @@ fn same_tokens(before: &TenantSettings, after: &TenantSettings) -> bool {
         )
     }
     of(before) == of(after)
-}
-
-fn credential(settings: &settings::Credential) -> Credential {
-    match settings {
-        settings::Credential::Secret { current, next } => {
-            let current = match current {
-                SecretSource::File(path) => Secret::File(path.clone()),
-                SecretSource::Env { value, .. } => Secret::Value(value.clone()),
-            };
-            match next {
-                Some(next) => Credential::two_secrets(current, next.clone()),
-                None => Credential::secret(current),
-            }
-        }
-        settings::Credential::Federated(file) => Credential::federated(file.clone()),
-    }
 }
 
 fn encoder(tenant: &TenantSettings, settings: &Settings) -> RecordEncoder {
@@ -217,45 +150,6 @@ fn rules(tenant: &TenantSettings) -> Rules {
             SourceKind::Defender => Defender::PAGE,
             SourceKind::Graph => Graph::PAGE,
         },
-    }
-}
-
-fn http(tenant: &TenantSettings) -> HttpOptions {
-    HttpOptions {
-        proxy: tenant.api.proxy.clone(),
-        ca_file: tenant.api.ca_file.clone(),
-        silence: tenant.api.request_timeout,
-    }
-}
-
-fn entra(tenant: &TenantSettings, credential: &Arc<Credential>) -> EntraOptions {
-    EntraOptions {
-        http: http(tenant),
-        tenant: tenant.id,
-        client_id: tenant.app.client_id,
-        credential: Arc::clone(credential),
-        login_url: tenant.api.login_url.clone(),
-        scope: tenant.api.scope.clone(),
-        endpoint: match tenant.api.token_endpoint {
-            TokenEndpoint::V1 => Endpoint::V1,
-            TokenEndpoint::V2 => Endpoint::V2,
-        },
-        permission: match tenant.api.source {
-            SourceKind::Defender => DEFENDER,
-            SourceKind::Graph => GRAPH,
-        },
-    }
-}
-
-fn api(tenant: &TenantSettings) -> SourceOptions {
-    SourceOptions {
-        http: http(tenant),
-        base_url: tenant.api.base_url.clone(),
-        max_response: tenant.api.max_response,
-        tenant: tenant.id,
-        client_id: tenant.app.client_id,
-        login_url: tenant.api.login_url.clone(),
-        scope: tenant.api.scope.clone(),
     }
 }
 

@@ -1,9 +1,14 @@
 //! The command line: one file a command, and the exit codes that all share.
 
+mod check;
+mod consent;
 #[cfg(feature = "demo")]
 mod demo;
+mod pick;
 mod run;
 mod status;
+mod text;
+mod token;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,7 +23,7 @@ const INTERNAL: u8 = 70;
 const UNAVAILABLE: u8 = 75;
 /// The configuration, or the ledger, needs an operator (`EX_CONFIG`): starting again won't help.
 const CONFIGURATION: u8 = 78;
-/// A command's own "no": `demo` found duplicates or losses, `status` something that is not ok.
+/// A command's own "no": `demo` found duplicates or losses, `status` or `check` something that is not ok.
 const FAILED: u8 = 1;
 
 /// Polls Microsoft's security-incident APIs for many tenants and publishes every version of every incident to Kafka,
@@ -34,6 +39,12 @@ pub struct Cli {
 enum Command {
     /// The daemon: reads all tenants on their schedules until it is told to stop
     Run(run::Run),
+    /// Whether everything is in place: the configuration, then for each tenant a token and one incident, and Kafka
+    Check(check::Check),
+    /// The links through which customers' administrators consent to the app
+    Consent(consent::Consent),
+    /// What a tenant's token says, never the token itself
+    Token(token::Token),
     /// How a running daemon's tenants are, worst first, and what to do about those that are not ok
     Status(status::Status),
     /// Everything in one process against a simulated Microsoft: no set-up, no network, nothing left behind
@@ -61,6 +72,9 @@ impl Cli {
     pub fn run(self) -> Result<(), Failed> {
         match self.command {
             Command::Run(run) => run.run(),
+            Command::Check(check) => check.run(),
+            Command::Consent(consent) => consent.run(),
+            Command::Token(token) => token.run(),
             Command::Status(status) => status.run(),
             #[cfg(feature = "demo")]
             Command::Demo(demo) => demo.run(),

@@ -36,6 +36,7 @@ use app::{AppParts, World};
 use problems::{Findings, Wrong, wrong};
 use section::{Place, Section};
 use tenants::{Defaults, Tenants};
+pub use units::distance;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(std::net::SocketAddrV4::new(
     std::net::Ipv4Addr::LOCALHOST,

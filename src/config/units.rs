@@ -113,7 +113,7 @@ fn show(value: u64, units: &[(&str, u64)]) -> String {
 }
 
 /// Levenshtein's distance: how many letters to add, drop or change. Bounded by the length of keys worth a suggestion.
-pub(super) fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     if a.len() > 64 || b.len() > 64 {
         return usize::MAX;
     }

@@ -16,7 +16,7 @@ use memchr::memchr2;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::failure::one_line;
+use super::failure::{Failure, Health, Reaction, Suspect, one_line};
 
 /// Bytes of a page outside its incidents. A nextLink has a few thousand.
 pub const ENVELOPE_LIMIT: usize = 256 * 1024;
@@ -39,6 +39,28 @@ pub enum PageError {
     EnvelopeTooLarge,
     #[error("the page has no list of incidents (`value`)")]
     NoValue,
+}
+
+impl From<PageError> for Failure {
+    fn from(error: PageError) -> Self {
+        Failure::new(
+            Health::Unreachable,
+            Reaction::Backoff,
+            format!("a page could not be read: {error}"),
+            "Nothing to do unless it lasts: the page is read again. If it lasts, a proxy may be changing or cutting answers.",
+        )
+        .suspecting(Suspect::Page)
+    }
+}
+
+/// A page that came whole and says itself, with `why`, that something is missing in it.
+pub fn partial(why: &str) -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("Microsoft's answer says that something is missing in it: {why}"),
+        "Nothing to do unless it lasts: what came is published, the rest is read again.",
+    )
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

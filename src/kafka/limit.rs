@@ -16,7 +16,7 @@ use super::link::{Events, Link};
 use super::options::KafkaOptions;
 
 /// `max.message.bytes` of a topic for which nobody has set it.
-const DEFAULT_MAX_MESSAGE: usize = 1_048_588;
+pub(super) const DEFAULT_MAX_MESSAGE: usize = 1_048_588;
 /// What Kafka counts beside key, headers and value: the frames of the batch (61 bytes), of the record (some 30) and of
 /// each header (up to 6), with room to spare.
 const FRAMES: usize = 1024;
@@ -58,7 +58,7 @@ impl Limits {
     }
 
     /// The topic's `max.message.bytes`; `None` when the answer does not hold it.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         topic: &str,
         options: &KafkaOptions,

@@ -45,7 +45,7 @@ pub(super) struct Link {
     /// How many errors librdkafka told of.
     errors: watch::Sender<u64>,
     /// The last connection failure. It becomes the state's error when no broker is left.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<(RDKafkaErrorCode, String)>>,
     /// The kinds of warnings logged since the last change of state.
     warned: Mutex<BTreeSet<String>>,
     /// Brokers in the last metadata.
@@ -120,9 +120,14 @@ impl Link {
 
     /// No broker answers, and why.
     pub(super) fn silent(&self) {
-        let trouble = lock(&self.trouble).clone();
+        let trouble = self.trouble().map(|(_, why)| why);
         let why = trouble.unwrap_or_else(|| format!("no answer from {}", self.brokers));
         self.change(Condition::Unavailable, Some(why));
+    }
+
+    /// The last connection failure since a broker answered, its kind and librdkafka's words.
+    pub(super) fn trouble(&self) -> Option<(RDKafkaErrorCode, String)> {
+        lock(&self.trouble).clone()
     }
 
     /// The producer is dead, for good.
@@ -199,12 +204,12 @@ impl ClientContext for Events {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.0.silent(),
             Some(
-                RDKafkaErrorCode::BrokerTransportFailure
+                code @ (RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::Authentication
                 | RDKafkaErrorCode::SaslAuthenticationFailed
-                | RDKafkaErrorCode::SSL,
-            ) => *lock(&self.0.trouble) = Some(text),
+                | RDKafkaErrorCode::SSL),
+            ) => *lock(&self.0.trouble) = Some((code, text)),
             _ => tracing::debug!(target: "incidentd::kafka", "{text}"),
         }
         // Whether an error is fatal the event does not say. The publisher asks its producers.

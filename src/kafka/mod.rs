@@ -9,6 +9,7 @@
 //! Values of librdkafka's properties may be passwords: they are cut out of every text of librdkafka before it is logged
 //! or shown.
 
+mod inspect;
 mod limit;
 mod link;
 #[cfg(feature = "demo")]
@@ -22,6 +23,7 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
+pub use inspect::{Inspection, TopicSeen, Write, inspect};
 pub use link::{Condition, KafkaState};
 pub use options::KafkaOptions;
 pub use publisher::KafkaPublisher;

@@ -26,7 +26,7 @@ const QUEUE_SLACK: usize = 32 << 20;
 const QUEUE_MOST_KBYTES: usize = i32::MAX as usize;
 /// Wide enough to leave the judgement of a record's size to the topic (librdkafka measures before compression), and well
 /// below `socket.request.max.bytes`, beyond which a broker drops the connection without a word.
-const MESSAGE_MOST_BYTES: usize = 16 << 20;
+pub(super) const MESSAGE_MOST_BYTES: usize = 16 << 20;
 
 /// A default, and its other name: an operator who sets either means this one.
 struct Default {
@@ -112,6 +112,12 @@ impl KafkaOptions {
     /// Whether statistics come every ten seconds; an operator may have chosen otherwise.
     pub(super) fn has_statistics(&self) -> bool {
         !self.names(STATISTICS)
+    }
+
+    /// Whether librdkafka knows these properties and takes their values. Reaches for nothing: no broker, no file.
+    pub fn check(&self) -> Result<(), KafkaError> {
+        let made = self.producer().create_native_config();
+        made.map(drop).map_err(|error| self.explain(error))
     }
 
     /// The largest message that the producer takes.

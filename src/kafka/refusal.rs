@@ -9,6 +9,9 @@ use crate::core::failure::{Failure, Health, Reaction, one_line};
 const PARTITIONS: usize = 6;
 /// Replicas in the proposed command, where the cluster has as many brokers.
 const REPLICAS: usize = 3;
+/// `max.message.bytes` in the proposed command: with it few incidents need to be split, and it is the most that several
+/// hosted Kafkas allow.
+const MAX_MESSAGE: usize = 8 << 20;
 /// Bytes that headers and Kafka's own framing add to a record, with room to spare.
 const AROUND_RECORD: usize = 4096;
 
@@ -54,7 +57,7 @@ pub(super) fn of_topic(link: &Link, topic: &str, code: Code) -> Failure {
             format!("the topic {topic} does not exist in Kafka"),
             format!(
                 "create it: kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} \
-                 --partitions {PARTITIONS} --replication-factor {replicas}"
+                 --partitions {PARTITIONS} --replication-factor {replicas} --config max.message.bytes={MAX_MESSAGE}"
             ),
         );
     }

@@ -42,11 +42,21 @@ impl Permission {
 }
 
 /// A web redirect URI that Microsoft's own partner documentation has every such app register.
-const REDIRECT_URI: &str = "https://portal.azure.com";
+pub const REDIRECT_URI: &str = "https://portal.azure.com";
 
 /// The v2 admin-consent link for one tenant ("Admin consent on the Microsoft identity platform"). Application
 /// permissions come only with a scope that ends in `/.default`.
 pub fn consent_link(login_url: &Url, tenant: TenantId, client_id: Uuid, scope: &str) -> String {
+    link(login_url, &tenant.to_string(), client_id, scope)
+}
+
+/// The same link for the tenant of whoever opens it: `organizations` is what the same page has for that, and `common`
+/// what it warns of.
+pub fn any_tenant_link(login_url: &Url, client_id: Uuid, scope: &str) -> String {
+    link(login_url, "organizations", client_id, scope)
+}
+
+fn link(login_url: &Url, tenant: &str, client_id: Uuid, scope: &str) -> String {
     let mut link = login_url.clone();
     let path = format!(
         "{}/{tenant}/v2.0/adminconsent",

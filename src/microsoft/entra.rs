@@ -24,6 +24,7 @@ use super::http::{ClientError, Clients, Http, HttpOptions};
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::ports::{AccessToken, Grant, TokenSource};
+pub use claims::Claims;
 use claims::Expected;
 use refusal::{Denial, Refusal};
 
@@ -80,6 +81,22 @@ pub struct Entra {
     expected: Expected,
 }
 
+/// A token as it was issued, fit for its purpose or not.
+#[derive(Debug)]
+pub struct Issued {
+    pub grant: Grant,
+    /// `None`: the token can't be read, which is no fault.
+    pub claims: Option<Claims>,
+    /// Why the token is of no use, when it is not.
+    pub unfit: Option<Failure>,
+}
+
+impl Issued {
+    fn fit(self) -> Result<Grant, Failure> {
+        self.unfit.map_or(Ok(self.grant), Err)
+    }
+}
+
 impl Entra {
     /// # Errors
     /// The HTTP client can't be built: proxy or certificates are unusable.
@@ -115,8 +132,21 @@ impl Entra {
         })
     }
 
+    /// One exchange as for [`TokenSource::request`]; what the token says is told whether or not it is fit.
+    ///
+    /// # Errors
+    /// No token was issued.
+    pub async fn look(&self) -> Result<Issued, Failure> {
+        self.exchange().await
+    }
+
+    /// Whether, of two secrets, the second is the one that was accepted last.
+    pub fn second_secret_serves(&self) -> bool {
+        self.credential.second_serves()
+    }
+
     /// One request. `hidden` is all that must not be shown, `proof` included.
-    async fn ask(&self, proof: &Proof, hidden: &[&Proof]) -> Result<Grant, Denial> {
+    async fn ask(&self, proof: &Proof, hidden: &[&Proof]) -> Result<Issued, Denial> {
         let target = match self.endpoint {
             Endpoint::V1 => ("resource", resource(&self.scope)),
             Endpoint::V2 => ("scope", self.scope.as_str()),
@@ -153,7 +183,7 @@ impl Entra {
         headers: &HeaderMap,
         body: &[u8],
         asked: &Asked<'_>,
-    ) -> Result<Grant, Denial> {
+    ) -> Result<Issued, Denial> {
         let refusal = Refusal {
             status,
             headers,
@@ -166,7 +196,7 @@ impl Entra {
         }
         let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         match serde_json::from_slice::<TokenAnswer>(json) {
-            Ok(token) => Ok(self.grant(token, asked.hidden)?),
+            Ok(token) => Ok(self.issued(token, asked.hidden)),
             Err(_) => Err(self.no_token(json, &refusal)),
         }
     }
@@ -195,13 +225,17 @@ impl Entra {
         failure.with_status(refusal.status.as_u16()).into()
     }
 
-    fn grant(&self, answer: TokenAnswer, hidden: &[&Proof]) -> Result<Grant, Failure> {
+    fn issued(&self, answer: TokenAnswer, hidden: &[&Proof]) -> Issued {
         let token = answer.access_token;
-        self.expected.check(token.expose_secret(), hidden)?;
-        Ok(Grant {
-            token: AccessToken::new(token),
-            lifetime: answer.expires_in,
-        })
+        let examined = self.expected.examine(token.expose_secret(), hidden);
+        Issued {
+            grant: Grant {
+                token: AccessToken::new(token),
+                lifetime: answer.expires_in,
+            },
+            claims: examined.claims,
+            unfit: examined.verdict.err(),
+        }
     }
 }
 
@@ -234,7 +268,7 @@ impl TokenSource for Entra {
     }
 
     fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>> {
-        Box::pin(self.exchange())
+        Box::pin(async { self.exchange().await?.fit() })
     }
 
     fn credential_stamp(&self) -> u64 {

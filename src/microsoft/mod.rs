@@ -21,16 +21,18 @@ pub mod fuzzing;
 mod graph;
 mod http;
 mod network;
+mod roles;
 mod secret;
 mod source;
 mod wait;
 
-pub use consent::{DEFENDER, GRAPH, Permission, consent_link};
+pub use consent::{DEFENDER, GRAPH, Permission, REDIRECT_URI, any_tenant_link, consent_link};
 pub use credential::Credential;
 pub use defender::Defender;
-pub use entra::{Endpoint, Entra, EntraOptions};
+pub use entra::{Claims, Endpoint, Entra, EntraOptions, Issued};
 pub use graph::Graph;
 pub use http::{ClientError, Clients, HttpOptions};
+pub use roles::{Role, Standing};
 pub use secret::Secret;
 pub use source::SourceOptions;
 

@@ -25,7 +25,7 @@ use crate::core::backoff::pause;
 use crate::core::budget::Purpose;
 use crate::core::codec::raw_hash;
 use crate::core::failure::{Failure, Reaction, Suspect};
-use crate::core::page::{Envelope, Splitter};
+use crate::core::page::{Envelope, Splitter, partial};
 use crate::core::slots::{Use, jitter};
 use crate::core::ticks::Ticks;
 use crate::core::walk::{PageAsk, Step, Walk};
@@ -34,7 +34,7 @@ use crate::ports::{AccessToken, Event, PageBody};
 mod failures;
 mod search;
 
-use failures::{crowded, endless_alerts, partial, too_many_silent, unreadable};
+use failures::{crowded, endless_alerts, too_many_silent};
 
 /// Pages of alerts that one incident may continue on.
 const MOST_ALERT_PAGES: u32 = 1_000;
@@ -130,9 +130,9 @@ impl<'a> Reader<'a> {
             intake.keep_aside(elsewhere.iter().map(Bytes::len).sum());
             continued.extend(elsewhere);
             intake.take(here, walk, splitter.held(), self.slot).await?;
-            cut.map_err(unreadable)?;
+            cut.map_err(Failure::from)?;
         }
-        let envelope = splitter.finish().map_err(unreadable)?;
+        let envelope = splitter.finish().map_err(Failure::from)?;
         if let Some(why) = body.partial() {
             walk.distrust();
             self.partial.get_or_insert_with(|| partial(&why));
@@ -206,9 +206,11 @@ impl<'a> Reader<'a> {
         let mut body = self.open(ask).await?;
         let (mut splitter, mut elements) = (Splitter::default(), Vec::new());
         while let Some(chunk) = self.chunk(&mut *body, intake).await? {
-            splitter.feed(&chunk, &mut elements).map_err(unreadable)?;
+            splitter
+                .feed(&chunk, &mut elements)
+                .map_err(Failure::from)?;
         }
-        let envelope = splitter.finish().map_err(unreadable)?;
+        let envelope = splitter.finish().map_err(Failure::from)?;
         match body.partial() {
             Some(why) => Err(partial(&why).into()),
             None => Ok((elements, envelope)),

@@ -151,8 +151,13 @@ pub struct Broker {
 impl Broker {
     /// Formats a node in `dir` (configuration, data and log live there) and starts it on free loopback ports.
     pub fn start(dir: &Path) -> Self {
+        Self::start_with(dir, "")
+    }
+
+    /// The same with further lines of configuration, in which the same marks are filled in.
+    pub fn start_with(dir: &Path, lines: &str) -> Self {
         let (port, controller) = free_ports();
-        let text = CONFIG
+        let text = (CONFIG.to_owned() + lines)
             .replace("@BROKER_PORT@", &port.to_string())
             .replace("@CONTROLLER_PORT@", &controller.to_string())
             .replace("@DATA@", &dir.join("data").display().to_string());

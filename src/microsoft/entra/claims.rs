@@ -4,9 +4,11 @@
 //! rely on the form of other APIs' tokens ("Access tokens in the Microsoft identity platform"), so a token that can't be
 //! read passes: the API has the last word.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 use uuid::Uuid;
 
@@ -15,6 +17,7 @@ use super::super::credential::Proof;
 use super::refusal::without;
 use crate::core::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
+use crate::core::ticks::Ticks;
 
 /// APIs whose tokens are got by mistake; one of them may be the one wanted. An audience that is an unknown app id passes: the national clouds' are not
 /// documented.
@@ -31,6 +34,60 @@ const OTHER_APIS: [(&str, &str); 4] = [
     ("fc780465-2017-40d4-a0c5-307022471b92", "WindowsDefenderATP"),
 ];
 
+/// Longest text of a claim that is shown, in characters.
+const CLAIM_MOST: usize = 200;
+/// Claims and roles beyond so many are not shown. Real tokens have some twenty.
+const MANY: usize = 500;
+
+/// What a token says of itself, fit to be shown. Nothing in it was verified.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Claims {
+    /// Values of `roles`: the application permissions that the app has in the tenant.
+    pub roles: Vec<String>,
+    /// All others, by name: texts, numbers, lists in one line.
+    others: BTreeMap<String, String>,
+}
+
+impl Claims {
+    fn of(claims: &Map<String, Value>, hidden: &[&Proof]) -> Self {
+        let shown = |text: &str| one_line(&without(text, hidden), CLAIM_MOST);
+        let text = |value: &Value| match value {
+            Value::String(text) => shown(text),
+            other => shown(&other.to_string()),
+        };
+        let others = claims.iter().filter(|(name, _)| *name != "roles");
+        Self {
+            roles: held(claims).map(shown).take(MANY).collect(),
+            others: others
+                .map(|(name, value)| (shown(name), text(value)))
+                .take(MANY)
+                .collect(),
+        }
+    }
+
+    /// The claim of this name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.others.get(name).map(String::as_str)
+    }
+
+    /// A claim that is an instant, in seconds since 1970.
+    pub fn instant(&self, name: &str) -> Option<Ticks> {
+        self.get(name)?.parse().ok().map(Ticks::from_unix_seconds)
+    }
+
+    /// All claims but `roles`, by name.
+    pub fn others(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.others.iter();
+        pairs.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+/// The roles that a token bears.
+fn held(claims: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let roles = claims.get("roles").and_then(Value::as_array);
+    roles.into_iter().flatten().filter_map(Value::as_str)
+}
+
 /// What a token has to say.
 pub(super) struct Expected {
     pub(super) tenant: TenantId,
@@ -39,22 +96,38 @@ pub(super) struct Expected {
     pub(super) consent_remedy: String,
 }
 
+/// What came of a look into a token.
+pub(super) struct Examined {
+    /// `None`: it can't be read.
+    pub(super) claims: Option<Claims>,
+    pub(super) verdict: Result<(), Failure>,
+}
+
 impl Expected {
     /// `hidden` is all that must not be shown, even by a token that repeats it.
     ///
-    /// # Errors
-    /// The token is for another API or tenant (`misconfigured`), or lacks the permission (`consent`).
-    pub(super) fn check(&self, token: &str, hidden: &[&Proof]) -> Result<(), Failure> {
-        let Some(claims) = decode(token) else {
-            return Ok(());
-        };
+    /// A token that is for another API or tenant is `misconfigured`, one that lacks the permission `consent`.
+    pub(super) fn examine(&self, token: &str, hidden: &[&Proof]) -> Examined {
+        match decode(token) {
+            None => Examined {
+                claims: None,
+                verdict: Ok(()),
+            },
+            Some(claims) => Examined {
+                verdict: self.judge(&claims, hidden),
+                claims: Some(Claims::of(&claims, hidden)),
+            },
+        }
+    }
+
+    fn judge(&self, claims: &Map<String, Value>, hidden: &[&Proof]) -> Result<(), Failure> {
         if let Some(audience) = claims.get("aud").and_then(Value::as_str) {
             self.check_audience(audience, hidden)?;
         }
         if let Some(tenant) = claims.get("tid").and_then(Value::as_str) {
             self.check_tenant(tenant, hidden)?;
         }
-        self.check_roles(&claims, hidden)
+        self.check_roles(claims, hidden)
     }
 
     fn check_audience(&self, audience: &str, hidden: &[&Proof]) -> Result<(), Failure> {
@@ -98,11 +171,8 @@ impl Expected {
         ))
     }
 
-    fn check_roles(&self, claims: &Value, hidden: &[&Proof]) -> Result<(), Failure> {
-        let held: Vec<&str> = match claims.get("roles") {
-            Some(Value::Array(roles)) => roles.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
+    fn check_roles(&self, claims: &Map<String, Value>, hidden: &[&Proof]) -> Result<(), Failure> {
+        let held: Vec<&str> = held(claims).collect();
         if held.iter().any(|role| self.permission.roles.contains(role)) {
             return Ok(());
         }
@@ -131,10 +201,9 @@ fn misconfigured(what: String, remedy: &str) -> Failure {
 }
 
 /// The claims of a JWT, unverified: whether the token is good is the API's to say.
-fn decode(token: &str) -> Option<Value> {
+fn decode(token: &str) -> Option<Map<String, Value>> {
     let payload = token.split('.').nth(1)?.trim_end_matches('=');
-    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    claims.is_object().then_some(claims)
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
 /// Whether two resource names are the same: a trailing slash and the case of a host say nothing.
@@ -168,8 +237,12 @@ mod tests {
         }
     }
 
+    fn verdict(token: &str) -> Result<(), Failure> {
+        expected().examine(token, &[]).verdict
+    }
+
     fn check(aud: &str, tid: &str, roles: &[&str]) -> Result<(), Failure> {
-        expected().check(&jwt(&json!({"aud": aud, "tid": tid, "roles": roles})), &[])
+        verdict(&jwt(&json!({"aud": aud, "tid": tid, "roles": roles})))
     }
 
     #[test]
@@ -223,10 +296,8 @@ mod tests {
             ..expected()
         };
         let check = |aud: &str, role: &str| {
-            graph.check(
-                &jwt(&json!({"aud": aud, "tid": TENANT, "roles": [role]})),
-                &[],
-            )
+            let token = jwt(&json!({"aud": aud, "tid": TENANT, "roles": [role]}));
+            graph.examine(&token, &[]).verdict
         };
         for aud in [
             "https://graph.microsoft.com",
@@ -267,9 +338,7 @@ mod tests {
 
     #[test]
     fn a_missing_permission_is_named_with_the_way_to_grant_it() {
-        let without = expected()
-            .check(&jwt(&json!({"aud": RESOURCE, "tid": TENANT})), &[])
-            .unwrap_err();
+        let without = verdict(&jwt(&json!({"aud": RESOURCE, "tid": TENANT}))).unwrap_err();
         let other = check(RESOURCE, TENANT, &["Incidents.Read.All", "Alert.Read.All"]).unwrap_err();
         for failure in [&without, &other] {
             assert_eq!(
@@ -282,18 +351,47 @@ mod tests {
         assert!(other.what.contains("Alert.Read.All"), "{other:?}");
     }
 
+    #[test]
+    fn claims_are_told_fit_to_be_shown() {
+        let proof = Proof {
+            value: "s3cret/canary".to_owned().into(),
+            place: super::super::Place::SecretFile,
+        };
+        let token = jwt(&json!({
+            "aud": RESOURCE, "exp": 1_700_000_000, "roles": ["One", 7, "Two\nlines"],
+            "echo": "a s3cret%2Fcanary b", "wids": ["x", "y"],
+        }));
+        let claims = expected().examine(&token, &[&proof]).claims.unwrap();
+        assert_eq!(claims.roles, ["One", "Two lines"]);
+        assert_eq!(claims.get("aud"), Some(RESOURCE));
+        assert_eq!(
+            claims.instant("exp"),
+            Some(Ticks::from_unix_seconds(1_700_000_000))
+        );
+        let others: Vec<_> = claims.others().collect();
+        assert_eq!(
+            others,
+            [
+                ("aud", RESOURCE),
+                ("echo", "a [redacted] b"),
+                ("exp", "1700000000"),
+                ("wids", r#"["x","y"]"#),
+            ]
+        );
+    }
+
     proptest! {
         #[test]
         fn a_token_that_cannot_be_read_passes(token in "[!-~&&[^.]]{0,40}(\\.[!-~&&[^.]]{0,5}){0,2}") {
             if decode(&token).is_none() {
-                prop_assert_eq!(expected().check(&token, &[]), Ok(()));
+                prop_assert_eq!(verdict(&token), Ok(()));
             }
         }
 
         #[test]
         fn odd_claims_do_not_panic(aud in "\\PC{0,30}", tid in "\\PC{0,30}", role in "\\PC{0,30}") {
             let _ = check(&aud, &tid, &[&role]);
-            let _ = expected().check(&jwt(&json!({"aud": [aud], "tid": 7, "roles": role})), &[]);
+            let _ = verdict(&jwt(&json!({"aud": [aud], "tid": 7, "roles": role})));
         }
     }
 }

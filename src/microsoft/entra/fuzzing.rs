@@ -105,7 +105,8 @@ fn read(entra: &Entra, status: StatusCode, headers: &HeaderMap, body: &[u8], pla
         place,
         hidden: &hidden,
     };
-    match entra.read(status, headers, body, &asked) {
+    let issued = entra.read(status, headers, body, &asked);
+    match issued.and_then(|issued| Ok(issued.fit()?)) {
         Ok(grant) => {
             let sane = (SHORTEST_LIFE..=LONGEST_LIFE).contains(&grant.lifetime);
             assert!(sane, "lives for {:?}", grant.lifetime);

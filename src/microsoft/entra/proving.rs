@@ -12,28 +12,27 @@ use std::path::Path;
 
 use super::super::credential::{Kind, Proof, read_token};
 use super::super::secret::Secret;
-use super::Entra;
 use super::refusal::Denial;
+use super::{Entra, Issued};
 use crate::core::failure::{Failure, Health};
-use crate::ports::Grant;
 
 impl Entra {
-    pub(super) async fn exchange(&self) -> Result<Grant, Failure> {
+    pub(super) async fn exchange(&self) -> Result<Issued, Failure> {
         match &self.credential.kind {
             Kind::Secret(secret) => {
                 let proof = secret.read().await?;
-                let grant = self.ask(&proof, &[&proof]).await;
-                grant.map_err(|denial| denial.failure)
+                let issued = self.ask(&proof, &[&proof]).await;
+                issued.map_err(|denial| denial.failure)
             }
             Kind::TwoSecrets(first, second) => self.with_two(first, second).await,
             Kind::Federated(file) => self.with_token(file).await,
         }
     }
 
-    async fn with_token(&self, file: &Path) -> Result<Grant, Failure> {
+    async fn with_token(&self, file: &Path) -> Result<Issued, Failure> {
         let token = read_token(file).await?;
         let denial = match self.ask(&token, &[&token]).await {
-            Ok(grant) => return Ok(grant),
+            Ok(issued) => return Ok(issued),
             Err(denial) => denial,
         };
         if !denial.out_of_time {
@@ -43,11 +42,11 @@ impl Entra {
         if newer.same_as(&token) {
             return Err(denial.failure);
         }
-        let grant = self.ask(&newer, &[&newer, &token]).await;
-        grant.map_err(|denial| denial.failure)
+        let issued = self.ask(&newer, &[&newer, &token]).await;
+        issued.map_err(|denial| denial.failure)
     }
 
-    async fn with_two(&self, first: &Secret, second: &Secret) -> Result<Grant, Failure> {
+    async fn with_two(&self, first: &Secret, second: &Secret) -> Result<Issued, Failure> {
         let (first, second) = (first.read().await, second.read_as_next().await);
         let hidden: Vec<&Proof> = [&first, &second].into_iter().flatten().collect();
         let second_first = self.credential.second_serves();
@@ -56,7 +55,7 @@ impl Entra {
             false => (&first, &second),
         };
         let refused = match self.try_secret(one, &hidden).await {
-            Ok(grant) => return Ok(grant),
+            Ok(issued) => return Ok(issued),
             Err(denial) => denial,
         };
         let same = matches!((one, other), (Ok(one), Ok(other)) if one.same_as(other));
@@ -64,9 +63,9 @@ impl Entra {
             return Err(refused.failure);
         }
         let refused_too = match self.try_secret(other, &hidden).await {
-            Ok(grant) => {
+            Ok(issued) => {
                 self.note_turn(!second_first, &refused.failure);
-                return Ok(grant);
+                return Ok(issued);
             }
             Err(denial) => denial,
         };
@@ -84,7 +83,7 @@ impl Entra {
         &self,
         secret: &Result<Proof, Failure>,
         hidden: &[&Proof],
-    ) -> Result<Grant, Denial> {
+    ) -> Result<Issued, Denial> {
         match secret {
             Ok(proof) => self.ask(proof, hidden).await,
             Err(unreadable) => Err(Denial {

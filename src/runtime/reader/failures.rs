@@ -2,26 +2,6 @@
 
 use super::super::limits::Crowded;
 use crate::core::failure::{Failure, Health, Reaction, Suspect};
-use crate::core::page::PageError;
-
-pub(super) fn unreadable(error: PageError) -> Failure {
-    Failure::new(
-        Health::Unreachable,
-        Reaction::Backoff,
-        format!("a page could not be read: {error}"),
-        "Nothing to do unless it lasts: the page is read again. If it lasts, a proxy may be changing or cutting answers.",
-    )
-    .suspecting(Suspect::Page)
-}
-
-pub(super) fn partial(why: &str) -> Failure {
-    Failure::new(
-        Health::Unreachable,
-        Reaction::Backoff,
-        format!("Microsoft's answer says that something is missing in it: {why}"),
-        "Nothing to do unless it lasts: what came is published, the rest is read again.",
-    )
-}
 
 pub(super) fn endless_alerts() -> Failure {
     Failure::new(

@@ -1,0 +1,290 @@
+//! A look at everything that the daemon needs, without the daemon: each tenant's token and incidents through the adapters
+//! that it uses itself, and Kafka's topics. It opens no ledger, keeps nothing, and may run beside the daemon: of each
+//! tenant it asks for one token and one incident.
+//!
+//! Failure modes: what is wrong with a tenant or with Kafka is a [`Failure`] in what comes back, in the words that the
+//! daemon has for it. Only settings that nothing can be made of are a [`StartError`].
+
+mod consent;
+mod token;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use tokio::time::timeout;
+
+use super::doors::{self, Door, Doors};
+use super::{StartError, kafka_options};
+use crate::config::settings::{Settings, SourceKind, TenantSettings};
+use crate::core::backlog::Span;
+use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::ids::TenantId;
+use crate::core::page::{Splitter, partial};
+use crate::core::ticks::Ticks;
+use crate::kafka::{self, KafkaOptions};
+use crate::microsoft::Issued;
+use crate::ports::{AccessToken, Clock, IncidentSource, PageAsk, Query};
+use crate::telemetry::clock::SystemClock;
+
+pub use crate::kafka::{Inspection as KafkaSeen, TopicSeen, Write};
+pub use crate::microsoft::{Claims, REDIRECT_URI, Role, Standing};
+pub use consent::{Asks, Consent, Invitation, consents, invitations};
+pub use token::{TokenSeen, token};
+
+/// Tenants looked at at once.
+const AT_ONCE: usize = 32;
+/// For one tenant in all, whatever its requests' own limits are.
+const LIMIT: Duration = Duration::from_secs(60);
+/// The day on which the Defender API family ends, as Microsoft's notice MC1220762 has it: 2027-02-01.
+const RETIREMENT: Ticks = Ticks(1_801_440_000 * crate::core::ticks::PER_SECOND);
+
+/// All that is to be looked at. Making it reaches for no network.
+pub struct Inspector<'a> {
+    tenants: Vec<&'a TenantSettings>,
+    doors: Vec<Door>,
+    kafka: KafkaOptions,
+    topics: Vec<TopicUse>,
+}
+
+/// A topic, and what it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicUse {
+    pub name: Arc<str>,
+    /// `incidents`, `status`, `dead letters`.
+    pub uses: Vec<&'static str>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Findings {
+    pub at: Ticks,
+    /// In the configuration's order.
+    pub tenants: Vec<TenantSeen>,
+    pub kafka: KafkaSeen,
+    /// What the topics are for, in the order in which Kafka was asked for them.
+    pub topics: Vec<TopicUse>,
+}
+
+/// What was seen of one tenant.
+#[derive(Debug, Clone)]
+pub struct TenantSeen {
+    pub id: TenantId,
+    pub name: Arc<str>,
+    pub source: &'static str,
+    /// What is wrong with it.
+    pub failure: Option<Failure>,
+    pub consent_link: String,
+    /// The permissions in its token.
+    pub roles: Vec<Role>,
+    pub token_expires: Option<Ticks>,
+    /// Incidents in the page that was asked for: one, or none when there is none within `lookback`. `None`: not read.
+    pub incidents: Option<usize>,
+    pub lookback: Duration,
+    /// The first of its two secrets was refused, the second serves.
+    pub second_secret: bool,
+}
+
+impl TenantSeen {
+    pub fn state(&self) -> Health {
+        let failure = self.failure.as_ref();
+        failure.map_or(Health::Ok, |failure| failure.health)
+    }
+}
+
+/// What Microsoft announced for tenants that are read through the Defender API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retirement {
+    pub tenants: usize,
+    /// Days until then; negative when it is past.
+    pub days_left: i64,
+}
+
+impl<'a> Inspector<'a> {
+    /// For these tenants of `settings`.
+    ///
+    /// # Errors
+    /// A CA file, a proxy's address, or a property of librdkafka can't be used.
+    pub fn new(
+        settings: &'a Settings,
+        tenants: Vec<&'a TenantSettings>,
+    ) -> Result<Self, StartError> {
+        let kafka = kafka_options(settings);
+        kafka.check()?;
+        let mut doors = Doors::default();
+        let open = |tenant: &&TenantSettings| doors.open(tenant);
+        Ok(Self {
+            doors: tenants.iter().map(open).collect::<Result<_, _>>()?,
+            topics: topics(settings, &tenants),
+            kafka,
+            tenants,
+        })
+    }
+
+    /// Looks at everything. `done` is called for each tenant that is through.
+    ///
+    /// # Errors
+    /// librdkafka can't work with its properties: a file that they name is missing, say.
+    pub async fn run(self, done: impl Fn()) -> Result<Findings, StartError> {
+        let at = now();
+        let looks = self
+            .tenants
+            .iter()
+            .zip(&self.doors)
+            .map(async |(tenant, door)| {
+                let seen = look(tenant, door).await;
+                done();
+                seen
+            });
+        let tenants = stream::iter(looks).buffered(AT_ONCE).collect();
+        let names: Vec<_> = self.topics.iter().map(|topic| topic.name.clone()).collect();
+        let (tenants, kafka) = tokio::join!(tenants, kafka::inspect(&self.kafka, &names));
+        Ok(Findings {
+            at,
+            tenants,
+            kafka: kafka?,
+            topics: self.topics,
+        })
+    }
+}
+
+/// `None` when no tenant is concerned.
+pub fn retirement<'a>(tenants: impl IntoIterator<Item = &'a TenantSettings>) -> Option<Retirement> {
+    let concerned = |tenant: &&TenantSettings| tenant.api.source == SourceKind::Defender;
+    let tenants = tenants.into_iter().filter(concerned).count();
+    let left = RETIREMENT.unix_seconds() - now().unix_seconds();
+    (tenants > 0).then_some(Retirement {
+        tenants,
+        days_left: left.div_euclid(86_400),
+    })
+}
+
+/// Every topic once: those of these tenants first, then the daemon's own.
+pub fn topics(settings: &Settings, tenants: &[&TenantSettings]) -> Vec<TopicUse> {
+    let incidents = tenants.iter().map(|tenant| (&tenant.topic, "incidents"));
+    let status = settings.kafka.status_topic.iter();
+    let dead = settings.kafka.dead_letter_topic.iter();
+    let all = incidents
+        .chain(status.map(|topic| (topic, "status")))
+        .chain(dead.map(|topic| (topic, "dead letters")));
+    let mut topics: Vec<TopicUse> = Vec::new();
+    let mut places = BTreeMap::new();
+    for (name, use_) in all {
+        let at = *places.entry(name).or_insert(topics.len());
+        match topics.get_mut(at) {
+            Some(topic) if topic.uses.contains(&use_) => {}
+            Some(topic) => topic.uses.push(use_),
+            None => topics.push(TopicUse {
+                name: name.clone(),
+                uses: vec![use_],
+            }),
+        }
+    }
+    topics
+}
+
+async fn look(tenant: &TenantSettings, door: &Door) -> TenantSeen {
+    let mut seen = TenantSeen {
+        id: tenant.id,
+        name: tenant.name.clone(),
+        source: door.source.name(),
+        failure: None,
+        consent_link: consent::link(tenant),
+        roles: Vec::new(),
+        token_expires: None,
+        incidents: None,
+        lookback: tenant.poll.lookback,
+        second_secret: false,
+    };
+    let done = within(LIMIT, ask(tenant, door, &mut seen)).await;
+    seen.failure = done.err();
+    seen
+}
+
+/// A tenant that trickles must not hold up the report on all others.
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    timeout(limit, work).await.unwrap_or_else(|_| {
+        Err(Failure::new(
+            Health::Unreachable,
+            Reaction::Backoff,
+            format!("Microsoft's answers were not complete after {limit:?}"),
+            "usually passes by itself; if not, check the network, the firewall and the proxy between here and Microsoft",
+        ))
+    })
+}
+
+async fn ask(tenant: &TenantSettings, door: &Door, seen: &mut TenantSeen) -> Result<(), Failure> {
+    let issued = door.entra.look().await?;
+    seen.second_secret = door.entra.second_secret_serves();
+    seen.token_expires = Some(expiry(&issued));
+    let permission = doors::permission(tenant.api.source);
+    let roles = issued.claims.iter().flat_map(|claims| &claims.roles);
+    seen.roles = roles.map(|role| Role::explain(role, &permission)).collect();
+    if let Some(unfit) = issued.unfit {
+        return Err(unfit);
+    }
+    let since = now().minus(tenant.poll.lookback);
+    seen.incidents = Some(read_one(&*door.source, &issued.grant.token, since).await?);
+    Ok(())
+}
+
+/// When the token ends, as the answer's `expires_in` has it: what the daemon goes by.
+fn expiry(issued: &Issued) -> Ticks {
+    now().plus(issued.grant.lifetime)
+}
+
+/// To the second, as people read it.
+fn now() -> Ticks {
+    Ticks::from_unix_seconds(SystemClock.now().unix_seconds())
+}
+
+/// Asks for one incident updated since then; how many came.
+async fn read_one(
+    source: &dyn IncidentSource,
+    token: &AccessToken,
+    since: Ticks,
+) -> Result<usize, Failure> {
+    let ask = PageAsk::Query(Query {
+        span: Span::from(since),
+        top: 1,
+        skip: 0,
+        alerts: true,
+    });
+    let mut body = source.open(&ask, token).await?;
+    let (mut splitter, mut incidents) = (Splitter::default(), 0);
+    while let Some(chunk) = body.chunk().await? {
+        let mut elements: Vec<Bytes> = Vec::new();
+        splitter.feed(&chunk, &mut elements)?;
+        incidents += elements.len();
+    }
+    splitter.finish()?;
+    match body.partial() {
+        Some(why) => Err(partial(&why)),
+        None => Ok(incidents),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_day_is_the_one_that_microsoft_named() {
+        assert_eq!(RETIREMENT.to_string(), "2027-02-01T00:00:00Z");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_that_never_ends_is_unreachable_in_the_end() {
+        let failure = within::<()>(LIMIT, std::future::pending())
+            .await
+            .unwrap_err();
+        assert_eq!(failure.health, Health::Unreachable);
+        assert!(failure.what.contains("60s"), "{failure:?}");
+    }
+}

@@ -1,0 +1,161 @@
+//! `incidentd check`: whether everything is in place, and what to do where it is not.
+//!
+//! It opens no ledger, writes no record, and may run beside the daemon. Standard output has the report and nothing else;
+//! progress goes to standard error, when that is a terminal.
+//!
+//! Exit codes: 0 when all is well, warnings or not; 78 when the configuration is not valid; 75 when Kafka, or Microsoft
+//! for every tenant, can't be reached now; 1 when anything else is not well. A topic's size limit below Kafka's default
+//! is a warning: nothing is lost by it, since incidents are split.
+
+mod json;
+mod notes;
+mod table;
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use tokio::runtime::Runtime;
+
+use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, pick, text};
+use crate::app::inspect::{Findings, Inspector};
+use crate::config::{self, process_environment};
+use crate::core::failure::Health;
+use crate::core::words::counted;
+
+use notes::Offline;
+
+#[derive(Args, Debug)]
+pub struct Check {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Only the configuration: no network is used
+    #[arg(long)]
+    offline: bool,
+    /// The report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Only this tenant, by id or name; may be given several times
+    #[arg(long, value_name = "TENANT")]
+    tenant: Vec<String>,
+}
+
+impl Check {
+    pub fn run(self) -> Result<(), Failed> {
+        let loaded = config::load(&self.file.config, &process_environment());
+        let settings = match loaded {
+            Ok(settings) => settings,
+            Err(errors) => {
+                if self.json {
+                    text::print(&json::invalid(&errors))?;
+                }
+                return Err(Failed::new(CONFIGURATION, errors));
+            }
+        };
+        let tenants = pick::tenants(&settings, &self.tenant)?;
+        let offline = Offline::new(&self.file.config, &settings, &tenants);
+        let looked_at = tenants.len();
+        let inspector = Inspector::new(&settings, tenants)
+            .map_err(|error| Failed::new(CONFIGURATION, error))?;
+        if self.offline {
+            return text::print(&match self.json {
+                true => json::offline(&offline),
+                false => offline.report(),
+            });
+        }
+        let findings = inspect(inspector, looked_at)?;
+        text::print(&match self.json {
+            true => json::report(&findings, &offline, &settings.kafka.brokers),
+            false => table::report(&findings, &offline, &settings.kafka.brokers),
+        })?;
+        verdict(&findings)
+    }
+}
+
+fn inspect(inspector: Inspector<'_>, tenants: usize) -> Result<Findings, Failed> {
+    let runtime = Runtime::new()
+        .context("can't start the async runtime")
+        .map_err(|error| Failed::new(INTERNAL, error))?;
+    let progress = Progress::new(tenants);
+    let findings = runtime.block_on(inspector.run(|| progress.one_more()));
+    progress.clear();
+    // A thread that waits for a silent broker is not waited for.
+    runtime.shutdown_background();
+    findings.map_err(|error| Failed::new(CONFIGURATION, error))
+}
+
+/// What the exit code says, in a sentence.
+fn verdict(findings: &Findings) -> Result<(), Failed> {
+    let states = || findings.tenants.iter().map(|tenant| tenant.state());
+    let passing = |state| matches!(state, Health::Unreachable | Health::Throttled);
+    let kafka = findings.kafka.failure.as_ref();
+    let ill = states().filter(|state| *state != Health::Ok).count();
+    let bad_topics = findings
+        .kafka
+        .topics
+        .iter()
+        .filter(|topic| topic.failure.is_some())
+        .count();
+    let mut troubles = Vec::new();
+    if ill > 0 {
+        let all = counted(findings.tenants.len(), "tenant");
+        troubles.push(format!("{ill} of {all} not ok"));
+    }
+    if kafka.is_some() {
+        troubles.push("Kafka not ok".to_owned());
+    }
+    if bad_topics > 0 {
+        troubles.push(format!("{} not ok", counted(bad_topics, "topic")));
+    }
+    if troubles.is_empty() {
+        return Ok(());
+    }
+    let not_now =
+        kafka.is_some_and(|failure| passing(failure.health)) || (ill > 0 && states().all(passing));
+    let code = if not_now { UNAVAILABLE } else { FAILED };
+    Err(Failed::new(code, anyhow!(troubles.join(", "))))
+}
+
+/// How far it is, on a terminal.
+struct Progress {
+    all: usize,
+    done: AtomicUsize,
+    shown: bool,
+}
+
+impl Progress {
+    fn new(all: usize) -> Self {
+        let progress = Self {
+            all,
+            done: AtomicUsize::new(0),
+            shown: io::stderr().is_terminal(),
+        };
+        progress.show(0);
+        progress
+    }
+
+    fn one_more(&self) {
+        self.show(self.done.fetch_add(1, Ordering::Relaxed) + 1);
+    }
+
+    fn show(&self, done: usize) {
+        let what = if done < self.all {
+            "tenants"
+        } else {
+            "tenants, waiting for Kafka"
+        };
+        self.write(&format!("\rchecked {done} of {} {what}\x1b[K", self.all));
+    }
+
+    fn clear(&self) {
+        self.write("\r\x1b[K");
+    }
+
+    fn write(&self, text: &str) {
+        if self.shown {
+            // Nobody is there to be told that there is no progress to be seen.
+            let _ = io::stderr().write_all(text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What can be said without a network, and what is no failure but should be known.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use crate::app::inspect::{Findings, Retirement, Role, Standing, Write, retirement, topics};
+use crate::cli::text::wrapped;
+use crate::config::settings::{Settings, SourceKind, TenantSettings};
+use crate::core::words::{counted, tally, tame};
+
+/// Tenants named in a note.
+const NAMED: usize = 5;
+
+/// The configuration, found valid.
+pub struct Offline<'a> {
+    pub file: String,
+    pub warnings: &'a [String],
+    pub tenants: usize,
+    /// How many tenants each source has.
+    pub sources: [(&'static str, usize); 2],
+    pub schedules: usize,
+    pub topics: usize,
+    /// Tenants that are looked at.
+    pub chosen: usize,
+    pub retirement: Option<Retirement>,
+}
+
+impl<'a> Offline<'a> {
+    pub fn new(file: &Path, settings: &'a Settings, chosen: &[&TenantSettings]) -> Self {
+        let all: Vec<_> = settings.tenants.iter().collect();
+        let schedules: HashSet<_> = all.iter().map(|tenant| &tenant.poll.schedule).collect();
+        let count = |source| {
+            let of_source = all.iter().filter(|tenant| tenant.api.source == source);
+            of_source.count()
+        };
+        Self {
+            file: file.display().to_string(),
+            warnings: &settings.warnings,
+            tenants: all.len(),
+            sources: [
+                ("defender", count(SourceKind::Defender)),
+                ("graph", count(SourceKind::Graph)),
+            ],
+            schedules: schedules.len(),
+            topics: topics(settings, &all).len(),
+            chosen: chosen.len(),
+            retirement: retirement(chosen.iter().copied()),
+        }
+    }
+
+    pub fn report(&self) -> String {
+        let mut lines = self.head();
+        lines.extend(
+            self.retirement
+                .iter()
+                .flat_map(|it| wrapped("note: ", &retired(it))),
+        );
+        lines.join("\n") + "\n"
+    }
+
+    /// That it is valid, and its warnings.
+    pub fn head(&self) -> Vec<String> {
+        let sources = self.sources.iter();
+        let sources = sources.flat_map(|(name, count)| std::iter::repeat_n(*name, *count));
+        let mut valid = format!(
+            "The configuration {} is valid: {} ({}), {}, {}.",
+            tame(&self.file),
+            counted(self.tenants, "tenant"),
+            tally(sources),
+            counted(self.schedules, "schedule"),
+            counted(self.topics, "topic"),
+        );
+        if self.chosen < self.tenants {
+            let verb = if self.chosen == 1 { "is" } else { "are" };
+            valid.push_str(&format!(
+                " Of these tenants {} {verb} looked at.",
+                self.chosen
+            ));
+        }
+        let warnings = self.warnings.iter();
+        wrapped("", &valid)
+            .into_iter()
+            .chain(warnings.flat_map(|text| wrapped("warning: ", &tame(text))))
+            .collect()
+    }
+}
+
+/// Everything worth a note about what was found.
+pub fn notes(findings: &Findings, retirement: Option<&Retirement>) -> Vec<String> {
+    let mut notes: Vec<String> = retirement.map(retired).into_iter().collect();
+    let tenants = &findings.tenants;
+    let second: Vec<&str> = tenants
+        .iter()
+        .filter(|it| it.second_secret)
+        .map(|it| &*it.name)
+        .collect();
+    if !second.is_empty() {
+        notes.push(format!(
+            "the first client secret is refused and the second (app.client_secret_next_file) serves, for {}: put the second \
+             into app.client_secret_file",
+            names(&second)
+        ));
+    }
+    notes.extend(excess(findings));
+    for topic in &findings.kafka.topics {
+        for note in &topic.notes {
+            notes.push(format!("topic {}: {note}", topic.name));
+        }
+        if let Write::Unknown(why) = &topic.write
+            && topic.failure.is_none()
+        {
+            notes.push(format!(
+                "topic {}: whether this user may write to it was not found out: {why}",
+                topic.name
+            ));
+        }
+    }
+    if findings
+        .kafka
+        .topics
+        .iter()
+        .any(|topic| topic.write == Write::Allowed)
+    {
+        notes.push(
+            "WRITE yes: Kafka was offered a record larger than the topic accepts and refused it for its size alone, which it \
+             does after it has looked at the permission. Nothing was written; whether a smaller record would reach enough \
+             replicas was not tried."
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+pub fn retired(retirement: &Retirement) -> String {
+    let Retirement { tenants, days_left } = *retirement;
+    let when = match days_left {
+        0.. => format!("in {}", counted(days_left.unsigned_abs() as usize, "day")),
+        _ => format!("{} ago", counted(days_left.unsigned_abs() as usize, "day")),
+    };
+    let verb = if tenants == 1 { "is" } else { "are" };
+    format!(
+        "{} {verb} read through the Defender API, which ends on 2027-02-01 ({when}) by Microsoft's notice MC1220762. Move \
+         to graph: give the app registration the application permission SecurityIncident.Read.All of Microsoft Graph, set \
+         api.source = \"graph\", and have each customer consent through the link that incidentd consent then prints. \
+         Nothing is published again by the move.",
+        counted(tenants, "tenant")
+    )
+}
+
+/// Permissions that nobody needs, each with the tenants that have it.
+fn excess(findings: &Findings) -> Vec<String> {
+    let mut tenants: BTreeMap<&str, (&Role, Vec<&str>)> = BTreeMap::new();
+    for tenant in &findings.tenants {
+        for role in tenant
+            .roles
+            .iter()
+            .filter(|role| role.standing != Standing::Needed)
+        {
+            let entry = tenants.entry(&role.name).or_insert((role, Vec::new()));
+            entry.1.push(&tenant.name);
+        }
+    }
+    let note = |(role, named): (&Role, Vec<&str>)| {
+        let weight = match role.standing {
+            Standing::Powerful => "a powerful permission that incidentd has no use for",
+            Standing::MoreThanNeeded => "more than incidentd needs",
+            Standing::Needed | Standing::Unused => "a permission that incidentd has no use for",
+        };
+        format!(
+            "{} is {weight} ({}): it is in the token of {}",
+            role.name,
+            role.permits,
+            names(&named)
+        )
+    };
+    tenants.into_values().map(note).collect()
+}
+
+fn names(names: &[&str]) -> String {
+    let shown: Vec<String> = names.iter().take(NAMED).map(|name| tame(name)).collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

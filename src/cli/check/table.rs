@@ -1,0 +1,211 @@
+//! The report as text: tenants, worst first, each with what to do; Kafka; notes; one line that sums up.
+//!
+//! Tenants with one cause stand together and have it explained once. Texts from outside are tamed before they are shown.
+
+use super::notes::{Offline, notes};
+use crate::app::inspect::{Findings, KafkaSeen, Standing, TenantSeen, TopicSeen, TopicUse, Write};
+use crate::cli::text::{table, why_and_do, wrapped};
+use crate::core::failure::{Failure, Health};
+use crate::core::words::{bytes, counted, span, tally, tame};
+
+const TENANTS: [&str; 6] = [
+    "STATE",
+    "TENANT",
+    "SOURCE",
+    "ROLES",
+    "TOKEN UNTIL",
+    "INCIDENTS",
+];
+const TOPICS: [&str; 6] = ["STATE", "TOPIC", "FOR", "PARTITIONS", "MAX RECORD", "WRITE"];
+/// The column of names, which gives way in both tables.
+const NAME: usize = 1;
+const UNKNOWN: &str = "-";
+/// Stands for a tenant's consent link in what is said of many.
+const OWN_LINK: &str = "the link under each name";
+
+pub fn report(findings: &Findings, offline: &Offline<'_>, brokers: &str) -> String {
+    let mut lines = offline.head();
+    lines.push(String::new());
+    lines.extend(tenants(&findings.tenants));
+    lines.push(String::new());
+    lines.extend(kafka(&findings.kafka, &findings.topics, brokers));
+    let notes = notes(findings, offline.retirement.as_ref());
+    if !notes.is_empty() {
+        lines.push(String::new());
+        lines.extend(notes.iter().flat_map(|note| wrapped("note: ", &tame(note))));
+    }
+    lines.push(String::new());
+    lines.extend(wrapped("", &summary(findings)));
+    lines.join("\n") + "\n"
+}
+
+fn tenants(seen: &[TenantSeen]) -> Vec<String> {
+    let mut seen: Vec<&TenantSeen> = seen.iter().collect();
+    seen.sort_by_cached_key(|tenant| {
+        let worst_first = std::cmp::Reverse(tenant.state().severity());
+        (worst_first, cause(tenant), &tenant.name)
+    });
+    let rows: Vec<_> = seen.iter().map(|tenant| tenant_row(tenant)).collect();
+    let mut table = with_heading(TENANTS, rows).into_iter();
+    let mut lines: Vec<String> = table.by_ref().take(1).collect();
+    for group in seen.chunk_by(|one, other| cause(one) == cause(other)) {
+        let many = group.len() > 1;
+        for (tenant, row) in group.iter().zip(table.by_ref()) {
+            lines.push(row);
+            if many && has_own_link(tenant) {
+                lines.push(format!("    link: {}", tenant.consent_link));
+            }
+        }
+        lines.extend(explained(group));
+    }
+    lines
+}
+
+/// What tenants that are explained together have in common.
+fn cause(tenant: &TenantSeen) -> Option<(&'static str, Option<&str>, String)> {
+    let failure = tenant.failure.as_ref()?;
+    let shared = failure.remedy.replace(&tenant.consent_link, OWN_LINK);
+    Some((failure.health.as_str(), failure.cause.as_deref(), shared))
+}
+
+fn has_own_link(tenant: &TenantSeen) -> bool {
+    let failure = tenant.failure.as_ref();
+    failure.is_some_and(|failure| failure.remedy.contains(&tenant.consent_link))
+}
+
+/// What is wrong with these tenants, which have one cause.
+fn explained(group: &[&TenantSeen]) -> Vec<String> {
+    let [first, others @ ..] = group else {
+        return Vec::new();
+    };
+    let Some(failure) = &first.failure else {
+        return Vec::new();
+    };
+    if others.is_empty() {
+        return in_words(failure);
+    }
+    let all_say_so = |other: &&TenantSeen| {
+        other
+            .failure
+            .as_ref()
+            .is_some_and(|it| it.what == failure.what)
+    };
+    let of = match others.iter().all(all_say_so) {
+        true => String::new(),
+        false => format!("({}) ", first.name),
+    };
+    let remedy = failure.remedy.replace(&first.consent_link, OWN_LINK);
+    why_and_do(
+        &format!("{of}{}", failure.what),
+        &format!("(all {}) {remedy}", group.len()),
+    )
+}
+
+fn in_words(failure: &Failure) -> Vec<String> {
+    why_and_do(&failure.what, &failure.remedy)
+}
+
+fn tenant_row(tenant: &TenantSeen) -> [String; 6] {
+    let until = tenant.token_expires.map(|at| at.to_string());
+    let incidents = match tenant.incidents {
+        None => UNKNOWN.to_owned(),
+        Some(0) => format!("none in {}", span(tenant.lookback.as_secs())),
+        Some(count) => format!("{count} read"),
+    };
+    [
+        tenant.state().to_string(),
+        tame(&tenant.name),
+        tenant.source.to_owned(),
+        roles(tenant).to_owned(),
+        until.unwrap_or_else(|| UNKNOWN.to_owned()),
+        incidents,
+    ]
+}
+
+/// How the permissions in the token stand to what is needed.
+fn roles(tenant: &TenantSeen) -> &'static str {
+    let does = |standing| matches!(standing, Standing::Needed | Standing::MoreThanNeeded);
+    let mut standings = tenant.roles.iter().map(|role| role.standing);
+    if tenant.token_expires.is_none() || (tenant.roles.is_empty() && tenant.failure.is_none()) {
+        return UNKNOWN;
+    }
+    if !standings.clone().any(does) {
+        return "lacking";
+    }
+    match standings.all(|standing| standing == Standing::Needed) {
+        true => "as needed",
+        false => "too many",
+    }
+}
+
+fn kafka(seen: &KafkaSeen, uses: &[TopicUse], brokers: &str) -> Vec<String> {
+    if let Some(failure) = &seen.failure {
+        let row = [failure.health.to_string(), tame(brokers)];
+        let mut lines = with_heading(["STATE", "KAFKA"], vec![row]);
+        lines.extend(in_words(failure));
+        return lines;
+    }
+    let mut topics: Vec<_> = seen.topics.iter().zip(uses).collect();
+    topics.sort_by_key(|(topic, _)| topic.failure.is_none());
+    let rows = topics.iter().map(|(topic, uses)| topic_row(topic, uses));
+    let mut table = with_heading(TOPICS, rows.collect()).into_iter();
+    let mut lines: Vec<String> = table.by_ref().take(1).collect();
+    for ((topic, _), row) in topics.iter().zip(table) {
+        lines.push(row);
+        lines.extend(topic.failure.iter().flat_map(in_words));
+    }
+    lines
+}
+
+fn topic_row(topic: &TopicSeen, uses: &TopicUse) -> [String; 6] {
+    let known = |text: Option<String>| text.unwrap_or_else(|| UNKNOWN.to_owned());
+    let state = topic.failure.as_ref().map_or(Health::Ok, |it| it.health);
+    let write = match topic.write {
+        Write::Allowed => "yes",
+        Write::Refused => "no",
+        Write::Unknown(_) => UNKNOWN,
+    };
+    [
+        state.to_string(),
+        tame(&topic.name),
+        uses.uses.join(", "),
+        known((topic.partitions > 0).then(|| topic.partitions.to_string())),
+        known(topic.max_record.map(|most| bytes(most as u64))),
+        write.to_owned(),
+    ]
+}
+
+fn with_heading<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) -> Vec<String> {
+    let mut all = vec![heading.map(str::to_owned)];
+    all.extend(rows);
+    table(&all, NAME)
+}
+
+/// The last line: `3 tenants: 1 consent, 2 ok. Kafka: ok, 2 topics: 2 ok.`
+fn summary(findings: &Findings) -> String {
+    let mut states: Vec<Health> = findings.tenants.iter().map(TenantSeen::state).collect();
+    states.sort_by_key(|state| std::cmp::Reverse(state.severity()));
+    let tenants = counted(states.len(), "tenant");
+    let states = tally(states.into_iter().map(Health::as_str));
+    let kafka = match &findings.kafka.failure {
+        Some(failure) => failure.health.to_string(),
+        None => {
+            let topics = &findings.kafka.topics;
+            let mut states: Vec<_> = topics
+                .iter()
+                .map(|topic| topic.failure.as_ref().map_or(Health::Ok, |it| it.health))
+                .collect();
+            states.sort_by_key(|state| std::cmp::Reverse(state.severity()));
+            format!(
+                "{}, {}: {}",
+                counted(findings.kafka.brokers, "broker"),
+                counted(topics.len(), "topic"),
+                tally(states.into_iter().map(Health::as_str))
+            )
+        }
+    };
+    format!("{tenants}: {states}. Kafka: {kafka}.")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Lines and columns, and the way to standard output.
+
+use std::io::{self, ErrorKind, Write};
+
+use anyhow::Context;
+
+use super::{Failed, INTERNAL};
+use crate::core::words::tame;
+
+/// What commands print fits into so many columns; links are never broken, and may be longer.
+pub const COLUMNS: usize = 100;
+const GAP: &str = "  ";
+
+/// Writes to standard output. A reader that has seen enough (`incidentd check | head -1`) is no error.
+pub fn print(text: &str) -> Result<(), Failed> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error)
+            .context("can't write to standard output")
+            .map_err(|error| Failed::new(INTERNAL, error)),
+        _ => Ok(()),
+    }
+}
+
+pub fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// A text in exactly `columns`, what is longer cut with `…`.
+fn left(text: &str, columns: usize) -> String {
+    if width(text) > columns {
+        let kept: String = text.chars().take(columns.saturating_sub(1)).collect();
+        return kept + "…";
+    }
+    format!("{text:<columns$}")
+}
+
+/// A text in lines of at most [`COLUMNS`]: the first after `label`, the others under it. A word is never broken, so that a
+/// link that is longer than a line can still be copied whole.
+pub fn wrapped(label: &str, text: &str) -> Vec<String> {
+    wrapped_within(label, text, COLUMNS)
+}
+
+fn wrapped_within(label: &str, text: &str, columns: usize) -> Vec<String> {
+    let indent = " ".repeat(width(label));
+    let mut lines = Vec::new();
+    let mut line = label.to_owned();
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        if !empty && width(&line) + 1 + width(word) > columns {
+            lines.push(std::mem::replace(&mut line, indent.clone()));
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    lines.push(line);
+    lines
+}
+
+/// The beginnings of commands that a remedy may end with.
+const COMMANDS: [&str; 2] = ["kafka-topics.sh ", "kafka-acls.sh "];
+
+/// What is wrong, and what to do. A command at its end is broken so that it can be pasted into a shell as it stands.
+pub fn why_and_do(what: &str, remedy: &str) -> Vec<String> {
+    let mut lines = wrapped("    why: ", &tame(what));
+    let remedy = tame(remedy);
+    let command = COMMANDS.iter().find_map(|start| remedy.find(start));
+    let (text, command) = remedy.split_at(command.unwrap_or(remedy.len()));
+    lines.extend(wrapped("    do:  ", text));
+    if !command.is_empty() {
+        lines.extend(continued("           ", command));
+    }
+    lines
+}
+
+/// A shell's command over several lines.
+fn continued(indent: &str, command: &str) -> Vec<String> {
+    // The backslash takes its room from the end of the line.
+    let mut lines = wrapped_within(indent, command, COLUMNS - 2);
+    let last = lines.len().saturating_sub(1);
+    for line in lines.iter_mut().take(last) {
+        line.push_str(" \\");
+    }
+    lines
+}
+
+/// Rows in aligned columns, the heading first. The column `stretch` is cut when the whole would be too wide, never below
+/// twelve.
+pub fn table<const N: usize>(rows: &[[String; N]], stretch: usize) -> Vec<String> {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width_, cell) in widths.iter_mut().zip(row) {
+            *width_ = width(cell).max(*width_);
+        }
+    }
+    let all = widths.iter().sum::<usize>() + GAP.len() * N.saturating_sub(1);
+    if let Some(column) = widths.get_mut(stretch) {
+        *column = column
+            .saturating_sub(all.saturating_sub(COLUMNS))
+            .max(12.min(*column));
+    }
+    let line = |row: &[String; N]| {
+        let cells: Vec<_> = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| left(cell, width))
+            .collect();
+        cells.join(GAP).trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_long_link_stays_whole() {
+        let link = "https://login.example/".to_owned() + &"x".repeat(100);
+        let lines = wrapped("  do:  ", &format!("have the link {link} opened"));
+        assert_eq!(
+            lines,
+            [
+                "  do:  have the link",
+                &format!("       {link}"),
+                "       opened"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_command_can_be_pasted_as_it_stands() {
+        let options = [
+            "--bootstrap-server kafka-1.example:9092",
+            "--create",
+            "--topic security.incidents",
+            "--partitions 6",
+        ];
+        let command = format!("kafka-topics.sh {}", options.join(" "));
+        let lines = why_and_do("it is not there", &format!("create it: {command}"));
+        assert_eq!(
+            lines,
+            [
+                "    why: it is not there",
+                "    do:  create it:",
+                "           kafka-topics.sh --bootstrap-server kafka-1.example:9092 --create --topic \\",
+                "           security.incidents --partitions 6",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_stretching_column_gives_way() {
+        let row = |name: &str| ["ok".to_owned(), name.to_owned(), "x".repeat(60)];
+        let lines = table(&[row("NAME"), row(&"n".repeat(50))], 1);
+        assert_eq!(
+            lines[1],
+            format!("ok  {}…  {}", "n".repeat(33), "x".repeat(60))
+        );
+        assert!(lines.iter().all(|line| width(line) == COLUMNS), "{lines:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn wrapping_keeps_every_word_and_the_width(text in "([a-z]{1,12} ?){0,60}") {
+            let lines = wrapped("why: ", &text);
+            let words = lines.join(" ").replacen("why: ", "", 1);
+            prop_assert_eq!(
+                words.split_whitespace().collect::<Vec<_>>(),
+                text.split_whitespace().collect::<Vec<_>>()
+            );
+            for line in &lines {
+                prop_assert!(width(line) <= COLUMNS, "{line:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! `incidentd token TENANT`: what the tenant's token says, in plain words. The token is not shown, nor any part of it
+//! that would serve as one.
+//!
+//! Exit codes: 0 when the token is what incidentd needs; 1 when it is not, or none was issued; 75 when Microsoft can't be
+//! asked now; 64 for an unknown tenant; 78 for the configuration.
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use tokio::runtime::Runtime;
+
+use super::text::{print, why_and_do, width, wrapped};
+use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, pick};
+use crate::app::inspect::{self, Claims, Role, Standing, TokenSeen};
+use crate::config::{self, process_environment};
+use crate::core::failure::{Failure, Health};
+use crate::core::ticks::Ticks;
+use crate::core::words::{span, tame};
+
+#[derive(Args, Debug)]
+pub struct Token {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The tenant's id or name
+    tenant: String,
+}
+
+impl Token {
+    pub fn run(self) -> Result<(), Failed> {
+        let settings = config::load(&self.file.config, &process_environment())
+            .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
+        let tenant = pick::tenant(&settings, &self.tenant)?;
+        let runtime = Runtime::new()
+            .context("can't start the async runtime")
+            .map_err(|error| Failed::new(INTERNAL, error))?;
+        let seen = runtime
+            .block_on(inspect::token(tenant))
+            .map_err(|error| Failed::new(CONFIGURATION, error))?;
+        let seen =
+            seen.map_err(|failure| failed(&format!("no token for {}", tenant.name), &failure))?;
+        print(&report(&seen))?;
+        match &seen.unfit {
+            None => Ok(()),
+            Some(failure) => Err(failed("the token is of no use to incidentd", failure)),
+        }
+    }
+}
+
+fn failed(head: &str, failure: &Failure) -> Failed {
+    let code = match failure.health {
+        Health::Unreachable | Health::Throttled => UNAVAILABLE,
+        _ => FAILED,
+    };
+    let lines = why_and_do(&failure.what, &failure.remedy).join("\n");
+    Failed::new(code, anyhow!("{head} ({})\n{lines}", failure.health))
+}
+
+/// Claims that are explained, in the order in which they are shown.
+const EXPLAINED: [(&str, &str); 11] = [
+    ("aud", "audience"),
+    ("tid", "tenant"),
+    ("appid", "app"),
+    ("azp", "app"),
+    ("oid", "service principal"),
+    ("appidacr", "proved by"),
+    ("azpacr", "proved by"),
+    ("iss", "issuer"),
+    ("iat", "issued"),
+    ("nbf", "valid from"),
+    ("exp", "valid until"),
+];
+
+fn report(seen: &TokenSeen) -> String {
+    let mut lines = vec![
+        format!("Token of {} ({})", tame(&seen.name), seen.tenant),
+        format!("issued by {} for the source {}", seen.login, seen.source),
+        String::new(),
+    ];
+    match &seen.claims {
+        Some(claims) => {
+            lines.extend(self::claims(seen, claims));
+            lines.push(String::new());
+            lines.extend(roles(seen));
+        }
+        None => lines.extend(wrapped(
+            "",
+            &format!(
+                "It can't be read, which is no fault: its form is the API's own affair. It is good until {} ({}).",
+                seen.expires,
+                distance(seen.at, seen.expires)
+            ),
+        )),
+    }
+    lines.join("\n") + "\n"
+}
+
+fn claims(seen: &TokenSeen, claims: &Claims) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = |label: &str, name: &str, text: &str| {
+        let label = format!("  {label:<18}{name:<10}");
+        lines.extend(wrapped(&label, &tame(text)));
+    };
+    for (name, label) in EXPLAINED {
+        if let Some(value) = claims.get(name) {
+            line(label, name, &explained(seen, claims, name, value));
+        }
+    }
+    let is_explained = |name: &str| EXPLAINED.iter().any(|(known, _)| *known == name);
+    for (name, value) in claims.others().filter(|(name, _)| !is_explained(name)) {
+        line("", name, value);
+    }
+    lines
+}
+
+/// The claim's value, and what it means.
+fn explained(seen: &TokenSeen, claims: &Claims, name: &str, value: &str) -> String {
+    let held = |right: bool, against: &str| match right {
+        true => format!("{value} (right: {against})"),
+        false => format!("{value} (not {against})"),
+    };
+    match name {
+        "aud" if value.trim_end_matches('/') == seen.resource.trim_end_matches('/') => {
+            held(true, "what api.scope asks for")
+        }
+        "aud"
+            if seen
+                .unfit
+                .as_ref()
+                .is_none_or(|it| it.health == Health::Consent) =>
+        {
+            format!("{value} (another name for {})", seen.resource)
+        }
+        "aud" => held(false, &seen.resource),
+        "tid" => held(
+            value.eq_ignore_ascii_case(&seen.tenant.to_string()),
+            "the tenant's id",
+        ),
+        "appid" | "azp" => held(
+            value.eq_ignore_ascii_case(&seen.client_id.to_string()),
+            "app.client_id",
+        ),
+        "oid" => format!("{value} (the app's, in the tenant)"),
+        "appidacr" | "azpacr" => match value {
+            "1" => "a client secret (1)".to_owned(),
+            "2" => "a certificate or another issuer's token (2)".to_owned(),
+            other => format!("{other} (not known to incidentd)"),
+        },
+        "iat" | "nbf" | "exp" => match claims.instant(name) {
+            Some(at) => format!("{at} ({})", distance(seen.at, at)),
+            None => value.to_owned(),
+        },
+        _ => value.to_owned(),
+    }
+}
+
+/// `in 59m`, `3s ago`, `now`.
+fn distance(now: Ticks, at: Ticks) -> String {
+    let seconds = at.unix_seconds() - now.unix_seconds();
+    match seconds {
+        0 => "now".to_owned(),
+        1.. => format!("in {}", span(seconds.unsigned_abs())),
+        _ => format!("{} ago", span(seconds.unsigned_abs())),
+    }
+}
+
+fn roles(seen: &TokenSeen) -> Vec<String> {
+    let mut lines = wrapped(
+        "",
+        &format!(
+            "Permissions (roles). {} needs {} of \"{}\":",
+            seen.source, seen.needed, seen.api
+        ),
+    );
+    if seen.roles.is_empty() {
+        lines.push(
+            "  none: no administrator of the tenant has consented to any for this API".to_owned(),
+        );
+    }
+    let longest = seen.roles.iter().map(|role| width(&role.name)).max();
+    for role in &seen.roles {
+        let name = format!("  {:<1$}  ", tame(&role.name), longest.unwrap_or_default());
+        let text = format!("{}: {}", standing(role), role.permits);
+        lines.extend(wrapped(&name, &tame(&text)));
+    }
+    let does = |role: &&Role| matches!(role.standing, Standing::Needed | Standing::MoreThanNeeded);
+    if !seen.roles.is_empty() && !seen.roles.iter().any(|role| does(&role)) {
+        lines.push(format!("  {}  MISSING", seen.needed));
+    }
+    let surplus: Vec<&str> = seen
+        .roles
+        .iter()
+        .filter(|role| role.standing != Standing::Needed)
+        .map(|role| role.name.as_str())
+        .collect();
+    if !surplus.is_empty() {
+        let surplus = tame(&surplus.join(", "));
+        let first = match seen
+            .roles
+            .iter()
+            .any(|role| role.standing == Standing::Needed)
+        {
+            true => String::new(),
+            false => format!(
+                "First give the app {}, and have the tenant consent. ",
+                seen.needed
+            ),
+        };
+        let text = format!(
+            "incidentd never needs {surplus}. {first}If nothing else uses it, remove it from the app registration, and from \
+             the app in the tenant (Enterprise applications, Permissions): whoever gets hold of the secret has it, too."
+        );
+        lines.push(String::new());
+        lines.extend(wrapped("", &text));
+    }
+    lines
+}
+
+fn standing(role: &Role) -> &'static str {
+    match role.standing {
+        Standing::Needed => "needed",
+        Standing::MoreThanNeeded => "does, and allows more than is needed",
+        Standing::Unused => "not needed",
+        Standing::Powerful => "NOT NEEDED, AND POWERFUL",
+    }
+}

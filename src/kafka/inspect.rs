@@ -1,0 +1,387 @@
+//! A look at Kafka from outside the daemon: whether it answers, whether the topics are there, how large a record each
+//! accepts, and whether this user may write to it.
+//!
+//! Whether it may write can't be asked: what rdkafka offers has no request for it. So a record is offered that no topic
+//! keeps, one byte larger than the topic's own `max.message.bytes`. Kafka looks at the permission first and at the size
+//! then: refused for its size, it would have been welcome. It is offered by a producer like the daemon's, so the right to
+//! use an idempotent producer is seen along with it. Where the topic's limit is not told, nothing is offered.
+//!
+//! Invariant: no topic is made, and no record is left in one. Should a broker keep what is larger than the limit that it
+//! named, it is said where that record lies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{FutureRecord, Producer};
+use tokio::time::timeout;
+
+use super::KafkaError;
+use super::limit::{DEFAULT_MAX_MESSAGE, Limits};
+use super::link::{Condition, Events, Link};
+use super::options::{KafkaOptions, MESSAGE_MOST_BYTES};
+use super::queue::{Client, enqueue};
+use super::refusal;
+use crate::core::failure::{Failure, Health, Reaction, one_line};
+
+/// For the first answer, connecting and logging in included.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
+/// For each further answer.
+const ANSWER: Duration = Duration::from_secs(5);
+/// For the verdict on a record, which travels to the partition's own broker.
+const VERDICT: Duration = Duration::from_secs(10);
+/// Topics looked at at once.
+const AT_ONCE: usize = 8;
+/// What librdkafka may hold of offered records, beyond the largest.
+const SLACK: usize = 64 << 10;
+/// Marks an offered record, should one ever stay.
+const KEY: &[u8] = b"incidentd-check";
+
+/// What was seen of Kafka.
+#[derive(Debug)]
+pub struct Inspection {
+    /// Why nothing more could be seen.
+    pub failure: Option<Failure>,
+    /// Brokers of the cluster.
+    pub brokers: usize,
+    /// One for each topic asked for, in that order; none when nothing could be seen.
+    pub topics: Vec<TopicSeen>,
+}
+
+#[derive(Debug)]
+pub struct TopicSeen {
+    pub name: Arc<str>,
+    pub failure: Option<Failure>,
+    pub partitions: usize,
+    /// The largest batch that it accepts, as far as Kafka told and the producer allows.
+    pub max_record: Option<usize>,
+    pub write: Write,
+    /// What is no failure and should be known.
+    pub notes: Vec<String>,
+}
+
+/// Whether this user may write to a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    Allowed,
+    Refused,
+    /// It was not found out, and why.
+    Unknown(String),
+}
+
+/// Looks at Kafka and at these topics. Ends by itself, however Kafka behaves.
+///
+/// # Errors
+/// librdkafka can't work with these settings at all: a file that they name is missing, say.
+pub async fn inspect(
+    options: &KafkaOptions,
+    topics: &[Arc<str>],
+) -> Result<Inspection, KafkaError> {
+    let link = Arc::new(Link::new(options.brokers.clone(), options.scrubber()));
+    let producer = options
+        .offering()
+        .create_with_context(Events(Arc::clone(&link)))
+        .map_err(|error| options.explain(error))?;
+    let eye = Eye {
+        options,
+        link,
+        producer,
+        limits: Limits::default(),
+    };
+    let Some(brokers) = eye.first_answer(topics.first()).await else {
+        return Ok(Inspection {
+            failure: Some(eye.out_of_reach()),
+            brokers: 0,
+            topics: Vec::new(),
+        });
+    };
+    let looks = stream::iter(topics).map(|topic| eye.topic(topic));
+    Ok(Inspection {
+        failure: None,
+        brokers,
+        topics: looks.buffered(AT_ONCE).collect().await,
+    })
+}
+
+impl KafkaOptions {
+    /// The daemon's producer, but for what makes it wait for ever, and ready to offer what is too large.
+    fn offering(&self) -> rdkafka::ClientConfig {
+        let mut config = self.producer();
+        for other_name in [
+            "delivery.timeout.ms",
+            "compression.codec",
+            "queue.buffering.max.ms",
+        ] {
+            config.remove(other_name);
+        }
+        let most = MESSAGE_MOST_BYTES + SLACK;
+        for (name, value) in [
+            ("message.timeout.ms", VERDICT.as_millis().to_string()),
+            ("message.max.bytes", most.to_string()),
+            (
+                "queue.buffering.max.kbytes",
+                (AT_ONCE * most / 1024).to_string(),
+            ),
+            ("compression.type", "none".to_owned()),
+            ("batch.num.messages", "1".to_owned()),
+            ("linger.ms", "0".to_owned()),
+            ("allow.auto.create.topics", "false".to_owned()),
+        ] {
+            config.set(name, value);
+        }
+        config
+    }
+}
+
+struct Eye<'a> {
+    options: &'a KafkaOptions,
+    link: Arc<Link>,
+    producer: Client,
+    limits: Limits,
+}
+
+/// What the cluster says of one topic.
+struct Metadata {
+    brokers: usize,
+    error: Option<Code>,
+    partitions: usize,
+    /// Partitions that nobody leads.
+    headless: usize,
+}
+
+impl Eye<'_> {
+    /// How many brokers there are, once one has answered. Given up early when no broker lets us in: that does not pass
+    /// by waiting.
+    async fn first_answer(&self, topic: Option<&Arc<str>>) -> Option<usize> {
+        let mut errors = self.link.watch_errors();
+        let turned_away = async {
+            while !self.is_turned_away() {
+                if errors.changed().await.is_err() {
+                    // Never: the link holds the sender.
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            answer = self.metadata(topic.cloned(), FIRST_ANSWER) => answer.ok().map(|seen| seen.brokers),
+            () = turned_away => None,
+        }
+    }
+
+    fn is_turned_away(&self) -> bool {
+        let all_down = self.link.state().state == Condition::Unavailable;
+        let final_word = |(code, _)| {
+            matches!(
+                code,
+                Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL
+            )
+        };
+        all_down && self.link.trouble().is_some_and(final_word)
+    }
+
+    async fn metadata(
+        &self,
+        topic: Option<Arc<str>>,
+        limit: Duration,
+    ) -> Result<Metadata, ClientError> {
+        let producer = self.producer.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let metadata = producer.client().fetch_metadata(topic.as_deref(), limit)?;
+            let topic = topic.and_then(|_| metadata.topics().first());
+            let partitions = topic.map_or(&[][..], |topic| topic.partitions());
+            Ok(Metadata {
+                brokers: metadata.brokers().len(),
+                error: topic.and_then(|topic| topic.error()).map(Code::from),
+                partitions: partitions.len(),
+                headless: partitions.iter().filter(|one| one.leader() < 0).count(),
+            })
+        });
+        // It ends early only when the runtime does.
+        let seen = asked.await.unwrap_or(Err(ClientError::Canceled));
+        match &seen {
+            Ok(seen) => self.link.metadata(seen.brokers),
+            Err(_) => self.link.silent(),
+        }
+        seen
+    }
+
+    /// Why no broker answers, and what to do, by the kind of the last failure.
+    fn out_of_reach(&self) -> Failure {
+        let (code, why) = match self.link.trouble() {
+            Some((code, why)) => (Some(code), why),
+            None => (None, format!("no answer within {FIRST_ANSWER:?}")),
+        };
+        let other_protocol = code.is_none() || why.contains("security.protocol");
+        let (health, remedy) = match code {
+            Some(Code::Authentication | Code::SaslAuthenticationFailed) => (
+                Health::Misconfigured,
+                "check sasl.mechanism, sasl.username and sasl.password under [kafka.properties]; Kafka's own log says more",
+            ),
+            Some(Code::SSL) => (
+                Health::Misconfigured,
+                "check that the port speaks TLS, that kafka.brokers uses the name in the broker's certificate, and that \
+                 ssl.ca.location under [kafka.properties] names the CA (PEM) that issued it",
+            ),
+            Some(Code::Resolve) => (
+                Health::Unreachable,
+                "check the host names in kafka.brokers, and this machine's DNS",
+            ),
+            _ if other_protocol => (
+                Health::Unreachable,
+                "a connection is made and comes to nothing: the port may want TLS or a login (set security.protocol and sasl.* \
+                 under [kafka.properties]), or something else than Kafka is there; check kafka.brokers, too",
+            ),
+            _ => (
+                Health::Unreachable,
+                "check that Kafka runs, kafka.brokers, and the network and firewalls on the way; the daemon itself would wait",
+            ),
+        };
+        let what = format!("Kafka can't be reached at {}: {why}", self.link.brokers());
+        Failure::new(health, Reaction::Backoff, what, remedy)
+    }
+
+    async fn topic(&self, name: &Arc<str>) -> TopicSeen {
+        let mut seen = TopicSeen {
+            name: Arc::clone(name),
+            failure: None,
+            partitions: 0,
+            max_record: None,
+            write: Write::Unknown("the topic was not seen".to_owned()),
+            notes: Vec::new(),
+        };
+        match self.metadata(Some(Arc::clone(name)), ANSWER).await {
+            Ok(metadata) => {
+                seen.partitions = metadata.partitions;
+                seen.failure = self.of_metadata(name, &metadata);
+            }
+            Err(error) => seen.failure = Some(self.no_answer(name, &error)),
+        }
+        if seen.failure.is_some() {
+            return seen;
+        }
+        match self.limits.ask(name, self.options, &self.link).await {
+            Ok(Some(limit)) => {
+                self.note_limit(&mut seen, limit);
+                self.offer(&mut seen, limit).await;
+            }
+            Ok(None) => not_told(&mut seen, "Kafka did not answer with it"),
+            Err(error) => not_told(&mut seen, &one_line(&error.to_string(), 120)),
+        }
+        seen
+    }
+
+    fn of_metadata(&self, name: &str, seen: &Metadata) -> Option<Failure> {
+        match seen.error {
+            None | Some(Code::LeaderNotAvailable) => {}
+            Some(code) => return Some(refusal::of_topic(&self.link, name, code)),
+        }
+        (seen.headless > 0).then(|| {
+            Failure::new(
+                Health::Unreachable,
+                Reaction::Backoff,
+                format!(
+                    "{} of the {} partitions of the topic {name} have no leader",
+                    seen.headless, seen.partitions
+                ),
+                "look at Kafka's brokers: those that lead these partitions are down",
+            )
+        })
+    }
+
+    fn no_answer(&self, name: &str, error: &ClientError) -> Failure {
+        let why = match self.link.trouble() {
+            Some((_, why)) => why,
+            None => one_line(&error.to_string(), 200),
+        };
+        Failure::new(
+            Health::Unreachable,
+            Reaction::Backoff,
+            format!("Kafka did not answer about the topic {name}: {why}"),
+            "a broker that Kafka itself names may be out of reach from here: check advertised.listeners of the brokers, DNS \
+             and firewalls",
+        )
+    }
+
+    fn note_limit(&self, seen: &mut TopicSeen, limit: usize) {
+        let ours = self.options.message_max_bytes();
+        let effective = limit.min(ours);
+        seen.max_record = Some(effective);
+        if effective < DEFAULT_MAX_MESSAGE {
+            let key = match ours < limit {
+                true => "message.max.bytes under [kafka.properties]",
+                false => "max.message.bytes of the topic",
+            };
+            seen.notes.push(format!(
+                "{key} is {effective}, less than Kafka's default of {DEFAULT_MAX_MESSAGE}: incidents larger than that \
+                 (compressed) are split between their alerts, and one whose single alert is larger is held back"
+            ));
+        }
+    }
+
+    /// Offers a record that is too large, and reads the refusal.
+    async fn offer(&self, seen: &mut TopicSeen, limit: usize) {
+        if limit >= MESSAGE_MOST_BYTES {
+            seen.write = Write::Unknown(format!(
+                "a record beyond its limit of {limit} bytes is more than a check should send"
+            ));
+            return;
+        }
+        let value = vec![0; limit + 1];
+        let record = FutureRecord::to(&seen.name)
+            .key(KEY)
+            .payload(value.as_slice());
+        let verdict = async {
+            let delivery = enqueue(&self.producer, record).await?;
+            match delivery.await {
+                Ok(Ok(kept)) => Ok((kept.partition, kept.offset)),
+                Ok(Err((error, _))) => Err(error),
+                Err(_) => Err(ClientError::Canceled),
+            }
+        };
+        let name = Arc::clone(&seen.name);
+        match timeout(VERDICT + ANSWER, verdict).await {
+            Ok(Err(error)) if refusal::is_oversize(&error) => seen.write = Write::Allowed,
+            Ok(Ok((partition, offset))) => {
+                seen.write = Write::Allowed;
+                seen.notes.push(format!(
+                    "Kafka kept a record that is larger than the limit it named: one with the key incidentd-check and \
+                     nothing but zeros lies in partition {partition} at offset {offset}"
+                ));
+            }
+            Ok(Err(error)) => self.refused(seen, &name, &error),
+            Err(_) => self.refused(
+                seen,
+                &name,
+                &ClientError::MessageProduction(Code::MessageTimedOut),
+            ),
+        }
+    }
+
+    fn refused(&self, seen: &mut TopicSeen, name: &str, error: &ClientError) {
+        let fatal = self.producer.client().fatal_error();
+        let code = fatal.map_or_else(|| refusal::code(error), |(code, _)| code);
+        match code {
+            Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+                seen.write = Write::Refused;
+                seen.failure = Some(refusal::of_topic(&self.link, name, code));
+            }
+            Code::MessageTimedOut => {
+                seen.write = Write::Unknown("no verdict came in time".to_owned());
+                seen.failure = Some(self.no_answer(name, error));
+            }
+            code => seen.write = Write::Unknown(one_line(&code.to_string(), 120)),
+        }
+    }
+}
+
+fn not_told(seen: &mut TopicSeen, why: &str) {
+    seen.write = Write::Unknown("the topic's max.message.bytes is not known".to_owned());
+    seen.notes.push(format!(
+        "Kafka does not tell max.message.bytes of the topic ({why}): incidentd takes the default of {DEFAULT_MAX_MESSAGE} \
+         for granted, and whether it may write was not tried. Granting its Kafka user DescribeConfigs on the topic shows both"
+    ));
+}
+
+#[cfg(test)]
+mod tests;

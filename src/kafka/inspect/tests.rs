@@ -1,0 +1,56 @@
+//! Against librdkafka's in-process broker, which does not tell topics' settings. Permissions, limits and logins are tested
+//! on a real Kafka, in `tests/cli_check.rs`.
+
+use super::*;
+use crate::kafka::mock::MockBroker;
+
+fn options(brokers: &str) -> KafkaOptions {
+    KafkaOptions {
+        brokers: brokers.to_owned(),
+        properties: Vec::new(),
+        max_in_flight: 1 << 20,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_found_out_is_said() {
+    let broker = MockBroker::start(&[("incidents", 3)]).expect("a broker");
+    let topics = ["incidents", "missing"].map(Arc::from);
+    let seen = inspect(&options(broker.brokers()), &topics).await;
+    let seen = seen.expect("settings that can be used");
+    assert_eq!((seen.failure, seen.brokers), (None, 1));
+    let [incidents, missing] = &seen.topics[..] else {
+        panic!("one for each topic, in order: {:?}", seen.topics);
+    };
+    assert_eq!((&incidents.failure, incidents.partitions), (&None, 3));
+    assert!(
+        matches!(incidents.write, Write::Unknown(_)),
+        "{incidents:?}"
+    );
+    assert!(
+        incidents.notes[0].contains("DescribeConfigs"),
+        "{incidents:?}"
+    );
+    let failure = missing.failure.as_ref().expect("no such topic");
+    let command = "--create --topic missing --partitions 6 --replication-factor 1 --config max.message.bytes=8388608";
+    assert!(failure.remedy.ends_with(command), "{failure:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kafka_that_is_away_is_told_within_the_limit() {
+    let seen = inspect(&options("127.0.0.1:1"), &[Arc::from("incidents")]).await;
+    let failure = seen.expect("settings that can be used").failure;
+    let failure = failure.expect("nobody is there");
+    assert_eq!(failure.health, Health::Unreachable);
+    assert!(failure.what.contains("Connection refused"), "{failure:?}");
+}
+
+#[test]
+fn properties_that_librdkafka_refuses_are_found_without_a_broker() {
+    for (name, value) in [("no.such.property", "1"), ("linger.ms", "soon")] {
+        let mut options = options("127.0.0.1:1");
+        options.properties = vec![(name.to_owned(), value.to_owned().into())];
+        let error = options.check().expect_err(name);
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}

@@ -1,0 +1,194 @@
+//! What the application permissions in a token allow, in plain words, and whether incidentd has a use for them.
+//!
+//! The names are Microsoft's ("Microsoft Graph permissions reference", and the permission tables of the Defender APIs).
+//! A name that is not known is taken apart: `Thing.Read.All` and `Thing.ReadWrite.All` say themselves what they allow.
+
+use super::consent::Permission;
+
+/// What incidentd makes of a permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The least one that does.
+    Needed,
+    /// It does, and allows more than is needed.
+    MoreThanNeeded,
+    /// incidentd has no use for it.
+    Unused,
+    /// No use either, and in the wrong hands it does harm: it changes things, or reads what people wrote.
+    Powerful,
+}
+
+/// One application permission, explained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    pub name: String,
+    pub permits: String,
+    pub standing: Standing,
+}
+
+impl Role {
+    /// The permission `name`, seen from one who needs `permission`.
+    pub fn explain(name: &str, permission: &Permission) -> Self {
+        let standing = if name == permission.wanted() {
+            Standing::Needed
+        } else if permission.roles.contains(&name) {
+            Standing::MoreThanNeeded
+        } else if is_powerful(name) {
+            Standing::Powerful
+        } else {
+            Standing::Unused
+        };
+        Self {
+            name: name.to_owned(),
+            permits: permits(name),
+            standing,
+        }
+    }
+}
+
+const KNOWN: [(&str, &str); 22] = [
+    (
+        "Incident.Read.All",
+        "read all Defender XDR incidents and their alerts",
+    ),
+    (
+        "Incident.ReadWrite.All",
+        "read and change all Defender XDR incidents: close, assign, comment",
+    ),
+    (
+        "SecurityIncident.Read.All",
+        "read all incidents and their alerts",
+    ),
+    (
+        "SecurityIncident.ReadWrite.All",
+        "read and change all incidents: close, assign, comment",
+    ),
+    ("SecurityAlert.Read.All", "read all alerts"),
+    ("SecurityAlert.ReadWrite.All", "read and change all alerts"),
+    (
+        "SecurityEvents.Read.All",
+        "read security events (the alerts API of before)",
+    ),
+    (
+        "SecurityEvents.ReadWrite.All",
+        "read and change security events (the alerts API of before)",
+    ),
+    (
+        "AdvancedHunting.Read.All",
+        "run any hunting query over the tenant's raw events",
+    ),
+    (
+        "ThreatHunting.Read.All",
+        "run any hunting query over the tenant's raw events",
+    ),
+    ("Machine.Isolate", "cut devices off from the network"),
+    ("Machine.LiveResponse", "run commands on devices"),
+    (
+        "Directory.Read.All",
+        "read users, groups and apps of the directory",
+    ),
+    (
+        "Directory.ReadWrite.All",
+        "change users, groups and apps of the directory",
+    ),
+    (
+        "Application.ReadWrite.All",
+        "change every app registration, and so act as any app",
+    ),
+    (
+        "AppRoleAssignment.ReadWrite.All",
+        "grant any permission to any app, itself included",
+    ),
+    (
+        "RoleManagement.ReadWrite.Directory",
+        "make anybody an administrator, itself included",
+    ),
+    ("Mail.Read", "read everybody's mail"),
+    ("Mail.ReadWrite", "read, change and delete everybody's mail"),
+    ("Mail.Send", "send mail as anybody"),
+    ("Files.ReadWrite.All", "read, change and delete all files"),
+    ("Sites.FullControl.All", "control all SharePoint sites"),
+];
+
+fn permits(name: &str) -> String {
+    let known = KNOWN.iter().find(|(known, _)| *known == name);
+    if let Some((_, permits)) = known {
+        return (*permits).to_owned();
+    }
+    let (thing, verb) = name.split_once('.').unwrap_or((name, ""));
+    let reach = if verb.ends_with(".All") { "all " } else { "" };
+    let verb = verb.split('.').next().unwrap_or_default();
+    match verb {
+        "Read" => format!("read {reach}{thing}, by its name"),
+        "ReadWrite" => format!("read and change {reach}{thing}, by its name"),
+        "" => "not known to incidentd".to_owned(),
+        other => format!("{other} {reach}{thing}, by its name"),
+    }
+}
+
+/// By its name: it does more than read, or reads what people wrote.
+fn is_powerful(name: &str) -> bool {
+    let private = [
+        "AdvancedHunting.",
+        "ThreatHunting.",
+        "Mail.",
+        "Files.",
+        "Sites.",
+        "Chat.",
+        "ChannelMessage.",
+        "Notes.",
+    ];
+    let reads = name
+        .split('.')
+        .nth(1)
+        .is_some_and(|verb| verb.starts_with("Read") && verb != "ReadWrite");
+    !reads || private.iter().any(|start| name.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::consent::{DEFENDER, GRAPH};
+    use super::*;
+
+    #[test]
+    fn a_role_stands_as_its_tenant_s_source_needs_it() {
+        for (name, defender, graph) in [
+            ("Incident.Read.All", Standing::Needed, Standing::Unused),
+            (
+                "Incident.ReadWrite.All",
+                Standing::MoreThanNeeded,
+                Standing::Powerful,
+            ),
+            (
+                "SecurityIncident.Read.All",
+                Standing::Unused,
+                Standing::Needed,
+            ),
+            ("Directory.Read.All", Standing::Unused, Standing::Unused),
+            ("Mail.Read", Standing::Powerful, Standing::Powerful),
+            ("Machine.Isolate", Standing::Powerful, Standing::Powerful),
+            ("Odd", Standing::Powerful, Standing::Powerful),
+        ] {
+            let standing = |permission| Role::explain(name, permission).standing;
+            assert_eq!(
+                (standing(&DEFENDER), standing(&GRAPH)),
+                (defender, graph),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_role_is_explained_by_its_name() {
+        for (name, permits) in [
+            ("Alert.Read.All", "read all Alert, by its name"),
+            ("Ti.ReadWrite", "read and change Ti, by its name"),
+            ("Machine.Scan", "Scan Machine, by its name"),
+            ("Odd", "not known to incidentd"),
+            ("", "not known to incidentd"),
+            ("Mail.Send", "send mail as anybody"),
+        ] {
+            assert_eq!(Role::explain(name, &DEFENDER).permits, permits);
+        }
+    }
+}
