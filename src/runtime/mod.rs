@@ -3,10 +3,12 @@
 //!
 //! [`scheduler`] reports firings; [`dispatcher`] turns them into sweeps, each tenant at its own place in the period;
 //! [`sweeper`] makes one sweep, with `intake` for what the pages hold; [`outlet`] publishes and records;
-//! [`tokens`] keeps a good token for each tenant; [`limits`] holds what all share; [`board`] knows how each tenant is;
+//! [`tokens`] keeps a good token for each tenant; [`limits`] holds what all share; [`board`] knows how each tenant is, and
+//! `bulletin` tells it to the log;
 //! [`supervisor`] notices a task that ended unasked.
 
 pub mod board;
+mod bulletin;
 pub mod dispatcher;
 #[cfg(test)]
 mod fakes;
