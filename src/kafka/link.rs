@@ -31,12 +31,33 @@ pub enum Condition {
     Failed,
 }
 
-/// The connection's state, as `/api/status` shows it. `error` is set in every condition but `Ok`.
+/// The connection's state, as `/api/status` shows it. Error and remedy are set in every condition but `Ok`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct KafkaState {
     pub state: Condition,
     pub error: Option<String>,
+    /// What the operator should do.
+    pub remedy: Option<&'static str>,
 }
+
+/// Why the connection is not what it should be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Trouble {
+    what: String,
+    remedy: &'static str,
+}
+
+const WAIT: &str =
+    "nothing to do yet; if this lasts, see whether Kafka is up and can be reached from here";
+const REACH: &str = "see whether Kafka is up, and can be reached from here as kafka.brokers says; nothing is lost, and it goes \
+     on by itself";
+const RESOLVE: &str =
+    "check the host names in kafka.brokers, and the name server that this machine asks";
+const LOG_IN: &str = "check sasl.mechanism, sasl.username and sasl.password under [kafka.properties] against the user that Kafka has";
+const TLS: &str = "check security.protocol and the ssl.* properties under [kafka.properties]: whether this port of Kafka's \
+     speaks TLS, and whether ssl.ca.location holds the issuer of its certificate";
+const RESTART: &str = "incidentd ends by this and has to be started again (a service manager does); if it happens again, look \
+     into the brokers' logs";
 
 pub(super) struct Link {
     brokers: String,
@@ -45,7 +66,7 @@ pub(super) struct Link {
     /// How many errors librdkafka told of.
     errors: watch::Sender<u64>,
     /// The last connection failure. It becomes the state's error when no broker is left.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
     /// The kinds of warnings logged since the last change of state.
     warned: Mutex<BTreeSet<String>>,
     /// Brokers in the last metadata.
@@ -59,6 +80,7 @@ impl Link {
         let state = KafkaState {
             state: Condition::Starting,
             error: Some(format!("no answer from {brokers} yet")),
+            remedy: Some(WAIT),
         };
         Self {
             brokers,
@@ -113,16 +135,25 @@ impl Link {
     /// No broker answers, and why.
     pub(super) fn silent(&self) {
         let trouble = lock(&self.trouble).clone();
-        let why = trouble.unwrap_or_else(|| format!("no answer from {}", self.brokers));
+        let why = trouble.unwrap_or_else(|| Trouble {
+            what: format!("no answer from {}", self.brokers),
+            remedy: REACH,
+        });
         self.change(Condition::Unavailable, Some(why));
     }
 
     /// The producer is dead, for good.
     pub(super) fn failed(&self, why: &str) {
-        self.change(Condition::Failed, Some(self.fit(why)));
+        let what = self.fit(why);
+        let remedy = RESTART;
+        self.change(Condition::Failed, Some(Trouble { what, remedy }));
     }
 
-    fn change(&self, condition: Condition, error: Option<String>) {
+    fn change(&self, condition: Condition, trouble: Option<Trouble>) {
+        let (error, remedy) = match trouble {
+            Some(Trouble { what, remedy }) => (Some(what), Some(remedy)),
+            None => (None, None),
+        };
         let changed = self.state.send_if_modified(|now| {
             if now.state == Condition::Failed {
                 return false;
@@ -131,6 +162,7 @@ impl Link {
             *now = KafkaState {
                 state: condition,
                 error: error.clone(),
+                remedy,
             };
             changed
         });
@@ -146,16 +178,44 @@ impl Link {
             }
             Condition::Starting => {}
             Condition::Unavailable => {
-                tracing::warn!(target: "incidentd::kafka", %error, "Kafka can't be reached; publications wait");
+                tracing::warn!(target: "incidentd::kafka", %error, remedy, "Kafka can't be reached; publications wait");
             }
             Condition::Failed => {
-                tracing::error!(target: "incidentd::kafka", %error, "the Kafka producer can't go on");
+                tracing::error!(target: "incidentd::kafka", %error, remedy, "the Kafka producer can't go on");
             }
         }
     }
 
+    /// The last attempt to connect failed.
+    fn troubled(&self, code: RDKafkaErrorCode, reason: &str) {
+        let remedy = match code {
+            RDKafkaErrorCode::Resolve => RESOLVE,
+            RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => LOG_IN,
+            RDKafkaErrorCode::SSL => TLS,
+            _ => REACH,
+        };
+        let what = self.fit(without_counts(reason));
+        *lock(&self.trouble) = Some(Trouble { what, remedy });
+    }
+
     fn fit(&self, text: &str) -> String {
         one_line(&self.scrubber.clean(text), TEXT_MOST)
+    }
+}
+
+/// Without ` (after 3ms in state CONNECT, 2 identical error(s) suppressed)`, which makes one error look like ever new ones.
+fn without_counts(reason: &str) -> &str {
+    match reason.rsplit_once(" (after ") {
+        Some((error, counts)) if counts.contains(" in state ") => error,
+        _ => reason,
+    }
+}
+
+/// Without `[thrd:app]: `: which of its threads says so is librdkafka's affair.
+fn without_thread(message: &str) -> &str {
+    match message.split_once("]: ") {
+        Some((thread, text)) if thread.starts_with("[thrd:") => text,
+        _ => message,
     }
 }
 
@@ -170,33 +230,59 @@ pub(super) struct Events(pub(super) Arc<Link>);
 
 impl ClientContext for Events {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        let text = self.0.fit(message);
+        let detail = self.0.fit(without_thread(message));
         let serious = (level as i32) <= (RDKafkaLogLevel::Warning as i32);
         // FAIL and ERROR repeat what `error` below is told.
         let repeats = matches!(facility, "FAIL" | "ERROR");
         if serious && !repeats && lock(&self.0.warned).insert(facility.to_owned()) {
-            tracing::warn!(target: "incidentd::kafka", facility, "{text}");
+            tracing::warn!(target: "incidentd::kafka", facility, detail, "librdkafka warns");
         } else {
-            tracing::debug!(target: "incidentd::kafka", facility, "{text}");
+            tracing::debug!(target: "incidentd::kafka", facility, detail, "librdkafka says");
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let text = self.0.fit(reason);
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.0.silent(),
             Some(
-                RDKafkaErrorCode::BrokerTransportFailure
+                code @ (RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::Authentication
                 | RDKafkaErrorCode::SaslAuthenticationFailed
-                | RDKafkaErrorCode::SSL,
-            ) => *lock(&self.0.trouble) = Some(text),
-            _ => tracing::debug!(target: "incidentd::kafka", "{text}"),
+                | RDKafkaErrorCode::SSL),
+            ) => self.0.troubled(code, reason),
+            _ => {
+                let detail = self.0.fit(reason);
+                tracing::debug!(target: "incidentd::kafka", detail, "librdkafka reports an error");
+            }
         }
         // Whether an error is fatal the event does not say. The publisher asks its producers.
         self.0
             .errors
             .send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn librdkafka_s_texts_lose_what_changes_with_each_attempt() {
+        let failed = "a:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused";
+        for tail in [
+            " (after 0ms in state CONNECT)",
+            " (after 12ms in state CONNECT, 7 identical error(s) suppressed)",
+            "",
+        ] {
+            assert_eq!(without_counts(&format!("{failed}{tail}")), failed);
+        }
+        let other = "authentication failed (after the third try)";
+        assert_eq!(without_counts(other), other);
+        assert_eq!(
+            without_thread("[thrd:a:1/bootstrap]: Timed out"),
+            "Timed out"
+        );
+        assert_eq!(without_thread("[x]: Timed out"), "[x]: Timed out");
     }
 }
