@@ -204,7 +204,9 @@ async fn a_daemon_that_waits_for_kafka_is_not_ready_and_says_so() {
     assert_eq!(shown.status.code(), Some(1), "{text}");
     assert!(text.contains("\nKafka: unavailable, "), "{text}");
     assert!(
-        text.contains("\n  do:  see whether Kafka is up, and can be reached from here as"),
+        text.contains(
+            "\n  do:  see whether Kafka is up, can be reached from here as kafka.brokers"
+        ),
         "{text}"
     );
     assert!(

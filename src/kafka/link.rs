@@ -49,8 +49,8 @@ struct Trouble {
 
 const WAIT: &str =
     "nothing to do yet; if this lasts, see whether Kafka is up and can be reached from here";
-const REACH: &str = "see whether Kafka is up, and can be reached from here as kafka.brokers says; nothing is lost, and it goes \
-     on by itself";
+const REACH: &str = "see whether Kafka is up, can be reached from here as kafka.brokers says, and speaks what \
+     security.protocol under [kafka.properties] says; nothing is lost, and it goes on by itself";
 const RESOLVE: &str =
     "check the host names in kafka.brokers, and the name server that this machine asks";
 const LOG_IN: &str = "check sasl.mechanism, sasl.username and sasl.password under [kafka.properties] against the user that Kafka has";

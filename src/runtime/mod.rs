@@ -18,6 +18,7 @@ pub mod limits;
 pub mod outlet;
 mod reader;
 pub mod scheduler;
+mod standing;
 pub mod supervisor;
 pub mod sweeper;
 pub mod tenant;
