@@ -59,17 +59,18 @@ impl Window {
     }
 
     fn kafka(&self) -> KafkaStatus {
-        let (state, error) = match &self.parts.kafka {
+        let (state, error, remedy) = match &self.parts.kafka {
             Kafka::Producer(kafka) => {
                 let link = kafka.state();
-                (part(link.state), link.error)
+                (part(link.state), link.error, link.remedy)
             }
-            Kafka::None => (PartState::Ok, None),
+            Kafka::None => (PartState::Ok, None, None),
         };
         KafkaStatus {
             state,
             in_flight_bytes: self.parts.bytes.used() as u64,
             error,
+            remedy: remedy.map(str::to_owned),
         }
     }
 
@@ -80,6 +81,7 @@ impl Window {
             state: ledger.state,
             versions: Some(ledger.versions),
             error: ledger.error,
+            remedy: ledger.remedy,
         }
     }
 }

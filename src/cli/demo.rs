@@ -78,7 +78,9 @@ impl Demo {
     }
 
     async fn show(&self) -> anyhow::Result<Tally> {
-        logging::init(logging::LogFormat::Text, "warn").context("can't start the log")?;
+        // That its ledger is new is no news.
+        logging::init(logging::LogFormat::Text, "warn,incidentd::ledger=error")
+            .context("can't start the log")?;
         let tenants: Vec<_> = (1..=self.tenants).map(Tenant::numbered).collect();
         let simulator = Simulator::start(Options {
             seed: self.seed,

@@ -135,7 +135,7 @@ impl Status {
         let report: Report =
             serde_json::from_str(&answer.body).map_err(|_| daemon.strange(&answer))?;
         if self.json {
-            return Ok((answer.body.trim_end().to_owned() + "\n", report));
+            return Ok((one_json_line(&answer.body), report));
         }
         let frame = Frame {
             address: &daemon.address,
@@ -222,6 +222,20 @@ fn host_and_port(text: &str) -> Result<String, String> {
     }
 }
 
+/// The same document with nothing in it that commands a terminal. In JSON such characters can only stand in texts, where
+/// an escape means the same, or between values, where a space does.
+fn one_json_line(body: &str) -> String {
+    let mut line = String::with_capacity(body.len() + 1);
+    for (c, tamed) in body.trim().chars().zip(tame(body.trim()).chars()) {
+        match c {
+            '\t' | '\r' | '\n' => line.push(' '),
+            c if c != tamed => line.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => line.push(c),
+        }
+    }
+    line + "\n"
+}
+
 fn now_by_our_clock() -> Ticks {
     Ticks::from_unix_seconds(SystemClock.now().unix_seconds())
 }
@@ -242,6 +256,18 @@ mod tests {
             let found = reachable(listen.parse().unwrap());
             assert_eq!(found.as_deref(), asked, "{listen}");
         }
+    }
+
+    #[test]
+    fn json_stays_what_it_is_and_commands_nothing() {
+        let said = "{\"name\":\"Söhne \u{9b}2J\u{7f}\u{202e}\",\r\n\t\"n\":1}\n";
+        let line = one_json_line(said);
+        assert_eq!(
+            line,
+            "{\"name\":\"Söhne \\u009b2J\\u007f\\u202e\",   \"n\":1}\n"
+        );
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&line), value(said));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod alarms;
 pub mod alerts;
+pub mod allowance;
 pub mod backlog;
 pub mod backoff;
 pub mod budget;

@@ -205,6 +205,8 @@ pub struct KafkaStatus {
     pub in_flight_bytes: u64,
     /// `Some` whenever the state is not [`PartState::Ok`].
     pub error: Option<String>,
+    /// What the operator should do. Likewise.
+    pub remedy: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -216,6 +218,8 @@ pub struct LedgerStatus {
     pub versions: Option<u64>,
     /// `Some` whenever the state is not [`PartState::Ok`].
     pub error: Option<String>,
+    /// What the operator should do. Likewise.
+    pub remedy: Option<String>,
 }
 
 /// Orders tenants as an operator should read them: by [`Health::severity`], then longest in that state, then by name;
@@ -317,12 +321,14 @@ mod tests {
                 state: PartState::Unavailable,
                 in_flight_bytes: 4096,
                 error: Some("no broker answers".into()),
+                remedy: Some("start one".into()),
             },
             ledger: LedgerStatus {
                 kind: "local",
                 state: PartState::Starting,
                 versions: None,
                 error: Some("opening".into()),
+                remedy: Some("wait".into()),
             },
         };
         let expected = concat!(
@@ -340,8 +346,8 @@ mod tests {
             r#""state":"starting","since":"2023-11-14T22:13:20Z","remedy":null,"error":null,"cursor":null,"#,
             r#""lag_seconds":null,"last_success":null,"next_sweep":null,"token_expires":null,"#,
             r#""published":0,"backfill":null,"late_found":0}],"#,
-            r#""kafka":{"state":"unavailable","in_flight_bytes":4096,"error":"no broker answers"},"#,
-            r#""ledger":{"kind":"local","state":"starting","versions":null,"error":"opening"}}"#,
+            r#""kafka":{"state":"unavailable","in_flight_bytes":4096,"error":"no broker answers","remedy":"start one"},"#,
+            r#""ledger":{"kind":"local","state":"starting","versions":null,"error":"opening","remedy":"wait"}}"#,
         );
         assert_eq!(serde_json::to_string(&report).unwrap(), expected);
         assert_eq!(

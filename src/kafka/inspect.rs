@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::KafkaError;
 use super::limit::{DEFAULT_MAX_MESSAGE, Limits};
-use super::link::{Condition, Events, Link};
+use super::link::{Condition, Events, Link, PROTOCOL, Trouble};
 use super::options::{KafkaOptions, MESSAGE_MOST_BYTES};
 use super::queue::{Client, enqueue};
 use super::refusal;
@@ -171,10 +171,10 @@ impl Eye<'_> {
 
     fn is_turned_away(&self) -> bool {
         let all_down = self.link.state().state == Condition::Unavailable;
-        let final_word = |(code, _)| {
+        let final_word = |trouble: Trouble| {
             matches!(
-                code,
-                Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL
+                trouble.code,
+                Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL)
             )
         };
         all_down && self.link.trouble().is_some_and(final_word)
@@ -208,36 +208,18 @@ impl Eye<'_> {
 
     /// Why no broker answers, and what to do, by the kind of the last failure.
     fn out_of_reach(&self) -> Failure {
-        let (code, why) = match self.link.trouble() {
-            Some((code, why)) => (Some(code), why),
-            None => (None, format!("no answer within {FIRST_ANSWER:?}")),
+        let Trouble { code, what, remedy } = self.link.trouble().unwrap_or_else(|| Trouble {
+            code: None,
+            what: format!("no answer within {FIRST_ANSWER:?}"),
+            remedy: PROTOCOL,
+        });
+        let health = match code {
+            Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL) => {
+                Health::Misconfigured
+            }
+            _ => Health::Unreachable,
         };
-        let other_protocol = code.is_none() || why.contains("security.protocol");
-        let (health, remedy) = match code {
-            Some(Code::Authentication | Code::SaslAuthenticationFailed) => (
-                Health::Misconfigured,
-                "check sasl.mechanism, sasl.username and sasl.password under [kafka.properties]; Kafka's own log says more",
-            ),
-            Some(Code::SSL) => (
-                Health::Misconfigured,
-                "check that the port speaks TLS, that kafka.brokers uses the name in the broker's certificate, and that \
-                 ssl.ca.location under [kafka.properties] names the CA (PEM) that issued it",
-            ),
-            Some(Code::Resolve) => (
-                Health::Unreachable,
-                "check the host names in kafka.brokers, and this machine's DNS",
-            ),
-            _ if other_protocol => (
-                Health::Unreachable,
-                "a connection is made and comes to nothing: the port may want TLS or a login (set security.protocol and sasl.* \
-                 under [kafka.properties]), or something else than Kafka is there; check kafka.brokers, too",
-            ),
-            _ => (
-                Health::Unreachable,
-                "check that Kafka runs, kafka.brokers, and the network and firewalls on the way; the daemon itself would wait",
-            ),
-        };
-        let what = format!("Kafka can't be reached at {}: {why}", self.link.brokers());
+        let what = format!("Kafka can't be reached at {}: {what}", self.link.brokers());
         Failure::new(health, Reaction::Backoff, what, remedy)
     }
 
@@ -291,7 +273,7 @@ impl Eye<'_> {
 
     fn no_answer(&self, name: &str, error: &ClientError) -> Failure {
         let why = match self.link.trouble() {
-            Some((_, why)) => why,
+            Some(trouble) => trouble.what,
             None => one_line(&error.to_string(), 200),
         };
         Failure::new(

@@ -31,12 +31,39 @@ pub enum Condition {
     Failed,
 }
 
-/// The connection's state, as `/api/status` shows it. `error` is set in every condition but `Ok`.
+/// The connection's state, as `/api/status` shows it. Error and remedy are set in every condition but `Ok`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct KafkaState {
     pub state: Condition,
     pub error: Option<String>,
+    /// What the operator should do.
+    pub remedy: Option<&'static str>,
 }
+
+/// Why the connection is not what it should be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Trouble {
+    /// Of a failed connection.
+    pub(super) code: Option<RDKafkaErrorCode>,
+    pub(super) what: String,
+    pub(super) remedy: &'static str,
+}
+
+const WAIT: &str =
+    "nothing to do yet; if this lasts, see whether Kafka is up and can be reached from here";
+const REACH: &str = "check that Kafka runs, kafka.brokers, and the network and firewalls on the way; nothing is lost, and it goes \
+     on by itself";
+const RESOLVE: &str = "check the host names in kafka.brokers, and this machine's DNS";
+const LOG_IN: &str = "check sasl.mechanism, sasl.username and sasl.password under [kafka.properties] against the user that Kafka \
+     has; Kafka's own log says more";
+const TLS: &str = "check security.protocol and the ssl.* properties under [kafka.properties]: whether the port speaks TLS, \
+     whether kafka.brokers uses the name in the broker's certificate, and whether ssl.ca.location names the CA (PEM) that \
+     issued it";
+/// A connection is made and comes to nothing.
+pub(super) const PROTOCOL: &str = "the port may want TLS or a login (set security.protocol and sasl.* under [kafka.properties]), \
+     or something else than Kafka is there; check kafka.brokers, too";
+const RESTART: &str = "incidentd ends by this and has to be started again (a service manager does); if it happens again, look \
+     into the brokers' logs";
 
 pub(super) struct Link {
     brokers: String,
@@ -45,7 +72,7 @@ pub(super) struct Link {
     /// How many errors librdkafka told of.
     errors: watch::Sender<u64>,
     /// The last connection failure. It becomes the state's error when no broker is left.
-    trouble: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    trouble: Mutex<Option<Trouble>>,
     /// The kinds of warnings logged since the last change of state.
     warned: Mutex<BTreeSet<String>>,
     /// Brokers in the last metadata.
@@ -61,6 +88,7 @@ impl Link {
         let state = KafkaState {
             state: Condition::Starting,
             error: Some(format!("no answer from {brokers} yet")),
+            remedy: Some(WAIT),
         };
         Self {
             brokers,
@@ -120,22 +148,35 @@ impl Link {
 
     /// No broker answers, and why.
     pub(super) fn silent(&self) {
-        let trouble = self.trouble().map(|(_, why)| why);
-        let why = trouble.unwrap_or_else(|| format!("no answer from {}", self.brokers));
+        let why = self.trouble().unwrap_or_else(|| Trouble {
+            code: None,
+            what: format!("no answer from {}", self.brokers),
+            remedy: REACH,
+        });
         self.change(Condition::Unavailable, Some(why));
     }
 
-    /// The last connection failure since a broker answered, its kind and librdkafka's words.
-    pub(super) fn trouble(&self) -> Option<(RDKafkaErrorCode, String)> {
+    /// The last connection failure since a broker answered.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
         lock(&self.trouble).clone()
     }
 
     /// The producer is dead, for good.
     pub(super) fn failed(&self, why: &str) {
-        self.change(Condition::Failed, Some(self.fit(why)));
+        let what = self.fit(why);
+        let trouble = Trouble {
+            code: None,
+            what,
+            remedy: RESTART,
+        };
+        self.change(Condition::Failed, Some(trouble));
     }
 
-    fn change(&self, condition: Condition, error: Option<String>) {
+    fn change(&self, condition: Condition, trouble: Option<Trouble>) {
+        let (error, remedy) = match trouble {
+            Some(Trouble { what, remedy, .. }) => (Some(what), Some(remedy)),
+            None => (None, None),
+        };
         let changed = self.state.send_if_modified(|now| {
             if now.state == Condition::Failed {
                 return false;
@@ -144,6 +185,7 @@ impl Link {
             *now = KafkaState {
                 state: condition,
                 error: error.clone(),
+                remedy,
             };
             changed
         });
@@ -159,16 +201,49 @@ impl Link {
             }
             Condition::Starting => {}
             Condition::Unavailable => {
-                tracing::warn!(target: "incidentd::kafka", %error, "Kafka can't be reached; publications wait");
+                tracing::warn!(target: "incidentd::kafka", %error, remedy, "Kafka can't be reached; publications wait");
             }
             Condition::Failed => {
-                tracing::error!(target: "incidentd::kafka", %error, "the Kafka producer can't go on");
+                tracing::error!(target: "incidentd::kafka", %error, remedy, "the Kafka producer can't go on");
             }
         }
     }
 
+    /// The last attempt to connect failed.
+    fn troubled(&self, code: RDKafkaErrorCode, reason: &str) {
+        let what = self.fit(without_counts(reason));
+        let remedy = match code {
+            RDKafkaErrorCode::Resolve => RESOLVE,
+            RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => LOG_IN,
+            RDKafkaErrorCode::SSL => TLS,
+            _ if what.contains("security.protocol") => PROTOCOL,
+            _ => REACH,
+        };
+        *lock(&self.trouble) = Some(Trouble {
+            code: Some(code),
+            what,
+            remedy,
+        });
+    }
+
     fn fit(&self, text: &str) -> String {
         one_line(&self.scrubber.clean(text), TEXT_MOST)
+    }
+}
+
+/// Without ` (after 3ms in state CONNECT, 2 identical error(s) suppressed)`, which makes one error look like ever new ones.
+fn without_counts(reason: &str) -> &str {
+    match reason.rsplit_once(" (after ") {
+        Some((error, counts)) if counts.contains(" in state ") => error,
+        _ => reason,
+    }
+}
+
+/// Without `[thrd:app]: `: which of its threads says so is librdkafka's affair.
+fn without_thread(message: &str) -> &str {
+    match message.split_once("]: ") {
+        Some((thread, text)) if thread.starts_with("[thrd:") => text,
+        _ => message,
     }
 }
 
@@ -188,19 +263,18 @@ impl ClientContext for Events {
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        let text = self.0.fit(message);
+        let detail = self.0.fit(without_thread(message));
         let serious = (level as i32) <= (RDKafkaLogLevel::Warning as i32);
         // FAIL and ERROR repeat what `error` below is told.
         let repeats = matches!(facility, "FAIL" | "ERROR");
         if serious && !repeats && lock(&self.0.warned).insert(facility.to_owned()) {
-            tracing::warn!(target: "incidentd::kafka", facility, "{text}");
+            tracing::warn!(target: "incidentd::kafka", facility, detail, "librdkafka warns");
         } else {
-            tracing::debug!(target: "incidentd::kafka", facility, "{text}");
+            tracing::debug!(target: "incidentd::kafka", facility, detail, "librdkafka says");
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let text = self.0.fit(reason);
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.0.silent(),
             Some(
@@ -209,12 +283,39 @@ impl ClientContext for Events {
                 | RDKafkaErrorCode::Authentication
                 | RDKafkaErrorCode::SaslAuthenticationFailed
                 | RDKafkaErrorCode::SSL),
-            ) => *lock(&self.0.trouble) = Some((code, text)),
-            _ => tracing::debug!(target: "incidentd::kafka", "{text}"),
+            ) => self.0.troubled(code, reason),
+            _ => {
+                let detail = self.0.fit(reason);
+                tracing::debug!(target: "incidentd::kafka", detail, "librdkafka reports an error");
+            }
         }
         // Whether an error is fatal the event does not say. The publisher asks its producers.
         self.0
             .errors
             .send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn librdkafka_s_texts_lose_what_changes_with_each_attempt() {
+        let failed = "a:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused";
+        for tail in [
+            " (after 0ms in state CONNECT)",
+            " (after 12ms in state CONNECT, 7 identical error(s) suppressed)",
+            "",
+        ] {
+            assert_eq!(without_counts(&format!("{failed}{tail}")), failed);
+        }
+        let other = "authentication failed (after the third try)";
+        assert_eq!(without_counts(other), other);
+        assert_eq!(
+            without_thread("[thrd:a:1/bootstrap]: Timed out"),
+            "Timed out"
+        );
+        assert_eq!(without_thread("[x]: Timed out"), "[x]: Timed out");
     }
 }

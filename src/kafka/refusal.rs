@@ -59,7 +59,8 @@ pub(super) fn of_topic(link: &Link, topic: &str, code: Code) -> Failure {
                 "create it: kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} \
                  --partitions {PARTITIONS} --replication-factor {replicas} --config max.message.bytes={MAX_MESSAGE}"
             ),
-        );
+        )
+        .caused_by(format!("no topic {topic}"));
     }
     let (reaction, what, remedy) = match code {
         Code::TopicAuthorizationFailed => (
@@ -92,7 +93,8 @@ pub(super) fn of_topic(link: &Link, topic: &str, code: Code) -> Failure {
             "look into the brokers' logs; incidentd keeps trying".to_owned(),
         ),
     };
-    Failure::new(Health::Misconfigured, reaction, what, remedy)
+    let cause = format!("topic {topic}: {}", one_line(&code.to_string(), 80));
+    Failure::new(Health::Misconfigured, reaction, what, remedy).caused_by(cause)
 }
 
 fn oversize(topic: &str, size: usize) -> Failure {

@@ -56,6 +56,8 @@ pub struct LedgerState {
     pub versions: u64,
     /// Not `None` whenever `state` is not `ok`.
     pub error: Option<String>,
+    /// What the operator should do. Likewise.
+    pub remedy: Option<String>,
 }
 
 /// See the module's documentation.
@@ -96,24 +98,29 @@ impl LocalLedger {
     pub fn close(self) {}
 
     pub fn status(&self) -> LedgerState {
-        let current = self.trouble.current();
-        let (state, error) = if self.queue.as_ref().is_none_or(mpsc::Sender::is_closed) {
-            (
-                PartState::Failed,
-                Some(writer_ended(self.store.path()).what),
-            )
+        let ended = self.queue.as_ref().is_none_or(mpsc::Sender::is_closed);
+        let (state, failure) = if ended {
+            let Failure { what, remedy, .. } = writer_ended(self.store.path());
+            (PartState::Failed, Some((what, remedy)))
         } else {
-            match current {
+            match self.trouble.current() {
                 None => (PartState::Ok, None),
-                Some(current) if current.damage => (PartState::Failed, Some(current.what)),
-                Some(current) => (PartState::Unavailable, Some(current.what)),
+                Some(current) => {
+                    let state = match current.damage {
+                        true => PartState::Failed,
+                        false => PartState::Unavailable,
+                    };
+                    (state, Some((current.what, current.remedy)))
+                }
             }
         };
+        let (error, remedy) = failure.unzip();
         LedgerState {
             kind: "local",
             state,
             versions: self.store.versions(),
             error,
+            remedy,
         }
     }
 

@@ -64,7 +64,12 @@ pub(super) fn prepare(dir: &Path, opener: &Opener) -> Result<Home, LedgerError> 
     let file = dir.join("ledger.redb");
     match File::open(&file) {
         Ok(existing) => verify(&file, existing)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(dir, &file, opener)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create(dir, &file, opener)?;
+            // A lost ledger, or a path that is not what it was, would else go unnoticed until everything comes twice.
+            tracing::warn!(path = %file.display(),
+                "a new ledger was made: what lies within poll.lookback is published, again if it was before");
+        }
         Err(error) => return Err(LedgerError::io(&file, error)),
     }
     Ok(Home { file, _lock: lock })

@@ -14,6 +14,7 @@ pub(super) struct Trouble(Mutex<Option<Current>>);
 #[derive(Debug, Clone)]
 pub(super) struct Current {
     pub(super) what: String,
+    pub(super) remedy: String,
     /// The rows themselves can't be trusted: waiting does not help.
     pub(super) damage: bool,
 }
@@ -27,6 +28,7 @@ impl Trouble {
         if current.is_none() || !matches!(error, StoreError::Closed) {
             *current = Some(Current {
                 what: failure.what.clone(),
+                remedy: failure.remedy.clone(),
                 damage: error.is_damage(),
             });
         }

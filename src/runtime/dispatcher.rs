@@ -28,6 +28,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
+use super::bulletin::Bulletin;
 use super::fleet::{FleetWatch, distinct_schedules};
 use super::herald::Herald;
 use super::limits::{Lane, Slots};
@@ -47,7 +48,7 @@ mod endings;
 
 /// Gaps between firings are counted up to this many: a suspended machine wakes to a gap of days.
 const MOST_MISSED: u64 = 10_000;
-/// How often the credentials of tenants that want a new one are looked at.
+/// How often the credentials of tenants that want a new one are looked at, and what waits to be told.
 const LOOK: Duration = Duration::from_secs(2);
 /// How fast tenants are begun with that are new.
 const FIRST_PACE: Duration = Duration::from_millis(100);
@@ -57,6 +58,7 @@ pub struct Dispatcher {
     slots: Slots,
     board: Arc<Board>,
     herald: Herald,
+    bulletin: Bulletin,
     /// Somebody asks for all that rests to be tried again at once.
     nudge: Arc<Notify>,
     /// The loop gets on.
@@ -146,6 +148,7 @@ impl Dispatcher {
             slots,
             board,
             herald,
+            bulletin: Bulletin::default(),
             nudge: Arc::default(),
             pulse: None,
             fleet,
@@ -194,7 +197,10 @@ impl Dispatcher {
                 Some(firing) = firings.recv() => self.fired(firing),
                 () = self.fleet.changed() => self.adopt(),
                 () = self.nudge.notified() => self.retry(false),
-                _ = look.tick() => self.retry(true),
+                _ = look.tick() => {
+                    self.retry(true);
+                    self.bulletin.catch_up(self.sweeper.started.elapsed());
+                }
                 () = sleep_until(next.unwrap_or_else(far_away)), if next.is_some() => self.due(),
             }
         }

@@ -8,23 +8,31 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::standing::Standing;
 use crate::ports::{Publisher, Record, Refused};
 
 const QUEUE: usize = 10_000;
 
 #[derive(Debug, Clone)]
-pub struct Herald(mpsc::Sender<Record>);
+pub struct Herald {
+    queue: mpsc::Sender<Record>,
+    full: Arc<Standing>,
+}
 
 impl Herald {
     /// A herald, and the queue that [`run`] empties.
     pub fn new() -> (Self, mpsc::Receiver<Record>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        (Self(sender), receiver)
+        let full = Arc::default();
+        let queue = sender;
+        (Self { queue, full }, receiver)
     }
 
     pub fn announce(&self, record: Record) {
-        if self.0.try_send(record).is_err() {
-            tracing::warn!("a change of health is not published: Kafka is too far behind");
+        if self.queue.try_send(record).is_ok() {
+            self.full.ends();
+        } else if self.full.begins() {
+            tracing::warn!("changes of health are not published: Kafka is too far behind");
         }
     }
 }
@@ -35,13 +43,20 @@ pub async fn run(
     publisher: Arc<dyn Publisher>,
     stop: CancellationToken,
 ) {
+    let refused = Standing::default();
     while let Some(Some(record)) = stop.run_until_cancelled(queue.recv()).await {
         let publication = publisher.publish(vec![record]);
         let Some(results) = stop.run_until_cancelled(publication).await else {
             return;
         };
-        for Refused { failure, .. } in results.into_iter().filter_map(Result::err) {
-            tracing::warn!(error = %failure, remedy = failure.remedy, "a change of health was not published");
+        for result in results {
+            match result {
+                Ok(()) if refused.ends() => tracing::info!("changes of health are published again"),
+                Err(Refused { failure, .. }) if refused.begins() => {
+                    tracing::warn!(error = %failure, remedy = failure.remedy, "changes of health are not published");
+                }
+                _ => {}
+            }
         }
     }
 }

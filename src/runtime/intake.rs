@@ -141,7 +141,7 @@ impl<'a> Intake<'a> {
     pub(super) fn finish(&self) -> (u64, u64, Result<(), Failure>) {
         let tenant = self.tenant;
         if self.late_found > 0 {
-            tracing::info!(tenant = %tenant.id, name = %tenant.name, incidents = self.late_found,
+            tracing::debug!(tenant = %tenant.id, name = %tenant.name, incidents = self.late_found,
                 latest_seconds = self.latest.as_secs(), "found late: indexed after their time had been read, or changed in silence");
         }
         tracing::debug!(tenant = %tenant.id, account = ?self.account, "sweep accounted for");
@@ -335,8 +335,10 @@ impl<'a> Intake<'a> {
             return Ok(());
         }
         self.batch_dead.insert(content);
-        tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, reason = %why, bytes = raw.len(), content = %content,
-            "an incident could not be read and is not published");
+        if self.tenant.memory().laments(content) {
+            tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %why, bytes = raw.len(), content = %content,
+                "an incident could not be read and is not published");
+        }
         let record = self.tenant.encoder.dead_letter(&why.to_string(), raw);
         self.push(record, Mark::Dead(content));
         Ok(())

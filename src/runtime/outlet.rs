@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::standing::Standing;
 use crate::core::cursor::TenantState;
 use crate::core::failure::Failure;
 use crate::core::ids::{IncidentId, TenantId};
@@ -37,6 +38,8 @@ pub struct LocalOutlet {
     observer: Arc<dyn Observer>,
     /// Commits that wait for the ledger to be writable again.
     stuck: watch::Sender<usize>,
+    /// Dead letters are not accepted.
+    undeliverable: Standing,
 }
 
 impl LocalOutlet {
@@ -52,6 +55,7 @@ impl LocalOutlet {
             ledger,
             observer,
             stuck: watch::Sender::new(0),
+            undeliverable: Standing::default(),
         }
     }
 
@@ -108,11 +112,19 @@ impl LocalOutlet {
         let (mut failure, mut oversize) = (None, Vec::new());
         for (mark, result) in sent.into_iter().zip(self.publisher.publish(records).await) {
             match (result, mark) {
-                (Ok(()), mark) => marks.push(mark),
+                (Ok(()), mark) => {
+                    if matches!(mark, Mark::Dead(_)) && self.undeliverable.ends() {
+                        tracing::info!("dead letters are accepted again");
+                    }
+                    marks.push(mark);
+                }
                 // The dead-letter topic is a convenience; that it is missing must not stop the tenant. The letter is
                 // tried again when the incident is next read.
                 (Err(Refused { failure, .. }), Mark::Dead(_)) => {
-                    tracing::warn!(error = %failure, remedy = failure.remedy, "a dead letter was not accepted");
+                    if self.undeliverable.begins() {
+                        tracing::warn!(error = %failure, remedy = failure.remedy,
+                            "dead letters are not accepted; each is tried again when it is next read");
+                    }
                 }
                 (Err(refused), Mark::Seen(id, ..) | Mark::Adopted(id, _)) => match refused.oversize
                 {

@@ -1,5 +1,6 @@
 //! A tenant as the runtime sees it: its ports, its rules, and what is remembered of it between sweeps.
 
+use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use crate::core::cursor::{LastFull, Reach, WindowLength};
 use crate::core::ids::TenantId;
 use crate::core::schedule::Schedule;
 use crate::core::trouble::{Doubts, Resting};
-use crate::core::version::Deduplicate;
+use crate::core::version::{ContentHash, Deduplicate};
 use crate::core::walk::{PageSize, Walk};
 use crate::ports::{Encoder, IncidentSource};
 
@@ -50,11 +51,24 @@ pub struct Memory {
     /// Parts of the backlog that are not tried for a while.
     pub resting: Resting,
     pub window: WindowLength,
+    /// What could not be read and was told. Where the dead-letter topic is missing, each sweep meets it anew.
+    lamented: HashSet<ContentHash>,
     /// A window of the backlog that was broken off for a live sweep.
     pub unfinished: Option<Walk>,
 }
 
+/// Contents remembered as told; beyond that they are told again.
+const MOST_LAMENTED: usize = 256;
+
 impl Memory {
+    /// Whether this unreadable content was not told before.
+    pub fn laments(&mut self, content: ContentHash) -> bool {
+        if self.lamented.len() >= MOST_LAMENTED {
+            self.lamented.clear();
+        }
+        self.lamented.insert(content)
+    }
+
     pub fn doubts(&mut self, purpose: Purpose) -> &mut Doubts {
         match purpose {
             Purpose::Live => &mut self.doubts,
@@ -89,6 +103,7 @@ impl Tenant {
                 backlog_doubts: Doubts::default(),
                 resting: Resting::default(),
                 window: WindowLength::default(),
+                lamented: HashSet::new(),
                 unfinished: None,
             }),
         }

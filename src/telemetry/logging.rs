@@ -75,6 +75,9 @@ pub fn init(format: LogFormat, filter: &str) -> Result<LogFilter, LogError> {
     subscriber(style, targets, io::stderr)
         .try_init()
         .map_err(LogError::Install)?;
+    if std::env::var_os("RUST_LOG").is_some_and(|value| !value.is_empty()) {
+        tracing::warn!("RUST_LOG is set and is not read: set log.level, or INCIDENTD__LOG__LEVEL");
+    }
     Ok(LogFilter(handle))
 }
 

@@ -139,11 +139,11 @@ async fn endpoints_have_the_contracts_names() {
     );
     assert_eq!(
         keys(&status["kafka"]),
-        ["error", "in_flight_bytes", "state"]
+        ["error", "in_flight_bytes", "remedy", "state"]
     );
     assert_eq!(
         keys(&status["ledger"]),
-        ["error", "kind", "state", "versions"]
+        ["error", "kind", "remedy", "state", "versions"]
     );
     let tenant = [
         "backfill",

@@ -76,6 +76,11 @@ impl Daemon {
         Some(line["listen"].as_str()?.to_owned())
     }
 
+    /// Where its endpoints are.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     pub fn pid(&self) -> u32 {
         self.pid
     }

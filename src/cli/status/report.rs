@@ -68,6 +68,7 @@ pub struct Backfill {
 pub struct Part {
     pub state: String,
     pub error: Option<String>,
+    pub remedy: Option<String>,
     /// Kafka's.
     pub in_flight_bytes: Option<u64>,
     /// The ledger's.

@@ -79,13 +79,12 @@ impl Page<'_> {
         let more = more.map(|more| format!(", {more}")).unwrap_or_default();
         let state = self.paint(&tame(&part.state), &part.state);
         self.line(format!("{name}: {state}{more}"));
-        if part.state == OK {
-            return;
-        }
         if let Some(error) = &part.error {
             self.text("  why: ", error);
         }
-        self.text("  do:  ", remedy_of_part(&part.state));
+        if let Some(remedy) = &part.remedy {
+            self.text("  do:  ", remedy);
+        }
     }
 
     fn fills(&mut self, tenants: &[Tenant]) {
@@ -203,13 +202,6 @@ impl Page<'_> {
             _ => 31,
         };
         format!("\x1b[{colour}m{text}\x1b[0m")
-    }
-}
-
-fn remedy_of_part(state: &str) -> &'static str {
-    match state {
-        "failed" => "it does not come back by itself: restart incidentd once the cause is mended",
-        _ => "nothing is lost and no restart is needed: publishing waits, and goes on by itself",
     }
 }
 

@@ -26,12 +26,9 @@ impl Dispatcher {
     }
 
     fn dismiss(&mut self, tenant: TenantId) {
-        if let Some(over) = self.board.leave(tenant) {
-            tracing::info!(
-                cause = over.cause,
-                "no tenant fails for this cause any more"
-            );
-        }
+        let over = self.board.leave(tenant);
+        let uptime = self.sweeper.started.elapsed();
+        self.bulletin.forget(tenant, over, uptime);
         let Some(post) = self.posts.get_mut(&tenant) else {
             return;
         };

@@ -7,9 +7,7 @@ use tokio::time::Instant;
 
 use super::super::board::Turn;
 use super::super::sweeper::{Halt, Swept};
-use super::super::tenant::Tenant;
 use super::{Dispatcher, Ended, Post, Work};
-use crate::core::alarms::Notice;
 use crate::core::backoff::pause;
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
@@ -107,50 +105,18 @@ impl Dispatcher {
         self.enqueue(tenant, pause, true);
     }
 
-    /// One line for each change of state, however often a sweep fails; and one for all tenants that share a cause.
-    fn announce(&self, tenant: TenantId, turn: &Turn) {
+    /// In the log, and to the status topic.
+    fn announce(&mut self, tenant: TenantId, turn: &Turn) {
         let Some(Post { tenant, .. }) = self.posts.get(&tenant) else {
             return;
         };
-        log(tenant, turn);
+        let uptime = self.sweeper.started.elapsed();
+        self.bulletin.tell(tenant.id, &tenant.name, turn, uptime);
         let (what, remedy) = turn.failure.as_ref().map_or(("", ""), |failure| {
             (failure.what.as_str(), failure.remedy.as_str())
         });
         if let Some(record) = tenant.encoder.health(turn.at, turn.after, what, remedy) {
             self.herald.announce(record);
-        }
-    }
-}
-
-fn log(tenant: &Tenant, turn: &Turn) {
-    let (id, name) = (tenant.id, &tenant.name);
-    match &turn.notice {
-        Notice::Raised(alarm) => {
-            tracing::error!(cause = alarm.cause, tenants = alarm.tenants, state = %alarm.state, error = alarm.error,
-                remedy = alarm.remedy, "one cause makes several tenants fail; further ones are only counted in the status");
-            return;
-        }
-        Notice::Over(alarm) => {
-            tracing::info!(
-                cause = alarm.cause,
-                "no tenant fails for this cause any more"
-            );
-        }
-        Notice::Shared => {
-            tracing::debug!(tenant = %id, %name, state = %turn.after, "changed its state with the others");
-            return;
-        }
-        Notice::Own => {}
-    }
-    match &turn.failure {
-        Some(failure) => {
-            tracing::warn!(tenant = %id, %name, state = %turn.after, error = %failure, remedy = failure.remedy, "tenant is not healthy");
-        }
-        None if turn.before == Health::Starting => {
-            tracing::info!(tenant = %id, %name, "tenant's first sweep ended well");
-        }
-        None => {
-            tracing::info!(tenant = %id, %name, before = %turn.before, "tenant is healthy again");
         }
     }
 }

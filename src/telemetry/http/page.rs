@@ -77,29 +77,29 @@ fn write_alarm(out: &mut String, alarm: &Alarm, now: Ticks) -> fmt::Result {
 
 fn write_parts(out: &mut String, report: &StatusReport) -> fmt::Result {
     let kafka = &report.kafka;
-    let more = format!("{} in flight", bytes(kafka.in_flight_bytes));
-    write_part(out, "Kafka", kafka.state, &more, kafka.error.as_deref())?;
+    let in_flight = bytes(kafka.in_flight_bytes);
+    write_state(out, "Kafka", kafka.state)?;
+    write!(out, ", {in_flight} in flight")?;
+    write_advice(out, kafka.error.as_deref(), kafka.remedy.as_deref())?;
     let ledger = &report.ledger;
-    let known = ledger.versions.map(grouped);
-    let more = format!("{} incidents known", known.unwrap_or_else(|| "-".into()));
-    write_part(out, "Ledger", ledger.state, &more, ledger.error.as_deref())
+    write_state(out, "Ledger", ledger.state)?;
+    if let Some(known) = ledger.versions {
+        write!(out, ", {} incidents known", grouped(known))?;
+    }
+    write_advice(out, ledger.error.as_deref(), ledger.remedy.as_deref())
 }
 
-fn write_part(
-    out: &mut String,
-    name: &str,
-    state: PartState,
-    more: &str,
-    error: Option<&str>,
-) -> fmt::Result {
+fn write_state(out: &mut String, name: &str, state: PartState) -> fmt::Result {
     let (class, state) = (class_of_part(state), state.as_str());
-    write!(
-        out,
-        "<p>{name}: <b class=\"{class}\">{state}</b>, {}",
-        Escaped(more)
-    )?;
+    write!(out, "<p>{name}: <b class=\"{class}\">{state}</b>")
+}
+
+fn write_advice(out: &mut String, error: Option<&str>, remedy: Option<&str>) -> fmt::Result {
     if let Some(error) = error {
         write!(out, "<br>{}", Escaped(error))?;
+    }
+    if let Some(remedy) = remedy {
+        write!(out, "<br><b>{}</b>", Escaped(remedy))?;
     }
     out.write_str("</p>\n")
 }

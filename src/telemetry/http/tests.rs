@@ -53,12 +53,14 @@ impl Surface for Fake {
                 state: PartState::Ok,
                 in_flight_bytes: 0,
                 error: None,
+                remedy: None,
             },
             ledger: LedgerStatus {
                 kind: "local",
                 state: PartState::Ok,
                 versions: None,
                 error: None,
+                remedy: None,
             },
         }
     }

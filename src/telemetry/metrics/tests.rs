@@ -96,12 +96,14 @@ fn report(tenants: Vec<TenantStatus>) -> StatusReport {
             state: PartState::Ok,
             in_flight_bytes: 4096,
             error: None,
+            remedy: None,
         },
         ledger: LedgerStatus {
             kind: "local",
             state: PartState::Ok,
             versions: Some(77),
             error: None,
+            remedy: None,
         },
     }
 }

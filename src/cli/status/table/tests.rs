@@ -153,9 +153,10 @@ fn link() -> String {
 #[test]
 fn kafka_and_the_ledger_say_why_and_what_follows() {
     let mut sick = report(vec![tenant("contoso", "ok")]);
-    sick["kafka"] = json!({"state": "unavailable", "in_flight_bytes": 12_900_000, "error": "no answer from kafka:9092"});
-    sick["ledger"] =
-        json!({"kind": "local", "state": "failed", "versions": 5, "error": "the file is damaged"});
+    sick["kafka"] = json!({"state": "unavailable", "in_flight_bytes": 12_900_000, "error": "no answer from kafka:9092",
+        "remedy": "see whether it is up"});
+    sick["ledger"] = json!({"kind": "local", "state": "failed", "versions": 5, "error": "the file is damaged",
+        "remedy": "put an older copy in its place"});
     let text = shown(sick);
     let part = text.split("\n\n").next().unwrap();
     assert_eq!(
@@ -165,10 +166,10 @@ incidentd 0.1.0 at 127.0.0.1:9464, running for 3d 4h, asked 2026-11-24T02:14:07Z
 1 tenant: 1 ok
 Kafka: unavailable, 12.3 MiB in flight
   why: no answer from kafka:9092
-  do:  nothing is lost and no restart is needed: publishing waits, and goes on by itself
+  do:  see whether it is up
 Ledger: failed, 5 incidents known
   why: the file is damaged
-  do:  it does not come back by itself: restart incidentd once the cause is mended"
+  do:  put an older copy in its place"
     );
 }
 

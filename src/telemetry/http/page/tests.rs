@@ -49,12 +49,14 @@ fn report(tenants: Vec<TenantStatus>) -> StatusReport {
             state: PartState::Ok,
             in_flight_bytes: 0,
             error: None,
+            remedy: None,
         },
         ledger: LedgerStatus {
             kind: "local",
             state: PartState::Ok,
             versions: Some(12_345),
             error: None,
+            remedy: None,
         },
     }
 }
@@ -81,6 +83,7 @@ fn the_page_says_what_is_wrong_and_what_to_do() {
     let mut report = report(vec![sick, filling]);
     report.kafka.state = PartState::Unavailable;
     report.kafka.error = Some("no answer from kafka:9092".into());
+    report.kafka.remedy = Some("see whether it's up".into());
     report.alarms.push(Alarm {
         cause: "entra 7000222".into(),
         state: Health::Credential,
@@ -97,7 +100,7 @@ fn the_page_says_what_is_wrong_and_what_to_do() {
 <p class="do">make a new one</p>
 <p class="quiet">entra 7000222</p>
 </section>
-<p>Kafka: <b class="bad">unavailable</b>, 0 B in flight<br>no answer from kafka:9092</p>
+<p>Kafka: <b class="bad">unavailable</b>, 0 B in flight<br>no answer from kafka:9092<br><b>see whether it&#39;s up</b></p>
 <p>Ledger: <b class="good">ok</b>, 12,345 incidents known</p>
 <table>
 <thead><tr><th>State<th>Tenant<th>Source<th>Lag<th>Last success<th>Published<th>In this state since</tr></thead>

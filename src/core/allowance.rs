@@ -1,0 +1,94 @@
+//! How often one thing may be told: the first few times at once, then seldom. A tenant that fails every other minute of a
+//! night would else fill the log, and hide what else is in it.
+
+use std::time::Duration;
+
+/// Told at once.
+const AT_ONCE: u32 = 6;
+/// After those, one more each time this has passed.
+const EVERY: Duration = Duration::from_secs(600);
+
+/// Times are those of a clock that never goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Allowance {
+    spent: u32,
+    /// When the allowance last grew, while some of it is spent.
+    grew: Duration,
+}
+
+impl Allowance {
+    /// Whether it may be told at `now`; if so, that was one time.
+    pub fn take(&mut self, now: Duration) -> bool {
+        self.grow(now);
+        let may = self.spent < AT_ONCE;
+        self.spent += u32::from(may);
+        may
+    }
+
+    /// Nothing was told lately.
+    pub fn is_whole(&mut self, now: Duration) -> bool {
+        self.grow(now);
+        self.spent == 0
+    }
+
+    fn grow(&mut self, now: Duration) {
+        while self.spent > 0 && now.saturating_sub(self.grew) >= EVERY {
+            self.spent -= 1;
+            self.grew += EVERY;
+        }
+        if self.spent == 0 {
+            self.grew = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_first_are_told_at_once_and_then_one_every_ten_minutes() {
+        let mut allowance = Allowance::default();
+        // Twice a minute for two hours.
+        let told: Vec<u64> = (0..240)
+            .map(|n| n * 30)
+            .filter(|at| allowance.take(Duration::from_secs(*at)))
+            .collect();
+        assert_eq!(told[..8], [0, 30, 60, 90, 120, 150, 600, 1200], "{told:?}");
+        assert_eq!(told.len(), 6 + 11, "{told:?}");
+    }
+
+    #[test]
+    fn rest_makes_it_whole() {
+        let mut allowance = Allowance::default();
+        let at = |minutes: u64| Duration::from_secs(minutes * 60);
+        for _ in 0..6 {
+            assert!(allowance.take(at(0)));
+        }
+        assert!(!allowance.take(at(0)));
+        assert!(!allowance.is_whole(at(59)));
+        assert!(allowance.is_whole(at(60)));
+        for _ in 0..6 {
+            assert!(allowance.take(at(500)));
+        }
+        assert!(!allowance.take(at(509)), "rest is not hoarded");
+    }
+
+    proptest! {
+        #[test]
+        fn no_hour_has_more_than_twelve(steps in prop::collection::vec(0_u64..2000, 1..200)) {
+            let (mut allowance, mut now, mut told) = (Allowance::default(), 0, Vec::new());
+            for step in steps {
+                now += step;
+                if allowance.take(Duration::from_secs(now)) {
+                    told.push(now);
+                }
+            }
+            for (n, at) in told.iter().enumerate() {
+                let within = told[n..].iter().take_while(|then| **then < at + 3600).count();
+                prop_assert!(within <= 12, "{within} from {at} on: {told:?}");
+            }
+        }
+    }
+}
