@@ -1,7 +1,10 @@
 //! The command line: one file a command, and the exit codes that all share.
 
+mod config;
 #[cfg(feature = "demo")]
 mod demo;
+mod init;
+mod out;
 mod run;
 
 use std::fmt;
@@ -17,8 +20,7 @@ const INTERNAL: u8 = 70;
 const UNAVAILABLE: u8 = 75;
 /// The configuration, or the ledger, needs an operator (`EX_CONFIG`): starting again won't help.
 const CONFIGURATION: u8 = 78;
-/// A command's own "no": `demo` found duplicates or losses.
-#[cfg(feature = "demo")]
+/// A command's own "no": `demo` found duplicates or losses, `init` something in its way.
 const FAILED: u8 = 1;
 
 /// Polls Microsoft's security-incident APIs for many tenants and publishes every version of every incident to Kafka,
@@ -34,10 +36,17 @@ pub struct Cli {
 enum Command {
     /// The daemon: reads all tenants on their schedules until it is told to stop
     Run(run::Run),
+    /// Writes a commented configuration to start from, or the file of one customer; never over anything
+    Init(init::Init),
+    /// The configuration in force, and where each value comes from
+    Config(config::Config),
     /// Everything in one process against a simulated Microsoft: no set-up, no network, nothing left behind
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
 }
+
+/// Where the service has its configuration.
+const DEFAULT_CONFIG: &str = "/etc/incidentd/incidentd.toml";
 
 /// `--config`, for the commands that read the configuration.
 #[derive(clap::Args, Debug)]
@@ -46,7 +55,7 @@ struct ConfigFile {
     #[arg(
         long,
         value_name = "FILE",
-        default_value = "/etc/incidentd/incidentd.toml"
+        default_value = DEFAULT_CONFIG
     )]
     config: PathBuf,
 }
@@ -59,6 +68,8 @@ impl Cli {
     pub fn run(self) -> Result<(), Failed> {
         match self.command {
             Command::Run(run) => run.run(),
+            Command::Init(init) => init.run(),
+            Command::Config(config) => config.run(),
             #[cfg(feature = "demo")]
             Command::Demo(demo) => demo.run(),
         }

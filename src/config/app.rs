@@ -268,14 +268,20 @@ const TOKEN_FILE: Remedies = Remedies {
     not_text: "give the path of a file that holds a token (JWT), and nothing else",
 };
 
+/// Where systemd puts what a unit's LoadCredential names.
+const CREDENTIALS: &str = "/run/credentials";
+const CREDENTIAL_OF_SYSTEMD: &str = "systemd puts it there while the service runs, from the file that LoadCredential names; until \
+     then name that file to commands, as in INCIDENTD__APP__CLIENT_SECRET_FILE=/etc/incidentd/client-secret incidentd check";
+
 /// The values themselves are not named in these errors: a secret pasted into the wrong key must not get into a log.
 fn proof_file(text: &str, world: &World<'_>, remedies: &Remedies) -> Result<PathBuf, Wrong> {
     let path = world.path(text)?;
     let content = read_regular(&path, MAX_SECRET).map_err(|error| {
-        wrong(
-            format!("the file can't be read: {error}"),
-            remedies.unreadable,
-        )
+        let remedy = match path.starts_with(CREDENTIALS) {
+            true => CREDENTIAL_OF_SYSTEMD,
+            false => remedies.unreadable,
+        };
+        wrong(format!("the file can't be read: {error}"), remedy)
     })?;
     match String::from_utf8(content) {
         Ok(secret) if !secret.trim().is_empty() => Ok(path),

@@ -50,7 +50,7 @@ fn topic_name(text: &str) -> Result<Arc<str>, Wrong> {
     Ok(text.into())
 }
 
-fn brokers(text: &str) -> Result<String, Wrong> {
+pub(super) fn brokers(text: &str) -> Result<String, Wrong> {
     let list: Vec<&str> = text.split(',').map(str::trim).collect();
     match list.iter().find(|broker| !is_host_and_port(broker)) {
         None => Ok(list.join(",")),

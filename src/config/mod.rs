@@ -12,6 +12,7 @@
 mod api;
 mod app;
 mod clouds;
+mod effective;
 mod kafka;
 mod layers;
 mod lines;
@@ -23,13 +24,16 @@ mod read;
 mod record;
 mod section;
 pub mod settings;
+mod survey;
 mod tenants;
 mod units;
 
 use std::collections::HashMap;
 use std::path::Path;
 
+pub use effective::Effective;
 pub use problems::{ConfigErrors, Problem};
+pub use survey::{Survey, survey};
 
 use problems::Findings;
 use settings::Settings;
@@ -46,6 +50,20 @@ pub fn load(path: &Path, environment: &HashMap<String, String>) -> Result<Settin
     settings_of(reading, findings).map(|(settings, _)| settings)
 }
 
+/// The configuration in force, key by key, each with where it comes from; secrets left out.
+///
+/// # Errors
+/// As [`load`].
+pub fn effective(
+    path: &Path,
+    environment: &HashMap<String, String>,
+) -> Result<Effective, ConfigErrors> {
+    let mut findings = Findings::default();
+    let reading = read::read(path, environment, &mut findings);
+    let (settings, record) = settings_of(reading, findings)?;
+    Ok(Effective::new(path, settings, record))
+}
+
 fn settings_of(
     reading: Option<read::Reading>,
     findings: Findings,
@@ -60,6 +78,14 @@ fn settings_of(
         )),
         _ => Err(ConfigErrors::new(findings.problems)),
     }
+}
+
+/// A list of brokers, as `kafka.brokers` takes it.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn brokers(text: &str) -> Result<String, String> {
+    kafka::brokers(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.remedy))
 }
 
 /// The process's environment. What is not UTF-8 is kept, with replacement characters, so that it gets reported where it

@@ -70,24 +70,27 @@ pub(super) fn read_limits(section: &mut Section<'_>) -> Limits {
 
 /// `base` with what this section gives; two of its keys are limits of a request and go into `api`.
 pub(super) fn read(section: &mut Section<'_>, base: &Poll, api: &mut ApiSettings) -> Poll {
+    let old = &base.settings;
+    let schedule = section.parse_or("schedule", &old.schedule, schedule);
+    let lookback = section.duration_or("lookback", old.lookback, LOOKBACK);
+    let overlap = section.duration_or("overlap", old.overlap, WINDOW);
+    let reconcile_every =
+        section.duration_or("reconcile_every", old.reconcile_every, RECONCILE_EVERY);
+    let reconcile_window = section.duration_or("reconcile_window", old.reconcile_window, WINDOW);
+    let (per_minute, quota) = read_budget(section, base, api.source);
     api.request_timeout =
         section.duration_or("request_timeout", api.request_timeout, REQUEST_TIMEOUT);
-    api.max_response = section.size_or("max_response", api.max_response, MIB..=GIB);
-    let (per_minute, quota) = read_budget(section, base, api.source);
     let ways = [("version", Deduplicate::Version), ("id", Deduplicate::Id)];
-    let base = &base.settings;
+    let deduplicate = section.choice_or("deduplicate", old.deduplicate, &ways);
+    api.max_response = section.size_or("max_response", api.max_response, MIB..=GIB);
     let poll = PollSettings {
-        schedule: section.parse_or("schedule", &base.schedule, schedule),
-        lookback: section.duration_or("lookback", base.lookback, LOOKBACK),
-        overlap: section.duration_or("overlap", base.overlap, WINDOW),
-        reconcile_every: section.duration_or(
-            "reconcile_every",
-            base.reconcile_every,
-            RECONCILE_EVERY,
-        ),
-        reconcile_window: section.duration_or("reconcile_window", base.reconcile_window, WINDOW),
+        schedule,
+        lookback,
+        overlap,
+        reconcile_every,
+        reconcile_window,
         requests_per_minute: per_minute.unwrap_or(quota.default_per_minute()),
-        deduplicate: section.choice_or("deduplicate", base.deduplicate, &ways),
+        deduplicate,
     };
     check_ranges(section, &poll);
     Poll {
