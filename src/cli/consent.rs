@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use clap::Args;
 
-use super::text::{print, width, wrapped};
+use super::text::{paragraph, print, width};
 use super::{CONFIGURATION, ConfigFile, Failed, pick};
 use crate::app::inspect::{Asks, Consent as Link, Invitation, REDIRECT_URI, consents, invitations};
 use crate::config::{self, process_environment};
@@ -48,7 +48,7 @@ fn for_known(links: &[Link]) -> String {
         lines.push(format!("{name:<column$}  {}", link.link));
     }
     lines.push(String::new());
-    lines.extend(wrapped(
+    lines.extend(paragraph(
         "",
         "Have each link opened by an administrator of its tenant who may consent for the whole organization. The page then \
          leads to the Azure portal, whatever the outcome; incidentd check shows whether it worked. Consent again after \
@@ -67,12 +67,12 @@ fn for_new(invitations: &[Invitation]) -> String {
                 tame(&invitation.like),
                 invitation.cloud
             );
-            lines.extend(wrapped("", &like));
+            lines.extend(paragraph("", &like));
         }
         lines.push(invitation.link.clone());
     }
     lines.push(String::new());
-    lines.extend(wrapped(
+    lines.extend(paragraph(
         "",
         "Send it to a new customer: an administrator who opens it consents for the tenant of the account that he signs in \
          with. Where you know the tenant's id, put it in the place of \"organizations\", so that it can be no other tenant. \
@@ -96,5 +96,5 @@ fn preconditions<'a>(asks: impl Iterator<Item = &'a Asks>) -> Vec<String> {
             asks.client_id, asks.permission, asks.api
         )
     };
-    new.flat_map(|asks| wrapped("", &line(asks))).collect()
+    new.flat_map(|asks| paragraph("", &line(asks))).collect()
 }

@@ -1,9 +1,11 @@
 //! The command line: one file a command, and the exit codes that all share.
 
 mod check;
+mod config;
 mod consent;
 #[cfg(feature = "demo")]
 mod demo;
+mod init;
 mod pick;
 mod run;
 mod status;
@@ -23,7 +25,8 @@ const INTERNAL: u8 = 70;
 const UNAVAILABLE: u8 = 75;
 /// The configuration, or the ledger, needs an operator (`EX_CONFIG`): starting again won't help.
 const CONFIGURATION: u8 = 78;
-/// A command's own "no": `demo` found duplicates or losses, `status` or `check` something that is not ok.
+/// A command's own "no": `demo` found duplicates or losses, `status` or `check` something that is not ok, `init` something in
+/// its way.
 const FAILED: u8 = 1;
 
 /// Polls Microsoft's security-incident APIs for many tenants and publishes every version of every incident to Kafka,
@@ -39,6 +42,10 @@ pub struct Cli {
 enum Command {
     /// The daemon: reads all tenants on their schedules until it is told to stop
     Run(run::Run),
+    /// Writes a commented configuration to start from, or the file of one customer; never over anything
+    Init(init::Init),
+    /// The configuration in force, and where each value comes from
+    Config(config::Config),
     /// Whether everything is in place: the configuration, then for each tenant a token and one incident, and Kafka
     Check(check::Check),
     /// The links through which customers' administrators consent to the app
@@ -52,6 +59,9 @@ enum Command {
     Demo(demo::Demo),
 }
 
+/// Where the service has its configuration.
+const DEFAULT_CONFIG: &str = "/etc/incidentd/incidentd.toml";
+
 /// `--config`, for the commands that read the configuration.
 #[derive(clap::Args, Debug)]
 struct ConfigFile {
@@ -59,7 +69,7 @@ struct ConfigFile {
     #[arg(
         long,
         value_name = "FILE",
-        default_value = "/etc/incidentd/incidentd.toml"
+        default_value = DEFAULT_CONFIG
     )]
     config: PathBuf,
 }
@@ -72,6 +82,8 @@ impl Cli {
     pub fn run(self) -> Result<(), Failed> {
         match self.command {
             Command::Run(run) => run.run(),
+            Command::Init(init) => init.run(),
+            Command::Config(config) => config.run(),
             Command::Check(check) => check.run(),
             Command::Consent(consent) => consent.run(),
             Command::Token(token) => token.run(),

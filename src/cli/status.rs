@@ -10,7 +10,6 @@
 mod report;
 mod screen;
 mod table;
-mod text;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 
 use anyhow::Context;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{Failed, INTERNAL};
 use crate::core::words::tame;
@@ -22,26 +23,43 @@ pub fn print(text: &str) -> Result<(), Failed> {
     }
 }
 
+/// The columns that a text takes.
 pub fn width(text: &str) -> usize {
-    text.chars().count()
+    UnicodeWidthStr::width(text)
 }
 
 /// A text in exactly `columns`, what is longer cut with `…`.
-fn left(text: &str, columns: usize) -> String {
-    if width(text) > columns {
-        let kept: String = text.chars().take(columns.saturating_sub(1)).collect();
-        return kept + "…";
+pub fn left(text: &str, columns: usize) -> String {
+    let text = fit(text, columns);
+    let room = columns.saturating_sub(width(&text));
+    text + &" ".repeat(room)
+}
+
+/// The same, at the right end.
+pub fn right(text: &str, columns: usize) -> String {
+    let text = fit(text, columns);
+    " ".repeat(columns.saturating_sub(width(&text))) + &text
+}
+
+fn fit(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
     }
-    format!("{text:<columns$}")
+    let (mut fitted, mut taken) = (String::new(), 1);
+    for c in text.chars() {
+        taken += c.width().unwrap_or(0);
+        if taken > columns {
+            break;
+        }
+        fitted.push(c);
+    }
+    fitted.push('…');
+    fitted
 }
 
-/// A text in lines of at most [`COLUMNS`]: the first after `label`, the others under it. A word is never broken, so that a
+/// A text in lines of at most `columns`: the first after `label`, the others under it. A word is never broken, so that a
 /// link that is longer than a line can still be copied whole.
-pub fn wrapped(label: &str, text: &str) -> Vec<String> {
-    wrapped_within(label, text, COLUMNS)
-}
-
-fn wrapped_within(label: &str, text: &str, columns: usize) -> Vec<String> {
+pub fn wrapped(label: &str, text: &str, columns: usize) -> Vec<String> {
     let indent = " ".repeat(width(label));
     let mut lines = Vec::new();
     let mut line = label.to_owned();
@@ -61,16 +79,21 @@ fn wrapped_within(label: &str, text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
+/// The same within [`COLUMNS`].
+pub fn paragraph(label: &str, text: &str) -> Vec<String> {
+    wrapped(label, text, COLUMNS)
+}
+
 /// The beginnings of commands that a remedy may end with.
 const COMMANDS: [&str; 2] = ["kafka-topics.sh ", "kafka-acls.sh "];
 
 /// What is wrong, and what to do. A command at its end is broken so that it can be pasted into a shell as it stands.
 pub fn why_and_do(what: &str, remedy: &str) -> Vec<String> {
-    let mut lines = wrapped("    why: ", &tame(what));
+    let mut lines = paragraph("    why: ", &tame(what));
     let remedy = tame(remedy);
     let command = COMMANDS.iter().find_map(|start| remedy.find(start));
     let (text, command) = remedy.split_at(command.unwrap_or(remedy.len()));
-    lines.extend(wrapped("    do:  ", text));
+    lines.extend(paragraph("    do:  ", text));
     if !command.is_empty() {
         lines.extend(continued("           ", command));
     }
@@ -80,7 +103,7 @@ pub fn why_and_do(what: &str, remedy: &str) -> Vec<String> {
 /// A shell's command over several lines.
 fn continued(indent: &str, command: &str) -> Vec<String> {
     // The backslash takes its room from the end of the line.
-    let mut lines = wrapped_within(indent, command, COLUMNS - 2);
+    let mut lines = wrapped(indent, command, COLUMNS - 2);
     let last = lines.len().saturating_sub(1);
     for line in lines.iter_mut().take(last) {
         line.push_str(" \\");
@@ -121,8 +144,8 @@ mod tests {
 
     #[test]
     fn a_long_link_stays_whole() {
-        let link = "https://login.example/".to_owned() + &"x".repeat(100);
-        let lines = wrapped("  do:  ", &format!("have the link {link} opened"));
+        let link = "https://login.example/".to_owned() + &"x".repeat(60);
+        let lines = wrapped("  do:  ", &format!("have the link {link} opened"), 40);
         assert_eq!(
             lines,
             [
@@ -167,15 +190,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn wrapping_keeps_every_word_and_the_width(text in "([a-z]{1,12} ?){0,60}") {
-            let lines = wrapped("why: ", &text);
+        fn a_cell_has_exactly_its_width(text in "\\PC{0,30}|[a-z日本ö ]{0,30}", columns in 2_usize..20) {
+            prop_assert_eq!(width(&left(&text, columns)), columns, "{}", text);
+            prop_assert_eq!(width(&right(&text, columns)), columns, "{}", text);
+        }
+
+        #[test]
+        fn wrapping_keeps_every_word_and_the_width(text in "([a-z]{1,12} ?){0,30}", columns in 24_usize..60) {
+            let lines = wrapped("why: ", &text, columns);
             let words = lines.join(" ").replacen("why: ", "", 1);
             prop_assert_eq!(
                 words.split_whitespace().collect::<Vec<_>>(),
                 text.split_whitespace().collect::<Vec<_>>()
             );
             for line in &lines {
-                prop_assert!(width(line) <= COLUMNS, "{line:?}");
+                let fits = width(line) <= columns || line.split_whitespace().count() <= 2;
+                prop_assert!(fits, "{line:?} is wider than {columns}");
             }
         }
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use tokio::runtime::Runtime;
 
-use super::text::{print, why_and_do, width, wrapped};
+use super::text::{paragraph, print, why_and_do, width};
 use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, pick};
 use crate::app::inspect::{self, Claims, Role, Standing, TokenSeen};
 use crate::config::{self, process_environment};
@@ -81,7 +81,7 @@ fn report(seen: &TokenSeen) -> String {
             lines.push(String::new());
             lines.extend(roles(seen));
         }
-        None => lines.extend(wrapped(
+        None => lines.extend(paragraph(
             "",
             &format!(
                 "It can't be read, which is no fault: its form is the API's own affair. It is good until {} ({}).",
@@ -97,7 +97,7 @@ fn claims(seen: &TokenSeen, claims: &Claims) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = |label: &str, name: &str, text: &str| {
         let label = format!("  {label:<18}{name:<10}");
-        lines.extend(wrapped(&label, &tame(text)));
+        lines.extend(paragraph(&label, &tame(text)));
     };
     for (name, label) in EXPLAINED {
         if let Some(value) = claims.get(name) {
@@ -163,7 +163,7 @@ fn distance(now: Ticks, at: Ticks) -> String {
 }
 
 fn roles(seen: &TokenSeen) -> Vec<String> {
-    let mut lines = wrapped(
+    let mut lines = paragraph(
         "",
         &format!(
             "Permissions (roles). {} needs {} of \"{}\":",
@@ -179,7 +179,7 @@ fn roles(seen: &TokenSeen) -> Vec<String> {
     for role in &seen.roles {
         let name = format!("  {:<1$}  ", tame(&role.name), longest.unwrap_or_default());
         let text = format!("{}: {}", standing(role), role.permits);
-        lines.extend(wrapped(&name, &tame(&text)));
+        lines.extend(paragraph(&name, &tame(&text)));
     }
     let does = |role: &&Role| matches!(role.standing, Standing::Needed | Standing::MoreThanNeeded);
     if !seen.roles.is_empty() && !seen.roles.iter().any(|role| does(&role)) {
@@ -209,7 +209,7 @@ fn roles(seen: &TokenSeen) -> Vec<String> {
              the app in the tenant (Enterprise applications, Permissions): whoever gets hold of the secret has it, too."
         );
         lines.push(String::new());
-        lines.extend(wrapped("", &text));
+        lines.extend(paragraph("", &text));
     }
     lines
 }

@@ -5,6 +5,8 @@
 //! there for that choice: the address of one API is wrong for another, and so is what its tokens are asked for. The token
 //! service is the same for both sources of a cloud, so that an explicit `login_url` holds as long as the cloud does.
 
+mod conflicts;
+
 use std::time::Duration;
 
 use url::{Host, Url};
@@ -15,6 +17,7 @@ use super::problems::{Wrong, wrong};
 use super::section::Section;
 use super::settings::{ApiSettings, SourceKind, TokenEndpoint};
 use super::units::MIB;
+use conflicts::Choice;
 
 const SOURCES: [(&str, SourceKind); 2] = [
     ("defender", SourceKind::Defender),
@@ -59,34 +62,38 @@ pub(super) fn defaults() -> Option<Api> {
     })
 }
 
+/// As the configuration calls it.
+pub(super) fn name_of(source: SourceKind) -> &'static str {
+    let found = SOURCES.iter().find(|(_, kind)| *kind == source);
+    found.map_or("", |(name, _)| name)
+}
+
 /// `base` with what this section gives.
 pub(super) fn read(section: &mut Section<'_>, base: &Api, world: &World<'_>) -> Api {
     let mut api = base.clone();
     read_place(section, base, &mut api);
     let endpoints = [("v2", TokenEndpoint::V2), ("v1", TokenEndpoint::V1)];
-    if let Some(endpoint) = section.choice("token_endpoint", &endpoints) {
-        api.settings.token_endpoint = endpoint;
-    }
+    let settings = &mut api.settings;
+    settings.token_endpoint =
+        section.choice_or("token_endpoint", settings.token_endpoint, &endpoints);
     if let Some(proxy) = section.parse("proxy", proxy) {
-        api.settings.proxy = Some(proxy);
+        settings.proxy = Some(proxy);
     }
     if let Some(file) = section.parse("ca_file", |text| ca_file(text, world)) {
-        api.settings.ca_file = Some(file);
+        settings.ca_file = Some(file);
     }
     api
 }
 
 /// Source, cloud, and the three settings that follow from them.
 fn read_place(section: &mut Section<'_>, base: &Api, api: &mut Api) {
-    let source = section.choice("source", &SOURCES);
-    let cloud = section.choice("cloud", &clouds::NAMES);
+    let source = section.choice_or("source", base.settings.source, &SOURCES);
+    api.cloud = section.choice_or("cloud", base.cloud, &clouds::NAMES);
     let own = Explicit {
         base_url: section.parse("base_url", endpoint),
         login_url: section.parse("login_url", endpoint),
         scope: section.parse("scope", scope),
     };
-    let source = source.unwrap_or(base.settings.source);
-    api.cloud = cloud.unwrap_or(base.cloud);
     let Some(preset) = clouds::preset(api.cloud, source) else {
         let blamed = ["cloud", "source"]
             .into_iter()
@@ -95,11 +102,19 @@ fn read_place(section: &mut Section<'_>, base: &Api, api: &mut Api) {
         return;
     };
     api.settings.source = source;
+    let choice = Choice {
+        source,
+        cloud: api.cloud,
+        preset,
+    };
+    choice.refuse_foreign(section, &own);
+    choice.warn_of_dropped(section, &own, base);
+    choice.note(section, base);
     api.explicit = own.over(base, source, api.cloud);
     if section.given("source") || section.given("cloud") {
-        warn_of_doubt(section, api, &preset);
+        warn_of_doubt(section, api, &choice.preset);
     }
-    let explicit = api.explicit.clone();
+    let (explicit, preset) = (api.explicit.clone(), choice.preset);
     api.settings.base_url = explicit.base_url.unwrap_or(preset.base_url);
     api.settings.login_url = explicit.login_url.unwrap_or(preset.login_url);
     api.settings.scope = explicit.scope.unwrap_or_else(|| preset.scope.into());

@@ -4,6 +4,7 @@
 //! to the first it was made beside. A second secret alone goes with the shared first.
 
 use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
+use super::record::{Literal, quoted};
 use super::section::Section;
 use super::settings::{AppSettings, Credential, SecretSource};
 
@@ -94,15 +96,15 @@ impl AppParts {
 }
 
 fn guid(text: &str) -> Result<Uuid, Wrong> {
+    const REMEDY: &str = "copy \"Application (client) ID\" from the app registration's overview page in Microsoft Entra";
     let id = (text.len() == 36)
         .then(|| Uuid::try_parse(text).ok())
         .flatten();
-    id.ok_or_else(|| {
-        wrong(
-            "it is not a GUID",
-            "copy \"Application (client) ID\" from the app registration's overview page",
-        )
-    })
+    match id {
+        None => Err(wrong("it is not a GUID", REMEDY)),
+        Some(id) if id.is_nil() => Err(wrong("it is still the example's placeholder", REMEDY)),
+        Some(id) => Ok(id),
+    }
 }
 
 const FILE: &str = "client_secret_file";
@@ -116,12 +118,33 @@ fn read_credential(
     base: &Part<Credential>,
     world: &World<'_>,
 ) -> Part<Credential> {
-    let file = section.parse(FILE, |text| proof_file(text, world, &SECRET_FILE));
-    let variable = section.parse(VARIABLE, |text| secret_variable(text, world));
-    let next = section.parse(NEXT, |text| next_file(text, world));
-    let federated = section.parse(FEDERATED, |text| proof_file(text, world, &TOKEN_FILE));
     if refuse_too_many(section) {
         return Part::Wrong;
+    }
+    let file = section.parse(FILE, |text| proof_file(text, world, &SECRET_FILE));
+    let variable = section.parse_as(
+        VARIABLE,
+        |text| secret_variable(text, world),
+        |source| match source {
+            SecretSource::Env { name, .. } => quoted(name),
+            SecretSource::File(path) => path.literal(),
+        },
+    );
+    let next = section.parse_as(NEXT, |text| next_file(text, world), shown_if_there);
+    let federated = section.parse(FEDERATED, |text| proof_file(text, world, &TOKEN_FILE));
+    for (key, path) in [(FILE, &file), (NEXT, &next)] {
+        if let Some(path) = path {
+            warn_if_open_to_all(section, key, path);
+        }
+    }
+    if [FILE, VARIABLE, FEDERATED]
+        .iter()
+        .any(|key| section.given(key))
+    {
+        // Of the shared credential nothing holds beside a tenant's own.
+        for key in [FILE, VARIABLE, NEXT, FEDERATED] {
+            section.unset(key);
+        }
     }
     if section.given(FEDERATED) {
         return federated.map_or(Part::Wrong, |file| Part::Good(Credential::Federated(file)));
@@ -131,6 +154,15 @@ fn read_credential(
         let first = file.map(SecretSource::File).or(variable);
         return with_next(first, next);
     }
+    beside_shared(section, next, base)
+}
+
+/// A second secret, or none, beside the credential of `base`.
+fn beside_shared(
+    section: &mut Section<'_>,
+    next: Part<PathBuf>,
+    base: &Part<Credential>,
+) -> Part<Credential> {
     match (next, base) {
         (Part::Absent, base) => base.clone(),
         (next, Part::Good(Credential::Secret { current, .. })) => {
@@ -159,27 +191,61 @@ fn with_next(first: Option<SecretSource>, next: Part<PathBuf>) -> Part<Credentia
     })
 }
 
-/// Reports what can't stand side by side.
+/// Reports what can't stand side by side, as one mistake: what is wrong with the values then does not matter.
 fn refuse_too_many(section: &mut Section<'_>) -> bool {
-    if section.given(FEDERATED) {
-        let secret = [FILE, VARIABLE, NEXT]
-            .into_iter()
-            .find(|key| section.given(key));
-        if let Some(secret) = secret {
-            let both = wrong(
-                format!("{secret} is given too, and a federated token stands in place of secrets"),
-                format!("remove {secret}, or {FEDERATED}"),
-            );
-            section.refuse(FEDERATED, both);
-            return true;
-        }
+    let secret = [FILE, VARIABLE, NEXT]
+        .into_iter()
+        .find(|key| section.has(key));
+    let (blamed, other, why, remedy) = match secret {
+        Some(secret) if section.has(FEDERATED) => (
+            FEDERATED,
+            secret,
+            "a federated token stands in place of secrets",
+            format!("remove {secret}, or {FEDERATED}"),
+        ),
+        Some(FILE) if section.has(VARIABLE) => (
+            VARIABLE,
+            FILE,
+            "there can be one first secret only",
+            format!("keep one of the two; during a rotation the second secret goes into {NEXT}"),
+        ),
+        _ => return false,
+    };
+    for key in [FILE, VARIABLE, NEXT, FEDERATED] {
+        section.pass_over(key);
     }
-    let both = section.given(FILE) && section.given(VARIABLE);
-    if both {
-        let wrong = wrong("client_secret_file is given too", "keep one of the two");
-        section.refuse(VARIABLE, wrong);
+    let place = section.whence(other);
+    section.refuse(
+        blamed,
+        wrong(format!("{other} ({place}) is given too, and {why}"), remedy),
+    );
+    true
+}
+
+/// A mode is all that can be seen from here. Where some folder above keeps others out, it says nothing.
+fn warn_if_open_to_all(section: &mut Section<'_>, key: &str, path: &Path) {
+    let others = |path: &Path, bits: u32| {
+        std::fs::metadata(path).is_ok_and(|there| there.permissions().mode() & bits != 0)
+    };
+    let reached = path
+        .canonicalize()
+        .is_ok_and(|path| path.ancestors().skip(1).all(|folder| others(folder, 0o001)));
+    if reached && others(path, 0o007) {
+        let path = path.display();
+        let text = format!(
+            "every user of this machine can reach the secret in {path}: chmod o= {path}, and chown it to the user or the \
+             group that incidentd runs as"
+        );
+        section.warn(key, text);
     }
-    both
+}
+
+/// The path of a file that may be missing is not shown while it is: it could be a secret in the wrong place.
+fn shown_if_there(path: &PathBuf) -> String {
+    match path.exists() {
+        true => path.literal(),
+        false => quoted("(not shown: there is no such file now)"),
+    }
 }
 
 /// What to do about a file that is not what it should be.
@@ -190,8 +256,8 @@ struct Remedies {
 }
 
 const SECRET_FILE: Remedies = Remedies {
-    unreadable: "give the path of a file that holds the secret's value and that the daemon's user can read",
-    empty: "write the secret's value into it",
+    unreadable: "give the path of a file that holds the secret's Value (not its ID), and let the user who runs incidentd read it",
+    empty: "write the secret's Value (not its ID) into it",
     not_text: "write the secret's value, and nothing else, into it",
 };
 
@@ -202,14 +268,20 @@ const TOKEN_FILE: Remedies = Remedies {
     not_text: "give the path of a file that holds a token (JWT), and nothing else",
 };
 
+/// Where systemd puts what a unit's LoadCredential names.
+const CREDENTIALS: &str = "/run/credentials";
+const CREDENTIAL_OF_SYSTEMD: &str = "systemd puts it there while the service runs, from the file that LoadCredential names; until \
+     then name that file to commands, as in INCIDENTD__APP__CLIENT_SECRET_FILE=/etc/incidentd/client-secret incidentd check";
+
 /// The values themselves are not named in these errors: a secret pasted into the wrong key must not get into a log.
 fn proof_file(text: &str, world: &World<'_>, remedies: &Remedies) -> Result<PathBuf, Wrong> {
     let path = world.path(text)?;
     let content = read_regular(&path, MAX_SECRET).map_err(|error| {
-        wrong(
-            format!("the file can't be read: {error}"),
-            remedies.unreadable,
-        )
+        let remedy = match path.starts_with(CREDENTIALS) {
+            true => CREDENTIAL_OF_SYSTEMD,
+            false => remedies.unreadable,
+        };
+        wrong(format!("the file can't be read: {error}"), remedy)
     })?;
     match String::from_utf8(content) {
         Ok(secret) if !secret.trim().is_empty() => Ok(path),

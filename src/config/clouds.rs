@@ -61,6 +61,49 @@ pub(super) fn preset(cloud: Cloud, source: SourceKind) -> Option<Preset> {
     })
 }
 
+/// Whose API is at a host: every choice of source and cloud that it serves. Empty: not one of Microsoft's, or unknown.
+pub(super) fn apis_at(host: &str) -> Vec<(SourceKind, Cloud)> {
+    let nearer = host
+        .strip_prefix("api-")
+        .is_some_and(|rest| rest.ends_with(".security.microsoft.com"));
+    if nearer {
+        return vec![(Defender, Cloud::Commercial)];
+    }
+    let all = NAMES
+        .iter()
+        .flat_map(|(_, cloud)| [(Defender, *cloud), (Graph, *cloud)]);
+    let there = |(source, cloud): &(SourceKind, Cloud)| {
+        facts(*cloud, *source).is_some_and(|(url, ..)| is_host_of(host, url))
+    };
+    all.filter(there).collect()
+}
+
+/// Whose tokens a host issues: every cloud that it serves. Empty as above.
+pub(super) fn logins_at(host: &str) -> Vec<Cloud> {
+    let host = match host {
+        // Older names.
+        "login.windows.net" | "login.microsoft.com" => "login.microsoftonline.com",
+        "login.partner.microsoftonline.cn" => "login.chinacloudapi.cn",
+        host => host,
+    };
+    let there =
+        |cloud: &Cloud| facts(*cloud, Graph).is_some_and(|(_, url, ..)| is_host_of(host, url));
+    let clouds = NAMES.iter().map(|(_, cloud)| *cloud);
+    clouds.filter(there).collect()
+}
+
+/// Defender for Endpoint, which the documentation's own examples confuse with Defender XDR: it issues tokens and has no
+/// incidents.
+pub(super) fn is_endpoint(host: &str) -> bool {
+    host == "securitycenter.onmicrosoft.com"
+        || host.ends_with(".securitycenter.microsoft.com")
+        || host.ends_with(".securitycenter.microsoft.us")
+}
+
+fn is_host_of(host: &str, url: &str) -> bool {
+    url.strip_prefix("https://") == Some(host)
+}
+
 type Facts = (&'static str, &'static str, &'static str, Option<Doubt>);
 
 const COMMERCIAL_LOGIN: &str = "https://login.microsoftonline.com";
@@ -135,6 +178,29 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_host_is_known_for_what_it_serves() {
+        let api = |host| apis_at(host);
+        assert_eq!(
+            api("api-eu.security.microsoft.com"),
+            [(Defender, Cloud::Commercial)]
+        );
+        assert_eq!(
+            api("graph.microsoft.com"),
+            [(Graph, Cloud::Commercial), (Graph, Cloud::Gcc)]
+        );
+        assert_eq!(api("proxy.example.net"), []);
+        assert_eq!(
+            logins_at("login.windows.net"),
+            [Cloud::Commercial, Cloud::Gcc]
+        );
+        assert_eq!(
+            logins_at("login.microsoftonline.us"),
+            [Cloud::GccHigh, Cloud::Dod]
+        );
+        assert_eq!(logins_at("127.0.0.1"), []);
     }
 
     #[test]

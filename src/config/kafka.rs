@@ -7,33 +7,33 @@ use std::sync::Arc;
 use config::{Value, ValueKind};
 use secrecy::SecretString;
 
+use super::origin::Spot;
 use super::problems::{Wrong, scalar, wrong};
+use super::record::{Meaning, quoted};
 use super::section::Section;
 use super::settings::{KafkaSettings, RecordFormat};
 
-pub(super) const DEFAULT_TOPIC: &str = "security.incidents";
+const DEFAULT_TOPIC: &str = "security.incidents";
+const FORMATS: [(&str, RecordFormat); 2] = [
+    ("cloudevents", RecordFormat::CloudEvents),
+    ("raw", RecordFormat::Raw),
+];
 
 pub(super) fn read(section: &mut Section<'_>) -> (KafkaSettings, Arc<str>) {
-    let brokers = section.parse("brokers", brokers);
-    let topic = read_topic(section).unwrap_or_else(|| DEFAULT_TOPIC.into());
-    let formats = [
-        ("cloudevents", RecordFormat::CloudEvents),
-        ("raw", RecordFormat::Raw),
-    ];
+    let brokers = section.parse_or("brokers", &String::from("localhost:9092"), brokers);
+    let topic = read_topic(section, &DEFAULT_TOPIC.into());
     let settings = KafkaSettings {
-        brokers: brokers.unwrap_or_else(|| "localhost:9092".into()),
-        format: section
-            .choice("format", &formats)
-            .unwrap_or(RecordFormat::CloudEvents),
+        brokers,
+        format: section.choice_or("format", RecordFormat::CloudEvents, &FORMATS),
         status_topic: section.parse("status_topic", topic_name),
         dead_letter_topic: section.parse("dead_letter_topic", topic_name),
-        properties: read_properties(&mut section.section("properties")),
+        properties: read_properties(section.section("properties")),
     };
     (settings, topic)
 }
 
-pub(super) fn read_topic(section: &mut Section<'_>) -> Option<Arc<str>> {
-    section.parse("topic", topic_name)
+pub(super) fn read_topic(section: &mut Section<'_>, base: &Arc<str>) -> Arc<str> {
+    section.parse_or("topic", base, topic_name)
 }
 
 /// Kafka's own rule for topic names (`org.apache.kafka.common.internals.Topic`).
@@ -50,7 +50,7 @@ fn topic_name(text: &str) -> Result<Arc<str>, Wrong> {
     Ok(text.into())
 }
 
-fn brokers(text: &str) -> Result<String, Wrong> {
+pub(super) fn brokers(text: &str) -> Result<String, Wrong> {
     let list: Vec<&str> = text.split(',').map(str::trim).collect();
     match list.iter().find(|broker| !is_host_and_port(broker)) {
         None => Ok(list.join(",")),
@@ -79,23 +79,55 @@ fn is_host_and_port(text: &str) -> bool {
 /// One of librdkafka's properties, and where it was given.
 struct Property {
     value: String,
-    origin: Option<String>,
+    spot: Spot,
 }
 
 /// Names may be quoted or dotted (`"sasl.password" = …`, `sasl.password = …`, `…__SASL__PASSWORD` in the environment):
 /// all mean the same.
-fn read_properties(section: &mut Section<'_>) -> Vec<(String, SecretString)> {
+fn read_properties(mut section: Section<'_>) -> Vec<(String, SecretString)> {
     let mut properties = BTreeMap::new();
-    let mut entries: Vec<_> = section.rest().into_iter().collect();
-    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-    for (name, value) in entries {
-        flatten(section, name, value, &mut properties);
+    for (name, value) in section.rest() {
+        flatten(&mut section, name, value, &mut properties);
     }
     for (name, property) in &properties {
-        check(section, name, property);
+        check(&mut section, name, property);
     }
+    let noted = properties.iter().map(|(name, property)| {
+        let meaning = Meaning::Given {
+            literal: shown(name, &property.value),
+            spot: property.spot.clone(),
+        };
+        (name.clone(), meaning)
+    });
+    section.finish_with(noted.collect());
     let secret = |(name, property): (String, Property)| (name, SecretString::from(property.value));
     properties.into_iter().map(secret).collect()
+}
+
+/// Texts are shown for properties that choose between words; numbers and switches, where no name speaks of a secret.
+fn shown(name: &str, value: &str) -> String {
+    const WORDS: [&str; 10] = [
+        "compression.type",
+        "compression.codec",
+        "security.protocol",
+        "sasl.mechanism",
+        "sasl.mechanisms",
+        "partitioner",
+        "client.dns.lookup",
+        "broker.address.family",
+        "ssl.endpoint.identification.algorithm",
+        "debug",
+    ];
+    const SECRETS: [&str; 9] = [
+        "password", "secret", "username", "key", "token", "pem", "jaas", "oauth", "sasl.",
+    ];
+    let is_number = value.parse::<f64>().is_ok() || value.parse::<bool>().is_ok();
+    let speaks = SECRETS.iter().any(|word| name.contains(word));
+    match WORDS.contains(&name) || (is_number && !speaks) {
+        true if is_number => value.into(),
+        true => quoted(value),
+        false => quoted("(not shown)"),
+    }
 }
 
 fn flatten(
@@ -104,20 +136,19 @@ fn flatten(
     value: Value,
     into: &mut BTreeMap<String, Property>,
 ) {
-    let origin = value.origin().map(str::to_owned);
+    let spot = section.spot_of(&value);
     if let Some(value) = scalar(&value) {
-        let twice = into
-            .get(&name)
-            .is_some_and(|other| other.origin.is_none() == origin.is_none());
-        if twice {
-            section.refuse_free(
-                &name,
-                origin.as_deref(),
-                wrong("it is given twice", "remove one"),
-            );
-        } else if origin.is_some() || !into.contains_key(&name) {
+        let other = into.get(&name).map(|other| &other.spot);
+        match other.filter(|other| other.is_variable() == spot.is_variable()) {
+            Some(other) => {
+                let what = format!("it is given at {other}, too");
+                section.refuse_free(&name, &spot, wrong(what, "remove one of the two"));
+            }
             // The environment goes before the file.
-            into.insert(name, Property { value, origin });
+            None if spot.is_variable() || other.is_none() => {
+                into.insert(name, Property { value, spot });
+            }
+            None => {}
         }
         return;
     }
@@ -134,7 +165,7 @@ fn flatten(
                 "it is not a single value",
                 "give a text, a number or true or false",
             );
-            section.refuse_free(&name, origin.as_deref(), what);
+            section.refuse_free(&name, &spot, what);
         }
     }
 }
@@ -172,10 +203,10 @@ fn check(section: &mut Section<'_>, name: &str, property: &Property) {
         "message.timeout.ms" | "delivery.timeout.ms" if !is(&["0"]) => {
             let text =
                 "other than 0: after an outage of Kafka longer than this a record may be repeated";
-            section.warn(name, text.into());
+            section.warn_free(name, &property.spot, text.into());
             return;
         }
         _ => return,
     };
-    section.refuse_free(name, property.origin.as_deref(), refusal);
+    section.refuse_free(name, &property.spot, refusal);
 }

@@ -2,16 +2,19 @@
 //!
 //! Each file is parsed by itself and never merged into one growing tree, so that thousands of tenants' files cost no more
 //! than their bytes. Failure modes, each a reported problem: a file that is missing, unreadable, too large, not UTF-8
-//! or not TOML; a variable that names no key.
+//! or not TOML; a variable that names no key. A variable that looks like ours and is not read is warned of.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use config::{ConfigError, Environment, FileFormat, Map, Source, Value, ValueKind};
+use config::{ConfigError, Environment, Map, Source, Value, ValueKind};
 
-use super::problems::Findings;
+use super::lines::{SyntaxErrors, Toml};
+use super::origin::{File, Spot};
+use super::problems::{Findings, wrong};
+use super::section::dotted;
 use crate::core::failure::one_line;
 
 const PREFIX: &str = "incidentd__";
@@ -23,32 +26,53 @@ const MAX_DEPTH: usize = 16;
 /// Parses one file; `None` when that failed and was reported. `missing` is the remedy when there is no such file.
 pub(super) fn read(
     path: &Path,
+    file: &File,
     missing: &str,
     findings: &mut Findings,
 ) -> Option<Map<String, Value>> {
-    let origin = path.display().to_string();
+    let whole = Spot::whole(file);
     let bytes = match read_regular(path, MAX_FILE) {
         Ok(bytes) => bytes,
         Err(error) => {
             let remedy = match error.kind() {
                 io::ErrorKind::NotFound => missing,
-                io::ErrorKind::PermissionDenied => "let the daemon's user read it",
+                io::ErrorKind::PermissionDenied => "let the user who runs incidentd read it",
                 _ => "name a readable file",
             };
-            findings.file(origin, format!("it can't be read: {error}"), remedy);
+            findings.refuse(&whole, wrong(format!("it can't be read: {error}"), remedy));
             return None;
         }
     };
     let Ok(text) = String::from_utf8(bytes) else {
-        findings.file(origin, "it is not text in UTF-8", "save it as UTF-8");
+        findings.refuse(&whole, wrong("it is not text in UTF-8", "save it as UTF-8"));
         return None;
     };
-    // The parser bounds its own depth.
-    let file = config::File::from_str(&text, FileFormat::Toml);
-    let parsed = file.collect().map_err(|error| syntax_error(&error));
-    parsed
-        .map_err(|what| findings.file(origin, what, "correct it; the file must be valid TOML"))
-        .ok()
+    match config::File::from_str(&text, Toml).collect() {
+        Ok(table) => Some(table),
+        Err(error) => {
+            report_syntax(&error, file, findings);
+            None
+        }
+    }
+}
+
+fn report_syntax(error: &ConfigError, file: &File, findings: &mut Findings) {
+    let errors = match error {
+        ConfigError::FileParse { cause, .. } => cause.downcast_ref::<SyntaxErrors>(),
+        _ => None,
+    };
+    let Some(SyntaxErrors(errors)) = errors else {
+        let what = wrong("it is not valid TOML", "correct it");
+        findings.refuse(&Spot::whole(file), what);
+        return;
+    };
+    for (line, wrong) in errors {
+        let spot = Spot::File {
+            file: file.clone(),
+            line: Some(*line),
+        };
+        findings.refuse(&spot, wrong.clone());
+    }
 }
 
 /// The content of a regular file of at most `max` bytes. Anything else (a pipe would block) is an error.
@@ -64,29 +88,6 @@ pub(super) fn read_regular(path: &Path, max: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it is larger than {max} bytes")));
     }
     Ok(bytes)
-}
-
-/// One line of place and reason. The parser's own text has also the offending line, which may hold a secret.
-fn syntax_error(error: &ConfigError) -> String {
-    let ConfigError::FileParse { cause, .. } = error else {
-        return "it is not valid TOML".into();
-    };
-    let text = cause.to_string();
-    let is_excerpt = |line: &&str| {
-        let rest = line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit());
-        rest.starts_with('|')
-    };
-    let placed = text.strip_prefix("TOML parse error at ");
-    let (place, reasons) = match placed.and_then(|text| text.split_once('\n')) {
-        Some((place, reasons)) => (Some(place), reasons),
-        None => (None, text.as_str()),
-    };
-    let reasons: Vec<&str> = reasons.lines().filter(|line| !is_excerpt(line)).collect();
-    let reason = one_line(&reasons.join(", "), 200);
-    match place {
-        Some(place) => format!("{}: {reason}", one_line(place, 60)),
-        None => reason,
-    }
 }
 
 /// The `*.toml` of a folder, in the order of their names; hidden ones are left alone, as the shell does.
@@ -130,29 +131,26 @@ pub(super) fn overlay(
     let mut values = match source.source(Some(ours.clone())).collect() {
         Ok(values) => values,
         Err(_) => {
-            findings.file(
-                "the environment",
-                "it can't be read",
-                "unset variables that are not UTF-8",
-            );
+            let names = Spot::Variable(format!("{}…", PREFIX.to_uppercase()).into());
+            let what = wrong("it can't be read", "unset variables that are not UTF-8");
+            findings.refuse(&names, what);
             return;
         }
     };
     for (key, mut variables) in names {
         variables.sort_unstable();
-        let origin = format!(
-            "environment variable {}",
-            one_line(&variables.join(" and "), 200)
-        );
+        let origin = one_line(&variables.join(" and "), 200);
+        let spot = Spot::Variable(origin.as_str().into());
         let parts: Vec<&str> = key.split('.').collect();
         if variables.len() > 1 {
-            findings.file(origin, format!("they both set {key}"), "unset one of them");
-        } else if parts.len() > MAX_DEPTH || parts.iter().any(|part| part.is_empty()) {
-            findings.file(
-                origin,
-                "it names no key",
-                "name it INCIDENTD__SECTION__KEY, or unset it",
+            let what = wrong(
+                format!("they both set {}", one_line(&key, 80)),
+                "unset one of them",
             );
+            findings.refuse(&spot, what);
+        } else if parts.len() > MAX_DEPTH || parts.iter().any(|part| part.is_empty()) {
+            let remedy = "name it INCIDENTD__SECTION__KEY, or unset it";
+            findings.refuse(&spot, wrong("it names no key", remedy));
         } else if let Some(value) = values.remove(&key) {
             set(table, &parts, Value::new(Some(&origin), value.kind));
         }
@@ -182,6 +180,34 @@ fn set(table: &mut Map<String, Value>, parts: &[&str], value: Value) {
             if let ValueKind::Table(inner) = &mut inner.kind {
                 set(inner, rest, value);
             }
+        }
+    }
+}
+
+/// Warns of variables that look like a key's and lack an underscore: nobody reads them.
+pub(super) fn warn_of_unread(environment: &HashMap<String, String>, findings: &mut Findings) {
+    let single = |name: &str| {
+        let lower = name.to_lowercase();
+        let rest = lower.strip_prefix("incidentd_")?;
+        (!lower.starts_with(PREFIX)).then(|| rest.replace("__", "_"))
+    };
+    let mut unread: Vec<(&String, String)> = environment
+        .keys()
+        .filter_map(|name| Some((name, single(name)?)))
+        .collect();
+    unread.sort();
+    for (name, words) in unread {
+        let meant = findings.record.shared().find_map(|table| {
+            let entries = table.entries.iter().filter(|entry| !entry.is_table);
+            let mut paths = entries.map(|entry| dotted(&table.path, &entry.key));
+            paths.find(|path| path.replace('.', "_") == words)
+        });
+        if let Some(path) = meant {
+            let right = path.replace('.', "__").to_uppercase();
+            findings.warn(
+                Spot::Variable(one_line(name, 200).into()),
+                format!("it is not read; {path} is set by INCIDENTD__{right}, with two underscores at each place"),
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::api;
 use super::problems::{Wrong, wrong};
 use super::section::Section;
 use super::settings::{ApiSettings, PollSettings, SourceKind};
@@ -60,46 +61,36 @@ fn quota(source: SourceKind) -> Quota {
 }
 
 pub(super) fn read_limits(section: &mut Section<'_>) -> Limits {
-    let max_concurrent = section.number("max_concurrent", 1..=10_000);
+    let max_concurrent = section.number_or("max_concurrent", 64, 1..=10_000);
     Limits {
-        max_concurrent: max_concurrent.and_then(|n| n.try_into().ok()).unwrap_or(64),
-        max_in_flight: section
-            .size("max_in_flight", MIB..=1024 * GIB)
-            .unwrap_or(64 * MIB as usize),
+        max_concurrent: max_concurrent.try_into().unwrap_or(64),
+        max_in_flight: section.size_or("max_in_flight", 64 * MIB as usize, MIB..=1024 * GIB),
     }
 }
 
 /// `base` with what this section gives; two of its keys are limits of a request and go into `api`.
 pub(super) fn read(section: &mut Section<'_>, base: &Poll, api: &mut ApiSettings) -> Poll {
-    let schedule = section.parse("schedule", schedule);
-    let lookback = section.duration("lookback", LOOKBACK);
-    let overlap = section.duration("overlap", WINDOW);
-    let reconcile_every = section.duration("reconcile_every", RECONCILE_EVERY);
-    let reconcile_window = section.duration("reconcile_window", WINDOW);
-    let per_minute = section.number("requests_per_minute", 1..=6000);
+    let old = &base.settings;
+    let schedule = section.parse_or("schedule", &old.schedule, schedule);
+    let lookback = section.duration_or("lookback", old.lookback, LOOKBACK);
+    let overlap = section.duration_or("overlap", old.overlap, WINDOW);
+    let reconcile_every =
+        section.duration_or("reconcile_every", old.reconcile_every, RECONCILE_EVERY);
+    let reconcile_window = section.duration_or("reconcile_window", old.reconcile_window, WINDOW);
+    let (per_minute, quota) = read_budget(section, base, api.source);
+    api.request_timeout =
+        section.duration_or("request_timeout", api.request_timeout, REQUEST_TIMEOUT);
     let ways = [("version", Deduplicate::Version), ("id", Deduplicate::Id)];
-    let deduplicate = section.choice("deduplicate", &ways);
-    if let Some(timeout) = section.duration("request_timeout", REQUEST_TIMEOUT) {
-        api.request_timeout = timeout;
-    }
-    if let Some(size) = section.size("max_response", MIB..=GIB) {
-        api.max_response = size;
-    }
-    let own = per_minute.and_then(|n| u32::try_from(n).ok());
-    let per_minute = own.or(base.per_minute);
-    let quota = quota(api.source);
-    if own.is_some() || quota != base.quota {
-        warn_beyond(section, per_minute, quota);
-    }
-    let base = &base.settings;
+    let deduplicate = section.choice_or("deduplicate", old.deduplicate, &ways);
+    api.max_response = section.size_or("max_response", api.max_response, MIB..=GIB);
     let poll = PollSettings {
-        schedule: schedule.unwrap_or_else(|| base.schedule.clone()),
-        lookback: lookback.unwrap_or(base.lookback),
-        overlap: overlap.unwrap_or(base.overlap),
-        reconcile_every: reconcile_every.unwrap_or(base.reconcile_every),
-        reconcile_window: reconcile_window.unwrap_or(base.reconcile_window),
+        schedule,
+        lookback,
+        overlap,
+        reconcile_every,
+        reconcile_window,
         requests_per_minute: per_minute.unwrap_or(quota.default_per_minute()),
-        deduplicate: deduplicate.unwrap_or(base.deduplicate),
+        deduplicate,
     };
     check_ranges(section, &poll);
     Poll {
@@ -109,15 +100,30 @@ pub(super) fn read(section: &mut Section<'_>, base: &Poll, api: &mut ApiSettings
     }
 }
 
+/// The budget that is set here or in `base`, if one is, and what Microsoft allows.
+fn read_budget(section: &mut Section<'_>, base: &Poll, source: SourceKind) -> (Option<u32>, Quota) {
+    const KEY: &str = "requests_per_minute";
+    let own = section.number(KEY, 1..=6000);
+    let own = own.and_then(|n| u32::try_from(n).ok());
+    let (per_minute, quota) = (own.or(base.per_minute), quota(source));
+    if own.is_some() || quota != base.quota {
+        warn_beyond(section, per_minute, quota);
+    }
+    if per_minute.is_none() && (quota != base.quota || !section.is_tenant()) {
+        let budget = u64::from(quota.default_per_minute());
+        section.derive(KEY, &budget, format!("source {:?}", api::name_of(source)));
+    }
+    (per_minute, quota)
+}
+
 fn warn_beyond(section: &mut Section<'_>, given: Option<u32>, quota: Quota) {
     let default = quota.default_per_minute();
     if let Some(given) = given.filter(|given| *given > default) {
-        section.warn(
-            "requests_per_minute",
-            format!(
-                "{given} a minute is more than {default}, which keep Microsoft's documented {quota}: expect answers 429"
-            ),
+        let text = format!(
+            "{given} requests a minute can break Microsoft's limit of {quota} for one tenant, which then answers 429 and asks \
+             for pauses; up to {default} never break it"
         );
+        section.warn("requests_per_minute", text);
     }
 }
 
@@ -128,29 +134,31 @@ fn schedule(text: &str) -> Result<Schedule, Wrong> {
 
 fn check_ranges(section: &mut Section<'_>, poll: &PollSettings) {
     let (lookback, overlap) = (show_duration(poll.lookback), show_duration(poll.overlap));
+    let (from_lookback, from_overlap) = (section.whence("lookback"), section.whence("overlap"));
     if poll.overlap >= poll.lookback {
         let remedy = "make poll.overlap shorter than poll.lookback";
         refuse_pair(section, ("overlap", "lookback"), |key| match key {
             "overlap" => wrong(
-                format!("it is not shorter than the look-back of {lookback}"),
+                format!("it is not shorter than lookback, which is {lookback} ({from_lookback})"),
                 remedy,
             ),
             _ => wrong(
-                format!("it is not longer than the overlap of {overlap}"),
+                format!("it is not longer than overlap, which is {overlap} ({from_overlap})"),
                 remedy,
             ),
         });
     }
     if poll.reconcile_window < poll.overlap {
         let window = show_duration(poll.reconcile_window);
+        let from_window = section.whence("reconcile_window");
         let remedy = "make poll.reconcile_window at least as long as poll.overlap";
         refuse_pair(section, ("reconcile_window", "overlap"), |key| match key {
             "overlap" => wrong(
-                format!("it is longer than the reconcile window of {window}"),
+                format!("it is longer than reconcile_window, which is {window} ({from_window})"),
                 remedy,
             ),
             _ => wrong(
-                format!("it is shorter than the overlap of {overlap}"),
+                format!("it is shorter than overlap, which is {overlap} ({from_overlap})"),
                 remedy,
             ),
         });

@@ -6,6 +6,9 @@ use std::fmt;
 
 use config::{Value, ValueKind};
 
+use super::misplaced::Stray;
+use super::origin::Spot;
+use super::record::Record;
 use crate::core::failure::one_line;
 
 /// Beyond this many, a report is no longer read; the rest is counted.
@@ -28,7 +31,7 @@ pub(super) fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Wrong
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, or the environment variable.
+    /// The file and the line, or the environment variable.
     pub origin: String,
     /// The key's path, `tenants[3].api.base_url`; empty when the mistake is the file's.
     pub key: String,
@@ -38,6 +41,33 @@ pub struct Problem {
     pub value: Option<String>,
     pub what: String,
     pub remedy: String,
+    /// Where it stands in a report.
+    order: (usize, usize),
+}
+
+impl Problem {
+    pub(super) fn at(spot: &Spot, key: impl Into<String>, wrong: Wrong) -> Self {
+        Self {
+            origin: spot.to_string(),
+            key: key.into(),
+            tenant: None,
+            value: None,
+            what: wrong.what,
+            remedy: wrong.remedy,
+            order: spot.order(),
+        }
+    }
+
+    pub(super) fn of(self, tenant: Option<&String>) -> Self {
+        Self {
+            tenant: tenant.cloned(),
+            ..self
+        }
+    }
+
+    pub(super) fn with_value(self, value: Option<String>) -> Self {
+        Self { value, ..self }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -56,11 +86,16 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong with a configuration, in the order of reading it.
+/// All that is wrong with a configuration: file by file, each from top to bottom, then the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigErrors(pub(super) Vec<Problem>);
+pub struct ConfigErrors(Vec<Problem>);
 
 impl ConfigErrors {
+    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| problem.order);
+        Self(problems)
+    }
+
     pub fn problems(&self) -> &[Problem] {
         &self.0
     }
@@ -85,10 +120,13 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// Collects mistakes, and what is allowed but worth a line in the log.
+/// What reading brings to light: mistakes, what is allowed but worth a line in the log, and what each key came to.
 #[derive(Default)]
 pub(super) struct Findings {
     pub problems: Vec<Problem>,
+    /// Keys that nobody asked for; what they are is said when all keys are known.
+    pub strays: Vec<Stray>,
+    pub record: Record,
     warnings: Vec<Warning>,
 }
 
@@ -100,35 +138,28 @@ struct Warning {
 }
 
 impl Findings {
-    /// A mistake of a whole file.
-    pub fn file(&mut self, origin: impl Into<String>, what: impl Into<String>, remedy: &str) {
-        self.problems.push(Problem {
-            origin: origin.into(),
-            key: String::new(),
-            tenant: None,
-            value: None,
-            what: what.into(),
-            remedy: remedy.into(),
-        });
+    /// A mistake of no single key.
+    pub fn refuse(&mut self, spot: &Spot, wrong: Wrong) {
+        self.problems.push(Problem::at(spot, "", wrong));
     }
 
-    pub fn warn(&mut self, place: &str, text: String) {
+    pub fn warn(&mut self, place: impl fmt::Display, text: String) {
         match self.warnings.iter_mut().find(|known| known.text == text) {
             Some(known) => known.more += 1,
             None => self.warnings.push(Warning {
                 text,
-                place: place.into(),
+                place: place.to_string(),
                 more: 0,
             }),
         }
     }
 
-    pub fn warnings(self) -> Vec<String> {
-        let line = |Warning { text, place, more }| match more {
+    pub fn warnings(&self) -> Vec<String> {
+        let line = |Warning { text, place, more }: &Warning| match more {
             0 => format!("{place}: {text}"),
             _ => format!("{place} and {more} more: {text}"),
         };
-        self.warnings.into_iter().map(line).collect()
+        self.warnings.iter().map(line).collect()
     }
 }
 

@@ -1,98 +1,111 @@
 //! One table of the configuration, read key by key. What is asked for is taken out; what is left at the end is unknown.
 //!
-//! A value that is wrong is reported and then counts as not given, so that reading goes on to the next mistake.
+//! A value that is wrong is reported and then counts as not given, so that reading goes on to the next mistake. What each
+//! key came to is noted on the way.
 
-use std::ops::RangeInclusive;
-use std::sync::Arc;
-use std::time::Duration;
+mod values;
 
 use config::{Map, Value, ValueKind};
 
+use super::misplaced::{Known, Stray, StrayKey};
+use super::origin::{File, Spot};
 use super::problems::{Findings, Problem, Wrong, scalar, shown, wrong};
-use super::units;
+use super::record::{Entry, Meaning, Table, quoted};
+use crate::core::failure::one_line;
 
-/// Keys that people try, and what to do instead.
-const HINTS: [(&str, &str); 6] = [
-    (
-        "client_secret",
-        "put the secret into a file that only the daemon can read and name it in client_secret_file, or name an environment \
-         variable in client_secret_env",
-    ),
-    (
-        "max_concurrent",
-        "it holds for the whole daemon: set it in [poll] of the main file",
-    ),
-    (
-        "max_in_flight",
-        "it holds for the whole daemon: set it in [poll] of the main file",
-    ),
-    (
-        "brokers",
-        "there is one Kafka for the whole daemon: set it in [kafka] of the main file",
-    ),
-    (
-        "tenant_id",
-        "a tenant's id is the key id in its [[tenants]]",
-    ),
-    (
-        "interval",
-        "set schedule in [poll], for example \"every 30s\"",
-    ),
-];
+/// Whose table it is.
+#[derive(Debug, Clone)]
+pub(super) enum Owner {
+    /// The main file's: it holds for all.
+    Daemon,
+    /// A file of `tenants_dir`, outside of its tenants.
+    Folder,
+    Tenant {
+        /// Its place within the file.
+        index: usize,
+        /// Its place over all files.
+        number: usize,
+        /// Its name or id, before anything is known to be right.
+        label: Option<String>,
+    },
+}
 
-/// The file that is being read, and the tenant, when it is one's.
-#[derive(Clone)]
-pub(super) struct Place {
-    pub file: Arc<str>,
-    pub tenant: Option<String>,
+/// What all sections of one file, or of one tenant, have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Scope {
+    pub file: File,
+    pub owner: Owner,
 }
 
 pub(super) struct Section<'a> {
     pub findings: &'a mut Findings,
-    place: Place,
-    path: String,
-    table: Map<String, Value>,
+    scope: Scope,
+    /// Its name from the root, or from the tenant: `kafka.properties`.
+    name: String,
+    /// Where it begins: a missing key is reported there.
+    spot: Spot,
+    values: Map<String, Value>,
     asked: Vec<Asked>,
 }
 
 /// A key that was asked for, and how it was given.
 struct Asked {
     key: &'static str,
+    is_table: bool,
     given: Option<Given>,
     refused: bool,
+    /// What it came to; without, nobody has said.
+    meaning: Option<Meaning>,
 }
 
 struct Given {
-    origin: Option<String>,
+    spot: Spot,
     shown: Option<String>,
 }
 
 impl<'a> Section<'a> {
+    /// The table of a whole file, or of a tenant.
     pub fn new(
         findings: &'a mut Findings,
-        place: Place,
-        path: impl Into<String>,
-        table: Map<String, Value>,
+        scope: Scope,
+        spot: Spot,
+        values: Map<String, Value>,
     ) -> Self {
         Self {
             findings,
-            place,
-            path: path.into(),
-            table,
+            scope,
+            name: String::new(),
+            spot,
+            values,
             asked: Vec::new(),
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.values.is_empty()
+    }
+
+    pub fn spot(&self) -> &Spot {
+        &self.spot
     }
 
     /// A table within this one; an empty one when it is not given.
     pub fn section(&mut self, key: &'static str) -> Section<'_> {
-        let table = match self.take(key).map(|value| value.kind) {
-            Some(ValueKind::Table(table)) => table,
+        let value = self.take(key, true);
+        // A table that only the environment gives has no place of its own.
+        let spot = value
+            .as_ref()
+            .map(|value| Spot::of(value, &self.scope.file))
+            .filter(|spot| !spot.is_variable())
+            .unwrap_or_else(|| self.spot.clone());
+        let values = match value.map(|value| value.kind) {
+            Some(ValueKind::Table(values)) => values,
             Some(_) => {
-                let remedy = format!("write it as [{}] with its keys below", self.path_of(key));
+                let name = self.path_of(key);
+                let remedy = match self.scope.owner {
+                    Owner::Tenant { .. } => format!("write its keys as {key}.KEY = …"),
+                    _ => format!("write it as [{name}] with its keys below"),
+                };
                 self.refuse(
                     key,
                     wrong("it is a single value, and should be a table", remedy),
@@ -101,190 +114,240 @@ impl<'a> Section<'a> {
             }
             None => Map::new(),
         };
-        let path = self.path_of(key);
-        Section::new(self.findings, self.place.clone(), path, table)
+        Section {
+            scope: self.scope.clone(),
+            name: dotted(&self.name, key),
+            spot,
+            values,
+            asked: Vec::new(),
+            findings: self.findings,
+        }
     }
 
-    /// A list of tables, each with the place of its own; an empty list when it is not given.
-    pub fn tables(&mut self, key: &'static str) -> Vec<Map<String, Value>> {
-        let Some(value) = self.take(key) else {
+    /// A list of tables, each with where it begins; an empty list when it is not given.
+    pub fn tables(&mut self, key: &'static str) -> Vec<(Spot, Map<String, Value>)> {
+        let Some(value) = self.take(key, true) else {
             return Vec::new();
         };
-        let tables: Option<Vec<_>> = match value.kind {
-            ValueKind::Array(values) => values.into_iter().map(into_table).collect(),
-            _ => None,
+        let spot = Spot::of(&value, &self.scope.file);
+        let what = match value.kind {
+            ValueKind::Array(values) => {
+                let file = &self.scope.file;
+                let table = |value: Value| {
+                    let spot = Spot::of(&value, file);
+                    match value.kind {
+                        ValueKind::Table(table) => Some((spot, table)),
+                        _ => None,
+                    }
+                };
+                let tables: Option<Vec<_>> = values.into_iter().map(table).collect();
+                match tables {
+                    Some(tables) => return tables,
+                    None => "it is a list of other things than tables",
+                }
+            }
+            ValueKind::Table(_) => "it is one table, and should be a list of tables",
+            _ => "it is a single value, and should be a list of tables",
         };
-        tables.unwrap_or_else(|| {
-            let remedy = format!("write each as [[{key}]] with its keys below; this can't be set from the environment");
-            self.refuse(key, wrong("it is not a list of tables", remedy));
-            Vec::new()
-        })
-    }
-
-    /// A single value. `parse` says what is wrong with its text.
-    pub fn parse<T>(
-        &mut self,
-        key: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, Wrong>,
-    ) -> Option<T> {
-        let value = self.take(key)?;
-        let parsed = match scalar(&value) {
-            Some(text) => parse(text.trim()),
-            None => Err(wrong("it is a list or a table", "give a single value")),
+        let remedy = match spot.is_variable() {
+            true => format!("unset it: the environment can't hold [[{key}]], only files can"),
+            false => {
+                format!("write [[{key}]], with two brackets on either side, above the keys of each")
+            }
         };
-        parsed.map_err(|wrong| self.refuse(key, wrong)).ok()
+        self.refuse(key, wrong(what, remedy));
+        Vec::new()
     }
 
-    pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
-        self.parse(key, |text| {
-            let found = choices.iter().find(|(name, _)| *name == text);
-            found.map(|(_, choice)| *choice).ok_or_else(|| {
-                let names: Vec<String> = choices
-                    .iter()
-                    .map(|(name, _)| format!("\"{name}\""))
-                    .collect();
-                wrong(
-                    "there is no such choice",
-                    format!("choose {}", names.join(" or ")),
-                )
-            })
-        })
-    }
-
-    pub fn number(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
-        self.parse(key, |text| units::number(text, range))
-    }
-
-    pub fn duration(
-        &mut self,
-        key: &'static str,
-        range: RangeInclusive<Duration>,
-    ) -> Option<Duration> {
-        self.parse(key, |text| units::duration_in(text, range))
-    }
-
-    pub fn size(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<usize> {
-        self.parse(key, |text| units::size_in(text, range))
+    /// Whether the key is there, asked for or not.
+    pub fn has(&self, key: &str) -> bool {
+        self.values.contains_key(key) || self.given(key)
     }
 
     /// Whether the key was given, rightly or wrongly. Holds for keys already asked for.
     pub fn given(&self, key: &str) -> bool {
-        self.asked
-            .iter()
-            .any(|asked| asked.key == key && asked.given.is_some())
+        self.asked(key).is_some_and(|asked| asked.given.is_some())
     }
 
     pub fn refused(&self, key: &str) -> bool {
-        self.asked
-            .iter()
-            .any(|asked| asked.key == key && asked.refused)
+        self.asked(key).is_some_and(|asked| asked.refused)
+    }
+
+    /// Where a key already asked for was given.
+    pub fn given_at(&self, key: &str) -> Option<&Spot> {
+        Some(&self.asked(key)?.given.as_ref()?.spot)
+    }
+
+    /// The place of a key already asked for, for a sentence about another one.
+    pub fn whence(&self, key: &str) -> String {
+        match (self.given_at(key), &self.scope.owner) {
+            (Some(spot), _) => spot.to_string(),
+            (None, Owner::Tenant { .. }) => "what all tenants have".into(),
+            (None, _) => "the default".into(),
+        }
+    }
+
+    pub fn is_tenant(&self) -> bool {
+        matches!(self.scope.owner, Owner::Tenant { .. })
     }
 
     /// Reports what is wrong with a key already asked for.
     pub fn refuse(&mut self, key: &str, wrong: Wrong) {
         let asked = self.asked.iter_mut().find(|asked| asked.key == key);
-        let (origin, shown) = match asked {
+        let (spot, shown) = match asked {
             Some(asked) => {
                 asked.refused = true;
                 let given = asked.given.as_ref();
                 given.map_or((None, None), |given| {
-                    (given.origin.clone(), given.shown.clone())
+                    (Some(given.spot.clone()), given.shown.clone())
                 })
             }
             None => (None, None),
         };
-        self.report(self.path_of(key), origin, shown, wrong);
+        let spot = spot.unwrap_or_else(|| self.spot.clone());
+        self.report(&spot, key, shown, wrong);
     }
 
     pub fn warn(&mut self, key: &str, text: String) {
-        let place = format!("{}: {}", self.place.file, self.path_of(key));
-        self.findings.warn(&place, text);
+        let spot = self.given_at(key).unwrap_or(&self.spot).clone();
+        self.warn_free(key, &spot, text);
     }
 
     /// All that is left, for a table whose keys are free.
-    pub fn rest(&mut self) -> Map<String, Value> {
-        std::mem::take(&mut self.table)
+    pub fn rest(&mut self) -> Vec<(String, Value)> {
+        let mut rest: Vec<_> = std::mem::take(&mut self.values).into_iter().collect();
+        rest.sort_by(|(a, _), (b, _)| a.cmp(b));
+        rest
+    }
+
+    pub fn spot_of(&self, value: &Value) -> Spot {
+        Spot::of(value, &self.scope.file)
     }
 
     /// Reports a key that was not asked for by name: one of [`Section::rest`].
-    pub fn refuse_free(&mut self, key: &str, origin: Option<&str>, wrong: Wrong) {
-        self.report(self.path_of(key), origin.map(Into::into), None, wrong);
+    pub fn refuse_free(&mut self, key: &str, spot: &Spot, wrong: Wrong) {
+        self.report(spot, key, None, wrong);
     }
 
-    /// Reports what nobody asked for.
-    pub fn finish(mut self) {
-        let mut unknown: Vec<(String, Value)> = self.rest().into_iter().collect();
-        unknown.sort_by(|(a, _), (b, _)| a.cmp(b));
-        for (key, value) in unknown {
-            let remedy = self.remedy_for_unknown(&key);
-            // Its value is not shown: nobody knows what it is, so that it may be a secret.
-            let origin = value.origin().map(str::to_owned);
-            self.report(
-                self.path_of(&key),
-                origin,
-                None,
-                wrong("there is no such key", remedy),
-            );
-        }
+    pub fn warn_free(&mut self, key: &str, spot: &Spot, text: String) {
+        let place = format!("{spot}: {}", self.path_of(key));
+        self.findings.warn(place, text);
     }
 
-    fn remedy_for_unknown(&self, key: &str) -> String {
-        if let Some((_, hint)) = HINTS.iter().find(|(name, _)| *name == key) {
-            return (*hint).into();
-        }
-        let near = self
-            .asked
-            .iter()
-            .map(|asked| (units::distance(key, asked.key), asked.key))
-            .min();
-        match near {
-            Some((distance, name)) if distance <= 2 && distance < name.len() / 2 => {
-                format!("did you mean {name}?")
-            }
-            _ => {
-                let known: Vec<&str> = self.asked.iter().map(|asked| asked.key).collect();
-                format!("remove it; here are known: {}", known.join(", "))
-            }
-        }
+    /// Reports what nobody asked for, and notes what was asked for.
+    pub fn finish(self) {
+        self.finish_with(Vec::new());
     }
 
-    fn take(&mut self, key: &'static str) -> Option<Value> {
-        let value = self.table.remove(key);
+    /// The same for a table with free keys, which came to these.
+    pub fn finish_with(mut self, free: Vec<(String, Meaning)>) {
+        let keys: Vec<StrayKey> = self
+            .rest()
+            .into_iter()
+            .map(|(key, value)| StrayKey {
+                spot: self.spot_of(&value),
+                is_table: matches!(value.kind, ValueKind::Table(_) | ValueKind::Array(_)),
+                key,
+            })
+            .collect();
+        let tenant = match self.scope.owner {
+            Owner::Tenant { number, .. } => Some(number),
+            Owner::Daemon | Owner::Folder => None,
+        };
+        if !keys.is_empty() {
+            let known = |asked: &Asked| Known {
+                table: self.name.clone(),
+                key: asked.key.into(),
+                is_table: asked.is_table,
+            };
+            self.findings.strays.push(Stray {
+                known: self.asked.iter().map(known).collect(),
+                headless: matches!(self.scope.owner, Owner::Folder) && !self.given("tenants"),
+                scope: self.scope.clone(),
+                table: self.name.clone(),
+                keys,
+            });
+        }
+        if matches!(self.scope.owner, Owner::Folder) {
+            return;
+        }
+        let asked = self.asked.into_iter().map(|asked| Entry {
+            meaning: asked.meaning.unwrap_or(match tenant {
+                Some(_) if asked.given.is_none() => Meaning::Inherited,
+                _ => Meaning::Unset,
+            }),
+            key: asked.key.into(),
+            is_table: asked.is_table,
+        });
+        let free = free.into_iter().map(|(key, meaning)| Entry {
+            key: quoted(&key),
+            is_table: false,
+            meaning,
+        });
+        self.findings.record.tables.push(Table {
+            path: self.name,
+            tenant,
+            entries: asked.chain(free).collect(),
+        });
+    }
+
+    fn asked(&self, key: &str) -> Option<&Asked> {
+        self.asked.iter().find(|asked| asked.key == key)
+    }
+
+    fn take(&mut self, key: &'static str, is_table: bool) -> Option<Value> {
+        let value = self.values.remove(key);
         let given = value.as_ref().map(|value| Given {
-            origin: value.origin().map(str::to_owned),
+            spot: self.spot_of(value),
             shown: shown(&self.path_of(key), value),
         });
         self.asked.push(Asked {
             key,
+            is_table,
             given,
             refused: false,
+            meaning: None,
         });
         value
     }
 
-    fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            // A key with odd characters would read like a path.
-            return crate::core::failure::one_line(key, 80);
-        }
-        format!("{}.{}", self.path, crate::core::failure::one_line(key, 80))
+    /// The single value of a key, as text.
+    fn take_text(&mut self, key: &'static str) -> Option<Result<String, Wrong>> {
+        let value = self.take(key, false)?;
+        let text = scalar(&value).map(|text| text.trim().to_owned());
+        Some(text.ok_or_else(|| wrong("it is a list or a table", "give a single value")))
     }
 
-    fn report(&mut self, key: String, origin: Option<String>, value: Option<String>, wrong: Wrong) {
-        self.findings.problems.push(Problem {
-            origin: origin.unwrap_or_else(|| self.place.file.to_string()),
-            key,
-            tenant: self.place.tenant.clone(),
-            value,
-            what: wrong.what,
-            remedy: wrong.remedy,
-        });
+    fn mean(&mut self, key: &str, meaning: Meaning) {
+        if let Some(asked) = self.asked.iter_mut().find(|asked| asked.key == key) {
+            asked.meaning = Some(meaning);
+        }
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        // A key with odd characters would read like a path.
+        let path = dotted(&self.name, &one_line(key, 80));
+        match self.scope.owner {
+            Owner::Tenant { index, .. } => format!("tenants[{index}].{path}"),
+            Owner::Daemon | Owner::Folder => path,
+        }
+    }
+
+    fn report(&mut self, spot: &Spot, key: &str, value: Option<String>, wrong: Wrong) {
+        let tenant = match &self.scope.owner {
+            Owner::Tenant { label, .. } => label.as_ref(),
+            Owner::Daemon | Owner::Folder => None,
+        };
+        let problem = Problem::at(spot, self.path_of(key), wrong);
+        let problem = problem.of(tenant).with_value(value);
+        self.findings.problems.push(problem);
     }
 }
 
-fn into_table(value: Value) -> Option<Map<String, Value>> {
-    match value.kind {
-        ValueKind::Table(table) => Some(table),
-        _ => None,
+/// A key below a table.
+pub(super) fn dotted(table: &str, key: &str) -> String {
+    match table {
+        "" => key.into(),
+        table => format!("{table}.{key}"),
     }
 }

@@ -8,9 +8,10 @@ use config::{Map, Value, ValueKind};
 use super::api::{self, Api};
 use super::app::{AppParts, World};
 use super::kafka;
+use super::origin::{File, Spot};
 use super::poll::{self, Poll};
 use super::problems::{Findings, Problem, Wrong, wrong};
-use super::section::{Place, Section};
+use super::section::{Owner, Scope, Section};
 use super::settings::{ApiSettings, AppSettings, PollSettings, TenantSettings};
 use crate::core::failure::one_line;
 use crate::core::ids::TenantId;
@@ -32,11 +33,33 @@ pub(super) struct Defaults {
 pub(super) struct Tenants<'a> {
     defaults: Defaults,
     world: &'a World<'a>,
-    ids: HashMap<TenantId, String>,
-    names: HashMap<Arc<str>, String>,
+    pub taken: Taken,
     lacking: BTreeMap<&'static str, Lacking>,
     read: usize,
     tenants: Vec<TenantSettings>,
+}
+
+/// Ids and names that are in use, each with where.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub ids: HashMap<TenantId, Spot>,
+    pub names: HashMap<Arc<str>, Spot>,
+}
+
+enum Id {
+    Good(TenantId),
+    /// Another tenant has it.
+    Doubled,
+    Wrong,
+}
+
+impl Id {
+    fn good(&self) -> Option<TenantId> {
+        match self {
+            Id::Good(id) => Some(*id),
+            Id::Doubled | Id::Wrong => None,
+        }
+    }
 }
 
 /// Tenants for which a part of the app registration is given nowhere.
@@ -50,8 +73,7 @@ impl<'a> Tenants<'a> {
         Self {
             defaults,
             world,
-            ids: HashMap::new(),
-            names: HashMap::new(),
+            taken: Taken::default(),
             lacking: BTreeMap::new(),
             read: 0,
             tenants: Vec::new(),
@@ -60,115 +82,114 @@ impl<'a> Tenants<'a> {
 
     pub fn read_all(
         &mut self,
-        tables: Vec<Map<String, Value>>,
-        file: &Arc<str>,
+        tables: Vec<(Spot, Map<String, Value>)>,
+        file: &File,
         findings: &mut Findings,
     ) {
-        for (index, table) in tables.into_iter().enumerate() {
-            let place = Place {
-                file: Arc::clone(file),
-                tenant: label(&table),
+        for (index, (spot, table)) in tables.into_iter().enumerate() {
+            let label = label(&table);
+            let position = match &label {
+                Some(label) => format!("{label} ({spot})"),
+                None => spot.to_string(),
             };
-            let path = format!("tenants[{index}]");
-            let position = format!("{path} of {file}");
-            let section = Section::new(findings, place, path, table);
+            let scope = Scope {
+                file: file.clone(),
+                owner: Owner::Tenant {
+                    index,
+                    number: self.read,
+                    label,
+                },
+            };
             self.read += 1;
+            let section = Section::new(findings, scope, spot, table);
             let tenant = self.read_one(section, position);
             self.tenants.extend(tenant);
         }
     }
 
-    /// The tenants. Reports what no single tenant is to blame for.
-    pub fn finish(self, main: &str, findings: &mut Findings) -> Vec<TenantSettings> {
+    /// The tenants, and the names and ids that are taken. Reports what no single tenant is to blame for: `app` is where
+    /// the shared registration is given, or would be.
+    pub fn finish(self, app: &Spot, findings: &mut Findings) -> (Vec<TenantSettings>, Taken) {
         for (key, Lacking { first, count }) in self.lacking {
-            findings.problems.push(Problem {
-                origin: main.into(),
-                key: format!("app.{key}"),
-                tenant: None,
-                value: None,
-                what: format!("it is missing; tenants that need it: {count}, the first is {first}"),
-                remedy: match key {
-                    "client_id" => "set it to the \"Application (client) ID\" of the app registration".into(),
-                    _ => "set it to the path of a file that holds the secret's value, or set app.client_secret_env or app.federated_token_file".into(),
-                },
-            });
+            let who = match count {
+                1 => format!("{first} has none of its own"),
+                _ => format!("{count} tenants have none of their own, the first is {first}"),
+            };
+            let remedy = match key {
+                "client_id" => {
+                    "set it to the \"Application (client) ID\" on the app registration's overview page in Microsoft Entra"
+                }
+                _ => {
+                    "set it to the path of a file that holds the secret's Value, or set app.client_secret_env or \
+                     app.federated_token_file"
+                }
+            };
+            let wrong = wrong(format!("it is missing, and {who}"), remedy);
+            findings
+                .problems
+                .push(Problem::at(app, format!("app.{key}"), wrong));
         }
-        if self.read == 0 {
-            findings.file(
-                main,
-                "there is no tenant",
-                "add [[tenants]] with id = \"…\" here, or in a file of tenants_dir",
-            );
-        }
-        self.tenants
+        (self.tenants, self.taken)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.read == 0
     }
 
     fn read_one(&mut self, mut section: Section<'_>, position: String) -> Option<TenantSettings> {
-        let id = self.read_id(&mut section, &position);
-        let name = self.read_name(&mut section, id, &position);
+        let id = self.read_id(&mut section);
+        let name = self.read_name(&mut section, &id);
         let app = self.read_app(&mut section, &position);
         let (api, poll) = self.read_api_and_poll(&mut section);
         let mut kafka = section.section("kafka");
-        let topic = kafka::read_topic(&mut kafka);
+        let topic = kafka::read_topic(&mut kafka, &self.defaults.topic);
         kafka.finish();
         section.finish();
         Some(TenantSettings {
-            id: id?,
+            id: id.good()?,
             name: name?,
             app: app?,
             api,
             poll,
-            topic: topic.unwrap_or_else(|| Arc::clone(&self.defaults.topic)),
+            topic,
         })
     }
 
-    fn read_id(&mut self, section: &mut Section<'_>, position: &str) -> Option<TenantId> {
-        let remedy =
-            "set it to the customer's \"Tenant ID\" from the overview page of Microsoft Entra";
-        let parsed = section.parse("id", |text| {
-            text.parse::<TenantId>()
-                .map_err(|_| wrong("it is not a GUID", remedy))
-        });
-        let Some(id) = parsed else {
+    fn read_id(&mut self, section: &mut Section<'_>) -> Id {
+        let Some(id) = section.parse("id", tenant_id) else {
             if !section.given("id") {
-                section.refuse("id", wrong("it is missing", remedy));
+                section.refuse("id", wrong("it is missing", TENANT_ID));
             }
-            return None;
+            return Id::Wrong;
         };
-        if let Some(other) = self.ids.get(&id) {
-            section.refuse(
-                "id",
-                wrong(format!("{other} has the same id"), "remove one of the two"),
-            );
-            return None;
+        if let Some(other) = self.taken.ids.get(&id) {
+            let what = format!("{other} has the same id");
+            let remedy = "remove one of the two tenants, or correct its id";
+            section.refuse("id", wrong(what, remedy));
+            return Id::Doubled;
         }
-        self.ids.insert(id, position.into());
-        Some(id)
+        let spot = section.given_at("id").unwrap_or(section.spot()).clone();
+        self.taken.ids.insert(id, spot);
+        Id::Good(id)
     }
 
-    fn read_name(
-        &mut self,
-        section: &mut Section<'_>,
-        id: Option<TenantId>,
-        position: &str,
-    ) -> Option<Arc<str>> {
-        let name: Arc<str> = match section.parse("name", |text| name(text, id)) {
+    fn read_name(&mut self, section: &mut Section<'_>, id: &Id) -> Option<Arc<str>> {
+        let name: Arc<str> = match section.parse("name", |text| name(text, id.good())) {
             Some(name) => name,
             None if section.given("name") => return None,
-            None => id?.to_string().into(),
+            None => id.good()?.to_string().into(),
         };
-        if let Some(other) = self.names.get(&name) {
-            section.refuse(
-                "name",
-                wrong(
-                    format!("{other} has the same name"),
-                    "rename one of the two",
-                ),
-            );
-            return None;
+        let Some(other) = self.taken.names.get(&name) else {
+            let spot = section.given_at("name").unwrap_or(section.spot()).clone();
+            self.taken.names.insert(Arc::clone(&name), spot);
+            return Some(name);
+        };
+        // A tenant that was copied as a whole is one mistake, and its id is the one reported.
+        if !matches!(id, Id::Doubled) {
+            let what = format!("{other} has the same name");
+            section.refuse("name", wrong(what, "rename one of the two"));
         }
-        self.names.insert(Arc::clone(&name), position.into());
-        Some(name)
+        None
     }
 
     fn read_app(&mut self, section: &mut Section<'_>, position: &str) -> Option<Arc<AppSettings>> {
@@ -225,13 +246,30 @@ fn label(table: &Map<String, Value>) -> Option<String> {
     text("name").or_else(|| text("id"))
 }
 
+const TENANT_ID: &str =
+    "set it to the customer's \"Tenant ID\" from the overview page of Microsoft Entra";
+
+/// # Errors
+/// What is wrong with the text, and what to write.
+pub(super) fn tenant_id(text: &str) -> Result<TenantId, Wrong> {
+    let id: TenantId = text
+        .parse()
+        .map_err(|_| wrong("it is not a GUID", TENANT_ID))?;
+    match id.as_bytes() {
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => {
+            Err(wrong("it is a placeholder", TENANT_ID))
+        }
+        _ => Ok(id),
+    }
+}
+
 /// Commands take a tenant's id or its name: a name must not be another's id.
-fn name(text: &str, id: Option<TenantId>) -> Result<Arc<str>, Wrong> {
+pub(super) fn name(text: &str, id: Option<TenantId>) -> Result<Arc<str>, Wrong> {
     let length = text.chars().count();
     if !(1..=64).contains(&length) || text.chars().any(char::is_control) {
         return Err(wrong(
-            "it is empty, longer than 64 characters, or not printable",
-            "give a short name",
+            "it is empty, longer than 64 characters, or has characters that can't be printed",
+            "give a short name, or leave it out",
         ));
     }
     match text.parse::<TenantId>() {

@@ -1,13 +1,16 @@
 mod clouds;
+mod conflicts;
 mod credentials;
 mod examples;
 mod garbage;
+mod misplaced;
 mod reports;
 mod tenants;
 mod values;
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
@@ -32,6 +35,13 @@ impl Fixture {
         fixture
             .with_file("incidentd.toml", main)
             .with_file("secret", format!("{CANARY}\n"))
+            .with_mode("secret", 0o600)
+    }
+
+    fn with_mode(self, name: &str, mode: u32) -> Self {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(self.folder.path().join(name), mode).expect("the mode");
+        self
     }
 
     fn with_file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
@@ -57,6 +67,17 @@ impl Fixture {
     #[track_caller]
     fn valid(&self) -> Settings {
         self.load().unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    /// The warnings, with the folder's own name left out.
+    #[track_caller]
+    fn warnings(&self) -> Vec<String> {
+        let folder = format!("{}/", self.folder.path().display());
+        let warnings = self.valid().warnings;
+        warnings
+            .iter()
+            .map(|warning| warning.replace(&folder, ""))
+            .collect()
     }
 
     /// The report, with the folder's own name left out.

@@ -98,7 +98,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
     show(millis, times)
 }
 
-fn show_size(size: u64) -> String {
+pub(super) fn show_size(size: u64) -> String {
     show(size, &SIZES[..3])
 }
 

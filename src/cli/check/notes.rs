@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use crate::app::inspect::{Findings, Retirement, Role, Standing, Write, retirement, topics};
-use crate::cli::text::wrapped;
+use crate::cli::text::paragraph;
 use crate::config::settings::{Settings, SourceKind, TenantSettings};
 use crate::core::words::{counted, tally, tame};
 
@@ -53,7 +53,7 @@ impl<'a> Offline<'a> {
         lines.extend(
             self.retirement
                 .iter()
-                .flat_map(|it| wrapped("note: ", &retired(it))),
+                .flat_map(|it| paragraph("note: ", &retired(it))),
         );
         lines.join("\n") + "\n"
     }
@@ -78,9 +78,9 @@ impl<'a> Offline<'a> {
             ));
         }
         let warnings = self.warnings.iter();
-        wrapped("", &valid)
+        paragraph("", &valid)
             .into_iter()
-            .chain(warnings.flat_map(|text| wrapped("warning: ", &tame(text))))
+            .chain(warnings.flat_map(|text| paragraph("warning: ", &tame(text))))
             .collect()
     }
 }

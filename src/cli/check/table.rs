@@ -4,7 +4,7 @@
 
 use super::notes::{Offline, notes};
 use crate::app::inspect::{Findings, KafkaSeen, Standing, TenantSeen, TopicSeen, TopicUse, Write};
-use crate::cli::text::{table, why_and_do, wrapped};
+use crate::cli::text::{paragraph, table, why_and_do};
 use crate::core::failure::{Failure, Health};
 use crate::core::words::{bytes, counted, span, tally, tame};
 
@@ -32,10 +32,14 @@ pub fn report(findings: &Findings, offline: &Offline<'_>, brokers: &str) -> Stri
     let notes = notes(findings, offline.retirement.as_ref());
     if !notes.is_empty() {
         lines.push(String::new());
-        lines.extend(notes.iter().flat_map(|note| wrapped("note: ", &tame(note))));
+        lines.extend(
+            notes
+                .iter()
+                .flat_map(|note| paragraph("note: ", &tame(note))),
+        );
     }
     lines.push(String::new());
-    lines.extend(wrapped("", &summary(findings)));
+    lines.extend(paragraph("", &summary(findings)));
     lines.join("\n") + "\n"
 }
 

@@ -8,7 +8,7 @@ use anyhow::Context;
 use terminal_size::{Height, Width, terminal_size_of};
 
 use super::super::{Failed, INTERNAL};
-use super::text::width;
+use crate::cli::text::width;
 use crate::telemetry::logging::colour_refused;
 
 /// No wider, however wide the terminal is: lines of text are hard to read then.

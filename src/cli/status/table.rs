@@ -4,7 +4,7 @@
 //! All texts come from outside and are tamed before they are laid out.
 
 use super::report::{Alarm, OK, Part, Report, Tenant, instant};
-use super::text::{left, right, width, wrapped};
+use crate::cli::text::{left, right, width, wrapped};
 use crate::core::ticks::Ticks;
 use crate::core::words::{bytes, counted, grouped, span, tally, tame};
 

@@ -148,9 +148,9 @@ fn china_has_graph_with_a_warning_and_no_defender() {
 /// How a warning about a key of the main file begins.
 fn settings_place(key: &str, settings: &Settings) -> String {
     let warning = &settings.warnings[0];
-    let file = warning.split(": ").next().unwrap_or_default();
-    assert!(file.ends_with("incidentd.toml"), "{warning}");
-    format!("{file}: {key}: ")
+    let place = warning.split(": ").next().unwrap_or_default();
+    assert!(place.ends_with("incidentd.toml:8"), "{warning}");
+    format!("{place}: {key}: ")
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn the_request_budget_follows_the_source_unless_it_is_set() {
     assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
     assert!(
         settings.warnings[0].contains(
-            "60 a minute is more than 25, which keep Microsoft's documented 50 a minute and 1500 an hour"
+            "60 requests a minute can break Microsoft's limit of 50 a minute and 1500 an hour"
         ),
         "{:?}",
         settings.warnings
@@ -204,7 +204,7 @@ fn the_request_budget_follows_the_source_unless_it_is_set() {
     let settings = set(76, "source = \"graph\"", "");
     assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
     assert!(
-        settings.warnings[0].contains("documented 150 a minute"),
+        settings.warnings[0].contains("limit of 150 a minute"),
         "{:?}",
         settings.warnings
     );

@@ -84,7 +84,7 @@ fn a_federated_token_beside_a_secret_is_an_error_that_names_both() {
         let key = secret.split(' ').next().expect("a key");
         let shared = app(&format!("{token}\n{secret}"), "").report();
         let expected = format!(
-            "the configuration has one error:\nincidentd.toml: app.federated_token_file: {key} is given too, and a federated \
+            "the configuration has one error:\nincidentd.toml:3: app.federated_token_file: {key} (incidentd.toml:4) is given too, and a federated \
              token stands in place of secrets\n    remove {key}, or federated_token_file"
         );
         assert_eq!(shared, expected);

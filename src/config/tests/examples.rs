@@ -11,6 +11,8 @@ use crate::core::version::Deduplicate;
 
 const SECRET_FILE: &str = "/run/credentials/incidentd.service/client-secret";
 
+const PLACEHOLDER: &str = "00000000-0000-0000-0000-000000000000";
+
 fn example(name: &str) -> Fixture {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("config")
@@ -20,7 +22,30 @@ fn example(name: &str) -> Fixture {
         text.contains(SECRET_FILE),
         "{name} names another secret file"
     );
-    Fixture::new(&text.replace(SECRET_FILE, "secret"))
+    Fixture::new(&filled_in(&text).replace(SECRET_FILE, "secret"))
+}
+
+/// With a client id: the examples hold a placeholder, which is refused.
+fn filled_in(text: &str) -> String {
+    assert!(text.contains(PLACEHOLDER), "it holds another placeholder");
+    text.replace(PLACEHOLDER, "0f0f0f0f-0000-4000-8000-000000000001")
+}
+
+#[test]
+fn an_example_that_nobody_filled_in_is_refused_with_what_to_fill_in() {
+    for name in ["minimal.toml", "incidentd.toml"] {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("config")
+            .join(name);
+        let text = fs::read_to_string(path).expect("the example");
+        let report = Fixture::new(&text.replace(SECRET_FILE, "secret")).report();
+        assert!(
+            report.contains("one error")
+                && report.contains("app.client_id: it is still the example's placeholder")
+                && report.contains("copy \"Application (client) ID\""),
+            "{report}"
+        );
+    }
 }
 
 #[test]
@@ -66,7 +91,8 @@ fn the_readme_s_quick_start_is_valid() {
         .split_once("```toml\n")
         .and_then(|(_, rest)| rest.split_once("```"));
     let (block, _) = block.expect("a configuration");
-    let settings = Fixture::new(&block.replace("\"client-secret\"", "\"secret\"")).valid();
+    let settings =
+        Fixture::new(&filled_in(block).replace("\"client-secret\"", "\"secret\"")).valid();
     assert_eq!(settings.warnings, Vec::<String>::new());
     assert_eq!(&*only(&settings).name, "contoso");
 }
@@ -94,8 +120,7 @@ fn the_keys_commented_out_in_the_full_example_are_known() {
             !line.starts_with("client_secret_env") && !line.starts_with("federated_token_file")
         })
         .collect();
-    let text = uncommented
-        .join("\n")
+    let text = filled_in(&uncommented.join("\n"))
         .replace(&format!("{SECRET_FILE}-next"), "secret")
         .replace(SECRET_FILE, "secret")
         .replace(

@@ -7,99 +7,51 @@ use secrecy::ExposeSecret;
 use super::super::settings::{Credential, SecretSource};
 use super::{APP, CANARY, Fixture, TENANT, with};
 
-const TWENTY: &str = r#"
-[app]
-client_id = "not-a-guid"
-client_secret = "S3cr3t~canary.value"
-client_secret_file = "nowhere/S3cr3t~canary.value"
-
-[api]
-source = "sentinel"
-cloud = "mars"
-base_url = "http://api.example.net"
-proxy = "http://user:S3cr3t~canary.value@proxy:3128/path"
-
-[poll]
-schedule = "*/30 * * * *"
-overlpa = "15m"
-overlap = "36h"
-requests_per_minute = 0
-max_in_flight = "64 mebibytes"
-deduplicate = "yes"
-
-[kafka]
-brokers = "kafka1,kafka2:9092"
-topic = "security/incidents"
-[kafka.properties]
-"acks" = "1"
-"transactional.id" = "S3cr3t~canary.value"
-
-[log]
-level = "inof"
-
-[[tenants]]
-id = "11111111-1111-1111-1111-111111111111"
-name = "contoso"
-
-[[tenants]]
-id = "11111111-1111-1111-1111-111111111111"
-name = "fabrikam"
-poll.max_concurrent = 3
-"#;
-
-const TWENTY_REPORTED: &str = r#"the configuration has 20 errors:
-incidentd.toml: app.client_id: it is not a GUID
-    copy "Application (client) ID" from the app registration's overview page
-incidentd.toml: app.client_secret_file: the file can't be read: No such file or directory (os error 2)
-    give the path of a file that holds the secret's value and that the daemon's user can read
-incidentd.toml: app.client_secret: there is no such key
-    put the secret into a file that only the daemon can read and name it in client_secret_file, or name an environment variable in client_secret_env
-incidentd.toml: api.source = "sentinel": there is no such choice
-    choose "defender" or "graph"
-incidentd.toml: api.cloud = "mars": there is no such choice
-    choose "commercial" or "gcc" or "gcc-high" or "dod" or "china"
-incidentd.toml: api.base_url = "http://api.example.net": plain http would carry tokens in the clear; it is accepted on loopback only
-    use https
-incidentd.toml: api.proxy: it has a path, a query or a fragment
-    give it as "http://host:port"
-incidentd.toml: poll.schedule = "*/30 * * * *": a cron expression has six fields here, this has 5
-    give a cron expression of six fields (second minute hour day month weekday, in UTC) such as "*/30 * * * * *", or an interval such as "every 30s" (s, m or h; 1s to 24h)
-incidentd.toml: poll.requests_per_minute = 0: it is out of range
-    give a whole number from 1 to 6000
-incidentd.toml: poll.deduplicate = "yes": there is no such choice
-    choose "version" or "id"
-incidentd.toml: poll.overlap = "36h": it is not shorter than the look-back of 24h
-    make poll.overlap shorter than poll.lookback
-incidentd.toml: poll.max_in_flight = "64 mebibytes": it is not a whole number of bytes, or one with a unit (KiB, MiB, GiB, KB, MB, GB)
-    give a size from 1MiB to 1024GiB, for example "64MiB"
-incidentd.toml: poll.overlpa: there is no such key
-    did you mean overlap?
-incidentd.toml: kafka.brokers = "kafka1,kafka2:9092": it is not a list of host:port
-    give it as "kafka1.example.net:9092,kafka2.example.net:9092"; how to log in goes to [kafka.properties]
-incidentd.toml: kafka.topic = "security/incidents": it is no valid name of a topic
-    use 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'
-incidentd.toml: kafka.properties.acks: without all acknowledgements records could be lost
-    remove it, or set it to "all"
-incidentd.toml: kafka.properties.transactional.id: this ledger uses no transactions
-    remove it
-incidentd.toml: log.level = "inof": it is no level and no filter
-    give off, error, warn, info, debug or trace, or a filter such as "info,incidentd::microsoft=debug"
-incidentd.toml: tenants[1].id = "11111111-1111-1111-1111-111111111111" (tenant fabrikam): tenants[0] of incidentd.toml has the same id
-    remove one of the two
-incidentd.toml: tenants[1].poll.max_concurrent (tenant fabrikam): there is no such key
-    it holds for the whole daemon: set it in [poll] of the main file"#;
+/// A file, and the files of its `tenants_dir`, as wrong as one person could make them.
+fn mistakes() -> Fixture {
+    Fixture::new(include_str!("mistakes/incidentd.toml"))
+        .with_file(
+            "tenants.d/contoso-again.toml",
+            include_str!("mistakes/tenants.d/contoso-again.toml"),
+        )
+        .with_file(
+            "tenants.d/no-header.toml",
+            include_str!("mistakes/tenants.d/no-header.toml"),
+        )
+        .with_file(
+            "tenants.d/northwind.toml",
+            include_str!("mistakes/tenants.d/northwind.toml"),
+        )
+        .with_file(
+            "tenants.d/torn.toml",
+            include_str!("mistakes/tenants.d/torn.toml"),
+        )
+        .with_env("INCIDENTD__TENANTS_DIR", "tenants.d")
+        .with_env("INCIDENTD__POLL__LOOKBAK", CANARY)
+}
 
 #[test]
-fn twenty_mistakes_are_twenty_errors_in_one_report() {
-    let fixture = Fixture::new(TWENTY);
-    assert_eq!(fixture.report(), TWENTY_REPORTED);
-    let errors = fixture.load().expect_err("twenty errors");
-    assert_eq!(errors.problems().len(), 20);
+fn each_of_many_mistakes_is_one_error_of_one_report() {
+    let expected = include_str!("mistakes/report.txt").trim_end();
+    let report = mistakes().report();
+    assert_eq!(report, expected, "it reads:\n{report}\n");
+    let errors = mistakes().load().expect_err("many errors");
+    assert!(errors.problems().len() >= 20);
+    // One for each mistake: no key is named twice at the same place.
+    let mut places: Vec<String> = errors
+        .problems()
+        .iter()
+        .map(|problem| format!("{} {}", problem.origin, problem.key))
+        .collect();
+    places.sort();
+    let all = places.len();
+    places.dedup();
+    assert_eq!(places.len(), all);
 }
 
 #[test]
 fn no_secret_is_in_a_report_or_in_debug() {
-    let report = Fixture::new(TWENTY)
+    let report = mistakes()
         .with_env("INCIDENTD__APP__CLIENT_SECRET_ENV", CANARY)
         .report();
     assert!(!report.contains("canary"), "{report}");
@@ -142,12 +94,12 @@ fn mistakes_in_the_environment_name_the_variable() {
         .report();
     for expected in [
         "environment variable INCIDENTD__POLL__OVERLAP: poll.overlap = \"soon\": ",
-        "environment variable INCIDENTD__POLL__OVERLAPP: poll.overlapp: there is no such key\n    did you mean overlap?",
-        "environment variable INCIDENTD__TENANTS: tenants = \"contoso\": it is not a list of tables",
+        "environment variable INCIDENTD__POLL__OVERLAPP: poll.overlapp: there is no such key in [poll]\n    did you mean overlap?",
+        "environment variable INCIDENTD__TENANTS: tenants = \"contoso\": it is a single value, and should be a list of tables\n    unset it",
         "environment variable INCIDENTD__LOG: log = \"debug\": it is a single value",
         "environment variable INCIDENTD____LEVEL: it names no key",
         "environment variable incidentd__http__listen: http.listen = \"localhost\": ",
-        "environment variable INCIDENTD__FOO__BAR: foo: there is no such key",
+        "environment variable INCIDENTD__FOO__BAR: foo: there is no such table",
     ] {
         assert!(report.contains(expected), "{expected} is not in\n{report}");
     }
@@ -214,12 +166,58 @@ fn a_file_of_tenants_dir_holds_tenants_and_nothing_else() {
         .with_file("more/notes.txt", "not read")
         .with_env("INCIDENTD__TENANTS_DIR", "more")
         .report();
-    let expected = "the configuration has 4 errors:\n\
-        more/a.toml: poll: there is no such key\n    remove it; here are known: tenants\n\
-        more/a.toml: it holds no [[tenants]]\n    add the tenant, or remove the file\n\
-        more/b.toml: line 2, column 5: string values must be quoted, expected literal string\n    correct it; the file must be valid TOML\n\
+    let expected = "the configuration has 3 errors:\n\
+        more/a.toml:1: poll: it is a tenant's, and there is no line [[tenants]] above it\n    \
+        write the line [[tenants]] above the tenant's keys; its own [poll] is then [tenants.poll], below that\n\
+        more/b.toml:2: the value has no quotes, or is missing\n    \
+        put texts, durations, sizes and schedules in quotes, as in \"30s\"\n\
         more/c.toml: it is not text in UTF-8\n    save it as UTF-8";
     assert_eq!(report, expected);
+}
+
+#[test]
+fn syntax_errors_are_said_in_plain_words_each_with_its_line() {
+    for (text, expected) in [
+        (
+            "[poll]\noverlap = 15m\nlookback = 24h",
+            &["2: the value has no quotes", "3: the value has no quotes"][..],
+        ),
+        (
+            "[poll]\noverlap = \"1m\"\n[api]\n[poll]\noverlap = \"2m\"",
+            &["4: [poll] is given before, in line 1"],
+        ),
+        (
+            "[poll]\noverlap = \"1m\"\n\noverlap = \"2m\"",
+            &["4: overlap is given before, in line 2"],
+        ),
+        (
+            "[a]\nx = 1\n[b]\ny = 1\ny = 2",
+            &["5: y is given before, in line 4"],
+        ),
+        (
+            "[poll",
+            &["1: the name of the table has no closing bracket"],
+        ),
+        (
+            "[api]\nca_file = \"C:\\secret\"",
+            &["2: a backslash between double quotes"],
+        ),
+        ("[api]\nca_file \"a\"", &["2: a key has no value"]),
+        (
+            "[app]\nx = [1,\n2\ny = 3\n[c]",
+            &["4: it is not valid TOML: missing comma between array elements"],
+        ),
+    ] {
+        let report = Fixture::new(text).report();
+        let said: Vec<&str> = report
+            .lines()
+            .filter_map(|line| line.strip_prefix("incidentd.toml:"))
+            .collect();
+        assert_eq!(said.len(), expected.len(), "{report}");
+        for (said, expected) in said.iter().zip(expected) {
+            assert!(said.starts_with(expected), "{said} is not {expected}");
+        }
+    }
 }
 
 #[test]
@@ -229,7 +227,7 @@ fn a_file_that_is_not_there_is_named_with_what_to_do() {
     assert_eq!(
         fixture.report(),
         "the configuration has one error:\nincidentd.toml: it can't be read: No such file or directory (os error 2)\n    \
-         create it (config/minimal.toml is a start), or name another file with --config"
+         create it with incidentd init, or name another file with --config"
     );
     let report = with("")
         .with_env("INCIDENTD__TENANTS_DIR", "nowhere")

@@ -1,5 +1,5 @@
-use super::super::text::width;
 use super::*;
+use crate::cli::text::width;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,0 +1,35 @@
+//! `incidentd config`: the configuration in force, and where each value comes from.
+
+use anyhow::anyhow;
+use clap::Args;
+
+use super::{CONFIGURATION, ConfigFile, Failed, USAGE, text};
+use crate::config::{self, process_environment};
+
+#[derive(Args, Debug)]
+pub struct Config {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Show all that holds for this tenant, by its name or id
+    tenant: Option<String>,
+}
+
+impl Config {
+    pub fn run(self) -> Result<(), Failed> {
+        let effective = config::effective(&self.file.config, &process_environment())
+            .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
+        for warning in effective.warnings() {
+            eprintln!("incidentd: warning: {warning}");
+        }
+        let Some(tenant) = self.tenant else {
+            return text::print(&effective.all());
+        };
+        let text = effective.of_tenant(&tenant).ok_or_else(|| {
+            let error = anyhow!(
+                "there is no tenant of the name or id {tenant:?}; incidentd config without it shows all of them"
+            );
+            Failed::new(USAGE, error)
+        })?;
+        text::print(&text)
+    }
+}

@@ -1,0 +1,262 @@
+//! `incidentd init`: a commented configuration to start from, or one tenant's file, and what to do next.
+//!
+//! Nothing that is there is ever changed: what is in the way is named, and the command ends with 1.
+
+mod template;
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use clap::Args;
+use uuid::Uuid;
+
+use super::{CONFIGURATION, ConfigFile, DEFAULT_CONFIG, FAILED, Failed, text};
+use crate::config::{self, process_environment};
+use crate::core::ids::TenantId;
+use template::{Main, TENANTS_DIR, line_of};
+
+/// Nothing in these files is secret, and the daemon's own user has to read them.
+const FILE_MODE: u32 = 0o644;
+const FOLDER_MODE: u32 = 0o755;
+
+#[derive(Args, Debug)]
+pub struct Init {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Write the file of one customer, into the configuration's tenants_dir
+    #[arg(long, value_name = "TENANT_ID")]
+    tenant: Option<TenantId>,
+    /// What to call the customer
+    #[arg(long, requires = "tenant")]
+    name: Option<String>,
+    /// "Application (client) ID" of the app registration
+    #[arg(long, value_name = "GUID", conflicts_with = "tenant")]
+    client_id: Option<Uuid>,
+    /// Kafka's host:port, several separated by commas
+    #[arg(long, value_parser = config::brokers, conflicts_with = "tenant")]
+    brokers: Option<String>,
+}
+
+impl Init {
+    pub fn run(self) -> Result<(), Failed> {
+        match self.tenant {
+            None => self.main(),
+            Some(id) => self.tenant(id),
+        }
+    }
+
+    fn main(&self) -> Result<(), Failed> {
+        let path = &self.file.config;
+        let text = Main {
+            client_id: self.client_id.map(|id| id.to_string()),
+            brokers: self.brokers.as_deref(),
+            is_service: self.is_service(),
+        }
+        .text();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let mut made = make_folder(folder)?;
+        let in_the_way = "edit it, or name another file with --config; a customer is added with: \
+                          incidentd init --tenant TENANT_ID --name NAME";
+        write_new(path, &text, in_the_way)?;
+        let tenants = folder.join(TENANTS_DIR);
+        made.extend(make_folder(&tenants)?);
+
+        text::print(&format!(
+            "Wrote {}{}.\n\n{}",
+            path.display(),
+            also_made(&made),
+            self.steps(&text, &folder.join("client-secret"))
+        ))
+    }
+
+    /// What to do with a new main file of this text.
+    fn steps(&self, text: &str, secret: &Path) -> String {
+        let (option, secret) = (self.option(), shell_word(&secret.display().to_string()));
+        let keys: Vec<String> = [
+            ("client_id", self.client_id.is_none()),
+            ("brokers", self.brokers.is_none()),
+        ]
+        .into_iter()
+        .filter(|(_, missing)| *missing)
+        .map(|(key, _)| format!("{key} (line {})", line_of(text, key)))
+        .collect();
+        let edit = match keys.is_empty() {
+            true => "Look through the file".to_owned(),
+            false => format!(
+                "Set {} in it, and look through the rest",
+                keys.join(" and ")
+            ),
+        };
+        let (check, start) = match self.is_service() {
+            true => (
+                format!("INCIDENTD__APP__CLIENT_SECRET_FILE={secret} incidentd check"),
+                "systemctl enable --now incidentd".to_owned(),
+            ),
+            false => (
+                format!("incidentd check{option}"),
+                format!("incidentd run{option}"),
+            ),
+        };
+        format!(
+            "Next:\n\
+             \x20 1. {edit}.\n\
+             \x20    Paste the client secret's Value (not its ID) into\n\
+             \x20      (umask 077; cat > {secret})\n\
+             \x20    and end that with Enter and Ctrl-D.\n\
+             \x20 2. Add each customer:\n\
+             \x20      incidentd init --tenant TENANT_ID --name NAME{option}\n\
+             \x20 3. Try it, then start it:\n\
+             \x20      {check}\n\
+             \x20      {start}\n"
+        )
+    }
+
+    fn tenant(&self, id: TenantId) -> Result<(), Failed> {
+        let main = &self.file.config;
+        let survey = config::survey(main, &process_environment())
+            .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
+        let name = self.name.as_deref().map(str::trim);
+        let Some(folder) = survey.tenants_dir() else {
+            let error = anyhow!(
+                "{} names no folder for tenants\n    add this line at its top, above the first line in brackets: \
+                 tenants_dir = \"{TENANTS_DIR}\"",
+                main.display()
+            );
+            return Err(Failed::new(CONFIGURATION, error));
+        };
+        if let Some(objection) = survey.objection(id, name) {
+            return Err(Failed::new(FAILED, anyhow!(objection)));
+        }
+        let made = make_folder(folder)?;
+        let file = format!("{}.toml", file_name(id, name));
+        let path = folder.join(file);
+        let in_the_way = "edit it, or give another name with --name";
+        write_new(&path, &template::tenant(id, name), in_the_way)?;
+
+        let (option, who) = (
+            self.option(),
+            name.map_or_else(|| id.to_string(), shell_word),
+        );
+        let reload = match self.is_service() {
+            true => "systemctl reload incidentd".to_owned(),
+            false => "kill -HUP PID".to_owned(),
+        };
+        text::print(&format!(
+            "Wrote {}{}.\n\nNext:\n\
+             \x20 1. Have the customer's administrator open the link that this prints:\n\
+             \x20      incidentd consent {who}{option}\n\
+             \x20 2. See whether it works:\n\
+             \x20      incidentd check --tenant {who}{option}\n\
+             \x20 3. If the daemon runs, have it take the customer up:\n\
+             \x20      {reload}\n",
+            path.display(),
+            also_made(&made),
+        ))
+    }
+
+    fn is_service(&self) -> bool {
+        self.file.config == Path::new(DEFAULT_CONFIG)
+    }
+
+    /// ` --config FILE` for the commands to type next, when it is needed.
+    fn option(&self) -> String {
+        let path = self.file.config.display().to_string();
+        match self.is_service() {
+            true => String::new(),
+            false => format!(" --config {}", shell_word(&path)),
+        }
+    }
+}
+
+/// Writes a file that was not there.
+fn write_new(path: &Path, text: &str, in_the_way: &str) -> Result<(), Failed> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(FILE_MODE);
+    let written = options.open(path).and_then(|mut file| {
+        let written = file
+            .write_all(text.as_bytes())
+            .and_then(|()| file.sync_all());
+        if written.is_err() {
+            // Half a file would be in the way of the next attempt. That it can't be removed is told by that.
+            let _ = fs::remove_file(path);
+        }
+        written
+    });
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failed::new(
+            FAILED,
+            anyhow!(
+                "{} is there already, and stays as it is\n    {in_the_way}",
+                path.display()
+            ),
+        ),
+        _ => cannot("write", path, &error),
+    })
+}
+
+/// Makes a folder and those above it; says which.
+fn make_folder(path: &Path) -> Result<Vec<PathBuf>, Failed> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let made: Vec<PathBuf> = path
+        .ancestors()
+        .take_while(is_missing)
+        .map(Path::to_owned)
+        .collect();
+    if !made.is_empty() {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(FOLDER_MODE);
+        builder
+            .create(path)
+            .map_err(|error| cannot("make the folder", path, &error))?;
+    }
+    Ok(made.into_iter().rev().collect())
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> Failed {
+    let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied => "run it as root, or name another place with --config",
+        io::ErrorKind::NotADirectory => "name a place below a folder with --config",
+        _ => "mend that, or name another place with --config",
+    };
+    Failed::new(
+        FAILED,
+        anyhow!("can't {what} {}: {error}\n    {remedy}", path.display()),
+    )
+}
+
+fn also_made(folders: &[PathBuf]) -> String {
+    let names: Vec<String> = folders
+        .iter()
+        .map(|folder| folder.display().to_string())
+        .collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!(", and made the folder {one}"),
+        more => format!(", and made the folders {}", more.join(", ")),
+    }
+}
+
+/// The customer's name as a file is called: letters, digits, `-`, `_` and `.` between them; the id when nothing is left.
+fn file_name(id: TenantId, name: Option<&str>) -> String {
+    let name = name.unwrap_or_default().to_lowercase();
+    let words = name.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    // A file whose name begins with a dot is hidden, and not read.
+    let name = words.join("-");
+    match name.trim_matches(['.', '-']) {
+        "" => id.to_string(),
+        name => name.into(),
+    }
+}
+
+/// A word for a shell.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.into(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}

@@ -1,0 +1,135 @@
+//! The files that `init` writes, made from the examples in `config/`: their words are written once.
+
+use crate::core::ids::TenantId;
+
+const MAIN: &str = include_str!("../../../config/incidentd.toml");
+const TENANT: &str = include_str!("../../../config/tenant.toml");
+
+/// Where the service's secrets are, in the example.
+const SERVICE_SECRETS: &str = "/run/credentials/incidentd.service/";
+/// The example's tenants begin here.
+const TENANTS: &str = "# The customers: one [[tenants]] each.\n";
+
+/// The folder of tenants' files that a new configuration names.
+pub(super) const TENANTS_DIR: &str = "tenants.d";
+
+pub(super) struct Main<'a> {
+    pub client_id: Option<String>,
+    pub brokers: Option<&'a str>,
+    /// It is the service's, whose secrets and ledger are where systemd keeps them. Any other has them beside it.
+    pub is_service: bool,
+}
+
+impl Main<'_> {
+    /// The whole example without its tenants, and with a folder for them.
+    pub fn text(&self) -> String {
+        let (shared, _) = MAIN.split_once(TENANTS).unwrap_or((MAIN, ""));
+        let mut text = shared.replace(
+            &format!("# tenants_dir = \"{TENANTS_DIR}\""),
+            &format!("tenants_dir = \"{TENANTS_DIR}\""),
+        );
+        if let Some(id) = &self.client_id {
+            text = with_value(&text, "client_id", id);
+        }
+        if let Some(brokers) = self.brokers {
+            text = with_value(&text, "brokers", brokers);
+        }
+        if !self.is_service {
+            text = text.replace(SERVICE_SECRETS, "");
+            text = with_value(&text, "path", "ledger");
+        }
+        let end = "# The customers: one file each in tenants_dir, written by: incidentd init --tenant TENANT_ID --name NAME\n";
+        text + end
+    }
+}
+
+pub(super) fn tenant(id: TenantId, name: Option<&str>) -> String {
+    let text = with_value(TENANT, "id", &id.to_string());
+    match name {
+        Some(name) => with_value(&text, "name", name),
+        None => text.replace("\nname = ", "\n# name = "),
+    }
+}
+
+/// The line of a key, from 1.
+pub(super) fn line_of(text: &str, key: &str) -> usize {
+    let is_it = |line: &str| value_of(line, key).is_some();
+    text.lines().position(is_it).map_or(0, |at| at + 1)
+}
+
+fn value_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    line.strip_prefix(key)?.strip_prefix(" = ")
+}
+
+fn with_value(text: &str, key: &str, value: &str) -> String {
+    let line = |line: &str| match value_of(line, key) {
+        Some(_) => format!("{key} = {}\n", literal(value)),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+/// A TOML string. What is written has no control characters, so that these two are all there is to escape.
+fn literal(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{escaped}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is replaced has to be there: the examples are edited by people.
+    #[test]
+    fn the_service_s_file_has_its_folder_its_secret_and_what_was_given() {
+        let main = |is_service| {
+            let main = Main {
+                client_id: Some("0f0f0f0f-0000-4000-8000-000000000001".into()),
+                brokers: Some("kafka1:9092,kafka2:9092"),
+                is_service,
+            };
+            main.text()
+        };
+        let (service, other) = (main(true), main(false));
+        for (text, key, value) in [
+            (&service, "tenants_dir", "tenants.d"),
+            (
+                &service,
+                "client_id",
+                "0f0f0f0f-0000-4000-8000-000000000001",
+            ),
+            (&service, "brokers", "kafka1:9092,kafka2:9092"),
+            (
+                &service,
+                "client_secret_file",
+                "/run/credentials/incidentd.service/client-secret",
+            ),
+            (&service, "path", "/var/lib/incidentd/ledger"),
+            (&other, "client_secret_file", "client-secret"),
+            (&other, "path", "ledger"),
+        ] {
+            let line = text.lines().nth(line_of(text, key).wrapping_sub(1));
+            assert_eq!(line, Some(&*format!("{key} = \"{value}\"")));
+        }
+        assert!(!service.contains("\n[[tenants]]"), "{service}");
+        assert!(!other.contains("/run/credentials"), "{other}");
+    }
+
+    #[test]
+    fn a_tenant_without_a_name_keeps_none_and_a_name_with_quotes_is_written_as_toml() {
+        let id = "22222222-2222-2222-2222-222222222222"
+            .parse()
+            .expect("a GUID");
+        let named = tenant(id, Some(r#"The "Contoso" \ Co"#));
+        assert!(
+            named.contains(r#"name = "The \"Contoso\" \\ Co""#),
+            "{named}"
+        );
+        assert!(
+            named.contains("\nid = \"22222222-2222-2222-2222-222222222222\"\n"),
+            "{named}"
+        );
+        let nameless = tenant(id, None);
+        assert_eq!(line_of(&nameless, "name"), 0, "{nameless}");
+    }
+}

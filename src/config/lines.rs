@@ -1,0 +1,232 @@
+//! TOML for the `config` crate, with the line of each key as its value's origin.
+//!
+//! The crate's own TOML format keeps no lines, and refuses a whole file for one number that is too large. This one leaves
+//! such a number as text, for the reader of its key to refuse. The parser bounds its own depth.
+
+use std::error::Error;
+use std::fmt;
+
+use config::{FileStoredFormat, Format, Map, Value, ValueKind};
+use toml::de::{DeTable, DeValue};
+
+use super::problems::{Wrong, wrong};
+use crate::core::failure::one_line;
+
+#[derive(Debug, Clone)]
+pub(super) struct Toml;
+
+/// What keeps a text from being TOML: a line, and what is wrong with it.
+#[derive(Debug)]
+pub(super) struct SyntaxErrors(pub Vec<(usize, Wrong)>);
+
+impl fmt::Display for SyntaxErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it is not valid TOML")
+    }
+}
+
+impl Error for SyntaxErrors {}
+
+impl FileStoredFormat for Toml {
+    fn file_extensions(&self) -> &'static [&'static str] {
+        &["toml"]
+    }
+}
+
+impl Format for Toml {
+    fn parse(
+        &self,
+        _uri: Option<&String>,
+        text: &str,
+    ) -> Result<Map<String, Value>, Box<dyn Error + Send + Sync>> {
+        let lines = Lines::of(text);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if errors.is_empty() {
+            return Ok(lines.table(table.into_inner()));
+        }
+        Err(Box::new(SyntaxErrors(lines.errors(&errors))))
+    }
+}
+
+/// A text, and where each line of it ends.
+struct Lines<'a> {
+    text: &'a str,
+    ends: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Self {
+        let ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
+        Self { text, ends }
+    }
+
+    fn at(&self, offset: usize) -> usize {
+        self.ends.partition_point(|end| *end < offset) + 1
+    }
+
+    fn table(&self, table: DeTable<'_>) -> Map<String, Value> {
+        let mut values = Map::new();
+        for (key, value) in table {
+            let line = self.at(key.span().start);
+            let value = self.value(line, value.into_inner());
+            values.insert(key.into_inner().into_owned(), value);
+        }
+        values
+    }
+
+    fn value(&self, line: usize, value: DeValue<'_>) -> Value {
+        let kind = match value {
+            DeValue::String(text) => ValueKind::String(text.into_owned()),
+            DeValue::Integer(number) => {
+                let text = || ValueKind::String(number.as_str().into());
+                let read = i64::from_str_radix(number.as_str(), number.radix());
+                read.map_or_else(|_| text(), ValueKind::I64)
+            }
+            DeValue::Float(number) => {
+                let text = || ValueKind::String(number.as_str().into());
+                let read = number.as_str().parse();
+                read.map_or_else(|_| text(), ValueKind::Float)
+            }
+            DeValue::Boolean(value) => ValueKind::Boolean(value),
+            DeValue::Datetime(time) => ValueKind::String(time.to_string()),
+            DeValue::Array(values) => {
+                let values = values.into_iter().map(|value| {
+                    let line = self.at(value.span().start);
+                    self.value(line, value.into_inner())
+                });
+                ValueKind::Array(values.collect())
+            }
+            DeValue::Table(table) => ValueKind::Table(self.table(table)),
+        };
+        Value::new(Some(&line.to_string()), kind)
+    }
+
+    /// One error a line, and one for a table that is given twice: the parser finds its feet again at the next line. After
+    /// a list or a text of many lines that has no end it doesn't, so that what it says of the lines behind is left out.
+    fn errors(&self, errors: &[toml::de::Error]) -> Vec<(usize, Wrong)> {
+        let mut placed: Vec<(usize, &toml::de::Error)> = errors
+            .iter()
+            .map(|error| (self.at(error.span().map_or(0, |span| span.start)), error))
+            .collect();
+        placed.sort_by_key(|(line, _)| *line);
+        placed.dedup_by_key(|(line, _)| *line);
+        let mut found = Vec::new();
+        let mut doubled_table = None;
+        for (line, error) in placed {
+            let message = error.message();
+            if message.starts_with("duplicate key") {
+                let header = self.header(line);
+                if header.is_some() && doubled_table == header && header != Some(line) {
+                    continue;
+                }
+                doubled_table = header.filter(|header| *header == line).or(doubled_table);
+                found.push((line, self.doubled(line, error.span().unwrap_or_default())));
+            } else {
+                found.push((line, in_plain_words(message)));
+            }
+            if message.contains("array") || message.contains("multi-line") {
+                break;
+            }
+        }
+        found
+    }
+
+    /// The line of the header that a line stands below, or is.
+    fn header(&self, line: usize) -> Option<usize> {
+        let is_header = |line: &str| line.trim_start().starts_with('[');
+        let above = self.text.lines().enumerate().take(line);
+        above
+            .filter(|(_, text)| is_header(text))
+            .map(|(n, _)| n + 1)
+            .last()
+    }
+
+    /// A key, or the header of a table, that was given before.
+    fn doubled(&self, line: usize, key: std::ops::Range<usize>) -> Wrong {
+        let header = self.header(line);
+        let is_header = header == Some(line);
+        let (name, first) = match is_header {
+            true => (
+                self.text.lines().nth(line - 1).unwrap_or_default().trim(),
+                0,
+            ),
+            false => (
+                self.text.get(key).unwrap_or_default(),
+                header.unwrap_or_default(),
+            ),
+        };
+        let same = |text: &str| match is_header {
+            true => text.trim() == name,
+            false => {
+                let rest = text.trim_start().strip_prefix(name);
+                rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+            }
+        };
+        let before = self.text.lines().enumerate().take(line - 1).skip(first);
+        let before = before.filter(|(_, text)| same(text)).last();
+        let place = before.map_or(String::new(), |(n, _)| format!(", in line {}", n + 1));
+        let what = format!("{} is given before{place}", one_line(name, 80));
+        match is_header {
+            true => wrong(
+                what,
+                "give each table once; a tenant's own is written with \"tenants.\" before its name, as [tenants.api], below its \
+                 [[tenants]]",
+            ),
+            false => wrong(what, "remove one of the two"),
+        }
+    }
+}
+
+/// What the parser says, and its usual causes. Its messages hold no value of the text, which may be a secret.
+fn in_plain_words(message: &str) -> Wrong {
+    const CAUSES: [(&str, &str, &str); 8] = [
+        (
+            "string values must be quoted",
+            "the value has no quotes, or is missing",
+            "put texts, durations, sizes and schedules in quotes, as in \"30s\"",
+        ),
+        (
+            "invalid date",
+            "the value reads like a date, and no key takes one",
+            "put it in quotes",
+        ),
+        (
+            "key with no value",
+            "a key has no value",
+            "write it as key = value",
+        ),
+        (
+            "unclosed table",
+            "the name of the table has no closing bracket",
+            "write it as [name], or as [[tenants]] with two brackets on either side",
+        ),
+        (
+            "invalid basic string",
+            "the text has no closing quote, or ends at a quote within it",
+            "close it with the quote it begins with",
+        ),
+        (
+            "invalid literal string",
+            "the text has no closing quote, or ends at a quote within it",
+            "close it with the quote it begins with",
+        ),
+        (
+            "missing escaped value",
+            "a backslash between double quotes begins an escape, and this one is none",
+            "write two backslashes for one, or put the text in single quotes",
+        ),
+        (
+            "unexpected key or value",
+            "something follows the value on its line",
+            "give each key a line of its own, and put the whole value in quotes",
+        ),
+    ];
+    let known = CAUSES.iter().find(|(start, ..)| message.starts_with(start));
+    match known {
+        Some((_, what, remedy)) => wrong(*what, *remedy),
+        None => wrong(
+            format!("it is not valid TOML: {}", one_line(message, 120)),
+            "correct this line, or the one before it; texts stand in quotes",
+        ),
+    }
+}

@@ -1,0 +1,316 @@
+//! The files and the environment, read from end to end into [`Settings`].
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use config::{Map, Value};
+use tracing::level_filters::LevelFilter;
+
+use super::app::{AppParts, World};
+use super::layers;
+use super::misplaced::{self, Known};
+use super::origin::{File, Spot};
+use super::problems::{Findings, Wrong, wrong};
+use super::section::{Owner, Scope, Section};
+use super::settings::{HttpSettings, LedgerSettings, LogFormat, LogSettings, Settings};
+use super::tenants::{Defaults, Taken, Tenants};
+use super::{api, kafka, poll};
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
+
+/// What to do where there is no main file.
+const MISSING: &str = "create it with incidentd init, or name another file with --config";
+
+/// What the files came to. The settings are valid only when nothing was reported.
+pub(super) struct Reading {
+    pub settings: Settings,
+    pub tenants_dir: Option<PathBuf>,
+    pub taken: Taken,
+}
+
+/// `None` when the main file can't be parsed.
+pub(super) fn read(
+    path: &Path,
+    environment: &HashMap<String, String>,
+    findings: &mut Findings,
+) -> Option<Reading> {
+    let file = File::new(path, 0);
+    let mut table = layers::read(path, &file, MISSING, findings)?;
+    layers::overlay(&mut table, environment, findings);
+    let world = World {
+        folder: path.parent().unwrap_or(Path::new("")),
+        environment,
+    };
+    let whole = Spot::whole(&file);
+    let Some(main) = read_main(&file, table, &world, findings) else {
+        // Not reached: a test loads them.
+        let what = wrong(
+            "the built-in defaults are not valid",
+            "report this as a bug",
+        );
+        findings.refuse(&whole, what);
+        return None;
+    };
+    let mut tenants = Tenants::new(main.defaults, &world);
+    tenants.read_all(main.tables, &file, findings);
+    let mut hidden = main.hides_tenants;
+    if let Some(folder) = &main.tenants_dir {
+        hidden |= read_folder(folder, &mut tenants, findings);
+    }
+    hidden |= explain_strays(findings);
+    layers::warn_of_unread(environment, findings);
+    if tenants.is_empty() && !hidden {
+        let remedy = match main.tenants_dir {
+            Some(_) => "add each customer with: incidentd init --tenant TENANT_ID --name NAME",
+            None => {
+                "add [[tenants]] with the customer's id below it; or set tenants_dir, and add each customer with: incidentd init --tenant TENANT_ID --name NAME"
+            }
+        };
+        findings.refuse(&whole, wrong("there is no tenant", remedy));
+    }
+    let (tenants, taken) = tenants.finish(&main.app, findings);
+    Some(Reading {
+        settings: Settings {
+            tenants,
+            ..main.settings
+        },
+        tenants_dir: main.tenants_dir,
+        taken,
+    })
+}
+
+/// `http.listen` alone. `None` when the main file can't be parsed.
+pub(super) fn listen(
+    path: &Path,
+    environment: &HashMap<String, String>,
+    findings: &mut Findings,
+) -> Option<SocketAddr> {
+    let file = File::new(path, 0);
+    let mut table = layers::read(path, &file, MISSING, findings)?;
+    layers::overlay(&mut table, environment, findings);
+    let mut root = root(findings, &file, Owner::Daemon, table);
+    Some(in_section(&mut root, "http", read_http).listen)
+}
+
+/// The main file, without its tenants.
+struct Main {
+    settings: Settings,
+    defaults: Defaults,
+    tenants_dir: Option<PathBuf>,
+    tables: Vec<(Spot, Map<String, Value>)>,
+    /// Where `[app]` is.
+    app: Spot,
+    /// A mistake keeps tenants from being seen.
+    hides_tenants: bool,
+}
+
+fn read_main(
+    file: &File,
+    table: Map<String, Value>,
+    world: &World<'_>,
+    findings: &mut Findings,
+) -> Option<Main> {
+    let (api_defaults, poll_defaults) = (api::defaults()?, poll::defaults().ok()?);
+    let mut root = root(findings, file, Owner::Daemon, table);
+    let tenants_dir = root.parse("tenants_dir", |text| world.path(text));
+    let (spot, app) = in_section(&mut root, "app", |section| {
+        let app = AppParts::read(section, &AppParts::NONE, world);
+        (section.spot().clone(), app)
+    });
+    let mut api = in_section(&mut root, "api", |section| {
+        api::read(section, &api_defaults, world)
+    });
+    let (limits, poll) = in_section(&mut root, "poll", |section| {
+        let poll = poll::read(section, &poll_defaults, &mut api.settings);
+        (poll::read_limits(section), poll)
+    });
+    let (kafka, topic) = in_section(&mut root, "kafka", kafka::read);
+    let ledger = in_section(&mut root, "ledger", |section| read_ledger(section, world));
+    let http = in_section(&mut root, "http", read_http);
+    let log = in_section(&mut root, "log", read_log);
+    let tables = root.tables("tenants");
+    warn_of_order(&mut root, &tables);
+    let hides_tenants = root.refused("tenants") || root.refused("tenants_dir");
+    root.finish();
+    Some(Main {
+        settings: Settings {
+            tenants: Vec::new(),
+            max_concurrent: limits.max_concurrent,
+            max_in_flight: limits.max_in_flight,
+            kafka,
+            ledger,
+            http,
+            log,
+            warnings: Vec::new(),
+        },
+        defaults: Defaults {
+            shared_app: app.complete().map(Arc::new),
+            app,
+            shared_api: Arc::new(api.settings.clone()),
+            api,
+            shared_poll: Arc::new(poll.settings.clone()),
+            poll,
+            topic,
+        },
+        tenants_dir,
+        tables,
+        app: spot,
+        hides_tenants,
+    })
+}
+
+fn root<'a>(
+    findings: &'a mut Findings,
+    file: &File,
+    owner: Owner,
+    table: Map<String, Value>,
+) -> Section<'a> {
+    let scope = Scope {
+        file: file.clone(),
+        owner,
+    };
+    Section::new(findings, scope, Spot::whole(file), table)
+}
+
+fn in_section<T>(
+    root: &mut Section<'_>,
+    key: &'static str,
+    read: impl FnOnce(&mut Section<'_>) -> T,
+) -> T {
+    let mut section = root.section(key);
+    let value = read(&mut section);
+    section.finish();
+    value
+}
+
+/// A header holds for the whole file, wherever it stands; below a tenant it looks like the tenant's.
+fn warn_of_order(root: &mut Section<'_>, tenants: &[(Spot, Map<String, Value>)]) {
+    let first = tenants.iter().filter_map(|(spot, _)| spot.line()).min();
+    let below = |spot: &Spot| {
+        spot.line()
+            .is_some_and(|line| first.is_some_and(|first| line > first))
+    };
+    for key in ["app", "api", "poll", "kafka"] {
+        if root.given_at(key).is_some_and(below) {
+            let text = format!(
+                "it holds for all tenants, though it stands below [[tenants]]; move it above the first of them, or write \
+                 [tenants.{key}] for the one"
+            );
+            root.warn(key, text);
+        }
+    }
+}
+
+/// What was probably meant by keys that nobody asked for. Whether one of them hides tenants.
+fn explain_strays(findings: &mut Findings) -> bool {
+    let strays = std::mem::take(&mut findings.strays);
+    if strays.is_empty() {
+        return false;
+    }
+    let free = "kafka.properties";
+    let tables = findings.record.shared().filter(|table| table.path != free);
+    let known: Vec<Known> = tables
+        .flat_map(|table| {
+            table.entries.iter().map(|entry| Known {
+                table: table.path.clone(),
+                key: entry.key.clone(),
+                is_table: entry.is_table,
+            })
+        })
+        .collect();
+    for stray in &strays {
+        findings.problems.extend(misplaced::explain(stray, &known));
+    }
+    strays.iter().any(misplaced::Stray::hides_tenants)
+}
+
+/// Reads every file of `tenants_dir`. Whether a mistake keeps tenants from being seen.
+fn read_folder(folder: &Path, tenants: &mut Tenants<'_>, findings: &mut Findings) -> bool {
+    let files = match layers::toml_files(folder) {
+        Ok(files) => files,
+        Err(error) => {
+            let what = format!("the folder of tenants_dir can't be read: {error}");
+            let spot = Spot::whole(&File::new(folder, 1));
+            findings.refuse(&spot, wrong(what, "create it, or correct tenants_dir"));
+            return true;
+        }
+    };
+    let mut hidden = false;
+    for (n, path) in files.iter().enumerate() {
+        let file = File::new(path, n + 1);
+        let missing = "it was there a moment ago: try again";
+        let Some(table) = layers::read(path, &file, missing, findings) else {
+            hidden = true;
+            continue;
+        };
+        let mut root = root(findings, &file, Owner::Folder, table);
+        let tables = root.tables("tenants");
+        hidden |= root.refused("tenants");
+        let empty = tables.is_empty() && root.is_empty() && !root.refused("tenants");
+        root.finish();
+        if empty {
+            let remedy =
+                "add the line [[tenants]] and the customer's id below it, or remove the file";
+            findings.refuse(&Spot::whole(&file), wrong("it holds no tenant", remedy));
+            hidden = true;
+        }
+        tenants.read_all(tables, &file, findings);
+    }
+    hidden
+}
+
+fn read_ledger(section: &mut Section<'_>, world: &World<'_>) -> LedgerSettings {
+    section.parse_or("kind", &String::from("local"), |text| match text {
+        "local" => Ok(text.into()),
+        _ => Err(wrong(
+            "this version keeps a \"local\" ledger only",
+            "set it to \"local\", or leave it out",
+        )),
+    });
+    let default = PathBuf::from("/var/lib/incidentd/ledger");
+    LedgerSettings {
+        path: section.parse_or("path", &default, |text| world.path(text)),
+    }
+}
+
+fn read_http(section: &mut Section<'_>) -> HttpSettings {
+    let listen = |text: &str| {
+        let remedy =
+            "give an IP address and a port, for example \"127.0.0.1:9464\" or \"[::]:9464\"";
+        text.parse()
+            .map_err(|_| wrong("it is not an address to listen on", remedy))
+    };
+    HttpSettings {
+        listen: section.parse_or("listen", &DEFAULT_LISTEN, listen),
+    }
+}
+
+fn read_log(section: &mut Section<'_>) -> LogSettings {
+    let formats = [
+        ("auto", LogFormat::Auto),
+        ("json", LogFormat::Json),
+        ("text", LogFormat::Text),
+    ];
+    LogSettings {
+        format: section.choice_or("format", LogFormat::Auto, &formats),
+        level: section.parse_or("level", &String::from("info"), log_level),
+    }
+}
+
+/// As `telemetry::logging` reads it: levels, alone or for a named target.
+fn log_level(text: &str) -> Result<String, Wrong> {
+    let is_level = |word: &str| word.trim().parse::<LevelFilter>().is_ok();
+    let understood = |part: &str| match part.split_once('=') {
+        Some((target, level)) => !target.trim().is_empty() && is_level(level),
+        None => !part.trim().is_empty() && is_level(part),
+    };
+    if text.split(',').all(understood) {
+        return Ok(text.into());
+    }
+    Err(wrong(
+        "it is no level and no filter",
+        "give off, error, warn, info, debug or trace, or a filter such as \"info,incidentd::microsoft=debug\"",
+    ))
+}

@@ -1,0 +1,119 @@
+//! What each key came to, noted where it is read: its value as TOML, and where that comes from.
+//!
+//! No second list of keys: what a [`Section`](super::section::Section) was asked for is what there is. Invariant: a value
+//! that may be a secret is never in here.
+
+use super::origin::Spot;
+
+/// All tables that were read.
+#[derive(Default)]
+pub(super) struct Record {
+    pub tables: Vec<Table>,
+}
+
+/// One table of the main file, or of one tenant.
+pub(super) struct Table {
+    /// `poll`, `kafka.properties`; empty for keys outside of tables.
+    pub path: String,
+    /// The tenant's number, over all files.
+    pub tenant: Option<usize>,
+    pub entries: Vec<Entry>,
+}
+
+pub(super) struct Entry {
+    pub key: String,
+    /// It holds keys, and no value.
+    pub is_table: bool,
+    pub meaning: Meaning,
+}
+
+/// A key's value in the form of TOML, and why it holds.
+#[derive(Clone)]
+pub(super) enum Meaning {
+    Given {
+        literal: String,
+        spot: Spot,
+    },
+    Default {
+        literal: String,
+    },
+    /// It follows from other keys.
+    Derived {
+        literal: String,
+        from: String,
+    },
+    /// Of a tenant's key: what the main file has.
+    Inherited,
+    Unset,
+}
+
+impl Record {
+    /// The tables of the main file.
+    pub fn shared(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().filter(|table| table.tenant.is_none())
+    }
+}
+
+/// How values are written in TOML.
+pub(super) trait Literal {
+    fn literal(&self) -> String;
+}
+
+/// A text between quotes; in those that need no escapes, when it can be.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = !text.contains(|c: char| c.is_control() || c == '\\' || c == '"');
+    match plain {
+        true => format!("\"{text}\""),
+        false if !text.contains(|c: char| c.is_control() || c == '\'') => format!("'{text}'"),
+        // Rust's escapes are TOML's in all that a validated value holds.
+        false => format!("{text:?}"),
+    }
+}
+
+impl Literal for u64 {
+    fn literal(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Literal for std::path::PathBuf {
+    fn literal(&self) -> String {
+        quoted(&self.display().to_string())
+    }
+}
+
+macro_rules! written_in_quotes {
+    ($($kind:ty),*) => {$(
+        impl Literal for $kind {
+            fn literal(&self) -> String {
+                quoted(&self.to_string())
+            }
+        }
+    )*};
+}
+
+written_in_quotes!(
+    String,
+    std::sync::Arc<str>,
+    std::net::SocketAddr,
+    uuid::Uuid,
+    crate::core::ids::TenantId,
+    crate::core::schedule::Schedule
+);
+
+/// Without user and password, which proxies have.
+impl Literal for url::Url {
+    fn literal(&self) -> String {
+        let hidden = match self.username().is_empty() && self.password().is_none() {
+            true => "",
+            false => "(user and password not shown)@",
+        };
+        let host = self.host_str().unwrap_or_default();
+        let port = self.port().map(|port| format!(":{port}"));
+        quoted(&format!(
+            "{}://{hidden}{host}{}",
+            self.scheme(),
+            port.unwrap_or_default()
+        ))
+    }
+}

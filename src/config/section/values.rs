@@ -1,0 +1,139 @@
+//! Single values: texts, choices, numbers, durations, sizes; with what holds when they are not given.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::super::problems::{Wrong, wrong};
+use super::super::record::{Literal, Meaning, quoted};
+use super::super::units;
+use super::{Owner, Section};
+
+impl Section<'_> {
+    /// A value without a default. `parse` says what is wrong with its text.
+    pub fn parse<T: Literal>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) -> Option<T> {
+        self.parse_as(key, parse, T::literal)
+    }
+
+    /// The same, with how it is shown.
+    pub fn parse_as<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+        literal: impl FnOnce(&T) -> String,
+    ) -> Option<T> {
+        let parsed = self.take_text(key)?.and_then(|text| parse(&text));
+        match parsed {
+            Ok(value) => {
+                let literal = literal(&value);
+                if let Some(spot) = self.given_at(key).cloned() {
+                    self.mean(key, Meaning::Given { literal, spot });
+                }
+                Some(value)
+            }
+            Err(wrong) => {
+                self.refuse(key, wrong);
+                None
+            }
+        }
+    }
+
+    /// A value that is `base` when it is not given.
+    pub fn parse_or<T: Literal + Clone>(
+        &mut self,
+        key: &'static str,
+        base: &T,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) -> T {
+        self.or(key, base, T::literal, parse)
+    }
+
+    fn or<T: Clone>(
+        &mut self,
+        key: &'static str,
+        base: &T,
+        literal: impl Fn(&T) -> String,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) -> T {
+        if let Some(value) = self.parse_as(key, parse, &literal) {
+            return value;
+        }
+        if let Owner::Daemon = self.scope.owner {
+            let literal = literal(base);
+            self.mean(key, Meaning::Default { literal });
+        }
+        base.clone()
+    }
+
+    pub fn choice_or<T: Copy + PartialEq>(
+        &mut self,
+        key: &'static str,
+        base: T,
+        choices: &[(&str, T)],
+    ) -> T {
+        let names = |quote: &str| {
+            let names: Vec<String> = choices
+                .iter()
+                .map(|(name, _)| format!("{quote}{name}{quote}"))
+                .collect();
+            names.join(" or ")
+        };
+        let name = |choice: &T| {
+            let found = choices.iter().find(|(_, other)| other == choice);
+            quoted(found.map_or("", |(name, _)| name))
+        };
+        self.or(key, &base, name, |text| {
+            let found = choices.iter().find(|(name, _)| *name == text);
+            found.map(|(_, choice)| *choice).ok_or_else(|| {
+                wrong(
+                    "it is none of the choices",
+                    format!("choose {}", names("\"")),
+                )
+            })
+        })
+    }
+
+    pub fn number(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        self.parse(key, |text| units::number(text, range))
+    }
+
+    pub fn number_or(&mut self, key: &'static str, base: u64, range: RangeInclusive<u64>) -> u64 {
+        self.parse_or(key, &base, |text| units::number(text, range))
+    }
+
+    pub fn duration_or(
+        &mut self,
+        key: &'static str,
+        base: Duration,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
+        let literal = |duration: &Duration| quoted(&units::show_duration(*duration));
+        self.or(key, &base, literal, |text| units::duration_in(text, range))
+    }
+
+    pub fn size_or(&mut self, key: &'static str, base: usize, range: RangeInclusive<u64>) -> usize {
+        let literal = |size: &usize| quoted(&units::show_size(*size as u64));
+        self.or(key, &base, literal, |text| units::size_in(text, range))
+    }
+
+    /// Asks for a key without looking at its value: another key has spoilt it.
+    pub fn pass_over(&mut self, key: &'static str) {
+        self.take(key, false);
+    }
+
+    /// Notes that a key follows from others.
+    pub fn derive(&mut self, key: &'static str, value: &impl Literal, from: String) {
+        let literal = value.literal();
+        self.mean(key, Meaning::Derived { literal, from });
+    }
+
+    /// Notes that a key of a tenant has no value, whatever the main file has.
+    pub fn unset(&mut self, key: &'static str) {
+        if !self.given(key) {
+            self.mean(key, Meaning::Unset);
+        }
+    }
+}

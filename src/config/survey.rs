@@ -1,0 +1,54 @@
+//! What a new tenant has to fit into, read from a configuration that need not be right yet.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::problems::{ConfigErrors, Findings};
+use super::read;
+use super::tenants::{self, Taken};
+use crate::core::ids::TenantId;
+
+pub struct Survey {
+    tenants_dir: Option<PathBuf>,
+    taken: Taken,
+}
+
+/// Looks at the tenants that there are.
+///
+/// # Errors
+/// The main file is not there, or can't be parsed. Other mistakes are no matter here.
+pub fn survey(path: &Path, environment: &HashMap<String, String>) -> Result<Survey, ConfigErrors> {
+    let mut findings = Findings::default();
+    match read::read(path, environment, &mut findings) {
+        Some(reading) => Ok(Survey {
+            tenants_dir: reading.tenants_dir,
+            taken: reading.taken,
+        }),
+        None => Err(ConfigErrors::new(findings.problems)),
+    }
+}
+
+impl Survey {
+    /// The folder of tenants' files, when the configuration names one.
+    pub fn tenants_dir(&self) -> Option<&Path> {
+        self.tenants_dir.as_deref()
+    }
+
+    /// What keeps a tenant of this id and name out: `None`, if nothing does.
+    pub fn objection(&self, id: TenantId, name: Option<&str>) -> Option<String> {
+        if let Err(wrong) = tenants::tenant_id(&id.to_string()) {
+            return Some(format!("the id {id}: {}\n    {}", wrong.what, wrong.remedy));
+        }
+        if let Some(place) = self.taken.ids.get(&id) {
+            return Some(format!("{place} has the tenant {id} already"));
+        }
+        let name = match tenants::name(name?, Some(id)) {
+            Ok(name) => name,
+            Err(wrong) => return Some(format!("the name: {}\n    {}", wrong.what, wrong.remedy)),
+        };
+        let place = self.taken.names.get(&name)?;
+        Some(format!(
+            "{place} has a tenant of the name {name:?} already\n    give another with --name"
+        ))
+    }
+}

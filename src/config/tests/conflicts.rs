@@ -1,0 +1,173 @@
+//! Settings that are right one by one and wrong together.
+
+use super::{APP, CANARY, Fixture, TENANT, with};
+
+/// `[api]` with these keys, and a second tenant with those.
+fn api(shared: &str, own: &str) -> Fixture {
+    let own: String = own.lines().map(|key| format!("api.{key}\n")).collect();
+    with(&format!("[api]\n{shared}"))
+        .with_file(
+            "more/own.toml",
+            format!("[[tenants]]\nid = \"22222222-2222-2222-2222-222222222222\"\n{own}"),
+        )
+        .with_env("INCIDENTD__TENANTS_DIR", "more")
+}
+
+#[test]
+fn an_address_of_another_source_or_cloud_is_refused_where_it_is_given() {
+    for (keys, key, why) in [
+        (
+            "source = \"graph\"\nbase_url = \"https://api.security.microsoft.com\"",
+            "api.base_url",
+            "it belongs to api.source = \"defender\", and api.source is \"graph\"\n    remove it (then \"https://graph.microsoft.com\" is used), or correct api.source",
+        ),
+        (
+            "base_url = \"https://graph.microsoft.com\"",
+            "api.base_url",
+            "it belongs to api.source = \"graph\", and api.source is \"defender\"",
+        ),
+        (
+            "source = \"graph\"\nscope = \"https://api.security.microsoft.com/.default\"",
+            "api.scope",
+            "it belongs to api.source = \"defender\", and api.source is \"graph\"",
+        ),
+        (
+            "source = \"graph\"\ncloud = \"dod\"\nbase_url = \"https://graph.microsoft.com\"",
+            "api.base_url",
+            "it belongs to api.cloud = \"commercial\" or \"gcc\", and api.cloud is \"dod\"",
+        ),
+        (
+            "source = \"graph\"\ncloud = \"dod\"\nlogin_url = \"https://login.microsoftonline.com\"",
+            "api.login_url",
+            "it issues tokens for api.cloud = \"commercial\" or \"gcc\", and api.cloud is \"dod\"",
+        ),
+        (
+            "base_url = \"https://api.securitycenter.microsoft.com\"",
+            "api.base_url",
+            "it is the API of Defender for Endpoint, which has no incidents of Defender XDR",
+        ),
+        (
+            "scope = \"https://securitycenter.onmicrosoft.com/windowsatpservice/.default\"",
+            "api.scope",
+            "it asks for tokens of Defender for Endpoint",
+        ),
+    ] {
+        let shared = api(keys, "").report();
+        let own = api("", keys).report();
+        for report in [&shared, &own] {
+            assert!(
+                report.contains("one error") && report.contains(why),
+                "{keys}: {report}"
+            );
+            assert!(report.contains(key), "{keys}: {report}");
+        }
+        assert!(own.contains("more/own.toml:"), "{own}");
+    }
+}
+
+#[test]
+fn addresses_that_fit_or_that_nobody_knows_are_accepted() {
+    for keys in [
+        "base_url = \"https://api-eu.security.microsoft.com\"",
+        "source = \"graph\"\nbase_url = \"https://proxy.example.net\"\nlogin_url = \"http://127.0.0.1:1\"\nscope = \"00000003-0000-0000-c000-000000000000/.default\"",
+        "source = \"graph\"\ncloud = \"gcc\"\nbase_url = \"https://graph.microsoft.com\"",
+        "login_url = \"https://login.windows.net\"",
+        // Microsoft documents no audience for Defender there.
+        "cloud = \"gcc\"\nscope = \"https://api.security.microsoft.com/.default\"",
+    ] {
+        api(keys, "").valid();
+        api("", keys).valid();
+    }
+}
+
+#[test]
+fn a_tenant_that_leaves_hand_set_addresses_behind_is_warned_of() {
+    let set =
+        "base_url = \"https://gateway.example.net\"\nlogin_url = \"https://login.example.net\"";
+    let dropped = |shared: &str, own: &str| {
+        let mut warnings = api(shared, own).warnings();
+        warnings.retain(|warning| warning.contains("is not used for a tenant"));
+        warnings
+    };
+    assert_eq!(
+        dropped(set, "source = \"graph\""),
+        [
+            "more/own.toml:3: tenants[0].api.source: what [api] sets by hand is not used for a tenant of another source or cloud: \
+          base_url. This tenant is read at https://graph.microsoft.com with tokens of https://login.microsoftonline.com; where \
+          that is wrong, set these keys for it, too"
+        ]
+    );
+    let both = dropped(set, "cloud = \"dod\"");
+    assert!(
+        both.len() == 1 && both[0].contains("base_url, login_url."),
+        "{both:?}"
+    );
+    let own = "source = \"graph\"\nbase_url = \"https://own.example.net\"";
+    assert_eq!(dropped(set, own), Vec::<String>::new());
+    // That Microsoft's own address does not serve the other source goes without saying.
+    let nearer = "base_url = \"https://api-eu.security.microsoft.com\"";
+    assert_eq!(dropped(nearer, "source = \"graph\""), Vec::<String>::new());
+}
+
+#[test]
+fn two_first_secrets_are_one_error_that_names_both() {
+    let text = format!("{APP}client_secret_env = \"UNSET\"\n{TENANT}");
+    assert_eq!(
+        Fixture::new(&text).report(),
+        "the configuration has one error:\nincidentd.toml:5: app.client_secret_env: client_secret_file (incidentd.toml:4) is given \
+         too, and there can be one first secret only\n    keep one of the two; during a rotation the second secret goes into \
+         client_secret_next_file"
+    );
+    let by_environment = with("")
+        .with_env("INCIDENTD__APP__CLIENT_SECRET_ENV", "THE_SECRET")
+        .with_env("THE_SECRET", CANARY)
+        .report();
+    assert!(
+        by_environment.contains("one error")
+            && by_environment.contains(
+                "environment variable INCIDENTD__APP__CLIENT_SECRET_ENV: app.client_secret_env: client_secret_file \
+                 (incidentd.toml:4) is given too"
+            ),
+        "{by_environment}"
+    );
+    assert!(!by_environment.contains("canary"), "{by_environment}");
+}
+
+#[test]
+fn a_pair_that_contradicts_itself_names_both_places() {
+    let report = with("[poll]\nlookback = \"1h\"\noverlap = \"2h\"").report();
+    let expected = "incidentd.toml:8: poll.overlap = \"2h\": it is not shorter than lookback, which is 1h (incidentd.toml:7)";
+    assert!(
+        report.contains("one error") && report.contains(expected),
+        "{report}"
+    );
+    let report = Fixture::new(&format!("{APP}{TENANT}poll.overlap = \"25h\"")).report();
+    let expected = "it is not shorter than lookback, which is 24h (what all tenants have)";
+    assert!(
+        report.contains("one error") && report.contains(expected),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_secret_s_file_that_all_users_can_reach_is_warned_of_and_a_group_s_is_not() {
+    let fixture = with("");
+    let open = |fixture: Fixture| {
+        let fixture = fixture.with_mode("", 0o755);
+        let warnings = fixture.warnings();
+        (fixture, warnings)
+    };
+    let (fixture, group) = open(fixture.with_mode("secret", 0o640));
+    assert_eq!(group, Vec::<String>::new());
+    let (fixture, all) = open(fixture.with_mode("secret", 0o644));
+    assert_eq!(
+        all,
+        [
+            "incidentd.toml:4: app.client_secret_file: every user of this machine can reach the secret in secret: chmod o= secret, and \
+          chown it to the user or the group that incidentd runs as"
+        ]
+    );
+    // Nobody else comes through the folder.
+    let closed = fixture.with_mode("", 0o700).warnings();
+    assert_eq!(closed, Vec::<String>::new());
+}
