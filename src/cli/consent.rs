@@ -74,8 +74,8 @@ fn for_new(invitations: &[Invitation]) -> String {
     lines.push(String::new());
     lines.extend(paragraph(
         "",
-        "Send it to a new customer: an administrator who opens it consents for the tenant of the account that he signs in \
-         with. Where you know the tenant's id, put it in the place of \"organizations\", so that it can be no other tenant. \
+        "Send it to a new customer: an administrator who opens it consents for the tenant of the account that signs \
+         in. Where you know the tenant's id, put it in the place of \"organizations\", so that it can be no other tenant. \
          The page then leads to the Azure portal; the address it goes to has the tenant's id behind \"tenant=\". Take it \
          as a hint only: have the customer confirm it, add it as [[tenants]], and run incidentd check --tenant ID.",
     ));

@@ -32,9 +32,10 @@ impl Token {
         let runtime = Runtime::new()
             .context("can't start the async runtime")
             .map_err(|error| Failed::new(INTERNAL, error))?;
-        let seen = runtime
-            .block_on(inspect::token(tenant))
-            .map_err(|error| Failed::new(CONFIGURATION, error))?;
+        let seen = runtime.block_on(inspect::token(tenant));
+        // A thread that waits for a name to be resolved is not waited for.
+        runtime.shutdown_background();
+        let seen = seen.map_err(|error| Failed::new(CONFIGURATION, error))?;
         let seen =
             seen.map_err(|failure| failed(&format!("no token for {}", tenant.name), &failure))?;
         print(&report(&seen))?;

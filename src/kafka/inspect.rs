@@ -19,11 +19,14 @@ use tokio::time::timeout;
 
 use super::KafkaError;
 use super::limit::{DEFAULT_MAX_MESSAGE, Limits};
-use super::link::{Condition, Events, Link, PROTOCOL, Trouble};
+use super::link::{Condition, Events, Link, Trouble};
 use super::options::{KafkaOptions, MESSAGE_MOST_BYTES};
 use super::queue::{Client, enqueue};
 use super::refusal;
 use crate::core::failure::{Failure, Health, Reaction, one_line};
+use words::{no_answer, out_of_reach};
+
+mod words;
 
 /// For the first answer, connecting and logging in included.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
@@ -91,7 +94,7 @@ pub async fn inspect(
     };
     let Some(brokers) = eye.first_answer(topics.first()).await else {
         return Ok(Inspection {
-            failure: Some(eye.out_of_reach()),
+            failure: Some(out_of_reach(&eye.link)),
             brokers: 0,
             topics: Vec::new(),
         });
@@ -206,23 +209,6 @@ impl Eye<'_> {
         seen
     }
 
-    /// Why no broker answers, and what to do, by the kind of the last failure.
-    fn out_of_reach(&self) -> Failure {
-        let Trouble { code, what, remedy } = self.link.trouble().unwrap_or_else(|| Trouble {
-            code: None,
-            what: format!("no answer within {FIRST_ANSWER:?}"),
-            remedy: PROTOCOL,
-        });
-        let health = match code {
-            Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL) => {
-                Health::Misconfigured
-            }
-            _ => Health::Unreachable,
-        };
-        let what = format!("Kafka can't be reached at {}: {what}", self.link.brokers());
-        Failure::new(health, Reaction::Backoff, what, remedy)
-    }
-
     async fn topic(&self, name: &Arc<str>) -> TopicSeen {
         let mut seen = TopicSeen {
             name: Arc::clone(name),
@@ -237,7 +223,7 @@ impl Eye<'_> {
                 seen.partitions = metadata.partitions;
                 seen.failure = self.of_metadata(name, &metadata);
             }
-            Err(error) => seen.failure = Some(self.no_answer(name, &error)),
+            Err(error) => seen.failure = Some(no_answer(&self.link, name, &error)),
         }
         if seen.failure.is_some() {
             return seen;
@@ -269,20 +255,6 @@ impl Eye<'_> {
                 "look at Kafka's brokers: those that lead these partitions are down",
             )
         })
-    }
-
-    fn no_answer(&self, name: &str, error: &ClientError) -> Failure {
-        let why = match self.link.trouble() {
-            Some(trouble) => trouble.what,
-            None => one_line(&error.to_string(), 200),
-        };
-        Failure::new(
-            Health::Unreachable,
-            Reaction::Backoff,
-            format!("Kafka did not answer about the topic {name}: {why}"),
-            "a broker that Kafka itself names may be out of reach from here: check advertised.listeners of the brokers, DNS \
-             and firewalls",
-        )
     }
 
     fn note_limit(&self, seen: &mut TopicSeen, limit: usize) {
@@ -350,7 +322,7 @@ impl Eye<'_> {
             }
             Code::MessageTimedOut => {
                 seen.write = Write::Unknown("no verdict came in time".to_owned());
-                seen.failure = Some(self.no_answer(name, error));
+                seen.failure = Some(no_answer(&self.link, name, error));
             }
             code => seen.write = Write::Unknown(one_line(&code.to_string(), 120)),
         }

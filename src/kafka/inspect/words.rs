@@ -1,0 +1,46 @@
+//! What keeps Kafka from answering, in the operator's words.
+
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+
+use super::FIRST_ANSWER;
+use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::kafka::link::{Link, PROTOCOL, Trouble};
+
+/// Why no broker answers, and what to do, by the kind of the last failure.
+pub(super) fn out_of_reach(link: &Link) -> Failure {
+    let Trouble { code, what, remedy } = link.trouble().unwrap_or_else(|| Trouble {
+        code: None,
+        what: format!("no answer within {FIRST_ANSWER:?}"),
+        remedy: PROTOCOL,
+    });
+    let health = match code {
+        Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL) => {
+            Health::Misconfigured
+        }
+        _ => Health::Unreachable,
+    };
+    let what = format!("Kafka can't be reached at {}: {what}", link.brokers());
+    Failure::new(health, Reaction::Backoff, what, remedy)
+}
+
+/// A topic that nothing was heard of, though Kafka answers.
+pub(super) fn no_answer(link: &Link, name: &str, error: &ClientError) -> Failure {
+    let (why, remedy) = match link.trouble() {
+        Some(Trouble { what: why, .. }) => (
+            why,
+            "a broker that Kafka itself names may be out of reach from here: check advertised.listeners of the brokers, \
+             DNS and firewalls",
+        ),
+        None => (
+            one_line(&error.to_string(), 200),
+            "look at Kafka's brokers: the topic may have fewer replicas in sync than its min.insync.replicas, or its \
+             leaders are overloaded",
+        ),
+    };
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("Kafka gave no answer about the topic {name}: {why}"),
+        remedy,
+    )
+}
