@@ -1,11 +1,13 @@
 //! The command line: one file a command, and the exit codes that all share.
 
 mod check;
+mod completions;
 mod config;
 mod consent;
 #[cfg(feature = "demo")]
 mod demo;
 mod init;
+mod man;
 mod pick;
 mod run;
 mod status;
@@ -31,8 +33,12 @@ const FAILED: u8 = 1;
 
 /// Polls Microsoft's security-incident APIs for many tenants and publishes every version of every incident to Kafka,
 /// once.
+///
+/// One process reads all tenants, each on its own schedule, and keeps in a ledger what was published. `init` writes a
+/// first configuration and `check` tries it out; `run` is the daemon; `status` asks the daemon how its tenants are and says
+/// what to do about those that are not ok.
 #[derive(Parser, Debug)]
-#[command(version, about)]
+#[command(version, about, after_long_help = man::manual())]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,6 +63,10 @@ enum Command {
     /// Everything in one process against a simulated Microsoft: no set-up, no network, nothing left behind
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
+    /// A script with which a shell completes this command line
+    Completions(completions::Completions),
+    /// The manual page; or all of them, into a folder
+    Man(man::Man),
 }
 
 /// Where the service has its configuration.
@@ -90,6 +100,8 @@ impl Cli {
             Command::Status(status) => status.run(),
             #[cfg(feature = "demo")]
             Command::Demo(demo) => demo.run(),
+            Command::Completions(completions) => completions.run(),
+            Command::Man(man) => man.run(),
         }
     }
 }

@@ -33,6 +33,15 @@ use screen::Screen;
 use table::Frame;
 
 #[derive(Args, Debug)]
+#[command(after_long_help = "\
+Exit codes:
+  0   every tenant, Kafka and the ledger are ok; with --ready and --live: yes
+  1   something is not ok, whatever its state; with --ready and --live: no, and why
+  75  no incidentd answers there
+  78  the configuration does not say where the daemon listens: say it with --address
+
+A probe, for example of a container:
+  incidentd status --ready")]
 pub struct Status {
     #[command(flatten)]
     file: ConfigFile,

@@ -1,0 +1,31 @@
+//! `incidentd completions`: what a shell needs to complete the command line, made from the command line itself.
+
+use clap::{Args, CommandFactory};
+use clap_complete::{Shell, generate};
+
+use super::{Cli, Failed, text};
+
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+To try them in the present shell:
+  bash: source <(incidentd completions bash)
+  zsh:  source <(incidentd completions zsh)
+  fish: incidentd completions fish | source
+To have them always, write them where the shell looks:
+  bash: /etc/bash_completion.d/incidentd
+  zsh:  _incidentd in a folder of $fpath
+  fish: /etc/fish/completions/incidentd.fish
+The Debian package has done so.")]
+pub struct Completions {
+    /// The shell to complete in
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+impl Completions {
+    pub fn run(self) -> Result<(), Failed> {
+        let mut script = Vec::new();
+        generate(self.shell, &mut Cli::command(), "incidentd", &mut script);
+        text::print(&String::from_utf8_lossy(&script))
+    }
+}
