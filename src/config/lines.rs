@@ -12,6 +12,9 @@ use toml::de::{DeTable, DeValue};
 use super::problems::{Wrong, wrong};
 use crate::core::failure::one_line;
 
+/// Of one file. A text with more is no TOML at all, and each costs a walk through it.
+const MAX_ERRORS: usize = 50;
+
 #[derive(Debug, Clone)]
 pub(super) struct Toml;
 
@@ -110,6 +113,7 @@ impl<'a> Lines<'a> {
             .collect();
         placed.sort_by_key(|(line, _)| *line);
         placed.dedup_by_key(|(line, _)| *line);
+        placed.truncate(MAX_ERRORS);
         let mut found = Vec::new();
         let mut doubled_table = None;
         for (line, error) in placed {

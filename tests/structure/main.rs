@@ -74,7 +74,7 @@ const EXCEPTIONS: [(&str, &str, &str); 4] = [
 ];
 
 /// Libraries that only some modules may name.
-const OWNERS: [(&str, &[&str]); 11] = [
+const OWNERS: [(&str, &[&str]); 12] = [
     ("rdkafka", &["kafka"]),
     ("redb", &["ledger"]),
     ("reqwest", &["microsoft", "simulator"]),
@@ -86,6 +86,7 @@ const OWNERS: [(&str, &[&str]); 11] = [
     ("clap", &["cli", "main"]),
     ("anyhow", &["cli", "main"]),
     ("signal_hook", &["cli"]),
+    ("toml", &["config"]),
 ];
 
 /// All that the core may be made of: data, arithmetic and text.
