@@ -149,18 +149,17 @@ impl<'a> Lines<'a> {
     fn doubled(&self, line: usize, key: std::ops::Range<usize>) -> Wrong {
         let header = self.header(line);
         let is_header = header == Some(line);
+        // What follows the header on its line is a comment.
+        let bare = |text: &'a str| text.split('#').next().unwrap_or_default().trim();
         let (name, first) = match is_header {
-            true => (
-                self.text.lines().nth(line - 1).unwrap_or_default().trim(),
-                0,
-            ),
+            true => (bare(self.text.lines().nth(line - 1).unwrap_or_default()), 0),
             false => (
                 self.text.get(key).unwrap_or_default(),
                 header.unwrap_or_default(),
             ),
         };
-        let same = |text: &str| match is_header {
-            true => text.trim() == name,
+        let same = |text: &'a str| match is_header {
+            true => bare(text) == name,
             false => {
                 let rest = text.trim_start().strip_prefix(name);
                 rest.is_some_and(|rest| rest.trim_start().starts_with('='))
