@@ -270,18 +270,27 @@ const TOKEN_FILE: Remedies = Remedies {
 
 /// Where systemd puts what a unit's LoadCredential names.
 const CREDENTIALS: &str = "/run/credentials";
-const CREDENTIAL_OF_SYSTEMD: &str = "systemd puts it there while the service runs, from the file that LoadCredential names; until \
-     then name that file to commands, as in INCIDENTD__APP__CLIENT_SECRET_FILE=/etc/incidentd/client-secret incidentd check";
+const CREDENTIAL: Remedies = Remedies {
+    unreadable: "systemd puts it there while the service runs, from the file that the unit's LoadCredential names; until then \
+                 name that file to commands, as in: INCIDENTD__APP__CLIENT_SECRET_FILE=/etc/incidentd/client-secret incidentd \
+                 check",
+    empty: "write the secret's Value (not its ID) into the file that the unit's LoadCredential names, as a rule \
+            /etc/incidentd/client-secret, and restart the service",
+    not_text: SECRET_FILE.not_text,
+};
 
 /// The values themselves are not named in these errors: a secret pasted into the wrong key must not get into a log.
 fn proof_file(text: &str, world: &World<'_>, remedies: &Remedies) -> Result<PathBuf, Wrong> {
     let path = world.path(text)?;
+    let remedies = match path.starts_with(CREDENTIALS) {
+        true => &CREDENTIAL,
+        false => remedies,
+    };
     let content = read_regular(&path, MAX_SECRET).map_err(|error| {
-        let remedy = match path.starts_with(CREDENTIALS) {
-            true => CREDENTIAL_OF_SYSTEMD,
-            false => remedies.unreadable,
-        };
-        wrong(format!("the file can't be read: {error}"), remedy)
+        wrong(
+            format!("the file can't be read: {error}"),
+            remedies.unreadable,
+        )
     })?;
     match String::from_utf8(content) {
         Ok(secret) if !secret.trim().is_empty() => Ok(path),

@@ -12,6 +12,9 @@ use toml::de::{DeTable, DeValue};
 use super::problems::{Wrong, wrong};
 use crate::core::failure::one_line;
 
+/// Of one file. A text with more is no TOML at all, and each costs a walk through it.
+const MAX_ERRORS: usize = 50;
+
 #[derive(Debug, Clone)]
 pub(super) struct Toml;
 
@@ -110,6 +113,7 @@ impl<'a> Lines<'a> {
             .collect();
         placed.sort_by_key(|(line, _)| *line);
         placed.dedup_by_key(|(line, _)| *line);
+        placed.truncate(MAX_ERRORS);
         let mut found = Vec::new();
         let mut doubled_table = None;
         for (line, error) in placed {
@@ -145,18 +149,17 @@ impl<'a> Lines<'a> {
     fn doubled(&self, line: usize, key: std::ops::Range<usize>) -> Wrong {
         let header = self.header(line);
         let is_header = header == Some(line);
+        // What follows the header on its line is a comment.
+        let bare = |text: &'a str| text.split('#').next().unwrap_or_default().trim();
         let (name, first) = match is_header {
-            true => (
-                self.text.lines().nth(line - 1).unwrap_or_default().trim(),
-                0,
-            ),
+            true => (bare(self.text.lines().nth(line - 1).unwrap_or_default()), 0),
             false => (
                 self.text.get(key).unwrap_or_default(),
                 header.unwrap_or_default(),
             ),
         };
-        let same = |text: &str| match is_header {
-            true => text.trim() == name,
+        let same = |text: &'a str| match is_header {
+            true => bare(text) == name,
             false => {
                 let rest = text.trim_start().strip_prefix(name);
                 rest.is_some_and(|rest| rest.trim_start().starts_with('='))

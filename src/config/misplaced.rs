@@ -212,26 +212,16 @@ impl Place<'_> {
     }
 
     fn misspelt(&self, key: &StrayKey) -> Option<String> {
-        let near = |known: &[Known], max: usize| {
-            let near = known.iter().enumerate().map(|(at, known)| {
-                let apart = distance(&key.key, &known.key);
-                (apart, at)
-            });
-            let (apart, at) = near.min()?;
-            let known = known.get(at)?;
-            (apart <= max && apart < known.key.len() / 2)
-                .then(|| (known.written(), known.table.clone()))
-        };
-        if let Some((name, _)) = near(&self.stray.known, 2) {
-            return Some(format!("did you mean {name}?"));
+        if let Some(known) = nearest(&key.key, &self.stray.known, 2) {
+            return Some(format!("did you mean {}?", known.written()));
         }
-        if self.is_tenant() {
-            return None;
-        }
-        let (name, table) = near(self.everywhere, 1)?;
-        Some(match (table.as_str(), name.starts_with('[')) {
-            ("", _) | (_, true) => format!("did you mean {name}?"),
-            (table, false) => format!("did you mean {name}, which belongs to [{table}]?"),
+        // Elsewhere more is near by chance.
+        let most = if key.key.len() >= 8 { 2 } else { 1 };
+        let known = nearest(&key.key, self.everywhere, most).filter(|_| !self.is_tenant())?;
+        let name = known.written();
+        Some(match known.is_table || known.table.is_empty() {
+            true => format!("did you mean {name}?"),
+            false => format!("did you mean {name}, which belongs to [{}]?", known.table),
         })
     }
 
@@ -239,6 +229,15 @@ impl Place<'_> {
         let known: Vec<String> = self.stray.known.iter().map(Known::written).collect();
         format!("remove it; here are known: {}", known.join(", "))
     }
+}
+
+/// The key that `name` was probably meant for: at most so many letters apart, and fewer than half of its own.
+fn nearest<'a>(name: &str, among: &'a [Known], most: usize) -> Option<&'a Known> {
+    let near = among
+        .iter()
+        .min_by_key(|known| distance(name, &known.key))?;
+    let apart = distance(name, &near.key);
+    (apart <= most && apart < near.key.len() / 2).then_some(near)
 }
 
 /// A table of the main file at the root of a tenants' file.

@@ -85,7 +85,7 @@ const EXCEPTIONS: [(&str, &str, &str); 7] = [
 ];
 
 /// Libraries that only some modules may name.
-const OWNERS: [(&str, &[&str]); 11] = [
+const OWNERS: [(&str, &[&str]); 12] = [
     ("rdkafka", &["kafka"]),
     ("redb", &["ledger"]),
     ("reqwest", &["microsoft", "simulator"]),
@@ -97,6 +97,7 @@ const OWNERS: [(&str, &[&str]); 11] = [
     ("clap", &["cli", "main"]),
     ("anyhow", &["cli", "main"]),
     ("signal_hook", &["cli"]),
+    ("toml", &["config"]),
 ];
 
 /// All that the core may be made of: data, arithmetic and text.

@@ -175,3 +175,17 @@ fn without_any_credential_all_three_ways_are_named() {
         assert!(report.contains(key), "{key} is not in {report}");
     }
 }
+
+#[test]
+fn a_file_that_systemd_has_yet_to_make_is_said_to_be_systemd_s() {
+    let key = "client_secret_file = \"/run/credentials/nobody.service/client-secret\"";
+    let report = app(key, "").report();
+    assert!(
+        report.contains("one error")
+            && report.contains("systemd puts it there while the service runs")
+            && report.contains(
+                "INCIDENTD__APP__CLIENT_SECRET_FILE=/etc/incidentd/client-secret incidentd check"
+            ),
+        "{report}"
+    );
+}

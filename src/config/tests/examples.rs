@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::super::effective;
 use super::super::settings::{
     LogFormat, RecordFormat, Settings, SourceKind, TenantSettings, TokenEndpoint,
 };
@@ -95,6 +96,51 @@ fn the_readme_s_quick_start_is_valid() {
         Fixture::new(&filled_in(block).replace("\"client-secret\"", "\"secret\"")).valid();
     assert_eq!(settings.warnings, Vec::<String>::new());
     assert_eq!(&*only(&settings).name, "contoso");
+}
+
+/// The effective configuration is made of what was asked for: a key that is read has to be in it.
+#[test]
+fn every_key_of_the_full_example_is_shown_with_its_line_and_each_default_as_one() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config/incidentd.toml");
+    let text = fs::read_to_string(path).expect("the example");
+    let lines = |fixture: &Fixture| -> Vec<String> {
+        let effective = effective(&fixture.main(), &fixture.environment).expect("valid");
+        effective.all().lines().map(str::to_owned).collect()
+    };
+    let full = lines(&example("incidentd.toml"));
+    let bare = lines(&with(""));
+    let keys = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.starts_with(['#', '[']));
+    let mut shown = 0;
+    for (at, line) in keys {
+        let Some((key, _)) = line.split_once(" = ") else {
+            continue;
+        };
+        let origin = format!("# incidentd.toml:{}", at + 1);
+        let is_key = |line: &&String| line.starts_with(&format!("{key} = "));
+        assert!(
+            full.iter()
+                .filter(is_key)
+                .any(|line| line.ends_with(&origin)),
+            "{key} {origin} is not in {full:#?}"
+        );
+        let of_defaults = bare.iter().find(is_key);
+        let own = [
+            "client_id",
+            "client_secret_file",
+            "id",
+            "name",
+            "\"compression.type\"",
+        ];
+        assert!(
+            own.contains(&key) || of_defaults.is_some_and(|line| line.ends_with("# default")),
+            "{key} is {of_defaults:?}"
+        );
+        shown += 1;
+    }
+    assert!(shown > 20, "{shown} keys were looked at");
 }
 
 /// What is shown as a comment in the full example is accepted as well.

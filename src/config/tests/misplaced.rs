@@ -88,7 +88,7 @@ fn a_key_that_is_right_elsewhere_is_sent_there() {
         ),
         (
             "[api]\nscheduel = \"every 30s\"",
-            "remove it; here are known: source, cloud",
+            "did you mean schedule, which belongs to [poll]?",
         ),
         (
             "[api]\noverlp = \"15m\"",
@@ -99,7 +99,10 @@ fn a_key_that_is_right_elsewhere_is_sent_there() {
             "[kafka]\nsecurity.protocol = \"ssl\"",
             "below [kafka.properties]",
         ),
-        ("[poll]\ntenants_dri = \"15m\"", "poll.tenants_dri"),
+        (
+            "[poll]\ntenants_dri = \"more\"",
+            "did you mean tenants_dir?",
+        ),
     ] {
         says_once(&with(more), expected);
     }

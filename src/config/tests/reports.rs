@@ -55,8 +55,16 @@ fn no_secret_is_in_a_report_or_in_debug() {
         .with_env("INCIDENTD__APP__CLIENT_SECRET_ENV", CANARY)
         .report();
     assert!(!report.contains("canary"), "{report}");
-    let syntax = Fixture::new(&format!("[app]\nclient_secret = \"{CANARY}\n")).report();
-    assert!(!syntax.contains("canary"), "{syntax}");
+    for syntax in [
+        format!("[app]\nclient_secret = \"{CANARY}\n"),
+        format!("[app]\nclient_secret: {CANARY}\nclient_secret = {CANARY}"),
+        format!("[app] # {CANARY}\n[app] # {CANARY}"),
+        format!("[app]\na = \"{CANARY}\"\na = \"{CANARY}\"\nb = {{ c = \"{CANARY}\", c = 1 }}"),
+        format!("[app]\na = \"\"\"{CANARY}\nb = ["),
+    ] {
+        let report = Fixture::new(&syntax).report();
+        assert!(!report.contains("canary"), "{report}");
+    }
 
     let fixture = with(&format!(
         "[api]\nproxy = \"http://user:{CANARY}@proxy:3128\"\n[kafka.properties]\nsasl.password = \"{CANARY}\""
