@@ -12,7 +12,8 @@ pub(super) fn out_of_reach(link: &Link) -> Failure {
         Some((code, why)) => (Some(code), why),
         None => (None, format!("no answer within {FIRST_ANSWER:?}")),
     };
-    let other_protocol = code.is_none() || why.contains("security.protocol");
+    // Where a connection was made, what is wrong is what came after it.
+    let connecting = why.contains("in state CONNECT");
     let (health, remedy) = match code {
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => (
             Health::Misconfigured,
@@ -31,7 +32,7 @@ pub(super) fn out_of_reach(link: &Link) -> Failure {
             Health::Unreachable,
             "check the host names in kafka.brokers, and this machine's DNS",
         ),
-        _ if other_protocol => (
+        _ if !connecting => (
             Health::Unreachable,
             "a firewall may swallow what is sent, or the port may want TLS or a login (set security.protocol and sasl.* under \
              [kafka.properties]), or something else than Kafka may be there; check kafka.brokers, too",
