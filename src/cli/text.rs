@@ -167,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn wrapping_keeps_every_word_and_the_width(text in "([a-z]{1,12} ?){0,60}") {
+        fn wrapping_keeps_every_word_and_the_width(text in "([a-z]{1,12} ){0,60}") {
             let lines = wrapped("why: ", &text);
             let words = lines.join(" ").replacen("why: ", "", 1);
             prop_assert_eq!(

@@ -13,7 +13,7 @@ pub(super) fn out_of_reach(link: &Link) -> Failure {
         None => (None, format!("no answer within {FIRST_ANSWER:?}")),
     };
     // Where a connection was made, what is wrong is what came after it.
-    let connecting = why.contains("in state CONNECT");
+    let connecting = why.contains("Connect to ");
     let (health, remedy) = match code {
         Some(Code::Authentication | Code::SaslAuthenticationFailed) => (
             Health::Misconfigured,
