@@ -196,7 +196,7 @@ mod tests {
         }
 
         #[test]
-        fn wrapping_keeps_every_word_and_the_width(text in "([a-z]{1,12} ?){0,30}", columns in 24_usize..60) {
+        fn wrapping_keeps_every_word_and_the_width(text in "([a-z]{1,12} ){0,30}", columns in 24_usize..60) {
             let lines = wrapped("why: ", &text, columns);
             let words = lines.join(" ").replacen("why: ", "", 1);
             prop_assert_eq!(

@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{FutureRecord, Producer};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::KafkaError;
 use super::limit::{DEFAULT_MAX_MESSAGE, Limits};
@@ -34,6 +34,8 @@ const FIRST_ANSWER: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(5);
 /// For the verdict on a record, which travels to the partition's own broker.
 const VERDICT: Duration = Duration::from_secs(10);
+/// Before a topic that seems to be missing is asked for again.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 /// Topics looked at at once.
 const AT_ONCE: usize = 8;
 /// What librdkafka may hold of offered records, beyond the largest.
@@ -218,7 +220,7 @@ impl Eye<'_> {
             write: Write::Unknown("the topic was not seen".to_owned()),
             notes: Vec::new(),
         };
-        match self.metadata(Some(Arc::clone(name)), ANSWER).await {
+        match self.of_topic(name).await {
             Ok(metadata) => {
                 seen.partitions = metadata.partitions;
                 seen.failure = self.of_metadata(name, &metadata);
@@ -237,6 +239,16 @@ impl Eye<'_> {
             Err(error) => not_told(&mut seen, &one_line(&error.to_string(), 120)),
         }
         seen
+    }
+
+    /// A topic that was made a moment ago is not yet known to every broker: the first "no" is not taken for an answer.
+    async fn of_topic(&self, name: &Arc<str>) -> Result<Metadata, ClientError> {
+        let seen = self.metadata(Some(Arc::clone(name)), ANSWER).await?;
+        if !seen.error.is_some_and(refusal::is_unknown_topic) {
+            return Ok(seen);
+        }
+        sleep(SECOND_LOOK).await;
+        self.metadata(Some(Arc::clone(name)), ANSWER).await
     }
 
     fn of_metadata(&self, name: &str, seen: &Metadata) -> Option<Failure> {

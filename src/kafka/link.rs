@@ -60,8 +60,8 @@ const TLS: &str = "check security.protocol and the ssl.* properties under [kafka
      whether kafka.brokers uses the name in the broker's certificate, and whether ssl.ca.location names the CA (PEM) that \
      issued it";
 /// A connection is made and comes to nothing.
-pub(super) const PROTOCOL: &str = "the port may want TLS or a login (set security.protocol and sasl.* under [kafka.properties]), \
-     or something else than Kafka is there; check kafka.brokers, too";
+pub(super) const PROTOCOL: &str = "a firewall may swallow what is sent, or the port may want TLS or a login (set security.protocol and sasl.* under [kafka.properties]), \
+     or something else than Kafka may be there; check kafka.brokers, too";
 const RESTART: &str = "incidentd ends by this and has to be started again (a service manager does); if it happens again, look \
      into the brokers' logs";
 
@@ -215,8 +215,11 @@ impl Link {
         let remedy = match code {
             RDKafkaErrorCode::Resolve => RESOLVE,
             RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => LOG_IN,
+            // Cut in the middle of a handshake is what a port does that speaks no TLS, and a broker that is going down.
             RDKafkaErrorCode::SSL => TLS,
-            _ if what.contains("security.protocol") => PROTOCOL,
+            _ if what.contains("SSL handshake") => TLS,
+            // Where a connection was made, what is wrong is what came after it.
+            _ if !what.contains("Connect to ") => PROTOCOL,
             _ => REACH,
         };
         *lock(&self.trouble) = Some(Trouble {

@@ -180,7 +180,7 @@ async fn a_wrong_way_into_kafka_is_told_from_a_kafka_that_is_away() {
         (
             with(&login, wrong, "plaintext"),
             75,
-            ["no answer within", "the port may want TLS or a login"],
+            ["unreachable", "the port may want TLS or a login"],
         ),
     ] {
         let ended = run(&setup, &["check"]).await;
