@@ -60,8 +60,9 @@ const TLS: &str = "check security.protocol and the ssl.* properties under [kafka
      whether kafka.brokers uses the name in the broker's certificate, and whether ssl.ca.location names the CA (PEM) that \
      issued it";
 /// A connection is made and comes to nothing.
-pub(super) const PROTOCOL: &str = "a firewall may swallow what is sent, or the port may want TLS or a login (set security.protocol and sasl.* under [kafka.properties]), \
-     or something else than Kafka may be there; check kafka.brokers, too";
+pub(super) const PROTOCOL: &str = "a firewall may swallow what is sent, or the port may want TLS or a login (set \
+     security.protocol and sasl.* under [kafka.properties]), or something else than Kafka may be there; check kafka.brokers, \
+     too";
 const RESTART: &str = "incidentd ends by this and has to be started again (a service manager does); if it happens again, look \
      into the brokers' logs";
 

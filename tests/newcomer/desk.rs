@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use super::calm::calm;
 use super::support::daemon::{STOP_LIMIT, incidentd};
 use super::support::{SOON, until};
 
@@ -33,7 +34,7 @@ impl Desk {
         let port = free.local_addr().expect("its address").port();
         let names = vec![
             (format!("{}/", folder.path().display()), String::new()),
-            (simulator.url(), "http://microsoft.test:443".to_owned()),
+            (simulator.url(), "http://microsoft:00443".to_owned()),
             (kafka.to_owned(), "kafka.test:9092".to_owned()),
             (format!("127.0.0.1:{port}"), "127.0.0.1:09464".to_owned()),
         ];
@@ -196,7 +197,7 @@ impl Desk {
         let text = names.fold(self.transcript.clone(), |text, (from, to)| {
             text.replace(from, to)
         });
-        text.trim_start().to_owned()
+        calm(text.trim_start())
     }
 
     /// Holds what was shown against the transcript that was kept.

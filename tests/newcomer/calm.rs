@@ -1,0 +1,142 @@
+//! Takes out of a transcript what differs from run to run, and leaves every column where it is.
+
+/// Times, ages, ids that chance chose, and the order in which customers came.
+pub fn calm(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(line).collect();
+    let mut calm = Vec::new();
+    for part in lines.chunk_by(|a, b| is_log(a) && is_log(b)) {
+        let mut part = part.to_vec();
+        if part.len() > 1 {
+            in_order(&mut part);
+        }
+        calm.extend(part);
+    }
+    calm.join("\n") + "\n"
+}
+
+fn line(line: &str) -> String {
+    let mut line = instants(line);
+    if let Some(claim) = line.find(" uti ") {
+        let value = line[claim + 5..].trim_start().to_owned();
+        line = line.replace(&value, &"x".repeat(value.len()));
+    }
+    if line.starts_with("Kafka: ok") {
+        return "Kafka: ok, 0 B in flight".to_owned();
+    }
+    for (before, after) in [("(in ", ")"), ("running for ", ",")] {
+        if let Some((head, tail)) = line.split_once(before)
+            && let Some((_, tail)) = tail.split_once(after)
+        {
+            line = format!("{head}{before}…{after}{tail}");
+        }
+    }
+    let ids = ["Trace ID: ", "Correlation ID: "];
+    line = uuids(
+        &line,
+        ids.iter().any(|name| line.contains(name.trim())) || line.contains("         "),
+    );
+    if line.starts_with("ok ") {
+        ages(&line)
+    } else {
+        line
+    }
+}
+
+/// `2026-11-24T04:38:08.123Z` and `2026-11-24 04:38:08Z`, digit by digit; fractions, whose length is a matter of chance,
+/// are left out.
+fn instants(text: &str) -> String {
+    const SHAPE: &[u8] = b"dddd-dd-ddTdd:dd:dd";
+    let bytes = text.as_bytes();
+    let is_instant = |at: usize| {
+        bytes.get(at..at + SHAPE.len()).is_some_and(|found| {
+            found.iter().zip(SHAPE).all(|(byte, shape)| match shape {
+                b'd' => byte.is_ascii_digit(),
+                b'T' => matches!(byte, b'T' | b' '),
+                shape => byte == shape,
+            })
+        })
+    };
+    let (mut calm, mut at) = (String::new(), 0);
+    while let Some(c) = text[at..].chars().next() {
+        if is_instant(at) {
+            let shape = |byte: &u8| {
+                if byte.is_ascii_digit() {
+                    '0'
+                } else {
+                    *byte as char
+                }
+            };
+            calm.extend(bytes[at..at + SHAPE.len()].iter().map(shape));
+            at += SHAPE.len();
+            if text[at..].starts_with('.') {
+                at += 1 + text[at + 1..]
+                    .bytes()
+                    .take_while(u8::is_ascii_digit)
+                    .count();
+            }
+        } else {
+            calm.push(c);
+            at += c.len_utf8();
+        }
+    }
+    calm
+}
+
+/// Ids that are nobody's: all but the customers' and the app's.
+fn uuids(text: &str, any: bool) -> String {
+    if !any {
+        return text.to_owned();
+    }
+    let word = |word: &str| {
+        let trimmed = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        let known = ["aaaabbbb-", "00001111-", "11118888-"];
+        let is_id = trimmed.len() == 36 && trimmed.matches('-').count() == 4;
+        if is_id && !known.iter().any(|start| trimmed.starts_with(start)) {
+            let blank = |c: char| if c == '-' { '-' } else { 'x' };
+            word.replace(trimmed, &trimmed.chars().map(blank).collect::<String>())
+        } else {
+            word.to_owned()
+        }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// `12s` at the right end of its column, `12s ago` at the left end of its own.
+fn ages(row: &str) -> String {
+    let words: Vec<&str> = row.split(' ').collect();
+    let mut calm = Vec::new();
+    for (n, word) in words.iter().enumerate() {
+        let digits = word.strip_suffix('s').filter(|digits| {
+            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        let left = words.get(n + 1) == Some(&"ago");
+        calm.push(match digits {
+            Some(digits) if left => format!("#s{}", "\u{0}".repeat(digits.len() - 1)),
+            Some(digits) => format!("{}#s", " ".repeat(digits.len() - 1)),
+            None => (*word).to_owned(),
+        });
+    }
+    let row = calm.join(" ");
+    // What an age at the left end was longer goes behind its "ago".
+    let fills = row.matches('\u{0}').count();
+    let row = row.replace('\u{0}', "");
+    if fills > 0 {
+        row.replacen("ago", &format!("ago{}", " ".repeat(fills)), 1)
+            .trim_end()
+            .to_owned()
+    } else {
+        row
+    }
+}
+
+fn is_log(line: &str) -> bool {
+    line.starts_with("0000-00-00T")
+}
+
+/// The lines of customers, which come in any order, are put into that of their text, each row of them by itself.
+fn in_order(lines: &mut [String]) {
+    let of_customer = |line: &String| line.contains("tenant=");
+    for row in lines.chunk_by_mut(|a, b| of_customer(a) && of_customer(b)) {
+        row.sort();
+    }
+}
