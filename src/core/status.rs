@@ -77,6 +77,9 @@ pub struct TenantStatus {
     pub next_sweep: Option<Ticks>,
     #[serde(serialize_with = "optional_text")]
     pub token_expires: Option<Ticks>,
+    /// When what the app proves itself with ends. Known of federated tokens only.
+    #[serde(serialize_with = "optional_text")]
+    pub credential_expires: Option<Ticks>,
     /// Records published since the process started.
     pub published: u64,
     /// What is still to be read beside live polling; `None`: nothing.
@@ -202,6 +205,7 @@ mod tests {
             last_success: None,
             next_sweep: None,
             token_expires: None,
+            credential_expires: None,
             published: 0,
             backfill: None,
             late_found: 0,
@@ -218,6 +222,7 @@ mod tests {
         known.last_success = Some(Ticks::from_unix_seconds(1_700_000_001));
         known.next_sweep = Some(Ticks::from_unix_seconds(1_700_000_030));
         known.token_expires = Some(Ticks::from_unix_seconds(1_700_003_600));
+        known.credential_expires = Some(Ticks::from_unix_seconds(1_700_007_200));
         known.published = 7;
         known.backfill = Some(Backfill {
             from: Ticks::from_unix_seconds(1_699_990_000),
@@ -264,11 +269,11 @@ mod tests {
             r#""state":"consent","since":"2023-11-14T22:13:20Z","remedy":"Open the consent link.","#,
             r#""error":"AADSTS65001: not consented","cursor":"2023-11-14T22:13:20.1234567Z","#,
             r#""lag_seconds":42,"last_success":"2023-11-14T22:13:21Z","next_sweep":"2023-11-14T22:13:50Z","#,
-            r#""token_expires":"2023-11-14T23:13:20Z","published":7,"#,
+            r#""token_expires":"2023-11-14T23:13:20Z","credential_expires":"2023-11-15T00:13:20Z","published":7,"#,
             r#""backfill":{"from":"2023-11-14T19:26:40Z","to":"2023-11-14T20:26:40Z","open_seconds":3600,"error":null},"late_found":1},"#,
             r#"{"id":"22222222-2222-2222-2222-222222222222","name":"fabrikam","source":"defender","#,
             r#""state":"starting","since":"2023-11-14T22:13:20Z","remedy":null,"error":null,"cursor":null,"#,
-            r#""lag_seconds":null,"last_success":null,"next_sweep":null,"token_expires":null,"#,
+            r#""lag_seconds":null,"last_success":null,"next_sweep":null,"token_expires":null,"credential_expires":null,"#,
             r#""published":0,"backfill":null,"late_found":0}],"#,
             r#""kafka":{"state":"unavailable","in_flight_bytes":4096,"error":"no broker answers","remedy":"start one"},"#,
             r#""ledger":{"kind":"local","state":"starting","versions":null,"error":"opening","remedy":"wait"}}"#,

@@ -23,6 +23,7 @@ use super::credential::{Credential, Place, Proof};
 use super::http::{ClientError, Clients, Http, HttpOptions};
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
+use crate::core::ticks::Ticks;
 use crate::ports::{AccessToken, Grant, TokenSource};
 use claims::Expected;
 use refusal::{Denial, Refusal};
@@ -239,6 +240,10 @@ impl TokenSource for Entra {
 
     fn credential_stamp(&self) -> u64 {
         self.credential.stamp()
+    }
+
+    fn credential_expires(&self) -> Option<Ticks> {
+        self.credential.expires()
     }
 }
 

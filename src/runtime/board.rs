@@ -151,14 +151,19 @@ impl Board {
         });
     }
 
-    /// All tenants, worst first.
+    /// All tenants, worst first. Not for a thread that must not block: credentials may have to be read.
     pub fn tenants(&self) -> Vec<TenantStatus> {
         let now = self.clock.now();
-        let rows = self
-            .rows
-            .iter()
-            .map(|row| row.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut tenants: Vec<_> = rows.map(|row| row.status(now)).collect();
+        let status = |row: &Mutex<Row>| {
+            let (mut status, tenant) = {
+                let row = row.lock().unwrap_or_else(PoisonError::into_inner);
+                (row.status(now), row.tenant.clone())
+            };
+            // A disk that hangs must not hold up who notes how a sweep ended.
+            status.credential_expires = tenant.tokens.credential_expires();
+            status
+        };
+        let mut tenants: Vec<_> = self.rows.iter().map(status).collect();
         worst_first(&mut tenants);
         tenants
     }
@@ -215,6 +220,7 @@ impl Row {
             last_success: self.last_success,
             next_sweep: self.next,
             token_expires: self.tenant.tokens.expires(),
+            credential_expires: None,
             published: self.published,
             backfill: self.backfill(),
             late_found: self.late_found,
