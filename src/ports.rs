@@ -69,6 +69,11 @@ pub trait TokenSource: Send + Sync {
     fn credential_stamp(&self) -> u64 {
         0
     }
+
+    /// When the credential ends, where it says so itself. May read a small file: not for a thread that must not block.
+    fn credential_expires(&self) -> Option<Ticks> {
+        None
+    }
 }
 
 /// One tenant's incidents.

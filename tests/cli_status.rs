@@ -349,6 +349,83 @@ async fn a_watch_outlasts_the_daemon_s_restart_and_ends_with_its_reader() {
     daemon.stop().await;
 }
 
+/// The lines on a log, as a message, its level and its fields, in the order of their names.
+fn told(daemon: &Daemon) -> Vec<String> {
+    let told = |line: &Value| {
+        let fields = line.as_object().expect("an object").keys();
+        let fields: Vec<&str> = fields
+            .map(String::as_str)
+            .filter(|name| !["timestamp", "level", "message", "target"].contains(name))
+            .collect();
+        let word = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+        format!(
+            "{} {} [{}]",
+            word("level"),
+            word("message"),
+            fields.join(" ")
+        )
+    };
+    daemon.log_lines().iter().map(told).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_change_of_a_tenant_is_one_line_and_no_failed_poll_is() {
+    let simulator = simulator(1, Options::default()).await;
+    let world = simulator.world();
+    let tenant = &world.tenants()[0];
+    world
+        .administer(tenant.id, |tenant| tenant.secret = "another".into())
+        .unwrap();
+    let setup = setup(&simulator);
+    let args = ["--output", "stdout"];
+    let mut daemon = Daemon::start_with(&setup.write(), &args, &[("RUST_LOG", "trace")]).await;
+    let requests = "incidentd_token_requests_total{outcome=\"failed\"}";
+    let state = async |expected: &str| {
+        until(expected, SOON, async || {
+            daemon.status().await["tenants"][0]["state"] == expected
+        })
+        .await;
+    };
+    state("credential").await;
+    // As often as somebody is impatient, it fails the same way.
+    for _ in 0..3 {
+        let before = daemon.metric(requests).await;
+        daemon.signal("HUP");
+        until("it was tried again", SOON, async || {
+            daemon.metric(requests).await > before
+        })
+        .await;
+    }
+    world
+        .administer(tenant.id, |tenant| tenant.secret = Tenant::SECRET.into())
+        .unwrap();
+    daemon.signal("HUP");
+    state("ok").await;
+    daemon.stop().await;
+    let lines = told(&daemon);
+    let once = [
+        "WARN RUST_LOG is set and is not read: set log.level, or INCIDENTD__LOG__LEVEL []",
+        "WARN a new ledger was made: what lies within poll.lookback is published, again if it was before [path]",
+        "INFO incidentd runs [listen tenants version]",
+        "WARN tenant is not healthy [error name remedy state tenant]",
+        "INFO tenant is healthy again [before name tenant]",
+        "INFO stopping: sweeps at work come to rest, nothing new begins []",
+        "INFO stopped []",
+    ];
+    for line in once {
+        let count = lines.iter().filter(|told| *told == line).count();
+        assert_eq!(count, 1, "{line:?} in {lines:#?}");
+    }
+    let others: Vec<_> = lines
+        .iter()
+        .filter(|line| !once.contains(&line.as_str()))
+        .filter(|line| {
+            !line.contains("requests_per_minute") && !line.contains("failing tenants are tried")
+        })
+        .collect();
+    assert!(others.is_empty(), "nobody needs these: {others:#?}");
+}
+
 /// Run by `tests/promtool`, which brings promtool and says with a variable where it is.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Prometheus's promtool: run tests/promtool"]

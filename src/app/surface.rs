@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use super::reload::Standing;
-use crate::core::status::{KafkaStatus, LedgerStatus, PartState, RunState, StatusReport};
+use crate::core::status::{KafkaStatus, LedgerStatus, PartState, RunState, StatusReport, summary};
 use crate::core::ticks::Ticks;
 use crate::kafka::{Condition, KafkaPublisher};
 use crate::ledger::LocalLedger;
@@ -53,9 +53,14 @@ impl Window {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How the fleet is, in one line.
+    /// How all is, in one line. Reads nothing from a disk: it is told to systemd from a thread that must not block.
     pub fn summary(&self) -> String {
-        self.report().summary()
+        let parts = [
+            ("Kafka", self.kafka().state),
+            ("ledger", self.ledger().state),
+        ];
+        let configuration = self.parts.configuration.now().state;
+        summary(&self.parts.board.states(), parts, configuration)
     }
 
     fn kafka(&self) -> KafkaStatus {

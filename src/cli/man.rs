@@ -240,7 +240,7 @@ mod tests {
             let name = command.get_name();
             let file = folder.path().join(format!("incidentd-{name}.1"));
             let page = fs::read_to_string(&file).unwrap_or_else(|_| panic!("no {file:?}"));
-            let title = format!(".TH incidentd\\-{name} 1");
+            let title = format!(".TH incidentd-{name} 1");
             assert!(page.contains(&title), "{page}");
             assert!(page.contains(".SH \"SEE ALSO\""), "{page}");
         }

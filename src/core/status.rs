@@ -31,36 +31,37 @@ pub struct StatusReport {
     pub ledger: LedgerStatus,
 }
 
-impl StatusReport {
-    /// How the fleet is, in one line, worst first: `2 of 40 tenants not ok: 1 credential, 1 consent; Kafka unavailable`.
-    pub fn summary(&self) -> String {
-        let (all, mut states) = (self.tenants.len(), Vec::new());
-        for tenant in self.tenants.iter().filter(|it| it.state != Health::Ok) {
-            match states.last_mut() {
-                Some((state, count)) if *state == tenant.state => *count += 1,
-                _ => states.push((tenant.state, 1)),
-            }
+/// How all is, in one line: `2 of 40 tenants not ok: 1 credential, 1 consent; Kafka unavailable`.
+///
+/// `tenants` are their states, worst first.
+pub fn summary(
+    tenants: &[Health],
+    parts: [(&str, PartState); 2],
+    configuration: ConfigurationState,
+) -> String {
+    let ill = tenants.iter().filter(|state| **state != Health::Ok).count();
+    let states = tenants.chunk_by(|one, other| one == other);
+    let states = states
+        .filter_map(|alike| Some((alike.len(), *alike.first()?)))
+        .filter(|(_, state)| *state != Health::Ok)
+        .map(|(count, state)| format!("{count} {state}"));
+    let mut text = match (ill, tenants.len()) {
+        (0, 1) => "the tenant is ok".to_owned(),
+        (0, all) => format!("all {all} tenants ok"),
+        (ill, all) => {
+            let states = states.collect::<Vec<_>>().join(", ");
+            format!("{ill} of {all} tenants not ok: {states}")
         }
-        let ill: usize = states.iter().map(|(_, count)| count).sum();
-        let states = states
-            .iter()
-            .map(|(state, count)| format!("{count} {state}"));
-        let states = states.collect::<Vec<_>>().join(", ");
-        let mut text = match (ill, all) {
-            (0, 1) => "the tenant is ok".to_owned(),
-            (0, _) => format!("all {all} tenants ok"),
-            _ => format!("{ill} of {all} tenants not ok: {states}"),
-        };
-        for (part, state) in [("Kafka", self.kafka.state), ("ledger", self.ledger.state)] {
-            if state != PartState::Ok {
-                text.push_str(&format!("; {part} {state}"));
-            }
+    };
+    for (part, state) in parts {
+        if state != PartState::Ok {
+            text.push_str(&format!("; {part} {state}"));
         }
-        if self.configuration.state == ConfigurationState::Refused {
-            text.push_str("; the last reload was refused");
-        }
-        text
     }
+    if configuration == ConfigurationState::Refused {
+        text.push_str("; the last reload was refused");
+    }
+    text
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -140,6 +141,9 @@ pub struct TenantStatus {
     pub next_sweep: Option<Ticks>,
     #[serde(serialize_with = "optional_text")]
     pub token_expires: Option<Ticks>,
+    /// When what the app proves itself with ends. Known of federated tokens only.
+    #[serde(serialize_with = "optional_text")]
+    pub credential_expires: Option<Ticks>,
     /// Records published since the process started.
     pub published: u64,
     /// What is still to be read beside live polling; `None`: nothing.
@@ -271,6 +275,7 @@ mod tests {
             last_success: None,
             next_sweep: None,
             token_expires: None,
+            credential_expires: None,
             published: 0,
             backfill: None,
             late_found: 0,
@@ -287,6 +292,7 @@ mod tests {
         known.last_success = Some(Ticks::from_unix_seconds(1_700_000_001));
         known.next_sweep = Some(Ticks::from_unix_seconds(1_700_000_030));
         known.token_expires = Some(Ticks::from_unix_seconds(1_700_003_600));
+        known.credential_expires = Some(Ticks::from_unix_seconds(1_700_007_200));
         known.published = 7;
         known.backfill = Some(Backfill {
             from: Ticks::from_unix_seconds(1_699_990_000),
@@ -340,20 +346,37 @@ mod tests {
             r#""state":"consent","since":"2023-11-14T22:13:20Z","remedy":"Open the consent link.","#,
             r#""error":"AADSTS65001: not consented","cursor":"2023-11-14T22:13:20.1234567Z","#,
             r#""lag_seconds":42,"last_success":"2023-11-14T22:13:21Z","next_sweep":"2023-11-14T22:13:50Z","#,
-            r#""token_expires":"2023-11-14T23:13:20Z","published":7,"#,
+            r#""token_expires":"2023-11-14T23:13:20Z","credential_expires":"2023-11-15T00:13:20Z","published":7,"#,
             r#""backfill":{"from":"2023-11-14T19:26:40Z","to":"2023-11-14T20:26:40Z","open_seconds":3600,"error":null},"late_found":1},"#,
             r#"{"id":"22222222-2222-2222-2222-222222222222","name":"fabrikam","source":"defender","#,
             r#""state":"starting","since":"2023-11-14T22:13:20Z","remedy":null,"error":null,"cursor":null,"#,
-            r#""lag_seconds":null,"last_success":null,"next_sweep":null,"token_expires":null,"#,
+            r#""lag_seconds":null,"last_success":null,"next_sweep":null,"token_expires":null,"credential_expires":null,"#,
             r#""published":0,"backfill":null,"late_found":0}],"#,
             r#""kafka":{"state":"unavailable","in_flight_bytes":4096,"error":"no broker answers","remedy":"start one"},"#,
             r#""ledger":{"kind":"local","state":"starting","versions":null,"error":"opening","remedy":"wait"}}"#,
         );
         assert_eq!(serde_json::to_string(&report).unwrap(), expected);
-        assert_eq!(
-            report.summary(),
-            "2 of 2 tenants not ok: 1 consent, 1 starting; Kafka unavailable; ledger starting; the last reload was refused"
-        );
+    }
+
+    #[test]
+    fn the_summary_names_what_is_not_ok_and_nothing_else() {
+        use Health::{Consent, Credential, Ok, Unreachable};
+        let well = [("Kafka", PartState::Ok), ("ledger", PartState::Ok)];
+        let ill = [("Kafka", PartState::Unavailable), ("ledger", PartState::Ok)];
+        let (good, refused) = (ConfigurationState::Ok, ConfigurationState::Refused);
+        for (tenants, parts, configuration, expected) in [
+            (&[Ok][..], well, good, "the tenant is ok"),
+            (&[Ok, Ok], well, good, "all 2 tenants ok"),
+            (
+                &[Credential, Consent, Consent, Unreachable, Ok],
+                ill,
+                refused,
+                "4 of 5 tenants not ok: 1 credential, 2 consent, 1 unreachable; Kafka unavailable; the last reload was \
+                 refused",
+            ),
+        ] {
+            assert_eq!(summary(tenants, parts, configuration), expected);
+        }
     }
 
     #[test]

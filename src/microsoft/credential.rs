@@ -15,8 +15,10 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::sleep;
 
+use super::expiry::Expiry;
 use super::secret::{Secret, read_file};
 use crate::core::failure::Failure;
+use crate::core::ticks::Ticks;
 
 /// How long a file that is just being replaced is given.
 const REPLACED_WITHIN: Duration = Duration::from_millis(200);
@@ -26,6 +28,7 @@ const REPLACED_WITHIN: Duration = Duration::from_millis(200);
 pub struct Credential {
     pub(super) kind: Kind,
     second_serves: AtomicBool,
+    expiry: Expiry,
 }
 
 #[derive(Debug)]
@@ -41,6 +44,7 @@ impl Credential {
         Self {
             kind,
             second_serves: AtomicBool::new(false),
+            expiry: Expiry::default(),
         }
     }
 
@@ -72,6 +76,15 @@ impl Credential {
         let mut hasher = DefaultHasher::new();
         stamps.for_each(|stamp| stamp.hash(&mut hasher));
         hasher.finish()
+    }
+
+    /// Until when it is good, where it says so itself: a federated token does, a secret does not. Blocks to read a file that
+    /// has changed.
+    pub(super) fn expires(&self) -> Option<Ticks> {
+        match &self.kind {
+            Kind::Federated(file) => self.expiry.of(file, self.stamp()),
+            Kind::Secret(_) | Kind::TwoSecrets(..) => None,
+        }
     }
 
     pub(super) fn second_serves(&self) -> bool {

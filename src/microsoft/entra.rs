@@ -23,6 +23,7 @@ use super::credential::{Credential, Place, Proof};
 use super::http::{ClientError, Clients, Http, HttpOptions};
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
+use crate::core::ticks::Ticks;
 use crate::ports::{AccessToken, Grant, TokenSource};
 pub use claims::Claims;
 use claims::Expected;
@@ -273,6 +274,10 @@ impl TokenSource for Entra {
 
     fn credential_stamp(&self) -> u64 {
         self.credential.stamp()
+    }
+
+    fn credential_expires(&self) -> Option<Ticks> {
+        self.credential.expires()
     }
 }
 

@@ -16,6 +16,7 @@ mod credential;
 mod defender;
 mod entra;
 mod errors;
+mod expiry;
 #[doc(hidden)]
 pub mod fuzzing;
 mod graph;

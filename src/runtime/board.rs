@@ -3,6 +3,7 @@
 //! A tenant is shown as failing from its first failed request on, with what to do; and as healthy again from its first
 //! sweep that came to its end.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -169,13 +170,29 @@ impl Board {
         });
     }
 
-    /// All tenants, worst first.
+    /// The state of each tenant, worst first. Reads nothing.
+    pub fn states(&self) -> Vec<Health> {
+        let state = |row: &Arc<Mutex<Row>>| {
+            let row = row.lock().unwrap_or_else(PoisonError::into_inner);
+            row.health
+        };
+        let mut states: Vec<_> = self.rows().values().map(state).collect();
+        states.sort_by_key(|state| Reverse(state.severity()));
+        states
+    }
+
+    /// All tenants, worst first. Not for a thread that must not block: credentials may have to be read.
     pub fn tenants(&self) -> Vec<TenantStatus> {
         let now = self.clock.now();
         let rows: Vec<_> = self.rows().values().cloned().collect();
         let status = |row: Arc<Mutex<Row>>| {
-            let row = row.lock().unwrap_or_else(PoisonError::into_inner);
-            row.status(now)
+            let (mut status, tenant) = {
+                let row = row.lock().unwrap_or_else(PoisonError::into_inner);
+                (row.status(now), row.tenant.clone())
+            };
+            // A disk that hangs must not hold up who notes how a sweep ended.
+            status.credential_expires = tenant.tokens.credential_expires();
+            status
         };
         let mut tenants: Vec<_> = rows.into_iter().map(status).collect();
         worst_first(&mut tenants);
@@ -258,6 +275,7 @@ impl Row {
             last_success: self.last_success,
             next_sweep: self.next,
             token_expires: self.tenant.tokens.expires(),
+            credential_expires: None,
             published: self.published,
             backfill: self.backfill(),
             late_found: self.late_found,

@@ -138,6 +138,11 @@ impl TokenKeeper {
         refused.is_some_and(|stamp| stamp != self.source.credential_stamp())
     }
 
+    /// When what the app proves itself with ends, where that is known. May read a small file.
+    pub fn credential_expires(&self) -> Option<Ticks> {
+        self.source.credential_expires()
+    }
+
     /// When the token ends, for the status page.
     pub fn expires(&self) -> Option<Ticks> {
         self.held().map(|held| held.ends_at)

@@ -3,6 +3,32 @@
 //! JSON: `timestamp` (UTC, RFC 3339, milliseconds), `level`, `message`, `target`, and the event's fields beside them.
 //! Text: the same without `target`, which only other crates' lines show.
 //!
+//! # What a line is made of
+//!
+//! A message is a constant, so that it can be counted and alerted on; what varies is in the fields:
+//!
+//! | field | |
+//! |---|---|
+//! | `tenant`, `name` | the tenant's id and name |
+//! | `state`, `before` | the tenant's state now, and the one before, as in `/api/status` |
+//! | `error`, `remedy` | what happened, and what to do: one line each |
+//! | `cause`, `tenants` | of an alarm: the key of what several tenants fail for, and how many they are |
+//! | `untold` | changes since the last line on the same tenant (or cause) that were not logged, because there were too many |
+//! | `incident`, `content`, `bytes`, `parts` | of single incidents |
+//! | `facility`, `detail` | of librdkafka's own words |
+//!
+//! # Levels, and filters by part
+//!
+//! `error`: somebody has to come; many tenants, or the daemon itself. `warn`: one tenant, or something that may need
+//! somebody. `info`: what began, ended, and is well again. `debug`: each failed try and each step; too much for every day.
+//!
+//! `log.level` takes a level, or levels by part: `info,incidentd::microsoft=debug`. The parts are `incidentd::kafka`
+//! (librdkafka's words too), `incidentd::ledger`, `incidentd::microsoft` (requests, tokens), `incidentd::runtime` (sweeps,
+//! back-fill, tenants' states), `incidentd::app` and `incidentd::cli` (start and stop), `incidentd::telemetry` (the
+//! endpoints). `RUST_LOG` is not read: there is one place for each setting; a warning says so to who has set it.
+//!
+//! # Secrets
+//!
 //! Two things keep secrets out of a log at whatever level, beside the rule that our own lines name none:
 //! - other crates' lines are never heard below `debug`, whatever the filter asks for: below that, HTTP and TLS crates
 //!   may print what goes over the wire;

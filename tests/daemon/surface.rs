@@ -147,6 +147,7 @@ async fn endpoints_have_the_contracts_names() {
     );
     let tenant = [
         "backfill",
+        "credential_expires",
         "cursor",
         "error",
         "id",

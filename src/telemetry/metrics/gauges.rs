@@ -143,6 +143,16 @@ fn write_tenants(out: &mut Exposition, tenants: &[TenantStatus]) {
             fills.sample(&[("tenant", id)], open);
         }
     }
+    let mut expiries = gauge(
+        out,
+        "incidentd_credential_expiry_timestamp_seconds",
+        "When the tenant's federated token ends; a client secret does not say.",
+    );
+    for (tenant, id) in all() {
+        if let Some(at) = tenant.credential_expires {
+            expiries.sample(&[("tenant", id)], Ticks::as_unix_f64(at));
+        }
+    }
 }
 
 fn gauge<'a>(out: &'a mut Exposition, name: &'static str, help: &'static str) -> Samples<'a> {

@@ -38,6 +38,11 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ),
     ("incidentd_tenant_lag_seconds", "gauge", "tenant"),
     ("incidentd_tenant_backfill_open_seconds", "gauge", "tenant"),
+    (
+        "incidentd_credential_expiry_timestamp_seconds",
+        "gauge",
+        "tenant",
+    ),
     ("incidentd_alarms", "gauge", ""),
     ("incidentd_config_last_reload_successful", "gauge", ""),
     (
@@ -73,6 +78,7 @@ fn tenant(number: u8, name: &str, state: Health) -> TenantStatus {
         last_success: Some(Ticks(17_000_000_005_000_000)),
         next_sweep: None,
         token_expires: None,
+        credential_expires: Some(Ticks(17_000_036_000_000_000)),
         published: 3,
         backfill: None,
         late_found: 1,
@@ -357,6 +363,11 @@ fn gauges_show_the_report() {
         &[("tenant", ID)],
         1_700_000_000.5,
     );
+    is(
+        "incidentd_credential_expiry_timestamp_seconds",
+        &[("tenant", ID)],
+        1_700_003_600.0,
+    );
     is("incidentd_in_flight_bytes", &[], 4096.0);
     is("incidentd_ledger_versions", &[], 77.0);
     is("incidentd_build_info", &[("version", "1.2.3")], 1.0);
@@ -408,6 +419,7 @@ fn what_pages_somebody_is_a_gauge() {
 fn what_is_unknown_has_no_sample() {
     let mut unknown = tenant(0x11, "contoso", Health::Starting);
     unknown.cursor = None;
+    unknown.credential_expires = None;
     unknown.lag_seconds = None;
     unknown.last_success = None;
     let mut report = report(vec![unknown]);
@@ -417,6 +429,7 @@ fn what_is_unknown_has_no_sample() {
         "incidentd_tenant_lag_seconds",
         "incidentd_tenant_last_success_timestamp_seconds",
         "incidentd_tenant_backfill_open_seconds",
+        "incidentd_credential_expiry_timestamp_seconds",
         "incidentd_ledger_versions",
     ] {
         assert!(families[family].samples.is_empty(), "{family}");

@@ -26,6 +26,7 @@ fn tenant(name: &str, state: Health) -> TenantStatus {
         last_success: Some(ago(14)),
         next_sweep: None,
         token_expires: None,
+        credential_expires: None,
         published: 1234,
         backfill: None,
         late_found: 0,
