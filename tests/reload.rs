@@ -88,7 +88,7 @@ async fn fifty_reloads_disturb_nobody_they_do_not_concern_and_lose_and_repeat_no
         world.evolve(20);
         write(&config, head, &tenants, n);
         reload(&daemon, n).await;
-        sleep(Duration::from_millis(500)).await;
+        sleep(Duration::from_millis(200)).await;
     }
     let took = reloads.elapsed();
     write(&config, head, &tenants, 0);
