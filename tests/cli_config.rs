@@ -94,6 +94,21 @@ impl Shell {
 }
 
 #[test]
+fn what_init_writes_can_be_read_by_the_daemons_user_whatever_the_umask() {
+    let shell = Shell::new();
+    let command = "umask 077; exec \"$0\" init --config etc/incidentd.toml";
+    let ended = Command::new("sh")
+        .args(["-c", command, env!("CARGO_BIN_EXE_incidentd")])
+        .current_dir(shell.folder.path())
+        .env_clear()
+        .stdout(Stdio::null())
+        .status();
+    assert!(ended.expect("sh runs").success());
+    let modes = ["etc", "etc/tenants.d", "etc/incidentd.toml"].map(|name| shell.mode(name));
+    assert_eq!(modes, [0o755, 0o755, 0o644]);
+}
+
+#[test]
 fn from_nothing_to_a_valid_configuration() {
     let shell = Shell::new();
     let init = shell.incidentd(&["init", "--config", "etc/incidentd.toml"]);

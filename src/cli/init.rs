@@ -4,9 +4,9 @@
 
 mod template;
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -174,10 +174,12 @@ impl Init {
 /// Writes a file that was not there.
 fn write_new(path: &Path, text: &str, in_the_way: &str) -> Result<(), Failed> {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(FILE_MODE);
+    options.write(true).create_new(true);
     let written = options.open(path).and_then(|mut file| {
+        // Set afterwards: a umask, as careful administrators have it, would keep the daemon's user from reading it.
         let written = file
-            .write_all(text.as_bytes())
+            .set_permissions(Permissions::from_mode(FILE_MODE))
+            .and_then(|()| file.write_all(text.as_bytes()))
             .and_then(|()| file.sync_all());
         if written.is_err() {
             // Half a file would be in the way of the next attempt. That it can't be removed is told by that.
@@ -206,10 +208,10 @@ fn make_folder(path: &Path) -> Result<Vec<PathBuf>, Failed> {
         .map(Path::to_owned)
         .collect();
     if !made.is_empty() {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(FOLDER_MODE);
-        builder
-            .create(path)
+        let opened =
+            |folder: &PathBuf| fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE));
+        fs::create_dir_all(path)
+            .and_then(|()| made.iter().try_for_each(opened))
             .map_err(|error| cannot("make the folder", path, &error))?;
     }
     Ok(made.into_iter().rev().collect())

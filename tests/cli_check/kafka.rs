@@ -175,7 +175,7 @@ async fn a_wrong_way_into_kafka_is_told_from_a_kafka_that_is_away() {
         (
             with(&plain, wrong, "ssl"),
             75,
-            ["SSL handshake failed", "check that the port speaks TLS"],
+            ["SSL handshake failed", "whether the port speaks TLS"],
         ),
         (
             with(&login, wrong, "plaintext"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use incidentd::simulator::{Options, Simulator, Tenant};
@@ -21,7 +22,9 @@ impl Setup {
     /// user has it.
     pub fn new(simulator: &Simulator, brokers: &str, topic: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        fs::write(dir.path().join("client-secret"), Tenant::SECRET).expect("a secret");
+        let secret = dir.path().join("client-secret");
+        fs::write(&secret, Tenant::SECRET).expect("a secret");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("its owner's");
         Self {
             dir,
             keys: BTreeMap::new(),
