@@ -4,8 +4,8 @@
 //! file is being edited, or where the daemon's variables and secrets are not at hand. Whatever comes back is text from
 //! outside, and is tamed before a terminal sees it.
 //!
-//! Exit codes: 0 when every tenant, Kafka and the ledger are `ok`; 1 when any of them is not, whatever the state; 75 when
-//! no incidentd answers. With `--ready` and `--live`: 0, 1 with the reason, 75.
+//! Exit codes: 0 when every tenant, Kafka and the ledger are `ok` and the last reload was not refused; 1 when anything of
+//! that is not so, whatever the state; 75 when no incidentd answers. With `--ready` and `--live`: 0, 1 with the reason, 75.
 
 mod report;
 mod screen;
@@ -35,7 +35,7 @@ use table::Frame;
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Exit codes:
-  0   every tenant, Kafka and the ledger are ok; with --ready and --live: yes
+  0   every tenant, Kafka, the ledger and the last reload are ok; with --ready and --live: yes
   1   something is not ok, whatever its state; with --ready and --live: no, and why
   75  no incidentd answers there
   78  the configuration does not say where the daemon listens: say it with --address

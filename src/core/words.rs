@@ -60,6 +60,12 @@ pub fn tally<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     parts.join(", ")
 }
 
+/// What a report of many lines begins with, in one: its heading and the first that it lists.
+pub fn gist(report: &str) -> String {
+    let lines: Vec<_> = report.lines().map(str::trim).take(2).collect();
+    lines.join(" ")
+}
+
 /// Text from outside that can't command a terminal or turn the reading direction of what stands around it: control
 /// characters and invisible directions become spaces.
 pub fn tame(text: &str) -> String {
@@ -111,6 +117,17 @@ mod tests {
         assert_eq!(counted(1200, "tenant"), "1,200 tenants");
         assert_eq!(tally(["consent", "ok", "ok"]), "1 consent, 2 ok");
         assert_eq!(tally([]), "");
+    }
+
+    #[test]
+    fn the_gist_of_a_report_is_its_beginning() {
+        let report = "there are 2 errors:\na.toml:3: poll = 7: it is no table\n    write [poll]\nb.toml: empty";
+        assert_eq!(
+            gist(report),
+            "there are 2 errors: a.toml:3: poll = 7: it is no table"
+        );
+        assert_eq!(gist("a defect"), "a defect");
+        assert_eq!(gist(""), "");
     }
 
     proptest! {

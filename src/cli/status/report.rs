@@ -18,6 +18,8 @@ pub struct Report {
     pub started: Option<String>,
     pub state: String,
     #[serde(default)]
+    pub configuration: Configuration,
+    #[serde(default)]
     pub alarms: Vec<Alarm>,
     /// Worst first.
     pub tenants: Vec<Tenant>,
@@ -62,6 +64,23 @@ pub struct Backfill {
     pub error: Option<String>,
 }
 
+/// What became of the last reload. An older daemon says nothing of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Configuration {
+    pub state: String,
+    pub loaded: Option<String>,
+    /// Keys whose new values wait for a restart.
+    pub restart_needed: Vec<String>,
+    pub error: Option<String>,
+}
+
+impl Configuration {
+    pub fn is_refused(&self) -> bool {
+        self.state == "refused"
+    }
+}
+
 /// Kafka, or the ledger.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -90,6 +109,9 @@ impl Report {
             if part.state != OK {
                 troubles.push(format!("{name} is {}", tame(&part.state)));
             }
+        }
+        if self.configuration.is_refused() {
+            troubles.push("the last reload was refused".to_owned());
         }
         (!troubles.is_empty()).then(|| troubles.join(", "))
     }

@@ -3,10 +3,10 @@
 //!
 //! All texts come from outside and are tamed before they are laid out.
 
-use super::report::{Alarm, OK, Part, Report, Tenant, instant};
+use super::report::{Alarm, Configuration, OK, Part, Report, Tenant, instant};
 use crate::cli::text::{left, right, width, wrapped};
 use crate::core::ticks::Ticks;
-use crate::core::words::{bytes, counted, grouped, span, tally, tame};
+use crate::core::words::{bytes, counted, gist, grouped, span, tally, tame};
 
 /// Back-fills named one by one.
 const MOST_FILLS: usize = 5;
@@ -35,6 +35,7 @@ pub fn render(report: &Report, frame: &Frame<'_>) -> String {
     for alarm in &report.alarms {
         page.alarm(alarm);
     }
+    page.configuration(&report.configuration);
     page.tenants(report);
     page.lines.join("\n") + "\n"
 }
@@ -135,6 +136,36 @@ impl Page<'_> {
         self.text("  do:  ", &alarm.remedy);
     }
 
+    /// What the files say and the daemon does not do.
+    fn configuration(&mut self, configuration: &Configuration) {
+        if configuration.is_refused() {
+            let loaded = instant(configuration.loaded.as_ref());
+            let loaded = loaded.map(|at| format!(" {} ago", self.since(at)));
+            let (word, loaded) = (
+                self.paint("RELOAD REFUSED", "refused"),
+                loaded.unwrap_or_default(),
+            );
+            self.line("");
+            self.line(format!("{word}: what was loaded{loaded} stays in force"));
+            let report = configuration.error.as_deref().unwrap_or_default();
+            self.text("  why: ", &gist(report));
+            self.text("  do:  ", "correct the files and reload again; incidentd check --offline prints the report whole");
+        }
+        if !configuration.restart_needed.is_empty() {
+            let word = self.paint("RESTART NEEDED", "restart");
+            let keys = configuration.restart_needed.join(", ");
+            self.line("");
+            self.line(format!(
+                "{word}: some new values can't be taken up while the daemon runs; the old ones hold"
+            ));
+            self.text("  why: ", &keys);
+            self.text(
+                "  do:  ",
+                "restart it when it suits: systemctl restart incidentd",
+            );
+        }
+    }
+
     fn tenants(&mut self, report: &Report) {
         let rows = rows(&report.tenants, |at| format!("{} ago", self.since(at)));
         let widths = widths(&rows, self.frame.columns);
@@ -198,7 +229,7 @@ impl Page<'_> {
         }
         let colour = match state {
             OK => 32,
-            "starting" | "throttled" => 33,
+            "starting" | "throttled" | "restart" => 33,
             _ => 31,
         };
         format!("\x1b[{colour}m{text}\x1b[0m")

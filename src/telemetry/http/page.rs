@@ -9,9 +9,11 @@ use uuid::Uuid;
 
 use crate::core::alarms::Alarm;
 use crate::core::failure::Health;
-use crate::core::status::{Backfill, PartState, StatusReport, TenantStatus};
+use crate::core::status::{
+    Backfill, ConfigurationState, ConfigurationStatus, PartState, StatusReport, TenantStatus,
+};
 use crate::core::ticks::Ticks;
-use crate::core::words::{bytes, counted, grouped, span, tally, tame};
+use crate::core::words::{bytes, counted, gist, grouped, span, tally, tame};
 
 const REFRESH_SECONDS: u32 = 10;
 
@@ -56,6 +58,7 @@ fn write_page(out: &mut String, report: &StatusReport, now: Ticks, nonce: Uuid) 
     for alarm in &report.alarms {
         write_alarm(out, alarm, now)?;
     }
+    write_configuration(out, &report.configuration, now)?;
     write_parts(out, report)?;
     write_tenants(out, &report.tenants, now)?;
     out.write_str("</body>\n</html>\n")
@@ -73,6 +76,35 @@ fn write_alarm(out: &mut String, alarm: &Alarm, now: Ticks) -> fmt::Result {
         Escaped(&alarm.remedy),
         Escaped(&alarm.cause),
     )
+}
+
+/// What the files say and the daemon does not do.
+fn write_configuration(
+    out: &mut String,
+    configuration: &ConfigurationStatus,
+    now: Ticks,
+) -> fmt::Result {
+    if configuration.state == ConfigurationState::Refused {
+        let report = configuration.error.as_deref().unwrap_or_default();
+        writeln!(
+            out,
+            "<section class=\"bad\">\n<h2>Reload refused: what was loaded {} ago stays in force</h2>\n<p>{}</p>\n\
+             <p class=\"do\">correct the files and reload again; incidentd check --offline prints the report whole</p>\n\
+             </section>",
+            ago(now, configuration.loaded),
+            Escaped(&gist(report)),
+        )?;
+    }
+    if !configuration.restart_needed.is_empty() {
+        writeln!(
+            out,
+            "<section class=\"fair\">\n<h2>Restart needed: some new values can&#39;t be taken up while the daemon runs; the \
+             old ones hold</h2>\n<p>{}</p>\n<p class=\"do\">restart it when it suits: systemctl restart incidentd</p>\n\
+             </section>",
+            configuration.restart_needed.join(", "),
+        )?;
+    }
+    Ok(())
 }
 
 fn write_parts(out: &mut String, report: &StatusReport) -> fmt::Result {

@@ -198,6 +198,45 @@ fn an_alarm_is_told_once_and_not_again_with_each_of_its_tenants() {
 }
 
 #[test]
+fn what_the_files_say_and_the_daemon_does_not_do_is_told_above_the_tenants() {
+    let mut fleet = report(vec![tenant("contoso", "ok")]);
+    fleet["configuration"] = json!({"state": "refused", "loaded": ago(7500),
+        "restart_needed": ["kafka.brokers", "http.listen"],
+        "error": "the configuration has 2 errors:\n/etc/incidentd/incidentd.toml:7: poll.schedule = \"daily\": it is no \
+                  schedule\n    write \"every 5m\"\n/etc/incidentd/incidentd.toml:9: another\n    do that"});
+    let text = shown(fleet.clone());
+    let told = "Ledger: ok, 12,345 incidents known
+
+RELOAD REFUSED: what was loaded 2h 5m ago stays in force
+  why: the configuration has 2 errors: /etc/incidentd/incidentd.toml:7: poll.schedule = \"daily\": it
+       is no schedule
+  do:  correct the files and reload again; incidentd check --offline prints the report whole
+
+RESTART NEEDED: some new values can't be taken up while the daemon runs; the old ones hold
+  why: kafka.brokers, http.listen
+  do:  restart it when it suits: systemctl restart incidentd
+
+STATE ";
+    assert!(text.contains(told), "{text}");
+    let read = |fleet: &Value| serde_json::from_value::<Report>(fleet.clone()).unwrap();
+    assert_eq!(
+        read(&fleet).trouble().as_deref(),
+        Some("the last reload was refused")
+    );
+    fleet["configuration"]["state"] = json!("ok");
+    assert_eq!(
+        read(&fleet).trouble(),
+        None,
+        "a restart that waits is no fault"
+    );
+    let text = shown(fleet);
+    assert!(
+        !text.contains("REFUSED") && text.contains("RESTART"),
+        "{text}"
+    );
+}
+
+#[test]
 fn colours_are_only_written_when_asked_for() {
     let fleet = report(vec![
         tenant("a", "forbidden"),
@@ -235,6 +274,7 @@ proptest! {
         fleet["kafka"]["error"] = json!(text);
         fleet["kafka"]["state"] = json!(word);
         fleet["started"] = json!(word);
+        fleet["configuration"] = json!({"state": "refused", "loaded": word, "restart_needed": [word, word], "error": text});
         let shown = shown(fleet);
         for line in shown.lines() {
             prop_assert!(!line.contains(char::is_control), "{line:?}");

@@ -120,6 +120,32 @@ fn the_page_says_what_is_wrong_and_what_to_do() {
 }
 
 #[test]
+fn a_refused_reload_and_a_restart_that_waits_stand_above_the_tenants() {
+    let mut report = report(vec![tenant("contoso", Health::Ok)]);
+    assert!(!body(&report).contains("<section"), "all is well");
+    report.configuration = ConfigurationStatus {
+        state: ConfigurationState::Refused,
+        loaded: ago(7500),
+        restart_needed: vec!["kafka.brokers", "http.listen"],
+        error: Some("the configuration has one error:\na.toml:7: poll = \"<7>\": it is no table\n    write [poll]".into()),
+    };
+    let expected = "\
+<section class=\"bad\">
+<h2>Reload refused: what was loaded 2h 5m ago stays in force</h2>
+<p>the configuration has one error: a.toml:7: poll = &quot;&lt;7&gt;&quot;: it is no table</p>
+<p class=\"do\">correct the files and reload again; incidentd check --offline prints the report whole</p>
+</section>
+<section class=\"fair\">
+<h2>Restart needed: some new values can&#39;t be taken up while the daemon runs; the old ones hold</h2>
+<p>kafka.brokers, http.listen</p>
+<p class=\"do\">restart it when it suits: systemctl restart incidentd</p>
+</section>
+<p>Kafka:";
+    let body = body(&report);
+    assert!(body.contains(expected), "{body}");
+}
+
+#[test]
 fn nothing_is_fetched_from_elsewhere() {
     let html = render(
         &report(vec![tenant("contoso", Health::Ok)]),
