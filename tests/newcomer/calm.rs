@@ -3,15 +3,16 @@
 /// Times, ages, ids that chance chose, and the order in which customers came.
 pub fn calm(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(line).collect();
-    let mut calm = Vec::new();
-    for part in lines.chunk_by(|a, b| is_log(a) && is_log(b)) {
-        let mut part = part.to_vec();
-        if part.len() > 1 {
-            in_order(&mut part);
-        }
-        calm.extend(part);
+    let mut lines = lines;
+    for part in lines.chunk_by_mut(|a, b| is_customers(a) && is_customers(b)) {
+        part.sort();
     }
-    calm.join("\n") + "\n"
+    lines.join("\n") + "\n"
+}
+
+/// A row of the status, or a line of the log, that is about one customer: those come in any order.
+fn is_customers(line: &str) -> bool {
+    line.starts_with("ok ") || line.contains(" tenant=")
 }
 
 fn line(line: &str) -> String {
@@ -23,7 +24,11 @@ fn line(line: &str) -> String {
     if line.starts_with("Kafka: ok") {
         return "Kafka: ok, 0 B in flight".to_owned();
     }
-    for (before, after) in [("(in ", ")"), ("running for ", ",")] {
+    for (before, after) in [
+        ("(in ", ")"),
+        ("running for ", ","),
+        ("what was loaded ", " ago"),
+    ] {
         if let Some((head, tail)) = line.split_once(before)
             && let Some((_, tail)) = tail.split_once(after)
         {
@@ -126,17 +131,5 @@ fn ages(row: &str) -> String {
             .to_owned()
     } else {
         row
-    }
-}
-
-fn is_log(line: &str) -> bool {
-    line.starts_with("0000-00-00T")
-}
-
-/// The lines of customers, which come in any order, are put into that of their text, each row of them by itself.
-fn in_order(lines: &mut [String]) {
-    let of_customer = |line: &String| line.contains("tenant=");
-    for row in lines.chunk_by_mut(|a, b| of_customer(a) && of_customer(b)) {
-        row.sort();
     }
 }

@@ -203,7 +203,15 @@ impl Desk {
     /// Holds what was shown against the transcript that was kept.
     pub fn finish(self) {
         let kept = fs::read_to_string(kept()).unwrap_or_default();
-        assert_eq!(self.named(), kept);
+        let now = self.named();
+        let differs = now
+            .lines()
+            .zip(kept.lines())
+            .find(|(now, kept)| now != kept);
+        assert!(
+            now == kept,
+            "the transcript differs from {TRANSCRIPT} (UPDATE=1 writes it anew), first here (now, kept): {differs:#?}"
+        );
     }
 }
 
