@@ -8,6 +8,7 @@ use super::*;
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::runtime::fakes::{Entra, Fault, Order, Server, World};
 use crate::runtime::fleet::Fleet;
+use crate::runtime::pulse::Vitals;
 
 mod backfill;
 mod reload;
@@ -245,6 +246,30 @@ async fn the_next_sweep_shown_is_the_one_to_come_not_a_turn_that_will_pass() {
     rig.fire(5).await;
     assert_eq!(asks(&server), 1, "swept while it rested");
     assert_eq!(rig.board.tenants()[0].next_sweep, planned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_proves_that_it_lives_also_when_there_is_nothing_to_do() {
+    let world = World::new(1 << 20);
+    let mut vitals = Vitals::default();
+    let pulse = vitals.part("dispatcher", Duration::from_secs(10));
+    let (_fleet, watch) = FleetWatch::new(Fleet::from([]));
+    let board = Arc::new(Board::new(&[], world.sweeper.clock.clone()));
+    let (herald, _) = Herald::new();
+    let slots = Slots::new(1);
+    let dispatcher = Dispatcher::new(watch, world.sweeper.clone(), slots, (board, herald));
+    let (_firings, fired) = mpsc::channel(1);
+    let stop = world.sweeper.stop.clone();
+    let dispatcher = dispatcher.proved_by(pulse);
+    let running = tokio::spawn(dispatcher.run(fired, stop.clone(), Duration::ZERO));
+    for _ in 0..3600 {
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(vitals.check(), Ok(()));
+    }
+    stop.cancel();
+    running.await.expect("ends");
+    sleep(Duration::from_secs(11)).await;
+    assert!(vitals.check().is_err(), "nobody is there to beat");
 }
 
 #[tokio::test(start_paused = true)]
