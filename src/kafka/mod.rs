@@ -22,6 +22,7 @@ pub mod reader;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use inspect::{Inspection, TopicSeen, Write, inspect};
 pub use link::{Condition, KafkaState};

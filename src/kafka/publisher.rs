@@ -5,7 +5,7 @@
 //! half a minute before saying so.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -23,6 +23,7 @@ use super::link::{Condition, Events, KafkaState, Link};
 use super::options::KafkaOptions;
 use super::queue::{Client, enqueue, of_record, rounds, size};
 use super::refusal;
+use super::topics::Topics;
 use crate::core::failure::Failure;
 use crate::ports::{Publisher, Record, Refused};
 
@@ -40,7 +41,7 @@ pub struct KafkaPublisher {
     /// which record is to blame.
     single: OnceLock<Client>,
     /// Topics that Kafka was seen to have.
-    topics: RwLock<HashSet<Arc<str>>>,
+    topics: Topics,
     /// Held by the one who asks about a topic; thousands of tenants wait for the same answer.
     asking: tokio::sync::Mutex<()>,
     limits: Limits,
@@ -75,7 +76,7 @@ impl KafkaPublisher {
             link,
             producer,
             single: OnceLock::new(),
-            topics: RwLock::default(),
+            topics: Topics::default(),
             asking: tokio::sync::Mutex::default(),
             limits: Limits::default(),
         })
@@ -90,12 +91,10 @@ impl KafkaPublisher {
         self.link.seen()
     }
 
-    /// A number that grows every ten seconds for as long as the thread lives that brings acknowledgements. `None`: the
-    /// operator has set librdkafka's statistics otherwise.
+    /// Grows every ten seconds while the thread lives that brings acknowledgements. `None`: statistics are set otherwise.
     pub fn progress(&self) -> Option<u64> {
-        self.options
-            .has_statistics()
-            .then(|| self.link.statistics())
+        let told = self.link.statistics();
+        self.options.has_statistics().then_some(told)
     }
 
     /// Follows the state.
@@ -144,7 +143,7 @@ impl KafkaPublisher {
                     return;
                 }
                 // The answer changes the state by itself.
-                let _ = self.ask(self.any_topic()).await;
+                let _ = self.ask(self.topics.any()).await;
                 sleep(RETRY_PAUSE).await;
             }
         })
@@ -296,7 +295,7 @@ impl KafkaPublisher {
     fn refused(&self, record: Record, size: usize, error: &ClientError) -> Refused {
         let topic = &record.topic;
         if refusal::is_unknown_topic(refusal::code(error)) {
-            self.topics_mut().remove(topic);
+            self.topics.forget(topic);
         }
         if self.is_dead() {
             return refusal::stopped(&self.link).into();
@@ -309,18 +308,16 @@ impl KafkaPublisher {
 
     /// Returns when Kafka has the topic; waits for as long as Kafka is away.
     async fn await_topic(&self, topic: &Arc<str>) -> Result<(), Failure> {
-        if self.has(topic) {
+        if self.topics.has(topic) {
             return Ok(());
         }
         let _turn = self.asking.lock().await;
-        while !self.has(topic) {
+        while !self.topics.has(topic) {
             if self.is_dead() {
                 return Err(refusal::stopped(&self.link));
             }
             match self.ask(Some(Arc::clone(topic))).await {
-                Answer::Good => {
-                    self.topics_mut().insert(Arc::clone(topic));
-                }
+                Answer::Good => self.topics.note(topic),
                 Answer::TopicError(code) => {
                     return Err(refusal::of_topic(&self.link, topic, code));
                 }
@@ -371,23 +368,6 @@ impl KafkaPublisher {
         config.set("batch.num.messages", "1");
         let client = config.create_with_context(Events(Arc::clone(&self.link)))?;
         Ok(self.single.get_or_init(|| client))
-    }
-
-    fn has(&self, topic: &Arc<str>) -> bool {
-        self.topics
-            .read()
-            .is_ok_and(|topics| topics.contains(topic))
-    }
-
-    fn any_topic(&self) -> Option<Arc<str>> {
-        let topics = self.topics.read().ok()?;
-        topics.iter().next().cloned()
-    }
-
-    fn topics_mut(&self) -> std::sync::RwLockWriteGuard<'_, HashSet<Arc<str>>> {
-        self.topics
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

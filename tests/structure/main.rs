@@ -288,7 +288,7 @@ fn the_scanner_sees_the_arrows_that_are_there() {
         ("cli/run.rs", "crate::app::App"),
         ("app.rs", "crate::kafka::KafkaPublisher"),
         ("app.rs", "crate::runtime::sweeper::Sweeper"),
-        ("app/fleet.rs", "crate::microsoft::Entra"),
+        ("app/doors.rs", "crate::microsoft::Entra"),
         ("runtime/sweeper.rs", "crate::runtime::intake::Intake"),
         ("runtime/sweeper.rs", "crate::ports::Outlet"),
         ("ledger/store.rs", "crate::core::cursor::TenantState"),
