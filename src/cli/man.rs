@@ -35,7 +35,8 @@ pub const MANUAL: [Section; 4] = [
             ("0", "done; the daemon: stopped as asked"),
             (
                 "1",
-                "the command's own no: something is not ok (status), would not work (check), or got lost (demo)",
+                "the command's own no: something is not ok (status), would not work (check, token), is in the way (init), or got lost \
+                 (demo)",
             ),
             ("64", "the command line can't be understood"),
             (
@@ -44,7 +45,8 @@ pub const MANUAL: [Section; 4] = [
             ),
             (
                 "75",
-                "not possible now: no daemon answers, the ledger is in use by another process, the port is taken",
+                "not possible now: no daemon answers, Kafka or Microsoft is out of reach (check), the ledger is in use by another \
+                 process, the port is taken",
             ),
             (
                 "78",
@@ -63,7 +65,8 @@ pub const MANUAL: [Section; 4] = [
             ),
             (
                 "SIGHUP",
-                "tenants that rest after a failure are tried again at once",
+                "the daemon reads its configuration again: what changed is applied, and with a mistake anywhere nothing is; tenants \
+                 that rest after a failure are tried again at once",
             ),
         ],
     },
@@ -72,7 +75,7 @@ pub const MANUAL: [Section; 4] = [
         entries: &[
             (
                 "INCIDENTD__SECTION__KEY",
-                "sets a key of the main file, and goes before it: INCIDENTD__KAFKA__BROKERS, INCIDENTD__LOG__LEVEL",
+                "sets a key of the main file, and wins over it: INCIDENTD__KAFKA__BROKERS, INCIDENTD__LOG__LEVEL",
             ),
             (
                 "HTTPS_PROXY, NO_PROXY",
