@@ -13,8 +13,8 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::{Before, Builder};
-use crate::config::ConfigErrors;
 use crate::config::settings::Settings;
+use crate::config::{ConfigErrors, Problem};
 use crate::core::failure::chain;
 use crate::core::reload::Diff;
 use crate::core::status::{ConfigurationState, ConfigurationStatus};
@@ -23,6 +23,9 @@ use crate::ports::Clock;
 use crate::runtime::fleet::Fleet;
 use crate::telemetry::logging::LogFilter;
 use crate::telemetry::systemd;
+
+/// Mistakes of one reload that are logged; the status and `incidentd check --offline` have them all.
+const MISTAKES: usize = 20;
 
 /// Reads the configuration again, as at the start. Blocks.
 pub type Load = Arc<dyn Fn() -> Result<Settings, ConfigErrors> + Send + Sync>;
@@ -100,17 +103,21 @@ impl Reloader {
 
     async fn reload(&mut self) {
         let load = self.reload.load.clone();
-        let outcome = match spawn_blocking(move || load()).await {
-            Ok(Ok(settings)) => self.apply(settings),
-            Ok(Err(errors)) => Err(errors.to_string()),
-            Err(broken) => Err(format!("a defect in incidentd ended the reload: {broken}")),
+        let refused = match spawn_blocking(move || load()).await {
+            Ok(Ok(settings)) => self.apply(settings).err(),
+            Ok(Err(errors)) => {
+                log_mistakes(errors.problems());
+                Some(errors.to_string())
+            }
+            Err(broken) => Some(format!("a defect in incidentd ended the reload: {broken}")),
         };
-        if let Err(report) = outcome {
+        if let Some(why) = refused {
+            let error = why.lines().next().unwrap_or_default().trim_end_matches(':');
             tracing::error!(
-                report,
+                error,
                 "the configuration was not reloaded: the one before stays in force; correct the files and reload again"
             );
-            self.standing.refuse(report);
+            self.standing.refuse(why);
         }
     }
 
@@ -154,6 +161,13 @@ impl Reloader {
         self.settings = Arc::new(settings);
         self.standing.accept(self.clock.now(), restart_needed);
         Ok(())
+    }
+}
+
+/// One line each: whoever reads a journal sees no report of many lines.
+fn log_mistakes(problems: &[Problem]) {
+    for problem in problems.iter().take(MISTAKES) {
+        tracing::error!(error = problem.headline(), remedy = %problem.remedy, "mistake in the configuration");
     }
 }
 

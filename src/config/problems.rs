@@ -70,19 +70,26 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.origin)?;
+impl Problem {
+    /// Where it is and what it is, in one line; without the remedy.
+    pub fn headline(&self) -> String {
+        let mut text = self.origin.clone();
         if !self.key.is_empty() {
-            write!(f, ": {}", self.key)?;
+            text.push_str(&format!(": {}", self.key));
         }
         if let Some(value) = &self.value {
-            write!(f, " = {value}")?;
+            text.push_str(&format!(" = {value}"));
         }
         if let Some(tenant) = &self.tenant {
-            write!(f, " (tenant {tenant})")?;
+            text.push_str(&format!(" (tenant {tenant})"));
         }
-        write!(f, ": {}\n    {}", self.what, self.remedy)
+        format!("{text}: {}", self.what)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n    {}", self.headline(), self.remedy)
     }
 }
 

@@ -78,11 +78,15 @@ async fn a_good_configuration_is_applied_a_bad_one_is_refused_with_its_report_an
         3
     );
     let log = daemon.log_lines();
-    let line = log
-        .iter()
-        .find(|line| line["level"] == "ERROR")
-        .expect("an error");
-    assert_eq!(line["report"], report);
+    let mut errors = log.iter().filter(|line| line["level"] == "ERROR");
+    let mistake = errors.next().expect("the mistake, in a line of its own");
+    let what = mistake["error"].as_str().expect("what it is");
+    assert!(
+        what.contains("every now and then") && report.contains(what),
+        "{what}"
+    );
+    let refusal = errors.next().expect("what follows from it");
+    assert_eq!(refusal["error"], "the configuration has one error");
 
     replace(&config, "every now and then", "every 2s");
     replace(&config, "127.0.0.1:9", "127.0.0.1:10");
