@@ -85,19 +85,6 @@ fn both_examples_are_valid_and_mean_the_same() {
     assert_eq!(others(minimal), others(full));
 }
 
-#[test]
-fn the_readme_s_quick_start_is_valid() {
-    let readme = include_str!("../../../README.md");
-    let block = readme
-        .split_once("```toml\n")
-        .and_then(|(_, rest)| rest.split_once("```"));
-    let (block, _) = block.expect("a configuration");
-    let settings =
-        Fixture::new(&filled_in(block).replace("\"client-secret\"", "\"secret\"")).valid();
-    assert_eq!(settings.warnings, Vec::<String>::new());
-    assert_eq!(&*only(&settings).name, "contoso");
-}
-
 /// The effective configuration is made of what was asked for: a key that is read has to be in it.
 #[test]
 fn every_key_of_the_full_example_is_shown_with_its_line_and_each_default_as_one() {

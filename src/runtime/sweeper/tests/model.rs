@@ -102,9 +102,17 @@ impl Story {
             let mut incidents = server.incidents.lock().expect("lock");
             for (id, ago, content) in changes.next().unwrap_or_default() {
                 // Updates never go back in time; a late-indexed incident may well be old.
-                let old = incidents.get(&id).map_or(i64::MIN, |(at, _)| *at);
+                let (old, before) = incidents.get(&id).copied().unwrap_or((i64::MIN, 0));
                 let changed = now.minus(Duration::from_secs(ago.cast_unsigned()));
-                incidents.insert(id, (changed.0.max(old), content));
+                let at = changed.0.max(old);
+                // A content that goes and comes back with one and the same time is published again, as it should be; here
+                // it would count as a repeat.
+                let content = if at == old {
+                    content.max(before)
+                } else {
+                    content
+                };
+                incidents.insert(id, (at, content));
             }
         });
         *server.faults.lock().expect("lock") = self.faults.clone();
