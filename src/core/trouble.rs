@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::backlog::Span;
+use super::ticks::Ticks;
 use super::walk::Trouble;
 
 /// Searches in vain after which no more failures are waited for between two of them.
@@ -49,7 +50,7 @@ const REMEMBERED: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub struct Resting(Vec<Rest>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Rest {
     trouble: Trouble,
     tries: u32,
@@ -95,11 +96,30 @@ impl Resting {
         }
     }
 
-    /// `span` was read whole.
+    /// `span` was read whole. What of a part lies outside it rests on: windows may well cut a part in two, and both have to
+    /// be read before it is forgotten.
     pub fn recovered(&mut self, span: Span) {
-        self.0.retain(|Rest { trouble, .. }| {
-            trouble.from < span.from || span.to.is_some_and(|to| trouble.to > to)
-        });
+        let end = span.to.unwrap_or(Ticks::MAX);
+        let outside = |rest: Rest| {
+            let Trouble { from, to, .. } = rest.trouble;
+            [(from, to.min(span.from)), (from.max(end), to)]
+                .into_iter()
+                .filter(|(from, to)| from < to)
+                .map(move |(from, to)| Rest {
+                    trouble: Trouble {
+                        from,
+                        to,
+                        ..rest.trouble
+                    },
+                    ..rest
+                })
+        };
+        self.0 = std::mem::take(&mut self.0)
+            .into_iter()
+            .flat_map(outside)
+            .collect();
+        let beyond = self.0.len().saturating_sub(REMEMBERED);
+        self.0.drain(..beyond);
     }
 
     /// A part that nothing could be read from, if there is one.
@@ -111,8 +131,8 @@ impl Resting {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ticks::Ticks;
     use super::*;
+    use proptest::prelude::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -171,6 +191,24 @@ mod tests {
         assert_eq!(resting.spans(MINUTE).count(), 0);
         resting.recovered(Span::from(Ticks(0)));
         assert_eq!(resting.unseen(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_in_pieces_is_forgotten_piece_by_piece(
+            from in 0_i64..100, length in 1_i64..50, windows in prop::collection::vec((0_i64..150, 1_i64..60), 0..12),
+        ) {
+            let mut resting = Resting::default();
+            resting.rest(trouble(from, from + length), MINUTE);
+            let read = |tick: i64| windows.iter().any(|(at, long)| (*at..at + long).contains(&tick));
+            for (at, long) in &windows {
+                resting.recovered(Span::between(Ticks(*at), Ticks(at + long)));
+            }
+            for tick in 0..220 {
+                let rests = resting.0.iter().any(|rest| rest.trouble.from.0 <= tick && tick < rest.trouble.to.0);
+                prop_assert_eq!(rests, (from..from + length).contains(&tick) && !read(tick), "tick {}", tick);
+            }
+        }
     }
 
     #[test]
