@@ -1,0 +1,64 @@
+//! The container's image is built from a part of the repository only: what the program is made of has to be in it.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+/// Files outside `src/` that sources which are not tests take into the program.
+fn taken_in(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            if name != "tests" {
+                taken_in(&path, into);
+            }
+        } else if name.ends_with(".rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            for start in ["include_str!(\"", "include_bytes!(\""] {
+                let literals = text
+                    .split(start)
+                    .skip(1)
+                    .filter_map(|rest| rest.split('"').next());
+                into.extend(literals.map(|literal| plain(&folder.join(literal))));
+            }
+        }
+    }
+}
+
+/// Without `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
+#[test]
+fn what_the_program_includes_is_in_the_context_of_the_image() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ignored = fs::read_to_string(root.join("deploy/Dockerfile.dockerignore")).unwrap();
+    let let_in: Vec<&str> = ignored
+        .lines()
+        .filter_map(|line| line.strip_prefix('!'))
+        .collect();
+    let mut files = Vec::new();
+    taken_in(&root.join("src"), &mut files);
+    assert!(
+        files.contains(&root.join("config/incidentd.toml")),
+        "found: {files:?}"
+    );
+    for file in files.iter().filter(|file| file.is_file()) {
+        let file = file.strip_prefix(root).unwrap();
+        assert!(
+            let_in.iter().any(|path| file.starts_with(path)),
+            "the build of the image needs {}: let it in in deploy/Dockerfile.dockerignore",
+            file.display()
+        );
+    }
+}
