@@ -71,14 +71,14 @@ impl Alarms {
             .clone()
             .filter(|before| cause.as_ref() != Some(before))
             .and_then(|before| self.leave(&before));
-        if let Some(over) = over {
-            return Notice::Over(over);
-        }
-        match (cause, failure) {
-            (Some(cause), Some(failure)) => {
-                let enough = MANY.min(tenants).max(2);
-                self.join(cause, failure, enough, now)
-            }
+        let joined = cause.zip(failure).map(|(cause, failure)| {
+            let enough = MANY.min(tenants).max(2);
+            self.join(cause, failure, enough, now)
+        });
+        // The end of an alarm is told before what the tenant has joined instead: that shows in the alarms raised.
+        match (over, joined) {
+            (Some(over), _) => Notice::Over(over),
+            (None, Some(joined)) => joined,
             // Healthy again, like all the others that the alarm was about.
             _ if before.is_some_and(|before| self.raised.contains_key(&before)) => Notice::Shared,
             _ => Notice::Own,
@@ -202,6 +202,21 @@ mod tests {
         ));
         assert!(alarms.raised().is_empty());
         assert_eq!(alarms.note(tenant(4), fleet, None, NOW), Notice::Own);
+    }
+
+    #[test]
+    fn when_all_go_over_from_one_cause_to_another_the_new_alarm_is_raised_though_the_last_ends_the_old_one()
+     {
+        let mut alarms = Alarms::default();
+        let other = failing(Health::Unreachable, "no route");
+        for failure in [&expired(), &other] {
+            for n in 0..3 {
+                alarms.note(tenant(n), 3, Some(failure), NOW);
+            }
+        }
+        let raised = alarms.raised();
+        assert_eq!(raised.len(), 1, "{raised:?}");
+        assert_eq!((&*raised[0].cause, raised[0].tenants), ("no route", 3));
     }
 
     #[test]
