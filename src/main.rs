@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("incidentd: {failure}");
+            failure.tell();
             ExitCode::from(failure.code)
         }
     }

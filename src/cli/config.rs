@@ -19,7 +19,7 @@ impl Config {
         let effective = config::effective(&self.file.config, &process_environment())
             .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
         for warning in effective.warnings() {
-            eprintln!("incidentd: warning: {warning}");
+            text::complain(&format!("warning: {warning}"));
         }
         let Some(tenant) = self.tenant else {
             return text::print(&effective.all());

@@ -120,6 +120,11 @@ impl Failed {
             error: error.into(),
         }
     }
+
+    /// Says on standard error what went wrong.
+    pub fn tell(&self) {
+        text::complain(&self.to_string());
+    }
 }
 
 impl fmt::Display for Failed {

@@ -23,6 +23,13 @@ pub fn print(text: &str) -> Result<(), Failed> {
     }
 }
 
+/// Writes to standard error. It may be closed, and names of files may hold whatever a terminal would obey.
+pub fn complain(text: &str) {
+    let lines: Vec<_> = text.lines().map(tame).collect();
+    // There is nowhere to report that this failed.
+    let _ = writeln!(io::stderr(), "incidentd: {}", lines.join("\n"));
+}
+
 /// The columns that a text takes.
 pub fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)

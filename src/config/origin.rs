@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use config::Value;
 
+use crate::core::words::tame;
+
 /// One of the files that make up the configuration.
 #[derive(Debug, Clone)]
 pub(super) struct File {
@@ -20,7 +22,8 @@ pub(super) struct File {
 impl File {
     pub fn new(path: &Path, rank: usize) -> Self {
         Self {
-            name: path.display().to_string().into(),
+            // A file may have any name, and a report has a line for each mistake.
+            name: tame(&path.display().to_string()).into(),
             rank,
         }
     }
