@@ -97,7 +97,8 @@ fn report(seen: &TokenSeen) -> String {
 fn claims(seen: &TokenSeen, claims: &Claims) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = |label: &str, name: &str, text: &str| {
-        let label = format!("  {label:<18}{name:<10}");
+        // Names of up to nine characters line up; longer ones keep their distance.
+        let label = format!("  {label:<18}{:<9} ", tame(name));
         lines.extend(paragraph(&label, &tame(text)));
     };
     for (name, label) in EXPLAINED {
