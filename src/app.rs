@@ -246,9 +246,10 @@ impl App {
         };
         let deadline = Instant::now() + STOP_BUDGET;
         window.set(RunState::Stopping);
+        // First, so that no reload that ends now tells systemd that all is ready.
+        stop.cancel();
         systemd::stopping();
         tracing::info!("stopping: sweeps at work come to rest, nothing new begins");
-        stop.cancel();
         if timeout_at(deadline, tasks.all_ended()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }

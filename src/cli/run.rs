@@ -41,16 +41,23 @@ impl Run {
     pub fn run(self) -> Result<(), Failed> {
         let (file, environment) = (self.file.config, process_environment());
         let load: Load = Arc::new(move || config::load(&file, &environment));
+        let runtime = Runtime::new()
+            .context("can't start the async runtime")
+            .map_err(|error| Failed::new(UNAVAILABLE, error))?;
+        // Before anything is read, so that a signal during the start is not the default's sudden death.
+        let asked = Arc::<Notify>::default();
+        let stop = {
+            let _runtime = runtime.enter();
+            stop_signal(asked.clone()).map_err(|error| Failed::new(INTERNAL, error))?
+        };
         let settings = load().map_err(|errors| Failed::new(CONFIGURATION, errors))?;
         let log = start_log(&settings)?;
         let output = match self.output {
             Target::Kafka => Output::Kafka,
             Target::Stdout => Output::Stdout,
         };
-        let runtime = Runtime::new()
-            .context("can't start the async runtime")
-            .map_err(|error| Failed::new(UNAVAILABLE, error))?;
-        let served = runtime.block_on(serve(settings, (load, log), output));
+        let reload = Reload { asked, load, log };
+        let served = runtime.block_on(serve(settings, output, stop, reload));
         // Dropping the runtime would wait for its blocking threads, and one that writes to a pipe which nobody reads
         // never comes back.
         runtime.shutdown_background();
@@ -74,12 +81,10 @@ fn start_log(settings: &Settings) -> Result<LogFilter, Failed> {
 
 async fn serve(
     settings: Settings,
-    (load, log): (Load, LogFilter),
     output: Output,
+    stop: impl Future<Output = ()>,
+    reload: Reload,
 ) -> Result<(), Failed> {
-    // Before anything is opened, so that a signal during the start is not the default's sudden death.
-    let asked = Arc::<Notify>::default();
-    let stop = stop_signal(asked.clone()).map_err(|error| Failed::new(INTERNAL, error))?;
     let tenants = settings.tenants.len();
     let app = App::build(settings, output)
         .await
@@ -90,7 +95,6 @@ async fn serve(
         listen = app.listening().map(|at| at.to_string()).unwrap_or_default(),
         "incidentd runs"
     );
-    let reload = Reload { asked, load, log };
     app.run(stop, Some(reload)).await.map_err(|error| {
         tracing::error!(%error, "stopped");
         Failed::new(INTERNAL, error)
