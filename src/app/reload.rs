@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::{Before, Builder};
+use super::kafka_options;
 use crate::config::settings::Settings;
 use crate::config::{ConfigErrors, Problem};
 use crate::core::failure::chain;
@@ -96,6 +97,9 @@ impl Reloader {
         while stop.run_until_cancelled(asked.notified()).await.is_some() {
             systemd::reloading();
             self.reload().await;
+            if stop.is_cancelled() {
+                break;
+            }
             self.nudge.notify_one();
             systemd::ready(&status());
         }
@@ -122,6 +126,10 @@ impl Reloader {
     }
 
     fn apply(&mut self, settings: Settings) -> Result<(), String> {
+        // They wait for a restart, which has to come up with them.
+        kafka_options(&settings)
+            .check()
+            .map_err(|error| chain(&error))?;
         let before = Before {
             settings: &self.settings,
             fleet: &self.fleet.borrow().clone(),

@@ -116,6 +116,22 @@ async fn a_good_configuration_is_applied_a_bad_one_is_refused_with_its_report_an
     })
     .await;
 
+    fs::write(
+        &config,
+        format!("kafka.properties.\"no.such\" = \"1\"\n{text}"),
+    )
+    .expect("written");
+    let refused = reloaded(&daemon, "what would not start again is refused", |now| {
+        now["state"] == "refused"
+    })
+    .await;
+    assert!(
+        refused["error"].to_string().contains("no.such"),
+        "{refused}"
+    );
+    fs::write(&config, &text).expect("written");
+    reloaded(&daemon, "it is accepted again", |now| now["state"] == "ok").await;
+
     fs::remove_file(setup.path().join("client-secret")).expect("removed");
     reloaded(&daemon, "a secret that is gone refuses a reload", |now| {
         now["state"] == "refused"
