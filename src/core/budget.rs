@@ -132,6 +132,18 @@ impl Budget {
             .is_some_and(|asked| now.saturating_sub(asked) < BACKLOG_AWAY)
     }
 
+    /// Goes on where `other` was, which was spent on the same server: as empty, and for as long closed.
+    pub fn succeed(&mut self, other: &Budget) {
+        for (own, former) in [
+            (&mut self.all, &other.all),
+            (&mut self.backlog, &other.backlog),
+        ] {
+            // All are full a minute (of their share) after they were empty, whatever the rate.
+            own.full_at = own.full_at.max(former.full_at);
+        }
+        self.close_until(other.closed_until);
+    }
+
     /// Lets no request out before `until`.
     pub fn close_until(&mut self, until: Duration) {
         self.closed_until = self.closed_until.max(until);

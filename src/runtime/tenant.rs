@@ -109,6 +109,15 @@ impl Tenant {
         }
     }
 
+    /// Takes over what outlives the settings that `former` had: what was spent on the same API, and a pause that it asked
+    /// for.
+    pub fn succeed(&self, former: &Tenant) {
+        if self.source.name() == former.source.name() {
+            let budget = former.memory().budget.clone();
+            self.memory().budget.succeed(&budget);
+        }
+    }
+
     pub fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }

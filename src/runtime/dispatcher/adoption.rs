@@ -51,6 +51,7 @@ impl Dispatcher {
         }
         self.board.enter(tenant);
         let running = post.and_then(|post| {
+            tenant.succeed(&post.tenant);
             post.give_way.cancel();
             post.running
         });

@@ -32,6 +32,10 @@ impl Dispatcher {
             return;
         }
         let outdated = !Arc::ptr_eq(&post.tenant, &of);
+        if outdated {
+            // It may have been asked to pause since.
+            post.tenant.succeed(&of);
+        }
         let ended = ended.map_or_else(
             |error| broken(self.sweeper.clock.now(), &error),
             |(_, ended)| ended,

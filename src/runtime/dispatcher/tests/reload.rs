@@ -112,6 +112,41 @@ async fn new_settings_end_the_rest_of_a_tenant_that_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn new_settings_end_no_pause_that_the_api_asked_for() {
+    let (world, servers) = (World::new(1 << 20), servers(1));
+    let pause = Reaction::Wait(Duration::from_secs(200));
+    let throttled = Failure::new(Health::Throttled, pause, "429", "wait").with_status(429);
+    *servers[0].faults.lock().expect("lock") = vec![Fault::Refuse(throttled)];
+    let rig = Rig::start(&world, &tenants(&world, &servers), 4);
+    rig.fire(1).await;
+    assert_eq!(asks(&servers[0]), 1);
+    for _ in 0..5 {
+        rig.reload(&tenants(&world, &servers));
+        sleep(Duration::from_secs(10)).await;
+    }
+    assert_eq!(asks(&servers[0]), 1, "within the pause");
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(rig.health("tenant-1"), Health::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_settings_spend_no_request_a_second_time() {
+    let (world, servers) = (World::new(1 << 20), servers(1));
+    let anew = || [world.tenant_of_budget(&servers[0], 100, 25)];
+    let rig = Rig::start(&world, &anew(), 4);
+    // A budget that began empty with the daemon would be full by now.
+    rig.fire(10).await;
+    let before = asks(&servers[0]);
+    for _ in 0..120 {
+        rig.reload(&anew());
+        sleep(Duration::from_millis(500)).await;
+    }
+    let spent = asks(&servers[0]) - before;
+    // The minute's own, and what the daemon had left from before.
+    assert!((25..=50).contains(&spent), "{spent} requests in a minute");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_alarm_ends_when_the_last_tenant_that_has_its_cause_is_removed() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     let entra = Arc::new(Entra::default());
