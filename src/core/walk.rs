@@ -182,6 +182,11 @@ impl Walk {
         self.trusted
     }
 
+    /// Whether a walk that is done has read all that its span holds.
+    pub fn whole(&self) -> bool {
+        self.trusted && self.troubles.is_empty()
+    }
+
     /// What could not be read whole, once the walk is done.
     pub fn troubles(&self) -> &[Trouble] {
         &self.troubles

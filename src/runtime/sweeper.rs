@@ -272,6 +272,10 @@ impl Live<'_> {
         self.reached.add(walk);
         let mut memory = self.tenant.memory();
         memory.page_size = walk.page_size();
+        if walk.whole() {
+            // A sweep that met trouble here may have failed later on, and left it out of the backlog.
+            memory.resting.recovered(walk.span());
+        }
         for trouble in walk.troubles() {
             self.state.backlog.open(Interval {
                 from: trouble.from,

@@ -99,7 +99,7 @@ impl Sweeper {
         memory.page_size = walk.page_size();
         memory.window = memory.window.after(walk.pages());
         memory.doubts(Purpose::Backlog).settled();
-        if is_whole(walk) {
+        if walk.whole() {
             memory.resting.recovered(span);
         }
         for trouble in walk.troubles() {
@@ -119,14 +119,10 @@ impl Sweeper {
     }
 }
 
-fn is_whole(walk: &Walk) -> bool {
-    walk.trusted() && walk.troubles().is_empty()
-}
-
 /// The window was read to its end. What of it could not be trusted stays open.
 fn close(walk: &Walk, state: &mut TenantState) {
     let Span { from, to } = walk.span();
-    if let (true, Some(to)) = (is_whole(walk), to) {
+    if let (true, Some(to)) = (walk.whole(), to) {
         state.backlog.close(from, to);
     }
     for Trouble { from, to, unseen } in walk.troubles().iter().copied() {

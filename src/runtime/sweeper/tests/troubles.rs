@@ -149,6 +149,27 @@ async fn where_alerts_cannot_be_left_out_the_incident_is_passed_and_kept_in_the_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_part_that_was_passed_but_not_recorded_is_forgotten_once_a_live_sweep_reads_it() {
+    let (world, server) = (World::new(ROOM), poisoned(Origin::Defender, 40));
+    let tenant = world.tenant(1, &server, 50);
+    failed(&sweep(&world, &tenant).await);
+    // The page that comes through after the poisonous one lacks something.
+    *server.faults.lock().expect("lock") = vec![Fault::Partial, Fault::Fine];
+    let swept = sweep(&world, &tenant).await;
+    assert!(
+        matches!(swept.halt, Some(Halt::HeldBack(_))),
+        "{:?}",
+        swept.halt
+    );
+    assert!(swept.state.expect("a state").backlog.is_empty());
+    assert!(tenant.memory().resting.unseen().is_some());
+    server.poison.lock().expect("lock").clear();
+    assert!(sweep(&world, &tenant).await.halt.is_none());
+    assert_eq!(published(&world).len(), 100);
+    assert_eq!(tenant.memory().resting.unseen(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn pages_that_are_too_large_are_asked_for_smaller_and_the_size_is_remembered() {
     let (world, server) = (
         World::new(ROOM),
