@@ -94,9 +94,10 @@ fn client(simulator: &Simulator, tenant: &Tenant) -> (Defender, Entra) {
         http: http.clone(),
         tenant: id,
         client_id: tenant.client_id,
-        credential: Arc::new(Credential::secret(Secret::Value(
-            tenant.secret.clone().into(),
-        ))),
+        credential: Arc::new(Credential::secret(Secret::Variable {
+            name: "CLIENT_SECRET".to_owned(),
+            value: tenant.secret.clone().into(),
+        })),
         login_url: url.clone(),
         scope: SCOPE.to_owned(),
         endpoint: Endpoint::V2,

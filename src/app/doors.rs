@@ -109,7 +109,10 @@ fn credential(settings: &settings::Credential) -> Credential {
         settings::Credential::Secret { current, next } => {
             let current = match current {
                 SecretSource::File(path) => Secret::File(path.clone()),
-                SecretSource::Env { value, .. } => Secret::Value(value.clone()),
+                SecretSource::Env { name, value } => Secret::Variable {
+                    name: name.clone(),
+                    value: value.clone(),
+                },
             };
             match next {
                 Some(next) => Credential::two_secrets(current, next.clone()),

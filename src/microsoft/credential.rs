@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use super::expiry::Expiry;
 use super::secret::{Secret, read_file};
-use crate::core::failure::Failure;
+use crate::core::failure::{Failure, one_line};
 use crate::core::ticks::Ticks;
 
 /// How long a file that is just being replaced is given.
@@ -108,26 +108,69 @@ fn stamp_of(file: &Path) -> Option<impl Hash + use<>> {
     ))
 }
 
-/// Where a proof was read, as the configuration calls it.
+/// The key of the configuration that names a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Key {
     SecretFile,
     SecretVariable,
     NextSecretFile,
     TokenFile,
 }
 
+/// Where a proof was read. A tenant may have a credential of its own under the same key: the file says which is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) key: Key,
+    /// The file's path, or the variable's name.
+    name: String,
+}
+
+/// Where systemd puts the copies that it makes at a service's start.
+const SYSTEMD_COPIES: &str = "/run/credentials/";
+const LONGEST_NAME: usize = 300;
+
 impl Place {
+    pub(super) fn file(key: Key, path: &Path) -> Self {
+        Self::named(key, &path.display().to_string())
+    }
+
+    pub(super) fn variable(name: &str) -> Self {
+        Self::named(Key::SecretVariable, name)
+    }
+
+    fn named(key: Key, name: &str) -> Self {
+        let name = one_line(name, LONGEST_NAME);
+        Self { key, name }
+    }
+
+    /// For tests that care for the key alone.
+    pub(super) fn of(key: Key) -> Self {
+        Self::named(key, "somewhere")
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Goes into a hint where something is to be put.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Place::SecretFile => "app.client_secret_file",
-            Place::SecretVariable => {
-                "the environment variable that app.client_secret_env names (and restart incidentd)"
+    pub(super) fn hint(&self) -> String {
+        let name = &self.name;
+        let key = match self.key {
+            Key::SecretVariable => {
+                return format!(
+                    "the environment variable {name} (app.client_secret_env; then restart incidentd)"
+                );
             }
-            Place::NextSecretFile => "app.client_secret_next_file",
-            Place::TokenFile => "app.federated_token_file",
+            Key::SecretFile => "app.client_secret_file",
+            Key::NextSecretFile => "app.client_secret_next_file",
+            Key::TokenFile => "app.federated_token_file",
+        };
+        if name.starts_with(SYSTEMD_COPIES) {
+            return format!(
+                "the file that LoadCredential= of the systemd unit names ({key} is its copy; then restart incidentd)"
+            );
         }
+        format!("{name} ({key})")
     }
 }
 
@@ -150,18 +193,14 @@ impl Proof {
 /// # Errors
 /// As for [`Secret::read`].
 pub(super) async fn read_token(file: &Path) -> Result<Proof, Failure> {
-    let now = read_file(file, Place::TokenFile).await;
-    let value = match now {
-        Ok(token) if is_whole(token.expose_secret()) => token,
+    let now = read_file(file, Key::TokenFile).await;
+    match now {
+        Ok(token) if is_whole(token.value.expose_secret()) => Ok(token),
         _ => {
             sleep(REPLACED_WITHIN).await;
-            read_file(file, Place::TokenFile).await?
+            read_file(file, Key::TokenFile).await
         }
-    };
-    Ok(Proof {
-        value,
-        place: Place::TokenFile,
-    })
+    }
 }
 
 /// Whether this has the three parts of a signed token.
@@ -222,9 +261,26 @@ mod tests {
     }
 
     #[test]
+    fn of_a_copy_that_systemd_made_the_original_is_named() {
+        let hint = |path: &str| Place::file(Key::SecretFile, Path::new(path)).hint();
+        assert_eq!(
+            hint("/etc/incidentd/fabrikam"),
+            "/etc/incidentd/fabrikam (app.client_secret_file)"
+        );
+        let copy = hint("/run/credentials/incidentd.service/client-secret");
+        assert!(
+            copy.contains("LoadCredential=") && copy.contains("restart"),
+            "{copy}"
+        );
+    }
+
+    #[test]
     fn a_credential_without_files_never_changes() {
-        let value = Secret::Value(SecretString::from("s".to_owned()));
-        assert_eq!(Credential::secret(value).stamp(), 0);
+        let secret = Secret::Variable {
+            name: "SECRET".to_owned(),
+            value: SecretString::from("s".to_owned()),
+        };
+        assert_eq!(Credential::secret(secret).stamp(), 0);
     }
 
     #[tokio::test(start_paused = true)]
@@ -250,6 +306,7 @@ mod tests {
             failure.remedy.contains("app.federated_token_file"),
             "{failure:?}"
         );
+        assert!(failure.cause.is_some(), "all who share it are one alarm");
         assert!(failure.what.contains("is empty"), "{failure:?}");
     }
 }

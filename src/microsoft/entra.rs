@@ -19,7 +19,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::consent::{Permission, consent_link, consent_remedy};
-use super::credential::{Credential, Place, Proof};
+use super::credential::{Credential, Key, Place, Proof};
 use super::http::{ClientError, Clients, Http, HttpOptions};
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
@@ -166,7 +166,7 @@ impl Entra {
             .form(&form);
         let mut answer = self.http.send(request).await?;
         let asked = Asked {
-            place: proof.place,
+            place: &proof.place,
             hidden,
         };
         let status = answer.status();
@@ -242,15 +242,15 @@ impl Entra {
 
 /// What an answer has to be read with.
 struct Asked<'a> {
-    place: Place,
+    place: &'a Place,
     hidden: &'a [&'a Proof],
 }
 
 /// What of the form the proof makes up.
 fn parameters(proof: &Proof) -> Vec<(&'static str, &str)> {
     let value = proof.value.expose_secret();
-    match proof.place {
-        Place::TokenFile => vec![
+    match proof.place.key {
+        Key::TokenFile => vec![
             ("client_assertion_type", JWT_BEARER),
             ("client_assertion", value),
         ],

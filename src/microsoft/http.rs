@@ -8,7 +8,7 @@
 //! Repetition is the runtime's, which counts each request against the tenant's budget.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Proxy, RequestBuilder, Response, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy, RequestBuilder, Response, StatusCode};
 use tokio::time::{Instant, timeout};
 use url::{Host, Url};
 
@@ -129,8 +129,7 @@ impl Clients {
 }
 
 fn build(key: &Key) -> Result<Client, ClientError> {
-    // An error only says that the process has a provider already, which is all that is asked for.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_provider();
     let mut builder = Client::builder()
         .user_agent(concat!("incidentd/", env!("CARGO_PKG_VERSION")))
         .http1_only()
@@ -151,11 +150,17 @@ fn build(key: &Key) -> Result<Client, ClientError> {
             .build()
             .map_err(|source| ClientError::Tls { source });
     }
-    let Some(path) = key.ca_file.clone() else {
-        return builder
+    match &key.ca_file {
+        None => builder
             .build()
-            .map_err(|source| ClientError::Tls { source });
-    };
+            .map_err(|source| ClientError::Tls { source }),
+        Some(path) => trusting(builder, path),
+    }
+}
+
+/// A client that trusts the authorities in `path`, too.
+fn trusting(builder: ClientBuilder, path: &Path) -> Result<Client, ClientError> {
+    let path = path.to_owned();
     let pem = std::fs::read(&path).map_err(|source| ClientError::ReadCaFile {
         path: path.clone(),
         source,
@@ -168,6 +173,20 @@ fn build(key: &Key) -> Result<Client, ClientError> {
             .map_err(|source| ClientError::BadCertificate { path, source }),
         Err(source) => Err(ClientError::BadCertificate { path, source }),
     }
+}
+
+/// Whether `path` holds authorities that can be trusted.
+///
+/// # Errors
+/// It can't be read, holds no certificate, or one that can't be used.
+pub fn check_authorities(path: &Path) -> Result<(), ClientError> {
+    install_provider();
+    trusting(Client::builder().tls_certs_only([]), path).map(drop)
+}
+
+fn install_provider() {
+    // An error only says that the process has a provider already, which is all that is asked for.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn checked_proxy(proxy: &Url) -> Result<Proxy, ClientError> {

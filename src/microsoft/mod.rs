@@ -32,7 +32,7 @@ pub use credential::Credential;
 pub use defender::Defender;
 pub use entra::{Claims, Endpoint, Entra, EntraOptions, Issued};
 pub use graph::Graph;
-pub use http::{ClientError, Clients, HttpOptions};
+pub use http::{ClientError, Clients, HttpOptions, check_authorities};
 pub use roles::{Role, Standing};
 pub use secret::Secret;
 pub use source::SourceOptions;

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
-use super::credential::{Place, Proof};
+use super::credential::{Key, Place, Proof};
 use crate::core::failure::{Failure, Health, Reaction, one_line};
 
 const MAX_FILE: u64 = 64 << 10;
@@ -17,7 +17,8 @@ const REDACTED: &str = "[redacted]";
 pub enum Secret {
     /// Read anew at each token request, so that a rotated file needs no restart.
     File(PathBuf),
-    Value(SecretString),
+    /// A variable of the environment, as it was at the process's start.
+    Variable { name: String, value: SecretString },
 }
 
 impl Secret {
@@ -26,31 +27,28 @@ impl Secret {
     /// # Errors
     /// The file is missing, unreadable, empty, not UTF-8 or larger than 64 KiB: `credential`, naming the path.
     pub(super) async fn read(&self) -> Result<Proof, Failure> {
-        self.read_as(Place::SecretFile).await
+        self.read_as(Key::SecretFile).await
     }
 
     /// The same for the second of two secrets.
     pub(super) async fn read_as_next(&self) -> Result<Proof, Failure> {
-        self.read_as(Place::NextSecretFile).await
+        self.read_as(Key::NextSecretFile).await
     }
 
-    async fn read_as(&self, place: Place) -> Result<Proof, Failure> {
+    async fn read_as(&self, key: Key) -> Result<Proof, Failure> {
         match self {
-            Secret::Value(value) => Ok(Proof {
+            Secret::Variable { name, value } => Ok(Proof {
                 value: trimmed(value.expose_secret()),
-                place: Place::SecretVariable,
+                place: Place::variable(name),
             }),
-            Secret::File(path) => Ok(Proof {
-                value: read_file(path, place).await?,
-                place,
-            }),
+            Secret::File(path) => read_file(path, key).await,
         }
     }
 
     pub(super) fn file(&self) -> Option<&Path> {
         match self {
             Secret::File(path) => Some(path),
-            Secret::Value(_) => None,
+            Secret::Variable { .. } => None,
         }
     }
 }
@@ -61,47 +59,45 @@ fn trimmed(text: &str) -> SecretString {
     SecretString::from(text.trim().to_owned())
 }
 
-pub(super) async fn read_file(path: &Path, place: Place) -> Result<SecretString, Failure> {
+pub(super) async fn read_file(path: &Path, key: Key) -> Result<Proof, Failure> {
+    let place = Place::file(key, path);
     let mut bytes = Vec::new();
     let read = async {
         let file = File::open(path).await?;
         file.take(MAX_FILE + 1).read_to_end(&mut bytes).await
     };
     if let Err(error) = read.await {
-        return Err(unusable(
-            path,
-            place,
-            &format!("can't be read: {}", one_line(&error.to_string(), 100)),
-        ));
+        let why = format!("can't be read: {}", one_line(&error.to_string(), 100));
+        return Err(unusable(&place, &why));
     }
     if bytes.len() as u64 > MAX_FILE {
-        return Err(unusable(path, place, "is larger than 64 KiB"));
+        return Err(unusable(&place, "is larger than 64 KiB"));
     }
-    let text =
-        std::str::from_utf8(&bytes).map_err(|_| unusable(path, place, "is not UTF-8 text"))?;
-    let secret = trimmed(text);
-    if secret.expose_secret().is_empty() {
-        return Err(unusable(path, place, "is empty"));
+    let text = std::str::from_utf8(&bytes).map_err(|_| unusable(&place, "is not UTF-8 text"))?;
+    let value = trimmed(text);
+    if value.expose_secret().is_empty() {
+        return Err(unusable(&place, "is empty"));
     }
-    Ok(secret)
+    Ok(Proof { value, place })
 }
 
-fn unusable(path: &Path, place: Place, why: &str) -> Failure {
-    let (path, key) = (path.display(), place.name());
-    let (what, remedy) = match place {
-        Place::TokenFile => (
+fn unusable(place: &Place, why: &str) -> Failure {
+    let (path, hint) = (place.name(), place.hint());
+    let (what, remedy) = match place.key {
+        Key::TokenFile => (
             format!("the federated token's file {path} {why}"),
             format!(
-                "let what issues the token (in Kubernetes, the projected service account token) write it to {path}, and let \
-                 the daemon's user read it ({key})"
+                "let what issues the token (in Kubernetes, the projected service account token) write it to {hint}, and let \
+                 the daemon's user read it"
             ),
         ),
         _ => (
             format!("the client secret's file {path} {why}"),
-            format!("put the secret's value into {path} and let the daemon's user read it ({key})"),
+            format!("put the secret's Value into {hint} and let the daemon's user read it"),
         ),
     };
     Failure::new(Health::Credential, Reaction::Slow, what, remedy)
+        .caused_by(format!("no credential in {path}"))
 }
 
 /// `text` without `secret`, however that is spelled: encoded as in a form or a link, with whichever characters the other
@@ -177,8 +173,14 @@ mod tests {
             let secret = read_bytes(bytes.as_bytes()).await.unwrap();
             assert_eq!(secret.expose_secret(), "s3~cr/t", "from {bytes:?}");
         }
-        let value = Secret::Value(SecretString::from("s3~cr/t\n".to_owned()));
-        assert_eq!(value.read().await.unwrap().value.expose_secret(), "s3~cr/t");
+        let variable = Secret::Variable {
+            name: "SECRET".to_owned(),
+            value: SecretString::from("s3~cr/t\n".to_owned()),
+        };
+        assert_eq!(
+            variable.read().await.unwrap().value.expose_secret(),
+            "s3~cr/t"
+        );
     }
 
     #[tokio::test]

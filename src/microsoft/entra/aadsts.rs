@@ -36,8 +36,8 @@ impl Row {
     }
 
     /// The hint for an app whose proof is kept at `place`.
-    pub(super) fn hint_for(&self, place: Place) -> String {
-        self.hint.replace(PLACE, place.name())
+    pub(super) fn hint_for(&self, place: &Place) -> String {
+        self.hint.replace(PLACE, &place.hint())
     }
 }
 
@@ -70,7 +70,7 @@ static TABLE: &[Row] = &[
         &[7_000_222],
         Credential,
         "the client secret has expired: make a new one in the app registration and put its Value into \
-         {place} (every tenant that uses this app is affected)",
+         {place} (every tenant that uses this secret is affected)",
     ),
     row(
         &[7_000_218],

@@ -355,7 +355,7 @@ mod tests {
     fn claims_are_told_fit_to_be_shown() {
         let proof = Proof {
             value: "s3cret/canary".to_owned().into(),
-            place: super::super::Place::SecretFile,
+            place: super::super::Place::of(super::super::Key::SecretFile),
         };
         let token = jwt(&json!({
             "aud": RESOURCE, "exp": 1_700_000_000, "roles": ["One", 7, "Two\nlines"],

@@ -18,13 +18,13 @@ use super::*;
 
 /// Stand for secrets: one with characters that forms, JSON and links write in other ways, one that could be a host's name.
 const SECRETS: [&str; 2] = ["Canary~8Q/right+1&2=3\"%41\\", "canary-7c41e9d0"];
-const PLACES: [Place; 2] = [Place::SecretFile, Place::TokenFile];
+const KEYS: [Key; 2] = [Key::SecretFile, Key::TokenFile];
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
 
 static PROOFS: LazyLock<[Proof; 2]> = LazyLock::new(|| {
     SECRETS.map(|secret| Proof {
         value: SecretString::from(secret.to_owned()),
-        place: Place::SecretFile,
+        place: Place::of(Key::SecretFile),
     })
 });
 
@@ -41,7 +41,10 @@ fn entra(permission: Permission) -> Entra {
         http,
         tenant: TENANT.parse().expect("an id"),
         client_id: Uuid::nil(),
-        credential: Arc::new(Credential::secret(Secret::Value(SecretString::default()))),
+        credential: Arc::new(Credential::secret(Secret::Variable {
+            name: "SECRET".to_owned(),
+            value: SecretString::default(),
+        })),
         login_url: url,
         scope: "https://api.security.microsoft.com/.default".to_owned(),
         endpoint: Endpoint::V2,
@@ -51,9 +54,9 @@ fn entra(permission: Permission) -> Entra {
 }
 
 pub(in super::super) fn refused(answer: &Head<'_>) {
-    for place in PLACES {
+    for key in KEYS {
         for entra in SOURCES.iter() {
-            read(entra, answer.status, &answer.headers, answer.body, place);
+            read(entra, answer.status, &answer.headers, answer.body, key);
         }
     }
 }
@@ -65,7 +68,7 @@ pub(in super::super) fn granted(body: &[u8]) {
             StatusCode::OK,
             &HeaderMap::new(),
             body,
-            Place::SecretFile,
+            Key::SecretFile,
         );
     }
 }
@@ -77,13 +80,12 @@ pub(in super::super) fn claimed(claims: &[u8]) {
     let claims = serde_json::from_slice::<Value>(claims);
     let claims = claims.ok().filter(Value::is_object);
     for entra in SOURCES.iter() {
-        let place = Place::SecretFile;
         let granted = read(
             entra,
             StatusCode::OK,
             &HeaderMap::new(),
             body.as_bytes(),
-            place,
+            Key::SecretFile,
         );
         let allowed = claims.as_ref().is_none_or(|claims| {
             let roles = claims.get("roles").and_then(Value::as_array);
@@ -98,11 +100,11 @@ pub(in super::super) fn claimed(claims: &[u8]) {
 }
 
 /// Whether a token is granted.
-fn read(entra: &Entra, status: StatusCode, headers: &HeaderMap, body: &[u8], place: Place) -> bool {
+fn read(entra: &Entra, status: StatusCode, headers: &HeaderMap, body: &[u8], key: Key) -> bool {
     let [one, other] = &*PROOFS;
     let hidden = [one, other];
     let asked = Asked {
-        place,
+        place: &Place::of(key),
         hidden: &hidden,
     };
     let issued = entra.read(status, headers, body, &asked);

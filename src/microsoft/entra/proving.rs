@@ -64,7 +64,9 @@ impl Entra {
         }
         let refused_too = match self.try_secret(other, &hidden).await {
             Ok(issued) => {
-                self.note_turn(!second_first, &refused.failure);
+                if let Ok(serves) = other {
+                    self.note_turn(!second_first, serves, &refused.failure);
+                }
                 return Ok(issued);
             }
             Err(denial) => denial,
@@ -94,13 +96,13 @@ impl Entra {
         }
     }
 
-    fn note_turn(&self, to_second: bool, refused: &Failure) {
+    fn note_turn(&self, to_second: bool, serves: &Proof, refused: &Failure) {
         if self.credential.turned_to_second(to_second) {
             tracing::warn!(
                 client_id = %self.client_id,
                 error = %refused,
-                "the first secret is refused, the one in app.client_secret_next_file serves: put it into \
-                 app.client_secret_file",
+                serves = %serves.place.hint(),
+                "the first of two secrets is refused, the second serves: put it into the place of the first",
             );
         }
     }

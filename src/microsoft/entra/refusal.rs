@@ -9,7 +9,7 @@ use reqwest::header::HeaderMap;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use super::super::credential::{Place, Proof};
+use super::super::credential::{Key, Place, Proof};
 use super::super::errors::{key, location};
 use super::super::secret::scrub;
 use super::super::{network, wait};
@@ -25,7 +25,7 @@ pub(super) struct Refusal<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
     /// Where what the app proved itself with is kept: a hint names it.
-    pub(super) place: Place,
+    pub(super) place: &'a Place,
     /// Cut out of all text, in case the other side repeats it: all that was or may be sent.
     pub(super) hidden: &'a [&'a Proof],
 }
@@ -67,17 +67,22 @@ impl Refusal<'_> {
         Denial {
             failure: Failure::new(health, reaction, what, remedy)
                 .with_status(status)
-                .caused_by(self.cause(&said)),
+                .caused_by(self.cause(&said, health)),
             of_the_proof: refused && said.error == "invalid_client",
             out_of_time: refused && said.code == Some(aadsts::OUT_OF_TIME),
         }
     }
 
-    /// `entra 7000222`; without a number of Entra's, `entra 503` or `entra 400 invalid_scope`.
-    fn cause(&self, said: &Said) -> String {
-        match said.code {
+    /// `entra 90002`; without a number of Entra's, `entra 503` or `entra 400 invalid_scope`. A credential is named, too: two
+    /// that are refused for the same reason have to be mended one by one.
+    fn cause(&self, said: &Said, health: Health) -> String {
+        let refused = match said.code {
             Some(code) => format!("entra {code}"),
             None => key(&["entra", self.status.as_str(), &said.error]),
+        };
+        match health {
+            Health::Credential => format!("{refused} {}", self.place.name()),
+            _ => refused,
         }
     }
 
@@ -146,18 +151,12 @@ impl Refusal<'_> {
 }
 
 /// What `error` alone says.
-fn by_error(error: &str, place: Place, consent_remedy: &str) -> Verdict {
+fn by_error(error: &str, place: &Place, consent_remedy: &str) -> Verdict {
     let (health, remedy) = match error {
-        "invalid_client" | "invalid_grant" if place == Place::TokenFile => (
-            Health::Credential,
-            "check that a federated credential of the app registration has issuer, subject and audience of the token in \
-             app.federated_token_file; check app.client_id; the message says more",
-        ),
-        "invalid_client" | "invalid_grant" => (
-            Health::Credential,
-            "check the client secret (its Value, not its ID) and app.client_id; the message says more",
-        ),
-        "unauthorized_client" | "interaction_required" => (Health::Consent, consent_remedy),
+        "invalid_client" | "invalid_grant" => (Health::Credential, check_proof(place)),
+        "unauthorized_client" | "interaction_required" => {
+            (Health::Consent, consent_remedy.to_owned())
+        }
         "" => {
             return (
                 Health::Unreachable,
@@ -168,14 +167,29 @@ fn by_error(error: &str, place: Place, consent_remedy: &str) -> Verdict {
         }
         "invalid_resource" | "invalid_scope" => (
             Health::Misconfigured,
-            "check api.scope: it names one API and ends in /.default; and that api.login_url is of the same cloud",
+            "check api.scope: it names one API and ends in /.default; and that api.login_url is of the same cloud"
+                .to_owned(),
         ),
         _ => (
             Health::Misconfigured,
-            "check the tenant's id, app.client_id, api.login_url and api.scope; the message says more",
+            "check the tenant's id, app.client_id, api.login_url and api.scope; the message says more"
+                .to_owned(),
         ),
     };
-    (health, Reaction::Slow, remedy.to_owned())
+    (health, Reaction::Slow, remedy)
+}
+
+fn check_proof(place: &Place) -> String {
+    let hint = place.hint();
+    match place.key {
+        Key::TokenFile => format!(
+            "check that a federated credential of the app registration has issuer, subject and audience of the token in \
+             {hint}; check app.client_id; the message says more"
+        ),
+        _ => format!(
+            "check the client secret in {hint} (it has to be its Value, not its ID) and app.client_id; the message says more"
+        ),
+    }
 }
 
 /// What an error's body says. The body may be plain text (a 429's is `Too Many Requests`), HTML or empty.

@@ -31,12 +31,15 @@ fn entra_proving(login: &Url, endpoint: Endpoint, credential: Credential) -> Ent
     Entra::new(&Clients::new(), options).unwrap()
 }
 
+fn secret(value: &str) -> Secret {
+    Secret::Variable {
+        name: "SECRET".to_owned(),
+        value: SecretString::from(value.to_owned()),
+    }
+}
+
 fn entra(login: &Url, endpoint: Endpoint) -> Entra {
-    entra_with(
-        login,
-        endpoint,
-        Secret::Value(SecretString::from(SECRET.to_owned())),
-    )
+    entra_with(login, endpoint, secret(SECRET))
 }
 
 fn good_token() -> String {
@@ -111,14 +114,13 @@ async fn both_endpoints_are_asked_as_documented() {
 #[tokio::test]
 async fn every_printable_character_of_a_secret_arrives() {
     let all: String = (' '..='~').collect();
-    let secret = format!("x{all}x");
+    let value = format!("x{all}x");
     let server = Server::start(json_answer("200 OK", token_body(json!(3599)))).await;
-    let value = Secret::Value(SecretString::from(secret.clone()));
-    entra_with(&server.url, Endpoint::V2, value)
+    entra_with(&server.url, Endpoint::V2, secret(&value))
         .request()
         .await
         .unwrap();
-    assert_eq!(form(&server)[2], ("client_secret".to_owned(), secret));
+    assert_eq!(form(&server)[2], ("client_secret".to_owned(), value));
 }
 
 #[tokio::test]
@@ -262,7 +264,7 @@ async fn a_token_without_the_role_is_not_granted() {
 
 #[test]
 fn nothing_of_a_secret_shows_in_debug() {
-    let secret = Secret::Value(SecretString::from(SECRET.to_owned()));
+    let secret = secret(SECRET);
     assert!(!format!("{secret:?}").contains("CANARY"), "{secret:?}");
 }
 

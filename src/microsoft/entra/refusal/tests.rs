@@ -10,26 +10,26 @@ use Reaction::{Backoff, Slow, Soon, Wait};
 
 const HOST: &str = "login.microsoftonline.com";
 
-fn proof(place: Place) -> Proof {
+fn proof(key: Key) -> Proof {
     Proof {
         value: "SECRET~CANARY".to_owned().into(),
-        place,
+        place: Place::of(key),
     }
 }
 
-fn deny(status: u16, body: &[u8], place: Place) -> Denial {
+fn deny(status: u16, body: &[u8], key: Key) -> Denial {
     Refusal {
         status: StatusCode::from_u16(status).unwrap(),
         headers: &HeaderMap::new(),
         body,
-        place,
-        hidden: &[&proof(place)],
+        place: &Place::of(key),
+        hidden: &[&proof(key)],
     }
     .classify(HOST, "consent here")
 }
 
 fn refuse(status: u16, body: &[u8]) -> Failure {
-    deny(status, body, Place::SecretFile).failure
+    deny(status, body, Key::SecretFile).failure
 }
 
 fn error(status: u16, error: &str, code: u64) -> Failure {
@@ -146,23 +146,24 @@ fn what_passes_within_minutes_is_tried_sooner_and_a_loop_later() {
 
 #[test]
 fn a_hint_names_the_credential_in_use() {
-    for (place, code, named) in [
-        (Place::SecretFile, 7_000_215, "app.client_secret_file"),
-        (Place::SecretVariable, 7_000_222, "app.client_secret_env"),
+    for (key, code, named) in [
+        (Key::SecretFile, 7_000_215, "app.client_secret_file"),
+        (Key::SecretVariable, 7_000_222, "app.client_secret_env"),
         (
-            Place::NextSecretFile,
+            Key::NextSecretFile,
             7_000_215,
             "app.client_secret_next_file",
         ),
-        (Place::TokenFile, 700_024, "app.federated_token_file"),
-        (Place::TokenFile, 700_213, "app.federated_token_file"),
-        (Place::TokenFile, 1, "app.federated_token_file"),
-        (Place::SecretFile, 1, "client secret"),
+        (Key::TokenFile, 700_024, "app.federated_token_file"),
+        (Key::TokenFile, 700_213, "app.federated_token_file"),
+        (Key::TokenFile, 1, "app.federated_token_file"),
+        (Key::SecretFile, 1, "client secret"),
     ] {
-        let failure = deny(401, &error_body("invalid_client", code), place).failure;
+        let failure = deny(401, &error_body("invalid_client", code), key).failure;
+        let names = [named, "somewhere"].map(|name| failure.remedy.contains(name));
         assert!(
-            failure.remedy.contains(named) && !failure.remedy.contains('{'),
-            "{place:?} {code}: {}",
+            names == [true, true] && !failure.remedy.contains('{'),
+            "{key:?} {code}: {}",
             failure.remedy
         );
     }
@@ -179,7 +180,7 @@ fn whether_a_secret_was_refused_is_decided_by_status_and_error_alone() {
         (429, "invalid_client", 7_000_215, false),
         (503, "invalid_client", 7_000_215, false),
     ] {
-        let denial = deny(status, &error_body(name, code), Place::SecretFile);
+        let denial = deny(status, &error_body(name, code), Key::SecretFile);
         assert_eq!(denial.of_the_proof, refused, "{status} {name} {code}");
     }
 }
@@ -230,7 +231,7 @@ fn a_throttled_token_request_waits_as_asked() {
         status: StatusCode::TOO_MANY_REQUESTS,
         headers: &headers,
         body: b"Too Many Requests",
-        place: Place::SecretFile,
+        place: &Place::of(Key::SecretFile),
         hidden: &[],
     };
     assert_eq!(
@@ -267,7 +268,12 @@ fn a_description_that_repeats_the_secret_does_not_show_it() {
 fn the_cause_is_the_number_else_the_status_and_the_error() {
     assert_eq!(
         error(401, "invalid_client", 7_000_222).cause.as_deref(),
-        Some("entra 7000222")
+        Some("entra 7000222 somewhere"),
+        "of a credential, which one belongs to the cause"
+    );
+    assert_eq!(
+        error(400, "invalid_request", 90_002).cause.as_deref(),
+        Some("entra 90002")
     );
     for (status, body, cause) in [
         (

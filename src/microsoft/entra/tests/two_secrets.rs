@@ -188,7 +188,7 @@ async fn that_only_the_second_serves_is_warned_of_once() {
     }
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert_eq!(
-        text.matches("the first secret is refused").count(),
+        text.matches("the first of two secrets is refused").count(),
         1,
         "{text}"
     );
