@@ -4,7 +4,7 @@
 //! progress goes to standard error, when that is a terminal.
 //!
 //! Exit codes: 0 when all is well, warnings or not; 78 when the configuration is not valid; 75 when Kafka, or Microsoft
-//! for every tenant, can't be reached now; 1 when anything else is not well. A topic's size limit below Kafka's default
+//! for every tenant, can't be reached now, and nothing else is wrong; 1 when something is that does not pass by itself. A topic's size limit below Kafka's default
 //! is a warning: nothing is lost by it, since incidents are split.
 
 mod json;
@@ -19,6 +19,7 @@ use clap::Args;
 use tokio::runtime::Runtime;
 
 use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, pick, text};
+use crate::app::Libraries;
 use crate::app::inspect::{Findings, Inspector};
 use crate::config::{self, process_environment};
 use crate::core::failure::Health;
@@ -43,7 +44,7 @@ pub struct Check {
 
 impl Check {
     pub fn run(self) -> Result<(), Failed> {
-        let loaded = config::load(&self.file.config, &process_environment());
+        let loaded = config::load(&self.file.config, &process_environment(), &Libraries);
         let settings = match loaded {
             Ok(settings) => settings,
             Err(errors) => {
@@ -111,9 +112,14 @@ fn verdict(findings: &Findings) -> Result<(), Failed> {
     if troubles.is_empty() {
         return Ok(());
     }
-    let not_now =
-        kafka.is_some_and(|failure| passing(failure.health)) || (ill > 0 && states().all(passing));
-    let code = if not_now { UNAVAILABLE } else { FAILED };
+    let lasts = |state| state != Health::Ok && !passing(state);
+    let for_good =
+        bad_topics > 0 || states().any(lasts) || kafka.is_some_and(|failure| lasts(failure.health));
+    let away = kafka.is_some() || states().all(passing);
+    let code = match away && !for_good {
+        true => UNAVAILABLE,
+        false => FAILED,
+    };
     Err(Failed::new(code, anyhow!(troubles.join(", "))))
 }
 
