@@ -12,6 +12,7 @@
 mod doors;
 mod fleet;
 pub mod inspect;
+mod judge;
 mod reload;
 mod surface;
 mod tasks;
@@ -51,6 +52,7 @@ use crate::telemetry::systemd;
 
 use doors::FleetError;
 use fleet::Builder;
+pub use judge::Libraries;
 pub use reload::{Load, Reload};
 use reload::{Reloader, Standing};
 use surface::{Kafka, Parts, Window};

@@ -13,7 +13,6 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::{Before, Builder};
-use super::kafka_options;
 use crate::config::settings::Settings;
 use crate::config::{ConfigErrors, Problem};
 use crate::core::failure::chain;
@@ -126,10 +125,6 @@ impl Reloader {
     }
 
     fn apply(&mut self, settings: Settings) -> Result<(), String> {
-        // They wait for a restart, which has to come up with them.
-        kafka_options(&settings)
-            .check()
-            .map_err(|error| chain(&error))?;
         let before = Before {
             settings: &self.settings,
             fleet: &self.fleet.borrow().clone(),

@@ -4,6 +4,7 @@ use anyhow::anyhow;
 use clap::Args;
 
 use super::{CONFIGURATION, ConfigFile, Failed, USAGE, text};
+use crate::app::Libraries;
 use crate::config::{self, process_environment};
 
 #[derive(Args, Debug)]
@@ -16,7 +17,7 @@ pub struct Config {
 
 impl Config {
     pub fn run(self) -> Result<(), Failed> {
-        let effective = config::effective(&self.file.config, &process_environment())
+        let effective = config::effective(&self.file.config, &process_environment(), &Libraries)
             .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
         for warning in effective.warnings() {
             text::complain(&format!("warning: {warning}"));

@@ -22,7 +22,7 @@ use tokio::time::{Instant, interval, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::{FAILED, Failed, INTERNAL};
-use crate::app::{App, Output};
+use crate::app::{App, Libraries, Output};
 use crate::config;
 use crate::config::settings::Settings;
 use crate::kafka::mock::MockBroker;
@@ -229,7 +229,7 @@ listen = "127.0.0.1:0"
         text.push_str(&format!("[[tenants]]\nid = \"{id}\"\nname = \"{name}\"\n"));
     }
     fs::write(&file, text)?;
-    Ok(config::load(&file, &HashMap::new())?)
+    Ok(config::load(&file, &HashMap::new(), &Libraries)?)
 }
 
 /// The tenant of a record's key, `{tenant}/{incident}`.

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, oneshot};
 
 use super::{CONFIGURATION, ConfigFile, Failed, INTERNAL, UNAVAILABLE};
-use crate::app::{App, Load, Output, Reload, StartError};
+use crate::app::{App, Libraries, Load, Output, Reload, StartError};
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{self, process_environment};
 use crate::ledger::LedgerError;
@@ -40,7 +40,7 @@ enum Target {
 impl Run {
     pub fn run(self) -> Result<(), Failed> {
         let (file, environment) = (self.file.config, process_environment());
-        let load: Load = Arc::new(move || config::load(&file, &environment));
+        let load: Load = Arc::new(move || config::load(&file, &environment, &Libraries));
         let runtime = Runtime::new()
             .context("can't start the async runtime")
             .map_err(|error| Failed::new(UNAVAILABLE, error))?;

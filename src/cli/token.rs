@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::text::{paragraph, print, why_and_do, width};
 use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, pick};
+use crate::app::Libraries;
 use crate::app::inspect::{self, Claims, Role, Standing, TokenSeen};
 use crate::config::{self, process_environment};
 use crate::core::failure::{Failure, Health};
@@ -26,7 +27,7 @@ pub struct Token {
 
 impl Token {
     pub fn run(self) -> Result<(), Failed> {
-        let settings = config::load(&self.file.config, &process_environment())
+        let settings = config::load(&self.file.config, &process_environment(), &Libraries)
             .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
         let tenant = pick::tenant(&settings, &self.tenant)?;
         let runtime = Runtime::new()

@@ -223,7 +223,7 @@ fn ca_file(text: &str, world: &World<'_>) -> Result<std::path::PathBuf, Wrong> {
     let path = world.path(text)?;
     let remedy = "give the path of a PEM file of the authorities to trust beside the system's";
     match std::fs::File::open(&path).and_then(|file| file.metadata()) {
-        Ok(metadata) if metadata.is_file() => Ok(path),
+        Ok(metadata) if metadata.is_file() => world.judge.authorities(&path).map(|()| path),
         Ok(_) => Err(wrong("it is not a regular file", remedy)),
         Err(error) => Err(wrong(format!("it can't be read: {error}"), remedy)),
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use uuid::Uuid;
 
+use super::judge::Judge;
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
 use super::record::{Literal, quoted};
@@ -24,6 +25,7 @@ pub(super) struct World<'a> {
     /// Where relative paths start: the main file's folder.
     pub folder: &'a Path,
     pub environment: &'a HashMap<String, String>,
+    pub judge: &'a dyn Judge,
 }
 
 impl World<'_> {

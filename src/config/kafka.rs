@@ -7,8 +7,10 @@ use std::sync::Arc;
 use config::{Value, ValueKind};
 use secrecy::SecretString;
 
+use super::app::World;
+use super::judge::Judge;
 use super::origin::Spot;
-use super::problems::{Wrong, scalar, wrong};
+use super::problems::{Problem, Wrong, scalar, wrong};
 use super::record::{Meaning, quoted};
 use super::section::Section;
 use super::settings::{KafkaSettings, RecordFormat};
@@ -19,7 +21,7 @@ const FORMATS: [(&str, RecordFormat); 2] = [
     ("raw", RecordFormat::Raw),
 ];
 
-pub(super) fn read(section: &mut Section<'_>) -> (KafkaSettings, Arc<str>) {
+pub(super) fn read(section: &mut Section<'_>, world: &World<'_>) -> (KafkaSettings, Arc<str>) {
     let brokers = section.parse_or("brokers", &String::from("localhost:9092"), brokers);
     let topic = read_topic(section, &DEFAULT_TOPIC.into());
     let settings = KafkaSettings {
@@ -27,7 +29,7 @@ pub(super) fn read(section: &mut Section<'_>) -> (KafkaSettings, Arc<str>) {
         format: section.choice_or("format", RecordFormat::CloudEvents, &FORMATS),
         status_topic: section.parse("status_topic", topic_name),
         dead_letter_topic: section.parse("dead_letter_topic", topic_name),
-        properties: read_properties(section.section("properties")),
+        properties: read_properties(section.section("properties"), world.judge),
     };
     (settings, topic)
 }
@@ -84,13 +86,23 @@ struct Property {
 
 /// Names may be quoted or dotted (`"sasl.password" = …`, `sasl.password = …`, `…__SASL__PASSWORD` in the environment):
 /// all mean the same.
-fn read_properties(mut section: Section<'_>) -> Vec<(String, SecretString)> {
+fn read_properties(mut section: Section<'_>, judge: &dyn Judge) -> Vec<(String, SecretString)> {
     let mut properties = BTreeMap::new();
+    let (spot, before) = (section.spot().clone(), section.findings.problems.len());
     for (name, value) in section.rest() {
         flatten(&mut section, name, value, &mut properties);
     }
     for (name, property) in &properties {
-        check(&mut section, name, property);
+        check(&mut section, name, property, judge);
+    }
+    let secret = |(name, property): (&String, &Property)| {
+        (name.clone(), SecretString::from(property.value.clone()))
+    };
+    let all: Vec<_> = properties.iter().map(secret).collect();
+    let each_is_good = section.findings.problems.len() == before;
+    if let (true, Err(wrong)) = (each_is_good && !all.is_empty(), judge.properties(&all)) {
+        let problem = Problem::at(&spot, "kafka.properties", wrong);
+        section.findings.problems.push(problem);
     }
     let noted = properties.iter().map(|(name, property)| {
         let meaning = Meaning::Given {
@@ -100,8 +112,7 @@ fn read_properties(mut section: Section<'_>) -> Vec<(String, SecretString)> {
         (name.clone(), meaning)
     });
     section.finish_with(noted.collect());
-    let secret = |(name, property): (String, Property)| (name, SecretString::from(property.value));
-    properties.into_iter().map(secret).collect()
+    all
 }
 
 /// Texts are shown for properties that choose between words; numbers and switches, where no name speaks of a secret.
@@ -170,8 +181,8 @@ fn flatten(
     }
 }
 
-/// Refuses what would break a promise of the daemon's.
-fn check(section: &mut Section<'_>, name: &str, property: &Property) {
+/// Refuses what would break a promise of the daemon's, and what librdkafka does not take.
+fn check(section: &mut Section<'_>, name: &str, property: &Property, judge: &dyn Judge) {
     let is = |accepted: &[&str]| accepted.contains(&property.value.as_str());
     let refusal = match name {
         "bootstrap.servers" | "metadata.broker.list" => wrong(
@@ -206,7 +217,10 @@ fn check(section: &mut Section<'_>, name: &str, property: &Property) {
             section.warn_free(name, &property.spot, text.into());
             return;
         }
-        _ => return,
+        _ => match judge.property(name, &property.value) {
+            Err(refusal) => refusal,
+            Ok(()) => return,
+        },
     };
     section.refuse_free(name, &property.spot, refusal);
 }

@@ -13,6 +13,7 @@ mod api;
 mod app;
 mod clouds;
 mod effective;
+mod judge;
 mod kafka;
 mod layers;
 mod lines;
@@ -33,7 +34,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub use effective::Effective;
-pub use problems::{ConfigErrors, Problem};
+pub use judge::{Judge, Lenient};
+pub use problems::{ConfigErrors, Problem, Wrong, wrong};
 pub use survey::{Survey, survey};
 
 pub use units::distance;
@@ -47,9 +49,13 @@ use settings::Settings;
 ///
 /// # Errors
 /// All mistakes found. When a file can't be parsed, only that is said of it.
-pub fn load(path: &Path, environment: &HashMap<String, String>) -> Result<Settings, ConfigErrors> {
+pub fn load(
+    path: &Path,
+    environment: &HashMap<String, String>,
+    judge: &dyn Judge,
+) -> Result<Settings, ConfigErrors> {
     let mut findings = Findings::default();
-    let reading = read::read(path, environment, &mut findings);
+    let reading = read::read(path, environment, judge, &mut findings);
     settings_of(reading, findings).map(|(settings, _)| settings)
 }
 
@@ -60,9 +66,10 @@ pub fn load(path: &Path, environment: &HashMap<String, String>) -> Result<Settin
 pub fn effective(
     path: &Path,
     environment: &HashMap<String, String>,
+    judge: &dyn Judge,
 ) -> Result<Effective, ConfigErrors> {
     let mut findings = Findings::default();
-    let reading = read::read(path, environment, &mut findings);
+    let reading = read::read(path, environment, judge, &mut findings);
     let (settings, record) = settings_of(reading, findings)?;
     Ok(Effective::new(path, settings, record))
 }

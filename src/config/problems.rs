@@ -16,12 +16,12 @@ const MAX_SHOWN: usize = 200;
 
 /// What is wrong with one value, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub struct Wrong {
     pub what: String,
     pub remedy: String,
 }
 
-pub(super) fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Wrong {
+pub fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Wrong {
     Wrong {
         what: what.into(),
         remedy: remedy.into(),

@@ -9,6 +9,7 @@ use config::{Map, Value};
 use tracing::level_filters::LevelFilter;
 
 use super::app::{AppParts, World};
+use super::judge::Judge;
 use super::layers;
 use super::misplaced::{self, Known};
 use super::origin::{File, Spot};
@@ -34,6 +35,7 @@ pub(super) struct Reading {
 pub(super) fn read(
     path: &Path,
     environment: &HashMap<String, String>,
+    judge: &dyn Judge,
     findings: &mut Findings,
 ) -> Option<Reading> {
     let file = File::new(path, 0);
@@ -42,6 +44,7 @@ pub(super) fn read(
     let world = World {
         folder: path.parent().unwrap_or(Path::new("")),
         environment,
+        judge,
     };
     let whole = Spot::whole(&file);
     let Some(main) = read_main(&file, table, &world, findings) else {
@@ -126,7 +129,7 @@ fn read_main(
         let poll = poll::read(section, &poll_defaults, &mut api.settings);
         (poll::read_limits(section), poll)
     });
-    let (kafka, topic) = in_section(&mut root, "kafka", kafka::read);
+    let (kafka, topic) = in_section(&mut root, "kafka", |section| kafka::read(section, world));
     let ledger = in_section(&mut root, "ledger", |section| read_ledger(section, world));
     let http = in_section(&mut root, "http", read_http);
     let log = in_section(&mut root, "log", read_log);

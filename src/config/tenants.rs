@@ -15,6 +15,7 @@ use super::section::{Owner, Scope, Section};
 use super::settings::{ApiSettings, AppSettings, PollSettings, TenantSettings};
 use crate::core::failure::one_line;
 use crate::core::ids::TenantId;
+use crate::core::words::is_wild;
 
 /// What a tenant has unless it says otherwise.
 pub(super) struct Defaults {
@@ -266,7 +267,7 @@ pub(super) fn tenant_id(text: &str) -> Result<TenantId, Wrong> {
 /// Commands take a tenant's id or its name: a name must not be another's id.
 pub(super) fn name(text: &str, id: Option<TenantId>) -> Result<Arc<str>, Wrong> {
     let length = text.chars().count();
-    if !(1..=64).contains(&length) || text.chars().any(char::is_control) {
+    if !(1..=64).contains(&length) || text.contains(is_wild) {
         return Err(wrong(
             "it is empty, longer than 64 characters, or has characters that can't be printed",
             "give a short name, or leave it out",

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::settings::{Settings, TenantSettings};
-use super::{ConfigErrors, load};
+use super::{ConfigErrors, Lenient, load};
 
 const CANARY: &str = "S3cr3t~canary.value";
 
@@ -61,7 +61,7 @@ impl Fixture {
     }
 
     fn load(&self) -> Result<Settings, ConfigErrors> {
-        load(&self.main(), &self.environment)
+        load(&self.main(), &self.environment, &Lenient)
     }
 
     #[track_caller]

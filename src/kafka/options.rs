@@ -1,5 +1,7 @@
 //! From our settings to librdkafka's: defaults that carry the promises, then the operator's properties over them.
 
+use std::sync::Arc;
+
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError as ClientError;
@@ -7,6 +9,8 @@ use rdkafka::types::RDKafkaConfRes;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::KafkaError;
+use super::link::{Events, Link};
+use super::queue::Client;
 
 /// What a connection needs to know.
 #[derive(Debug, Clone)]
@@ -114,10 +118,29 @@ impl KafkaOptions {
         !self.names(STATISTICS)
     }
 
-    /// Whether librdkafka knows these properties and takes their values. Reaches for nothing: no broker, no file.
+    /// Whether librdkafka can work with all of these properties together. Files that they name are read; no broker is
+    /// reached for, so that none need be named.
     pub fn check(&self) -> Result<(), KafkaError> {
-        let made = self.producer().create_native_config();
+        let link = Arc::new(Link::new(self.brokers.clone(), self.scrubber()));
+        let mut config = self.producer();
+        config.remove("bootstrap.servers");
+        // Not to be heard of: what is wrong is in the error.
+        config.set_log_level(RDKafkaLogLevel::Emerg);
+        let made = config.create_with_context::<_, Client>(Events(link));
         made.map(drop).map_err(|error| self.explain(error))
+    }
+
+    /// Whether librdkafka knows this property and takes the value.
+    pub fn check_property(name: &str, value: &str) -> Result<(), KafkaError> {
+        let alone = Self {
+            brokers: String::new(),
+            properties: vec![(name.to_owned(), SecretString::from(value))],
+            max_in_flight: 0,
+        };
+        let mut config = ClientConfig::new();
+        config.set(name, value);
+        let made = config.create_native_config();
+        made.map(drop).map_err(|error| alone.explain(error))
     }
 
     /// The largest message that the producer takes.

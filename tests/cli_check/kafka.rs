@@ -26,6 +26,17 @@ async fn without_kafka_it_ends_with_75_and_tells_of_the_tenants() {
         (&json["ok"], &json["kafka"]["state"]),
         (&false.into(), &"unreachable".into())
     );
+    let world = simulator.world();
+    world
+        .administer(world.tenants()[0].id, |tenant| tenant.consented = false)
+        .unwrap();
+    let ended = run(&setup, &["check"]).await;
+    assert_eq!(
+        ended.code,
+        1,
+        "waiting alone mends nothing: {}",
+        ended.all()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

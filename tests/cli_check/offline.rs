@@ -31,12 +31,36 @@ async fn an_invalid_configuration_ends_with_78_and_says_all() {
             .len(),
         2
     );
+}
 
-    let setup = Setup::new(&simulator, NOBODY, "none")
-        .key("kafka.properties.\"no.such.property\"", "\"1\"");
-    let ended = run(&setup, &["check", "--offline"]).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_librdkafka_or_a_certificate_can_tell_stands_in_the_same_report() {
+    let simulator = microsoft(1).await;
+    let setup = || Setup::new(&simulator, NOBODY, "none");
+    let wrong = setup()
+        .text("poll.schedule", "now and then")
+        .text("api.ca_file", "client-secret")
+        .text("kafka.properties.\"no.such.property\"", "1")
+        .text("kafka.properties.\"compresion.type\"", "zstd")
+        .text("kafka.properties.\"linger.ms\"", "soon");
+    let ended = run(&wrong, &["check", "--offline"]).await;
     assert_eq!(ended.code, 78);
-    ended.says(&["librdkafka has no property named \"no.such.property\""]);
+    ended.says(&[
+        "the configuration has 5 errors",
+        "poll.schedule",
+        "api.ca_file",
+        "holds no PEM certificate",
+        "kafka.properties.no.such.property: librdkafka has no such property",
+        "did you mean compression.type?",
+        "kafka.properties.linger.ms: librdkafka does not take its value",
+    ]);
+
+    let login_without_a_name = setup()
+        .text("kafka.properties.\"security.protocol\"", "sasl_ssl")
+        .text("kafka.properties.\"sasl.mechanism\"", "PLAIN");
+    let ended = run(&login_without_a_name, &["check", "--offline"]).await;
+    assert_eq!(ended.code, 78);
+    ended.says(&["kafka.properties:", "sasl.username"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::app::Libraries;
 use crate::config;
 use crate::telemetry::clock::SystemClock;
 use crate::telemetry::metrics::Metrics;
@@ -70,7 +71,7 @@ impl Rig {
 fn load(folder: &TempDir, text: &str) -> Settings {
     let file = folder.path().join("incidentd.toml");
     fs::write(&file, format!("{APP}{text}")).expect("a file");
-    config::load(&file, &Environment::new()).expect("a good configuration")
+    config::load(&file, &Environment::new(), &Libraries).expect("a good configuration")
 }
 
 #[test]

@@ -112,6 +112,26 @@ fn names_and_ids_are_unique_over_all_files() {
 }
 
 #[test]
+fn a_name_can_neither_command_a_terminal_nor_turn_a_line_around() {
+    for name in [
+        "\\u0007contoso",
+        "osotnoc\\u202e",
+        "con\\u200btoso",
+        "contoso\\u2066",
+    ] {
+        let report = Fixture::new(&format!(
+            "{APP}[[tenants]]\nid = \"11111111-1111-1111-1111-111111111111\"\nname = \"{name}\""
+        ))
+        .report();
+        assert!(report.contains("can't be printed"), "{report}");
+        assert!(
+            !report.contains(['\u{7}', '\u{202e}', '\u{200b}', '\u{2066}']),
+            "{report:?}"
+        );
+    }
+}
+
+#[test]
 fn a_budget_beyond_the_documented_one_is_one_warning() {
     let mut more = String::new();
     for n in 0..3 {

@@ -52,5 +52,29 @@ fn properties_that_librdkafka_refuses_are_found_without_a_broker() {
         options.properties = vec![(name.to_owned(), value.to_owned().into())];
         let error = options.check().expect_err(name);
         assert!(error.to_string().contains(name), "{error}");
+        let error = KafkaOptions::check_property(name, value).expect_err(name);
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn properties_that_only_together_are_wrong_are_found_without_a_broker() {
+    for (property, named) in [
+        (("security.protocol", "sasl_plaintext"), "sasl.username"),
+        (
+            ("ssl.ca.location", "/nonexistent/ca.pem"),
+            "ssl.ca.location",
+        ),
+    ] {
+        let mut options = options("127.0.0.1:1");
+        let (name, value) = property;
+        KafkaOptions::check_property(name, value).expect(name);
+        options.properties = vec![
+            ("security.protocol".to_owned(), "ssl".to_owned().into()),
+            ("sasl.mechanism".to_owned(), "PLAIN".to_owned().into()),
+            (name.to_owned(), value.to_owned().into()),
+        ];
+        let error = options.check().expect_err(name);
+        assert!(error.to_string().contains(named), "{error}");
     }
 }

@@ -1,0 +1,96 @@
+//! The libraries' own judgement of the configuration.
+
+use std::path::Path;
+
+use secrecy::SecretString;
+
+use crate::config::{Judge, Wrong, distance, wrong};
+use crate::core::failure::chain;
+use crate::kafka::{KafkaError, KafkaOptions};
+use crate::microsoft;
+
+const MANUAL: &str = "CONFIGURATION.md of librdkafka lists all properties and their values";
+
+/// What operators set, as a rule: librdkafka does not tell the names that it knows.
+const USUAL: [&str; 28] = [
+    "allow.auto.create.topics",
+    "batch.num.messages",
+    "batch.size",
+    "broker.address.family",
+    "client.dns.lookup",
+    "client.id",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "debug",
+    "enable.ssl.certificate.verification",
+    "linger.ms",
+    "message.max.bytes",
+    "metadata.max.age.ms",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "socket.timeout.ms",
+    "ssl.ca.location",
+    "ssl.ca.pem",
+    "ssl.certificate.location",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.key.location",
+    "ssl.key.password",
+    "ssl.keystore.location",
+    "ssl.keystore.password",
+];
+/// Letters by which a name may miss the one that was meant.
+const NEAR: usize = 3;
+
+fn similar(name: &str) -> Option<&'static str> {
+    let near = USUAL.iter().map(|usual| (distance(name, usual), *usual));
+    let (apart, usual) = near.min()?;
+    (apart <= NEAR).then_some(usual)
+}
+
+/// librdkafka, and the reader of certificates.
+pub struct Libraries;
+
+impl Judge for Libraries {
+    fn property(&self, name: &str, value: &str) -> Result<(), Wrong> {
+        KafkaOptions::check_property(name, value).map_err(|error| match error {
+            KafkaError::UnknownProperty { .. } => {
+                let meant = similar(name).map(|meant| format!("did you mean {meant}? "));
+                wrong(
+                    "librdkafka has no such property",
+                    format!("{}{MANUAL}", meant.unwrap_or_default()),
+                )
+            }
+            KafkaError::InvalidProperty { .. } => {
+                wrong("librdkafka does not take its value", MANUAL)
+            }
+            other => wrong(other.to_string(), MANUAL),
+        })
+    }
+
+    fn properties(&self, all: &[(String, SecretString)]) -> Result<(), Wrong> {
+        let options = KafkaOptions {
+            brokers: String::new(),
+            properties: all.to_vec(),
+            max_in_flight: 0,
+        };
+        options.check().map_err(|error| {
+            wrong(
+                error.to_string(),
+                format!("correct the property that this is about; {MANUAL}"),
+            )
+        })
+    }
+
+    fn authorities(&self, file: &Path) -> Result<(), Wrong> {
+        microsoft::check_authorities(file).map_err(|error| {
+            wrong(
+                chain(&error),
+                "give a PEM file of the authorities to trust beside the system's, each between BEGIN and END CERTIFICATE",
+            )
+        })
+    }
+}
