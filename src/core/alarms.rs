@@ -1,8 +1,9 @@
 //! One alarm for a cause that many tenants share: an expired secret, a retired API, a firewall.
 //!
 //! A tenant's failure bears a key of its cause that is equal for equal causes. From the third tenant with one cause on
-//! (or when there are but two tenants, from the second) it is one alarm; what concerns single tenants by its nature,
-//! consent and licences, never is. The alarm is over when no tenant fails for that cause any more.
+//! (or when there are but two tenants, from the second) it is one alarm. What concerns single tenants by its nature,
+//! consent and licences, is one only when it befalls the whole fleet: then the app registration was deleted, or the API is
+//! gone. The alarm is over when no tenant fails for that cause any more.
 
 use std::collections::HashMap;
 
@@ -61,7 +62,7 @@ impl Alarms {
         now: Ticks,
     ) -> Notice {
         let cause = failure
-            .filter(|failure| is_shareable(failure.health))
+            .filter(|failure| failure.health != Health::Ok)
             .and_then(|failure| failure.cause.clone());
         let before = match &cause {
             Some(cause) => self.causes.insert(tenant, cause.clone()),
@@ -72,7 +73,10 @@ impl Alarms {
             .filter(|before| cause.as_ref() != Some(before))
             .and_then(|before| self.leave(&before));
         let joined = cause.zip(failure).map(|(cause, failure)| {
-            let enough = MANY.min(tenants).max(2);
+            let enough = match is_the_tenants_own(failure.health) {
+                true => MANY.max(tenants),
+                false => MANY.min(tenants).max(2),
+            };
             self.join(cause, failure, enough, now)
         });
         // The end of an alarm is told before what the tenant has joined instead: that shows in the alarms raised.
@@ -102,6 +106,12 @@ impl Alarms {
         alarms
     }
 
+    /// The cause of the raised alarm that `tenant` belongs to, if it does to one.
+    pub fn of(&self, tenant: TenantId) -> Option<String> {
+        let cause = self.causes.get(&tenant)?;
+        self.raised.contains_key(cause).then(|| cause.clone())
+    }
+
     fn join(&mut self, cause: String, failure: &Failure, enough: usize, now: Ticks) -> Notice {
         let tenants = self.count(&cause);
         let known = self.raised.get_mut(&cause);
@@ -110,7 +120,10 @@ impl Alarms {
             state: failure.health,
             tenants,
             error: failure.what.clone(),
-            remedy: failure.remedy.clone(),
+            remedy: match is_the_tenants_own(failure.health) {
+                true => WHOLE_FLEET.to_owned(),
+                false => failure.remedy.clone(),
+            },
             cause: cause.clone(),
         };
         match known {
@@ -141,11 +154,13 @@ impl Alarms {
     }
 }
 
-fn is_shareable(health: Health) -> bool {
-    matches!(
-        health,
-        Health::Credential | Health::Unreachable | Health::Misconfigured | Health::Throttled
-    )
+/// What to do when every tenant shows what only the tenant itself can mend, as a rule.
+const WHOLE_FLEET: &str = "all tenants failed so at once, so look at what they have in common first: whether the app registration was deleted \
+     or lost the permission, and whether Microsoft has retired this API (then move api.source to \"graph\"); if neither, do \
+     what the remedy of each tenant says";
+
+fn is_the_tenants_own(health: Health) -> bool {
+    matches!(health, Health::Consent | Health::Forbidden)
 }
 
 #[cfg(test)]
@@ -247,12 +262,37 @@ mod tests {
     #[test]
     fn what_each_tenant_has_to_mend_for_itself_is_no_alarm() {
         let mut alarms = Alarms::default();
-        let fleet = 10;
+        let fleet = 11;
         let consent = failing(Health::Consent, "entra 7000229");
         for n in 0..10 {
             assert_eq!(
                 alarms.note(tenant(n), fleet, Some(&consent), NOW),
                 Notice::Own
+            );
+        }
+    }
+
+    #[test]
+    fn an_app_that_was_deleted_or_an_api_that_was_retired_is_one_alarm() {
+        for health in [Health::Consent, Health::Forbidden] {
+            let mut alarms = Alarms::default();
+            let gone = failing(health, "defender 403 Forbidden");
+            for n in 0..4 {
+                assert_eq!(alarms.note(tenant(n), 5, Some(&gone), NOW), Notice::Own);
+                assert_eq!(alarms.of(tenant(n)), None);
+            }
+            let last = alarms.note(tenant(4), 5, Some(&gone), NOW);
+            let Notice::Raised(alarm) = last else {
+                panic!("{health}: {last:?}")
+            };
+            assert_eq!(
+                (alarm.tenants, alarms.of(tenant(0))),
+                (5, Some(alarm.cause))
+            );
+            assert!(
+                alarm.remedy.contains("app registration"),
+                "{}",
+                alarm.remedy
             );
         }
     }

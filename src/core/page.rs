@@ -50,6 +50,7 @@ impl From<PageError> for Failure {
             "Nothing to do unless it lasts: the page is read again. If it lasts, a proxy may be changing or cutting answers.",
         )
         .suspecting(Suspect::Page)
+        .caused_by("unreadable page")
     }
 }
 

@@ -129,6 +129,8 @@ pub struct TenantStatus {
     pub remedy: Option<String>,
     /// What happened. `Some` when a failure led to the state.
     pub error: Option<String>,
+    /// The cause of the alarm that the tenant's failure belongs to: it is mended there, for all at once.
+    pub alarm: Option<String>,
     /// Every version older than this is published.
     #[serde(serialize_with = "optional_text")]
     pub cursor: Option<Ticks>,
@@ -270,6 +272,7 @@ mod tests {
             since: Ticks::from_unix_seconds(since),
             remedy: None,
             error: None,
+            alarm: None,
             cursor: None,
             lag_seconds: None,
             last_success: None,

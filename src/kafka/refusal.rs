@@ -41,7 +41,8 @@ pub(super) fn failure(link: &Link, topic: &str, size: usize, error: &KafkaError)
             Reaction::Slow,
             format!("Kafka's client refuses a record for the topic {topic:?}: {error}"),
             "check the name of the topic",
-        ),
+        )
+        .caused_by(format!("topic {topic}: refused by the client")),
         code => of_topic(link, topic, code),
     }
 }
@@ -123,4 +124,5 @@ pub(super) fn stopped(link: &Link) -> Failure {
         },
         "incidentd has to be started again; what was not acknowledged is then published again",
     )
+    .caused_by("Kafka producer stopped")
 }

@@ -178,9 +178,12 @@ impl StoreError {
         } else {
             Reaction::Backoff
         };
-        Failure::new(Health::Misconfigured, reaction, what, remedy)
+        Failure::new(Health::Misconfigured, reaction, what, remedy).caused_by(CAUSE)
     }
 }
+
+/// One ledger for all tenants.
+const CAUSE: &str = "ledger";
 
 const OTHER_REMEDY: &str =
     "check the disk and the file system's mount; nothing is lost: incidentd goes on by itself";
@@ -204,7 +207,7 @@ fn io_failure(path: &std::path::Display<'_>, error: &io::Error) -> Failure {
             OTHER_REMEDY.to_owned(),
         ),
     };
-    Failure::new(Health::Misconfigured, Reaction::Backoff, what, remedy)
+    Failure::new(Health::Misconfigured, Reaction::Backoff, what, remedy).caused_by(CAUSE)
 }
 
 /// The writer thread is gone: nothing can be recorded until the daemon starts anew.
@@ -215,4 +218,5 @@ pub(super) fn writer_ended(path: &Path) -> Failure {
         format!("the writer of the ledger {} has ended", path.display()),
         "restart incidentd; if it happens again, report it with the log's last lines",
     )
+    .caused_by(CAUSE)
 }

@@ -223,7 +223,10 @@ impl Entra {
             ),
             "check api.login_url, and what stands between here and Microsoft: it looks like a proxy's log-in page",
         );
-        failure.with_status(refusal.status.as_u16()).into()
+        failure
+            .with_status(refusal.status.as_u16())
+            .caused_by("entra 200 without a token")
+            .into()
     }
 
     fn issued(&self, answer: TokenAnswer, hidden: &[&Proof]) -> Issued {

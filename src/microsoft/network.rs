@@ -156,6 +156,7 @@ pub(super) fn proxy_credentials(name: &str) -> Failure {
         format!("the proxy on the way to {name} asks for a user and a password"),
         "put the proxy's user and password into api.proxy (or HTTPS_PROXY): http://user:password@host:port",
     )
+    .caused_by("proxy wants a login")
 }
 
 /// What the chain of an error's sources says, from the outermost to the innermost.

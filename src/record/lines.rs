@@ -114,6 +114,7 @@ fn failure(error: &io::Error) -> Failure {
         ),
     };
     Failure::new(Health::Misconfigured, Reaction::Backoff, what, remedy)
+        .caused_by("standard output")
 }
 
 #[cfg(test)]

@@ -190,6 +190,7 @@ impl Board {
                 let row = row.lock().unwrap_or_else(PoisonError::into_inner);
                 (row.status(now), row.tenant.clone())
             };
+            status.alarm = self.lock_alarms().of(tenant.id);
             // A disk that hangs must not hold up who notes how a sweep ended.
             status.credential_expires = tenant.tokens.credential_expires();
             status
@@ -270,6 +271,7 @@ impl Row {
                 (None, _) => None,
             },
             error: self.failure.as_ref().map(|failure| failure.what.clone()),
+            alarm: None,
             cursor: self.cursor,
             lag_seconds: self.caught_up.map(|began| now.since(began).as_secs()),
             last_success: self.last_success,

@@ -140,9 +140,13 @@ impl<'a> Intake<'a> {
     /// The account does not balance, which is a defect of ours: nothing may then be taken for read.
     pub(super) fn finish(&self) -> (u64, u64, Result<(), Failure>) {
         let tenant = self.tenant;
-        if self.late_found > 0 {
-            tracing::debug!(tenant = %tenant.id, name = %tenant.name, incidents = self.late_found,
-                latest_seconds = self.latest.as_secs(), "found late: indexed after their time had been read, or changed in silence");
+        let latest_seconds = self.latest.as_secs();
+        if self.latest > tenant.rules.reach.overlap {
+            tracing::info!(tenant = %tenant.id, name = %tenant.name, incidents = self.late_found, latest_seconds,
+                "found later than poll.overlap reaches back: indexed after their time had been read, or changed in silence");
+        } else if self.late_found > 0 {
+            tracing::debug!(tenant = %tenant.id, name = %tenant.name, incidents = self.late_found, latest_seconds,
+                "found late by the overlap");
         }
         tracing::debug!(tenant = %tenant.id, account = ?self.account, "sweep accounted for");
         let account = if self.account.balances() {

@@ -212,7 +212,9 @@ impl TokenKeeper {
                 "the token service asked all tenants of this app to pause",
                 "Nothing to do: token requests go on by themselves. If this comes often, look for other programs that \
                  use the same app registration.",
-            ));
+            )
+            // As the refusal has it that brought the pause about.
+            .caused_by("entra 429"));
         }
         // Taken before: a file that changes while Entra refuses what stood in it counts as changed.
         let stamp = self.source.credential_stamp();

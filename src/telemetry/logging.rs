@@ -56,6 +56,7 @@ use tracing_subscriber::{Layer, Registry, reload};
 
 use super::clock::SystemClock;
 use crate::core::ticks::{PER_SECOND, Ticks};
+use crate::core::words::is_wild;
 use crate::ports::Clock;
 
 /// The target of every line of this crate begins with it.
@@ -252,8 +253,8 @@ fn write_millis(writer: &mut impl fmt::Write, now: Ticks) -> fmt::Result {
     write!(writer, "{}.{millis:03}Z", whole.trim_end_matches('Z'))
 }
 
-/// One field of a text line. Text from outside can neither write a line of its own nor command the terminal: control
-/// characters are shown escaped.
+/// One field of a text line. Text from outside can neither write a line of its own nor command the terminal, nor
+/// turn it around: such characters are shown escaped.
 fn write_field(
     writer: &mut format::Writer<'_>,
     field: &Field,
@@ -274,9 +275,9 @@ struct Escaped<'a, W>(&'a mut W);
 
 impl<W: fmt::Write> fmt::Write for Escaped<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for part in text.split_inclusive(char::is_control) {
+        for part in text.split_inclusive(is_wild) {
             match part.chars().next_back() {
-                Some(last) if last.is_control() => {
+                Some(last) if is_wild(last) => {
                     self.0.write_str(part.trim_end_matches(last))?;
                     write!(self.0, "{}", last.escape_default())?;
                 }

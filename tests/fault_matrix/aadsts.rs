@@ -126,7 +126,7 @@ fn secrets() -> Vec<Meaning> {
             &[
                 "expired",
                 "make a new one",
-                "every tenant that uses this app",
+                "every tenant that uses this secret",
             ],
         ),
         meaning(

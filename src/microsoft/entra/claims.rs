@@ -154,7 +154,8 @@ impl Expected {
                 self.resource
             ),
             "check api.scope: it names the API that the token is for, and ends in /.default",
-        ))
+        )
+        .caused_by(format!("token not for {}", self.resource)))
     }
 
     fn check_tenant(&self, tenant: &str, hidden: &[&Proof]) -> Result<(), Failure> {
@@ -192,7 +193,8 @@ impl Expected {
                 self.permission.api,
             ),
             &self.consent_remedy,
-        ))
+        )
+        .caused_by(format!("token without {}", self.permission.wanted())))
     }
 }
 

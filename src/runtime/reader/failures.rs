@@ -25,4 +25,5 @@ pub(super) fn crowded(why: &str) -> Failure {
         "Nothing to do for this tenant: it is tried again. If many tenants show this, look at the network and Microsoft's \
          service health; or raise poll.max_concurrent, or poll.max_in_flight.",
     )
+    .caused_by("slow answers")
 }

@@ -143,6 +143,14 @@ fn write_tenants(out: &mut Exposition, tenants: &[TenantStatus]) {
             fills.sample(&[("tenant", id)], open);
         }
     }
+    let mut shared = gauge(
+        out,
+        "incidentd_tenant_alarm",
+        "1 while the tenant fails for a cause that it shares with others, and that is one alarm.",
+    );
+    for (tenant, id) in all() {
+        shared.sample(&[("tenant", id)], u8::from(tenant.alarm.is_some()));
+    }
     let mut expiries = gauge(
         out,
         "incidentd_credential_expiry_timestamp_seconds",

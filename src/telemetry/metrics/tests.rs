@@ -38,6 +38,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ),
     ("incidentd_tenant_lag_seconds", "gauge", "tenant"),
     ("incidentd_tenant_backfill_open_seconds", "gauge", "tenant"),
+    ("incidentd_tenant_alarm", "gauge", "tenant"),
     (
         "incidentd_credential_expiry_timestamp_seconds",
         "gauge",
@@ -73,6 +74,7 @@ fn tenant(number: u8, name: &str, state: Health) -> TenantStatus {
         since: Ticks(0),
         remedy: Some("canary-remedy".into()),
         error: Some("canary-error".into()),
+        alarm: None,
         cursor: Some(Ticks(0)),
         lag_seconds: Some(42),
         last_success: Some(Ticks(17_000_000_005_000_000)),
@@ -382,6 +384,7 @@ fn what_pages_somebody_is_a_gauge() {
         open_seconds: 3600,
         error: None,
     });
+    behind.alarm = Some("canary-cause".into());
     let mut report = report(vec![behind]);
     report.kafka.state = PartState::Unavailable;
     report.alarms.push(Alarm {
@@ -413,6 +416,7 @@ fn what_pages_somebody_is_a_gauge() {
     let labels = [("tenant", ID)];
     let open = value(&families, "incidentd_tenant_backfill_open_seconds", &labels);
     assert_eq!(open, 3600.0);
+    assert_eq!(value(&families, "incidentd_tenant_alarm", &labels), 1.0);
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn tenant(name: &str, state: Health) -> TenantStatus {
         since: ago(7500),
         remedy: None,
         error: None,
+        alarm: None,
         cursor: None,
         lag_seconds: Some(22),
         last_success: Some(ago(14)),
