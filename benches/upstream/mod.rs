@@ -87,7 +87,7 @@ fn client(simulator: &Simulator, tenant: &Tenant) -> (Defender, Entra) {
     let clients = Clients::new();
     let http = HttpOptions {
         proxy: None,
-        ca_file: None,
+        authorities: None,
         silence: Duration::from_secs(30),
     };
     let entra = EntraOptions {

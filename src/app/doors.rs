@@ -126,7 +126,7 @@ fn credential(settings: &settings::Credential) -> Credential {
 fn http(tenant: &TenantSettings) -> HttpOptions {
     HttpOptions {
         proxy: tenant.api.proxy.clone(),
-        ca_file: tenant.api.ca_file.clone(),
+        authorities: tenant.api.ca_file.as_ref().map(|file| file.pem.clone()),
         silence: tenant.api.request_timeout,
     }
 }

@@ -1,7 +1,5 @@
 //! The libraries' own judgement of the configuration.
 
-use std::path::Path;
-
 use secrecy::SecretString;
 
 use crate::config::{Judge, Wrong, distance, wrong};
@@ -85,8 +83,8 @@ impl Judge for Libraries {
         })
     }
 
-    fn authorities(&self, file: &Path) -> Result<(), Wrong> {
-        microsoft::check_authorities(file).map_err(|error| {
+    fn authorities(&self, pem: &[u8]) -> Result<(), Wrong> {
+        microsoft::check_authorities(pem).map_err(|error| {
             wrong(
                 chain(&error),
                 "give a PEM file of the authorities to trust beside the system's, each between BEGIN and END CERTIFICATE",

@@ -7,9 +7,11 @@
 //! What can't change at run time keeps its value and is named, in the log and in the status, until a restart.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::{Before, Builder};
@@ -26,6 +28,9 @@ use crate::telemetry::systemd;
 
 /// Mistakes of one reload that are logged; the status and `incidentd check --offline` have them all.
 const MISTAKES: usize = 20;
+
+/// Thousands of tenants' files are read within a second or two.
+const LOAD: Duration = Duration::from_secs(60);
 
 /// Reads the configuration again, as at the start. Blocks.
 pub type Load = Arc<dyn Fn() -> Result<Settings, ConfigErrors> + Send + Sync>;
@@ -106,13 +111,18 @@ impl Reloader {
 
     async fn reload(&mut self) {
         let load = self.reload.load.clone();
-        let refused = match spawn_blocking(move || load()).await {
-            Ok(Ok(settings)) => self.apply(settings).err(),
-            Ok(Err(errors)) => {
+        let refused = match timeout(LOAD, spawn_blocking(move || load())).await {
+            Ok(Ok(Ok(settings))) => self.apply(settings).err(),
+            Ok(Ok(Err(errors))) => {
                 log_mistakes(errors.problems());
                 Some(errors.to_string())
             }
-            Err(broken) => Some(format!("a defect in incidentd ended the reload: {broken}")),
+            Ok(Err(broken)) => Some(format!("a defect in incidentd ended the reload: {broken}")),
+            // The thread is left to itself: nothing ends a read that the disk does not answer.
+            Err(_) => Some(format!(
+                "the configuration could not be read within {} s: a disk, or a file on the network, does not answer",
+                LOAD.as_secs()
+            )),
         };
         if let Some(why) = refused {
             let error = why.lines().next().unwrap_or_default().trim_end_matches(':');

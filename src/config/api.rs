@@ -13,11 +13,15 @@ use url::{Host, Url};
 
 use super::app::World;
 use super::clouds::{self, Cloud, Doubt, Preset};
+use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
 use super::section::Section;
-use super::settings::{ApiSettings, SourceKind, TokenEndpoint};
+use super::settings::{ApiSettings, CaFile, SourceKind, TokenEndpoint};
 use super::units::MIB;
 use conflicts::Choice;
+
+/// All the world's authorities take a quarter of a megabyte.
+const MAX_CA_FILE: u64 = 4 << 20;
 
 const SOURCES: [(&str, SourceKind); 2] = [
     ("defender", SourceKind::Defender),
@@ -219,12 +223,12 @@ fn proxy(text: &str) -> Result<Url, Wrong> {
     Ok(url)
 }
 
-fn ca_file(text: &str, world: &World<'_>) -> Result<std::path::PathBuf, Wrong> {
+fn ca_file(text: &str, world: &World<'_>) -> Result<CaFile, Wrong> {
     let path = world.path(text)?;
     let remedy = "give the path of a PEM file of the authorities to trust beside the system's";
-    match std::fs::File::open(&path).and_then(|file| file.metadata()) {
-        Ok(metadata) if metadata.is_file() => world.judge.authorities(&path).map(|()| path),
-        Ok(_) => Err(wrong("it is not a regular file", remedy)),
-        Err(error) => Err(wrong(format!("it can't be read: {error}"), remedy)),
-    }
+    let pem = read_regular(&path, MAX_CA_FILE)
+        .map_err(|error| wrong(format!("it can't be read: {error}"), remedy))?;
+    world.judge.authorities(&pem)?;
+    let pem = pem.into();
+    Ok(CaFile { path, pem })
 }

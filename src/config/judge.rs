@@ -1,8 +1,6 @@
 //! What only the library can tell that a value is for: whether librdkafka knows a property, whether a file holds
 //! certificates. It is asked while the configuration is read, so that its answer stands in the same report as all else.
 
-use std::path::Path;
-
 use secrecy::SecretString;
 
 use super::problems::Wrong;
@@ -21,11 +19,11 @@ pub trait Judge {
     /// They contradict each other, or name a file that can't be used.
     fn properties(&self, all: &[(String, SecretString)]) -> Result<(), Wrong>;
 
-    /// A file of authorities to trust.
+    /// Authorities to trust, as PEM.
     ///
     /// # Errors
-    /// It holds no certificates, or one that can't be used.
-    fn authorities(&self, file: &Path) -> Result<(), Wrong>;
+    /// There is no certificate, or one that can't be used.
+    fn authorities(&self, pem: &[u8]) -> Result<(), Wrong>;
 }
 
 /// Takes everything: for whoever wants to know only what the files say.
@@ -40,7 +38,7 @@ impl Judge for Lenient {
         Ok(())
     }
 
-    fn authorities(&self, _: &Path) -> Result<(), Wrong> {
+    fn authorities(&self, _: &[u8]) -> Result<(), Wrong> {
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! that may be a secret is never in here.
 
 use super::origin::Spot;
+use crate::core::words::is_wild;
 
 /// All tables that were read.
 #[derive(Default)]
@@ -61,18 +62,33 @@ pub(super) trait Literal {
 
 /// A text between quotes; in those that need no escapes, when it can be.
 pub(super) fn quoted(text: &str) -> String {
-    let plain = !text.contains(|c: char| c.is_control() || c == '\\' || c == '"');
-    match plain {
-        true => format!("\"{text}\""),
-        false if !text.contains(|c: char| c.is_control() || c == '\'') => format!("'{text}'"),
-        // Rust's escapes are TOML's in all that a validated value holds.
-        false => format!("{text:?}"),
+    let plain = !text.contains(|c: char| is_wild(c) || c == '\\' || c == '"');
+    if plain {
+        return format!("\"{text}\"");
     }
+    if !text.contains(|c: char| is_wild(c) || c == '\'') {
+        return format!("'{text}'");
+    }
+    let escaped: String = text
+        .chars()
+        .map(|c| match c {
+            '\\' | '"' => format!("\\{c}"),
+            c if is_wild(c) => format!("\\U{:08X}", u32::from(c)),
+            c => c.to_string(),
+        })
+        .collect();
+    format!("\"{escaped}\"")
 }
 
 impl Literal for u64 {
     fn literal(&self) -> String {
         self.to_string()
+    }
+}
+
+impl Literal for super::settings::CaFile {
+    fn literal(&self) -> String {
+        self.path.literal()
     }
 }
 

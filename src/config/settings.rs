@@ -96,7 +96,7 @@ pub struct ApiSettings {
     pub token_endpoint: TokenEndpoint,
     /// May hold a user and a password: never print it.
     pub proxy: Option<Url>,
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<CaFile>,
     /// Silence that ends a request.
     pub request_timeout: Duration,
     /// Bytes of one page, decompressed.
@@ -116,6 +116,20 @@ impl fmt::Debug for ApiSettings {
             .field("request_timeout", &self.request_timeout)
             .field("max_response", &self.max_response)
             .finish()
+    }
+}
+
+/// Authorities that are trusted besides the system's.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CaFile {
+    pub path: PathBuf,
+    /// As it was when the configuration was read: a file that has changed since is another setting.
+    pub pem: Arc<[u8]>,
+}
+
+impl fmt::Debug for CaFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.path, f)
     }
 }
 

@@ -167,7 +167,7 @@ impl Place {
         };
         if name.starts_with(SYSTEMD_COPIES) {
             return format!(
-                "the file that LoadCredential= of the systemd unit names ({key} is its copy; then restart incidentd)"
+                "the file that the systemd unit's LoadCredential= copies to {name} ({key}; then restart incidentd)"
             );
         }
         format!("{name} ({key})")
@@ -267,10 +267,10 @@ mod tests {
             hint("/etc/incidentd/fabrikam"),
             "/etc/incidentd/fabrikam (app.client_secret_file)"
         );
-        let copy = hint("/run/credentials/incidentd.service/client-secret");
-        assert!(
-            copy.contains("LoadCredential=") && copy.contains("restart"),
-            "{copy}"
+        assert_eq!(
+            hint("/run/credentials/incidentd.service/secrets_contoso"),
+            "the file that the systemd unit's LoadCredential= copies to \
+             /run/credentials/incidentd.service/secrets_contoso (app.client_secret_file; then restart incidentd)"
         );
     }
 

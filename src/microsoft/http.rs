@@ -1,14 +1,13 @@
 //! HTTP clients and the limits that every exchange obeys.
 //!
 //! TLS is rustls with ring. Trusted are the certificates of the system (on Debian the package `ca-certificates`, or what
-//! `SSL_CERT_FILE`/`SSL_CERT_DIR` name) and those of `ca_file`. HTTP/1.1 only: over HTTP/2 all tenants would share one
+//! `SSL_CERT_FILE`/`SSL_CERT_DIR` name) and those of `api.ca_file`. HTTP/1.1 only: over HTTP/2 all tenants would share one
 //! connection, and a slow answer would queue the others behind the server's stream limit.
 //!
 //! Redirects are not followed: a redirect would carry the token, or the secret, to a host nobody configured.
 //! Repetition is the runtime's, which counts each request against the tenant's budget.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,26 +40,18 @@ pub struct HttpOptions {
     /// `http` or `https`, with user and password if need be. Without it the environment's `HTTPS_PROXY`, `HTTP_PROXY` and
     /// `NO_PROXY` count. A loopback host is never reached through a proxy.
     pub proxy: Option<Url>,
-    /// A PEM bundle that is trusted besides the system's certificates.
-    pub ca_file: Option<PathBuf>,
+    /// Certificates, as PEM, that are trusted besides the system's.
+    pub authorities: Option<Arc<[u8]>>,
     /// Silence that ends an exchange; ten times as long ends it in any case.
     pub silence: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("can't read the certificates in {}", path.display())]
-    ReadCaFile {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("{} holds no PEM certificate", path.display())]
-    NoCertificate { path: PathBuf },
-    #[error("{} holds a certificate that can't be used", path.display())]
-    BadCertificate {
-        path: PathBuf,
-        source: reqwest::Error,
-    },
+    #[error("it holds no PEM certificate")]
+    NoCertificate,
+    #[error("it holds a certificate that can't be used")]
+    BadCertificate { source: reqwest::Error },
     /// Without the address: it may hold a password.
     #[error("the proxy's address must begin with http:// or https:// and name a host")]
     Proxy,
@@ -69,7 +60,7 @@ pub enum ClientError {
 }
 
 /// The daemon's HTTP clients, one for each way to reach a host, however many tenants use it. A client owns a connection
-/// pool and a copy of the system's certificates. Certificate files are read once, when a client is built.
+/// pool and a copy of the system's certificates, which are read once, when it is built.
 #[derive(Default)]
 pub struct Clients {
     built: Mutex<HashMap<Key, Client>>,
@@ -78,7 +69,7 @@ pub struct Clients {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     proxy: Option<Url>,
-    ca_file: Option<PathBuf>,
+    authorities: Option<Arc<[u8]>>,
     loopback: bool,
     tls: bool,
 }
@@ -101,7 +92,7 @@ impl Clients {
             proxy: proxy.clone(),
             // Behind a proxy that speaks TLS itself a plain upstream needs trust, too.
             tls: base.scheme() == "https" || proxy.is_some(),
-            ca_file: options.ca_file.clone(),
+            authorities: options.authorities.clone(),
             loopback,
         };
         let peer = Peer {
@@ -150,38 +141,33 @@ fn build(key: &Key) -> Result<Client, ClientError> {
             .build()
             .map_err(|source| ClientError::Tls { source });
     }
-    match &key.ca_file {
+    match &key.authorities {
         None => builder
             .build()
             .map_err(|source| ClientError::Tls { source }),
-        Some(path) => trusting(builder, path),
+        Some(pem) => trusting(builder, pem),
     }
 }
 
-/// A client that trusts the authorities in `path`, too.
-fn trusting(builder: ClientBuilder, path: &Path) -> Result<Client, ClientError> {
-    let path = path.to_owned();
-    let pem = std::fs::read(&path).map_err(|source| ClientError::ReadCaFile {
-        path: path.clone(),
-        source,
-    })?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(found) if found.is_empty() => Err(ClientError::NoCertificate { path }),
+/// A client that trusts these authorities, too.
+fn trusting(builder: ClientBuilder, pem: &[u8]) -> Result<Client, ClientError> {
+    match Certificate::from_pem_bundle(pem) {
+        Ok(found) if found.is_empty() => Err(ClientError::NoCertificate),
         Ok(found) => builder
             .tls_certs_merge(found)
             .build()
-            .map_err(|source| ClientError::BadCertificate { path, source }),
-        Err(source) => Err(ClientError::BadCertificate { path, source }),
+            .map_err(|source| ClientError::BadCertificate { source }),
+        Err(source) => Err(ClientError::BadCertificate { source }),
     }
 }
 
-/// Whether `path` holds authorities that can be trusted.
+/// Whether these are authorities that can be trusted.
 ///
 /// # Errors
-/// It can't be read, holds no certificate, or one that can't be used.
-pub fn check_authorities(path: &Path) -> Result<(), ClientError> {
+/// There is no certificate, or one that can't be used.
+pub fn check_authorities(pem: &[u8]) -> Result<(), ClientError> {
     install_provider();
-    trusting(Client::builder().tls_certs_only([]), path).map(drop)
+    trusting(Client::builder().tls_certs_only([]), pem).map(drop)
 }
 
 fn install_provider() {

@@ -1,15 +1,20 @@
 //! Client secrets: where they are read from, and how they (and assertions) are kept out of every text.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
 
 use super::credential::{Key, Place, Proof};
 use crate::core::failure::{Failure, Health, Reaction, one_line};
 
 const MAX_FILE: u64 = 64 << 10;
+/// A disk that does not answer must not hold up the tenants whose secret lies elsewhere.
+const READ: Duration = Duration::from_secs(10);
 const REDACTED: &str = "[redacted]";
 
 /// Where a client secret comes from.
@@ -63,10 +68,15 @@ pub(super) async fn read_file(path: &Path, key: Key) -> Result<Proof, Failure> {
     let place = Place::file(key, path);
     let mut bytes = Vec::new();
     let read = async {
+        // A pipe would keep whoever opens it.
+        if !tokio::fs::metadata(path).await?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
         let file = File::open(path).await?;
         file.take(MAX_FILE + 1).read_to_end(&mut bytes).await
     };
-    if let Err(error) = read.await {
+    let read = timeout(READ, read).await;
+    if let Err(error) = read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         let why = format!("can't be read: {}", one_line(&error.to_string(), 100));
         return Err(unusable(&place, &why));
     }

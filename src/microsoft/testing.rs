@@ -160,7 +160,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
 pub(super) fn http_options() -> HttpOptions {
     HttpOptions {
         proxy: None,
-        ca_file: None,
+        authorities: None,
         silence: Duration::from_secs(30),
     }
 }

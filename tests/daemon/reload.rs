@@ -131,6 +131,28 @@ async fn a_good_configuration_is_applied_a_bad_one_is_refused_with_its_report_an
     );
     fs::write(&config, &text).expect("written");
     reloaded(&daemon, "it is accepted again", |now| now["state"] == "ok").await;
+    let pipe = setup.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo runs").success());
+    for (key, value, named) in [
+        ("api.ca_file", "pipe", "not a regular file"),
+        (
+            "kafka.properties.\"ssl.ca.location\"",
+            "nowhere.pem",
+            "ssl.ca.location",
+        ),
+    ] {
+        let protocol = "kafka.properties.\"security.protocol\" = \"ssl\"";
+        let spoilt = format!("{protocol}\n{key} = {value:?}\n{text}");
+        fs::write(&config, spoilt).expect("written");
+        let refused = reloaded(&daemon, &format!("{key} is refused"), |now| {
+            now["state"] == "refused"
+        })
+        .await;
+        assert!(refused["error"].to_string().contains(named), "{refused}");
+        fs::write(&config, &text).expect("written");
+        reloaded(&daemon, "it is accepted again", |now| now["state"] == "ok").await;
+    }
 
     fs::remove_file(setup.path().join("client-secret")).expect("removed");
     reloaded(&daemon, "a secret that is gone refuses a reload", |now| {

@@ -67,7 +67,7 @@ pub async fn ask(clients: &Clients, asked: Asked, answer: Answer) -> Exchange {
         asked,
         http: HttpOptions {
             proxy: None,
-            ca_file: None,
+            authorities: None,
             silence,
         },
         base: server.url.clone(),

@@ -34,7 +34,7 @@ fn entra(permission: Permission) -> Entra {
     let url = Url::parse("http://127.0.0.1").expect("a URL");
     let http = HttpOptions {
         proxy: None,
-        ca_file: None,
+        authorities: None,
         silence: Duration::from_secs(1),
     };
     let options = EntraOptions {

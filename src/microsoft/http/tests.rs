@@ -236,10 +236,10 @@ fn hosts_reached_the_same_way_share_a_client() {
 #[test]
 fn unusable_certificates_and_proxies_are_named() {
     let far = Url::parse("https://api.security.microsoft.com").unwrap();
-    let refuse = |proxy: Option<&str>, ca_file: Option<PathBuf>| {
+    let refuse = |proxy: Option<&str>, pem: Option<&str>| {
         let options = HttpOptions {
             proxy: proxy.map(|proxy| Url::parse(proxy).unwrap()),
-            ca_file,
+            authorities: pem.map(|pem| pem.as_bytes().into()),
             silence: Duration::from_secs(1),
         };
         Clients::new()
@@ -247,25 +247,11 @@ fn unusable_certificates_and_proxies_are_named() {
             .err()
             .map(|error| error.to_string())
     };
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("ca.pem");
-    assert!(
-        refuse(None, Some(path.clone()))
-            .unwrap()
-            .starts_with("can't read")
-    );
-    std::fs::write(&path, "nothing").unwrap();
-    assert!(
-        refuse(None, Some(path.clone()))
-            .unwrap()
-            .ends_with("holds no PEM certificate")
-    );
-    std::fs::write(
-        &path,
-        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-    )
-    .unwrap();
-    assert!(refuse(None, Some(path)).unwrap().ends_with("can't be used"));
+    let none = refuse(None, Some("nothing")).unwrap();
+    assert!(none.ends_with("holds no PEM certificate"), "{none}");
+    let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let bad = refuse(None, Some(bad)).unwrap();
+    assert!(bad.ends_with("can't be used"), "{bad}");
     let proxy = refuse(Some("ftp://user:CANARY@host"), None).unwrap();
     assert!(
         proxy.contains("proxy") && !proxy.contains("CANARY"),
