@@ -1,7 +1,7 @@
 //! The composition root: the only module that knows every concrete type. It turns [`Settings`] into a running daemon
 //! and brings it to rest again; it decides nothing else.
 //!
-//! Start: ledger, port and clients are made first, so that whatever can't work fails before anything is read. Kafka is
+//! Start: clients, ledger and port are made first, so that whatever can't work fails before anything is read. Kafka is
 //! not waited for: a daemon that starts before its broker goes on when the broker comes.
 //!
 //! Reload: see [`Reload`] and `reload.rs`.
@@ -56,7 +56,7 @@ pub use judge::Libraries;
 pub use reload::{Load, Reload};
 use reload::{Reloader, Standing};
 use surface::{Kafka, Parts, Window};
-use tasks::{forever, probe, signs_of_life, watch_ledger, watch_producer};
+use tasks::{forever, probe, signs_of_life, tell_of_stalls, watch_ledger, watch_producer};
 
 /// From the first signal to the end of the process.
 pub const STOP_BUDGET: Duration = Duration::from_secs(25);
@@ -136,14 +136,6 @@ impl App {
     /// [`StartError`]: something that waiting or trying again would not mend, or should not hide.
     pub async fn build(settings: Settings, output: Output) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
-        let ledger = Arc::new(LocalLedger::open(&settings.ledger.path)?);
-        let address = settings.http.listen;
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::AddrInUse => StartError::PortTaken { address },
-                _ => StartError::Listen { address, source },
-            })?;
         let kafka = match output {
             Output::Kafka => Some(Arc::new(connect(&settings)?)),
             Output::Stdout => None,
@@ -161,15 +153,18 @@ impl App {
             clock: clock.clone(),
         });
         let tenants = builder.build(&settings, None)?;
+        // After all that the configuration alone can spoil: a start that fails for that leaves no new ledger behind.
+        let ledger = Arc::new(LocalLedger::open(&settings.ledger.path)?);
+        let listener = listen(settings.http.listen).await?;
         let board = Arc::new(Board::new(&tenants, clock.clone()));
         let bytes = ByteBudget::new(settings.max_in_flight);
         let stop = CancellationToken::new();
-        let outlet = LocalOutlet::new(
+        let outlet = Arc::new(LocalOutlet::new(
             publisher.clone(),
             Arc::new(AlertSplitter),
             ledger.clone(),
             observer.clone(),
-        );
+        ));
         let mut vitals = Vitals::default();
         let pulses = Pulses {
             dispatcher: vitals.part("dispatcher", DISPATCHER_SILENCE),
@@ -183,6 +178,7 @@ impl App {
             board: board.clone(),
             metrics,
             kafka: kafka.clone().map_or(Kafka::None, Kafka::Producer),
+            outlet: outlet.clone(),
             ledger: ledger.clone(),
             bytes: bytes.clone(),
             configuration: standing.clone(),
@@ -191,7 +187,7 @@ impl App {
         let (fleet, watch) = FleetWatch::new(tenants);
         Ok(Self {
             sweeper: Sweeper {
-                outlet: Arc::new(outlet),
+                outlet,
                 clock,
                 observer,
                 bytes,
@@ -302,6 +298,10 @@ impl App {
             stop(),
         );
         tasks.spawn("signs of life", forever(signs));
+        tasks.spawn(
+            "outlet",
+            forever(tell_of_stalls(self.window.clone(), stop())),
+        );
     }
 
     fn read_tenants(self, tasks: &mut Supervisor, reload: Option<Reload>) {
@@ -350,6 +350,14 @@ impl App {
             forever(dispatcher.run(fired, self.stop.clone(), DRAIN)),
         );
     }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortTaken { address },
+        _ => StartError::Listen { address, source },
+    })
 }
 
 fn connect(settings: &Settings) -> Result<KafkaPublisher, KafkaError> {

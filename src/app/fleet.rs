@@ -58,9 +58,13 @@ impl Builder {
             }
             _ => self.tenant(tenant, settings, None),
         };
-        let fleet = settings.tenants.iter().map(build).collect();
+        let fleet = settings
+            .tenants
+            .iter()
+            .map(build)
+            .collect::<Result<_, _>>()?;
         self.doors.keep_only(&settings.tenants);
-        fleet
+        Ok(fleet)
     }
 
     fn tenant(

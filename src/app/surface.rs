@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use super::reload::Standing;
 use crate::core::status::{KafkaStatus, LedgerStatus, PartState, RunState, StatusReport, summary};
 use crate::core::ticks::Ticks;
+use crate::core::words::span;
 use crate::kafka::{Condition, KafkaPublisher};
 use crate::ledger::LocalLedger;
 use crate::runtime::board::Board;
 use crate::runtime::limits::ByteBudget;
+use crate::runtime::outlet::LocalOutlet;
 use crate::runtime::pulse::Vitals;
 use crate::telemetry::http::Surface;
 use crate::telemetry::metrics::Metrics;
@@ -26,10 +29,20 @@ pub struct Parts {
     pub board: Arc<Board>,
     pub metrics: Arc<Metrics>,
     pub kafka: Kafka,
+    pub outlet: Arc<LocalOutlet>,
     pub ledger: Arc<LocalLedger>,
     pub bytes: Arc<ByteBudget>,
     pub configuration: Arc<Standing>,
     pub vitals: Vitals,
+}
+
+/// How long a record that was taken may wait for its acknowledgement before somebody is told.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Records are taken and not acknowledged, though whoever takes them is there.
+pub struct Stall {
+    pub error: String,
+    pub remedy: &'static str,
 }
 
 pub struct Window {
@@ -63,13 +76,26 @@ impl Window {
         summary(&self.parts.board.states(), parts, configuration)
     }
 
+    pub fn stall(&self) -> Option<Stall> {
+        let kafka = match &self.parts.kafka {
+            Kafka::Producer(kafka) => Some(kafka.state().state),
+            Kafka::None => None,
+        };
+        stall(self.parts.outlet.waits_for()?, kafka)
+    }
+
     fn kafka(&self) -> KafkaStatus {
-        let (state, error, remedy) = match &self.parts.kafka {
-            Kafka::Producer(kafka) => {
+        let (state, error, remedy) = match (self.stall(), &self.parts.kafka) {
+            (Some(stall), _) => (
+                PartState::Unavailable,
+                Some(stall.error),
+                Some(stall.remedy),
+            ),
+            (None, Kafka::Producer(kafka)) => {
                 let link = kafka.state();
                 (part(link.state), link.error, link.remedy)
             }
-            Kafka::None => (PartState::Ok, None, None),
+            (None, Kafka::None) => (PartState::Ok, None, None),
         };
         KafkaStatus {
             state,
@@ -88,6 +114,27 @@ impl Window {
             error: ledger.error,
             remedy: ledger.remedy,
         }
+    }
+}
+
+/// What there is to be told of a record that has waited so long. Without `kafka`, records go to standard output. While Kafka
+/// is away that is told instead.
+fn stall(waited: Duration, kafka: Option<Condition>) -> Option<Stall> {
+    if waited < PATIENCE {
+        return None;
+    }
+    let waited = span(waited.as_secs());
+    match kafka {
+        Some(Condition::Ok) => Some(Stall {
+            error: format!("Kafka answers, and has not acknowledged a record for {waited}"),
+            remedy: "look at the brokers' logs: a topic may have fewer replicas in sync than its min.insync.replicas, a leader may \
+                     be missing or overloaded; nothing is lost, and it goes on by itself",
+        }),
+        Some(_) => None,
+        None => Some(Stall {
+            error: format!("nobody has read a record from standard output for {waited}"),
+            remedy: "look at the program that standard output leads to; nothing is lost, and it goes on by itself",
+        }),
     }
 }
 
@@ -134,6 +181,32 @@ impl Surface for Window {
                 Err(format!("waiting for the first answer from Kafka: {why}"))
             }
             Kafka::Producer(_) | Kafka::None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_waits_while_kafka_answers_is_told_and_one_that_waits_for_kafka_is_not() {
+        let told = |waited, kafka| stall(waited, kafka).map(|stall| stall.error);
+        let (short, long) = (PATIENCE - Duration::from_secs(1), PATIENCE * 2);
+        for kafka in [
+            None,
+            Some(Condition::Ok),
+            Some(Condition::Starting),
+            Some(Condition::Unavailable),
+        ] {
+            assert_eq!(told(short, kafka), None);
+            let error = told(long, kafka).unwrap_or_default();
+            let expected = match kafka {
+                None => "nobody has read a record from standard output for 2m",
+                Some(Condition::Ok) => "Kafka answers, and has not acknowledged a record for 2m",
+                Some(_) => "",
+            };
+            assert_eq!(error, expected, "{kafka:?}");
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
+use super::surface::{Stall, Window};
 use crate::kafka::KafkaPublisher;
 use crate::ledger::LocalLedger;
 use crate::runtime::pulse::Pulse;
@@ -52,6 +53,26 @@ pub async fn watch_ledger(
     }
 }
 
+/// Says when records begin to be taken without being acknowledged, and when that is over.
+pub async fn tell_of_stalls(window: Arc<Window>, stop: CancellationToken) {
+    let (mut look, mut told) = (interval(SIGN_OF_LIFE), false);
+    while stop.run_until_cancelled(look.tick()).await.is_some() {
+        let stall = window.stall();
+        match &stall {
+            Some(Stall { error, remedy }) if !told => {
+                tracing::warn!(
+                    error,
+                    remedy,
+                    "records are not acknowledged; publications wait"
+                );
+            }
+            None if told => tracing::info!("records are acknowledged again"),
+            _ => {}
+        }
+        told = stall.is_some();
+    }
+}
+
 /// Beats the pulses of those who can't beat them by themselves.
 pub async fn signs_of_life(
     (ledger, ledger_pulse): (Arc<LocalLedger>, Pulse),
@@ -71,7 +92,7 @@ pub async fn signs_of_life(
         let (mut look, mut last) = (interval(SIGN_OF_LIFE), None);
         loop {
             look.tick().await;
-            let progress = kafka.as_ref().and_then(|kafka| kafka.progress());
+            let progress = kafka.as_ref().map(|kafka| kafka.progress());
             if progress.is_none() || progress != last {
                 kafka_pulse.beat();
             }

@@ -197,6 +197,10 @@ fn check(section: &mut Section<'_>, name: &str, property: &Property, judge: &dyn
             "without all acknowledgements records could be lost",
             "remove it, or set it to \"all\"",
         ),
+        "statistics.interval.ms" => wrong(
+            "incidentd tells by the statistics whether librdkafka lives, and has an interval of its own",
+            "remove it",
+        ),
         "transactional.id" => wrong("this ledger uses no transactions", "remove it"),
         "sasl.mechanism" | "sasl.mechanisms"
             if property.value.eq_ignore_ascii_case("OAUTHBEARER")

@@ -113,11 +113,6 @@ impl KafkaOptions {
         config
     }
 
-    /// Whether statistics come every ten seconds; an operator may have chosen otherwise.
-    pub(super) fn has_statistics(&self) -> bool {
-        !self.names(STATISTICS)
-    }
-
     /// Whether librdkafka can work with all of these properties together. Files that they name are read; no broker is
     /// reached for, so that none need be named.
     pub fn check(&self) -> Result<(), KafkaError> {

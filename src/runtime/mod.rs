@@ -25,3 +25,4 @@ pub mod supervisor;
 pub mod sweeper;
 pub mod tenant;
 pub mod tokens;
+mod waiting;

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::standing::Standing;
+use super::waiting::Waiting;
 use crate::core::cursor::TenantState;
 use crate::core::failure::Failure;
 use crate::core::ids::{IncidentId, TenantId};
@@ -40,6 +41,8 @@ pub struct LocalOutlet {
     stuck: watch::Sender<usize>,
     /// Dead letters are not accepted.
     undeliverable: Standing,
+    /// What was handed over and is not yet acknowledged.
+    unacknowledged: Waiting,
 }
 
 impl LocalOutlet {
@@ -56,7 +59,18 @@ impl LocalOutlet {
             observer,
             stuck: watch::Sender::new(0),
             undeliverable: Standing::default(),
+            unacknowledged: Waiting::default(),
         }
+    }
+
+    /// How long the oldest publication under way has waited for its acknowledgement; `None`: there is none.
+    pub fn waits_for(&self) -> Option<Duration> {
+        self.unacknowledged.longest()
+    }
+
+    async fn hand_over(&self, records: Vec<Record>) -> Vec<Result<(), Refused>> {
+        let _under_way = self.unacknowledged.begin();
+        self.publisher.publish(records).await
     }
 
     async fn publish_and_record(
@@ -110,7 +124,7 @@ impl LocalOutlet {
             return (marks, None);
         }
         let (mut failure, mut oversize) = (None, Vec::new());
-        for (mark, result) in sent.into_iter().zip(self.publisher.publish(records).await) {
+        for (mark, result) in sent.into_iter().zip(self.hand_over(records).await) {
             match (result, mark) {
                 (Ok(()), mark) => {
                     if matches!(mark, Mark::Dead(_)) && self.undeliverable.ends() {
@@ -157,7 +171,7 @@ impl LocalOutlet {
         };
         let count = parts.len();
         for part in parts {
-            for result in self.publisher.publish(vec![part]).await {
+            for result in self.hand_over(vec![part]).await {
                 result.map_err(|refused| refused.failure)?;
             }
         }

@@ -73,6 +73,23 @@ impl Scene {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn how_long_a_record_waits_to_be_acknowledged_is_known_until_it_is() {
+    let scene = scene();
+    assert_eq!(scene.outlet.waits_for(), None);
+    scene.topic.away.send_replace(true);
+    let minute = Duration::from_secs(60);
+    let committed = scene.commit(vec![incident(1, "a")]);
+    let watched = async {
+        sleep(minute).await;
+        assert_eq!(scene.outlet.waits_for(), Some(minute));
+        scene.topic.away.send_replace(false);
+    };
+    let (committed, ()) = tokio::join!(committed, watched);
+    assert_eq!(committed.published, 1);
+    assert_eq!(scene.outlet.waits_for(), None);
+}
+
 #[tokio::test]
 async fn an_incident_too_large_for_its_topic_is_published_in_parts_and_marked_once() {
     let scene = scene();

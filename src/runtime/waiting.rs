@@ -1,0 +1,67 @@
+//! How long the oldest of several things under way has waited.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+type Wait = (Instant, u64);
+
+#[derive(Debug, Default)]
+pub struct Waiting {
+    waits: Mutex<BTreeSet<Wait>>,
+    number: AtomicU64,
+}
+
+/// One thing that waits for as long as this lives.
+#[derive(Debug)]
+pub struct Waits<'a> {
+    of: &'a Waiting,
+    wait: Wait,
+}
+
+impl Waiting {
+    pub fn begin(&self) -> Waits<'_> {
+        let wait = (Instant::now(), self.number.fetch_add(1, Ordering::Relaxed));
+        self.lock().insert(wait);
+        Waits { of: self, wait }
+    }
+
+    /// `None`: nothing waits.
+    pub fn longest(&self) -> Option<Duration> {
+        self.lock().first().map(|(since, _)| since.elapsed())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<Wait>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.of.lock().remove(&self.wait);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_counts_until_it_is_over() {
+        let second = Duration::from_secs(1);
+        let waiting = Waiting::default();
+        assert_eq!(waiting.longest(), None);
+        let first = waiting.begin();
+        advance(second).await;
+        let other = waiting.begin();
+        assert_eq!(waiting.longest(), Some(second));
+        drop(first);
+        assert_eq!(waiting.longest(), Some(Duration::ZERO));
+        drop(other);
+        assert_eq!(waiting.longest(), None);
+    }
+}
