@@ -57,13 +57,24 @@ impl Check {
         let tenants = pick::tenants(&settings, &self.tenant)?;
         let offline = Offline::new(&self.file.config, &settings, &tenants);
         let looked_at = tenants.len();
-        let inspector = Inspector::new(&settings, tenants)
-            .map_err(|error| Failed::new(CONFIGURATION, error))?;
+        let inspector = match Inspector::new(&settings, tenants) {
+            Ok(inspector) => inspector,
+            Err(error) => {
+                if self.json {
+                    text::print(&json::unusable(&offline, &error))?;
+                }
+                return Err(Failed::new(CONFIGURATION, error));
+            }
+        };
         if self.offline {
             return text::print(&match self.json {
                 true => json::offline(&offline),
                 false => offline.report(),
             });
+        }
+        if !self.json {
+            // Before the network is asked, which may take its time.
+            text::print(&(offline.head().join("\n") + "\n\n"))?;
         }
         let findings = inspect(inspector, looked_at)?;
         text::print(&match self.json {
@@ -83,7 +94,7 @@ fn inspect(inspector: Inspector<'_>, tenants: usize) -> Result<Findings, Failed>
     progress.clear();
     // A thread that waits for a silent broker is not waited for.
     runtime.shutdown_background();
-    findings.map_err(|error| Failed::new(CONFIGURATION, error))
+    Ok(findings)
 }
 
 /// What the exit code says, in a sentence.
@@ -92,12 +103,8 @@ fn verdict(findings: &Findings) -> Result<(), Failed> {
     let passing = |state| matches!(state, Health::Unreachable | Health::Throttled);
     let kafka = findings.kafka.failure.as_ref();
     let ill = states().filter(|state| *state != Health::Ok).count();
-    let bad_topics = findings
-        .kafka
-        .topics
-        .iter()
-        .filter(|topic| topic.failure.is_some())
-        .count();
+    let topics = &findings.kafka.topics;
+    let topics = || topics.iter().filter_map(|topic| topic.failure.as_ref());
     let mut troubles = Vec::new();
     if ill > 0 {
         let all = counted(findings.tenants.len(), "tenant");
@@ -106,6 +113,7 @@ fn verdict(findings: &Findings) -> Result<(), Failed> {
     if kafka.is_some() {
         troubles.push("Kafka not ok".to_owned());
     }
+    let bad_topics = topics().count();
     if bad_topics > 0 {
         troubles.push(format!("{} not ok", counted(bad_topics, "topic")));
     }
@@ -113,9 +121,9 @@ fn verdict(findings: &Findings) -> Result<(), Failed> {
         return Ok(());
     }
     let lasts = |state| state != Health::Ok && !passing(state);
-    let for_good =
-        bad_topics > 0 || states().any(lasts) || kafka.is_some_and(|failure| lasts(failure.health));
-    let away = kafka.is_some() || states().all(passing);
+    let kafkas = || kafka.into_iter().chain(topics());
+    let for_good = states().any(lasts) || kafkas().any(|failure| lasts(failure.health));
+    let away = kafkas().next().is_some() || states().all(passing);
     let code = match away && !for_good {
         true => UNAVAILABLE,
         false => FAILED,

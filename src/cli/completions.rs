@@ -26,6 +26,6 @@ impl Completions {
     pub fn run(self) -> Result<(), Failed> {
         let mut script = Vec::new();
         generate(self.shell, &mut Cli::command(), "incidentd", &mut script);
-        text::print(&String::from_utf8_lossy(&script))
+        text::print_as_it_is(&String::from_utf8_lossy(&script))
     }
 }

@@ -90,6 +90,7 @@ impl Init {
                 keys.join(" and ")
             ),
         };
+        let source = line_of(text, "source");
         let (check, start) = match self.is_service() {
             true => (
                 format!("INCIDENTD__APP__CLIENT_SECRET_FILE={secret} incidentd check"),
@@ -103,6 +104,7 @@ impl Init {
         format!(
             "Next:\n\
              \x20 1. {edit}.\n\
+             \x20    Begin with source = \"graph\" (line {source}): Microsoft ends \"defender\" on 2027-02-01.\n\
              \x20    Paste the client secret's Value (not its ID) into\n\
              \x20      (umask 077; cat > {secret})\n\
              \x20    and end that with Enter and Ctrl-D.\n\

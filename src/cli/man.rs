@@ -125,7 +125,7 @@ impl Man {
         let Some(dir) = self.dir else {
             let page = page(&program).context("can't make the page");
             let page = page.map_err(|error| Failed::new(INTERNAL, error))?;
-            return text::print(&page);
+            return text::print_as_it_is(&page);
         };
         write_all(&program, &dir).map_err(|error| Failed::new(FAILED, error))
     }

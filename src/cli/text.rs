@@ -12,8 +12,15 @@ use crate::core::words::tame;
 pub const COLUMNS: usize = 100;
 const GAP: &str = "  ";
 
-/// Writes to standard output. A reader that has seen enough (`incidentd check | head -1`) is no error.
+/// Writes to standard output, and nothing that a terminal would obey: names of files may hold whatever.
 pub fn print(text: &str) -> Result<(), Failed> {
+    let lines: Vec<_> = text.split('\n').map(tame).collect();
+    print_as_it_is(&lines.join("\n"))
+}
+
+/// The same for a text of ours that is no report: a script, a page. A reader that has seen enough (`incidentd check | head
+/// -1`) is no error.
+pub fn print_as_it_is(text: &str) -> Result<(), Failed> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error)

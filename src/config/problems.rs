@@ -174,13 +174,13 @@ impl Findings {
 /// is no secret does not help: secrets get pasted into the wrong line.
 pub(super) fn shown(path: &str, value: &Value) -> Option<String> {
     let secret = path.starts_with("kafka.properties")
-        || path
-            .split('.')
-            .any(|part| part == "app" || part.contains("secret") || part.contains("password"));
+        || path.split('.').any(|part| {
+            matches!(part, "app" | "proxy") || part.contains("secret") || part.contains("password")
+        });
     match &value.kind {
         _ if secret => None,
-        // The user and password of a URL stand before an @.
-        ValueKind::String(text) if text.contains('@') => None,
+        // The user and password of a URL stand before an @, a token in its query.
+        ValueKind::String(text) if text.contains(['@', '?', '%']) => None,
         ValueKind::String(text) => Some(format!("{:?}", one_line(text, 80))),
         _ => scalar(value),
     }

@@ -243,7 +243,8 @@ fn read_folder(folder: &Path, tenants: &mut Tenants<'_>, findings: &mut Findings
     let mut hidden = false;
     for (n, path) in files.iter().enumerate() {
         let file = File::new(path, n + 1);
-        let missing = "it was there a moment ago: try again";
+        let missing =
+            "it is a link that leads nowhere, or was removed a moment ago: remove it, or try again";
         let Some(table) = layers::read(path, &file, missing, findings) else {
             hidden = true;
             continue;

@@ -17,14 +17,13 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{FutureRecord, Producer};
 use tokio::time::{sleep, timeout};
 
-use super::KafkaError;
 use super::limit::{DEFAULT_MAX_MESSAGE, Limits};
 use super::link::{Condition, Events, Link, Trouble};
 use super::options::{KafkaOptions, MESSAGE_MOST_BYTES};
 use super::queue::{Client, enqueue};
 use super::refusal;
 use crate::core::failure::{Failure, Health, Reaction, one_line};
-use words::{no_answer, out_of_reach};
+use words::{no_answer, out_of_reach, unusable};
 
 mod words;
 
@@ -76,18 +75,15 @@ pub enum Write {
 }
 
 /// Looks at Kafka and at these topics. Ends by itself, however Kafka behaves.
-///
-/// # Errors
-/// librdkafka can't work with these settings at all: a file that they name is missing, say.
-pub async fn inspect(
-    options: &KafkaOptions,
-    topics: &[Arc<str>],
-) -> Result<Inspection, KafkaError> {
+pub async fn inspect(options: &KafkaOptions, topics: &[Arc<str>]) -> Inspection {
     let link = Arc::new(Link::new(options.brokers.clone(), options.scrubber()));
-    let producer = options
+    let made = options
         .offering()
-        .create_with_context(Events(Arc::clone(&link)))
-        .map_err(|error| options.explain(error))?;
+        .create_with_context(Events(Arc::clone(&link)));
+    let producer = match made {
+        Ok(producer) => producer,
+        Err(error) => return Inspection::failed(unusable(&options.explain(error))),
+    };
     let eye = Eye {
         options,
         link,
@@ -95,18 +91,24 @@ pub async fn inspect(
         limits: Limits::default(),
     };
     let Some(brokers) = eye.first_answer(topics.first()).await else {
-        return Ok(Inspection {
-            failure: Some(out_of_reach(&eye.link)),
-            brokers: 0,
-            topics: Vec::new(),
-        });
+        return Inspection::failed(out_of_reach(&eye.link));
     };
     let looks = stream::iter(topics).map(|topic| eye.topic(topic));
-    Ok(Inspection {
+    Inspection {
         failure: None,
         brokers,
         topics: looks.buffered(AT_ONCE).collect().await,
-    })
+    }
+}
+
+impl Inspection {
+    fn failed(failure: Failure) -> Self {
+        Self {
+            failure: Some(failure),
+            brokers: 0,
+            topics: Vec::new(),
+        }
+    }
 }
 
 impl KafkaOptions {

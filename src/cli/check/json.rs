@@ -4,9 +4,10 @@
 use serde_json::{Value, json};
 
 use super::notes::{Offline, notes, retired};
+use crate::app::StartError;
 use crate::app::inspect::{Findings, KafkaSeen, Standing, TenantSeen, TopicSeen, TopicUse, Write};
 use crate::config::ConfigErrors;
-use crate::core::failure::Failure;
+use crate::core::failure::{Failure, chain};
 
 pub fn report(findings: &Findings, offline: &Offline<'_>, brokers: &str) -> String {
     let tenants_ok = findings.tenants.iter().all(|it| it.failure.is_none());
@@ -50,6 +51,22 @@ pub fn invalid(errors: &ConfigErrors) -> String {
         "ok": false,
         "checked": null,
         "configuration": {"ok": false, "problems": problems.collect::<Vec<_>>()},
+        "kafka": null,
+        "tenants": null,
+        "notes": [],
+    });
+    format!("{document:#}\n")
+}
+
+/// Nothing can be looked at with these settings.
+pub fn unusable(offline: &Offline<'_>, error: &StartError) -> String {
+    let mut configuration = configuration(offline);
+    configuration["ok"] = false.into();
+    configuration["problems"] = json!([{"error": chain(error)}]);
+    let document = json!({
+        "ok": false,
+        "checked": null,
+        "configuration": configuration,
         "kafka": null,
         "tenants": null,
         "notes": [],

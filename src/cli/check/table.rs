@@ -24,9 +24,7 @@ const UNKNOWN: &str = "-";
 const OWN_LINK: &str = "the link under each name";
 
 pub fn report(findings: &Findings, offline: &Offline<'_>, brokers: &str) -> String {
-    let mut lines = offline.head();
-    lines.push(String::new());
-    lines.extend(tenants(&findings.tenants));
+    let mut lines = tenants(&findings.tenants);
     lines.push(String::new());
     lines.extend(kafka(&findings.kafka, &findings.topics, brokers));
     let notes = notes(findings, offline.retirement.as_ref());

@@ -17,7 +17,6 @@ async fn what_is_not_found_out_is_said() {
     let broker = MockBroker::start(&[("incidents", 3)]).expect("a broker");
     let topics = ["incidents", "missing"].map(Arc::from);
     let seen = inspect(&options(broker.brokers()), &topics).await;
-    let seen = seen.expect("settings that can be used");
     assert_eq!((seen.failure, seen.brokers), (None, 1));
     let [incidents, missing] = &seen.topics[..] else {
         panic!("one for each topic, in order: {:?}", seen.topics);
@@ -39,8 +38,7 @@ async fn what_is_not_found_out_is_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kafka_that_is_away_is_told_within_the_limit() {
     let seen = inspect(&options("127.0.0.1:1"), &[Arc::from("incidents")]).await;
-    let failure = seen.expect("settings that can be used").failure;
-    let failure = failure.expect("nobody is there");
+    let failure = seen.failure.expect("nobody is there");
     assert_eq!(failure.health, Health::Unreachable);
     assert!(failure.what.contains("Connection refused"), "{failure:?}");
 }

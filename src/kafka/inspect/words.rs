@@ -4,6 +4,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
 use super::FIRST_ANSWER;
 use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::kafka::KafkaError;
 use crate::kafka::link::{Link, PROTOCOL, Trouble};
 
 /// Why no broker answers, and what to do, by the kind of the last failure.
@@ -42,5 +43,15 @@ pub(super) fn no_answer(link: &Link, name: &str, error: &ClientError) -> Failure
         Reaction::Backoff,
         format!("Kafka gave no answer about the topic {name}: {why}"),
         remedy,
+    )
+}
+
+/// librdkafka can't work with its properties: since they were judged, a file that they name has changed, say.
+pub(super) fn unusable(error: &KafkaError) -> Failure {
+    Failure::new(
+        Health::Misconfigured,
+        Reaction::Slow,
+        error.to_string(),
+        "correct the property that this is about under [kafka.properties]",
     )
 }
