@@ -89,6 +89,9 @@ pub trait IncidentSource: Send + Sync {
         false
     }
 
+    /// Bytes of one page, and so of one incident, that it lets through.
+    fn max_response(&self) -> usize;
+
     /// Asks for one page. Returns when the head of a good answer has arrived; anything else is a [`Failure`].
     fn open<'a>(
         &'a self,

@@ -77,6 +77,8 @@ pub struct Budget {
     backlog_asked: Option<Duration>,
     /// No request before this: the other side asked for a pause.
     closed_until: Duration,
+    /// None of the backlog's.
+    backlog_closed_until: Duration,
 }
 
 impl Budget {
@@ -89,6 +91,7 @@ impl Budget {
             backlog: Bucket::empty(interval * BACKLOG_SHARE, burst.div_ceil(BACKLOG_SHARE), now),
             backlog_asked: None,
             closed_until: Duration::ZERO,
+            backlog_closed_until: Duration::ZERO,
         }
     }
 
@@ -112,6 +115,7 @@ impl Budget {
             }
             Purpose::Backlog => {
                 self.backlog_asked = Some(now);
+                wait = wait.max(self.backlog_closed_until.saturating_sub(now));
                 let plenty = self.all.wait(1 + self.all.burst / 2, now);
                 let share = self.backlog.wait(1, now).max(self.all.wait(1, now));
                 wait = wait.max(plenty.min(share));
@@ -142,6 +146,11 @@ impl Budget {
             own.full_at = own.full_at.max(former.full_at);
         }
         self.close_until(other.closed_until);
+    }
+
+    /// Lets no request of the backlog's out before `until`: what it asked for is not to be asked for, all else is.
+    pub fn close_backlog_until(&mut self, until: Duration) {
+        self.backlog_closed_until = self.backlog_closed_until.max(until);
     }
 
     /// Lets no request out before `until`.

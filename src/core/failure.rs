@@ -108,6 +108,8 @@ pub enum Suspect {
     Size,
     /// The nextLink that was followed.
     Link,
+    /// The same, for certain: it leads to another host, and was not followed.
+    Elsewhere,
 }
 
 /// A failed operation of one tenant.

@@ -37,7 +37,7 @@ mod trouble;
 pub use ask::{PageAsk, PageSize, Query};
 pub use reached::Reached;
 use recent::{Key, Recent};
-pub use trouble::Trouble;
+pub use trouble::{Passed, Trouble};
 
 /// Steps back, or pages without anything new, one after the other, before the walk is given up as going in circles.
 const PATIENCE: u32 = 20;

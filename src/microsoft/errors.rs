@@ -74,14 +74,14 @@ impl Refusal<'_> {
         let cause = key(&[api.name, self.status.as_str(), &said.code]);
         Failure::new(health, reaction, what, remedy)
             .with_status(self.status.as_u16())
-            .suspecting(self.suspect(reaction, &said))
+            .suspecting(self.suspect(&said))
             .caused_by(cause)
     }
 
-    fn suspect(&self, reaction: Reaction, said: &Said) -> Suspect {
+    fn suspect(&self, said: &Said) -> Suspect {
         match (self.status.as_u16(), self.asked) {
-            // With a pause of its own it is about the service, not about the page.
-            (408 | 500..=599, _) if reaction == Reaction::Backoff => Suspect::Page,
+            // With a pause of its own, too: a gateway gives one to whatever fails behind it.
+            (408 | 500..=599, _) => Suspect::Page,
             // A nextLink lives for an unknown time, and servers have been seen to refuse their own.
             (400 | 404 | 410, Asked::Link) => Suspect::Link,
             // The list shows it, so neither the request nor the API is wrong.

@@ -240,6 +240,10 @@ impl<D: Dialect> IncidentSource for Source<D> {
         D::SHAPE
     }
 
+    fn max_response(&self) -> usize {
+        self.max_response
+    }
+
     fn lists_bare(&self) -> bool {
         D::EXPAND.is_some()
     }

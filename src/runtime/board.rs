@@ -12,7 +12,7 @@ use super::sweeper::{Halt, Swept};
 use super::tenant::Tenant;
 use crate::core::alarms::{Alarm, Alarms, Notice};
 use crate::core::backlog::Backlog;
-use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::failure::{Failure, Health, Reaction, Suspect};
 use crate::core::ids::TenantId;
 use crate::core::status::{Backfill, TenantStatus, worst_first};
 use crate::core::ticks::Ticks;
@@ -114,34 +114,46 @@ impl Board {
                 Some(Halt::Stopped) => return None,
             };
             let failure = failure.or_else(|| row.unseen());
-            let before = row.health;
-            let remedy = |failure: &Option<Failure>| {
-                failure
-                    .as_ref()
-                    .map(|it| (it.remedy.clone(), it.cause.clone()))
-            };
-            let news = remedy(&row.failure) != remedy(&failure);
-            row.health = failure
-                .as_ref()
-                .map_or(Health::Ok, |failure| failure.health);
-            row.failure = failure.clone();
-            if row.health != before {
-                row.since = now;
-            } else if !news {
-                return None;
-            }
-            let notice = self
-                .lock_alarms()
-                .note(tenant, tenants, failure.as_ref(), now);
-            Some(Turn {
-                at: now,
-                before,
-                after: row.health,
-                failure,
-                notice,
-            })
+            self.turn(row, tenants, failure, now)
         })
         .flatten()
+    }
+
+    /// The row's tenant fails so now, or no more. `Some` when that is news.
+    fn turn(
+        &self,
+        row: &mut Row,
+        tenants: usize,
+        failure: Option<Failure>,
+        now: Ticks,
+    ) -> Option<Turn> {
+        let before = row.health;
+        let remedy = |failure: &Option<Failure>| {
+            failure
+                .as_ref()
+                .map(|it| (it.remedy.clone(), it.cause.clone()))
+        };
+        let news = remedy(&row.failure) != remedy(&failure);
+        row.health = failure
+            .as_ref()
+            .map_or(Health::Ok, |failure| failure.health);
+        row.failure = failure.clone();
+        if row.health != before {
+            row.since = now;
+        } else if !news {
+            return None;
+        }
+        let tenant = row.tenant.id;
+        let notice = self
+            .lock_alarms()
+            .note(tenant, tenants, failure.as_ref(), now);
+        Some(Turn {
+            at: now,
+            before,
+            after: row.health,
+            failure,
+            notice,
+        })
     }
 
     /// Causes that many tenants share, the widest first.
@@ -158,8 +170,11 @@ impl Board {
         self.with(tenant, |row| row.know(swept));
     }
 
-    /// Notes how the reading of a backlog ended.
-    pub fn note_fill(&self, tenant: TenantId, swept: &Swept) {
+    /// Notes how the reading of a backlog ended. `Some` when it failed for what concerns the tenant as a whole, and that is
+    /// news: the next live sweep may be an hour away.
+    pub fn note_fill(&self, tenant: TenantId, swept: &Swept) -> Option<Turn> {
+        let now = self.clock.now();
+        let tenants = self.size();
         self.with(tenant, |row| {
             row.know(swept);
             row.fill_error = match &swept.halt {
@@ -167,7 +182,14 @@ impl Board {
                 Some(Halt::Stopped) => row.fill_error.take(),
                 None => None,
             };
-        });
+            match &swept.halt {
+                Some(Halt::Failed(failure)) if concerns_all(failure.health) => {
+                    self.turn(row, tenants, Some(failure.clone()), now)
+                }
+                _ => None,
+            }
+        })
+        .flatten()
     }
 
     /// The state of each tenant, worst first. Reads nothing.
@@ -215,6 +237,18 @@ impl Board {
     }
 }
 
+/// Whether a failure in the backlog is one of the live sweeps, too.
+fn concerns_all(health: Health) -> bool {
+    matches!(
+        health,
+        Health::Throttled
+            | Health::Credential
+            | Health::Consent
+            | Health::Forbidden
+            | Health::Misconfigured
+    )
+}
+
 impl Row {
     fn new(tenant: Arc<Tenant>, now: Ticks) -> Self {
         Self {
@@ -244,17 +278,26 @@ impl Row {
 
     /// A part of the tenant that nothing could be read from; all else is.
     fn unseen(&self) -> Option<Failure> {
-        let trouble = self.tenant.memory().resting.unseen()?;
+        let memory = self.tenant.memory();
+        let trouble = memory.resting.unseen()?;
+        let why = memory.unseen.as_ref();
+        let remedy = match why.filter(|why| why.suspect == Suspect::Size) {
+            Some(too_large) => too_large.remedy.clone(),
+            None => "If it lasts, look for the incident in the Defender portal, and report it to Microsoft.".to_owned(),
+        };
+        let why = why.map(|why| format!(" ({})", why.what));
         Some(Failure::new(
             Health::Unreachable,
             Reaction::Backoff,
             format!(
-                "Microsoft answers every request for an incident last updated between {} and {} with an error; all others \
-                 are read",
-                trouble.from, trouble.to
+                "an incident last updated between {} and {} can't be read{}; all others are read",
+                trouble.from,
+                trouble.to,
+                why.unwrap_or_default()
             ),
-            "Nothing is lost: it is tried again, from every 5 minutes to every 6 hours. If it lasts, look for the incident \
-             in the Defender portal, and report it to Microsoft.",
+            format!(
+                "Nothing is lost: it is tried again, from every 5 minutes to every 6 hours. {remedy}"
+            ),
         ))
     }
 

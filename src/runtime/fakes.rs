@@ -164,6 +164,7 @@ pub struct Counts {
     pub published: Mutex<u64>,
     pub stale: Mutex<u64>,
     pub split: Mutex<u64>,
+    pub throttled: Mutex<u64>,
 }
 
 impl Observer for Counts {
@@ -172,6 +173,7 @@ impl Observer for Counts {
             Event::MissedFirings { count } => *self.missed.lock().expect("lock") += count,
             Event::Published { .. } => *self.published.lock().expect("lock") += 1,
             Event::Split => *self.split.lock().expect("lock") += 1,
+            Event::Throttled { .. } => *self.throttled.lock().expect("lock") += 1,
             Event::Stale { count } => *self.stale.lock().expect("lock") += count,
             _ => {}
         }

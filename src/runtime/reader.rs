@@ -7,6 +7,8 @@
 //!   without its alerts, to learn its id, then fetched alone, and if that fails too, published without its alerts. Where the
 //!   API can't list without alerts, the place is passed. Either way it becomes part of the backlog, which tries again.
 //!
+//! Alerts that continue on pages of their own are fetched one page after the other ([`alerts`]).
+//!
 //! A stop is honoured between any two pieces of a page, never during a commit.
 
 use std::future::Future;
@@ -20,24 +22,21 @@ use super::intake::Intake;
 use super::limits::Slot;
 use super::sweeper::{Halt, Sweeper};
 use super::tenant::Tenant;
-use crate::core::alerts::{continuation, join};
+use crate::core::alerts::continuation;
 use crate::core::backoff::pause;
 use crate::core::budget::Purpose;
-use crate::core::codec::raw_hash;
-use crate::core::failure::{Failure, Reaction, Suspect};
+use crate::core::failure::{Failure, Reaction};
 use crate::core::page::{Envelope, Splitter, partial};
 use crate::core::slots::{Use, jitter};
 use crate::core::ticks::Ticks;
 use crate::core::walk::{PageAsk, Step, Walk};
 use crate::ports::{AccessToken, Event, PageBody};
 
+mod alerts;
 mod failures;
 mod search;
 
-use failures::{crowded, endless_alerts, too_many_silent};
-
-/// Pages of alerts that one incident may continue on.
-const MOST_ALERT_PAGES: u32 = 1_000;
+use failures::{crowded, too_many_silent};
 
 /// How far a walk came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +54,12 @@ pub(super) struct Reader<'a> {
     halt: CancellationToken,
     /// Failing pages are being searched for what spoils them.
     searching: bool,
-    /// When the page being read was asked for.
+    /// When the page being read was asked for; `None`: it has been answered.
     asked: Option<Instant>,
+    /// Requests beside those for pages of the list.
+    beside: u32,
+    /// Incidents of the page being read whose further alerts did not come.
+    without_alerts: u32,
     /// Why a page was said to be incomplete, though it came whole.
     partial: Option<Failure>,
 }
@@ -77,8 +80,15 @@ impl<'a> Reader<'a> {
             halt,
             searching: false,
             asked: None,
+            beside: 0,
+            without_alerts: 0,
             partial: None,
         }
+    }
+
+    /// Requests made beside those for pages of the list, since this was asked last.
+    pub(super) fn take_beside(&mut self) -> u32 {
+        std::mem::take(&mut self.beside)
     }
 
     /// Why something is missing in what was read, although every page came to its end.
@@ -105,7 +115,10 @@ impl<'a> Reader<'a> {
                         return Ok(Way::Deep);
                     }
                 }
-                Err(Halt::Failed(failure)) => self.recover(walk, intake, failure).await?,
+                Err(Halt::Failed(failure)) => {
+                    self.asked = None;
+                    self.recover(walk, intake, failure).await?;
+                }
                 Err(Halt::Stopped) => return Err(self.broken_off(walk)),
                 Err(halt) => return Err(halt),
             }
@@ -118,6 +131,7 @@ impl<'a> Reader<'a> {
         walk: &mut Walk,
         intake: &mut Intake<'_>,
     ) -> Result<(Envelope, Option<Ticks>), Halt> {
+        self.without_alerts = 0;
         let mut body = self.open(&walk.ask()).await?;
         intake.begin_page();
         let (mut splitter, mut continued) = (Splitter::default(), Vec::new());
@@ -143,78 +157,6 @@ impl<'a> Reader<'a> {
             self.continued(raw, walk, intake).await?;
         }
         Ok((envelope, date))
-    }
-
-    /// An incident of a page whose alerts go on elsewhere.
-    async fn continued(
-        &mut self,
-        raw: Bytes,
-        walk: &mut Walk,
-        intake: &mut Intake<'_>,
-    ) -> Result<(), Halt> {
-        let size = raw.len();
-        let (raw, whole) = match self.with_all_alerts(raw.clone(), intake).await {
-            Ok(raw) => (raw, true),
-            Err(Halt::Failed(failure)) if failure.suspect != Suspect::Nothing => {
-                tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %failure,
-                    "Microsoft gives only some of an incident's alerts; it is published with those, and tried again later");
-                (raw, false)
-            }
-            Err(halt) => return Err(halt),
-        };
-        intake.release_aside(size);
-        let content = raw_hash(&raw);
-        let Some(reading) = intake.take_single(raw, whole, self.slot).await? else {
-            walk.note_malformed(content);
-            return Ok(());
-        };
-        walk.note(reading.id, reading.updated);
-        if !whole {
-            walk.incomplete(reading.updated);
-        }
-        Ok(())
-    }
-
-    /// `raw` with the alerts that Microsoft gives on further pages.
-    async fn with_all_alerts(
-        &mut self,
-        raw: Bytes,
-        intake: &mut Intake<'_>,
-    ) -> Result<Bytes, Halt> {
-        let Some(mut link) = continuation(&raw) else {
-            return Ok(raw);
-        };
-        let mut alerts = Vec::new();
-        for _ in 0..MOST_ALERT_PAGES {
-            let (page, envelope) = self.collect(&PageAsk::Link(link.clone()), intake).await?;
-            alerts.extend(page);
-            match envelope.next_link {
-                Some(next) if next == link => break,
-                Some(next) => link = next,
-                None => return Ok(join(&raw, &alerts).map_or(raw, Bytes::from)),
-            }
-        }
-        Err(endless_alerts().into())
-    }
-
-    /// A small page, whole.
-    async fn collect(
-        &mut self,
-        ask: &PageAsk,
-        intake: &mut Intake<'_>,
-    ) -> Result<(Vec<Bytes>, Envelope), Halt> {
-        let mut body = self.open(ask).await?;
-        let (mut splitter, mut elements) = (Splitter::default(), Vec::new());
-        while let Some(chunk) = self.chunk(&mut *body, intake).await? {
-            splitter
-                .feed(&chunk, &mut elements)
-                .map_err(Failure::from)?;
-        }
-        let envelope = splitter.finish().map_err(Failure::from)?;
-        match body.partial() {
-            Some(why) => Err(partial(&why).into()),
-            None => Ok((elements, envelope)),
-        }
     }
 
     /// The next piece of a page, with room made for it.
@@ -253,6 +195,10 @@ impl<'a> Reader<'a> {
     async fn open(&mut self, ask: &PageAsk) -> Result<Box<dyn PageBody>, Halt> {
         self.slot.begin_page();
         let tenant = self.tenant;
+        let uptime = self.sweeper.uptime();
+        if let (Purpose::Live, Some(pause)) = (self.purpose, tenant.memory().paused_for(uptime)) {
+            return Err(pause.into());
+        }
         let token = self.answer(tenant.tokens.token()).await??;
         match self.ask(ask, &token).await {
             Err(Halt::Failed(failure)) if failure.reaction == Reaction::RenewToken => {
@@ -288,15 +234,31 @@ impl<'a> Reader<'a> {
             if failure.status == Some(403) {
                 tenant.tokens.forget(token);
             }
-            if let Reaction::Wait(_) = failure.reaction {
-                observer.see(Event::Throttled { source });
-                let uptime = self.sweeper.uptime();
-                let chance = jitter(tenant.id, Use::Backoff, uptime.as_secs());
-                let until = uptime + pause(failure.reaction, 1, chance);
-                tenant.memory().budget.close_until(until);
-            }
+            self.heed(&failure);
             failure.into()
         })
+    }
+
+    /// Waits as long as Microsoft asks. A pause for a page of the backlog that fails is no reason to leave new incidents
+    /// alone; one for too many requests is.
+    fn heed(&self, failure: &Failure) {
+        let Reaction::Wait(_) = failure.reaction else {
+            return;
+        };
+        let uptime = self.sweeper.uptime();
+        let chance = jitter(self.tenant.id, Use::Backoff, uptime.as_secs());
+        let until = uptime + pause(failure.reaction, 1, chance);
+        let mut memory = self.tenant.memory();
+        match (failure.status, self.purpose) {
+            (Some(429), _) => {
+                let source = self.tenant.source.name();
+                self.sweeper.observer.see(Event::Throttled { source });
+                memory.budget.close_until(until);
+                memory.pause(until, failure);
+            }
+            (_, Purpose::Live) => memory.budget.close_until(until),
+            (_, Purpose::Backlog) => memory.budget.close_backlog_until(until),
+        }
     }
 
     /// Waits for something from outside.

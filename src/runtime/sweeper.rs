@@ -264,6 +264,7 @@ impl Live<'_> {
             }
             debug_assert_eq!(way, Way::Done);
             self.note(&walk);
+            self.reached.pages = self.reached.pages.saturating_add(reader.take_beside());
             return Ok(());
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::tokens::TokenKeeper;
 use crate::core::budget::{Budget, Purpose};
 use crate::core::cursor::{LastFull, Reach, WindowLength};
+use crate::core::failure::{Failure, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::schedule::Schedule;
 use crate::core::trouble::{Doubts, Resting};
@@ -55,8 +56,14 @@ pub struct Memory {
     lamented: HashSet<ContentHash>,
     /// A window of the backlog that was broken off for a live sweep.
     pub unfinished: Option<Walk>,
+    /// Microsoft asked for a pause: until when, and in which words.
+    paused: Option<(Duration, Failure)>,
+    /// Why the incident that was passed unseen last can't be read.
+    pub unseen: Option<Failure>,
 }
 
+/// What is left of a pause and is simply waited for.
+const SHORT_PAUSE: Duration = Duration::from_secs(5);
 /// Contents remembered as told; beyond that they are told again.
 const MOST_LAMENTED: usize = 256;
 
@@ -67,6 +74,23 @@ impl Memory {
             self.lamented.clear();
         }
         self.lamented.insert(content)
+    }
+
+    /// Too many requests were made, says `failure`: none before `until`.
+    pub fn pause(&mut self, until: Duration, failure: &Failure) {
+        if self.paused.as_ref().is_none_or(|(other, _)| *other < until) {
+            self.paused = Some((until, failure.clone()));
+        }
+    }
+
+    /// Why nothing is to be asked for at `uptime`: waited out in silence, a long pause would look like health.
+    pub fn paused_for(&self, uptime: Duration) -> Option<Failure> {
+        let (until, failure) = self.paused.as_ref()?;
+        let left = until.saturating_sub(uptime);
+        (left > SHORT_PAUSE).then(|| Failure {
+            reaction: Reaction::Wait(left),
+            ..failure.clone()
+        })
     }
 
     pub fn doubts(&mut self, purpose: Purpose) -> &mut Doubts {
@@ -105,6 +129,8 @@ impl Tenant {
                 window: WindowLength::default(),
                 lamented: HashSet::new(),
                 unfinished: None,
+                paused: None,
+                unseen: None,
             }),
         }
     }
@@ -114,7 +140,10 @@ impl Tenant {
     pub fn succeed(&self, former: &Tenant) {
         if self.source.name() == former.source.name() {
             let budget = former.memory().budget.clone();
-            self.memory().budget.succeed(&budget);
+            let paused = former.memory().paused.clone();
+            let mut memory = self.memory();
+            memory.budget.succeed(&budget);
+            memory.paused = paused;
         }
     }
 

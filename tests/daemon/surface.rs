@@ -146,6 +146,7 @@ async fn endpoints_have_the_contracts_names() {
         ["error", "kind", "remedy", "state", "versions"]
     );
     let tenant = [
+        "alarm",
         "backfill",
         "credential_expires",
         "cursor",

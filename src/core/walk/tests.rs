@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::trouble::DOUBTFUL;
 use super::*;
 
 const ALL: Span = Span {
@@ -402,10 +403,21 @@ fn walk_poisoned(
             assert!(walk.ask_bare().is_some());
             assert_eq!(rows.len(), 1);
             if thin {
-                walk.pass_single(Ticks(rows[0].1), false);
+                walk.pass_single(Ticks(rows[0].1));
                 shown.extend(rows);
-            } else if !walk.pass_unseen() {
-                break;
+                continue;
+            }
+            let comes = |proof: &PageAsk| match proof {
+                PageAsk::Query(query) => {
+                    let rows = list.page(Ticks(0), query.skip as usize, 1);
+                    !rows.is_empty() && !poisoned(&rows)
+                }
+                _ => false,
+            };
+            match walk.pass_unseen() {
+                Passed::IfOneComes(proofs) if !proofs.iter().any(comes) => break,
+                Passed::InVain => break,
+                _ => {}
             }
             continue;
         }
@@ -509,8 +521,19 @@ proptest! {
 
 #[test]
 fn when_every_place_fails_it_is_the_service_and_not_the_incidents() {
-    let list = List::new(Order::NewestFirst, &[1; 40]);
-    let walked = walk_poisoned(&list, 10, false, &(1..=40).collect(), false);
+    let list = List::new(Order::NewestFirst, &[1; 400]);
+    let walked = walk_poisoned(&list, 10, false, &(1..=400).collect(), false);
     assert!(walked.shown.is_empty());
-    assert!(walked.walk.pages() == 0);
+    assert_eq!((walked.walk.pages(), walked.walk.passed), (0, DOUBTFUL));
+}
+
+#[test]
+fn a_crowd_of_neighbours_that_cannot_be_read_is_passed_when_others_can() {
+    for (crowd, count) in [(101..=180_u64, 80), (1..=80, 80), (321..=400, 80)] {
+        let list = List::new(Order::NewestFirst, &[1; 400]);
+        let walked = walk_poisoned(&list, 50, false, &crowd.clone().collect(), false);
+        let shown: BTreeSet<u64> = walked.shown.iter().map(|(id, _)| *id).collect();
+        assert_eq!(shown.len(), 400 - count, "{crowd:?}");
+        assert!(walked.walk.troubles().iter().all(|trouble| trouble.unseen));
+    }
 }

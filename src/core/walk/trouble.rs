@@ -3,18 +3,34 @@
 use std::time::Duration;
 
 use super::super::ticks::Ticks;
-use super::Walk;
+use super::{PageAsk, Query, Walk};
 
-/// Places one after the other that nothing could be read from, before the whole service counts as failing.
-const UNSEEN_IN_A_ROW: u32 = 3;
+/// So many places one after the other that nothing could be read from may be the service's fault, and no incident's.
+pub(super) const DOUBTFUL: u32 = 3;
+/// And so many are.
+const MOST_UNSEEN_IN_A_ROW: u32 = 150;
+/// How far behind such places something is asked for that may come through.
+const BEYOND: [u32; 5] = [0, 2, 8, 32, 160];
 
 /// Last updates at which something could not be read whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Trouble {
     pub from: Ticks,
     pub to: Ticks,
-    /// It was not read at all. Otherwise it was published without its alerts.
+    /// It was not read at all. Otherwise it was published, without its alerts perhaps.
     pub unseen: bool,
+}
+
+/// What to make of a single place that was passed unseen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Passed {
+    /// The incident's fault.
+    On,
+    /// The incidents' fault if an incident comes for one of these; else the service's. That nothing is there proves nothing:
+    /// what is broken may be whatever makes up incidents.
+    IfOneComes(Vec<PageAsk>),
+    /// The service's fault.
+    InVain,
 }
 
 impl Walk {
@@ -41,15 +57,14 @@ impl Walk {
         self.linked = false;
     }
 
-    /// A single place was read by other means than a page; `whole`: with all its alerts.
-    pub fn pass_single(&mut self, updated: Ticks, whole: bool) {
+    /// A single place was read by other means than a page. Even if it came whole so, each page that holds it fails: left out
+    /// of the backlog, it would keep all later walks from being trusted, and have each of them search for it anew.
+    pub fn pass_single(&mut self, updated: Ticks) {
         self.greatest = self.greatest.max(Some(updated));
         if self.unseen > 0 {
             self.name_unseen(Some(updated));
         }
-        if !whole {
-            self.incomplete(updated);
-        }
+        self.incomplete(updated);
         self.pass();
     }
 
@@ -58,7 +73,7 @@ impl Walk {
         self.pass();
     }
 
-    /// An incident of the page being read came without some of its alerts.
+    /// An incident came without some of its alerts, or in no page.
     pub fn incomplete(&mut self, updated: Ticks) {
         self.troubles.push(Trouble {
             from: updated,
@@ -72,15 +87,34 @@ impl Walk {
         self.trusted = false;
     }
 
-    /// A single place could not be read at all. `false` when that was so several times in a row: then it isn't the
-    /// incidents' fault.
-    pub fn pass_unseen(&mut self) -> bool {
+    /// A single place could not be read at all.
+    pub fn pass_unseen(&mut self) -> Passed {
         if self.unseen == 0 {
             self.before_unseen = self.last;
         }
         self.unseen += 1;
         self.pass();
-        self.unseen < UNSEEN_IN_A_ROW
+        match self.unseen {
+            MOST_UNSEEN_IN_A_ROW.. => Passed::InVain,
+            unseen if unseen.is_multiple_of(DOUBTFUL) => Passed::IfOneComes(self.proofs()),
+            _ => Passed::On,
+        }
+    }
+
+    /// What may well come through although the places just passed did not: the one before them, and some behind.
+    fn proofs(&self) -> Vec<PageAsk> {
+        let before = self.passed.checked_sub(self.unseen + 1);
+        let before = before.filter(|_| self.before_unseen.is_some());
+        let behind = BEYOND.map(|beyond| self.passed.saturating_add(beyond));
+        let place = |skip| {
+            PageAsk::Query(Query {
+                span: self.span,
+                top: 1,
+                skip,
+                alerts: true,
+            })
+        };
+        before.into_iter().chain(behind).map(place).collect()
     }
 
     fn pass(&mut self) {

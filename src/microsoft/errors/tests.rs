@@ -227,8 +227,8 @@ fn what_may_be_to_blame_decides_what_is_asked_for_next() {
     let paused = refuse(503, &[("retry-after", "9")], "", List);
     assert_eq!(
         paused.suspect,
-        Suspect::Nothing,
-        "a service that names a pause is not about a page"
+        Suspect::Page,
+        "a gateway names a pause for whatever fails behind it"
     );
 }
 

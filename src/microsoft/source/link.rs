@@ -3,7 +3,7 @@
 
 use url::Url;
 
-use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::core::failure::{Failure, Health, Reaction, Suspect, one_line};
 
 /// Longer links are refused by most servers.
 const MAX_LINK: usize = 16 << 10;
@@ -38,6 +38,7 @@ fn refused(why: &str) -> Failure {
         format!("the API's nextLink {why}: not followed, because the token would go with it"),
         "check api.base_url, and what stands between here and Microsoft: an answer of the API leads to its own host",
     )
+    .suspecting(Suspect::Elsewhere)
     .caused_by("nextLink leads elsewhere")
 }
 

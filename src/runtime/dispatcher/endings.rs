@@ -76,7 +76,9 @@ impl Dispatcher {
     }
 
     fn fill_ended(&mut self, tenant: TenantId, swept: &Swept) {
-        self.board.note_fill(tenant, swept);
+        if let Some(turn) = self.board.note_fill(tenant, swept) {
+            self.announce(tenant, &turn);
+        }
         let Some(post) = self.posts.get_mut(&tenant) else {
             return;
         };

@@ -55,6 +55,14 @@ pub struct Server {
     pub api: Origin,
     /// Incidents that no page with alerts can hold, nor an answer of their own.
     pub poison: Mutex<HashSet<u64>>,
+    /// What is answered for them.
+    pub poisoned_answer: Mutex<Failure>,
+    /// Incidents that no page with alerts can hold, and that come whole when they are asked for alone.
+    pub heavy: Mutex<HashSet<u64>>,
+    /// What comes of an incident that is asked for alone is said to be incomplete.
+    pub alone_partial: AtomicBool,
+    /// An incident that is asked for alone is another one, or an older state of it.
+    pub alone_stale: AtomicBool,
     /// Nor can a page without alerts.
     pub bare_too: AtomicBool,
     /// Incidents with which no page is ever answered.
@@ -110,6 +118,10 @@ impl Server {
             cap,
             api,
             poison: Mutex::default(),
+            poisoned_answer: Mutex::new(broken_page()),
+            heavy: Mutex::default(),
+            alone_partial: AtomicBool::new(false),
+            alone_stale: AtomicBool::new(false),
             bare_too: AtomicBool::new(false),
             hang: Mutex::default(),
             most: Mutex::default(),
@@ -209,13 +221,17 @@ impl Server {
             );
         };
         if self.poison.lock().expect("lock").contains(&id.0) {
-            return Err(broken_page());
+            return Err(self.poisoned_answer.lock().expect("lock").clone());
         }
-        let version = (id.0, at, content);
-        self.shown.lock().expect("lock").insert(version);
+        let mut version = (id.0, at, content);
+        if self.alone_stale.load(Ordering::SeqCst) {
+            version.1 -= 1;
+        } else {
+            self.shown.lock().expect("lock").insert(version);
+        }
         Ok(self.body(
             format!("{{\"value\":[{}]}}", text(version)).into_bytes(),
-            false,
+            self.alone_partial.load(Ordering::SeqCst),
         ))
     }
 
@@ -260,6 +276,10 @@ impl Server {
         let poison = self.poison.lock().expect("lock").clone();
         let spoilt = alerts || self.bare_too.load(Ordering::SeqCst);
         if spoilt && rows.iter().any(|(id, ..)| poison.contains(id)) {
+            return Err(self.poisoned_answer.lock().expect("lock").clone());
+        }
+        let heavy = self.heavy.lock().expect("lock").clone();
+        if alerts && rows.iter().any(|(id, ..)| heavy.contains(id)) {
             return Err(broken_page());
         }
         let most = self.most.lock().expect("lock").unwrap_or(usize::MAX);
@@ -318,6 +338,10 @@ impl IncidentSource for Server {
             Origin::Defender => &DEFENDER_SHAPE,
             Origin::Graph => &GRAPH_SHAPE,
         }
+    }
+
+    fn max_response(&self) -> usize {
+        1 << 20
     }
 
     fn lists_bare(&self) -> bool {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::super::intake::Intake;
 use super::super::sweeper::Halt;
 use super::Reader;
+use super::alerts::Alone;
 use super::failures::crowded;
 use crate::core::failure::{Failure, Suspect};
-use crate::core::walk::{PageAsk, Walk};
+use crate::core::version::Reading;
+use crate::core::walk::{PageAsk, Passed, Walk};
 
 /// A page of the backlog that gave nothing for so long may be one that never will.
 const SILENT: Duration = Duration::from_secs(2);
@@ -51,7 +51,7 @@ impl Reader<'_> {
             Some(bare) => match self.one(&bare, intake).await {
                 // The list has become shorter meanwhile.
                 Ok(None) => return Err(failure.into()),
-                Ok(raw) => raw,
+                Ok(listed) => listed.map(|listed| listed.raw),
                 Err(Halt::Failed(failure))
                     if matches!(failure.suspect, Suspect::Size | Suspect::Page) =>
                 {
@@ -62,42 +62,84 @@ impl Reader<'_> {
             None => None,
         };
         let Some(raw) = raw else {
-            return self.pass_unseen(walk, failure).map_err(Halt::from);
+            return self.pass_unseen(walk, failure, intake).await;
         };
         let Some(listed) = intake.peek(&raw) else {
             intake.take(vec![raw], walk, 0, self.slot).await?;
             walk.pass_unreadable();
             return Ok(());
         };
-        let whole = match self.one(&PageAsk::One(listed.id), intake).await {
-            Ok(Some(raw)) => Some(raw),
-            Ok(None) => None,
+        let alone = self.alone(&listed, intake).await?;
+        let Alone { raw, whole } = alone.unwrap_or(Alone { raw, whole: false });
+        intake.take_single(raw, whole, self.slot).await?;
+        walk.pass_single(listed.updated);
+        Ok(())
+    }
+
+    /// The incident that was listed without its alerts, by itself. `None`: it does not come, or what comes is another one or
+    /// an earlier state of it, and the listed one must not be lost for that.
+    async fn alone(
+        &mut self,
+        listed: &Reading,
+        intake: &mut Intake<'_>,
+    ) -> Result<Option<Alone>, Halt> {
+        match self.one(&PageAsk::One(listed.id), intake).await {
+            Ok(alone) => Ok(alone.filter(|alone| {
+                let reading = intake.peek(&alone.raw);
+                reading.is_some_and(|it| it.id == listed.id && it.updated >= listed.updated)
+            })),
             Err(Halt::Failed(failure))
                 if failure.suspect != Suspect::Nothing || failure.status == Some(404) =>
             {
                 tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, incident = %listed.id, error = %failure,
                     "Microsoft can't give an incident's alerts; it is published without them, and tried again later");
-                None
+                Ok(None)
             }
-            Err(halt) => return Err(halt),
-        };
-        let came_whole = whole.is_some();
-        intake
-            .take_single(whole.unwrap_or(raw), came_whole, self.slot)
-            .await?;
-        walk.pass_single(listed.updated, came_whole);
-        Ok(())
+            Err(halt) => Err(halt),
+        }
     }
 
     /// Nothing can be read from a single place.
-    fn pass_unseen(&self, walk: &mut Walk, failure: Failure) -> Result<(), Failure> {
-        tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %failure,
-            "an incident can't be read; all others are, and it is tried again later");
-        if walk.pass_unseen() {
+    async fn pass_unseen(
+        &mut self,
+        walk: &mut Walk,
+        failure: Failure,
+        intake: &mut Intake<'_>,
+    ) -> Result<(), Halt> {
+        let to_blame = match self.note_unseen(walk, &failure) {
+            Passed::On => true,
+            Passed::IfOneComes(proofs) => self.one_comes(&proofs, intake).await?,
+            Passed::InVain => false,
+        };
+        if to_blame {
             return Ok(());
         }
         self.tenant.memory().doubts(self.purpose).in_vain();
-        Err(failure)
+        Err(failure.into())
+    }
+
+    fn note_unseen(&self, walk: &mut Walk, failure: &Failure) -> Passed {
+        tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %failure,
+            "an incident can't be read; all others are, and it is tried again later");
+        self.tenant.memory().unseen = Some(failure.clone());
+        walk.pass_unseen()
+    }
+
+    async fn one_comes(
+        &mut self,
+        proofs: &[PageAsk],
+        intake: &mut Intake<'_>,
+    ) -> Result<bool, Halt> {
+        for proof in proofs {
+            match self.one(proof, intake).await {
+                Ok(Some(_)) => return Ok(true),
+                Ok(None) => {}
+                Err(Halt::Failed(failure))
+                    if matches!(failure.suspect, Suspect::Size | Suspect::Page) => {}
+                Err(halt) => return Err(halt),
+            }
+        }
+        Ok(false)
     }
 
     /// It is time for a live sweep while a page of the backlog is awaited. One that is still silent then, each time, would
@@ -110,20 +152,12 @@ impl Reader<'_> {
         let searching = self.tenant.memory().doubts(self.purpose).failed();
         if searching && !walk.narrow() {
             let failure = crowded("live polling went before").suspecting(Suspect::Page);
-            if let Err(failure) = self.pass_unseen(walk, failure) {
+            // There is no time to see whether anything else comes through.
+            if self.note_unseen(walk, &failure) != Passed::On {
+                self.tenant.memory().doubts(self.purpose).in_vain();
                 return failure.into();
             }
         }
         Halt::Stopped
-    }
-
-    /// The only incident of a page, if it has one.
-    async fn one(&mut self, ask: &PageAsk, intake: &mut Intake<'_>) -> Result<Option<Bytes>, Halt> {
-        let (elements, _) = self.collect(ask, intake).await?;
-        let raw = elements.into_iter().next();
-        match raw {
-            Some(raw) => self.with_all_alerts(raw, intake).await.map(Some),
-            None => Ok(None),
-        }
     }
 }

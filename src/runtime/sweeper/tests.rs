@@ -11,6 +11,7 @@ use crate::core::ticks::Ticks;
 use crate::runtime::fakes::{Entra, Fault, Order, START, Server, World};
 use crate::runtime::limits::{Lane, Slots};
 
+mod alone;
 mod backlog;
 mod model;
 mod moving;

@@ -95,7 +95,8 @@ fn shown(findings: &Findings, retirement: Option<Retirement>) -> String {
         chosen: findings.tenants.len(),
         retirement,
     };
-    report(findings, &offline, "kafka-1:9092")
+    let head = offline.head().join("\n");
+    format!("{head}\n\n{}", report(findings, &offline, "kafka-1:9092"))
 }
 
 #[test]

@@ -25,7 +25,9 @@ struct Story {
     changes: Vec<Vec<(u64, i64, u32)>>,
     /// What happens to each page.
     faults: Vec<Fault>,
+    /// Neighbours often: what spoils one incident spoils those of the same campaign.
     poison: Vec<u64>,
+    heavy: Vec<u64>,
     most: Option<usize>,
 }
 
@@ -61,13 +63,15 @@ fn story() -> impl Strategy<Value = Story> {
     );
     let trouble = (
         prop::collection::vec(fault(), 0..30),
+        prop::collection::vec((1_u64..100, 1_u64..6), 0..3),
         prop::collection::vec(1_u64..100, 0..3),
         prop::option::of(1_usize..60),
     );
     (server, world, trouble).prop_map(|(server, world, trouble)| {
         let (api, order, page_size, cap, per_minute) = server;
         let (groups, start, changes) = world;
-        let (faults, poison, most) = trouble;
+        let (faults, poison, heavy, most) = trouble;
+        let poison = poison.into_iter().flat_map(|(id, n)| id..id + n).collect();
         Story {
             api,
             order,
@@ -79,6 +83,7 @@ fn story() -> impl Strategy<Value = Story> {
             changes,
             faults,
             poison,
+            heavy,
             most,
         }
     })
@@ -117,6 +122,7 @@ impl Story {
         });
         *server.faults.lock().expect("lock") = self.faults.clone();
         server.poison.lock().expect("lock").extend(&self.poison);
+        server.heavy.lock().expect("lock").extend(&self.heavy);
         *server.most.lock().expect("lock") = self.most;
         server
     }
@@ -142,6 +148,7 @@ impl Story {
         }
         server.faults.lock().expect("lock").clear();
         server.poison.lock().expect("lock").clear();
+        server.heavy.lock().expect("lock").clear();
         *server.most.lock().expect("lock") = None;
         *server.before_page.lock().expect("lock") = Box::new(|_| {});
         turn(&world, &tenant).await;

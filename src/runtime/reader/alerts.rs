@@ -1,0 +1,152 @@
+//! Requests beside the pages of the list: the further alerts of an incident, and an incident alone.
+//!
+//! Whatever goes wrong with them concerns one incident: it is published as far as it came, marked, and tried again by the
+//! backlog. Only the first failure of a kind that may pass by itself fails the page, as it would if the alerts had been in
+//! it. What is put together has the size limit of a page.
+
+use bytes::Bytes;
+
+use super::super::intake::Intake;
+use super::super::sweeper::Halt;
+use super::Reader;
+use super::failures::endless_alerts;
+use crate::core::alerts::{continuation, join};
+use crate::core::codec::raw_hash;
+use crate::core::failure::{Failure, Suspect};
+use crate::core::page::Splitter;
+use crate::core::walk::{PageAsk, Walk};
+
+/// Pages of alerts that one incident may continue on.
+const MOST_ALERT_PAGES: u32 = 1_000;
+/// So many incidents of a page without their further alerts, and the others are not asked for: it is the service.
+const MOST_WITHOUT: u32 = 2;
+
+/// An incident that was asked for by itself.
+pub(super) struct Alone {
+    pub(super) raw: Bytes,
+    /// None of its alerts is missing.
+    pub(super) whole: bool,
+}
+
+/// A small page.
+struct Collected {
+    elements: Vec<Bytes>,
+    next_link: Option<String>,
+    /// Nothing is said to be missing.
+    whole: bool,
+}
+
+impl Reader<'_> {
+    /// An incident of a page whose alerts go on elsewhere.
+    pub(super) async fn continued(
+        &mut self,
+        raw: Bytes,
+        walk: &mut Walk,
+        intake: &mut Intake<'_>,
+    ) -> Result<(), Halt> {
+        let size = raw.len();
+        let asked = match self.without_alerts < MOST_WITHOUT {
+            true => self.with_all_alerts(raw.clone(), intake).await,
+            false => Ok(Alone {
+                raw: raw.clone(),
+                whole: false,
+            }),
+        };
+        let Alone { raw, whole } = match asked {
+            Ok(alone) => alone,
+            Err(Halt::Failed(failure)) if self.does_without(&failure) => {
+                tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %failure,
+                    "Microsoft gives only some of an incident's alerts; it is published with those, and tried again later");
+                self.without_alerts += 1;
+                Alone { raw, whole: false }
+            }
+            Err(halt) => return Err(halt),
+        };
+        intake.release_aside(size);
+        let content = raw_hash(&raw);
+        let Some(reading) = intake.take_single(raw, whole, self.slot).await? else {
+            walk.note_malformed(content);
+            return Ok(());
+        };
+        walk.note(reading.id, reading.updated);
+        if !whole {
+            walk.incomplete(reading.updated);
+        }
+        Ok(())
+    }
+
+    fn does_without(&self, failure: &Failure) -> bool {
+        match failure.suspect {
+            Suspect::Nothing => false,
+            Suspect::Page => self.searching,
+            Suspect::Size | Suspect::Link | Suspect::Elsewhere => true,
+        }
+    }
+
+    /// The only incident of a page, if it has one.
+    pub(super) async fn one(
+        &mut self,
+        ask: &PageAsk,
+        intake: &mut Intake<'_>,
+    ) -> Result<Option<Alone>, Halt> {
+        let page = self.collect(ask, intake).await?;
+        let Some(raw) = page.elements.into_iter().next() else {
+            return Ok(None);
+        };
+        let alone = self.with_all_alerts(raw, intake).await?;
+        Ok(Some(Alone {
+            whole: alone.whole && page.whole,
+            ..alone
+        }))
+    }
+
+    /// `raw` with the alerts that Microsoft gives on further pages.
+    async fn with_all_alerts(
+        &mut self,
+        raw: Bytes,
+        intake: &mut Intake<'_>,
+    ) -> Result<Alone, Halt> {
+        let (mut next, mut alerts, mut whole) = (continuation(&raw), Vec::new(), true);
+        let (mut room, mut pages) = (self.tenant.source.max_response(), 0);
+        if next.is_none() {
+            return Ok(Alone { raw, whole });
+        }
+        while let Some(link) = next {
+            if pages == MOST_ALERT_PAGES {
+                return Err(endless_alerts().into());
+            }
+            pages += 1;
+            let page = self.collect(&PageAsk::Link(link.clone()), intake).await?;
+            let bytes: usize = page.elements.iter().map(Bytes::len).sum();
+            let fits = bytes <= room;
+            room = room.saturating_sub(bytes);
+            whole &= page.whole && fits;
+            if fits {
+                alerts.extend(page.elements);
+            }
+            if page.next_link.as_ref() == Some(&link) {
+                return Err(endless_alerts().into());
+            }
+            next = page.next_link.filter(|_| fits);
+        }
+        let raw = join(&raw, &alerts).map_or(raw, Bytes::from);
+        Ok(Alone { raw, whole })
+    }
+
+    async fn collect(&mut self, ask: &PageAsk, intake: &mut Intake<'_>) -> Result<Collected, Halt> {
+        self.beside = self.beside.saturating_add(1);
+        let mut body = self.open(ask).await?;
+        let (mut splitter, mut elements) = (Splitter::default(), Vec::new());
+        while let Some(chunk) = self.chunk(&mut *body, intake).await? {
+            splitter
+                .feed(&chunk, &mut elements)
+                .map_err(Failure::from)?;
+        }
+        let envelope = splitter.finish().map_err(Failure::from)?;
+        Ok(Collected {
+            elements,
+            next_link: envelope.next_link,
+            whole: body.partial().is_none(),
+        })
+    }
+}
