@@ -48,11 +48,16 @@ fn spoil(faults: &Faults) {
     for (chance, rule) in effects {
         faults.push(rule.at(Endpoint::List).when(When::Chance(chance)));
     }
-    faults.push(
-        Rule::status(500, "")
-            .at(Endpoint::Token)
-            .when(When::Chance(0.2)),
-    );
+    for (endpoint, chance, rule) in [
+        (Endpoint::Token, 0.2, Rule::status(500, "")),
+        (Endpoint::Alerts, 0.02, Rule::status(500, "")),
+        (Endpoint::Alerts, 0.02, Rule::new(Effect::Reset)),
+        (Endpoint::Alerts, 0.02, Rule::partial(1)),
+        (Endpoint::Alerts, 0.01, Rule::new(Effect::Hang)),
+        (Endpoint::Get, 0.1, Rule::partial(0)),
+    ] {
+        faults.push(rule.at(endpoint).when(When::Chance(chance)));
+    }
 }
 
 /// Two incidents of each tenant that can't be given with their alerts.
