@@ -69,7 +69,7 @@ pub struct Server {
     pub hang: Mutex<HashSet<u64>>,
     /// The most incidents that a page comes through with.
     pub most: Mutex<Option<usize>>,
-    /// The documented quotas of the Defender API, over any minute and any hour: what was asked within the last hour.
+    /// The documented quotas of the API, over any minute and any hour: what was asked within the last hour.
     pub quota: Mutex<Option<VecDeque<Instant>>>,
     pub throttled: AtomicU32,
     /// What was asked for.
@@ -166,7 +166,11 @@ impl Server {
             .iter()
             .rev()
             .take_while(|at| now - **at < Duration::from_secs(60));
-        if asked.len() <= 1500 && minute.count() <= 50 {
+        let (hourly, minutely) = match self.api {
+            Origin::Defender => (1500, 50),
+            Origin::Graph => (usize::MAX, 150),
+        };
+        if asked.len() <= hourly && minute.count() <= minutely {
             return Ok(());
         }
         self.throttled.fetch_add(1, Ordering::SeqCst);
