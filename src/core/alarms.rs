@@ -2,8 +2,8 @@
 //!
 //! A tenant's failure bears a key of its cause that is equal for equal causes. From the third tenant with one cause on
 //! (or when there are but two tenants, from the second) it is one alarm. What concerns single tenants by its nature,
-//! consent and licences, is one only when it befalls nine of ten or more of the fleet: then the app registration was deleted, or the API is
-//! gone. The alarm is over when no tenant fails for that cause any more.
+//! consent and licences, is one only when it befalls nine of ten or more of the fleet: then the app registration was
+//! deleted, or the API is gone. The alarm is over when no tenant fails for that cause any more.
 
 use std::collections::HashMap;
 
