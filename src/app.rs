@@ -339,7 +339,12 @@ impl App {
         let (firings, fired) = mpsc::channel(FIRINGS);
         tasks.spawn(
             "scheduler",
-            scheduler::run(self.watch.clone(), firings, self.pulses.scheduler, stop()),
+            scheduler::run(
+                self.watch.clone(),
+                firings,
+                (self.sweeper.clock.clone(), self.pulses.scheduler),
+                stop(),
+            ),
         );
         let dispatcher =
             Dispatcher::new(self.watch, self.sweeper, self.slots, (self.board, herald))

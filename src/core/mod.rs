@@ -22,4 +22,5 @@ pub mod ticks;
 pub mod trouble;
 pub mod version;
 pub mod walk;
+pub mod wallclock;
 pub mod words;

@@ -3,6 +3,7 @@
 //! Entra sends `Retry-After: 60`; the Defender API promises only that "the response body includes the time until the
 //! quota you reached is reset", in words that are not documented. What can't be understood counts as 60 s.
 
+use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
@@ -38,25 +39,57 @@ pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?.trim()).ok()
 }
 
-/// The first whole number that is followed by a word beginning with "second" or "minute".
+/// Words that stand beside the pause that is asked for; a number elsewhere may be the quota's own.
+const HINTS: [&str; 7] = ["again", "left", "remain", "renew", "reset", "retry", "wait"];
+
+/// Of the times that the text names, the one next to a word such as "retry"; without such a word the longest: to come back
+/// too late costs some time, too early another refusal.
 fn in_words(message: &str) -> Option<Duration> {
-    let words: Vec<&str> = message
+    let clauses = message.split_inclusive(|c: char| ";,.:!?()\n".contains(c));
+    let named = clauses.flat_map(in_clause);
+    let best = named.min_by_key(|time| (time.off, Reverse(time.seconds)))?;
+    Some(Duration::from_secs(best.seconds))
+}
+
+/// A time that a text names.
+struct Named {
+    seconds: u64,
+    /// How far it is from a hint in the same clause: what comes after the hint is nearer than what comes before it.
+    off: usize,
+}
+
+/// Each whole number that is followed by a word beginning with "second", "minute" or "hour".
+fn in_clause(clause: &str) -> Vec<Named> {
+    let words: Vec<String> = clause
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
+        .map(str::to_ascii_lowercase)
         .collect();
-    words.windows(2).find_map(|pair| {
-        let [number, unit] = pair else { return None };
-        let number: u64 = number.parse().ok()?;
-        let unit = unit.to_ascii_lowercase();
-        let scale = if unit.starts_with("second") {
-            1
-        } else if unit.starts_with("minute") {
-            60
-        } else {
-            return None;
-        };
-        Some(Duration::from_secs(number.saturating_mul(scale)))
-    })
+    let is_hint = |word: &String| HINTS.iter().any(|hint| word.starts_with(hint));
+    let hints: Vec<usize> = (0..words.len()).filter(|at| is_hint(&words[*at])).collect();
+    let off = |at: usize| {
+        let offs = hints.iter().map(|hint| match at.checked_sub(*hint) {
+            Some(after) => 2 * after,
+            None => 2 * (hint - at) + 1,
+        });
+        offs.min().unwrap_or(usize::MAX)
+    };
+    let pairs = words.windows(2).enumerate();
+    pairs
+        .filter_map(|(at, pair)| {
+            let number: u64 = pair[0].parse().ok()?;
+            let scale = match &pair[1] {
+                unit if unit.starts_with("second") => 1,
+                unit if unit.starts_with("minute") => 60,
+                unit if unit.starts_with("hour") => 3600,
+                _ => return None,
+            };
+            Some(Named {
+                seconds: number.saturating_mul(scale),
+                off: off(at),
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -94,6 +127,43 @@ mod tests {
             (Some(later), None, "in 38 seconds", 38),
             (None, None, "Quota exceeded; retry in 38 seconds", 38),
             (None, None, "1500 calls an hour; 12 minutes left", 720),
+            (
+                None,
+                None,
+                "50 calls in 60 seconds; retry in 900 seconds",
+                900,
+            ),
+            (None, None, "50 calls in 60 seconds, retry in 9 seconds", 9),
+            (None, None, "Retry in 9 seconds (50 calls in 60 seconds)", 9),
+            (None, None, "50 calls in 60 seconds retry in 9 seconds", 9),
+            (
+                None,
+                None,
+                "50 calls in 60 seconds. 9 seconds until the reset",
+                9,
+            ),
+            (None, None, "Waiting time: 5 minutes", 300),
+            (
+                None,
+                None,
+                "45 per 1 minute, you can send requests again in 55 seconds.",
+                55,
+            ),
+            (
+                None,
+                None,
+                "0 calls left in 60 seconds; resets in 900 seconds",
+                900,
+            ),
+            (
+                None,
+                None,
+                "50 calls in 60 seconds exceeded: 900 seconds",
+                900,
+            ),
+            (None, None, "900 seconds, for 50 calls in 60 seconds", 900),
+            (None, None, "retry in 1 hour", 3600),
+            (None, None, "wait 0 seconds", 1),
             (None, None, "wait 99999999999999999999 seconds", 60),
             (None, None, "wait 9999999999999 minutes", 3600),
             (None, None, "Too Many Requests", 60),
@@ -112,7 +182,7 @@ mod tests {
         fn any_head_and_text_give_a_pause_between_a_second_and_an_hour(
             retry_after in proptest::collection::vec(any::<u8>(), 0..40),
             date in proptest::collection::vec(any::<u8>(), 0..40),
-            message in "\\PC{0,40}|[0-9]{1,30} (seconds|minutes)",
+            message in "\\PC{0,40}|(retry )?[0-9]{1,30} (seconds|minutes|hours)( wait [0-9]{1,9} seconds)?",
         ) {
             let pause = pause(&headers(Some(&retry_after), Some(&date)), &message);
             prop_assert!((SHORTEST..=LONGEST).contains(&pause), "{pause:?}");

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::sweeper::{Halt, Swept};
 use super::tenant::Tenant;
 use crate::core::alarms::{Alarm, Alarms, Notice};
@@ -16,6 +18,7 @@ use crate::core::failure::{Failure, Health, Reaction, Suspect};
 use crate::core::ids::TenantId;
 use crate::core::status::{Backfill, TenantStatus, worst_first};
 use crate::core::ticks::Ticks;
+use crate::core::wallclock::Look;
 use crate::ports::Clock;
 
 const STARTING: &str = "Nothing to do yet: the first sweep has not ended, and may already be publishing. If this lasts, look at \
@@ -23,6 +26,8 @@ const STARTING: &str = "Nothing to do yet: the first sweep has not ended, and ma
 
 pub struct Board {
     clock: Arc<dyn Clock>,
+    /// The origin of its looks at the clocks.
+    origin: Instant,
     rows: RwLock<Rows>,
     alarms: Mutex<Alarms>,
 }
@@ -38,8 +43,8 @@ struct Row {
     /// When the last sweep ended well.
     last_success: Option<Ticks>,
     /// When the last sweep began that saw all there was: a list that never holds still must show as a growing lag.
-    caught_up: Option<Ticks>,
-    next: Option<Ticks>,
+    caught_up: Option<Look>,
+    next: Option<Look>,
     backlog: Backlog,
     /// Why the last reading of the backlog broke off.
     fill_error: Option<String>,
@@ -62,6 +67,7 @@ impl Board {
     pub fn new(tenants: &[Arc<Tenant>], clock: Arc<dyn Clock>) -> Self {
         let board = Self {
             clock,
+            origin: Instant::now(),
             rows: RwLock::default(),
             alarms: Mutex::default(),
         };
@@ -92,12 +98,16 @@ impl Board {
 
     /// Notes when `tenant` is swept next.
     pub fn plan(&self, tenant: TenantId, within: Duration) {
-        let at = self.clock.now().plus(within);
+        let now = self.look();
+        let at = Look {
+            wall: now.wall.plus(within),
+            steady: now.steady + within,
+        };
         self.with(tenant, |row| row.next = Some(at));
     }
 
     /// Notes how a sweep that began at `began` ended. `Some` when that changed the tenant's state or its remedy.
-    pub fn note(&self, tenant: TenantId, began: Ticks, swept: &Swept) -> Option<Turn> {
+    pub fn note(&self, tenant: TenantId, began: Instant, swept: &Swept) -> Option<Turn> {
         let now = self.clock.now();
         let tenants = self.size();
         self.with(tenant, |row| {
@@ -106,7 +116,10 @@ impl Board {
                 None => {
                     row.last_success = Some(now);
                     if swept.caught_up {
-                        row.caught_up = Some(began);
+                        row.caught_up = Some(Look {
+                            wall: now.minus(began.elapsed()),
+                            steady: began.saturating_duration_since(self.origin),
+                        });
                     }
                     None
                 }
@@ -205,7 +218,7 @@ impl Board {
 
     /// All tenants, worst first. Not for a thread that must not block: credentials may have to be read.
     pub fn tenants(&self) -> Vec<TenantStatus> {
-        let now = self.clock.now();
+        let now = self.look();
         let rows: Vec<_> = self.rows().values().cloned().collect();
         let status = |row: Arc<Mutex<Row>>| {
             let (mut status, tenant) = {
@@ -220,6 +233,13 @@ impl Board {
         let mut tenants: Vec<_> = rows.into_iter().map(status).collect();
         worst_first(&mut tenants);
         tenants
+    }
+
+    fn look(&self) -> Look {
+        Look {
+            wall: self.clock.now(),
+            steady: self.origin.elapsed(),
+        }
     }
 
     fn rows(&self) -> RwLockReadGuard<'_, Rows> {
@@ -301,7 +321,7 @@ impl Row {
         ))
     }
 
-    fn status(&self, now: Ticks) -> TenantStatus {
+    fn status(&self, now: Look) -> TenantStatus {
         TenantStatus {
             id: self.tenant.id,
             name: self.tenant.name.clone(),
@@ -316,9 +336,9 @@ impl Row {
             error: self.failure.as_ref().map(|failure| failure.what.clone()),
             alarm: None,
             cursor: self.cursor,
-            lag_seconds: self.caught_up.map(|began| now.since(began).as_secs()),
+            lag_seconds: self.caught_up.map(|began| began.age(now).as_secs()),
             last_success: self.last_success,
-            next_sweep: self.next,
+            next_sweep: self.next.map(|next| next.seen_from(now)),
             token_expires: self.tenant.tokens.expires(),
             credential_expires: None,
             published: self.published,

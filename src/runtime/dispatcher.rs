@@ -131,7 +131,7 @@ struct Turnout {
 }
 
 struct Ended {
-    began: Ticks,
+    began: Instant,
     swept: Swept,
 }
 
@@ -352,7 +352,7 @@ impl Dispatcher {
             let of = of.clone();
             async move {
                 let slot = give_way.run_until_cancelled(slots.take(lane)).await;
-                let began = sweeper.clock.now();
+                let began = Instant::now();
                 let swept = match (slot, work) {
                     (None, _) => Swept::stopped(),
                     (Some(mut slot), Work::Sweep) => sweeper.sweep(&of, &mut slot).await,

@@ -1,7 +1,7 @@
 //! The ports in memory, for the runtime's tests: a tenant's list of incidents, a topic, a ledger, and their failures.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use super::tokens::{Desk, TokenKeeper};
 use crate::core::cursor::{Reach, TenantState};
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::{IncidentId, TenantId};
-use crate::core::ticks::Ticks;
+use crate::core::ticks::{PER_SECOND, Ticks};
 use crate::core::version::{Change, ContentHash, Deduplicate, Reading, Seen};
 use crate::ports::*;
 
@@ -180,12 +180,33 @@ impl Observer for Counts {
     }
 }
 
-/// Wall-clock time that runs with tokio's.
-pub struct TestClock(Instant);
+/// Wall-clock time that runs with tokio's, and can be set.
+pub struct TestClock {
+    origin: Instant,
+    /// Seconds by which it was set, all in all.
+    set: AtomicI64,
+}
+
+impl TestClock {
+    /// Sets the clock ahead by `seconds`, or back if that is negative.
+    pub fn set(&self, seconds: i64) {
+        self.set.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Default for TestClock {
+    fn default() -> Self {
+        Self {
+            origin: Instant::now(),
+            set: AtomicI64::new(0),
+        }
+    }
+}
 
 impl Clock for TestClock {
     fn now(&self) -> Ticks {
-        START.plus(self.0.elapsed())
+        let set = self.set.load(Ordering::SeqCst) * PER_SECOND;
+        Ticks(START.0 + set).plus(self.origin.elapsed())
     }
 }
 
@@ -194,6 +215,7 @@ pub struct World {
     pub topic: Arc<Topic>,
     pub ledger: Arc<MemoryLedger>,
     pub counts: Arc<Counts>,
+    pub clock: Arc<TestClock>,
     pub sweeper: Sweeper,
     desk: Desk,
 }
@@ -205,7 +227,7 @@ impl World {
             Arc::<MemoryLedger>::default(),
             Arc::<Counts>::default(),
         );
-        let clock: Arc<dyn Clock> = Arc::new(TestClock(Instant::now()));
+        let clock = Arc::<TestClock>::default();
         let desk = Desk {
             authorities: Arc::default(),
             observer: counts.clone(),
@@ -218,7 +240,7 @@ impl World {
                 ledger.clone(),
                 counts.clone(),
             )),
-            clock,
+            clock: clock.clone(),
             observer: counts.clone(),
             bytes: ByteBudget::new(max_in_flight),
             started: Instant::now(),
@@ -228,6 +250,7 @@ impl World {
             topic,
             ledger,
             counts,
+            clock,
             sweeper,
             desk,
         }

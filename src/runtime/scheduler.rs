@@ -6,23 +6,35 @@
 //! dispatcher, which counts it.
 //!
 //! After a reload only the difference is added and removed: the jobs of schedules that stay don't notice.
+//!
+//! The crate keeps for each job the instant of its next firing, on the wall clock. A clock that is set back would have all
+//! of them wait until it has caught up, the heartbeat too. So the clock is watched ([`crate::core::wallclock`]), and after
+//! that each job is made anew. A clock that is set ahead does no harm: what has become due fires, once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::fleet::{FleetWatch, distinct_schedules};
 use super::pulse::Pulse;
+use crate::core::allowance::Allowance;
 use crate::core::schedule::Schedule;
+use crate::core::wallclock::{Leap, Look};
+use crate::ports::Clock;
 
 /// Firings that may wait within the crate: four times the distinct schedules that a fleet of a thousand tenants could
 /// have, each its own.
 const CHANNEL: usize = 4096;
 /// A job that only proves that jobs fire, however seldom the tenants' schedules do.
 const HEARTBEAT: &str = "*/10 * * * * *";
+/// How often the wall clock is looked at. What fires every second misses about this much when it is set back.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// `schedule` fired, just now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,41 +59,82 @@ pub enum SchedulerError {
 /// # Errors
 /// [`SchedulerError`] when the scheduler can't be set up.
 pub async fn run(
-    mut fleet: FleetWatch,
+    fleet: FleetWatch,
     firings: mpsc::Sender<Firing>,
-    pulse: Pulse,
+    (clock, pulse): (Arc<dyn Clock>, Pulse),
     stop: CancellationToken,
 ) -> Result<(), SchedulerError> {
     let scheduler = JobScheduler::new_with_channel_size(CHANNEL)
         .await
         .map_err(SchedulerError::Start)?;
-    let heartbeat = Job::new(HEARTBEAT, move |_, _| pulse.beat());
-    add(&scheduler, heartbeat, HEARTBEAT).await?;
-    let mut jobs = Jobs {
+    let jobs = Jobs {
         scheduler,
         firings,
+        pulse,
+        heartbeat: None,
         of: HashMap::new(),
     };
-    jobs.follow(&distinct_schedules(&fleet.now())).await?;
-    jobs.scheduler
-        .start()
-        .await
-        .map_err(SchedulerError::Start)?;
-    while stop.run_until_cancelled(fleet.changed()).await.is_some() {
-        jobs.follow(&distinct_schedules(&fleet.now())).await?;
-    }
-    // It only marks itself as stopped; its jobs report to a channel that is closed by then.
-    let _ = jobs.scheduler.shutdown().await;
-    Ok(())
+    jobs.run(fleet, Watch::new(clock), stop).await
 }
 
 struct Jobs {
     scheduler: JobScheduler,
     firings: mpsc::Sender<Firing>,
+    pulse: Pulse,
+    heartbeat: Option<Uuid>,
     of: HashMap<Schedule, Uuid>,
 }
 
 impl Jobs {
+    /// `watch` began before any job was made: none is to be older than what the clock is compared with.
+    async fn run(
+        mut self,
+        mut fleet: FleetWatch,
+        mut watch: Watch,
+        stop: CancellationToken,
+    ) -> Result<(), SchedulerError> {
+        self.renew_heartbeat().await?;
+        self.follow(&distinct_schedules(&fleet.now())).await?;
+        self.scheduler
+            .start()
+            .await
+            .map_err(SchedulerError::Start)?;
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = fleet.changed() => self.follow(&distinct_schedules(&fleet.now())).await?,
+                _ = look.tick() => if watch.was_set_back() {
+                    self.renew().await?;
+                },
+            }
+        }
+        // It only marks itself as stopped; its jobs report to a channel that is closed by then.
+        let _ = self.scheduler.shutdown().await;
+        Ok(())
+    }
+
+    /// Makes all jobs anew, as of now.
+    async fn renew(&mut self) -> Result<(), SchedulerError> {
+        let schedules: Vec<_> = self.of.keys().cloned().collect();
+        // The old ones go first, or those that are not stranded would fire beside the new ones.
+        self.follow(&[]).await?;
+        self.follow(&schedules).await?;
+        self.renew_heartbeat().await
+    }
+
+    async fn renew_heartbeat(&mut self) -> Result<(), SchedulerError> {
+        if let Some(id) = self.heartbeat.take() {
+            self.remove(id, HEARTBEAT).await;
+        }
+        let pulse = self.pulse.clone();
+        let heartbeat = Job::new(HEARTBEAT, move |_, _| pulse.beat());
+        self.heartbeat = Some(add(&self.scheduler, heartbeat, HEARTBEAT).await?);
+        Ok(())
+    }
+
     /// Has a job for each of `schedules`, and none else.
     async fn follow(&mut self, schedules: &[Schedule]) -> Result<(), SchedulerError> {
         for schedule in schedules {
@@ -94,12 +147,65 @@ impl Jobs {
         let gone = |schedule: &Schedule| !schedules.contains(schedule);
         let gone: Vec<_> = self.of.extract_if(|schedule, _| gone(schedule)).collect();
         for (schedule, id) in gone {
-            if let Err(error) = self.scheduler.remove(&id).await {
-                // Its firings find no tenants.
-                tracing::debug!(%schedule, %error, "a schedule that no tenant has any more could not be removed");
-            }
+            self.remove(id, &schedule.to_string()).await;
         }
         Ok(())
+    }
+
+    async fn remove(&self, id: Uuid, schedule: &str) {
+        if let Err(error) = self.scheduler.remove(&id).await {
+            // Its firings find no tenants, or come twice: a turn too many.
+            tracing::debug!(schedule, %error, "a job could not be removed from the scheduler");
+        }
+    }
+}
+
+/// Watches the wall clock.
+struct Watch {
+    clock: Arc<dyn Clock>,
+    origin: Instant,
+    last: Look,
+    /// A clock that is set again and again is not to fill the log.
+    told: Allowance,
+}
+
+impl Watch {
+    fn new(clock: Arc<dyn Clock>) -> Self {
+        let last = Look {
+            wall: clock.now(),
+            steady: Duration::ZERO,
+        };
+        Self {
+            clock,
+            origin: Instant::now(),
+            last,
+            told: Allowance::default(),
+        }
+    }
+
+    /// Whether the clock was set back since the last look.
+    fn was_set_back(&mut self) -> bool {
+        let now = Look {
+            wall: self.clock.now(),
+            steady: self.origin.elapsed(),
+        };
+        let before = std::mem::replace(&mut self.last, now);
+        let Some(leap) = before.leap(now) else {
+            return false;
+        };
+        let tell = self.told.take(now.steady);
+        match leap {
+            Leap::Back(by) if tell => tracing::warn!(
+                seconds = by.as_secs(),
+                "this machine's clock was set back; schedules go by the new time"
+            ),
+            Leap::Ahead(by) if tell => tracing::warn!(
+                seconds = by.as_secs(),
+                "this machine's clock was set ahead, or the machine slept; schedules go by the new time"
+            ),
+            Leap::Back(_) | Leap::Ahead(_) => {}
+        }
+        matches!(leap, Leap::Back(_))
     }
 }
 
@@ -126,68 +232,4 @@ fn job(schedule: &Schedule, firings: mpsc::Sender<Firing>) -> Result<Job, JobSch
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::runtime::fakes::{Order, Server, World};
-    use crate::runtime::fleet::Fleet;
-    use crate::runtime::pulse::Vitals;
-    use std::time::Duration;
-    use tokio::time::timeout;
-
-    fn fleet(schedules: &[&str]) -> Fleet {
-        let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
-        let tenant = |(n, schedule): (u8, &&str)| {
-            let schedule = schedule.parse().expect("schedule");
-            world.tenant_made(n, &server, |parts| parts.schedule = schedule)
-        };
-        (1..).zip(schedules).map(tenant).collect()
-    }
-
-    /// The next firing; the crate asks the machine's clock itself, so these tests run in real time.
-    async fn next(fired: &mut mpsc::Receiver<Firing>) -> String {
-        let next = timeout(Duration::from_secs(10), fired.recv()).await;
-        let firing = next.expect("a firing within 10 s");
-        firing.expect("scheduler is at work").schedule.to_string()
-    }
-
-    #[tokio::test]
-    async fn each_schedule_reports_its_firings_until_the_stop() {
-        let (_fleet, watch) = FleetWatch::new(fleet(&["every 1s", "* * * * * *", "0 0 0 1 1 *"]));
-        let (firings, mut fired) = mpsc::channel(64);
-        let stop = CancellationToken::new();
-        let pulse = Vitals::default().part("scheduler", Duration::from_secs(60));
-        let scheduler = tokio::spawn(run(watch, firings, pulse, stop.clone()));
-        let mut counts = HashMap::from([("every 1s", 0), ("* * * * * *", 0)]);
-        while counts.values().any(|count| *count < 3) {
-            let schedule = next(&mut fired).await;
-            *counts
-                .get_mut(&*schedule)
-                .expect("one that is due, not the yearly one") += 1;
-        }
-        stop.cancel();
-        scheduler.await.expect("ends").expect("without an error");
-    }
-
-    #[tokio::test]
-    async fn after_a_reload_new_schedules_fire_old_ones_do_not_and_those_that_stay_miss_nothing() {
-        let (tenants, watch) = FleetWatch::new(fleet(&["every 1s", "* * * * * *"]));
-        let (firings, mut fired) = mpsc::channel(64);
-        let stop = CancellationToken::new();
-        let pulse = Vitals::default().part("scheduler", Duration::from_secs(60));
-        let scheduler = tokio::spawn(run(watch, firings, pulse, stop.clone()));
-        while next(&mut fired).await != "* * * * * *" {}
-        tenants.send_replace(fleet(&["every 1s", "*/2 * * * * *"]));
-        let (mut every_second, mut late) = (0, 0);
-        loop {
-            match &*next(&mut fired).await {
-                "every 1s" => every_second += 1,
-                "*/2 * * * * *" if every_second > 3 => break,
-                "*/2 * * * * *" => {}
-                _ => late += 1,
-            }
-        }
-        assert!(late <= 1, "{late} firings of a schedule that is gone");
-        stop.cancel();
-        scheduler.await.expect("ends").expect("without an error");
-    }
-}
+mod tests;

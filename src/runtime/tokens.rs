@@ -24,6 +24,7 @@ use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::slots::{Use, jitter};
 use crate::core::ticks::Ticks;
+use crate::core::wallclock::Look;
 use crate::ports::{AccessToken, Clock, Event, Observer, TokenSource};
 
 /// Renewals on their way at once, over all tenants; one that is silent for a second counts no more.
@@ -83,8 +84,9 @@ struct Flight {
 #[derive(Clone)]
 struct Held {
     token: AccessToken,
-    ends: Instant,
-    ends_at: Ticks,
+    granted: Instant,
+    /// Counted from `granted` on.
+    ends: Look,
     renew: Instant,
     failed_renewals: u32,
 }
@@ -145,7 +147,12 @@ impl TokenKeeper {
 
     /// When the token ends, for the status page.
     pub fn expires(&self) -> Option<Ticks> {
-        self.held().map(|held| held.ends_at)
+        let held = self.held()?;
+        let now = Look {
+            wall: self.desk.clock.now(),
+            steady: held.granted.elapsed(),
+        };
+        Some(held.ends.seen_from(now))
     }
 
     fn held(&self) -> Option<Held> {
@@ -157,7 +164,7 @@ impl TokenKeeper {
 
     fn good_token(&self) -> Option<AccessToken> {
         let held = self.held()?;
-        (held.ends > Instant::now()).then_some(held.token)
+        (held.ends.steady > held.granted.elapsed()).then_some(held.token)
     }
 
     fn renewal_is_due(&self) -> bool {
@@ -238,8 +245,11 @@ impl TokenKeeper {
         );
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held {
             token: grant.token.clone(),
-            ends: now + grant.lifetime,
-            ends_at,
+            granted: now,
+            ends: Look {
+                wall: ends_at,
+                steady: grant.lifetime,
+            },
             renew: now + renewal_age(grant.lifetime, chance),
             failed_renewals: 0,
         });

@@ -12,10 +12,10 @@
 //! A [`World`] of tenants and incidents changes by script or by seeded chance. `listing` chooses what `defender` and
 //! `graph` show of it, `entra` and `gate` guard it, `quota` rations it, [`Faults`] spoil it, `http` and `line` carry it.
 //!
-//! What is not documented was decided so: the default page is the largest, 100 or 50; quotas count answered requests per
-//! app and tenant; the Defender API's 429 tells its time in the message, Graph's in `Retry-After`; unknown members in a
-//! filter, offsets, parentheses and `$orderby` are refused; a link is good only as a whole; an incident that awaits action
-//! is in progress for the Defender API.
+//! What is not documented was decided so: the default page is the largest, 100 or 50; quotas count requests per app and
+//! tenant, and only Graph's those that are refused; the Defender API's 429 tells its time in the message, Graph's in
+//! `Retry-After`; unknown members in a filter, offsets, parentheses and `$orderby` are refused; a link is good only as a
+//! whole; an incident that awaits action is in progress for the Defender API.
 
 mod books;
 mod cast;

@@ -1,8 +1,9 @@
 //! Request quotas as documented, over sliding windows of the world's time: the Defender API's per method, by the minute
 //! and by the hour; Graph's for all that is under `/security`, by the minute.
 //!
-//! The scope is one app in one tenant: documented of Graph, taken to be so of the Defender API. Refused requests do not
-//! count.
+//! The scope is one app in one tenant: documented of Graph, taken to be so of the Defender API. Refused requests count at
+//! Graph, which "continues to log resource usage while a client is being throttled", and not at the Defender API: who
+//! comes back too early is served there, and refused anew here.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -31,6 +32,10 @@ impl Method {
             Self::Graph => &[(150, MINUTE)],
         }
     }
+
+    fn counts_what_it_refuses(self) -> bool {
+        matches!(self, Self::Graph)
+    }
 }
 
 #[derive(Default)]
@@ -43,23 +48,26 @@ impl Quotas {
     pub fn take(&self, tenant: Uuid, app: Uuid, method: Method, now: i64) -> Result<(), i64> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let times = taken.entry((tenant, app, method)).or_default();
-        while times.front().is_some_and(|at| *at <= now - HOUR) {
-            times.pop_front();
-        }
-        let free_at = method
-            .limits()
-            .iter()
-            .filter_map(|(limit, window)| {
+        let free_at = |times: &VecDeque<i64>| {
+            let limits = method.limits().iter();
+            let full = limits.filter_map(|(limit, window)| {
                 let oldest = times.len().checked_sub(*limit)?;
                 Some(times.get(oldest)? + window)
-            })
-            .max();
-        match free_at {
-            Some(at) if at > now => Err((at - now + SECOND - 1) / SECOND),
-            _ => {
-                times.push_back(now);
-                Ok(())
+            });
+            full.max().filter(|at| *at > now)
+        };
+        let refused = free_at(times).is_some();
+        if !refused || method.counts_what_it_refuses() {
+            times.push_back(now);
+            // No limit looks further back.
+            let most = method.limits().iter().map(|(limit, _)| *limit).max();
+            while times.len() > most.unwrap_or(0) {
+                times.pop_front();
             }
+        }
+        match free_at(times) {
+            Some(at) if refused => Err((at - now + SECOND - 1) / SECOND),
+            _ => Ok(()),
         }
     }
 }
@@ -109,6 +117,35 @@ mod tests {
         assert_eq!(take(HOUR), Ok(()));
     }
 
+    #[test]
+    fn graph_refuses_anew_who_comes_back_before_the_time_told() {
+        let take =
+            |quotas: &Quotas, method, now| quotas.take(Uuid::nil(), Uuid::nil(), method, now);
+        for (method, limit) in [(Method::Graph, 150), (Method::Get, 100)] {
+            let quotas = Quotas::default();
+            let pause = MINUTE / limit;
+            for n in 0..limit {
+                assert_eq!(take(&quotas, method, n * pause), Ok(()));
+            }
+            // Whoever asks on without regard, four times as fast as the quota is, ...
+            let times = (0..4 * limit).map(|n| MINUTE - 1 + n * pause / 4);
+            let asked = times.map(|now| take(&quotas, method, now));
+            let served = asked.filter(Result::is_ok).count();
+            match method {
+                Method::Graph => assert_eq!(served, 0, "is never served at Graph"),
+                _ => assert!(served > 0, "is served at the Defender API"),
+            }
+            let now = 2 * MINUTE;
+            if let Err(wait) = take(&quotas, method, now) {
+                assert_eq!(
+                    take(&quotas, method, now + wait * SECOND),
+                    Ok(()),
+                    "{method:?}"
+                );
+            }
+        }
+    }
+
     /// The documented quotas: so many requests within so many seconds.
     const DOCUMENTED: [(Method, &[(usize, i64)]); 3] = [
         (Method::List, &[(50, 60), (1500, 3600)]),
@@ -120,7 +157,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, cases: 30, ..ProptestConfig::default() })]
 
         #[test]
-        fn no_window_ever_holds_more_than_its_quota(
+        fn no_window_ever_holds_more_than_its_quota_and_the_time_told_is_enough(
             method in 0_usize..3,
             pauses in prop::collection::vec(0..5 * SECOND, 2500..4000),
         ) {
@@ -143,6 +180,9 @@ mod tests {
                     }
                     Err(wait) => {
                         prop_assert!(!room, "{method:?} at {now} was refused for nothing");
+                        if method == Method::Graph {
+                            taken.push(now);
+                        }
                         now += wait * SECOND;
                         prop_assert_eq!(take(now), Ok(()), "the time told was too short");
                         taken.push(now);

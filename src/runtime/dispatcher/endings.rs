@@ -12,7 +12,6 @@ use crate::core::backoff::pause;
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::slots::{Use, jitter};
-use crate::core::ticks::Ticks;
 
 impl Dispatcher {
     pub(super) fn ended(&mut self, ended: Result<(Id, Ended), JoinError>) {
@@ -36,10 +35,7 @@ impl Dispatcher {
             // It may have been asked to pause since.
             post.tenant.succeed(&of);
         }
-        let ended = ended.map_or_else(
-            |error| broken(self.sweeper.clock.now(), &error),
-            |(_, ended)| ended,
-        );
+        let ended = ended.map_or_else(|error| broken(&error), |(_, ended)| ended);
         match work {
             _ if outdated => self.outdated_ended(of.id, &ended.swept),
             Work::Sweep => self.sweep_ended(of.id, &ended),
@@ -128,7 +124,7 @@ impl Dispatcher {
 }
 
 /// A sweep that panicked: our fault, and this tenant's alone.
-fn broken(now: Ticks, error: &JoinError) -> Ended {
+fn broken(error: &JoinError) -> Ended {
     let failure = Failure::new(
         Health::Unreachable,
         Reaction::Backoff,
@@ -136,7 +132,7 @@ fn broken(now: Ticks, error: &JoinError) -> Ended {
         "Please report this with the log lines before it. The tenant is tried again.",
     );
     Ended {
-        began: now,
+        began: Instant::now(),
         swept: Swept {
             halt: Some(Halt::Failed(failure)),
             ..Swept::default()

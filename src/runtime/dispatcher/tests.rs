@@ -11,6 +11,7 @@ use crate::runtime::fleet::Fleet;
 use crate::runtime::pulse::Vitals;
 
 mod backfill;
+mod clock;
 mod reload;
 
 const PERIOD: Duration = Duration::from_secs(30);

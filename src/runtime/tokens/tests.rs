@@ -6,6 +6,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::ports::Grant;
+use crate::runtime::fakes::TestClock;
 
 /// Grants a token of ten minutes after a second, and counts. `answers` are given instead, first come first served.
 #[derive(Default)]
@@ -302,4 +303,31 @@ async fn a_silent_token_service_holds_up_neither_others_renewals_nor_the_stop() 
     stop.cancel();
     renewals.await.expect("ends");
     assert!(before.elapsed() < LOOK, "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_changes_nothing_but_the_end_that_is_shown() {
+    let (source, clock) = (Arc::<Entra>::default(), Arc::<TestClock>::default());
+    let desk = Desk {
+        clock: clock.clone(),
+        ..desk()
+    };
+    let keeper = keeper(1, &source, &desk);
+    for hours in [-3, 7] {
+        keeper.token().await.expect("granted");
+        let noted = keeper.expires().expect("held");
+        sleep(Duration::from_secs(300)).await;
+        assert_eq!(keeper.expires(), Some(noted), "the same at each look");
+        clock.set(hours * 3600);
+        let set = Ticks::from_unix_seconds(noted.unix_seconds() + hours * 3600);
+        let shown = keeper.expires().expect("held");
+        assert_eq!(shown.unix_seconds(), set.unix_seconds());
+        let requests = source.requests.load(Ordering::SeqCst);
+        keeper.token().await.expect("still good");
+        assert_eq!(source.requests.load(Ordering::SeqCst), requests);
+        sleep(Duration::from_secs(301)).await;
+        keeper.token().await.expect("granted anew");
+        assert_eq!(source.requests.load(Ordering::SeqCst), requests + 1);
+        sleep(Duration::from_secs(601)).await;
+    }
 }
