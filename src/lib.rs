@@ -32,7 +32,8 @@
 //!
 //! [`config`] turns files and environment into values that can't be wrong; [`app`] makes a [`runtime::tenant::Tenant`] of
 //! each, with its own token source, incident source and encoder behind the traits of [`ports`]. At first contact its
-//! state is written: a cursor at *now minus lookback*, a fixed instant from then on.
+//! state is written: a cursor at *now minus lookback*, a fixed instant from then on. It is also the **start** of its first
+//! range, which stays when the cursor moves on: nothing older is ever asked for.
 //!
 //! Its token comes from [`runtime::tokens`]: one request per lifetime, renewed in the background. Its requests are spent
 //! from a budget of its own ([`core::budget`]) before they go out. It is swept by one sweep at a time.

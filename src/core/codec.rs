@@ -4,8 +4,11 @@
 //! numbers are big endian, so that byte order is number order. A value's first byte is its format version, and each format
 //! fixes the length: a value of any other length was not written by this program.
 //!
-//! Format 1 knew one API and no open intervals: its versions are whole ones of the Defender API's. It is read, never
-//! written.
+//! Older formats are read, never written:
+//! - Format 1 knew one API and no open intervals: its versions are whole ones of the Defender API's.
+//! - Format 2 did not keep the start of a tenant's first range. It is read as [`Ticks::MIN`], no bound at all: such a
+//!   tenant's overlap and reconcile reach back as they did when it was written. Any later instant would be a guess, and
+//!   what was shown late before it would be lost.
 //!
 //! Decoding never panics and never guesses. A version byte from the future and damaged bytes are told apart, because the
 //! operator's remedies differ: install the later incidentd again, or replace the file.
@@ -19,13 +22,13 @@ use super::ticks::Ticks;
 use super::version::{ContentHash, Origin, Phase, Seen};
 
 /// The version that this program writes, and the latest that it reads.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 
 /// Bytes of an encoded [`Seen`]: version, last update, marks (phase, API, form), content hash.
 pub const SEEN_LEN: usize = 1 + 8 + 1 + 8;
 
-/// Bytes of an encoded [`TenantState`] without open intervals: version, cursor, last reconcile.
-const STATE_LEN: usize = 1 + 8 + 8;
+/// Bytes of an encoded [`TenantState`] without open intervals: version, cursor, last reconcile, start of the first range.
+const STATE_LEN: usize = 1 + 8 + 8 + 8;
 /// Bytes of an open interval: its ends, and whether it was read before.
 const INTERVAL_LEN: usize = 8 + 8 + 1;
 
@@ -100,6 +103,7 @@ pub fn encode_state(state: &TenantState) -> Vec<u8> {
     bytes.push(FORMAT);
     bytes.extend(state.cursor.0.to_be_bytes());
     bytes.extend(state.reconciled.0.to_be_bytes());
+    bytes.extend(state.start.0.to_be_bytes());
     for interval in intervals {
         bytes.extend(interval.from.0.to_be_bytes());
         bytes.extend(interval.to.0.to_be_bytes());
@@ -112,6 +116,14 @@ pub fn decode_state(bytes: &[u8]) -> Result<TenantState, CodecError> {
     let (format, rest) = body(bytes)?;
     let (cursor, rest) = take_ticks(rest)?;
     let (reconciled, rest) = take_ticks(rest)?;
+    let (start, rest) = match format {
+        1 | 2 => (Ticks::MIN, rest),
+        _ => take_ticks(rest)?,
+    };
+    // Between the two nothing would ever be read.
+    if start > cursor {
+        return Err(CodecError::Corrupt);
+    }
     let (intervals, rest) = rest.as_chunks::<INTERVAL_LEN>();
     if !rest.is_empty() || (format == 1 && !intervals.is_empty()) || intervals.len() > MOST {
         return Err(CodecError::Corrupt);
@@ -123,6 +135,7 @@ pub fn decode_state(bytes: &[u8]) -> Result<TenantState, CodecError> {
         return Err(CodecError::Corrupt);
     }
     Ok(TenantState {
+        start,
         cursor,
         reconciled,
         backlog: Backlog::from_iter(intervals),
@@ -191,174 +204,4 @@ fn phase_of(code: u8) -> Result<Phase, CodecError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn ticks() -> impl Strategy<Value = Ticks> {
-        (Ticks::MIN.0..=Ticks::MAX.0).prop_map(Ticks)
-    }
-
-    fn seen() -> impl Strategy<Value = Seen> {
-        let phase = prop_oneof![
-            Just(Phase::Open),
-            Just(Phase::Resolved),
-            Just(Phase::Redirected)
-        ];
-        let origin = prop_oneof![Just(Origin::Defender), Just(Origin::Graph)];
-        (ticks(), phase, any::<u64>(), origin, any::<bool>()).prop_map(
-            |(updated, phase, hash, origin, whole)| Seen {
-                updated,
-                phase,
-                hash: ContentHash(hash),
-                origin,
-                whole,
-            },
-        )
-    }
-
-    fn state() -> impl Strategy<Value = TenantState> {
-        let interval = (ticks(), ticks(), any::<bool>()).prop_map(|(from, to, again)| Interval {
-            from,
-            to,
-            again,
-        });
-        let backlog = prop::collection::vec(interval, 0..70).prop_map(Backlog::from_iter);
-        (ticks(), ticks(), backlog).prop_map(|(cursor, reconciled, backlog)| TenantState {
-            cursor,
-            reconciled,
-            backlog,
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn a_seen_version_survives_the_round_trip(seen in seen()) {
-            prop_assert_eq!(decode_seen(&encode_seen(&seen)), Ok(seen));
-        }
-
-        #[test]
-        fn a_tenant_state_survives_the_round_trip(state in state()) {
-            prop_assert_eq!(decode_state(&encode_state(&state)), Ok(state));
-        }
-
-        #[test]
-        fn no_bytes_panic_and_what_decodes_survives_the_round_trip(
-            format in 0..=FORMAT + 1, rest in proptest::collection::vec(any::<u8>(), 0..60),
-        ) {
-            let bytes = [&[format][..], &rest].concat();
-            if let Ok(seen) = decode_seen(&bytes) {
-                prop_assert_eq!(decode_seen(&encode_seen(&seen)), Ok(seen));
-            }
-            if let Ok(state) = decode_state(&bytes) {
-                prop_assert_eq!(decode_state(&encode_state(&state)), Ok(state));
-            }
-        }
-
-        #[test]
-        fn near_misses_do_not_panic(seen in seen(), at in 1..SEEN_LEN, byte in any::<u8>()) {
-            let mut bytes = encode_seen(&seen);
-            bytes[at] = byte;
-            if let Ok(other) = decode_seen(&bytes) {
-                prop_assert_eq!(encode_seen(&other), bytes);
-            }
-        }
-
-        #[test]
-        fn a_wrong_length_is_damage(seen in seen(), state in state(), extra in 1..9_usize) {
-            let mut long = encode_seen(&seen).to_vec();
-            long.resize(SEEN_LEN + extra, 0);
-            prop_assert_eq!(decode_seen(&long), Err(CodecError::Corrupt));
-            prop_assert_eq!(decode_seen(&long[..SEEN_LEN - extra]), Err(CodecError::Corrupt));
-            let mut long = encode_state(&state);
-            let len = long.len();
-            long.resize(len + extra, 0);
-            prop_assert_eq!(decode_state(&long), Err(CodecError::Corrupt));
-            prop_assert_eq!(decode_state(&long[..len - extra]), Err(CodecError::Corrupt));
-        }
-
-        #[test]
-        fn a_later_format_is_named_whatever_its_length(found in FORMAT + 1.., rest in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let bytes = [&[found][..], &rest].concat();
-            prop_assert_eq!(decode_seen(&bytes), Err(CodecError::Later { found }));
-            prop_assert_eq!(decode_state(&bytes), Err(CodecError::Later { found }));
-        }
-
-        #[test]
-        fn keys_sort_by_tenant_then_by_number(a in any::<([u8; 16], u64)>(), b in any::<([u8; 16], u64)>()) {
-            let key = |(tenant, id)| incident_key(TenantId::from_bytes(tenant), IncidentId(id));
-            prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
-        }
-    }
-
-    #[test]
-    fn open_intervals_that_no_backlog_has_are_damage() {
-        let between = |from, to| Interval::unread(Ticks(from), Ticks(to));
-        let (_, mut state) = example();
-        state.backlog = Backlog::from_iter([between(1, 5), between(7, 9)]);
-        let whole = encode_state(&state);
-        assert_eq!(decode_state(&whole), Ok(state));
-        let (first, second) = (STATE_LEN + 7, STATE_LEN + INTERVAL_LEN + 7);
-        for (at, byte, why) in [
-            (first, 5, "empty"),
-            (first, 6, "turned round"),
-            (first + 8, 8, "into the next"),
-            (second, 4, "into the one before"),
-        ] {
-            let mut bytes = whole.clone();
-            bytes[at] = byte;
-            assert_eq!(decode_state(&bytes), Err(CodecError::Corrupt), "{why}");
-        }
-    }
-
-    fn example() -> (Seen, TenantState) {
-        let seen = Seen {
-            updated: Ticks(0x0102_0304_0506_0708),
-            phase: Phase::Redirected,
-            hash: ContentHash(0xa1a2_a3a4_a5a6_a7a8),
-            origin: Origin::Defender,
-            whole: true,
-        };
-        let state = TenantState {
-            cursor: Ticks(256),
-            reconciled: Ticks(-1),
-            backlog: Backlog::default(),
-        };
-        (seen, state)
-    }
-
-    #[test]
-    fn format_1_is_read_as_what_it_meant() {
-        let (seen, state) = example();
-        let bytes = [
-            1, 1, 2, 3, 4, 5, 6, 7, 8, 2, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8,
-        ];
-        assert_eq!(decode_seen(&bytes), Ok(seen));
-        let bytes = [
-            1, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255,
-        ];
-        assert_eq!(decode_state(&bytes), Ok(state));
-        let marked = [1, 1, 2, 3, 4, 5, 6, 7, 8, 6, 0, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(decode_seen(&marked), Err(CodecError::Corrupt));
-    }
-
-    #[test]
-    fn the_bytes_of_format_2_never_change() {
-        let (mut seen, mut state) = example();
-        (seen.origin, seen.whole) = (Origin::Graph, false);
-        assert_eq!(
-            encode_seen(&seen),
-            [
-                2, 1, 2, 3, 4, 5, 6, 7, 8, 14, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8
-            ]
-        );
-        state.backlog.open(Interval::again(Ticks(1), Ticks(258)));
-        assert_eq!(
-            encode_state(&state),
-            [
-                2, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0,
-                0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 1
-            ]
-        );
-    }
-}
+mod tests;

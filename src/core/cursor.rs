@@ -6,6 +6,9 @@
 //! - **tip**: from just behind the cursor. Only between full sweeps that have become dear: after a bulk change of
 //!   thousands, each full sweep reads them all again until they leave the overlap, and would eat the budget of the rest.
 //!
+//! Neither a full sweep's overlap nor a reconcile goes back beyond the **start** of the tenant's first range: what lies
+//! before it was never asked for, so it can't be late there.
+//!
 //! Everything else is **backlog** ([`super::backlog`]), read beside live polling: the rest of a range that turned out to be
 //! long ([`cut`]), and, seldom, the whole `reconcile_window` again ([`reconcile`]), which finds what no overlap can.
 //!
@@ -20,9 +23,16 @@ use super::ticks::Ticks;
 /// what it shows last.
 pub const DEEP: u32 = 5;
 
+/// By so much Microsoft's clock and ours may differ before a first range is begun anew.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+
 /// What the ledger keeps for a tenant beside the versions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TenantState {
+    /// Where the first range began. Nothing older is ever asked for, however long overlap, `reconcile_window` or, later on,
+    /// `lookback` are. [`Ticks::MIN`] when the ledger is older than this field: no bound then, since to guess one could
+    /// hide for ever what was shown late. Never after the cursor.
+    pub start: Ticks,
     /// Every version with a last update before this instant that the API showed is published, but for the backlog's. Starts
     /// at a fixed instant (first contact minus `lookback`) and never moves back.
     pub cursor: Ticks,
@@ -35,11 +45,41 @@ pub struct TenantState {
 impl TenantState {
     /// The state of a tenant that was never read, at first contact.
     pub fn first(now: Ticks, lookback: Duration) -> Self {
+        let start = now.minus(lookback);
         Self {
-            cursor: now.minus(lookback),
+            start,
+            cursor: start,
             reconciled: now,
             backlog: Backlog::default(),
         }
+    }
+
+    /// The cursor is still where first contact put it. In a ledger from before `start` the cursor alone has to tell.
+    pub fn is_first(&self, lookback: Duration) -> bool {
+        let unmoved = self.start == self.cursor || self.start == Ticks::MIN;
+        unmoved && self.cursor == self.reconciled.minus(lookback)
+    }
+
+    /// The state with its range where it belongs, when it began too late because this machine's clock was ahead: a cursor
+    /// in the future would blind the tenant. `date` is the API's time, `fresh` whether the state is a
+    /// [first](Self::is_first) one.
+    pub fn corrected(&self, date: Ticks, lookback: Duration, fresh: bool) -> Option<Self> {
+        let first = Self::first(date, lookback);
+        let future = date.plus(CLOCKS_DIFFER);
+        let begun_late =
+            self.start > future || (fresh && self.cursor > first.cursor.plus(CLOCKS_DIFFER));
+        // Where only the cursor is wrong the first range stays where it began, even if `lookback` is longer by now.
+        let start = if begun_late { first.start } else { self.start };
+        (begun_late || self.cursor > future).then(|| Self {
+            start,
+            cursor: first.cursor.max(start),
+            ..self.clone()
+        })
+    }
+
+    /// Whether a live sweep reads all from the start on, so that there is nothing to compare again.
+    fn is_at_start(&self) -> bool {
+        self.cursor == self.start && self.backlog.is_empty()
     }
 }
 
@@ -93,8 +133,9 @@ pub fn plan(state: &TenantState, reach: &Reach, last_full: LastFull, uptime: Dur
     }
 }
 
-/// The state with the reconcile window in its backlog, when a reconcile is due; what a full sweep reads anyway is left out.
-/// `now` is wall-clock time.
+/// The state with the reconcile window in its backlog, when a reconcile is due; what a full sweep reads anyway is left out,
+/// and what lies before the first range. `now` is wall-clock time; where that is behind what Microsoft has shown, this
+/// machine's clock was set back, and the window must not go back with it.
 pub fn reconcile(
     state: &TenantState,
     reach: &Reach,
@@ -103,11 +144,14 @@ pub fn reconcile(
 ) -> Option<TenantState> {
     // A reconcile time in the future is a clock that was set back since: due, or it might never be again.
     let due = state.reconciled > now || now.since(state.reconciled) >= reach.reconcile_every;
-    due.then(|| {
+    // None is made before anything was shown: `reconciled` then still tells when first contact was, on which a fast
+    // clock is known later on.
+    (due && !state.is_at_start()).then(|| {
         let mut state = state.clone();
         state.reconciled = now;
+        let window = now.max(state.cursor).minus(reach.reconcile_window);
         state.backlog.open(Interval::again(
-            now.minus(reach.reconcile_window),
+            window.max(state.start),
             full_from(&state, reach, last_full),
         ));
         state
@@ -140,6 +184,7 @@ fn full_from(state: &TenantState, reach: &Reach, last_full: LastFull) -> Ticks {
         .cursor
         .map_or(state.cursor, |left| left.min(state.cursor))
         .minus(reach.overlap)
+        .max(state.start)
 }
 
 /// The least time between two full sweeps: what they read beyond the one page that a tip costs too may take half of the

@@ -31,9 +31,6 @@ use crate::ports::{Clock, Event, Observer, Outlet};
 
 mod fill;
 
-/// By so much Microsoft's clock and ours may differ before a first range is begun anew.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
-
 /// What all sweeps share.
 #[derive(Clone)]
 pub struct Sweeper {
@@ -113,21 +110,22 @@ impl Sweeper {
             tenant,
             sweeper: self,
             began,
-            fresh: known.as_ref().is_none_or(|state| {
-                *state == TenantState::first(state.reconciled, tenant.rules.lookback)
-            }),
+            fresh: known
+                .as_ref()
+                .is_none_or(|state| state.is_first(tenant.rules.lookback)),
             recorded: known.clone(),
             state: known.unwrap_or_else(|| TenantState::first(began, tenant.rules.lookback)),
             reached: Reached::default(),
         };
         swept.state = Some(live.state.clone());
         let reconciles = live.open_reconcile();
-        let mut intake = Intake::new(
-            self,
-            tenant,
-            Late::Before(live.state.cursor),
-            self.stop.clone(),
-        );
+        // What was never read can't be late, wherever its range turns out to begin.
+        let late = if live.fresh {
+            Late::Nothing
+        } else {
+            Late::Before(live.state.cursor)
+        };
+        let mut intake = Intake::new(self, tenant, late, self.stop.clone());
         // The start of the first range is a fixed instant from the first attempt on, whatever becomes of it.
         live.record(&mut intake, slot).await?;
         if reconciles && tenant.rules.deduplicate == Deduplicate::Version {
@@ -182,7 +180,7 @@ struct Live<'a> {
     tenant: &'a Tenant,
     sweeper: &'a Sweeper,
     began: Ticks,
-    /// The tenant's state is still as its first contact made it.
+    /// The cursor is still where first contact put it.
     fresh: bool,
     /// What the ledger holds.
     recorded: Option<TenantState>,
@@ -287,19 +285,18 @@ impl Live<'_> {
         }
     }
 
-    /// A first range that began too late, because this machine's clock is ahead, is moved to where it belongs. A cursor in
-    /// the future would blind the tenant.
+    /// Moves a first range that began too late to where it belongs.
     fn corrected_first_range(&mut self) -> bool {
         let Some(date) = self.reached.date() else {
             return false;
         };
-        let first = TenantState::first(date, self.tenant.rules.lookback);
-        let ahead = self.fresh && self.state.cursor > first.cursor.plus(CLOCKS_DIFFER);
-        let too_late = self.state.cursor > date.plus(CLOCKS_DIFFER) || ahead;
-        if too_late {
-            self.state.cursor = first.cursor;
-        }
+        let lookback = self.tenant.rules.lookback;
+        let corrected = self.state.corrected(date, lookback, self.fresh);
         self.fresh = false;
+        let too_late = corrected.is_some();
+        if let Some(corrected) = corrected {
+            self.state = corrected;
+        }
         too_late
     }
 

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod floor;
+
 const HOUR: Duration = Duration::from_secs(3600);
 const REACH: Reach = Reach {
     overlap: Duration::from_secs(900),
@@ -13,6 +15,7 @@ const NOW: Ticks = Ticks(17_000_000_000_000_000);
 
 fn state() -> TenantState {
     TenantState {
+        start: NOW.minus(1000 * 24 * HOUR),
         cursor: NOW.minus(HOUR),
         reconciled: NOW.minus(HOUR),
         backlog: Backlog::default(),
@@ -32,7 +35,7 @@ fn the_first_range_starts_at_a_fixed_instant() {
     let first = TenantState::first(NOW, 24 * HOUR);
     let plan = plan(&first, &REACH, LastFull::default(), HOUR);
     assert_eq!(plan.kind, Kind::Full);
-    assert_eq!(plan.from, NOW.minus(24 * HOUR).minus(REACH.overlap));
+    assert_eq!(plan.from, NOW.minus(24 * HOUR));
 }
 
 #[test]

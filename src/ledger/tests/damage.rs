@@ -34,13 +34,13 @@ fn fill() -> Vec<u8> {
     std::fs::read(dir.path().join("ledger.redb")).expect("read")
 }
 
-fn wait_for<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn wait_for<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.expect("runtime").block_on(future)
 }
 
 /// Changes a ledger behind incidentd's back.
-fn tamper(dir: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
+pub(super) fn tamper(dir: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
     let database = Database::open(dir.join("ledger.redb")).expect("open");
     let mut transaction = database.begin_write().expect("begin");
     transaction.set_quick_repair(true);

@@ -31,6 +31,7 @@ fn entries() -> impl Strategy<Value = LedgerEntry> {
                 .collect(),
             dead: dead.into_iter().map(ContentHash).collect(),
             state: state.map(|(cursor, reconciled)| TenantState {
+                start: Ticks(0),
                 cursor: Ticks(cursor),
                 reconciled: Ticks(reconciled),
                 backlog: Backlog::default(),

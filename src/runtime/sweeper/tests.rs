@@ -13,6 +13,7 @@ use crate::runtime::limits::{Lane, Slots};
 
 mod alone;
 mod backlog;
+mod floor;
 mod model;
 mod moving;
 mod standstill;
@@ -74,11 +75,12 @@ async fn the_first_sweep_reads_the_lookback_and_the_second_publishes_nothing() {
     let tenant = world.tenant(1, &server, 100);
     server.set(1, at(3000), 1);
     server.set(2, at(100), 1);
-    server.set(3, at(5000), 1);
+    server.set(3, at(3601), 1);
+    let swept = sweep(&world, &tenant).await;
     assert_eq!(
-        sweep(&world, &tenant).await.published,
-        2,
-        "the one before the lookback and its overlap is left"
+        (swept.published, swept.late_found),
+        (2, 0),
+        "the one before the lookback is left"
     );
     assert_eq!(cursor(&world, &tenant), Some(at(100)));
     assert_eq!(sweep(&world, &tenant).await.published, 0);

@@ -38,6 +38,11 @@ fn state(value: &[u8], later: Option<CodecError>) {
             );
             let ascending = intervals.windows(2).all(|pair| pair[0].to <= pair[1].from);
             assert!(ascending, "{intervals:?}");
+            assert!(state.start <= state.cursor, "{state:?}");
+            // Intervals that touch are joined where they are opened.
+            if value.first() == Some(&FORMAT) && state.backlog.intervals().len() < 2 {
+                assert_eq!(encoded, value, "two values for one state");
+            }
             assert_eq!(decode_state(&encoded), Ok(state), "{value:?}");
         }
         Err(error) => assert_eq!(error, later.unwrap_or(CodecError::Corrupt), "{value:?}"),

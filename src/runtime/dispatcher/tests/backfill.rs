@@ -50,7 +50,7 @@ async fn thirty_days_of_two_hundred_a_day_arrive_without_a_429_and_live_changes_
 {
     let (world, server) = (World::new(1 << 20), history(30, 200));
     let tenant = world.tenant_ruled(1, &server, |rules| {
-        rules.lookback = 30 * DAY;
+        rules.lookback = 30 * DAY + HOUR;
         rules.reach.requests_per_minute = 25;
     });
     let rig = Rig::start(&world, &[tenant], 8);
@@ -110,7 +110,7 @@ async fn a_day_within_the_quotas(api: Origin, requests_per_minute: u32) {
             .zip(&servers)
             .map(|(n, server)| {
                 world.tenant_ruled(n, server, |rules| {
-                    rules.lookback = 30 * DAY;
+                    rules.lookback = 30 * DAY + HOUR;
                     rules.reach.requests_per_minute = requests_per_minute;
                 })
             })

@@ -171,9 +171,12 @@ async fn a_long_pause_that_the_backlog_was_asked_for_shows_at_the_next_live_swee
     let state = sweep(&world, &tenant).await.state;
     let mut state = state.expect("a state");
     state.backlog.open(Interval::unread(at(9000), at(5000)));
-    let mut states = world.ledger.states.lock().expect("lock");
-    states.insert(tenant.id, state);
-    drop(states);
+    world
+        .ledger
+        .states
+        .lock()
+        .expect("lock")
+        .insert(tenant.id, state);
     let hour = Duration::from_secs(3600);
     let refusal =
         Failure::new(Health::Throttled, Reaction::Wait(hour), "429", "wait").with_status(429);

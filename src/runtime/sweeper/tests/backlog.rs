@@ -38,7 +38,7 @@ async fn a_long_first_range_shows_the_newest_at_once_and_the_rest_is_filled_in()
     assert!(swept.halt.is_none() && swept.caught_up);
     assert_eq!(
         open(&world, &tenant),
-        [(at(3600 + 900), at(900))],
+        [(at(3600), at(900))],
         "all but the newest quarter of an hour"
     );
     assert!((250..400).contains(&swept.published), "{}", swept.published);
@@ -122,7 +122,7 @@ async fn a_gap_after_a_downtime_closes_from_the_cursor() {
 #[tokio::test(start_paused = true)]
 async fn what_only_a_reconcile_can_find_is_found_and_counted_as_late() {
     let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
-    let tenant = world.tenant(1, &server, 100);
+    let tenant = world.tenant_ruled(1, &server, |rules| rules.lookback = 72 * HOUR);
     server.set(1, at(100), 1);
     server.set(2, at(0), 1);
     sweep(&world, &tenant).await;
@@ -199,6 +199,7 @@ async fn a_thousand_back_fills_stay_within_the_byte_budget_while_kafka_is_away()
     for tenant in &tenants {
         let unread = Interval::unread(at(4000), at(2000));
         let state = TenantState {
+            start: at(4000),
             cursor: at(2000),
             reconciled: START,
             backlog: [unread].into_iter().collect(),

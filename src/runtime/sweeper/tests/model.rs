@@ -21,6 +21,8 @@ struct Story {
     groups: Vec<(i64, usize)>,
     /// Seconds ago from which on the tenant is read.
     start: i64,
+    /// Seconds by which its first range begins before that.
+    before: i64,
     /// What changes before each page: incident, seconds ago, content.
     changes: Vec<Vec<(u64, i64, u32)>>,
     /// What happens to each page.
@@ -58,7 +60,7 @@ fn story() -> impl Strategy<Value = Story> {
     );
     let world = (
         prop::collection::vec((0_i64..3000, 1_usize..60), 0..8),
-        0_i64..3600,
+        (0_i64..3600, 0_i64..1800),
         changes,
     );
     let trouble = (
@@ -69,7 +71,7 @@ fn story() -> impl Strategy<Value = Story> {
     );
     (server, world, trouble).prop_map(|(server, world, trouble)| {
         let (api, order, page_size, cap, per_minute) = server;
-        let (groups, start, changes) = world;
+        let (groups, (start, before), changes) = world;
         let (faults, poison, heavy, most) = trouble;
         let poison = poison.into_iter().flat_map(|(id, n)| id..id + n).collect();
         Story {
@@ -80,6 +82,7 @@ fn story() -> impl Strategy<Value = Story> {
             per_minute,
             groups,
             start,
+            before,
             changes,
             faults,
             poison,
@@ -130,6 +133,7 @@ impl Story {
     /// Starts `tenant` where the story does rather than at the lookback.
     fn begin(&self, world: &World, tenant: TenantId) {
         let state = TenantState {
+            start: at(self.start + self.before),
             cursor: at(self.start),
             reconciled: START,
             backlog: Backlog::default(),
@@ -175,7 +179,10 @@ impl Story {
             shown.len(),
             "published versions are not the shown ones"
         );
-        let from = at(self.start).minus(Duration::from_secs(900));
+        let start = at(self.start + self.before);
+        let asked_for = |(_, at, _): &(u64, i64, u32)| *at >= start.0;
+        assert!(shown.iter().all(asked_for), "older than the first range");
+        let from = at(self.start).minus(Duration::from_secs(900)).max(start);
         let current = server.incidents.lock().expect("lock").clone();
         for (id, (at, content)) in current.into_iter().filter(|(_, (at, _))| *at >= from.0) {
             assert!(shown.contains(&(id, at, content)), "{id} was never read");

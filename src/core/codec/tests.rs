@@ -1,0 +1,204 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn ticks() -> impl Strategy<Value = Ticks> {
+    (Ticks::MIN.0..=Ticks::MAX.0).prop_map(Ticks)
+}
+
+fn seen() -> impl Strategy<Value = Seen> {
+    let phase = prop_oneof![
+        Just(Phase::Open),
+        Just(Phase::Resolved),
+        Just(Phase::Redirected)
+    ];
+    let origin = prop_oneof![Just(Origin::Defender), Just(Origin::Graph)];
+    (ticks(), phase, any::<u64>(), origin, any::<bool>()).prop_map(
+        |(updated, phase, hash, origin, whole)| Seen {
+            updated,
+            phase,
+            hash: ContentHash(hash),
+            origin,
+            whole,
+        },
+    )
+}
+
+fn state() -> impl Strategy<Value = TenantState> {
+    let interval = (ticks(), ticks(), any::<bool>()).prop_map(|(from, to, again)| Interval {
+        from,
+        to,
+        again,
+    });
+    let backlog = prop::collection::vec(interval, 0..70).prop_map(Backlog::from_iter);
+    (ticks(), ticks(), ticks(), backlog).prop_map(|(a, b, reconciled, backlog)| TenantState {
+        start: a.min(b),
+        cursor: a.max(b),
+        reconciled,
+        backlog,
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_seen_version_survives_the_round_trip(seen in seen()) {
+        prop_assert_eq!(decode_seen(&encode_seen(&seen)), Ok(seen));
+    }
+
+    #[test]
+    fn a_tenant_state_survives_the_round_trip(state in state()) {
+        prop_assert_eq!(decode_state(&encode_state(&state)), Ok(state));
+    }
+
+    #[test]
+    fn no_bytes_panic_and_what_decodes_survives_the_round_trip(
+        format in 0..=FORMAT + 1, rest in proptest::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let bytes = [&[format][..], &rest].concat();
+        if let Ok(seen) = decode_seen(&bytes) {
+            prop_assert_eq!(decode_seen(&encode_seen(&seen)), Ok(seen));
+        }
+        if let Ok(state) = decode_state(&bytes) {
+            prop_assert_eq!(decode_state(&encode_state(&state)), Ok(state));
+        }
+    }
+
+    #[test]
+    fn near_misses_do_not_panic(seen in seen(), at in 1..SEEN_LEN, byte in any::<u8>()) {
+        let mut bytes = encode_seen(&seen);
+        bytes[at] = byte;
+        if let Ok(other) = decode_seen(&bytes) {
+            prop_assert_eq!(encode_seen(&other), bytes);
+        }
+    }
+
+    #[test]
+    fn a_wrong_length_is_damage(seen in seen(), state in state(), extra in 1..9_usize) {
+        let mut long = encode_seen(&seen).to_vec();
+        long.resize(SEEN_LEN + extra, 0);
+        prop_assert_eq!(decode_seen(&long), Err(CodecError::Corrupt));
+        prop_assert_eq!(decode_seen(&long[..SEEN_LEN - extra]), Err(CodecError::Corrupt));
+        let mut long = encode_state(&state);
+        let len = long.len();
+        long.resize(len + extra, 0);
+        prop_assert_eq!(decode_state(&long), Err(CodecError::Corrupt));
+        prop_assert_eq!(decode_state(&long[..len - extra]), Err(CodecError::Corrupt));
+    }
+
+    #[test]
+    fn a_later_format_is_named_whatever_its_length(found in FORMAT + 1.., rest in proptest::collection::vec(any::<u8>(), 0..40)) {
+        let bytes = [&[found][..], &rest].concat();
+        prop_assert_eq!(decode_seen(&bytes), Err(CodecError::Later { found }));
+        prop_assert_eq!(decode_state(&bytes), Err(CodecError::Later { found }));
+    }
+
+    #[test]
+    fn keys_sort_by_tenant_then_by_number(a in any::<([u8; 16], u64)>(), b in any::<([u8; 16], u64)>()) {
+        let key = |(tenant, id)| incident_key(TenantId::from_bytes(tenant), IncidentId(id));
+        prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
+    }
+}
+
+#[test]
+fn open_intervals_that_no_backlog_has_are_damage() {
+    let between = |from, to| Interval::unread(Ticks(from), Ticks(to));
+    let (_, mut state) = example();
+    state.backlog = Backlog::from_iter([between(1, 5), between(7, 9)]);
+    let whole = encode_state(&state);
+    assert_eq!(decode_state(&whole), Ok(state));
+    let (first, second) = (STATE_LEN + 7, STATE_LEN + INTERVAL_LEN + 7);
+    for (at, byte, why) in [
+        (first, 5, "empty"),
+        (first, 6, "turned round"),
+        (first + 8, 8, "into the next"),
+        (second, 4, "into the one before"),
+    ] {
+        let mut bytes = whole.clone();
+        bytes[at] = byte;
+        assert_eq!(decode_state(&bytes), Err(CodecError::Corrupt), "{why}");
+    }
+}
+
+fn example() -> (Seen, TenantState) {
+    let seen = Seen {
+        updated: Ticks(0x0102_0304_0506_0708),
+        phase: Phase::Redirected,
+        hash: ContentHash(0xa1a2_a3a4_a5a6_a7a8),
+        origin: Origin::Defender,
+        whole: true,
+    };
+    let state = TenantState {
+        start: Ticks(255),
+        cursor: Ticks(256),
+        reconciled: Ticks(-1),
+        backlog: Backlog::default(),
+    };
+    (seen, state)
+}
+
+#[test]
+fn format_1_is_read_as_what_it_meant() {
+    let (seen, mut state) = example();
+    state.start = Ticks::MIN;
+    let bytes = [
+        1, 1, 2, 3, 4, 5, 6, 7, 8, 2, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8,
+    ];
+    assert_eq!(decode_seen(&bytes), Ok(seen));
+    let bytes = [
+        1, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255,
+    ];
+    assert_eq!(decode_state(&bytes), Ok(state));
+    let marked = [1, 1, 2, 3, 4, 5, 6, 7, 8, 6, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(decode_seen(&marked), Err(CodecError::Corrupt));
+}
+
+#[test]
+fn format_2_is_read_as_what_it_meant_and_its_first_range_as_without_bound() {
+    let (mut seen, mut state) = example();
+    (seen.origin, seen.whole) = (Origin::Graph, false);
+    let bytes = [
+        2, 1, 2, 3, 4, 5, 6, 7, 8, 14, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8,
+    ];
+    assert_eq!(decode_seen(&bytes), Ok(seen));
+    state.start = Ticks::MIN;
+    state.backlog.open(Interval::again(Ticks(1), Ticks(258)));
+    let bytes = [
+        2, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 1,
+        0, 0, 0, 0, 0, 0, 1, 2, 1,
+    ];
+    assert_eq!(decode_state(&bytes), Ok(state.clone()));
+    // Written anew it is still not known, rather than guessed.
+    assert_eq!(decode_state(&encode_state(&state)), Ok(state));
+}
+
+#[test]
+fn the_bytes_of_format_3_never_change() {
+    let (mut seen, mut state) = example();
+    (seen.origin, seen.whole) = (Origin::Graph, false);
+    assert_eq!(
+        encode_seen(&seen),
+        [
+            3, 1, 2, 3, 4, 5, 6, 7, 8, 14, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8
+        ]
+    );
+    state.backlog.open(Interval::again(Ticks(1), Ticks(258)));
+    assert_eq!(
+        encode_state(&state),
+        [
+            3, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0,
+            255, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 1
+        ]
+    );
+}
+
+#[test]
+fn a_start_behind_the_cursor_is_damage() {
+    let (_, mut state) = example();
+    state.start = state.cursor;
+    assert_eq!(decode_state(&encode_state(&state)), Ok(state.clone()));
+    state.start = Ticks(state.cursor.0 + 1);
+    assert_eq!(
+        decode_state(&encode_state(&state)),
+        Err(CodecError::Corrupt)
+    );
+}
