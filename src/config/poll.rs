@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::api;
-use super::problems::{Wrong, wrong};
+use super::problems::{Wrong, reads_plain, wrong};
 use super::section::Section;
 use super::settings::{ApiSettings, PollSettings, SourceKind};
 use super::units::{DAY, GIB, HOUR, MIB, MINUTE, show_duration};
@@ -128,8 +128,13 @@ fn warn_beyond(section: &mut Section<'_>, given: Option<u32>, quota: Quota) {
 }
 
 fn schedule(text: &str) -> Result<Schedule, Wrong> {
-    text.parse()
-        .map_err(|error: ScheduleError| wrong(error.to_string(), ACCEPTED))
+    text.parse().map_err(|error| match error {
+        // Its reader repeats what it does not understand.
+        ScheduleError::Cron(_) if !reads_plain(text) => {
+            wrong("it is no valid cron expression", ACCEPTED)
+        }
+        error => wrong(error.to_string(), ACCEPTED),
+    })
 }
 
 fn check_ranges(section: &mut Section<'_>, poll: &PollSettings) {

@@ -1,10 +1,12 @@
 //! What is wrong with a configuration: every mistake, each with where it stands, what is wrong with it, and the remedy.
 //!
-//! Invariant: no secret is ever in a [`Problem`]. What may hold one is left out by its key, not by its looks.
+//! Invariant: no secret is ever in a [`Problem`]. What may hold one is left out by its key. A secret that was pasted into
+//! another key is left out by its looks, which is all that is known of it there.
 
 use std::fmt;
 
 use config::{Value, ValueKind};
+use uuid::Uuid;
 
 use super::misplaced::Stray;
 use super::origin::Spot;
@@ -171,7 +173,7 @@ impl Findings {
 }
 
 /// A value as a report may show it. Left out: tables, and all that may be or hold a secret. That a client id or a path
-/// is no secret does not help: secrets get pasted into the wrong line.
+/// is no secret does not help: secrets get pasted into the wrong line, whichever it is.
 pub(super) fn shown(path: &str, value: &Value) -> Option<String> {
     let secret = path.starts_with("kafka.properties")
         || path.split('.').any(|part| {
@@ -179,11 +181,25 @@ pub(super) fn shown(path: &str, value: &Value) -> Option<String> {
         });
     match &value.kind {
         _ if secret => None,
-        // The user and password of a URL stand before an @, a token in its query.
-        ValueKind::String(text) if text.contains(['@', '?', '%']) => None,
+        ValueKind::String(text) if !reads_plain(text) => None,
         ValueKind::String(text) => Some(format!("{:?}", one_line(text, 80))),
         _ => scalar(value),
     }
+}
+
+/// Whether a text reads like what people write into a configuration: words, numbers, times, hosts, ids. A secret is a
+/// longer word, or has characters that none of these has (Entra's have a `~`); and so have URLs that hold one, in front of
+/// an `@` or behind a `?`.
+pub(super) fn reads_plain(text: &str) -> bool {
+    const LONGEST_WORD: usize = 12;
+    let between = |c: char| c.is_whitespace() || "*/.,:[]".contains(c);
+    let plain = |word: &str| {
+        let letters = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+        let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
+        is_number || (word.chars().count() <= LONGEST_WORD && word.chars().all(letters))
+    };
+    let is_id = text.len() == 36 && Uuid::try_parse(text).is_ok();
+    is_id || text.split(between).all(plain)
 }
 
 /// The text of a single value; `None` for tables and arrays. The environment knows only texts, so that all values are

@@ -305,7 +305,9 @@ fn read_log(section: &mut Section<'_>) -> LogSettings {
 
 /// As `telemetry::logging` reads it: levels, alone or for a named target.
 fn log_level(text: &str) -> Result<String, Wrong> {
-    let is_level = |word: &str| word.trim().parse::<LevelFilter>().is_ok();
+    // Nothing at all would be read as a level, too.
+    let is_level =
+        |word: &str| !word.trim().is_empty() && word.trim().parse::<LevelFilter>().is_ok();
     let understood = |part: &str| match part.split_once('=') {
         Some((target, level)) => !target.trim().is_empty() && is_level(level),
         None => !part.trim().is_empty() && is_level(part),

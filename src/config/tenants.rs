@@ -238,13 +238,16 @@ impl<'a> Tenants<'a> {
     }
 }
 
-/// What to call a tenant in a report, before anything is known to be right.
+/// What to call a tenant in a report, before anything is known to be right: by what could be a name, or an id.
 fn label(table: &Map<String, Value>) -> Option<String> {
     let text = |key| match table.get(key).map(|value: &Value| &value.kind) {
-        Some(ValueKind::String(text)) if !text.is_empty() => Some(one_line(text, 64)),
+        Some(ValueKind::String(text)) => Some(text.trim()),
         _ => None,
     };
-    text("name").or_else(|| text("id"))
+    let label = text("name")
+        .filter(|text| name(text, None).is_ok())
+        .or_else(|| text("id").filter(|text| tenant_id(text).is_ok()));
+    label.map(|label| one_line(label, 64))
 }
 
 const TENANT_ID: &str =

@@ -90,6 +90,41 @@ fn no_secret_is_in_a_report_or_in_debug() {
 }
 
 #[test]
+fn a_secret_that_was_pasted_into_another_key_is_left_out_by_its_looks() {
+    for secret in [
+        CANARY,
+        "canary-as-a-password",
+        "canary8of0letters",
+        "k3y+canary/=",
+        "https://api.example/?sig=canary",
+        "-----BEGIN PRIVATE KEY-----\\ncanaryMC4CAQAwBQYDK2Vw",
+    ] {
+        for key in [
+            "api.source",
+            "api.base_url",
+            "poll.schedule",
+            "poll.overlap",
+            "poll.max_response",
+            "kafka.brokers",
+            "kafka.format",
+            "http.listen",
+            "log.level",
+        ] {
+            let text = format!("{key} = \"{secret}\"\n{APP}{TENANT}");
+            let report = Fixture::new(&text).report();
+            assert!(report.contains(&format!(": {key}: ")), "{report}");
+            assert!(!report.contains("canary"), "{report}");
+        }
+        let id = format!("{APP}[[tenants]]\nid = \"{secret}\"");
+        let cron = format!("poll.schedule = \"{secret} * * * * *\"\n{APP}{TENANT}");
+        for text in [id, cron] {
+            let report = Fixture::new(&text).report().to_lowercase();
+            assert!(!report.contains("canary"), "{report}");
+        }
+    }
+}
+
+#[test]
 fn mistakes_in_the_environment_name_the_variable() {
     let report = with("[poll]\noverlap = \"10m\"")
         .with_env("INCIDENTD__POLL__OVERLAP", "soon")
@@ -145,6 +180,7 @@ fn refuses_each_wrong_value_once() {
         ("http", "listen", "\"localhost:80\""),
         ("log", "format", "\"xml\""),
         ("log", "level", "\"info,incidentd=loud\""),
+        ("log", "level", "\"info,incidentd=\""),
     ] {
         let text = match section {
             "app" => format!("{APP}{key} = {value}\n{TENANT}"),
