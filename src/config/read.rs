@@ -59,9 +59,7 @@ pub(super) fn read(
     let mut tenants = Tenants::new(main.defaults, &world);
     tenants.read_all(main.tables, &file, findings);
     let mut hidden = main.hides_tenants;
-    if let Some(folder) = &main.tenants_dir {
-        hidden |= read_folder(folder, &mut tenants, findings);
-    }
+    hidden |= read_folder(&main.tenant_files, &mut tenants, findings);
     hidden |= explain_strays(findings);
     layers::warn_of_unread(environment, findings);
     if tenants.is_empty() && !hidden {
@@ -102,6 +100,8 @@ struct Main {
     settings: Settings,
     defaults: Defaults,
     tenants_dir: Option<PathBuf>,
+    /// What is in it.
+    tenant_files: Vec<PathBuf>,
     tables: Vec<(Spot, Map<String, Value>)>,
     /// Where `[app]` is.
     app: Spot,
@@ -118,6 +118,9 @@ fn read_main(
     let (api_defaults, poll_defaults) = (api::defaults()?, poll::defaults().ok()?);
     let mut root = root(findings, file, Owner::Daemon, table);
     let tenants_dir = root.parse("tenants_dir", |text| world.path(text));
+    let tenant_files = tenants_dir
+        .as_ref()
+        .map_or_else(Vec::new, |folder| files_of(folder, &mut root));
     let (spot, app) = in_section(&mut root, "app", |section| {
         let app = AppParts::read(section, &AppParts::NONE, world);
         (section.spot().clone(), app)
@@ -158,6 +161,7 @@ fn read_main(
             topic,
         },
         tenants_dir,
+        tenant_files,
         tables,
         app: spot,
         hides_tenants,
@@ -229,17 +233,17 @@ fn explain_strays(findings: &mut Findings) -> bool {
     strays.iter().any(misplaced::Stray::hides_tenants)
 }
 
-/// Reads every file of `tenants_dir`. Whether a mistake keeps tenants from being seen.
-fn read_folder(folder: &Path, tenants: &mut Tenants<'_>, findings: &mut Findings) -> bool {
-    let files = match layers::toml_files(folder) {
-        Ok(files) => files,
-        Err(error) => {
-            let what = format!("the folder of tenants_dir can't be read: {error}");
-            let spot = Spot::whole(&File::new(folder, 1));
-            findings.refuse(&spot, wrong(what, "create it, or correct tenants_dir"));
-            return true;
-        }
-    };
+/// The files of `tenants_dir`. The mistake is the key's: what it names may be anything.
+fn files_of(folder: &Path, root: &mut Section<'_>) -> Vec<PathBuf> {
+    layers::toml_files(folder).unwrap_or_else(|error| {
+        let what = format!("the folder can't be read: {error}");
+        root.refuse("tenants_dir", wrong(what, "create it, or correct the key"));
+        Vec::new()
+    })
+}
+
+/// Reads the files of `tenants_dir`. Whether a mistake keeps tenants from being seen.
+fn read_folder(files: &[PathBuf], tenants: &mut Tenants<'_>, findings: &mut Findings) -> bool {
     let mut hidden = false;
     for (n, path) in files.iter().enumerate() {
         let file = File::new(path, n + 1);

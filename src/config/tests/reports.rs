@@ -105,6 +105,7 @@ fn a_secret_that_was_pasted_into_another_key_is_left_out_by_its_looks() {
             "poll.schedule",
             "poll.overlap",
             "poll.max_response",
+            "tenants_dir",
             "kafka.brokers",
             "kafka.format",
             "http.listen",
@@ -277,7 +278,9 @@ fn a_file_that_is_not_there_is_named_with_what_to_do() {
         .with_env("INCIDENTD__TENANTS_DIR", "nowhere")
         .report();
     assert!(
-        report.contains("nowhere: the folder of tenants_dir can't be read"),
+        report.contains(
+            "environment variable INCIDENTD__TENANTS_DIR: tenants_dir = \"nowhere\": the folder can't be read: No such"
+        ),
         "{report}"
     );
     assert!(Fixture::new(APP).report().contains("there is no tenant"));
