@@ -201,6 +201,9 @@ fn scope(text: &str) -> Result<String, Wrong> {
     let remedy = "give the API's resource and /.default, for example \"https://api.security.microsoft.com/.default\"";
     match text.strip_suffix("/.default") {
         None | Some("") => Err(wrong("it does not end in /.default", remedy)),
+        Some(resource) if resource.contains('@') => {
+            Err(wrong("it holds a user or a password", remedy))
+        }
         Some(_)
             if text.len() > 512 || text.contains(|c: char| c.is_whitespace() || c.is_control()) =>
         {

@@ -157,6 +157,7 @@ fn refuses_each_wrong_value_once() {
         ("api", "token_endpoint", "\"v3\""),
         ("api", "ca_file", "\"nowhere.pem\""),
         ("api", "scope", "\"/.default\""),
+        ("api", "scope", "\"https://user:password@api/.default\""),
         ("api", "proxy", "\"socks5://proxy:1\""),
         ("poll", "lookback", "\"181d\""),
         ("poll", "lookback", "\"10m\""),

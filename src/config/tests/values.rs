@@ -67,6 +67,8 @@ fn properties_that_break_a_promise_are_refused() {
             "without all acknowledgements",
         ),
         ("transactional.id = \"a\"", "no transactions"),
+        ("sasl.mechanism = \"GSSAPI\"", "use PLAIN, SCRAM-SHA-256"),
+        ("sasl.mechanisms = \"a password\"", "use PLAIN, SCRAM-SHA-256"),
         (
             "delivery.report.only.error = true",
             "without delivery reports",
