@@ -194,8 +194,11 @@ impl Scrubber {
         let closed = |(name, _): &&(String, SecretString)| !Self::OPEN.contains(&name.as_str());
         for (name, value) in self.0.iter().filter(closed) {
             let value = value.expose_secret();
-            if value.len() >= Self::SHORTEST && clean.contains(value) {
-                clean = clean.replace(value, &format!("[value of {name}]"));
+            // In its lists librdkafka takes a backslash for an escape, and says the rest.
+            for spelling in [value, &value.replace('\\', "")] {
+                if spelling.len() >= Self::SHORTEST && clean.contains(spelling) {
+                    clean = clean.replace(spelling, &format!("[value of {name}]"));
+                }
             }
         }
         clean

@@ -68,7 +68,10 @@ fn properties_that_break_a_promise_are_refused() {
         ),
         ("transactional.id = \"a\"", "no transactions"),
         ("sasl.mechanism = \"GSSAPI\"", "use PLAIN, SCRAM-SHA-256"),
-        ("sasl.mechanisms = \"a password\"", "use PLAIN, SCRAM-SHA-256"),
+        (
+            "sasl.mechanisms = \"a password\"",
+            "use PLAIN, SCRAM-SHA-256",
+        ),
         (
             "delivery.report.only.error = true",
             "without delivery reports",
