@@ -78,7 +78,10 @@ pub(super) async fn read_file(path: &Path, key: Key) -> Result<Proof, Failure> {
     let read = timeout(READ, read).await;
     if let Err(error) = read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         let why = format!("can't be read: {}", one_line(&error.to_string(), 100));
-        return Err(unusable(&place, &why));
+        return Err(match key {
+            Key::NextSecretFile if !path.exists() => no_second(&why),
+            _ => unusable(&place, &why),
+        });
     }
     if bytes.len() as u64 > MAX_FILE {
         return Err(unusable(&place, "is larger than 64 KiB"));
@@ -89,6 +92,18 @@ pub(super) async fn read_file(path: &Path, key: Key) -> Result<Proof, Failure> {
         return Err(unusable(&place, "is empty"));
     }
     Ok(Proof { value, place })
+}
+
+/// That the second secret's file is not there is no mistake of the configuration: what stands for its path may be the
+/// secret itself, and is not shown.
+fn no_second(why: &str) -> Failure {
+    Failure::new(
+        Health::Credential,
+        Reaction::Slow,
+        format!("the file of app.client_secret_next_file {why}"),
+        "put the new secret's Value into the file that app.client_secret_next_file names, and let the daemon's user read it",
+    )
+    .caused_by("no second client secret")
 }
 
 fn unusable(place: &Place, why: &str) -> Failure {

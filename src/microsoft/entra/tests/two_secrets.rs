@@ -104,6 +104,15 @@ async fn a_file_that_is_gone_counts_as_a_refused_secret() {
         failure.what.contains("both") && failure.what.contains("No such file"),
         "{failure:?}"
     );
+    // Its path may be a secret in the wrong place: nothing was there when the configuration was read.
+    let folder = rotation.folder.path().display().to_string();
+    assert!(
+        failure
+            .what
+            .contains("The second: the file of app.client_secret_next_file can't be read"),
+        "{failure:?}"
+    );
+    assert_eq!(failure.what.matches(&folder).count(), 1, "{failure:?}");
     assert_eq!(rotation.sent(), [NEW]);
 }
 
