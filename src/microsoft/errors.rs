@@ -147,7 +147,7 @@ impl Refusal<'_> {
     }
 
     fn location(&self) -> String {
-        location(self.headers, |host| scrub(host, self.token))
+        location(self.headers, |text| scrub(text, self.token))
     }
 
     fn gone(&self, api: &Api) -> String {
@@ -169,13 +169,14 @@ pub(super) fn key(words: &[&str]) -> String {
     words.join(" ")
 }
 
-/// The host of a redirect, never its path or query. `clean` cuts out of it what must not be shown.
+/// The host of a redirect, never its path or query. `clean` cuts out what must not be shown, and does so first: of an address
+/// that was read, the host is in small letters.
 pub(super) fn location(headers: &HeaderMap, clean: impl Fn(&str) -> String) -> String {
     headers
         .get(LOCATION)
         .and_then(|value| value.to_str().ok())
-        .and_then(|text| Url::parse(text).ok())
-        .and_then(|url| url.host_str().map(|host| one_line(&clean(host), 100)))
+        .and_then(|text| Url::parse(&clean(text)).ok())
+        .and_then(|url| url.host_str().map(|host| one_line(host, 100)))
         .unwrap_or_else(|| "an unnamed place".to_owned())
 }
 

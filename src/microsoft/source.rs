@@ -105,10 +105,10 @@ impl<D: Dialect> Source<D> {
         })
     }
 
-    fn address(&self, ask: &PageAsk) -> Result<Url, Failure> {
+    fn address(&self, ask: &PageAsk, token: &str) -> Result<Url, Failure> {
         let mut url = self.list.clone();
         match ask {
-            PageAsk::Link(link) => return link::pinned(&self.list, link),
+            PageAsk::Link(link) => return link::pinned(&self.list, link, token),
             PageAsk::Query(query) => url.set_query(Some(&list_query::<D>(query))),
             PageAsk::One(id) => {
                 url.set_path(&format!("{}/{id}", url.path()));
@@ -119,8 +119,8 @@ impl<D: Dialect> Source<D> {
     }
 
     async fn page(&self, ask: &PageAsk, token: &AccessToken) -> Result<Box<dyn PageBody>, Failure> {
-        let url = self.address(ask)?;
         let token = token.secret().expose_secret();
+        let url = self.address(ask, token)?;
         let mut request = self
             .http
             .client

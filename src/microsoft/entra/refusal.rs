@@ -105,7 +105,7 @@ impl Refusal<'_> {
                 format!(
                     "check api.login_url, and what stands between here and Microsoft: the answer leads to {}, and redirects \
                      are not followed, because they would carry the secret away",
-                    location(self.headers, |host| without(host, self.hidden))
+                    location(self.headers, |text| without(text, self.hidden))
                 ),
             ),
             _ if transient => self.passes_by_itself(),

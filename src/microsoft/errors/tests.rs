@@ -354,6 +354,10 @@ fn a_redirect_is_told_by_its_host_alone() {
     let failure = refuse(302, &to, "", List);
     assert!(failure.remedy.contains("login.example, "), "{failure:?}");
     assert!(!failure.remedy.contains("secret"), "{failure:?}");
+    let to = [("location", "https://TOKENCANARY.example/")];
+    let failure = refuse(302, &to, "", List);
+    let said = format!("{failure:?}").to_lowercase();
+    assert!(!said.contains("canary"), "{failure:?}");
 }
 
 #[test]

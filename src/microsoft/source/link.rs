@@ -4,13 +4,15 @@
 use url::Url;
 
 use crate::core::failure::{Failure, Health, Reaction, Suspect, one_line};
+use crate::microsoft::secret::scrub;
 
 /// Longer links are refused by most servers.
 const MAX_LINK: usize = 16 << 10;
 
 /// `link`, absolute or relative to `list`, when its scheme, host and port are those of `list`. It is compared as parsed,
-/// by the parser that also makes the request: what only looks like the right host does not pass.
-pub(super) fn pinned(list: &Url, link: &str) -> Result<Url, Failure> {
+/// by the parser that also makes the request: what only looks like the right host does not pass. `token` is cut out of
+/// what is said of it.
+pub(super) fn pinned(list: &Url, link: &str, token: &str) -> Result<Url, Failure> {
     if link.len() > MAX_LINK {
         return Err(refused("is longer than 16 KiB"));
     }
@@ -21,7 +23,12 @@ pub(super) fn pinned(list: &Url, link: &str) -> Result<Url, Failure> {
         && url.host() == list.host()
         && url.port_or_known_default() == list.port_or_known_default();
     if !same {
-        let host = one_line(url.host_str().unwrap_or("no host"), 100);
+        // Cut out of the text: of an address that was read, the host is in small letters.
+        let clean = list.join(&scrub(link, token));
+        let host = clean.as_ref().map_or("an unnamed place", |clean| {
+            clean.host_str().unwrap_or("no host")
+        });
+        let host = one_line(host, 100);
         return Err(refused(&format!("leads to {host} ({})", url.scheme())));
     }
     if !url.username().is_empty() || url.password().is_some() {
@@ -47,10 +54,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const TOKEN: &str = "TOKENCANARY";
     const LIST: &str = "https://api.security.microsoft.com/api/incidents";
 
     fn follow(list: &str, link: &str) -> Result<String, Failure> {
-        pinned(&Url::parse(list).unwrap(), link).map(String::from)
+        pinned(&Url::parse(list).unwrap(), link, TOKEN).map(String::from)
     }
 
     #[test]
@@ -109,10 +117,19 @@ mod tests {
         follow(LIST, &"a".repeat(MAX_LINK + 1)).expect_err("a link of 16 KiB");
     }
 
+    #[test]
+    fn a_link_that_repeats_the_token_does_not_show_it() {
+        for link in ["https://TOKENCANARY/", "https://a.TOKENCANARY.example/?a"] {
+            let failure = follow(LIST, link).expect_err(link);
+            let said = format!("{failure:?}").to_lowercase();
+            assert!(!said.contains("canary"), "{said}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_link_leads_elsewhere(link in "\\PC{0,60}|(https?:)?[/\\\\]{0,3}[a-z.@:#?\\\\/]{0,40}") {
-            if let Ok(url) = pinned(&Url::parse(LIST).unwrap(), &link) {
+            if let Ok(url) = pinned(&Url::parse(LIST).unwrap(), &link, TOKEN) {
                 prop_assert_eq!(url.origin(), Url::parse(LIST).unwrap().origin());
                 prop_assert!(url.as_str().starts_with("https://api.security.microsoft.com/"), "{}", url);
             }
