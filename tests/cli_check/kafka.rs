@@ -136,32 +136,14 @@ async fn create_acl(bootstrap: &str, topic: &str, operation: u8, permission: u8)
 const AUTHORIZER: &str = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
                           allow.everyone.if.no.acl.found=true\n";
 
-/// A port beside the plain one, on which one logs in.
-fn login_port(port: u16) -> String {
-    format!(
-        r#"
-listeners=PLAINTEXT://127.0.0.1:@BROKER_PORT@,CONTROLLER://127.0.0.1:@CONTROLLER_PORT@,LOGIN://127.0.0.1:{port}
-advertised.listeners=PLAINTEXT://127.0.0.1:@BROKER_PORT@,LOGIN://127.0.0.1:{port}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LOGIN:SASL_PLAINTEXT
-listener.name.login.sasl.enabled.mechanisms=PLAIN
-listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="{KAFKA_SECRET}";
-"#
-    )
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_way_into_kafka_is_told_from_a_kafka_that_is_away() {
     let simulator = microsoft(1).await;
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().to_owned();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let broker = blocking(move || Broker::start_with(&folder, &login_port(port))).await;
+    let (broker, login) =
+        blocking(move || Broker::start_with_login(&folder, "alice", KAFKA_SECRET)).await;
     create_topic(&broker.bootstrap(), "incidents", 1, &[]).await;
-    let login = format!("127.0.0.1:{port}");
     let with = |brokers: &str, password: &str, protocol: &str| {
         Setup::new(&simulator, brokers, "incidents")
             .text("kafka.properties.\"security.protocol\"", protocol)

@@ -18,6 +18,13 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 const CONFIG: &str = include_str!("../kafka/server.properties");
+const LOGIN: &str = r#"
+listeners=PLAINTEXT://127.0.0.1:@BROKER_PORT@,CONTROLLER://127.0.0.1:@CONTROLLER_PORT@,LOGIN://127.0.0.1:@LOGIN_PORT@
+advertised.listeners=PLAINTEXT://127.0.0.1:@BROKER_PORT@,LOGIN://127.0.0.1:@LOGIN_PORT@
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LOGIN:SASL_PLAINTEXT
+listener.name.login.sasl.enabled.mechanisms=PLAIN
+listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_@USER@="@PASSWORD@";
+"#;
 const START_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
@@ -180,6 +187,16 @@ impl Broker {
         );
         broker.launch();
         broker
+    }
+
+    /// The same with a port beside the plain one on which one logs in; its `host:port` too.
+    pub fn start_with_login(dir: &Path, user: &str, password: &str) -> (Self, String) {
+        let (port, _) = free_ports();
+        let lines = LOGIN
+            .replace("@LOGIN_PORT@", &port.to_string())
+            .replace("@USER@", user)
+            .replace("@PASSWORD@", password);
+        (Self::start_with(dir, &lines), format!("127.0.0.1:{port}"))
     }
 
     /// `host:port`, the same for the node's whole life.
