@@ -13,12 +13,30 @@ pub const KAFKA: &str = "canary/kafka+7&8=9%43~never.seen\\back";
 /// What all secrets begin with, and how each token begins: a part of one is a leak as well.
 pub const BEGINNINGS: [&str; 2] = ["canary", "eyJhbGciOi"];
 /// Of each place, so much is searched for what is planted.
-const SAMPLE: usize = 64 << 10;
+const SAMPLE: usize = 4 << 10;
 
 /// What is searched for, and where.
 pub struct Search {
     words: Vec<String>,
-    places: Vec<(String, Vec<u8>)>,
+    /// Of each token a part that no other has.
+    tokens: Vec<String>,
+    places: Vec<Place>,
+}
+
+/// What to call it, and all that stands there.
+pub type Place = (String, Vec<u8>);
+
+/// What a daemon says at each of its addresses.
+pub async fn endpoints(of: &str, daemon: &Daemon) -> Vec<Place> {
+    let mut places = Vec::new();
+    for path in ["/", "/livez", "/readyz", "/metrics", "/api/status"] {
+        let (code, body) = daemon.get(path).await;
+        places.push((
+            format!("{of}: GET {path}"),
+            format!("{code}\n{body}").into_bytes(),
+        ));
+    }
+    places
 }
 
 impl Search {
@@ -27,6 +45,7 @@ impl Search {
         let words = words.iter().chain(&BEGINNINGS);
         Self {
             words: words.map(|word| (*word).to_owned()).collect(),
+            tokens: Vec::new(),
             places: Vec::new(),
         }
     }
@@ -35,7 +54,6 @@ impl Search {
         self.places.push((place.into(), content.into()));
     }
 
-    /// Of each token a part that no other has.
     pub fn tokens(&mut self, tokens: &[String]) {
         for token in tokens {
             assert!(
@@ -43,24 +61,23 @@ impl Search {
                 "how tokens begin: {token}"
             );
             let signature = token.rsplit('.').next().expect("a part");
-            self.words.push(signature[..40].to_owned());
+            self.tokens.push(signature[..40].to_owned());
         }
     }
 
-    pub async fn endpoints(&mut self, of: &str, daemon: &Daemon) {
-        for path in ["/", "/livez", "/readyz", "/metrics", "/api/status"] {
-            self.add(format!("{of}: {path}"), daemon.get(path).await.1);
-        }
+    pub fn add_all(&mut self, places: impl IntoIterator<Item = Place>) {
+        self.places.extend(places);
     }
 
-    /// Looks for every word in every place, and fails where one stands. Then each of `planted` is put into each place in
-    /// each of its spellings, and has to be found: a search that can't find proves nothing.
-    pub fn run(&self, planted: &[&str]) {
-        let finders = Finders::of(&self.words);
+    /// Looks for every word in every place, and fails where one stands. Then all words are put into each place in all their
+    /// spellings, and each has to be found: a search that can't find proves nothing.
+    pub fn run(&self) {
+        let finders = Finders::of(&self.words, &self.tokens);
         let bytes: usize = self.places.iter().map(|(_, bytes)| bytes.len()).sum();
         tell(format_args!(
-            "{} secrets, tokens and beginnings searched in {} places, {bytes} bytes",
+            "{} secrets and beginnings and {} tokens searched in {} places, {bytes} bytes",
             self.words.len(),
+            self.tokens.len(),
             self.places.len(),
         ));
         let found: Vec<String> = self
@@ -73,15 +90,11 @@ impl Search {
             .collect();
         assert!(found.is_empty(), "{found:#?}");
         for (place, bytes) in &self.places {
-            for spelling in planted.iter().flat_map(|word| spellings(word)) {
-                let sample = &bytes[..bytes.len().min(SAMPLE)];
-                let (before, after) = sample.split_at(sample.len() / 2);
-                let with = [before, spelling.as_bytes(), after].concat();
-                assert!(
-                    finders.hits(&with).next().is_some(),
-                    "{spelling} planted in {place} is not found"
-                );
-            }
+            let missed = finders.missed_when_planted(&bytes[..bytes.len().min(SAMPLE)]);
+            assert!(
+                missed.is_empty(),
+                "planted in {place}, not found: {missed:?}"
+            );
         }
     }
 }
@@ -90,16 +103,31 @@ impl Search {
 struct Finders(Vec<(String, Finder<'static>)>);
 
 impl Finders {
-    fn of(words: &[String]) -> Self {
+    /// Of a token's characters none is written in another way.
+    fn of(words: &[String], tokens: &[String]) -> Self {
         let spelled = words.iter().flat_map(|word| spellings(word));
+        let all = spelled.chain(tokens.iter().cloned());
         let finder = |word: String| (word.clone(), Finder::new(word.as_bytes()).into_owned());
-        Self(spelled.map(finder).collect())
+        Self(all.map(finder).collect())
     }
 
     /// The spellings that stand in `bytes`, and where.
     fn hits<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (&'a str, usize)> {
         let all = self.0.iter();
         all.filter_map(|(word, finder)| Some((word.as_str(), finder.find(bytes)?)))
+    }
+
+    /// The spellings that are not found where all of them stand in the midst of `bytes`.
+    fn missed_when_planted(&self, bytes: &[u8]) -> Vec<&str> {
+        let (before, behind) = bytes.split_at(bytes.len() / 2);
+        let words = self.0.iter().map(|(word, _)| word.as_bytes());
+        let planted = [&[before], &words.collect::<Vec<_>>()[..], &[behind]].concat();
+        let planted = planted.join(&b'\n');
+        let missed = self
+            .0
+            .iter()
+            .filter(|(_, finder)| finder.find(&planted).is_none());
+        missed.map(|(word, _)| word.as_str()).collect()
     }
 }
 
@@ -109,11 +137,29 @@ fn around(bytes: &[u8], at: usize) -> String {
     String::from_utf8_lossy(&bytes[from..to]).into_owned()
 }
 
-/// A word as it is, as a form or a URL encodes it, and as a JSON string has it.
+/// A word as it is, as a form or a URL encodes it, as a JSON string and a page have it, and as it becomes where the case of
+/// letters does not matter: in a host's name, in a cron expression.
 fn spellings(word: &str) -> Vec<String> {
     let form: String = url::form_urlencoded::byte_serialize(word.as_bytes()).collect();
     let json = serde_json::Value::from(word).to_string();
-    let mut all = vec![word.to_owned(), form, json[1..json.len() - 1].to_owned()];
+    let escapes = [
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        (">", "&gt;"),
+        ("\"", "&quot;"),
+        ("'", "&#39;"),
+    ];
+    let page = escapes
+        .iter()
+        .fold(word.to_owned(), |word, (from, to)| word.replace(from, to));
+    let mut all = vec![
+        word.to_owned(),
+        form,
+        json[1..json.len() - 1].to_owned(),
+        page,
+        word.to_lowercase(),
+        word.to_uppercase(),
+    ];
     all.sort();
     all.dedup();
     all

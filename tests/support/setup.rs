@@ -53,6 +53,12 @@ impl Setup {
         self.key(key, &format!("{value:?}"))
     }
 
+    /// Without a key that was set.
+    pub fn without(mut self, key: &str) -> Self {
+        self.keys.remove(key);
+        self
+    }
+
     /// Writes the file as it is now; its path.
     pub fn write(&self) -> PathBuf {
         let mut text = String::new();

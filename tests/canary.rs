@@ -1,0 +1,100 @@
+//! No secret and no token is in anything that a command prints, whichever command it is and whatever goes wrong: the
+//! configuration, Microsoft, Kafka, a proxy, the daemon. `secrets` searches what the daemon leaves behind, this all that
+//! an operator sees.
+//!
+//! Each situation is set up, each command typed in it; that it ended with the code expected, and said what was expected,
+//! proves that the error was reached. Then everything that was printed is searched at once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "canary/broken.rs"]
+mod broken;
+#[path = "canary/credentials.rs"]
+mod credentials;
+#[path = "canary/daemon.rs"]
+mod daemon;
+#[path = "canary/online.rs"]
+mod online;
+#[path = "canary/parrot.rs"]
+mod parrot;
+#[path = "canary/properties.rs"]
+mod properties;
+#[path = "canary/refused.rs"]
+mod refused;
+#[path = "canary/stage.rs"]
+mod stage;
+mod support;
+#[path = "canary/typed.rs"]
+mod typed;
+#[path = "canary/words.rs"]
+mod words;
+
+use std::pin::Pin;
+
+use futures_util::{StreamExt, stream};
+use incidentd::simulator::{Options, Simulator};
+
+use online::{NO_MICROSOFT, NO_PROXY_LOGIN};
+use stage::{Outcome, Situation};
+use support::search::Search;
+use support::setup::simulator;
+use words::{ASSERTION, KAFKA, KEY, NEXT, PROXY, RIGHT, TOKEN, WRONG, login};
+
+/// Situations at once: most of them wait for something now and then.
+const AT_ONCE: usize = 8;
+
+type Happening<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_and_no_token_is_in_what_any_command_prints() {
+    let simulator = simulator(1, Options::default()).await;
+    // What takes longest first.
+    let mut all: Vec<Happening<'_>> = vec![
+        Box::pin(daemon::reloads(&simulator, refused(&simulator))),
+        Box::pin(parrot::repeats_secrets()),
+        Box::pin(parrot::repeats_federated()),
+        Box::pin(online::refused_by_kafka()),
+        Box::pin(typed::others(&simulator)),
+        Box::pin(daemon::loses_its_secret()),
+        Box::pin(parrot::repeats_as_proxy(407, NO_PROXY_LOGIN)),
+        Box::pin(parrot::repeats_as_proxy(502, NO_MICROSOFT)),
+        Box::pin(daemon::does_not_start(&simulator)),
+        Box::pin(daemon::is_none(&simulator)),
+        Box::pin(typed::init(&simulator)),
+    ];
+    for online in online::situations().await {
+        all.push(Box::pin(online.happens()));
+    }
+    for situation in refused(&simulator) {
+        all.push(Box::pin(situation.happens()));
+    }
+    let outcomes = stream::iter(all).buffer_unordered(AT_ONCE);
+    let outcome = outcomes
+        .fold(Outcome::default(), async |all, one| all.join(one))
+        .await;
+    assert!(outcome.amiss.is_empty(), "{}", outcome.amiss.join("\n"));
+    assert!(
+        !outcome.tokens.is_empty(),
+        "there is something to search for"
+    );
+
+    let login = login();
+    let secrets = [
+        RIGHT, WRONG, NEXT, KAFKA, PROXY, &login, ASSERTION, TOKEN, KEY,
+    ];
+    let mut search = Search::new(&secrets);
+    search.tokens(&outcome.tokens);
+    search.add_all(outcome.places);
+    search.run();
+}
+
+/// Every configuration that is refused.
+fn refused(simulator: &Simulator) -> Vec<Situation> {
+    let kinds = [
+        broken::situations(simulator),
+        refused::situations(simulator),
+        properties::situations(simulator),
+        credentials::situations(simulator),
+    ];
+    kinds.into_iter().flatten().collect()
+}

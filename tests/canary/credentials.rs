@@ -1,0 +1,168 @@
+//! Files and variables that hold a secret, and are of no use.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+
+use incidentd::simulator::Simulator;
+
+use crate::refused::{Row, of_rows, situation};
+use crate::stage::{NOBODY, Situation, Stage};
+use crate::words::{ASSERTION, KAFKA, RIGHT, in_url};
+
+pub const SECRET_FILE: &str = "app.client_secret_file";
+pub const NEXT_FILE: &str = "app.client_secret_next_file";
+pub const VARIABLE: &str = "app.client_secret_env";
+pub const TOKEN_FILE: &str = "app.federated_token_file";
+
+/// How a file can be of no use, and what is said of it.
+const FILES: [(&str, &str); 4] = [
+    ("large", "it is larger than 65536 bytes"),
+    ("binary", "the file is not text"),
+    ("folder", "it is not a regular file"),
+    ("empty", "the file is empty"),
+];
+
+const ROWS: [Row; 9] = [
+    (
+        "a federated token for its path",
+        |stage| {
+            stage
+                .without(&[SECRET_FILE, NEXT_FILE])
+                .text(TOKEN_FILE, ASSERTION)
+        },
+        "the file can't be read",
+    ),
+    (
+        "a federated token beside a secret",
+        |stage| stage.text(TOKEN_FILE, "token").file("token", ASSERTION),
+        "a federated token stands in place of secrets",
+    ),
+    (
+        "a secret for the name of a variable",
+        |stage| stage.without(&[SECRET_FILE]).text(VARIABLE, RIGHT),
+        "there is no environment variable of this name",
+    ),
+    (
+        "a variable beside a file",
+        |stage| stage.text(VARIABLE, "THE_SECRET").env("THE_SECRET", RIGHT),
+        "there can be one first secret only",
+    ),
+    (
+        "a variable that is empty",
+        |stage| {
+            let stage = stage.without(&[SECRET_FILE]).text(VARIABLE, "THE_SECRET");
+            stage.env("THE_SECRET", " ")
+        },
+        "the environment variable of this name is empty",
+    ),
+    (
+        "a variable that is no text",
+        |stage| {
+            let stage = stage.without(&[SECRET_FILE]).text(VARIABLE, "THE_SECRET");
+            stage.env("THE_SECRET", no_text())
+        },
+        "is not UTF-8",
+    ),
+    (
+        "two variables for one key",
+        |stage| {
+            let stage = stage.env("INCIDENTD__APP__CLIENT_SECRET_FILE", RIGHT);
+            stage.env("incidentd__app__client_secret_file", RIGHT)
+        },
+        "they both set",
+    ),
+    (
+        "a secret for a certificate",
+        |stage| stage.text("api.ca_file", "client-secret"),
+        "holds no PEM certificate",
+    ),
+    (
+        "a secret within a certificate",
+        |stage| {
+            let text = format!("-----BEGIN CERTIFICATE-----\n{RIGHT}\n-----END CERTIFICATE-----");
+            stage.file("broken", text).text("api.ca_file", "broken")
+        },
+        "api.ca_file",
+    ),
+];
+
+/// Variables that are read, or look as if they were. Of an address the password is put before the `@`; an empty value
+/// stands for the secret.
+const VARIABLES: [(&str, &str, &str); 15] = [
+    ("APP__CLIENT_SECRET", "", "client_secret"),
+    ("APP__CLIENT_SECRET_FILE", "", "client_secret_file"),
+    ("APP__CLIENT_SECRT_FILE", "", "did you mean"),
+    ("APP__CLIENT__SECRET", "", "app.client"),
+    ("APP", "", "should be a table"),
+    ("POLL", "", "should be a table"),
+    ("POLL__SCHEDULE", "", "poll.schedule"),
+    ("TENANTS", "", "should be a list of tables"),
+    ("SECRET", "", "there is no such key"),
+    ("__SECRET", "", "it names no key"),
+    ("API__PROXY", "http://user:@proxy:1/path", "it has a path"),
+    ("API__BASE_URL", "https://user:@a.example", "holds a user"),
+    ("KAFKA__BROKERS", "user:@kafka:9092", "list of host:port"),
+    (
+        "KAFKA__PROPERTIES__SASL__PASWORD",
+        KAFKA,
+        "no such property",
+    ),
+    (
+        "KAFKA__PROPERTIES__SASL__MECHANISM",
+        KAFKA,
+        "sasl.mechanism",
+    ),
+];
+
+fn no_text() -> OsString {
+    OsString::from_vec([RIGHT.as_bytes(), b"\xff"].concat())
+}
+
+/// The files that are of no use.
+pub fn spoilt(stage: Stage) -> Stage {
+    let stage = stage
+        .file("large", RIGHT.repeat(2000))
+        .file("binary", [RIGHT.as_bytes(), b"\xff"].concat())
+        .file("empty", "\n");
+    fs::create_dir(stage.folder().join("folder")).expect("a folder");
+    stage
+}
+
+pub fn situations(simulator: &Simulator) -> Vec<Situation> {
+    let new = || Stage::new(simulator, NOBODY, "none");
+    let files = FILES.iter().flat_map(|(file, says)| {
+        // The second secret's may be empty.
+        let keys = [SECRET_FILE, TOKEN_FILE, NEXT_FILE];
+        let keys = keys
+            .into_iter()
+            .filter(|key| (*file, *key) != ("empty", NEXT_FILE));
+        keys.map(move |key| {
+            let stage = match key {
+                TOKEN_FILE => spoilt(new()).without(&[SECRET_FILE, NEXT_FILE]),
+                _ => spoilt(new()),
+            };
+            situation(
+                &format!("{key} of no use, {file}"),
+                stage.text(key, file),
+                says,
+            )
+        })
+    });
+    let variables = VARIABLES.iter().map(|(name, value, says)| {
+        let value = match *value {
+            "" => RIGHT.to_owned(),
+            address => address.replace('@', &format!("{}@", in_url(RIGHT))),
+        };
+        let name = format!("INCIDENTD__{name}");
+        let title = format!("a secret in the variable {name}");
+        situation(&title, new().env(&name, value), says)
+    });
+    let no_text = situation(
+        "a variable of a key that is no text",
+        new().env("INCIDENTD__APP__CLIENT_ID", no_text()),
+        "app.client_id",
+    );
+    let all = files.chain(variables).chain([no_text]);
+    all.chain(of_rows(simulator, &ROWS)).collect()
+}

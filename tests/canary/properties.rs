@@ -1,0 +1,128 @@
+//! What librdkafka does not take: passwords and keys in any of its properties.
+
+use incidentd::simulator::Simulator;
+
+use crate::refused::{Row, of_rows, situation};
+use crate::stage::{NOBODY, Situation, Stage};
+use crate::words::{CERTIFICATE, KAFKA, key_pem};
+
+/// Which take no password.
+const NAMES: [&str; 12] = [
+    "transactional.id",
+    "bootstrap.servers",
+    "linger.ms",
+    "acks",
+    "security.protocol",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.pasword",
+    "sasl.jaas.config",
+    "compression.type",
+    "debug",
+    "ssl.keystore.location",
+];
+
+/// Which librdkafka looks at only when it is to speak TLS.
+const NAMES_OF_TLS: [&str; 8] = [
+    "ssl.key.pem",
+    "ssl.certificate.pem",
+    "ssl.ca.pem",
+    "ssl.key.location",
+    "ssl.certificate.location",
+    "ssl.ca.location",
+    "ssl.cipher.suites",
+    "ssl.providers",
+];
+
+const PASSWORD: &str = "kafka.properties.\"sasl.password\"";
+
+const ROWS: [Row; 10] = [
+    (
+        "brokers with a login",
+        |stage| {
+            let brokers = format!("user:{KAFKA}@kafka:9092");
+            stage.property("metadata.broker.list", &brokers)
+        },
+        "the brokers have a key of their own",
+    ),
+    (
+        "a login as Java has it",
+        |stage| {
+            let login = format!("PlainLoginModule required username=\"a\" password={KAFKA:?};");
+            stage.property("sasl.jaas.config", &login)
+        },
+        "kafka.properties.sasl.jaas.config",
+    ),
+    (
+        "a login without a user",
+        |stage| {
+            let stage = stage.property("security.protocol", "sasl_ssl");
+            stage.property("sasl.mechanism", "PLAIN")
+        },
+        "sasl.username",
+    ),
+    (
+        "a password that is a list",
+        |stage| stage.key(PASSWORD, &format!("[{KAFKA:?}]")),
+        "it is not a single value",
+    ),
+    (
+        "a password that is given twice",
+        |stage| stage.key("kafka.properties.sasl.password", &format!("{KAFKA:?}")),
+        "it is given at",
+    ),
+    (
+        "a private key that is broken",
+        |stage| tls(stage).property("ssl.key.pem", &key_pem().replace("MC4C", "canary")),
+        "ssl.key.pem",
+    ),
+    (
+        "a private key alone",
+        |stage| tls(stage).property("ssl.key.pem", &key_pem()),
+        "librdkafka can't work",
+    ),
+    (
+        "a private key that is another's",
+        |stage| {
+            let stage = tls(stage).property("ssl.certificate.pem", CERTIFICATE);
+            // The last six bits of it.
+            stage.property("ssl.key.pem", &key_pem().replace("BwcH\n", "BwcI\n"))
+        },
+        "librdkafka can't work",
+    ),
+    (
+        "a private key for a certificate",
+        |stage| tls(stage).property("ssl.certificate.pem", &key_pem()),
+        "ssl.certificate.pem",
+    ),
+    (
+        "a secret for a keystore",
+        |stage| {
+            let stage = tls(stage).property("ssl.keystore.location", "client-secret");
+            stage.property("ssl.keystore.password", KAFKA)
+        },
+        "ssl.keystore.location",
+    ),
+];
+
+fn tls(stage: Stage) -> Stage {
+    stage.property("security.protocol", "ssl")
+}
+
+pub fn situations(simulator: &Simulator) -> Vec<Situation> {
+    let new = || Stage::new(simulator, NOBODY, "none");
+    let names = NAMES.iter().map(|name| {
+        let title = format!("a password in librdkafka's {name}");
+        situation(&title, new().property(name, KAFKA), "kafka.properties")
+    });
+    let names_of_tls = NAMES_OF_TLS.iter().map(|name| {
+        let title = format!("a password in librdkafka's {name}, over TLS");
+        situation(
+            &title,
+            tls(new()).property(name, KAFKA),
+            "librdkafka can't work",
+        )
+    });
+    let rows = of_rows(simulator, &ROWS);
+    names.chain(names_of_tls).chain(rows).collect()
+}

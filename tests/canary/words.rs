@@ -1,0 +1,48 @@
+//! The secrets: one for each place that an operator keeps one in.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+pub use crate::support::search::{KAFKA, RIGHT, WRONG};
+
+/// The second of two client secrets.
+pub const NEXT: &str = "canary/next+4&5=6%42~never.seen'single'";
+/// The password of a proxy, and with it a user's whole login.
+pub const PROXY: &str = "canary/proxy+1&2=3%44~never.seen";
+/// Another issuer's token; Entra takes it for none.
+pub const ASSERTION: &str =
+    "eyJhbGciOiJub25lIn0.eyJzdWIiOiJub2JvZHkifQ.canary-assertion_never-seen";
+/// A token that only a parrot gives. It can't be read, which is no fault.
+pub const TOKEN: &str = "eyJhbGciOiJub25lIn0.never-read.canary-token_never-seen";
+/// A private key: nobody's, that of the certificate below.
+pub const KEY: &str = "MC4CAQAwBQYDK2VwBCIEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH";
+pub const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----
+MIIBQjCB9aADAgECAhQs9excRTsrL1yQPRq12PL7Qus79DAFBgMrZXAwFjEUMBIG
+A1UEAwwLY2FuYXJ5LWZyZWUwIBcNMjYxMTI3MTMyNDAzWhgPMjEyNjExMDMxMzI0
+MDNaMBYxFDASBgNVBAMMC2NhbmFyeS1mcmVlMCowBQYDK2VwAyEA6kpsY+KcUgq+
+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iyjUzBRMB0GA1UdDgQWBBRMXs5AI6A0HuKs
+/8xNFxVKhU8C5TAfBgNVHSMEGDAWgBRMXs5AI6A0HuKs/8xNFxVKhU8C5TAPBgNV
+HRMBAf8EBTADAQH/MAUGAytlcANBACKi97P8PKVurRAF1ehUVthCGHuoIdfojDyX
+pDHcKvNkQy3boJVDlUPGS9f4p9bLEivSjiwyr5iYBwseIC23PgA=
+-----END CERTIFICATE-----
+";
+
+/// The private key as a file has it.
+pub fn key_pem() -> String {
+    format!("-----BEGIN PRIVATE KEY-----\n{KEY}\n-----END PRIVATE KEY-----\n")
+}
+
+/// `http://user:password@host:port`, as a proxy is given.
+pub fn proxy(address: &str) -> String {
+    format!("http://user:{}@{address}", in_url(PROXY))
+}
+
+/// As a URL has it before the host.
+pub fn in_url(word: &str) -> String {
+    url::form_urlencoded::byte_serialize(word.as_bytes()).collect()
+}
+
+/// As a proxy is sent it.
+pub fn login() -> String {
+    BASE64_STANDARD.encode(format!("user:{PROXY}"))
+}
