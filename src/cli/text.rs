@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 
 use anyhow::Context;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 use super::{Failed, INTERNAL};
 use crate::core::words::tame;
@@ -59,13 +59,14 @@ fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
-    let (mut fitted, mut taken) = (String::new(), 1);
+    let mut fitted = String::new();
     for c in text.chars() {
-        taken += c.width().unwrap_or(0);
-        if taken > columns {
+        fitted.push(c);
+        // As a whole: a character may change how wide the one before it is drawn.
+        if width(&fitted) >= columns {
+            fitted.pop();
             break;
         }
-        fitted.push(c);
     }
     fitted.push('…');
     fitted
@@ -168,6 +169,14 @@ mod tests {
                 "       opened"
             ]
         );
+    }
+
+    #[test]
+    fn a_character_that_widens_the_one_before_it_is_counted() {
+        let name = "*\u{fe0f}".repeat(10);
+        for columns in 1..30 {
+            assert_eq!(width(&left(&name, columns)), columns);
+        }
     }
 
     #[test]
