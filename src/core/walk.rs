@@ -219,6 +219,11 @@ impl Walk {
         }
     }
 
+    /// Whether the page being read has shown anything so far.
+    pub fn notes_any(&self) -> bool {
+        self.page.incidents > 0
+    }
+
     /// The page was read to its end. `date` is the response's `Date`.
     pub fn end_page(&mut self, next_link: Option<String>, date: Option<Ticks>) -> Step {
         let page = mem::take(&mut self.page);

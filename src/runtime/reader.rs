@@ -26,7 +26,7 @@ use crate::core::alerts::continuation;
 use crate::core::backoff::pause;
 use crate::core::budget::Purpose;
 use crate::core::failure::{Failure, Reaction};
-use crate::core::page::{Envelope, Splitter, partial};
+use crate::core::page::{Splitter, partial};
 use crate::core::slots::{Use, jitter};
 use crate::core::ticks::Ticks;
 use crate::core::walk::{PageAsk, Step, Walk};
@@ -44,6 +44,14 @@ pub(super) enum Way {
     Done,
     /// To the limit of pages that was given; it can be walked on.
     Deep,
+}
+
+/// What a page that came to its end says beside its incidents.
+struct Page {
+    next_link: Option<String>,
+    date: Option<Ticks>,
+    /// Why something is missing in it.
+    partial: Option<String>,
 }
 
 pub(super) struct Reader<'a> {
@@ -105,10 +113,14 @@ impl<'a> Reader<'a> {
     ) -> Result<Way, Halt> {
         loop {
             walk.begin_page();
-            match self.page(walk, intake).await {
-                Ok((envelope, date)) => {
+            match self.page(&walk.ask(), walk, intake).await {
+                Ok(page) => {
                     self.asked = None;
-                    if walk.end_page(envelope.next_link, date) == Step::Done {
+                    if let Some(why) = page.partial {
+                        walk.distrust();
+                        self.partial.get_or_insert_with(|| partial(&why));
+                    }
+                    if walk.end_page(page.next_link, page.date) == Step::Done {
                         return Ok(Way::Done);
                     }
                     if walk.pages() >= limit {
@@ -125,14 +137,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads the page that `walk` asks for into `intake`.
+    /// Reads a page into `intake`, and has `walk` note what it shows.
     async fn page(
         &mut self,
+        ask: &PageAsk,
         walk: &mut Walk,
         intake: &mut Intake<'_>,
-    ) -> Result<(Envelope, Option<Ticks>), Halt> {
+    ) -> Result<Page, Halt> {
         self.without_alerts = 0;
-        let mut body = self.open(&walk.ask()).await?;
+        let mut body = self.open(ask).await?;
         intake.begin_page();
         let (mut splitter, mut continued) = (Splitter::default(), Vec::new());
         while let Some(chunk) = self.chunk(&mut *body, intake).await? {
@@ -147,16 +160,16 @@ impl<'a> Reader<'a> {
             cut.map_err(Failure::from)?;
         }
         let envelope = splitter.finish().map_err(Failure::from)?;
-        if let Some(why) = body.partial() {
-            walk.distrust();
-            self.partial.get_or_insert_with(|| partial(&why));
-        }
-        let date = body.date();
+        let page = Page {
+            next_link: envelope.next_link,
+            date: body.date(),
+            partial: body.partial(),
+        };
         drop(body);
         for raw in continued {
             self.continued(raw, walk, intake).await?;
         }
-        Ok((envelope, date))
+        Ok(page)
     }
 
     /// The next piece of a page, with room made for it.

@@ -108,7 +108,7 @@ impl Reader<'_> {
     ) -> Result<(), Halt> {
         let to_blame = match self.note_unseen(walk, &failure) {
             Passed::On => true,
-            Passed::IfOneComes(proofs) => self.one_comes(&proofs, intake).await?,
+            Passed::IfOneComes(proofs) => self.one_comes(&proofs, walk, intake).await?,
             Passed::InVain => false,
         };
         if to_blame {
@@ -125,15 +125,19 @@ impl Reader<'_> {
         walk.pass_unseen()
     }
 
+    /// What comes is taken in like any page's: its versions were shown, and may be gone when the walk gets there.
     async fn one_comes(
         &mut self,
         proofs: &[PageAsk],
+        walk: &Walk,
         intake: &mut Intake<'_>,
     ) -> Result<bool, Halt> {
         for proof in proofs {
-            match self.one(proof, intake).await {
-                Ok(Some(_)) => return Ok(true),
-                Ok(None) => {}
+            self.beside = self.beside.saturating_add(1);
+            let mut aside = Walk::new(walk.span(), walk.page_size());
+            match self.page(proof, &mut aside, intake).await {
+                Ok(_) if aside.notes_any() => return Ok(true),
+                Ok(_) => {}
                 Err(Halt::Failed(failure))
                     if matches!(failure.suspect, Suspect::Size | Suspect::Page) => {}
                 Err(halt) => return Err(halt),

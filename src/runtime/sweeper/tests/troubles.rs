@@ -221,3 +221,33 @@ async fn when_everything_fails_it_is_the_service_and_searches_stay_rare() {
     server.faults.lock().expect("lock").clear();
     assert!(sweep(&world, &tenant).await.halt.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_proves_that_only_a_crowd_of_neighbours_is_broken_is_published_as_it_was_shown() {
+    let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
+    for id in 1..=20 {
+        server.set(id, at(200 - id as i64), 1);
+    }
+    server.poison.lock().expect("lock").extend(5..=13);
+    let tenant = world.tenant(1, &server, 10);
+    *server.before_page.lock().expect("lock") = Box::new(|server| {
+        let mut incidents = server.incidents.lock().expect("lock");
+        for (_, content) in incidents.values_mut() {
+            *content += 1;
+        }
+    });
+    search(&world, &tenant).await;
+    let shown = server.shown.lock().expect("lock").clone();
+    let published = published(&world);
+    for (id, _, content) in &shown {
+        let of_it = |value: &&String| {
+            value.starts_with(&format!("{{\"id\":{id},"))
+                && value.ends_with(&format!("\"content\":{content}}}"))
+        };
+        assert!(
+            published.keys().any(|value| of_it(&value)),
+            "content {content} of incident {id} was shown and not published"
+        );
+    }
+    assert!(shown.len() > 11, "no proof was asked for: {}", shown.len());
+}
