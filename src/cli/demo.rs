@@ -79,7 +79,7 @@ impl Demo {
 
     async fn show(&self) -> anyhow::Result<Tally> {
         // That its ledger is new is no news.
-        logging::init(logging::LogFormat::Text, "warn,incidentd::ledger=error")
+        let _log = logging::init(logging::LogFormat::Text, "warn,incidentd::ledger=error")
             .context("can't start the log")?;
         let tenants: Vec<_> = (1..=self.tenants).map(Tenant::numbered).collect();
         let simulator = Simulator::start(Options {

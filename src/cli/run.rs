@@ -4,6 +4,8 @@ use std::future::Future;
 use std::io;
 use std::process;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -14,11 +16,11 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, oneshot};
 
 use super::{CONFIGURATION, ConfigFile, Failed, INTERNAL, UNAVAILABLE};
-use crate::app::{App, Libraries, Load, Output, Reload, StartError};
+use crate::app::{App, Libraries, Load, Output, Reload, STOP_BUDGET, StartError};
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{self, process_environment};
 use crate::ledger::LedgerError;
-use crate::telemetry::logging::{self, LogFilter};
+use crate::telemetry::logging::{self, Log};
 
 #[derive(Args, Debug)]
 pub struct Run {
@@ -56,7 +58,12 @@ impl Run {
             Target::Kafka => Output::Kafka,
             Target::Stdout => Output::Stdout,
         };
-        let reload = Reload { asked, load, log };
+        runtime.spawn(logging::tell_of_lost_lines(log.lost.clone()));
+        let reload = Reload {
+            asked,
+            load,
+            log: log.filter.clone(),
+        };
         let served = runtime.block_on(serve(settings, output, stop, reload));
         // Dropping the runtime would wait for its blocking threads, and one that writes to a pipe which nobody reads
         // never comes back.
@@ -65,7 +72,7 @@ impl Run {
     }
 }
 
-fn start_log(settings: &Settings) -> Result<LogFilter, Failed> {
+fn start_log(settings: &Settings) -> Result<Log, Failed> {
     let format = match settings.log.format {
         LogFormat::Auto => logging::LogFormat::Auto,
         LogFormat::Json => logging::LogFormat::Json,
@@ -117,6 +124,7 @@ fn stop_signal(reload: Arc<Notify>) -> io::Result<impl Future<Output = ()>> {
                 reload.notify_one();
             } else if let Some(first) = first.take() {
                 let _ = first.send(());
+                end_at_last();
             } else {
                 process::exit(128 + signal);
             }
@@ -126,6 +134,15 @@ fn stop_signal(reload: Arc<Notify>) -> io::Result<impl Future<Output = ()>> {
         // The sender lives in the task above, which waits for as long as the process lives.
         let _ = stop.await;
     })
+}
+
+/// Whatever keeps the process, even a runtime that no longer runs anything: whoever stops a service must not have to kill
+/// it. A thread of its own, since it is for the case that nothing else gets on.
+fn end_at_last() {
+    thread::spawn(|| {
+        thread::sleep(STOP_BUDGET + Duration::from_secs(3));
+        process::exit(INTERNAL.into());
+    });
 }
 
 fn exit_code(error: &StartError) -> u8 {

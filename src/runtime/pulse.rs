@@ -59,7 +59,7 @@ impl Vitals {
             .0
             .iter()
             .map(|(name, limit, pulse)| (name, limit, pulse.silence()))
-            .filter(|(_, limit, silence)| silence > limit)
+            .filter(|(_, limit, silence)| silence > *limit)
             .max_by_key(|(_, _, silence)| *silence);
         silent.map_or(Ok(()), |(name, limit, silence)| {
             Err(format!(

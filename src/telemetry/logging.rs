@@ -35,15 +35,23 @@
 //! - crates that write to `log` instead of `tracing` (reqwest, rustls, rdkafka) are not heard at all: no bridge is
 //!   installed. What they have to say arrives as errors, or through a callback that chooses its words.
 //!
-//! A line that can't be written (standard error closed, disk full) is lost in silence: there is nowhere left to say so,
-//! and the daemon's work goes on.
+//! # When nobody reads
+//!
+//! Lines are written by a thread of their own. Were they written where they are made, a reader of standard error that
+//! stops reading (a log driver, a stopped `journald`) would stop the tenants one by one, and then the endpoints and the
+//! stop. At most [`WAITING`] lines wait; those beyond are lost, and counted: [`tell_of_lost_lines`] says how many, once
+//! there is a reader again. A line that can't be written (standard error closed, disk full) is lost in silence: there is
+//! nowhere left to say so, and the daemon's work goes on.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
+use tokio::time::interval;
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{self, Format, Full};
@@ -61,6 +69,10 @@ use crate::ports::Clock;
 
 /// The target of every line of this crate begins with it.
 const OURS: &str = "incidentd";
+/// Log lines that may wait for being written: some MiB.
+const WAITING: usize = 8192;
+/// How often lost lines are looked for.
+const LOSS: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {
@@ -89,7 +101,7 @@ pub enum LogError {
 ///
 /// # Errors
 /// The filter can't be read, or the process has a log already.
-pub fn init(format: LogFormat, filter: &str) -> Result<LogFilter, LogError> {
+pub fn init(format: LogFormat, filter: &str) -> Result<Log, LogError> {
     let (targets, handle) = reload::Layer::new(targets(filter)?);
     let terminal = io::stderr().is_terminal();
     let style = match format {
@@ -99,13 +111,47 @@ pub fn init(format: LogFormat, filter: &str) -> Result<LogFilter, LogError> {
             colour: terminal && !colour_refused(),
         },
     };
-    subscriber(style, targets, io::stderr)
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING)
+        .thread_name("log")
+        .finish(io::stderr());
+    let lost = writer.error_counter();
+    subscriber(style, targets, writer)
         .try_init()
         .map_err(LogError::Install)?;
     if std::env::var_os("RUST_LOG").is_some_and(|value| !value.is_empty()) {
         tracing::warn!("RUST_LOG is set and is not read: set log.level, or INCIDENTD__LOG__LEVEL");
     }
-    Ok(LogFilter(handle))
+    Ok(Log {
+        filter: LogFilter(handle),
+        lost,
+        _writer: guard,
+    })
+}
+
+/// The log of the process. When it is dropped, what waits is written, for a second at most; later lines are lost.
+#[derive(Debug)]
+pub struct Log {
+    pub filter: LogFilter,
+    pub lost: ErrorCounter,
+    _writer: WorkerGuard,
+}
+
+/// Logs how many lines were lost, whenever some were. Never ends.
+pub async fn tell_of_lost_lines(lost: ErrorCounter) {
+    let (mut look, mut told) = (interval(LOSS), 0);
+    loop {
+        look.tick().await;
+        let now = lost.dropped_lines();
+        if now > told {
+            tracing::warn!(
+                lines = now - told,
+                "log lines were lost: standard error was not read fast enough"
+            );
+            told = now;
+        }
+    }
 }
 
 /// The filter of the process's log, which can change while it runs.

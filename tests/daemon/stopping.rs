@@ -1,9 +1,12 @@
 //! Signals: the first drains, the second ends.
 
+use std::process::Stdio;
+
 use incidentd::simulator::{Effect, Endpoint, Options, Rule, Simulator};
+use tokio::io::AsyncReadExt;
 use tokio::time::{Duration, Instant, timeout};
 
-use crate::support::daemon::{Daemon, STOP_LIMIT};
+use crate::support::daemon::{Daemon, STOP_LIMIT, incidentd};
 use crate::support::kafka::{create_topic, shared};
 use crate::support::setup::{Setup, simulator, unique};
 use crate::support::tally::Tally;
@@ -105,6 +108,38 @@ async fn a_second_signal_ends_it_at_once() {
     daemon.signal("TERM");
     let code = daemon.wait(Duration::from_secs(5)).await;
     assert_eq!(code, 128 + 15, "{}", daemon.log());
+}
+
+/// A log driver that hangs, a journal that is stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_standard_error_that_stalls_stops_neither_the_tenants_nor_the_stop() {
+    let simulator = simulator(200, Options::default()).await;
+    let setup = Setup::new(&simulator, NOBODY, "none").text("log.level", "trace");
+    let mut child = incidentd()
+        .args(["run", "--output", "stdout", "--config"])
+        .arg(setup.write())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut never_read_on = child.stderr.take().unwrap();
+    let books = simulator.books();
+    // Some hundred bytes each: many times what a pipe holds.
+    let asked = books.until(|requests| requests.len() >= 2_000);
+    timeout(SOON * 3, asked)
+        .await
+        .expect("the tenants are swept though nobody reads the log");
+    let pid = child.id().unwrap();
+    let sent = std::process::Command::new("sh")
+        .args(["-c", &format!("kill -TERM {pid}")])
+        .status();
+    assert!(sent.unwrap().success());
+    let ended = timeout(STOP_LIMIT, child.wait()).await;
+    let status = ended.expect("it ends within the budget").unwrap();
+    assert_eq!(status.code(), Some(0));
+    let mut log = String::new();
+    never_read_on.read_to_string(&mut log).await.unwrap();
+    assert!(log.len() > 60_000, "the pipe was not full: {}", log.len());
 }
 
 /// A daemon that holds incidents for a Kafka that does not answer.
