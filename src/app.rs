@@ -86,6 +86,12 @@ pub enum StartError {
          to another port"
     )]
     PortTaken { address: SocketAddr },
+    /// A network that is not up yet, an address that moves between machines.
+    #[error(
+        "can't listen on {address}: this machine does not have that address now; if it never will, set http.listen to one that \
+         it has, for example \"127.0.0.1:9464\""
+    )]
+    NotHere { address: SocketAddr },
     #[error(
         "can't listen on {address}; set http.listen to an address of this machine, for example \"127.0.0.1:9464\", and to a \
          port of 1024 or more"
@@ -361,6 +367,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => StartError::PortTaken { address },
+        io::ErrorKind::AddrNotAvailable => StartError::NotHere { address },
         _ => StartError::Listen { address, source },
     })
 }

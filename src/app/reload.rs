@@ -180,7 +180,11 @@ impl Reloader {
 /// One line each: whoever reads a journal sees no report of many lines.
 fn log_mistakes(problems: &[Problem]) {
     for problem in problems.iter().take(MISTAKES) {
-        tracing::error!(error = problem.headline(), remedy = %problem.remedy, "mistake in the configuration");
+        tracing::error!(
+            error = problem.headline(),
+            remedy = problem.remedy,
+            "mistake in the configuration"
+        );
     }
 }
 

@@ -84,6 +84,12 @@ impl Window {
         stall(self.parts.outlet.waits_for()?, kafka)
     }
 
+    /// Whether a record has waited for its acknowledgement for long, whatever the reason.
+    pub fn waits_long(&self) -> bool {
+        let waits_for = self.parts.outlet.waits_for();
+        waits_for.is_some_and(|waited| waited >= PATIENCE)
+    }
+
     fn kafka(&self) -> KafkaStatus {
         let (state, error, remedy) = match (self.stall(), &self.parts.kafka) {
             (Some(stall), _) => (
@@ -126,7 +132,7 @@ fn stall(waited: Duration, kafka: Option<Condition>) -> Option<Stall> {
     let waited = span(waited.as_secs());
     match kafka {
         Some(Condition::Ok) => Some(Stall {
-            error: format!("Kafka answers, and has not acknowledged a record for {waited}"),
+            error: format!("Kafka is connected, and has not acknowledged a record for {waited}"),
             remedy: "look at the brokers' logs: a topic may have fewer replicas in sync than its min.insync.replicas, a leader may \
                      be missing or overloaded; nothing is lost, and it goes on by itself",
         }),
@@ -203,7 +209,9 @@ mod tests {
             let error = told(long, kafka).unwrap_or_default();
             let expected = match kafka {
                 None => "nobody has read a record from standard output for 2m",
-                Some(Condition::Ok) => "Kafka answers, and has not acknowledged a record for 2m",
+                Some(Condition::Ok) => {
+                    "Kafka is connected, and has not acknowledged a record for 2m"
+                }
                 Some(_) => "",
             };
             assert_eq!(error, expected, "{kafka:?}");

@@ -66,10 +66,13 @@ pub async fn tell_of_stalls(window: Arc<Window>, stop: CancellationToken) {
                     "records are not acknowledged; publications wait"
                 );
             }
-            None if told => tracing::info!("records are acknowledged again"),
+            None if told && !window.waits_long() => {
+                tracing::info!("records are acknowledged again");
+            }
             _ => {}
         }
-        told = stall.is_some();
+        // Where Kafka goes away meanwhile, they wait on, and that is told elsewhere.
+        told = stall.is_some() || (told && window.waits_long());
     }
 }
 

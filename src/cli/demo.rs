@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, interval, timeout, timeout_at};
 use uuid::Uuid;
 
+use super::text::print_as_it_is;
 use super::{FAILED, Failed, INTERNAL};
 use crate::app::{App, Libraries, Output};
 use crate::config;
@@ -63,11 +64,13 @@ impl Demo {
         let runtime = Runtime::new()
             .context("can't start the async runtime")
             .map_err(|error| Failed::new(INTERNAL, error))?;
-        let tally = runtime
-            .block_on(self.show())
-            .map_err(|error| Failed::new(INTERNAL, error))?;
+        let tally = match runtime.block_on(self.show()) {
+            Ok(tally) => tally,
+            Err(error) if reader_is_gone(&error) => return Ok(()),
+            Err(error) => return Err(Failed::new(INTERNAL, error)),
+        };
         // The summary is the last line on standard output, whatever the outcome.
-        writeln!(io::stdout(), "{tally}").map_err(|error| Failed::new(INTERNAL, error))?;
+        print_as_it_is(&format!("{tally}\n"))?;
         if tally.is_clean() {
             return Ok(());
         }
@@ -191,6 +194,12 @@ impl Watch<'_> {
         writeln!(io::stdout(), "{}", self.printer.line(record))?;
         Ok(())
     }
+}
+
+/// A reader that has seen enough (`incidentd demo | head`) is no error.
+fn reader_is_gone(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<io::Error>();
+    cause.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// The demo's configuration goes through a file, as everybody's does.

@@ -18,7 +18,7 @@ To read the main page:
 To have all of them where man looks:
   incidentd man /usr/local/share/man/man1")]
 pub struct Man {
-    /// A folder to write one page for each command into; without it, the main page is printed
+    /// A folder to write one page for each command into, made if need be; without it, the main page is printed
     dir: Option<PathBuf>,
 }
 
@@ -46,7 +46,7 @@ pub const MANUAL: [Section; 4] = [
             (
                 "75",
                 "not possible now: no daemon answers, Kafka or Microsoft is out of reach (check), the ledger is in use by another \
-                 process, the port is taken",
+                 process, the port is taken or its address not there yet",
             ),
             (
                 "78",
@@ -132,6 +132,7 @@ impl Man {
 }
 
 fn write_all(program: &Command, dir: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))?;
     let pages = std::iter::once(program).chain(program.get_subcommands());
     for command in pages.filter(|command| !command.is_hide_set()) {
         let file = dir.join(Page::new(command.clone()).get_filename());

@@ -3,14 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::process;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_tokio::Signals;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, oneshot};
@@ -113,20 +113,25 @@ async fn serve(
 /// Resolves at the first SIGTERM or SIGINT. The second ends the process at once: an operator who presses Ctrl-C again
 /// has waited long enough, and nothing is lost by it.
 ///
-/// SIGHUP notifies `reload`.
+/// SIGHUP notifies `reload`. SIGXFSZ would be sudden death where a file's size is limited (`LimitFSIZE`, `ulimit -f`): heard, it
+/// leaves a write that fails, which is a disk without space.
 fn stop_signal(reload: Arc<Notify>) -> io::Result<impl Future<Output = ()>> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXFSZ])?;
     let (first, stop) = oneshot::channel();
     tokio::spawn(async move {
         let mut first = Some(first);
         while let Some(signal) = signals.next().await {
-            if signal == SIGHUP {
-                reload.notify_one();
-            } else if let Some(first) = first.take() {
-                let _ = first.send(());
-                end_at_last();
-            } else {
-                process::exit(128 + signal);
+            match (signal, first.take()) {
+                (SIGHUP, unsent) => {
+                    reload.notify_one();
+                    first = unsent;
+                }
+                (SIGXFSZ, unsent) => first = unsent,
+                (_, Some(first)) => {
+                    let _ = first.send(());
+                    end_at_last();
+                }
+                (signal, None) => process::exit(128 + signal),
             }
         }
     });
@@ -140,7 +145,8 @@ fn stop_signal(reload: Arc<Notify>) -> io::Result<impl Future<Output = ()>> {
 /// it. A thread of its own, since it is for the case that nothing else gets on.
 fn end_at_last() {
     thread::spawn(|| {
-        thread::sleep(STOP_BUDGET + Duration::from_secs(3));
+        let (_nobody, never) = mpsc::sync_channel::<()>(0);
+        let _ = never.recv_timeout(STOP_BUDGET + Duration::from_secs(3));
         process::exit(INTERNAL.into());
     });
 }
@@ -148,7 +154,8 @@ fn end_at_last() {
 fn exit_code(error: &StartError) -> u8 {
     match error {
         StartError::Ledger(LedgerError::Locked { .. } | LedgerError::NoSpace { .. })
-        | StartError::PortTaken { .. } => UNAVAILABLE,
+        | StartError::PortTaken { .. }
+        | StartError::NotHere { .. } => UNAVAILABLE,
         StartError::Ledger(_)
         | StartError::Listen { .. }
         | StartError::Kafka(_)

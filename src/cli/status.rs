@@ -1,8 +1,9 @@
 //! `incidentd status`: asks a running daemon how its fleet is.
 //!
 //! It asks the daemon and looks at nothing else: of the configuration only where to ask, so that it also works while the
-//! file is being edited, or where the daemon's variables and secrets are not at hand. Whatever comes back is text from
-//! outside, and is tamed before a terminal sees it.
+//! file is being edited, or where the daemon's variables and secrets are not at hand. A probe whose file can't be read at
+//! all asks where a daemon listens by default. Whatever comes back is text from outside, and is tamed before a terminal
+//! sees it.
 //!
 //! Exit codes: 0 when every tenant, Kafka and the ledger are `ok` and the last reload was not refused; 1 when anything of
 //! that is not so, whatever the state; 75 when no incidentd answers. With `--ready` and `--live`: 0, 1 with the reason, 75.
@@ -20,7 +21,7 @@ use tokio::runtime;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE};
-use crate::config::{self, process_environment};
+use crate::config::{self, DEFAULT_LISTEN, process_environment};
 use crate::core::failure::one_line;
 use crate::core::ticks::Ticks;
 use crate::core::words::tame;
@@ -65,19 +66,27 @@ pub struct Status {
 
 impl Status {
     pub fn run(self) -> Result<(), Failed> {
-        let daemon = self.daemon()?;
+        let (daemon, unknown) = match self.daemon() {
+            // A daemon that does well must not be restarted for a file that is being edited: it could not start again.
+            Err(unknown) if self.ready || self.live => (Daemon::by_default(), Some(unknown)),
+            daemon => (daemon?, None),
+        };
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("can't start the async runtime")
             .map_err(|error| Failed::new(INTERNAL, error))?;
-        runtime.block_on(async {
+        let answer = runtime.block_on(async {
             match (self.ready, self.live, self.watch) {
                 (true, ..) => probe(&daemon, "/readyz", "ready").await,
                 (_, true, _) => probe(&daemon, "/livez", "live").await,
                 (.., Some(seconds)) => self.watch(&daemon, seconds).await,
                 (.., None) => self.once(&daemon).await,
             }
+        });
+        answer.map_err(|failed| match unknown {
+            Some(unknown) if failed.code == UNAVAILABLE => unknown,
+            _ => failed,
         })
     }
 
@@ -159,7 +168,7 @@ impl Status {
 async fn probe(daemon: &Daemon, path: &str, good: &str) -> Result<(), Failed> {
     let answer = daemon.ask(path).await?;
     match answer.status {
-        200 => Screen::of_stdout().print(&format!("{good}\n")),
+        200 if answer.body.trim_end() == "ok" => Screen::of_stdout().print(&format!("{good}\n")),
         503 => {
             let why = one_line(&tame(&answer.body), 500);
             Err(Failed::new(FAILED, anyhow!("not {good}: {why}")))
@@ -176,6 +185,13 @@ struct Daemon {
 }
 
 impl Daemon {
+    fn by_default() -> Self {
+        Self {
+            address: DEFAULT_LISTEN.to_string(),
+            source: "the default of http.listen".into(),
+        }
+    }
+
     async fn ask(&self, path: &str) -> Result<Answer, Failed> {
         let answer = client::get(&self.address, path).await;
         answer.map_err(|error| self.unreachable(error))

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use config::{ConfigError, Environment, Map, Source, Value, ValueKind};
+use url::Url;
 
 use super::lines::{SyntaxErrors, Toml};
 use super::origin::{File, Spot};
@@ -180,6 +181,26 @@ fn set(table: &mut Map<String, Value>, parts: &[&str], value: Value) {
             if let ValueKind::Table(inner) = &mut inner.kind {
                 set(inner, rest, value);
             }
+        }
+    }
+}
+
+/// Warns of proxies in the environment that are passed over for their form, where no `api.proxy` stands before them. What
+/// they hold is not shown: it may be a password.
+pub(super) fn warn_of_unusable_proxies(
+    environment: &HashMap<String, String>,
+    findings: &mut Findings,
+) {
+    for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        let text = environment.get(name).map_or("", |text| text.trim());
+        let url = match text.contains("://") {
+            true => Url::parse(text),
+            false => Url::parse(&format!("http://{text}")),
+        };
+        let usable = url.is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        if !text.is_empty() && !usable {
+            let text = "it is not the address of an HTTP proxy, and is not used: give it as http://host:port";
+            findings.warn(Spot::Variable(name.into()), text.to_owned());
         }
     }
 }

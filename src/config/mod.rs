@@ -36,6 +36,7 @@ use std::path::Path;
 pub use effective::Effective;
 pub use judge::{Judge, Lenient};
 pub use problems::{ConfigErrors, Problem, Wrong, wrong};
+pub use read::DEFAULT_LISTEN;
 pub use survey::{Survey, survey};
 
 pub use units::distance;
@@ -94,7 +95,7 @@ fn settings_of(
 /// stopped by what it would stumble over at its next start, or by a variable that only the daemon has.
 ///
 /// # Errors
-/// The main file can't be read, or `http.listen` is wrong.
+/// `http.listen` is wrong; or the main file can't be read, and no variable says it.
 pub fn listen(
     path: &Path,
     environment: &HashMap<String, String>,

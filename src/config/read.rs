@@ -19,7 +19,8 @@ use super::settings::{HttpSettings, LedgerSettings, LogFormat, LogSettings, Sett
 use super::tenants::{Defaults, Taken, Tenants};
 use super::{api, kafka, poll};
 
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
+/// Where the daemon listens unless `http.listen` says otherwise.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
 
 /// What to do where there is no main file.
 const MISSING: &str = "create it with incidentd init, or name another file with --config";
@@ -56,6 +57,9 @@ pub(super) fn read(
         findings.refuse(&whole, what);
         return None;
     };
+    if main.defaults.shared_api.proxy.is_none() {
+        layers::warn_of_unusable_proxies(environment, findings);
+    }
     let mut tenants = Tenants::new(main.defaults, &world);
     tenants.read_all(main.tables, &file, findings);
     let mut hidden = main.hides_tenants;
@@ -82,15 +86,20 @@ pub(super) fn read(
     })
 }
 
-/// `http.listen` alone. `None` when the main file can't be parsed.
+/// `http.listen` alone. `None` when the main file can't be parsed, and no variable says it.
 pub(super) fn listen(
     path: &Path,
     environment: &HashMap<String, String>,
     findings: &mut Findings,
 ) -> Option<SocketAddr> {
     let file = File::new(path, 0);
-    let mut table = layers::read(path, &file, MISSING, findings)?;
+    let read = layers::read(path, &file, MISSING, findings);
+    let readable = read.is_some();
+    let mut table = read.unwrap_or_default();
     layers::overlay(&mut table, environment, findings);
+    if !readable && !table.contains_key("http") {
+        return None;
+    }
     let mut root = root(findings, &file, Owner::Daemon, table);
     Some(in_section(&mut root, "http", read_http).listen)
 }

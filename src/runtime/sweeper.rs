@@ -246,11 +246,8 @@ impl Live<'_> {
             let mut way = reader.walk(&mut walk, intake, DEEP).await?;
             let now = walk.date().map_or(self.began, |date| date.min(self.began));
             if let (Way::Deep, Some(cut)) = (way, cut(span, &reach, now)) {
-                self.state.backlog.open(Interval::unread(span.from, cut));
+                self.leave_behind(span.from, cut);
                 self.record(intake, reader.slot).await?;
-                self.reached.leave(cut);
-                tracing::info!(tenant = %self.tenant.id, name = %self.tenant.name, from = %span.from, to = %cut,
-                    "there is much to read: what is older is filled in beside live polling");
                 if span.to.is_some() {
                     return Ok(());
                 }
@@ -264,6 +261,21 @@ impl Live<'_> {
             self.note(&walk);
             self.reached.pages = self.reached.pages.saturating_add(reader.take_beside());
             return Ok(());
+        }
+    }
+
+    fn leave_behind(&mut self, from: Ticks, to: Ticks) {
+        // The overlap with what was read already may be as full, sweep after sweep: that is no news.
+        let again = !self.fresh && to <= self.state.cursor;
+        self.state.backlog.open(Interval { from, to, again });
+        self.reached.leave(to);
+        let tenant = self.tenant;
+        if again {
+            tracing::debug!(tenant = %tenant.id, name = %tenant.name, %from, %to,
+                "the overlap is long: what of it is older is read again beside live polling");
+        } else {
+            tracing::info!(tenant = %tenant.id, name = %tenant.name, %from, %to,
+                "there is much to read: what is older is filled in beside live polling");
         }
     }
 
