@@ -28,6 +28,11 @@ impl Span {
     pub fn between(from: Ticks, to: Ticks) -> Self {
         Self { from, to: Some(to) }
     }
+
+    pub fn overlaps(self, other: Self) -> bool {
+        let begins_before_end_of = |one: Self, other: Self| other.to.is_none_or(|to| one.from < to);
+        begins_before_end_of(self, other) && begins_before_end_of(other, self)
+    }
 }
 
 /// Last updates that are still to be read: from `from` on, before `to`.
@@ -135,6 +140,17 @@ impl Backlog {
         }
         parts.reverse();
         parts
+    }
+
+    /// The parts of `span` in which something is open, oldest first.
+    pub fn inside(&self, span: Span) -> Vec<Span> {
+        let end = span.to.unwrap_or(Ticks::MAX);
+        let part = |open: &Interval| (open.from.max(span.from), open.to.min(end));
+        let parts = self.0.iter().map(part);
+        parts
+            .filter(|(from, to)| from < to)
+            .map(|(from, to)| Span::between(from, to))
+            .collect()
     }
 
     /// This backlog without what lies in `resting`.

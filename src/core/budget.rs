@@ -4,7 +4,8 @@
 //! A bucket of `per_minute` requests that refills at 59/60 of that rate keeps both with the default of 25: a minute sees
 //! at most 25 + 24.6, an hour at most 25 + 59 × 25 = 1,500. Any larger burst or refill breaks one of them.
 //!
-//! A fresh bucket is empty. Nobody knows what the daemon spent before it was restarted, so it has what it would have had if
+//! A fresh bucket is empty. Nobody knows what the daemon spent before it was restarted, or before a tenant was taken out and
+//! put back, so it has what it would have had if
 //! it had spent everything: however often it is restarted, the quotas hold. The price is a wait of a few seconds at the
 //! start.
 //!
@@ -134,6 +135,13 @@ impl Budget {
     fn backlog_is_at_work(&self, now: Duration) -> bool {
         self.backlog_asked
             .is_some_and(|asked| now.saturating_sub(asked) < BACKLOG_AWAY)
+    }
+
+    /// Nothing is left at `now`: who knows what was spent before.
+    pub fn empty(&mut self, now: Duration) {
+        for bucket in [&mut self.all, &mut self.backlog] {
+            bucket.full_at = now + bucket.interval * bucket.burst;
+        }
     }
 
     /// Goes on where `other` was, which was spent on the same server: as empty, and for as long closed.

@@ -106,6 +106,8 @@ pub struct LastFull {
     /// Where it left the cursor. The next one's overlap counts from there: what was indexed late since then may lie
     /// further behind the cursor that tips have moved meanwhile.
     pub cursor: Option<Ticks>,
+    /// The API's time at its first page.
+    pub date: Option<Ticks>,
 }
 
 /// A live sweep to be made: everything with a last update at or after `from`, backlog apart.
@@ -135,7 +137,8 @@ pub fn plan(state: &TenantState, reach: &Reach, last_full: LastFull, uptime: Dur
 
 /// The state with the reconcile window in its backlog, when a reconcile is due; what a full sweep reads anyway is left out,
 /// and what lies before the first range. `now` is wall-clock time; where that is behind what Microsoft has shown, this
-/// machine's clock was set back, and the window must not go back with it.
+/// machine's clock was set back, and the window must not go back with it; where it is ahead of the time that Microsoft told
+/// last, the window must not go ahead with it.
 pub fn reconcile(
     state: &TenantState,
     reach: &Reach,
@@ -149,7 +152,11 @@ pub fn reconcile(
     (due && !state.is_at_start()).then(|| {
         let mut state = state.clone();
         state.reconciled = now;
-        let window = now.max(state.cursor).minus(reach.reconcile_window);
+        let told = last_full.date.unwrap_or(now);
+        let window = now
+            .min(told)
+            .max(state.cursor)
+            .minus(reach.reconcile_window);
         state.backlog.open(Interval::again(
             window.max(state.start),
             full_from(&state, reach, last_full),

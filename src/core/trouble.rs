@@ -19,11 +19,14 @@ const MOST_PATIENT: u32 = 4;
 pub struct Doubts {
     failures: u32,
     in_vain: u32,
+    /// Where it failed last.
+    at: Option<Span>,
 }
 
 impl Doubts {
-    /// A sweep met a page that failed. Whether it is to be searched now.
-    pub fn failed(&mut self) -> bool {
+    /// A page of `span` failed. Whether it is to be searched now.
+    pub fn failed(&mut self, span: Span) -> bool {
+        self.at = Some(span);
         self.failures = self.failures.saturating_add(1);
         self.failures > 1 << self.in_vain.min(MOST_PATIENT)
     }
@@ -34,9 +37,11 @@ impl Doubts {
         self.in_vain = self.in_vain.saturating_add(1);
     }
 
-    /// A sweep came to its end.
-    pub fn settled(&mut self) {
-        *self = Self::default();
+    /// `span` was read to its end. That others can be read says nothing of where it failed.
+    pub fn settled(&mut self, span: Span) {
+        if self.at.is_none_or(|at| at.overlaps(span)) {
+            *self = Self::default();
+        }
     }
 }
 
@@ -44,7 +49,7 @@ impl Doubts {
 const FIRST_REST: Duration = Duration::from_secs(5 * 60);
 const LONGEST_REST: Duration = Duration::from_secs(6 * 3600);
 /// Parts remembered. Beyond that the oldest are tried again earlier than they would be.
-const REMEMBERED: usize = 64;
+const REMEMBERED: usize = 1024;
 
 /// Parts of the backlog that are not tried for a while. Kept in memory only: after a restart each is tried at once.
 #[derive(Debug, Clone, Default)]
@@ -87,6 +92,12 @@ impl Resting {
             .iter()
             .filter(move |rest| rest.until > now)
             .map(|rest| Span::between(rest.trouble.from, rest.trouble.to))
+    }
+
+    /// What was tried in vain, whether it rests or not.
+    pub fn tried(&self) -> impl Iterator<Item = Span> + '_ {
+        let span = |rest: &Rest| Span::between(rest.trouble.from, rest.trouble.to);
+        self.0.iter().map(span)
     }
 
     /// All may be tried at once; how often each was is kept.
@@ -135,6 +146,10 @@ mod tests {
     use proptest::prelude::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
+    const SPAN: Span = Span {
+        from: Ticks(10),
+        to: Some(Ticks(20)),
+    };
 
     fn trouble(from: i64, to: i64) -> Trouble {
         Trouble {
@@ -147,10 +162,10 @@ mod tests {
     #[test]
     fn the_second_failure_in_a_row_is_searched() {
         let mut doubts = Doubts::default();
-        assert!(!doubts.failed());
-        assert!(doubts.failed());
-        doubts.settled();
-        assert!(!doubts.failed(), "a success in between");
+        assert!(!doubts.failed(SPAN));
+        assert!(doubts.failed(SPAN));
+        doubts.settled(SPAN);
+        assert!(!doubts.failed(SPAN), "a success in between");
     }
 
     #[test]
@@ -158,7 +173,7 @@ mod tests {
         let mut doubts = Doubts::default();
         let mut searches = Vec::new();
         for failure in 1..100 {
-            if doubts.failed() {
+            if doubts.failed(SPAN) {
                 searches.push(failure);
                 doubts.in_vain();
             }
@@ -212,9 +227,19 @@ mod tests {
     }
 
     #[test]
+    fn that_others_can_be_read_does_not_settle_what_failed() {
+        let mut doubts = Doubts::default();
+        assert!(!doubts.failed(SPAN));
+        doubts.settled(Span::between(Ticks(20), Ticks(30)));
+        assert!(doubts.failed(SPAN), "taken for the first failure again");
+        doubts.settled(Span::between(Ticks(19), Ticks(30)));
+        assert!(!doubts.failed(SPAN), "it was read, and fails anew");
+    }
+
+    #[test]
     fn the_number_remembered_is_bounded() {
         let mut resting = Resting::default();
-        for at in 0..1000 {
+        for at in 0..3000 {
             resting.rest(trouble(at, at + 1), MINUTE);
         }
         assert_eq!(resting.0.len(), REMEMBERED);

@@ -65,6 +65,8 @@ pub struct Walk {
     trusted: bool,
     /// Whether nextLinks are followed page by page.
     linked: bool,
+    /// A page failed, and less was asked for.
+    narrowed: bool,
     /// The smallest page that came through after a larger one failed.
     came_through: Option<u32>,
     troubles: Vec<Trouble>,
@@ -112,6 +114,7 @@ impl Walk {
             vain: 0,
             trusted: true,
             linked: span.to.is_none(),
+            narrowed: false,
             came_through: None,
             troubles: Vec::new(),
             unseen: 0,
@@ -121,6 +124,13 @@ impl Walk {
             greatest: None,
             date: None,
         }
+    }
+
+    /// The same, begun with pages of two, the smallest that overlap.
+    #[must_use]
+    pub fn cautious(mut self) -> Self {
+        self.top = self.top.min(2);
+        self
     }
 
     pub fn span(&self) -> Span {
@@ -292,7 +302,7 @@ impl Walk {
             // Only these: what a page beyond a jump has shown is no evidence that another page follows on what was read.
             self.seen.extend(page.fresh);
         }
-        if self.top < self.size.top {
+        if self.narrowed && self.top < self.size.top {
             let least = self.came_through.unwrap_or(self.top);
             self.came_through = Some(least.min(self.top));
         }

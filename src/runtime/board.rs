@@ -310,7 +310,7 @@ impl Row {
             Health::Unreachable,
             Reaction::Backoff,
             format!(
-                "an incident last updated between {} and {} can't be read{}; all others are read",
+                "an incident last updated between {} and {} can't be read{}; no other waits for it",
                 trouble.from,
                 trouble.to,
                 why.unwrap_or_default()

@@ -37,6 +37,8 @@ pub struct Entra {
     pub requests: AtomicU32,
     /// The secret is wrong; what stands in its file counts up with each new one.
     pub wrong: AtomicBool,
+    /// It takes requests and answers none.
+    pub silent: AtomicBool,
     pub stamp: AtomicU32,
 }
 
@@ -49,7 +51,12 @@ impl TokenSource for Entra {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let token = AccessToken::new("t".to_owned().into());
         let wrong = self.wrong.load(Ordering::SeqCst);
+        let silent = self.silent.load(Ordering::SeqCst);
         async move {
+            if silent {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                return Err(broken_page().caused_by("network login silent"));
+            }
             if wrong {
                 let failure = Failure::new(
                     Health::Credential,

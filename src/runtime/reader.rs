@@ -36,7 +36,7 @@ mod alerts;
 mod failures;
 mod search;
 
-use failures::{crowded, too_many_silent};
+use failures::{crowded, too_many_silent, without_token};
 
 /// How far a walk came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,10 +212,12 @@ impl<'a> Reader<'a> {
         if let (Purpose::Live, Some(pause)) = (self.purpose, tenant.memory().paused_for(uptime)) {
             return Err(pause.into());
         }
-        let token = self.answer(tenant.tokens.token()).await??;
+        let token = self.answer(tenant.tokens.token()).await?;
+        let token = token.map_err(without_token)?;
         match self.ask(ask, &token).await {
             Err(Halt::Failed(failure)) if failure.reaction == Reaction::RenewToken => {
-                let token = self.answer(tenant.tokens.renew(&token)).await??;
+                let token = self.answer(tenant.tokens.renew(&token)).await?;
+                let token = token.map_err(without_token)?;
                 self.ask(ask, &token).await
             }
             answer => answer,

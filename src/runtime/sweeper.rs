@@ -31,6 +31,9 @@ use crate::ports::{Clock, Event, Observer, Outlet};
 
 mod fill;
 
+/// Parts between open intervals that a live sweep reads itself.
+const PARTS: usize = 4;
+
 /// What all sweeps share.
 #[derive(Clone)]
 pub struct Sweeper {
@@ -93,7 +96,10 @@ impl Sweeper {
             count: swept.late_found,
         });
         if swept.halt.is_none() {
-            tenant.memory().doubts(Purpose::Live).settled();
+            tenant
+                .memory()
+                .doubts(Purpose::Live)
+                .settled(Span::from(Ticks::MIN));
             let source = tenant.source.name();
             self.observer.see(Event::Swept {
                 source,
@@ -224,9 +230,11 @@ impl Live<'_> {
                 let reach = &self.tenant.rules.reach;
                 plan(&self.state, reach, memory.last_full, self.sweeper.uptime())
             };
-            for span in self.state.backlog.outside(Span::from(plan.from)) {
-                self.span(span, reader, intake).await?;
+            let parts = self.state.backlog.outside(Span::from(plan.from));
+            for part in parts.iter().take(PARTS) {
+                self.span(*part, reader, intake).await?;
             }
+            self.leave_parts(parts.get(PARTS..).unwrap_or_default());
             if !self.corrected_first_range() {
                 return Ok(plan);
             }
@@ -261,6 +269,18 @@ impl Live<'_> {
             self.note(&walk);
             self.reached.pages = self.reached.pages.saturating_add(reader.take_beside());
             return Ok(());
+        }
+    }
+
+    /// What has many gaps, because much in between can't be read, is left to the backlog: new incidents must not wait for a
+    /// request to each.
+    fn leave_parts(&mut self, parts: &[Span]) {
+        let newest = parts.first().and_then(|part| part.to);
+        if let (Some(to), Some(oldest)) = (newest, parts.last()) {
+            self.leave_behind(oldest.from, to);
+            // They cost as much there.
+            let pages = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+            self.reached.pages = self.reached.pages.saturating_add(pages);
         }
     }
 
@@ -319,6 +339,7 @@ impl Live<'_> {
                 ended: Some(self.sweeper.uptime()),
                 pages: self.reached.pages,
                 cursor: Some(self.state.cursor),
+                date: self.reached.date(),
             };
         }
     }

@@ -135,8 +135,16 @@ impl Tenant {
         }
     }
 
-    /// Takes over what outlives the settings that `former` had: what was spent on the same API, and a pause that it asked
-    /// for.
+    /// Begins at `uptime`, and takes over what outlives the settings that `former` had: what was spent on the same API, and a
+    /// pause that it asked for. What was spent on another API, or by one that is gone, is not known: the budget begins empty.
+    pub fn begin(&self, former: Option<&Tenant>, uptime: Duration) {
+        match former {
+            Some(former) if former.source.name() == self.source.name() => self.succeed(former),
+            _ => self.memory().budget.empty(uptime),
+        }
+    }
+
+    /// What `former`, which is still at work, has spent on the same API meanwhile, and a pause that it was asked for.
     pub fn succeed(&self, former: &Tenant) {
         if self.source.name() == former.source.name() {
             let budget = former.memory().budget.clone();

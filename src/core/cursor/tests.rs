@@ -27,6 +27,7 @@ fn last_full(pages: u32) -> LastFull {
         ended: Some(HOUR),
         pages,
         cursor: None,
+        date: None,
     }
 }
 
@@ -92,6 +93,23 @@ fn reconcile_is_due_after_its_interval_and_after_a_clock_was_set_back() {
         )]
     );
     assert!(at(NOW.minus(2 * HOUR)).is_some());
+}
+
+#[test]
+fn the_window_of_a_reconcile_does_not_go_ahead_with_a_clock_that_is_wrong() {
+    let last = LastFull {
+        date: Some(NOW),
+        ..last_full(1)
+    };
+    let ahead = NOW.plus(100 * 24 * HOUR);
+    let begun = reconcile(&state(), &REACH, last, ahead).expect("due");
+    assert_eq!(
+        begun.backlog.intervals(),
+        [Interval::again(
+            NOW.minus(REACH.reconcile_window),
+            state().cursor.minus(REACH.overlap)
+        )]
+    );
 }
 
 #[test]

@@ -40,6 +40,7 @@ impl Walk {
             return false;
         }
         self.trusted = false;
+        self.narrowed = true;
         self.by_skip();
         self.top = (self.top / 2).max(1);
         true

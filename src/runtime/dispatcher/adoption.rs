@@ -50,8 +50,9 @@ impl Dispatcher {
             return false;
         }
         self.board.enter(tenant);
+        let former = post.as_ref().map(|post| post.tenant.clone());
+        tenant.begin(former.as_deref(), self.sweeper.started.elapsed());
         let running = post.and_then(|post| {
-            tenant.succeed(&post.tenant);
             post.give_way.cancel();
             post.running
         });

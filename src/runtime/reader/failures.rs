@@ -17,6 +17,11 @@ pub(super) fn too_many_silent(_: Crowded) -> Failure {
     crowded("too many other requests were silent already")
 }
 
+/// No token came: no page has failed, and none holds what may be to blame.
+pub(super) fn without_token(failure: Failure) -> Failure {
+    failure.suspecting(Suspect::Nothing)
+}
+
 pub(super) fn crowded(why: &str) -> Failure {
     Failure::new(
         Health::Unreachable,

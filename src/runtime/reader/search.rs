@@ -25,7 +25,11 @@ impl Reader<'_> {
             Suspect::Link if walk.link_refused() => return Ok(()),
             Suspect::Size => self.searching = true,
             Suspect::Page if !self.searching => {
-                self.searching = self.tenant.memory().doubts(self.purpose).failed();
+                self.searching = self
+                    .tenant
+                    .memory()
+                    .doubts(self.purpose)
+                    .failed(walk.span());
             }
             _ => {}
         }
@@ -153,7 +157,11 @@ impl Reader<'_> {
         if self.sweeper.stop.is_cancelled() || !silent {
             return Halt::Stopped;
         }
-        let searching = self.tenant.memory().doubts(self.purpose).failed();
+        let searching = self
+            .tenant
+            .memory()
+            .doubts(self.purpose)
+            .failed(walk.span());
         if searching && !walk.narrow() {
             let failure = crowded("live polling went before").suspecting(Suspect::Page);
             // There is no time to see whether anything else comes through.

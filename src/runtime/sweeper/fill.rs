@@ -5,6 +5,8 @@
 //! of it could not be published. What can't be read rests for a while and is tried again; so does a window of which
 //! something was held back, or is missing: those behind it must not wait for it.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 use super::super::intake::{Intake, Late};
@@ -15,6 +17,7 @@ use super::{Halt, Sweeper, Swept};
 use crate::core::backlog::{Backlog, Interval, Span};
 use crate::core::budget::Purpose;
 use crate::core::cursor::{TenantState, WindowLength};
+use crate::core::ticks::Ticks;
 use crate::core::walk::{Trouble, Walk};
 use crate::ports::Event;
 
@@ -44,7 +47,7 @@ impl Sweeper {
     ) -> Result<(), Halt> {
         while let Some(mut state) = self.outlet.state(tenant.id)? {
             let awake = self.awake(tenant, &state);
-            let Some(interval) = awake.intervals().last() else {
+            let Some((interval, mut walk)) = next_walk(&mut tenant.memory(), &awake) else {
                 swept.state = Some(state);
                 return Ok(());
             };
@@ -53,7 +56,6 @@ impl Sweeper {
             } else {
                 Late::Nothing
             };
-            let mut walk = next_walk(&mut tenant.memory(), interval);
             let mut intake = Intake::new(self, tenant, late, halt.clone());
             let mut reader = Reader::new(self, tenant, slot, Purpose::Backlog, halt.clone());
             let read = reader
@@ -76,9 +78,9 @@ impl Sweeper {
                 walk.distrust();
             }
             if done {
-                self.learn(tenant, &walk);
+                self.learn(tenant, &walk, &state.backlog);
             } else {
-                leave(&mut tenant.memory(), walk, &read);
+                leave(&mut tenant.memory(), walk, &read, self.uptime());
             }
             committed?;
             account?;
@@ -91,30 +93,37 @@ impl Sweeper {
         Ok(())
     }
 
-    /// What the next windows have to know of one that was read to its end.
-    fn learn(&self, tenant: &Tenant, walk: &Walk) {
+    /// What the next windows have to know of one that was read to its end, with which `backlog` is still open.
+    fn learn(&self, tenant: &Tenant, walk: &Walk, backlog: &Backlog) {
         let (span, uptime) = (walk.span(), self.uptime());
         let mut memory = tenant.memory();
         let smaller_pages = memory.page_size != walk.page_size();
         memory.page_size = walk.page_size();
         memory.window = memory.window.after(walk.pages());
-        memory.doubts(Purpose::Backlog).settled();
+        memory.doubts(Purpose::Backlog).settled(span);
         if walk.whole() {
             memory.resting.recovered(span);
         }
         for trouble in walk.troubles() {
             memory.resting.rest(*trouble, uptime);
         }
-        // It would only come to the same end again.
-        if let (false, false, [], Some(to)) =
-            (walk.trusted(), smaller_pages, walk.troubles(), span.to)
-        {
-            let window = Trouble {
-                from: span.from,
-                to,
+        if smaller_pages || !walk.troubles().is_empty() {
+            return;
+        }
+        // What of it is open still, because the list did not hold still or because there are too many gaps to be kept, would
+        // only come to the same end again.
+        let open = if walk.trusted() {
+            backlog.except(memory.resting.tried()).inside(span)
+        } else {
+            vec![span]
+        };
+        for part in open {
+            let part = Trouble {
+                from: part.from,
+                to: part.to.unwrap_or(Ticks::MAX),
                 unseen: false,
             };
-            memory.resting.rest(window, uptime);
+            memory.resting.rest(part, uptime);
         }
     }
 }
@@ -134,18 +143,41 @@ fn close(walk: &Walk, state: &mut TenantState) {
     }
 }
 
-/// The window to be read now: the one that was broken off, when it is still open, else the newest part of `interval`.
-fn next_walk(memory: &mut Memory, interval: &Interval) -> Walk {
-    let (from, to) = memory.window.window(interval);
-    let unfinished = memory.unfinished.take().filter(|walk| {
+/// The window to be read now, and the part of the backlog that it belongs to: the one that was broken off, when it is still
+/// to be read; else the newest of what nobody has seen, then of what is read again. What was tried in vain comes last:
+/// however much there is that can't be read, all else is. There the search need not begin with whole pages again.
+fn next_walk(memory: &mut Memory, awake: &Backlog) -> Option<(Interval, Walk)> {
+    if let Some(walk) = memory.unfinished.take() {
         let Span { from, to } = walk.span();
-        from >= interval.from && to == Some(interval.to)
-    });
-    unfinished.unwrap_or_else(|| Walk::new(Span::between(from, to), memory.page_size))
+        let holds = |open: &&Interval| open.from <= from && to.is_some_and(|to| to <= open.to);
+        if let Some(interval) = awake.intervals().iter().find(holds) {
+            return Some((*interval, walk));
+        }
+    }
+    let untried = awake.except(memory.resting.tried());
+    let interval = first(&untried).or(first(awake))?;
+    let (from, to) = memory.window.window(interval);
+    let walk = Walk::new(Span::between(from, to), memory.page_size);
+    let walk = match untried.is_empty() {
+        true => walk.cautious(),
+        false => walk,
+    };
+    Some((*interval, walk))
+}
+
+fn first(backlog: &Backlog) -> Option<&Interval> {
+    let unread = backlog.intervals().iter().rfind(|open| !open.again);
+    unread.or(backlog.intervals().last())
 }
 
 /// A window that did not come to its end: walked on later, or begun again shorter.
-fn leave(memory: &mut Memory, walk: Walk, read: &Result<Way, Halt>) {
+fn leave(memory: &mut Memory, walk: Walk, read: &Result<Way, Halt>, uptime: Duration) {
+    if let Ok(Way::Deep) = read {
+        // Where the search has led to need not be searched again.
+        for trouble in walk.troubles() {
+            memory.resting.rest(*trouble, uptime);
+        }
+    }
     let shrunk = memory.window.shrunk(walk.span(), walk.oldest_shown());
     match (read, shrunk) {
         (Ok(Way::Deep), Some(shorter)) => memory.window = shorter,

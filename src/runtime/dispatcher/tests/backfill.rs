@@ -176,3 +176,26 @@ async fn a_pause_that_the_backlog_is_asked_for_shows_before_the_next_live_sweep(
     rig.fire(10).await;
     assert_eq!(rig.health("tenant-1"), Health::Ok);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_is_taken_out_and_put_back_does_not_spend_its_quota_twice() {
+    let (world, server) = (World::new(1 << 20), history(30, 200));
+    let make = || {
+        world.tenant_ruled(1, &server, |rules| {
+            rules.lookback = 30 * DAY;
+            rules.page_size = 4;
+            rules.reach.requests_per_minute = 25;
+        })
+    };
+    let rig = Rig::start(&world, &[make()], 8);
+    rig.fire(125).await;
+    for _ in 0..6 {
+        rig.fleet.send_replace(Vec::new().into());
+        sleep(Duration::from_secs(5)).await;
+        rig.fleet.send_replace(vec![make()].into());
+        rig.fire(2).await;
+    }
+    let asked = server.asks.load(Ordering::SeqCst);
+    assert!(asked > 1_500, "the quota was not near: {asked}");
+    assert_eq!(throttled(std::slice::from_ref(&server)), 0);
+}

@@ -251,3 +251,22 @@ async fn what_proves_that_only_a_crowd_of_neighbours_is_broken_is_published_as_i
     }
     assert!(shown.len() > 11, "no proof was asked for: {}", shown.len());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_service_that_is_silent_is_not_searched_for_a_poisonous_incident() {
+    for api in [Origin::Defender, Origin::Graph] {
+        let (world, server) = (World::new(ROOM), poisoned(api, 40));
+        let entra = Arc::new(Entra::default());
+        entra.silent.store(true, Ordering::SeqCst);
+        let tenant = world.tenant_with(1, &server, 50, &entra);
+        for sweeps in 1..=5 {
+            assert!(sweep(&world, &tenant).await.halt.is_some());
+            assert_eq!(
+                entra.requests.load(Ordering::SeqCst),
+                sweeps,
+                "{api:?}: token requests after so many sweeps"
+            );
+        }
+        assert!(tenant.memory().unseen.is_none(), "{api:?}");
+    }
+}
