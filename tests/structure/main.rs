@@ -8,6 +8,7 @@
 
 mod alerts;
 mod image;
+mod log;
 mod planted;
 mod scan;
 
