@@ -4,8 +4,9 @@
 //! progress goes to standard error, when that is a terminal.
 //!
 //! Exit codes: 0 when all is well, warnings or not; 78 when the configuration is not valid; 75 when Kafka, or Microsoft
-//! for every tenant, can't be reached now, and nothing else is wrong; 1 when something is that does not pass by itself. A topic's size limit below Kafka's default
-//! is a warning: nothing is lost by it, since incidents are split.
+//! for every tenant, can't be reached now, and nothing else is wrong; 1 when something is that does not pass by itself, or is
+//! so for some tenants only; 64 for an unknown tenant. A topic's size limit below Kafka's default is a warning: nothing is
+//! lost by it, since incidents are split.
 
 mod json;
 mod notes;
@@ -28,6 +29,16 @@ use crate::core::words::counted;
 use notes::Offline;
 
 #[derive(Args, Debug)]
+#[command(after_long_help = "\
+Exit codes:
+  0   all is well, warnings or not
+  1   something is not ok that does not pass by itself, or some tenants only are out of reach
+  64  no tenant of the configuration has the id or name given
+  75  Kafka, or Microsoft for every tenant, is out of reach now, and nothing else is wrong
+  78  the configuration is not valid
+
+After each change of the files, before a reload or a restart:
+  incidentd check --offline")]
 pub struct Check {
     #[command(flatten)]
     file: ConfigFile,

@@ -45,8 +45,8 @@ pub const MANUAL: [Section; 4] = [
             ),
             (
                 "75",
-                "not possible now: no daemon answers, Kafka or Microsoft is out of reach (check), the ledger is in use by another \
-                 process, the port is taken or its address not there yet",
+                "not possible now: no daemon answers (status), Kafka or Microsoft is out of reach (check, token), the ledger is in use \
+                 by another process or has no space, the port is taken or its address not there yet",
             ),
             (
                 "78",

@@ -18,6 +18,13 @@ use crate::core::ticks::Ticks;
 use crate::core::words::{span, tame};
 
 #[derive(Args, Debug)]
+#[command(after_long_help = "\
+Exit codes:
+  0   the token is what incidentd needs
+  1   it is not, or none was issued: why, and what to do
+  64  no tenant of the configuration has the id or name given
+  75  Microsoft can't be asked now: it is out of reach, or asks for a pause
+  78  the configuration is not valid")]
 pub struct Token {
     #[command(flatten)]
     file: ConfigFile,

@@ -18,6 +18,7 @@ use croner::parser::{CronParser, Seconds, Year};
 
 use super::failure::one_line;
 use super::ticks::{PER_SECOND, Ticks};
+use super::wallclock::Look;
 
 /// What a schedule may be, for the remedy of an error.
 pub const ACCEPTED: &str = "give a cron expression of six fields (second minute hour day month weekday, in UTC) such as \
@@ -114,6 +115,16 @@ impl Schedule {
             Some(self.next_after(first)?.since(first))
         };
         gap().unwrap_or_default()
+    }
+
+    /// When the sweep is due that follows one which began at `began`; at once beyond the calendar.
+    pub fn due_after(&self, began: Look) -> Look {
+        let next = self.next_after(began.wall);
+        let within = next.map_or(Duration::ZERO, |next| next.since(began.wall));
+        Look {
+            wall: began.wall.plus(within),
+            steady: began.steady.saturating_add(within),
+        }
     }
 
     /// The expression for a cron scheduler. An interval that cron can't express becomes "every second": ask

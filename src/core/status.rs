@@ -136,6 +136,9 @@ pub struct TenantStatus {
     pub cursor: Option<Ticks>,
     /// Whole seconds by which what is published is behind what Microsoft may have.
     pub lag_seconds: Option<u64>,
+    /// Whole seconds for which the sweep is due that would bring the tenant up to date. Zero while it waits for its turn,
+    /// be that hours away; before the first success it counts from when the tenant came to the fleet.
+    pub overdue_seconds: u64,
     /// When a sweep last ended without a failure.
     #[serde(serialize_with = "optional_text")]
     pub last_success: Option<Ticks>,
@@ -275,6 +278,7 @@ mod tests {
             alarm: None,
             cursor: None,
             lag_seconds: None,
+            overdue_seconds: 0,
             last_success: None,
             next_sweep: None,
             token_expires: None,
@@ -292,6 +296,7 @@ mod tests {
         known.error = Some("AADSTS65001: not consented".into());
         known.cursor = Some(Ticks(17_000_000_001_234_567));
         known.lag_seconds = Some(42);
+        known.overdue_seconds = 12;
         known.last_success = Some(Ticks::from_unix_seconds(1_700_000_001));
         known.next_sweep = Some(Ticks::from_unix_seconds(1_700_000_030));
         known.token_expires = Some(Ticks::from_unix_seconds(1_700_003_600));
@@ -348,12 +353,12 @@ mod tests {
             r#"{"id":"11111111-1111-1111-1111-111111111111","name":"contoso","source":"defender","#,
             r#""state":"consent","since":"2023-11-14T22:13:20Z","remedy":"Open the consent link.","#,
             r#""error":"AADSTS65001: not consented","alarm":null,"cursor":"2023-11-14T22:13:20.1234567Z","#,
-            r#""lag_seconds":42,"last_success":"2023-11-14T22:13:21Z","next_sweep":"2023-11-14T22:13:50Z","#,
+            r#""lag_seconds":42,"overdue_seconds":12,"last_success":"2023-11-14T22:13:21Z","next_sweep":"2023-11-14T22:13:50Z","#,
             r#""token_expires":"2023-11-14T23:13:20Z","credential_expires":"2023-11-15T00:13:20Z","published":7,"#,
             r#""backfill":{"from":"2023-11-14T19:26:40Z","to":"2023-11-14T20:26:40Z","open_seconds":3600,"error":null},"late_found":1},"#,
             r#"{"id":"22222222-2222-2222-2222-222222222222","name":"fabrikam","source":"defender","#,
             r#""state":"starting","since":"2023-11-14T22:13:20Z","remedy":null,"error":null,"alarm":null,"cursor":null,"#,
-            r#""lag_seconds":null,"last_success":null,"next_sweep":null,"token_expires":null,"credential_expires":null,"#,
+            r#""lag_seconds":null,"overdue_seconds":0,"last_success":null,"next_sweep":null,"token_expires":null,"credential_expires":null,"#,
             r#""published":0,"backfill":null,"late_found":0}],"#,
             r#""kafka":{"state":"unavailable","in_flight_bytes":4096,"error":"no broker answers","remedy":"start one"},"#,
             r#""ledger":{"kind":"local","state":"starting","versions":null,"error":"opening","remedy":"wait"}}"#,

@@ -44,6 +44,8 @@ struct Row {
     last_success: Option<Ticks>,
     /// When the last sweep began that saw all there was: a list that never holds still must show as a growing lag.
     caught_up: Option<Look>,
+    /// When the sweep was or is due that follows that one; at first, when the tenant came to the fleet.
+    due: Look,
     next: Option<Look>,
     backlog: Backlog,
     /// Why the last reading of the backlog broke off.
@@ -80,9 +82,12 @@ impl Board {
     /// `tenant` belongs to the fleet from now on. One that is known by its id goes on with new settings: what is known of
     /// its health holds until its next sweep has ended.
     pub fn enter(&self, tenant: &Arc<Tenant>) {
-        let known = self.with(tenant.id, |row| row.tenant = tenant.clone());
+        let known = self.with(tenant.id, |row| {
+            row.tenant = tenant.clone();
+            row.reckon();
+        });
         if known.is_none() {
-            let row = Row::new(tenant.clone(), self.clock.now());
+            let row = Row::new(tenant.clone(), self.look());
             let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
             rows.insert(tenant.id, Arc::new(Mutex::new(row)));
         }
@@ -120,6 +125,7 @@ impl Board {
                             wall: now.minus(began.elapsed()),
                             steady: began.saturating_duration_since(self.origin),
                         });
+                        row.reckon();
                     }
                     None
                 }
@@ -270,20 +276,28 @@ fn concerns_all(health: Health) -> bool {
 }
 
 impl Row {
-    fn new(tenant: Arc<Tenant>, now: Ticks) -> Self {
+    fn new(tenant: Arc<Tenant>, now: Look) -> Self {
         Self {
             tenant,
             health: Health::Starting,
-            since: now,
+            since: now.wall,
             failure: None,
             cursor: None,
             last_success: None,
             caught_up: None,
+            due: now,
             next: None,
             backlog: Backlog::default(),
             fill_error: None,
             published: 0,
             late_found: 0,
+        }
+    }
+
+    /// Puts down when the next sweep is due. Not at each look: a cron expression takes its time.
+    fn reckon(&mut self) {
+        if let Some(began) = self.caught_up {
+            self.due = self.tenant.schedule.due_after(began);
         }
     }
 
@@ -337,6 +351,7 @@ impl Row {
             alarm: None,
             cursor: self.cursor,
             lag_seconds: self.caught_up.map(|began| began.age(now).as_secs()),
+            overdue_seconds: self.due.age(now).as_secs(),
             last_success: self.last_success,
             next_sweep: self.next.map(|next| next.seen_from(now)),
             token_expires: self.tenant.tokens.expires(),

@@ -127,6 +127,38 @@ fn beyond_the_calendar_cron_does_not_fire() {
     assert_eq!(schedule("every 24h").next_after(Ticks::MAX), None);
 }
 
+#[test]
+fn a_sweep_is_due_by_the_schedule_also_over_a_weekend() {
+    let look = |wall: &str, seconds| Look {
+        wall: instant(wall),
+        steady: Duration::from_secs(seconds),
+    };
+    for (text, began, due, within) in [
+        // 2026-11-27 is a Friday.
+        (
+            "0 */30 9-17 * * MON-FRI",
+            "2026-11-27T17:30:20Z",
+            "2026-11-30T09:00:00Z",
+            228_580,
+        ),
+        (
+            "every 1h",
+            "2026-11-27T10:00:41Z",
+            "2026-11-27T11:00:00Z",
+            3559,
+        ),
+        (
+            "every 30s",
+            "2026-11-27T10:00:30Z",
+            "2026-11-27T10:01:00Z",
+            30,
+        ),
+    ] {
+        let found = schedule(text).due_after(look(began, 100));
+        assert_eq!(found, look(due, 100 + within), "{text} after {began}");
+    }
+}
+
 proptest! {
     #[test]
     fn the_next_firing_is_later_and_due(schedule in any_schedule(), at in any_instant()) {
@@ -191,6 +223,7 @@ proptest! {
             let at = Ticks(raw);
             let _ = (schedule.next_after(at), schedule.is_due(at), schedule.period_after(at), schedule.cron());
             let _ = schedule.firings_between(at, Ticks::MAX, 3);
+            let _ = schedule.due_after(Look { wall: at, steady: Duration::MAX });
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::runtime::pulse::Vitals;
 
 mod backfill;
 mod clock;
+mod overdue;
 mod poison;
 mod reload;
 

@@ -8,7 +8,7 @@ use std::fmt::{Display, Write};
 use crate::core::failure::Health;
 
 /// About what one tenant takes in a scrape: its series times the length of a line.
-const BYTES_PER_TENANT: usize = (Health::ALL.len() + 5) * 120;
+const BYTES_PER_TENANT: usize = (Health::ALL.len() + 6) * 120;
 
 #[derive(Clone, Copy)]
 pub enum Kind {

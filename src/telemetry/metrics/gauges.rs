@@ -131,6 +131,14 @@ fn write_tenants(out: &mut Exposition, tenants: &[TenantStatus]) {
             lags.sample(&[("tenant", id)], lag);
         }
     }
+    let mut overdue = gauge(
+        out,
+        "incidentd_tenant_overdue_seconds",
+        "For how long the sweep is due that would bring the tenant up to date; 0 while it waits for its turn.",
+    );
+    for (tenant, id) in all() {
+        overdue.sample(&[("tenant", id)], tenant.overdue_seconds);
+    }
     let mut fills = gauge(
         out,
         "incidentd_tenant_backfill_open_seconds",

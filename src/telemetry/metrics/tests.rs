@@ -37,6 +37,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
         "tenant",
     ),
     ("incidentd_tenant_lag_seconds", "gauge", "tenant"),
+    ("incidentd_tenant_overdue_seconds", "gauge", "tenant"),
     ("incidentd_tenant_backfill_open_seconds", "gauge", "tenant"),
     ("incidentd_tenant_alarm", "gauge", "tenant"),
     (
@@ -77,6 +78,7 @@ fn tenant(number: u8, name: &str, state: Health) -> TenantStatus {
         alarm: None,
         cursor: Some(Ticks(0)),
         lag_seconds: Some(42),
+        overdue_seconds: 12,
         last_success: Some(Ticks(17_000_000_005_000_000)),
         next_sweep: None,
         token_expires: None,
@@ -360,6 +362,7 @@ fn gauges_show_the_report() {
         is("incidentd_tenant_state", &labels, held);
     }
     is("incidentd_tenant_lag_seconds", &[("tenant", ID)], 42.0);
+    is("incidentd_tenant_overdue_seconds", &[("tenant", ID)], 12.0);
     is(
         "incidentd_tenant_last_success_timestamp_seconds",
         &[("tenant", ID)],

@@ -24,6 +24,7 @@ fn tenant(name: &str, state: Health) -> TenantStatus {
         alarm: None,
         cursor: None,
         lag_seconds: Some(22),
+        overdue_seconds: 0,
         last_success: Some(ago(14)),
         next_sweep: None,
         token_expires: None,
