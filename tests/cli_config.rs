@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "cli_config/secrets.rs"]
+mod secrets;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -138,7 +141,7 @@ fn from_nothing_to_a_valid_configuration() {
     );
 
     // As it is, it is told what is missing: no more than the steps say.
-    let report = shell.incidentd(&["config", "--config", "etc/incidentd.toml"]);
+    let report = shell.incidentd(&["check", "--offline", "--config", "etc/incidentd.toml"]);
     assert_eq!(report.code, 78, "{}", report.err);
     assert!(report.err.contains("3 errors"), "{}", report.err);
     for missing in [

@@ -1,5 +1,7 @@
 //! The libraries' own judgement of the configuration.
 
+use std::path::Path;
+
 use secrecy::SecretString;
 
 use crate::config::{Judge, Wrong, distance, wrong};
@@ -7,6 +9,8 @@ use crate::core::failure::chain;
 use crate::kafka::{KafkaError, KafkaOptions};
 use crate::microsoft;
 
+/// Where the systemd unit has variables from, as a rule Kafka's password.
+const SERVICE_ENVIRONMENT: &str = "/etc/incidentd/environment";
 const MANUAL: &str = "CONFIGURATION.md of librdkafka lists all properties and their values";
 
 /// What operators set, as a rule: librdkafka does not tell the names that it knows.
@@ -49,6 +53,19 @@ fn similar(name: &str) -> Option<&'static str> {
     (apart <= NEAR).then_some(usual)
 }
 
+/// What to do about properties that don't go together. `service`: whether there are variables that only the service has.
+fn remedy_of_all(what: &str, service: bool) -> String {
+    let lacks_log_in = what.contains("sasl.username") || what.contains("sasl.password");
+    let hint = match lacks_log_in && service {
+        true => format!(
+            "; what stands in {SERVICE_ENVIRONMENT} only the service has: for a shell, type as root: set -a; . \
+             {SERVICE_ENVIRONMENT}; set +a"
+        ),
+        false => String::new(),
+    };
+    format!("correct the property that this is about{hint}; {MANUAL}")
+}
+
 /// librdkafka, and the reader of certificates.
 pub struct Libraries;
 
@@ -76,10 +93,10 @@ impl Judge for Libraries {
             max_in_flight: 0,
         };
         options.check().map_err(|error| {
-            wrong(
-                error.to_string(),
-                format!("correct the property that this is about; {MANUAL}"),
-            )
+            let is_there = Path::new(SERVICE_ENVIRONMENT).exists();
+            let what = error.to_string();
+            let remedy = remedy_of_all(&what, is_there);
+            wrong(what, remedy)
         })
     }
 
@@ -90,5 +107,22 @@ impl Judge for Libraries {
                 "give a PEM file of the authorities to trust beside the system's, each between BEGIN and END CERTIFICATE",
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_lacks_kafka_s_log_in_in_a_shell_is_told_how_to_have_the_service_s() {
+        let lacking = "`sasl.username` and `sasl.password` must be set";
+        let hint = "set -a; . /etc/incidentd/environment; set +a";
+        assert!(remedy_of_all(lacking, true).contains(hint));
+        assert!(!remedy_of_all(lacking, false).contains(hint));
+        assert!(!remedy_of_all("ssl.key.location failed", true).contains(hint));
+        let unit = include_str!("../../systemd/incidentd.service");
+        let line = format!("\nEnvironmentFile=-{SERVICE_ENVIRONMENT}\n");
+        assert!(unit.contains(&line), "the unit has them from elsewhere");
     }
 }

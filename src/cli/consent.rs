@@ -1,4 +1,5 @@
-//! `incidentd consent`: the links through which customers' administrators consent to the app. Uses no network.
+//! `incidentd consent`: the links through which customers' administrators consent to the app. Uses no network,
+//! and no secret.
 
 use std::collections::HashSet;
 
@@ -6,7 +7,6 @@ use clap::Args;
 
 use super::text::{paragraph, print, width};
 use super::{CONFIGURATION, ConfigFile, Failed, pick};
-use crate::app::Libraries;
 use crate::app::inspect::{Asks, Consent as Link, Invitation, REDIRECT_URI, consents, invitations};
 use crate::config::{self, process_environment};
 use crate::core::words::tame;
@@ -25,7 +25,7 @@ pub struct Consent {
 
 impl Consent {
     pub fn run(self) -> Result<(), Failed> {
-        let settings = config::load(&self.file.config, &process_environment(), &Libraries)
+        let settings = config::load_for_reading(&self.file.config, &process_environment())
             .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
         if self.url {
             return print(&for_new(&invitations(&settings.tenants)));

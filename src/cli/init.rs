@@ -93,7 +93,7 @@ impl Init {
         let source = line_of(text, "source");
         let (check, start) = match self.is_service() {
             true => (
-                format!("INCIDENTD__APP__CLIENT_SECRET_FILE={secret} incidentd check"),
+                "incidentd check".to_owned(),
                 "systemctl enable --now incidentd".to_owned(),
             ),
             false => (

@@ -4,21 +4,17 @@
 //! to the first it was made beside. A second secret alone goes with the shared first.
 
 use std::collections::HashMap;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::judge::Judge;
-use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
+use super::proof::{self, Kind, Proofs};
 use super::record::{Literal, quoted};
 use super::section::Section;
 use super::settings::{AppSettings, Credential, SecretSource};
-
-/// A secret has some forty characters, a federated token a few thousand: what is larger is another file.
-const MAX_SECRET: u64 = 64 << 10;
 
 /// What values refer to.
 pub(super) struct World<'a> {
@@ -26,6 +22,7 @@ pub(super) struct World<'a> {
     pub folder: &'a Path,
     pub environment: &'a HashMap<String, String>,
     pub judge: &'a dyn Judge,
+    pub proofs: Proofs,
 }
 
 impl World<'_> {
@@ -123,22 +120,10 @@ fn read_credential(
     if refuse_too_many(section) {
         return Part::Wrong;
     }
-    let file = section.parse(FILE, |text| proof_file(text, world, &SECRET_FILE));
-    let variable = section.parse_as(
-        VARIABLE,
-        |text| secret_variable(text, world),
-        |source| match source {
-            SecretSource::Env { name, .. } => quoted(name),
-            SecretSource::File(path) => path.literal(),
-        },
-    );
-    let next = section.parse_as(NEXT, |text| next_file(text, world), shown_if_there);
-    let federated = section.parse(FEDERATED, |text| proof_file(text, world, &TOKEN_FILE));
-    for (key, path) in [(FILE, &file), (NEXT, &next)] {
-        if let Some(path) = path {
-            warn_if_open_to_all(section, key, path);
-        }
-    }
+    let file = proof::read(section, FILE, world, Kind::Secret);
+    let variable = read_variable(section, world);
+    let next = proof::read(section, NEXT, world, Kind::NextSecret);
+    let federated = proof::read(section, FEDERATED, world, Kind::Token);
     if [FILE, VARIABLE, FEDERATED]
         .iter()
         .any(|key| section.given(key))
@@ -224,103 +209,53 @@ fn refuse_too_many(section: &mut Section<'_>) -> bool {
     true
 }
 
-/// A mode is all that can be seen from here. Where some folder above keeps others out, it says nothing.
-fn warn_if_open_to_all(section: &mut Section<'_>, key: &str, path: &Path) {
-    let others = |path: &Path, bits: u32| {
-        std::fs::metadata(path).is_ok_and(|there| there.permissions().mode() & bits != 0)
-    };
-    let reached = path
-        .canonicalize()
-        .is_ok_and(|path| path.ancestors().skip(1).all(|folder| others(folder, 0o001)));
-    if reached && others(path, 0o007) {
-        let path = path.display();
-        let text = format!(
-            "every user of this machine can reach the secret in {path}: chmod o= {path}, and chown it to the user or the \
-             group that incidentd runs as"
-        );
-        section.warn(key, text);
-    }
-}
-
-/// The path of a file that may be missing is not shown while it is: it could be a secret in the wrong place.
-fn shown_if_there(path: &PathBuf) -> String {
-    match path.exists() {
-        true => path.literal(),
-        false => quoted("(not shown: there is no such file now)"),
-    }
-}
-
-/// What to do about a file that is not what it should be.
-struct Remedies {
-    unreadable: &'static str,
-    empty: &'static str,
-    not_text: &'static str,
-}
-
-const SECRET_FILE: Remedies = Remedies {
-    unreadable: "give the path of a file that holds the secret's Value (not its ID), and let the user who runs incidentd read it",
-    empty: "write the secret's Value (not its ID) into it",
-    not_text: "write the secret's value, and nothing else, into it",
-};
-
-const TOKEN_FILE: Remedies = Remedies {
-    unreadable: "give the path at which the token is kept (in Kubernetes AZURE_FEDERATED_TOKEN_FILE says it), and let the \
-                 daemon's user read it",
-    empty: "see to it that whoever issues the token writes it there before the daemon starts",
-    not_text: "give the path of a file that holds a token (JWT), and nothing else",
-};
-
-/// Where systemd puts what a unit's LoadCredential names.
-const CREDENTIALS: &str = "/run/credentials";
-const CREDENTIAL: Remedies = Remedies {
-    unreadable: "systemd puts it there while the service runs, from the file that the unit's LoadCredential names; until then \
-                 name that file to commands, as in: INCIDENTD__APP__CLIENT_SECRET_FILE=/etc/incidentd/client-secret incidentd \
-                 check",
-    empty: "write the secret's Value (not its ID) into the file that the unit's LoadCredential names, as a rule \
-            /etc/incidentd/client-secret, and restart the service",
-    not_text: SECRET_FILE.not_text,
-};
-
-/// The values themselves are not named in these errors: a secret pasted into the wrong key must not get into a log.
-fn proof_file(text: &str, world: &World<'_>, remedies: &Remedies) -> Result<PathBuf, Wrong> {
-    let path = world.path(text)?;
-    let remedies = match path.starts_with(CREDENTIALS) {
-        true => &CREDENTIAL,
-        false => remedies,
-    };
-    let content = read_regular(&path, MAX_SECRET).map_err(|error| {
-        wrong(
-            format!("the file can't be read: {error}"),
-            remedies.unreadable,
-        )
+/// The key that names a variable.
+fn read_variable(section: &mut Section<'_>, world: &World<'_>) -> Option<SecretSource> {
+    let mut unfit = None;
+    let variable = section.parse(VARIABLE, |name| {
+        let found = secret_variable(name, world);
+        let value = found.as_ref().ok().cloned().unwrap_or_default();
+        unfit = world.proofs.weigh(found.map(|_| ()))?;
+        Ok(Variable {
+            name: name.into(),
+            value,
+            is_there: world.environment.contains_key(name),
+        })
     })?;
-    match String::from_utf8(content) {
-        Ok(secret) if !secret.trim().is_empty() => Ok(path),
-        Ok(_) => Err(wrong("the file is empty", remedies.empty)),
-        Err(_) => Err(wrong("the file is not text", remedies.not_text)),
+    if let Some(Wrong { what, remedy }) = unfit {
+        section.warn(VARIABLE, format!("{what}: {remedy}"));
+    }
+    let Variable { name, value, .. } = variable;
+    Some(SecretSource::Env { name, value })
+}
+
+struct Variable {
+    name: String,
+    value: SecretString,
+    is_there: bool,
+}
+
+/// The name of a variable that is missing could be a secret in the wrong place.
+impl Literal for Variable {
+    const IS_TEXT: bool = true;
+
+    fn literal(&self) -> String {
+        match self.is_there {
+            true => quoted(&self.name),
+            false => quoted("(not shown: there is no such variable now)"),
+        }
     }
 }
 
-/// The second secret's file may be missing or empty: it is only there during a rotation, and the daemon has to start
-/// before and after one.
-fn next_file(text: &str, world: &World<'_>) -> Result<PathBuf, Wrong> {
-    let path = world.path(text)?;
-    match std::fs::metadata(&path) {
-        Ok(there) if there.len() > 0 => proof_file(text, world, &SECRET_FILE),
-        _ => Ok(path),
-    }
-}
-
-fn secret_variable(name: &str, world: &World<'_>) -> Result<SecretSource, Wrong> {
+fn secret_variable(name: &str, world: &World<'_>) -> Result<SecretString, Wrong> {
     match world.environment.get(name) {
         Some(value) if value.contains(char::REPLACEMENT_CHARACTER) => Err(wrong(
             "the environment variable of this name is not UTF-8",
             "set it to the secret's value",
         )),
-        Some(value) if !value.trim().is_empty() => Ok(SecretSource::Env {
-            name: name.into(),
-            value: SecretString::from(value.trim_end_matches(['\r', '\n'])),
-        }),
+        Some(value) if !value.trim().is_empty() => {
+            Ok(SecretString::from(value.trim_end_matches(['\r', '\n'])))
+        }
         found => Err(wrong(
             match found {
                 Some(_) => "the environment variable of this name is empty",

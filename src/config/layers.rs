@@ -14,7 +14,7 @@ use url::Url;
 
 use super::lines::{SyntaxErrors, Toml};
 use super::origin::{File, Spot};
-use super::problems::{Findings, wrong};
+use super::problems::{Findings, Wrong, wrong};
 use super::section::dotted;
 use crate::core::failure::one_line;
 
@@ -44,9 +44,20 @@ pub(super) fn read(
             return None;
         }
     };
-    let Ok(text) = String::from_utf8(bytes) else {
-        findings.refuse(&whole, wrong("it is not text in UTF-8", "save it as UTF-8"));
-        return None;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let end = error.utf8_error().valid_up_to();
+            let before = error.as_bytes().get(..end).unwrap_or_default();
+            let line = memchr::memchr_iter(b'\n', before).count() + 1;
+            let spot = Spot::File {
+                file: file.clone(),
+                line: Some(line),
+            };
+            let what = wrong("it is not text in UTF-8", "save it as UTF-8");
+            findings.refuse(&spot, unread(what, file));
+            return None;
+        }
     };
     match config::File::from_str(&text, Toml).collect() {
         Ok(table) => Some(table),
@@ -64,15 +75,34 @@ fn report_syntax(error: &ConfigError, file: &File, findings: &mut Findings) {
     };
     let Some(SyntaxErrors(errors)) = errors else {
         let what = wrong("it is not valid TOML", "correct it");
-        findings.refuse(&Spot::whole(file), what);
+        findings.refuse(&Spot::whole(file), unread(what, file));
         return;
     };
-    for (line, wrong) in errors {
+    for (n, (line, wrong)) in errors.iter().enumerate() {
         let spot = Spot::File {
             file: file.clone(),
             line: Some(*line),
         };
-        findings.refuse(&spot, wrong.clone());
+        let is_last = n + 1 == errors.len();
+        findings.refuse(
+            &spot,
+            match is_last {
+                true => unread(wrong.clone(), file),
+                false => wrong.clone(),
+            },
+        );
+    }
+}
+
+/// A mistake after which the keys of a file can't be told: a report without them must not look like all there is.
+fn unread(wrong: Wrong, file: &File) -> Wrong {
+    let rest = match file.rank {
+        0 => "nothing else was looked at, in this file or in others",
+        _ => "nothing else in this file was looked at",
+    };
+    Wrong {
+        remedy: format!("{}; {rest}", wrong.remedy),
+        ..wrong
     }
 }
 

@@ -1,8 +1,8 @@
 //! The configuration: TOML files and the environment, validated once into [`settings`].
 //!
 //! Theory: a layer (`layers`) yields tables of values, each with its origin; a `section` reads one table key by key;
-//! `app`, `api` (with `clouds`), `poll`, `kafka` and `tenants` say what each key means. Nothing stops at the first mistake: all are
-//! collected (`problems`) and reported together, so that one edit mends the file.
+//! `app` (with `proof`), `api` (with `clouds`), `poll`, `kafka` and `tenants` say what each key means. Nothing stops at the
+//! first mistake: all are collected (`problems`) and reported together, so that one edit mends the file.
 //!
 //! Precedence: a tenant's own key, then the environment, then the main file, then the default. A file of `tenants_dir`
 //! only adds tenants.
@@ -21,6 +21,7 @@ mod misplaced;
 mod origin;
 mod poll;
 mod problems;
+mod proof;
 mod read;
 mod record;
 mod section;
@@ -42,6 +43,7 @@ pub use survey::{Survey, survey};
 pub use units::distance;
 
 use problems::Findings;
+use proof::Proofs;
 use settings::Settings;
 
 /// Reads and validates the main file, the files of its `tenants_dir`, and the environment.
@@ -56,11 +58,26 @@ pub fn load(
     judge: &dyn Judge,
 ) -> Result<Settings, ConfigErrors> {
     let mut findings = Findings::default();
-    let reading = read::read(path, environment, judge, &mut findings);
+    let reading = read::read(path, environment, judge, Proofs::Needed, &mut findings);
     settings_of(reading, findings).map(|(settings, _)| settings)
 }
 
-/// The configuration in force, key by key, each with where it comes from; secrets left out.
+/// The same for whoever asks Microsoft and Kafka nothing: secrets may be missing, or not to be read by this user, and
+/// what only a library can tell is not asked. The credentials in it are good for nothing.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_for_reading(
+    path: &Path,
+    environment: &HashMap<String, String>,
+) -> Result<Settings, ConfigErrors> {
+    let (mut findings, proofs) = (Findings::default(), Proofs::Unneeded);
+    let reading = read::read(path, environment, &Lenient, proofs, &mut findings);
+    settings_of(reading, findings).map(|(settings, _)| settings)
+}
+
+/// The configuration in force, key by key, each with where it comes from; secrets left out. That one can't be read is a
+/// warning.
 ///
 /// # Errors
 /// As [`load`].
@@ -70,7 +87,7 @@ pub fn effective(
     judge: &dyn Judge,
 ) -> Result<Effective, ConfigErrors> {
     let mut findings = Findings::default();
-    let reading = read::read(path, environment, judge, &mut findings);
+    let reading = read::read(path, environment, judge, Proofs::Unneeded, &mut findings);
     let (settings, record) = settings_of(reading, findings)?;
     Ok(Effective::new(path, settings, record))
 }

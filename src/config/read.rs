@@ -14,6 +14,7 @@ use super::layers;
 use super::misplaced::{self, Known};
 use super::origin::{File, Spot};
 use super::problems::{Findings, Wrong, wrong};
+use super::proof::Proofs;
 use super::section::{Owner, Scope, Section};
 use super::settings::{HttpSettings, LedgerSettings, LogFormat, LogSettings, Settings};
 use super::tenants::{Defaults, Taken, Tenants};
@@ -37,6 +38,7 @@ pub(super) fn read(
     path: &Path,
     environment: &HashMap<String, String>,
     judge: &dyn Judge,
+    proofs: Proofs,
     findings: &mut Findings,
 ) -> Option<Reading> {
     let file = File::new(path, 0);
@@ -46,6 +48,7 @@ pub(super) fn read(
         folder: path.parent().unwrap_or(Path::new("")),
         environment,
         judge,
+        proofs,
     };
     let whole = Spot::whole(&file);
     let Some(main) = read_main(&file, table, &world, findings) else {

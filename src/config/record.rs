@@ -57,6 +57,9 @@ impl Record {
 
 /// How values are written in TOML.
 pub(super) trait Literal {
+    /// Only a text can be one, as of a path: a number in its place is a slip, and would be taken for a file's name.
+    const IS_TEXT: bool = false;
+
     fn literal(&self) -> String;
 }
 
@@ -87,12 +90,16 @@ impl Literal for u64 {
 }
 
 impl Literal for super::settings::CaFile {
+    const IS_TEXT: bool = true;
+
     fn literal(&self) -> String {
         self.path.literal()
     }
 }
 
 impl Literal for std::path::PathBuf {
+    const IS_TEXT: bool = true;
+
     fn literal(&self) -> String {
         quoted(&self.display().to_string())
     }

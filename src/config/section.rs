@@ -311,11 +311,19 @@ impl<'a> Section<'a> {
         value
     }
 
-    /// The single value of a key, as text.
-    fn take_text(&mut self, key: &'static str) -> Option<Result<String, Wrong>> {
+    /// The single value of a key, as text; of one that `is_text`, nothing but a text. The environment's values all are.
+    fn take_text(&mut self, key: &'static str, is_text: bool) -> Option<Result<String, Wrong>> {
         let value = self.take(key, false)?;
-        let text = scalar(&value).map(|text| text.trim().to_owned());
-        Some(text.ok_or_else(|| wrong("it is a list or a table", "give a single value")))
+        let other = match value.kind {
+            ValueKind::String(_) => None,
+            ValueKind::Boolean(_) => Some("it is true or false, and should be a text"),
+            _ => Some("it is a number, and should be a text"),
+        };
+        Some(match (scalar(&value), other.filter(|_| is_text)) {
+            (None, _) => Err(wrong("it is a list or a table", "give a single value")),
+            (Some(_), Some(what)) => Err(wrong(what, "give a text in quotes")),
+            (Some(text), None) => Ok(text.trim().to_owned()),
+        })
     }
 
     fn mean(&mut self, key: &str, meaning: Meaning) {

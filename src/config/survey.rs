@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::judge::Lenient;
 use super::problems::{ConfigErrors, Findings};
+use super::proof::Proofs;
 use super::read;
 use super::tenants::{self, Taken};
 use crate::core::ids::TenantId;
@@ -20,7 +21,7 @@ pub struct Survey {
 /// The main file is not there, or can't be parsed. Other mistakes are no matter here.
 pub fn survey(path: &Path, environment: &HashMap<String, String>) -> Result<Survey, ConfigErrors> {
     let mut findings = Findings::default();
-    match read::read(path, environment, &Lenient, &mut findings) {
+    match read::read(path, environment, &Lenient, Proofs::Unneeded, &mut findings) {
         Some(reading) => Ok(Survey {
             tenants_dir: reading.tenants_dir,
             taken: reading.taken,

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use incidentd::simulator::Simulator;
 
-use crate::refused::{Row, of_rows, situation};
+use crate::refused::{NO_PROOF, OF_LIBRARY, Row, of_rows, situation};
 use crate::stage::{NOBODY, Situation, Stage};
 use crate::words::{ASSERTION, KAFKA, RIGHT, in_url};
 
@@ -23,7 +23,8 @@ const FILES: [(&str, &str); 4] = [
     ("empty", "the file is empty"),
 ];
 
-const ROWS: [Row; 9] = [
+/// What is no proof.
+const PROOFS: [Row; 4] = [
     (
         "a federated token for its path",
         |stage| {
@@ -34,19 +35,9 @@ const ROWS: [Row; 9] = [
         "the file can't be read",
     ),
     (
-        "a federated token beside a secret",
-        |stage| stage.text(TOKEN_FILE, "token").file("token", ASSERTION),
-        "a federated token stands in place of secrets",
-    ),
-    (
         "a secret for the name of a variable",
         |stage| stage.without(&[SECRET_FILE]).text(VARIABLE, RIGHT),
         "there is no environment variable of this name",
-    ),
-    (
-        "a variable beside a file",
-        |stage| stage.text(VARIABLE, "THE_SECRET").env("THE_SECRET", RIGHT),
-        "there can be one first secret only",
     ),
     (
         "a variable that is empty",
@@ -64,14 +55,10 @@ const ROWS: [Row; 9] = [
         },
         "is not UTF-8",
     ),
-    (
-        "two variables for one key",
-        |stage| {
-            let stage = stage.env("INCIDENTD__APP__CLIENT_SECRET_FILE", RIGHT);
-            stage.env("incidentd__app__client_secret_file", RIGHT)
-        },
-        "they both set",
-    ),
+];
+
+/// What is no certificate.
+const CERTIFICATES: [Row; 2] = [
     (
         "a secret for a certificate",
         |stage| stage.text("api.ca_file", "client-secret"),
@@ -84,6 +71,27 @@ const ROWS: [Row; 9] = [
             stage.file("broken", text).text("api.ca_file", "broken")
         },
         "api.ca_file",
+    ),
+];
+
+const ROWS: [Row; 3] = [
+    (
+        "a federated token beside a secret",
+        |stage| stage.text(TOKEN_FILE, "token").file("token", ASSERTION),
+        "a federated token stands in place of secrets",
+    ),
+    (
+        "a variable beside a file",
+        |stage| stage.text(VARIABLE, "THE_SECRET").env("THE_SECRET", RIGHT),
+        "there can be one first secret only",
+    ),
+    (
+        "two variables for one key",
+        |stage| {
+            let stage = stage.env("INCIDENTD__APP__CLIENT_SECRET_FILE", RIGHT);
+            stage.env("incidentd__app__client_secret_file", RIGHT)
+        },
+        "they both set",
     ),
 ];
 
@@ -147,6 +155,7 @@ pub fn situations(simulator: &Simulator) -> Vec<Situation> {
                 stage.text(key, file),
                 says,
             )
+            .with_codes(NO_PROOF)
         })
     });
     let variables = VARIABLES.iter().map(|(name, value, says)| {
@@ -156,7 +165,12 @@ pub fn situations(simulator: &Simulator) -> Vec<Situation> {
         };
         let name = format!("INCIDENTD__{name}");
         let title = format!("a secret in the variable {name}");
-        situation(&title, new().env(&name, value), says)
+        let found = situation(&title, new().env(&name, value), says);
+        match name.as_str() {
+            "INCIDENTD__APP__CLIENT_SECRET_FILE" => found.with_codes(NO_PROOF),
+            "INCIDENTD__KAFKA__PROPERTIES__SASL__PASWORD" => found.with_codes(OF_LIBRARY),
+            _ => found,
+        }
     });
     let no_text = situation(
         "a variable of a key that is no text",
@@ -164,5 +178,10 @@ pub fn situations(simulator: &Simulator) -> Vec<Situation> {
         "app.client_id",
     );
     let all = files.chain(variables).chain([no_text]);
-    all.chain(of_rows(simulator, &ROWS)).collect()
+    let proofs = of_rows(simulator, &PROOFS).into_iter();
+    let certificates = of_rows(simulator, &CERTIFICATES).into_iter();
+    all.chain(proofs.map(|it| it.with_codes(NO_PROOF)))
+        .chain(certificates.map(|it| it.with_codes(OF_LIBRARY)))
+        .chain(of_rows(simulator, &ROWS))
+        .collect()
 }

@@ -2,19 +2,23 @@
 
 use incidentd::simulator::Simulator;
 
-use crate::refused::{Row, of_rows, situation};
+use crate::refused::{OF_LIBRARY, Row, of_rows, situation};
 use crate::stage::{NOBODY, Situation, Stage};
 use crate::words::{CERTIFICATE, KAFKA, key_pem};
 
-/// Which take no password.
-const NAMES: [&str; 12] = [
+/// Which take no password, and are incidentd's own affair.
+const OWN_NAMES: [&str; 5] = [
     "transactional.id",
     "bootstrap.servers",
-    "linger.ms",
     "acks",
-    "security.protocol",
     "sasl.mechanism",
     "sasl.mechanisms",
+];
+
+/// Which take none, as only librdkafka knows.
+const NAMES: [&str; 7] = [
+    "linger.ms",
+    "security.protocol",
     "sasl.pasword",
     "sasl.jaas.config",
     "compression.type",
@@ -36,7 +40,7 @@ const NAMES_OF_TLS: [&str; 8] = [
 
 const PASSWORD: &str = "kafka.properties.\"sasl.password\"";
 
-const ROWS: [Row; 10] = [
+const OWN_ROWS: [Row; 3] = [
     (
         "brokers with a login",
         |stage| {
@@ -45,6 +49,19 @@ const ROWS: [Row; 10] = [
         },
         "the brokers have a key of their own",
     ),
+    (
+        "a password that is a list",
+        |stage| stage.key(PASSWORD, &format!("[{KAFKA:?}]")),
+        "it is not a single value",
+    ),
+    (
+        "a password that is given twice",
+        |stage| stage.key("kafka.properties.sasl.password", &format!("{KAFKA:?}")),
+        "it is given at",
+    ),
+];
+
+const ROWS: [Row; 7] = [
     (
         "a login as Java has it",
         |stage| {
@@ -60,16 +77,6 @@ const ROWS: [Row; 10] = [
             stage.property("sasl.mechanism", "PLAIN")
         },
         "sasl.username",
-    ),
-    (
-        "a password that is a list",
-        |stage| stage.key(PASSWORD, &format!("[{KAFKA:?}]")),
-        "it is not a single value",
-    ),
-    (
-        "a password that is given twice",
-        |stage| stage.key("kafka.properties.sasl.password", &format!("{KAFKA:?}")),
-        "it is given at",
     ),
     (
         "a private key that is broken",
@@ -111,10 +118,10 @@ fn tls(stage: Stage) -> Stage {
 
 pub fn situations(simulator: &Simulator) -> Vec<Situation> {
     let new = || Stage::new(simulator, NOBODY, "none");
-    let names = NAMES.iter().map(|name| {
+    let in_name = |name: &&str| {
         let title = format!("a password in librdkafka's {name}");
         situation(&title, new().property(name, KAFKA), "kafka.properties")
-    });
+    };
     let names_of_tls = NAMES_OF_TLS.iter().map(|name| {
         let title = format!("a password in librdkafka's {name}, over TLS");
         situation(
@@ -123,6 +130,13 @@ pub fn situations(simulator: &Simulator) -> Vec<Situation> {
             "librdkafka can't work",
         )
     });
+    let names = NAMES.iter().map(in_name);
     let rows = of_rows(simulator, &ROWS);
-    names.chain(names_of_tls).chain(rows).collect()
+    let of_library = names.chain(names_of_tls).chain(rows);
+    let own = OWN_NAMES.iter().map(in_name);
+    of_library
+        .map(|it| it.with_codes(OF_LIBRARY))
+        .chain(own)
+        .chain(of_rows(simulator, &OWN_ROWS))
+        .collect()
 }

@@ -21,6 +21,23 @@ pub const COMMANDS: [&str; 10] = [
 
 /// No daemon answers where the configuration says; no folder of tenants is named; the file is there already.
 const CODES: Codes = &[("status", 75), ("init --tenant", 78), ("init", 1), ("", 78)];
+/// A secret, a token or their file is of no use: that stops neither links nor what shows the configuration.
+pub const NO_PROOF: Codes = &[
+    ("consent", 0),
+    ("config", 0),
+    ("status", 75),
+    ("init --tenant", 78),
+    ("init", 1),
+    ("", 78),
+];
+/// What only a library finds: links are made without asking it.
+pub const OF_LIBRARY: Codes = &[
+    ("consent", 0),
+    ("status", 75),
+    ("init --tenant", 78),
+    ("init", 1),
+    ("", 78),
+];
 /// The configuration does not say where the daemon listens.
 const NOWHERE: Codes = &[("init --tenant", 78), ("init", 1), ("", 78)];
 /// A customer can be added to a configuration that is wrong elsewhere.
@@ -148,7 +165,11 @@ pub fn situations(simulator: &Simulator) -> Vec<Situation> {
         let name = format!("the secret in {key}");
         // A quoted part of a key is shown without quotes.
         let says = key.split('"').next().unwrap_or(key);
-        situation(&name, new().text(key, RIGHT), says)
+        let codes = match *key {
+            "app.client_secret_file" => NO_PROOF,
+            _ => CODES,
+        };
+        situation(&name, new().text(key, RIGHT), says).with_codes(codes)
     });
     let addresses = ADDRESSES.iter().map(|(key, address, says)| {
         let address = address.replace('@', &format!("{}@", in_url(RIGHT)));
@@ -156,10 +177,7 @@ pub fn situations(simulator: &Simulator) -> Vec<Situation> {
         situation(&name, new().text(key, &address), says)
     });
     let customers = of_rows(simulator, &CUSTOMERS).into_iter();
-    let customers = customers.map(|it| Situation {
-        codes: FOLDER,
-        ..it
-    });
+    let customers = customers.map(|it| it.with_codes(FOLDER));
     let others = [
         Situation {
             codes: NOWHERE,

@@ -222,6 +222,10 @@ impl Outcome {
 }
 
 impl Situation {
+    pub fn with_codes(self, codes: Codes) -> Self {
+        Self { codes, ..self }
+    }
+
     /// Types all commands.
     pub async fn happens(self) -> Outcome {
         let Self {

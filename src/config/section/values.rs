@@ -15,17 +15,17 @@ impl Section<'_> {
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Wrong>,
     ) -> Option<T> {
-        self.parse_as(key, parse, T::literal)
+        let text = self.take_text(key, T::IS_TEXT)?;
+        self.note(key, text.and_then(|text| parse(&text)), T::literal)
     }
 
-    /// The same, with how it is shown.
-    pub fn parse_as<T>(
+    /// Notes what a key came to, or reports what is wrong with it.
+    fn note<T>(
         &mut self,
         key: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+        parsed: Result<T, Wrong>,
         literal: impl FnOnce(&T) -> String,
     ) -> Option<T> {
-        let parsed = self.take_text(key)?.and_then(|text| parse(&text));
         match parsed {
             Ok(value) => {
                 let literal = literal(&value);
@@ -48,17 +48,20 @@ impl Section<'_> {
         base: &T,
         parse: impl FnOnce(&str) -> Result<T, Wrong>,
     ) -> T {
-        self.or(key, base, T::literal, parse)
+        let text = self.take_text(key, T::IS_TEXT);
+        self.or(key, text, base, T::literal, parse)
     }
 
     fn or<T: Clone>(
         &mut self,
         key: &'static str,
+        text: Option<Result<String, Wrong>>,
         base: &T,
         literal: impl Fn(&T) -> String,
         parse: impl FnOnce(&str) -> Result<T, Wrong>,
     ) -> T {
-        if let Some(value) = self.parse_as(key, parse, &literal) {
+        let parsed = text.map(|text| text.and_then(|text| parse(&text)));
+        if let Some(value) = parsed.and_then(|parsed| self.note(key, parsed, &literal)) {
             return value;
         }
         if let Owner::Daemon = self.scope.owner {
@@ -85,7 +88,8 @@ impl Section<'_> {
             let found = choices.iter().find(|(_, other)| other == choice);
             quoted(found.map_or("", |(name, _)| name))
         };
-        self.or(key, &base, name, |text| {
+        let text = self.take_text(key, false);
+        self.or(key, text, &base, name, |text| {
             let found = choices.iter().find(|(name, _)| *name == text);
             found.map(|(_, choice)| *choice).ok_or_else(|| {
                 wrong(
@@ -111,12 +115,18 @@ impl Section<'_> {
         range: RangeInclusive<Duration>,
     ) -> Duration {
         let literal = |duration: &Duration| quoted(&units::show_duration(*duration));
-        self.or(key, &base, literal, |text| units::duration_in(text, range))
+        let text = self.take_text(key, false);
+        self.or(key, text, &base, literal, |text| {
+            units::duration_in(text, range)
+        })
     }
 
     pub fn size_or(&mut self, key: &'static str, base: usize, range: RangeInclusive<u64>) -> usize {
         let literal = |size: &usize| quoted(&units::show_size(*size as u64));
-        self.or(key, &base, literal, |text| units::size_in(text, range))
+        let text = self.take_text(key, false);
+        self.or(key, text, &base, literal, |text| {
+            units::size_in(text, range)
+        })
     }
 
     /// Asks for a key without looking at its value: another key has spoilt it.

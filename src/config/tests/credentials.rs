@@ -1,6 +1,7 @@
 //! What an app may prove itself with, for all tenants and for one.
 
 use super::super::settings::{Credential, SecretSource, Settings};
+use super::super::{Lenient, effective, load_for_reading};
 use super::{APP, CANARY, Fixture, TENANT};
 
 const ID: &str = "[app]\nclient_id = \"0f0f0f0f-0000-4000-8000-000000000001\"\n";
@@ -37,9 +38,12 @@ fn shown(settings: &Settings) -> String {
 
 #[test]
 fn the_file_of_the_second_secret_may_be_missing_before_and_after_a_rotation() {
-    for next in ["absent", "empty"] {
+    // The unit's copy of a file that is not there has a line end.
+    for next in ["absent", "empty", "blank"] {
         let keys = format!("client_secret_file = \"secret\"\nclient_secret_next_file = \"{next}\"");
-        let fixture = app(&keys, "").with_file("empty", "");
+        let fixture = app(&keys, "")
+            .with_file("empty", "")
+            .with_file("blank", "\n");
         assert_eq!(shown(&fixture.valid()), format!("secret then {next}"));
     }
 }
@@ -133,7 +137,7 @@ fn files_of_no_use_are_refused_with_their_key_and_without_their_content() {
                 "the file is not text",
             ),
         ] {
-            if key == "client_secret_next_file" && name == "missing" {
+            if key == "client_secret_next_file" && name != "binary" {
                 // There only during a rotation.
                 continue;
             }
@@ -177,7 +181,7 @@ fn without_any_credential_all_three_ways_are_named() {
 }
 
 #[test]
-fn a_file_that_systemd_has_yet_to_make_is_said_to_be_systemd_s() {
+fn a_copy_of_another_unit_s_is_said_to_be_systemd_s() {
     let key = "client_secret_file = \"/run/credentials/nobody.service/client-secret\"";
     let report = app(key, "").report();
     assert!(
@@ -188,4 +192,72 @@ fn a_file_that_systemd_has_yet_to_make_is_said_to_be_systemd_s() {
             ),
         "{report}"
     );
+}
+
+const COPIES: &str = "/run/credentials/incidentd.service";
+
+/// The only mistake, of a tenant whose secret is a copy of this name that is not there.
+fn missing_copy(name: &str, in_service: bool) -> String {
+    let own = format!("app.client_secret_file = \"{COPIES}/{name}\"");
+    let mut fixture = app("client_secret_file = \"secret\"", &own);
+    if in_service {
+        fixture = fixture.with_env("CREDENTIALS_DIRECTORY", COPIES);
+    }
+    let report = fixture.report();
+    let place = "the configuration has one error:\nincidentd.toml:8: tenants[0].app.client_secret_file (tenant contoso): ";
+    let rest = report.strip_prefix(place);
+    rest.unwrap_or_else(|| panic!("{report}")).to_owned()
+}
+
+#[test]
+fn outside_of_the_service_the_original_of_a_copy_is_looked_at_and_named() {
+    assert_eq!(
+        missing_copy("secrets_nobody-of-this-name", false),
+        "/etc/incidentd/secrets/nobody-of-this-name, from which systemd makes this copy, can't be read: No such file or \
+         directory (os error 2)\n    write the secret's Value (not its ID) into /etc/incidentd/secrets/nobody-of-this-name, a \
+         file of root's alone (mode 0600)"
+    );
+}
+
+#[test]
+fn in_the_service_a_missing_copy_is_said_to_take_a_restart() {
+    let restart = "the file can't be read: No such file or directory (os error 2)\n    write the secret's Value (not its ID) \
+                   into /etc/incidentd/secrets/nobody-of-this-name, then: systemctl restart incidentd. systemd makes its \
+                   copies when the service starts, and not when it reloads";
+    assert_eq!(missing_copy("secrets_nobody-of-this-name", true), restart);
+    let unknown_to_the_unit = missing_copy("nobody-of-this-name", true);
+    assert!(
+        unknown_to_the_unit
+            .contains("LoadCredential=nobody-of-this-name:/etc/incidentd/nobody-of-this-name"),
+        "{unknown_to_the_unit}"
+    );
+}
+
+#[test]
+fn who_needs_no_secret_is_not_stopped_by_one_that_is_missing() {
+    for (keys, hidden) in [
+        ("client_secret_file = \"a/S3cr3t~canary.value\"", true),
+        ("client_secret_file = \"blank\"", false),
+        ("client_secret_env = \"S3cr3t~canary.value\"", true),
+        ("federated_token_file = \"S3cr3t~canary.value\"", true),
+        (
+            "client_secret_file = \"/run/credentials/incidentd.service/nobody-of-this-name\"",
+            false,
+        ),
+    ] {
+        let fixture = app(keys, "")
+            .with_file("blank", "\n")
+            .with_mode("blank", 0o600);
+        assert!(fixture.report().contains("one error"), "{keys}");
+        let settings = load_for_reading(&fixture.main(), &fixture.environment).expect(keys);
+        assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
+        let effective = effective(&fixture.main(), &fixture.environment, &Lenient).expect(keys);
+        let texts = format!("{} {:?}", effective.all(), effective.warnings());
+        assert!(!texts.contains("canary"), "{texts}");
+        assert_eq!(texts.contains("not shown: "), hidden, "{texts}");
+    }
+    // What else is wrong is a mistake for all.
+    let wrong = app("client_secret_file = \"absent\"\nno_such_key = 1", "");
+    let errors = load_for_reading(&wrong.main(), &wrong.environment).expect_err("a mistake");
+    assert_eq!(errors.problems().len(), 1, "{errors}");
 }

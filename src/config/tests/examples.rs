@@ -157,7 +157,7 @@ fn the_keys_commented_out_in_the_full_example_are_known() {
         .replace(&format!("{SECRET_FILE}-next"), "secret")
         .replace(SECRET_FILE, "secret")
         .replace(
-            "/run/credentials/incidentd.service/fabrikam-secret",
+            "/run/credentials/incidentd.service/secrets_fabrikam",
             "secret",
         )
         .replace("/etc/incidentd/proxy-ca.pem", "secret");

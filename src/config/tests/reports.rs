@@ -207,7 +207,7 @@ fn a_file_of_tenants_dir_holds_tenants_and_nothing_else() {
     let report = with("")
         .with_file("more/a.toml", "[poll]\noverlap = \"1m\"")
         .with_file("more/b.toml", "[[tenants]]\nid =\n")
-        .with_file("more/c.toml", [0xff, 0xfe])
+        .with_file("more/c.toml", b"# M\xc3\xbcnchen\n# M\xfcnchen\n")
         .with_file("more/.hidden.toml", "not read")
         .with_file("more/notes.txt", "not read")
         .with_env("INCIDENTD__TENANTS_DIR", "more")
@@ -216,8 +216,8 @@ fn a_file_of_tenants_dir_holds_tenants_and_nothing_else() {
         more/a.toml:1: poll: it is a tenant's, and there is no line [[tenants]] above it\n    \
         write the line [[tenants]] above the tenant's keys; its own [poll] is then [tenants.poll], below that\n\
         more/b.toml:2: the value has no quotes, or is missing\n    \
-        put texts, durations, sizes and schedules in quotes, as in \"30s\"\n\
-        more/c.toml: it is not text in UTF-8\n    save it as UTF-8";
+        put texts, durations, sizes and schedules in quotes, as in \"30s\"; nothing else in this file was looked at\n\
+        more/c.toml:2: it is not text in UTF-8\n    save it as UTF-8; nothing else in this file was looked at";
     assert_eq!(report, expected);
 }
 
@@ -263,6 +263,12 @@ fn syntax_errors_are_said_in_plain_words_each_with_its_line() {
         for (said, expected) in said.iter().zip(expected) {
             assert!(said.starts_with(expected), "{said} is not {expected}");
         }
+        // What else is wrong is not known yet: that is said once.
+        let rest = "; nothing else was looked at, in this file or in others";
+        assert!(
+            report.ends_with(rest) && report.matches(rest).count() == 1,
+            "{report}"
+        );
     }
 }
 

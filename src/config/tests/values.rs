@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::with;
+use super::{APP, Fixture, TENANT, with};
 
 #[test]
 fn the_environment_goes_before_the_file_and_a_tenant_before_both() {
@@ -124,4 +124,37 @@ fn plain_http_is_for_loopback_and_a_base_is_scheme_and_host() {
         let report = url(refused).report();
         assert!(report.contains("2 errors"), "{refused}: {report}");
     }
+}
+
+#[test]
+fn a_number_is_no_path() {
+    for (key, what) in [
+        ("tenants_dir = 5", "it is a number, and should be a text"),
+        ("ledger.path = 5", "it is a number, and should be a text"),
+        (
+            "ledger.path = true",
+            "it is true or false, and should be a text",
+        ),
+        ("api.ca_file = 5.5", "it is a number, and should be a text"),
+    ] {
+        let report = Fixture::new(&format!("{key}\n{APP}{TENANT}")).report();
+        let name = key.split(' ').next().expect("a key");
+        assert!(
+            report.contains("one error")
+                && report.contains(&format!("incidentd.toml:1: {name} = "))
+                && report.contains(what),
+            "{report}"
+        );
+    }
+    let name = "app.client_secret_env = 5";
+    let own = Fixture::new(&format!("{APP}{TENANT}{name}")).report();
+    assert!(own.contains("it is a number"), "{own}");
+    // The environment's values are all texts.
+    let folder = Fixture::new(&format!("{APP}{TENANT}"))
+        .with_file(
+            "5/fabrikam.toml",
+            "[[tenants]]\nid = \"22222222-2222-2222-2222-222222222222\"",
+        )
+        .with_env("INCIDENTD__TENANTS_DIR", "5");
+    assert_eq!(folder.valid().tenants.len(), 2);
 }

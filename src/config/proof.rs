@@ -1,0 +1,394 @@
+//! Files that hold what an app proves itself with: a secret, or another issuer's token.
+//!
+//! systemd hands the service copies of its secrets, made when it starts, in a folder that is there only while it runs. A
+//! command typed into a shell is not the service: where there is no copy, it reads what the copy is made from. So the
+//! configuration can be tried before the first start.
+//!
+//! What a file is called is told only where it is a path for sure: a secret pasted into the wrong key must not get into a
+//! log. Invariant: its content is never told.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::app::World;
+use super::layers::read_regular;
+use super::problems::{Wrong, wrong};
+use super::record::{Literal, quoted};
+use super::section::Section;
+use crate::core::failure::one_line;
+
+/// A secret has some forty characters, a federated token a few thousand: what is larger is another file.
+const MAX_SIZE: u64 = 64 << 10;
+
+/// Where systemd puts what a unit's LoadCredential names.
+const CREDENTIALS: &str = "/run/credentials";
+/// The same of incidentd's own unit.
+const COPIES: &str = "/run/credentials/incidentd.service";
+/// The variable by which systemd tells a service where its copies are.
+const COPIES_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+/// What the unit makes copies of lies here.
+const ORIGINALS: &str = "/etc/incidentd";
+/// The files that the unit as it is shipped names, besides those of the folder `secrets`.
+const NAMED_BY_UNIT: [&str; 2] = ["client-secret", "client-secret-next"];
+const FROM_FOLDER: &str = "secrets_";
+
+/// What a proof that can't be had is to whoever reads the configuration.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Proofs {
+    /// A mistake: nothing goes without.
+    Needed,
+    /// A warning: nothing is proved.
+    Unneeded,
+}
+
+impl Proofs {
+    /// What of it is left to warn of.
+    pub fn weigh(self, found: Result<(), Wrong>) -> Result<Option<Wrong>, Wrong> {
+        match (self, found) {
+            (_, Ok(())) => Ok(None),
+            (Self::Needed, Err(wrong)) => Err(wrong),
+            (Self::Unneeded, Err(wrong)) => Ok(Some(wrong)),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Secret,
+    /// May be missing or empty: it is only there during a rotation, and the daemon has to start before and after one.
+    NextSecret,
+    Token,
+}
+
+/// A key that names such a file: the path to read.
+pub(super) fn read(
+    section: &mut Section<'_>,
+    key: &'static str,
+    world: &World<'_>,
+    kind: Kind,
+) -> Option<PathBuf> {
+    let mut unfit = None;
+    let file = section.parse(key, |text| {
+        let file = ProofFile::new(world.path(text)?, world.environment);
+        unfit = world.proofs.weigh(file.check(kind))?;
+        Ok(file)
+    })?;
+    if let Some(Wrong { what, remedy }) = &unfit {
+        section.warn(key, format!("{what}: {remedy}"));
+    } else if let Some(text) = file.caveat(Path::new(COPIES).exists()) {
+        section.warn(key, text);
+    }
+    if kind != Kind::Token {
+        warn_if_open_to_all(section, key, &file.read);
+    }
+    Some(file.read)
+}
+
+struct ProofFile {
+    /// As the configuration has it.
+    named: PathBuf,
+    read: PathBuf,
+    /// What it is a copy of, when it is one of the service's.
+    original: Option<PathBuf>,
+    /// Whether it is the service that reads it.
+    in_service: bool,
+}
+
+/// What the unit makes a copy of; `None` for a path that is no copy of the service's.
+fn original(copy: &Path) -> Option<PathBuf> {
+    let mut parts = copy.strip_prefix(COPIES).ok()?.components();
+    let (Some(Component::Normal(name)), None) = (parts.next(), parts.next()) else {
+        return None;
+    };
+    let name = name.to_str()?;
+    let originals = Path::new(ORIGINALS);
+    match name.strip_prefix(FROM_FOLDER) {
+        Some("") => None,
+        Some(name) => Some(originals.join("secrets").join(name)),
+        None => Some(originals.join(name)),
+    }
+}
+
+impl ProofFile {
+    fn new(named: PathBuf, environment: &HashMap<String, String>) -> Self {
+        // Other services have the variable, too, and so has a log-in at the console: with a folder of their own.
+        let folder = environment.get(COPIES_VARIABLE).map(Path::new);
+        let in_service = folder == Some(Path::new(COPIES));
+        let original = original(&named);
+        let is_missing =
+            || matches!(named.metadata(), Err(error) if error.kind() == ErrorKind::NotFound);
+        let read = match &original {
+            Some(original) if !in_service && is_missing() => original.clone(),
+            _ => named.clone(),
+        };
+        Self {
+            named,
+            read,
+            original,
+            in_service,
+        }
+    }
+
+    fn check(&self, kind: Kind) -> Result<(), Wrong> {
+        match read_regular(&self.read, MAX_SIZE) {
+            Err(_) if kind == Kind::NextSecret && self.read.metadata().is_err() => Ok(()),
+            Err(error) => Err(self.unreadable(kind, &error)),
+            Ok(content) => match std::str::from_utf8(&content) {
+                Ok(text) if !text.trim().is_empty() => Ok(()),
+                Ok(_) if kind == Kind::NextSecret => Ok(()),
+                Ok(_) => Err(wrong(self.what("is empty"), self.fill(kind))),
+                Err(_) => Err(wrong(self.what("is not text"), self.replace(kind))),
+            },
+        }
+    }
+
+    /// A sentence about the file that was looked at.
+    fn what(&self, predicate: &str) -> String {
+        match self.read == self.named {
+            true => format!("the file {predicate}"),
+            false => format!(
+                "{}, from which systemd makes this copy, {predicate}",
+                shown(&self.read)
+            ),
+        }
+    }
+
+    fn unreadable(&self, kind: Kind, error: &std::io::Error) -> Wrong {
+        let what = self.what(&format!("can't be read: {error}"));
+        let forbidden = error.kind() == ErrorKind::PermissionDenied;
+        let remedy = match &self.original {
+            Some(_) if forbidden && !self.in_service => {
+                "it is for root alone: type the command as root (sudo)".to_owned()
+            }
+            Some(_) => self.fill(kind),
+            None if self.named.starts_with(CREDENTIALS) => {
+                "systemd puts it there while the service runs, from the file that the unit's LoadCredential names; until then \
+                 name that file to commands, as in: INCIDENTD__APP__CLIENT_SECRET_FILE=/etc/incidentd/client-secret incidentd \
+                 check"
+                    .to_owned()
+            }
+            None => match kind {
+                Kind::Token => {
+                    "give the path at which the token is kept (in Kubernetes AZURE_FEDERATED_TOKEN_FILE says it), and let the \
+                     daemon's user read it"
+                }
+                Kind::Secret | Kind::NextSecret => {
+                    "give the path of a file that holds the secret's Value (not its ID), and let the user who runs incidentd \
+                     read it"
+                }
+            }
+            .to_owned(),
+        };
+        wrong(what, remedy)
+    }
+
+    /// What to do about a file that is not there, or holds nothing.
+    fn fill(&self, kind: Kind) -> String {
+        let value = match kind {
+            Kind::Token => "the token",
+            Kind::Secret | Kind::NextSecret => "the secret's Value (not its ID)",
+        };
+        let Some(original) = &self.original else {
+            return match kind {
+                Kind::Token => {
+                    "see to it that whoever issues the token writes it there before the daemon starts"
+                        .into()
+                }
+                _ if self.named.starts_with(CREDENTIALS) => format!(
+                    "write {value} into the file that the unit's LoadCredential names, and restart the service"
+                ),
+                _ => format!("write {value} into it"),
+            };
+        };
+        let (original, unit) = (
+            shown(original),
+            self.unit_has_to_name_it().unwrap_or_default(),
+        );
+        if self.read != self.named {
+            return format!(
+                "write {value} into {original}, a file of root's alone (mode 0600){unit}"
+            );
+        }
+        format!(
+            "write {value} into {original}, then: systemctl restart incidentd. systemd makes its copies when the service \
+             starts, and not when it reloads{unit}"
+        )
+    }
+
+    fn replace(&self, kind: Kind) -> String {
+        let file = match &self.original {
+            Some(original) => shown(original),
+            None => "it".into(),
+        };
+        match kind {
+            Kind::Token => {
+                "give the path of a file that holds a token (JWT), and nothing else".into()
+            }
+            _ => format!("write the secret's value, and nothing else, into {file}"),
+        }
+    }
+
+    /// What is good here, and not there for the service.
+    fn caveat(&self, service_runs: bool) -> Option<String> {
+        if self.read == self.named || !self.read.exists() {
+            return None;
+        }
+        let read = shown(&self.read);
+        match self.unit_has_to_name_it() {
+            Some(unit) => Some(format!("{read} can be read{unit}")),
+            None if service_runs => Some(format!(
+                "the service runs, and has no copy of {read} yet: systemctl restart incidentd makes one, a reload does not"
+            )),
+            None => None,
+        }
+    }
+
+    fn unit_has_to_name_it(&self) -> Option<String> {
+        let (original, name) = (self.original.as_ref()?, self.named.file_name()?.to_str()?);
+        if NAMED_BY_UNIT.contains(&name) || name.starts_with(FROM_FOLDER) {
+            return None;
+        }
+        let line = one_line(
+            &format!("LoadCredential={name}:{}", original.display()),
+            300,
+        );
+        Some(format!(
+            "; the unit as it is shipped makes no copy of that: with systemctl edit incidentd add [Service] {line}, or put the \
+             file into {ORIGINALS}/secrets as NAME and name {COPIES}/{FROM_FOLDER}NAME here"
+        ))
+    }
+}
+
+fn shown(path: &Path) -> String {
+    one_line(&path.display().to_string(), 200)
+}
+
+/// The path of a file that may be missing is not shown while it is: it could be a secret in the wrong place.
+impl Literal for ProofFile {
+    const IS_TEXT: bool = true;
+
+    fn literal(&self) -> String {
+        match self.original.is_some() || self.named.exists() {
+            true => self.named.literal(),
+            false => quoted("(not shown: there is no such file now)"),
+        }
+    }
+}
+
+/// A mode is all that can be seen from here. Where some folder above keeps others out, it says nothing.
+fn warn_if_open_to_all(section: &mut Section<'_>, key: &str, path: &Path) {
+    let others = |path: &Path, bits: u32| {
+        std::fs::metadata(path).is_ok_and(|there| there.permissions().mode() & bits != 0)
+    };
+    let reached = path
+        .canonicalize()
+        .is_ok_and(|path| path.ancestors().skip(1).all(|folder| others(folder, 0o001)));
+    if reached && others(path, 0o007) {
+        let path = path.display();
+        let text = format!(
+            "every user of this machine can reach the secret in {path}: chmod o= {path}, and chown it to the user or the \
+             group that incidentd runs as"
+        );
+        section.warn(key, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNIT: &str = include_str!("../../systemd/incidentd.service");
+
+    #[test]
+    fn a_copy_is_made_of_what_the_unit_s_load_credential_names() {
+        let lines = UNIT
+            .lines()
+            .filter_map(|line| line.strip_prefix("LoadCredential="));
+        let mut files = Vec::new();
+        for line in lines {
+            let (name, path) = line.split_once(':').expect("a name and a path");
+            let copies = Path::new(COPIES);
+            if name == "secrets" {
+                // systemd.exec(5): of a folder, each file's copy is called after the folder's credential, "_" and the file.
+                let copy = copies.join("secrets_contoso");
+                assert_eq!(original(&copy), Some(Path::new(path).join("contoso")));
+            } else {
+                assert_eq!(original(&copies.join(name)), Some(path.into()));
+                files.push(name);
+            }
+        }
+        assert_eq!(files, NAMED_BY_UNIT);
+        assert!(UNIT.contains(COPIES), "the unit is called otherwise");
+    }
+
+    #[test]
+    fn what_is_no_copy_of_the_service_s_has_no_original() {
+        for path in [
+            "/etc/incidentd/client-secret",
+            "/run/credentials/other.service/client-secret",
+            "/run/credentials/incidentd.service",
+            "/run/credentials/incidentd.service/..",
+            "/run/credentials/incidentd.service/a/b",
+            "/run/credentials/incidentd.service/secrets_",
+            "client-secret",
+        ] {
+            assert_eq!(original(Path::new(path)), None, "{path}");
+        }
+    }
+
+    /// The file that is read, by a process with that variable.
+    fn read_by(variable: Option<&str>) -> PathBuf {
+        let environment = variable.map(|folder| (COPIES_VARIABLE.to_owned(), folder.to_owned()));
+        let copy = Path::new(COPIES).join("secrets_nobody-of-this-name");
+        ProofFile::new(copy, &environment.into_iter().collect()).read
+    }
+
+    #[test]
+    fn only_outside_of_the_service_the_original_of_a_missing_copy_is_read() {
+        let original = Path::new("/etc/incidentd/secrets/nobody-of-this-name");
+        assert_eq!(read_by(None), original);
+        for elsewhere in ["/run/credentials/getty@tty1.service", ""] {
+            assert_eq!(read_by(Some(elsewhere)), original, "{elsewhere}");
+        }
+        assert_eq!(
+            read_by(Some(COPIES)),
+            Path::new(COPIES).join("secrets_nobody-of-this-name")
+        );
+    }
+
+    #[test]
+    fn who_may_not_read_a_secret_of_the_service_s_is_told_that_root_may() {
+        let forbidden = std::io::Error::from(ErrorKind::PermissionDenied);
+        let remedy = |path: &str| {
+            let file = ProofFile::new(path.into(), &HashMap::new());
+            file.unreadable(Kind::Secret, &forbidden).remedy
+        };
+        let root = "it is for root alone: type the command as root (sudo)";
+        assert_eq!(
+            remedy("/run/credentials/incidentd.service/client-secret"),
+            root
+        );
+        assert!(remedy("/etc/elsewhere/client-secret").contains("let the user who runs incidentd"));
+    }
+
+    #[test]
+    fn what_the_service_will_not_have_is_warned_of_where_it_can_be_read_here() {
+        let original = tempfile::NamedTempFile::new().expect("a file");
+        let caveat = |name: &str, service_runs| {
+            let mut file = ProofFile::new(Path::new(COPIES).join(name), &HashMap::new());
+            // What it says it is: the original, which is there.
+            file.read = original.path().to_owned();
+            file.caveat(service_runs).unwrap_or_default()
+        };
+        let line = "LoadCredential=fabrikam-secret:/etc/incidentd/fabrikam-secret";
+        let own = caveat("fabrikam-secret", false);
+        assert!(own.contains(line), "{own}");
+        for name in NAMED_BY_UNIT.into_iter().chain(["secrets_fabrikam"]) {
+            assert_eq!(caveat(name, false), "", "{name}");
+            let late = caveat(name, true);
+            assert!(late.contains("systemctl restart incidentd"), "{late}");
+        }
+    }
+}
