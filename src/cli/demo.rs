@@ -16,6 +16,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use futures_util::StreamExt;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval, timeout, timeout_at};
@@ -153,10 +156,13 @@ impl Watch<'_> {
     /// Shows what arrives while incidents go on changing.
     async fn for_a_while(&mut self, world: &World, time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;
+        // Whoever has seen enough gets the summary, and a folder that is tidied up.
+        let mut enough = Signals::new([SIGINT, SIGTERM])?;
         let (mut stage, mut scenes) = (Stage::default(), interval(SCENE));
         loop {
             tokio::select! {
                 _ = scenes.tick() => stage.play(world),
+                _ = enough.next() => return Ok(()),
                 record = timeout_at(end, self.reader.next()) => match record {
                     Ok(record) => self.show(&record?)?,
                     Err(_) => return Ok(()),

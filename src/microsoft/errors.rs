@@ -303,7 +303,9 @@ impl Said {
 
     fn names_licence(&self) -> bool {
         let message = self.message.to_ascii_lowercase();
-        message.contains("license") || message.contains("licence")
+        ["license", "licence", "provisioned"]
+            .iter()
+            .any(|word| message.contains(word))
     }
 }
 

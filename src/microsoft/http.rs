@@ -201,12 +201,20 @@ pub(super) struct Http {
 impl Http {
     /// Sends `request` and waits for the answer's head, whatever its status.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        let (client, request) = request.build_split();
+        let request = request.map_err(|error| network::failure(&error, &self.peer))?;
+        // The path alone: queries and bodies are Microsoft's and the credential's.
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
         let started = Instant::now();
-        let response = match timeout(self.peer.silence, request.send()).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(network::failure(&error, &self.peer)),
-            Err(_) => return Err(network::silent(&self.peer)),
+        let answer = match timeout(self.peer.silence, client.execute(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(network::failure(&error, &self.peer)),
+            Err(_) => Err(network::silent(&self.peer)),
         };
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let status = answer.as_ref().map_or(0, |it| it.status().as_u16());
+        tracing::debug!(%method, host = self.peer.host, path, status, milliseconds, "asked Microsoft");
+        let response = answer?;
         Ok(Answer {
             response,
             peer: Arc::clone(&self.peer),
