@@ -38,6 +38,9 @@ mod search;
 
 use failures::{crowded, too_many_silent};
 
+/// Before so long a wait for the next request, what came already is published.
+const LONG_WAIT: Duration = Duration::from_secs(3);
+
 /// How far a walk came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
@@ -145,6 +148,7 @@ impl<'a> Reader<'a> {
         intake: &mut Intake<'_>,
     ) -> Result<Page, Halt> {
         self.without_alerts = 0;
+        self.publish_before_a_wait(intake).await?;
         let mut body = self.open(ask).await?;
         intake.begin_page();
         let (mut splitter, mut continued) = (Splitter::default(), Vec::new());
@@ -170,6 +174,16 @@ impl<'a> Reader<'a> {
             self.continued(raw, walk, intake).await?;
         }
         Ok(page)
+    }
+
+    /// What came must not wait with the reader: a search behind a gateway that asks for a pause at each step takes minutes.
+    async fn publish_before_a_wait(&mut self, intake: &mut Intake<'_>) -> Result<(), Halt> {
+        let (purpose, uptime) = (self.purpose, self.sweeper.uptime());
+        let wait = self.tenant.memory().budget.wait(purpose, uptime);
+        if wait >= LONG_WAIT {
+            intake.commit(self.slot, None).await?;
+        }
+        Ok(())
     }
 
     /// The next piece of a page, with room made for it.
