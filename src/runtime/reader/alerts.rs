@@ -14,6 +14,7 @@ use crate::core::alerts::{continuation, join};
 use crate::core::codec::raw_hash;
 use crate::core::failure::{Failure, Suspect};
 use crate::core::page::Splitter;
+use crate::core::version::Reading;
 use crate::core::walk::{PageAsk, Walk};
 
 /// Pages of alerts that one incident may continue on.
@@ -44,13 +45,19 @@ impl Reader<'_> {
         walk: &mut Walk,
         intake: &mut Intake<'_>,
     ) -> Result<(), Halt> {
-        let size = raw.len();
-        let asked = match self.without_alerts < MOST_WITHOUT {
-            true => self.with_all_alerts(raw.clone(), intake).await,
-            false => Ok(Alone {
+        let (size, listed) = (raw.len(), intake.peek(&raw));
+        if let Some(listed) = listed.filter(|listed| walk.has_taken(listed)) {
+            intake.release_aside(size);
+            walk.note(listed.id, listed.updated);
+            return Ok(());
+        }
+        let asked = if self.without_alerts >= MOST_WITHOUT || self.gives_up(walk, listed.as_ref()) {
+            Ok(Alone {
                 raw: raw.clone(),
                 whole: false,
-            }),
+            })
+        } else {
+            self.with_all_alerts(raw.clone(), intake).await
         };
         let Alone { raw, whole } = match asked {
             Ok(alone) => alone,
@@ -60,7 +67,12 @@ impl Reader<'_> {
                 self.without_alerts += 1;
                 Alone { raw, whole: false }
             }
-            Err(halt) => return Err(halt),
+            Err(halt) => {
+                if matches!(halt, Halt::Stopped) {
+                    walk.broken_off_beside(listed.as_ref());
+                }
+                return Err(halt);
+            }
         };
         intake.release_aside(size);
         let content = raw_hash(&raw);
@@ -69,10 +81,24 @@ impl Reader<'_> {
             return Ok(());
         };
         walk.note(reading.id, reading.updated);
+        walk.took_beside(&reading);
         if !whole {
             walk.incomplete(reading.updated);
         }
         Ok(())
+    }
+
+    /// Whether an incident is done without what it has elsewhere, because that takes longer than live polling leaves.
+    pub(super) fn gives_up(&self, walk: &Walk, listed: Option<&Reading>) -> bool {
+        let gives_up = walk.gives_up(listed);
+        if gives_up {
+            let incident = listed
+                .map(|listed| listed.id.to_string())
+                .unwrap_or_default();
+            tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, incident,
+                "an incident's alerts take longer to read than there is between two sweeps; it is published without the rest, and tried again later");
+        }
+        gives_up
     }
 
     fn does_without(&self, failure: &Failure) -> bool {
