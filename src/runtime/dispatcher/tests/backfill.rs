@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::core::backlog::Interval;
 use crate::core::ticks::Ticks;
 use crate::core::version::Origin;
 use crate::runtime::fakes::START;
@@ -175,4 +176,19 @@ async fn a_pause_that_the_backlog_is_asked_for_shows_before_the_next_live_sweep(
     sleep(HOUR).await;
     rig.fire(10).await;
     assert_eq!(rig.health("tenant-1"), Health::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_hangs_until_each_live_sweep_is_found_out_and_all_others_are_read() {
+    let (world, server) = (World::new(1 << 20), history(1, 200));
+    server.hang.lock().expect("lock").insert(100);
+    let tenant = world.tenant_of_budget(&server, 20, 25);
+    let mut state = TenantState::first(START, Duration::ZERO);
+    let unread = Interval::unread(START.minus(2 * DAY), START);
+    state.backlog.open(unread);
+    let mut states = world.ledger.states.lock().expect("lock");
+    states.insert(tenant.id, state);
+    drop(states);
+    Rig::start(&world, &[tenant], 8).fire(40).await;
+    assert_eq!(published(&world), 199);
 }
