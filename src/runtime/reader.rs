@@ -65,7 +65,7 @@ pub(super) struct Reader<'a> {
     halt: CancellationToken,
     /// Failing pages are being searched for what spoils them.
     searching: bool,
-    /// When the page being read was asked for; `None`: it has been answered.
+    /// When what is being read was asked for; `None`: it has been answered to its end.
     asked: Option<Instant>,
     /// Requests beside those for pages of the list.
     beside: u32,
@@ -118,7 +118,6 @@ impl<'a> Reader<'a> {
             walk.begin_page();
             match self.page(&walk.ask(), walk, intake).await {
                 Ok(page) => {
-                    self.asked = None;
                     if let Some(why) = page.partial {
                         walk.distrust();
                         self.partial.get_or_insert_with(|| partial(&why));
@@ -163,6 +162,7 @@ impl<'a> Reader<'a> {
             intake.take(here, walk, splitter.held(), self.slot).await?;
             cut.map_err(Failure::from)?;
         }
+        self.asked = None;
         let envelope = splitter.finish().map_err(Failure::from)?;
         let page = Page {
             next_link: envelope.next_link,

@@ -7,10 +7,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::super::ticks::Ticks;
 use super::super::version::Reading;
 use super::Walk;
 use super::recent::Key;
-use crate::core::ticks::Ticks;
 
 /// So often an incident is broken off before it is given up. The first time it may have been begun late; from then on it
 /// is the first that is asked for.

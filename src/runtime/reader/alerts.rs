@@ -2,7 +2,8 @@
 //!
 //! Whatever goes wrong with them concerns one incident: it is published as far as it came, marked, and tried again by the
 //! backlog. Only the first failure of a kind that may pass by itself fails the page, as it would if the alerts had been in
-//! it. What is put together has the size limit of a page.
+//! it. The same becomes of an incident of the backlog that takes more requests than live polling leaves time for. What is
+//! put together has the size limit of a page.
 
 use bytes::Bytes;
 
@@ -68,9 +69,7 @@ impl Reader<'_> {
                 Alone { raw, whole: false }
             }
             Err(halt) => {
-                if matches!(halt, Halt::Stopped) {
-                    walk.broken_off_beside(listed.as_ref());
-                }
+                Self::note_halt(&halt, walk, listed.as_ref());
                 return Err(halt);
             }
         };
@@ -99,6 +98,13 @@ impl Reader<'_> {
                 "an incident's alerts take longer to read than there is between two sweeps; it is published without the rest, and tried again later");
         }
         gives_up
+    }
+
+    /// The requests for an incident came to no end.
+    pub(super) fn note_halt(halt: &Halt, walk: &mut Walk, listed: Option<&Reading>) {
+        if matches!(halt, Halt::Stopped) {
+            walk.broken_off_beside(listed);
+        }
     }
 
     fn does_without(&self, failure: &Failure) -> bool {
@@ -169,6 +175,7 @@ impl Reader<'_> {
                 .feed(&chunk, &mut elements)
                 .map_err(Failure::from)?;
         }
+        self.asked = None;
         let envelope = splitter.finish().map_err(Failure::from)?;
         Ok(Collected {
             elements,

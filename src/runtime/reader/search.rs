@@ -100,9 +100,7 @@ impl Reader<'_> {
                 Ok(None)
             }
             Err(halt) => {
-                if matches!(halt, Halt::Stopped) {
-                    walk.broken_off_beside(Some(listed));
-                }
+                Self::note_halt(&halt, walk, Some(listed));
                 Err(halt)
             }
         }
