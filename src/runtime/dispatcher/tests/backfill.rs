@@ -186,9 +186,8 @@ async fn a_page_that_hangs_until_each_live_sweep_is_found_out_and_all_others_are
     let mut state = TenantState::first(START, Duration::ZERO);
     let unread = Interval::unread(START.minus(2 * DAY), START);
     state.backlog.open(unread);
-    let mut states = world.ledger.states.lock().expect("lock");
-    states.insert(tenant.id, state);
-    drop(states);
+    let states = &world.ledger.states;
+    states.lock().expect("lock").insert(tenant.id, state);
     Rig::start(&world, &[tenant], 8).fire(40).await;
     assert_eq!(published(&world), 199);
 }
