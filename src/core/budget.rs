@@ -104,24 +104,10 @@ impl Budget {
     /// # Errors
     /// The time to wait before asking again, when nothing is left.
     pub fn take(&mut self, purpose: Purpose, now: Duration) -> Result<(), Duration> {
-        let mut wait = self.closed_until.saturating_sub(now);
-        match purpose {
-            Purpose::Live => {
-                let reserved = if self.backlog_is_at_work(now) {
-                    self.backlog.level(now)
-                } else {
-                    0
-                };
-                wait = wait.max(self.all.wait(1 + reserved, now));
-            }
-            Purpose::Backlog => {
-                self.backlog_asked = Some(now);
-                wait = wait.max(self.backlog_closed_until.saturating_sub(now));
-                let plenty = self.all.wait(1 + self.all.burst / 2, now);
-                let share = self.backlog.wait(1, now).max(self.all.wait(1, now));
-                wait = wait.max(plenty.min(share));
-            }
+        if purpose == Purpose::Backlog {
+            self.backlog_asked = Some(now);
         }
+        let wait = self.wait(purpose, now);
         if !wait.is_zero() {
             return Err(wait);
         }
@@ -130,6 +116,27 @@ impl Budget {
             self.backlog.spend_what_there_is(now);
         }
         Ok(())
+    }
+
+    /// How long until a request may go out.
+    pub fn wait(&self, purpose: Purpose, now: Duration) -> Duration {
+        let closed = self.closed_until.saturating_sub(now);
+        match purpose {
+            Purpose::Live => {
+                let reserved = if self.backlog_is_at_work(now) {
+                    self.backlog.level(now)
+                } else {
+                    0
+                };
+                closed.max(self.all.wait(1 + reserved, now))
+            }
+            Purpose::Backlog => {
+                let closed = closed.max(self.backlog_closed_until.saturating_sub(now));
+                let plenty = self.all.wait(1 + self.all.burst / 2, now);
+                let share = self.backlog.wait(1, now).max(self.all.wait(1, now));
+                closed.max(plenty.min(share))
+            }
+        }
     }
 
     fn backlog_is_at_work(&self, now: Duration) -> bool {

@@ -30,11 +30,13 @@ use super::ticks::Ticks;
 use super::version::ContentHash;
 
 mod ask;
+mod beside;
 mod reached;
 mod recent;
 mod trouble;
 
 pub use ask::{PageAsk, PageSize, Query};
+use beside::Beside;
 pub use reached::Reached;
 use recent::{Key, Recent};
 pub use trouble::{Passed, Trouble};
@@ -59,6 +61,7 @@ pub struct Walk {
     short: Option<u32>,
     seen: Recent,
     page: PageCount,
+    beside: Beside,
     pages: u32,
     /// Pages in vain since the last that led on: not joined, or full of what was seen already.
     vain: u32,
@@ -110,6 +113,7 @@ impl Walk {
             short: None,
             seen: Recent::default(),
             page: PageCount::default(),
+            beside: Beside::default(),
             pages: 0,
             vain: 0,
             trusted: true,
@@ -237,6 +241,7 @@ impl Walk {
     /// The page was read to its end. `date` is the response's `Date`.
     pub fn end_page(&mut self, next_link: Option<String>, date: Option<Ticks>) -> Step {
         let page = mem::take(&mut self.page);
+        self.beside = Beside::default();
         self.note_order(&page);
         self.pages = self.pages.saturating_add(1);
         // The earliest, because what happened after a page was made may be missing in it.

@@ -344,10 +344,11 @@ impl Dispatcher {
         post.give_way = self.sweeper.stop.child_token();
         let of = post.tenant.clone();
         let (slots, give_way) = (self.slots.clone(), post.give_way.clone());
-        let sweeper = Sweeper {
-            stop: give_way.clone(),
-            ..self.sweeper.clone()
-        };
+        let mut sweeper = self.sweeper.clone();
+        // To a fill it makes a difference whether the daemon stops, or live polling goes before.
+        if let Work::Sweep = work {
+            sweeper.stop = give_way.clone();
+        }
         let task = self.sweeps.spawn({
             let of = of.clone();
             async move {

@@ -38,6 +38,9 @@ mod search;
 
 use failures::{crowded, too_many_silent, without_token};
 
+/// Before so long a wait for the next request, what came already is published.
+const LONG_WAIT: Duration = Duration::from_secs(3);
+
 /// How far a walk came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
@@ -62,7 +65,7 @@ pub(super) struct Reader<'a> {
     halt: CancellationToken,
     /// Failing pages are being searched for what spoils them.
     searching: bool,
-    /// When the page being read was asked for; `None`: it has been answered.
+    /// When what is being read was asked for; `None`: it has been answered to its end.
     asked: Option<Instant>,
     /// Requests beside those for pages of the list.
     beside: u32,
@@ -115,7 +118,6 @@ impl<'a> Reader<'a> {
             walk.begin_page();
             match self.page(&walk.ask(), walk, intake).await {
                 Ok(page) => {
-                    self.asked = None;
                     if let Some(why) = page.partial {
                         walk.distrust();
                         self.partial.get_or_insert_with(|| partial(&why));
@@ -145,6 +147,7 @@ impl<'a> Reader<'a> {
         intake: &mut Intake<'_>,
     ) -> Result<Page, Halt> {
         self.without_alerts = 0;
+        self.publish_before_a_wait(intake).await?;
         let mut body = self.open(ask).await?;
         intake.begin_page();
         let (mut splitter, mut continued) = (Splitter::default(), Vec::new());
@@ -159,6 +162,7 @@ impl<'a> Reader<'a> {
             intake.take(here, walk, splitter.held(), self.slot).await?;
             cut.map_err(Failure::from)?;
         }
+        self.asked = None;
         let envelope = splitter.finish().map_err(Failure::from)?;
         let page = Page {
             next_link: envelope.next_link,
@@ -170,6 +174,16 @@ impl<'a> Reader<'a> {
             self.continued(raw, walk, intake).await?;
         }
         Ok(page)
+    }
+
+    /// What came must not wait with the reader: a search behind a gateway that asks for a pause at each step takes minutes.
+    async fn publish_before_a_wait(&mut self, intake: &mut Intake<'_>) -> Result<(), Halt> {
+        let (purpose, uptime) = (self.purpose, self.sweeper.uptime());
+        let wait = self.tenant.memory().budget.wait(purpose, uptime);
+        if wait >= LONG_WAIT {
+            intake.commit(self.slot, None).await?;
+        }
+        Ok(())
     }
 
     /// The next piece of a page, with room made for it.

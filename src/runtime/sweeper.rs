@@ -141,31 +141,17 @@ impl Sweeper {
         let mut reader = Reader::new(self, tenant, slot, Purpose::Live, self.stop.clone());
         let read = live.read(&mut reader, &mut intake).await;
         let partial = reader.partial().cloned();
-        let (published, late_found, account) = match &read {
+        let committed = match &read {
             Ok(_) if partial.is_none() && intake.complete() => {
-                let cursor = live.reached.cursor_after(live.state.cursor, began);
-                // Recorded with the last batch, and only if all of that is acknowledged.
-                live.state.cursor = cursor;
-                let committed = live.record(&mut intake, slot).await;
-                let (published, late_found, account) = intake.finish();
-                (
-                    published,
-                    late_found,
-                    committed.and(account.map_err(Halt::from)),
-                )
+                live.advance(&mut intake, slot).await
             }
-            _ => {
-                let committed = intake.commit(slot, None).await;
-                let (published, late_found, account) = intake.finish();
-                (
-                    published,
-                    late_found,
-                    committed.and(account).map_err(Halt::from),
-                )
-            }
+            // The cursor stays. What turned out to be backlog is known from now on, or each sweep would find it out anew.
+            _ => live.record(&mut intake, slot).await,
         };
+        let (published, late_found, account) = intake.finish();
         (swept.published, swept.late_found) = (published, late_found);
         let plan = read?;
+        committed?;
         account?;
         swept.state = live.recorded.clone();
         if let Some(why) = intake.held_back().cloned().or(partial) {
@@ -209,13 +195,30 @@ impl Live<'_> {
         true
     }
 
-    /// Commits the batch, and with it the state if it has changed.
+    /// Commits the batch, then the state if it has changed. One after the other: with a batch of which a record is refused
+    /// the outlet takes no state, and one such record must not keep what is older from becoming backlog.
     async fn record(&mut self, intake: &mut Intake<'_>, slot: &mut Slot) -> Result<(), Halt> {
-        let news = (self.recorded.as_ref() != Some(&self.state)).then(|| self.state.clone());
-        intake.commit(slot, news).await?;
-        if intake.held_back().is_none() {
+        intake.commit(slot, None).await?;
+        if self.recorded.as_ref() != Some(&self.state) {
+            intake.commit(slot, Some(self.state.clone())).await?;
             self.recorded = Some(self.state.clone());
         }
+        Ok(())
+    }
+
+    /// Commits the last batch, and with it the cursor's move: it is recorded only if all of the batch is acknowledged.
+    async fn advance(&mut self, intake: &mut Intake<'_>, slot: &mut Slot) -> Result<(), Halt> {
+        let moved = TenantState {
+            cursor: self.reached.cursor_after(self.state.cursor, self.began),
+            ..self.state.clone()
+        };
+        let news = (self.recorded.as_ref() != Some(&moved)).then(|| moved.clone());
+        intake.commit(slot, news).await?;
+        if !intake.complete() {
+            return self.record(intake, slot).await;
+        }
+        self.state = moved;
+        self.recorded = Some(self.state.clone());
         Ok(())
     }
 

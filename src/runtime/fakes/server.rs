@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::START;
+use super::further::Further;
 use crate::core::backlog::Span;
 use crate::core::failure::{Failure, Health, Reaction, Suspect};
 use crate::core::ids::IncidentId;
@@ -59,6 +60,8 @@ pub struct Server {
     pub poisoned_answer: Mutex<Failure>,
     /// Incidents that no page with alerts can hold, and that come whole when they are asked for alone.
     pub heavy: Mutex<HashSet<u64>>,
+    /// Alerts on pages of their own.
+    pub further: Further,
     /// What comes of an incident that is asked for alone is said to be incomplete.
     pub alone_partial: AtomicBool,
     /// An incident that is asked for alone is another one, or an older state of it.
@@ -120,6 +123,7 @@ impl Server {
             poison: Mutex::default(),
             poisoned_answer: Mutex::new(broken_page()),
             heavy: Mutex::default(),
+            further: Further::default(),
             alone_partial: AtomicBool::new(false),
             alone_stale: AtomicBool::new(false),
             bare_too: AtomicBool::new(false),
@@ -234,7 +238,7 @@ impl Server {
             self.shown.lock().expect("lock").insert(version);
         }
         Ok(self.body(
-            format!("{{\"value\":[{}]}}", text(version)).into_bytes(),
+            format!("{{\"value\":[{}]}}", self.text(&version)).into_bytes(),
             self.alone_partial.load(Ordering::SeqCst),
         ))
     }
@@ -257,6 +261,10 @@ impl Server {
         }
     }
 
+    fn text(&self, row: &Version) -> String {
+        self.further.linked(row.0, text(*row))
+    }
+
     fn page(&self, ask: &PageAsk) -> Result<FakeBody, Failure> {
         let (span, skip, top, alerts) = match ask {
             PageAsk::Query(query) => (
@@ -266,6 +274,9 @@ impl Server {
                 query.alerts,
             ),
             PageAsk::Link(link) => {
+                if let Some(alerts) = self.further.page(link) {
+                    return Ok(self.body(alerts.into_bytes(), false));
+                }
                 let (span, skip, alerts) = Self::followed(link).expect("our own link");
                 (span, skip, usize::MAX, alerts)
             }
@@ -293,7 +304,13 @@ impl Server {
         if matches!(fault, Some(Fault::Partial)) {
             rows.pop();
         }
-        let write = |row: &Version| if alerts { text(*row) } else { bare_text(*row) };
+        let write = |row: &Version| {
+            if alerts {
+                self.text(row)
+            } else {
+                bare_text(*row)
+            }
+        };
         let mut elements: Vec<_> = rows.iter().map(write).collect();
         if let Some(Fault::Garbage(garbage)) = fault {
             elements.insert(0, garbage.to_owned());

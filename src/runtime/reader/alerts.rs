@@ -2,7 +2,8 @@
 //!
 //! Whatever goes wrong with them concerns one incident: it is published as far as it came, marked, and tried again by the
 //! backlog. Only the first failure of a kind that may pass by itself fails the page, as it would if the alerts had been in
-//! it. What is put together has the size limit of a page.
+//! it. The same becomes of an incident of the backlog that takes more requests than live polling leaves time for. What is
+//! put together has the size limit of a page.
 
 use bytes::Bytes;
 
@@ -14,6 +15,7 @@ use crate::core::alerts::{continuation, join};
 use crate::core::codec::raw_hash;
 use crate::core::failure::{Failure, Suspect};
 use crate::core::page::Splitter;
+use crate::core::version::Reading;
 use crate::core::walk::{PageAsk, Walk};
 
 /// Pages of alerts that one incident may continue on.
@@ -44,13 +46,19 @@ impl Reader<'_> {
         walk: &mut Walk,
         intake: &mut Intake<'_>,
     ) -> Result<(), Halt> {
-        let size = raw.len();
-        let asked = match self.without_alerts < MOST_WITHOUT {
-            true => self.with_all_alerts(raw.clone(), intake).await,
-            false => Ok(Alone {
+        let (size, listed) = (raw.len(), intake.peek(&raw));
+        if let Some(listed) = listed.filter(|listed| walk.has_taken(listed)) {
+            intake.release_aside(size);
+            walk.note(listed.id, listed.updated);
+            return Ok(());
+        }
+        let asked = if self.without_alerts >= MOST_WITHOUT || self.gives_up(walk, listed.as_ref()) {
+            Ok(Alone {
                 raw: raw.clone(),
                 whole: false,
-            }),
+            })
+        } else {
+            self.with_all_alerts(raw.clone(), intake).await
         };
         let Alone { raw, whole } = match asked {
             Ok(alone) => alone,
@@ -60,7 +68,10 @@ impl Reader<'_> {
                 self.without_alerts += 1;
                 Alone { raw, whole: false }
             }
-            Err(halt) => return Err(halt),
+            Err(halt) => {
+                Self::note_halt(&halt, walk, listed.as_ref());
+                return Err(halt);
+            }
         };
         intake.release_aside(size);
         let content = raw_hash(&raw);
@@ -69,10 +80,31 @@ impl Reader<'_> {
             return Ok(());
         };
         walk.note(reading.id, reading.updated);
+        walk.took_beside(&reading);
         if !whole {
             walk.incomplete(reading.updated);
         }
         Ok(())
+    }
+
+    /// Whether an incident is done without what it has elsewhere, because that takes longer than live polling leaves.
+    pub(super) fn gives_up(&self, walk: &Walk, listed: Option<&Reading>) -> bool {
+        let gives_up = walk.gives_up(listed);
+        if gives_up {
+            let incident = listed
+                .map(|listed| listed.id.to_string())
+                .unwrap_or_default();
+            tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, incident,
+                "an incident's alerts take longer to read than there is between two sweeps; it is published without the rest, and tried again later");
+        }
+        gives_up
+    }
+
+    /// The requests for an incident came to no end.
+    pub(super) fn note_halt(halt: &Halt, walk: &mut Walk, listed: Option<&Reading>) {
+        if matches!(halt, Halt::Stopped) {
+            walk.broken_off_beside(listed);
+        }
     }
 
     fn does_without(&self, failure: &Failure) -> bool {
@@ -135,6 +167,7 @@ impl Reader<'_> {
 
     async fn collect(&mut self, ask: &PageAsk, intake: &mut Intake<'_>) -> Result<Collected, Halt> {
         self.beside = self.beside.saturating_add(1);
+        self.publish_before_a_wait(intake).await?;
         let mut body = self.open(ask).await?;
         let (mut splitter, mut elements) = (Splitter::default(), Vec::new());
         while let Some(chunk) = self.chunk(&mut *body, intake).await? {
@@ -142,6 +175,7 @@ impl Reader<'_> {
                 .feed(&chunk, &mut elements)
                 .map_err(Failure::from)?;
         }
+        self.asked = None;
         let envelope = splitter.finish().map_err(Failure::from)?;
         Ok(Collected {
             elements,

@@ -73,7 +73,7 @@ impl Reader<'_> {
             walk.pass_unreadable();
             return Ok(());
         };
-        let alone = self.alone(&listed, intake).await?;
+        let alone = self.alone(&listed, walk, intake).await?;
         let Alone { raw, whole } = alone.unwrap_or(Alone { raw, whole: false });
         intake.take_single(raw, whole, self.slot).await?;
         walk.pass_single(listed.updated);
@@ -85,8 +85,12 @@ impl Reader<'_> {
     async fn alone(
         &mut self,
         listed: &Reading,
+        walk: &mut Walk,
         intake: &mut Intake<'_>,
     ) -> Result<Option<Alone>, Halt> {
+        if self.gives_up(walk, Some(listed)) {
+            return Ok(None);
+        }
         match self.one(&PageAsk::One(listed.id), intake).await {
             Ok(alone) => Ok(alone.filter(|alone| {
                 let reading = intake.peek(&alone.raw);
@@ -99,7 +103,10 @@ impl Reader<'_> {
                     "Microsoft can't give an incident's alerts; it is published without them, and tried again later");
                 Ok(None)
             }
-            Err(halt) => Err(halt),
+            Err(halt) => {
+                Self::note_halt(&halt, walk, Some(listed));
+                Err(halt)
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use crate::runtime::limits::{Lane, Slots};
 
 mod alone;
 mod backlog;
+mod beside;
 mod floor;
 mod model;
 mod moving;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::core::backlog::Interval;
 use crate::core::ticks::Ticks;
 use crate::core::version::Origin;
 use crate::runtime::fakes::START;
@@ -198,4 +199,18 @@ async fn a_tenant_that_is_taken_out_and_put_back_does_not_spend_its_quota_twice(
     let asked = server.asks.load(Ordering::SeqCst);
     assert!(asked > 1_500, "the quota was not near: {asked}");
     assert_eq!(throttled(std::slice::from_ref(&server)), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_hangs_until_each_live_sweep_is_found_out_and_all_others_are_read() {
+    let (world, server) = (World::new(1 << 20), history(1, 200));
+    server.hang.lock().expect("lock").insert(100);
+    let tenant = world.tenant_of_budget(&server, 20, 25);
+    let mut state = TenantState::first(START, Duration::ZERO);
+    let unread = Interval::unread(START.minus(2 * DAY), START);
+    state.backlog.open(unread);
+    let states = &world.ledger.states;
+    states.lock().expect("lock").insert(tenant.id, state);
+    Rig::start(&world, &[tenant], 8).fire(40).await;
+    assert_eq!(published(&world), 199);
 }

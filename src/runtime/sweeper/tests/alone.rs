@@ -165,6 +165,33 @@ async fn a_poisonous_incident_behind_a_gateway_that_asks_for_pauses_is_found_all
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_came_is_published_before_a_search_waits_for_its_next_step() {
+    let (world, server) = (World::new(ROOM), hundred(Origin::Graph));
+    server.poison.lock().expect("lock").insert(40);
+    *server.poisoned_answer.lock().expect("lock") = busy(60);
+    let tenant = world.tenant(1, &server, 50);
+    failed(&sweep(&world, &tenant).await);
+    sleep(Duration::from_secs(66)).await;
+    let began = Instant::now();
+    let mut search = Box::pin(sweep(&world, &tenant));
+    loop {
+        tokio::select! {
+            swept = &mut search => break assert!(swept.halt.is_none(), "{swept:?}"),
+            () = sleep(Duration::from_secs(10)) => {}
+        }
+        let shown = server.shown.lock().expect("lock").len();
+        let published = published(&world).len();
+        assert!(
+            published >= shown,
+            "{published} of {shown} after {:?}",
+            began.elapsed()
+        );
+    }
+    assert!(began.elapsed() > 5 * Duration::from_secs(60), "no search");
+    assert_eq!(published(&world).len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_long_pause_that_the_backlog_was_asked_for_shows_at_the_next_live_sweep() {
     let (world, server) = (World::new(ROOM), hundred(Origin::Defender));
     let tenant = world.tenant(1, &server, 100);

@@ -31,6 +31,8 @@ struct Story {
     poison: Vec<u64>,
     heavy: Vec<u64>,
     most: Option<usize>,
+    /// Kafka refuses some records. Nothing changes then: of what is held back only the last version is ever published.
+    refused: bool,
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -68,11 +70,12 @@ fn story() -> impl Strategy<Value = Story> {
         prop::collection::vec((1_u64..100, 1_u64..6), 0..3),
         prop::collection::vec(1_u64..100, 0..3),
         prop::option::of(1_usize..60),
+        prop::bool::weighted(0.3),
     );
     (server, world, trouble).prop_map(|(server, world, trouble)| {
         let (api, order, page_size, cap, per_minute) = server;
         let (groups, (start, before), changes) = world;
-        let (faults, poison, heavy, most) = trouble;
+        let (faults, poison, heavy, most, refused) = trouble;
         let poison = poison.into_iter().flat_map(|(id, n)| id..id + n).collect();
         Story {
             api,
@@ -83,11 +86,12 @@ fn story() -> impl Strategy<Value = Story> {
             groups,
             start,
             before,
-            changes,
+            changes: if refused { Vec::new() } else { changes },
             faults,
             poison,
             heavy,
             most,
+            refused,
         }
     })
 }
@@ -147,9 +151,11 @@ impl Story {
         let server = self.server(&world);
         let tenant = world.tenant_of_budget(&server, self.page_size, self.per_minute);
         self.begin(&world, tenant.id);
+        *world.topic.refused.lock().expect("lock") = self.refused.then_some("\"id\":4");
         for _ in 0..10 {
             turn(&world, &tenant).await;
         }
+        *world.topic.refused.lock().expect("lock") = None;
         server.faults.lock().expect("lock").clear();
         server.poison.lock().expect("lock").clear();
         server.heavy.lock().expect("lock").clear();

@@ -80,6 +80,30 @@ async fn a_record_that_kafka_refuses_holds_up_its_own_window_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_that_kafka_refuses_among_the_newest_keeps_nothing_older_from_being_read() {
+    let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
+    for id in 1..=1000 {
+        server.set(id, at(3600 - id as i64 * 36 / 10), 1);
+    }
+    let tenant = world.tenant(1, &server, 20);
+    *world.topic.refused.lock().expect("lock") = Some("\"id\":995,");
+    for _ in 0..2 {
+        let swept = sweep(&world, &tenant).await;
+        assert!(matches!(swept.halt, Some(Halt::HeldBack(_))), "{swept:?}");
+        assert_eq!(cursor(&world, &tenant), Some(at(3600)), "passed it");
+        fill(&world, &tenant, LONG).await;
+    }
+    assert_eq!(published(&world).len(), 999);
+    assert!(state(&world, &tenant).backlog.is_empty());
+    *world.topic.refused.lock().expect("lock") = None;
+    assert!(sweep(&world, &tenant).await.halt.is_none());
+    fill(&world, &tenant, LONG).await;
+    assert!(published(&world).values().all(|times| *times == 1));
+    assert_eq!(published(&world).len(), 1000);
+    assert_eq!(cursor(&world, &tenant), Some(at(0)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_incident_that_cannot_be_listed_even_without_alerts_is_passed() {
     let (world, server) = (
         World::new(ROOM),
