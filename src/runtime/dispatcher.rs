@@ -8,7 +8,9 @@
 //! A sweep that failed is tried again after a pause of its own ([`crate::core::backoff`]); until then the tenant's turns
 //! pass.
 //!
-//! Between sweeps a tenant's backlog is read, if it has one. It gives way at once when the tenant's turn comes.
+//! Between sweeps a tenant's backlog is read, if it has one. When the tenant's turn comes it gives way, as soon as the page
+//! under way is read, or a few seconds later. Tenants that wait to read theirs keep their place over the turn: who has been
+//! without a page for longest is the next.
 //!
 //! After a reload ([`Dispatcher::run`] follows the fleet) untouched tenants keep their place and what is at work for them.
 //! What is at work for a tenant with new settings comes to rest first, commits what it has, and the next sweep has the new
@@ -95,6 +97,8 @@ struct Post {
     /// A sweep is to follow once the backlog has given way.
     turn_waits: bool,
     fill_failures: u32,
+    /// Since when its backlog has been without a turn among those of the others.
+    fill_since: Instant,
     /// After a failure in the backlog: it is left alone until then.
     fill_resting_until: Option<Instant>,
 }
@@ -111,6 +115,7 @@ impl Post {
             give_way: CancellationToken::new(),
             turn_waits: false,
             fill_failures: 0,
+            fill_since: Instant::now(),
             fill_resting_until: None,
         }
     }
@@ -133,6 +138,8 @@ struct Turnout {
 struct Ended {
     began: Instant,
     swept: Swept,
+    /// When it last had a turn in its lane, if it had one.
+    last_turn: Option<Instant>,
 }
 
 impl Dispatcher {
@@ -343,22 +350,38 @@ impl Dispatcher {
         post.running = Some(work);
         post.give_way = self.sweeper.stop.child_token();
         let of = post.tenant.clone();
-        let (slots, give_way) = (self.slots.clone(), post.give_way.clone());
-        let sweeper = Sweeper {
-            stop: give_way.clone(),
-            ..self.sweeper.clone()
+        let since = match work {
+            Work::Sweep => Instant::now(),
+            Work::Fill => post.fill_since,
         };
+        let (slots, give_way) = (self.slots.clone(), post.give_way.clone());
+        let sweeper = self.sweeper.clone();
         let task = self.sweeps.spawn({
             let of = of.clone();
             async move {
-                let slot = give_way.run_until_cancelled(slots.take(lane)).await;
+                let slot = give_way
+                    .run_until_cancelled(slots.take_since(lane, since))
+                    .await;
                 let began = Instant::now();
-                let swept = match (slot, work) {
-                    (None, _) => Swept::stopped(),
-                    (Some(mut slot), Work::Sweep) => sweeper.sweep(&of, &mut slot).await,
-                    (Some(mut slot), Work::Fill) => sweeper.fill(&of, &mut slot, give_way).await,
+                let Some(mut slot) = slot else {
+                    return Ended {
+                        began,
+                        swept: Swept::stopped(),
+                        last_turn: None,
+                    };
                 };
-                Ended { began, swept }
+                let swept = match work {
+                    Work::Sweep => {
+                        let stop = give_way;
+                        Sweeper { stop, ..sweeper }.sweep(&of, &mut slot).await
+                    }
+                    Work::Fill => sweeper.fill(&of, &mut slot, give_way).await,
+                };
+                Ended {
+                    began,
+                    swept,
+                    last_turn: Some(slot.last_turn()),
+                }
             }
         });
         self.at_work.insert(task.id(), (of, work));

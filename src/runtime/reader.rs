@@ -60,6 +60,8 @@ pub(super) struct Reader<'a> {
     pub(super) slot: &'a mut Slot,
     purpose: Purpose,
     halt: CancellationToken,
+    /// No further page is to be begun.
+    give_way: CancellationToken,
     /// Failing pages are being searched for what spoils them.
     searching: bool,
     /// When the page being read was asked for; `None`: it has been answered.
@@ -85,6 +87,7 @@ impl<'a> Reader<'a> {
             tenant,
             slot,
             purpose,
+            give_way: halt.clone(),
             halt,
             searching: false,
             asked: None,
@@ -92,6 +95,12 @@ impl<'a> Reader<'a> {
             without_alerts: 0,
             partial: None,
         }
+    }
+
+    /// It ends between two pages once `give_way` is cancelled, not only in the midst of one by its halt.
+    pub(super) fn giving_way(mut self, give_way: CancellationToken) -> Self {
+        self.give_way = give_way;
+        self
     }
 
     /// Requests made beside those for pages of the list, since this was asked last.
@@ -115,7 +124,7 @@ impl<'a> Reader<'a> {
             walk.begin_page();
             match self.page(&walk.ask(), walk, intake).await {
                 Ok(page) => {
-                    self.asked = None;
+                    self.end_turn();
                     if let Some(why) = page.partial {
                         walk.distrust();
                         self.partial.get_or_insert_with(|| partial(&why));
@@ -128,13 +137,18 @@ impl<'a> Reader<'a> {
                     }
                 }
                 Err(Halt::Failed(failure)) => {
-                    self.asked = None;
+                    self.end_turn();
                     self.recover(walk, intake, failure).await?;
                 }
                 Err(Halt::Stopped) => return Err(self.broken_off(walk)),
                 Err(halt) => return Err(halt),
             }
         }
+    }
+
+    fn end_turn(&mut self) {
+        self.asked = None;
+        self.slot.end_turn();
     }
 
     /// Reads a page into `intake`, and has `walk` note what it shows.
@@ -224,11 +238,7 @@ impl<'a> Reader<'a> {
 
     async fn ask(&mut self, ask: &PageAsk, token: &AccessToken) -> Result<Box<dyn PageBody>, Halt> {
         let tenant = self.tenant;
-        self.halt
-            .clone()
-            .run_until_cancelled(self.slot.wait(spend(self.sweeper, tenant, self.purpose)))
-            .await
-            .ok_or(Halt::Stopped)?;
+        self.spend().await?;
         let source = tenant.source.name();
         let asked = Instant::now();
         self.asked = Some(asked);
@@ -250,6 +260,34 @@ impl<'a> Reader<'a> {
             self.heed(&failure);
             failure.into()
         })
+    }
+
+    /// Waits until a request may be made, and takes it from the tenant's budget: last, so that none is taken in vain.
+    async fn spend(&mut self) -> Result<(), Halt> {
+        let (sweeper, tenant) = (self.sweeper, self.tenant);
+        // What a page under way still needs is asked for until the halt.
+        let halt = match self.asked {
+            Some(_) => self.halt.clone(),
+            None => self.give_way.clone(),
+        };
+        loop {
+            let slot = &mut *self.slot;
+            let purpose = self.purpose;
+            let attempt = async {
+                slot.enter().await;
+                let taken = tenant.memory().budget.take(purpose, sweeper.uptime());
+                match taken {
+                    Ok(()) => slot.begin_turn(),
+                    // Never less than a millisecond: the timer's resolution.
+                    Err(wait) => slot.rest(wait.max(Duration::from_millis(1))).await,
+                }
+                taken.is_ok()
+            };
+            let taken = halt.run_until_cancelled(attempt).await;
+            if taken.ok_or(Halt::Stopped)? {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits as long as Microsoft asks. A pause for a page of the backlog that fails is no reason to leave new incidents
@@ -283,17 +321,5 @@ impl<'a> Reader<'a> {
             .await
             .ok_or(Halt::Stopped)?
             .map_err(too_many_silent)?)
-    }
-}
-
-/// Waits until the tenant's budget has a request left, and takes it.
-async fn spend(sweeper: &Sweeper, tenant: &Tenant, purpose: Purpose) {
-    loop {
-        let taken = tenant.memory().budget.take(purpose, sweeper.uptime());
-        match taken {
-            Ok(()) => return,
-            // Never less than a millisecond: the timer's resolution.
-            Err(wait) => sleep(wait.max(Duration::from_millis(1))).await,
-        }
     }
 }

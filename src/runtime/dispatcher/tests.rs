@@ -12,6 +12,7 @@ use crate::runtime::pulse::Vitals;
 
 mod backfill;
 mod clock;
+mod crowd;
 mod reload;
 
 const PERIOD: Duration = Duration::from_secs(30);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::gate::{Gate, Pass};
 
@@ -117,6 +117,11 @@ impl Slot {
         self.aside_permit = None;
     }
 
+    /// A request goes out: this is its turn.
+    pub fn begin_turn(&mut self) {
+        self.last_turn = Instant::now();
+    }
+
     /// The next request is another turn: in the lane it goes behind all who have waited for longer.
     pub fn end_turn(&mut self) {
         self.turn_ended = true;
@@ -142,26 +147,26 @@ impl Slot {
             // Nobody waits for the lane with a slot in hand.
             self.permit = None;
             self.pass = Some(lane.pass(self.since).await);
-            self.last_turn = Instant::now();
         }
         self.regain().await;
     }
 
     /// Waits for something of ours: bytes, Kafka. Beyond a second, without the slot.
     pub async fn wait<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let done = self.rest(work).await;
-        self.regain().await;
-        done
-    }
-
-    /// Waits until a request may begin. Beyond a second without the slot, which [`Slot::enter`] takes again.
-    pub async fn rest<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         if let Ok(done) = timeout(PATIENCE, work.as_mut()).await {
             return done;
         }
         self.leave();
-        work.await
+        let done = work.await;
+        self.regain().await;
+        done
+    }
+
+    /// Waits until a request may be made, without lane and slot: [`Slot::enter`] takes them again.
+    pub async fn rest(&mut self, pause: Duration) {
+        self.leave();
+        sleep(pause).await;
     }
 
     /// Waits for an answer from outside, aside once patience is at its end.
@@ -206,7 +211,6 @@ mod tests {
     use super::*;
     use std::future::pending;
     use std::sync::Mutex;
-    use tokio::time::sleep;
 
     #[tokio::test(start_paused = true)]
     async fn hanging_sweeps_do_not_keep_others_from_their_slots() {
@@ -347,6 +351,7 @@ mod tests {
                 let mut slot = slots.take_since(Lane::Backlog, since).await;
                 for _ in 0..3 {
                     slot.enter().await;
+                    slot.begin_turn();
                     turns.lock().expect("lock").push(n);
                     sleep(Duration::from_millis(100)).await;
                     slot.end_turn();
