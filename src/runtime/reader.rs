@@ -38,6 +38,9 @@ mod search;
 
 use failures::{crowded, too_many_silent};
 
+const ALERTS_TOO_SLOW: &str =
+    "alerts that Microsoft gives separately took too long while others waited for memory";
+
 /// How far a walk came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
@@ -159,7 +162,7 @@ impl<'a> Reader<'a> {
         intake: &mut Intake<'_>,
     ) -> Result<Page, Halt> {
         self.without_alerts = 0;
-        let mut body = self.open(ask).await?;
+        let mut body = self.open(ask, intake).await?;
         intake.begin_page();
         let (mut splitter, mut continued) = (Splitter::default(), Vec::new());
         while let Some(chunk) = self.chunk(&mut *body, intake).await? {
@@ -219,7 +222,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Asks for a page. A refused token is renewed once and the same page asked for again.
-    async fn open(&mut self, ask: &PageAsk) -> Result<Box<dyn PageBody>, Halt> {
+    async fn open(
+        &mut self,
+        ask: &PageAsk,
+        intake: &mut Intake<'_>,
+    ) -> Result<Box<dyn PageBody>, Halt> {
         self.slot.begin_page();
         let tenant = self.tenant;
         let uptime = self.sweeper.uptime();
@@ -227,22 +234,33 @@ impl<'a> Reader<'a> {
             return Err(pause.into());
         }
         let token = self.answer(tenant.tokens.token()).await??;
-        match self.ask(ask, &token).await {
+        match self.ask(ask, &token, intake).await {
             Err(Halt::Failed(failure)) if failure.reaction == Reaction::RenewToken => {
                 let token = self.answer(tenant.tokens.renew(&token)).await??;
-                self.ask(ask, &token).await
+                self.ask(ask, &token, intake).await
             }
             answer => answer,
         }
     }
 
-    async fn ask(&mut self, ask: &PageAsk, token: &AccessToken) -> Result<Box<dyn PageBody>, Halt> {
+    async fn ask(
+        &mut self,
+        ask: &PageAsk,
+        token: &AccessToken,
+        intake: &mut Intake<'_>,
+    ) -> Result<Box<dyn PageBody>, Halt> {
         let tenant = self.tenant;
-        self.spend().await?;
+        self.spend(intake).await?;
         let source = tenant.source.name();
-        let asked = Instant::now();
+        let (asked, beside) = (Instant::now(), self.asked.is_some());
         self.asked = Some(asked);
-        let answer = self.answer(tenant.source.open(ask, token)).await?;
+        let open = tenant.source.open(ask, token);
+        let answer = match beside {
+            true => self.answer(unless_pressed(intake, open)).await?,
+            // What may be held is less than a batch, and the wait has its limit.
+            false => self.answer(open).await.map(Some)?,
+        };
+        let answer = answer.unwrap_or_else(|| Err(crowded(ALERTS_TOO_SLOW)));
         let status = match &answer {
             Ok(_) => 200,
             Err(failure) => failure.status.unwrap_or(0),
@@ -263,7 +281,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Waits until a request may be made, and takes it from the tenant's budget: last, so that none is taken in vain.
-    async fn spend(&mut self) -> Result<(), Halt> {
+    async fn spend(&mut self, intake: &mut Intake<'_>) -> Result<(), Halt> {
         let (sweeper, tenant) = (self.sweeper, self.tenant);
         // What a page under way still needs is asked for until the halt.
         let halt = match self.asked {
@@ -283,11 +301,24 @@ impl<'a> Reader<'a> {
                 }
                 taken.is_ok()
             };
+            let attempt = unless_pressed(intake, attempt);
             let taken = halt.run_until_cancelled(attempt).await;
-            if taken.ok_or(Halt::Stopped)? {
-                return Ok(());
+            match taken.ok_or(Halt::Stopped)? {
+                Some(true) => return Ok(()),
+                Some(false) => {}
+                None => self.make_way(intake).await?,
             }
         }
+    }
+
+    /// Others wait for bytes: what is at hand is published. A page whose further alerts are still to come is given up.
+    async fn make_way(&mut self, intake: &mut Intake<'_>) -> Result<(), Halt> {
+        intake.commit(self.slot, None).await?;
+        if self.asked.is_some() {
+            return Err(crowded(ALERTS_TOO_SLOW).into());
+        }
+        intake.let_go();
+        Ok(())
     }
 
     /// Waits as long as Microsoft asks. A pause for a page of the backlog that fails is no reason to leave new incidents
@@ -321,5 +352,15 @@ impl<'a> Reader<'a> {
             .await
             .ok_or(Halt::Stopped)?
             .map_err(too_many_silent)?)
+    }
+}
+
+/// `None`: others have come to need the bytes that `intake` holds.
+async fn unless_pressed<T>(intake: &Intake<'_>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        // First: answers may come fast, and yet without an end.
+        () = intake.pressed() => None,
+        done = work => Some(done),
     }
 }

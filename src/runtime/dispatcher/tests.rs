@@ -13,6 +13,7 @@ use crate::runtime::pulse::Vitals;
 mod backfill;
 mod clock;
 mod crowd;
+mod memory;
 mod reload;
 
 const PERIOD: Duration = Duration::from_secs(30);
