@@ -47,6 +47,7 @@ use crate::ports::Event;
 
 mod adoption;
 mod endings;
+mod retries;
 
 /// Gaps between firings are counted up to this many: a suspended machine wakes to a gap of days.
 const MOST_MISSED: u64 = 10_000;
@@ -71,6 +72,8 @@ pub struct Dispatcher {
     queue: BinaryHeap<Reverse<Turnout>>,
     sweeps: JoinSet<Ended>,
     at_work: HashMap<Id, (Arc<Tenant>, Work)>,
+    /// A look for credentials that have changed: whose have.
+    looks: JoinSet<Vec<TenantId>>,
 }
 
 /// The tenants of one schedule.
@@ -164,6 +167,7 @@ impl Dispatcher {
             queue: BinaryHeap::new(),
             sweeps: JoinSet::new(),
             at_work: HashMap::new(),
+            looks: JoinSet::new(),
         }
     }
 
@@ -203,9 +207,10 @@ impl Dispatcher {
                 Some(ended) = self.sweeps.join_next_with_id() => self.ended(ended),
                 Some(firing) = firings.recv() => self.fired(firing),
                 () = self.fleet.changed() => self.adopt(),
-                () = self.nudge.notified() => self.retry(false),
+                () = self.nudge.notified() => self.retry_all(),
+                Some(changed) = self.looks.join_next() => self.retry(changed.unwrap_or_default()),
                 _ = look.tick() => {
-                    self.retry(true);
+                    self.look_at_credentials();
                     self.bulletin.catch_up(self.sweeper.started.elapsed());
                 }
                 () = sleep_until(next.unwrap_or_else(far_away)), if next.is_some() => self.due(),
@@ -222,32 +227,6 @@ impl Dispatcher {
             );
         }
         self.sweeps.shutdown().await;
-    }
-
-    /// Has the tenants that rest tried again at once, a large crowd spread: all of them (`changed` is false), or those whose
-    /// credential has changed.
-    fn retry(&mut self, changed: bool) {
-        let now = Instant::now();
-        let rests = |post: &Post| {
-            post.running.is_none()
-                && post.resting_until.is_some_and(|until| until > now)
-                && (!changed || (post.wants_credential && post.tenant.tokens.credential_changed()))
-        };
-        let resting: Vec<_> = self
-            .posts
-            .iter()
-            .filter(|(_, post)| rests(post))
-            .map(|(tenant, _)| *tenant)
-            .collect();
-        let crowd = crowd(resting.len());
-        for tenant in resting {
-            let within = offset(tenant, crowd);
-            if let Some(post) = self.posts.get_mut(&tenant) {
-                post.resting_until = Some(now + within);
-                post.wants_credential = false;
-            }
-            self.enqueue(tenant, within, true);
-        }
     }
 
     fn fired(&mut self, Firing { schedule }: Firing) {

@@ -13,6 +13,7 @@ use crate::runtime::pulse::Vitals;
 mod backfill;
 mod clock;
 mod crowd;
+mod disk;
 mod memory;
 mod reload;
 
