@@ -87,3 +87,26 @@ async fn so_does_a_large_one_at_a_slow_server() {
     let periods = periods_until_all_is_read(1000, 64, Duration::from_millis(2500)).await;
     assert!(periods <= 30, "{periods}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn tenants_that_were_reconciled_together_are_so_at_unlike_times_from_then_on() {
+    let world = World::new(1 << 20);
+    let (fleet, _servers): (Vec<_>, Vec<_>) =
+        (0..200).map(|n| behind(&world, n, Duration::ZERO)).unzip();
+    let rig = Rig::start(&world, &fleet, 8);
+    let reconciled = || {
+        let states = world.ledger.states.lock().expect("lock");
+        let again = states.values().filter(|state| state.reconciled > START);
+        again.count()
+    };
+    let mut begun = Vec::new();
+    sleep(HOUR * 5).await;
+    for _ in 0..=120 {
+        let before = reconciled();
+        rig.fire(1).await;
+        begun.push(reconciled() - before);
+    }
+    let most = begun.iter().max().expect("some");
+    assert!(*most <= 10, "{most} of 200 in one period");
+    assert!(reconciled() > 195, "{}", reconciled());
+}

@@ -1,6 +1,6 @@
 //! A disk that is silent, and tenants whose secrets lie on it. In real time: a thread that hangs holds paused time up.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 
 use tokio::time::timeout;
 
@@ -26,7 +26,8 @@ async fn a_disk_that_hangs_under_a_secret_holds_up_neither_others_nor_a_request_
     let sick = world.tenant_with(1, &sick, 100, &refused);
     let rig = Rig::start(&world, std::slice::from_ref(&sick), 4);
     until(|| rig.health("tenant-1") == Health::Credential).await;
-    let [(answer_1, silence_1), (answer_2, silence_2)] = [channel::<()>(), channel::<()>()];
+    let [(answer_1, silence_1), (answer_2, silence_2)] =
+        [sync_channel::<()>(1), sync_channel::<()>(1)];
     *refused.silent_disk.lock().expect("lock") = Some(silence_1);
     *unread.silent_disk.lock().expect("lock") = Some(silence_2);
     // The dispatcher looks at the sick tenant's secret.
