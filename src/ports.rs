@@ -65,7 +65,7 @@ pub trait TokenSource: Send + Sync {
     fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>>;
 
     /// Changes when the files of the credential do; always the same for one that has none. Costs a look at the files'
-    /// metadata, no more.
+    /// metadata, no more: not for a thread that must not block.
     fn credential_stamp(&self) -> u64 {
         0
     }

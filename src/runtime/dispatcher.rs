@@ -8,7 +8,9 @@
 //! A sweep that failed is tried again after a pause of its own ([`crate::core::backoff`]); until then the tenant's turns
 //! pass.
 //!
-//! Between sweeps a tenant's backlog is read, if it has one. It gives way at once when the tenant's turn comes.
+//! Between sweeps a tenant's backlog is read, if it has one. When the tenant's turn comes it gives way, as soon as the page
+//! under way is read, or a few seconds later. Tenants that wait to read theirs keep their place over the turn: who has been
+//! without a page for longest is the next.
 //!
 //! After a reload ([`Dispatcher::run`] follows the fleet) untouched tenants keep their place and what is at work for them.
 //! What is at work for a tenant with new settings comes to rest first, commits what it has, and the next sweep has the new
@@ -45,6 +47,7 @@ use crate::ports::Event;
 
 mod adoption;
 mod endings;
+mod retries;
 
 /// Gaps between firings are counted up to this many: a suspended machine wakes to a gap of days.
 const MOST_MISSED: u64 = 10_000;
@@ -69,6 +72,8 @@ pub struct Dispatcher {
     queue: BinaryHeap<Reverse<Turnout>>,
     sweeps: JoinSet<Ended>,
     at_work: HashMap<Id, (Arc<Tenant>, Work)>,
+    /// A look for credentials that have changed: whose have.
+    looks: JoinSet<Vec<TenantId>>,
 }
 
 /// The tenants of one schedule.
@@ -95,6 +100,8 @@ struct Post {
     /// A sweep is to follow once the backlog has given way.
     turn_waits: bool,
     fill_failures: u32,
+    /// Since when its backlog has been without a turn among those of the others.
+    fill_since: Instant,
     /// After a failure in the backlog: it is left alone until then.
     fill_resting_until: Option<Instant>,
 }
@@ -111,6 +118,7 @@ impl Post {
             give_way: CancellationToken::new(),
             turn_waits: false,
             fill_failures: 0,
+            fill_since: Instant::now(),
             fill_resting_until: None,
         }
     }
@@ -133,6 +141,8 @@ struct Turnout {
 struct Ended {
     began: Instant,
     swept: Swept,
+    /// When it last had a turn in its lane, if it had one.
+    last_turn: Option<Instant>,
 }
 
 impl Dispatcher {
@@ -157,6 +167,7 @@ impl Dispatcher {
             queue: BinaryHeap::new(),
             sweeps: JoinSet::new(),
             at_work: HashMap::new(),
+            looks: JoinSet::new(),
         }
     }
 
@@ -196,9 +207,10 @@ impl Dispatcher {
                 Some(ended) = self.sweeps.join_next_with_id() => self.ended(ended),
                 Some(firing) = firings.recv() => self.fired(firing),
                 () = self.fleet.changed() => self.adopt(),
-                () = self.nudge.notified() => self.retry(false),
+                () = self.nudge.notified() => self.retry_all(),
+                Some(changed) = self.looks.join_next() => self.retry(changed.unwrap_or_default()),
                 _ = look.tick() => {
-                    self.retry(true);
+                    self.look_at_credentials();
                     self.bulletin.catch_up(self.sweeper.started.elapsed());
                 }
                 () = sleep_until(next.unwrap_or_else(far_away)), if next.is_some() => self.due(),
@@ -215,32 +227,6 @@ impl Dispatcher {
             );
         }
         self.sweeps.shutdown().await;
-    }
-
-    /// Has the tenants that rest tried again at once, a large crowd spread: all of them (`changed` is false), or those whose
-    /// credential has changed.
-    fn retry(&mut self, changed: bool) {
-        let now = Instant::now();
-        let rests = |post: &Post| {
-            post.running.is_none()
-                && post.resting_until.is_some_and(|until| until > now)
-                && (!changed || (post.wants_credential && post.tenant.tokens.credential_changed()))
-        };
-        let resting: Vec<_> = self
-            .posts
-            .iter()
-            .filter(|(_, post)| rests(post))
-            .map(|(tenant, _)| *tenant)
-            .collect();
-        let crowd = crowd(resting.len());
-        for tenant in resting {
-            let within = offset(tenant, crowd);
-            if let Some(post) = self.posts.get_mut(&tenant) {
-                post.resting_until = Some(now + within);
-                post.wants_credential = false;
-            }
-            self.enqueue(tenant, within, true);
-        }
     }
 
     fn fired(&mut self, Firing { schedule }: Firing) {
@@ -343,23 +329,38 @@ impl Dispatcher {
         post.running = Some(work);
         post.give_way = self.sweeper.stop.child_token();
         let of = post.tenant.clone();
+        let since = match work {
+            Work::Sweep => Instant::now(),
+            Work::Fill => post.fill_since,
+        };
         let (slots, give_way) = (self.slots.clone(), post.give_way.clone());
-        let mut sweeper = self.sweeper.clone();
-        // To a fill it makes a difference whether the daemon stops, or live polling goes before.
-        if let Work::Sweep = work {
-            sweeper.stop = give_way.clone();
-        }
+        let sweeper = self.sweeper.clone();
         let task = self.sweeps.spawn({
             let of = of.clone();
             async move {
-                let slot = give_way.run_until_cancelled(slots.take(lane)).await;
+                let slot = give_way
+                    .run_until_cancelled(slots.take_since(lane, since))
+                    .await;
                 let began = Instant::now();
-                let swept = match (slot, work) {
-                    (None, _) => Swept::stopped(),
-                    (Some(mut slot), Work::Sweep) => sweeper.sweep(&of, &mut slot).await,
-                    (Some(mut slot), Work::Fill) => sweeper.fill(&of, &mut slot, give_way).await,
+                let Some(mut slot) = slot else {
+                    return Ended {
+                        began,
+                        swept: Swept::stopped(),
+                        last_turn: None,
+                    };
                 };
-                Ended { began, swept }
+                let swept = match work {
+                    Work::Sweep => {
+                        let stop = give_way;
+                        Sweeper { stop, ..sweeper }.sweep(&of, &mut slot).await
+                    }
+                    Work::Fill => sweeper.fill(&of, &mut slot, give_way).await,
+                };
+                Ended {
+                    began,
+                    swept,
+                    last_turn: Some(slot.last_turn()),
+                }
             }
         });
         self.at_work.insert(task.id(), (of, work));

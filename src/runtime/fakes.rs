@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -41,6 +41,8 @@ pub struct Entra {
     /// It takes requests and answers none.
     pub silent: AtomicBool,
     pub stamp: AtomicU32,
+    /// The disk with its file is silent until the sender is dropped.
+    pub silent_disk: Mutex<Option<mpsc::Receiver<()>>>,
 }
 
 impl TokenSource for Entra {
@@ -76,6 +78,9 @@ impl TokenSource for Entra {
     }
 
     fn credential_stamp(&self) -> u64 {
+        if let Some(silence) = &*self.silent_disk.lock().expect("lock") {
+            let _ = silence.recv();
+        }
         u64::from(self.stamp.load(Ordering::SeqCst))
     }
 }

@@ -8,11 +8,12 @@
 //! - An element that can't be read costs nobody else anything: it becomes a dead letter, once for each content.
 
 use std::collections::{HashMap, HashSet};
+use std::future::pending;
 use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{Charge, Slot};
@@ -32,6 +33,8 @@ use crate::ports::{Event, Mark, Outgoing, Record};
 /// little per record, small enough that 64 sweeps that all wait for Kafka hold little memory.
 const BATCH_BYTES: usize = 256 << 10;
 const BATCH_RECORDS: usize = 1_000;
+/// Incidents may keep their bytes for so long while their alerts are fetched, whoever waits for bytes.
+const ASIDE: Duration = Duration::from_secs(5);
 /// What a record costs in memory beside its value.
 const RECORD_OVERHEAD: usize = 512;
 
@@ -72,8 +75,9 @@ pub(super) struct Intake<'a> {
     halt: CancellationToken,
     late: Late,
     charge: Charge,
-    /// Bytes charged for incidents that wait for the rest of their alerts.
+    /// Bytes charged for incidents that wait for the rest of their alerts, and since when there are any.
     aside: usize,
+    aside_since: Instant,
     batch: Vec<Outgoing>,
     batch_readings: HashMap<IncidentId, Reading>,
     batch_dead: HashSet<ContentHash>,
@@ -101,6 +105,7 @@ impl<'a> Intake<'a> {
             late,
             charge: sweeper.bytes.charge(),
             aside: 0,
+            aside_since: Instant::now(),
             batch: Vec::new(),
             batch_readings: HashMap::new(),
             batch_dead: HashSet::new(),
@@ -180,11 +185,32 @@ impl<'a> Intake<'a> {
 
     /// Keeps `bytes` that are charged charged, until they are released.
     pub(super) fn keep_aside(&mut self, bytes: usize) {
+        if self.aside == 0 {
+            self.aside_since = Instant::now();
+        }
         self.aside += bytes;
     }
 
     pub(super) fn release_aside(&mut self, bytes: usize) {
         self.aside = self.aside.saturating_sub(bytes);
+    }
+
+    /// Resolves when others need the bytes that are held here, and those for alerts to come were held for long enough.
+    pub(super) async fn pressed(&self) {
+        if self.holds_bytes() {
+            if self.aside > 0 {
+                sleep_until(self.aside_since + ASIDE).await;
+            }
+            self.sweeper.bytes.pressed().await;
+        } else {
+            pending::<()>().await;
+        }
+    }
+
+    /// No page is under way: what one that broke off has left charged is not needed.
+    pub(super) fn let_go(&mut self) {
+        self.aside = 0;
+        self.charge.settle(self.batch_bytes);
     }
 
     /// The reading of `raw`, which is not taken in. `None`: it is no incident.

@@ -2,6 +2,7 @@
 //! so that no tenant can hold another up.
 
 mod bytes;
+mod gate;
 mod slots;
 
 pub use bytes::{ByteBudget, Charge};

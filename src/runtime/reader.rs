@@ -41,6 +41,9 @@ use failures::{crowded, too_many_silent, without_token};
 /// Before so long a wait for the next request, what came already is published.
 const LONG_WAIT: Duration = Duration::from_secs(3);
 
+const ALERTS_TOO_SLOW: &str =
+    "alerts that Microsoft gives separately took too long while others waited for memory";
+
 /// How far a walk came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
@@ -63,6 +66,8 @@ pub(super) struct Reader<'a> {
     pub(super) slot: &'a mut Slot,
     purpose: Purpose,
     halt: CancellationToken,
+    /// No further page is to be begun.
+    give_way: CancellationToken,
     /// Failing pages are being searched for what spoils them.
     searching: bool,
     /// When what is being read was asked for; `None`: it has been answered to its end.
@@ -88,6 +93,7 @@ impl<'a> Reader<'a> {
             tenant,
             slot,
             purpose,
+            give_way: halt.clone(),
             halt,
             searching: false,
             asked: None,
@@ -95,6 +101,12 @@ impl<'a> Reader<'a> {
             without_alerts: 0,
             partial: None,
         }
+    }
+
+    /// It ends between two pages once `give_way` is cancelled, not only in the midst of one by its halt.
+    pub(super) fn giving_way(mut self, give_way: CancellationToken) -> Self {
+        self.give_way = give_way;
+        self
     }
 
     /// Requests made beside those for pages of the list, since this was asked last.
@@ -118,6 +130,7 @@ impl<'a> Reader<'a> {
             walk.begin_page();
             match self.page(&walk.ask(), walk, intake).await {
                 Ok(page) => {
+                    self.end_turn();
                     if let Some(why) = page.partial {
                         walk.distrust();
                         self.partial.get_or_insert_with(|| partial(&why));
@@ -130,13 +143,18 @@ impl<'a> Reader<'a> {
                     }
                 }
                 Err(Halt::Failed(failure)) => {
-                    self.asked = None;
+                    self.end_turn();
                     self.recover(walk, intake, failure).await?;
                 }
                 Err(Halt::Stopped) => return Err(self.broken_off(walk)),
                 Err(halt) => return Err(halt),
             }
         }
+    }
+
+    fn end_turn(&mut self) {
+        self.asked = None;
+        self.slot.end_turn();
     }
 
     /// Reads a page into `intake`, and has `walk` note what it shows.
@@ -148,7 +166,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Page, Halt> {
         self.without_alerts = 0;
         self.publish_before_a_wait(intake).await?;
-        let mut body = self.open(ask).await?;
+        let mut body = self.open(ask, intake).await?;
         intake.begin_page();
         let (mut splitter, mut continued) = (Splitter::default(), Vec::new());
         while let Some(chunk) = self.chunk(&mut *body, intake).await? {
@@ -219,7 +237,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Asks for a page. A refused token is renewed once and the same page asked for again.
-    async fn open(&mut self, ask: &PageAsk) -> Result<Box<dyn PageBody>, Halt> {
+    async fn open(
+        &mut self,
+        ask: &PageAsk,
+        intake: &mut Intake<'_>,
+    ) -> Result<Box<dyn PageBody>, Halt> {
         self.slot.begin_page();
         let tenant = self.tenant;
         let uptime = self.sweeper.uptime();
@@ -228,27 +250,34 @@ impl<'a> Reader<'a> {
         }
         let token = self.answer(tenant.tokens.token()).await?;
         let token = token.map_err(without_token)?;
-        match self.ask(ask, &token).await {
+        match self.ask(ask, &token, intake).await {
             Err(Halt::Failed(failure)) if failure.reaction == Reaction::RenewToken => {
                 let token = self.answer(tenant.tokens.renew(&token)).await?;
                 let token = token.map_err(without_token)?;
-                self.ask(ask, &token).await
+                self.ask(ask, &token, intake).await
             }
             answer => answer,
         }
     }
 
-    async fn ask(&mut self, ask: &PageAsk, token: &AccessToken) -> Result<Box<dyn PageBody>, Halt> {
+    async fn ask(
+        &mut self,
+        ask: &PageAsk,
+        token: &AccessToken,
+        intake: &mut Intake<'_>,
+    ) -> Result<Box<dyn PageBody>, Halt> {
         let tenant = self.tenant;
-        self.halt
-            .clone()
-            .run_until_cancelled(self.slot.wait(spend(self.sweeper, tenant, self.purpose)))
-            .await
-            .ok_or(Halt::Stopped)?;
+        self.spend(intake).await?;
         let source = tenant.source.name();
-        let asked = Instant::now();
+        let (asked, beside) = (Instant::now(), self.asked.is_some());
         self.asked = Some(asked);
-        let answer = self.answer(tenant.source.open(ask, token)).await?;
+        let open = tenant.source.open(ask, token);
+        let answer = match beside {
+            true => self.answer(unless_pressed(intake, open)).await?,
+            // What may be held is less than a batch, and the wait has its limit.
+            false => self.answer(open).await.map(Some)?,
+        };
+        let answer = answer.unwrap_or_else(|| Err(crowded(ALERTS_TOO_SLOW)));
         let status = match &answer {
             Ok(_) => 200,
             Err(failure) => failure.status.unwrap_or(0),
@@ -266,6 +295,47 @@ impl<'a> Reader<'a> {
             self.heed(&failure);
             failure.into()
         })
+    }
+
+    /// Waits until a request may be made, and takes it from the tenant's budget: last, so that none is taken in vain.
+    async fn spend(&mut self, intake: &mut Intake<'_>) -> Result<(), Halt> {
+        let (sweeper, tenant) = (self.sweeper, self.tenant);
+        // What a page under way still needs is asked for until the halt.
+        let halt = match self.asked {
+            Some(_) => self.halt.clone(),
+            None => self.give_way.clone(),
+        };
+        loop {
+            let slot = &mut *self.slot;
+            let purpose = self.purpose;
+            let attempt = async {
+                slot.enter().await;
+                let taken = tenant.memory().budget.take(purpose, sweeper.uptime());
+                match taken {
+                    Ok(()) => slot.begin_turn(),
+                    // Never less than a millisecond: the timer's resolution.
+                    Err(wait) => slot.rest(wait.max(Duration::from_millis(1))).await,
+                }
+                taken.is_ok()
+            };
+            let attempt = unless_pressed(intake, attempt);
+            let taken = halt.run_until_cancelled(attempt).await;
+            match taken.ok_or(Halt::Stopped)? {
+                Some(true) => return Ok(()),
+                Some(false) => {}
+                None => self.make_way(intake).await?,
+            }
+        }
+    }
+
+    /// Others wait for bytes: what is at hand is published. A page whose further alerts are still to come is given up.
+    async fn make_way(&mut self, intake: &mut Intake<'_>) -> Result<(), Halt> {
+        intake.commit(self.slot, None).await?;
+        if self.asked.is_some() {
+            return Err(crowded(ALERTS_TOO_SLOW).into());
+        }
+        intake.let_go();
+        Ok(())
     }
 
     /// Waits as long as Microsoft asks. A pause for a page of the backlog that fails is no reason to leave new incidents
@@ -302,14 +372,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Waits until the tenant's budget has a request left, and takes it.
-async fn spend(sweeper: &Sweeper, tenant: &Tenant, purpose: Purpose) {
-    loop {
-        let taken = tenant.memory().budget.take(purpose, sweeper.uptime());
-        match taken {
-            Ok(()) => return,
-            // Never less than a millisecond: the timer's resolution.
-            Err(wait) => sleep(wait.max(Duration::from_millis(1))).await,
-        }
+/// `None`: others have come to need the bytes that `intake` holds.
+async fn unless_pressed<T>(intake: &Intake<'_>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        // First: answers may come fast, and yet without an end.
+        () = intake.pressed() => None,
+        done = work => Some(done),
     }
 }

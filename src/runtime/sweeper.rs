@@ -19,11 +19,13 @@ use super::limits::{ByteBudget, Slot};
 use super::reader::{Reader, Way};
 use super::tenant::Tenant;
 use crate::core::backlog::{Interval, Span};
+use crate::core::backoff::fraction;
 use crate::core::budget::Purpose;
 use crate::core::cursor::{
-    DEEP, Kind, LastFull, Plan, TenantState, cut, forgettable, plan, reconcile,
+    DEEP, Kind, LastFull, Plan, Reach, TenantState, cut, forgettable, plan, reconcile,
 };
 use crate::core::failure::Failure;
+use crate::core::slots::{Use, jitter};
 use crate::core::ticks::Ticks;
 use crate::core::version::Deduplicate;
 use crate::core::walk::{Reached, Walk};
@@ -185,8 +187,8 @@ impl Live<'_> {
     /// Puts the reconcile window into the backlog when that is due.
     fn open_reconcile(&mut self) -> bool {
         let mut memory = self.tenant.memory();
-        let reach = &self.tenant.rules.reach;
-        let Some(begun) = reconcile(&self.state, reach, memory.last_full, self.began) else {
+        let reach = spread(self.tenant, &self.state);
+        let Some(begun) = reconcile(&self.state, &reach, memory.last_full, self.began) else {
             return false;
         };
         self.state = begun;
@@ -345,6 +347,21 @@ impl Live<'_> {
                 date: self.reached.date(),
             };
         }
+    }
+}
+
+/// With reconciles up to an eighth earlier: tenants that met first at the same time must not read all again at the same time
+/// for ever.
+fn spread(tenant: &Tenant, state: &TenantState) -> Reach {
+    let reach = tenant.rules.reach;
+    let last = state.reconciled.unix_seconds().cast_unsigned();
+    let earlier = fraction(
+        reach.reconcile_every / 8,
+        jitter(tenant.id, Use::Reconcile, last),
+    );
+    Reach {
+        reconcile_every: reach.reconcile_every - earlier,
+        ..reach
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use self::stamps::Stamps;
 use super::limits::{Lane, Slots};
 use crate::core::backoff::{pause, renewal_age};
 use crate::core::failure::{Failure, Health, Reaction};
@@ -26,6 +27,8 @@ use crate::core::slots::{Use, jitter};
 use crate::core::ticks::Ticks;
 use crate::core::wallclock::Look;
 use crate::ports::{AccessToken, Clock, Event, Observer, TokenSource};
+
+mod stamps;
 
 /// Renewals on their way at once, over all tenants; one that is silent for a second counts no more.
 const RENEWALS: usize = 16;
@@ -65,6 +68,7 @@ pub struct Desk {
 pub struct TokenKeeper {
     tenant: TenantId,
     source: Arc<dyn TokenSource>,
+    stamps: Stamps,
     desk: Desk,
     /// Held while a request is on its way.
     flight: tokio::sync::Mutex<Flight>,
@@ -95,6 +99,7 @@ impl TokenKeeper {
     pub fn new(tenant: TenantId, source: Arc<dyn TokenSource>, desk: Desk) -> Self {
         Self {
             tenant,
+            stamps: Stamps::new(source.clone()),
             source,
             desk,
             flight: tokio::sync::Mutex::default(),
@@ -135,9 +140,12 @@ impl TokenKeeper {
     }
 
     /// Whether a file of the credential has changed since the last token request, which failed: the next one may not.
-    pub fn credential_changed(&self) -> bool {
+    pub async fn credential_changed(&self) -> bool {
         let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.is_some_and(|stamp| stamp != self.source.credential_stamp())
+        match refused {
+            Some(refused) => self.stamps.look().await.is_some_and(|now| now != refused),
+            None => false,
+        }
     }
 
     /// When what the app proves itself with ends, where that is known. May read a small file.
@@ -224,7 +232,8 @@ impl TokenKeeper {
             .caused_by("entra 429"));
         }
         // Taken before: a file that changes while Entra refuses what stood in it counts as changed.
-        let stamp = self.source.credential_stamp();
+        // Where the disk was silent, one that answers later on counts as a change.
+        let stamp = self.stamps.look().await.unwrap_or_default();
         let answer = self.source.request().await;
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) =
             answer.is_err().then_some(stamp);

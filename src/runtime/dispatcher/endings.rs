@@ -39,7 +39,7 @@ impl Dispatcher {
         match work {
             _ if outdated => self.outdated_ended(of.id, &ended.swept),
             Work::Sweep => self.sweep_ended(of.id, &ended),
-            Work::Fill => self.fill_ended(of.id, &ended.swept),
+            Work::Fill => self.fill_ended(of.id, &ended),
         }
     }
 
@@ -71,13 +71,15 @@ impl Dispatcher {
         }
     }
 
-    fn fill_ended(&mut self, tenant: TenantId, swept: &Swept) {
+    fn fill_ended(&mut self, tenant: TenantId, ended: &Ended) {
+        let swept = &ended.swept;
         if let Some(turn) = self.board.note_fill(tenant, swept) {
             self.announce(tenant, &turn);
         }
         let Some(post) = self.posts.get_mut(&tenant) else {
             return;
         };
+        post.fill_since = ended.last_turn.unwrap_or(post.fill_since);
         match &swept.halt {
             Some(Halt::Failed(failure)) => {
                 post.fill_failures = post.fill_failures.saturating_add(1);
@@ -137,5 +139,6 @@ fn broken(error: &JoinError) -> Ended {
             halt: Some(Halt::Failed(failure)),
             ..Swept::default()
         },
+        last_turn: None,
     }
 }

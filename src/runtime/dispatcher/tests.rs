@@ -12,6 +12,9 @@ use crate::runtime::pulse::Vitals;
 
 mod backfill;
 mod clock;
+mod crowd;
+mod disk;
+mod memory;
 mod overdue;
 mod poison;
 mod reload;

@@ -6,7 +6,9 @@
 //! to become silent is broken off.
 //!
 //! Lanes keep slots free for who needs them: tenants known to fail get a quarter of the slots at the most, and so does the
-//! reading of backlogs.
+//! reading of backlogs. A lane rations who *begins* a request. Who comes back with an answer needs a slot and no more: in
+//! the lane it would wait behind all who are still to begin, and be broken off with the answer in hand. No more can come
+//! back in a second than have begun in one, so both together leave half of the slots to the main lane.
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::gate::{Gate, Pass};
 
 /// How long a sweep may wait, for one page in all, before its slot goes to another.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -38,8 +42,8 @@ pub enum Lane {
 #[derive(Debug, Clone)]
 pub struct Slots {
     all: Arc<Semaphore>,
-    failing: Arc<Semaphore>,
-    backlog: Arc<Semaphore>,
+    failing: Arc<Gate>,
+    backlog: Arc<Gate>,
     aside: Arc<Semaphore>,
     failing_aside: Arc<Semaphore>,
 }
@@ -51,14 +55,19 @@ impl Slots {
         let aside = count.saturating_mul(ASIDE).max(LEAST_ASIDE);
         Self {
             all: semaphore(count),
-            failing: semaphore(lane),
-            backlog: semaphore(lane),
+            failing: Gate::new(lane),
+            backlog: Gate::new(lane),
             aside: semaphore(aside / 2),
             failing_aside: semaphore(aside / 2),
         }
     }
 
     pub async fn take(&self, lane: Lane) -> Slot {
+        self.take_since(lane, Instant::now()).await
+    }
+
+    /// For one that has been without a turn `since` then: in its lane it goes before all that had one after that.
+    pub async fn take_since(&self, lane: Lane, since: Instant) -> Slot {
         let (of_lane, aside) = match lane {
             Lane::Main => (None, &self.aside),
             Lane::Failing => (Some(self.failing.clone()), &self.failing_aside),
@@ -67,12 +76,16 @@ impl Slots {
         let mut slot = Slot {
             lane: of_lane,
             slots: self.all.clone(),
-            permits: [None, None],
+            pass: None,
+            permit: None,
+            since,
+            last_turn: since,
+            turn_ended: false,
             aside: aside.clone(),
             aside_permit: None,
             patience: PATIENCE,
         };
-        slot.regain().await;
+        slot.enter().await;
         slot
     }
 }
@@ -84,9 +97,14 @@ pub struct Crowded;
 /// The right to be one of the sweeps at work.
 #[derive(Debug)]
 pub struct Slot {
-    lane: Option<Arc<Semaphore>>,
+    lane: Option<Arc<Gate>>,
     slots: Arc<Semaphore>,
-    permits: [Option<OwnedSemaphorePermit>; 2],
+    pass: Option<Pass>,
+    permit: Option<OwnedSemaphorePermit>,
+    /// Its place in the lane, until the turn after this one.
+    since: Instant,
+    last_turn: Instant,
+    turn_ended: bool,
     aside: Arc<Semaphore>,
     aside_permit: Option<OwnedSemaphorePermit>,
     patience: Duration,
@@ -99,21 +117,56 @@ impl Slot {
         self.aside_permit = None;
     }
 
+    /// A request goes out: this is its turn.
+    pub fn begin_turn(&mut self) {
+        self.last_turn = Instant::now();
+    }
+
+    /// The next request is another turn: in the lane it goes behind all who have waited for longer.
+    pub fn end_turn(&mut self) {
+        self.turn_ended = true;
+    }
+
+    /// When it last had a turn in its lane.
+    pub fn last_turn(&self) -> Instant {
+        self.last_turn
+    }
+
     /// How long it may still wait for this page before it goes aside.
     pub fn patience(&self) -> Duration {
         self.patience
     }
 
-    /// Waits for something of ours: budget, bytes, Kafka. Beyond a second, without the slot.
+    /// Takes all that is needed to begin a request, if it was given up meanwhile: lane and slot.
+    pub async fn enter(&mut self) {
+        if std::mem::take(&mut self.turn_ended) {
+            self.since = self.last_turn;
+            self.pass = None;
+        }
+        if let (Some(lane), None) = (&self.lane, &self.pass) {
+            // Nobody waits for the lane with a slot in hand.
+            self.permit = None;
+            self.pass = Some(lane.pass(self.since).await);
+        }
+        self.regain().await;
+    }
+
+    /// Waits for something of ours: bytes, Kafka. Beyond a second, without the slot.
     pub async fn wait<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         if let Ok(done) = timeout(PATIENCE, work.as_mut()).await {
             return done;
         }
-        self.permits = [None, None];
+        self.leave();
         let done = work.await;
         self.regain().await;
         done
+    }
+
+    /// Waits until a request may be made, without lane and slot: [`Slot::enter`] takes them again.
+    pub async fn rest(&mut self, pause: Duration) {
+        self.leave();
+        sleep(pause).await;
     }
 
     /// Waits for an answer from outside, aside once patience is at its end.
@@ -135,19 +188,21 @@ impl Slot {
             let permit = self.aside.clone().try_acquire_owned();
             self.aside_permit = Some(permit.map_err(|_| Crowded)?);
         }
-        self.permits = [None, None];
+        self.leave();
         let done = work.await;
         self.regain().await;
         Ok(done)
     }
 
+    fn leave(&mut self) {
+        (self.pass, self.permit) = (None, None);
+    }
+
     async fn regain(&mut self) {
-        // The semaphores are never closed, so this can't fail; without a permit the sweep would merely go on uncounted.
-        let lane = match &self.lane {
-            Some(lane) => lane.clone().acquire_owned().await.ok(),
-            None => None,
-        };
-        self.permits = [lane, self.slots.clone().acquire_owned().await.ok()];
+        if self.permit.is_none() {
+            // The semaphore is never closed, so this can't fail; without a permit the sweep would merely go on uncounted.
+            self.permit = self.slots.clone().acquire_owned().await.ok();
+        }
     }
 }
 
@@ -156,7 +211,6 @@ mod tests {
     use super::*;
     use std::future::pending;
     use std::sync::Mutex;
-    use tokio::time::sleep;
 
     #[tokio::test(start_paused = true)]
     async fn hanging_sweeps_do_not_keep_others_from_their_slots() {
@@ -267,5 +321,44 @@ mod tests {
             assert_eq!(page.await, Ok(()));
             assert!(!slot.patience().is_zero());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_does_not_queue_behind_those_who_are_still_to_begin() {
+        let (slots, since) = (Slots::new(4), Instant::now());
+        let begin = || slots.take(Lane::Backlog);
+        let mut slot = begin().await;
+        let answer = slot.wait_for_answer(sleep(Duration::from_secs(2)));
+        let crowd = async {
+            sleep(Duration::from_millis(1500)).await;
+            let _held = begin().await;
+            pending::<()>().await;
+        };
+        tokio::select! {
+            answer = answer => assert_eq!(answer, Ok(())),
+            () = crowd => unreachable!(),
+        }
+        assert_eq!(since.elapsed(), Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_its_lane_each_has_one_turn_after_the_other() {
+        let (slots, turns) = (Slots::new(4), Arc::new(Mutex::new(Vec::new())));
+        let since = Instant::now();
+        let crowd = (0..3).map(|n| {
+            let (slots, turns) = (slots.clone(), turns.clone());
+            tokio::spawn(async move {
+                let mut slot = slots.take_since(Lane::Backlog, since).await;
+                for _ in 0..3 {
+                    slot.enter().await;
+                    slot.begin_turn();
+                    turns.lock().expect("lock").push(n);
+                    sleep(Duration::from_millis(100)).await;
+                    slot.end_turn();
+                }
+            })
+        });
+        futures_util::future::join_all(crowd).await;
+        assert_eq!(*turns.lock().expect("lock"), [0, 1, 2, 0, 1, 2, 0, 1, 2]);
     }
 }

@@ -168,7 +168,7 @@ impl Reader<'_> {
     async fn collect(&mut self, ask: &PageAsk, intake: &mut Intake<'_>) -> Result<Collected, Halt> {
         self.beside = self.beside.saturating_add(1);
         self.publish_before_a_wait(intake).await?;
-        let mut body = self.open(ask).await?;
+        let mut body = self.open(ask, intake).await?;
         let (mut splitter, mut elements) = (Splitter::default(), Vec::new());
         while let Some(chunk) = self.chunk(&mut *body, intake).await? {
             splitter

@@ -5,8 +5,11 @@
 //! of it could not be published. What can't be read rests for a while and is tried again; so does a window of which
 //! something was held back, or is missing: those behind it must not wait for it.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::time::Duration;
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::super::intake::{Intake, Late};
@@ -21,6 +24,9 @@ use crate::core::ticks::Ticks;
 use crate::core::walk::{Trouble, Walk};
 use crate::ports::Event;
 
+/// How long a page under way may hold up the live sweep that is due; of short periods a quarter.
+const GRACE: Duration = Duration::from_secs(5);
+
 impl Sweeper {
     /// What of the tenant's backlog is to be tried now.
     pub fn awake(&self, tenant: &Tenant, state: &TenantState) -> Backlog {
@@ -28,10 +34,28 @@ impl Sweeper {
         state.backlog.except(memory.resting.spans(self.uptime()))
     }
 
-    /// Reads the backlog of `tenant` until nothing of it is to be tried, or `halt`.
-    pub async fn fill(&self, tenant: &Tenant, slot: &mut Slot, halt: CancellationToken) -> Swept {
+    /// Reads the backlog of `tenant` until nothing of it is to be tried, or it is to give way. A page under way may then
+    /// come to its end: whoever had to wait for its turn in the lane would else never read one.
+    pub async fn fill(
+        &self,
+        tenant: &Tenant,
+        slot: &mut Slot,
+        give_way: CancellationToken,
+    ) -> Swept {
         let mut swept = Swept::default();
-        swept.halt = self.windows(tenant, slot, halt, &mut swept).await.err();
+        let halt = self.stop.child_token();
+        let grace = GRACE.min(tenant.schedule.period_after(self.clock.now()) / 4);
+        let too_long = async {
+            give_way.cancelled().await;
+            sleep(grace).await;
+            halt.cancel();
+            pending::<Infallible>().await
+        };
+        let windows = self.windows(tenant, slot, [&give_way, &halt], &mut swept);
+        swept.halt = tokio::select! {
+            read = windows => read.err(),
+            never = too_long => match never {},
+        };
         self.observer.see(Event::LateFound {
             count: swept.late_found,
         });
@@ -42,7 +66,7 @@ impl Sweeper {
         &self,
         tenant: &Tenant,
         slot: &mut Slot,
-        halt: CancellationToken,
+        [give_way, halt]: [&CancellationToken; 2],
         swept: &mut Swept,
     ) -> Result<(), Halt> {
         while let Some(mut state) = self.outlet.state(tenant.id)? {
@@ -57,7 +81,8 @@ impl Sweeper {
                 Late::Nothing
             };
             let mut intake = Intake::new(self, tenant, late, halt.clone());
-            let mut reader = Reader::new(self, tenant, slot, Purpose::Backlog, halt.clone());
+            let mut reader = Reader::new(self, tenant, slot, Purpose::Backlog, halt.clone())
+                .giving_way(give_way.clone());
             let read = reader
                 .walk(&mut walk, &mut intake, WindowLength::TOO_DEEP)
                 .await;

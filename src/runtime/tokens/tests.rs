@@ -141,19 +141,19 @@ async fn a_changed_credential_counts_only_after_a_failed_request() {
     let touch = || source.stamp.fetch_add(1, Ordering::SeqCst);
     let keeper = keeper(1, &source, &desk());
     touch();
-    assert!(!keeper.credential_changed(), "nothing was asked yet");
+    assert!(!keeper.credential_changed().await, "nothing was asked yet");
     source.refusals.lock().expect("lock").push(expired());
     keeper.token().await.expect_err("expired");
-    assert!(!keeper.credential_changed(), "nothing has changed");
+    assert!(!keeper.credential_changed().await, "nothing has changed");
     touch();
-    assert!(keeper.credential_changed());
+    assert!(keeper.credential_changed().await);
     source.refusals.lock().expect("lock").push(expired());
     keeper.token().await.expect_err("expired again");
-    assert!(!keeper.credential_changed(), "the change was tried");
+    assert!(!keeper.credential_changed().await, "the change was tried");
     touch();
     keeper.token().await.expect("granted");
     touch();
-    assert!(!keeper.credential_changed(), "there is a token");
+    assert!(!keeper.credential_changed().await, "there is a token");
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,7 +166,7 @@ async fn a_credential_that_changes_while_it_is_refused_has_changed() {
         source.stamp.fetch_add(1, Ordering::SeqCst);
     });
     token.expect_err("expired");
-    assert!(keeper.credential_changed());
+    assert!(keeper.credential_changed().await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,47 @@
+//! A disk that is silent, and tenants whose secrets lie on it. In real time: a thread that hangs holds paused time up.
+
+use std::sync::mpsc::sync_channel;
+
+use tokio::time::timeout;
+
+use super::*;
+
+async fn until(what: impl Fn() -> bool) {
+    let looks = async {
+        while !what() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), looks)
+        .await
+        .expect("it never came about");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_hangs_under_a_secret_holds_up_neither_others_nor_a_request_for_long() {
+    let world = World::new(1 << 20);
+    let [refused, unread] = [Arc::<Entra>::default(), Arc::<Entra>::default()];
+    let [sick, fresh] = [(); 2].map(|()| Server::new(Order::NewestFirst, None));
+    refused.wrong.store(true, Ordering::SeqCst);
+    let sick = world.tenant_with(1, &sick, 100, &refused);
+    let rig = Rig::start(&world, std::slice::from_ref(&sick), 4);
+    until(|| rig.health("tenant-1") == Health::Credential).await;
+    let [(answer_1, silence_1), (answer_2, silence_2)] =
+        [sync_channel::<()>(1), sync_channel::<()>(1)];
+    *refused.silent_disk.lock().expect("lock") = Some(silence_1);
+    *unread.silent_disk.lock().expect("lock") = Some(silence_2);
+    // The dispatcher looks at the sick tenant's secret.
+    until(|| refused.silent_disk.try_lock().is_err()).await;
+    let fresh = [sick, world.tenant_with(2, &fresh, 100, &unread)];
+    rig.fleet.send_replace(fresh.into());
+    until(|| {
+        let tenants = rig.board.tenants();
+        let second = tenants.iter().find(|tenant| &*tenant.name == "tenant-2");
+        second.is_some_and(|tenant| tenant.state == Health::Ok)
+    })
+    .await;
+    drop((answer_1, answer_2));
+    refused.wrong.store(false, Ordering::SeqCst);
+    refused.stamp.fetch_add(1, Ordering::SeqCst);
+    until(|| rig.health("tenant-1") == Health::Ok).await;
+}

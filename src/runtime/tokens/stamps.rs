@@ -1,0 +1,48 @@
+//! Looks at the files of credentials, which may lie on a disk that hangs.
+//!
+//! A look takes a thread, and on such a disk it keeps it. So there is one look at a time for each tenant, and a few over all;
+//! and nobody waits for one longer than a moment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::ports::TokenSource;
+
+/// How long a look may take.
+const LONGEST: Duration = Duration::from_secs(2);
+/// Looks on their way at once, in this process.
+static LOOKS: Semaphore = Semaphore::const_new(32);
+
+/// One tenant's looks.
+pub(super) struct Stamps {
+    source: Arc<dyn TokenSource>,
+    own: Arc<Semaphore>,
+}
+
+impl Stamps {
+    pub(super) fn new(source: Arc<dyn TokenSource>) -> Self {
+        Self {
+            source,
+            own: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// The stamp of the credential's files. `None`: the disk is silent.
+    pub(super) async fn look(&self) -> Option<u64> {
+        let look = async {
+            let own = self.own.clone().acquire_owned().await.ok()?;
+            let one_of_all = LOOKS.acquire().await.ok()?;
+            let source = self.source.clone();
+            let look = spawn_blocking(move || {
+                let _until_it_is_over = (own, one_of_all);
+                source.credential_stamp()
+            });
+            look.await.ok()
+        };
+        timeout(LONGEST, look).await.ok().flatten()
+    }
+}
