@@ -24,7 +24,8 @@ use super::gate::{Gate, Pass};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A lane other than the main one has one of so many slots.
 const LANE_SHARE: usize = 4;
-/// For each slot so many requests may wait aside, half of them of tenants known to fail.
+/// For each slot so many requests may wait aside, half of them of tenants known to fail. A quarter as many more may be of
+/// backlogs: old pages that hang must not have live sweeps broken off.
 const ASIDE: usize = 8;
 const LEAST_ASIDE: usize = 256;
 
@@ -46,6 +47,7 @@ pub struct Slots {
     backlog: Arc<Gate>,
     aside: Arc<Semaphore>,
     failing_aside: Arc<Semaphore>,
+    backlog_aside: Arc<Semaphore>,
 }
 
 impl Slots {
@@ -59,6 +61,7 @@ impl Slots {
             backlog: Gate::new(lane),
             aside: semaphore(aside / 2),
             failing_aside: semaphore(aside / 2),
+            backlog_aside: semaphore(aside / 4),
         }
     }
 
@@ -71,7 +74,7 @@ impl Slots {
         let (of_lane, aside) = match lane {
             Lane::Main => (None, &self.aside),
             Lane::Failing => (Some(self.failing.clone()), &self.failing_aside),
-            Lane::Backlog => (Some(self.backlog.clone()), &self.aside),
+            Lane::Backlog => (Some(self.backlog.clone()), &self.backlog_aside),
         };
         let mut slot = Slot {
             lane: of_lane,
@@ -360,5 +363,17 @@ mod tests {
         });
         futures_util::future::join_all(crowd).await;
         assert_eq!(*turns.lock().expect("lock"), [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn backlogs_that_hang_leave_live_sweeps_their_room_aside() {
+        let slots = Slots::new(4);
+        for _ in 0..2 * LEAST_ASIDE {
+            let mut slot = slots.take(Lane::Backlog).await;
+            tokio::spawn(async move { slot.wait_for_answer(pending::<()>()).await });
+        }
+        let mut live = slots.take(Lane::Main).await;
+        let answer = live.wait_for_answer(sleep(Duration::from_secs(5)));
+        assert_eq!(answer.await, Ok(()));
     }
 }
