@@ -72,6 +72,8 @@ pub(super) struct Reader<'a> {
     searching: bool,
     /// When what is being read was asked for; `None`: it has been answered to its end.
     asked: Option<Instant>,
+    /// A page was asked for, and something of it, or beside it, is still to come.
+    under_way: bool,
     /// Requests beside those for pages of the list.
     beside: u32,
     /// Incidents of the page being read whose further alerts did not come.
@@ -97,6 +99,7 @@ impl<'a> Reader<'a> {
             halt,
             searching: false,
             asked: None,
+            under_way: false,
             beside: 0,
             without_alerts: 0,
             partial: None,
@@ -154,6 +157,7 @@ impl<'a> Reader<'a> {
 
     fn end_turn(&mut self) {
         self.asked = None;
+        self.under_way = false;
         self.slot.end_turn();
     }
 
@@ -269,7 +273,8 @@ impl<'a> Reader<'a> {
         let tenant = self.tenant;
         self.spend(intake).await?;
         let source = tenant.source.name();
-        let (asked, beside) = (Instant::now(), self.asked.is_some());
+        let asked = Instant::now();
+        let beside = std::mem::replace(&mut self.under_way, true);
         self.asked = Some(asked);
         let open = tenant.source.open(ask, token);
         let answer = match beside {
@@ -301,9 +306,9 @@ impl<'a> Reader<'a> {
     async fn spend(&mut self, intake: &mut Intake<'_>) -> Result<(), Halt> {
         let (sweeper, tenant) = (self.sweeper, self.tenant);
         // What a page under way still needs is asked for until the halt.
-        let halt = match self.asked {
-            Some(_) => self.halt.clone(),
-            None => self.give_way.clone(),
+        let halt = match self.under_way {
+            true => self.halt.clone(),
+            false => self.give_way.clone(),
         };
         loop {
             let slot = &mut *self.slot;
@@ -331,7 +336,7 @@ impl<'a> Reader<'a> {
     /// Others wait for bytes: what is at hand is published. A page whose further alerts are still to come is given up.
     async fn make_way(&mut self, intake: &mut Intake<'_>) -> Result<(), Halt> {
         intake.commit(self.slot, None).await?;
-        if self.asked.is_some() {
+        if self.under_way {
             return Err(crowded(ALERTS_TOO_SLOW).into());
         }
         intake.let_go();
