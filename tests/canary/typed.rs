@@ -72,7 +72,7 @@ pub async fn others(simulator: &Simulator) -> Outcome {
         ("completions fish", 0, "incidentd"),
         ("man", 0, "incidentd"),
         ("man .", 0, ""),
-        ("man nowhere", 1, "can't write"),
+        ("man /dev/null/nowhere", 1, "can't make"),
         ("--help", 0, "status"),
         ("--version", 0, "incidentd"),
         ("fly", 64, "fly"),
