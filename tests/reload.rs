@@ -122,7 +122,8 @@ async fn fifty_reloads_disturb_nobody_they_do_not_concern_and_lose_and_repeat_no
         .values()
         .flat_map(|times| times.windows(2).map(|pair| pair[1] - pair[0]));
     let (shortest, longest) = (gaps.clone().min().unwrap(), gaps.max().unwrap());
-    for tenant in &tenants {
+    // Of the others, a request that a reload broke off may be at the server for a moment yet when the next one comes.
+    for tenant in &tenants[..UNTOUCHED] {
         assert_eq!(
             books.most_concurrent_lists(tenant.id),
             1,
