@@ -88,6 +88,8 @@ struct Post {
     /// As the fleet has it now; what is running may have begun with former settings.
     tenant: Arc<Tenant>,
     running: Option<Work>,
+    /// When its last sweep was begun.
+    began: Option<Instant>,
     /// It has left the fleet, and what is running for it comes to rest.
     gone: bool,
     failures: u32,
@@ -111,6 +113,7 @@ impl Post {
         Self {
             tenant,
             running: None,
+            began: None,
             gone: false,
             failures: 0,
             resting_until: None,
@@ -268,7 +271,7 @@ impl Dispatcher {
 
     /// Starts the sweeps whose time has come.
     fn due(&mut self) {
-        let now = Instant::now();
+        let (now, wall) = (Instant::now(), self.sweeper.clock.now());
         while let Some(Reverse(turn)) = self
             .queue
             .peek()
@@ -284,7 +287,12 @@ impl Dispatcher {
             let void = turn.retry && post.resting_until.is_none();
             match post.running {
                 Some(Work::Sweep) if !turn.retry => {
-                    self.sweeper.observer.see(Event::MissedFirings { count: 1 });
+                    // Beside a first turn, or one after a rest, that has only begun, it is not missed: all it would read
+                    // is being read.
+                    let period = post.tenant.schedule.period_after(wall);
+                    let just_begun = post.began.is_some_and(|began| now - began < period / 4);
+                    let count = u64::from(!just_begun);
+                    self.sweeper.observer.see(Event::MissedFirings { count });
                 }
                 Some(Work::Fill) if rested && !void => {
                     post.turn_waits = true;
@@ -301,6 +309,7 @@ impl Dispatcher {
             return;
         };
         (post.resting_until, post.turn_waits) = (None, false);
+        post.began = Some(Instant::now());
         let lane = if post.failures > 0 {
             Lane::Failing
         } else {

@@ -39,7 +39,7 @@
 //!
 //! Lines are written by a thread of their own. Were they written where they are made, a reader of standard error that
 //! stops reading (a log driver, a stopped `journald`) would stop the tenants one by one, and then the endpoints and the
-//! stop. At most [`WAITING`] lines wait; those beyond are lost, and counted: [`tell_of_lost_lines`] says how many, once
+//! stop. At most 8,192 lines wait; those beyond are lost, and counted: [`tell_of_lost_lines`] says how many, once
 //! there is a reader again. A line that can't be written (standard error closed, disk full) is lost in silence: there is
 //! nowhere left to say so, and the daemon's work goes on.
 

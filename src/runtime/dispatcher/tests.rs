@@ -130,6 +130,17 @@ async fn a_tenant_never_overlaps_itself_and_the_turns_it_misses_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_turn_that_meets_a_first_turn_only_begun_is_not_missed() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    *server.delay.lock().expect("lock") = Duration::from_secs(3);
+    let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 8);
+    // The schedule's firing follows the start at once: both turns have the same place in their windows.
+    rig.fire(3).await;
+    assert_eq!(*world.counts.missed.lock().expect("lock"), 0);
+    assert!(server.asks.load(Ordering::SeqCst) >= 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_gap_between_firings_is_counted_as_missed() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
