@@ -29,6 +29,10 @@ use crate::core::version::{Change, ContentHash, Reading, Verdict, judge};
 use crate::core::walk::Walk;
 use crate::ports::{Event, Mark, Outgoing, Record};
 
+mod account;
+
+use account::Account;
+
 /// A batch is committed when it has this many bytes or records: large enough that acknowledgement and ledger commit cost
 /// little per record, small enough that 64 sweeps that all wait for Kafka hold little memory.
 const BATCH_BYTES: usize = 256 << 10;
@@ -46,27 +50,6 @@ pub(super) enum Late {
     /// All: everything here was read before.
     Everything,
     Nothing,
-}
-
-/// What became of the elements that arrived. Each is counted where it arrives and where it ends, and the two must agree:
-/// an element that was neither published nor known would be lost without a trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Account {
-    received: u64,
-    published: u64,
-    unchanged: u64,
-    stale: u64,
-    dead: u64,
-    /// Held back: Kafka refused them.
-    refused: u64,
-    waiting: u64,
-}
-
-impl Account {
-    fn balances(&self) -> bool {
-        let ended = self.published + self.unchanged + self.stale + self.dead + self.refused;
-        self.received == ended + self.waiting
-    }
 }
 
 pub(super) struct Intake<'a> {
