@@ -1,100 +1,17 @@
-use std::collections::{BTreeMap, BTreeSet};
+mod list;
+mod poisoned;
+
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::trouble::DOUBTFUL;
 use super::*;
+use list::{List, Move, Order, moves, orders, ticks};
 
 const ALL: Span = Span {
     from: Ticks(0),
     to: None,
 };
-
-/// A list on a server, in an order that incidents keep while nobody touches them.
-#[derive(Debug, Clone)]
-struct List {
-    order: Order,
-    incidents: BTreeMap<u64, i64>,
-    now: i64,
-    next_id: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Order {
-    NewestFirst,
-    OldestFirst,
-    Shuffled,
-}
-
-/// What happens to the list between two requests.
-#[derive(Debug, Clone)]
-enum Move {
-    Update(Vec<u16>),
-    Create(u8),
-    Delete(u16),
-}
-
-impl List {
-    /// `ticks` are few and small, so that many incidents share one: ties.
-    fn new(order: Order, ticks: &[i64]) -> Self {
-        let incidents = (1..).zip(ticks.iter().copied()).collect();
-        Self {
-            order,
-            incidents,
-            now: 1000,
-            next_id: 10_000,
-        }
-    }
-
-    fn apply(&mut self, change: &Move) {
-        self.now += 1;
-        let now = self.now;
-        let pick = |list: &Self, n: u16| {
-            list.incidents
-                .keys()
-                .nth(usize::from(n) % list.incidents.len().max(1))
-                .copied()
-        };
-        match change {
-            Move::Update(which) => {
-                for n in which {
-                    if let Some(id) = pick(self, *n) {
-                        self.incidents.insert(id, now);
-                    }
-                }
-            }
-            Move::Create(count) => {
-                for _ in 0..*count {
-                    self.next_id += 1;
-                    self.incidents.insert(self.next_id, now);
-                }
-            }
-            Move::Delete(n) => {
-                if let Some(id) = pick(self, *n) {
-                    self.incidents.remove(&id);
-                }
-            }
-        }
-    }
-
-    fn page(&self, from: Ticks, skip: usize, count: usize) -> Vec<(u64, i64)> {
-        let mut rows: Vec<_> = self
-            .incidents
-            .iter()
-            .map(|(id, tick)| (*id, *tick))
-            .collect();
-        rows.retain(|(_, tick)| *tick >= from.0);
-        rows.sort_by_key(|(id, tick)| match self.order {
-            Order::NewestFirst => (-tick, *id),
-            Order::OldestFirst => (*tick, *id),
-            Order::Shuffled => (
-                (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (*tick as u64) << 7).cast_signed(),
-                *id,
-            ),
-        });
-        rows.into_iter().skip(skip).take(count).collect()
-    }
-}
 
 struct Walked {
     shown: Vec<(u64, i64)>,
@@ -160,35 +77,6 @@ fn query(walk: &Walk) -> Query {
         PageAsk::Query(query) => query,
         other => panic!("expected a query, not {other:?}"),
     }
-}
-
-fn orders() -> impl Strategy<Value = Order> {
-    prop_oneof![
-        Just(Order::NewestFirst),
-        Just(Order::OldestFirst),
-        Just(Order::Shuffled)
-    ]
-}
-
-fn moves(deletions: bool) -> impl Strategy<Value = Vec<Move>> {
-    let update = prop::collection::vec(any::<u16>(), 1..5).prop_map(Move::Update);
-    let create = (1_u8..4).prop_map(Move::Create);
-    let delete = if deletions {
-        any::<u16>().prop_map(Move::Delete).boxed()
-    } else {
-        Just(Move::Create(1)).boxed()
-    };
-    prop::collection::vec(prop_oneof![3 => update, 2 => create, 1 => delete], 0..40)
-}
-
-/// Ticks in few distinct values: groups of up to 60 incidents share one.
-fn ticks() -> impl Strategy<Value = Vec<i64>> {
-    prop::collection::vec((0_i64..12, 1_usize..60), 0..12).prop_map(|groups| {
-        groups
-            .into_iter()
-            .flat_map(|(tick, n)| std::iter::repeat_n(tick, n))
-            .collect()
-    })
 }
 
 proptest! {
@@ -377,97 +265,7 @@ fn what_a_short_page_means_is_asked_once() {
     assert_eq!(requests, [2, 1, 1]);
 }
 
-/// Walks a list that holds still and in which pages with a poisonous incident fail. `thin`: what a single place holds can
-/// be asked for without its alerts.
-fn walk_poisoned(
-    list: &List,
-    top: u32,
-    linked: bool,
-    poison: &BTreeSet<u64>,
-    thin: bool,
-) -> Walked {
-    let (mut walk, mut shown) = (Walk::new(ALL, PageSize::of(top)), Vec::new());
-    let poisoned = |rows: &[(u64, i64)]| rows.iter().any(|(id, _)| poison.contains(id));
-    for _ in 0..10_000 {
-        walk.begin_page();
-        let (skip, size) = match walk.ask() {
-            PageAsk::Query(query) => (query.skip as usize, query.top as usize),
-            PageAsk::Link(link) => (link.parse().expect("our own link"), top as usize),
-            PageAsk::One(id) => panic!("asked for {id} alone"),
-        };
-        let rows = list.page(Ticks(0), skip, size);
-        if poisoned(&rows) {
-            if walk.narrow() {
-                continue;
-            }
-            assert!(walk.ask_bare().is_some());
-            assert_eq!(rows.len(), 1);
-            if thin {
-                walk.pass_single(Ticks(rows[0].1));
-                shown.extend(rows);
-                continue;
-            }
-            let comes = |proof: &PageAsk| match proof {
-                PageAsk::Query(query) => {
-                    let rows = list.page(Ticks(0), query.skip as usize, 1);
-                    !rows.is_empty() && !poisoned(&rows)
-                }
-                _ => false,
-            };
-            match walk.pass_unseen() {
-                Passed::IfOneComes(proofs) if !proofs.iter().any(comes) => break,
-                Passed::InVain => break,
-                _ => {}
-            }
-            continue;
-        }
-        for (id, tick) in &rows {
-            walk.note(IncidentId(*id), Ticks(*tick));
-        }
-        shown.extend(&rows);
-        let more = !list.page(Ticks(0), skip + size, 1).is_empty();
-        let link = (linked && more).then(|| (skip + size).to_string());
-        if walk.end_page(link, Some(Ticks(list.now))) == Step::Done {
-            break;
-        }
-    }
-    Walked {
-        shown,
-        walk,
-        before: list.clone(),
-    }
-}
-
 proptest! {
-    #[test]
-    fn a_poisonous_incident_costs_no_other_its_reading_and_its_place_in_time_is_known(
-        order in orders(), ticks in ticks(), top in 1_u32..=100, linked in any::<bool>(), thin in any::<bool>(),
-        poison in prop::collection::btree_set(1_u64..300, 1..3),
-    ) {
-        let list = List::new(order, &ticks);
-        let walked = walk_poisoned(&list, top, linked, &poison, thin);
-        let in_order = list.page(Ticks(0), 0, usize::MAX).into_iter().map(|(id, _)| id);
-        let first: BTreeSet<u64> = in_order.take_while(|id| poison.contains(id)).collect();
-        for (id, tick) in &list.incidents {
-            let poisonous = poison.contains(id);
-            if thin || !poisonous {
-                prop_assert!(walked.shown.contains(&(*id, *tick)), "{} was not read", id);
-            }
-            let placed = match order {
-                Order::NewestFirst => true,
-                // What stands first there is taken for the newest, until another walk meets it by itself.
-                Order::OldestFirst => !first.contains(id),
-                Order::Shuffled => false,
-            };
-            if poisonous && placed {
-                let named = walked.walk.troubles().iter().any(|trouble| (trouble.from.0..trouble.to.0).contains(tick));
-                prop_assert!(named, "{} is in none of {:?}", id, walked.walk.troubles());
-            }
-        }
-        let met = poison.iter().any(|id| list.incidents.contains_key(id));
-        prop_assert!(!met || !walked.walk.trusted());
-    }
-
     #[test]
     fn pages_that_are_too_large_as_a_whole_are_asked_for_smaller_from_the_start_next_time(ticks in ticks(), fits in 1_u32..100) {
         let list = List::new(Order::NewestFirst, &ticks);
@@ -524,24 +322,5 @@ proptest! {
         }
         prop_assert_eq!(shown.len(), list.incidents.len());
         prop_assert!(walk.trusted());
-    }
-}
-
-#[test]
-fn when_every_place_fails_it_is_the_service_and_not_the_incidents() {
-    let list = List::new(Order::NewestFirst, &[1; 400]);
-    let walked = walk_poisoned(&list, 10, false, &(1..=400).collect(), false);
-    assert!(walked.shown.is_empty());
-    assert_eq!((walked.walk.pages(), walked.walk.passed), (0, DOUBTFUL));
-}
-
-#[test]
-fn a_crowd_of_neighbours_that_cannot_be_read_is_passed_when_others_can() {
-    for (crowd, count) in [(101..=180_u64, 80), (1..=80, 80), (321..=400, 80)] {
-        let list = List::new(Order::NewestFirst, &[1; 400]);
-        let walked = walk_poisoned(&list, 50, false, &crowd.clone().collect(), false);
-        let shown: BTreeSet<u64> = walked.shown.iter().map(|(id, _)| *id).collect();
-        assert_eq!(shown.len(), 400 - count, "{crowd:?}");
-        assert!(walked.walk.troubles().iter().all(|trouble| trouble.unseen));
     }
 }
