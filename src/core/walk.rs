@@ -31,18 +31,18 @@ use super::version::ContentHash;
 
 mod ask;
 mod beside;
+mod circles;
 mod reached;
 mod recent;
 mod trouble;
 
 pub use ask::{PageAsk, PageSize, Query};
 use beside::Beside;
+use circles::Circles;
+pub use circles::circles;
 pub use reached::Reached;
 use recent::{Key, Recent};
 pub use trouble::{Passed, Trouble};
-
-/// Steps back, or pages without anything new, one after the other, before the walk is given up as going in circles.
-const PATIENCE: u32 = 20;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -63,8 +63,7 @@ pub struct Walk {
     page: PageCount,
     beside: Beside,
     pages: u32,
-    /// Pages in vain since the last that led on: not joined, or full of what was seen already.
-    vain: u32,
+    circles: Circles,
     trusted: bool,
     /// Whether nextLinks are followed page by page.
     linked: bool,
@@ -115,7 +114,7 @@ impl Walk {
             page: PageCount::default(),
             beside: Beside::default(),
             pages: 0,
-            vain: 0,
+            circles: Circles::default(),
             trusted: true,
             linked: span.to.is_none(),
             narrowed: false,
@@ -196,6 +195,11 @@ impl Walk {
         self.trusted
     }
 
+    /// Whether the server led in circles, so that the walk was ended before the list was.
+    pub fn went_in_circles(&self) -> bool {
+        self.circles.found()
+    }
+
     /// Whether a walk that is done has read all that its span holds.
     pub fn whole(&self) -> bool {
         self.trusted && self.troubles.is_empty()
@@ -257,7 +261,7 @@ impl Walk {
                 Step::Done
             }
             // The page itself is behind it.
-            Some(link) if page.incidents == 0 && !self.in_vain() => {
+            Some(link) if page.incidents == 0 && self.circles.empty_leads_on(&link) => {
                 self.link = Some(link);
                 Step::More
             }
@@ -283,12 +287,17 @@ impl Walk {
         self.distrust_repetition(&page);
         self.passed = self.passed.saturating_add(page.incidents);
         let nothing_new = page.fresh.is_empty();
-        if !nothing_new {
-            self.vain = 0;
-        }
         self.seen.extend(page.fresh);
-        let circles = came_by.as_ref() == Some(&link);
-        if circles || (nothing_new && self.in_vain()) {
+        if came_by.as_ref() == Some(&link) {
+            self.circles.led_to_itself();
+        } else if !nothing_new {
+            self.circles.led_on();
+        } else if page.incidents > 0 {
+            self.circles.in_vain();
+        } else {
+            self.circles.empty_leads_on(&link);
+        }
+        if self.circles.found() {
             self.trusted = false;
             return Step::Done;
         }
@@ -325,8 +334,8 @@ impl Walk {
             self.short = Some(page.incidents);
         }
         if joined && !nothing_new {
-            self.vain = 0;
-        } else if self.in_vain() {
+            self.circles.led_on();
+        } else if self.circles.in_vain() {
             self.trusted = false;
             return Step::Done;
         }
@@ -339,12 +348,6 @@ impl Walk {
             self.passed = self.passed.saturating_sub(self.top - overlap);
         }
         Step::More
-    }
-
-    /// Counts a page in vain; whether patience is at its end.
-    fn in_vain(&mut self) -> bool {
-        self.vain += 1;
-        self.vain > PATIENCE
     }
 
     fn distrust_repetition(&mut self, page: &PageCount) {

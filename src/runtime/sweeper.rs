@@ -28,13 +28,16 @@ use crate::core::failure::Failure;
 use crate::core::slots::{Use, jitter};
 use crate::core::ticks::Ticks;
 use crate::core::version::Deduplicate;
-use crate::core::walk::{Reached, Walk};
+use crate::core::walk::{Reached, Walk, circles};
 use crate::ports::{Clock, Event, Observer, Outlet};
 
 mod fill;
 
 /// Parts between open intervals that a live sweep reads itself.
 const PARTS: usize = 4;
+
+/// Sweeps in a row that were led in circles, from which on it is no list that only moved a lot.
+const MANY_CIRCLES: u32 = 3;
 
 /// What all sweeps share.
 #[derive(Clone)]
@@ -156,7 +159,8 @@ impl Sweeper {
         committed?;
         account?;
         swept.state = live.recorded.clone();
-        if let Some(why) = intake.held_back().cloned().or(partial) {
+        let why = intake.held_back().cloned().or(partial);
+        if let Some(why) = why.or_else(|| live.in_circles()) {
             return Err(Halt::HeldBack(why));
         }
         swept.caught_up = live.reached.trusted;
@@ -335,6 +339,16 @@ impl Live<'_> {
             self.state = corrected;
         }
         too_late
+    }
+
+    /// Why the cursor waits, when sweep after sweep the list came to no end: nothing else would tell of that.
+    fn in_circles(&self) -> Option<Failure> {
+        let mut memory = self.tenant.memory();
+        memory.circles = match self.reached.circles {
+            true => memory.circles.saturating_add(1),
+            false => 0,
+        };
+        (memory.circles >= MANY_CIRCLES).then(circles)
     }
 
     /// What the next plan has to know of this sweep.

@@ -60,6 +60,8 @@ pub struct Memory {
     paused: Option<(Duration, Failure)>,
     /// Why the incident that was passed unseen last can't be read.
     pub unseen: Option<Failure>,
+    /// Live sweeps in a row that a list led in circles.
+    pub circles: u32,
 }
 
 /// What is left of a pause and is simply waited for.
@@ -131,6 +133,7 @@ impl Tenant {
                 unfinished: None,
                 paused: None,
                 unseen: None,
+                circles: 0,
             }),
         }
     }

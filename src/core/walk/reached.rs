@@ -9,6 +9,8 @@ pub struct Reached {
     pub pages: u32,
     /// Every walk was trusted.
     pub trusted: bool,
+    /// A walk was led in circles.
+    pub circles: bool,
     greatest: Option<Ticks>,
     /// All before this is left to the backlog.
     left: Option<Ticks>,
@@ -20,6 +22,7 @@ impl Default for Reached {
         Self {
             pages: 0,
             trusted: true,
+            circles: false,
             greatest: None,
             left: None,
             date: None,
@@ -31,6 +34,7 @@ impl Reached {
     pub fn add(&mut self, walk: &Walk) {
         self.pages = self.pages.saturating_add(walk.pages);
         self.trusted &= walk.trusted;
+        self.circles |= walk.went_in_circles();
         self.greatest = self.greatest.max(walk.greatest);
         self.date = earliest(self.date, walk.date);
     }

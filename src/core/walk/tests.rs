@@ -204,6 +204,41 @@ fn empty_pages_with_a_link_do_not_end_a_sweep_that_gets_on() {
 }
 
 #[test]
+fn what_stands_behind_any_number_of_empty_pages_is_reached() {
+    for span in [ALL, Span::between(Ticks(0), Ticks(9))] {
+        let mut walk = Walk::new(span, proven(100));
+        for page in 0..500 {
+            walk.begin_page();
+            let link = Some(page.to_string());
+            assert_eq!(walk.end_page(link, None), Step::More, "{page}");
+        }
+        assert_eq!(walk.ask(), PageAsk::Link("499".into()));
+        walk.begin_page();
+        walk.note(IncidentId(1), Ticks(1));
+        assert_eq!(walk.end_page(None, None), Step::Done);
+        assert!(walk.trusted() && !walk.went_in_circles());
+    }
+}
+
+#[test]
+fn empty_pages_that_name_one_another_end_the_sweep_untrusted() {
+    for leads in [|page: u32| page % 3, |page: u32| page] {
+        let mut walk = Walk::new(ALL, proven(100));
+        let mut pages = 0;
+        loop {
+            walk.begin_page();
+            let link = leads(pages).to_string();
+            pages += 1;
+            if walk.end_page(Some(link), None) == Step::Done {
+                break;
+            }
+        }
+        assert!(!walk.trusted() && walk.went_in_circles());
+        assert!(pages < 1_100, "{pages} pages");
+    }
+}
+
+#[test]
 fn an_unreadable_incident_at_a_pages_edge_is_a_joint_too() {
     let mut walk = Walk::new(ALL, proven(2));
     walk.begin_page();

@@ -14,6 +14,7 @@ use crate::runtime::limits::{Lane, Slots};
 mod alone;
 mod backlog;
 mod beside;
+mod circles;
 mod floor;
 mod model;
 mod moving;
