@@ -30,6 +30,7 @@ use crate::core::walk::Walk;
 use crate::ports::{Event, Mark, Outgoing, Record};
 
 mod account;
+mod single;
 
 use account::Account;
 
@@ -110,6 +111,12 @@ impl<'a> Intake<'a> {
     /// Whether bytes of a page at hand are charged.
     pub(super) fn holds_bytes(&self) -> bool {
         self.charge.held() > 0
+    }
+
+    /// How long the oldest of the batch has been waiting.
+    pub(super) fn waits(&self) -> Duration {
+        let arrived = self.arrived.filter(|_| !self.batch.is_empty());
+        arrived.map_or(Duration::ZERO, |arrived| arrived.elapsed())
     }
 
     /// Why a record of this sweep was held back, if one was: the cursor must not pass it.
@@ -196,11 +203,6 @@ impl<'a> Intake<'a> {
         self.charge.settle(self.batch_bytes);
     }
 
-    /// The reading of `raw`, which is not taken in. `None`: it is no incident.
-    pub(super) fn peek(&self, raw: &[u8]) -> Option<Reading> {
-        read(raw, self.tenant.source.shape()).ok()
-    }
-
     /// Takes the elements that a chunk completed. `held` bytes of an unfinished one stay charged.
     pub(super) async fn take(
         &mut self,
@@ -227,27 +229,6 @@ impl<'a> Intake<'a> {
         }
         self.judge(readings, slot).await?;
         self.settle(held, slot).await
-    }
-
-    /// Takes one incident that came by itself, or whose alerts were put together; `whole`: none of them is missing. Its
-    /// reading, unless it can't be read.
-    pub(super) async fn take_single(
-        &mut self,
-        raw: Bytes,
-        whole: bool,
-        slot: &mut Slot,
-    ) -> Result<Option<Reading>, Halt> {
-        self.account.received += 1;
-        let reading = match read(&raw, self.tenant.source.shape()) {
-            Ok(reading) => Reading { whole, ..reading },
-            Err(why) => {
-                self.bury(raw_hash(&raw), &why, &raw)?;
-                return Ok(None);
-            }
-        };
-        self.judge(vec![(reading, raw)], slot).await?;
-        self.settle(0, slot).await?;
-        Ok(Some(reading))
     }
 
     /// Commits a batch that is large enough, and brings the charge in line with what is held.

@@ -38,7 +38,7 @@ mod search;
 
 use failures::{crowded, too_many_silent, without_token};
 
-/// Before so long a wait for the next request, what came already is published.
+/// No longer than this what came already waits for the next request before it is published.
 const LONG_WAIT: Duration = Duration::from_secs(3);
 
 const ALERTS_TOO_SLOW: &str =
@@ -78,6 +78,8 @@ pub(super) struct Reader<'a> {
     beside: u32,
     /// Incidents of the page being read whose further alerts did not come.
     without_alerts: u32,
+    /// Pages of alerts that were asked for.
+    alert_pages: u32,
     /// Why a page was said to be incomplete, though it came whole.
     partial: Option<Failure>,
 }
@@ -102,6 +104,7 @@ impl<'a> Reader<'a> {
             under_way: false,
             beside: 0,
             without_alerts: 0,
+            alert_pages: 0,
             partial: None,
         }
     }
@@ -198,11 +201,12 @@ impl<'a> Reader<'a> {
         Ok(page)
     }
 
-    /// What came must not wait with the reader: a search behind a gateway that asks for a pause at each step takes minutes.
+    /// What came must not wait with the reader: a search behind a gateway that asks for a pause at each step takes minutes,
+    /// and so do the alerts of a single incident, a page of them each second.
     async fn publish_before_a_wait(&mut self, intake: &mut Intake<'_>) -> Result<(), Halt> {
         let (purpose, uptime) = (self.purpose, self.sweeper.uptime());
         let wait = self.tenant.memory().budget.wait(purpose, uptime);
-        if wait >= LONG_WAIT {
+        if wait + intake.waits() >= LONG_WAIT {
             intake.commit(self.slot, None).await?;
         }
         Ok(())

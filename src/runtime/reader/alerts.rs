@@ -2,8 +2,8 @@
 //!
 //! Whatever goes wrong with them concerns one incident: it is published as far as it came, marked, and tried again by the
 //! backlog. Only the first failure of a kind that may pass by itself fails the page, as it would if the alerts had been in
-//! it. The same becomes of an incident of the backlog that takes more requests than live polling leaves time for. What is
-//! put together has the size limit of a page.
+//! it. The same becomes of an incident that takes a live sweep more requests than the tenant's others can wait for, and of
+//! one of the backlog that takes more than live polling leaves time for. What is put together has the size limit of a page.
 
 use bytes::Bytes;
 
@@ -12,6 +12,7 @@ use super::super::sweeper::Halt;
 use super::Reader;
 use super::failures::endless_alerts;
 use crate::core::alerts::{continuation, join};
+use crate::core::budget::Purpose;
 use crate::core::codec::raw_hash;
 use crate::core::failure::{Failure, Suspect};
 use crate::core::page::Splitter;
@@ -20,6 +21,9 @@ use crate::core::walk::{PageAsk, Walk};
 
 /// Pages of alerts that one incident may continue on.
 const MOST_ALERT_PAGES: u32 = 1_000;
+/// And those that a live sweep asks for, of one incident and in all: the tenant's other incidents wait meanwhile.
+const MOST_LIVE_OF_ONE: u32 = 20;
+const MOST_LIVE: u32 = 40;
 /// So many incidents of a page without their further alerts, and the others are not asked for: it is the service.
 const MOST_WITHOUT: u32 = 2;
 
@@ -61,6 +65,17 @@ impl Reader<'_> {
             self.with_all_alerts(raw.clone(), intake).await
         };
         let Alone { raw, whole } = match asked {
+            Ok(alone) if !alone.whole && self.purpose == Purpose::Live => {
+                // That its alerts did not change is for the reconcile sweep to see: put into the backlog, it would be read
+                // again and again for as long as it lies in the overlap.
+                let known = listed.as_ref().map(|listed| intake.knows_whole(listed));
+                if let (Some(listed), Some(true)) = (&listed, known.transpose()?) {
+                    intake.release_aside(size);
+                    walk.note(listed.id, listed.updated);
+                    return Ok(());
+                }
+                alone
+            }
             Ok(alone) => alone,
             Err(Halt::Failed(failure)) if self.does_without(&failure) => {
                 tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %failure,
@@ -144,10 +159,17 @@ impl Reader<'_> {
             return Ok(Alone { raw, whole });
         }
         while let Some(link) = next {
-            if pages == MOST_ALERT_PAGES {
-                return Err(endless_alerts().into());
+            match self.purpose {
+                Purpose::Live if pages == MOST_LIVE_OF_ONE || self.alert_pages >= MOST_LIVE => {
+                    return Ok(Alone { raw, whole: false });
+                }
+                Purpose::Backlog if pages == MOST_ALERT_PAGES => {
+                    return Err(endless_alerts().into());
+                }
+                _ => {}
             }
             pages += 1;
+            self.alert_pages += 1;
             let page = self.collect(&PageAsk::Link(link.clone()), intake).await?;
             let bytes: usize = page.elements.iter().map(Bytes::len).sum();
             let fits = bytes <= room;

@@ -99,14 +99,65 @@ async fn an_incident_with_more_alerts_than_fit_between_two_sweeps_keeps_nothing_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_live_sweep_takes_the_time_that_all_alerts_need() {
+async fn a_live_sweep_leaves_an_incident_with_very_many_alerts_to_the_backlog() {
     let (world, server) = (
         World::new(ROOM),
         Server::of(Origin::Graph, Order::NewestFirst, None),
     );
-    server.set(1, at(10), 1);
-    server.further.set(1, MANY);
+    // More than a live sweep waits for, and no more than fits between two.
+    for id in 1..=10 {
+        server.set(id, at(10 + id as i64), 1);
+    }
+    server.further.set(4, 25);
     let tenant = world.tenant_of_budget(&server, 50, 75);
-    assert!(sweep(&world, &tenant).await.halt.is_none());
-    assert_eq!(whole(&world, MANY), 1);
+    let began = Instant::now();
+    let swept = sweep(&world, &tenant).await;
+    assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+    assert!(began.elapsed() < PERIOD, "{:?}", began.elapsed());
+    assert_eq!((published(&world).len(), whole(&world, 25)), (10, 0));
+    sleep(Duration::from_secs(6 * 60)).await;
+    periods(&world, &tenant).await;
+    assert_eq!((published(&world).len(), whole(&world, 25)), (11, 1));
+
+    // The overlap shows it again.
+    for _ in 0..10 {
+        let asks = server.asks.load(Ordering::SeqCst);
+        let swept = sweep(&world, &tenant).await;
+        assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+        let asks = server.asks.load(Ordering::SeqCst) - asks;
+        assert!(asks <= 25, "{asks} requests");
+        assert!(backlog(&world, &tenant).is_empty());
+        sleep(PERIOD).await;
+    }
+    assert_eq!(published(&world).len(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_are_published_while_alerts_are_fetched() {
+    let (world, server) = (
+        World::new(ROOM),
+        Server::of(Origin::Graph, Order::NewestFirst, None),
+    );
+    for id in 1..=10 {
+        server.set(id, at(10 + id as i64), 1);
+    }
+    server.further.set(4, 20);
+    // Three seconds between two requests.
+    let tenant = world.tenant_of_budget(&server, 50, 20);
+    let began = Instant::now();
+    let mut sweeping = Box::pin(sweep(&world, &tenant));
+    while published(&world).len() < 9 {
+        tokio::select! {
+            swept = &mut sweeping => panic!("nothing before the sweep's end: {swept:?}"),
+            () = sleep(Duration::from_secs(1)) => {}
+        }
+    }
+    let waited = began.elapsed();
+    assert!(sweeping.await.halt.is_none());
+    assert!(
+        waited * 4 < began.elapsed(),
+        "{waited:?} of {:?}",
+        began.elapsed()
+    );
+    assert_eq!((published(&world).len(), whole(&world, 20)), (10, 1));
 }

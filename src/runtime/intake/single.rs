@@ -1,0 +1,46 @@
+//! Incidents that come by themselves, or are put together from several answers.
+
+use bytes::Bytes;
+
+use super::super::limits::Slot;
+use super::super::sweeper::Halt;
+use super::Intake;
+use crate::core::codec::raw_hash;
+use crate::core::failure::Failure;
+use crate::core::reading::read;
+use crate::core::version::Reading;
+
+impl Intake<'_> {
+    /// The reading of `raw`, which is not taken in. `None`: it is no incident.
+    pub(in crate::runtime) fn peek(&self, raw: &[u8]) -> Option<Reading> {
+        read(raw, self.tenant.source.shape()).ok()
+    }
+
+    /// Whether `listed` was published whole, in the state in which it was listed.
+    pub(in crate::runtime) fn knows_whole(&self, listed: &Reading) -> Result<bool, Failure> {
+        let known = self.sweeper.outlet.known(self.tenant.id, &[listed.id])?;
+        let mut known = known.iter().flatten();
+        Ok(known.any(|seen| seen.whole && seen.updated == listed.updated))
+    }
+
+    /// Takes one incident that came by itself, or whose alerts were put together; `whole`: none of them is missing. Its
+    /// reading, unless it can't be read.
+    pub(in crate::runtime) async fn take_single(
+        &mut self,
+        raw: Bytes,
+        whole: bool,
+        slot: &mut Slot,
+    ) -> Result<Option<Reading>, Halt> {
+        self.account.received += 1;
+        let reading = match read(&raw, self.tenant.source.shape()) {
+            Ok(reading) => Reading { whole, ..reading },
+            Err(why) => {
+                self.bury(raw_hash(&raw), &why, &raw)?;
+                return Ok(None);
+            }
+        };
+        self.judge(vec![(reading, raw)], slot).await?;
+        self.settle(0, slot).await?;
+        Ok(Some(reading))
+    }
+}
