@@ -63,8 +63,8 @@ struct Rest {
 }
 
 impl Resting {
-    /// `trouble` was met, at `now` on a clock that never goes back.
-    pub fn rest(&mut self, trouble: Trouble, now: Duration) {
+    /// `trouble` was met, at `now` on a clock that never goes back. Whether it was met for the first time.
+    pub fn rest(&mut self, trouble: Trouble, now: Duration) -> bool {
         let within = |rest: &Rest| rest.trouble.from < trouble.to && trouble.from < rest.trouble.to;
         let tries = self
             .0
@@ -84,6 +84,7 @@ impl Resting {
             tries,
             until: now + pause,
         });
+        tries == 1
     }
 
     /// What is not to be tried at `now`.
@@ -179,6 +180,18 @@ mod tests {
             }
         }
         assert_eq!(searches, [2, 5, 10, 19, 36, 53, 70, 87]);
+    }
+
+    #[test]
+    fn a_part_is_met_for_the_first_time_once_however_it_is_cut_later() {
+        let mut resting = Resting::default();
+        assert!(resting.rest(trouble(5, 9), MINUTE));
+        for cut in [trouble(5, 9), trouble(7, 12), trouble(11, 13)] {
+            assert!(!resting.rest(cut, MINUTE), "{cut:?}");
+        }
+        assert!(resting.rest(trouble(20, 21), MINUTE));
+        resting.recovered(Span::between(Ticks(0), Ticks(30)));
+        assert!(resting.rest(trouble(7, 8), MINUTE), "anew");
     }
 
     #[test]

@@ -322,7 +322,8 @@ impl Live<'_> {
                 to: trouble.to,
                 again: !trouble.unseen,
             });
-            memory.resting.rest(*trouble, self.sweeper.uptime());
+            self.tenant
+                .rest(&mut memory, *trouble, self.sweeper.uptime());
         }
     }
 

@@ -13,7 +13,7 @@ use crate::core::ids::TenantId;
 use crate::core::schedule::Schedule;
 use crate::core::trouble::{Doubts, Resting};
 use crate::core::version::{ContentHash, Deduplicate};
-use crate::core::walk::{PageSize, Walk};
+use crate::core::walk::{PageSize, Trouble, Walk};
 use crate::ports::{Encoder, IncidentSource};
 
 pub struct Tenant {
@@ -58,6 +58,8 @@ pub struct Memory {
     pub unfinished: Option<Walk>,
     /// Microsoft asked for a pause: until when, and in which words.
     paused: Option<(Duration, Failure)>,
+    /// Why a place was passed unseen last. It may turn out that nothing can be read: then no incident is to blame.
+    pub suspected: Option<Failure>,
     /// Why the incident that was passed unseen last can't be read.
     pub unseen: Option<Failure>,
     /// Live sweeps in a row that a list led in circles.
@@ -132,9 +134,27 @@ impl Tenant {
                 lamented: HashSet::new(),
                 unfinished: None,
                 paused: None,
+                suspected: None,
                 unseen: None,
                 circles: 0,
             }),
+        }
+    }
+
+    /// `trouble` stands: all around it was read. An incident that can't be read is told of when it is met first, and not at
+    /// each of the tries to come.
+    pub fn rest(&self, memory: &mut Memory, trouble: Trouble, uptime: Duration) {
+        let first = memory.resting.rest(trouble, uptime);
+        if !trouble.unseen {
+            return;
+        }
+        if let Some(why) = memory.suspected.take() {
+            memory.unseen = Some(why);
+        }
+        if let (true, Some(error)) = (first, &memory.unseen) {
+            let (from, to) = (trouble.from, trouble.to);
+            tracing::warn!(tenant = %self.id, name = %self.name, %error, %from, %to,
+                "an incident can't be read; all others are, and it is tried again later");
         }
     }
 

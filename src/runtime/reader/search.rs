@@ -130,9 +130,8 @@ impl Reader<'_> {
     }
 
     fn note_unseen(&self, walk: &mut Walk, failure: &Failure) -> Passed {
-        tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %failure,
-            "an incident can't be read; all others are, and it is tried again later");
-        self.tenant.memory().unseen = Some(failure.clone());
+        tracing::debug!(tenant = %self.tenant.id, error = %failure, "nothing can be read from a place; it is passed");
+        self.tenant.memory().suspected = Some(failure.clone());
         walk.pass_unseen()
     }
 

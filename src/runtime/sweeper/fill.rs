@@ -105,7 +105,7 @@ impl Sweeper {
             if done {
                 self.learn(tenant, &walk, &state.backlog);
             } else {
-                leave(&mut tenant.memory(), walk, &read, self.uptime());
+                leave(tenant, walk, &read, self.uptime());
             }
             committed?;
             account?;
@@ -130,7 +130,7 @@ impl Sweeper {
             memory.resting.recovered(span);
         }
         for trouble in walk.troubles() {
-            memory.resting.rest(*trouble, uptime);
+            tenant.rest(&mut memory, *trouble, uptime);
         }
         if smaller_pages || !walk.troubles().is_empty() {
             return;
@@ -196,11 +196,12 @@ fn first(backlog: &Backlog) -> Option<&Interval> {
 }
 
 /// A window that did not come to its end: walked on later, or begun again shorter.
-fn leave(memory: &mut Memory, walk: Walk, read: &Result<Way, Halt>, uptime: Duration) {
+fn leave(tenant: &Tenant, walk: Walk, read: &Result<Way, Halt>, uptime: Duration) {
+    let mut memory = tenant.memory();
     if let Ok(Way::Deep) = read {
         // Where the search has led to need not be searched again.
         for trouble in walk.troubles() {
-            memory.resting.rest(*trouble, uptime);
+            tenant.rest(&mut memory, *trouble, uptime);
         }
     }
     let shrunk = memory.window.shrunk(walk.span(), walk.oldest_shown());

@@ -132,6 +132,9 @@ async fn while_nothing_comes_through_no_incident_is_blamed() {
     let state = world.ledger.states.lock().expect("lock");
     let state = state.get(&tenant.id).expect("a state");
     assert_eq!(state.cursor, world_start(&tenant));
+    let memory = tenant.memory();
+    assert!(memory.suspected.is_some(), "there was no search");
+    assert_eq!((memory.resting.unseen(), &memory.unseen), (None, &None));
 }
 
 fn world_start(tenant: &Tenant) -> Ticks {
