@@ -48,6 +48,7 @@ use crate::ports::Event;
 mod adoption;
 mod endings;
 mod retries;
+mod turns;
 
 /// Gaps between firings are counted up to this many: a suspended machine wakes to a gap of days.
 const MOST_MISSED: u64 = 10_000;

@@ -61,6 +61,7 @@ impl Dispatcher {
                 if let Some(post) = self.posts.get_mut(&tenant) {
                     (post.failures, post.resting_until) = (0, None);
                 }
+                self.foresee(tenant);
                 let stopping = self.sweeper.stop.is_cancelled();
                 if let Some(state) = ended.swept.state.as_ref().filter(|_| !stopping) {
                     self.start_fill(tenant, state);

@@ -266,6 +266,34 @@ async fn the_next_sweep_shown_is_the_one_to_come_not_a_turn_that_will_pass() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_next_sweep_shown_lies_ahead_and_is_when_it_comes() {
+    for (schedule, most) in [("every 1h", 2), ("0 0 3 * * *", 25)] {
+        let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+        let schedule: Schedule = schedule.parse().expect("schedule");
+        let on_schedule = schedule.clone();
+        let tenant = world.tenant_made(1, &server, |parts| parts.schedule = on_schedule);
+        let rig = Rig::start(&world, &[tenant], 4);
+        sleep(PERIOD).await;
+        for _ in 0..3 {
+            let (now, asked) = (world.sweeper.clock.now(), asks(&server));
+            let next = rig.board.tenants()[0].next_sweep.expect("planned");
+            let wait = next.since(now);
+            assert!(wait > Duration::ZERO, "{next} is over at {now}");
+            assert!(wait < Duration::from_secs(most * 3600), "{next} at {now}");
+            let firing = schedule.next_after(now).expect("a firing");
+            sleep(firing.since(now)).await;
+            let schedule = schedule.clone();
+            rig.firings.send(Firing { schedule }).await.expect("sent");
+            sleep(next.since(firing) - Duration::from_secs(1)).await;
+            assert_eq!(asks(&server), asked, "before its time");
+            sleep(Duration::from_secs(2)).await;
+            assert!(asks(&server) > asked, "not at {next}");
+            sleep(PERIOD).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_proves_that_it_lives_also_when_there_is_nothing_to_do() {
     let world = World::new(1 << 20);
     let mut vitals = Vitals::default();
