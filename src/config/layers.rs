@@ -182,8 +182,19 @@ pub(super) fn overlay(
         } else if parts.len() > MAX_DEPTH || parts.iter().any(|part| part.is_empty()) {
             let remedy = "name it INCIDENTD__SECTION__KEY, or unset it";
             findings.refuse(&spot, wrong("it names no key", remedy));
-        } else if let Some(value) = values.remove(&key) {
-            set(table, &parts, Value::new(Some(&origin), value.kind));
+        } else if let Some(value) = values.remove(&key)
+            && let Err(above) = set(table, &parts, Value::new(Some(&origin), value.kind))
+        {
+            let remedy = match above {
+                "tenants" => {
+                    "unset it: the environment can't hold [[tenants]], only files can".to_owned()
+                }
+                _ => format!(
+                    "unset it: {} is one value, with no keys below it",
+                    one_line(above, 80)
+                ),
+            };
+            findings.refuse(&spot, wrong("it names no key", remedy));
         }
     }
 }
@@ -197,19 +208,21 @@ fn key_of(name: &str) -> String {
         .replace("__", ".")
 }
 
-fn set(table: &mut Map<String, Value>, parts: &[&str], value: Value) {
+/// `Err`: the part of the key that a file gives a value of its own, or a list, so that nothing can lie below it.
+fn set<'a>(table: &mut Map<String, Value>, parts: &[&'a str], value: Value) -> Result<(), &'a str> {
     match parts {
-        [] => {}
+        [] => Ok(()),
         [key] => {
             table.insert((*key).into(), value);
+            Ok(())
         }
         [key, rest @ ..] => {
             let origin = value.origin().map(str::to_owned);
             let empty = || Value::new(origin.as_ref(), ValueKind::Table(Map::new()));
             let inner = table.entry((*key).into()).or_insert_with(empty);
-            // What is no table stays as it is: its reader reports it.
-            if let ValueKind::Table(inner) = &mut inner.kind {
-                set(inner, rest, value);
+            match &mut inner.kind {
+                ValueKind::Table(inner) => set(inner, rest, value),
+                _ => Err(key),
             }
         }
     }

@@ -151,6 +151,23 @@ fn mistakes_in_the_environment_name_the_variable() {
 }
 
 #[test]
+fn a_variable_below_what_a_file_gives_otherwise_is_not_passed_over() {
+    let report = with("[http]\nlisten = \"127.0.0.1:0\"")
+        .with_env("INCIDENTD__TENANTS__0__NAME", CANARY)
+        .with_env("INCIDENTD__TENANTS__0__POLL__SCHEDULE", "every 9s")
+        .with_env("INCIDENTD__HTTP__LISTEN__PORT", "1")
+        .report();
+    for expected in [
+        "environment variable INCIDENTD__TENANTS__0__NAME: it names no key\n    unset it: the environment can't hold [[tenants]]",
+        "environment variable INCIDENTD__TENANTS__0__POLL__SCHEDULE: it names no key\n    unset it: the environment can't",
+        "environment variable INCIDENTD__HTTP__LISTEN__PORT: it names no key\n    unset it: listen is one value",
+    ] {
+        assert!(report.contains(expected), "{expected} is not in\n{report}");
+    }
+    assert!(!report.contains("canary"), "{report}");
+}
+
+#[test]
 fn refuses_each_wrong_value_once() {
     for (section, key, value) in [
         ("app", "client_secret_env", "\"UNSET\""),
