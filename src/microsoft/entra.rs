@@ -41,6 +41,9 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 /// A token is a few KB even with hundreds of roles.
 const MAX_TOKEN_ANSWER: usize = 1 << 20;
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+/// Taken for the life of a token that is over when it comes. Believed, each look would ask for another one, which Entra
+/// answers with AADSTS50196 and a pause for all tenants; the API's 401 says when it has ended.
+const LIFE_IF_OVER: Duration = Duration::from_secs(60);
 /// Beyond the 28 h that the longest-lived tokens have ("Access tokens", token lifetime).
 const LONGEST_LIFE: Duration = Duration::from_secs(48 * 3600);
 
@@ -313,6 +316,9 @@ fn lifetime<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Duration, D::E
     let seconds = seconds
         .filter(|seconds| !f64::is_nan(*seconds))
         .ok_or_else(|| serde::de::Error::custom("expires_in is no number"))?;
+    if seconds < SHORTEST_LIFE.as_secs_f64() {
+        return Ok(LIFE_IF_OVER);
+    }
     let bounded = seconds.clamp(SHORTEST_LIFE.as_secs_f64(), LONGEST_LIFE.as_secs_f64());
     Ok(Duration::from_secs(bounded as u64))
 }
