@@ -249,19 +249,26 @@ fn init_writes_over_nothing_and_says_what_is_in_the_way() {
         (
             CONTOSO,
             "other",
-            "tenants.d/contoso.toml:6 has the tenant 11111111-1111-1111-1111-111111111111 already",
+            "tenants.d/contoso.toml:6 has the tenant 11111111-1111-1111-1111-111111111111 already: \"other\" is not added",
         ),
         (
             FABRIKAM,
             "contoso",
-            "tenants.d/contoso.toml:8 has a tenant of the name \"contoso\" already",
+            "the tenant 22222222-2222-2222-2222-222222222222 is not added: tenants.d/contoso.toml:8 has a tenant of the name \
+             \"contoso\" already",
         ),
         (
             FABRIKAM,
             "Contoso",
             "tenants.d/contoso.toml is there already, and stays as it is",
         ),
-        (FABRIKAM, "", "the name: it is empty"),
+        (
+            FABRIKAM,
+            "",
+            "the name of the tenant 22222222-2222-2222-2222-222222222222: it is empty\n",
+        ),
+        (FABRIKAM, &"x".repeat(65), "longer than 64 characters\n"),
+        (FABRIKAM, "a\u{7f}b", "characters that can't be printed\n"),
         (
             "00000000-0000-0000-0000-000000000000",
             "zero",
@@ -277,6 +284,17 @@ fn init_writes_over_nothing_and_says_what_is_in_the_way() {
         );
     }
     assert_eq!(shell.files("tenants.d"), ["contoso.toml"]);
+}
+
+#[test]
+fn a_name_may_begin_with_a_hyphen() {
+    let shell = Shell::new();
+    shell.write("incidentd.toml", "tenants_dir = \"tenants.d\"\n");
+    let words = ["init", "--config", "incidentd.toml", "--tenant", CONTOSO];
+    let added = shell.incidentd(&[&words[..], &["--name", "-dash"]].concat());
+    assert_eq!(added.code, 0, "{}", added.err);
+    let file = shell.read("tenants.d/dash.toml");
+    assert!(file.contains("name = \"-dash\""), "{file}");
 }
 
 #[test]

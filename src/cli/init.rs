@@ -30,7 +30,8 @@ pub struct Init {
     #[arg(long, value_name = "TENANT_ID")]
     tenant: Option<TenantId>,
     /// What to call the customer
-    #[arg(long, requires = "tenant")]
+    // A name may begin with a hyphen, as one of a list does sooner or later.
+    #[arg(long, requires = "tenant", allow_hyphen_values = true)]
     name: Option<String>,
     /// "Application (client) ID" of the app registration
     #[arg(long, value_name = "GUID", conflicts_with = "tenant")]

@@ -41,16 +41,26 @@ impl Survey {
         if let Err(wrong) = tenants::tenant_id(&id.to_string()) {
             return Some(format!("the id {id}: {}\n    {}", wrong.what, wrong.remedy));
         }
+        let checked = name.map(|name| tenants::name(name, Some(id))).transpose();
         if let Some(place) = self.taken.ids.get(&id) {
-            return Some(format!("{place} has the tenant {id} already"));
+            // A list of customers is typed by a loop: the id alone does not say which of two lines was refused.
+            let who = match &checked {
+                Ok(Some(name)) => format!(": {name:?} is not added"),
+                Ok(None) | Err(_) => String::new(),
+            };
+            return Some(format!("{place} has the tenant {id} already{who}"));
         }
-        let name = match tenants::name(name?, Some(id)) {
-            Ok(name) => name,
-            Err(wrong) => return Some(format!("the name: {}\n    {}", wrong.what, wrong.remedy)),
+        let name = match checked {
+            Ok(name) => name?,
+            Err(wrong) => {
+                let (what, remedy) = (wrong.what, wrong.remedy);
+                return Some(format!("the name of the tenant {id}: {what}\n    {remedy}"));
+            }
         };
         let place = self.taken.names.get(&name)?;
         Some(format!(
-            "{place} has a tenant of the name {name:?} already\n    give another with --name"
+            "the tenant {id} is not added: {place} has a tenant of the name {name:?} already\n    \
+             give another with --name"
         ))
     }
 }

@@ -269,12 +269,14 @@ pub(super) fn tenant_id(text: &str) -> Result<TenantId, Wrong> {
 
 /// Commands take a tenant's id or its name: a name must not be another's id.
 pub(super) fn name(text: &str, id: Option<TenantId>) -> Result<Arc<str>, Wrong> {
-    let length = text.chars().count();
-    if !(1..=64).contains(&length) || text.contains(is_wild) {
-        return Err(wrong(
-            "it is empty, longer than 64 characters, or has characters that can't be printed",
-            "give a short name, or leave it out",
-        ));
+    let what = match text.chars().count() {
+        0 => Some("it is empty"),
+        65.. => Some("it is longer than 64 characters"),
+        _ if text.contains(is_wild) => Some("it has characters that can't be printed"),
+        _ => None,
+    };
+    if let Some(what) = what {
+        return Err(wrong(what, "give a short name, or leave it out"));
     }
     match text.parse::<TenantId>() {
         Ok(other) if Some(other) != id => Err(wrong(
