@@ -12,6 +12,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
+use uuid::Uuid;
+
 use super::app::World;
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
@@ -69,12 +71,18 @@ pub(super) fn read(
     world: &World<'_>,
     kind: Kind,
 ) -> Option<PathBuf> {
-    let mut unfit = None;
+    let (mut unfit, mut is_id) = (None, false);
     let file = section.parse(key, |text| {
         let file = ProofFile::new(world.path(text)?, world.environment);
-        unfit = world.proofs.weigh(file.check(kind))?;
+        let found = file.check(kind).map(|looks| is_id = looks == Looks::Id);
+        unfit = world.proofs.weigh(found)?;
         Ok(file)
     })?;
+    // Warned of and not refused: what a secret's Value looks like is Microsoft's to change.
+    if is_id {
+        let what = file.what("holds a GUID, which looks like the secret's ID and not its Value");
+        section.warn(key, format!("{what}: {}", file.replace(kind)));
+    }
     if let Some(Wrong { what, remedy }) = &unfit {
         section.warn(key, format!("{what}: {remedy}"));
     } else if let Some(text) = file.caveat(Path::new(COPIES).exists()) {
@@ -84,6 +92,14 @@ pub(super) fn read(
         warn_if_open_to_all(section, key, &file.read);
     }
     Some(file.read)
+}
+
+/// What a file's content looks like; all that is ever told of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    Fit,
+    /// Like the ID that stands beside a secret's Value in Microsoft Entra.
+    Id,
 }
 
 struct ProofFile {
@@ -131,16 +147,25 @@ impl ProofFile {
         }
     }
 
-    fn check(&self, kind: Kind) -> Result<(), Wrong> {
-        match read_regular(&self.read, MAX_SIZE) {
-            Err(_) if kind == Kind::NextSecret && self.read.metadata().is_err() => Ok(()),
-            Err(error) => Err(self.unreadable(kind, &error)),
-            Ok(content) => match std::str::from_utf8(&content) {
-                Ok(text) if !text.trim().is_empty() => Ok(()),
-                Ok(_) if kind == Kind::NextSecret => Ok(()),
-                Ok(_) => Err(wrong(self.what("is empty"), self.fill(kind))),
-                Err(_) => Err(wrong(self.what("is not text"), self.replace(kind))),
-            },
+    fn check(&self, kind: Kind) -> Result<Looks, Wrong> {
+        let content = match read_regular(&self.read, MAX_SIZE) {
+            Err(_) if kind == Kind::NextSecret && self.read.metadata().is_err() => {
+                return Ok(Looks::Fit);
+            }
+            Err(error) => return Err(self.unreadable(kind, &error)),
+            Ok(content) => content,
+        };
+        let text = std::str::from_utf8(&content)
+            .map_err(|_| wrong(self.what("is not text"), self.replace(kind)))?;
+        match text.strip_prefix('\u{feff}').unwrap_or(text).trim() {
+            "" if kind == Kind::NextSecret => Ok(Looks::Fit),
+            "" => Err(wrong(self.what("is empty"), self.fill(kind))),
+            text if text.contains(['\n', '\r']) => Err(wrong(
+                self.what("has more than one line"),
+                self.replace(kind),
+            )),
+            text if kind != Kind::Token && Uuid::try_parse(text).is_ok() => Ok(Looks::Id),
+            _ => Ok(Looks::Fit),
         }
     }
 
@@ -169,14 +194,13 @@ impl ProofFile {
                  check"
                     .to_owned()
             }
+            None if forbidden => "let the user who runs incidentd read it".to_owned(),
             None => match kind {
                 Kind::Token => {
-                    "give the path at which the token is kept (in Kubernetes AZURE_FEDERATED_TOKEN_FILE says it), and let the \
-                     daemon's user read it"
+                    "give the path at which the token is kept (in Kubernetes AZURE_FEDERATED_TOKEN_FILE says it)"
                 }
                 Kind::Secret | Kind::NextSecret => {
-                    "give the path of a file that holds the secret's Value (not its ID), and let the user who runs incidentd \
-                     read it"
+                    "give the path of a file that holds the secret's Value (not its ID), and nothing else"
                 }
             }
             .to_owned(),
@@ -226,7 +250,7 @@ impl ProofFile {
             Kind::Token => {
                 "give the path of a file that holds a token (JWT), and nothing else".into()
             }
-            _ => format!("write the secret's value, and nothing else, into {file}"),
+            _ => format!("write the secret's Value (not its ID), and nothing else, into {file}"),
         }
     }
 
@@ -356,6 +380,51 @@ mod tests {
             read_by(Some(COPIES)),
             Path::new(COPIES).join("secrets_nobody-of-this-name")
         );
+    }
+
+    fn checked(content: &[u8], kind: Kind) -> Result<bool, Wrong> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), content).expect("it is written");
+        let file = ProofFile::new(file.path().into(), &HashMap::new());
+        file.check(kind).map(|looks| looks == Looks::Id)
+    }
+
+    #[test]
+    fn a_line_break_within_a_secret_is_refused_and_one_behind_it_is_not() {
+        for kind in [Kind::Secret, Kind::NextSecret, Kind::Token] {
+            for good in ["canary~a\n", "\u{feff}canary~a\r\n\n"] {
+                assert_eq!(checked(good.as_bytes(), kind), Ok(false), "{good:?}");
+            }
+            for bad in ["canary~a\nb", "canary~a\r\nb\r\n", "canary~a\rb"] {
+                let wrong = checked(bad.as_bytes(), kind).expect_err(bad);
+                assert!(wrong.what.contains("more than one line"), "{}", wrong.what);
+                assert!(!format!("{wrong:?}").contains("canary"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_that_looks_like_an_id_is_told_apart() {
+        let id = b"0f0f0f0f-0000-4000-8000-000000000001\n";
+        assert_eq!(checked(id, Kind::Secret), Ok(true));
+        assert_eq!(checked(id, Kind::NextSecret), Ok(true));
+        assert_eq!(checked(b"0f0f0f0f~0000-4000", Kind::Secret), Ok(false));
+    }
+
+    #[test]
+    fn who_reads_is_named_only_where_that_is_what_is_wrong() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let large = folder.path().join("large");
+        std::fs::write(&large, vec![b'x'; 65 << 10]).expect("it is written");
+        for path in [folder.path(), &large, &folder.path().join("absent")] {
+            let file = ProofFile::new(path.into(), &HashMap::new());
+            for kind in [Kind::Secret, Kind::Token] {
+                let remedy = file.check(kind).err().map(|wrong| wrong.remedy);
+                let remedy = remedy.expect("it is refused");
+                assert!(remedy.starts_with("give the path"), "{remedy}");
+                assert!(!remedy.contains("the user"), "{remedy}");
+            }
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Secret {
     /// The secret without the line end that mounted files and shells add.
     ///
     /// # Errors
-    /// The file is missing, unreadable, empty, not UTF-8 or larger than 64 KiB: `credential`, naming the path.
+    /// The file is missing, unreadable, empty, not UTF-8, of several lines or larger than 64 KiB: `credential`, naming the path.
     pub(super) async fn read(&self) -> Result<Proof, Failure> {
         self.read_as(Key::SecretFile).await
     }
@@ -79,9 +79,11 @@ pub(super) async fn read_file(path: &Path, key: Key) -> Result<Proof, Failure> {
     let silent = read.is_err();
     if let Err(error) = read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         let why = format!("can't be read: {}", one_line(&error.to_string(), 100));
+        let forbidden = error.kind() == io::ErrorKind::PermissionDenied;
         return Err(match key {
             // A disk that hangs must not be asked here: it would hold up all tenants.
             Key::NextSecretFile if !silent && !path.exists() => no_second(&why),
+            _ if forbidden => forbidden_to_read(&place, &why),
             _ => unusable(&place, &why),
         });
     }
@@ -92,6 +94,9 @@ pub(super) async fn read_file(path: &Path, key: Key) -> Result<Proof, Failure> {
     let value = trimmed(text);
     if value.expose_secret().is_empty() {
         return Err(unusable(&place, "is empty"));
+    }
+    if value.expose_secret().contains(['\n', '\r']) {
+        return Err(unusable(&place, "has more than one line"));
     }
     Ok(Proof { value, place })
 }
@@ -109,20 +114,28 @@ fn no_second(why: &str) -> Failure {
 }
 
 fn unusable(place: &Place, why: &str) -> Failure {
-    let (path, hint) = (place.name(), place.hint());
-    let (what, remedy) = match place.key {
-        Key::TokenFile => (
-            format!("the federated token's file {path} {why}"),
-            format!(
-                "let what issues the token (in Kubernetes, the projected service account token) write it to {hint}, and let \
-                 the daemon's user read it"
-            ),
+    let hint = place.hint();
+    let remedy = match place.key {
+        Key::TokenFile => format!(
+            "let what issues the token (in Kubernetes, the projected service account token) write it to {hint}"
         ),
-        _ => (
-            format!("the client secret's file {path} {why}"),
-            format!("put the secret's Value into {hint} and let the daemon's user read it"),
-        ),
+        _ => format!("put the secret's Value, and nothing else, into {hint}"),
     };
+    failed(place, why, remedy)
+}
+
+fn forbidden_to_read(place: &Place, why: &str) -> Failure {
+    let remedy = format!("let the daemon's user read {}", place.hint());
+    failed(place, why, remedy)
+}
+
+fn failed(place: &Place, why: &str, remedy: String) -> Failure {
+    let path = place.name();
+    let what = match place.key {
+        Key::TokenFile => "the federated token's file",
+        _ => "the client secret's file",
+    };
+    let what = format!("{what} {path} {why}");
     Failure::new(Health::Credential, Reaction::Slow, what, remedy)
         .caused_by(format!("no credential in {path}"))
 }
@@ -216,12 +229,15 @@ mod tests {
         for (bytes, why) in [
             (&b""[..], "is empty"),
             (b"\n", "is empty"),
+            (b"canary\nb", "more than one line"),
             (b"\xff\xfe", "not UTF-8"),
             (&too_long, "larger than"),
         ] {
             let failure = read_bytes(bytes).await.unwrap_err();
             assert_eq!(failure.health, Health::Credential);
             assert!(failure.what.contains(why), "{failure:?}");
+            let told = format!("{failure:?}");
+            assert!(!told.contains("canary") && !told.contains("daemon's user"));
         }
         let absent = Secret::File("/nonexistent/client-secret".into());
         let failure = absent.read().await.unwrap_err();
