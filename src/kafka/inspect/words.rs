@@ -5,7 +5,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use super::FIRST_ANSWER;
 use crate::core::failure::{Failure, Health, Reaction, one_line};
 use crate::kafka::KafkaError;
-use crate::kafka::link::{Link, PROTOCOL, Trouble};
+use crate::kafka::link::{GOES_ON, Link, PROTOCOL, Trouble};
 
 /// Why no broker answers, and what to do, by the kind of the last failure.
 pub(super) fn out_of_reach(link: &Link) -> Failure {
@@ -20,8 +20,14 @@ pub(super) fn out_of_reach(link: &Link) -> Failure {
         }
         _ => Health::Unreachable,
     };
+    let remedy = for_who_looks(remedy);
     let what = format!("Kafka can't be reached at {}: {what}", link.brokers());
     Failure::new(health, Reaction::Backoff, what, remedy)
+}
+
+/// Who only looks has nothing to lose, and does not go on.
+fn for_who_looks(remedy: &str) -> &str {
+    remedy.strip_suffix(GOES_ON).unwrap_or(remedy)
 }
 
 /// A topic that nothing was heard of, though Kafka answers.
@@ -54,4 +60,17 @@ pub(super) fn unusable(error: &KafkaError) -> Failure {
         error.to_string(),
         "correct the property that this is about under [kafka.properties]",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::link::REACH;
+
+    #[test]
+    fn who_only_looks_is_not_told_that_it_goes_on() {
+        let remedy = for_who_looks(REACH);
+        assert!(remedy.ends_with("on the way"), "{remedy}");
+        assert_eq!(for_who_looks(PROTOCOL), PROTOCOL);
+    }
 }
