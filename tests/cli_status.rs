@@ -232,6 +232,7 @@ async fn where_no_daemon_answers_it_says_which_place_was_asked() {
         ] {
             assert!(said.contains(words), "{words:?} in {said}");
         }
+        assert!(!said.contains("use --address"), "it was used: {said}");
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("incidentd.toml");
@@ -292,6 +293,11 @@ async fn what_is_no_daemon_is_not_believed_and_commands_no_terminal() {
             let code = output.status.code();
             assert!(matches!(code, Some(0 | 1 | 75)), "{code:?}");
             for text in [stdout(&output), stderr(&output)] {
+                let contradiction = text.contains("no answer") || text.contains("use --address");
+                assert!(
+                    !contradiction,
+                    "something answers where it was told to ask: {text}"
+                );
                 let commands = |c: char| c.is_control() && c != '\n';
                 assert!(!text.contains(commands), "{args:?}: {text:?}");
             }

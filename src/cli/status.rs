@@ -94,7 +94,7 @@ impl Status {
         if let Some(address) = &self.address {
             return Ok(Daemon {
                 address: address.clone(),
-                source: "--address".into(),
+                source: None,
             });
         }
         let file = &self.file.config;
@@ -110,7 +110,10 @@ impl Status {
             );
             Failed::new(CONFIGURATION, anyhow!(what))
         })?;
-        Ok(Daemon { address, source })
+        Ok(Daemon {
+            address,
+            source: Some(source),
+        })
     }
 
     async fn once(&self, daemon: &Daemon) -> Result<(), Failed> {
@@ -180,15 +183,15 @@ async fn probe(daemon: &Daemon, path: &str, good: &str) -> Result<(), Failed> {
 /// The daemon that is asked.
 struct Daemon {
     address: String,
-    /// What says that it is there.
-    source: String,
+    /// What in the configuration says that it is there; `None`: it was typed.
+    source: Option<String>,
 }
 
 impl Daemon {
     fn by_default() -> Self {
         Self {
             address: DEFAULT_LISTEN.to_string(),
-            source: "the default of http.listen".into(),
+            source: Some("the default of http.listen".into()),
         }
     }
 
@@ -198,27 +201,42 @@ impl Daemon {
     }
 
     fn unreachable(&self, error: AskError) -> Failed {
-        let (address, source) = (&self.address, &self.source);
-        let why = format!("{:#}", anyhow::Error::new(error));
-        Failed::new(
-            UNAVAILABLE,
-            anyhow!(
-                "no answer from {address}: {why}\n    Is incidentd running? (systemctl status incidentd)\n    \
-                 It was asked where {source} says; if it listens elsewhere, use --address HOST:PORT."
-            ),
-        )
+        let (address, asked) = (&self.address, self.asked());
+        let what = match error {
+            AskError::Strange(why) => {
+                format!("what answers at {address} is not incidentd: {why}\n    {asked}")
+            }
+            error => {
+                let why = format!("{:#}", anyhow::Error::new(error));
+                format!(
+                    "no answer from {address}: {why}\n    Is incidentd running? (systemctl status incidentd)\n    {asked}"
+                )
+            }
+        };
+        Failed::new(UNAVAILABLE, anyhow!(what))
     }
 
     fn strange(&self, answer: &Answer) -> Failed {
-        let (address, source) = (&self.address, &self.source);
+        let (address, asked) = (&self.address, self.asked());
         let (status, body) = (answer.status, one_line(&tame(&answer.body), 80));
         Failed::new(
             UNAVAILABLE,
             anyhow!(
-                "what answers at {address} does not answer as incidentd does: {status} {body:?}\n    \
-                 It was asked where {source} says; if incidentd listens elsewhere, use --address HOST:PORT."
+                "what answers at {address} does not answer as incidentd does: {status} {body:?}\n    {asked}"
             ),
         )
+    }
+
+    /// What made it be asked there, and how to ask elsewhere.
+    fn asked(&self) -> String {
+        match &self.source {
+            Some(source) => format!(
+                "It was asked where {source} says; if incidentd listens elsewhere, use --address HOST:PORT."
+            ),
+            None => "It was asked where --address says: see http.listen of its configuration, or the line \"incidentd runs\" \
+                     of its log."
+                .into(),
+        }
     }
 }
 
