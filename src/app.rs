@@ -1,7 +1,7 @@
 //! The composition root: the only module that knows every concrete type. It turns [`Settings`] into a running daemon
 //! and brings it to rest again; it decides nothing else.
 //!
-//! Start: clients, ledger and port are made first, so that whatever can't work fails before anything is read. Kafka is
+//! Start: clients, port and ledger are made first, so that whatever can't work fails before anything is read. Kafka is
 //! not waited for: a daemon that starts before its broker goes on when the broker comes.
 //!
 //! Reload: see [`Reload`] and `reload.rs`.
@@ -159,9 +159,9 @@ impl App {
             clock: clock.clone(),
         });
         let tenants = builder.build(&settings, None)?;
-        // After all that the configuration alone can spoil: a start that fails for that leaves no new ledger behind.
-        let ledger = Arc::new(LocalLedger::open(&settings.ledger.path)?);
         let listener = listen(settings.http.listen).await?;
+        // Last of what can fail: a start that does leaves no new ledger behind, and warns of none.
+        let ledger = Arc::new(LocalLedger::open(&settings.ledger.path)?);
         let board = Arc::new(Board::new(&tenants, clock.clone()));
         let bytes = ByteBudget::new(settings.max_in_flight);
         let stop = CancellationToken::new();

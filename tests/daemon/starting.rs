@@ -148,7 +148,7 @@ fn of_format(setup: &Setup, sound: &[u8], format: u64) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_that_is_taken_ends_with_75() {
+async fn a_port_that_is_taken_ends_with_75_and_leaves_no_ledger_behind() {
     let (_simulator, setup) = setup().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -159,6 +159,8 @@ async fn a_port_that_is_taken_ends_with_75() {
         log.contains(&address) && log.contains("http.listen"),
         "{log}"
     );
+    assert!(!log.contains("new ledger"), "{log}");
+    assert!(!setup.path().join("ledger").exists(), "nothing was begun");
 }
 
 #[tokio::test(flavor = "multi_thread")]
