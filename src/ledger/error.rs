@@ -42,6 +42,11 @@ pub enum LedgerError {
     )]
     NoSpace { path: PathBuf, source: io::Error },
     #[error(
+        "the ledger can't be in {}: it is a file, not a folder; set [ledger] path to a folder, which is made if it is not there",
+        path.display()
+    )]
+    NotAFolder { path: PathBuf },
+    #[error(
         "the ledger {} can't be opened: check [ledger] path and the disk",
         path.display()
     )]

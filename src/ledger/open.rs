@@ -55,11 +55,16 @@ pub(super) struct Home {
 
 /// Locks the directory and makes sure that it holds a sound ledger of a known format.
 pub(super) fn prepare(dir: &Path, opener: &Opener) -> Result<Home, LedgerError> {
+    // For the messages: whoever reads them in a log does not know where the process was started.
+    let dir = &std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(|error| LedgerError::io(dir, error))?;
+        .map_err(|error| match no_folder(dir) {
+            Some(path) => LedgerError::NotAFolder { path },
+            None => LedgerError::io(dir, error),
+        })?;
     let lock = lock(dir)?;
     let file = dir.join("ledger.redb");
     match File::open(&file) {
@@ -73,6 +78,12 @@ pub(super) fn prepare(dir: &Path, opener: &Opener) -> Result<Home, LedgerError> 
         Err(error) => return Err(LedgerError::io(&file, error)),
     }
     Ok(Home { file, _lock: lock })
+}
+
+/// What stands in the way of a folder, there or above.
+fn no_folder(dir: &Path) -> Option<PathBuf> {
+    let there = dir.ancestors().find(|path| path.exists())?;
+    (!there.is_dir()).then(|| there.to_owned())
 }
 
 fn lock(dir: &Path) -> Result<File, LedgerError> {

@@ -60,6 +60,27 @@ fn a_ledger_in_use_is_refused_and_free_again_afterwards() {
 }
 
 #[test]
+fn a_file_in_the_place_of_the_folder_is_named() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let file = dir.path().join("ledger");
+    std::fs::write(&file, "").expect("write");
+    for path in [file.clone(), file.join("below")] {
+        let error = LocalLedger::open(&path).expect_err("no folder");
+        let told = format!("in {}: it is a file, not a folder", file.display());
+        assert!(error.to_string().contains(&told), "{error}");
+    }
+}
+
+#[test]
+fn messages_name_the_whole_path() {
+    // Relative to where the tests run, which is the package's folder.
+    let error = LocalLedger::open(Path::new("Cargo.toml")).expect_err("no folder");
+    let whole = std::path::absolute("Cargo.toml").expect("a path");
+    let whole = whole.display().to_string();
+    assert!(error.to_string().contains(&whole), "{error}");
+}
+
+#[test]
 fn a_ledger_of_a_later_version_is_refused_untouched() {
     let dir = filled();
     tamper(dir.path(), |transaction| {
