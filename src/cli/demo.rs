@@ -120,12 +120,14 @@ impl Demo {
             reader,
             simulator: &simulator,
         };
-        watch
-            .for_a_while(&world, Duration::from_secs(self.seconds))
-            .await?;
-        watch.until_all_has_arrived().await?;
+        let watched = watch
+            .until_the_end(&world, Duration::from_secs(self.seconds))
+            .await;
+        // Also for a reader that is gone: the daemon would complain of a broker that ends before it does.
         let _ = stop.send(());
-        daemon.await.context("the daemon broke")??;
+        let ended = daemon.await;
+        watched?;
+        ended.context("the daemon broke")??;
         watch.until_silence().await?;
         simulator.books().settled().await;
         watch.tally.close(&simulator.books());
@@ -153,6 +155,11 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
+    async fn until_the_end(&mut self, world: &World, time: Duration) -> anyhow::Result<()> {
+        self.for_a_while(world, time).await?;
+        self.until_all_has_arrived().await
+    }
+
     /// Shows what arrives while incidents go on changing.
     async fn for_a_while(&mut self, world: &World, time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use incidentd::simulator::{Effect, Endpoint, Options, Rule};
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::timeout;
 
 use crate::support::daemon::{Daemon, STOP_LIMIT, incidentd};
@@ -74,6 +75,25 @@ async fn a_reader_of_standard_output_that_stalls_does_not_keep_the_daemon_from_i
     let ended = timeout(STOP_LIMIT, child.wait()).await;
     let status = ended.expect("it ends within the budget").unwrap();
     assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_whose_reader_has_seen_enough_ends_without_a_complaint() {
+    let mut demo = incidentd()
+        .args(["demo", "--seconds", "4"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    for _ in 0..5 {
+        assert!(lines.next_line().await.unwrap().is_some(), "it has begun");
+    }
+    drop(lines);
+    let ended = timeout(STOP_LIMIT, demo.wait_with_output()).await;
+    let output = ended.expect("it ends by itself").unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*told), (Some(0), ""));
 }
 
 #[tokio::test(flavor = "multi_thread")]
