@@ -142,19 +142,13 @@ impl App {
     /// [`StartError`]: something that waiting or trying again would not mend, or should not hide.
     pub async fn build(settings: Settings, output: Output) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
-        let (publisher, taker): (Arc<dyn Publisher>, _) = match output {
-            Output::Kafka => {
-                let kafka = Arc::new(connect(&settings)?);
-                (kafka.clone(), Kafka::Producer(kafka))
-            }
-            Output::Stdout => {
-                let lines = Arc::new(StdoutPublisher::new(io::stdout()));
-                (lines.clone(), Kafka::Stdout(lines))
-            }
+        let kafka = match output {
+            Output::Kafka => Some(Arc::new(connect(&settings)?)),
+            Output::Stdout => None,
         };
-        let kafka = match &taker {
-            Kafka::Producer(kafka) => Some(kafka.clone()),
-            Kafka::Stdout(_) => None,
+        let publisher: Arc<dyn Publisher> = match &kafka {
+            Some(kafka) => kafka.clone(),
+            None => Arc::new(StdoutPublisher::new(io::stdout())),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new(&doors::SOURCES));
@@ -189,7 +183,7 @@ impl App {
             started: clock.now(),
             board: board.clone(),
             metrics,
-            kafka: taker,
+            kafka: kafka.clone().map_or(Kafka::None, Kafka::Producer),
             outlet: outlet.clone(),
             ledger: ledger.clone(),
             bytes: bytes.clone(),

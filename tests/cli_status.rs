@@ -88,7 +88,7 @@ async fn a_sick_fleet_is_a_table_that_says_what_to_do() {
         lines[1..5],
         [
             "5 tenants: 1 credential, 2 consent, 1 forbidden, 1 ok",
-            "Standard output: ok, 0 B in flight",
+            "Kafka: ok, 0 B in flight",
             "Ledger: ok, 3 incidents known",
             "",
         ],
@@ -213,45 +213,6 @@ async fn a_daemon_that_waits_for_kafka_is_not_ready_and_says_so() {
         stderr(&shown)
     );
     daemon.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reader_of_standard_output_that_has_ended_is_told_in_kafka_s_place() {
-    let simulator = simulator(1, Options::default()).await;
-    let world = simulator.world();
-    world.create(world.tenants()[0].id, 3).unwrap();
-    let port = free_port().await;
-    let setup = setup(&simulator).text("http.listen", &format!("127.0.0.1:{port}"));
-    let config = setup.write();
-    let config = config.to_str().unwrap();
-    let mut daemon = incidentd()
-        .args(["run", "--output", "stdout", "--config", config])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("it runs");
-    let mut lines = BufReader::new(daemon.stdout.take().unwrap()).lines();
-    assert!(lines.next_line().await.unwrap().is_some(), "a record");
-    let well = stdout(&status(&["--config", config]).await);
-    assert!(well.contains("\nStandard output: ok, "), "{well}");
-    drop(lines);
-    world.create(world.tenants()[0].id, 1).unwrap();
-    let told = timeout(SOON, async {
-        loop {
-            let text = stdout(&status(&["--config", config]).await);
-            if text.contains("\nStandard output: unavailable, ") {
-                return text;
-            }
-        }
-    });
-    let told = told.await.expect("it is told");
-    assert!(
-        told.contains("the program that reads the records from standard output has ended"),
-        "{told}"
-    );
-    assert!(!told.contains("Kafka"), "{told}");
-    daemon.kill().await.unwrap();
 }
 
 #[tokio::test]

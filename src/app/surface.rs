@@ -1,20 +1,16 @@
 //! What the endpoints show, gathered from the parts at the moment of asking.
 
-use std::io::Stdout;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::reload::Standing;
-use crate::core::status::{
-    KafkaStatus, LedgerStatus, PartState, RunState, StatusReport, Taker, summary,
-};
+use crate::core::status::{KafkaStatus, LedgerStatus, PartState, RunState, StatusReport, summary};
 use crate::core::ticks::Ticks;
 use crate::core::words::span;
 use crate::kafka::{Condition, KafkaPublisher};
 use crate::ledger::LocalLedger;
-use crate::record::StdoutPublisher;
 use crate::runtime::board::Board;
 use crate::runtime::limits::ByteBudget;
 use crate::runtime::outlet::LocalOutlet;
@@ -24,7 +20,8 @@ use crate::telemetry::metrics::Metrics;
 
 pub enum Kafka {
     Producer(Arc<KafkaPublisher>),
-    Stdout(Arc<StdoutPublisher<Stdout>>),
+    /// Records go to standard output.
+    None,
 }
 
 pub struct Parts {
@@ -71,9 +68,8 @@ impl Window {
 
     /// How all is, in one line. Reads nothing from a disk: it is told to systemd from a thread that must not block.
     pub fn summary(&self) -> String {
-        let kafka = self.kafka();
         let parts = [
-            (kafka.output.name(), kafka.state),
+            ("Kafka", self.kafka().state),
             ("ledger", self.ledger().state),
         ];
         let configuration = self.parts.configuration.now().state;
@@ -83,7 +79,7 @@ impl Window {
     pub fn stall(&self) -> Option<Stall> {
         let kafka = match &self.parts.kafka {
             Kafka::Producer(kafka) => Some(kafka.state().state),
-            Kafka::Stdout(_) => None,
+            Kafka::None => None,
         };
         stall(self.parts.outlet.waits_for()?, kafka)
     }
@@ -99,31 +95,19 @@ impl Window {
             (Some(stall), _) => (
                 PartState::Unavailable,
                 Some(stall.error),
-                Some(stall.remedy.to_owned()),
+                Some(stall.remedy),
             ),
             (None, Kafka::Producer(kafka)) => {
                 let link = kafka.state();
-                (part(link.state), link.error, link.remedy.map(str::to_owned))
+                (part(link.state), link.error, link.remedy)
             }
-            (None, Kafka::Stdout(lines)) => match lines.failure() {
-                Some(failure) => (
-                    PartState::Unavailable,
-                    Some(failure.what),
-                    Some(failure.remedy),
-                ),
-                None => (PartState::Ok, None, None),
-            },
-        };
-        let output = match &self.parts.kafka {
-            Kafka::Producer(_) => Taker::Kafka,
-            Kafka::Stdout(_) => Taker::Stdout,
+            (None, Kafka::None) => (PartState::Ok, None, None),
         };
         KafkaStatus {
-            output,
             state,
             in_flight_bytes: self.parts.bytes.used() as u64,
             error,
-            remedy,
+            remedy: remedy.map(str::to_owned),
         }
     }
 
@@ -202,7 +186,7 @@ impl Surface for Window {
                 let why = kafka.state().error.unwrap_or_default();
                 Err(format!("waiting for the first answer from Kafka: {why}"))
             }
-            Kafka::Producer(_) | Kafka::Stdout(_) => Ok(()),
+            Kafka::Producer(_) | Kafka::None => Ok(()),
         }
     }
 }

@@ -207,24 +207,6 @@ impl fmt::Display for PartState {
     }
 }
 
-/// What takes the records.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Taker {
-    Kafka,
-    Stdout,
-}
-
-impl Taker {
-    pub fn name(self) -> &'static str {
-        match self {
-            Taker::Kafka => "Kafka",
-            Taker::Stdout => "Standard output",
-        }
-    }
-}
-
-/// Of what stands in Kafka's place, where Kafka is not used.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct KafkaStatus {
     pub state: PartState,
@@ -234,7 +216,6 @@ pub struct KafkaStatus {
     pub error: Option<String>,
     /// What the operator should do. Likewise.
     pub remedy: Option<String>,
-    pub output: Taker,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -355,7 +336,6 @@ mod tests {
                 in_flight_bytes: 4096,
                 error: Some("no broker answers".into()),
                 remedy: Some("start one".into()),
-                output: Taker::Kafka,
             },
             ledger: LedgerStatus {
                 kind: "local",
@@ -380,7 +360,7 @@ mod tests {
             r#""state":"starting","since":"2023-11-14T22:13:20Z","remedy":null,"error":null,"alarm":null,"cursor":null,"#,
             r#""lag_seconds":null,"overdue_seconds":0,"last_success":null,"next_sweep":null,"token_expires":null,"credential_expires":null,"#,
             r#""published":0,"backfill":null,"late_found":0}],"#,
-            r#""kafka":{"state":"unavailable","in_flight_bytes":4096,"error":"no broker answers","remedy":"start one","output":"kafka"},"#,
+            r#""kafka":{"state":"unavailable","in_flight_bytes":4096,"error":"no broker answers","remedy":"start one"},"#,
             r#""ledger":{"kind":"local","state":"starting","versions":null,"error":"opening","remedy":"wait"}}"#,
         );
         assert_eq!(serde_json::to_string(&report).unwrap(), expected);

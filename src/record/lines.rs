@@ -21,8 +21,6 @@ use super::{CONTENT_TYPE, OCTET_STREAM};
 #[derive(Debug)]
 pub struct StdoutPublisher<W> {
     lines: Arc<Mutex<Lines<W>>>,
-    /// Why nothing can be written. Beside the lines, which are locked for as long as a write takes.
-    failure: Arc<Mutex<Option<Failure>>>,
 }
 
 #[derive(Debug)]
@@ -37,33 +35,21 @@ impl<W: Write + Send + 'static> StdoutPublisher<W> {
         let lines = Lines { out, torn: false };
         Self {
             lines: Arc::new(Mutex::new(lines)),
-            failure: Arc::default(),
         }
-    }
-
-    /// Why the last record could not be written; `None`: it was, or there was none.
-    pub fn failure(&self) -> Option<Failure> {
-        let failure = self.failure.lock();
-        failure.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl<W: Write + Send + 'static> Publisher for StdoutPublisher<W> {
     /// Writes on a thread where blocking is allowed: a pipe whose reader is slow blocks for as long as it likes.
     fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Refused>>> {
-        let (lines, failure) = (self.lines.clone(), self.failure.clone());
+        let lines = self.lines.clone();
         Box::pin(async move {
             let count = records.len();
             let written = tokio::task::spawn_blocking(move || {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-                let results = lines.publish(&records);
-                if let Some(last) = results.last() {
-                    let last = last.as_ref().err().map(|refused| refused.failure.clone());
-                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = last;
-                }
-                results
+                lines.publish(&records)
             });
-            let cut_off = || self::failure(&io::Error::other("the write was cut off"));
+            let cut_off = || failure(&io::Error::other("the write was cut off"));
             written
                 .await
                 .unwrap_or_else(|_| vec![Err(cut_off().into()); count])
@@ -223,14 +209,9 @@ mod tests {
             let failure = &result.as_ref().expect_err("nobody reads").failure;
             assert!(failure.what.contains("has ended"), "{failure}");
         }
-        assert_eq!(
-            publisher.failure(),
-            results[2].clone().err().map(|it| it.failure)
-        );
         // With a reader again, the torn line is closed first.
         pipe.with(|pipe| pipe.room = None);
         assert_eq!(publisher.publish(vec![json("234567")]).await, vec![Ok(())]);
         assert_eq!(pipe.text(), "1\n2345\n234567\n");
-        assert_eq!(publisher.failure(), None);
     }
 }

@@ -90,21 +90,9 @@ pub struct Part {
     pub remedy: Option<String>,
     /// Kafka's.
     pub in_flight_bytes: Option<u64>,
-    /// Kafka's: what takes the records in its place. An older daemon does not say.
-    pub output: Option<String>,
     /// The ledger's.
     pub kind: Option<String>,
     pub versions: Option<u64>,
-}
-
-impl Part {
-    /// Of what takes the records.
-    pub fn taker(&self) -> &'static str {
-        match self.output.as_deref() {
-            Some("stdout") => "Standard output",
-            _ => "Kafka",
-        }
-    }
 }
 
 impl Report {
@@ -117,10 +105,7 @@ impl Report {
             let verb = if ill == 1 { "is" } else { "are" };
             troubles.push(format!("{ill} of {all} {verb} not ok"));
         }
-        for (name, part) in [
-            (self.kafka.taker(), &self.kafka),
-            ("the ledger", &self.ledger),
-        ] {
+        for (name, part) in [("Kafka", &self.kafka), ("the ledger", &self.ledger)] {
             if part.state != OK {
                 troubles.push(format!("{name} is {}", tame(&part.state)));
             }

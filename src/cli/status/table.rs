@@ -69,7 +69,7 @@ impl Page<'_> {
         self.text("", &format!("{tenants}: {}", tally(states)));
         let kafka = report.kafka.in_flight_bytes;
         let kafka = kafka.map(|number| format!("{} in flight", bytes(number)));
-        self.part(report.kafka.taker(), &report.kafka, kafka);
+        self.part("Kafka", &report.kafka, kafka);
         let ledger = &report.ledger;
         let known = ledger.versions;
         let known = known.map(|number| format!("{} incidents known", grouped(number)));

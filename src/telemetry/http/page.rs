@@ -110,7 +110,7 @@ fn write_configuration(
 fn write_parts(out: &mut String, report: &StatusReport) -> fmt::Result {
     let kafka = &report.kafka;
     let in_flight = bytes(kafka.in_flight_bytes);
-    write_state(out, kafka.output.name(), kafka.state)?;
+    write_state(out, "Kafka", kafka.state)?;
     write!(out, ", {in_flight} in flight")?;
     write_advice(out, kafka.error.as_deref(), kafka.remedy.as_deref())?;
     let ledger = &report.ledger;

@@ -54,7 +54,6 @@ impl Surface for Fake {
                 in_flight_bytes: 0,
                 error: None,
                 remedy: None,
-                output: crate::core::status::Taker::Kafka,
             },
             ledger: LedgerStatus {
                 kind: "local",

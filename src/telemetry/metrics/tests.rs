@@ -107,7 +107,6 @@ fn report(tenants: Vec<TenantStatus>) -> StatusReport {
             in_flight_bytes: 4096,
             error: None,
             remedy: None,
-            output: crate::core::status::Taker::Kafka,
         },
         ledger: LedgerStatus {
             kind: "local",

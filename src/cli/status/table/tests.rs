@@ -174,21 +174,6 @@ Ledger: failed, 5 incidents known
 }
 
 #[test]
-fn what_takes_the_records_in_kafka_s_place_is_named() {
-    let mut fleet = report(vec![tenant("contoso", "ok")]);
-    fleet["kafka"] = json!({"state": "unavailable", "in_flight_bytes": 0, "error": "it ended", "output": "stdout"});
-    let text = shown(fleet.clone());
-    assert!(
-        text.contains("\nStandard output: unavailable, 0 B in flight\n  why: it ended\n"),
-        "{text}"
-    );
-    assert!(!text.contains("Kafka"), "{text}");
-    let read: Report = serde_json::from_value(fleet).unwrap();
-    let trouble = read.trouble();
-    assert_eq!(trouble.as_deref(), Some("Standard output is unavailable"));
-}
-
-#[test]
 fn an_alarm_is_told_once_and_not_again_with_each_of_its_tenants() {
     let shared =
         json!({"error": "the secret has expired", "remedy": "make a new one", "since": ago(60)});

@@ -53,7 +53,6 @@ fn report(tenants: Vec<TenantStatus>) -> StatusReport {
             in_flight_bytes: 0,
             error: None,
             remedy: None,
-            output: crate::core::status::Taker::Kafka,
         },
         ledger: LedgerStatus {
             kind: "local",
