@@ -11,11 +11,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod further;
+mod scripted;
 mod server;
 mod topic;
 
 pub use topic::{Topic, WordSplitter};
 
+pub use scripted::Scripted;
 pub use server::{Fault, Order, Server, broken_page};
 
 use super::limits::ByteBudget;

@@ -1,77 +1,26 @@
 //! Tenants that want the same bytes.
 
-use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-
 use super::*;
-use crate::core::reading::Shape;
-use crate::core::ticks::Ticks;
-use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody};
-use crate::runtime::fakes::START;
+use crate::ports::{IncidentSource, PageAsk};
+use crate::runtime::fakes::{START, Scripted};
 
-/// A server of fifty large incidents, the alerts of each on two hundred further pages.
-struct Endless(Arc<Server>);
-
-struct Whole(Option<Bytes>);
-
-impl PageBody for Whole {
-    fn date(&self) -> Option<Ticks> {
-        Some(START)
-    }
-
-    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>> {
-        std::future::ready(Ok(self.0.take())).boxed()
-    }
+/// Fifty large incidents.
+fn list() -> String {
+    let padding = "x".repeat(3000);
+    let incident = |id: u32| {
+        let at = START.minus(Duration::from_secs(u64::from(id)));
+        format!(
+            "{{\"id\":{id},\"at\":\"{at}\",\"x\":\"{padding}\",\"alerts\":[],\"alerts@odata.nextLink\":\"1\"}}"
+        )
+    };
+    let incidents: Vec<_> = (1..=50).map(incident).collect();
+    format!("{{\"value\":[{}]}}", incidents.join(","))
 }
 
-impl Endless {
-    fn list() -> String {
-        let padding = "x".repeat(3000);
-        let incident = |id: u32| {
-            let at = START.minus(Duration::from_secs(u64::from(id)));
-            format!(
-                "{{\"id\":{id},\"at\":\"{at}\",\"x\":\"{padding}\",\"alerts\":[],\"alerts@odata.nextLink\":\"1\"}}"
-            )
-        };
-        let incidents: Vec<_> = (1..=50).map(incident).collect();
-        format!("{{\"value\":[{}]}}", incidents.join(","))
-    }
-
-    fn alerts(page: u32) -> String {
-        let next = page + 1;
-        format!("{{\"value\":[{{}}],\"@odata.nextLink\":\"{next}\"}}")
-    }
-}
-
-impl IncidentSource for Endless {
-    fn name(&self) -> &'static str {
-        "fake"
-    }
-
-    fn shape(&self) -> &'static Shape {
-        self.0.shape()
-    }
-
-    fn max_response(&self) -> usize {
-        1 << 20
-    }
-
-    fn open<'a>(
-        &'a self,
-        ask: &'a PageAsk,
-        _: &'a AccessToken,
-    ) -> BoxFuture<'a, Result<Box<dyn PageBody>, Failure>> {
-        async move {
-            sleep(Duration::from_millis(300)).await;
-            let text = match ask {
-                PageAsk::Link(page) => Self::alerts(page.parse().expect("a number")),
-                _ => Self::list(),
-            };
-            Ok(Box::new(Whole(Some(text.into()))) as Box<dyn PageBody>)
-        }
-        .boxed()
-    }
+/// Their alerts, on pages without an end.
+fn alerts(page: u32) -> String {
+    let next = page + 1;
+    format!("{{\"value\":[{{}}],\"@odata.nextLink\":\"{next}\"}}")
 }
 
 /// How long it takes at most until a healthy tenant's incident is published, beside one whose alerts have no end.
@@ -82,7 +31,14 @@ async fn latest_beside_one_without_end(requests_per_minute: u32) -> Duration {
         Server::new(Order::NewestFirst, None),
     );
     let endless = world.tenant_made(1, &server, |parts| {
-        parts.source = Arc::new(Endless(server.clone()));
+        parts.source = Arc::new(Scripted {
+            shape: server.shape(),
+            delay: Duration::from_millis(300),
+            answer: Box::new(|ask| match ask {
+                PageAsk::Link(page) => alerts(page.parse().expect("a number")),
+                _ => list(),
+            }),
+        });
         parts.rules.reach.requests_per_minute = requests_per_minute;
     });
     let rig = Rig::start(&world, &[endless, world.tenant(2, &healthy, 100)], 8);

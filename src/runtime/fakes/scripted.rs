@@ -1,0 +1,59 @@
+//! A server that answers as a function says, with pages that come in one piece.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::time::sleep;
+
+use super::START;
+use crate::core::failure::Failure;
+use crate::core::reading::Shape;
+use crate::core::ticks::Ticks;
+use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody};
+
+pub struct Scripted {
+    pub shape: &'static Shape,
+    pub delay: Duration,
+    pub answer: Box<dyn Fn(&PageAsk) -> String + Send + Sync>,
+}
+
+struct Whole(Option<Bytes>);
+
+impl PageBody for Whole {
+    fn date(&self) -> Option<Ticks> {
+        Some(START)
+    }
+
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>> {
+        std::future::ready(Ok(self.0.take())).boxed()
+    }
+}
+
+impl IncidentSource for Scripted {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+
+    fn shape(&self) -> &'static Shape {
+        self.shape
+    }
+
+    fn max_response(&self) -> usize {
+        1 << 20
+    }
+
+    fn open<'a>(
+        &'a self,
+        ask: &'a PageAsk,
+        _: &'a AccessToken,
+    ) -> BoxFuture<'a, Result<Box<dyn PageBody>, Failure>> {
+        async move {
+            sleep(self.delay).await;
+            let text = (self.answer)(ask);
+            Ok(Box::new(Whole(Some(text.into()))) as Box<dyn PageBody>)
+        }
+        .boxed()
+    }
+}
