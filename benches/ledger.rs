@@ -76,9 +76,9 @@ async fn fill(ledger: &LocalLedger) {
     }
 }
 
-fn unchanged(ledger: &LocalLedger, tenant: TenantId, page: &[Reading]) -> usize {
+async fn unchanged(ledger: &LocalLedger, tenant: TenantId, page: &[Reading]) -> usize {
     let ids: Vec<_> = page.iter().map(|reading| reading.id).collect();
-    let known = ledger.known(tenant, &ids).expect("an answer");
+    let known = ledger.known(tenant, &ids).await.expect("an answer");
     let verdicts = page
         .iter()
         .zip(&known)
@@ -91,9 +91,10 @@ fn unchanged(ledger: &LocalLedger, tenant: TenantId, page: &[Reading]) -> usize 
 fn bench(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let ledger = LocalLedger::open(&folder.path().join("ledger")).expect("a ledger");
-    Runtime::new().expect("a runtime").block_on(fill(&ledger));
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(fill(&ledger));
     assert_eq!(
-        unchanged(&ledger, tenant(7), &page(500)),
+        runtime.block_on(unchanged(&ledger, tenant(7), &page(500))),
         100,
         "the ledger knows them"
     );
@@ -108,7 +109,7 @@ fn bench(criterion: &mut Criterion) {
                 let first = u64::from(turn % 10) * PAGE;
                 (tenant(turn % TENANTS), page(first))
             },
-            |(tenant, page)| black_box(unchanged(&ledger, tenant, &page)),
+            |(tenant, page)| black_box(runtime.block_on(unchanged(&ledger, tenant, &page))),
             BatchSize::SmallInput,
         );
     });

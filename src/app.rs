@@ -20,11 +20,14 @@ mod tasks;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -161,7 +164,7 @@ impl App {
         let tenants = builder.build(&settings, None)?;
         let listener = listen(settings.http.listen).await?;
         // Last of what can fail: a start that does leaves no new ledger behind, and warns of none.
-        let ledger = Arc::new(LocalLedger::open(&settings.ledger.path)?);
+        let ledger = Arc::new(open_ledger(settings.ledger.path.clone()).await?);
         let board = Arc::new(Board::new(&tenants, clock.clone()));
         let bytes = ByteBudget::new(settings.max_in_flight);
         let stop = CancellationToken::new();
@@ -175,7 +178,7 @@ impl App {
         let pulses = Pulses {
             dispatcher: vitals.part("dispatcher", DISPATCHER_SILENCE),
             scheduler: vitals.part("scheduler", PART_SILENCE),
-            ledger: vitals.part("ledger's writer", PART_SILENCE),
+            ledger: vitals.part("ledger", PART_SILENCE),
             kafka: vitals.part("Kafka client", PART_SILENCE),
         };
         let standing = Arc::new(Standing::new(clock.now()));
@@ -361,6 +364,12 @@ impl App {
             forever(dispatcher.run(fired, self.stop.clone(), DRAIN)),
         );
     }
+}
+
+/// Off the threads of the runtime, so that a disk that hangs leaves a signal to be heard.
+async fn open_ledger(path: PathBuf) -> Result<LocalLedger, LedgerError> {
+    let opened = spawn_blocking(move || LocalLedger::open(&path)).await;
+    opened.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

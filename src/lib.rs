@@ -52,7 +52,7 @@
 //!
 //! # Whether it lives
 //!
-//! [`runtime::pulse`]: dispatcher, scheduler, the ledger's writer and Kafka's client each leave a mark when they get on.
+//! [`runtime::pulse`]: dispatcher, scheduler, the ledger and Kafka's client each leave a mark when they get on.
 //! `/livez` and systemd's watchdog look at those marks and at nothing else: Kafka away, a full disk or failing tenants are
 //! no reason for a restart. [`runtime::supervisor`] ends the daemon when a task ends unasked.
 //!

@@ -208,16 +208,24 @@ impl LedgerEntry {
     }
 }
 
-/// What was published, durably.
+/// What was published, durably. A read waits for the disk, and never blocks the thread that polls it.
 pub trait Ledger: Send + Sync {
     /// `None`: the tenant was never read.
-    fn state(&self, tenant: TenantId) -> Result<Option<TenantState>, Failure>;
+    fn state(&self, tenant: TenantId) -> BoxFuture<'_, Result<Option<TenantState>, Failure>>;
 
     /// For each id the version last published.
-    fn known(&self, tenant: TenantId, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure>;
+    fn known<'a>(
+        &'a self,
+        tenant: TenantId,
+        ids: &'a [IncidentId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>>;
 
     /// Whether this content was dead-lettered before.
-    fn is_dead(&self, tenant: TenantId, content: ContentHash) -> Result<bool, Failure>;
+    fn is_dead(
+        &self,
+        tenant: TenantId,
+        content: ContentHash,
+    ) -> BoxFuture<'_, Result<bool, Failure>>;
 
     /// Writes durably: after `Ok` it survives a power cut.
     fn write(&self, entry: LedgerEntry) -> BoxFuture<'_, Result<(), Failure>>;
@@ -248,11 +256,19 @@ pub struct Committed {
 
 /// Publish and record, as one step: the seam between the local ledger and one that lives in Kafka's transactions.
 pub trait Outlet: Send + Sync {
-    fn state(&self, tenant: TenantId) -> Result<Option<TenantState>, Failure>;
+    fn state(&self, tenant: TenantId) -> BoxFuture<'_, Result<Option<TenantState>, Failure>>;
 
-    fn known(&self, tenant: TenantId, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure>;
+    fn known<'a>(
+        &'a self,
+        tenant: TenantId,
+        ids: &'a [IncidentId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>>;
 
-    fn is_dead(&self, tenant: TenantId, content: ContentHash) -> Result<bool, Failure>;
+    fn is_dead(
+        &self,
+        tenant: TenantId,
+        content: ContentHash,
+    ) -> BoxFuture<'_, Result<bool, Failure>>;
 
     /// Publishes `outgoing` and records what was acknowledged; `state` is recorded only when all of it was.
     ///

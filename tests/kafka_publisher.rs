@@ -336,7 +336,7 @@ async fn an_incident_larger_than_its_topic_accepts_arrives_in_parts_that_make_it
     assert!(failure.what.contains("no parts"), "{failure}");
     assert_eq!(committed.published, 4);
     let ids = [1, 2, 3, 4, 5].map(IncidentId);
-    let known = ledger.known(tenant, &ids).unwrap();
+    let known = ledger.known(tenant, &ids).await.unwrap();
     let known: Vec<bool> = known.iter().map(Option::is_some).collect();
     assert_eq!(known, [true, true, true, false, true]);
 

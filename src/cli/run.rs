@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::process;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -93,9 +94,13 @@ async fn serve(
     reload: Reload,
 ) -> Result<(), Failed> {
     let tenants = settings.tenants.len();
-    let app = App::build(settings, output)
-        .await
-        .map_err(|error| Failed::new(exit_code(&error), error))?;
+    let mut stop = pin!(stop);
+    let app = tokio::select! {
+        app = App::build(settings, output) => app,
+        // A disk may hang before there is anything to be brought to rest.
+        () = &mut stop => return Ok(()),
+    };
+    let app = app.map_err(|error| Failed::new(exit_code(&error), error))?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         tenants,

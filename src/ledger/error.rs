@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::core::codec::CodecError;
 use crate::core::failure::{Failure, Health, Reaction};
@@ -213,6 +214,32 @@ fn io_failure(path: &std::path::Display<'_>, error: &io::Error) -> Failure {
         ),
     };
     Failure::new(Health::Misconfigured, Reaction::Backoff, what, remedy).caused_by(CAUSE)
+}
+
+/// The disk has not answered for `waited`.
+pub(super) fn slow(path: &Path, waited: Duration) -> Failure {
+    Failure::new(
+        Health::Misconfigured,
+        Reaction::Backoff,
+        format!(
+            "the disk under the ledger {} has not answered for {} s",
+            path.display(),
+            waited.as_secs()
+        ),
+        OTHER_REMEDY,
+    )
+    .caused_by(CAUSE)
+}
+
+/// A read ended without an answer: a panic below, or the runtime shuts down.
+pub(super) fn read_broke_off(path: &Path) -> Failure {
+    Failure::new(
+        Health::Misconfigured,
+        Reaction::Backoff,
+        format!("a read of the ledger {} broke off", path.display()),
+        "report it with the log's last lines; if it happens again, restore the file from a backup",
+    )
+    .caused_by(CAUSE)
 }
 
 /// The writer thread is gone: nothing can be recorded until the daemon starts anew.

@@ -12,11 +12,16 @@
 //! remedy. The database is then closed and opened anew, at the latest with the next request, and goes on when there is
 //! space again; what was acknowledged before stays. While it can't be opened, reads fail the same way.
 //!
-//! Who guards what: `open` the file, `store` the tables, `writer` the order and the durability.
+//! A disk that hangs blocks no thread of the runtime: reads run on a few threads of their own, and a read or write that
+//! takes longer than [`PATIENCE`] is shown as the ledger's state. A read then fails; a write is waited for.
+//!
+//! Who guards what: `open` the file, `store` the tables, `reader` the threads that read, `writer` the order and the
+//! durability.
 
 mod error;
 mod open;
 mod overlay;
+mod reader;
 mod store;
 mod trouble;
 mod writer;
@@ -27,10 +32,11 @@ mod tests;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::core::cursor::TenantState;
 use crate::core::failure::Failure;
@@ -40,11 +46,18 @@ use crate::core::version::{ContentHash, Seen};
 use crate::ports::{Ledger, LedgerEntry};
 
 pub use error::LedgerError;
-use error::{StoreError, writer_ended};
-use open::{Home, Opener};
+use error::{slow, writer_ended};
+use open::Opener;
+use reader::Readers;
 use store::Store;
 use trouble::Trouble;
-use writer::Request;
+use writer::{Request, Writer};
+
+/// How long a disk may take for a read or a write until that is shown as a fault.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long closing waits for the writer. Less than what remains of the daemon's time to stop.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// How the ledger is, for the status page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,10 +77,9 @@ pub struct LedgerState {
 pub struct LocalLedger {
     store: Arc<Store>,
     trouble: Arc<Trouble>,
+    readers: Readers,
     queue: Option<mpsc::Sender<Request>>,
-    thread: Option<JoinHandle<()>>,
-    /// Last, so that the directory stays locked until the file is closed.
-    _home: Home,
+    writer: Option<Writer>,
 }
 
 impl LocalLedger {
@@ -79,22 +91,23 @@ impl LocalLedger {
 
     fn open_with(dir: &Path, opener: Opener) -> Result<Self, LedgerError> {
         let home = open::prepare(dir, &opener)?;
-        let store = Store::open(home.file.clone(), opener)
-            .map_err(|error| LedgerError::redb(&home.file, *error))?;
+        let file = home.file.clone();
+        let store = Store::open(home, opener).map_err(|error| LedgerError::redb(&file, *error))?;
         let store = Arc::new(store);
         let trouble = Arc::new(Trouble::default());
-        let (queue, thread) = writer::start(store.clone(), trouble.clone())
+        let (queue, writer) = writer::start(store.clone(), trouble.clone())
             .map_err(|source| LedgerError::Thread { source })?;
         Ok(Self {
+            readers: Readers::new(store.clone(), trouble.clone(), queue.downgrade()),
             store,
             trouble,
             queue: Some(queue),
-            thread: Some(thread),
-            _home: home,
+            writer: Some(writer),
         })
     }
 
-    /// Waits until all that was queued is durable, and closes the file. Blocks for as long. Dropping does the same.
+    /// Waits until all that was queued is durable, and closes the file. Blocks for as long, at most [`CLOSE_LIMIT`]: what
+    /// a hung disk holds up longer was never acknowledged. Dropping does the same.
     pub fn close(self) {}
 
     pub fn status(&self) -> LedgerState {
@@ -132,55 +145,62 @@ impl LocalLedger {
         }
     }
 
-    /// Resolves to true once the writer thread has come to all that was queued before; to false when it has ended.
+    /// Resolves to true once the writer thread has come to all that was queued before, and a reader too; to false when
+    /// the writer has ended.
     pub async fn answers(&self) -> bool {
         let Some(queue) = &self.queue else {
             return false;
         };
         let (answer, answered) = oneshot::channel();
-        queue.send(Request::Ping { answer }).await.is_ok() && answered.await.is_ok()
-    }
-
-    /// Puts a failed read into words, and has the writer thread open a broken database anew.
-    fn refuse(&self, error: &StoreError) -> Failure {
-        if let (true, Some(queue)) = (self.store.is_broken(), &self.queue) {
-            // When the queue is full the thread is about to look anyway.
-            let _ = queue.try_send(Request::Reopen);
-        }
-        self.trouble.note(error, self.store.path())
+        let writes = queue.send(Request::Ping { answer }).await.is_ok() && answered.await.is_ok();
+        self.readers.answer().await;
+        writes
     }
 }
 
 impl Ledger for LocalLedger {
-    fn state(&self, tenant: TenantId) -> Result<Option<TenantState>, Failure> {
-        self.store
-            .state(tenant)
-            .map_err(|error| self.refuse(&error))
+    fn state(&self, tenant: TenantId) -> BoxFuture<'_, Result<Option<TenantState>, Failure>> {
+        Box::pin(self.readers.read(move |store| store.state(tenant)))
     }
 
-    fn known(&self, tenant: TenantId, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure> {
-        self.store
-            .known(tenant, ids)
-            .map_err(|error| self.refuse(&error))
+    fn known<'a>(
+        &'a self,
+        tenant: TenantId,
+        ids: &'a [IncidentId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>> {
+        let ids = ids.to_vec();
+        Box::pin(self.readers.read(move |store| store.known(tenant, &ids)))
     }
 
-    fn is_dead(&self, tenant: TenantId, content: ContentHash) -> Result<bool, Failure> {
-        self.store
-            .is_dead(tenant, content)
-            .map_err(|error| self.refuse(&error))
+    fn is_dead(
+        &self,
+        tenant: TenantId,
+        content: ContentHash,
+    ) -> BoxFuture<'_, Result<bool, Failure>> {
+        Box::pin(
+            self.readers
+                .read(move |store| store.is_dead(tenant, content)),
+        )
     }
 
     /// Once queued, the entry is written even if this future is dropped.
     fn write(&self, entry: LedgerEntry) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
             let ended = || writer_ended(self.store.path());
-            let (answer, answered) = oneshot::channel();
             let queue = self.queue.as_ref().ok_or_else(ended)?;
-            queue
-                .send(Request::Write { entry, answer })
-                .await
-                .map_err(|_| ended())?;
-            answered.await.map_err(|_| ended())?
+            let write = async {
+                let (answer, answered) = oneshot::channel();
+                let queued = queue.send(Request::Write { entry, answer }).await;
+                queued.map_err(|_| ended())?;
+                answered.await.map_err(|_| ended())?
+            };
+            let mut write = std::pin::pin!(write);
+            if let Ok(written) = timeout(PATIENCE, &mut write).await {
+                return written;
+            }
+            // Whether it will be written is not known, so it can't be given up.
+            self.trouble.note_slow(slow(self.store.path(), PATIENCE));
+            write.await
         })
     }
 }
@@ -188,9 +208,11 @@ impl Ledger for LocalLedger {
 impl Drop for LocalLedger {
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic there was reported by the panic hook already.
-            let _ = thread.join();
+        if let Some(writer) = self.writer.take()
+            && !writer.join(CLOSE_LIMIT)
+        {
+            tracing::warn!(path = %self.store.path().display(),
+                "the disk under the ledger does not answer; what was not written is read and published again after the start");
         }
     }
 }

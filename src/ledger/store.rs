@@ -4,7 +4,7 @@
 //! way to open it, and notes when it is [`broken`](Store::is_broken); the writer thread opens it again before its next
 //! step. Readers share the database; whoever opens it anew waits for them to leave.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -21,7 +21,7 @@ use crate::core::version::{ContentHash, Seen};
 use crate::ports::LedgerEntry;
 
 use super::error::StoreError;
-use super::open::Opener;
+use super::open::{Home, Opener};
 
 /// Tenant and incident id → the version last published.
 pub(super) const VERSIONS: TableDefinition<'_, &[u8; KEY_LEN], &[u8]> =
@@ -32,29 +32,30 @@ pub(super) const TENANTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinitio
 pub(super) const DEAD: TableDefinition<'_, &[u8; KEY_LEN], ()> = TableDefinition::new("dead");
 
 pub(super) struct Store {
-    path: PathBuf,
     opener: Opener,
     /// `None` while a broken database could not be opened again.
     database: RwLock<Option<Database>>,
     broken: AtomicBool,
     versions: AtomicU64,
+    /// Last, so that the directory stays locked until the file is closed, whichever thread closes it.
+    home: Home,
 }
 
 impl Store {
-    pub(super) fn open(path: PathBuf, opener: Opener) -> Result<Self, Box<redb::Error>> {
+    pub(super) fn open(home: Home, opener: Opener) -> Result<Self, Box<redb::Error>> {
         let store = Self {
-            path,
             opener,
             database: RwLock::new(None),
             broken: AtomicBool::new(true),
             versions: AtomicU64::new(0),
+            home,
         };
         store.reopen()?;
         Ok(store)
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        &self.home.file
     }
 
     /// Incidents known, over all tenants.
@@ -73,7 +74,7 @@ impl Store {
         // First, for the file is locked as long as it is open.
         *slot = None;
         let open = || -> Result<(Database, u64), redb::Error> {
-            let database = (self.opener)(&self.path)?;
+            let database = (self.opener)(self.path())?;
             let versions = database.begin_read()?.open_table(VERSIONS)?.len()?;
             Ok((database, versions))
         };

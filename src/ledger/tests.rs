@@ -47,8 +47,8 @@ fn entry(of: u8, id: u64) -> LedgerEntry {
     }
 }
 
-fn known(ledger: &LocalLedger, of: u8, id: u64) -> Option<Seen> {
-    let found = ledger.known(tenant(of), &[IncidentId(id)]);
+async fn known(ledger: &LocalLedger, of: u8, id: u64) -> Option<Seen> {
+    let found = ledger.known(tenant(of), &[IncidentId(id)]).await;
     found.expect("a sound ledger answers")[0]
 }
 
@@ -85,11 +85,12 @@ fn a_tenant_whose_first_range_no_ledger_kept_goes_on_without_a_bound() {
         backlog: Backlog::default(),
     };
     let ledger = open(dir.path());
-    assert_eq!(ledger.state(tenant(1)), Ok(Some(state.clone())));
+    assert_eq!(wait_for(ledger.state(tenant(1))), Ok(Some(state.clone())));
     state.cursor = Ticks(8);
     let mut moved = entry(1, 1);
     moved.state = Some(state.clone());
     wait_for(ledger.write(moved)).expect("written");
     ledger.close();
-    assert_eq!(open(dir.path()).state(tenant(1)), Ok(Some(state)));
+    let again = open(dir.path());
+    assert_eq!(wait_for(again.state(tenant(1))), Ok(Some(state)));
 }

@@ -17,6 +17,8 @@ pub(super) struct Current {
     pub(super) remedy: String,
     /// The rows themselves can't be trusted: waiting does not help.
     pub(super) damage: bool,
+    /// The disk takes its time, and has refused nothing: the next answer of any kind ends it.
+    slow: bool,
 }
 
 impl Trouble {
@@ -30,9 +32,26 @@ impl Trouble {
                 what: failure.what.clone(),
                 remedy: failure.remedy.clone(),
                 damage: error.is_damage(),
+                slow: false,
             });
         }
         failure
+    }
+
+    /// Remembers that the disk does not answer, unless it is known to be worse.
+    pub(super) fn note_slow(&self, failure: Failure) -> Failure {
+        self.lock().get_or_insert_with(|| Current {
+            what: failure.what.clone(),
+            remedy: failure.remedy.clone(),
+            damage: false,
+            slow: true,
+        });
+        failure
+    }
+
+    /// The disk has answered a read.
+    pub(super) fn answered(&self) {
+        self.lock().take_if(|current| current.slow);
     }
 
     /// A write went through. Damage found in a row stays: other rows' luck does not mend it.

@@ -8,8 +8,10 @@
 //! if it does (a panic below), the queue closes, and every further write fails.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -37,15 +39,43 @@ pub(super) enum Request {
     Ping { answer: oneshot::Sender<()> },
 }
 
+/// The thread, for whoever closes the ledger.
+pub(super) struct Writer {
+    thread: JoinHandle<()>,
+    /// Nothing is ever sent: it closes when the thread is done.
+    done: Mutex<Receiver<()>>,
+}
+
+impl Writer {
+    /// Waits for the thread to end, at most for `limit`; false: it goes on. Blocks.
+    pub(super) fn join(self, limit: Duration) -> bool {
+        let done = self
+            .done
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        if done.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            return false;
+        }
+        // A panic there was reported by the panic hook already.
+        let _ = self.thread.join();
+        true
+    }
+}
+
 pub(super) fn start(
     store: Arc<Store>,
     trouble: Arc<Trouble>,
-) -> io::Result<(mpsc::Sender<Request>, JoinHandle<()>)> {
+) -> io::Result<(mpsc::Sender<Request>, Writer)> {
     let (sender, receiver) = mpsc::channel(QUEUE);
+    let (ends, done) = sync_channel(0);
     let thread = std::thread::Builder::new()
         .name("ledger".to_owned())
-        .spawn(move || run(&store, &trouble, receiver))?;
-    Ok((sender, thread))
+        .spawn(move || {
+            let _ends = ends;
+            run(&store, &trouble, receiver);
+        })?;
+    let done = Mutex::new(done);
+    Ok((sender, Writer { thread, done }))
 }
 
 fn run(store: &Store, trouble: &Trouble, mut queue: mpsc::Receiver<Request>) {

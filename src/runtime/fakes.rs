@@ -1,6 +1,7 @@
 //! The ports in memory, for the runtime's tests: a tenant's list of incidents, a topic, a ledger, and their failures.
 
 use std::collections::{HashMap, HashSet};
+use std::future::{pending, ready};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -120,23 +121,39 @@ pub struct MemoryLedger {
     pub seen: Mutex<HashMap<(TenantId, IncidentId), Seen>>,
     pub dead: Mutex<HashSet<ContentHash>>,
     pub full: AtomicBool,
+    /// The disk does not answer: no read ends.
+    pub hangs: AtomicBool,
+}
+
+impl MemoryLedger {
+    fn answer<T: Send + 'static>(&self, read: T) -> BoxFuture<'_, Result<T, Failure>> {
+        if self.hangs.load(Ordering::SeqCst) {
+            pending().boxed()
+        } else {
+            ready(Ok(read)).boxed()
+        }
+    }
 }
 
 impl Ledger for MemoryLedger {
-    fn state(&self, tenant: TenantId) -> Result<Option<TenantState>, Failure> {
-        Ok(self.states.lock().expect("lock").get(&tenant).cloned())
+    fn state(&self, tenant: TenantId) -> BoxFuture<'_, Result<Option<TenantState>, Failure>> {
+        let state = self.states.lock().expect("lock").get(&tenant).cloned();
+        self.answer(state)
     }
 
-    fn known(&self, tenant: TenantId, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure> {
+    fn known<'a>(
+        &'a self,
+        tenant: TenantId,
+        ids: &'a [IncidentId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>> {
         let seen = self.seen.lock().expect("lock");
-        Ok(ids
-            .iter()
-            .map(|id| seen.get(&(tenant, *id)).copied())
-            .collect())
+        let known = ids.iter().map(|id| seen.get(&(tenant, *id)).copied());
+        self.answer(known.collect())
     }
 
-    fn is_dead(&self, _: TenantId, content: ContentHash) -> Result<bool, Failure> {
-        Ok(self.dead.lock().expect("lock").contains(&content))
+    fn is_dead(&self, _: TenantId, content: ContentHash) -> BoxFuture<'_, Result<bool, Failure>> {
+        let dead = self.dead.lock().expect("lock").contains(&content);
+        self.answer(dead)
     }
 
     fn write(&self, entry: LedgerEntry) -> BoxFuture<'_, Result<(), Failure>> {

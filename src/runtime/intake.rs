@@ -223,7 +223,7 @@ impl<'a> Intake<'a> {
                 Err(why) => {
                     let content = raw_hash(&raw);
                     walk.note_malformed(content);
-                    self.bury(content, &why, &raw)?;
+                    self.bury(content, &why, &raw).await?;
                 }
             }
         }
@@ -252,7 +252,7 @@ impl<'a> Intake<'a> {
         while !readings.is_empty() {
             let rest = readings.split_off(self.distinct(&readings));
             let ids: Vec<_> = readings.iter().map(|(reading, _)| reading.id).collect();
-            let known = self.sweeper.outlet.known(self.tenant.id, &ids)?;
+            let known = self.sweeper.outlet.known(self.tenant.id, &ids).await?;
             for ((reading, raw), seen) in readings.into_iter().zip(known) {
                 let seen = seen.as_ref();
                 match judge(&reading, seen, self.tenant.rules.deduplicate) {
@@ -320,10 +320,15 @@ impl<'a> Intake<'a> {
         self.batch.push(Outgoing { record, mark });
     }
 
-    fn bury(&mut self, content: ContentHash, why: &Malformed, raw: &[u8]) -> Result<(), Failure> {
+    async fn bury(
+        &mut self,
+        content: ContentHash,
+        why: &Malformed,
+        raw: &[u8],
+    ) -> Result<(), Failure> {
         // The edge of a page is read twice, mostly into the same batch, of which the ledger does not know yet.
         if self.batch_dead.contains(&content)
-            || self.sweeper.outlet.is_dead(self.tenant.id, content)?
+            || self.sweeper.outlet.is_dead(self.tenant.id, content).await?
         {
             self.account.dead += 1;
             return Ok(());

@@ -238,15 +238,23 @@ fn entry(tenant: TenantId, marks: &[Mark], state: Option<TenantState>) -> Ledger
 }
 
 impl Outlet for LocalOutlet {
-    fn state(&self, tenant: TenantId) -> Result<Option<TenantState>, Failure> {
+    fn state(&self, tenant: TenantId) -> BoxFuture<'_, Result<Option<TenantState>, Failure>> {
         self.ledger.state(tenant)
     }
 
-    fn known(&self, tenant: TenantId, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure> {
+    fn known<'a>(
+        &'a self,
+        tenant: TenantId,
+        ids: &'a [IncidentId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>> {
         self.ledger.known(tenant, ids)
     }
 
-    fn is_dead(&self, tenant: TenantId, content: ContentHash) -> Result<bool, Failure> {
+    fn is_dead(
+        &self,
+        tenant: TenantId,
+        content: ContentHash,
+    ) -> BoxFuture<'_, Result<bool, Failure>> {
         self.ledger.is_dead(tenant, content)
     }
 

@@ -116,7 +116,7 @@ impl Sweeper {
 
     async fn run(&self, tenant: &Tenant, slot: &mut Slot, swept: &mut Swept) -> Result<(), Halt> {
         let began = self.clock.now();
-        let known = self.outlet.state(tenant.id)?;
+        let known = self.outlet.state(tenant.id).await?;
         let mut live = Live {
             tenant,
             sweeper: self,

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -15,6 +16,7 @@ use crate::core::failure::Reaction;
 use super::*;
 use crate::core::status::PartState;
 use crate::ledger::open::{Opener, builder, open_file};
+use crate::ledger::{CLOSE_LIMIT, PATIENCE};
 
 /// `ENOSPC` of errno(3).
 const ENOSPC: i32 = 28;
@@ -31,6 +33,8 @@ struct Disk {
     flushes: AtomicUsize,
     /// Held by a test, it holds up every flush.
     gate: Mutex<()>,
+    /// Held by a test, it holds up every read.
+    read_gate: Mutex<()>,
 }
 
 impl Disk {
@@ -59,6 +63,7 @@ impl StorageBackend for FaultyFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let _gate = self.disk.read_gate.lock().expect("gate");
         self.inner.read(offset, out)
     }
 
@@ -94,7 +99,10 @@ impl StorageBackend for FaultyFile {
 fn on(disk: &Arc<Disk>) -> Opener {
     let disk = disk.clone();
     Box::new(move |path| {
-        builder().create_with_backend(FaultyFile {
+        let mut builder = builder();
+        // No cache hides a read from the disk's faults.
+        builder.set_cache_size(0);
+        builder.create_with_backend(FaultyFile {
             inner: FileBackend::new(open_file(path)?)?,
             disk: disk.clone(),
         })
@@ -136,14 +144,22 @@ async fn a_full_disk_fails_each_write_in_plain_words_and_is_survived_without_res
             .write(entry(1, 3))
             .await
             .expect("there is space again");
-        assert_eq!(known(&ledger, 1, 1), Some(seen(1)), "acknowledged before");
-        assert_eq!(known(&ledger, 1, 3), Some(seen(3)), "acknowledged after");
+        assert_eq!(
+            known(&ledger, 1, 1).await,
+            Some(seen(1)),
+            "acknowledged before"
+        );
+        assert_eq!(
+            known(&ledger, 1, 3).await,
+            Some(seen(3)),
+            "acknowledged after"
+        );
         assert_eq!(ledger.status().state, PartState::Ok);
         ledger.close();
 
         let again = open(dir.path());
-        assert_eq!(known(&again, 1, 1), Some(seen(1)));
-        assert_eq!(known(&again, 1, 3), Some(seen(3)));
+        assert_eq!(known(&again, 1, 1).await, Some(seen(1)));
+        assert_eq!(known(&again, 1, 3).await, Some(seen(3)));
     }
 }
 
@@ -155,8 +171,8 @@ async fn a_full_disk_does_not_stop_reading() {
     ledger.write(entry(1, 1)).await.expect("there is space");
     disk.set(NO_NEW_BLOCKS);
     ledger.write(entry(1, 2)).await.expect_err("no space");
-    assert_eq!(known(&ledger, 1, 1), Some(seen(1)));
-    assert_eq!(known(&ledger, 1, 2), None);
+    assert_eq!(known(&ledger, 1, 1).await, Some(seen(1)));
+    assert_eq!(known(&ledger, 1, 2).await, None);
 }
 
 #[tokio::test]
@@ -167,20 +183,20 @@ async fn reads_fail_while_the_file_cannot_be_opened_and_bring_it_back_by_themsel
     ledger.write(entry(1, 1)).await.expect("there is space");
     disk.set(NO_WRITES);
     ledger.write(entry(1, 2)).await.expect_err("no space");
-    let failure = ledger.state(tenant(1)).expect_err("closed");
+    let failure = ledger.state(tenant(1)).await.expect_err("closed");
     assert_eq!(failure.reaction, Reaction::Backoff, "{failure}");
 
     disk.set(SOUND);
     // No write comes: a tenant reads before it writes.
     let read = async {
-        while ledger.state(tenant(1)).is_err() {
+        while ledger.state(tenant(1)).await.is_err() {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(20), read)
         .await
         .expect("reading again");
-    assert_eq!(known(&ledger, 1, 1), Some(seen(1)));
+    assert_eq!(known(&ledger, 1, 1).await, Some(seen(1)));
 }
 
 #[tokio::test]
@@ -233,4 +249,103 @@ async fn when_the_writer_is_gone_writes_fail_and_the_daemon_is_told() {
     assert_eq!(ledger.status().state, PartState::Failed);
     let failure = ledger.write(entry(1, 1)).await.expect_err("still dead");
     assert!(failure.remedy.contains("restart"), "{failure:?}");
+}
+
+/// Polls `futures` once each.
+async fn begin<F: Future + Unpin>(futures: &mut [F]) {
+    for future in futures {
+        assert!(future.now_or_never().is_none(), "it was answered at once");
+    }
+    tokio::task::yield_now().await;
+}
+
+#[tokio::test(start_paused = true)]
+#[allow(clippy::await_holding_lock)] // The lock is the disk that hangs.
+async fn a_disk_that_does_not_answer_reads_holds_up_no_thread_of_the_runtime_and_is_shown() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let disk = Arc::new(Disk::default());
+    let ledger = ledger_on(&disk, dir.path());
+    ledger.write(entry(1, 1)).await.expect("written");
+    let hangs = disk.read_gate.lock().expect("gate");
+    let mut reads: Vec<_> = (1..=50).map(|of| ledger.state(tenant(of))).collect();
+    // On the one thread of this runtime: a read that blocked it would end the test here.
+    begin(&mut reads).await;
+    let mut sign_of_life = Box::pin(ledger.answers());
+    tokio::time::advance(PATIENCE + Duration::from_secs(1)).await;
+    for read in reads {
+        let failure = read.await.expect_err("the disk hangs");
+        assert!(
+            failure.what.contains("has not answered for 30 s"),
+            "{failure}"
+        );
+        assert_eq!(failure.reaction, Reaction::Backoff, "{failure}");
+    }
+    let status = ledger.status();
+    assert_eq!(status.state, PartState::Unavailable);
+    assert!(
+        status
+            .error
+            .is_some_and(|error| error.contains("has not answered"))
+    );
+    assert!(
+        (&mut sign_of_life).now_or_never().is_none(),
+        "it called a hung ledger alive"
+    );
+
+    drop(hangs);
+    assert!(sign_of_life.await);
+    assert_eq!(known(&ledger, 1, 1).await, Some(seen(1)));
+    assert_eq!(ledger.status().state, PartState::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+#[allow(clippy::await_holding_lock)] // The lock is the disk that hangs.
+async fn a_write_that_a_disk_holds_up_is_shown_and_waited_for() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let disk = Arc::new(Disk::default());
+    let ledger = ledger_on(&disk, dir.path());
+    let hangs = disk.gate.lock().expect("gate");
+    let mut write = ledger.write(entry(1, 1));
+    assert!((&mut write).now_or_never().is_none());
+    tokio::time::advance(PATIENCE + Duration::from_secs(1)).await;
+    assert!((&mut write).now_or_never().is_none(), "it was given up");
+    assert_eq!(ledger.status().state, PartState::Unavailable);
+    drop(hangs);
+    assert_eq!(write.await, Ok(()));
+    assert_eq!(known(&ledger, 1, 1).await, Some(seen(1)));
+    assert_eq!(ledger.status().state, PartState::Ok);
+}
+
+#[tokio::test]
+async fn closing_does_not_wait_for_a_disk_that_hangs_and_the_folder_stays_locked_until_it_is_over()
+{
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let disk = Arc::new(Disk::default());
+    let ledger = ledger_on(&disk, dir.path());
+    let hangs = disk.gate.lock().expect("gate");
+    let mut write = ledger.write(entry(1, 1));
+    assert!((&mut write).now_or_never().is_none());
+    drop(write);
+    let before = tokio::time::Instant::now();
+    ledger.close();
+    let took = before.elapsed();
+    assert!(took < CLOSE_LIMIT + Duration::from_secs(5), "{took:?}");
+    let locked = LocalLedger::open(dir.path()).expect_err("the writer still has the file");
+    assert!(matches!(locked, LedgerError::Locked { .. }), "{locked}");
+    drop(hangs);
+    let again = async {
+        loop {
+            match LocalLedger::open(dir.path()) {
+                Ok(ledger) => return ledger,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    let again = tokio::time::timeout(Duration::from_secs(20), again).await;
+    let again = again.expect("free when the disk answers");
+    assert_eq!(
+        known(&again, 1, 1).await,
+        Some(seen(1)),
+        "what was queued is written"
+    );
 }

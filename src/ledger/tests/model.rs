@@ -69,18 +69,19 @@ impl Model {
         }
     }
 
-    fn holds_for(&self, ledger: &LocalLedger) -> Result<(), TestCaseError> {
+    async fn holds_for(&self, ledger: &LocalLedger) -> Result<(), TestCaseError> {
         let ids: Vec<_> = (0..IDS).map(IncidentId).collect();
         for tenant in (0..TENANTS).map(tenant) {
             let expected: Vec<_> = ids
                 .iter()
                 .map(|id| self.seen.get(&(tenant, *id)).copied())
                 .collect();
-            prop_assert_eq!(ledger.known(tenant, &ids), Ok(expected));
-            prop_assert_eq!(ledger.state(tenant), Ok(self.states.get(&tenant).cloned()));
+            prop_assert_eq!(ledger.known(tenant, &ids).await, Ok(expected));
+            let state = self.states.get(&tenant).cloned();
+            prop_assert_eq!(ledger.state(tenant).await, Ok(state));
             for content in (0..IDS).map(ContentHash) {
                 let expected = self.dead.contains(&(tenant, content));
-                prop_assert_eq!(ledger.is_dead(tenant, content), Ok(expected));
+                prop_assert_eq!(ledger.is_dead(tenant, content).await, Ok(expected));
             }
         }
         let status = ledger.status();
@@ -95,7 +96,7 @@ proptest! {
     #[test]
     fn it_reads_what_was_written_by_tenant_and_across_restarts(steps in steps()) {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime");
         let mut ledger = open(dir.path());
         let mut model = Model::default();
         for step in steps {
@@ -109,7 +110,7 @@ proptest! {
                     ledger = open(dir.path());
                 }
             }
-            model.holds_for(&ledger)?;
+            runtime.block_on(model.holds_for(&ledger))?;
         }
     }
 }
@@ -124,8 +125,12 @@ async fn concurrent_writers_each_find_their_own_entry_after_their_answer() {
             tokio::spawn(async move {
                 for id in 0..10 {
                     ledger.write(entry(of, id)).await.expect("written");
-                    assert_eq!(known(&ledger, of, id), Some(seen(id)), "{of}/{id}");
-                    let state = ledger.state(tenant(of)).expect("read").expect("written");
+                    assert_eq!(known(&ledger, of, id).await, Some(seen(id)), "{of}/{id}");
+                    let state = ledger
+                        .state(tenant(of))
+                        .await
+                        .expect("read")
+                        .expect("written");
                     assert_eq!(state.cursor, Ticks(id as i64), "{of}/{id}");
                 }
             })
@@ -150,7 +155,7 @@ async fn what_was_acknowledged_is_in_the_file_at_that_moment() {
     )
     .expect("copy");
     let after = open(crashed.path());
-    assert_eq!(known(&after, 1, 1), Some(seen(1)));
+    assert_eq!(known(&after, 1, 1).await, Some(seen(1)));
     assert_eq!(after.status().versions, 1);
 }
 
@@ -162,5 +167,5 @@ async fn closing_writes_what_was_queued_first() {
     let gave_up = tokio::time::timeout(std::time::Duration::ZERO, ledger.write(entry(1, 1)));
     let _ = gave_up.await;
     drop(ledger);
-    assert_eq!(known(&open(dir.path()), 1, 1), Some(seen(1)));
+    assert_eq!(known(&open(dir.path()), 1, 1).await, Some(seen(1)));
 }

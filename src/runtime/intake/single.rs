@@ -17,8 +17,9 @@ impl Intake<'_> {
     }
 
     /// Whether `listed` was published whole, in the state in which it was listed.
-    pub(in crate::runtime) fn knows_whole(&self, listed: &Reading) -> Result<bool, Failure> {
-        let known = self.sweeper.outlet.known(self.tenant.id, &[listed.id])?;
+    pub(in crate::runtime) async fn knows_whole(&self, listed: &Reading) -> Result<bool, Failure> {
+        let ids = [listed.id];
+        let known = self.sweeper.outlet.known(self.tenant.id, &ids).await?;
         let mut known = known.iter().flatten();
         Ok(known.any(|seen| seen.whole && seen.updated == listed.updated))
     }
@@ -35,7 +36,7 @@ impl Intake<'_> {
         let reading = match read(&raw, self.tenant.source.shape()) {
             Ok(reading) => Reading { whole, ..reading },
             Err(why) => {
-                self.bury(raw_hash(&raw), &why, &raw)?;
+                self.bury(raw_hash(&raw), &why, &raw).await?;
                 return Ok(None);
             }
         };

@@ -68,8 +68,11 @@ impl Reader<'_> {
             Ok(alone) if !alone.whole && self.purpose == Purpose::Live => {
                 // That its alerts did not change is for the reconcile sweep to see: put into the backlog, it would be read
                 // again and again for as long as it lies in the overlap.
-                let known = listed.as_ref().map(|listed| intake.knows_whole(listed));
-                if let (Some(listed), Some(true)) = (&listed, known.transpose()?) {
+                let known = match &listed {
+                    Some(listed) => intake.knows_whole(listed).await?,
+                    None => false,
+                };
+                if let (Some(listed), true) = (&listed, known) {
                     intake.release_aside(size);
                     walk.note(listed.id, listed.updated);
                     return Ok(());

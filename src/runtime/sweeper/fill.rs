@@ -69,7 +69,7 @@ impl Sweeper {
         [give_way, halt]: [&CancellationToken; 2],
         swept: &mut Swept,
     ) -> Result<(), Halt> {
-        while let Some(mut state) = self.outlet.state(tenant.id)? {
+        while let Some(mut state) = self.outlet.state(tenant.id).await? {
             let awake = self.awake(tenant, &state);
             let Some((interval, mut walk)) = next_walk(&mut tenant.memory(), &awake) else {
                 swept.state = Some(state);

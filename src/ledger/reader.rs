@@ -1,0 +1,95 @@
+//! Reads of the ledger, off the threads that run the tenants.
+//!
+//! A read is microseconds from the cache and, on a disk that hangs, an eternity. So it runs on a thread for blocking work.
+//! At most [`READERS`] do at a time: of a fleet's reads that all hang, the others wait for a permit, which costs nothing.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::core::failure::Failure;
+use crate::core::ids::TenantId;
+
+use super::PATIENCE;
+use super::error::{StoreError, read_broke_off, slow};
+use super::store::Store;
+use super::trouble::Trouble;
+use super::writer::Request;
+
+/// Reads at a time. More gain nothing: they are short, and a database that is opened anew waits for all of them.
+const READERS: usize = 4;
+
+pub(super) struct Readers {
+    store: Arc<Store>,
+    trouble: Arc<Trouble>,
+    /// To have a broken database opened anew.
+    writer: mpsc::WeakSender<Request>,
+    permits: Arc<Semaphore>,
+}
+
+impl Readers {
+    pub(super) fn new(
+        store: Arc<Store>,
+        trouble: Arc<Trouble>,
+        writer: mpsc::WeakSender<Request>,
+    ) -> Self {
+        Self {
+            store,
+            trouble,
+            writer,
+            permits: Arc::new(Semaphore::new(READERS)),
+        }
+    }
+
+    /// Runs `look_up` on a thread of its own.
+    ///
+    /// # Errors
+    /// What the store says, or that the disk has not answered for [`PATIENCE`]. The read goes on all the same, and keeps
+    /// its permit.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        look_up: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let path = self.store.path();
+        match timeout(PATIENCE, self.run(look_up)).await {
+            Ok(Some(Ok(found))) => {
+                self.trouble.answered();
+                Ok(found)
+            }
+            Ok(Some(Err(error))) => Err(self.refuse(&error)),
+            Ok(None) => Err(read_broke_off(path)),
+            Err(_) => Err(self.trouble.note_slow(slow(path, PATIENCE))),
+        }
+    }
+
+    /// Resolves when a reader has come to its end, whatever it found.
+    pub(super) async fn answer(&self) {
+        self.run(|store| store.state(TenantId::from_bytes([0; 16])))
+            .await;
+    }
+
+    /// `None`: it broke off.
+    async fn run<T: Send + 'static>(
+        &self,
+        look_up: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<Result<T, StoreError>> {
+        let permit = self.permits.clone().acquire_owned().await.ok()?;
+        let store = self.store.clone();
+        let read = spawn_blocking(move || {
+            let _permit = permit;
+            look_up(&store)
+        });
+        read.await.ok()
+    }
+
+    /// Puts a failed read into words, and has the writer thread open a broken database anew.
+    fn refuse(&self, error: &StoreError) -> Failure {
+        if let (true, Some(writer)) = (self.store.is_broken(), self.writer.upgrade()) {
+            // When the queue is full the thread is about to look anyway.
+            let _ = writer.try_send(Request::Reopen);
+        }
+        self.trouble.note(error, self.store.path())
+    }
+}
