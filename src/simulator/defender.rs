@@ -1,4 +1,5 @@
-//! The incidents API of Defender XDR: `GET /api/incidents` and `GET /api/incidents/{id}`.
+//! The incidents API of Defender XDR: `GET /api/incidents` and `GET /api/incidents/{id}` (sections 1 and 2; that its 429 has
+//! a `Retry-After` in the field is section 9's).
 
 mod entity;
 mod text;
@@ -145,7 +146,6 @@ impl Defender {
                 time::format(issued.until),
             )),
             Denied::Throttled(seconds) => {
-                // The time stands in the message only: `Retry-After` is not promised for this API.
                 let seconds = seconds.unsigned_abs();
                 self.throttled(if self.retry_after {
                     Hint::Seconds(seconds)
@@ -153,7 +153,7 @@ impl Defender {
                     Hint::Text(seconds)
                 })
             }
-            Denied::NoRole => self.refuse(
+            Denied::NoRole(_) => self.refuse(
                 403,
                 "Forbidden",
                 "The application does not have any of the required application permissions (Incident.Read.All, \

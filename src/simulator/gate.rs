@@ -24,7 +24,8 @@ pub(super) enum Denied {
     WrongToken(Issued),
     /// For so many seconds.
     Throttled(i64),
-    NoRole,
+    /// These are the permissions that its token has.
+    NoRole(Vec<String>),
     Unlicensed,
 }
 
@@ -47,7 +48,7 @@ impl Gate {
             .iter()
             .any(|role| readers.contains(&role.as_str()))
         {
-            return Err(Denied::NoRole);
+            return Err(Denied::NoRole(issued.roles));
         }
         match self.world.tenant(issued.tenant) {
             Some(tenant) if tenant.licensed => Ok(issued.tenant),

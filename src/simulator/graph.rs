@@ -1,4 +1,5 @@
-//! Microsoft Graph: `GET /v1.0/security/incidents`, `…/{id}` and `…/{id}/alerts`.
+//! Microsoft Graph: `GET /v1.0/security/incidents`, `…/{id}` and `…/{id}/alerts` (sections 3.1, 3.2, 3.5; the refusal of a
+//! token without the permission is section 9's).
 //!
 //! An incident shows its alerts only with `$expand=alerts`; of very many, the first, and a link to the others. Such a link
 //! is bound to the incident as it was: once that has changed, the link is stale, so that nobody pieces together an
@@ -151,12 +152,15 @@ impl Graph {
             Denied::Throttled(seconds) => {
                 self.throttled(asked, Hint::Seconds(seconds.unsigned_abs()))
             }
-            Denied::NoRole => self.refuse(
+            Denied::NoRole(roles) => self.refuse(
                 asked,
                 403,
                 "Forbidden",
-                "Missing application roles. API required roles: \
-                 SecurityIncident.Read.All,SecurityIncident.ReadWrite.All.",
+                &format!(
+                    "Missing application roles. API required roles: {}, application roles: {}.",
+                    self.gate.resource.readers.join(","),
+                    roles.join(",")
+                ),
             ),
             Denied::Unlicensed => self.unlicensed(asked),
         }

@@ -1,4 +1,4 @@
-//! One incident, in the words of the Defender API; each API writes it out in its own.
+//! One incident, in the words of the Defender API (section 1.3); each API writes it out in its own.
 //!
 //! In memory an alert is a seed and the few fields that change; its devices, evidence and prose are drawn from the seed
 //! whenever it is written out. The same revision therefore always has the same text, at a tenth of the memory.
@@ -24,12 +24,18 @@ pub(super) struct Incident {
     pub determination: &'static str,
     pub status: &'static str,
     pub severity: String,
+    /// Graph's `priorityScore`, 0 to 100; `None` while its calculation is pending.
+    pub score: Option<u8>,
+    /// Who changed it last, and what was said when it was closed: only Graph tells.
+    pub modified_by: Option<&'static str>,
+    pub resolving_comment: Option<&'static str>,
     pub tags: Vec<String>,
     pub comments: Vec<Comment>,
     pub alerts: Vec<Alert>,
-    /// Bumped by every change, those included that `lastUpdateTime` does not tell of.
+    /// Bumped by every change, those included that `lastUpdateTime` does not tell of, but not by a new score that leaves
+    /// it alone: that is the same version with another text.
     pub revision: u32,
-    /// Written with the fields that newer answers have and the documentation does not.
+    /// Written with the fields that newer answers of the Defender API have and its documentation does not.
     pub newer: bool,
 }
 
@@ -39,11 +45,24 @@ pub(super) struct Comment {
     pub at: i64,
 }
 
+/// Who does what people do in this world.
+pub(super) const ANALYST: &str = "analyst@contoso.com";
+
+/// Classification and determination of closed incidents. The determinations are those of which Graph has other words.
+pub(super) const VERDICTS: [(&str, &str); 6] = [
+    ("TruePositive", "Malware"),
+    ("TruePositive", "CompromisedAccount"),
+    ("FalsePositive", "Clean"),
+    ("FalsePositive", "InsufficientData"),
+    ("InformationalExpectedActivity", "ConfirmedActivity"),
+    ("InformationalExpectedActivity", "SecurityTesting"),
+];
+
 impl Comment {
     pub fn new(text: &str, at: i64) -> Self {
         Self {
             text: text.to_owned(),
-            by: "analyst@contoso.com",
+            by: ANALYST,
             at,
         }
     }
@@ -111,6 +130,11 @@ impl Alert {
         self.stamp(now);
     }
 
+    /// Goes to another incident as it is, which only its own time tells of.
+    pub fn leave(&mut self, now: i64) {
+        self.stamp(now);
+    }
+
     pub fn draw(&self) -> Drawn {
         let mut rng = StdRng::seed_from_u64(self.seed);
         let id = self.scene.alert_id(&mut rng);
@@ -133,6 +157,13 @@ impl Alert {
 }
 
 impl Incident {
+    /// Gets another score than it had. Which one is no model's work: it is only told apart from the one before.
+    pub fn rescore(&mut self) {
+        let before = self.score.map_or(self.id, |score| u64::from(score) + 37);
+        // Below 101, so that it fits.
+        self.score = u8::try_from(before % 101).ok();
+    }
+
     /// A new incident of `alerts` alerts, as it first appears.
     pub fn new(id: u64, alerts: usize, now: i64, rng: &mut StdRng) -> Self {
         let scene = SCENES.choose(rng).unwrap_or(&SCENES[0]);
@@ -153,6 +184,9 @@ impl Incident {
             determination: "NotAvailable",
             status: "Active",
             severity: scene.severity.to_owned(),
+            score: None,
+            modified_by: None,
+            resolving_comment: None,
             tags: Vec::new(),
             comments: Vec::new(),
             alerts: (0..alerts)

@@ -12,10 +12,15 @@
 //! A [`World`] of tenants and incidents changes by script or by seeded chance. `listing` chooses what `defender` and
 //! `graph` show of it, `entra` and `gate` guard it, `quota` rations it, [`Faults`] spoil it, `http` and `line` carry it.
 //!
-//! What is not documented was decided so: the default page is the largest, 100 or 50; quotas count requests per app and
-//! tenant, and only Graph's those that are refused; the Defender API's 429 tells its time in the message, Graph's in
-//! `Retry-After`; unknown members in a filter, offsets, parentheses and `$orderby` are refused; a link is good only as a
-//! whole; an incident that awaits action is in progress for the Defender API.
+//! The sections named in the modules below are those of the collection of facts that the simulator was built from, each
+//! with its page of Microsoft's: 1 the Defender API, 2 its errors, 3 Graph, 4 tokens, 5 consent, 9 what was added on
+//! 2026-11-29, which wins. Graph's answers have the wire values of 2026.
+//!
+//! What is not documented was decided so: the default page is the largest, 100 or 50; only Graph's quota counts requests
+//! that are refused; unknown members in a filter, offsets, parentheses and `$orderby` are refused; a link is good only as a
+//! whole; an incident that awaits action is in progress for the Defender API; an incident's first `priorityScore` comes with
+//! its first change. Whether a new score moves the last update, and whether alerts that are moved to another incident do,
+//! is not known either: each test chooses ([`Stamp`]).
 
 mod books;
 mod cast;
@@ -58,7 +63,7 @@ pub use graph::GraphOptions;
 pub use listing::Order;
 pub use tenant::{FederatedCredential, Tenant};
 pub use time::{Clock, SECOND};
-pub use world::{PageRequest, Refused, Update, World};
+pub use world::{PageRequest, Refused, Stamp, Update, World};
 
 use defender::Defender;
 use entra::{DEFENDER, Entra, GRAPH, Resource};
@@ -90,8 +95,11 @@ pub struct Options {
     pub token_lifetime: Option<Duration>,
     /// Whether the documented request quotas hold.
     pub quotas: bool,
-    /// Whether a 429 of the Defender API has a `Retry-After`, which Microsoft does not promise.
+    /// Whether a 429 of the Defender API has a `Retry-After`, as in the field. Microsoft promises the time in the message only.
     pub retry_after: bool,
+    /// Whether chance gives incidents new scores, and what that does to their last update. `None`: only
+    /// [`World::score`] and changes do.
+    pub scores: Option<Stamp>,
 }
 
 impl Default for Options {
@@ -108,7 +116,8 @@ impl Default for Options {
             permuted: false,
             token_lifetime: None,
             quotas: true,
-            retry_after: false,
+            retry_after: true,
+            scores: None,
         }
     }
 }
@@ -129,7 +138,12 @@ impl Simulator {
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let world = World::new(options.clock, options.seed, options.incident_bytes);
+        let world = World::new(
+            options.clock,
+            options.seed,
+            options.incident_bytes,
+            options.scores,
+        );
         for tenant in options.tenants {
             world.add_tenant(tenant);
         }

@@ -1,7 +1,7 @@
 //! Request quotas as documented, over sliding windows of the world's time: the Defender API's per method, by the minute
 //! and by the hour; Graph's for all that is under `/security`, by the minute.
 //!
-//! The scope is one app in one tenant: documented of Graph, taken to be so of the Defender API. Refused requests count at
+//! The figures are those of sections 1.1, 3.2 and 9; the scope, one app in one tenant, is section 9's for both. Refused requests count at
 //! Graph, which "continues to log resource usage while a client is being throttled", and not at the Defender API: who
 //! comes back too early is served there, and refused anew here.
 

@@ -1,7 +1,10 @@
 //! One tenant's incidents, and what can happen to them.
 //!
 //! Invariant: `by_update` holds exactly `(lastUpdateTime, id)` of every incident. An incident's own times never stand
-//! still over a change, so that no two revisions have the same text.
+//! still over a change, so that no two revisions have the same text; save one that loses all its alerts twice to moves that
+//! keep its last update.
+
+mod chance;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,11 +16,11 @@ use uuid::Uuid;
 use super::books::Version;
 use super::defender;
 use super::faults::Api;
-use super::incident::{Alert, Comment, Incident};
+use super::incident::{ANALYST, Alert, Comment, Incident};
 use super::scene::SCENES;
 use super::tenant::Tenant;
-use super::time::{self, SECOND};
-use super::world::{Refused, Update};
+use super::time;
+use super::world::{Refused, Stamp, Update};
 
 /// How many orders of its alerts an incident is shown in, when orders are permuted.
 const ORDERS: u64 = 8;
@@ -29,6 +32,7 @@ pub(super) struct Realm {
     next_id: u64,
     rng: StdRng,
     alerts: AlertCount,
+    scores: Option<Stamp>,
     reads: u64,
 }
 
@@ -67,7 +71,7 @@ pub(super) enum AlertCount {
 }
 
 impl Realm {
-    pub fn new(tenant: Tenant, seed: u64, alerts: AlertCount) -> Self {
+    pub fn new(tenant: Tenant, seed: u64, alerts: AlertCount, scores: Option<Stamp>) -> Self {
         let (high, low) = tenant.id.as_u64_pair();
         Self {
             tenant,
@@ -77,6 +81,7 @@ impl Realm {
             next_id: 1,
             rng: StdRng::seed_from_u64(seed ^ high.rotate_left(17) ^ low),
             alerts,
+            scores,
             reads: 0,
         }
     }
@@ -177,6 +182,9 @@ impl Realm {
         self.by_update.insert((at, id));
         self.alter(id, |incident, rng| {
             incident.last_update = at;
+            if incident.score.is_none() {
+                incident.rescore();
+            }
             change(incident, rng);
         })
     }
@@ -197,6 +205,50 @@ impl Realm {
                 alert.progress(now);
             }
         })
+    }
+
+    /// Another score. Alone, it makes no revision: nobody has changed anything.
+    pub fn score(&mut self, id: u64, now: i64, stamp: Stamp) -> Result<u32, Refused> {
+        if stamp == Stamp::Moves {
+            let at = self.next_update(id, now)?;
+            return self.change(id, at, |incident, _| incident.rescore());
+        }
+        self.open(id)?;
+        let entry = self.incidents.get_mut(&id).ok_or(Refused::NoIncident)?;
+        entry.incident.rescore();
+        entry.texts.clear();
+        Ok(entry.incident.revision)
+    }
+
+    /// Some alerts of one incident become another's.
+    pub fn move_alerts(
+        &mut self,
+        (from, to): (u64, u64),
+        count: usize,
+        (now, stamp): (i64, Stamp),
+    ) -> Result<(), Refused> {
+        let (source, target) = (self.open(from)?, self.open(to)?);
+        if source.alerts.is_empty() || count == 0 {
+            return Err(Refused::NoAlert);
+        }
+        if from == to {
+            return Err(Refused::NotMerged("it is the same incident"));
+        }
+        let (mut at_source, mut at_target) = (source.last_update, target.last_update);
+        if stamp == Stamp::Moves {
+            at_source = self.next_update(from, now)?.max(self.next_update(to, now)?);
+            at_target = at_source;
+        }
+        let mut moved = Vec::new();
+        self.change(from, at_source, |incident, _| {
+            let count = count.min(incident.alerts.len());
+            moved = incident.alerts.drain(..count).collect();
+            moved.iter_mut().for_each(|alert| alert.leave(now));
+        })?;
+        self.change(to, at_target, |incident, _| {
+            incident.alerts.append(&mut moved);
+        })?;
+        Ok(())
     }
 
     fn alter(
@@ -254,77 +306,6 @@ impl Realm {
         Err(Refused::NotMerged(reason))
     }
 
-    /// One random event, weighted as in a busy SOC. An event that happens to be impossible becomes a new incident.
-    pub fn step(&mut self, now: i64) {
-        let happened = match self.rng.random_range(0..100) {
-            0..30 => Err(Refused::NoIncident),
-            30..58 => self.any(|i| i.status != "Redirected").and_then(|id| {
-                let update = self.any_update();
-                self.update(id, now, update).map(drop)
-            }),
-            58..70 => self
-                .any(|i| matches!(i.status, "Active" | "InProgress"))
-                .and_then(|id| self.update(id, now, Update::Resolve).map(drop)),
-            70..75 => self
-                .any(|i| i.status == "Resolved")
-                .and_then(|id| self.update(id, now, Update::Reopen).map(drop)),
-            75..81 => self.any_merge(now),
-            81..90 => self
-                .any(|i| i.status != "Redirected" && !i.alerts.is_empty())
-                .and_then(|id| self.alert_only(id, now).map(drop)),
-            90..95 => self.any_bulk(now),
-            _ => {
-                let late = self.rng.random_range(1..120) * SECOND;
-                self.appear(now - late);
-                Ok(())
-            }
-        };
-        if happened.is_err() {
-            self.appear(now);
-        }
-    }
-
-    /// Some incident that fits, found by a few throws: deterministic, and cheap however many there are.
-    fn any(&mut self, fits: impl Fn(&Incident) -> bool) -> Result<u64, Refused> {
-        for _ in 0..20 {
-            let id = self.rng.random_range(1..=self.next_id);
-            if self.get(id).is_some_and(&fits) {
-                return Ok(id);
-            }
-        }
-        Err(Refused::NoIncident)
-    }
-
-    fn any_update(&mut self) -> Update {
-        match self.rng.random_range(0..24) {
-            0 => Update::AwaitAction,
-            1..4 => Update::Status("InProgress"),
-            4..8 => Update::Severity("High".to_owned()),
-            8..12 => Update::AssignedTo(Some("soc.lead@contoso.com".to_owned())),
-            12..16 => Update::Comment("Called the user; waiting for an answer.".to_owned()),
-            16..20 => Update::Tag("VIP".to_owned()),
-            _ => Update::NewAlerts(1),
-        }
-    }
-
-    fn any_merge(&mut self, now: i64) -> Result<(), Refused> {
-        let open = |i: &Incident| matches!(i.status, "Active" | "InProgress");
-        let source = self.any(open)?;
-        let target = self.any(|i| open(i) && i.id != source)?;
-        self.merge(source, target, now)
-    }
-
-    fn any_bulk(&mut self, now: i64) -> Result<(), Refused> {
-        let count = self.rng.random_range(2..=6);
-        let mut ids = Vec::new();
-        for _ in 0..count {
-            ids.push(self.any(|i| i.status != "Redirected")?);
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        self.bulk(&ids, now)
-    }
-
     /// One comment on each of `ids`, all with one identical update time.
     pub fn bulk(&mut self, ids: &[u64], now: i64) -> Result<(), Refused> {
         let mut at = time::sql_datetime(now);
@@ -350,6 +331,7 @@ impl Realm {
 }
 
 fn apply(incident: &mut Incident, update: Update, now: i64, rng: &mut StdRng) {
+    incident.modified_by = Some(ANALYST);
     match update {
         Update::Status(status) => incident.status = status,
         Update::AwaitAction => incident.status = "AwaitingAction",
@@ -372,9 +354,18 @@ fn apply(incident: &mut Incident, update: Update, now: i64, rng: &mut StdRng) {
             }
         }
         Update::Resolve => {
+            apply(
+                incident,
+                Update::ResolveAs("TruePositive", "Malware"),
+                now,
+                rng,
+            );
+        }
+        Update::ResolveAs(classification, determination) => {
             incident.status = "Resolved";
-            incident.classification = "TruePositive";
-            incident.determination = "Malware";
+            incident.classification = classification;
+            incident.determination = determination;
+            incident.resolving_comment = Some("Looked into and closed.");
             incident
                 .alerts
                 .iter_mut()

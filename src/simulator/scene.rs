@@ -16,6 +16,8 @@ pub(super) struct Scene {
     /// The same two in Graph's words.
     pub graph_service: &'static str,
     pub graph_detection: &'static str,
+    /// `productName`, which only Graph has.
+    pub graph_product: &'static str,
     /// The incident's; its alerts may have another, as in Microsoft's own sample.
     pub severity: &'static str,
     pub alert_severity: &'static str,
@@ -27,7 +29,7 @@ pub(super) struct Scene {
     pub graph_evidence: &'static [&'static str],
 }
 
-pub(super) const SCENES: [Scene; 7] = [
+pub(super) const SCENES: [Scene; 9] = [
     Scene {
         title: "Ransomware activity",
         story: "changed 99 files within a minute, their new names all ending in one uncommon extension. \
@@ -37,6 +39,7 @@ pub(super) const SCENES: [Scene; 7] = [
         detection: "MCAS",
         graph_service: "microsoftDefenderForCloudApps",
         graph_detection: "cloudAppSecurity",
+        graph_product: "Microsoft Defender for Cloud Apps",
         severity: "Medium",
         alert_severity: "Medium",
         family: None,
@@ -54,6 +57,7 @@ pub(super) const SCENES: [Scene; 7] = [
         detection: "WindowsDefenderAv",
         graph_service: "microsoftDefenderForEndpoint",
         graph_detection: "antivirus",
+        graph_product: "Microsoft Defender for Endpoint",
         severity: "High",
         alert_severity: "Low",
         family: Some("Mimikatz"),
@@ -70,6 +74,7 @@ pub(super) const SCENES: [Scene; 7] = [
         detection: "OfficeATP",
         graph_service: "microsoftDefenderForOffice365",
         graph_detection: "microsoftDefenderForOffice365",
+        graph_product: "Microsoft Defender for Office 365",
         severity: "Low",
         alert_severity: "Informational",
         family: None,
@@ -86,6 +91,7 @@ pub(super) const SCENES: [Scene; 7] = [
         detection: "AzureActiveDirectory",
         graph_service: "azureAdIdentityProtection",
         graph_detection: "azureAdIdentityProtection",
+        graph_product: "Microsoft Entra ID Protection",
         severity: "Medium",
         alert_severity: "Medium",
         family: None,
@@ -102,6 +108,7 @@ pub(super) const SCENES: [Scene; 7] = [
         detection: "WindowsDefenderAtp",
         graph_service: "microsoftDefenderForEndpoint",
         graph_detection: "microsoftDefenderForEndpoint",
+        graph_product: "Microsoft Defender for Endpoint",
         severity: "Informational",
         alert_severity: "Medium",
         family: None,
@@ -118,6 +125,7 @@ pub(super) const SCENES: [Scene; 7] = [
         detection: "AzureATP",
         graph_service: "microsoftDefenderForIdentity",
         graph_detection: "microsoftDefenderForIdentity",
+        graph_product: "Microsoft Defender for Identity",
         severity: "High",
         alert_severity: "High",
         family: None,
@@ -134,6 +142,7 @@ pub(super) const SCENES: [Scene; 7] = [
         detection: "MicrosoftDefenderForCloud",
         graph_service: "microsoftDefenderForCloud",
         graph_detection: "microsoftDefenderForCloud",
+        graph_product: "Microsoft Defender for Cloud",
         severity: "Medium",
         alert_severity: "Medium",
         family: None,
@@ -141,6 +150,41 @@ pub(super) const SCENES: [Scene; 7] = [
         on_device: false,
         entities: &["Ip", "User"],
         graph_evidence: &["AzureResource", "Unheard"],
+    },
+    // Of the next two, section 9 has Graph's service source alone; the Defender API's words are taken to be the same.
+    Scene {
+        title: "A scheduled rule of Microsoft Sentinel found many failed sign-ins",
+        story: "failed to sign in 50 times within five minutes, to as many accounts, from one address.",
+        category: "CredentialAccess",
+        service: "MicrosoftSentinel",
+        detection: "MicrosoftSentinel",
+        graph_service: "microsoftSentinel",
+        graph_detection: "unknown",
+        graph_product: "Microsoft Sentinel",
+        severity: "Medium",
+        alert_severity: "Medium",
+        family: None,
+        techniques: &["T1110.003"],
+        on_device: false,
+        entities: &["User", "Ip"],
+        graph_evidence: &[],
+    },
+    Scene {
+        title: "An agent was asked to ignore its instructions",
+        story: "sent a prompt that tells an agent to disregard its instructions and to list customers' data.",
+        category: "InitialAccess",
+        service: "MicrosoftSecurityForAI",
+        detection: "MicrosoftSecurityForAI",
+        graph_service: "microsoftSecurityForAI",
+        graph_detection: "unknown",
+        graph_product: "Microsoft Security for AI",
+        severity: "Low",
+        alert_severity: "Medium",
+        family: None,
+        techniques: &[],
+        on_device: false,
+        entities: &["User"],
+        graph_evidence: &["Unheard"],
     },
 ];
 

@@ -30,8 +30,20 @@ pub enum Update {
     NewAlerts(usize),
     /// Adds that many bytes to one alert's description.
     LongAlert(usize),
+    /// As malware; see [`Update::ResolveAs`].
     Resolve,
+    /// Classification and determination, in the Defender API's words.
+    ResolveAs(&'static str, &'static str),
     Reopen,
+}
+
+/// What becomes of an incident's last update when something else of it changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stamp {
+    /// It becomes the time of the change.
+    Moves,
+    /// It stays.
+    Keeps,
 }
 
 /// Why the world refused an operation.
@@ -66,6 +78,7 @@ struct Inner {
     clock: Clock,
     seed: u64,
     alerts: AlertCount,
+    scores: Option<Stamp>,
     realms: Mutex<Realms>,
     hook: Mutex<Option<Hook>>,
 }
@@ -78,11 +91,17 @@ struct Realms {
 }
 
 impl World {
-    pub(super) fn new(clock: Clock, seed: u64, incident_bytes: Option<usize>) -> Self {
+    pub(super) fn new(
+        clock: Clock,
+        seed: u64,
+        incident_bytes: Option<usize>,
+        scores: Option<Stamp>,
+    ) -> Self {
         Self(Arc::new(Inner {
             clock,
             seed,
             alerts: incident_bytes.map_or(AlertCount::Natural, AlertCount::ForBytes),
+            scores,
             realms: Mutex::new(Realms {
                 by_id: HashMap::new(),
                 order: Vec::new(),
@@ -105,7 +124,7 @@ impl World {
     pub fn add_tenant(&self, tenant: Tenant) {
         let mut realms = self.realms();
         let id = tenant.id;
-        let realm = Realm::new(tenant, self.0.seed, self.0.alerts);
+        let realm = Realm::new(tenant, self.0.seed, self.0.alerts, self.0.scores);
         if realms.by_id.insert(id, realm).is_none() {
             realms.order.push(id);
         }
@@ -185,6 +204,33 @@ impl World {
             tenant,
             incident: id,
             revision,
+        })
+    }
+
+    /// The model of Graph's `priorityScore` gives the incident another score. If that leaves the last update alone, the
+    /// version is the same, and only its text is another.
+    pub fn score(&self, tenant: Uuid, id: u64, stamp: Stamp) -> Result<Version, Refused> {
+        let now = self.now();
+        let revision = self.with(tenant, |realm| realm.score(id, now, stamp))?;
+        Ok(Version {
+            tenant,
+            incident: id,
+            revision,
+        })
+    }
+
+    /// Moves `count` alerts, or as many as there are, from one incident to another, as Graph's `moveAlerts` does: neither is
+    /// closed, and nothing redirects. Both change, whatever becomes of their last updates.
+    pub fn move_alerts(
+        &self,
+        tenant: Uuid,
+        (from, to): (u64, u64),
+        count: usize,
+        stamp: Stamp,
+    ) -> Result<(), Refused> {
+        let now = self.now();
+        self.with(tenant, |realm| {
+            realm.move_alerts((from, to), count, (now, stamp))
         })
     }
 

@@ -1,4 +1,5 @@
-//! An incident's text, and that of its alerts, as Graph shows them.
+//! An incident's text, and that of its alerts, as Graph shows them in 2026: the members of section 9, the types of sections
+//! 3.3 and 3.4.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,7 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::super::incident::{Alert, Comment, Incident};
@@ -64,7 +65,7 @@ pub(super) fn render(incident: &Incident, tenant: Uuid, hand: Hand, part: Part<'
         last_update_date_time: hand.time(incident.last_update),
         assigned_to: incident.assigned_to.as_deref(),
         classification: camel(incident.classification),
-        determination: camel(incident.determination),
+        determination: words::determination(incident),
         severity: words::severity(incident),
         custom_tags: &incident.tags,
         system_tags: if incident.status == "AwaitingAction" {
@@ -73,9 +74,10 @@ pub(super) fn render(incident: &Incident, tenant: Uuid, hand: Hand, part: Part<'
             &[]
         },
         description: None,
-        summary: incident.newer.then_some(None),
-        resolving_comment: incident.newer.then_some(None),
-        last_modified_by: incident.newer.then_some(None),
+        summary: None,
+        resolving_comment: incident.resolving_comment,
+        last_modified_by: incident.modified_by,
+        priority_score: incident.score,
         comments: incident.comments.iter().map(|c| comment(c, hand)).collect(),
         alerts_context: count.map(|_| format!("{METADATA}('{}')/alerts", incident.id)),
         alerts_link: link,
@@ -133,13 +135,15 @@ fn alert_text<'a>(
         determination: "unknown",
         service_source: words::source(scene.graph_service, hand.members),
         detection_source: words::source(scene.graph_detection, hand.members),
-        product_name: incident.newer.then_some("Microsoft Defender"),
+        product_name: scene.graph_product,
         detector_id: drawn.detector,
+        alert_policy_id: None,
         tenant_id: tenant,
         title: scene.title,
         description: scene.description(&drawn.cast, alert.padding),
         recommended_actions: "",
-        category: scene.category,
+        categories: [scene.category],
+        investigation_state: camel(alert.investigation),
         assigned_to: alert.assigned_to,
         alert_web_url: format!("{PORTAL}/alerts/{}?tid={tenant}", drawn.id),
         incident_web_url: incident_url(incident, tenant),
@@ -154,13 +158,17 @@ fn alert_text<'a>(
         last_activity_date_time: hand.time(drawn.last_activity),
         comments: [],
         system_tags: [],
+        // Only Sentinel's rules have details of their own.
+        custom_details: (scene.graph_service == "microsoftSentinel")
+            .then(|| json!({"Account": [drawn.cast.principal()]})),
+        additional_data: None,
         evidence,
         id: drawn.id,
     }
 }
 
 fn incident_url(incident: &Incident, tenant: Uuid) -> String {
-    format!("{PORTAL}/incidents/{}?tid={tenant}", incident.id)
+    format!("{PORTAL}/incident2/{}/overview?tid={tenant}", incident.id)
 }
 
 fn comment(comment: &Comment, hand: Hand) -> CommentText<'_> {
@@ -191,13 +199,10 @@ struct IncidentText<'a> {
     custom_tags: &'a [String],
     system_tags: &'a [&'a str],
     description: Option<&'a str>,
-    /// Newer answers have these three, and they may be null.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    summary: Option<Option<&'a str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resolving_comment: Option<Option<&'a str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_modified_by: Option<Option<&'a str>>,
+    summary: Option<&'a str>,
+    resolving_comment: Option<&'a str>,
+    last_modified_by: Option<&'a str>,
+    priority_score: Option<u8>,
     comments: Vec<CommentText<'a>>,
     #[serde(rename = "alerts@odata.context")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -231,14 +236,15 @@ struct AlertText<'a> {
     determination: &'a str,
     service_source: &'a str,
     detection_source: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    product_name: Option<&'a str>,
+    product_name: &'a str,
     detector_id: Uuid,
+    alert_policy_id: Option<&'a str>,
     tenant_id: Uuid,
     title: &'a str,
     description: String,
     recommended_actions: &'a str,
-    category: &'a str,
+    categories: [&'a str; 1],
+    investigation_state: Cow<'a, str>,
     assigned_to: Option<&'a str>,
     alert_web_url: String,
     incident_web_url: String,
@@ -253,5 +259,7 @@ struct AlertText<'a> {
     last_activity_date_time: String,
     comments: [&'a str; 0],
     system_tags: [&'a str; 0],
+    custom_details: Option<Value>,
+    additional_data: Option<Value>,
     evidence: Vec<Value>,
 }

@@ -1,4 +1,5 @@
-//! Graph's words: enumerations in camel case, some members of which are told only to those who ask, and the filters.
+//! Graph's words: enumerations in camel case, some members of which are told only to those who ask, and the filters. From
+//! sections 3.1, 3.3 and, for determinations and sources, 9.
 
 use std::borrow::Cow;
 
@@ -45,12 +46,12 @@ const DETERMINATIONS: [&str; 16] = [
     "unwantedSoftware",
     "other",
     "multiStagedAttack",
-    "compromisedUser",
+    "compromisedAccount",
     "phishing",
     "maliciousUserActivity",
-    "clean",
-    "insufficientData",
-    "confirmedUserActivity",
+    "notMalicious",
+    "notEnoughDataToValidate",
+    "confirmedActivity",
     "lineOfBusinessApplication",
     FUTURE,
 ];
@@ -66,7 +67,7 @@ fn property(name: &str) -> Option<Property> {
             Some(&CLASSIFICATIONS),
         ),
         "determination" => text(
-            |incident| Some(camel(incident.determination)),
+            |incident| Some(determination(incident)),
             Some(&DETERMINATIONS),
         ),
         "assignedTo" => text(
@@ -98,12 +99,33 @@ pub(super) fn status(incident: &Incident, members: bool) -> Cow<'_, str> {
     }
 }
 
+/// The members of an alert's `serviceSource` and `detectionSource` that came later. Which of those of 2026 are shown without
+/// being asked for is not documented: none is.
+const NEW_SOURCES: [&str; 5] = [
+    "microsoftDefenderForCloud",
+    "microsoftSentinel",
+    "microsoftInsiderRiskManagement",
+    "microsoftThreatIntelligence",
+    "microsoftSecurityForAI",
+];
+
 /// An alert's `serviceSource` or `detectionSource`.
 pub(super) fn source(source: &'static str, members: bool) -> &'static str {
-    match source {
-        "microsoftDefenderForCloud" if !members => FUTURE,
-        known => known,
+    match members || !NEW_SOURCES.contains(&source) {
+        true => source,
+        false => FUTURE,
     }
+}
+
+/// On the wire Graph has other words for some determinations than the Defender API, and than its own documentation had.
+pub(super) fn determination(incident: &Incident) -> Cow<'_, str> {
+    Cow::Borrowed(match incident.determination {
+        "CompromisedUser" => "compromisedAccount",
+        "Clean" => "notMalicious",
+        "InsufficientData" | "NoEnoughDataToValidate" => "notEnoughDataToValidate",
+        "ConfirmedUserActivity" => "confirmedActivity",
+        other => return camel(other),
+    })
 }
 
 /// The Defender API's word in Graph's spelling.

@@ -195,10 +195,7 @@ async fn quotas_are_per_tenant_and_tell_when_to_come_back() {
     }
     bench.world.advance(Duration::from_secs(22));
     let response = bench.send(&token, "/api/incidents").await;
-    assert!(
-        !response.headers().contains_key("retry-after"),
-        "Microsoft does not promise one"
-    );
+    assert_eq!(response.headers()["retry-after"], "38");
     let (status, body) = read(response).await;
     assert_eq!(
         (status, &body["error"]["code"]),
@@ -216,6 +213,21 @@ async fn quotas_are_per_tenant_and_tell_when_to_come_back() {
     bench.world.advance(Duration::from_secs(38));
     assert_eq!(bench.get(&token, "/api/incidents").await.0, 200);
     assert_eq!(bench.books.throttled(), 1);
+}
+
+#[tokio::test]
+async fn a_quota_s_time_is_in_the_message_where_there_is_no_retry_after() {
+    let bench = Bench::start(|options| options.retry_after = false).await;
+    let token = bench.token().await;
+    for _ in 0..50 {
+        bench.get(&token, "/api/incidents").await;
+    }
+    let response = bench.send(&token, "/api/incidents").await;
+    assert!(!response.headers().contains_key("retry-after"));
+    let (status, body) = read(response).await;
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains("retry in 60 seconds"), "{message}");
+    assert_eq!(status, 429);
 }
 
 #[tokio::test]

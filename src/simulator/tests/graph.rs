@@ -1,27 +1,77 @@
 use super::*;
 
-/// The keys of the documentation's sample, with the names that its prose has.
-const DOCUMENTED: &str = r#"{
-    "incident": ["id", "tenantId", "status", "incidentWebUrl", "redirectIncidentId", "displayName", "createdDateTime",
-        "lastUpdateDateTime", "assignedTo", "classification", "determination", "severity", "customTags", "systemTags",
-        "description", "comments"],
-    "alert": ["id", "providerAlertId", "incidentId", "status", "severity", "classification", "determination",
-        "serviceSource", "detectionSource", "detectorId", "tenantId", "title", "description", "recommendedActions",
-        "category", "assignedTo", "alertWebUrl", "incidentWebUrl", "actorDisplayName", "threatDisplayName",
-        "threatFamilyName", "mitreTechniques", "createdDateTime", "lastUpdateDateTime", "resolvedDateTime",
-        "firstActivityDateTime", "lastActivityDateTime", "comments", "evidence"]
-}"#;
+/// The members of v1.0 in 2026 (sections 3.4 and 9), sorted: these and no others, whatever their values are.
+const INCIDENT: [&str; 21] = [
+    "alerts",
+    "assignedTo",
+    "classification",
+    "comments",
+    "createdDateTime",
+    "customTags",
+    "description",
+    "determination",
+    "displayName",
+    "id",
+    "incidentWebUrl",
+    "lastModifiedBy",
+    "lastUpdateDateTime",
+    "priorityScore",
+    "redirectIncidentId",
+    "resolvingComment",
+    "severity",
+    "status",
+    "summary",
+    "systemTags",
+    "tenantId",
+];
+const ALERT: [&str; 35] = [
+    "actorDisplayName",
+    "additionalData",
+    "alertPolicyId",
+    "alertWebUrl",
+    "assignedTo",
+    "categories",
+    "classification",
+    "comments",
+    "createdDateTime",
+    "customDetails",
+    "description",
+    "detectionSource",
+    "detectorId",
+    "determination",
+    "evidence",
+    "firstActivityDateTime",
+    "id",
+    "incidentId",
+    "incidentWebUrl",
+    "investigationState",
+    "lastActivityDateTime",
+    "lastUpdateDateTime",
+    "mitreTechniques",
+    "productName",
+    "providerAlertId",
+    "recommendedActions",
+    "resolvedDateTime",
+    "serviceSource",
+    "severity",
+    "status",
+    "systemTags",
+    "tenantId",
+    "threatDisplayName",
+    "threatFamilyName",
+    "title",
+];
 
-fn missing(of: &Value, keys: &Value) -> Vec<String> {
-    let keys = keys.as_array().unwrap().iter().filter_map(Value::as_str);
-    keys.filter(|key| of.get(key).is_none())
-        .map(str::to_owned)
-        .collect()
+/// The members of an object, sorted, without OData's own.
+fn members(of: &Value) -> Vec<&str> {
+    let names = of.as_object().unwrap().keys().map(String::as_str);
+    let mut names: Vec<_> = names.filter(|name| !name.contains("@odata.")).collect();
+    names.sort_unstable();
+    names
 }
 
 #[tokio::test]
 async fn an_incident_has_the_documented_shape() {
-    let keys: Value = serde_json::from_str(DOCUMENTED).unwrap();
     let bench = Bench::plain().await;
     bench.world.create(bench.tenant, 50).unwrap();
     let token = bench.graph_token().await;
@@ -31,12 +81,17 @@ async fn an_incident_has_the_documented_shape() {
     assert_eq!(status, 200, "{page}");
     let mut types = std::collections::BTreeSet::new();
     for incident in page["value"].as_array().unwrap() {
-        assert_eq!(missing(incident, &keys["incident"]), [""; 0], "{incident}");
+        assert_eq!(members(incident), INCIDENT, "{incident}");
+        let (id, tenant) = (incident["id"].as_str().unwrap(), bench.tenant);
+        let url = format!("https://security.microsoft.com/incident2/{id}/overview?tid={tenant}");
+        assert_eq!(incident["incidentWebUrl"], url);
         assert_eq!(incident["tenantId"], bench.tenant.to_string());
         assert_eq!(incident["status"], "active");
         assert!(incident["alerts@odata.context"].is_string());
         for alert in incident["alerts"].as_array().unwrap() {
-            assert_eq!(missing(alert, &keys["alert"]), [""; 0], "{alert}");
+            assert_eq!(members(alert), ALERT, "{alert}");
+            assert!(alert["categories"][0].is_string(), "{alert}");
+            assert_eq!(alert["incidentWebUrl"], url);
             assert_eq!(alert["incidentId"], incident["id"]);
             for piece in alert["evidence"].as_array().unwrap() {
                 types.insert(piece["@odata.type"].as_str().unwrap().to_owned());
@@ -103,18 +158,178 @@ async fn both_apis_show_one_world() {
     assert_eq!(source["severity"], "unknown");
     let (_, resolved) = bench.get(&graph_token, &format!("{GRAPH}/3")).await;
     assert_eq!(resolved["redirectIncidentId"], Value::Null);
-    assert_eq!(
+    assert_eq!(resolved["status"], "resolved");
+    assert!(resolved["resolvingComment"].is_string(), "{resolved}");
+    assert!(resolved["lastModifiedBy"].is_string(), "{resolved}");
+}
+
+#[tokio::test]
+async fn a_closed_incident_has_each_api_s_own_word_for_why() {
+    let bench = Bench::plain().await;
+    let (token, graph_token) = (bench.token().await, bench.graph_token().await);
+    for (classification, defender, graph) in [
+        ("FalsePositive", "Clean", "notMalicious"),
         (
-            &resolved["status"],
-            &resolved["classification"],
-            &resolved["determination"]
+            "FalsePositive",
+            "InsufficientData",
+            "notEnoughDataToValidate",
+        ),
+        ("TruePositive", "CompromisedAccount", "compromisedAccount"),
+        ("TruePositive", "CompromisedUser", "compromisedAccount"),
+        ("TruePositive", "Malware", "malware"),
+        ("TruePositive", "MultiStagedAttack", "multiStagedAttack"),
+        (
+            "InformationalExpectedActivity",
+            "ConfirmedActivity",
+            "confirmedActivity",
         ),
         (
-            &"resolved".into(),
-            &"truePositive".into(),
-            &"malware".into()
-        )
+            "InformationalExpectedActivity",
+            "SecurityTesting",
+            "securityTesting",
+        ),
+    ] {
+        let id = bench.world.create(bench.tenant, 1).unwrap()[0];
+        let close = Update::ResolveAs(classification, defender);
+        bench.world.update(bench.tenant, id, close).unwrap();
+        let (_, shown) = bench.get(&token, &format!("/api/incidents/{id}")).await;
+        assert_eq!(shown["determination"], defender);
+        let (_, shown) = bench.get(&graph_token, &format!("{GRAPH}/{id}")).await;
+        assert_eq!(shown["determination"], graph);
+        let filter = format!("$filter=determination+eq+'{graph}'");
+        let (_, page) = bench.get(&graph_token, &format!("{GRAPH}?{filter}")).await;
+        assert_eq!(graph_ids(&page)[0], id, "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn a_score_is_pending_at_first_and_comes_with_the_first_change() {
+    let bench = Bench::plain().await;
+    let (world, tenant) = (&bench.world, bench.tenant);
+    let token = bench.graph_token().await;
+    let path = format!("{GRAPH}/1?$expand=alerts");
+    world.create(tenant, 1).unwrap();
+    let (_, new) = bench.get(&token, &path).await;
+    assert_eq!(new["priorityScore"], Value::Null);
+    world.update(tenant, 1, Update::Tag("VIP".into())).unwrap();
+    let (_, changed) = bench.get(&token, &path).await;
+    let score = changed["priorityScore"].as_u64().expect("a whole number");
+    assert!(score <= 100, "{score}");
+    world.update(tenant, 1, Update::Tag("2".into())).unwrap();
+    let (_, later) = bench.get(&token, &path).await;
+    assert_eq!(
+        later["priorityScore"], score,
+        "a change alone computes none"
     );
+}
+
+#[tokio::test]
+async fn a_new_score_is_another_text_of_the_same_version_or_a_change_as_the_test_chooses() {
+    let bench = Bench::plain().await;
+    let (world, tenant) = (&bench.world, bench.tenant);
+    let token = bench.graph_token().await;
+    let path = format!("{GRAPH}?$expand=alerts");
+    let read = async || {
+        let (_, page) = bench.get(&token, &path).await;
+        page["value"][0].clone()
+    };
+    world.create(tenant, 1).unwrap();
+    let mut before = read().await;
+    for _ in 0..110 {
+        let scored = world.score(tenant, 1, Stamp::Keeps);
+        assert_eq!(scored, Ok(version(tenant, 1, 1)));
+        let now = read().await;
+        assert_ne!(now["priorityScore"], before["priorityScore"]);
+        assert!(
+            now["priorityScore"]
+                .as_u64()
+                .is_some_and(|score| score <= 100)
+        );
+        let same = |incident: &Value| {
+            let mut incident = incident.clone();
+            incident["priorityScore"] = Value::Null;
+            incident
+        };
+        assert_eq!(same(&now), same(&before), "nothing else is touched");
+        assert_eq!(
+            bench.books.identify_value(tenant, &now),
+            Some((1, 1)),
+            "each text is known as the version"
+        );
+        before = now;
+    }
+    world.advance(Duration::from_secs(5));
+    let scored = world.score(tenant, 1, Stamp::Moves);
+    assert_eq!(scored, Ok(version(tenant, 1, 2)));
+    let now = read().await;
+    assert_ne!(now["priorityScore"], before["priorityScore"]);
+    assert_ne!(now["lastUpdateDateTime"], before["lastUpdateDateTime"]);
+}
+
+#[tokio::test]
+async fn chance_scores_only_where_it_is_told_to() {
+    for scores in [None, Some(Stamp::Keeps)] {
+        let bench = Bench::start(|options| options.scores = scores).await;
+        bench.world.create(bench.tenant, 20).unwrap();
+        bench.world.evolve(10);
+        let token = bench.graph_token().await;
+        let (_, page) = bench.get(&token, GRAPH).await;
+        let current = bench.world.current();
+        let unchanged = |incident: &&Value| {
+            let id = incident["id"].as_str().unwrap().parse().unwrap();
+            current.contains(&version(bench.tenant, id, 1))
+        };
+        let incidents = page["value"].as_array().unwrap().iter();
+        let unchanged = incidents.filter(unchanged);
+        let scored = unchanged.filter(|one| !one["priorityScore"].is_null());
+        assert_eq!(scored.count() > 0, scores.is_some(), "{scores:?}");
+    }
+}
+
+#[tokio::test]
+async fn alerts_leave_an_incident_without_a_redirect() {
+    let bench = Bench::plain().await;
+    let (world, tenant) = (&bench.world, bench.tenant);
+    let token = bench.graph_token().await;
+    world.create(tenant, 2).unwrap();
+    let read = async |id: u64| {
+        let (_, incident) = bench
+            .get(&token, &format!("{GRAPH}/{id}?$expand=alerts"))
+            .await;
+        incident
+    };
+    let count = |incident: &Value| incident["alerts"].as_array().unwrap().len();
+    for stamp in [Stamp::Moves, Stamp::Keeps] {
+        world.update(tenant, 1, Update::NewAlerts(2)).unwrap();
+        world.advance(Duration::from_secs(60));
+        let (source, target) = (read(1).await, read(2).await);
+        world.move_alerts(tenant, (1, 2), 2, stamp).unwrap();
+        let (left, joined) = (read(1).await, read(2).await);
+        assert_eq!(count(&left), count(&source) - 2, "{stamp:?}");
+        assert_eq!(count(&joined), count(&target) + 2, "{stamp:?}");
+        for incident in [&left, &joined] {
+            assert_eq!(incident["status"], "active");
+            assert_eq!(incident["redirectIncidentId"], Value::Null);
+        }
+        for alert in joined["alerts"].as_array().unwrap() {
+            assert_eq!(alert["incidentId"], "2");
+        }
+        let moved = left["lastUpdateDateTime"] != source["lastUpdateDateTime"];
+        assert_eq!(moved, stamp == Stamp::Moves);
+    }
+    let revisions: Vec<_> = bench.world.current();
+    assert!(
+        revisions.contains(&version(tenant, 1, 5)) && revisions.contains(&version(tenant, 2, 3)),
+        "a move is a change of both: {revisions:?}"
+    );
+    for (pair, count, refused) in [
+        ((1, 1), 1, Refused::NotMerged("it is the same incident")),
+        ((1, 9), 1, Refused::NoIncident),
+        ((1, 2), 0, Refused::NoAlert),
+    ] {
+        let moved = world.move_alerts(tenant, pair, count, Stamp::Moves);
+        assert_eq!(moved, Err(refused), "{pair:?}");
+    }
 }
 
 #[tokio::test]
@@ -148,15 +363,17 @@ async fn new_members_are_told_only_to_those_who_ask() {
         sources(bench.get(&token, &path).await.1),
         sources(bench.prefer(&token, &path).await.1),
     );
-    let (new, future) = (
-        "microsoftDefenderForCloud".to_owned(),
-        "unknownFutureValue".to_owned(),
-    );
-    assert!(
-        masked.contains(&future) && !masked.contains(&new),
-        "{masked:?}"
-    );
-    assert!(told.contains(&new) && !told.contains(&future), "{told:?}");
+    let future = "unknownFutureValue".to_owned();
+    assert!(masked.contains(&future) && !told.contains(&future));
+    for new in [
+        "microsoftDefenderForCloud",
+        "microsoftSentinel",
+        "microsoftSecurityForAI",
+    ] {
+        let new = new.to_owned();
+        assert!(!masked.contains(&new), "{masked:?}");
+        assert!(told.contains(&new), "{told:?}");
+    }
     let (_, legacy) = bench.get(&bench.token().await, "/api/incidents/1").await;
     assert_eq!(
         legacy["status"], "InProgress",
@@ -224,6 +441,9 @@ async fn roles_are_graphs_own() {
     granted(true, None);
     let (status, body) = bench.get(&bench.graph_token().await, GRAPH).await;
     assert_eq!((status, &body["error"]["code"]), (403, &"Forbidden".into()));
+    const MISSING: &str = "Missing application roles. API required roles: \
+                           SecurityIncident.Read.All,SecurityIncident.ReadWrite.All, application roles: ";
+    assert_eq!(body["error"]["message"], format!("{MISSING}."));
     assert!(
         body["error"]["innerError"]["request-id"].is_string(),
         "{body}"
@@ -239,7 +459,10 @@ async fn roles_are_graphs_own() {
         403
     );
     granted(false, Some("SecurityAlert.Read.All"));
-    assert_eq!(bench.get(&bench.graph_token().await, GRAPH).await.0, 403);
+    let (status, body) = bench.get(&bench.graph_token().await, GRAPH).await;
+    assert_eq!(status, 403);
+    let message = format!("{MISSING}SecurityAlert.Read.All.");
+    assert_eq!(body["error"]["message"], message);
     granted(false, Some("SecurityIncident.Read.All"));
     let token = bench.graph_token().await;
     let no_licence = |tenant: &mut Tenant| tenant.licensed = false;
