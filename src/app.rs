@@ -14,6 +14,7 @@ mod fleet;
 pub mod inspect;
 mod judge;
 mod reload;
+pub mod retirement;
 mod surface;
 mod tasks;
 

@@ -122,7 +122,6 @@ fn from_nothing_to_a_valid_configuration() {
          \n\
          Next:\n\
          \x20 1. Set client_id (line 21) and brokers (line 94) in it, and look through the rest.\n\
-         \x20    Begin with source = \"graph\" (line 41): Microsoft ends \"defender\" on 2027-02-01.\n\
          \x20    Paste the client secret's Value (not its ID) into\n\
          \x20      (umask 077; cat > etc/client-secret)\n\
          \x20    and end that with Enter and Ctrl-D.\n\

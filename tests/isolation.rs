@@ -64,7 +64,7 @@ const AILMENTS: [Ailment; 10] = [
         strike(s, t, Endpoint::List, Effect::LoginPage);
     }),
     ailment("a megabyte of garbage", "unreachable", |s, t| {
-        let body = "{\"value\":[{\"incidentId\":".repeat(1 << 20 >> 4);
+        let body = "{\"value\":[{\"id\":".repeat(1 << 20 >> 4);
         let json = [("Content-Type", "application/json")];
         strike(s, t, Endpoint::List, answer(200, &json, &body));
     }),

@@ -7,7 +7,7 @@ mod support;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use incidentd::simulator::{Effect, Endpoint, Options, Paging, Rule, SECOND, World};
+use incidentd::simulator::{Effect, Endpoint, GraphOptions, Options, Rule, SECOND, World};
 use support::daemon::Daemon;
 use support::kafka::{Broker, create_topic, shared};
 use support::setup::{Setup, simulator, unique};
@@ -37,13 +37,14 @@ async fn a_page_of_64_mib_costs_no_more_than_the_budget_and_itself() {
     let (kafka, topic) = (shared(), unique("memory-page"));
     create_topic(&kafka, &topic, 1, &[("max.message.bytes", "8388608")]).await;
     let options = Options {
-        // A page of a hundred, just below the limit.
+        // A page of a hundred, which are Defender's largest, just below the limit.
         incident_bytes: Some((MAX_RESPONSE - MIB) as usize / INCIDENTS),
         ..Options::default()
     };
     let simulator = simulator(1, options).await;
     let (world, books) = (simulator.world(), simulator.books());
     let setup = Setup::new(&simulator, &kafka, &topic)
+        .text("api.source", "defender")
         .key("poll.max_in_flight", &format!("\"{MAX_IN_FLIGHT}\""))
         .key("poll.max_response", &format!("\"{MAX_RESPONSE}\""));
     let mut daemon = Daemon::start(&setup.write()).await;
@@ -108,9 +109,9 @@ async fn a_thousand_back_fills_without_kafka_stay_within_the_budget() {
     let alone = alone(&kafka, topic).await;
     let options = Options {
         // So few a page that the look-back is deep: it is left to the back-fill.
-        paging: Paging::NextLink {
-            page: 2,
-            empty_pages: false,
+        graph: GraphOptions {
+            page: Some(2),
+            ..GraphOptions::default()
         },
         ..Options::default()
     };

@@ -74,7 +74,6 @@ async fn from_nothing_to_a_healthy_fleet() {
         &Tenant::CLIENT_ID.to_string(),
     );
     desk.edits("incidentd.toml", "localhost:9092", &kafka);
-    desk.sets("incidentd.toml", "api", "source", "graph");
     desk.sets("incidentd.toml", "api", "base_url", &simulator.url());
     desk.sets("incidentd.toml", "api", "login_url", &simulator.url());
     desk.sets("incidentd.toml", "http", "listen", desk.listen().as_str());

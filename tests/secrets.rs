@@ -102,7 +102,7 @@ async fn trouble() -> Simulator {
         .unwrap();
     let list = |effect| Rule::new(effect).at(Endpoint::List);
     faults.push(Rule::status(401, "{}").at(Endpoint::List).of(refused));
-    faults.push(list(Effect::BadIncident(r#"{"incidentId": "none"}"#.into())).of(broken));
+    faults.push(list(Effect::BadIncident(r#"{"id": "none"}"#.into())).of(broken));
     faults.push(list(Effect::Reset).of(resetting).when(When::Chance(0.5)));
     faults.push(
         list(Effect::LoginPage)

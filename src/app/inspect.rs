@@ -18,8 +18,9 @@ use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
 use super::doors::{self, Door, Doors};
+use super::retirement::Retirement;
 use super::{StartError, kafka_options};
-use crate::config::settings::{Settings, SourceKind, TenantSettings};
+use crate::config::settings::{Settings, TenantSettings};
 use crate::core::backlog::Span;
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
@@ -39,8 +40,6 @@ pub use token::{TokenSeen, token};
 const AT_ONCE: usize = 32;
 /// For one tenant in all, whatever its requests' own limits are.
 const LIMIT: Duration = Duration::from_secs(60);
-/// The day on which the Defender API family ends, as Microsoft's notice MC1220762 has it: 2027-02-01.
-const RETIREMENT: Ticks = Ticks(1_801_440_000 * crate::core::ticks::PER_SECOND);
 
 /// All that is to be looked at. Making it reaches for no network.
 pub struct Inspector<'a> {
@@ -95,14 +94,6 @@ impl TenantSeen {
     }
 }
 
-/// What Microsoft announced for tenants that are read through the Defender API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retirement {
-    pub tenants: usize,
-    /// Days until then; negative when it is past.
-    pub days_left: i64,
-}
-
 impl<'a> Inspector<'a> {
     /// For these tenants of `settings`.
     ///
@@ -147,15 +138,9 @@ impl<'a> Inspector<'a> {
     }
 }
 
-/// `None` when no tenant is concerned.
+/// What has to be said today of those of `tenants` that are read through the Defender API.
 pub fn retirement<'a>(tenants: impl IntoIterator<Item = &'a TenantSettings>) -> Option<Retirement> {
-    let concerned = |tenant: &&TenantSettings| tenant.api.source == SourceKind::Defender;
-    let tenants = tenants.into_iter().filter(concerned).count();
-    let left = RETIREMENT.unix_seconds() - now().unix_seconds();
-    (tenants > 0).then_some(Retirement {
-        tenants,
-        days_left: left.div_euclid(86_400),
-    })
+    Retirement::of(tenants, now())
 }
 
 /// Every topic once: those of these tenants first, then the daemon's own.
@@ -269,11 +254,6 @@ async fn read_one(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_day_is_the_one_that_microsoft_named() {
-        assert_eq!(RETIREMENT.to_string(), "2027-02-01T00:00:00Z");
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_tenant_that_never_ends_is_unreachable_in_the_end() {

@@ -91,7 +91,6 @@ impl Init {
                 keys.join(" and ")
             ),
         };
-        let source = line_of(text, "source");
         let (check, start) = match self.is_service() {
             true => (
                 "incidentd check".to_owned(),
@@ -105,7 +104,6 @@ impl Init {
         format!(
             "Next:\n\
              \x20 1. {edit}.\n\
-             \x20    Begin with source = \"graph\" (line {source}): Microsoft ends \"defender\" on 2027-02-01.\n\
              \x20    Paste the client secret's Value (not its ID) into\n\
              \x20      (umask 077; cat > {secret})\n\
              \x20    and end that with Enter and Ctrl-D.\n\

@@ -17,6 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, oneshot};
 
 use super::{CONFIGURATION, ConfigFile, Failed, INTERNAL, UNAVAILABLE};
+use crate::app::inspect::retirement;
 use crate::app::{App, Libraries, Load, Output, Reload, STOP_BUDGET, StartError};
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{self, process_environment};
@@ -83,6 +84,9 @@ fn start_log(settings: &Settings) -> Result<Log, Failed> {
         .map_err(|error| Failed::new(CONFIGURATION, error))?;
     for warning in &settings.warnings {
         tracing::warn!("configuration: {warning}");
+    }
+    if let Some(retirement) = retirement(&settings.tenants) {
+        tracing::warn!("{retirement}");
     }
     Ok(log)
 }

@@ -24,8 +24,8 @@ use conflicts::Choice;
 const MAX_CA_FILE: u64 = 4 << 20;
 
 const SOURCES: [(&str, SourceKind); 2] = [
-    ("defender", SourceKind::Defender),
     ("graph", SourceKind::Graph),
+    ("defender", SourceKind::Defender),
 ];
 
 /// The settings, and what of them was chosen rather than filled in.
@@ -46,7 +46,7 @@ struct Explicit {
 
 /// The settings of `[api]` when nothing is set.
 pub(super) fn defaults() -> Option<Api> {
-    let (cloud, source) = (Cloud::Commercial, SourceKind::Defender);
+    let (cloud, source) = (Cloud::Commercial, SourceKind::default());
     let preset = clouds::preset(cloud, source)?;
     let settings = ApiSettings {
         source,
@@ -169,7 +169,7 @@ fn warn_of_doubt(section: &mut Section<'_>, api: &Api, preset: &Preset) {
 
 /// Scheme and host. Plain http carries a token in the clear: on loopback only.
 fn endpoint(text: &str) -> Result<Url, Wrong> {
-    let remedy = "give scheme and host only, as in \"https://api.security.microsoft.com\" or \"https://login.microsoftonline.com\"";
+    let remedy = "give scheme and host only, as in \"https://graph.microsoft.com\" or \"https://login.microsoftonline.com\"";
     let url =
         Url::parse(text).map_err(|error| wrong(format!("it is not a URL: {error}"), remedy))?;
     let loopback = match url.host() {
@@ -198,7 +198,7 @@ fn endpoint(text: &str) -> Result<Url, Wrong> {
 }
 
 fn scope(text: &str) -> Result<String, Wrong> {
-    let remedy = "give the API's resource and /.default, for example \"https://api.security.microsoft.com/.default\"";
+    let remedy = "give the API's resource and /.default, for example \"https://graph.microsoft.com/.default\"";
     match text.strip_suffix("/.default") {
         None | Some("") => Err(wrong("it does not end in /.default", remedy)),
         Some(resource) if resource.contains('@') => {

@@ -38,6 +38,7 @@ pub(super) struct Poll {
 
 /// The settings of `[poll]` when nothing is set.
 pub(super) fn defaults() -> Result<Poll, ScheduleError> {
+    let quota = quota(SourceKind::default());
     Ok(Poll {
         settings: PollSettings {
             schedule: "*/30 * * * * *".parse()?,
@@ -45,11 +46,11 @@ pub(super) fn defaults() -> Result<Poll, ScheduleError> {
             overlap: 15 * MINUTE,
             reconcile_every: 6 * HOUR,
             reconcile_window: 7 * DAY,
-            requests_per_minute: DEFENDER.default_per_minute(),
+            requests_per_minute: quota.default_per_minute(),
             deduplicate: Deduplicate::Version,
         },
         per_minute: None,
-        quota: DEFENDER,
+        quota,
     })
 }
 

@@ -133,11 +133,12 @@ impl fmt::Debug for CaFile {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SourceKind {
-    /// The Defender XDR API.
+    /// The Defender XDR API, which ends on 2027-02-01 by Microsoft's notice MC1220762.
     Defender,
     /// Microsoft Graph.
+    #[default]
     Graph,
 }
 

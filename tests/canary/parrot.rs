@@ -142,7 +142,7 @@ impl Answer {
                 json!({ "access_token": echo, "expires_in": echo })
             }
             Form::Content => {
-                json!({ "value": [{ "incidentId": echo }], "@odata.nextLink": format!("https://{host}/") })
+                json!({ "value": [{ "id": echo }], "@odata.nextLink": format!("https://{host}/") })
             }
             Form::Claims => given(&claims(&decoded)),
             Form::Page => Value::String(format!("<html><title>{echo}</title>{echo}</html>")),

@@ -66,7 +66,7 @@ async fn what_only_librdkafka_or_a_certificate_can_tell_stands_in_the_same_repor
 #[tokio::test(flavor = "multi_thread")]
 async fn offline_uses_no_network() {
     let simulator = microsoft(2).await;
-    let setup = Setup::new(&simulator, NOBODY, "none").key("poll.requests_per_minute", "40");
+    let setup = Setup::new(&simulator, NOBODY, "none").key("poll.requests_per_minute", "80");
     for args in [
         &["check", "--offline"][..],
         &["check", "--offline", "--json"],
@@ -79,10 +79,9 @@ async fn offline_uses_no_network() {
     }
     let offline = run(&setup, &["check", "--offline"]).await;
     offline.says(&[
-        "is valid: 2 tenants (2 defender), 1 schedule",
+        "is valid: 2 tenants (2 graph), 1 schedule",
         "warning:",
         "requests_per_minute",
-        "MC1220762",
     ]);
     let json = run(&setup, &["check", "--offline", "--json"]).await.json();
     assert_eq!(
@@ -115,9 +114,15 @@ async fn consent_links_are_one_a_tenant_or_one_for_anybody() {
     assert_eq!(one.stdout.matches("adminconsent?").count(), 1);
     one.says(&[
         &ids[1].to_string(),
-        "Incident.Read.All",
-        "Microsoft Threat Protection",
+        "\"SecurityIncident.Read.All\" of the API \"Microsoft Graph\"",
+        "scope=https%3A%2F%2Fgraph.microsoft.com%2F.default",
     ]);
+    let setup = setup.text("api.source", "defender");
+    run(&setup, &["consent", "customer-0002"]).await.says(&[
+        "\"Incident.Read.All\" of the API \"Microsoft Threat Protection\"",
+        "scope=https%3A%2F%2Fapi.security.microsoft.com%2F.default",
+    ]);
+    let setup = setup.text("api.source", "graph");
     let anybody = run(&setup, &["consent", "--url"]).await;
     anybody.says(&[&format!(
         "{}/organizations/v2.0/adminconsent?client_id=",

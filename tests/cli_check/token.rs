@@ -8,22 +8,27 @@ async fn a_token_is_explained_and_never_shown() {
     let simulator = microsoft(3).await;
     let ids = tenants(&simulator);
     let world = simulator.world();
-    let roles = ["Incident.ReadWrite.All", "Machine.Isolate", "Odd.Read.All"].map(str::to_owned);
+    let roles = [
+        "SecurityIncident.ReadWrite.All",
+        "Machine.Isolate",
+        "Odd.Read.All",
+    ]
+    .map(str::to_owned);
     world
-        .administer(ids[1], |tenant| tenant.roles = roles.to_vec())
+        .administer(ids[1], |tenant| tenant.graph_roles = roles.to_vec())
         .unwrap();
     world
-        .administer(ids[2], |tenant| tenant.roles = Vec::new())
+        .administer(ids[2], |tenant| tenant.graph_roles = Vec::new())
         .unwrap();
     let setup = Setup::new(&simulator, NOBODY, "none");
 
     let good = run(&setup, &["token", "customer-0001"]).await;
     assert_eq!(good.code, 0, "{}", good.all());
     good.says(&[
-        "audience aud https://api.security.microsoft.com (right: what api.scope asks for)",
+        "audience aud https://graph.microsoft.com (right: what api.scope asks for)",
         "(right: app.client_id)",
         "proved by appidacr a client secret (1)",
-        "Incident.Read.All needed: read all Defender XDR incidents and their alerts",
+        "SecurityIncident.Read.All needed: read all incidents and their alerts",
     ]);
     let until = good
         .stdout
@@ -37,14 +42,14 @@ async fn a_token_is_explained_and_never_shown() {
     wide.says(&[
         "does, and allows more than is needed",
         "Machine.Isolate NOT NEEDED, AND POWERFUL: cut devices off from the network",
-        "First give the app Incident.Read.All",
+        "First give the app SecurityIncident.Read.All",
     ]);
 
     let bare = run(&setup, &["token", "customer-0003"]).await;
     assert_eq!(bare.code, 1);
     bare.says(&[
         "none: no administrator",
-        "lacks the permission Incident.Read.All",
+        "lacks the permission SecurityIncident.Read.All",
         "adminconsent?",
     ]);
 

@@ -41,7 +41,7 @@ async fn standard_output_has_one_record_a_line_and_needs_no_kafka() {
         let event: Value =
             serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert_eq!(event["type"], "incidentd.incident.created.v1", "{line}");
-        assert!(event["data"]["incidentId"].is_u64(), "{line}");
+        assert!(event["data"]["id"].is_string(), "{line}");
         assert!(ids.insert(event["id"].to_string()), "written twice: {line}");
     }
     assert_eq!(ids.len(), books.shown_count(), "lines and versions");
@@ -126,7 +126,7 @@ async fn raw_values_are_microsofts_bytes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_incidents_and_health_changes_have_topics_of_their_own() {
-    const BAD: &str = r#"{"incidentId": "not a number", "status": "Active"}"#;
+    const BAD: &str = r#"{"id": "not a number", "status": "active"}"#;
     let kafka = shared();
     let (topic, dead, status) = (unique("main"), unique("dead"), unique("status"));
     for topic in [&topic, &dead, &status] {

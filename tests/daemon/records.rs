@@ -79,7 +79,7 @@ async fn what_is_no_incident_goes_to_the_dead_letters_raw_and_its_neighbours_and
     let (world, books) = (simulator.world(), simulator.books());
     let tenant = world.tenants()[0].id;
     let ids = world.create(tenant, 5).unwrap();
-    let torn = b"{\"incidentId\":77,\"x\":\"\xff\"}".to_vec();
+    let torn = b"{\"id\":\"77\",\"x\":\"\xff\"}".to_vec();
     let deep = ("[".repeat(300) + &"]".repeat(300)).into_bytes();
     for bad in [&torn, &deep] {
         let rule = Rule::new(Effect::BadIncident(bad.clone()));
@@ -173,5 +173,5 @@ fn follows_the_contract(record: &Found, source: &str) {
     }
     assert_eq!(event["tenant"], tenant);
     assert_eq!(event["change"], change(record));
-    assert_eq!(event["data"]["incidentId"].to_string(), incident);
+    assert_eq!(event["data"]["id"], incident);
 }

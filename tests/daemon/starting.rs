@@ -50,6 +50,27 @@ async fn a_wrong_command_line_ends_with_64_and_help_with_0() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn that_the_defender_api_ends_is_one_line_at_the_start_for_all_tenants() {
+    let simulator = simulator(3, Options::default()).await;
+    for (source, expected) in [("defender", 1), ("graph", 0)] {
+        let setup = Setup::new(&simulator, NOBODY, "none").text("api.source", source);
+        let mut daemon = Daemon::start(&setup.write()).await;
+        let lines = daemon.log_lines();
+        let told: Vec<_> = lines
+            .iter()
+            .filter_map(|line| line["message"].as_str())
+            .filter(|message| message.contains("2027-02-01"))
+            .collect();
+        assert_eq!(told.len(), expected, "{source}: {told:?}");
+        for line in told {
+            assert!(line.starts_with("3 tenants are read through"), "{line}");
+            assert!(line.contains("api.source = \"graph\""), "{line}");
+        }
+        daemon.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_configuration_ends_with_78_and_names_all_mistakes() {
     let (_simulator, setup) = setup().await;
     let setup = setup

@@ -28,7 +28,7 @@ async fn sick_tenants_show_state_and_remedy_and_a_healthy_one_goes_on() {
         .administer(unconsented.id, |tenant| tenant.consented = false)
         .unwrap();
     world
-        .administer(powerless.id, |tenant| tenant.roles.clear())
+        .administer(powerless.id, |tenant| tenant.graph_roles.clear())
         .unwrap();
     world
         .administer(unlicensed.id, |tenant| tenant.licensed = false)
@@ -39,7 +39,7 @@ async fn sick_tenants_show_state_and_remedy_and_a_healthy_one_goes_on() {
         (healthy, "ok", ""),
         (wrong, "credential", "secret"),
         (unconsented, "consent", "adminconsent"),
-        (powerless, "consent", "Incident.Read.All"),
+        (powerless, "consent", "SecurityIncident.Read.All"),
         (unlicensed, "forbidden", "licen"),
     ];
     let mut status = Value::Null;
@@ -173,16 +173,16 @@ async fn endpoints_have_the_contracts_names() {
     let metrics = daemon.metrics().await;
     for name in [
         "incidentd_records_published_total{change=\"created\"} 3",
-        "incidentd_api_requests_total{source=\"defender\",status=\"200\"} ",
-        "incidentd_api_request_duration_seconds_count{source=\"defender\"} ",
+        "incidentd_api_requests_total{source=\"graph\",status=\"200\"} ",
+        "incidentd_api_request_duration_seconds_count{source=\"graph\"} ",
         "incidentd_token_requests_total{outcome=\"ok\"} 1",
-        "incidentd_throttled_total{source=\"defender\"} 0",
+        "incidentd_throttled_total{source=\"graph\"} 0",
         "incidentd_late_found_total ",
         "incidentd_dead_letters_total 0",
         "incidentd_split_total 0",
         "incidentd_missed_firings_total ",
         "incidentd_in_flight_bytes 0",
-        "incidentd_sweep_duration_seconds_count{source=\"defender\"} ",
+        "incidentd_sweep_duration_seconds_count{source=\"graph\"} ",
         "incidentd_publish_duration_seconds_count ",
         "incidentd_tenants{state=\"ok\"} 1",
         "incidentd_tenant_state{tenant=\"",

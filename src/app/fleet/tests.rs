@@ -91,8 +91,8 @@ fn only_who_has_new_settings_is_another_one_and_keeps_its_token_when_they_are_no
     let mut rig = Rig::start(&format!("{CONTOSO}{FABRIKAM}"));
     let slower = format!("{CONTOSO}poll.schedule = \"every 5m\"\n{FABRIKAM}");
     assert_eq!(rig.reload(&slower), [(false, true), (true, true)]);
-    let graph = format!("{CONTOSO}api.source = \"graph\"\n{FABRIKAM}");
-    assert_eq!(rig.reload(&graph), [(false, false), (true, true)]);
+    let defender = format!("{CONTOSO}api.source = \"defender\"\n{FABRIKAM}");
+    assert_eq!(rig.reload(&defender), [(false, false), (true, true)]);
     let other_app =
         format!("{CONTOSO}{FABRIKAM}app.client_id = \"4c0a8b0e-5d1f-4b0e-9c55-3f1d8c1b7a02\"\n");
     assert_eq!(rig.reload(&other_app), [(false, false), (false, false)]);

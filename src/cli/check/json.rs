@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::notes::{Offline, notes, retired};
+use super::notes::{Offline, notes};
 use crate::app::StartError;
 use crate::app::inspect::{Findings, KafkaSeen, Standing, TenantSeen, TopicSeen, TopicUse, Write};
 use crate::config::ConfigErrors;
@@ -24,7 +24,7 @@ pub fn report(findings: &Findings, offline: &Offline<'_>, brokers: &str) -> Stri
 
 /// Of the configuration alone: nothing is known of Kafka and the tenants.
 pub fn offline(offline: &Offline<'_>) -> String {
-    let notes: Vec<_> = offline.retirement.iter().map(retired).collect();
+    let notes: Vec<_> = offline.retirement.iter().map(ToString::to_string).collect();
     let document = json!({
         "ok": true,
         "checked": null,

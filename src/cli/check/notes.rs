@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use crate::app::inspect::{Findings, Retirement, Role, Standing, Write, retirement, topics};
+use crate::app::inspect::{Findings, Role, Standing, Write, retirement, topics};
+use crate::app::retirement::Retirement;
 use crate::cli::text::paragraph;
 use crate::config::settings::{Settings, SourceKind, TenantSettings};
 use crate::core::words::{counted, tally, tame};
@@ -53,7 +54,7 @@ impl<'a> Offline<'a> {
         lines.extend(
             self.retirement
                 .iter()
-                .flat_map(|it| paragraph("note: ", &retired(it))),
+                .flat_map(|it| paragraph("note: ", &it.to_string())),
         );
         lines.join("\n") + "\n"
     }
@@ -87,7 +88,7 @@ impl<'a> Offline<'a> {
 
 /// Everything worth a note about what was found.
 pub fn notes(findings: &Findings, retirement: Option<&Retirement>) -> Vec<String> {
-    let mut notes: Vec<String> = retirement.map(retired).into_iter().collect();
+    let mut notes: Vec<String> = retirement.iter().map(ToString::to_string).collect();
     let tenants = &findings.tenants;
     let second: Vec<&str> = tenants
         .iter()
@@ -129,22 +130,6 @@ pub fn notes(findings: &Findings, retirement: Option<&Retirement>) -> Vec<String
         );
     }
     notes
-}
-
-pub fn retired(retirement: &Retirement) -> String {
-    let Retirement { tenants, days_left } = *retirement;
-    let when = match days_left {
-        0.. => format!("in {}", counted(days_left.unsigned_abs() as usize, "day")),
-        _ => format!("{} ago", counted(days_left.unsigned_abs() as usize, "day")),
-    };
-    let verb = if tenants == 1 { "is" } else { "are" };
-    format!(
-        "{} {verb} read through the Defender API, which ends on 2027-02-01 ({when}) by Microsoft's notice MC1220762. Move \
-         to graph: give the app registration the application permission SecurityIncident.Read.All of Microsoft Graph, set \
-         api.source = \"graph\", and have each customer consent through the link that incidentd consent then prints. \
-         Nothing is published again by the move.",
-        counted(tenants, "tenant")
-    )
 }
 
 /// Permissions that nobody needs, each with the tenants that have it.

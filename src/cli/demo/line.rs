@@ -23,10 +23,10 @@ pub struct Printer {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Incident {
-    incident_name: Option<String>,
+    display_name: Option<String>,
     status: Option<String>,
     severity: Option<String>,
-    redirect_incident_id: Option<u64>,
+    redirect_incident_id: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -64,7 +64,7 @@ impl Printer {
             tenant.map_or("?", String::as_str),
             record.header("ce_subject").unwrap_or("?"),
             data.severity.unwrap_or_default(),
-            one_line(&data.incident_name.unwrap_or_default(), NAME_WIDTH),
+            one_line(&data.display_name.unwrap_or_default(), NAME_WIDTH),
         )
     }
 

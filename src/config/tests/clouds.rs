@@ -32,6 +32,12 @@ const GRAPH: (&str, &str, &str) = (
     "https://graph.microsoft.com/.default",
 );
 
+const DEFENDER: (&str, &str, &str) = (
+    "https://api.security.microsoft.com/",
+    "https://login.microsoftonline.com/",
+    "https://api.security.microsoft.com/.default",
+);
+
 #[test]
 fn a_source_and_a_cloud_choose_the_three_addresses_wherever_each_is_set() {
     let government = (
@@ -45,7 +51,15 @@ fn a_source_and_a_cloud_choose_the_three_addresses_wherever_each_is_set() {
         "https://api-gcc.security.microsoft.us/.default",
     );
     for (shared, tenant, expected) in [
+        ("", "", GRAPH),
         ("", "source = \"graph\"", GRAPH),
+        ("source = \"defender\"", "source = \"graph\"", GRAPH),
+        ("", "source = \"defender\"", DEFENDER),
+        ("source = \"defender\"", "", DEFENDER),
+        ("cloud = \"gcc-high\"", "", government),
+        ("", "cloud = \"gcc-high\"", government),
+        ("source = \"defender\"", "cloud = \"gcc\"", gcc),
+        ("cloud = \"gcc\"", "source = \"defender\"", gcc),
         ("cloud = \"gcc\"", "source = \"graph\"", GRAPH),
         (
             "source = \"graph\"\ncloud = \"gcc\"",
@@ -104,7 +118,8 @@ fn what_was_set_for_one_api_is_not_inherited_by_another() {
             ),
         ),
     ] {
-        let settings = api(NEAR, tenant).valid();
+        let shared = format!("source = \"defender\"\n{NEAR}");
+        let settings = api(&shared, tenant).valid();
         assert_eq!(place(own(&settings)), expected, "{tenant}");
         assert_eq!(place(&settings.tenants[0].api), near, "{tenant}");
     }
@@ -112,24 +127,45 @@ fn what_was_set_for_one_api_is_not_inherited_by_another() {
 
 #[test]
 fn china_has_graph_with_a_warning_and_no_defender() {
-    let settings = with("[api]\nsource = \"graph\"\ncloud = \"china\"").valid();
-    assert_eq!(
-        place(&only(&settings).api),
-        (
-            "https://microsoftgraph.chinacloudapi.cn/",
-            "https://login.chinacloudapi.cn/",
-            "https://microsoftgraph.chinacloudapi.cn/.default"
-        )
-    );
-    assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
-    assert!(
-        settings.warnings[0].starts_with(&settings_place("api.cloud", &settings)),
-        "{:?}",
-        settings.warnings
-    );
+    // The only source that the cloud has is the one that nobody has to name.
+    for source in ["\n", "source = \"graph\""] {
+        let settings = with(&format!("[api]\n{source}\ncloud = \"china\"")).valid();
+        assert_eq!(
+            place(&only(&settings).api),
+            (
+                "https://microsoftgraph.chinacloudapi.cn/",
+                "https://login.chinacloudapi.cn/",
+                "https://microsoftgraph.chinacloudapi.cn/.default"
+            )
+        );
+        assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
+        let warned = &settings.warnings[0];
+        assert!(
+            warned.contains(": api.cloud: Microsoft's list of clouds"),
+            "{warned}"
+        );
+    }
     for (shared, tenant, key) in [
-        ("cloud = \"china\"", "", "api.cloud = \"china\""),
-        ("", "cloud = \"china\"", "api.cloud = \"china\""),
+        (
+            "source = \"defender\"\ncloud = \"china\"",
+            "",
+            "api.cloud = \"china\"",
+        ),
+        (
+            "source = \"defender\"",
+            "cloud = \"china\"",
+            "api.cloud = \"china\"",
+        ),
+        (
+            "",
+            "source = \"defender\"\ncloud = \"china\"",
+            "api.cloud = \"china\"",
+        ),
+        (
+            "cloud = \"china\"",
+            "source = \"defender\"",
+            "api.source = \"defender\"",
+        ),
         (
             "source = \"graph\"\ncloud = \"china\"",
             "source = \"defender\"",
@@ -143,14 +179,6 @@ fn china_has_graph_with_a_warning_and_no_defender() {
         );
         assert!(report.contains("set source = \"graph\""), "{report}");
     }
-}
-
-/// How a warning about a key of the main file begins.
-fn settings_place(key: &str, settings: &Settings) -> String {
-    let warning = &settings.warnings[0];
-    let place = warning.split(": ").next().unwrap_or_default();
-    assert!(place.ends_with("incidentd.toml:8"), "{warning}");
-    format!("{place}: {key}: ")
 }
 
 #[test]
@@ -176,10 +204,11 @@ fn the_request_budget_follows_the_source_unless_it_is_set() {
         (budget(0), budget(1))
     };
     for (shared, own, expected) in [
-        ("", "source = \"graph\"", (25, 75)),
-        ("source = \"graph\"", "source = \"defender\"", (75, 25)),
+        ("", "source = \"defender\"", (75, 25)),
+        ("source = \"defender\"", "source = \"graph\"", (25, 75)),
+        ("source = \"defender\"", "", (25, 25)),
         ("source = \"graph\"", "", (75, 75)),
-        ("", "", (25, 25)),
+        ("", "", (75, 75)),
     ] {
         let settings = api(shared, own).valid();
         assert_eq!(budgets(&settings), expected, "{shared} and {own}");
@@ -188,7 +217,7 @@ fn the_request_budget_follows_the_source_unless_it_is_set() {
     let set = |n: u32, shared: &str, own: &str| {
         api(&format!("{shared}\n[poll]\nrequests_per_minute = {n}"), own).valid()
     };
-    let settings = set(10, "", "source = \"graph\"");
+    let settings = set(10, "", "source = \"defender\"");
     assert_eq!(budgets(&settings), (10, 10));
     // Enough for the one and too much for the other.
     let settings = set(60, "source = \"graph\"", "source = \"defender\"");

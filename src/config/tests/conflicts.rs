@@ -17,17 +17,17 @@ fn api(shared: &str, own: &str) -> Fixture {
 fn an_address_of_another_source_or_cloud_is_refused_where_it_is_given() {
     for (keys, key, why) in [
         (
-            "source = \"graph\"\nbase_url = \"https://api.security.microsoft.com\"",
+            "base_url = \"https://api.security.microsoft.com\"",
             "api.base_url",
             "it belongs to api.source = \"defender\", and api.source is \"graph\"\n    remove it (then \"https://graph.microsoft.com\" is used), or correct api.source",
         ),
         (
-            "base_url = \"https://graph.microsoft.com\"",
+            "source = \"defender\"\nbase_url = \"https://graph.microsoft.com\"",
             "api.base_url",
             "it belongs to api.source = \"graph\", and api.source is \"defender\"",
         ),
         (
-            "source = \"graph\"\nscope = \"https://api.security.microsoft.com/.default\"",
+            "scope = \"https://api.security.microsoft.com/.default\"",
             "api.scope",
             "it belongs to api.source = \"defender\", and api.source is \"graph\"",
         ),
@@ -68,12 +68,12 @@ fn an_address_of_another_source_or_cloud_is_refused_where_it_is_given() {
 #[test]
 fn addresses_that_fit_or_that_nobody_knows_are_accepted() {
     for keys in [
-        "base_url = \"https://api-eu.security.microsoft.com\"",
-        "source = \"graph\"\nbase_url = \"https://proxy.example.net\"\nlogin_url = \"http://127.0.0.1:1\"\nscope = \"00000003-0000-0000-c000-000000000000/.default\"",
-        "source = \"graph\"\ncloud = \"gcc\"\nbase_url = \"https://graph.microsoft.com\"",
+        "source = \"defender\"\nbase_url = \"https://api-eu.security.microsoft.com\"",
+        "base_url = \"https://proxy.example.net\"\nlogin_url = \"http://127.0.0.1:1\"\nscope = \"00000003-0000-0000-c000-000000000000/.default\"",
+        "cloud = \"gcc\"\nbase_url = \"https://graph.microsoft.com\"",
         "login_url = \"https://login.windows.net\"",
         // Microsoft documents no audience for Defender there.
-        "cloud = \"gcc\"\nscope = \"https://api.security.microsoft.com/.default\"",
+        "source = \"defender\"\ncloud = \"gcc\"\nscope = \"https://api.security.microsoft.com/.default\"",
     ] {
         api(keys, "").valid();
         api("", keys).valid();
@@ -82,8 +82,7 @@ fn addresses_that_fit_or_that_nobody_knows_are_accepted() {
 
 #[test]
 fn a_tenant_that_leaves_hand_set_addresses_behind_is_warned_of() {
-    let set =
-        "base_url = \"https://gateway.example.net\"\nlogin_url = \"https://login.example.net\"";
+    let set = "source = \"defender\"\nbase_url = \"https://gateway.example.net\"\nlogin_url = \"https://login.example.net\"";
     let dropped = |shared: &str, own: &str| {
         let mut warnings = api(shared, own).warnings();
         warnings.retain(|warning| warning.contains("is not used for a tenant"));
@@ -105,7 +104,7 @@ fn a_tenant_that_leaves_hand_set_addresses_behind_is_warned_of() {
     let own = "source = \"graph\"\nbase_url = \"https://own.example.net\"";
     assert_eq!(dropped(set, own), Vec::<String>::new());
     // That Microsoft's own address does not serve the other source goes without saying.
-    let nearer = "base_url = \"https://api-eu.security.microsoft.com\"";
+    let nearer = "source = \"defender\"\nbase_url = \"https://api-eu.security.microsoft.com\"";
     assert_eq!(dropped(nearer, "source = \"graph\""), Vec::<String>::new());
 }
 

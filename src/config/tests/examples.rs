@@ -185,9 +185,10 @@ fn what_the_design_calls_the_default_is_the_default() {
     let TenantSettings {
         api, poll, topic, ..
     } = only(&settings);
-    assert_eq!(api.base_url.as_str(), "https://api.security.microsoft.com/");
+    assert_eq!(api.source, SourceKind::Graph);
+    assert_eq!(api.base_url.as_str(), "https://graph.microsoft.com/");
     assert_eq!(api.login_url.as_str(), "https://login.microsoftonline.com/");
-    assert_eq!(api.scope, "https://api.security.microsoft.com/.default");
+    assert_eq!(api.scope, "https://graph.microsoft.com/.default");
     assert_eq!(api.token_endpoint, TokenEndpoint::V2);
     assert_eq!(
         (api.request_timeout.as_secs(), api.max_response),
@@ -207,7 +208,7 @@ fn what_the_design_calls_the_default_is_the_default() {
     );
     assert_eq!(
         (poll.requests_per_minute, poll.deduplicate),
-        (25, Deduplicate::Version)
+        (75, Deduplicate::Version)
     );
     assert_eq!(&**topic, "security.incidents");
     assert_eq!(

@@ -11,7 +11,7 @@ use super::{APP, Fixture, with};
 
 #[test]
 fn tenants_share_what_they_do_not_override() {
-    let settings = with("[api]\ncloud = \"gcc\"\nscope = \"https://x/.default\"\nbase_url = \"https://near.example.net\"")
+    let settings = with("[api]\nsource = \"defender\"\ncloud = \"gcc\"\nscope = \"https://x/.default\"\nbase_url = \"https://near.example.net\"")
         .with_file(
             "more/a.toml",
             r#"
@@ -137,7 +137,7 @@ fn a_budget_beyond_the_documented_one_is_one_warning() {
     for n in 0..3 {
         let _ = writeln!(
             more,
-            "[[tenants]]\nid = \"22222222-2222-2222-2222-22222222222{n}\"\npoll.requests_per_minute = 40"
+            "[[tenants]]\nid = \"22222222-2222-2222-2222-22222222222{n}\"\npoll.requests_per_minute = 80"
         );
     }
     let settings = with("")
@@ -145,7 +145,7 @@ fn a_budget_beyond_the_documented_one_is_one_warning() {
         .with_env("INCIDENTD__TENANTS_DIR", "more")
         .valid();
     assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
-    let expected = "more/a.toml:3: tenants[0].poll.requests_per_minute and 2 more: 40 requests a minute can break";
+    let expected = "more/a.toml:3: tenants[0].poll.requests_per_minute and 2 more: 80 requests a minute can break";
     assert!(
         settings.warnings[0].contains(expected),
         "{:?}",

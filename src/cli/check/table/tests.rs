@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::app::inspect::{Retirement, Role};
+use crate::app::inspect::Role;
+use crate::app::retirement::Retirement;
 use crate::core::failure::Reaction;
 use crate::core::ticks::Ticks;
 
