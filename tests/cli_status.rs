@@ -55,7 +55,7 @@ async fn sick_fleet() -> (Simulator, Setup, Daemon) {
         |n: usize, change: fn(&mut Tenant)| world.administer(tenants[n].id, change).unwrap();
     administer(0, |tenant| tenant.secret = "another".into());
     administer(1, |tenant| tenant.consented = false);
-    administer(2, |tenant| tenant.roles.clear());
+    administer(2, |tenant| tenant.graph_roles.clear());
     administer(3, |tenant| tenant.licensed = false);
     world.create(tenants[4].id, 3).unwrap();
     let setup = setup(&simulator);

@@ -109,7 +109,9 @@ type RowOfTenant = (&'static str, Ends, fn(&mut Tenant));
 
 const TENANTS: [RowOfTenant; 3] = [
     ("no consent", NO_CONSENT, |tenant| tenant.consented = false),
-    ("no permission", NO_CONSENT, |tenant| tenant.roles.clear()),
+    ("no permission", NO_CONSENT, |tenant| {
+        tenant.graph_roles.clear()
+    }),
     ("an expired secret", NO_CREDENTIAL, |tenant| {
         tenant.secret_expired = true;
     }),

@@ -171,7 +171,7 @@ fn permissions() -> Vec<Row> {
             "403 Forbidden: no role",
             graph(
                 "Forbidden",
-                "Missing application roles. API required roles: SecurityIncident.Read.All, application roles: .",
+                "Missing application roles. API required roles: SecurityIncident.Read.All,SecurityIncident.ReadWrite.All, application roles: .",
             ),
             consent,
             &["SecurityIncident.Read.All", "Microsoft Graph"],
