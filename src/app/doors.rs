@@ -1,6 +1,7 @@
 //! A tenant's ways to Microsoft, from its settings: token service and incidents. The daemon and the commands that look at
 //! tenants use the same.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::config::settings::{
@@ -34,7 +35,7 @@ pub struct Doors {
     clients: Clients,
     /// What each app registration proves itself with: one for all the tenants that have the same, so that it is learnt
     /// once which of two secrets serves.
-    credentials: Vec<(Arc<AppSettings>, Arc<Credential>)>,
+    credentials: HashMap<Arc<AppSettings>, Arc<Credential>>,
 }
 
 impl Doors {
@@ -65,28 +66,20 @@ impl Doors {
 
     /// Forgets the credentials that none of these tenants has.
     pub fn keep_only(&mut self, tenants: &[TenantSettings]) {
-        let used = |app: &Arc<AppSettings>| tenants.iter().any(|tenant| same(&tenant.app, app));
-        self.credentials.retain(|(app, _)| used(app));
+        let used: HashSet<&Arc<AppSettings>> = tenants.iter().map(|tenant| &tenant.app).collect();
+        self.credentials.retain(|app, _| used.contains(app));
     }
 
     fn credential(&mut self, app: &Arc<AppSettings>) -> Arc<Credential> {
-        let known = self.credentials.iter().find(|(of, _)| same(of, app));
-        if let Some((_, credential)) = known {
-            return credential.clone();
-        }
-        let made = Arc::new(credential(&app.credential));
-        self.credentials.push((app.clone(), made.clone()));
-        made
+        let made = self.credentials.entry(app.clone());
+        made.or_insert_with(|| Arc::new(credential(&app.credential)))
+            .clone()
     }
 
     #[cfg(test)]
     pub fn credentials(&self) -> usize {
         self.credentials.len()
     }
-}
-
-fn same(one: &Arc<AppSettings>, other: &Arc<AppSettings>) -> bool {
-    Arc::ptr_eq(one, other) || one == other
 }
 
 fn error(tenant: &TenantSettings) -> impl Fn(ClientError) -> FleetError + '_ {

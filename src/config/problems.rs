@@ -3,6 +3,7 @@
 //! Invariant: no secret is ever in a [`Problem`]. What may hold one is left out by its key. A secret that was pasted into
 //! another key is left out by its looks, which is all that is known of it there.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use config::{Value, ValueKind};
@@ -137,6 +138,8 @@ pub(super) struct Findings {
     pub strays: Vec<Stray>,
     pub record: Record,
     warnings: Vec<Warning>,
+    /// The place of each text among them.
+    warned: HashMap<String, usize>,
 }
 
 /// A warning is given once, however many tenants it holds for.
@@ -153,13 +156,17 @@ impl Findings {
     }
 
     pub fn warn(&mut self, place: impl fmt::Display, text: String) {
-        match self.warnings.iter_mut().find(|known| known.text == text) {
+        let known = self.warned.get(&text);
+        match known.and_then(|at| self.warnings.get_mut(*at)) {
             Some(known) => known.more += 1,
-            None => self.warnings.push(Warning {
-                text,
-                place: place.to_string(),
-                more: 0,
-            }),
+            None => {
+                self.warned.insert(text.clone(), self.warnings.len());
+                self.warnings.push(Warning {
+                    text,
+                    place: place.to_string(),
+                    more: 0,
+                });
+            }
         }
     }
 
@@ -168,7 +175,10 @@ impl Findings {
             0 => format!("{place}: {text}"),
             _ => format!("{place} and {more} more: {text}"),
         };
-        self.warnings.iter().map(line).collect()
+        let rest = self.warnings.len().saturating_sub(MAX_SHOWN);
+        let rest = (rest > 0).then(|| format!("and {rest} more warnings"));
+        let shown = self.warnings.iter().take(MAX_SHOWN).map(line);
+        shown.chain(rest).collect()
     }
 }
 

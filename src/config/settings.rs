@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,14 +44,14 @@ pub struct TenantSettings {
 }
 
 /// The app registration that reads a tenant.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AppSettings {
     pub client_id: Uuid,
     pub credential: Credential,
 }
 
 /// What an app proves itself with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Credential {
     Secret {
         current: SecretSource,
@@ -80,6 +81,18 @@ impl PartialEq for SecretSource {
                 one.expose_secret() == other.expose_secret()
             }
             _ => false,
+        }
+    }
+}
+
+impl Eq for SecretSource {}
+
+/// As equality has it: a variable counts by its value.
+impl Hash for SecretSource {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::File(path) => (0_u8, path).hash(state),
+            Self::Env { value, .. } => (1_u8, value.expose_secret()).hash(state),
         }
     }
 }

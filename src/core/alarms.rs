@@ -49,6 +49,9 @@ pub enum Notice {
 #[derive(Debug, Default)]
 pub struct Alarms {
     causes: HashMap<TenantId, String>,
+    /// How many tenants fail for each cause. Kept beside them: counting anew at each change is quadratic in a fleet that
+    /// fails.
+    counts: HashMap<String, usize>,
     raised: HashMap<String, Alarm>,
 }
 
@@ -68,6 +71,7 @@ impl Alarms {
             Some(cause) => self.causes.insert(tenant, cause.clone()),
             None => self.causes.remove(&tenant),
         };
+        self.recount(before.as_deref(), cause.as_deref());
         let over = before
             .clone()
             .filter(|before| cause.as_ref() != Some(before))
@@ -93,6 +97,7 @@ impl Alarms {
     /// `tenant` has left the fleet. The alarm that is over with it, if one is.
     pub fn forget(&mut self, tenant: TenantId) -> Option<Alarm> {
         let cause = self.causes.remove(&tenant)?;
+        self.recount(Some(&cause), None);
         self.leave(&cause)
     }
 
@@ -150,8 +155,31 @@ impl Alarms {
         self.raised.remove(cause)
     }
 
+    /// One tenant goes over from one cause to another.
+    fn recount(&mut self, before: Option<&str>, after: Option<&str>) {
+        if before == after {
+            return;
+        }
+        if let Some(before) = before
+            && let Some(count) = self.counts.get_mut(before)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(before);
+            }
+        }
+        if let Some(after) = after {
+            match self.counts.get_mut(after) {
+                Some(count) => *count += 1,
+                None => {
+                    self.counts.insert(after.to_owned(), 1);
+                }
+            }
+        }
+    }
+
     fn count(&self, cause: &str) -> usize {
-        self.causes.values().filter(|of| *of == cause).count()
+        self.counts.get(cause).copied().unwrap_or(0)
     }
 }
 
@@ -166,6 +194,10 @@ fn is_the_tenants_own(health: Health) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
     use super::super::failure::Reaction;
     use super::*;
 
@@ -295,6 +327,40 @@ mod tests {
                 "{}",
                 alarm.remedy
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_alarm_counts_the_tenants_that_fail_for_its_cause_and_no_others(
+            steps in proptest::collection::vec((0..6_u8, 0..5_u8), 1..60),
+        ) {
+            let mut alarms = Alarms::default();
+            let mut model: HashMap<TenantId, String> = HashMap::new();
+            for (n, what) in steps {
+                let cause = format!("cause {what}");
+                match what {
+                    0 => {
+                        alarms.note(tenant(n), 6, None, NOW);
+                        model.remove(&tenant(n));
+                    }
+                    1 => {
+                        alarms.forget(tenant(n));
+                        model.remove(&tenant(n));
+                    }
+                    _ => {
+                        let failure = failing(Health::Unreachable, &cause);
+                        alarms.note(tenant(n), 6, Some(&failure), NOW);
+                        model.insert(tenant(n), cause);
+                    }
+                }
+                for alarm in alarms.raised() {
+                    let expected = model.values().filter(|of| **of == alarm.cause).count();
+                    prop_assert_eq!(alarm.tenants, expected, "{}", alarm.cause);
+                }
+                let kinds: HashSet<_> = model.values().collect();
+                prop_assert_eq!(alarms.counts.len(), kinds.len(), "a cause of nobody is kept");
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::bulletin::Progress;
 use super::sweeper::{Halt, Swept};
 use super::tenant::Tenant;
 use crate::core::alarms::{Alarm, Alarms, Notice};
@@ -220,6 +221,19 @@ impl Board {
         let mut states: Vec<_> = self.rows().values().map(state).collect();
         states.sort_by_key(|state| Reverse(state.severity()));
         states
+    }
+
+    /// How many tenants were read to the end at least once.
+    pub fn progress(&self) -> Progress {
+        let was_read = |row: &&Arc<Mutex<Row>>| {
+            let row = row.lock().unwrap_or_else(PoisonError::into_inner);
+            row.last_success.is_some()
+        };
+        let rows = self.rows();
+        Progress {
+            read: rows.values().filter(was_read).count(),
+            tenants: rows.len(),
+        }
     }
 
     /// All tenants, worst first. Not for a thread that must not block: credentials may have to be read.

@@ -1,7 +1,10 @@
 //! The log lines on tenants' health: one for each change of a tenant's state, and one for all tenants that share a cause.
 //!
 //! What changes again and again is told seldom ([`Allowance`]), with the number of changes in between; and the last word
-//! is always said, if late: what the log says last of a tenant is how it is.
+//! is always said, if late: what the log says last of a tenant is how it is. The first sweeps of a large fleet have one
+//! line together ([`FirstSweeps`]).
+
+mod first_sweeps;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +16,16 @@ use crate::core::allowance::Allowance;
 use crate::core::failure::{Failure, Health};
 use crate::core::ids::TenantId;
 
+pub use first_sweeps::Progress;
+use first_sweeps::{FEW, FirstSweeps, Summary};
+
 #[derive(Default)]
-pub struct Bulletin(HashMap<Subject, Desk>);
+pub struct Bulletin {
+    desks: HashMap<Subject, Desk>,
+    /// How many tenants the fleet has.
+    tenants: usize,
+    first: FirstSweeps,
+}
 
 /// What lines are about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,6 +65,11 @@ struct Line {
 }
 
 impl Bulletin {
+    /// The fleet has so many tenants from now on.
+    pub fn adopt(&mut self, tenants: usize) {
+        self.tenants = tenants;
+    }
+
     /// Tells of a tenant's turn, at `now` on a clock that never goes back.
     pub fn tell(&mut self, id: TenantId, name: &Arc<str>, turn: &Turn, now: Duration) {
         for line in self.lines(id, name, turn, now) {
@@ -63,7 +79,7 @@ impl Bulletin {
 
     /// `tenant` has left the fleet, and with it the alarm `over`, if there is one.
     pub fn forget(&mut self, tenant: TenantId, over: Option<Alarm>, now: Duration) {
-        self.0.remove(&Subject::Tenant(tenant));
+        self.desks.remove(&Subject::Tenant(tenant));
         let over = over.and_then(|Alarm { cause, .. }| {
             let over = News::Over {
                 cause: cause.clone(),
@@ -75,23 +91,29 @@ impl Bulletin {
         }
     }
 
-    /// Tells what has waited long enough.
-    pub fn catch_up(&mut self, now: Duration) {
+    /// Tells what has waited long enough. `progress` is asked only when there are first sweeps to be told of.
+    pub fn catch_up(&mut self, now: Duration, progress: impl FnOnce() -> Progress) {
         for line in self.late_lines(now) {
             line.log();
+        }
+        if let Some(Summary {
+            ended,
+            names,
+            progress: Progress { read, tenants },
+        }) = self.first.take(now, progress)
+        {
+            tracing::info!(
+                ended,
+                names,
+                "first sweeps ended well: {read} of {tenants} tenants have been read"
+            );
         }
     }
 
     fn lines(&mut self, id: TenantId, name: &Arc<str>, turn: &Turn, now: Duration) -> Vec<Line> {
-        let own = News::Tenant {
-            id,
-            name: name.clone(),
-            before: turn.before,
-            failure: turn.failure.clone(),
-        };
         let tenant = Subject::Tenant(id);
         match &turn.notice {
-            Notice::Own => Vec::from_iter(self.line(tenant, own, now)),
+            Notice::Own => Vec::from_iter(self.own_line(id, name, turn, now)),
             Notice::Raised(alarm) => {
                 self.silence(&tenant);
                 let cause = Subject::Cause(alarm.cause.clone());
@@ -102,7 +124,7 @@ impl Bulletin {
                     cause: cause.clone(),
                 };
                 let over = self.line(Subject::Cause(cause.clone()), over, now);
-                let own = self.line(tenant, own, now);
+                let own = self.own_line(id, name, turn, now);
                 over.into_iter().chain(own).collect()
             }
             Notice::Shared => {
@@ -113,8 +135,32 @@ impl Bulletin {
         }
     }
 
+    fn own_line(
+        &mut self,
+        id: TenantId,
+        name: &Arc<str>,
+        turn: &Turn,
+        now: Duration,
+    ) -> Option<Line> {
+        let subject = Subject::Tenant(id);
+        let first_ended_well = turn.before == Health::Starting && turn.failure.is_none();
+        if first_ended_well && self.tenants > FEW {
+            self.silence(&subject);
+            self.first.note(name, now);
+            tracing::debug!(tenant = %id, %name, "tenant's first sweep ended well");
+            return None;
+        }
+        let own = News::Tenant {
+            id,
+            name: name.clone(),
+            before: turn.before,
+            failure: turn.failure.clone(),
+        };
+        self.line(subject, own, now)
+    }
+
     fn line(&mut self, subject: Subject, news: News, now: Duration) -> Option<Line> {
-        let desk = self.0.entry(subject).or_default();
+        let desk = self.desks.entry(subject).or_default();
         desk.untold += u64::from(desk.waiting.take().is_some());
         if !desk.allowance.take(now) {
             desk.waiting = Some(news);
@@ -126,14 +172,14 @@ impl Bulletin {
 
     /// What waits of this is no longer so.
     fn silence(&mut self, subject: &Subject) {
-        if let Some(desk) = self.0.get_mut(subject) {
+        if let Some(desk) = self.desks.get_mut(subject) {
             desk.untold += u64::from(desk.waiting.take().is_some());
         }
     }
 
     fn late_lines(&mut self, now: Duration) -> Vec<Line> {
         let mut lines = Vec::new();
-        self.0.retain(|_, desk| {
+        self.desks.retain(|_, desk| {
             if desk.waiting.is_some() && desk.allowance.take(now) {
                 let untold = std::mem::take(&mut desk.untold);
                 lines.extend(desk.waiting.take().map(|news| Line { news, untold }));
@@ -259,6 +305,30 @@ mod tests {
     }
 
     #[test]
+    fn first_sweeps_have_a_line_each_in_a_small_fleet_and_one_together_in_a_large_one() {
+        for (tenants, lines) in [(1, 1), (FEW, FEW), (FEW + 1, 0), (2_000, 0)] {
+            let mut bulletin = Bulletin::default();
+            bulletin.adopt(tenants);
+            let first = Turn {
+                before: Health::Starting,
+                ..turn(false, Notice::Own)
+            };
+            let told = (0..tenants).flat_map(|n| {
+                let id = TenantId::from_bytes((n as u128).to_be_bytes());
+                bulletin.lines(id, &"contoso".into(), &first, Duration::ZERO)
+            });
+            assert_eq!(told.count(), lines, "{tenants} tenants");
+            let progress = || Progress {
+                read: tenants,
+                tenants,
+            };
+            let together = bulletin.first.take(Duration::ZERO, progress);
+            let together = together.map_or(0, |line| line.ended);
+            assert_eq!(together, tenants - lines, "none is left out");
+        }
+    }
+
+    #[test]
     fn a_night_of_flapping_is_a_few_lines_an_hour_and_every_change_is_counted() {
         let mut told = told();
         let (mut lines, mut changes) = (Vec::new(), 0);
@@ -332,6 +402,6 @@ mod tests {
         let mut told = told();
         told.lines(0, true, Notice::Own);
         told.late(3600);
-        assert!(told.0.0.is_empty());
+        assert!(told.0.desks.is_empty());
     }
 }

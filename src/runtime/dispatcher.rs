@@ -215,7 +215,8 @@ impl Dispatcher {
                 Some(changed) = self.looks.join_next() => self.retry(changed.unwrap_or_default()),
                 _ = look.tick() => {
                     self.look_at_credentials();
-                    self.bulletin.catch_up(self.sweeper.started.elapsed());
+                    let uptime = self.sweeper.started.elapsed();
+                    self.bulletin.catch_up(uptime, || self.board.progress());
                 }
                 () = sleep_until(next.unwrap_or_else(far_away)), if next.is_some() => self.due(),
             }

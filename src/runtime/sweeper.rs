@@ -303,7 +303,8 @@ impl Live<'_> {
             tracing::debug!(tenant = %tenant.id, name = %tenant.name, %from, %to,
                 "the overlap is long: what of it is older is read again beside live polling");
         } else {
-            tracing::info!(tenant = %tenant.id, name = %tenant.name, %from, %to,
+            // Not at info: the first start of a fleet, or its first after a long pause, would have a line for each tenant.
+            tracing::debug!(tenant = %tenant.id, name = %tenant.name, %from, %to,
                 "there is much to read: what is older is filled in beside live polling");
         }
     }

@@ -6,6 +6,7 @@ impl Dispatcher {
     /// Takes the fleet as it is now.
     pub(super) fn adopt(&mut self) {
         let fleet = self.fleet.now();
+        self.bulletin.adopt(fleet.len());
         let present: HashSet<TenantId> = fleet.iter().map(|tenant| tenant.id).collect();
         let gone: Vec<_> = self
             .posts

@@ -1,0 +1,112 @@
+//! The first sweeps of a large fleet, told together: a line for each would bury all others at every start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Tenants of a fleet whose first sweeps have a line each.
+pub(super) const FEW: usize = 10;
+/// Names in a line.
+const NAMED: usize = 5;
+/// How long a first sweep waits at most for others to be told with it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// First sweeps that ended well and are not told yet.
+#[derive(Debug, Default)]
+pub(super) struct FirstSweeps {
+    count: usize,
+    /// The first of them.
+    names: Vec<Arc<str>>,
+    since: Option<Duration>,
+}
+
+/// How many tenants of the fleet were read at least once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub read: usize,
+    pub tenants: usize,
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Summary {
+    pub ended: usize,
+    pub names: String,
+    pub progress: Progress,
+}
+
+impl FirstSweeps {
+    pub(super) fn note(&mut self, name: &Arc<str>, now: Duration) {
+        self.count += 1;
+        self.since.get_or_insert(now);
+        if self.names.len() < NAMED {
+            self.names.push(name.clone());
+        }
+    }
+
+    /// What is to be told now: when all tenants are read, or after a minute.
+    pub(super) fn take(
+        &mut self,
+        now: Duration,
+        progress: impl FnOnce() -> Progress,
+    ) -> Option<Summary> {
+        let waited = now.saturating_sub(self.since?);
+        let progress = progress();
+        if progress.read < progress.tenants && waited < PATIENCE {
+            return None;
+        }
+        let Self { count, names, .. } = std::mem::take(self);
+        let mut text = names.join(", ");
+        if count > names.len() {
+            text.push_str(&format!(" and {} more", count - names.len()));
+        }
+        Some(Summary {
+            ended: count,
+            names: text,
+            progress,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fleet_of_two_thousand_is_a_line_a_minute_and_one_at_the_end() {
+        let mut first = FirstSweeps::default();
+        let (mut told, tenants) = (Vec::new(), 2_000);
+        for read in 1..=tenants {
+            let now = Duration::from_millis(read as u64 * 100);
+            first.note(&format!("tenant-{read}").into(), now);
+            told.extend(first.take(now, || Progress { read, tenants }));
+        }
+        assert_eq!(told.len(), 4, "{told:#?}");
+        let ended: usize = told.iter().map(|line| line.ended).sum();
+        assert_eq!(ended, tenants, "each is counted once");
+        let last = &told[3].progress;
+        assert_eq!((last.read, last.tenants), (2_000, 2_000));
+        assert!(
+            told[0].names.starts_with("tenant-1, tenant-2, "),
+            "{told:#?}"
+        );
+        assert!(told[0].names.ends_with(" more"), "{told:#?}");
+        let none = first.take(Duration::from_secs(9_999), || {
+            panic!("nobody is to be counted")
+        });
+        assert_eq!(none, None);
+    }
+
+    #[test]
+    fn one_tenant_that_is_added_to_a_fleet_with_failing_ones_is_told_after_a_minute() {
+        let mut first = FirstSweeps::default();
+        let progress = || Progress {
+            read: 90,
+            tenants: 100,
+        };
+        first.note(&"contoso".into(), Duration::from_secs(7));
+        assert_eq!(first.take(Duration::from_secs(66), progress), None);
+        let told = first.take(Duration::from_secs(67), progress);
+        let told = told.map(|line| (line.ended, line.names));
+        assert_eq!(told, Some((1, "contoso".to_owned())));
+    }
+}
