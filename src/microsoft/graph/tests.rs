@@ -106,7 +106,8 @@ fn split(body: Vec<u8>) -> (Vec<Bytes>, Envelope) {
 const ACTIVE: &str = r##"{
     "@odata.type": "#microsoft.graph.security.incident", "id": "2972395", "redirectIncidentId": null,
     "createdDateTime": "2021-08-13T08:43:35.5533333Z", "lastUpdateDateTime": "2021-09-30T09:35:45.1133333Z",
-    "status": "Active", "severity": "medium", "customTags": ["Demo"],
+    "status": "Active", "severity": "medium", "customTags": ["Demo"], "priorityScore": null, "summary": null,
+    "incidentWebUrl": "https://security.microsoft.com/incident2/2972395/overview?tid=b3c1b5fc-828c-45fa-a1e1-10d74f6d6e9c",
     "alerts@odata.nextLink": "https://graph.microsoft.com/v1.0/security/incidents/2972395/alerts?$skip=1",
     "alerts": [{"@odata.type": "#microsoft.graph.security.alert", "id": "da637551227677560813_-961444813",
         "lastUpdateDateTime": "2021-05-02T14:19:01.3266667Z", "status": "new",
