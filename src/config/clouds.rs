@@ -63,10 +63,7 @@ pub(super) fn preset(cloud: Cloud, source: SourceKind) -> Option<Preset> {
 
 /// Whose API is at a host: every choice of source and cloud that it serves. Empty: not one of Microsoft's, or unknown.
 pub(super) fn apis_at(host: &str) -> Vec<(SourceKind, Cloud)> {
-    let nearer = host
-        .strip_prefix("api-")
-        .is_some_and(|rest| rest.ends_with(".security.microsoft.com"));
-    if nearer {
+    if is_regional(host) {
         return vec![(Defender, Cloud::Commercial)];
     }
     let all = NAMES
@@ -102,6 +99,24 @@ pub(super) fn is_endpoint(host: &str) -> bool {
 
 fn is_host_of(host: &str, url: &str) -> bool {
     url.strip_prefix("https://") == Some(host)
+}
+
+/// Hosts of the commercial Defender API that are nearer to a region, whose name stands for the star ("Supported Microsoft
+/// Defender XDR APIs", "Get incident API"). Regions come and go, so any name will do.
+const REGIONAL: [&str; 2] = [
+    "api-*.security.microsoft.com",
+    "*.api.security.microsoft.com",
+];
+
+/// Whether this is such a host: it serves incidents, and no token is issued for it.
+pub(super) fn is_regional(host: &str) -> bool {
+    REGIONAL.iter().any(|pattern| {
+        let region = pattern.split_once('*').and_then(|(before, behind)| {
+            let rest = host.strip_prefix(before)?;
+            rest.strip_suffix(behind)
+        });
+        region.is_some_and(|region| !region.is_empty() && !region.contains('.'))
+    })
 }
 
 type Facts = (&'static str, &'static str, &'static str, Option<Doubt>);
@@ -183,10 +198,22 @@ mod tests {
     #[test]
     fn a_host_is_known_for_what_it_serves() {
         let api = |host| apis_at(host);
-        assert_eq!(
-            api("api-eu.security.microsoft.com"),
-            [(Defender, Cloud::Commercial)]
-        );
+        for region in ["us", "eu", "uk", "au", "swa", "ina", "aea"] {
+            for host in [
+                format!("{region}.api.security.microsoft.com"),
+                format!("api-{region}.security.microsoft.com"),
+            ] {
+                assert_eq!(apis_at(&host), [(Defender, Cloud::Commercial)], "{host}");
+            }
+        }
+        for other in [
+            "api.eu.security.microsoft.com",
+            ".api.security.microsoft.com",
+            "eu.api.security.microsoft.com.example",
+            "a.eu.api.security.microsoft.com",
+        ] {
+            assert_eq!(api(other), [], "{other}");
+        }
         assert_eq!(
             api("graph.microsoft.com"),
             [(Graph, Cloud::Commercial), (Graph, Cloud::Gcc)]

@@ -56,6 +56,14 @@ impl Choice {
             let what = "asks for tokens of Defender for Endpoint";
             return Some(self.endpoint(what, &self.preset.scope));
         }
+        if clouds::is_regional(host) {
+            let what =
+                "names a regional host of the API, and tokens are issued for the API as a whole";
+            return Some(wrong(
+                format!("it {what}"),
+                format!("remove it; then {:?} is used", self.preset.scope),
+            ));
+        }
         let served = clouds::apis_at(host);
         let any_cloud = self.preset.doubt == Some(Doubt::Scope);
         let fits = |(source, cloud): &(SourceKind, Cloud)| {
@@ -206,7 +214,8 @@ fn address(url: &Url) -> &str {
 
 fn host(url: &Url) -> Option<String> {
     match url.host()? {
-        Host::Domain(name) => Some(name.to_lowercase()),
+        // A name may end in a dot, which says that it is whole.
+        Host::Domain(name) => Some(name.trim_end_matches('.').to_lowercase()),
         Host::Ipv4(_) | Host::Ipv6(_) => Some(String::new()),
     }
 }

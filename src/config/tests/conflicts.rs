@@ -22,6 +22,21 @@ fn an_address_of_another_source_or_cloud_is_refused_where_it_is_given() {
             "it belongs to api.source = \"defender\", and api.source is \"graph\"\n    remove it (then \"https://graph.microsoft.com\" is used), or correct api.source",
         ),
         (
+            "source = \"graph\"\nbase_url = \"https://swa.api.security.microsoft.com\"",
+            "api.base_url",
+            "it belongs to api.source = \"defender\", and api.source is \"graph\"",
+        ),
+        (
+            "source = \"defender\"\ncloud = \"gcc\"\nbase_url = \"https://us.api.security.microsoft.com.\"",
+            "api.base_url",
+            "it belongs to api.cloud = \"commercial\", and api.cloud is \"gcc\"",
+        ),
+        (
+            "source = \"defender\"\nscope = \"https://eu.api.security.microsoft.com/.default\"",
+            "api.scope",
+            "it names a regional host of the API",
+        ),
+        (
             "source = \"defender\"\nbase_url = \"https://graph.microsoft.com\"",
             "api.base_url",
             "it belongs to api.source = \"graph\", and api.source is \"defender\"",
@@ -71,6 +86,7 @@ fn addresses_that_fit_or_that_nobody_knows_are_accepted() {
         "source = \"defender\"\nbase_url = \"https://api-eu.security.microsoft.com\"",
         "base_url = \"https://proxy.example.net\"\nlogin_url = \"http://127.0.0.1:1\"\nscope = \"00000003-0000-0000-c000-000000000000/.default\"",
         "cloud = \"gcc\"\nbase_url = \"https://graph.microsoft.com\"",
+        "source = \"defender\"\nbase_url = \"https://aea.api.security.microsoft.com\"",
         "login_url = \"https://login.windows.net\"",
         // Microsoft documents no audience for Defender there.
         "source = \"defender\"\ncloud = \"gcc\"\nscope = \"https://api.security.microsoft.com/.default\"",
