@@ -98,6 +98,12 @@ pub trait IncidentSource: Send + Sync {
         ask: &'a PageAsk,
         token: &'a AccessToken,
     ) -> BoxFuture<'a, Result<Box<dyn PageBody>, Failure>>;
+
+    /// Requests that were sent beside those asked for since this was called last: one that met a connection which was just
+    /// being closed is sent once more.
+    fn take_resent(&self) -> u32 {
+        0
+    }
 }
 
 /// The body of one page as it arrives.

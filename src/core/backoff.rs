@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::failure::Reaction;
+use super::throttle::LONGEST_ASKED;
 
 const FIRST: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(5 * 60);
@@ -17,8 +18,6 @@ const SLOW: Duration = Duration::from_secs(5 * 60);
 const SOON: Duration = Duration::from_secs(30);
 /// After so many failures in a row, what should have come soon has an operator's mistake behind it.
 const SOON_FAILURES: u32 = 10;
-/// The longest pause that another side may impose: Defender's hour quota.
-const LONGEST_IMPOSED: Duration = Duration::from_secs(60 * 60);
 
 /// The pause after the `failures`-th failure in a row (1 is the first). `jitter` is any number, evenly distributed.
 pub fn pause(reaction: Reaction, failures: u32, jitter: u64) -> Duration {
@@ -36,7 +35,7 @@ pub fn pause(reaction: Reaction, failures: u32, jitter: u64) -> Duration {
         }
         // Never earlier than asked: the other side goes on counting.
         Reaction::Wait(asked) => {
-            let asked = asked.min(LONGEST_IMPOSED);
+            let asked = asked.min(LONGEST_ASKED);
             asked + fraction(asked / 10, jitter)
         }
     }

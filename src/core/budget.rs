@@ -139,6 +139,13 @@ impl Budget {
         }
     }
 
+    /// Counts requests that went out beside those that were taken: the quota counts them, too.
+    pub fn charge(&mut self, requests: u32, now: Duration) {
+        for _ in 0..requests.min(self.all.burst) {
+            self.all.spend(now);
+        }
+    }
+
     fn backlog_is_at_work(&self, now: Duration) -> bool {
         self.backlog_asked
             .is_some_and(|asked| now.saturating_sub(asked) < BACKLOG_AWAY)

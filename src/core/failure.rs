@@ -161,6 +161,18 @@ impl Failure {
         self
     }
 
+    /// The same for a token that was renewed for it: another one would be refused, too.
+    #[must_use]
+    pub fn after_renewal(mut self) -> Self {
+        if self.reaction == Reaction::RenewToken {
+            self.reaction = match self.health {
+                Health::Unreachable => Reaction::Backoff,
+                _ => Reaction::Slow,
+            };
+        }
+        self
+    }
+
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);

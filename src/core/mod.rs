@@ -18,6 +18,7 @@ pub mod reload;
 pub mod schedule;
 pub mod slots;
 pub mod status;
+pub mod throttle;
 pub mod ticks;
 pub mod trouble;
 pub mod version;

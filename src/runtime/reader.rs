@@ -23,17 +23,16 @@ use super::limits::Slot;
 use super::sweeper::{Halt, Sweeper};
 use super::tenant::Tenant;
 use crate::core::alerts::continuation;
-use crate::core::backoff::pause;
 use crate::core::budget::Purpose;
 use crate::core::failure::{Failure, Reaction};
 use crate::core::page::{Splitter, partial};
-use crate::core::slots::{Use, jitter};
 use crate::core::ticks::Ticks;
 use crate::core::walk::{PageAsk, Step, Walk};
 use crate::ports::{AccessToken, Event, PageBody};
 
 mod alerts;
 mod failures;
+mod pauses;
 mod search;
 
 use failures::{crowded, too_many_silent, without_token};
@@ -258,14 +257,21 @@ impl<'a> Reader<'a> {
         }
         let token = self.answer(tenant.tokens.token()).await?;
         let token = token.map_err(without_token)?;
-        match self.ask(ask, &token, intake).await {
-            Err(Halt::Failed(failure)) if failure.reaction == Reaction::RenewToken => {
-                let token = self.answer(tenant.tokens.renew(&token)).await?;
-                let token = token.map_err(without_token)?;
-                self.ask(ask, &token, intake).await
-            }
-            answer => answer,
+        let failure = match self.ask(ask, &token, intake).await {
+            Err(Halt::Failed(failure)) if failure.reaction == Reaction::RenewToken => failure,
+            answer => return answer,
+        };
+        if !tenant.tokens.may_renew(&token) {
+            return Err(failure.after_renewal().into());
         }
+        let token = self.answer(tenant.tokens.renew(&token)).await?;
+        let token = token.map_err(without_token)?;
+        self.ask(ask, &token, intake)
+            .await
+            .map_err(|halt| match halt {
+                Halt::Failed(failure) => failure.after_renewal().into(),
+                halt => halt,
+            })
     }
 
     async fn ask(
@@ -297,13 +303,19 @@ impl<'a> Reader<'a> {
             status,
             took: asked.elapsed(),
         });
-        answer.map_err(|failure| {
-            if failure.status == Some(403) {
-                tenant.tokens.forget(token);
+        self.account();
+        match answer {
+            Ok(page) => {
+                self.note_served(token);
+                Ok(page)
             }
-            self.heed(&failure);
-            failure.into()
-        })
+            Err(failure) => {
+                if failure.status == Some(403) {
+                    tenant.tokens.forget(token);
+                }
+                Err(self.heed(failure, asked.elapsed()).into())
+            }
+        }
     }
 
     /// Waits until a request may be made, and takes it from the tenant's budget: last, so that none is taken in vain.
@@ -345,28 +357,6 @@ impl<'a> Reader<'a> {
         }
         intake.let_go();
         Ok(())
-    }
-
-    /// Waits as long as Microsoft asks. A pause for a page of the backlog that fails is no reason to leave new incidents
-    /// alone; one for too many requests is.
-    fn heed(&self, failure: &Failure) {
-        let Reaction::Wait(_) = failure.reaction else {
-            return;
-        };
-        let uptime = self.sweeper.uptime();
-        let chance = jitter(self.tenant.id, Use::Backoff, uptime.as_secs());
-        let until = uptime + pause(failure.reaction, 1, chance);
-        let mut memory = self.tenant.memory();
-        match (failure.status, self.purpose) {
-            (Some(429), _) => {
-                let source = self.tenant.source.name();
-                self.sweeper.observer.see(Event::Throttled { source });
-                memory.budget.close_until(until);
-                memory.pause(until, failure);
-            }
-            (_, Purpose::Live) => memory.budget.close_until(until),
-            (_, Purpose::Backlog) => memory.budget.close_backlog_until(until),
-        }
     }
 
     /// Waits for something from outside.

@@ -11,6 +11,7 @@ use crate::core::cursor::{LastFull, Reach, WindowLength};
 use crate::core::failure::{Failure, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::schedule::Schedule;
+use crate::core::throttle::Throttle;
 use crate::core::trouble::{Doubts, Resting};
 use crate::core::version::{ContentHash, Deduplicate};
 use crate::core::walk::{PageSize, Trouble, Walk};
@@ -58,6 +59,10 @@ pub struct Memory {
     pub unfinished: Option<Walk>,
     /// Microsoft asked for a pause: until when, and in which words.
     paused: Option<(Duration, Failure)>,
+    /// Requests refused for being too many.
+    pub throttle: Throttle,
+    /// Requests that failed with a pause asked for: a gateway's 503.
+    pub stumbles: Throttle,
     /// Why a place was passed unseen last. It may turn out that nothing can be read: then no incident is to blame.
     pub suspected: Option<Failure>,
     /// Why the incident that was passed unseen last can't be read.
@@ -134,6 +139,8 @@ impl Tenant {
                 lamented: HashSet::new(),
                 unfinished: None,
                 paused: None,
+                throttle: Throttle::default(),
+                stumbles: Throttle::default(),
                 suspected: None,
                 unseen: None,
                 circles: 0,
@@ -171,10 +178,13 @@ impl Tenant {
     pub fn succeed(&self, former: &Tenant) {
         if self.source.name() == former.source.name() {
             let budget = former.memory().budget.clone();
-            let paused = former.memory().paused.clone();
+            let (paused, throttle) = {
+                let memory = former.memory();
+                (memory.paused.clone(), memory.throttle)
+            };
             let mut memory = self.memory();
             memory.budget.succeed(&budget);
-            memory.paused = paused;
+            (memory.paused, memory.throttle) = (paused, throttle);
         }
     }
 

@@ -6,55 +6,39 @@
 //! - A token is renewed in the background while it is still good ([`renew_in_background`]), so that no sweep waits for
 //!   one, except the first. When that renewal fails, the old token serves on to its end.
 //! - A 429 of the token service stops requests to that authority, for every tenant, and stops nothing else: tenants with
-//!   a token go on.
+//!   a token go on. After the pause requests begin anew one by one ([`authorities`]).
+//! - A token is renewed for a refusal of the API's once, and not again while the new one is young.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::MutexGuard;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+pub use self::authorities::Authorities;
 use self::stamps::Stamps;
 use super::limits::{Lane, Slots};
 use crate::core::backoff::{pause, renewal_age};
-use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::failure::{Failure, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::slots::{Use, jitter};
+use crate::core::throttle::Throttle;
 use crate::core::ticks::Ticks;
 use crate::core::wallclock::Look;
 use crate::ports::{AccessToken, Clock, Event, Observer, TokenSource};
 
+mod authorities;
 mod stamps;
 
 /// Renewals on their way at once, over all tenants; one that is silent for a second counts no more.
 const RENEWALS: usize = 16;
+/// A token that was renewed because its forerunner was refused, and is refused as well, is not renewed before.
+const YOUNG: Duration = Duration::from_secs(5 * 60);
 /// How often tokens are looked over.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Pauses that token services asked for, by authority.
-#[derive(Debug, Default)]
-pub struct Authorities(Mutex<HashMap<String, Instant>>);
-
-impl Authorities {
-    fn remaining(&self, authority: &str) -> Option<Duration> {
-        let pauses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = pauses.get(authority)?;
-        until
-            .checked_duration_since(Instant::now())
-            .filter(|left| !left.is_zero())
-    }
-
-    fn close(&self, authority: &str, pause: Duration) {
-        let until = Instant::now() + pause;
-        let mut pauses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = pauses.entry(authority.to_owned()).or_insert(until);
-        *entry = until.max(*entry);
-    }
-}
 
 /// What all keepers share.
 #[derive(Clone)]
@@ -75,6 +59,8 @@ pub struct TokenKeeper {
     /// How many requests have ended.
     landed: AtomicU64,
     held: Mutex<Option<Held>>,
+    /// Requests that failed with a pause asked for, other than for being too many.
+    stumbles: Mutex<Throttle>,
     /// The credential's stamp before the last request that was made, if that failed.
     refused: Mutex<Option<u64>>,
 }
@@ -93,6 +79,8 @@ struct Held {
     ends: Look,
     renew: Instant,
     failed_renewals: u32,
+    /// It took the place of one that the API had refused, and was not accepted yet.
+    for_refused: bool,
 }
 
 impl TokenKeeper {
@@ -105,6 +93,7 @@ impl TokenKeeper {
             flight: tokio::sync::Mutex::default(),
             landed: AtomicU64::new(0),
             held: Mutex::new(None),
+            stumbles: Mutex::default(),
             refused: Mutex::new(None),
         }
     }
@@ -117,7 +106,26 @@ impl TokenKeeper {
         let flight = self.board().await;
         match self.good_token() {
             Some(token) => Ok(token),
-            None => self.request(flight?).await,
+            None => self.request(flight?, false).await,
+        }
+    }
+
+    /// Whether another token may fare better than `refused`. One that was renewed for the same reason a moment ago would
+    /// not, and each renewal is a request: Entra answers too many of them with AADSTS50196.
+    pub fn may_renew(&self, refused: &AccessToken) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.as_ref().is_none_or(|held| {
+            !held.token.same_as(refused) || !held.for_refused || held.granted.elapsed() >= YOUNG
+        })
+    }
+
+    /// The API has accepted `token`: when it is refused later on, that is another matter.
+    pub fn note_served(&self, token: &AccessToken) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held.as_mut()
+            && held.token.same_as(token)
+        {
+            held.for_refused = false;
         }
     }
 
@@ -126,7 +134,7 @@ impl TokenKeeper {
         let flight = self.board().await;
         match self.good_token() {
             Some(token) if !token.same_as(refused) => Ok(token),
-            _ => self.request(flight?).await,
+            _ => self.request(flight?, true).await,
         }
     }
 
@@ -185,7 +193,7 @@ impl TokenKeeper {
             return;
         }
         let renewed = match flight {
-            Ok(flight) => self.request(flight).await.map(drop),
+            Ok(flight) => self.request(flight, false).await.map(drop),
             Err(failure) => Err(failure),
         };
         if let Err(failure) = renewed {
@@ -200,7 +208,7 @@ impl TokenKeeper {
     }
 
     /// Waits until no request is on its way. `Err` is the failure of the one that was waited for.
-    async fn board(&self) -> Result<MutexGuard<'_, Flight>, Failure> {
+    async fn board(&self) -> Result<tokio::sync::MutexGuard<'_, Flight>, Failure> {
         let before = self.landed.load(Ordering::Acquire);
         let flight = self.flight.lock().await;
         let waited = self.landed.load(Ordering::Acquire) != before;
@@ -211,26 +219,19 @@ impl TokenKeeper {
     }
 
     /// One exchange, whose outcome is left to those who wait for it. Dropped half-way, it leaves the next of them to ask.
-    async fn request(&self, mut flight: MutexGuard<'_, Flight>) -> Result<AccessToken, Failure> {
-        let outcome = self.exchange().await;
+    async fn request(
+        &self,
+        mut flight: tokio::sync::MutexGuard<'_, Flight>,
+        for_refused: bool,
+    ) -> Result<AccessToken, Failure> {
+        let outcome = self.exchange(for_refused).await;
         flight.failure = outcome.as_ref().err().cloned();
         self.landed.fetch_add(1, Ordering::Release);
         outcome
     }
 
-    async fn exchange(&self) -> Result<AccessToken, Failure> {
-        let authority = self.source.authority();
-        if let Some(left) = self.desk.authorities.remaining(authority) {
-            return Err(Failure::new(
-                Health::Throttled,
-                Reaction::Wait(left),
-                "the token service asked all tenants of this app to pause",
-                "Nothing to do: token requests go on by themselves. If this comes often, look for other programs that \
-                 use the same app registration.",
-            )
-            // As the refusal has it that brought the pause about.
-            .caused_by("entra 429"));
-        }
+    async fn exchange(&self, for_refused: bool) -> Result<AccessToken, Failure> {
+        let entry = self.desk.authorities.enter(self.source.authority())?;
         // Taken before: a file that changes while Entra refuses what stood in it counts as changed.
         // Where the disk was silent, one that answers later on counts as a change.
         let stamp = self.stamps.look().await.unwrap_or_default();
@@ -240,11 +241,12 @@ impl TokenKeeper {
         self.desk
             .observer
             .see(Event::TokenRequest { ok: answer.is_ok() });
-        let grant = answer.inspect_err(|failure| {
-            if let (Some(429), Reaction::Wait(pause)) = (failure.status, failure.reaction) {
-                self.desk.authorities.close(authority, pause);
-            }
-        })?;
+        let sent = entry.sent();
+        let grant = match entry.end(answer) {
+            Ok(grant) => grant,
+            Err(failure) => return Err(self.heed(failure, sent)),
+        };
+        *self.stumbles() = Throttle::default();
         let ends_at = self.desk.clock.now().plus(grant.lifetime);
         let now = Instant::now();
         let chance = jitter(
@@ -261,8 +263,23 @@ impl TokenKeeper {
             },
             renew: now + renewal_age(grant.lifetime, chance),
             failed_renewals: 0,
+            for_refused,
         });
         Ok(grant.token)
+    }
+
+    /// A pause that is asked for again and again grows. That of a 429 has grown already, for the whole authority.
+    fn heed(&self, mut failure: Failure, sent: Duration) -> Failure {
+        if let (Reaction::Wait(asked), false) = (failure.reaction, failure.status == Some(429)) {
+            let now = self.desk.authorities.now();
+            let pause = self.stumbles().refused(asked, sent, now);
+            failure.reaction = Reaction::Wait(pause);
+        }
+        failure
+    }
+
+    fn stumbles(&self) -> MutexGuard<'_, Throttle> {
+        self.stumbles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

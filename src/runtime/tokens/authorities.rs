@@ -1,0 +1,139 @@
+//! Token services, and the pauses that they ask for.
+//!
+//! A 429 of Entra's counts for the app, whichever tenant it was answered to: "wait for this authority, not just this
+//! tenant". When the pause is over, all tenants that need a token come at once; one goes ahead, and each answer that is no
+//! 429 lets one more request on its way. So a pause that was too short costs one request, not one for each tenant.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::throttle::Throttle;
+
+/// A token service that answers so many requests at once has recovered.
+const RECOVERED: u32 = 64;
+/// How long a tenant waits that has to let others go ahead.
+const BEHIND: Duration = Duration::from_secs(2);
+
+/// The token services of a process, by scheme, host and port.
+#[derive(Debug)]
+pub struct Authorities {
+    started: Instant,
+    known: Mutex<HashMap<String, Authority>>,
+}
+
+#[derive(Debug, Default)]
+struct Authority {
+    throttle: Throttle,
+    /// No request before this, on the clock of [`Authorities::now`].
+    closed_until: Duration,
+    /// Requests that may be on their way at once, after a pause.
+    allowed: Option<u32>,
+    on_their_way: u32,
+}
+
+impl Default for Authorities {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            known: Mutex::default(),
+        }
+    }
+}
+
+impl Authorities {
+    pub(super) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Room for one request.
+    ///
+    /// # Errors
+    /// A pause is not over yet, or others go ahead after one: `throttled`.
+    pub(super) fn enter<'a>(self: &'a Arc<Self>, name: &'a str) -> Result<Entry<'a>, Failure> {
+        let sent = self.now();
+        let mut known = self.known();
+        let authority = known.entry(name.to_owned()).or_default();
+        let left = authority.closed_until.saturating_sub(sent);
+        if !left.is_zero() {
+            return Err(paused(left));
+        }
+        let allowed = authority.allowed.unwrap_or(u32::MAX);
+        if authority.on_their_way >= allowed {
+            return Err(paused(BEHIND));
+        }
+        authority.on_their_way += 1;
+        Ok(Entry {
+            authorities: self,
+            name,
+            sent,
+        })
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Authority>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn paused(left: Duration) -> Failure {
+    Failure::new(
+        Health::Throttled,
+        Reaction::Wait(left),
+        "the token service asked all tenants of this app to pause",
+        "Nothing to do: token requests go on by themselves. If this comes often, look for other programs that \
+         use the same app registration.",
+    )
+    // As the refusal has it that brought the pause about.
+    .caused_by("entra 429")
+}
+
+/// A request on its way.
+pub(super) struct Entry<'a> {
+    authorities: &'a Arc<Authorities>,
+    name: &'a str,
+    sent: Duration,
+}
+
+impl Entry<'_> {
+    /// When it was sent.
+    pub(super) fn sent(&self) -> Duration {
+        self.sent
+    }
+
+    /// What was answered. The pause of a 429 becomes that of the authority, which grows when it is asked for again.
+    pub(super) fn end<T>(self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        let now = self.authorities.now();
+        let mut known = self.authorities.known();
+        let authority = known.entry(self.name.to_owned()).or_default();
+        match answer {
+            Err(mut failure) if failure.status == Some(429) => {
+                if let Reaction::Wait(asked) = failure.reaction {
+                    let pause = authority.throttle.refused(asked, self.sent, now);
+                    authority.closed_until = authority.closed_until.max(now + pause);
+                    failure.reaction = Reaction::Wait(authority.closed_until - now);
+                }
+                authority.allowed = Some(1);
+                Err(failure)
+            }
+            // Silence says nothing about whether there were too many.
+            Err(failure) if failure.status.is_none() => Err(failure),
+            answer => {
+                authority.throttle.served();
+                let allowed = authority.allowed.map(|allowed| allowed.saturating_add(1));
+                authority.allowed = allowed.filter(|allowed| *allowed < RECOVERED);
+                answer
+            }
+        }
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        if let Some(authority) = self.authorities.known().get_mut(self.name) {
+            authority.on_their_way = authority.on_their_way.saturating_sub(1);
+        }
+    }
+}
