@@ -25,6 +25,7 @@ use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::ticks::Ticks;
 use crate::ports::{AccessToken, Grant, TokenSource};
+pub(super) use aadsts::CONDITIONAL_ACCESS;
 pub use claims::Claims;
 use claims::Expected;
 use refusal::{Denial, Refusal};

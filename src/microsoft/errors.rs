@@ -2,23 +2,27 @@
 //! Graph error responses and resource types").
 //!
 //! A body may be HTML, empty or cut: then the status alone decides. The message is free text that Microsoft changes; it
-//! is shown, and only refines: the pause of a 429, whether a 400 is about the page's size, whether a 403 is about a licence.
+//! is shown, and only refines: the pause of a 429, whether a 400 is about the page's size, whether a 403 is about a licence,
+//! whether a 400 or a 401 is a trouble of the service's own ([`passing`]).
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION};
-use serde_json::Value;
 use url::Url;
 
-use super::network;
+use super::entra::CONDITIONAL_ACCESS;
 use super::secret::scrub;
-use super::wait;
+use super::{passing, proxy, wait};
 use crate::core::failure::{Failure, Health, Reaction, Suspect, one_line};
 use crate::ports::PageAsk;
 
-const MAX_MESSAGE: usize = 300;
-const NOTHING_TO_DO: &str = "usually passes by itself; if it lasts, look at Microsoft's service health, and give support the id in the message";
+const NOTHING_TO_DO: &str = "nothing to do unless it lasts: it usually passes by itself; then look at Microsoft's service health, and give support \
+                             the id in the message";
 const LICENCE: &str = "the tenant needs a licence that includes Microsoft Defender XDR, and someone must have opened \
                        https://security.microsoft.com there once";
+
+mod said;
+
+use said::Said;
 
 /// An answer that holds no page.
 pub(super) struct Refusal<'a> {
@@ -63,7 +67,7 @@ pub(super) struct Api {
 impl Refusal<'_> {
     /// The failure that this answer is.
     pub(super) fn classify(&self, api: &Api) -> Failure {
-        let said = Said::read(self.body, self.token);
+        let said = Said::read(self.body, self.headers, self.token);
         let what = format!(
             "{} answered {}{}",
             api.host,
@@ -78,38 +82,73 @@ impl Refusal<'_> {
             .caused_by(cause)
     }
 
+    /// What the answer means, whatever its status is.
+    fn kind(&self, said: &Said) -> Kind {
+        let status = self.status.as_u16();
+        match status {
+            429 => Kind::Throttled,
+            408 | 500..=599 => Kind::Passing,
+            400..=499 if said.throttled => Kind::Throttled,
+            401 | 403 if said.claims_wanted => Kind::Claims,
+            400..=499 if said.passing => Kind::Passing,
+            400 | 401 if passing::text(&said.message) => Kind::Passing,
+            401 if said.vague || passing::keys(&said.message) => Kind::Keys,
+            // These say enough by themselves.
+            403 | 404 | 407 | 410 => Kind::AsItsStatus,
+            400..=499 if said.vague => Kind::Passing,
+            _ => Kind::AsItsStatus,
+        }
+    }
+
     fn suspect(&self, said: &Said) -> Suspect {
-        match (self.status.as_u16(), self.asked) {
+        match (self.kind(said), self.status.as_u16(), self.asked) {
             // With a pause of its own, too: a gateway gives one to whatever fails behind it.
-            (408 | 500..=599, _) => Suspect::Page,
+            (Kind::Passing, ..) => Suspect::Page,
+            (Kind::Throttled | Kind::Claims | Kind::Keys, ..) => Suspect::Nothing,
             // A nextLink lives for an unknown time, and servers have been seen to refuse their own.
-            (400 | 404 | 410, Asked::Link) => Suspect::Link,
+            (_, 400 | 404 | 410, Asked::Link) => Suspect::Link,
             // The list shows it, so neither the request nor the API is wrong.
-            (400 | 404 | 410, Asked::One) => Suspect::Page,
-            (400, Asked::List) if said.names_page_size() => Suspect::Size,
+            (_, 400 | 404 | 410, Asked::One) => Suspect::Page,
+            (_, 400, Asked::List) if said.names_page_size() => Suspect::Size,
             _ => Suspect::Nothing,
         }
     }
 
     fn verdict(&self, api: &Api, said: &Said) -> (Health, Reaction, String) {
         use {Health as H, Reaction as R};
-        match self.status.as_u16() {
-            429 => (
+        match self.kind(said) {
+            Kind::Throttled => (
                 H::Throttled,
                 R::Wait(wait::pause(self.headers, &said.message)),
-                "none: the daemon waits as long as asked; if it happens often, other programs use the same app, or \
-                 poll.requests_per_minute is too high"
+                "none: the daemon waits as long as asked, and longer each time; if it happens often, other programs use the \
+                 same app, or poll.requests_per_minute is too high"
                     .to_owned(),
             ),
-            408 | 500..=599 => {
+            Kind::Passing => {
                 let pause = wait::retry_after(self.headers)
                     .map_or(R::Backoff, |_| R::Wait(wait::pause(self.headers, "")));
                 (H::Unreachable, pause, NOTHING_TO_DO.to_owned())
             }
+            Kind::Claims => {
+                // A token that was issued before the policy changed may be all that is wrong.
+                let reaction = match self.status.as_u16() {
+                    401 => R::RenewToken,
+                    _ => R::Slow,
+                };
+                (H::Forbidden, reaction, CONDITIONAL_ACCESS.to_owned())
+            }
+            Kind::Keys => (H::Unreachable, R::RenewToken, unknown_keys(api)),
+            Kind::AsItsStatus => self.by_status(api, said),
+        }
+    }
+
+    fn by_status(&self, api: &Api, said: &Said) -> (Health, Reaction, String) {
+        use {Health as H, Reaction as R};
+        match self.status.as_u16() {
             401 => (H::Misconfigured, R::RenewToken, wrong_audience(api, said)),
             403 => forbidden(api, said),
             407 => {
-                let proxy = network::proxy_credentials(&api.host);
+                let proxy = proxy::wants_login(&api.host, &proxy::offered(self.headers), false);
                 (proxy.health, proxy.reaction, proxy.remedy)
             }
             400 | 404 | 410 if self.asked == Asked::Link => (
@@ -157,6 +196,29 @@ impl Refusal<'_> {
             api.gone.to_owned()
         }
     }
+}
+
+/// What an answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Too many requests.
+    Throttled,
+    /// A trouble of the service's own.
+    Passing,
+    /// A Conditional Access policy wants what an app can't give ("Claims challenges, claims requests and client
+    /// capabilities").
+    Claims,
+    /// Tokens can't be checked there at the moment.
+    Keys,
+    AsItsStatus,
+}
+
+fn unknown_keys(api: &Api) -> String {
+    format!(
+        "nothing to do unless it lasts: the API can't check tokens at the moment; if it lasts, check that api.scope ({}), \
+         api.base_url and api.login_url belong to the tenant's cloud, and look at Microsoft's service health",
+        api.scope
+    )
 }
 
 /// A cause made of `words`. Of what comes from outside only plain words count: they name an error, never a customer.
@@ -215,97 +277,6 @@ fn forbidden(api: &Api, said: &Said) -> (Health, Reaction, String) {
         _ if said.audience().is_some() => (H::Misconfigured, R::Slow, wrong_audience(api, said)),
         _ if said.names_licence() => (H::Forbidden, R::Slow, LICENCE.to_owned()),
         _ => (H::Consent, R::Slow, api.consent_remedy.clone()),
-    }
-}
-
-/// What an error's body says, fit to be shown.
-#[derive(Default)]
-struct Said {
-    json: bool,
-    code: String,
-    message: String,
-    /// What Microsoft's support asks for, and what it is called: Defender's `target`, Graph's `request-id`.
-    tracking_id: (&'static str, String),
-}
-
-impl Said {
-    /// `{"error":{"code","message","target"}}` from Defender, `{"error":{"code","message","innerError":{"request-id"}}}` from
-    /// Graph; anything else is a message at best.
-    fn read(body: &[u8], token: &str) -> Self {
-        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        let Ok(value) = serde_json::from_slice::<Value>(body) else {
-            return Self::from_text(body, token);
-        };
-        let text = |name: &str, max: usize| {
-            let text = value
-                .pointer(&format!("/error/{name}"))
-                .and_then(Value::as_str);
-            one_line(&scrub(text.unwrap_or_default(), token), max)
-        };
-        let ids = [
-            ("tracking id", text("target", 60)),
-            ("request id", text("innerError/request-id", 60)),
-        ];
-        Said {
-            json: value.is_object(),
-            code: text("code", 60),
-            message: text("message", MAX_MESSAGE),
-            tracking_id: ids
-                .into_iter()
-                .find(|(_, id)| !id.is_empty())
-                .unwrap_or_default(),
-        }
-    }
-
-    fn from_text(body: &[u8], token: &str) -> Self {
-        let text = String::from_utf8_lossy(body);
-        let message = if text.trim_start().starts_with('<') {
-            "an HTML page".to_owned()
-        } else {
-            one_line(&scrub(&text, token), MAX_MESSAGE)
-        };
-        Said {
-            message,
-            ..Said::default()
-        }
-    }
-
-    /// ` Forbidden: message (tracking id …)`, as much of it as there is.
-    fn after_status(&self) -> String {
-        let mut text = String::new();
-        if !self.code.is_empty() {
-            text.push_str(&format!(" {}", self.code));
-        }
-        if !self.message.is_empty() {
-            text.push_str(&format!(": {}", self.message));
-        }
-        let (name, id) = &self.tracking_id;
-        if !id.is_empty() {
-            text.push_str(&format!(" ({name} {id})"));
-        }
-        text
-    }
-
-    /// `The limit of '50' for Top query has been exceeded.`, or `Invalid page size specified`.
-    fn names_page_size(&self) -> bool {
-        let message = self.message.to_ascii_lowercase();
-        let mut words = message.split(|c: char| !c.is_ascii_alphanumeric());
-        message.contains("page size")
-            || (message.contains("limit") && words.any(|word| word == "top"))
-    }
-
-    /// What the refused token was issued for: `Invalid Authorization payload. AppId: …, Audience: …, Issuer: …`.
-    fn audience(&self) -> Option<&str> {
-        let (_, rest) = self.message.split_once("Audience: ")?;
-        let audience = rest.split([',', ' ']).next()?;
-        (!audience.is_empty()).then_some(audience)
-    }
-
-    fn names_licence(&self) -> bool {
-        let message = self.message.to_ascii_lowercase();
-        ["license", "licence", "provisioned"]
-            .iter()
-            .any(|word| message.contains(word))
     }
 }
 

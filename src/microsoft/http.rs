@@ -5,32 +5,32 @@
 //! connection, and a slow answer would queue the others behind the server's stream limit.
 //!
 //! Redirects are not followed: a redirect would carry the token, or the secret, to a host nobody configured.
-//! Repetition is the runtime's, which counts each request against the tenant's budget.
+//! Repetition is the runtime's, which counts each request against the tenant's budget, but for one case: a request that
+//! met a connection which was just being closed is sent once more here, and the runtime learns of it.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt;
-use reqwest::header::HeaderMap;
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder, Proxy, RequestBuilder, Response, StatusCode};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy, Request, RequestBuilder, Response};
 use tokio::time::{Instant, timeout};
+use tower::util::MapFutureLayer;
 use url::{Host, Url};
 
+pub(super) use self::answer::Answer;
 use super::network::{self, Peer};
+use super::proxy::{self, Via};
+use super::resolver::{LookUp, Resolver};
 use crate::core::failure::Failure;
 
 /// A connection is made within this time, or not at all.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// An exchange may wait this many times the silence limit in all.
 const TOTAL: u32 = 10;
-/// Error bodies are read up to here; what follows says nothing more.
-const MAX_ERROR_BODY: usize = 64 << 10;
-/// Pieces of a body that are there already are handed out as one up to this size: decompression yields them by 8 KiB, and
-/// each costs the reader a look into the ledger.
-const GATHER: usize = 64 << 10;
 /// Idle connections kept to one host: about as many as requests are in flight at once.
 const IDLE: usize = 64;
 
@@ -63,7 +63,16 @@ pub enum ClientError {
 /// pool and a copy of the system's certificates, which are read once, when it is built.
 #[derive(Default)]
 pub struct Clients {
-    built: Mutex<HashMap<Key, Client>>,
+    built: Mutex<HashMap<Key, Pair>>,
+    resolver: Resolver,
+}
+
+#[derive(Clone)]
+struct Pair {
+    /// Keeps connections for the next request.
+    keeping: Client,
+    /// Makes a connection for each request.
+    once: Client,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -77,6 +86,14 @@ struct Key {
 impl Clients {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Clients that look up names by `look_up`, which may block.
+    pub fn resolving(look_up: Arc<LookUp>) -> Self {
+        Self {
+            resolver: Resolver::with(look_up),
+            ..Self::default()
+        }
     }
 
     /// The way to `base`, whose configuration key is `setting`.
@@ -95,31 +112,45 @@ impl Clients {
             authorities: options.authorities.clone(),
             loopback,
         };
+        let via = match &proxy {
+            _ if loopback => None,
+            Some(proxy) => Via::configured(proxy),
+            None => Via::of_environment(base),
+        };
         let peer = Peer {
             host: base.host_str().unwrap_or_default().to_owned(),
-            proxy: proxy.as_ref().and_then(Url::host_str).map(str::to_owned),
+            port: base.port_or_known_default().unwrap_or_default(),
+            via,
             setting,
             silence: options.silence,
             total: options.silence.saturating_mul(TOTAL),
         };
+        let Pair { keeping, once } = self.pair(key)?;
         Ok(Http {
-            client: self.client(key)?,
+            client: keeping,
+            once,
+            resolver: self.resolver.clone(),
             peer: Arc::new(peer),
+            resent: Arc::default(),
         })
     }
 
-    fn client(&self, key: Key) -> Result<Client, ClientError> {
+    fn pair(&self, key: Key) -> Result<Pair, ClientError> {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = built.get(&key) {
-            return Ok(client.clone());
+        if let Some(pair) = built.get(&key) {
+            return Ok(pair.clone());
         }
-        let client = build(&key)?;
-        built.insert(key, client.clone());
-        Ok(client)
+        let pair = Pair {
+            keeping: build(&key, &self.resolver, IDLE)?,
+            once: build(&key, &self.resolver, 0)?,
+        };
+        built.insert(key, pair.clone());
+        Ok(pair)
     }
 }
 
-fn build(key: &Key) -> Result<Client, ClientError> {
+/// A client that keeps at most `idle` idle connections to a host.
+fn build(key: &Key, resolver: &Resolver, idle: usize) -> Result<Client, ClientError> {
     install_provider();
     let mut builder = Client::builder()
         .user_agent(concat!("incidentd/", env!("CARGO_PKG_VERSION")))
@@ -128,7 +159,9 @@ fn build(key: &Key) -> Result<Client, ClientError> {
         .retry(reqwest::retry::never())
         .referer(false)
         .connect_timeout(CONNECT)
-        .pool_max_idle_per_host(IDLE);
+        .dns_resolver(resolver.clone())
+        .connector_layer(MapFutureLayer::new(noted))
+        .pool_max_idle_per_host(idle);
     if key.loopback {
         builder = builder.no_proxy();
     } else if let Some(proxy) = &key.proxy {
@@ -191,137 +224,96 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// One host, and the client that reaches it.
+/// One host, and the clients that reach it.
 #[derive(Clone)]
 pub(super) struct Http {
+    /// Makes the requests.
     pub(super) client: Client,
+    once: Client,
+    resolver: Resolver,
     pub(super) peer: Arc<Peer>,
+    /// Requests that were sent once more, and not yet accounted for.
+    resent: Arc<AtomicU32>,
+}
+
+tokio::task_local! {
+    /// Whether the exchange that is on its way made a connection, so that it is the first on it.
+    static CONNECTED: Cell<bool>;
+}
+
+/// Notes that `connecting` came to its end within the exchange that wanted a connection. One that comes too late, because
+/// another connection became free before, ends in a task of the client's own.
+async fn noted<C, E>(connecting: impl Future<Output = Result<C, E>>) -> Result<C, E> {
+    let connection = connecting.await?;
+    let _ = CONNECTED.try_with(|connected| connected.set(true));
+    Ok(connection)
 }
 
 impl Http {
     /// Sends `request` and waits for the answer's head, whatever its status.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
-        let (client, request) = request.build_split();
-        let request = request.map_err(|error| network::failure(&error, &self.peer))?;
+        let request = request
+            .build()
+            .map_err(|error| network::failure(&error, &self.peer))?;
         // The path alone: queries and bodies are Microsoft's and the credential's.
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
         let started = Instant::now();
-        let answer = match timeout(self.peer.silence, client.execute(request)).await {
+        let answer = match timeout(self.peer.silence, self.exchange(request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(network::failure(&error, &self.peer)),
+            Ok(Err(error)) => Err(self.failure(&error).await),
             Err(_) => Err(network::silent(&self.peer)),
         };
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let status = answer.as_ref().map_or(0, |it| it.status().as_u16());
         tracing::debug!(%method, host = self.peer.host, path, status, milliseconds, "asked Microsoft");
-        let response = answer?;
-        Ok(Answer {
-            response,
-            peer: Arc::clone(&self.peer),
-            waited: started.elapsed(),
-            received: 0,
-            ending: None,
-        })
-    }
-}
-
-/// An answer whose body is still on its way.
-pub(super) struct Answer {
-    response: Response,
-    peer: Arc<Peer>,
-    /// Time spent waiting for the other side. While a reader rests (Kafka is away), no limit runs.
-    waited: Duration,
-    /// Bytes received so far, decompressed.
-    received: usize,
-    /// What came behind the piece handed out last: the body's end or a failure.
-    ending: Option<reqwest::Result<()>>,
-}
-
-impl Answer {
-    pub(super) fn status(&self) -> StatusCode {
-        self.response.status()
+        Ok(Answer::new(
+            answer?,
+            Arc::clone(&self.peer),
+            started.elapsed(),
+        ))
     }
 
-    pub(super) fn headers(&self) -> &HeaderMap {
-        self.response.headers()
-    }
-
-    /// The next piece of the body, decompressed; a body longer than `max` bytes is a failure.
-    pub(super) async fn chunk(&mut self, max: usize) -> Result<Option<Bytes>, Failure> {
-        let left = self.peer.total.saturating_sub(self.waited);
-        let started = Instant::now();
-        let read = timeout(left.min(self.peer.silence), self.gather()).await;
-        self.waited += started.elapsed();
-        match read {
-            Ok(Ok(Some(bytes))) => {
-                self.received = self.received.saturating_add(bytes.len());
-                if self.received > max {
-                    return Err(network::too_large(&self.peer, max));
-                }
-                Ok(Some(bytes))
-            }
-            Ok(Ok(None)) => Ok(None),
-            Ok(Err(error)) => Err(network::failure(&error, &self.peer)),
-            Err(_) if left <= self.peer.silence => Err(network::too_slow(&self.peer)),
-            Err(_) => Err(network::silent(&self.peer)),
-        }
-    }
-
-    /// Waits for a piece, and joins to it those that need no waiting.
-    async fn gather(&mut self) -> reqwest::Result<Option<Bytes>> {
-        if let Some(ending) = self.ending.take() {
-            return ending.map(|()| None);
-        }
-        let Some(first) = self.response.chunk().await? else {
-            return Ok(None);
+    /// Gateways close connections that were idle for 30 or 60 s, the rhythm of polling itself: then a request may be on its
+    /// way already. It is sent once more, on a new connection: all our requests may be repeated. On a connection of its own
+    /// the same is a failure, and so is one that is cut within the answer.
+    async fn exchange(&self, request: Request) -> reqwest::Result<Response> {
+        let again = request.try_clone();
+        let first = async {
+            let answer = self.client.execute(request).await;
+            (answer, CONNECTED.with(Cell::get))
         };
-        let mut gathered = BytesMut::from(first);
-        while gathered.len() < GATHER
-            && let Some(next) = self.response.chunk().now_or_never()
-        {
-            match next {
-                Ok(Some(piece)) => {
-                    if gathered.capacity() - gathered.len() < piece.len() {
-                        gathered.reserve(GATHER);
-                    }
-                    gathered.extend_from_slice(&piece);
-                }
-                Ok(None) => {
-                    self.ending = Some(Ok(()));
-                    break;
-                }
-                Err(error) => {
-                    self.ending = Some(Err(error));
-                    break;
-                }
+        let (answer, connected) = CONNECTED.scope(Cell::new(false), first).await;
+        match (answer, again) {
+            (Err(error), Some(again)) if !connected && network::closed_unanswered(&error) => {
+                tracing::debug!(
+                    host = self.peer.host,
+                    "an idle connection was closed; sending the request once more"
+                );
+                self.resent.fetch_add(1, Ordering::Relaxed);
+                self.once.execute(again).await
             }
+            (answer, _) => answer,
         }
-        Ok(Some(gathered.freeze()))
     }
 
-    /// The whole body.
-    pub(super) async fn body(&mut self, max: usize) -> Result<Vec<u8>, Failure> {
-        let mut body = Vec::new();
-        while let Some(bytes) = self.chunk(max).await? {
-            body.extend_from_slice(&bytes);
-        }
-        Ok(body)
+    /// Requests that were sent once more since this was asked last.
+    pub(super) fn take_resent(&self) -> u32 {
+        self.resent.swap(0, Ordering::Relaxed)
     }
 
-    /// As much of an error's body as arrives in good order, at most 64 KiB: the status already says what matters.
-    pub(super) async fn error_body(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
-        let deadline = Instant::now() + self.peer.silence;
-        while body.len() < MAX_ERROR_BODY && Instant::now() < deadline {
-            match self.chunk(usize::MAX).await {
-                Ok(Some(bytes)) => body.extend_from_slice(&bytes),
-                Ok(None) | Err(_) => break,
+    async fn failure(&self, error: &reqwest::Error) -> Failure {
+        let peer = &self.peer;
+        match &peer.via {
+            Some(via) if network::wants_proxy_login(error) => {
+                let offers = via.offers(&peer.host, peer.port, &self.resolver).await;
+                proxy::wants_login(&peer.name(), &offers, via.login)
             }
+            _ => network::failure(error, peer),
         }
-        body.truncate(MAX_ERROR_BODY);
-        body
     }
 }
+
+mod answer;
 
 #[cfg(test)]
 mod tests;

@@ -11,21 +11,27 @@
 //!
 //! Failure modes are told apart by HTTP status and Microsoft's own `error`/`code`; AADSTS numbers only refine the hint.
 
+mod challenge;
 mod consent;
 mod credential;
 mod defender;
 mod entra;
 mod errors;
 mod expiry;
+mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod graph;
 mod http;
 mod network;
+mod passing;
+mod proxy;
+mod resolver;
 mod roles;
 mod secret;
 mod source;
 mod wait;
+mod workers;
 
 pub use consent::{DEFENDER, GRAPH, Permission, REDIRECT_URI, any_tenant_link, consent_link};
 pub use credential::Credential;
@@ -33,6 +39,7 @@ pub use defender::Defender;
 pub use entra::{Claims, Endpoint, Entra, EntraOptions, Issued};
 pub use graph::Graph;
 pub use http::{ClientError, Clients, HttpOptions, check_authorities};
+pub use resolver::LookUp;
 pub use roles::{Role, Standing};
 pub use secret::Secret;
 pub use source::SourceOptions;

@@ -7,14 +7,19 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use rustls::{AlertDescription, CertificateError, PeerIncompatible};
+
 use super::http::CONNECT;
+use super::proxy::{self, Via};
+use super::resolver::Unresolved;
 use crate::core::failure::{Failure, Health, Reaction, Suspect, one_line};
 
 /// The other side, and what an operator calls it.
 pub(super) struct Peer {
     pub(super) host: String,
-    /// The configured proxy's host.
-    pub(super) proxy: Option<String>,
+    pub(super) port: u16,
+    /// The proxy on the way to it.
+    pub(super) via: Option<Via>,
     /// The key that names this host: `api.base_url` or `api.login_url`.
     pub(super) setting: &'static str,
     pub(super) silence: Duration,
@@ -28,9 +33,9 @@ impl Peer {
     }
 
     /// `api.security.microsoft.com`, or the same `through the proxy …`.
-    fn name(&self) -> String {
-        match &self.proxy {
-            Some(proxy) => format!("{} (through the proxy {proxy})", self.host),
+    pub(super) fn name(&self) -> String {
+        match &self.via {
+            Some(via) => format!("{} (through the proxy {})", self.host, via.host),
             None => self.host.clone(),
         }
     }
@@ -85,6 +90,48 @@ pub(super) fn too_large(peer: &Peer, max: usize) -> Failure {
     .suspecting(Suspect::Size)
 }
 
+/// The body is encoded in a way that nobody asked for. No other request would fare better.
+pub(super) fn encoded(peer: &Peer, encoding: &str) -> Failure {
+    unreachable(
+        format!("{} sent its answer {}", peer.name(), in_encoding(encoding)),
+        "look for a proxy or a gateway that changes answers between here and Microsoft: let it pass them as they are, or \
+         encode them with gzip only",
+    )
+    .caused_by(peer.cause("encoded"))
+}
+
+/// Stands for a body that can't be read.
+pub(super) fn in_encoding(encoding: &str) -> String {
+    format!("in the content encoding {encoding:?}, which was not asked for")
+}
+
+/// Whether the connection was closed, or reset, before the answer's head was there.
+pub(super) fn closed_unanswered(error: &reqwest::Error) -> bool {
+    use io::ErrorKind as Io;
+    if error.is_connect() || error.is_timeout() {
+        return false;
+    }
+    let causes = Causes::of(error);
+    let closed = [
+        Io::ConnectionReset,
+        Io::ConnectionAborted,
+        Io::BrokenPipe,
+        Io::UnexpectedEof,
+    ];
+    causes.tls.is_none()
+        && causes
+            .io
+            .map_or(causes.cut_short, |kind| closed.contains(&kind))
+}
+
+/// Whether the proxy refused a tunnel for want of a log-in.
+pub(super) fn wants_proxy_login(error: &reqwest::Error) -> bool {
+    let causes = Causes::of(error);
+    causes
+        .tunnel
+        .is_some_and(|tunnel| tunnel.contains("authorization"))
+}
+
 /// The failure that `error` stands for.
 pub(super) fn failure(error: &reqwest::Error, peer: &Peer) -> Failure {
     let (kind, failure) = told_apart(error, peer);
@@ -94,14 +141,17 @@ pub(super) fn failure(error: &reqwest::Error, peer: &Peer) -> Failure {
 /// What kind of failure it is, in a word or two for its cause.
 fn told_apart(error: &reqwest::Error, peer: &Peer) -> (&'static str, Failure) {
     let name = peer.name();
-    if error.is_dns() {
-        let failure = unreachable(
-            format!("can't resolve the host name of {name}"),
-            format!("check {}, api.proxy and this machine's DNS", peer.setting),
-        );
-        return ("unresolved", failure);
-    }
     let causes = Causes::of(error);
+    if error.is_dns() {
+        let why = one_line(&causes.innermost, 100);
+        let what = format!("can't resolve the host name of {name}: {why}");
+        if causes.silent_resolver {
+            let remedy = "check this machine's DNS: its name servers (/etc/resolv.conf) did not answer in time";
+            return ("no DNS", unreachable(what, remedy));
+        }
+        let remedy = format!("check {}, api.proxy and this machine's DNS", peer.setting);
+        return ("unresolved", unreachable(what, remedy));
+    }
     if let Some(tls) = &causes.tls {
         return ("untrusted", untrusted(tls, &name));
     }
@@ -122,22 +172,89 @@ fn told_apart(error: &reqwest::Error, peer: &Peer) -> (&'static str, Failure) {
 }
 
 pub(super) fn untrusted(tls: &rustls::Error, name: &str) -> Failure {
+    let (why, remedy) = match tls {
+        rustls::Error::InvalidCertificate(wrong) => match unverifiable(wrong) {
+            Some(kind) => (format!("{kind} can't be verified here"), OTHER_KEY),
+            None => (tls.to_string(), ADD_AUTHORITY),
+        },
+        // What a server says whose only key is of a kind that was not offered.
+        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure)
+        | rustls::Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon) => {
+            (tls.to_string(), PERHAPS_OTHER_KEY)
+        }
+        _ => (tls.to_string(), WAY),
+    };
     let what = format!(
         "no trusted TLS connection to {name}: {}",
-        one_line(&tls.to_string(), 160)
+        one_line(&why, 160)
     );
-    let remedy = match tls {
-        rustls::Error::InvalidCertificate(_) => {
-            "if a proxy inspects TLS, put its CA certificate (PEM) into api.ca_file; check this machine's clock, too"
-        }
-        _ => WAY,
-    };
     unreachable(what, remedy)
+}
+
+const ADD_AUTHORITY: &str = "if a proxy inspects TLS, put its CA certificate (PEM) into api.ca_file; check this machine's clock, too";
+const OTHER_KEY: &str = "have whoever runs the proxy that inspects TLS (or the server) use a CA and certificates with RSA keys of 2048 bits or \
+     more, or on the curves P-256 or P-384, signed with SHA-256 or better: P-521 and other kinds can't be verified";
+const PERHAPS_OTHER_KEY: &str = "if a proxy inspects TLS, its certificate's key may be of a kind that can't be verified (P-521): let it use RSA, P-256 \
+     or P-384, and TLS 1.2 or 1.3";
+
+/// Kinds of keys and signatures that no certificate may have here, by their object identifier in DER.
+const UNVERIFIABLE: [(&[u8], &str); 10] = [
+    (&[0x2b, 0x81, 0x04, 0x00, 0x23], "a key on the curve P-521"),
+    (
+        &[0x2b, 0x81, 0x04, 0x00, 0x0a],
+        "a key on the curve secp256k1",
+    ),
+    (&[0x2b, 0x81, 0x04, 0x00, 0x21], "a key on the curve P-224"),
+    (
+        &[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08],
+        "a key on a Brainpool curve",
+    ),
+    (&[0x2b, 0x65, 0x71], "an Ed448 key"),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x38, 0x04], "a DSA key"),
+    (
+        &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01],
+        "a signature with SHA-1",
+    ),
+    (
+        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05],
+        "a signature with SHA-1",
+    ),
+    (
+        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x04],
+        "a signature with MD5",
+    ),
+    (
+        &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04],
+        "a signature with SHA-512 of a P-521 key",
+    ),
+];
+
+/// What it is in a certificate that can't be verified, when that is its kind.
+fn unverifiable(wrong: &CertificateError) -> Option<&'static str> {
+    let (key, signature): (&[u8], &[u8]) = match wrong {
+        CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+            signature_algorithm_id,
+            public_key_algorithm_id,
+        } => (public_key_algorithm_id, signature_algorithm_id),
+        CertificateError::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id,
+            ..
+        } => (&[], signature_algorithm_id),
+        _ => return None,
+    };
+    let named = |id: &[u8]| {
+        let holds = |part: &[u8]| id.windows(part.len()).any(|window| window == part);
+        let found = UNVERIFIABLE.iter().find(|(part, _)| holds(part));
+        found.map(|(_, name)| *name)
+    };
+    named(key)
+        .or(named(signature))
+        .or(Some("a key or a signature of its kind"))
 }
 
 fn refused_by_proxy(tunnel: &str, name: &str) -> Failure {
     if tunnel.contains("authorization") {
-        return proxy_credentials(name);
+        return proxy::wants_login(name, &[], false);
     }
     unreachable(
         format!(
@@ -148,17 +265,6 @@ fn refused_by_proxy(tunnel: &str, name: &str) -> Failure {
     )
 }
 
-/// The proxy asks who we are.
-pub(super) fn proxy_credentials(name: &str) -> Failure {
-    Failure::new(
-        Health::Misconfigured,
-        Reaction::Slow,
-        format!("the proxy on the way to {name} asks for a user and a password"),
-        "put the proxy's user and password into api.proxy (or HTTPS_PROXY): http://user:password@host:port",
-    )
-    .caused_by("proxy wants a login")
-}
-
 /// What the chain of an error's sources says, from the outermost to the innermost.
 #[derive(Default)]
 struct Causes {
@@ -166,6 +272,7 @@ struct Causes {
     tls: Option<rustls::Error>,
     tunnel: Option<String>,
     cut_short: bool,
+    silent_resolver: bool,
     innermost: String,
 }
 
@@ -230,6 +337,9 @@ impl Causes {
             && io.kind() != io::ErrorKind::Other
         {
             self.io = Some(io.kind());
+        }
+        if let Some(Unresolved::Silent) = cause.downcast_ref() {
+            self.silent_resolver = true;
         }
         self.innermost = cause.to_string();
         if let Some(tunnel) = self.innermost.strip_prefix("tunnel error: ") {

@@ -2,19 +2,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
 
 use super::credential::{Key, Place, Proof};
+use super::files::{self, PATIENCE, Unread};
 use crate::core::failure::{Failure, Health, Reaction, one_line};
 
 const MAX_FILE: u64 = 64 << 10;
-/// A disk that does not answer must not hold up the tenants whose secret lies elsewhere.
-const READ: Duration = Duration::from_secs(10);
 const REDACTED: &str = "[redacted]";
 
 /// Where a client secret comes from.
@@ -66,27 +61,21 @@ fn trimmed(text: &str) -> SecretString {
 
 pub(super) async fn read_file(path: &Path, key: Key) -> Result<Proof, Failure> {
     let place = Place::file(key, path);
-    let mut bytes = Vec::new();
-    let read = async {
-        // A pipe would keep whoever opens it.
-        if !tokio::fs::metadata(path).await?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
+    let bytes = match files::read(path, MAX_FILE + 1).await {
+        Ok(bytes) => bytes,
+        Err(Unread::Busy) => return Err(not_read(&place)),
+        // A disk that hangs must not be asked here: it would hold up all tenants.
+        Err(Unread::Silent) => return Err(silent(&place)),
+        Err(Unread::Failed(error)) => {
+            let why = format!("can't be read: {}", one_line(&error.to_string(), 100));
+            let forbidden = error.kind() == io::ErrorKind::PermissionDenied;
+            return Err(match key {
+                Key::NextSecretFile if !path.exists() => no_second(&why),
+                _ if forbidden => forbidden_to_read(&place, &why),
+                _ => unusable(&place, &why),
+            });
         }
-        let file = File::open(path).await?;
-        file.take(MAX_FILE + 1).read_to_end(&mut bytes).await
     };
-    let read = timeout(READ, read).await;
-    let silent = read.is_err();
-    if let Err(error) = read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-        let why = format!("can't be read: {}", one_line(&error.to_string(), 100));
-        let forbidden = error.kind() == io::ErrorKind::PermissionDenied;
-        return Err(match key {
-            // A disk that hangs must not be asked here: it would hold up all tenants.
-            Key::NextSecretFile if !silent && !path.exists() => no_second(&why),
-            _ if forbidden => forbidden_to_read(&place, &why),
-            _ => unusable(&place, &why),
-        });
-    }
     if bytes.len() as u64 > MAX_FILE {
         return Err(unusable(&place, "is larger than 64 KiB"));
     }
@@ -129,13 +118,40 @@ fn forbidden_to_read(place: &Place, why: &str) -> Failure {
     failed(place, why, remedy)
 }
 
+/// The disk may answer again, and nothing is known of what the file holds.
+fn silent(place: &Place) -> Failure {
+    let why = format!("can't be read: its disk did not answer within {PATIENCE:?}");
+    let remedy = format!(
+        "check the disk, or the network share, that holds {}",
+        place.hint()
+    );
+    failed(place, &why, remedy)
+}
+
+/// Not the file's fault, nor that of what it holds.
+fn not_read(place: &Place) -> Failure {
+    let file = file_of(place);
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("{file} was not read within {PATIENCE:?}: other files that do not answer keep all the daemon's readers"),
+        "nothing to do for this tenant; look for a disk or a network share that does not answer, and for what else keeps \
+         this machine busy",
+    )
+    .caused_by("no reader for files")
+}
+
+fn file_of(place: &Place) -> String {
+    let path = place.name();
+    match place.key {
+        Key::TokenFile => format!("the federated token's file {path}"),
+        _ => format!("the client secret's file {path}"),
+    }
+}
+
 fn failed(place: &Place, why: &str, remedy: String) -> Failure {
     let path = place.name();
-    let what = match place.key {
-        Key::TokenFile => "the federated token's file",
-        _ => "the client secret's file",
-    };
-    let what = format!("{what} {path} {why}");
+    let what = format!("{} {why}", file_of(place));
     Failure::new(Health::Credential, Reaction::Slow, what, remedy)
         .caused_by(format!("no credential in {path}"))
 }

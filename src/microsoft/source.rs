@@ -255,6 +255,10 @@ impl<D: Dialect> IncidentSource for Source<D> {
     ) -> BoxFuture<'a, Result<Box<dyn PageBody>, Failure>> {
         Box::pin(self.page(ask, token))
     }
+
+    fn take_resent(&self) -> u32 {
+        self.http.take_resent()
+    }
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

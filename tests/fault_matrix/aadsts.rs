@@ -190,6 +190,13 @@ fn apps() -> Vec<Meaning> {
         ),
         meaning(
             RESOURCE,
+            &[500_014],
+            "the API's service principal is disabled: a subscription has lapsed",
+            Forbidden,
+            &["licence has ended", "Enterprise applications"],
+        ),
+        meaning(
+            RESOURCE,
             &[50_001],
             "resource disabled or not there",
             Misconfigured,
@@ -204,14 +211,14 @@ fn apps() -> Vec<Meaning> {
         ),
         meaning(
             UNAUTHORIZED,
-            &[650_056, 650_057],
+            &[650_056, 650_057, 65_005],
             "permission not listed",
             Consent,
             &["app registration", "does not list the permission"],
         ),
         meaning(
             GRANT,
-            &[65_001, 90_094],
+            &[65_001, 65_004, 90_093, 90_094],
             "no consent",
             Consent,
             &["nobody has consented"],
@@ -230,7 +237,7 @@ fn tenants() -> Vec<Meaning> {
     vec![
         meaning(
             REQUEST,
-            &[90_002],
+            &[90_002, 50_049, 900_023],
             "tenant not found",
             Misconfigured,
             &["tenant's id", "api.login_url"],
@@ -251,10 +258,28 @@ fn tenants() -> Vec<Meaning> {
         ),
         meaning(
             GRANT,
-            &[53_003, 530_032],
+            &[53_003, 530_032, 50_131],
             "blocked by Conditional Access",
             Forbidden,
             &["Conditional Access", "IP address", "risk"],
+        ),
+        meaning(
+            REQUEST,
+            &[50_002, 500_021, 500_022, 500_212, 500_213],
+            "tenant restrictions",
+            Forbidden,
+            &["Restrict-Access-To-Tenants", "cross-tenant access"],
+        ),
+        meaning(
+            REQUEST,
+            &[50_194],
+            "app not multi-tenant",
+            Misconfigured,
+            &[
+                "supported account types",
+                "multitenant",
+                "tenants.app.client_id",
+            ],
         ),
     ]
 }
@@ -284,6 +309,13 @@ fn requests() -> Vec<Meaning> {
         ),
         meaning(
             REQUEST,
+            &[901_002],
+            "parameter resource not supported",
+            Misconfigured,
+            &["api.token_endpoint", "v2"],
+        ),
+        meaning(
+            REQUEST,
             &[9_001_023, 90_124, 50_059, 50_128],
             "no tenant in the request",
             Misconfigured,
@@ -291,7 +323,7 @@ fn requests() -> Vec<Meaning> {
         ),
         meaning(
             GRANT,
-            &[70_043, 70_000, 70_008, 700_082],
+            &[70_043, 70_000, 70_003, 70_008, 700_082],
             "an error of refresh tokens",
             Misconfigured,
             &["another kind of grant"],
@@ -303,7 +335,7 @@ fn assertions() -> Vec<Meaning> {
     vec![
         meaning(
             CLIENT,
-            &[700_024],
+            &[700_024, 500_133],
             "assertion outside its valid time",
             Credential,
             &["app.federated_token_file", "renews it", "NTP"],
@@ -311,17 +343,24 @@ fn assertions() -> Vec<Meaning> {
         .paced(Transient),
         meaning(
             CLIENT,
-            &[700_027],
+            &[700_027, 900_384, 50_006],
             "assertion's signature not valid",
             Credential,
             &["app.federated_token_file", "signature", "keys"],
         ),
         meaning(
             CLIENT,
-            &[50_012, 50_013, 50_027],
+            &[50_012, 50_013, 50_027, 50_048],
             "assertion not valid",
             Credential,
             &["audience", "issuer", "clock"],
+        ),
+        meaning(
+            CLIENT,
+            &[5_002_730],
+            "the key can't sign or verify so",
+            Credential,
+            &["RSA key", "PS256", "RS256"],
         ),
         meaning(
             CLIENT,
@@ -383,7 +422,9 @@ fn entra() -> Vec<Meaning> {
         .paced(Transient),
         meaning(
             REQUEST,
-            &[90_033, 90_024, 90_006, 90_012, 50_033, 90_090, 50_087],
+            &[
+                90_033, 90_024, 90_025, 90_006, 90_012, 50_033, 90_090, 90_091, 50_087, 70_012,
+            ],
             "a passing fault",
             Unreachable,
             &["passing", "nothing to do"],
@@ -391,7 +432,7 @@ fn entra() -> Vec<Meaning> {
         .paced(Transient),
         meaning(
             REQUEST,
-            &[90_036, 50_000],
+            &[90_036, 90_092, 50_000],
             "an internal fault, not retryable",
             Unreachable,
             &["ticket with Microsoft", "trace id"],

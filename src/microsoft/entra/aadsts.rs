@@ -11,10 +11,14 @@ use crate::core::failure::{Health, Reaction};
 use Health::{Consent, Credential, Forbidden, Misconfigured, Throttled, Unreachable};
 
 /// The assertion is not yet, or no longer, valid.
-pub(super) const OUT_OF_TIME: u64 = 700_024;
+pub(super) const OUT_OF_TIME: [u64; 2] = [700_024, 500_133];
 
 /// Entra counts on for as long as it is asked.
 const LOOP: Duration = Duration::from_secs(600);
+
+/// What a Conditional Access policy that stops the app needs, whether Entra or the API says so.
+pub(in crate::microsoft) const CONDITIONAL_ACCESS: &str = "a Conditional Access policy of the tenant blocks the app: ask its administrator to allow this machine's outgoing IP \
+     address, or to lift the app's risk";
 
 /// In a hint: the place that holds what the app proves itself with.
 const PLACE: &str = "{place}";
@@ -98,12 +102,12 @@ static TABLE: &[Row] = &[
         "the app can't be accessed in this tenant: ask its administrator; if a consent is missing",
     ),
     row(
-        &[650_056, 650_057],
+        &[650_056, 650_057, 65_005],
         Consent,
         "the app registration does not list the permission, or the tenant has not consented to it",
     ),
     row(
-        &[65_001, 90_094],
+        &[65_001, 65_004, 90_093, 90_094],
         Consent,
         "nobody has consented to the app in this tenant",
     ),
@@ -119,15 +123,26 @@ static TABLE: &[Row] = &[
          https://security.microsoft.com there once; if it has one, check api.scope and the cloud",
     ),
     row(
+        &[500_014],
+        Forbidden,
+        "the API is disabled in the tenant: its Defender licence has ended, or an administrator has disabled the API under \
+         Enterprise applications",
+    ),
+    row(
         &[650_054],
         Forbidden,
         "the API was removed from the tenant: its licence may have ended; check api.scope, too",
     ),
     row(
-        &[53_003, 530_032],
+        &[53_003, 530_032, 50_131],
         Forbidden,
-        "a Conditional Access policy of the tenant blocks the app: ask its administrator to allow this machine's outgoing IP \
-         address, or to lift the app's risk",
+        CONDITIONAL_ACCESS,
+    ),
+    row(
+        &[50_002, 500_021, 500_022, 500_212, 500_213],
+        Forbidden,
+        "tenant restrictions block the way to this tenant: ask who runs the proxy (header Restrict-Access-To-Tenants), or the \
+         tenant's administrator (cross-tenant access settings), to allow it",
     ),
     row(
         &[5_000_224],
@@ -135,7 +150,7 @@ static TABLE: &[Row] = &[
         "the tenant is blocked or being deleted: remove it from the configuration if the customer has left",
     ),
     row(
-        &[90_002],
+        &[90_002, 50_049, 900_023],
         Misconfigured,
         "there is no such tenant in this cloud: check the tenant's id and api.login_url",
     ),
@@ -143,6 +158,17 @@ static TABLE: &[Row] = &[
         &[90_038, 900_382, 900_432],
         Misconfigured,
         "the tenant belongs to another national cloud: set api.cloud to it (an app registration of this cloud does not hold there)",
+    ),
+    row(
+        &[50_194],
+        Misconfigured,
+        "the app registration is for its own tenant only: under Authentication, set its supported account types to any \
+         organizational directory (multitenant), or give this tenant an app of its own (tenants.app.client_id)",
+    ),
+    row(
+        &[901_002],
+        Misconfigured,
+        "this endpoint takes no resource parameter: set api.token_endpoint to \"v2\", and check api.login_url",
     ),
     row(
         &[50_001],
@@ -170,7 +196,7 @@ static TABLE: &[Row] = &[
         "Entra took the request for a user's log-in: check api.login_url and app.client_id",
     ),
     row(
-        &[70_043, 70_000, 70_008, 700_082],
+        &[70_043, 70_000, 70_003, 70_008, 700_082],
         Misconfigured,
         "Entra took the request for another kind of grant: check api.login_url and api.token_endpoint",
     ),
@@ -180,17 +206,23 @@ static TABLE: &[Row] = &[
         "the app registration is a public client, which may not prove itself: make it a confidential (web) client",
     ),
     row(
-        &[OUT_OF_TIME],
+        &OUT_OF_TIME,
         Credential,
         "the token in {place} is outside its valid time: check that what issues it still renews it, and this machine's clock \
          (NTP)",
     )
     .with(Reaction::Backoff),
     row(
-        &[700_027],
+        &[700_027, 900_384, 50_006],
         Credential,
         "Entra can't verify the signature of the token in {place}: its issuer must sign with RS256 and publish its keys where \
          Entra can read them",
+    ),
+    row(
+        &[5_002_730],
+        Credential,
+        "Entra can't verify the assertion with this key: use an RSA key of 2048 bits or more that can sign with PS256; the \
+         issuer of the token in {place} must sign with RS256",
     ),
     row(
         &[1_000_502, 700_030],
@@ -198,7 +230,7 @@ static TABLE: &[Row] = &[
         "the certificate is not accepted: check that it is registered with the app, valid today, and the one in use",
     ),
     row(
-        &[50_012, 50_013, 50_027],
+        &[50_012, 50_013, 50_027, 50_048],
         Credential,
         "the token in {place} is not valid as an assertion: check its audience and issuer, and this machine's clock (NTP)",
     ),
@@ -227,12 +259,14 @@ static TABLE: &[Row] = &[
     )
     .with(Reaction::Backoff),
     row(
-        &[90_033, 90_024, 90_006, 90_012, 50_033, 90_090, 50_087],
+        &[
+            90_033, 90_024, 90_025, 90_006, 90_012, 50_033, 90_090, 90_091, 50_087, 70_012,
+        ],
         Unreachable,
-        "a passing fault of Entra's: nothing to do",
+        "nothing to do unless it lasts: a passing fault of Entra's",
     ),
     row(
-        &[90_036, 50_000],
+        &[90_036, 90_092, 50_000],
         Unreachable,
         "a fault inside Entra that does not pass by itself: open a ticket with Microsoft and give the trace id",
     )
@@ -267,17 +301,10 @@ mod tests {
             50_079, 53_003, 530_032, 1_002_012, 70_011, 700_022, 700_023, 28_002, 900_144, 90_014,
             9_002_313, 90_023, 9_001_023, 90_124, 50_059, 50_128, 700_027, 50_012, 50_013, 50_027,
             1_000_502, 700_030, 700_229, 700_025, 90_036, 50_000, 70_043, 70_000, 70_008, 700_082,
+            500_014, 900_384, 65_005, 90_092, 901_002, 50_194, 5_002_730,
         ];
         let passing: &[u64] = &[
-            90_033,
-            90_024,
-            90_006,
-            90_012,
-            50_033,
-            90_090,
-            50_087,
-            90_055,
-            OUT_OF_TIME,
+            90_033, 90_024, 90_006, 90_012, 50_033, 90_090, 50_087, 90_055, 90_091, 700_024,
         ];
         let spreading: &[u64] = &[70_021, 700_211, 700_212, 700_213];
         for (codes, reaction) in [

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::super::credential::{Key, Place, Proof};
 use super::super::errors::{key, location};
 use super::super::secret::scrub;
-use super::super::{network, wait};
+use super::super::{passing, proxy, wait};
 use super::aadsts;
 use crate::core::failure::{Failure, Health, Reaction, one_line};
 
@@ -69,7 +69,10 @@ impl Refusal<'_> {
                 .with_status(status)
                 .caused_by(self.cause(&said, health)),
             of_the_proof: refused && said.error == "invalid_client",
-            out_of_time: refused && said.code == Some(aadsts::OUT_OF_TIME),
+            out_of_time: refused
+                && said
+                    .code
+                    .is_some_and(|code| aadsts::OUT_OF_TIME.contains(&code)),
         }
     }
 
@@ -88,15 +91,12 @@ impl Refusal<'_> {
 
     fn verdict(&self, said: &Said, host: &str, consent_remedy: &str) -> Verdict {
         let known = said.code.and_then(aadsts::look_up);
-        let transient = matches!(
-            said.error.as_str(),
-            "temporarily_unavailable" | "server_error"
-        );
+        let passing = passing::code(&said.error) || known.is_none() && passing::text(&said.text);
         match self.status.as_u16() {
             429 => self.throttled(),
             408 | 500..=599 => self.passes_by_itself(),
             407 => {
-                let proxy = network::proxy_credentials(host);
+                let proxy = proxy::wants_login(host, &proxy::offered(self.headers), false);
                 (proxy.health, proxy.reaction, proxy.remedy)
             }
             300..=399 => (
@@ -108,7 +108,7 @@ impl Refusal<'_> {
                     location(self.headers, |text| without(text, self.hidden))
                 ),
             ),
-            _ if transient => self.passes_by_itself(),
+            _ if passing => self.passes_by_itself(),
             _ => match known {
                 Some(row) if row.health == Health::Throttled && self.names_a_pause() => {
                     self.throttled()

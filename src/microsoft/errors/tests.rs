@@ -3,6 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use reqwest::header::{HeaderName, HeaderValue};
 
+use super::said::MAX_MESSAGE;
 use super::*;
 use Asked::{Link, List, One};
 use Health::{Consent, Forbidden, Misconfigured, Throttled, Unreachable};

@@ -29,10 +29,42 @@ XcTTXYmbd/bMfxW6T4/gWAal3HVAmsA2Y9B7
 const KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgQyGvC7ZkAOzc7Oyy5S//bCun0WvK7XlWslzQ8ZpQhSehRANCAAQPZgmx\
                    91/xnvm8+GMJgyPllEdoSUOBBaH++M8xMPl/e+Z8Yw167HEvPzglcE0Yltwu2agYYPqDvVX3zsKjHVE9";
 
+/// An authority whose key is on the curve P-521, and a certificate for 127.0.0.1 that it has signed, with its key.
+const AUTHORITY_P521: &str = "-----BEGIN CERTIFICATE-----
+MIICDjCCAXCgAwIBAgIUPwI/kZvJca3uMKzORKw8qbjatTUwCgYIKoZIzj0EAwIw
+GDEWMBQGA1UEAwwNaW5zcGVjdGlvbiBDQTAgFw0yNjExMjkxNzA5NDRaGA8yMTI2
+MTEwNTE3MDk0NFowGDEWMBQGA1UEAwwNaW5zcGVjdGlvbiBDQTCBmzAQBgcqhkjO
+PQIBBgUrgQQAIwOBhgAEATrE+frzLD3Cc3MvDku/Azhenij6GkQg5uk0DnVaVorT
+GCIaOllRwY+a2G7dwBHQosYi1UY4SpIq8f+SNw78eL9iANKn2/bW5xdw7nZgNYx9
+cjbVjRlwtHbVXEnfF4OIsIulMDYZivrY0wUlg9WQmg7Tc1fs7ssWv4rgdKYG9ggu
+AFjNo1MwUTAdBgNVHQ4EFgQUs3KFmcjqz5mk0yF4wSrv9yywoukwHwYDVR0jBBgw
+FoAUs3KFmcjqz5mk0yF4wSrv9yywoukwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjO
+PQQDAgOBiwAwgYcCQWnYdURujhFw8wWa4HaL+JkxqVBO195DYlBZpdZW2sR6z53O
+WaiSEade815ogsPCku3sEu0YK3xeiTBnt+LUR2mUAkIBzxK8XvXfditMCbYd5spL
+caCqboy38zU0vCARESQ7sBYlE38+rQ3Y6zbEek+IUB/2+KOpGP9tt9HwsOofi85J
+2NE=
+-----END CERTIFICATE-----
+";
+const SIGNED_P521: &str = "-----BEGIN CERTIFICATE-----
+MIIB1zCCATmgAwIBAgIUSmgXZe3zuJ+1phIj5GbnjfrBSbUwCgYIKoZIzj0EAwIw
+GDEWMBQGA1UEAwwNaW5zcGVjdGlvbiBDQTAgFw0yNjExMjkxNzA5NDRaGA8yMTI2
+MTEwNTE3MDk0NFowGTEXMBUGA1UEAwwOaW5jaWRlbnRkIHRlc3QwWTATBgcqhkjO
+PQIBBggqhkjOPQMBBwNCAATx0wxwwJWIkHUI0/tgbhiBHcvamUWx036ObPaYRLm7
+4aoMji/j1B0isai+B6xI4r4DdsQ07Kc5OlLT62pb8aeio14wXDAPBgNVHREECDAG
+hwR/AAABMAkGA1UdEwQCMAAwHQYDVR0OBBYEFKFhQ1hTwuJUzzNdV89+k9ZeVnpc
+MB8GA1UdIwQYMBaAFLNyhZnI6s+ZpNMheMEq7/cssKLpMAoGCCqGSM49BAMCA4GL
+ADCBhwJBTn995ChG5XHdBZVAF8L+5s40PeG2CKptcGLtcINb22V3zbaTMnSVKtV4
+3DXE2yDski0g1DAeOe2FjCbP/ZAPJnQCQgC3Nqje65VZlaCJemo2/3Ktr0k0SMM5
+5wVTQUqvKwtxcbjuf6at1ZWkzAqNDDm2A4OkbT1DYO0ApzZxC8g0XhCrAg==
+-----END CERTIFICATE-----
+";
+const KEY_P521: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgYsT3/GIatcq5cUU7Z8hTPkNZrclSQo3CF6VmcX3YxqShRANCAATx\
+                        0wxwwJWIkHUI0/tgbhiBHcvamUWx036ObPaYRLm74aoMji/j1B0isai+B6xI4r4DdsQ07Kc5OlLT62pb8aei";
+
 /// Answers one connection over TLS, and ends with it.
-fn serve_once() -> Url {
-    let key = PrivatePkcs8KeyDer::from(STANDARD.decode(KEY).unwrap());
-    let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
+fn serve_once(certificate: &str, key: &str) -> Url {
+    let key = PrivatePkcs8KeyDer::from(STANDARD.decode(key).unwrap());
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -57,7 +89,10 @@ fn serve_once() -> Url {
 }
 
 async fn get(options: HttpOptions) -> Result<Vec<u8>, Failure> {
-    let url = serve_once();
+    get_from(serve_once(CERTIFICATE, KEY), options).await
+}
+
+async fn get_from(url: Url, options: HttpOptions) -> Result<Vec<u8>, Failure> {
     let http = Clients::new()
         .reach(&url, "api.base_url", &options)
         .unwrap();
@@ -82,4 +117,19 @@ async fn certificates_of_the_ca_file_are_trusted() {
     let mut options = http_options();
     options.authorities = Some(CERTIFICATE.as_bytes().into());
     assert_eq!(get(options).await.unwrap(), b"ok");
+}
+
+#[tokio::test]
+async fn a_key_of_a_kind_that_cannot_be_verified_is_named() {
+    let mut options = http_options();
+    options.authorities = Some(AUTHORITY_P521.as_bytes().into());
+    let failure = get_from(serve_once(SIGNED_P521, KEY_P521), options)
+        .await
+        .unwrap_err();
+    assert_eq!(failure.health, Health::Unreachable);
+    for part in ["P-521", "P-256", "RSA"] {
+        assert!(failure.remedy.contains(part), "{failure:?}");
+    }
+    assert!(failure.what.contains("P-521"), "{failure:?}");
+    assert!(!failure.remedy.contains("clock"), "{failure:?}");
 }

@@ -1,0 +1,187 @@
+//! What the answer of an API says beside its status.
+
+use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+use serde_json::Value;
+
+use super::super::challenge::{Challenge, challenges};
+use super::super::passing;
+use super::super::secret::scrub;
+use crate::core::failure::one_line;
+
+pub(super) const MAX_MESSAGE: usize = 300;
+/// Errors nested in one another that are looked at.
+const MOST_CODES: usize = 6;
+/// How JSON begins in base64: `{"` and a letter.
+const ENCODED_JSON: &str = "eyJ";
+const SHORTEST_CLAIMS: usize = 12;
+
+/// What an error's body says, fit to be shown, and what follows from it.
+#[derive(Default)]
+pub(super) struct Said {
+    pub(super) json: bool,
+    pub(super) code: String,
+    pub(super) message: String,
+    /// What Microsoft's support asks for, and what it is called: Defender's `target`, Graph's `request-id`.
+    tracking_id: (&'static str, String),
+    pub(super) throttled: bool,
+    pub(super) passing: bool,
+    pub(super) vague: bool,
+    pub(super) claims_wanted: bool,
+}
+
+impl Said {
+    pub(super) fn read(body: &[u8], headers: &HeaderMap, token: &str) -> Self {
+        let challenges = challenges(headers.get_all(WWW_AUTHENTICATE).iter());
+        let claims = challenges.iter().filter_map(|it| it.get("claims"));
+        let hidden: Vec<&str> = claims.chain([token]).collect();
+        let mut said = Self::from_body(body, &hidden);
+        said.heed(&challenges, &hidden);
+        said
+    }
+
+    /// `{"error":{"code","message","target"}}` from Defender, `{"error":{"code","message","innerError":{"request-id"}}}` from
+    /// Graph; anything else is a message at best.
+    fn from_body(body: &[u8], hidden: &[&str]) -> Self {
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        let Ok(value) = serde_json::from_slice::<Value>(body) else {
+            return Self::from_text(body, hidden);
+        };
+        let text = |name: &str, max: usize| {
+            let text = value
+                .pointer(&format!("/error/{name}"))
+                .and_then(Value::as_str);
+            shown(text.unwrap_or_default(), hidden, max)
+        };
+        let ids = [
+            ("tracking id", text("target", 60)),
+            ("request id", text("innerError/request-id", 60)),
+        ];
+        let codes = codes(&value);
+        let any = |is: fn(&str) -> bool| codes.iter().any(|code| is(code));
+        Said {
+            json: value.is_object(),
+            code: text("code", 60),
+            message: text("message", MAX_MESSAGE),
+            tracking_id: ids
+                .into_iter()
+                .find(|(_, id)| !id.is_empty())
+                .unwrap_or_default(),
+            throttled: any(passing::throttled),
+            passing: any(passing::code),
+            vague: any(passing::vague),
+            claims_wanted: false,
+        }
+    }
+
+    fn from_text(body: &[u8], hidden: &[&str]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let message = if text.trim_start().starts_with('<') {
+            "an HTML page".to_owned()
+        } else {
+            shown(&text, hidden, MAX_MESSAGE)
+        };
+        Said {
+            message,
+            ..Said::default()
+        }
+    }
+
+    /// What the head says beside the body: a claims challenge, and why a token was refused.
+    fn heed(&mut self, challenges: &[Challenge], hidden: &[&str]) {
+        let message = self.message.to_lowercase();
+        self.claims_wanted = challenges
+            .iter()
+            .any(|it| it.get("error") == Some("insufficient_claims") || it.get("claims").is_some())
+            || ["continuous access evaluation", "insufficient_claims"]
+                .iter()
+                .any(|words| message.contains(words));
+        if self.message.is_empty()
+            && let Some(why) = challenges.iter().find_map(|it| it.get("error_description"))
+        {
+            self.message = shown(why, hidden, MAX_MESSAGE);
+        }
+    }
+
+    /// ` Forbidden: message (tracking id …)`, as much of it as there is.
+    pub(super) fn after_status(&self) -> String {
+        let mut text = String::new();
+        if !self.code.is_empty() {
+            text.push_str(&format!(" {}", self.code));
+        }
+        if !self.message.is_empty() {
+            text.push_str(&format!(": {}", self.message));
+        }
+        let (name, id) = &self.tracking_id;
+        if !id.is_empty() {
+            text.push_str(&format!(" ({name} {id})"));
+        }
+        text
+    }
+
+    /// `The limit of '50' for Top query has been exceeded.`, or `Invalid page size specified`.
+    pub(super) fn names_page_size(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        let mut words = message.split(|c: char| !c.is_ascii_alphanumeric());
+        message.contains("page size")
+            || (message.contains("limit") && words.any(|word| word == "top"))
+    }
+
+    /// What the refused token was issued for: `Invalid Authorization payload. AppId: …, Audience: …, Issuer: …`.
+    pub(super) fn audience(&self) -> Option<&str> {
+        let (_, rest) = self.message.split_once("Audience: ")?;
+        let audience = rest.split([',', ' ']).next()?;
+        (!audience.is_empty()).then_some(audience)
+    }
+
+    pub(super) fn names_licence(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        ["license", "licence", "provisioned"]
+            .iter()
+            .any(|word| message.contains(word))
+    }
+}
+
+/// The code of an error, and the more specific ones that Graph nests in it ("Microsoft Graph error responses and resource
+/// types", innererror).
+fn codes(body: &Value) -> Vec<&str> {
+    let mut codes = Vec::new();
+    let mut error = body.get("error");
+    while let Some(value) = error.filter(|_| codes.len() < MOST_CODES) {
+        codes.push(
+            value
+                .get("code")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+        );
+        error = value.get("innerError").or_else(|| value.get("innererror"));
+    }
+    codes
+}
+
+/// Text of the other side in one line, without what must not be shown.
+fn shown(text: &str, hidden: &[&str], max: usize) -> String {
+    let text = hidden
+        .iter()
+        .fold(text.to_owned(), |text, secret| scrub(&text, secret));
+    one_line(&without_claims(&text), max)
+}
+
+/// `text` without encoded JSON. A claims challenge, repeated in a message, may hold what nobody has to read, and so may a
+/// token that is not ours.
+fn without_claims(text: &str) -> String {
+    let of_base64 =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_' | '.' | '=' | '%');
+    let (mut clean, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(ENCODED_JSON) {
+        let (before, from) = rest.split_at(at);
+        let end = from.find(|c| !of_base64(c)).unwrap_or(from.len());
+        clean.push_str(before);
+        clean.push_str(if end >= SHORTEST_CLAIMS {
+            "[redacted]"
+        } else {
+            &from[..end]
+        });
+        rest = &from[end..];
+    }
+    clean + rest
+}

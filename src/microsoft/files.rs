@@ -1,0 +1,194 @@
+//! Small files, a bounded number at once: a disk may hang, and then it keeps the thread that asks it.
+//!
+//! Of one file there is one reading at a time, so that a silent disk holds one thread for each of its files, however often
+//! they are asked for. A file that was not read because no thread was free says so: its disk is not to blame, and what it
+//! holds even less.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+/// How long a file is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// Files read at once. Each file of a disk that hangs keeps one.
+const THREADS: usize = 32;
+/// Paths remembered beyond those in use.
+const PATHS: usize = 1024;
+
+/// Why nothing was read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    Failed(io::Error),
+    /// The disk did not answer.
+    Silent,
+    /// No thread came to it: other files, or other work, keep them all.
+    Busy,
+}
+
+/// The readings of a process.
+struct Readers {
+    free: Arc<Semaphore>,
+    turns: Mutex<HashMap<PathBuf, Arc<Semaphore>>>,
+}
+
+/// How far a reading has come.
+const WAITS_FOR_ITS_TURN: u8 = 0;
+const WAITS_FOR_A_THREAD: u8 = 1;
+const READS: u8 = 2;
+
+static READERS: LazyLock<Readers> = LazyLock::new(|| Readers::new(THREADS));
+
+/// The first `most` bytes of a regular file.
+///
+/// # Errors
+/// It can't be read, or not within [`PATIENCE`].
+pub(super) async fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {
+    let path = path.to_owned();
+    let turn = path.clone();
+    READERS.run(turn, move || read_now(&path, most)).await
+}
+
+fn read_now(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    // A pipe would keep whoever opens it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Readers {
+    fn new(threads: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(threads)),
+            turns: Mutex::default(),
+        }
+    }
+
+    /// What `job` returns, which reads the file at `path`.
+    async fn run(
+        &self,
+        path: PathBuf,
+        job: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static,
+    ) -> Result<Vec<u8>, Unread> {
+        let stage = Arc::new(AtomicU8::new(WAITS_FOR_ITS_TURN));
+        let reading = async {
+            // Neither is ever closed.
+            let turn = self.turn(path).acquire_owned().await;
+            stage.store(WAITS_FOR_A_THREAD, Ordering::Relaxed);
+            let thread = Arc::clone(&self.free).acquire_owned().await;
+            let begins = Arc::clone(&stage);
+            let read = spawn_blocking(move || {
+                let _until_it_is_over = (turn, thread);
+                begins.store(READS, Ordering::Relaxed);
+                job()
+            });
+            match read.await {
+                Ok(read) => read.map_err(Unread::Failed),
+                // The daemon ends.
+                Err(_) => Err(Unread::Busy),
+            }
+        };
+        match timeout(PATIENCE, reading).await {
+            Ok(read) => read,
+            Err(_) if stage.load(Ordering::Relaxed) == WAITS_FOR_A_THREAD => Err(Unread::Busy),
+            // Who waits for its turn waits for the same file's disk.
+            Err(_) => Err(Unread::Silent),
+        }
+    }
+
+    fn turn(&self, path: PathBuf) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.len() >= PATHS {
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        }
+        let turn = turns.entry(path);
+        Arc::clone(turn.or_insert_with(|| Arc::new(Semaphore::new(1))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::sync::mpsc::{Sender, channel};
+    use tokio::sync::oneshot;
+
+    /// A file on a disk that hangs until the sender is dropped: what comes of reading it.
+    async fn hang(readers: &Readers, path: &str) -> (Sender<()>, Result<Vec<u8>, Unread>) {
+        let (lets_go, held) = channel::<()>();
+        let (tell, begun) = oneshot::channel();
+        let job = move || {
+            let _ = tell.send(());
+            let _ = held.recv();
+            Ok(Vec::new())
+        };
+        let begun = async { begun.await.expect("a thread comes to it") };
+        (lets_go, waited_out(readers, path, begun, job).await)
+    }
+
+    /// What comes of a reading when patience is lost after `first`.
+    async fn waited_out(
+        readers: &Readers,
+        path: &str,
+        first: impl Future<Output = ()>,
+        job: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static,
+    ) -> Result<Vec<u8>, Unread> {
+        // A thread at work keeps paused time from going on by itself.
+        let time = async {
+            first.await;
+            tokio::time::advance(PATIENCE * 2).await;
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            read = readers.run(path.into(), job) => read,
+            () = time => unreachable!("it never ends"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_disk_keeps_one_thread_a_file_however_often_it_is_asked() {
+        let readers = Readers::new(2);
+        let (lets_go, first) = hang(&readers, "/hung").await;
+        assert!(matches!(first, Err(Unread::Silent)), "{first:?}");
+        for _ in 0..5 {
+            let again = waited_out(&readers, "/hung", async {}, || Ok(Vec::new())).await;
+            assert!(matches!(again, Err(Unread::Silent)), "{again:?}");
+        }
+        let other = readers.run("/fine".into(), || Ok(b"good".to_vec())).await;
+        assert_eq!(other.unwrap(), b"good", "another disk is not held up");
+        drop(lets_go);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_no_thread_came_to_is_not_blamed_on_its_disk() {
+        let readers = Readers::new(1);
+        let (lets_go, hung) = hang(&readers, "/hung").await;
+        assert!(matches!(hung, Err(Unread::Silent)), "{hung:?}");
+        let waits = waited_out(&readers, "/fine", async {}, || Ok(Vec::new())).await;
+        assert!(matches!(waits, Err(Unread::Busy)), "{waits:?}");
+        drop(lets_go);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_anew_each_time() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for content in ["one", "two"] {
+            fs::write(file.path(), content).unwrap();
+            assert_eq!(read(file.path(), 100).await.unwrap(), content.as_bytes());
+        }
+        assert_eq!(read(file.path(), 2).await.unwrap(), b"tw");
+        let folder = read(Path::new("/"), 2).await;
+        assert!(matches!(folder, Err(Unread::Failed(_))), "{folder:?}");
+    }
+}

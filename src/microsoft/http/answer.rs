@@ -1,0 +1,164 @@
+//! An answer's head and body.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use reqwest::header::{CONTENT_ENCODING, HeaderMap};
+use reqwest::{Response, StatusCode};
+use tokio::time::{Instant, timeout};
+
+use super::super::network::{self, Peer};
+use crate::core::failure::Failure;
+
+/// Error bodies are read up to here; what follows says nothing more.
+const MAX_ERROR_BODY: usize = 64 << 10;
+/// Pieces of a body that are there already are handed out as one up to this size: decompression yields them by 8 KiB, and
+/// each costs the reader a look into the ledger.
+const GATHER: usize = 64 << 10;
+
+/// An answer whose body is still on its way.
+pub(in crate::microsoft) struct Answer {
+    response: Response,
+    peer: Arc<Peer>,
+    /// Time spent waiting for the other side. While a reader rests (Kafka is away), no limit runs.
+    waited: Duration,
+    /// Bytes received so far, decompressed.
+    received: usize,
+    /// What came behind the piece handed out last: the body's end or a failure.
+    ending: Option<reqwest::Result<()>>,
+    /// How the body is encoded, when that is none of what was asked for: it can't be read.
+    encoding: Option<String>,
+}
+
+impl Answer {
+    /// `waited`: how long its head took to come.
+    pub(in crate::microsoft) fn new(response: Response, peer: Arc<Peer>, waited: Duration) -> Self {
+        Self {
+            encoding: unasked_encoding(response.headers()),
+            response,
+            peer,
+            waited,
+            received: 0,
+            ending: None,
+        }
+    }
+
+    pub(in crate::microsoft) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub(in crate::microsoft) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// The next piece of the body, decompressed; a body longer than `max` bytes is a failure.
+    pub(in crate::microsoft) async fn chunk(
+        &mut self,
+        max: usize,
+    ) -> Result<Option<Bytes>, Failure> {
+        if let Some(encoding) = &self.encoding {
+            return Err(network::encoded(&self.peer, encoding));
+        }
+        let left = self.peer.total.saturating_sub(self.waited);
+        let started = Instant::now();
+        let read = timeout(left.min(self.peer.silence), self.gather()).await;
+        self.waited += started.elapsed();
+        match read {
+            Ok(Ok(Some(bytes))) => {
+                self.received = self.received.saturating_add(bytes.len());
+                if self.received > max {
+                    return Err(network::too_large(&self.peer, max));
+                }
+                Ok(Some(bytes))
+            }
+            Ok(Ok(None)) => Ok(None),
+            Ok(Err(error)) => Err(network::failure(&error, &self.peer)),
+            Err(_) if left <= self.peer.silence => Err(network::too_slow(&self.peer)),
+            Err(_) => Err(network::silent(&self.peer)),
+        }
+    }
+
+    /// Waits for a piece, and joins to it those that need no waiting.
+    async fn gather(&mut self) -> reqwest::Result<Option<Bytes>> {
+        if let Some(ending) = self.ending.take() {
+            return ending.map(|()| None);
+        }
+        let Some(first) = self.response.chunk().await? else {
+            return Ok(None);
+        };
+        let mut gathered = BytesMut::from(first);
+        while gathered.len() < GATHER
+            && let Some(next) = self.response.chunk().now_or_never()
+        {
+            match next {
+                Ok(Some(piece)) => {
+                    if gathered.capacity() - gathered.len() < piece.len() {
+                        gathered.reserve(GATHER);
+                    }
+                    gathered.extend_from_slice(&piece);
+                }
+                Ok(None) => {
+                    self.ending = Some(Ok(()));
+                    break;
+                }
+                Err(error) => {
+                    self.ending = Some(Err(error));
+                    break;
+                }
+            }
+        }
+        Ok(Some(gathered.freeze()))
+    }
+
+    /// The whole body.
+    pub(in crate::microsoft) async fn body(&mut self, max: usize) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        while let Some(bytes) = self.chunk(max).await? {
+            body.extend_from_slice(&bytes);
+        }
+        Ok(body)
+    }
+
+    /// As much of an error's body as arrives in good order, at most 64 KiB: the status already says what matters.
+    pub(in crate::microsoft) async fn error_body(&mut self) -> Vec<u8> {
+        if let Some(encoding) = &self.encoding {
+            return network::in_encoding(encoding).into_bytes();
+        }
+        let mut body = Vec::new();
+        let deadline = Instant::now() + self.peer.silence;
+        while body.len() < MAX_ERROR_BODY && Instant::now() < deadline {
+            match self.chunk(usize::MAX).await {
+                Ok(Some(bytes)) => body.extend_from_slice(&bytes),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        body.truncate(MAX_ERROR_BODY);
+        body
+    }
+}
+
+/// Names of encodings (RFC 9110, 8.4.1) are words of a few letters. Anything else may be what the other side was sent.
+const LONGEST_ENCODING: usize = 12;
+
+/// How a body is encoded after decompression. Gzip alone is asked for, and its mark is gone once it is decompressed.
+fn unasked_encoding(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(CONTENT_ENCODING).iter();
+    let texts: Vec<String> = values
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        .collect();
+    let names = texts.iter().flat_map(|text| text.split(','));
+    let names: Vec<&str> = names
+        .map(str::trim)
+        .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"))
+        .map(|name| if is_word(name) { name } else { "unknown" })
+        .take(4)
+        .collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+fn is_word(name: &str) -> bool {
+    let of_a_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    name.len() <= LONGEST_ENCODING && name.chars().all(of_a_word)
+}

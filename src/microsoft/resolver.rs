@@ -1,0 +1,189 @@
+//! Name look-ups: one at a time for each host, shared by all who wait for it, on a few threads of their own.
+//!
+//! The system's resolver blocks, for minutes when a name server is silent (`timeout:30 attempts:4`). A fleet that asked
+//! for each connection anew would hold a thread for each tenant. So:
+//! - of one host there is one look-up on its way, however many wait for it;
+//! - an answer is kept for [`KEPT`], a failure for [`FAILURE_KEPT`], long enough for a crowd and no longer than Microsoft
+//!   moves its addresses;
+//! - nobody waits longer than [`PATIENCE`], and after that the failure names the look-up, not the connection. The look-up
+//!   itself goes on, and its answer is kept for who comes next.
+//!
+//! All addresses are handed on in the system's order: the connector tries IPv6 and IPv4 side by side.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::workers::Workers;
+
+/// How long addresses are used.
+const KEPT: Duration = Duration::from_secs(30);
+/// How long a failure is told without a new look-up. Below the first pause after a failure.
+const FAILURE_KEPT: Duration = Duration::from_secs(1);
+/// How long anybody waits for a look-up. Below the limit for a connection, which would be blamed otherwise.
+pub(super) const PATIENCE: Duration = Duration::from_secs(8);
+/// Look-ups at once. A few hosts are asked for by the whole fleet; each tenant's own proxy is a host, too.
+const THREADS: usize = 8;
+/// Hosts remembered, and look-ups that wait for a thread.
+const HOSTS: usize = 4096;
+
+/// What blocks: a host's addresses, with any port.
+pub type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
+/// Why a name has no addresses.
+#[derive(Debug, Clone)]
+pub(super) enum Unresolved {
+    /// The resolver's own words.
+    Refused(String),
+    /// It was silent for [`PATIENCE`].
+    Silent,
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => f.write_str(why),
+            Self::Silent => write!(f, "no answer within {PATIENCE:?}"),
+        }
+    }
+}
+
+impl std::error::Error for Unresolved {}
+
+type Answer = Result<Arc<[SocketAddr]>, Unresolved>;
+
+#[derive(Clone)]
+pub(super) struct Resolver(Arc<Shared>);
+
+struct Shared {
+    look_up: Arc<LookUp>,
+    workers: Workers,
+    hosts: Mutex<HashMap<String, Entry>>,
+}
+
+enum Entry {
+    Answered { answer: Answer, at: Instant },
+    Asked(watch::Receiver<Option<Answer>>),
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self::with(Arc::new(|host: &str| {
+            Ok((host, 0).to_socket_addrs()?.collect())
+        }))
+    }
+}
+
+impl Resolver {
+    pub(super) fn with(look_up: Arc<LookUp>) -> Self {
+        Self(Arc::new(Shared {
+            look_up,
+            workers: Workers::new("resolver", THREADS, HOSTS),
+            hosts: Mutex::default(),
+        }))
+    }
+
+    /// The addresses of `host`.
+    pub(super) async fn addresses(&self, host: &str) -> Answer {
+        let deadline = Instant::now() + PATIENCE;
+        let mut answer = match self.known_or_asked(host) {
+            Entry::Answered { answer, .. } => return answer,
+            Entry::Asked(answer) => answer,
+        };
+        match timeout_at(deadline, answer.wait_for(Option::is_some)).await {
+            Ok(Ok(answer)) => answer.clone().unwrap_or(Err(Unresolved::Silent)),
+            // The look-up panicked, or time is up.
+            Ok(Err(_)) | Err(_) => Err(Unresolved::Silent),
+        }
+    }
+
+    /// What is known of `host` now; when nothing is, a look-up begins.
+    fn known_or_asked(&self, host: &str) -> Entry {
+        let mut hosts = self.0.hosts();
+        let now = Instant::now();
+        match hosts.get(host) {
+            Some(Entry::Answered { answer, at }) if is_fresh(answer, *at, now) => {
+                return Entry::Answered {
+                    answer: answer.clone(),
+                    at: *at,
+                };
+            }
+            Some(Entry::Asked(answer)) if answer.has_changed().is_ok() => {
+                return Entry::Asked(answer.clone());
+            }
+            _ => {}
+        }
+        if hosts.len() >= HOSTS {
+            hosts.retain(|_, entry| match entry {
+                Entry::Answered { answer, at } => is_fresh(answer, *at, now),
+                Entry::Asked(answer) => answer.has_changed().is_ok(),
+            });
+        }
+        let answer = match self.begin(host) {
+            Ok(answer) => answer,
+            Err(error) => {
+                let answer = Err(Unresolved::Refused(error.to_string()));
+                return Entry::Answered { answer, at: now };
+            }
+        };
+        hosts.insert(host.to_owned(), Entry::Asked(answer.clone()));
+        Entry::Asked(answer)
+    }
+
+    fn begin(&self, host: &str) -> io::Result<watch::Receiver<Option<Answer>>> {
+        let (tell, answer) = watch::channel(None);
+        let (shared, host) = (Arc::clone(&self.0), host.to_owned());
+        self.0.workers.run(move || {
+            let found = match (shared.look_up)(&host) {
+                Ok(found) if found.is_empty() => {
+                    Err(Unresolved::Refused("it has no address".to_owned()))
+                }
+                Ok(found) => Ok(Arc::from(found)),
+                Err(error) => Err(Unresolved::Refused(error.to_string())),
+            };
+            let entry = Entry::Answered {
+                answer: found.clone(),
+                at: Instant::now(),
+            };
+            shared.hosts().insert(host, entry);
+            // Nobody may be waiting any more.
+            let _ = tell.send(Some(found));
+        })?;
+        Ok(answer)
+    }
+}
+
+impl Shared {
+    fn hosts(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_fresh(answer: &Answer, at: Instant, now: Instant) -> bool {
+    let kept = match answer {
+        Ok(_) => KEPT,
+        Err(_) => FAILURE_KEPT,
+    };
+    now.saturating_duration_since(at) < kept
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let resolver = self.clone();
+        Box::pin(async move {
+            let found = resolver.addresses(name.as_str()).await?;
+            let found: Addrs = Box::new(found.to_vec().into_iter());
+            Ok(found)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
