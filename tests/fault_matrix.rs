@@ -16,6 +16,8 @@ mod aadsts;
 mod api;
 #[path = "fault_matrix/ask.rs"]
 mod ask;
+#[path = "fault_matrix/odd.rs"]
+mod odd;
 #[path = "fault_matrix/passing.rs"]
 mod passing;
 #[path = "fault_matrix/row.rs"]
@@ -28,17 +30,26 @@ mod token;
 mod wire;
 
 use std::collections::HashSet;
+use std::io;
+use std::sync::{Arc, Mutex};
 
 use incidentd::core::failure::{Failure, Health};
 use incidentd::microsoft::Clients;
 use serde_json::Value;
 
-use ask::{CANARY, Exchange, ask, carried};
+use ask::{CANARY, Exchange, ask, ask_far, carried};
 use row::{Asked, Outcome, Pace, Row};
 use wire::{Answer, Whole};
 
 fn rows() -> Vec<Row> {
-    [api::rows(), passing::rows(), token::rows(), aadsts::rows()].concat()
+    [
+        api::rows(),
+        passing::rows(),
+        odd::rows(),
+        token::rows(),
+        aadsts::rows(),
+    ]
+    .concat()
 }
 
 #[tokio::test]
@@ -82,6 +93,37 @@ fn no_two_rows_are_the_same() {
         assert!(seen.insert(row.to_string()), "twice: {row}");
     }
     assert!(seen.len() >= 150, "only {} rows", seen.len());
+}
+
+/// Who must look up names and gets no answer sees `unreachable`, whatever else the machine waits for.
+#[tokio::test]
+async fn a_silent_name_server_is_unreachable_and_the_remedy_names_dns() {
+    let (never, held) = std::sync::mpsc::sync_channel::<()>(1);
+    let held = Mutex::new(held);
+    let silent = Clients::resolving(Arc::new(move |_: &str| {
+        let _ = held.lock().unwrap().recv();
+        Ok(Vec::new())
+    }));
+    let unknown = Clients::resolving(Arc::new(|_: &str| {
+        Err(io::Error::other("Name or service not known"))
+    }));
+    for (clients, words) in [(&silent, "name servers"), (&unknown, "DNS")] {
+        let failures = tokio::join!(
+            ask_far(clients, Asked::TokenV2),
+            ask_far(clients, Asked::Defender),
+            ask_far(clients, Asked::Graph)
+        );
+        for (asked, failure) in ["token", "Defender", "Graph"]
+            .iter()
+            .zip([failures.0, failures.1, failures.2])
+        {
+            assert_eq!(failure.health, Health::Unreachable, "{asked}: {failure:?}");
+            assert_eq!(Pace::of(&failure), Some(Pace::Transient), "{failure:?}");
+            assert!(failure.what.contains("can't resolve"), "{failure:?}");
+            assert!(failure.remedy.contains(words), "{failure:?}");
+        }
+    }
+    drop(never);
 }
 
 /// What is not as the row says.

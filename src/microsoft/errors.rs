@@ -91,8 +91,8 @@ impl Refusal<'_> {
             400..=499 if said.throttled => Kind::Throttled,
             401 | 403 if said.claims_wanted => Kind::Claims,
             400..=499 if said.passing => Kind::Passing,
-            400 | 401 if passing::text(&said.message) => Kind::Passing,
-            401 if said.vague || passing::keys(&said.message) => Kind::Keys,
+            400 | 401 if passing::text(&said.reasons) => Kind::Passing,
+            401 if said.vague || passing::keys(&said.reasons) => Kind::Keys,
             // These say enough by themselves.
             403 | 404 | 407 | 410 => Kind::AsItsStatus,
             400..=499 if said.vague => Kind::Passing,

@@ -120,12 +120,12 @@ impl Readers {
 mod tests {
     use super::*;
     use std::future::Future;
-    use std::sync::mpsc::{Sender, channel};
+    use std::sync::mpsc::{SyncSender, sync_channel};
     use tokio::sync::oneshot;
 
     /// A file on a disk that hangs until the sender is dropped: what comes of reading it.
-    async fn hang(readers: &Readers, path: &str) -> (Sender<()>, Result<Vec<u8>, Unread>) {
-        let (lets_go, held) = channel::<()>();
+    async fn hang(readers: &Readers, path: &str) -> (SyncSender<()>, Result<Vec<u8>, Unread>) {
+        let (lets_go, held) = sync_channel::<()>(1);
         let (tell, begun) = oneshot::channel();
         let job = move || {
             let _ = tell.send(());

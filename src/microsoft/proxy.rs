@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hyper::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{HeaderMap, HeaderValue, PROXY_AUTHENTICATE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -47,8 +46,7 @@ impl Via {
 
     /// The one that the environment names for `base`.
     pub(super) fn of_environment(base: &Url) -> Option<Self> {
-        let to: Uri = base.as_str().parse().ok()?;
-        let found = Matcher::from_env().intercept(&to)?;
+        let found = Matcher::from_env().intercept(&base.as_str().parse().ok()?)?;
         let encrypted = found.uri().scheme_str() == Some("https");
         Some(Self {
             host: found.uri().host()?.to_owned(),

@@ -179,7 +179,7 @@ impl Resolve for Resolver {
         let resolver = self.clone();
         Box::pin(async move {
             let found = resolver.addresses(name.as_str()).await?;
-            let found: Addrs = Box::new(found.to_vec().into_iter());
+            let found: Addrs = Box::new(found.iter().copied().collect::<Vec<_>>().into_iter());
             Ok(found)
         })
     }

@@ -113,14 +113,14 @@ impl Shared {
 mod tests {
     use super::*;
     use std::sync::Barrier;
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::sync_channel;
 
     const SOON: Duration = Duration::from_secs(30);
 
     #[test]
     fn no_more_threads_run_than_allowed_and_every_job_has_its_turn() {
         let workers = Workers::new("test", 3, 100);
-        let (done, jobs) = channel();
+        let (done, jobs) = sync_channel(64);
         let busy = Arc::new(Mutex::new((0, 0)));
         for job in 0..50 {
             let (done, busy) = (done.clone(), Arc::clone(&busy));
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_job_that_panics_takes_no_thread_away() {
         let workers = Workers::new("test", 1, 10);
-        let (done, jobs) = channel();
+        let (done, jobs) = sync_channel(64);
         workers.run(|| panic!("on purpose")).unwrap();
         workers.run(move || done.send(()).unwrap()).unwrap();
         assert_eq!(jobs.recv_timeout(SOON), Ok(()), "the thread is lost");

@@ -88,6 +88,30 @@ pub async fn ask(clients: &Clients, asked: Asked, answer: Answer) -> Exchange {
     }
 }
 
+/// Asks a host that has to be looked up first; the failure of it.
+pub async fn ask_far(clients: &Clients, asked: Asked) -> Failure {
+    let side = Side {
+        clients,
+        asked,
+        http: HttpOptions {
+            proxy: None,
+            authorities: None,
+            silence: Duration::from_secs(30),
+        },
+        base: Url::parse("https://far.example").unwrap(),
+    };
+    let outcome = if asked.is_token() {
+        side.token().await.map(|()| None)
+    } else if asked.is_graph() {
+        side.page(&Graph::new(clients, side.source()).unwrap())
+            .await
+    } else {
+        side.page(&Defender::new(clients, side.source()).unwrap())
+            .await
+    };
+    outcome.expect_err("nobody is there")
+}
+
 struct Side<'a> {
     clients: &'a Clients,
     asked: Asked,

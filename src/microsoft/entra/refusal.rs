@@ -145,7 +145,7 @@ impl Refusal<'_> {
         (
             Health::Unreachable,
             reaction,
-            "usually passes by itself; if it lasts, look at Microsoft's service health".to_owned(),
+            "nothing to do unless it lasts: it usually passes by itself; then look at Microsoft's service health".to_owned(),
         )
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Said {
     pub(super) json: bool,
     pub(super) code: String,
     pub(super) message: String,
+    /// The message, and what the head says beside it.
+    pub(super) reasons: String,
     /// What Microsoft's support asks for, and what it is called: Defender's `target`, Graph's `request-id`.
     tracking_id: (&'static str, String),
     pub(super) throttled: bool,
@@ -32,7 +34,11 @@ pub(super) struct Said {
 impl Said {
     pub(super) fn read(body: &[u8], headers: &HeaderMap, token: &str) -> Self {
         let challenges = challenges(headers.get_all(WWW_AUTHENTICATE).iter());
-        let claims = challenges.iter().filter_map(|it| it.get("claims"));
+        // A text of a few letters would be found in every word.
+        let claims = challenges
+            .iter()
+            .filter_map(|it| it.get("claims"))
+            .filter(|claims| claims.len() >= SHORTEST_CLAIMS);
         let hidden: Vec<&str> = claims.chain([token]).collect();
         let mut said = Self::from_body(body, &hidden);
         said.heed(&challenges, &hidden);
@@ -62,6 +68,7 @@ impl Said {
             json: value.is_object(),
             code: text("code", 60),
             message: text("message", MAX_MESSAGE),
+            reasons: String::new(),
             tracking_id: ids
                 .into_iter()
                 .find(|(_, id)| !id.is_empty())
@@ -88,17 +95,20 @@ impl Said {
 
     /// What the head says beside the body: a claims challenge, and why a token was refused.
     fn heed(&mut self, challenges: &[Challenge], hidden: &[&str]) {
-        let message = self.message.to_lowercase();
+        let described: Vec<String> = challenges
+            .iter()
+            .filter_map(|it| it.get("error_description"))
+            .map(|text| shown(text, hidden, MAX_MESSAGE))
+            .collect();
+        self.reasons = format!("{} {}", self.message, described.join(" ")).to_lowercase();
         self.claims_wanted = challenges
             .iter()
             .any(|it| it.get("error") == Some("insufficient_claims") || it.get("claims").is_some())
             || ["continuous access evaluation", "insufficient_claims"]
                 .iter()
-                .any(|words| message.contains(words));
-        if self.message.is_empty()
-            && let Some(why) = challenges.iter().find_map(|it| it.get("error_description"))
-        {
-            self.message = shown(why, hidden, MAX_MESSAGE);
+                .any(|words| self.reasons.contains(words));
+        if self.message.is_empty() {
+            self.message = described.into_iter().next().unwrap_or_default();
         }
     }
 

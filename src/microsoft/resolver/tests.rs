@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use futures_util::future::join_all;
 
@@ -12,8 +12,8 @@ fn addresses() -> Vec<SocketAddr> {
 }
 
 /// A resolver whose look-ups are counted, and last until the sender is dropped.
-fn slow() -> (Resolver, Arc<AtomicUsize>, Sender<()>) {
-    let (lets_go, held) = channel::<()>();
+fn slow() -> (Resolver, Arc<AtomicUsize>, SyncSender<()>) {
+    let (lets_go, held) = sync_channel::<()>(1);
     let held = Mutex::new(held);
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
@@ -70,7 +70,7 @@ async fn a_silent_resolver_is_waited_for_once_and_its_late_answer_is_used() {
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_hangs_does_not_hold_up_another() {
-    let (lets_go, held) = channel::<()>();
+    let (lets_go, held) = sync_channel::<()>(1);
     let held = Mutex::new(held);
     let resolver = Resolver::with(Arc::new(move |host: &str| {
         if host == "hangs.example" {

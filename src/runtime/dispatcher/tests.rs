@@ -18,6 +18,7 @@ mod memory;
 mod overdue;
 mod poison;
 mod reload;
+mod throttled;
 
 const PERIOD: Duration = Duration::from_secs(30);
 

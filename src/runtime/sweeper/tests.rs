@@ -137,6 +137,34 @@ async fn an_incomplete_answer_is_published_and_the_cursor_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_that_the_api_does_not_know_cost_one_renewal_and_pass_by_themselves() {
+    let (world, server, entra) = (
+        World::new(ROOM),
+        Server::new(Order::OldestFirst, None),
+        Arc::new(Entra::default()),
+    );
+    let tenant = world.tenant_with(1, &server, 100, &entra);
+    server.set(1, at(50), 1);
+    assert_eq!(sweep(&world, &tenant).await.published, 1);
+    let refusal = Failure::new(Health::Unreachable, Reaction::RenewToken, "401", "wait");
+    *server.faults.lock().expect("lock") = vec![Fault::Refuse(refusal.with_status(401)); 20];
+    for _ in 0..10 {
+        let swept = sweep(&world, &tenant).await;
+        let failure = failed(&swept);
+        assert_eq!(
+            (failure.health, failure.reaction),
+            (Health::Unreachable, Reaction::Backoff)
+        );
+        tokio::time::sleep(Duration::from_secs(4)).await;
+    }
+    assert_eq!(
+        entra.requests.load(Ordering::SeqCst),
+        2,
+        "one token at first, and one renewal"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_token_is_renewed_once_and_the_same_page_read() {
     let (world, server, entra) = (
         World::new(ROOM),

@@ -83,8 +83,8 @@ fn paused(left: Duration) -> Failure {
         Health::Throttled,
         Reaction::Wait(left),
         "the token service asked all tenants of this app to pause",
-        "Nothing to do: token requests go on by themselves. If this comes often, look for other programs that \
-         use the same app registration.",
+        "nothing to do: token requests go on by themselves; if this comes often, look for other programs that use the same \
+         app registration",
     )
     // As the refusal has it that brought the pause about.
     .caused_by("entra 429")

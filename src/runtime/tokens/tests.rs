@@ -332,3 +332,102 @@ async fn a_clock_that_is_set_changes_nothing_but_the_end_that_is_shown() {
         sleep(Duration::from_secs(601)).await;
     }
 }
+
+/// Refuses with 429 until it is told otherwise, and counts.
+struct Overrun {
+    asked: Duration,
+    requests: AtomicU32,
+    over: AtomicU32,
+}
+
+impl TokenSource for Overrun {
+    fn authority(&self) -> &str {
+        "overrun"
+    }
+
+    fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>> {
+        async {
+            self.requests.fetch_add(1, Ordering::SeqCst);
+            sleep(Duration::from_millis(100)).await;
+            if self.over.load(Ordering::SeqCst) == 0 {
+                let pause = Reaction::Wait(self.asked);
+                return Err(Failure::new(Health::Throttled, pause, "429", "wait").with_status(429));
+            }
+            Ok(Grant {
+                token: AccessToken::new("t".to_owned().into()),
+                lifetime: Duration::from_secs(3600),
+            })
+        }
+        .boxed()
+    }
+}
+
+/// A tenant that asks for its token again when its pause is over, as the dispatcher has it do.
+async fn asks_until_granted(keeper: Arc<TokenKeeper>, n: u8) {
+    let mut failures = 0;
+    sleep(Duration::from_millis(u64::from(n) * 110)).await;
+    while let Err(failure) = keeper.token().await {
+        failures += 1;
+        let chance = jitter(keeper.tenant, Use::Backoff, failures);
+        sleep(pause(failure.reaction, 1, chance)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_service_that_refuses_all_tenants_is_asked_a_dozen_times_in_the_first_minute_and_fewer_later()
+ {
+    for asked in [0, 1, 30] {
+        let (source, desk) = (
+            Arc::new(Overrun {
+                asked: Duration::from_secs(asked),
+                requests: AtomicU32::new(0),
+                over: AtomicU32::new(0),
+            }),
+            desk(),
+        );
+        let tenants: Vec<_> = (0..200)
+            .map(|n| {
+                let tenant = TenantId::from_bytes([n; 16]);
+                let keeper = TokenKeeper::new(tenant, source.clone(), desk.clone());
+                tokio::spawn(asks_until_granted(Arc::new(keeper), n))
+            })
+            .collect();
+        let mut counts = Vec::new();
+        for _ in 0..10 {
+            let before = source.requests.load(Ordering::SeqCst);
+            sleep(Duration::from_secs(60)).await;
+            counts.push(source.requests.load(Ordering::SeqCst) - before);
+        }
+        assert!(counts[0] <= 12, "{asked} s: {counts:?}");
+        assert!(
+            counts[2..].iter().all(|count| *count <= 2),
+            "{asked} s: {counts:?}"
+        );
+        source.over.store(1, Ordering::SeqCst);
+        let recovered = Instant::now();
+        for tenant in tenants {
+            tenant.await.expect("granted");
+        }
+        let took = recovered.elapsed();
+        assert!(
+            took <= Duration::from_secs(360),
+            "all have a token after {took:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_took_a_refused_ones_place_and_is_refused_too_is_not_renewed_while_it_is_young()
+ {
+    let (source, desk) = (Arc::new(Entra::default()), desk());
+    let keeper = keeper(1, &source, &desk);
+    let first = keeper.token().await.expect("granted");
+    assert!(keeper.may_renew(&first), "another one may do");
+    let second = keeper.renew(&first).await.expect("granted");
+    assert!(!keeper.may_renew(&second), "another one would not");
+    keeper.note_served(&second);
+    assert!(keeper.may_renew(&second), "it did until now");
+    let third = keeper.renew(&second).await.expect("granted");
+    sleep(YOUNG).await;
+    assert!(keeper.may_renew(&third), "time has passed");
+}
