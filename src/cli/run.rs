@@ -162,7 +162,11 @@ fn end_at_last() {
 
 fn exit_code(error: &StartError) -> u8 {
     match error {
-        StartError::Ledger(LedgerError::Locked { .. } | LedgerError::NoSpace { .. })
+        StartError::Ledger(
+            LedgerError::Locked { .. }
+            | LedgerError::NoSpace { .. }
+            | LedgerError::NotMounted { .. },
+        )
         | StartError::PortTaken { .. }
         | StartError::NotHere { .. } => UNAVAILABLE,
         StartError::Ledger(_)

@@ -47,6 +47,26 @@ pub enum LedgerError {
         path.display()
     )]
     NotAFolder { path: PathBuf },
+    /// Not begun anew: everything would be published again when the disk is back.
+    #[error(
+        "the ledger is not there: {} is a link to {}, which does not exist; mount the disk that holds it. To begin anew, remove the link (incidents within the lookback are then published again)",
+        path.display(), target.display()
+    )]
+    NotMounted { path: PathBuf, target: PathBuf },
+    #[error(
+        "the ledger can't be reached: the link {} to {} can't be followed; correct or remove it",
+        path.display(), target.display()
+    )]
+    BadLink {
+        path: PathBuf,
+        target: PathBuf,
+        source: io::Error,
+    },
+    #[error(
+        "the file system of the ledger in {} can't lock files, so that a second incidentd would go unnoticed: put it on a disk of this machine, or mount it with locks (NFS: without nolock)",
+        path.display()
+    )]
+    NoLocks { path: PathBuf, source: io::Error },
     #[error(
         "the ledger {} can't be opened: check [ledger] path and the disk",
         path.display()

@@ -47,7 +47,7 @@ use crate::ports::{Ledger, LedgerEntry};
 
 pub use error::LedgerError;
 use error::{slow, writer_ended};
-use open::Opener;
+use open::Disk;
 use reader::Readers;
 use store::Store;
 use trouble::Trouble;
@@ -86,13 +86,14 @@ impl LocalLedger {
     /// Opens the ledger in `dir`, and makes both if need be (the directory for its owner only). Blocks: an existing file
     /// is read whole once, some 0.15 s for a million versions.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
-        Self::open_with(dir, open::file_opener())
+        Self::open_with(dir, Disk::real())
     }
 
-    fn open_with(dir: &Path, opener: Opener) -> Result<Self, LedgerError> {
-        let home = open::prepare(dir, &opener)?;
+    fn open_with(dir: &Path, disk: Disk) -> Result<Self, LedgerError> {
+        let home = open::prepare(dir, &disk)?;
         let file = home.file.clone();
-        let store = Store::open(home, opener).map_err(|error| LedgerError::redb(&file, *error))?;
+        let store =
+            Store::open(home, disk.open).map_err(|error| LedgerError::redb(&file, *error))?;
         let store = Arc::new(store);
         let trouble = Arc::new(Trouble::default());
         let (queue, writer) = writer::start(store.clone(), trouble.clone())

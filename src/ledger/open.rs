@@ -5,7 +5,10 @@
 //!    check and the opening, nor while the file is closed and opened again after a failed write;
 //! 2. an existing file is verified on an [`Overlay`], checksums, format and row count, before redb may touch it;
 //! 3. a missing one is made whole under another name and renamed, so that a `ledger.redb` is never half made, and an empty
-//!    one is damage, not a first start.
+//!    one is damage, not a first start. A link that leads nowhere is a disk that is not mounted, and not a first start.
+//!
+//! The file's format is the highest format of a row that may be in it. Who opens it for writing raises it to its own
+//! before it writes a row ([`raise`]), so that an older incidentd refuses the file at its start, and not when it meets a row.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -13,14 +16,19 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+};
+
+use crate::core::codec;
 
 use super::error::LedgerError;
 use super::overlay::Overlay;
 use super::store::{DEAD, TENANTS, VERSIONS, write};
 
-/// The ledger's format: what tables there are and what they hold. Values have a version of their own beside it.
-pub(super) const FORMAT: u64 = 1;
+/// The format of the rows that this program writes. A file of format 1 may have rows of up to format 3, which were written
+/// before the file's own was raised with them.
+pub(super) const FORMAT: u64 = codec::FORMAT as u64;
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 pub(super) const FORMAT_KEY: &str = "format";
 
@@ -28,11 +36,32 @@ pub(super) const FORMAT_KEY: &str = "format";
 /// recent rows of millions of versions; the rest is in the system's page cache anyway.
 const CACHE_BYTES: usize = 32 << 20;
 
-/// How a database file is opened. Tests put faults between redb and the disk here.
+/// How a database file is opened.
 pub(super) type Opener = Box<dyn Fn(&Path) -> Result<Database, DatabaseError> + Send + Sync>;
 
-pub(super) fn file_opener() -> Opener {
-    Box::new(|path| builder().create_with_backend(FileBackend::new(open_file(path)?)?))
+/// What is asked of the disk. Tests put faults between the ledger and the disk here.
+pub(super) struct Disk {
+    pub(super) open: Opener,
+    /// Makes a folder's entries durable.
+    pub(super) flush_folder: Box<dyn Fn(&Path) -> io::Result<()> + Send + Sync>,
+    pub(super) lock: Box<dyn Fn(&File) -> Result<(), TryLockError> + Send + Sync>,
+}
+
+impl Disk {
+    pub(super) fn real() -> Self {
+        Self {
+            open: Box::new(|path| {
+                builder().create_with_backend(FileBackend::new(open_file(path)?)?)
+            }),
+            flush_folder: Box::new(|folder| File::open(folder)?.sync_all()),
+            lock: Box::new(File::try_lock),
+        }
+    }
+}
+
+/// Whether a file system answers so to what it does not have: EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(22 | 37 | 38 | 95))
 }
 
 pub(super) fn builder() -> redb::Builder {
@@ -54,7 +83,7 @@ pub(super) struct Home {
 }
 
 /// Locks the directory and makes sure that it holds a sound ledger of a known format.
-pub(super) fn prepare(dir: &Path, opener: &Opener) -> Result<Home, LedgerError> {
+pub(super) fn prepare(dir: &Path, disk: &Disk) -> Result<Home, LedgerError> {
     // For the messages: whoever reads them in a log does not know where the process was started.
     let dir = &std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     DirBuilder::new()
@@ -64,18 +93,24 @@ pub(super) fn prepare(dir: &Path, opener: &Opener) -> Result<Home, LedgerError> 
         .map_err(|error| match no_folder(dir) {
             Some(path) => LedgerError::NotAFolder { path },
             None => LedgerError::io(dir, error),
-        })?;
-    let lock = lock(dir)?;
+        })
+        .map_err(|error| broken_link(dir).unwrap_or(error))?;
+    let lock = lock(dir, disk)?;
     let file = dir.join("ledger.redb");
     match File::open(&file) {
         Ok(existing) => verify(&file, existing)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            create(dir, &file, opener)?;
+        Err(error) => {
+            if let Some(broken) = broken_link(&file) {
+                return Err(broken);
+            }
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(LedgerError::io(&file, error));
+            }
+            create(dir, &file, disk)?;
             // A lost ledger, or a path that is not what it was, would else go unnoticed until everything comes twice.
             tracing::warn!(path = %file.display(),
                 "a new ledger was made: what lies within poll.lookback is published, again if it was before");
         }
-        Err(error) => return Err(LedgerError::io(&file, error)),
     }
     Ok(Home { file, _lock: lock })
 }
@@ -86,7 +121,24 @@ fn no_folder(dir: &Path) -> Option<PathBuf> {
     (!there.is_dir()).then(|| there.to_owned())
 }
 
-fn lock(dir: &Path) -> Result<File, LedgerError> {
+/// The first link on the way to `path`, itself included, that leads nowhere.
+fn broken_link(path: &Path) -> Option<LedgerError> {
+    let links = path.ancestors().filter(|path| path.is_symlink());
+    let broken = links.filter_map(|link| Some((link, std::fs::metadata(link).err()?)));
+    let (link, error) = broken.last()?;
+    let target = std::fs::read_link(link).ok()?;
+    let path = link.to_owned();
+    match error.kind() {
+        io::ErrorKind::NotFound => Some(LedgerError::NotMounted { path, target }),
+        _ => Some(LedgerError::BadLink {
+            path,
+            target,
+            source: error,
+        }),
+    }
+}
+
+fn lock(dir: &Path, disk: &Disk) -> Result<File, LedgerError> {
     let path = dir.join("ledger.lock");
     let file = OpenOptions::new()
         .write(true)
@@ -95,10 +147,14 @@ fn lock(dir: &Path) -> Result<File, LedgerError> {
         .mode(0o600)
         .open(&path)
         .map_err(|error| LedgerError::io(&path, error))?;
-    match file.try_lock() {
+    match (disk.lock)(&file) {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LedgerError::Locked {
             path: dir.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) if is_unsupported(&source) => Err(LedgerError::NoLocks {
+            path: dir.to_owned(),
+            source,
         }),
         Err(TryLockError::Error(error)) => Err(LedgerError::io(&path, error)),
     }
@@ -120,7 +176,7 @@ fn verify(path: &Path, file: File) -> Result<(), LedgerError> {
         .map_err(|error| LedgerError::redb(path, error))?;
     let found = read_format(&database).map_err(|error| LedgerError::redb(path, *error))?;
     match found {
-        Some(FORMAT) => Ok(()),
+        Some(1..=FORMAT) => Ok(()),
         Some(found) if found > FORMAT => Err(LedgerError::LaterVersion {
             path: path.to_owned(),
             found,
@@ -133,38 +189,90 @@ fn verify(path: &Path, file: File) -> Result<(), LedgerError> {
     }
 }
 
+/// The highest format of a row that may be in the file. Of a file that was last written by an older incidentd the rows are
+/// looked at, once: it may not have known of the rule.
 fn read_format(database: &Database) -> Result<Option<u64>, Box<redb::Error>> {
     let read = || -> Result<Option<u64>, redb::Error> {
         let transaction = database.begin_read()?;
         let meta = transaction.open_table(META)?;
         let format = meta.get(FORMAT_KEY)?.map(|found| found.value());
-        Ok(format)
+        match format {
+            Some(format @ 1..FORMAT) => Ok(Some(format.max(highest_row(&transaction)?))),
+            format => Ok(format),
+        }
     };
     read().map_err(Box::new)
 }
 
-fn create(dir: &Path, path: &Path, opener: &Opener) -> Result<(), LedgerError> {
+/// The highest format that a row has, damaged rows included.
+fn highest_row(transaction: &ReadTransaction) -> Result<u64, redb::Error> {
+    let format = |value: &[u8]| u64::from(value.first().copied().unwrap_or_default());
+    let mut highest = 0;
+    for row in transaction.open_table(VERSIONS)?.iter()? {
+        highest = highest.max(format(row?.1.value()));
+    }
+    for row in transaction.open_table(TENANTS)?.iter()? {
+        highest = highest.max(format(row?.1.value()));
+    }
+    Ok(highest)
+}
+
+/// Notes in the file that rows of this program's format may be in it.
+pub(super) fn raise(database: &Database) -> Result<(), redb::Error> {
+    let format = {
+        let meta = database.begin_read()?.open_table(META)?;
+        meta.get(FORMAT_KEY)?.map(|found| found.value())
+    };
+    if format == Some(FORMAT) {
+        return Ok(());
+    }
+    write(database, |transaction| {
+        transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
+        Ok(())
+    })
+}
+
+fn create(dir: &Path, path: &Path, disk: &Disk) -> Result<(), LedgerError> {
     let unfinished = dir.join("ledger.redb.new");
+    // What a start left that was cut short; or a link, which must not be written through.
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(LedgerError::io(&unfinished, error));
+        }
+        _ => {}
+    }
     let made = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&unfinished)
         .map_err(|error| LedgerError::io(path, error))
         .and_then(|_| {
-            fill_new(&unfinished, opener).map_err(|error| LedgerError::redb(path, *error))
+            fill_new(&unfinished, &disk.open).map_err(|error| LedgerError::redb(path, *error))
         })
         .and_then(|()| {
             std::fs::rename(&unfinished, path)
-                .and_then(|()| File::open(dir)?.sync_all())
+                .and_then(|()| flush_folder(dir, disk))
                 .map_err(|error| LedgerError::io(path, error))
         });
     if made.is_err() {
-        // Best effort: what remains is truncated by the next start.
+        // Best effort: what remains is removed by the next start.
         let _ = std::fs::remove_file(&unfinished);
     }
     made
+}
+
+/// CIFS and 9p, among others, can't flush a folder. The file itself is flushed by then: a power cut within seconds of the
+/// first start may take its name away, and nothing else.
+fn flush_folder(dir: &Path, disk: &Disk) -> io::Result<()> {
+    match (disk.flush_folder)(dir) {
+        Err(error) if is_unsupported(&error) => {
+            tracing::warn!(path = %dir.display(), %error,
+                "this file system can't flush a folder: a power cut just after this first start may lose the new ledger; a disk of this machine is safer");
+            Ok(())
+        }
+        flushed => flushed,
+    }
 }
 
 /// All tables exist from the first commit on, so that reading never meets a missing one.

@@ -21,7 +21,7 @@ use crate::core::version::{ContentHash, Seen};
 use crate::ports::LedgerEntry;
 
 use super::error::StoreError;
-use super::open::{Home, Opener};
+use super::open::{Home, Opener, raise};
 
 /// Tenant and incident id → the version last published.
 pub(super) const VERSIONS: TableDefinition<'_, &[u8; KEY_LEN], &[u8]> =
@@ -75,6 +75,7 @@ impl Store {
         *slot = None;
         let open = || -> Result<(Database, u64), redb::Error> {
             let database = (self.opener)(self.path())?;
+            raise(&database)?;
             let versions = database.begin_read()?.open_table(VERSIONS)?.len()?;
             Ok((database, versions))
         };

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use redb::Database;
+use redb::{Database, ReadableDatabase};
 
 use super::*;
 use crate::core::status::PartState;
@@ -204,4 +204,140 @@ fn a_row_of_a_later_format_is_a_failure_that_says_so() {
     );
     wait_for(ledger.write(entry(2, 1))).expect("others can be written");
     assert_eq!(ledger.status().state, PartState::Failed);
+}
+
+fn set_format(dir: &Path, format: u64) {
+    tamper(dir, |transaction| {
+        let mut meta = transaction.open_table(META).expect("meta");
+        meta.insert(FORMAT_KEY, format).expect("insert");
+    });
+}
+
+fn format_of(dir: &Path) -> Option<u64> {
+    let database = Database::open(dir.join("ledger.redb")).expect("open");
+    let transaction = database.begin_read().expect("begin");
+    let meta = transaction.open_table(META).expect("meta");
+    let format = meta.get(FORMAT_KEY).expect("read");
+    format.map(|format| format.value())
+}
+
+#[test]
+fn a_new_ledger_and_one_of_an_earlier_format_say_which_rows_may_be_in_them() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    open(dir.path()).close();
+    assert_eq!(format_of(dir.path()), Some(FORMAT));
+    for earlier in 1..FORMAT {
+        let dir = filled();
+        set_format(dir.path(), earlier);
+        let ledger = open(dir.path());
+        assert_eq!(
+            wait_for(known(&ledger, 1, 8)),
+            Some(seen(8)),
+            "from {earlier}"
+        );
+        ledger.close();
+        assert_eq!(format_of(dir.path()), Some(FORMAT), "from {earlier}");
+    }
+}
+
+#[test]
+fn a_row_of_a_later_format_in_a_file_that_does_not_say_so_is_refused_untouched() {
+    for table in ["versions", "tenants"] {
+        let dir = filled();
+        set_format(dir.path(), 1);
+        tamper(dir.path(), |transaction| {
+            let later: &[u8] = &[9, 1, 2];
+            match table {
+                "versions" => {
+                    let key = crate::core::codec::incident_key(tenant(1), IncidentId(7));
+                    let mut versions = transaction.open_table(VERSIONS).expect("versions");
+                    versions.insert(&key, later).expect("insert");
+                }
+                _ => {
+                    let mut tenants = transaction.open_table(TENANTS).expect("tenants");
+                    tenants.insert(tenant(1).as_bytes(), later).expect("insert");
+                }
+            }
+        });
+        let error = refused_untouched(dir.path());
+        assert!(
+            matches!(
+                error,
+                LedgerError::LaterVersion {
+                    found: 9,
+                    known: FORMAT,
+                    ..
+                }
+            ),
+            "{table}: {error}"
+        );
+    }
+}
+
+/// Why `dir` is refused, and that nothing was made in it.
+fn not_begun(dir: &Path) -> LedgerError {
+    let error = LocalLedger::open(dir).expect_err("it must be refused");
+    assert!(
+        !dir.join("ledger.redb").exists(),
+        "it was begun anew: {error}"
+    );
+    assert!(
+        !dir.join("ledger.redb.new").exists(),
+        "half a ledger: {error}"
+    );
+    error
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_a_disk_that_is_not_mounted_and_no_first_start() {
+    use std::os::unix::fs::symlink;
+    let scene = tempfile::tempdir().expect("temporary directory");
+    let (away, at) = (scene.path().join("mnt/disk"), |name: &str| {
+        scene.path().join(name)
+    });
+    let link = |target: &Path, link: &Path| symlink(target, link).expect("a link");
+
+    std::fs::create_dir(at("file")).expect("a folder");
+    link(&away.join("ledger.redb"), &at("file/ledger.redb"));
+    link(&away, &at("folder"));
+    for (dir, link, target) in [
+        (at("file"), at("file/ledger.redb"), away.join("ledger.redb")),
+        (at("folder"), at("folder"), away.clone()),
+        (at("folder/below/it"), at("folder"), away.clone()),
+    ] {
+        let error = not_begun(&dir);
+        assert!(matches!(error, LedgerError::NotMounted { .. }), "{error:?}");
+        let told = format!("{} is a link to {}", link.display(), target.display());
+        assert!(error.to_string().contains(&told), "{error}");
+        assert!(error.to_string().contains("mount"), "{error}");
+        assert!(!away.exists(), "something was made in its place");
+    }
+
+    link(&at("loop"), &at("loop"));
+    std::fs::create_dir(at("round")).expect("a folder");
+    link(&at("round/ledger.redb"), &at("round/ledger.redb"));
+    for dir in [at("loop"), at("round")] {
+        let error = not_begun(&dir);
+        assert!(matches!(error, LedgerError::BadLink { .. }), "{error:?}");
+    }
+
+    // The disk is back.
+    std::fs::create_dir_all(&away).expect("a folder");
+    open(&at("folder")).close();
+    assert!(away.join("ledger.redb").exists());
+    open(&at("file")).close();
+    assert!(at("file/ledger.redb").is_symlink(), "the link stays");
+}
+
+#[test]
+fn a_first_start_writes_through_no_link() {
+    let scene = tempfile::tempdir().expect("temporary directory");
+    let (dir, other) = (scene.path().join("ledger"), scene.path().join("other"));
+    std::fs::create_dir(&dir).expect("a folder");
+    std::fs::write(&other, "of another").expect("written");
+    let unfinished = dir.join("ledger.redb.new");
+    std::os::unix::fs::symlink(&other, unfinished).expect("a link");
+    open(&dir).close();
+    assert_eq!(std::fs::read(&other).expect("read"), b"of another");
+    assert!(!dir.join("ledger.redb").is_symlink());
 }

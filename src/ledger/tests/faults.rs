@@ -15,7 +15,7 @@ use crate::core::failure::Reaction;
 
 use super::*;
 use crate::core::status::PartState;
-use crate::ledger::open::{Opener, builder, open_file};
+use crate::ledger::open::{Disk as OpenDisk, Opener, builder, open_file};
 use crate::ledger::{CLOSE_LIMIT, PATIENCE};
 
 /// `ENOSPC` of errno(3).
@@ -109,8 +109,15 @@ fn on(disk: &Arc<Disk>) -> Opener {
     })
 }
 
+fn opened_by(open: Opener) -> OpenDisk {
+    OpenDisk {
+        open,
+        ..OpenDisk::real()
+    }
+}
+
 fn ledger_on(disk: &Arc<Disk>, dir: &Path) -> LocalLedger {
-    LocalLedger::open_with(dir, on(disk)).unwrap_or_else(|error| panic!("{error}"))
+    LocalLedger::open_with(dir, opened_by(on(disk))).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[tokio::test]
@@ -236,7 +243,7 @@ async fn when_the_writer_is_gone_writes_fail_and_the_daemon_is_told() {
             sound(path)
         })
     };
-    let ledger = LocalLedger::open_with(dir.path(), opener).expect("opened");
+    let ledger = LocalLedger::open_with(dir.path(), opened_by(opener)).expect("opened");
     disk.set(NO_WRITES);
     panics.store(true, Ordering::SeqCst);
     // The failed commit makes the thread open the file again, which panics.
@@ -348,4 +355,49 @@ async fn closing_does_not_wait_for_a_disk_that_hangs_and_the_folder_stays_locked
         Some(seen(1)),
         "what was queued is written"
     );
+}
+
+#[test]
+fn a_disk_that_cannot_flush_a_folder_holds_a_ledger_from_its_first_start_on() {
+    for (code, starts) in [
+        (22, true),
+        (95, true),
+        (38, true),
+        (5, false),
+        (ENOSPC, false),
+    ] {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let start = || {
+            let disk = OpenDisk {
+                flush_folder: Box::new(move |_| Err(io::Error::from_raw_os_error(code))),
+                ..OpenDisk::real()
+            };
+            LocalLedger::open_with(dir.path(), disk)
+        };
+        let first = start().map(LocalLedger::close);
+        assert_eq!(first.is_ok(), starts, "errno {code}: {first:?}");
+        if starts {
+            start().expect("each start ends the same way").close();
+        }
+    }
+}
+
+#[test]
+fn a_file_system_without_locks_is_refused_each_time_in_words_that_name_them() {
+    for code in [37, 38, 95] {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        for _ in 0..2 {
+            let disk = OpenDisk {
+                lock: Box::new(move |_| {
+                    let error = io::Error::from_raw_os_error(code);
+                    Err(std::fs::TryLockError::Error(error))
+                }),
+                ..OpenDisk::real()
+            };
+            let error = LocalLedger::open_with(dir.path(), disk).expect_err("no locks");
+            assert!(matches!(error, LedgerError::NoLocks { .. }), "{error}");
+            assert!(error.to_string().contains("can't lock files"), "{error}");
+            assert!(!dir.path().join("ledger.redb").exists(), "it was begun");
+        }
+    }
 }
