@@ -50,7 +50,7 @@ use crate::runtime::supervisor::{EndedUnasked, Supervisor};
 use crate::runtime::sweeper::Sweeper;
 use crate::runtime::tokens::{self, Desk};
 use crate::telemetry::clock::SystemClock;
-use crate::telemetry::http::{self, Surface};
+use crate::telemetry::http::{self, HostNames, Surface};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::systemd;
 
@@ -278,10 +278,9 @@ impl App {
         let mut outward = Supervisor::default();
         let window = self.window.clone();
         if let Some(listener) = self.listener.take() {
-            outward.spawn(
-                "HTTP server",
-                http::serve(listener, window.clone(), end.clone()),
-            );
+            let names = HostNames::new(&self.settings.http.hosts);
+            let server = http::serve(listener, names, window.clone(), end.clone());
+            outward.spawn("HTTP server", server);
         }
         let (summary, live) = (window.clone(), window);
         outward.spawn(

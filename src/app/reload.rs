@@ -204,6 +204,7 @@ fn fixed(running: &Settings, wanted: &Settings) -> Vec<&'static str> {
         ("kafka.properties", !kafka.same_properties(to)),
         ("ledger.path", running.ledger.path != wanted.ledger.path),
         ("http.listen", running.http.listen != wanted.http.listen),
+        ("http.hosts", running.http.hosts != wanted.http.hosts),
         ("log.format", running.log.format != wanted.log.format),
     ]
     .into_iter()

@@ -13,12 +13,13 @@ use super::judge::Judge;
 use super::layers;
 use super::misplaced::{self, Known};
 use super::origin::{File, Spot};
-use super::problems::{Findings, Wrong, wrong};
+use super::problems::{Findings, Wrong, reads_plain, wrong};
 use super::proof::Proofs;
 use super::section::{Owner, Scope, Section};
 use super::settings::{HttpSettings, LedgerSettings, LogFormat, LogSettings, Settings};
 use super::tenants::{Defaults, Taken, Tenants};
 use super::{api, kafka, poll};
+use crate::core::failure::one_line;
 
 /// Where the daemon listens unless `http.listen` says otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
@@ -304,7 +305,25 @@ fn read_http(section: &mut Section<'_>) -> HttpSettings {
     };
     HttpSettings {
         listen: section.parse_or("listen", &DEFAULT_LISTEN, listen),
+        hosts: section.texts("hosts", host_name),
     }
+}
+
+/// A name as callers write it in front of the port (RFC 1123, section 2.1; with the underscores that containers have).
+fn host_name(text: &str) -> Result<Arc<str>, Wrong> {
+    let letters = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(letters);
+    let name = text.strip_suffix('.').unwrap_or(text);
+    if name.len() <= 253 && name.split('.').all(is_label) {
+        return Ok(name.to_ascii_lowercase().into());
+    }
+    let what = match reads_plain(text) {
+        true => format!("{:?} is no host name", one_line(text, 80)),
+        false => "one of them is no host name".to_owned(),
+    };
+    let remedy = "give the names by which callers reach the endpoints, without scheme, port and path, for example \
+                  [\"incidentd\", \"incidentd.monitoring.svc\"]; addresses need not be named";
+    Err(wrong(what, remedy))
 }
 
 fn read_log(section: &mut Section<'_>) -> LogSettings {

@@ -211,6 +211,8 @@ pub struct LedgerSettings {
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
     pub listen: SocketAddr,
+    /// Names that the endpoints answer to, beside addresses, `localhost` and the machine's own name.
+    pub hosts: Vec<Arc<str>>,
 }
 
 #[derive(Debug, Clone)]

@@ -4,34 +4,40 @@
 //! - a connection carries one request and has one time limit for everything, from accept to the last byte: whoever
 //!   sends or reads slowly is cut off, and nothing has to be remembered about it;
 //! - a request's head has a size and a time limit of its own, and a body is refused unread;
-//! - the number of connections is limited; the next ones wait in the kernel's queue;
-//! - `/metrics`, `/api/status` and the page grow with the number of tenants: only a few of these answers exist at once, counted
-//!   until their connection is closed and not only until they are written. Others wait their turn, and get 503 when it
-//!   does not come.
+//! - the number of connections is limited; a new one takes the place of one that asks for nothing (`connections`);
+//! - `/metrics`, `/api/status` and the page grow with the number of tenants: they are made once for all who ask at a time
+//!   (`renderings`);
+//! - a request to a name that is not the daemon's own is refused (`host`).
 
+mod connections;
+mod host;
 mod page;
+mod renderings;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::HttpBody;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Extension, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
+use futures_util::stream;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -41,6 +47,11 @@ use super::clock::SystemClock;
 use super::metrics;
 use crate::core::status::StatusReport;
 use crate::ports::Clock;
+
+use connections::{Admitted, Connections, OpenConnection, Stage};
+pub use host::HostNames;
+use host::HostVerdict;
+use renderings::{KEPT, NoRendering, Renderings};
 
 /// What the endpoints show. The first two are asked on a thread that may block; the last two must answer at once.
 pub trait Surface: Send + Sync + 'static {
@@ -60,11 +71,11 @@ pub trait Surface: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     connections: usize,
-    /// Answers of `/metrics`, `/api/status` and `/` in memory at once.
-    large_answers: usize,
+    /// Texts of each of `/metrics`, `/api/status` and `/` in memory at once.
+    kept: usize,
     /// For a request's head to arrive.
     head: Duration,
-    /// For a large answer's turn to come.
+    /// For such a text to be made.
     turn: Duration,
     /// For a whole connection.
     exchange: Duration,
@@ -73,7 +84,7 @@ struct Limits {
 impl Limits {
     const DEFAULT: Limits = Limits {
         connections: 256,
-        large_answers: 2,
+        kept: KEPT,
         head: Duration::from_secs(3),
         turn: Duration::from_secs(4),
         exchange: Duration::from_secs(10),
@@ -82,6 +93,10 @@ impl Limits {
 
 /// Bytes of a request's head; also what a connection buffers of its answer at a time.
 const MAX_HEAD: usize = 16 * 1024;
+
+/// What a stranger's name is answered with; never with that name.
+const FOREIGN: &str = "The request's Host is no name of this daemon's. Use its IP address, or add the name to http.hosts in \
+     incidentd's configuration.\n";
 
 /// After a failed accept (no descriptors left, mostly): give others time to close theirs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -93,39 +108,36 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// they can, for that is when an operator needs them.
 pub fn serve(
     listener: TcpListener,
+    names: HostNames,
     surface: Arc<dyn Surface>,
     shutdown: CancellationToken,
 ) -> impl Future<Output = io::Result<()>> {
-    serve_within(Limits::DEFAULT, listener, surface, shutdown)
+    let router = router(Limits::DEFAULT, names, surface);
+    serve_within(Limits::DEFAULT, listener, router, shutdown)
 }
 
 async fn serve_within(
     limits: Limits,
     listener: TcpListener,
-    surface: Arc<dyn Surface>,
+    router: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let router = router(limits, surface);
-    let room = Arc::new(Semaphore::new(limits.connections));
-    let mut connections = JoinSet::new();
+    let connections = Connections::new(limits.connections);
+    let mut tasks = JoinSet::new();
     let ended = shutdown
         .run_until_cancelled(async {
             loop {
-                let Ok(place) = Arc::clone(&room).acquire_owned().await else {
+                while tasks.try_join_next().is_some() {}
+                let stream = accept(&listener).await?;
+                let Some(admitted) = connections.admit().await else {
                     return Ok(());
                 };
-                while connections.try_join_next().is_some() {}
-                let stream = accept(&listener).await?;
-                let router = router.clone();
-                connections.spawn(async move {
-                    converse(limits, stream, router).await;
-                    drop(place);
-                });
+                tasks.spawn(converse(limits, stream, router.clone(), admitted));
             }
         })
         .await;
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    while tasks.join_next().await.is_some() {}
     ended.unwrap_or(Ok(()))
 }
 
@@ -148,56 +160,75 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
 }
 
 /// One connection, one request. How it ends is the caller's affair: there is nothing here to report.
-async fn converse(limits: Limits, stream: TcpStream, router: Router) {
-    let place = Place::default();
-    let service = TowerToHyperService::new(router.layer(Extension(place.clone())));
+async fn converse(limits: Limits, stream: TcpStream, router: Router, admitted: Admitted) {
+    let of = Arc::clone(&admitted.connection);
+    let service = TowerToHyperService::new(router.layer(Extension(of)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(MAX_HEAD)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    let _ = timeout(limits.exchange, connection).await;
-    drop(place);
+    let dropped = admitted.connection.dropped.clone();
+    let _ = dropped
+        .run_until_cancelled(timeout(limits.exchange, connection))
+        .await;
 }
-
-/// Holds a large answer's permit for as long as its connection lives: until then the answer may be in memory.
-type Place = Arc<OnceLock<OwnedSemaphorePermit>>;
 
 #[derive(Clone)]
-struct Shared {
+struct Shared(Arc<SharedParts>);
+
+struct SharedParts {
     surface: Arc<dyn Surface>,
-    large_answers: Arc<Semaphore>,
+    names: HostNames,
     turn: Duration,
+    metrics: Renderings,
+    report: Renderings,
+    page: Renderings,
 }
 
-fn router(limits: Limits, surface: Arc<dyn Surface>) -> Router {
-    let shared = Shared {
+fn router(limits: Limits, names: HostNames, surface: Arc<dyn Surface>) -> Router {
+    let renderings = || Renderings::new(limits.kept);
+    let shared = Shared(Arc::new(SharedParts {
         surface,
-        large_answers: Arc::new(Semaphore::new(limits.large_answers)),
+        names,
         turn: limits.turn,
-    };
+        metrics: renderings(),
+        report: renderings(),
+        page: renderings(),
+    }));
     Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
         .route("/api/status", get(status))
         .route("/", get(front))
-        .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared)
 }
 
-/// Refuses a request that brings a body, and marks every answer as one that only holds now.
-async fn guard(request: Request, next: Next) -> Response {
-    let mut response = if request.body().is_end_stream() {
-        next.run(request).await
-    } else {
-        (
+/// Refuses a request to a stranger's name and one that brings a body, and marks every answer as one that only holds now.
+async fn guard(
+    State(shared): State<Shared>,
+    Extension(connection): Extension<Arc<OpenConnection>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    connection.at(Stage::Asked);
+    let (head, body) = request.into_parts();
+    let mut response = match shared.0.names.judge(&head) {
+        HostVerdict::Foreign => (StatusCode::MISDIRECTED_REQUEST, FOREIGN).into_response(),
+        HostVerdict::Ambiguous => {
+            (StatusCode::BAD_REQUEST, "More than one Host.\n").into_response()
+        }
+        HostVerdict::Ours if !body.is_end_stream() => (
             StatusCode::PAYLOAD_TOO_LARGE,
             "No request here takes a body.\n",
         )
-            .into_response()
+            .into_response(),
+        HostVerdict::Ours => next.run(Request::from_parts(head, body)).await,
     };
+    connection.at(Stage::Answered);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -205,11 +236,11 @@ async fn guard(request: Request, next: Next) -> Response {
 }
 
 async fn live(State(shared): State<Shared>) -> Response {
-    verdict(shared.surface.live())
+    verdict(shared.0.surface.live())
 }
 
 async fn ready(State(shared): State<Shared>) -> Response {
-    verdict(shared.surface.ready())
+    verdict(shared.0.surface.ready())
 }
 
 fn verdict(verdict: Result<(), String>) -> Response {
@@ -219,52 +250,58 @@ fn verdict(verdict: Result<(), String>) -> Response {
     }
 }
 
-async fn scrape(State(shared): State<Shared>, Extension(place): Extension<Place>) -> Response {
-    large(&shared, &place, |surface| {
-        let text = surface.metrics();
-        ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
-    })
-    .await
+async fn scrape(State(shared): State<Shared>) -> Response {
+    let surface = Arc::clone(&shared.0.surface);
+    let make = move || Some(surface.metrics().into_bytes());
+    match shared.0.metrics.get(shared.0.turn, make).await {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(none) => refusal(none),
+    }
 }
 
-async fn status(State(shared): State<Shared>, Extension(place): Extension<Place>) -> Response {
-    large(&shared, &place, |surface| {
-        match serde_json::to_vec(&surface.report()) {
-            Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
-            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        }
-    })
-    .await
+async fn status(State(shared): State<Shared>) -> Response {
+    let surface = Arc::clone(&shared.0.surface);
+    let make = move || serde_json::to_vec(&surface.report()).ok();
+    match shared.0.report.get(shared.0.turn, make).await {
+        Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(none) => refusal(none),
+    }
 }
 
-async fn front(State(shared): State<Shared>, Extension(place): Extension<Place>) -> Response {
-    large(&shared, &place, |surface| {
-        let page = page::render(&surface.report(), SystemClock.now(), Uuid::new_v4());
-        let headers = [
-            (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
-            (CONTENT_SECURITY_POLICY, page.policy),
-            (REFERRER_POLICY, "no-referrer".to_owned()),
-        ];
-        (headers, page.html).into_response()
-    })
-    .await
-}
-
-/// An answer whose size and cost grow with the number of tenants: made in turn, and off the threads that poll.
-async fn large<F>(shared: &Shared, place: &Place, make: F) -> Response
-where
-    F: FnOnce(&dyn Surface) -> Response + Send + 'static,
-{
-    let turn = Arc::clone(&shared.large_answers).acquire_owned();
-    let Ok(Ok(permit)) = timeout(shared.turn, turn).await else {
-        let busy = "Too many such requests at once; try again.\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, busy).into_response();
+/// The page is shared with a mark in the place of the nonce, which each reader gets of its own.
+async fn front(State(shared): State<Shared>) -> Response {
+    let surface = Arc::clone(&shared.0.surface);
+    let make = move || {
+        let html = page::render(&surface.report(), SystemClock.now(), page::MARK);
+        Some(html.into_bytes())
     };
-    let _ = place.set(permit);
-    let surface = Arc::clone(&shared.surface);
-    match spawn_blocking(move || make(&*surface)).await {
-        Ok(answer) => answer,
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    let html = match shared.0.page.get(shared.0.turn, make).await {
+        Ok(html) => html,
+        Err(none) => return refusal(none),
+    };
+    let nonce = Uuid::new_v4();
+    let Some((head, rest)) = page::around_mark(&html) else {
+        return refusal(NoRendering::Broken);
+    };
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+        (CONTENT_LENGTH, html.len().to_string()),
+        (CONTENT_SECURITY_POLICY, page::policy(nonce)),
+        (REFERRER_POLICY, "no-referrer".to_owned()),
+    ];
+    let pieces = [head, Bytes::from(nonce.to_string()), rest];
+    let body = stream::iter(pieces.map(Ok::<_, Infallible>));
+    (headers, Body::from_stream(body)).into_response()
+}
+
+fn refusal(none: NoRendering) -> Response {
+    match none {
+        NoRendering::Busy => {
+            let busy =
+                "This can't be made now; try again. /livez says whether the daemon gets on.\n";
+            (StatusCode::SERVICE_UNAVAILABLE, busy).into_response()
+        }
+        NoRendering::Broken => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

@@ -1,7 +1,10 @@
 //! Single values: texts, choices, numbers, durations, sizes; with what holds when they are not given.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
+
+use config::{Value, ValueKind};
 
 use super::super::problems::{Wrong, wrong};
 use super::super::record::{Literal, Meaning, quoted};
@@ -97,6 +100,44 @@ impl Section<'_> {
                     format!("choose {}", names("\"")),
                 )
             })
+        })
+    }
+
+    /// A list of texts, none when it is not given. The environment has them in one text, with commas between.
+    pub fn texts(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<Arc<str>, Wrong>,
+    ) -> Vec<Arc<str>> {
+        let literal = |texts: &Vec<Arc<str>>| {
+            let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+            format!("[{}]", texts.join(", "))
+        };
+        let texts = self.take_texts(key);
+        let texts = texts.map(|texts| texts?.iter().map(|text| parse(text.trim())).collect());
+        match texts {
+            Some(texts) => self.note(key, texts, literal).unwrap_or_default(),
+            None => {
+                let literal = literal(&Vec::new());
+                self.mean(key, Meaning::Default { literal });
+                Vec::new()
+            }
+        }
+    }
+
+    fn take_texts(&mut self, key: &'static str) -> Option<Result<Vec<String>, Wrong>> {
+        let list = || wrong("it should be a list of texts", "write it as [\"…\", \"…\"]");
+        Some(match self.take(key, false)?.kind {
+            ValueKind::Array(values) => {
+                let text = |value: Value| match value.kind {
+                    ValueKind::String(text) => Ok(text),
+                    _ => Err(list()),
+                };
+                values.into_iter().map(text).collect()
+            }
+            ValueKind::String(text) if text.trim().is_empty() => Ok(Vec::new()),
+            ValueKind::String(text) => Ok(text.split(',').map(str::to_owned).collect()),
+            _ => Err(list()),
         })
     }
 

@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Display, Write};
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::core::alarms::Alarm;
@@ -19,21 +20,29 @@ const REFRESH_SECONDS: u32 = 10;
 
 const STYLE: &str = include_str!("page.css");
 
-/// A page, and the `Content-Security-Policy` that it is to be served with.
-pub struct Page {
-    pub html: String,
-    pub policy: String,
+/// Stands for the nonce in a page that many share. Nothing before the nonce's place in a page is from outside.
+pub const MARK: Uuid = Uuid::nil();
+
+/// The `Content-Security-Policy` that a page is to be served with.
+pub fn policy(nonce: Uuid) -> String {
+    format!(
+        "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+}
+
+/// What comes before the nonce of a page that was rendered with [`MARK`], and what comes behind it.
+pub fn around_mark(html: &Bytes) -> Option<(Bytes, Bytes)> {
+    let mark = MARK.to_string();
+    let at = memchr::memmem::find(html, mark.as_bytes())?;
+    Some((html.slice(..at), html.slice(at + mark.len()..)))
 }
 
 /// The page at `now`. `nonce`, which nobody can know before, marks the one style sheet as the daemon's own.
-pub fn render(report: &StatusReport, now: Ticks, nonce: Uuid) -> Page {
+pub fn render(report: &StatusReport, now: Ticks, nonce: Uuid) -> String {
     let mut html = String::with_capacity(4096 + report.tenants.len() * 512);
     // Writing to a String does not fail.
     let _ = write_page(&mut html, report, now, nonce);
-    let policy = format!(
-        "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    Page { html, policy }
+    html
 }
 
 fn write_page(out: &mut String, report: &StatusReport, now: Ticks, nonce: Uuid) -> fmt::Result {

@@ -5,6 +5,7 @@ use crate::core::status::{
 use crate::core::ticks::Ticks;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -89,7 +90,9 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(serve_within(limits, listener, fake, shutdown.clone()));
+        let names = HostNames::new(&["incidentd".into()]);
+        let router = router(limits, names, fake);
+        let task = tokio::spawn(serve_within(limits, listener, router, shutdown.clone()));
         Self {
             address,
             shutdown,
@@ -123,7 +126,7 @@ impl Server {
 }
 
 fn get_request(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")
 }
 
 /// What the server still says before it closes. A reset is an end too.
@@ -232,7 +235,7 @@ async fn only_get_and_head_of_what_exists_are_answered() {
 async fn a_body_is_refused_unread() {
     let server = Server::start(Limits::DEFAULT, Arc::default()).await;
     let answer = server
-        .exchange("GET /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000\r\n\r\n")
+        .exchange("GET /livez HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000000\r\n\r\n")
         .await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     server.stop().await;
@@ -271,44 +274,182 @@ async fn a_caller_that_never_ends_its_head_is_dropped_and_gives_its_place_back()
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_caller_that_never_reads_is_dropped_and_its_answer_freed() {
-    // More than the sockets of both sides buffer.
-    const SIZE: usize = 64 << 20;
-    let made = Arc::new(Notify::new());
+/// More than the sockets of both sides buffer.
+const LARGE: usize = 64 << 20;
+
+/// A surface with large metrics, and how many times they were made.
+fn large() -> (Arc<Fake>, Arc<AtomicUsize>) {
+    let made = Arc::<AtomicUsize>::default();
     let fake = Fake::with_metrics({
         let made = Arc::clone(&made);
         move || {
-            made.notify_one();
-            "x".repeat(SIZE)
+            made.fetch_add(1, Ordering::SeqCst);
+            "x".repeat(LARGE)
         }
     });
+    (fake, made)
+}
+
+impl Server {
+    /// A caller that asks for the metrics, reads the first of them, and no more.
+    async fn deaf(&self) -> TcpStream {
+        let mut deaf = self.connect().await;
+        let request = get_request("/metrics");
+        deaf.write_all(request.as_bytes()).await.unwrap();
+        deaf.read_exact(&mut [0; 15]).await.unwrap();
+        deaf
+    }
+
+    /// Asks for the metrics' head.
+    async fn glance(&self) -> String {
+        let request = get_request("/metrics").replace("GET", "HEAD");
+        self.exchange(&request).await
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_never_reads_is_dropped_and_its_answer_freed() {
+    let (fake, made) = large();
     let limits = Limits {
-        large_answers: 1,
+        kept: 1,
         turn: LONG * 2,
         exchange: Duration::from_millis(300),
         ..Limits::DEFAULT
     };
     let server = Server::start(limits, fake).await;
-    let mut deaf = server.connect().await;
-    let request = get_request("/metrics");
-    deaf.write_all(request.as_bytes()).await.unwrap();
-    made.notified().await;
+    let deaf = server.deaf().await;
     timeout(LONG, async {
-        // Cut off itself for as long as the first one holds the turn.
-        while !server.get("/api/status").await.starts_with("HTTP/1.1 200 ") {}
+        // The next one is made only when the first is freed.
+        while made.load(Ordering::SeqCst) < 2 {
+            server.glance().await;
+        }
     })
     .await
-    .expect("the turn was not given back");
+    .expect("the answer was not freed");
     let got = to_the_end(deaf).await.len();
-    assert!(got < SIZE, "all {got} bytes were sent");
+    assert!(got < LARGE, "all {got} bytes were sent");
+    server.stop().await;
+}
+
+/// Nothing but the callers' own doing ends a connection.
+const PATIENT: Limits = Limits {
+    head: Duration::from_secs(600),
+    exchange: Duration::from_secs(600),
+    ..Limits::DEFAULT
+};
+
+#[tokio::test]
+async fn callers_that_ask_for_nothing_keep_no_probe_out() {
+    let server = Server::start(PATIENT, Arc::default()).await;
+    let mut silent = Vec::new();
+    for n in 0..PATIENT.connections * 2 {
+        let mut stream = server.connect().await;
+        // Some have begun a request and never end it.
+        if n % 2 == 0 {
+            stream.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
+        }
+        silent.push(stream);
+    }
+    for path in ["/livez", "/api/status", "/metrics", "/livez"] {
+        let answer = timeout(LONG, server.get(path)).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    }
+    let first = silent.swap_remove(0);
+    assert_eq!(to_the_end(first).await, "", "the oldest gave way");
+    drop(silent);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn large_answers_beyond_their_number_are_told_to_come_again() {
+async fn slow_readers_refuse_nobody_and_share_what_they_read() {
+    let (fake, made) = large();
+    let server = Server::start(PATIENT, fake).await;
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        slow.push(server.deaf().await);
+    }
+    for _ in 0..3 {
+        let answer = server.glance().await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(
+            answer.contains(&format!("content-length: {LARGE}\r\n")),
+            "{answer}"
+        );
+    }
+    let other = server.get("/api/status").await;
+    assert!(other.starts_with("HTTP/1.1 200 "), "{other}");
+    let made = made.load(Ordering::SeqCst);
+    assert!(made <= KEPT, "{made} texts for 8 readers");
+    drop(slow);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn slow_readers_in_all_places_keep_no_probe_out() {
+    let (fake, _) = large();
     let limits = Limits {
-        large_answers: 0,
+        connections: 4,
+        ..PATIENT
+    };
+    let server = Server::start(limits, fake).await;
+    let mut slow = Vec::new();
+    for _ in 0..limits.connections {
+        slow.push(server.deaf().await);
+    }
+    let live = timeout(LONG, server.get("/livez"))
+        .await
+        .expect("an answer");
+    assert_eq!(body(&live), "ok\n");
+    drop(slow);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn only_a_name_of_its_own_or_an_address_is_answered() {
+    let server = Server::start(Limits::DEFAULT, Arc::default()).await;
+    for path in [
+        "/",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/api/status",
+        "/other",
+    ] {
+        let request = get_request(path);
+        for (host, expected) in [
+            ("attacker.example", "421"),
+            ("attacker.example:9464", "421"),
+            ("localhost.attacker.example", "421"),
+            ("127.0.0.1", ""),
+            ("[::1]:9464", ""),
+            ("incidentd:9464", ""),
+        ] {
+            let answer = server.exchange(&request.replace("localhost", host)).await;
+            let status = answer.split(' ').nth(1).unwrap_or_default();
+            if expected.is_empty() {
+                assert_ne!(status, "421", "{host} {path}: {answer}");
+            } else {
+                assert_eq!(status, expected, "{host} {path}: {answer}");
+                assert!(answer.contains("http.hosts"), "{answer}");
+                assert!(!answer.contains("attacker"), "{answer}");
+            }
+        }
+    }
+    let twice = get_request("/livez").replace("\r\n\r\n", "\r\nhost: localhost\r\n\r\n");
+    let answer = server.exchange(&twice).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let whole = get_request("http://attacker.example/livez");
+    let answer = server.exchange(&whole).await;
+    assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
+    let old = server.exchange("GET /livez HTTP/1.0\r\n\r\n").await;
+    assert_eq!(body(&old), "ok\n");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn when_a_large_answer_cannot_be_made_in_time_the_caller_is_told_to_come_again() {
+    let limits = Limits {
+        kept: 0,
         turn: Duration::from_millis(20),
         ..Limits::DEFAULT
     };

@@ -1,0 +1,164 @@
+//! Whose connection gives way when there are too many.
+//!
+//! A probe must always get through. So a new connection never waits for those that are there: at the limit the oldest
+//! that asks for nothing is dropped for it; without such a one, the oldest that is slow to read its answer; else the
+//! oldest.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// What a connection is at, in the order in which they are dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Stage {
+    /// No whole request has come.
+    Silent,
+    /// Its answer is made, and being sent.
+    Answered,
+    /// Its answer is being made.
+    Asked,
+}
+
+/// All connections that are open.
+#[derive(Debug)]
+pub(super) struct Connections {
+    room: Arc<Semaphore>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    /// The oldest first.
+    by_age: BTreeMap<u64, Arc<OpenConnection>>,
+}
+
+/// One of them, for those that answer it.
+#[derive(Debug)]
+pub(super) struct OpenConnection {
+    stage: AtomicU8,
+    /// Cancelled when it has to give way.
+    pub(super) dropped: CancellationToken,
+}
+
+impl OpenConnection {
+    pub(super) fn at(&self, stage: Stage) {
+        self.stage.store(stage as u8, Ordering::Relaxed);
+    }
+}
+
+/// A connection's place, as long as this lives.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    connections: Arc<Connections>,
+    age: u64,
+    pub(super) connection: Arc<OpenConnection>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Connections {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            room: Arc::new(Semaphore::new(limit)),
+            open: Mutex::default(),
+        })
+    }
+
+    /// Admits one more. At the limit another is dropped, and waited for only until it has ended.
+    pub(super) async fn admit(self: &Arc<Self>) -> Option<Admitted> {
+        let room = match Arc::clone(&self.room).try_acquire_owned() {
+            Ok(room) => room,
+            Err(_) => {
+                self.drop_one();
+                Arc::clone(&self.room).acquire_owned().await.ok()?
+            }
+        };
+        let connection = Arc::new(OpenConnection {
+            stage: AtomicU8::new(Stage::Silent as u8),
+            dropped: CancellationToken::new(),
+        });
+        let mut open = self.lock();
+        let age = open.next;
+        open.next += 1;
+        open.by_age.insert(age, Arc::clone(&connection));
+        drop(open);
+        Some(Admitted {
+            connections: Arc::clone(self),
+            age,
+            connection,
+            _room: room,
+        })
+    }
+
+    fn drop_one(&self) {
+        let open = self.lock();
+        // The first of the least: the oldest of its stage.
+        let still_there = open.by_age.values();
+        let least = still_there
+            .filter(|connection| !connection.dropped.is_cancelled())
+            .min_by_key(|connection| connection.stage.load(Ordering::Relaxed));
+        if let Some(least) = least {
+            least.dropped.cancel();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.connections.lock().by_age.remove(&self.age);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    async fn admitted(connections: &Arc<Connections>, stage: Stage) -> Admitted {
+        let admitted = connections.admit().await.expect("a place");
+        admitted.connection.at(stage);
+        admitted
+    }
+
+    #[tokio::test]
+    async fn the_oldest_that_asks_for_nothing_gives_way_then_who_reads_slowly_then_the_oldest() {
+        let connections = Connections::new(4);
+        let mut there = Vec::new();
+        for stage in [Stage::Asked, Stage::Answered, Stage::Silent, Stage::Silent] {
+            there.push(Some(admitted(&connections, stage).await));
+        }
+        for expected in [2, 3, 1, 0] {
+            let next = connections.admit();
+            let mut next = std::pin::pin!(next);
+            assert!((&mut next).now_or_never().is_none(), "there is no room yet");
+            let dropped: Vec<_> = there
+                .iter()
+                .enumerate()
+                .filter(|(_, there)| {
+                    let there = there.as_ref();
+                    there.is_some_and(|there| there.connection.dropped.is_cancelled())
+                })
+                .map(|(n, _)| n)
+                .collect();
+            assert_eq!(dropped, [expected]);
+            there[expected] = None;
+            let next = next.await.expect("a place");
+            next.connection.at(Stage::Asked);
+            there.push(Some(next));
+        }
+        assert_eq!(connections.lock().by_age.len(), 4);
+        there.clear();
+        assert!(
+            connections.lock().by_age.is_empty(),
+            "a place was not given back"
+        );
+    }
+}

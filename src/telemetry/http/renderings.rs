@@ -1,0 +1,220 @@
+//! Answers that grow with the fleet, made once for all who ask for them at a time.
+//!
+//! Rules:
+//! - One is made at a time, and serves all who ask within nine times as long as it took: so all callers together cost
+//!   about a tenth of a core, whatever they do.
+//! - Who reads slowly holds a share of the one text, and no copy. At most [`KEPT`] texts of a kind are in memory. When
+//!   slow readers hold all of them, the newest serves on: its age is bounded by the time that a connection has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+
+/// Texts of one kind in memory, those included that only slow readers still hold.
+pub(super) const KEPT: usize = 2;
+
+/// How many times as long as it took to make it, a text serves.
+const REST: u32 = 9;
+
+/// The texts of one kind.
+#[derive(Debug)]
+pub(super) struct Renderings {
+    places: Arc<Semaphore>,
+    /// Held while the next is made, so that others wait for that one.
+    latest: Mutex<Option<Latest>>,
+}
+
+#[derive(Debug)]
+struct Latest {
+    text: Arc<Rendering>,
+    until: Instant,
+}
+
+/// A text, and its place.
+#[derive(Debug)]
+struct Rendering {
+    text: Vec<u8>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// A reader's share. The place is free when the last one is gone from the connections' buffers, too.
+struct Share(Arc<Rendering>);
+
+impl AsRef<[u8]> for Share {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.text
+    }
+}
+
+impl Latest {
+    fn share(&self) -> Bytes {
+        Bytes::from_owner(Share(Arc::clone(&self.text)))
+    }
+}
+
+/// Why there is no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoRendering {
+    /// Its turn did not come in time: what makes it hangs.
+    Busy,
+    /// Making it failed, for a defect of ours.
+    Broken,
+}
+
+impl Renderings {
+    pub(super) fn new(kept: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(kept)),
+            latest: Mutex::const_new(None),
+        }
+    }
+
+    /// The text that `make` gives, or gave a moment ago. `make` runs on a thread for blocking work; `None` of it is a
+    /// defect, as a panic is.
+    pub(super) async fn get(
+        &self,
+        patience: Duration,
+        make: impl FnOnce() -> Option<Vec<u8>> + Send + 'static,
+    ) -> Result<Bytes, NoRendering> {
+        let deadline = Instant::now() + patience;
+        let latest = timeout_at(deadline, self.latest.lock()).await;
+        let mut latest = latest.map_err(|_| NoRendering::Busy)?;
+        if let Some(fresh) = latest.as_ref().filter(|it| Instant::now() < it.until) {
+            return Ok(fresh.share());
+        }
+        // Shares are made under the lock only: one that nobody reads now makes place for the next.
+        if latest
+            .as_ref()
+            .is_some_and(|it| Arc::strong_count(&it.text) == 1)
+        {
+            *latest = None;
+        }
+        let place = match (
+            Arc::clone(&self.places).try_acquire_owned(),
+            latest.as_ref(),
+        ) {
+            (Ok(place), _) => place,
+            (Err(_), Some(held)) => return Ok(held.share()),
+            (Err(_), None) => {
+                let place = Arc::clone(&self.places).acquire_owned();
+                let place = timeout_at(deadline, place).await;
+                place.ok().and_then(Result::ok).ok_or(NoRendering::Busy)?
+            }
+        };
+        let began = Instant::now();
+        // The place goes along: what hangs keeps it, so that no more than these can hang.
+        let made = spawn_blocking(move || {
+            let text = make()?;
+            Some(Arc::new(Rendering {
+                text,
+                _place: place,
+            }))
+        });
+        let made = timeout_at(deadline, made).await;
+        let made = made.map_err(|_| NoRendering::Busy)?;
+        let text = made.ok().flatten().ok_or(NoRendering::Broken)?;
+        let made = Latest {
+            text,
+            until: Instant::now() + began.elapsed() * REST,
+        };
+        Ok(latest.insert(made).share())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::join_all;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[derive(Default)]
+    struct Maker(Arc<AtomicUsize>);
+
+    impl Maker {
+        /// Makes a text that says which it is.
+        fn one(&self, takes: Duration) -> impl FnOnce() -> Option<Vec<u8>> + Send + 'static {
+            let made = self.0.clone();
+            move || {
+                std::thread::sleep(takes);
+                let n = made.fetch_add(1, Ordering::SeqCst) + 1;
+                Some(n.to_string().into_bytes())
+            }
+        }
+
+        fn made(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    #[tokio::test]
+    async fn all_who_ask_at_once_share_one_text() {
+        let (maker, texts) = (Maker::default(), Renderings::new(KEPT));
+        let takes = Duration::from_millis(200);
+        let all = (0..50).map(|_| texts.get(LONG, maker.one(takes)));
+        for text in join_all(all).await {
+            assert_eq!(text.expect("a text"), "1");
+        }
+        assert_eq!(maker.made(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_nobody_holds_is_made_anew_when_it_has_served_its_time() {
+        let (maker, texts) = (Maker::default(), Renderings::new(KEPT));
+        for n in 1..=5_usize {
+            let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
+            assert_eq!(text.expect("a text"), n.to_string());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_readers_refuse_nobody_and_hold_no_more_than_the_kept_texts() {
+        let (maker, texts) = (Maker::default(), Renderings::new(KEPT));
+        let mut held = Vec::new();
+        for _ in 0..20 {
+            let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
+            held.push(text.expect("nobody is refused"));
+        }
+        assert_eq!(maker.made(), KEPT);
+        assert_eq!(held[19], KEPT.to_string(), "the newest serves on");
+        held.clear();
+        let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
+        assert_eq!(text.expect("a text"), "3", "their places are free again");
+    }
+
+    #[tokio::test]
+    async fn what_hangs_is_not_waited_for_and_piles_up_no_threads() {
+        let texts = Renderings::new(KEPT);
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let wait = Arc::new(std::sync::Mutex::new(wait));
+        let running = Arc::new(AtomicUsize::new(0));
+        for _ in 0..10 {
+            let (wait, running) = (wait.clone(), running.clone());
+            let hangs = move || {
+                running.fetch_add(1, Ordering::SeqCst);
+                let _ = wait.lock().map(|wait| wait.recv());
+                None
+            };
+            let none = texts.get(Duration::from_millis(50), hangs).await;
+            assert_eq!(none, Err(NoRendering::Busy));
+        }
+        assert!(running.load(Ordering::SeqCst) <= KEPT);
+        drop(go_on);
+    }
+
+    #[tokio::test]
+    async fn one_that_fails_is_made_again() {
+        let (maker, texts) = (Maker::default(), Renderings::new(KEPT));
+        for _ in 0..5 {
+            let none = texts.get(LONG, || panic!("on purpose")).await;
+            assert_eq!(none, Err(NoRendering::Broken));
+        }
+        let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
+        assert_eq!(text.expect("a text"), "1");
+    }
+}
