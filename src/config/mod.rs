@@ -9,6 +9,7 @@
 //!
 //! Invariants: [`Settings`] exist only without problems. No secret is ever in an error or a warning.
 
+mod access;
 mod api;
 mod app;
 mod clouds;

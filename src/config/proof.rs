@@ -9,11 +9,11 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::access;
 use super::app::World;
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
@@ -301,15 +301,8 @@ impl Literal for ProofFile {
     }
 }
 
-/// A mode is all that can be seen from here. Where some folder above keeps others out, it says nothing.
 fn warn_if_open_to_all(section: &mut Section<'_>, key: &str, path: &Path) {
-    let others = |path: &Path, bits: u32| {
-        std::fs::metadata(path).is_ok_and(|there| there.permissions().mode() & bits != 0)
-    };
-    let reached = path
-        .canonicalize()
-        .is_ok_and(|path| path.ancestors().skip(1).all(|folder| others(folder, 0o001)));
-    if reached && others(path, 0o007) {
+    if access::others_may(path, access::ANY) {
         let path = path.display();
         let text = format!(
             "every user of this machine can reach the secret in {path}: chmod o= {path}, and chown it to the user or the \

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use config::{Map, Value};
 use tracing::level_filters::LevelFilter;
 
+use super::access::{self, Exposed};
 use super::app::{AppParts, World};
 use super::judge::Judge;
 use super::layers;
@@ -44,6 +45,7 @@ pub(super) fn read(
 ) -> Option<Reading> {
     let file = File::new(path, 0);
     let mut table = layers::read(path, &file, MISSING, findings)?;
+    let mut exposed = access::look_at_file(path, &file, &table);
     layers::overlay(&mut table, environment, findings);
     let world = World {
         folder: path.parent().unwrap_or(Path::new("")),
@@ -67,7 +69,7 @@ pub(super) fn read(
     let mut tenants = Tenants::new(main.defaults, &world);
     tenants.read_all(main.tables, &file, findings);
     let mut hidden = main.hides_tenants;
-    hidden |= read_folder(&main.tenant_files, &mut tenants, findings);
+    hidden |= read_folder(&main.tenant_files, &mut tenants, &mut exposed, findings);
     hidden |= explain_strays(findings);
     layers::warn_of_unread(environment, findings);
     if tenants.is_empty() && !hidden {
@@ -80,6 +82,7 @@ pub(super) fn read(
         findings.refuse(&whole, wrong("there is no tenant", remedy));
     }
     let (tenants, taken) = tenants.finish(&main.app, findings);
+    access::warn(exposed, findings);
     Some(Reading {
         settings: Settings {
             tenants,
@@ -134,6 +137,9 @@ fn read_main(
     let tenant_files = tenants_dir
         .as_ref()
         .map_or_else(Vec::new, |folder| files_of(folder, &mut root));
+    if let Some(folder) = &tenants_dir {
+        access::check_tenants_dir(folder, &mut root);
+    }
     let (spot, app) = in_section(&mut root, "app", |section| {
         let app = AppParts::read(section, &AppParts::NONE, world);
         (section.spot().clone(), app)
@@ -256,7 +262,12 @@ fn files_of(folder: &Path, root: &mut Section<'_>) -> Vec<PathBuf> {
 }
 
 /// Reads the files of `tenants_dir`. Whether a mistake keeps tenants from being seen.
-fn read_folder(files: &[PathBuf], tenants: &mut Tenants<'_>, findings: &mut Findings) -> bool {
+fn read_folder(
+    files: &[PathBuf],
+    tenants: &mut Tenants<'_>,
+    exposed: &mut Vec<Exposed>,
+    findings: &mut Findings,
+) -> bool {
     let mut hidden = false;
     for (n, path) in files.iter().enumerate() {
         let file = File::new(path, n + 1);
@@ -266,6 +277,7 @@ fn read_folder(files: &[PathBuf], tenants: &mut Tenants<'_>, findings: &mut Find
             hidden = true;
             continue;
         };
+        exposed.extend(access::look_at_file(path, &file, &table));
         let mut root = root(findings, &file, Owner::Folder, table);
         let tables = root.tables("tenants");
         hidden |= root.refused("tenants");

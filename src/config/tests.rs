@@ -1,3 +1,4 @@
+mod access;
 mod clouds;
 mod conflicts;
 mod credentials;
@@ -34,6 +35,7 @@ impl Fixture {
         };
         fixture
             .with_file("incidentd.toml", main)
+            .with_mode("incidentd.toml", 0o640)
             .with_file("secret", format!("{CANARY}\n"))
             .with_mode("secret", 0o600)
     }

@@ -117,11 +117,7 @@ impl Section<'_> {
         let texts = texts.map(|texts| texts?.iter().map(|text| parse(text.trim())).collect());
         match texts {
             Some(texts) => self.note(key, texts, literal).unwrap_or_default(),
-            None => {
-                let literal = literal(&Vec::new());
-                self.mean(key, Meaning::Default { literal });
-                Vec::new()
-            }
+            None => Vec::new(),
         }
     }
 

@@ -158,3 +158,65 @@ fn a_number_is_no_path() {
         .with_env("INCIDENTD__TENANTS_DIR", "5");
     assert_eq!(folder.valid().tenants.len(), 2);
 }
+
+#[test]
+fn names_of_the_endpoints_are_a_list_or_a_text_with_commas() {
+    let hosts = |fixture: Fixture| {
+        let hosts = fixture.valid().http.hosts;
+        hosts.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(hosts(with("")), Vec::<String>::new());
+    assert_eq!(hosts(with("[http]\nhosts = []")), Vec::<String>::new());
+    let named = [
+        "incidentd",
+        "soc.example.com",
+        "incident_d.monitoring.svc.cluster.local.",
+    ];
+    let list = with(&format!("[http]\nhosts = {named:?}"));
+    let expected = [
+        "incidentd",
+        "soc.example.com",
+        "incident_d.monitoring.svc.cluster.local",
+    ];
+    let text = with("").with_env(
+        "INCIDENTD__HTTP__HOSTS",
+        "incidentd, SOC.example.com,incident_d.monitoring.svc.cluster.local.",
+    );
+    for hosts in [hosts(list), hosts(text)] {
+        assert_eq!(hosts, expected);
+    }
+
+    for (wrong, told) in [
+        ("[\"http://incidentd\"]", "no host name"),
+        ("[\"incidentd:9464\"]", "\"incidentd:9464\" is no host name"),
+        ("[\"*\"]", "\"*\" is no host name"),
+        ("[\"a..b\"]", "is no host name"),
+        ("[\"good\", \"\"]", "is no host name"),
+        ("[9464]", "a list of texts"),
+        ("9464", "a list of texts"),
+    ] {
+        let report = with(&format!("[http]\nhosts = {wrong}")).report();
+        assert!(
+            report.contains("http.hosts") && report.contains(told),
+            "{wrong}: {report}"
+        );
+    }
+}
+
+#[test]
+fn the_endpoints_may_listen_on_all_of_ipv6() {
+    let listen = |address: &str| {
+        with(&format!("[http]\nlisten = {address:?}"))
+            .valid()
+            .http
+            .listen
+    };
+    for address in ["[::]:9464", "[::1]:0", "[fd00::7]:9464", "0.0.0.0:9464"] {
+        assert_eq!(listen(address).to_string(), address);
+    }
+    let report = with("[http]\nlisten = \"::9464\"").report();
+    assert!(
+        report.contains("[::]:9464"),
+        "the remedy shows how: {report}"
+    );
+}

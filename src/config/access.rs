@@ -1,0 +1,170 @@
+//! Which files of the configuration other users of the machine can change, or read though they hold a password.
+//!
+//! A mode is all that can be seen from here. Where a folder above keeps others out, it says nothing.
+
+use std::fs::{Metadata, metadata};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use config::{Map, Value, ValueKind};
+use url::Url;
+
+use super::origin::{File, Spot};
+use super::problems::{Findings, scalar};
+use super::section::{Section, dotted};
+use crate::core::words::tame;
+
+const READ: u32 = 0o004;
+const WRITE: u32 = 0o002;
+const PASS: u32 = 0o001;
+pub(super) const ANY: u32 = 0o007;
+/// In such a folder a file is its owner's alone to remove.
+const STICKY: u32 = 0o1000;
+
+fn mode(path: &Path) -> u32 {
+    let mode = |there: Metadata| there.permissions().mode();
+    metadata(path).map_or(0, mode)
+}
+
+/// Whether users who are neither the owner nor of the group may do what one of `bits` stands for, and can get there.
+pub(super) fn others_may(path: &Path, bits: u32) -> bool {
+    // What is open to nobody else, as it should be, costs one look.
+    mode(path) & bits != 0
+        && path.canonicalize().is_ok_and(|path| {
+            path.ancestors()
+                .skip(1)
+                .all(|folder| mode(folder) & PASS != 0)
+        })
+}
+
+/// What is to be warned of, and where.
+pub(super) struct Exposed {
+    place: String,
+    text: String,
+}
+
+/// What others can do to a file of the configuration: change it, replace it, or read its passwords. `table` is its content.
+pub(super) fn look_at_file(path: &Path, file: &File, table: &Map<String, Value>) -> Vec<Exposed> {
+    let name = &file.name;
+    let mut exposed = Vec::new();
+    let mut add = |place: String, text: String| exposed.push(Exposed { place, text });
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new("."));
+    if others_may(path, WRITE) {
+        let text = format!(
+            "every user of this machine can change it, and with it what incidentd does: chmod o-w {name}"
+        );
+        add(name.to_string(), text);
+    } else if others_may(folder, WRITE) && mode(folder) & STICKY == 0 {
+        let folder = tame(&folder.display().to_string());
+        let text = format!(
+            "every user of this machine can put another file in its place: chmod o-w {folder}"
+        );
+        add(name.to_string(), text);
+    }
+    // Most files hold none.
+    if let Some((key, spot)) = find_password(table, file)
+        && others_may(path, READ)
+    {
+        let variable = match key.starts_with("tenants[") {
+            true => String::new(),
+            false => format!(
+                "; or set it in the environment instead, as INCIDENTD__{}",
+                key.to_uppercase().replace('.', "__")
+            ),
+        };
+        let text = format!(
+            "every user of this machine can read the password in it: chmod o= {name}, and chown it to the user or the \
+             group that incidentd runs as{variable}"
+        );
+        add(format!("{spot}: {key}"), text);
+    }
+    exposed
+}
+
+/// Warns of what was seen, after what is said of single keys.
+pub(super) fn warn(exposed: Vec<Exposed>, findings: &mut Findings) {
+    for Exposed { place, text } in exposed {
+        findings.warn(place, text);
+    }
+}
+
+/// Warns of `tenants_dir`, when others can add tenants.
+pub(super) fn check_tenants_dir(folder: &Path, root: &mut Section<'_>) {
+    if others_may(folder, WRITE) {
+        let folder = tame(&folder.display().to_string());
+        let text = format!("every user of this machine can add tenants to it: chmod o-w {folder}");
+        root.warn("tenants_dir", text);
+    }
+}
+
+/// The first password that a file holds: its key, and where it stands.
+fn find_password(table: &Map<String, Value>, file: &File) -> Option<(String, Spot)> {
+    if let Some(properties) = within(table, &["kafka", "properties"])
+        && let Some(found) = find_property("kafka.properties", properties, file)
+    {
+        return Some(found);
+    }
+    let proxy = |table| {
+        let proxy = within(table, &["api", "proxy"])?;
+        has_password(proxy).then(|| Spot::of(proxy, file))
+    };
+    if let Some(spot) = proxy(table) {
+        return Some(("api.proxy".to_owned(), spot));
+    }
+    let Some(ValueKind::Array(tenants)) = table.get("tenants").map(|value| &value.kind) else {
+        return None;
+    };
+    tenants.iter().enumerate().find_map(|(n, tenant)| {
+        let ValueKind::Table(tenant) = &tenant.kind else {
+            return None;
+        };
+        Some((format!("tenants[{n}].api.proxy"), proxy(tenant)?))
+    })
+}
+
+/// The value at `path`, key below key.
+fn within<'a>(table: &'a Map<String, Value>, path: &[&str]) -> Option<&'a Value> {
+    let (key, below) = path.split_first()?;
+    let value = table.get(*key)?;
+    match &value.kind {
+        _ if below.is_empty() => Some(value),
+        ValueKind::Table(table) => within(table, below),
+        _ => None,
+    }
+}
+
+fn find_property(path: &str, value: &Value, file: &File) -> Option<(String, Spot)> {
+    match &value.kind {
+        ValueKind::Table(table) => {
+            let mut keys: Vec<_> = table.iter().collect();
+            keys.sort_by_key(|(key, _)| key.as_str());
+            let mut found = keys.into_iter();
+            found.find_map(|(key, value)| find_property(&dotted(path, key), value, file))
+        }
+        _ if is_secret(path) && scalar(value).is_some_and(|text| !text.trim().is_empty()) => {
+            Some((path.to_owned(), Spot::of(value, file)))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a property of librdkafka's holds what others must not know: passwords, client secrets, private keys.
+fn is_secret(property: &str) -> bool {
+    let property = property.to_lowercase();
+    let of = |word: &str| property.contains(word);
+    of("password")
+        || of("passphrase")
+        || of("secret")
+        || of("jaas")
+        || (of("key") && property.ends_with(".pem"))
+}
+
+fn has_password(proxy: &Value) -> bool {
+    match &proxy.kind {
+        ValueKind::String(text) => {
+            Url::parse(text.trim()).is_ok_and(|url| url.password().is_some())
+        }
+        _ => false,
+    }
+}
