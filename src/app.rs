@@ -300,7 +300,9 @@ impl App {
             tasks.spawn("Kafka probe", probe(kafka.clone(), stop()));
             tasks.spawn("Kafka producer", watch_producer(kafka.clone(), stop()));
         }
-        tasks.spawn("ledger", watch_ledger(self.ledger.clone(), stop()));
+        let configured = self.settings.tenants.iter().map(|tenant| tenant.id);
+        let fleet = (configured.collect(), self.sweeper.clock.now());
+        tasks.spawn("ledger", watch_ledger(self.ledger.clone(), fleet, stop()));
         let signs = signs_of_life(
             (self.ledger.clone(), self.pulses.ledger.clone()),
             (self.kafka.clone(), self.pulses.kafka.clone()),

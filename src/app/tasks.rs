@@ -1,5 +1,6 @@
 //! The long-lived tasks that only bind one part to another: what ends them, and what keeps their pulses beating.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use super::surface::{Stall, Window};
+use crate::core::ids::TenantId;
+use crate::core::ticks::Ticks;
 use crate::kafka::KafkaPublisher;
 use crate::ledger::LocalLedger;
 use crate::runtime::pulse::Pulse;
@@ -43,11 +46,17 @@ pub async fn watch_producer(
     }
 }
 
+/// Has the ledger forget who has long left, then waits for its end.
 pub async fn watch_ledger(
     ledger: Arc<LocalLedger>,
+    (configured, now): (HashSet<TenantId>, Ticks),
     stop: CancellationToken,
 ) -> Result<(), PartEnded> {
-    match stop.run_until_cancelled(ledger.ended()).await {
+    let work = async {
+        ledger.prune(configured, now).await;
+        ledger.ended().await;
+    };
+    match stop.run_until_cancelled(work).await {
         Some(()) => Err(PartEnded::Ledger),
         None => Ok(()),
     }

@@ -21,6 +21,7 @@
 mod error;
 mod open;
 mod overlay;
+mod prune;
 mod reader;
 mod store;
 mod trouble;
@@ -29,6 +30,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,12 +44,14 @@ use crate::core::cursor::TenantState;
 use crate::core::failure::Failure;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::status::PartState;
+use crate::core::ticks::Ticks;
 use crate::core::version::{ContentHash, Seen};
 use crate::ports::{Ledger, LedgerEntry};
 
 pub use error::LedgerError;
-use error::{slow, writer_ended};
+use error::{StoreError, slow, writer_ended};
 use open::Disk;
+use prune::KEPT_DAYS;
 use reader::Readers;
 use store::Store;
 use trouble::Trouble;
@@ -136,6 +140,48 @@ impl LocalLedger {
             error,
             remedy,
         }
+    }
+
+    /// Drops the rows of tenants that have not been among the `configured` for 180 days, as the starts have noted it:
+    /// step by step, between other writes. A failure is logged; the next start goes on.
+    pub async fn prune(&self, configured: HashSet<TenantId>, now: Ticks) {
+        match self.prune_all(configured, now).await {
+            Ok(0) => {}
+            Ok(tenants) => tracing::info!(
+                tenants,
+                "the ledger has forgotten tenants that were not configured for {KEPT_DAYS} days"
+            ),
+            Err(failure) => tracing::warn!(error = %failure, remedy = failure.remedy,
+                "the ledger's rows of tenants that are no longer configured can't be dropped; the next start tries again"),
+        }
+    }
+
+    async fn prune_all(&self, configured: HashSet<TenantId>, now: Ticks) -> Result<usize, Failure> {
+        let overdue = self
+            .on_writer(move |store| store.note_absent(&|tenant| configured.contains(&tenant), now));
+        let overdue = overdue.await?;
+        for tenant in &overdue {
+            let tenant = *tenant;
+            while !self.on_writer(move |store| store.drop_rows(tenant)).await? {}
+        }
+        Ok(overdue.len())
+    }
+
+    /// Does `work` on the writer thread, between two commits.
+    async fn on_writer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let ended = || writer_ended(self.store.path());
+        let (answer, answered) = oneshot::channel();
+        let job = Box::new(move |store: &Store| {
+            // Whoever asked may have gone away.
+            let _ = answer.send(work(store));
+        });
+        let queue = self.queue.as_ref().ok_or_else(ended)?;
+        queue.send(Request::Job(job)).await.map_err(|_| ended())?;
+        let done = answered.await.map_err(|_| ended())?;
+        done.map_err(|error| self.trouble.note(&error, self.store.path()))
     }
 
     /// Resolves when the writer thread has ended, which it does unasked only after a panic: nothing can be recorded any

@@ -22,6 +22,7 @@ use crate::ports::LedgerEntry;
 
 use super::error::StoreError;
 use super::open::{Home, Opener, raise};
+use super::prune;
 
 /// Tenant and incident id → the version last published.
 pub(super) const VERSIONS: TableDefinition<'_, &[u8; KEY_LEN], &[u8]> =
@@ -128,23 +129,42 @@ impl Store {
         &self,
         entries: impl Iterator<Item = &'a LedgerEntry>,
     ) -> Result<(), StoreError> {
+        let versions = self.change(|transaction| insert(transaction, entries))?;
+        self.versions.store(versions, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Runs `body` in one durable transaction. After an error the database is to be opened anew.
+    fn change<T>(
+        &self,
+        body: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
         let slot = self.shared();
         let database = slot.as_ref().ok_or(StoreError::Closed)?;
-        let mut versions = 0;
-        let written = write(database, |transaction| {
-            versions = insert(transaction, entries)?;
-            Ok(())
-        });
-        match written {
-            Ok(()) => {
-                self.versions.store(versions, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(error) => {
-                self.broken.store(true, Ordering::Release);
-                Err(error.into())
-            }
-        }
+        let changed = write(database, body);
+        changed.map_err(|error| {
+            self.broken.store(true, Ordering::Release);
+            error.into()
+        })
+    }
+
+    /// See [`prune::note_absent`].
+    pub(super) fn note_absent(
+        &self,
+        is_configured: &dyn Fn(TenantId) -> bool,
+        now: Ticks,
+    ) -> Result<Vec<TenantId>, StoreError> {
+        self.change(|transaction| prune::note_absent(transaction, is_configured, now))
+    }
+
+    /// See [`prune::drop_rows`].
+    pub(super) fn drop_rows(&self, tenant: TenantId) -> Result<bool, StoreError> {
+        let (done, versions) = self.change(|transaction| {
+            let done = prune::drop_rows(transaction, tenant)?;
+            Ok((done, transaction.open_table(VERSIONS)?.len()?))
+        })?;
+        self.versions.store(versions, Ordering::Relaxed);
+        Ok(done)
     }
 
     fn read<T>(
@@ -181,15 +201,15 @@ impl Store {
 /// Quick repair makes a commit somewhat slower (0.9 ms instead of 0.5 ms were measured) and the next start after a crash
 /// instant instead of a walk through the file. It also commits in two phases, without which redb would take a damaged
 /// newest commit for a torn one and silently go back to the one before: versions would be published twice.
-pub(super) fn write(
+pub(super) fn write<T>(
     database: &Database,
-    body: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
-) -> Result<(), redb::Error> {
+    body: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+) -> Result<T, redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
-    body(&transaction)?;
+    let value = body(&transaction)?;
     transaction.commit()?;
-    Ok(())
+    Ok(value)
 }
 
 /// Drops the tenant's versions from before `before`. What can't be read stays, to be reported by who needs it.

@@ -1,5 +1,6 @@
 //! The ledger's promises: held against a model, on a disk that fails, and on files that are not its own.
 
+mod absent;
 mod damage;
 mod faults;
 mod model;

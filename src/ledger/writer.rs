@@ -28,11 +28,15 @@ const QUEUE: usize = 1024;
 /// Rows after which a batch is closed, so that no author waits for a transaction of unbounded size.
 const BATCH_ROWS: usize = 10_000;
 
+pub(super) type Job = Box<dyn FnOnce(&Store) + Send>;
+
 pub(super) enum Request {
     Write {
         entry: LedgerEntry,
         answer: oneshot::Sender<Result<(), Failure>>,
     },
+    /// Work of another kind, between two commits.
+    Job(Job),
     /// A reader met a broken database.
     Reopen,
     /// Somebody asks whether the thread still gets on.
@@ -80,29 +84,36 @@ pub(super) fn start(
 
 fn run(store: &Store, trouble: &Trouble, mut queue: mpsc::Receiver<Request>) {
     while let Some(first) = queue.blocking_recv() {
-        let batch = gather(first, &mut queue);
-        if batch.is_empty() && !store.is_broken() {
-            // Another request has opened it since the reader asked.
-            continue;
+        let (batch, job) = gather(first, &mut queue);
+        // A reader may have asked for what another request has opened since.
+        if !batch.is_empty() || store.is_broken() {
+            write_batch(store, trouble, batch);
         }
-        let result = commit(store, &batch);
-        let answer = match result {
-            Ok(()) => {
-                trouble.clear();
-                Ok(())
-            }
-            Err(error) => Err(trouble.note(&error, store.path())),
-        };
-        for (_, author) in batch {
-            // An author that went away needs no answer; its entry counts all the same.
-            let _ = author.send(answer.clone());
+        if let Some(job) = job {
+            job(store);
         }
+    }
+}
+
+fn write_batch(store: &Store, trouble: &Trouble, batch: Batch) {
+    let result = commit(store, &batch);
+    let answer = match result {
+        Ok(()) => {
+            trouble.clear();
+            Ok(())
+        }
+        Err(error) => Err(trouble.note(&error, store.path())),
+    };
+    for (_, author) in batch {
+        // An author that went away needs no answer; its entry counts all the same.
+        let _ = author.send(answer.clone());
     }
 }
 
 type Batch = Vec<(LedgerEntry, oneshot::Sender<Result<(), Failure>>)>;
 
-fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> Batch {
+/// What is to be written now, and what is to be done then.
+fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> (Batch, Option<Job>) {
     let mut batch = Batch::new();
     let mut rows = 0;
     let mut next = Some(first);
@@ -115,11 +126,12 @@ fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> Batch {
             Request::Ping { answer } => {
                 let _ = answer.send(());
             }
+            Request::Job(job) => return (batch, Some(job)),
             Request::Reopen => {}
         }
         next = (rows < BATCH_ROWS).then(|| queue.try_recv().ok()).flatten();
     }
-    batch
+    (batch, None)
 }
 
 /// Opens a broken database anew first, and again after a failed commit, so that readers are kept out no longer than need
