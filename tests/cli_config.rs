@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "cli_config/cost.rs"]
+mod cost;
 #[path = "cli_config/secrets.rs"]
 mod secrets;
 
