@@ -29,7 +29,8 @@ fn seen(id: u64) -> Seen {
     Seen {
         updated: Ticks(16_000_000_000_000_000 + id.cast_signed()),
         phase: Phase::Open,
-        hash: ContentHash(id),
+        hash: Some(ContentHash(id)),
+        earlier: None,
         origin: Origin::Defender,
         whole: true,
     }
@@ -44,12 +45,13 @@ fn page(first: u64) -> Vec<Reading> {
             hash,
             origin,
             whole,
+            ..
         } = seen(id);
         Reading {
             id: IncidentId(id),
             updated,
             phase,
-            hash,
+            hash: hash.expect("a hash"),
             origin,
             whole,
         }
@@ -65,9 +67,10 @@ async fn fill(ledger: &LocalLedger) {
                 seen: (0..INCIDENTS)
                     .map(|id| (IncidentId(id), seen(id)))
                     .collect(),
-                dead: Vec::new(),
+                letters: Vec::new(),
                 state: None,
                 forget_before: None,
+                forget_letters_before: None,
             })
         });
         for written in join_all(writes).await {

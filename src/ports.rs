@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use crate::core::cursor::TenantState;
 use crate::core::failure::{Failure, Health};
 use crate::core::ids::{IncidentId, TenantId};
+use crate::core::letters::Letter;
 use crate::core::reading::Shape;
 use crate::core::ticks::Ticks;
 use crate::core::version::{Change, ContentHash, Reading, Seen};
@@ -160,6 +161,9 @@ pub trait Splitter: Send + Sync {
     ///
     /// Equal records and limits have equal parts. A part's `ce_id` is that of no other part and no whole record.
     fn split<'a>(&self, record: &'a Record, limit: usize) -> Option<RecordParts<'a>>;
+
+    /// A dead letter that is too large, cut to `limit` and marked as cut. `None`: not even what is around it fits.
+    fn cut(&self, letter: &Record, limit: usize) -> Option<Record>;
 }
 
 /// A record that was not accepted.
@@ -197,20 +201,23 @@ pub struct LedgerEntry {
     pub tenant: TenantId,
     /// The versions now published.
     pub seen: Vec<(IncidentId, Seen)>,
-    /// The contents now dead-lettered.
-    pub dead: Vec<ContentHash>,
+    /// What is to be remembered of contents that can't be read.
+    pub letters: Vec<(ContentHash, Letter)>,
     /// The tenant's new state, when it changed.
     pub state: Option<TenantState>,
     /// Versions with a last update before this are dropped: they can't be shown again.
     pub forget_before: Option<Ticks>,
+    /// Letters that were met before this are dropped.
+    pub forget_letters_before: Option<Ticks>,
 }
 
 impl LedgerEntry {
     pub fn is_empty(&self) -> bool {
         self.seen.is_empty()
-            && self.dead.is_empty()
+            && self.letters.is_empty()
             && self.state.is_none()
             && self.forget_before.is_none()
+            && self.forget_letters_before.is_none()
     }
 }
 
@@ -226,12 +233,11 @@ pub trait Ledger: Send + Sync {
         ids: &'a [IncidentId],
     ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>>;
 
-    /// Whether this content was dead-lettered before.
-    fn is_dead(
+    /// What is remembered of contents that could not be read.
+    fn letters(
         &self,
         tenant: TenantId,
-        content: ContentHash,
-    ) -> BoxFuture<'_, Result<bool, Failure>>;
+    ) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>>;
 
     /// Writes durably: after `Ok` it survives a power cut.
     fn write(&self, entry: LedgerEntry) -> BoxFuture<'_, Result<(), Failure>>;
@@ -247,9 +253,10 @@ pub struct Outgoing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
     Seen(IncidentId, Seen, Change),
-    /// Published before, as another API showed it: from now on held against this reading.
+    /// Published before, as another API showed it or a former release recorded it: from now on held against this reading.
     Adopted(IncidentId, Seen),
-    Dead(ContentHash),
+    /// Can't be read. With its letter for a record, this is recorded when that is acknowledged.
+    Dead(ContentHash, Letter),
 }
 
 /// What became of a commit.
@@ -270,11 +277,10 @@ pub trait Outlet: Send + Sync {
         ids: &'a [IncidentId],
     ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>>;
 
-    fn is_dead(
+    fn letters(
         &self,
         tenant: TenantId,
-        content: ContentHash,
-    ) -> BoxFuture<'_, Result<bool, Failure>>;
+    ) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>>;
 
     /// Publishes `outgoing` and records what was acknowledged; `state` is recorded only when all of it was.
     ///
@@ -287,8 +293,14 @@ pub trait Outlet: Send + Sync {
         state: Option<TenantState>,
     ) -> BoxFuture<'_, Committed>;
 
-    /// Drops the tenant's versions with a last update before `before`.
-    fn forget(&self, tenant: TenantId, before: Ticks) -> BoxFuture<'_, Result<(), Failure>>;
+    /// Drops the tenant's versions with a last update before `versions`, and what was remembered of unreadable contents
+    /// before `letters`.
+    fn forget(
+        &self,
+        tenant: TenantId,
+        versions: Option<Ticks>,
+        letters: Ticks,
+    ) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
 /// Something worth counting.
@@ -315,6 +327,7 @@ pub enum Event<'a> {
     Stale {
         count: u64,
     },
+    /// An element that can't be read was met for the first time.
     DeadLetter,
     /// An incident was published in parts.
     Split,

@@ -14,11 +14,12 @@ use proptest::sample::Index;
 
 type Check = fn(&[u8]);
 
-const CHECKS: [(&str, Check); 5] = [
+const CHECKS: [(&str, Check); 6] = [
     ("codec", checks::codec),
     ("error_body", checks::error_body),
     ("instants", checks::instants),
     ("page", checks::page),
+    ("reading", checks::reading),
     ("token_answer", checks::token_answer),
 ];
 

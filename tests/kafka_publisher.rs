@@ -274,7 +274,7 @@ fn outgoing(tenant: TenantId, topic: &str, id: u64, incident: &Value) -> Outgoin
     let raw = incident.to_string();
     Outgoing {
         record: Some(encoder.incident(Change::Created, &reading, raw.as_bytes())),
-        mark: Mark::Seen(reading.id, reading.seen(), Change::Created),
+        mark: Mark::Seen(reading.id, reading.seen(None), Change::Created),
     }
 }
 

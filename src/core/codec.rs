@@ -9,6 +9,8 @@
 //! - Format 2 did not keep the start of a tenant's first range. It is read as [`Ticks::MIN`], no bound at all: such a
 //!   tenant's overlap and reconcile reach back as they did when it was written. Any later instant would be a guess, and
 //!   what was shown late before it would be lost.
+//! - Format 3 and those before it hold a hash of the whole content. It is not read: it can't be compared with the hash of the
+//!   significant members that format 4 holds.
 //!
 //! Decoding never panics and never guesses. A version byte from the future and damaged bytes are told apart, because the
 //! operator's remedies differ: install the later incidentd again, or replace the file.
@@ -18,14 +20,16 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::backlog::{Backlog, Interval, MOST};
 use super::cursor::TenantState;
 use super::ids::{IncidentId, TenantId};
+use super::letters::Letter;
 use super::ticks::Ticks;
 use super::version::{ContentHash, Origin, Phase, Seen};
 
 /// The version that this program writes, and the latest that it reads.
-pub const FORMAT: u8 = 3;
+pub const FORMAT: u8 = 4;
 
-/// Bytes of an encoded [`Seen`]: version, last update, marks (phase, API, form), content hash.
-pub const SEEN_LEN: usize = 1 + 8 + 1 + 8;
+/// Bytes of an encoded [`Seen`]: version, last update, marks (phase, API, form, hashes), hash, and hash of the version before
+/// at the same last update.
+pub const SEEN_LEN: usize = 1 + 8 + 1 + 8 + 8;
 
 /// Bytes of an encoded [`TenantState`] without open intervals: version, cursor, last reconcile, start of the first range.
 const STATE_LEN: usize = 1 + 8 + 8 + 8;
@@ -35,6 +39,13 @@ const INTERVAL_LEN: usize = 8 + 8 + 1;
 /// Marks of a version beside its phase, which takes the lowest two bits.
 const BY_GRAPH: u8 = 1 << 2;
 const WITHOUT_ALERTS: u8 = 1 << 3;
+/// A former release recorded it: there is no hash.
+const WITHOUT_HASH: u8 = 1 << 4;
+/// There is a hash of the version before.
+const WITH_EARLIER: u8 = 1 << 5;
+
+/// Bytes of an encoded [`Letter`]: version, when it was met, whether it was accepted.
+pub const LETTER_LEN: usize = 1 + 8 + 1;
 
 /// Bytes of a key: tenant, and an incident's id or a dead letter's content hash.
 pub const KEY_LEN: usize = 16 + 8;
@@ -59,6 +70,12 @@ pub fn dead_key(tenant: TenantId, content: ContentHash) -> [u8; KEY_LEN] {
     key(tenant, content.0)
 }
 
+/// The content that a dead letter's key names.
+pub fn content_of(key: &[u8; KEY_LEN]) -> ContentHash {
+    let [.., a, b, c, d, e, f, g, h] = *key;
+    ContentHash(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+}
+
 /// The hash that stands for bytes which could not be read as an incident: of the bytes as they are, since there is no
 /// structure to look through. Not comparable with the hash of an incident's content.
 pub fn raw_hash(raw: &[u8]) -> ContentHash {
@@ -70,7 +87,9 @@ pub fn encode_seen(seen: &Seen) -> [u8; SEEN_LEN] {
     bytes[0] = FORMAT;
     bytes[1..9].copy_from_slice(&seen.updated.0.to_be_bytes());
     bytes[9] = marks(seen);
-    bytes[10..].copy_from_slice(&seen.hash.0.to_be_bytes());
+    let hash = |hash: Option<ContentHash>| hash.map_or(0, |hash| hash.0).to_be_bytes();
+    bytes[10..18].copy_from_slice(&hash(seen.hash));
+    bytes[18..].copy_from_slice(&hash(seen.earlier));
     bytes
 }
 
@@ -78,23 +97,54 @@ pub fn decode_seen(bytes: &[u8]) -> Result<Seen, CodecError> {
     let (format, rest) = body(bytes)?;
     let (updated, rest) = take_ticks(rest)?;
     let (marks, rest) = rest.split_first().ok_or(CodecError::Corrupt)?;
-    let hash: [u8; 8] = rest.try_into().map_err(|_| CodecError::Corrupt)?;
-    let known = if format == 1 {
-        0
-    } else {
-        BY_GRAPH | WITHOUT_ALERTS
+    let (hash, rest) = take_hash(rest)?;
+    let (earlier, rest) = match format {
+        1..=3 => (ContentHash(0), rest),
+        _ => take_hash(rest)?,
     };
-    Ok(Seen {
+    let known = match format {
+        1 => 0,
+        2 | 3 => BY_GRAPH | WITHOUT_ALERTS,
+        _ => BY_GRAPH | WITHOUT_ALERTS | WITHOUT_HASH | WITH_EARLIER,
+    };
+    let is = |mark: u8| marks & known & mark != 0;
+    let seen = Seen {
         updated,
         phase: phase_of(*marks & !known)?,
-        hash: ContentHash(u64::from_be_bytes(hash)),
-        origin: if marks & BY_GRAPH & known == 0 {
-            Origin::Defender
-        } else {
-            Origin::Graph
+        hash: (format > 3 && !is(WITHOUT_HASH)).then_some(hash),
+        earlier: is(WITH_EARLIER).then_some(earlier),
+        origin: match is(BY_GRAPH) {
+            true => Origin::Graph,
+            false => Origin::Defender,
         },
-        whole: marks & WITHOUT_ALERTS & known == 0,
-    })
+        whole: !is(WITHOUT_ALERTS),
+    };
+    // What is marked as not there is zero, so that a version has one value only.
+    let gone = |hash: ContentHash, told: Option<ContentHash>| told.is_none() && hash.0 != 0;
+    if !rest.is_empty() || gone(earlier, seen.earlier) || (format > 3 && gone(hash, seen.hash)) {
+        return Err(CodecError::Corrupt);
+    }
+    Ok(seen)
+}
+
+/// The value of a dead letter's row.
+pub fn encode_letter(letter: &Letter) -> [u8; LETTER_LEN] {
+    let mut bytes = [0; LETTER_LEN];
+    bytes[0] = FORMAT;
+    bytes[1..9].copy_from_slice(&letter.met.0.to_be_bytes());
+    bytes[9] = u8::from(letter.accepted);
+    bytes
+}
+
+pub fn decode_letter(bytes: &[u8]) -> Result<Letter, CodecError> {
+    let (_, rest) = body(bytes)?;
+    let (met, rest) = take_ticks(rest)?;
+    let accepted = match rest {
+        [0] => false,
+        [1] => true,
+        _ => return Err(CodecError::Corrupt),
+    };
+    Ok(Letter { met, accepted })
 }
 
 pub fn encode_state(state: &TenantState) -> Vec<u8> {
@@ -180,6 +230,11 @@ fn take_ticks(bytes: &[u8]) -> Result<(Ticks, &[u8]), CodecError> {
     Ok((ticks, rest))
 }
 
+fn take_hash(bytes: &[u8]) -> Result<(ContentHash, &[u8]), CodecError> {
+    let (head, rest) = bytes.split_first_chunk().ok_or(CodecError::Corrupt)?;
+    Ok((ContentHash(u64::from_be_bytes(*head)), rest))
+}
+
 fn marks(seen: &Seen) -> u8 {
     let phase = match seen.phase {
         Phase::Open => 0,
@@ -191,7 +246,13 @@ fn marks(seen: &Seen) -> u8 {
         Origin::Graph => BY_GRAPH,
     };
     let form = if seen.whole { 0 } else { WITHOUT_ALERTS };
-    phase | origin | form
+    let hash = if seen.hash.is_some() { 0 } else { WITHOUT_HASH };
+    let earlier = if seen.earlier.is_some() {
+        WITH_EARLIER
+    } else {
+        0
+    };
+    phase | origin | form | hash | earlier
 }
 
 fn phase_of(code: u8) -> Result<Phase, CodecError> {

@@ -19,6 +19,7 @@
 //! durability.
 
 mod error;
+mod letters;
 mod open;
 mod overlay;
 mod prune;
@@ -43,6 +44,7 @@ use tokio::time::timeout;
 use crate::core::cursor::TenantState;
 use crate::core::failure::Failure;
 use crate::core::ids::{IncidentId, TenantId};
+use crate::core::letters::Letter;
 use crate::core::status::PartState;
 use crate::core::ticks::Ticks;
 use crate::core::version::{ContentHash, Seen};
@@ -219,15 +221,11 @@ impl Ledger for LocalLedger {
         Box::pin(self.readers.read(move |store| store.known(tenant, &ids)))
     }
 
-    fn is_dead(
+    fn letters(
         &self,
         tenant: TenantId,
-        content: ContentHash,
-    ) -> BoxFuture<'_, Result<bool, Failure>> {
-        Box::pin(
-            self.readers
-                .read(move |store| store.is_dead(tenant, content)),
-        )
+    ) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>> {
+        Box::pin(self.readers.read(move |store| store.letters(tenant)))
     }
 
     /// Once queued, the entry is written even if this future is dropped.

@@ -23,8 +23,9 @@ use redb::{
 use crate::core::codec;
 
 use super::error::LedgerError;
+use super::letters::LETTERS;
 use super::overlay::Overlay;
-use super::store::{DEAD, TENANTS, VERSIONS, write};
+use super::store::{TENANTS, VERSIONS, write};
 
 /// The format of the rows that this program writes. A file of format 1 may have rows of up to format 3, which were written
 /// before the file's own was raised with them.
@@ -283,7 +284,7 @@ fn fill_new(path: &Path, opener: &Opener) -> Result<(), Box<redb::Error>> {
             transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
             transaction.open_table(VERSIONS)?;
             transaction.open_table(TENANTS)?;
-            transaction.open_table(DEAD)?;
+            transaction.open_table(LETTERS)?;
             Ok(())
         })?;
         database.close()?;

@@ -11,7 +11,8 @@ use crate::core::ids::{IncidentId, TenantId};
 use crate::core::ticks::{PER_SECOND, Ticks};
 use crate::core::version::ContentHash;
 
-use super::store::{DEAD, TENANTS, VERSIONS};
+use super::letters::LETTERS;
+use super::store::{TENANTS, VERSIONS};
 
 /// Days for which the rows of an absent tenant are kept: Defender's retention of incidents.
 pub(super) const KEPT_DAYS: i64 = 180;
@@ -62,7 +63,7 @@ pub(super) fn drop_rows(
     let of = incidents.map(|id| codec::incident_key(tenant, id));
     let left = STEP - drop_between(&mut versions, of, STEP)?;
     let contents = [ContentHash(0), ContentHash(u64::MAX)];
-    let mut dead = transaction.open_table(DEAD)?;
+    let mut dead = transaction.open_table(LETTERS)?;
     let of = contents.map(|content| codec::dead_key(tenant, content));
     let left = left - drop_between(&mut dead, of, left)?;
     if left == 0 {

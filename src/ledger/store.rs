@@ -16,11 +16,13 @@ use redb::{
 use crate::core::codec::{self, KEY_LEN};
 use crate::core::cursor::TenantState;
 use crate::core::ids::{IncidentId, TenantId};
+use crate::core::letters::Letter;
 use crate::core::ticks::Ticks;
 use crate::core::version::{ContentHash, Seen};
 use crate::ports::LedgerEntry;
 
 use super::error::StoreError;
+use super::letters::{self, LETTERS};
 use super::open::{Home, Opener, raise};
 use super::prune;
 
@@ -29,8 +31,6 @@ pub(super) const VERSIONS: TableDefinition<'_, &[u8; KEY_LEN], &[u8]> =
     TableDefinition::new("versions");
 /// Tenant → its state.
 pub(super) const TENANTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("tenants");
-/// Tenant and content hash of what went to the dead-letter topic.
-pub(super) const DEAD: TableDefinition<'_, &[u8; KEY_LEN], ()> = TableDefinition::new("dead");
 
 pub(super) struct Store {
     opener: Opener,
@@ -75,7 +75,9 @@ impl Store {
         // First, for the file is locked as long as it is open.
         *slot = None;
         let open = || -> Result<(Database, u64), redb::Error> {
+            let changed = letters::last_changed(self.path());
             let database = (self.opener)(self.path())?;
+            letters::prepare(&database, changed)?;
             raise(&database)?;
             let versions = database.begin_read()?.open_table(VERSIONS)?.len()?;
             Ok((database, versions))
@@ -112,15 +114,11 @@ impl Store {
         })
     }
 
-    pub(super) fn is_dead(
+    pub(super) fn letters(
         &self,
         tenant: TenantId,
-        content: ContentHash,
-    ) -> Result<bool, StoreError> {
-        self.read(|transaction| {
-            let table = transaction.open_table(DEAD)?;
-            Ok(table.get(&codec::dead_key(tenant, content))?.is_some())
-        })
+    ) -> Result<Vec<(ContentHash, Letter)>, StoreError> {
+        self.read(|transaction| letters::of(transaction, tenant))
     }
 
     /// Writes all entries in one durable transaction, in their order. After an error it is not known whether they were
@@ -234,17 +232,18 @@ fn insert<'a>(
 ) -> Result<u64, redb::Error> {
     let mut versions = transaction.open_table(VERSIONS)?;
     let mut tenants = transaction.open_table(TENANTS)?;
-    let mut dead = transaction.open_table(DEAD)?;
+    let mut dead = transaction.open_table(LETTERS)?;
     for entry in entries {
         for (id, seen) in &entry.seen {
             let key = codec::incident_key(entry.tenant, *id);
             versions.insert(&key, codec::encode_seen(seen).as_slice())?;
         }
-        for content in &entry.dead {
-            dead.insert(&codec::dead_key(entry.tenant, *content), ())?;
-        }
+        letters::insert(&mut dead, entry.tenant, &entry.letters)?;
         if let Some(before) = entry.forget_before {
             forget(&mut versions, entry.tenant, before)?;
+        }
+        if let Some(before) = entry.forget_letters_before {
+            letters::forget(&mut dead, entry.tenant, before)?;
         }
         if let Some(state) = &entry.state {
             let key = entry.tenant.as_bytes();

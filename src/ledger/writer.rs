@@ -120,7 +120,7 @@ fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> (Batch, Option
     while let Some(request) = next {
         match request {
             Request::Write { entry, answer } => {
-                rows += entry.seen.len() + entry.dead.len() + 1;
+                rows += entry.seen.len() + entry.letters.len() + 1;
                 batch.push((entry, answer));
             }
             Request::Ping { answer } => {

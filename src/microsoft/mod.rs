@@ -35,9 +35,9 @@ mod workers;
 
 pub use consent::{DEFENDER, GRAPH, Permission, REDIRECT_URI, any_tenant_link, consent_link};
 pub use credential::Credential;
-pub use defender::Defender;
+pub use defender::{DEFENDER_SHAPE, Defender};
 pub use entra::{Claims, Endpoint, Entra, EntraOptions, Issued};
-pub use graph::Graph;
+pub use graph::{GRAPH_SHAPE, Graph};
 pub use http::{ClientError, Clients, HttpOptions, check_authorities};
 pub use resolver::LookUp;
 pub use roles::{Role, Standing};

@@ -1,7 +1,7 @@
 //! Takes the insignificant white space out of JSON as it streams by.
 //!
-//! Pure. Works on valid JSON, which is all that reaches it: there, white space outside strings means nothing, and a line
-//! break inside a string is always escaped, so what comes out is one line.
+//! Pure. White space outside strings means nothing. A control character inside a string is escaped in valid JSON; one that
+//! is not, which Microsoft's bytes may hold, is escaped here. So what comes out is one line.
 
 /// Remembers between two pieces whether a string is open.
 #[derive(Debug, Default)]
@@ -17,7 +17,11 @@ impl Compactor {
         // Whole runs are copied: most bytes of an incident are inside strings, or significant.
         let mut run = 0;
         for (at, byte) in piece.iter().enumerate() {
-            if self.in_string {
+            if self.in_string && *byte < b' ' {
+                out.extend_from_slice(&piece[run..at]);
+                run = at + 1;
+                self.escape(*byte, out);
+            } else if self.in_string {
                 self.within_string(*byte);
             } else if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
                 out.extend_from_slice(&piece[run..at]);
@@ -27,6 +31,14 @@ impl Compactor {
             }
         }
         out.extend_from_slice(&piece[run..]);
+    }
+
+    /// A backslash before the control character escapes nothing any more: it is escaped itself.
+    fn escape(&mut self, control: u8, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.escaped) {
+            out.push(b'\\');
+        }
+        out.extend_from_slice(format!("\\u{control:04x}").as_bytes());
     }
 
     fn within_string(&mut self, byte: u8) {

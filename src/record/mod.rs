@@ -35,6 +35,9 @@ const TENANT_NAME: &str = "tenant_name";
 /// Only where it is `false`: Microsoft could not give the incident's alerts.
 const ALERTS_COMPLETE: &str = "alerts_complete";
 
+/// Of a dead letter that was cut: how many bytes there were.
+const TRUNCATED: &str = "truncated";
+
 const CLOUDEVENT_JSON: &str = "application/cloudevents+json";
 const JSON: &str = "application/json";
 const OCTET_STREAM: &str = "application/octet-stream";

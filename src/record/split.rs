@@ -9,19 +9,21 @@
 //!   be read again with its alerts in another order, or be cut for another limit, and a part that is dropped as a repeat
 //!   must be one.
 //!
+//! - What else the incident holds (half of a surrogate pair, any number or nesting, bytes that are no UTF-8) is not looked at.
+//!
 //! Failure modes: a record that is no incident with alerts, or of which a single alert does not fit beside all the rest,
 //! is not split.
+//!
+//! A dead letter has no alerts: one that is too large is cut.
 
-use std::fmt;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::core::json::{Begins, Scanner};
 use crate::ports::{Record, RecordParts, Splitter};
 
-use super::{CE_ID, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, PART, PARTS};
+use super::{CE_ID, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, PART, PARTS, TRUNCATED};
 
 const ALERTS: &str = "alerts";
 /// Stands for every number while a part is measured. No record has more alerts than that.
@@ -34,7 +36,7 @@ pub struct AlertSplitter;
 impl Splitter for AlertSplitter {
     fn split<'a>(&self, record: &'a Record, limit: usize) -> Option<RecordParts<'a>> {
         let (frame, alerts) = Frame::of(record)?;
-        let room = limit.checked_sub(frame.part(0, (WIDEST, WIDEST), "").size())?;
+        let room = limit.checked_sub(frame.part(0, (WIDEST, WIDEST), b"").size())?;
         let runs = runs(alerts, room)?;
         let (cut, count) = (name(record, &runs), runs.len());
         if !(2..=WIDEST).contains(&count) {
@@ -45,48 +47,62 @@ impl Splitter for AlertSplitter {
             frame.part(cut, (earlier + 1, count), run)
         })))
     }
+
+    fn cut(&self, letter: &Record, limit: usize) -> Option<Record> {
+        let mut cut = Record {
+            topic: letter.topic.clone(),
+            key: letter.key.clone(),
+            headers: letter.headers.clone(),
+            value: Vec::new(),
+        };
+        cut.headers
+            .push((TRUNCATED, letter.value.len().to_string()));
+        let room = limit.checked_sub(cut.size())?;
+        cut.value.extend(letter.value.iter().take(room));
+        Some(cut)
+    }
 }
 
 /// What all parts of a record have in common.
 struct Frame<'a> {
     record: &'a Record,
     /// The value up to the end of the event's id, without the quote that closes it; in raw form nothing.
-    id: Option<&'a str>,
+    id: Option<&'a [u8]>,
     /// From there to the alerts.
-    before: &'a str,
-    after: &'a str,
+    before: &'a [u8],
+    after: &'a [u8],
 }
 
 impl<'a> Frame<'a> {
     /// The frame and the alerts, which are an array or something else.
-    fn of(record: &'a Record) -> Option<(Self, &'a str)> {
-        let value = std::str::from_utf8(&record.value).ok()?;
+    fn of(record: &'a Record) -> Option<(Self, &'a [u8])> {
+        let value = record.value.as_slice();
         let mut headers = record.headers.iter();
         let (_, content_type) = headers.find(|(name, _)| *name == CONTENT_TYPE)?;
-        let (id, rest, incident) = match content_type.as_str() {
+        let (id, begins, incident) = match content_type.as_str() {
             CLOUDEVENT_JSON => {
                 let [id, data] = members(value, ["id", "data"])?;
-                let end = span(value, id?)?.end;
-                let (head, rest) = value.split_at_checked(end)?;
-                (Some(head.strip_suffix('"')?), rest, data?)
+                let id = id?;
+                let text = value.get(..id.end)?.strip_suffix(b"\"")?;
+                (Some(text), id.end, data?)
             }
-            JSON => (None, value, value),
+            JSON => (None, 0, 0..value.len()),
             _ => return None,
         };
-        let [alerts] = members(incident, [ALERTS])?;
-        let alerts = alerts?;
-        let Range { start, end } = span(rest, alerts)?;
+        let [alerts] = members(value.get(incident.clone())?, [ALERTS])?;
+        let Range { start, end } = alerts?;
+        let (start, end) = (incident.start + start, incident.start + end);
         let frame = Self {
             record,
             id,
-            before: rest.get(..start)?,
-            after: rest.get(end..)?,
+            before: value.get(begins..start)?,
+            after: value.get(end..)?,
         };
-        Some((frame, alerts))
+        Some((frame, value.get(start..end)?))
     }
 
     /// The part of this number and count, with `run` for its alerts.
-    fn part(&self, cut: u64, (number, count): (usize, usize), run: &str) -> Record {
+    fn part(&self, cut: u64, (number, count): (usize, usize), run: &[u8]) -> Record {
         let suffix = format!("/{cut:016x}/{number}");
         let mut headers = Vec::with_capacity(self.record.headers.len() + 2);
         headers.extend(self.record.headers.iter().cloned());
@@ -101,24 +117,24 @@ impl<'a> Frame<'a> {
         };
         let pieces = [
             self.id.unwrap_or_default(),
-            &attributes,
+            attributes.as_bytes(),
             self.before,
-            "[",
+            b"[",
             run,
-            "]",
+            b"]",
             self.after,
         ];
         Record {
             topic: self.record.topic.clone(),
             key: self.record.key.clone(),
             headers,
-            value: pieces.concat().into_bytes(),
+            value: pieces.concat(),
         }
     }
 }
 
 /// A number that this record, cut so, has and no other.
-fn name(record: &Record, runs: &[&str]) -> u64 {
+fn name(record: &Record, runs: &[&[u8]]) -> u64 {
     let mut hash = Xxh3::new();
     hash.update(&record.value);
     for run in runs {
@@ -127,101 +143,43 @@ fn name(record: &Record, runs: &[&str]) -> u64 {
     hash.digest()
 }
 
-/// Where `piece` lies in `whole`, which it was taken from; `None` when it was not.
-fn span(whole: &str, piece: &str) -> Option<Range<usize>> {
-    let start = piece.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
-    Some(start..start + piece.len())
-}
-
-/// The members of these names of a JSON object, as they are written; `None` when it is no object.
-fn members<'a, const N: usize>(
-    object: &'a str,
-    names: [&'static str; N],
-) -> Option<[Option<&'a str>; N]> {
-    serde_json::Deserializer::from_str(object)
-        .deserialize_map(Members(names))
-        .ok()
-}
-
-struct Members<const N: usize>([&'static str; N]);
-
-impl<'de, const N: usize> Visitor<'de> for Members<N> {
-    type Value = [Option<&'de str>; N];
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+/// Where the members of these names lie in a JSON object; `None` when it is no object.
+fn members<const N: usize>(object: &[u8], names: [&str; N]) -> Option<[Option<Range<usize>>; N]> {
+    let mut input = Scanner::new(object);
+    if !input.enter(Begins::Object) {
+        return None;
     }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut found = [None; N];
-        while let Some(place) = entries.next_key_seed(Place(&self.0))? {
-            let value: &RawValue = entries.next_value()?;
-            if let Some(slot) = place.and_then(|place| found.get_mut(place)) {
-                *slot = Some(value.get());
-            }
+    let mut found = [const { None }; N];
+    while let Some(key) = input.key().ok()? {
+        let place = input.skip().ok()?;
+        let mut slots = names.iter().zip(&mut found);
+        if let Some((_, slot)) = slots.find(|(name, _)| key.is(name)) {
+            *slot = Some(place);
         }
-        Ok(found)
     }
-}
-
-/// Reads a key as its place among these names.
-struct Place<'n>(&'n [&'static str]);
-
-impl<'de> DeserializeSeed<'de> for Place<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
-        input.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Place<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object key")
-    }
-
-    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|name| *name == key))
-    }
+    input.end().ok()?;
+    Some(found)
 }
 
 /// An array's elements in as few runs as can be, none longer than `room`; `None` when it is no array, or one element
 /// alone is longer.
-fn runs(array: &str, room: usize) -> Option<Vec<&str>> {
-    let runs = serde_json::Deserializer::from_str(array)
-        .deserialize_seq(Runs { array, room })
-        .ok()?;
-    runs.into_iter().map(|run| array.get(run)).collect()
-}
-
-struct Runs<'a> {
-    array: &'a str,
-    room: usize,
-}
-
-impl<'de> Visitor<'de> for Runs<'_> {
-    type Value = Vec<Range<usize>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an array of elements of {} bytes at most", self.room)
+fn runs(array: &[u8], room: usize) -> Option<Vec<&[u8]>> {
+    let mut input = Scanner::new(array);
+    if !input.enter(Begins::List) {
+        return None;
     }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
-        let mut runs: Vec<Range<usize>> = Vec::new();
-        while let Some(element) = elements.next_element::<&RawValue>()? {
-            let place = span(self.array, element.get()).filter(|place| place.len() <= self.room);
-            let Some(Range { start, end }) = place else {
-                return Err(A::Error::invalid_length(element.get().len(), &self));
-            };
-            match runs.last_mut() {
-                Some(run) if end - run.start <= self.room => run.end = end,
-                _ => runs.push(start..end),
-            }
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    while input.item().ok()? {
+        let element = input.skip().ok()?;
+        if element.len() > room {
+            return None;
         }
-        Ok(runs)
+        match runs.last_mut() {
+            Some(run) if element.end - run.start <= room => run.end = element.end,
+            _ => runs.push(element),
+        }
     }
+    runs.into_iter().map(|run| array.get(run)).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The ports in memory, for the runtime's tests: a tenant's list of incidents, a topic, a ledger, and their failures.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::{pending, ready};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -29,6 +29,7 @@ use super::tokens::{Desk, TokenKeeper};
 use crate::core::cursor::{Reach, TenantState};
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::{IncidentId, TenantId};
+use crate::core::letters::Letter;
 use crate::core::ticks::{PER_SECOND, Ticks};
 use crate::core::version::{Change, ContentHash, Deduplicate, Reading, Seen};
 use crate::ports::*;
@@ -119,7 +120,7 @@ impl Encoder for PlainEncoder {
 pub struct MemoryLedger {
     pub states: Mutex<HashMap<TenantId, TenantState>>,
     pub seen: Mutex<HashMap<(TenantId, IncidentId), Seen>>,
-    pub dead: Mutex<HashSet<ContentHash>>,
+    pub letters: Mutex<HashMap<(TenantId, ContentHash), Letter>>,
     pub full: AtomicBool,
     /// The disk does not answer: no read ends.
     pub hangs: AtomicBool,
@@ -151,9 +152,16 @@ impl Ledger for MemoryLedger {
         self.answer(known.collect())
     }
 
-    fn is_dead(&self, _: TenantId, content: ContentHash) -> BoxFuture<'_, Result<bool, Failure>> {
-        let dead = self.dead.lock().expect("lock").contains(&content);
-        self.answer(dead)
+    fn letters(
+        &self,
+        tenant: TenantId,
+    ) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>> {
+        let letters = self.letters.lock().expect("lock");
+        let own = letters.iter().filter(|((of, _), _)| *of == tenant);
+        self.answer(
+            own.map(|((_, content), letter)| (*content, *letter))
+                .collect(),
+        )
     }
 
     fn write(&self, entry: LedgerEntry) -> BoxFuture<'_, Result<(), Failure>> {
@@ -176,7 +184,12 @@ impl Ledger for MemoryLedger {
             if let Some(before) = entry.forget_before {
                 seen.retain(|(tenant, _), seen| *tenant != entry.tenant || seen.updated >= before);
             }
-            self.dead.lock().expect("lock").extend(entry.dead);
+            let mut letters = self.letters.lock().expect("lock");
+            let met = entry.letters.into_iter();
+            letters.extend(met.map(|(content, letter)| ((entry.tenant, content), letter)));
+            if let Some(before) = entry.forget_letters_before {
+                letters.retain(|(of, _), letter| *of != entry.tenant || letter.met >= before);
+            }
             if let Some(state) = entry.state {
                 self.states
                     .lock()
@@ -196,6 +209,7 @@ pub struct Counts {
     pub published: Mutex<u64>,
     pub stale: Mutex<u64>,
     pub split: Mutex<u64>,
+    pub dead: Mutex<u64>,
     pub throttled: Mutex<u64>,
 }
 
@@ -204,6 +218,7 @@ impl Observer for Counts {
         match event {
             Event::MissedFirings { count } => *self.missed.lock().expect("lock") += count,
             Event::Published { .. } => *self.published.lock().expect("lock") += 1,
+            Event::DeadLetter => *self.dead.lock().expect("lock") += 1,
             Event::Split => *self.split.lock().expect("lock") += 1,
             Event::Throttled { .. } => *self.throttled.lock().expect("lock") += 1,
             Event::Stale { count } => *self.stale.lock().expect("lock") += count,

@@ -5,7 +5,7 @@
 //!   be known already is released at once. When the budget has no room, what is at hand is committed first.
 //! - A batch holds at most one version of an incident, so that "acknowledged or not" has one answer for each; and at most
 //!   one dead letter of one content.
-//! - An element that can't be read costs nobody else anything: it becomes a dead letter, once for each content.
+//! - An element that can't be read costs nobody else anything: it becomes a dead letter ([`crate::core::letters`]).
 
 use std::collections::{HashMap, HashSet};
 use std::future::pending;
@@ -23,13 +23,15 @@ use crate::core::codec::raw_hash;
 use crate::core::cursor::TenantState;
 use crate::core::failure::{Failure, Health, Reaction};
 use crate::core::ids::IncidentId;
-use crate::core::reading::{Malformed, read};
+use crate::core::letters::Letters;
+use crate::core::reading::read;
 use crate::core::ticks::Ticks;
-use crate::core::version::{Change, ContentHash, Reading, Verdict, judge};
+use crate::core::version::{Change, Reading, Seen, Verdict, judge};
 use crate::core::walk::Walk;
 use crate::ports::{Event, Mark, Outgoing, Record};
 
 mod account;
+mod letters;
 mod single;
 
 use account::Account;
@@ -64,11 +66,12 @@ pub(super) struct Intake<'a> {
     aside_since: Instant,
     batch: Vec<Outgoing>,
     batch_readings: HashMap<IncidentId, Reading>,
-    batch_dead: HashSet<ContentHash>,
     batch_bytes: usize,
     /// When the oldest page in the batch began to arrive.
     arrived: Option<Instant>,
     account: Account,
+    /// Of this sweep; `None`: no element was met that can't be read.
+    letters: Option<Letters>,
     late_found: u64,
     latest: Duration,
     /// Why a record was held back; the first of them.
@@ -92,10 +95,10 @@ impl<'a> Intake<'a> {
             aside_since: Instant::now(),
             batch: Vec::new(),
             batch_readings: HashMap::new(),
-            batch_dead: HashSet::new(),
             batch_bytes: 0,
             arrived: None,
             account: Account::default(),
+            letters: None,
             late_found: 0,
             latest: Duration::ZERO,
             held_back: None,
@@ -143,6 +146,7 @@ impl<'a> Intake<'a> {
             tracing::debug!(tenant = %tenant.id, name = %tenant.name, incidents = self.late_found, latest_seconds,
                 "found late by the overlap");
         }
+        self.tell_of_letters();
         tracing::debug!(tenant = %tenant.id, account = ?self.account, "sweep accounted for");
         let account = if self.account.balances() {
             Ok(())
@@ -261,12 +265,12 @@ impl<'a> Intake<'a> {
                         if seen.is_none_or(|seen| seen.whole) {
                             self.note_late(&reading);
                         }
-                        self.add(change, reading, &raw);
+                        self.add(change, reading, seen, &raw);
                     }
                     Verdict::Unchanged => self.account.unchanged += 1,
                     Verdict::Adopt => {
                         self.account.unchanged += 1;
-                        self.push(None, Mark::Adopted(reading.id, reading.seen()));
+                        self.push(None, Mark::Adopted(reading.id, reading.seen(seen)));
                     }
                     Verdict::Stale => {
                         self.account.stale += 1;
@@ -307,40 +311,20 @@ impl<'a> Intake<'a> {
         }
     }
 
-    fn add(&mut self, change: Change, reading: Reading, raw: &[u8]) {
+    fn add(&mut self, change: Change, reading: Reading, seen: Option<&Seen>, raw: &[u8]) {
         self.batch_readings.insert(reading.id, reading);
         let record = self.tenant.encoder.incident(change, &reading, raw);
-        self.push(Some(record), Mark::Seen(reading.id, reading.seen(), change));
+        self.push(
+            Some(record),
+            Mark::Seen(reading.id, reading.seen(seen), change),
+        );
     }
 
     fn push(&mut self, record: Option<Record>, mark: Mark) {
         self.batch_bytes +=
             record.as_ref().map_or(0, |record| record.value.len()) + RECORD_OVERHEAD;
-        self.account.waiting += u64::from(!matches!(mark, Mark::Adopted(..)));
+        self.account.waiting += u64::from(matches!(mark, Mark::Seen(..)));
         self.batch.push(Outgoing { record, mark });
-    }
-
-    async fn bury(
-        &mut self,
-        content: ContentHash,
-        why: &Malformed,
-        raw: &[u8],
-    ) -> Result<(), Failure> {
-        // The edge of a page is read twice, mostly into the same batch, of which the ledger does not know yet.
-        if self.batch_dead.contains(&content)
-            || self.sweeper.outlet.is_dead(self.tenant.id, content).await?
-        {
-            self.account.dead += 1;
-            return Ok(());
-        }
-        self.batch_dead.insert(content);
-        if self.tenant.memory().laments(content) {
-            tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %why, bytes = raw.len(), content = %content,
-                "an incident could not be read and is not published");
-        }
-        let record = self.tenant.encoder.dead_letter(&why.to_string(), raw);
-        self.push(record, Mark::Dead(content));
-        Ok(())
     }
 
     /// Publishes and records the batch, and with it `state`.
@@ -355,7 +339,6 @@ impl<'a> Intake<'a> {
         let batch = mem::take(&mut self.batch);
         let bytes = mem::take(&mut self.batch_bytes);
         self.batch_readings.clear();
-        let dead = mem::take(&mut self.batch_dead).len() as u64;
         let any = !batch.is_empty();
         let committed = slot
             .wait(self.sweeper.outlet.commit(self.tenant.id, batch, state))
@@ -363,9 +346,8 @@ impl<'a> Intake<'a> {
         self.charge.release(bytes);
         let waiting = mem::take(&mut self.account.waiting);
         self.account.published += committed.published;
-        self.account.dead += dead;
         if committed.result.is_err() {
-            self.account.refused += waiting.saturating_sub(committed.published + dead);
+            self.account.refused += waiting.saturating_sub(committed.published);
         }
         match committed.result {
             Err(refused) if refused.reaction == Reaction::HoldBack => {

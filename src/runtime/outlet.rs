@@ -22,6 +22,7 @@ use super::waiting::Waiting;
 use crate::core::cursor::TenantState;
 use crate::core::failure::Failure;
 use crate::core::ids::{IncidentId, TenantId};
+use crate::core::letters::Letter;
 use crate::core::ticks::Ticks;
 use crate::core::version::{ContentHash, Seen};
 use crate::ports::{
@@ -91,8 +92,7 @@ impl LocalOutlet {
                 Mark::Seen(_, _, change) => {
                     self.observer.see(Event::Published { change: *change });
                 }
-                Mark::Dead(_) => self.observer.see(Event::DeadLetter),
-                Mark::Adopted(..) => {}
+                Mark::Dead(..) | Mark::Adopted(..) => {}
             }
         }
         Committed {
@@ -126,20 +126,12 @@ impl LocalOutlet {
         let (mut failure, mut oversize) = (None, Vec::new());
         for (mark, result) in sent.into_iter().zip(self.hand_over(records).await) {
             match (result, mark) {
-                (Ok(()), mark) => {
-                    if matches!(mark, Mark::Dead(_)) && self.undeliverable.ends() {
-                        tracing::info!("dead letters are accepted again");
-                    }
-                    marks.push(mark);
-                }
-                // The dead-letter topic is a convenience; that it is missing must not stop the tenant. The letter is
-                // tried again when the incident is next read.
-                (Err(Refused { failure, .. }), Mark::Dead(_)) => {
-                    if self.undeliverable.begins() {
-                        tracing::warn!(error = %failure, remedy = failure.remedy,
-                            "dead letters are not accepted; each is tried again when it is next read");
+                (result, Mark::Dead(..)) => {
+                    if self.letter(result).await {
+                        marks.push(mark);
                     }
                 }
+                (Ok(()), mark) => marks.push(mark),
                 (Err(refused), Mark::Seen(id, ..) | Mark::Adopted(id, _)) => match refused.oversize
                 {
                     Some(record) => oversize.push((mark, id, record, refused.failure)),
@@ -159,6 +151,42 @@ impl LocalOutlet {
             }
         }
         (marks, failure)
+    }
+
+    /// Whether a dead letter has arrived, of which this was the first try. One that is too large is cut and tried again.
+    ///
+    /// The dead-letter topic is a convenience: that it is missing must not stop the tenant. The letter is tried again when
+    /// the element is next read.
+    async fn letter(&self, first: Result<(), Refused>) -> bool {
+        let result = match first {
+            Err(Refused {
+                failure,
+                oversize: Some(letter),
+            }) => self.cut(&letter).await.unwrap_or(Err(failure)),
+            first => first.map_err(|refused| refused.failure),
+        };
+        match &result {
+            Ok(()) => {
+                if self.undeliverable.ends() {
+                    tracing::info!("dead letters are accepted again");
+                }
+            }
+            Err(failure) => {
+                if self.undeliverable.begins() {
+                    tracing::warn!(error = %failure, remedy = failure.remedy,
+                        "dead letters are not accepted; each is tried again when it is next read");
+                }
+            }
+        }
+        result.is_ok()
+    }
+
+    /// Publishes as much of a letter as its topic accepts. `None`: it accepts nothing of it, or tells no limit.
+    async fn cut(&self, letter: &Record) -> Option<Result<(), Failure>> {
+        let limit = self.publisher.limit(&letter.topic).await?;
+        let cut = self.splitter.cut(letter, limit)?;
+        let result = self.hand_over(vec![cut]).await.pop()?;
+        Some(result.map_err(|refused| refused.failure))
     }
 
     /// Publishes a record that was refused for its size in parts; tells how many there were.
@@ -224,14 +252,15 @@ fn entry(tenant: TenantId, marks: &[Mark], state: Option<TenantState>) -> Ledger
     let mut entry = LedgerEntry {
         tenant,
         seen: Vec::new(),
-        dead: Vec::new(),
+        letters: Vec::new(),
         state,
         forget_before: None,
+        forget_letters_before: None,
     };
     for mark in marks {
         match mark {
             Mark::Seen(id, seen, _) | Mark::Adopted(id, seen) => entry.seen.push((*id, *seen)),
-            Mark::Dead(content) => entry.dead.push(*content),
+            Mark::Dead(content, letter) => entry.letters.push((*content, *letter)),
         }
     }
     entry
@@ -250,12 +279,11 @@ impl Outlet for LocalOutlet {
         self.ledger.known(tenant, ids)
     }
 
-    fn is_dead(
+    fn letters(
         &self,
         tenant: TenantId,
-        content: ContentHash,
-    ) -> BoxFuture<'_, Result<bool, Failure>> {
-        self.ledger.is_dead(tenant, content)
+    ) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>> {
+        self.ledger.letters(tenant)
     }
 
     fn commit(
@@ -267,9 +295,15 @@ impl Outlet for LocalOutlet {
         self.publish_and_record(tenant, outgoing, state).boxed()
     }
 
-    fn forget(&self, tenant: TenantId, before: Ticks) -> BoxFuture<'_, Result<(), Failure>> {
+    fn forget(
+        &self,
+        tenant: TenantId,
+        versions: Option<Ticks>,
+        letters: Ticks,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
         self.ledger.write(LedgerEntry {
-            forget_before: Some(before),
+            forget_before: versions,
+            forget_letters_before: Some(letters),
             ..entry(tenant, &[], None)
         })
     }

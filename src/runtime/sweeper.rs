@@ -25,6 +25,7 @@ use crate::core::cursor::{
     DEEP, Kind, LastFull, Plan, Reach, TenantState, cut, forgettable, plan, reconcile,
 };
 use crate::core::failure::Failure;
+use crate::core::letters;
 use crate::core::slots::{Use, jitter};
 use crate::core::ticks::Ticks;
 use crate::core::version::Deduplicate;
@@ -139,9 +140,12 @@ impl Sweeper {
         let mut intake = Intake::new(self, tenant, late, self.stop.clone());
         // The start of the first range is a fixed instant from the first attempt on, whatever becomes of it.
         live.record(&mut intake, slot).await?;
-        if reconciles && tenant.rules.deduplicate == Deduplicate::Version {
-            let before = forgettable(&live.state, &tenant.rules.reach, began);
-            self.outlet.forget(tenant.id, before).await?;
+        if reconciles {
+            let (state, reach) = (&live.state, &tenant.rules.reach);
+            let versions = (tenant.rules.deduplicate == Deduplicate::Version)
+                .then(|| forgettable(state, reach, began));
+            let letters = letters::forgettable(state, reach, began);
+            self.outlet.forget(tenant.id, versions, letters).await?;
         }
         let mut reader = Reader::new(self, tenant, slot, Purpose::Live, self.stop.clone());
         let read = live.read(&mut reader, &mut intake).await;

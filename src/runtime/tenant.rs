@@ -1,6 +1,5 @@
 //! A tenant as the runtime sees it: its ports, its rules, and what is remembered of it between sweeps.
 
-use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use crate::core::ids::TenantId;
 use crate::core::schedule::Schedule;
 use crate::core::throttle::Throttle;
 use crate::core::trouble::{Doubts, Resting};
-use crate::core::version::{ContentHash, Deduplicate};
+use crate::core::version::Deduplicate;
 use crate::core::walk::{PageSize, Trouble, Walk};
 use crate::ports::{Encoder, IncidentSource};
 
@@ -53,8 +52,8 @@ pub struct Memory {
     /// Parts of the backlog that are not tried for a while.
     pub resting: Resting,
     pub window: WindowLength,
-    /// What could not be read and was told. Where the dead-letter topic is missing, each sweep meets it anew.
-    lamented: HashSet<ContentHash>,
+    /// The last sweep met more elements that can't be read than are remembered.
+    pub letters_full: bool,
     /// A window of the backlog that was broken off for a live sweep.
     pub unfinished: Option<Walk>,
     /// Microsoft asked for a pause: until when, and in which words.
@@ -73,18 +72,8 @@ pub struct Memory {
 
 /// What is left of a pause and is simply waited for.
 const SHORT_PAUSE: Duration = Duration::from_secs(5);
-/// Contents remembered as told; beyond that they are told again.
-const MOST_LAMENTED: usize = 256;
 
 impl Memory {
-    /// Whether this unreadable content was not told before.
-    pub fn laments(&mut self, content: ContentHash) -> bool {
-        if self.lamented.len() >= MOST_LAMENTED {
-            self.lamented.clear();
-        }
-        self.lamented.insert(content)
-    }
-
     /// Too many requests were made, says `failure`: none before `until`.
     pub fn pause(&mut self, until: Duration, failure: &Failure) {
         if self.paused.as_ref().is_none_or(|(other, _)| *other < until) {
@@ -136,7 +125,7 @@ impl Tenant {
                 backlog_doubts: Doubts::default(),
                 resting: Resting::default(),
                 window: WindowLength::default(),
-                lamented: HashSet::new(),
+                letters_full: false,
                 unfinished: None,
                 paused: None,
                 throttle: Throttle::default(),

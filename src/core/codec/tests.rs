@@ -13,15 +13,21 @@ fn seen() -> impl Strategy<Value = Seen> {
         Just(Phase::Redirected)
     ];
     let origin = prop_oneof![Just(Origin::Defender), Just(Origin::Graph)];
-    (ticks(), phase, any::<u64>(), origin, any::<bool>()).prop_map(
-        |(updated, phase, hash, origin, whole)| Seen {
+    let hash = || prop::option::of(any::<u64>().prop_map(ContentHash));
+    (ticks(), phase, hash(), hash(), origin, any::<bool>()).prop_map(
+        |(updated, phase, hash, earlier, origin, whole)| Seen {
             updated,
             phase,
-            hash: ContentHash(hash),
+            hash,
+            earlier,
             origin,
             whole,
         },
     )
+}
+
+fn letter() -> impl Strategy<Value = Letter> {
+    (ticks(), any::<bool>()).prop_map(|(met, accepted)| Letter { met, accepted })
 }
 
 fn state() -> impl Strategy<Value = TenantState> {
@@ -43,6 +49,24 @@ proptest! {
     #[test]
     fn a_seen_version_survives_the_round_trip(seen in seen()) {
         prop_assert_eq!(decode_seen(&encode_seen(&seen)), Ok(seen));
+    }
+
+    #[test]
+    fn a_letter_survives_the_round_trip_and_near_misses_are_damage(letter in letter(), at in 1..LETTER_LEN, byte in any::<u8>()) {
+        let mut bytes = encode_letter(&letter);
+        prop_assert_eq!(decode_letter(&bytes), Ok(letter));
+        prop_assert_eq!(decode_letter(&bytes[..LETTER_LEN - 1]), Err(CodecError::Corrupt));
+        prop_assert_eq!(decode_letter(&[&bytes[..], &[0]].concat()), Err(CodecError::Corrupt));
+        bytes[at] = byte;
+        if let Ok(other) = decode_letter(&bytes) {
+            prop_assert_eq!(encode_letter(&other), bytes);
+        }
+    }
+
+    #[test]
+    fn a_letters_key_names_its_content(tenant in any::<[u8; 16]>(), content in any::<u64>()) {
+        let key = dead_key(TenantId::from_bytes(tenant), ContentHash(content));
+        prop_assert_eq!(content_of(&key), ContentHash(content));
     }
 
     #[test]
@@ -89,6 +113,7 @@ proptest! {
     fn a_later_format_is_named_whatever_its_length(found in FORMAT + 1.., rest in proptest::collection::vec(any::<u8>(), 0..40)) {
         let bytes = [&[found][..], &rest].concat();
         prop_assert_eq!(decode_seen(&bytes), Err(CodecError::Later { found }));
+        prop_assert_eq!(decode_letter(&bytes), Err(CodecError::Later { found }));
         prop_assert_eq!(decode_state(&bytes), Err(CodecError::Later { found }));
     }
 
@@ -123,7 +148,8 @@ fn example() -> (Seen, TenantState) {
     let seen = Seen {
         updated: Ticks(0x0102_0304_0506_0708),
         phase: Phase::Redirected,
-        hash: ContentHash(0xa1a2_a3a4_a5a6_a7a8),
+        hash: None,
+        earlier: None,
         origin: Origin::Defender,
         whole: true,
     };
@@ -172,20 +198,52 @@ fn format_2_is_read_as_what_it_meant_and_its_first_range_as_without_bound() {
 }
 
 #[test]
-fn the_bytes_of_format_3_never_change() {
+fn format_3_is_read_as_what_it_meant_but_for_its_hash_which_nothing_can_be_compared_with() {
+    let (mut seen, mut state) = example();
+    (seen.origin, seen.whole) = (Origin::Graph, false);
+    let bytes = [
+        3, 1, 2, 3, 4, 5, 6, 7, 8, 14, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8,
+    ];
+    assert_eq!(decode_seen(&bytes), Ok(seen));
+    let longer = [&bytes[..], &[0; 8]].concat();
+    assert_eq!(decode_seen(&longer), Err(CodecError::Corrupt));
+    state.backlog.open(Interval::again(Ticks(1), Ticks(258)));
+    let bytes = [
+        3, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0,
+        255, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 1,
+    ];
+    assert_eq!(decode_state(&bytes), Ok(state));
+}
+
+#[test]
+fn the_bytes_of_format_4_never_change() {
     let (mut seen, mut state) = example();
     (seen.origin, seen.whole) = (Origin::Graph, false);
     assert_eq!(
         encode_seen(&seen),
         [
-            3, 1, 2, 3, 4, 5, 6, 7, 8, 14, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8
+            4, 1, 2, 3, 4, 5, 6, 7, 8, 30, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
         ]
     );
+    seen.hash = Some(ContentHash(0xa1a2_a3a4_a5a6_a7a8));
+    seen.earlier = Some(ContentHash(0xb1b2_b3b4_b5b6_b7b8));
+    assert_eq!(
+        encode_seen(&seen),
+        [
+            4, 1, 2, 3, 4, 5, 6, 7, 8, 46, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xb1,
+            0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7, 0xb8
+        ]
+    );
+    let letter = Letter {
+        met: Ticks(258),
+        accepted: true,
+    };
+    assert_eq!(encode_letter(&letter), [4, 0, 0, 0, 0, 0, 0, 1, 2, 1]);
     state.backlog.open(Interval::again(Ticks(1), Ticks(258)));
     assert_eq!(
         encode_state(&state),
         [
-            3, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0,
+            4, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0,
             255, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 1
         ]
     );

@@ -18,10 +18,8 @@ async fn start(ledger: &LocalLedger, configured: &[u8], on: i64) {
 
 async fn is_there(ledger: &LocalLedger, of: u8) -> bool {
     let state = ledger.state(tenant(of)).await.expect("read").is_some();
-    let dead = ledger
-        .is_dead(tenant(of), ContentHash(3))
-        .await
-        .expect("read");
+    let letters = ledger.letters(tenant(of)).await.expect("read");
+    let dead = !letters.is_empty();
     let version = known(ledger, of, 7).await.is_some();
     assert!(
         state == dead && dead == version,
@@ -34,7 +32,8 @@ async fn filled(dir: &Path) -> LocalLedger {
     let ledger = open(dir);
     for of in 1..=3 {
         let mut entry = entry(of, 7);
-        entry.dead = vec![ContentHash(3)];
+        let (met, accepted) = (Ticks(7), true);
+        entry.letters = vec![(ContentHash(3), Letter { met, accepted })];
         ledger.write(entry).await.expect("written");
     }
     ledger

@@ -1,6 +1,6 @@
 //! What was written is what is read: held against a plain map.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -19,17 +19,22 @@ enum Step {
 
 fn entries() -> impl Strategy<Value = LedgerEntry> {
     let rows = proptest::collection::vec((0..IDS, 0..100_u64), 0..4);
-    let dead = proptest::collection::vec(0..IDS, 0..2);
+    let letter = (0..IDS, 0..100_i64, any::<bool>()).prop_map(|(content, met, accepted)| {
+        let met = Ticks(met);
+        (ContentHash(content), Letter { met, accepted })
+    });
+    let letters = proptest::collection::vec(letter, 0..3);
     let state = proptest::option::of((0..100_i64, 0..100_i64));
     let forget = proptest::option::weighted(0.2, 0..100_i64);
-    (0..TENANTS, rows, dead, state, forget).prop_map(|(of, rows, dead, state, forget)| {
-        LedgerEntry {
+    let entry = (0..TENANTS, rows, letters, state, forget.clone(), forget);
+    entry.prop_map(
+        |(of, rows, letters, state, forget, forget_letters)| LedgerEntry {
             tenant: tenant(of),
             seen: rows
                 .into_iter()
                 .map(|(id, n)| (IncidentId(id), seen(n)))
                 .collect(),
-            dead: dead.into_iter().map(ContentHash).collect(),
+            letters,
             state: state.map(|(cursor, reconciled)| TenantState {
                 start: Ticks(0),
                 cursor: Ticks(cursor),
@@ -37,8 +42,9 @@ fn entries() -> impl Strategy<Value = LedgerEntry> {
                 backlog: Backlog::default(),
             }),
             forget_before: forget.map(Ticks),
-        }
-    })
+            forget_letters_before: forget_letters.map(Ticks),
+        },
+    )
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -49,7 +55,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 #[derive(Default)]
 struct Model {
     seen: HashMap<(TenantId, IncidentId), Seen>,
-    dead: HashSet<(TenantId, ContentHash)>,
+    letters: HashMap<(TenantId, ContentHash), Letter>,
     states: HashMap<TenantId, TenantState>,
 }
 
@@ -62,8 +68,13 @@ impl Model {
             self.seen
                 .retain(|(of, _), seen| *of != tenant || seen.updated >= before);
         }
-        self.dead
-            .extend(entry.dead.iter().map(|content| (tenant, *content)));
+        let letters = entry.letters.iter();
+        self.letters
+            .extend(letters.map(|(content, letter)| ((tenant, *content), *letter)));
+        if let Some(before) = entry.forget_letters_before {
+            self.letters
+                .retain(|(of, _), letter| *of != tenant || letter.met >= before);
+        }
         if let Some(state) = &entry.state {
             self.states.insert(tenant, state.clone());
         }
@@ -79,10 +90,12 @@ impl Model {
             prop_assert_eq!(ledger.known(tenant, &ids).await, Ok(expected));
             let state = self.states.get(&tenant).cloned();
             prop_assert_eq!(ledger.state(tenant).await, Ok(state));
-            for content in (0..IDS).map(ContentHash) {
-                let expected = self.dead.contains(&(tenant, content));
-                prop_assert_eq!(ledger.is_dead(tenant, content).await, Ok(expected));
-            }
+            let letters = self.letters.iter().filter(|((of, _), _)| *of == tenant);
+            let mut letters: Vec<_> = letters
+                .map(|((_, content), letter)| (*content, *letter))
+                .collect();
+            letters.sort_unstable_by_key(|(content, _)| content.0);
+            prop_assert_eq!(ledger.letters(tenant).await, Ok(letters));
         }
         let status = ledger.status();
         prop_assert_eq!((status.state, status.error), (PartState::Ok, None));

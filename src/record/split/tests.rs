@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::*;
 use crate::core::ids::{IncidentId, TenantId};
@@ -121,7 +122,7 @@ fn format() -> impl Strategy<Value = Format> {
 /// The least limit that leaves `room` for alerts in a part.
 fn limit_for(record: &Record, room: usize) -> usize {
     let (frame, _) = Frame::of(record).expect("an incident with alerts");
-    frame.part(0, (WIDEST, WIDEST), "").size() + room
+    frame.part(0, (WIDEST, WIDEST), b"").size() + room
 }
 
 proptest! {
@@ -149,9 +150,10 @@ proptest! {
         let mut rest = alerts.iter();
         for part in &parts {
             let value = std::str::from_utf8(&part.value).expect("UTF-8");
-            let run = value.strip_suffix(frame.after).and_then(|value| value.strip_suffix(']'));
+            let text = |bytes| std::str::from_utf8(bytes).expect("UTF-8");
+            let run = value.strip_suffix(text(frame.after)).and_then(|value| value.strip_suffix(']'));
             let run = run.expect("all that follows the alerts");
-            let start = run.find(&format!("{}[", frame.before)).expect("all that precedes the alerts");
+            let start = run.find(&format!("{}[", text(frame.before))).expect("all that precedes the alerts");
             let mut run = &run[start + frame.before.len() + 1..];
             while !run.is_empty() {
                 let alert = rest.next().expect("no more alerts than there were");
@@ -167,7 +169,7 @@ proptest! {
         let whole = record(Format::Raw, &text);
         let (_, array) = Frame::of(&whole).expect("alerts");
         for pair in runs(array, room).unwrap_or_default().windows(2) {
-            let run = format!("[{}]", pair[1]);
+            let run = format!("[{}]", String::from_utf8_lossy(pair[1]));
             let alerts: Vec<&RawValue> = serde_json::from_str(&run).expect("a run");
             let end = pair[1].as_ptr().addr() + alerts[0].get().len();
             prop_assert!(end - pair[0].as_ptr().addr() > room, "{pair:?}");

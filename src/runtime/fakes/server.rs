@@ -16,6 +16,7 @@ use crate::core::backlog::Span;
 use crate::core::failure::{Failure, Health, Reaction, Suspect};
 use crate::core::ids::IncidentId;
 use crate::core::reading::Shape;
+use crate::core::significant::{Compared, Significant};
 use crate::core::ticks::Ticks;
 use crate::core::version::Origin;
 use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody};
@@ -26,7 +27,13 @@ const SHAPE: Shape = Shape {
     updated: "at",
     status: "status",
     redirect: "redirect",
+    significant: &[
+        Significant::text("content"),
+        Significant::list("alerts", &ALERT),
+    ],
 };
+
+static ALERT: Compared = Compared::Object(&[Significant::id("alert")]);
 
 static DEFENDER_SHAPE: Shape = SHAPE;
 static GRAPH_SHAPE: Shape = Shape {

@@ -88,4 +88,11 @@ impl Splitter for WordSplitter {
         let fit = parts.len() > 1 && parts.iter().all(|part| part.size() <= limit);
         fit.then(|| -> RecordParts<'a> { Box::new(parts.into_iter()) })
     }
+
+    fn cut(&self, letter: &Record, limit: usize) -> Option<Record> {
+        let around = letter.size() - letter.value.len();
+        let mut cut = letter.clone();
+        cut.value.truncate(limit.checked_sub(around)?);
+        Some(cut)
+    }
 }

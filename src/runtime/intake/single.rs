@@ -34,7 +34,8 @@ impl Intake<'_> {
     ) -> Result<Option<Reading>, Halt> {
         self.account.received += 1;
         let reading = match read(&raw, self.tenant.source.shape()) {
-            Ok(reading) => Reading { whole, ..reading },
+            Ok(reading) if whole => reading,
+            Ok(reading) => reading.without_alerts(),
             Err(why) => {
                 self.bury(raw_hash(&raw), &why, &raw).await?;
                 return Ok(None);

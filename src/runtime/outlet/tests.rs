@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::core::failure::Reaction;
+use crate::core::letters::Letter;
 use crate::core::ticks::Ticks;
 use crate::core::version::{Change, Origin, Phase};
 use crate::runtime::fakes::{Counts, MemoryLedger, Topic, WordSplitter};
@@ -49,7 +50,8 @@ fn incident(id: u64, value: &str) -> Outgoing {
     let seen = Seen {
         updated: Ticks(5),
         phase: Phase::Open,
-        hash: ContentHash(id),
+        hash: Some(ContentHash(id)),
+        earlier: None,
         origin: Origin::Defender,
         whole: true,
     };
@@ -146,15 +148,42 @@ async fn an_incident_of_which_a_part_is_refused_is_not_marked_and_comes_again_wh
     assert_eq!(scene.marked(), [1]);
 }
 
-#[tokio::test]
-async fn a_dead_letter_that_is_too_large_is_neither_split_nor_marked_and_stops_nobody() {
-    let scene = scene();
-    let letter = Outgoing {
-        record: Some(record(9, "one-of-three two-of-three three-of-three")),
-        mark: Mark::Dead(ContentHash(9)),
+/// A dead letter's record, which marks its content as accepted.
+fn letter(content: u64, value: &str) -> Outgoing {
+    let letter = Letter {
+        met: Ticks(5),
+        accepted: true,
     };
-    let committed = scene.commit(vec![letter, incident(1, "a")]).await;
-    assert_eq!(committed.result, Ok(()));
-    assert_eq!(scene.topic.values("incidents"), ["a"]);
-    assert!(scene.ledger.dead.lock().expect("lock").is_empty());
+    Outgoing {
+        record: Some(record(content, value)),
+        mark: Mark::Dead(ContentHash(content), letter),
+    }
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_too_large_is_cut_and_arrives() {
+    let scene = scene();
+    let large = letter(9, "one-of-three two-of-three three-of-three");
+    let committed = scene.commit(vec![large, incident(1, "a")]).await;
+    assert_eq!((committed.published, committed.result), (1, Ok(())));
+    // The topic takes 20 bytes, and the key has one.
+    assert_eq!(
+        scene.topic.values("incidents"),
+        ["a", "one-of-three two-of"]
+    );
+    let letters = scene.ledger.letters.lock().expect("lock");
+    assert!(letters[&(tenant(), ContentHash(9))].accepted);
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_refused_is_not_marked_and_stops_nobody() {
+    let scene = scene();
+    *scene.topic.refused.lock().expect("lock") = Some("two");
+    for (size, value) in [("small", "two"), ("large", "two-of-three three-of-three")] {
+        let committed = scene.commit(vec![letter(9, value), incident(1, "a")]).await;
+        assert_eq!(committed.result, Ok(()), "{size}");
+        let letters = scene.ledger.letters.lock().expect("lock");
+        assert!(letters.is_empty(), "{size}");
+    }
+    assert_eq!(scene.topic.values("incidents"), ["a", "a"]);
 }

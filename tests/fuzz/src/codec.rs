@@ -2,7 +2,8 @@
 
 use incidentd::core::backlog::MOST;
 use incidentd::core::codec::{
-    CodecError, FORMAT, decode_seen, decode_state, encode_seen, encode_state,
+    CodecError, FORMAT, decode_letter, decode_seen, decode_state, encode_letter, encode_seen,
+    encode_state,
 };
 
 /// The value of any row, read as either kind.
@@ -11,6 +12,20 @@ pub fn codec(value: &[u8]) {
     let later = later.map(|found| CodecError::Later { found: *found });
     seen(value, later);
     state(value, later);
+    letter(value, later);
+}
+
+fn letter(value: &[u8], later: Option<CodecError>) {
+    match decode_letter(value) {
+        Ok(letter) => {
+            let encoded = encode_letter(&letter);
+            assert_eq!(decode_letter(&encoded), Ok(letter), "{value:?}");
+            if value.first() == Some(&FORMAT) {
+                assert_eq!(encoded, value, "two values for one letter");
+            }
+        }
+        Err(error) => assert_eq!(error, later.unwrap_or(CodecError::Corrupt), "{value:?}"),
+    }
 }
 
 fn seen(value: &[u8], later: Option<CodecError>) {

@@ -4,8 +4,10 @@
 mod codec;
 mod instants;
 mod page;
+mod reading;
 
 pub use codec::codec;
 pub use incidentd::microsoft::fuzzing::{error_body, token_answer};
 pub use instants::instants;
 pub use page::page;
+pub use reading::reading;

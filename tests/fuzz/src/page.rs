@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use incidentd::core::alerts::{continuation, join};
 use incidentd::core::page::{Envelope, PageError, Splitter};
-use incidentd::core::reading::{Shape, read};
-use incidentd::core::version::Origin;
+use incidentd::core::reading::read;
+use incidentd::microsoft::{DEFENDER_SHAPE, GRAPH_SHAPE};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -17,22 +17,6 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const SHORT: usize = 2048;
 /// Alerts that are joined to each incident.
 const MORE: usize = 4;
-
-static DEFENDER: Shape = Shape {
-    origin: Origin::Defender,
-    id: "incidentId",
-    updated: "lastUpdateTime",
-    status: "status",
-    redirect: "redirectIncidentId",
-};
-
-static GRAPH: Shape = Shape {
-    origin: Origin::Graph,
-    id: "id",
-    updated: "lastUpdateDateTime",
-    status: "status",
-    redirect: "redirectIncidentId",
-};
 
 type Members<'a> = HashMap<String, &'a RawValue>;
 
@@ -111,7 +95,7 @@ fn is_json(text: &[u8]) -> bool {
 }
 
 fn reads(element: &[u8]) {
-    for shape in [&DEFENDER, &GRAPH] {
+    for shape in [&DEFENDER_SHAPE, &GRAPH_SHAPE] {
         let reading = read(element, shape);
         match &reading {
             Ok(reading) => assert_eq!(reading.updated.to_string().parse(), Ok(reading.updated)),
@@ -166,7 +150,7 @@ fn joins(element: &[u8], more: &[&Bytes]) {
     });
     assert_eq!(found, expected);
     if let Some(same) = join::<&[u8]>(element, &[]) {
-        for shape in [&DEFENDER, &GRAPH] {
+        for shape in [&DEFENDER_SHAPE, &GRAPH_SHAPE] {
             let facts = |raw| read(raw, shape).map(|r| (r.id, r.updated, r.phase)).ok();
             assert_eq!(facts(&same), facts(element));
         }

@@ -1,0 +1,319 @@
+//! Finds its way through JSON as bytes.
+//!
+//! An incident may hold what JSON readers refuse: half of a surrogate pair, a number that no double can hold, nesting
+//! without an end, bytes that are no UTF-8. None of that may hide the incident. [`Scanner`] therefore tells strings,
+//! brackets and the tokens between them apart, and looks at nothing that it is not asked for.
+//!
+//! Invariants:
+//! - Valid JSON means here what it means to every other reader.
+//! - Nothing recurses, and a byte that is passed over is looked at once. Nothing is built but a string with escapes.
+//!
+//! Failure mode: [`Broken`], where quotes, brackets and keys do not go together. Missing and surplus commas, tokens that
+//! JSON does not have (`NaN`) and raw control characters are no failure.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::{memchr, memchr2};
+
+/// The place in the bytes from which on they can't be followed; their length when they end too early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("broken at byte {0}")]
+pub struct Broken(pub usize);
+
+/// What a value is, by its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begins {
+    Object,
+    List,
+    Text,
+    /// A number, `true`, `false`, `null`, or what stands in their place.
+    Token,
+}
+
+/// A string as it is written, without its quotes.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    written: &'a [u8],
+    escapes: bool,
+}
+
+/// A value that is neither object nor list.
+#[derive(Debug, Clone, Copy)]
+pub enum Scalar<'a> {
+    Text(Text<'a>),
+    Token(&'a [u8]),
+}
+
+/// A place in JSON. See the module's documentation.
+#[derive(Debug, Clone, Copy)]
+pub struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// What the next value is.
+    pub fn begins(&mut self) -> Begins {
+        self.space();
+        match self.bytes.get(self.at) {
+            Some(b'{') => Begins::Object,
+            Some(b'[') => Begins::List,
+            Some(b'"') => Begins::Text,
+            _ => Begins::Token,
+        }
+    }
+
+    /// Steps into the next value if it is of this kind, to read its keys or items. Not for strings and tokens.
+    pub fn enter(&mut self, kind: Begins) -> bool {
+        let enters = self.begins() == kind;
+        self.at += usize::from(enters);
+        enters
+    }
+
+    /// The next key of the object that was entered; its value comes next. `None`: the object has ended.
+    ///
+    /// # Errors
+    /// There is neither a key with a colon nor the object's end.
+    pub fn key(&mut self) -> Result<Option<Text<'a>>, Broken> {
+        self.separator();
+        match self.bytes.get(self.at) {
+            Some(b'}') => {
+                self.at += 1;
+                Ok(None)
+            }
+            Some(b'"') => {
+                let key = self.text()?;
+                self.space();
+                if self.bytes.get(self.at) != Some(&b':') {
+                    return Err(Broken(self.at));
+                }
+                self.at += 1;
+                Ok(Some(key))
+            }
+            _ => Err(Broken(self.at)),
+        }
+    }
+
+    /// Whether the list that was entered has another item, which comes next.
+    ///
+    /// # Errors
+    /// There is neither an item nor the list's end.
+    pub fn item(&mut self) -> Result<bool, Broken> {
+        self.separator();
+        match self.bytes.get(self.at) {
+            Some(b']') => {
+                self.at += 1;
+                Ok(false)
+            }
+            None | Some(b'}' | b':') => Err(Broken(self.at)),
+            Some(_) => Ok(true),
+        }
+    }
+
+    /// Passes over the next value, whatever it is; where it lies.
+    ///
+    /// # Errors
+    /// It has no end, or there is none.
+    pub fn skip(&mut self) -> Result<Range<usize>, Broken> {
+        let kind = self.begins();
+        let start = self.at;
+        match kind {
+            Begins::Object | Begins::List => self.nested()?,
+            Begins::Text => {
+                self.text()?;
+            }
+            Begins::Token => {
+                self.token()?;
+            }
+        }
+        Ok(start..self.at)
+    }
+
+    /// Passes over the next value. `None`: it is an object or a list.
+    ///
+    /// # Errors
+    /// It has no end, or there is none.
+    pub fn scalar(&mut self) -> Result<Option<Scalar<'a>>, Broken> {
+        match self.begins() {
+            Begins::Object | Begins::List => self.nested().map(|()| None),
+            Begins::Text => self.text().map(|text| Some(Scalar::Text(text))),
+            Begins::Token => self.token().map(|token| Some(Scalar::Token(token))),
+        }
+    }
+
+    /// The bytes at a place that [`skip`](Self::skip) has told.
+    pub fn slice(&self, place: Range<usize>) -> &'a [u8] {
+        self.bytes.get(place).unwrap_or_default()
+    }
+
+    /// # Errors
+    /// Something follows but white space.
+    pub fn end(&mut self) -> Result<(), Broken> {
+        self.space();
+        if self.at == self.bytes.len() {
+            Ok(())
+        } else {
+            Err(Broken(self.at))
+        }
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    fn separator(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t' | b',') = self.bytes.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    /// The string whose opening quote is here.
+    fn text(&mut self) -> Result<Text<'a>, Broken> {
+        let start = self.at + 1;
+        let (mut at, mut escapes) = (start, false);
+        while let Some(found) = memchr2(b'"', b'\\', self.bytes.get(at..).unwrap_or_default()) {
+            at += found;
+            if self.bytes[at] == b'"' {
+                self.at = at + 1;
+                let written = &self.bytes[start..at];
+                return Ok(Text { written, escapes });
+            }
+            escapes = true;
+            at += 2;
+        }
+        Err(Broken(self.bytes.len()))
+    }
+
+    /// The token that begins here. None at all stands where only a value is missing (`"key":,`).
+    fn token(&mut self) -> Result<&'a [u8], Broken> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let length = rest.iter().position(|byte| {
+            matches!(
+                byte,
+                b' ' | b'\n' | b'\r' | b'\t' | b',' | b':' | b'"' | b'{' | b'}' | b'[' | b']'
+            )
+        });
+        let length = length.unwrap_or(rest.len());
+        if length == 0 && !matches!(rest.first(), Some(b',' | b'}')) {
+            return Err(Broken(self.at));
+        }
+        self.at += length;
+        Ok(&rest[..length])
+    }
+
+    /// Passes over the object or list whose bracket is here. Brackets of both kinds count alike, as in
+    /// [`super::page::Splitter`].
+    fn nested(&mut self) -> Result<(), Broken> {
+        let mut depth = 0_usize;
+        while let Some(byte) = self.bytes.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.text()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+        Err(Broken(self.bytes.len()))
+    }
+}
+
+impl<'a> Text<'a> {
+    /// The bytes between the quotes.
+    pub fn written(self) -> &'a [u8] {
+        self.written
+    }
+
+    /// What the string says, in UTF-8; half of a surrogate pair is encoded as UTF-8 would encode it if it were a character.
+    /// `None`: it has an escape that JSON does not have.
+    pub fn said(self) -> Option<Cow<'a, [u8]>> {
+        if !self.escapes {
+            return Some(Cow::Borrowed(self.written));
+        }
+        let (mut said, mut rest) = (Vec::with_capacity(self.written.len()), self.written);
+        while let Some(escape) = memchr(b'\\', rest) {
+            said.extend_from_slice(&rest[..escape]);
+            let (letter, behind) = rest.get(escape + 1..)?.split_first()?;
+            rest = behind;
+            said.push(match letter {
+                b'"' | b'\\' | b'/' => *letter,
+                b'b' => 8,
+                b'f' => 12,
+                b'n' => b'\n',
+                b'r' => b'\r',
+                b't' => b'\t',
+                b'u' => {
+                    let (code, behind) = code_point(rest)?;
+                    rest = behind;
+                    encode(code, &mut said);
+                    continue;
+                }
+                _ => return None,
+            });
+        }
+        said.extend_from_slice(rest);
+        Some(Cow::Owned(said))
+    }
+
+    /// Whether the string says `text`.
+    pub fn is(self, text: &str) -> bool {
+        match self.escapes {
+            false => self.written == text.as_bytes(),
+            true => self.said().is_some_and(|said| *said == *text.as_bytes()),
+        }
+    }
+}
+
+/// The code point whose four digits are first in `digits`, and what follows; a pair of surrogates is one.
+fn code_point(digits: &[u8]) -> Option<(u32, &[u8])> {
+    let (first, rest) = code_unit(digits)?;
+    let high = 0xd800..0xdc00;
+    let second = rest.strip_prefix(b"\\u").and_then(code_unit);
+    match second {
+        Some((low @ 0xdc00..0xe000, rest)) if high.contains(&first) => {
+            Some((0x10000 + ((first - 0xd800) << 10) + (low - 0xdc00), rest))
+        }
+        _ => Some((first, rest)),
+    }
+}
+
+fn code_unit(digits: &[u8]) -> Option<(u32, &[u8])> {
+    let (digits, rest) = digits.split_first_chunk::<4>()?;
+    let mut code = 0;
+    for digit in digits {
+        code = code << 4 | char::from(*digit).to_digit(16)?;
+    }
+    Some((code, rest))
+}
+
+/// UTF-8's way to encode, which also has room for surrogates.
+fn encode(code: u32, said: &mut Vec<u8>) {
+    let follows = |shift: u32| 0x80 | (code >> shift & 0x3f) as u8;
+    match code {
+        0..0x80 => said.push(code as u8),
+        0x80..0x800 => said.extend([0xc0 | (code >> 6) as u8, follows(0)]),
+        0x800..0x10000 => said.extend([0xe0 | (code >> 12) as u8, follows(6), follows(0)]),
+        _ => said.extend([
+            0xf0 | (code >> 18) as u8,
+            follows(12),
+            follows(6),
+            follows(0),
+        ]),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+use std::collections::HashSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::codec::{decode_seen, encode_seen};
+
+fn reading(updated: i64, phase: Phase, hash: u64) -> Reading {
+    Reading {
+        id: IncidentId(1),
+        updated: Ticks(updated),
+        phase,
+        hash: ContentHash(hash),
+        origin: Origin::Defender,
+        whole: true,
+    }
+}
+
+fn by_graph(reading: Reading) -> Reading {
+    Reading {
+        origin: Origin::Graph,
+        ..reading
+    }
+}
+
+fn bare(reading: Reading) -> Reading {
+    reading.without_alerts()
+}
+
+fn judged(seen: Reading, now: Reading) -> Verdict {
+    judge(&now, Some(&seen.seen(None)), Deduplicate::Version)
+}
+
+#[test]
+fn an_unknown_id_is_created_whatever_its_status() {
+    for phase in [Phase::Open, Phase::Resolved, Phase::Redirected] {
+        let verdict = judge(&reading(1, phase, 1), None, Deduplicate::Version);
+        assert_eq!(verdict, Verdict::Publish(Change::Created), "{phase:?}");
+    }
+}
+
+#[test]
+fn the_same_tick_with_other_content_is_a_new_version() {
+    let verdict = judged(reading(5, Phase::Open, 1), reading(5, Phase::Open, 2));
+    assert_eq!(verdict, Verdict::Publish(Change::Updated));
+}
+
+#[test]
+fn the_same_content_at_a_later_tick_is_a_new_version() {
+    let verdict = judged(reading(5, Phase::Open, 1), reading(6, Phase::Open, 1));
+    assert_eq!(verdict, Verdict::Publish(Change::Updated));
+}
+
+#[test]
+fn an_equal_reading_is_unchanged_and_an_older_one_is_stale() {
+    let seen = reading(5, Phase::Open, 1);
+    assert_eq!(judged(seen, seen), Verdict::Unchanged);
+    assert_eq!(judged(seen, reading(4, Phase::Open, 9)), Verdict::Stale);
+}
+
+#[test]
+fn the_change_follows_the_transition_of_the_status() {
+    use Phase::{Open, Redirected, Resolved};
+    for (before, after, change) in [
+        (Open, Open, Change::Updated),
+        (Open, Resolved, Change::Resolved),
+        (Open, Redirected, Change::Redirected),
+        (Resolved, Resolved, Change::Updated),
+        (Resolved, Open, Change::Reopened),
+        (Resolved, Redirected, Change::Redirected),
+        (Redirected, Redirected, Change::Updated),
+        (Redirected, Open, Change::Reopened),
+        (Redirected, Resolved, Change::Resolved),
+    ] {
+        let verdict = judged(reading(5, before, 1), reading(6, after, 2));
+        assert_eq!(verdict, Verdict::Publish(change), "{before:?} -> {after:?}");
+    }
+}
+
+#[test]
+fn a_tenant_that_moves_to_the_other_api_publishes_nothing_again_and_every_later_change() {
+    let (seen, open) = (3_333_333, Phase::Open);
+    let published = reading(seen, open, 1);
+    for (updated, verdict) in [
+        (3_333_333, Verdict::Adopt),
+        (3_330_000, Verdict::Adopt),
+        (3_340_000, Verdict::Publish(Change::Updated)),
+        (3_320_000, Verdict::Stale),
+    ] {
+        let now = by_graph(reading(updated, open, 2));
+        assert_eq!(judged(published, now), verdict, "{updated} after {seen}");
+    }
+    let adopted = by_graph(reading(3_330_000, open, 2));
+    let alerts_changed = by_graph(reading(3_330_000, open, 3));
+    assert_eq!(judged(adopted, adopted), Verdict::Unchanged);
+    assert_eq!(
+        judged(adopted, alerts_changed),
+        Verdict::Publish(Change::Updated)
+    );
+    assert_eq!(judged(adopted, published), Verdict::Adopt, "and back");
+}
+
+#[test]
+fn an_incident_published_without_its_alerts_is_published_whole_once_they_come() {
+    let (whole, open) = (reading(5, Phase::Open, 1), Phase::Open);
+    let without = bare(reading(5, open, 2));
+    assert_eq!(judged(without, without), Verdict::Unchanged);
+    assert_eq!(judged(without, whole), Verdict::Publish(Change::Updated));
+    assert_eq!(
+        judged(without, by_graph(whole)),
+        Verdict::Publish(Change::Updated)
+    );
+    assert_eq!(judged(whole, without), Verdict::Unchanged);
+    assert_eq!(
+        judged(whole, bare(reading(6, open, 2))),
+        Verdict::Publish(Change::Updated)
+    );
+}
+
+#[test]
+fn by_id_each_incident_is_published_once_for_ever() {
+    let seen = reading(5, Phase::Open, 1).seen(None);
+    let verdict = judge(
+        &reading(9, Phase::Resolved, 2),
+        Some(&seen),
+        Deduplicate::Id,
+    );
+    assert_eq!(verdict, Verdict::Unchanged);
+}
+
+/// As a former release recorded it.
+fn former(reading: Reading) -> Seen {
+    Seen {
+        hash: None,
+        ..reading.seen(None)
+    }
+}
+
+#[test]
+fn what_a_former_release_recorded_is_adopted_at_its_tick_and_published_when_it_moves() {
+    let open = Phase::Open;
+    for (seen, now, verdict) in [
+        (reading(5, open, 1), reading(5, open, 2), Verdict::Adopt),
+        (
+            bare(reading(5, open, 1)),
+            bare(reading(5, open, 2)),
+            Verdict::Adopt,
+        ),
+        (
+            bare(reading(5, open, 1)),
+            reading(5, open, 2),
+            Verdict::Publish(Change::Updated),
+        ),
+        (
+            reading(5, open, 1),
+            bare(reading(5, open, 2)),
+            Verdict::Unchanged,
+        ),
+        (
+            reading(5, open, 1),
+            reading(6, open, 1),
+            Verdict::Publish(Change::Updated),
+        ),
+        (reading(5, open, 1), reading(4, open, 1), Verdict::Stale),
+        (
+            reading(5, open, 1),
+            by_graph(reading(5, open, 1)),
+            Verdict::Adopt,
+        ),
+    ] {
+        let judged = judge(&now, Some(&former(seen)), Deduplicate::Version);
+        assert_eq!(judged, verdict, "{seen:?} then {now:?}");
+    }
+}
+
+#[test]
+fn the_incident_without_alerts_is_another_version_than_the_one_that_has_none() {
+    let whole = reading(5, Phase::Open, 1);
+    assert_ne!(bare(whole).hash, whole.hash);
+}
+
+/// A ledger of one incident, and what was published of it.
+struct Line {
+    row: Option<Vec<u8>>,
+    published: Vec<Reading>,
+}
+
+impl Line {
+    fn show(&mut self, reading: Reading) -> Verdict {
+        let seen = self
+            .row
+            .as_deref()
+            .map(|row| decode_seen(row).expect("a row"));
+        let verdict = judge(&reading, seen.as_ref(), Deduplicate::Version);
+        if matches!(verdict, Verdict::Publish(_) | Verdict::Adopt) {
+            self.row = Some(encode_seen(&reading.seen(seen.as_ref())).to_vec());
+        }
+        if let Verdict::Publish(_) = verdict {
+            self.published.push(reading);
+        }
+        verdict
+    }
+}
+
+fn shown() -> impl Strategy<Value = Reading> {
+    (1..4_i64, 1..3_u64, any::<bool>(), 0..3_usize).prop_map(|(at, hash, graph, phase)| {
+        let phase = [Phase::Open, Phase::Resolved, Phase::Redirected][phase];
+        let reading = reading(at, phase, hash);
+        if graph { by_graph(reading) } else { reading }
+    })
+}
+
+/// The row of a former release, in its format 3.
+fn format_3(at: i64) -> Vec<u8> {
+    let mut row = vec![3];
+    row.extend(at.to_be_bytes());
+    row.push(0);
+    row.extend(0xdead_u64.to_be_bytes());
+    row
+}
+
+proptest! {
+    #[test]
+    fn of_two_forms_at_one_tick_each_is_published_at_most_once(forms in prop::collection::vec(any::<bool>(), 1..30), at in prop::collection::vec(0..2_i64, 30)) {
+        let mut line = Line { row: None, published: Vec::new() };
+        let mut now = 1;
+        for (form, moves) in forms.iter().zip(at) {
+            // Seldom the last update moves, and both forms are news again.
+            now += i64::from(moves == 1 && *form);
+            line.show(reading(now, Phase::Open, u64::from(*form)));
+        }
+        for tick in 1..=now {
+            let here: Vec<_> = line.published.iter().filter(|it| it.updated == Ticks(tick)).collect();
+            prop_assert!(here.len() <= 2, "{here:?}");
+            let distinct: HashSet<_> = here.iter().map(|it| it.hash).collect();
+            prop_assert_eq!(distinct.len(), here.len(), "a form was repeated: {:?}", here);
+        }
+    }
+
+    #[test]
+    fn a_ledger_publishes_each_version_and_adopts_what_it_can_not_compare(
+        recorded in prop::option::of(1..4_i64), readings in prop::collection::vec(shown(), 1..20),
+    ) {
+        let mut line = Line { row: recorded.map(format_3), published: Vec::new() };
+        let mut newest = recorded;
+        let mut last: Option<Reading> = None;
+        for now in readings {
+            let verdict = line.show(now);
+            let tick = now.updated.0;
+            match newest {
+                None => prop_assert_eq!(verdict, Verdict::Publish(Change::Created)),
+                // The two APIs' precisions differ; all these ticks have the finest.
+                Some(known) if tick > known => prop_assert!(matches!(verdict, Verdict::Publish(_)), "{verdict:?}"),
+                Some(known) if tick < known => prop_assert_eq!(verdict, Verdict::Stale),
+                Some(_) => match last {
+                    None => prop_assert_eq!(verdict, Verdict::Adopt),
+                    Some(last) if last.origin != now.origin => prop_assert_eq!(verdict, Verdict::Adopt),
+                    Some(last) if last.hash == now.hash => prop_assert_eq!(verdict, Verdict::Unchanged),
+                    Some(_) => prop_assert!(matches!(verdict, Verdict::Publish(_) | Verdict::Unchanged), "{verdict:?}"),
+                },
+            }
+            // Shown again it is never news.
+            if verdict != Verdict::Stale {
+                prop_assert_eq!(line.show(now), Verdict::Unchanged);
+                newest = Some(tick);
+            }
+            if matches!(verdict, Verdict::Publish(_) | Verdict::Adopt) {
+                last = Some(now);
+            }
+        }
+    }
+}

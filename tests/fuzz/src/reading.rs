@@ -1,0 +1,124 @@
+//! Incidents: what of them makes a version. serde_json, for what it accepts, has the answers.
+
+use std::ops::Range;
+
+use incidentd::core::json::{Begins, Scanner};
+use incidentd::core::reading::{Shape, read};
+use incidentd::microsoft::{DEFENDER_SHAPE, GRAPH_SHAPE};
+use serde_json::Value;
+
+/// An incident of either API, and forms of it that must be the same version.
+pub fn reading(raw: &[u8]) {
+    for shape in [&DEFENDER_SHAPE, &GRAPH_SHAPE] {
+        let Ok(known) = read(raw, shape) else {
+            refused(raw, shape);
+            continue;
+        };
+        assert_eq!(read(raw, shape), Ok(known), "not the same twice");
+        assert_ne!(known.without_alerts().hash, known.hash);
+        // Not followed to its end: compared by its bytes.
+        let Some(members) = members(raw) else {
+            continue;
+        };
+        let unknown = br#""zz":{"a":[1e400,"\ud800",{"b":null}]}"#;
+        let same = |form: Vec<u8>, what: &str| {
+            let found = read(&form, shape);
+            assert_eq!(
+                found,
+                Ok(known),
+                "{what}: {}",
+                String::from_utf8_lossy(&form)
+            );
+        };
+        same(
+            object(members.iter().map(|at| &raw[at.clone()]), b" \n"),
+            "white space",
+        );
+        let with_unknown = members.iter().map(|at| &raw[at.clone()]);
+        same(
+            object(with_unknown.chain([&unknown[..]]), b""),
+            "an unknown member",
+        );
+        if let Ok(value @ Value::Object(_)) = serde_json::from_slice::<Value>(raw) {
+            is_as_known(raw, &value, shape);
+        }
+    }
+}
+
+fn refused(raw: &[u8], shape: &'static Shape) {
+    let Ok(value) = serde_json::from_slice::<Value>(raw) else {
+        return;
+    };
+    let id = match &value[shape.id] {
+        Value::String(id) if id.bytes().all(|byte| byte.is_ascii_digit()) => id.parse().ok(),
+        id => id.as_u64(),
+    };
+    let updated = value[shape.updated].as_str().map(str::parse);
+    let updated = updated.and_then(|updated| updated.ok());
+    let _: Option<incidentd::core::ticks::Ticks> = updated;
+    assert!(
+        id.is_none() || updated.is_none(),
+        "readable, and refused: {value}"
+    );
+}
+
+/// Written anew by serde_json, which sorts the members and takes the last of equal ones, it is the same version.
+fn is_as_known(raw: &[u8], value: &Value, shape: &'static Shape) {
+    let known = read(raw, shape).map(|it| (it.id, it.updated, it.phase));
+    let anew = value.to_string();
+    let found = read(anew.as_bytes(), shape);
+    assert_eq!(
+        found.as_ref().map(|it| (it.id, it.updated, it.phase)),
+        known.as_ref().copied(),
+        "{anew}"
+    );
+    // What serde_json writes in another way is compared by its bytes only where the table does not expect it.
+    let pretty = serde_json::to_string_pretty(value).expect("JSON");
+    let flat = value.as_object().expect("an object").values().all(plain);
+    if flat {
+        assert_eq!(read(pretty.as_bytes(), shape), found, "{pretty}");
+    }
+}
+
+fn plain(value: &Value) -> bool {
+    !matches!(value, Value::Array(_) | Value::Object(_))
+}
+
+/// Where the members of an object lie, its last ones first: each key once.
+fn members(raw: &[u8]) -> Option<Vec<Range<usize>>> {
+    let mut input = Scanner::new(raw);
+    let (mut members, mut keys) = (Vec::new(), Vec::new());
+    if !input.enter(Begins::Object) {
+        return None;
+    }
+    while let Some(key) = input.key().ok()? {
+        let said = key.said()?.into_owned();
+        let place = input.skip().ok()?;
+        // From the key's quote on.
+        let start = key.written().as_ptr().addr() - raw.as_ptr().addr() - 1;
+        // A value that is missing can't be moved to the end of a list of members.
+        if place.is_empty() || keys.contains(&said) || keys.len() > 200 {
+            return None;
+        }
+        keys.push(said);
+        members.push(start..place.end);
+    }
+    input.end().ok()?;
+    members.reverse();
+    Some(members)
+}
+
+fn object<'a>(members: impl Iterator<Item = &'a [u8]>, space: &[u8]) -> Vec<u8> {
+    let members: Vec<&[u8]> = members.collect();
+    let comma = [space, b",", space].concat();
+    [
+        space,
+        b"{",
+        space,
+        &members.join(&comma[..]),
+        space,
+        b"}",
+        space,
+    ]
+    .concat()
+}
