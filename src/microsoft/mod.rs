@@ -46,3 +46,5 @@ pub use source::SourceOptions;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod versions;

@@ -84,6 +84,17 @@ mod tests {
         out
     }
 
+    #[test]
+    fn a_raw_control_character_in_a_string_is_escaped() {
+        let out = compact([&b"{\"a\" : \"b\nc\t\\\rd\"}"[..]]);
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            r#"{"a":"b\u000ac\u0009\\\u000dd"}"#
+        );
+        let value: Value = serde_json::from_slice(&out).expect("JSON");
+        assert_eq!(value["a"], "b\nc\t\\\rd");
+    }
+
     proptest! {
         #[test]
         fn the_meaning_stays_and_the_white_space_goes(value in json()) {
@@ -105,6 +116,12 @@ mod tests {
             let text = value.to_string();
             prop_assert!(!text.contains('\n'), "{text}");
             prop_assert_eq!(compact([text.as_bytes()]), text.as_bytes());
+        }
+
+        #[test]
+        fn what_comes_out_is_one_line_whatever_goes_in(bytes in proptest::collection::vec(prop_oneof![Just(b'"'), Just(b'\\'), Just(b'\n'), Just(b'\r'), any::<u8>()], 0..60), size in 1..7_usize) {
+            let out = compact(bytes.chunks(size));
+            prop_assert!(!out.contains(&b'\n') && !out.contains(&b'\r'), "{}", String::from_utf8_lossy(&out));
         }
 
         #[test]

@@ -8,9 +8,9 @@ use crate::core::failure::Health;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::ticks::Ticks;
 use crate::core::version::{Change, ContentHash, Origin, Phase, Reading};
-use crate::ports::{Encoder, Record};
+use crate::ports::{Encoder, Record, Splitter};
 
-use super::{Format, Recipe, RecordEncoder};
+use super::{AlertSplitter, Format, Recipe, RecordEncoder};
 
 const TENANT: &str = "10203040-5060-7080-90a0-b0c0d0e0f001";
 
@@ -123,6 +123,26 @@ fn a_dead_letter_keeps_the_bytes_and_says_why() {
         ]
     );
     assert_eq!(record.value, raw);
+}
+
+#[test]
+fn a_dead_letter_that_is_cut_fits_and_says_how_long_it_was() {
+    let encoder = RecordEncoder::new(recipe(Format::CloudEvents));
+    let raw = vec![b'x'; 50_000];
+    let letter = encoder.dead_letter("why", &raw).expect("a topic is set");
+    for limit in [1_000, 2_000, letter.size() - 1] {
+        let cut = AlertSplitter.cut(&letter, limit).expect("it can be cut");
+        assert_eq!(cut.size(), limit);
+        assert_eq!(header(&cut, "truncated"), "50000");
+        assert!(raw.starts_with(&cut.value), "not the first of its bytes");
+        assert_eq!((&cut.topic, &cut.key), (&letter.topic, &letter.key));
+        assert_eq!(header(&cut, "reason"), "why");
+    }
+    assert_eq!(
+        AlertSplitter.cut(&letter, 10),
+        None,
+        "not even its key fits"
+    );
 }
 
 #[test]

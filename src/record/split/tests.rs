@@ -295,3 +295,53 @@ fn a_part_is_the_contract_s() {
     assert!(value.starts_with(&start), "{value}");
     assert!(value.ends_with(end), "{value}");
 }
+
+#[test]
+fn an_incident_is_split_whatever_is_in_it() {
+    let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
+    let values: [&[u8]; 5] = [
+        br#""mail from \ud83d""#,
+        b"1e400",
+        b"\"\xff\"",
+        &deep,
+        b"\"a\nb\"",
+    ];
+    for value in values {
+        for format in [Format::CloudEvents, Format::Raw] {
+            let alerts: Vec<_> = (0..3_u8)
+                .map(|n| [b"{\"n\":", &[b'0' + n][..], b",\"x\":", value, b"}"].concat())
+                .collect();
+            let list = alerts.join(&b","[..]);
+            let raw = [
+                b"{\"\\ud800\":",
+                value,
+                b",\"alerts\":[",
+                &list,
+                b"],\"y\":",
+                value,
+                b"}",
+            ]
+            .concat();
+            let mut whole = record(format, "{}");
+            let end = whole.value.len() - usize::from(format == Format::CloudEvents);
+            whole.value.splice(end - 2..end, raw);
+            let limit = limit_for(&whole, alerts[0].len());
+            let parts = split(&whole, limit).expect("parts");
+            assert_eq!(parts.len(), 3, "{format:?}");
+            let around: Vec<_> = parts
+                .iter()
+                .zip(&alerts)
+                .map(|(part, alert)| {
+                    let at = part.value.windows(alert.len()).position(|run| run == alert);
+                    let at = at.expect("its alert");
+                    assert_eq!(part.value[at - 1], b'[');
+                    part.value.len() - alert.len()
+                })
+                .collect();
+            assert!(
+                around.iter().all(|length| *length == around[0]),
+                "{around:?}"
+            );
+        }
+    }
+}

@@ -16,10 +16,12 @@ mod backlog;
 mod beside;
 mod circles;
 mod floor;
+mod letters;
 mod model;
 mod moving;
 mod standstill;
 mod troubles;
+mod versions;
 
 const ROOM: usize = 1 << 20;
 
