@@ -45,6 +45,18 @@ pub enum Scalar<'a> {
     Token(&'a [u8]),
 }
 
+/// Bytes of a string up to which it is looked at byte by byte.
+const SHORT: usize = 24;
+
+const ENDS_TOKEN: [bool; 256] = {
+    let (mut ends, mut at, bytes) = ([false; 256], 0, b" \n\r\t,:\"{}[]");
+    while at < bytes.len() {
+        ends[bytes[at] as usize] = true;
+        at += 1;
+    }
+    ends
+};
+
 /// A place in JSON. See the module's documentation.
 #[derive(Debug, Clone, Copy)]
 pub struct Scanner<'a> {
@@ -177,13 +189,18 @@ impl<'a> Scanner<'a> {
     /// The string whose opening quote is here.
     fn text(&mut self) -> Result<Text<'a>, Broken> {
         let start = self.at + 1;
-        let (mut at, mut escapes) = (start, false);
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        // Most strings are keys or short values: they have ended before a search of many bytes at once has begun.
+        let head = &rest[..rest.len().min(SHORT)];
+        let plain = head.iter().take_while(|byte| !matches!(byte, b'"' | b'\\'));
+        let (mut at, mut escapes) = (start + plain.count(), false);
+        if self.bytes.get(at) == Some(&b'"') {
+            return Ok(self.ends_at(start, at, escapes));
+        }
         while let Some(found) = memchr2(b'"', b'\\', self.bytes.get(at..).unwrap_or_default()) {
             at += found;
             if self.bytes[at] == b'"' {
-                self.at = at + 1;
-                let written = &self.bytes[start..at];
-                return Ok(Text { written, escapes });
+                return Ok(self.ends_at(start, at, escapes));
             }
             escapes = true;
             at += 2;
@@ -191,15 +208,18 @@ impl<'a> Scanner<'a> {
         Err(Broken(self.bytes.len()))
     }
 
+    fn ends_at(&mut self, start: usize, quote: usize, escapes: bool) -> Text<'a> {
+        self.at = quote + 1;
+        Text {
+            written: &self.bytes[start..quote],
+            escapes,
+        }
+    }
+
     /// The token that begins here. None at all stands where only a value is missing (`"key":,`).
     fn token(&mut self) -> Result<&'a [u8], Broken> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let length = rest.iter().position(|byte| {
-            matches!(
-                byte,
-                b' ' | b'\n' | b'\r' | b'\t' | b',' | b':' | b'"' | b'{' | b'}' | b'[' | b']'
-            )
-        });
+        let length = rest.iter().position(|byte| ENDS_TOKEN[usize::from(*byte)]);
         let length = length.unwrap_or(rest.len());
         if length == 0 && !matches!(rest.first(), Some(b',' | b'}')) {
             return Err(Broken(self.at));
