@@ -268,3 +268,73 @@ async fn kafka_that_comes_after_the_daemon_gets_everything() {
         .await
         .assert_exact(&books);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_json_readers_refuse_arrives_byte_by_byte_and_a_letter_too_large_for_its_topic_arrives_cut()
+ {
+    let kafka = shared();
+    let (topic, dead) = (unique("readable"), unique("cut"));
+    create_topic(&kafka, &topic, 1, &[]).await;
+    create_topic(&kafka, &dead, 1, &[("max.message.bytes", "20000")]).await;
+    let simulator = simulator(1, Options::default()).await;
+    let (world, faults) = (simulator.world(), simulator.faults());
+    let updated = "2026-09-06T14:46:57.29Z";
+    let deep = [vec![b'['; 5_000], vec![b']'; 5_000]].concat();
+    let values: [&[u8]; 5] = [
+        br#""mail from \ud83d""#,
+        b"1e400",
+        &deep,
+        b"\"\xff\"",
+        b"\"a\nb\"",
+    ];
+    let incidents: Vec<Vec<u8>> = (9_001..)
+        .zip(values)
+        .map(|(id, value)| {
+            let head =
+                format!(r#"{{"incidentId":{id},"lastUpdateTime":"{updated}","incidentName":"#);
+            [head.as_bytes(), value, b",\"x\":", value, b"}"].concat()
+        })
+        .collect();
+    // Numbers that do not repeat: the limit is measured after compression.
+    let noise: Vec<u8> = (0..60_000_u64)
+        .map(|n| b'0' + (n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) % 75) as u8)
+        .map(|byte| if byte == b'\\' { b'z' } else { byte })
+        .collect();
+    let unreadable = [b"{\"noise\":\"", &noise[..], b"\"}"].concat();
+    for bad in incidents.iter().chain([&unreadable]) {
+        faults.push(
+            Rule::new(Effect::BadIncident(bad.clone()))
+                .at(Endpoint::List)
+                .times(4),
+        );
+    }
+    world.create(world.tenants()[0].id, 3).unwrap();
+    let setup = Setup::new(&simulator, &kafka, &topic)
+        .text("kafka.format", "raw")
+        .text("kafka.dead_letter_topic", &dead);
+    let mut daemon = Daemon::start(&setup.write()).await;
+    until("all incidents are there", SOON, async || {
+        all(&kafka, &topic).await.len() >= 3 + incidents.len()
+    })
+    .await;
+    until("the letter is there", SOON, async || {
+        !all(&kafka, &dead).await.is_empty()
+    })
+    .await;
+    assert_eq!(daemon.metric("incidentd_dead_letters_total").await, 1.0);
+    daemon.stop().await;
+    let records = all(&kafka, &topic).await;
+    assert_eq!(records.len(), 3 + incidents.len(), "a record was repeated");
+    for incident in &incidents {
+        let found = records.iter().any(|record| record.value == *incident);
+        assert!(found, "{}", String::from_utf8_lossy(incident));
+    }
+    let letters = all(&kafka, &dead).await;
+    assert_eq!(letters.len(), 1);
+    let letter = &letters[0];
+    assert_eq!(
+        header(letter, "truncated"),
+        Some(unreadable.len().to_string().as_str())
+    );
+    assert!(letter.value.len() > 15_000 && unreadable.starts_with(&letter.value));
+}
