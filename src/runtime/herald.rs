@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::standing::Standing;
+use super::standing::{Standing, Standings};
 use crate::ports::{Publisher, Record, Refused};
 
 const QUEUE: usize = 10_000;
@@ -43,17 +43,20 @@ pub async fn run(
     publisher: Arc<dyn Publisher>,
     stop: CancellationToken,
 ) {
-    let refused = Standing::default();
+    let refused = Standings::default();
     while let Some(Some(record)) = stop.run_until_cancelled(queue.recv()).await {
+        let topic = record.topic.clone();
         let publication = publisher.publish(vec![record]);
         let Some(results) = stop.run_until_cancelled(publication).await else {
             return;
         };
         for result in results {
             match result {
-                Ok(()) if refused.ends() => tracing::info!("changes of health are published again"),
-                Err(Refused { failure, .. }) if refused.begins() => {
-                    tracing::warn!(error = %failure, remedy = failure.remedy, "changes of health are not published");
+                Ok(()) if refused.ends(&topic) => {
+                    tracing::info!(%topic, "changes of health are published again");
+                }
+                Err(Refused { failure, .. }) if refused.begins(&topic) => {
+                    tracing::warn!(%topic, error = %failure, remedy = failure.remedy, "changes of health are not published");
                 }
                 _ => {}
             }

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::standing::Standing;
+use super::standing::Standings;
 use super::waiting::Waiting;
 use crate::core::cursor::TenantState;
 use crate::core::failure::Failure;
@@ -40,8 +40,8 @@ pub struct LocalOutlet {
     observer: Arc<dyn Observer>,
     /// Commits that wait for the ledger to be writable again.
     stuck: watch::Sender<usize>,
-    /// Dead letters are not accepted.
-    undeliverable: Standing,
+    /// Topics that do not accept dead letters.
+    undeliverable: Standings,
     /// What was handed over and is not yet acknowledged.
     unacknowledged: Waiting,
 }
@@ -59,7 +59,7 @@ impl LocalOutlet {
             ledger,
             observer,
             stuck: watch::Sender::new(0),
-            undeliverable: Standing::default(),
+            undeliverable: Standings::default(),
             unacknowledged: Waiting::default(),
         }
     }
@@ -114,8 +114,8 @@ impl LocalOutlet {
         for Outgoing { record, mark } in outgoing {
             match record {
                 Some(record) => {
+                    sent.push((mark, record.topic.clone()));
                     records.push(record);
-                    sent.push(mark);
                 }
                 None => marks.push(mark),
             }
@@ -124,10 +124,10 @@ impl LocalOutlet {
             return (marks, None);
         }
         let (mut failure, mut oversize) = (None, Vec::new());
-        for (mark, result) in sent.into_iter().zip(self.hand_over(records).await) {
+        for ((mark, topic), result) in sent.into_iter().zip(self.hand_over(records).await) {
             match (result, mark) {
                 (result, Mark::Dead(..)) => {
-                    if self.letter(result).await {
+                    if self.letter(&topic, result).await {
                         marks.push(mark);
                     }
                 }
@@ -157,7 +157,7 @@ impl LocalOutlet {
     ///
     /// The dead-letter topic is a convenience: that it is missing must not stop the tenant. The letter is tried again when
     /// the element is next read.
-    async fn letter(&self, first: Result<(), Refused>) -> bool {
+    async fn letter(&self, topic: &Arc<str>, first: Result<(), Refused>) -> bool {
         let result = match first {
             Err(Refused {
                 failure,
@@ -167,13 +167,13 @@ impl LocalOutlet {
         };
         match &result {
             Ok(()) => {
-                if self.undeliverable.ends() {
-                    tracing::info!("dead letters are accepted again");
+                if self.undeliverable.ends(topic) {
+                    tracing::info!(%topic, "dead letters are accepted again");
                 }
             }
             Err(failure) => {
-                if self.undeliverable.begins() {
-                    tracing::warn!(error = %failure, remedy = failure.remedy,
+                if self.undeliverable.begins(topic) {
+                    tracing::warn!(%topic, error = %failure, remedy = failure.remedy,
                         "dead letters are not accepted; each is tried again when it is next read");
                 }
             }

@@ -1,6 +1,8 @@
 //! A trouble that is told when it begins and when it is over, and not each time in between.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug, Default)]
 pub struct Standing(AtomicBool);
@@ -14,5 +16,42 @@ impl Standing {
     /// It is not so now; whether it was before.
     pub fn ends(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// The same for each of several topics: that one works says nothing of another, and must not end its trouble.
+#[derive(Debug, Default)]
+pub struct Standings(Mutex<HashSet<Arc<str>>>);
+
+impl Standings {
+    /// It is so now of `topic`; whether it was not before.
+    pub fn begins(&self, topic: &Arc<str>) -> bool {
+        self.topics().insert(topic.clone())
+    }
+
+    /// It is not so now of `topic`; whether it was before.
+    pub fn ends(&self, topic: &Arc<str>) -> bool {
+        self.topics().remove(topic)
+    }
+
+    fn topics(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topics_trouble_is_told_once_and_no_other_topic_ends_it() {
+        let (standings, [bad, good]) = (Standings::default(), ["bad".into(), "good".into()]);
+        assert!(standings.begins(&bad));
+        for _ in 0..3 {
+            assert!(!standings.begins(&bad));
+            assert!(!standings.ends(&good));
+        }
+        assert!(standings.ends(&bad));
+        assert!(standings.begins(&bad));
     }
 }
