@@ -40,12 +40,15 @@ const CACHE_BYTES: usize = 32 << 20;
 /// How a database file is opened.
 pub(super) type Opener = Box<dyn Fn(&Path) -> Result<Database, DatabaseError> + Send + Sync>;
 
+type FlushFolder = Box<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
+type Lock = Box<dyn Fn(&File) -> Result<(), TryLockError> + Send + Sync>;
+
 /// What is asked of the disk. Tests put faults between the ledger and the disk here.
 pub(super) struct Disk {
     pub(super) open: Opener,
     /// Makes a folder's entries durable.
-    pub(super) flush_folder: Box<dyn Fn(&Path) -> io::Result<()> + Send + Sync>,
-    pub(super) lock: Box<dyn Fn(&File) -> Result<(), TryLockError> + Send + Sync>,
+    pub(super) flush_folder: FlushFolder,
+    pub(super) lock: Lock,
 }
 
 impl Disk {

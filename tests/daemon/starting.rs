@@ -185,6 +185,48 @@ async fn a_port_that_is_taken_ends_with_75_and_leaves_no_ledger_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_whose_disk_is_not_mounted_ends_with_75_and_is_not_begun_anew() {
+    let (_simulator, setup) = setup().await;
+    let config = setup.write();
+    Daemon::start(&config).await.stop().await;
+    let (file, disk) = (setup.ledger_file(), setup.path().join("mnt"));
+    fs::create_dir(&disk).unwrap();
+    fs::rename(&file, disk.join("ledger.redb")).unwrap();
+    std::os::unix::fs::symlink(disk.join("ledger.redb"), &file).unwrap();
+    Daemon::start(&config).await.stop().await;
+
+    let unmounted = setup.path().join("unmounted");
+    fs::rename(&disk, &unmounted).unwrap();
+    let (code, log) = fails(&config).await;
+    assert_eq!(code, 75, "{log}");
+    for words in [
+        &*file.display().to_string(),
+        &*disk.display().to_string(),
+        "mount the disk",
+    ] {
+        assert!(log.contains(words), "{words}: {log}");
+    }
+    assert!(!log.contains("new ledger") && !disk.exists(), "{log}");
+    fs::rename(&unmounted, &disk).unwrap();
+    Daemon::start(&config).await.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_endpoints_are_there_on_a_machine_with_ipv6_only() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("not tried: this machine has no IPv6");
+        return;
+    }
+    for listen in ["[::1]:0", "[::]:0"] {
+        let (_simulator, setup) = setup().await;
+        let setup = setup.text("http.listen", listen);
+        let mut daemon = Daemon::start(&setup.write()).await;
+        assert_eq!(daemon.get("/livez").await.0, 200, "{listen}");
+        daemon.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_without_kafka_lives_and_is_not_ready() {
     let (_simulator, setup) = setup().await;
     let mut daemon = Daemon::start(&setup.write()).await;

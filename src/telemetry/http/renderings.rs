@@ -130,6 +130,7 @@ mod tests {
     use super::*;
     use futures_util::future::join_all;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::sync_channel;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -141,7 +142,8 @@ mod tests {
         fn one(&self, takes: Duration) -> impl FnOnce() -> Option<Vec<u8>> + Send + 'static {
             let made = self.0.clone();
             move || {
-                std::thread::sleep(takes);
+                let (_never, wait) = sync_channel::<()>(0);
+                let _ = wait.recv_timeout(takes);
                 let n = made.fetch_add(1, Ordering::SeqCst) + 1;
                 Some(n.to_string().into_bytes())
             }
@@ -190,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn what_hangs_is_not_waited_for_and_piles_up_no_threads() {
         let texts = Renderings::new(KEPT);
-        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let (go_on, wait) = sync_channel::<()>(0);
         let wait = Arc::new(std::sync::Mutex::new(wait));
         let running = Arc::new(AtomicUsize::new(0));
         for _ in 0..10 {
