@@ -67,7 +67,7 @@
 //! | in order | one sweep a tenant at a time; one version of an incident in a batch; one partition, by key |
 //! | isolated | slots that a waiting sweep gives back, and lanes ([`runtime::limits`]); budget, pause and token of each tenant are its own |
 //! | bounded | [`runtime::limits`] for bytes; bounded channels; size and time limits on everything from outside |
-//! | quiet | [`core::budget`], spent before the wire |
+//! | quiet | [`core::budget`], spent before the wire; [`core::throttle`], when a pause is asked for again and again |
 //! | honest | [`core::failure`], [`core::alarms`], [`runtime::board`], [`telemetry`] |
 //! | secret | secrets live in types without a readable `Debug`, are read at the moment of use, and texts from outside are scrubbed of them ([`microsoft`], [`kafka`]) |
 //!

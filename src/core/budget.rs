@@ -253,6 +253,24 @@ mod tests {
         spent.iter().enumerate().map(within).max().unwrap_or(0)
     }
 
+    #[test]
+    fn requests_that_went_out_besides_are_paid_for_later() {
+        let now = HOUR;
+        let mut paid = Budget::new(10, Duration::ZERO);
+        let mut charged = paid.clone();
+        for _ in 0..8 {
+            paid.take(Purpose::Live, now).unwrap();
+        }
+        charged.charge(8, now);
+        assert_eq!(
+            charged.wait(Purpose::Live, now),
+            paid.wait(Purpose::Live, now)
+        );
+        charged.charge(4, now);
+        let wait = charged.wait(Purpose::Live, now);
+        assert!(wait > MINUTE / 10 * 2 && wait < MINUTE / 2, "{wait:?}");
+    }
+
     fn gaps() -> impl Strategy<Value = Vec<(u64, Purpose)>> {
         let gap = prop_oneof![8 => Just(0_u64), 1 => 0_u64..5_000, 1 => 0_u64..120_000];
         let purpose = prop_oneof![Just(Purpose::Live), Just(Purpose::Backlog)];

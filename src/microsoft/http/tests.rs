@@ -264,5 +264,55 @@ fn unusable_certificates_and_proxies_are_named() {
     );
 }
 
+#[tokio::test]
+async fn a_proxy_that_offers_no_basic_login_is_named_and_so_is_what_it_offers() {
+    let far = Url::parse("https://api.security.microsoft.com").unwrap();
+    for (offers, named, remedy) in [
+        (&["NTLM"][..], "by NTLM only", "only Basic works"),
+        (&["Negotiate", "NTLM"], "by Negotiate or NTLM only", "cntlm"),
+        (
+            &["NTLM", "Basic realm=\"x\""],
+            "",
+            "the proxy's user and password",
+        ),
+        (&[], "", "the proxy's user and password"),
+    ] {
+        let headers: Vec<_> = offers
+            .iter()
+            .map(|offer| ("proxy-authenticate", *offer))
+            .collect();
+        let status = "407 Proxy Authentication Required";
+        let proxy = Server::start(answer(status, &headers, "")).await;
+        let mut options = http_options();
+        let mut url = proxy.url.clone();
+        url.set_username("user").unwrap();
+        url.set_password(Some("CANARY")).unwrap();
+        options.proxy = Some(url);
+        let failure = read_from(&far, options, 1).await.unwrap_err();
+        assert_eq!(failure.health, Health::Misconfigured, "{failure:?}");
+        assert_eq!(failure.reaction, Reaction::Slow, "{failure:?}");
+        assert!(failure.what.contains(named), "{failure:?}");
+        assert!(failure.remedy.contains(remedy), "{failure:?}");
+        assert!(!format!("{failure:?}").contains("CANARY"), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_proxys_own_name_is_looked_up_like_any_other() {
+    let clients = Clients::resolving(Arc::new(|host: &str| {
+        Err(std::io::Error::other(format!("no {host}")))
+    }));
+    let mut options = http_options();
+    options.proxy = Some(Url::parse("http://proxy.example:3128").unwrap());
+    let far = Url::parse("https://api.security.microsoft.com").unwrap();
+    let http = clients.reach(&far, "api.base_url", &options).unwrap();
+    let failure = http.send(http.client.get(far)).await.err().unwrap();
+    assert_eq!(failure.health, Health::Unreachable, "{failure:?}");
+    for part in ["can't resolve", "no proxy.example"] {
+        assert!(failure.what.contains(part), "{failure:?}");
+    }
+    assert!(failure.remedy.contains("api.proxy"), "{failure:?}");
+}
+
 mod encodings;
 mod kept;
