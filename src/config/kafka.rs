@@ -14,6 +14,9 @@ use super::problems::{Problem, Wrong, scalar, wrong};
 use super::record::{Meaning, quoted};
 use super::section::Section;
 use super::settings::{KafkaSettings, RecordFormat};
+use promises::Ruling;
+
+mod promises;
 
 const DEFAULT_TOPIC: &str = "security.incidents";
 const FORMATS: [(&str, RecordFormat); 2] = [
@@ -181,50 +184,18 @@ fn flatten(
     }
 }
 
-/// Refuses what would break a promise of the daemon's, and what librdkafka does not take.
+/// Refuses what would break a promise of the daemon's or run code, and what librdkafka does not take. Nothing of a
+/// refused property reaches librdkafka, which loads libraries as soon as it is told of them.
 fn check(section: &mut Section<'_>, name: &str, property: &Property, judge: &dyn Judge) {
-    let is = |accepted: &[&str]| accepted.contains(&property.value.as_str());
-    let refusal = match name {
-        "bootstrap.servers" | "metadata.broker.list" => wrong(
-            "the brokers have a key of their own",
-            "remove it and set kafka.brokers",
-        ),
-        "enable.idempotence" if !is(&["true"]) => wrong(
-            "without idempotence records would repeat and change order",
-            "remove it",
-        ),
-        "acks" | "request.required.acks" if !is(&["all", "-1"]) => wrong(
-            "without all acknowledgements records could be lost",
-            "remove it, or set it to \"all\"",
-        ),
-        "statistics.interval.ms" => wrong(
-            "incidentd tells by the statistics whether librdkafka lives, and has an interval of its own",
-            "remove it",
-        ),
-        "transactional.id" => wrong("this ledger uses no transactions", "remove it"),
-        // Any other is not known to librdkafka, or can't be spoken by this build. It would be shown: it is no secret.
-        "sasl.mechanism" | "sasl.mechanisms"
-            if !is(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]) =>
-        {
-            wrong(
-                "incidentd can't log in to Kafka this way",
-                "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or client certificates",
-            )
-        }
-        "delivery.report.only.error" if !is(&["false"]) => wrong(
-            "without delivery reports nothing would count as published",
-            "remove it",
-        ),
-        "message.timeout.ms" | "delivery.timeout.ms" if !is(&["0"]) => {
-            let text =
-                "other than 0: after an outage of Kafka longer than this a record may be repeated";
+    let refusal = match promises::of(name, &property.value) {
+        Ruling::Refused(refusal) => Err(refusal),
+        Ruling::Warned(text) => {
             section.warn_free(name, &property.spot, text.into());
-            return;
+            judge.property(name, &property.value)
         }
-        _ => match judge.property(name, &property.value) {
-            Err(refusal) => refusal,
-            Ok(()) => return,
-        },
+        Ruling::Free => judge.property(name, &property.value),
     };
-    section.refuse_free(name, &property.spot, refusal);
+    if let Err(refusal) = refusal {
+        section.refuse_free(name, &property.spot, refusal);
+    }
 }

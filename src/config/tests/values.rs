@@ -76,6 +76,11 @@ fn properties_that_break_a_promise_are_refused() {
             "delivery.report.only.error = true",
             "without delivery reports",
         ),
+        ("partitioner = \"random\"", "would change order"),
+        ("plugin.library.paths = \"/a.so\"", "would run code"),
+        ("ssl.engine.location = \"/a.so\"", "would run code"),
+        ("internal.termination.signal = 9", "would run code"),
+        ("retries = 2", "would be repeated"),
         ("a = [1]", "it is not a single value"),
         ("a.b = 1\n\"a.b\" = 2", "it is given at "),
     ] {

@@ -1,0 +1,214 @@
+//! What librdkafka's properties do to the daemon's promises.
+//!
+//! librdkafka takes any property from a file. Some of them make records repeat, change order or get lost, some load
+//! libraries or run commands as the user that reads the configuration, which may be root. All of those are refused here,
+//! by name and value alone, before librdkafka hears of them. The list follows librdkafka 2.12's `CONFIGURATION.md` and its
+//! hidden properties in `rdkafka_conf.c`.
+
+use crate::config::problems::{Wrong, wrong};
+
+/// What becomes of a property.
+#[derive(Debug)]
+pub(super) enum Ruling {
+    /// It is passed on to librdkafka, which judges the value.
+    Free,
+    /// It is passed on, and the operator is told what it costs.
+    Warned(&'static str),
+    Refused(Wrong),
+}
+
+/// Partitioners that are functions of the key. Every record has a key.
+const BY_KEY: [&str; 6] = [
+    "consistent",
+    "consistent_random",
+    "murmur2",
+    "murmur2_random",
+    "fnv1a",
+    "fnv1a_random",
+];
+/// Properties that load a library, run a command or raise a signal.
+const RUNS_CODE: [&str; 7] = [
+    "internal.termination.signal",
+    "plugin.library.paths",
+    "sasl.kerberos.kinit.cmd",
+    "ssl.engine.id",
+    "ssl.engine.location",
+    "ssl.providers",
+    "ssl_engine_callback_data",
+];
+/// Properties for programs in C: their values are addresses in memory.
+const ADDRESSES: [&str; 7] = [
+    "default_topic_conf",
+    "interceptors",
+    "msg_order_cmp",
+    "opaque",
+    "ssl_ca",
+    "ssl_certificate",
+    "ssl_key",
+];
+/// The most that `retries` can be: for ever.
+const FOR_EVER: &str = "2147483647";
+
+/// Judges one property by its name and value.
+pub(super) fn of(name: &str, value: &str) -> Ruling {
+    let is = |accepted: &[&str]| accepted.contains(&value);
+    // librdkafka takes a topic's properties with this prefix, too.
+    let (what, remedy) = match name.strip_prefix("topic.").unwrap_or(name) {
+        "bootstrap.servers" | "metadata.broker.list" => (
+            "the brokers have a key of their own",
+            "remove it and set kafka.brokers",
+        ),
+        "enable.idempotence" if !is(&["true"]) => (
+            "without idempotence records would repeat and change order",
+            "remove it",
+        ),
+        "acks" | "request.required.acks" if !is(&["all", "-1"]) => (
+            "without all acknowledgements records could be lost",
+            "remove it, or set it to \"all\"",
+        ),
+        "partitioner" if !is(&BY_KEY) => (
+            "versions of one incident would change order: they stay in one partition only when the key alone chooses it",
+            "remove it, or set it to consistent, murmur2 or fnv1a (or one of these with _random)",
+        ),
+        "queuing.strategy" if !is(&["fifo"]) => {
+            ("records of one incident would change order", "remove it")
+        }
+        "enable.gapless.guarantee" if !is(&["false"]) => (
+            "one refused record would stop the records of all tenants",
+            "remove it",
+        ),
+        "retries" | "message.send.max.retries" if !is(&[FOR_EVER]) => (
+            "a record that is given up after some tries may have arrived, and would be repeated",
+            "remove it: records are tried again for ever",
+        ),
+        "statistics.interval.ms" => (
+            "incidentd tells by the statistics whether librdkafka lives, and has an interval of its own",
+            "remove it",
+        ),
+        "transactional.id" => ("this ledger uses no transactions", "remove it"),
+        // Any other is not known to librdkafka, or this build can't speak it. It would be shown: it is no secret.
+        "sasl.mechanism" | "sasl.mechanisms"
+            if !is(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]) =>
+        {
+            (
+                "incidentd can't log in to Kafka this way",
+                "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or client certificates",
+            )
+        }
+        "delivery.report.only.error" if !is(&["false"]) => (
+            "without delivery reports nothing would count as published",
+            "remove it",
+        ),
+        "enabled_events" | "log.queue" | "log_level" => (
+            "incidentd itself decides what librdkafka tells it",
+            "remove it; librdkafka's property debug has it say more",
+        ),
+        name if RUNS_CODE.contains(&name) => (
+            "it would run code or a command of someone else's inside incidentd, or signal it",
+            "remove it",
+        ),
+        name if ADDRESSES.contains(&name) || name.ends_with("_cb") => (
+            "its value is an address in a program's memory, which a file can't give",
+            "remove it",
+        ),
+        name if name.starts_with("test.") || name.starts_with("ut_") => (
+            "it is for librdkafka's own tests: records would go to a broker that is not there",
+            "remove it",
+        ),
+        "message.timeout.ms" | "delivery.timeout.ms" if !is(&["0"]) => {
+            return Ruling::Warned(
+                "other than 0: after an outage of Kafka longer than this a record may be repeated",
+            );
+        }
+        "enable.ssl.certificate.verification" if !is(&["true", "t", "1"]) => {
+            return Ruling::Warned(
+                "the brokers' certificates are not verified: anyone on the way can read the records and the password; remove \
+                 it, and name the CA in ssl.ca.location",
+            );
+        }
+        "ssl.endpoint.identification.algorithm" if !is(&["https"]) => {
+            return Ruling::Warned(
+                "the name in the brokers' certificates is not verified: any holder of a certificate of the same CA can read \
+                 the records and the password; remove it, and use the names in the certificates in kafka.brokers",
+            );
+        }
+        _ => return Ruling::Free,
+    };
+    Ruling::Refused(wrong(what, remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_refused(name: &str, value: &str) -> bool {
+        matches!(of(name, value), Ruling::Refused(_))
+    }
+
+    #[test]
+    fn whatever_loads_a_library_or_runs_a_command_is_refused_with_or_without_the_topic_prefix() {
+        for name in [
+            "plugin.library.paths",
+            "ssl.engine.location",
+            "ssl.engine.id",
+            "ssl.providers",
+            "internal.termination.signal",
+            "sasl.kerberos.kinit.cmd",
+            "interceptors",
+            "opaque",
+            "default_topic_conf",
+            "dr_msg_cb",
+            "partitioner_cb",
+            "open_cb",
+            "test.mock.num.brokers",
+            "ut_handle_ProduceResponse",
+        ] {
+            assert!(is_refused(name, "1"), "{name}");
+            assert!(is_refused(&format!("topic.{name}"), "1"), "topic.{name}");
+        }
+    }
+
+    #[test]
+    fn a_partitioner_is_accepted_only_when_the_key_alone_chooses_the_partition() {
+        for good in BY_KEY {
+            assert!(!is_refused("partitioner", good), "{good}");
+        }
+        for bad in ["random", "murmur", "", "RANDOM", "consistent "] {
+            assert!(is_refused("partitioner", bad), "{bad}");
+            assert!(is_refused("topic.partitioner", bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_free_or_warned_of_is_passed_on() {
+        for (name, value) in [
+            ("linger.ms", "5"),
+            ("retries", FOR_EVER),
+            ("queuing.strategy", "fifo"),
+            ("ssl.ca.location", "/a"),
+            ("enable.ssl.certificate.verification", "true"),
+            ("topic.metadata.refresh.interval.ms", "1000"),
+            ("ssl.key.location", "/a"),
+        ] {
+            assert!(matches!(of(name, value), Ruling::Free), "{name}");
+        }
+        for (name, value) in [
+            ("enable.ssl.certificate.verification", "false"),
+            ("enable.ssl.certificate.verification", "0"),
+            ("ssl.endpoint.identification.algorithm", "none"),
+            ("delivery.timeout.ms", "1"),
+        ] {
+            assert!(matches!(of(name, value), Ruling::Warned(_)), "{name}");
+        }
+        for (name, value) in [
+            ("queuing.strategy", "lifo"),
+            ("retries", "3"),
+            ("message.send.max.retries", "0"),
+            ("enable.gapless.guarantee", "true"),
+            ("topic.acks", "1"),
+            ("log.queue", "true"),
+        ] {
+            assert!(is_refused(name, value), "{name}");
+        }
+    }
+}
