@@ -9,6 +9,7 @@
 //! Stop, within [`STOP_BUDGET`]: no sweep begins, those at work come to rest and commit what they have, the ledger is
 //! closed. The endpoints answer until then.
 
+mod delivery;
 mod doors;
 mod fleet;
 pub mod inspect;
@@ -34,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::Settings;
 use crate::core::status::RunState;
-use crate::kafka::{KafkaError, KafkaOptions, KafkaPublisher};
+use crate::kafka::{KafkaError, KafkaPublisher};
 use crate::ledger::{LedgerError, LocalLedger};
 use crate::ports::{Clock, Observer, Publisher};
 use crate::record::{AlertSplitter, StdoutPublisher};
@@ -60,7 +61,10 @@ pub use judge::Libraries;
 pub use reload::{Load, Reload};
 use reload::{Reloader, Standing};
 use surface::{Kafka, Parts, Window};
-use tasks::{forever, probe, signs_of_life, tell_of_stalls, watch_ledger, watch_producer};
+use tasks::{
+    forever, probe, retry_after_revivals, signs_of_life, tell_of_stalls, watch_ledger,
+    watch_producer,
+};
 
 /// From the first signal to the end of the process.
 pub const STOP_BUDGET: Duration = Duration::from_secs(25);
@@ -147,7 +151,7 @@ impl App {
     pub async fn build(settings: Settings, output: Output) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
         let kafka = match output {
-            Output::Kafka => Some(Arc::new(connect(&settings)?)),
+            Output::Kafka => Some(Arc::new(delivery::connect(&settings)?)),
             Output::Stdout => None,
         };
         let publisher: Arc<dyn Publisher> = match &kafka {
@@ -332,6 +336,12 @@ impl App {
             forever(herald::run(announced, self.publisher, stop())),
         );
         let nudge = Arc::<Notify>::default();
+        if let Some(kafka) = self.kafka {
+            tasks.spawn(
+                "Kafka revivals",
+                retry_after_revivals(kafka, nudge.clone(), stop()),
+            );
+        }
         if let Some(reload) = reload {
             let reloader = Reloader {
                 reload,
@@ -381,16 +391,4 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
         io::ErrorKind::AddrNotAvailable => StartError::NotHere { address },
         _ => StartError::Listen { address, source },
     })
-}
-
-fn connect(settings: &Settings) -> Result<KafkaPublisher, KafkaError> {
-    KafkaPublisher::connect(kafka_options(settings))
-}
-
-fn kafka_options(settings: &Settings) -> KafkaOptions {
-    KafkaOptions {
-        brokers: settings.kafka.brokers.clone(),
-        properties: settings.kafka.properties.clone(),
-        max_in_flight: settings.max_in_flight,
-    }
 }

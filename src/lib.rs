@@ -27,8 +27,9 @@
 //!    live sweeps from what those leave of the budget, and closed one window at a time.
 //!
 //! An element without a readable id or last update goes to the dead-letter topic ([`core::letters`]), and takes nothing
-//! else with it. An incident that is too large for its topic is published in parts, which the outlet has [`record`] make when
-//! Kafka has refused the whole.
+//! else with it. An incident that is too large for its topic, or for a request to the brokers, is published in parts, which the
+//! outlet has [`record`] make when Kafka has refused the whole. Until then it travels apart from all other records, because a
+//! broker may answer it by closing the connection ([`kafka`]).
 //!
 //! # The life of a tenant
 //!
@@ -63,7 +64,7 @@
 //! | promise | guarded by |
 //! |---|---|
 //! | nothing lost | the order of steps 4 to 6; [`core::walk`] (moved pages); overlap and reconcile in [`core::cursor`] (late and silent changes); [`core::backlog`]; the account that each sweep's intake closes |
-//! | once | the ledger's versions; the idempotent producer, which waits for ever instead of guessing ([`kafka`]); a ledger that can't be written is waited for ([`runtime::outlet`]) |
+//! | once | the ledger's versions; the idempotent producer, which waits for ever instead of guessing, and is replaced when Kafka refuses it ([`kafka`]); a ledger that can't be written is waited for ([`runtime::outlet`]) |
 //! | in order | one sweep a tenant at a time; one version of an incident in a batch; one partition, by key |
 //! | isolated | slots that a waiting sweep gives back, and lanes ([`runtime::limits`]); budget, pause and token of each tenant are its own |
 //! | bounded | [`runtime::limits`] for bytes; bounded channels; size and time limits on everything from outside |
@@ -71,8 +72,9 @@
 //! | honest | [`core::failure`], [`core::alarms`], [`runtime::board`], [`telemetry`] |
 //! | secret | secrets live in types without a readable `Debug`, are read at the moment of use, and texts from outside are scrubbed of them ([`microsoft`], [`kafka`]) |
 //!
-//! With the local ledger a record can repeat in one case: the process dies between Kafka's acknowledgement and the
-//! ledger's commit. Then the batch in flight of each tenant is published again, with the same `ce_id`.
+//! With the local ledger a record can repeat when the process dies between Kafka's acknowledgement and the ledger's
+//! commit: then the batch in flight of each tenant is published again, with the same `ce_id`. So is what was on its way when
+//! a broker contradicted the producer's sequence numbers, or closed connections over it: nobody can tell whether it arrived.
 //!
 //! # The structure
 //!

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::doors::{self, Door, Doors};
 use super::retirement::Retirement;
-use super::{StartError, kafka_options};
+use super::{StartError, delivery};
 use crate::config::settings::{Settings, TenantSettings};
 use crate::core::backlog::Span;
 use crate::core::failure::{Failure, Health, Reaction};
@@ -103,7 +103,7 @@ impl<'a> Inspector<'a> {
         settings: &'a Settings,
         tenants: Vec<&'a TenantSettings>,
     ) -> Result<Self, StartError> {
-        let kafka = kafka_options(settings);
+        let kafka = delivery::options(settings);
         let mut doors = Doors::default();
         let open = |tenant: &&TenantSettings| doors.open(tenant);
         Ok(Self {

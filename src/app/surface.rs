@@ -1,5 +1,6 @@
 //! What the endpoints show, gathered from the parts at the moment of asking.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -95,7 +96,7 @@ impl Window {
             (Some(stall), _) => (
                 PartState::Unavailable,
                 Some(stall.error),
-                Some(stall.remedy),
+                Some(stall.remedy.into()),
             ),
             (None, Kafka::Producer(kafka)) => {
                 let link = kafka.state();
@@ -107,7 +108,7 @@ impl Window {
             state,
             in_flight_bytes: self.parts.bytes.used() as u64,
             error,
-            remedy: remedy.map(str::to_owned),
+            remedy: remedy.map(Cow::into_owned),
         }
     }
 

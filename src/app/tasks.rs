@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum PartEnded {
-    #[error("Kafka's producer can't go on: {0}")]
+    #[error("Kafka's producer can't go on, and neither could those that took its place: {0}")]
     Producer(String),
     #[error("the ledger's writer is gone")]
     Ledger,
@@ -36,6 +37,7 @@ pub async fn probe(kafka: Arc<KafkaPublisher>, stop: CancellationToken) -> Resul
     Ok(())
 }
 
+/// Ends with the last of many producers that died one after the other of what no operator can mend.
 pub async fn watch_producer(
     kafka: Arc<KafkaPublisher>,
     stop: CancellationToken,
@@ -44,6 +46,19 @@ pub async fn watch_producer(
         Some(why) => Err(PartEnded::Producer(why)),
         None => Ok(()),
     }
+}
+
+/// Has all tenants tried again when Kafka accepts a producer again: they rest over its refusal.
+pub async fn retry_after_revivals(
+    kafka: Arc<KafkaPublisher>,
+    nudge: Arc<Notify>,
+    stop: CancellationToken,
+) -> Result<(), PartEnded> {
+    let mut revivals = kafka.revivals();
+    while let Some(Ok(())) = stop.run_until_cancelled(revivals.changed()).await {
+        nudge.notify_one();
+    }
+    Ok(())
 }
 
 /// Has the ledger forget who has long left, then waits for its end.

@@ -17,13 +17,15 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{FutureRecord, Producer};
 use tokio::time::{sleep, timeout};
 
-use super::limit::{DEFAULT_MAX_MESSAGE, Limits};
-use super::link::{Condition, Events, Link, Trouble};
+use super::events::Events;
+use super::limit::{FRAMES, Limits};
+use super::link::{Condition, Link, Trouble};
 use super::options::{KafkaOptions, MESSAGE_MOST_BYTES};
 use super::queue::{Client, enqueue};
 use super::refusal;
+use super::sight::Sight;
 use crate::core::failure::{Failure, Health, Reaction, one_line};
-use words::{no_answer, out_of_reach, unusable};
+use words::{no_answer, not_told, note_limit, notes, out_of_reach, unusable};
 
 mod words;
 
@@ -39,6 +41,8 @@ const SECOND_LOOK: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 8;
 /// What librdkafka may hold of offered records, beyond the largest.
 const SLACK: usize = 64 << 10;
+/// Connections that came up and were closed over an offered record, until no answer is waited for any more.
+const CLOSINGS: u64 = 3;
 /// Marks an offered record, should one ever stay.
 const KEY: &[u8] = b"incidentd-check";
 
@@ -49,6 +53,10 @@ pub struct Inspection {
     pub failure: Option<Failure>,
     /// Brokers of the cluster.
     pub brokers: usize,
+    /// The largest request that the brokers take (`socket.request.max.bytes`), in bytes, or why that is not known.
+    pub request: Result<usize, String>,
+    /// What is no failure and should be known of the cluster as a whole.
+    pub notes: Vec<String>,
     /// One for each topic asked for, in that order; none when nothing could be seen.
     pub topics: Vec<TopicSeen>,
 }
@@ -77,35 +85,41 @@ pub enum Write {
 /// Looks at Kafka and at these topics. Ends by itself, however Kafka behaves.
 pub async fn inspect(options: &KafkaOptions, topics: &[Arc<str>]) -> Inspection {
     let link = Arc::new(Link::new(options.brokers.clone(), options.scrubber()));
-    let made = options
-        .offering()
-        .create_with_context(Events(Arc::clone(&link)));
+    let events = Events::of(&link);
+    let sight = events.sight();
+    let made = options.offering().create_with_context(events);
     let producer = match made {
         Ok(producer) => producer,
-        Err(error) => return Inspection::failed(unusable(&options.explain(error))),
+        Err(error) => return Inspection::failed(options, unusable(&options.explain(error))),
     };
     let eye = Eye {
         options,
         link,
         producer,
+        sight,
         limits: Limits::default(),
     };
     let Some(brokers) = eye.first_answer(topics.first()).await else {
-        return Inspection::failed(out_of_reach(&eye.link));
+        return Inspection::failed(options, out_of_reach(&eye.link));
     };
-    let looks = stream::iter(topics).map(|topic| eye.topic(topic));
+    let request = eye.request_limit().await;
+    let looks = stream::iter(topics).map(|topic| eye.topic(topic, &request));
     Inspection {
         failure: None,
         brokers,
+        request: request.clone(),
+        notes: notes(options, Some(&request)),
         topics: looks.buffered(AT_ONCE).collect().await,
     }
 }
 
 impl Inspection {
-    fn failed(failure: Failure) -> Self {
+    fn failed(options: &KafkaOptions, failure: Failure) -> Self {
         Self {
             failure: Some(failure),
             brokers: 0,
+            request: Err("Kafka was not reached".to_owned()),
+            notes: notes(options, None),
             topics: Vec::new(),
         }
     }
@@ -145,12 +159,13 @@ struct Eye<'a> {
     options: &'a KafkaOptions,
     link: Arc<Link>,
     producer: Client,
+    sight: Arc<Sight>,
     limits: Limits,
 }
 
 /// What the cluster says of one topic.
 struct Metadata {
-    brokers: usize,
+    brokers: Vec<i32>,
     error: Option<Code>,
     partitions: usize,
     /// Partitions that nobody leads.
@@ -171,7 +186,7 @@ impl Eye<'_> {
             }
         };
         tokio::select! {
-            answer = self.metadata(topic.cloned(), FIRST_ANSWER) => answer.ok().map(|seen| seen.brokers),
+            answer = self.metadata(topic.cloned(), FIRST_ANSWER) => answer.ok().map(|seen| seen.brokers.len()),
             () = turned_away => None,
         }
     }
@@ -198,7 +213,7 @@ impl Eye<'_> {
             let topic = topic.and_then(|_| metadata.topics().first());
             let partitions = topic.map_or(&[][..], |topic| topic.partitions());
             Ok(Metadata {
-                brokers: metadata.brokers().len(),
+                brokers: metadata.brokers().iter().map(|one| one.id()).collect(),
                 error: topic.and_then(|topic| topic.error()).map(Code::from),
                 partitions: partitions.len(),
                 headless: partitions.iter().filter(|one| one.leader() < 0).count(),
@@ -207,13 +222,28 @@ impl Eye<'_> {
         // It ends early only when the runtime does.
         let seen = asked.await.unwrap_or(Err(ClientError::Canceled));
         match &seen {
-            Ok(seen) => self.link.metadata(seen.brokers),
+            Ok(seen) => self.link.metadata(seen.brokers.clone()),
             Err(_) => self.link.silent(),
         }
         seen
     }
 
-    async fn topic(&self, name: &Arc<str>) -> TopicSeen {
+    async fn request_limit(&self) -> Result<usize, String> {
+        if let Some(limit) = self.options.request_limit_by_name() {
+            return Ok(limit);
+        }
+        match self.limits.ask_brokers(self.options, &self.link).await {
+            Ok(Some(limit)) => Ok(limit),
+            Ok(None) => Err("no broker answered with it".to_owned()),
+            Err(error) => Err(self.words(&error)),
+        }
+    }
+
+    fn words(&self, error: &ClientError) -> String {
+        one_line(&self.link.fit(&error.to_string()), 120)
+    }
+
+    async fn topic(&self, name: &Arc<str>, request: &Result<usize, String>) -> TopicSeen {
         let mut seen = TopicSeen {
             name: Arc::clone(name),
             failure: None,
@@ -234,11 +264,11 @@ impl Eye<'_> {
         }
         match self.limits.ask(name, self.options, &self.link).await {
             Ok(Some(limit)) => {
-                self.note_limit(&mut seen, limit);
-                self.offer(&mut seen, limit).await;
+                note_limit(self.options, &mut seen, limit, request);
+                self.offer(&mut seen, limit, request).await;
             }
             Ok(None) => not_told(&mut seen, "Kafka did not answer with it"),
-            Err(error) => not_told(&mut seen, &one_line(&error.to_string(), 120)),
+            Err(error) => not_told(&mut seen, &self.words(&error)),
         }
         seen
     }
@@ -271,24 +301,16 @@ impl Eye<'_> {
         })
     }
 
-    fn note_limit(&self, seen: &mut TopicSeen, limit: usize) {
-        let ours = self.options.message_max_bytes();
-        let effective = limit.min(ours);
-        seen.max_record = Some(effective);
-        if effective < DEFAULT_MAX_MESSAGE {
-            let key = match ours < limit {
-                true => "message.max.bytes under [kafka.properties]",
-                false => "max.message.bytes of the topic",
-            };
-            seen.notes.push(format!(
-                "{key} is {effective}, less than Kafka's default of {DEFAULT_MAX_MESSAGE}: incidents larger than that \
-                 (compressed) are split between their alerts, and one whose single alert is larger is held back"
-            ));
-        }
-    }
-
     /// Offers a record that is too large, and reads the refusal.
-    async fn offer(&self, seen: &mut TopicSeen, limit: usize) {
+    async fn offer(&self, seen: &mut TopicSeen, limit: usize, request: &Result<usize, String>) {
+        if let Ok(request) = request
+            && limit + FRAMES > *request
+        {
+            seen.write = Write::Unknown(format!(
+                "a record beyond the topic's limit of {limit} bytes is more than the brokers take in a request ({request} bytes)"
+            ));
+            return;
+        }
         if limit >= MESSAGE_MOST_BYTES {
             seen.write = Write::Unknown(format!(
                 "a record beyond its limit of {limit} bytes is more than a check should send"
@@ -308,7 +330,12 @@ impl Eye<'_> {
             }
         };
         let name = Arc::clone(&seen.name);
-        match timeout(VERDICT + ANSWER, verdict).await {
+        let before = self.sight.now();
+        let verdict = tokio::select! {
+            verdict = timeout(VERDICT + ANSWER, verdict) => verdict,
+            () = self.sight.closes(&before, CLOSINGS) => return self.turned_off(seen, limit),
+        };
+        match verdict {
             Ok(Err(error)) if refusal::is_oversize(&error) => seen.write = Write::Allowed,
             Ok(Ok((partition, offset))) => {
                 seen.write = Write::Allowed;
@@ -326,6 +353,15 @@ impl Eye<'_> {
         }
     }
 
+    /// The broker closes the connection over a record of the topic's own limit.
+    fn turned_off(&self, seen: &mut TopicSeen, limit: usize) {
+        seen.write = Write::Unknown("the broker closes the connection instead".to_owned());
+        seen.notes.push(format!(
+            "the broker closes the connection on a record of {limit} bytes, the topic's max.message.bytes: its \
+             socket.request.max.bytes is less; larger records are split between their alerts or held back"
+        ));
+    }
+
     fn refused(&self, seen: &mut TopicSeen, name: &str, error: &ClientError) {
         let fatal = self.producer.client().fatal_error();
         let code = fatal.map_or_else(|| refusal::code(error), |(code, _)| code);
@@ -341,14 +377,6 @@ impl Eye<'_> {
             code => seen.write = Write::Unknown(one_line(&code.to_string(), 120)),
         }
     }
-}
-
-fn not_told(seen: &mut TopicSeen, why: &str) {
-    seen.write = Write::Unknown("the topic's max.message.bytes is not known".to_owned());
-    seen.notes.push(format!(
-        "Kafka does not tell max.message.bytes of the topic ({why}): incidentd takes the default of {DEFAULT_MAX_MESSAGE} \
-         for granted, and whether it may write was not tried. Granting its Kafka user DescribeConfigs on the topic shows both"
-    ));
 }
 
 #[cfg(test)]

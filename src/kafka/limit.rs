@@ -1,59 +1,188 @@
-//! How large a record each topic accepts, asked of Kafka when a record was too large.
+//! How large a record may be.
 //!
-//! A guess on the safe side is always at hand: Kafka's own default. It stands where the daemon may not ask (a producer's
-//! usual rights lack DescribeConfigs on the topic), and where no answer comes in time. An answer serves for a minute:
-//! the first sweep of many tenants may bring many large incidents.
+//! Three settings decide: `max.message.bytes` of the topic (of a batch, as it is compressed), `socket.request.max.bytes` of
+//! the brokers (of a whole request; beyond it the broker closes the connection), and the producer's own
+//! `message.max.bytes` (before compression). The brokers' `message.max.bytes` is no fourth one: Kafka uses it for topics
+//! that have no value of their own, and tells it as theirs.
+//!
+//! Topic and brokers are asked where that is permitted (DescribeConfigs on the topic, and on the cluster). Where it is not,
+//! or where no answer comes in time, a guess on the safe side stands in: Kafka's default for the topic, and for a request
+//! the smallest limit that a hosted Kafka is known to have. A connection that was closed over a record teaches the rest.
+//! Answers serve for minutes, so a changed setting is taken without a restart.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::error::KafkaError as ClientError;
 use tokio::time::{Instant, timeout};
 
-use super::link::{Events, Link};
-use super::options::KafkaOptions;
+use super::events::Events;
+use super::link::Link;
+use super::options::{EVENT_HUBS_REQUEST, KafkaOptions};
 
 /// `max.message.bytes` of a topic for which nobody has set it.
 pub(super) const DEFAULT_MAX_MESSAGE: usize = 1_048_588;
-/// What Kafka counts beside key, headers and value: the frames of the batch (61 bytes), of the record (some 30) and of
-/// each header (up to 6), with room to spare.
-const FRAMES: usize = 1024;
+/// What Kafka counts beside key, headers and value: the frames of the request, of the batch (61 bytes), of the record
+/// (some 30) and of each header (up to 6), with room to spare.
+pub(super) const FRAMES: usize = 1024;
+/// How long the first record waits for the brokers to tell their limits.
+const FIRST_ASK: Duration = Duration::from_secs(1);
 /// Limit of one request.
 const ASK_LIMIT: Duration = Duration::from_secs(5);
-/// How long an answer serves.
+/// How long an answer serves: the first sweep of many tenants may bring many large incidents.
 const SERVES: Duration = Duration::from_secs(60);
+/// How long it serves that there is none, and what a closed connection taught.
+const LESSON: Duration = Duration::from_secs(5 * 60);
+/// Brokers asked. Their settings are alike as a rule.
+const BROKERS_ASKED: usize = 8;
 
 #[derive(Default)]
 pub(super) struct Limits {
-    /// Made when it is first needed, which for most is never.
+    /// Made when it is first needed.
     admin: OnceLock<AdminClient<Events>>,
-    /// By topic: bytes, and since when they are known. Held while asking: who else needs it waits for the same answer.
-    known: tokio::sync::Mutex<HashMap<String, (usize, Instant)>>,
+    /// By topic. Held while asking: who else needs it waits for the same answer.
+    topics: tokio::sync::Mutex<HashMap<String, (Option<usize>, Instant)>>,
+    /// Set once the brokers were asked for the first time.
+    asked: tokio::sync::OnceCell<()>,
+    requests: Mutex<Requests>,
+}
+
+/// What is known of the limit of a request.
+#[derive(Default, Clone, Copy)]
+struct Requests {
+    told: Option<usize>,
+    /// The smallest record over which a connection was closed, and when.
+    closed: Option<(usize, Instant)>,
+    /// That nothing is told was said once.
+    said: bool,
+}
+
+/// What the limits are, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    /// `max.message.bytes` of the topic, when it is told.
+    pub(super) topic: Option<usize>,
+    /// `socket.request.max.bytes` of the brokers, when it is told.
+    pub(super) request: Option<usize>,
 }
 
 impl Limits {
-    /// Bytes of key, headers and value that a record of `topic` may have in all.
+    /// Bytes of key, headers and value that a record of `topic` may have in all: accepted for certain, as far as Kafka
+    /// tells its limits. Costs a question to Kafka once a minute at most.
     pub(super) async fn of(&self, topic: &str, options: &KafkaOptions, link: &Arc<Link>) -> usize {
-        let mut known = self.known.lock().await;
-        if let Some((limit, since)) = known.get(topic)
-            && since.elapsed() < SERVES
-        {
-            return *limit;
-        }
-        let of_topic = match self.ask(topic, options, link).await {
-            Ok(Some(limit)) => limit,
-            Ok(None) => DEFAULT_MAX_MESSAGE,
-            Err(error) => {
-                tracing::debug!(target: "incidentd::kafka", topic, %error, "the topic's max.message.bytes is not known");
-                DEFAULT_MAX_MESSAGE
-            }
-        };
-        let limit = of_topic
+        let of_topic = self.of_topic(topic, options, link).await;
+        of_topic
+            .unwrap_or(DEFAULT_MAX_MESSAGE)
             .min(options.message_max_bytes())
-            .saturating_sub(FRAMES);
-        known.insert(topic.to_owned(), (limit, Instant::now()));
+            .min(self.request(options))
+            // How much smaller it would have to be is not known.
+            .min(self.closed().map_or(usize::MAX, |closed| closed / 2))
+            .saturating_sub(FRAMES)
+    }
+
+    /// What was told of them.
+    pub(super) async fn known(
+        &self,
+        topic: &str,
+        options: &KafkaOptions,
+        link: &Arc<Link>,
+    ) -> Known {
+        Known {
+            topic: self.of_topic(topic, options, link).await,
+            request: self.told(options),
+        }
+    }
+
+    /// Bytes that a request may have; a guess on the safe side where no broker tells.
+    pub(super) fn request(&self, options: &KafkaOptions) -> usize {
+        self.told(options).unwrap_or(EVENT_HUBS_REQUEST)
+    }
+
+    /// The smallest record over which a connection was closed lately.
+    pub(super) fn closed(&self) -> Option<usize> {
+        let (bytes, since) = self.lock().closed?;
+        (since.elapsed() < LESSON).then_some(bytes)
+    }
+
+    /// A connection was closed over a record of so many bytes. Says whether that is news.
+    pub(super) fn learn(&self, bytes: usize) -> bool {
+        let known = self.closed();
+        let least = known.map_or(bytes, |known| known.min(bytes));
+        self.lock().closed = Some((least, Instant::now()));
+        known.is_none()
+    }
+
+    /// Bytes that a request may have, where a broker tells.
+    pub(super) fn told(&self, options: &KafkaOptions) -> Option<usize> {
+        options.request_limit_by_name().or(self.lock().told)
+    }
+
+    /// How long what was told serves, or that nothing was.
+    pub(super) fn age(&self, options: &KafkaOptions) -> Duration {
+        match self.told(options) {
+            Some(_) => LESSON,
+            None => SERVES,
+        }
+    }
+
+    /// Has the brokers asked before the first record is sent; later this is nothing to wait for.
+    pub(super) async fn prepare(&self, options: &KafkaOptions, link: &Arc<Link>) {
+        let ask = async || {
+            // Who does not answer in time is asked again in the background. Until then the guess stands.
+            let _ = timeout(FIRST_ASK, self.refresh(options, link)).await;
+        };
+        self.asked.get_or_init(ask).await;
+    }
+
+    /// Asks the brokers for the limit of a request.
+    pub(super) async fn refresh(&self, options: &KafkaOptions, link: &Arc<Link>) {
+        if options.request_limit_by_name().is_some() {
+            // Event Hubs does not tell, and may close the connection over the question.
+            return;
+        }
+        let told = self.ask_brokers(options, link).await;
+        let told = told.unwrap_or_else(|error| {
+            tracing::debug!(target: "incidentd::kafka", %error, "the brokers' socket.request.max.bytes is not known");
+            None
+        });
+        let before = std::mem::replace(&mut self.lock().told, told);
+        match told {
+            Some(bytes) if before != told => {
+                tracing::info!(target: "incidentd::kafka", bytes, "the brokers told their socket.request.max.bytes");
+            }
+            None if !std::mem::replace(&mut self.lock().said, true) => tracing::info!(
+                target: "incidentd::kafka", assumed = EVENT_HUBS_REQUEST,
+                "the brokers don't tell their socket.request.max.bytes; larger records are sent one by one, apart from the \
+                 others (DescribeConfigs on the cluster shows it)"
+            ),
+            _ => {}
+        }
+    }
+
+    async fn of_topic(
+        &self,
+        topic: &str,
+        options: &KafkaOptions,
+        link: &Arc<Link>,
+    ) -> Option<usize> {
+        let mut topics = self.topics.lock().await;
+        if let Some((limit, since)) = topics.get(topic) {
+            let serves = if limit.is_some() { SERVES } else { LESSON };
+            if since.elapsed() < serves {
+                return *limit;
+            }
+        }
+        let limit = self.ask(topic, options, link).await.unwrap_or_else(|error| {
+            tracing::debug!(target: "incidentd::kafka", topic, %error, "the topic's max.message.bytes is not known");
+            None
+        });
+        let before = topics.insert(topic.to_owned(), (limit, Instant::now()));
+        if before.is_none_or(|(before, _)| before != limit) {
+            tracing::info!(target: "incidentd::kafka", topic, bytes = ?limit, "the topic's max.message.bytes, as far as Kafka tells it");
+        }
         limit
     }
 
@@ -65,21 +194,34 @@ impl Limits {
         link: &Arc<Link>,
     ) -> Result<Option<usize>, ClientError> {
         let admin = self.admin(options, link)?;
-        let resource = ResourceSpecifier::Topic(topic);
-        let wait = AdminOptions::new().request_timeout(Some(ASK_LIMIT));
-        let answer = admin.describe_configs([&resource], &wait);
-        // librdkafka keeps to the limit by itself; that it does is not for a sweep to depend on.
-        let Ok(answer) = timeout(2 * ASK_LIMIT, answer).await else {
-            return Ok(None);
-        };
-        for described in answer? {
-            let described = described.map_err(ClientError::AdminOp)?;
-            let limit = described.get("max.message.bytes");
-            if let Some(value) = limit.and_then(|entry| entry.value.as_deref()) {
-                return Ok(value.parse().ok());
+        describe(
+            admin,
+            ResourceSpecifier::Topic(topic),
+            "max.message.bytes",
+            link,
+        )
+        .await
+    }
+
+    /// The brokers' `socket.request.max.bytes`: of all that answer the smallest.
+    pub(super) async fn ask_brokers(
+        &self,
+        options: &KafkaOptions,
+        link: &Arc<Link>,
+    ) -> Result<Option<usize>, ClientError> {
+        let admin = self.admin(options, link)?;
+        let brokers = link.brokers_seen();
+        let questions = brokers.iter().take(BROKERS_ASKED).map(|id| {
+            let broker = ResourceSpecifier::Broker(*id);
+            describe(admin, broker, "socket.request.max.bytes", link)
+        });
+        let mut least = None;
+        for answer in join_all(questions).await {
+            if let Some(bytes) = answer? {
+                least = Some(least.map_or(bytes, |least: usize| least.min(bytes)));
             }
         }
-        Ok(None)
+        Ok(least)
     }
 
     fn admin(
@@ -90,9 +232,100 @@ impl Limits {
         if let Some(admin) = self.admin.get() {
             return Ok(admin);
         }
-        let admin = options
-            .producer()
-            .create_with_context(Events(Arc::clone(link)))?;
+        let events = Events::aside(link);
+        let admin = options.administration().create_with_context(events)?;
         Ok(self.admin.get_or_init(|| admin))
+    }
+
+    /// A poisoned lock guards plain values here, which are whole whatever thread died.
+    fn lock(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One setting in bytes; `None` when no answer came in time, or it does not hold the setting.
+async fn describe(
+    admin: &AdminClient<Events>,
+    resource: ResourceSpecifier<'_>,
+    setting: &str,
+    link: &Link,
+) -> Result<Option<usize>, ClientError> {
+    let wait = AdminOptions::new().request_timeout(Some(ASK_LIMIT));
+    let answer = admin.describe_configs([&resource], &wait);
+    // librdkafka keeps to the limit by itself; that it does is not for a sweep to depend on.
+    let Ok(answer) = timeout(2 * ASK_LIMIT, answer).await else {
+        return Ok(None);
+    };
+    link.answered();
+    for described in answer? {
+        let described = described.map_err(ClientError::AdminOp)?;
+        let limit = described.get(setting);
+        if let Some(value) = limit.and_then(|entry| entry.value.as_deref()) {
+            return Ok(value.parse().ok());
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::scrub::Scrubber;
+
+    fn options(brokers: &str) -> KafkaOptions {
+        KafkaOptions {
+            brokers: brokers.to_owned(),
+            properties: Vec::new(),
+            max_in_flight: 1 << 20,
+        }
+    }
+
+    /// Nothing is asked: the answers are there.
+    async fn limits(topic: Option<usize>, request: Option<usize>) -> Limits {
+        let limits = Limits::default();
+        let answer = ("t".to_owned(), (topic, Instant::now()));
+        limits.topics.lock().await.extend([answer]);
+        limits.lock().told = request;
+        limits
+    }
+
+    #[tokio::test]
+    async fn the_smallest_of_all_limits_counts() {
+        let link = Arc::new(Link::new("a:1".to_owned(), Scrubber::new(&[])));
+        for (topic, request, expected) in [
+            (Some(8 << 20), Some(100 << 20), 8 << 20),
+            (Some(8 << 20), Some(1 << 20), 1 << 20),
+            (Some(50_000), Some(1 << 20), 50_000),
+            (Some(8 << 20), None, EVENT_HUBS_REQUEST),
+            (None, Some(100 << 20), DEFAULT_MAX_MESSAGE),
+            (None, None, EVENT_HUBS_REQUEST),
+            (Some(90 << 20), Some(100 << 20), 16 << 20),
+        ] {
+            let limits = limits(topic, request).await;
+            let limit = limits.of("t", &options("a:1"), &link).await;
+            assert_eq!(limit, expected - FRAMES, "{topic:?} {request:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn event_hubs_limit_is_known_without_asking() {
+        let name = "contoso.servicebus.windows.net:9093";
+        let link = Arc::new(Link::new(name.to_owned(), Scrubber::new(&[])));
+        let limits = limits(Some(8 << 20), None).await;
+        limits.prepare(&options(name), &link).await;
+        let known = limits.known("t", &options(name), &link).await;
+        assert_eq!(known.request, Some(1_046_528));
+        assert!(limits.admin.get().is_none(), "it was asked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_closed_connection_taught_is_forgotten_after_minutes() {
+        let limits = limits(Some(8 << 20), None).await;
+        assert!(limits.learn(300_000));
+        assert!(!limits.learn(400_000), "it is known");
+        assert_eq!(limits.closed(), Some(300_000));
+        tokio::time::advance(LESSON).await;
+        assert_eq!(limits.closed(), None);
+        assert!(limits.learn(400_000));
     }
 }

@@ -1,19 +1,18 @@
-//! What is known about the connection: its state, librdkafka's events and log lines.
+//! What is known about the connection, and its state.
 //!
 //! librdkafka reports each failed attempt to connect, several times a second during an outage. The log gets one line per
 //! change of state instead, and each further kind of warning once between two changes.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::options::Scrubber;
+use super::scrub::Scrubber;
 use crate::core::failure::one_line;
 
 /// Longest text of librdkafka that is shown, in characters.
@@ -27,7 +26,8 @@ pub enum Condition {
     Ok,
     /// No broker can be reached. Publications wait.
     Unavailable,
-    /// The producer can't go on; only a new process can.
+    /// Kafka refuses the producer, or contradicts it. A new one is tried again and again; publications are refused
+    /// meanwhile.
     Failed,
 }
 
@@ -37,7 +37,7 @@ pub struct KafkaState {
     pub state: Condition,
     pub error: Option<String>,
     /// What the operator should do.
-    pub remedy: Option<&'static str>,
+    pub remedy: Option<Cow<'static, str>>,
 }
 
 /// Why the connection is not what it should be.
@@ -46,7 +46,7 @@ pub(super) struct Trouble {
     /// Of a failed connection.
     pub(super) code: Option<RDKafkaErrorCode>,
     pub(super) what: String,
-    pub(super) remedy: &'static str,
+    pub(super) remedy: Cow<'static, str>,
 }
 
 const WAIT: &str =
@@ -65,8 +65,6 @@ const TLS: &str = "check security.protocol and the ssl.* properties under [kafka
 pub(super) const PROTOCOL: &str = "a firewall may swallow what is sent, or the port may want TLS or a login (set \
      security.protocol and sasl.* under [kafka.properties]), or something else than Kafka may be there; check kafka.brokers, \
      too";
-const RESTART: &str = "incidentd ends by this and has to be started again (a service manager does); if it happens again, look \
-     into the brokers' logs";
 
 pub(super) struct Link {
     brokers: String,
@@ -78,12 +76,16 @@ pub(super) struct Link {
     trouble: Mutex<Option<Trouble>>,
     /// The kinds of warnings logged since the last change of state.
     warned: Mutex<BTreeSet<String>>,
-    /// Brokers in the last metadata.
-    size: AtomicUsize,
+    /// The ids of the brokers in the last metadata.
+    cluster: Mutex<Vec<i32>>,
     /// A broker has answered since the start.
     seen: AtomicBool,
     /// Statistics that came.
     statistics: AtomicU64,
+    /// A connection was closed and no other is up. That may be an idle one, so Kafka has to be asked.
+    doubted: AtomicBool,
+    /// The daemon stops: what happens to connections from now on is of no interest.
+    ended: AtomicBool,
 }
 
 impl Link {
@@ -91,7 +93,7 @@ impl Link {
         let state = KafkaState {
             state: Condition::Starting,
             error: Some(format!("no answer from {brokers} yet")),
-            remedy: Some(WAIT),
+            remedy: Some(WAIT.into()),
         };
         Self {
             brokers,
@@ -100,9 +102,11 @@ impl Link {
             errors: watch::Sender::new(0),
             trouble: Mutex::default(),
             warned: Mutex::default(),
-            size: AtomicUsize::new(1),
+            cluster: Mutex::default(),
             seen: AtomicBool::new(false),
             statistics: AtomicU64::new(0),
+            doubted: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
         }
     }
 
@@ -112,11 +116,30 @@ impl Link {
 
     /// How many brokers the cluster has, as far as is known.
     pub(super) fn size(&self) -> usize {
-        self.size.load(Ordering::Relaxed)
+        lock(&self.cluster).len().max(1)
+    }
+
+    /// The ids of the brokers that the cluster has, as far as is known.
+    pub(super) fn brokers_seen(&self) -> Vec<i32> {
+        lock(&self.cluster).clone()
     }
 
     pub(super) fn seen(&self) -> bool {
         self.seen.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn tell_of_error(&self) {
+        self.errors
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub(super) fn tell_of_statistics(&self) {
+        self.statistics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether this kind of warning is the first since the last change of state.
+    pub(super) fn is_new_warning(&self, kind: &str) -> bool {
+        lock(&self.warned).insert(kind.to_owned())
     }
 
     /// How many statistics came since the start.
@@ -136,14 +159,15 @@ impl Link {
         self.errors.subscribe()
     }
 
-    pub(super) fn metadata(&self, brokers: usize) {
-        self.size.store(brokers.max(1), Ordering::Relaxed);
+    pub(super) fn metadata(&self, brokers: Vec<i32>) {
+        *lock(&self.cluster) = brokers;
         self.answered();
     }
 
     /// A broker answered.
     pub(super) fn answered(&self) {
         self.seen.store(true, Ordering::Relaxed);
+        self.doubted.store(false, Ordering::Relaxed);
         if self.state.borrow().state != Condition::Ok {
             self.change(Condition::Ok, None);
         }
@@ -154,8 +178,9 @@ impl Link {
         let why = self.trouble().unwrap_or_else(|| Trouble {
             code: None,
             what: format!("no answer from {}", self.brokers),
-            remedy: REACH,
+            remedy: REACH.into(),
         });
+        self.doubted.store(false, Ordering::Relaxed);
         self.change(Condition::Unavailable, Some(why));
     }
 
@@ -164,31 +189,63 @@ impl Link {
         lock(&self.trouble).clone()
     }
 
-    /// The producer is dead, for good.
-    pub(super) fn failed(&self, why: &str) {
-        let what = self.fit(why);
+    /// Whether Kafka has to be asked for whether it is still there.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed)
+    }
+
+    /// No connection is up any more. librdkafka tells of connections that can't be made, and not of those that are closed:
+    /// brokers and balancers close idle ones all the time. Which it was takes a question to know, or the next failure.
+    pub(super) fn down(&self) {
+        if self.trouble().is_none() && self.state.borrow().state == Condition::Ok {
+            self.doubted.store(true, Ordering::Relaxed);
+        } else {
+            self.silent();
+        }
+    }
+
+    /// Kafka refuses the producer, for this reason.
+    pub(super) fn failed(&self, why: &str, remedy: &str) {
         let trouble = Trouble {
             code: None,
-            what,
-            remedy: RESTART,
+            what: self.fit(why),
+            remedy: remedy.to_owned().into(),
         };
         self.change(Condition::Failed, Some(trouble));
     }
 
+    /// Nothing is told any more.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// There is a new producer, and Kafka accepts it.
+    pub(super) fn revived(&self) {
+        self.enter(Condition::Ok, None);
+    }
+
+    /// Kafka's refusal is told until it accepts a producer, whatever else is heard of it meanwhile.
     fn change(&self, condition: Condition, trouble: Option<Trouble>) {
+        let is_failed = self.state.borrow().state == Condition::Failed;
+        if !is_failed || condition == Condition::Failed {
+            self.enter(condition, trouble);
+        }
+    }
+
+    fn enter(&self, condition: Condition, trouble: Option<Trouble>) {
+        if self.ended.load(Ordering::Relaxed) {
+            return;
+        }
         let (error, remedy) = match trouble {
             Some(Trouble { what, remedy, .. }) => (Some(what), Some(remedy)),
             None => (None, None),
         };
         let changed = self.state.send_if_modified(|now| {
-            if now.state == Condition::Failed {
-                return false;
-            }
             let changed = now.state != condition;
             *now = KafkaState {
                 state: condition,
                 error: error.clone(),
-                remedy,
+                remedy: remedy.clone(),
             };
             changed
         });
@@ -196,7 +253,7 @@ impl Link {
             return;
         }
         lock(&self.warned).clear();
-        let error = error.unwrap_or_default();
+        let (error, remedy) = (error.unwrap_or_default(), remedy.unwrap_or_default());
         match condition {
             Condition::Ok => {
                 *lock(&self.trouble) = None;
@@ -204,16 +261,19 @@ impl Link {
             }
             Condition::Starting => {}
             Condition::Unavailable => {
-                tracing::warn!(target: "incidentd::kafka", %error, remedy, "Kafka can't be reached; publications wait");
+                tracing::warn!(target: "incidentd::kafka", %error, %remedy, "Kafka can't be reached; publications wait");
             }
             Condition::Failed => {
-                tracing::error!(target: "incidentd::kafka", %error, remedy, "the Kafka producer can't go on");
+                tracing::error!(
+                    target: "incidentd::kafka", %error, %remedy,
+                    "Kafka refuses the producer; a new one is tried again and again, and nothing is lost"
+                );
             }
         }
     }
 
     /// The last attempt to connect failed.
-    fn troubled(&self, code: RDKafkaErrorCode, reason: &str) {
+    pub(super) fn troubled(&self, code: RDKafkaErrorCode, reason: &str) {
         let what = self.fit(without_counts(reason));
         let remedy = match code {
             RDKafkaErrorCode::Resolve => RESOLVE,
@@ -228,11 +288,14 @@ impl Link {
         *lock(&self.trouble) = Some(Trouble {
             code: Some(code),
             what,
-            remedy,
+            remedy: remedy.into(),
         });
+        if self.is_doubted() {
+            self.silent();
+        }
     }
 
-    fn fit(&self, text: &str) -> String {
+    pub(super) fn fit(&self, text: &str) -> String {
         one_line(&self.scrubber.clean(text), TEXT_MOST)
     }
 }
@@ -245,61 +308,9 @@ fn without_counts(reason: &str) -> &str {
     }
 }
 
-/// Without `[thrd:app]: `: which of its threads says so is librdkafka's affair.
-fn without_thread(message: &str) -> &str {
-    match message.split_once("]: ") {
-        Some((thread, text)) if thread.starts_with("[thrd:") => text,
-        _ => message,
-    }
-}
-
 /// A poisoned lock guards a plain value here, which is whole whatever thread died.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// librdkafka's view of a [`Link`]. Its methods run on librdkafka's polling thread.
-#[derive(Clone)]
-pub(super) struct Events(pub(super) Arc<Link>);
-
-impl ClientContext for Events {
-    /// What they say is not read: that they come is what counts.
-    fn stats_raw(&self, _: &[u8]) {
-        self.0.statistics.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        let detail = self.0.fit(without_thread(message));
-        let serious = (level as i32) <= (RDKafkaLogLevel::Warning as i32);
-        // FAIL and ERROR repeat what `error` below is told.
-        let repeats = matches!(facility, "FAIL" | "ERROR");
-        if serious && !repeats && lock(&self.0.warned).insert(facility.to_owned()) {
-            tracing::warn!(target: "incidentd::kafka", facility, detail, "librdkafka warns");
-        } else {
-            tracing::debug!(target: "incidentd::kafka", facility, detail, "librdkafka says");
-        }
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.0.silent(),
-            Some(
-                code @ (RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::Authentication
-                | RDKafkaErrorCode::SaslAuthenticationFailed
-                | RDKafkaErrorCode::SSL),
-            ) => self.0.troubled(code, reason),
-            _ => {
-                let detail = self.0.fit(reason);
-                tracing::debug!(target: "incidentd::kafka", detail, "librdkafka reports an error");
-            }
-        }
-        // Whether an error is fatal the event does not say. The publisher asks its producers.
-        self.0
-            .errors
-            .send_modify(|count| *count = count.wrapping_add(1));
-    }
 }
 
 #[cfg(test)]
@@ -318,10 +329,5 @@ mod tests {
         }
         let other = "authentication failed (after the third try)";
         assert_eq!(without_counts(other), other);
-        assert_eq!(
-            without_thread("[thrd:a:1/bootstrap]: Timed out"),
-            "Timed out"
-        );
-        assert_eq!(without_thread("[x]: Timed out"), "[x]: Timed out");
     }
 }

@@ -2,24 +2,34 @@
 //!
 //! [`KafkaPublisher`] implements [`crate::ports::Publisher`] with one idempotent producer that waits for ever: while
 //! Kafka is away a publication is late, never failed, lost or repeated. What Kafka refuses comes back per record, as a
-//! [`crate::core::failure::Failure`] in the operator's words. A fatal error of librdkafka (the broker contradicts the
-//! producer's sequence numbers, or forbids idempotence) can't be mended inside a process: it is told once, through
-//! [`KafkaPublisher::fatal`], and all that follows fails.
+//! [`crate::core::failure::Failure`] in the operator's words. After a fatal error of librdkafka (Kafka forbids or lacks
+//! idempotence, or contradicts the producer's sequence numbers) a new producer takes the dead one's place (`death.rs`).
+//! What the dead one held is refused, and so published again: what was on its way when a broker contradicted it may then
+//! be there twice. A record that a broker answers by closing the connection holds up no other (`lanes.rs`, `sight.rs`).
 //!
 //! Values of librdkafka's properties may be passwords: they are cut out of every text of librdkafka before it is logged
 //! or shown.
 
+mod authorities;
+mod client;
+mod death;
+mod events;
 mod inspect;
+mod lanes;
 mod limit;
 mod link;
 #[cfg(feature = "demo")]
 pub mod mock;
 mod options;
+mod producers;
 mod publisher;
 mod queue;
 #[cfg(feature = "demo")]
 pub mod reader;
 mod refusal;
+mod scrub;
+mod settle;
+mod sight;
 #[cfg(test)]
 mod tests;
 mod topics;

@@ -9,8 +9,11 @@ use rdkafka::types::RDKafkaConfRes;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::KafkaError;
-use super::link::{Events, Link};
+use super::authorities;
+use super::events::Events;
+use super::link::Link;
 use super::queue::Client;
+use super::scrub::Scrubber;
 
 /// What a connection needs to know.
 #[derive(Debug, Clone)]
@@ -39,14 +42,34 @@ struct Default {
     value: &'static str,
 }
 
-/// Statistics come through the thread that also brings acknowledgements: each is a proof that it lives.
+/// librdkafka's own `batch.size` in bytes. A produce request holds one batch of one partition: so many bytes before
+/// compression, or a single record that is larger.
+const BATCH_BYTES: usize = 1_000_000;
+/// The most that Azure Event Hubs takes in one request, in bytes (its quotas page). It closes the connection above.
+pub(super) const EVENT_HUBS_REQUEST: usize = 1_046_528;
+/// Azure Event Hubs in each of Azure's clouds: `NAMESPACE.servicebus.windows.net` and the like.
+const EVENT_HUBS: [&str; 3] = [
+    ".servicebus.windows.net",
+    ".servicebus.usgovcloudapi.net",
+    ".servicebus.chinacloudapi.cn",
+];
+
+/// Statistics come through the thread that also brings acknowledgements: each is a proof that it lives. They also tell of
+/// closed connections, for which they have to come often.
 const STATISTICS: &str = "statistics.interval.ms";
 
-const DEFAULTS: [Default; 7] = [
+const DEFAULTS: [Default; 8] = [
     Default {
         name: STATISTICS,
         alias: None,
-        value: "10000",
+        value: "1000",
+    },
+    // Below what Azure's balancers (4 min) and Kafka's brokers (10 min) allow: an idle connection is closed from this
+    // side, which is no event, and no record meets one that is already closed.
+    Default {
+        name: "connections.max.idle.ms",
+        alias: None,
+        value: "180000",
     },
     Default {
         name: "client.id",
@@ -101,6 +124,11 @@ impl KafkaOptions {
         for (name, value) in &self.properties {
             config.set(name, value.expose_secret());
         }
+        if self.wants_authorities()
+            && let Some(place) = authorities::of_the_system()
+        {
+            config.set("ssl.ca.location", place.display().to_string());
+        }
         // Over the operator's: without these two there is no promise to keep.
         config
             .set("bootstrap.servers", &self.brokers)
@@ -113,6 +141,84 @@ impl KafkaOptions {
         config
     }
 
+    /// The same with batches of at most `batch` bytes, each of which makes a request.
+    pub(super) fn producer_of_batches(&self, batch: usize) -> ClientConfig {
+        let mut config = self.producer();
+        config.set("batch.size", batch.to_string());
+        config
+    }
+
+    /// The same with one record to a request.
+    pub(super) fn producer_of_single_records(&self) -> ClientConfig {
+        let mut config = self.producer();
+        config.set("batch.num.messages", "1");
+        config
+    }
+
+    /// For a record that the broker may answer by closing the connection: what happens to it is told several times a
+    /// second, and it is tried again at once.
+    pub(super) fn producer_of_large_records(&self) -> ClientConfig {
+        let mut config = self.producer_of_single_records();
+        for (name, value) in [
+            (STATISTICS, "250"),
+            ("linger.ms", "0"),
+            ("reconnect.backoff.max.ms", "500"),
+        ] {
+            config.set(name, value);
+        }
+        config.remove("queue.buffering.max.ms");
+        config
+    }
+
+    /// Asks brokers for settings. It has no producer's id, and its statistics tell nothing.
+    pub(super) fn administration(&self) -> ClientConfig {
+        let mut config = self.producer();
+        for name in [STATISTICS, "enable.idempotence", "transactional.id"] {
+            config.remove(name);
+        }
+        config
+    }
+
+    /// Bytes of the largest batch, and so of the largest request of small records.
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.number("batch.size", BATCH_BYTES)
+            .min(self.message_max_bytes())
+    }
+
+    /// What is known of a request's largest size without asking a broker.
+    pub(super) fn request_limit_by_name(&self) -> Option<usize> {
+        let mut hosts = self.brokers.split(',').map(|broker| {
+            let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host);
+            host.trim().to_ascii_lowercase()
+        });
+        let is_event_hubs = hosts.any(|host| EVENT_HUBS.iter().any(|end| host.ends_with(end)));
+        is_event_hubs.then_some(EVENT_HUBS_REQUEST)
+    }
+
+    /// Whether records are compressed on their way, so that a request may be smaller than its records.
+    pub(super) fn compresses(&self) -> bool {
+        ["compression.type", "compression.codec"]
+            .iter()
+            .filter_map(|name| self.value(name))
+            .any(|codec| codec != "none")
+    }
+
+    /// Whether TLS is spoken, and nothing says which authorities to trust.
+    fn wants_authorities(&self) -> bool {
+        let protocol = self.value("security.protocol").unwrap_or_default();
+        let speaks_tls = protocol.to_ascii_lowercase().ends_with("ssl");
+        speaks_tls && !self.names("ssl.ca.location") && !self.names("ssl.ca.pem")
+    }
+
+    /// Why no broker's certificate can be verified, and what to do; `None` when authorities are known or not needed.
+    pub(super) fn lacks_authorities(&self) -> Option<(&'static str, &'static str)> {
+        (self.wants_authorities() && authorities::of_the_system().is_none()).then_some((
+            "no certificate authorities were found on this system, so that no broker's certificate can be verified",
+            "install the package ca-certificates, or name the CA's file in ssl.ca.location under [kafka.properties] or in \
+             the variable SSL_CERT_FILE",
+        ))
+    }
+
     /// Whether librdkafka can work with all of these properties together. Files that they name are read; no broker is
     /// reached for, so that none need be named.
     pub fn check(&self) -> Result<(), KafkaError> {
@@ -121,7 +227,7 @@ impl KafkaOptions {
         config.remove("bootstrap.servers");
         // Not to be heard of: what is wrong is in the error.
         config.set_log_level(RDKafkaLogLevel::Emerg);
-        let made = config.create_with_context::<_, Client>(Events(link));
+        let made = config.create_with_context::<_, Client>(Events::of(&link));
         made.map(drop).map_err(|error| self.explain(error))
     }
 
@@ -140,11 +246,19 @@ impl KafkaOptions {
 
     /// The largest message that the producer takes.
     pub(super) fn message_max_bytes(&self) -> usize {
-        let config = self.producer();
-        let value = config.get("message.max.bytes");
-        value
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(MESSAGE_MOST_BYTES)
+        self.number("message.max.bytes", MESSAGE_MOST_BYTES)
+    }
+
+    fn number(&self, property: &str, otherwise: usize) -> usize {
+        let given = self.value(property).and_then(|value| value.parse().ok());
+        given.unwrap_or(otherwise)
+    }
+
+    /// What the operator set.
+    fn value(&self, property: &str) -> Option<&str> {
+        let mut all = self.properties.iter();
+        let (_, value) = all.find(|(name, _)| name == property)?;
+        Some(value.expose_secret())
     }
 
     fn queue_kbytes(&self) -> usize {
@@ -160,7 +274,7 @@ impl KafkaOptions {
     }
 
     pub(super) fn scrubber(&self) -> Scrubber {
-        Scrubber(self.properties.clone())
+        Scrubber::new(&self.properties)
     }
 
     /// An error of client creation without anything that may be secret in it.
@@ -177,30 +291,5 @@ impl KafkaOptions {
                 why: self.scrubber().clean(&other.to_string()),
             },
         }
-    }
-}
-
-/// Cuts the values of properties out of librdkafka's texts.
-pub(super) struct Scrubber(Vec<(String, SecretString)>);
-
-impl Scrubber {
-    /// Shorter values are numbers and switches, and would be found inside innocent words.
-    const SHORTEST: usize = 5;
-    /// Names of protocols, never secrets, and what an operator has to read.
-    const OPEN: [&str; 3] = ["security.protocol", "sasl.mechanism", "sasl.mechanisms"];
-
-    pub(super) fn clean(&self, text: &str) -> String {
-        let mut clean = text.to_owned();
-        let closed = |(name, _): &&(String, SecretString)| !Self::OPEN.contains(&name.as_str());
-        for (name, value) in self.0.iter().filter(closed) {
-            let value = value.expose_secret();
-            // In its lists librdkafka takes a backslash for an escape, and says the rest.
-            for spelling in [value, &value.replace('\\', "")] {
-                if spelling.len() >= Self::SHORTEST && clean.contains(spelling) {
-                    clean = clean.replace(spelling, &format!("[value of {name}]"));
-                }
-            }
-        }
-        clean
     }
 }

@@ -2,173 +2,150 @@
 //!
 //! Invariants: a record's result is decided by Kafka alone, never by a time limit; records with equal keys leave one
 //! after the other; nothing is queued for a topic that Kafka was not seen to have, since librdkafka would sit on it for
-//! half a minute before saying so.
+//! half a minute before saying so; no record that a broker may answer by closing the connection shares a client with
+//! others (`lanes.rs`).
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
-use rdkafka::message::Message;
-use rdkafka::producer::future_producer::DeliveryFuture;
-use rdkafka::producer::{Producer, PurgeConfig};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::KafkaError;
-use super::limit::Limits;
-use super::link::{Condition, Events, KafkaState, Link};
+use super::client::Live;
+use super::lanes::{Lanes, Passage};
+use super::link::{Condition, KafkaState};
 use super::options::KafkaOptions;
-use super::queue::{Client, enqueue, of_record, rounds, size};
+use super::producers::Producers;
+use super::queue::{rounds, size};
 use super::refusal;
-use super::topics::Topics;
+use super::settle::{Sent, Settled, send, settle};
+use super::topics::{RETRY_PAUSE, Topics};
 use crate::core::failure::Failure;
 use crate::ports::{Publisher, Record, Refused};
 
-/// Limit of one request for metadata; it occupies a blocking thread for as long.
-const METADATA_LIMIT: Duration = Duration::from_secs(2);
-/// Between two attempts to reach a Kafka that is away.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
-
-/// Publishes records, exactly once each for as long as the process lives.
+/// Publishes records, exactly once each for as long as the process lives and no producer of its is contradicted.
 pub struct KafkaPublisher {
-    options: KafkaOptions,
-    link: Arc<Link>,
-    producer: Client,
-    /// Sends each record in a batch of its own. Made when a batch was found too large for its topic: only alone it shows
-    /// which record is to blame.
-    single: OnceLock<Client>,
+    producers: Producers,
+    lanes: Lanes,
     /// Topics that Kafka was seen to have.
     topics: Topics,
-    /// Held by the one who asks about a topic; thousands of tenants wait for the same answer.
-    asking: tokio::sync::Mutex<()>,
-    limits: Limits,
-}
-
-/// What asking for metadata came to.
-enum Answer {
-    Good,
-    TopicError(RDKafkaErrorCode),
-    None,
-}
-
-/// A record that librdkafka holds.
-struct Sent {
-    index: usize,
-    /// Without its value, which librdkafka has: memory is for one copy of what is in flight.
-    record: Record,
-    size: usize,
-    delivery: DeliveryFuture,
 }
 
 impl KafkaPublisher {
     /// Makes the producer. Needs no broker: connecting goes on in the background, for ever.
     pub fn connect(options: KafkaOptions) -> Result<Self, KafkaError> {
-        let link = Arc::new(Link::new(options.brokers.clone(), options.scrubber()));
-        let producer = options
-            .producer()
-            .create_with_context(Events(Arc::clone(&link)))
-            .map_err(|error| options.explain(error))?;
+        if let Some((what, remedy)) = options.lacks_authorities() {
+            tracing::warn!(target: "incidentd::kafka", remedy, "{what}");
+        }
         Ok(Self {
-            options,
-            link,
-            producer,
-            single: OnceLock::new(),
+            producers: Producers::new(options)?,
+            lanes: Lanes::default(),
             topics: Topics::default(),
-            asking: tokio::sync::Mutex::default(),
-            limits: Limits::default(),
         })
     }
 
+    /// Names the topics that are to be written to, for what the operator is told before the first record.
+    #[must_use]
+    pub fn writing_to<'a>(self, topics: impl IntoIterator<Item = &'a Arc<str>>) -> Self {
+        self.producers
+            .written()
+            .extend(topics.into_iter().map(|topic| topic.to_string()));
+        self
+    }
+
     pub fn state(&self) -> KafkaState {
-        self.link.state()
+        self.producers.link.state()
     }
 
     /// Whether a broker has answered since the start, whatever the state is now.
     pub fn seen(&self) -> bool {
-        self.link.seen()
+        self.producers.link.seen()
     }
 
-    /// Grows every ten seconds while the thread lives that brings acknowledgements.
+    /// Grows every second while the thread lives that brings acknowledgements.
     pub fn progress(&self) -> u64 {
-        self.link.statistics()
+        self.producers.link.statistics()
     }
 
     /// Follows the state.
     #[cfg(test)]
-    pub(super) fn watch(&self) -> tokio::sync::watch::Receiver<KafkaState> {
-        self.link.watch()
+    pub(super) fn watch(&self) -> watch::Receiver<KafkaState> {
+        self.producers.link.watch()
     }
 
-    /// Resolves when the producer met an error that only a new process can mend; tells which.
+    /// Resolves when producers died again and again of what no operator can mend; tells why.
     pub async fn fatal(&self) -> String {
-        let mut errors = self.link.watch_errors();
-        while !self.is_dead() {
-            if errors.changed().await.is_err() {
-                // Never: `self.link` holds the sender.
-                std::future::pending::<()>().await;
-            }
-        }
-        self.state().error.unwrap_or_default()
+        self.producers.deaths.last().await
     }
 
-    /// Whether a producer met a fatal error; makes the state say so.
-    fn is_dead(&self) -> bool {
-        for producer in self.producers() {
-            if let Some((_, why)) = producer.client().fatal_error() {
-                self.link.failed(&why);
-                return true;
-            }
-        }
-        false
+    /// Changes whenever Kafka accepts a producer again that it had refused: what was refused is worth another try.
+    pub fn revivals(&self) -> watch::Receiver<u64> {
+        self.producers.deaths.watch_over()
     }
 
-    fn producers(&self) -> impl Iterator<Item = &Client> {
-        std::iter::once(&self.producer).chain(self.single.get())
-    }
-
-    /// Asks for a broker's answer while the state is not `ok`, so that it changes without a record being sent. Runs until
-    /// `stop`.
+    /// Keeps the state true without a record being sent: asks for a broker's answer while there is doubt, and tries new
+    /// producers while Kafka refuses them. Runs until `stop`.
     pub async fn probe(&self, stop: CancellationToken) {
-        stop.run_until_cancelled(async {
-            let mut states = self.link.watch();
+        let producers = &self.producers;
+        let (link, limits) = (&producers.link, &producers.limits);
+        let watch = async {
+            let (mut states, mut errors) = (link.watch(), link.watch_errors());
             loop {
-                let unsure = |now: &KafkaState| {
-                    matches!(now.state, Condition::Starting | Condition::Unavailable)
-                };
-                if states.wait_for(unsure).await.is_err() {
-                    return;
+                let now = states.borrow_and_update().state;
+                errors.mark_unchanged();
+                producers.notice_death();
+                if producers.deaths.standing().is_some() {
+                    // Refused: that is in the state.
+                    let _ = producers.living().await;
+                } else if now != Condition::Ok || link.is_doubted() {
+                    // The answer changes the state by itself.
+                    let _ = self.topics.ask(self.topics.any(), producers).await;
+                } else {
+                    tokio::select! {
+                        _ = states.changed() => {}
+                        _ = errors.changed() => {}
+                        () = sleep(limits.age(&producers.options)) => {
+                            limits.refresh(&producers.options, link).await;
+                        }
+                    }
+                    continue;
                 }
-                // The answer changes the state by itself.
-                let _ = self.ask(self.topics.any()).await;
                 sleep(RETRY_PAUSE).await;
             }
-        })
-        .await;
+        };
+        stop.run_until_cancelled(watch).await;
     }
 
     /// Drops what is not acknowledged, and says whether there was anything. At the end of the process nobody waits for it
     /// any more, so that it would not be recorded, and would be published again after the next start.
     pub fn abandon(&self) -> bool {
+        self.producers.link.end();
         let any = self.in_flight() > 0;
-        for producer in self.producers() {
-            producer.purge(PurgeConfig::default().queue().inflight());
+        for live in self.producers.clients.all() {
+            live.purge();
         }
         any
     }
 
     /// What librdkafka has still to do: records to be acknowledged, and events to be told.
     pub(super) fn in_flight(&self) -> usize {
-        let count =
-            |producer: &Client| usize::try_from(producer.in_flight_count()).unwrap_or_default();
-        self.producers().map(count).sum()
+        self.producers
+            .clients
+            .all()
+            .iter()
+            .map(|live| live.in_flight())
+            .sum()
     }
 
     async fn publish_all(&self, records: Vec<Record>) -> Vec<Result<(), Refused>> {
         let mut results = vec![Ok(()); records.len()];
         let absent = self.absent_topics(&records).await;
+        self.producers.prepare().await;
         for round in rounds(records) {
             for (index, refused) in self.publish_round(round, &absent).await {
                 if let Some(result) = results.get_mut(index) {
@@ -183,7 +160,7 @@ impl KafkaPublisher {
         let topics: HashSet<&Arc<str>> = records.iter().map(|record| &record.topic).collect();
         let mut absent = HashMap::new();
         for topic in topics {
-            if let Err(failure) = self.await_topic(topic).await {
+            if let Err(failure) = self.topics.wait_for(topic, &self.producers).await {
                 absent.insert(Arc::clone(topic), failure);
             }
         }
@@ -197,176 +174,183 @@ impl KafkaPublisher {
         absent: &HashMap<Arc<str>, Failure>,
     ) -> Vec<(usize, Refused)> {
         let mut refused = Vec::new();
-        let mut sent = Vec::with_capacity(round.len());
+        let mut waiting = Vec::with_capacity(round.len());
         for (index, record) in round {
-            let outcome = match absent.get(&record.topic) {
-                Some(failure) => Err((index, failure.clone().into())),
-                None => self.send(&self.producer, index, record).await,
-            };
-            match outcome {
-                Ok(one) => sent.push(one),
-                Err(one) => refused.push(one),
+            match absent.get(&record.topic) {
+                Some(failure) => refused.push((index, failure.clone().into())),
+                None => waiting.push((index, record)),
             }
         }
-        let mut suspects = Vec::new();
-        for (index, one) in self.settle(sent).await {
-            match one.oversize {
-                Some(record) => suspects.push((index, *record)),
-                None => refused.push((index, one)),
-            }
+        // More than one turn only where the client was replaced by one with smaller batches.
+        while !waiting.is_empty() {
+            let (large, small): (Vec<_>, _) = waiting
+                .into_iter()
+                .partition(|(_, record)| self.producers.is_large(record));
+            let (apart, settled) =
+                tokio::join!(self.publish_apart(large), self.publish_small(small));
+            refused.extend(apart);
+            refused.extend(settled.refused);
+            waiting = settled.again;
         }
-        refused.extend(self.publish_alone(suspects).await);
         refused
+    }
+
+    async fn publish_small(&self, records: Vec<(usize, Record)>) -> Settled {
+        if records.is_empty() {
+            return Settled::default();
+        }
+        let common = match self.producers.living().await {
+            Ok(common) => common,
+            Err(failure) => return Settled::refuse(records, &failure),
+        };
+        let mut settled = self.through(&common, records).await;
+        let suspects = std::mem::take(&mut settled.oversize);
+        let alone = self.publish_alone(suspects).await;
+        settled.refused.extend(alone.refused);
+        settled.again.extend(alone.again);
+        settled
     }
 
     /// librdkafka does not take a batch apart that its topic finds too large, and fails all its records. Sent again one to
-    /// a batch, only those fail that are too large themselves. None of them was written, and no other record of theirs
+    /// a batch, only those fail that are too large themselves. None of them was written, and no other record of their
     /// keys is under way, so nothing is repeated or overtaken.
-    async fn publish_alone(&self, suspects: Vec<(usize, Record)>) -> Vec<(usize, Refused)> {
-        let mut refused = Vec::new();
-        let mut sent = Vec::with_capacity(suspects.len());
-        for (index, record) in suspects {
-            let outcome = match self.single() {
-                Ok(producer) => self.send(producer, index, record).await,
-                Err(error) => {
-                    let size = size(&record);
-                    Err((index, self.refused(record, size, &error)))
-                }
-            };
-            match outcome {
+    async fn publish_alone(&self, suspects: Vec<(usize, Record, ClientError)>) -> Settled {
+        if suspects.is_empty() {
+            return Settled::default();
+        }
+        let records = suspects
+            .into_iter()
+            .map(|(index, record, _)| (index, record));
+        let single = match self.producers.single().await {
+            Ok(single) => single,
+            Err(failure) => return Settled::refuse(records.collect(), &failure),
+        };
+        let mut settled = self.through(&single, records.collect()).await;
+        for (index, record, error) in std::mem::take(&mut settled.oversize) {
+            let size = size(&record);
+            settled
+                .refused
+                .push((index, self.oversize(record, size, &error)));
+        }
+        settled
+    }
+
+    /// Sends these through one client, and waits for what becomes of them.
+    async fn through(&self, live: &Arc<Live>, records: Vec<(usize, Record)>) -> Settled {
+        let before = live.sight.now();
+        let (mut sent, mut failed): (Vec<Sent>, _) =
+            (Vec::with_capacity(records.len()), Vec::new());
+        for (index, record) in records {
+            match send(live, index, record).await {
                 Ok(one) => sent.push(one),
-                Err(one) => refused.push(one),
+                Err(one) => failed.push(one),
             }
         }
-        refused.extend(self.settle(sent).await);
-        refused
+        let (acknowledged, results) =
+            settle(live, &before, sent, || self.producers.shrink(live)).await;
+        if acknowledged {
+            self.producers.link.answered();
+            self.producers.deaths.acknowledged();
+        }
+        let mut settled = Settled::default();
+        for (index, record, size, error) in failed.into_iter().chain(results) {
+            let purged = matches!(
+                refusal::code(&error),
+                RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight
+            );
+            if let Some(failure) = self.producers.note_death(live) {
+                settled.refused.push((index, failure.into()));
+            } else if purged && live.is_retired() {
+                settled.again.push((index, record));
+            } else if refusal::is_oversize(&error) {
+                settled.oversize.push((index, record, error));
+            } else {
+                settled
+                    .refused
+                    .push((index, self.refused(&record.topic, size, &error).into()));
+            }
+        }
+        settled
     }
 
-    async fn send(
-        &self,
-        producer: &Client,
-        index: usize,
-        mut record: Record,
-    ) -> Result<Sent, (usize, Refused)> {
+    /// Sends records that may be too large for a request, apart from all others.
+    async fn publish_apart(&self, records: Vec<(usize, Record)>) -> Vec<(usize, Refused)> {
+        let each = records.into_iter().map(async |(index, record)| {
+            let refused = self.publish_large(record).await?;
+            Some((index, refused))
+        });
+        join_all(each).await.into_iter().flatten().collect()
+    }
+
+    async fn publish_large(&self, record: Record) -> Option<Refused> {
         let size = size(&record);
-        match enqueue(producer, of_record(&record)).await {
-            Ok(delivery) => {
-                record.value = Vec::new();
-                Ok(Sent {
-                    index,
-                    record,
-                    size,
-                    delivery,
-                })
-            }
-            Err(error) => Err((index, self.refused(record, size, &error))),
+        let closed = self.producers.limits.closed();
+        let suspect = closed.is_some_and(|closed| record.size() >= closed);
+        if self.producers.is_certainly_too_large(&record) || self.lanes.spares(&record, suspect) {
+            return Some(self.closed(record, size).await);
         }
-    }
-
-    /// Waits until each of these is acknowledged or refused; returns the refused ones.
-    async fn settle(&self, sent: Vec<Sent>) -> Vec<(usize, Refused)> {
-        let mut refused = Vec::new();
-        let mut answered = false;
-        for Sent {
-            index,
-            mut record,
-            size,
-            delivery,
-        } in sent
+        if let Some(failure) = self.producers.deaths.bars() {
+            return Some(failure.into());
+        }
+        let (options, link) = (&self.producers.options, &self.producers.link);
+        match self
+            .lanes
+            .send(record, options, link, &self.producers.clients)
+            .await
         {
-            match delivery.await {
-                Ok(Ok(_)) => answered = true,
-                Ok(Err((error, message))) => {
-                    if refusal::is_oversize(&error) {
-                        record.value = message.payload().unwrap_or_default().to_vec();
-                    }
-                    refused.push((index, self.refused(record, size, &error)));
+            Passage::Arrived => {
+                self.producers.link.answered();
+                None
+            }
+            Passage::Refused(record, error) if refusal::is_oversize(&error) => {
+                Some(self.oversize(record, size, &error))
+            }
+            Passage::Refused(record, error) => {
+                Some(self.refused(&record.topic, size, &error).into())
+            }
+            Passage::Died(code, why) => {
+                let topics = self.producers.topics_written();
+                Some(refusal::of_death(&self.producers.link, &topics, code, &why).into())
+            }
+            Passage::Closed(record) => {
+                let news = self.producers.limits.learn(record.size());
+                let refused = self.closed(record, size).await;
+                if news {
+                    let Failure { what, remedy, .. } = &refused.failure;
+                    tracing::warn!(target: "incidentd::kafka", error = what, remedy, "a record is too large for the brokers");
                 }
-                Err(_) => refused.push((index, refusal::stopped(&self.link).into())),
+                Some(refused)
             }
         }
-        if answered {
-            self.link.answered();
-        }
-        refused
     }
 
-    fn refused(&self, record: Record, size: usize, error: &ClientError) -> Refused {
-        let topic = &record.topic;
-        if refusal::is_unknown_topic(refusal::code(error)) {
+    async fn closed(&self, record: Record, size: usize) -> Refused {
+        let (options, link) = (&self.producers.options, &self.producers.link);
+        let known = self
+            .producers
+            .limits
+            .known(&record.topic, options, link)
+            .await;
+        Refused {
+            failure: refusal::closed(options, &record.topic, size, known),
+            oversize: Some(Box::new(record)),
+        }
+    }
+
+    fn oversize(&self, record: Record, size: usize, error: &ClientError) -> Refused {
+        Refused {
+            failure: self.refused(&record.topic, size, error),
+            oversize: Some(Box::new(record)),
+        }
+    }
+
+    fn refused(&self, topic: &Arc<str>, size: usize, error: &ClientError) -> Failure {
+        // Asking for it again has librdkafka take its own word back, too.
+        let code = refusal::code(error);
+        if refusal::is_unknown_topic(code) || code == RDKafkaErrorCode::TopicAuthorizationFailed {
             self.topics.forget(topic);
         }
-        if self.is_dead() {
-            return refusal::stopped(&self.link).into();
-        }
-        Refused {
-            failure: refusal::failure(&self.link, topic, size, error),
-            oversize: refusal::is_oversize(error).then(|| Box::new(record)),
-        }
-    }
-
-    /// Returns when Kafka has the topic; waits for as long as Kafka is away.
-    async fn await_topic(&self, topic: &Arc<str>) -> Result<(), Failure> {
-        if self.topics.has(topic) {
-            return Ok(());
-        }
-        let _turn = self.asking.lock().await;
-        while !self.topics.has(topic) {
-            if self.is_dead() {
-                return Err(refusal::stopped(&self.link));
-            }
-            match self.ask(Some(Arc::clone(topic))).await {
-                Answer::Good => self.topics.note(topic),
-                Answer::TopicError(code) => {
-                    return Err(refusal::of_topic(&self.link, topic, code));
-                }
-                Answer::None => sleep(RETRY_PAUSE).await,
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks a broker for metadata, of `topic` alone when there is one.
-    async fn ask(&self, topic: Option<Arc<str>>) -> Answer {
-        let producer = self.producer.clone();
-        let asked = tokio::task::spawn_blocking(move || {
-            let metadata = producer
-                .client()
-                .fetch_metadata(topic.as_deref(), METADATA_LIMIT)?;
-            let error = topic.and_then(|_| metadata.topics().first()?.error());
-            Ok::<_, ClientError>((metadata.brokers().len(), error))
-        });
-        let (brokers, error) = match asked.await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
-                tracing::debug!(target: "incidentd::kafka", %error, "no metadata");
-                self.link.silent();
-                return Answer::None;
-            }
-            // The runtime is going down.
-            Err(_) => return Answer::None,
-        };
-        self.link.metadata(brokers);
-        match error.map(RDKafkaErrorCode::from) {
-            // Leaders are being elected: the topic is there.
-            None | Some(RDKafkaErrorCode::LeaderNotAvailable) => Answer::Good,
-            Some(code) => Answer::TopicError(code),
-        }
-    }
-
-    fn single(&self) -> Result<&Client, ClientError> {
-        if let Some(client) = self.single.get() {
-            return Ok(client);
-        }
-        tracing::warn!(
-            target: "incidentd::kafka",
-            "a batch was larger than its topic accepts; its records are sent one by one (batch.size under \
-             [kafka.properties] should not exceed the topic's max.message.bytes)"
-        );
-        let mut config = self.options.producer();
-        config.set("batch.num.messages", "1");
-        let client = config.create_with_context(Events(Arc::clone(&self.link)))?;
-        Ok(self.single.get_or_init(|| client))
+        refusal::failure(&self.producers.link, topic, size, error)
     }
 }
 
@@ -376,7 +360,10 @@ impl Publisher for KafkaPublisher {
     }
 
     fn limit<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Option<usize>> {
-        let limit = self.limits.of(topic, &self.options, &self.link);
+        let limit = self
+            .producers
+            .limits
+            .of(topic, &self.producers.options, &self.producers.link);
         limit.map(Some).boxed()
     }
 }

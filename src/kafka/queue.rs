@@ -9,7 +9,7 @@ use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::time::sleep;
 
-use super::link::Events;
+use super::events::Events;
 use crate::ports::Record;
 
 /// First and longest pause when the queue is full.

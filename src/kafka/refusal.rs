@@ -1,8 +1,13 @@
 //! What Kafka or librdkafka refuses, in the operator's words.
 
+use std::time::Duration;
+
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use super::death::is_mendable;
+use super::limit::{FRAMES, Known};
 use super::link::Link;
+use super::options::{EVENT_HUBS_REQUEST, KafkaOptions};
 use crate::core::failure::{Failure, Health, Reaction, one_line};
 
 /// Partitions in the proposed command: more than most need, few enough for any broker.
@@ -14,6 +19,10 @@ const REPLICAS: usize = 3;
 const MAX_MESSAGE: usize = 8 << 20;
 /// Bytes that headers and Kafka's own framing add to a record, with room to spare.
 const AROUND_RECORD: usize = 4096;
+/// What a grant lets pass is tried again twice a minute, for ever: Kafka does not tell of a grant.
+const GRANT: Reaction = Reaction::Wait(Duration::from_secs(30));
+/// Topics named in one command.
+const TOPICS_NAMED: usize = 5;
 
 pub(super) fn is_oversize(error: &KafkaError) -> bool {
     code(error) == Code::MessageSizeTooLarge
@@ -34,7 +43,7 @@ pub(super) fn code(error: &KafkaError) -> Code {
 pub(super) fn failure(link: &Link, topic: &str, size: usize, error: &KafkaError) -> Failure {
     match code(error) {
         Code::MessageSizeTooLarge => oversize(topic, size),
-        Code::Fatal | Code::PurgeQueue | Code::PurgeInflight => stopped(link),
+        Code::Fatal | Code::PurgeQueue | Code::PurgeInflight | Code::State => stopped(link),
         // An error without a code concerns the record itself (a name that holds a NUL).
         Code::Fail => Failure::new(
             Health::Misconfigured,
@@ -65,20 +74,27 @@ pub(super) fn of_topic(link: &Link, topic: &str, code: Code) -> Failure {
     }
     let (reaction, what, remedy) = match code {
         Code::TopicAuthorizationFailed => (
-            Reaction::Slow,
+            GRANT,
             format!("Kafka does not let incidentd write to the topic {topic}"),
             format!(
-                "grant its Kafka user WRITE and DESCRIBE on the topic: kafka-acls.sh --bootstrap-server {brokers} --add \
-                 --producer --topic {topic} --allow-principal User:NAME"
+                "grant its Kafka user WRITE and DESCRIBE on the topic: {}",
+                acls(brokers, &format!("--producer --topic {topic}"))
             ),
         ),
         Code::ClusterAuthorizationFailed => (
-            Reaction::Slow,
+            GRANT,
             "Kafka does not let incidentd use an idempotent producer".to_owned(),
+            may_produce(brokers, &[topic.to_owned()]),
+        ),
+        Code::UnsupportedForMessageFormat | Code::UnsupportedCompressionType => (
+            GRANT,
             format!(
-                "grant its Kafka user IDEMPOTENT_WRITE: kafka-acls.sh --bootstrap-server {brokers} --add --cluster \
-                 --operation IdempotentWrite --allow-principal User:NAME"
+                "Kafka refuses the compression of records for the topic {topic}: {}",
+                one_line(&code.to_string(), 200)
             ),
+            "set compression.type under [kafka.properties] to one that the brokers and the topic take (\"none\" is always taken; \
+             Azure Event Hubs takes gzip, and only in its Premium and Dedicated tiers)"
+                .to_owned(),
         ),
         Code::InvalidTopic => (
             Reaction::Slow,
@@ -112,7 +128,90 @@ fn oversize(topic: &str, size: usize) -> Failure {
     )
 }
 
-/// The producer was stopped by a fatal error, or ended with the daemon, before the record was acknowledged.
+/// A record over which the broker closes the connection instead of answering. `size` as in [`failure`].
+pub(super) fn closed(options: &KafkaOptions, topic: &str, size: usize, known: Known) -> Failure {
+    let told = |bytes: Option<usize>| bytes.map_or("not told".to_owned(), |it| it.to_string());
+    let enough = size + AROUND_RECORD;
+    let compressed = match options.compresses() {
+        true => ", before compression",
+        false => "",
+    };
+    let remedy = match options.request_limit_by_name() {
+        Some(limit) => format!(
+            "Azure Event Hubs takes {limit} bytes a request, which can't be raised except in its Dedicated tier (large message \
+             support); another Kafka takes it, or the incident has to become smaller"
+        ),
+        None => format!(
+            "raise socket.request.max.bytes of the brokers (a hosted Kafka may not allow that: Azure Event Hubs takes \
+             {EVENT_HUBS_REQUEST}) to {enough} or more, and max.message.bytes of the topic {topic} likewise"
+        ),
+    };
+    Failure::new(
+        Health::Misconfigured,
+        Reaction::HoldBack,
+        format!(
+            "the broker closes the connection on a record of {size} bytes for the topic {topic} (a request of up to {} \
+             bytes{compressed}; socket.request.max.bytes: {}, max.message.bytes: {})",
+            size + FRAMES,
+            told(known.request),
+            told(known.topic),
+        ),
+        remedy,
+    )
+}
+
+/// A producer that Kafka refused or contradicted, which ended it.
+pub(super) fn of_death(link: &Link, topics: &[String], code: Code, why: &str) -> Failure {
+    let why = link.fit(why);
+    let (what, remedy) = match code {
+        Code::ClusterAuthorizationFailed
+        | Code::TopicAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed => (
+            format!("Kafka does not let incidentd use an idempotent producer: {why}"),
+            may_produce(link.brokers(), topics),
+        ),
+        code if is_mendable(code) => (
+            format!("Kafka has no idempotent producers, without which records would repeat: {why}"),
+            "use brokers that answer InitProducerId: Apache Kafka 0.11 or later, Azure Event Hubs, Confluent, Amazon MSK, \
+             Redpanda 22 or later (KoP and older proxies don't); a proxy in front of them has to pass it on"
+                .to_owned(),
+        ),
+        _ => (
+            format!("Kafka contradicts the producer: {why}"),
+            "nothing to do yet: incidentd makes a new producer and goes on; what was on its way to Kafka may be published twice, \
+             with the same ce_id; if it happens again, look into the brokers' logs (an unclean leader election? records \
+             deleted?)"
+                .to_owned(),
+        ),
+    };
+    let (health, reaction) = match is_mendable(code) {
+        true => (Health::Misconfigured, GRANT),
+        false => (Health::Unreachable, Reaction::Backoff),
+    };
+    let cause = format!("Kafka producer: {}", one_line(&code.to_string(), 80));
+    Failure::new(health, reaction, what, remedy).caused_by(cause)
+}
+
+/// How to permit an idempotent producer. WRITE on any topic permits it since Kafka 3.0, IdempotentWrite before.
+fn may_produce(brokers: &str, topics: &[String]) -> String {
+    let named = topics.iter().take(TOPICS_NAMED);
+    let mut named: String = named.map(|topic| format!(" --topic {topic}")).collect();
+    if named.is_empty() {
+        named.push_str(" --topic TOPIC");
+    }
+    format!(
+        "grant its Kafka user WRITE and DESCRIBE on the topic: {}; with brokers before Kafka 3.0 IdempotentWrite on the cluster, \
+         too: {}",
+        acls(brokers, &format!("--producer{named}")),
+        acls(brokers, "--cluster --operation IdempotentWrite"),
+    )
+}
+
+fn acls(brokers: &str, what: &str) -> String {
+    format!("kafka-acls.sh --bootstrap-server {brokers} --add {what} --allow-principal User:NAME")
+}
+
+/// The producer ended before the record was acknowledged: the daemon stops.
 pub(super) fn stopped(link: &Link) -> Failure {
     let why = link.state().error;
     Failure::new(
@@ -122,7 +221,66 @@ pub(super) fn stopped(link: &Link) -> Failure {
             Some(why) => format!("the Kafka producer stopped: {why}"),
             None => "the Kafka producer stopped".to_owned(),
         },
-        "incidentd has to be started again; what was not acknowledged is then published again",
+        "nothing to do: what was not acknowledged is published again",
     )
     .caused_by("Kafka producer stopped")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::scrub::Scrubber;
+
+    fn link() -> Link {
+        Link::new("a:1,b:2".to_owned(), Scrubber::new(&[]))
+    }
+
+    #[test]
+    fn a_refused_compression_names_the_property() {
+        for code in [
+            Code::UnsupportedForMessageFormat,
+            Code::UnsupportedCompressionType,
+        ] {
+            let failure = of_topic(&link(), "t", code);
+            assert_eq!(failure.health, Health::Misconfigured);
+            assert!(failure.what.contains("compression"), "{failure:?}");
+            assert!(failure.remedy.contains("compression.type"), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_closed_connection_names_the_size_and_both_settings() {
+        let mut options = KafkaOptions {
+            brokers: "a:1".to_owned(),
+            properties: Vec::new(),
+            max_in_flight: 0,
+        };
+        let known = Known {
+            topic: Some(8_388_608),
+            request: None,
+        };
+        let failure = closed(&options, "t", 2_000_000, known);
+        assert_eq!(failure.reaction, Reaction::HoldBack);
+        let text = format!("{} {}", failure.what, failure.remedy);
+        for part in [
+            "2000000",
+            "max.message.bytes: 8388608",
+            "socket.request.max.bytes: not told",
+            "socket.request.max.bytes of the brokers",
+            "max.message.bytes of the topic t",
+            "2004096 or more",
+        ] {
+            assert!(text.contains(part), "{part} is missing: {text}");
+        }
+        options.brokers = "contoso.servicebus.windows.net:9093".to_owned();
+        let failure = closed(&options, "t", 2_000_000, known);
+        assert!(failure.remedy.contains("1046528 bytes a request"));
+    }
+
+    #[test]
+    fn a_broker_without_idempotence_is_named_with_what_has_it() {
+        let failure = of_death(&link(), &[], Code::UnsupportedFeature, "not supported");
+        assert_eq!(failure.health, Health::Misconfigured);
+        assert!(failure.remedy.contains("InitProducerId"), "{failure:?}");
+    }
 }

@@ -324,28 +324,159 @@ async fn a_batch_too_large_is_sent_again_record_by_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fatal_error_is_told_and_fails_what_is_pending() {
+async fn a_producer_that_kafka_refuses_says_what_to_grant_and_is_replaced_once_that_is_done() {
     let cluster = cluster(&["t"]);
     cluster.request_errors(
         RDKafkaApiKey::InitProducerId,
-        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED],
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED; 2],
     );
     let publisher = publisher(&cluster, &[]);
     let results = timeout(LIMIT, publisher.publish(records("t", 5)))
         .await
         .expect("ended");
+    let command = format!(
+        "kafka-acls.sh --bootstrap-server {} --add --producer --topic t ",
+        cluster.bootstrap_servers()
+    );
     for result in results {
         let failure = result.expect_err("the producer is dead").failure;
-        assert_eq!(failure.health, Health::Unreachable);
-        assert!(failure.what.contains("stopped"), "{}", failure.what);
+        assert_eq!(failure.health, Health::Misconfigured);
+        assert!(failure.remedy.contains(&command), "{}", failure.remedy);
     }
-    let why = timeout(LIMIT, publisher.fatal()).await.expect("told");
-    assert!(!why.is_empty());
-    assert_eq!(publisher.state().state, Condition::Failed);
-    let later = timeout(LIMIT, publisher.publish(records("t", 1)))
+    let state = publisher.state();
+    assert_eq!(state.state, Condition::Failed);
+    let remedy = state.remedy.unwrap_or_default();
+    assert!(remedy.contains(&command), "{remedy}");
+    // The mock has one more refusal: the next producer dies, too, and the one after it lives.
+    publish_until_accepted(&publisher, 5).await;
+    assert_eq!(publisher.state().state, Condition::Ok);
+    assert_eq!(publisher.state().remedy, None);
+    let ended = timeout(Duration::from_millis(100), publisher.fatal()).await;
+    assert!(ended.is_err(), "the process would end: {ended:?}");
+    let arrived = read(&cluster.bootstrap_servers(), "t", 5).await;
+    assert_eq!(count_by_key(&arrived).len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_producer_comes_back_without_a_record_being_sent() {
+    let cluster = cluster(&["t"]);
+    cluster.request_errors(
+        RDKafkaApiKey::InitProducerId,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED],
+    );
+    let publisher = Arc::new(publisher(&cluster, &[]));
+    let stop = CancellationToken::new();
+    let probe = tokio::spawn({
+        let (publisher, stop) = (Arc::clone(&publisher), stop.clone());
+        async move { publisher.probe(stop).await }
+    });
+    state_becomes(&publisher, Condition::Failed).await;
+    state_becomes(&publisher, Condition::Ok).await;
+    stop.cancel();
+    timeout(LIMIT, probe)
         .await
-        .expect("ended");
-    assert!(later[0].is_err(), "a dead producer published");
+        .expect("the probe stops")
+        .expect("no panic");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_over_which_connections_are_closed_comes_back_as_too_large_and_holds_up_no_other()
+{
+    let cluster = cluster(&["t"]);
+    let publisher = publisher(&cluster, &[]);
+    let first = timeout(LIMIT, publisher.publish(records("t", 1))).await;
+    assert_eq!(first.expect("acknowledged"), vec![Ok(())]);
+    // The mock closes the connection over each of the next produce requests.
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT; 40],
+    );
+    let large = record("t", 7, vec![b'x'; 2_000_000]);
+    let results = timeout(LIMIT, publisher.publish(vec![large.clone()])).await;
+    let refused = results.expect("it does not wait for ever").remove(0);
+    let Refused { failure, oversize } = refused.expect_err("too large");
+    assert_eq!(failure.reaction, Reaction::HoldBack);
+    for part in [
+        "2000003 bytes",
+        "socket.request.max.bytes",
+        "max.message.bytes",
+    ] {
+        let text = format!("{} {}", failure.what, failure.remedy);
+        assert!(text.contains(part), "{part} is missing: {text}");
+    }
+    assert_eq!(oversize.as_deref(), Some(&large), "it is not given back");
+    cluster.clear_request_errors(RDKafkaApiKey::Produce);
+    // It is remembered: neither it nor one of its size is sent now, and parts are made smaller.
+    let started = tokio::time::Instant::now();
+    let other = record("t", 8, vec![b'y'; 2_000_000]);
+    let results = timeout(LIMIT, publisher.publish(vec![large, other])).await;
+    assert!(results.expect("an answer").iter().all(Result::is_err));
+    assert!(started.elapsed() < Duration::from_secs(1), "it was sent");
+    let small = timeout(LIMIT, publisher.publish(records("t", 3))).await;
+    assert_eq!(small.expect("acknowledged"), vec![Ok(()); 3]);
+    assert_eq!(publisher.state().state, Condition::Ok);
+}
+
+/// Publishes until all are accepted, as the runtime does.
+async fn publish_until_accepted(publisher: &KafkaPublisher, count: usize) {
+    let accepted = async {
+        loop {
+            let results = publisher.publish(records("t", count)).await;
+            if results.iter().all(Result::is_ok) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let done = timeout(LIMIT, accepted).await;
+    assert!(done.is_ok(), "it does not go on: {:?}", publisher.state());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_without_idempotence_is_named_and_used_once_it_has_it() {
+    const INIT_PRODUCER_ID: RDKafkaApiKey = RDKafkaApiKey::InitProducerId;
+    let cluster = cluster(&["t"]);
+    cluster
+        .apiversion(INIT_PRODUCER_ID, Some(-1), Some(-1))
+        .expect("it is taken away");
+    let publisher = publisher(&cluster, &[]);
+    let results = timeout(LIMIT, publisher.publish(records("t", 1))).await;
+    let refused = results.expect("an answer").remove(0);
+    let failure = refused.expect_err("there are no producers").failure;
+    assert_eq!(failure.health, Health::Misconfigured);
+    assert!(failure.remedy.contains("InitProducerId"), "{failure:?}");
+    assert_eq!(publisher.state().state, Condition::Failed);
+    cluster
+        .apiversion(INIT_PRODUCER_ID, Some(0), Some(4))
+        .expect("it is given back");
+    publish_until_accepted(&publisher, 3).await;
+    assert_eq!(publisher.state().state, Condition::Ok);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_that_a_broker_contradicts_is_replaced_and_nothing_is_lost() {
+    for error in [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID,
+    ] {
+        let cluster = cluster(&["t"]);
+        let publisher = publisher(&cluster, &[]);
+        publish_until_accepted(&publisher, 1).await;
+        cluster.request_errors(RDKafkaApiKey::Produce, &[error]);
+        publish_until_accepted(&publisher, 20).await;
+        assert_eq!(publisher.state().state, Condition::Ok, "{error:?}");
+        let ended = timeout(Duration::from_millis(50), publisher.fatal()).await;
+        assert!(ended.is_err(), "{error:?} would end the process: {ended:?}");
+        let reader = TopicReader::open(&cluster.bootstrap_servers(), "t").await;
+        let reader = reader.expect("a reader");
+        let mut keys = BTreeSet::new();
+        while keys.len() < 20 {
+            let next = timeout(LIMIT, reader.next()).await;
+            let next = next.unwrap_or_else(|_| panic!("{error:?}: only {keys:?} arrived"));
+            keys.insert(next.expect("a record").key);
+        }
+    }
 }
 
 #[test]

@@ -1,30 +1,112 @@
-//! Topics that Kafka was seen to have.
+//! Topics that Kafka was seen to have, and asking it for one.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-/// A poisoned lock guards a plain set here, which is whole whatever thread died.
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::producer::Producer;
+use tokio::time::sleep;
+
+use super::producers::Producers;
+use super::refusal;
+use crate::core::failure::Failure;
+
+/// Limit of one request for metadata; it occupies a blocking thread for as long.
+const METADATA_LIMIT: Duration = Duration::from_secs(2);
+/// Between two attempts to reach a Kafka that is away.
+pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
 #[derive(Default)]
-pub(super) struct Topics(RwLock<HashSet<Arc<str>>>);
+pub(super) struct Topics {
+    /// A poisoned lock guards a plain set here, which is whole whatever thread died.
+    seen: RwLock<HashSet<Arc<str>>>,
+    /// Held by the one who asks about a topic; thousands of tenants wait for the same answer.
+    asking: tokio::sync::Mutex<()>,
+}
+
+/// What asking for metadata came to.
+pub(super) enum Answer {
+    Good,
+    TopicError(RDKafkaErrorCode),
+    None,
+}
 
 impl Topics {
-    pub(super) fn has(&self, topic: &Arc<str>) -> bool {
-        let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
+    fn has(&self, topic: &Arc<str>) -> bool {
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
         seen.contains(topic)
     }
 
     pub(super) fn any(&self) -> Option<Arc<str>> {
-        let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
         seen.iter().next().cloned()
     }
 
-    pub(super) fn note(&self, topic: &Arc<str>) {
-        let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
+    fn note(&self, topic: &Arc<str>) {
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         seen.insert(Arc::clone(topic));
     }
 
     pub(super) fn forget(&self, topic: &Arc<str>) {
-        let mut seen = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
         seen.remove(topic);
+    }
+
+    /// Returns when Kafka has the topic; waits for as long as Kafka is away.
+    pub(super) async fn wait_for(
+        &self,
+        topic: &Arc<str>,
+        producers: &Producers,
+    ) -> Result<(), Failure> {
+        if self.has(topic) {
+            return Ok(());
+        }
+        producers.written().insert(topic.to_string());
+        let _turn = self.asking.lock().await;
+        while !self.has(topic) {
+            match self.ask(Some(Arc::clone(topic)), producers).await {
+                Answer::Good => self.note(topic),
+                Answer::TopicError(code) => {
+                    return Err(refusal::of_topic(&producers.link, topic, code));
+                }
+                Answer::None => {
+                    if let Some(failure) = producers.deaths.standing() {
+                        return Err(failure);
+                    }
+                    sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a broker for metadata, of `topic` alone when there is one.
+    pub(super) async fn ask(&self, topic: Option<Arc<str>>, producers: &Producers) -> Answer {
+        let common = producers.common();
+        let asked = tokio::task::spawn_blocking(move || {
+            let client = common.as_ref().and_then(|live| live.client());
+            let client = client.ok_or(ClientError::Canceled)?.client();
+            let metadata = client.fetch_metadata(topic.as_deref(), METADATA_LIMIT)?;
+            let error = topic.and_then(|_| metadata.topics().first()?.error());
+            let brokers = metadata.brokers().iter().map(|broker| broker.id());
+            Ok::<_, ClientError>((brokers.collect(), error))
+        });
+        let (brokers, error) = match asked.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                tracing::debug!(target: "incidentd::kafka", %error, "no metadata");
+                producers.link.silent();
+                return Answer::None;
+            }
+            // The runtime is going down.
+            Err(_) => return Answer::None,
+        };
+        producers.link.metadata(brokers);
+        match error.map(RDKafkaErrorCode::from) {
+            // Leaders are being elected: the topic is there.
+            None | Some(RDKafkaErrorCode::LeaderNotAvailable) => Answer::Good,
+            Some(code) => Answer::TopicError(code),
+        }
     }
 }

@@ -103,6 +103,8 @@ fn kafka(seen: &KafkaSeen, uses: &[TopicUse], brokers: &str) -> Value {
         "remedy": failure.map(|it| &it.remedy),
         "bootstrap": brokers,
         "brokers": failure.is_none().then_some(seen.brokers),
+        "max_request_bytes": seen.request.as_ref().ok(),
+        "max_request_unknown": seen.request.as_ref().err(),
         "topics": topics.collect::<Vec<_>>(),
     })
 }

@@ -103,6 +103,7 @@ pub fn notes(findings: &Findings, retirement: Option<&Retirement>) -> Vec<String
         ));
     }
     notes.extend(excess(findings));
+    notes.extend(findings.kafka.notes.iter().cloned());
     for topic in &findings.kafka.topics {
         for note in &topic.notes {
             notes.push(format!("topic {}: {note}", topic.name));

@@ -2,17 +2,19 @@
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
-use super::FIRST_ANSWER;
+use super::{FIRST_ANSWER, TopicSeen, Write};
 use crate::core::failure::{Failure, Health, Reaction, one_line};
-use crate::kafka::KafkaError;
+use crate::kafka::limit::DEFAULT_MAX_MESSAGE;
 use crate::kafka::link::{GOES_ON, Link, PROTOCOL, Trouble};
+use crate::kafka::options::EVENT_HUBS_REQUEST;
+use crate::kafka::{KafkaError, KafkaOptions};
 
 /// Why no broker answers, and what to do, by the kind of the last failure.
 pub(super) fn out_of_reach(link: &Link) -> Failure {
     let Trouble { code, what, remedy } = link.trouble().unwrap_or_else(|| Trouble {
         code: None,
         what: format!("no answer within {FIRST_ANSWER:?}"),
-        remedy: PROTOCOL,
+        remedy: PROTOCOL.into(),
     });
     let health = match code {
         Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL) => {
@@ -20,7 +22,7 @@ pub(super) fn out_of_reach(link: &Link) -> Failure {
         }
         _ => Health::Unreachable,
     };
-    let remedy = for_who_looks(remedy);
+    let remedy = for_who_looks(&remedy);
     let what = format!("Kafka can't be reached at {}: {what}", link.brokers());
     Failure::new(health, Reaction::Backoff, what, remedy)
 }
@@ -60,6 +62,63 @@ pub(super) fn unusable(error: &KafkaError) -> Failure {
         error.to_string(),
         "correct the property that this is about under [kafka.properties]",
     )
+}
+
+/// What to know of the cluster as a whole. `request`: what is known of the largest request, once brokers were asked.
+pub(super) fn notes(
+    options: &KafkaOptions,
+    request: Option<&Result<usize, String>>,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some((what, remedy)) = options.lacks_authorities() {
+        notes.push(format!("{what}: {remedy}"));
+    }
+    if let Some(Err(why)) = request {
+        notes.push(format!(
+            "the brokers do not tell their socket.request.max.bytes ({why}): incidentd sends what makes a request of more than \
+             {EVENT_HUBS_REQUEST} bytes apart from other records, and learns the limit when a broker closes the connection; \
+             granting its Kafka user DescribeConfigs on the cluster shows it"
+        ));
+    }
+    notes
+}
+
+/// How large a record may be, and what to know of it.
+pub(super) fn note_limit(
+    options: &KafkaOptions,
+    seen: &mut TopicSeen,
+    limit: usize,
+    request: &Result<usize, String>,
+) {
+    let ours = options.message_max_bytes();
+    let theirs = request.as_ref().copied().unwrap_or(usize::MAX);
+    let effective = limit.min(ours).min(theirs);
+    seen.max_record = Some(effective);
+    if effective < DEFAULT_MAX_MESSAGE {
+        let key = match effective {
+            _ if effective == theirs => "socket.request.max.bytes of the brokers",
+            _ if effective == ours => "message.max.bytes under [kafka.properties]",
+            _ => "max.message.bytes of the topic",
+        };
+        seen.notes.push(format!(
+                "{key} is {effective}, less than Kafka's default of {DEFAULT_MAX_MESSAGE}: incidents larger than that \
+                 (compressed) are split between their alerts, and one whose single alert is larger is held back"
+            ));
+    } else if theirs < limit {
+        seen.notes.push(format!(
+                "socket.request.max.bytes of the brokers is {theirs}, less than the topic's max.message.bytes of {limit}: what is \
+                 larger (compressed) is split between its alerts, and an incident whose single alert is larger is held back"
+            ));
+    }
+}
+
+/// The topic's limit is not known.
+pub(super) fn not_told(seen: &mut TopicSeen, why: &str) {
+    seen.write = Write::Unknown("the topic's max.message.bytes is not known".to_owned());
+    seen.notes.push(format!(
+        "Kafka does not tell max.message.bytes of the topic ({why}): incidentd takes the default of {DEFAULT_MAX_MESSAGE} \
+         for granted, and whether it may write was not tried. Granting its Kafka user DescribeConfigs on the topic shows both"
+    ));
 }
 
 #[cfg(test)]

@@ -1,0 +1,111 @@
+//! One client of librdkafka, and a place for one that can be replaced.
+//!
+//! Invariant: a client is destroyed in a thread of its own, since that blocks until its threads and connections are gone.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{Producer, PurgeConfig};
+
+use super::events::Events;
+use super::queue::Client;
+use super::sight::Sight;
+
+/// A producer that is at work, or was.
+pub(super) struct Live {
+    /// Taken when this ends.
+    client: Option<Client>,
+    pub(super) sight: Arc<Sight>,
+    /// Another has its place. What it gives back unsent goes to that one.
+    retired: AtomicBool,
+}
+
+impl Live {
+    pub(super) fn make(config: &ClientConfig, events: Events) -> Result<Arc<Self>, ClientError> {
+        let sight = events.sight();
+        Ok(Arc::new(Self {
+            client: Some(config.create_with_context(events)?),
+            sight,
+            retired: AtomicBool::new(false),
+        }))
+    }
+
+    /// `None` only while it is being dropped, when nobody can ask any more.
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
+    }
+
+    /// What librdkafka can't go on after, and why.
+    pub(super) fn fatal(&self) -> Option<(Code, String)> {
+        self.client()?.client().fatal_error()
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// Gives back what it holds, which is to be sent by another. Of what is on its way nobody knows whether it has arrived.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        self.purge();
+    }
+
+    pub(super) fn purge(&self) {
+        if let Some(client) = self.client() {
+            client.purge(PurgeConfig::default().queue().inflight());
+        }
+    }
+
+    /// Records to be acknowledged, and events to be told.
+    pub(super) fn in_flight(&self) -> usize {
+        let count = self.client().map(Producer::in_flight_count);
+        usize::try_from(count.unwrap_or_default()).unwrap_or_default()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let client = self.client.take();
+        let thread = std::thread::Builder::new().name("kafka-client-end".to_owned());
+        // Where no thread is to be had, it ends here.
+        let _ = thread.spawn(move || drop(client));
+    }
+}
+
+/// The client in one place of work. A poisoned lock guards a plain value here, which is whole whatever thread died.
+#[derive(Default)]
+pub(super) struct Place(RwLock<Option<Arc<Live>>>);
+
+impl Place {
+    pub(super) fn get(&self) -> Option<Arc<Live>> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Returns the one that was there.
+    pub(super) fn put(&self, live: Option<Arc<Live>>) -> Option<Arc<Live>> {
+        let mut place = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut place, live)
+    }
+}
+
+/// Every client that is still there, wherever it works.
+#[derive(Default)]
+pub(super) struct Register(Mutex<Vec<Weak<Live>>>);
+
+impl Register {
+    pub(super) fn enter(&self, live: &Arc<Live>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|one| one.strong_count() > 0);
+        all.push(Arc::downgrade(live));
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Live>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter_map(Weak::upgrade).collect()
+    }
+}

@@ -1,0 +1,241 @@
+//! Large records, each in a request of its own and over connections that no other record uses.
+//!
+//! A record that makes a request larger than the brokers take is answered by a closed connection, and librdkafka sends it
+//! again for ever, before anything else for that broker. So what may be so large travels apart from all others: a few
+//! clients ([`LANES`]), one record in each at a time. When connections come up and are closed over one record, again and
+//! again, it is taken back and told to be too large.
+//!
+//! Invariant: a record is taken back by that evidence alone, never after a time. While no connection comes up it waits, as
+//! all do.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::client::{Live, Register};
+use super::events::Events;
+use super::link::Link;
+use super::options::KafkaOptions;
+use super::queue::{enqueue, of_record};
+use crate::ports::Record;
+
+/// Large records on their way at once.
+const LANES: usize = 4;
+/// Connections that came up and were closed over one record, until it is to blame.
+const CLOSINGS: u64 = 3;
+/// For a record to come back that was taken back: no network is involved.
+const COMES_BACK: Duration = Duration::from_secs(10);
+/// How long it is remembered that a record was too large. Then it is tried again: a setting may have changed.
+const REMEMBERED: Duration = Duration::from_secs(5 * 60);
+/// Records remembered.
+const MEMORY: usize = 4096;
+
+/// What became of a record.
+pub(super) enum Passage {
+    Arrived,
+    /// Kafka or librdkafka said no. The record is there again.
+    Refused(Record, ClientError),
+    /// The broker closed the connection over it, again and again.
+    Closed(Record),
+    /// The producer died, for this reason.
+    Died(Code, String),
+}
+
+pub(super) struct Lanes {
+    free: Mutex<Vec<Arc<Live>>>,
+    turns: Semaphore,
+    refused: Mutex<HashMap<u64, (Stage, Instant)>>,
+}
+
+/// What was done about a record that is too large.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// It was not sent: one of its size had been refused. Perhaps it has parts that fit.
+    Spared,
+    /// The broker closed the connection over it.
+    Closed,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self {
+            free: Mutex::default(),
+            turns: Semaphore::new(LANES),
+            refused: Mutex::default(),
+        }
+    }
+}
+
+impl Lanes {
+    /// Whether the record need not be sent to know that it is too large. `suspect`: one of its size was refused lately.
+    ///
+    /// A record that is only suspected is spared once: whoever holds it splits it. When it comes again it could not be
+    /// split, and it is sent: compressed it may fit.
+    pub(super) fn spares(&self, record: &Record, suspect: bool) -> bool {
+        let name = name(record);
+        let mut refused = lock(&self.refused);
+        let known = refused.get(&name).copied();
+        match known.filter(|(_, since)| since.elapsed() < REMEMBERED) {
+            Some((Stage::Closed, _)) => true,
+            Some((Stage::Spared, _)) => false,
+            None if suspect => {
+                note(&mut refused, name, Stage::Spared);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Sends one record in a lane of its own; waits for one to be free.
+    pub(super) async fn send(
+        &self,
+        record: Record,
+        options: &KafkaOptions,
+        link: &Arc<Link>,
+        register: &Register,
+    ) -> Passage {
+        let turn = self.turns.acquire().await;
+        let lane = match self.take(options, link, register) {
+            Ok(lane) => lane,
+            Err(error) => return Passage::Refused(record, error),
+        };
+        let name = name(&record);
+        let passage = pass(&lane, record).await;
+        match &passage {
+            Passage::Closed(_) => note(&mut lock(&self.refused), name, Stage::Closed),
+            Passage::Arrived | Passage::Refused(..) if !lane.is_retired() => {
+                self.give_back(lane, turn.ok());
+            }
+            Passage::Arrived | Passage::Refused(..) | Passage::Died(..) => {}
+        }
+        passage
+    }
+
+    fn take(
+        &self,
+        options: &KafkaOptions,
+        link: &Arc<Link>,
+        register: &Register,
+    ) -> Result<Arc<Live>, ClientError> {
+        if let Some(lane) = lock(&self.free).pop() {
+            return Ok(lane);
+        }
+        let lane = Live::make(&options.producer_of_large_records(), Events::aside(link))?;
+        register.enter(&lane);
+        Ok(lane)
+    }
+
+    /// One is kept for the next large record; more would be threads and connections that nobody uses.
+    fn give_back(&self, lane: Arc<Live>, _turn: Option<SemaphorePermit<'_>>) {
+        let mut free = lock(&self.free);
+        if free.is_empty() {
+            free.push(lane);
+        }
+    }
+}
+
+async fn pass(lane: &Live, mut record: Record) -> Passage {
+    let before = lane.sight.now();
+    let Some(client) = lane.client() else {
+        return Passage::Refused(record, ClientError::Canceled);
+    };
+    let mut delivery = match enqueue(client, of_record(&record)).await {
+        Ok(delivery) => delivery,
+        Err(error) => return died_or(lane, record, error),
+    };
+    // librdkafka has it: memory is for one copy of what is on its way.
+    record.value = Vec::new();
+    let result = tokio::select! {
+        result = &mut delivery => Some(result),
+        () = lane.sight.closes(&before, CLOSINGS) => {
+            lane.retire();
+            timeout(COMES_BACK, &mut delivery).await.ok()
+        }
+    };
+    match result {
+        Some(Ok(Ok(_))) => Passage::Arrived,
+        Some(Ok(Err((error, message)))) => {
+            record.value = message.payload().unwrap_or_default().to_vec();
+            match lane.is_retired() {
+                true => Passage::Closed(record),
+                false => died_or(lane, record, error),
+            }
+        }
+        Some(Err(_)) | None => Passage::Refused(record, ClientError::Canceled),
+    }
+}
+
+fn died_or(lane: &Live, record: Record, error: ClientError) -> Passage {
+    match lane.fatal() {
+        Some((code, why)) => Passage::Died(code, why),
+        None => Passage::Refused(record, error),
+    }
+}
+
+/// Equal for equal records, and for no others.
+fn name(record: &Record) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(record.topic.as_bytes());
+    hash.update(&[0]);
+    hash.update(record.key.as_bytes());
+    hash.update(&[0]);
+    hash.update(&record.value);
+    hash.digest()
+}
+
+fn note(refused: &mut HashMap<u64, (Stage, Instant)>, name: u64, stage: Stage) {
+    if refused.len() >= MEMORY {
+        refused.retain(|_, (_, since)| since.elapsed() < REMEMBERED);
+    }
+    if refused.len() < MEMORY {
+        refused.insert(name, (stage, Instant::now()));
+    }
+}
+
+/// A poisoned lock guards a plain value here, which is whole whatever thread died.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(value: &str) -> Record {
+        Record {
+            topic: "t".into(),
+            key: "k".to_owned(),
+            headers: Vec::new(),
+            value: value.as_bytes().to_vec(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_suspect_is_spared_once_and_one_that_closed_a_connection_for_minutes() {
+        let lanes = Lanes::default();
+        let (suspect, other) = (record("a"), record("b"));
+        assert!(!lanes.spares(&suspect, false), "nothing speaks against it");
+        assert!(lanes.spares(&suspect, true));
+        assert!(!lanes.spares(&suspect, true), "it could not be split");
+        assert!(lanes.spares(&other, true), "it is another one");
+        note(&mut lock(&lanes.refused), name(&suspect), Stage::Closed);
+        assert!(lanes.spares(&suspect, false));
+        tokio::time::advance(REMEMBERED).await;
+        assert!(!lanes.spares(&suspect, false), "a setting may have changed");
+    }
+
+    #[test]
+    fn the_memory_has_an_end() {
+        let mut refused = HashMap::new();
+        for name in 0..2 * MEMORY as u64 {
+            note(&mut refused, name, Stage::Closed);
+        }
+        assert_eq!(refused.len(), MEMORY);
+    }
+}

@@ -1,0 +1,144 @@
+//! What a client's statistics tell of its connections.
+//!
+//! librdkafka's events don't tell how often a connection was closed: it suppresses what repeats. Its statistics count.
+//!
+//! A broker whose request limit is exceeded closes the connection without a word. librdkafka connects again and sends the
+//! same request, for ever. Seen from here: connections to one broker come up (the broker has answered on each) and are
+//! closed, while one and the same record is in flight. An outage looks different: no connection comes up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Closings that are further apart have nothing to do with each other.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Connections that came up and were closed since the client was made, by broker.
+type Closed = BTreeMap<String, u64>;
+
+/// One moment of a client's statistics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    closed: Closed,
+    /// Kafka has given the producer its id, which it needs before it may send anything.
+    pub(super) has_id: bool,
+}
+
+impl Seen {
+    /// How many connections to one broker came up and were closed since `before`; of all brokers the most.
+    fn closings_since(&self, before: &Seen) -> u64 {
+        let since = |(broker, closed): (&String, &u64)| {
+            closed.saturating_sub(before.closed.get(broker).copied().unwrap_or_default())
+        };
+        self.closed.iter().map(since).max().unwrap_or_default()
+    }
+}
+
+/// The newest statistics of one client.
+pub(super) struct Sight(watch::Sender<Arc<Seen>>);
+
+impl Default for Sight {
+    fn default() -> Self {
+        Self(watch::Sender::new(Arc::default()))
+    }
+}
+
+impl Sight {
+    pub(super) fn now(&self) -> Arc<Seen> {
+        self.0.borrow().clone()
+    }
+
+    /// Takes librdkafka's statistics (`STATISTICS.md`). What can't be read tells nothing.
+    pub(super) fn take(&self, statistics: &[u8]) {
+        if let Ok(read) = serde_json::from_slice::<Statistics>(statistics) {
+            self.0.send_replace(Arc::new(read.seen()));
+        }
+    }
+
+    /// Resolves when so many connections to one broker came up and were closed within [`WINDOW`], from `before` on.
+    pub(super) async fn closes(&self, before: &Arc<Seen>, times: u64) {
+        let mut before = Arc::clone(before);
+        loop {
+            let closed = self.until(|now| now.closings_since(&before) >= times);
+            if timeout(WINDOW, closed).await.is_ok() {
+                return;
+            }
+            // A broker that is restarted from time to time closes connections, too.
+            before = self.now();
+        }
+    }
+
+    /// Resolves when Kafka has given the producer its id.
+    pub(super) async fn gets_id(&self) {
+        self.until(|now| now.has_id).await;
+    }
+
+    async fn until(&self, is_so: impl Fn(&Seen) -> bool) {
+        let mut changes = self.0.subscribe();
+        // Fails only when the sender is gone, which we are.
+        if changes.wait_for(|now| is_so(now)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Statistics {
+    #[serde(default)]
+    brokers: BTreeMap<String, Broker>,
+    #[serde(default)]
+    eos: Eos,
+}
+
+#[derive(Deserialize)]
+struct Broker {
+    /// Counts only connections that had come up.
+    disconnects: u64,
+}
+
+#[derive(Deserialize, Default)]
+struct Eos {
+    #[serde(default)]
+    idemp_state: String,
+}
+
+impl Statistics {
+    fn seen(self) -> Seen {
+        let brokers = self.brokers.into_iter();
+        Seen {
+            closed: brokers.map(|(name, one)| (name, one.disconnects)).collect(),
+            has_id: self.eos.idemp_state == "Assigned",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statistics(first: u64, second: u64, state: &str) -> Vec<u8> {
+        format!(
+            r#"{{"brokers":{{"a:1/1":{{"disconnects":{first},"x":[1]}},"a:1/2":{{"disconnects":{second}}}}},"topics":{{"t":{{}}}},"eos":{{"idemp_state":"{state}"}}}}"#
+        )
+        .into_bytes()
+    }
+
+    #[tokio::test]
+    async fn closings_count_for_one_broker_and_since_a_moment() {
+        let sight = Sight::default();
+        sight.take(&statistics(5, 1, "WaitPID"));
+        let before = sight.now();
+        assert!(!before.has_id);
+        sight.take(&statistics(7, 3, "Assigned"));
+        assert_eq!(sight.now().closings_since(&before), 2);
+        sight.gets_id().await;
+        sight.take(&statistics(7, 4, "Assigned"));
+        sight.closes(&before, 3).await;
+        sight.take(b"no statistics");
+        assert_eq!(sight.now().closings_since(&before), 3);
+    }
+}
