@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -25,6 +26,20 @@ listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LOGIN:SA
 listener.name.login.sasl.enabled.mechanisms=PLAIN
 listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_@USER@="@PASSWORD@";
 "#;
+/// Whoever comes through the plain port may do anything, whoever logs in only what is granted.
+const GUARDED: &str = "
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=false
+super.users=User:ANONYMOUS
+";
+const TLS: &str = "
+listeners=PLAINTEXT://127.0.0.1:@BROKER_PORT@,CONTROLLER://127.0.0.1:@CONTROLLER_PORT@,TLS://127.0.0.1:@TLS_PORT@
+advertised.listeners=PLAINTEXT://127.0.0.1:@BROKER_PORT@,TLS://127.0.0.1:@TLS_PORT@
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,TLS:SSL
+ssl.keystore.type=PKCS12
+ssl.keystore.location=@KEYSTORE@
+ssl.keystore.password=changeit
+";
 const START_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
@@ -199,6 +214,46 @@ impl Broker {
         (Self::start_with(dir, &lines), format!("127.0.0.1:{port}"))
     }
 
+    /// The same, and whoever logs in may do only what is granted ([`grant`]). `lines` as in [`Broker::start_with`].
+    pub fn start_guarded(dir: &Path, user: &str, password: &str, lines: &str) -> (Self, String) {
+        let (port, _) = free_ports();
+        let login = LOGIN
+            .replace("@LOGIN_PORT@", &port.to_string())
+            .replace("@USER@", user)
+            .replace("@PASSWORD@", password);
+        let all = [&login, GUARDED, lines].concat();
+        (Self::start_with(dir, &all), format!("127.0.0.1:{port}"))
+    }
+
+    /// A node with a TLS port beside the plain one; its `host:port`, and the file of the authority that signed its
+    /// certificate.
+    pub fn start_with_tls(dir: &Path) -> (Self, String, PathBuf) {
+        let (keystore, authority) = (dir.join("broker.p12"), dir.join("authority.pem"));
+        let keytool = |args: &str| {
+            let mut command = Command::new("keytool");
+            command
+                .args(args.split(' '))
+                .arg("-keystore")
+                .arg(&keystore);
+            let done = command.args(["-storepass", "changeit"]).output();
+            let done = done.expect("the JDK's keytool runs");
+            assert!(done.status.success(), "keytool {args}: {done:?}");
+            done.stdout
+        };
+        keytool(
+            "-genkeypair -alias broker -keyalg RSA -storetype PKCS12 -dname CN=127.0.0.1 -validity 30 -ext san=ip:127.0.0.1 \
+             -ext bc:critical=ca:true",
+        );
+        let pem = keytool("-exportcert -rfc -alias broker");
+        std::fs::write(&authority, pem).expect("a file");
+        let (port, _) = free_ports();
+        let lines = TLS
+            .replace("@TLS_PORT@", &port.to_string())
+            .replace("@KEYSTORE@", &keystore.display().to_string());
+        let broker = Self::start_with(dir, &lines);
+        (broker, format!("127.0.0.1:{port}"), authority)
+    }
+
     /// `host:port`, the same for the node's whole life.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -307,6 +362,73 @@ impl Drop for Broker {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+/// What a user may be permitted, by the numbers that Kafka's protocol has for it.
+#[derive(Debug, Clone, Copy)]
+pub enum Right<'a> {
+    /// WRITE and DESCRIBE, as `kafka-acls.sh --producer` grants it.
+    Produce(&'a str),
+    /// DescribeConfigs on a topic.
+    DescribeTopic(&'a str),
+    /// DescribeConfigs on the cluster.
+    DescribeCluster,
+}
+
+/// Permits a user something, through the plain port of a guarded node. Blocks.
+///
+/// librdkafka's Rust wrapper has no such request, and Kafka's own tool is not among its jars: this is CreateAcls of the
+/// protocol in its version 1.
+pub fn grant(bootstrap: &str, user: &str, right: Right<'_>) {
+    const TOPIC: u8 = 2;
+    const CLUSTER: u8 = 4;
+    let (kind, name, operations): (u8, &str, &[u8]) = match right {
+        Right::Produce(topic) => (TOPIC, topic, &[4, 8]),
+        Right::DescribeTopic(topic) => (TOPIC, topic, &[10]),
+        Right::DescribeCluster => (CLUSTER, "kafka-cluster", &[10]),
+    };
+    let text = |into: &mut Vec<u8>, text: &str| {
+        into.extend(
+            u16::try_from(text.len())
+                .expect("a short text")
+                .to_be_bytes(),
+        );
+        into.extend(text.as_bytes());
+    };
+    let mut request = Vec::new();
+    request.extend([0, 30, 0, 1, 0, 0, 0, 7]);
+    text(&mut request, "tests");
+    request.extend(
+        u32::try_from(operations.len())
+            .expect("a few")
+            .to_be_bytes(),
+    );
+    for operation in operations {
+        request.push(kind);
+        text(&mut request, name);
+        // The name is literal.
+        request.push(3);
+        text(&mut request, &format!("User:{user}"));
+        text(&mut request, "*");
+        // Allowed.
+        request.extend([*operation, 3]);
+    }
+    let mut stream = TcpStream::connect(bootstrap).expect("a connection");
+    let size = u32::try_from(request.len()).expect("a short request");
+    let frame = [&size.to_be_bytes()[..], &request].concat();
+    stream.write_all(&frame).expect("sent");
+    let mut size = [0; 4];
+    stream.read_exact(&mut size).expect("an answer");
+    let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+    stream.read_exact(&mut answer).expect("the whole of it");
+    // Correlation, throttling, count; then an error code and a message for each.
+    let mut rest = &answer[12..];
+    for _ in operations {
+        let code = i16::from_be_bytes([rest[0], rest[1]]);
+        assert_eq!(code, 0, "{right:?} was not granted to {user}: {answer:?}");
+        // No message stands beside a good answer.
+        rest = &rest[4..];
     }
 }
 
