@@ -7,6 +7,7 @@
 
 pub mod daemon;
 pub mod kafka;
+pub mod scripted;
 pub mod search;
 pub mod setup;
 pub mod tally;

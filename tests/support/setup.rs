@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use incidentd::simulator::{Options, Simulator, Tenant};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// Writes the configuration that a test needs; the folder, with secret and ledger in it, is removed with it.
 pub struct Setup {
@@ -15,12 +16,24 @@ pub struct Setup {
     /// Dotted keys and TOML values.
     keys: BTreeMap<String, String>,
     tenants: Vec<Tenant>,
+    /// What single tenants have for themselves, in the same form.
+    own: Vec<(Uuid, String, String)>,
 }
 
 impl Setup {
     /// For all tenants that the simulator has now, swept every second. Everything of Kafka but its address is as a new
     /// user has it.
     pub fn new(simulator: &Simulator, brokers: &str, topic: &str) -> Self {
+        Self::at(
+            &simulator.url(),
+            simulator.world().tenants(),
+            brokers,
+            topic,
+        )
+    }
+
+    /// The same for a Microsoft at this address, for tenants of the app that all simulated ones share.
+    pub fn at(url: &str, tenants: Vec<Tenant>, brokers: &str, topic: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let secret = dir.path().join("client-secret");
         fs::write(&secret, Tenant::SECRET).expect("a secret");
@@ -28,12 +41,13 @@ impl Setup {
         Self {
             dir,
             keys: BTreeMap::new(),
-            tenants: simulator.world().tenants(),
+            tenants,
+            own: Vec::new(),
         }
         .text("app.client_id", &Tenant::CLIENT_ID.to_string())
         .text("app.client_secret_file", "client-secret")
-        .text("api.base_url", &simulator.url())
-        .text("api.login_url", &simulator.url())
+        .text("api.base_url", url)
+        .text("api.login_url", url)
         .text("poll.schedule", "every 1s")
         .key("poll.requests_per_minute", "6000")
         .text("kafka.brokers", brokers)
@@ -53,6 +67,13 @@ impl Setup {
         self.key(key, &format!("{value:?}"))
     }
 
+    /// A key of one tenant's own whose value is text. Its `api.source` leaves the addresses of `[api]` behind: give them too.
+    pub fn own_text(mut self, tenant: Uuid, key: &str, value: &str) -> Self {
+        let value = format!("{value:?}");
+        self.own.push((tenant, key.to_owned(), value));
+        self
+    }
+
     /// Without a key that was set.
     pub fn without(mut self, key: &str) -> Self {
         self.keys.remove(key);
@@ -67,6 +88,9 @@ impl Setup {
         }
         for Tenant { id, name, .. } in &self.tenants {
             writeln!(text, "[[tenants]]\nid = \"{id}\"\nname = \"{name}\"").expect("room");
+            for (_, key, value) in self.own.iter().filter(|(owner, ..)| owner == id) {
+                writeln!(text, "{key} = {value}").expect("room");
+            }
         }
         let path = self.path().join("incidentd.toml");
         fs::write(&path, text).expect("a configuration");
