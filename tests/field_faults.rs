@@ -7,6 +7,8 @@
 
 #[path = "field_faults/incident.rs"]
 mod incident;
+#[path = "field_faults/neighbours.rs"]
+mod neighbours;
 #[path = "field_faults/rollout.rs"]
 mod rollout;
 mod support;

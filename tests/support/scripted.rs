@@ -85,6 +85,11 @@ impl Asked {
         self.query.get(name)?.parse().ok()
     }
 
+    /// From when on the filter asks.
+    pub fn from(&self) -> Ticks {
+        self.span().0
+    }
+
     /// From when on, and until when (exclusive), the filter asks.
     fn span(&self) -> (Ticks, Ticks) {
         let (mut from, mut to) = (Ticks(i64::MIN), Ticks(i64::MAX));
