@@ -64,7 +64,12 @@ impl Entra {
         }
         let refused_too = match self.try_secret(other, &hidden).await {
             Ok(issued) => {
-                if let Ok(serves) = other {
+                // A file that no reader came to says nothing about what it holds.
+                let refused_it = one
+                    .as_ref()
+                    .err()
+                    .is_none_or(|it| it.health == Health::Credential);
+                if let (Ok(serves), true) = (other, refused_it) {
                     self.note_turn(!second_first, serves, &refused.failure);
                 }
                 return Ok(issued);
