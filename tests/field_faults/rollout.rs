@@ -19,7 +19,7 @@ const TENANTS: u32 = 50;
 const INCIDENTS: u64 = 200;
 const RECORDS: i64 = TENANTS as i64 * INCIDENTS as i64;
 /// Readings of each tenant in each form.
-const SWEEPS: usize = 3;
+const SWEEPS: usize = 1;
 
 /// The fleet's incidents, and how they are written now.
 struct Fleet {
@@ -97,7 +97,7 @@ impl Fleet {
         let tenants = self.tenants.iter().map(|(tenant, _)| tenant.clone());
         let url = self.microsoft.url();
         let mut setup =
-            Setup::at(&url, tenants.collect(), kafka, topic).text("poll.schedule", "every 2s");
+            Setup::at(&url, tenants.collect(), kafka, topic).text("poll.schedule", "every 1s");
         for (tenant, source) in &self.tenants {
             if *source == Source::Defender {
                 setup = setup
