@@ -32,7 +32,7 @@ const MOST_SENT: usize = 100;
 /// Log lines of one sweep that tell of one content each.
 const MOST_TOLD: usize = 3;
 
-/// Letters that were met before this can be forgotten: what was met then is not read again, and they are [`KEPT`] long
+/// Letters that were met before this can be forgotten: what was met then is not read again, and they are kept long
 /// enough for those who look for them.
 pub fn forgettable(state: &TenantState, reach: &Reach, now: Ticks) -> Ticks {
     let open = state.backlog.intervals().first().map(|open| open.from);

@@ -290,8 +290,7 @@ async fn what_json_readers_refuse_arrives_byte_by_byte_and_a_letter_too_large_fo
     let incidents: Vec<Vec<u8>> = (9_001..)
         .zip(values)
         .map(|(id, value)| {
-            let head =
-                format!(r#"{{"incidentId":{id},"lastUpdateTime":"{updated}","incidentName":"#);
+            let head = format!(r#"{{"id":"{id}","lastUpdateDateTime":"{updated}","displayName":"#);
             [head.as_bytes(), value, b",\"x\":", value, b"}"].concat()
         })
         .collect();
