@@ -78,9 +78,17 @@ impl Limits {
             .unwrap_or(DEFAULT_MAX_MESSAGE)
             .min(options.message_max_bytes())
             .min(self.request(options))
-            // How much smaller it would have to be is not known.
-            .min(self.closed().map_or(usize::MAX, |closed| closed / 2))
+            .min(self.lesson(options))
             .saturating_sub(FRAMES)
+    }
+
+    /// What a closed connection teaches beyond what brokers tell. How much smaller a record would have to be is not known.
+    fn lesson(&self, options: &KafkaOptions) -> usize {
+        let told = self.told(options).unwrap_or(usize::MAX);
+        match self.closed() {
+            Some(closed) if closed <= told => closed / 2,
+            _ => usize::MAX,
+        }
     }
 
     /// What was told of them.
@@ -150,7 +158,8 @@ impl Limits {
         });
         let before = std::mem::replace(&mut self.lock().told, told);
         match told {
-            Some(bytes) if before != told => {
+            // Kafka's own default, 100 MiB, limits nothing.
+            Some(bytes) if before != told && bytes < options.message_max_bytes() + FRAMES => {
                 tracing::info!(target: "incidentd::kafka", bytes, "the brokers told their socket.request.max.bytes");
             }
             None if !std::mem::replace(&mut self.lock().said, true) => tracing::info!(
@@ -316,6 +325,21 @@ mod tests {
         let known = limits.known("t", &options(name), &link).await;
         assert_eq!(known.request, Some(1_046_528));
         assert!(limits.admin.get().is_none(), "it was asked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_connection_makes_parts_smaller_unless_the_limit_told_explains_it() {
+        let link = Arc::new(Link::new("a:1".to_owned(), Scrubber::new(&[])));
+        for (told, expected) in [
+            (None, 300_000),
+            (Some(100 << 20), 300_000),
+            (Some(500_000), 500_000),
+        ] {
+            let limits = limits(Some(8 << 20), told).await;
+            limits.learn(600_000);
+            let limit = limits.of("t", &options("a:1"), &link).await;
+            assert_eq!(limit, expected - FRAMES, "{told:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

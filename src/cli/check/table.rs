@@ -156,10 +156,6 @@ fn kafka(seen: &KafkaSeen, uses: &[TopicUse], brokers: &str) -> Vec<String> {
         lines.push(row);
         lines.extend(topic.failure.iter().flat_map(in_words));
     }
-    if let Ok(most) = seen.request {
-        let most = bytes(most as u64);
-        lines.push(format!("The brokers take requests of up to {most}."));
-    }
     lines
 }
 

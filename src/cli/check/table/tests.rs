@@ -181,7 +181,6 @@ misconfigured  security.status     incidents  -           -           -
            kafka-topics.sh --bootstrap-server kafka-1:9092 --create --topic security.status \\
            --partitions 6 --replication-factor 3 --config max.message.bytes=8388608
 ok             security.incidents  incidents  6           8.0 MiB     yes
-The brokers take requests of up to 100.0 MiB.
 
 note: 1 tenant is read through the Defender API, which ends on 2027-02-01 (in 69 days) by
       Microsoft's notice MC1220762. Move to graph: give the app registration the application
