@@ -9,8 +9,8 @@
 //!    ([`runtime::sweeper`]).
 //! 2. [`core::cursor`] chooses where the sweep begins: at the **cursor** minus the **overlap**, as a rule.
 //!    [`core::walk`] leads through the pages; it notices when the list moves under its feet and reads again what it may
-//!    have jumped over. A page that fails for what it holds is narrowed down to the incident that spoils it
-//!    (`runtime::reader`).
+//!    have jumped over. It does without a nextLink that leads elsewhere, and notices a server that ignores `$filter`.
+//!    A page that fails for what it holds is narrowed down to the incident that spoils it (`runtime::reader`).
 //! 3. A page streams in through a source ([`microsoft`]). [`core::page`] cuts it into incidents as the bytes arrive;
 //!    [`core::reading`] reads of each only id, last update, status and the hash of its **significant members**, which
 //!    are a table for each source ([`core::significant`]). The bytes themselves are not touched: they are what gets
@@ -21,7 +21,8 @@
 //!    ([`kafka`]), and after its acknowledgement the [`ledger`]. The bytes count against the budget of
 //!    [`runtime::limits`] from their arrival to that acknowledgement.
 //! 6. When the last page is read to its end and every record of the sweep is acknowledged and recorded, the cursor moves.
-//!    Not before, not by the local clock, and never past the time that Microsoft's own answer bears.
+//!    Not before, not by the local clock, and never past the time that Microsoft's own answer bears. A single answer's time
+//!    takes nothing back either ([`core::cursor`]).
 //! 7. What a live sweep does not read (the old part of a long range, an incident that Microsoft can't give, the window of a
 //!    **reconcile**) is **backlog** ([`core::backlog`]): open intervals of last updates that the ledger keeps, read between
 //!    live sweeps from what those leave of the budget, and closed one window at a time.
@@ -67,7 +68,7 @@
 //! | once | the ledger's versions; the idempotent producer, which waits for ever instead of guessing, and is replaced when Kafka refuses it ([`kafka`]); a ledger that can't be written is waited for ([`runtime::outlet`]) |
 //! | in order | one sweep a tenant at a time; one version of an incident in a batch; one partition, by key |
 //! | isolated | slots that a waiting sweep gives back, and lanes ([`runtime::limits`]); budget, pause and token of each tenant are its own |
-//! | bounded | [`runtime::limits`] for bytes; bounded channels; size and time limits on everything from outside |
+//! | bounded | [`runtime::limits`] for bytes, and for work between two yields; [`core::page`] for elements; bounded channels; size and time limits on everything from outside |
 //! | quiet | [`core::budget`], spent before the wire; [`core::throttle`], when a pause is asked for again and again |
 //! | honest | [`core::failure`], [`core::alarms`], [`runtime::board`], [`telemetry`] |
 //! | secret | secrets live in types without a readable `Debug`, are read at the moment of use, and texts from outside are scrubbed of them ([`microsoft`], [`kafka`]) |

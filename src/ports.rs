@@ -118,6 +118,12 @@ pub trait PageBody: Send {
         None
     }
 
+    /// Why a nextLink that this page holds is not followed; `None`: it is. The token goes where it leads, so none is
+    /// followed that leaves the configured scheme, host and port.
+    fn refuses(&self, _link: &str) -> Option<Failure> {
+        None
+    }
+
     /// The next piece, decompressed; `None` at the end. Silence and length in all are bounded by the adapter.
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>>;
 }

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "memory/shapes.rs"]
+mod shapes;
 mod support;
 
 use std::collections::HashSet;
 use std::time::Duration;
+
+use shapes::Shapes;
 
 use incidentd::simulator::{Effect, Endpoint, GraphOptions, Options, Rule, SECOND, World};
 use support::daemon::Daemon;
@@ -205,6 +209,92 @@ async fn a_thousand_back_fills_without_kafka_stay_within_the_budget() {
         peak,
         MAX_IN_FLIGHT + MAX_RESPONSE + CONSTANT + tenants,
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_any_shape_to_a_thousand_tenants_stay_within_the_ceiling_and_the_daemon_answers() {
+    const TENANTS: u32 = 1_000;
+    const MAX_IN_FLIGHT: u64 = 64 * MIB;
+    const MAX_RESPONSE: u64 = 64 * MIB;
+    /// Nine of ten answers of `/livez`, and the slowest: what else is at work here has the same two cores.
+    const SOON_ENOUGH: Duration = Duration::from_millis(100);
+    const AT_LAST: Duration = Duration::from_secs(1);
+    let _turn = TURN.lock().await;
+    let (kafka, topic) = (shared(), unique("memory-shapes"));
+    create_topic(&kafka, &topic, 1, &[("max.message.bytes", "8388608")]).await;
+    let (simulator, shapes) = (
+        simulator(TENANTS, Options::default()).await,
+        Shapes::start().await,
+    );
+    let setup = Setup::new(&simulator, &kafka, &topic)
+        .text("api.base_url", &shapes.url())
+        .text("api.source", "defender")
+        .text("poll.schedule", "every 5s")
+        .key("poll.max_in_flight", &format!("\"{MAX_IN_FLIGHT}\""))
+        .key("poll.max_response", &format!("\"{MAX_RESPONSE}\""));
+    let mut daemon = Daemon::start(&setup.write()).await;
+    let idle = daemon.memory_now();
+    let (began, mut waits) = (Instant::now(), Vec::new());
+    while shapes.answered().0 < shapes.answered().1 {
+        assert!(
+            began.elapsed() < 3 * SOON,
+            "only {:?} were asked for",
+            shapes.answered()
+        );
+        let asked = Instant::now();
+        let (status, _) = daemon.get("/livez").await;
+        waits.push(asked.elapsed());
+        assert_eq!(status, 200, "it counts as dead");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let peak = daemon.peak_memory();
+    daemon.stop().await;
+    waits.sort_unstable();
+    let (most, slowest) = (waits[waits.len() * 9 / 10], waits[waits.len() - 1]);
+    tell(format_args!(
+        "memory: {:?} pages of any shape in {:.0} s; {} answers of /livez: nine of ten within {most:?}, the slowest {slowest:?}",
+        shapes.answered().0,
+        began.elapsed().as_secs_f64(),
+        waits.len(),
+    ));
+    let tenants = u64::from(TENANTS) * PER_TENANT;
+    report(
+        "pages of any shape",
+        idle,
+        peak,
+        MAX_IN_FLIGHT + MAX_RESPONSE + CONSTANT + tenants,
+    );
+    assert!(
+        most <= SOON_ENOUGH && slowest <= AT_LAST,
+        "{most:?}, {slowest:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_incidents_as_large_as_is_let_through_stay_within_the_ceiling() {
+    const MAX: u64 = 64 * MIB;
+    let _turn = TURN.lock().await;
+    let (kafka, topic) = (shared(), unique("memory-large"));
+    create_topic(&kafka, &topic, 1, &[("max.message.bytes", "8388608")]).await;
+    let (simulator, shapes) = (
+        simulator(1, Options::default()).await,
+        Shapes::large().await,
+    );
+    let setup = Setup::new(&simulator, &kafka, &topic)
+        .text("api.base_url", &shapes.url())
+        .text("api.source", "defender")
+        .key("poll.max_in_flight", &format!("\"{MAX}\""))
+        .key("poll.max_response", &format!("\"{MAX}\""));
+    let mut daemon = Daemon::start(&setup.write()).await;
+    let idle = daemon.memory_now();
+    until("all were asked for", 3 * SOON, async || {
+        let (answered, all) = shapes.answered();
+        answered > all
+    })
+    .await;
+    let peak = daemon.peak_memory();
+    daemon.stop().await;
+    report("an incident of 60 MiB", idle, peak, 2 * MAX + CONSTANT);
 }
 
 /// What a daemon of one tenant needs.

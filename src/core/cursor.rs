@@ -12,18 +12,23 @@
 //! Everything else is **backlog** ([`super::backlog`]), read beside live polling: the rest of a range that turned out to be
 //! long ([`cut`]), and, seldom, the whole `reconcile_window` again ([`reconcile`]), which finds what no overlap can.
 //!
-//! A live sweep reads everything from its start on that is not backlog, so it may move the cursor.
+//! A live sweep reads everything from its start on that is not backlog, so it may move the cursor: never past the time
+//! that Microsoft's answers bear, and not by what a single answer says of the time ([`Told`]).
 
 use std::time::Duration;
 
 use super::backlog::{Backlog, Interval, Span};
 use super::ticks::Ticks;
 
+mod told;
+
+pub use told::Told;
+
 /// Pages after which a live sweep of a long range leaves the rest to the backlog. What it shows first must not wait for
 /// what it shows last.
 pub const DEEP: u32 = 5;
 
-/// By so much Microsoft's clock and ours may differ before a first range is begun anew.
+/// By so much two clocks may differ that show the same time.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// What the ledger keeps for a tenant beside the versions.
@@ -61,11 +66,23 @@ impl TenantState {
     }
 
     /// The state with its range where it belongs, when it began too late because this machine's clock was ahead: a cursor
-    /// in the future would blind the tenant. `date` is the API's time, `fresh` whether the state is a
-    /// [first](Self::is_first) one.
-    pub fn corrected(&self, date: Ticks, lookback: Duration, fresh: bool) -> Option<Self> {
+    /// in the future would blind the tenant. `date` is the API's time, which is [confirmed](Told::is_confirmed); `now` is
+    /// what our clock shows; `fresh` is whether the state is a [first](Self::is_first) one.
+    ///
+    /// Once anything was shown, the start is where Microsoft's own answers have proved it to be: a `Date` alone moves
+    /// neither it nor the cursor any more, whatever stands behind it.
+    pub fn corrected(
+        &self,
+        date: Ticks,
+        now: Ticks,
+        lookback: Duration,
+        fresh: bool,
+    ) -> Option<Self> {
         let first = Self::first(date, lookback);
-        let future = date.plus(CLOCKS_DIFFER);
+        let future = match self.cursor == self.start {
+            true => date.plus(CLOCKS_DIFFER),
+            false => date.max(now).plus(CLOCKS_DIFFER),
+        };
         let begun_late =
             self.start > future || (fresh && self.cursor > first.cursor.plus(CLOCKS_DIFFER));
         // Where only the cursor is wrong the first range stays where it began, even if `lookback` is longer by now.
@@ -106,7 +123,7 @@ pub struct LastFull {
     /// Where it left the cursor. The next one's overlap counts from there: what was indexed late since then may lie
     /// further behind the cursor that tips have moved meanwhile.
     pub cursor: Option<Ticks>,
-    /// The API's time at its first page.
+    /// The API's time, if that was confirmed.
     pub date: Option<Ticks>,
 }
 
@@ -211,6 +228,10 @@ impl WindowLength {
     const LONGEST: Duration = Duration::from_secs(30 * 86_400);
     /// Pages from which on a window is given up and a shorter one taken.
     pub const TOO_DEEP: u32 = 10;
+
+    pub fn longest() -> Self {
+        Self(Self::LONGEST)
+    }
 
     /// The newest part of `interval` that is to be read now.
     pub fn window(self, interval: &Interval) -> (Ticks, Ticks) {

@@ -13,6 +13,7 @@ pub mod failure;
 pub mod ids;
 pub mod json;
 pub mod letters;
+mod members;
 pub mod page;
 pub mod reading;
 pub mod reload;

@@ -9,22 +9,30 @@
 //! Invariant: a page cut into chunks in any way yields the same elements and the same [`Envelope`].
 //!
 //! Failure modes, each a [`PageError`]: the body ends early, is not JSON, has no `value` array, or has an envelope
-//! beyond [`ENVELOPE_LIMIT`].
+//! beyond [`ENVELOPE_LIMIT`], or more elements than [`MOST_ELEMENTS`].
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::failure::{Failure, Health, Reaction, Suspect, one_line};
+use super::members::each_member;
 
 /// Bytes of a page outside its incidents. A nextLink has a few thousand.
 pub const ENVELOPE_LIMIT: usize = 256 * 1024;
+
+/// Elements of a page: several times what is asked for (`$top` is 50 for Graph, 100 for Defender), since a server may have
+/// a page size of its own. Without a limit, a page of 64 MiB could have 20 million, and each costs more than its bytes.
+pub const MOST_ELEMENTS: usize = 1_000;
+/// A key in the envelope that is longer is not `value`, even with each of its letters escaped.
+const LONGEST_KEY: usize = 40;
 
 /// What surrounded the incidents.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Envelope {
     pub next_link: Option<String>,
+    /// There is a nextLink, and it is no text that can be read.
+    pub more_unreachable: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,18 +47,28 @@ pub enum PageError {
     EnvelopeTooLarge,
     #[error("the page has no list of incidents (`value`)")]
     NoValue,
+    #[error("the page has more than {0} elements, many more than were asked for")]
+    TooMany(usize),
 }
 
 impl From<PageError> for Failure {
     fn from(error: PageError) -> Self {
-        Failure::new(
+        let failure = Failure::new(
             Health::Unreachable,
             Reaction::Backoff,
             format!("a page could not be read: {error}"),
             "Nothing to do unless it lasts: the page is read again. If it lasts, a proxy may be changing or cutting answers.",
-        )
-        .suspecting(Suspect::Page)
-        .caused_by("unreadable page")
+        );
+        match error {
+            // A server that gives so many does not heed `$top`: to ask for less would come to the same. Only its own links
+            // name no size.
+            PageError::TooMany(_) => failure
+                .suspecting(Suspect::Link)
+                .caused_by("page of too many elements"),
+            _ => failure
+                .suspecting(Suspect::Page)
+                .caused_by("unreadable page"),
+        }
     }
 }
 
@@ -94,11 +112,23 @@ pub struct Splitter {
     partial: BytesMut,
     /// Bytes seen before this chunk.
     offset: u64,
+    /// Elements that may still come, of at most so many.
+    left: usize,
+    most: usize,
 }
 
 impl Default for Splitter {
     fn default() -> Self {
+        Self::of(MOST_ELEMENTS)
+    }
+}
+
+impl Splitter {
+    /// For a page of at most `most` elements.
+    pub fn of(most: usize) -> Self {
         Self {
+            left: most,
+            most,
             place: Place::Envelope,
             depth: 0,
             in_string: false,
@@ -109,12 +139,10 @@ impl Default for Splitter {
             offset: 0,
         }
     }
-}
 
-impl Splitter {
-    /// Bytes of an unfinished element held back.
+    /// Bytes held back: of an unfinished element, and of the envelope.
     pub fn held(&self) -> usize {
-        self.partial.len()
+        self.partial.len() + self.envelope.len()
     }
 
     /// Takes the next chunk and appends the elements that it completes to `elements`.
@@ -133,7 +161,7 @@ impl Splitter {
                 }
                 at = end;
                 if !self.in_string && self.place != Place::Envelope && self.depth == 0 {
-                    self.complete(chunk, start, at, elements);
+                    self.complete(chunk, start, at, elements)?;
                 }
                 continue;
             }
@@ -146,11 +174,11 @@ impl Splitter {
                 }
                 Place::Nested => {
                     if self.nested_byte(byte) {
-                        self.complete(chunk, start, at + 1, elements);
+                        self.complete(chunk, start, at + 1, elements)?;
                     }
                 }
                 Place::Scalar if matches!(byte, b',' | b']') || is_space(byte) => {
-                    self.complete(chunk, start, at, elements);
+                    self.complete(chunk, start, at, elements)?;
                     continue;
                 }
                 Place::Scalar => {}
@@ -173,28 +201,34 @@ impl Splitter {
         if self.place != Place::Envelope || self.depth > 0 || self.in_string {
             return Err(PageError::Truncated);
         }
-        #[derive(Deserialize)]
-        struct Raw {
-            value: Option<Vec<IgnoredAny>>,
-            #[serde(rename = "@odata.nextLink")]
-            next_link: Option<String>,
-        }
         let envelope = self
             .envelope
             .strip_prefix(b"\xef\xbb\xbf")
             .unwrap_or(&self.envelope);
-        let raw: Raw = serde_json::from_slice(envelope).map_err(|error| {
+        serde_json::from_slice::<IgnoredAny>(envelope).map_err(|error| {
             if error.is_eof() {
                 PageError::Truncated
             } else {
                 PageError::Envelope(one_line(&error.to_string(), 200))
             }
         })?;
-        // A list would be read as the fields' values in their order.
-        let is_object = envelope.trim_ascii_start().starts_with(b"{");
-        raw.value.filter(|_| is_object).ok_or(PageError::NoValue)?;
+        let (mut value, mut link) = (None, None);
+        each_member(envelope, |member| {
+            if member.is("value") {
+                value = Some(member.value);
+            } else if member.is("@odata.nextLink") {
+                link = Some(member.value);
+            }
+        })
+        .ok_or_else(|| PageError::Envelope("it is no object".to_owned()))?;
+        // An array is one that was cut: of any other value there is an error, or nothing.
+        value
+            .filter(|value| value.starts_with(b"["))
+            .ok_or(PageError::NoValue)?;
+        let link = link.map_or(Ok(None), serde_json::from_slice::<Option<String>>);
         Ok(Envelope {
-            next_link: raw.next_link.filter(|link| !link.is_empty()),
+            more_unreachable: link.is_err(),
+            next_link: link.ok().flatten().filter(|link| !link.is_empty()),
         })
     }
 
@@ -248,7 +282,8 @@ impl Splitter {
             return false;
         };
         // Read as JSON: a key may be spelled with escapes.
-        serde_json::from_slice::<String>(key).is_ok_and(|key| key == "value")
+        key.len() <= LONGEST_KEY
+            && serde_json::from_slice::<String>(key).is_ok_and(|key| key == "value")
     }
 
     /// Whether `byte`, before an element, is the element's first.
@@ -299,8 +334,16 @@ impl Splitter {
         self.depth = 1;
     }
 
-    fn complete(&mut self, chunk: &Bytes, start: usize, end: usize, elements: &mut Vec<Bytes>) {
+    fn complete(
+        &mut self,
+        chunk: &Bytes,
+        start: usize,
+        end: usize,
+        elements: &mut Vec<Bytes>,
+    ) -> Result<(), PageError> {
         self.place = Place::AfterElement;
+        let left = self.left.checked_sub(1);
+        self.left = left.ok_or(PageError::TooMany(self.most))?;
         elements.push(if self.partial.is_empty() {
             chunk.slice(start..end)
         } else {
@@ -308,6 +351,7 @@ impl Splitter {
             self.partial.extend_from_slice(&chunk[start..end]);
             self.partial.split().freeze()
         });
+        Ok(())
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), PageError> {

@@ -16,6 +16,9 @@
 //! front there, which moves others down and none up. That holds only where the span has no end: from a span that has one,
 //! what is updated vanishes, so it is read by `$skip`. A nextLink that is refused is done without in the same way.
 //!
+//! A server that ignores `$filter` shows the whole history. Where that is newest first, the walk ends at the first page
+//! that lies wholly before its span; elsewhere all of it has to be read.
+//!
 //! When a page fails and its content may be why, the walk is **narrowed**: half the page, down to a single place. What is
 //! at that place is then read by other means, or passed as a **trouble** that the backlog keeps. A narrowed walk is not
 //! trusted, and neither are pages of one, which can't overlap, nor a server that goes in circles.
@@ -32,6 +35,7 @@ use super::version::ContentHash;
 mod ask;
 mod beside;
 mod circles;
+mod filter;
 mod reached;
 mod recent;
 mod trouble;
@@ -40,6 +44,8 @@ pub use ask::{PageAsk, PageSize, Query};
 use beside::Beside;
 use circles::Circles;
 pub use circles::circles;
+use filter::Outside;
+pub use filter::{MOST_UNSORTED, TOLERANCE, unsorted_history};
 pub use reached::Reached;
 use recent::{Key, Recent};
 pub use trouble::{Passed, Trouble};
@@ -67,6 +73,14 @@ pub struct Walk {
     trusted: bool,
     /// Whether nextLinks are followed page by page.
     linked: bool,
+    /// A nextLink was refused.
+    link_refused: bool,
+    /// The server was seen to ignore `$filter`.
+    unfiltered: bool,
+    /// Incidents of the last pages, when all were older than what was asked for.
+    older_in_a_row: u32,
+    /// This machine's clock: no `Date` beyond it says where something lies that was not seen.
+    now: Option<Ticks>,
     /// A page failed, and less was asked for.
     narrowed: bool,
     /// The smallest page that came through after a larger one failed.
@@ -91,6 +105,7 @@ struct PageCount {
     first: Option<Ticks>,
     fresh: Vec<(Key, Ticks)>,
     repeated_ids: bool,
+    outside: Outside,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +132,10 @@ impl Walk {
             circles: Circles::default(),
             trusted: true,
             linked: span.to.is_none(),
+            link_refused: false,
+            unfiltered: false,
+            older_in_a_row: 0,
+            now: None,
             narrowed: false,
             came_through: None,
             troubles: Vec::new(),
@@ -195,11 +214,6 @@ impl Walk {
         self.trusted
     }
 
-    /// Whether the server led in circles, so that the walk was ended before the list was.
-    pub fn went_in_circles(&self) -> bool {
-        self.circles.found()
-    }
-
     /// Whether a walk that is done has read all that its span holds.
     pub fn whole(&self) -> bool {
         self.trusted && self.troubles.is_empty()
@@ -216,6 +230,12 @@ impl Walk {
 
     /// Notes an incident of the page being read.
     pub fn note(&mut self, id: IncidentId, updated: Ticks) {
+        self.foresee(updated);
+        self.note_foreseen(id, updated);
+    }
+
+    /// Notes an incident of which [`Walk::foresee`] was told.
+    pub fn note_foreseen(&mut self, id: IncidentId, updated: Ticks) {
         self.greatest = self.greatest.max(Some(updated));
         self.page.first.get_or_insert(updated);
         self.note_place(Key::Incident(id), updated);
@@ -247,6 +267,7 @@ impl Walk {
         let page = mem::take(&mut self.page);
         self.beside = Beside::default();
         self.note_order(&page);
+        self.note_outside(&page);
         self.pages = self.pages.saturating_add(1);
         // The earliest, because what happened after a page was made may be missing in it.
         self.date = earliest(self.date, date);
@@ -255,9 +276,16 @@ impl Walk {
         }
         let came_by = self.link.take();
         let step = match next_link {
+            _ if self.is_behind(&page) => Step::Done,
             Some(link) if self.linked => self.follow(link, came_by, page),
             None if self.linked && came_by.is_some() => {
                 self.distrust_repetition(&page);
+                Step::Done
+            }
+            // What is behind it can't be reached in any way.
+            Some(_) if page.incidents == 0 && self.link_refused => {
+                self.circles.led_to_itself();
+                self.trusted = false;
                 Step::Done
             }
             // The page itself is behind it.
@@ -286,11 +314,11 @@ impl Walk {
     fn follow(&mut self, link: String, came_by: Option<String>, page: PageCount) -> Step {
         self.distrust_repetition(&page);
         self.passed = self.passed.saturating_add(page.incidents);
-        let nothing_new = page.fresh.is_empty();
+        let leads_on = page.leads_on();
         self.seen.extend(page.fresh);
         if came_by.as_ref() == Some(&link) {
             self.circles.led_to_itself();
-        } else if !nothing_new {
+        } else if leads_on {
             self.circles.led_on();
         } else if page.incidents > 0 {
             self.circles.in_vain();
@@ -311,7 +339,7 @@ impl Walk {
             self.distrust_repetition(&page);
         }
         let joined = skip == 0 || overlap == 0 || page.seen_before > 0;
-        let nothing_new = page.fresh.is_empty();
+        let (nothing_new, leads_on) = (page.fresh.is_empty(), page.leads_on());
         if joined {
             // Only these: what a page beyond a jump has shown is no evidence that another page follows on what was read.
             self.seen.extend(page.fresh);
@@ -333,7 +361,7 @@ impl Walk {
             }
             self.short = Some(page.incidents);
         }
-        if joined && !nothing_new {
+        if joined && leads_on {
             self.circles.led_on();
         } else if self.circles.in_vain() {
             self.trusted = false;

@@ -252,11 +252,30 @@ async fn noted<C, E>(connecting: impl Future<Output = Result<C, E>>) -> Result<C
 impl Http {
     /// Sends `request` and waits for the answer's head, whatever its status.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        self.ask(request, None).await
+    }
+
+    /// The same for an address that came from outside: `what` it is stands for its path in the log, because that may hold
+    /// anything, the token too.
+    pub(super) async fn send_to_link(
+        &self,
+        request: RequestBuilder,
+        what: &'static str,
+    ) -> Result<Answer, Failure> {
+        self.ask(request, Some(what)).await
+    }
+
+    async fn ask(
+        &self,
+        request: RequestBuilder,
+        instead_of_path: Option<&'static str>,
+    ) -> Result<Answer, Failure> {
         let request = request
             .build()
             .map_err(|error| network::failure(&error, &self.peer))?;
         // The path alone: queries and bodies are Microsoft's and the credential's.
-        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let path = instead_of_path.unwrap_or(request.url().path()).to_owned();
+        let method = request.method().clone();
         let started = Instant::now();
         let answer = match timeout(self.peer.silence, self.exchange(request)).await {
             Ok(Ok(response)) => Ok(response),

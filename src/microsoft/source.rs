@@ -118,8 +118,8 @@ impl<D: Dialect> Source<D> {
         Ok(url)
     }
 
-    async fn page(&self, ask: &PageAsk, token: &AccessToken) -> Result<Box<dyn PageBody>, Failure> {
-        let token = token.secret().expose_secret();
+    async fn page(&self, ask: &PageAsk, given: &AccessToken) -> Result<Box<dyn PageBody>, Failure> {
+        let token = given.secret().expose_secret();
         let url = self.address(ask, token)?;
         let mut request = self
             .http
@@ -130,7 +130,10 @@ impl<D: Dialect> Source<D> {
         for (name, value) in D::HEADERS {
             request = request.header(*name, *value);
         }
-        let mut answer = self.http.send(request).await?;
+        let mut answer = match ask {
+            PageAsk::Link(_) => self.http.send_to_link(request, "a nextLink's").await?,
+            PageAsk::Query(_) | PageAsk::One(_) => self.http.send(request).await?,
+        };
         if !matches!(
             answer.status(),
             StatusCode::OK | StatusCode::PARTIAL_CONTENT
@@ -156,6 +159,8 @@ impl<D: Dialect> Source<D> {
             first,
             frame,
             max_response: self.max_response,
+            list: self.list.clone(),
+            token: given.clone(),
         }))
     }
 
@@ -286,6 +291,9 @@ struct Page {
     first: Option<Bytes>,
     frame: Frame,
     max_response: usize,
+    /// What its links have to lead to, and what is cut out of what is said of them.
+    list: Url,
+    token: AccessToken,
 }
 
 /// What surrounds the incidents of a body.
@@ -341,6 +349,10 @@ impl PageBody for Page {
 
     fn partial(&self) -> Option<String> {
         self.partial.clone()
+    }
+
+    fn refuses(&self, link: &str) -> Option<Failure> {
+        link::pinned(&self.list, link, self.token.secret().expose_secret()).err()
     }
 
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>> {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{Charge, Slot};
+use super::limits::{Charge, Slot, Stretch, do_work};
 use super::sweeper::{Halt, Sweeper};
 use super::tenant::Tenant;
 use crate::core::codec::raw_hash;
@@ -32,6 +32,7 @@ use crate::ports::{Event, Mark, Outgoing, Record};
 
 mod account;
 mod letters;
+mod outside;
 mod single;
 
 use account::Account;
@@ -42,8 +43,9 @@ const BATCH_BYTES: usize = 256 << 10;
 const BATCH_RECORDS: usize = 1_000;
 /// Incidents may keep their bytes for so long while their alerts are fetched, whoever waits for bytes.
 const ASIDE: Duration = Duration::from_secs(5);
-/// What a record costs in memory beside its value.
+/// What a record costs in memory beside its key, its headers and its value; and each header, likewise.
 const RECORD_OVERHEAD: usize = 512;
+const HEADER_OVERHEAD: usize = 64;
 
 /// Which news count as found late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +62,11 @@ pub(super) struct Intake<'a> {
     tenant: &'a Tenant,
     halt: CancellationToken,
     late: Late,
+    /// Where the tenant's first range begins.
+    start: Ticks,
+    /// Incidents of the page at hand from before that.
+    outside: Vec<(Reading, Bytes)>,
+    stretch: Stretch,
     charge: Charge,
     /// Bytes charged for incidents that wait for the rest of their alerts, and since when there are any.
     aside: usize,
@@ -83,6 +90,7 @@ impl<'a> Intake<'a> {
         sweeper: &'a Sweeper,
         tenant: &'a Tenant,
         late: Late,
+        start: Ticks,
         halt: CancellationToken,
     ) -> Self {
         Self {
@@ -90,6 +98,9 @@ impl<'a> Intake<'a> {
             tenant,
             halt,
             late,
+            start,
+            outside: Vec::new(),
+            stretch: Stretch::default(),
             charge: sweeper.bytes.charge(),
             aside: 0,
             aside_since: Instant::now(),
@@ -108,6 +119,7 @@ impl<'a> Intake<'a> {
     pub(super) fn begin_page(&mut self) {
         // Of a page that broke off nothing is kept.
         self.aside = 0;
+        self.outside.clear();
         self.arrived.get_or_insert_with(Instant::now);
     }
 
@@ -204,6 +216,7 @@ impl<'a> Intake<'a> {
     /// No page is under way: what one that broke off has left charged is not needed.
     pub(super) fn let_go(&mut self) {
         self.aside = 0;
+        self.outside.clear();
         self.charge.settle(self.batch_bytes);
     }
 
@@ -218,19 +231,22 @@ impl<'a> Intake<'a> {
         let shape = self.tenant.source.shape();
         let mut readings = Vec::with_capacity(elements.len());
         for raw in elements {
-            self.account.received += 1;
-            match read(&raw, shape) {
+            let bytes = raw.len();
+            match do_work(bytes, || read(&raw, shape)).await {
                 Ok(reading) => {
                     walk.note(reading.id, reading.updated);
-                    readings.push((reading, raw));
+                    readings.extend(self.inside(reading, raw, walk));
                 }
                 Err(why) => {
-                    let content = raw_hash(&raw);
+                    self.account.received += 1;
+                    let content = do_work(bytes, || raw_hash(&raw)).await;
                     walk.note_malformed(content);
                     self.bury(content, &why, &raw).await?;
                 }
             }
+            self.stretch.worked(bytes).await;
         }
+        self.account.received += readings.len() as u64;
         self.judge(readings, slot).await?;
         self.settle(held, slot).await
     }
@@ -265,7 +281,7 @@ impl<'a> Intake<'a> {
                         if seen.is_none_or(|seen| seen.whole) {
                             self.note_late(&reading);
                         }
-                        self.add(change, reading, seen, &raw);
+                        self.add(change, reading, seen, &raw).await;
                     }
                     Verdict::Unchanged => self.account.unchanged += 1,
                     Verdict::Adopt => {
@@ -311,9 +327,12 @@ impl<'a> Intake<'a> {
         }
     }
 
-    fn add(&mut self, change: Change, reading: Reading, seen: Option<&Seen>, raw: &[u8]) {
+    async fn add(&mut self, change: Change, reading: Reading, seen: Option<&Seen>, raw: &[u8]) {
         self.batch_readings.insert(reading.id, reading);
-        let record = self.tenant.encoder.incident(change, &reading, raw);
+        let encoder = &self.tenant.encoder;
+        let encode = || encoder.incident(change, &reading, raw);
+        let record = do_work(raw.len(), encode).await;
+        self.stretch.worked(raw.len()).await;
         self.push(
             Some(record),
             Mark::Seen(reading.id, reading.seen(seen), change),
@@ -321,8 +340,8 @@ impl<'a> Intake<'a> {
     }
 
     fn push(&mut self, record: Option<Record>, mark: Mark) {
-        self.batch_bytes +=
-            record.as_ref().map_or(0, |record| record.value.len()) + RECORD_OVERHEAD;
+        let size = |record: &Record| record.size() + record.headers.len() * HEADER_OVERHEAD;
+        self.batch_bytes += record.as_ref().map_or(0, size) + RECORD_OVERHEAD;
         self.account.waiting += u64::from(matches!(mark, Mark::Seen(..)));
         self.batch.push(Outgoing { record, mark });
     }

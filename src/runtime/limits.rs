@@ -1,9 +1,11 @@
 //! The two limits that all tenants share: sweeps at work ([`Slots`]), and bytes in memory ([`ByteBudget`]). Both are made
-//! so that no tenant can hold another up.
+//! so that no tenant can hold another up. And what a sweep may do between two yields ([`Stretch`], [`do_work`]).
 
 mod bytes;
 mod gate;
 mod slots;
+mod work;
 
 pub use bytes::{ByteBudget, Charge};
 pub use slots::{Crowded, Lane, Slot, Slots};
+pub use work::{Stretch, do_work};

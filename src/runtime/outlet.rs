@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::limits::do_work;
 use super::standing::Standings;
 use super::waiting::Waiting;
 use crate::core::cursor::TenantState;
@@ -194,7 +195,8 @@ impl LocalOutlet {
         let Some(limit) = self.publisher.limit(&record.topic).await else {
             return Err(refusal);
         };
-        let Some(parts) = self.splitter.split(record, limit) else {
+        let split = || self.splitter.split(record, limit);
+        let Some(parts) = do_work(record.value.len(), split).await else {
             return Err(unsplittable(refusal, limit));
         };
         let count = parts.len();

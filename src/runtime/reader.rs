@@ -22,19 +22,20 @@ use super::intake::Intake;
 use super::limits::Slot;
 use super::sweeper::{Halt, Sweeper};
 use super::tenant::Tenant;
-use crate::core::alerts::continuation;
 use crate::core::budget::Purpose;
 use crate::core::failure::{Failure, Reaction};
 use crate::core::page::{Splitter, partial};
-use crate::core::ticks::Ticks;
 use crate::core::walk::{PageAsk, Step, Walk};
 use crate::ports::{AccessToken, Event, PageBody};
 
 mod alerts;
+mod ending;
 mod failures;
 mod pauses;
 mod search;
 
+use ending::Page;
+pub(super) use ending::Times;
 use failures::{crowded, too_many_silent, without_token};
 
 /// No longer than this what came already waits for the next request before it is published.
@@ -49,14 +50,6 @@ pub(super) enum Way {
     Done,
     /// To the limit of pages that was given; it can be walked on.
     Deep,
-}
-
-/// What a page that came to its end says beside its incidents.
-struct Page {
-    next_link: Option<String>,
-    date: Option<Ticks>,
-    /// Why something is missing in it.
-    partial: Option<String>,
 }
 
 pub(super) struct Reader<'a> {
@@ -81,6 +74,7 @@ pub(super) struct Reader<'a> {
     alert_pages: u32,
     /// Why a page was said to be incomplete, though it came whole.
     partial: Option<Failure>,
+    times: Times,
 }
 
 impl<'a> Reader<'a> {
@@ -105,6 +99,7 @@ impl<'a> Reader<'a> {
             without_alerts: 0,
             alert_pages: 0,
             partial: None,
+            times: Times::default(),
         }
     }
 
@@ -131,6 +126,7 @@ impl<'a> Reader<'a> {
         intake: &mut Intake<'_>,
         limit: u32,
     ) -> Result<Way, Halt> {
+        walk.set_clock(self.sweeper.clock.now());
         loop {
             walk.begin_page();
             match self.page(&walk.ask(), walk, intake).await {
@@ -140,9 +136,13 @@ impl<'a> Reader<'a> {
                         walk.distrust();
                         self.partial.get_or_insert_with(|| partial(&why));
                     }
-                    if walk.end_page(page.next_link, page.date) == Step::Done {
+                    self.note_time(page.date);
+                    let step = walk.end_page(page.next_link, page.date);
+                    self.note_filter(walk)?;
+                    if step == Step::Done {
                         return Ok(Way::Done);
                     }
+                    self.choose_way(walk, page.refused);
                     if walk.pages() >= limit {
                         return Ok(Way::Deep);
                     }
@@ -178,24 +178,17 @@ impl<'a> Reader<'a> {
         while let Some(chunk) = self.chunk(&mut *body, intake).await? {
             let mut elements = Vec::new();
             let cut = splitter.feed(&chunk, &mut elements);
-            let (elsewhere, here): (Vec<_>, Vec<_>) = elements
-                .into_iter()
-                .partition(|raw| continuation(raw).is_some());
-            intake.keep_aside(elsewhere.iter().map(Bytes::len).sum());
+            let (here, elsewhere) = self.set_apart(elements, &mut *body, walk, intake).await;
             continued.extend(elsewhere);
             intake.take(here, walk, splitter.held(), self.slot).await?;
             cut.map_err(Failure::from)?;
         }
         self.asked = None;
-        let envelope = splitter.finish().map_err(Failure::from)?;
-        let page = Page {
-            next_link: envelope.next_link,
-            date: body.date(),
-            partial: body.partial(),
-        };
+        let page = Page::ended(splitter.finish().map_err(Failure::from)?, &*body);
         drop(body);
-        for raw in continued {
-            self.continued(raw, walk, intake).await?;
+        intake.take_outside(walk, self.slot).await?;
+        for incident in continued {
+            self.continued(incident, walk, intake).await?;
         }
         Ok(page)
     }

@@ -39,6 +39,31 @@ impl Standings {
     }
 }
 
+/// Observations in a row without a trouble, after which it is over.
+const OVER: u32 = 20;
+
+/// A trouble that each sweep meets anew: told when it is met first, and again only when it was over meanwhile. What comes
+/// and goes from one answer to the next, because the other side has several servers, is one trouble.
+#[derive(Debug, Default)]
+pub struct Notice {
+    told: bool,
+    without: u32,
+}
+
+impl Notice {
+    /// It was met; whether it is to be told.
+    pub fn met(&mut self) -> bool {
+        self.without = 0;
+        !std::mem::replace(&mut self.told, true)
+    }
+
+    /// It could have been met, and was not.
+    pub fn not_met(&mut self) {
+        self.without = self.without.saturating_add(1);
+        self.told &= self.without < OVER;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +78,19 @@ mod tests {
         }
         assert!(standings.ends(&bad));
         assert!(standings.begins(&bad));
+    }
+
+    #[test]
+    fn a_trouble_is_told_once_however_often_it_comes_and_goes_and_again_when_it_was_over() {
+        let mut notice = Notice::default();
+        assert!(notice.met());
+        for _ in 0..100 {
+            notice.not_met();
+            assert!(!notice.met());
+        }
+        for _ in 0..OVER {
+            notice.not_met();
+        }
+        assert!(notice.met());
     }
 }

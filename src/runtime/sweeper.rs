@@ -16,23 +16,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::intake::{Intake, Late};
 use super::limits::{ByteBudget, Slot};
-use super::reader::{Reader, Way};
+use super::reader::{Reader, Times, Way};
 use super::tenant::Tenant;
 use crate::core::backlog::{Interval, Span};
 use crate::core::backoff::fraction;
 use crate::core::budget::Purpose;
-use crate::core::cursor::{
-    DEEP, Kind, LastFull, Plan, Reach, TenantState, cut, forgettable, plan, reconcile,
-};
+use crate::core::cursor::{DEEP, Plan, Reach, TenantState, cut, forgettable, plan, reconcile};
 use crate::core::failure::Failure;
 use crate::core::letters;
 use crate::core::slots::{Use, jitter};
 use crate::core::ticks::Ticks;
 use crate::core::version::Deduplicate;
-use crate::core::walk::{Reached, Walk, circles};
+use crate::core::walk::{Reached, Walk, unsorted_history};
 use crate::ports::{Clock, Event, Observer, Outlet};
 
 mod fill;
+mod learned;
 
 /// Parts between open intervals that a live sweep reads itself.
 const PARTS: usize = 4;
@@ -125,6 +124,8 @@ impl Sweeper {
             fresh: known
                 .as_ref()
                 .is_none_or(|state| state.is_first(tenant.rules.lookback)),
+            asked_again: false,
+            told: Times::default(),
             recorded: known.clone(),
             state: known.unwrap_or_else(|| TenantState::first(began, tenant.rules.lookback)),
             reached: Reached::default(),
@@ -137,7 +138,8 @@ impl Sweeper {
         } else {
             Late::Before(live.state.cursor)
         };
-        let mut intake = Intake::new(self, tenant, late, self.stop.clone());
+        let start = live.state.start;
+        let mut intake = Intake::new(self, tenant, late, start, self.stop.clone());
         // The start of the first range is a fixed instant from the first attempt on, whatever becomes of it.
         live.record(&mut intake, slot).await?;
         if reconciles {
@@ -169,6 +171,12 @@ impl Sweeper {
         }
         swept.caught_up = live.reached.trusted;
         live.remember(plan);
+        if live.reached.unsorted {
+            return Err(Halt::HeldBack(unsorted_history()));
+        }
+        if swept.caught_up {
+            live.note_filtered();
+        }
         Ok(())
     }
 
@@ -184,6 +192,10 @@ struct Live<'a> {
     began: Ticks,
     /// The cursor is still where first contact put it.
     fresh: bool,
+    /// For want of a second answer that shows the same time, all was asked for once more.
+    asked_again: bool,
+    /// The time that the answers of this sweep bear.
+    told: Times,
     /// What the ledger holds.
     recorded: Option<TenantState>,
     /// What it is to hold.
@@ -219,7 +231,11 @@ impl Live<'_> {
     /// Commits the last batch, and with it the cursor's move: it is recorded only if all of the batch is acknowledged.
     async fn advance(&mut self, intake: &mut Intake<'_>, slot: &mut Slot) -> Result<(), Halt> {
         let moved = TenantState {
-            cursor: self.reached.cursor_after(self.state.cursor, self.began),
+            cursor: self.reached.cursor_after(
+                self.state.cursor,
+                self.began,
+                self.told.confirmed.is_some(),
+            ),
             ..self.state.clone()
         };
         let news = (self.recorded.as_ref() != Some(&moved)).then(|| moved.clone());
@@ -248,9 +264,11 @@ impl Live<'_> {
                 self.span(*part, reader, intake).await?;
             }
             self.leave_parts(parts.get(PARTS..).unwrap_or_default());
+            self.told = reader.times();
             if !self.corrected_first_range() {
                 return Ok(plan);
             }
+            intake.set_start(self.state.start);
         }
     }
 
@@ -266,7 +284,9 @@ impl Live<'_> {
             let mut walk = Walk::new(span, self.tenant.memory().page_size);
             let mut way = reader.walk(&mut walk, intake, DEEP).await?;
             let now = walk.date().map_or(self.began, |date| date.min(self.began));
-            if let (Way::Deep, Some(cut)) = (way, cut(span, &reach, now)) {
+            // What is neither filtered nor sorted has no old part that could be left.
+            let cut = cut(span, &reach, now).filter(|_| !walk.unsorted());
+            if let (Way::Deep, Some(cut)) = (way, cut) {
                 self.leave_behind(span.from, cut);
                 self.record(intake, reader.slot).await?;
                 if span.to.is_some() {
@@ -329,43 +349,6 @@ impl Live<'_> {
             });
             self.tenant
                 .rest(&mut memory, *trouble, self.sweeper.uptime());
-        }
-    }
-
-    /// Moves a first range that began too late to where it belongs.
-    fn corrected_first_range(&mut self) -> bool {
-        let Some(date) = self.reached.date() else {
-            return false;
-        };
-        let lookback = self.tenant.rules.lookback;
-        let corrected = self.state.corrected(date, lookback, self.fresh);
-        self.fresh = false;
-        let too_late = corrected.is_some();
-        if let Some(corrected) = corrected {
-            self.state = corrected;
-        }
-        too_late
-    }
-
-    /// Why the cursor waits, when sweep after sweep the list came to no end: nothing else would tell of that.
-    fn in_circles(&self) -> Option<Failure> {
-        let mut memory = self.tenant.memory();
-        memory.circles = match self.reached.circles {
-            true => memory.circles.saturating_add(1),
-            false => 0,
-        };
-        (memory.circles >= MANY_CIRCLES).then(circles)
-    }
-
-    /// What the next plan has to know of this sweep.
-    fn remember(&self, plan: Plan) {
-        if plan.kind == Kind::Full {
-            self.tenant.memory().last_full = LastFull {
-                ended: Some(self.sweeper.uptime()),
-                pages: self.reached.pages,
-                cursor: Some(self.state.cursor),
-                date: self.reached.date(),
-            };
         }
     }
 }

@@ -4,9 +4,10 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::standing::Notice;
 use super::tokens::TokenKeeper;
 use crate::core::budget::{Budget, Purpose};
-use crate::core::cursor::{LastFull, Reach, WindowLength};
+use crate::core::cursor::{LastFull, Reach, Told, WindowLength};
 use crate::core::failure::{Failure, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::schedule::Schedule;
@@ -68,6 +69,13 @@ pub struct Memory {
     pub unseen: Option<Failure>,
     /// Live sweeps in a row that a list led in circles.
     pub circles: u32,
+    /// nextLinks of the list, and of an incident's alerts, that are not followed.
+    pub refused_links: Notice,
+    pub refused_alert_links: Notice,
+    /// The server ignores `$filter`.
+    pub unfiltered: Notice,
+    /// The `Date` told last.
+    pub told: Option<Told>,
 }
 
 /// What is left of a pause and is simply waited for.
@@ -133,6 +141,10 @@ impl Tenant {
                 suspected: None,
                 unseen: None,
                 circles: 0,
+                refused_links: Notice::default(),
+                refused_alert_links: Notice::default(),
+                unfiltered: Notice::default(),
+                told: None,
             }),
         }
     }

@@ -46,6 +46,8 @@ enum Form {
     Content,
     /// Among the claims of a token that can be read.
     Claims,
+    /// As a part of nextLinks, of the list and of an incident's alerts: where `~` stands.
+    Link(&'static str),
 }
 
 const fn token(status: u16, form: Form) -> Answer {
@@ -65,7 +67,7 @@ const fn api(status: u16, form: Form) -> Answer {
 }
 
 /// The nth tenant gets the nth of these.
-const ANSWERS: [Answer; 34] = [
+const ANSWERS: [Answer; 43] = [
     token(200, Form::Texts),
     token(200, Form::Content),
     token(200, Form::Claims),
@@ -84,6 +86,15 @@ const ANSWERS: [Answer; 34] = [
     api(200, Form::Texts),
     api(200, Form::Content),
     api(200, Form::Plain),
+    api(200, Form::Link("/~/incidents")),
+    api(200, Form::Link("/api/incidents?~=~#~")),
+    api(200, Form::Link("//~/api/incidents")),
+    api(200, Form::Link("https://a.~.example/~?~")),
+    api(200, Form::Link("https://~@elsewhere.example/")),
+    api(200, Form::Link("https://elsewhere.example:1/~")),
+    api(200, Form::Link("~://elsewhere.example/")),
+    api(200, Form::Link("~:~")),
+    api(200, Form::Link("https://[~")),
     api(206, Form::Content),
     api(302, Form::Location),
     api(308, Form::Location),
@@ -143,6 +154,20 @@ impl Answer {
             }
             Form::Content => {
                 json!({ "value": [{ "id": echo }], "@odata.nextLink": format!("https://{host}/") })
+            }
+            Form::Link(link) => {
+                let link = link.replace('~', host);
+                let line = sent.lines().next().unwrap_or_default();
+                // The list has an end: behind the link, and behind the first page.
+                let more = !line.contains(host) && !line.contains("skip=");
+                json!({
+                    "value": [{
+                        "id": "1",
+                        "lastUpdateDateTime": "2026-01-02T03:04:05Z",
+                        "alerts@odata.nextLink": more.then_some(&link),
+                    }],
+                    "@odata.nextLink": more.then_some(&link),
+                })
             }
             Form::Claims => given(&claims(&decoded)),
             Form::Page => Value::String(format!("<html><title>{echo}</title>{echo}</html>")),

@@ -114,3 +114,58 @@ proptest! {
         prop_assert_eq!(split(page.as_bytes(), &cuts), split(page.as_bytes(), &[]));
     }
 }
+
+#[test]
+fn a_page_of_more_elements_than_any_server_gives_is_refused_as_soon_as_it_shows() {
+    for element in ["{}", "1", "[[]]", "\"x\""] {
+        let page = |count: usize| format!("{{\"value\":[{}]}}", vec![element; count].join(", "));
+        let (elements, _) = split(page(MOST_ELEMENTS).as_bytes(), &[7]).expect("as many as may be");
+        assert_eq!(elements.len(), MOST_ELEMENTS);
+        let (mut splitter, mut elements) = (Splitter::default(), Vec::new());
+        let fed = splitter.feed(&Bytes::from(page(100_000)), &mut elements);
+        assert_eq!(fed, Err(PageError::TooMany(MOST_ELEMENTS)));
+        assert_eq!(elements.len(), MOST_ELEMENTS, "it went on");
+    }
+    let failure = Failure::from(PageError::TooMany(MOST_ELEMENTS));
+    assert_eq!(
+        failure.suspect,
+        Suspect::Link,
+        "to ask for less would be in vain"
+    );
+}
+
+#[test]
+fn what_is_held_back_is_all_of_it() {
+    let page = Bytes::from_static(b"{\"pad\":\"0123456789\",\"value\":[{},{\"a\":12345");
+    let (mut splitter, mut elements) = (Splitter::default(), Vec::new());
+    splitter.feed(&page, &mut elements).expect("so far");
+    assert!(
+        splitter.held() >= page.len() - b"{},".len(),
+        "{}",
+        splitter.held()
+    );
+}
+
+#[test]
+fn a_next_link_that_is_no_text_says_that_there_is_more() {
+    for (link, next, more) in [
+        ("\"x\"", Some("x"), false),
+        ("null", None, false),
+        ("\"\"", None, false),
+        ("7", None, true),
+        ("{\"href\":\"x\"}", None, true),
+        ("[[1]]", None, true),
+        ("\"\\ud83d\"", None, true),
+        ("7,\"@odata.nextLink\":\"x\"", Some("x"), false),
+    ] {
+        let page =
+            format!("{{\"@odata.context\":\"\\ud83d\",\"@odata.nextLink\":{link},\"value\":[]}}");
+        let (_, envelope) =
+            split(page.as_bytes(), &[]).unwrap_or_else(|why| panic!("{page}: {why}"));
+        assert_eq!(
+            (envelope.next_link.as_deref(), envelope.more_unreachable),
+            (next, more),
+            "{page}"
+        );
+    }
+}

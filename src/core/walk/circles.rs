@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use super::super::codec::raw_hash;
 use super::super::failure::{Failure, Health, Reaction};
 use super::super::version::ContentHash;
+use super::recent::Key;
+use super::{PageCount, Walk};
 
 /// Steps back, or pages without anything new, one after the other, before the walk is given up as going in circles.
 const PATIENCE: u32 = 20;
@@ -13,7 +15,7 @@ const MOST_EMPTY: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Circles {
-    /// Pages in vain since the last that led on: not joined, or full of what was seen already.
+    /// Pages in vain since the last that led on: not joined, or full of what was seen already or can't be read.
     vain: u32,
     /// The nextLinks of empty pages, hashed.
     behind_empty: HashSet<ContentHash>,
@@ -47,6 +49,22 @@ impl Circles {
 
     pub(super) fn found(&self) -> bool {
         self.found
+    }
+}
+
+impl PageCount {
+    /// Whether it shows an incident that was not seen before. What can't be read is no sign of a list that gets on: a
+    /// server may make it up anew for each request.
+    pub(super) fn leads_on(&self) -> bool {
+        let incident = |(key, _): &(Key, _)| matches!(key, Key::Incident(_));
+        self.fresh.iter().any(incident)
+    }
+}
+
+impl Walk {
+    /// Whether the server led in circles, so that the walk was ended before the list was.
+    pub fn went_in_circles(&self) -> bool {
+        self.circles.found()
     }
 }
 

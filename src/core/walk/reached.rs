@@ -11,6 +11,8 @@ pub struct Reached {
     pub trusted: bool,
     /// A walk was led in circles.
     pub circles: bool,
+    /// A list was neither filtered nor sorted, so that all of it had to be read.
+    pub unsorted: bool,
     greatest: Option<Ticks>,
     /// All before this is left to the backlog.
     left: Option<Ticks>,
@@ -23,6 +25,7 @@ impl Default for Reached {
             pages: 0,
             trusted: true,
             circles: false,
+            unsorted: false,
             greatest: None,
             left: None,
             date: None,
@@ -35,6 +38,7 @@ impl Reached {
         self.pages = self.pages.saturating_add(walk.pages);
         self.trusted &= walk.trusted;
         self.circles |= walk.went_in_circles();
+        self.unsorted |= walk.unsorted();
         self.greatest = self.greatest.max(walk.greatest);
         self.date = earliest(self.date, walk.date);
     }
@@ -45,21 +49,22 @@ impl Reached {
         self.left = self.left.max(Some(cut));
     }
 
-    /// The earliest `Date` of the pages.
-    pub fn date(&self) -> Option<Ticks> {
-        self.date
-    }
-
-    /// The cursor after this sweep, which began at `now` (for a missing `Date`).
+    /// The cursor after this sweep, which began at `now` by our own clock. `confirmed`: one of its `Date`s is more than a
+    /// single answer's word.
     ///
-    /// Never past the response's `Date`: one incident with a time in the future must not blind the tenant.
-    pub fn cursor_after(&self, before: Ticks, now: Ticks) -> Ticks {
+    /// Never past the response's `Date`: one incident with a time in the future must not blind the tenant. Nor past our own
+    /// clock by a `Date` in the future that nothing confirms.
+    pub fn cursor_after(&self, before: Ticks, now: Ticks, confirmed: bool) -> Ticks {
         if !self.trusted {
             return before;
         }
-        let seen = self.greatest.map(|seen| seen.min(self.date.unwrap_or(now)));
+        // The earliest `Date` is no later than the one that is confirmed.
+        let date = self
+            .date
+            .map(|date| if confirmed { date } else { date.min(now) });
+        let seen = self.greatest.map(|seen| seen.min(date.unwrap_or(now)));
         // By the local clock alone, the cut may lie in the future.
-        let left = self.left.zip(self.date).map(|(cut, date)| cut.min(date));
+        let left = self.left.zip(date).map(|(cut, date)| cut.min(date));
         before
             .max(seen.unwrap_or(before))
             .max(left.unwrap_or(before))

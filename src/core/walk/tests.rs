@@ -1,3 +1,4 @@
+mod filter;
 mod list;
 mod poisoned;
 
@@ -122,18 +123,21 @@ proptest! {
         let expected = list.page(Ticks(from), 0, usize::MAX);
         prop_assert_eq!(shown.len(), expected.len());
         prop_assert!(walked.walk.trusted());
-        let after = reached(&walked.walk).cursor_after(Ticks(3), Ticks(5000));
+        let after = reached(&walked.walk).cursor_after(Ticks(3), Ticks(5000), true);
         let newest = expected.iter().map(|(_, tick)| *tick).max().unwrap_or(0);
         prop_assert_eq!(after, Ticks(newest.max(3)));
     }
 
     #[test]
-    fn the_cursor_passes_neither_the_date_nor_its_own_past(date in 0_i64..20, cursor in 0_i64..20, newest in 0_i64..20) {
+    fn the_cursor_passes_neither_the_date_nor_its_own_past_nor_our_clock_by_the_word_of_one_answer(
+        date in 0_i64..20, cursor in 0_i64..20, newest in 0_i64..20, ours in 0_i64..20, confirmed in any::<bool>(),
+    ) {
         let mut walk = Walk::new(ALL, proven(100));
         walk.begin_page();
         walk.note(IncidentId(1), Ticks(newest));
         walk.end_page(None, Some(Ticks(date)));
-        let after = reached(&walk).cursor_after(Ticks(cursor), Ticks(1000));
+        let after = reached(&walk).cursor_after(Ticks(cursor), Ticks(ours), confirmed);
+        let date = if confirmed { date } else { date.min(ours) };
         prop_assert_eq!(after.0, newest.min(date).max(cursor));
     }
 }
@@ -186,6 +190,28 @@ fn a_link_to_itself_ends_the_sweep_untrusted() {
     walk.begin_page();
     assert_eq!(walk.end_page(Some("again".into()), None), Step::Done);
     assert!(!walk.trusted());
+}
+
+#[test]
+fn a_list_that_makes_up_what_cant_be_read_anew_for_each_request_comes_to_an_end() {
+    for linked in [false, true] {
+        let mut walk = Walk::new(ALL, proven(1));
+        let mut pages = 0;
+        loop {
+            walk.begin_page();
+            walk.note_malformed(ContentHash(pages));
+            pages += 1;
+            let step = walk.end_page(Some(pages.to_string()), None);
+            if step == Step::Done {
+                break;
+            }
+            if !linked && matches!(walk.ask(), PageAsk::Link(_)) {
+                assert!(walk.link_refused());
+            }
+        }
+        assert!(!walk.trusted() && walk.went_in_circles());
+        assert!(pages < 50, "{pages} pages");
+    }
 }
 
 #[test]

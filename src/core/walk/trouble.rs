@@ -34,6 +34,11 @@ pub enum Passed {
 }
 
 impl Walk {
+    /// This machine's clock shows `now`.
+    pub fn set_clock(&mut self, now: Ticks) {
+        self.now = Some(now);
+    }
+
     /// The page failed, and its content may be why: half of it is asked for next. `false` when a single place failed.
     pub fn narrow(&mut self) -> bool {
         if self.top == 1 && self.link.is_none() {
@@ -46,9 +51,11 @@ impl Walk {
         true
     }
 
-    /// The server no longer takes its own nextLink: the walk goes on by `$skip`. `false` when none was followed.
+    /// The server no longer takes its own nextLink, or it is none that is followed: the walk goes on by `$skip`. `false` when
+    /// there was none.
     pub fn link_refused(&mut self) -> bool {
         let followed = self.link.is_some();
+        self.link_refused |= followed;
         self.by_skip();
         followed
     }
@@ -129,7 +136,11 @@ impl Walk {
     pub(super) fn name_unseen(&mut self, after: Option<Ticks>) {
         self.unseen = 0;
         let oldest = self.span.from;
-        let newest = self.span.to.or(self.date).or(self.greatest);
+        // A `Date` in the future would put all to come into the backlog.
+        let date = self
+            .date
+            .map(|date| self.now.map_or(date, |now| date.min(now)));
+        let newest = self.span.to.or(date).or(self.greatest);
         let newest = newest.unwrap_or(oldest).max(oldest);
         let (before, after) = match (self.before_unseen, after) {
             (Some(before), Some(after)) => (before, after),

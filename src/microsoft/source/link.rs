@@ -10,8 +10,8 @@ use crate::microsoft::secret::scrub;
 const MAX_LINK: usize = 16 << 10;
 
 /// `link`, absolute or relative to `list`, when its scheme, host and port are those of `list`. It is compared as parsed,
-/// by the parser that also makes the request: what only looks like the right host does not pass. `token` is cut out of
-/// what is said of it.
+/// by the parser that also makes the request: what only looks like the right host does not pass. Of a link that does not,
+/// only the host is named, and the scheme if it is http or https; `token` is cut out of the host.
 pub(super) fn pinned(list: &Url, link: &str, token: &str) -> Result<Url, Failure> {
     if link.len() > MAX_LINK {
         return Err(refused("is longer than 16 KiB"));
@@ -23,19 +23,30 @@ pub(super) fn pinned(list: &Url, link: &str, token: &str) -> Result<Url, Failure
         && url.host() == list.host()
         && url.port_or_known_default() == list.port_or_known_default();
     if !same {
-        // Cut out of the text: of an address that was read, the host is in small letters.
-        let clean = list.join(&scrub(link, token));
-        let host = clean.as_ref().map_or("an unnamed place", |clean| {
-            clean.host_str().unwrap_or("no host")
-        });
-        let host = one_line(host, 100);
-        return Err(refused(&format!("leads to {host} ({})", url.scheme())));
+        let scheme = match url.scheme() {
+            scheme @ ("http" | "https") => scheme,
+            _ => "another scheme",
+        };
+        let host = host_without(list, link, token);
+        return Err(refused(&format!("leads to {host} ({scheme})")));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(refused("carries a user name"));
     }
     url.set_fragment(None);
     Ok(url)
+}
+
+/// The host that `link` leads to, without the token. It is cut out of the link's text, since the parser turns a host into
+/// small letters; before that the white space goes that the parser leaves out.
+fn host_without(list: &Url, link: &str, token: &str) -> String {
+    let link: String = link.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    let url = list.join(&scrub(&link, token)).ok();
+    let host = url.as_ref().and_then(Url::host_str);
+    host.map_or_else(
+        || "an unnamed place".to_owned(),
+        |host| one_line(&scrub(host, &token.to_lowercase()), 100),
+    )
 }
 
 fn refused(why: &str) -> Failure {
@@ -119,7 +130,20 @@ mod tests {
 
     #[test]
     fn a_link_that_repeats_the_token_does_not_show_it() {
-        for link in ["https://TOKENCANARY/", "https://a.TOKENCANARY.example/?a"] {
+        for link in [
+            "https://TOKENCANARY/",
+            "https://a.TOKENCANARY.example/?a",
+            "TOKENCANARY://api.security.microsoft.com/",
+            "TOKENCANARY:x",
+            "https://tokencanary/",
+            "https://TOKEN\tCANARY/",
+            "https://%54OKENCANARY/",
+            "https://TOKENCANARY@evil.example/",
+            "https://evil.example:1/TOKENCANARY?TOKENCANARY#TOKENCANARY",
+            "http://api.security.microsoft.com/TOKENCANARY",
+            "https://TOKENCANARY@api.security.microsoft.com/",
+            "https://:TOKENCANARY@api.security.microsoft.com/",
+        ] {
             let failure = follow(LIST, link).expect_err(link);
             let said = format!("{failure:?}").to_lowercase();
             assert!(!said.contains("canary"), "{said}");

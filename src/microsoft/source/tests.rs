@@ -1,9 +1,11 @@
 //! What both APIs promise, seen through Defender where it makes no difference.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use secrecy::SecretString;
+use tracing::subscriber::NoSubscriber;
 
 use super::*;
 use crate::core::failure::Suspect;
@@ -50,6 +52,71 @@ async fn a_next_link_is_followed_whole_and_only_home() {
     let failure = read(&server, &away).await.unwrap_err();
     assert_eq!(failure.health, Health::Misconfigured, "{failure:?}");
     assert!(elsewhere.requests().is_empty(), "the token went elsewhere");
+}
+
+#[tokio::test]
+async fn a_page_says_of_a_link_whether_it_is_followed_and_nothing_of_the_token() {
+    let server = Server::start(json("200 OK", PAGE)).await;
+    let defender = defender_at(&server.url, http_options(), 1000);
+    let page = defender.open(&first_page(), &token()).await.unwrap();
+    let own = format!("{}api/incidents?$skiptoken={TOKEN}", server.url);
+    assert_eq!(page.refuses(&own), None);
+    assert_eq!(page.refuses("/api/incidents?$skip=50"), None);
+    for link in [
+        own.replace("http:", "https:"),
+        own.replace("http://", "http://user@"),
+        own.replace("http://", &format!("{TOKEN}://")),
+        format!("https://{TOKEN}/{TOKEN}?{TOKEN}"),
+        format!("{own}{}", "x".repeat(16 << 10)),
+        "http://".to_owned(),
+    ] {
+        let failure = page
+            .refuses(&link)
+            .unwrap_or_else(|| panic!("{link} is followed"));
+        assert_eq!(failure.suspect, Suspect::Elsewhere, "{link}");
+        assert_silent_about(&failure, &[TOKEN, &TOKEN.to_lowercase(), "skiptoken"]);
+    }
+}
+
+/// What is logged goes here.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_has_the_path_of_what_we_ask_for_and_none_of_a_link() {
+    // Where there is but one subscriber, a line that another test's thread meets first is switched off for all.
+    let _another = tracing::Dispatch::new(NoSubscriber::default());
+    let (log, server) = (Log::default(), Server::start(json("200 OK", PAGE)).await);
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    read(&server, &first_page()).await.unwrap();
+    let link = PageAsk::Link(format!("{}{TOKEN}/x?{TOKEN}", server.url));
+    read(&server, &link).await.unwrap();
+    drop(guard);
+    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let ours = log.lines().filter(|line| line.contains("asked Microsoft"));
+    let ours: Vec<&str> = ours.collect();
+    assert_eq!(ours.len(), 2, "{log}");
+    assert!(
+        ours[0].contains("/api/incidents") && ours[1].contains("a nextLink's"),
+        "{ours:?}"
+    );
+    assert!(ours.iter().all(|line| !line.contains(TOKEN)), "{ours:?}");
 }
 
 #[tokio::test]

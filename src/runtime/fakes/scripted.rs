@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::sleep;
 
 use super::START;
+use super::server::leads_elsewhere;
 use crate::core::failure::Failure;
 use crate::core::reading::Shape;
 use crate::core::ticks::Ticks;
@@ -19,11 +20,18 @@ pub struct Scripted {
     pub answer: Box<dyn Fn(&PageAsk) -> String + Send + Sync>,
 }
 
+/// Links that begin so lead to another host.
+pub const ELSEWHERE: &str = "elsewhere";
+
 struct Whole(Option<Bytes>);
 
 impl PageBody for Whole {
     fn date(&self) -> Option<Ticks> {
         Some(START)
+    }
+
+    fn refuses(&self, link: &str) -> Option<Failure> {
+        link.starts_with(ELSEWHERE).then(leads_elsewhere)
     }
 
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>> {
@@ -51,6 +59,9 @@ impl IncidentSource for Scripted {
     ) -> BoxFuture<'a, Result<Box<dyn PageBody>, Failure>> {
         async move {
             sleep(self.delay).await;
+            if let PageAsk::Link(link) = ask {
+                assert!(!link.starts_with(ELSEWHERE), "the token went elsewhere");
+            }
             let text = (self.answer)(ask);
             Ok(Box::new(Whole(Some(text.into()))) as Box<dyn PageBody>)
         }

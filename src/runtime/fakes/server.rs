@@ -17,7 +17,7 @@ use crate::core::failure::{Failure, Health, Reaction, Suspect};
 use crate::core::ids::IncidentId;
 use crate::core::reading::Shape;
 use crate::core::significant::{Compared, Significant};
-use crate::core::ticks::Ticks;
+use crate::core::ticks::{PER_SECOND, Ticks};
 use crate::core::version::Origin;
 use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody};
 
@@ -90,6 +90,12 @@ pub struct Server {
     pub at_work: AtomicU32,
     pub most_at_work: AtomicU32,
     pub now: Mutex<Ticks>,
+    /// Its links lead to another host: they are refused, and it panics when one is followed.
+    pub elsewhere: AtomicBool,
+    /// It ignores `$filter`.
+    pub unfiltered: AtomicBool,
+    /// Seconds by which the next answers' `Date` is off, the last first.
+    pub dates_off: Mutex<Vec<i64>>,
     /// Called before each page is made.
     pub before_page: Mutex<Hook>,
     /// What happens to the next pages, the last first.
@@ -115,6 +121,11 @@ pub fn broken_page() -> Failure {
     Failure::new(Health::Unreachable, Reaction::Backoff, "500", "wait")
         .with_status(500)
         .suspecting(Suspect::Page)
+}
+
+pub fn leads_elsewhere() -> Failure {
+    Failure::new(Health::Misconfigured, Reaction::Slow, "elsewhere", "look")
+        .suspecting(Suspect::Elsewhere)
 }
 
 impl Server {
@@ -145,6 +156,9 @@ impl Server {
             at_work: AtomicU32::new(0),
             most_at_work: AtomicU32::new(0),
             now: Mutex::new(START),
+            elsewhere: AtomicBool::new(false),
+            unfiltered: AtomicBool::new(false),
+            dates_off: Mutex::default(),
             before_page: Mutex::new(Box::new(|_| {})),
             faults: Mutex::default(),
             delay: Mutex::default(),
@@ -195,7 +209,9 @@ impl Server {
             .iter()
             .map(|(id, (at, content))| (*id, *at, *content))
             .collect();
-        rows.retain(|(_, at, _)| *at >= span.from.0 && span.to.is_none_or(|to| *at < to.0));
+        let all = self.unfiltered.load(Ordering::SeqCst);
+        let asked_for = |at: i64| at >= span.from.0 && span.to.is_none_or(|to| at < to.0);
+        rows.retain(|(_, at, _)| all || asked_for(*at));
         rows.sort_by_key(|(id, at, _)| match self.order {
             Order::NewestFirst => (-at, *id),
             Order::OldestFirst => (*at, *id),
@@ -261,10 +277,13 @@ impl Server {
     }
 
     fn body(&self, rest: Vec<u8>, partial: bool) -> FakeBody {
+        let off = self.dates_off.lock().expect("lock").pop().unwrap_or(0);
+        let now = self.now.lock().expect("lock").0;
         FakeBody {
-            date: *self.now.lock().expect("lock"),
+            date: Ticks(now.saturating_add(off.saturating_mul(PER_SECOND))),
             rest,
             partial,
+            elsewhere: self.elsewhere.load(Ordering::SeqCst),
         }
     }
 
@@ -281,6 +300,8 @@ impl Server {
                 query.alerts,
             ),
             PageAsk::Link(link) => {
+                let elsewhere = self.elsewhere.load(Ordering::SeqCst);
+                assert!(!elsewhere, "the token went elsewhere");
                 if let Some(alerts) = self.further.page(link) {
                     return Ok(self.body(alerts.into_bytes(), false));
                 }
@@ -418,6 +439,7 @@ pub struct FakeBody {
     date: Ticks,
     rest: Vec<u8>,
     partial: bool,
+    elsewhere: bool,
 }
 
 impl PageBody for FakeBody {
@@ -427,6 +449,10 @@ impl PageBody for FakeBody {
 
     fn partial(&self) -> Option<String> {
         self.partial.then(|| "a provider failed".to_owned())
+    }
+
+    fn refuses(&self, _: &str) -> Option<Failure> {
+        self.elsewhere.then(leads_elsewhere)
     }
 
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>> {

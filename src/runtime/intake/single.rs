@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::limits::Slot;
+use super::super::limits::{Slot, do_work};
 use super::super::sweeper::Halt;
 use super::Intake;
 use crate::core::codec::raw_hash;
@@ -12,8 +12,9 @@ use crate::core::version::Reading;
 
 impl Intake<'_> {
     /// The reading of `raw`, which is not taken in. `None`: it is no incident.
-    pub(in crate::runtime) fn peek(&self, raw: &[u8]) -> Option<Reading> {
-        read(raw, self.tenant.source.shape()).ok()
+    pub(in crate::runtime) async fn peek(&self, raw: &[u8]) -> Option<Reading> {
+        let shape = self.tenant.source.shape();
+        do_work(raw.len(), || read(raw, shape)).await.ok()
     }
 
     /// Whether `listed` was published whole, in the state in which it was listed.
@@ -33,7 +34,8 @@ impl Intake<'_> {
         slot: &mut Slot,
     ) -> Result<Option<Reading>, Halt> {
         self.account.received += 1;
-        let reading = match read(&raw, self.tenant.source.shape()) {
+        let shape = self.tenant.source.shape();
+        let reading = match do_work(raw.len(), || read(&raw, shape)).await {
             Ok(reading) if whole => reading,
             Ok(reading) => reading.without_alerts(),
             Err(why) => {

@@ -8,10 +8,12 @@
 use bytes::Bytes;
 
 use super::super::intake::Intake;
+use super::super::limits::{Stretch, do_work};
 use super::super::sweeper::Halt;
 use super::Reader;
+use super::ending::Continued;
 use super::failures::endless_alerts;
-use crate::core::alerts::{continuation, join};
+use crate::core::alerts::{Continuation, continuation, join};
 use crate::core::budget::Purpose;
 use crate::core::codec::raw_hash;
 use crate::core::failure::{Failure, Suspect};
@@ -24,6 +26,9 @@ const MOST_ALERT_PAGES: u32 = 1_000;
 /// And those that a live sweep asks for, of one incident and in all: the tenant's other incidents wait meanwhile.
 const MOST_LIVE_OF_ONE: u32 = 20;
 const MOST_LIVE: u32 = 40;
+/// Alerts of one page, and what each costs in memory beside its bytes.
+const MOST_ALERTS: usize = 10_000;
+const ALERT_OVERHEAD: usize = 64;
 /// So many incidents of a page without their further alerts, and the others are not asked for: it is the service.
 const MOST_WITHOUT: u32 = 2;
 
@@ -46,17 +51,20 @@ impl Reader<'_> {
     /// An incident of a page whose alerts go on elsewhere.
     pub(super) async fn continued(
         &mut self,
-        raw: Bytes,
+        Continued { raw, refused }: Continued,
         walk: &mut Walk,
         intake: &mut Intake<'_>,
     ) -> Result<(), Halt> {
-        let (size, listed) = (raw.len(), intake.peek(&raw));
-        if let Some(listed) = listed.filter(|listed| walk.has_taken(listed)) {
+        let (size, listed) = (raw.len(), intake.peek(&raw).await);
+        let taken = |listed: &Reading| walk.has_taken(listed) || intake.leaves_out(listed, walk);
+        if let Some(listed) = listed.filter(taken) {
             intake.release_aside(size);
-            walk.note(listed.id, listed.updated);
+            walk.note_foreseen(listed.id, listed.updated);
             return Ok(());
         }
-        let asked = if self.without_alerts >= MOST_WITHOUT || self.gives_up(walk, listed.as_ref()) {
+        let asked = if let Some(why) = refused {
+            Err(why.into())
+        } else if self.without_alerts >= MOST_WITHOUT || self.gives_up(walk, listed.as_ref()) {
             Ok(Alone {
                 raw: raw.clone(),
                 whole: false,
@@ -74,15 +82,14 @@ impl Reader<'_> {
                 };
                 if let (Some(listed), true) = (&listed, known) {
                     intake.release_aside(size);
-                    walk.note(listed.id, listed.updated);
+                    walk.note_foreseen(listed.id, listed.updated);
                     return Ok(());
                 }
                 alone
             }
             Ok(alone) => alone,
             Err(Halt::Failed(failure)) if self.does_without(&failure) => {
-                tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %failure,
-                    "Microsoft gives only some of an incident's alerts; it is published with those, and tried again later");
+                self.tell_of_missing(&failure);
                 self.without_alerts += 1;
                 Alone { raw, whole: false }
             }
@@ -92,12 +99,12 @@ impl Reader<'_> {
             }
         };
         intake.release_aside(size);
-        let content = raw_hash(&raw);
+        let content = do_work(raw.len(), || raw_hash(&raw)).await;
         let Some(reading) = intake.take_single(raw, whole, self.slot).await? else {
             walk.note_malformed(content);
             return Ok(());
         };
-        walk.note(reading.id, reading.updated);
+        walk.note_foreseen(reading.id, reading.updated);
         walk.took_beside(&reading);
         if !whole {
             walk.incomplete(reading.updated);
@@ -122,6 +129,16 @@ impl Reader<'_> {
     pub(super) fn note_halt(halt: &Halt, walk: &mut Walk, listed: Option<&Reading>) {
         if matches!(halt, Halt::Stopped) {
             walk.broken_off_beside(listed);
+        }
+    }
+
+    /// A link that is not followed is the same with each incident, and at each sweep.
+    fn tell_of_missing(&self, failure: &Failure) {
+        let known = failure.suspect == Suspect::Elsewhere
+            && !self.tenant.memory().refused_alert_links.met();
+        if !known {
+            tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %failure,
+                "Microsoft gives only some of an incident's alerts; it is published with those, and tried again later");
         }
     }
 
@@ -156,11 +173,13 @@ impl Reader<'_> {
         raw: Bytes,
         intake: &mut Intake<'_>,
     ) -> Result<Alone, Halt> {
-        let (mut next, mut alerts, mut whole) = (continuation(&raw), Vec::new(), true);
-        let (mut room, mut pages) = (self.tenant.source.max_response(), 0);
-        if next.is_none() {
-            return Ok(Alone { raw, whole });
-        }
+        let mut next = match do_work(raw.len(), || continuation(&raw)).await {
+            None => return Ok(Alone { raw, whole: true }),
+            Some(Continuation::Unusable) => return Ok(Alone { raw, whole: false }),
+            Some(Continuation::Link(link)) => Some(link),
+        };
+        let (mut alerts, mut whole, mut pages) = (Vec::new(), true, 0);
+        let mut room = self.tenant.source.max_response().saturating_sub(raw.len());
         while let Some(link) = next {
             match self.purpose {
                 Purpose::Live if pages == MOST_LIVE_OF_ONE || self.alert_pages >= MOST_LIVE => {
@@ -174,7 +193,9 @@ impl Reader<'_> {
             pages += 1;
             self.alert_pages += 1;
             let page = self.collect(&PageAsk::Link(link.clone()), intake).await?;
+            self.tenant.memory().refused_alert_links.not_met();
             let bytes: usize = page.elements.iter().map(Bytes::len).sum();
+            let bytes = bytes + page.elements.len() * ALERT_OVERHEAD;
             let fits = bytes <= room;
             room = room.saturating_sub(bytes);
             whole &= page.whole && fits;
@@ -186,26 +207,38 @@ impl Reader<'_> {
             }
             next = page.next_link.filter(|_| fits);
         }
-        let raw = join(&raw, &alerts).map_or(raw, Bytes::from);
-        Ok(Alone { raw, whole })
+        let bytes = self.tenant.source.max_response() - room;
+        // Alerts that can't be joined are missing in what is published.
+        Ok(match do_work(bytes, || join(&raw, &alerts)).await {
+            Some(joined) => Alone {
+                raw: joined.into(),
+                whole,
+            },
+            None => Alone { raw, whole: false },
+        })
     }
 
     async fn collect(&mut self, ask: &PageAsk, intake: &mut Intake<'_>) -> Result<Collected, Halt> {
         self.beside = self.beside.saturating_add(1);
         self.publish_before_a_wait(intake).await?;
         let mut body = self.open(ask, intake).await?;
-        let (mut splitter, mut elements) = (Splitter::default(), Vec::new());
+        let (mut splitter, mut elements) = (Splitter::of(MOST_ALERTS), Vec::new());
+        let mut stretch = Stretch::default();
         while let Some(chunk) = self.chunk(&mut *body, intake).await? {
+            let before = elements.len();
             splitter
                 .feed(&chunk, &mut elements)
                 .map_err(Failure::from)?;
+            let overhead = (elements.len() - before) * ALERT_OVERHEAD;
+            intake.make_room(overhead, self.slot).await?;
+            stretch.worked(chunk.len()).await;
         }
         self.asked = None;
         let envelope = splitter.finish().map_err(Failure::from)?;
         Ok(Collected {
             elements,
+            whole: body.partial().is_none() && !envelope.more_unreachable,
             next_link: envelope.next_link,
-            whole: body.partial().is_none(),
         })
     }
 }

@@ -22,7 +22,7 @@ impl Reader<'_> {
         failure: Failure,
     ) -> Result<(), Halt> {
         match failure.suspect {
-            Suspect::Link if walk.link_refused() => return Ok(()),
+            Suspect::Link | Suspect::Elsewhere if walk.link_refused() => return Ok(()),
             Suspect::Size => self.searching = true,
             Suspect::Page if !self.searching => {
                 self.searching = self
@@ -68,7 +68,7 @@ impl Reader<'_> {
         let Some(raw) = raw else {
             return self.pass_unseen(walk, failure, intake).await;
         };
-        let Some(listed) = intake.peek(&raw) else {
+        let Some(listed) = intake.peek(&raw).await else {
             intake.take(vec![raw], walk, 0, self.slot).await?;
             walk.pass_unreadable();
             return Ok(());
@@ -92,10 +92,12 @@ impl Reader<'_> {
             return Ok(None);
         }
         match self.one(&PageAsk::One(listed.id), intake).await {
-            Ok(alone) => Ok(alone.filter(|alone| {
-                let reading = intake.peek(&alone.raw);
-                reading.is_some_and(|it| it.id == listed.id && it.updated >= listed.updated)
-            })),
+            Ok(Some(alone)) => {
+                let reading = intake.peek(&alone.raw).await;
+                let same = reading.filter(|it| it.id == listed.id && it.updated >= listed.updated);
+                Ok(same.map(|_| alone))
+            }
+            Ok(None) => Ok(None),
             Err(Halt::Failed(failure))
                 if failure.suspect != Suspect::Nothing || failure.status == Some(404) =>
             {

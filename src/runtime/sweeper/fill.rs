@@ -80,7 +80,7 @@ impl Sweeper {
             } else {
                 Late::Nothing
             };
-            let mut intake = Intake::new(self, tenant, late, halt.clone());
+            let mut intake = Intake::new(self, tenant, late, state.start, halt.clone());
             let mut reader = Reader::new(self, tenant, slot, Purpose::Backlog, halt.clone())
                 .giving_way(give_way.clone());
             let read = reader
@@ -124,7 +124,11 @@ impl Sweeper {
         let mut memory = tenant.memory();
         let smaller_pages = memory.page_size != walk.page_size();
         memory.page_size = walk.page_size();
-        memory.window = memory.window.after(walk.pages());
+        memory.window = match walk.unfiltered() {
+            // The server shows all from the newest on, whatever it is asked for: the fewer windows, the better.
+            true => WindowLength::longest(),
+            false => memory.window.after(walk.pages()),
+        };
         memory.doubts(Purpose::Backlog).settled(span);
         if walk.whole() {
             memory.resting.recovered(span);
@@ -205,6 +209,7 @@ fn leave(tenant: &Tenant, walk: Walk, read: &Result<Way, Halt>, uptime: Duration
         }
     }
     let shrunk = memory.window.shrunk(walk.span(), walk.oldest_shown());
+    let shrunk = shrunk.filter(|_| !walk.unfiltered());
     match (read, shrunk) {
         (Ok(Way::Deep), Some(shorter)) => memory.window = shorter,
         (Ok(Way::Deep), None) | (Err(Halt::Stopped), _) => memory.unfinished = Some(walk),

@@ -1,24 +1,33 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, OnceLock};
 
 use futures_util::FutureExt;
 use tokio::time::sleep;
+use tracing::subscriber::NoSubscriber;
 
 use super::*;
 use crate::core::failure::{Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::ticks::Ticks;
-use crate::runtime::fakes::{Entra, Fault, Order, START, Server, World};
+use crate::core::version::Origin;
+use crate::core::walk::PageAsk;
+use crate::ports::IncidentSource;
+use crate::runtime::fakes::{Entra, Fault, Order, START, Scripted, Server, World};
 use crate::runtime::limits::{Lane, Slots};
 
 mod alone;
 mod backlog;
 mod beside;
 mod circles;
+mod dates;
+mod filter;
 mod floor;
 mod letters;
+mod links;
 mod model;
 mod moving;
+mod shapes;
 mod standstill;
 mod troubles;
 mod versions;
@@ -51,6 +60,65 @@ fn failed(swept: &Swept) -> &Failure {
     match &swept.halt {
         Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => failure,
         other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+/// A tenant of a server that answers as `answer` says.
+fn scripted(
+    world: &World,
+    answer: impl Fn(&PageAsk) -> String + Send + Sync + 'static,
+) -> Arc<Tenant> {
+    let server = Server::of(Origin::Graph, Order::NewestFirst, None);
+    world.tenant_made(1, &server, |parts| {
+        parts.rules.page_size = 50;
+        parts.source = Arc::new(Scripted {
+            shape: server.shape(),
+            delay: Duration::ZERO,
+            answer: Box::new(answer),
+        });
+    })
+}
+
+/// The lines that were logged from warnings on, since it was made.
+struct Warnings {
+    lines: Arc<Mutex<Vec<u8>>>,
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+impl Warnings {
+    fn new() -> Self {
+        // Where there is but one subscriber, a line that another test's thread meets first is switched off for all.
+        static ANOTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
+        ANOTHER.get_or_init(|| tracing::Dispatch::new(NoSubscriber::default()));
+        let lines = Arc::<Mutex<Vec<u8>>>::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_ansi(false)
+            .with_writer(move || Lines(writer.clone()))
+            .finish();
+        Self {
+            lines,
+            _guard: tracing::subscriber::set_default(subscriber),
+        }
+    }
+
+    fn of(&self, what: &str) -> usize {
+        let lines = self.lines.lock().expect("lock");
+        String::from_utf8_lossy(&lines).matches(what).count()
+    }
+}
+
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("lock").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use incidentd::core::alerts::{continuation, join};
-use incidentd::core::page::{Envelope, PageError, Splitter};
+use incidentd::core::alerts::{Continuation, continuation, join};
+use incidentd::core::page::{Envelope, MOST_ELEMENTS, PageError, Splitter};
 use incidentd::core::reading::read;
 use incidentd::microsoft::{DEFENDER_SHAPE, GRAPH_SHAPE};
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 const ALERTS: &str = "alerts";
 const LINK: &str = "alerts@odata.nextLink";
+const COUNT: &str = "alerts@odata.count";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Pages up to here are also read byte by byte.
 const SHORT: usize = 2048;
@@ -56,12 +57,14 @@ fn split(page: &Bytes, sizes: &[u8]) -> (Vec<Bytes>, Result<Envelope, PageError>
             return (elements, Err(error));
         }
         at = end;
-        assert!(splitter.held() <= at, "holds more than it was given");
+        // And the bracket that closes the list, of which only the two are kept.
+        assert!(splitter.held() <= at + 1, "holds more than it was given");
     }
     (elements, splitter.finish())
 }
 
-/// A page whose incidents are JSON is one exactly when serde_json takes it for one, and holds the same.
+/// A page whose incidents are JSON is one exactly when serde_json takes it for one, and holds the same. It does not take
+/// keys that occur twice, nor a nextLink that is no text, and has no limit; there the splitter alone knows.
 fn is_as_known(page: &[u8], elements: &[Bytes], ending: Result<Envelope, PageError>) {
     let known = known(page.strip_prefix(BYTE_ORDER_MARK).unwrap_or(page));
     let texts = elements
@@ -72,7 +75,13 @@ fn is_as_known(page: &[u8], elements: &[Bytes], ending: Result<Envelope, PageErr
         let texts = texts.filter(|_| elements.iter().all(|element| is_json(element)))?;
         Some((texts, envelope.next_link))
     });
-    assert_eq!(read, known);
+    let limited = known
+        .as_ref()
+        .is_some_and(|(value, _)| value.len() > MOST_ELEMENTS);
+    let object = is_json(page) && page.trim_ascii_start().starts_with(b"{");
+    if (known.is_some() || !object) && !limited {
+        assert_eq!(read, known);
+    }
 }
 
 fn known(page: &[u8]) -> Option<(Vec<&str>, Option<String>)> {
@@ -114,33 +123,43 @@ fn reads(element: &[u8]) {
 }
 
 fn continues(element: &[u8]) {
-    let members: Option<Members<'_>> = serde_json::from_slice(element).ok();
-    let link = members.as_ref().and_then(|members| members.get(LINK));
-    let link = link.and_then(|link| serde_json::from_str::<String>(link.get()).ok());
     let found = continuation(element);
-    // A name that is spelled with escapes is not looked for.
-    let spelled = element
-        .windows(LINK.len())
-        .any(|part| part == LINK.as_bytes());
-    if found.is_some() || (spelled && std::str::from_utf8(element).is_ok()) {
-        assert_eq!(found, link.filter(|link| !link.is_empty()));
-    }
+    let Ok(members) = serde_json::from_slice::<Members<'_>>(element) else {
+        return;
+    };
+    let expected = members.get(LINK).and_then(|link| {
+        match serde_json::from_str::<Option<String>>(link.get()) {
+            Ok(link) => link.filter(|link| !link.is_empty()).map(Continuation::Link),
+            Err(_) => Some(Continuation::Unusable),
+        }
+    });
+    assert_eq!(found, expected);
 }
 
 fn joins(element: &[u8], more: &[&Bytes]) {
-    let members: Option<Members<'_>> = serde_json::from_slice(element).ok();
-    let expected = members.and_then(|mut members| {
-        let mut alerts: Vec<&RawValue> = match members.remove(ALERTS) {
-            Some(own) => serde_json::from_str(own.get()).ok()?,
-            None => Vec::new(),
-        };
+    let joined = join(element, more);
+    let Ok(mut members) = serde_json::from_slice::<Members<'_>>(element) else {
+        // What is no JSON, or has keys that are no text, is cut all the same, and its bytes go on as they are.
+        return;
+    };
+    let own = members.remove(ALERTS);
+    let own = own.map_or(Ok(None), |own| {
+        serde_json::from_str::<Option<Vec<&RawValue>>>(own.get())
+    });
+    let expected = own.ok().and_then(|own| {
+        let mut alerts = own.unwrap_or_default();
         for alert in more {
             alerts.push(serde_json::from_slice(alert).ok()?);
+        }
+        let count = members
+            .get(COUNT)
+            .and_then(|count| serde_json::from_str::<u64>(count.get()).ok());
+        if count.is_some_and(|count| count > alerts.len() as u64) {
+            return None;
         }
         members.remove(LINK);
         Some((texts(members), alerts.iter().map(|a| a.get()).collect()))
     });
-    let joined = join(element, more);
     let found = joined.as_deref().map(|joined| {
         let mut members: Members<'_> = serde_json::from_slice(joined).expect("a joined incident");
         let alerts = members.remove(ALERTS).expect("a joined incident's alerts");

@@ -105,7 +105,7 @@ proptest! {
         // Whatever became of the cursor; and the start is none that a fast clock made.
         state.cursor = state.cursor.plus(ahead);
         let fresh = fresh && state.is_first(lookback);
-        if let Some(corrected) = state.corrected(NOW, lookback, fresh) {
+        if let Some(corrected) = state.corrected(NOW, NOW, lookback, fresh) {
             prop_assert_eq!(corrected.start, state.start);
             prop_assert!(corrected.cursor >= state.start && corrected.cursor <= NOW);
         }
@@ -117,10 +117,26 @@ proptest! {
     ) {
         let first = TenantState::first(NOW.plus(ahead), lookback);
         prop_assert!(first.is_first(lookback));
-        let corrected = first.corrected(NOW, lookback, true);
+        let ours = NOW.plus(ahead);
+        let corrected = first.corrected(NOW, ours, lookback, true);
         let corrected = corrected.expect("it is too late");
         prop_assert_eq!((corrected.start, corrected.cursor), (NOW.minus(lookback), NOW.minus(lookback)));
-        prop_assert_eq!(corrected.corrected(NOW, lookback, false), None, "once");
+        prop_assert_eq!(corrected.corrected(NOW, ours, lookback, false), None, "once");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_microsoft_has_shown_is_moved_by_no_date_unless_our_clock_says_the_same(
+        mut state in anywhere(), date in clock(), ours in clock(), lookback in minutes(1..180 * 1440), ahead in minutes(0..365 * 1440),
+    ) {
+        // Its cursor was moved by what was shown: further, perhaps, than it should have been.
+        state.cursor = state.cursor.plus(ahead).max(Ticks(state.start.0 + 1));
+        if let Some(corrected) = state.corrected(date, ours, lookback, false) {
+            let latest = date.max(ours);
+            prop_assert!(state.cursor > latest, "{} was moved, and is not after {latest}", state.cursor);
+            prop_assert!(corrected.start == state.start || state.start > latest);
+        }
     }
 }
 
@@ -128,7 +144,7 @@ proptest! {
 fn a_start_in_the_future_is_moved_whatever_lookback_is_by_then() {
     let ahead = TenantState::first(NOW.plus(30 * DAY * HOUR), DAY * HOUR);
     let fresh = ahead.is_first(2 * DAY * HOUR);
-    let corrected = ahead.corrected(NOW, 2 * DAY * HOUR, fresh);
+    let corrected = ahead.corrected(NOW, NOW.plus(30 * DAY * HOUR), 2 * DAY * HOUR, fresh);
     let corrected = corrected.expect("it is too late");
     assert_eq!(
         (fresh, corrected.start, corrected.cursor),

@@ -1,6 +1,6 @@
 //! Random worlds with random faults, held against what the server showed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
@@ -16,6 +16,12 @@ struct Story {
     page_size: u32,
     /// The server's own pages, with nextLinks.
     cap: Option<usize>,
+    /// Its nextLinks lead to another host.
+    elsewhere: bool,
+    /// It ignores `$filter`.
+    unfiltered: bool,
+    /// Seconds by which its answers' `Date` is off.
+    dates_off: Vec<i64>,
     per_minute: u32,
     /// Incidents in few distinct ticks: seconds ago, and how many. Up to 60 share one.
     groups: Vec<(i64, usize)>,
@@ -44,6 +50,19 @@ fn fault() -> impl Strategy<Value = Fault> {
     ]
 }
 
+/// Mostly right; never two in a row that agree with one another and not with our clock.
+fn dates_off() -> impl Strategy<Value = Vec<i64>> {
+    let lies = prop_oneof![
+        Just(-1_699_999_990_i64),
+        Just(-150),
+        Just(150),
+        Just(2_000_000_000),
+        -100_000_i64..100_000,
+    ];
+    prop::collection::vec(lies, 0..12)
+        .prop_map(|lies| lies.into_iter().flat_map(|lie| [lie, 0]).collect())
+}
+
 fn story() -> impl Strategy<Value = Story> {
     let order = prop_oneof![
         Just(Order::NewestFirst),
@@ -58,6 +77,7 @@ fn story() -> impl Strategy<Value = Story> {
         order,
         1_u32..=100,
         prop::option::of(1_usize..100),
+        (any::<bool>(), prop::bool::weighted(0.08), dates_off()),
         30_u32..300,
     );
     let world = (
@@ -73,7 +93,7 @@ fn story() -> impl Strategy<Value = Story> {
         prop::bool::weighted(0.3),
     );
     (server, world, trouble).prop_map(|(server, world, trouble)| {
-        let (api, order, page_size, cap, per_minute) = server;
+        let (api, order, page_size, cap, (elsewhere, unfiltered, dates_off), per_minute) = server;
         let (groups, (start, before), changes) = world;
         let (faults, poison, heavy, most, refused) = trouble;
         let poison = poison.into_iter().flat_map(|(id, n)| id..id + n).collect();
@@ -82,6 +102,9 @@ fn story() -> impl Strategy<Value = Story> {
             order,
             page_size,
             cap,
+            elsewhere,
+            unfiltered,
+            dates_off,
             per_minute,
             groups,
             start,
@@ -131,6 +154,9 @@ impl Story {
         server.poison.lock().expect("lock").extend(&self.poison);
         server.heavy.lock().expect("lock").extend(&self.heavy);
         *server.most.lock().expect("lock") = self.most;
+        *server.dates_off.lock().expect("lock") = self.dates_off.clone();
+        server.elsewhere.store(self.elsewhere, Ordering::SeqCst);
+        server.unfiltered.store(self.unfiltered, Ordering::SeqCst);
         server
     }
 
@@ -152,8 +178,19 @@ impl Story {
         let tenant = world.tenant_of_budget(&server, self.page_size, self.per_minute);
         self.begin(&world, tenant.id);
         *world.topic.refused.lock().expect("lock") = self.refused.then_some("\"id\":4");
+        let mut before = at(self.start);
         for _ in 0..10 {
             turn(&world, &tenant).await;
+            let states = world.ledger.states.lock().expect("lock");
+            let state = states.get(&tenant.id).expect("a state");
+            let start = at(self.start + self.before);
+            assert_eq!(state.start, start, "a single Date moved the start");
+            assert!(state.cursor >= before, "the cursor went back");
+            assert!(
+                state.cursor <= world.sweeper.clock.now(),
+                "the cursor is ahead of the time"
+            );
+            before = state.cursor;
         }
         *world.topic.refused.lock().expect("lock") = None;
         server.faults.lock().expect("lock").clear();
@@ -173,9 +210,25 @@ impl Story {
 
     fn compare(&self, world: &World, server: &Server) {
         let shown = server.shown.lock().expect("lock").clone();
+        let start = at(self.start + self.before);
+        // Of what nobody asked for, only what is odd is published.
+        let asked_for = |at: i64| at >= start.0;
+        let shown: HashSet<_> = shown
+            .into_iter()
+            .filter(|(_, at, _)| asked_for(*at))
+            .collect();
+        let old = |record: &str| {
+            let record: serde_json::Value = serde_json::from_str(record).expect("JSON");
+            let at: Ticks = record["at"]
+                .as_str()
+                .expect("a time")
+                .parse()
+                .expect("a time");
+            !asked_for(at.0)
+        };
         let published: HashMap<_, _> = published(world)
             .into_iter()
-            .filter(|(record, _)| record.contains("content"))
+            .filter(|(record, _)| record.contains("content") && !old(record))
             .collect();
         for (record, times) in &published {
             assert_eq!(*times, 1, "published more than once: {record}");
@@ -185,9 +238,6 @@ impl Story {
             shown.len(),
             "published versions are not the shown ones"
         );
-        let start = at(self.start + self.before);
-        let asked_for = |(_, at, _): &(u64, i64, u32)| *at >= start.0;
-        assert!(shown.iter().all(asked_for), "older than the first range");
         let from = at(self.start).minus(Duration::from_secs(900)).max(start);
         let current = server.incidents.lock().expect("lock").clone();
         for (id, (at, content)) in current.into_iter().filter(|(_, (at, _))| *at >= from.0) {

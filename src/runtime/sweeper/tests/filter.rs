@@ -1,0 +1,155 @@
+//! Servers that ignore what they are asked for: `$filter`, `$top` or `$skip`.
+
+use super::*;
+
+const NOTICED: &str = "the API ignores $filter";
+const DAY: i64 = 86_400;
+
+/// A year of `count` incidents, and ten of the last hour.
+fn history(order: Order, cap: Option<usize>, count: u64) -> Arc<Server> {
+    let server = Server::of(Origin::Graph, order, cap);
+    server.unfiltered.store(true, Ordering::SeqCst);
+    for id in 1..=count {
+        server.set(id, at(365 * DAY - id as i64 * 600), 1);
+    }
+    for id in 0..10 {
+        server.set(10_000 + id, at(600 - id as i64), 1);
+    }
+    server
+}
+
+/// A sweep, and the backlog behind it, half a minute later; how many requests it took.
+async fn turn(world: &World, server: &Server, tenant: &Tenant) -> (Swept, u32) {
+    let before = server.asks.load(Ordering::SeqCst);
+    let swept = sweep(world, tenant).await;
+    fill(world, tenant, Duration::from_secs(25)).await;
+    sleep(Duration::from_secs(30)).await;
+    *server.now.lock().expect("lock") = world.sweeper.clock.now();
+    (swept, server.asks.load(Ordering::SeqCst) - before)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_history_that_is_not_filtered_is_named_once_and_neither_read_nor_published() {
+    let warnings = Warnings::new();
+    for cap in [None, Some(20)] {
+        let (world, server) = (World::new(ROOM), history(Order::NewestFirst, cap, 3000));
+        let tenant = world.tenant(1, &server, 50);
+        let before = warnings.of(NOTICED);
+        for pass in 0..5 {
+            server.set(20_000 + pass, world.sweeper.clock.now(), 1);
+            let (swept, asks) = turn(&world, &server, &tenant).await;
+            assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+            assert!(asks <= 4, "{asks} requests in pass {pass}");
+        }
+        assert_eq!(published(&world).len(), 15);
+        assert!(published(&world).values().all(|times| *times == 1));
+        assert_eq!(warnings.of(NOTICED) - before, 1, "{cap:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_long_first_range_that_is_not_filtered_all_is_read_and_nothing_older() {
+    let (world, server) = (World::new(ROOM), history(Order::NewestFirst, None, 3000));
+    let tenant = world.tenant_ruled(1, &server, |rules| {
+        (rules.page_size, rules.lookback) = (50, Duration::from_secs(7 * DAY.cast_unsigned()));
+    });
+    for id in 0..900 {
+        server.set(30_000 + id, at(DAY + id as i64 * 300), 1);
+    }
+    let mut asks = 0;
+    for _ in 0..10 {
+        asks += turn(&world, &server, &tenant).await.1;
+    }
+    assert_eq!(published(&world).len(), 910);
+    let states = world.ledger.states.lock().expect("lock");
+    assert!(states[&tenant.id].backlog.is_empty(), "{states:?}");
+    assert!(asks <= 100, "{asks} requests");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_history_that_is_neither_filtered_nor_sorted_shows_as_the_tenants_fault_and_news_arrive()
+{
+    for order in [Order::OldestFirst, Order::Shuffled] {
+        let (world, server) = (World::new(ROOM), history(order, None, 1000));
+        let tenant = world.tenant(1, &server, 50);
+        for _ in 0..3 {
+            let (swept, _) = turn(&world, &server, &tenant).await;
+            let why = failed(&swept);
+            assert_eq!(
+                (why.health, why.reaction),
+                (Health::Misconfigured, Reaction::Slow)
+            );
+            assert!(why.what.contains("$filter"), "{why:?}");
+        }
+        assert_eq!(published(&world).len(), 10, "{order:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_very_long_history_that_is_not_sorted_either_is_given_up() {
+    let (world, server) = (World::new(ROOM), history(Order::OldestFirst, None, 5000));
+    let tenant = world.tenant(1, &server, 50);
+    let (swept, asks) = turn(&world, &server, &tenant).await;
+    assert_eq!(failed(&swept).health, Health::Misconfigured);
+    assert!(asks <= 50, "{asks} requests");
+    assert_eq!(published(&world).len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn single_odd_incidents_are_no_habit_of_the_servers_and_are_published() {
+    let (world, warnings) = (World::new(ROOM), Warnings::new());
+    let old = [at(9 * DAY), at(8 * DAY)];
+    let tenant = scripted(&world, move |_| {
+        let incident = |(id, at): (usize, &Ticks)| format!("{{\"id\":{id},\"at\":\"{at}\"}}");
+        let all: Vec<_> = old
+            .iter()
+            .chain([&at(60)])
+            .enumerate()
+            .map(incident)
+            .collect();
+        format!("{{\"value\":[{}]}}", all.join(","))
+    });
+    for _ in 0..3 {
+        assert!(sweep(&world, &tenant).await.halt.is_none());
+    }
+    assert_eq!(published(&world).len(), 3);
+    assert_eq!(warnings.of(NOTICED), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_gives_hundreds_whatever_it_is_asked_for_is_read_whole() {
+    for all in [60_u32, 300, 999] {
+        let world = World::new(ROOM);
+        let tenant = scripted(&world, move |ask| {
+            let PageAsk::Query(query) = ask else {
+                panic!("{ask:?}");
+            };
+            let incident = |n: u32| format!("{{\"id\":{n},\"at\":\"{}\"}}", at(i64::from(n)));
+            let all: Vec<_> = (query.skip..all).map(incident).collect();
+            format!("{{\"value\":[{}]}}", all.join(","))
+        });
+        let swept = sweep(&world, &tenant).await;
+        assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+        assert_eq!(published(&world).len(), all as usize);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ignores_skip_is_asked_a_few_times_and_the_cursor_waits() {
+    let world = World::new(ROOM);
+    let asks = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = asks.clone();
+    let tenant = scripted(&world, move |ask| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let PageAsk::Query(query) = ask else {
+            panic!("{ask:?}");
+        };
+        let incident = |n: u32| format!("{{\"id\":{n},\"at\":\"{}\"}}", at(i64::from(n)));
+        let page: Vec<_> = (0..query.top).map(incident).collect();
+        format!("{{\"value\":[{}]}}", page.join(","))
+    });
+    let swept = sweep(&world, &tenant).await;
+    assert!(!swept.caught_up, "{swept:?}");
+    assert_eq!(published(&world).len(), 50);
+    assert!(asks.load(Ordering::SeqCst) <= 30, "{asks:?}");
+}
