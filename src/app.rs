@@ -14,6 +14,7 @@ mod doors;
 mod fleet;
 pub mod inspect;
 mod judge;
+mod mounts;
 mod reload;
 pub mod retirement;
 mod surface;
@@ -58,6 +59,7 @@ use crate::telemetry::systemd;
 use doors::FleetError;
 use fleet::Builder;
 pub use judge::Libraries;
+use mounts::Mounts;
 pub use reload::{Load, Reload};
 use reload::{Reloader, Standing};
 use surface::{Kafka, Parts, Window};
@@ -348,6 +350,7 @@ impl App {
                 builder: self.builder,
                 started_with: self.settings.clone(),
                 settings: self.settings,
+                mounts: Mounts::default(),
                 fleet: self.fleet,
                 standing: self.standing,
                 clock: self.sweeper.clock.clone(),

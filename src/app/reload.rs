@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::{Before, Builder};
+use super::mounts::Mounts;
 use crate::config::settings::Settings;
 use crate::config::{ConfigErrors, Problem};
 use crate::core::failure::chain;
@@ -87,6 +88,7 @@ pub struct Reloader {
     pub started_with: Arc<Settings>,
     /// As the fleet was built from last.
     pub settings: Arc<Settings>,
+    pub mounts: Mounts,
     pub fleet: watch::Sender<Fleet>,
     pub standing: Arc<Standing>,
     pub clock: Arc<dyn Clock>,
@@ -95,10 +97,20 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reloads whenever it is asked to, until `stop`. `status` is what systemd is told after each.
+    /// Reloads whenever it is asked to, and when Kubernetes has replaced mounted files, until `stop`. `status` is what
+    /// systemd is told after each.
     pub async fn run(mut self, status: impl Fn() -> String, stop: CancellationToken) {
         let asked = self.reload.asked.clone();
-        while stop.run_until_cancelled(asked.notified()).await.is_some() {
+        self.look(|mounts, settings| mounts.of(settings)).await;
+        if self.mounts.any() {
+            // The files were read before the links were: they may have been replaced in between.
+            asked.notify_one();
+        }
+        while stop
+            .run_until_cancelled(self.wanted(&asked))
+            .await
+            .is_some()
+        {
             systemd::reloading();
             self.reload().await;
             if stop.is_cancelled() {
@@ -109,10 +121,25 @@ impl Reloader {
         }
     }
 
+    async fn wanted(&self, asked: &Notify) {
+        tokio::select! {
+            () = asked.notified() => {}
+            () = self.mounts.replaced() => {
+                tracing::info!("mounted files were replaced: the configuration is read again");
+            }
+        }
+    }
+
     async fn reload(&mut self) {
+        // Before the files are read: what is replaced while they are is noticed afterwards.
+        self.look(|mounts, _| mounts.again()).await;
         let load = self.reload.load.clone();
         let refused = match timeout(LOAD, spawn_blocking(move || load())).await {
-            Ok(Ok(Ok(settings))) => self.apply(settings).err(),
+            Ok(Ok(Ok(settings))) => {
+                let refused = self.apply(settings).err();
+                self.look(|mounts, settings| mounts.of(settings)).await;
+                refused
+            }
             Ok(Ok(Err(errors))) => {
                 log_mistakes(errors.problems());
                 Some(errors.to_string())
@@ -131,6 +158,13 @@ impl Reloader {
                 "the configuration was not reloaded: the one before stays in force; correct the files and reload again"
             );
             self.standing.refuse(why);
+        }
+    }
+
+    async fn look(&mut self, look: impl FnOnce(&Mounts, &Settings) -> Mounts + Send + 'static) {
+        let (mounts, settings) = (self.mounts.clone(), self.settings.clone());
+        if let Ok(mounts) = spawn_blocking(move || look(&mounts, &settings)).await {
+            self.mounts = mounts;
         }
     }
 

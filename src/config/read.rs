@@ -169,6 +169,10 @@ fn read_main(
             http,
             log,
             warnings: Vec::new(),
+            folders: [world.folder.to_owned()]
+                .into_iter()
+                .chain(tenants_dir.clone())
+                .collect(),
         },
         defaults: Defaults {
             shared_app: app.complete().map(Arc::new),

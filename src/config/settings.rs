@@ -1,10 +1,10 @@
 //! The configuration after validation: types that can't hold a wrong value. Everything below `app.rs` sees only these.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,20 @@ pub struct Settings {
     pub log: LogSettings,
     /// What is allowed but worth a line in the log.
     pub warnings: Vec<String>,
+    /// The folders of the main file and of the tenants' files.
+    pub folders: Vec<PathBuf>,
+}
+
+impl Settings {
+    /// Every folder that holds a file of the configuration, or one that it names: secrets, tokens, certificates. Each once.
+    pub fn all_folders(&self) -> BTreeSet<&Path> {
+        let named = self.tenants.iter().flat_map(|tenant| {
+            let (credential, ca) = (tenant.app.credential.files(), &tenant.api.ca_file);
+            credential.chain(ca.iter().map(|ca| ca.path.as_path()))
+        });
+        let folders = self.folders.iter().map(PathBuf::as_path);
+        folders.chain(named.filter_map(Path::parent)).collect()
+    }
 }
 
 /// One tenant with every default and override applied. Parts that tenants have in common are shared.
@@ -62,6 +76,16 @@ pub enum Credential {
     Federated(PathBuf),
 }
 
+impl Credential {
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        let (first, second) = match self {
+            Self::Secret { current, next } => (current.file(), next.as_deref()),
+            Self::Federated(file) => (Some(file.as_path()), None),
+        };
+        first.into_iter().chain(second)
+    }
+}
+
 /// Where a client secret comes from. A file is read anew at each token request, so that rotation needs no restart.
 #[derive(Debug, Clone)]
 pub enum SecretSource {
@@ -71,6 +95,15 @@ pub enum SecretSource {
         name: String,
         value: SecretString,
     },
+}
+
+impl SecretSource {
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::Env { .. } => None,
+        }
+    }
 }
 
 impl PartialEq for SecretSource {

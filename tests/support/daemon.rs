@@ -32,7 +32,12 @@ impl Daemon {
 
     /// The same with further arguments and environment variables.
     pub async fn start_with(config: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut daemon = Self::spawn(config, args, env);
+        Self::spawn(config, args, env).ready().await
+    }
+
+    /// Waits until its endpoints are open.
+    pub async fn ready(self) -> Self {
+        let mut daemon = self;
         let (mut listen, mut ended) = (None, None);
         until("the daemon says where it listens", SOON, async || {
             ended = daemon.child.try_wait().expect("the daemon's state");
@@ -51,12 +56,15 @@ impl Daemon {
 
     /// Starts `incidentd run` and waits for nothing: for a daemon that is expected to fail, or to be killed early.
     pub fn spawn(config: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut child = incidentd()
-            .arg("run")
-            .arg("--config")
-            .arg(config)
-            .args(args)
-            .envs(env.iter().copied())
+        let mut command = incidentd();
+        command.arg("run").arg("--config").arg(config).args(args);
+        command.envs(env.iter().copied());
+        Self::of(command)
+    }
+
+    /// Starts `command`, which becomes a daemon, and waits for nothing.
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -1,0 +1,121 @@
+{{- define "incidentd.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "incidentd.selector" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "incidentd.labels" -}}
+{{ include "incidentd.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "incidentd.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "incidentd.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- required "serviceAccount.name: name the ServiceAccount, or set serviceAccount.create=true" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "incidentd.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* One value of TOML. Helm reads every number as a float; a whole one must stay an integer here. A JSON string is a TOML
+     string: both escape the same way. */}}
+{{- define "incidentd.toml.value" -}}
+{{- if kindIs "string" . -}}
+{{ toJson . }}
+{{- else if kindIs "bool" . -}}
+{{ . }}
+{{- else if kindIs "float64" . -}}
+{{- if eq . (floor .) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
+{{- else if kindIs "slice" . -}}
+[{{ range $n, $value := . }}{{ if $n }}, {{ end }}{{ include "incidentd.toml.value" $value }}{{ end }}]
+{{- else if kindIs "map" . -}}
+{ {{- $first := true -}}{{ range $key, $value := . }}{{ if not (kindIs "invalid" $value) }}{{ if not $first }},{{ end }} {{ toJson $key }} = {{ include "incidentd.toml.value" $value }}{{ $first = false }}{{ end }}{{ end }} }
+{{- else -}}
+{{ . }}
+{{- end -}}
+{{- end -}}
+
+{{/* The keys of one table that are set: null takes a default of values.yaml away. */}}
+{{- define "incidentd.toml.keys" -}}
+{{- range $key, $value := . }}
+{{- if not (kindIs "invalid" $value) }}
+{{ toJson $key }} = {{ include "incidentd.toml.value" $value }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* incidentd.toml. Sections in alphabetical order, so that equal values give equal bytes. */}}
+{{- define "incidentd.toml" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $http := deepCopy (default dict $config.http) -}}
+{{- if not $http.listen -}}
+{{- $_ := set $http "listen" (printf "[::]:%d" (int .Values.service.port)) -}}
+{{- end -}}
+{{- $_ := set $config "http" $http -}}
+{{- $_ := set $config "ledger" (dict "kind" "local" "path" "/var/lib/incidentd/ledger") -}}
+# Made by the chart incidentd from its values: change those, not this.
+tenants_dir = "/etc/incidentd-tenants"
+{{- range $section, $keys := $config }}
+{{- if not (kindIs "invalid" $keys) }}
+
+[{{ $section }}]
+{{- include "incidentd.toml.keys" (omit $keys "properties") }}
+{{- with $keys.properties }}
+
+[{{ $section }}.properties]
+{{- include "incidentd.toml.keys" . }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{ end -}}
+
+{{/* The customers of .Values.tenants as a file. */}}
+{{- define "incidentd.tenants" -}}
+# Made by the chart incidentd from its values: change those, not this.
+{{- range .Values.tenants }}
+
+[[tenants]]
+{{- include "incidentd.toml.keys" . }}
+{{- end }}
+{{ end -}}
+
+{{/* What can't be said in values.schema.json. */}}
+{{- define "incidentd.validate" -}}
+{{- $app := default dict .Values.config.app -}}
+{{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled -}}
+{{- fail "podMonitor.enabled and serviceMonitor.enabled: set one of the two, or Prometheus reads everything twice" -}}
+{{- end -}}
+{{- if not (or .Values.tenants .Values.tenantsConfigMaps) -}}
+{{- fail "tenants: name at least one customer, here or in one of tenantsConfigMaps" -}}
+{{- end -}}
+{{- if and $app.client_secret_file (hasPrefix "/run/secrets/incidentd/" $app.client_secret_file) (not .Values.secret.name) -}}
+{{- fail "secret.name: name the Secret that holds the client secret (kubectl create secret generic NAME --from-file=client-secret), or set config.app.client_secret_file to null and use config.app.federated_token_file" -}}
+{{- end -}}
+{{- range $name, $value := (default dict .Values.config.kafka.properties) -}}
+{{- if or (contains "password" $name) (has $name (list "ssl.key.pem" "sasl.oauthbearer.client.secret")) -}}
+{{- fail (printf "config.kafka.properties: %s is a secret and doesn't belong into a ConfigMap: use kafkaPassword, or extraEnv with a valueFrom" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
