@@ -73,6 +73,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if not $http.listen -}}
 {{- $_ := set $http "listen" (printf "[::]:%d" (int .Values.service.port)) -}}
 {{- end -}}
+{{- if not $http.hosts -}}
+{{- $service := include "incidentd.fullname" . -}}
+{{- $namespace := printf "%s.%s" $service .Release.Namespace -}}
+{{- $_ := set $http "hosts" (list $service $namespace (printf "%s.svc" $namespace) (printf "%s.svc.cluster.local" $namespace)) -}}
+{{- end -}}
 {{- $_ := set $config "http" $http -}}
 {{- $_ := set $config "ledger" (dict "kind" "local" "path" "/var/lib/incidentd/ledger") -}}
 # Made by the chart incidentd from its values: change those, not this.
