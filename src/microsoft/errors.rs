@@ -7,10 +7,9 @@
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION};
-use url::Url;
 
 use super::entra::CONDITIONAL_ACCESS;
-use super::secret::scrub;
+use super::secret::host_without;
 use super::{passing, proxy, wait};
 use crate::core::failure::{Failure, Health, Reaction, Suspect, one_line};
 use crate::ports::PageAsk;
@@ -186,7 +185,7 @@ impl Refusal<'_> {
     }
 
     fn location(&self) -> String {
-        location(self.headers, |text| scrub(text, self.token))
+        location(self.headers, &[self.token])
     }
 
     fn gone(&self, api: &Api) -> String {
@@ -231,16 +230,10 @@ pub(super) fn key(words: &[&str]) -> String {
     words.join(" ")
 }
 
-/// The host of a redirect, never its path or query. `clean` cuts out what must not be shown, and does so first: of an address
-/// that was read, the host is in small letters.
-pub(super) fn location(headers: &HeaderMap, clean: impl Fn(&str) -> String) -> String {
-    headers
-        .get(LOCATION)
-        .and_then(|value| value.to_str().ok())
-        // The parser leaves tabs out: within a secret, one would hide it.
-        .and_then(|text| Url::parse(&clean(&text.replace('\t', ""))).ok())
-        .and_then(|url| url.host_str().map(|host| one_line(host, 100)))
-        .unwrap_or_else(|| "an unnamed place".to_owned())
+/// The host of a redirect, never its path or query, without any of `secrets`.
+pub(super) fn location(headers: &HeaderMap, secrets: &[&str]) -> String {
+    let address = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    host_without(address.unwrap_or_default(), None, secrets)
 }
 
 fn wrong_audience(api: &Api, said: &Said) -> String {

@@ -1,9 +1,11 @@
 //! Client secrets: where they are read from, and how they (and assertions) are kept out of every text.
 
+use std::cmp::Reverse;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
 use super::credential::{Key, Place, Proof};
 use super::files::{self, PATIENCE, Unread};
@@ -178,6 +180,32 @@ pub(super) fn scrub(text: &str, secret: &str) -> String {
     String::from_utf8_lossy(&clean).into_owned()
 }
 
+/// `text` without any of `secrets`: the longest goes first, since another may be a part of it.
+pub(super) fn scrub_all(text: &str, secrets: &[&str]) -> String {
+    let mut secrets = secrets.to_vec();
+    secrets.sort_by_key(|secret| Reverse(secret.len()));
+    let scrubbed = |text: String, secret: &&str| scrub(&text, secret);
+    secrets.iter().fold(text.to_owned(), scrubbed)
+}
+
+/// The host of an address that came from outside, without any of `secrets`; never its path or query. `base` is what the
+/// address may be relative to.
+///
+/// They are cut out before the address is parsed and once more afterwards: the parser turns a host into small letters and
+/// undoes its percent signs, and leaves white space out, in which a secret could hide.
+pub(super) fn host_without(address: &str, base: Option<&Url>, secrets: &[&str]) -> String {
+    let address: String = address.split_ascii_whitespace().collect();
+    let url = Url::options()
+        .base_url(base)
+        .parse(&scrub_all(&address, secrets));
+    let small: Vec<String> = secrets.iter().map(|it| it.to_lowercase()).collect();
+    let small: Vec<&str> = small.iter().map(String::as_str).collect();
+    match url.as_ref().map(Url::host_str) {
+        Ok(Some(host)) => one_line(&scrub_all(host, &small), 100),
+        _ => "an unnamed place".to_owned(),
+    }
+}
+
 /// What follows the secret when `text` begins with it.
 fn behind_secret<'a>(text: &'a [u8], secret: &[u8]) -> Option<&'a [u8]> {
     secret.iter().try_fold(text, |text, byte| {
@@ -210,6 +238,32 @@ fn spelled(text: &[u8]) -> Option<(u8, usize)> {
 mod tests {
     use super::*;
     use std::io::Write;
+
+    #[test]
+    fn a_host_from_outside_is_named_without_a_secret_however_that_is_spelled() {
+        const SECRET: &str = "s3cret-Value";
+        for address in [
+            "https://s3cret-Value.login.example/path",
+            "https://S3CRET-VALUE.example",
+            "https://s3cret%2DValue.example",
+            "https://%53%33cret-value.example",
+            "https://s3cret-\tvalue.example",
+            "//s3c\nret-value.example",
+        ] {
+            let base = Url::parse("https://graph.microsoft.com").unwrap();
+            let host = host_without(address, Some(&base), &["other", SECRET]);
+            let shown = host.to_lowercase().contains(&SECRET.to_lowercase());
+            assert!(!shown, "{address:?}: {host}");
+        }
+        let host = host_without("https://login.example/s3cret-Value?a", None, &[SECRET]);
+        assert_eq!(host, "login.example");
+    }
+
+    #[test]
+    fn of_a_secret_that_holds_another_nothing_remains() {
+        let text = scrub_all("said: old-and-new!", &["old", "old-and-new"]);
+        assert_eq!(text, "said: [redacted]!");
+    }
 
     async fn read_bytes(bytes: &[u8]) -> Result<SecretString, Failure> {
         let mut file = tempfile::NamedTempFile::new().unwrap();

@@ -7,12 +7,13 @@ use crate::stage::{NOBODY, Situation, Stage};
 use crate::words::{CERTIFICATE, KAFKA, key_pem};
 
 /// Which take no password, and are incidentd's own affair.
-const OWN_NAMES: [&str; 5] = [
+const OWN_NAMES: [&str; 6] = [
     "transactional.id",
     "bootstrap.servers",
     "acks",
     "sasl.mechanism",
     "sasl.mechanisms",
+    "ssl.providers",
 ];
 
 /// Which take none, as only librdkafka knows.
@@ -27,7 +28,7 @@ const NAMES: [&str; 7] = [
 ];
 
 /// Which librdkafka looks at only when it is to speak TLS.
-const NAMES_OF_TLS: [&str; 8] = [
+const NAMES_OF_TLS: [&str; 7] = [
     "ssl.key.pem",
     "ssl.certificate.pem",
     "ssl.ca.pem",
@@ -35,7 +36,6 @@ const NAMES_OF_TLS: [&str; 8] = [
     "ssl.certificate.location",
     "ssl.ca.location",
     "ssl.cipher.suites",
-    "ssl.providers",
 ];
 
 const PASSWORD: &str = "kafka.properties.\"sasl.password\"";

@@ -40,6 +40,28 @@ fn an_empty_page_may_have_a_next_link() {
 }
 
 #[test]
+fn what_json_readers_refuse_beside_the_incidents_hides_no_page() {
+    for member in [
+        &br#""\ud83d":1"#[..],
+        br#""note":"half a pair \ud83d""#,
+        b"\"torn \xf0\x9f\":\"\xff\"",
+        br#""count":1e400"#,
+        &[
+            b"\"deep\":".to_vec(),
+            b"[".repeat(9_000),
+            b"]".repeat(9_000),
+        ]
+        .concat(),
+    ] {
+        let link = br#""@odata.nextLink":"https://h/x""#;
+        let page = [b"{", member, b",\"value\":[{}],", link, b"}"].concat();
+        let (elements, envelope) = split(&page, &[7]).expect("splits");
+        assert_eq!(elements.len(), 1);
+        assert_eq!(envelope.next_link.as_deref(), Some("https://h/x"));
+    }
+}
+
+#[test]
 fn what_is_no_page_says_why() {
     for (page, error) in [
         ("", PageError::Truncated),

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::super::credential::{Key, Place, Proof};
 use super::super::errors::{key, location};
-use super::super::secret::scrub;
+use super::super::secret::scrub_all;
 use super::super::{passing, proxy, wait};
 use super::aadsts;
 use crate::core::failure::{Failure, Health, Reaction, one_line};
@@ -105,7 +105,7 @@ impl Refusal<'_> {
                 format!(
                     "check api.login_url, and what stands between here and Microsoft: the answer leads to {}, and redirects \
                      are not followed, because they would carry the secret away",
-                    location(self.headers, |text| without(text, self.hidden))
+                    location(self.headers, &values(self.hidden))
                 ),
             ),
             _ if passing => self.passes_by_itself(),
@@ -243,9 +243,12 @@ impl Said {
 
 /// `text` without any of these.
 pub(super) fn without(text: &str, hidden: &[&Proof]) -> String {
-    hidden.iter().fold(text.to_owned(), |text, proof| {
-        scrub(&text, proof.value.expose_secret())
-    })
+    scrub_all(text, &values(hidden))
+}
+
+fn values<'a>(hidden: &[&'a Proof]) -> Vec<&'a str> {
+    let values = hidden.iter().map(|proof| proof.value.expose_secret());
+    values.collect()
 }
 
 /// The number behind the first `AADSTS`.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::challenge::{Challenge, challenges};
 use super::super::passing;
-use super::super::secret::scrub;
+use super::super::secret::scrub_all;
 use crate::core::failure::one_line;
 
 pub(super) const MAX_MESSAGE: usize = 300;
@@ -170,10 +170,7 @@ fn codes(body: &Value) -> Vec<&str> {
 
 /// Text of the other side in one line, without what must not be shown.
 fn shown(text: &str, hidden: &[&str], max: usize) -> String {
-    let text = hidden
-        .iter()
-        .fold(text.to_owned(), |text, secret| scrub(&text, secret));
-    one_line(&without_claims(&text), max)
+    one_line(&without_claims(&scrub_all(text, hidden)), max)
 }
 
 /// `text` without encoded JSON. A claims challenge, repeated in a message, may hold what nobody has to read, and so may a

@@ -3,8 +3,8 @@
 
 use url::Url;
 
-use crate::core::failure::{Failure, Health, Reaction, Suspect, one_line};
-use crate::microsoft::secret::scrub;
+use crate::core::failure::{Failure, Health, Reaction, Suspect};
+use crate::microsoft::secret::host_without;
 
 /// Longer links are refused by most servers.
 const MAX_LINK: usize = 16 << 10;
@@ -27,7 +27,7 @@ pub(super) fn pinned(list: &Url, link: &str, token: &str) -> Result<Url, Failure
             scheme @ ("http" | "https") => scheme,
             _ => "another scheme",
         };
-        let host = host_without(list, link, token);
+        let host = host_without(link, Some(list), &[token]);
         return Err(refused(&format!("leads to {host} ({scheme})")));
     }
     if !url.username().is_empty() || url.password().is_some() {
@@ -35,18 +35,6 @@ pub(super) fn pinned(list: &Url, link: &str, token: &str) -> Result<Url, Failure
     }
     url.set_fragment(None);
     Ok(url)
-}
-
-/// The host that `link` leads to, without the token. It is cut out of the link's text, since the parser turns a host into
-/// small letters; before that the white space goes that the parser leaves out.
-fn host_without(list: &Url, link: &str, token: &str) -> String {
-    let link: String = link.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    let url = list.join(&scrub(&link, token)).ok();
-    let host = url.as_ref().and_then(Url::host_str);
-    host.map_or_else(
-        || "an unnamed place".to_owned(),
-        |host| one_line(&scrub(host, &token.to_lowercase()), 100),
-    )
 }
 
 fn refused(why: &str) -> Failure {
