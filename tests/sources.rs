@@ -7,7 +7,8 @@ mod support;
 use std::time::Duration;
 
 use incidentd::simulator::{
-    Books, Effect, Endpoint, Faults, GraphOptions, Options, Paging, Rule, Simulator, When, World,
+    Books, Effect, Endpoint, Faults, GraphOptions, Options, Paging, Rule, Simulator, Stamp, When,
+    World,
 };
 use support::daemon::Daemon;
 use support::kafka::{create_topic, shared};
@@ -98,6 +99,7 @@ async fn survives(source: &'static str) {
             alerts: Some(2),
             millis: false,
         },
+        scores: Some(Stamp::Keeps),
         ..Options::default()
     };
     let paging = if source == "graph" {

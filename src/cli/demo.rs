@@ -31,7 +31,7 @@ use crate::config;
 use crate::config::settings::Settings;
 use crate::kafka::mock::MockBroker;
 use crate::kafka::reader::{Arrived, TopicReader};
-use crate::simulator::{Options, Simulator, Tenant, World};
+use crate::simulator::{Options, Simulator, Stamp, Tenant, World};
 use crate::telemetry::logging;
 
 use line::Printer;
@@ -91,6 +91,8 @@ impl Demo {
         let simulator = Simulator::start(Options {
             seed: self.seed,
             tenants: tenants.clone(),
+            // As in the field: what Microsoft's model says of an incident changes without a new last update, and is no news.
+            scores: Some(Stamp::Keeps),
             ..Options::default()
         })
         .await
