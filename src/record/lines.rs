@@ -81,6 +81,8 @@ impl<W: Write> Lines<W> {
     /// Flushes each line, so that each answer is exact. Standard output would do so at a line's end anyway.
     fn write(&mut self, record: &Record, line: &mut Vec<u8>) -> io::Result<()> {
         line.clear();
+        // Exactly: grown bit by bit, the line of a large incident would take twice its size.
+        line.reserve_exact(record.value.len() + 2);
         if self.torn {
             line.push(b'\n');
         }
