@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 const SOURCES: [&str; 2] = ["defender", "graph"];
 const TROUBLED: Duration = Duration::from_secs(20);
 /// A reconcile a minute after the start, and time for what it finds.
-const RECONCILED: Duration = Duration::from_secs(150);
+const RECONCILED: Duration = Duration::from_secs(300);
 
 fn setup(simulator: &Simulator, topic: &str, source: &str) -> Setup {
     Setup::new(simulator, &shared(), topic).text("api.source", source)
