@@ -85,17 +85,34 @@ impl Refusal<'_> {
     fn kind(&self, said: &Said) -> Kind {
         let status = self.status.as_u16();
         match status {
-            429 => Kind::Throttled,
-            408 | 500..=599 => Kind::Passing,
-            400..=499 if said.throttled => Kind::Throttled,
+            _ if passing::too_many(status) => Kind::Throttled,
+            400..=599 if said.throttled => Kind::Throttled,
             401 | 403 if said.claims_wanted => Kind::Claims,
+            _ if passing::status(status) => Kind::Passing,
             400..=499 if said.passing => Kind::Passing,
             400 | 401 if passing::text(&said.reasons) => Kind::Passing,
             401 if said.vague || passing::keys(&said.reasons) => Kind::Keys,
-            // These say enough by themselves.
-            403 | 404 | 407 | 410 => Kind::AsItsStatus,
+            // They pass anyway; the status says where to look for what to do about it.
+            404 | 410 if self.asked != Asked::List => Kind::AsItsStatus,
+            // These say enough by themselves, unless the answer itself says that it does not know.
+            403 | 404 | 407 | 410 if !said.knows_nothing() => Kind::AsItsStatus,
             400..=499 if said.vague => Kind::Passing,
             _ => Kind::AsItsStatus,
+        }
+    }
+
+    /// What to do about a trouble that passes by itself, and what else it may be if it does not.
+    fn until_it_passes(&self, api: &Api, said: &Said) -> String {
+        let status = self.status.as_u16();
+        // A link or an incident that is refused is asked for in another way, whatever the operator does.
+        let goes_on = status != 403 && self.asked != Asked::List;
+        if !said.knows_nothing() || passing::status(status) || goes_on {
+            return NOTHING_TO_DO.to_owned();
+        }
+        let (_, _, remedy) = self.by_status(api, said);
+        match status {
+            403 => format!("{NOTHING_TO_DO}; if it lasts, a permission may be missing: {remedy}"),
+            _ => format!("{NOTHING_TO_DO}; if it lasts, the status may be right: {remedy}"),
         }
     }
 
@@ -126,7 +143,7 @@ impl Refusal<'_> {
             Kind::Passing => {
                 let pause = wait::retry_after(self.headers)
                     .map_or(R::Backoff, |_| R::Wait(wait::pause(self.headers, "")));
-                (H::Unreachable, pause, NOTHING_TO_DO.to_owned())
+                (H::Unreachable, pause, self.until_it_passes(api, said))
             }
             Kind::Claims => {
                 // A token that was issued before the policy changed may be all that is wrong.

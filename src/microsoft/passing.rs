@@ -8,8 +8,9 @@
 ///
 /// "Microsoft Graph error responses and resource types", "Common Microsoft Defender XDR API error codes", RFC 6749 (5.2
 /// and 4.1.2.1), and what users have published.
-const CODES: [&str; 23] = [
+const CODES: [&str; 24] = [
     "backenderror",
+    "backendfailure",
     "badgateway",
     "connectionfailure",
     "gatewaytimeout",
@@ -38,9 +39,12 @@ const CODES: [&str; 23] = [
 const VAGUE: [&str; 2] = ["unknownerror", "unspecifiederror"];
 
 /// Codes of a 429, in whichever status they come.
-const THROTTLED: [&str; 6] = [
+const THROTTLED: [&str; 9] = [
     "activitylimitreached",
     "applicationthrottled",
+    "bandwidthlimitexceeded",
+    "quotalimitreached",
+    "ratelimitexceeded",
     "requestthrottled",
     "throttled",
     "throttledrequest",
@@ -79,6 +83,18 @@ const KEY_PHRASES: [&str; 5] = [
     "signing keys are unavailable",
     "unable to obtain signing key",
 ];
+
+/// Whether the status alone says that too many requests were made: 429, and Graph's 509 Bandwidth Limit Exceeded ("Microsoft
+/// Graph error responses and resource types").
+pub(super) fn too_many(status: u16) -> bool {
+    matches!(status, 429 | 509)
+}
+
+/// Whether the status alone says that a trouble passes by itself: 408, 5xx, and what is about the connection or the moment
+/// (421 Misdirected Request, 423 Locked, 425 Too Early).
+pub(super) fn status(status: u16) -> bool {
+    matches!(status, 408 | 421 | 423 | 425 | 500..=599)
+}
 
 /// Whether `code` names a trouble that passes by itself.
 pub(super) fn code(code: &str) -> bool {

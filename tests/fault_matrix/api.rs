@@ -228,8 +228,8 @@ fn gone() -> Vec<Row> {
             Graph,
             "404 UnknownError",
             error(Graph, 404, "UnknownError", ""),
-            gone,
-            &["api.base_url"],
+            (Unreachable, Transient),
+            &["nothing to do unless it lasts", "api.base_url"],
         ),
         Row::fails(Graph, "410, empty", Answer::empty(410), gone, &["retired"]),
         Row::fails(

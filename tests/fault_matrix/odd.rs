@@ -46,12 +46,21 @@ fn codes() -> Vec<Row> {
         (400, "InternalServerError"),
         (400, "timeout"),
         (400, "UnknownError"),
+        (400, "backendFailure"),
         (401, "serviceNotAvailable"),
         (403, "generalException"),
+        (403, "UnknownError"),
         (404, "ServiceUnavailable"),
+        (404, "UnknownError"),
+        (405, "UnknownError"),
         (409, "UnknownError"),
+        (410, "UnspecifiedError"),
         (412, "RequestTimeout"),
+        (421, "MisdirectedRequest"),
+        (422, "UnknownError"),
+        (423, "Locked"),
         (423, "TemporarilyUnavailable"),
+        (425, "TooEarly"),
     ] {
         for asked in BOTH {
             let answer = error(asked, status, code, "");
@@ -73,6 +82,31 @@ fn codes() -> Vec<Row> {
             PASSING,
             SERVICE,
         ));
+    }
+    let (of_defender, of_graph): (&[&str], &[&str]) = (
+        &["a permission may be missing", "Incident.Read.All"],
+        &["a permission may be missing", "SecurityIncident.Read.All"],
+    );
+    for (asked, permission) in [(Defender, of_defender), (Graph, of_graph)] {
+        rows.push(Row::fails(
+            asked,
+            "403 UnknownError, as long as it lasts",
+            error(asked, 403, "UnknownError", ""),
+            PASSING,
+            permission,
+        ));
+    }
+    for status in [421, 423, 425] {
+        for asked in [Defender, Graph, TokenV1, TokenV2] {
+            let label = format!("{status}, empty");
+            rows.push(Row::fails(
+                asked,
+                label,
+                Answer::empty(status),
+                PASSING,
+                &["nothing to do unless it lasts"],
+            ));
+        }
     }
     let nested = "{\"error\":{\"code\":\"BadRequest\",\"message\":\"\",\"innerError\":{\"code\":\"InternalServerError\"}}}";
     rows.push(Row::fails(
@@ -230,7 +264,7 @@ fn claims() -> Vec<Row> {
 /// A quota's code in another status than 429.
 fn throttled() -> Vec<Row> {
     let waits: &[&str] = &["none: the daemon waits", "poll.requests_per_minute"];
-    vec![
+    let mut rows = vec![
         Row::fails(
             Graph,
             "403 TooManyRequests, Retry-After: 9",
@@ -252,7 +286,34 @@ fn throttled() -> Vec<Row> {
             (Throttled, After(1)),
             waits,
         ),
-    ]
+        Row::fails(
+            TokenV2,
+            "509, empty",
+            Answer::empty(509),
+            (Throttled, After(60)),
+            &["none: the daemon waits"],
+        ),
+    ];
+    for (status, code) in [
+        (400, "quotaLimitReached"),
+        (403, "activityLimitReached"),
+        (409, "activityLimitReached"),
+        (503, "activityLimitReached"),
+        (509, "activityLimitReached"),
+        (509, "UnknownError"),
+    ] {
+        for asked in BOTH {
+            let answer = error(asked, status, code, "").with("retry-after", "12");
+            rows.push(Row::fails(
+                asked,
+                format!("{status} {code}, Retry-After: 12"),
+                answer,
+                (Throttled, After(12)),
+                waits,
+            ));
+        }
+    }
+    rows
 }
 
 /// Encodings that nobody asked for.

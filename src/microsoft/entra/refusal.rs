@@ -93,8 +93,9 @@ impl Refusal<'_> {
         let known = said.code.and_then(aadsts::look_up);
         let passing = passing::code(&said.error) || known.is_none() && passing::text(&said.text);
         match self.status.as_u16() {
-            429 => self.throttled(),
-            408 | 500..=599 => self.passes_by_itself(),
+            status if passing::too_many(status) => self.throttled(),
+            400..=599 if passing::throttled(&said.error) => self.throttled(),
+            status if passing::status(status) => self.passes_by_itself(),
             407 => {
                 let proxy = proxy::wants_login(host, &proxy::offered(self.headers), false);
                 (proxy.health, proxy.reaction, proxy.remedy)

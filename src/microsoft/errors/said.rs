@@ -27,7 +27,10 @@ pub(super) struct Said {
     tracking_id: (&'static str, String),
     pub(super) throttled: bool,
     pub(super) passing: bool,
+    /// A code names no trouble at all.
     pub(super) vague: bool,
+    /// Another code does.
+    telling: bool,
     pub(super) claims_wanted: bool,
 }
 
@@ -76,6 +79,7 @@ impl Said {
             throttled: any(passing::throttled),
             passing: any(passing::code),
             vague: any(passing::vague),
+            telling: any(|code| !code.is_empty() && !passing::vague(code)),
             claims_wanted: false,
         }
     }
@@ -144,10 +148,20 @@ impl Said {
     }
 
     pub(super) fn names_licence(&self) -> bool {
+        self.names(&["license", "licence", "provisioned"])
+    }
+
+    /// Every code is one that names no trouble, and the message does not name what the app lacks either.
+    pub(super) fn knows_nothing(&self) -> bool {
+        let lacks = self.names_licence()
+            || self.audience().is_some()
+            || self.names(&["permission", "privilege", "role"]);
+        self.vague && !self.telling && !lacks
+    }
+
+    fn names(&self, words: &[&str]) -> bool {
         let message = self.message.to_ascii_lowercase();
-        ["license", "licence", "provisioned"]
-            .iter()
-            .any(|word| message.contains(word))
+        words.iter().any(|word| message.contains(word))
     }
 }
 

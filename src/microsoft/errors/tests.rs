@@ -269,7 +269,8 @@ fn graphs_refusals_have_their_class_and_show_the_request_id() {
             Consent,
             Slow,
         ),
-        (403, "UnknownError", "", Consent, Slow),
+        (403, "UnknownError", "", Unreachable, Backoff),
+        (403, "UnknownError", roles, Consent, Slow),
         (
             403,
             "Forbidden",
@@ -277,7 +278,7 @@ fn graphs_refusals_have_their_class_and_show_the_request_id() {
             Forbidden,
             Slow,
         ),
-        (404, "UnknownError", "", Misconfigured, Slow),
+        (404, "UnknownError", "", Unreachable, Backoff),
         (410, "Gone", "", Misconfigured, Slow),
         (
             429,
@@ -321,6 +322,42 @@ fn graphs_refusals_have_their_class_and_show_the_request_id() {
             .contains("https://graph.microsoft.com/.default"),
         "{wrong:?}"
     );
+}
+
+proptest! {
+    #[test]
+    fn an_answer_that_knows_nothing_is_tried_again_soon_whatever_refusal_its_status_names(
+        status in (400..=499_u16).prop_filter("says how long, or asks for a new token", |status| ![401, 429].contains(status)),
+        code in prop_oneof![Just("UnknownError"), Just("unknown_error"), Just("UnspecifiedError")],
+        asked in prop_oneof![Just(List), Just(Link), Just(One)],
+        of_graph in any::<bool>(),
+    ) {
+        let (api, body) = match of_graph {
+            true => (graph(), graph_body(code, "")),
+            false => (defender(), body(code, "")),
+        };
+        let failure = refuse_by(&api, status, &[], &body, asked);
+        prop_assert_eq!((failure.health, failure.reaction), (Unreachable, Backoff));
+        let names_permission = failure.remedy.contains("a permission may be missing");
+        prop_assert_eq!(names_permission, status == 403, "{}", failure.remedy);
+        if status == 403 {
+            prop_assert!(failure.remedy.contains(&api.consent_remedy), "{}", failure.remedy);
+        }
+    }
+}
+
+#[test]
+fn a_code_that_says_what_is_wrong_is_not_made_vague_by_another_within_it() {
+    for (status, code, health) in [
+        (403, "Forbidden", Consent),
+        (403, "DisabledFeature", Forbidden),
+        (404, "NotFound", Misconfigured),
+        (410, "Gone", Misconfigured),
+    ] {
+        let body = serde_json::json!({"error": {"code": code, "message": "", "innerError": {"code": "UnknownError"}}});
+        let failure = refuse_by(&graph(), status, &[], &body.to_string(), List);
+        assert_eq!(failure.health, health, "{status} {code}");
+    }
 }
 
 #[test]
