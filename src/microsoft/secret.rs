@@ -1,6 +1,7 @@
 //! Client secrets: where they are read from, and how they (and assertions) are kept out of every text.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,10 @@ use crate::core::failure::{Failure, Health, Reaction, one_line};
 
 const MAX_FILE: u64 = 64 << 10;
 const REDACTED: &str = "[redacted]";
+/// Secrets of at least so many bytes are cut out in pieces, too.
+const LONG: usize = 32;
+/// Bytes of the shortest piece that is cut out: fewer are no help to anyone who guesses the rest, and may be a word.
+const PIECE: usize = 16;
 
 /// Where a client secret comes from.
 #[derive(Debug, Clone)]
@@ -158,10 +163,27 @@ fn failed(place: &Place, why: &str, remedy: String) -> Failure {
         .caused_by(format!("no credential in {path}"))
 }
 
-/// `text` without `secret`, however that is spelled: encoded as in a form or a link, with whichever characters the other
-/// side chose to encode, or escaped as in JSON. Goes before any cutting of the text: afterwards half a secret would no
-/// longer be found.
+/// `text` without `secret`, as [`scrub_all`].
 pub(super) fn scrub(text: &str, secret: &str) -> String {
+    scrub_all(text, &[secret])
+}
+
+/// `text` without any of `secrets`, and without any piece of 16 bytes or more of one that has 32 or more. Goes before any
+/// cutting of the text: afterwards half a secret would no longer be found.
+///
+/// The longest goes first, since another may be a part of it. Pieces go last, since the rest of a secret that lost one would
+/// no longer be found.
+pub(super) fn scrub_all(text: &str, secrets: &[&str]) -> String {
+    let mut secrets = secrets.to_vec();
+    secrets.sort_by_key(|secret| Reverse(secret.len()));
+    let whole = |text: String, secret: &&str| without_whole(&text, secret);
+    let text = secrets.iter().fold(text.to_owned(), whole);
+    without_pieces(text, &secrets)
+}
+
+/// `text` without `secret`, however that is spelled: encoded as in a form or a link, with whichever characters the other
+/// side chose to encode, or escaped as in JSON.
+fn without_whole(text: &str, secret: &str) -> String {
     if secret.is_empty() {
         return text.to_owned();
     }
@@ -180,12 +202,32 @@ pub(super) fn scrub(text: &str, secret: &str) -> String {
     String::from_utf8_lossy(&clean).into_owned()
 }
 
-/// `text` without any of `secrets`: the longest goes first, since another may be a part of it.
-pub(super) fn scrub_all(text: &str, secrets: &[&str]) -> String {
-    let mut secrets = secrets.to_vec();
-    secrets.sort_by_key(|secret| Reverse(secret.len()));
-    let scrubbed = |text: String, secret: &&str| scrub(&text, secret);
-    secrets.iter().fold(text.to_owned(), scrubbed)
+/// `text` without any run of [`PIECE`] bytes or more that it shares with one of `secrets`. Shorter secrets than [`LONG`]
+/// count only whole: a part of them may be an innocent word.
+fn without_pieces(text: String, secrets: &[&str]) -> String {
+    let long = secrets.iter().filter(|secret| secret.len() >= LONG);
+    if text.len() < PIECE {
+        return text;
+    }
+    let pieces: HashSet<&[u8]> = long
+        .flat_map(|secret| secret.as_bytes().windows(PIECE))
+        .collect();
+    let mut clean = Vec::with_capacity(text.len());
+    // Up to here everything is in `clean`, or cut out.
+    let mut done = 0;
+    let shared = text.as_bytes().windows(PIECE).enumerate();
+    for (at, _) in shared.filter(|(_, window)| pieces.contains(window)) {
+        if at > done || clean.is_empty() {
+            clean.extend_from_slice(text.as_bytes().get(done..at).unwrap_or_default());
+            clean.extend_from_slice(REDACTED.as_bytes());
+        }
+        done = at + PIECE;
+    }
+    if clean.is_empty() {
+        return text;
+    }
+    clean.extend_from_slice(text.as_bytes().get(done..).unwrap_or_default());
+    String::from_utf8_lossy(&clean).into_owned()
 }
 
 /// The host of an address that came from outside, without any of `secrets`; never its path or query. `base` is what the
@@ -237,6 +279,8 @@ fn spelled(text: &[u8]) -> Option<(u8, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
     use std::io::Write;
 
     #[test]
@@ -263,6 +307,65 @@ mod tests {
     fn of_a_secret_that_holds_another_nothing_remains() {
         let text = scrub_all("said: old-and-new!", &["old", "old-and-new"]);
         assert_eq!(text, "said: [redacted]!");
+    }
+
+    /// The longest run of bytes that both have.
+    fn longest_shared(text: &str, secret: &str) -> usize {
+        let (text, secret) = (text.as_bytes(), secret.as_bytes());
+        let shares = |length: &usize| {
+            let mut runs = secret.windows(*length);
+            runs.any(|run| text.windows(*length).any(|other| other == run))
+        };
+        (1..=secret.len()).take_while(shares).last().unwrap_or(0)
+    }
+
+    proptest! {
+        #[test]
+        fn of_a_long_secret_no_piece_of_16_bytes_or_more_remains(
+            secret in "[A-Za-z0-9_.-]{32,300}",
+            pieces in proptest::collection::vec((any::<Index>(), any::<Index>(), "[ -Z]{0,20}"), 1..4),
+        ) {
+            let mut text = String::from("said: ");
+            for (from, length, between) in &pieces {
+                let from = from.index(secret.len() - PIECE + 1);
+                let length = PIECE + length.index(secret.len() - from - PIECE + 1);
+                text += &secret[from..from + length];
+                text += between;
+            }
+            let clean = scrub_all(&text, &["another", &secret]);
+            prop_assert!(longest_shared(&clean, &secret) < PIECE, "{clean}");
+            prop_assert!(clean.contains("said: [redacted]"), "{clean}");
+            let host = host_without(&format!("https://{secret}.example/"), None, &[&secret]);
+            prop_assert!(longest_shared(&host, &secret.to_lowercase()) < PIECE, "{host}");
+        }
+
+        #[test]
+        fn a_text_that_shares_no_16_bytes_with_a_secret_stays_as_it_is(
+            text in "[a-mü ]{0,200}",
+            secret in "[n-z]{32,100}",
+            shared in 0..PIECE,
+        ) {
+            let text = format!("{text}-{}-{text}", &secret[..shared]);
+            prop_assert_eq!(scrub(&text, &secret), text);
+        }
+    }
+
+    #[test]
+    fn a_piece_of_a_long_secret_is_cut_out_wherever_it_is_from_and_next_to_whatever_it_stands() {
+        let secret: String = (0..40).map(|n| format!("{:x}", n * 7919 + 65537)).collect();
+        for piece in [
+            &secret[..100],
+            &secret[40..56],
+            &secret[secret.len() - 100..],
+        ] {
+            assert_eq!(scrub(piece, &secret), REDACTED);
+            let text = format!("ü{piece}ü {piece}, {piece}");
+            let clean = format!("ü{REDACTED}ü {REDACTED}, {REDACTED}");
+            assert_eq!(scrub(&text, &secret), clean);
+            let host = format!("https://a.{}.example/", piece.get(..40).unwrap_or(piece));
+            let named = host_without(&host.to_uppercase(), None, &[&secret]);
+            assert_eq!(longest_shared(&named, &secret) / PIECE, 0, "{named}");
+        }
     }
 
     async fn read_bytes(bytes: &[u8]) -> Result<SecretString, Failure> {
