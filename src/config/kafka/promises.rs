@@ -49,6 +49,14 @@ const ADDRESSES: [&str; 7] = [
 /// The most that `retries` can be: for ever.
 const FOR_EVER: &str = "2147483647";
 
+/// Above this a record's way to Kafka is mostly waiting. librdkafka takes up to 900,000.
+const LONGEST_LINGER_MS: f64 = 5000.0;
+
+/// Whether `value` is a number above `most`. Any other value is librdkafka's to judge.
+fn is_longer(value: &str, most: f64) -> bool {
+    value.trim().parse::<f64>().is_ok_and(|value| value > most)
+}
+
 /// Judges one property by its name and value.
 pub(super) fn of(name: &str, value: &str) -> Ruling {
     let is = |accepted: &[&str]| accepted.contains(&value);
@@ -132,6 +140,22 @@ pub(super) fn of(name: &str, value: &str) -> Ruling {
                  the records and the password; remove it, and use the names in the certificates in kafka.brokers",
             );
         }
+        "enable.sasl.oauthbearer.unsecure.jwt" if !is(&["false", "f", "0"]) => {
+            return Ruling::Warned(
+                "it makes tokens that nobody has signed, for tests alone: they prove to the brokers nothing at all; remove it",
+            );
+        }
+        "linger.ms" | "queue.buffering.max.ms" if is_longer(value, LONGEST_LINGER_MS) => {
+            return Ruling::Warned(
+                "more than 5 s: every record waits so long before it is sent; remove it, or set some milliseconds",
+            );
+        }
+        "debug" if !value.trim().is_empty() => {
+            return Ruling::Warned(
+                "librdkafka then tells of every request and every record, if the log's level shows it, and of how it logs in; \
+                 the values of these properties are cut out, other secrets are not; remove it when you have seen enough",
+            );
+        }
         _ => return Ruling::Free,
     };
     Ruling::Refused(wrong(what, remedy))
@@ -183,6 +207,10 @@ mod tests {
     fn what_is_free_or_warned_of_is_passed_on() {
         for (name, value) in [
             ("linger.ms", "5"),
+            ("linger.ms", "5000"),
+            ("linger.ms", "soon"),
+            ("debug", ""),
+            ("enable.sasl.oauthbearer.unsecure.jwt", "false"),
             ("retries", FOR_EVER),
             ("queuing.strategy", "fifo"),
             ("ssl.ca.location", "/a"),
@@ -197,6 +225,13 @@ mod tests {
             ("enable.ssl.certificate.verification", "0"),
             ("ssl.endpoint.identification.algorithm", "none"),
             ("delivery.timeout.ms", "1"),
+            ("enable.sasl.oauthbearer.unsecure.jwt", "true"),
+            ("enable.sasl.oauthbearer.unsecure.jwt", "TRUE"),
+            ("linger.ms", "5000.5"),
+            ("linger.ms", "900000"),
+            ("queue.buffering.max.ms", "60000"),
+            ("debug", "all"),
+            ("debug", "security,broker"),
         ] {
             assert!(matches!(of(name, value), Ruling::Warned(_)), "{name}");
         }
