@@ -47,6 +47,11 @@ pub enum LedgerError {
         path.display()
     )]
     NotAFolder { path: PathBuf },
+    #[error(
+        "the ledger needs a regular file at {}, and a pipe, a device or a folder is there: move it away, or set [ledger] path to another folder",
+        path.display()
+    )]
+    NotAFile { path: PathBuf },
     /// Not begun anew: everything would be published again when the disk is back.
     #[error(
         "the ledger is not there: {} is a link to {}, which does not exist; mount the disk that holds it. To begin anew, remove the link (incidents within the lookback are then published again)",

@@ -76,7 +76,24 @@ pub(super) fn builder() -> redb::Builder {
 
 /// Never creates: a file that vanished must not come back empty.
 pub(super) fn open_file(path: &Path) -> io::Result<File> {
+    if is_no_file(path) {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// Whether a pipe, a device or a folder is at `path`. To open a pipe waits for its other end, which may never come, and a
+/// device may do anything. What can't be looked at is left to the opening, which says why.
+fn is_no_file(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| !found.is_file())
+}
+
+/// Refuses a path at which the ledger needs a file and has something else.
+fn regular(path: PathBuf) -> Result<PathBuf, LedgerError> {
+    match is_no_file(&path) {
+        true => Err(LedgerError::NotAFile { path }),
+        false => Ok(path),
+    }
 }
 
 /// A ledger's directory, locked until this is dropped.
@@ -100,7 +117,7 @@ pub(super) fn prepare(dir: &Path, disk: &Disk) -> Result<Home, LedgerError> {
         })
         .map_err(|error| broken_link(dir).unwrap_or(error))?;
     let lock = lock(dir, disk)?;
-    let file = dir.join("ledger.redb");
+    let file = regular(dir.join("ledger.redb"))?;
     match File::open(&file) {
         Ok(existing) => verify(&file, existing)?,
         Err(error) => {
@@ -143,7 +160,7 @@ fn broken_link(path: &Path) -> Option<LedgerError> {
 }
 
 fn lock(dir: &Path, disk: &Disk) -> Result<File, LedgerError> {
-    let path = dir.join("ledger.lock");
+    let path = regular(dir.join("ledger.lock"))?;
     let file = OpenOptions::new()
         .write(true)
         .create(true)

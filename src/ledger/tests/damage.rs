@@ -341,3 +341,30 @@ fn a_first_start_writes_through_no_link() {
     assert_eq!(std::fs::read(&other).expect("read"), b"of another");
     assert!(!dir.join("ledger.redb").is_symlink());
 }
+
+/// A thread of its own, with a time limit: opening a pipe would wait for its other end for ever.
+#[test]
+fn a_pipe_or_a_folder_in_the_place_of_a_file_is_refused_with_words_and_nothing_waits_for_it() {
+    for name in ["ledger.redb", "ledger.lock"] {
+        for pipe in [true, false] {
+            let dir = tempfile::tempdir().expect("tempdir");
+            let path = dir.path().join(name);
+            let program = if pipe { "mkfifo" } else { "mkdir" };
+            let made = std::process::Command::new(program).arg(&path).status();
+            assert!(made.expect("it runs").success(), "{program}");
+            let (done, opened) = std::sync::mpsc::channel();
+            let ledger = dir.path().to_owned();
+            std::thread::spawn(move || done.send(LocalLedger::open(&ledger).map(drop)));
+            let opened = opened.recv_timeout(std::time::Duration::from_secs(10));
+            let refused = opened
+                .expect("the opening hangs")
+                .expect_err("it is no file");
+            assert!(
+                matches!(refused, LedgerError::NotAFile { .. }),
+                "{refused:?}"
+            );
+            let said = refused.to_string();
+            assert!(said.contains(name) && said.contains("pipe"), "{said}");
+        }
+    }
+}
