@@ -43,12 +43,15 @@ const BROKERS_ASKED: usize = 8;
 pub(super) struct Limits {
     /// Made when it is first needed.
     admin: OnceLock<AdminClient<Events>>,
-    /// By topic. Held while asking: who else needs it waits for the same answer.
-    topics: tokio::sync::Mutex<HashMap<String, (Option<usize>, Instant)>>,
+    /// By topic. Never held while Kafka is asked: that may take seconds, and other topics' records would wait, too.
+    topics: Mutex<HashMap<String, Arc<TopicAnswer>>>,
     /// Set once the brokers were asked for the first time.
     asked: tokio::sync::OnceCell<()>,
     requests: Mutex<Requests>,
 }
+
+/// What was told of one topic, and when. Held while asking: another record of the same topic waits for the same answer.
+type TopicAnswer = tokio::sync::Mutex<Option<(Option<usize>, Instant)>>;
 
 /// What is known of the limit of a request.
 #[derive(Default, Clone, Copy)]
@@ -177,22 +180,31 @@ impl Limits {
         options: &KafkaOptions,
         link: &Arc<Link>,
     ) -> Option<usize> {
-        let mut topics = self.topics.lock().await;
-        if let Some((limit, since)) = topics.get(topic) {
+        let answer = self.answer(topic);
+        let mut answer = answer.lock().await;
+        if let Some((limit, since)) = *answer {
             let serves = if limit.is_some() { SERVES } else { LESSON };
             if since.elapsed() < serves {
-                return *limit;
+                return limit;
             }
         }
         let limit = self.ask(topic, options, link).await.unwrap_or_else(|error| {
             tracing::debug!(target: "incidentd::kafka", topic, %error, "the topic's max.message.bytes is not known");
             None
         });
-        let before = topics.insert(topic.to_owned(), (limit, Instant::now()));
+        let before = answer.replace((limit, Instant::now()));
         if before.is_none_or(|(before, _)| before != limit) {
             tracing::info!(target: "incidentd::kafka", topic, bytes = ?limit, "the topic's max.message.bytes, as far as Kafka tells it");
         }
         limit
+    }
+
+    fn answer(&self, topic: &str) -> Arc<TopicAnswer> {
+        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        match topics.get(topic) {
+            Some(answer) => Arc::clone(answer),
+            None => Arc::clone(topics.entry(topic.to_owned()).or_default()),
+        }
     }
 
     /// The topic's `max.message.bytes`; `None` when the answer does not hold it.
@@ -292,8 +304,7 @@ mod tests {
     /// Nothing is asked: the answers are there.
     async fn limits(topic: Option<usize>, request: Option<usize>) -> Limits {
         let limits = Limits::default();
-        let answer = ("t".to_owned(), (topic, Instant::now()));
-        limits.topics.lock().await.extend([answer]);
+        *limits.answer("t").lock().await = Some((topic, Instant::now()));
         limits.lock().told = request;
         limits
     }
@@ -314,6 +325,23 @@ mod tests {
             let limit = limits.of("t", &options("a:1"), &link).await;
             assert_eq!(limit, expected - FRAMES, "{topic:?} {request:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_topic_that_is_being_asked_about_holds_up_no_other_and_is_asked_about_once() {
+        let link = Arc::new(Link::new("a:1".to_owned(), Scrubber::new(&[])));
+        let (limits, options) = (limits(Some(50_000), None).await, options("a:1"));
+        let silent = limits.answer("silent");
+        let mut asked = silent.lock().await;
+        let known = timeout(ASK_LIMIT, limits.of("t", &options, &link)).await;
+        assert_eq!(known, Ok(50_000 - FRAMES), "it waits for another topic");
+        let mut second = std::pin::pin!(limits.of("silent", &options, &link));
+        let early = timeout(ASK_LIMIT, second.as_mut()).await;
+        assert!(early.is_err(), "it did not wait for the answer: {early:?}");
+        *asked = Some((Some(60_000), Instant::now()));
+        drop(asked);
+        assert_eq!(second.await, 60_000 - FRAMES);
+        assert!(limits.admin.get().is_none(), "Kafka was asked again");
     }
 
     #[tokio::test]
