@@ -13,7 +13,7 @@
 //! space again; what was acknowledged before stays. While it can't be opened, reads fail the same way.
 //!
 //! A disk that hangs blocks no thread of the runtime: reads run on a few threads of their own, and a read or write that
-//! takes longer than [`PATIENCE`] is shown as the ledger's state. A read then fails; a write is waited for.
+//! takes longer than half a minute is shown as the ledger's state. A read then fails; a write is waited for.
 //!
 //! Who guards what: `open` the file, `store` the tables, `reader` the threads that read, `writer` the order and the
 //! durability.
@@ -113,7 +113,7 @@ impl LocalLedger {
         })
     }
 
-    /// Waits until all that was queued is durable, and closes the file. Blocks for as long, at most [`CLOSE_LIMIT`]: what
+    /// Waits until all that was queued is durable, and closes the file. Blocks for as long, at most 2 s: what
     /// a hung disk holds up longer was never acknowledged. Dropping does the same.
     pub fn close(self) {}
 

@@ -6,7 +6,7 @@
 //! - A token is renewed in the background while it is still good ([`renew_in_background`]), so that no sweep waits for
 //!   one, except the first. When that renewal fails, the old token serves on to its end.
 //! - A 429 of the token service stops requests to that authority, for every tenant, and stops nothing else: tenants with
-//!   a token go on. After the pause requests begin anew one by one ([`authorities`]).
+//!   a token go on. After the pause requests begin anew one by one (`authorities`).
 //! - A token is renewed for a refusal of the API's once, and not again while the new one is young.
 
 use std::collections::HashMap;
