@@ -85,6 +85,11 @@ fn the_pod_has_no_rights_and_one_replica() {
             1,
             "{name}"
         );
+        assert_eq!(
+            manifests.one("StatefulSet")["spec"]["podManagementPolicy"],
+            "Parallel",
+            "{name}: with the default a pod that never became ready is not replaced by a mended one"
+        );
         assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
         assert_eq!(
             manifests.one("ServiceAccount")["automountServiceAccountToken"],
