@@ -94,6 +94,7 @@ impl Status {
         if let Some(address) = &self.address {
             return Ok(Daemon {
                 address: address.clone(),
+                otherwise: None,
                 source: None,
             });
         }
@@ -103,15 +104,17 @@ impl Status {
             Failed::new(CONFIGURATION, anyhow!("{errors}\n    {help}"))
         })?;
         let source = format!("http.listen of {}", file.display());
-        let address = reachable(listen).ok_or_else(|| {
+        if listen.port() == 0 {
             let what = format!(
                 "the daemon chose its port itself ({source} has port 0): name it with --address HOST:PORT; its log has it \
                  in the line \"incidentd runs\", as listen"
             );
-            Failed::new(CONFIGURATION, anyhow!(what))
-        })?;
+            return Err(Failed::new(CONFIGURATION, anyhow!(what)));
+        }
+        let (address, otherwise) = reachable(listen);
         Ok(Daemon {
             address,
+            otherwise,
             source: Some(source),
         })
     }
@@ -148,17 +151,17 @@ impl Status {
 
     /// The text to show, and what it was made of.
     async fn ask(&self, daemon: &Daemon, screen: &Screen) -> Result<(String, Report), Failed> {
-        let answer = daemon.ask("/api/status").await?;
+        let (answer, address) = daemon.ask("/api/status").await?;
         if answer.status != 200 {
-            return Err(daemon.strange(&answer));
+            return Err(daemon.strange(address, &answer));
         }
         let report: Report =
-            serde_json::from_str(&answer.body).map_err(|_| daemon.strange(&answer))?;
+            serde_json::from_str(&answer.body).map_err(|_| daemon.strange(address, &answer))?;
         if self.json {
             return Ok((one_json_line(&answer.body), report));
         }
         let frame = Frame {
-            address: &daemon.address,
+            address,
             now: answer.date.unwrap_or_else(now_by_our_clock),
             columns: screen.columns(),
             colour: screen.colour(),
@@ -169,20 +172,22 @@ impl Status {
 
 /// The answer of one of the endpoints for probes.
 async fn probe(daemon: &Daemon, path: &str, good: &str) -> Result<(), Failed> {
-    let answer = daemon.ask(path).await?;
+    let (answer, address) = daemon.ask(path).await?;
     match answer.status {
         200 if answer.body.trim_end() == "ok" => Screen::of_stdout().print(&format!("{good}\n")),
         503 => {
             let why = one_line(&tame(&answer.body), 500);
             Err(Failed::new(FAILED, anyhow!("not {good}: {why}")))
         }
-        _ => Err(daemon.strange(&answer)),
+        _ => Err(daemon.strange(address, &answer)),
     }
 }
 
 /// The daemon that is asked.
 struct Daemon {
     address: String,
+    /// Tried where nothing listens at `address`.
+    otherwise: Option<String>,
     /// What in the configuration says that it is there; `None`: it was typed.
     source: Option<String>,
 }
@@ -191,17 +196,30 @@ impl Daemon {
     fn by_default() -> Self {
         Self {
             address: DEFAULT_LISTEN.to_string(),
+            otherwise: None,
             source: Some("the default of http.listen".into()),
         }
     }
 
-    async fn ask(&self, path: &str) -> Result<Answer, Failed> {
-        let answer = client::get(&self.address, path).await;
-        answer.map_err(|error| self.unreachable(error))
+    /// The answer, and the address that gave it.
+    async fn ask(&self, path: &str) -> Result<(Answer, &str), Failed> {
+        let first = client::get(&self.address, path).await;
+        let (address, answer) = match (first, &self.otherwise) {
+            (Err(AskError::Connect(refused)), Some(other)) => {
+                match client::get(other, path).await {
+                    // The first address is the one that serves in most places: its error is the one to show.
+                    Err(AskError::Connect(_)) => (&self.address, Err(AskError::Connect(refused))),
+                    answer => (other, answer),
+                }
+            }
+            (first, _) => (&self.address, first),
+        };
+        let answer = answer.map_err(|error| self.unreachable(address, error))?;
+        Ok((answer, address))
     }
 
-    fn unreachable(&self, error: AskError) -> Failed {
-        let (address, asked) = (&self.address, self.asked());
+    fn unreachable(&self, address: &str, error: AskError) -> Failed {
+        let asked = self.asked();
         let what = match error {
             AskError::Strange(why) => {
                 format!("what answers at {address} is not incidentd: {why}\n    {asked}")
@@ -216,8 +234,8 @@ impl Daemon {
         Failed::new(UNAVAILABLE, anyhow!(what))
     }
 
-    fn strange(&self, answer: &Answer) -> Failed {
-        let (address, asked) = (&self.address, self.asked());
+    fn strange(&self, address: &str, answer: &Answer) -> Failed {
+        let asked = self.asked();
         let (status, body) = (answer.status, one_line(&tame(&answer.body), 80));
         Failed::new(
             UNAVAILABLE,
@@ -240,14 +258,18 @@ impl Daemon {
     }
 }
 
-/// Where to reach what listens on `listen`: every address of the machine includes the loopback's. `None`: on any port.
-fn reachable(listen: SocketAddr) -> Option<String> {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+/// Where to reach what listens on `listen`: every address of the machine includes the loopback's. `[::]` serves IPv4 too,
+/// and IPv4 alone in a pod or a container whose loopback has no `::1`.
+fn reachable(listen: SocketAddr) -> (String, Option<String>) {
+    let (ip, otherwise): (IpAddr, Option<IpAddr>) = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST.into(), None),
+        IpAddr::V6(ip) if ip.is_unspecified() => {
+            (Ipv6Addr::LOCALHOST.into(), Some(Ipv4Addr::LOCALHOST.into()))
+        }
+        ip => (ip, None),
     };
-    (listen.port() != 0).then(|| SocketAddr::new(ip, listen.port()).to_string())
+    let address = |ip| SocketAddr::new(ip, listen.port()).to_string();
+    (address(ip), otherwise.map(address))
 }
 
 /// `HOST:PORT`, also as the start of a URL.
@@ -284,20 +306,76 @@ fn now_by_our_clock() -> Ticks {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
     use super::*;
 
     #[test]
     fn a_daemon_that_listens_everywhere_is_asked_on_loopback() {
-        for (listen, asked) in [
-            ("127.0.0.1:9464", Some("127.0.0.1:9464")),
-            ("0.0.0.0:9464", Some("127.0.0.1:9464")),
-            ("[::]:9464", Some("[::1]:9464")),
-            ("192.0.2.7:80", Some("192.0.2.7:80")),
-            ("127.0.0.1:0", None),
+        for (listen, asked, otherwise) in [
+            ("127.0.0.1:9464", "127.0.0.1:9464", None),
+            ("0.0.0.0:9464", "127.0.0.1:9464", None),
+            ("[::]:9464", "[::1]:9464", Some("127.0.0.1:9464")),
+            ("192.0.2.7:80", "192.0.2.7:80", None),
         ] {
-            let found = reachable(listen.parse().unwrap());
-            assert_eq!(found.as_deref(), asked, "{listen}");
+            let (first, second) = reachable(listen.parse().unwrap());
+            assert_eq!(
+                (first.as_str(), second.as_deref()),
+                (asked, otherwise),
+                "{listen}"
+            );
         }
+    }
+
+    fn daemon_behind_all_addresses(port: u16) -> Daemon {
+        let (address, otherwise) = reachable(format!("[::]:{port}").parse().unwrap());
+        Daemon {
+            address,
+            otherwise,
+            source: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_serves_ipv4_only_is_found_behind_all_addresses() {
+        let served = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = served.local_addr().unwrap().port();
+        let serve = async {
+            let (mut stream, _) = served.accept().await.unwrap();
+            let (reading, mut writing) = stream.split();
+            let mut head = String::new();
+            let mut lines = BufReader::new(reading);
+            while lines.read_line(&mut head).await.unwrap() > 2 {}
+            writing
+                .write_all(b"HTTP/1.0 200 OK\r\n\r\nok\n")
+                .await
+                .unwrap();
+        };
+        let daemon = daemon_behind_all_addresses(port);
+        let (answer, ()) = tokio::join!(
+            async {
+                let answer = daemon.ask("/livez").await;
+                answer.map(|(answer, address)| (answer.status, address.to_owned()))
+            },
+            serve
+        );
+        let answer = answer.unwrap_or_else(|failed| panic!("{:#}", failed.error));
+        assert_eq!(answer, (200, format!("127.0.0.1:{port}")));
+    }
+
+    #[tokio::test]
+    async fn where_nobody_answers_the_first_address_is_named() {
+        // Bound and not listening: nobody else takes the port meanwhile.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let daemon = daemon_behind_all_addresses(port);
+        let failed = daemon.ask("/livez").await.expect_err("nobody answers");
+        let said = format!("{:#}", failed.error);
+        assert!(
+            said.contains(&format!("no answer from [::1]:{port}")),
+            "{said}"
+        );
     }
 
     #[test]
