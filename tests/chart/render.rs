@@ -53,7 +53,12 @@ pub struct Manifests {
 
 impl Manifests {
     pub fn of(values: &Path) -> Self {
-        let made = helm_template(values, &[]);
+        Self::with(values, &[])
+    }
+
+    /// With further arguments for `helm template`.
+    pub fn with(values: &Path, further: &[&str]) -> Self {
+        let made = helm_template(values, further);
         let said = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "helm template failed:\n{said}");
         Self::read(String::from_utf8(made.stdout).expect("UTF-8"))

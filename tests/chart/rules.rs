@@ -161,9 +161,47 @@ fn probes_ask_the_daemons_own_endpoints_and_the_pod_has_time_to_stop() {
             Some(format!("[::]:{port}").as_str()),
             "{name}"
         );
+        assert_eq!(
+            manifests.one("Service")["spec"]["ports"][0]["targetPort"],
+            "http",
+            "{name}"
+        );
         assert!(
             !container["resources"]["limits"]["memory"].is_null(),
             "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_container_has_the_port_on_which_the_daemon_listens() {
+    for (argument, listen, container, service) in [
+        ("service.port=8080", "[::]:8080", 8080, 8080),
+        (
+            "config.http.listen=0.0.0.0:9000",
+            "0.0.0.0:9000",
+            9000,
+            9464,
+        ),
+        (
+            "config.http.listen=[fd00::7]:9001,service.port=8080",
+            "[fd00::7]:9001",
+            9001,
+            8080,
+        ),
+    ] {
+        let manifests = Manifests::with(&set("minimal"), &["--set", argument]);
+        let main = main_file(&manifests);
+        assert_eq!(main["http"]["listen"].as_str(), Some(listen), "{argument}");
+        assert_eq!(
+            manifests.container()["ports"],
+            json!([{ "name": "http", "containerPort": container }]),
+            "{argument}"
+        );
+        assert_eq!(
+            manifests.one("Service")["spec"]["ports"],
+            json!([{ "name": "http", "port": service, "targetPort": "http" }]),
+            "{argument}"
         );
     }
 }
@@ -362,6 +400,10 @@ fn what_is_misspelt_or_secret_or_contradictory_is_refused_with_words() {
             r"config.kafka.properties.ssl\.key\.password=hunter2",
             "extraEnv",
         ),
+        ("config.http.listen=127.0.0.1:9464", "loopback"),
+        ("config.http.listen=[::1]:9464", "loopback"),
+        ("config.http.listen=0.0.0.0", "config.http.listen"),
+        ("config.http.listen=[::]:0", "config.http.listen"),
         ("secret.name=", "secret.name"),
         ("config.kafka.brokers=", "brokers"),
     ] {

@@ -39,6 +39,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* Where the daemon listens: all addresses of the pod, if config.http.listen does not say otherwise. */}}
+{{- define "incidentd.listen" -}}
+{{- default (printf "[::]:%d" (int .Values.service.port)) (default dict .Values.config.http).listen -}}
+{{- end -}}
+
+{{/* The port in force: it is the container's, which the service's port leads to. */}}
+{{- define "incidentd.port" -}}
+{{- include "incidentd.listen" . | regexFind "[0-9]+$" -}}
+{{- end -}}
+
 {{/* One value of TOML. Helm reads every number as a float; a whole one must stay an integer here. A JSON string is a TOML
      string: both escape the same way. */}}
 {{- define "incidentd.toml.value" -}}
@@ -70,9 +80,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "incidentd.toml" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $http := deepCopy (default dict $config.http) -}}
-{{- if not $http.listen -}}
-{{- $_ := set $http "listen" (printf "[::]:%d" (int .Values.service.port)) -}}
-{{- end -}}
+{{- $_ := set $http "listen" (include "incidentd.listen" .) -}}
 {{- if not $http.hosts -}}
 {{- $service := include "incidentd.fullname" . -}}
 {{- $namespace := printf "%s.%s" $service .Release.Namespace -}}
@@ -117,6 +125,13 @@ tenants_dir = "/etc/incidentd-tenants"
 {{- end -}}
 {{- if and $app.client_secret_file (hasPrefix "/run/secrets/incidentd/" $app.client_secret_file) (not .Values.secret.name) -}}
 {{- fail "secret.name: name the Secret that holds the client secret (kubectl create secret generic NAME --from-file=client-secret), or set config.app.client_secret_file to null and use config.app.federated_token_file" -}}
+{{- end -}}
+{{- $listen := include "incidentd.listen" . -}}
+{{- if not (regexMatch ":[1-9][0-9]*$" $listen) -}}
+{{- fail "config.http.listen: give an address and a port, for example 0.0.0.0:9464" -}}
+{{- end -}}
+{{- if regexMatch "^(127\\.|localhost:|\\[::1\\]|\\[::ffff:127\\.)" (lower $listen) -}}
+{{- fail "config.http.listen: neither probes nor Prometheus reach the loopback of a pod: use [::]:9464 or 0.0.0.0:9464" -}}
 {{- end -}}
 {{- range $name, $value := (default dict .Values.config.kafka.properties) -}}
 {{- if or (contains "password" $name) (has $name (list "ssl.key.pem" "sasl.oauthbearer.client.secret")) -}}
