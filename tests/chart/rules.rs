@@ -400,6 +400,26 @@ fn what_is_misspelt_or_secret_or_contradictory_is_refused_with_words() {
             r"config.kafka.properties.ssl\.key\.password=hunter2",
             "extraEnv",
         ),
+        (
+            r"config.kafka.properties.SASL\.Password=hunter2",
+            "kafkaPassword",
+        ),
+        (
+            r"config.kafka.properties.sasl\.oauthbearer\.assertion\.private\.key\.passphrase=hunter2",
+            "extraEnv",
+        ),
+        (
+            "config.api.proxy=http://soc:hunter2@proxy.example.net:3128",
+            "INCIDENTD__API__PROXY",
+        ),
+        (
+            "config.api.proxy=soc:hunter2@proxy.example.net:3128",
+            "INCIDENTD__API__PROXY",
+        ),
+        (
+            "tenants[0].api.proxy=http://soc:hunter2@proxy.example.net:3128",
+            "INCIDENTD__API__PROXY",
+        ),
         ("config.http.listen=127.0.0.1:9464", "loopback"),
         ("config.http.listen=[::1]:9464", "loopback"),
         ("config.http.listen=0.0.0.0", "config.http.listen"),

@@ -114,6 +114,13 @@ tenants_dir = "/etc/incidentd-tenants"
 {{- end }}
 {{ end -}}
 
+{{/* Refuses a proxy with user info: whoever may read ConfigMaps would read its password. */}}
+{{- define "incidentd.validate.proxy" -}}
+{{- if contains "@" (default "" .proxy) -}}
+{{- fail (printf "%s: user and password don't belong into a ConfigMap: set INCIDENTD__API__PROXY through extraEnv, with a valueFrom of a Secret" .at) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What can't be said in values.schema.json. */}}
 {{- define "incidentd.validate" -}}
 {{- $app := default dict .Values.config.app -}}
@@ -133,8 +140,12 @@ tenants_dir = "/etc/incidentd-tenants"
 {{- if regexMatch "^(127\\.|localhost:|\\[::1\\]|\\[::ffff:127\\.)" (lower $listen) -}}
 {{- fail "config.http.listen: neither probes nor Prometheus reach the loopback of a pod: use [::]:9464 or 0.0.0.0:9464" -}}
 {{- end -}}
+{{- include "incidentd.validate.proxy" (dict "at" "config.api.proxy" "proxy" (default dict .Values.config.api).proxy) -}}
+{{- range $n, $tenant := .Values.tenants -}}
+{{- include "incidentd.validate.proxy" (dict "at" (printf "tenants[%d].api.proxy" $n) "proxy" (default dict $tenant.api).proxy) -}}
+{{- end -}}
 {{- range $name, $value := (default dict .Values.config.kafka.properties) -}}
-{{- if or (contains "password" $name) (has $name (list "ssl.key.pem" "sasl.oauthbearer.client.secret")) -}}
+{{- if regexMatch "password|passphrase|secret|key\\.pem" (lower $name) -}}
 {{- fail (printf "config.kafka.properties: %s is a secret and doesn't belong into a ConfigMap: use kafkaPassword, or extraEnv with a valueFrom" $name) -}}
 {{- end -}}
 {{- end -}}
