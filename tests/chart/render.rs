@@ -35,8 +35,12 @@ pub static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| {
 
 /// `helm template` with a file of values and further arguments.
 pub fn helm_template(values: &Path, further: &[&str]) -> Output {
+    helm_template_of("incidentd", values, further)
+}
+
+fn helm_template_of(release: &str, values: &Path, further: &[&str]) -> Output {
     let mut helm = tool("helm");
-    helm.args(["template", "incidentd"])
+    helm.args(["template", release])
         .arg(repository().join("deploy/helm/incidentd"))
         .args(["--namespace", "soc", "--kube-version", KUBERNETES[1]])
         .arg("--values")
@@ -58,10 +62,18 @@ impl Manifests {
 
     /// With further arguments for `helm template`.
     pub fn with(values: &Path, further: &[&str]) -> Self {
-        let made = helm_template(values, further);
+        Self::made(&helm_template(values, further))
+    }
+
+    /// Of a release with another name than `incidentd`.
+    pub fn of_release(release: &str, values: &Path, further: &[&str]) -> Self {
+        Self::made(&helm_template_of(release, values, further))
+    }
+
+    fn made(made: &Output) -> Self {
         let said = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "helm template failed:\n{said}");
-        Self::read(String::from_utf8(made.stdout).expect("UTF-8"))
+        Self::read(String::from_utf8(made.stdout.clone()).expect("UTF-8"))
     }
 
     pub fn read(text: String) -> Self {

@@ -289,6 +289,38 @@ fn the_alert_rules_are_those_of_the_repository_and_lead_to_the_runbook() {
 }
 
 #[test]
+fn two_releases_are_two_jobs_each_with_rules_of_its_own() {
+    for release in ["incidentd", "north"] {
+        for monitor in ["PodMonitor", "ServiceMonitor"] {
+            let (on, off) = match monitor {
+                "PodMonitor" => ("podMonitor.enabled=true", "serviceMonitor.enabled=false"),
+                _ => ("podMonitor.enabled=false", "serviceMonitor.enabled=true"),
+            };
+            let manifests =
+                Manifests::of_release(release, &set("everything"), &["--set", on, "--set", off]);
+            let label = &manifests.one(monitor)["spec"]["jobLabel"];
+            let label = label.as_str().expect("a label");
+            // The operator takes the job's name from this label of the pod or of the service.
+            let labelled = match monitor {
+                "PodMonitor" => &manifests.one("StatefulSet")["spec"]["template"],
+                _ => manifests.one("Service"),
+            };
+            assert_eq!(labelled["metadata"]["labels"][label], release, "{monitor}");
+            let rules = manifests.one("PrometheusRule")["spec"].to_string();
+            let jobs: BTreeSet<_> = rules
+                .split("job=")
+                .skip(1)
+                .map(|rest| {
+                    let name = rest.trim_start_matches(['\\', '"']);
+                    name.split(['\\', '"']).next().expect("a name")
+                })
+                .collect();
+            assert_eq!(jobs, BTreeSet::from([release]), "{rules}");
+        }
+    }
+}
+
+#[test]
 fn the_rendered_files_hold_every_key_that_was_set_and_are_a_good_configuration() {
     for name in SETS {
         let manifests = Manifests::of(&set(name));
