@@ -289,6 +289,70 @@ fn the_alert_rules_are_those_of_the_repository_and_lead_to_the_runbook() {
 }
 
 #[test]
+fn names_that_yaml_would_read_as_numbers_or_switches_stay_texts() {
+    let texts: Vec<String> = [
+        "imagePullSecrets[0]=1",
+        "nameOverride=2",
+        "fullnameOverride=on",
+        "tenantsConfigMaps[0]=3",
+        "secret.name=4",
+        "kafkaPassword.secretName=5",
+        "kafkaPassword.key=6",
+        "serviceAccount.name=7",
+        "persistence.storageClassName=8",
+        "persistence.size=9",
+        "priorityClassName=true",
+        "podLabels.team=10",
+        "podMonitor.labels.team=11",
+    ]
+    .iter()
+    .flat_map(|argument| ["--set-string".to_owned(), (*argument).to_owned()])
+    .collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let manifests = Manifests::of_release("1e3", &set("everything"), &texts);
+    let whole = manifests.one("StatefulSet");
+    let (spec, pod) = (&whole["spec"], manifests.pod());
+    let claim = &spec["volumeClaimTemplates"][0]["spec"];
+    let password = &manifests.container()["env"][0]["valueFrom"]["secretKeyRef"];
+    let tenants = &pod["volumes"][1]["projected"]["sources"];
+    let labels = &spec["template"]["metadata"]["labels"];
+    for (found, wanted) in [
+        (&whole["metadata"]["name"], "on"),
+        (&spec["serviceName"], "on"),
+        (
+            &spec["selector"]["matchLabels"]["app.kubernetes.io/name"],
+            "2",
+        ),
+        (
+            &spec["selector"]["matchLabels"]["app.kubernetes.io/instance"],
+            "1e3",
+        ),
+        (&labels["team"], "10"),
+        (&pod["imagePullSecrets"][0]["name"], "1"),
+        (&pod["serviceAccountName"], "7"),
+        (&pod["priorityClassName"], "true"),
+        (&pod["volumes"][0]["configMap"]["name"], "on"),
+        (&tenants[0]["configMap"]["name"], "on-tenants"),
+        (&tenants[1]["configMap"]["name"], "3"),
+        (&pod["volumes"][2]["secret"]["secretName"], "4"),
+        (&password["name"], "5"),
+        (&password["key"], "6"),
+        (&claim["storageClassName"], "8"),
+        (&claim["resources"]["requests"]["storage"], "9"),
+        (
+            &manifests.one("PodMonitor")["metadata"]["labels"]["team"],
+            "11",
+        ),
+    ] {
+        assert_eq!(found, wanted, "{}", manifests.text);
+    }
+    for kind in ["Service", "NetworkPolicy", "PodMonitor", "PrometheusRule"] {
+        assert_eq!(manifests.one(kind)["metadata"]["name"], "on", "{kind}");
+    }
+    assert_eq!(manifests.one("ServiceAccount")["metadata"]["name"], "7");
+}
+
+#[test]
 fn two_releases_are_two_jobs_each_with_rules_of_its_own() {
     for release in ["incidentd", "north"] {
         for monitor in ["PodMonitor", "ServiceMonitor"] {
@@ -456,6 +520,9 @@ fn what_is_misspelt_or_secret_or_contradictory_is_refused_with_words() {
         ("config.http.listen=[::1]:9464", "loopback"),
         ("config.http.listen=0.0.0.0", "config.http.listen"),
         ("config.http.listen=[::]:0", "config.http.listen"),
+        ("nameOverride=North_SOC", "nameOverride"),
+        ("fullnameOverride=north.soc", "fullnameOverride"),
+        ("fullnameOverride=7-soc", "fullnameOverride"),
         ("secret.name=", "secret.name"),
         ("config.kafka.brokers=", "brokers"),
     ] {
