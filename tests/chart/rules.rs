@@ -532,6 +532,25 @@ fn what_is_misspelt_or_secret_or_contradictory_is_refused_with_words() {
         assert!(said.contains(words), "{argument}: {said}");
         assert!(!said.contains("hunter2"), "{argument}: {said}");
     }
+    for (argument, words) in [
+        (
+            "config.app.federated_token_file=null",
+            "config.app.federated_token_file to /var/run",
+        ),
+        (
+            "config.app.client_secret_file=/run/secrets/incidentd/client-secret",
+            "client_secret_file to null",
+        ),
+        (
+            "config.app.client_secret_next_file=/run/secrets/incidentd/next",
+            "secret.name",
+        ),
+    ] {
+        let made = helm_template(&set("workload-identity"), &["--set", argument]);
+        let said = String::from_utf8_lossy(&made.stderr);
+        assert!(!made.status.success(), "{argument} was accepted");
+        assert!(said.contains(words), "{argument}: {said}");
+    }
     let both = helm_template(
         &set("everything"),
         &["--set", "serviceMonitor.enabled=true"],

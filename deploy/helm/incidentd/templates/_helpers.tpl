@@ -130,8 +130,17 @@ tenants_dir = "/etc/incidentd-tenants"
 {{- if not (or .Values.tenants .Values.tenantsConfigMaps) -}}
 {{- fail "tenants: name at least one customer, here or in one of tenantsConfigMaps" -}}
 {{- end -}}
+{{- if and .Values.workloadIdentity.enabled (not $app.federated_token_file) -}}
+{{- fail "workloadIdentity.enabled: set config.app.federated_token_file to /var/run/secrets/azure/tokens/azure-identity-token, and config.app.client_secret_file to null" -}}
+{{- end -}}
+{{- if and $app.federated_token_file (or $app.client_secret_file $app.client_secret_env) -}}
+{{- fail "config.app.federated_token_file takes the place of a client secret: set config.app.client_secret_file to null, and no client_secret_env" -}}
+{{- end -}}
 {{- if and $app.client_secret_file (hasPrefix "/run/secrets/incidentd/" $app.client_secret_file) (not .Values.secret.name) -}}
 {{- fail "secret.name: name the Secret that holds the client secret (kubectl create secret generic NAME --from-file=client-secret), or set config.app.client_secret_file to null and use config.app.federated_token_file" -}}
+{{- end -}}
+{{- if and $app.client_secret_next_file (hasPrefix "/run/secrets/incidentd/" $app.client_secret_next_file) (not .Values.secret.name) -}}
+{{- fail "secret.name: name the Secret that holds the file of config.app.client_secret_next_file" -}}
 {{- end -}}
 {{- $listen := include "incidentd.listen" . -}}
 {{- if not (regexMatch ":[1-9][0-9]*$" $listen) -}}
