@@ -174,6 +174,42 @@ fn probes_ask_the_daemons_own_endpoints_and_the_pod_has_time_to_stop() {
 }
 
 #[test]
+fn the_notes_name_the_default_topic_and_the_log_of_a_pod_that_does_not_run() {
+    // Helm shows notes only where there is a cluster: here a template has them.
+    let folder = tempfile::tempdir().expect("a folder");
+    let chart = folder.path().join("incidentd");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(repository().join("deploy/helm/incidentd"))
+        .arg(&chart)
+        .status();
+    assert!(copied.expect("cp runs").success());
+    let notes = r#"notes: {{ include (print $.Template.BasePath "/NOTES.txt") . | toJson }}"#;
+    fs::write(chart.join("templates/notes.yaml"), notes).expect("written");
+    let made = tool("helm")
+        .args(["template", "incidentd", "--namespace", "soc"])
+        .args(["--kube-version", KUBERNETES[1]])
+        .args(["--show-only", "templates/notes.yaml"])
+        .args(["--set", "config.kafka.topic=null", "--values"])
+        .arg(set("minimal"))
+        .arg(&chart)
+        .output()
+        .expect("helm runs");
+    let trouble = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "{trouble}");
+    let said: Value = yaml_serde::from_slice(&made.stdout).expect("YAML");
+    let said = said["notes"].as_str().expect("notes");
+    for words in [
+        "--create --topic security.incidents ",
+        "kubectl --namespace soc logs incidentd-0",
+        "kubectl --namespace soc rollout restart statefulset incidentd",
+        "kubectl --namespace soc delete pod incidentd-0",
+    ] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+}
+
+#[test]
 fn the_container_has_the_port_on_which_the_daemon_listens() {
     for (argument, listen, container, service) in [
         ("service.port=8080", "[::]:8080", 8080, 8080),
