@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use incidentd::core::ids::{IncidentId, TenantId};
 use incidentd::core::ticks::Ticks;
 use incidentd::core::version::{
-    ContentHash, Deduplicate, Origin, Phase, Reading, Seen, Verdict, judge,
+    ContentHash, Deduplicate, Forms, Origin, Phase, Reading, Seen, Verdict, judge,
 };
 use incidentd::ledger::LocalLedger;
 use incidentd::ports::{Ledger, LedgerEntry};
@@ -29,8 +29,7 @@ fn seen(id: u64) -> Seen {
     Seen {
         updated: Ticks(16_000_000_000_000_000 + id.cast_signed()),
         phase: Phase::Open,
-        hash: Some(ContentHash(id)),
-        earlier: None,
+        forms: Forms::NONE.and(ContentHash(id)),
         origin: Origin::Defender,
         whole: true,
     }
@@ -42,7 +41,7 @@ fn page(first: u64) -> Vec<Reading> {
         let Seen {
             updated,
             phase,
-            hash,
+            forms,
             origin,
             whole,
             ..
@@ -51,7 +50,7 @@ fn page(first: u64) -> Vec<Reading> {
             id: IncidentId(id),
             updated,
             phase,
-            hash: hash.expect("a hash"),
+            hash: forms.hashes().next().expect("a hash"),
             origin,
             whole,
         }

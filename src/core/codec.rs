@@ -2,7 +2,7 @@
 //!
 //! Keys begin with the tenant's 16 bytes, so that one tenant's rows are neighbours and a sweep's look-ups share pages;
 //! numbers are big endian, so that byte order is number order. A value's first byte is its format version, and each format
-//! fixes the length: a value of any other length was not written by this program.
+//! fixes the length, or has a number in it that does: a value of any other length was not written by this program.
 //!
 //! Older formats are read, never written:
 //! - Format 1 knew one API and no open intervals: its versions are whole ones of the Defender API's.
@@ -22,14 +22,17 @@ use super::cursor::TenantState;
 use super::ids::{IncidentId, TenantId};
 use super::letters::Letter;
 use super::ticks::Ticks;
-use super::version::{ContentHash, Origin, Phase, Seen};
+use super::version::{ContentHash, Forms, Origin, Phase, Seen};
 
 /// The version that this program writes, and the latest that it reads.
 pub const FORMAT: u8 = 4;
 
-/// Bytes of an encoded [`Seen`]: version, last update, marks (phase, API, form, hashes), hash, and hash of the version before
-/// at the same last update.
-pub const SEEN_LEN: usize = 1 + 8 + 1 + 8 + 8;
+/// Bytes of an encoded [`Seen`] without hashes: version, last update, marks (phase, API, alerts, number of hashes). The hashes
+/// follow, the newest first: one for nearly every incident (18 bytes in all, besides 24 for its key), and one for each further
+/// form at the same last update (74 bytes at most).
+const SEEN_LEN: usize = 1 + 8 + 1;
+/// Bytes of a hash.
+const HASH_LEN: usize = 8;
 
 /// Bytes of an encoded [`TenantState`] without open intervals: version, cursor, last reconcile, start of the first range.
 const STATE_LEN: usize = 1 + 8 + 8 + 8;
@@ -39,10 +42,8 @@ const INTERVAL_LEN: usize = 8 + 8 + 1;
 /// Marks of a version beside its phase, which takes the lowest two bits.
 const BY_GRAPH: u8 = 1 << 2;
 const WITHOUT_ALERTS: u8 = 1 << 3;
-/// A former release recorded it: there is no hash.
-const WITHOUT_HASH: u8 = 1 << 4;
-/// There is a hash of the version before.
-const WITH_EARLIER: u8 = 1 << 5;
+/// The number of hashes is in the bits from this one on.
+const HASHES: u32 = 4;
 
 /// Bytes of an encoded [`Letter`]: version, when it was met, whether it was accepted.
 pub const LETTER_LEN: usize = 1 + 8 + 1;
@@ -82,14 +83,14 @@ pub fn raw_hash(raw: &[u8]) -> ContentHash {
     ContentHash(xxh3_64(raw))
 }
 
-pub fn encode_seen(seen: &Seen) -> [u8; SEEN_LEN] {
-    let mut bytes = [0; SEEN_LEN];
-    bytes[0] = FORMAT;
-    bytes[1..9].copy_from_slice(&seen.updated.0.to_be_bytes());
-    bytes[9] = marks(seen);
-    let hash = |hash: Option<ContentHash>| hash.map_or(0, |hash| hash.0).to_be_bytes();
-    bytes[10..18].copy_from_slice(&hash(seen.hash));
-    bytes[18..].copy_from_slice(&hash(seen.earlier));
+pub fn encode_seen(seen: &Seen) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(SEEN_LEN + HASH_LEN * seen.forms.count());
+    bytes.push(FORMAT);
+    bytes.extend(seen.updated.0.to_be_bytes());
+    bytes.push(marks(seen));
+    for hash in seen.forms.hashes() {
+        bytes.extend(hash.0.to_be_bytes());
+    }
     bytes
 }
 
@@ -97,34 +98,33 @@ pub fn decode_seen(bytes: &[u8]) -> Result<Seen, CodecError> {
     let (format, rest) = body(bytes)?;
     let (updated, rest) = take_ticks(rest)?;
     let (marks, rest) = rest.split_first().ok_or(CodecError::Corrupt)?;
-    let (hash, rest) = take_hash(rest)?;
-    let (earlier, rest) = match format {
-        1..=3 => (ContentHash(0), rest),
-        _ => take_hash(rest)?,
+    let (known, count) = match format {
+        1 => (0, 1),
+        2 | 3 => (BY_GRAPH | WITHOUT_ALERTS, 1),
+        _ => (
+            BY_GRAPH | WITHOUT_ALERTS | (u8::MAX << HASHES),
+            usize::from(marks >> HASHES),
+        ),
     };
-    let known = match format {
-        1 => 0,
-        2 | 3 => BY_GRAPH | WITHOUT_ALERTS,
-        _ => BY_GRAPH | WITHOUT_ALERTS | WITHOUT_HASH | WITH_EARLIER,
-    };
+    let (hashes, rest) = rest.as_chunks::<HASH_LEN>();
+    if !rest.is_empty() || hashes.len() != count || count > Forms::MOST {
+        return Err(CodecError::Corrupt);
+    }
+    let hash = |bytes: &[u8; HASH_LEN]| ContentHash(u64::from_be_bytes(*bytes));
     let is = |mark: u8| marks & known & mark != 0;
-    let seen = Seen {
+    Ok(Seen {
         updated,
         phase: phase_of(*marks & !known)?,
-        hash: (format > 3 && !is(WITHOUT_HASH)).then_some(hash),
-        earlier: is(WITH_EARLIER).then_some(earlier),
+        forms: match format {
+            1..=3 => Forms::NONE,
+            _ => (hashes.iter().rev().map(hash)).fold(Forms::NONE, Forms::and),
+        },
         origin: match is(BY_GRAPH) {
             true => Origin::Graph,
             false => Origin::Defender,
         },
         whole: !is(WITHOUT_ALERTS),
-    };
-    // What is marked as not there is zero, so that a version has one value only.
-    let gone = |hash: ContentHash, told: Option<ContentHash>| told.is_none() && hash.0 != 0;
-    if !rest.is_empty() || gone(earlier, seen.earlier) || (format > 3 && gone(hash, seen.hash)) {
-        return Err(CodecError::Corrupt);
-    }
-    Ok(seen)
+    })
 }
 
 /// The value of a dead letter's row.
@@ -230,11 +230,6 @@ fn take_ticks(bytes: &[u8]) -> Result<(Ticks, &[u8]), CodecError> {
     Ok((ticks, rest))
 }
 
-fn take_hash(bytes: &[u8]) -> Result<(ContentHash, &[u8]), CodecError> {
-    let (head, rest) = bytes.split_first_chunk().ok_or(CodecError::Corrupt)?;
-    Ok((ContentHash(u64::from_be_bytes(*head)), rest))
-}
-
 fn marks(seen: &Seen) -> u8 {
     let phase = match seen.phase {
         Phase::Open => 0,
@@ -245,14 +240,8 @@ fn marks(seen: &Seen) -> u8 {
         Origin::Defender => 0,
         Origin::Graph => BY_GRAPH,
     };
-    let form = if seen.whole { 0 } else { WITHOUT_ALERTS };
-    let hash = if seen.hash.is_some() { 0 } else { WITHOUT_HASH };
-    let earlier = if seen.earlier.is_some() {
-        WITH_EARLIER
-    } else {
-        0
-    };
-    phase | origin | form | hash | earlier
+    let alerts = if seen.whole { 0 } else { WITHOUT_ALERTS };
+    phase | origin | alerts | (seen.forms.count() as u8) << HASHES
 }
 
 fn phase_of(code: u8) -> Result<Phase, CodecError> {

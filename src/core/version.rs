@@ -8,8 +8,8 @@
 //! are comparable only between readings of one API, and of one form: with its alerts, or without them when Microsoft could
 //! not give them. Between the APIs id and tick decide.
 //!
-//! At one tick an incident may alternate between two forms (two replicas of Microsoft's that do not agree). [`Seen`]
-//! therefore also keeps the form that was published before the last one at the same tick: each of the two is published once.
+//! At one tick an incident may come in several forms by turns (replicas of Microsoft's that do not agree). [`Seen`] therefore
+//! keeps the versions that were published at this tick, the last [`Forms::MOST`] of them: each is published once.
 //!
 //! Former releases hashed the whole content. Such a hash can't be compared: an incident that one of them recorded is
 //! **adopted** at its first reading at the same tick, which is not published.
@@ -75,14 +75,48 @@ impl Reading {
     /// What the ledger keeps once this reading is published or adopted; `before` is what it has kept until now.
     pub fn seen(&self, before: Option<&Seen>) -> Seen {
         let same = before.filter(|seen| seen.is_comparable(self));
+        let forms = same.map_or(Forms::NONE, |seen| seen.forms);
         Seen {
             updated: self.updated,
             phase: self.phase,
-            hash: Some(self.hash),
-            earlier: same.and_then(|seen| seen.hash),
+            forms: forms.and(self.hash),
             origin: self.origin,
             whole: self.whole,
         }
+    }
+}
+
+/// The hashes of the versions that were published at one last update, the newest first.
+///
+/// When there is no room left the oldest is forgotten, and is news again when it comes back. To keep the first ones instead
+/// would repeat less while more than [`Forms::MOST`] forms take turns, but would repeat for ever any two that come after
+/// them. Not to publish what finds no room would hide changes: Microsoft changes alerts at one last update of the incident.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Forms([Option<ContentHash>; Forms::MOST]);
+
+impl Forms {
+    /// What a few replicas, or three members that alternate on their own, can show. A row of the ledger grows by 8 bytes
+    /// with each form, and nearly all incidents have one.
+    pub const MOST: usize = 8;
+
+    pub const NONE: Self = Self([None; Self::MOST]);
+
+    /// These and a newer one.
+    #[must_use]
+    pub fn and(mut self, hash: ContentHash) -> Self {
+        self.0.rotate_right(1);
+        self.0[0] = Some(hash);
+        self
+    }
+
+    /// The newest first.
+    pub fn hashes(&self) -> impl DoubleEndedIterator<Item = ContentHash> {
+        self.0.iter().copied().flatten()
+    }
+
+    /// How many are kept.
+    pub fn count(&self) -> usize {
+        self.hashes().count()
     }
 }
 
@@ -91,10 +125,8 @@ impl Reading {
 pub struct Seen {
     pub updated: Ticks,
     pub phase: Phase,
-    /// `None`: a former release recorded it, whose hash can't be compared.
-    pub hash: Option<ContentHash>,
-    /// The version that was published before it, if that had the same last update.
-    pub earlier: Option<ContentHash>,
+    /// None: a former release recorded it, whose hash can't be compared.
+    pub forms: Forms,
     pub origin: Origin,
     pub whole: bool,
 }
@@ -190,8 +222,8 @@ pub fn judge(reading: &Reading, seen: Option<&Seen>, deduplicate: Deduplicate) -
         // What was missing is there now.
         (Ordering::Equal, true, false) => publish,
         (Ordering::Equal, false, true) => Verdict::Unchanged,
-        (Ordering::Equal, ..) if !same_origin || seen.hash.is_none() => Verdict::Adopt,
-        (Ordering::Equal, ..) if [seen.hash, seen.earlier].contains(&Some(reading.hash)) => {
+        (Ordering::Equal, ..) if !same_origin || seen.forms == Forms::NONE => Verdict::Adopt,
+        (Ordering::Equal, ..) if seen.forms.hashes().any(|hash| hash == reading.hash) => {
             Verdict::Unchanged
         }
         (Ordering::Equal, ..) => publish,

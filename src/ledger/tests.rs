@@ -12,7 +12,7 @@ use crate::core::cursor::TenantState;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::letters::{Letter, MOST};
 use crate::core::ticks::Ticks;
-use crate::core::version::{ContentHash, Origin, Phase, Seen};
+use crate::core::version::{ContentHash, Forms, Origin, Phase, Seen};
 use crate::ports::{Ledger, LedgerEntry};
 
 use super::letters::{FORMER, LETTERS};
@@ -28,8 +28,7 @@ fn seen(n: u64) -> Seen {
     Seen {
         updated: Ticks(n as i64),
         phase: Phase::Open,
-        hash: Some(ContentHash(n)),
-        earlier: None,
+        forms: Forms::NONE.and(ContentHash(n)),
         origin: Origin::Defender,
         whole: true,
     }
@@ -115,7 +114,7 @@ fn a_version_of_a_former_release_is_known_without_its_hash_and_written_anew_with
     });
     let ledger = open(dir.path());
     let former = Seen {
-        hash: None,
+        forms: Forms::NONE,
         ..seen(7)
     };
     assert_eq!(wait_for(known(&ledger, 1, 7)), Some(former));

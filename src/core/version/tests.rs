@@ -131,7 +131,7 @@ fn by_id_each_incident_is_published_once_for_ever() {
 /// As a former release recorded it.
 fn former(reading: Reading) -> Seen {
     Seen {
-        hash: None,
+        forms: Forms::NONE,
         ..reading.seen(None)
     }
 }
@@ -221,20 +221,47 @@ fn format_3(at: i64) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn of_two_forms_at_one_tick_each_is_published_at_most_once(forms in prop::collection::vec(any::<bool>(), 1..30), at in prop::collection::vec(0..2_i64, 30)) {
+    fn of_as_many_forms_at_one_tick_as_are_kept_each_is_published_once(
+        count in 1..=Forms::MOST as u64, shown in prop::collection::vec((any::<u64>(), 0..20_u8), 1..100),
+    ) {
         let mut line = Line { row: None, published: Vec::new() };
         let mut now = 1;
-        for (form, moves) in forms.iter().zip(at) {
-            // Seldom the last update moves, and both forms are news again.
-            now += i64::from(moves == 1 && *form);
-            line.show(reading(now, Phase::Open, u64::from(*form)));
+        let mut expected = HashSet::new();
+        for (form, moves) in shown {
+            // Seldom the last update moves, and all forms are news again.
+            now += i64::from(moves == 0);
+            let reading = reading(now, Phase::Open, form % count);
+            let verdict = line.show(reading);
+            let is_news = expected.insert((now, reading.hash));
+            prop_assert_eq!(matches!(verdict, Verdict::Publish(_)), is_news, "{:?} in {:?}", reading, line.published);
         }
-        for tick in 1..=now {
-            let here: Vec<_> = line.published.iter().filter(|it| it.updated == Ticks(tick)).collect();
-            prop_assert!(here.len() <= 2, "{here:?}");
-            let distinct: HashSet<_> = here.iter().map(|it| it.hash).collect();
-            prop_assert_eq!(distinct.len(), here.len(), "a form was repeated: {:?}", here);
+        prop_assert_eq!(line.published.len(), expected.len());
+    }
+
+    #[test]
+    fn forms_that_follow_any_number_of_others_at_one_tick_are_published_once_each(
+        before in prop::collection::vec(0..40_u64, 0..60), count in 1..=Forms::MOST as u64,
+    ) {
+        let mut line = Line { row: None, published: Vec::new() };
+        for form in before {
+            line.show(reading(1, Phase::Open, form));
         }
+        line.published.clear();
+        for form in (100..100 + count).cycle().take(50) {
+            line.show(reading(1, Phase::Open, form));
+        }
+        let published: Vec<_> = line.published.iter().map(|it| it.hash.0).collect();
+        prop_assert_eq!(published, (100..100 + count).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_form_that_was_never_shown_is_published_however_many_there_were(forms in prop::collection::vec(0..40_u64, 0..60)) {
+        let mut line = Line { row: None, published: Vec::new() };
+        for form in forms {
+            line.show(reading(1, Phase::Open, form));
+        }
+        let verdict = line.show(reading(1, Phase::Open, 100));
+        prop_assert!(matches!(verdict, Verdict::Publish(_)), "{verdict:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::core::failure::Reaction;
 use crate::core::letters::Letter;
 use crate::core::ticks::Ticks;
-use crate::core::version::{Change, Origin, Phase};
+use crate::core::version::{Change, Forms, Origin, Phase};
 use crate::runtime::fakes::{Counts, MemoryLedger, Topic, WordSplitter};
 
 fn tenant() -> TenantId {
@@ -50,8 +50,7 @@ fn incident(id: u64, value: &str) -> Outgoing {
     let seen = Seen {
         updated: Ticks(5),
         phase: Phase::Open,
-        hash: Some(ContentHash(id)),
-        earlier: None,
+        forms: Forms::NONE.and(ContentHash(id)),
         origin: Origin::Defender,
         whole: true,
     };

@@ -1,14 +1,13 @@
 //! What is a version, from the page to the topic.
 
 use super::*;
-use crate::core::version::Seen;
+use crate::core::version::{Forms, Seen};
 
 /// Forgets the hashes, as if a former release had recorded all that is known.
 fn recorded_by_a_former_release(world: &World) {
     for seen in world.ledger.seen.lock().expect("lock").values_mut() {
         *seen = Seen {
-            hash: None,
-            earlier: None,
+            forms: Forms::NONE,
             ..*seen
         };
     }
@@ -60,6 +59,23 @@ async fn an_incident_that_alternates_between_two_forms_is_published_twice() {
     for (form, expected) in [(1, 1), (2, 1), (1, 0), (2, 0)] {
         server.set(1, at(40), form);
         assert_eq!(sweep(&world, &tenant).await.published, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_incident_that_goes_round_several_forms_is_published_once_in_each() {
+    for forms in [3, 4, Forms::MOST as u32] {
+        let (world, server) = (World::new(ROOM), Server::new(Order::OldestFirst, None));
+        let tenant = world.tenant(1, &server, 100);
+        for pass in 0..4 * forms {
+            server.set(1, at(50), 1 + pass % forms);
+            let published = sweep(&world, &tenant).await.published;
+            assert_eq!(
+                published,
+                u64::from(pass < forms),
+                "pass {pass} of {forms} forms"
+            );
+        }
     }
 }
 
