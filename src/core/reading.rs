@@ -118,10 +118,12 @@ fn whole_number(value: Scalar<'_>) -> Option<u64> {
     std::str::from_utf8(&digits).ok()?.parse().ok()
 }
 
+/// An id of zero, as number or as text, is none (as in the hash, [`super::significant`]).
 fn phase(status: Option<Scalar<'_>>, redirect: Option<Scalar<'_>>) -> Phase {
+    let number = redirect.and_then(whole_number);
     let redirected = match redirect {
-        Some(Scalar::Text(id)) => !id.written().is_empty(),
-        Some(id @ Scalar::Token(_)) => whole_number(id).is_some_and(|id| id != 0),
+        Some(Scalar::Text(id)) => !id.written().is_empty() && number != Some(0),
+        Some(Scalar::Token(_)) => number.is_some_and(|id| id != 0),
         None => false,
     };
     let status = match status {

@@ -41,7 +41,7 @@ pub enum Compared {
     /// A value of an enumeration: the case of its letters does not count.
     Word,
     Text,
-    /// A number and a text of the same digits are equal.
+    /// A number and a text of the same digits are equal. Zero is no id: it is not there.
     Id,
     /// RFC 3339, as instants. What is none is compared as text.
     Time,
@@ -198,7 +198,7 @@ fn plain(input: &mut Scanner<'_>, compared: &Compared) -> Result<u64, Broken> {
         Some(Scalar::Token(digits))
             if *compared == Compared::Id && digits.iter().all(u8::is_ascii_digit) =>
         {
-            leaf(ID, digits)
+            id(digits)
         }
         Some(Scalar::Token(token)) => bytes(token),
         None => {
@@ -220,12 +220,19 @@ fn said(text: Text<'_>, compared: &Compared) -> u64 {
     }
     match compared {
         Compared::Word => leaf(WORD, &said.to_ascii_lowercase()),
-        Compared::Id => leaf(ID, &said),
+        Compared::Id => id(&said),
         Compared::Time => match instant(&said) {
             Some(instant) => leaf(INSTANT, &instant.0.to_le_bytes()),
             None => leaf(TEXT, &said),
         },
         Compared::Text | Compared::List(_) | Compared::Object(_) => leaf(TEXT, &said),
+    }
+}
+
+fn id(said: &[u8]) -> u64 {
+    match said.iter().all(|digit| *digit == b'0') {
+        true => ABSENT,
+        false => leaf(ID, said),
     }
 }
 

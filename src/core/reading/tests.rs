@@ -144,6 +144,15 @@ fn an_id_is_its_digits_whether_number_or_text() {
 }
 
 #[test]
+fn a_redirect_to_zero_is_none_in_whatever_form_it_comes() {
+    let none = plain_reading(br#""x":1"#);
+    for zero in ["null", "0", "\"0\"", "\"\\u0030\"", "\"00\"", "\"\"", "[]"] {
+        let member = format!("\"redirectIncidentId\":{zero}");
+        assert_eq!(plain_reading(member.as_bytes()), none, "{zero}");
+    }
+}
+
+#[test]
 fn the_phase_is_read_from_status_and_redirect_in_any_case_of_letters() {
     for (status, redirect, phase) in [
         (json!("RESOLVED"), json!(null), Phase::Resolved),
@@ -152,6 +161,9 @@ fn the_phase_is_read_from_status_and_redirect_in_any_case_of_letters() {
         (json!("active"), json!("1007"), Phase::Redirected),
         (json!("active"), json!(""), Phase::Open),
         (json!("awaitingAction"), json!(0), Phase::Open),
+        (json!("active"), json!("0"), Phase::Open),
+        (json!("active"), json!("00"), Phase::Open),
+        (json!("active"), json!("none"), Phase::Redirected),
         (json!(null), json!(null), Phase::Open),
     ] {
         let mut value = with("status", status.clone());
