@@ -35,7 +35,8 @@ pub enum Malformed {
 
 /// Reads one incident.
 ///
-/// Of a key that occurs twice the last value counts, as with most JSON readers. Statuses are an open set: whatever is
+/// Of a key that occurs twice the last value counts, as with most JSON readers; of id and last update the last one that can
+/// be read, since an incident must not be lost for a `null` behind them. Statuses are an open set: whatever is
 /// neither resolved nor redirected, in any case of letters, is open. An object that can't be followed to its end, behind
 /// its id and last update, is compared by its bytes.
 ///
@@ -91,12 +92,13 @@ impl<'a> Found<'a> {
         while let Some(key) = input.key()? {
             let mut value = input;
             if key.is(shape.id) {
-                self.id = value.scalar()?.and_then(whole_number);
+                self.id = value.scalar()?.and_then(whole_number).or(self.id);
             } else if key.is(shape.updated) {
-                self.updated = match value.scalar()? {
+                let updated = match value.scalar()? {
                     Some(Scalar::Text(text)) => text.said().and_then(|said| instant(&said)),
                     _ => None,
                 };
+                self.updated = updated.or(self.updated);
             } else if key.is(shape.status) {
                 self.status = value.scalar()?;
             } else if key.is(shape.redirect) {

@@ -249,6 +249,40 @@ fn of_equal_keys_the_last_counts() {
     assert_eq!(read(once, &SHAPE), Ok(reading));
 }
 
+#[test]
+fn of_ids_and_last_updates_that_occur_twice_the_last_one_that_can_be_read_counts() {
+    let good = plain_reading(br#""name":"a""#);
+    for other in hard_values().into_iter().map(|(_, value)| value).chain(
+        [
+            &b"null"[..],
+            b"\"\"",
+            b"\"x\"",
+            b"true",
+            b"-1",
+            b"1.5",
+            b"{}",
+            b"[7]",
+        ]
+        .map(<[u8]>::to_vec),
+    ) {
+        for key in [&b"incidentId"[..], b"lastUpdateTime"] {
+            // "12" and "007" are ids.
+            if key == b"incidentId" && other.iter().all(u8::is_ascii_digit) && !other.is_empty() {
+                continue;
+            }
+            let said = String::from_utf8_lossy(&other[..other.len().min(20)]);
+            let again = [b"\"", key, b"\":", &other].concat();
+            let behind = plain_reading(&[br#""name":"a","#, &again[..]].concat());
+            assert_eq!(behind, good, "{said} behind");
+            let head = [b"{", &again[..], b","].concat();
+            let before = [&head[..], &plain(br#""name":"a""#)[1..]].concat();
+            assert_eq!(read(&before, &SHAPE), Ok(good), "{said} before");
+        }
+    }
+    let twice = plain_reading(br#""incidentId":8,"incidentId":9,"incidentId":null"#);
+    assert_eq!(twice.id, IncidentId(9));
+}
+
 /// Values that one JSON reader or another refuses.
 fn hard_values() -> Vec<(&'static str, Vec<u8>)> {
     let nested =
