@@ -7,7 +7,9 @@
 //! What is compared is the meaning:
 //! - A member that is absent, `null`, an empty list or an empty string is not there. (Microsoft sends `""` where it has no
 //!   value.)
-//! - Lists are compared without order, but each item as often as it is there.
+//! - Lists are compared without order, but each item as often as it is there: an alert listed twice is two
+//!   (how many there are is news), a tag said twice as well. Microsoft documents neither; should some of its servers do it, each
+//!   form is published once ([`super::version::Forms`]). To compare sets, all items of a list would have to be kept.
 //! - The order of members, white space and the spelling of strings do not count. Of a key that occurs twice the last value
 //!   counts.
 //! - A value that is not of the kind that the table says, that has an escape that JSON does not have, or in which brackets
