@@ -352,7 +352,7 @@ fn a_pipe_or_a_folder_in_the_place_of_a_file_is_refused_with_words_and_nothing_w
             let program = if pipe { "mkfifo" } else { "mkdir" };
             let made = std::process::Command::new(program).arg(&path).status();
             assert!(made.expect("it runs").success(), "{program}");
-            let (done, opened) = std::sync::mpsc::channel();
+            let (done, opened) = std::sync::mpsc::sync_channel(1);
             let ledger = dir.path().to_owned();
             std::thread::spawn(move || done.send(LocalLedger::open(&ledger).map(drop)));
             let opened = opened.recv_timeout(std::time::Duration::from_secs(10));
