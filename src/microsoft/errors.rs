@@ -109,11 +109,14 @@ impl Refusal<'_> {
         if !said.knows_nothing() || passing::status(status) || goes_on {
             return NOTHING_TO_DO.to_owned();
         }
-        let (_, _, remedy) = self.by_status(api, said);
-        match status {
-            403 => format!("{NOTHING_TO_DO}; if it lasts, a permission may be missing: {remedy}"),
-            _ => format!("{NOTHING_TO_DO}; if it lasts, the status may be right: {remedy}"),
+        if status == 403 {
+            return format!(
+                "{NOTHING_TO_DO}; if it lasts, a permission may be missing: incidentd check --tenant NAME shows which the app \
+                 has, and incidentd consent the link for the tenant's administrator"
+            );
         }
+        let (_, _, remedy) = self.by_status(api, said);
+        format!("{NOTHING_TO_DO}; if it lasts, the status may be right: {remedy}")
     }
 
     fn suspect(&self, said: &Said) -> Suspect {

@@ -226,7 +226,7 @@ fn gone() -> Vec<Row> {
         ),
         Row::fails(
             Graph,
-            "404 UnknownError",
+            "404 UnknownError, as long as it lasts",
             error(Graph, 404, "UnknownError", ""),
             (Unreachable, Transient),
             &["nothing to do unless it lasts", "api.base_url"],

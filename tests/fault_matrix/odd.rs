@@ -83,17 +83,13 @@ fn codes() -> Vec<Row> {
             SERVICE,
         ));
     }
-    let (of_defender, of_graph): (&[&str], &[&str]) = (
-        &["a permission may be missing", "Incident.Read.All"],
-        &["a permission may be missing", "SecurityIncident.Read.All"],
-    );
-    for (asked, permission) in [(Defender, of_defender), (Graph, of_graph)] {
+    for asked in BOTH {
         rows.push(Row::fails(
             asked,
             "403 UnknownError, as long as it lasts",
             error(asked, 403, "UnknownError", ""),
             PASSING,
-            permission,
+            &["a permission may be missing", "incidentd consent"],
         ));
     }
     for status in [421, 423, 425] {

@@ -340,9 +340,6 @@ proptest! {
         prop_assert_eq!((failure.health, failure.reaction), (Unreachable, Backoff));
         let names_permission = failure.remedy.contains("a permission may be missing");
         prop_assert_eq!(names_permission, status == 403, "{}", failure.remedy);
-        if status == 403 {
-            prop_assert!(failure.remedy.contains(&api.consent_remedy), "{}", failure.remedy);
-        }
     }
 }
 
