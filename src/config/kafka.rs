@@ -1,14 +1,17 @@
 //! `[kafka]`: where records go.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::net::Ipv6Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use config::{Value, ValueKind};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::app::World;
 use super::judge::Judge;
+use super::layers::read_regular;
 use super::origin::Spot;
 use super::problems::{Problem, Wrong, scalar, wrong};
 use super::record::{Meaning, quoted};
@@ -19,6 +22,16 @@ use promises::Ruling;
 mod promises;
 
 const DEFAULT_TOPIC: &str = "security.incidents";
+/// Properties with files that librdkafka reads when a client is made, and never again (its CONFIGURATION.md).
+const FILES: [&str; 5] = [
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+    "ssl.crl.location",
+];
+/// Some thousand certificates.
+const MAX_FILE: u64 = 8 << 20;
 const FORMATS: [(&str, RecordFormat); 2] = [
     ("cloudevents", RecordFormat::CloudEvents),
     ("raw", RecordFormat::Raw),
@@ -27,12 +40,14 @@ const FORMATS: [(&str, RecordFormat); 2] = [
 pub(super) fn read(section: &mut Section<'_>, world: &World<'_>) -> (KafkaSettings, Arc<str>) {
     let brokers = section.parse_or("brokers", &String::from("localhost:9092"), brokers);
     let topic = read_topic(section, &DEFAULT_TOPIC.into());
+    let properties = read_properties(section.section("properties"), world.judge);
     let settings = KafkaSettings {
         brokers,
         format: section.choice_or("format", RecordFormat::CloudEvents, &FORMATS),
         status_topic: section.parse("status_topic", topic_name),
         dead_letter_topic: section.parse("dead_letter_topic", topic_name),
-        properties: read_properties(section.section("properties"), world.judge),
+        files: fingerprints(&properties),
+        properties,
     };
     (settings, topic)
 }
@@ -116,6 +131,26 @@ fn read_properties(mut section: Section<'_>, judge: &dyn Judge) -> Vec<(String, 
     });
     section.finish_with(noted.collect());
     all
+}
+
+/// A folder of authorities, and `probe`, are no files and stay without a fingerprint. That a file can't be read is
+/// librdkafka's to say.
+fn fingerprints(properties: &[(String, SecretString)]) -> BTreeMap<PathBuf, Option<u64>> {
+    let named = properties
+        .iter()
+        .filter(|(name, _)| FILES.contains(&name.as_str()));
+    let fingerprint = |content: Vec<u8>| {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&content);
+        hasher.finish()
+    };
+    named
+        .map(|(_, path)| {
+            let path = PathBuf::from(path.expose_secret());
+            let content = read_regular(&path, MAX_FILE).ok();
+            (path, content.map(fingerprint))
+        })
+        .collect()
 }
 
 /// Texts are shown for properties that choose between words; numbers and switches, where no name speaks of a secret.

@@ -41,6 +41,7 @@ impl Settings {
             let (credential, ca) = (tenant.app.credential.files(), &tenant.api.ca_file);
             credential.chain(ca.iter().map(|ca| ca.path.as_path()))
         });
+        let named = named.chain(self.kafka.files.keys().map(PathBuf::as_path));
         let folders = self.folders.iter().map(PathBuf::as_path);
         folders.chain(named.filter_map(Path::parent)).collect()
     }
@@ -214,10 +215,13 @@ pub struct KafkaSettings {
     pub dead_letter_topic: Option<Arc<str>>,
     /// librdkafka's own properties, passed on unchanged. Values may be passwords: never print them.
     pub properties: Vec<(String, SecretString)>,
+    /// The files that `properties` name, which librdkafka reads once, each with a fingerprint of its content when the
+    /// configuration was read. `None`: it was no readable file.
+    pub files: BTreeMap<PathBuf, Option<u64>>,
 }
 
 impl KafkaSettings {
-    /// Whether librdkafka's properties are the same, in whatever order.
+    /// Whether librdkafka's properties are the same, in whatever order, and the files that they name.
     pub fn same_properties(&self, other: &Self) -> bool {
         let of = |settings: &Self| -> BTreeMap<String, String> {
             let properties = settings.properties.iter();
@@ -225,7 +229,7 @@ impl KafkaSettings {
                 .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
                 .collect()
         };
-        of(self) == of(other)
+        of(self) == of(other) && self.files == other.files
     }
 }
 

@@ -56,6 +56,36 @@ fn properties_are_one_list_however_they_are_written() {
 }
 
 #[test]
+fn a_new_content_of_a_file_that_a_property_names_is_another_value_of_the_properties() {
+    for name in [
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.key.location",
+    ] {
+        let file = |fixture: &Fixture| fixture.folder.path().join("kafka/file.pem");
+        let main = with("").with_file("kafka/file.pem", "one");
+        let path = file(&main).display().to_string();
+        let property = format!(
+            "INCIDENTD__KAFKA__PROPERTIES__{}",
+            name.to_uppercase().replace('.', "__")
+        );
+        let main = main.with_env(&property, &path);
+        let before = main.valid();
+        assert!(before.kafka.same_properties(&main.valid().kafka), "{name}");
+        assert!(
+            before
+                .all_folders()
+                .contains(&*main.folder.path().join("kafka")),
+            "{name}: a mount of it is looked at"
+        );
+        let main = main.with_file("kafka/file.pem", "two");
+        assert!(!before.kafka.same_properties(&main.valid().kafka), "{name}");
+        std::fs::remove_file(file(&main)).expect("removed");
+        assert!(!before.kafka.same_properties(&main.valid().kafka), "{name}");
+    }
+}
+
+#[test]
 fn properties_that_break_a_promise_are_refused() {
     for (property, remedy) in [
         ("\"bootstrap.servers\" = \"a:1\"", "set kafka.brokers"),
