@@ -104,7 +104,7 @@ impl Reloader {
         self.look(|mounts, settings| mounts.of(settings)).await;
         if self.mounts.any() {
             // The files were read before the links were: they may have been replaced in between.
-            asked.notify_one();
+            self.reload(Say::Changes).await;
         }
         while stop
             .run_until_cancelled(self.wanted(&asked))
@@ -112,7 +112,7 @@ impl Reloader {
             .is_some()
         {
             systemd::reloading();
-            self.reload().await;
+            self.reload(Say::All).await;
             if stop.is_cancelled() {
                 break;
             }
@@ -130,13 +130,13 @@ impl Reloader {
         }
     }
 
-    async fn reload(&mut self) {
+    async fn reload(&mut self, say: Say) {
         // Before the files are read: what is replaced while they are is noticed afterwards.
         self.look(|mounts, _| mounts.again()).await;
         let load = self.reload.load.clone();
         let refused = match timeout(LOAD, spawn_blocking(move || load())).await {
             Ok(Ok(Ok(settings))) => {
-                let refused = self.apply(settings).err();
+                let refused = self.apply(settings, say).err();
                 self.look(|mounts, settings| mounts.of(settings)).await;
                 refused
             }
@@ -168,7 +168,7 @@ impl Reloader {
         }
     }
 
-    fn apply(&mut self, settings: Settings) -> Result<(), String> {
+    fn apply(&mut self, settings: Settings, say: Say) -> Result<(), String> {
         let before = Before {
             settings: &self.settings,
             fleet: &self.fleet.borrow().clone(),
@@ -182,24 +182,12 @@ impl Reloader {
             fleet.iter().map(|tenant| (tenant.id, tenant)),
             |was, is| Arc::ptr_eq(was, is),
         );
-        for warning in &settings.warnings {
-            tracing::warn!("configuration: {warning}");
-        }
         let restart_needed = fixed(&self.started_with, &settings);
-        if !restart_needed.is_empty() {
-            tracing::warn!(
-                keys = restart_needed.join(", "),
-                "these keys have new values that need a restart; until then the old ones hold"
-            );
+        let log_level = self.settings.log.level != settings.log.level;
+        let changes = diff.untouched < fleet.len() || !diff.removed.is_empty() || log_level;
+        if say == Say::All || changes || !restart_needed.is_empty() {
+            log_applied(&settings, &diff, &restart_needed);
         }
-        tracing::info!(
-            tenants = fleet.len(),
-            added = diff.added.len(),
-            removed = diff.removed.len(),
-            changed = diff.changed.len(),
-            untouched = diff.untouched,
-            "configuration reloaded"
-        );
         self.fleet.send_replace(fleet);
         if let Err(error) = self.reload.log.set(&settings.log.level) {
             // The configuration has read it the same way.
@@ -209,6 +197,35 @@ impl Reloader {
         self.standing.accept(self.clock.now(), restart_needed);
         Ok(())
     }
+}
+
+/// What of a reload that succeeds is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Say {
+    All,
+    /// Nothing, if nothing has changed: nobody asked for this reload.
+    Changes,
+}
+
+fn log_applied<K>(settings: &Settings, diff: &Diff<K>, restart_needed: &[&str]) {
+    for warning in &settings.warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+    if !restart_needed.is_empty() {
+        tracing::warn!(
+            keys = restart_needed.join(", "),
+            "these keys have new values that need a restart; until then the old ones hold"
+        );
+    }
+    let (added, changed) = (diff.added.len(), diff.changed.len());
+    tracing::info!(
+        tenants = added + changed + diff.untouched,
+        added,
+        removed = diff.removed.len(),
+        changed,
+        untouched = diff.untouched,
+        "configuration reloaded"
+    );
 }
 
 /// One line each: whoever reads a journal sees no report of many lines.

@@ -237,6 +237,11 @@ async fn the_rendered_pod_starts_answers_its_probes_takes_replaced_maps_and_ends
     })
     .await;
 
+    assert!(
+        !daemon.log().contains("configuration reloaded"),
+        "nothing was replaced since the start:\n{}",
+        daemon.log()
+    );
     values["tenants"] = json!([tenant_value(1), tenant_value(2)]);
     let two = files(&rendered(&values)).1;
     let swapped = std::time::Instant::now();
