@@ -79,6 +79,8 @@ pub struct Walk {
     unfiltered: bool,
     /// Incidents of the last pages, when all were older than what was asked for.
     older_in_a_row: u32,
+    /// What its pages have shown so far, an incident once.
+    outside: Outside,
     /// This machine's clock: no `Date` beyond it says where something lies that was not seen.
     now: Option<Ticks>,
     /// A page failed, and less was asked for.
@@ -135,6 +137,7 @@ impl Walk {
             link_refused: false,
             unfiltered: false,
             older_in_a_row: 0,
+            outside: Outside::default(),
             now: None,
             narrowed: false,
             came_through: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::backlog::Span;
 use super::super::failure::{Failure, Health, Reaction};
 use super::super::ticks::Ticks;
-use super::{PageCount, Walk};
+use super::{Key, PageCount, Walk};
 
 /// By so much a last update may lie outside what was asked for. Servers round, and no more.
 pub const TOLERANCE: Duration = Duration::from_secs(60);
@@ -36,6 +36,12 @@ impl Outside {
     fn shows(&self) -> bool {
         self.older > MOST_ODD || (self.newer > MOST_ODD && 2 * self.newer > self.incidents)
     }
+
+    /// The same of a whole walk, in whose many pages more than two may be odd: most of what it shows lies outside.
+    fn shows_over_pages(&self) -> bool {
+        let outside = self.older.saturating_add(self.newer);
+        outside > MOST_ODD && outside > self.incidents / 2
+    }
 }
 
 impl Walk {
@@ -64,7 +70,12 @@ impl Walk {
             true => self.older_in_a_row.saturating_add(older),
             false => 0,
         };
-        self.unfiltered |= self.older_in_a_row > MOST_ODD;
+        for (key, updated) in &page.fresh {
+            if let Key::Incident(_) = key {
+                self.outside.note(*updated, self.span);
+            }
+        }
+        self.unfiltered |= self.older_in_a_row > MOST_ODD || self.outside.shows_over_pages();
     }
 
     /// Whether a list that is newest first, though it is not filtered, shows nothing from this page on that was asked for.

@@ -208,6 +208,10 @@ fn leave(tenant: &Tenant, walk: Walk, read: &Result<Way, Halt>, uptime: Duration
             tenant.rest(&mut memory, *trouble, uptime);
         }
     }
+    if walk.unfiltered() {
+        memory.window = WindowLength::longest();
+    }
+    // A shorter window of a list that is not filtered is as many pages.
     let shrunk = memory.window.shrunk(walk.span(), walk.oldest_shown());
     let shrunk = shrunk.filter(|_| !walk.unfiltered());
     match (read, shrunk) {
