@@ -16,8 +16,8 @@
 //! front there, which moves others down and none up. That holds only where the span has no end: from a span that has one,
 //! what is updated vanishes, so it is read by `$skip`. A nextLink that is refused is done without in the same way.
 //!
-//! A server that ignores `$filter` shows the whole history. Where that is newest first, the walk ends at the first page
-//! that lies wholly before its span; elsewhere all of it has to be read.
+//! A server that ignores `$filter` shows the whole history. Where that was seen to be newest first, a walk may end at the
+//! first page that lies wholly before its span; elsewhere all of it has to be read.
 //!
 //! When a page fails and its content may be why, the walk is **narrowed**: half the page, down to a single place. What is
 //! at that place is then read by other means, or passed as a **trouble** that the backlog keeps. A narrowed walk is not
@@ -45,8 +45,9 @@ use beside::Beside;
 use circles::Circles;
 pub use circles::circles;
 use filter::Outside;
-pub use filter::{MOST_UNSORTED, TOLERANCE, unsorted_history};
+pub use filter::{History, MOST_UNSORTED, TOLERANCE, unsorted_history};
 pub use reached::Reached;
+use reached::earliest;
 use recent::{Key, Recent};
 pub use trouble::{Passed, Trouble};
 
@@ -77,6 +78,7 @@ pub struct Walk {
     link_refused: bool,
     /// The server was seen to ignore `$filter`.
     unfiltered: bool,
+    to_the_end: bool,
     /// Incidents of the last pages, when all were older than what was asked for.
     older_in_a_row: u32,
     /// What its pages have shown so far, an incident once.
@@ -136,6 +138,7 @@ impl Walk {
             linked: span.to.is_none(),
             link_refused: false,
             unfiltered: false,
+            to_the_end: false,
             older_in_a_row: 0,
             outside: Outside::default(),
             now: None,
@@ -385,13 +388,6 @@ impl Walk {
         if page.repeated_ids || (page.seen_before > 0 && !self.newest_first) {
             self.trusted = false;
         }
-    }
-}
-
-fn earliest(a: Option<Ticks>, b: Option<Ticks>) -> Option<Ticks> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
     }
 }
 

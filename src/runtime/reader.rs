@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
                     }
                     self.note_time(page.date);
                     let step = walk.end_page(page.next_link, page.date);
-                    self.note_filter(walk)?;
+                    self.note_filter(walk, step)?;
                     if step == Step::Done {
                         return Ok(Way::Done);
                     }

@@ -281,7 +281,8 @@ impl Live<'_> {
     ) -> Result<(), Halt> {
         let reach = self.tenant.rules.reach;
         loop {
-            let mut walk = Walk::new(span, self.tenant.memory().page_size);
+            let whole = self.tenant.reads_whole(self.sweeper.uptime());
+            let mut walk = Walk::new(span, self.tenant.memory().page_size).to_the_end(whole);
             let mut way = reader.walk(&mut walk, intake, DEEP).await?;
             let now = walk.date().map_or(self.began, |date| date.min(self.began));
             // What is neither filtered nor sorted has no old part that could be left.

@@ -14,7 +14,7 @@ use crate::core::schedule::Schedule;
 use crate::core::throttle::Throttle;
 use crate::core::trouble::{Doubts, Resting};
 use crate::core::version::Deduplicate;
-use crate::core::walk::{PageSize, Trouble, Walk};
+use crate::core::walk::{History, PageSize, Trouble, Walk};
 use crate::ports::{Encoder, IncidentSource};
 
 pub struct Tenant {
@@ -74,6 +74,8 @@ pub struct Memory {
     pub refused_alert_links: Notice,
     /// The server ignores `$filter`.
     pub unfiltered: Notice,
+    /// How its whole list is sorted then.
+    pub history: History,
     /// The `Date` told last.
     pub told: Option<Told>,
 }
@@ -144,6 +146,7 @@ impl Tenant {
                 refused_links: Notice::default(),
                 refused_alert_links: Notice::default(),
                 unfiltered: Notice::default(),
+                history: History::default(),
                 told: None,
             }),
         }
@@ -187,6 +190,12 @@ impl Tenant {
             memory.budget.succeed(&budget);
             (memory.paused, memory.throttle) = (paused, throttle);
         }
+    }
+
+    /// Whether walks that begin at `uptime` read a list that is not filtered to its end.
+    pub fn reads_whole(&self, uptime: Duration) -> bool {
+        let every = self.rules.reach.reconcile_every;
+        self.memory().history.is_read_whole(uptime, every)
     }
 
     pub fn memory(&self) -> MutexGuard<'_, Memory> {

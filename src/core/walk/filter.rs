@@ -15,6 +15,29 @@ const MOST_ODD: u32 = 2;
 /// Pages after which a list that is not sorted, from a server that ignores `$filter`, is given up.
 pub const MOST_UNSORTED: u32 = 40;
 
+/// How a server lists that ignores `$filter`, as its whole list showed when it was read last.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum History {
+    /// It was not read to its end yet. Its first pages prove nothing: where the newest *created* come first, they may look
+    /// sorted by last update, too.
+    #[default]
+    Unread,
+    /// Newest last update first, at this uptime.
+    Sorted(Duration),
+    Unsorted,
+}
+
+impl History {
+    /// Whether all of it is to be read at `uptime`, however old what it shows is. A list by creation shows what it is only
+    /// when an old incident is updated: so what was sorted once is read whole `every` so often.
+    pub fn is_read_whole(self, uptime: Duration, every: Duration) -> bool {
+        match self {
+            History::Sorted(at) => uptime.saturating_sub(at) >= every,
+            History::Unread | History::Unsorted => true,
+        }
+    }
+}
+
 /// What a page shows of how the server filters.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Outside {
@@ -78,12 +101,29 @@ impl Walk {
         self.unfiltered |= self.older_in_a_row > MOST_ODD || self.outside.shows_over_pages();
     }
 
+    /// The same, read to the end of the list when `whole`, even if that is not filtered.
+    #[must_use]
+    pub fn to_the_end(mut self, whole: bool) -> Self {
+        self.to_the_end = whole;
+        self
+    }
+
+    /// What a page that came to its end at `uptime` adds to what is known of the list; `done`: it was the walk's last.
+    pub fn history(&self, before: History, done: bool, uptime: Duration) -> History {
+        match self.unfiltered {
+            true if !self.newest_first => History::Unsorted,
+            true if done && self.to_the_end && self.trusted => History::Sorted(uptime),
+            _ => before,
+        }
+    }
+
     /// Whether a list that is newest first, though it is not filtered, shows nothing from this page on that was asked for.
     pub(super) fn is_behind(&self, page: &PageCount) -> bool {
         let Outside {
             incidents, older, ..
         } = page.outside;
-        self.unfiltered && self.newest_first && incidents > 0 && older == incidents
+        let may_end = self.unfiltered && self.newest_first && !self.to_the_end;
+        may_end && incidents > 0 && older == incidents
     }
 }
 

@@ -1,7 +1,7 @@
 //! From walks to the cursor.
 
 use super::super::ticks::Ticks;
-use super::{Walk, earliest};
+use super::Walk;
 
 /// What the walks of one sweep came to.
 #[derive(Debug, Clone, Copy)]
@@ -68,5 +68,12 @@ impl Reached {
         before
             .max(seen.unwrap_or(before))
             .max(left.unwrap_or(before))
+    }
+}
+
+pub(super) fn earliest(a: Option<Ticks>, b: Option<Ticks>) -> Option<Ticks> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }

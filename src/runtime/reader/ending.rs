@@ -8,11 +8,11 @@ use super::super::limits::{Stretch, do_work};
 use super::super::sweeper::Halt;
 use super::Reader;
 use crate::core::alerts::{Continuation, continuation};
-use crate::core::cursor::Told;
+use crate::core::cursor::{Told, WindowLength};
 use crate::core::failure::{Failure, Health, Reaction, Suspect};
 use crate::core::page::Envelope;
 use crate::core::ticks::Ticks;
-use crate::core::walk::{MOST_UNSORTED, PageAsk, Walk, unsorted_history};
+use crate::core::walk::{MOST_UNSORTED, PageAsk, Step, Walk, unsorted_history};
 use crate::ports::PageBody;
 
 /// What a page that came to its end says beside its incidents.
@@ -110,11 +110,19 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// The list is neither filtered nor sorted, and is too long to be read at each sweep.
-    pub(super) fn note_filter(&self, walk: &Walk) -> Result<(), Halt> {
+    pub(super) fn note_filter(&self, walk: &Walk, step: Step) -> Result<(), Halt> {
         if !walk.unfiltered() {
             return Ok(());
         }
-        if self.tenant.memory().unfiltered.met() {
+        let first = {
+            let mut memory = self.tenant.memory();
+            // The server shows all from the newest on, whatever it is asked for: the fewer windows, the better.
+            memory.window = WindowLength::longest();
+            let uptime = self.sweeper.uptime();
+            memory.history = walk.history(memory.history, step == Step::Done, uptime);
+            memory.unfiltered.met()
+        };
+        if first {
             tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name,
                 remedy = "check api.base_url, and what stands between here and Microsoft: Microsoft's APIs filter by the last update",
                 "the API ignores $filter and shows incidents from outside of what was asked for; what is older than the tenant's first range is left out");

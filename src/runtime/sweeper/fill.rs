@@ -71,7 +71,8 @@ impl Sweeper {
     ) -> Result<(), Halt> {
         while let Some(mut state) = self.outlet.state(tenant.id).await? {
             let awake = self.awake(tenant, &state);
-            let Some((interval, mut walk)) = next_walk(&mut tenant.memory(), &awake) else {
+            let whole = tenant.reads_whole(self.uptime());
+            let Some((interval, mut walk)) = next_walk(&mut tenant.memory(), &awake, whole) else {
                 swept.state = Some(state);
                 return Ok(());
             };
@@ -124,11 +125,9 @@ impl Sweeper {
         let mut memory = tenant.memory();
         let smaller_pages = memory.page_size != walk.page_size();
         memory.page_size = walk.page_size();
-        memory.window = match walk.unfiltered() {
-            // The server shows all from the newest on, whatever it is asked for: the fewer windows, the better.
-            true => WindowLength::longest(),
-            false => memory.window.after(walk.pages()),
-        };
+        if !walk.unfiltered() {
+            memory.window = memory.window.after(walk.pages());
+        }
         memory.doubts(Purpose::Backlog).settled(span);
         if walk.whole() {
             memory.resting.recovered(span);
@@ -175,7 +174,7 @@ fn close(walk: &Walk, state: &mut TenantState) {
 /// The window to be read now, and the part of the backlog that it belongs to: the one that was broken off, when it is still
 /// to be read; else the newest of what nobody has seen, then of what is read again. What was tried in vain comes last:
 /// however much there is that can't be read, all else is. There the search need not begin with whole pages again.
-fn next_walk(memory: &mut Memory, awake: &Backlog) -> Option<(Interval, Walk)> {
+fn next_walk(memory: &mut Memory, awake: &Backlog, whole: bool) -> Option<(Interval, Walk)> {
     if let Some(walk) = memory.unfinished.take() {
         let Span { from, to } = walk.span();
         let holds = |open: &&Interval| open.from <= from && to.is_some_and(|to| to <= open.to);
@@ -186,7 +185,7 @@ fn next_walk(memory: &mut Memory, awake: &Backlog) -> Option<(Interval, Walk)> {
     let untried = awake.except(memory.resting.tried());
     let interval = first(&untried).or(first(awake))?;
     let (from, to) = memory.window.window(interval);
-    let walk = Walk::new(Span::between(from, to), memory.page_size);
+    let walk = Walk::new(Span::between(from, to), memory.page_size).to_the_end(whole);
     let walk = match untried.is_empty() {
         true => walk.cautious(),
         false => walk,
@@ -207,9 +206,6 @@ fn leave(tenant: &Tenant, walk: Walk, read: &Result<Way, Halt>, uptime: Duration
         for trouble in walk.troubles() {
             tenant.rest(&mut memory, *trouble, uptime);
         }
-    }
-    if walk.unfiltered() {
-        memory.window = WindowLength::longest();
     }
     // A shorter window of a list that is not filtered is as many pages.
     let shrunk = memory.window.shrunk(walk.span(), walk.oldest_shown());
