@@ -141,6 +141,8 @@ impl Reloader {
                 refused
             }
             Ok(Ok(Err(errors))) => {
+                // The status first, here and below: a reader of the log looks there next.
+                self.standing.refuse(errors.to_string());
                 log_mistakes(errors.problems());
                 Some(errors.to_string())
             }
@@ -152,12 +154,12 @@ impl Reloader {
             )),
         };
         if let Some(why) = refused {
+            self.standing.refuse(why.clone());
             let error = why.lines().next().unwrap_or_default().trim_end_matches(':');
             tracing::error!(
                 error,
                 "the configuration was not reloaded: the one before stays in force; correct the files and reload again"
             );
-            self.standing.refuse(why);
         }
     }
 
