@@ -125,6 +125,7 @@ impl Sweeper {
                 .as_ref()
                 .is_none_or(|state| state.is_first(tenant.rules.lookback)),
             asked_again: false,
+            waits: false,
             told: Times::default(),
             recorded: known.clone(),
             state: known.unwrap_or_else(|| TenantState::first(began, tenant.rules.lookback)),
@@ -194,6 +195,8 @@ struct Live<'a> {
     fresh: bool,
     /// For want of a second answer that shows the same time, all was asked for once more.
     asked_again: bool,
+    /// The first range may begin elsewhere, which the next sweep can tell: the cursor stays.
+    waits: bool,
     /// The time that the answers of this sweep bear.
     told: Times,
     /// What the ledger holds.
@@ -230,6 +233,9 @@ impl Live<'_> {
 
     /// Commits the last batch, and with it the cursor's move: it is recorded only if all of the batch is acknowledged.
     async fn advance(&mut self, intake: &mut Intake<'_>, slot: &mut Slot) -> Result<(), Halt> {
+        if self.waits {
+            return self.record(intake, slot).await;
+        }
         let moved = TenantState {
             cursor: self.reached.cursor_after(
                 self.state.cursor,

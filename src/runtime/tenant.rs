@@ -76,7 +76,9 @@ pub struct Memory {
     pub unfiltered: Notice,
     /// How its whole list is sorted then.
     pub history: History,
-    /// The `Date` told last.
+    /// `Date`s keep being far from our clock.
+    pub far_dates: Notice,
+    /// A `Date` that was told some time ago, or the first.
     pub told: Option<Told>,
 }
 
@@ -147,6 +149,7 @@ impl Tenant {
                 refused_alert_links: Notice::default(),
                 unfiltered: Notice::default(),
                 history: History::default(),
+                far_dates: Notice::default(),
                 told: None,
             }),
         }

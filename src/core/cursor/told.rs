@@ -8,6 +8,12 @@ use super::CLOCKS_DIFFER;
 /// 1 January 2020: no answer is older. A clock that was never set shows 1970, and goes on from there as if it were right.
 const EARLIEST: Ticks = Ticks(15_778_368_000_000_000);
 
+/// Answers that are closer to one another can't show that a clock runs.
+const APART: Duration = Duration::from_secs(10);
+
+/// By so much the two clocks differ only where one of them is wrong.
+const FAR: Duration = Duration::from_secs(3600);
+
 /// A response's `Date`, and when it came on a clock that never goes back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Told {
@@ -16,19 +22,37 @@ pub struct Told {
 }
 
 impl Told {
-    /// Whether something else shows this time: our own clock, which shows `now`, or the answer `before`. One server of
-    /// several may have a wrong clock, or a proxy may give an old answer.
+    /// Whether something else shows this time: our own clock, which shows `now`, or the answer `before`, after which this
+    /// `Date` has gone on by the time that has passed. One server of several may have a wrong clock, or a proxy may give an
+    /// old answer, and that again and again.
     pub fn is_confirmed(self, now: Ticks, before: Option<Told>) -> bool {
-        let told_before = |before: Told| {
+        let goes_on = |before: Told| {
             let passed = self.at.saturating_sub(before.at);
-            is_near(before.date.plus(passed), self.date)
+            let tolerance = CLOCKS_DIFFER.min(passed / 2);
+            self.is_apart(before) && differ(before.date.plus(passed), self.date) <= tolerance
         };
-        self.date >= EARLIEST && (is_near(self.date, now) || before.is_some_and(told_before))
+        let near = differ(self.date, now) <= CLOCKS_DIFFER;
+        self.date >= EARLIEST && (near || before.is_some_and(goes_on))
+    }
+
+    /// Whether so much time has passed since `before` that the two can be compared.
+    pub fn is_apart(self, before: Told) -> bool {
+        self.at.saturating_sub(before.at) >= APART
+    }
+
+    /// Whether this and our clock, which shows `now`, differ by more than an hour.
+    pub fn is_far(self, now: Ticks) -> bool {
+        differ(self.date, now) > FAR
+    }
+
+    /// The same of an answer that came earlier on our clock, which shows `now` at the uptime `at`.
+    pub fn was_far(self, now: Ticks, at: Duration) -> bool {
+        self.is_far(now.minus(at.saturating_sub(self.at)))
     }
 }
 
-fn is_near(one: Ticks, other: Ticks) -> bool {
-    one.since(other).max(other.since(one)) <= CLOCKS_DIFFER
+fn differ(one: Ticks, other: Ticks) -> Duration {
+    one.since(other).max(other.since(one))
 }
 
 #[cfg(test)]
@@ -56,6 +80,8 @@ mod tests {
             (lagging, Some(NOW), false),
             (lagging, Some(lagging.minus(minute)), true),
             (lagging, Some(lagging.minus(10 * minute)), false),
+            // It stands still.
+            (lagging, Some(lagging), false),
             (NOW, Some(lagging), true),
             (NOW.plus(1000 * minute), Some(NOW), false),
             (unset, Some(unset.minus(minute)), false),
@@ -66,6 +92,27 @@ mod tests {
             let before = before.map(|date| told(date, 40));
             let found = told(date, 100).is_confirmed(NOW, before);
             assert_eq!(found, believed, "{date} after {before:?}");
+        }
+    }
+
+    #[test]
+    fn a_date_that_stands_still_confirms_itself_after_no_time_and_one_that_goes_on_after_ten_seconds()
+     {
+        for passed in [0, 1, 9, 10, 15, 30, 60, 119, 120, 600, 86_400] {
+            for date in [
+                NOW.minus(300 * 86_400 * Duration::from_secs(1)),
+                NOW.plus(FAR),
+            ] {
+                let before = Some(told(date, 40));
+                let frozen = told(date, 40 + passed).is_confirmed(NOW, before);
+                assert!(!frozen, "{date} for {passed} s");
+                let goes_on = told(date.plus(Duration::from_secs(passed)), 40 + passed);
+                assert_eq!(
+                    goes_on.is_confirmed(NOW, before),
+                    passed >= 10,
+                    "{date}, {passed} s"
+                );
+            }
         }
     }
 }

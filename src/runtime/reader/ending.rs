@@ -31,6 +31,8 @@ pub(in crate::runtime) struct Times {
     pub(in crate::runtime) last: Option<Ticks>,
     /// The last that our own clock, or another answer, shows too.
     pub(in crate::runtime) confirmed: Option<Ticks>,
+    /// It is too early to tell whether the `Date`s go on: no answer came long enough before.
+    pub(in crate::runtime) too_early: bool,
 }
 
 /// An incident whose alerts go on elsewhere.
@@ -81,10 +83,24 @@ impl Reader<'_> {
             return;
         };
         let at = self.sweeper.uptime();
-        let before = self.tenant.memory().told.replace(Told { date, at });
+        let (told, now) = (Told { date, at }, self.sweeper.clock.now());
+        let mut memory = self.tenant.memory();
+        let before = memory.told;
+        let apart = before.filter(|before| told.is_apart(*before));
         self.times.last = Some(date);
-        if (Told { date, at }).is_confirmed(self.sweeper.clock.now(), before) {
+        self.times.too_early = apart.is_none();
+        if told.is_confirmed(now, before) {
             self.times.confirmed = Some(date);
+        }
+        if before.is_none() || apart.is_some() {
+            memory.told = Some(told);
+        }
+        if !told.is_far(now) {
+            memory.far_dates.not_met();
+        } else if apart.is_some_and(|before| before.was_far(now, at)) && memory.far_dates.met() {
+            tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, %date, %now,
+                remedy = "set this machine's clock (NTP) if `now` is wrong; else find what stands between here and Microsoft and changes or repeats answers",
+                "the API's Date and this machine's clock differ by more than an hour; the cursor does not pass the earlier of the two");
         }
     }
 

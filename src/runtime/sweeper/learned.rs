@@ -9,7 +9,12 @@ use crate::runtime::reader::Times;
 impl Live<'_> {
     /// Moves a first range that began too late to where it belongs. `false`: what was read is what is to be read.
     pub(super) fn corrected_first_range(&mut self) -> bool {
-        let Times { last, confirmed } = self.told;
+        let Times {
+            last,
+            confirmed,
+            too_early,
+        } = self.told;
+        self.waits = false;
         let Some(date) = confirmed.or(last) else {
             return false;
         };
@@ -21,7 +26,9 @@ impl Live<'_> {
             return false;
         };
         if confirmed.is_none() {
-            // One answer is not enough. The second may say otherwise.
+            // One answer is not enough. The second may say otherwise; and if it says the same, that may be because the
+            // clock stands still. The next sweep knows, if this one leaves the cursor where it is.
+            self.waits = too_early;
             return !std::mem::replace(&mut self.asked_again, true);
         }
         self.fresh = false;

@@ -151,6 +151,11 @@ async fn a_first_range_that_a_fast_clock_put_into_the_future_begins_where_it_bel
     // Microsoft's clock, ten hours behind ours.
     *server.now.lock().expect("lock") = START.minus(10 * HOUR);
     server.set(1, START.minus(10 * HOUR + HOUR / 2), 1);
+    sweep(&world, &tenant).await;
+    // A second answer shows that it goes on.
+    let passed = Duration::from_secs(30);
+    sleep(passed).await;
+    *server.now.lock().expect("lock") = START.minus(10 * HOUR).plus(passed);
     assert_eq!(sweep(&world, &tenant).await.published, 1);
     let cursor = cursor(&world, &tenant).expect("a state");
     assert_eq!(cursor, START.minus(10 * HOUR + HOUR / 2));

@@ -2,6 +2,7 @@
 
 use super::*;
 
+const CLOCKS: &str = "the API's Date and this machine's clock differ";
 const HUNDRED_DAYS: i64 = 100 * 86_400;
 
 /// A sweep and its backlog half a minute later, by both clocks, with answers whose `Date`s are off by `off` seconds.
@@ -86,6 +87,38 @@ async fn a_clock_that_was_never_set_is_not_believed_however_often_it_answers() {
     }
     assert_eq!(published(&world).len(), 1);
     assert!(state(&world, &tenant).start > at(3601));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_date_that_stands_still_moves_no_start_and_is_named_once() {
+    let warnings = Warnings::new();
+    for off in [-since_1970(), -300 * 86_400] {
+        let (world, server) = (World::new(ROOM), old_and_new());
+        let tenant = world.tenant(1, &server, 100);
+        let before = warnings.of(CLOCKS);
+        for pass in 0..6 {
+            // It is off by more and more.
+            later(&world, &server, &tenant, &[off - pass * 30; 10]).await;
+        }
+        assert_eq!(published(&world).len(), 1, "{off}");
+        assert!(state(&world, &tenant).start > at(3601), "{off}");
+        assert_eq!(warnings.of(CLOCKS) - before, 1, "{off}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_of_ours_that_is_ahead_is_found_out_by_the_second_sweep_and_nothing_is_lost() {
+    for ahead in [7200, HUNDRED_DAYS] {
+        let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
+        let tenant = world.tenant(1, &server, 100);
+        server.set(1, at(ahead + 3000), 1);
+        server.set(2, at(ahead + 60), 1);
+        for _ in 0..2 {
+            later(&world, &server, &tenant, &[-ahead; 10]).await;
+        }
+        assert_eq!(published(&world).len(), 2, "{ahead}");
+        assert!(state(&world, &tenant).start <= at(ahead + 3500), "{ahead}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
