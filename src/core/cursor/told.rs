@@ -96,8 +96,8 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_stands_still_confirms_itself_after_no_time_and_one_that_goes_on_after_ten_seconds()
-     {
+    fn a_date_that_stands_still_never_confirms_itself_and_one_that_goes_on_does_after_ten_seconds()
+    {
         for passed in [0, 1, 9, 10, 15, 30, 60, 119, 120, 600, 86_400] {
             for date in [
                 NOW.minus(300 * 86_400 * Duration::from_secs(1)),
