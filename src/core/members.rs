@@ -1,5 +1,5 @@
 //! Cuts an object at its own commas and no further: what its values hold (half of a surrogate pair, bytes that are no
-//! UTF-8, any nesting) is not looked at. Whoever needs it to be JSON has to look for that.
+//! UTF-8, any nesting) is not looked at. A caller that needs JSON checks for it.
 
 use memchr::memchr2;
 
