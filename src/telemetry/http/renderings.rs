@@ -1,8 +1,9 @@
 //! Answers that grow with the fleet, made once for all who ask for them at a time.
 //!
 //! Rules:
-//! - One is made at a time, and serves all who ask within nine times as long as it took: so all callers together cost
-//!   about a tenth of a core, whatever they do.
+//! - One is made at a time. It serves all who asked before it was ready, and all who ask within nine times the processor
+//!   time that it cost: so all callers together cost about a tenth of a core, whatever they do. Time that the thread waited
+//!   does not count: on a busy machine a small text would else be old for seconds.
 //! - Who reads slowly holds a share of the one text, and no copy. At most [`KEPT`] texts of a kind are in memory. When
 //!   slow readers hold all of them, the newest serves on: its age is bounded by the time that a connection has.
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
@@ -17,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 /// Texts of one kind in memory, those included that only slow readers still hold.
 pub(super) const KEPT: usize = 2;
 
-/// How many times as long as it took to make it, a text serves.
+/// How many times the processor time that it cost, a text serves.
 const REST: u32 = 9;
 
 /// The texts of one kind.
@@ -31,6 +33,7 @@ pub(super) struct Renderings {
 #[derive(Debug)]
 struct Latest {
     text: Arc<Rendering>,
+    made: Instant,
     until: Instant,
 }
 
@@ -38,6 +41,7 @@ struct Latest {
 #[derive(Debug)]
 struct Rendering {
     text: Vec<u8>,
+    cost: Duration,
     _place: OwnedSemaphorePermit,
 }
 
@@ -51,6 +55,10 @@ impl AsRef<[u8]> for Share {
 }
 
 impl Latest {
+    fn serves(&self, asked: Instant) -> bool {
+        asked < self.made || Instant::now() < self.until
+    }
+
     fn share(&self) -> Bytes {
         Bytes::from_owner(Share(Arc::clone(&self.text)))
     }
@@ -80,10 +88,11 @@ impl Renderings {
         patience: Duration,
         make: impl FnOnce() -> Option<Vec<u8>> + Send + 'static,
     ) -> Result<Bytes, NoRendering> {
-        let deadline = Instant::now() + patience;
+        let asked = Instant::now();
+        let deadline = asked + patience;
         let latest = timeout_at(deadline, self.latest.lock()).await;
         let mut latest = latest.map_err(|_| NoRendering::Busy)?;
-        if let Some(fresh) = latest.as_ref().filter(|it| Instant::now() < it.until) {
+        if let Some(fresh) = latest.as_ref().filter(|it| it.serves(asked)) {
             return Ok(fresh.share());
         }
         // Shares are made under the lock only: one that nobody reads now makes place for the next.
@@ -105,24 +114,29 @@ impl Renderings {
                 place.ok().and_then(Result::ok).ok_or(NoRendering::Busy)?
             }
         };
-        let began = Instant::now();
         // The place goes along: what hangs keeps it, so that no more than these can hang.
         let made = spawn_blocking(move || {
+            let began = processor_time();
             let text = make()?;
             Some(Arc::new(Rendering {
                 text,
+                cost: processor_time().saturating_sub(began),
                 _place: place,
             }))
         });
         let made = timeout_at(deadline, made).await;
         let made = made.map_err(|_| NoRendering::Busy)?;
         let text = made.ok().flatten().ok_or(NoRendering::Broken)?;
-        let made = Latest {
-            text,
-            until: Instant::now() + began.elapsed() * REST,
-        };
-        Ok(latest.insert(made).share())
+        let made = Instant::now();
+        let until = made + text.cost * REST;
+        Ok(latest.insert(Latest { text, made, until }).share())
     }
+}
+
+/// What this thread has used of a processor.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -131,6 +145,7 @@ mod tests {
     use futures_util::future::join_all;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::sync_channel;
+    use tokio::time::sleep;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -171,7 +186,35 @@ mod tests {
         for n in 1..=5_usize {
             let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
             assert_eq!(text.expect("a text"), n.to_string());
+            // Long past nine times what it cost.
+            sleep(Duration::from_secs(10)).await;
         }
+    }
+
+    #[tokio::test]
+    async fn one_that_waited_for_a_processor_and_not_for_its_work_is_not_shown_later() {
+        let (maker, texts) = (Maker::default(), Renderings::new(KEPT));
+        let slow = maker.one(Duration::from_millis(500));
+        texts.get(LONG, slow).await.expect("a text");
+        // Far less than nine times 500 ms, far more than nine times what waiting costs a processor.
+        sleep(Duration::from_millis(300)).await;
+        let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
+        assert_eq!(text.expect("a text"), "2");
+    }
+
+    #[tokio::test]
+    async fn one_that_cost_a_processor_much_serves_for_nine_times_as_long() {
+        let (maker, texts) = (Maker::default(), Renderings::new(KEPT));
+        let busy = || {
+            let began = processor_time();
+            while processor_time().saturating_sub(began) < Duration::from_millis(200) {
+                std::hint::spin_loop();
+            }
+            Some(b"costly".to_vec())
+        };
+        texts.get(LONG, busy).await.expect("a text");
+        let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
+        assert_eq!(text.expect("a text"), "costly");
     }
 
     #[tokio::test(start_paused = true)]
@@ -181,6 +224,7 @@ mod tests {
         for _ in 0..20 {
             let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
             held.push(text.expect("nobody is refused"));
+            sleep(Duration::from_secs(10)).await;
         }
         assert_eq!(maker.made(), KEPT);
         assert_eq!(held[19], KEPT.to_string(), "the newest serves on");
