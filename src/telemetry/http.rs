@@ -8,6 +8,9 @@
 //! - `/metrics`, `/api/status` and the page grow with the number of tenants: they are made once for all who ask at a time
 //!   (`renderings`);
 //! - a request to a name that is not the daemon's own is refused (`host`).
+//!
+//! They have a thread of their own: a probe is answered while every other thread works on large pages. Whether the rest of
+//! the daemon gets on is what [`Surface::live`] says.
 
 mod connections;
 mod host;
@@ -15,9 +18,9 @@ mod page;
 mod renderings;
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::thread::Builder;
 use std::time::Duration;
 
 use axum::Router;
@@ -37,6 +40,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -104,16 +109,42 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Serves until `shutdown`, then lets the connections in work end, which their time limit bounds.
 ///
 /// # Errors
-/// The listener is none. Other failures to accept pass (no descriptors left, mostly): the endpoints go on as soon as
-/// they can, for that is when an operator needs them.
-pub fn serve(
+/// The listener is none, or there is no thread to be had. Other failures to accept pass (no descriptors left, mostly): the
+/// endpoints go on as soon as they can, for that is when an operator needs them.
+pub async fn serve(
     listener: TcpListener,
     names: HostNames,
     surface: Arc<dyn Surface>,
     shutdown: CancellationToken,
-) -> impl Future<Output = io::Result<()>> {
+) -> io::Result<()> {
+    let listener = listener.into_std()?;
     let router = router(Limits::DEFAULT, names, surface);
-    serve_within(Limits::DEFAULT, listener, router, shutdown)
+    let (ends, ended) = oneshot::channel();
+    Builder::new().name("endpoints".to_owned()).spawn(move || {
+        // Nobody waits for the end when the stop takes too long.
+        let _ = ends.send(serve_on_this_thread(listener, router, shutdown));
+    })?;
+    ended
+        .await
+        .unwrap_or_else(|_| Err(io::Error::other("its thread panicked")))
+}
+
+fn serve_on_this_thread(
+    listener: std::net::TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("rendering")
+        .build()?;
+    let served = runtime.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        serve_within(Limits::DEFAULT, listener, router, shutdown).await
+    });
+    // What renders may hang, and is not waited for.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve_within(
