@@ -7,10 +7,10 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
 use incidentd::core::ids::{IncidentId, TenantId};
-use incidentd::core::ticks::Ticks;
-use incidentd::core::version::{
+use incidentd::core::incident::version::{
     ContentHash, Deduplicate, Forms, Origin, Phase, Reading, Seen, Verdict, judge,
 };
+use incidentd::core::time::ticks::Ticks;
 use incidentd::ledger::LocalLedger;
 use incidentd::ports::{Ledger, LedgerEntry};
 use tokio::runtime::Runtime;

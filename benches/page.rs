@@ -9,8 +9,8 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use incidentd::core::page::Splitter;
-use incidentd::core::reading::{Shape, read};
+use incidentd::core::incident::page::Splitter;
+use incidentd::core::incident::reading::{Shape, read};
 use incidentd::simulator::Tenant;
 use tokio::runtime::Runtime;
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use incidentd::core::page::Splitter;
-use incidentd::core::reading::read;
-use incidentd::core::version::{Change, Reading};
+use incidentd::core::incident::page::Splitter;
+use incidentd::core::incident::reading::read;
+use incidentd::core::incident::version::{Change, Reading};
 use incidentd::ports::Encoder;
 use incidentd::record::{Format, Recipe, RecordEncoder};
 use incidentd::simulator::Tenant;

@@ -9,15 +9,15 @@
 //! Stop, within [`STOP_BUDGET`]: no sweep begins, those at work come to rest and commit what they have, the ledger is
 //! closed. The endpoints answer until then.
 
+mod connectors;
 mod delivery;
-mod doors;
 mod fleet;
 pub mod inspect;
-mod judge;
+mod library_checks;
 mod mounts;
 mod reload;
 pub mod retirement;
-mod surface;
+mod status;
 mod tasks;
 
 use std::future::Future;
@@ -34,35 +34,35 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::settings::Settings;
-use crate::core::status::RunState;
+use crate::core::health::status::RunState;
 use crate::kafka::{KafkaError, KafkaPublisher};
 use crate::ledger::{LedgerError, LocalLedger};
 use crate::ports::{Clock, Observer, Publisher};
 use crate::record::{AlertSplitter, StdoutPublisher};
-use crate::runtime::board::Board;
 use crate::runtime::dispatcher::Dispatcher;
 use crate::runtime::fleet::{Fleet, FleetWatch};
-use crate::runtime::herald::{self, Herald};
+use crate::runtime::health::board::Board;
+use crate::runtime::health::topic::{self, Herald};
 use crate::runtime::limits::{ByteBudget, Slots};
-use crate::runtime::outlet::LocalOutlet;
-use crate::runtime::pulse::{Pulse, Vitals};
+use crate::runtime::liveness::{Pulse, Vitals};
+use crate::runtime::local_outlet::LocalOutlet;
 use crate::runtime::scheduler;
 use crate::runtime::supervisor::{EndedUnasked, Supervisor};
-use crate::runtime::sweeper::Sweeper;
+use crate::runtime::sweep::Sweeper;
 use crate::runtime::tokens::{self, Desk};
+use crate::settings::Settings;
 use crate::telemetry::clock::SystemClock;
 use crate::telemetry::http::{self, HostNames, Surface};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::systemd;
 
-use doors::FleetError;
+use connectors::FleetError;
 use fleet::Builder;
-pub use judge::Libraries;
+pub use library_checks::Libraries;
 use mounts::Mounts;
 pub use reload::{Load, Reload};
 use reload::{Reloader, Standing};
-use surface::{Kafka, Parts, Window};
+use status::{Kafka, Parts, Window};
 use tasks::{
     forever, probe, retry_after_revivals, signs_of_life, tell_of_stalls, watch_ledger,
     watch_producer,
@@ -161,7 +161,7 @@ impl App {
             None => Arc::new(StdoutPublisher::new(io::stdout())),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let metrics = Arc::new(Metrics::new(&doors::SOURCES));
+        let metrics = Arc::new(Metrics::new(&connectors::SOURCES));
         let observer: Arc<dyn Observer> = metrics.clone();
         let mut builder = Builder::new(Desk {
             authorities: Arc::default(),
@@ -335,7 +335,7 @@ impl App {
         let (herald, announced) = Herald::new();
         tasks.spawn(
             "health announcements",
-            forever(herald::run(announced, self.publisher, stop())),
+            forever(topic::run(announced, self.publisher, stop())),
         );
         let nudge = Arc::<Notify>::default();
         if let Some(kafka) = self.kafka {

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
-use crate::core::cursor::TenantState;
-use crate::core::failure::{Failure, Health};
+use crate::core::health::failure::{Failure, Health};
 use crate::core::ids::{IncidentId, TenantId};
-use crate::core::letters::Letter;
-use crate::core::reading::Shape;
-use crate::core::ticks::Ticks;
-use crate::core::version::{Change, ContentHash, Reading, Seen};
-pub use crate::core::walk::{PageAsk, Query};
+use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::reading::Shape;
+use crate::core::incident::version::{Change, ContentHash, Reading, Seen};
+use crate::core::sweep::cursor::TenantState;
+pub use crate::core::sweep::pager::{PageAsk, Query};
+use crate::core::time::ticks::Ticks;
 
 /// Wall-clock time. Durations are measured with tokio's clock, which tests pause.
 pub trait Clock: Send + Sync {

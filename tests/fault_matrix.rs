@@ -33,7 +33,7 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use incidentd::core::failure::{Failure, Health};
+use incidentd::core::health::failure::{Failure, Health};
 use incidentd::microsoft::Clients;
 use serde_json::Value;
 

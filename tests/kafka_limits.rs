@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use incidentd::core::ticks::Ticks;
+use incidentd::core::time::ticks::Ticks;
 use incidentd::kafka::{Condition, KafkaOptions, KafkaPublisher};
 use incidentd::ports::{Clock, Publisher, Record};
 use incidentd::simulator::{Effect, Endpoint, Options, Rule, Simulator};

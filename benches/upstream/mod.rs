@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use incidentd::core::backlog::Span;
 use incidentd::core::ids::TenantId;
-use incidentd::core::page::Splitter;
-use incidentd::core::reading::Shape;
-use incidentd::core::ticks::Ticks;
+use incidentd::core::incident::page::Splitter;
+use incidentd::core::incident::reading::Shape;
+use incidentd::core::sweep::backlog::Span;
+use incidentd::core::time::ticks::Ticks;
 use incidentd::microsoft::{
     Clients, Credential, DEFENDER, Defender, Endpoint, Entra, EntraOptions, HttpOptions, Secret,
     SourceOptions,

@@ -1,7 +1,7 @@
 //! From settings to the way to Kafka.
 
-use crate::config::settings::Settings;
 use crate::kafka::{KafkaError, KafkaOptions, KafkaPublisher};
+use crate::settings::Settings;
 
 /// Reaches for no network.
 pub(super) fn connect(settings: &Settings) -> Result<KafkaPublisher, KafkaError> {

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::doors::{Doors, FleetError};
-use crate::config::settings::{RecordFormat, Settings, SourceKind, TenantSettings};
-use crate::core::cursor::Reach;
+use crate::app::connectors::{Doors, FleetError};
 use crate::core::ids::TenantId;
+use crate::core::sweep::cursor::Reach;
 use crate::microsoft::{Defender, Graph};
 use crate::ports::TokenSource;
 use crate::record::{Format, Recipe, RecordEncoder};
 use crate::runtime::fleet::Fleet;
 use crate::runtime::tenant::{Parts, Rules, Tenant};
 use crate::runtime::tokens::{Desk, TokenKeeper};
+use crate::settings::{RecordFormat, Settings, SourceKind, TenantSettings};
 
 /// Builds tenants, at the start and at each reload, and keeps what they share.
 pub struct Builder {

@@ -17,18 +17,18 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
-use super::doors::{self, Door, Doors};
 use super::retirement::Retirement;
 use super::{StartError, delivery};
-use crate::config::settings::{Settings, TenantSettings};
-use crate::core::backlog::Span;
-use crate::core::failure::{Failure, Health, Reaction};
+use crate::app::connectors::{self, Door, Doors};
+use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
-use crate::core::page::{Splitter, partial};
-use crate::core::ticks::Ticks;
+use crate::core::incident::page::{Splitter, partial};
+use crate::core::sweep::backlog::Span;
+use crate::core::time::ticks::Ticks;
 use crate::kafka::{self, KafkaOptions};
 use crate::microsoft::Issued;
 use crate::ports::{AccessToken, Clock, IncidentSource, PageAsk, Query};
+use crate::settings::{Settings, TenantSettings};
 use crate::telemetry::clock::SystemClock;
 
 pub use crate::kafka::{Inspection as KafkaSeen, TopicSeen, Write};
@@ -204,7 +204,7 @@ async fn ask(tenant: &TenantSettings, door: &Door, seen: &mut TenantSeen) -> Res
     let issued = door.entra.look().await?;
     seen.second_secret = door.entra.second_secret_serves();
     seen.token_expires = Some(expiry(&issued));
-    let permission = doors::permission(tenant.api.source);
+    let permission = connectors::permission(tenant.api.source);
     let roles = issued.claims.iter().flat_map(|claims| &claims.roles);
     seen.roles = roles.map(|role| Role::explain(role, &permission)).collect();
     if let Some(unfit) = issued.unfit {

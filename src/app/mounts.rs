@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::config::settings::Settings;
+use crate::settings::Settings;
 
 /// How often the links are looked at. The kubelet itself takes a minute or two until it replaces one.
 const LOOK: Duration = Duration::from_secs(2);

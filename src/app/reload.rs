@@ -16,14 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::fleet::{Before, Builder};
 use super::mounts::Mounts;
-use crate::config::settings::Settings;
 use crate::config::{ConfigErrors, Problem};
-use crate::core::failure::chain;
-use crate::core::reload::Diff;
-use crate::core::status::{ConfigurationState, ConfigurationStatus};
-use crate::core::ticks::Ticks;
+use crate::core::diff::Diff;
+use crate::core::health::failure::chain;
+use crate::core::health::status::{ConfigurationState, ConfigurationStatus};
+use crate::core::time::ticks::Ticks;
 use crate::ports::Clock;
 use crate::runtime::fleet::Fleet;
+use crate::settings::Settings;
 use crate::telemetry::logging::LogFilter;
 use crate::telemetry::systemd;
 

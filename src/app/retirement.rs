@@ -5,9 +5,9 @@
 
 use std::fmt;
 
-use crate::config::settings::{SourceKind, TenantSettings};
-use crate::core::ticks::{PER_SECOND, Ticks};
-use crate::core::words::counted;
+use crate::core::format::counted;
+use crate::core::time::ticks::{PER_SECOND, Ticks};
+use crate::settings::{SourceKind, TenantSettings};
 
 /// 2027-02-01T00:00:00Z, the last day on which the API is promised to work.
 const LAST_DAY: Ticks = Ticks(1_801_440_000 * PER_SECOND);

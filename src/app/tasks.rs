@@ -9,12 +9,12 @@ use tokio::sync::Notify;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-use super::surface::{Stall, Window};
+use crate::app::status::{Stall, Window};
 use crate::core::ids::TenantId;
-use crate::core::ticks::Ticks;
+use crate::core::time::ticks::Ticks;
 use crate::kafka::KafkaPublisher;
 use crate::ledger::LocalLedger;
-use crate::runtime::pulse::Pulse;
+use crate::runtime::liveness::Pulse;
 
 /// How often the ledger and Kafka's client are asked for a sign of life.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);

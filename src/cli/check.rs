@@ -19,12 +19,14 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use tokio::runtime::Runtime;
 
-use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, pick, text};
+use super::{
+    CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, tenant_selection, text,
+};
 use crate::app::Libraries;
 use crate::app::inspect::{Findings, Inspector};
 use crate::config::{self, process_environment};
-use crate::core::failure::Health;
-use crate::core::words::counted;
+use crate::core::format::counted;
+use crate::core::health::failure::Health;
 
 use notes::Offline;
 
@@ -65,7 +67,7 @@ impl Check {
                 return Err(Failed::new(CONFIGURATION, errors));
             }
         };
-        let tenants = pick::tenants(&settings, &self.tenant)?;
+        let tenants = tenant_selection::tenants(&settings, &self.tenant)?;
         let offline = Offline::new(&self.file.config, &settings, &tenants);
         let looked_at = tenants.len();
         let inspector = match Inspector::new(&settings, tenants) {

@@ -6,10 +6,10 @@ use std::collections::HashSet;
 use clap::Args;
 
 use super::text::{paragraph, print, width};
-use super::{CONFIGURATION, ConfigFile, Failed, pick};
+use super::{CONFIGURATION, ConfigFile, Failed, tenant_selection};
 use crate::app::inspect::{Asks, Consent as Link, Invitation, REDIRECT_URI, consents, invitations};
 use crate::config::{self, process_environment};
-use crate::core::words::tame;
+use crate::core::format::tame;
 
 #[derive(Args, Debug)]
 pub struct Consent {
@@ -30,7 +30,7 @@ impl Consent {
         if self.url {
             return print(&for_new(&invitations(&settings.tenants)));
         }
-        let tenants = pick::tenants(&settings, &self.tenants)?;
+        let tenants = tenant_selection::tenants(&settings, &self.tenants)?;
         print(&for_known(&consents(&tenants)))
     }
 }

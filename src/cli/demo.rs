@@ -28,9 +28,9 @@ use super::text::print_as_it_is;
 use super::{FAILED, Failed, INTERNAL};
 use crate::app::{App, Libraries, Output};
 use crate::config;
-use crate::config::settings::Settings;
 use crate::kafka::mock::MockBroker;
 use crate::kafka::reader::{Arrived, TopicReader};
+use crate::settings::Settings;
 use crate::simulator::{Options, Simulator, Stamp, Tenant, World};
 use crate::telemetry::logging;
 

@@ -8,9 +8,9 @@ mod consent;
 mod demo;
 mod init;
 mod man;
-mod pick;
 mod run;
 mod status;
+mod tenant_selection;
 mod text;
 mod token;
 

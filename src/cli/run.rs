@@ -19,9 +19,9 @@ use tokio::sync::{Notify, oneshot};
 use super::{CONFIGURATION, ConfigFile, Failed, INTERNAL, UNAVAILABLE};
 use crate::app::inspect::retirement;
 use crate::app::{App, Libraries, Load, Output, Reload, STOP_BUDGET, StartError};
-use crate::config::settings::{LogFormat, Settings};
 use crate::config::{self, process_environment};
 use crate::ledger::LedgerError;
+use crate::settings::{LogFormat, Settings};
 use crate::telemetry::logging::{self, Log};
 
 #[derive(Args, Debug)]

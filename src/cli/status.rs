@@ -22,9 +22,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE};
 use crate::config::{self, DEFAULT_LISTEN, process_environment};
-use crate::core::failure::one_line;
-use crate::core::ticks::Ticks;
-use crate::core::words::tame;
+use crate::core::format::tame;
+use crate::core::health::failure::one_line;
+use crate::core::time::ticks::Ticks;
 use crate::ports::Clock;
 use crate::telemetry::client::{self, Answer, AskError};
 use crate::telemetry::clock::SystemClock;

@@ -6,7 +6,7 @@ use anyhow::Context;
 use unicode_width::UnicodeWidthStr;
 
 use super::{Failed, INTERNAL};
-use crate::core::words::tame;
+use crate::core::format::tame;
 
 /// What commands print fits into so many columns; links are never broken, and may be longer.
 pub const COLUMNS: usize = 100;

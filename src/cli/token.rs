@@ -9,13 +9,13 @@ use clap::Args;
 use tokio::runtime::Runtime;
 
 use super::text::{paragraph, print, why_and_do, width};
-use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, pick};
+use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, tenant_selection};
 use crate::app::Libraries;
 use crate::app::inspect::{self, Claims, Role, Standing, TokenSeen};
 use crate::config::{self, process_environment};
-use crate::core::failure::{Failure, Health};
-use crate::core::ticks::Ticks;
-use crate::core::words::{span, tame};
+use crate::core::format::{span, tame};
+use crate::core::health::failure::{Failure, Health};
+use crate::core::time::ticks::Ticks;
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -36,7 +36,7 @@ impl Token {
     pub fn run(self) -> Result<(), Failed> {
         let settings = config::load(&self.file.config, &process_environment(), &Libraries)
             .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
-        let tenant = pick::tenant(&settings, &self.tenant)?;
+        let tenant = tenant_selection::tenant(&settings, &self.tenant)?;
         let runtime = Runtime::new()
             .context("can't start the async runtime")
             .map_err(|error| Failed::new(INTERNAL, error))?;

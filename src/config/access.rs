@@ -12,7 +12,7 @@ use url::Url;
 use super::origin::{File, Spot};
 use super::problems::{Findings, scalar};
 use super::section::{Section, dotted};
-use crate::core::words::tame;
+use crate::core::format::tame;
 
 const READ: u32 = 0o004;
 const WRITE: u32 = 0o002;

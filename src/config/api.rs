@@ -16,8 +16,8 @@ use super::clouds::{self, Cloud, Doubt, Preset};
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
 use super::section::Section;
-use super::settings::{ApiSettings, CaFile, SourceKind, TokenEndpoint};
 use super::units::MIB;
+use crate::settings::{ApiSettings, CaFile, SourceKind, TokenEndpoint};
 use conflicts::Choice;
 
 /// All the world's authorities take a quarter of a megabyte.

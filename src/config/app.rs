@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::judge::Judge;
 use super::problems::{Wrong, wrong};
-use super::proof::{self, Kind, Proofs};
-use super::record::{Literal, quoted};
 use super::section::Section;
-use super::settings::{AppSettings, Credential, SecretSource};
+use crate::config::credential_files::{self, Kind, Proofs};
+use crate::config::library_checks::Judge;
+use crate::config::provenance::{Literal, quoted};
+use crate::settings::{AppSettings, Credential, SecretSource};
 
 /// What values refer to.
 pub(super) struct World<'a> {
@@ -120,10 +120,10 @@ fn read_credential(
     if refuse_too_many(section) {
         return Part::Wrong;
     }
-    let file = proof::read(section, FILE, world, Kind::Secret);
+    let file = credential_files::read(section, FILE, world, Kind::Secret);
     let variable = read_variable(section, world);
-    let next = proof::read(section, NEXT, world, Kind::NextSecret);
-    let federated = proof::read(section, FEDERATED, world, Kind::Token);
+    let next = credential_files::read(section, NEXT, world, Kind::NextSecret);
+    let federated = credential_files::read(section, FEDERATED, world, Kind::Token);
     if [FILE, VARIABLE, FEDERATED]
         .iter()
         .any(|key| section.given(key))

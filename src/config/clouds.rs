@@ -5,7 +5,7 @@
 
 use url::Url;
 
-use super::settings::SourceKind;
+use crate::settings::SourceKind;
 use SourceKind::{Defender, Graph};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
-use super::misplaced::may_be_a_tenant_s;
 use super::origin::Spot;
-use super::record::{Entry, Meaning, Record, Table};
 use super::section::dotted;
-use super::settings::{Settings, TenantSettings};
+use crate::config::provenance::{Entry, Meaning, Record, Table};
+use crate::config::unknown_keys::may_be_a_tenant_s;
+use crate::settings::{Settings, TenantSettings};
 
 /// Beyond this width a value does not push the others' origins to the right.
 const MAX_ALIGNED: usize = 64;

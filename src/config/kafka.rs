@@ -10,13 +10,13 @@ use config::{Value, ValueKind};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::app::World;
-use super::judge::Judge;
 use super::layers::read_regular;
 use super::origin::Spot;
 use super::problems::{Problem, Wrong, scalar, wrong};
-use super::record::{Meaning, quoted};
 use super::section::Section;
-use super::settings::{KafkaSettings, RecordFormat};
+use crate::config::library_checks::Judge;
+use crate::config::provenance::{Meaning, quoted};
+use crate::settings::{KafkaSettings, RecordFormat};
 use promises::Ruling;
 
 mod promises;

@@ -16,7 +16,7 @@ use super::lines::{SyntaxErrors, Toml};
 use super::origin::{File, Spot};
 use super::problems::{Findings, Wrong, wrong};
 use super::section::dotted;
-use crate::core::failure::one_line;
+use crate::core::health::failure::one_line;
 
 const PREFIX: &str = "incidentd__";
 /// Ten thousand tenants with overrides take a quarter of it.

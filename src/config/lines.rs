@@ -10,7 +10,7 @@ use config::{FileStoredFormat, Format, Map, Value, ValueKind};
 use toml::de::{DeTable, DeValue};
 
 use super::problems::{Wrong, wrong};
-use crate::core::failure::one_line;
+use crate::core::health::failure::one_line;
 
 /// Of one file. A text with more is no TOML at all, and each costs a walk through it.
 const MAX_ERRORS: usize = 50;

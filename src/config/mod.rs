@@ -13,39 +13,38 @@ mod access;
 mod api;
 mod app;
 mod clouds;
+mod credential_files;
 mod effective;
-mod judge;
 mod kafka;
 mod layers;
+mod library_checks;
 mod lines;
-mod misplaced;
 mod origin;
 mod poll;
 mod problems;
-mod proof;
+mod provenance;
 mod read;
-mod record;
 mod section;
-pub mod settings;
 mod survey;
 mod tenants;
 mod units;
+mod unknown_keys;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
 pub use effective::Effective;
-pub use judge::{Judge, Lenient};
+pub use library_checks::{Judge, Lenient};
 pub use problems::{ConfigErrors, Problem, Wrong, wrong};
 pub use read::DEFAULT_LISTEN;
 pub use survey::{Survey, survey};
 
 pub use units::distance;
 
+use crate::settings::Settings;
+use credential_files::Proofs;
 use problems::Findings;
-use proof::Proofs;
-use settings::Settings;
 
 /// Reads and validates the main file, the files of its `tenants_dir`, and the environment.
 ///
@@ -96,7 +95,7 @@ pub fn effective(
 fn settings_of(
     reading: Option<read::Reading>,
     findings: Findings,
-) -> Result<(Settings, record::Record), ConfigErrors> {
+) -> Result<(Settings, provenance::Record), ConfigErrors> {
     match reading {
         Some(reading) if findings.problems.is_empty() => Ok((
             Settings {

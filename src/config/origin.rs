@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use config::Value;
 
-use crate::core::words::tame;
+use crate::core::format::tame;
 
 /// One of the files that make up the configuration.
 #[derive(Debug, Clone)]

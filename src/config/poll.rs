@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::api;
 use super::problems::{Wrong, reads_plain, wrong};
 use super::section::Section;
-use super::settings::{ApiSettings, PollSettings, SourceKind};
 use super::units::{DAY, GIB, HOUR, MIB, MINUTE, show_duration};
-use crate::core::budget::{DEFENDER, GRAPH, Quota};
-use crate::core::schedule::{ACCEPTED, Schedule, ScheduleError};
-use crate::core::version::Deduplicate;
+use crate::core::incident::version::Deduplicate;
+use crate::core::pace::budget::{DEFENDER, GRAPH, Quota};
+use crate::core::time::schedule::{ACCEPTED, Schedule, ScheduleError};
+use crate::settings::{ApiSettings, PollSettings, SourceKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Microsoft keeps Defender XDR's data for 180 days ("Data security and retention in Microsoft Defender XDR").

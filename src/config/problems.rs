@@ -9,10 +9,10 @@ use std::fmt;
 use config::{Value, ValueKind};
 use uuid::Uuid;
 
-use super::misplaced::Stray;
 use super::origin::Spot;
-use super::record::Record;
-use crate::core::failure::one_line;
+use crate::config::provenance::Record;
+use crate::config::unknown_keys::Stray;
+use crate::core::health::failure::one_line;
 
 /// Beyond this many, a report is no longer read; the rest is counted.
 const MAX_SHOWN: usize = 200;

@@ -10,17 +10,17 @@ use tracing::level_filters::LevelFilter;
 
 use super::access::{self, Exposed};
 use super::app::{AppParts, World};
-use super::judge::Judge;
 use super::layers;
-use super::misplaced::{self, Known};
 use super::origin::{File, Spot};
 use super::problems::{Findings, Wrong, reads_plain, wrong};
-use super::proof::Proofs;
 use super::section::{Owner, Scope, Section};
-use super::settings::{HttpSettings, LedgerSettings, LogFormat, LogSettings, Settings};
 use super::tenants::{Defaults, Taken, Tenants};
 use super::{api, kafka, poll};
-use crate::core::failure::one_line;
+use crate::config::credential_files::Proofs;
+use crate::config::library_checks::Judge;
+use crate::config::unknown_keys::{self, Known};
+use crate::core::health::failure::one_line;
+use crate::settings::{HttpSettings, LedgerSettings, LogFormat, LogSettings, Settings};
 
 /// Where the daemon listens unless `http.listen` says otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
@@ -251,9 +251,11 @@ fn explain_strays(findings: &mut Findings) -> bool {
         })
         .collect();
     for stray in &strays {
-        findings.problems.extend(misplaced::explain(stray, &known));
+        findings
+            .problems
+            .extend(unknown_keys::explain(stray, &known));
     }
-    strays.iter().any(misplaced::Stray::hides_tenants)
+    strays.iter().any(unknown_keys::Stray::hides_tenants)
 }
 
 /// The files of `tenants_dir`. The mistake is the key's: what it names may be anything.

@@ -7,11 +7,11 @@ mod values;
 
 use config::{Map, Value, ValueKind};
 
-use super::misplaced::{Known, Stray, StrayKey};
 use super::origin::{File, Spot};
 use super::problems::{Findings, Problem, Wrong, scalar, shown, wrong};
-use super::record::{Entry, Meaning, Table, quoted};
-use crate::core::failure::one_line;
+use crate::config::provenance::{Entry, Meaning, Table, quoted};
+use crate::config::unknown_keys::{Known, Stray, StrayKey};
+use crate::core::health::failure::one_line;
 
 /// Whose table it is.
 #[derive(Debug, Clone)]

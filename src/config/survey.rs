@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::judge::Lenient;
 use super::problems::{ConfigErrors, Findings};
-use super::proof::Proofs;
 use super::read;
 use super::tenants::{self, Taken};
+use crate::config::credential_files::Proofs;
+use crate::config::library_checks::Lenient;
 use crate::core::ids::TenantId;
 
 pub struct Survey {

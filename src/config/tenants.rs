@@ -12,10 +12,10 @@ use super::origin::{File, Spot};
 use super::poll::{self, Poll};
 use super::problems::{Findings, Problem, Wrong, wrong};
 use super::section::{Owner, Scope, Section};
-use super::settings::{ApiSettings, AppSettings, PollSettings, TenantSettings};
-use crate::core::failure::one_line;
+use crate::core::format::is_wild;
+use crate::core::health::failure::one_line;
 use crate::core::ids::TenantId;
-use crate::core::words::is_wild;
+use crate::settings::{ApiSettings, AppSettings, PollSettings, TenantSettings};
 
 /// What a tenant has unless it says otherwise.
 pub(super) struct Defaults {

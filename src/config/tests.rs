@@ -16,8 +16,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::settings::{Settings, TenantSettings};
 use super::{ConfigErrors, Lenient, load};
+use crate::settings::{Settings, TenantSettings};
 
 const CANARY: &str = "S3cr3t~canary.value";
 

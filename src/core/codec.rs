@@ -17,12 +17,12 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::backlog::{Backlog, Interval, MOST};
-use super::cursor::TenantState;
 use super::ids::{IncidentId, TenantId};
-use super::letters::Letter;
-use super::ticks::Ticks;
-use super::version::{ContentHash, Forms, Origin, Phase, Seen};
+use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::version::{ContentHash, Forms, Origin, Phase, Seen};
+use crate::core::sweep::backlog::{Backlog, Interval, MOST};
+use crate::core::sweep::cursor::TenantState;
+use crate::core::time::ticks::Ticks;
 
 /// The version that this program writes, and the latest that it reads.
 pub const FORMAT: u8 = 4;

@@ -11,7 +11,7 @@ use rdkafka::producer::{Producer, PurgeConfig};
 
 use super::events::Events;
 use super::queue::Client;
-use super::sight::Sight;
+use crate::kafka::statistics::Sight;
 
 /// A producer that is at work, or was.
 pub(super) struct Live {

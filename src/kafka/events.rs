@@ -6,8 +6,8 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::link::Link;
-use super::sight::Sight;
+use crate::kafka::connection::Link;
+use crate::kafka::statistics::Sight;
 
 /// librdkafka's view of a [`Link`]. Its methods run on librdkafka's polling thread.
 #[derive(Clone)]

@@ -19,12 +19,12 @@ use tokio::time::{sleep, timeout};
 
 use super::events::Events;
 use super::limit::{FRAMES, Limits};
-use super::link::{Condition, Link, Trouble};
 use super::options::{KafkaOptions, MESSAGE_MOST_BYTES};
 use super::queue::{Client, enqueue};
 use super::refusal;
-use super::sight::Sight;
-use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::core::health::failure::{Failure, Health, Reaction, one_line};
+use crate::kafka::connection::{Condition, Link, Trouble};
+use crate::kafka::statistics::Sight;
 use words::{no_answer, not_told, note_limit, notes, out_of_reach, unusable};
 
 mod words;

@@ -20,9 +20,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::client::{Live, Register};
 use super::events::Events;
-use super::link::Link;
 use super::options::KafkaOptions;
 use super::queue::{enqueue, of_record};
+use crate::kafka::connection::Link;
 use crate::ports::Record;
 
 /// Large records on their way at once.

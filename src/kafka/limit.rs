@@ -20,8 +20,8 @@ use rdkafka::error::KafkaError as ClientError;
 use tokio::time::{Instant, timeout};
 
 use super::events::Events;
-use super::link::Link;
 use super::options::{EVENT_HUBS_REQUEST, KafkaOptions};
+use crate::kafka::connection::Link;
 
 /// `max.message.bytes` of a topic for which nobody has set it.
 pub(super) const DEFAULT_MAX_MESSAGE: usize = 1_048_588;

@@ -2,7 +2,7 @@
 //!
 //! [`KafkaPublisher`] implements [`crate::ports::Publisher`] with one idempotent producer that waits for ever: while
 //! Kafka is away a publication is late, never failed, lost or repeated. What Kafka refuses comes back per record, as a
-//! [`crate::core::failure::Failure`] in the operator's words. After a fatal error of librdkafka (Kafka forbids or lacks
+//! [`crate::core::health::failure::Failure`] in the operator's words. After a fatal error of librdkafka (Kafka forbids or lacks
 //! idempotence, or contradicts the producer's sequence numbers) a new producer takes the dead one's place (`death.rs`).
 //! What the dead one held is refused, and so published again: what was on its way when a broker contradicted it may then
 //! be there twice. A record that a broker answers by closing the connection holds up no other (`lanes.rs`, `sight.rs`).
@@ -12,12 +12,13 @@
 
 mod authorities;
 mod client;
-mod death;
+mod connection;
+mod deliveries;
 mod events;
+mod fatal;
 mod inspect;
 mod lanes;
 mod limit;
-mod link;
 #[cfg(feature = "demo")]
 pub mod mock;
 mod options;
@@ -28,14 +29,13 @@ mod queue;
 pub mod reader;
 mod refusal;
 mod scrub;
-mod settle;
-mod sight;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod topics;
 
+pub use connection::{Condition, KafkaState};
 pub use inspect::{Inspection, TopicSeen, Write, inspect};
-pub use link::{Condition, KafkaState};
 pub use options::KafkaOptions;
 pub use publisher::KafkaPublisher;
 

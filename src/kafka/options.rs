@@ -11,9 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::KafkaError;
 use super::authorities;
 use super::events::Events;
-use super::link::Link;
 use super::queue::Client;
 use super::scrub::Scrubber;
+use crate::kafka::connection::Link;
 
 /// What a connection needs to know.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! The clients behind the publisher: which of them works, and what takes its place when it does not.
 //!
-//! Small records of all tenants share one client, the common one. It is replaced when it dies ([`super::death`]), when
+//! Small records of all tenants share one client, the common one. It is replaced when it dies ([`crate::kafka::fatal`]), when
 //! brokers tell that they take smaller requests only, and when connections are closed over its batches.
 //!
 //! Invariant: a client that is replaced keeps what it holds until that is acknowledged or refused, unless connections are
@@ -16,13 +16,13 @@ use tokio::time::timeout;
 
 use super::KafkaError;
 use super::client::{Live, Place, Register};
-use super::death::Deaths;
 use super::events::Events;
 use super::limit::{FRAMES, Limits};
-use super::link::Link;
 use super::options::KafkaOptions;
 use super::refusal;
-use crate::core::failure::Failure;
+use crate::core::health::failure::Failure;
+use crate::kafka::connection::Link;
+use crate::kafka::fatal::Deaths;
 use crate::ports::Record;
 
 /// How long a new producer may take to get its id from Kafka. After that Kafka is away rather than refusing it.

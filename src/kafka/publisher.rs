@@ -18,14 +18,14 @@ use tokio_util::sync::CancellationToken;
 use super::KafkaError;
 use super::client::Live;
 use super::lanes::{Lanes, Passage};
-use super::link::{Condition, KafkaState};
 use super::options::KafkaOptions;
 use super::producers::Producers;
 use super::queue::{rounds, size};
 use super::refusal;
-use super::settle::{Sent, Settled, send, settle};
 use super::topics::{RETRY_PAUSE, Topics};
-use crate::core::failure::Failure;
+use crate::core::health::failure::Failure;
+use crate::kafka::connection::{Condition, KafkaState};
+use crate::kafka::deliveries::{Sent, Settled, send, settle};
 use crate::ports::{Publisher, Record, Refused};
 
 /// Publishes records, exactly once each for as long as the process lives and no producer of its is contradicted.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use super::death::is_mendable;
 use super::limit::{FRAMES, Known};
-use super::link::Link;
 use super::options::{EVENT_HUBS_REQUEST, KafkaOptions};
-use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::core::health::failure::{Failure, Health, Reaction, one_line};
+use crate::kafka::connection::Link;
+use crate::kafka::fatal::is_mendable;
 
 /// Partitions in the proposed command: more than most need, few enough for any broker.
 const PARTITIONS: usize = 6;

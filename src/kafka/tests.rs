@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::mock::MockBroker;
 use super::reader::{Arrived, TopicReader};
 use super::{Condition, KafkaError, KafkaOptions, KafkaPublisher};
-use crate::core::failure::{Health, Reaction};
+use crate::core::health::failure::{Health, Reaction};
 use crate::ports::{Publisher, Record, Refused};
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::producers::Producers;
 use super::refusal;
-use crate::core::failure::Failure;
+use crate::core::health::failure::Failure;
 
 /// Limit of one request for metadata; it occupies a blocking thread for as long.
 const METADATA_LIMIT: Duration = Duration::from_secs(2);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::core::codec::CodecError;
-use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::health::failure::{Failure, Health, Reaction};
 
 /// Why a ledger can't be opened. Whatever the reason, the file is left as it was.
 #[derive(Debug, thiserror::Error)]

@@ -11,9 +11,9 @@ use redb::{
 
 use crate::core::codec::{self, KEY_LEN};
 use crate::core::ids::TenantId;
-use crate::core::letters::{Letter, MOST};
-use crate::core::ticks::Ticks;
-use crate::core::version::ContentHash;
+use crate::core::incident::dead_letters::{Letter, MOST};
+use crate::core::incident::version::ContentHash;
+use crate::core::time::ticks::Ticks;
 
 use super::error::StoreError;
 use super::store::write;

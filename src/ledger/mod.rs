@@ -25,7 +25,7 @@ mod overlay;
 mod prune;
 mod reader;
 mod store;
-mod trouble;
+mod write_error;
 mod writer;
 
 #[cfg(test)]
@@ -41,13 +41,13 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::core::cursor::TenantState;
-use crate::core::failure::Failure;
+use crate::core::health::failure::Failure;
+use crate::core::health::status::PartState;
 use crate::core::ids::{IncidentId, TenantId};
-use crate::core::letters::Letter;
-use crate::core::status::PartState;
-use crate::core::ticks::Ticks;
-use crate::core::version::{ContentHash, Seen};
+use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::version::{ContentHash, Seen};
+use crate::core::sweep::cursor::TenantState;
+use crate::core::time::ticks::Ticks;
 use crate::ports::{Ledger, LedgerEntry};
 
 pub use error::LedgerError;
@@ -56,7 +56,7 @@ use open::Disk;
 use prune::KEPT_DAYS;
 use reader::Readers;
 use store::Store;
-use trouble::Trouble;
+use write_error::Trouble;
 use writer::{Request, Writer};
 
 /// How long a disk may take for a read or a write until that is shown as a fault.

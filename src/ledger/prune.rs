@@ -8,8 +8,8 @@ use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use crate::core::codec::{self, KEY_LEN};
 use crate::core::ids::{IncidentId, TenantId};
-use crate::core::ticks::{PER_SECOND, Ticks};
-use crate::core::version::ContentHash;
+use crate::core::incident::version::ContentHash;
+use crate::core::time::ticks::{PER_SECOND, Ticks};
 
 use super::letters::LETTERS;
 use super::store::{TENANTS, VERSIONS};

@@ -9,14 +9,14 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::core::failure::Failure;
+use crate::core::health::failure::Failure;
 use crate::core::ids::TenantId;
 
 use super::PATIENCE;
 use super::error::{StoreError, read_broke_off, slow};
 use super::store::Store;
-use super::trouble::Trouble;
 use super::writer::Request;
+use crate::ledger::write_error::Trouble;
 
 /// Reads at a time. More gain nothing: they are short, and a database that is opened anew waits for all of them.
 const READERS: usize = 4;

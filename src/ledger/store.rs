@@ -14,11 +14,11 @@ use redb::{
 };
 
 use crate::core::codec::{self, KEY_LEN};
-use crate::core::cursor::TenantState;
 use crate::core::ids::{IncidentId, TenantId};
-use crate::core::letters::Letter;
-use crate::core::ticks::Ticks;
-use crate::core::version::{ContentHash, Seen};
+use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::version::{ContentHash, Seen};
+use crate::core::sweep::cursor::TenantState;
+use crate::core::time::ticks::Ticks;
 use crate::ports::LedgerEntry;
 
 use super::error::StoreError;

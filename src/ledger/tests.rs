@@ -7,12 +7,12 @@ mod model;
 
 use std::path::Path;
 
-use crate::core::backlog::Backlog;
-use crate::core::cursor::TenantState;
 use crate::core::ids::{IncidentId, TenantId};
-use crate::core::letters::{Letter, MOST};
-use crate::core::ticks::Ticks;
-use crate::core::version::{ContentHash, Forms, Origin, Phase, Seen};
+use crate::core::incident::dead_letters::{Letter, MOST};
+use crate::core::incident::version::{ContentHash, Forms, Origin, Phase, Seen};
+use crate::core::sweep::backlog::Backlog;
+use crate::core::sweep::cursor::TenantState;
+use crate::core::time::ticks::Ticks;
 use crate::ports::{Ledger, LedgerEntry};
 
 use super::letters::{FORMER, LETTERS};

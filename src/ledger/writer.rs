@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::failure::Failure;
+use crate::core::health::failure::Failure;
 use crate::ports::LedgerEntry;
 
 use super::error::StoreError;
 use super::store::Store;
-use super::trouble::Trouble;
+use crate::ledger::write_error::Trouble;
 
 /// Entries that may wait. A sender beyond that waits for room, which is how a slow disk slows the sweeps.
 const QUEUE: usize = 1024;

@@ -17,8 +17,8 @@ use tokio::time::sleep;
 
 use super::expiry::Expiry;
 use super::secret::{Secret, read_file};
-use crate::core::failure::{Failure, one_line};
-use crate::core::ticks::Ticks;
+use crate::core::health::failure::{Failure, one_line};
+use crate::core::time::ticks::Ticks;
 
 /// How long a file that is just being replaced is given.
 const REPLACED_WITHIN: Duration = Duration::from_millis(200);

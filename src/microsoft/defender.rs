@@ -4,9 +4,9 @@
 
 use super::consent::{DEFENDER, Permission};
 use super::source::{Dialect, Source};
-use crate::core::reading::Shape;
-use crate::core::significant::{Compared, Significant};
-use crate::core::version::Origin;
+use crate::core::incident::reading::Shape;
+use crate::core::incident::significant::{Compared, Significant};
+use crate::core::incident::version::Origin;
 
 /// "incidents resource type" and "List incidents API in Microsoft Defender XDR". The API lists an alert's devices beside its
 /// entities; both are what it is about.

@@ -3,7 +3,7 @@
 //! Role: one token request at the customer's tenant, and a look at what came back: a token without the permission, or
 //! for another API or tenant, is issued without complaint and would only fail later, with less to say.
 //! With which secret or assertion, [`proving`] decides.
-//! Failure modes: [`refusal`] for answers of Entra, [`claims`] for tokens of no use, [`network`](super::network) for the
+//! Failure modes: [`refusal`] for answers of Entra, [`claims`] for tokens of no use, [`network`](crate::microsoft::transport) for the
 //! wire. A 200 that holds no token is `unreachable`: a proxy's log-in page looks like that.
 
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use uuid::Uuid;
 use super::consent::{Permission, consent_link, consent_remedy};
 use super::credential::{Credential, Key, Place, Proof};
 use super::http::{ClientError, Clients, Http, HttpOptions};
-use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
-use crate::core::ticks::Ticks;
+use crate::core::time::ticks::Ticks;
 use crate::ports::{AccessToken, Grant, TokenSource};
 pub(super) use aadsts::CONDITIONAL_ACCESS;
 pub use claims::Claims;

@@ -10,8 +10,8 @@ use reqwest::header::{HeaderMap, LOCATION};
 
 use super::entra::CONDITIONAL_ACCESS;
 use super::secret::host_without;
-use super::{passing, proxy, wait};
-use crate::core::failure::{Failure, Health, Reaction, Suspect, one_line};
+use super::{proxy, retry_after, transient};
+use crate::core::health::failure::{Failure, Health, Reaction, Suspect, one_line};
 use crate::ports::PageAsk;
 
 const NOTHING_TO_DO: &str = "nothing to do unless it lasts: it usually passes by itself; then look at Microsoft's service health, and give support \
@@ -85,13 +85,13 @@ impl Refusal<'_> {
     fn kind(&self, said: &Said) -> Kind {
         let status = self.status.as_u16();
         match status {
-            _ if passing::too_many(status) => Kind::Throttled,
+            _ if transient::too_many(status) => Kind::Throttled,
             400..=599 if said.throttled => Kind::Throttled,
             401 | 403 if said.claims_wanted => Kind::Claims,
-            _ if passing::status(status) => Kind::Passing,
+            _ if transient::status(status) => Kind::Passing,
             400..=499 if said.passing => Kind::Passing,
-            400 | 401 if passing::text(&said.reasons) => Kind::Passing,
-            401 if said.vague || passing::keys(&said.reasons) => Kind::Keys,
+            400 | 401 if transient::text(&said.reasons) => Kind::Passing,
+            401 if said.vague || transient::keys(&said.reasons) => Kind::Keys,
             // They pass anyway; the status says where to look for what to do about it.
             404 | 410 if self.asked != Asked::List => Kind::AsItsStatus,
             // These say enough by themselves, unless the answer itself says that it does not know.
@@ -106,7 +106,7 @@ impl Refusal<'_> {
         let status = self.status.as_u16();
         // A link or an incident that is refused is asked for in another way, whatever the operator does.
         let goes_on = status != 403 && self.asked != Asked::List;
-        if !said.knows_nothing() || passing::status(status) || goes_on {
+        if !said.knows_nothing() || transient::status(status) || goes_on {
             return NOTHING_TO_DO.to_owned();
         }
         if status == 403 {
@@ -138,14 +138,14 @@ impl Refusal<'_> {
         match self.kind(said) {
             Kind::Throttled => (
                 H::Throttled,
-                R::Wait(wait::pause(self.headers, &said.message)),
+                R::Wait(retry_after::pause(self.headers, &said.message)),
                 "none: the daemon waits as long as asked, and longer each time; if it happens often, other programs use the \
                  same app, or poll.requests_per_minute is too high"
                     .to_owned(),
             ),
             Kind::Passing => {
-                let pause = wait::retry_after(self.headers)
-                    .map_or(R::Backoff, |_| R::Wait(wait::pause(self.headers, "")));
+                let pause = retry_after::retry_after(self.headers)
+                    .map_or(R::Backoff, |_| R::Wait(retry_after::pause(self.headers, "")));
                 (H::Unreachable, pause, self.until_it_passes(api, said))
             }
             Kind::Claims => {

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::core::ticks::Ticks;
+use crate::core::time::ticks::Ticks;
 
 const MAX_FILE: u64 = 64 << 10;
 

@@ -17,7 +17,7 @@ use super::entra;
 use super::errors::{Api, Asked, Refusal};
 use super::graph::GraphApi;
 use super::source::{Dialect, partial};
-use crate::core::failure::{Failure, Reaction};
+use crate::core::health::failure::{Failure, Reaction};
 
 /// Stands for the token of a request.
 const TOKEN: &str = "eyJCanary.Token-7c41_e9d0.c2ln";

@@ -3,9 +3,9 @@
 
 use super::consent::{GRAPH, Permission};
 use super::source::{Dialect, Source};
-use crate::core::reading::Shape;
-use crate::core::significant::{Compared, Significant};
-use crate::core::version::Origin;
+use crate::core::incident::reading::Shape;
+use crate::core::incident::significant::{Compared, Significant};
+use crate::core::incident::version::Origin;
 
 /// "incident resource type" and "alert resource type" of `microsoft.graph.security`. `systemTags` are no tags that people
 /// set, and do not count.

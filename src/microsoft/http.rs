@@ -22,10 +22,10 @@ use tower::util::MapFutureLayer;
 use url::{Host, Url};
 
 pub(super) use self::answer::Answer;
-use super::network::{self, Peer};
 use super::proxy::{self, Via};
 use super::resolver::{LookUp, Resolver};
-use crate::core::failure::Failure;
+use crate::core::health::failure::Failure;
+use crate::microsoft::transport::{self, Peer};
 
 /// A connection is made within this time, or not at all.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
@@ -272,7 +272,7 @@ impl Http {
     ) -> Result<Answer, Failure> {
         let request = request
             .build()
-            .map_err(|error| network::failure(&error, &self.peer))?;
+            .map_err(|error| transport::failure(&error, &self.peer))?;
         // The path alone: queries and bodies are Microsoft's and the credential's.
         let path = instead_of_path.unwrap_or(request.url().path()).to_owned();
         let method = request.method().clone();
@@ -280,7 +280,7 @@ impl Http {
         let answer = match timeout(self.peer.silence, self.exchange(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(self.failure(&error).await),
-            Err(_) => Err(network::silent(&self.peer)),
+            Err(_) => Err(transport::silent(&self.peer)),
         };
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let status = answer.as_ref().map_or(0, |it| it.status().as_u16());
@@ -303,7 +303,7 @@ impl Http {
         };
         let (answer, connected) = CONNECTED.scope(Cell::new(false), first).await;
         match (answer, again) {
-            (Err(error), Some(again)) if !connected && network::closed_unanswered(&error) => {
+            (Err(error), Some(again)) if !connected && transport::closed_unanswered(&error) => {
                 tracing::debug!(
                     host = self.peer.host,
                     "an idle connection was closed; sending the request once more"
@@ -323,11 +323,11 @@ impl Http {
     async fn failure(&self, error: &reqwest::Error) -> Failure {
         let peer = &self.peer;
         match &peer.via {
-            Some(via) if network::wants_proxy_login(error) => {
+            Some(via) if transport::wants_proxy_login(error) => {
                 let offers = via.offers(&peer.host, peer.port, &self.resolver).await;
                 proxy::wants_login(&peer.name(), &offers, via.login)
             }
-            _ => network::failure(error, peer),
+            _ => transport::failure(error, peer),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Microsoft's side: tokens from Entra and incidents from Defender XDR or Microsoft Graph.
 //!
-//! Role: each call is one exchange over HTTP, whose outcome is a value or a [`Failure`](crate::core::failure::Failure)
+//! Role: each call is one exchange over HTTP, whose outcome is a value or a [`Failure`](crate::core::health::failure::Failure)
 //! in the operator's words. Caching, renewal, repetition, budgets and paging are the runtime's.
 //!
 //! Invariants:
@@ -23,14 +23,14 @@ mod files;
 pub mod fuzzing;
 mod graph;
 mod http;
-mod network;
-mod passing;
 mod proxy;
 mod resolver;
+mod retry_after;
 mod roles;
 mod secret;
 mod source;
-mod wait;
+mod transient;
+mod transport;
 mod workers;
 
 pub use consent::{DEFENDER, GRAPH, Permission, REDIRECT_URI, any_tenant_link, consent_link};

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::challenge::challenges;
 use super::resolver::Resolver;
-use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::health::failure::{Failure, Health, Reaction};
 
 /// How long the proxy's answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::credential::{Key, Place, Proof};
 use super::files::{self, PATIENCE, Unread};
-use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 
 const MAX_FILE: u64 = 64 << 10;
 const REDACTED: &str = "[redacted]";

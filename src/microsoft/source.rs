@@ -21,10 +21,10 @@ use super::consent::{Permission, consent_link, consent_remedy};
 use super::errors::{Api, Asked, Refusal};
 use super::http::{Answer, ClientError, Clients, Http, HttpOptions};
 use super::secret::scrub;
-use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
-use crate::core::reading::Shape;
-use crate::core::ticks::Ticks;
+use crate::core::incident::reading::Shape;
+use crate::core::time::ticks::Ticks;
 use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody, Query};
 
 mod link;
@@ -340,7 +340,7 @@ impl Page {
 
 impl PageBody for Page {
     fn date(&self) -> Option<Ticks> {
-        let date = super::wait::date(self.answer.headers())?;
+        let date = crate::microsoft::retry_after::date(self.answer.headers())?;
         let since = date.duration_since(UNIX_EPOCH).ok()?;
         Some(Ticks::from_unix_seconds(
             i64::try_from(since.as_secs()).ok()?,

@@ -15,8 +15,8 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{Clients, Defender, Graph, HttpOptions, SourceOptions};
-use crate::core::backlog::Span;
-use crate::core::failure::Failure;
+use crate::core::health::failure::Failure;
+use crate::core::sweep::backlog::Span;
 use crate::ports::{AccessToken, IncidentSource, PageAsk, Query};
 
 pub(super) const TENANT: &str = "11111111-1111-1111-1111-111111111111";

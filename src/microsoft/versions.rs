@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{DEFENDER_SHAPE, GRAPH_SHAPE};
-use crate::core::reading::{Shape, read};
-use crate::core::significant::{Compared, MOST, Significant};
-use crate::core::ticks::Ticks;
-use crate::core::version::Reading;
+use crate::core::incident::reading::{Shape, read};
+use crate::core::incident::significant::{Compared, MOST, Significant};
+use crate::core::incident::version::Reading;
+use crate::core::time::ticks::Ticks;
 
 static SHAPES: [&Shape; 2] = [&DEFENDER_SHAPE, &GRAPH_SHAPE];
 

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use crate::core::codec::raw_hash;
-use crate::core::failure::{Health, one_line};
+use crate::core::health::failure::{Health, one_line};
 use crate::core::ids::TenantId;
-use crate::core::ticks::Ticks;
-use crate::core::version::{Change, Reading};
+use crate::core::incident::version::{Change, Reading};
+use crate::core::time::ticks::Ticks;
 use crate::ports::{Encoder, Record};
 
 use super::{

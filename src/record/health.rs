@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::core::failure::Health;
-use crate::core::ticks::Ticks;
+use crate::core::health::failure::Health;
+use crate::core::time::ticks::Ticks;
 use crate::ports::Record;
 
 use super::encoder::Attributes;

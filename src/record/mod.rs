@@ -15,16 +15,16 @@
 mod compact;
 mod encoder;
 mod health;
-mod lines;
 mod split;
+mod stdout;
 
 #[cfg(test)]
 mod tests;
 
 pub use compact::Compactor;
 pub use encoder::{Format, Recipe, RecordEncoder};
-pub use lines::StdoutPublisher;
 pub use split::AlertSplitter;
+pub use stdout::StdoutPublisher;
 
 const CONTENT_TYPE: &str = "content-type";
 const CE_ID: &str = "ce_id";

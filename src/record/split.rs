@@ -20,7 +20,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::core::json::{Begins, Scanner};
+use crate::core::incident::json::{Begins, Scanner};
 use crate::ports::{Record, RecordParts, Splitter};
 
 use super::{CE_ID, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, PART, PARTS, TRUNCATED};

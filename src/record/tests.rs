@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::core::codec::raw_hash;
-use crate::core::failure::Health;
+use crate::core::health::failure::Health;
 use crate::core::ids::{IncidentId, TenantId};
-use crate::core::ticks::Ticks;
-use crate::core::version::{Change, ContentHash, Origin, Phase, Reading};
+use crate::core::incident::version::{Change, ContentHash, Origin, Phase, Reading};
+use crate::core::time::ticks::Ticks;
 use crate::ports::{Encoder, Record, Splitter};
 
 use super::{AlertSplitter, Format, Recipe, RecordEncoder};

@@ -1,11 +1,11 @@
 //! Turns firings into sweeps.
 //!
 //! A firing of a schedule puts each of its tenants into a queue, at the tenant's own place in the period
-//! ([`crate::core::slots`]). When its time comes a tenant is swept, unless it still is from the last time: a tenant never
+//! ([`crate::core::time::spread`]). When its time comes a tenant is swept, unless it still is from the last time: a tenant never
 //! overlaps itself. What could not be swept in its turn is counted as missed, never made up for: the next sweep reads
 //! from the cursor and catches up by itself.
 //!
-//! A sweep that failed is tried again after a pause of its own ([`crate::core::backoff`]); until then the tenant's turns
+//! A sweep that failed is tried again after a pause of its own ([`crate::core::pace::backoff`]); until then the tenant's turns
 //! pass.
 //!
 //! Between sweeps a tenant's backlog is read, if it has one. When the tenant's turn comes it gives way, as soon as the page
@@ -29,21 +29,21 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::board::Board;
-use super::bulletin::Bulletin;
 use super::fleet::{FleetWatch, distinct_schedules};
-use super::herald::Herald;
 use super::limits::{Lane, Slots};
-use super::pulse::Pulse;
 use super::scheduler::Firing;
-use super::sweeper::{Sweeper, Swept};
 use super::tenant::Tenant;
-use crate::core::cursor::TenantState;
 use crate::core::ids::TenantId;
-use crate::core::schedule::Schedule;
-use crate::core::slots::offset;
-use crate::core::ticks::Ticks;
+use crate::core::sweep::cursor::TenantState;
+use crate::core::time::schedule::Schedule;
+use crate::core::time::spread::offset;
+use crate::core::time::ticks::Ticks;
 use crate::ports::Event;
+use crate::runtime::health::board::Board;
+use crate::runtime::health::log::Bulletin;
+use crate::runtime::health::topic::Herald;
+use crate::runtime::liveness::Pulse;
+use crate::runtime::sweep::{Sweeper, Swept};
 
 mod adoption;
 mod endings;

@@ -22,17 +22,17 @@ pub use scripted::Scripted;
 pub use server::{Fault, Order, Server, broken_page};
 
 use super::limits::ByteBudget;
-use super::outlet::LocalOutlet;
-use super::sweeper::Sweeper;
 use super::tenant::{Parts, Rules, Tenant};
 use super::tokens::{Desk, TokenKeeper};
-use crate::core::cursor::{Reach, TenantState};
-use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::{IncidentId, TenantId};
-use crate::core::letters::Letter;
-use crate::core::ticks::{PER_SECOND, Ticks};
-use crate::core::version::{Change, ContentHash, Deduplicate, Reading, Seen};
+use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::version::{Change, ContentHash, Deduplicate, Reading, Seen};
+use crate::core::sweep::cursor::{Reach, TenantState};
+use crate::core::time::ticks::{PER_SECOND, Ticks};
 use crate::ports::*;
+use crate::runtime::local_outlet::LocalOutlet;
+use crate::runtime::sweep::Sweeper;
 
 pub const START: Ticks = Ticks(17_000_000_000_000_000);
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::tenant::Tenant;
-use crate::core::schedule::Schedule;
+use crate::core::time::schedule::Schedule;
 
 /// Ids are unique in it.
 pub type Fleet = Arc<[Arc<Tenant>]>;

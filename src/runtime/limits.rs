@@ -3,9 +3,9 @@
 
 mod bytes;
 mod gate;
-mod slots;
+mod permits;
 mod work;
 
 pub use bytes::{ByteBudget, Charge};
-pub use slots::{Crowded, Lane, Slot, Slots};
+pub use permits::{Crowded, Lane, Slot, Slots};
 pub use work::{Stretch, do_work};

@@ -8,7 +8,7 @@
 //! After a reload only the difference is added and removed: the jobs of schedules that stay don't notice.
 //!
 //! The crate keeps for each job the instant of its next firing, on the wall clock. A clock that is set back would have all
-//! of them wait until it has caught up, the heartbeat too. So the clock is watched ([`crate::core::wallclock`]), and after
+//! of them wait until it has caught up, the heartbeat too. So the clock is watched ([`crate::core::time::wallclock`]), and after
 //! that each job is made anew. A clock that is set ahead does no harm: what has become due fires, once.
 
 use std::collections::HashMap;
@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::fleet::{FleetWatch, distinct_schedules};
-use super::pulse::Pulse;
-use crate::core::allowance::Allowance;
-use crate::core::schedule::Schedule;
-use crate::core::wallclock::{Leap, Look};
+use crate::core::log_throttle::Allowance;
+use crate::core::time::schedule::Schedule;
+use crate::core::time::wallclock::{Leap, Look};
 use crate::ports::Clock;
+use crate::runtime::liveness::Pulse;
 
 /// Firings that may wait within the crate: four times the distinct schedules that a fleet of a thousand tenants could
 /// have, each its own.

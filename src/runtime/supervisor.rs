@@ -5,7 +5,7 @@ use std::future::Future;
 
 use tokio::task::JoinSet;
 
-use crate::core::failure::chain;
+use crate::core::health::failure::chain;
 
 /// A task that ended although nobody asked it to.
 #[derive(Debug, thiserror::Error)]

@@ -4,18 +4,18 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::standing::Notice;
 use super::tokens::TokenKeeper;
-use crate::core::budget::{Budget, Purpose};
-use crate::core::cursor::{LastFull, Reach, Told, WindowLength};
-use crate::core::failure::{Failure, Reaction};
+use crate::core::health::failure::{Failure, Reaction};
 use crate::core::ids::TenantId;
-use crate::core::schedule::Schedule;
-use crate::core::throttle::Throttle;
-use crate::core::trouble::{Doubts, Resting};
-use crate::core::version::Deduplicate;
-use crate::core::walk::{History, PageSize, Trouble, Walk};
+use crate::core::incident::version::Deduplicate;
+use crate::core::pace::budget::{Budget, Purpose};
+use crate::core::pace::throttle::Throttle;
+use crate::core::sweep::cursor::{LastFull, Reach, Told, WindowLength};
+use crate::core::sweep::pager::{History, PageSize, Trouble, Walk};
+use crate::core::sweep::unreadable::{Doubts, Resting};
+use crate::core::time::schedule::Schedule;
 use crate::ports::{Encoder, IncidentSource};
+use crate::runtime::edge::Notice;
 
 pub struct Tenant {
     parts: Parts,

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::core::ticks::Ticks;
+use crate::core::time::ticks::Ticks;
 
 /// For a connection to come about: on loopback at once, and elsewhere soon.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);

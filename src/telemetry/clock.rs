@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::core::ticks::Ticks;
+use crate::core::time::ticks::Ticks;
 use crate::ports::Clock;
 
 #[derive(Debug, Clone, Copy, Default)]

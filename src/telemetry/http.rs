@@ -50,7 +50,7 @@ use uuid::Uuid;
 
 use super::clock::SystemClock;
 use super::metrics;
-use crate::core::status::StatusReport;
+use crate::core::health::status::StatusReport;
 use crate::ports::Clock;
 
 use connections::{Admitted, Connections, OpenConnection, Stage};

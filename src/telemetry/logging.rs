@@ -63,8 +63,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use super::clock::SystemClock;
-use crate::core::ticks::{PER_SECOND, Ticks};
-use crate::core::words::is_wild;
+use crate::core::format::is_wild;
+use crate::core::time::ticks::{PER_SECOND, Ticks};
 use crate::ports::Clock;
 
 /// The target of every line of this crate begins with it.

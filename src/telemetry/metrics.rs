@@ -26,8 +26,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::core::status::StatusReport;
-use crate::core::version::Change;
+use crate::core::health::status::StatusReport;
+use crate::core::incident::version::Change;
 use crate::ports::{Event, Observer};
 use exposition::Exposition;
 

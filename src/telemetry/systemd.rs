@@ -11,7 +11,7 @@ use sd_notify::{NotifyState, notify, watchdog_enabled};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::core::failure::one_line;
+use crate::core::health::failure::one_line;
 
 /// As much as `systemctl status` shows well.
 const MOST: usize = 300;

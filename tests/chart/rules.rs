@@ -444,7 +444,7 @@ fn the_rendered_files_hold_every_key_that_was_set_and_are_a_good_configuration()
 }
 
 /// Has incidentd read the rendered files.
-fn load(manifests: &Manifests) -> incidentd::config::settings::Settings {
+fn load(manifests: &Manifests) -> incidentd::settings::Settings {
     let folder = tempfile::tempdir().expect("a folder");
     let text = |map: &str, key: &str| {
         let map = manifests.config_map(map);

@@ -1,7 +1,7 @@
 //! Entra's numbers, as its "authentication and authorization error codes" explain them; those that are not on that page
 //! by the messages that Entra sends with them. One row a number.
 
-use incidentd::core::failure::Health::{
+use incidentd::core::health::failure::Health::{
     self, Consent, Credential, Forbidden, Misconfigured, Throttled, Unreachable,
 };
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! What the incidents APIs refuse for a reason that an operator has to see to: "Common Microsoft Defender XDR API error
 //! codes", "Microsoft Graph error responses and resource types", and bodies as users have published them.
 
-use incidentd::core::failure::Health::{Consent, Forbidden, Misconfigured, Unreachable};
+use incidentd::core::health::failure::Health::{Consent, Forbidden, Misconfigured, Unreachable};
 use serde_json::json;
 
 use super::row::Asked::{self, Defender, Graph};

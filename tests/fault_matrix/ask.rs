@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use incidentd::core::backlog::Span;
-use incidentd::core::failure::Failure;
+use incidentd::core::health::failure::Failure;
 use incidentd::core::ids::IncidentId;
+use incidentd::core::sweep::backlog::Span;
 use incidentd::microsoft::{
     Clients, Credential, DEFENDER, Defender, Endpoint, Entra, EntraOptions, GRAPH, Graph,
     HttpOptions, Permission, Secret, SourceOptions,

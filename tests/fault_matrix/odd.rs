@@ -1,7 +1,9 @@
 //! Errors whose status says the wrong thing, and answers that somebody on the way has changed: as users have published
 //! them, and as RFC 9110 allows them.
 
-use incidentd::core::failure::Health::{self, Forbidden, Misconfigured, Throttled, Unreachable};
+use incidentd::core::health::failure::Health::{
+    self, Forbidden, Misconfigured, Throttled, Unreachable,
+};
 
 use super::api::error;
 use super::row::Asked::{

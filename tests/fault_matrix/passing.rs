@@ -2,7 +2,7 @@
 //! Defender API documents its 429 in a sentence), faults of theirs, gateways and proxies on the way, links that have lived
 //! too long.
 
-use incidentd::core::failure::Health::{Misconfigured, Throttled, Unreachable};
+use incidentd::core::health::failure::Health::{Misconfigured, Throttled, Unreachable};
 
 use super::api::error;
 use super::row::Asked::{self, Defender, DefenderLink, DefenderOne, ForeignLink, Graph, GraphLink};

@@ -4,8 +4,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use incidentd::core::backoff::pause;
-use incidentd::core::failure::{Failure, Health, Reaction};
+use incidentd::core::health::failure::{Failure, Health, Reaction};
+use incidentd::core::pace::backoff::pause;
 
 use super::wire::Answer;
 

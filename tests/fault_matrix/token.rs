@@ -2,7 +2,7 @@
 //! authorization error codes": `error` "should be used to react to errors"), throttling, tokens of no use, and what
 //! stands on the way.
 
-use incidentd::core::failure::Health::{
+use incidentd::core::health::failure::Health::{
     Consent, Credential, Misconfigured, Throttled, Unreachable,
 };
 use serde_json::{Value, json};

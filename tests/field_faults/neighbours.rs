@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use incidentd::core::ticks::Ticks;
+use incidentd::core::time::ticks::Ticks;
 use incidentd::ports::Clock;
 use incidentd::simulator::Tenant;
 use incidentd::telemetry::clock::SystemClock;

@@ -42,8 +42,8 @@ fn what_breaks_a_rule_is_found() {
         ("core/x.rs", "use std::{fmt, fs};", "std::fs"),
         (
             "ports.rs",
-            "use crate::runtime::board::Board;",
-            "ports must not know runtime::board::Board",
+            "use crate::runtime::health::board::Board;",
+            "ports must not know runtime::health::board::Board",
         ),
         (
             "runtime/x.rs",
@@ -72,8 +72,8 @@ fn what_breaks_a_rule_is_found() {
         ),
         (
             "ledger/mod.rs",
-            "#[cfg(test)] mod tests { use crate::runtime::outlet; }",
-            "ledger must not know runtime::outlet",
+            "#[cfg(test)] mod tests { use crate::runtime::local_outlet; }",
+            "ledger must not know runtime::local_outlet",
         ),
         (
             "simulator/x.rs",
@@ -154,7 +154,7 @@ fn what_keeps_the_rules_is_let_pass() {
         ),
         (
             "core/x.rs",
-            "use std::time::Duration; use super::ids::TenantId; use crate::core::ticks::{self, Ticks};",
+            "use std::time::Duration; use super::ids::TenantId; use crate::core::time::ticks::{self, Ticks};",
         ),
         (
             "core/x.rs",

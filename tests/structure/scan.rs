@@ -11,7 +11,7 @@ use std::ops::Range;
 pub struct Source {
     /// Beneath `src/`, with `/`.
     pub path: String,
-    /// Each path named, from its root on: `crate::core::ticks::Ticks`, `std::fmt`.
+    /// Each path named, from its root on: `crate::core::time::ticks::Ticks`, `std::fmt`.
     pub paths: BTreeSet<Named>,
     /// All identifiers in code.
     pub words: BTreeSet<String>,

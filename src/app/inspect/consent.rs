@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::app::doors;
-use crate::config::settings::TenantSettings;
+use crate::app::connectors;
 use crate::core::ids::TenantId;
 use crate::microsoft::{any_tenant_link, consent_link};
+use crate::settings::TenantSettings;
 
 /// One tenant's link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub(super) fn link(tenant: &TenantSettings) -> String {
 }
 
 fn asks(tenant: &TenantSettings) -> Asks {
-    let permission = doors::permission(tenant.api.source);
+    let permission = connectors::permission(tenant.api.source);
     Asks {
         client_id: tenant.app.client_id,
         permission: permission.wanted(),

@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use super::{Claims, LIMIT, Role, expiry, now, within};
 use crate::app::StartError;
-use crate::app::doors::{self, Doors};
-use crate::config::settings::TenantSettings;
-use crate::core::failure::Failure;
+use crate::app::connectors::{self, Doors};
+use crate::core::health::failure::Failure;
 use crate::core::ids::TenantId;
-use crate::core::ticks::Ticks;
+use crate::core::time::ticks::Ticks;
 use crate::microsoft::Issued;
+use crate::settings::TenantSettings;
 
 /// A token that was issued, and what it should be.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub async fn token(tenant: &TenantSettings) -> Result<Result<TokenSeen, Failure>
 }
 
 fn seen(tenant: &TenantSettings, source: &'static str, issued: Issued) -> TokenSeen {
-    let permission = doors::permission(tenant.api.source);
+    let permission = connectors::permission(tenant.api.source);
     let expires = expiry(&issued);
     let Issued { claims, unfit, .. } = issued;
     let roles = claims.iter().flat_map(|claims| &claims.roles);

@@ -7,7 +7,7 @@ use super::notes::{Offline, notes};
 use crate::app::StartError;
 use crate::app::inspect::{Findings, KafkaSeen, Standing, TenantSeen, TopicSeen, TopicUse, Write};
 use crate::config::ConfigErrors;
-use crate::core::failure::{Failure, chain};
+use crate::core::health::failure::{Failure, chain};
 
 pub fn report(findings: &Findings, offline: &Offline<'_>, brokers: &str) -> String {
     let tenants_ok = findings.tenants.iter().all(|it| it.failure.is_none());

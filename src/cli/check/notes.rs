@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::app::inspect::{Findings, Role, Standing, Write, retirement, topics};
 use crate::app::retirement::Retirement;
 use crate::cli::text::paragraph;
-use crate::config::settings::{Settings, SourceKind, TenantSettings};
-use crate::core::words::{counted, tally, tame};
+use crate::core::format::{counted, tally, tame};
+use crate::settings::{Settings, SourceKind, TenantSettings};
 
 /// Tenants named in a note.
 const NAMED: usize = 5;

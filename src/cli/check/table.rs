@@ -5,8 +5,8 @@
 use super::notes::{Offline, notes};
 use crate::app::inspect::{Findings, KafkaSeen, Standing, TenantSeen, TopicSeen, TopicUse, Write};
 use crate::cli::text::{paragraph, table, why_and_do};
-use crate::core::failure::{Failure, Health};
-use crate::core::words::{bytes, counted, span, tally, tame};
+use crate::core::format::{bytes, counted, span, tally, tame};
+use crate::core::health::failure::{Failure, Health};
 
 const TENANTS: [&str; 6] = [
     "STATE",

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::tally::change;
 use super::tenant_of;
-use crate::core::failure::one_line;
+use crate::core::health::failure::one_line;
 use crate::kafka::reader::Arrived;
 use crate::simulator::Tenant;
 

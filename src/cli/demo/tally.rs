@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::tenant_of;
-use crate::core::version::Change;
+use crate::core::incident::version::Change;
 use crate::kafka::reader::Arrived;
 use crate::simulator::{Books, Version};
 

@@ -5,8 +5,8 @@
 
 use serde::Deserialize;
 
-use crate::core::ticks::Ticks;
-use crate::core::words::{counted, tame};
+use crate::core::format::{counted, tame};
+use crate::core::time::ticks::Ticks;
 
 pub const OK: &str = "ok";
 

@@ -5,8 +5,8 @@
 
 use super::report::{Alarm, Configuration, OK, Part, Report, Tenant, instant};
 use crate::cli::text::{left, right, width, wrapped};
-use crate::core::ticks::Ticks;
-use crate::core::words::{bytes, counted, gist, grouped, span, tally, tame};
+use crate::core::format::{bytes, counted, gist, grouped, span, tally, tame};
+use crate::core::time::ticks::Ticks;
 
 /// Back-fills named one by one.
 const MOST_FILLS: usize = 5;

@@ -7,8 +7,8 @@ use url::{Host, Url};
 use super::super::clouds::{self, Cloud, Doubt, Preset};
 use super::super::problems::{Wrong, wrong};
 use super::super::section::Section;
-use super::super::settings::SourceKind;
 use super::{Api, Explicit, name_of};
+use crate::settings::SourceKind;
 
 /// Source and cloud that are in force, and what they come with.
 pub(super) struct Choice {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 
 use super::super::problems::{Wrong, wrong};
-use super::super::record::{Literal, Meaning, quoted};
 use super::super::units;
 use super::{Owner, Section};
+use crate::config::provenance::{Literal, Meaning, quoted};
 
 impl Section<'_> {
     /// A value without a default. `parse` says what is wrong with its text.

@@ -1,7 +1,7 @@
 //! Source and cloud: what follows from them, and what a tenant inherits when it chooses otherwise.
 
-use super::super::settings::{ApiSettings, Settings, SourceKind};
 use super::{Fixture, only, with};
+use crate::settings::{ApiSettings, Settings, SourceKind};
 
 /// A tenant with these keys below an `[api]` with those.
 fn api(shared: &str, own: &str) -> Fixture {

@@ -1,8 +1,8 @@
 //! What an app may prove itself with, for all tenants and for one.
 
-use super::super::settings::{Credential, SecretSource, Settings};
 use super::super::{Lenient, effective, load_for_reading};
 use super::{APP, CANARY, Fixture, TENANT};
+use crate::settings::{Credential, SecretSource, Settings};
 
 const ID: &str = "[app]\nclient_id = \"0f0f0f0f-0000-4000-8000-000000000001\"\n";
 

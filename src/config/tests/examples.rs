@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::super::settings::{
-    LogFormat, RecordFormat, Settings, SourceKind, TenantSettings, TokenEndpoint,
-};
 use super::super::{Lenient, effective};
 use super::{Fixture, only, with};
-use crate::core::version::Deduplicate;
+use crate::core::incident::version::Deduplicate;
+use crate::settings::{
+    LogFormat, RecordFormat, Settings, SourceKind, TenantSettings, TokenEndpoint,
+};
 
 const SECRET_FILE: &str = "/run/credentials/incidentd.service/client-secret";
 

@@ -4,8 +4,8 @@ use std::fs;
 
 use secrecy::ExposeSecret;
 
-use super::super::settings::{Credential, SecretSource};
 use super::{APP, CANARY, Fixture, TENANT, with};
+use crate::settings::{Credential, SecretSource};
 
 /// A file, and the files of its `tenants_dir`, as wrong as one person could make them.
 fn mistakes() -> Fixture {

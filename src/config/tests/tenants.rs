@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use secrecy::ExposeSecret;
 
-use super::super::settings::{Credential, SecretSource, TokenEndpoint};
 use super::{APP, Fixture, with};
+use crate::settings::{Credential, SecretSource, TokenEndpoint};
 
 #[test]
 fn tenants_share_what_they_do_not_override() {

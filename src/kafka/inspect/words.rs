@@ -3,9 +3,9 @@
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
 use super::{FIRST_ANSWER, TopicSeen, Write};
-use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::core::health::failure::{Failure, Health, Reaction, one_line};
+use crate::kafka::connection::{GOES_ON, Link, PROTOCOL, Trouble};
 use crate::kafka::limit::DEFAULT_MAX_MESSAGE;
-use crate::kafka::link::{GOES_ON, Link, PROTOCOL, Trouble};
 use crate::kafka::options::EVENT_HUBS_REQUEST;
 use crate::kafka::{KafkaError, KafkaOptions};
 
@@ -124,7 +124,7 @@ pub(super) fn not_told(seen: &mut TopicSeen, why: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::link::REACH;
+    use crate::kafka::connection::REACH;
 
     #[test]
     fn who_only_looks_is_not_told_that_it_goes_on() {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::core::ticks::PER_SECOND;
+use crate::core::time::ticks::PER_SECOND;
 use crate::ledger::prune::STEP;
 
 fn day(n: i64) -> Ticks {

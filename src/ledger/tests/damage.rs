@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use redb::{Database, ReadableDatabase};
 
 use super::*;
-use crate::core::status::PartState;
+use crate::core::health::status::PartState;
 use crate::ledger::open::{FORMAT, FORMAT_KEY, META};
 use crate::ledger::store::VERSIONS;
 

@@ -11,10 +11,10 @@ use futures_util::future::join_all;
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-use crate::core::failure::Reaction;
+use crate::core::health::failure::Reaction;
 
 use super::*;
-use crate::core::status::PartState;
+use crate::core::health::status::PartState;
 use crate::ledger::open::{Disk as OpenDisk, Opener, builder, open_file};
 use crate::ledger::{CLOSE_LIMIT, PATIENCE};
 

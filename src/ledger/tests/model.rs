@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::status::PartState;
+use crate::core::health::status::PartState;
 
 const TENANTS: u8 = 3;
 const IDS: u64 = 6;

@@ -1,7 +1,7 @@
 //! What is sent to the Defender XDR API, to the letter.
 
-use crate::core::backlog::Span;
 use crate::core::ids::IncidentId;
+use crate::core::sweep::backlog::Span;
 use crate::microsoft::testing::{Server, defender_at, http_options, json, list, read_page};
 use crate::ports::{IncidentSource, PageAsk, Query};
 

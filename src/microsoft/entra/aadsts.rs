@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::super::credential::Place;
-use crate::core::failure::{Health, Reaction};
+use crate::core::health::failure::{Health, Reaction};
 use Health::{Consent, Credential, Forbidden, Misconfigured, Throttled, Unreachable};
 
 /// The assertion is not yet, or no longer, valid.

@@ -15,9 +15,9 @@ use uuid::Uuid;
 use super::super::consent::Permission;
 use super::super::credential::Proof;
 use super::refusal::without;
-use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
-use crate::core::ticks::Ticks;
+use crate::core::time::ticks::Ticks;
 
 /// APIs whose tokens are got by mistake; one of them may be the one wanted. An audience that is an unknown app id passes: the national clouds' are not
 /// documented.

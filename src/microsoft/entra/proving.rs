@@ -14,7 +14,7 @@ use super::super::credential::{Kind, Proof, read_token};
 use super::super::secret::Secret;
 use super::refusal::Denial;
 use super::{Entra, Issued};
-use crate::core::failure::{Failure, Health};
+use crate::core::health::failure::{Failure, Health};
 
 impl Entra {
     pub(super) async fn exchange(&self) -> Result<Issued, Failure> {

@@ -12,9 +12,9 @@ use serde_json::Value;
 use super::super::credential::{Key, Place, Proof};
 use super::super::errors::{key, location};
 use super::super::secret::scrub_all;
-use super::super::{passing, proxy, wait};
+use super::super::{proxy, retry_after, transient};
 use super::aadsts;
-use crate::core::failure::{Failure, Health, Reaction, one_line};
+use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 
 /// Room for the trace and correlation ids behind the longest of Entra's sentences: its support asks for them.
 const MAX_DESCRIPTION: usize = 500;
@@ -91,11 +91,12 @@ impl Refusal<'_> {
 
     fn verdict(&self, said: &Said, host: &str, consent_remedy: &str) -> Verdict {
         let known = said.code.and_then(aadsts::look_up);
-        let passing = passing::code(&said.error) || known.is_none() && passing::text(&said.text);
+        let transient =
+            transient::code(&said.error) || known.is_none() && transient::text(&said.text);
         match self.status.as_u16() {
-            status if passing::too_many(status) => self.throttled(),
-            400..=599 if passing::throttled(&said.error) => self.throttled(),
-            status if passing::status(status) => self.passes_by_itself(),
+            status if transient::too_many(status) => self.throttled(),
+            400..=599 if transient::throttled(&said.error) => self.throttled(),
+            status if transient::status(status) => self.passes_by_itself(),
             407 => {
                 let proxy = proxy::wants_login(host, &proxy::offered(self.headers), false);
                 (proxy.health, proxy.reaction, proxy.remedy)
@@ -109,7 +110,7 @@ impl Refusal<'_> {
                     location(self.headers, &values(self.hidden))
                 ),
             ),
-            _ if passing => self.passes_by_itself(),
+            _ if transient => self.passes_by_itself(),
             _ => match known {
                 Some(row) if row.health == Health::Throttled && self.names_a_pause() => {
                     self.throttled()
@@ -128,19 +129,19 @@ impl Refusal<'_> {
     fn throttled(&self) -> Verdict {
         (
             Health::Throttled,
-            Reaction::Wait(wait::pause(self.headers, "")),
+            Reaction::Wait(retry_after::pause(self.headers, "")),
             "none: the daemon waits as long as asked; if it happens often, something else asks for tokens of the same app"
                 .to_owned(),
         )
     }
 
     fn names_a_pause(&self) -> bool {
-        wait::retry_after(self.headers).is_some()
+        retry_after::retry_after(self.headers).is_some()
     }
 
     fn passes_by_itself(&self) -> Verdict {
         let reaction = match self.names_a_pause() {
-            true => Reaction::Wait(wait::pause(self.headers, "")),
+            true => Reaction::Wait(retry_after::pause(self.headers, "")),
             false => Reaction::Backoff,
         };
         (

@@ -4,9 +4,9 @@ use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use serde_json::Value;
 
 use super::super::challenge::{Challenge, challenges};
-use super::super::passing;
 use super::super::secret::scrub_all;
-use crate::core::failure::one_line;
+use crate::core::health::failure::one_line;
+use crate::microsoft::transient;
 
 pub(super) const MAX_MESSAGE: usize = 300;
 /// Errors nested in one another that are looked at.
@@ -76,10 +76,10 @@ impl Said {
                 .into_iter()
                 .find(|(_, id)| !id.is_empty())
                 .unwrap_or_default(),
-            throttled: any(passing::throttled),
-            passing: any(passing::code),
-            vague: any(passing::vague),
-            telling: any(|code| !code.is_empty() && !passing::vague(code)),
+            throttled: any(transient::throttled),
+            passing: any(transient::code),
+            vague: any(transient::vague),
+            telling: any(|code| !code.is_empty() && !transient::vague(code)),
             claims_wanted: false,
         }
     }

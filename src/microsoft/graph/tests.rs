@@ -3,13 +3,13 @@
 
 use bytes::Bytes;
 
-use crate::core::alerts::continuation;
-use crate::core::backlog::Span;
-use crate::core::failure::{Failure, Health};
+use crate::core::health::failure::{Failure, Health};
 use crate::core::ids::IncidentId;
-use crate::core::page::{Envelope, Splitter};
-use crate::core::reading;
-use crate::core::version::{Origin, Phase};
+use crate::core::incident::further_alerts::continuation;
+use crate::core::incident::page::{Envelope, Splitter};
+use crate::core::incident::reading;
+use crate::core::incident::version::{Origin, Phase};
+use crate::core::sweep::backlog::Span;
 use crate::microsoft::testing::{
     Server, answer, assert_silent_about, graph_at, http_options, json, list, read_page,
 };

@@ -9,8 +9,8 @@ use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, timeout};
 
-use super::super::network::{self, Peer};
-use crate::core::failure::Failure;
+use crate::core::health::failure::Failure;
+use crate::microsoft::transport::{self, Peer};
 
 /// Error bodies are read up to here; what follows says nothing more.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -59,7 +59,7 @@ impl Answer {
         max: usize,
     ) -> Result<Option<Bytes>, Failure> {
         if let Some(encoding) = &self.encoding {
-            return Err(network::encoded(&self.peer, encoding));
+            return Err(transport::encoded(&self.peer, encoding));
         }
         let left = self.peer.total.saturating_sub(self.waited);
         let started = Instant::now();
@@ -69,14 +69,14 @@ impl Answer {
             Ok(Ok(Some(bytes))) => {
                 self.received = self.received.saturating_add(bytes.len());
                 if self.received > max {
-                    return Err(network::too_large(&self.peer, max));
+                    return Err(transport::too_large(&self.peer, max));
                 }
                 Ok(Some(bytes))
             }
             Ok(Ok(None)) => Ok(None),
-            Ok(Err(error)) => Err(network::failure(&error, &self.peer)),
-            Err(_) if left <= self.peer.silence => Err(network::too_slow(&self.peer)),
-            Err(_) => Err(network::silent(&self.peer)),
+            Ok(Err(error)) => Err(transport::failure(&error, &self.peer)),
+            Err(_) if left <= self.peer.silence => Err(transport::too_slow(&self.peer)),
+            Err(_) => Err(transport::silent(&self.peer)),
         }
     }
 
@@ -124,7 +124,7 @@ impl Answer {
     /// As much of an error's body as arrives in good order, at most 64 KiB: the status already says what matters.
     pub(in crate::microsoft) async fn error_body(&mut self) -> Vec<u8> {
         if let Some(encoding) = &self.encoding {
-            return network::in_encoding(encoding).into_bytes();
+            return transport::in_encoding(encoding).into_bytes();
         }
         let mut body = Vec::new();
         let deadline = Instant::now() + self.peer.silence;

@@ -6,7 +6,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::core::failure::{Health, Reaction, Suspect};
+use crate::core::health::failure::{Health, Reaction, Suspect};
 use crate::microsoft::testing::{
     Server, Step, answer, defender_at, http_options, impatient, json, list, read_page,
 };

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, Stream};
 
 use super::*;
-use crate::core::failure::Health;
+use crate::core::health::failure::Health;
 use crate::microsoft::testing::http_options;
 
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----

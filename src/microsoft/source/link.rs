@@ -3,7 +3,7 @@
 
 use url::Url;
 
-use crate::core::failure::{Failure, Health, Reaction, Suspect};
+use crate::core::health::failure::{Failure, Health, Reaction, Suspect};
 use crate::microsoft::secret::host_without;
 
 /// Longer links are refused by most servers.

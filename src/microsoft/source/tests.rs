@@ -8,9 +8,9 @@ use secrecy::SecretString;
 use tracing::subscriber::NoSubscriber;
 
 use super::*;
-use crate::core::failure::Suspect;
+use crate::core::health::failure::Suspect;
 use crate::core::ids::IncidentId;
-use crate::core::page::Splitter;
+use crate::core::incident::page::Splitter;
 use crate::microsoft::testing::{
     Server, Step, answer, assert_silent_about, defender_at, http_options, impatient, json, list,
     read_page,

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::core::ids::{IncidentId, TenantId};
-use crate::core::ticks::Ticks;
-use crate::core::version::{Change, ContentHash, Origin, Phase, Reading};
+use crate::core::incident::version::{Change, ContentHash, Origin, Phase, Reading};
+use crate::core::time::ticks::Ticks;
 use crate::ports::Encoder;
 use crate::record::{Format, Recipe, RecordEncoder};
 

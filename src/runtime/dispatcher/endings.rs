@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tokio::task::{Id, JoinError};
 use tokio::time::Instant;
 
-use super::super::board::Turn;
-use super::super::sweeper::{Halt, Swept};
 use super::{Dispatcher, Ended, Post, Work};
-use crate::core::backoff::pause;
-use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
-use crate::core::slots::{Use, jitter};
+use crate::core::pace::backoff::pause;
+use crate::core::time::spread::{Use, jitter};
+use crate::runtime::health::board::Turn;
+use crate::runtime::sweep::{Halt, Swept};
 
 impl Dispatcher {
     pub(super) fn ended(&mut self, ended: Result<(Id, Ended), JoinError>) {

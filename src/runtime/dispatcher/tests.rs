@@ -5,10 +5,10 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::*;
-use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::runtime::fakes::{Entra, Fault, Order, Server, World};
 use crate::runtime::fleet::Fleet;
-use crate::runtime::pulse::Vitals;
+use crate::runtime::liveness::Vitals;
 
 mod backfill;
 mod clock;

@@ -9,9 +9,9 @@ use tokio::time::sleep;
 
 use super::START;
 use super::server::leads_elsewhere;
-use crate::core::failure::Failure;
-use crate::core::reading::Shape;
-use crate::core::ticks::Ticks;
+use crate::core::health::failure::Failure;
+use crate::core::incident::reading::Shape;
+use crate::core::time::ticks::Ticks;
 use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody};
 
 pub struct Scripted {

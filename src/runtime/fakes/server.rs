@@ -12,13 +12,13 @@ use tokio::time::{Instant, sleep};
 
 use super::START;
 use super::further::Further;
-use crate::core::backlog::Span;
-use crate::core::failure::{Failure, Health, Reaction, Suspect};
+use crate::core::health::failure::{Failure, Health, Reaction, Suspect};
 use crate::core::ids::IncidentId;
-use crate::core::reading::Shape;
-use crate::core::significant::{Compared, Significant};
-use crate::core::ticks::{PER_SECOND, Ticks};
-use crate::core::version::Origin;
+use crate::core::incident::reading::Shape;
+use crate::core::incident::significant::{Compared, Significant};
+use crate::core::incident::version::Origin;
+use crate::core::sweep::backlog::Span;
+use crate::core::time::ticks::{PER_SECOND, Ticks};
 use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody};
 
 const SHAPE: Shape = Shape {

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::core::failure::{Failure, Health, Reaction};
+use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::ports::*;
 
 /// A topic. While `away`, publications wait.

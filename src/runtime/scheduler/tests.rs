@@ -1,7 +1,7 @@
 use super::*;
 use crate::runtime::fakes::{Order, Server, TestClock, World};
 use crate::runtime::fleet::Fleet;
-use crate::runtime::pulse::Vitals;
+use crate::runtime::liveness::Vitals;
 use chrono::DateTime;
 use std::collections::HashSet;
 use std::time::Duration;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::core::failure::{Failure, Health, Reaction};
-use crate::core::throttle::Throttle;
+use crate::core::health::failure::{Failure, Health, Reaction};
+use crate::core::pace::throttle::Throttle;
 
 /// A token service that answers so many requests at once has recovered.
 const RECOVERED: u32 = 64;

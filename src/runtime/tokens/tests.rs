@@ -5,7 +5,7 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::time::sleep;
 
 use super::*;
-use crate::core::failure::Health;
+use crate::core::health::failure::Health;
 use crate::ports::Grant;
 use crate::runtime::fakes::TestClock;
 

@@ -8,13 +8,13 @@ use std::fmt::{self, Display, Write};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::core::alarms::Alarm;
-use crate::core::failure::Health;
-use crate::core::status::{
+use crate::core::format::{bytes, counted, gist, grouped, span, tally, tame};
+use crate::core::health::alarms::Alarm;
+use crate::core::health::failure::Health;
+use crate::core::health::status::{
     Backfill, ConfigurationState, ConfigurationStatus, PartState, StatusReport, TenantStatus,
 };
-use crate::core::ticks::Ticks;
-use crate::core::words::{bytes, counted, gist, grouped, span, tally, tame};
+use crate::core::time::ticks::Ticks;
 
 const REFRESH_SECONDS: u32 = 10;
 

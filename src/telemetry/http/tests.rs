@@ -1,8 +1,8 @@
 use super::*;
-use crate::core::status::{
+use crate::core::health::status::{
     ConfigurationState, ConfigurationStatus, KafkaStatus, LedgerStatus, PartState, RunState,
 };
-use crate::core::ticks::Ticks;
+use crate::core::time::ticks::Ticks;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,7 +5,7 @@
 
 use std::fmt::{Display, Write};
 
-use crate::core::failure::Health;
+use crate::core::health::failure::Health;
 
 /// About what one tenant takes in a scrape: its series times the length of a line.
 const BYTES_PER_TENANT: usize = (Health::ALL.len() + 6) * 120;

@@ -3,11 +3,11 @@
 //! What is not known has no sample: a made-up zero would be taken for a fact.
 
 use super::exposition::{Exposition, Kind, Samples};
-use crate::core::failure::Health;
-use crate::core::status::{
+use crate::core::health::failure::Health;
+use crate::core::health::status::{
     ConfigurationState, ConfigurationStatus, PartState, StatusReport, TenantStatus,
 };
-use crate::core::ticks::Ticks;
+use crate::core::time::ticks::Ticks;
 
 pub fn write(out: &mut Exposition, report: &StatusReport) {
     write_daemon(out, report);

@@ -1,12 +1,12 @@
 use super::*;
-use crate::core::alarms::Alarm;
-use crate::core::failure::Health;
-use crate::core::ids::TenantId;
-use crate::core::status::{
+use crate::core::health::alarms::Alarm;
+use crate::core::health::failure::Health;
+use crate::core::health::status::{
     Backfill, ConfigurationState, ConfigurationStatus, KafkaStatus, LedgerStatus, PartState,
     RunState, TenantStatus,
 };
-use crate::core::ticks::Ticks;
+use crate::core::ids::TenantId;
+use crate::core::time::ticks::Ticks;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,10 +1,10 @@
 //! The ledger's values.
 
-use incidentd::core::backlog::MOST;
 use incidentd::core::codec::{
     CodecError, FORMAT, decode_letter, decode_seen, decode_state, encode_letter, encode_seen,
     encode_state,
 };
+use incidentd::core::sweep::backlog::MOST;
 
 /// The value of any row, read as either kind.
 pub fn codec(value: &[u8]) {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use chrono::DateTime;
-use incidentd::core::ticks::Ticks;
+use incidentd::core::time::ticks::Ticks;
 
 /// Two texts, a line each, any of which may be an instant; and the bytes themselves as ticks.
 pub fn instants(input: &[u8]) {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use incidentd::core::alerts::{Continuation, continuation, join};
-use incidentd::core::page::{Envelope, MOST_ELEMENTS, PageError, Splitter};
-use incidentd::core::reading::read;
+use incidentd::core::incident::further_alerts::{Continuation, continuation, join};
+use incidentd::core::incident::page::{Envelope, MOST_ELEMENTS, PageError, Splitter};
+use incidentd::core::incident::reading::read;
 use incidentd::microsoft::{DEFENDER_SHAPE, GRAPH_SHAPE};
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use incidentd::core::json::{Begins, Scanner};
-use incidentd::core::reading::{Shape, read};
+use incidentd::core::incident::json::{Begins, Scanner};
+use incidentd::core::incident::reading::{Shape, read};
 use incidentd::microsoft::{DEFENDER_SHAPE, GRAPH_SHAPE};
 use serde_json::Value;
 
@@ -55,7 +55,7 @@ fn refused(raw: &[u8], shape: &'static Shape) {
     };
     let updated = value[shape.updated].as_str().map(str::parse);
     let updated = updated.and_then(|updated| updated.ok());
-    let _: Option<incidentd::core::ticks::Ticks> = updated;
+    let _: Option<incidentd::core::time::ticks::Ticks> = updated;
     assert!(
         id.is_none() || updated.is_none(),
         "readable, and refused: {value}"

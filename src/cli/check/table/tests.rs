@@ -3,8 +3,8 @@ use std::time::Duration;
 use super::*;
 use crate::app::inspect::Role;
 use crate::app::retirement::Retirement;
-use crate::core::failure::Reaction;
-use crate::core::ticks::Ticks;
+use crate::core::health::failure::Reaction;
+use crate::core::time::ticks::Ticks;
 
 /// 2026-11-24T04:00:00Z.
 const NOW: Ticks = Ticks(17_954_928_000_000_000);

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::core::backlog::Interval;
-use crate::core::ticks::Ticks;
-use crate::core::version::Origin;
+use crate::core::incident::version::Origin;
+use crate::core::sweep::backlog::Interval;
+use crate::core::time::ticks::Ticks;
 use crate::runtime::fakes::START;
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -43,7 +43,7 @@ async fn the_lag_grows_on_a_clock_that_was_set_back_and_the_next_sweep_shows_whe
         after.lag_seconds.expect("it was swept"),
         before.lag_seconds.expect("it was swept") + 600
     );
-    let next = |of: &crate::core::status::TenantStatus| of.next_sweep.expect("planned");
+    let next = |of: &crate::core::health::status::TenantStatus| of.next_sweep.expect("planned");
     let moved = next(&before).since(next(&after));
     assert_eq!(moved.as_secs_f64().round(), 7200.0);
 }

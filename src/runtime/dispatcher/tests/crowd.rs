@@ -1,8 +1,8 @@
 //! Many tenants with a backlog at once, and few slots.
 
 use super::*;
-use crate::core::backlog::Interval;
-use crate::core::cursor::TenantState;
+use crate::core::sweep::backlog::Interval;
+use crate::core::sweep::cursor::TenantState;
 use crate::runtime::fakes::START;
 
 const HOUR: Duration = Duration::from_secs(3600);

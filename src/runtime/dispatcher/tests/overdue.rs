@@ -1,8 +1,8 @@
 //! For how long a tenant's sweep is due by its own schedule.
 
 use super::*;
-use crate::core::ticks::Ticks;
-use crate::core::version::Origin;
+use crate::core::incident::version::Origin;
+use crate::core::time::ticks::Ticks;
 use crate::ports::Clock;
 use crate::runtime::fakes::START;
 

@@ -1,7 +1,7 @@
 //! Many incidents that can't be read, and all the others.
 
 use super::*;
-use crate::core::version::Origin;
+use crate::core::incident::version::Origin;
 use crate::runtime::fakes::START;
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -1,8 +1,8 @@
 use super::*;
-use crate::core::ids::TenantId;
-use crate::core::status::{
+use crate::core::health::status::{
     ConfigurationState, ConfigurationStatus, KafkaStatus, LedgerStatus, RunState,
 };
+use crate::core::ids::TenantId;
 use proptest::prelude::*;
 
 /// 2026-11-24T02:14:07Z.

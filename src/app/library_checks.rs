@@ -1,0 +1,128 @@
+//! The libraries' own judgement of the configuration.
+
+use std::path::Path;
+
+use secrecy::SecretString;
+
+use crate::config::{Judge, Wrong, distance, wrong};
+use crate::core::health::failure::chain;
+use crate::kafka::{KafkaError, KafkaOptions};
+use crate::microsoft;
+
+/// Where the systemd unit has variables from, as a rule Kafka's password.
+const SERVICE_ENVIRONMENT: &str = "/etc/incidentd/environment";
+const MANUAL: &str = "CONFIGURATION.md of librdkafka lists all properties and their values";
+
+/// What operators set, as a rule: librdkafka does not tell the names that it knows.
+const USUAL: [&str; 28] = [
+    "allow.auto.create.topics",
+    "batch.num.messages",
+    "batch.size",
+    "broker.address.family",
+    "client.dns.lookup",
+    "client.id",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "debug",
+    "enable.ssl.certificate.verification",
+    "linger.ms",
+    "message.max.bytes",
+    "metadata.max.age.ms",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "socket.timeout.ms",
+    "ssl.ca.location",
+    "ssl.ca.pem",
+    "ssl.certificate.location",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.key.location",
+    "ssl.key.password",
+    "ssl.keystore.location",
+    "ssl.keystore.password",
+];
+/// Letters by which a name may miss the one that was meant.
+const NEAR: usize = 3;
+
+fn similar(name: &str) -> Option<&'static str> {
+    let near = USUAL.iter().map(|usual| (distance(name, usual), *usual));
+    let (apart, usual) = near.min()?;
+    (apart <= NEAR).then_some(usual)
+}
+
+/// What to do about properties that don't go together. `service`: whether there are variables that only the service has.
+fn remedy_of_all(what: &str, service: bool) -> String {
+    let lacks_log_in = what.contains("sasl.username") || what.contains("sasl.password");
+    let hint = match lacks_log_in && service {
+        true => format!(
+            "; what stands in {SERVICE_ENVIRONMENT} only the service has: for a shell, type as root: set -a; . \
+             {SERVICE_ENVIRONMENT}; set +a"
+        ),
+        false => String::new(),
+    };
+    format!("correct the property that this is about{hint}; {MANUAL}")
+}
+
+/// librdkafka, and the reader of certificates.
+pub struct Libraries;
+
+impl Judge for Libraries {
+    fn property(&self, name: &str, value: &str) -> Result<(), Wrong> {
+        KafkaOptions::check_property(name, value).map_err(|error| match error {
+            KafkaError::UnknownProperty { .. } => {
+                let meant = similar(name).map(|meant| format!("did you mean {meant}? "));
+                wrong(
+                    "librdkafka has no such property",
+                    format!("{}{MANUAL}", meant.unwrap_or_default()),
+                )
+            }
+            KafkaError::InvalidProperty { .. } => {
+                wrong("librdkafka does not take its value", MANUAL)
+            }
+            other => wrong(other.to_string(), MANUAL),
+        })
+    }
+
+    fn properties(&self, all: &[(String, SecretString)]) -> Result<(), Wrong> {
+        let options = KafkaOptions {
+            brokers: String::new(),
+            properties: all.to_vec(),
+            max_in_flight: 0,
+        };
+        options.check().map_err(|error| {
+            let is_there = Path::new(SERVICE_ENVIRONMENT).exists();
+            let what = error.to_string();
+            let remedy = remedy_of_all(&what, is_there);
+            wrong(what, remedy)
+        })
+    }
+
+    fn authorities(&self, pem: &[u8]) -> Result<(), Wrong> {
+        microsoft::check_authorities(pem).map_err(|error| {
+            wrong(
+                chain(&error),
+                "give a PEM file of the authorities to trust beside the system's, each between BEGIN and END CERTIFICATE",
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_lacks_kafka_s_log_in_in_a_shell_is_told_how_to_have_the_service_s() {
+        let lacking = "`sasl.username` and `sasl.password` must be set";
+        let hint = "set -a; . /etc/incidentd/environment; set +a";
+        assert!(remedy_of_all(lacking, true).contains(hint));
+        assert!(!remedy_of_all(lacking, false).contains(hint));
+        assert!(!remedy_of_all("ssl.key.location failed", true).contains(hint));
+        let unit = include_str!("../../systemd/incidentd.service");
+        let line = format!("\nEnvironmentFile=-{SERVICE_ENVIRONMENT}\n");
+        assert!(unit.contains(&line), "the unit has them from elsewhere");
+    }
+}

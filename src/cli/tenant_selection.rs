@@ -1,0 +1,93 @@
+//! The tenants that a command line names, by id or by name.
+
+use anyhow::anyhow;
+
+use super::{Failed, USAGE};
+use crate::config::distance;
+use crate::core::format::tame;
+use crate::core::health::failure::one_line;
+use crate::settings::{Settings, TenantSettings};
+
+/// Names proposed for one that is not known.
+const PROPOSALS: usize = 3;
+
+/// These tenants, each once; all of them when none is named.
+pub fn tenants<'a>(
+    settings: &'a Settings,
+    named: &[String],
+) -> Result<Vec<&'a TenantSettings>, Failed> {
+    if named.is_empty() {
+        return Ok(settings.tenants.iter().collect());
+    }
+    let mut picked: Vec<&TenantSettings> = Vec::new();
+    for name in named {
+        let tenant = tenant(settings, name)?;
+        if !picked.iter().any(|known| known.id == tenant.id) {
+            picked.push(tenant);
+        }
+    }
+    Ok(picked)
+}
+
+pub fn tenant<'a>(settings: &'a Settings, named: &str) -> Result<&'a TenantSettings, Failed> {
+    let tenants = &settings.tenants;
+    let by = |test: &dyn Fn(&TenantSettings) -> bool| tenants.iter().find(|tenant| test(tenant));
+    by(&|tenant| tenant.id.to_string().eq_ignore_ascii_case(named))
+        .or_else(|| by(&|tenant| *tenant.name == *named))
+        .or_else(|| by(&|tenant| tenant.name.to_lowercase() == named.to_lowercase()))
+        .ok_or_else(|| unknown(tenants, named))
+}
+
+fn unknown(tenants: &[TenantSettings], named: &str) -> Failed {
+    let shown = one_line(&tame(named), 60);
+    let proposals = nearest(tenants.iter().map(|tenant| &*tenant.name), named);
+    let help = match proposals.as_slice() {
+        [] => "give a tenant's id or name as the configuration has it".to_owned(),
+        names => format!("did you mean {}?", names.join(" or ")),
+    };
+    let count = tenants.len();
+    let noun = if count == 1 { "tenant" } else { "tenants" };
+    Failed::new(
+        USAGE,
+        anyhow!("none of the {count} {noun} of the configuration is called {shown:?}\n    {help}"),
+    )
+}
+
+/// The names that `named` may have been meant for, the likeliest first: few letters apart, or holding it.
+fn nearest<'a>(names: impl Iterator<Item = &'a str>, named: &str) -> Vec<&'a str> {
+    let named = named.to_lowercase();
+    let most = named.chars().count().div_ceil(3);
+    let mut near: Vec<(usize, &str)> = names
+        .filter_map(|name| {
+            let plain = name.to_lowercase();
+            let apart = distance(&plain, &named);
+            let holds = named.chars().count() > 2 && plain.contains(&named);
+            (apart <= most || holds).then_some((apart, name))
+        })
+        .collect();
+    near.sort_unstable();
+    near.into_iter()
+        .take(PROPOSALS)
+        .map(|(_, name)| name)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_near_are_proposed() {
+        let names = ["contoso", "contoso-east", "fabrikam", "adatum"];
+        for (named, expected) in [
+            ("contosso", &["contoso"][..]),
+            ("CONTOSO-", &["contoso", "contoso-east"]),
+            ("east", &["contoso-east"]),
+            ("fabricam", &["fabrikam"]),
+            ("northwind", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(nearest(names.into_iter(), named), expected, "{named:?}");
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! Files that hold what an app proves itself with: a secret, or another issuer's token.
+//!
+//! systemd hands the service copies of its secrets, made when it starts, in a folder that is there only while it runs. A
+//! command typed into a shell is not the service: where there is no copy, it reads what the copy is made from. So the
+//! configuration can be tried before the first start.
+//!
+//! What a file is called is told only where it is a path for sure: a secret pasted into the wrong key must not get into a
+//! log. Invariant: its content is never told.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::access;
+use super::app::World;
+use super::layers::read_regular;
+use super::problems::{Wrong, wrong};
+use super::section::Section;
+use crate::config::provenance::{Literal, quoted};
+use crate::core::health::failure::one_line;
+
+/// A secret has some forty characters, a federated token a few thousand: what is larger is another file.
+const MAX_SIZE: u64 = 64 << 10;
+
+/// Where systemd puts what a unit's LoadCredential names.
+const CREDENTIALS: &str = "/run/credentials";
+/// The same of incidentd's own unit.
+const COPIES: &str = "/run/credentials/incidentd.service";
+/// The variable by which systemd tells a service where its copies are.
+const COPIES_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+/// What the unit makes copies of lies here.
+const ORIGINALS: &str = "/etc/incidentd";
+/// The files that the unit as it is shipped names, besides those of the folder `secrets`.
+const NAMED_BY_UNIT: [&str; 2] = ["client-secret", "client-secret-next"];
+const FROM_FOLDER: &str = "secrets_";
+
+/// What a proof that can't be had is to whoever reads the configuration.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Proofs {
+    /// A mistake: nothing goes without.
+    Needed,
+    /// A warning: nothing is proved.
+    Unneeded,
+}
+
+impl Proofs {
+    /// What of it is left to warn of.
+    pub fn weigh(self, found: Result<(), Wrong>) -> Result<Option<Wrong>, Wrong> {
+        match (self, found) {
+            (_, Ok(())) => Ok(None),
+            (Self::Needed, Err(wrong)) => Err(wrong),
+            (Self::Unneeded, Err(wrong)) => Ok(Some(wrong)),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Secret,
+    /// May be missing or empty: it is only there during a rotation, and the daemon has to start before and after one.
+    NextSecret,
+    Token,
+}
+
+/// A key that names such a file: the path to read.
+pub(super) fn read(
+    section: &mut Section<'_>,
+    key: &'static str,
+    world: &World<'_>,
+    kind: Kind,
+) -> Option<PathBuf> {
+    let (mut unfit, mut is_id) = (None, false);
+    let file = section.parse(key, |text| {
+        let file = ProofFile::new(world.path(text)?, world.environment);
+        let found = file.check(kind).map(|looks| is_id = looks == Looks::Id);
+        unfit = world.proofs.weigh(found)?;
+        Ok(file)
+    })?;
+    // Warned of and not refused: what a secret's Value looks like is Microsoft's to change.
+    if is_id {
+        let what = file.what("holds a GUID, which looks like the secret's ID and not its Value");
+        section.warn(key, format!("{what}: {}", file.replace(kind)));
+    }
+    if let Some(Wrong { what, remedy }) = &unfit {
+        section.warn(key, format!("{what}: {remedy}"));
+    } else if let Some(text) = file.caveat(Path::new(COPIES).exists()) {
+        section.warn(key, text);
+    }
+    if kind != Kind::Token {
+        warn_if_open_to_all(section, key, &file.read);
+    }
+    Some(file.read)
+}
+
+/// What a file's content looks like; all that is ever told of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    Fit,
+    /// Like the ID that stands beside a secret's Value in Microsoft Entra.
+    Id,
+}
+
+struct ProofFile {
+    /// As the configuration has it.
+    named: PathBuf,
+    read: PathBuf,
+    /// What it is a copy of, when it is one of the service's.
+    original: Option<PathBuf>,
+    /// Whether it is the service that reads it.
+    in_service: bool,
+}
+
+/// What the unit makes a copy of; `None` for a path that is no copy of the service's.
+fn original(copy: &Path) -> Option<PathBuf> {
+    let mut parts = copy.strip_prefix(COPIES).ok()?.components();
+    let (Some(Component::Normal(name)), None) = (parts.next(), parts.next()) else {
+        return None;
+    };
+    let name = name.to_str()?;
+    let originals = Path::new(ORIGINALS);
+    match name.strip_prefix(FROM_FOLDER) {
+        Some("") => None,
+        Some(name) => Some(originals.join("secrets").join(name)),
+        None => Some(originals.join(name)),
+    }
+}
+
+impl ProofFile {
+    fn new(named: PathBuf, environment: &HashMap<String, String>) -> Self {
+        // Other services have the variable, too, and so has a log-in at the console: with a folder of their own.
+        let folder = environment.get(COPIES_VARIABLE).map(Path::new);
+        let in_service = folder == Some(Path::new(COPIES));
+        let original = original(&named);
+        let is_missing =
+            || matches!(named.metadata(), Err(error) if error.kind() == ErrorKind::NotFound);
+        let read = match &original {
+            Some(original) if !in_service && is_missing() => original.clone(),
+            _ => named.clone(),
+        };
+        Self {
+            named,
+            read,
+            original,
+            in_service,
+        }
+    }
+
+    fn check(&self, kind: Kind) -> Result<Looks, Wrong> {
+        let content = match read_regular(&self.read, MAX_SIZE) {
+            Err(_) if kind == Kind::NextSecret && self.read.metadata().is_err() => {
+                return Ok(Looks::Fit);
+            }
+            Err(error) => return Err(self.unreadable(kind, &error)),
+            Ok(content) => content,
+        };
+        let text = std::str::from_utf8(&content)
+            .map_err(|_| wrong(self.what("is not text"), self.replace(kind)))?;
+        match text.strip_prefix('\u{feff}').unwrap_or(text).trim() {
+            "" if kind == Kind::NextSecret => Ok(Looks::Fit),
+            "" => Err(wrong(self.what("is empty"), self.fill(kind))),
+            text if text.contains(['\n', '\r']) => Err(wrong(
+                self.what("has more than one line"),
+                self.replace(kind),
+            )),
+            text if kind != Kind::Token && Uuid::try_parse(text).is_ok() => Ok(Looks::Id),
+            _ => Ok(Looks::Fit),
+        }
+    }
+
+    /// A sentence about the file that was looked at.
+    fn what(&self, predicate: &str) -> String {
+        match self.read == self.named {
+            true => format!("the file {predicate}"),
+            false => format!(
+                "{}, from which systemd makes this copy, {predicate}",
+                shown(&self.read)
+            ),
+        }
+    }
+
+    fn unreadable(&self, kind: Kind, error: &std::io::Error) -> Wrong {
+        let what = self.what(&format!("can't be read: {error}"));
+        let forbidden = error.kind() == ErrorKind::PermissionDenied;
+        let remedy = match &self.original {
+            Some(_) if forbidden && !self.in_service => {
+                "it is for root alone: type the command as root (sudo)".to_owned()
+            }
+            Some(_) => self.fill(kind),
+            None if self.named.starts_with(CREDENTIALS) => {
+                "systemd puts it there while the service runs, from the file that the unit's LoadCredential names; until then \
+                 name that file to commands, as in: INCIDENTD__APP__CLIENT_SECRET_FILE=/etc/incidentd/client-secret incidentd \
+                 check"
+                    .to_owned()
+            }
+            None if forbidden => "let the user who runs incidentd read it".to_owned(),
+            None => match kind {
+                Kind::Token => {
+                    "give the path at which the token is kept (in Kubernetes AZURE_FEDERATED_TOKEN_FILE says it)"
+                }
+                Kind::Secret | Kind::NextSecret => {
+                    "give the path of a file that holds the secret's Value (not its ID), and nothing else"
+                }
+            }
+            .to_owned(),
+        };
+        wrong(what, remedy)
+    }
+
+    /// What to do about a file that is not there, or holds nothing.
+    fn fill(&self, kind: Kind) -> String {
+        let value = match kind {
+            Kind::Token => "the token",
+            Kind::Secret | Kind::NextSecret => "the secret's Value (not its ID)",
+        };
+        let Some(original) = &self.original else {
+            return match kind {
+                Kind::Token => {
+                    "see to it that whoever issues the token writes it there before the daemon starts"
+                        .into()
+                }
+                _ if self.named.starts_with(CREDENTIALS) => format!(
+                    "write {value} into the file that the unit's LoadCredential names, and restart the service"
+                ),
+                _ => format!("write {value} into it"),
+            };
+        };
+        let (original, unit) = (
+            shown(original),
+            self.unit_has_to_name_it().unwrap_or_default(),
+        );
+        if self.read != self.named {
+            return format!(
+                "write {value} into {original}, a file of root's alone (mode 0600){unit}"
+            );
+        }
+        format!(
+            "write {value} into {original}, then: systemctl restart incidentd. systemd makes its copies when the service \
+             starts, and not when it reloads{unit}"
+        )
+    }
+
+    fn replace(&self, kind: Kind) -> String {
+        let file = match &self.original {
+            Some(original) => shown(original),
+            None => "it".into(),
+        };
+        match kind {
+            Kind::Token => {
+                "give the path of a file that holds a token (JWT), and nothing else".into()
+            }
+            _ => format!("write the secret's Value (not its ID), and nothing else, into {file}"),
+        }
+    }
+
+    /// What is good here, and not there for the service.
+    fn caveat(&self, service_runs: bool) -> Option<String> {
+        if self.read == self.named || !self.read.exists() {
+            return None;
+        }
+        let read = shown(&self.read);
+        match self.unit_has_to_name_it() {
+            Some(unit) => Some(format!("{read} can be read{unit}")),
+            None if service_runs => Some(format!(
+                "the service runs, and has no copy of {read} yet: systemctl restart incidentd makes one, a reload does not"
+            )),
+            None => None,
+        }
+    }
+
+    fn unit_has_to_name_it(&self) -> Option<String> {
+        let (original, name) = (self.original.as_ref()?, self.named.file_name()?.to_str()?);
+        if NAMED_BY_UNIT.contains(&name) || name.starts_with(FROM_FOLDER) {
+            return None;
+        }
+        let line = one_line(
+            &format!("LoadCredential={name}:{}", original.display()),
+            300,
+        );
+        Some(format!(
+            "; the unit as it is shipped makes no copy of that: with systemctl edit incidentd add [Service] {line}, or put the \
+             file into {ORIGINALS}/secrets as NAME and name {COPIES}/{FROM_FOLDER}NAME here"
+        ))
+    }
+}
+
+fn shown(path: &Path) -> String {
+    one_line(&path.display().to_string(), 200)
+}
+
+/// The path of a file that may be missing is not shown while it is: it could be a secret in the wrong place.
+impl Literal for ProofFile {
+    const IS_TEXT: bool = true;
+
+    fn literal(&self) -> String {
+        match self.original.is_some() || self.named.exists() {
+            true => self.named.literal(),
+            false => quoted("(not shown: there is no such file now)"),
+        }
+    }
+}
+
+fn warn_if_open_to_all(section: &mut Section<'_>, key: &str, path: &Path) {
+    if access::others_may(path, access::ANY) {
+        let path = path.display();
+        let text = format!(
+            "every user of this machine can reach the secret in {path}: chmod o= {path}, and chown it to the user or the \
+             group that incidentd runs as"
+        );
+        section.warn(key, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNIT: &str = include_str!("../../systemd/incidentd.service");
+
+    #[test]
+    fn a_copy_is_made_of_what_the_unit_s_load_credential_names() {
+        let lines = UNIT
+            .lines()
+            .filter_map(|line| line.strip_prefix("LoadCredential="));
+        let mut files = Vec::new();
+        for line in lines {
+            let (name, path) = line.split_once(':').expect("a name and a path");
+            let copies = Path::new(COPIES);
+            if name == "secrets" {
+                // systemd.exec(5): of a folder, each file's copy is called after the folder's credential, "_" and the file.
+                let copy = copies.join("secrets_contoso");
+                assert_eq!(original(&copy), Some(Path::new(path).join("contoso")));
+            } else {
+                assert_eq!(original(&copies.join(name)), Some(path.into()));
+                files.push(name);
+            }
+        }
+        assert_eq!(files, NAMED_BY_UNIT);
+        assert!(UNIT.contains(COPIES), "the unit is called otherwise");
+    }
+
+    #[test]
+    fn what_is_no_copy_of_the_service_s_has_no_original() {
+        for path in [
+            "/etc/incidentd/client-secret",
+            "/run/credentials/other.service/client-secret",
+            "/run/credentials/incidentd.service",
+            "/run/credentials/incidentd.service/..",
+            "/run/credentials/incidentd.service/a/b",
+            "/run/credentials/incidentd.service/secrets_",
+            "client-secret",
+        ] {
+            assert_eq!(original(Path::new(path)), None, "{path}");
+        }
+    }
+
+    /// The file that is read, by a process with that variable.
+    fn read_by(variable: Option<&str>) -> PathBuf {
+        let environment = variable.map(|folder| (COPIES_VARIABLE.to_owned(), folder.to_owned()));
+        let copy = Path::new(COPIES).join("secrets_nobody-of-this-name");
+        ProofFile::new(copy, &environment.into_iter().collect()).read
+    }
+
+    #[test]
+    fn only_outside_of_the_service_the_original_of_a_missing_copy_is_read() {
+        let original = Path::new("/etc/incidentd/secrets/nobody-of-this-name");
+        assert_eq!(read_by(None), original);
+        for elsewhere in ["/run/credentials/getty@tty1.service", ""] {
+            assert_eq!(read_by(Some(elsewhere)), original, "{elsewhere}");
+        }
+        assert_eq!(
+            read_by(Some(COPIES)),
+            Path::new(COPIES).join("secrets_nobody-of-this-name")
+        );
+    }
+
+    fn checked(content: &[u8], kind: Kind) -> Result<bool, Wrong> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), content).expect("it is written");
+        let file = ProofFile::new(file.path().into(), &HashMap::new());
+        file.check(kind).map(|looks| looks == Looks::Id)
+    }
+
+    #[test]
+    fn a_line_break_within_a_secret_is_refused_and_one_behind_it_is_not() {
+        for kind in [Kind::Secret, Kind::NextSecret, Kind::Token] {
+            for good in ["canary~a\n", "\u{feff}canary~a\r\n\n"] {
+                assert_eq!(checked(good.as_bytes(), kind), Ok(false), "{good:?}");
+            }
+            for bad in ["canary~a\nb", "canary~a\r\nb\r\n", "canary~a\rb"] {
+                let wrong = checked(bad.as_bytes(), kind).expect_err(bad);
+                assert!(wrong.what.contains("more than one line"), "{}", wrong.what);
+                assert!(!format!("{wrong:?}").contains("canary"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_that_looks_like_an_id_is_told_apart() {
+        let id = b"0f0f0f0f-0000-4000-8000-000000000001\n";
+        assert_eq!(checked(id, Kind::Secret), Ok(true));
+        assert_eq!(checked(id, Kind::NextSecret), Ok(true));
+        assert_eq!(checked(b"0f0f0f0f~0000-4000", Kind::Secret), Ok(false));
+    }
+
+    #[test]
+    fn who_reads_is_named_only_where_that_is_what_is_wrong() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let large = folder.path().join("large");
+        std::fs::write(&large, vec![b'x'; 65 << 10]).expect("it is written");
+        for path in [folder.path(), &large, &folder.path().join("absent")] {
+            let file = ProofFile::new(path.into(), &HashMap::new());
+            for kind in [Kind::Secret, Kind::Token] {
+                let remedy = file.check(kind).err().map(|wrong| wrong.remedy);
+                let remedy = remedy.expect("it is refused");
+                assert!(remedy.starts_with("give the path"), "{remedy}");
+                assert!(!remedy.contains("the user"), "{remedy}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_may_not_read_a_secret_of_the_service_s_is_told_that_root_may() {
+        let forbidden = std::io::Error::from(ErrorKind::PermissionDenied);
+        let remedy = |path: &str| {
+            let file = ProofFile::new(path.into(), &HashMap::new());
+            file.unreadable(Kind::Secret, &forbidden).remedy
+        };
+        let root = "it is for root alone: type the command as root (sudo)";
+        assert_eq!(
+            remedy("/run/credentials/incidentd.service/client-secret"),
+            root
+        );
+        assert!(remedy("/etc/elsewhere/client-secret").contains("let the user who runs incidentd"));
+    }
+
+    #[test]
+    fn what_the_service_will_not_have_is_warned_of_where_it_can_be_read_here() {
+        let original = tempfile::NamedTempFile::new().expect("a file");
+        let caveat = |name: &str, service_runs| {
+            let mut file = ProofFile::new(Path::new(COPIES).join(name), &HashMap::new());
+            // What it says it is: the original, which is there.
+            file.read = original.path().to_owned();
+            file.caveat(service_runs).unwrap_or_default()
+        };
+        let line = "LoadCredential=fabrikam-secret:/etc/incidentd/fabrikam-secret";
+        let own = caveat("fabrikam-secret", false);
+        assert!(own.contains(line), "{own}");
+        for name in NAMED_BY_UNIT.into_iter().chain(["secrets_fabrikam"]) {
+            assert_eq!(caveat(name, false), "", "{name}");
+            let late = caveat(name, true);
+            assert!(late.contains("systemctl restart incidentd"), "{late}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! What went wrong, in the operator's words, and how the daemon reacts to it.
+//!
+//! A [`Failure`] is made where the cause is known (an adapter, or the decoder) and decided upon here and in `runtime/`
+//! by its [`Reaction`] alone. Its texts are shown on the status page and in the log: no secret, no token and no
+//! assertion may ever be put into them, and text from outside goes through [`one_line`] first.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::core::format::is_wild;
+
+/// The state of a tenant. Every state but [`Health::Ok`] is shown with a remedy.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    Ok,
+    /// No sweep has ended since the daemon started.
+    Starting,
+    /// Microsoft asked for fewer requests.
+    Throttled,
+    /// No usable answer: network, time-out, 5xx, or a 200 that is not the API's.
+    Unreachable,
+    /// The secret is wrong, expired or missing.
+    Credential,
+    /// The app is not consented in the tenant, or lacks a permission there.
+    Consent,
+    /// The tenant has no licence for, or no access to, what was asked.
+    Forbidden,
+    /// Something in the configuration (or in the topic's) can't work.
+    Misconfigured,
+}
+
+impl Health {
+    pub const ALL: [Health; 8] = [
+        Health::Ok,
+        Health::Starting,
+        Health::Throttled,
+        Health::Unreachable,
+        Health::Credential,
+        Health::Consent,
+        Health::Forbidden,
+        Health::Misconfigured,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Health::Ok => "ok",
+            Health::Starting => "starting",
+            Health::Throttled => "throttled",
+            Health::Unreachable => "unreachable",
+            Health::Credential => "credential",
+            Health::Consent => "consent",
+            Health::Forbidden => "forbidden",
+            Health::Misconfigured => "misconfigured",
+        }
+    }
+
+    /// Rank in a list that shows the worst first: what an operator must mend, then what may mend itself, then the rest.
+    pub fn severity(self) -> u8 {
+        match self {
+            Health::Credential => 7,
+            Health::Consent => 6,
+            Health::Misconfigured => 5,
+            Health::Forbidden => 4,
+            Health::Unreachable => 3,
+            Health::Throttled => 2,
+            Health::Starting => 1,
+            Health::Ok => 0,
+        }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How the daemon goes on after a failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reaction {
+    /// Passes by itself: try again from 2 s, doubling to 5 min.
+    Backoff,
+    /// The other side named the pause.
+    Wait(Duration),
+    /// An operator has to act: try again every few minutes, for ever.
+    Slow,
+    /// Passes by itself within minutes if the operator has done right: try again twice a minute for a while, then as for
+    /// [`Reaction::Slow`].
+    Soon,
+    /// The token was refused: renew it once and repeat the same request.
+    RenewToken,
+    /// One record is refused for what it is. All others go on; the cursor stays before this one, which is tried again
+    /// with each sweep.
+    HoldBack,
+}
+
+/// What of a request may be to blame, so that another request may fare better.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Suspect {
+    /// Nothing: any request would have failed so.
+    Nothing,
+    /// Perhaps what the page holds: a 5xx, silence, a cut connection. When it persists, less is asked for at once.
+    Page,
+    /// The page's size, for certain.
+    Size,
+    /// The nextLink that was followed.
+    Link,
+    /// The same, for certain: it leads to another host, and was not followed.
+    Elsewhere,
+}
+
+/// A failed operation of one tenant.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Failure {
+    /// The state this puts the tenant in.
+    pub health: Health,
+    pub reaction: Reaction,
+    /// The HTTP status that said so, when there was one.
+    pub status: Option<u16>,
+    pub suspect: Suspect,
+    /// A short key that is equal for equal causes over all tenants (`defender 403 Forbidden`), so that what they share
+    /// is one alarm. Nothing of a single tenant is in it. `None`: the failure is this tenant's own, or was not told apart.
+    pub cause: Option<String>,
+    /// What happened, one line.
+    pub what: String,
+    /// What the operator should do, one line.
+    pub remedy: String,
+}
+
+impl Failure {
+    pub fn new(
+        health: Health,
+        reaction: Reaction,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            health,
+            reaction,
+            status: None,
+            suspect: Suspect::Nothing,
+            cause: None,
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    #[must_use]
+    pub fn suspecting(mut self, suspect: Suspect) -> Self {
+        self.suspect = suspect;
+        self
+    }
+
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// The same for a token that was renewed for it: another one would be refused, too.
+    #[must_use]
+    pub fn after_renewal(mut self) -> Self {
+        if self.reaction == Reaction::RenewToken {
+            self.reaction = match self.health {
+                Health::Unreachable => Reaction::Backoff,
+                _ => Reaction::Slow,
+            };
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+}
+
+/// Text from outside, made fit for a log line: what commands a terminal or turns a line around becomes spaces, runs of white space one space, and
+/// what is longer than `max` characters is cut.
+pub fn one_line(text: &str, max: usize) -> String {
+    let mut line = String::new();
+    let words = text.split(|c: char| c.is_whitespace() || is_wild(c));
+    for word in words.filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+        if line.len() > 4 * max {
+            break;
+        }
+    }
+    if line.chars().count() > max {
+        line = line.chars().take(max.saturating_sub(1)).collect();
+        line.push('…');
+    }
+    line
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn one_line_is_one_short_line(text in "\\PC{0,60}|[\\x00-\\x20a-z\\u{202a}-\\u{202e}]{0,60}", max in 1_usize..40) {
+            let line = one_line(&text, max);
+            prop_assert!(line.chars().count() <= max, "{line:?}");
+            prop_assert!(!line.contains(is_wild), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn entra_descriptions_become_one_line() {
+        assert_eq!(
+            one_line("AADSTS70011: no.\r\nTrace ID: 1\r\n", 80),
+            "AADSTS70011: no. Trace ID: 1"
+        );
+    }
+}

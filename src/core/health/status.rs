@@ -1,0 +1,430 @@
+//! What the daemon says of itself: the document behind `/api/status`, the status page and the gauges of `/metrics`.
+//!
+//! Plain values, taken at one moment. Everything here is shown to whoever can reach the HTTP port: it holds no secret,
+//! and its texts come from [`Failure`](super::failure::Failure), which promises the same. What is not known is `null`,
+//! never left out: a reader can tell "no such field" from "not yet".
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use super::alarms::Alarm;
+use super::failure::Health;
+use crate::core::ids::TenantId;
+use crate::core::time::ticks::Ticks;
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct StatusReport {
+    pub version: &'static str,
+    /// When the process started.
+    #[serde(serialize_with = "text")]
+    pub started: Ticks,
+    pub state: RunState,
+    pub configuration: ConfigurationStatus,
+    /// Causes that many tenants share, the widest first.
+    pub alarms: Vec<Alarm>,
+    /// Worst first, see [`worst_first`].
+    pub tenants: Vec<TenantStatus>,
+    pub kafka: KafkaStatus,
+    pub ledger: LedgerStatus,
+}
+
+/// How all is, in one line: `2 of 40 tenants not ok: 1 credential, 1 consent; Kafka unavailable`.
+///
+/// `tenants` are their states, worst first.
+pub fn summary(
+    tenants: &[Health],
+    parts: [(&str, PartState); 2],
+    configuration: ConfigurationState,
+) -> String {
+    let ill = tenants.iter().filter(|state| **state != Health::Ok).count();
+    let states = tenants.chunk_by(|one, other| one == other);
+    let states = states
+        .filter_map(|alike| Some((alike.len(), *alike.first()?)))
+        .filter(|(_, state)| *state != Health::Ok)
+        .map(|(count, state)| format!("{count} {state}"));
+    let mut text = match (ill, tenants.len()) {
+        (0, 1) => "the tenant is ok".to_owned(),
+        (0, all) => format!("all {all} tenants ok"),
+        (ill, all) => {
+            let states = states.collect::<Vec<_>>().join(", ");
+            format!("{ill} of {all} tenants not ok: {states}")
+        }
+    };
+    for (part, state) in parts {
+        if state != PartState::Ok {
+            text.push_str(&format!("; {part} {state}"));
+        }
+    }
+    if configuration == ConfigurationState::Refused {
+        text.push_str("; the last reload was refused");
+    }
+    text
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    Starting,
+    Running,
+    /// Draining: no new sweep starts.
+    Stopping,
+}
+
+impl RunState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunState::Starting => "starting",
+            RunState::Running => "running",
+            RunState::Stopping => "stopping",
+        }
+    }
+}
+
+/// Whether what the files say is what is in force.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ConfigurationStatus {
+    pub state: ConfigurationState,
+    /// When the configuration in force was read.
+    #[serde(serialize_with = "text")]
+    pub loaded: Ticks,
+    /// Keys whose new values wait for a restart.
+    pub restart_needed: Vec<&'static str>,
+    /// The report of what is wrong with the files. `Some` whenever the state is not [`ConfigurationState::Ok`].
+    pub error: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConfigurationState {
+    Ok,
+    /// The last reload found mistakes in the files: what was in force before stays.
+    Refused,
+}
+
+impl ConfigurationState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ConfigurationState::Ok => "ok",
+            ConfigurationState::Refused => "refused",
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct TenantStatus {
+    #[serde(serialize_with = "text")]
+    pub id: TenantId,
+    #[serde(serialize_with = "text")]
+    pub name: Arc<str>,
+    /// The API the tenant is read from: `defender`, …
+    pub source: &'static str,
+    pub state: Health,
+    /// When the tenant came into this state.
+    #[serde(serialize_with = "text")]
+    pub since: Ticks,
+    /// What the operator should do. `Some` whenever the state is not [`Health::Ok`].
+    pub remedy: Option<String>,
+    /// What happened. `Some` when a failure led to the state.
+    pub error: Option<String>,
+    /// The cause of the alarm that the tenant's failure belongs to: it is mended there, for all at once.
+    pub alarm: Option<String>,
+    /// Every version older than this is published.
+    #[serde(serialize_with = "optional_text")]
+    pub cursor: Option<Ticks>,
+    /// Whole seconds by which what is published is behind what Microsoft may have.
+    pub lag_seconds: Option<u64>,
+    /// Whole seconds for which the sweep is due that would bring the tenant up to date. Zero while it waits for its turn,
+    /// be that hours away; before the first success it counts from when the tenant came to the fleet.
+    pub overdue_seconds: u64,
+    /// When a sweep last ended without a failure.
+    #[serde(serialize_with = "optional_text")]
+    pub last_success: Option<Ticks>,
+    #[serde(serialize_with = "optional_text")]
+    pub next_sweep: Option<Ticks>,
+    #[serde(serialize_with = "optional_text")]
+    pub token_expires: Option<Ticks>,
+    /// When what the app proves itself with ends. Known of federated tokens only.
+    #[serde(serialize_with = "optional_text")]
+    pub credential_expires: Option<Ticks>,
+    /// Records published since the process started.
+    pub published: u64,
+    /// What is still to be read beside live polling; `None`: nothing.
+    pub backfill: Option<Backfill>,
+    /// Versions that only the overlap or a reconcile found, since the process started.
+    pub late_found: u64,
+}
+
+/// Progress of a tenant's back-fill. It is read newest first, so `to` moves back until nothing is left.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Backfill {
+    #[serde(serialize_with = "text")]
+    pub from: Ticks,
+    #[serde(serialize_with = "text")]
+    pub to: Ticks,
+    /// Seconds of last updates between them that are still to be read.
+    pub open_seconds: u64,
+    /// Why it last broke off, if it did.
+    pub error: Option<String>,
+}
+
+/// How Kafka or the ledger is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartState {
+    Ok,
+    /// Not reached, or not opened, since the process started.
+    Starting,
+    /// Away, and expected back: nothing is lost meanwhile.
+    Unavailable,
+    /// It won't come back by itself.
+    Failed,
+}
+
+impl PartState {
+    pub const ALL: [PartState; 4] = [
+        PartState::Ok,
+        PartState::Starting,
+        PartState::Unavailable,
+        PartState::Failed,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PartState::Ok => "ok",
+            PartState::Starting => "starting",
+            PartState::Unavailable => "unavailable",
+            PartState::Failed => "failed",
+        }
+    }
+}
+
+impl fmt::Display for PartState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct KafkaStatus {
+    pub state: PartState,
+    /// Bytes fetched and not yet acknowledged.
+    pub in_flight_bytes: u64,
+    /// `Some` whenever the state is not [`PartState::Ok`].
+    pub error: Option<String>,
+    /// What the operator should do. Likewise.
+    pub remedy: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LedgerStatus {
+    /// `local`, …
+    pub kind: &'static str,
+    pub state: PartState,
+    /// Incidents whose last published version the ledger knows.
+    pub versions: Option<u64>,
+    /// `Some` whenever the state is not [`PartState::Ok`].
+    pub error: Option<String>,
+    /// What the operator should do. Likewise.
+    pub remedy: Option<String>,
+}
+
+/// Orders tenants as an operator should read them: by [`Health::severity`], then longest in that state, then by name;
+/// by id where even the names are equal, so that the list never flickers.
+pub fn worst_first(tenants: &mut [TenantStatus]) {
+    tenants.sort_unstable_by(|a, b| {
+        let rank = |tenant: &TenantStatus| (Reverse(tenant.state.severity()), tenant.since);
+        rank(a)
+            .cmp(&rank(b))
+            .then_with(|| a.name.cmp(&b.name))
+            .then_with(|| a.id.cmp(&b.id))
+    });
+}
+
+pub(super) fn text<T: fmt::Display, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn optional_text<T, S>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error>
+where
+    T: fmt::Display,
+    S: Serializer,
+{
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tenant(number: u8, name: &str, state: Health, since: i64) -> TenantStatus {
+        TenantStatus {
+            id: TenantId::from_bytes([number; 16]),
+            name: name.into(),
+            source: "defender",
+            state,
+            since: Ticks::from_unix_seconds(since),
+            remedy: None,
+            error: None,
+            alarm: None,
+            cursor: None,
+            lag_seconds: None,
+            overdue_seconds: 0,
+            last_success: None,
+            next_sweep: None,
+            token_expires: None,
+            credential_expires: None,
+            published: 0,
+            backfill: None,
+            late_found: 0,
+        }
+    }
+
+    #[test]
+    fn the_document_has_exactly_the_promised_fields() {
+        let mut known = tenant(0x11, "contoso", Health::Consent, 1_700_000_000);
+        known.remedy = Some("Open the consent link.".into());
+        known.error = Some("AADSTS65001: not consented".into());
+        known.cursor = Some(Ticks(17_000_000_001_234_567));
+        known.lag_seconds = Some(42);
+        known.overdue_seconds = 12;
+        known.last_success = Some(Ticks::from_unix_seconds(1_700_000_001));
+        known.next_sweep = Some(Ticks::from_unix_seconds(1_700_000_030));
+        known.token_expires = Some(Ticks::from_unix_seconds(1_700_003_600));
+        known.credential_expires = Some(Ticks::from_unix_seconds(1_700_007_200));
+        known.published = 7;
+        known.backfill = Some(Backfill {
+            from: Ticks::from_unix_seconds(1_699_990_000),
+            to: Ticks::from_unix_seconds(1_699_993_600),
+            open_seconds: 3600,
+            error: None,
+        });
+        known.late_found = 1;
+        let report = StatusReport {
+            version: "0.1.0",
+            started: Ticks::from_unix_seconds(1_699_999_999),
+            state: RunState::Running,
+            configuration: ConfigurationStatus {
+                state: ConfigurationState::Refused,
+                loaded: Ticks::from_unix_seconds(1_699_999_999),
+                restart_needed: vec!["http.listen"],
+                error: Some("one error".into()),
+            },
+            alarms: vec![Alarm {
+                cause: "entra 7000222".into(),
+                state: Health::Credential,
+                tenants: 40,
+                since: Ticks::from_unix_seconds(1_700_000_000),
+                error: "expired".into(),
+                remedy: "Make a new one.".into(),
+            }],
+            tenants: vec![
+                known,
+                tenant(0x22, "fabrikam", Health::Starting, 1_700_000_000),
+            ],
+            kafka: KafkaStatus {
+                state: PartState::Unavailable,
+                in_flight_bytes: 4096,
+                error: Some("no broker answers".into()),
+                remedy: Some("start one".into()),
+            },
+            ledger: LedgerStatus {
+                kind: "local",
+                state: PartState::Starting,
+                versions: None,
+                error: Some("opening".into()),
+                remedy: Some("wait".into()),
+            },
+        };
+        let expected = concat!(
+            r#"{"version":"0.1.0","started":"2023-11-14T22:13:19Z","state":"running","#,
+            r#""configuration":{"state":"refused","loaded":"2023-11-14T22:13:19Z","restart_needed":["http.listen"],"error":"one error"},"#,
+            r#""alarms":[{"cause":"entra 7000222","state":"credential","tenants":40,"since":"2023-11-14T22:13:20Z","#,
+            r#""error":"expired","remedy":"Make a new one."}],"tenants":["#,
+            r#"{"id":"11111111-1111-1111-1111-111111111111","name":"contoso","source":"defender","#,
+            r#""state":"consent","since":"2023-11-14T22:13:20Z","remedy":"Open the consent link.","#,
+            r#""error":"AADSTS65001: not consented","alarm":null,"cursor":"2023-11-14T22:13:20.1234567Z","#,
+            r#""lag_seconds":42,"overdue_seconds":12,"last_success":"2023-11-14T22:13:21Z","next_sweep":"2023-11-14T22:13:50Z","#,
+            r#""token_expires":"2023-11-14T23:13:20Z","credential_expires":"2023-11-15T00:13:20Z","published":7,"#,
+            r#""backfill":{"from":"2023-11-14T19:26:40Z","to":"2023-11-14T20:26:40Z","open_seconds":3600,"error":null},"late_found":1},"#,
+            r#"{"id":"22222222-2222-2222-2222-222222222222","name":"fabrikam","source":"defender","#,
+            r#""state":"starting","since":"2023-11-14T22:13:20Z","remedy":null,"error":null,"alarm":null,"cursor":null,"#,
+            r#""lag_seconds":null,"overdue_seconds":0,"last_success":null,"next_sweep":null,"token_expires":null,"credential_expires":null,"#,
+            r#""published":0,"backfill":null,"late_found":0}],"#,
+            r#""kafka":{"state":"unavailable","in_flight_bytes":4096,"error":"no broker answers","remedy":"start one"},"#,
+            r#""ledger":{"kind":"local","state":"starting","versions":null,"error":"opening","remedy":"wait"}}"#,
+        );
+        assert_eq!(serde_json::to_string(&report).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_summary_names_what_is_not_ok_and_nothing_else() {
+        use Health::{Consent, Credential, Ok, Unreachable};
+        let well = [("Kafka", PartState::Ok), ("ledger", PartState::Ok)];
+        let ill = [("Kafka", PartState::Unavailable), ("ledger", PartState::Ok)];
+        let (good, refused) = (ConfigurationState::Ok, ConfigurationState::Refused);
+        for (tenants, parts, configuration, expected) in [
+            (&[Ok][..], well, good, "the tenant is ok"),
+            (&[Ok, Ok], well, good, "all 2 tenants ok"),
+            (
+                &[Credential, Consent, Consent, Unreachable, Ok],
+                ill,
+                refused,
+                "4 of 5 tenants not ok: 1 credential, 2 consent, 1 unreachable; Kafka unavailable; the last reload was \
+                 refused",
+            ),
+        ] {
+            assert_eq!(summary(tenants, parts, configuration), expected);
+        }
+    }
+
+    #[test]
+    fn the_worst_come_first_then_the_longest_ill_then_by_name() {
+        let mut tenants = vec![
+            tenant(1, "a-ok", Health::Ok, 5),
+            tenant(2, "b-new", Health::Unreachable, 9),
+            tenant(3, "c-old", Health::Unreachable, 3),
+            tenant(4, "z-same", Health::Credential, 4),
+            tenant(5, "y-same", Health::Credential, 4),
+            tenant(6, "d-start", Health::Starting, 1),
+        ];
+        worst_first(&mut tenants);
+        let order: Vec<&str> = tenants.iter().map(|tenant| &*tenant.name).collect();
+        assert_eq!(
+            order,
+            ["y-same", "z-same", "c-old", "b-new", "d-start", "a-ok"]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_does_not_depend_on_the_order_given(
+            ranks in prop::collection::vec((0..8_usize, 0..3_i64, "[ab]"), 0..12).prop_shuffle(),
+            turn in 0..12_usize,
+        ) {
+            let tenants: Vec<_> = ranks
+                .iter()
+                .enumerate()
+                .map(|(n, (state, since, name))| tenant(n as u8, name, Health::ALL[*state], *since))
+                .collect();
+            let mut turned = tenants.clone();
+            if !turned.is_empty() {
+                let by = turn % turned.len();
+                turned.rotate_left(by);
+            }
+            let mut sorted = tenants;
+            worst_first(&mut sorted);
+            worst_first(&mut turned);
+            prop_assert_eq!(sorted, turned);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Elements of a list that can't be read as an incident: what is remembered of them, and what is done about one that is met.
+//!
+//! Such an element is met again at each sweep for as long as Microsoft shows it. It is counted and told once, and goes to the
+//! dead-letter topic once, when one is set and accepts it; until then that is tried each time the element is met.
+//!
+//! A gateway that answers with anything else than incidents can send thousands of such elements with each page, and other
+//! ones each time. So all is bounded: the contents remembered of a tenant, the letters of a sweep, and its log lines.
+//! Counting is not: what is beyond the bound is counted each time it is met, and has no letter.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::version::ContentHash;
+use crate::core::sweep::cursor::{Reach, TenantState};
+use crate::core::time::ticks::Ticks;
+
+/// What is remembered of a content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Letter {
+    /// When it was met first.
+    pub met: Ticks,
+    /// The dead-letter topic has accepted it.
+    pub accepted: bool,
+}
+
+/// Contents that are remembered of one tenant.
+pub const MOST: usize = 1_000;
+/// How long they are remembered at least.
+const KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// Letters of one sweep.
+const MOST_SENT: usize = 100;
+/// Log lines of one sweep that tell of one content each.
+const MOST_TOLD: usize = 3;
+
+/// Letters that were met before this can be forgotten: what was met then is not read again, and they are kept long
+/// enough for those who look for them.
+pub fn forgettable(state: &TenantState, reach: &Reach, now: Ticks) -> Ticks {
+    let open = state.backlog.intervals().first().map(|open| open.from);
+    let read_again = now.minus(reach.reconcile_window).minus(reach.overlap);
+    let kept = now.minus(KEPT).min(read_again);
+    kept.min(open.unwrap_or(kept))
+}
+
+/// What is to be done about an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Deed {
+    /// It is met for the first time.
+    pub count: bool,
+    /// The log has a line for it.
+    pub tell: bool,
+    /// It is to be remembered, as not accepted.
+    pub remember: bool,
+    /// It goes to the topic; when that accepts it, this is remembered.
+    pub send: Option<Letter>,
+}
+
+/// The letters of one sweep of one tenant.
+#[derive(Debug)]
+pub struct Letters {
+    known: HashMap<ContentHash, Letter>,
+    /// Met in this sweep: pages overlap.
+    met: HashSet<ContentHash>,
+    sent: usize,
+    told: usize,
+    untold: u64,
+    beyond: u64,
+}
+
+impl Letters {
+    pub fn new(known: impl IntoIterator<Item = (ContentHash, Letter)>) -> Self {
+        Self {
+            known: known.into_iter().collect(),
+            met: HashSet::new(),
+            sent: 0,
+            told: 0,
+            untold: 0,
+            beyond: 0,
+        }
+    }
+
+    /// An element is met at `now`.
+    pub fn meet(&mut self, content: ContentHash, now: Ticks) -> Deed {
+        if self.met.contains(&content) {
+            return Deed::default();
+        }
+        if self.met.len() < 2 * MOST {
+            self.met.insert(content);
+        }
+        if let Some(letter) = self.known.get(&content).copied() {
+            return Deed {
+                send: (!letter.accepted).then(|| self.send(letter)).flatten(),
+                ..Deed::default()
+            };
+        }
+        if self.known.len() >= MOST {
+            self.beyond += 1;
+            return Deed {
+                count: true,
+                ..Deed::default()
+            };
+        }
+        let letter = Letter {
+            met: now,
+            accepted: false,
+        };
+        self.known.insert(content, letter);
+        let tell = self.told < MOST_TOLD;
+        self.told += usize::from(tell);
+        self.untold += u64::from(!tell);
+        Deed {
+            count: true,
+            tell,
+            remember: true,
+            send: self.send(letter),
+        }
+    }
+
+    /// New contents of which the log has no line of their own, those beyond the bound apart.
+    pub fn untold(&self) -> u64 {
+        self.untold
+    }
+
+    /// Elements met of which nothing can be remembered: [`MOST`] others are.
+    pub fn beyond(&self) -> u64 {
+        self.beyond
+    }
+
+    fn send(&mut self, letter: Letter) -> Option<Letter> {
+        let sends = self.sent < MOST_SENT;
+        self.sent += usize::from(sends);
+        sends.then_some(Letter {
+            accepted: true,
+            ..letter
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn met(letters: &mut Letters, contents: std::ops::Range<u64>) -> Vec<Deed> {
+        contents
+            .map(|content| letters.meet(ContentHash(content), Ticks(7)))
+            .collect()
+    }
+
+    fn number(deeds: &[Deed], which: impl Fn(&Deed) -> bool) -> usize {
+        deeds.iter().filter(|deed| which(deed)).count()
+    }
+
+    /// What the ledger holds after these deeds, the topic being there or not.
+    fn kept(deeds: &[Deed], accepts: bool) -> Vec<(ContentHash, Letter)> {
+        let rows = deeds.iter().zip(0..).filter_map(|(deed, content)| {
+            let sent = deed.send.filter(|_| accepts);
+            let new = deed.remember.then_some(Letter {
+                met: Ticks(7),
+                accepted: false,
+            });
+            Some((ContentHash(content), sent.or(new)?))
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn a_content_is_counted_told_and_sent_once() {
+        let mut letters = Letters::new([]);
+        let deeds = met(&mut letters, 0..1);
+        assert!(deeds[0].count && deeds[0].tell && deeds[0].remember);
+        assert_eq!(
+            met(&mut letters, 0..1),
+            [Deed::default()],
+            "met again on the next page"
+        );
+        let mut next = Letters::new(kept(&deeds, true));
+        assert_eq!(
+            met(&mut next, 0..1),
+            [Deed::default()],
+            "met again by the next sweep"
+        );
+    }
+
+    #[test]
+    fn what_the_topic_did_not_accept_is_sent_again_and_not_counted_again() {
+        let deeds = met(&mut Letters::new([]), 0..1);
+        let again = met(&mut Letters::new(kept(&deeds, false)), 0..1);
+        let letter = Letter {
+            met: Ticks(7),
+            accepted: true,
+        };
+        let expected = Deed {
+            send: Some(letter),
+            ..Deed::default()
+        };
+        assert_eq!(again, [expected]);
+    }
+
+    #[test]
+    fn a_flood_is_counted_as_a_whole_and_all_else_is_bounded() {
+        let (mut letters, flood) = (Letters::new([]), 100_000);
+        let deeds = met(&mut letters, 0..flood);
+        assert_eq!(number(&deeds, |deed| deed.count), flood as usize);
+        assert_eq!(number(&deeds, |deed| deed.tell), MOST_TOLD);
+        assert_eq!(number(&deeds, |deed| deed.remember), MOST);
+        assert_eq!(number(&deeds, |deed| deed.send.is_some()), MOST_SENT);
+        assert_eq!(
+            letters.untold() + letters.beyond(),
+            flood - MOST_TOLD as u64
+        );
+        assert!(letters.met.len() <= 2 * MOST, "memory");
+        // The next sweep sends the next ones, and no more are remembered.
+        let mut next = Letters::new(kept(&deeds, true));
+        let again = met(&mut next, 0..MOST as u64);
+        assert_eq!(number(&again, |deed| deed.count || deed.remember), 0);
+        assert_eq!(number(&again, |deed| deed.send.is_some()), MOST_SENT);
+        let others = met(&mut next, flood..flood + 10);
+        assert_eq!(number(&others, |deed| deed.count), 10);
+        assert_eq!(
+            number(&others, |deed| deed.remember
+                || deed.tell
+                || deed.send.is_some()),
+            0
+        );
+        assert_eq!(next.beyond(), 10);
+    }
+}

@@ -1,0 +1,145 @@
+//! From an incident's bytes to a [`Reading`]: the few members that decide anything, and the hash of the significant ones,
+//! in one pass that builds nothing. All else passes through unread.
+//!
+//! Whatever else is in it, an incident whose id and last update can be read is one ([`super::json`]): what hides one
+//! incident hides it for ever, since it is never read in another form.
+
+use super::json::{Begins, Broken, Scalar, Scanner};
+use super::significant::{Collected, Significant, bytes, instant};
+use super::version::{ContentHash, Origin, Phase, Reading};
+use crate::core::ids::IncidentId;
+use crate::core::time::ticks::Ticks;
+
+/// What an API calls the members that are acted upon, and which of them make a version.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub origin: Origin,
+    pub id: &'static str,
+    pub updated: &'static str,
+    pub status: &'static str,
+    pub redirect: &'static str,
+    /// Beside id and last update. Microsoft's own pages on the incident, alert and entity (or evidence) name them.
+    pub significant: &'static [Significant],
+}
+
+/// Why bytes can't be read as an incident. Such bytes become a dead letter; their neighbours are not touched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("not a JSON object: {0}")]
+    Json(Broken),
+    #[error("{0} is missing, or is no whole number of at most 64 bits")]
+    Id(&'static str),
+    #[error("{0} is missing, or is no RFC 3339 instant")]
+    Updated(&'static str),
+}
+
+/// Reads one incident.
+///
+/// Of a key that occurs twice the last value counts, as with most JSON readers; of id and last update the last one that can
+/// be read, since an incident must not be lost for a `null` behind them. Statuses are an open set: whatever is
+/// neither resolved nor redirected, in any case of letters, is open. An object that can't be followed to its end, behind
+/// its id and last update, is compared by its bytes.
+///
+/// # Errors
+/// [`Malformed`] when the bytes are no JSON object, or have no usable id or last update.
+pub fn read(raw: &[u8], shape: &'static Shape) -> Result<Reading, Malformed> {
+    let mut found = Found::new(shape);
+    let hash = match found.collect(raw, shape) {
+        Ok(()) => found.significant.hash(),
+        Err(broken) => {
+            let cut_short = broken.0 >= raw.len();
+            if cut_short || found.id.is_none() || found.updated.is_none() {
+                return Err(Malformed::Json(broken));
+            }
+            bytes(raw.trim_ascii())
+        }
+    };
+    Ok(Reading {
+        id: IncidentId(found.id.ok_or(Malformed::Id(shape.id))?),
+        updated: found.updated.ok_or(Malformed::Updated(shape.updated))?,
+        phase: phase(found.status, found.redirect),
+        hash: ContentHash(hash),
+        origin: shape.origin,
+        whole: true,
+    })
+}
+
+/// What was found in an incident.
+struct Found<'a> {
+    id: Option<u64>,
+    updated: Option<Ticks>,
+    status: Option<Scalar<'a>>,
+    redirect: Option<Scalar<'a>>,
+    significant: Collected,
+}
+
+impl<'a> Found<'a> {
+    fn new(shape: &'static Shape) -> Self {
+        Self {
+            id: None,
+            updated: None,
+            status: None,
+            redirect: None,
+            significant: Collected::of(shape.significant),
+        }
+    }
+
+    fn collect(&mut self, raw: &'a [u8], shape: &Shape) -> Result<(), Broken> {
+        let mut input = Scanner::new(raw);
+        if !input.enter(Begins::Object) {
+            return Err(Broken(0));
+        }
+        while let Some(key) = input.key()? {
+            let mut value = input;
+            if key.is(shape.id) {
+                self.id = value.scalar()?.and_then(whole_number).or(self.id);
+            } else if key.is(shape.updated) {
+                let updated = match value.scalar()? {
+                    Some(Scalar::Text(text)) => text.said().and_then(|said| instant(&said)),
+                    _ => None,
+                };
+                self.updated = updated.or(self.updated);
+            } else if key.is(shape.status) {
+                self.status = value.scalar()?;
+            } else if key.is(shape.redirect) {
+                self.redirect = value.scalar()?;
+            }
+            self.significant.take(key, &mut input)?;
+        }
+        input.end()
+    }
+}
+
+/// Digits only: `u64::from_str` would also take "+7", and one incident must not have two spellings.
+fn whole_number(value: Scalar<'_>) -> Option<u64> {
+    let digits = match value {
+        Scalar::Token(token) => token.into(),
+        Scalar::Text(text) => text.said()?,
+    };
+    let digits = digits.iter().all(u8::is_ascii_digit).then_some(digits)?;
+    std::str::from_utf8(&digits).ok()?.parse().ok()
+}
+
+/// An id of zero, as number or as text, is none (as in the hash, [`super::significant`]).
+fn phase(status: Option<Scalar<'_>>, redirect: Option<Scalar<'_>>) -> Phase {
+    let number = redirect.and_then(whole_number);
+    let redirected = match redirect {
+        Some(Scalar::Text(id)) => !id.written().is_empty() && number != Some(0),
+        Some(Scalar::Token(_)) => number.is_some_and(|id| id != 0),
+        None => false,
+    };
+    let status = match status {
+        Some(Scalar::Text(status)) => status.said().unwrap_or_default(),
+        _ => Default::default(),
+    };
+    if redirected || status.eq_ignore_ascii_case(b"redirected") {
+        Phase::Redirected
+    } else if status.eq_ignore_ascii_case(b"resolved") {
+        Phase::Resolved
+    } else {
+        Phase::Open
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! From walks to the cursor.
+
+use super::Walk;
+use crate::core::time::ticks::Ticks;
+
+/// What the walks of one sweep came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Reached {
+    pub pages: u32,
+    /// Every walk was trusted.
+    pub trusted: bool,
+    /// A walk was led in circles.
+    pub circles: bool,
+    /// A list was neither filtered nor sorted, so that all of it had to be read.
+    pub unsorted: bool,
+    greatest: Option<Ticks>,
+    /// All before this is left to the backlog.
+    left: Option<Ticks>,
+    date: Option<Ticks>,
+}
+
+impl Default for Reached {
+    fn default() -> Self {
+        Self {
+            pages: 0,
+            trusted: true,
+            circles: false,
+            unsorted: false,
+            greatest: None,
+            left: None,
+            date: None,
+        }
+    }
+}
+
+impl Reached {
+    pub fn add(&mut self, walk: &Walk) {
+        self.pages = self.pages.saturating_add(walk.pages);
+        self.trusted &= walk.trusted;
+        self.circles |= walk.went_in_circles();
+        self.unsorted |= walk.unsorted();
+        self.greatest = self.greatest.max(walk.greatest);
+        self.date = earliest(self.date, walk.date);
+    }
+
+    /// What is older than `cut` is in the backlog now: the cursor need not wait for anything newer to be shown, or the same
+    /// range would be found long, and left to the backlog, again and again.
+    pub fn leave(&mut self, cut: Ticks) {
+        self.left = self.left.max(Some(cut));
+    }
+
+    /// The cursor after this sweep, which began at `now` by our own clock. `confirmed`: one of its `Date`s is more than a
+    /// single answer's word.
+    ///
+    /// Never past the response's `Date`: one incident with a time in the future must not blind the tenant. Nor past our own
+    /// clock by a `Date` in the future that nothing confirms.
+    pub fn cursor_after(&self, before: Ticks, now: Ticks, confirmed: bool) -> Ticks {
+        if !self.trusted {
+            return before;
+        }
+        // The earliest `Date` is no later than the one that is confirmed.
+        let date = self
+            .date
+            .map(|date| if confirmed { date } else { date.min(now) });
+        let seen = self.greatest.map(|seen| seen.min(date.unwrap_or(now)));
+        // By the local clock alone, the cut may lie in the future.
+        let left = self.left.zip(date).map(|(cut, date)| cut.min(date));
+        before
+            .max(seen.unwrap_or(before))
+            .max(left.unwrap_or(before))
+    }
+}
+
+pub(super) fn earliest(a: Option<Ticks>, b: Option<Ticks>) -> Option<Ticks> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

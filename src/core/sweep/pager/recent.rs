@@ -1,0 +1,44 @@
+//! What a walk has seen: how it finds the joint between two pages.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::core::ids::IncidentId;
+use crate::core::incident::version::ContentHash;
+use crate::core::time::ticks::Ticks;
+
+/// Incidents remembered: enough to find back into a list that moved by twenty pages.
+const REMEMBERED: usize = 2_000;
+
+/// What stands at a place of the list. Unreadable elements count too: at a page's edge they are the joint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Incident(IncidentId),
+    Malformed(ContentHash),
+}
+
+/// The incidents seen last, with the tick at which they were seen.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    order: VecDeque<(Key, Ticks)>,
+    ticks: HashMap<Key, Ticks>,
+}
+
+impl Recent {
+    pub(super) fn tick_of(&self, key: Key) -> Option<Ticks> {
+        self.ticks.get(&key).copied()
+    }
+
+    pub(super) fn extend(&mut self, places: Vec<(Key, Ticks)>) {
+        for (key, updated) in places {
+            self.ticks.insert(key, updated);
+            self.order.push_back((key, updated));
+        }
+        while self.order.len() > REMEMBERED {
+            if let Some((key, updated)) = self.order.pop_front()
+                && self.ticks.get(&key) == Some(&updated)
+            {
+                self.ticks.remove(&key);
+            }
+        }
+    }
+}

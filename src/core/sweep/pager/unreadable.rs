@@ -1,0 +1,164 @@
+//! A page that fails for what it holds: the way down to a single incident, and past it.
+
+use std::time::Duration;
+
+use super::{PageAsk, Query, Walk};
+use crate::core::time::ticks::Ticks;
+
+/// So many places one after the other that nothing could be read from may be the service's fault, and no incident's.
+pub(super) const DOUBTFUL: u32 = 3;
+/// And so many are.
+const MOST_UNSEEN_IN_A_ROW: u32 = 150;
+/// How far behind such places something is asked for that may come through.
+const BEYOND: [u32; 5] = [0, 2, 8, 32, 160];
+
+/// Last updates at which something could not be read whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trouble {
+    pub from: Ticks,
+    pub to: Ticks,
+    /// It was not read at all. Otherwise it was published, without its alerts perhaps.
+    pub unseen: bool,
+}
+
+/// What to make of a single place that was passed unseen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Passed {
+    /// The incident's fault.
+    On,
+    /// The incidents' fault if an incident comes for one of these; else the service's. That nothing is there proves nothing:
+    /// what is broken may be whatever makes up incidents.
+    IfOneComes(Vec<PageAsk>),
+    /// The service's fault.
+    InVain,
+}
+
+impl Walk {
+    /// This machine's clock shows `now`.
+    pub fn set_clock(&mut self, now: Ticks) {
+        self.now = Some(now);
+    }
+
+    /// The page failed, and its content may be why: half of it is asked for next. `false` when a single place failed.
+    pub fn narrow(&mut self) -> bool {
+        if self.top == 1 && self.link.is_none() {
+            return false;
+        }
+        self.trusted = false;
+        self.narrowed = true;
+        self.by_skip();
+        self.top = (self.top / 2).max(1);
+        true
+    }
+
+    /// The server no longer takes its own nextLink, or it is none that is followed: the walk goes on by `$skip`. `false` when
+    /// there was none.
+    pub fn link_refused(&mut self) -> bool {
+        let followed = self.link.is_some();
+        self.link_refused |= followed;
+        self.by_skip();
+        followed
+    }
+
+    fn by_skip(&mut self) {
+        self.link = None;
+        self.linked = false;
+    }
+
+    /// A single place was read by other means than a page. Even if it came whole so, each page that holds it fails: left out
+    /// of the backlog, it would keep all later walks from being trusted, and have each of them search for it anew.
+    pub fn pass_single(&mut self, updated: Ticks) {
+        self.greatest = self.greatest.max(Some(updated));
+        if self.unseen > 0 {
+            self.name_unseen(Some(updated));
+        }
+        self.incomplete(updated);
+        self.pass();
+    }
+
+    /// A single place holds what is no readable incident.
+    pub fn pass_unreadable(&mut self) {
+        self.pass();
+    }
+
+    /// An incident came without some of its alerts, or in no page.
+    pub fn incomplete(&mut self, updated: Ticks) {
+        self.troubles.push(Trouble {
+            from: updated,
+            to: just_behind(updated),
+            unseen: false,
+        });
+    }
+
+    /// Something is missing in the page being read, and nobody knows what.
+    pub fn distrust(&mut self) {
+        self.trusted = false;
+    }
+
+    /// A single place could not be read at all.
+    pub fn pass_unseen(&mut self) -> Passed {
+        if self.unseen == 0 {
+            self.before_unseen = self.last;
+        }
+        self.unseen += 1;
+        self.pass();
+        match self.unseen {
+            MOST_UNSEEN_IN_A_ROW.. => Passed::InVain,
+            unseen if unseen.is_multiple_of(DOUBTFUL) => Passed::IfOneComes(self.proofs()),
+            _ => Passed::On,
+        }
+    }
+
+    /// What may well come through although the places just passed did not: the one before them, and some behind.
+    fn proofs(&self) -> Vec<PageAsk> {
+        let before = self.passed.checked_sub(self.unseen + 1);
+        let before = before.filter(|_| self.before_unseen.is_some());
+        let behind = BEYOND.map(|beyond| self.passed.saturating_add(beyond));
+        let place = |skip| {
+            PageAsk::Query(Query {
+                span: self.span,
+                top: 1,
+                skip,
+                alerts: true,
+            })
+        };
+        before.into_iter().chain(behind).map(place).collect()
+    }
+
+    fn pass(&mut self) {
+        self.passed = self.passed.saturating_add(1);
+        self.no_overlap = true;
+        self.trusted = false;
+    }
+
+    /// What was passed unseen lies between its neighbours, in a list that is sorted. In another it lies elsewhere, and the
+    /// next walk meets it there.
+    pub(super) fn name_unseen(&mut self, after: Option<Ticks>) {
+        self.unseen = 0;
+        let oldest = self.span.from;
+        // A `Date` in the future would put all to come into the backlog.
+        let date = self
+            .date
+            .map(|date| self.now.map_or(date, |now| date.min(now)));
+        let newest = self.span.to.or(date).or(self.greatest);
+        let newest = newest.unwrap_or(oldest).max(oldest);
+        let (before, after) = match (self.before_unseen, after) {
+            (Some(before), Some(after)) => (before, after),
+            (Some(before), None) if self.newest_first => (before, oldest),
+            (None, Some(after)) if self.newest_first => (newest, after),
+            (Some(before), None) => (before, newest),
+            (None, Some(after)) => (oldest, after),
+            (None, None) => (oldest, newest),
+        };
+        // Never into the future: live sweeps leave out what is backlog.
+        self.troubles.push(Trouble {
+            from: before.min(after).min(newest),
+            to: just_behind(before.max(after).min(newest)),
+            unseen: true,
+        });
+    }
+}
+
+fn just_behind(tick: Ticks) -> Ticks {
+    tick.plus(Duration::from_nanos(100))
+}

@@ -1,0 +1,111 @@
+//! Records handed to one client, and what became of them.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::message::Message;
+use rdkafka::producer::future_producer::DeliveryFuture;
+
+use super::client::Live;
+use super::queue::{enqueue, of_record, size};
+use crate::core::health::failure::Failure;
+use crate::kafka::statistics::Seen;
+use crate::ports::{Record, Refused};
+
+/// Connections that came up and were closed while one record waited, until its batch is suspected. More than a restart of
+/// brokers causes, and a few seconds' worth.
+const CLOSINGS: u64 = 5;
+
+/// A record that librdkafka holds.
+pub(super) struct Sent {
+    index: usize,
+    /// Without its value, which librdkafka has: memory is for one copy of what is in flight.
+    record: Record,
+    size: usize,
+    delivery: DeliveryFuture,
+}
+
+/// A record that was not acknowledged: its index, itself, its size, and why.
+pub(super) type Failed = (usize, Record, usize, ClientError);
+
+/// What became of records, beside those that were acknowledged.
+#[derive(Default)]
+pub(super) struct Settled {
+    pub(super) refused: Vec<(usize, Refused)>,
+    /// Refused for the size of the record or of its batch.
+    pub(super) oversize: Vec<(usize, Record, ClientError)>,
+    /// To be sent by another client.
+    pub(super) again: Vec<(usize, Record)>,
+}
+
+impl Settled {
+    pub(super) fn refuse(records: Vec<(usize, Record)>, failure: &Failure) -> Self {
+        let all = records.into_iter();
+        Self {
+            refused: all
+                .map(|(index, _)| (index, failure.clone().into()))
+                .collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Hands a record to librdkafka.
+pub(super) async fn send(live: &Live, index: usize, mut record: Record) -> Result<Sent, Failed> {
+    let size = size(&record);
+    let Some(client) = live.client() else {
+        return Err((index, record, size, ClientError::Canceled));
+    };
+    match enqueue(client, of_record(&record)).await {
+        Ok(delivery) => {
+            record.value = Vec::new();
+            Ok(Sent {
+                index,
+                record,
+                size,
+                delivery,
+            })
+        }
+        Err(error) => Err((index, record, size, error)),
+    }
+}
+
+/// Waits until each of these is acknowledged or refused; returns whether any was acknowledged, and the others with their
+/// values. `suspected` is called when connections are closed over them again and again.
+pub(super) async fn settle<F: Future<Output = ()>>(
+    live: &Live,
+    before: &Arc<Seen>,
+    sent: Vec<Sent>,
+    suspected: impl Fn() -> F,
+) -> (bool, Vec<Failed>) {
+    let (mut acknowledged, mut failed) = (false, Vec::new());
+    let mut suspicion = pin!(live.sight.closes(before, CLOSINGS));
+    let mut is_suspected = false;
+    for Sent {
+        index,
+        mut record,
+        size,
+        mut delivery,
+    } in sent
+    {
+        let result = tokio::select! {
+            biased;
+            result = &mut delivery => result,
+            () = &mut suspicion, if !is_suspected => {
+                is_suspected = true;
+                suspected().await;
+                delivery.await
+            }
+        };
+        match result {
+            Ok(Ok(_)) => acknowledged = true,
+            Ok(Err((error, message))) => {
+                record.value = message.payload().unwrap_or_default().to_vec();
+                failed.push((index, record, size, error));
+            }
+            Err(_) => failed.push((index, record, size, ClientError::Canceled)),
+        }
+    }
+    (acknowledged, failed)
+}

@@ -1,0 +1,191 @@
+//! Fatal errors of librdkafka: what they mean, and when a new producer is worth a try.
+//!
+//! An idempotent producer dies for good when Kafka does not give it an id (a missing permission, a broker without
+//! idempotence), and when a broker contradicts its sequence numbers. A permission can be granted and a broker replaced, so
+//! the process stays up and tries a new producer from time to time. Only where dying has no reason that an operator could
+//! mend, and does not end, is the process of no use any more.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::refusal;
+use crate::core::health::failure::Failure;
+use crate::kafka::connection::Link;
+
+/// First and longest pause between two producers.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
+/// Deaths without a reason that an operator could mend, within this time, after which the process gives up.
+const MOST: usize = 10;
+const WITHIN: Duration = Duration::from_secs(15 * 60);
+
+#[derive(Default)]
+pub(super) struct Deaths {
+    state: Mutex<State>,
+    /// Why the process is of no use any more.
+    last: watch::Sender<Option<String>>,
+    /// How often there was a producer again.
+    over: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Of the producer that was there last, while there is no other.
+    failure: Option<Failure>,
+    /// In a row, without an acknowledgement in between.
+    count: u32,
+    /// When a new producer is worth a try.
+    due: Option<Instant>,
+    /// Of those that no operator can mend.
+    unexplained: VecDeque<Instant>,
+}
+
+impl Deaths {
+    /// A producer died. Returns what its records are refused with.
+    pub(super) fn note(&self, link: &Link, topics: &[String], code: Code, why: &str) -> Failure {
+        let failure = refusal::of_death(link, topics, code, why);
+        link.failed(&failure.what, &failure.remedy);
+        let mut state = self.lock();
+        let doublings = state.count.min(10);
+        let (first, longest) = PAUSE;
+        let now = Instant::now();
+        state.due = Some(now + first.saturating_mul(1 << doublings).min(longest));
+        state.count = state.count.saturating_add(1);
+        state.failure = Some(failure.clone());
+        if !is_mendable(code) {
+            state.unexplained.push_back(now);
+            while state
+                .unexplained
+                .front()
+                .is_some_and(|at| now - *at > WITHIN)
+            {
+                state.unexplained.pop_front();
+            }
+            if state.unexplained.len() >= MOST {
+                self.last.send_replace(Some(failure.what.clone()));
+            }
+        }
+        failure
+    }
+
+    /// Why there is no producer that works; `None` when there is one, or a new one is worth a try.
+    pub(super) fn bars(&self) -> Option<Failure> {
+        let state = self.lock();
+        let is_due = state.due.is_none_or(|due| due <= Instant::now());
+        state.failure.clone().filter(|_| !is_due)
+    }
+
+    /// Why the producer that was there last died; `None` while there is one that works.
+    pub(super) fn standing(&self) -> Option<Failure> {
+        self.lock().failure.clone()
+    }
+
+    /// There is a producer again.
+    pub(super) fn over(&self) {
+        self.lock().failure = None;
+        self.over
+            .send_modify(|times| *times = times.wrapping_add(1));
+    }
+
+    /// Changes whenever there is a producer again.
+    pub(super) fn watch_over(&self) -> watch::Receiver<u64> {
+        self.over.subscribe()
+    }
+
+    /// A record was acknowledged.
+    pub(super) fn acknowledged(&self) {
+        self.lock().count = 0;
+    }
+
+    /// Resolves when the process is of no use any more; tells why.
+    pub(super) async fn last(&self) -> String {
+        let mut last = self.last.subscribe();
+        let why = last.wait_for(Option::is_some).await.map(|why| why.clone());
+        match why {
+            Ok(why) => why.unwrap_or_default(),
+            // Never: `self.last` is the sender.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an operator's action ends it: a permission, another broker, another setting.
+pub(super) fn is_mendable(code: Code) -> bool {
+    matches!(
+        code,
+        Code::ClusterAuthorizationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::UnsupportedFeature
+            | Code::UnsupportedVersion
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::health::failure::{Health, Reaction};
+    use crate::kafka::scrub::Scrubber;
+
+    fn link() -> Link {
+        Link::new("a:1".to_owned(), Scrubber::new(&[]))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_missing_permission_is_tried_again_within_half_a_minute_for_ever_and_ends_nothing() {
+        let (deaths, link) = (Deaths::default(), link());
+        let topics = ["security.incidents".to_owned()];
+        for death in 1..=50 {
+            let failure = deaths.note(&link, &topics, Code::ClusterAuthorizationFailed, "no");
+            assert_eq!(failure.health, Health::Misconfigured);
+            assert!(
+                matches!(failure.reaction, Reaction::Wait(pause) if pause <= Duration::from_secs(30)),
+                "{failure:?}"
+            );
+            assert!(
+                failure
+                    .remedy
+                    .contains("kafka-acls.sh --bootstrap-server a:1 --add --producer --topic security.incidents"),
+                "{failure:?}"
+            );
+            assert_eq!(deaths.bars(), Some(failure), "death {death}");
+            tokio::time::advance(PAUSE.1).await;
+            assert_eq!(deaths.bars(), None, "death {death}");
+        }
+        let ended = tokio::time::timeout(Duration::from_secs(1), deaths.last()).await;
+        assert!(ended.is_err(), "{ended:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dying_again_and_again_without_a_reason_to_mend_ends_the_process() {
+        let (deaths, link) = (Deaths::default(), link());
+        for death in 1..=MOST {
+            let ended = tokio::time::timeout(Duration::from_millis(1), deaths.last()).await;
+            assert!(ended.is_err(), "before death {death}: {ended:?}");
+            let failure = deaths.note(&link, &[], Code::OutOfOrderSequenceNumber, "gap");
+            assert_eq!(failure.health, Health::Unreachable);
+            tokio::time::advance(PAUSE.1).await;
+        }
+        let why = tokio::time::timeout(Duration::from_secs(1), deaths.last()).await;
+        assert!(why.is_ok_and(|why| why.contains("gap")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deaths_that_are_hours_apart_end_nothing() {
+        let (deaths, link) = (Deaths::default(), link());
+        for _ in 0..3 * MOST {
+            deaths.note(&link, &[], Code::OutOfOrderSequenceNumber, "gap");
+            tokio::time::advance(Duration::from_secs(3600)).await;
+        }
+        let ended = tokio::time::timeout(Duration::from_secs(1), deaths.last()).await;
+        assert!(ended.is_err(), "{ended:?}");
+    }
+}

@@ -1,0 +1,72 @@
+//! What is wrong with the ledger now, for the status page.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::core::health::failure::Failure;
+
+use super::error::StoreError;
+
+/// The last failure, until something was written again.
+#[derive(Debug, Default)]
+pub(super) struct Trouble(Mutex<Option<Current>>);
+
+#[derive(Debug, Clone)]
+pub(super) struct Current {
+    pub(super) what: String,
+    pub(super) remedy: String,
+    /// The rows themselves can't be trusted: waiting does not help.
+    pub(super) damage: bool,
+    /// The disk takes its time, and has refused nothing: the next answer of any kind ends it.
+    slow: bool,
+}
+
+impl Trouble {
+    /// Remembers the failure and puts it into words.
+    pub(super) fn note(&self, error: &StoreError, path: &Path) -> Failure {
+        let failure = error.failure(path);
+        let mut current = self.lock();
+        // That it is closed follows from the failure before, which says why.
+        if current.is_none() || !matches!(error, StoreError::Closed) {
+            *current = Some(Current {
+                what: failure.what.clone(),
+                remedy: failure.remedy.clone(),
+                damage: error.is_damage(),
+                slow: false,
+            });
+        }
+        failure
+    }
+
+    /// Remembers that the disk does not answer, unless it is known to be worse.
+    pub(super) fn note_slow(&self, failure: Failure) -> Failure {
+        self.lock().get_or_insert_with(|| Current {
+            what: failure.what.clone(),
+            remedy: failure.remedy.clone(),
+            damage: false,
+            slow: true,
+        });
+        failure
+    }
+
+    /// The disk has answered a read.
+    pub(super) fn answered(&self) {
+        self.lock().take_if(|current| current.slow);
+    }
+
+    /// A write went through. Damage found in a row stays: other rows' luck does not mend it.
+    pub(super) fn clear(&self) {
+        let mut current = self.lock();
+        if current.as_ref().is_some_and(|current| !current.damage) {
+            *current = None;
+        }
+    }
+
+    pub(super) fn current(&self) -> Option<Current> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Current>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

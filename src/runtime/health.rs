@@ -1,0 +1,5 @@
+//! The health of every tenant: what is known of it, its log lines, and its records for the status topic.
+
+pub mod board;
+pub mod log;
+pub mod topic;

@@ -1,0 +1,407 @@
+//! The log lines on tenants' health: one for each change of a tenant's state, and one for all tenants that share a cause.
+//!
+//! What changes again and again is told seldom ([`Allowance`]), with the number of changes in between; and the last word
+//! is always said, if late: what the log says last of a tenant is how it is. The first sweeps of a large fleet have one
+//! line together ([`FirstSweeps`]).
+
+mod first_sweeps;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::board::Turn;
+use crate::core::health::alarms::{Alarm, Notice};
+use crate::core::health::failure::{Failure, Health};
+use crate::core::ids::TenantId;
+use crate::core::log_throttle::Allowance;
+
+pub use first_sweeps::Progress;
+use first_sweeps::{FEW, FirstSweeps, Summary};
+
+#[derive(Default)]
+pub struct Bulletin {
+    desks: HashMap<Subject, Desk>,
+    /// How many tenants the fleet has.
+    tenants: usize,
+    first: FirstSweeps,
+}
+
+/// What lines are about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Subject {
+    Tenant(TenantId),
+    Cause(String),
+}
+
+#[derive(Default)]
+struct Desk {
+    allowance: Allowance,
+    /// What may not be told yet.
+    waiting: Option<News>,
+    /// What came before that, or before the next line, and is never told.
+    untold: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum News {
+    Tenant {
+        id: TenantId,
+        name: Arc<str>,
+        before: Health,
+        failure: Option<Failure>,
+    },
+    Raised(Alarm),
+    Over {
+        cause: String,
+    },
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Line {
+    news: News,
+    untold: u64,
+}
+
+impl Bulletin {
+    /// The fleet has so many tenants from now on.
+    pub fn adopt(&mut self, tenants: usize) {
+        self.tenants = tenants;
+    }
+
+    /// Tells of a tenant's turn, at `now` on a clock that never goes back.
+    pub fn tell(&mut self, id: TenantId, name: &Arc<str>, turn: &Turn, now: Duration) {
+        for line in self.lines(id, name, turn, now) {
+            line.log();
+        }
+    }
+
+    /// `tenant` has left the fleet, and with it the alarm `over`, if there is one.
+    pub fn forget(&mut self, tenant: TenantId, over: Option<Alarm>, now: Duration) {
+        self.desks.remove(&Subject::Tenant(tenant));
+        let over = over.and_then(|Alarm { cause, .. }| {
+            let over = News::Over {
+                cause: cause.clone(),
+            };
+            self.line(Subject::Cause(cause), over, now)
+        });
+        if let Some(line) = over {
+            line.log();
+        }
+    }
+
+    /// Tells what has waited long enough. `progress` is asked only when there are first sweeps to be told of.
+    pub fn catch_up(&mut self, now: Duration, progress: impl FnOnce() -> Progress) {
+        for line in self.late_lines(now) {
+            line.log();
+        }
+        if let Some(Summary {
+            ended,
+            names,
+            progress: Progress { read, tenants },
+        }) = self.first.take(now, progress)
+        {
+            tracing::info!(
+                ended,
+                names,
+                "first sweeps ended well: {read} of {tenants} tenants have been read"
+            );
+        }
+    }
+
+    fn lines(&mut self, id: TenantId, name: &Arc<str>, turn: &Turn, now: Duration) -> Vec<Line> {
+        let tenant = Subject::Tenant(id);
+        match &turn.notice {
+            Notice::Own => Vec::from_iter(self.own_line(id, name, turn, now)),
+            Notice::Raised(alarm) => {
+                self.silence(&tenant);
+                let cause = Subject::Cause(alarm.cause.clone());
+                Vec::from_iter(self.line(cause, News::Raised(alarm.clone()), now))
+            }
+            Notice::Over(Alarm { cause, .. }) => {
+                let over = News::Over {
+                    cause: cause.clone(),
+                };
+                let over = self.line(Subject::Cause(cause.clone()), over, now);
+                let own = self.own_line(id, name, turn, now);
+                over.into_iter().chain(own).collect()
+            }
+            Notice::Shared => {
+                self.silence(&tenant);
+                tracing::debug!(tenant = %id, %name, state = %turn.after, "changed its state with the others");
+                Vec::new()
+            }
+        }
+    }
+
+    fn own_line(
+        &mut self,
+        id: TenantId,
+        name: &Arc<str>,
+        turn: &Turn,
+        now: Duration,
+    ) -> Option<Line> {
+        let subject = Subject::Tenant(id);
+        let first_ended_well = turn.before == Health::Starting && turn.failure.is_none();
+        if first_ended_well && self.tenants > FEW {
+            self.silence(&subject);
+            self.first.note(name, now);
+            tracing::debug!(tenant = %id, %name, "tenant's first sweep ended well");
+            return None;
+        }
+        let own = News::Tenant {
+            id,
+            name: name.clone(),
+            before: turn.before,
+            failure: turn.failure.clone(),
+        };
+        self.line(subject, own, now)
+    }
+
+    fn line(&mut self, subject: Subject, news: News, now: Duration) -> Option<Line> {
+        let desk = self.desks.entry(subject).or_default();
+        desk.untold += u64::from(desk.waiting.take().is_some());
+        if !desk.allowance.take(now) {
+            desk.waiting = Some(news);
+            return None;
+        }
+        let untold = std::mem::take(&mut desk.untold);
+        Some(Line { news, untold })
+    }
+
+    /// What waits of this is no longer so.
+    fn silence(&mut self, subject: &Subject) {
+        if let Some(desk) = self.desks.get_mut(subject) {
+            desk.untold += u64::from(desk.waiting.take().is_some());
+        }
+    }
+
+    fn late_lines(&mut self, now: Duration) -> Vec<Line> {
+        let mut lines = Vec::new();
+        self.desks.retain(|_, desk| {
+            if desk.waiting.is_some() && desk.allowance.take(now) {
+                let untold = std::mem::take(&mut desk.untold);
+                lines.extend(desk.waiting.take().map(|news| Line { news, untold }));
+            }
+            desk.waiting.is_some() || !desk.allowance.is_whole(now)
+        });
+        lines
+    }
+}
+
+impl Line {
+    fn log(self) {
+        let untold = (self.untold > 0).then_some(self.untold);
+        match self.news {
+            News::Raised(alarm) => {
+                tracing::error!(cause = alarm.cause, tenants = alarm.tenants, state = %alarm.state, error = alarm.error,
+                    remedy = alarm.remedy, untold, "one cause makes several tenants fail; further ones are only counted in the status");
+            }
+            News::Over { cause } => {
+                tracing::info!(cause, untold, "no tenant fails for this cause any more");
+            }
+            News::Tenant {
+                id,
+                name,
+                failure: Some(failure),
+                ..
+            } => {
+                tracing::warn!(tenant = %id, %name, state = %failure.health, error = %failure, remedy = failure.remedy, untold,
+                    "tenant is not healthy");
+            }
+            News::Tenant {
+                id,
+                name,
+                before: Health::Starting,
+                ..
+            } => {
+                tracing::info!(tenant = %id, %name, untold, "tenant's first sweep ended well");
+            }
+            News::Tenant {
+                id, name, before, ..
+            } => {
+                tracing::info!(tenant = %id, %name, %before, untold, "tenant is healthy again");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::health::failure::Reaction;
+    use crate::core::time::ticks::Ticks;
+
+    fn failing() -> Failure {
+        Failure::new(Health::Unreachable, Reaction::Backoff, "what", "remedy")
+    }
+
+    fn turn(ill: bool, notice: Notice) -> Turn {
+        let (before, after) = match ill {
+            true => (Health::Ok, Health::Unreachable),
+            false => (Health::Unreachable, Health::Ok),
+        };
+        Turn {
+            at: Ticks(0),
+            before,
+            after,
+            failure: ill.then(failing),
+            notice,
+        }
+    }
+
+    fn alarm() -> Alarm {
+        Alarm {
+            cause: "no route".into(),
+            state: Health::Unreachable,
+            tenants: 3,
+            since: Ticks(0),
+            error: "what".into(),
+            remedy: "remedy".into(),
+        }
+    }
+
+    struct Told(Bulletin);
+
+    impl Told {
+        fn lines(&mut self, at: u64, ill: bool, notice: Notice) -> Vec<Line> {
+            let now = Duration::from_secs(at);
+            let name = Arc::from("contoso");
+            let id = TenantId::from_bytes([0x11; 16]);
+            self.0.lines(id, &name, &turn(ill, notice), now)
+        }
+
+        fn late(&mut self, at: u64) -> Vec<Line> {
+            self.0.late_lines(Duration::from_secs(at))
+        }
+    }
+
+    fn told() -> Told {
+        Told(Bulletin::default())
+    }
+
+    fn is_ill(line: &Line) -> bool {
+        matches!(
+            &line.news,
+            News::Tenant {
+                failure: Some(_),
+                ..
+            }
+        )
+    }
+
+    #[test]
+    fn a_change_is_a_line() {
+        let mut told = told();
+        let (ill, well) = (
+            told.lines(0, true, Notice::Own),
+            told.lines(900, false, Notice::Own),
+        );
+        assert!(is_ill(&ill[0]), "{ill:?}");
+        assert!(!is_ill(&well[0]), "{well:?}");
+        assert_eq!((ill[0].untold, well[0].untold), (0, 0));
+        assert_eq!(told.late(9000), []);
+    }
+
+    #[test]
+    fn first_sweeps_have_a_line_each_in_a_small_fleet_and_one_together_in_a_large_one() {
+        for (tenants, lines) in [(1, 1), (FEW, FEW), (FEW + 1, 0), (2_000, 0)] {
+            let mut bulletin = Bulletin::default();
+            bulletin.adopt(tenants);
+            let first = Turn {
+                before: Health::Starting,
+                ..turn(false, Notice::Own)
+            };
+            let told = (0..tenants).flat_map(|n| {
+                let id = TenantId::from_bytes((n as u128).to_be_bytes());
+                bulletin.lines(id, &"contoso".into(), &first, Duration::ZERO)
+            });
+            assert_eq!(told.count(), lines, "{tenants} tenants");
+            let progress = || Progress {
+                read: tenants,
+                tenants,
+            };
+            let together = bulletin.first.take(Duration::ZERO, progress);
+            let together = together.map_or(0, |line| line.ended);
+            assert_eq!(together, tenants - lines, "none is left out");
+        }
+    }
+
+    #[test]
+    fn a_night_of_flapping_is_a_few_lines_an_hour_and_every_change_is_counted() {
+        let mut told = told();
+        let (mut lines, mut changes) = (Vec::new(), 0);
+        for at in (0..8 * 3600).step_by(30) {
+            changes += 1;
+            lines.extend(told.lines(at, at % 60 == 0, Notice::Own));
+            lines.extend(told.late(at + 2));
+        }
+        assert!(
+            lines.len() < 60,
+            "{} lines for {changes} changes",
+            lines.len()
+        );
+        // One more may wait for its time.
+        lines.extend(told.late(10 * 3600));
+        let counted: u64 = lines.iter().map(|line| 1 + line.untold).sum();
+        assert_eq!(counted, changes);
+    }
+
+    #[test]
+    fn what_the_log_says_last_is_how_it_is() {
+        for last_ill in [true, false] {
+            let mut told = told();
+            for n in 0..20 {
+                told.lines(n, (n % 2 == 0) != last_ill, Notice::Own);
+            }
+            assert_eq!(told.late(100), [], "too early");
+            let late = told.late(700);
+            assert_eq!(late.len(), 1, "{late:?}");
+            assert_eq!(is_ill(&late[0]), last_ill);
+            assert_eq!(late[0].untold, 13, "six were told, and this one is");
+            assert_eq!(told.late(9000), [], "it is said once");
+        }
+    }
+
+    #[test]
+    fn an_alarm_that_comes_and_goes_is_told_as_seldom() {
+        let mut told = told();
+        let mut lines = Vec::new();
+        for n in 0..100 {
+            let notice = match n % 2 {
+                0 => Notice::Raised(alarm()),
+                _ => Notice::Over(alarm()),
+            };
+            lines.extend(told.lines(n, n % 2 == 0, notice));
+        }
+        let alarms = lines
+            .iter()
+            .filter(|line| matches!(line.news, News::Raised(_) | News::Over { .. }));
+        assert_eq!(alarms.count(), 6);
+        let late = told.late(1000);
+        assert!(
+            late.iter()
+                .any(|line| matches!(line.news, News::Over { .. })),
+            "the last word is said: {late:?}"
+        );
+    }
+
+    #[test]
+    fn what_waits_is_dropped_when_the_tenant_goes_on_with_the_others() {
+        let mut told = told();
+        for n in 0..20 {
+            told.lines(n, n % 2 == 0, Notice::Own);
+        }
+        told.lines(30, true, Notice::Shared);
+        assert_eq!(told.late(9000), []);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_those_that_are_quiet() {
+        let mut told = told();
+        told.lines(0, true, Notice::Own);
+        told.late(3600);
+        assert!(told.0.desks.is_empty());
+    }
+}

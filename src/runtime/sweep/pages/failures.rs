@@ -1,0 +1,34 @@
+//! Failures that the reading of a page itself finds.
+
+use crate::core::health::failure::{Failure, Health, Reaction, Suspect};
+use crate::runtime::limits::Crowded;
+
+pub(super) fn endless_alerts() -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        "the pages of an incident's alerts lead on without an end",
+        "Nothing to do unless it lasts: the incident is tried again.",
+    )
+    .suspecting(Suspect::Page)
+}
+
+pub(super) fn too_many_silent(_: Crowded) -> Failure {
+    crowded("too many other requests were silent already")
+}
+
+/// No token came: no page has failed, and none holds what may be to blame.
+pub(super) fn without_token(failure: Failure) -> Failure {
+    failure.suspecting(Suspect::Nothing)
+}
+
+pub(super) fn crowded(why: &str) -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("Microsoft's answer was slow, and was broken off: {why}"),
+        "Nothing to do for this tenant: it is tried again. If many tenants show this, look at the network and Microsoft's \
+         service health; or raise poll.max_concurrent, or poll.max_in_flight.",
+    )
+    .caused_by("slow answers")
+}

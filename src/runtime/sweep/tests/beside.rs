@@ -1,0 +1,163 @@
+//! Incidents that take requests beside the page, more than there is time for between two live sweeps.
+
+use super::*;
+use crate::core::incident::version::Origin;
+use crate::core::sweep::backlog::Interval;
+
+const LONG: Duration = Duration::from_secs(12 * 3600);
+/// Between two live sweeps.
+const PERIOD: Duration = Duration::from_secs(30);
+/// Alert pages beyond what a period's requests are enough for.
+const MANY: u32 = 60;
+
+/// A tenant with 200 incidents that were not read yet.
+fn unread(world: &World, server: &Arc<Server>, per_minute: u32) -> Arc<Tenant> {
+    for id in 1..=200 {
+        server.set(id, at(3600 - id as i64 * 10), 1);
+    }
+    let mut state = TenantState::first(START, Duration::ZERO);
+    state.backlog.open(Interval::unread(at(3600), at(0)));
+    let tenant = world.tenant_of_budget(server, 50, per_minute);
+    let mut states = world.ledger.states.lock().expect("lock");
+    states.insert(tenant.id, state);
+    tenant
+}
+
+/// Live sweeps, and the backlog between them, until nothing of it is to be tried; how many there were.
+async fn periods(world: &World, tenant: &Tenant) -> u32 {
+    for turn in 1..60 {
+        let swept = sweep(world, tenant).await;
+        let state = swept.state.expect("a state");
+        if world.sweeper.awake(tenant, &state).is_empty() {
+            return turn;
+        }
+        let _ = fill(world, tenant, PERIOD).await;
+    }
+    panic!("{} published, and no end", published(world).len());
+}
+
+/// Records of incidents that have their last alert.
+fn whole(world: &World, last: u32) -> usize {
+    let last = format!("{{\"alert\":{last}}}],");
+    let values = world.topic.values("incidents");
+    values.iter().filter(|value| value.contains(&last)).count()
+}
+
+fn backlog(world: &World, tenant: &Tenant) -> Vec<Interval> {
+    let states = world.ledger.states.lock().expect("lock");
+    let state = states.get(&tenant.id).expect("a state");
+    state.backlog.intervals().to_vec()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_takes_longer_than_there_is_between_two_sweeps_is_read_in_several_turns() {
+    // At 20 a minute, more than two seconds pass between two requests: that is no silence of the server's.
+    for (per_minute, most_turns) in [(75, 12), (20, 40)] {
+        let (world, server) = (
+            World::new(ROOM),
+            Server::of(Origin::Graph, Order::NewestFirst, None),
+        );
+        let tenant = unread(&world, &server, per_minute);
+        for id in 1..=200 {
+            server.further.set(id, 1);
+        }
+        let turns = periods(&world, &tenant).await;
+        assert_eq!(whole(&world, 1), 200);
+        assert!(published(&world).values().all(|times| *times == 1));
+        assert!(backlog(&world, &tenant).is_empty());
+        let asks = server.asks.load(Ordering::SeqCst);
+        assert!(turns <= most_turns, "{turns} turns");
+        assert!(asks <= 210 + 3 * turns, "{asks} requests, {turns} turns");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_incident_with_more_alerts_than_fit_between_two_sweeps_keeps_nothing_older_waiting() {
+    for heavy in [false, true] {
+        let (world, server) = (
+            World::new(ROOM),
+            Server::of(Origin::Graph, Order::NewestFirst, None),
+        );
+        let tenant = unread(&world, &server, 75);
+        server.further.set(150, MANY);
+        if heavy {
+            server.heavy.lock().expect("lock").insert(150);
+        }
+        periods(&world, &tenant).await;
+        assert_eq!(published(&world).len(), 200, "{heavy}");
+        let tick = at(3600 - 1500);
+        assert_eq!(
+            backlog(&world, &tenant),
+            [Interval::unread(tick, Ticks(tick.0 + 1))],
+            "it is tried again, and nothing else"
+        );
+        server.further.set(150, 3);
+        sleep(LONG).await;
+        periods(&world, &tenant).await;
+        assert_eq!((published(&world).len(), whole(&world, 3)), (201, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_live_sweep_leaves_an_incident_with_very_many_alerts_to_the_backlog() {
+    let (world, server) = (
+        World::new(ROOM),
+        Server::of(Origin::Graph, Order::NewestFirst, None),
+    );
+    // More than a live sweep waits for, and no more than fits between two.
+    for id in 1..=10 {
+        server.set(id, at(10 + id as i64), 1);
+    }
+    server.further.set(4, 25);
+    let tenant = world.tenant_of_budget(&server, 50, 75);
+    let began = Instant::now();
+    let swept = sweep(&world, &tenant).await;
+    assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+    assert!(began.elapsed() < PERIOD, "{:?}", began.elapsed());
+    assert_eq!((published(&world).len(), whole(&world, 25)), (10, 0));
+    sleep(Duration::from_secs(6 * 60)).await;
+    periods(&world, &tenant).await;
+    assert_eq!((published(&world).len(), whole(&world, 25)), (11, 1));
+
+    // The overlap shows it again.
+    for _ in 0..10 {
+        let asks = server.asks.load(Ordering::SeqCst);
+        let swept = sweep(&world, &tenant).await;
+        assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+        let asks = server.asks.load(Ordering::SeqCst) - asks;
+        assert!(asks <= 25, "{asks} requests");
+        assert!(backlog(&world, &tenant).is_empty());
+        sleep(PERIOD).await;
+    }
+    assert_eq!(published(&world).len(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_are_published_while_alerts_are_fetched() {
+    let (world, server) = (
+        World::new(ROOM),
+        Server::of(Origin::Graph, Order::NewestFirst, None),
+    );
+    for id in 1..=10 {
+        server.set(id, at(10 + id as i64), 1);
+    }
+    server.further.set(4, 20);
+    // Three seconds between two requests.
+    let tenant = world.tenant_of_budget(&server, 50, 20);
+    let began = Instant::now();
+    let mut sweeping = Box::pin(sweep(&world, &tenant));
+    while published(&world).len() < 9 {
+        tokio::select! {
+            swept = &mut sweeping => panic!("nothing before the sweep's end: {swept:?}"),
+            () = sleep(Duration::from_secs(1)) => {}
+        }
+    }
+    let waited = began.elapsed();
+    assert!(sweeping.await.halt.is_none());
+    assert!(
+        waited * 4 < began.elapsed(),
+        "{waited:?} of {:?}",
+        began.elapsed()
+    );
+    assert_eq!((published(&world).len(), whole(&world, 20)), (10, 1));
+}

@@ -1,0 +1,267 @@
+//! The configuration after validation: types that can't hold a wrong value. Everything below `app.rs` sees only these.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+use uuid::Uuid;
+
+use crate::core::ids::TenantId;
+use crate::core::incident::version::Deduplicate;
+use crate::core::time::schedule::Schedule;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// At least one; ids and names are unique.
+    pub tenants: Vec<TenantSettings>,
+    /// Sweeps at work at once, over all tenants.
+    pub max_concurrent: usize,
+    /// Bytes fetched and not yet acknowledged, over all tenants.
+    pub max_in_flight: usize,
+    pub kafka: KafkaSettings,
+    pub ledger: LedgerSettings,
+    pub http: HttpSettings,
+    pub log: LogSettings,
+    /// What is allowed but worth a line in the log.
+    pub warnings: Vec<String>,
+    /// The folders of the main file and of the tenants' files.
+    pub folders: Vec<PathBuf>,
+}
+
+impl Settings {
+    /// Every folder that holds a file of the configuration, or one that it names: secrets, tokens, certificates. Each once.
+    pub fn all_folders(&self) -> BTreeSet<&Path> {
+        let named = self.tenants.iter().flat_map(|tenant| {
+            let (credential, ca) = (tenant.app.credential.files(), &tenant.api.ca_file);
+            credential.chain(ca.iter().map(|ca| ca.path.as_path()))
+        });
+        let named = named.chain(self.kafka.files.keys().map(PathBuf::as_path));
+        let folders = self.folders.iter().map(PathBuf::as_path);
+        folders.chain(named.filter_map(Path::parent)).collect()
+    }
+}
+
+/// One tenant with every default and override applied. Parts that tenants have in common are shared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TenantSettings {
+    pub id: TenantId,
+    pub name: Arc<str>,
+    pub app: Arc<AppSettings>,
+    pub api: Arc<ApiSettings>,
+    pub poll: Arc<PollSettings>,
+    pub topic: Arc<str>,
+}
+
+/// The app registration that reads a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AppSettings {
+    pub client_id: Uuid,
+    pub credential: Credential,
+}
+
+/// What an app proves itself with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Credential {
+    Secret {
+        current: SecretSource,
+        /// The file of a second secret, which serves when the first is refused.
+        next: Option<PathBuf>,
+    },
+    /// The file of another issuer's token, which is kept fresh by whoever writes it.
+    Federated(PathBuf),
+}
+
+impl Credential {
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        let (first, second) = match self {
+            Self::Secret { current, next } => (current.file(), next.as_deref()),
+            Self::Federated(file) => (Some(file.as_path()), None),
+        };
+        first.into_iter().chain(second)
+    }
+}
+
+/// Where a client secret comes from. A file is read anew at each token request, so that rotation needs no restart.
+#[derive(Debug, Clone)]
+pub enum SecretSource {
+    File(PathBuf),
+    /// The value of an environment variable, taken at start, and the variable's name.
+    Env {
+        name: String,
+        value: SecretString,
+    },
+}
+
+impl SecretSource {
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::Env { .. } => None,
+        }
+    }
+}
+
+impl PartialEq for SecretSource {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one), Self::File(other)) => one == other,
+            (Self::Env { value: one, .. }, Self::Env { value: other, .. }) => {
+                one.expose_secret() == other.expose_secret()
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Eq for SecretSource {}
+
+/// As equality has it: a variable counts by its value.
+impl Hash for SecretSource {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::File(path) => (0_u8, path).hash(state),
+            Self::Env { value, .. } => (1_u8, value.expose_secret()).hash(state),
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiSettings {
+    pub source: SourceKind,
+    /// Scheme and host of the incidents API, `https`, or `http` on loopback; its path is `/`.
+    pub base_url: Url,
+    /// Scheme and host of the token service, under the same rule.
+    pub login_url: Url,
+    /// Scope of the v2 endpoint, ending in `/.default`; the v1 endpoint's resource is what stands before that.
+    pub scope: String,
+    pub token_endpoint: TokenEndpoint,
+    /// May hold a user and a password: never print it.
+    pub proxy: Option<Url>,
+    pub ca_file: Option<CaFile>,
+    /// Silence that ends a request.
+    pub request_timeout: Duration,
+    /// Bytes of one page, decompressed.
+    pub max_response: usize,
+}
+
+impl fmt::Debug for ApiSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiSettings")
+            .field("source", &self.source)
+            .field("base_url", &self.base_url.as_str())
+            .field("login_url", &self.login_url.as_str())
+            .field("scope", &self.scope)
+            .field("token_endpoint", &self.token_endpoint)
+            .field("proxy", &self.proxy.as_ref().map(Url::host_str))
+            .field("ca_file", &self.ca_file)
+            .field("request_timeout", &self.request_timeout)
+            .field("max_response", &self.max_response)
+            .finish()
+    }
+}
+
+/// Authorities that are trusted besides the system's.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CaFile {
+    pub path: PathBuf,
+    /// As it was when the configuration was read: a file that has changed since is another setting.
+    pub pem: Arc<[u8]>,
+}
+
+impl fmt::Debug for CaFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.path, f)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SourceKind {
+    /// The Defender XDR API, which ends on 2027-02-01 by Microsoft's notice MC1220762.
+    Defender,
+    /// Microsoft Graph.
+    #[default]
+    Graph,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenEndpoint {
+    V1,
+    V2,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PollSettings {
+    pub schedule: Schedule,
+    pub lookback: Duration,
+    pub overlap: Duration,
+    pub reconcile_every: Duration,
+    pub reconcile_window: Duration,
+    /// At least 1.
+    pub requests_per_minute: u32,
+    pub deduplicate: Deduplicate,
+}
+
+#[derive(Debug, Clone)]
+pub struct KafkaSettings {
+    pub brokers: String,
+    pub format: RecordFormat,
+    pub status_topic: Option<Arc<str>>,
+    pub dead_letter_topic: Option<Arc<str>>,
+    /// librdkafka's own properties, passed on unchanged. Values may be passwords: never print them.
+    pub properties: Vec<(String, SecretString)>,
+    /// The files that `properties` name, which librdkafka reads once, each with a fingerprint of its content when the
+    /// configuration was read. `None`: it was no readable file.
+    pub files: BTreeMap<PathBuf, Option<u64>>,
+}
+
+impl KafkaSettings {
+    /// Whether librdkafka's properties are the same, in whatever order, and the files that they name.
+    pub fn same_properties(&self, other: &Self) -> bool {
+        let of = |settings: &Self| -> BTreeMap<String, String> {
+            let properties = settings.properties.iter();
+            properties
+                .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
+                .collect()
+        };
+        of(self) == of(other) && self.files == other.files
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordFormat {
+    CloudEvents,
+    Raw,
+}
+
+#[derive(Debug, Clone)]
+pub struct LedgerSettings {
+    /// A directory; the ledger's file is made in it.
+    pub path: PathBuf,
+}
+
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    pub listen: SocketAddr,
+    /// Names that the endpoints answer to, beside addresses, `localhost` and the machine's own name.
+    pub hosts: Vec<Arc<str>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    pub format: LogFormat,
+    /// A level (`info`) or a filter in the form of `RUST_LOG` (`info,incidentd::microsoft=debug`).
+    pub level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Auto,
+    Json,
+    Text,
+}
