@@ -6,7 +6,8 @@
 //!
 //! What can't change at run time keeps its value and is named, in the log and in the status, until a restart.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -59,20 +60,17 @@ impl Standing {
     }
 
     pub fn now(&self) -> ConfigurationStatus {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().clone()
     }
 
     fn refuse(&self, why: String) {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self.0.lock();
         now.state = ConfigurationState::Refused;
         now.error = Some(why);
     }
 
     fn accept(&self, loaded: Ticks, restart_needed: Vec<&'static str>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = ConfigurationStatus {
+        *self.0.lock() = ConfigurationStatus {
             state: ConfigurationState::Ok,
             loaded,
             restart_needed,

@@ -1,9 +1,8 @@
 //! What the endpoints show, gathered from the parts at the moment of asking.
 
+use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::reload::Standing;
@@ -62,11 +61,11 @@ impl Window {
     }
 
     pub fn set(&self, state: RunState) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        *self.state.lock() = state;
     }
 
     fn state(&self) -> RunState {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.state.lock()
     }
 
     /// How all is, in one line. Reads nothing from a disk: it is told to systemd from a thread that must not block.

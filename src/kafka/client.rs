@@ -2,8 +2,9 @@
 //!
 //! Invariant: a client is destroyed in a thread of its own, since that blocks until its threads and connections are gone.
 
+use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
@@ -80,15 +81,12 @@ pub(super) struct Place(RwLock<Option<Arc<Live>>>);
 
 impl Place {
     pub(super) fn get(&self) -> Option<Arc<Live>> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.read().clone()
     }
 
     /// Returns the one that was there.
     pub(super) fn put(&self, live: Option<Arc<Live>>) -> Option<Arc<Live>> {
-        let mut place = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.0.write();
         std::mem::replace(&mut place, live)
     }
 }
@@ -99,13 +97,13 @@ pub(super) struct Register(Mutex<Vec<Weak<Live>>>);
 
 impl Register {
     pub(super) fn enter(&self, live: &Arc<Live>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         all.retain(|one| one.strong_count() > 0);
         all.push(Arc::downgrade(live));
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Live>> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         all.iter().filter_map(Weak::upgrade).collect()
     }
 }

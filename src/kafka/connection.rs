@@ -3,10 +3,10 @@
 //! librdkafka reports each failed attempt to connect, several times a second during an outage. The log gets one line per
 //! change of state instead, and each further kind of warning once between two changes.
 
+use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use rdkafka::error::RDKafkaErrorCode;
 use serde::Serialize;
@@ -309,8 +309,8 @@ fn without_counts(reason: &str) -> &str {
 }
 
 /// A poisoned lock guards a plain value here, which is whole whatever thread died.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> parking_lot::MutexGuard<'_, T> {
+    mutex.lock()
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! the process stays up and tries a new producer from time to time. Only where dying has no reason that an operator could
 //! mend, and does not end, is the process of no use any more.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -113,7 +113,7 @@ impl Deaths {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -8,8 +8,9 @@
 //! Invariant: a record is taken back by that evidence alone, never after a time. While no connection comes up it waits, as
 //! all do.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
@@ -200,7 +201,7 @@ fn note(refused: &mut HashMap<u64, (Stage, Instant)>, name: u64, stage: Stage) {
 
 /// A poisoned lock guards a plain value here, which is whole whatever thread died.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@
 //! the smallest limit that a hosted Kafka is known to have. A connection that was closed over a record teaches the rest.
 //! Answers serve for minutes, so a changed setting is taken without a restart.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -200,7 +201,7 @@ impl Limits {
     }
 
     fn answer(&self, topic: &str) -> Arc<TopicAnswer> {
-        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut topics = self.topics.lock();
         match topics.get(topic) {
             Some(answer) => Arc::clone(answer),
             None => Arc::clone(topics.entry(topic.to_owned()).or_default()),
@@ -260,7 +261,7 @@ impl Limits {
 
     /// A poisoned lock guards plain values here, which are whole whatever thread died.
     fn lock(&self) -> MutexGuard<'_, Requests> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+        self.requests.lock()
     }
 }
 

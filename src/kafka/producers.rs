@@ -6,9 +6,10 @@
 //! Invariant: a client that is replaced keeps what it holds until that is acknowledged or refused, unless connections are
 //! closed over it: then it gives it back.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::error::KafkaError as ClientError;
@@ -273,6 +274,6 @@ impl Producers {
     }
 
     pub(super) fn written(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+        self.written.lock()
     }
 }

@@ -1,7 +1,8 @@
 //! Topics that Kafka was seen to have, and asking it for one.
 
+use parking_lot::RwLock;
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
@@ -34,22 +35,22 @@ pub(super) enum Answer {
 
 impl Topics {
     fn has(&self, topic: &Arc<str>) -> bool {
-        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.read();
         seen.contains(topic)
     }
 
     pub(super) fn any(&self) -> Option<Arc<str>> {
-        let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.read();
         seen.iter().next().cloned()
     }
 
     fn note(&self, topic: &Arc<str>) {
-        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.write();
         seen.insert(Arc::clone(topic));
     }
 
     pub(super) fn forget(&self, topic: &Arc<str>) {
-        let mut seen = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.write();
         seen.remove(topic);
     }
 

@@ -4,11 +4,11 @@
 //! that it refuses exactly as it was. So verification runs on an [`Overlay`]: reads come from the file, writes stay in
 //! memory and end with it. What redb writes while it verifies is a few pages, whatever the file's size.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
@@ -43,7 +43,7 @@ impl Overlay {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The file's part of `out`, which begins at `offset`; zeros where the file has ended.

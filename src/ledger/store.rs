@@ -4,9 +4,9 @@
 //! way to open it, and notes when it is [`broken`](Store::is_broken); the writer thread opens it again before its next
 //! step. Readers share the database; whoever opens it anew waits for them to leave.
 
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata, Table, TableDefinition,
@@ -184,13 +184,11 @@ impl Store {
 
     // A lock that a panic poisoned still guards a whole value: each holder replaces it in one step.
     fn shared(&self) -> RwLockReadGuard<'_, Option<Database>> {
-        self.database.read().unwrap_or_else(PoisonError::into_inner)
+        self.database.read()
     }
 
     fn exclusive(&self) -> RwLockWriteGuard<'_, Option<Database>> {
-        self.database
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.database.write()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is wrong with the ledger now, for the status page.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::core::health::failure::Failure;
 
@@ -67,6 +67,6 @@ impl Trouble {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Current>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -7,9 +7,10 @@
 //! The thread ends when the queue's last sender is gone, after it has written what was queued. It must not end otherwise;
 //! if it does (a panic below), the queue closes, and every further write fails.
 
+use parking_lot::Mutex;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -53,10 +54,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Waits for the thread to end, at most for `limit`; false: it goes on. Blocks.
     pub(super) fn join(self, limit: Duration) -> bool {
-        let done = self
-            .done
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let done = self.done.into_inner();
         if done.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
             return false;
         }

@@ -4,10 +4,10 @@
 //! than tokens are asked for, and an expiry of an hour ago would be a false alarm. What a client secret's expiry is, Entra
 //! tells nobody who only has the secret.
 
+use parking_lot::Mutex;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,7 +25,7 @@ pub(super) struct Expiry(Mutex<Option<(u64, Option<Ticks>)>>);
 impl Expiry {
     /// Blocks for as long as reading a small file takes.
     pub(super) fn of(&self, file: &Path, stamp: u64) -> Option<Ticks> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         match *known {
             Some((of, expiry)) if of == stamp => expiry,
             _ => {

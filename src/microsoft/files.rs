@@ -4,12 +4,13 @@
 //! they are asked for. A file that was not read because no thread was free says so: its disk is not to blame, and what it
 //! holds even less.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -107,7 +108,7 @@ impl Readers {
     }
 
     fn turn(&self, path: PathBuf) -> Arc<Semaphore> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turns = self.turns.lock();
         if turns.len() >= PATHS {
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         }

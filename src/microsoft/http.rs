@@ -8,11 +8,12 @@
 //! Repetition is the runtime's, which counts each request against the tenant's budget, but for one case: a request that
 //! met a connection which was just being closed is sent once more here, and the runtime learns of it.
 
+use parking_lot::Mutex;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -136,7 +137,7 @@ impl Clients {
     }
 
     fn pair(&self, key: Key) -> Result<Pair, ClientError> {
-        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut built = self.built.lock();
         if let Some(pair) = built.get(&key) {
             return Ok(pair.clone());
         }

@@ -10,11 +10,12 @@
 //!
 //! All addresses are handed on in the system's order: the connector tries IPv6 and IPv4 side by side.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -162,7 +163,7 @@ impl Resolver {
 
 impl Shared {
     fn hosts(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hosts.lock()
     }
 }
 

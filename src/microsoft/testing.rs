@@ -1,7 +1,8 @@
 //! What the tests of this module share: a server that answers each connection by a script, and tokens.
 
+use parking_lot::Mutex;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -97,7 +98,7 @@ impl Server {
 
     /// The requests so far, head and body.
     pub(super) fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
+        self.requests.lock().clone()
     }
 }
 
@@ -116,7 +117,7 @@ async fn play(
         return;
     };
     let steps = script(&request);
-    log.lock().unwrap().push(request);
+    log.lock().push(request);
     for step in steps {
         let sent = match step {
             Step::Send(bytes) => stream.write_all(&bytes).await,

@@ -4,10 +4,11 @@
 //! 512 of its threads, and then neither secrets could be read nor `/metrics` be answered. A thread here ends when it has
 //! had nothing to do for a while, and none holds up the end of the process.
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ impl Workers {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// A thread's life.
@@ -94,11 +95,7 @@ impl Shared {
                 continue;
             }
             state.idle += 1;
-            let (woken, waited) = self
-                .work
-                .wait_timeout(state, IDLE)
-                .unwrap_or_else(PoisonError::into_inner);
-            state = woken;
+            let waited = self.work.wait_for(&mut state, IDLE);
             state.idle -= 1;
             if waited.timed_out() && state.jobs.is_empty() {
                 // Under the same lock: a job that is queued next starts a thread of its own.
@@ -127,14 +124,14 @@ mod tests {
             workers
                 .run(move || {
                     let now = {
-                        let mut busy = busy.lock().unwrap();
+                        let mut busy = busy.lock();
                         busy.0 += 1;
                         busy.1 = busy.0.max(busy.1);
                         busy.0
                     };
                     assert!(now <= 3, "{now} at once");
                     thread::yield_now();
-                    busy.lock().unwrap().0 -= 1;
+                    busy.lock().0 -= 1;
                     done.send(job).unwrap();
                 })
                 .unwrap();

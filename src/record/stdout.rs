@@ -6,8 +6,9 @@
 //! `Ok` for a record means that its line was written and flushed. Lines of one call follow one another. A reader that
 //! has gone away is a failure that an operator has to mend.
 
+use parking_lot::Mutex;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
@@ -46,7 +47,7 @@ impl<W: Write + Send + 'static> Publisher for StdoutPublisher<W> {
         Box::pin(async move {
             let count = records.len();
             let written = tokio::task::spawn_blocking(move || {
-                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut lines = lines.lock();
                 lines.publish(&records)
             });
             let cut_off = || failure(&io::Error::other("the write was cut off"));
@@ -136,7 +137,7 @@ mod tests {
 
     impl Shared {
         fn with<T>(&self, body: impl FnOnce(&mut Pipe) -> T) -> T {
-            body(&mut self.0.lock().expect("pipe"))
+            body(&mut self.0.lock())
         }
 
         fn text(&self) -> String {

@@ -1,8 +1,9 @@
 //! A trouble that is told when it begins and when it is over, and not each time in between.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug, Default)]
 pub struct Standing(AtomicBool);
@@ -35,7 +36,7 @@ impl Standings {
     }
 
     fn topics(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,9 +1,10 @@
 //! The ports in memory, for the runtime's tests: a tenant's list of incidents, a topic, a ledger, and their failures.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::{pending, ready};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -82,7 +83,7 @@ impl TokenSource for Entra {
     }
 
     fn credential_stamp(&self) -> u64 {
-        if let Some(silence) = &*self.silent_disk.lock().expect("lock") {
+        if let Some(silence) = &*self.silent_disk.lock() {
             let _ = silence.recv();
         }
         u64::from(self.stamp.load(Ordering::SeqCst))
@@ -138,7 +139,7 @@ impl MemoryLedger {
 
 impl Ledger for MemoryLedger {
     fn state(&self, tenant: TenantId) -> BoxFuture<'_, Result<Option<TenantState>, Failure>> {
-        let state = self.states.lock().expect("lock").get(&tenant).cloned();
+        let state = self.states.lock().get(&tenant).cloned();
         self.answer(state)
     }
 
@@ -147,7 +148,7 @@ impl Ledger for MemoryLedger {
         tenant: TenantId,
         ids: &'a [IncidentId],
     ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>> {
-        let seen = self.seen.lock().expect("lock");
+        let seen = self.seen.lock();
         let known = ids.iter().map(|id| seen.get(&(tenant, *id)).copied());
         self.answer(known.collect())
     }
@@ -156,7 +157,7 @@ impl Ledger for MemoryLedger {
         &self,
         tenant: TenantId,
     ) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>> {
-        let letters = self.letters.lock().expect("lock");
+        let letters = self.letters.lock();
         let own = letters.iter().filter(|((of, _), _)| *of == tenant);
         self.answer(
             own.map(|((_, content), letter)| (*content, *letter))
@@ -174,7 +175,7 @@ impl Ledger for MemoryLedger {
                     "free some",
                 ));
             }
-            let mut seen = self.seen.lock().expect("lock");
+            let mut seen = self.seen.lock();
             seen.extend(
                 entry
                     .seen
@@ -184,17 +185,14 @@ impl Ledger for MemoryLedger {
             if let Some(before) = entry.forget_before {
                 seen.retain(|(tenant, _), seen| *tenant != entry.tenant || seen.updated >= before);
             }
-            let mut letters = self.letters.lock().expect("lock");
+            let mut letters = self.letters.lock();
             let met = entry.letters.into_iter();
             letters.extend(met.map(|(content, letter)| ((entry.tenant, content), letter)));
             if let Some(before) = entry.forget_letters_before {
                 letters.retain(|(of, _), letter| *of != entry.tenant || letter.met >= before);
             }
             if let Some(state) = entry.state {
-                self.states
-                    .lock()
-                    .expect("lock")
-                    .insert(entry.tenant, state);
+                self.states.lock().insert(entry.tenant, state);
             }
             Ok(())
         }
@@ -216,12 +214,12 @@ pub struct Counts {
 impl Observer for Counts {
     fn see(&self, event: Event<'_>) {
         match event {
-            Event::MissedFirings { count } => *self.missed.lock().expect("lock") += count,
-            Event::Published { .. } => *self.published.lock().expect("lock") += 1,
-            Event::DeadLetter => *self.dead.lock().expect("lock") += 1,
-            Event::Split => *self.split.lock().expect("lock") += 1,
-            Event::Throttled { .. } => *self.throttled.lock().expect("lock") += 1,
-            Event::Stale { count } => *self.stale.lock().expect("lock") += count,
+            Event::MissedFirings { count } => *self.missed.lock() += count,
+            Event::Published { .. } => *self.published.lock() += 1,
+            Event::DeadLetter => *self.dead.lock() += 1,
+            Event::Split => *self.split.lock() += 1,
+            Event::Throttled { .. } => *self.throttled.lock() += 1,
+            Event::Stale { count } => *self.stale.lock() += count,
             _ => {}
         }
     }

@@ -1,8 +1,8 @@
 //! How long the oldest of several things under way has waited.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ impl Waiting {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<Wait>> {
-        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waits.lock()
     }
 }
 

@@ -1,7 +1,8 @@
 //! A tenant as the runtime sees it: its ports, its rules, and what is remembered of it between sweeps.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::tokens::TokenKeeper;
@@ -202,6 +203,6 @@ impl Tenant {
     }
 
     pub fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock()
     }
 }

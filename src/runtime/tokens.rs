@@ -9,9 +9,10 @@
 //!   a token go on. After the pause requests begin anew one by one (`authorities`).
 //! - A token is renewed for a refusal of the API's once, and not again while the new one is young.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinSet};
@@ -113,7 +114,7 @@ impl TokenKeeper {
     /// Whether another token may fare better than `refused`. One that was renewed for the same reason a moment ago would
     /// not, and each renewal is a request: Entra answers too many of them with AADSTS50196.
     pub fn may_renew(&self, refused: &AccessToken) -> bool {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held.lock();
         held.as_ref().is_none_or(|held| {
             !held.token.same_as(refused) || !held.for_refused || held.granted.elapsed() >= YOUNG
         })
@@ -121,7 +122,7 @@ impl TokenKeeper {
 
     /// The API has accepted `token`: when it is refused later on, that is another matter.
     pub fn note_served(&self, token: &AccessToken) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         if let Some(held) = held.as_mut()
             && held.token.same_as(token)
         {
@@ -141,7 +142,7 @@ impl TokenKeeper {
     /// Forgets `token`, which the API understood and found too weak: permissions are frozen in a token, so the next one
     /// may have more.
     pub fn forget(&self, token: &AccessToken) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         if held.as_ref().is_some_and(|held| held.token.same_as(token)) {
             *held = None;
         }
@@ -149,7 +150,7 @@ impl TokenKeeper {
 
     /// Whether a file of the credential has changed since the last token request, which failed: the next one may not.
     pub async fn credential_changed(&self) -> bool {
-        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = *self.refused.lock();
         match refused {
             Some(refused) => self.stamps.look().await.is_some_and(|now| now != refused),
             None => false,
@@ -172,10 +173,7 @@ impl TokenKeeper {
     }
 
     fn held(&self) -> Option<Held> {
-        self.held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.held.lock().clone()
     }
 
     fn good_token(&self) -> Option<AccessToken> {
@@ -198,7 +196,7 @@ impl TokenKeeper {
         };
         if let Err(failure) = renewed {
             tracing::debug!(tenant = %self.tenant, error = %failure, "token renewal failed, the old token serves on");
-            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = self.held.lock();
             if let Some(held) = held.as_mut() {
                 held.failed_renewals += 1;
                 let chance = jitter(self.tenant, Use::Backoff, u64::from(held.failed_renewals));
@@ -236,8 +234,7 @@ impl TokenKeeper {
         // Where the disk was silent, one that answers later on counts as a change.
         let stamp = self.stamps.look().await.unwrap_or_default();
         let answer = self.source.request().await;
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) =
-            answer.is_err().then_some(stamp);
+        *self.refused.lock() = answer.is_err().then_some(stamp);
         self.desk
             .observer
             .see(Event::TokenRequest { ok: answer.is_ok() });
@@ -254,7 +251,7 @@ impl TokenKeeper {
             Use::Renewal,
             ends_at.unix_seconds().cast_unsigned(),
         );
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held {
+        *self.held.lock() = Some(Held {
             token: grant.token.clone(),
             granted: now,
             ends: Look {
@@ -279,7 +276,7 @@ impl TokenKeeper {
     }
 
     fn stumbles(&self) -> MutexGuard<'_, Throttle> {
-        self.stumbles.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stumbles.lock()
     }
 }
 

@@ -4,9 +4,10 @@
 //! that was cut off showed nothing. An incident without its alerts, or with the first of them only, is not the version:
 //! it is kept apart as bare. One whose alerts came on several pages is shown when the last of them has left.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -278,7 +279,7 @@ impl Books {
     }
 
     fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.0.pages.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.pages.lock()
     }
 }
 

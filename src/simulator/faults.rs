@@ -3,8 +3,9 @@
 //! Rules are asked in the order they were added. Delays of all that match add up; of the rest the first that matches wins.
 //! A poisoned incident spoils what would show it with its alerts, unless a rule has struck already.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -305,7 +306,7 @@ impl Faults {
     }
 
     fn rules(&self) -> MutexGuard<'_, Rules> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

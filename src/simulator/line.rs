@@ -1,10 +1,11 @@
 //! The connections: each can be cut from within, and tells when what was handed over has left.
 
+use parking_lot::Mutex;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use axum::extract::connect_info::Connected;
@@ -37,11 +38,7 @@ impl Plug {
     /// The response's body has been handed over to hyper.
     pub fn hand_over(&self, mut flight: Flight) {
         flight.handed_over();
-        let mut waiting = self
-            .0
-            .handed_over
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.0.handed_over.lock();
         waiting.push(flight);
     }
 }
@@ -52,14 +49,14 @@ pub(super) struct Lines(Arc<Mutex<Vec<Weak<Socket>>>>);
 
 impl Lines {
     pub fn cut_all(&self) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lock();
         for socket in lines.drain(..).filter_map(|line| line.upgrade()) {
             Plug(socket).cut();
         }
     }
 
     fn add(&self, plug: &Plug) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lock();
         // Sweeping only when the vector would grow keeps accepting cheap.
         if lines.len() == lines.capacity() {
             lines.retain(|line| line.strong_count() > 0);
@@ -157,10 +154,7 @@ impl AsyncWrite for Line {
         if let Poll::Ready(Ok(())) = flushed {
             let socket = &self.plug.0;
             let left = {
-                let mut waiting = socket
-                    .handed_over
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let mut waiting = socket.handed_over.lock();
                 std::mem::take(&mut *waiting)
             };
             left.into_iter().for_each(Flight::left);

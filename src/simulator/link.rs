@@ -3,9 +3,9 @@
 //! A link's token is sealed with the tenant, the path and the rest of the query. Whoever takes it out of its link, or
 //! changes what stands beside it, is refused.
 
+use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -79,7 +79,7 @@ impl Links {
             return Err(Broken::Altered);
         }
         let state = numbers.split_off(1);
-        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut followed = self.followed.lock();
         let first = numbers.first().is_some_and(|n| followed.insert(*n));
         if self.once && !first {
             return Err(Broken::Stale);

@@ -5,8 +5,8 @@
 //! Graph, which "continues to log resource usage while a client is being throttled", and not at the Defender API: who
 //! comes back too early is served there, and refused anew here.
 
+use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 
 use uuid::Uuid;
 
@@ -46,7 +46,7 @@ pub(super) struct Quotas {
 impl Quotas {
     /// Counts a request of `app` in `tenant` at `now`, or says after how many seconds one fits again.
     pub fn take(&self, tenant: Uuid, app: Uuid, method: Method, now: i64) -> Result<(), i64> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         let times = taken.entry((tenant, app, method)).or_default();
         let free_at = |times: &VecDeque<i64>| {
             let limits = method.limits().iter();

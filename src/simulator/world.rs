@@ -2,8 +2,9 @@
 //!
 //! Every operation takes effect at once and whole: a page shows the world before it or after it, never between.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -322,10 +323,10 @@ impl World {
 
     fn realms(&self) -> MutexGuard<'_, Realms> {
         // A test's hook or closure that panicked has left the maps whole.
-        self.0.realms.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.realms.lock()
     }
 
     fn hook(&self) -> MutexGuard<'_, Option<Hook>> {
-        self.0.hook.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.hook.lock()
     }
 }

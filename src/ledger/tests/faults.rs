@@ -1,9 +1,10 @@
 //! A disk that fills, and a writer that dies.
 
+use parking_lot::Mutex;
 use std::io;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -63,7 +64,7 @@ impl StorageBackend for FaultyFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let _gate = self.disk.read_gate.lock().expect("gate");
+        let _gate = self.disk.read_gate.lock();
         self.inner.read(offset, out)
     }
 
@@ -73,7 +74,7 @@ impl StorageBackend for FaultyFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let _gate = self.disk.gate.lock().expect("gate");
+        let _gate = self.disk.gate.lock();
         self.disk.flushes.fetch_add(1, Ordering::SeqCst);
         self.inner.sync_data()
     }
@@ -217,7 +218,7 @@ async fn entries_that_wait_together_share_one_commit() {
     let of_one_commit = flushes() - before;
 
     let before = flushes();
-    let closed = disk.gate.lock().expect("gate");
+    let closed = disk.gate.lock();
     let mut writers = join_all((1..=50).map(|of| ledger.write(entry(of, 7))));
     // One look at each, after which all are queued and wait for their answers.
     assert!((&mut writers).now_or_never().is_none());
@@ -273,7 +274,7 @@ async fn a_disk_that_does_not_answer_reads_holds_up_no_thread_of_the_runtime_and
     let disk = Arc::new(Disk::default());
     let ledger = ledger_on(&disk, dir.path());
     ledger.write(entry(1, 1)).await.expect("written");
-    let hangs = disk.read_gate.lock().expect("gate");
+    let hangs = disk.read_gate.lock();
     let mut reads: Vec<_> = (1..=50).map(|of| ledger.state(tenant(of))).collect();
     // On the one thread of this runtime: a read that blocked it would end the test here.
     begin(&mut reads).await;
@@ -311,7 +312,7 @@ async fn a_write_that_a_disk_holds_up_is_shown_and_waited_for() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let disk = Arc::new(Disk::default());
     let ledger = ledger_on(&disk, dir.path());
-    let hangs = disk.gate.lock().expect("gate");
+    let hangs = disk.gate.lock();
     let mut write = ledger.write(entry(1, 1));
     assert!((&mut write).now_or_never().is_none());
     tokio::time::advance(PATIENCE + Duration::from_secs(1)).await;
@@ -329,7 +330,7 @@ async fn closing_does_not_wait_for_a_disk_that_hangs_and_the_folder_stays_locked
     let dir = tempfile::tempdir().expect("temporary directory");
     let disk = Arc::new(Disk::default());
     let ledger = ledger_on(&disk, dir.path());
-    let hangs = disk.gate.lock().expect("gate");
+    let hangs = disk.gate.lock();
     let mut write = ledger.write(entry(1, 1));
     assert!((&mut write).now_or_never().is_none());
     drop(write);

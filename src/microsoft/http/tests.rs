@@ -235,7 +235,7 @@ fn hosts_reached_the_same_way_share_a_client() {
             &options,
         )
         .unwrap();
-    assert_eq!(clients.built.lock().unwrap().len(), 1);
+    assert_eq!(clients.built.lock().len(), 1);
 }
 
 #[test]

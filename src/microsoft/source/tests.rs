@@ -1,6 +1,7 @@
 //! What both APIs promise, seen through Defender where it makes no difference.
 
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -84,7 +85,7 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -108,7 +109,7 @@ async fn the_log_has_the_path_of_what_we_ask_for_and_none_of_a_link() {
     let link = PageAsk::Link(format!("{}{TOKEN}/x?{TOKEN}", server.url));
     read(&server, &link).await.unwrap();
     drop(guard);
-    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let log = String::from_utf8_lossy(&log.0.lock()).into_owned();
     let ours = log.lines().filter(|line| line.contains("asked Microsoft"));
     let ours: Vec<&str> = ours.collect();
     assert_eq!(ours.len(), 2, "{log}");

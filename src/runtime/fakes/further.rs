@@ -1,7 +1,7 @@
 //! Alerts that an incident has on pages of their own.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Mutex;
 
 /// Incidents whose alerts go on elsewhere, and on how many pages.
 #[derive(Default)]
@@ -9,7 +9,7 @@ pub struct Further(Mutex<HashMap<u64, u32>>);
 
 impl Further {
     pub fn set(&self, id: u64, pages: u32) {
-        self.0.lock().expect("lock").insert(id, pages);
+        self.0.lock().insert(id, pages);
     }
 
     /// The incident's `text`, with a link to its further alerts if there are any.
@@ -34,7 +34,7 @@ impl Further {
     }
 
     fn pages(&self, id: u64) -> u32 {
-        let pages = self.0.lock().expect("lock");
+        let pages = self.0.lock();
         pages.get(&id).copied().unwrap_or_default()
     }
 }

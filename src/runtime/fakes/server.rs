@@ -1,8 +1,9 @@
 //! One tenant's list of incidents, as a server pages it, and what it does wrong.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -166,21 +167,18 @@ impl Server {
     }
 
     pub fn set(&self, id: u64, at: Ticks, content: u32) {
-        self.incidents
-            .lock()
-            .expect("lock")
-            .insert(id, (at.0, content));
+        self.incidents.lock().insert(id, (at.0, content));
     }
 
     fn remember(&self, ask: &PageAsk) {
-        let mut log = self.log.lock().expect("lock");
+        let mut log = self.log.lock();
         if log.len() < 10_000 {
             log.push(ask.clone());
         }
     }
 
     fn spend(&self) -> Result<(), Failure> {
-        let mut quota = self.quota.lock().expect("lock");
+        let mut quota = self.quota.lock();
         let Some(asked) = quota.as_mut() else {
             return Ok(());
         };
@@ -204,7 +202,7 @@ impl Server {
     }
 
     fn rows(&self, span: Span, skip: usize, count: usize) -> (Vec<Version>, bool) {
-        let incidents = self.incidents.lock().expect("lock");
+        let incidents = self.incidents.lock();
         let mut rows: Vec<_> = incidents
             .iter()
             .map(|(id, (at, content))| (*id, *at, *content))
@@ -245,20 +243,20 @@ impl Server {
     }
 
     fn one(&self, id: IncidentId) -> Result<FakeBody, Failure> {
-        let incidents = self.incidents.lock().expect("lock");
+        let incidents = self.incidents.lock();
         let Some((at, content)) = incidents.get(&id.0).copied() else {
             return Err(
                 Failure::new(Health::Misconfigured, Reaction::Slow, "404", "").with_status(404),
             );
         };
-        if self.poison.lock().expect("lock").contains(&id.0) {
-            return Err(self.poisoned_answer.lock().expect("lock").clone());
+        if self.poison.lock().contains(&id.0) {
+            return Err(self.poisoned_answer.lock().clone());
         }
         let mut version = (id.0, at, content);
         if self.alone_stale.load(Ordering::SeqCst) {
             version.1 -= 1;
         } else {
-            self.shown.lock().expect("lock").insert(version);
+            self.shown.lock().insert(version);
         }
         Ok(self.body(
             format!("{{\"value\":[{}]}}", self.text(&version)).into_bytes(),
@@ -271,14 +269,14 @@ impl Server {
         let PageAsk::Query(query) = ask else {
             return false;
         };
-        let hang = self.hang.lock().expect("lock").clone();
+        let hang = self.hang.lock().clone();
         let (rows, _) = self.rows(query.span, query.skip as usize, query.top as usize);
         rows.iter().any(|(id, ..)| hang.contains(id))
     }
 
     fn body(&self, rest: Vec<u8>, partial: bool) -> FakeBody {
-        let off = self.dates_off.lock().expect("lock").pop().unwrap_or(0);
-        let now = self.now.lock().expect("lock").0;
+        let off = self.dates_off.lock().pop().unwrap_or(0);
+        let now = self.now.lock().0;
         FakeBody {
             date: Ticks(now.saturating_add(off.saturating_mul(PER_SECOND))),
             rest,
@@ -310,22 +308,22 @@ impl Server {
             }
             PageAsk::One(id) => return self.one(*id),
         };
-        let fault = self.faults.lock().expect("lock").pop();
+        let fault = self.faults.lock().pop();
         if let Some(Fault::Refuse(failure)) = fault {
             return Err(failure);
         }
         let size = self.cap.unwrap_or(top).min(top);
         let (mut rows, more) = self.rows(span, skip, size);
-        let poison = self.poison.lock().expect("lock").clone();
+        let poison = self.poison.lock().clone();
         let spoilt = alerts || self.bare_too.load(Ordering::SeqCst);
         if spoilt && rows.iter().any(|(id, ..)| poison.contains(id)) {
-            return Err(self.poisoned_answer.lock().expect("lock").clone());
+            return Err(self.poisoned_answer.lock().clone());
         }
-        let heavy = self.heavy.lock().expect("lock").clone();
+        let heavy = self.heavy.lock().clone();
         if alerts && rows.iter().any(|(id, ..)| heavy.contains(id)) {
             return Err(broken_page());
         }
-        let most = self.most.lock().expect("lock").unwrap_or(usize::MAX);
+        let most = self.most.lock().unwrap_or(usize::MAX);
         if rows.len() > most {
             return Err(broken_page().suspecting(Suspect::Size));
         }
@@ -361,7 +359,7 @@ impl Server {
             });
         }
         if alerts {
-            self.shown.lock().expect("lock").extend(shown);
+            self.shown.lock().extend(shown);
         }
         Ok(self.body(body, matches!(fault, Some(Fault::Partial))))
     }
@@ -408,17 +406,14 @@ impl IncidentSource for Server {
             let at_work = self.at_work.fetch_add(1, Ordering::SeqCst) + 1;
             self.most_at_work.fetch_max(at_work, Ordering::SeqCst);
             let _done = Done(&self.at_work);
-            let delay = *self.delay.lock().expect("lock");
+            let delay = *self.delay.lock();
             sleep(delay).await;
             if self.hangs(ask) {
                 std::future::pending::<()>().await;
             }
-            let mut before = std::mem::replace(
-                &mut *self.before_page.lock().expect("lock"),
-                Box::new(|_| {}),
-            );
+            let mut before = std::mem::replace(&mut *self.before_page.lock(), Box::new(|_| {}));
             before(self);
-            *self.before_page.lock().expect("lock") = before;
+            *self.before_page.lock() = before;
             let page = self.spend().and_then(|()| self.page(ask));
             page.map(|body| Box::new(body) as Box<dyn PageBody>)
         }

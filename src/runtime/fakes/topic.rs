@@ -1,6 +1,6 @@
 //! A topic in memory, and a splitter of its records.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -32,7 +32,7 @@ impl Default for Topic {
 
 impl Topic {
     pub fn values(&self, topic: &str) -> Vec<String> {
-        let records = self.records.lock().expect("lock");
+        let records = self.records.lock();
         let on_topic = records.iter().filter(|record| &*record.topic == topic);
         on_topic
             .map(|record| String::from_utf8_lossy(&record.value).into_owned())
@@ -44,8 +44,8 @@ impl Publisher for Topic {
     fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Refused>>> {
         async move {
             let _ = self.away.subscribe().wait_for(|away| !away).await;
-            let refused = *self.refused.lock().expect("lock");
-            let limit = *self.limit.lock().expect("lock");
+            let refused = *self.refused.lock();
+            let limit = *self.limit.lock();
             let accept = |record: Record| {
                 let text = String::from_utf8_lossy(&record.value).into_owned();
                 let oversize = limit.is_some_and(|limit| record.size() > limit);
@@ -60,7 +60,7 @@ impl Publisher for Topic {
                         oversize: oversize.then(|| Box::new(record)),
                     });
                 }
-                self.records.lock().expect("lock").push(record);
+                self.records.lock().push(record);
                 Ok(())
             };
             records.into_iter().map(accept).collect()
@@ -69,7 +69,7 @@ impl Publisher for Topic {
     }
 
     fn limit<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<usize>> {
-        let limit = *self.limit.lock().expect("lock");
+        let limit = *self.limit.lock();
         async move { limit }.boxed()
     }
 }

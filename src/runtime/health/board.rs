@@ -3,9 +3,10 @@
 //! A tenant is shown as failing from its first failed request on, with what to do; and as healthy again from its first
 //! sweep that came to its end.
 
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -89,14 +90,14 @@ impl Board {
         });
         if known.is_none() {
             let row = Row::new(tenant.clone(), self.look());
-            let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+            let mut rows = self.rows.write();
             rows.insert(tenant.id, Arc::new(Mutex::new(row)));
         }
     }
 
     /// `tenant` belongs to the fleet no more. The alarm that is over with it, if one is.
     pub fn leave(&self, tenant: TenantId) -> Option<Alarm> {
-        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self.rows.write();
         rows.remove(&tenant);
         drop(rows);
         self.lock_alarms().forget(tenant)
@@ -182,7 +183,7 @@ impl Board {
     }
 
     fn lock_alarms(&self) -> MutexGuard<'_, Alarms> {
-        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+        self.alarms.lock()
     }
 
     /// Notes what was read with settings that hold no more: it counts, and says nothing of the tenant's health.
@@ -215,7 +216,7 @@ impl Board {
     /// The state of each tenant, worst first. Reads nothing.
     pub fn states(&self) -> Vec<Health> {
         let state = |row: &Arc<Mutex<Row>>| {
-            let row = row.lock().unwrap_or_else(PoisonError::into_inner);
+            let row = row.lock();
             row.health
         };
         let mut states: Vec<_> = self.rows().values().map(state).collect();
@@ -226,7 +227,7 @@ impl Board {
     /// How many tenants were read to the end at least once.
     pub fn progress(&self) -> Progress {
         let was_read = |row: &&Arc<Mutex<Row>>| {
-            let row = row.lock().unwrap_or_else(PoisonError::into_inner);
+            let row = row.lock();
             row.last_success.is_some()
         };
         let rows = self.rows();
@@ -242,7 +243,7 @@ impl Board {
         let rows: Vec<_> = self.rows().values().cloned().collect();
         let status = |row: Arc<Mutex<Row>>| {
             let (mut status, tenant) = {
-                let row = row.lock().unwrap_or_else(PoisonError::into_inner);
+                let row = row.lock();
                 (row.status(now), row.tenant.clone())
             };
             status.alarm = self.lock_alarms().of(tenant.id);
@@ -263,7 +264,7 @@ impl Board {
     }
 
     fn rows(&self) -> RwLockReadGuard<'_, Rows> {
-        self.rows.read().unwrap_or_else(PoisonError::into_inner)
+        self.rows.read()
     }
 
     fn size(&self) -> usize {
@@ -272,7 +273,7 @@ impl Board {
 
     fn with<T>(&self, tenant: TenantId, change: impl FnOnce(&mut Row) -> T) -> Option<T> {
         let row = self.rows().get(&tenant).cloned()?;
-        let mut row = row.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut row = row.lock();
         Some(change(&mut row))
     }
 }

@@ -5,8 +5,9 @@
 //! therefore `max_in_flight` plus one page (`max_response`), always. A sweep that holds bytes and waits for a server that
 //! has gone silent lets go when others wait for them ([`ByteBudget::pressed`]).
 
+use parking_lot::Mutex;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -54,7 +55,7 @@ impl ByteBudget {
     }
 
     pub fn used(&self) -> usize {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.used.lock()
     }
 
     pub fn charge(self: &Arc<Self>) -> Charge {
@@ -67,7 +68,7 @@ impl ByteBudget {
 
     fn change(&self, from: usize, to: usize) {
         {
-            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut used = self.used.lock();
             *used = used.saturating_sub(from).saturating_add(to);
         }
         if to < from {
@@ -76,7 +77,7 @@ impl ByteBudget {
     }
 
     fn try_add(&self, bytes: usize) -> bool {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.used.lock();
         let fits = *used + bytes <= self.limit;
         if fits {
             *used += bytes;

@@ -3,8 +3,9 @@
 //! First come, first served would not do for backlogs: whoever waits is broken off when its tenant's live turn comes, and
 //! begins again behind all others. The head of the queue would be whoever is about to be broken off, the same each period.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -75,7 +76,7 @@ impl Gate {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

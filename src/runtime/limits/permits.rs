@@ -212,8 +212,8 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use parking_lot::Mutex;
     use std::future::pending;
-    use std::sync::Mutex;
 
     #[tokio::test(start_paused = true)]
     async fn hanging_sweeps_do_not_keep_others_from_their_slots() {
@@ -261,16 +261,16 @@ mod tests {
                 let mut slot = slots.take(Lane::Main).await;
                 slot.wait(sleep(Duration::from_secs(5))).await;
                 {
-                    let mut count = at_work.lock().expect("lock");
+                    let mut count = at_work.lock();
                     count.0 += 1;
                     count.1 = count.1.max(count.0);
                 }
                 sleep(Duration::from_millis(10)).await;
-                at_work.lock().expect("lock").0 -= 1;
+                at_work.lock().0 -= 1;
             })
         });
         futures_util::future::join_all(sweeps).await;
-        assert_eq!(at_work.lock().expect("lock").1, 3);
+        assert_eq!(at_work.lock().1, 3);
     }
 
     #[tokio::test(start_paused = true)]
@@ -355,14 +355,14 @@ mod tests {
                 for _ in 0..3 {
                     slot.enter().await;
                     slot.begin_turn();
-                    turns.lock().expect("lock").push(n);
+                    turns.lock().push(n);
                     sleep(Duration::from_millis(100)).await;
                     slot.end_turn();
                 }
             })
         });
         futures_util::future::join_all(crowd).await;
-        assert_eq!(*turns.lock().expect("lock"), [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+        assert_eq!(*turns.lock(), [0, 1, 2, 0, 1, 2, 0, 1, 2]);
     }
 
     #[tokio::test(start_paused = true)]

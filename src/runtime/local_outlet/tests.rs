@@ -22,7 +22,7 @@ struct Scene {
 fn scene() -> Scene {
     let topic = Arc::<Topic>::default();
     let (ledger, counts) = (Arc::<MemoryLedger>::default(), Arc::<Counts>::default());
-    *topic.limit.lock().expect("lock") = Some(20);
+    *topic.limit.lock() = Some(20);
     let outlet = LocalOutlet::new(
         topic.clone(),
         Arc::new(WordSplitter),
@@ -67,7 +67,7 @@ impl Scene {
 
     /// The incidents that the ledger takes for published.
     fn marked(&self) -> Vec<u64> {
-        let seen = self.ledger.seen.lock().expect("lock");
+        let seen = self.ledger.seen.lock();
         let mut ids: Vec<u64> = seen.keys().map(|(_, id)| id.0).collect();
         ids.sort_unstable();
         ids
@@ -104,8 +104,8 @@ async fn an_incident_too_large_for_its_topic_is_published_in_parts_and_marked_on
         [&["a", "b"], &words[..]].concat()
     );
     assert_eq!(scene.marked(), [1, 2, 3]);
-    let published = *scene.counts.published.lock().expect("lock");
-    let split = *scene.counts.split.lock().expect("lock");
+    let published = *scene.counts.published.lock();
+    let split = *scene.counts.split.lock();
     assert_eq!((published, split), (3, 1));
 }
 
@@ -121,20 +121,20 @@ async fn an_incident_that_has_no_parts_that_fit_is_held_back_and_says_why() {
     assert_eq!(failure.remedy, "raise the limit");
     assert_eq!(scene.topic.values("incidents"), ["b", "c d"]);
     assert_eq!(scene.marked(), [2, 3]);
-    assert_eq!(*scene.counts.split.lock().expect("lock"), 0);
+    assert_eq!(*scene.counts.split.lock(), 0);
 }
 
 #[tokio::test]
 async fn an_incident_of_which_a_part_is_refused_is_not_marked_and_comes_again_whole() {
     let scene = scene();
-    *scene.topic.refused.lock().expect("lock") = Some("two");
+    *scene.topic.refused.lock() = Some("two");
     let large = || vec![incident(1, "one-of-three two-of-three three-of-three")];
     let committed = scene.commit(large()).await;
     assert!(committed.result.is_err());
     assert_eq!(committed.published, 0);
     assert_eq!(scene.topic.values("incidents"), ["one-of-three"]);
     assert!(scene.marked().is_empty(), "marked without its parts");
-    *scene.topic.refused.lock().expect("lock") = None;
+    *scene.topic.refused.lock() = None;
     let committed = scene.commit(large()).await;
     assert_eq!(committed.result, Ok(()));
     let expected = [
@@ -170,18 +170,18 @@ async fn a_dead_letter_that_is_too_large_is_cut_and_arrives() {
         scene.topic.values("incidents"),
         ["a", "one-of-three two-of"]
     );
-    let letters = scene.ledger.letters.lock().expect("lock");
+    let letters = scene.ledger.letters.lock();
     assert!(letters[&(tenant(), ContentHash(9))].accepted);
 }
 
 #[tokio::test]
 async fn a_dead_letter_that_is_refused_is_not_marked_and_stops_nobody() {
     let scene = scene();
-    *scene.topic.refused.lock().expect("lock") = Some("two");
+    *scene.topic.refused.lock() = Some("two");
     for (size, value) in [("small", "two"), ("large", "two-of-three three-of-three")] {
         let committed = scene.commit(vec![letter(9, value), incident(1, "a")]).await;
         assert_eq!(committed.result, Ok(()), "{size}");
-        let letters = scene.ledger.letters.lock().expect("lock");
+        let letters = scene.ledger.letters.lock();
         assert!(letters.is_empty(), "{size}");
     }
     assert_eq!(scene.topic.values("incidents"), ["a", "a"]);

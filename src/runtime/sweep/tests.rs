@@ -1,6 +1,7 @@
+use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, OnceLock};
 
 use futures_util::FutureExt;
 use tokio::time::sleep;
@@ -104,7 +105,7 @@ impl Warnings {
     }
 
     fn of(&self, what: &str) -> usize {
-        let lines = self.lines.lock().expect("lock");
+        let lines = self.lines.lock();
         String::from_utf8_lossy(&lines).matches(what).count()
     }
 }
@@ -113,7 +114,7 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("lock").extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -127,7 +128,6 @@ fn cursor(world: &World, tenant: &Tenant) -> Option<Ticks> {
         .ledger
         .states
         .lock()
-        .expect("lock")
         .get(&tenant.id)
         .map(|state| state.cursor)
 }
@@ -177,7 +177,7 @@ async fn a_page_that_fails_halfway_is_published_and_the_cursor_stays() {
     for id in 1..=40 {
         server.set(id, at(1000 - id as i64), 1);
     }
-    server.faults.lock().expect("lock").push(Fault::Cut(900));
+    server.faults.lock().push(Fault::Cut(900));
     let swept = sweep(&world, &tenant).await;
     assert_eq!(failed(&swept).health, Health::Unreachable);
     assert!(
@@ -197,7 +197,7 @@ async fn an_incomplete_answer_is_published_and_the_cursor_stays() {
     let tenant = world.tenant(1, &server, 100);
     server.set(1, at(50), 1);
     server.set(2, at(40), 1);
-    server.faults.lock().expect("lock").push(Fault::Partial);
+    server.faults.lock().push(Fault::Partial);
     let swept = sweep(&world, &tenant).await;
     assert_eq!(
         (swept.published, failed(&swept).health),
@@ -217,7 +217,7 @@ async fn keys_that_the_api_does_not_know_cost_one_renewal_and_pass_by_themselves
     server.set(1, at(50), 1);
     assert_eq!(sweep(&world, &tenant).await.published, 1);
     let refusal = Failure::new(Health::Unreachable, Reaction::RenewToken, "401", "wait");
-    *server.faults.lock().expect("lock") = vec![Fault::Refuse(refusal.with_status(401)); 20];
+    *server.faults.lock() = vec![Fault::Refuse(refusal.with_status(401)); 20];
     for _ in 0..10 {
         let swept = sweep(&world, &tenant).await;
         let failure = failed(&swept);
@@ -250,15 +250,10 @@ async fn a_refused_token_is_renewed_once_and_the_same_page_read() {
         "check the audience",
     )
     .with_status(401);
-    server
-        .faults
-        .lock()
-        .expect("lock")
-        .push(Fault::Refuse(refusal.clone()));
+    server.faults.lock().push(Fault::Refuse(refusal.clone()));
     assert_eq!(sweep(&world, &tenant).await.published, 1);
     assert_eq!(entra.requests.load(Ordering::SeqCst), 2);
-    *server.faults.lock().expect("lock") =
-        vec![Fault::Refuse(refusal.clone()), Fault::Refuse(refusal)];
+    *server.faults.lock() = vec![Fault::Refuse(refusal.clone()), Fault::Refuse(refusal)];
     assert_eq!(
         failed(&sweep(&world, &tenant).await).health,
         Health::Misconfigured
@@ -280,11 +275,7 @@ async fn a_token_without_the_permission_is_not_used_again() {
     let tenant = world.tenant_with(1, &server, 100, &entra);
     let refusal =
         Failure::new(Health::Consent, Reaction::Slow, "403", "grant the role").with_status(403);
-    server
-        .faults
-        .lock()
-        .expect("lock")
-        .push(Fault::Refuse(refusal));
+    server.faults.lock().push(Fault::Refuse(refusal));
     assert_eq!(
         failed(&sweep(&world, &tenant).await).health,
         Health::Consent
@@ -302,7 +293,6 @@ async fn a_malformed_incident_is_a_dead_letter_once_and_its_neighbours_pass() {
         server
             .faults
             .lock()
-            .expect("lock")
             .push(Fault::Garbage(r#"{"id":"seven"}"#));
         assert!(sweep(&world, &tenant).await.halt.is_none());
     }
@@ -318,7 +308,6 @@ async fn a_malformed_incident_that_one_sweep_reads_twice_is_one_dead_letter() {
     server
         .faults
         .lock()
-        .expect("lock")
         .push(Fault::Garbage(r#"{"id":"seven"},{"id":"seven"}"#));
     assert!(sweep(&world, &tenant).await.halt.is_none());
     assert_eq!(world.topic.values("dead"), [r#"{"id":"seven"}"#]);
@@ -336,7 +325,7 @@ async fn neither_ledger_nor_cursor_moves_before_kafka_acknowledges() {
         () = sleep(Duration::from_secs(3600)) => {}
     }
     assert_eq!(cursor(&world, &tenant), Some(at(3600)));
-    assert!(world.ledger.seen.lock().expect("lock").is_empty());
+    assert!(world.ledger.seen.lock().is_empty());
     world.topic.away.send_replace(false);
     assert_eq!(waiting.await.published, 1);
     assert_eq!(cursor(&world, &tenant), Some(at(50)));
@@ -349,14 +338,14 @@ async fn a_refused_record_holds_the_cursor_and_repeats_none_of_its_neighbours() 
     for id in 1..=250 {
         server.set(id, at(50), id as u32);
     }
-    *world.topic.refused.lock().expect("lock") = Some("\"content\":7}");
+    *world.topic.refused.lock() = Some("\"content\":7}");
     for pass in 0..3 {
         let swept = sweep(&world, &tenant).await;
         assert_eq!(failed(&swept).health, Health::Misconfigured);
         assert_eq!(swept.published, if pass == 0 { 249 } else { 0 });
         assert_eq!(cursor(&world, &tenant), Some(at(3600)));
     }
-    *world.topic.refused.lock().expect("lock") = None;
+    *world.topic.refused.lock() = None;
     assert_eq!(sweep(&world, &tenant).await.published, 1);
     assert!(published(&world).values().all(|count| *count == 1));
 }
@@ -434,7 +423,7 @@ async fn a_stop_ends_a_hanging_sweep_at_once_and_moves_nothing() {
     let (world, server) = (World::new(ROOM), Server::new(Order::OldestFirst, None));
     let tenant = world.tenant(1, &server, 100);
     server.set(1, at(50), 1);
-    *server.delay.lock().expect("lock") = Duration::from_secs(1_000_000);
+    *server.delay.lock() = Duration::from_secs(1_000_000);
     let hanging = sweep(&world, &tenant);
     let stop = async {
         sleep(Duration::from_secs(5)).await;
@@ -459,7 +448,7 @@ async fn an_older_reading_is_dropped_and_counted() {
     sweep(&world, &tenant).await;
     server.set(1, at(60), 1);
     assert_eq!(sweep(&world, &tenant).await.published, 0);
-    assert_eq!(*world.counts.stale.lock().expect("lock"), 1);
+    assert_eq!(*world.counts.stale.lock(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,8 +4,9 @@
 //! tenant". When the pause is over, all tenants that need a token come at once; one goes ahead, and each answer that is no
 //! 429 lets one more request on its way. So a pause that was too short costs one request, not one for each tenant.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -74,7 +75,7 @@ impl Authorities {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Authority>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 

@@ -26,7 +26,7 @@ impl TokenSource for Entra {
         async {
             self.requests.fetch_add(1, Ordering::SeqCst);
             sleep(Duration::from_secs(1)).await;
-            if let Some(refusal) = self.refusals.lock().expect("lock").pop() {
+            if let Some(refusal) = self.refusals.lock().pop() {
                 return Err(refusal);
             }
             Ok(Grant {
@@ -103,7 +103,7 @@ fn expired() -> Failure {
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_request_that_fails_shares_its_failure() {
     let source = Arc::new(Entra::default());
-    source.refusals.lock().expect("lock").push(expired());
+    source.refusals.lock().push(expired());
     let keeper = keeper(1, &source, &desk());
     let tokens = join_all((0..100).map(|_| keeper.token())).await;
     for token in tokens {
@@ -120,7 +120,7 @@ async fn a_renewal_that_fails_fails_once_for_all_who_were_refused() {
     let source = Arc::new(Entra::default());
     let keeper = keeper(1, &source, &desk());
     let refused = keeper.token().await.expect("granted");
-    source.refusals.lock().expect("lock").push(expired());
+    source.refusals.lock().push(expired());
     let renewed = join_all((0..10).map(|_| keeper.renew(&refused))).await;
     assert!(renewed.iter().all(Result::is_err));
     assert_eq!(source.requests.load(Ordering::SeqCst), 2);
@@ -143,12 +143,12 @@ async fn a_changed_credential_counts_only_after_a_failed_request() {
     let keeper = keeper(1, &source, &desk());
     touch();
     assert!(!keeper.credential_changed().await, "nothing was asked yet");
-    source.refusals.lock().expect("lock").push(expired());
+    source.refusals.lock().push(expired());
     keeper.token().await.expect_err("expired");
     assert!(!keeper.credential_changed().await, "nothing has changed");
     touch();
     assert!(keeper.credential_changed().await);
-    source.refusals.lock().expect("lock").push(expired());
+    source.refusals.lock().push(expired());
     keeper.token().await.expect_err("expired again");
     assert!(!keeper.credential_changed().await, "the change was tried");
     touch();
@@ -160,7 +160,7 @@ async fn a_changed_credential_counts_only_after_a_failed_request() {
 #[tokio::test(start_paused = true)]
 async fn a_credential_that_changes_while_it_is_refused_has_changed() {
     let source = Arc::new(Entra::default());
-    source.refusals.lock().expect("lock").push(expired());
+    source.refusals.lock().push(expired());
     let keeper = keeper(1, &source, &desk());
     let (token, ()) = tokio::join!(keeper.token(), async {
         sleep(Duration::from_millis(500)).await;
@@ -215,7 +215,7 @@ async fn a_failed_renewal_leaves_the_old_token_in_use() {
     let keeper = keeper(1, &source, &desk());
     keeper.token().await.expect("granted");
     let outage = Failure::new(Health::Unreachable, Reaction::Backoff, "down", "wait");
-    *source.refusals.lock().expect("lock") = vec![outage; 3];
+    *source.refusals.lock() = vec![outage; 3];
     let renewals = tokio::spawn(renew_in_background(of(&keeper), stop.clone()));
     for second in 0..1000 {
         sleep(Duration::from_secs(1)).await;
@@ -236,7 +236,7 @@ async fn a_429_stops_token_requests_of_the_authority_and_nothing_else() {
     let (source, desk) = (Arc::new(Entra::default()), desk());
     let (with_token, without) = (keeper(1, &source, &desk), keeper(2, &source, &desk));
     with_token.token().await.expect("granted");
-    source.refusals.lock().expect("lock").push(throttled());
+    source.refusals.lock().push(throttled());
     assert_eq!(without.token().await.expect_err("throttled"), throttled());
     let before = source.requests.load(Ordering::SeqCst);
     let refusal = keeper(3, &source, &desk)

@@ -237,13 +237,13 @@ mod tests {
     async fn what_hangs_is_not_waited_for_and_piles_up_no_threads() {
         let texts = Renderings::new(KEPT);
         let (go_on, wait) = sync_channel::<()>(0);
-        let wait = Arc::new(std::sync::Mutex::new(wait));
+        let wait = Arc::new(parking_lot::Mutex::new(wait));
         let running = Arc::new(AtomicUsize::new(0));
         for _ in 0..10 {
             let (wait, running) = (wait.clone(), running.clone());
             let hangs = move || {
                 running.fetch_add(1, Ordering::SeqCst);
-                let _ = wait.lock().map(|wait| wait.recv());
+                let _ = wait.lock().recv();
                 None
             };
             let none = texts.get(Duration::from_millis(50), hangs).await;

@@ -3,8 +3,8 @@ use crate::core::health::status::{
     ConfigurationState, ConfigurationStatus, KafkaStatus, LedgerStatus, PartState, RunState,
 };
 use crate::core::time::ticks::Ticks;
+use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
@@ -75,7 +75,7 @@ impl Surface for Fake {
     }
 
     fn ready(&self) -> Result<(), String> {
-        self.ready.lock().unwrap().clone()
+        self.ready.lock().clone()
     }
 }
 
@@ -149,7 +149,7 @@ async fn readiness_says_what_it_waits_for_and_then_ok() {
     let waiting = server.get("/readyz").await;
     assert!(waiting.starts_with("HTTP/1.1 503 "), "{waiting}");
     assert_eq!(body(&waiting), "Kafka was not reached yet.\n");
-    *fake.ready.lock().unwrap() = Ok(());
+    *fake.ready.lock() = Ok(());
     let ready = server.get("/readyz").await;
     assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
     assert_eq!(body(&ready), "ok\n");
@@ -483,7 +483,7 @@ async fn an_answer_in_work_is_finished_after_shutdown() {
         let asked = Arc::clone(&asked);
         move || {
             asked.notify_one();
-            wait.lock().unwrap().recv_timeout(LONG).expect("a sign");
+            wait.lock().recv_timeout(LONG).expect("a sign");
             "finished\n".into()
         }
     });

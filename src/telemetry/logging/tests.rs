@@ -1,7 +1,8 @@
 use super::*;
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tracing::subscriber::with_default;
 use tracing::{Level, debug, error, info, trace, warn};
 
@@ -10,7 +11,7 @@ struct Sink(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -34,7 +35,7 @@ fn logged(style: Style, filter: &str, act: impl FnOnce()) -> Vec<String> {
     let sink = Sink::default();
     let targets = targets(filter).expect("the filter is right");
     with_default(subscriber(style, targets, sink.clone()), act);
-    let bytes = sink.0.lock().unwrap().clone();
+    let bytes = sink.0.lock().clone();
     let text = String::from_utf8(bytes).expect("a log is UTF-8");
     text.lines().map(str::to_owned).collect()
 }
@@ -53,7 +54,7 @@ fn the_filter_changes_while_the_log_is_at_work() {
         filter.set("info").expect("a filter");
         debug!("after");
     });
-    let text = String::from_utf8(sink.0.lock().unwrap().clone()).expect("UTF-8");
+    let text = String::from_utf8(sink.0.lock().clone()).expect("UTF-8");
     let words: Vec<_> = text.split_whitespace().collect();
     let heard = |word| words.contains(&word);
     assert_eq!(

@@ -1,8 +1,8 @@
 //! Two secrets: one takes the other's place, and nothing fails on the way.
 
+use parking_lot::Mutex;
 use std::fs;
 use std::io::Write;
-use std::sync::Mutex;
 
 use super::*;
 
@@ -168,7 +168,7 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -190,12 +190,12 @@ async fn that_only_the_second_serves_is_warned_of_once() {
     let other = Rotation::new(NEW, WRONG).await;
     other.entra.request().await.unwrap();
     tracing::callsite::rebuild_interest_cache();
-    log.0.lock().unwrap().clear();
+    log.0.lock().clear();
     let rotation = Rotation::new(NEW, WRONG).await;
     for _ in 0..3 {
         rotation.entra.request().await.unwrap();
     }
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = String::from_utf8(log.0.lock().clone()).unwrap();
     assert_eq!(
         text.matches("the first of two secrets is refused").count(),
         1,

@@ -18,25 +18,25 @@ fn history(days: u32, daily: u32) -> Arc<Server> {
 
 fn history_at(api: Origin, days: u32, daily: u32) -> Arc<Server> {
     let server = Server::of(api, Order::NewestFirst, None);
-    *server.delay.lock().expect("lock") = Duration::from_millis(300);
+    *server.delay.lock() = Duration::from_millis(300);
     let count = days * daily;
     for n in 1..=count {
         server.set(u64::from(n), START.minus(DAY / daily * n), 1);
     }
-    *server.quota.lock().expect("lock") = Some(VecDeque::new());
+    *server.quota.lock() = Some(VecDeque::new());
     server
 }
 
 /// An incident that is new now.
 fn appear(world: &World, server: &Server, id: u64) -> Ticks {
     let now = world.sweeper.clock.now();
-    *server.now.lock().expect("lock") = now;
+    *server.now.lock() = now;
     server.set(id, now, 1);
     now
 }
 
 fn published(world: &World) -> usize {
-    world.topic.records.lock().expect("lock").len()
+    world.topic.records.lock().len()
 }
 
 fn throttled(servers: &[Arc<Server>]) -> u32 {
@@ -68,7 +68,6 @@ async fn thirty_days_of_two_hundred_a_day_arrive_without_a_429_and_live_changes_
                 .topic
                 .records
                 .lock()
-                .expect("lock")
                 .iter()
                 .any(|record| record.key.ends_with(&key))
         };
@@ -159,11 +158,7 @@ async fn a_pause_that_the_backlog_is_asked_for_shows_before_the_next_live_sweep(
     }
     let refusal = Failure::new(Health::Throttled, Reaction::Wait(HOUR), "429", "wait");
     let refusal = refusal.with_status(429);
-    server
-        .faults
-        .lock()
-        .expect("lock")
-        .push(Fault::Refuse(refusal));
+    server.faults.lock().push(Fault::Refuse(refusal));
     let before = Instant::now();
     while rig.health("tenant-1") != Health::Throttled {
         sleep(Duration::from_millis(100)).await;
@@ -204,13 +199,13 @@ async fn a_tenant_that_is_taken_out_and_put_back_does_not_spend_its_quota_twice(
 #[tokio::test(start_paused = true)]
 async fn a_page_that_hangs_until_each_live_sweep_is_found_out_and_all_others_are_read() {
     let (world, server) = (World::new(1 << 20), history(1, 200));
-    server.hang.lock().expect("lock").insert(100);
+    server.hang.lock().insert(100);
     let tenant = world.tenant_of_budget(&server, 20, 25);
     let mut state = TenantState::first(START, Duration::ZERO);
     let unread = Interval::unread(START.minus(2 * DAY), START);
     state.backlog.open(unread);
     let states = &world.ledger.states;
-    states.lock().expect("lock").insert(tenant.id, state);
+    states.lock().insert(tenant.id, state);
     Rig::start(&world, &[tenant], 8).fire(40).await;
     assert_eq!(published(&world), 199);
 }

@@ -9,7 +9,7 @@ async fn a_clock_that_is_set_costs_no_turn_floods_nobody_and_counts_only_what_it
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
     sleep(PERIOD).await;
-    let missed = || *world.counts.missed.lock().expect("lock");
+    let missed = || *world.counts.missed.lock();
     for (set, jumped) in [
         (-2 * HOUR, 0),
         (10 * HOUR, 1200),
@@ -32,7 +32,7 @@ async fn the_lag_grows_on_a_clock_that_was_set_back_and_the_next_sweep_shows_whe
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
     rig.fire(3).await;
-    *server.delay.lock().expect("lock") = Duration::from_secs(1_000_000);
+    *server.delay.lock() = Duration::from_secs(1_000_000);
     rig.firings.send(firing()).await.expect("at work");
     sleep(PERIOD).await;
     let before = rig.board.tenants().remove(0);

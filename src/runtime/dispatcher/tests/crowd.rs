@@ -14,7 +14,7 @@ const LATE: Duration = Duration::from_secs(8);
 /// A tenant that has a backlog of a few pages, at a server that answers after `latency`.
 fn behind(world: &World, n: u16, latency: Duration) -> (Arc<Tenant>, Arc<Server>) {
     let server = Server::new(Order::NewestFirst, None);
-    *server.delay.lock().expect("lock") = latency;
+    *server.delay.lock() = latency;
     for id in 1..=EACH {
         let ago = Duration::from_secs(7200 + id * 90);
         server.set(id, START.minus(ago), 1);
@@ -28,7 +28,7 @@ fn behind(world: &World, n: u16, latency: Duration) -> (Arc<Tenant>, Arc<Server>
         backlog: [unread].into_iter().collect(),
     };
     let states = &world.ledger.states;
-    states.lock().expect("lock").insert(tenant.id, state);
+    states.lock().insert(tenant.id, state);
     (tenant, server)
 }
 
@@ -54,20 +54,17 @@ async fn periods_until_all_is_read(tenants: u16, concurrent: usize, latency: Dur
             .iter()
             .all(|tenant| tenant.backfill.is_none() && tenant.state == Health::Ok)
         {
-            let published = world.topic.records.lock().expect("lock").len();
+            let published = world.topic.records.lock().len();
             assert_eq!(published, fleet.len() * EACH as usize);
             let asked: u32 = servers.iter().map(|server| asks(server)).sum();
-            let missed = world.counts.missed.lock().expect("lock");
+            let missed = world.counts.missed.lock();
             eprintln!(
                 "{tenants} tenants behind, {concurrent} slots, {latency:?}: {period} periods, {asked} requests, {missed} turns missed"
             );
             return period;
         }
     }
-    panic!(
-        "{} published",
-        world.topic.records.lock().expect("lock").len()
-    );
+    panic!("{} published", world.topic.records.lock().len());
 }
 
 fn longest_unpolled(world: &World, rig: &Rig) -> Duration {
@@ -95,7 +92,7 @@ async fn tenants_that_were_reconciled_together_are_so_at_unlike_times_from_then_
         (0..200).map(|n| behind(&world, n, Duration::ZERO)).unzip();
     let rig = Rig::start(&world, &fleet, 8);
     let reconciled = || {
-        let states = world.ledger.states.lock().expect("lock");
+        let states = world.ledger.states.lock();
         let again = states.values().filter(|state| state.reconciled > START);
         again.count()
     };

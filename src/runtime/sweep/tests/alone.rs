@@ -23,8 +23,8 @@ fn asks(server: &Server) -> u32 {
 /// One incident more, a live sweep, and the backlog until the next.
 async fn period(world: &World, server: &Server, tenant: &Tenant) -> Swept {
     let now = world.sweeper.clock.now();
-    *server.now.lock().expect("lock") = now;
-    let id = server.incidents.lock().expect("lock").len() as u64 + 1;
+    *server.now.lock() = now;
+    let id = server.incidents.lock().len() as u64 + 1;
     server.set(id, now, 1);
     let swept = sweep(world, tenant).await;
     fill(world, tenant, PERIOD - Duration::from_secs(5)).await;
@@ -36,7 +36,7 @@ async fn period(world: &World, server: &Server, tenant: &Tenant) -> Swept {
 async fn an_incident_too_heavy_for_any_page_is_published_whole_and_no_later_sweep_searches_for_it()
 {
     let (world, server) = (World::new(ROOM), hundred(Origin::Graph));
-    server.heavy.lock().expect("lock").insert(40);
+    server.heavy.lock().insert(40);
     let tenant = world.tenant(1, &server, 50);
     failed(&period(&world, &server, &tenant).await);
     period(&world, &server, &tenant).await;
@@ -58,7 +58,7 @@ async fn an_incident_too_heavy_for_any_page_is_published_whole_and_no_later_swee
 #[tokio::test(start_paused = true)]
 async fn an_incident_that_comes_alone_but_not_whole_is_published_and_all_behind_it_is_read() {
     let (world, server) = (World::new(ROOM), hundred(Origin::Graph));
-    server.heavy.lock().expect("lock").insert(40);
+    server.heavy.lock().insert(40);
     server.alone_partial.store(true, Ordering::SeqCst);
     let tenant = world.tenant(1, &server, 50);
     for _ in 0..3 {
@@ -71,7 +71,7 @@ async fn an_incident_that_comes_alone_but_not_whole_is_published_and_all_behind_
 #[tokio::test(start_paused = true)]
 async fn what_comes_in_place_of_the_incident_asked_for_is_not_taken_for_it() {
     let (world, server) = (World::new(ROOM), hundred(Origin::Graph));
-    server.heavy.lock().expect("lock").insert(40);
+    server.heavy.lock().insert(40);
     server.alone_stale.store(true, Ordering::SeqCst);
     let tenant = world.tenant(1, &server, 50);
     for _ in 0..3 {
@@ -96,11 +96,7 @@ async fn neighbours_that_cannot_be_read_cost_nobody_else_anything() {
         (Origin::Graph, 7),
     ] {
         let (world, server) = (World::new(ROOM), hundred(api));
-        server
-            .poison
-            .lock()
-            .expect("lock")
-            .extend(40..40 + neighbours);
+        server.poison.lock().extend(40..40 + neighbours);
         server.bare_too.store(true, Ordering::SeqCst);
         let tenant = world.tenant(1, &server, 50);
         for _ in 0..4 {
@@ -109,7 +105,7 @@ async fn neighbours_that_cannot_be_read_cost_nobody_else_anything() {
         assert_eq!(published(&world).len() as u64, 104 - neighbours, "{api:?}");
         assert!(sweep(&world, &tenant).await.caught_up, "{api:?}");
         assert!(tenant.memory().resting.unseen().is_some());
-        server.poison.lock().expect("lock").clear();
+        server.poison.lock().clear();
         sleep(Duration::from_secs(6 * 3600)).await;
         period(&world, &server, &tenant).await;
         assert_eq!(
@@ -123,13 +119,13 @@ async fn neighbours_that_cannot_be_read_cost_nobody_else_anything() {
 #[tokio::test(start_paused = true)]
 async fn while_nothing_comes_through_no_incident_is_blamed() {
     let (world, server) = (World::new(ROOM), hundred(Origin::Defender));
-    server.poison.lock().expect("lock").extend(1..=100);
+    server.poison.lock().extend(1..=100);
     let tenant = world.tenant(1, &server, 50);
     for _ in 0..3 {
         failed(&sweep(&world, &tenant).await);
         sleep(PERIOD).await;
     }
-    let state = world.ledger.states.lock().expect("lock");
+    let state = world.ledger.states.lock();
     let state = state.get(&tenant.id).expect("a state");
     assert_eq!(state.cursor, world_start(&tenant));
     let memory = tenant.memory();
@@ -153,8 +149,8 @@ fn busy(seconds: u64) -> Failure {
 #[tokio::test(start_paused = true)]
 async fn a_poisonous_incident_behind_a_gateway_that_asks_for_pauses_is_found_all_the_same() {
     let (world, server) = (World::new(ROOM), hundred(Origin::Defender));
-    server.poison.lock().expect("lock").insert(40);
-    *server.poisoned_answer.lock().expect("lock") = busy(20);
+    server.poison.lock().insert(40);
+    *server.poisoned_answer.lock() = busy(20);
     let tenant = world.tenant(1, &server, 50);
     let mut turns = 0;
     while published(&world).len() < 99 {
@@ -163,15 +159,15 @@ async fn a_poisonous_incident_behind_a_gateway_that_asks_for_pauses_is_found_all
         sweep(&world, &tenant).await;
         sleep(PERIOD).await;
     }
-    let throttled = *world.counts.throttled.lock().expect("lock");
+    let throttled = *world.counts.throttled.lock();
     assert_eq!(throttled, 0, "it is no limit on requests");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_came_is_published_before_a_search_waits_for_its_next_step() {
     let (world, server) = (World::new(ROOM), hundred(Origin::Graph));
-    server.poison.lock().expect("lock").insert(40);
-    *server.poisoned_answer.lock().expect("lock") = busy(60);
+    server.poison.lock().insert(40);
+    *server.poisoned_answer.lock() = busy(60);
     let tenant = world.tenant(1, &server, 50);
     failed(&sweep(&world, &tenant).await);
     sleep(Duration::from_secs(66)).await;
@@ -182,7 +178,7 @@ async fn what_came_is_published_before_a_search_waits_for_its_next_step() {
             swept = &mut search => break assert!(swept.halt.is_none(), "{swept:?}"),
             () = sleep(Duration::from_secs(10)) => {}
         }
-        let shown = server.shown.lock().expect("lock").len();
+        let shown = server.shown.lock().len();
         let published = published(&world).len();
         assert!(
             published >= shown,
@@ -201,20 +197,11 @@ async fn a_long_pause_that_the_backlog_was_asked_for_shows_at_the_next_live_swee
     let state = sweep(&world, &tenant).await.state;
     let mut state = state.expect("a state");
     state.backlog.open(Interval::unread(at(9000), at(5000)));
-    world
-        .ledger
-        .states
-        .lock()
-        .expect("lock")
-        .insert(tenant.id, state);
+    world.ledger.states.lock().insert(tenant.id, state);
     let hour = Duration::from_secs(3600);
     let refusal =
         Failure::new(Health::Throttled, Reaction::Wait(hour), "429", "wait").with_status(429);
-    server
-        .faults
-        .lock()
-        .expect("lock")
-        .push(Fault::Refuse(refusal));
+    server.faults.lock().push(Fault::Refuse(refusal));
     fill(&world, &tenant, PERIOD).await;
     let (before, asked) = (Instant::now(), asks(&server));
     let swept = sweep(&world, &tenant).await;

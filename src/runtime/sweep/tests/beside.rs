@@ -18,7 +18,7 @@ fn unread(world: &World, server: &Arc<Server>, per_minute: u32) -> Arc<Tenant> {
     let mut state = TenantState::first(START, Duration::ZERO);
     state.backlog.open(Interval::unread(at(3600), at(0)));
     let tenant = world.tenant_of_budget(server, 50, per_minute);
-    let mut states = world.ledger.states.lock().expect("lock");
+    let mut states = world.ledger.states.lock();
     states.insert(tenant.id, state);
     tenant
 }
@@ -44,7 +44,7 @@ fn whole(world: &World, last: u32) -> usize {
 }
 
 fn backlog(world: &World, tenant: &Tenant) -> Vec<Interval> {
-    let states = world.ledger.states.lock().expect("lock");
+    let states = world.ledger.states.lock();
     let state = states.get(&tenant.id).expect("a state");
     state.backlog.intervals().to_vec()
 }
@@ -81,7 +81,7 @@ async fn an_incident_with_more_alerts_than_fit_between_two_sweeps_keeps_nothing_
         let tenant = unread(&world, &server, 75);
         server.further.set(150, MANY);
         if heavy {
-            server.heavy.lock().expect("lock").insert(150);
+            server.heavy.lock().insert(150);
         }
         periods(&world, &tenant).await;
         assert_eq!(published(&world).len(), 200, "{heavy}");

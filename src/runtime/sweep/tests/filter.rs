@@ -24,7 +24,7 @@ async fn turn(world: &World, server: &Server, tenant: &Tenant) -> (Swept, u32) {
     let swept = sweep(world, tenant).await;
     fill(world, tenant, Duration::from_secs(25)).await;
     sleep(Duration::from_secs(30)).await;
-    *server.now.lock().expect("lock") = world.sweeper.clock.now();
+    *server.now.lock() = world.sweeper.clock.now();
     (swept, server.asks.load(Ordering::SeqCst) - before)
 }
 
@@ -67,7 +67,7 @@ async fn of_a_long_first_range_that_is_not_filtered_all_is_read_and_nothing_olde
         asks += turn(&world, &server, &tenant).await.1;
     }
     assert_eq!(published(&world).len(), 910);
-    let states = world.ledger.states.lock().expect("lock");
+    let states = world.ledger.states.lock();
     assert!(states[&tenant.id].backlog.is_empty(), "{states:?}");
     // The whole list once, and then what is asked for.
     let whole = 3910 / 49 + 1;
@@ -80,7 +80,7 @@ fn by_creation(world: &World, updated: Arc<Mutex<Option<(u32, i64)>>>) -> Arc<Te
         let PageAsk::Query(query) = ask else {
             panic!("{ask:?}");
         };
-        let updated = *updated.lock().expect("lock");
+        let updated = *updated.lock();
         let incident = |n: u32| {
             let ago = updated.filter(|(id, _)| *id == n).map(|(_, ago)| ago);
             let ago = ago.unwrap_or(100 + i64::from(n) * 6 * 3600);
@@ -107,13 +107,13 @@ async fn an_old_incident_that_was_updated_is_found_in_a_history_that_is_listed_b
         if quiet {
             // So far it looks sorted by last update.
             assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
-            *updated.lock().expect("lock") = Some((160, -20));
+            *updated.lock() = Some((160, -20));
             sleep(tenant.rules.reach.reconcile_every).await;
             let _ = sweep(&world, &tenant).await;
         }
         assert!(found(&world, 160), "lost: {swept:?}");
         // From now on the order is known, and each sweep reads all.
-        *updated.lock().expect("lock") = Some((170, -30));
+        *updated.lock() = Some((170, -30));
         let swept = sweep(&world, &tenant).await;
         assert_eq!(failed(&swept).health, Health::Misconfigured);
         assert!(found(&world, 170), "{swept:?}");

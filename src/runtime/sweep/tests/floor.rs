@@ -45,12 +45,12 @@ async fn turn(world: &World, tenant: &Tenant) -> (u64, u64) {
 /// Time passes, here and at Microsoft.
 async fn wait(world: &World, server: &Server, time: Duration) {
     sleep(time).await;
-    *server.now.lock().expect("lock") = world.sweeper.clock.now();
+    *server.now.lock() = world.sweeper.clock.now();
 }
 
 /// The oldest last update that was asked for.
 fn oldest_asked(server: &Server) -> Ticks {
-    let log = server.log.lock().expect("lock");
+    let log = server.log.lock();
     let from = log.iter().map(|ask| match ask {
         PageAsk::Query(query) => query.span.from,
         other => panic!("{other:?}"),
@@ -99,7 +99,7 @@ async fn a_longer_lookback_or_window_later_on_reads_nothing_older() {
 #[tokio::test(start_paused = true)]
 async fn nothing_older_is_read_of_a_tenant_that_had_shown_nothing_when_lookback_was_raised() {
     let (world, server) = (World::new(ROOM), long_history());
-    server.incidents.lock().expect("lock").remove(&1000);
+    server.incidents.lock().remove(&1000);
     let tenant = tenant_of(&world, &server, 12 * HOUR);
     turn(&world, &tenant).await;
     let tenant = tenant_of(&world, &server, 30 * DAY);
@@ -118,7 +118,7 @@ async fn a_clock_set_back_by_months_moves_no_window_into_history() {
     turn(&world, &tenant).await;
     // Found late, beyond what a reconcile looks at, though within the first range.
     server.set(2, at(60 * 86_400), 1);
-    server.log.lock().expect("lock").clear();
+    server.log.lock().clear();
     world.sweeper.clock = Arc::new(Wrong(START.minus(120 * DAY)));
     assert_eq!(turn(&world, &tenant).await, (0, 0));
     let window = tenant.rules.reach.reconcile_window;
@@ -136,7 +136,7 @@ async fn a_first_range_that_a_fast_clock_began_too_late_is_moved_with_its_floor(
     // A second answer shows that Microsoft's clock goes on.
     sleep(Duration::from_secs(30)).await;
     let told = right.now();
-    *server.now.lock().expect("lock") = told;
+    *server.now.lock() = told;
     assert_eq!(
         turn(&world, &tenant).await,
         (1, 0),
@@ -156,13 +156,13 @@ async fn it_is_moved_too_when_the_clock_was_put_right_before_microsoft_first_ans
     let tenant = tenant_of(&world, &server, 12 * HOUR);
     server.set(1000, at(11 * 3600), 1);
     let refusal = crate::runtime::fakes::broken_page();
-    *server.faults.lock().expect("lock") = vec![Fault::Refuse(refusal); 100];
+    *server.faults.lock() = vec![Fault::Refuse(refusal); 100];
     // A machine that boots with a wrong clock and without a network.
     world.sweeper.clock = Arc::new(Wrong(START.plus(10 * HOUR)));
     failed(&sweep(&world, &tenant).await);
     world.sweeper.clock = right;
     failed(&sweep(&world, &tenant).await);
-    server.faults.lock().expect("lock").clear();
+    server.faults.lock().clear();
     assert_eq!(turn(&world, &tenant).await, (1, 0));
 }
 
@@ -180,7 +180,7 @@ async fn it_is_moved_too_when_the_first_sweep_broke_off_in_the_midst_of_a_long_r
     // After five pages what is older is left to the backlog; the newest is refused.
     let mut faults = vec![Fault::Refuse(crate::runtime::fakes::broken_page())];
     faults.extend(vec![Fault::Fine; DEEP as usize]);
-    *server.faults.lock().expect("lock") = faults;
+    *server.faults.lock() = faults;
     world.sweeper.clock = Arc::new(Wrong(START.plus(10 * HOUR)));
     let broken_off = sweep(&world, &tenant).await;
     failed(&broken_off);
@@ -195,7 +195,7 @@ async fn what_microsoft_shows_unasked_from_before_the_first_range_is_published()
     let tenant = tenant_of(&world, &server, 12 * HOUR);
     turn(&world, &tenant).await;
     let old = r#"{"id":3000,"at":"2001-02-03T04:05:06Z","content":1}"#;
-    *server.faults.lock().expect("lock") = vec![Fault::Garbage(old)];
+    *server.faults.lock() = vec![Fault::Garbage(old)];
     assert_eq!(sweep(&world, &tenant).await.published, 1);
     assert!(published(&world).contains_key(old));
 }

@@ -1,7 +1,7 @@
 //! Elements that can't be read: counted and told once, lettered once, and bounded in all else.
 
+use parking_lot::Mutex;
 use std::io;
-use std::sync::Mutex;
 
 use super::*;
 use crate::core::incident::dead_letters::{Letter, MOST};
@@ -14,15 +14,15 @@ use crate::runtime::tenant::Parts;
 fn spoil(server: &Server, elements: std::ops::Range<usize>) {
     let elements: Vec<_> = elements.map(|n| format!("{{\"a\":{n}}}")).collect();
     let garbage = Fault::Garbage(elements.join(",").leak());
-    server.faults.lock().expect("lock").push(garbage);
+    server.faults.lock().push(garbage);
 }
 
 fn dead(world: &World) -> u64 {
-    *world.counts.dead.lock().expect("lock")
+    *world.counts.dead.lock()
 }
 
 fn letters(world: &World) -> Vec<Letter> {
-    let letters = world.ledger.letters.lock().expect("lock");
+    let letters = world.ledger.letters.lock();
     letters.values().copied().collect()
 }
 
@@ -57,7 +57,7 @@ impl Lines {
 
     /// Those since this was asked last that are about letters.
     fn take(&self) -> Vec<String> {
-        let text = std::mem::take(&mut *self.0.lock().expect("lock"));
+        let text = std::mem::take(&mut *self.0.lock());
         let text = String::from_utf8(text).expect("UTF-8");
         let lines = text.lines().filter(|line| line.contains("be read"));
         lines.map(str::to_owned).collect()
@@ -66,7 +66,7 @@ impl Lines {
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("lock").extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -134,7 +134,7 @@ async fn what_has_no_topic_or_is_not_accepted_by_it_is_counted_all_the_same_and_
         spoil(&server, 7..8);
         let tenant = if pass < 2 { &without } else { &with };
         let refused = (pass == 2).then_some("\"a\"");
-        *world.topic.refused.lock().expect("lock") = refused;
+        *world.topic.refused.lock() = refused;
         assert!(
             sweep(&world, tenant).await.halt.is_none(),
             "it stops nobody"
@@ -160,14 +160,14 @@ async fn letters_are_forgotten_by_age_whatever_is_deduplicated_by() {
                 met,
                 accepted: true,
             };
-            let mut letters = world.ledger.letters.lock().expect("lock");
+            let mut letters = world.ledger.letters.lock();
             letters.insert(key(content), letter);
         }
         for _ in 0..3 {
             assert!(sweep(&world, &tenant).await.halt.is_none());
             sleep(tenant.rules.reach.reconcile_every * 2).await;
         }
-        let letters = world.ledger.letters.lock().expect("lock");
+        let letters = world.ledger.letters.lock();
         let left: Vec<_> = letters.keys().copied().collect();
         assert_eq!(left, [key(2)], "{deduplicate:?}");
     }

@@ -87,7 +87,7 @@ fn continued(members: &str) -> impl Fn(&PageAsk) -> String + Send + Sync + 'stat
 }
 
 fn seen(world: &World) -> Seen {
-    let seen = world.ledger.seen.lock().expect("lock");
+    let seen = world.ledger.seen.lock();
     *seen.values().next().expect("it is known")
 }
 

@@ -141,10 +141,10 @@ impl Story {
             world.sweeper.clock.clone(),
             self.changes.clone().into_iter(),
         );
-        *server.before_page.lock().expect("lock") = Box::new(move |server| {
+        *server.before_page.lock() = Box::new(move |server| {
             let now = clock.now();
-            *server.now.lock().expect("lock") = now;
-            let mut incidents = server.incidents.lock().expect("lock");
+            *server.now.lock() = now;
+            let mut incidents = server.incidents.lock();
             for (id, ago, content) in changes.next().unwrap_or_default() {
                 // Updates never go back in time; a late-indexed incident may well be old.
                 let (old, before) = incidents.get(&id).copied().unwrap_or((i64::MIN, 0));
@@ -160,11 +160,11 @@ impl Story {
                 incidents.insert(id, (at, content));
             }
         });
-        *server.faults.lock().expect("lock") = self.faults.clone();
-        server.poison.lock().expect("lock").extend(&self.poison);
-        server.heavy.lock().expect("lock").extend(&self.heavy);
-        *server.most.lock().expect("lock") = self.most;
-        *server.dates_off.lock().expect("lock") = self.dates_off.clone();
+        *server.faults.lock() = self.faults.clone();
+        server.poison.lock().extend(&self.poison);
+        server.heavy.lock().extend(&self.heavy);
+        *server.most.lock() = self.most;
+        *server.dates_off.lock() = self.dates_off.clone();
         server.elsewhere.store(self.elsewhere, Ordering::SeqCst);
         server.unfiltered.store(self.unfiltered, Ordering::SeqCst);
         server
@@ -178,7 +178,7 @@ impl Story {
             reconciled: START,
             backlog: Backlog::default(),
         };
-        let mut states = world.ledger.states.lock().expect("lock");
+        let mut states = world.ledger.states.lock();
         states.insert(tenant, state);
     }
 
@@ -187,11 +187,11 @@ impl Story {
         let server = self.server(&world);
         let tenant = world.tenant_of_budget(&server, self.page_size, self.per_minute);
         self.begin(&world, tenant.id);
-        *world.topic.refused.lock().expect("lock") = self.refused.then_some("\"id\":4");
+        *world.topic.refused.lock() = self.refused.then_some("\"id\":4");
         let mut before = at(self.start);
         for _ in 0..10 {
             turn(&world, &tenant).await;
-            let states = world.ledger.states.lock().expect("lock");
+            let states = world.ledger.states.lock();
             let state = states.get(&tenant.id).expect("a state");
             let start = at(self.start + self.before);
             assert_eq!(state.start, start, "a single Date moved the start");
@@ -202,16 +202,16 @@ impl Story {
             );
             before = state.cursor;
         }
-        *world.topic.refused.lock().expect("lock") = None;
-        server.faults.lock().expect("lock").clear();
-        server.poison.lock().expect("lock").clear();
-        server.heavy.lock().expect("lock").clear();
-        *server.most.lock().expect("lock") = None;
-        *server.before_page.lock().expect("lock") = Box::new(|_| {});
+        *world.topic.refused.lock() = None;
+        server.faults.lock().clear();
+        server.poison.lock().clear();
+        server.heavy.lock().clear();
+        *server.most.lock() = None;
+        *server.before_page.lock() = Box::new(|_| {});
         turn(&world, &tenant).await;
         turn(&world, &tenant).await;
         sleep(tenant.rules.reach.reconcile_every).await;
-        *server.now.lock().expect("lock") = world.sweeper.clock.now();
+        *server.now.lock() = world.sweeper.clock.now();
         turn(&world, &tenant).await;
         self.compare(&world, &server);
         let after = turn(&world, &tenant).await;
@@ -219,7 +219,7 @@ impl Story {
     }
 
     fn compare(&self, world: &World, server: &Server) {
-        let shown = server.shown.lock().expect("lock").clone();
+        let shown = server.shown.lock().clone();
         let start = at(self.start + self.before);
         // Of what nobody asked for, only what is odd is published.
         let asked_for = |at: i64| at >= start.0;
@@ -249,7 +249,7 @@ impl Story {
             "published versions are not the shown ones"
         );
         let from = at(self.start).minus(Duration::from_secs(900)).max(start);
-        let current = server.incidents.lock().expect("lock").clone();
+        let current = server.incidents.lock().clone();
         for (id, (at, content)) in current.into_iter().filter(|(_, (at, _))| *at >= from.0) {
             assert!(shown.contains(&(id, at, content)), "{id} was never read");
         }

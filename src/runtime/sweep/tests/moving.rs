@@ -6,7 +6,7 @@ use crate::core::incident::version::Origin;
 /// The same incidents, as the other API shows them: other words, and instants cut to milliseconds.
 fn other_api(of: &Server, api: Origin) -> Arc<Server> {
     let other = Server::of(api, Order::NewestFirst, None);
-    for (id, (at, content)) in of.incidents.lock().expect("lock").iter() {
+    for (id, (at, content)) in of.incidents.lock().iter() {
         let at = if api == Origin::Graph {
             at / 10_000 * 10_000
         } else {
@@ -48,7 +48,7 @@ async fn a_tenant_that_moves_publishes_nothing_again_loses_nothing_and_goes_on_w
 
         sleep(Duration::from_secs(1)).await;
         after.set(8, at(10), 200);
-        let (tick, content) = after.incidents.lock().expect("lock")[&9];
+        let (tick, content) = after.incidents.lock()[&9];
         after.set(9, Ticks(tick), content + 1);
         assert_eq!(
             sweep(&world, &moved).await.published,

@@ -11,7 +11,7 @@ const LONG: Duration = Duration::from_secs(12 * 3600);
 const PERIOD: Duration = Duration::from_secs(30);
 
 fn state(world: &World, tenant: &Tenant) -> TenantState {
-    let states = world.ledger.states.lock().expect("lock");
+    let states = world.ledger.states.lock();
     states.get(&tenant.id).cloned().expect("a state")
 }
 
@@ -23,12 +23,7 @@ fn behind(world: &World, server: &Arc<Server>) -> Arc<Tenant> {
     }
     let mut state = TenantState::first(START, Duration::ZERO);
     state.backlog.open(Interval::unread(at(3600), at(0)));
-    world
-        .ledger
-        .states
-        .lock()
-        .expect("lock")
-        .insert(tenant.id, state);
+    world.ledger.states.lock().insert(tenant.id, state);
     tenant
 }
 
@@ -43,7 +38,7 @@ async fn a_poisonous_incident_in_the_backlog_is_searched_for_however_well_live_s
     for api in [Origin::Graph, Origin::Defender] {
         let (world, server) = (World::new(ROOM), Server::of(api, Order::NewestFirst, None));
         let tenant = behind(&world, &server);
-        server.poison.lock().expect("lock").insert(700);
+        server.poison.lock().insert(700);
         for _ in 0..10 {
             period(&world, &tenant).await;
         }
@@ -56,7 +51,7 @@ async fn a_poisonous_incident_in_the_backlog_is_searched_for_however_well_live_s
 async fn a_page_of_the_backlog_that_hangs_until_each_live_sweep_is_searched_too() {
     let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
     let tenant = behind(&world, &server);
-    server.hang.lock().expect("lock").insert(700);
+    server.hang.lock().insert(700);
     for _ in 0..30 {
         period(&world, &tenant).await;
     }
@@ -67,13 +62,13 @@ async fn a_page_of_the_backlog_that_hangs_until_each_live_sweep_is_searched_too(
 async fn a_record_that_kafka_refuses_holds_up_its_own_window_alone() {
     let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
     let tenant = behind(&world, &server);
-    *world.topic.refused.lock().expect("lock") = Some("\"id\":990,");
+    *world.topic.refused.lock() = Some("\"id\":990,");
     for _ in 0..10 {
         period(&world, &tenant).await;
     }
     assert_eq!(published(&world).len(), 999);
     assert!(!state(&world, &tenant).backlog.is_empty(), "given up");
-    *world.topic.refused.lock().expect("lock") = None;
+    *world.topic.refused.lock() = None;
     sleep(LONG).await;
     period(&world, &tenant).await;
     assert_eq!(published(&world).len(), 1000);
@@ -86,7 +81,7 @@ async fn a_record_that_kafka_refuses_among_the_newest_keeps_nothing_older_from_b
         server.set(id, at(3600 - id as i64 * 36 / 10), 1);
     }
     let tenant = world.tenant(1, &server, 20);
-    *world.topic.refused.lock().expect("lock") = Some("\"id\":995,");
+    *world.topic.refused.lock() = Some("\"id\":995,");
     for _ in 0..2 {
         let swept = sweep(&world, &tenant).await;
         assert!(matches!(swept.halt, Some(Halt::HeldBack(_))), "{swept:?}");
@@ -95,7 +90,7 @@ async fn a_record_that_kafka_refuses_among_the_newest_keeps_nothing_older_from_b
     }
     assert_eq!(published(&world).len(), 999);
     assert!(state(&world, &tenant).backlog.is_empty());
-    *world.topic.refused.lock().expect("lock") = None;
+    *world.topic.refused.lock() = None;
     assert!(sweep(&world, &tenant).await.halt.is_none());
     fill(&world, &tenant, LONG).await;
     assert!(published(&world).values().all(|times| *times == 1));
@@ -112,7 +107,7 @@ async fn an_incident_that_cannot_be_listed_even_without_alerts_is_passed() {
     for id in 1..=100 {
         server.set(id, at(200 - id as i64), 1);
     }
-    server.poison.lock().expect("lock").insert(40);
+    server.poison.lock().insert(40);
     server.bare_too.store(true, Ordering::SeqCst);
     let tenant = world.tenant(1, &server, 50);
     for _ in 0..4 {
@@ -151,7 +146,7 @@ async fn troubles_never_reach_into_the_future_where_they_would_blind_live_sweeps
     // The list's first incident is unreadable, and the second has a last update in the far future.
     server.set(101, Ticks::MAX, 1);
     server.set(102, Ticks(Ticks::MAX.0 - 1), 1);
-    server.poison.lock().expect("lock").insert(101);
+    server.poison.lock().insert(101);
     let tenant = world.tenant(1, &server, 50);
     for _ in 0..4 {
         sweep(&world, &tenant).await;
@@ -160,7 +155,7 @@ async fn troubles_never_reach_into_the_future_where_they_would_blind_live_sweeps
         }
     }
     let later = START.plus(PERIOD);
-    *server.now.lock().expect("lock") = later;
+    *server.now.lock() = later;
     server.set(103, later, 1);
     // The unreadable one is met each time: the first failure counts as a hiccup.
     sweep(&world, &tenant).await;
@@ -170,7 +165,6 @@ async fn troubles_never_reach_into_the_future_where_they_would_blind_live_sweeps
     let asked = server
         .log
         .lock()
-        .expect("lock")
         .iter()
         .filter(|ask| matches!(ask, PageAsk::Query(_)))
         .count();
@@ -181,15 +175,15 @@ async fn troubles_never_reach_into_the_future_where_they_would_blind_live_sweeps
 async fn a_window_walked_on_after_a_record_was_held_back_is_not_closed_over_it() {
     let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
     let tenant = behind(&world, &server);
-    *server.delay.lock().expect("lock") = Duration::from_secs(1);
-    *world.topic.refused.lock().expect("lock") = Some("\"id\":990,");
+    *server.delay.lock() = Duration::from_secs(1);
+    *world.topic.refused.lock() = Some("\"id\":990,");
     assert!(
         fill(&world, &tenant, Duration::from_millis(2500))
             .await
             .published
             > 0
     );
-    *world.topic.refused.lock().expect("lock") = None;
+    *world.topic.refused.lock() = None;
     for _ in 0..4 {
         fill(&world, &tenant, LONG).await;
         sleep(LONG).await;
@@ -203,19 +197,15 @@ async fn a_first_range_is_corrected_though_the_first_sweep_failed() {
     let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
     let tenant = world.tenant(1, &server, 100);
     // Microsoft's clock, half an hour behind ours.
-    *server.now.lock().expect("lock") = at(1800);
+    *server.now.lock() = at(1800);
     server.set(1, at(1800 + 3500), 1);
     let refusal = crate::runtime::fakes::broken_page();
-    server
-        .faults
-        .lock()
-        .expect("lock")
-        .push(Fault::Refuse(refusal));
+    server.faults.lock().push(Fault::Refuse(refusal));
     failed(&sweep(&world, &tenant).await);
     sweep(&world, &tenant).await;
     // A second answer shows that it goes on.
     sleep(Duration::from_secs(30)).await;
-    *server.now.lock().expect("lock") = at(1770);
+    *server.now.lock() = at(1770);
     assert_eq!(sweep(&world, &tenant).await.published, 1);
 }
 
@@ -225,7 +215,7 @@ async fn a_server_whose_clock_lags_a_little_does_not_begin_a_tenant_anew() {
     let tenant = world.tenant(1, &server, 100);
     server.set(1, at(1), 1);
     sweep(&world, &tenant).await;
-    *server.now.lock().expect("lock") = at(30);
+    *server.now.lock() = at(30);
     sweep(&world, &tenant).await;
     assert_eq!(cursor(&world, &tenant), Some(at(1)));
 }

@@ -18,7 +18,7 @@ fn poisoned(api: Origin, poison: u64) -> Arc<Server> {
     for id in 1..=100 {
         server.set(id, at(200 - id as i64), 1);
     }
-    server.poison.lock().expect("lock").insert(poison);
+    server.poison.lock().insert(poison);
     server
 }
 
@@ -50,11 +50,7 @@ async fn an_incident_whose_alerts_microsoft_cannot_give_is_published_without_the
         .collect();
     assert_eq!(bare.len(), 1, "{bare:?}");
     assert!(bare[0].starts_with("{\"id\":40,"));
-    let alone = server
-        .log
-        .lock()
-        .expect("lock")
-        .contains(&PageAsk::One(IncidentId(40)));
+    let alone = server.log.lock().contains(&PageAsk::One(IncidentId(40)));
     assert!(alone, "it was not tried alone");
 }
 
@@ -89,7 +85,7 @@ async fn once_microsoft_can_give_it_again_it_is_published_whole() {
         sweep(&world, &tenant).await;
         for _ in 0..5 {
             sleep(LONG).await;
-            *server.now.lock().expect("lock") = world.sweeper.clock.now();
+            *server.now.lock() = world.sweeper.clock.now();
             sweep(&world, &tenant).await;
             fill(&world, &tenant, LONG).await;
         }
@@ -101,7 +97,7 @@ async fn once_microsoft_can_give_it_again_it_is_published_whole() {
                 .count()
         };
         assert_eq!(whole(&world), 99, "{api:?}");
-        server.poison.lock().expect("lock").clear();
+        server.poison.lock().clear();
         sleep(LONG).await;
         sweep(&world, &tenant).await;
         let filled = fill(&world, &tenant, LONG).await;
@@ -111,13 +107,7 @@ async fn once_microsoft_can_give_it_again_it_is_published_whole() {
             published(&world).values().all(|times| *times == 1),
             "{api:?}"
         );
-        let state = world
-            .ledger
-            .states
-            .lock()
-            .expect("lock")
-            .get(&tenant.id)
-            .cloned();
+        let state = world.ledger.states.lock().get(&tenant.id).cloned();
         assert!(state.expect("a state").backlog.is_empty(), "{api:?}");
         assert!(tenant.memory().resting.unseen().is_none(), "{api:?}");
     }
@@ -161,9 +151,9 @@ async fn a_part_that_was_passed_is_recorded_though_the_cursor_waits_for_somethin
         let tenant = world.tenant(1, &server, 50);
         failed(&sweep(&world, &tenant).await);
         if refused {
-            *world.topic.refused.lock().expect("lock") = Some("\"id\":30,");
+            *world.topic.refused.lock() = Some("\"id\":30,");
         } else {
-            *server.faults.lock().expect("lock") = vec![Fault::Partial];
+            *server.faults.lock() = vec![Fault::Partial];
         }
         let mut most = 0;
         for pass in 0..4 {
@@ -188,13 +178,13 @@ async fn a_part_that_was_passed_but_not_recorded_is_forgotten_once_a_live_sweep_
     let (world, server) = (World::new(ROOM), poisoned(Origin::Defender, 40));
     let tenant = world.tenant(1, &server, 50);
     failed(&sweep(&world, &tenant).await);
-    let ledger = || world.ledger.states.lock().expect("lock");
+    let ledger = || world.ledger.states.lock();
     let before = ledger().get(&tenant.id).cloned().expect("a state");
     assert!(sweep(&world, &tenant).await.halt.is_none());
     // As if the commit had failed.
     ledger().insert(tenant.id, before);
     assert!(tenant.memory().resting.unseen().is_some());
-    server.poison.lock().expect("lock").clear();
+    server.poison.lock().clear();
     assert!(sweep(&world, &tenant).await.halt.is_none());
     assert_eq!(published(&world).len(), 100);
     assert_eq!(tenant.memory().resting.unseen(), None);
@@ -209,7 +199,7 @@ async fn pages_that_are_too_large_are_asked_for_smaller_and_the_size_is_remember
     for id in 1..=200 {
         server.set(id, at(300 - id as i64), 1);
     }
-    *server.most.lock().expect("lock") = Some(20);
+    *server.most.lock() = Some(20);
     let tenant = world.tenant(1, &server, 50);
     assert!(
         sweep(&world, &tenant).await.halt.is_none(),
@@ -217,13 +207,12 @@ async fn pages_that_are_too_large_are_asked_for_smaller_and_the_size_is_remember
     );
     fill(&world, &tenant, LONG).await;
     assert_eq!(published(&world).len(), 200);
-    server.log.lock().expect("lock").clear();
+    server.log.lock().clear();
     let swept = sweep(&world, &tenant).await;
     assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
     let tops: Vec<_> = server
         .log
         .lock()
-        .expect("lock")
         .iter()
         .map(|ask| match ask {
             PageAsk::Query(query) => query.top,
@@ -239,7 +228,7 @@ async fn when_everything_fails_it_is_the_service_and_searches_stay_rare() {
         World::new(ROOM),
         Server::of(Origin::Graph, Order::NewestFirst, None),
     );
-    *server.faults.lock().expect("lock") = vec![Fault::Refuse(broken_page()); 10_000];
+    *server.faults.lock() = vec![Fault::Refuse(broken_page()); 10_000];
     let tenant = world.tenant(1, &server, 50);
     for _ in 0..100 {
         assert_eq!(failed(&sweep(&world, &tenant).await).status, Some(500));
@@ -250,7 +239,7 @@ async fn when_everything_fails_it_is_the_service_and_searches_stay_rare() {
         asks(&server)
     );
     assert_eq!(cursor(&world, &tenant), Some(at(3600)));
-    server.faults.lock().expect("lock").clear();
+    server.faults.lock().clear();
     assert!(sweep(&world, &tenant).await.halt.is_none());
 }
 
@@ -260,16 +249,16 @@ async fn what_proves_that_only_a_crowd_of_neighbours_is_broken_is_published_as_i
     for id in 1..=20 {
         server.set(id, at(200 - id as i64), 1);
     }
-    server.poison.lock().expect("lock").extend(5..=13);
+    server.poison.lock().extend(5..=13);
     let tenant = world.tenant(1, &server, 10);
-    *server.before_page.lock().expect("lock") = Box::new(|server| {
-        let mut incidents = server.incidents.lock().expect("lock");
+    *server.before_page.lock() = Box::new(|server| {
+        let mut incidents = server.incidents.lock();
         for (_, content) in incidents.values_mut() {
             *content += 1;
         }
     });
     search(&world, &tenant).await;
-    let shown = server.shown.lock().expect("lock").clone();
+    let shown = server.shown.lock().clone();
     let published = published(&world);
     for (id, _, content) in &shown {
         let of_it = |value: &&String| {

@@ -5,7 +5,7 @@ use crate::core::incident::version::{Forms, Seen};
 
 /// Forgets the hashes, as if a former release had recorded all that is known.
 fn recorded_by_a_former_release(world: &World) {
-    for seen in world.ledger.seen.lock().expect("lock").values_mut() {
+    for seen in world.ledger.seen.lock().values_mut() {
         *seen = Seen {
             forms: Forms::NONE,
             ..*seen
@@ -38,7 +38,7 @@ async fn what_a_former_release_published_without_alerts_is_published_once_they_c
     server.set(1, at(50), 1);
     assert_eq!(sweep(&world, &tenant).await.published, 1);
     recorded_by_a_former_release(&world);
-    for seen in world.ledger.seen.lock().expect("lock").values_mut() {
+    for seen in world.ledger.seen.lock().values_mut() {
         seen.whole = false;
     }
     assert_eq!(sweep(&world, &tenant).await.published, 1);
@@ -87,7 +87,7 @@ async fn both_forms_in_one_page_are_published_once_each() {
     let page = [1, 2, 1, 2, 1].map(form).join(",");
     for expected in [2, 0] {
         let both = Fault::Garbage(page.clone().leak());
-        server.faults.lock().expect("lock").push(both);
+        server.faults.lock().push(both);
         assert_eq!(sweep(&world, &tenant).await.published, expected);
     }
 }
@@ -115,7 +115,7 @@ async fn an_incident_is_published_byte_by_byte_whatever_is_in_it() {
         .collect();
     for expected in [values.len() as u64, 0] {
         let page = Fault::Garbage(elements.join(",").leak());
-        server.faults.lock().expect("lock").push(page);
+        server.faults.lock().push(page);
         assert_eq!(sweep(&world, &tenant).await.published, expected);
     }
     assert_eq!(world.topic.values("incidents"), elements);
