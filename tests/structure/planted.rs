@@ -1,6 +1,8 @@
 //! The checker's own tests: sources that break one rule each, and some that look like it.
 
+use super::circles::circles;
 use super::scan::Source;
+use super::types::{double_names, globs_of_parents, large_structs};
 use super::{MAX_FILE, MAX_MAIN, dependencies, offences};
 
 fn check(path: &str, text: &str) -> Vec<String> {
@@ -192,4 +194,112 @@ fn files_of_tests_may_be_long() {
     let declared = scan("runtime/mod.rs", "#[cfg(test)]\nmod tests;\nmod fakes;\n");
     let found = offences(&[declared, scan("runtime/fakes.rs", &long)], &dependencies);
     assert_eq!(found.len(), 1, "{found:?}");
+}
+
+fn scan(files: &[(&str, &str)]) -> Vec<Source> {
+    let dependencies = dependencies();
+    let scan = |(path, text): &(&str, &str)| Source::scan(path, text, &dependencies);
+    files.iter().map(scan).collect()
+}
+
+#[test]
+fn two_types_of_one_name_are_found() {
+    for other in [
+        "enum Place {}",
+        "pub(crate) trait Place {}",
+        "type Place = u8;",
+        "union Place { a: u8 }",
+        "mod inner { pub struct Place; }",
+    ] {
+        let sources = scan(&[("kafka/a.rs", "struct Place;"), ("core/b.rs", other)]);
+        let found = double_names(&sources);
+        assert_eq!(found.len(), 1, "{other}: {found:?}");
+        assert_eq!(found["Place"].len(), 2, "{other}: {found:?}");
+    }
+    let sources = scan(&[
+        ("kafka/a.rs", "struct Place; fn f() { struct Row; }"),
+        ("core/b.rs", "#[cfg(test)] mod tests { struct Place; }"),
+        ("simulator/c.rs", "struct Place;"),
+        (
+            "core/d.rs",
+            "#[cfg(test)] mod fakes; impl Place {} fn f() { struct Row; }",
+        ),
+        ("core/d/fakes.rs", "struct Place;"),
+        ("core/e.rs", "pub use super::Place; trait T { type Place; }"),
+    ]);
+    let found = double_names(&sources);
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn large_structs_without_a_reason_are_found() {
+    let fields = |count: usize| (0..count).map(|n| format!("f{n}: u8,")).collect::<String>();
+    for (count, above, is_found) in [
+        (12, "", false),
+        (13, "", true),
+        (13, "/// All there is.\n", true),
+        (
+            13,
+            "/// All.\n// More than 12 fields: one for each metric.\n#[derive(Debug)]\n",
+            false,
+        ),
+        (13, "// More than 12 fields: of another.\nstruct B;\n", true),
+    ] {
+        let text = format!("{above}pub struct A {{ {} }}", fields(count));
+        let found = large_structs(&scan(&[("core/x.rs", &text)]));
+        assert_eq!(!found.is_empty(), is_found, "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_takes_all_of_its_parent_is_found() {
+    for (text, is_found) in [
+        ("use super::*;", true),
+        ("use crate::core::*;", true),
+        ("use super::ids::*;", false),
+        ("#[cfg(test)] mod tests { use super::*; }", false),
+    ] {
+        let found = globs_of_parents(&scan(&[("core/x.rs", text)]));
+        assert_eq!(!found.is_empty(), is_found, "{text}");
+    }
+}
+
+#[test]
+fn circles_between_files_are_found() {
+    for (a, b, c) in [
+        ("use super::b::B;", "fn f() { crate::core::a::g() }", ""),
+        (
+            "use super::b::B;",
+            "use super::c;",
+            "use crate::core::{a, ids};",
+        ),
+        // Through what the parent offers, and within a macro.
+        (
+            "use super::b::B;",
+            "fn f() { assert!(super::A::default()) }",
+            "",
+        ),
+    ] {
+        let parent = (
+            "core/mod.rs",
+            "mod a; mod b; mod c; pub use a::A; use self::a::A;",
+        );
+        let sources = scan(&[parent, ("core/a.rs", a), ("core/b.rs", b), ("core/c.rs", c)]);
+        let found = circles(&sources);
+        assert_eq!(found.len(), 1, "{b}: {found:?}");
+    }
+    let sources = scan(&[
+        (
+            "core/a.rs",
+            "mod x; pub use self::x::X; use super::b::B; struct A;",
+        ),
+        // A child and its parent; a test; a word in a comment.
+        ("core/a/x.rs", "use super::A; pub struct X;"),
+        (
+            "core/b.rs",
+            "// crate::core::a\n#[cfg(test)] mod tests { use super::super::a::A; }",
+        ),
+    ]);
+    let found = circles(&sources);
+    assert!(found.is_empty(), "{found:?}");
 }

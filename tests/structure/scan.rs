@@ -1,11 +1,14 @@
-//! Reads as much of Rust as the rules need: which paths a file names, and how many of its lines are not tests.
+//! Reads of a source file what the rules need: the paths that it names, its types, and how many of its lines are not tests.
 //!
-//! Comments and literals are blanked first, so that prose about a module is no use of it. Paths are found wherever they
-//! stand: in `use` trees, and in code when they begin with `crate`, `self`, `super`, the crate's own name or a
-//! dependency's. What a macro makes up is not seen.
+//! `syn` parses the file. Paths are found in `use` trees, and in code when they begin with `crate`, `self`, `super`, the
+//! crate's own name, `std` or a dependency. The tokens within macro calls and attributes are searched the same way. Paths
+//! that a macro makes up are not seen.
 
-use std::collections::BTreeSet;
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use syn::visit::{self, Visit};
 
 /// One source file, scanned.
 pub struct Source {
@@ -15,6 +18,10 @@ pub struct Source {
     pub paths: BTreeSet<Named>,
     /// All identifiers in code.
     pub words: BTreeSet<String>,
+    /// What `use` brings into each module of the file: the module and the local name, and the path behind it.
+    pub imports: BTreeMap<(String, String), String>,
+    /// Types outside test modules.
+    pub types: Vec<Type>,
     /// Modules that are compiled for tests only and live in files of their own: `crate::runtime::fakes`.
     pub test_modules: Vec<String>,
     /// Lines that are not within a `#[cfg(test)]` module.
@@ -25,29 +32,46 @@ pub struct Source {
 pub struct Named {
     pub line: usize,
     pub path: String,
+    /// Whether a `#[cfg(test)]` module of the file names it.
+    pub in_tests: bool,
+    /// Whether it is a `use path::*`.
+    pub glob: bool,
+}
+
+pub struct Type {
+    pub name: String,
+    pub line: usize,
+    /// Of a struct.
+    pub fields: usize,
+    /// The comment lines above the item, with a space between them.
+    pub comment: String,
 }
 
 impl Source {
     pub fn scan(path: &str, text: &str, dependencies: &BTreeSet<String>) -> Self {
+        let file = syn::parse_file(text).unwrap_or_else(|e| panic!("{path}: {e}"));
         let mut scan = Scan {
-            tokens: tokens(&blank(text)),
-            module: module_of(path),
-            inner: Vec::new(),
-            depth: 0,
+            text: text.lines().collect(),
             dependencies,
+            module: module_of(path),
+            in_tests: 0,
+            in_function: 0,
             paths: BTreeSet::new(),
+            words: BTreeSet::new(),
+            imports: BTreeMap::new(),
+            types: Vec::new(),
             test_modules: Vec::new(),
             test_lines: Vec::new(),
         };
-        scan.run();
-        let within = |line: &usize| scan.test_lines.iter().any(|range| range.contains(line));
+        scan.visit_file(&file);
+        let is_test = |line: &usize| scan.test_lines.iter().any(|range| range.contains(line));
         Self {
             path: path.to_owned(),
-            words: scan.words(),
-            lines: (1..=text.lines().count())
-                .filter(|line| !within(line))
-                .count(),
+            lines: (1..=scan.text.len()).filter(|line| !is_test(line)).count(),
             paths: scan.paths,
+            words: scan.words,
+            imports: scan.imports,
+            types: scan.types,
             test_modules: scan.test_modules,
         }
     }
@@ -69,216 +93,58 @@ fn module_of(path: &str) -> Vec<String> {
 }
 
 fn join(segments: &[String]) -> String {
-    let mut path = "crate".to_owned();
-    for segment in segments {
-        path.push_str("::");
-        path.push_str(segment);
-    }
-    path
-}
-
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Token {
-    Word(String),
-    /// `::`
-    Path,
-    Mark(char),
+    let root = ["crate"].into_iter();
+    let path: Vec<&str> = root.chain(segments.iter().map(String::as_str)).collect();
+    path.join("::")
 }
 
 struct Scan<'a> {
-    tokens: Vec<(usize, Token)>,
-    module: Vec<String>,
-    /// Inline modules that are open, and the depth of braces at which each began.
-    inner: Vec<(String, usize)>,
-    depth: usize,
+    text: Vec<&'a str>,
     dependencies: &'a BTreeSet<String>,
+    /// The module that is being read: the file's, and the inline ones within it.
+    module: Vec<String>,
+    /// How many of the open inline modules are for tests, and how many functions are open.
+    in_tests: usize,
+    in_function: usize,
     paths: BTreeSet<Named>,
+    words: BTreeSet<String>,
+    imports: BTreeMap<(String, String), String>,
+    types: Vec<Type>,
     test_modules: Vec<String>,
-    test_lines: Vec<Range<usize>>,
+    test_lines: Vec<RangeInclusive<usize>>,
 }
 
 impl Scan<'_> {
-    fn run(&mut self) {
-        let mut at = 0;
-        while let Some((_, token)) = self.tokens.get(at).cloned() {
-            at = match token {
-                Token::Word(word) if word == "use" => self.use_tree(at + 1, &[]),
-                Token::Word(word) if word == "mod" => self.mod_item(at),
-                Token::Word(word) if self.begins_path(at, &word) => self.code_path(at),
-                Token::Mark('{') => {
-                    self.depth += 1;
-                    at + 1
-                }
-                Token::Mark('}') => {
-                    self.depth = self.depth.saturating_sub(1);
-                    self.inner.pop_if(|(_, depth)| *depth == self.depth);
-                    at + 1
-                }
-                _ => at + 1,
-            };
+    /// A path in code. A single segment is no path: it names what `use` brought in.
+    fn code_path(&mut self, segments: &[String], span: Span) {
+        let Some(root) = segments.first() else { return };
+        let known = matches!(
+            root.as_str(),
+            "crate" | "self" | "super" | "std" | "incidentd"
+        );
+        if segments.len() > 1 && (known || self.dependencies.contains(root)) {
+            self.name(segments, span, false);
         }
     }
 
-    fn words(&self) -> BTreeSet<String> {
-        let words = self.tokens.iter().filter_map(|(_, token)| match token {
-            Token::Word(word) => Some(word.clone()),
-            _ => None,
+    fn name(&mut self, segments: &[String], span: Span, glob: bool) -> String {
+        let path = self.resolve(segments);
+        self.paths.insert(Named {
+            line: span.start().line,
+            path: path.clone(),
+            in_tests: self.in_tests > 0,
+            glob,
         });
-        words.collect()
+        path
     }
 
-    fn word(&self, at: usize) -> Option<&str> {
-        match self.tokens.get(at) {
-            Some((_, Token::Word(word))) => Some(word),
-            _ => None,
-        }
-    }
-
-    fn is(&self, at: usize, token: &Token) -> bool {
-        self.tokens.get(at).is_some_and(|(_, found)| found == token)
-    }
-
-    fn line(&self, at: usize) -> usize {
-        self.tokens
-            .get(at.min(self.tokens.len() - 1))
-            .map_or(0, |(line, _)| *line)
-    }
-
-    /// Reads a `use` tree; returns where to read on.
-    fn use_tree(&mut self, mut at: usize, prefix: &[String]) -> usize {
-        let mut path = prefix.to_vec();
-        let line = self.line(at);
-        loop {
-            if self.is(at, &Token::Path) {
-                at += 1;
-            } else if self.is(at, &Token::Mark('{')) {
-                at += 1;
-                while at < self.tokens.len() && !self.is(at, &Token::Mark('}')) {
-                    at = self.use_tree(at, &path);
-                    at += usize::from(self.is(at, &Token::Mark(',')));
-                }
-                return at + 1;
-            } else if self.is(at, &Token::Mark('*')) {
-                at += 1;
-            } else if let Some(word) = self.word(at).map(str::to_owned) {
-                if word == "as" {
-                    at += 2;
-                } else {
-                    path.push(word);
-                    at += 1;
-                }
-            } else {
-                self.name(line, &path);
-                // A stray token must not stop the scan.
-                let ends = [Token::Mark(','), Token::Mark('}'), Token::Mark(';')];
-                return if ends.iter().any(|end| self.is(at, end)) {
-                    at
-                } else {
-                    at + 1
-                };
-            }
-        }
-    }
-
-    fn mod_item(&mut self, at: usize) -> usize {
-        let Some(name) = self.word(at + 1).map(str::to_owned) else {
-            return at + 1;
+    /// The path from its root on: `self`, `super` and the crate's own name become `crate` and the module.
+    fn resolve(&self, segments: &[String]) -> String {
+        let (mut module, mut rest) = match segments.first().map(String::as_str) {
+            Some("crate" | "incidentd") => (Vec::new(), &segments[1..]),
+            Some("self" | "super") => (self.module.clone(), segments),
+            _ => return segments.join("::"),
         };
-        let for_tests = self.is_cfg_test(at);
-        if self.is(at + 2, &Token::Mark('{')) {
-            if for_tests {
-                let end = self.closing(at + 2);
-                self.test_lines.push(self.line(at)..self.line(end) + 1);
-            }
-            self.inner.push((name, self.depth));
-        } else if for_tests {
-            let mut module = self.here();
-            module.push(name);
-            self.test_modules.push(join(&module));
-        }
-        at + 2
-    }
-
-    /// Whether `#[cfg(test)]` stands before the item, maybe with a visibility in between.
-    fn is_cfg_test(&self, item: usize) -> bool {
-        let attribute = ["#", "[", "cfg", "(", "test", ")", "]"];
-        let text = |at: usize| match self.tokens.get(at) {
-            Some((_, Token::Word(word))) => word.clone(),
-            Some((_, Token::Mark(mark))) => mark.to_string(),
-            _ => String::new(),
-        };
-        let mut start = item;
-        while start > 0 && !["]", ";", "}", "{"].contains(&text(start - 1).as_str()) {
-            start -= 1;
-        }
-        start >= attribute.len()
-            && attribute
-                .iter()
-                .enumerate()
-                .all(|(n, part)| text(start - attribute.len() + n) == *part)
-    }
-
-    fn closing(&self, open: usize) -> usize {
-        let mut depth = 0_usize;
-        for at in open..self.tokens.len() {
-            if self.is(at, &Token::Mark('{')) {
-                depth += 1;
-            } else if self.is(at, &Token::Mark('}')) {
-                depth -= 1;
-                if depth == 0 {
-                    return at;
-                }
-            }
-        }
-        self.tokens.len() - 1
-    }
-
-    fn begins_path(&self, at: usize, word: &str) -> bool {
-        let root = matches!(word, "crate" | "self" | "super" | "std" | "incidentd")
-            || self.dependencies.contains(word);
-        let leads_here = |before: &str| !matches!(before, "as" | "dyn" | "impl" | "in" | "mut");
-        let inside = at > 1
-            && self.is(at - 1, &Token::Path)
-            && (self.word(at - 2).is_some_and(leads_here) || self.is(at - 2, &Token::Mark('>')));
-        root && !inside && self.is(at + 1, &Token::Path)
-    }
-
-    fn code_path(&mut self, mut at: usize) -> usize {
-        let line = self.line(at);
-        let mut path = Vec::new();
-        while let Some(word) = self.word(at) {
-            path.push(word.to_owned());
-            at += 1;
-            if !self.is(at, &Token::Path) {
-                break;
-            }
-            at += 1;
-        }
-        self.name(line, &path);
-        at
-    }
-
-    fn here(&self) -> Vec<String> {
-        let inner = self.inner.iter().map(|(name, _)| name.clone());
-        self.module.iter().cloned().chain(inner).collect()
-    }
-
-    /// Notes a path, with `self`, `super` and the crate's name resolved.
-    fn name(&mut self, line: usize, path: &[String]) {
-        let Some(root) = path.first() else { return };
-        let mut rest = &path[1..];
-        let mut module = match root.as_str() {
-            "crate" | "incidentd" => Vec::new(),
-            "self" | "super" => self.here(),
-            _ => {
-                let path = path.join("::");
-                self.paths.insert(Named { line, path });
-                return;
-            }
-        };
-        if root == "super" {
-            module.pop();
-        }
         while let Some((first, more)) = rest.split_first()
             && matches!(first.as_str(), "super" | "self")
         {
@@ -288,120 +154,181 @@ impl Scan<'_> {
             rest = more;
         }
         module.extend(rest.iter().cloned());
-        let path = join(&module);
-        self.paths.insert(Named { line, path });
+        join(&module)
     }
-}
 
-fn tokens(text: &str) -> Vec<(usize, Token)> {
-    let mut tokens = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let mut rest = line;
-        while let Some(first) = rest.chars().next() {
-            let word = rest
-                .find(|c: char| !(c.is_alphanumeric() || c == '_'))
-                .unwrap_or(rest.len());
-            let (token, length) = if word > 0 {
-                (Some(Token::Word(rest[..word].to_owned())), word)
-            } else if rest.starts_with("::") {
-                (Some(Token::Path), 2)
-            } else {
-                let token = (!first.is_whitespace()).then_some(Token::Mark(first));
-                (token, first.len_utf8())
-            };
-            tokens.extend(token.map(|token| (number + 1, token)));
-            rest = &rest[length..];
-        }
-    }
-    tokens
-}
-
-/// The text with comments and the insides of literals as spaces; lines stay where they are.
-fn blank(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let skipped = comment(rest).or_else(|| literal(rest, &out));
-        match skipped {
-            Some(length) => {
-                let keep = |c: char| if c == '\n' { '\n' } else { ' ' };
-                out.extend(rest[..length].chars().map(keep));
-                rest = &rest[length..];
+    fn use_tree(&mut self, tree: &syn::UseTree, prefix: &[String]) {
+        let with = |name: &Ident| [prefix, &[name.to_string()]].concat();
+        match tree {
+            syn::UseTree::Path(path) => {
+                self.word(&path.ident);
+                self.use_tree(&path.tree, &with(&path.ident));
             }
-            None => {
-                out.push(first);
-                rest = &rest[first.len_utf8()..];
+            syn::UseTree::Group(group) => {
+                for item in &group.items {
+                    self.use_tree(item, prefix);
+                }
+            }
+            syn::UseTree::Glob(glob) => {
+                self.name(prefix, glob.star_token.spans[0], true);
+            }
+            syn::UseTree::Name(syn::UseName { ident }) if ident == "self" => {
+                self.import(prefix, prefix.last().cloned(), ident.span());
+            }
+            syn::UseTree::Name(syn::UseName { ident }) => {
+                self.word(ident);
+                self.import(&with(ident), Some(ident.to_string()), ident.span());
+            }
+            syn::UseTree::Rename(syn::UseRename { ident, rename, .. }) => {
+                self.word(ident);
+                self.import(&with(ident), Some(rename.to_string()), ident.span());
             }
         }
     }
-    out
-}
 
-/// The length of the comment that `text` begins with.
-fn comment(text: &str) -> Option<usize> {
-    if text.starts_with("//") {
-        return Some(text.find('\n').unwrap_or(text.len()));
+    fn import(&mut self, segments: &[String], local: Option<String>, span: Span) {
+        let path = self.name(segments, span, false);
+        if let Some(local) = local.filter(|_| self.in_function == 0) {
+            self.imports.insert((join(&self.module), local), path);
+        }
     }
-    if !text.starts_with("/*") {
-        return None;
+
+    fn word(&mut self, ident: &Ident) {
+        self.words.insert(ident.to_string());
     }
-    let (mut depth, mut at) = (0_usize, 0);
-    while at < text.len() {
-        let rest = &text[at..];
-        let step = match rest {
-            _ if rest.starts_with("/*") => {
-                depth += 1;
-                2
+
+    /// Finds words and paths among the tokens of a macro call or an attribute.
+    fn tokens(&mut self, tokens: &TokenStream) {
+        let mut path: Vec<String> = Vec::new();
+        let mut start = Span::call_site();
+        // How many colons stand between the last word and here.
+        let mut colons = 0;
+        for token in tokens.clone() {
+            match token {
+                TokenTree::Ident(ident) => {
+                    self.word(&ident);
+                    if colons != 2 || path.is_empty() {
+                        self.code_path(&std::mem::take(&mut path), start);
+                        start = ident.span();
+                    }
+                    path.push(ident.to_string());
+                    colons = 0;
+                }
+                TokenTree::Punct(mark) if mark.as_char() == ':' => colons += 1,
+                other => {
+                    self.code_path(&std::mem::take(&mut path), start);
+                    colons = 0;
+                    if let TokenTree::Group(group) = other {
+                        self.tokens(&group.stream());
+                    }
+                }
             }
-            _ if rest.starts_with("*/") => {
-                depth -= 1;
-                2
+        }
+        self.code_path(&path, start);
+    }
+
+    fn new_type(&mut self, name: &Ident, fields: usize) {
+        if self.in_tests > 0 || self.in_function > 0 {
+            return;
+        }
+        let line = name.span().start().line;
+        let above = self.text[..line - 1].iter().rev().map(|line| line.trim());
+        let comment: Vec<&str> = above
+            .take_while(|line| line.starts_with("//") || line.starts_with("#["))
+            .filter_map(|line| line.strip_prefix("//"))
+            .map(|line| line.trim_start_matches('/').trim())
+            .collect();
+        self.types.push(Type {
+            name: name.to_string(),
+            line,
+            fields,
+            comment: comment.into_iter().rev().collect::<Vec<_>>().join(" "),
+        });
+    }
+}
+
+impl<'ast> Visit<'ast> for Scan<'_> {
+    fn visit_ident(&mut self, ident: &'ast Ident) {
+        self.word(ident);
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.use_tree(&item.tree, &[]);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let segments: Vec<String> = path.segments.iter().map(|s| s.ident.to_string()).collect();
+        if let Some(first) = path.segments.first() {
+            self.code_path(&segments, first.ident.span());
+        }
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        self.visit_path(&call.path);
+        self.tokens(&call.tokens);
+    }
+
+    fn visit_meta_list(&mut self, list: &'ast syn::MetaList) {
+        self.visit_path(&list.path);
+        self.tokens(&list.tokens);
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        let for_tests = item.attrs.iter().any(is_cfg_test);
+        self.word(&item.ident);
+        self.module.push(item.ident.to_string());
+        match &item.content {
+            Some((braces, items)) => {
+                if for_tests {
+                    let (open, close) = (braces.span.open(), braces.span.close());
+                    self.test_lines.push(open.start().line..=close.end().line);
+                }
+                self.in_tests += usize::from(for_tests);
+                items.iter().for_each(|item| self.visit_item(item));
+                self.in_tests -= usize::from(for_tests);
             }
-            _ => rest.chars().next().map_or(1, char::len_utf8),
-        };
-        at += step;
-        if depth == 0 {
-            break;
+            None if for_tests => self.test_modules.push(join(&self.module)),
+            None => {}
         }
+        self.module.pop();
     }
-    Some(at)
+
+    fn visit_block(&mut self, block: &'ast syn::Block) {
+        self.in_function += 1;
+        visit::visit_block(self, block);
+        self.in_function -= 1;
+    }
+
+    fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
+        self.new_type(&item.ident, item.fields.len());
+        visit::visit_item_struct(self, item);
+    }
+
+    fn visit_item_enum(&mut self, item: &'ast syn::ItemEnum) {
+        self.new_type(&item.ident, 0);
+        visit::visit_item_enum(self, item);
+    }
+
+    fn visit_item_trait(&mut self, item: &'ast syn::ItemTrait) {
+        self.new_type(&item.ident, 0);
+        visit::visit_item_trait(self, item);
+    }
+
+    fn visit_item_type(&mut self, item: &'ast syn::ItemType) {
+        self.new_type(&item.ident, 0);
+        visit::visit_item_type(self, item);
+    }
+
+    fn visit_item_union(&mut self, item: &'ast syn::ItemUnion) {
+        self.new_type(&item.ident, item.fields.named.len());
+        visit::visit_item_union(self, item);
+    }
 }
 
-/// The length of the string or character that `text` begins with. `before` ends in what stands to its left.
-fn literal(text: &str, before: &str) -> Option<usize> {
-    let after_word = before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
-    if let Some(raw) = text
-        .strip_prefix('r')
-        .filter(|_| !after_word || before.ends_with('b'))
-    {
-        let hashes = raw.len() - raw.trim_start_matches('#').len();
-        if raw[hashes..].starts_with('"') {
-            let end = format!("\"{}", "#".repeat(hashes));
-            let body = &raw[hashes + 1..];
-            let length = body.find(&end).map_or(body.len(), |at| at + end.len());
-            return Some(1 + hashes + 1 + length);
-        }
-    }
-    match text.chars().next() {
-        Some('"') => quoted(text, '"'),
-        // A lifetime has no closing quote behind its first character.
-        Some('\'') if text[1..].starts_with('\\') => quoted(text, '\''),
-        Some('\'') => {
-            let inside = text[1..].chars().next()?;
-            let length = 1 + inside.len_utf8();
-            text[length..].starts_with('\'').then_some(length + 1)
-        }
-        _ => None,
-    }
-}
-
-fn quoted(text: &str, quote: char) -> Option<usize> {
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        if !escaped && c == quote {
-            return Some(at + 1);
-        }
-        escaped = !escaped && c == '\\';
-    }
-    Some(text.len())
+fn is_cfg_test(attribute: &syn::Attribute) -> bool {
+    attribute.path().is_ident("cfg")
+        && attribute
+            .parse_args::<syn::Path>()
+            .is_ok_and(|what| what.is_ident("test"))
 }
