@@ -22,23 +22,23 @@ pub struct FleetError {
 }
 
 /// One tenant's ways to Microsoft.
-pub struct Door {
+pub struct Connector {
     pub entra: Entra,
     pub source: Arc<dyn IncidentSource>,
 }
 
-/// Opens doors, and keeps what they share.
+/// Opens connectors, and keeps what they share.
 #[derive(Default)]
-pub struct Doors {
+pub struct Connectors {
     clients: Clients,
     /// What each app registration proves itself with: one for all the tenants that have the same, so that it is learnt
     /// once which of two secrets serves.
     credentials: HashMap<Arc<AppSettings>, Arc<Credential>>,
 }
 
-impl Doors {
-    pub fn open(&mut self, tenant: &TenantSettings) -> Result<Door, FleetError> {
-        Ok(Door {
+impl Connectors {
+    pub fn open(&mut self, tenant: &TenantSettings) -> Result<Connector, FleetError> {
+        Ok(Connector {
             entra: self.entra(tenant)?,
             source: self.source(tenant)?,
         })

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::app::connectors::{Doors, FleetError};
+use crate::app::connectors::{Connectors, FleetError};
 use crate::core::ids::TenantId;
 use crate::core::sweep::cursor::Reach;
 use crate::microsoft::{Defender, Graph};
@@ -16,7 +16,7 @@ use crate::settings::{RecordFormat, Settings, SourceKind, TenantSettings};
 
 /// Builds tenants, at the start and at each reload, and keeps what they share.
 pub struct Builder {
-    doors: Doors,
+    connectors: Connectors,
     desk: Desk,
 }
 
@@ -30,7 +30,7 @@ pub struct Before<'a> {
 impl Builder {
     pub fn new(desk: Desk) -> Self {
         Self {
-            doors: Doors::default(),
+            connectors: Connectors::default(),
             desk,
         }
     }
@@ -63,7 +63,7 @@ impl Builder {
             .iter()
             .map(build)
             .collect::<Result<_, _>>()?;
-        self.doors.keep_only(&settings.tenants);
+        self.connectors.keep_only(&settings.tenants);
         Ok(fleet)
     }
 
@@ -76,7 +76,7 @@ impl Builder {
         let tokens = match tokens {
             Some(tokens) => tokens,
             None => {
-                let entra: Arc<dyn TokenSource> = Arc::new(self.doors.entra(tenant)?);
+                let entra: Arc<dyn TokenSource> = Arc::new(self.connectors.entra(tenant)?);
                 Arc::new(TokenKeeper::new(tenant.id, entra, self.desk.clone()))
             }
         };
@@ -85,7 +85,7 @@ impl Builder {
             name: tenant.name.clone(),
             schedule: tenant.poll.schedule.clone(),
             rules: rules(tenant),
-            source: self.doors.source(tenant)?,
+            source: self.connectors.source(tenant)?,
             tokens,
             encoder: Arc::new(encoder(tenant, settings)),
         })))

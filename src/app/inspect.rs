@@ -19,21 +19,21 @@ use tokio::time::timeout;
 
 use super::retirement::Retirement;
 use super::{StartError, delivery};
-use crate::app::connectors::{self, Door, Doors};
+use crate::app::connectors::{self, Connector, Connectors};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::incident::page::{Splitter, partial};
 use crate::core::sweep::backlog::Span;
 use crate::core::time::ticks::Ticks;
 use crate::kafka::{self, KafkaOptions};
-use crate::microsoft::Issued;
+use crate::microsoft::IssuedToken;
 use crate::ports::{AccessToken, Clock, IncidentSource, PageAsk, Query};
 use crate::settings::{Settings, TenantSettings};
 use crate::telemetry::clock::SystemClock;
 
 pub use crate::kafka::{Inspection as KafkaSeen, TopicSeen, Write};
-pub use crate::microsoft::{Claims, REDIRECT_URI, Role, Standing};
-pub use consent::{Asks, Consent, Invitation, consents, invitations};
+pub use crate::microsoft::{Claims, REDIRECT_URI, Role, RoleUse};
+pub use consent::{Asks, Invitation, TenantConsent, consents, invitations};
 pub use token::{TokenSeen, token};
 
 /// Tenants looked at at once.
@@ -44,7 +44,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// All that is to be looked at. Making it reaches for no network.
 pub struct Inspector<'a> {
     tenants: Vec<&'a TenantSettings>,
-    doors: Vec<Door>,
+    connectors: Vec<Connector>,
     kafka: KafkaOptions,
     topics: Vec<TopicUse>,
 }
@@ -59,7 +59,7 @@ pub struct TopicUse {
 
 /// What was found.
 #[derive(Debug)]
-pub struct Findings {
+pub struct InspectionReport {
     pub at: Ticks,
     /// In the configuration's order.
     pub tenants: Vec<TenantSeen>,
@@ -104,10 +104,10 @@ impl<'a> Inspector<'a> {
         tenants: Vec<&'a TenantSettings>,
     ) -> Result<Self, StartError> {
         let kafka = delivery::options(settings);
-        let mut doors = Doors::default();
-        let open = |tenant: &&TenantSettings| doors.open(tenant);
+        let mut connectors = Connectors::default();
+        let open = |tenant: &&TenantSettings| connectors.open(tenant);
         Ok(Self {
-            doors: tenants.iter().map(open).collect::<Result<_, _>>()?,
+            connectors: tenants.iter().map(open).collect::<Result<_, _>>()?,
             topics: topics(settings, &tenants),
             kafka,
             tenants,
@@ -115,21 +115,21 @@ impl<'a> Inspector<'a> {
     }
 
     /// Looks at everything. `done` is called for each tenant that is through.
-    pub async fn run(self, done: impl Fn()) -> Findings {
+    pub async fn run(self, done: impl Fn()) -> InspectionReport {
         let at = now();
         let looks = self
             .tenants
             .iter()
-            .zip(&self.doors)
-            .map(async |(tenant, door)| {
-                let seen = look(tenant, door).await;
+            .zip(&self.connectors)
+            .map(async |(tenant, connector)| {
+                let seen = look(tenant, connector).await;
                 done();
                 seen
             });
         let tenants = stream::iter(looks).buffered(AT_ONCE).collect();
         let names: Vec<_> = self.topics.iter().map(|topic| topic.name.clone()).collect();
         let (tenants, kafka) = tokio::join!(tenants, kafka::inspect(&self.kafka, &names));
-        Findings {
+        InspectionReport {
             at,
             tenants,
             kafka,
@@ -167,11 +167,11 @@ pub fn topics(settings: &Settings, tenants: &[&TenantSettings]) -> Vec<TopicUse>
     topics
 }
 
-async fn look(tenant: &TenantSettings, door: &Door) -> TenantSeen {
+async fn look(tenant: &TenantSettings, connector: &Connector) -> TenantSeen {
     let mut seen = TenantSeen {
         id: tenant.id,
         name: tenant.name.clone(),
-        source: door.source.name(),
+        source: connector.source.name(),
         failure: None,
         consent_link: consent::link(tenant),
         roles: Vec::new(),
@@ -180,7 +180,7 @@ async fn look(tenant: &TenantSettings, door: &Door) -> TenantSeen {
         lookback: tenant.poll.lookback,
         second_secret: false,
     };
-    let done = within(LIMIT, ask(tenant, door, &mut seen)).await;
+    let done = within(LIMIT, ask(tenant, connector, &mut seen)).await;
     seen.failure = done.err();
     seen
 }
@@ -200,9 +200,13 @@ async fn within<T>(
     })
 }
 
-async fn ask(tenant: &TenantSettings, door: &Door, seen: &mut TenantSeen) -> Result<(), Failure> {
-    let issued = door.entra.look().await?;
-    seen.second_secret = door.entra.second_secret_serves();
+async fn ask(
+    tenant: &TenantSettings,
+    connector: &Connector,
+    seen: &mut TenantSeen,
+) -> Result<(), Failure> {
+    let issued = connector.entra.look().await?;
+    seen.second_secret = connector.entra.second_secret_serves();
     seen.token_expires = Some(expiry(&issued));
     let permission = connectors::permission(tenant.api.source);
     let roles = issued.claims.iter().flat_map(|claims| &claims.roles);
@@ -211,12 +215,12 @@ async fn ask(tenant: &TenantSettings, door: &Door, seen: &mut TenantSeen) -> Res
         return Err(unfit);
     }
     let since = now().minus(tenant.poll.lookback);
-    seen.incidents = Some(read_one(&*door.source, &issued.grant.token, since).await?);
+    seen.incidents = Some(read_one(&*connector.source, &issued.grant.token, since).await?);
     Ok(())
 }
 
 /// When the token ends, as the answer's `expires_in` has it: what the daemon goes by.
-fn expiry(issued: &Issued) -> Ticks {
+fn expiry(issued: &IssuedToken) -> Ticks {
     now().plus(issued.grant.lifetime)
 }
 

@@ -23,7 +23,7 @@ use super::{
     CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, tenant_selection, text,
 };
 use crate::app::Libraries;
-use crate::app::inspect::{Findings, Inspector};
+use crate::app::inspect::{InspectionReport, Inspector};
 use crate::config::{self, process_environment};
 use crate::core::format::counted;
 use crate::core::health::failure::Health;
@@ -98,7 +98,7 @@ impl Check {
     }
 }
 
-fn inspect(inspector: Inspector<'_>, tenants: usize) -> Result<Findings, Failed> {
+fn inspect(inspector: Inspector<'_>, tenants: usize) -> Result<InspectionReport, Failed> {
     let runtime = Runtime::new()
         .context("can't start the async runtime")
         .map_err(|error| Failed::new(INTERNAL, error))?;
@@ -111,7 +111,7 @@ fn inspect(inspector: Inspector<'_>, tenants: usize) -> Result<Findings, Failed>
 }
 
 /// What the exit code says, in a sentence.
-fn verdict(findings: &Findings) -> Result<(), Failed> {
+fn verdict(findings: &InspectionReport) -> Result<(), Failed> {
     let states = || findings.tenants.iter().map(|tenant| tenant.state());
     let passing = |state| matches!(state, Health::Unreachable | Health::Throttled);
     let kafka = findings.kafka.failure.as_ref();

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::text::{paragraph, print, width};
 use super::{CONFIGURATION, ConfigFile, Failed, tenant_selection};
-use crate::app::inspect::{Asks, Consent as Link, Invitation, REDIRECT_URI, consents, invitations};
+use crate::app::inspect::{Asks, Invitation, REDIRECT_URI, TenantConsent, consents, invitations};
 use crate::config::{self, process_environment};
 use crate::core::format::tame;
 
@@ -35,7 +35,7 @@ impl Consent {
     }
 }
 
-fn for_known(links: &[Link]) -> String {
+fn for_known(links: &[TenantConsent]) -> String {
     let names = links.iter().map(|link| tame(&link.name));
     let names: Vec<String> = names.collect();
     let column = names

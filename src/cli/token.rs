@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use super::text::{paragraph, print, why_and_do, width};
 use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, tenant_selection};
 use crate::app::Libraries;
-use crate::app::inspect::{self, Claims, Role, Standing, TokenSeen};
+use crate::app::inspect::{self, Claims, Role, RoleUse, TokenSeen};
 use crate::config::{self, process_environment};
 use crate::core::format::{span, tame};
 use crate::core::health::failure::{Failure, Health};
@@ -188,26 +188,22 @@ fn roles(seen: &TokenSeen) -> Vec<String> {
     let longest = seen.roles.iter().map(|role| width(&role.name)).max();
     for role in &seen.roles {
         let name = format!("  {:<1$}  ", tame(&role.name), longest.unwrap_or_default());
-        let text = format!("{}: {}", standing(role), role.permits);
+        let text = format!("{}: {}", usage(role), role.permits);
         lines.extend(paragraph(&name, &tame(&text)));
     }
-    let does = |role: &&Role| matches!(role.standing, Standing::Needed | Standing::MoreThanNeeded);
+    let does = |role: &&Role| matches!(role.usage, RoleUse::Needed | RoleUse::MoreThanNeeded);
     if !seen.roles.is_empty() && !seen.roles.iter().any(|role| does(&role)) {
         lines.push(format!("  {}  MISSING", seen.needed));
     }
     let surplus: Vec<&str> = seen
         .roles
         .iter()
-        .filter(|role| role.standing != Standing::Needed)
+        .filter(|role| role.usage != RoleUse::Needed)
         .map(|role| role.name.as_str())
         .collect();
     if !surplus.is_empty() {
         let surplus = tame(&surplus.join(", "));
-        let first = match seen
-            .roles
-            .iter()
-            .any(|role| role.standing == Standing::Needed)
-        {
+        let first = match seen.roles.iter().any(|role| role.usage == RoleUse::Needed) {
             true => String::new(),
             false => format!(
                 "First give the app {}, and have the tenant consent. ",
@@ -224,11 +220,11 @@ fn roles(seen: &TokenSeen) -> Vec<String> {
     lines
 }
 
-fn standing(role: &Role) -> &'static str {
-    match role.standing {
-        Standing::Needed => "needed",
-        Standing::MoreThanNeeded => "does, and allows more than is needed",
-        Standing::Unused => "not needed",
-        Standing::Powerful => "NOT NEEDED, AND POWERFUL",
+fn usage(role: &Role) -> &'static str {
+    match role.usage {
+        RoleUse::Needed => "needed",
+        RoleUse::MoreThanNeeded => "does, and allows more than is needed",
+        RoleUse::Unused => "not needed",
+        RoleUse::Powerful => "NOT NEEDED, AND POWERFUL",
     }
 }

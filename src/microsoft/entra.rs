@@ -27,8 +27,8 @@ use crate::core::time::ticks::Ticks;
 use crate::ports::{AccessToken, Grant, TokenSource};
 pub(super) use aadsts::CONDITIONAL_ACCESS;
 pub use claims::Claims;
-use claims::Expected;
-use refusal::{Denial, Refusal};
+use claims::TokenExpectation;
+use refusal::{Denial, TokenRefusal};
 
 mod aadsts;
 mod claims;
@@ -83,12 +83,12 @@ pub struct Entra {
     credential: Arc<Credential>,
     scope: String,
     endpoint: Endpoint,
-    expected: Expected,
+    expected: TokenExpectation,
 }
 
 /// A token as it was issued, fit for its purpose or not.
 #[derive(Debug)]
-pub struct Issued {
+pub struct IssuedToken {
     pub grant: Grant,
     /// `None`: the token can't be read, which is no fault.
     pub claims: Option<Claims>,
@@ -96,7 +96,7 @@ pub struct Issued {
     pub unfit: Option<Failure>,
 }
 
-impl Issued {
+impl IssuedToken {
     fn fit(self) -> Result<Grant, Failure> {
         self.unfit.map_or(Ok(self.grant), Err)
     }
@@ -127,7 +127,7 @@ impl Entra {
             client_id: client_id.to_string(),
             credential: options.credential,
             endpoint: options.endpoint,
-            expected: Expected {
+            expected: TokenExpectation {
                 tenant,
                 resource: resource(&options.scope).to_owned(),
                 permission: options.permission,
@@ -141,7 +141,7 @@ impl Entra {
     ///
     /// # Errors
     /// No token was issued.
-    pub async fn look(&self) -> Result<Issued, Failure> {
+    pub async fn look(&self) -> Result<IssuedToken, Failure> {
         self.exchange().await
     }
 
@@ -151,7 +151,7 @@ impl Entra {
     }
 
     /// One request. `hidden` is all that must not be shown, `proof` included.
-    async fn ask(&self, proof: &Proof, hidden: &[&Proof]) -> Result<Issued, Denial> {
+    async fn ask(&self, proof: &Proof, hidden: &[&Proof]) -> Result<IssuedToken, Denial> {
         let target = match self.endpoint {
             Endpoint::V1 => ("resource", resource(&self.scope)),
             Endpoint::V2 => ("scope", self.scope.as_str()),
@@ -188,8 +188,8 @@ impl Entra {
         headers: &HeaderMap,
         body: &[u8],
         asked: &Asked<'_>,
-    ) -> Result<Issued, Denial> {
-        let refusal = Refusal {
+    ) -> Result<IssuedToken, Denial> {
+        let refusal = TokenRefusal {
             status,
             headers,
             body,
@@ -206,12 +206,12 @@ impl Entra {
         }
     }
 
-    fn refused(&self, refusal: &Refusal<'_>) -> Denial {
+    fn refused(&self, refusal: &TokenRefusal<'_>) -> Denial {
         refusal.classify(&self.http.peer.host, &self.expected.consent_remedy)
     }
 
     /// A 200 without a token: an error in disguise, or not Entra's at all.
-    fn no_token(&self, json: &[u8], refusal: &Refusal<'_>) -> Denial {
+    fn no_token(&self, json: &[u8], refusal: &TokenRefusal<'_>) -> Denial {
         let is_error = serde_json::from_slice::<Value>(json)
             .is_ok_and(|value| value.get("error").is_some_and(Value::is_string));
         if is_error {
@@ -233,10 +233,10 @@ impl Entra {
             .into()
     }
 
-    fn issued(&self, answer: TokenAnswer, hidden: &[&Proof]) -> Issued {
+    fn issued(&self, answer: TokenAnswer, hidden: &[&Proof]) -> IssuedToken {
         let token = answer.access_token;
         let examined = self.expected.examine(token.expose_secret(), hidden);
-        Issued {
+        IssuedToken {
             grant: Grant {
                 token: AccessToken::new(token),
                 lifetime: answer.expires_in,

@@ -19,40 +19,40 @@ const NOTHING_TO_DO: &str = "nothing to do unless it lasts: it usually passes by
 const LICENCE: &str = "the tenant needs a licence that includes Microsoft Defender XDR, and someone must have opened \
                        https://security.microsoft.com there once";
 
-mod said;
+mod body;
 
-use said::Said;
+use body::ApiErrorBody;
 
 /// An answer that holds no page.
-pub(super) struct Refusal<'a> {
+pub(super) struct PageRefusal<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
-    pub(super) asked: Asked,
+    pub(super) asked: RequestKind,
     /// The token of the request. Cut out of the message, in case the other side repeats it.
     pub(super) token: &'a str,
 }
 
 /// What was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum RequestKind {
     List,
     Link,
     One,
 }
 
-impl From<&PageAsk> for Asked {
+impl From<&PageAsk> for RequestKind {
     fn from(ask: &PageAsk) -> Self {
         match ask {
-            PageAsk::Query(_) => Asked::List,
-            PageAsk::Link(_) => Asked::Link,
-            PageAsk::One(_) => Asked::One,
+            PageAsk::Query(_) => RequestKind::List,
+            PageAsk::Link(_) => RequestKind::Link,
+            PageAsk::One(_) => RequestKind::One,
         }
     }
 }
 
 /// What is known about the API and the app before anything is asked.
-pub(super) struct Api {
+pub(super) struct ApiContext {
     /// Begins every cause.
     pub(super) name: &'static str,
     pub(super) host: String,
@@ -63,10 +63,10 @@ pub(super) struct Api {
     pub(super) gone: &'static str,
 }
 
-impl Refusal<'_> {
+impl PageRefusal<'_> {
     /// The failure that this answer is.
-    pub(super) fn classify(&self, api: &Api) -> Failure {
-        let said = Said::read(self.body, self.headers, self.token);
+    pub(super) fn classify(&self, api: &ApiContext) -> Failure {
+        let said = ApiErrorBody::read(self.body, self.headers, self.token);
         let what = format!(
             "{} answered {}{}",
             api.host,
@@ -82,30 +82,30 @@ impl Refusal<'_> {
     }
 
     /// What the answer means, whatever its status is.
-    fn kind(&self, said: &Said) -> Kind {
+    fn kind(&self, said: &ApiErrorBody) -> Meaning {
         let status = self.status.as_u16();
         match status {
-            _ if transient::too_many(status) => Kind::Throttled,
-            400..=599 if said.throttled => Kind::Throttled,
-            401 | 403 if said.claims_wanted => Kind::Claims,
-            _ if transient::status(status) => Kind::Passing,
-            400..=499 if said.passing => Kind::Passing,
-            400 | 401 if transient::text(&said.reasons) => Kind::Passing,
-            401 if said.vague || transient::keys(&said.reasons) => Kind::Keys,
+            _ if transient::too_many(status) => Meaning::Throttled,
+            400..=599 if said.throttled => Meaning::Throttled,
+            401 | 403 if said.claims_wanted => Meaning::Claims,
+            _ if transient::status(status) => Meaning::Passing,
+            400..=499 if said.passing => Meaning::Passing,
+            400 | 401 if transient::text(&said.reasons) => Meaning::Passing,
+            401 if said.vague || transient::keys(&said.reasons) => Meaning::Keys,
             // They pass anyway; the status says where to look for what to do about it.
-            404 | 410 if self.asked != Asked::List => Kind::AsItsStatus,
+            404 | 410 if self.asked != RequestKind::List => Meaning::AsItsStatus,
             // These say enough by themselves, unless the answer itself says that it does not know.
-            403 | 404 | 407 | 410 if !said.knows_nothing() => Kind::AsItsStatus,
-            400..=499 if said.vague => Kind::Passing,
-            _ => Kind::AsItsStatus,
+            403 | 404 | 407 | 410 if !said.knows_nothing() => Meaning::AsItsStatus,
+            400..=499 if said.vague => Meaning::Passing,
+            _ => Meaning::AsItsStatus,
         }
     }
 
     /// What to do about a trouble that passes by itself, and what else it may be if it does not.
-    fn until_it_passes(&self, api: &Api, said: &Said) -> String {
+    fn until_it_passes(&self, api: &ApiContext, said: &ApiErrorBody) -> String {
         let status = self.status.as_u16();
         // A link or an incident that is refused is asked for in another way, whatever the operator does.
-        let goes_on = status != 403 && self.asked != Asked::List;
+        let goes_on = status != 403 && self.asked != RequestKind::List;
         if !said.knows_nothing() || transient::status(status) || goes_on {
             return NOTHING_TO_DO.to_owned();
         }
@@ -119,36 +119,36 @@ impl Refusal<'_> {
         format!("{NOTHING_TO_DO}; if it lasts, the status may be right: {remedy}")
     }
 
-    fn suspect(&self, said: &Said) -> Suspect {
+    fn suspect(&self, said: &ApiErrorBody) -> Suspect {
         match (self.kind(said), self.status.as_u16(), self.asked) {
             // With a pause of its own, too: a gateway gives one to whatever fails behind it.
-            (Kind::Passing, ..) => Suspect::Page,
-            (Kind::Throttled | Kind::Claims | Kind::Keys, ..) => Suspect::Nothing,
+            (Meaning::Passing, ..) => Suspect::Page,
+            (Meaning::Throttled | Meaning::Claims | Meaning::Keys, ..) => Suspect::Nothing,
             // A nextLink lives for an unknown time, and servers have been seen to refuse their own.
-            (_, 400 | 404 | 410, Asked::Link) => Suspect::Link,
+            (_, 400 | 404 | 410, RequestKind::Link) => Suspect::Link,
             // The list shows it, so neither the request nor the API is wrong.
-            (_, 400 | 404 | 410, Asked::One) => Suspect::Page,
-            (_, 400, Asked::List) if said.names_page_size() => Suspect::Size,
+            (_, 400 | 404 | 410, RequestKind::One) => Suspect::Page,
+            (_, 400, RequestKind::List) if said.names_page_size() => Suspect::Size,
             _ => Suspect::Nothing,
         }
     }
 
-    fn verdict(&self, api: &Api, said: &Said) -> (Health, Reaction, String) {
+    fn verdict(&self, api: &ApiContext, said: &ApiErrorBody) -> (Health, Reaction, String) {
         use {Health as H, Reaction as R};
         match self.kind(said) {
-            Kind::Throttled => (
+            Meaning::Throttled => (
                 H::Throttled,
                 R::Wait(retry_after::pause(self.headers, &said.message)),
                 "none: the daemon waits as long as asked, and longer each time; if it happens often, other programs use the \
                  same app, or poll.requests_per_minute is too high"
                     .to_owned(),
             ),
-            Kind::Passing => {
+            Meaning::Passing => {
                 let pause = retry_after::retry_after(self.headers)
                     .map_or(R::Backoff, |_| R::Wait(retry_after::pause(self.headers, "")));
                 (H::Unreachable, pause, self.until_it_passes(api, said))
             }
-            Kind::Claims => {
+            Meaning::Claims => {
                 // A token that was issued before the policy changed may be all that is wrong.
                 let reaction = match self.status.as_u16() {
                     401 => R::RenewToken,
@@ -156,12 +156,12 @@ impl Refusal<'_> {
                 };
                 (H::Forbidden, reaction, CONDITIONAL_ACCESS.to_owned())
             }
-            Kind::Keys => (H::Unreachable, R::RenewToken, unknown_keys(api)),
-            Kind::AsItsStatus => self.by_status(api, said),
+            Meaning::Keys => (H::Unreachable, R::RenewToken, unknown_keys(api)),
+            Meaning::AsItsStatus => self.by_status(api, said),
         }
     }
 
-    fn by_status(&self, api: &Api, said: &Said) -> (Health, Reaction, String) {
+    fn by_status(&self, api: &ApiContext, said: &ApiErrorBody) -> (Health, Reaction, String) {
         use {Health as H, Reaction as R};
         match self.status.as_u16() {
             401 => (H::Misconfigured, R::RenewToken, wrong_audience(api, said)),
@@ -170,12 +170,12 @@ impl Refusal<'_> {
                 let proxy = proxy::wants_login(&api.host, &proxy::offered(self.headers), false);
                 (proxy.health, proxy.reaction, proxy.remedy)
             }
-            400 | 404 | 410 if self.asked == Asked::Link => (
+            400 | 404 | 410 if self.asked == RequestKind::Link => (
                 H::Unreachable,
                 R::Backoff,
                 "none: the nextLink was no longer accepted, and the sweep goes on without it".to_owned(),
             ),
-            400 | 404 | 410 if self.asked == Asked::One => (
+            400 | 404 | 410 if self.asked == RequestKind::One => (
                 H::Unreachable,
                 R::Backoff,
                 "none: the incident is published as the list shows it, and asked for again later".to_owned(),
@@ -208,7 +208,7 @@ impl Refusal<'_> {
         location(self.headers, &[self.token])
     }
 
-    fn gone(&self, api: &Api) -> String {
+    fn gone(&self, api: &ApiContext) -> String {
         if self.status.is_redirection() {
             format!("the answer leads to {}; {}", self.location(), api.gone)
         } else {
@@ -219,7 +219,7 @@ impl Refusal<'_> {
 
 /// What an answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Meaning {
     /// Too many requests.
     Throttled,
     /// A trouble of the service's own.
@@ -232,7 +232,7 @@ enum Kind {
     AsItsStatus,
 }
 
-fn unknown_keys(api: &Api) -> String {
+fn unknown_keys(api: &ApiContext) -> String {
     format!(
         "nothing to do unless it lasts: the API can't check tokens at the moment; if it lasts, check that api.scope ({}), \
          api.base_url and api.login_url belong to the tenant's cloud, and look at Microsoft's service health",
@@ -256,7 +256,7 @@ pub(super) fn location(headers: &HeaderMap, secrets: &[&str]) -> String {
     host_without(address.unwrap_or_default(), None, secrets)
 }
 
-fn wrong_audience(api: &Api, said: &Said) -> String {
+fn wrong_audience(api: &ApiContext, said: &ApiErrorBody) -> String {
     match said.audience() {
         Some(audience) => format!(
             "the token is for {}, and was asked for with the scope {}: check that api.scope, api.base_url and \
@@ -272,7 +272,7 @@ fn wrong_audience(api: &Api, said: &Said) -> String {
     }
 }
 
-fn forbidden(api: &Api, said: &Said) -> (Health, Reaction, String) {
+fn forbidden(api: &ApiContext, said: &ApiErrorBody) -> (Health, Reaction, String) {
     use {Health as H, Reaction as R};
     match said.code.as_str() {
         "DisabledFeature" => (H::Forbidden, R::Slow, LICENCE.to_owned()),

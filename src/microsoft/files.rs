@@ -26,7 +26,7 @@ const PATHS: usize = 1024;
 
 /// Why nothing was read.
 #[derive(Debug)]
-pub(super) enum Unread {
+pub(super) enum FileError {
     Failed(io::Error),
     /// The disk did not answer.
     Silent,
@@ -35,7 +35,7 @@ pub(super) enum Unread {
 }
 
 /// The readings of a process.
-struct Readers {
+struct FileReaders {
     free: Arc<Semaphore>,
     turns: Mutex<HashMap<PathBuf, Arc<Semaphore>>>,
 }
@@ -45,13 +45,13 @@ const WAITS_FOR_ITS_TURN: u8 = 0;
 const WAITS_FOR_A_THREAD: u8 = 1;
 const READS: u8 = 2;
 
-static READERS: LazyLock<Readers> = LazyLock::new(|| Readers::new(THREADS));
+static READERS: LazyLock<FileReaders> = LazyLock::new(|| FileReaders::new(THREADS));
 
 /// The first `most` bytes of a regular file.
 ///
 /// # Errors
 /// It can't be read, or not within [`PATIENCE`].
-pub(super) async fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {
+pub(super) async fn read(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     let path = path.to_owned();
     let turn = path.clone();
     READERS.run(turn, move || read_now(&path, most)).await
@@ -67,7 +67,7 @@ fn read_now(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl Readers {
+impl FileReaders {
     fn new(threads: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(threads)),
@@ -80,7 +80,7 @@ impl Readers {
         &self,
         path: PathBuf,
         job: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static,
-    ) -> Result<Vec<u8>, Unread> {
+    ) -> Result<Vec<u8>, FileError> {
         let stage = Arc::new(AtomicU8::new(WAITS_FOR_ITS_TURN));
         let reading = async {
             // Neither is ever closed.
@@ -94,16 +94,16 @@ impl Readers {
                 job()
             });
             match read.await {
-                Ok(read) => read.map_err(Unread::Failed),
+                Ok(read) => read.map_err(FileError::Failed),
                 // The daemon ends.
-                Err(_) => Err(Unread::Busy),
+                Err(_) => Err(FileError::Busy),
             }
         };
         match timeout(PATIENCE, reading).await {
             Ok(read) => read,
-            Err(_) if stage.load(Ordering::Relaxed) == WAITS_FOR_A_THREAD => Err(Unread::Busy),
+            Err(_) if stage.load(Ordering::Relaxed) == WAITS_FOR_A_THREAD => Err(FileError::Busy),
             // Who waits for its turn waits for the same file's disk.
-            Err(_) => Err(Unread::Silent),
+            Err(_) => Err(FileError::Silent),
         }
     }
 
@@ -125,7 +125,10 @@ mod tests {
     use tokio::sync::oneshot;
 
     /// A file on a disk that hangs until the sender is dropped: what comes of reading it.
-    async fn hang(readers: &Readers, path: &str) -> (SyncSender<()>, Result<Vec<u8>, Unread>) {
+    async fn hang(
+        readers: &FileReaders,
+        path: &str,
+    ) -> (SyncSender<()>, Result<Vec<u8>, FileError>) {
         let (lets_go, held) = sync_channel::<()>(1);
         let (tell, begun) = oneshot::channel();
         let job = move || {
@@ -139,11 +142,11 @@ mod tests {
 
     /// What comes of a reading when patience is lost after `first`.
     async fn waited_out(
-        readers: &Readers,
+        readers: &FileReaders,
         path: &str,
         first: impl Future<Output = ()>,
         job: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static,
-    ) -> Result<Vec<u8>, Unread> {
+    ) -> Result<Vec<u8>, FileError> {
         // A thread at work keeps paused time from going on by itself.
         let time = async {
             first.await;
@@ -159,12 +162,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_disk_keeps_one_thread_a_file_however_often_it_is_asked() {
-        let readers = Readers::new(2);
+        let readers = FileReaders::new(2);
         let (lets_go, first) = hang(&readers, "/hung").await;
-        assert!(matches!(first, Err(Unread::Silent)), "{first:?}");
+        assert!(matches!(first, Err(FileError::Silent)), "{first:?}");
         for _ in 0..5 {
             let again = waited_out(&readers, "/hung", async {}, || Ok(Vec::new())).await;
-            assert!(matches!(again, Err(Unread::Silent)), "{again:?}");
+            assert!(matches!(again, Err(FileError::Silent)), "{again:?}");
         }
         let other = readers.run("/fine".into(), || Ok(b"good".to_vec())).await;
         assert_eq!(other.unwrap(), b"good", "another disk is not held up");
@@ -173,11 +176,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_file_that_no_thread_came_to_is_not_blamed_on_its_disk() {
-        let readers = Readers::new(1);
+        let readers = FileReaders::new(1);
         let (lets_go, hung) = hang(&readers, "/hung").await;
-        assert!(matches!(hung, Err(Unread::Silent)), "{hung:?}");
+        assert!(matches!(hung, Err(FileError::Silent)), "{hung:?}");
         let waits = waited_out(&readers, "/fine", async {}, || Ok(Vec::new())).await;
-        assert!(matches!(waits, Err(Unread::Busy)), "{waits:?}");
+        assert!(matches!(waits, Err(FileError::Busy)), "{waits:?}");
         drop(lets_go);
     }
 
@@ -190,6 +193,6 @@ mod tests {
         }
         assert_eq!(read(file.path(), 2).await.unwrap(), b"tw");
         let folder = read(Path::new("/"), 2).await;
-        assert!(matches!(folder, Err(Unread::Failed(_))), "{folder:?}");
+        assert!(matches!(folder, Err(FileError::Failed(_))), "{folder:?}");
     }
 }

@@ -14,7 +14,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::consent::consent_remedy;
 use super::defender::DefenderApi;
 use super::entra;
-use super::errors::{Api, Asked, Refusal};
+use super::errors::{ApiContext, PageRefusal, RequestKind};
 use super::graph::GraphApi;
 use super::source::{Dialect, partial};
 use crate::core::health::failure::{Failure, Reaction};
@@ -26,10 +26,11 @@ const LONG: usize = 1200;
 const PAUSES: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(3600);
 
-static APIS: LazyLock<[Api; 2]> = LazyLock::new(|| [api::<DefenderApi>(), api::<GraphApi>()]);
+static APIS: LazyLock<[ApiContext; 2]> =
+    LazyLock::new(|| [api::<DefenderApi>(), api::<GraphApi>()]);
 
-fn api<D: Dialect>() -> Api {
-    Api {
+fn api<D: Dialect>() -> ApiContext {
+    ApiContext {
         name: D::NAME,
         host: "api.example".to_owned(),
         scope: "https://api.example/.default".to_owned(),
@@ -42,8 +43,8 @@ fn api<D: Dialect>() -> Api {
 pub fn error_body(input: &[u8]) {
     let answer = Head::read(input);
     for api in APIS.iter() {
-        for asked in [Asked::List, Asked::Link, Asked::One] {
-            let refusal = Refusal {
+        for asked in [RequestKind::List, RequestKind::Link, RequestKind::One] {
+            let refusal = PageRefusal {
                 status: answer.status,
                 headers: &answer.headers,
                 body: answer.body,

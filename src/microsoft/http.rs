@@ -22,8 +22,8 @@ use tokio::time::{Instant, timeout};
 use tower::util::MapFutureLayer;
 use url::{Host, Url};
 
-pub(super) use self::answer::Answer;
-use super::proxy::{self, Via};
+pub(super) use self::answer::HttpAnswer;
+use super::proxy::{self, ProxyRoute};
 use super::resolver::{LookUp, Resolver};
 use crate::core::health::failure::Failure;
 use crate::microsoft::transport::{self, Peer};
@@ -64,12 +64,12 @@ pub enum ClientError {
 /// pool and a copy of the system's certificates, which are read once, when it is built.
 #[derive(Default)]
 pub struct Clients {
-    built: Mutex<HashMap<Key, Pair>>,
+    built: Mutex<HashMap<ClientKey, ClientPair>>,
     resolver: Resolver,
 }
 
 #[derive(Clone)]
-struct Pair {
+struct ClientPair {
     /// Keeps connections for the next request.
     keeping: Client,
     /// Makes a connection for each request.
@@ -77,7 +77,7 @@ struct Pair {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
+struct ClientKey {
     proxy: Option<Url>,
     authorities: Option<Arc<[u8]>>,
     loopback: bool,
@@ -106,7 +106,7 @@ impl Clients {
     ) -> Result<Http, ClientError> {
         let loopback = is_loopback(base);
         let proxy = options.proxy.clone().filter(|_| !loopback);
-        let key = Key {
+        let key = ClientKey {
             proxy: proxy.clone(),
             // Behind a proxy that speaks TLS itself a plain upstream needs trust, too.
             tls: base.scheme() == "https" || proxy.is_some(),
@@ -115,8 +115,8 @@ impl Clients {
         };
         let via = match &proxy {
             _ if loopback => None,
-            Some(proxy) => Via::configured(proxy),
-            None => Via::of_environment(base),
+            Some(proxy) => ProxyRoute::configured(proxy),
+            None => ProxyRoute::of_environment(base),
         };
         let peer = Peer {
             host: base.host_str().unwrap_or_default().to_owned(),
@@ -126,7 +126,7 @@ impl Clients {
             silence: options.silence,
             total: options.silence.saturating_mul(TOTAL),
         };
-        let Pair { keeping, once } = self.pair(key)?;
+        let ClientPair { keeping, once } = self.pair(key)?;
         Ok(Http {
             client: keeping,
             once,
@@ -136,12 +136,12 @@ impl Clients {
         })
     }
 
-    fn pair(&self, key: Key) -> Result<Pair, ClientError> {
+    fn pair(&self, key: ClientKey) -> Result<ClientPair, ClientError> {
         let mut built = self.built.lock();
         if let Some(pair) = built.get(&key) {
             return Ok(pair.clone());
         }
-        let pair = Pair {
+        let pair = ClientPair {
             keeping: build(&key, &self.resolver, IDLE)?,
             once: build(&key, &self.resolver, 0)?,
         };
@@ -151,7 +151,7 @@ impl Clients {
 }
 
 /// A client that keeps at most `idle` idle connections to a host.
-fn build(key: &Key, resolver: &Resolver, idle: usize) -> Result<Client, ClientError> {
+fn build(key: &ClientKey, resolver: &Resolver, idle: usize) -> Result<Client, ClientError> {
     install_provider();
     let mut builder = Client::builder()
         .user_agent(concat!("incidentd/", env!("CARGO_PKG_VERSION")))
@@ -252,7 +252,7 @@ async fn noted<C, E>(connecting: impl Future<Output = Result<C, E>>) -> Result<C
 
 impl Http {
     /// Sends `request` and waits for the answer's head, whatever its status.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<HttpAnswer, Failure> {
         self.ask(request, None).await
     }
 
@@ -262,7 +262,7 @@ impl Http {
         &self,
         request: RequestBuilder,
         what: &'static str,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<HttpAnswer, Failure> {
         self.ask(request, Some(what)).await
     }
 
@@ -270,7 +270,7 @@ impl Http {
         &self,
         request: RequestBuilder,
         instead_of_path: Option<&'static str>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<HttpAnswer, Failure> {
         let request = request
             .build()
             .map_err(|error| transport::failure(&error, &self.peer))?;
@@ -286,7 +286,7 @@ impl Http {
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let status = answer.as_ref().map_or(0, |it| it.status().as_u16());
         tracing::debug!(%method, host = self.peer.host, path, status, milliseconds, "asked Microsoft");
-        Ok(Answer::new(
+        Ok(HttpAnswer::new(
             answer?,
             Arc::clone(&self.peer),
             started.elapsed(),

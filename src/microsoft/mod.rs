@@ -36,15 +36,13 @@ mod workers;
 pub use consent::{DEFENDER, GRAPH, Permission, REDIRECT_URI, any_tenant_link, consent_link};
 pub use credential::Credential;
 pub use defender::{DEFENDER_SHAPE, Defender};
-pub use entra::{Claims, Endpoint, Entra, EntraOptions, Issued};
+pub use entra::{Claims, Endpoint, Entra, EntraOptions, IssuedToken};
 pub use graph::{GRAPH_SHAPE, Graph};
 pub use http::{ClientError, Clients, HttpOptions, check_authorities};
 pub use resolver::LookUp;
-pub use roles::{Role, Standing};
+pub use roles::{Role, RoleUse};
 pub use secret::Secret;
 pub use source::SourceOptions;
 
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
-mod versions;
+mod tests;

@@ -25,7 +25,7 @@ const HEAD: usize = 16 << 10;
 
 /// The proxy on the way to a host.
 #[derive(Clone)]
-pub(super) struct Via {
+pub(super) struct ProxyRoute {
     pub(super) host: String,
     port: u16,
     /// What is spoken to the proxy itself is encrypted: its offers are not asked for.
@@ -34,7 +34,7 @@ pub(super) struct Via {
     pub(super) login: bool,
 }
 
-impl Via {
+impl ProxyRoute {
     pub(super) fn configured(proxy: &Url) -> Option<Self> {
         Some(Self {
             host: proxy.host_str()?.to_owned(),

@@ -40,14 +40,14 @@ pub type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 /// Why a name has no addresses.
 #[derive(Debug, Clone)]
-pub(super) enum Unresolved {
+pub(super) enum LookUpError {
     /// The resolver's own words.
     Refused(String),
     /// It was silent for [`PATIENCE`].
     Silent,
 }
 
-impl fmt::Display for Unresolved {
+impl fmt::Display for LookUpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(why) => f.write_str(why),
@@ -56,22 +56,22 @@ impl fmt::Display for Unresolved {
     }
 }
 
-impl std::error::Error for Unresolved {}
+impl std::error::Error for LookUpError {}
 
-type Answer = Result<Arc<[SocketAddr]>, Unresolved>;
+type LookUpAnswer = Result<Arc<[SocketAddr]>, LookUpError>;
 
 #[derive(Clone)]
-pub(super) struct Resolver(Arc<Shared>);
+pub(super) struct Resolver(Arc<ResolverState>);
 
-struct Shared {
+struct ResolverState {
     look_up: Arc<LookUp>,
     workers: Workers,
-    hosts: Mutex<HashMap<String, Entry>>,
+    hosts: Mutex<HashMap<String, HostEntry>>,
 }
 
-enum Entry {
-    Answered { answer: Answer, at: Instant },
-    Asked(watch::Receiver<Option<Answer>>),
+enum HostEntry {
+    Answered { answer: LookUpAnswer, at: Instant },
+    Asked(watch::Receiver<Option<LookUpAnswer>>),
 }
 
 impl Default for Resolver {
@@ -84,7 +84,7 @@ impl Default for Resolver {
 
 impl Resolver {
     pub(super) fn with(look_up: Arc<LookUp>) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(ResolverState {
             look_up,
             workers: Workers::new("resolver", THREADS, HOSTS),
             hosts: Mutex::default(),
@@ -92,64 +92,64 @@ impl Resolver {
     }
 
     /// The addresses of `host`.
-    pub(super) async fn addresses(&self, host: &str) -> Answer {
+    pub(super) async fn addresses(&self, host: &str) -> LookUpAnswer {
         let deadline = Instant::now() + PATIENCE;
         let mut answer = match self.known_or_asked(host) {
-            Entry::Answered { answer, .. } => return answer,
-            Entry::Asked(answer) => answer,
+            HostEntry::Answered { answer, .. } => return answer,
+            HostEntry::Asked(answer) => answer,
         };
         match timeout_at(deadline, answer.wait_for(Option::is_some)).await {
-            Ok(Ok(answer)) => answer.clone().unwrap_or(Err(Unresolved::Silent)),
+            Ok(Ok(answer)) => answer.clone().unwrap_or(Err(LookUpError::Silent)),
             // The look-up panicked, or time is up.
-            Ok(Err(_)) | Err(_) => Err(Unresolved::Silent),
+            Ok(Err(_)) | Err(_) => Err(LookUpError::Silent),
         }
     }
 
     /// What is known of `host` now; when nothing is, a look-up begins.
-    fn known_or_asked(&self, host: &str) -> Entry {
+    fn known_or_asked(&self, host: &str) -> HostEntry {
         let mut hosts = self.0.hosts();
         let now = Instant::now();
         match hosts.get(host) {
-            Some(Entry::Answered { answer, at }) if is_fresh(answer, *at, now) => {
-                return Entry::Answered {
+            Some(HostEntry::Answered { answer, at }) if is_fresh(answer, *at, now) => {
+                return HostEntry::Answered {
                     answer: answer.clone(),
                     at: *at,
                 };
             }
-            Some(Entry::Asked(answer)) if answer.has_changed().is_ok() => {
-                return Entry::Asked(answer.clone());
+            Some(HostEntry::Asked(answer)) if answer.has_changed().is_ok() => {
+                return HostEntry::Asked(answer.clone());
             }
             _ => {}
         }
         if hosts.len() >= HOSTS {
             hosts.retain(|_, entry| match entry {
-                Entry::Answered { answer, at } => is_fresh(answer, *at, now),
-                Entry::Asked(answer) => answer.has_changed().is_ok(),
+                HostEntry::Answered { answer, at } => is_fresh(answer, *at, now),
+                HostEntry::Asked(answer) => answer.has_changed().is_ok(),
             });
         }
         let answer = match self.begin(host) {
             Ok(answer) => answer,
             Err(error) => {
-                let answer = Err(Unresolved::Refused(error.to_string()));
-                return Entry::Answered { answer, at: now };
+                let answer = Err(LookUpError::Refused(error.to_string()));
+                return HostEntry::Answered { answer, at: now };
             }
         };
-        hosts.insert(host.to_owned(), Entry::Asked(answer.clone()));
-        Entry::Asked(answer)
+        hosts.insert(host.to_owned(), HostEntry::Asked(answer.clone()));
+        HostEntry::Asked(answer)
     }
 
-    fn begin(&self, host: &str) -> io::Result<watch::Receiver<Option<Answer>>> {
+    fn begin(&self, host: &str) -> io::Result<watch::Receiver<Option<LookUpAnswer>>> {
         let (tell, answer) = watch::channel(None);
         let (shared, host) = (Arc::clone(&self.0), host.to_owned());
         self.0.workers.run(move || {
             let found = match (shared.look_up)(&host) {
                 Ok(found) if found.is_empty() => {
-                    Err(Unresolved::Refused("it has no address".to_owned()))
+                    Err(LookUpError::Refused("it has no address".to_owned()))
                 }
                 Ok(found) => Ok(Arc::from(found)),
-                Err(error) => Err(Unresolved::Refused(error.to_string())),
+                Err(error) => Err(LookUpError::Refused(error.to_string())),
             };
-            let entry = Entry::Answered {
+            let entry = HostEntry::Answered {
                 answer: found.clone(),
                 at: Instant::now(),
             };
@@ -161,13 +161,13 @@ impl Resolver {
     }
 }
 
-impl Shared {
-    fn hosts(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+impl ResolverState {
+    fn hosts(&self) -> MutexGuard<'_, HashMap<String, HostEntry>> {
         self.hosts.lock()
     }
 }
 
-fn is_fresh(answer: &Answer, at: Instant, now: Instant) -> bool {
+fn is_fresh(answer: &LookUpAnswer, at: Instant, now: Instant) -> bool {
     let kept = match answer {
         Ok(_) => KEPT,
         Err(_) => FAILURE_KEPT,

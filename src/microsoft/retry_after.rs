@@ -52,14 +52,14 @@ fn in_words(message: &str) -> Option<Duration> {
 }
 
 /// A time that a text names.
-struct Named {
+struct NamedTime {
     seconds: u64,
     /// How far it is from a hint in the same clause: what comes after the hint is nearer than what comes before it.
     off: usize,
 }
 
 /// Each whole number that is followed by a word beginning with "second", "minute" or "hour".
-fn in_clause(clause: &str) -> Vec<Named> {
+fn in_clause(clause: &str) -> Vec<NamedTime> {
     let words: Vec<String> = clause
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
@@ -84,7 +84,7 @@ fn in_clause(clause: &str) -> Vec<Named> {
                 unit if unit.starts_with("hour") => 3600,
                 _ => return None,
             };
-            Some(Named {
+            Some(NamedTime {
                 seconds: number.saturating_mul(scale),
                 off: off(at),
             })

@@ -7,7 +7,7 @@ use super::consent::Permission;
 
 /// What incidentd makes of a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum RoleUse {
     /// The least one that does.
     Needed,
     /// It does, and allows more than is needed.
@@ -23,25 +23,25 @@ pub enum Standing {
 pub struct Role {
     pub name: String,
     pub permits: String,
-    pub standing: Standing,
+    pub usage: RoleUse,
 }
 
 impl Role {
     /// The permission `name`, seen from one who needs `permission`.
     pub fn explain(name: &str, permission: &Permission) -> Self {
-        let standing = if name == permission.wanted() {
-            Standing::Needed
+        let usage = if name == permission.wanted() {
+            RoleUse::Needed
         } else if permission.roles.contains(&name) {
-            Standing::MoreThanNeeded
+            RoleUse::MoreThanNeeded
         } else if is_powerful(name) {
-            Standing::Powerful
+            RoleUse::Powerful
         } else {
-            Standing::Unused
+            RoleUse::Unused
         };
         Self {
             name: name.to_owned(),
             permits: permits(name),
-            standing,
+            usage,
         }
     }
 }
@@ -153,25 +153,25 @@ mod tests {
     #[test]
     fn a_role_stands_as_its_tenant_s_source_needs_it() {
         for (name, defender, graph) in [
-            ("Incident.Read.All", Standing::Needed, Standing::Unused),
+            ("Incident.Read.All", RoleUse::Needed, RoleUse::Unused),
             (
                 "Incident.ReadWrite.All",
-                Standing::MoreThanNeeded,
-                Standing::Powerful,
+                RoleUse::MoreThanNeeded,
+                RoleUse::Powerful,
             ),
             (
                 "SecurityIncident.Read.All",
-                Standing::Unused,
-                Standing::Needed,
+                RoleUse::Unused,
+                RoleUse::Needed,
             ),
-            ("Directory.Read.All", Standing::Unused, Standing::Unused),
-            ("Mail.Read", Standing::Powerful, Standing::Powerful),
-            ("Machine.Isolate", Standing::Powerful, Standing::Powerful),
-            ("Odd", Standing::Powerful, Standing::Powerful),
+            ("Directory.Read.All", RoleUse::Unused, RoleUse::Unused),
+            ("Mail.Read", RoleUse::Powerful, RoleUse::Powerful),
+            ("Machine.Isolate", RoleUse::Powerful, RoleUse::Powerful),
+            ("Odd", RoleUse::Powerful, RoleUse::Powerful),
         ] {
-            let standing = |permission| Role::explain(name, permission).standing;
+            let usage = |permission| Role::explain(name, permission).usage;
             assert_eq!(
-                (standing(&DEFENDER), standing(&GRAPH)),
+                (usage(&DEFENDER), usage(&GRAPH)),
                 (defender, graph),
                 "{name}"
             );

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::credential::{Key, Place, Proof};
-use super::files::{self, PATIENCE, Unread};
+use super::files::{self, FileError, PATIENCE};
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 
 const MAX_FILE: u64 = 64 << 10;
@@ -70,10 +70,10 @@ pub(super) async fn read_file(path: &Path, key: Key) -> Result<Proof, Failure> {
     let place = Place::file(key, path);
     let bytes = match files::read(path, MAX_FILE + 1).await {
         Ok(bytes) => bytes,
-        Err(Unread::Busy) => return Err(not_read(&place)),
+        Err(FileError::Busy) => return Err(not_read(&place)),
         // A disk that hangs must not be asked here: it would hold up all tenants.
-        Err(Unread::Silent) => return Err(silent(&place)),
-        Err(Unread::Failed(error)) => {
+        Err(FileError::Silent) => return Err(silent(&place)),
+        Err(FileError::Failed(error)) => {
             let why = format!("can't be read: {}", one_line(&error.to_string(), 100));
             let forbidden = error.kind() == io::ErrorKind::PermissionDenied;
             return Err(match key {

@@ -3,7 +3,7 @@
 //!
 //! Role: asks for one page and hands its body on as it arrives; the runtime decodes it. An incident that is asked for
 //! alone is handed on as a page of one.
-//! Failure modes: everything that is no page is a [`Failure`] of [`Refusal::classify`]; a 200 that is not JSON is what a
+//! Failure modes: everything that is no page is a [`Failure`] of [`PageRefusal::classify`]; a 200 that is not JSON is what a
 //! proxy's log-in page looks like, and counts as `unreachable`.
 
 use std::marker::PhantomData;
@@ -18,8 +18,8 @@ use url::Url;
 use uuid::Uuid;
 
 use super::consent::{Permission, consent_link, consent_remedy};
-use super::errors::{Api, Asked, Refusal};
-use super::http::{Answer, ClientError, Clients, Http, HttpOptions};
+use super::errors::{ApiContext, PageRefusal, RequestKind};
+use super::http::{ClientError, Clients, Http, HttpAnswer, HttpOptions};
 use super::secret::scrub;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
@@ -66,7 +66,7 @@ pub struct Source<D> {
     http: Http,
     list: Url,
     max_response: usize,
-    api: Api,
+    api: ApiContext,
     dialect: PhantomData<D>,
 }
 
@@ -89,7 +89,7 @@ impl<D: Dialect> Source<D> {
             options.client_id,
             &options.scope,
         );
-        let api = Api {
+        let api = ApiContext {
             name: D::NAME,
             host: http.peer.host.clone(),
             scope: options.scope,
@@ -139,21 +139,21 @@ impl<D: Dialect> Source<D> {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT
         ) {
             let body = answer.error_body().await;
-            let refusal = Refusal {
+            let refusal = PageRefusal {
                 status: answer.status(),
                 headers: answer.headers(),
                 body: &body,
-                asked: Asked::from(ask),
+                asked: RequestKind::from(ask),
                 token,
             };
             return Err(refusal.classify(&self.api));
         }
         let first = self.json_start(&mut answer).await?;
         let frame = match ask {
-            PageAsk::One(_) => Frame::Opening,
-            PageAsk::Query(_) | PageAsk::Link(_) => Frame::Theirs,
+            PageAsk::One(_) => BodyFrame::Opening,
+            PageAsk::Query(_) | PageAsk::Link(_) => BodyFrame::Theirs,
         };
-        Ok(Box::new(Page {
+        Ok(Box::new(PageStream {
             partial: partial(answer.status(), answer.headers(), token),
             answer,
             first,
@@ -165,7 +165,7 @@ impl<D: Dialect> Source<D> {
     }
 
     /// Makes sure that the body is JSON. When the head doesn't say so, the body's beginning must, and is returned.
-    async fn json_start(&self, answer: &mut Answer) -> Result<Option<Bytes>, Failure> {
+    async fn json_start(&self, answer: &mut HttpAnswer) -> Result<Option<Bytes>, Failure> {
         if says_json(answer.headers()) {
             return Ok(None);
         }
@@ -284,12 +284,12 @@ pub(super) fn partial(status: StatusCode, headers: &HeaderMap, token: &str) -> O
     })
 }
 
-struct Page {
-    answer: Answer,
+struct PageStream {
+    answer: HttpAnswer,
     partial: Option<String>,
     /// Read ahead, to look at it.
     first: Option<Bytes>,
-    frame: Frame,
+    frame: BodyFrame,
     max_response: usize,
     /// What its links have to lead to, and what is cut out of what is said of them.
     list: Url,
@@ -298,7 +298,7 @@ struct Page {
 
 /// What surrounds the incidents of a body.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Frame {
+enum BodyFrame {
     /// The server's own, or what is left of ours: nothing.
     Theirs,
     /// A bare incident follows, which gets the frame of a page. Cut short it makes no page, so it can't pass for whole.
@@ -308,7 +308,7 @@ enum Frame {
     Incident,
 }
 
-impl Page {
+impl PageStream {
     async fn received(&mut self) -> Result<Option<Bytes>, Failure> {
         match self.first.take() {
             Some(bytes) => Ok(Some(bytes)),
@@ -317,20 +317,20 @@ impl Page {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        if self.frame == Frame::Opening {
-            self.frame = Frame::Beginning;
+        if self.frame == BodyFrame::Opening {
+            self.frame = BodyFrame::Beginning;
             return Ok(Some(Bytes::from_static(b"{\"value\":[")));
         }
         let bytes = self.received().await?;
         match (self.frame, bytes) {
-            (Frame::Beginning, Some(bytes)) => {
-                self.frame = Frame::Incident;
+            (BodyFrame::Beginning, Some(bytes)) => {
+                self.frame = BodyFrame::Incident;
                 let marked = bytes.starts_with(BYTE_ORDER_MARK);
                 let from = if marked { BYTE_ORDER_MARK.len() } else { 0 };
                 Ok(Some(bytes.slice(from..)))
             }
-            (Frame::Beginning | Frame::Incident, None) => {
-                self.frame = Frame::Theirs;
+            (BodyFrame::Beginning | BodyFrame::Incident, None) => {
+                self.frame = BodyFrame::Theirs;
                 Ok(Some(Bytes::from_static(b"]}")))
             }
             (_, bytes) => Ok(bytes),
@@ -338,7 +338,7 @@ impl Page {
     }
 }
 
-impl PageBody for Page {
+impl PageBody for PageStream {
     fn date(&self) -> Option<Ticks> {
         let date = crate::microsoft::retry_after::date(self.answer.headers())?;
         let since = date.duration_since(UNIX_EPOCH).ok()?;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use rustls::{AlertDescription, CertificateError, PeerIncompatible};
 
 use super::http::CONNECT;
-use super::proxy::{self, Via};
-use super::resolver::Unresolved;
+use super::proxy::{self, ProxyRoute};
+use super::resolver::LookUpError;
 use crate::core::health::failure::{Failure, Health, Reaction, Suspect, one_line};
 
 /// The other side, and what an operator calls it.
@@ -19,7 +19,7 @@ pub(super) struct Peer {
     pub(super) host: String,
     pub(super) port: u16,
     /// The proxy on the way to it.
-    pub(super) via: Option<Via>,
+    pub(super) via: Option<ProxyRoute>,
     /// The key that names this host: `api.base_url` or `api.login_url`.
     pub(super) setting: &'static str,
     pub(super) silence: Duration,
@@ -338,7 +338,7 @@ impl Causes {
         {
             self.io = Some(io.kind());
         }
-        if let Some(Unresolved::Silent) = cause.downcast_ref() {
+        if let Some(LookUpError::Silent) = cause.downcast_ref() {
             self.silent_resolver = true;
         }
         self.innermost = cause.to_string();

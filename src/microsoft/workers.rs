@@ -15,25 +15,25 @@ use std::time::Duration;
 /// A thread without work ends after this.
 const IDLE: Duration = Duration::from_secs(10);
 
-type Job = Box<dyn FnOnce() + Send>;
+type Call = Box<dyn FnOnce() + Send>;
 
 /// At most `threads` threads, and a queue of at most `queue` calls before them.
 pub(super) struct Workers {
-    shared: Arc<Shared>,
+    shared: Arc<WorkQueue>,
     name: &'static str,
     threads: usize,
     queue: usize,
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct WorkQueue {
+    state: Mutex<QueueState>,
     work: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    jobs: VecDeque<Job>,
+struct QueueState {
+    jobs: VecDeque<Call>,
     /// Threads that live.
     threads: usize,
     /// Threads that wait for work.
@@ -78,8 +78,8 @@ impl Workers {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl WorkQueue {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock()
     }
 

@@ -117,14 +117,14 @@ fn a_key_that_all_tenants_have_changes_all_of_them_and_costs_no_token() {
 fn tenants_with_equal_app_settings_share_what_was_learnt_of_their_secrets_over_reloads() {
     let mut rig = Rig::start(CONTOSO);
     rig.reload(&format!("{CONTOSO}{FABRIKAM}"));
-    assert_eq!(rig.builder.doors.credentials(), 1);
+    assert_eq!(rig.builder.connectors.credentials(), 1);
     let own =
         format!("{CONTOSO}{FABRIKAM}app.client_id = \"4c0a8b0e-5d1f-4b0e-9c55-3f1d8c1b7a02\"\n");
     rig.reload(&own);
-    assert_eq!(rig.builder.doors.credentials(), 2);
+    assert_eq!(rig.builder.connectors.credentials(), 2);
     rig.reload(CONTOSO);
     assert_eq!(
-        rig.builder.doors.credentials(),
+        rig.builder.connectors.credentials(),
         1,
         "what nobody has any more is forgotten"
     );

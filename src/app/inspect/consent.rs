@@ -12,7 +12,7 @@ use crate::settings::TenantSettings;
 
 /// One tenant's link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Consent {
+pub struct TenantConsent {
     pub tenant: TenantId,
     pub name: Arc<str>,
     pub link: String,
@@ -38,8 +38,8 @@ pub struct Invitation {
     pub cloud: String,
 }
 
-pub fn consents(tenants: &[&TenantSettings]) -> Vec<Consent> {
-    let consent = |tenant: &&TenantSettings| Consent {
+pub fn consents(tenants: &[&TenantSettings]) -> Vec<TenantConsent> {
+    let consent = |tenant: &&TenantSettings| TenantConsent {
         tenant: tenant.id,
         name: tenant.name.clone(),
         link: link(tenant),

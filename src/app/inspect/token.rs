@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use super::{Claims, LIMIT, Role, expiry, now, within};
 use crate::app::StartError;
-use crate::app::connectors::{self, Doors};
+use crate::app::connectors::{self, Connectors};
 use crate::core::health::failure::Failure;
 use crate::core::ids::TenantId;
 use crate::core::time::ticks::Ticks;
-use crate::microsoft::Issued;
+use crate::microsoft::IssuedToken;
 use crate::settings::TenantSettings;
 
 /// A token that was issued, and what it should be.
@@ -41,18 +41,18 @@ pub struct TokenSeen {
 /// # Errors
 /// The outer one: nothing can be made of the settings. The inner one: no token was issued.
 pub async fn token(tenant: &TenantSettings) -> Result<Result<TokenSeen, Failure>, StartError> {
-    let door = Doors::default().open(tenant)?;
+    let connector = Connectors::default().open(tenant)?;
     let look = async {
-        let issued = door.entra.look().await?;
-        Ok(seen(tenant, door.source.name(), issued))
+        let issued = connector.entra.look().await?;
+        Ok(seen(tenant, connector.source.name(), issued))
     };
     Ok(within(LIMIT, look).await)
 }
 
-fn seen(tenant: &TenantSettings, source: &'static str, issued: Issued) -> TokenSeen {
+fn seen(tenant: &TenantSettings, source: &'static str, issued: IssuedToken) -> TokenSeen {
     let permission = connectors::permission(tenant.api.source);
     let expires = expiry(&issued);
-    let Issued { claims, unfit, .. } = issued;
+    let IssuedToken { claims, unfit, .. } = issued;
     let roles = claims.iter().flat_map(|claims| &claims.roles);
     let api = &tenant.api;
     TokenSeen {

@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 
 use super::notes::{Offline, notes};
 use crate::app::StartError;
-use crate::app::inspect::{Findings, KafkaSeen, Standing, TenantSeen, TopicSeen, TopicUse, Write};
+use crate::app::inspect::{
+    InspectionReport, KafkaSeen, RoleUse, TenantSeen, TopicSeen, TopicUse, Write,
+};
 use crate::config::ConfigErrors;
 use crate::core::health::failure::{Failure, chain};
 
-pub fn report(findings: &Findings, offline: &Offline<'_>, brokers: &str) -> String {
+pub fn report(findings: &InspectionReport, offline: &Offline<'_>, brokers: &str) -> String {
     let tenants_ok = findings.tenants.iter().all(|it| it.failure.is_none());
     let document = json!({
         "ok": tenants_ok && kafka_ok(&findings.kafka),
@@ -137,7 +139,7 @@ fn tenant(seen: &TenantSeen) -> Value {
     let excess = seen
         .roles
         .iter()
-        .filter(|role| role.standing != Standing::Needed);
+        .filter(|role| role.usage != RoleUse::Needed);
     let excess: Vec<_> = excess.map(|role| &role.name).collect();
     json!({
         "id": seen.id.to_string(),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use crate::app::inspect::{Findings, Role, Standing, Write, retirement, topics};
+use crate::app::inspect::{InspectionReport, Role, RoleUse, Write, retirement, topics};
 use crate::app::retirement::Retirement;
 use crate::cli::text::paragraph;
 use crate::core::format::{counted, tally, tame};
@@ -87,7 +87,7 @@ impl<'a> Offline<'a> {
 }
 
 /// Everything worth a note about what was found.
-pub fn notes(findings: &Findings, retirement: Option<&Retirement>) -> Vec<String> {
+pub fn notes(findings: &InspectionReport, retirement: Option<&Retirement>) -> Vec<String> {
     let mut notes: Vec<String> = retirement.iter().map(ToString::to_string).collect();
     let tenants = &findings.tenants;
     let second: Vec<&str> = tenants
@@ -134,23 +134,23 @@ pub fn notes(findings: &Findings, retirement: Option<&Retirement>) -> Vec<String
 }
 
 /// Permissions that nobody needs, each with the tenants that have it.
-fn excess(findings: &Findings) -> Vec<String> {
+fn excess(findings: &InspectionReport) -> Vec<String> {
     let mut tenants: BTreeMap<&str, (&Role, Vec<&str>)> = BTreeMap::new();
     for tenant in &findings.tenants {
         for role in tenant
             .roles
             .iter()
-            .filter(|role| role.standing != Standing::Needed)
+            .filter(|role| role.usage != RoleUse::Needed)
         {
             let entry = tenants.entry(&role.name).or_insert((role, Vec::new()));
             entry.1.push(&tenant.name);
         }
     }
     let note = |(role, named): (&Role, Vec<&str>)| {
-        let weight = match role.standing {
-            Standing::Powerful => "a powerful permission that incidentd has no use for",
-            Standing::MoreThanNeeded => "more than incidentd needs",
-            Standing::Needed | Standing::Unused => "a permission that incidentd has no use for",
+        let weight = match role.usage {
+            RoleUse::Powerful => "a powerful permission that incidentd has no use for",
+            RoleUse::MoreThanNeeded => "more than incidentd needs",
+            RoleUse::Needed | RoleUse::Unused => "a permission that incidentd has no use for",
         };
         format!(
             "{} is {weight} ({}): it is in the token of {}",

@@ -3,7 +3,9 @@
 //! Tenants with one cause stand together and have it explained once. Texts from outside are tamed before they are shown.
 
 use super::notes::{Offline, notes};
-use crate::app::inspect::{Findings, KafkaSeen, Standing, TenantSeen, TopicSeen, TopicUse, Write};
+use crate::app::inspect::{
+    InspectionReport, KafkaSeen, RoleUse, TenantSeen, TopicSeen, TopicUse, Write,
+};
 use crate::cli::text::{paragraph, table, why_and_do};
 use crate::core::format::{bytes, counted, span, tally, tame};
 use crate::core::health::failure::{Failure, Health};
@@ -23,7 +25,7 @@ const UNKNOWN: &str = "-";
 /// Stands for a tenant's consent link in what is said of many.
 const OWN_LINK: &str = "the link under each name";
 
-pub fn report(findings: &Findings, offline: &Offline<'_>, brokers: &str) -> String {
+pub fn report(findings: &InspectionReport, offline: &Offline<'_>, brokers: &str) -> String {
     let mut lines = tenants(&findings.tenants);
     lines.push(String::new());
     lines.extend(kafka(&findings.kafka, &findings.topics, brokers));
@@ -126,15 +128,15 @@ fn tenant_row(tenant: &TenantSeen) -> [String; 6] {
 
 /// How the permissions in the token stand to what is needed.
 fn roles(tenant: &TenantSeen) -> &'static str {
-    let does = |standing| matches!(standing, Standing::Needed | Standing::MoreThanNeeded);
-    let mut standings = tenant.roles.iter().map(|role| role.standing);
+    let does = |usage| matches!(usage, RoleUse::Needed | RoleUse::MoreThanNeeded);
+    let mut uses = tenant.roles.iter().map(|role| role.usage);
     if tenant.token_expires.is_none() || (tenant.roles.is_empty() && tenant.failure.is_none()) {
         return UNKNOWN;
     }
-    if !standings.clone().any(does) {
+    if !uses.clone().any(does) {
         return "lacking";
     }
-    match standings.all(|standing| standing == Standing::Needed) {
+    match uses.all(|usage| usage == RoleUse::Needed) {
         true => "as needed",
         false => "too many",
     }
@@ -184,7 +186,7 @@ fn with_heading<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) -> V
 }
 
 /// The last line: `3 tenants: 1 consent, 2 ok. Kafka: ok, 2 topics: 2 ok.`
-fn summary(findings: &Findings) -> String {
+fn summary(findings: &InspectionReport) -> String {
     let mut states: Vec<Health> = findings.tenants.iter().map(TenantSeen::state).collect();
     states.sort_by_key(|state| std::cmp::Reverse(state.severity()));
     let tenants = counted(states.len(), "tenant");

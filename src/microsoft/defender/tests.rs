@@ -2,7 +2,7 @@
 
 use crate::core::ids::IncidentId;
 use crate::core::sweep::backlog::Span;
-use crate::microsoft::testing::{Server, defender_at, http_options, json, list, read_page};
+use crate::microsoft::tests::support::{Server, defender_at, http_options, json, list, read_page};
 use crate::ports::{IncidentSource, PageAsk, Query};
 
 #[tokio::test]

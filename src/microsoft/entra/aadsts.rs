@@ -24,7 +24,7 @@ pub(in crate::microsoft) const CONDITIONAL_ACCESS: &str = "a Conditional Access 
 const PLACE: &str = "{place}";
 
 /// One or more numbers with one meaning.
-pub(super) struct Row {
+pub(super) struct CodeRow {
     codes: &'static [u64],
     pub(super) health: Health,
     pub(super) reaction: Reaction,
@@ -32,7 +32,7 @@ pub(super) struct Row {
     pub(super) hint: &'static str,
 }
 
-impl Row {
+impl CodeRow {
     /// Another pace than the state's own.
     const fn with(mut self, reaction: Reaction) -> Self {
         self.reaction = reaction;
@@ -46,16 +46,16 @@ impl Row {
 }
 
 /// The row of a number; `None` when it is not known.
-pub(super) fn look_up(code: u64) -> Option<&'static Row> {
+pub(super) fn look_up(code: u64) -> Option<&'static CodeRow> {
     TABLE.iter().find(|row| row.codes.contains(&code))
 }
 
-const fn row(codes: &'static [u64], health: Health, hint: &'static str) -> Row {
+const fn row(codes: &'static [u64], health: Health, hint: &'static str) -> CodeRow {
     let reaction = match health {
         Unreachable => Reaction::Backoff,
         _ => Reaction::Slow,
     };
-    Row {
+    CodeRow {
         codes,
         health,
         reaction,
@@ -63,7 +63,7 @@ const fn row(codes: &'static [u64], health: Health, hint: &'static str) -> Row {
     }
 }
 
-static TABLE: &[Row] = &[
+static TABLE: &[CodeRow] = &[
     row(
         &[7_000_215, 70_002],
         Credential,

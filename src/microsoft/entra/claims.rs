@@ -89,7 +89,7 @@ fn held(claims: &Map<String, Value>) -> impl Iterator<Item = &str> {
 }
 
 /// What a token has to say.
-pub(super) struct Expected {
+pub(super) struct TokenExpectation {
     pub(super) tenant: TenantId,
     pub(super) resource: String,
     pub(super) permission: Permission,
@@ -97,23 +97,23 @@ pub(super) struct Expected {
 }
 
 /// What came of a look into a token.
-pub(super) struct Examined {
+pub(super) struct TokenExamination {
     /// `None`: it can't be read.
     pub(super) claims: Option<Claims>,
     pub(super) verdict: Result<(), Failure>,
 }
 
-impl Expected {
+impl TokenExpectation {
     /// `hidden` is all that must not be shown, even by a token that repeats it.
     ///
     /// A token that is for another API or tenant is `misconfigured`, one that lacks the permission `consent`.
-    pub(super) fn examine(&self, token: &str, hidden: &[&Proof]) -> Examined {
+    pub(super) fn examine(&self, token: &str, hidden: &[&Proof]) -> TokenExamination {
         match decode(token) {
-            None => Examined {
+            None => TokenExamination {
                 claims: None,
                 verdict: Ok(()),
             },
-            Some(claims) => Examined {
+            Some(claims) => TokenExamination {
                 verdict: self.judge(&claims, hidden),
                 claims: Some(Claims::of(&claims, hidden)),
             },
@@ -223,15 +223,15 @@ fn same_resource(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::microsoft::testing::{TENANT, jwt};
+    use crate::microsoft::tests::support::{TENANT, jwt};
     use crate::microsoft::{DEFENDER, GRAPH};
     use proptest::prelude::*;
     use serde_json::json;
 
     const RESOURCE: &str = "https://api.security.microsoft.com";
 
-    fn expected() -> Expected {
-        Expected {
+    fn expected() -> TokenExpectation {
+        TokenExpectation {
             tenant: TENANT.parse().unwrap(),
             resource: RESOURCE.to_owned(),
             permission: DEFENDER,
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_graph_token_is_fit_for_graph_and_a_defender_token_is_not() {
-        let graph = Expected {
+        let graph = TokenExpectation {
             resource: "https://graph.microsoft.com".to_owned(),
             permission: GRAPH,
             ..expected()

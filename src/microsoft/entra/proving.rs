@@ -13,11 +13,11 @@ use std::path::Path;
 use super::super::credential::{Kind, Proof, read_token};
 use super::super::secret::Secret;
 use super::refusal::Denial;
-use super::{Entra, Issued};
+use super::{Entra, IssuedToken};
 use crate::core::health::failure::{Failure, Health};
 
 impl Entra {
-    pub(super) async fn exchange(&self) -> Result<Issued, Failure> {
+    pub(super) async fn exchange(&self) -> Result<IssuedToken, Failure> {
         match &self.credential.kind {
             Kind::Secret(secret) => {
                 let proof = secret.read().await?;
@@ -29,7 +29,7 @@ impl Entra {
         }
     }
 
-    async fn with_token(&self, file: &Path) -> Result<Issued, Failure> {
+    async fn with_token(&self, file: &Path) -> Result<IssuedToken, Failure> {
         let token = read_token(file).await?;
         let denial = match self.ask(&token, &[&token]).await {
             Ok(issued) => return Ok(issued),
@@ -46,7 +46,7 @@ impl Entra {
         issued.map_err(|denial| denial.failure)
     }
 
-    async fn with_two(&self, first: &Secret, second: &Secret) -> Result<Issued, Failure> {
+    async fn with_two(&self, first: &Secret, second: &Secret) -> Result<IssuedToken, Failure> {
         let (first, second) = (first.read().await, second.read_as_next().await);
         let hidden: Vec<&Proof> = [&first, &second].into_iter().flatten().collect();
         let second_first = self.credential.second_serves();
@@ -90,7 +90,7 @@ impl Entra {
         &self,
         secret: &Result<Proof, Failure>,
         hidden: &[&Proof],
-    ) -> Result<Issued, Denial> {
+    ) -> Result<IssuedToken, Denial> {
         match secret {
             Ok(proof) => self.ask(proof, hidden).await,
             Err(unreadable) => Err(Denial {

@@ -20,7 +20,7 @@ use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 const MAX_DESCRIPTION: usize = 500;
 
 /// An answer that holds no token.
-pub(super) struct Refusal<'a> {
+pub(super) struct TokenRefusal<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
@@ -54,9 +54,9 @@ impl From<Failure> for Denial {
 /// How bad, what next, and what to do.
 type Verdict = (Health, Reaction, String);
 
-impl Refusal<'_> {
+impl TokenRefusal<'_> {
     pub(super) fn classify(&self, host: &str, consent_remedy: &str) -> Denial {
-        let said = Said::read(self.body, self.hidden);
+        let said = EntraErrorBody::read(self.body, self.hidden);
         let status = self.status.as_u16();
         let (health, reaction, remedy) = self.verdict(&said, host, consent_remedy);
         let what = match said.text.as_str() {
@@ -78,7 +78,7 @@ impl Refusal<'_> {
 
     /// `entra 90002`; without a number of Entra's, `entra 503` or `entra 400 invalid_scope`. A credential is named, too: two
     /// that are refused for the same reason have to be mended one by one.
-    fn cause(&self, said: &Said, health: Health) -> String {
+    fn cause(&self, said: &EntraErrorBody, health: Health) -> String {
         let refused = match said.code {
             Some(code) => format!("entra {code}"),
             None => key(&["entra", self.status.as_str(), &said.error]),
@@ -89,7 +89,7 @@ impl Refusal<'_> {
         }
     }
 
-    fn verdict(&self, said: &Said, host: &str, consent_remedy: &str) -> Verdict {
+    fn verdict(&self, said: &EntraErrorBody, host: &str, consent_remedy: &str) -> Verdict {
         let known = said.code.and_then(aadsts::look_up);
         let transient =
             transient::code(&said.error) || known.is_none() && transient::text(&said.text);
@@ -195,7 +195,7 @@ fn check_proof(place: &Place) -> String {
 }
 
 /// What an error's body says. The body may be plain text (a 429's is `Too Many Requests`), HTML or empty.
-struct Said {
+struct EntraErrorBody {
     error: String,
     /// The first AADSTS number.
     code: Option<u64>,
@@ -203,7 +203,7 @@ struct Said {
     text: String,
 }
 
-impl Said {
+impl EntraErrorBody {
     fn read(body: &[u8], hidden: &[&Proof]) -> Self {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         let Ok(value) = serde_json::from_slice::<Value>(body) else {
@@ -221,7 +221,7 @@ impl Said {
                 format!("{error}: {}", shown(description, MAX_DESCRIPTION))
             }
         };
-        Said {
+        EntraErrorBody {
             code: code.or_else(|| code_in(description)),
             error,
             text,
@@ -235,7 +235,7 @@ impl Said {
         } else {
             one_line(&without(&text, hidden), MAX_DESCRIPTION)
         };
-        Said {
+        EntraErrorBody {
             error: String::new(),
             code: None,
             text,

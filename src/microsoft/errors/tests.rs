@@ -3,14 +3,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 use reqwest::header::{HeaderName, HeaderValue};
 
-use super::said::MAX_MESSAGE;
+use super::body::MAX_MESSAGE;
 use super::*;
-use Asked::{Link, List, One};
 use Health::{Consent, Forbidden, Misconfigured, Throttled, Unreachable};
 use Reaction::{Backoff, RenewToken, Slow, Wait};
+use RequestKind::{Link, List, One};
 
-fn defender() -> Api {
-    Api {
+fn defender() -> ApiContext {
+    ApiContext {
         name: "defender",
         host: "api.security.microsoft.com".to_owned(),
         scope: "https://api.security.microsoft.com/.default".to_owned(),
@@ -19,8 +19,8 @@ fn defender() -> Api {
     }
 }
 
-fn graph() -> Api {
-    Api {
+fn graph() -> ApiContext {
+    ApiContext {
         name: "graph",
         host: "graph.microsoft.com".to_owned(),
         scope: "https://graph.microsoft.com/.default".to_owned(),
@@ -28,16 +28,16 @@ fn graph() -> Api {
     }
 }
 
-fn refuse(status: u16, headers: &[(&str, &str)], body: &str, asked: Asked) -> Failure {
+fn refuse(status: u16, headers: &[(&str, &str)], body: &str, asked: RequestKind) -> Failure {
     refuse_by(&defender(), status, headers, body, asked)
 }
 
 fn refuse_by(
-    api: &Api,
+    api: &ApiContext,
     status: u16,
     headers: &[(&str, &str)],
     body: &str,
-    asked: Asked,
+    asked: RequestKind,
 ) -> Failure {
     let headers = headers
         .iter()
@@ -46,7 +46,7 @@ fn refuse_by(
             (name, HeaderValue::from_str(value).unwrap())
         })
         .collect();
-    Refusal {
+    PageRefusal {
         status: StatusCode::from_u16(status).unwrap(),
         headers: &headers,
         body: body.as_bytes(),

@@ -10,7 +10,7 @@ use crate::core::incident::page::{Envelope, Splitter};
 use crate::core::incident::reading;
 use crate::core::incident::version::{Origin, Phase};
 use crate::core::sweep::backlog::Span;
-use crate::microsoft::testing::{
+use crate::microsoft::tests::support::{
     Server, answer, assert_silent_about, graph_at, http_options, json, list, read_page,
 };
 use crate::ports::{IncidentSource, PageAsk, Query};

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::core::health::failure::{Health, Reaction, Suspect};
-use crate::microsoft::testing::{
+use crate::microsoft::tests::support::{
     Server, Step, answer, defender_at, http_options, impatient, json, list, read_page,
 };
 

@@ -12,7 +12,7 @@ use rustls::{ServerConfig, ServerConnection, Stream};
 
 use super::*;
 use crate::core::health::failure::Health;
-use crate::microsoft::testing::http_options;
+use crate::microsoft::tests::support::http_options;
 
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----
 MIIBlzCCAT2gAwIBAgIUC98xubE0NHfEnxj8a0ndSSFTRbEwCgYIKoZIzj0EAwIw

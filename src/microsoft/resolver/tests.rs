@@ -58,7 +58,7 @@ async fn a_silent_resolver_is_waited_for_once_and_its_late_answer_is_used() {
     let started = Instant::now();
     for _ in 0..3 {
         let answer = resolver.addresses("login.example").await;
-        assert!(matches!(answer, Err(Unresolved::Silent)), "{answer:?}");
+        assert!(matches!(answer, Err(LookUpError::Silent)), "{answer:?}");
     }
     assert!(started.elapsed() < PATIENCE * 3 + Duration::from_secs(1));
     assert_eq!(count.load(Ordering::SeqCst), 1, "one thread is held");
@@ -79,7 +79,7 @@ async fn a_host_that_hangs_does_not_hold_up_another() {
         Ok(addresses())
     }));
     let hung = resolver.addresses("hangs.example").await;
-    assert!(matches!(hung, Err(Unresolved::Silent)), "{hung:?}");
+    assert!(matches!(hung, Err(LookUpError::Silent)), "{hung:?}");
     tokio::time::resume();
     assert!(resolver.addresses("fine.example").await.is_ok());
     drop(lets_go);
@@ -97,7 +97,7 @@ async fn a_failure_is_kept_for_a_moment_and_an_answer_for_longer() {
     }));
     for _ in 0..2 {
         let answer = resolver.addresses("login.example").await;
-        let Err(Unresolved::Refused(why)) = answer else {
+        let Err(LookUpError::Refused(why)) = answer else {
             panic!("{answer:?}")
         };
         assert_eq!(why, "Name or service not known");

@@ -12,7 +12,7 @@ use super::*;
 use crate::core::health::failure::Suspect;
 use crate::core::ids::IncidentId;
 use crate::core::incident::page::Splitter;
-use crate::microsoft::testing::{
+use crate::microsoft::tests::support::{
     Server, Step, answer, assert_silent_about, defender_at, http_options, impatient, json, list,
     read_page,
 };

@@ -9,11 +9,11 @@ use crate::core::time::ticks::Ticks;
 /// 2026-11-24T04:00:00Z.
 const NOW: Ticks = Ticks(17_954_928_000_000_000);
 
-fn role(name: &str, standing: Standing) -> Role {
+fn role(name: &str, usage: RoleUse) -> Role {
     Role {
         name: name.to_owned(),
         permits: format!("do {name} things"),
-        standing,
+        usage,
     }
 }
 
@@ -24,7 +24,7 @@ fn healthy(name: &str) -> TenantSeen {
         source: "graph",
         failure: None,
         consent_link: format!("https://login.example/{name}/adminconsent"),
-        roles: vec![role("SecurityIncident.Read.All", Standing::Needed)],
+        roles: vec![role("SecurityIncident.Read.All", RoleUse::Needed)],
         token_expires: Some(NOW.plus(Duration::from_secs(3600))),
         incidents: Some(1),
         lookback: Duration::from_secs(86_400),
@@ -68,12 +68,12 @@ fn topic(name: &str) -> TopicSeen {
     }
 }
 
-fn findings(tenants: Vec<TenantSeen>, topics: Vec<TopicSeen>) -> Findings {
+fn findings(tenants: Vec<TenantSeen>, topics: Vec<TopicSeen>) -> InspectionReport {
     let uses = topics.iter().map(|topic| TopicUse {
         name: topic.name.clone(),
         uses: vec!["incidents"],
     });
-    Findings {
+    InspectionReport {
         at: NOW,
         tenants,
         topics: uses.collect(),
@@ -87,7 +87,7 @@ fn findings(tenants: Vec<TenantSeen>, topics: Vec<TopicSeen>) -> Findings {
     }
 }
 
-fn shown(findings: &Findings, retirement: Option<Retirement>) -> String {
+fn shown(findings: &InspectionReport, retirement: Option<Retirement>) -> String {
     let offline = Offline {
         file: "incidentd.toml".to_owned(),
         warnings: &["poll.requests_per_minute: 40 is more than 25".to_owned()],
@@ -114,7 +114,7 @@ fn a_sick_fleet_is_read_from_top_to_bottom() {
         )
     };
     let mut wide = healthy("wide-world-importers");
-    wide.roles.push(role("Machine.Isolate", Standing::Powerful));
+    wide.roles.push(role("Machine.Isolate", RoleUse::Powerful));
     wide.second_secret = true;
     let mut quiet = healthy("quiet");
     quiet.incidents = Some(0);

@@ -18,7 +18,7 @@ fn proof(key: Key) -> Proof {
 }
 
 fn deny(status: u16, body: &[u8], key: Key) -> Denial {
-    Refusal {
+    TokenRefusal {
         status: StatusCode::from_u16(status).unwrap(),
         headers: &HeaderMap::new(),
         body,
@@ -227,7 +227,7 @@ fn a_body_that_is_no_json_is_classed_by_its_status() {
 fn a_throttled_token_request_waits_as_asked() {
     let mut headers = HeaderMap::new();
     headers.insert(RETRY_AFTER, "17".parse().unwrap());
-    let refusal = Refusal {
+    let refusal = TokenRefusal {
         status: StatusCode::TOO_MANY_REQUESTS,
         headers: &headers,
         body: b"Too Many Requests",
@@ -238,7 +238,7 @@ fn a_throttled_token_request_waits_as_asked() {
         refusal.classify(HOST, "").failure.reaction,
         Wait(Duration::from_secs(17))
     );
-    let by_number = Refusal {
+    let by_number = TokenRefusal {
         status: StatusCode::BAD_REQUEST,
         body: &error_body("invalid_request", 90_055),
         ..refusal

@@ -5,11 +5,11 @@ use std::fmt::Write;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{DEFENDER_SHAPE, GRAPH_SHAPE};
 use crate::core::incident::reading::{Shape, read};
 use crate::core::incident::significant::{Compared, MOST, Significant};
 use crate::core::incident::version::Reading;
 use crate::core::time::ticks::Ticks;
+use crate::microsoft::{DEFENDER_SHAPE, GRAPH_SHAPE};
 
 static SHAPES: [&Shape; 2] = [&DEFENDER_SHAPE, &GRAPH_SHAPE];
 

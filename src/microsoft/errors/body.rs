@@ -17,7 +17,7 @@ const SHORTEST_CLAIMS: usize = 12;
 
 /// What an error's body says, fit to be shown, and what follows from it.
 #[derive(Default)]
-pub(super) struct Said {
+pub(super) struct ApiErrorBody {
     pub(super) json: bool,
     pub(super) code: String,
     pub(super) message: String,
@@ -34,7 +34,7 @@ pub(super) struct Said {
     pub(super) claims_wanted: bool,
 }
 
-impl Said {
+impl ApiErrorBody {
     pub(super) fn read(body: &[u8], headers: &HeaderMap, token: &str) -> Self {
         let challenges = challenges(headers.get_all(WWW_AUTHENTICATE).iter());
         // A text of a few letters would be found in every word.
@@ -67,7 +67,7 @@ impl Said {
         ];
         let codes = codes(&value);
         let any = |is: fn(&str) -> bool| codes.iter().any(|code| is(code));
-        Said {
+        ApiErrorBody {
             json: value.is_object(),
             code: text("code", 60),
             message: text("message", MAX_MESSAGE),
@@ -91,9 +91,9 @@ impl Said {
         } else {
             shown(&text, hidden, MAX_MESSAGE)
         };
-        Said {
+        ApiErrorBody {
             message,
-            ..Said::default()
+            ..ApiErrorBody::default()
         }
     }
 

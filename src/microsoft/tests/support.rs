@@ -15,16 +15,16 @@ use tokio::task::JoinHandle;
 use url::Url;
 use uuid::Uuid;
 
-use super::{Clients, Defender, Graph, HttpOptions, SourceOptions};
 use crate::core::health::failure::Failure;
 use crate::core::sweep::backlog::Span;
+use crate::microsoft::{Clients, Defender, Graph, HttpOptions, SourceOptions};
 use crate::ports::{AccessToken, IncidentSource, PageAsk, Query};
 
-pub(super) const TENANT: &str = "11111111-1111-1111-1111-111111111111";
-pub(super) const SCOPE: &str = "https://api.security.microsoft.com/.default";
+pub(in crate::microsoft) const TENANT: &str = "11111111-1111-1111-1111-111111111111";
+pub(in crate::microsoft) const SCOPE: &str = "https://api.security.microsoft.com/.default";
 
 /// An unsigned token with these claims.
-pub(super) fn jwt(claims: &Value) -> String {
+pub(in crate::microsoft) fn jwt(claims: &Value) -> String {
     let part = |value: &str| URL_SAFE_NO_PAD.encode(value);
     format!(
         "{}.{}.c2ln",
@@ -34,7 +34,7 @@ pub(super) fn jwt(claims: &Value) -> String {
 }
 
 #[derive(Clone)]
-pub(super) enum Step {
+pub(in crate::microsoft) enum Step {
     Send(Vec<u8>),
     /// Sends the bytes again and again, with a pause before each.
     Drip(Vec<u8>, Duration),
@@ -43,7 +43,11 @@ pub(super) enum Step {
 }
 
 /// A whole answer.
-pub(super) fn answer(status: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<Step> {
+pub(in crate::microsoft) fn answer(
+    status: &str,
+    headers: &[(&str, &str)],
+    body: impl AsRef<[u8]>,
+) -> Vec<Step> {
     let body = body.as_ref();
     let mut head = format!(
         "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n",
@@ -57,7 +61,7 @@ pub(super) fn answer(status: &str, headers: &[(&str, &str)], body: impl AsRef<[u
     vec![Step::Send(bytes)]
 }
 
-pub(super) fn json(status: &str, body: impl AsRef<[u8]>) -> Vec<Step> {
+pub(in crate::microsoft) fn json(status: &str, body: impl AsRef<[u8]>) -> Vec<Step> {
     answer(
         status,
         &[("content-type", "application/json; charset=utf-8")],
@@ -65,19 +69,19 @@ pub(super) fn json(status: &str, body: impl AsRef<[u8]>) -> Vec<Step> {
     )
 }
 
-pub(super) struct Server {
-    pub(super) url: Url,
+pub(in crate::microsoft) struct Server {
+    pub(in crate::microsoft) url: Url,
     requests: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
 impl Server {
-    pub(super) async fn start(script: Vec<Step>) -> Self {
+    pub(in crate::microsoft) async fn start(script: Vec<Step>) -> Self {
         Self::answering(move |_| script.clone()).await
     }
 
     /// A server whose answer depends on the request.
-    pub(super) async fn answering(
+    pub(in crate::microsoft) async fn answering(
         script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -97,7 +101,7 @@ impl Server {
     }
 
     /// The requests so far, head and body.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(in crate::microsoft) fn requests(&self) -> Vec<String> {
         self.requests.lock().clone()
     }
 }
@@ -158,7 +162,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
 }
 
 /// Limits that only a test which waits for nothing stays inside of, on however busy a machine.
-pub(super) fn http_options() -> HttpOptions {
+pub(in crate::microsoft) fn http_options() -> HttpOptions {
     HttpOptions {
         proxy: None,
         authorities: None,
@@ -167,18 +171,22 @@ pub(super) fn http_options() -> HttpOptions {
 }
 
 /// Limits that are reached in a test: 400 ms of silence, 4 s in all.
-pub(super) fn impatient() -> HttpOptions {
+pub(in crate::microsoft) fn impatient() -> HttpOptions {
     HttpOptions {
         silence: Duration::from_millis(400),
         ..http_options()
     }
 }
 
-pub(super) fn defender_at(base: &Url, http: HttpOptions, max_response: usize) -> Defender {
+pub(in crate::microsoft) fn defender_at(
+    base: &Url,
+    http: HttpOptions,
+    max_response: usize,
+) -> Defender {
     Defender::new(&Clients::new(), options(base, http, max_response, SCOPE)).unwrap()
 }
 
-pub(super) fn graph_at(base: &Url, http: HttpOptions, max_response: usize) -> Graph {
+pub(in crate::microsoft) fn graph_at(base: &Url, http: HttpOptions, max_response: usize) -> Graph {
     let scope = "https://graph.microsoft.com/.default";
     Graph::new(&Clients::new(), options(base, http, max_response, scope)).unwrap()
 }
@@ -196,7 +204,7 @@ fn options(base: &Url, http: HttpOptions, max_response: usize, scope: &str) -> S
 }
 
 /// A page of what was updated from then on.
-pub(super) fn list(from: &str, top: u32, skip: u32) -> PageAsk {
+pub(in crate::microsoft) fn list(from: &str, top: u32, skip: u32) -> PageAsk {
     PageAsk::Query(Query {
         span: Span::from(from.parse().unwrap()),
         top,
@@ -206,7 +214,7 @@ pub(super) fn list(from: &str, top: u32, skip: u32) -> PageAsk {
 }
 
 /// The whole body of one page.
-pub(super) async fn read_page(
+pub(in crate::microsoft) async fn read_page(
     source: &impl IncidentSource,
     ask: &PageAsk,
     token: &str,
@@ -221,7 +229,7 @@ pub(super) async fn read_page(
 }
 
 /// Fails the test when a failure shows any of `canaries`.
-pub(super) fn assert_silent_about(failure: &Failure, canaries: &[&str]) {
+pub(in crate::microsoft) fn assert_silent_about(failure: &Failure, canaries: &[&str]) {
     let shown = format!("{failure} {failure:?}");
     for canary in canaries {
         assert!(!shown.contains(canary), "{canary} is shown in {shown}");
