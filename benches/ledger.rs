@@ -8,7 +8,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use futures_util::future::join_all;
 use incidentd::core::ids::{IncidentId, TenantId};
 use incidentd::core::incident::version::{
-    ContentHash, Deduplicate, Forms, Origin, Phase, Reading, Seen, Verdict, judge,
+    ContentHash, Decision, Deduplicate, Forms, Origin, Phase, Reading, Seen, decide,
 };
 use incidentd::core::time::ticks::Ticks;
 use incidentd::ledger::LocalLedger;
@@ -84,9 +84,9 @@ async fn unchanged(ledger: &LocalLedger, tenant: TenantId, page: &[Reading]) -> 
     let verdicts = page
         .iter()
         .zip(&known)
-        .map(|(reading, seen)| judge(reading, seen.as_ref(), Deduplicate::Version));
+        .map(|(reading, seen)| decide(reading, seen.as_ref(), Deduplicate::Version));
     verdicts
-        .filter(|verdict| *verdict == Verdict::Unchanged)
+        .filter(|verdict| *verdict == Decision::Unchanged)
         .count()
 }
 

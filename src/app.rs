@@ -43,7 +43,7 @@ use crate::runtime::dispatcher::Dispatcher;
 use crate::runtime::fleet::{Fleet, FleetWatch};
 use crate::runtime::health::board::Board;
 use crate::runtime::health::topic::{self, Herald};
-use crate::runtime::limits::{ByteBudget, Slots};
+use crate::runtime::limits::{ByteBudget, Permits};
 use crate::runtime::liveness::{Pulse, Vitals};
 use crate::runtime::local_outlet::LocalOutlet;
 use crate::runtime::scheduler;
@@ -122,7 +122,7 @@ pub struct App {
     /// Ends everything but the endpoints.
     stop: CancellationToken,
     sweeper: Sweeper,
-    slots: Slots,
+    slots: Permits,
     builder: Builder,
     fleet: watch::Sender<Fleet>,
     watch: FleetWatch,
@@ -211,7 +211,7 @@ impl App {
                 stop: stop.clone(),
             },
             stop,
-            slots: Slots::new(settings.max_concurrent),
+            slots: Permits::new(settings.max_concurrent),
             settings,
             builder,
             fleet,

@@ -30,7 +30,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::{FleetWatch, distinct_schedules};
-use super::limits::{Lane, Slots};
+use super::limits::{Lane, Permits};
 use super::scheduler::Firing;
 use super::tenant::Tenant;
 use crate::core::ids::TenantId;
@@ -43,7 +43,7 @@ use crate::runtime::health::board::Board;
 use crate::runtime::health::log::Bulletin;
 use crate::runtime::health::topic::Herald;
 use crate::runtime::liveness::Pulse;
-use crate::runtime::sweep::{Sweeper, Swept};
+use crate::runtime::sweep::{SweepOutcome, Sweeper};
 
 mod adoption;
 mod endings;
@@ -59,7 +59,7 @@ const FIRST_PACE: Duration = Duration::from_millis(100);
 
 pub struct Dispatcher {
     sweeper: Sweeper,
-    slots: Slots,
+    slots: Permits,
     board: Arc<Board>,
     herald: Herald,
     bulletin: Bulletin,
@@ -144,7 +144,7 @@ struct Turnout {
 
 struct Ended {
     began: Instant,
-    swept: Swept,
+    swept: SweepOutcome,
     /// When it last had a turn in its lane, if it had one.
     last_turn: Option<Instant>,
 }
@@ -154,7 +154,7 @@ impl Dispatcher {
     pub fn new(
         fleet: FleetWatch,
         sweeper: Sweeper,
-        slots: Slots,
+        slots: Permits,
         (board, herald): (Arc<Board>, Herald),
     ) -> Self {
         Self {
@@ -356,7 +356,7 @@ impl Dispatcher {
                 let Some(mut slot) = slot else {
                     return Ended {
                         began,
-                        swept: Swept::stopped(),
+                        swept: SweepOutcome::stopped(),
                         last_turn: None,
                     };
                 };

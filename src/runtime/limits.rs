@@ -1,4 +1,4 @@
-//! The two limits that all tenants share: sweeps at work ([`Slots`]), and bytes in memory ([`ByteBudget`]). Both are made
+//! The two limits that all tenants share: sweeps at work ([`Permits`]), and bytes in memory ([`ByteBudget`]). Both are made
 //! so that no tenant can hold another up. And what a sweep may do between two yields ([`Stretch`], [`do_work`]).
 
 mod bytes;
@@ -7,5 +7,5 @@ mod permits;
 mod work;
 
 pub use bytes::{ByteBudget, Charge};
-pub use permits::{Crowded, Lane, Slot, Slots};
+pub use permits::{Lane, Permit, Permits, TooManyWaiting};
 pub use work::{Stretch, do_work};

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{ByteBudget, Slot};
+use super::limits::{ByteBudget, Permit};
 use super::tenant::Tenant;
 use crate::core::health::failure::Failure;
 use crate::core::incident::dead_letters;
@@ -25,12 +25,12 @@ use crate::core::sweep::backlog::{Interval, Span};
 use crate::core::sweep::cursor::{
     DEEP, Plan, Reach, TenantState, cut, forgettable, plan, reconcile,
 };
-use crate::core::sweep::pager::{Reached, Walk, unsorted_history};
+use crate::core::sweep::pager::{Pager, SweepProgress, unsorted_history};
 use crate::core::time::spread::{Use, jitter};
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Clock, Event, Observer, Outlet};
-use crate::runtime::sweep::batch::{Intake, Late};
-use crate::runtime::sweep::pages::{Reader, Times, Way};
+use crate::runtime::sweep::batch::{BatchBuilder, Late};
+use crate::runtime::sweep::pages::{AnswerDates, PageReader, ReadEnd};
 
 mod backfill;
 mod batch;
@@ -57,7 +57,7 @@ pub struct Sweeper {
 
 /// How a sweep ended, and what it did before that.
 #[derive(Debug, Default)]
-pub struct Swept {
+pub struct SweepOutcome {
     pub published: u64,
     pub late_found: u64,
     /// The tenant's state now, when it is known.
@@ -68,7 +68,7 @@ pub struct Swept {
     pub halt: Option<Halt>,
 }
 
-impl Swept {
+impl SweepOutcome {
     /// Broken off before anything was read.
     pub fn stopped() -> Self {
         Self {
@@ -97,10 +97,10 @@ impl From<Failure> for Halt {
 
 impl Sweeper {
     /// Sweeps `tenant` once.
-    pub async fn sweep(&self, tenant: &Tenant, slot: &mut Slot) -> Swept {
+    pub async fn sweep(&self, tenant: &Tenant, permit: &mut Permit) -> SweepOutcome {
         let before = Instant::now();
-        let mut swept = Swept::default();
-        swept.halt = self.run(tenant, slot, &mut swept).await.err();
+        let mut swept = SweepOutcome::default();
+        swept.halt = self.run(tenant, permit, &mut swept).await.err();
         self.observer.see(Event::LateFound {
             count: swept.late_found,
         });
@@ -118,10 +118,15 @@ impl Sweeper {
         swept
     }
 
-    async fn run(&self, tenant: &Tenant, slot: &mut Slot, swept: &mut Swept) -> Result<(), Halt> {
+    async fn run(
+        &self,
+        tenant: &Tenant,
+        permit: &mut Permit,
+        swept: &mut SweepOutcome,
+    ) -> Result<(), Halt> {
         let began = self.clock.now();
         let known = self.outlet.state(tenant.id).await?;
-        let mut live = Live {
+        let mut live = LiveSweep {
             tenant,
             sweeper: self,
             began,
@@ -130,10 +135,10 @@ impl Sweeper {
                 .is_none_or(|state| state.is_first(tenant.rules.lookback)),
             asked_again: false,
             waits: false,
-            told: Times::default(),
+            told: AnswerDates::default(),
             recorded: known.clone(),
             state: known.unwrap_or_else(|| TenantState::first(began, tenant.rules.lookback)),
-            reached: Reached::default(),
+            reached: SweepProgress::default(),
         };
         swept.state = Some(live.state.clone());
         let reconciles = live.open_reconcile();
@@ -144,9 +149,9 @@ impl Sweeper {
             Late::Before(live.state.cursor)
         };
         let start = live.state.start;
-        let mut intake = Intake::new(self, tenant, late, start, self.stop.clone());
+        let mut intake = BatchBuilder::new(self, tenant, late, start, self.stop.clone());
         // The start of the first range is a fixed instant from the first attempt on, whatever becomes of it.
-        live.record(&mut intake, slot).await?;
+        live.record(&mut intake, permit).await?;
         if reconciles {
             let (state, reach) = (&live.state, &tenant.rules.reach);
             let versions = (tenant.rules.deduplicate == Deduplicate::Version)
@@ -154,15 +159,15 @@ impl Sweeper {
             let letters = dead_letters::forgettable(state, reach, began);
             self.outlet.forget(tenant.id, versions, letters).await?;
         }
-        let mut reader = Reader::new(self, tenant, slot, Purpose::Live, self.stop.clone());
+        let mut reader = PageReader::new(self, tenant, permit, Purpose::Live, self.stop.clone());
         let read = live.read(&mut reader, &mut intake).await;
         let partial = reader.partial().cloned();
         let committed = match &read {
             Ok(_) if partial.is_none() && intake.complete() => {
-                live.advance(&mut intake, slot).await
+                live.advance(&mut intake, permit).await
             }
             // The cursor stays. What turned out to be backlog is known from now on, or each sweep would find it out anew.
-            _ => live.record(&mut intake, slot).await,
+            _ => live.record(&mut intake, permit).await,
         };
         let (published, late_found, account) = intake.finish();
         (swept.published, swept.late_found) = (published, late_found);
@@ -192,7 +197,7 @@ impl Sweeper {
 }
 
 /// A live sweep at work.
-struct Live<'a> {
+struct LiveSweep<'a> {
     tenant: &'a Tenant,
     sweeper: &'a Sweeper,
     began: Ticks,
@@ -203,15 +208,15 @@ struct Live<'a> {
     /// The first range may begin elsewhere, which the next sweep can tell: the cursor stays.
     waits: bool,
     /// The time that the answers of this sweep bear.
-    told: Times,
+    told: AnswerDates,
     /// What the ledger holds.
     recorded: Option<TenantState>,
     /// What it is to hold.
     state: TenantState,
-    reached: Reached,
+    reached: SweepProgress,
 }
 
-impl Live<'_> {
+impl LiveSweep<'_> {
     /// Puts the reconcile window into the backlog when that is due.
     fn open_reconcile(&mut self) -> bool {
         let mut memory = self.tenant.memory();
@@ -227,19 +232,27 @@ impl Live<'_> {
 
     /// Commits the batch, then the state if it has changed. One after the other: with a batch of which a record is refused
     /// the outlet takes no state, and one such record must not keep what is older from becoming backlog.
-    async fn record(&mut self, intake: &mut Intake<'_>, slot: &mut Slot) -> Result<(), Halt> {
-        intake.commit(slot, None).await?;
+    async fn record(
+        &mut self,
+        intake: &mut BatchBuilder<'_>,
+        permit: &mut Permit,
+    ) -> Result<(), Halt> {
+        intake.commit(permit, None).await?;
         if self.recorded.as_ref() != Some(&self.state) {
-            intake.commit(slot, Some(self.state.clone())).await?;
+            intake.commit(permit, Some(self.state.clone())).await?;
             self.recorded = Some(self.state.clone());
         }
         Ok(())
     }
 
     /// Commits the last batch, and with it the cursor's move: it is recorded only if all of the batch is acknowledged.
-    async fn advance(&mut self, intake: &mut Intake<'_>, slot: &mut Slot) -> Result<(), Halt> {
+    async fn advance(
+        &mut self,
+        intake: &mut BatchBuilder<'_>,
+        permit: &mut Permit,
+    ) -> Result<(), Halt> {
         if self.waits {
-            return self.record(intake, slot).await;
+            return self.record(intake, permit).await;
         }
         let moved = TenantState {
             cursor: self.reached.cursor_after(
@@ -250,9 +263,9 @@ impl Live<'_> {
             ..self.state.clone()
         };
         let news = (self.recorded.as_ref() != Some(&moved)).then(|| moved.clone());
-        intake.commit(slot, news).await?;
+        intake.commit(permit, news).await?;
         if !intake.complete() {
-            return self.record(intake, slot).await;
+            return self.record(intake, permit).await;
         }
         self.state = moved;
         self.recorded = Some(self.state.clone());
@@ -261,8 +274,8 @@ impl Live<'_> {
 
     async fn read(
         &mut self,
-        reader: &mut Reader<'_>,
-        intake: &mut Intake<'_>,
+        reader: &mut PageReader<'_>,
+        intake: &mut BatchBuilder<'_>,
     ) -> Result<Plan, Halt> {
         loop {
             let plan = {
@@ -287,30 +300,30 @@ impl Live<'_> {
     async fn span(
         &mut self,
         mut span: Span,
-        reader: &mut Reader<'_>,
-        intake: &mut Intake<'_>,
+        reader: &mut PageReader<'_>,
+        intake: &mut BatchBuilder<'_>,
     ) -> Result<(), Halt> {
         let reach = self.tenant.rules.reach;
         loop {
             let whole = self.tenant.reads_whole(self.sweeper.uptime());
-            let mut walk = Walk::new(span, self.tenant.memory().page_size).to_the_end(whole);
+            let mut walk = Pager::new(span, self.tenant.memory().page_size).to_the_end(whole);
             let mut way = reader.walk(&mut walk, intake, DEEP).await?;
             let now = walk.date().map_or(self.began, |date| date.min(self.began));
             // What is neither filtered nor sorted has no old part that could be left.
             let cut = cut(span, &reach, now).filter(|_| !walk.unsorted());
-            if let (Way::Deep, Some(cut)) = (way, cut) {
+            if let (ReadEnd::AtLimit, Some(cut)) = (way, cut) {
                 self.leave_behind(span.from, cut);
-                self.record(intake, reader.slot).await?;
+                self.record(intake, reader.permit).await?;
                 if span.to.is_some() {
                     return Ok(());
                 }
                 span = Span::from(cut);
                 continue;
             }
-            if way == Way::Deep {
+            if way == ReadEnd::AtLimit {
                 way = reader.walk(&mut walk, intake, u32::MAX).await?;
             }
-            debug_assert_eq!(way, Way::Done);
+            debug_assert_eq!(way, ReadEnd::OfList);
             self.note(&walk);
             self.reached.pages = self.reached.pages.saturating_add(reader.take_beside());
             return Ok(());
@@ -345,7 +358,7 @@ impl Live<'_> {
         }
     }
 
-    fn note(&mut self, walk: &Walk) {
+    fn note(&mut self, walk: &Pager) {
         self.reached.add(walk);
         let mut memory = self.tenant.memory();
         memory.page_size = walk.page_size();

@@ -11,9 +11,9 @@ use crate::core::ids::TenantId;
 use crate::core::incident::version::Deduplicate;
 use crate::core::pace::budget::{Budget, Purpose};
 use crate::core::pace::throttle::Throttle;
-use crate::core::sweep::cursor::{LastFull, Reach, Told, WindowLength};
-use crate::core::sweep::pager::{History, PageSize, Trouble, Walk};
-use crate::core::sweep::unreadable::{Doubts, Resting};
+use crate::core::sweep::cursor::{LastFull, Reach, ServerTime, WindowLength};
+use crate::core::sweep::pager::{History, PageSize, Pager, UnreadableSpan};
+use crate::core::sweep::unreadable::{PageFailures, RestingSpans};
 use crate::core::time::schedule::Schedule;
 use crate::ports::{Encoder, IncidentSource};
 use crate::runtime::edge::Notice;
@@ -48,16 +48,16 @@ pub struct Memory {
     pub budget: Budget,
     pub last_full: LastFull,
     pub page_size: PageSize,
-    doubts: Doubts,
+    doubts: PageFailures,
     /// Of their own: live sweeps that go well say nothing of old pages.
-    backlog_doubts: Doubts,
+    backlog_doubts: PageFailures,
     /// Parts of the backlog that are not tried for a while.
-    pub resting: Resting,
+    pub resting: RestingSpans,
     pub window: WindowLength,
     /// The last sweep met more elements that can't be read than are remembered.
     pub letters_full: bool,
     /// A window of the backlog that was broken off for a live sweep.
-    pub unfinished: Option<Walk>,
+    pub unfinished: Option<Pager>,
     /// Microsoft asked for a pause: until when, and in which words.
     paused: Option<(Duration, Failure)>,
     /// Requests refused for being too many.
@@ -80,7 +80,7 @@ pub struct Memory {
     /// `Date`s keep being far from our clock.
     pub far_dates: Notice,
     /// A `Date` that was told some time ago, or the first.
-    pub told: Option<Told>,
+    pub told: Option<ServerTime>,
 }
 
 /// What is left of a pause and is simply waited for.
@@ -104,7 +104,7 @@ impl Memory {
         })
     }
 
-    pub fn doubts(&mut self, purpose: Purpose) -> &mut Doubts {
+    pub fn doubts(&mut self, purpose: Purpose) -> &mut PageFailures {
         match purpose {
             Purpose::Live => &mut self.doubts,
             Purpose::Backlog => &mut self.backlog_doubts,
@@ -134,9 +134,9 @@ impl Tenant {
                 budget: Budget::new(reach.requests_per_minute, Duration::ZERO),
                 last_full: LastFull::default(),
                 page_size: PageSize::of(page_size),
-                doubts: Doubts::default(),
-                backlog_doubts: Doubts::default(),
-                resting: Resting::default(),
+                doubts: PageFailures::default(),
+                backlog_doubts: PageFailures::default(),
+                resting: RestingSpans::default(),
                 window: WindowLength::default(),
                 letters_full: false,
                 unfinished: None,
@@ -158,7 +158,7 @@ impl Tenant {
 
     /// `trouble` stands: all around it was read. An incident that can't be read is told of when it is met first, and not at
     /// each of the tries to come.
-    pub fn rest(&self, memory: &mut Memory, trouble: Trouble, uptime: Duration) {
+    pub fn rest(&self, memory: &mut Memory, trouble: UnreadableSpan, uptime: Duration) {
         let first = memory.resting.rest(trouble, uptime);
         if !trouble.unseen {
             return;

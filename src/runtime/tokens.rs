@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::authorities::Authorities;
 use self::stamps::Stamps;
-use super::limits::{Lane, Slots};
+use super::limits::{Lane, Permits};
 use crate::core::health::failure::{Failure, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::pace::backoff::{pause, renewal_age};
@@ -286,7 +286,7 @@ pub async fn renew_in_background(
     mut keepers: impl FnMut() -> Vec<Arc<TokenKeeper>>,
     stop: CancellationToken,
 ) {
-    let slots = Slots::new(RENEWALS);
+    let slots = Permits::new(RENEWALS);
     let mut renewals = JoinSet::new();
     let mut at_work: HashMap<TenantId, AbortHandle> = HashMap::new();
     let mut look = interval(LOOK);

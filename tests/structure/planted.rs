@@ -104,8 +104,8 @@ fn what_breaks_a_rule_is_found() {
         ),
         (
             "cli/run.rs",
-            "use crate::runtime::limits::Slots;",
-            "cli must not know runtime::limits::Slots",
+            "use crate::runtime::limits::Permits;",
+            "cli must not know runtime::limits::Permits",
         ),
         (
             "cli/run.rs",

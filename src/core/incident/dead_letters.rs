@@ -27,12 +27,12 @@ pub struct Letter {
 pub const MOST: usize = 1_000;
 /// How long they are remembered at least.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
-/// Letters of one sweep.
+/// SweepLetters of one sweep.
 const MOST_SENT: usize = 100;
 /// Log lines of one sweep that tell of one content each.
 const MOST_TOLD: usize = 3;
 
-/// Letters that were met before this can be forgotten: what was met then is not read again, and they are kept long
+/// SweepLetters that were met before this can be forgotten: what was met then is not read again, and they are kept long
 /// enough for those who look for them.
 pub fn forgettable(state: &TenantState, reach: &Reach, now: Ticks) -> Ticks {
     let open = state.backlog.intervals().first().map(|open| open.from);
@@ -43,7 +43,7 @@ pub fn forgettable(state: &TenantState, reach: &Reach, now: Ticks) -> Ticks {
 
 /// What is to be done about an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Deed {
+pub struct LetterAction {
     /// It is met for the first time.
     pub count: bool,
     /// The log has a line for it.
@@ -56,7 +56,7 @@ pub struct Deed {
 
 /// The letters of one sweep of one tenant.
 #[derive(Debug)]
-pub struct Letters {
+pub struct SweepLetters {
     known: HashMap<ContentHash, Letter>,
     /// Met in this sweep: pages overlap.
     met: HashSet<ContentHash>,
@@ -66,7 +66,7 @@ pub struct Letters {
     beyond: u64,
 }
 
-impl Letters {
+impl SweepLetters {
     pub fn new(known: impl IntoIterator<Item = (ContentHash, Letter)>) -> Self {
         Self {
             known: known.into_iter().collect(),
@@ -79,24 +79,24 @@ impl Letters {
     }
 
     /// An element is met at `now`.
-    pub fn meet(&mut self, content: ContentHash, now: Ticks) -> Deed {
+    pub fn meet(&mut self, content: ContentHash, now: Ticks) -> LetterAction {
         if self.met.contains(&content) {
-            return Deed::default();
+            return LetterAction::default();
         }
         if self.met.len() < 2 * MOST {
             self.met.insert(content);
         }
         if let Some(letter) = self.known.get(&content).copied() {
-            return Deed {
+            return LetterAction {
                 send: (!letter.accepted).then(|| self.send(letter)).flatten(),
-                ..Deed::default()
+                ..LetterAction::default()
             };
         }
         if self.known.len() >= MOST {
             self.beyond += 1;
-            return Deed {
+            return LetterAction {
                 count: true,
-                ..Deed::default()
+                ..LetterAction::default()
             };
         }
         let letter = Letter {
@@ -107,7 +107,7 @@ impl Letters {
         let tell = self.told < MOST_TOLD;
         self.told += usize::from(tell);
         self.untold += u64::from(!tell);
-        Deed {
+        LetterAction {
             count: true,
             tell,
             remember: true,
@@ -139,18 +139,18 @@ impl Letters {
 mod tests {
     use super::*;
 
-    fn met(letters: &mut Letters, contents: std::ops::Range<u64>) -> Vec<Deed> {
+    fn met(letters: &mut SweepLetters, contents: std::ops::Range<u64>) -> Vec<LetterAction> {
         contents
             .map(|content| letters.meet(ContentHash(content), Ticks(7)))
             .collect()
     }
 
-    fn number(deeds: &[Deed], which: impl Fn(&Deed) -> bool) -> usize {
+    fn number(deeds: &[LetterAction], which: impl Fn(&LetterAction) -> bool) -> usize {
         deeds.iter().filter(|deed| which(deed)).count()
     }
 
     /// What the ledger holds after these deeds, the topic being there or not.
-    fn kept(deeds: &[Deed], accepts: bool) -> Vec<(ContentHash, Letter)> {
+    fn kept(deeds: &[LetterAction], accepts: bool) -> Vec<(ContentHash, Letter)> {
         let rows = deeds.iter().zip(0..).filter_map(|(deed, content)| {
             let sent = deed.send.filter(|_| accepts);
             let new = deed.remember.then_some(Letter {
@@ -164,40 +164,40 @@ mod tests {
 
     #[test]
     fn a_content_is_counted_told_and_sent_once() {
-        let mut letters = Letters::new([]);
+        let mut letters = SweepLetters::new([]);
         let deeds = met(&mut letters, 0..1);
         assert!(deeds[0].count && deeds[0].tell && deeds[0].remember);
         assert_eq!(
             met(&mut letters, 0..1),
-            [Deed::default()],
+            [LetterAction::default()],
             "met again on the next page"
         );
-        let mut next = Letters::new(kept(&deeds, true));
+        let mut next = SweepLetters::new(kept(&deeds, true));
         assert_eq!(
             met(&mut next, 0..1),
-            [Deed::default()],
+            [LetterAction::default()],
             "met again by the next sweep"
         );
     }
 
     #[test]
     fn what_the_topic_did_not_accept_is_sent_again_and_not_counted_again() {
-        let deeds = met(&mut Letters::new([]), 0..1);
-        let again = met(&mut Letters::new(kept(&deeds, false)), 0..1);
+        let deeds = met(&mut SweepLetters::new([]), 0..1);
+        let again = met(&mut SweepLetters::new(kept(&deeds, false)), 0..1);
         let letter = Letter {
             met: Ticks(7),
             accepted: true,
         };
-        let expected = Deed {
+        let expected = LetterAction {
             send: Some(letter),
-            ..Deed::default()
+            ..LetterAction::default()
         };
         assert_eq!(again, [expected]);
     }
 
     #[test]
     fn a_flood_is_counted_as_a_whole_and_all_else_is_bounded() {
-        let (mut letters, flood) = (Letters::new([]), 100_000);
+        let (mut letters, flood) = (SweepLetters::new([]), 100_000);
         let deeds = met(&mut letters, 0..flood);
         assert_eq!(number(&deeds, |deed| deed.count), flood as usize);
         assert_eq!(number(&deeds, |deed| deed.tell), MOST_TOLD);
@@ -209,7 +209,7 @@ mod tests {
         );
         assert!(letters.met.len() <= 2 * MOST, "memory");
         // The next sweep sends the next ones, and no more are remembered.
-        let mut next = Letters::new(kept(&deeds, true));
+        let mut next = SweepLetters::new(kept(&deeds, true));
         let again = met(&mut next, 0..MOST as u64);
         assert_eq!(number(&again, |deed| deed.count || deed.remember), 0);
         assert_eq!(number(&again, |deed| deed.send.is_some()), MOST_SENT);

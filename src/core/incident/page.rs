@@ -83,7 +83,7 @@ pub fn partial(why: &str) -> Failure {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+enum SplitState {
     /// Outside the `value` array, `depth` brackets deep.
     Envelope,
     /// In the array, before an element or `]`.
@@ -101,7 +101,7 @@ enum Place {
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Splitter {
-    place: Place,
+    place: SplitState,
     depth: usize,
     in_string: bool,
     escaped: bool,
@@ -129,7 +129,7 @@ impl Splitter {
         Self {
             left: most,
             most,
-            place: Place::Envelope,
+            place: SplitState::Envelope,
             depth: 0,
             in_string: false,
             escaped: false,
@@ -156,37 +156,37 @@ impl Splitter {
         while let Some(&byte) = chunk.get(at) {
             if self.in_string {
                 let end = self.string_end(chunk, at);
-                if self.place == Place::Envelope {
+                if self.place == SplitState::Envelope {
                     self.keep(&chunk[at..end])?;
                 }
                 at = end;
-                if !self.in_string && self.place != Place::Envelope && self.depth == 0 {
+                if !self.in_string && self.place != SplitState::Envelope && self.depth == 0 {
                     self.complete(chunk, start, at, elements)?;
                 }
                 continue;
             }
             match self.place {
-                Place::Envelope => self.envelope_byte(byte, at)?,
-                Place::BeforeElement | Place::AfterComma => {
+                SplitState::Envelope => self.envelope_byte(byte, at)?,
+                SplitState::BeforeElement | SplitState::AfterComma => {
                     if self.element_starts(byte, at)? {
                         start = at;
                     }
                 }
-                Place::Nested => {
+                SplitState::Nested => {
                     if self.nested_byte(byte) {
                         self.complete(chunk, start, at + 1, elements)?;
                     }
                 }
-                Place::Scalar if matches!(byte, b',' | b']') || is_space(byte) => {
+                SplitState::Scalar if matches!(byte, b',' | b']') || is_space(byte) => {
                     self.complete(chunk, start, at, elements)?;
                     continue;
                 }
-                Place::Scalar => {}
-                Place::AfterElement => self.after_element(byte, at)?,
+                SplitState::Scalar => {}
+                SplitState::AfterElement => self.after_element(byte, at)?,
             }
             at += 1;
         }
-        if matches!(self.place, Place::Nested | Place::Scalar) {
+        if matches!(self.place, SplitState::Nested | SplitState::Scalar) {
             self.partial.extend_from_slice(&chunk[start..]);
         }
         self.offset += chunk.len() as u64;
@@ -198,7 +198,7 @@ impl Splitter {
     /// # Errors
     /// [`PageError`] when the page is cut off, has no list of incidents, or is no JSON around them.
     pub fn finish(self) -> Result<Envelope, PageError> {
-        if self.place != Place::Envelope || self.depth > 0 || self.in_string {
+        if self.place != SplitState::Envelope || self.depth > 0 || self.in_string {
             return Err(PageError::Truncated);
         }
         let envelope = self
@@ -262,7 +262,7 @@ impl Splitter {
                 }
             }
             b'[' if self.depth == 1 && self.is_value_key() => {
-                self.place = Place::BeforeElement;
+                self.place = SplitState::BeforeElement;
                 self.depth = 0;
                 return self.keep(b"[]");
             }
@@ -290,20 +290,20 @@ impl Splitter {
     fn element_starts(&mut self, byte: u8, at: usize) -> Result<bool, PageError> {
         match byte {
             byte if is_space(byte) => return Ok(false),
-            b']' if self.place == Place::BeforeElement => {
+            b']' if self.place == SplitState::BeforeElement => {
                 self.leave_array();
                 return Ok(false);
             }
             b']' | b',' | b'}' | b':' => return Err(self.not_json(at)),
             b'{' | b'[' => {
-                self.place = Place::Nested;
+                self.place = SplitState::Nested;
                 self.depth = 1;
             }
             b'"' => {
-                self.place = Place::Nested;
+                self.place = SplitState::Nested;
                 self.in_string = true;
             }
-            _ => self.place = Place::Scalar,
+            _ => self.place = SplitState::Scalar,
         }
         Ok(true)
     }
@@ -322,7 +322,7 @@ impl Splitter {
     fn after_element(&mut self, byte: u8, at: usize) -> Result<(), PageError> {
         match byte {
             byte if is_space(byte) => {}
-            b',' => self.place = Place::AfterComma,
+            b',' => self.place = SplitState::AfterComma,
             b']' => self.leave_array(),
             _ => return Err(self.not_json(at)),
         }
@@ -330,7 +330,7 @@ impl Splitter {
     }
 
     fn leave_array(&mut self) {
-        self.place = Place::Envelope;
+        self.place = SplitState::Envelope;
         self.depth = 1;
     }
 
@@ -341,7 +341,7 @@ impl Splitter {
         end: usize,
         elements: &mut Vec<Bytes>,
     ) -> Result<(), PageError> {
-        self.place = Place::AfterElement;
+        self.place = SplitState::AfterElement;
         let left = self.left.checked_sub(1);
         self.left = left.ok_or(PageError::TooMany(self.most))?;
         elements.push(if self.partial.is_empty() {

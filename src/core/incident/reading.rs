@@ -5,7 +5,7 @@
 //! incident hides it for ever, since it is never read in another form.
 
 use super::json::{Begins, Broken, Scalar, Scanner};
-use super::significant::{Collected, Significant, bytes, instant};
+use super::significant::{MemberHashes, Significant, bytes, instant};
 use super::version::{ContentHash, Origin, Phase, Reading};
 use crate::core::ids::IncidentId;
 use crate::core::time::ticks::Ticks;
@@ -70,7 +70,7 @@ struct Found<'a> {
     updated: Option<Ticks>,
     status: Option<Scalar<'a>>,
     redirect: Option<Scalar<'a>>,
-    significant: Collected,
+    significant: MemberHashes,
 }
 
 impl<'a> Found<'a> {
@@ -80,7 +80,7 @@ impl<'a> Found<'a> {
             updated: None,
             status: None,
             redirect: None,
-            significant: Collected::of(shape.significant),
+            significant: MemberHashes::of(shape.significant),
         }
     }
 

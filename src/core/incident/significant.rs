@@ -111,12 +111,12 @@ const ABSENT: u64 = 0;
 
 /// The significant members of one object as they are met.
 #[derive(Debug)]
-pub(super) struct Collected {
+pub(super) struct MemberHashes {
     members: &'static [Significant],
     hashes: [u64; MOST],
 }
 
-impl Collected {
+impl MemberHashes {
     pub(super) fn of(members: &'static [Significant]) -> Self {
         debug_assert!(members.len() <= MOST, "a table of more than {MOST} members");
         Self {
@@ -169,7 +169,7 @@ fn value_or_bytes(input: &mut Scanner<'_>, compared: &Compared) -> Result<u64, B
 fn value(input: &mut Scanner<'_>, compared: &Compared) -> Result<u64, Broken> {
     match compared {
         Compared::Object(members) if input.enter(Begins::Object) => {
-            let mut collected = Collected::of(members);
+            let mut collected = MemberHashes::of(members);
             while let Some(key) = input.key()? {
                 collected.take(key, input)?;
             }

@@ -1,7 +1,7 @@
 //! Versions of an incident, and what is to be done with a reading of one.
 //!
 //! Two readings are the same version when tenant, id, last-update tick and the significant members
-//! ([`super::significant`]) are equal. The ledger keeps, for each incident, the version last published ([`Seen`]); [`judge`]
+//! ([`super::significant`]) are equal. The ledger keeps, for each incident, the version last published ([`Seen`]); [`decide`]
 //! holds a new reading against it.
 //!
 //! The members count beside the tick because Microsoft changes alerts without moving the incident's own last update. They
@@ -191,7 +191,7 @@ pub enum Deduplicate {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub enum Decision {
     Publish(Change),
     Unchanged,
     /// Published already, as the other API showed it or as a former release recorded it. From now on this reading is what
@@ -202,12 +202,12 @@ pub enum Verdict {
 }
 
 /// Holds a reading against the version last published.
-pub fn judge(reading: &Reading, seen: Option<&Seen>, deduplicate: Deduplicate) -> Verdict {
+pub fn decide(reading: &Reading, seen: Option<&Seen>, deduplicate: Deduplicate) -> Decision {
     let Some(seen) = seen else {
-        return Verdict::Publish(Change::Created);
+        return Decision::Publish(Change::Created);
     };
     if deduplicate == Deduplicate::Id {
-        return Verdict::Unchanged;
+        return Decision::Unchanged;
     }
     let same_origin = reading.origin == seen.origin;
     let order = if same_origin {
@@ -215,16 +215,16 @@ pub fn judge(reading: &Reading, seen: Option<&Seen>, deduplicate: Deduplicate) -
     } else {
         reading.updated.cmp_coarsely(seen.updated)
     };
-    let publish = Verdict::Publish(Change::between(seen.phase, reading.phase));
+    let publish = Decision::Publish(Change::between(seen.phase, reading.phase));
     match (order, reading.whole, seen.whole) {
-        (Ordering::Less, ..) => Verdict::Stale,
+        (Ordering::Less, ..) => Decision::Stale,
         (Ordering::Greater, ..) => publish,
         // What was missing is there now.
         (Ordering::Equal, true, false) => publish,
-        (Ordering::Equal, false, true) => Verdict::Unchanged,
-        (Ordering::Equal, ..) if !same_origin || seen.forms == Forms::NONE => Verdict::Adopt,
+        (Ordering::Equal, false, true) => Decision::Unchanged,
+        (Ordering::Equal, ..) if !same_origin || seen.forms == Forms::NONE => Decision::Adopt,
         (Ordering::Equal, ..) if seen.forms.hashes().any(|hash| hash == reading.hash) => {
-            Verdict::Unchanged
+            Decision::Unchanged
         }
         (Ordering::Equal, ..) => publish,
     }

@@ -24,18 +24,18 @@ const CALM: Duration = Duration::from_secs(60);
 /// The refusals of one other side.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Throttle {
-    last: Option<Refusal>,
+    last: Option<LastRefusal>,
     /// Requests served since.
     served: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Refusal {
+struct LastRefusal {
     came: Duration,
     pause: Duration,
 }
 
-impl Refusal {
+impl LastRefusal {
     fn ends(&self) -> Duration {
         self.came.saturating_add(self.pause)
     }
@@ -59,7 +59,7 @@ impl Throttle {
             }
         };
         let pause = asked.max(grown);
-        self.last = Some(Refusal { came: now, pause });
+        self.last = Some(LastRefusal { came: now, pause });
         self.served = 0;
         pause
     }

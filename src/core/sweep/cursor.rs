@@ -13,14 +13,14 @@
 //! long ([`cut`]), and, seldom, the whole `reconcile_window` again ([`reconcile`]), which finds what no overlap can.
 //!
 //! A live sweep reads everything from its start on that is not backlog, so it may move the cursor: never past the time
-//! that Microsoft's answers bear, and not by what a single answer says of the time ([`Told`]).
+//! that Microsoft's answers bear, and not by what a single answer says of the time ([`ServerTime`]).
 
 use std::time::Duration;
 
 use super::backlog::{Backlog, Interval, Span};
 use crate::core::time::ticks::Ticks;
 
-pub use server_time::Told;
+pub use server_time::ServerTime;
 
 /// Pages after which a live sweep of a long range leaves the rest to the backlog. What it shows first must not wait for
 /// what it shows last.
@@ -64,7 +64,7 @@ impl TenantState {
     }
 
     /// The state with its range where it belongs, when it began too late because this machine's clock was ahead: a cursor
-    /// in the future would blind the tenant. `date` is the API's time, which is [confirmed](Told::is_confirmed); `now` is
+    /// in the future would blind the tenant. `date` is the API's time, which is [confirmed](ServerTime::is_confirmed); `now` is
     /// what our clock shows; `fresh` is whether the state is a [first](Self::is_first) one.
     ///
     /// Once anything was shown, the start is where Microsoft's own answers have proved it to be: a `Date` alone moves
@@ -107,7 +107,7 @@ pub struct Reach {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum SweepKind {
     Full,
     Tip,
 }
@@ -128,7 +128,7 @@ pub struct LastFull {
 /// A live sweep to be made: everything with a last update at or after `from`, backlog apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Plan {
-    pub kind: Kind,
+    pub kind: SweepKind,
     pub from: Ticks,
 }
 
@@ -139,12 +139,12 @@ pub fn plan(state: &TenantState, reach: &Reach, last_full: LastFull, uptime: Dur
         .is_none_or(|ended| uptime.saturating_sub(ended) >= full_spacing(last_full.pages, reach));
     if full_is_due {
         Plan {
-            kind: Kind::Full,
+            kind: SweepKind::Full,
             from: full_from(state, reach, last_full),
         }
     } else {
         Plan {
-            kind: Kind::Tip,
+            kind: SweepKind::Tip,
             from: Ticks(state.cursor.0.saturating_add(1)),
         }
     }

@@ -41,19 +41,19 @@ mod side_requests;
 mod unreadable;
 
 pub use ask::{PageAsk, PageSize, Query};
-use filter::Outside;
+use filter::OutsideCount;
 pub use filter::{History, MOST_UNSORTED, TOLERANCE, unsorted_history};
-use loops::Circles;
+use loops::LoopCheck;
 pub use loops::circles;
-pub use reached::Reached;
+pub use reached::SweepProgress;
 use reached::earliest;
-use recent::{Key, Recent};
-use side_requests::Beside;
-pub use unreadable::{Passed, Trouble};
+use recent::{PlaceKey, Recent};
+use side_requests::SideRequests;
+pub use unreadable::{Passed, UnreadableSpan};
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct Walk {
+pub struct Pager {
     span: Span,
     size: PageSize,
     /// What the next page has.
@@ -68,9 +68,9 @@ pub struct Walk {
     short: Option<u32>,
     seen: Recent,
     page: PageCount,
-    beside: Beside,
+    beside: SideRequests,
     pages: u32,
-    circles: Circles,
+    circles: LoopCheck,
     trusted: bool,
     /// Whether nextLinks are followed page by page.
     linked: bool,
@@ -82,14 +82,14 @@ pub struct Walk {
     /// Incidents of the last pages, when all were older than what was asked for.
     older_in_a_row: u32,
     /// What its pages have shown so far, an incident once.
-    outside: Outside,
+    outside: OutsideCount,
     /// This machine's clock: no `Date` beyond it says where something lies that was not seen.
     now: Option<Ticks>,
     /// A page failed, and less was asked for.
     narrowed: bool,
     /// The smallest page that came through after a larger one failed.
     came_through: Option<u32>,
-    troubles: Vec<Trouble>,
+    troubles: Vec<UnreadableSpan>,
     /// Places just passed unseen.
     unseen: u32,
     /// The last incident noted before them.
@@ -107,19 +107,19 @@ struct PageCount {
     seen_before: u32,
     /// The last update of its first incident.
     first: Option<Ticks>,
-    fresh: Vec<(Key, Ticks)>,
+    fresh: Vec<(PlaceKey, Ticks)>,
     repeated_ids: bool,
-    outside: Outside,
+    outside: OutsideCount,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Read the page that [`Walk::ask`] now names.
+pub enum NextStep {
+    /// Read the page that [`Pager::ask`] now names.
     More,
     Done,
 }
 
-impl Walk {
+impl Pager {
     pub fn new(span: Span, size: PageSize) -> Self {
         Self {
             span,
@@ -131,16 +131,16 @@ impl Walk {
             short: None,
             seen: Recent::default(),
             page: PageCount::default(),
-            beside: Beside::default(),
+            beside: SideRequests::default(),
             pages: 0,
-            circles: Circles::default(),
+            circles: LoopCheck::default(),
             trusted: true,
             linked: span.to.is_none(),
             link_refused: false,
             unfiltered: false,
             to_the_end: false,
             older_in_a_row: 0,
-            outside: Outside::default(),
+            outside: OutsideCount::default(),
             now: None,
             narrowed: false,
             came_through: None,
@@ -174,7 +174,7 @@ impl Walk {
         }
     }
 
-    /// The page to read now. A page that failed may be asked for again; [`Walk::begin_page`] forgets the attempt.
+    /// The page to read now. A page that failed may be asked for again; [`Pager::begin_page`] forgets the attempt.
     pub fn ask(&self) -> PageAsk {
         match &self.link {
             Some(link) => PageAsk::Link(link.clone()),
@@ -226,7 +226,7 @@ impl Walk {
     }
 
     /// What could not be read whole, once the walk is done.
-    pub fn troubles(&self) -> &[Trouble] {
+    pub fn troubles(&self) -> &[UnreadableSpan] {
         &self.troubles
     }
 
@@ -240,19 +240,19 @@ impl Walk {
         self.note_foreseen(id, updated);
     }
 
-    /// Notes an incident of which [`Walk::foresee`] was told.
+    /// Notes an incident of which [`Pager::foresee`] was told.
     pub fn note_foreseen(&mut self, id: IncidentId, updated: Ticks) {
         self.greatest = self.greatest.max(Some(updated));
         self.page.first.get_or_insert(updated);
-        self.note_place(Key::Incident(id), updated);
+        self.note_place(PlaceKey::Incident(id), updated);
     }
 
     /// Notes an element that is no readable incident.
     pub fn note_malformed(&mut self, content: ContentHash) {
-        self.note_place(Key::Malformed(content), Ticks(0));
+        self.note_place(PlaceKey::Malformed(content), Ticks(0));
     }
 
-    fn note_place(&mut self, key: Key, updated: Ticks) {
+    fn note_place(&mut self, key: PlaceKey, updated: Ticks) {
         self.page.incidents += 1;
         match self.seen.tick_of(key) {
             Some(tick) if tick == updated => self.page.seen_before += 1,
@@ -269,9 +269,9 @@ impl Walk {
     }
 
     /// The page was read to its end. `date` is the response's `Date`.
-    pub fn end_page(&mut self, next_link: Option<String>, date: Option<Ticks>) -> Step {
+    pub fn end_page(&mut self, next_link: Option<String>, date: Option<Ticks>) -> NextStep {
         let page = mem::take(&mut self.page);
-        self.beside = Beside::default();
+        self.beside = SideRequests::default();
         self.note_order(&page);
         self.note_outside(&page);
         self.pages = self.pages.saturating_add(1);
@@ -282,26 +282,26 @@ impl Walk {
         }
         let came_by = self.link.take();
         let step = match next_link {
-            _ if self.is_behind(&page) => Step::Done,
+            _ if self.is_behind(&page) => NextStep::Done,
             Some(link) if self.linked => self.follow(link, came_by, page),
             None if self.linked && came_by.is_some() => {
                 self.distrust_repetition(&page);
-                Step::Done
+                NextStep::Done
             }
             // What is behind it can't be reached in any way.
             Some(_) if page.incidents == 0 && self.link_refused => {
                 self.circles.led_to_itself();
                 self.trusted = false;
-                Step::Done
+                NextStep::Done
             }
             // The page itself is behind it.
             Some(link) if page.incidents == 0 && self.circles.empty_leads_on(&link) => {
                 self.link = Some(link);
-                Step::More
+                NextStep::More
             }
             link => self.skip_on(link.is_some(), page),
         };
-        if step == Step::Done && self.unseen > 0 {
+        if step == NextStep::Done && self.unseen > 0 {
             self.name_unseen(None);
         }
         step
@@ -310,14 +310,14 @@ impl Walk {
     /// Only of pages that came whole: one that breaks off begins anew when it is asked for again.
     fn note_order(&mut self, page: &PageCount) {
         for (key, updated) in &page.fresh {
-            if let Key::Incident(_) = key {
+            if let PlaceKey::Incident(_) = key {
                 self.newest_first &= self.last.is_none_or(|last| *updated <= last);
                 self.last = Some(*updated);
             }
         }
     }
 
-    fn follow(&mut self, link: String, came_by: Option<String>, page: PageCount) -> Step {
+    fn follow(&mut self, link: String, came_by: Option<String>, page: PageCount) -> NextStep {
         self.distrust_repetition(&page);
         self.passed = self.passed.saturating_add(page.incidents);
         let leads_on = page.leads_on();
@@ -333,13 +333,13 @@ impl Walk {
         }
         if self.circles.found() {
             self.trusted = false;
-            return Step::Done;
+            return NextStep::Done;
         }
         self.link = Some(link);
-        Step::More
+        NextStep::More
     }
 
-    fn skip_on(&mut self, more: bool, page: PageCount) -> Step {
+    fn skip_on(&mut self, more: bool, page: PageCount) -> NextStep {
         let (overlap, skip) = (self.overlap(), self.query(true).skip);
         if overlap == 0 {
             self.distrust_repetition(&page);
@@ -363,7 +363,7 @@ impl Walk {
         if joined && !more && page.incidents < self.top.min(self.size.full) {
             // Behind a page of one, the overlap would ask for the same page again.
             if self.size.proven || page.incidents <= overlap {
-                return Step::Done;
+                return NextStep::Done;
             }
             self.short = Some(page.incidents);
         }
@@ -371,7 +371,7 @@ impl Walk {
             self.circles.led_on();
         } else if self.circles.in_vain() {
             self.trusted = false;
-            return Step::Done;
+            return NextStep::Done;
         }
         if joined {
             self.passed = skip.saturating_add(page.incidents);
@@ -381,7 +381,7 @@ impl Walk {
         } else {
             self.passed = self.passed.saturating_sub(self.top - overlap);
         }
-        Step::More
+        NextStep::More
     }
 
     fn distrust_repetition(&mut self, page: &PageCount) {

@@ -1,14 +1,14 @@
 //! What to do about pages that fail again and again.
 //!
-//! [`Doubts`] decides when a failing page is to be searched for the incident that spoils it: not at the first failure,
+//! [`PageFailures`] decides when a failing page is to be searched for the incident that spoils it: not at the first failure,
 //! which is a hiccup as a rule, and ever more seldom while the search shows that nothing works at all.
 //!
-//! [`Resting`] knows which parts of the backlog are not to be tried for a while: those where a search has just ended.
+//! [`RestingSpans`] knows which parts of the backlog are not to be tried for a while: those where a search has just ended.
 
 use std::time::Duration;
 
 use super::backlog::Span;
-use crate::core::sweep::pager::Trouble;
+use crate::core::sweep::pager::UnreadableSpan;
 use crate::core::time::ticks::Ticks;
 
 /// Searches in vain after which no more failures are waited for between two of them.
@@ -16,14 +16,14 @@ const MOST_PATIENT: u32 = 4;
 
 /// Failures in a row for which a page's content may be to blame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Doubts {
+pub struct PageFailures {
     failures: u32,
     in_vain: u32,
     /// Where it failed last.
     at: Option<Span>,
 }
 
-impl Doubts {
+impl PageFailures {
     /// A page of `span` failed. Whether it is to be searched now.
     pub fn failed(&mut self, span: Span) -> bool {
         self.at = Some(span);
@@ -53,18 +53,18 @@ const REMEMBERED: usize = 1024;
 
 /// Parts of the backlog that are not tried for a while. Kept in memory only: after a restart each is tried at once.
 #[derive(Debug, Clone, Default)]
-pub struct Resting(Vec<Rest>);
+pub struct RestingSpans(Vec<Rest>);
 
 #[derive(Debug, Clone, Copy)]
 struct Rest {
-    trouble: Trouble,
+    trouble: UnreadableSpan,
     tries: u32,
     until: Duration,
 }
 
-impl Resting {
+impl RestingSpans {
     /// `trouble` was met, at `now` on a clock that never goes back. Whether it was met for the first time.
-    pub fn rest(&mut self, trouble: Trouble, now: Duration) -> bool {
+    pub fn rest(&mut self, trouble: UnreadableSpan, now: Duration) -> bool {
         let within = |rest: &Rest| rest.trouble.from < trouble.to && trouble.from < rest.trouble.to;
         let tries = self
             .0
@@ -113,12 +113,12 @@ impl Resting {
     pub fn recovered(&mut self, span: Span) {
         let end = span.to.unwrap_or(Ticks::MAX);
         let outside = |rest: Rest| {
-            let Trouble { from, to, .. } = rest.trouble;
+            let UnreadableSpan { from, to, .. } = rest.trouble;
             [(from, to.min(span.from)), (from.max(end), to)]
                 .into_iter()
                 .filter(|(from, to)| from < to)
                 .map(move |(from, to)| Rest {
-                    trouble: Trouble {
+                    trouble: UnreadableSpan {
                         from,
                         to,
                         ..rest.trouble
@@ -135,7 +135,7 @@ impl Resting {
     }
 
     /// A part that nothing could be read from, if there is one.
-    pub fn unseen(&self) -> Option<Trouble> {
+    pub fn unseen(&self) -> Option<UnreadableSpan> {
         let mut troubles = self.0.iter().map(|rest| rest.trouble);
         troubles.find(|trouble| trouble.unseen)
     }
@@ -152,8 +152,8 @@ mod tests {
         to: Some(Ticks(20)),
     };
 
-    fn trouble(from: i64, to: i64) -> Trouble {
-        Trouble {
+    fn trouble(from: i64, to: i64) -> UnreadableSpan {
+        UnreadableSpan {
             from: Ticks(from),
             to: Ticks(to),
             unseen: true,
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_second_failure_in_a_row_is_searched() {
-        let mut doubts = Doubts::default();
+        let mut doubts = PageFailures::default();
         assert!(!doubts.failed(SPAN));
         assert!(doubts.failed(SPAN));
         doubts.settled(SPAN);
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn while_nothing_works_searches_become_rare() {
-        let mut doubts = Doubts::default();
+        let mut doubts = PageFailures::default();
         let mut searches = Vec::new();
         for failure in 1..100 {
             if doubts.failed(SPAN) {
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_part_is_met_for_the_first_time_once_however_it_is_cut_later() {
-        let mut resting = Resting::default();
+        let mut resting = RestingSpans::default();
         assert!(resting.rest(trouble(5, 9), MINUTE));
         for cut in [trouble(5, 9), trouble(7, 12), trouble(11, 13)] {
             assert!(!resting.rest(cut, MINUTE), "{cut:?}");
@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn troubles_rest_longer_each_time_and_at_most_six_hours() {
-        let (mut resting, mut now, mut pauses) = (Resting::default(), Duration::ZERO, Vec::new());
+        let (mut resting, mut now, mut pauses) =
+            (RestingSpans::default(), Duration::ZERO, Vec::new());
         for _ in 0..10 {
             resting.rest(trouble(5, 6), now);
             let start = now;
@@ -210,7 +211,7 @@ mod tests {
 
     #[test]
     fn what_was_read_whole_is_forgotten_and_the_rest_stays() {
-        let mut resting = Resting::default();
+        let mut resting = RestingSpans::default();
         resting.rest(trouble(5, 6), MINUTE);
         resting.rest(trouble(50, 60), MINUTE);
         resting.recovered(Span::between(Ticks(0), Ticks(20)));
@@ -226,7 +227,7 @@ mod tests {
         fn what_is_read_in_pieces_is_forgotten_piece_by_piece(
             from in 0_i64..100, length in 1_i64..50, windows in prop::collection::vec((0_i64..150, 1_i64..60), 0..12),
         ) {
-            let mut resting = Resting::default();
+            let mut resting = RestingSpans::default();
             resting.rest(trouble(from, from + length), MINUTE);
             let read = |tick: i64| windows.iter().any(|(at, long)| (*at..at + long).contains(&tick));
             for (at, long) in &windows {
@@ -241,7 +242,7 @@ mod tests {
 
     #[test]
     fn that_others_can_be_read_does_not_settle_what_failed() {
-        let mut doubts = Doubts::default();
+        let mut doubts = PageFailures::default();
         assert!(!doubts.failed(SPAN));
         doubts.settled(Span::between(Ticks(20), Ticks(30)));
         assert!(doubts.failed(SPAN), "taken for the first failure again");
@@ -251,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_number_remembered_is_bounded() {
-        let mut resting = Resting::default();
+        let mut resting = RestingSpans::default();
         for at in 0..3000 {
             resting.rest(trouble(at, at + 1), MINUTE);
         }

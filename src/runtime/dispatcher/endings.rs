@@ -11,7 +11,7 @@ use crate::core::ids::TenantId;
 use crate::core::pace::backoff::pause;
 use crate::core::time::spread::{Use, jitter};
 use crate::runtime::health::board::Turn;
-use crate::runtime::sweep::{Halt, Swept};
+use crate::runtime::sweep::{Halt, SweepOutcome};
 
 impl Dispatcher {
     pub(super) fn ended(&mut self, ended: Result<(Id, Ended), JoinError>) {
@@ -44,7 +44,7 @@ impl Dispatcher {
     }
 
     /// What began before a reload has come to rest: the tenant's new settings take over at once.
-    fn outdated_ended(&mut self, tenant: TenantId, swept: &Swept) {
+    fn outdated_ended(&mut self, tenant: TenantId, swept: &SweepOutcome) {
         self.board.note_outdated(tenant, swept);
         if !self.sweeper.stop.is_cancelled() {
             self.start(tenant);
@@ -136,9 +136,9 @@ fn broken(error: &JoinError) -> Ended {
     );
     Ended {
         began: Instant::now(),
-        swept: Swept {
+        swept: SweepOutcome {
             halt: Some(Halt::Failed(failure)),
-            ..Swept::default()
+            ..SweepOutcome::default()
         },
         last_turn: None,
     }

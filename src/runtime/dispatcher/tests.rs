@@ -36,7 +36,7 @@ impl Rig {
     fn start(world: &World, tenants: &[Arc<Tenant>], concurrent: usize) -> Self {
         let board = Arc::new(Board::new(tenants, world.sweeper.clock.clone()));
         let (herald, _) = Herald::new();
-        let slots = Slots::new(concurrent);
+        let slots = Permits::new(concurrent);
         let sweeper = world.sweeper.clone();
         let (fleet, watch) = FleetWatch::new(tenants.into());
         let dispatcher = Dispatcher::new(watch, sweeper, slots, (board.clone(), herald));
@@ -302,7 +302,7 @@ async fn it_proves_that_it_lives_also_when_there_is_nothing_to_do() {
     let (_fleet, watch) = FleetWatch::new(Fleet::from([]));
     let board = Arc::new(Board::new(&[], world.sweeper.clock.clone()));
     let (herald, _) = Herald::new();
-    let slots = Slots::new(1);
+    let slots = Permits::new(1);
     let dispatcher = Dispatcher::new(watch, world.sweeper.clone(), slots, (board, herald));
     let (_firings, fired) = mpsc::channel(1);
     let stop = world.sweeper.stop.clone();

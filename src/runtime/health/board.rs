@@ -20,7 +20,7 @@ use crate::core::time::ticks::Ticks;
 use crate::core::time::wallclock::Look;
 use crate::ports::Clock;
 use crate::runtime::health::log::Progress;
-use crate::runtime::sweep::{Halt, Swept};
+use crate::runtime::sweep::{Halt, SweepOutcome};
 use crate::runtime::tenant::Tenant;
 
 const STARTING: &str = "Nothing to do yet: the first sweep has not ended, and may already be publishing. If this lasts, look at \
@@ -114,7 +114,7 @@ impl Board {
     }
 
     /// Notes how a sweep that began at `began` ended. `Some` when that changed the tenant's state or its remedy.
-    pub fn note(&self, tenant: TenantId, began: Instant, swept: &Swept) -> Option<Turn> {
+    pub fn note(&self, tenant: TenantId, began: Instant, swept: &SweepOutcome) -> Option<Turn> {
         let now = self.clock.now();
         let tenants = self.size();
         self.with(tenant, |row| {
@@ -187,13 +187,13 @@ impl Board {
     }
 
     /// Notes what was read with settings that hold no more: it counts, and says nothing of the tenant's health.
-    pub fn note_outdated(&self, tenant: TenantId, swept: &Swept) {
+    pub fn note_outdated(&self, tenant: TenantId, swept: &SweepOutcome) {
         self.with(tenant, |row| row.know(swept));
     }
 
     /// Notes how the reading of a backlog ended. `Some` when it failed for what concerns the tenant as a whole, and that is
     /// news: the next live sweep may be an hour away.
-    pub fn note_fill(&self, tenant: TenantId, swept: &Swept) -> Option<Turn> {
+    pub fn note_fill(&self, tenant: TenantId, swept: &SweepOutcome) -> Option<Turn> {
         let now = self.clock.now();
         let tenants = self.size();
         self.with(tenant, |row| {
@@ -316,7 +316,7 @@ impl Row {
         }
     }
 
-    fn know(&mut self, swept: &Swept) {
+    fn know(&mut self, swept: &SweepOutcome) {
         self.published += swept.published;
         self.late_found += swept.late_found;
         if let Some(state) = &swept.state {

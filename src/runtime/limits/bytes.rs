@@ -87,9 +87,9 @@ impl ByteBudget {
 }
 
 /// Counts itself among those that wait while it lives.
-struct Waiting<'a>(&'a watch::Sender<(usize, Instant)>);
+struct WaitingCount<'a>(&'a watch::Sender<(usize, Instant)>);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingCount<'a> {
     fn new(waiting: &'a watch::Sender<(usize, Instant)>) -> Self {
         waiting.send_modify(|(count, since)| {
             if *count == 0 {
@@ -101,7 +101,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingCount<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|(count, _)| *count -= 1);
     }
@@ -135,7 +135,7 @@ impl Charge {
             return self.settle(self.held + bytes);
         }
         let budget = self.budget.clone();
-        let _waiting = Waiting::new(&budget.waiting);
+        let _waiting = WaitingCount::new(&budget.waiting);
         loop {
             let mut released = pin!(budget.released.notified());
             // Registered before the look, so that a release in between is not missed.

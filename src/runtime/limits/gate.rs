@@ -12,25 +12,25 @@ use tokio::time::Instant;
 
 /// Lets a fixed number through at once.
 #[derive(Debug)]
-pub(super) struct Gate(Mutex<State>);
+pub(super) struct Gate(Mutex<Queue>);
 
 /// Since when one has been without a turn, and a number that makes it unique.
-type Place = (Instant, u64);
+type QueueKey = (Instant, u64);
 
 #[derive(Debug)]
-struct State {
+struct Queue {
     free: usize,
     last: u64,
-    waiting: BTreeMap<Place, oneshot::Sender<Pass>>,
+    waiting: BTreeMap<QueueKey, oneshot::Sender<GatePass>>,
 }
 
 /// The right to be beyond the gate; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Pass(Arc<Gate>);
+pub(super) struct GatePass(Arc<Gate>);
 
 impl Gate {
     pub(super) fn new(count: usize) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State {
+        Arc::new(Self(Mutex::new(Queue {
             free: count,
             last: 0,
             waiting: BTreeMap::new(),
@@ -38,13 +38,13 @@ impl Gate {
     }
 
     /// Waits for a pass, before all who had a turn after `since`.
-    pub(super) async fn pass(self: &Arc<Self>, since: Instant) -> Pass {
+    pub(super) async fn pass(self: &Arc<Self>, since: Instant) -> GatePass {
         loop {
             let (turn, place) = {
                 let mut state = self.state();
                 if state.free > 0 {
                     state.free -= 1;
-                    return Pass(self.clone());
+                    return GatePass(self.clone());
                 }
                 state.last += 1;
                 let place = (since, state.last);
@@ -52,7 +52,7 @@ impl Gate {
                 state.waiting.insert(place, sender);
                 (turn, place)
             };
-            let _left = Leave(self, place);
+            let _left = QueueGuard(self, place);
             // The sender goes only with a pass or with the place, which is ours.
             if let Ok(pass) = turn.await {
                 return pass;
@@ -71,25 +71,25 @@ impl Gate {
         };
         // Who has left meanwhile drops the pass, which then goes to the next.
         if let Some((_, turn)) = first {
-            let _ = turn.send(Pass(self.clone()));
+            let _ = turn.send(GatePass(self.clone()));
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Queue> {
         self.0.lock()
     }
 }
 
-impl Drop for Pass {
+impl Drop for GatePass {
     fn drop(&mut self) {
         self.0.give_back();
     }
 }
 
 /// Gives up a place in the queue when dropped.
-struct Leave<'a>(&'a Gate, Place);
+struct QueueGuard<'a>(&'a Gate, QueueKey);
 
-impl Drop for Leave<'_> {
+impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
         self.0.state().waiting.remove(&self.1);
     }

@@ -1,14 +1,14 @@
 //! Sweeps at work.
 //!
-//! A sweep works in a slot. Waiting is not work: whoever has waited for a second in all, for one page, gives the slot to
-//! others and waits **aside**, without a slot until there is something to do again. So neither silence nor an answer that
-//! drips can hold slots. Those aside are limited, too, because each holds a connection: when there are too many, the next
+//! A sweep works in a permit. Waiting is not work: whoever has waited for a second in all, for one page, gives the permit to
+//! others and waits **aside**, without a permit until there is something to do again. So neither silence nor an answer that
+//! drips can hold permits. Those aside are limited, too, because each holds a connection: when there are too many, the next
 //! to become silent is broken off.
 //!
-//! Lanes keep slots free for who needs them: tenants known to fail get a quarter of the slots at the most, and so does the
-//! reading of backlogs. A lane rations who *begins* a request. Who comes back with an answer needs a slot and no more: in
+//! Lanes keep permits free for who needs them: tenants known to fail get a quarter of the permits at the most, and so does the
+//! reading of backlogs. A lane rations who *begins* a request. Who comes back with an answer needs a permit and no more: in
 //! the lane it would wait behind all who are still to begin, and be broken off with the answer in hand. No more can come
-//! back in a second than have begun in one, so both together leave half of the slots to the main lane.
+//! back in a second than have begun in one, so both together leave half of the permits to the main lane.
 
 use std::future::Future;
 use std::pin::pin;
@@ -18,18 +18,18 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::gate::{Gate, Pass};
+use super::gate::{Gate, GatePass};
 
-/// How long a sweep may wait, for one page in all, before its slot goes to another.
+/// How long a sweep may wait, for one page in all, before its permit goes to another.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A lane other than the main one has one of so many slots.
+/// A lane other than the main one has one of so many permits.
 const LANE_SHARE: usize = 4;
-/// For each slot so many requests may wait aside, half of them of tenants known to fail. A quarter as many more may be of
+/// For each permit so many requests may wait aside, half of them of tenants known to fail. A quarter as many more may be of
 /// backlogs: old pages that hang must not have live sweeps broken off.
 const ASIDE: usize = 8;
 const LEAST_ASIDE: usize = 256;
 
-/// Who shares slots with whom.
+/// Who shares permits with whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     Main,
@@ -39,9 +39,9 @@ pub enum Lane {
     Backlog,
 }
 
-/// Slots for sweeps at work.
+/// Permits for sweeps at work.
 #[derive(Debug, Clone)]
-pub struct Slots {
+pub struct Permits {
     all: Arc<Semaphore>,
     failing: Arc<Gate>,
     backlog: Arc<Gate>,
@@ -50,7 +50,7 @@ pub struct Slots {
     backlog_aside: Arc<Semaphore>,
 }
 
-impl Slots {
+impl Permits {
     pub fn new(count: usize) -> Self {
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits));
         let lane = (count / LANE_SHARE).max(1);
@@ -65,22 +65,22 @@ impl Slots {
         }
     }
 
-    pub async fn take(&self, lane: Lane) -> Slot {
+    pub async fn take(&self, lane: Lane) -> Permit {
         self.take_since(lane, Instant::now()).await
     }
 
     /// For one that has been without a turn `since` then: in its lane it goes before all that had one after that.
-    pub async fn take_since(&self, lane: Lane, since: Instant) -> Slot {
+    pub async fn take_since(&self, lane: Lane, since: Instant) -> Permit {
         let (of_lane, aside) = match lane {
             Lane::Main => (None, &self.aside),
             Lane::Failing => (Some(self.failing.clone()), &self.failing_aside),
             Lane::Backlog => (Some(self.backlog.clone()), &self.backlog_aside),
         };
-        let mut slot = Slot {
+        let mut permit = Permit {
             lane: of_lane,
-            slots: self.all.clone(),
+            all: self.all.clone(),
             pass: None,
-            permit: None,
+            work_permit: None,
             since,
             last_turn: since,
             turn_ended: false,
@@ -88,22 +88,22 @@ impl Slots {
             aside_permit: None,
             patience: PATIENCE,
         };
-        slot.enter().await;
-        slot
+        permit.enter().await;
+        permit
     }
 }
 
 /// Too many requests are silent already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Crowded;
+pub struct TooManyWaiting;
 
 /// The right to be one of the sweeps at work.
 #[derive(Debug)]
-pub struct Slot {
+pub struct Permit {
     lane: Option<Arc<Gate>>,
-    slots: Arc<Semaphore>,
-    pass: Option<Pass>,
-    permit: Option<OwnedSemaphorePermit>,
+    all: Arc<Semaphore>,
+    pass: Option<GatePass>,
+    work_permit: Option<OwnedSemaphorePermit>,
     /// Its place in the lane, until the turn after this one.
     since: Instant,
     last_turn: Instant,
@@ -113,7 +113,7 @@ pub struct Slot {
     patience: Duration,
 }
 
-impl Slot {
+impl Permit {
     /// A new page begins: patience with the last one is forgotten.
     pub fn begin_page(&mut self) {
         self.patience = PATIENCE;
@@ -140,21 +140,21 @@ impl Slot {
         self.patience
     }
 
-    /// Takes all that is needed to begin a request, if it was given up meanwhile: lane and slot.
+    /// Takes all that is needed to begin a request, if it was given up meanwhile: lane and permit.
     pub async fn enter(&mut self) {
         if std::mem::take(&mut self.turn_ended) {
             self.since = self.last_turn;
             self.pass = None;
         }
         if let (Some(lane), None) = (&self.lane, &self.pass) {
-            // Nobody waits for the lane with a slot in hand.
-            self.permit = None;
+            // Nobody waits for the lane with a permit in hand.
+            self.work_permit = None;
             self.pass = Some(lane.pass(self.since).await);
         }
         self.regain().await;
     }
 
-    /// Waits for something of ours: bytes, Kafka. Beyond a second, without the slot.
+    /// Waits for something of ours: bytes, Kafka. Beyond a second, without the permit.
     pub async fn wait<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         if let Ok(done) = timeout(PATIENCE, work.as_mut()).await {
@@ -166,7 +166,7 @@ impl Slot {
         done
     }
 
-    /// Waits until a request may be made, without lane and slot: [`Slot::enter`] takes them again.
+    /// Waits until a request may be made, without lane and permit: [`Permit::enter`] takes them again.
     pub async fn rest(&mut self, pause: Duration) {
         self.leave();
         sleep(pause).await;
@@ -175,11 +175,11 @@ impl Slot {
     /// Waits for an answer from outside, aside once patience is at its end.
     ///
     /// # Errors
-    /// [`Crowded`]: too many wait aside; the request should be broken off.
+    /// [`TooManyWaiting`]: too many wait aside; the request should be broken off.
     pub async fn wait_for_answer<T>(
         &mut self,
         work: impl Future<Output = T>,
-    ) -> Result<T, Crowded> {
+    ) -> Result<T, TooManyWaiting> {
         let mut work = pin!(work);
         let began = Instant::now();
         if let Ok(done) = timeout(self.patience, work.as_mut()).await {
@@ -189,7 +189,7 @@ impl Slot {
         self.patience = Duration::ZERO;
         if self.aside_permit.is_none() {
             let permit = self.aside.clone().try_acquire_owned();
-            self.aside_permit = Some(permit.map_err(|_| Crowded)?);
+            self.aside_permit = Some(permit.map_err(|_| TooManyWaiting)?);
         }
         self.leave();
         let done = work.await;
@@ -198,13 +198,13 @@ impl Slot {
     }
 
     fn leave(&mut self) {
-        (self.pass, self.permit) = (None, None);
+        (self.pass, self.work_permit) = (None, None);
     }
 
     async fn regain(&mut self) {
-        if self.permit.is_none() {
+        if self.work_permit.is_none() {
             // The semaphore is never closed, so this can't fail; without a permit the sweep would merely go on uncounted.
-            self.permit = self.slots.clone().acquire_owned().await.ok();
+            self.work_permit = self.all.clone().acquire_owned().await.ok();
         }
     }
 }
@@ -217,13 +217,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn hanging_sweeps_do_not_keep_others_from_their_slots() {
-        let slots = Slots::new(2);
+        let permits = Permits::new(2);
         for _ in 0..50 {
-            let mut slot = slots.take(Lane::Main).await;
-            tokio::spawn(async move { slot.wait_for_answer(pending::<()>()).await });
+            let mut permit = permits.take(Lane::Main).await;
+            tokio::spawn(async move { permit.wait_for_answer(pending::<()>()).await });
         }
         let start = Instant::now();
-        slots.take(Lane::Main).await;
+        permits.take(Lane::Main).await;
         assert!(
             start.elapsed() <= Duration::from_secs(26),
             "{:?}",
@@ -233,20 +233,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tenants_known_to_fail_leave_slots_to_the_others() {
-        let slots = Slots::new(4);
+        let permits = Permits::new(4);
         for _ in 0..50 {
-            let slots = slots.clone();
+            let permits = permits.clone();
             tokio::spawn(async move {
                 loop {
-                    let mut slot = slots.take(Lane::Failing).await;
-                    slot.wait(sleep(Duration::from_secs(5))).await;
+                    let mut permit = permits.take(Lane::Failing).await;
+                    permit.wait(sleep(Duration::from_secs(5))).await;
                 }
             });
         }
         for _ in 0..100 {
             sleep(Duration::from_millis(300)).await;
             let start = Instant::now();
-            let taken = slots.take(Lane::Main).await;
+            let taken = permits.take(Lane::Main).await;
             assert_eq!(start.elapsed(), Duration::ZERO);
             drop(taken);
         }
@@ -254,12 +254,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn at_most_so_many_are_at_work_at_once() {
-        let (slots, at_work) = (Slots::new(3), Arc::new(Mutex::new((0, 0))));
+        let (permits, at_work) = (Permits::new(3), Arc::new(Mutex::new((0, 0))));
         let sweeps = (0..20).map(|_| {
-            let (slots, at_work) = (slots.clone(), at_work.clone());
+            let (permits, at_work) = (permits.clone(), at_work.clone());
             tokio::spawn(async move {
-                let mut slot = slots.take(Lane::Main).await;
-                slot.wait(sleep(Duration::from_secs(5))).await;
+                let mut permit = permits.take(Lane::Main).await;
+                permit.wait(sleep(Duration::from_secs(5))).await;
                 {
                     let mut count = at_work.lock();
                     count.0 += 1;
@@ -275,20 +275,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn answers_that_drip_do_not_hold_slots() {
-        let slots = Slots::new(2);
+        let permits = Permits::new(2);
         for _ in 0..30 {
-            let mut slot = slots.take(Lane::Main).await;
+            let mut permit = permits.take(Lane::Main).await;
             tokio::spawn(async move {
                 loop {
                     let piece = sleep(Duration::from_millis(700));
-                    slot.wait_for_answer(piece).await.expect("room aside");
+                    permit.wait_for_answer(piece).await.expect("room aside");
                 }
             });
         }
         sleep(Duration::from_secs(5)).await;
         for _ in 0..100 {
             let start = Instant::now();
-            let taken = slots.take(Lane::Main).await;
+            let taken = permits.take(Lane::Main).await;
             assert!(
                 start.elapsed() < Duration::from_millis(10),
                 "{:?}",
@@ -301,12 +301,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_number_of_silent_requests_is_bounded() {
-        let slots = Slots::new(2);
+        let permits = Permits::new(2);
         let mut silent = Vec::new();
         for _ in 0..200 {
-            let mut slot = slots.take(Lane::Main).await;
+            let mut permit = permits.take(Lane::Main).await;
             silent.push(tokio::spawn(async move {
-                slot.wait_for_answer(pending::<()>()).await
+                permit.wait_for_answer(pending::<()>()).await
             }));
         }
         sleep(Duration::from_secs(60)).await;
@@ -316,22 +316,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn with_each_page_patience_is_new() {
-        let slots = Slots::new(1);
-        let mut slot = slots.take(Lane::Main).await;
+        let permits = Permits::new(1);
+        let mut permit = permits.take(Lane::Main).await;
         for _ in 0..10 {
-            slot.begin_page();
-            let page = slot.wait_for_answer(sleep(Duration::from_millis(900)));
+            permit.begin_page();
+            let page = permit.wait_for_answer(sleep(Duration::from_millis(900)));
             assert_eq!(page.await, Ok(()));
-            assert!(!slot.patience().is_zero());
+            assert!(!permit.patience().is_zero());
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_does_not_queue_behind_those_who_are_still_to_begin() {
-        let (slots, since) = (Slots::new(4), Instant::now());
-        let begin = || slots.take(Lane::Backlog);
-        let mut slot = begin().await;
-        let answer = slot.wait_for_answer(sleep(Duration::from_secs(2)));
+        let (permits, since) = (Permits::new(4), Instant::now());
+        let begin = || permits.take(Lane::Backlog);
+        let mut permit = begin().await;
+        let answer = permit.wait_for_answer(sleep(Duration::from_secs(2)));
         let crowd = async {
             sleep(Duration::from_millis(1500)).await;
             let _held = begin().await;
@@ -346,18 +346,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn in_its_lane_each_has_one_turn_after_the_other() {
-        let (slots, turns) = (Slots::new(4), Arc::new(Mutex::new(Vec::new())));
+        let (permits, turns) = (Permits::new(4), Arc::new(Mutex::new(Vec::new())));
         let since = Instant::now();
         let crowd = (0..3).map(|n| {
-            let (slots, turns) = (slots.clone(), turns.clone());
+            let (permits, turns) = (permits.clone(), turns.clone());
             tokio::spawn(async move {
-                let mut slot = slots.take_since(Lane::Backlog, since).await;
+                let mut permit = permits.take_since(Lane::Backlog, since).await;
                 for _ in 0..3 {
-                    slot.enter().await;
-                    slot.begin_turn();
+                    permit.enter().await;
+                    permit.begin_turn();
                     turns.lock().push(n);
                     sleep(Duration::from_millis(100)).await;
-                    slot.end_turn();
+                    permit.end_turn();
                 }
             })
         });
@@ -367,12 +367,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn backlogs_that_hang_leave_live_sweeps_their_room_aside() {
-        let slots = Slots::new(4);
+        let permits = Permits::new(4);
         for _ in 0..2 * LEAST_ASIDE {
-            let mut slot = slots.take(Lane::Backlog).await;
-            tokio::spawn(async move { slot.wait_for_answer(pending::<()>()).await });
+            let mut permit = permits.take(Lane::Backlog).await;
+            tokio::spawn(async move { permit.wait_for_answer(pending::<()>()).await });
         }
-        let mut live = slots.take(Lane::Main).await;
+        let mut live = permits.take(Lane::Main).await;
         let answer = live.wait_for_answer(sleep(Duration::from_secs(5)));
         assert_eq!(answer.await, Ok(()));
     }

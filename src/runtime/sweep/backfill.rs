@@ -12,17 +12,17 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::super::limits::Slot;
+use super::super::limits::Permit;
 use super::super::tenant::{Memory, Tenant};
-use super::{Halt, Sweeper, Swept};
+use super::{Halt, SweepOutcome, Sweeper};
 use crate::core::pace::budget::Purpose;
 use crate::core::sweep::backlog::{Backlog, Interval, Span};
 use crate::core::sweep::cursor::{TenantState, WindowLength};
-use crate::core::sweep::pager::{Trouble, Walk};
+use crate::core::sweep::pager::{Pager, UnreadableSpan};
 use crate::core::time::ticks::Ticks;
 use crate::ports::Event;
-use crate::runtime::sweep::batch::{Intake, Late};
-use crate::runtime::sweep::pages::{Reader, Way};
+use crate::runtime::sweep::batch::{BatchBuilder, Late};
+use crate::runtime::sweep::pages::{PageReader, ReadEnd};
 
 /// How long a page under way may hold up the live sweep that is due; of short periods a quarter.
 const GRACE: Duration = Duration::from_secs(5);
@@ -39,10 +39,10 @@ impl Sweeper {
     pub async fn fill(
         &self,
         tenant: &Tenant,
-        slot: &mut Slot,
+        permit: &mut Permit,
         give_way: CancellationToken,
-    ) -> Swept {
-        let mut swept = Swept::default();
+    ) -> SweepOutcome {
+        let mut swept = SweepOutcome::default();
         let halt = self.stop.child_token();
         let grace = GRACE.min(tenant.schedule.period_after(self.clock.now()) / 4);
         let too_long = async {
@@ -51,7 +51,7 @@ impl Sweeper {
             halt.cancel();
             pending::<Infallible>().await
         };
-        let windows = self.windows(tenant, slot, [&give_way, &halt], &mut swept);
+        let windows = self.windows(tenant, permit, [&give_way, &halt], &mut swept);
         swept.halt = tokio::select! {
             read = windows => read.err(),
             never = too_long => match never {},
@@ -65,9 +65,9 @@ impl Sweeper {
     async fn windows(
         &self,
         tenant: &Tenant,
-        slot: &mut Slot,
+        permit: &mut Permit,
         [give_way, halt]: [&CancellationToken; 2],
-        swept: &mut Swept,
+        swept: &mut SweepOutcome,
     ) -> Result<(), Halt> {
         while let Some(mut state) = self.outlet.state(tenant.id).await? {
             let awake = self.awake(tenant, &state);
@@ -81,20 +81,20 @@ impl Sweeper {
             } else {
                 Late::Nothing
             };
-            let mut intake = Intake::new(self, tenant, late, state.start, halt.clone());
-            let mut reader = Reader::new(self, tenant, slot, Purpose::Backlog, halt.clone())
+            let mut intake = BatchBuilder::new(self, tenant, late, state.start, halt.clone());
+            let mut reader = PageReader::new(self, tenant, permit, Purpose::Backlog, halt.clone())
                 .giving_way(give_way.clone());
             let read = reader
                 .walk(&mut walk, &mut intake, WindowLength::TOO_DEEP)
                 .await;
             let partial = reader.partial().cloned();
-            let done = matches!(read, Ok(Way::Done));
+            let done = matches!(read, Ok(ReadEnd::OfList));
             let whole = done && partial.is_none() && intake.complete();
             let committed = if whole {
                 close(&walk, &mut state);
-                intake.commit(slot, Some(state.clone())).await
+                intake.commit(permit, Some(state.clone())).await
             } else {
-                intake.commit(slot, None).await
+                intake.commit(permit, None).await
             };
             let (published, late_found, account) = intake.finish();
             swept.published += published;
@@ -120,7 +120,7 @@ impl Sweeper {
     }
 
     /// What the next windows have to know of one that was read to its end, with which `backlog` is still open.
-    fn learn(&self, tenant: &Tenant, walk: &Walk, backlog: &Backlog) {
+    fn learn(&self, tenant: &Tenant, walk: &Pager, backlog: &Backlog) {
         let (span, uptime) = (walk.span(), self.uptime());
         let mut memory = tenant.memory();
         let smaller_pages = memory.page_size != walk.page_size();
@@ -146,7 +146,7 @@ impl Sweeper {
             vec![span]
         };
         for part in open {
-            let part = Trouble {
+            let part = UnreadableSpan {
                 from: part.from,
                 to: part.to.unwrap_or(Ticks::MAX),
                 unseen: false,
@@ -157,12 +157,12 @@ impl Sweeper {
 }
 
 /// The window was read to its end. What of it could not be trusted stays open.
-fn close(walk: &Walk, state: &mut TenantState) {
+fn close(walk: &Pager, state: &mut TenantState) {
     let Span { from, to } = walk.span();
     if let (true, Some(to)) = (walk.whole(), to) {
         state.backlog.close(from, to);
     }
-    for Trouble { from, to, unseen } in walk.troubles().iter().copied() {
+    for UnreadableSpan { from, to, unseen } in walk.troubles().iter().copied() {
         state.backlog.open(Interval {
             from,
             to,
@@ -174,7 +174,7 @@ fn close(walk: &Walk, state: &mut TenantState) {
 /// The window to be read now, and the part of the backlog that it belongs to: the one that was broken off, when it is still
 /// to be read; else the newest of what nobody has seen, then of what is read again. What was tried in vain comes last:
 /// however much there is that can't be read, all else is. There the search need not begin with whole pages again.
-fn next_walk(memory: &mut Memory, awake: &Backlog, whole: bool) -> Option<(Interval, Walk)> {
+fn next_walk(memory: &mut Memory, awake: &Backlog, whole: bool) -> Option<(Interval, Pager)> {
     if let Some(walk) = memory.unfinished.take() {
         let Span { from, to } = walk.span();
         let holds = |open: &&Interval| open.from <= from && to.is_some_and(|to| to <= open.to);
@@ -185,7 +185,7 @@ fn next_walk(memory: &mut Memory, awake: &Backlog, whole: bool) -> Option<(Inter
     let untried = awake.except(memory.resting.tried());
     let interval = first(&untried).or(first(awake))?;
     let (from, to) = memory.window.window(interval);
-    let walk = Walk::new(Span::between(from, to), memory.page_size).to_the_end(whole);
+    let walk = Pager::new(Span::between(from, to), memory.page_size).to_the_end(whole);
     let walk = match untried.is_empty() {
         true => walk.cautious(),
         false => walk,
@@ -199,9 +199,9 @@ fn first(backlog: &Backlog) -> Option<&Interval> {
 }
 
 /// A window that did not come to its end: walked on later, or begun again shorter.
-fn leave(tenant: &Tenant, walk: Walk, read: &Result<Way, Halt>, uptime: Duration) {
+fn leave(tenant: &Tenant, walk: Pager, read: &Result<ReadEnd, Halt>, uptime: Duration) {
     let mut memory = tenant.memory();
-    if let Ok(Way::Deep) = read {
+    if let Ok(ReadEnd::AtLimit) = read {
         // Where the search has led to need not be searched again.
         for trouble in walk.troubles() {
             tenant.rest(&mut memory, *trouble, uptime);
@@ -211,8 +211,8 @@ fn leave(tenant: &Tenant, walk: Walk, read: &Result<Way, Halt>, uptime: Duration
     let shrunk = memory.window.shrunk(walk.span(), walk.oldest_shown());
     let shrunk = shrunk.filter(|_| !walk.unfiltered());
     match (read, shrunk) {
-        (Ok(Way::Deep), Some(shorter)) => memory.window = shorter,
-        (Ok(Way::Deep), None) | (Err(Halt::Stopped), _) => memory.unfinished = Some(walk),
+        (Ok(ReadEnd::AtLimit), Some(shorter)) => memory.window = shorter,
+        (Ok(ReadEnd::AtLimit), None) | (Err(Halt::Stopped), _) => memory.unfinished = Some(walk),
         _ => {}
     }
 }

@@ -19,14 +19,14 @@ use tokio_util::sync::CancellationToken;
 use crate::core::codec::raw_hash;
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::IncidentId;
-use crate::core::incident::dead_letters::Letters;
+use crate::core::incident::dead_letters::SweepLetters;
 use crate::core::incident::reading::read;
-use crate::core::incident::version::{Change, Reading, Seen, Verdict, judge};
+use crate::core::incident::version::{Change, Decision, Reading, Seen, decide};
 use crate::core::sweep::cursor::TenantState;
-use crate::core::sweep::pager::Walk;
+use crate::core::sweep::pager::Pager;
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Event, Mark, Outgoing, Record};
-use crate::runtime::limits::{Charge, Slot, Stretch, do_work};
+use crate::runtime::limits::{Charge, Permit, Stretch, do_work};
 use crate::runtime::sweep::{Halt, Sweeper};
 use crate::runtime::tenant::Tenant;
 
@@ -57,7 +57,7 @@ pub(super) enum Late {
     Nothing,
 }
 
-pub(super) struct Intake<'a> {
+pub(super) struct BatchBuilder<'a> {
     sweeper: &'a Sweeper,
     tenant: &'a Tenant,
     halt: CancellationToken,
@@ -78,14 +78,14 @@ pub(super) struct Intake<'a> {
     arrived: Option<Instant>,
     account: Account,
     /// Of this sweep; `None`: no element was met that can't be read.
-    letters: Option<Letters>,
+    letters: Option<SweepLetters>,
     late_found: u64,
     latest: Duration,
     /// Why a record was held back; the first of them.
     held_back: Option<Failure>,
 }
 
-impl<'a> Intake<'a> {
+impl<'a> BatchBuilder<'a> {
     pub(super) fn new(
         sweeper: &'a Sweeper,
         tenant: &'a Tenant,
@@ -177,14 +177,18 @@ impl<'a> Intake<'a> {
     }
 
     /// Charges `bytes` that have arrived. Without room for them, commits what is at hand and waits.
-    pub(super) async fn make_room(&mut self, bytes: usize, slot: &mut Slot) -> Result<(), Halt> {
+    pub(super) async fn make_room(
+        &mut self,
+        bytes: usize,
+        permit: &mut Permit,
+    ) -> Result<(), Halt> {
         if self.charge.try_add(bytes) {
             return Ok(());
         }
         if !self.batch.is_empty() {
-            self.commit(slot, None).await?;
+            self.commit(permit, None).await?;
         }
-        let room = slot.wait(self.charge.add(bytes));
+        let room = permit.wait(self.charge.add(bytes));
         let waited = self.halt.run_until_cancelled(room).await;
         waited.ok_or(Halt::Stopped)
     }
@@ -224,9 +228,9 @@ impl<'a> Intake<'a> {
     pub(super) async fn take(
         &mut self,
         elements: Vec<Bytes>,
-        walk: &mut Walk,
+        walk: &mut Pager,
         held: usize,
-        slot: &mut Slot,
+        permit: &mut Permit,
     ) -> Result<(), Halt> {
         let shape = self.tenant.source.shape();
         let mut readings = Vec::with_capacity(elements.len());
@@ -247,23 +251,23 @@ impl<'a> Intake<'a> {
             self.stretch.worked(bytes).await;
         }
         self.account.received += readings.len() as u64;
-        self.judge(readings, slot).await?;
-        self.settle(held, slot).await
+        self.decide(readings, permit).await?;
+        self.settle(held, permit).await
     }
 
     /// Commits a batch that is large enough, and brings the charge in line with what is held.
-    async fn settle(&mut self, held: usize, slot: &mut Slot) -> Result<(), Halt> {
+    async fn settle(&mut self, held: usize, permit: &mut Permit) -> Result<(), Halt> {
         if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_RECORDS {
-            self.commit(slot, None).await?;
+            self.commit(permit, None).await?;
         }
         self.charge.settle(self.batch_bytes + self.aside + held);
         Ok(())
     }
 
-    async fn judge(
+    async fn decide(
         &mut self,
         mut readings: Vec<(Reading, Bytes)>,
-        slot: &mut Slot,
+        permit: &mut Permit,
     ) -> Result<(), Failure> {
         let arrived = readings.len();
         // Pages overlap, so the last of one comes again as the first of the next.
@@ -275,20 +279,20 @@ impl<'a> Intake<'a> {
             let known = self.sweeper.outlet.known(self.tenant.id, &ids).await?;
             for ((reading, raw), seen) in readings.into_iter().zip(known) {
                 let seen = seen.as_ref();
-                match judge(&reading, seen, self.tenant.rules.deduplicate) {
-                    Verdict::Publish(change) => {
+                match decide(&reading, seen, self.tenant.rules.deduplicate) {
+                    Decision::Publish(change) => {
                         // That its alerts were missing was known.
                         if seen.is_none_or(|seen| seen.whole) {
                             self.note_late(&reading);
                         }
                         self.add(change, reading, seen, &raw).await;
                     }
-                    Verdict::Unchanged => self.account.unchanged += 1,
-                    Verdict::Adopt => {
+                    Decision::Unchanged => self.account.unchanged += 1,
+                    Decision::Adopt => {
                         self.account.unchanged += 1;
                         self.push(None, Mark::Adopted(reading.id, reading.seen(seen)));
                     }
-                    Verdict::Stale => {
+                    Decision::Stale => {
                         self.account.stale += 1;
                         self.sweeper.observer.see(Event::Stale { count: 1 });
                     }
@@ -296,7 +300,7 @@ impl<'a> Intake<'a> {
             }
             readings = rest;
             if !readings.is_empty() {
-                self.commit(slot, None).await?;
+                self.commit(permit, None).await?;
             }
         }
         Ok(())
@@ -349,7 +353,7 @@ impl<'a> Intake<'a> {
     /// Publishes and records the batch, and with it `state`.
     pub(super) async fn commit(
         &mut self,
-        slot: &mut Slot,
+        permit: &mut Permit,
         state: Option<TenantState>,
     ) -> Result<(), Failure> {
         if self.batch.is_empty() && state.is_none() {
@@ -359,7 +363,7 @@ impl<'a> Intake<'a> {
         let bytes = mem::take(&mut self.batch_bytes);
         self.batch_readings.clear();
         let any = !batch.is_empty();
-        let committed = slot
+        let committed = permit
             .wait(self.sweeper.outlet.commit(self.tenant.id, batch, state))
             .await;
         self.charge.release(bytes);

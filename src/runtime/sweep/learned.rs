@@ -1,15 +1,15 @@
 //! What a live sweep has learned beside the incidents: of the time, and of the server.
 
-use super::{Live, MANY_CIRCLES};
+use super::{LiveSweep, MANY_CIRCLES};
 use crate::core::health::failure::Failure;
-use crate::core::sweep::cursor::{Kind, LastFull, Plan};
+use crate::core::sweep::cursor::{LastFull, Plan, SweepKind};
 use crate::core::sweep::pager::circles;
-use crate::runtime::sweep::pages::Times;
+use crate::runtime::sweep::pages::AnswerDates;
 
-impl Live<'_> {
+impl LiveSweep<'_> {
     /// Moves a first range that began too late to where it belongs. `false`: what was read is what is to be read.
     pub(super) fn corrected_first_range(&mut self) -> bool {
-        let Times {
+        let AnswerDates {
             last,
             confirmed,
             too_early,
@@ -53,7 +53,7 @@ impl Live<'_> {
 
     /// What the next plan has to know of this sweep.
     pub(super) fn remember(&self, plan: Plan) {
-        if plan.kind == Kind::Full {
+        if plan.kind == SweepKind::Full {
             self.tenant.memory().last_full = LastFull {
                 ended: Some(self.sweeper.uptime()),
                 pages: self.reached.pages,

@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use crate::core::health::failure::{Failure, Reaction};
 use crate::core::incident::page::{Splitter, partial};
 use crate::core::pace::budget::Purpose;
-use crate::core::sweep::pager::{PageAsk, Step, Walk};
+use crate::core::sweep::pager::{NextStep, PageAsk, Pager};
 use crate::ports::{AccessToken, Event, PageBody};
-use crate::runtime::limits::Slot;
-use crate::runtime::sweep::batch::Intake;
+use crate::runtime::limits::Permit;
+use crate::runtime::sweep::batch::BatchBuilder;
 use crate::runtime::sweep::{Halt, Sweeper};
 use crate::runtime::tenant::Tenant;
 
@@ -35,8 +35,8 @@ mod pauses;
 mod search;
 
 use failures::{crowded, too_many_silent, without_token};
-use page_end::Page;
-pub(super) use page_end::Times;
+pub(super) use page_end::AnswerDates;
+use page_end::PageEnd;
 
 /// No longer than this what came already waits for the next request before it is published.
 const LONG_WAIT: Duration = Duration::from_secs(3);
@@ -46,16 +46,16 @@ const ALERTS_TOO_SLOW: &str =
 
 /// How far a walk came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    Done,
+pub(super) enum ReadEnd {
+    OfList,
     /// To the limit of pages that was given; it can be walked on.
-    Deep,
+    AtLimit,
 }
 
-pub(super) struct Reader<'a> {
+pub(super) struct PageReader<'a> {
     sweeper: &'a Sweeper,
     tenant: &'a Tenant,
-    pub(super) slot: &'a mut Slot,
+    pub(super) permit: &'a mut Permit,
     purpose: Purpose,
     halt: CancellationToken,
     /// No further page is to be begun.
@@ -74,21 +74,21 @@ pub(super) struct Reader<'a> {
     alert_pages: u32,
     /// Why a page was said to be incomplete, though it came whole.
     partial: Option<Failure>,
-    times: Times,
+    times: AnswerDates,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> PageReader<'a> {
     pub(super) fn new(
         sweeper: &'a Sweeper,
         tenant: &'a Tenant,
-        slot: &'a mut Slot,
+        permit: &'a mut Permit,
         purpose: Purpose,
         halt: CancellationToken,
     ) -> Self {
         Self {
             sweeper,
             tenant,
-            slot,
+            permit,
             purpose,
             give_way: halt.clone(),
             halt,
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
             without_alerts: 0,
             alert_pages: 0,
             partial: None,
-            times: Times::default(),
+            times: AnswerDates::default(),
         }
     }
 
@@ -122,10 +122,10 @@ impl<'a> Reader<'a> {
     /// Goes on with `walk` until its end, or until it has read `limit` pages.
     pub(super) async fn walk(
         &mut self,
-        walk: &mut Walk,
-        intake: &mut Intake<'_>,
+        walk: &mut Pager,
+        intake: &mut BatchBuilder<'_>,
         limit: u32,
-    ) -> Result<Way, Halt> {
+    ) -> Result<ReadEnd, Halt> {
         walk.set_clock(self.sweeper.clock.now());
         loop {
             walk.begin_page();
@@ -139,12 +139,12 @@ impl<'a> Reader<'a> {
                     self.note_time(page.date);
                     let step = walk.end_page(page.next_link, page.date);
                     self.note_filter(walk, step)?;
-                    if step == Step::Done {
-                        return Ok(Way::Done);
+                    if step == NextStep::Done {
+                        return Ok(ReadEnd::OfList);
                     }
                     self.choose_way(walk, page.refused);
                     if walk.pages() >= limit {
-                        return Ok(Way::Deep);
+                        return Ok(ReadEnd::AtLimit);
                     }
                 }
                 Err(Halt::Failed(failure)) => {
@@ -160,16 +160,16 @@ impl<'a> Reader<'a> {
     fn end_turn(&mut self) {
         self.asked = None;
         self.under_way = false;
-        self.slot.end_turn();
+        self.permit.end_turn();
     }
 
     /// Reads a page into `intake`, and has `walk` note what it shows.
     async fn page(
         &mut self,
         ask: &PageAsk,
-        walk: &mut Walk,
-        intake: &mut Intake<'_>,
-    ) -> Result<Page, Halt> {
+        walk: &mut Pager,
+        intake: &mut BatchBuilder<'_>,
+    ) -> Result<PageEnd, Halt> {
         self.without_alerts = 0;
         self.publish_before_a_wait(intake).await?;
         let mut body = self.open(ask, intake).await?;
@@ -180,13 +180,15 @@ impl<'a> Reader<'a> {
             let cut = splitter.feed(&chunk, &mut elements);
             let (here, elsewhere) = self.set_apart(elements, &mut *body, walk, intake).await;
             continued.extend(elsewhere);
-            intake.take(here, walk, splitter.held(), self.slot).await?;
+            intake
+                .take(here, walk, splitter.held(), self.permit)
+                .await?;
             cut.map_err(Failure::from)?;
         }
         self.asked = None;
-        let page = Page::ended(splitter.finish().map_err(Failure::from)?, &*body);
+        let page = PageEnd::ended(splitter.finish().map_err(Failure::from)?, &*body);
         drop(body);
-        intake.take_outside(walk, self.slot).await?;
+        intake.take_outside(walk, self.permit).await?;
         for incident in continued {
             self.continued(incident, walk, intake).await?;
         }
@@ -195,11 +197,11 @@ impl<'a> Reader<'a> {
 
     /// What came must not wait with the reader: a search behind a gateway that asks for a pause at each step takes minutes,
     /// and so do the alerts of a single incident, a page of them each second.
-    async fn publish_before_a_wait(&mut self, intake: &mut Intake<'_>) -> Result<(), Halt> {
+    async fn publish_before_a_wait(&mut self, intake: &mut BatchBuilder<'_>) -> Result<(), Halt> {
         let (purpose, uptime) = (self.purpose, self.sweeper.uptime());
         let wait = self.tenant.memory().budget.wait(purpose, uptime);
         if wait + intake.waits() >= LONG_WAIT {
-            intake.commit(self.slot, None).await?;
+            intake.commit(self.permit, None).await?;
         }
         Ok(())
     }
@@ -208,10 +210,10 @@ impl<'a> Reader<'a> {
     async fn chunk(
         &mut self,
         body: &mut dyn PageBody,
-        intake: &mut Intake<'_>,
+        intake: &mut BatchBuilder<'_>,
     ) -> Result<Option<Bytes>, Halt> {
         let bytes = &self.sweeper.bytes;
-        let (holds, patience) = (intake.holds_bytes(), self.slot.patience());
+        let (holds, patience) = (intake.holds_bytes(), self.permit.patience());
         let pressed = async {
             sleep(patience).await;
             bytes.pressed().await;
@@ -225,13 +227,13 @@ impl<'a> Reader<'a> {
         };
         let halted = self
             .halt
-            .run_until_cancelled(self.slot.wait_for_answer(next));
+            .run_until_cancelled(self.permit.wait_for_answer(next));
         let chunk = halted
             .await
             .ok_or(Halt::Stopped)?
             .map_err(too_many_silent)??;
         if let Some(chunk) = &chunk {
-            intake.make_room(chunk.len(), self.slot).await?;
+            intake.make_room(chunk.len(), self.permit).await?;
         }
         Ok(chunk)
     }
@@ -240,9 +242,9 @@ impl<'a> Reader<'a> {
     async fn open(
         &mut self,
         ask: &PageAsk,
-        intake: &mut Intake<'_>,
+        intake: &mut BatchBuilder<'_>,
     ) -> Result<Box<dyn PageBody>, Halt> {
-        self.slot.begin_page();
+        self.permit.begin_page();
         let tenant = self.tenant;
         let uptime = self.sweeper.uptime();
         if let (Purpose::Live, Some(pause)) = (self.purpose, tenant.memory().paused_for(uptime)) {
@@ -271,7 +273,7 @@ impl<'a> Reader<'a> {
         &mut self,
         ask: &PageAsk,
         token: &AccessToken,
-        intake: &mut Intake<'_>,
+        intake: &mut BatchBuilder<'_>,
     ) -> Result<Box<dyn PageBody>, Halt> {
         let tenant = self.tenant;
         self.spend(intake).await?;
@@ -312,7 +314,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Waits until a request may be made, and takes it from the tenant's budget: last, so that none is taken in vain.
-    async fn spend(&mut self, intake: &mut Intake<'_>) -> Result<(), Halt> {
+    async fn spend(&mut self, intake: &mut BatchBuilder<'_>) -> Result<(), Halt> {
         let (sweeper, tenant) = (self.sweeper, self.tenant);
         // What a page under way still needs is asked for until the halt.
         let halt = match self.under_way {
@@ -320,15 +322,15 @@ impl<'a> Reader<'a> {
             false => self.give_way.clone(),
         };
         loop {
-            let slot = &mut *self.slot;
+            let permit = &mut *self.permit;
             let purpose = self.purpose;
             let attempt = async {
-                slot.enter().await;
+                permit.enter().await;
                 let taken = tenant.memory().budget.take(purpose, sweeper.uptime());
                 match taken {
-                    Ok(()) => slot.begin_turn(),
+                    Ok(()) => permit.begin_turn(),
                     // Never less than a millisecond: the timer's resolution.
-                    Err(wait) => slot.rest(wait.max(Duration::from_millis(1))).await,
+                    Err(wait) => permit.rest(wait.max(Duration::from_millis(1))).await,
                 }
                 taken.is_ok()
             };
@@ -343,8 +345,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Others wait for bytes: what is at hand is published. A page whose further alerts are still to come is given up.
-    async fn make_way(&mut self, intake: &mut Intake<'_>) -> Result<(), Halt> {
-        intake.commit(self.slot, None).await?;
+    async fn make_way(&mut self, intake: &mut BatchBuilder<'_>) -> Result<(), Halt> {
+        intake.commit(self.permit, None).await?;
         if self.under_way {
             return Err(crowded(ALERTS_TOO_SLOW).into());
         }
@@ -356,7 +358,7 @@ impl<'a> Reader<'a> {
     async fn answer<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Halt> {
         let halted = self
             .halt
-            .run_until_cancelled(self.slot.wait_for_answer(work));
+            .run_until_cancelled(self.permit.wait_for_answer(work));
         Ok(halted
             .await
             .ok_or(Halt::Stopped)?
@@ -365,7 +367,7 @@ impl<'a> Reader<'a> {
 }
 
 /// `None`: others have come to need the bytes that `intake` holds.
-async fn unless_pressed<T>(intake: &Intake<'_>, work: impl Future<Output = T>) -> Option<T> {
+async fn unless_pressed<T>(intake: &BatchBuilder<'_>, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
         // First: answers may come fast, and yet without an end.

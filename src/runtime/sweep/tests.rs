@@ -15,7 +15,7 @@ use crate::core::sweep::pager::PageAsk;
 use crate::core::time::ticks::Ticks;
 use crate::ports::IncidentSource;
 use crate::runtime::fakes::{Entra, Fault, Order, START, Scripted, Server, World};
-use crate::runtime::limits::{Lane, Slots};
+use crate::runtime::limits::{Lane, Permits};
 
 mod alone;
 mod backlog;
@@ -39,14 +39,14 @@ fn at(seconds_ago: i64) -> Ticks {
     Ticks(START.0 - seconds_ago * 10_000_000)
 }
 
-async fn sweep(world: &World, tenant: &Tenant) -> Swept {
-    let mut slot = Slots::new(1).take(Lane::Main).await;
+async fn sweep(world: &World, tenant: &Tenant) -> SweepOutcome {
+    let mut slot = Permits::new(1).take(Lane::Main).await;
     world.sweeper.sweep(tenant, &mut slot).await
 }
 
 /// Reads the backlog for at most `within`, as between two sweeps.
-async fn fill(world: &World, tenant: &Tenant, within: Duration) -> Swept {
-    let mut slot = Slots::new(1).take(Lane::Backlog).await;
+async fn fill(world: &World, tenant: &Tenant, within: Duration) -> SweepOutcome {
+    let mut slot = Permits::new(1).take(Lane::Backlog).await;
     let halt = world.sweeper.stop.child_token();
     let turn = halt.clone();
     let mut filling = std::pin::pin!(world.sweeper.fill(tenant, &mut slot, halt));
@@ -57,7 +57,7 @@ async fn fill(world: &World, tenant: &Tenant, within: Duration) -> Swept {
     filling.await
 }
 
-fn failed(swept: &Swept) -> &Failure {
+fn failed(swept: &SweepOutcome) -> &Failure {
     match &swept.halt {
         Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => failure,
         other => panic!("expected a failure, got {other:?}"),
@@ -388,7 +388,7 @@ async fn while_kafka_is_away_bytes_stay_within_the_budget() {
         server.set(id, at(50), 1);
     }
     world.topic.away.send_replace(true);
-    let slots = Slots::new(3);
+    let slots = Permits::new(3);
     let tenants: Vec<_> = (1..=30).map(|n| world.tenant(n, &server, 100)).collect();
     let sweeps = tenants.iter().map(|tenant| async {
         let mut slot = slots.take(Lane::Main).await;

@@ -27,35 +27,35 @@ fn bare(reading: Reading) -> Reading {
     reading.without_alerts()
 }
 
-fn judged(seen: Reading, now: Reading) -> Verdict {
-    judge(&now, Some(&seen.seen(None)), Deduplicate::Version)
+fn judged(seen: Reading, now: Reading) -> Decision {
+    decide(&now, Some(&seen.seen(None)), Deduplicate::Version)
 }
 
 #[test]
 fn an_unknown_id_is_created_whatever_its_status() {
     for phase in [Phase::Open, Phase::Resolved, Phase::Redirected] {
-        let verdict = judge(&reading(1, phase, 1), None, Deduplicate::Version);
-        assert_eq!(verdict, Verdict::Publish(Change::Created), "{phase:?}");
+        let verdict = decide(&reading(1, phase, 1), None, Deduplicate::Version);
+        assert_eq!(verdict, Decision::Publish(Change::Created), "{phase:?}");
     }
 }
 
 #[test]
 fn the_same_tick_with_other_content_is_a_new_version() {
     let verdict = judged(reading(5, Phase::Open, 1), reading(5, Phase::Open, 2));
-    assert_eq!(verdict, Verdict::Publish(Change::Updated));
+    assert_eq!(verdict, Decision::Publish(Change::Updated));
 }
 
 #[test]
 fn the_same_content_at_a_later_tick_is_a_new_version() {
     let verdict = judged(reading(5, Phase::Open, 1), reading(6, Phase::Open, 1));
-    assert_eq!(verdict, Verdict::Publish(Change::Updated));
+    assert_eq!(verdict, Decision::Publish(Change::Updated));
 }
 
 #[test]
 fn an_equal_reading_is_unchanged_and_an_older_one_is_stale() {
     let seen = reading(5, Phase::Open, 1);
-    assert_eq!(judged(seen, seen), Verdict::Unchanged);
-    assert_eq!(judged(seen, reading(4, Phase::Open, 9)), Verdict::Stale);
+    assert_eq!(judged(seen, seen), Decision::Unchanged);
+    assert_eq!(judged(seen, reading(4, Phase::Open, 9)), Decision::Stale);
 }
 
 #[test]
@@ -73,7 +73,11 @@ fn the_change_follows_the_transition_of_the_status() {
         (Redirected, Resolved, Change::Resolved),
     ] {
         let verdict = judged(reading(5, before, 1), reading(6, after, 2));
-        assert_eq!(verdict, Verdict::Publish(change), "{before:?} -> {after:?}");
+        assert_eq!(
+            verdict,
+            Decision::Publish(change),
+            "{before:?} -> {after:?}"
+        );
     }
 }
 
@@ -82,50 +86,50 @@ fn a_tenant_that_moves_to_the_other_api_publishes_nothing_again_and_every_later_
     let (seen, open) = (3_333_333, Phase::Open);
     let published = reading(seen, open, 1);
     for (updated, verdict) in [
-        (3_333_333, Verdict::Adopt),
-        (3_330_000, Verdict::Adopt),
-        (3_340_000, Verdict::Publish(Change::Updated)),
-        (3_320_000, Verdict::Stale),
+        (3_333_333, Decision::Adopt),
+        (3_330_000, Decision::Adopt),
+        (3_340_000, Decision::Publish(Change::Updated)),
+        (3_320_000, Decision::Stale),
     ] {
         let now = by_graph(reading(updated, open, 2));
         assert_eq!(judged(published, now), verdict, "{updated} after {seen}");
     }
     let adopted = by_graph(reading(3_330_000, open, 2));
     let alerts_changed = by_graph(reading(3_330_000, open, 3));
-    assert_eq!(judged(adopted, adopted), Verdict::Unchanged);
+    assert_eq!(judged(adopted, adopted), Decision::Unchanged);
     assert_eq!(
         judged(adopted, alerts_changed),
-        Verdict::Publish(Change::Updated)
+        Decision::Publish(Change::Updated)
     );
-    assert_eq!(judged(adopted, published), Verdict::Adopt, "and back");
+    assert_eq!(judged(adopted, published), Decision::Adopt, "and back");
 }
 
 #[test]
 fn an_incident_published_without_its_alerts_is_published_whole_once_they_come() {
     let (whole, open) = (reading(5, Phase::Open, 1), Phase::Open);
     let without = bare(reading(5, open, 2));
-    assert_eq!(judged(without, without), Verdict::Unchanged);
-    assert_eq!(judged(without, whole), Verdict::Publish(Change::Updated));
+    assert_eq!(judged(without, without), Decision::Unchanged);
+    assert_eq!(judged(without, whole), Decision::Publish(Change::Updated));
     assert_eq!(
         judged(without, by_graph(whole)),
-        Verdict::Publish(Change::Updated)
+        Decision::Publish(Change::Updated)
     );
-    assert_eq!(judged(whole, without), Verdict::Unchanged);
+    assert_eq!(judged(whole, without), Decision::Unchanged);
     assert_eq!(
         judged(whole, bare(reading(6, open, 2))),
-        Verdict::Publish(Change::Updated)
+        Decision::Publish(Change::Updated)
     );
 }
 
 #[test]
 fn by_id_each_incident_is_published_once_for_ever() {
     let seen = reading(5, Phase::Open, 1).seen(None);
-    let verdict = judge(
+    let verdict = decide(
         &reading(9, Phase::Resolved, 2),
         Some(&seen),
         Deduplicate::Id,
     );
-    assert_eq!(verdict, Verdict::Unchanged);
+    assert_eq!(verdict, Decision::Unchanged);
 }
 
 /// As a former release recorded it.
@@ -140,35 +144,35 @@ fn former(reading: Reading) -> Seen {
 fn what_a_former_release_recorded_is_adopted_at_its_tick_and_published_when_it_moves() {
     let open = Phase::Open;
     for (seen, now, verdict) in [
-        (reading(5, open, 1), reading(5, open, 2), Verdict::Adopt),
+        (reading(5, open, 1), reading(5, open, 2), Decision::Adopt),
         (
             bare(reading(5, open, 1)),
             bare(reading(5, open, 2)),
-            Verdict::Adopt,
+            Decision::Adopt,
         ),
         (
             bare(reading(5, open, 1)),
             reading(5, open, 2),
-            Verdict::Publish(Change::Updated),
+            Decision::Publish(Change::Updated),
         ),
         (
             reading(5, open, 1),
             bare(reading(5, open, 2)),
-            Verdict::Unchanged,
+            Decision::Unchanged,
         ),
         (
             reading(5, open, 1),
             reading(6, open, 1),
-            Verdict::Publish(Change::Updated),
+            Decision::Publish(Change::Updated),
         ),
-        (reading(5, open, 1), reading(4, open, 1), Verdict::Stale),
+        (reading(5, open, 1), reading(4, open, 1), Decision::Stale),
         (
             reading(5, open, 1),
             by_graph(reading(5, open, 1)),
-            Verdict::Adopt,
+            Decision::Adopt,
         ),
     ] {
-        let judged = judge(&now, Some(&former(seen)), Deduplicate::Version);
+        let judged = decide(&now, Some(&former(seen)), Deduplicate::Version);
         assert_eq!(judged, verdict, "{seen:?} then {now:?}");
     }
 }
@@ -186,16 +190,16 @@ struct Line {
 }
 
 impl Line {
-    fn show(&mut self, reading: Reading) -> Verdict {
+    fn show(&mut self, reading: Reading) -> Decision {
         let seen = self
             .row
             .as_deref()
             .map(|row| decode_seen(row).expect("a row"));
-        let verdict = judge(&reading, seen.as_ref(), Deduplicate::Version);
-        if matches!(verdict, Verdict::Publish(_) | Verdict::Adopt) {
+        let verdict = decide(&reading, seen.as_ref(), Deduplicate::Version);
+        if matches!(verdict, Decision::Publish(_) | Decision::Adopt) {
             self.row = Some(encode_seen(&reading.seen(seen.as_ref())).to_vec());
         }
-        if let Verdict::Publish(_) = verdict {
+        if let Decision::Publish(_) = verdict {
             self.published.push(reading);
         }
         verdict
@@ -233,7 +237,7 @@ proptest! {
             let reading = reading(now, Phase::Open, form % count);
             let verdict = line.show(reading);
             let is_news = expected.insert((now, reading.hash));
-            prop_assert_eq!(matches!(verdict, Verdict::Publish(_)), is_news, "{:?} in {:?}", reading, line.published);
+            prop_assert_eq!(matches!(verdict, Decision::Publish(_)), is_news, "{:?} in {:?}", reading, line.published);
         }
         prop_assert_eq!(line.published.len(), expected.len());
     }
@@ -261,7 +265,7 @@ proptest! {
             line.show(reading(1, Phase::Open, form));
         }
         let verdict = line.show(reading(1, Phase::Open, 100));
-        prop_assert!(matches!(verdict, Verdict::Publish(_)), "{verdict:?}");
+        prop_assert!(matches!(verdict, Decision::Publish(_)), "{verdict:?}");
     }
 
     #[test]
@@ -275,23 +279,23 @@ proptest! {
             let verdict = line.show(now);
             let tick = now.updated.0;
             match newest {
-                None => prop_assert_eq!(verdict, Verdict::Publish(Change::Created)),
+                None => prop_assert_eq!(verdict, Decision::Publish(Change::Created)),
                 // The two APIs' precisions differ; all these ticks have the finest.
-                Some(known) if tick > known => prop_assert!(matches!(verdict, Verdict::Publish(_)), "{verdict:?}"),
-                Some(known) if tick < known => prop_assert_eq!(verdict, Verdict::Stale),
+                Some(known) if tick > known => prop_assert!(matches!(verdict, Decision::Publish(_)), "{verdict:?}"),
+                Some(known) if tick < known => prop_assert_eq!(verdict, Decision::Stale),
                 Some(_) => match last {
-                    None => prop_assert_eq!(verdict, Verdict::Adopt),
-                    Some(last) if last.origin != now.origin => prop_assert_eq!(verdict, Verdict::Adopt),
-                    Some(last) if last.hash == now.hash => prop_assert_eq!(verdict, Verdict::Unchanged),
-                    Some(_) => prop_assert!(matches!(verdict, Verdict::Publish(_) | Verdict::Unchanged), "{verdict:?}"),
+                    None => prop_assert_eq!(verdict, Decision::Adopt),
+                    Some(last) if last.origin != now.origin => prop_assert_eq!(verdict, Decision::Adopt),
+                    Some(last) if last.hash == now.hash => prop_assert_eq!(verdict, Decision::Unchanged),
+                    Some(_) => prop_assert!(matches!(verdict, Decision::Publish(_) | Decision::Unchanged), "{verdict:?}"),
                 },
             }
             // Shown again it is never news.
-            if verdict != Verdict::Stale {
-                prop_assert_eq!(line.show(now), Verdict::Unchanged);
+            if verdict != Decision::Stale {
+                prop_assert_eq!(line.show(now), Decision::Unchanged);
                 newest = Some(tick);
             }
-            if matches!(verdict, Verdict::Publish(_) | Verdict::Adopt) {
+            if matches!(verdict, Decision::Publish(_) | Decision::Adopt) {
                 last = Some(now);
             }
         }

@@ -16,17 +16,17 @@ const FAR: Duration = Duration::from_secs(3600);
 
 /// A response's `Date`, and when it came on a clock that never goes back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Told {
+pub struct ServerTime {
     pub date: Ticks,
     pub at: Duration,
 }
 
-impl Told {
+impl ServerTime {
     /// Whether something else shows this time: our own clock, which shows `now`, or the answer `before`, after which this
     /// `Date` has gone on by the time that has passed. One server of several may have a wrong clock, or a proxy may give an
     /// old answer, and that again and again.
-    pub fn is_confirmed(self, now: Ticks, before: Option<Told>) -> bool {
-        let goes_on = |before: Told| {
+    pub fn is_confirmed(self, now: Ticks, before: Option<ServerTime>) -> bool {
+        let goes_on = |before: ServerTime| {
             let passed = self.at.saturating_sub(before.at);
             let tolerance = CLOCKS_DIFFER.min(passed / 2);
             self.is_apart(before) && differ(before.date.plus(passed), self.date) <= tolerance
@@ -36,7 +36,7 @@ impl Told {
     }
 
     /// Whether so much time has passed since `before` that the two can be compared.
-    pub fn is_apart(self, before: Told) -> bool {
+    pub fn is_apart(self, before: ServerTime) -> bool {
         self.at.saturating_sub(before.at) >= APART
     }
 
@@ -61,8 +61,8 @@ mod tests {
 
     const NOW: Ticks = Ticks(17_000_000_000_000_000);
 
-    fn told(date: Ticks, seconds: u64) -> Told {
-        Told {
+    fn told(date: Ticks, seconds: u64) -> ServerTime {
+        ServerTime {
             date,
             at: Duration::from_secs(seconds),
         }

@@ -35,13 +35,16 @@ fn last_full(pages: u32) -> LastFull {
 fn the_first_range_starts_at_a_fixed_instant() {
     let first = TenantState::first(NOW, 24 * HOUR);
     let plan = plan(&first, &REACH, LastFull::default(), HOUR);
-    assert_eq!(plan.kind, Kind::Full);
+    assert_eq!(plan.kind, SweepKind::Full);
     assert_eq!(plan.from, NOW.minus(24 * HOUR));
 }
 
 #[test]
 fn cheap_sweeps_are_always_full() {
-    assert_eq!(plan(&state(), &REACH, last_full(1), HOUR).kind, Kind::Full);
+    assert_eq!(
+        plan(&state(), &REACH, last_full(1), HOUR).kind,
+        SweepKind::Full
+    );
 }
 
 #[test]
@@ -51,11 +54,11 @@ fn dear_full_sweeps_take_at_most_half_of_the_budget() {
     assert_eq!(
         at(HOUR + spacing - Duration::from_millis(1)),
         Plan {
-            kind: Kind::Tip,
+            kind: SweepKind::Tip,
             from: Ticks(state().cursor.0 + 1)
         }
     );
-    assert_eq!(at(HOUR + spacing).kind, Kind::Full);
+    assert_eq!(at(HOUR + spacing).kind, SweepKind::Full);
 }
 
 #[test]
@@ -72,7 +75,7 @@ fn a_full_sweep_overlaps_the_full_one_before_whatever_tips_did_in_between() {
     assert_eq!(
         plan_at(HOUR + HOUR / 2),
         Plan {
-            kind: Kind::Full,
+            kind: SweepKind::Full,
             from: left.minus(REACH.overlap)
         }
     );

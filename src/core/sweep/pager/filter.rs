@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::super::backlog::Span;
-use super::{Key, PageCount, Walk};
+use super::{PageCount, Pager, PlaceKey};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::time::ticks::Ticks;
 
@@ -40,13 +40,13 @@ impl History {
 
 /// What a page shows of how the server filters.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Outside {
+pub(super) struct OutsideCount {
     incidents: u32,
     older: u32,
     newer: u32,
 }
 
-impl Outside {
+impl OutsideCount {
     fn note(&mut self, updated: Ticks, span: Span) {
         self.incidents += 1;
         self.older += u32::from(updated < span.from.minus(TOLERANCE));
@@ -67,7 +67,7 @@ impl Outside {
     }
 }
 
-impl Walk {
+impl Pager {
     /// Whether the server was seen to ignore `$filter`.
     pub fn unfiltered(&self) -> bool {
         self.unfiltered
@@ -78,7 +78,7 @@ impl Walk {
         self.unfiltered && !self.newest_first
     }
 
-    /// Notes the last update of an incident that [`Walk::note`] is told of, or will be later on.
+    /// Notes the last update of an incident that [`Pager::note`] is told of, or will be later on.
     pub fn foresee(&mut self, updated: Ticks) {
         self.page.outside.note(updated, self.span);
         self.unfiltered |= self.page.outside.shows();
@@ -86,7 +86,7 @@ impl Walk {
 
     /// A page has come to its end. In small pages a server's habit shows only over several.
     pub(super) fn note_outside(&mut self, page: &PageCount) {
-        let Outside {
+        let OutsideCount {
             incidents, older, ..
         } = page.outside;
         self.older_in_a_row = match older == incidents {
@@ -94,7 +94,7 @@ impl Walk {
             false => 0,
         };
         for (key, updated) in &page.fresh {
-            if let Key::Incident(_) = key {
+            if let PlaceKey::Incident(_) = key {
                 self.outside.note(*updated, self.span);
             }
         }
@@ -119,7 +119,7 @@ impl Walk {
 
     /// Whether a list that is newest first, though it is not filtered, shows nothing from this page on that was asked for.
     pub(super) fn is_behind(&self, page: &PageCount) -> bool {
-        let Outside {
+        let OutsideCount {
             incidents, older, ..
         } = page.outside;
         let may_end = self.unfiltered && self.newest_first && !self.to_the_end;

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::recent::Key;
-use super::{PageCount, Walk};
+use super::recent::PlaceKey;
+use super::{PageCount, Pager};
 use crate::core::codec::raw_hash;
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::incident::version::ContentHash;
@@ -14,7 +14,7 @@ const PATIENCE: u32 = 20;
 const MOST_EMPTY: usize = 1_000;
 
 #[derive(Debug, Default)]
-pub(super) struct Circles {
+pub(super) struct LoopCheck {
     /// Pages in vain since the last that led on: not joined, or full of what was seen already or can't be read.
     vain: u32,
     /// The nextLinks of empty pages, hashed.
@@ -23,7 +23,7 @@ pub(super) struct Circles {
     found: bool,
 }
 
-impl Circles {
+impl LoopCheck {
     pub(super) fn led_on(&mut self) {
         self.vain = 0;
     }
@@ -56,12 +56,12 @@ impl PageCount {
     /// Whether it shows an incident that was not seen before. What can't be read is no sign of a list that gets on: a
     /// server may make it up anew for each request.
     pub(super) fn leads_on(&self) -> bool {
-        let incident = |(key, _): &(Key, _)| matches!(key, Key::Incident(_));
+        let incident = |(key, _): &(PlaceKey, _)| matches!(key, PlaceKey::Incident(_));
         self.fresh.iter().any(incident)
     }
 }
 
-impl Walk {
+impl Pager {
     /// Whether the server led in circles, so that the walk was ended before the list was.
     pub fn went_in_circles(&self) -> bool {
         self.circles.found()

@@ -1,11 +1,11 @@
 //! From walks to the cursor.
 
-use super::Walk;
+use super::Pager;
 use crate::core::time::ticks::Ticks;
 
 /// What the walks of one sweep came to.
 #[derive(Debug, Clone, Copy)]
-pub struct Reached {
+pub struct SweepProgress {
     pub pages: u32,
     /// Every walk was trusted.
     pub trusted: bool,
@@ -19,7 +19,7 @@ pub struct Reached {
     date: Option<Ticks>,
 }
 
-impl Default for Reached {
+impl Default for SweepProgress {
     fn default() -> Self {
         Self {
             pages: 0,
@@ -33,8 +33,8 @@ impl Default for Reached {
     }
 }
 
-impl Reached {
-    pub fn add(&mut self, walk: &Walk) {
+impl SweepProgress {
+    pub fn add(&mut self, walk: &Pager) {
         self.pages = self.pages.saturating_add(walk.pages);
         self.trusted &= walk.trusted;
         self.circles |= walk.went_in_circles();

@@ -11,7 +11,7 @@ const REMEMBERED: usize = 2_000;
 
 /// What stands at a place of the list. Unreadable elements count too: at a page's edge they are the joint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Key {
+pub(super) enum PlaceKey {
     Incident(IncidentId),
     Malformed(ContentHash),
 }
@@ -19,16 +19,16 @@ pub(super) enum Key {
 /// The incidents seen last, with the tick at which they were seen.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    order: VecDeque<(Key, Ticks)>,
-    ticks: HashMap<Key, Ticks>,
+    order: VecDeque<(PlaceKey, Ticks)>,
+    ticks: HashMap<PlaceKey, Ticks>,
 }
 
 impl Recent {
-    pub(super) fn tick_of(&self, key: Key) -> Option<Ticks> {
+    pub(super) fn tick_of(&self, key: PlaceKey) -> Option<Ticks> {
         self.ticks.get(&key).copied()
     }
 
-    pub(super) fn extend(&mut self, places: Vec<(Key, Ticks)>) {
+    pub(super) fn extend(&mut self, places: Vec<(PlaceKey, Ticks)>) {
         for (key, updated) in places {
             self.ticks.insert(key, updated);
             self.order.push_back((key, updated));

@@ -7,8 +7,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Walk;
-use super::recent::Key;
+use super::Pager;
+use super::recent::PlaceKey;
 use crate::core::incident::version::Reading;
 use crate::core::time::ticks::Ticks;
 
@@ -17,20 +17,20 @@ use crate::core::time::ticks::Ticks;
 const MOST_TRIES: u32 = 3;
 
 /// An incident in the state in which it was listed; `None`: one that can't be read.
-type Listed = Option<(Key, Ticks)>;
+type Listed = Option<(PlaceKey, Ticks)>;
 
 /// Of the page being read.
 #[derive(Debug, Default)]
-pub(super) struct Beside {
-    taken: HashSet<(Key, Ticks)>,
+pub(super) struct SideRequests {
+    taken: HashSet<(PlaceKey, Ticks)>,
     broken_off: HashMap<Listed, u32>,
 }
 
 fn listed(reading: Option<&Reading>) -> Listed {
-    reading.map(|reading| (Key::Incident(reading.id), reading.updated))
+    reading.map(|reading| (PlaceKey::Incident(reading.id), reading.updated))
 }
 
-impl Walk {
+impl Pager {
     /// An incident of the page being read was taken in with the alerts that it has elsewhere, or is done without them.
     pub fn took_beside(&mut self, reading: &Reading) {
         self.beside.taken.extend(listed(Some(reading)));

@@ -16,7 +16,7 @@ const ALL: Span = Span {
 
 struct Walked {
     shown: Vec<(u64, i64)>,
-    walk: Walk,
+    walk: Pager,
     /// The list as it stood at the first page, and what was touched since.
     before: List,
 }
@@ -30,7 +30,7 @@ fn walk(
     moves: &mut impl Iterator<Item = Move>,
 ) -> Walked {
     let before = list.clone();
-    let (mut walk, mut shown) = (Walk::new(Span::from(from), PageSize::of(top)), Vec::new());
+    let (mut walk, mut shown) = (Pager::new(Span::from(from), PageSize::of(top)), Vec::new());
     for _ in 0..10_000 {
         walk.begin_page();
         let skip = match walk.ask() {
@@ -46,7 +46,7 @@ fn walk(
         shown.extend(&rows);
         let more = !list.page(from, skip + size, 1).is_empty();
         let link = (cap.is_some() && more).then(|| (skip + size).to_string());
-        if walk.end_page(link, Some(Ticks(list.now))) == Step::Done {
+        if walk.end_page(link, Some(Ticks(list.now))) == NextStep::Done {
             return Walked {
                 shown,
                 walk,
@@ -67,13 +67,13 @@ fn proven(top: u32) -> PageSize {
     size
 }
 
-fn reached(walk: &Walk) -> Reached {
-    let mut reached = Reached::default();
+fn reached(walk: &Pager) -> SweepProgress {
+    let mut reached = SweepProgress::default();
     reached.add(walk);
     reached
 }
 
-fn query(walk: &Walk) -> Query {
+fn query(walk: &Pager) -> Query {
     match walk.ask() {
         PageAsk::Query(query) => query,
         other => panic!("expected a query, not {other:?}"),
@@ -132,7 +132,7 @@ proptest! {
     fn the_cursor_passes_neither_the_date_nor_its_own_past_nor_our_clock_by_the_word_of_one_answer(
         date in 0_i64..20, cursor in 0_i64..20, newest in 0_i64..20, ours in 0_i64..20, confirmed in any::<bool>(),
     ) {
-        let mut walk = Walk::new(ALL, proven(100));
+        let mut walk = Pager::new(ALL, proven(100));
         walk.begin_page();
         walk.note(IncidentId(1), Ticks(newest));
         walk.end_page(None, Some(Ticks(date)));
@@ -144,12 +144,12 @@ proptest! {
 
 #[test]
 fn a_server_that_ignores_skip_ends_the_sweep_untrusted() {
-    let mut walk = Walk::new(ALL, proven(2));
+    let mut walk = Pager::new(ALL, proven(2));
     for _ in 0..1000 {
         walk.begin_page();
         walk.note(IncidentId(1), Ticks(1));
         walk.note(IncidentId(2), Ticks(1));
-        if walk.end_page(None, None) == Step::Done {
+        if walk.end_page(None, None) == NextStep::Done {
             assert!(!walk.trusted());
             return;
         }
@@ -160,7 +160,7 @@ fn a_server_that_ignores_skip_ends_the_sweep_untrusted() {
 #[test]
 fn a_page_beyond_a_jump_is_no_joint_for_the_next() {
     let mut list: Vec<u64> = (0..40).collect();
-    let (mut walk, mut shown) = (Walk::new(ALL, proven(4)), BTreeSet::new());
+    let (mut walk, mut shown) = (Pager::new(ALL, proven(4)), BTreeSet::new());
     for page in 0..40 {
         if page == 3 {
             // Eight that were read already go to the end, and all others move up by eight.
@@ -174,7 +174,7 @@ fn a_page_beyond_a_jump_is_no_joint_for_the_next() {
             walk.note(IncidentId(*id), Ticks(tick));
             shown.insert(*id);
         }
-        if walk.end_page(None, None) == Step::Done {
+        if walk.end_page(None, None) == NextStep::Done {
             break;
         }
     }
@@ -184,25 +184,25 @@ fn a_page_beyond_a_jump_is_no_joint_for_the_next() {
 
 #[test]
 fn a_link_to_itself_ends_the_sweep_untrusted() {
-    let mut walk = Walk::new(ALL, proven(2));
+    let mut walk = Pager::new(ALL, proven(2));
     walk.begin_page();
-    assert_eq!(walk.end_page(Some("again".into()), None), Step::More);
+    assert_eq!(walk.end_page(Some("again".into()), None), NextStep::More);
     walk.begin_page();
-    assert_eq!(walk.end_page(Some("again".into()), None), Step::Done);
+    assert_eq!(walk.end_page(Some("again".into()), None), NextStep::Done);
     assert!(!walk.trusted());
 }
 
 #[test]
 fn a_list_that_makes_up_what_cant_be_read_anew_for_each_request_comes_to_an_end() {
     for linked in [false, true] {
-        let mut walk = Walk::new(ALL, proven(1));
+        let mut walk = Pager::new(ALL, proven(1));
         let mut pages = 0;
         loop {
             walk.begin_page();
             walk.note_malformed(ContentHash(pages));
             pages += 1;
             let step = walk.end_page(Some(pages.to_string()), None);
-            if step == Step::Done {
+            if step == NextStep::Done {
                 break;
             }
             if !linked && matches!(walk.ask(), PageAsk::Link(_)) {
@@ -216,32 +216,32 @@ fn a_list_that_makes_up_what_cant_be_read_anew_for_each_request_comes_to_an_end(
 
 #[test]
 fn empty_pages_with_a_link_do_not_end_a_sweep_that_gets_on() {
-    let mut walk = Walk::new(ALL, proven(100));
+    let mut walk = Pager::new(ALL, proven(100));
     for page in 0..200 {
         walk.begin_page();
         if page % 2 == 0 {
             walk.note(IncidentId(page), Ticks(1));
         }
-        assert_eq!(walk.end_page(Some(page.to_string()), None), Step::More);
+        assert_eq!(walk.end_page(Some(page.to_string()), None), NextStep::More);
     }
     walk.begin_page();
-    assert_eq!(walk.end_page(None, None), Step::Done);
+    assert_eq!(walk.end_page(None, None), NextStep::Done);
     assert!(walk.trusted());
 }
 
 #[test]
 fn what_stands_behind_any_number_of_empty_pages_is_reached() {
     for span in [ALL, Span::between(Ticks(0), Ticks(9))] {
-        let mut walk = Walk::new(span, proven(100));
+        let mut walk = Pager::new(span, proven(100));
         for page in 0..500 {
             walk.begin_page();
             let link = Some(page.to_string());
-            assert_eq!(walk.end_page(link, None), Step::More, "{page}");
+            assert_eq!(walk.end_page(link, None), NextStep::More, "{page}");
         }
         assert_eq!(walk.ask(), PageAsk::Link("499".into()));
         walk.begin_page();
         walk.note(IncidentId(1), Ticks(1));
-        assert_eq!(walk.end_page(None, None), Step::Done);
+        assert_eq!(walk.end_page(None, None), NextStep::Done);
         assert!(walk.trusted() && !walk.went_in_circles());
     }
 }
@@ -249,13 +249,13 @@ fn what_stands_behind_any_number_of_empty_pages_is_reached() {
 #[test]
 fn empty_pages_that_name_one_another_end_the_sweep_untrusted() {
     for leads in [|page: u32| page % 3, |page: u32| page] {
-        let mut walk = Walk::new(ALL, proven(100));
+        let mut walk = Pager::new(ALL, proven(100));
         let mut pages = 0;
         loop {
             walk.begin_page();
             let link = leads(pages).to_string();
             pages += 1;
-            if walk.end_page(Some(link), None) == Step::Done {
+            if walk.end_page(Some(link), None) == NextStep::Done {
                 break;
             }
         }
@@ -266,14 +266,14 @@ fn empty_pages_that_name_one_another_end_the_sweep_untrusted() {
 
 #[test]
 fn an_unreadable_incident_at_a_pages_edge_is_a_joint_too() {
-    let mut walk = Walk::new(ALL, proven(2));
+    let mut walk = Pager::new(ALL, proven(2));
     walk.begin_page();
     walk.note(IncidentId(1), Ticks(1));
     walk.note_malformed(ContentHash(7));
-    assert_eq!(walk.end_page(None, None), Step::More);
+    assert_eq!(walk.end_page(None, None), NextStep::More);
     walk.begin_page();
     walk.note_malformed(ContentHash(7));
-    assert_eq!(walk.end_page(None, None), Step::Done);
+    assert_eq!(walk.end_page(None, None), NextStep::Done);
     assert!(walk.trusted());
 }
 
@@ -285,7 +285,7 @@ proptest! {
         let list = List::new(order, &ticks);
                 let mut size = PageSize::of(100);
         for pass in 0..2 {
-            let (mut walk, mut shown) = (Walk::new(ALL, size), Vec::new());
+            let (mut walk, mut shown) = (Pager::new(ALL, size), Vec::new());
             loop {
                 walk.begin_page();
                 let skip = query(&walk).skip;
@@ -294,7 +294,7 @@ proptest! {
                     walk.note(IncidentId(*id), Ticks(*tick));
                 }
                 shown.extend(rows);
-                if walk.end_page(None, None) == Step::Done {
+                if walk.end_page(None, None) == NextStep::Done {
                     break;
                 }
             }
@@ -311,12 +311,12 @@ fn what_a_short_page_means_is_asked_once() {
     let mut size = PageSize::of(100);
     let mut requests = Vec::new();
     for _ in 0..3 {
-        let mut walk = Walk::new(ALL, size);
+        let mut walk = Pager::new(ALL, size);
         loop {
             walk.begin_page();
             let skip = query(&walk).skip;
             (u64::from(skip)..3).for_each(|id| walk.note(IncidentId(id), Ticks(1)));
-            if walk.end_page(None, None) == Step::Done {
+            if walk.end_page(None, None) == NextStep::Done {
                 break;
             }
         }
@@ -333,7 +333,7 @@ proptest! {
         let mut size = PageSize::of(100);
         let mut failures = Vec::new();
         for _ in 0..3 {
-            let (mut walk, mut failed) = (Walk::new(ALL, size), 0);
+            let (mut walk, mut failed) = (Pager::new(ALL, size), 0);
             loop {
                 walk.begin_page();
                 let Query { skip, top, .. } = query(&walk);
@@ -346,7 +346,7 @@ proptest! {
                 for (id, tick) in &rows {
                     walk.note(IncidentId(*id), Ticks(*tick));
                 }
-                if walk.end_page(None, None) == Step::Done {
+                if walk.end_page(None, None) == NextStep::Done {
                     break;
                 }
             }
@@ -360,7 +360,7 @@ proptest! {
     #[test]
     fn a_nextlink_that_is_refused_is_done_without(order in orders(), ticks in ticks(), refused_from in 0_u32..5) {
         let list = List::new(order, &ticks);
-        let (mut walk, mut shown) = (Walk::new(ALL, PageSize::of(10)), BTreeSet::new());
+        let (mut walk, mut shown) = (Pager::new(ALL, PageSize::of(10)), BTreeSet::new());
         loop {
             walk.begin_page();
             let skip = match walk.ask() {
@@ -377,7 +377,7 @@ proptest! {
             }
             shown.extend(rows);
             let link = (!list.page(Ticks(0), skip + 10, 1).is_empty()).then(|| (skip + 10).to_string());
-            if walk.end_page(link, None) == Step::Done {
+            if walk.end_page(link, None) == NextStep::Done {
                 break;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{PageAsk, Query, Walk};
+use super::{PageAsk, Pager, Query};
 use crate::core::time::ticks::Ticks;
 
 /// So many places one after the other that nothing could be read from may be the service's fault, and no incident's.
@@ -14,7 +14,7 @@ const BEYOND: [u32; 5] = [0, 2, 8, 32, 160];
 
 /// Last updates at which something could not be read whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Trouble {
+pub struct UnreadableSpan {
     pub from: Ticks,
     pub to: Ticks,
     /// It was not read at all. Otherwise it was published, without its alerts perhaps.
@@ -33,7 +33,7 @@ pub enum Passed {
     InVain,
 }
 
-impl Walk {
+impl Pager {
     /// This machine's clock shows `now`.
     pub fn set_clock(&mut self, now: Ticks) {
         self.now = Some(now);
@@ -83,7 +83,7 @@ impl Walk {
 
     /// An incident came without some of its alerts, or in no page.
     pub fn incomplete(&mut self, updated: Ticks) {
-        self.troubles.push(Trouble {
+        self.troubles.push(UnreadableSpan {
             from: updated,
             to: just_behind(updated),
             unseen: false,
@@ -151,7 +151,7 @@ impl Walk {
             (None, None) => (oldest, newest),
         };
         // Never into the future: live sweeps leave out what is backlog.
-        self.troubles.push(Trouble {
+        self.troubles.push(UnreadableSpan {
             from: before.min(after).min(newest),
             to: just_behind(before.max(after).min(newest)),
             unseen: true,

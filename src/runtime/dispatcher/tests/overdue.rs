@@ -53,9 +53,9 @@ async fn a_new_schedule_says_when_a_tenant_is_due() {
         &[on_schedule(&world, &server, "every 24h")],
         world.clock.clone(),
     );
-    let swept = Swept {
+    let swept = SweepOutcome {
         caught_up: true,
-        ..Swept::default()
+        ..SweepOutcome::default()
     };
     let overdue = || board.tenants().remove(0).overdue_seconds;
     board.note(board.tenants()[0].id, Instant::now(), &swept);

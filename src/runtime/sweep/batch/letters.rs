@@ -1,13 +1,13 @@
 //! Elements that can't be read: counted, told, and handed over for the dead-letter topic.
 
-use super::Intake;
+use super::BatchBuilder;
 use crate::core::health::failure::Failure;
-use crate::core::incident::dead_letters::{Letter, Letters, MOST};
+use crate::core::incident::dead_letters::{Letter, MOST, SweepLetters};
 use crate::core::incident::reading::Malformed;
 use crate::core::incident::version::ContentHash;
 use crate::ports::{Event, Mark};
 
-impl Intake<'_> {
+impl BatchBuilder<'_> {
     /// Takes an element that can't be read.
     pub(super) async fn bury(
         &mut self,
@@ -18,7 +18,7 @@ impl Intake<'_> {
         let (sweeper, tenant) = (self.sweeper, self.tenant);
         let letters = match &mut self.letters {
             Some(letters) => letters,
-            none => none.insert(Letters::new(sweeper.outlet.letters(tenant.id).await?)),
+            none => none.insert(SweepLetters::new(sweeper.outlet.letters(tenant.id).await?)),
         };
         let now = sweeper.clock.now();
         let deed = letters.meet(content, now);
@@ -49,8 +49,8 @@ impl Intake<'_> {
     /// Tells of those that have no line of their own.
     pub(super) fn tell_of_letters(&self) {
         let tenant = self.tenant;
-        let count = |of: fn(&Letters) -> u64| self.letters.as_ref().map_or(0, of);
-        let (untold, beyond) = (count(Letters::untold), count(Letters::beyond));
+        let count = |of: fn(&SweepLetters) -> u64| self.letters.as_ref().map_or(0, of);
+        let (untold, beyond) = (count(SweepLetters::untold), count(SweepLetters::beyond));
         if untold > 0 {
             tracing::warn!(tenant = %tenant.id, name = %tenant.name, incidents = untold,
                 "further incidents could not be read and are not published");

@@ -5,21 +5,21 @@
 
 use bytes::Bytes;
 
-use super::Intake;
+use super::BatchBuilder;
 use crate::core::incident::version::Reading;
-use crate::core::sweep::pager::{TOLERANCE, Walk};
+use crate::core::sweep::pager::{Pager, TOLERANCE};
 use crate::core::time::ticks::Ticks;
-use crate::runtime::limits::Slot;
+use crate::runtime::limits::Permit;
 use crate::runtime::sweep::Halt;
 
-impl Intake<'_> {
+impl BatchBuilder<'_> {
     /// The first range begins elsewhere, as it turns out.
     pub(in crate::runtime) fn set_start(&mut self, start: Ticks) {
         self.start = start;
     }
 
     /// Whether nobody asked for this incident, of a server that ignores what it is asked.
-    pub(in crate::runtime) fn leaves_out(&self, reading: &Reading, walk: &Walk) -> bool {
+    pub(in crate::runtime) fn leaves_out(&self, reading: &Reading, walk: &Pager) -> bool {
         walk.unfiltered() && self.is_before_start(reading)
     }
 
@@ -32,7 +32,7 @@ impl Intake<'_> {
         &mut self,
         reading: Reading,
         raw: Bytes,
-        walk: &Walk,
+        walk: &Pager,
     ) -> Option<(Reading, Bytes)> {
         if !self.is_before_start(&reading) {
             return Some((reading, raw));
@@ -50,8 +50,8 @@ impl Intake<'_> {
     /// The page has come to its end: takes what was odd in it.
     pub(in crate::runtime) async fn take_outside(
         &mut self,
-        walk: &Walk,
-        slot: &mut Slot,
+        walk: &Pager,
+        permit: &mut Permit,
     ) -> Result<(), Halt> {
         if walk.unfiltered() {
             self.drop_outside();
@@ -62,8 +62,8 @@ impl Intake<'_> {
         }
         self.account.received += odd.len() as u64;
         self.release_aside(odd.iter().map(|(_, raw)| raw.len()).sum());
-        self.judge(odd, slot).await?;
-        self.settle(0, slot).await
+        self.decide(odd, permit).await?;
+        self.settle(0, permit).await
     }
 
     fn drop_outside(&mut self) {

@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 
-use super::Intake;
+use super::BatchBuilder;
 use crate::core::codec::raw_hash;
 use crate::core::health::failure::Failure;
 use crate::core::incident::reading::read;
 use crate::core::incident::version::Reading;
-use crate::runtime::limits::{Slot, do_work};
+use crate::runtime::limits::{Permit, do_work};
 use crate::runtime::sweep::Halt;
 
-impl Intake<'_> {
+impl BatchBuilder<'_> {
     /// The reading of `raw`, which is not taken in. `None`: it is no incident.
     pub(in crate::runtime) async fn peek(&self, raw: &[u8]) -> Option<Reading> {
         let shape = self.tenant.source.shape();
@@ -31,7 +31,7 @@ impl Intake<'_> {
         &mut self,
         raw: Bytes,
         whole: bool,
-        slot: &mut Slot,
+        permit: &mut Permit,
     ) -> Result<Option<Reading>, Halt> {
         self.account.received += 1;
         let shape = self.tenant.source.shape();
@@ -43,8 +43,8 @@ impl Intake<'_> {
                 return Ok(None);
             }
         };
-        self.judge(vec![(reading, raw)], slot).await?;
-        self.settle(0, slot).await?;
+        self.decide(vec![(reading, raw)], permit).await?;
+        self.settle(0, permit).await?;
         Ok(Some(reading))
     }
 }

@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 
-use super::Reader;
+use super::PageReader;
 use super::failures::endless_alerts;
 use crate::core::codec::raw_hash;
 use crate::core::health::failure::{Failure, Suspect};
@@ -15,11 +15,11 @@ use crate::core::incident::further_alerts::{Continuation, continuation, join};
 use crate::core::incident::page::Splitter;
 use crate::core::incident::version::Reading;
 use crate::core::pace::budget::Purpose;
-use crate::core::sweep::pager::{PageAsk, Walk};
+use crate::core::sweep::pager::{PageAsk, Pager};
 use crate::runtime::limits::{Stretch, do_work};
 use crate::runtime::sweep::Halt;
-use crate::runtime::sweep::batch::Intake;
-use crate::runtime::sweep::pages::page_end::Continued;
+use crate::runtime::sweep::batch::BatchBuilder;
+use crate::runtime::sweep::pages::page_end::ContinuedIncident;
 
 /// Pages of alerts that one incident may continue on.
 const MOST_ALERT_PAGES: u32 = 1_000;
@@ -33,27 +33,27 @@ const ALERT_OVERHEAD: usize = 64;
 const MOST_WITHOUT: u32 = 2;
 
 /// An incident that was asked for by itself.
-pub(super) struct Alone {
+pub(super) struct SingleIncident {
     pub(super) raw: Bytes,
     /// None of its alerts is missing.
     pub(super) whole: bool,
 }
 
 /// A small page.
-struct Collected {
+struct SmallPage {
     elements: Vec<Bytes>,
     next_link: Option<String>,
     /// Nothing is said to be missing.
     whole: bool,
 }
 
-impl Reader<'_> {
+impl PageReader<'_> {
     /// An incident of a page whose alerts go on elsewhere.
     pub(super) async fn continued(
         &mut self,
-        Continued { raw, refused }: Continued,
-        walk: &mut Walk,
-        intake: &mut Intake<'_>,
+        ContinuedIncident { raw, refused }: ContinuedIncident,
+        walk: &mut Pager,
+        intake: &mut BatchBuilder<'_>,
     ) -> Result<(), Halt> {
         let (size, listed) = (raw.len(), intake.peek(&raw).await);
         let taken = |listed: &Reading| walk.has_taken(listed) || intake.leaves_out(listed, walk);
@@ -65,14 +65,14 @@ impl Reader<'_> {
         let asked = if let Some(why) = refused {
             Err(why.into())
         } else if self.without_alerts >= MOST_WITHOUT || self.gives_up(walk, listed.as_ref()) {
-            Ok(Alone {
+            Ok(SingleIncident {
                 raw: raw.clone(),
                 whole: false,
             })
         } else {
             self.with_all_alerts(raw.clone(), intake).await
         };
-        let Alone { raw, whole } = match asked {
+        let SingleIncident { raw, whole } = match asked {
             Ok(alone) if !alone.whole && self.purpose == Purpose::Live => {
                 // That its alerts did not change is for the reconcile sweep to see: put into the backlog, it would be read
                 // again and again for as long as it lies in the overlap.
@@ -91,7 +91,7 @@ impl Reader<'_> {
             Err(Halt::Failed(failure)) if self.does_without(&failure) => {
                 self.tell_of_missing(&failure);
                 self.without_alerts += 1;
-                Alone { raw, whole: false }
+                SingleIncident { raw, whole: false }
             }
             Err(halt) => {
                 Self::note_halt(&halt, walk, listed.as_ref());
@@ -100,7 +100,7 @@ impl Reader<'_> {
         };
         intake.release_aside(size);
         let content = do_work(raw.len(), || raw_hash(&raw)).await;
-        let Some(reading) = intake.take_single(raw, whole, self.slot).await? else {
+        let Some(reading) = intake.take_single(raw, whole, self.permit).await? else {
             walk.note_malformed(content);
             return Ok(());
         };
@@ -113,7 +113,7 @@ impl Reader<'_> {
     }
 
     /// Whether an incident is done without what it has elsewhere, because that takes longer than live polling leaves.
-    pub(super) fn gives_up(&self, walk: &Walk, listed: Option<&Reading>) -> bool {
+    pub(super) fn gives_up(&self, walk: &Pager, listed: Option<&Reading>) -> bool {
         let gives_up = walk.gives_up(listed);
         if gives_up {
             let incident = listed
@@ -126,7 +126,7 @@ impl Reader<'_> {
     }
 
     /// The requests for an incident came to no end.
-    pub(super) fn note_halt(halt: &Halt, walk: &mut Walk, listed: Option<&Reading>) {
+    pub(super) fn note_halt(halt: &Halt, walk: &mut Pager, listed: Option<&Reading>) {
         if matches!(halt, Halt::Stopped) {
             walk.broken_off_beside(listed);
         }
@@ -154,14 +154,14 @@ impl Reader<'_> {
     pub(super) async fn one(
         &mut self,
         ask: &PageAsk,
-        intake: &mut Intake<'_>,
-    ) -> Result<Option<Alone>, Halt> {
+        intake: &mut BatchBuilder<'_>,
+    ) -> Result<Option<SingleIncident>, Halt> {
         let page = self.collect(ask, intake).await?;
         let Some(raw) = page.elements.into_iter().next() else {
             return Ok(None);
         };
         let alone = self.with_all_alerts(raw, intake).await?;
-        Ok(Some(Alone {
+        Ok(Some(SingleIncident {
             whole: alone.whole && page.whole,
             ..alone
         }))
@@ -171,11 +171,11 @@ impl Reader<'_> {
     async fn with_all_alerts(
         &mut self,
         raw: Bytes,
-        intake: &mut Intake<'_>,
-    ) -> Result<Alone, Halt> {
+        intake: &mut BatchBuilder<'_>,
+    ) -> Result<SingleIncident, Halt> {
         let mut next = match do_work(raw.len(), || continuation(&raw)).await {
-            None => return Ok(Alone { raw, whole: true }),
-            Some(Continuation::Unusable) => return Ok(Alone { raw, whole: false }),
+            None => return Ok(SingleIncident { raw, whole: true }),
+            Some(Continuation::Unusable) => return Ok(SingleIncident { raw, whole: false }),
             Some(Continuation::Link(link)) => Some(link),
         };
         let (mut alerts, mut whole, mut pages) = (Vec::new(), true, 0);
@@ -183,7 +183,7 @@ impl Reader<'_> {
         while let Some(link) = next {
             match self.purpose {
                 Purpose::Live if pages == MOST_LIVE_OF_ONE || self.alert_pages >= MOST_LIVE => {
-                    return Ok(Alone { raw, whole: false });
+                    return Ok(SingleIncident { raw, whole: false });
                 }
                 Purpose::Backlog if pages == MOST_ALERT_PAGES => {
                     return Err(endless_alerts().into());
@@ -210,15 +210,19 @@ impl Reader<'_> {
         let bytes = self.tenant.source.max_response() - room;
         // Alerts that can't be joined are missing in what is published.
         Ok(match do_work(bytes, || join(&raw, &alerts)).await {
-            Some(joined) => Alone {
+            Some(joined) => SingleIncident {
                 raw: joined.into(),
                 whole,
             },
-            None => Alone { raw, whole: false },
+            None => SingleIncident { raw, whole: false },
         })
     }
 
-    async fn collect(&mut self, ask: &PageAsk, intake: &mut Intake<'_>) -> Result<Collected, Halt> {
+    async fn collect(
+        &mut self,
+        ask: &PageAsk,
+        intake: &mut BatchBuilder<'_>,
+    ) -> Result<SmallPage, Halt> {
         self.beside = self.beside.saturating_add(1);
         self.publish_before_a_wait(intake).await?;
         let mut body = self.open(ask, intake).await?;
@@ -230,12 +234,12 @@ impl Reader<'_> {
                 .feed(&chunk, &mut elements)
                 .map_err(Failure::from)?;
             let overhead = (elements.len() - before) * ALERT_OVERHEAD;
-            intake.make_room(overhead, self.slot).await?;
+            intake.make_room(overhead, self.permit).await?;
             stretch.worked(chunk.len()).await;
         }
         self.asked = None;
         let envelope = splitter.finish().map_err(Failure::from)?;
-        Ok(Collected {
+        Ok(SmallPage {
             elements,
             whole: body.partial().is_none() && !envelope.more_unreachable,
             next_link: envelope.next_link,

@@ -1,7 +1,7 @@
 //! Failures that the reading of a page itself finds.
 
 use crate::core::health::failure::{Failure, Health, Reaction, Suspect};
-use crate::runtime::limits::Crowded;
+use crate::runtime::limits::TooManyWaiting;
 
 pub(super) fn endless_alerts() -> Failure {
     Failure::new(
@@ -13,7 +13,7 @@ pub(super) fn endless_alerts() -> Failure {
     .suspecting(Suspect::Page)
 }
 
-pub(super) fn too_many_silent(_: Crowded) -> Failure {
+pub(super) fn too_many_silent(_: TooManyWaiting) -> Failure {
     crowded("too many other requests were silent already")
 }
 

@@ -3,20 +3,20 @@
 
 use bytes::Bytes;
 
-use super::Reader;
+use super::PageReader;
 use crate::core::health::failure::{Failure, Health, Reaction, Suspect};
 use crate::core::incident::further_alerts::{Continuation, continuation};
 use crate::core::incident::page::Envelope;
-use crate::core::sweep::cursor::{Told, WindowLength};
-use crate::core::sweep::pager::{MOST_UNSORTED, PageAsk, Step, Walk, unsorted_history};
+use crate::core::sweep::cursor::{ServerTime, WindowLength};
+use crate::core::sweep::pager::{MOST_UNSORTED, NextStep, PageAsk, Pager, unsorted_history};
 use crate::core::time::ticks::Ticks;
 use crate::ports::PageBody;
 use crate::runtime::limits::{Stretch, do_work};
 use crate::runtime::sweep::Halt;
-use crate::runtime::sweep::batch::Intake;
+use crate::runtime::sweep::batch::BatchBuilder;
 
 /// What a page that came to its end says beside its incidents.
-pub(super) struct Page {
+pub(super) struct PageEnd {
     pub(super) next_link: Option<String>,
     /// Why that is not followed.
     pub(super) refused: Option<Failure>,
@@ -27,7 +27,7 @@ pub(super) struct Page {
 
 /// The time that answers bear.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::runtime) struct Times {
+pub(in crate::runtime) struct AnswerDates {
     pub(in crate::runtime) last: Option<Ticks>,
     /// The last that our own clock, or another answer, shows too.
     pub(in crate::runtime) confirmed: Option<Ticks>,
@@ -36,13 +36,13 @@ pub(in crate::runtime) struct Times {
 }
 
 /// An incident whose alerts go on elsewhere.
-pub(super) struct Continued {
+pub(super) struct ContinuedIncident {
     pub(super) raw: Bytes,
     /// Why the link to them is not followed.
     pub(super) refused: Option<Failure>,
 }
 
-impl Page {
+impl PageEnd {
     pub(super) fn ended(envelope: Envelope, body: &dyn PageBody) -> Self {
         let refused = match &envelope.next_link {
             _ if envelope.more_unreachable => Some(unreadable_link()),
@@ -72,8 +72,8 @@ fn unreadable_link() -> Failure {
 /// Pieces come in up to this size; what is larger than one is no slice of one.
 const SLICE: usize = 1 << 20;
 
-impl Reader<'_> {
-    pub(in crate::runtime) fn times(&self) -> Times {
+impl PageReader<'_> {
+    pub(in crate::runtime) fn times(&self) -> AnswerDates {
         self.times
     }
 
@@ -83,7 +83,7 @@ impl Reader<'_> {
             return;
         };
         let at = self.sweeper.uptime();
-        let (told, now) = (Told { date, at }, self.sweeper.clock.now());
+        let (told, now) = (ServerTime { date, at }, self.sweeper.clock.now());
         let mut memory = self.tenant.memory();
         let before = memory.told;
         let apart = before.filter(|before| told.is_apart(*before));
@@ -105,7 +105,7 @@ impl Reader<'_> {
     }
 
     /// The walk goes on: along the page's nextLink, or without it if that was `refused`.
-    pub(super) fn choose_way(&self, walk: &mut Walk, refused: Option<Failure>) {
+    pub(super) fn choose_way(&self, walk: &mut Pager, refused: Option<Failure>) {
         if !matches!(walk.ask(), PageAsk::Link(_)) {
             return;
         }
@@ -126,7 +126,7 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// The list is neither filtered nor sorted, and is too long to be read at each sweep.
-    pub(super) fn note_filter(&self, walk: &Walk, step: Step) -> Result<(), Halt> {
+    pub(super) fn note_filter(&self, walk: &Pager, step: NextStep) -> Result<(), Halt> {
         if !walk.unfiltered() {
             return Ok(());
         }
@@ -135,7 +135,7 @@ impl Reader<'_> {
             // The server shows all from the newest on, whatever it is asked for: the fewer windows, the better.
             memory.window = WindowLength::longest();
             let uptime = self.sweeper.uptime();
-            memory.history = walk.history(memory.history, step == Step::Done, uptime);
+            memory.history = walk.history(memory.history, step == NextStep::Done, uptime);
             memory.unfiltered.met()
         };
         if first {
@@ -154,9 +154,9 @@ impl Reader<'_> {
         &self,
         elements: Vec<Bytes>,
         body: &mut dyn PageBody,
-        walk: &mut Walk,
-        intake: &mut Intake<'_>,
-    ) -> (Vec<Bytes>, Vec<Continued>) {
+        walk: &mut Pager,
+        intake: &mut BatchBuilder<'_>,
+    ) -> (Vec<Bytes>, Vec<ContinuedIncident>) {
         let (mut here, mut elsewhere) = (Vec::with_capacity(elements.len()), Vec::new());
         let mut stretch = Stretch::default();
         for raw in elements {
@@ -178,7 +178,7 @@ impl Reader<'_> {
                 true => Bytes::copy_from_slice(&raw),
                 false => raw,
             };
-            elsewhere.push(Continued { raw, refused });
+            elsewhere.push(ContinuedIncident { raw, refused });
         }
         (here, elsewhere)
     }

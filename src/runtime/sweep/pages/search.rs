@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-use super::Reader;
-use super::alerts::Alone;
+use super::PageReader;
+use super::alerts::SingleIncident;
 use super::failures::crowded;
 use crate::core::health::failure::{Failure, Suspect};
 use crate::core::incident::version::Reading;
-use crate::core::sweep::pager::{PageAsk, Passed, Walk};
+use crate::core::sweep::pager::{PageAsk, Pager, Passed};
 use crate::runtime::sweep::Halt;
-use crate::runtime::sweep::batch::Intake;
+use crate::runtime::sweep::batch::BatchBuilder;
 
 /// A page of the backlog that gave nothing for so long may be one that never will.
 const SILENT: Duration = Duration::from_secs(2);
 
-impl Reader<'_> {
+impl PageReader<'_> {
     pub(super) async fn recover(
         &mut self,
-        walk: &mut Walk,
-        intake: &mut Intake<'_>,
+        walk: &mut Pager,
+        intake: &mut BatchBuilder<'_>,
         failure: Failure,
     ) -> Result<(), Halt> {
         match failure.suspect {
@@ -46,8 +46,8 @@ impl Reader<'_> {
     /// A single place is left, and fails.
     async fn single(
         &mut self,
-        walk: &mut Walk,
-        intake: &mut Intake<'_>,
+        walk: &mut Pager,
+        intake: &mut BatchBuilder<'_>,
         failure: Failure,
     ) -> Result<(), Halt> {
         let bare = walk.ask_bare().filter(|_| self.tenant.source.lists_bare());
@@ -69,13 +69,13 @@ impl Reader<'_> {
             return self.pass_unseen(walk, failure, intake).await;
         };
         let Some(listed) = intake.peek(&raw).await else {
-            intake.take(vec![raw], walk, 0, self.slot).await?;
+            intake.take(vec![raw], walk, 0, self.permit).await?;
             walk.pass_unreadable();
             return Ok(());
         };
         let alone = self.alone(&listed, walk, intake).await?;
-        let Alone { raw, whole } = alone.unwrap_or(Alone { raw, whole: false });
-        intake.take_single(raw, whole, self.slot).await?;
+        let SingleIncident { raw, whole } = alone.unwrap_or(SingleIncident { raw, whole: false });
+        intake.take_single(raw, whole, self.permit).await?;
         walk.pass_single(listed.updated);
         Ok(())
     }
@@ -85,9 +85,9 @@ impl Reader<'_> {
     async fn alone(
         &mut self,
         listed: &Reading,
-        walk: &mut Walk,
-        intake: &mut Intake<'_>,
-    ) -> Result<Option<Alone>, Halt> {
+        walk: &mut Pager,
+        intake: &mut BatchBuilder<'_>,
+    ) -> Result<Option<SingleIncident>, Halt> {
         if self.gives_up(walk, Some(listed)) {
             return Ok(None);
         }
@@ -115,9 +115,9 @@ impl Reader<'_> {
     /// Nothing can be read from a single place.
     async fn pass_unseen(
         &mut self,
-        walk: &mut Walk,
+        walk: &mut Pager,
         failure: Failure,
-        intake: &mut Intake<'_>,
+        intake: &mut BatchBuilder<'_>,
     ) -> Result<(), Halt> {
         let to_blame = match self.note_unseen(walk, &failure) {
             Passed::On => true,
@@ -131,7 +131,7 @@ impl Reader<'_> {
         Err(failure.into())
     }
 
-    fn note_unseen(&self, walk: &mut Walk, failure: &Failure) -> Passed {
+    fn note_unseen(&self, walk: &mut Pager, failure: &Failure) -> Passed {
         tracing::debug!(tenant = %self.tenant.id, error = %failure, "nothing can be read from a place; it is passed");
         self.tenant.memory().suspected = Some(failure.clone());
         walk.pass_unseen()
@@ -141,12 +141,12 @@ impl Reader<'_> {
     async fn one_comes(
         &mut self,
         proofs: &[PageAsk],
-        walk: &Walk,
-        intake: &mut Intake<'_>,
+        walk: &Pager,
+        intake: &mut BatchBuilder<'_>,
     ) -> Result<bool, Halt> {
         for proof in proofs {
             self.beside = self.beside.saturating_add(1);
-            let mut aside = Walk::new(walk.span(), walk.page_size());
+            let mut aside = Pager::new(walk.span(), walk.page_size());
             match self.page(proof, &mut aside, intake).await {
                 Ok(_) if aside.notes_any() => return Ok(true),
                 Ok(_) => {}
@@ -160,7 +160,7 @@ impl Reader<'_> {
 
     /// It is time for a live sweep while a page of the backlog is awaited. One that is still silent then, each time, would
     /// never come to its time-out: that counts as its failure.
-    pub(super) fn broken_off(&self, walk: &mut Walk) -> Halt {
+    pub(super) fn broken_off(&self, walk: &mut Pager) -> Halt {
         let silent = self.asked.is_some_and(|asked| asked.elapsed() >= SILENT);
         if self.sweeper.stop.is_cancelled() || !silent {
             return Halt::Stopped;

@@ -21,7 +21,7 @@ fn asks(server: &Server) -> u32 {
 }
 
 /// One incident more, a live sweep, and the backlog until the next.
-async fn period(world: &World, server: &Server, tenant: &Tenant) -> Swept {
+async fn period(world: &World, server: &Server, tenant: &Tenant) -> SweepOutcome {
     let now = world.sweeper.clock.now();
     *server.now.lock() = now;
     let id = server.incidents.lock().len() as u64 + 1;

@@ -212,7 +212,7 @@ async fn a_thousand_back_fills_stay_within_the_byte_budget_while_kafka_is_away()
         states.insert(tenant.id, state);
     }
     world.topic.away.send_replace(true);
-    let slots = Slots::new(64);
+    let slots = Permits::new(64);
     let fills = tenants.iter().map(|tenant| async {
         let mut slot = slots.take(Lane::Backlog).await;
         let halt = world.sweeper.stop.child_token();

@@ -23,7 +23,7 @@ fn unread(world: &World, server: &Arc<Server>, per_minute: u32) -> Arc<Tenant> {
     tenant
 }
 
-/// Live sweeps, and the backlog between them, until nothing of it is to be tried; how many there were.
+/// LiveSweep sweeps, and the backlog between them, until nothing of it is to be tried; how many there were.
 async fn periods(world: &World, tenant: &Tenant) -> u32 {
     for turn in 1..60 {
         let swept = sweep(world, tenant).await;

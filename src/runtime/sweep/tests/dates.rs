@@ -6,7 +6,7 @@ const CLOCKS: &str = "the API's Date and this machine's clock differ";
 const HUNDRED_DAYS: i64 = 100 * 86_400;
 
 /// A sweep and its backlog half a minute later, by both clocks, with answers whose `Date`s are off by `off` seconds.
-async fn later(world: &World, server: &Server, tenant: &Tenant, off: &[i64]) -> Swept {
+async fn later(world: &World, server: &Server, tenant: &Tenant, off: &[i64]) -> SweepOutcome {
     sleep(Duration::from_secs(30)).await;
     let now = world.sweeper.clock.now();
     *server.now.lock() = now;

@@ -19,7 +19,7 @@ fn history(order: Order, cap: Option<usize>, count: u64) -> Arc<Server> {
 }
 
 /// A sweep, and the backlog behind it, half a minute later; how many requests it took.
-async fn turn(world: &World, server: &Server, tenant: &Tenant) -> (Swept, u32) {
+async fn turn(world: &World, server: &Server, tenant: &Tenant) -> (SweepOutcome, u32) {
     let before = server.asks.load(Ordering::SeqCst);
     let swept = sweep(world, tenant).await;
     fill(world, tenant, Duration::from_secs(25)).await;

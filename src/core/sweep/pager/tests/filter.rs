@@ -14,8 +14,8 @@ fn hour(hours: i64) -> Ticks {
 }
 
 /// Reads `span` of a list that is not filtered; what was seen of the span.
-fn read(rows: &[(u64, Ticks)], span: Span, top: u32) -> (Walk, BTreeSet<u64>) {
-    let (mut walk, mut shown) = (Walk::new(span, PageSize::of(top)), BTreeSet::new());
+fn read(rows: &[(u64, Ticks)], span: Span, top: u32) -> (Pager, BTreeSet<u64>) {
+    let (mut walk, mut shown) = (Pager::new(span, PageSize::of(top)), BTreeSet::new());
     for _ in 0..10_000 {
         walk.begin_page();
         let PageAsk::Query(query) = walk.ask() else {
@@ -31,7 +31,7 @@ fn read(rows: &[(u64, Ticks)], span: Span, top: u32) -> (Walk, BTreeSet<u64>) {
                 shown.insert(*id);
             }
         }
-        if walk.end_page(None, None) == Step::Done {
+        if walk.end_page(None, None) == NextStep::Done {
             return (walk, shown);
         }
     }
@@ -75,7 +75,7 @@ proptest! {
 #[test]
 fn a_few_that_are_odd_and_a_rounded_time_are_no_habit_of_the_servers() {
     let span = Span::between(hour(100), hour(200));
-    let mut walk = Walk::new(span, PageSize::of(50));
+    let mut walk = Pager::new(span, PageSize::of(50));
     walk.begin_page();
     for id in 0..20 {
         walk.note(IncidentId(id), span.from.minus(TOLERANCE));

@@ -18,7 +18,7 @@ fn walk_poisoned(
     poison: &BTreeSet<u64>,
     thin: bool,
 ) -> Walked {
-    let (mut walk, mut shown) = (Walk::new(ALL, PageSize::of(top)), Vec::new());
+    let (mut walk, mut shown) = (Pager::new(ALL, PageSize::of(top)), Vec::new());
     let poisoned = |rows: &[(u64, i64)]| rows.iter().any(|(id, _)| poison.contains(id));
     for _ in 0..10_000 {
         walk.begin_page();
@@ -59,7 +59,7 @@ fn walk_poisoned(
         shown.extend(&rows);
         let more = !list.page(Ticks(0), skip + size, 1).is_empty();
         let link = (linked && more).then(|| (skip + size).to_string());
-        if walk.end_page(link, Some(Ticks(list.now))) == Step::Done {
+        if walk.end_page(link, Some(Ticks(list.now))) == NextStep::Done {
             break;
         }
     }
