@@ -10,7 +10,7 @@ use crate::microsoft::{Defender, Graph};
 use crate::ports::TokenSource;
 use crate::record::{Format, Recipe, RecordEncoder};
 use crate::runtime::fleet::Fleet;
-use crate::runtime::tenant::{Parts, Rules, Tenant};
+use crate::runtime::tenant::{Rules, Tenant};
 use crate::runtime::tokens::{Desk, TokenKeeper};
 use crate::settings::{RecordFormat, Settings, SourceKind, TenantSettings};
 
@@ -80,7 +80,7 @@ impl Builder {
                 Arc::new(TokenKeeper::new(tenant.id, entra, self.desk.clone()))
             }
         };
-        Ok(Arc::new(Tenant::new(Parts {
+        Ok(Arc::new(Tenant {
             id: tenant.id,
             name: tenant.name.clone(),
             schedule: tenant.poll.schedule.clone(),
@@ -88,7 +88,7 @@ impl Builder {
             source: self.connectors.source(tenant)?,
             tokens,
             encoder: Arc::new(encoder(tenant, settings)),
-        })))
+        }))
     }
 }
 

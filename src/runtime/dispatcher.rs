@@ -43,6 +43,7 @@ use crate::runtime::health::board::Board;
 use crate::runtime::health::log::Bulletin;
 use crate::runtime::health::topic::Herald;
 use crate::runtime::liveness::Pulse;
+use crate::runtime::sweep::memory::Memory;
 use crate::runtime::sweep::{SweepOutcome, Sweeper};
 
 mod adoption;
@@ -88,6 +89,8 @@ struct Group {
 struct Post {
     /// As the fleet has it now; what is running may have begun with former settings.
     tenant: Arc<Tenant>,
+    /// What its sweeps have learned; a sweep that is running has it.
+    memory: Option<Memory>,
     running: Option<Work>,
     /// When its last sweep was begun.
     began: Option<Instant>,
@@ -110,9 +113,10 @@ struct Post {
 }
 
 impl Post {
-    fn new(tenant: Arc<Tenant>) -> Self {
+    fn new(tenant: Arc<Tenant>, memory: Option<Memory>) -> Self {
         Self {
             tenant,
+            memory,
             running: None,
             began: None,
             gone: false,
@@ -328,7 +332,8 @@ impl Dispatcher {
         let rests = post
             .fill_resting_until
             .is_some_and(|until| until > Instant::now());
-        if !rests && !self.sweeper.awake(&post.tenant, state).is_empty() {
+        let awake = |memory: &Memory| !self.sweeper.awake(memory, state).is_empty();
+        if !rests && post.memory.as_ref().is_some_and(awake) {
             self.spawn(tenant, Work::Fill, Lane::Backlog);
         }
     }
@@ -340,6 +345,9 @@ impl Dispatcher {
         post.running = Some(work);
         post.give_way = self.sweeper.stop.child_token();
         let of = post.tenant.clone();
+        let uptime = self.sweeper.started.elapsed();
+        let memory = post.memory.take();
+        let memory = memory.unwrap_or_else(|| Memory::new(&of.rules, uptime));
         let since = match work {
             Work::Sweep => Instant::now(),
             Work::Fill => post.fill_since,
@@ -356,16 +364,18 @@ impl Dispatcher {
                 let Some(mut slot) = slot else {
                     return Ended {
                         began,
-                        swept: SweepOutcome::stopped(),
+                        swept: SweepOutcome::stopped(memory),
                         last_turn: None,
                     };
                 };
                 let swept = match work {
                     Work::Sweep => {
                         let stop = give_way;
-                        Sweeper { stop, ..sweeper }.sweep(&of, &mut slot).await
+                        Sweeper { stop, ..sweeper }
+                            .sweep(&of, memory, &mut slot)
+                            .await
                     }
-                    Work::Fill => sweeper.fill(&of, &mut slot, give_way).await,
+                    Work::Fill => sweeper.fill(&of, memory, &mut slot, give_way).await,
                 };
                 Ended {
                     began,

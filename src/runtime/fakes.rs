@@ -22,8 +22,8 @@ pub use topic::{Topic, WordSplitter};
 pub use scripted::Scripted;
 pub use server::{Fault, Order, Server, broken_page};
 
-use super::limits::ByteBudget;
-use super::tenant::{Parts, Rules, Tenant};
+use super::limits::{ByteBudget, Permit};
+use super::tenant::{Rules, Tenant};
 use super::tokens::{Desk, TokenKeeper};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::{IncidentId, TenantId};
@@ -33,7 +33,8 @@ use crate::core::sweep::cursor::{Reach, TenantState};
 use crate::core::time::ticks::{PER_SECOND, Ticks};
 use crate::ports::*;
 use crate::runtime::local_outlet::LocalOutlet;
-use crate::runtime::sweep::Sweeper;
+use crate::runtime::sweep::memory::Memory;
+use crate::runtime::sweep::{SweepOutcome, Sweeper};
 
 pub const START: Ticks = Ticks(17_000_000_000_000_000);
 
@@ -262,6 +263,7 @@ pub struct World {
     pub counts: Arc<Counts>,
     pub clock: Arc<TestClock>,
     pub sweeper: Sweeper,
+    memories: Mutex<HashMap<TenantId, Memory>>,
     desk: Desk,
 }
 
@@ -297,6 +299,7 @@ impl World {
             counts,
             clock,
             sweeper,
+            memories: Mutex::default(),
             desk,
         }
     }
@@ -334,11 +337,11 @@ impl World {
         &self,
         n: u8,
         server: &Arc<Server>,
-        change: impl FnOnce(&mut Parts),
+        change: impl FnOnce(&mut Tenant),
     ) -> Arc<Tenant> {
         let mut parts = self.parts(n, server, 100, &Arc::new(Entra::default()));
         change(&mut parts);
-        Arc::new(Tenant::new(parts))
+        self.register(parts)
     }
 
     /// The `n`th of many tenants.
@@ -348,12 +351,52 @@ impl World {
         let id = TenantId::from_bytes(id);
         let entra = Arc::new(Entra::default());
         let parts = self.parts(0, server, page_size, &entra);
-        Arc::new(Tenant::new(Parts {
+        self.register(Tenant {
             id,
             tokens: Arc::new(TokenKeeper::new(id, entra, self.desk.clone())),
             encoder: Arc::new(PlainEncoder(id)),
             ..parts
-        }))
+        })
+    }
+
+    /// A new tenant, of which nothing is remembered.
+    fn register(&self, tenant: Tenant) -> Arc<Tenant> {
+        let memory = Memory::new(&tenant.rules, Duration::ZERO);
+        self.memories.lock().insert(tenant.id, memory);
+        Arc::new(tenant)
+    }
+
+    /// Looks at what is remembered of `tenant`, or changes it, between two sweeps.
+    pub fn memory<T>(&self, tenant: &Tenant, look: impl FnOnce(&mut Memory) -> T) -> T {
+        look(
+            self.memories
+                .lock()
+                .get_mut(&tenant.id)
+                .expect("it is not being swept"),
+        )
+    }
+
+    pub async fn sweep(&self, tenant: &Tenant, permit: &mut Permit) -> SweepOutcome {
+        let memory = self.memories.lock().remove(&tenant.id).expect("a memory");
+        let outcome = self.sweeper.sweep(tenant, memory, permit).await;
+        self.remember(tenant, outcome)
+    }
+
+    pub async fn fill(
+        &self,
+        tenant: &Tenant,
+        permit: &mut Permit,
+        give_way: CancellationToken,
+    ) -> SweepOutcome {
+        let memory = self.memories.lock().remove(&tenant.id).expect("a memory");
+        let outcome = self.sweeper.fill(tenant, memory, permit, give_way);
+        self.remember(tenant, outcome.await)
+    }
+
+    fn remember(&self, tenant: &Tenant, mut outcome: SweepOutcome) -> SweepOutcome {
+        let memory = outcome.memory.take().expect("it is given back");
+        self.memories.lock().insert(tenant.id, memory);
+        outcome
     }
 
     /// The daemon as a new process finds it: nothing is left but the ledger and the topic.
@@ -370,12 +413,12 @@ impl World {
         page_size: u32,
         entra: &Arc<Entra>,
     ) -> Arc<Tenant> {
-        Arc::new(Tenant::new(self.parts(n, server, page_size, entra)))
+        self.register(self.parts(n, server, page_size, entra))
     }
 
-    fn parts(&self, n: u8, server: &Arc<Server>, page_size: u32, entra: &Arc<Entra>) -> Parts {
+    fn parts(&self, n: u8, server: &Arc<Server>, page_size: u32, entra: &Arc<Entra>) -> Tenant {
         let id = TenantId::from_bytes([n; 16]);
-        Parts {
+        Tenant {
             id,
             name: format!("tenant-{n}").into(),
             schedule: "every 30s".parse().expect("schedule"),

@@ -8,9 +8,11 @@
 //! Two kinds of work, never both at once for one tenant: [`Sweeper::sweep`] reads live, [`Sweeper::fill`] reads the backlog
 //! window by window, newest first, and is broken off when it is time for a live sweep.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -30,11 +32,13 @@ use crate::core::time::spread::{Use, jitter};
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Clock, Event, Observer, Outlet};
 use crate::runtime::sweep::batch::{BatchBuilder, Late};
+use crate::runtime::sweep::memory::Memory;
 use crate::runtime::sweep::pages::{AnswerDates, PageReader, ReadEnd};
 
 mod backfill;
 mod batch;
 mod learned;
+pub mod memory;
 mod pages;
 
 /// Parts between open intervals that a live sweep reads itself.
@@ -66,14 +70,29 @@ pub struct SweepOutcome {
     pub caught_up: bool,
     /// Why the sweep did not come to its end; `None`: it did.
     pub halt: Option<Halt>,
+    /// An incident that can't be read, though all others are.
+    pub unreadable: Option<Failure>,
+    /// What the tenant's next sweep needs to know. `None`: it was lost.
+    pub memory: Option<Memory>,
 }
 
 impl SweepOutcome {
     /// Broken off before anything was read.
-    pub fn stopped() -> Self {
+    pub fn stopped(memory: Memory) -> Self {
         Self {
             halt: Some(Halt::Stopped),
+            unreadable: memory.unreadable(),
+            memory: Some(memory),
             ..Self::default()
+        }
+    }
+
+    fn remember(self, subject: Subject<'_>) -> Self {
+        let memory = subject.memory.into_inner();
+        Self {
+            unreadable: memory.unreadable(),
+            memory: Some(memory),
+            ..self
         }
     }
 }
@@ -89,6 +108,31 @@ pub enum Halt {
     Stopped,
 }
 
+/// The tenant that a sweep reads, and what is remembered of it.
+struct Subject<'a> {
+    tenant: &'a Tenant,
+    memory: Mutex<Memory>,
+}
+
+impl Deref for Subject<'_> {
+    type Target = Tenant;
+
+    fn deref(&self) -> &Tenant {
+        self.tenant
+    }
+}
+
+impl<'a> Subject<'a> {
+    fn new(tenant: &'a Tenant, memory: Memory) -> Self {
+        let memory = Mutex::new(memory);
+        Self { tenant, memory }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock()
+    }
+}
+
 impl From<Failure> for Halt {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
@@ -97,7 +141,14 @@ impl From<Failure> for Halt {
 
 impl Sweeper {
     /// Sweeps `tenant` once.
-    pub async fn sweep(&self, tenant: &Tenant, permit: &mut Permit) -> SweepOutcome {
+    pub async fn sweep(
+        &self,
+        tenant: &Tenant,
+        memory: Memory,
+        permit: &mut Permit,
+    ) -> SweepOutcome {
+        let subject = Subject::new(tenant, memory);
+        let tenant = &subject;
         let before = Instant::now();
         let mut swept = SweepOutcome::default();
         swept.halt = self.run(tenant, permit, &mut swept).await.err();
@@ -115,12 +166,12 @@ impl Sweeper {
                 took: before.elapsed(),
             });
         }
-        swept
+        swept.remember(subject)
     }
 
     async fn run(
         &self,
-        tenant: &Tenant,
+        tenant: &Subject<'_>,
         permit: &mut Permit,
         swept: &mut SweepOutcome,
     ) -> Result<(), Halt> {
@@ -198,7 +249,7 @@ impl Sweeper {
 
 /// A live sweep at work.
 struct LiveSweep<'a> {
-    tenant: &'a Tenant,
+    tenant: &'a Subject<'a>,
     sweeper: &'a Sweeper,
     began: Ticks,
     /// The cursor is still where first contact put it.
@@ -305,7 +356,10 @@ impl LiveSweep<'_> {
     ) -> Result<(), Halt> {
         let reach = self.tenant.rules.reach;
         loop {
-            let whole = self.tenant.reads_whole(self.sweeper.uptime());
+            let whole = self
+                .tenant
+                .memory()
+                .reads_whole(&self.tenant.rules, self.sweeper.uptime());
             let mut walk = Pager::new(span, self.tenant.memory().page_size).to_the_end(whole);
             let mut way = reader.walk(&mut walk, intake, DEEP).await?;
             let now = walk.date().map_or(self.began, |date| date.min(self.began));
@@ -372,8 +426,7 @@ impl LiveSweep<'_> {
                 to: trouble.to,
                 again: !trouble.unseen,
             });
-            self.tenant
-                .rest(&mut memory, *trouble, self.sweeper.uptime());
+            memory.rest(self.tenant, *trouble, self.sweeper.uptime());
         }
     }
 }

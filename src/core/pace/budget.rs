@@ -151,13 +151,6 @@ impl Budget {
             .is_some_and(|asked| now.saturating_sub(asked) < BACKLOG_AWAY)
     }
 
-    /// Nothing is left at `now`: who knows what was spent before.
-    pub fn empty(&mut self, now: Duration) {
-        for bucket in [&mut self.all, &mut self.backlog] {
-            bucket.full_at = now + bucket.interval * bucket.burst;
-        }
-    }
-
     /// Goes on where `other` was, which was spent on the same server: as empty, and for as long closed.
     pub fn succeed(&mut self, other: &Budget) {
         for (own, former) in [

@@ -43,7 +43,7 @@ impl Dispatcher {
     /// Gives `tenant` its post. Whether it is to have a first turn: it is new, or has new settings, and nothing is running
     /// for it that comes to rest before.
     fn appoint(&mut self, tenant: &Arc<Tenant>) -> bool {
-        let post = self.posts.get_mut(&tenant.id);
+        let mut post = self.posts.get_mut(&tenant.id);
         if post
             .as_ref()
             .is_some_and(|post| Arc::ptr_eq(&post.tenant, tenant) && !post.gone)
@@ -51,15 +51,22 @@ impl Dispatcher {
             return false;
         }
         self.board.enter(tenant);
-        let former = post.as_ref().map(|post| post.tenant.clone());
-        tenant.begin(former.as_deref(), self.sweeper.started.elapsed());
+        let uptime = self.sweeper.started.elapsed();
+        let memory = match &mut post {
+            // One that is running gives its memory back when it ends.
+            Some(post) => post
+                .memory
+                .take()
+                .map(|memory| memory.succeed(&post.tenant, tenant, uptime)),
+            None => Some(Memory::new(&tenant.rules, uptime)),
+        };
         let running = post.and_then(|post| {
             post.give_way.cancel();
             post.running
         });
         let post = Post {
             running,
-            ..Post::new(tenant.clone())
+            ..Post::new(tenant.clone(), memory)
         };
         self.posts.insert(tenant.id, post);
         running.is_none()

@@ -11,6 +11,7 @@ use crate::core::ids::TenantId;
 use crate::core::pace::backoff::pause;
 use crate::core::time::spread::{Use, jitter};
 use crate::runtime::health::board::Turn;
+use crate::runtime::sweep::memory::Memory;
 use crate::runtime::sweep::{Halt, SweepOutcome};
 
 impl Dispatcher {
@@ -31,11 +32,14 @@ impl Dispatcher {
             return;
         }
         let outdated = !Arc::ptr_eq(&post.tenant, &of);
-        if outdated {
-            // It may have been asked to pause since.
-            post.tenant.succeed(&of);
-        }
-        let ended = ended.map_or_else(|error| broken(&error), |(_, ended)| ended);
+        let mut ended = ended.map_or_else(|error| broken(&error), |(_, ended)| ended);
+        let uptime = self.sweeper.started.elapsed();
+        let memory = ended.swept.memory.take();
+        let memory = memory.unwrap_or_else(|| Memory::new(&of.rules, uptime));
+        post.memory = Some(match outdated {
+            true => memory.succeed(&of, &post.tenant, uptime),
+            false => memory,
+        });
         match work {
             _ if outdated => self.outdated_ended(of.id, &ended.swept),
             Work::Sweep => self.sweep_ended(of.id, &ended),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::core::health::alarms::{Alarm, Alarms, Notice};
-use crate::core::health::failure::{Failure, Health, Reaction, Suspect};
+use crate::core::health::failure::{Failure, Health};
 use crate::core::health::status::{Backfill, TenantStatus, worst_first};
 use crate::core::ids::TenantId;
 use crate::core::sweep::backlog::Backlog;
@@ -134,7 +134,7 @@ impl Board {
                 Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => Some(failure.clone()),
                 Some(Halt::Stopped) => return None,
             };
-            let failure = failure.or_else(|| row.unseen());
+            let failure = failure.or_else(|| swept.unreadable.clone());
             self.turn(row, tenants, failure, now)
         })
         .flatten()
@@ -323,31 +323,6 @@ impl Row {
             self.cursor = Some(state.cursor);
             self.backlog = state.backlog.clone();
         }
-    }
-
-    /// A part of the tenant that nothing could be read from; all else is.
-    fn unseen(&self) -> Option<Failure> {
-        let memory = self.tenant.memory();
-        let trouble = memory.resting.unseen()?;
-        let why = memory.unseen.as_ref();
-        let remedy = match why.filter(|why| why.suspect == Suspect::Size) {
-            Some(too_large) => too_large.remedy.clone(),
-            None => "If it lasts, look for the incident in the Defender portal, and report it to Microsoft.".to_owned(),
-        };
-        let why = why.map(|why| format!(" ({})", why.what));
-        Some(Failure::new(
-            Health::Unreachable,
-            Reaction::Backoff,
-            format!(
-                "an incident last updated between {} and {} can't be read{}; no other waits for it",
-                trouble.from,
-                trouble.to,
-                why.unwrap_or_default()
-            ),
-            format!(
-                "Nothing is lost: it is tried again, from every 5 minutes to every 6 hours. {remedy}"
-            ),
-        ))
     }
 
     fn status(&self, now: Look) -> TenantStatus {

@@ -13,7 +13,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::super::limits::Permit;
-use super::super::tenant::{Memory, Tenant};
+use super::super::tenant::Tenant;
+use super::Subject;
+use super::memory::Memory;
 use super::{Halt, SweepOutcome, Sweeper};
 use crate::core::pace::budget::Purpose;
 use crate::core::sweep::backlog::{Backlog, Interval, Span};
@@ -29,8 +31,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 impl Sweeper {
     /// What of the tenant's backlog is to be tried now.
-    pub fn awake(&self, tenant: &Tenant, state: &TenantState) -> Backlog {
-        let memory = tenant.memory();
+    pub fn awake(&self, memory: &Memory, state: &TenantState) -> Backlog {
         state.backlog.except(memory.resting.spans(self.uptime()))
     }
 
@@ -39,9 +40,12 @@ impl Sweeper {
     pub async fn fill(
         &self,
         tenant: &Tenant,
+        memory: Memory,
         permit: &mut Permit,
         give_way: CancellationToken,
     ) -> SweepOutcome {
+        let subject = Subject::new(tenant, memory);
+        let tenant = &subject;
         let mut swept = SweepOutcome::default();
         let halt = self.stop.child_token();
         let grace = GRACE.min(tenant.schedule.period_after(self.clock.now()) / 4);
@@ -59,19 +63,19 @@ impl Sweeper {
         self.observer.see(Event::LateFound {
             count: swept.late_found,
         });
-        swept
+        swept.remember(subject)
     }
 
     async fn windows(
         &self,
-        tenant: &Tenant,
+        tenant: &Subject<'_>,
         permit: &mut Permit,
         [give_way, halt]: [&CancellationToken; 2],
         swept: &mut SweepOutcome,
     ) -> Result<(), Halt> {
         while let Some(mut state) = self.outlet.state(tenant.id).await? {
-            let awake = self.awake(tenant, &state);
-            let whole = tenant.reads_whole(self.uptime());
+            let awake = self.awake(&tenant.memory(), &state);
+            let whole = tenant.memory().reads_whole(&tenant.rules, self.uptime());
             let Some((interval, mut walk)) = next_walk(&mut tenant.memory(), &awake, whole) else {
                 swept.state = Some(state);
                 return Ok(());
@@ -120,7 +124,7 @@ impl Sweeper {
     }
 
     /// What the next windows have to know of one that was read to its end, with which `backlog` is still open.
-    fn learn(&self, tenant: &Tenant, walk: &Pager, backlog: &Backlog) {
+    fn learn(&self, tenant: &Subject<'_>, walk: &Pager, backlog: &Backlog) {
         let (span, uptime) = (walk.span(), self.uptime());
         let mut memory = tenant.memory();
         let smaller_pages = memory.page_size != walk.page_size();
@@ -133,7 +137,7 @@ impl Sweeper {
             memory.resting.recovered(span);
         }
         for trouble in walk.troubles() {
-            tenant.rest(&mut memory, *trouble, uptime);
+            memory.rest(tenant, *trouble, uptime);
         }
         if smaller_pages || !walk.troubles().is_empty() {
             return;
@@ -199,12 +203,12 @@ fn first(backlog: &Backlog) -> Option<&Interval> {
 }
 
 /// A window that did not come to its end: walked on later, or begun again shorter.
-fn leave(tenant: &Tenant, walk: Pager, read: &Result<ReadEnd, Halt>, uptime: Duration) {
+fn leave(tenant: &Subject<'_>, walk: Pager, read: &Result<ReadEnd, Halt>, uptime: Duration) {
     let mut memory = tenant.memory();
     if let Ok(ReadEnd::AtLimit) = read {
         // Where the search has led to need not be searched again.
         for trouble in walk.troubles() {
-            tenant.rest(&mut memory, *trouble, uptime);
+            memory.rest(tenant, *trouble, uptime);
         }
     }
     // A shorter window of a list that is not filtered is as many pages.

@@ -27,8 +27,7 @@ use crate::core::sweep::pager::Pager;
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Event, Mark, Outgoing, Record};
 use crate::runtime::limits::{Charge, Permit, Stretch, do_work};
-use crate::runtime::sweep::{Halt, Sweeper};
-use crate::runtime::tenant::Tenant;
+use crate::runtime::sweep::{Halt, Subject, Sweeper};
 
 mod account;
 mod letters;
@@ -59,7 +58,7 @@ pub(super) enum Late {
 
 pub(super) struct BatchBuilder<'a> {
     sweeper: &'a Sweeper,
-    tenant: &'a Tenant,
+    tenant: &'a Subject<'a>,
     halt: CancellationToken,
     late: Late,
     /// Where the tenant's first range begins.
@@ -88,7 +87,7 @@ pub(super) struct BatchBuilder<'a> {
 impl<'a> BatchBuilder<'a> {
     pub(super) fn new(
         sweeper: &'a Sweeper,
-        tenant: &'a Tenant,
+        tenant: &'a Subject<'a>,
         late: Late,
         start: Ticks,
         halt: CancellationToken,

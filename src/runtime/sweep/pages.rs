@@ -25,8 +25,7 @@ use crate::core::sweep::pager::{NextStep, PageAsk, Pager};
 use crate::ports::{AccessToken, Event, PageBody};
 use crate::runtime::limits::Permit;
 use crate::runtime::sweep::batch::BatchBuilder;
-use crate::runtime::sweep::{Halt, Sweeper};
-use crate::runtime::tenant::Tenant;
+use crate::runtime::sweep::{Halt, Subject, Sweeper};
 
 mod alerts;
 mod failures;
@@ -54,7 +53,7 @@ pub(super) enum ReadEnd {
 
 pub(super) struct PageReader<'a> {
     sweeper: &'a Sweeper,
-    tenant: &'a Tenant,
+    tenant: &'a Subject<'a>,
     pub(super) permit: &'a mut Permit,
     purpose: Purpose,
     halt: CancellationToken,
@@ -80,7 +79,7 @@ pub(super) struct PageReader<'a> {
 impl<'a> PageReader<'a> {
     pub(super) fn new(
         sweeper: &'a Sweeper,
-        tenant: &'a Tenant,
+        tenant: &'a Subject<'a>,
         permit: &'a mut Permit,
         purpose: Purpose,
         halt: CancellationToken,

@@ -3,7 +3,6 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
-use futures_util::FutureExt;
 use tokio::time::sleep;
 use tracing::subscriber::NoSubscriber;
 
@@ -11,6 +10,7 @@ use super::*;
 use crate::core::health::failure::{Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::incident::version::Origin;
+use crate::core::pace::budget::Budget;
 use crate::core::sweep::pager::PageAsk;
 use crate::core::time::ticks::Ticks;
 use crate::ports::IncidentSource;
@@ -41,7 +41,7 @@ fn at(seconds_ago: i64) -> Ticks {
 
 async fn sweep(world: &World, tenant: &Tenant) -> SweepOutcome {
     let mut slot = Permits::new(1).take(Lane::Main).await;
-    world.sweeper.sweep(tenant, &mut slot).await
+    world.sweep(tenant, &mut slot).await
 }
 
 /// Reads the backlog for at most `within`, as between two sweeps.
@@ -49,7 +49,7 @@ async fn fill(world: &World, tenant: &Tenant, within: Duration) -> SweepOutcome 
     let mut slot = Permits::new(1).take(Lane::Backlog).await;
     let halt = world.sweeper.stop.child_token();
     let turn = halt.clone();
-    let mut filling = std::pin::pin!(world.sweeper.fill(tenant, &mut slot, halt));
+    let mut filling = std::pin::pin!(world.fill(tenant, &mut slot, halt));
     tokio::select! {
         swept = &mut filling => return swept,
         () = sleep(within) => turn.cancel(),
@@ -392,7 +392,7 @@ async fn while_kafka_is_away_bytes_stay_within_the_budget() {
     let tenants: Vec<_> = (1..=30).map(|n| world.tenant(n, &server, 100)).collect();
     let sweeps = tenants.iter().map(|tenant| async {
         let mut slot = slots.take(Lane::Main).await;
-        world.sweeper.sweep(tenant, &mut slot).await
+        world.sweep(tenant, &mut slot).await
     });
     let all = futures_util::future::join_all(sweeps);
     let mut all = Box::pin(all);
@@ -455,12 +455,15 @@ async fn an_older_reading_is_dropped_and_counted() {
 async fn sweeps_never_spend_more_than_the_budget() {
     let (world, server) = (World::new(ROOM), Server::new(Order::OldestFirst, None));
     let tenant = world.tenant(1, &server, 100);
-    tenant.memory().budget = crate::core::pace::budget::Budget::new(25, Duration::ZERO);
-    let end = Instant::now() + Duration::from_secs(3600);
-    while Instant::now() < end {
-        let _ = sweep(&world, &tenant).now_or_never();
-        sleep(Duration::from_millis(100)).await;
-    }
+    world.memory(&tenant, |memory| {
+        memory.budget = Budget::new(25, Duration::ZERO)
+    });
+    let sweeps = async {
+        loop {
+            sweep(&world, &tenant).await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(3600), sweeps).await;
     let asks = server.asks.load(Ordering::SeqCst);
     assert!((1400..=1500).contains(&asks), "{asks} requests in an hour");
 }

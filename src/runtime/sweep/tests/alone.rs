@@ -104,7 +104,11 @@ async fn neighbours_that_cannot_be_read_cost_nobody_else_anything() {
         }
         assert_eq!(published(&world).len() as u64, 104 - neighbours, "{api:?}");
         assert!(sweep(&world, &tenant).await.caught_up, "{api:?}");
-        assert!(tenant.memory().resting.unseen().is_some());
+        assert!(
+            world
+                .memory(&tenant, |memory| memory.resting.unseen())
+                .is_some()
+        );
         server.poison.lock().clear();
         sleep(Duration::from_secs(6 * 3600)).await;
         period(&world, &server, &tenant).await;
@@ -128,9 +132,10 @@ async fn while_nothing_comes_through_no_incident_is_blamed() {
     let state = world.ledger.states.lock();
     let state = state.get(&tenant.id).expect("a state");
     assert_eq!(state.cursor, world_start(&tenant));
-    let memory = tenant.memory();
-    assert!(memory.suspected.is_some(), "there was no search");
-    assert_eq!((memory.resting.unseen(), &memory.unseen), (None, &None));
+    world.memory(&tenant, |memory| {
+        assert!(memory.suspected.is_some(), "there was no search");
+        assert_eq!((memory.resting.unseen(), &memory.unseen), (None, &None));
+    });
 }
 
 fn world_start(tenant: &Tenant) -> Ticks {

@@ -79,7 +79,8 @@ async fn a_backfill_goes_on_after_a_restart_where_it_was() {
         fill(&world, &tenant, Duration::from_secs(60)).await;
         // A new process: nothing is remembered but the ledger.
         tenant = world.tenant_of_budget(&server, 10, 60);
-        tenant.memory().budget = crate::core::pace::budget::Budget::new(60, world.sweeper.uptime());
+        let budget = crate::core::pace::budget::Budget::new(60, world.sweeper.uptime());
+        world.memory(&tenant, |memory| memory.budget = budget);
         restarts += 1;
         assert!(restarts < 40, "a restart begins anew each time");
     }
@@ -216,7 +217,7 @@ async fn a_thousand_back_fills_stay_within_the_byte_budget_while_kafka_is_away()
     let fills = tenants.iter().map(|tenant| async {
         let mut slot = slots.take(Lane::Backlog).await;
         let halt = world.sweeper.stop.child_token();
-        world.sweeper.fill(tenant, &mut slot, halt).await
+        world.fill(tenant, &mut slot, halt).await
     });
     let mut fills = Box::pin(futures_util::future::join_all(fills));
     let mut most = 0;

@@ -28,7 +28,9 @@ async fn periods(world: &World, tenant: &Tenant) -> u32 {
     for turn in 1..60 {
         let swept = sweep(world, tenant).await;
         let state = swept.state.expect("a state");
-        if world.sweeper.awake(tenant, &state).is_empty() {
+        if world.memory(tenant, |memory| {
+            world.sweeper.awake(memory, &state).is_empty()
+        }) {
             return turn;
         }
         let _ = fill(world, tenant, PERIOD).await;

@@ -8,7 +8,7 @@ use crate::core::incident::dead_letters::{Letter, MOST};
 use crate::core::incident::version::{Change, ContentHash, Deduplicate, Reading};
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Encoder, Record};
-use crate::runtime::tenant::Parts;
+use crate::runtime::tenant::Tenant;
 
 /// The next page begins with elements that are no incidents.
 fn spoil(server: &Server, elements: std::ops::Range<usize>) {
@@ -125,7 +125,7 @@ async fn ever_new_floods_fill_neither_ledger_nor_topic_nor_log() {
 async fn what_has_no_topic_or_is_not_accepted_by_it_is_counted_all_the_same_and_sent_when_it_can_be()
  {
     let (world, server) = (World::new(ROOM), Server::new(Order::OldestFirst, None));
-    let without = world.tenant_made(1, &server, |parts: &mut Parts| {
+    let without = world.tenant_made(1, &server, |parts: &mut Tenant| {
         parts.encoder = Arc::new(NoTopic(parts.encoder.clone()));
     });
     let with = world.tenant(1, &server, 100);

@@ -109,7 +109,12 @@ async fn once_microsoft_can_give_it_again_it_is_published_whole() {
         );
         let state = world.ledger.states.lock().get(&tenant.id).cloned();
         assert!(state.expect("a state").backlog.is_empty(), "{api:?}");
-        assert!(tenant.memory().resting.unseen().is_none(), "{api:?}");
+        assert!(
+            world
+                .memory(&tenant, |memory| memory.resting.unseen())
+                .is_none(),
+            "{api:?}"
+        );
     }
 }
 
@@ -133,7 +138,9 @@ async fn where_alerts_cannot_be_left_out_the_incident_is_passed_and_kept_in_the_
     };
     assert!(interval.from <= at(160) && at(160) < interval.to && !interval.again);
     assert!(
-        tenant.memory().resting.unseen().is_some(),
+        world
+            .memory(&tenant, |memory| memory.resting.unseen())
+            .is_some(),
         "and nobody is told"
     );
 }
@@ -183,11 +190,18 @@ async fn a_part_that_was_passed_but_not_recorded_is_forgotten_once_a_live_sweep_
     assert!(sweep(&world, &tenant).await.halt.is_none());
     // As if the commit had failed.
     ledger().insert(tenant.id, before);
-    assert!(tenant.memory().resting.unseen().is_some());
+    assert!(
+        world
+            .memory(&tenant, |memory| memory.resting.unseen())
+            .is_some()
+    );
     server.poison.lock().clear();
     assert!(sweep(&world, &tenant).await.halt.is_none());
     assert_eq!(published(&world).len(), 100);
-    assert_eq!(tenant.memory().resting.unseen(), None);
+    assert_eq!(
+        world.memory(&tenant, |memory| memory.resting.unseen()),
+        None
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -288,6 +302,9 @@ async fn a_token_service_that_is_silent_is_not_searched_for_a_poisonous_incident
                 "{api:?}: token requests after so many sweeps"
             );
         }
-        assert!(tenant.memory().unseen.is_none(), "{api:?}");
+        assert!(
+            world.memory(&tenant, |memory| memory.unseen.is_none()),
+            "{api:?}"
+        );
     }
 }
