@@ -4,7 +4,7 @@ use std::path::Path;
 
 use secrecy::SecretString;
 
-use crate::config::{Judge, Wrong, distance, wrong};
+use crate::config::{LibraryChecks, Wrong, distance, wrong};
 use crate::core::health::failure::chain;
 use crate::kafka::{KafkaError, KafkaOptions};
 use crate::microsoft;
@@ -69,7 +69,7 @@ fn remedy_of_all(what: &str, service: bool) -> String {
 /// librdkafka, and the reader of certificates.
 pub struct Libraries;
 
-impl Judge for Libraries {
+impl LibraryChecks for Libraries {
     fn property(&self, name: &str, value: &str) -> Result<(), Wrong> {
         KafkaOptions::check_property(name, value).map_err(|error| match error {
             KafkaError::UnknownProperty { .. } => {

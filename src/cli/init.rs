@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{CONFIGURATION, ConfigFile, DEFAULT_CONFIG, FAILED, Failed, text};
 use crate::config::{self, process_environment};
 use crate::core::ids::TenantId;
-use template::{Main, TENANTS_DIR, line_of};
+use template::{MainTemplate, TENANTS_DIR, line_of};
 
 /// Nothing in these files is secret, and the daemon's own user has to read them.
 const FILE_MODE: u32 = 0o644;
@@ -51,7 +51,7 @@ impl Init {
 
     fn main(&self) -> Result<(), Failed> {
         let path = &self.file.config;
-        let text = Main {
+        let text = MainTemplate {
             client_id: self.client_id.map(|id| id.to_string()),
             brokers: self.brokers.as_deref(),
             is_service: self.is_service(),

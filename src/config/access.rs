@@ -10,8 +10,8 @@ use config::{Map, Value, ValueKind};
 use url::Url;
 
 use super::origin::{File, Spot};
-use super::problems::{Findings, scalar};
-use super::section::{Section, dotted};
+use super::problems::{Diagnosis, scalar};
+use super::section::{ConfigSection, dotted};
 use crate::core::format::tame;
 
 const READ: u32 = 0o004;
@@ -83,14 +83,14 @@ pub(super) fn look_at_file(path: &Path, file: &File, table: &Map<String, Value>)
 }
 
 /// Warns of what was seen, after what is said of single keys.
-pub(super) fn warn(exposed: Vec<Exposed>, findings: &mut Findings) {
+pub(super) fn warn(exposed: Vec<Exposed>, diagnosis: &mut Diagnosis) {
     for Exposed { place, text } in exposed {
-        findings.warn(place, text);
+        diagnosis.warn(place, text);
     }
 }
 
 /// Warns of `tenants_dir`, when others can add tenants.
-pub(super) fn check_tenants_dir(folder: &Path, root: &mut Section<'_>) {
+pub(super) fn check_tenants_dir(folder: &Path, root: &mut ConfigSection<'_>) {
     if others_may(folder, WRITE) {
         let folder = tame(&folder.display().to_string());
         let text = format!("every user of this machine can add tenants to it: chmod o-w {folder}");

@@ -11,16 +11,16 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::app::World;
+use super::app::Context;
 use super::clouds::{self, Cloud, Doubt, Preset};
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
-use super::section::Section;
+use super::section::ConfigSection;
 use super::units::MIB;
 use crate::settings::{ApiSettings, CaFile, SourceKind, TokenEndpoint};
 use conflicts::Choice;
 
-/// All the world's authorities take a quarter of a megabyte.
+/// All the context's authorities take a quarter of a megabyte.
 const MAX_CA_FILE: u64 = 4 << 20;
 
 const SOURCES: [(&str, SourceKind); 2] = [
@@ -30,7 +30,7 @@ const SOURCES: [(&str, SourceKind); 2] = [
 
 /// The settings, and what of them was chosen rather than filled in.
 #[derive(Clone)]
-pub(super) struct Api {
+pub(super) struct ApiChoice {
     pub settings: ApiSettings,
     cloud: Cloud,
     explicit: Explicit,
@@ -45,7 +45,7 @@ struct Explicit {
 }
 
 /// The settings of `[api]` when nothing is set.
-pub(super) fn defaults() -> Option<Api> {
+pub(super) fn defaults() -> Option<ApiChoice> {
     let (cloud, source) = (Cloud::Commercial, SourceKind::default());
     let preset = clouds::preset(cloud, source)?;
     let settings = ApiSettings {
@@ -59,7 +59,7 @@ pub(super) fn defaults() -> Option<Api> {
         request_timeout: Duration::from_secs(30),
         max_response: 64 * MIB as usize,
     };
-    Some(Api {
+    Some(ApiChoice {
         settings,
         cloud,
         explicit: Explicit::default(),
@@ -73,7 +73,11 @@ pub(super) fn name_of(source: SourceKind) -> &'static str {
 }
 
 /// `base` with what this section gives.
-pub(super) fn read(section: &mut Section<'_>, base: &Api, world: &World<'_>) -> Api {
+pub(super) fn read(
+    section: &mut ConfigSection<'_>,
+    base: &ApiChoice,
+    context: &Context<'_>,
+) -> ApiChoice {
     let mut api = base.clone();
     read_place(section, base, &mut api);
     let endpoints = [("v2", TokenEndpoint::V2), ("v1", TokenEndpoint::V1)];
@@ -83,14 +87,14 @@ pub(super) fn read(section: &mut Section<'_>, base: &Api, world: &World<'_>) -> 
     if let Some(proxy) = section.parse("proxy", proxy) {
         settings.proxy = Some(proxy);
     }
-    if let Some(file) = section.parse("ca_file", |text| ca_file(text, world)) {
+    if let Some(file) = section.parse("ca_file", |text| ca_file(text, context)) {
         settings.ca_file = Some(file);
     }
     api
 }
 
 /// Source, cloud, and the three settings that follow from them.
-fn read_place(section: &mut Section<'_>, base: &Api, api: &mut Api) {
+fn read_place(section: &mut ConfigSection<'_>, base: &ApiChoice, api: &mut ApiChoice) {
     let source = section.choice_or("source", base.settings.source, &SOURCES);
     api.cloud = section.choice_or("cloud", base.cloud, &clouds::NAMES);
     let own = Explicit {
@@ -126,7 +130,7 @@ fn read_place(section: &mut Section<'_>, base: &Api, api: &mut Api) {
 
 impl Explicit {
     /// With what of `base` still fits the choice of source and cloud.
-    fn over(self, base: &Api, source: SourceKind, cloud: Cloud) -> Self {
+    fn over(self, base: &ApiChoice, source: SourceKind, cloud: Cloud) -> Self {
         let same_cloud = cloud == base.cloud;
         let same_api = same_cloud && source == base.settings.source;
         let shared = base.explicit.clone();
@@ -148,7 +152,7 @@ fn no_such_api(cloud: Cloud) -> Wrong {
     )
 }
 
-fn warn_of_doubt(section: &mut Section<'_>, api: &Api, preset: &Preset) {
+fn warn_of_doubt(section: &mut ConfigSection<'_>, api: &ApiChoice, preset: &Preset) {
     let name = api.cloud.name();
     let text = match preset.doubt {
         Some(Doubt::Scope) if api.explicit.scope.is_none() => format!(
@@ -226,12 +230,12 @@ fn proxy(text: &str) -> Result<Url, Wrong> {
     Ok(url)
 }
 
-fn ca_file(text: &str, world: &World<'_>) -> Result<CaFile, Wrong> {
-    let path = world.path(text)?;
+fn ca_file(text: &str, context: &Context<'_>) -> Result<CaFile, Wrong> {
+    let path = context.path(text)?;
     let remedy = "give the path of a PEM file of the authorities to trust beside the system's";
     let pem = read_regular(&path, MAX_CA_FILE)
         .map_err(|error| wrong(format!("it can't be read: {error}"), remedy))?;
-    world.judge.authorities(&pem)?;
+    context.checks.authorities(&pem)?;
     let pem = pem.into();
     Ok(CaFile { path, pem })
 }

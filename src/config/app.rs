@@ -10,22 +10,22 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::problems::{Wrong, wrong};
-use super::section::Section;
-use crate::config::credential_files::{self, Kind, Proofs};
-use crate::config::library_checks::Judge;
+use super::section::ConfigSection;
+use crate::config::credential_files::{self, FileKind, OnUnreadable};
+use crate::config::library_checks::LibraryChecks;
 use crate::config::provenance::{Literal, quoted};
 use crate::settings::{AppSettings, Credential, SecretSource};
 
 /// What values refer to.
-pub(super) struct World<'a> {
+pub(super) struct Context<'a> {
     /// Where relative paths start: the main file's folder.
     pub folder: &'a Path,
     pub environment: &'a HashMap<String, String>,
-    pub judge: &'a dyn Judge,
-    pub proofs: Proofs,
+    pub checks: &'a dyn LibraryChecks,
+    pub on_unreadable: OnUnreadable,
 }
 
-impl World<'_> {
+impl Context<'_> {
     pub fn path(&self, text: &str) -> Result<PathBuf, Wrong> {
         if text.is_empty() || text.contains('\0') {
             return Err(wrong("it is empty, or no path", "give a path"));
@@ -36,19 +36,19 @@ impl World<'_> {
 
 /// A part of an app registration that may be given for all tenants, for one, or for neither.
 #[derive(Clone)]
-pub(super) enum Part<T> {
-    Absent,
+pub(super) enum Field<T> {
+    Missing,
     /// Given, refused and reported.
-    Wrong,
-    Good(T),
+    Refused,
+    Valid(T),
 }
 
-impl<T> Part<T> {
+impl<T> Field<T> {
     /// A key of `section` that was read as `value`; `base` when it is not given.
-    fn of(section: &Section<'_>, key: &str, value: Option<T>, base: Part<T>) -> Self {
+    fn of(section: &ConfigSection<'_>, key: &str, value: Option<T>, base: Field<T>) -> Self {
         match value {
-            Some(value) => Part::Good(value),
-            None if section.given(key) => Part::Wrong,
+            Some(value) => Field::Valid(value),
+            None if section.given(key) => Field::Refused,
             None => base,
         }
     }
@@ -56,36 +56,36 @@ impl<T> Part<T> {
 
 #[derive(Clone)]
 pub(super) struct AppParts {
-    client_id: Part<Uuid>,
-    credential: Part<Credential>,
+    client_id: Field<Uuid>,
+    credential: Field<Credential>,
 }
 
 impl AppParts {
     pub const NONE: AppParts = AppParts {
-        client_id: Part::Absent,
-        credential: Part::Absent,
+        client_id: Field::Missing,
+        credential: Field::Missing,
     };
 
     /// What `section` gives, else what `base` has.
-    pub fn read(section: &mut Section<'_>, base: &AppParts, world: &World<'_>) -> Self {
+    pub fn read(section: &mut ConfigSection<'_>, base: &AppParts, context: &Context<'_>) -> Self {
         let client_id = section.parse("client_id", guid);
         Self {
-            client_id: Part::of(section, "client_id", client_id, base.client_id.clone()),
-            credential: read_credential(section, &base.credential, world),
+            client_id: Field::of(section, "client_id", client_id, base.client_id.clone()),
+            credential: read_credential(section, &base.credential, context),
         }
     }
 
     /// The keys that are given nowhere.
     pub fn missing(&self) -> impl Iterator<Item = &'static str> {
-        let client_id = matches!(self.client_id, Part::Absent).then_some("client_id");
-        let secret = matches!(self.credential, Part::Absent).then_some("client_secret_file");
+        let client_id = matches!(self.client_id, Field::Missing).then_some("client_id");
+        let secret = matches!(self.credential, Field::Missing).then_some("client_secret_file");
         client_id.into_iter().chain(secret)
     }
 
     /// `None` when a part is missing or was refused.
     pub fn complete(&self) -> Option<AppSettings> {
         match (&self.client_id, &self.credential) {
-            (Part::Good(client_id), Part::Good(credential)) => Some(AppSettings {
+            (Field::Valid(client_id), Field::Valid(credential)) => Some(AppSettings {
                 client_id: *client_id,
                 credential: credential.clone(),
             }),
@@ -113,17 +113,17 @@ const FEDERATED: &str = "federated_token_file";
 
 /// File and variable count as one part, and so does the pair of two secrets.
 fn read_credential(
-    section: &mut Section<'_>,
-    base: &Part<Credential>,
-    world: &World<'_>,
-) -> Part<Credential> {
+    section: &mut ConfigSection<'_>,
+    base: &Field<Credential>,
+    context: &Context<'_>,
+) -> Field<Credential> {
     if refuse_too_many(section) {
-        return Part::Wrong;
+        return Field::Refused;
     }
-    let file = credential_files::read(section, FILE, world, Kind::Secret);
-    let variable = read_variable(section, world);
-    let next = credential_files::read(section, NEXT, world, Kind::NextSecret);
-    let federated = credential_files::read(section, FEDERATED, world, Kind::Token);
+    let file = credential_files::read(section, FILE, context, FileKind::Secret);
+    let variable = read_variable(section, context);
+    let next = credential_files::read(section, NEXT, context, FileKind::NextSecret);
+    let federated = credential_files::read(section, FEDERATED, context, FileKind::Token);
     if [FILE, VARIABLE, FEDERATED]
         .iter()
         .any(|key| section.given(key))
@@ -134,9 +134,11 @@ fn read_credential(
         }
     }
     if section.given(FEDERATED) {
-        return federated.map_or(Part::Wrong, |file| Part::Good(Credential::Federated(file)));
+        return federated.map_or(Field::Refused, |file| {
+            Field::Valid(Credential::Federated(file))
+        });
     }
-    let next = Part::of(section, NEXT, next, Part::Absent);
+    let next = Field::of(section, NEXT, next, Field::Missing);
     if section.given(FILE) || section.given(VARIABLE) {
         let first = file.map(SecretSource::File).or(variable);
         return with_next(first, next);
@@ -146,40 +148,40 @@ fn read_credential(
 
 /// A second secret, or none, beside the credential of `base`.
 fn beside_shared(
-    section: &mut Section<'_>,
-    next: Part<PathBuf>,
-    base: &Part<Credential>,
-) -> Part<Credential> {
+    section: &mut ConfigSection<'_>,
+    next: Field<PathBuf>,
+    base: &Field<Credential>,
+) -> Field<Credential> {
     match (next, base) {
-        (Part::Absent, base) => base.clone(),
-        (next, Part::Good(Credential::Secret { current, .. })) => {
+        (Field::Missing, base) => base.clone(),
+        (next, Field::Valid(Credential::Secret { current, .. })) => {
             with_next(Some(current.clone()), next)
         }
-        (_, Part::Wrong) => Part::Wrong,
-        (_, Part::Absent | Part::Good(Credential::Federated(_))) => {
+        (_, Field::Refused) => Field::Refused,
+        (_, Field::Missing | Field::Valid(Credential::Federated(_))) => {
             let alone = wrong(
                 "it is the second of two secrets, and there is no first",
                 "set client_secret_file beside it, or name this file there",
             );
             section.refuse(NEXT, alone);
-            Part::Wrong
+            Field::Refused
         }
     }
 }
 
-fn with_next(first: Option<SecretSource>, next: Part<PathBuf>) -> Part<Credential> {
+fn with_next(first: Option<SecretSource>, next: Field<PathBuf>) -> Field<Credential> {
     let next = match next {
-        Part::Absent => None,
-        Part::Good(file) => Some(file),
-        Part::Wrong => return Part::Wrong,
+        Field::Missing => None,
+        Field::Valid(file) => Some(file),
+        Field::Refused => return Field::Refused,
     };
-    first.map_or(Part::Wrong, |current| {
-        Part::Good(Credential::Secret { current, next })
+    first.map_or(Field::Refused, |current| {
+        Field::Valid(Credential::Secret { current, next })
     })
 }
 
 /// Reports what can't stand side by side, as one mistake: what is wrong with the values then does not matter.
-fn refuse_too_many(section: &mut Section<'_>) -> bool {
+fn refuse_too_many(section: &mut ConfigSection<'_>) -> bool {
     let secret = [FILE, VARIABLE, NEXT]
         .into_iter()
         .find(|key| section.has(key));
@@ -210,16 +212,16 @@ fn refuse_too_many(section: &mut Section<'_>) -> bool {
 }
 
 /// The key that names a variable.
-fn read_variable(section: &mut Section<'_>, world: &World<'_>) -> Option<SecretSource> {
+fn read_variable(section: &mut ConfigSection<'_>, context: &Context<'_>) -> Option<SecretSource> {
     let mut unfit = None;
     let variable = section.parse(VARIABLE, |name| {
-        let found = secret_variable(name, world);
+        let found = secret_variable(name, context);
         let value = found.as_ref().ok().cloned().unwrap_or_default();
-        unfit = world.proofs.weigh(found.map(|_| ()))?;
+        unfit = context.on_unreadable.weigh(found.map(|_| ()))?;
         Ok(Variable {
             name: name.into(),
             value,
-            is_there: world.environment.contains_key(name),
+            is_there: context.environment.contains_key(name),
         })
     })?;
     if let Some(Wrong { what, remedy }) = unfit {
@@ -247,8 +249,8 @@ impl Literal for Variable {
     }
 }
 
-fn secret_variable(name: &str, world: &World<'_>) -> Result<SecretString, Wrong> {
-    match world.environment.get(name) {
+fn secret_variable(name: &str, context: &Context<'_>) -> Result<SecretString, Wrong> {
+    match context.environment.get(name) {
         Some(value) if value.contains(char::REPLACEMENT_CHARACTER) => Err(wrong(
             "the environment variable of this name is not UTF-8",
             "set it to the secret's value",

@@ -14,10 +14,10 @@ use std::path::{Component, Path, PathBuf};
 use uuid::Uuid;
 
 use super::access;
-use super::app::World;
+use super::app::Context;
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
-use super::section::Section;
+use super::section::ConfigSection;
 use crate::config::provenance::{Literal, quoted};
 use crate::core::health::failure::one_line;
 
@@ -38,26 +38,26 @@ const FROM_FOLDER: &str = "secrets_";
 
 /// What a proof that can't be had is to whoever reads the configuration.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Proofs {
+pub(super) enum OnUnreadable {
     /// A mistake: nothing goes without.
-    Needed,
+    Refuse,
     /// A warning: nothing is proved.
-    Unneeded,
+    Warn,
 }
 
-impl Proofs {
+impl OnUnreadable {
     /// What of it is left to warn of.
     pub fn weigh(self, found: Result<(), Wrong>) -> Result<Option<Wrong>, Wrong> {
         match (self, found) {
             (_, Ok(())) => Ok(None),
-            (Self::Needed, Err(wrong)) => Err(wrong),
-            (Self::Unneeded, Err(wrong)) => Ok(Some(wrong)),
+            (Self::Refuse, Err(wrong)) => Err(wrong),
+            (Self::Warn, Err(wrong)) => Ok(Some(wrong)),
         }
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     Secret,
     /// May be missing or empty: it is only there during a rotation, and the daemon has to start before and after one.
     NextSecret,
@@ -66,16 +66,16 @@ pub(super) enum Kind {
 
 /// A key that names such a file: the path to read.
 pub(super) fn read(
-    section: &mut Section<'_>,
+    section: &mut ConfigSection<'_>,
     key: &'static str,
-    world: &World<'_>,
-    kind: Kind,
+    context: &Context<'_>,
+    kind: FileKind,
 ) -> Option<PathBuf> {
     let (mut unfit, mut is_id) = (None, false);
     let file = section.parse(key, |text| {
-        let file = ProofFile::new(world.path(text)?, world.environment);
+        let file = CredentialFile::new(context.path(text)?, context.environment);
         let found = file.check(kind).map(|looks| is_id = looks == Looks::Id);
-        unfit = world.proofs.weigh(found)?;
+        unfit = context.on_unreadable.weigh(found)?;
         Ok(file)
     })?;
     // Warned of and not refused: what a secret's Value looks like is Microsoft's to change.
@@ -88,7 +88,7 @@ pub(super) fn read(
     } else if let Some(text) = file.caveat(Path::new(COPIES).exists()) {
         section.warn(key, text);
     }
-    if kind != Kind::Token {
+    if kind != FileKind::Token {
         warn_if_open_to_all(section, key, &file.read);
     }
     Some(file.read)
@@ -102,7 +102,7 @@ enum Looks {
     Id,
 }
 
-struct ProofFile {
+struct CredentialFile {
     /// As the configuration has it.
     named: PathBuf,
     read: PathBuf,
@@ -127,7 +127,7 @@ fn original(copy: &Path) -> Option<PathBuf> {
     }
 }
 
-impl ProofFile {
+impl CredentialFile {
     fn new(named: PathBuf, environment: &HashMap<String, String>) -> Self {
         // Other services have the variable, too, and so has a log-in at the console: with a folder of their own.
         let folder = environment.get(COPIES_VARIABLE).map(Path::new);
@@ -147,9 +147,9 @@ impl ProofFile {
         }
     }
 
-    fn check(&self, kind: Kind) -> Result<Looks, Wrong> {
+    fn check(&self, kind: FileKind) -> Result<Looks, Wrong> {
         let content = match read_regular(&self.read, MAX_SIZE) {
-            Err(_) if kind == Kind::NextSecret && self.read.metadata().is_err() => {
+            Err(_) if kind == FileKind::NextSecret && self.read.metadata().is_err() => {
                 return Ok(Looks::Fit);
             }
             Err(error) => return Err(self.unreadable(kind, &error)),
@@ -158,13 +158,13 @@ impl ProofFile {
         let text = std::str::from_utf8(&content)
             .map_err(|_| wrong(self.what("is not text"), self.replace(kind)))?;
         match text.strip_prefix('\u{feff}').unwrap_or(text).trim() {
-            "" if kind == Kind::NextSecret => Ok(Looks::Fit),
+            "" if kind == FileKind::NextSecret => Ok(Looks::Fit),
             "" => Err(wrong(self.what("is empty"), self.fill(kind))),
             text if text.contains(['\n', '\r']) => Err(wrong(
                 self.what("has more than one line"),
                 self.replace(kind),
             )),
-            text if kind != Kind::Token && Uuid::try_parse(text).is_ok() => Ok(Looks::Id),
+            text if kind != FileKind::Token && Uuid::try_parse(text).is_ok() => Ok(Looks::Id),
             _ => Ok(Looks::Fit),
         }
     }
@@ -180,7 +180,7 @@ impl ProofFile {
         }
     }
 
-    fn unreadable(&self, kind: Kind, error: &std::io::Error) -> Wrong {
+    fn unreadable(&self, kind: FileKind, error: &std::io::Error) -> Wrong {
         let what = self.what(&format!("can't be read: {error}"));
         let forbidden = error.kind() == ErrorKind::PermissionDenied;
         let remedy = match &self.original {
@@ -196,10 +196,10 @@ impl ProofFile {
             }
             None if forbidden => "let the user who runs incidentd read it".to_owned(),
             None => match kind {
-                Kind::Token => {
+                FileKind::Token => {
                     "give the path at which the token is kept (in Kubernetes AZURE_FEDERATED_TOKEN_FILE says it)"
                 }
-                Kind::Secret | Kind::NextSecret => {
+                FileKind::Secret | FileKind::NextSecret => {
                     "give the path of a file that holds the secret's Value (not its ID), and nothing else"
                 }
             }
@@ -209,14 +209,14 @@ impl ProofFile {
     }
 
     /// What to do about a file that is not there, or holds nothing.
-    fn fill(&self, kind: Kind) -> String {
+    fn fill(&self, kind: FileKind) -> String {
         let value = match kind {
-            Kind::Token => "the token",
-            Kind::Secret | Kind::NextSecret => "the secret's Value (not its ID)",
+            FileKind::Token => "the token",
+            FileKind::Secret | FileKind::NextSecret => "the secret's Value (not its ID)",
         };
         let Some(original) = &self.original else {
             return match kind {
-                Kind::Token => {
+                FileKind::Token => {
                     "see to it that whoever issues the token writes it there before the daemon starts"
                         .into()
                 }
@@ -241,13 +241,13 @@ impl ProofFile {
         )
     }
 
-    fn replace(&self, kind: Kind) -> String {
+    fn replace(&self, kind: FileKind) -> String {
         let file = match &self.original {
             Some(original) => shown(original),
             None => "it".into(),
         };
         match kind {
-            Kind::Token => {
+            FileKind::Token => {
                 "give the path of a file that holds a token (JWT), and nothing else".into()
             }
             _ => format!("write the secret's Value (not its ID), and nothing else, into {file}"),
@@ -290,7 +290,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// The path of a file that may be missing is not shown while it is: it could be a secret in the wrong place.
-impl Literal for ProofFile {
+impl Literal for CredentialFile {
     const IS_TEXT: bool = true;
 
     fn literal(&self) -> String {
@@ -301,7 +301,7 @@ impl Literal for ProofFile {
     }
 }
 
-fn warn_if_open_to_all(section: &mut Section<'_>, key: &str, path: &Path) {
+fn warn_if_open_to_all(section: &mut ConfigSection<'_>, key: &str, path: &Path) {
     if access::others_may(path, access::ANY) {
         let path = path.display();
         let text = format!(
@@ -359,7 +359,7 @@ mod tests {
     fn read_by(variable: Option<&str>) -> PathBuf {
         let environment = variable.map(|folder| (COPIES_VARIABLE.to_owned(), folder.to_owned()));
         let copy = Path::new(COPIES).join("secrets_nobody-of-this-name");
-        ProofFile::new(copy, &environment.into_iter().collect()).read
+        CredentialFile::new(copy, &environment.into_iter().collect()).read
     }
 
     #[test]
@@ -375,16 +375,16 @@ mod tests {
         );
     }
 
-    fn checked(content: &[u8], kind: Kind) -> Result<bool, Wrong> {
+    fn checked(content: &[u8], kind: FileKind) -> Result<bool, Wrong> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), content).expect("it is written");
-        let file = ProofFile::new(file.path().into(), &HashMap::new());
+        let file = CredentialFile::new(file.path().into(), &HashMap::new());
         file.check(kind).map(|looks| looks == Looks::Id)
     }
 
     #[test]
     fn a_line_break_within_a_secret_is_refused_and_one_behind_it_is_not() {
-        for kind in [Kind::Secret, Kind::NextSecret, Kind::Token] {
+        for kind in [FileKind::Secret, FileKind::NextSecret, FileKind::Token] {
             for good in ["canary~a\n", "\u{feff}canary~a\r\n\n"] {
                 assert_eq!(checked(good.as_bytes(), kind), Ok(false), "{good:?}");
             }
@@ -399,9 +399,9 @@ mod tests {
     #[test]
     fn a_secret_that_looks_like_an_id_is_told_apart() {
         let id = b"0f0f0f0f-0000-4000-8000-000000000001\n";
-        assert_eq!(checked(id, Kind::Secret), Ok(true));
-        assert_eq!(checked(id, Kind::NextSecret), Ok(true));
-        assert_eq!(checked(b"0f0f0f0f~0000-4000", Kind::Secret), Ok(false));
+        assert_eq!(checked(id, FileKind::Secret), Ok(true));
+        assert_eq!(checked(id, FileKind::NextSecret), Ok(true));
+        assert_eq!(checked(b"0f0f0f0f~0000-4000", FileKind::Secret), Ok(false));
     }
 
     #[test]
@@ -410,8 +410,8 @@ mod tests {
         let large = folder.path().join("large");
         std::fs::write(&large, vec![b'x'; 65 << 10]).expect("it is written");
         for path in [folder.path(), &large, &folder.path().join("absent")] {
-            let file = ProofFile::new(path.into(), &HashMap::new());
-            for kind in [Kind::Secret, Kind::Token] {
+            let file = CredentialFile::new(path.into(), &HashMap::new());
+            for kind in [FileKind::Secret, FileKind::Token] {
                 let remedy = file.check(kind).err().map(|wrong| wrong.remedy);
                 let remedy = remedy.expect("it is refused");
                 assert!(remedy.starts_with("give the path"), "{remedy}");
@@ -424,8 +424,8 @@ mod tests {
     fn who_may_not_read_a_secret_of_the_service_s_is_told_that_root_may() {
         let forbidden = std::io::Error::from(ErrorKind::PermissionDenied);
         let remedy = |path: &str| {
-            let file = ProofFile::new(path.into(), &HashMap::new());
-            file.unreadable(Kind::Secret, &forbidden).remedy
+            let file = CredentialFile::new(path.into(), &HashMap::new());
+            file.unreadable(FileKind::Secret, &forbidden).remedy
         };
         let root = "it is for root alone: type the command as root (sudo)";
         assert_eq!(
@@ -439,7 +439,7 @@ mod tests {
     fn what_the_service_will_not_have_is_warned_of_where_it_can_be_read_here() {
         let original = tempfile::NamedTempFile::new().expect("a file");
         let caveat = |name: &str, service_runs| {
-            let mut file = ProofFile::new(Path::new(COPIES).join(name), &HashMap::new());
+            let mut file = CredentialFile::new(Path::new(COPIES).join(name), &HashMap::new());
             // What it says it is: the original, which is there.
             file.read = original.path().to_owned();
             file.caveat(service_runs).unwrap_or_default()

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::origin::Spot;
 use super::section::dotted;
-use crate::config::provenance::{Entry, Meaning, Record, Table};
+use crate::config::provenance::{Entry, Meaning, Provenance, Table};
 use crate::config::unknown_keys::may_be_a_tenant_s;
 use crate::settings::{Settings, TenantSettings};
 
@@ -16,21 +16,21 @@ const MAX_ALIGNED: usize = 64;
 
 pub struct Effective {
     settings: Settings,
-    record: Record,
+    record: Provenance,
     /// The main file's folder, with its slash: files are named from there.
     folder: String,
     main: String,
 }
 
 /// A line before it is aligned: a header, a remark, or a key.
-enum Line {
+enum OutputLine {
     Header(String),
     Remark(String),
     Key { text: String, origin: String },
 }
 
 impl Effective {
-    pub(super) fn new(path: &Path, settings: Settings, record: Record) -> Self {
+    pub(super) fn new(path: &Path, settings: Settings, record: Provenance) -> Self {
         let folder = path
             .parent()
             .map(|folder| folder.join("").display().to_string());
@@ -64,7 +64,7 @@ impl Effective {
             .filter(|table| table.tenant.is_some())
             .peekable();
         while let Some(first) = tables.peek().map(|table| table.tenant) {
-            let mut lines = vec![Line::Header("[[tenants]]".into())];
+            let mut lines = vec![OutputLine::Header("[[tenants]]".into())];
             let mut own: Vec<&Table> = Vec::new();
             while let Some(table) = tables.next_if(|table| table.tenant == first) {
                 own.push(table);
@@ -93,7 +93,7 @@ impl Effective {
             tables.find(|table| table.tenant == Some(number) && table.path == path)
         };
         let root = own("").into_iter().flat_map(|table| &table.entries);
-        let mut lines = vec![Line::Header("[[tenants]]".into())];
+        let mut lines = vec![OutputLine::Header("[[tenants]]".into())];
         lines.extend(root.filter_map(|entry| self.line("", entry, None)));
         add(&mut text, lines);
         for table in self.in_order() {
@@ -144,7 +144,7 @@ impl Effective {
     }
 
     /// `None` when there is nothing to say. `shared`: what a tenant's key stands in place of.
-    fn line(&self, path: &str, entry: &Entry, shared: Option<&Entry>) -> Option<Line> {
+    fn line(&self, path: &str, entry: &Entry, shared: Option<&Entry>) -> Option<OutputLine> {
         if entry.is_table {
             return None;
         }
@@ -156,13 +156,13 @@ impl Effective {
             Meaning::Unset
                 if shared.is_some_and(|shared| !matches!(shared.meaning, Meaning::Unset)) =>
             {
-                return Some(Line::Remark(format!(
+                return Some(OutputLine::Remark(format!(
                     "# {key} of the main file is not used"
                 )));
             }
             Meaning::Unset | Meaning::Inherited => return None,
         };
-        Some(Line::Key {
+        Some(OutputLine::Key {
             text: format!("{key} = {literal}"),
             origin,
         })
@@ -180,20 +180,20 @@ impl Effective {
     }
 }
 
-fn add_table(text: &mut String, path: &str, mut lines: Vec<Line>) {
+fn add_table(text: &mut String, path: &str, mut lines: Vec<OutputLine>) {
     if lines.is_empty() {
         return;
     }
     if !path.is_empty() {
-        lines.insert(0, Line::Header(format!("[{path}]")));
+        lines.insert(0, OutputLine::Header(format!("[{path}]")));
     }
     add(text, lines);
 }
 
-fn add(text: &mut String, lines: Vec<Line>) {
+fn add(text: &mut String, lines: Vec<OutputLine>) {
     let widths = lines.iter().filter_map(|line| match line {
-        Line::Key { text, .. } => Some(text.chars().count()),
-        Line::Header(_) | Line::Remark(_) => None,
+        OutputLine::Key { text, .. } => Some(text.chars().count()),
+        OutputLine::Header(_) | OutputLine::Remark(_) => None,
     });
     let width = widths
         .filter(|width| *width <= MAX_ALIGNED)
@@ -202,8 +202,8 @@ fn add(text: &mut String, lines: Vec<Line>) {
     text.push('\n');
     for line in lines {
         let line = match line {
-            Line::Header(line) | Line::Remark(line) => line,
-            Line::Key { text, origin } => format!("{text:width$}  # {origin}"),
+            OutputLine::Header(line) | OutputLine::Remark(line) => line,
+            OutputLine::Key { text, origin } => format!("{text:width$}  # {origin}"),
         };
         text.push_str(&line);
         text.push('\n');

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use config::{Value, ValueKind};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::app::World;
+use super::app::Context;
 use super::layers::read_regular;
 use super::origin::Spot;
 use super::problems::{Problem, Wrong, scalar, wrong};
-use super::section::Section;
-use crate::config::library_checks::Judge;
+use super::section::ConfigSection;
+use crate::config::library_checks::LibraryChecks;
 use crate::config::provenance::{Meaning, quoted};
 use crate::settings::{KafkaSettings, RecordFormat};
 use promises::Ruling;
@@ -37,10 +37,13 @@ const FORMATS: [(&str, RecordFormat); 2] = [
     ("raw", RecordFormat::Raw),
 ];
 
-pub(super) fn read(section: &mut Section<'_>, world: &World<'_>) -> (KafkaSettings, Arc<str>) {
+pub(super) fn read(
+    section: &mut ConfigSection<'_>,
+    context: &Context<'_>,
+) -> (KafkaSettings, Arc<str>) {
     let brokers = section.parse_or("brokers", &String::from("localhost:9092"), brokers);
     let topic = read_topic(section, &DEFAULT_TOPIC.into());
-    let properties = read_properties(section.section("properties"), world.judge);
+    let properties = read_properties(section.section("properties"), context.checks);
     let settings = KafkaSettings {
         brokers,
         format: section.choice_or("format", RecordFormat::CloudEvents, &FORMATS),
@@ -52,7 +55,7 @@ pub(super) fn read(section: &mut Section<'_>, world: &World<'_>) -> (KafkaSettin
     (settings, topic)
 }
 
-pub(super) fn read_topic(section: &mut Section<'_>, base: &Arc<str>) -> Arc<str> {
+pub(super) fn read_topic(section: &mut ConfigSection<'_>, base: &Arc<str>) -> Arc<str> {
     section.parse_or("topic", base, topic_name)
 }
 
@@ -104,23 +107,26 @@ struct Property {
 
 /// Names may be quoted or dotted (`"sasl.password" = …`, `sasl.password = …`, `…__SASL__PASSWORD` in the environment):
 /// all mean the same.
-fn read_properties(mut section: Section<'_>, judge: &dyn Judge) -> Vec<(String, SecretString)> {
+fn read_properties(
+    mut section: ConfigSection<'_>,
+    checks: &dyn LibraryChecks,
+) -> Vec<(String, SecretString)> {
     let mut properties = BTreeMap::new();
-    let (spot, before) = (section.spot().clone(), section.findings.problems.len());
+    let (spot, before) = (section.spot().clone(), section.diagnosis.problems.len());
     for (name, value) in section.rest() {
         flatten(&mut section, name, value, &mut properties);
     }
     for (name, property) in &properties {
-        check(&mut section, name, property, judge);
+        check(&mut section, name, property, checks);
     }
     let secret = |(name, property): (&String, &Property)| {
         (name.clone(), SecretString::from(property.value.clone()))
     };
     let all: Vec<_> = properties.iter().map(secret).collect();
-    let each_is_good = section.findings.problems.len() == before;
-    if let (true, Err(wrong)) = (each_is_good && !all.is_empty(), judge.properties(&all)) {
+    let each_is_good = section.diagnosis.problems.len() == before;
+    if let (true, Err(wrong)) = (each_is_good && !all.is_empty(), checks.properties(&all)) {
         let problem = Problem::at(&spot, "kafka.properties", wrong);
-        section.findings.problems.push(problem);
+        section.diagnosis.problems.push(problem);
     }
     let noted = properties.iter().map(|(name, property)| {
         let meaning = Meaning::Given {
@@ -180,7 +186,7 @@ fn shown(name: &str, value: &str) -> String {
 }
 
 fn flatten(
-    section: &mut Section<'_>,
+    section: &mut ConfigSection<'_>,
     name: String,
     value: Value,
     into: &mut BTreeMap<String, Property>,
@@ -221,14 +227,19 @@ fn flatten(
 
 /// Refuses what would break a promise of the daemon's or run code, and what librdkafka does not take. Nothing of a
 /// refused property reaches librdkafka, which loads libraries as soon as it is told of them.
-fn check(section: &mut Section<'_>, name: &str, property: &Property, judge: &dyn Judge) {
+fn check(
+    section: &mut ConfigSection<'_>,
+    name: &str,
+    property: &Property,
+    checks: &dyn LibraryChecks,
+) {
     let refusal = match promises::of(name, &property.value) {
         Ruling::Refused(refusal) => Err(refusal),
         Ruling::Warned(text) => {
             section.warn_free(name, &property.spot, text.into());
-            judge.property(name, &property.value)
+            checks.property(name, &property.value)
         }
-        Ruling::Free => judge.property(name, &property.value),
+        Ruling::Free => checks.property(name, &property.value),
     };
     if let Err(refusal) = refusal {
         section.refuse_free(name, &property.spot, refusal);

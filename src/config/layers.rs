@@ -14,7 +14,7 @@ use url::Url;
 
 use super::lines::{SyntaxErrors, Toml};
 use super::origin::{File, Spot};
-use super::problems::{Findings, Wrong, wrong};
+use super::problems::{Diagnosis, Wrong, wrong};
 use super::section::dotted;
 use crate::core::health::failure::one_line;
 
@@ -29,7 +29,7 @@ pub(super) fn read(
     path: &Path,
     file: &File,
     missing: &str,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) -> Option<Map<String, Value>> {
     let whole = Spot::whole(file);
     let bytes = match read_regular(path, MAX_FILE) {
@@ -40,7 +40,7 @@ pub(super) fn read(
                 io::ErrorKind::PermissionDenied => "let the user who runs incidentd read it",
                 _ => "name a readable file",
             };
-            findings.refuse(&whole, wrong(format!("it can't be read: {error}"), remedy));
+            diagnosis.refuse(&whole, wrong(format!("it can't be read: {error}"), remedy));
             return None;
         }
     };
@@ -55,27 +55,27 @@ pub(super) fn read(
                 line: Some(line),
             };
             let what = wrong("it is not text in UTF-8", "save it as UTF-8");
-            findings.refuse(&spot, unread(what, file));
+            diagnosis.refuse(&spot, unread(what, file));
             return None;
         }
     };
     match config::File::from_str(&text, Toml).collect() {
         Ok(table) => Some(table),
         Err(error) => {
-            report_syntax(&error, file, findings);
+            report_syntax(&error, file, diagnosis);
             None
         }
     }
 }
 
-fn report_syntax(error: &ConfigError, file: &File, findings: &mut Findings) {
+fn report_syntax(error: &ConfigError, file: &File, diagnosis: &mut Diagnosis) {
     let errors = match error {
         ConfigError::FileParse { cause, .. } => cause.downcast_ref::<SyntaxErrors>(),
         _ => None,
     };
     let Some(SyntaxErrors(errors)) = errors else {
         let what = wrong("it is not valid TOML", "correct it");
-        findings.refuse(&Spot::whole(file), unread(what, file));
+        diagnosis.refuse(&Spot::whole(file), unread(what, file));
         return;
     };
     for (n, (line, wrong)) in errors.iter().enumerate() {
@@ -84,7 +84,7 @@ fn report_syntax(error: &ConfigError, file: &File, findings: &mut Findings) {
             line: Some(*line),
         };
         let is_last = n + 1 == errors.len();
-        findings.refuse(
+        diagnosis.refuse(
             &spot,
             match is_last {
                 true => unread(wrong.clone(), file),
@@ -145,7 +145,7 @@ pub(super) fn toml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 pub(super) fn overlay(
     table: &mut Map<String, Value>,
     environment: &HashMap<String, String>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     let ours: HashMap<String, String> = environment
         .iter()
@@ -164,7 +164,7 @@ pub(super) fn overlay(
         Err(_) => {
             let names = Spot::Variable(format!("{}…", PREFIX.to_uppercase()).into());
             let what = wrong("it can't be read", "unset variables that are not UTF-8");
-            findings.refuse(&names, what);
+            diagnosis.refuse(&names, what);
             return;
         }
     };
@@ -178,10 +178,10 @@ pub(super) fn overlay(
                 format!("they both set {}", one_line(&key, 80)),
                 "unset one of them",
             );
-            findings.refuse(&spot, what);
+            diagnosis.refuse(&spot, what);
         } else if parts.len() > MAX_DEPTH || parts.iter().any(|part| part.is_empty()) {
             let remedy = "name it INCIDENTD__SECTION__KEY, or unset it";
-            findings.refuse(&spot, wrong("it names no key", remedy));
+            diagnosis.refuse(&spot, wrong("it names no key", remedy));
         } else if let Some(value) = values.remove(&key)
             && let Err(above) = set(table, &parts, Value::new(Some(&origin), value.kind))
         {
@@ -194,7 +194,7 @@ pub(super) fn overlay(
                     one_line(above, 80)
                 ),
             };
-            findings.refuse(&spot, wrong("it names no key", remedy));
+            diagnosis.refuse(&spot, wrong("it names no key", remedy));
         }
     }
 }
@@ -232,7 +232,7 @@ fn set<'a>(table: &mut Map<String, Value>, parts: &[&'a str], value: Value) -> R
 /// they hold is not shown: it may be a password.
 pub(super) fn warn_of_unusable_proxies(
     environment: &HashMap<String, String>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) {
     for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
         let text = environment.get(name).map_or("", |text| text.trim());
@@ -243,13 +243,13 @@ pub(super) fn warn_of_unusable_proxies(
         let usable = url.is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         if !text.is_empty() && !usable {
             let text = "it is not the address of an HTTP proxy, and is not used: give it as http://host:port";
-            findings.warn(Spot::Variable(name.into()), text.to_owned());
+            diagnosis.warn(Spot::Variable(name.into()), text.to_owned());
         }
     }
 }
 
 /// Warns of variables that look like a key's and lack an underscore: nobody reads them.
-pub(super) fn warn_of_unread(environment: &HashMap<String, String>, findings: &mut Findings) {
+pub(super) fn warn_of_unread(environment: &HashMap<String, String>, diagnosis: &mut Diagnosis) {
     let single = |name: &str| {
         let lower = name.to_lowercase();
         let rest = lower.strip_prefix("incidentd_")?;
@@ -261,14 +261,14 @@ pub(super) fn warn_of_unread(environment: &HashMap<String, String>, findings: &m
         .collect();
     unread.sort();
     for (name, words) in unread {
-        let meant = findings.record.shared().find_map(|table| {
+        let meant = diagnosis.record.shared().find_map(|table| {
             let entries = table.entries.iter().filter(|entry| !entry.is_table);
             let mut paths = entries.map(|entry| dotted(&table.path, &entry.key));
             paths.find(|path| path.replace('.', "_") == words)
         });
         if let Some(path) = meant {
             let right = path.replace('.', "__").to_uppercase();
-            findings.warn(
+            diagnosis.warn(
                 Spot::Variable(one_line(name, 200).into()),
                 format!("it is not read; {path} is set by INCIDENTD__{right}, with two underscores at each place"),
             );

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use super::problems::Wrong;
 
 /// Nothing of a value may be in an answer: it may be a password.
-pub trait Judge {
+pub trait LibraryChecks {
     /// One property of librdkafka's.
     ///
     /// # Errors
@@ -27,9 +27,9 @@ pub trait Judge {
 }
 
 /// Takes everything: for whoever wants to know only what the files say.
-pub struct Lenient;
+pub struct NoLibraryChecks;
 
-impl Judge for Lenient {
+impl LibraryChecks for NoLibraryChecks {
     fn property(&self, _: &str, _: &str) -> Result<(), Wrong> {
         Ok(())
     }

@@ -42,7 +42,7 @@ impl Format for Toml {
         _uri: Option<&String>,
         text: &str,
     ) -> Result<Map<String, Value>, Box<dyn Error + Send + Sync>> {
-        let lines = Lines::of(text);
+        let lines = LineIndex::of(text);
         let (table, errors) = DeTable::parse_recoverable(text);
         if errors.is_empty() {
             return Ok(lines.table(table.into_inner()));
@@ -52,12 +52,12 @@ impl Format for Toml {
 }
 
 /// A text, and where each line of it ends.
-struct Lines<'a> {
+struct LineIndex<'a> {
     text: &'a str,
     ends: Vec<usize>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineIndex<'a> {
     fn of(text: &'a str) -> Self {
         let ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
         Self { text, ends }

@@ -35,7 +35,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub use effective::Effective;
-pub use library_checks::{Judge, Lenient};
+pub use library_checks::{LibraryChecks, NoLibraryChecks};
 pub use problems::{ConfigErrors, Problem, Wrong, wrong};
 pub use read::DEFAULT_LISTEN;
 pub use survey::{Survey, survey};
@@ -43,8 +43,8 @@ pub use survey::{Survey, survey};
 pub use units::distance;
 
 use crate::settings::Settings;
-use credential_files::Proofs;
-use problems::Findings;
+use credential_files::OnUnreadable;
+use problems::Diagnosis;
 
 /// Reads and validates the main file, the files of its `tenants_dir`, and the environment.
 ///
@@ -55,11 +55,17 @@ use problems::Findings;
 pub fn load(
     path: &Path,
     environment: &HashMap<String, String>,
-    judge: &dyn Judge,
+    checks: &dyn LibraryChecks,
 ) -> Result<Settings, ConfigErrors> {
-    let mut findings = Findings::default();
-    let reading = read::read(path, environment, judge, Proofs::Needed, &mut findings);
-    settings_of(reading, findings).map(|(settings, _)| settings)
+    let mut diagnosis = Diagnosis::default();
+    let reading = read::read(
+        path,
+        environment,
+        checks,
+        OnUnreadable::Refuse,
+        &mut diagnosis,
+    );
+    settings_of(reading, diagnosis).map(|(settings, _)| settings)
 }
 
 /// The same for whoever asks Microsoft and Kafka nothing: secrets may be missing, or not to be read by this user, and
@@ -71,9 +77,15 @@ pub fn load_for_reading(
     path: &Path,
     environment: &HashMap<String, String>,
 ) -> Result<Settings, ConfigErrors> {
-    let (mut findings, proofs) = (Findings::default(), Proofs::Unneeded);
-    let reading = read::read(path, environment, &Lenient, proofs, &mut findings);
-    settings_of(reading, findings).map(|(settings, _)| settings)
+    let (mut diagnosis, on_unreadable) = (Diagnosis::default(), OnUnreadable::Warn);
+    let reading = read::read(
+        path,
+        environment,
+        &NoLibraryChecks,
+        on_unreadable,
+        &mut diagnosis,
+    );
+    settings_of(reading, diagnosis).map(|(settings, _)| settings)
 }
 
 /// The configuration in force, key by key, each with where it comes from; secrets left out. That one can't be read is a
@@ -84,27 +96,33 @@ pub fn load_for_reading(
 pub fn effective(
     path: &Path,
     environment: &HashMap<String, String>,
-    judge: &dyn Judge,
+    checks: &dyn LibraryChecks,
 ) -> Result<Effective, ConfigErrors> {
-    let mut findings = Findings::default();
-    let reading = read::read(path, environment, judge, Proofs::Unneeded, &mut findings);
-    let (settings, record) = settings_of(reading, findings)?;
+    let mut diagnosis = Diagnosis::default();
+    let reading = read::read(
+        path,
+        environment,
+        checks,
+        OnUnreadable::Warn,
+        &mut diagnosis,
+    );
+    let (settings, record) = settings_of(reading, diagnosis)?;
     Ok(Effective::new(path, settings, record))
 }
 
 fn settings_of(
-    reading: Option<read::Reading>,
-    findings: Findings,
-) -> Result<(Settings, provenance::Record), ConfigErrors> {
+    reading: Option<read::Draft>,
+    diagnosis: Diagnosis,
+) -> Result<(Settings, provenance::Provenance), ConfigErrors> {
     match reading {
-        Some(reading) if findings.problems.is_empty() => Ok((
+        Some(reading) if diagnosis.problems.is_empty() => Ok((
             Settings {
-                warnings: findings.warnings(),
+                warnings: diagnosis.warnings(),
                 ..reading.settings
             },
-            findings.record,
+            diagnosis.record,
         )),
-        _ => Err(ConfigErrors::new(findings.problems)),
+        _ => Err(ConfigErrors::new(diagnosis.problems)),
     }
 }
 
@@ -117,9 +135,9 @@ pub fn listen(
     path: &Path,
     environment: &HashMap<String, String>,
 ) -> Result<SocketAddr, ConfigErrors> {
-    let mut findings = Findings::default();
-    let listen = read::listen(path, environment, &mut findings);
-    let mut problems = findings.problems;
+    let mut diagnosis = Diagnosis::default();
+    let listen = read::listen(path, environment, &mut diagnosis);
+    let mut problems = diagnosis.problems;
     if listen.is_some() {
         problems.retain(|problem| matches!(problem.key.as_str(), "http" | "http.listen"));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::api;
 use super::problems::{Wrong, reads_plain, wrong};
-use super::section::Section;
+use super::section::ConfigSection;
 use super::units::{DAY, GIB, HOUR, MIB, MINUTE, show_duration};
 use crate::core::incident::version::Deduplicate;
 use crate::core::pace::budget::{DEFENDER, GRAPH, Quota};
@@ -61,7 +61,7 @@ fn quota(source: SourceKind) -> Quota {
     }
 }
 
-pub(super) fn read_limits(section: &mut Section<'_>) -> Limits {
+pub(super) fn read_limits(section: &mut ConfigSection<'_>) -> Limits {
     let max_concurrent = section.number_or("max_concurrent", 64, 1..=10_000);
     Limits {
         max_concurrent: max_concurrent.try_into().unwrap_or(64),
@@ -70,7 +70,7 @@ pub(super) fn read_limits(section: &mut Section<'_>) -> Limits {
 }
 
 /// `base` with what this section gives; two of its keys are limits of a request and go into `api`.
-pub(super) fn read(section: &mut Section<'_>, base: &Poll, api: &mut ApiSettings) -> Poll {
+pub(super) fn read(section: &mut ConfigSection<'_>, base: &Poll, api: &mut ApiSettings) -> Poll {
     let old = &base.settings;
     let schedule = section.parse_or("schedule", &old.schedule, schedule);
     let lookback = section.duration_or("lookback", old.lookback, LOOKBACK);
@@ -102,7 +102,11 @@ pub(super) fn read(section: &mut Section<'_>, base: &Poll, api: &mut ApiSettings
 }
 
 /// The budget that is set here or in `base`, if one is, and what Microsoft allows.
-fn read_budget(section: &mut Section<'_>, base: &Poll, source: SourceKind) -> (Option<u32>, Quota) {
+fn read_budget(
+    section: &mut ConfigSection<'_>,
+    base: &Poll,
+    source: SourceKind,
+) -> (Option<u32>, Quota) {
     const KEY: &str = "requests_per_minute";
     let own = section.number(KEY, 1..=6000);
     let own = own.and_then(|n| u32::try_from(n).ok());
@@ -117,7 +121,7 @@ fn read_budget(section: &mut Section<'_>, base: &Poll, source: SourceKind) -> (O
     (per_minute, quota)
 }
 
-fn warn_beyond(section: &mut Section<'_>, given: Option<u32>, quota: Quota) {
+fn warn_beyond(section: &mut ConfigSection<'_>, given: Option<u32>, quota: Quota) {
     let default = quota.default_per_minute();
     if let Some(given) = given.filter(|given| *given > default) {
         let text = format!(
@@ -138,7 +142,7 @@ fn schedule(text: &str) -> Result<Schedule, Wrong> {
     })
 }
 
-fn check_ranges(section: &mut Section<'_>, poll: &PollSettings) {
+fn check_ranges(section: &mut ConfigSection<'_>, poll: &PollSettings) {
     let (lookback, overlap) = (show_duration(poll.lookback), show_duration(poll.overlap));
     let (from_lookback, from_overlap) = (section.whence("lookback"), section.whence("overlap"));
     if poll.overlap >= poll.lookback {
@@ -173,7 +177,7 @@ fn check_ranges(section: &mut Section<'_>, poll: &PollSettings) {
 
 /// Blames the first key of the pair that this section gives. None given: the section it came from was blamed. One of
 /// them refused: its value is not the one compared.
-fn refuse_pair(section: &mut Section<'_>, keys: (&str, &str), why: impl Fn(&str) -> Wrong) {
+fn refuse_pair(section: &mut ConfigSection<'_>, keys: (&str, &str), why: impl Fn(&str) -> Wrong) {
     if section.refused(keys.0) || section.refused(keys.1) {
         return;
     }

@@ -10,7 +10,7 @@ use config::{Value, ValueKind};
 use uuid::Uuid;
 
 use super::origin::Spot;
-use crate::config::provenance::Record;
+use crate::config::provenance::Provenance;
 use crate::config::unknown_keys::Stray;
 use crate::core::health::failure::one_line;
 
@@ -132,11 +132,11 @@ impl std::error::Error for ConfigErrors {}
 
 /// What reading brings to light: mistakes, what is allowed but worth a line in the log, and what each key came to.
 #[derive(Default)]
-pub(super) struct Findings {
+pub(super) struct Diagnosis {
     pub problems: Vec<Problem>,
     /// Keys that nobody asked for; what they are is said when all keys are known.
     pub strays: Vec<Stray>,
-    pub record: Record,
+    pub record: Provenance,
     warnings: Vec<Warning>,
     /// The place of each text among them.
     warned: HashMap<String, usize>,
@@ -149,7 +149,7 @@ struct Warning {
     more: usize,
 }
 
-impl Findings {
+impl Diagnosis {
     /// A mistake of no single key.
     pub fn refuse(&mut self, spot: &Spot, wrong: Wrong) {
         self.problems.push(Problem::at(spot, "", wrong));

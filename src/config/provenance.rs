@@ -1,6 +1,6 @@
 //! What each key came to, noted where it is read: its value as TOML, and where that comes from.
 //!
-//! No second list of keys: what a [`Section`](super::section::Section) was asked for is what there is. Invariant: a value
+//! No second list of keys: what a [`ConfigSection`](super::section::ConfigSection) was asked for is what there is. Invariant: a value
 //! that may be a secret is never in here.
 
 use super::origin::Spot;
@@ -8,7 +8,7 @@ use crate::core::format::is_wild;
 
 /// All tables that were read.
 #[derive(Default)]
-pub(super) struct Record {
+pub(super) struct Provenance {
     pub tables: Vec<Table>,
 }
 
@@ -48,7 +48,7 @@ pub(super) enum Meaning {
     Unset,
 }
 
-impl Record {
+impl Provenance {
     /// The tables of the main file.
     pub fn shared(&self) -> impl Iterator<Item = &Table> {
         self.tables.iter().filter(|table| table.tenant.is_none())

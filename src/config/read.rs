@@ -9,15 +9,15 @@ use config::{Map, Value};
 use tracing::level_filters::LevelFilter;
 
 use super::access::{self, Exposed};
-use super::app::{AppParts, World};
+use super::app::{AppParts, Context};
 use super::layers;
 use super::origin::{File, Spot};
-use super::problems::{Findings, Wrong, reads_plain, wrong};
-use super::section::{Owner, Scope, Section};
+use super::problems::{Diagnosis, Wrong, reads_plain, wrong};
+use super::section::{ConfigSection, Owner, Scope};
 use super::tenants::{Defaults, Taken, Tenants};
 use super::{api, kafka, poll};
-use crate::config::credential_files::Proofs;
-use crate::config::library_checks::Judge;
+use crate::config::credential_files::OnUnreadable;
+use crate::config::library_checks::LibraryChecks;
 use crate::config::unknown_keys::{self, Known};
 use crate::core::health::failure::one_line;
 use crate::settings::{HttpSettings, LedgerSettings, LogFormat, LogSettings, Settings};
@@ -29,7 +29,7 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr
 const MISSING: &str = "create it with incidentd init, or name another file with --config";
 
 /// What the files came to. The settings are valid only when nothing was reported.
-pub(super) struct Reading {
+pub(super) struct Draft {
     pub settings: Settings,
     pub tenants_dir: Option<PathBuf>,
     pub taken: Taken,
@@ -39,39 +39,39 @@ pub(super) struct Reading {
 pub(super) fn read(
     path: &Path,
     environment: &HashMap<String, String>,
-    judge: &dyn Judge,
-    proofs: Proofs,
-    findings: &mut Findings,
-) -> Option<Reading> {
+    checks: &dyn LibraryChecks,
+    on_unreadable: OnUnreadable,
+    diagnosis: &mut Diagnosis,
+) -> Option<Draft> {
     let file = File::new(path, 0);
-    let mut table = layers::read(path, &file, MISSING, findings)?;
+    let mut table = layers::read(path, &file, MISSING, diagnosis)?;
     let mut exposed = access::look_at_file(path, &file, &table);
-    layers::overlay(&mut table, environment, findings);
-    let world = World {
+    layers::overlay(&mut table, environment, diagnosis);
+    let context = Context {
         folder: path.parent().unwrap_or(Path::new("")),
         environment,
-        judge,
-        proofs,
+        checks,
+        on_unreadable,
     };
     let whole = Spot::whole(&file);
-    let Some(main) = read_main(&file, table, &world, findings) else {
+    let Some(main) = read_main(&file, table, &context, diagnosis) else {
         // Not reached: a test loads them.
         let what = wrong(
             "the built-in defaults are not valid",
             "report this as a bug",
         );
-        findings.refuse(&whole, what);
+        diagnosis.refuse(&whole, what);
         return None;
     };
     if main.defaults.shared_api.proxy.is_none() {
-        layers::warn_of_unusable_proxies(environment, findings);
+        layers::warn_of_unusable_proxies(environment, diagnosis);
     }
-    let mut tenants = Tenants::new(main.defaults, &world);
-    tenants.read_all(main.tables, &file, findings);
+    let mut tenants = Tenants::new(main.defaults, &context);
+    tenants.read_all(main.tables, &file, diagnosis);
     let mut hidden = main.hides_tenants;
-    hidden |= read_folder(&main.tenant_files, &mut tenants, &mut exposed, findings);
-    hidden |= explain_strays(findings);
-    layers::warn_of_unread(environment, findings);
+    hidden |= read_folder(&main.tenant_files, &mut tenants, &mut exposed, diagnosis);
+    hidden |= explain_strays(diagnosis);
+    layers::warn_of_unread(environment, diagnosis);
     if tenants.is_empty() && !hidden {
         let remedy = match main.tenants_dir {
             Some(_) => "add each customer with: incidentd init --tenant TENANT_ID --name NAME",
@@ -79,11 +79,11 @@ pub(super) fn read(
                 "add [[tenants]] with the customer's id below it; or set tenants_dir, and add each customer with: incidentd init --tenant TENANT_ID --name NAME"
             }
         };
-        findings.refuse(&whole, wrong("there is no tenant", remedy));
+        diagnosis.refuse(&whole, wrong("there is no tenant", remedy));
     }
-    let (tenants, taken) = tenants.finish(&main.app, findings);
-    access::warn(exposed, findings);
-    Some(Reading {
+    let (tenants, taken) = tenants.finish(&main.app, diagnosis);
+    access::warn(exposed, diagnosis);
+    Some(Draft {
         settings: Settings {
             tenants,
             ..main.settings
@@ -97,22 +97,22 @@ pub(super) fn read(
 pub(super) fn listen(
     path: &Path,
     environment: &HashMap<String, String>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) -> Option<SocketAddr> {
     let file = File::new(path, 0);
-    let read = layers::read(path, &file, MISSING, findings);
+    let read = layers::read(path, &file, MISSING, diagnosis);
     let readable = read.is_some();
     let mut table = read.unwrap_or_default();
-    layers::overlay(&mut table, environment, findings);
+    layers::overlay(&mut table, environment, diagnosis);
     if !readable && !table.contains_key("http") {
         return None;
     }
-    let mut root = root(findings, &file, Owner::Daemon, table);
+    let mut root = root(diagnosis, &file, Owner::Daemon, table);
     Some(in_section(&mut root, "http", read_http).listen)
 }
 
 /// The main file, without its tenants.
-struct Main {
+struct MainFile {
     settings: Settings,
     defaults: Defaults,
     tenants_dir: Option<PathBuf>,
@@ -128,12 +128,12 @@ struct Main {
 fn read_main(
     file: &File,
     table: Map<String, Value>,
-    world: &World<'_>,
-    findings: &mut Findings,
-) -> Option<Main> {
+    context: &Context<'_>,
+    diagnosis: &mut Diagnosis,
+) -> Option<MainFile> {
     let (api_defaults, poll_defaults) = (api::defaults()?, poll::defaults().ok()?);
-    let mut root = root(findings, file, Owner::Daemon, table);
-    let tenants_dir = root.parse("tenants_dir", |text| world.path(text));
+    let mut root = root(diagnosis, file, Owner::Daemon, table);
+    let tenants_dir = root.parse("tenants_dir", |text| context.path(text));
     let tenant_files = tenants_dir
         .as_ref()
         .map_or_else(Vec::new, |folder| files_of(folder, &mut root));
@@ -141,25 +141,25 @@ fn read_main(
         access::check_tenants_dir(folder, &mut root);
     }
     let (spot, app) = in_section(&mut root, "app", |section| {
-        let app = AppParts::read(section, &AppParts::NONE, world);
+        let app = AppParts::read(section, &AppParts::NONE, context);
         (section.spot().clone(), app)
     });
     let mut api = in_section(&mut root, "api", |section| {
-        api::read(section, &api_defaults, world)
+        api::read(section, &api_defaults, context)
     });
     let (limits, poll) = in_section(&mut root, "poll", |section| {
         let poll = poll::read(section, &poll_defaults, &mut api.settings);
         (poll::read_limits(section), poll)
     });
-    let (kafka, topic) = in_section(&mut root, "kafka", |section| kafka::read(section, world));
-    let ledger = in_section(&mut root, "ledger", |section| read_ledger(section, world));
+    let (kafka, topic) = in_section(&mut root, "kafka", |section| kafka::read(section, context));
+    let ledger = in_section(&mut root, "ledger", |section| read_ledger(section, context));
     let http = in_section(&mut root, "http", read_http);
     let log = in_section(&mut root, "log", read_log);
     let tables = root.tables("tenants");
     warn_of_order(&mut root, &tables);
     let hides_tenants = root.refused("tenants") || root.refused("tenants_dir");
     root.finish();
-    Some(Main {
+    Some(MainFile {
         settings: Settings {
             tenants: Vec::new(),
             max_concurrent: limits.max_concurrent,
@@ -169,7 +169,7 @@ fn read_main(
             http,
             log,
             warnings: Vec::new(),
-            folders: [world.folder.to_owned()]
+            folders: [context.folder.to_owned()]
                 .into_iter()
                 .chain(tenants_dir.clone())
                 .collect(),
@@ -192,22 +192,22 @@ fn read_main(
 }
 
 fn root<'a>(
-    findings: &'a mut Findings,
+    diagnosis: &'a mut Diagnosis,
     file: &File,
     owner: Owner,
     table: Map<String, Value>,
-) -> Section<'a> {
+) -> ConfigSection<'a> {
     let scope = Scope {
         file: file.clone(),
         owner,
     };
-    Section::new(findings, scope, Spot::whole(file), table)
+    ConfigSection::new(diagnosis, scope, Spot::whole(file), table)
 }
 
 fn in_section<T>(
-    root: &mut Section<'_>,
+    root: &mut ConfigSection<'_>,
     key: &'static str,
-    read: impl FnOnce(&mut Section<'_>) -> T,
+    read: impl FnOnce(&mut ConfigSection<'_>) -> T,
 ) -> T {
     let mut section = root.section(key);
     let value = read(&mut section);
@@ -216,7 +216,7 @@ fn in_section<T>(
 }
 
 /// A header holds for the whole file, wherever it stands; below a tenant it looks like the tenant's.
-fn warn_of_order(root: &mut Section<'_>, tenants: &[(Spot, Map<String, Value>)]) {
+fn warn_of_order(root: &mut ConfigSection<'_>, tenants: &[(Spot, Map<String, Value>)]) {
     let first = tenants.iter().filter_map(|(spot, _)| spot.line()).min();
     let below = |spot: &Spot| {
         spot.line()
@@ -234,13 +234,13 @@ fn warn_of_order(root: &mut Section<'_>, tenants: &[(Spot, Map<String, Value>)])
 }
 
 /// What was probably meant by keys that nobody asked for. Whether one of them hides tenants.
-fn explain_strays(findings: &mut Findings) -> bool {
-    let strays = std::mem::take(&mut findings.strays);
+fn explain_strays(diagnosis: &mut Diagnosis) -> bool {
+    let strays = std::mem::take(&mut diagnosis.strays);
     if strays.is_empty() {
         return false;
     }
     let free = "kafka.properties";
-    let tables = findings.record.shared().filter(|table| table.path != free);
+    let tables = diagnosis.record.shared().filter(|table| table.path != free);
     let known: Vec<Known> = tables
         .flat_map(|table| {
             table.entries.iter().map(|entry| Known {
@@ -251,7 +251,7 @@ fn explain_strays(findings: &mut Findings) -> bool {
         })
         .collect();
     for stray in &strays {
-        findings
+        diagnosis
             .problems
             .extend(unknown_keys::explain(stray, &known));
     }
@@ -259,7 +259,7 @@ fn explain_strays(findings: &mut Findings) -> bool {
 }
 
 /// The files of `tenants_dir`. The mistake is the key's: what it names may be anything.
-fn files_of(folder: &Path, root: &mut Section<'_>) -> Vec<PathBuf> {
+fn files_of(folder: &Path, root: &mut ConfigSection<'_>) -> Vec<PathBuf> {
     layers::toml_files(folder).unwrap_or_else(|error| {
         let what = format!("the folder can't be read: {error}");
         root.refuse("tenants_dir", wrong(what, "create it, or correct the key"));
@@ -272,19 +272,19 @@ fn read_folder(
     files: &[PathBuf],
     tenants: &mut Tenants<'_>,
     exposed: &mut Vec<Exposed>,
-    findings: &mut Findings,
+    diagnosis: &mut Diagnosis,
 ) -> bool {
     let mut hidden = false;
     for (n, path) in files.iter().enumerate() {
         let file = File::new(path, n + 1);
         let missing =
             "it is a link that leads nowhere, or was removed a moment ago: remove it, or try again";
-        let Some(table) = layers::read(path, &file, missing, findings) else {
+        let Some(table) = layers::read(path, &file, missing, diagnosis) else {
             hidden = true;
             continue;
         };
         exposed.extend(access::look_at_file(path, &file, &table));
-        let mut root = root(findings, &file, Owner::Folder, table);
+        let mut root = root(diagnosis, &file, Owner::Folder, table);
         let tables = root.tables("tenants");
         hidden |= root.refused("tenants");
         let empty = tables.is_empty() && root.is_empty() && !root.refused("tenants");
@@ -292,15 +292,15 @@ fn read_folder(
         if empty {
             let remedy =
                 "add the line [[tenants]] and the customer's id below it, or remove the file";
-            findings.refuse(&Spot::whole(&file), wrong("it holds no tenant", remedy));
+            diagnosis.refuse(&Spot::whole(&file), wrong("it holds no tenant", remedy));
             hidden = true;
         }
-        tenants.read_all(tables, &file, findings);
+        tenants.read_all(tables, &file, diagnosis);
     }
     hidden
 }
 
-fn read_ledger(section: &mut Section<'_>, world: &World<'_>) -> LedgerSettings {
+fn read_ledger(section: &mut ConfigSection<'_>, context: &Context<'_>) -> LedgerSettings {
     section.parse_or("kind", &String::from("local"), |text| match text {
         "local" => Ok(text.into()),
         _ => Err(wrong(
@@ -310,11 +310,11 @@ fn read_ledger(section: &mut Section<'_>, world: &World<'_>) -> LedgerSettings {
     });
     let default = PathBuf::from("/var/lib/incidentd/ledger");
     LedgerSettings {
-        path: section.parse_or("path", &default, |text| world.path(text)),
+        path: section.parse_or("path", &default, |text| context.path(text)),
     }
 }
 
-fn read_http(section: &mut Section<'_>) -> HttpSettings {
+fn read_http(section: &mut ConfigSection<'_>) -> HttpSettings {
     let listen = |text: &str| {
         let remedy =
             "give an IP address and a port, for example \"127.0.0.1:9464\" or \"[::]:9464\"";
@@ -344,7 +344,7 @@ fn host_name(text: &str) -> Result<Arc<str>, Wrong> {
     Err(wrong(what, remedy))
 }
 
-fn read_log(section: &mut Section<'_>) -> LogSettings {
+fn read_log(section: &mut ConfigSection<'_>) -> LogSettings {
     let formats = [
         ("auto", LogFormat::Auto),
         ("json", LogFormat::Json),

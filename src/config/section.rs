@@ -8,7 +8,7 @@ mod values;
 use config::{Map, Value, ValueKind};
 
 use super::origin::{File, Spot};
-use super::problems::{Findings, Problem, Wrong, scalar, shown, wrong};
+use super::problems::{Diagnosis, Problem, Wrong, scalar, shown, wrong};
 use crate::config::provenance::{Entry, Meaning, Table, quoted};
 use crate::config::unknown_keys::{Known, Stray, StrayKey};
 use crate::core::health::failure::one_line;
@@ -37,8 +37,8 @@ pub(super) struct Scope {
     pub owner: Owner,
 }
 
-pub(super) struct Section<'a> {
-    pub findings: &'a mut Findings,
+pub(super) struct ConfigSection<'a> {
+    pub diagnosis: &'a mut Diagnosis,
     scope: Scope,
     /// Its name from the root, or from the tenant: `kafka.properties`.
     name: String,
@@ -63,16 +63,16 @@ struct Given {
     shown: Option<String>,
 }
 
-impl<'a> Section<'a> {
+impl<'a> ConfigSection<'a> {
     /// The table of a whole file, or of a tenant.
     pub fn new(
-        findings: &'a mut Findings,
+        diagnosis: &'a mut Diagnosis,
         scope: Scope,
         spot: Spot,
         values: Map<String, Value>,
     ) -> Self {
         Self {
-            findings,
+            diagnosis,
             scope,
             name: String::new(),
             spot,
@@ -90,7 +90,7 @@ impl<'a> Section<'a> {
     }
 
     /// A table within this one; an empty one when it is not given.
-    pub fn section(&mut self, key: &'static str) -> Section<'_> {
+    pub fn section(&mut self, key: &'static str) -> ConfigSection<'_> {
         let value = self.take(key, true);
         // A table that only the environment gives has no place of its own.
         let spot = value
@@ -114,13 +114,13 @@ impl<'a> Section<'a> {
             }
             None => Map::new(),
         };
-        Section {
+        ConfigSection {
             scope: self.scope.clone(),
             name: dotted(&self.name, key),
             spot,
             values,
             asked: Vec::new(),
-            findings: self.findings,
+            diagnosis: self.diagnosis,
         }
     }
 
@@ -224,14 +224,14 @@ impl<'a> Section<'a> {
         Spot::of(value, &self.scope.file)
     }
 
-    /// Reports a key that was not asked for by name: one of [`Section::rest`].
+    /// Reports a key that was not asked for by name: one of [`ConfigSection::rest`].
     pub fn refuse_free(&mut self, key: &str, spot: &Spot, wrong: Wrong) {
         self.report(spot, key, None, wrong);
     }
 
     pub fn warn_free(&mut self, key: &str, spot: &Spot, text: String) {
         let place = format!("{spot}: {}", self.path_of(key));
-        self.findings.warn(place, text);
+        self.diagnosis.warn(place, text);
     }
 
     /// Reports what nobody asked for, and notes what was asked for.
@@ -260,7 +260,7 @@ impl<'a> Section<'a> {
                 key: asked.key.into(),
                 is_table: asked.is_table,
             };
-            self.findings.strays.push(Stray {
+            self.diagnosis.strays.push(Stray {
                 known: self.asked.iter().map(known).collect(),
                 headless: matches!(self.scope.owner, Owner::Folder) && !self.given("tenants"),
                 scope: self.scope.clone(),
@@ -284,7 +284,7 @@ impl<'a> Section<'a> {
             is_table: false,
             meaning,
         });
-        self.findings.record.tables.push(Table {
+        self.diagnosis.record.tables.push(Table {
             path: self.name,
             tenant,
             entries: asked.chain(free).collect(),
@@ -348,7 +348,7 @@ impl<'a> Section<'a> {
         };
         let problem = Problem::at(spot, self.path_of(key), wrong);
         let problem = problem.of(tenant).with_value(value);
-        self.findings.problems.push(problem);
+        self.diagnosis.problems.push(problem);
     }
 }
 

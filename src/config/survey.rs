@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::problems::{ConfigErrors, Findings};
+use super::problems::{ConfigErrors, Diagnosis};
 use super::read;
 use super::tenants::{self, Taken};
-use crate::config::credential_files::Proofs;
-use crate::config::library_checks::Lenient;
+use crate::config::credential_files::OnUnreadable;
+use crate::config::library_checks::NoLibraryChecks;
 use crate::core::ids::TenantId;
 
 pub struct Survey {
@@ -20,13 +20,19 @@ pub struct Survey {
 /// # Errors
 /// The main file is not there, or can't be parsed. Other mistakes are no matter here.
 pub fn survey(path: &Path, environment: &HashMap<String, String>) -> Result<Survey, ConfigErrors> {
-    let mut findings = Findings::default();
-    match read::read(path, environment, &Lenient, Proofs::Unneeded, &mut findings) {
+    let mut diagnosis = Diagnosis::default();
+    match read::read(
+        path,
+        environment,
+        &NoLibraryChecks,
+        OnUnreadable::Warn,
+        &mut diagnosis,
+    ) {
         Some(reading) => Ok(Survey {
             tenants_dir: reading.tenants_dir,
             taken: reading.taken,
         }),
-        None => Err(ConfigErrors::new(findings.problems)),
+        None => Err(ConfigErrors::new(diagnosis.problems)),
     }
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use config::{Map, Value, ValueKind};
 
-use super::api::{self, Api};
-use super::app::{AppParts, World};
+use super::api::{self, ApiChoice};
+use super::app::{AppParts, Context};
 use super::kafka;
 use super::origin::{File, Spot};
 use super::poll::{self, Poll};
-use super::problems::{Findings, Problem, Wrong, wrong};
-use super::section::{Owner, Scope, Section};
+use super::problems::{Diagnosis, Problem, Wrong, wrong};
+use super::section::{ConfigSection, Owner, Scope};
 use crate::core::format::is_wild;
 use crate::core::health::failure::one_line;
 use crate::core::ids::TenantId;
@@ -22,7 +22,7 @@ pub(super) struct Defaults {
     pub app: AppParts,
     /// `app`, when it is complete: shared by all tenants without an `[app]` of their own.
     pub shared_app: Option<Arc<AppSettings>>,
-    pub api: Api,
+    pub api: ApiChoice,
     /// `api` and `poll` as all tenants without their own have them.
     pub shared_api: Arc<ApiSettings>,
     pub poll: Poll,
@@ -33,7 +33,7 @@ pub(super) struct Defaults {
 /// Reads tenants from any number of files; what must be unique is so over all of them.
 pub(super) struct Tenants<'a> {
     defaults: Defaults,
-    world: &'a World<'a>,
+    context: &'a Context<'a>,
     pub taken: Taken,
     lacking: BTreeMap<&'static str, Lacking>,
     read: usize,
@@ -70,10 +70,10 @@ struct Lacking {
 }
 
 impl<'a> Tenants<'a> {
-    pub fn new(defaults: Defaults, world: &'a World<'a>) -> Self {
+    pub fn new(defaults: Defaults, context: &'a Context<'a>) -> Self {
         Self {
             defaults,
-            world,
+            context,
             taken: Taken::default(),
             lacking: BTreeMap::new(),
             read: 0,
@@ -85,7 +85,7 @@ impl<'a> Tenants<'a> {
         &mut self,
         tables: Vec<(Spot, Map<String, Value>)>,
         file: &File,
-        findings: &mut Findings,
+        diagnosis: &mut Diagnosis,
     ) {
         for (index, (spot, table)) in tables.into_iter().enumerate() {
             let label = label(&table);
@@ -102,7 +102,7 @@ impl<'a> Tenants<'a> {
                 },
             };
             self.read += 1;
-            let section = Section::new(findings, scope, spot, table);
+            let section = ConfigSection::new(diagnosis, scope, spot, table);
             let tenant = self.read_one(section, position);
             self.tenants.extend(tenant);
         }
@@ -110,7 +110,7 @@ impl<'a> Tenants<'a> {
 
     /// The tenants, and the names and ids that are taken. Reports what no single tenant is to blame for: `app` is where
     /// the shared registration is given, or would be.
-    pub fn finish(self, app: &Spot, findings: &mut Findings) -> (Vec<TenantSettings>, Taken) {
+    pub fn finish(self, app: &Spot, diagnosis: &mut Diagnosis) -> (Vec<TenantSettings>, Taken) {
         for (key, Lacking { first, count }) in self.lacking {
             let who = match count {
                 1 => format!("{first} has none of its own"),
@@ -126,7 +126,7 @@ impl<'a> Tenants<'a> {
                 }
             };
             let wrong = wrong(format!("it is missing, and {who}"), remedy);
-            findings
+            diagnosis
                 .problems
                 .push(Problem::at(app, format!("app.{key}"), wrong));
         }
@@ -137,7 +137,11 @@ impl<'a> Tenants<'a> {
         self.read == 0
     }
 
-    fn read_one(&mut self, mut section: Section<'_>, position: String) -> Option<TenantSettings> {
+    fn read_one(
+        &mut self,
+        mut section: ConfigSection<'_>,
+        position: String,
+    ) -> Option<TenantSettings> {
         let id = self.read_id(&mut section);
         let name = self.read_name(&mut section, &id);
         let app = self.read_app(&mut section, &position);
@@ -156,7 +160,7 @@ impl<'a> Tenants<'a> {
         })
     }
 
-    fn read_id(&mut self, section: &mut Section<'_>) -> Id {
+    fn read_id(&mut self, section: &mut ConfigSection<'_>) -> Id {
         let Some(id) = section.parse("id", tenant_id) else {
             if !section.given("id") {
                 section.refuse("id", wrong("it is missing", TENANT_ID));
@@ -174,7 +178,7 @@ impl<'a> Tenants<'a> {
         Id::Good(id)
     }
 
-    fn read_name(&mut self, section: &mut Section<'_>, id: &Id) -> Option<Arc<str>> {
+    fn read_name(&mut self, section: &mut ConfigSection<'_>, id: &Id) -> Option<Arc<str>> {
         let name: Arc<str> = match section.parse("name", |text| name(text, id.good())) {
             Some(name) => name,
             None if section.given("name") => return None,
@@ -193,12 +197,16 @@ impl<'a> Tenants<'a> {
         None
     }
 
-    fn read_app(&mut self, section: &mut Section<'_>, position: &str) -> Option<Arc<AppSettings>> {
+    fn read_app(
+        &mut self,
+        section: &mut ConfigSection<'_>,
+        position: &str,
+    ) -> Option<Arc<AppSettings>> {
         let mut own = section.section("app");
         if own.is_empty() && self.defaults.shared_app.is_some() {
             return self.defaults.shared_app.clone();
         }
-        let app = AppParts::read(&mut own, &self.defaults.app, self.world);
+        let app = AppParts::read(&mut own, &self.defaults.app, self.context);
         own.finish();
         for key in app.missing() {
             let first = || Lacking {
@@ -212,14 +220,14 @@ impl<'a> Tenants<'a> {
 
     fn read_api_and_poll(
         &self,
-        section: &mut Section<'_>,
+        section: &mut ConfigSection<'_>,
     ) -> (Arc<ApiSettings>, Arc<PollSettings>) {
         let defaults = &self.defaults;
         let mut own_api = section.section("api");
         let without_api = own_api.is_empty();
         let mut api = match without_api {
             true => defaults.api.clone(),
-            false => api::read(&mut own_api, &defaults.api, self.world),
+            false => api::read(&mut own_api, &defaults.api, self.context),
         };
         own_api.finish();
         let mut own_poll = section.section("poll");

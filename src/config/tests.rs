@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::{ConfigErrors, Lenient, load};
+use super::{ConfigErrors, NoLibraryChecks, load};
 use crate::settings::{Settings, TenantSettings};
 
 const CANARY: &str = "S3cr3t~canary.value";
@@ -63,7 +63,7 @@ impl Fixture {
     }
 
     fn load(&self) -> Result<Settings, ConfigErrors> {
-        load(&self.main(), &self.environment, &Lenient)
+        load(&self.main(), &self.environment, &NoLibraryChecks)
     }
 
     #[track_caller]

@@ -13,14 +13,14 @@ const TENANTS: &str = "# The customers: one [[tenants]] each.\n";
 /// The folder of tenants' files that a new configuration names.
 pub(super) const TENANTS_DIR: &str = "tenants.d";
 
-pub(super) struct Main<'a> {
+pub(super) struct MainTemplate<'a> {
     pub client_id: Option<String>,
     pub brokers: Option<&'a str>,
     /// It is the service's, whose secrets and ledger are where systemd keeps them. Any other has them beside it.
     pub is_service: bool,
 }
 
-impl Main<'_> {
+impl MainTemplate<'_> {
     /// The whole example without its tenants, and with a folder for them.
     pub fn text(&self) -> String {
         let (shared, _) = MAIN.split_once(TENANTS).unwrap_or((MAIN, ""));
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn the_service_s_file_has_its_folder_its_secret_and_what_was_given() {
         let main = |is_service| {
-            let main = Main {
+            let main = MainTemplate {
                 client_id: Some("0f0f0f0f-0000-4000-8000-000000000001".into()),
                 brokers: Some("kafka1:9092,kafka2:9092"),
                 is_service,

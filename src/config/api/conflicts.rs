@@ -6,8 +6,8 @@ use url::{Host, Url};
 
 use super::super::clouds::{self, Cloud, Doubt, Preset};
 use super::super::problems::{Wrong, wrong};
-use super::super::section::Section;
-use super::{Api, Explicit, name_of};
+use super::super::section::ConfigSection;
+use super::{ApiChoice, Explicit, name_of};
 use crate::settings::SourceKind;
 
 /// Source and cloud that are in force, and what they come with.
@@ -19,7 +19,7 @@ pub(super) struct Choice {
 
 impl Choice {
     /// Reports addresses of another source's API, or of another cloud.
-    pub fn refuse_foreign(&self, section: &mut Section<'_>, own: &Explicit) {
+    pub fn refuse_foreign(&self, section: &mut ConfigSection<'_>, own: &Explicit) {
         // Who misspelt the choice meant another one.
         if section.refused("source") || section.refused("cloud") {
             return;
@@ -132,7 +132,12 @@ impl Choice {
 
     /// Warns where a tenant's choice leaves behind what `[api]` sets by hand, unless that is Microsoft's own address, which
     /// nobody would expect to serve both.
-    pub fn warn_of_dropped(&self, section: &mut Section<'_>, own: &Explicit, base: &Api) {
+    pub fn warn_of_dropped(
+        &self,
+        section: &mut ConfigSection<'_>,
+        own: &Explicit,
+        base: &ApiChoice,
+    ) {
         let unknown =
             |host: &String| clouds::apis_at(host).is_empty() && clouds::logins_at(host).is_empty();
         let explicit = &base.explicit;
@@ -180,7 +185,7 @@ impl Choice {
     }
 
     /// Notes what follows from the choice, where it is not that of `base` again.
-    pub fn note(&self, section: &mut Section<'_>, base: &Api) {
+    pub fn note(&self, section: &mut ConfigSection<'_>, base: &ApiChoice) {
         let (same_api, same_cloud) = match section.is_tenant() {
             true => self.same_as(base),
             false => (false, false),
@@ -198,7 +203,7 @@ impl Choice {
         }
     }
 
-    fn same_as(&self, base: &Api) -> (bool, bool) {
+    fn same_as(&self, base: &ApiChoice) -> (bool, bool) {
         let same_cloud = self.cloud == base.cloud;
         (
             same_cloud && self.source == base.settings.source,

@@ -52,7 +52,7 @@ const FOR_EVER: &str = "2147483647";
 /// Above this a record's way to Kafka is mostly waiting. librdkafka takes up to 900,000.
 const LONGEST_LINGER_MS: f64 = 5000.0;
 
-/// Whether `value` is a number above `most`. Any other value is librdkafka's to judge.
+/// Whether `value` is a number above `most`. Any other value is librdkafka's to checks.
 fn is_longer(value: &str, most: f64) -> bool {
     value.trim().parse::<f64>().is_ok_and(|value| value > most)
 }

@@ -8,10 +8,10 @@ use config::{Value, ValueKind};
 
 use super::super::problems::{Wrong, wrong};
 use super::super::units;
-use super::{Owner, Section};
+use super::{ConfigSection, Owner};
 use crate::config::provenance::{Literal, Meaning, quoted};
 
-impl Section<'_> {
+impl ConfigSection<'_> {
     /// A value without a default. `parse` says what is wrong with its text.
     pub fn parse<T: Literal>(
         &mut self,

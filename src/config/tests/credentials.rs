@@ -1,6 +1,6 @@
 //! What an app may prove itself with, for all tenants and for one.
 
-use super::super::{Lenient, effective, load_for_reading};
+use super::super::{NoLibraryChecks, effective, load_for_reading};
 use super::{APP, CANARY, Fixture, TENANT};
 use crate::settings::{Credential, SecretSource, Settings};
 
@@ -251,7 +251,8 @@ fn who_needs_no_secret_is_not_stopped_by_one_that_is_missing() {
         assert!(fixture.report().contains("one error"), "{keys}");
         let settings = load_for_reading(&fixture.main(), &fixture.environment).expect(keys);
         assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
-        let effective = effective(&fixture.main(), &fixture.environment, &Lenient).expect(keys);
+        let effective =
+            effective(&fixture.main(), &fixture.environment, &NoLibraryChecks).expect(keys);
         let texts = format!("{} {:?}", effective.all(), effective.warnings());
         assert!(!texts.contains("canary"), "{texts}");
         assert_eq!(texts.contains("not shown: "), hidden, "{texts}");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::super::{Lenient, effective};
+use super::super::{NoLibraryChecks, effective};
 use super::{Fixture, only, with};
 use crate::core::incident::version::Deduplicate;
 use crate::settings::{
@@ -91,7 +91,8 @@ fn every_key_of_the_full_example_is_shown_with_its_line_and_each_default_as_one(
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config/incidentd.toml");
     let text = fs::read_to_string(path).expect("the example");
     let lines = |fixture: &Fixture| -> Vec<String> {
-        let effective = effective(&fixture.main(), &fixture.environment, &Lenient).expect("valid");
+        let effective =
+            effective(&fixture.main(), &fixture.environment, &NoLibraryChecks).expect("valid");
         effective.all().lines().map(str::to_owned).collect()
     };
     let full = lines(&example("incidentd.toml"));
