@@ -25,7 +25,7 @@ use crate::core::time::ticks::Ticks;
 use crate::ports::Clock;
 use crate::runtime::fleet::Fleet;
 use crate::settings::Settings;
-use crate::telemetry::logging::LogFilter;
+use crate::telemetry::logging::LogFilterHandle;
 use crate::telemetry::systemd;
 
 /// Mistakes of one reload that are logged; the status and `incidentd check --offline` have them all.
@@ -43,7 +43,7 @@ pub struct Reload {
     /// Notified for each reload that is asked for; what is asked while one is at work is one more.
     pub asked: Arc<Notify>,
     pub load: Load,
-    pub log: LogFilter,
+    pub log: LogFilterHandle,
 }
 
 /// What is known of the configuration, for the status.

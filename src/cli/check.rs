@@ -20,7 +20,7 @@ use clap::Args;
 use tokio::runtime::Runtime;
 
 use super::{
-    CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, tenant_selection, text,
+    CONFIGURATION, CommandError, ConfigFile, FAILED, INTERNAL, UNAVAILABLE, tenant_selection, text,
 };
 use crate::app::Libraries;
 use crate::app::inspect::{InspectionReport, Inspector};
@@ -41,7 +41,7 @@ Exit codes:
 
 After each change of the files, before a reload or a restart:
   incidentd check --offline")]
-pub struct Check {
+pub struct CheckCommand {
     #[command(flatten)]
     file: ConfigFile,
     /// Only the configuration: no network is used
@@ -55,8 +55,8 @@ pub struct Check {
     tenant: Vec<String>,
 }
 
-impl Check {
-    pub fn run(self) -> Result<(), Failed> {
+impl CheckCommand {
+    pub fn run(self) -> Result<(), CommandError> {
         let loaded = config::load(&self.file.config, &process_environment(), &Libraries);
         let settings = match loaded {
             Ok(settings) => settings,
@@ -64,7 +64,7 @@ impl Check {
                 if self.json {
                     text::print(&json::invalid(&errors))?;
                 }
-                return Err(Failed::new(CONFIGURATION, errors));
+                return Err(CommandError::new(CONFIGURATION, errors));
             }
         };
         let tenants = tenant_selection::tenants(&settings, &self.tenant)?;
@@ -76,7 +76,7 @@ impl Check {
                 if self.json {
                     text::print(&json::unusable(&offline, &error))?;
                 }
-                return Err(Failed::new(CONFIGURATION, error));
+                return Err(CommandError::new(CONFIGURATION, error));
             }
         };
         if self.offline {
@@ -98,11 +98,11 @@ impl Check {
     }
 }
 
-fn inspect(inspector: Inspector<'_>, tenants: usize) -> Result<InspectionReport, Failed> {
+fn inspect(inspector: Inspector<'_>, tenants: usize) -> Result<InspectionReport, CommandError> {
     let runtime = Runtime::new()
         .context("can't start the async runtime")
-        .map_err(|error| Failed::new(INTERNAL, error))?;
-    let progress = Progress::new(tenants);
+        .map_err(|error| CommandError::new(INTERNAL, error))?;
+    let progress = ProgressLine::new(tenants);
     let findings = runtime.block_on(inspector.run(|| progress.one_more()));
     progress.clear();
     // A thread that waits for a silent broker is not waited for.
@@ -111,7 +111,7 @@ fn inspect(inspector: Inspector<'_>, tenants: usize) -> Result<InspectionReport,
 }
 
 /// What the exit code says, in a sentence.
-fn verdict(findings: &InspectionReport) -> Result<(), Failed> {
+fn verdict(findings: &InspectionReport) -> Result<(), CommandError> {
     let states = || findings.tenants.iter().map(|tenant| tenant.state());
     let passing = |state| matches!(state, Health::Unreachable | Health::Throttled);
     let kafka = findings.kafka.failure.as_ref();
@@ -141,17 +141,17 @@ fn verdict(findings: &InspectionReport) -> Result<(), Failed> {
         true => UNAVAILABLE,
         false => FAILED,
     };
-    Err(Failed::new(code, anyhow!(troubles.join(", "))))
+    Err(CommandError::new(code, anyhow!(troubles.join(", "))))
 }
 
 /// How far it is, on a terminal.
-struct Progress {
+struct ProgressLine {
     all: usize,
     done: AtomicUsize,
     shown: bool,
 }
 
-impl Progress {
+impl ProgressLine {
     fn new(all: usize) -> Self {
         let progress = Self {
             all,

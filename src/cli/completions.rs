@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
 
-use super::{Cli, Failed, text};
+use super::{Cli, CommandError, text};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -16,14 +16,14 @@ To have them always, write them where the shell looks:
   zsh:  _incidentd in a folder of $fpath
   fish: /etc/fish/completions/incidentd.fish
 The Debian package has done so.")]
-pub struct Completions {
+pub struct CompletionsCommand {
     /// The shell to complete in
     #[arg(value_enum)]
     shell: Shell,
 }
 
-impl Completions {
-    pub fn run(self) -> Result<(), Failed> {
+impl CompletionsCommand {
+    pub fn run(self) -> Result<(), CommandError> {
         let mut script = Vec::new();
         generate(self.shell, &mut Cli::command(), "incidentd", &mut script);
         text::print_as_it_is(&String::from_utf8_lossy(&script))

@@ -3,24 +3,24 @@
 use anyhow::anyhow;
 use clap::Args;
 
-use super::{CONFIGURATION, ConfigFile, Failed, USAGE, text};
+use super::{CONFIGURATION, CommandError, ConfigFile, USAGE, text};
 use crate::app::Libraries;
 use crate::config::{self, process_environment};
 
 #[derive(Args, Debug)]
-pub struct Config {
+pub struct ConfigCommand {
     #[command(flatten)]
     file: ConfigFile,
     /// Show all that holds for this tenant, by its name or id
     tenant: Option<String>,
 }
 
-impl Config {
-    pub fn run(self) -> Result<(), Failed> {
+impl ConfigCommand {
+    pub fn run(self) -> Result<(), CommandError> {
         let effective = config::effective(&self.file.config, &process_environment(), &Libraries)
-            .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
+            .map_err(|errors| CommandError::new(CONFIGURATION, errors))?;
         for warning in effective.warnings() {
-            text::complain(&format!("warning: {warning}"));
+            text::print_error(&format!("warning: {warning}"));
         }
         let Some(tenant) = self.tenant else {
             return text::print(&effective.all());
@@ -29,7 +29,7 @@ impl Config {
             let error = anyhow!(
                 "there is no tenant of the name or id {tenant:?}; incidentd config without it shows all of them"
             );
-            Failed::new(USAGE, error)
+            CommandError::new(USAGE, error)
         })?;
         text::print(&text)
     }

@@ -6,13 +6,13 @@ use std::collections::HashSet;
 use clap::Args;
 
 use super::text::{paragraph, print, width};
-use super::{CONFIGURATION, ConfigFile, Failed, tenant_selection};
+use super::{CONFIGURATION, ConfigFile, CommandError, tenant_selection};
 use crate::app::inspect::{Asks, Invitation, REDIRECT_URI, TenantConsent, consents, invitations};
 use crate::config::{self, process_environment};
 use crate::core::format::tame;
 
 #[derive(Args, Debug)]
-pub struct Consent {
+pub struct ConsentCommand {
     #[command(flatten)]
     file: ConfigFile,
     /// Only these tenants, by id or name
@@ -23,10 +23,10 @@ pub struct Consent {
     url: bool,
 }
 
-impl Consent {
-    pub fn run(self) -> Result<(), Failed> {
+impl ConsentCommand {
+    pub fn run(self) -> Result<(), CommandError> {
         let settings = config::load_for_reading(&self.file.config, &process_environment())
-            .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
+            .map_err(|errors| CommandError::new(CONFIGURATION, errors))?;
         if self.url {
             return print(&for_new(&invitations(&settings.tenants)));
         }

@@ -5,7 +5,7 @@
 //! of itself. The records are recognised by their bytes, so it also proves that those passed through unchanged.
 
 mod line;
-mod stage;
+mod script;
 mod tally;
 
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ use tokio::time::{Instant, interval, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::text::print_as_it_is;
-use super::{FAILED, Failed, INTERNAL};
+use super::{CommandError, FAILED, INTERNAL};
 use crate::app::{App, Libraries, Output};
 use crate::config;
 use crate::kafka::mock::MockBroker;
@@ -35,7 +35,7 @@ use crate::simulator::{Options, Simulator, Stamp, Tenant, World};
 use crate::telemetry::logging;
 
 use line::Printer;
-use stage::Stage;
+use script::Script;
 use tally::Tally;
 
 const TOPIC: &str = "security.incidents";
@@ -50,7 +50,7 @@ const SCENE: Duration = Duration::from_millis(300);
 const SILENCE: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
-pub struct Demo {
+pub struct DemoCommand {
     /// How long the incidents go on changing
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
@@ -62,22 +62,22 @@ pub struct Demo {
     seed: u64,
 }
 
-impl Demo {
-    pub fn run(self) -> Result<(), Failed> {
+impl DemoCommand {
+    pub fn run(self) -> Result<(), CommandError> {
         let runtime = Runtime::new()
             .context("can't start the async runtime")
-            .map_err(|error| Failed::new(INTERNAL, error))?;
+            .map_err(|error| CommandError::new(INTERNAL, error))?;
         let tally = match runtime.block_on(self.show()) {
             Ok(tally) => tally,
             Err(error) if reader_is_gone(&error) => return Ok(()),
-            Err(error) => return Err(Failed::new(INTERNAL, error)),
+            Err(error) => return Err(CommandError::new(INTERNAL, error)),
         };
         // The summary is the last line on standard output, whatever the outcome.
         print_as_it_is(&format!("{tally}\n"))?;
         if tally.is_clean() {
             return Ok(());
         }
-        Err(Failed::new(
+        Err(CommandError::new(
             FAILED,
             anyhow!("records were repeated, lost or changed on their way: see the summary"),
         ))
@@ -116,7 +116,7 @@ impl Demo {
             },
             None,
         ));
-        let mut watch = Watch {
+        let mut watch = TopicWatch {
             tally: Tally::default(),
             printer: Printer::new(&tenants, io::stdout().is_terminal()),
             reader,
@@ -125,7 +125,7 @@ impl Demo {
         let watched = watch
             .until_the_end(&world, Duration::from_secs(self.seconds))
             .await;
-        // Also for a reader that is gone: the daemon would complain of a broker that ends before it does.
+        // Also for a reader that is gone: the daemon would print_error of a broker that ends before it does.
         let _ = stop.send(());
         let ended = daemon.await;
         watched?;
@@ -149,14 +149,14 @@ impl Demo {
 }
 
 /// The topic under watch.
-struct Watch<'a> {
+struct TopicWatch<'a> {
     tally: Tally,
     printer: Printer,
     reader: TopicReader,
     simulator: &'a Simulator,
 }
 
-impl Watch<'_> {
+impl TopicWatch<'_> {
     async fn until_the_end(&mut self, world: &World, time: Duration) -> anyhow::Result<()> {
         self.for_a_while(world, time).await?;
         self.until_all_has_arrived().await
@@ -167,10 +167,10 @@ impl Watch<'_> {
         let end = Instant::now() + time;
         // Whoever has seen enough gets the summary, and a folder that is tidied up.
         let mut enough = Signals::new([SIGINT, SIGTERM])?;
-        let (mut stage, mut scenes) = (Stage::default(), interval(SCENE));
+        let (mut script, mut scenes) = (Script::default(), interval(SCENE));
         loop {
             tokio::select! {
-                _ = scenes.tick() => stage.play(world),
+                _ = scenes.tick() => script.play(world),
                 _ = enough.next() => return Ok(()),
                 record = timeout_at(end, self.reader.next()) => match record {
                     Ok(record) => self.show(&record?)?,

@@ -13,7 +13,7 @@ use anyhow::anyhow;
 use clap::Args;
 use uuid::Uuid;
 
-use super::{CONFIGURATION, ConfigFile, DEFAULT_CONFIG, FAILED, Failed, text};
+use super::{CONFIGURATION, CommandError, ConfigFile, DEFAULT_CONFIG, FAILED, text};
 use crate::config::{self, process_environment};
 use crate::core::ids::TenantId;
 use template::{MainTemplate, TENANTS_DIR, line_of};
@@ -42,14 +42,14 @@ pub struct Init {
 }
 
 impl Init {
-    pub fn run(self) -> Result<(), Failed> {
+    pub fn run(self) -> Result<(), CommandError> {
         match self.tenant {
             None => self.main(),
             Some(id) => self.tenant(id),
         }
     }
 
-    fn main(&self) -> Result<(), Failed> {
+    fn main(&self) -> Result<(), CommandError> {
         let path = &self.file.config;
         let text = MainTemplate {
             client_id: self.client_id.map(|id| id.to_string()),
@@ -115,10 +115,10 @@ impl Init {
         )
     }
 
-    fn tenant(&self, id: TenantId) -> Result<(), Failed> {
+    fn tenant(&self, id: TenantId) -> Result<(), CommandError> {
         let main = &self.file.config;
         let survey = config::survey(main, &process_environment())
-            .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
+            .map_err(|errors| CommandError::new(CONFIGURATION, errors))?;
         let name = self.name.as_deref().map(str::trim);
         let Some(folder) = survey.tenants_dir() else {
             let error = anyhow!(
@@ -126,10 +126,10 @@ impl Init {
                  tenants_dir = \"{TENANTS_DIR}\"",
                 main.display()
             );
-            return Err(Failed::new(CONFIGURATION, error));
+            return Err(CommandError::new(CONFIGURATION, error));
         };
         if let Some(objection) = survey.objection(id, name) {
-            return Err(Failed::new(FAILED, anyhow!(objection)));
+            return Err(CommandError::new(FAILED, anyhow!(objection)));
         }
         let made = make_folder(folder)?;
         let file = format!("{}.toml", file_name(id, name));
@@ -173,7 +173,7 @@ impl Init {
 }
 
 /// Writes a file that was not there.
-fn write_new(path: &Path, text: &str, in_the_way: &str) -> Result<(), Failed> {
+fn write_new(path: &Path, text: &str, in_the_way: &str) -> Result<(), CommandError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     let written = options.open(path).and_then(|mut file| {
@@ -189,7 +189,7 @@ fn write_new(path: &Path, text: &str, in_the_way: &str) -> Result<(), Failed> {
         written
     });
     written.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failed::new(
+        io::ErrorKind::AlreadyExists => CommandError::new(
             FAILED,
             anyhow!(
                 "{} is there already, and stays as it is\n    {in_the_way}",
@@ -201,7 +201,7 @@ fn write_new(path: &Path, text: &str, in_the_way: &str) -> Result<(), Failed> {
 }
 
 /// Makes a folder and those above it; says which.
-fn make_folder(path: &Path) -> Result<Vec<PathBuf>, Failed> {
+fn make_folder(path: &Path) -> Result<Vec<PathBuf>, CommandError> {
     let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
     let made: Vec<PathBuf> = path
         .ancestors()
@@ -218,13 +218,13 @@ fn make_folder(path: &Path) -> Result<Vec<PathBuf>, Failed> {
     Ok(made.into_iter().rev().collect())
 }
 
-fn cannot(what: &str, path: &Path, error: &io::Error) -> Failed {
+fn cannot(what: &str, path: &Path, error: &io::Error) -> CommandError {
     let remedy = match error.kind() {
         io::ErrorKind::PermissionDenied => "run it as root, or name another place with --config",
         io::ErrorKind::NotADirectory => "name a place below a folder with --config",
         _ => "mend that, or name another place with --config",
     };
-    Failed::new(
+    CommandError::new(
         FAILED,
         anyhow!("can't {what} {}: {error}\n    {remedy}", path.display()),
     )

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Command, CommandFactory};
-use clap_mangen::Man as Page;
+use clap_mangen::Man as ManPage;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{Cli, FAILED, Failed, INTERNAL, text};
+use super::{Cli, CommandError, FAILED, INTERNAL, text};
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -17,19 +17,19 @@ To read the main page:
   incidentd man | man -l -
 To have all of them where man looks:
   incidentd man /usr/local/share/man/man1")]
-pub struct Man {
+pub struct ManCommand {
     /// A folder to write one page for each command into, made if need be; without it, the main page is printed
     dir: Option<PathBuf>,
 }
 
 /// What holds for the whole program: a heading, and terms with what they mean.
-pub struct Section {
+pub struct ManualSection {
     pub heading: &'static str,
     pub entries: &'static [(&'static str, &'static str)],
 }
 
-pub const MANUAL: [Section; 4] = [
-    Section {
+pub const MANUAL: [ManualSection; 4] = [
+    ManualSection {
         heading: "Exit codes",
         entries: &[
             ("0", "done; the daemon: stopped as asked"),
@@ -55,7 +55,7 @@ pub const MANUAL: [Section; 4] = [
             ("130, 143", "ended at once by a second SIGINT or SIGTERM"),
         ],
     },
-    Section {
+    ManualSection {
         heading: "Signals",
         entries: &[
             (
@@ -70,7 +70,7 @@ pub const MANUAL: [Section; 4] = [
             ),
         ],
     },
-    Section {
+    ManualSection {
         heading: "Environment",
         entries: &[
             (
@@ -88,7 +88,7 @@ pub const MANUAL: [Section; 4] = [
             ),
         ],
     },
-    Section {
+    ManualSection {
         heading: "Files",
         entries: &[
             (
@@ -117,17 +117,17 @@ pub fn manual() -> String {
     text.trim_end().to_owned()
 }
 
-impl Man {
-    pub fn run(self) -> Result<(), Failed> {
+impl ManCommand {
+    pub fn run(self) -> Result<(), CommandError> {
         // Built, each command knows its whole name.
         let mut program = Cli::command().disable_help_subcommand(true);
         program.build();
         let Some(dir) = self.dir else {
             let page = page(&program).context("can't make the page");
-            let page = page.map_err(|error| Failed::new(INTERNAL, error))?;
+            let page = page.map_err(|error| CommandError::new(INTERNAL, error))?;
             return text::print_as_it_is(&page);
         };
-        write_all(&program, &dir).map_err(|error| Failed::new(FAILED, error))
+        write_all(&program, &dir).map_err(|error| CommandError::new(FAILED, error))
     }
 }
 
@@ -135,7 +135,7 @@ fn write_all(program: &Command, dir: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))?;
     let pages = std::iter::once(program).chain(program.get_subcommands());
     for command in pages.filter(|command| !command.is_hide_set()) {
-        let file = dir.join(Page::new(command.clone()).get_filename());
+        let file = dir.join(ManPage::new(command.clone()).get_filename());
         fs::write(&file, page(command)?)
             .with_context(|| format!("can't write {}", file.display()))?;
     }
@@ -144,7 +144,7 @@ fn write_all(program: &Command, dir: &Path) -> anyhow::Result<()> {
 
 fn page(command: &Command) -> io::Result<String> {
     let version = env!("CARGO_PKG_VERSION");
-    let page = Page::new(command.clone())
+    let page = ManPage::new(command.clone())
         .manual("incidentd")
         .source(format!("incidentd {version}"));
     let mut text = Vec::new();
@@ -181,7 +181,7 @@ fn with_one_preamble(text: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-fn section_of(section: &Section) -> Roff {
+fn section_of(section: &ManualSection) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", [section.heading.to_uppercase().as_str()]);
     for (term, meaning) in section.entries {

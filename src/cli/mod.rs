@@ -47,26 +47,26 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// The daemon: reads all tenants on their schedules until it is told to stop
-    Run(run::Run),
+    Run(run::RunCommand),
     /// Writes a commented configuration to start from, or the file of one customer; never over anything
     Init(init::Init),
     /// The configuration in force, and where each value comes from
-    Config(config::Config),
+    Config(config::ConfigCommand),
     /// Whether everything is in place: the configuration, then for each tenant a token and one incident, and Kafka
-    Check(check::Check),
+    Check(check::CheckCommand),
     /// The links through which customers' administrators consent to the app
-    Consent(consent::Consent),
+    Consent(consent::ConsentCommand),
     /// What a tenant's token says, never the token itself
-    Token(token::Token),
+    Token(token::TokenCommand),
     /// How a running daemon's tenants are, worst first, and what to do about those that are not ok
-    Status(status::Status),
+    Status(status::StatusCommand),
     /// Everything in one process against a simulated Microsoft: no set-up, no network, nothing left behind
     #[cfg(feature = "demo")]
-    Demo(demo::Demo),
+    Demo(demo::DemoCommand),
     /// A script with which a shell completes this command line
-    Completions(completions::Completions),
+    Completions(completions::CompletionsCommand),
     /// The manual page; or all of them, into a folder
-    Man(man::Man),
+    Man(man::ManCommand),
 }
 
 /// Where the service has its configuration.
@@ -89,7 +89,7 @@ impl Cli {
     ///
     /// # Errors
     /// What went wrong in the operator's words, and the exit code for it.
-    pub fn run(self) -> Result<(), Failed> {
+    pub fn run(self) -> Result<(), CommandError> {
         match self.command {
             Command::Run(run) => run.run(),
             Command::Init(init) => init.run(),
@@ -108,12 +108,12 @@ impl Cli {
 
 /// Why a command failed.
 #[derive(Debug)]
-pub struct Failed {
+pub struct CommandError {
     pub code: u8,
     error: anyhow::Error,
 }
 
-impl Failed {
+impl CommandError {
     fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
         Self {
             code,
@@ -122,12 +122,12 @@ impl Failed {
     }
 
     /// Says on standard error what went wrong.
-    pub fn tell(&self) {
-        text::complain(&self.to_string());
+    pub fn report(&self) {
+        text::print_error(&self.to_string());
     }
 }
 
-impl fmt::Display for Failed {
+impl fmt::Display for CommandError {
     /// The error and all its causes, in one line unless they have lines of their own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#}", self.error)

@@ -16,7 +16,7 @@ use signal_hook_tokio::Signals;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, oneshot};
 
-use super::{CONFIGURATION, ConfigFile, Failed, INTERNAL, UNAVAILABLE};
+use super::{CONFIGURATION, CommandError, ConfigFile, INTERNAL, UNAVAILABLE};
 use crate::app::inspect::retirement;
 use crate::app::{App, Libraries, Load, Output, Reload, STOP_BUDGET, StartError};
 use crate::config::{self, process_environment};
@@ -25,7 +25,7 @@ use crate::settings::{LogFormat, Settings};
 use crate::telemetry::logging::{self, Log};
 
 #[derive(Args, Debug)]
-pub struct Run {
+pub struct RunCommand {
     #[command(flatten)]
     file: ConfigFile,
     /// Where records go
@@ -41,26 +41,26 @@ enum Target {
     Stdout,
 }
 
-impl Run {
-    pub fn run(self) -> Result<(), Failed> {
+impl RunCommand {
+    pub fn run(self) -> Result<(), CommandError> {
         let (file, environment) = (self.file.config, process_environment());
         let load: Load = Arc::new(move || config::load(&file, &environment, &Libraries));
         let runtime = Runtime::new()
             .context("can't start the async runtime")
-            .map_err(|error| Failed::new(UNAVAILABLE, error))?;
+            .map_err(|error| CommandError::new(UNAVAILABLE, error))?;
         // Before anything is read, so that a signal during the start is not the default's sudden death.
         let asked = Arc::<Notify>::default();
         let stop = {
             let _runtime = runtime.enter();
-            stop_signal(asked.clone()).map_err(|error| Failed::new(INTERNAL, error))?
+            stop_signal(asked.clone()).map_err(|error| CommandError::new(INTERNAL, error))?
         };
-        let settings = load().map_err(|errors| Failed::new(CONFIGURATION, errors))?;
+        let settings = load().map_err(|errors| CommandError::new(CONFIGURATION, errors))?;
         let log = start_log(&settings)?;
         let output = match self.output {
             Target::Kafka => Output::Kafka,
             Target::Stdout => Output::Stdout,
         };
-        runtime.spawn(logging::tell_of_lost_lines(log.lost.clone()));
+        runtime.spawn(logging::report_lost_lines(log.lost.clone()));
         let reload = Reload {
             asked,
             load,
@@ -74,14 +74,14 @@ impl Run {
     }
 }
 
-fn start_log(settings: &Settings) -> Result<Log, Failed> {
+fn start_log(settings: &Settings) -> Result<Log, CommandError> {
     let format = match settings.log.format {
         LogFormat::Auto => logging::LogFormat::Auto,
         LogFormat::Json => logging::LogFormat::Json,
         LogFormat::Text => logging::LogFormat::Text,
     };
     let log = logging::init(format, &settings.log.level)
-        .map_err(|error| Failed::new(CONFIGURATION, error))?;
+        .map_err(|error| CommandError::new(CONFIGURATION, error))?;
     for warning in &settings.warnings {
         tracing::warn!("configuration: {warning}");
     }
@@ -96,7 +96,7 @@ async fn serve(
     output: Output,
     stop: impl Future<Output = ()>,
     reload: Reload,
-) -> Result<(), Failed> {
+) -> Result<(), CommandError> {
     let tenants = settings.tenants.len();
     let mut stop = pin!(stop);
     let app = tokio::select! {
@@ -104,7 +104,7 @@ async fn serve(
         // A disk may hang before there is anything to be brought to rest.
         () = &mut stop => return Ok(()),
     };
-    let app = app.map_err(|error| Failed::new(exit_code(&error), error))?;
+    let app = app.map_err(|error| CommandError::new(exit_code(&error), error))?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         tenants,
@@ -113,7 +113,7 @@ async fn serve(
     );
     app.run(stop, Some(reload)).await.map_err(|error| {
         tracing::error!(%error, "stopped");
-        Failed::new(INTERNAL, error)
+        CommandError::new(INTERNAL, error)
     })?;
     tracing::info!("stopped");
     Ok(())

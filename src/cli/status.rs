@@ -20,18 +20,18 @@ use clap::Args;
 use tokio::runtime;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE};
+use super::{CONFIGURATION, CommandError, ConfigFile, FAILED, INTERNAL, UNAVAILABLE};
 use crate::config::{self, DEFAULT_LISTEN, process_environment};
 use crate::core::format::tame;
 use crate::core::health::failure::one_line;
 use crate::core::time::ticks::Ticks;
 use crate::ports::Clock;
-use crate::telemetry::client::{self, Answer, AskError};
+use crate::telemetry::client::{self, HttpAnswer, RequestError};
 use crate::telemetry::clock::SystemClock;
 
-use report::Report;
+use report::StatusDocument;
 use screen::Screen;
-use table::Frame;
+use table::TableContext;
 
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
@@ -43,7 +43,7 @@ Exit codes:
 
 A probe, for example of a container:
   incidentd status --ready")]
-pub struct Status {
+pub struct StatusCommand {
     #[command(flatten)]
     file: ConfigFile,
     /// Where the daemon listens; without it, where http.listen of the configuration says
@@ -64,8 +64,8 @@ pub struct Status {
     live: bool,
 }
 
-impl Status {
-    pub fn run(self) -> Result<(), Failed> {
+impl StatusCommand {
+    pub fn run(self) -> Result<(), CommandError> {
         let (daemon, unknown) = match self.daemon() {
             // A daemon that does well must not be restarted for a file that is being edited: it could not start again.
             Err(unknown) if self.ready || self.live => (Daemon::by_default(), Some(unknown)),
@@ -75,7 +75,7 @@ impl Status {
             .enable_all()
             .build()
             .context("can't start the async runtime")
-            .map_err(|error| Failed::new(INTERNAL, error))?;
+            .map_err(|error| CommandError::new(INTERNAL, error))?;
         let answer = runtime.block_on(async {
             match (self.ready, self.live, self.watch) {
                 (true, ..) => probe(&daemon, "/readyz", "ready").await,
@@ -90,7 +90,7 @@ impl Status {
         })
     }
 
-    fn daemon(&self) -> Result<Daemon, Failed> {
+    fn daemon(&self) -> Result<Daemon, CommandError> {
         if let Some(address) = &self.address {
             return Ok(Daemon {
                 address: address.clone(),
@@ -101,7 +101,7 @@ impl Status {
         let file = &self.file.config;
         let listen = config::listen(file, &process_environment()).map_err(|errors| {
             let help = "or say with --address HOST:PORT where the daemon listens";
-            Failed::new(CONFIGURATION, anyhow!("{errors}\n    {help}"))
+            CommandError::new(CONFIGURATION, anyhow!("{errors}\n    {help}"))
         })?;
         let source = format!("http.listen of {}", file.display());
         if listen.port() == 0 {
@@ -109,7 +109,7 @@ impl Status {
                 "the daemon chose its port itself ({source} has port 0): name it with --address HOST:PORT; its log has it \
                  in the line \"incidentd runs\", as listen"
             );
-            return Err(Failed::new(CONFIGURATION, anyhow!(what)));
+            return Err(CommandError::new(CONFIGURATION, anyhow!(what)));
         }
         let (address, otherwise) = reachable(listen);
         Ok(Daemon {
@@ -119,17 +119,17 @@ impl Status {
         })
     }
 
-    async fn once(&self, daemon: &Daemon) -> Result<(), Failed> {
+    async fn once(&self, daemon: &Daemon) -> Result<(), CommandError> {
         let screen = Screen::of_stdout();
         let (text, report) = self.ask(daemon, &screen).await?;
         screen.print(&text)?;
         match report.trouble() {
             None => Ok(()),
-            Some(trouble) => Err(Failed::new(FAILED, anyhow!(trouble))),
+            Some(trouble) => Err(CommandError::new(FAILED, anyhow!(trouble))),
         }
     }
 
-    async fn watch(&self, daemon: &Daemon, seconds: u64) -> Result<(), Failed> {
+    async fn watch(&self, daemon: &Daemon, seconds: u64) -> Result<(), CommandError> {
         let mut turns = interval(Duration::from_secs(seconds));
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -150,17 +150,21 @@ impl Status {
     }
 
     /// The text to show, and what it was made of.
-    async fn ask(&self, daemon: &Daemon, screen: &Screen) -> Result<(String, Report), Failed> {
+    async fn ask(
+        &self,
+        daemon: &Daemon,
+        screen: &Screen,
+    ) -> Result<(String, StatusDocument), CommandError> {
         let (answer, address) = daemon.ask("/api/status").await?;
         if answer.status != 200 {
             return Err(daemon.strange(address, &answer));
         }
-        let report: Report =
+        let report: StatusDocument =
             serde_json::from_str(&answer.body).map_err(|_| daemon.strange(address, &answer))?;
         if self.json {
             return Ok((one_json_line(&answer.body), report));
         }
-        let frame = Frame {
+        let frame = TableContext {
             address,
             now: answer.date.unwrap_or_else(now_by_our_clock),
             columns: screen.columns(),
@@ -171,13 +175,13 @@ impl Status {
 }
 
 /// The answer of one of the endpoints for probes.
-async fn probe(daemon: &Daemon, path: &str, good: &str) -> Result<(), Failed> {
+async fn probe(daemon: &Daemon, path: &str, good: &str) -> Result<(), CommandError> {
     let (answer, address) = daemon.ask(path).await?;
     match answer.status {
         200 if answer.body.trim_end() == "ok" => Screen::of_stdout().print(&format!("{good}\n")),
         503 => {
             let why = one_line(&tame(&answer.body), 500);
-            Err(Failed::new(FAILED, anyhow!("not {good}: {why}")))
+            Err(CommandError::new(FAILED, anyhow!("not {good}: {why}")))
         }
         _ => Err(daemon.strange(address, &answer)),
     }
@@ -202,13 +206,15 @@ impl Daemon {
     }
 
     /// The answer, and the address that gave it.
-    async fn ask(&self, path: &str) -> Result<(Answer, &str), Failed> {
+    async fn ask(&self, path: &str) -> Result<(HttpAnswer, &str), CommandError> {
         let first = client::get(&self.address, path).await;
         let (address, answer) = match (first, &self.otherwise) {
-            (Err(AskError::Connect(refused)), Some(other)) => {
+            (Err(RequestError::Connect(refused)), Some(other)) => {
                 match client::get(other, path).await {
                     // The first address is the one that serves in most places: its error is the one to show.
-                    Err(AskError::Connect(_)) => (&self.address, Err(AskError::Connect(refused))),
+                    Err(RequestError::Connect(_)) => {
+                        (&self.address, Err(RequestError::Connect(refused)))
+                    }
                     answer => (other, answer),
                 }
             }
@@ -218,10 +224,10 @@ impl Daemon {
         Ok((answer, address))
     }
 
-    fn unreachable(&self, address: &str, error: AskError) -> Failed {
+    fn unreachable(&self, address: &str, error: RequestError) -> CommandError {
         let asked = self.asked();
         let what = match error {
-            AskError::Strange(why) => {
+            RequestError::Strange(why) => {
                 format!("what answers at {address} is not incidentd: {why}\n    {asked}")
             }
             error => {
@@ -231,13 +237,13 @@ impl Daemon {
                 )
             }
         };
-        Failed::new(UNAVAILABLE, anyhow!(what))
+        CommandError::new(UNAVAILABLE, anyhow!(what))
     }
 
-    fn strange(&self, address: &str, answer: &Answer) -> Failed {
+    fn strange(&self, address: &str, answer: &HttpAnswer) -> CommandError {
         let asked = self.asked();
         let (status, body) = (answer.status, one_line(&tame(&answer.body), 80));
-        Failed::new(
+        CommandError::new(
             UNAVAILABLE,
             anyhow!(
                 "what answers at {address} does not answer as incidentd does: {status} {body:?}\n    {asked}"

@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 
-use super::{Failed, USAGE};
+use super::{CommandError, USAGE};
 use crate::config::distance;
 use crate::core::format::tame;
 use crate::core::health::failure::one_line;
@@ -15,7 +15,7 @@ const PROPOSALS: usize = 3;
 pub fn tenants<'a>(
     settings: &'a Settings,
     named: &[String],
-) -> Result<Vec<&'a TenantSettings>, Failed> {
+) -> Result<Vec<&'a TenantSettings>, CommandError> {
     if named.is_empty() {
         return Ok(settings.tenants.iter().collect());
     }
@@ -29,7 +29,7 @@ pub fn tenants<'a>(
     Ok(picked)
 }
 
-pub fn tenant<'a>(settings: &'a Settings, named: &str) -> Result<&'a TenantSettings, Failed> {
+pub fn tenant<'a>(settings: &'a Settings, named: &str) -> Result<&'a TenantSettings, CommandError> {
     let tenants = &settings.tenants;
     let by = |test: &dyn Fn(&TenantSettings) -> bool| tenants.iter().find(|tenant| test(tenant));
     by(&|tenant| tenant.id.to_string().eq_ignore_ascii_case(named))
@@ -38,7 +38,7 @@ pub fn tenant<'a>(settings: &'a Settings, named: &str) -> Result<&'a TenantSetti
         .ok_or_else(|| unknown(tenants, named))
 }
 
-fn unknown(tenants: &[TenantSettings], named: &str) -> Failed {
+fn unknown(tenants: &[TenantSettings], named: &str) -> CommandError {
     let shown = one_line(&tame(named), 60);
     let proposals = nearest(tenants.iter().map(|tenant| &*tenant.name), named);
     let help = match proposals.as_slice() {
@@ -47,7 +47,7 @@ fn unknown(tenants: &[TenantSettings], named: &str) -> Failed {
     };
     let count = tenants.len();
     let noun = if count == 1 { "tenant" } else { "tenants" };
-    Failed::new(
+    CommandError::new(
         USAGE,
         anyhow!("none of the {count} {noun} of the configuration is called {shown:?}\n    {help}"),
     )

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use anyhow::Context;
 use unicode_width::UnicodeWidthStr;
 
-use super::{Failed, INTERNAL};
+use super::{CommandError, INTERNAL};
 use crate::core::format::tame;
 
 /// What commands print fits into so many columns; links are never broken, and may be longer.
@@ -13,25 +13,25 @@ pub const COLUMNS: usize = 100;
 const GAP: &str = "  ";
 
 /// Writes to standard output, and nothing that a terminal would obey: names of files may hold whatever.
-pub fn print(text: &str) -> Result<(), Failed> {
+pub fn print(text: &str) -> Result<(), CommandError> {
     let lines: Vec<_> = text.split('\n').map(tame).collect();
     print_as_it_is(&lines.join("\n"))
 }
 
 /// The same for a text of ours that is no report: a script, a page. A reader that has seen enough (`incidentd check | head
 /// -1`) is no error.
-pub fn print_as_it_is(text: &str) -> Result<(), Failed> {
+pub fn print_as_it_is(text: &str) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error)
             .context("can't write to standard output")
-            .map_err(|error| Failed::new(INTERNAL, error)),
+            .map_err(|error| CommandError::new(INTERNAL, error)),
         _ => Ok(()),
     }
 }
 
 /// Writes to standard error. It may be closed, and names of files may hold whatever a terminal would obey.
-pub fn complain(text: &str) {
+pub fn print_error(text: &str) {
     let lines: Vec<_> = text.lines().map(tame).collect();
     // There is nowhere to report that this failed.
     let _ = writeln!(io::stderr(), "incidentd: {}", lines.join("\n"));

@@ -9,7 +9,9 @@ use clap::Args;
 use tokio::runtime::Runtime;
 
 use super::text::{paragraph, print, why_and_do, width};
-use super::{CONFIGURATION, ConfigFile, FAILED, Failed, INTERNAL, UNAVAILABLE, tenant_selection};
+use super::{
+    CONFIGURATION, CommandError, ConfigFile, FAILED, INTERNAL, UNAVAILABLE, tenant_selection,
+};
 use crate::app::Libraries;
 use crate::app::inspect::{self, Claims, Role, RoleUse, TokenSeen};
 use crate::config::{self, process_environment};
@@ -25,25 +27,25 @@ Exit codes:
   64  no tenant of the configuration has the id or name given
   75  Microsoft can't be asked now: it is out of reach, or asks for a pause
   78  the configuration is not valid")]
-pub struct Token {
+pub struct TokenCommand {
     #[command(flatten)]
     file: ConfigFile,
     /// The tenant's id or name
     tenant: String,
 }
 
-impl Token {
-    pub fn run(self) -> Result<(), Failed> {
+impl TokenCommand {
+    pub fn run(self) -> Result<(), CommandError> {
         let settings = config::load(&self.file.config, &process_environment(), &Libraries)
-            .map_err(|errors| Failed::new(CONFIGURATION, errors))?;
+            .map_err(|errors| CommandError::new(CONFIGURATION, errors))?;
         let tenant = tenant_selection::tenant(&settings, &self.tenant)?;
         let runtime = Runtime::new()
             .context("can't start the async runtime")
-            .map_err(|error| Failed::new(INTERNAL, error))?;
+            .map_err(|error| CommandError::new(INTERNAL, error))?;
         let seen = runtime.block_on(inspect::token(tenant));
         // A thread that waits for a name to be resolved is not waited for.
         runtime.shutdown_background();
-        let seen = seen.map_err(|error| Failed::new(CONFIGURATION, error))?;
+        let seen = seen.map_err(|error| CommandError::new(CONFIGURATION, error))?;
         let seen =
             seen.map_err(|failure| failed(&format!("no token for {}", tenant.name), &failure))?;
         print(&report(&seen))?;
@@ -54,13 +56,13 @@ impl Token {
     }
 }
 
-fn failed(head: &str, failure: &Failure) -> Failed {
+fn failed(head: &str, failure: &Failure) -> CommandError {
     let code = match failure.health {
         Health::Unreachable | Health::Throttled => UNAVAILABLE,
         _ => FAILED,
     };
     let lines = why_and_do(&failure.what, &failure.remedy).join("\n");
-    Failed::new(code, anyhow!("{head} ({})\n{lines}", failure.health))
+    CommandError::new(code, anyhow!("{head} ({})\n{lines}", failure.health))
 }
 
 /// Claims that are explained, in the order in which they are shown.

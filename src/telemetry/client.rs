@@ -22,7 +22,7 @@ const MAX_ANSWER: u64 = 32 << 20;
 
 /// What was answered, whatever the status.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpAnswer {
     pub status: u16,
     /// The time by the answering side's clock, in whole seconds.
     pub date: Option<Ticks>,
@@ -30,7 +30,7 @@ pub struct Answer {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub enum RequestError {
     #[error("can't connect")]
     Connect(#[source] io::Error),
     #[error("no answer within {} seconds", LIMIT.as_secs())]
@@ -45,21 +45,25 @@ pub enum AskError {
 ///
 /// # Errors
 /// There is no whole answer.
-pub async fn get(address: &str, path: &str) -> Result<Answer, AskError> {
+pub async fn get(address: &str, path: &str) -> Result<HttpAnswer, RequestError> {
     get_within(address, path, LIMIT).await
 }
 
-async fn get_within(address: &str, path: &str, limit: Duration) -> Result<Answer, AskError> {
+async fn get_within(
+    address: &str,
+    path: &str,
+    limit: Duration,
+) -> Result<HttpAnswer, RequestError> {
     let connected = timeout(CONNECT_LIMIT.min(limit), TcpStream::connect(address)).await;
     let stream = connected
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        .map_err(AskError::Connect)?;
+        .map_err(RequestError::Connect)?;
     let answer = timeout(limit, exchange(stream, address, path)).await;
     let bytes = answer
-        .map_err(|_| AskError::Silence)?
-        .map_err(AskError::Broken)?;
+        .map_err(|_| RequestError::Silence)?
+        .map_err(RequestError::Broken)?;
     if bytes.len() as u64 > MAX_ANSWER {
-        return Err(AskError::Strange("the answer has no end"));
+        return Err(RequestError::Strange("the answer has no end"));
     }
     read(&bytes)
 }
@@ -72,15 +76,15 @@ async fn exchange(mut stream: TcpStream, address: &str, path: &str) -> io::Resul
     Ok(bytes)
 }
 
-fn read(bytes: &[u8]) -> Result<Answer, AskError> {
-    let strange = AskError::Strange;
+fn read(bytes: &[u8]) -> Result<HttpAnswer, RequestError> {
+    let strange = RequestError::Strange;
     let text = std::str::from_utf8(bytes).map_err(|_| strange("the answer is not text"))?;
     let (head, body) = text
         .split_once("\r\n\r\n")
         .ok_or(strange("the answer is not HTTP"))?;
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(status_of);
-    let mut answer = Answer {
+    let mut answer = HttpAnswer {
         status: status.ok_or(strange("the answer is not HTTP"))?,
         date: None,
         body: body.to_owned(),
@@ -139,7 +143,7 @@ mod tests {
             b"HTTP/1.0 503 Service Unavailable\r\ndate: Tue, 14 Nov 2023 22:13:20 GMT\r\nContent-Length: 8\r\n\r\nwaiting\n",
         )
         .await;
-        let expected = Answer {
+        let expected = HttpAnswer {
             status: 503,
             date: Some(Ticks::from_unix_seconds(1_700_000_000)),
             body: "waiting\n".into(),
@@ -179,7 +183,7 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
         let error = get(&address, "/").await.expect_err("nobody is there");
-        assert!(matches!(error, AskError::Connect(_)), "{error:?}");
+        assert!(matches!(error, RequestError::Connect(_)), "{error:?}");
     }
 
     #[tokio::test]
@@ -187,6 +191,6 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let error = get_within(&address, "/", Duration::from_millis(50)).await;
-        assert!(matches!(error, Err(AskError::Silence)), "{error:?}");
+        assert!(matches!(error, Err(RequestError::Silence)), "{error:?}");
     }
 }

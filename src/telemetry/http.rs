@@ -53,7 +53,7 @@ use super::metrics;
 use crate::core::health::status::StatusReport;
 use crate::ports::Clock;
 
-use connections::{Admitted, Connections, OpenConnection, Stage};
+use connections::{Admitted, ConnectionStage, Connections, OpenConnection};
 pub use host::HostNames;
 use host::HostVerdict;
 use renderings::{KEPT, NoRendering, Renderings};
@@ -74,7 +74,7 @@ pub trait Surface: Send + Sync + 'static {
 
 /// What callers may cost.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+struct EndpointLimits {
     connections: usize,
     /// Texts of each of `/metrics`, `/api/status` and `/` in memory at once.
     kept: usize,
@@ -86,8 +86,8 @@ struct Limits {
     exchange: Duration,
 }
 
-impl Limits {
-    const DEFAULT: Limits = Limits {
+impl EndpointLimits {
+    const DEFAULT: EndpointLimits = EndpointLimits {
         connections: 256,
         kept: KEPT,
         head: Duration::from_secs(3),
@@ -118,7 +118,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let listener = listener.into_std()?;
-    let router = router(Limits::DEFAULT, names, surface);
+    let router = router(EndpointLimits::DEFAULT, names, surface);
     let (ends, ended) = oneshot::channel();
     Builder::new().name("endpoints".to_owned()).spawn(move || {
         // Nobody waits for the end when the stop takes too long.
@@ -140,7 +140,7 @@ fn serve_on_this_thread(
         .build()?;
     let served = runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
-        serve_within(Limits::DEFAULT, listener, router, shutdown).await
+        serve_within(EndpointLimits::DEFAULT, listener, router, shutdown).await
     });
     // What renders may hang, and is not waited for.
     runtime.shutdown_background();
@@ -148,7 +148,7 @@ fn serve_on_this_thread(
 }
 
 async fn serve_within(
-    limits: Limits,
+    limits: EndpointLimits,
     listener: TcpListener,
     router: Router,
     shutdown: CancellationToken,
@@ -191,7 +191,7 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
 }
 
 /// One connection, one request. How it ends is the caller's affair: there is nothing here to report.
-async fn converse(limits: Limits, stream: TcpStream, router: Router, admitted: Admitted) {
+async fn converse(limits: EndpointLimits, stream: TcpStream, router: Router, admitted: Admitted) {
     let of = Arc::clone(&admitted.connection);
     let service = TowerToHyperService::new(router.layer(Extension(of)));
     let connection = http1::Builder::new()
@@ -207,7 +207,7 @@ async fn converse(limits: Limits, stream: TcpStream, router: Router, admitted: A
 }
 
 #[derive(Clone)]
-struct Shared(Arc<SharedParts>);
+struct EndpointState(Arc<SharedParts>);
 
 struct SharedParts {
     surface: Arc<dyn Surface>,
@@ -218,9 +218,9 @@ struct SharedParts {
     page: Renderings,
 }
 
-fn router(limits: Limits, names: HostNames, surface: Arc<dyn Surface>) -> Router {
+fn router(limits: EndpointLimits, names: HostNames, surface: Arc<dyn Surface>) -> Router {
     let renderings = || Renderings::new(limits.kept);
-    let shared = Shared(Arc::new(SharedParts {
+    let shared = EndpointState(Arc::new(SharedParts {
         surface,
         names,
         turn: limits.turn,
@@ -240,12 +240,12 @@ fn router(limits: Limits, names: HostNames, surface: Arc<dyn Surface>) -> Router
 
 /// Refuses a request to a stranger's name and one that brings a body, and marks every answer as one that only holds now.
 async fn guard(
-    State(shared): State<Shared>,
+    State(shared): State<EndpointState>,
     Extension(connection): Extension<Arc<OpenConnection>>,
     request: Request,
     next: Next,
 ) -> Response {
-    connection.at(Stage::Asked);
+    connection.at(ConnectionStage::Asked);
     let (head, body) = request.into_parts();
     let mut response = match shared.0.names.judge(&head) {
         HostVerdict::Foreign => (StatusCode::MISDIRECTED_REQUEST, FOREIGN).into_response(),
@@ -259,18 +259,18 @@ async fn guard(
             .into_response(),
         HostVerdict::Ours => next.run(Request::from_parts(head, body)).await,
     };
-    connection.at(Stage::Answered);
+    connection.at(ConnectionStage::Answered);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
-async fn live(State(shared): State<Shared>) -> Response {
+async fn live(State(shared): State<EndpointState>) -> Response {
     verdict(shared.0.surface.live())
 }
 
-async fn ready(State(shared): State<Shared>) -> Response {
+async fn ready(State(shared): State<EndpointState>) -> Response {
     verdict(shared.0.surface.ready())
 }
 
@@ -281,7 +281,7 @@ fn verdict(verdict: Result<(), String>) -> Response {
     }
 }
 
-async fn scrape(State(shared): State<Shared>) -> Response {
+async fn scrape(State(shared): State<EndpointState>) -> Response {
     let surface = Arc::clone(&shared.0.surface);
     let make = move || Some(surface.metrics().into_bytes());
     match shared.0.metrics.get(shared.0.turn, make).await {
@@ -290,7 +290,7 @@ async fn scrape(State(shared): State<Shared>) -> Response {
     }
 }
 
-async fn status(State(shared): State<Shared>) -> Response {
+async fn status(State(shared): State<EndpointState>) -> Response {
     let surface = Arc::clone(&shared.0.surface);
     let make = move || serde_json::to_vec(&surface.report()).ok();
     match shared.0.report.get(shared.0.turn, make).await {
@@ -300,7 +300,7 @@ async fn status(State(shared): State<Shared>) -> Response {
 }
 
 /// The page is shared with a mark in the place of the nonce, which each reader gets of its own.
-async fn front(State(shared): State<Shared>) -> Response {
+async fn front(State(shared): State<EndpointState>) -> Response {
     let surface = Arc::clone(&shared.0.surface);
     let make = move || {
         let html = page::render(&surface.report(), SystemClock.now(), page::MARK);

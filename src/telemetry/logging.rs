@@ -39,7 +39,7 @@
 //!
 //! Lines are written by a thread of their own. Were they written where they are made, a reader of standard error that
 //! stops reading (a log driver, a stopped `journald`) would stop the tenants one by one, and then the endpoints and the
-//! stop. At most 8,192 lines wait; those beyond are lost, and counted: [`tell_of_lost_lines`] says how many, once
+//! stop. At most 8,192 lines wait; those beyond are lost, and counted: [`report_lost_lines`] says how many, once
 //! there is a reader again. A line that can't be written (standard error closed, disk full) is lost in silence: there is
 //! nowhere left to say so, and the daemon's work goes on.
 
@@ -124,7 +124,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<Log, LogError> {
         tracing::warn!("RUST_LOG is set and is not read: set log.level, or INCIDENTD__LOG__LEVEL");
     }
     Ok(Log {
-        filter: LogFilter(handle),
+        filter: LogFilterHandle(handle),
         lost,
         _writer: guard,
     })
@@ -133,13 +133,13 @@ pub fn init(format: LogFormat, filter: &str) -> Result<Log, LogError> {
 /// The log of the process. When it is dropped, what waits is written, for a second at most; later lines are lost.
 #[derive(Debug)]
 pub struct Log {
-    pub filter: LogFilter,
+    pub filter: LogFilterHandle,
     pub lost: ErrorCounter,
     _writer: WorkerGuard,
 }
 
 /// Logs how many lines were lost, whenever some were. Never ends.
-pub async fn tell_of_lost_lines(lost: ErrorCounter) {
+pub async fn report_lost_lines(lost: ErrorCounter) {
     let (mut look, mut told) = (interval(LOSS), 0);
     loop {
         look.tick().await;
@@ -156,9 +156,9 @@ pub async fn tell_of_lost_lines(lost: ErrorCounter) {
 
 /// The filter of the process's log, which can change while it runs.
 #[derive(Clone, Debug)]
-pub struct LogFilter(reload::Handle<Targets, Registry>);
+pub struct LogFilterHandle(reload::Handle<Targets, Registry>);
 
-impl LogFilter {
+impl LogFilterHandle {
     /// From now on the log is filtered so.
     ///
     /// # Errors
@@ -314,12 +314,12 @@ fn write_field(
         };
         write!(writer, "{dim}{}={plain}", field.name())?;
     }
-    fmt::Write::write_fmt(&mut Escaped(writer), format_args!("{value:?}"))
+    fmt::Write::write_fmt(&mut EscapingWriter(writer), format_args!("{value:?}"))
 }
 
-struct Escaped<'a, W>(&'a mut W);
+struct EscapingWriter<'a, W>(&'a mut W);
 
-impl<W: fmt::Write> fmt::Write for Escaped<'_, W> {
+impl<W: fmt::Write> fmt::Write for EscapingWriter<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for part in text.split_inclusive(is_wild) {
             match part.chars().next_back() {

@@ -58,7 +58,7 @@ struct BySource {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct BySourceAndStatus {
     source: &'static str,
-    status: Status,
+    status: StatusLabel,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -68,28 +68,28 @@ struct ByOutcome {
 
 /// An HTTP status as a label: `none` for no answer, `other` for a number that HTTP does not know.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Status {
+enum StatusLabel {
     None,
     Code(u16),
     Other,
 }
 
-impl From<u16> for Status {
+impl From<u16> for StatusLabel {
     fn from(status: u16) -> Self {
         match status {
-            0 => Status::None,
-            100..=599 => Status::Code(status),
-            _ => Status::Other,
+            0 => StatusLabel::None,
+            100..=599 => StatusLabel::Code(status),
+            _ => StatusLabel::Other,
         }
     }
 }
 
-impl EncodeLabelValue for Status {
+impl EncodeLabelValue for StatusLabel {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         match self {
-            Status::None => encoder.write_str("none"),
-            Status::Code(code) => write!(encoder, "{code}"),
-            Status::Other => encoder.write_str("other"),
+            StatusLabel::None => encoder.write_str("none"),
+            StatusLabel::Code(code) => write!(encoder, "{code}"),
+            StatusLabel::Other => encoder.write_str("other"),
         }
     }
 }
@@ -151,7 +151,7 @@ impl Metrics {
             let _ = self.token_requests.get_or_create(&outcome(ok));
         }
         for &source in &self.sources {
-            let status = Status::Code(200);
+            let status = StatusLabel::Code(200);
             let _ = self
                 .api_requests
                 .get_or_create(&BySourceAndStatus { source, status });

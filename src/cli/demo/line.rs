@@ -31,7 +31,7 @@ struct Incident {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Event {
+struct IncidentEvent {
     data: Incident,
 }
 
@@ -47,7 +47,7 @@ impl Printer {
     }
 
     pub fn line(&self, record: &Arrived) -> String {
-        let Event { data } = serde_json::from_slice(&record.value).unwrap_or_default();
+        let IncidentEvent { data } = serde_json::from_slice(&record.value).unwrap_or_default();
         let change = change(record);
         let tenant = tenant_of(&record.key).and_then(|id| self.tenants.get(&id));
         let time = record

@@ -72,12 +72,12 @@ pub fn change(record: &Arrived) -> &str {
 
 fn version(record: &Arrived, books: &Books) -> Option<Version> {
     #[derive(Deserialize)]
-    struct Event<'a> {
+    struct IncidentEvent<'a> {
         #[serde(borrow)]
         data: &'a RawValue,
     }
     let tenant = tenant_of(&record.key)?;
-    let event: Event<'_> = serde_json::from_slice(&record.value).ok()?;
+    let event: IncidentEvent<'_> = serde_json::from_slice(&record.value).ok()?;
     let (incident, revision) = books.identify(tenant, event.data.get().as_bytes())?;
     Some(Version {
         tenant,

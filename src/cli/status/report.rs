@@ -11,26 +11,26 @@ use crate::core::time::ticks::Ticks;
 pub const OK: &str = "ok";
 
 #[derive(Debug, Deserialize)]
-pub struct Report {
+pub struct StatusDocument {
     #[serde(default)]
     pub version: String,
     #[serde(default)]
     pub started: Option<String>,
     pub state: String,
     #[serde(default)]
-    pub configuration: Configuration,
+    pub configuration: ConfigurationFields,
     #[serde(default)]
-    pub alarms: Vec<Alarm>,
+    pub alarms: Vec<AlarmFields>,
     /// Worst first.
-    pub tenants: Vec<Tenant>,
-    pub kafka: Part,
-    pub ledger: Part,
+    pub tenants: Vec<TenantFields>,
+    pub kafka: PartFields,
+    pub ledger: PartFields,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 #[derive(Default)]
-pub struct Alarm {
+pub struct AlarmFields {
     pub cause: String,
     pub state: String,
     pub tenants: usize,
@@ -41,7 +41,7 @@ pub struct Alarm {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Tenant {
+pub struct TenantFields {
     pub id: String,
     pub name: String,
     pub source: String,
@@ -52,12 +52,12 @@ pub struct Tenant {
     pub lag_seconds: Option<u64>,
     pub last_success: Option<String>,
     pub published: u64,
-    pub backfill: Option<Backfill>,
+    pub backfill: Option<BackfillFields>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Backfill {
+pub struct BackfillFields {
     pub from: Option<String>,
     pub to: Option<String>,
     pub open_seconds: u64,
@@ -67,7 +67,7 @@ pub struct Backfill {
 /// What became of the last reload. An older daemon says nothing of it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Configuration {
+pub struct ConfigurationFields {
     pub state: String,
     pub loaded: Option<String>,
     /// Keys whose new values wait for a restart.
@@ -75,7 +75,7 @@ pub struct Configuration {
     pub error: Option<String>,
 }
 
-impl Configuration {
+impl ConfigurationFields {
     pub fn is_refused(&self) -> bool {
         self.state == "refused"
     }
@@ -84,7 +84,7 @@ impl Configuration {
 /// Kafka, or the ledger.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Part {
+pub struct PartFields {
     pub state: String,
     pub error: Option<String>,
     pub remedy: Option<String>,
@@ -95,7 +95,7 @@ pub struct Part {
     pub versions: Option<u64>,
 }
 
-impl Report {
+impl StatusDocument {
     /// What is not as it should be, in one line; `None`: nothing.
     pub fn trouble(&self) -> Option<String> {
         let mut troubles = Vec::new();
@@ -130,7 +130,7 @@ mod tests {
     fn a_later_version_s_document_is_read_as_far_as_it_is_known() {
         let text = r#"{"version":"9.0.0","state":"dancing","surprise":[1],"tenants":[{"name":"a","state":"asleep","mood":{}}],
             "kafka":{"state":"ok","lag":1},"ledger":{"state":"ok"}}"#;
-        let report: Report = serde_json::from_str(text).unwrap();
+        let report: StatusDocument = serde_json::from_str(text).unwrap();
         assert_eq!(report.tenants[0].state, "asleep");
         assert_eq!(report.trouble().as_deref(), Some("1 of 1 tenant is not ok"));
     }
@@ -138,7 +138,10 @@ mod tests {
     #[test]
     fn what_is_no_status_is_not_taken_for_one() {
         for text in ["", "{}", "[]", r#"{"state":"ok"}"#, "<html>"] {
-            assert!(serde_json::from_str::<Report>(text).is_err(), "{text}");
+            assert!(
+                serde_json::from_str::<StatusDocument>(text).is_err(),
+                "{text}"
+            );
         }
     }
 }

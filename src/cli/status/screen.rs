@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use anyhow::Context;
 use terminal_size::{Height, Width, terminal_size_of};
 
-use super::super::{Failed, INTERNAL};
+use super::super::{CommandError, INTERNAL};
 use crate::cli::text::width;
 use crate::telemetry::logging::colour_refused;
 
@@ -42,13 +42,13 @@ impl Screen {
         self.size.is_some() && !colour_refused()
     }
 
-    pub fn print(&self, text: &str) -> Result<(), Failed> {
+    pub fn print(&self, text: &str) -> Result<(), CommandError> {
         write(text).map(|_| ())
     }
 
     /// Shows `text` in the place of what was shown before, or below it where nothing can be taken back. `false`: nobody
     /// reads any more.
-    pub fn redraw(&self, text: &str) -> Result<bool, Failed> {
+    pub fn redraw(&self, text: &str) -> Result<bool, CommandError> {
         match self.size {
             Some((columns, rows)) => {
                 let lines = cut(text, columns, rows);
@@ -60,14 +60,14 @@ impl Screen {
     }
 }
 
-fn write(text: &str) -> Result<bool, Failed> {
+fn write(text: &str) -> Result<bool, CommandError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(error)
             .context("can't write to standard output")
-            .map_err(|error| Failed::new(INTERNAL, error)),
+            .map_err(|error| CommandError::new(INTERNAL, error)),
     }
 }
 

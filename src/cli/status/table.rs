@@ -3,7 +3,9 @@
 //!
 //! All texts come from outside and are tamed before they are laid out.
 
-use super::report::{Alarm, Configuration, OK, Part, Report, Tenant, instant};
+use super::report::{
+    AlarmFields, ConfigurationFields, OK, PartFields, StatusDocument, TenantFields, instant,
+};
 use crate::cli::text::{left, right, width, wrapped};
 use crate::core::format::{bytes, counted, gist, grouped, span, tally, tame};
 use crate::core::time::ticks::Ticks;
@@ -16,7 +18,7 @@ const LEAST_NAME: usize = 12;
 const MOST_OTHER: usize = 14;
 const GAP: &str = "  ";
 
-pub struct Frame<'a> {
+pub struct TableContext<'a> {
     /// Where the daemon was asked.
     pub address: &'a str,
     /// The time by the daemon's clock.
@@ -25,8 +27,8 @@ pub struct Frame<'a> {
     pub colour: bool,
 }
 
-pub fn render(report: &Report, frame: &Frame<'_>) -> String {
-    let mut page = Page {
+pub fn render(report: &StatusDocument, frame: &TableContext<'_>) -> String {
+    let mut page = StatusText {
         frame,
         lines: Vec::new(),
     };
@@ -40,12 +42,12 @@ pub fn render(report: &Report, frame: &Frame<'_>) -> String {
     page.lines.join("\n") + "\n"
 }
 
-struct Page<'a> {
-    frame: &'a Frame<'a>,
+struct StatusText<'a> {
+    frame: &'a TableContext<'a>,
     lines: Vec<String>,
 }
 
-impl Page<'_> {
+impl StatusText<'_> {
     fn line(&mut self, line: impl Into<String>) {
         self.lines.push(line.into());
     }
@@ -55,7 +57,7 @@ impl Page<'_> {
         self.lines.extend(lines);
     }
 
-    fn head(&mut self, report: &Report) {
+    fn head(&mut self, report: &StatusDocument) {
         let now = Ticks::from_unix_seconds(self.frame.now.unix_seconds());
         let age = instant(report.started.as_ref()).map(|at| self.since(at));
         let age = age.map(|age| format!(" for {age}")).unwrap_or_default();
@@ -76,7 +78,7 @@ impl Page<'_> {
         self.part("Ledger", ledger, known);
     }
 
-    fn part(&mut self, name: &str, part: &Part, more: Option<String>) {
+    fn part(&mut self, name: &str, part: &PartFields, more: Option<String>) {
         let more = more.map(|more| format!(", {more}")).unwrap_or_default();
         let state = self.paint(&tame(&part.state), &part.state);
         self.line(format!("{name}: {state}{more}"));
@@ -88,9 +90,11 @@ impl Page<'_> {
         }
     }
 
-    fn fills(&mut self, tenants: &[Tenant]) {
-        let open = |tenant: &&Tenant| tenant.backfill.as_ref().map_or(0, |fill| fill.open_seconds);
-        let mut filled: Vec<&Tenant> = tenants.iter().filter(|it| it.backfill.is_some()).collect();
+    fn fills(&mut self, tenants: &[TenantFields]) {
+        let open =
+            |tenant: &&TenantFields| tenant.backfill.as_ref().map_or(0, |fill| fill.open_seconds);
+        let mut filled: Vec<&TenantFields> =
+            tenants.iter().filter(|it| it.backfill.is_some()).collect();
         if filled.is_empty() {
             return;
         }
@@ -121,7 +125,7 @@ impl Page<'_> {
         }
     }
 
-    fn alarm(&mut self, alarm: &Alarm) {
+    fn alarm(&mut self, alarm: &AlarmFields) {
         self.line("");
         let count = counted(alarm.tenants, "tenant");
         let since = instant(alarm.since.as_ref());
@@ -137,7 +141,7 @@ impl Page<'_> {
     }
 
     /// What the files say and the daemon does not do.
-    fn configuration(&mut self, configuration: &Configuration) {
+    fn configuration(&mut self, configuration: &ConfigurationFields) {
         if configuration.is_refused() {
             let loaded = instant(configuration.loaded.as_ref());
             let loaded = loaded.map(|at| format!(" {} ago", self.since(at)));
@@ -166,7 +170,7 @@ impl Page<'_> {
         }
     }
 
-    fn tenants(&mut self, report: &Report) {
+    fn tenants(&mut self, report: &StatusDocument) {
         let rows = rows(&report.tenants, |at| format!("{} ago", self.since(at)));
         let widths = widths(&rows, self.frame.columns);
         self.line("");
@@ -192,7 +196,7 @@ impl Page<'_> {
     }
 
     /// What is wrong with these tenants, which have one remedy.
-    fn explain(&mut self, members: &[&Tenant], alarms: &[Alarm]) {
+    fn explain(&mut self, members: &[&TenantFields], alarms: &[AlarmFields]) {
         let Some(last) = members.last().filter(|last| last.state != OK) else {
             return;
         };
@@ -236,7 +240,7 @@ impl Page<'_> {
     }
 }
 
-type Row = [String; 7];
+type TableRow = [String; 7];
 
 const HEADING: [&str; 7] = [
     "STATE",
@@ -250,9 +254,9 @@ const HEADING: [&str; 7] = [
 const NAME: usize = 1;
 const TO_THE_RIGHT: [usize; 2] = [3, 5];
 
-fn rows(tenants: &[Tenant], ago: impl Fn(Ticks) -> String) -> Vec<Row> {
+fn rows(tenants: &[TenantFields], ago: impl Fn(Ticks) -> String) -> Vec<TableRow> {
     let ago = |at: Option<&String>| instant(at).map_or_else(|| "-".to_owned(), &ago);
-    let row = |tenant: &Tenant| {
+    let row = |tenant: &TenantFields| {
         [
             tame(&tenant.state),
             tame(&tenant.name),
@@ -267,7 +271,7 @@ fn rows(tenants: &[Tenant], ago: impl Fn(Ticks) -> String) -> Vec<Row> {
 }
 
 /// Each column as wide as what is in it; the names give way when that is too much.
-fn widths(rows: &[Row], columns: usize) -> [usize; 7] {
+fn widths(rows: &[TableRow], columns: usize) -> [usize; 7] {
     let mut widths = HEADING.map(width);
     for row in rows {
         for (n, (widest, cell)) in widths.iter_mut().zip(row).enumerate() {
@@ -281,7 +285,7 @@ fn widths(rows: &[Row], columns: usize) -> [usize; 7] {
     widths
 }
 
-fn lay_out(row: &Row, widths: &[usize; 7]) -> String {
+fn lay_out(row: &TableRow, widths: &[usize; 7]) -> String {
     let cells = row.iter().zip(widths).enumerate();
     let cells: Vec<_> = cells
         .map(|(n, (cell, width))| match TO_THE_RIGHT.contains(&n) {
@@ -293,7 +297,7 @@ fn lay_out(row: &Row, widths: &[usize; 7]) -> String {
 }
 
 /// Tenants by number, those together that are in one state with one remedy; otherwise in the order given.
-fn groups(tenants: &[Tenant]) -> Vec<Vec<usize>> {
+fn groups(tenants: &[TenantFields]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut known = std::collections::HashMap::new();
     for (n, tenant) in tenants.iter().enumerate() {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// What a connection is at, in the order in which they are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Stage {
+pub(super) enum ConnectionStage {
     /// No whole request has come.
     Silent,
     /// Its answer is made, and being sent.
@@ -47,7 +47,7 @@ pub(super) struct OpenConnection {
 }
 
 impl OpenConnection {
-    pub(super) fn at(&self, stage: Stage) {
+    pub(super) fn at(&self, stage: ConnectionStage) {
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 }
@@ -79,7 +79,7 @@ impl Connections {
             }
         };
         let connection = Arc::new(OpenConnection {
-            stage: AtomicU8::new(Stage::Silent as u8),
+            stage: AtomicU8::new(ConnectionStage::Silent as u8),
             dropped: CancellationToken::new(),
         });
         let mut open = self.lock();
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
-    async fn admitted(connections: &Arc<Connections>, stage: Stage) -> Admitted {
+    async fn admitted(connections: &Arc<Connections>, stage: ConnectionStage) -> Admitted {
         let admitted = connections.admit().await.expect("a place");
         admitted.connection.at(stage);
         admitted
@@ -133,7 +133,12 @@ mod tests {
     async fn the_oldest_that_asks_for_nothing_gives_way_then_who_reads_slowly_then_the_oldest() {
         let connections = Connections::new(4);
         let mut there = Vec::new();
-        for stage in [Stage::Asked, Stage::Answered, Stage::Silent, Stage::Silent] {
+        for stage in [
+            ConnectionStage::Asked,
+            ConnectionStage::Answered,
+            ConnectionStage::Silent,
+            ConnectionStage::Silent,
+        ] {
             there.push(Some(admitted(&connections, stage).await));
         }
         for expected in [2, 3, 1, 0] {
@@ -152,7 +157,7 @@ mod tests {
             assert_eq!(dropped, [expected]);
             there[expected] = None;
             let next = next.await.expect("a place");
-            next.connection.at(Stage::Asked);
+            next.connection.at(ConnectionStage::Asked);
             there.push(Some(next));
         }
         assert_eq!(connections.lock().by_age.len(), 4);

@@ -86,7 +86,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(limits: Limits, fake: Arc<Fake>) -> Self {
+    async fn start(limits: EndpointLimits, fake: Arc<Fake>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -145,7 +145,7 @@ fn body(answer: &str) -> &str {
 #[tokio::test]
 async fn readiness_says_what_it_waits_for_and_then_ok() {
     let fake = Arc::new(Fake::default());
-    let server = Server::start(Limits::DEFAULT, Arc::clone(&fake)).await;
+    let server = Server::start(EndpointLimits::DEFAULT, Arc::clone(&fake)).await;
     let waiting = server.get("/readyz").await;
     assert!(waiting.starts_with("HTTP/1.1 503 "), "{waiting}");
     assert_eq!(body(&waiting), "Kafka was not reached yet.\n");
@@ -161,7 +161,7 @@ async fn readiness_says_what_it_waits_for_and_then_ok() {
 #[tokio::test]
 async fn status_is_json_and_metrics_are_prometheus_text() {
     let fake = Arc::new(Fake::default());
-    let server = Server::start(Limits::DEFAULT, Arc::clone(&fake)).await;
+    let server = Server::start(EndpointLimits::DEFAULT, Arc::clone(&fake)).await;
     let status = server.get("/api/status").await;
     assert!(
         status.contains("content-type: application/json\r\n"),
@@ -181,7 +181,7 @@ async fn status_is_json_and_metrics_are_prometheus_text() {
 
 #[tokio::test]
 async fn the_page_may_do_nothing_but_show_itself() {
-    let server = Server::start(Limits::DEFAULT, Arc::default()).await;
+    let server = Server::start(EndpointLimits::DEFAULT, Arc::default()).await;
     let (first, second) = (server.get("/").await, server.get("/").await);
     let policy = |answer: &str| {
         let name = "content-security-policy: ";
@@ -212,7 +212,7 @@ async fn the_page_may_do_nothing_but_show_itself() {
 
 #[tokio::test]
 async fn only_get_and_head_of_what_exists_are_answered() {
-    let server = Server::start(Limits::DEFAULT, Arc::default()).await;
+    let server = Server::start(EndpointLimits::DEFAULT, Arc::default()).await;
     for (request, expected) in [
         (get_request("/index.html"), "404"),
         (get_request("/metrics/"), "404"),
@@ -233,7 +233,7 @@ async fn only_get_and_head_of_what_exists_are_answered() {
 
 #[tokio::test]
 async fn a_body_is_refused_unread() {
-    let server = Server::start(Limits::DEFAULT, Arc::default()).await;
+    let server = Server::start(EndpointLimits::DEFAULT, Arc::default()).await;
     let answer = server
         .exchange("GET /livez HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000000\r\n\r\n")
         .await;
@@ -243,7 +243,7 @@ async fn a_body_is_refused_unread() {
 
 #[tokio::test]
 async fn a_head_beyond_its_size_is_refused() {
-    let server = Server::start(Limits::DEFAULT, Arc::default()).await;
+    let server = Server::start(EndpointLimits::DEFAULT, Arc::default()).await;
     let mut stream = server.connect().await;
     let filler = "y".repeat(4 * MAX_HEAD);
     let head = format!("GET /livez HTTP/1.1\r\nx: {filler}\r\n\r\n");
@@ -259,11 +259,11 @@ async fn a_head_beyond_its_size_is_refused() {
 
 #[tokio::test]
 async fn a_caller_that_never_ends_its_head_is_dropped_and_gives_its_place_back() {
-    let limits = Limits {
+    let limits = EndpointLimits {
         connections: 1,
         head: Duration::from_millis(50),
         exchange: LONG * 2,
-        ..Limits::DEFAULT
+        ..EndpointLimits::DEFAULT
     };
     let server = Server::start(limits, Arc::default()).await;
     let mut slow = server.connect().await;
@@ -310,11 +310,11 @@ impl Server {
 #[tokio::test]
 async fn a_caller_that_never_reads_is_dropped_and_its_answer_freed() {
     let (fake, made) = large();
-    let limits = Limits {
+    let limits = EndpointLimits {
         kept: 1,
         turn: LONG * 2,
         exchange: Duration::from_millis(300),
-        ..Limits::DEFAULT
+        ..EndpointLimits::DEFAULT
     };
     let server = Server::start(limits, fake).await;
     let deaf = server.deaf().await;
@@ -332,10 +332,10 @@ async fn a_caller_that_never_reads_is_dropped_and_its_answer_freed() {
 }
 
 /// Nothing but the callers' own doing ends a connection.
-const PATIENT: Limits = Limits {
+const PATIENT: EndpointLimits = EndpointLimits {
     head: Duration::from_secs(600),
     exchange: Duration::from_secs(600),
-    ..Limits::DEFAULT
+    ..EndpointLimits::DEFAULT
 };
 
 #[tokio::test]
@@ -387,7 +387,7 @@ async fn slow_readers_refuse_nobody_and_share_what_they_read() {
 #[tokio::test]
 async fn slow_readers_in_all_places_keep_no_probe_out() {
     let (fake, _) = large();
-    let limits = Limits {
+    let limits = EndpointLimits {
         connections: 4,
         ..PATIENT
     };
@@ -406,7 +406,7 @@ async fn slow_readers_in_all_places_keep_no_probe_out() {
 
 #[tokio::test]
 async fn only_a_name_of_its_own_or_an_address_is_answered() {
-    let server = Server::start(Limits::DEFAULT, Arc::default()).await;
+    let server = Server::start(EndpointLimits::DEFAULT, Arc::default()).await;
     for path in [
         "/",
         "/livez",
@@ -448,10 +448,10 @@ async fn only_a_name_of_its_own_or_an_address_is_answered() {
 
 #[tokio::test]
 async fn when_a_large_answer_cannot_be_made_in_time_the_caller_is_told_to_come_again() {
-    let limits = Limits {
+    let limits = EndpointLimits {
         kept: 0,
         turn: Duration::from_millis(20),
-        ..Limits::DEFAULT
+        ..EndpointLimits::DEFAULT
     };
     let server = Server::start(limits, Arc::default()).await;
     for path in ["/metrics", "/api/status", "/"] {
@@ -466,7 +466,7 @@ async fn when_a_large_answer_cannot_be_made_in_time_the_caller_is_told_to_come_a
 #[tokio::test]
 async fn a_surface_that_panics_costs_one_answer() {
     let fake = Fake::with_metrics(|| panic!("on purpose"));
-    let server = Server::start(Limits::DEFAULT, fake).await;
+    let server = Server::start(EndpointLimits::DEFAULT, fake).await;
     let answer = server.get("/metrics").await;
     assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
     let live = server.get("/livez").await;
@@ -487,7 +487,7 @@ async fn an_answer_in_work_is_finished_after_shutdown() {
             "finished\n".into()
         }
     });
-    let server = Server::start(Limits::DEFAULT, fake).await;
+    let server = Server::start(EndpointLimits::DEFAULT, fake).await;
     let mut caller = server.connect().await;
     let request = get_request("/metrics");
     caller.write_all(request.as_bytes()).await.unwrap();
@@ -500,7 +500,7 @@ async fn an_answer_in_work_is_finished_after_shutdown() {
 
 #[tokio::test]
 async fn after_shutdown_nothing_is_accepted() {
-    let server = Server::start(Limits::DEFAULT, Arc::default()).await;
+    let server = Server::start(EndpointLimits::DEFAULT, Arc::default()).await;
     let address = server.address;
     server.stop().await;
     let refused = TcpStream::connect(address).await;

@@ -44,7 +44,7 @@ fn logged(style: Style, filter: &str, act: impl FnOnce()) -> Vec<String> {
 fn the_filter_changes_while_the_log_is_at_work() {
     let sink = Sink::default();
     let (targets, handle) = reload::Layer::new(targets("info").expect("a filter"));
-    let filter = LogFilter(handle);
+    let filter = LogFilterHandle(handle);
     with_default(subscriber(TEXT, targets, sink.clone()), || {
         debug!("before");
         filter.set("debug").expect("a filter");

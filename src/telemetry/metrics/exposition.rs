@@ -11,7 +11,7 @@ use crate::core::health::failure::Health;
 const BYTES_PER_TENANT: usize = (Health::ALL.len() + 6) * 120;
 
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub enum MetricKind {
     Counter,
     Gauge,
 }
@@ -48,10 +48,15 @@ impl Exposition {
     }
 
     /// Opens a family. All samples of one family stand together.
-    pub fn family(&mut self, name: &'static str, kind: Kind, help: &'static str) -> Samples<'_> {
+    pub fn family(
+        &mut self,
+        name: &'static str,
+        kind: MetricKind,
+        help: &'static str,
+    ) -> Samples<'_> {
         let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
         };
         self.line(format_args!("# HELP {name} {help}"));
         self.line(format_args!("# TYPE {name} {kind}"));

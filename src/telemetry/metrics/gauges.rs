@@ -2,7 +2,7 @@
 //!
 //! What is not known has no sample: a made-up zero would be taken for a fact.
 
-use super::exposition::{Exposition, Kind, Samples};
+use super::exposition::{Exposition, MetricKind, Samples};
 use crate::core::health::failure::Health;
 use crate::core::health::status::{
     ConfigurationState, ConfigurationStatus, PartState, StatusReport, TenantStatus,
@@ -172,5 +172,5 @@ fn write_tenants(out: &mut Exposition, tenants: &[TenantStatus]) {
 }
 
 fn gauge<'a>(out: &'a mut Exposition, name: &'static str, help: &'static str) -> Samples<'a> {
-    out.family(name, Kind::Gauge, help)
+    out.family(name, MetricKind::Gauge, help)
 }

@@ -3,10 +3,10 @@
 use procfs::process::{LimitValue, Process};
 use procfs::{ProcResult, boot_time_secs, page_size, ticks_per_second};
 
-use super::exposition::{Exposition, Kind};
+use super::exposition::{Exposition, MetricKind};
 
 /// What `/proc/self` said at one moment.
-struct Reading {
+struct ProcessStats {
     cpu_seconds: f64,
     resident_bytes: u64,
     open_fds: usize,
@@ -19,25 +19,25 @@ pub fn write(out: &mut Exposition) {
     let Ok(now) = read() else { return };
     out.family(
         "process_cpu_seconds_total",
-        Kind::Counter,
+        MetricKind::Counter,
         "Total user and system CPU time spent in seconds.",
     )
     .sample(&[], now.cpu_seconds);
     out.family(
         "process_resident_memory_bytes",
-        Kind::Gauge,
+        MetricKind::Gauge,
         "Resident memory size in bytes.",
     )
     .sample(&[], now.resident_bytes);
     out.family(
         "process_open_fds",
-        Kind::Gauge,
+        MetricKind::Gauge,
         "Number of open file descriptors.",
     )
     .sample(&[], now.open_fds);
     let mut max_fds = out.family(
         "process_max_fds",
-        Kind::Gauge,
+        MetricKind::Gauge,
         "Maximum number of open file descriptors.",
     );
     match now.max_fds {
@@ -46,17 +46,17 @@ pub fn write(out: &mut Exposition) {
     }
     out.family(
         "process_start_time_seconds",
-        Kind::Gauge,
+        MetricKind::Gauge,
         "Start time of the process since the Unix epoch in seconds.",
     )
     .sample(&[], now.start_seconds);
 }
 
-fn read() -> ProcResult<Reading> {
+fn read() -> ProcResult<ProcessStats> {
     let process = Process::myself()?;
     let stat = process.stat()?;
     let per_second = ticks_per_second() as f64;
-    Ok(Reading {
+    Ok(ProcessStats {
         cpu_seconds: stat.utime.saturating_add(stat.stime) as f64 / per_second,
         resident_bytes: stat.rss.saturating_mul(page_size()),
         open_fds: process.fd_count()?,

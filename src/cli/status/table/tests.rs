@@ -39,8 +39,8 @@ fn shown(report: Value) -> String {
 }
 
 fn shown_in(report: Value, columns: usize, colour: bool) -> String {
-    let report: Report = serde_json::from_value(report).unwrap();
-    let frame = Frame {
+    let report: StatusDocument = serde_json::from_value(report).unwrap();
+    let frame = TableContext {
         address: "127.0.0.1:9464",
         now: NOW,
         columns,
@@ -218,7 +218,7 @@ RESTART NEEDED: some new values can't be taken up while the daemon runs; the old
 
 STATE ";
     assert!(text.contains(told), "{text}");
-    let read = |fleet: &Value| serde_json::from_value::<Report>(fleet.clone()).unwrap();
+    let read = |fleet: &Value| serde_json::from_value::<StatusDocument>(fleet.clone()).unwrap();
     assert_eq!(
         read(&fleet).trouble().as_deref(),
         Some("the last reload was refused")

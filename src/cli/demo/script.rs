@@ -5,12 +5,12 @@ use uuid::Uuid;
 use crate::simulator::World;
 
 #[derive(Debug, Default)]
-pub struct Stage {
+pub struct Script {
     scene: u64,
     resolved: Option<(Uuid, u64)>,
 }
 
-impl Stage {
+impl Script {
     /// The next scene. What the world refuses (there is nothing to merge, say) does not happen this time.
     pub fn play(&mut self, world: &World) {
         world.evolve(1);
