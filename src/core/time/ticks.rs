@@ -9,8 +9,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::DateTime;
+
 /// 100-ns ticks in one second.
 pub const PER_SECOND: i64 = 10_000_000;
+/// More fraction digits than any API writes are no instant.
+const MOST_DIGITS: usize = 12;
 
 /// An instant: whole 100-ns ticks since 1970-01-01T00:00:00Z, within the years 0001 to 9999.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -85,14 +89,9 @@ impl fmt::Display for Ticks {
     /// RFC 3339 in UTC with as many fraction digits as the instant needs, at most seven: exact, and what the APIs'
     /// `$filter` takes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.unix_seconds();
-        let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
-        let of_day = seconds.rem_euclid(86_400);
-        let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
-        )?;
+        // Every i64 of ticks is within chrono's calendar.
+        let second = DateTime::from_timestamp(self.unix_seconds(), 0).unwrap_or_default();
+        write!(f, "{:?}", second.naive_utc())?;
         let fraction = self.0.rem_euclid(PER_SECOND);
         if fraction != 0 {
             let digits = format!("{fraction:07}");
@@ -110,108 +109,19 @@ impl FromStr for Ticks {
     type Err = NotAnInstant;
 
     /// RFC 3339 with 0 to 12 fraction digits and `Z` or `±hh:mm` (Graph's schema allows both). A leap second counts as
-    /// the next second. A text without an offset is refused: guessing a zone would move a cursor by hours.
+    /// the next second. A text without an offset is refused: a guessed zone would move a cursor by hours.
     fn from_str(text: &str) -> Result<Self, NotAnInstant> {
-        parse(text.as_bytes()).ok_or(NotAnInstant)
-    }
-}
-
-fn parse(text: &[u8]) -> Option<Ticks> {
-    let (head, tail) = text.split_at_checked(19)?;
-    let number = |range: std::ops::Range<usize>| digits(&head[range]);
-    let separators = head[4] == b'-' && head[7] == b'-' && head[13] == b':' && head[16] == b':';
-    if !separators || !matches!(head[10], b'T' | b't' | b' ') {
-        return None;
-    }
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    let valid = year >= 1
-        && (1..=12).contains(&month)
-        && (1..=days_in_month(year, month)).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second <= 60;
-    if !valid {
-        return None;
-    }
-    let (fraction, zone) = parse_fraction(tail)?;
-    let offset = parse_offset(zone)?;
-    let seconds =
-        days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
-    let ticks = Ticks(seconds * PER_SECOND + fraction);
-    (Ticks::MIN..=Ticks::MAX).contains(&ticks).then_some(ticks)
-}
-
-fn digits(text: &[u8]) -> Option<i64> {
-    text.iter().try_fold(0, |sum, byte| {
-        byte.is_ascii_digit()
-            .then(|| sum * 10 + i64::from(byte - b'0'))
-    })
-}
-
-/// Splits `.1234567Z` into ticks and the rest; no fraction at all is zero ticks.
-fn parse_fraction(tail: &[u8]) -> Option<(i64, &[u8])> {
-    let Some(rest) = tail.strip_prefix(b".") else {
-        return Some((0, tail));
-    };
-    let len = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if !(1..=12).contains(&len) {
-        return None;
-    }
-    let kept = len.min(7);
-    let ticks = digits(&rest[..kept])? * 10_i64.pow(7 - kept as u32);
-    Some((ticks, &rest[len..]))
-}
-
-/// The zone's offset from UTC in seconds.
-fn parse_offset(zone: &[u8]) -> Option<i64> {
-    match zone {
-        b"Z" | b"z" => Some(0),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let (hours, minutes) = (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?);
-            let seconds = (hours < 24 && minutes < 60).then_some(hours * 3600 + minutes * 60)?;
-            Some(if *sign == b'-' { -seconds } else { seconds })
+        let fraction = text.bytes().skip("2020-09-06T12:18:03.".len());
+        if fraction.take_while(u8::is_ascii_digit).count() > MOST_DIGITS {
+            return Err(NotAnInstant);
         }
-        _ => None,
+        // chrono cuts off the digits after the ninth. The nanoseconds of a leap second go up to two seconds.
+        let at = DateTime::parse_from_rfc3339(text).map_err(|_| NotAnInstant)?;
+        let fraction = i64::from(at.timestamp_subsec_nanos() / 100);
+        let ticks = Ticks(at.timestamp() * PER_SECOND + fraction);
+        let expressible = (Ticks::MIN..=Ticks::MAX).contains(&ticks);
+        expressible.then_some(ticks).ok_or(NotAnInstant)
     }
-}
-
-fn days_in_month(year: i64, month: i64) -> i64 {
-    match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        _ => 31,
-    }
-}
-
-/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar. Years are counted from March, so that the leap
-/// day is the last of its year and every month's offset is one linear formula.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let shifted_year = if month <= 2 { year - 1 } else { year };
-    let era = shifted_year.div_euclid(400);
-    let of_era = shifted_year.rem_euclid(400);
-    let from_march = (month + 9) % 12;
-    let of_year = (153 * from_march + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
-/// The inverse of [`days_from_civil`].
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]
@@ -242,6 +152,14 @@ mod tests {
         assert_eq!(
             ticks("2020-09-06T23:59:59.999999999999Z").to_string(),
             "2020-09-06T23:59:59.9999999Z"
+        );
+    }
+
+    #[test]
+    fn a_leap_second_is_the_next_second() {
+        assert_eq!(
+            ticks("2016-12-31T23:59:60.5Z"),
+            ticks("2017-01-01T00:00:00.5Z")
         );
     }
 
