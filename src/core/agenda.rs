@@ -1,0 +1,371 @@
+//! When each tenant is swept, and what else is done for it: the decisions of the dispatcher, without its tasks and clocks.
+//!
+//! A firing of a schedule puts each of its tenants into a queue, at the tenant's own place in the period
+//! ([`crate::core::time::spread`]). A tenant whose turn comes is swept, unless its last sweep still runs: two sweeps of a
+//! tenant never overlap. A turn that meets a running sweep is counted as missed and not made up for: the next sweep reads
+//! from the cursor, so it catches up by itself.
+//!
+//! A tenant is in one of these states:
+//!
+//! | state | it leaves the state when |
+//! |---|---|
+//! | idle | its turn comes |
+//! | resting, after a sweep that failed | its pause is over ([`crate::core::pace::backoff`]), or somebody asks for a retry |
+//! | sweeping | the sweep ends; a back-fill follows if the tenant has a backlog |
+//! | filling | the back-fill ends; a turn that comes meanwhile asks it to give way and follows at once |
+//! | leaving | what runs with former settings, or for a tenant that was removed or released, has come to rest |
+//!
+//! A turn in the queue is not a state: the next turn of a tenant may be queued while it is swept.
+//!
+//! Invariants: at most one piece of work runs for a tenant, also across reloads. Each tenant that is removed or released
+//! is reported once ([`Action::Released`]), and not before its work has ended. Nothing starts after [`Input::Stop`].
+//! Every input is accepted in every state.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::mem;
+use std::time::Duration;
+
+pub use self::messages::{Action, Input, Member, WorkEnd, WorkResult};
+use self::place::{Place, State};
+use crate::core::health::failure::Reaction;
+use crate::core::ids::TenantId;
+use crate::core::pace::backoff::pause;
+use crate::core::time::schedule::Schedule;
+use crate::core::time::spread::{Use, jitter, offset};
+use crate::core::time::ticks::Ticks;
+use crate::core::time::wallclock::Look;
+
+mod messages;
+mod place;
+
+/// Gaps between firings are counted up to this many: a suspended machine wakes to a gap of days.
+const MOST_MISSED: u64 = 10_000;
+/// One new tenant starts per this time, on average.
+const FIRST_PACE: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Default)]
+pub struct Agenda {
+    groups: HashMap<Schedule, Group>,
+    places: HashMap<TenantId, Place>,
+    queue: BinaryHeap<Reverse<QueuedTurn>>,
+    stopping: bool,
+    actions: Vec<Action>,
+}
+
+/// The tenants of one schedule.
+#[derive(Debug, Default)]
+struct Group {
+    tenants: Vec<TenantId>,
+    last_firing: Option<Ticks>,
+}
+
+/// A turn in the queue, the earliest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct QueuedTurn {
+    at: Duration,
+    tenant: TenantId,
+    /// It ends a rest; a regular turn that comes earlier makes it void.
+    retry: bool,
+}
+
+impl Agenda {
+    /// What to do about `input`, in this order. `now.steady` counts from the start of the daemon.
+    pub fn on(&mut self, now: Look, input: Input) -> Vec<Action> {
+        match input {
+            Input::Fleet(fleet) => self.fleet(now, &fleet),
+            Input::Fired(schedule) => self.fired(now, &schedule),
+            Input::Due => self.due(now),
+            Input::Ended(tenant, end) => self.ended(now, tenant, &end),
+            Input::Retry(tenants) => self.retry(now, tenants),
+            Input::RetryAll => self.retry(now, self.places.keys().copied().collect()),
+            Input::Release(tenants) => {
+                for group in self.groups.values_mut() {
+                    group.tenants.retain(|tenant| !tenants.contains(tenant));
+                }
+                self.release(tenants);
+            }
+            Input::Stop => self.stopping = true,
+        }
+        mem::take(&mut self.actions)
+    }
+
+    /// When the next turn in the queue is due.
+    pub fn next(&self) -> Option<Duration> {
+        self.queue.peek().map(|Reverse(turn)| turn.at)
+    }
+
+    /// Tenants that rest because their credential was refused.
+    pub fn without_credential(&self, now: Look) -> impl Iterator<Item = TenantId> {
+        let waits = move |state: State| {
+            state.rests(now) && matches!(state, State::Resting { credential, .. } if credential)
+        };
+        self.places
+            .iter()
+            .filter(move |(_, place)| waits(place.state))
+            .map(|(tenant, _)| *tenant)
+    }
+
+    fn fleet(&mut self, now: Look, fleet: &[Member]) {
+        let present: HashSet<_> = fleet.iter().map(|member| member.id).collect();
+        let absent = |tenant: &&TenantId| !present.contains(*tenant);
+        let gone: Vec<_> = self.places.keys().filter(absent).copied().collect();
+        self.release(gone);
+        let fresh: Vec<_> = fleet.iter().filter(|it| self.enter(now, it)).collect();
+        self.regroup(fleet);
+        // The first turns don't wait for a firing: an operator who starts the daemon or adds a tenant wants to see it work,
+        // also at "every 6h". A few start at once, many are spread.
+        let crowd = crowd(fresh.len());
+        for Member { id, schedule, .. } in fresh {
+            let window = schedule.period_after(now.wall).min(crowd);
+            self.enqueue(now, *id, offset(*id, window), false);
+        }
+    }
+
+    /// Takes up a member of the fleet. Whether it gets a first turn now: it is new or has new settings, and no work of it has
+    /// to come to rest before.
+    fn enter(&mut self, now: Look, member: &Member) -> bool {
+        let place = self.places.get(&member.id);
+        let known = place.filter(|place| !State::GONE.contains(&place.state));
+        if known.is_some() && !member.changed {
+            return false;
+        }
+        let left = place.and_then(|place| place.state.left(true));
+        if left.is_some() && known.is_some() {
+            self.actions.push(Action::GiveWay(member.id));
+        }
+        let state = left.unwrap_or(State::Idle);
+        let place = Place::new(member.schedule.clone(), state, now);
+        self.places.insert(member.id, place);
+        left.is_none()
+    }
+
+    /// Schedules that stay keep their last firing: gaps are counted from it.
+    fn regroup(&mut self, fleet: &[Member]) {
+        let mut before = mem::take(&mut self.groups);
+        for Member { id, schedule, .. } in fleet {
+            let group = self.groups.entry(schedule.clone());
+            let group = group.or_insert_with(|| Group {
+                tenants: Vec::new(),
+                last_firing: before.remove(schedule).and_then(|group| group.last_firing),
+            });
+            group.tenants.push(*id);
+        }
+    }
+
+    fn release(&mut self, tenants: impl IntoIterator<Item = TenantId>) {
+        for tenant in tenants {
+            let Some(place) = self.places.get_mut(&tenant) else {
+                continue;
+            };
+            if State::GONE.contains(&place.state) {
+                continue;
+            }
+            match place.state.left(false) {
+                Some(left) => {
+                    place.state = left;
+                    self.actions.push(Action::GiveWay(tenant));
+                }
+                None => self.forget(tenant),
+            }
+        }
+    }
+
+    fn forget(&mut self, tenant: TenantId) {
+        self.places.remove(&tenant);
+        self.actions.push(Action::Released(tenant));
+    }
+
+    fn fired(&mut self, now: Look, schedule: &Schedule) {
+        let Some(group) = self.groups.get_mut(schedule) else {
+            return;
+        };
+        // The scheduler looks twice a second and is late by up to about that; the firing is that of the whole second.
+        let at = Ticks::from_unix_seconds(now.wall.unix_seconds());
+        if !schedule.is_due(at) && schedule.cron() == "* * * * * *" {
+            return;
+        }
+        let missed = group.last_firing.map_or(0, |last| {
+            let firings = schedule.firings_between(last, at, MOST_MISSED);
+            firings.saturating_sub(1)
+        });
+        group.last_firing = Some(at);
+        let tenants = group.tenants.clone();
+        if missed > 0 {
+            let count = missed.saturating_mul(tenants.len() as u64);
+            self.actions.push(Action::Missed(count));
+        }
+        let (late, period) = (now.wall.since(at), schedule.period_after(at));
+        for tenant in tenants {
+            let within = offset(tenant, period).saturating_sub(late);
+            self.enqueue(now, tenant, within, false);
+        }
+    }
+
+    fn enqueue(&mut self, now: Look, tenant: TenantId, within: Duration, retry: bool) {
+        let at = now.steady.saturating_add(within);
+        let state = self.places.get(&tenant).map(|place| place.state);
+        // A turn that will be skipped is not shown.
+        let skipped = matches!(state, Some(State::Resting { until, .. }) if until > at);
+        if retry || !skipped {
+            self.actions.push(Action::Plan { tenant, within });
+        }
+        self.queue.push(Reverse(QueuedTurn { at, tenant, retry }));
+    }
+
+    /// Starts the sweeps whose time has come.
+    fn due(&mut self, now: Look) {
+        while let Some(Reverse(turn)) = self.queue.peek().copied()
+            && turn.at <= now.steady
+        {
+            self.queue.pop();
+            let Some(place) = self.places.get_mut(&turn.tenant) else {
+                continue;
+            };
+            match &mut place.state {
+                State::Resting { until, .. } if *until <= now.steady => {
+                    self.start(now, turn.tenant)
+                }
+                State::Resting { .. } => {}
+                _ if turn.retry => {}
+                State::Idle => self.start(now, turn.tenant),
+                State::Sweeping { began } => {
+                    // A first turn, or one after a rest, may have started just before: it reads all that this turn would.
+                    let period = place.schedule.period_after(now.wall);
+                    if now.steady.saturating_sub(*began) >= period / 4 {
+                        self.actions.push(Action::Missed(1));
+                    }
+                }
+                State::Filling { turn_waits } => {
+                    *turn_waits = true;
+                    self.actions.push(Action::GiveWay(turn.tenant));
+                }
+                State::Leaving { sweeping, stays } => {
+                    if *sweeping && *stays {
+                        self.actions.push(Action::Missed(1));
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, now: Look, tenant: TenantId) {
+        let Some(place) = self.places.get_mut(&tenant).filter(|_| !self.stopping) else {
+            return;
+        };
+        place.state = State::Sweeping { began: now.steady };
+        let failing = place.failures > 0;
+        self.actions.push(Action::Sweep { tenant, failing });
+    }
+
+    fn ended(&mut self, now: Look, tenant: TenantId, end: &WorkEnd) {
+        let Some(place) = self.places.get_mut(&tenant) else {
+            return;
+        };
+        match mem::replace(&mut place.state, State::Idle) {
+            State::Sweeping { .. } => self.sweep_ended(now, tenant, &end.result),
+            State::Filling { turn_waits } => {
+                self.fill_ended(now, tenant, end);
+                if turn_waits {
+                    self.start(now, tenant);
+                }
+            }
+            State::Leaving { stays: true, .. } => self.start(now, tenant),
+            State::Leaving { stays: false, .. } => self.forget(tenant),
+            // Nothing ran.
+            state @ (State::Idle | State::Resting { .. }) => place.state = state,
+        }
+    }
+
+    fn sweep_ended(&mut self, now: Look, tenant: TenantId, result: &WorkResult) {
+        let Some(place) = self.places.get_mut(&tenant) else {
+            return;
+        };
+        match *result {
+            WorkResult::Done { backlog } => {
+                place.failures = 0;
+                if backlog && place.fill_rests_until <= now.steady && !self.stopping {
+                    place.state = State::Filling { turn_waits: false };
+                    let since = place.fill_since;
+                    self.actions.push(Action::Fill { tenant, since });
+                }
+                self.plan_next(now, tenant);
+            }
+            WorkResult::Failed {
+                reaction,
+                credential,
+            } => {
+                place.failures = place.failures.saturating_add(1);
+                let pause = pause_after(reaction, tenant, place.failures);
+                let until = now.steady.saturating_add(pause);
+                place.state = State::Resting { until, credential };
+                self.actions.push(Action::Rest { tenant, pause });
+                self.enqueue(now, tenant, pause, true);
+            }
+            WorkResult::Stopped => {}
+        }
+    }
+
+    fn fill_ended(&mut self, now: Look, tenant: TenantId, end: &WorkEnd) {
+        let Some(place) = self.places.get_mut(&tenant) else {
+            return;
+        };
+        place.fill_since = end.last_turn.unwrap_or(place.fill_since);
+        let WorkResult::Failed { reaction, .. } = end.result else {
+            // Without this, the failures of a backlog that takes long would add up.
+            place.fill_failures = 0;
+            return;
+        };
+        place.fill_failures = place.fill_failures.saturating_add(1);
+        let pause = pause_after(reaction, tenant, place.fill_failures);
+        place.fill_rests_until = now.steady.saturating_add(pause);
+        self.actions.push(Action::Rest { tenant, pause });
+    }
+
+    /// Shows the next regular turn. It is not queued here: its firing does that.
+    fn plan_next(&mut self, now: Look, tenant: TenantId) {
+        let Some(Place { schedule, .. }) = self.places.get(&tenant) else {
+            return;
+        };
+        let turn = |firing: Ticks| firing.plus(offset(tenant, schedule.period_after(firing)));
+        let fired = self.groups.get(schedule).and_then(|it| it.last_firing);
+        let queued = fired.map(turn).filter(|turn| *turn > now.wall);
+        if let Some(next) = queued.or_else(|| schedule.next_after(now.wall).map(turn)) {
+            let within = next.since(now.wall);
+            self.actions.push(Action::Plan { tenant, within });
+        }
+    }
+
+    /// Tries those of `tenants` again that rest, a large crowd spread.
+    fn retry(&mut self, now: Look, mut tenants: Vec<TenantId>) {
+        let rests = |tenant: &TenantId| {
+            self.places
+                .get(tenant)
+                .is_some_and(|it| it.state.rests(now))
+        };
+        tenants.retain(rests);
+        let crowd = crowd(tenants.len());
+        for tenant in tenants {
+            let within = offset(tenant, crowd);
+            if let Some(place) = self.places.get_mut(&tenant) {
+                let until = now.steady.saturating_add(within);
+                let credential = false;
+                place.state = State::Resting { until, credential };
+            }
+            self.enqueue(now, tenant, within, true);
+        }
+    }
+}
+
+fn pause_after(reaction: Reaction, tenant: TenantId, failures: u32) -> Duration {
+    let chance = jitter(tenant, Use::Backoff, u64::from(failures));
+    pause(reaction, failures, chance)
+}
+
+/// The time over which this many tenants are spread that all start now.
+fn crowd(tenants: usize) -> Duration {
+    FIRST_PACE.saturating_mul(u32::try_from(tenants).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests;

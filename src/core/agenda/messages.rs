@@ -1,0 +1,77 @@
+//! What the agenda is told, and what it answers.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::core::health::failure::Reaction;
+use crate::core::ids::TenantId;
+use crate::core::time::schedule::Schedule;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// The tenants are these from now on; ids are unique.
+    Fleet(Vec<Member>),
+    /// The schedule fires now.
+    Fired(Schedule),
+    /// Time has passed.
+    Due,
+    Ended(TenantId, WorkEnd),
+    /// Try these tenants again now, if they rest.
+    Retry(Vec<TenantId>),
+    /// Try all tenants again now that rest.
+    RetryAll,
+    /// Give these tenants up.
+    Release(HashSet<TenantId>),
+    /// The daemon stops: nothing may start any more.
+    Stop,
+}
+
+/// A tenant of the fleet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub id: TenantId,
+    pub schedule: Schedule,
+    /// Its settings are not those of the fleet before.
+    pub changed: bool,
+}
+
+/// How a sweep or a back-fill ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkEnd {
+    pub result: WorkResult,
+    /// When it last had a turn in its lane, if it had one.
+    pub last_turn: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkResult {
+    /// Everything was read, though single records may wait for the next sweep. `backlog`: some of the backlog is to be read.
+    Done { backlog: bool },
+    Failed {
+        reaction: Reaction,
+        /// The credential was refused: a new one ends the rest.
+        credential: bool,
+    },
+    /// It gave way.
+    Stopped,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Sweep the tenant. `failing`: its last sweep failed.
+    Sweep { tenant: TenantId, failing: bool },
+    /// Read the tenant's backlog, which has had no turn since `since`.
+    Fill { tenant: TenantId, since: Duration },
+    /// Ask the tenant's work to come to rest.
+    GiveWay(TenantId),
+    /// Show when the tenant is swept next.
+    Plan { tenant: TenantId, within: Duration },
+    /// The tenant, or its backlog, rests after a failure.
+    Rest { tenant: TenantId, pause: Duration },
+    /// This many turns were missed.
+    Missed(u64),
+    /// The tenant was removed or released, and nothing runs for it any more.
+    Released(TenantId),
+}

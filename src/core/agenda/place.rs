@@ -1,0 +1,76 @@
+//! What the agenda knows of one tenant.
+
+use std::time::Duration;
+
+use crate::core::time::schedule::Schedule;
+use crate::core::time::wallclock::Look;
+
+/// What is known of a tenant.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) schedule: Schedule,
+    pub(super) state: State,
+    /// Sweeps in a row that failed.
+    pub(super) failures: u32,
+    pub(super) fill_failures: u32,
+    /// Since when the backlog is without a turn in its lane.
+    pub(super) fill_since: Duration,
+    /// After a back-fill that failed: the backlog rests until then.
+    pub(super) fill_rests_until: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Idle,
+    Resting {
+        until: Duration,
+        credential: bool,
+    },
+    Sweeping {
+        began: Duration,
+    },
+    Filling {
+        /// A sweep follows as soon as the back-fill has given way.
+        turn_waits: bool,
+    },
+    Leaving {
+        sweeping: bool,
+        /// The tenant stays, with new settings: it is swept as soon as this work has come to rest.
+        stays: bool,
+    },
+}
+
+impl Place {
+    pub(super) fn new(schedule: Schedule, state: State, now: Look) -> Self {
+        Self {
+            schedule,
+            state,
+            failures: 0,
+            fill_failures: 0,
+            fill_since: now.steady,
+            fill_rests_until: Duration::ZERO,
+        }
+    }
+}
+
+impl State {
+    pub(super) fn rests(self, now: Look) -> bool {
+        matches!(self, Self::Resting { until, .. } if until > now.steady)
+    }
+
+    pub(super) const GONE: [Self; 2] = [Self::leaving(true, false), Self::leaving(false, false)];
+
+    const fn leaving(sweeping: bool, stays: bool) -> Self {
+        Self::Leaving { sweeping, stays }
+    }
+
+    /// The state of a tenant whose work has to come to rest; `None`: nothing runs.
+    pub(super) fn left(self, stays: bool) -> Option<Self> {
+        match self {
+            Self::Idle | Self::Resting { .. } => None,
+            Self::Sweeping { .. } => Some(Self::leaving(true, stays)),
+            Self::Filling { .. } => Some(Self::leaving(false, stays)),
+            Self::Leaving { sweeping, .. } => Some(Self::leaving(sweeping, stays)),
+        }
+    }
+}

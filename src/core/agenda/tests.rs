@@ -1,0 +1,328 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const START: Ticks = Ticks(17_000_000_000_000_000);
+const SCHEDULES: [&str; 2] = ["every 30s", "0 * * * * *"];
+const DONE: WorkResult = WorkResult::Done { backlog: false };
+
+fn tenant(n: u8) -> TenantId {
+    TenantId::from_bytes([n; 16])
+}
+
+fn schedule(n: u8) -> Schedule {
+    SCHEDULES[usize::from(n % 2)].parse().expect("schedule")
+}
+
+fn member(n: u8, changed: bool) -> Member {
+    Member {
+        id: tenant(n),
+        schedule: schedule(n),
+        changed,
+    }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn end(result: WorkResult) -> WorkEnd {
+    WorkEnd {
+        result,
+        last_turn: None,
+    }
+}
+
+/// An agenda, and what runs as it says.
+#[derive(Default)]
+struct Rig {
+    agenda: Agenda,
+    now: Duration,
+    /// The tenants that something runs for, and whether it was asked to give way.
+    running: BTreeMap<TenantId, bool>,
+    fleet: HashSet<TenantId>,
+    /// Removed or released, and not reported yet.
+    leaving: HashSet<TenantId>,
+    released: Vec<TenantId>,
+    sweeps: Vec<TenantId>,
+    missed: u64,
+    stopped: bool,
+}
+
+impl Rig {
+    fn on(&mut self, input: Input) {
+        if let Input::Ended(tenant, _) = &input {
+            self.running.remove(tenant);
+        }
+        let now = Look {
+            wall: START.plus(self.now),
+            steady: self.now,
+        };
+        for action in self.agenda.on(now, input) {
+            match action {
+                Action::Sweep { tenant, .. } => {
+                    self.started(tenant);
+                    self.sweeps.push(tenant);
+                }
+                Action::Fill { tenant, .. } => self.started(tenant),
+                Action::GiveWay(tenant) => {
+                    *self.running.get_mut(&tenant).expect("something runs") = true;
+                }
+                Action::Released(tenant) => {
+                    assert!(
+                        self.leaving.remove(&tenant),
+                        "not given up, or reported twice"
+                    );
+                    assert!(!self.running.contains_key(&tenant), "its work still runs");
+                    self.released.push(tenant);
+                }
+                Action::Missed(count) => self.missed += count,
+                Action::Plan { .. } | Action::Rest { .. } => {}
+            }
+        }
+    }
+
+    fn started(&mut self, tenant: TenantId) {
+        assert!(!self.stopped, "a start after the stop");
+        assert!(self.fleet.contains(&tenant), "not of the fleet");
+        assert_eq!(
+            self.running.insert(tenant, false),
+            None,
+            "it overlaps itself"
+        );
+    }
+
+    fn set_fleet(&mut self, members: Vec<Member>) {
+        let fleet: HashSet<_> = members.iter().map(|member| member.id).collect();
+        self.leaving.extend(self.fleet.difference(&fleet));
+        self.leaving.retain(|tenant| !fleet.contains(tenant));
+        self.fleet = fleet;
+        self.on(Input::Fleet(members));
+        self.check_leaving();
+    }
+
+    fn release(&mut self, tenants: &[u8]) {
+        let tenants: HashSet<_> = tenants.iter().copied().map(tenant).collect();
+        self.leaving.extend(self.fleet.intersection(&tenants));
+        self.fleet.retain(|tenant| !tenants.contains(tenant));
+        self.on(Input::Release(tenants));
+        self.check_leaving();
+    }
+
+    fn check_leaving(&self) {
+        for tenant in &self.leaving {
+            let asked = self.running.get(tenant);
+            assert_eq!(
+                asked,
+                Some(&true),
+                "not reported, and nothing comes to rest"
+            );
+        }
+    }
+
+    fn end(&mut self, tenant: TenantId, result: WorkResult) {
+        self.on(Input::Ended(tenant, end(result)));
+    }
+
+    fn end_all(&mut self) {
+        while let Some((tenant, _)) = self.running.first_key_value() {
+            self.end(*tenant, DONE);
+        }
+    }
+
+    fn fire(&mut self) {
+        for n in [0, 1] {
+            self.on(Input::Fired(schedule(n)));
+        }
+    }
+
+    /// Lets time pass. Each turn comes at its time, and its work ends at once.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(next) = self.agenda.next().filter(|next| *next <= until) {
+            self.now = self.now.max(next);
+            self.on(Input::Due);
+            self.end_all();
+        }
+        self.now = until;
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Fleet(members) => {
+                let members: BTreeMap<_, _> = members.into_iter().collect();
+                let known = |n| self.fleet.contains(&tenant(n));
+                let members = members
+                    .iter()
+                    .map(|(n, changed)| member(*n, *changed || !known(*n)));
+                self.set_fleet(members.collect());
+            }
+            Step::Release(tenants) => self.release(&tenants),
+            Step::Fire(n) => self.on(Input::Fired(schedule(n))),
+            // Now and then for a tenant that nothing runs for: that must do no harm.
+            Step::End(n, how) if self.running.is_empty() => self.end(tenant(n), result(how)),
+            Step::End(n, how) => {
+                let running = self.running.keys().nth(usize::from(n) % self.running.len());
+                self.end(*running.expect("one"), result(how));
+            }
+            Step::Pass(ms) => {
+                self.now += Duration::from_millis(u64::from(ms));
+                self.on(Input::Due);
+            }
+            Step::Retry(tenants) => {
+                self.on(Input::Retry(tenants.into_iter().map(tenant).collect()));
+            }
+            Step::RetryAll => self.on(Input::RetryAll),
+        }
+    }
+}
+
+#[test]
+fn a_tenant_is_swept_when_it_comes_and_at_each_firing() {
+    let mut rig = Rig::default();
+    rig.set_fleet(vec![member(0, true)]);
+    rig.pass(seconds(30));
+    assert_eq!(rig.sweeps.len(), 1, "at once");
+    for _ in 0..10 {
+        rig.on(Input::Fired(schedule(0)));
+        rig.pass(seconds(30));
+    }
+    assert_eq!((rig.sweeps.len(), rig.missed), (11, 0));
+}
+
+#[test]
+fn a_back_fill_gives_way_to_a_turn_and_the_sweep_follows_at_once() {
+    let mut rig = Rig::default();
+    rig.set_fleet(vec![member(0, true)]);
+    rig.now = seconds(1);
+    rig.on(Input::Due);
+    rig.end(tenant(0), WorkResult::Done { backlog: true });
+    assert_eq!(rig.running.get(&tenant(0)), Some(&false), "the back-fill");
+    rig.on(Input::Fired(schedule(0)));
+    rig.now = seconds(31);
+    rig.on(Input::Due);
+    assert_eq!(
+        rig.running.get(&tenant(0)),
+        Some(&true),
+        "it is to give way"
+    );
+    assert_eq!(rig.sweeps.len(), 1);
+    rig.end(tenant(0), WorkResult::Stopped);
+    assert_eq!((rig.sweeps.len(), rig.missed), (2, 0));
+}
+
+#[test]
+fn each_tenant_that_is_released_is_reported_once_when_its_work_has_come_to_rest() {
+    let mut rig = Rig::default();
+    rig.set_fleet((1..=3).map(|n| member(n, true)).collect());
+    rig.now = seconds(1);
+    rig.on(Input::Due);
+    rig.end(tenant(1), DONE);
+    rig.release(&[1, 2, 9]);
+    assert_eq!(rig.released, [tenant(1)], "nothing ran for it");
+    rig.release(&[1, 2]);
+    rig.end(tenant(2), WorkResult::Stopped);
+    assert_eq!(rig.released, [tenant(1), tenant(2)]);
+    rig.end_all();
+    rig.sweeps.clear();
+    rig.fire();
+    rig.pass(seconds(61));
+    assert_eq!(rig.sweeps, [tenant(3)], "only what was kept");
+}
+
+#[test]
+fn a_tenant_that_comes_back_while_its_work_ends_is_not_reported_and_is_swept_again() {
+    let mut rig = Rig::default();
+    rig.set_fleet(vec![member(0, true)]);
+    rig.now = seconds(1);
+    rig.on(Input::Due);
+    rig.set_fleet(Vec::new());
+    rig.set_fleet(vec![member(0, false)]);
+    rig.end(tenant(0), WorkResult::Stopped);
+    assert_eq!((rig.sweeps.len(), rig.released.len()), (2, 0));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Fleet(Vec<(u8, bool)>),
+    Release(Vec<u8>),
+    Fire(u8),
+    End(u8, u8),
+    Pass(u32),
+    Retry(Vec<u8>),
+    RetryAll,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let some = || prop::collection::vec(0..8_u8, 0..5);
+    prop_oneof![
+        1 => prop::collection::vec((0..8_u8, any::<bool>()), 0..8).prop_map(Step::Fleet),
+        1 => some().prop_map(Step::Release),
+        4 => (0..2_u8).prop_map(Step::Fire),
+        6 => (any::<u8>(), 0..6_u8).prop_map(|(who, how)| Step::End(who, how)),
+        8 => (0..40_000_u32).prop_map(Step::Pass),
+        1 => some().prop_map(Step::Retry),
+        1 => Just(Step::RetryAll),
+    ]
+}
+
+fn result(how: u8) -> WorkResult {
+    match how {
+        0 | 1 => DONE,
+        2 => WorkResult::Done { backlog: true },
+        3 => WorkResult::Stopped,
+        4 => WorkResult::Failed {
+            reaction: Reaction::Backoff,
+            credential: false,
+        },
+        _ => WorkResult::Failed {
+            reaction: Reaction::Slow,
+            credential: true,
+        },
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_tenant_overlaps_itself_each_release_is_reported_once_and_each_tenant_that_stays_is_swept(
+        steps in prop::collection::vec(step(), 0..120),
+    ) {
+        let mut rig = Rig::default();
+        for step in steps {
+            rig.step(step);
+        }
+        rig.end_all();
+        prop_assert!(rig.leaving.is_empty(), "{:?} were never reported", rig.leaving);
+        // After the longest pause.
+        rig.pass(seconds(3600));
+        rig.sweeps.clear();
+        rig.fire();
+        rig.pass(seconds(61));
+        prop_assert_eq!(&rig.sweeps.iter().copied().collect::<HashSet<_>>(), &rig.fleet);
+        rig.on(Input::Stop);
+        rig.stopped = true;
+        rig.fire();
+        rig.pass(seconds(61));
+    }
+
+    #[test]
+    fn no_instant_makes_it_panic(
+        steps in prop::collection::vec((any::<i64>(), any::<u64>(), step()), 0..40),
+    ) {
+        let mut agenda = Agenda::default();
+        let fleet = (0..4).map(|n| member(n, true)).collect();
+        let start = Look { wall: START, steady: Duration::ZERO };
+        agenda.on(start, Input::Fleet(fleet));
+        for (wall, steady, step) in steps {
+            let input = match step {
+                Step::Fire(n) => Input::Fired(schedule(n)),
+                Step::End(n, how) => Input::Ended(tenant(n % 4), end(result(how))),
+                Step::RetryAll | Step::Retry(_) => Input::RetryAll,
+                _ => Input::Due,
+            };
+            agenda.on(Look { wall: Ticks(wall), steady: seconds(steady) }, input);
+        }
+    }
+}
