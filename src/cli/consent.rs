@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use clap::Args;
 
 use super::text::{paragraph, print, width};
-use super::{CONFIGURATION, ConfigFile, CommandError, tenant_selection};
+use super::{CONFIGURATION, CommandError, ConfigFile, tenant_selection};
 use crate::app::inspect::{Asks, Invitation, REDIRECT_URI, TenantConsent, consents, invitations};
 use crate::config::{self, process_environment};
 use crate::core::format::tame;
