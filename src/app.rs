@@ -23,29 +23,25 @@ mod tasks;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::panic::resume_unwind;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::health::status::RunState;
-use crate::kafka::{KafkaError, KafkaPublisher};
-use crate::ledger::{LedgerError, LocalLedger};
-use crate::ports::{Clock, Observer, Publisher};
-use crate::record::{AlertSplitter, StdoutPublisher};
+use crate::kafka::KafkaError;
+use crate::ledger::LedgerError;
+use crate::ports::{Clock, Observer};
 use crate::runtime::dispatcher::Dispatcher;
 use crate::runtime::fleet::{Fleet, FleetWatch};
 use crate::runtime::health::board::Board;
 use crate::runtime::health::topic::{self, Herald};
 use crate::runtime::limits::{ByteBudget, Permits};
 use crate::runtime::liveness::{Pulse, Vitals};
-use crate::runtime::local_outlet::LocalOutlet;
 use crate::runtime::scheduler;
 use crate::runtime::supervisor::{EndedUnasked, Supervisor};
 use crate::runtime::sweep::Sweeper;
@@ -57,16 +53,14 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::systemd;
 
 use connectors::FleetError;
+use delivery::{Delivery, Destination};
 use fleet::Builder;
 pub use library_checks::Libraries;
 use mounts::Mounts;
 pub use reload::{Load, Reload};
 use reload::{Reloader, Standing};
-use status::{Kafka, Parts, Window};
-use tasks::{
-    forever, probe, retry_after_revivals, signs_of_life, tell_of_stalls, watch_ledger,
-    watch_producer,
-};
+use status::StatusView;
+use tasks::{forever, tell_of_stalls};
 
 /// From the first signal to the end of the process.
 pub const STOP_BUDGET: Duration = Duration::from_secs(25);
@@ -119,30 +113,18 @@ pub enum StartError {
 /// A daemon that is set up and has not begun to read.
 pub struct App {
     settings: Arc<Settings>,
-    /// Ends everything but the endpoints.
-    stop: CancellationToken,
     sweeper: Sweeper,
-    slots: Permits,
+    permits: Permits,
     builder: Builder,
     fleet: watch::Sender<Fleet>,
     watch: FleetWatch,
     board: Arc<Board>,
-    publisher: Arc<dyn Publisher>,
-    kafka: Option<Arc<KafkaPublisher>>,
-    ledger: Arc<LocalLedger>,
-    pulses: Pulses,
-    standing: Arc<Standing>,
-    window: Arc<Window>,
+    delivery: Arc<Delivery>,
+    /// Of the dispatcher and the scheduler.
+    pulses: [Pulse; 2],
+    view: Arc<StatusView>,
     /// Taken when it runs.
     listener: Option<TcpListener>,
-}
-
-/// Of the parts that must prove that they live.
-struct Pulses {
-    dispatcher: Pulse,
-    scheduler: Pulse,
-    ledger: Pulse,
-    kafka: Pulse,
 }
 
 impl App {
@@ -152,14 +134,7 @@ impl App {
     /// [`StartError`]: something that waiting or trying again would not mend, or should not hide.
     pub async fn build(settings: Settings, output: Output) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
-        let kafka = match output {
-            Output::Kafka => Some(Arc::new(delivery::connect(&settings)?)),
-            Output::Stdout => None,
-        };
-        let publisher: Arc<dyn Publisher> = match &kafka {
-            Some(kafka) => kafka.clone(),
-            None => Arc::new(StdoutPublisher::new(io::stdout())),
-        };
+        let destination = Destination::new(&settings, output)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new(&connectors::SOURCES));
         let observer: Arc<dyn Observer> = metrics.clone();
@@ -170,59 +145,45 @@ impl App {
         });
         let tenants = builder.build(&settings, None)?;
         let listener = listen(settings.http.listen).await?;
+        let mut vitals = Vitals::default();
+        let pulses = [
+            vitals.part("dispatcher", DISPATCHER_SILENCE),
+            vitals.part("scheduler", PART_SILENCE),
+        ];
         // Last of what can fail: a start that does leaves no new ledger behind, and warns of none.
-        let ledger = Arc::new(open_ledger(settings.ledger.path.clone()).await?);
+        let delivery = Delivery::open(destination, &settings, observer.clone(), &mut vitals);
+        let delivery = Arc::new(delivery.await?);
         let board = Arc::new(Board::new(&tenants, clock.clone()));
         let bytes = ByteBudget::new(settings.max_in_flight);
-        let stop = CancellationToken::new();
-        let outlet = Arc::new(LocalOutlet::new(
-            publisher.clone(),
-            Arc::new(AlertSplitter),
-            ledger.clone(),
-            observer.clone(),
-        ));
-        let mut vitals = Vitals::default();
-        let pulses = Pulses {
-            dispatcher: vitals.part("dispatcher", DISPATCHER_SILENCE),
-            scheduler: vitals.part("scheduler", PART_SILENCE),
-            ledger: vitals.part("ledger", PART_SILENCE),
-            kafka: vitals.part("Kafka client", PART_SILENCE),
-        };
-        let standing = Arc::new(Standing::new(clock.now()));
-        let window = Arc::new(Window::new(Parts {
+        let view = Arc::new(StatusView {
             started: clock.now(),
+            state: Mutex::new(RunState::Starting),
+            configuration: Arc::new(Standing::new(clock.now())),
             board: board.clone(),
             metrics,
-            kafka: kafka.clone().map_or(Kafka::None, Kafka::Producer),
-            outlet: outlet.clone(),
-            ledger: ledger.clone(),
+            delivery: delivery.clone(),
             bytes: bytes.clone(),
-            configuration: standing.clone(),
             vitals,
-        }));
+        });
         let (fleet, watch) = FleetWatch::new(tenants);
         Ok(Self {
             sweeper: Sweeper {
-                outlet,
+                outlet: delivery.outlet.clone(),
                 clock,
                 observer,
                 bytes,
                 started: Instant::now(),
-                stop: stop.clone(),
+                stop: CancellationToken::new(),
             },
-            stop,
-            slots: Permits::new(settings.max_concurrent),
+            permits: Permits::new(settings.max_concurrent),
             settings,
             builder,
             fleet,
             watch,
             board,
-            publisher,
-            kafka,
-            ledger,
+            delivery,
             pulses,
-            standing,
-            window,
+            view,
             listener: Some(listener),
         })
     }
@@ -244,22 +205,30 @@ impl App {
         asked: impl Future<Output = ()>,
         reload: Option<Reload>,
     ) -> Result<(), EndedUnasked> {
-        let (window, stop, kafka) = (self.window.clone(), self.stop.clone(), self.kafka.clone());
+        let (view, delivery) = (self.view.clone(), self.delivery.clone());
+        let stop = self.sweeper.stop.clone();
         let endpoints = CancellationToken::new();
         let mut outward = self.face_outward(&endpoints);
         let mut tasks = Supervisor::default();
-        self.watch_over_parts(&mut tasks);
-        self.read_tenants(&mut tasks, reload);
+        let nudge = Arc::<Notify>::default();
+        delivery.spawn(&mut tasks, &nudge, &stop);
+        let now = self.sweeper.clock.now();
+        delivery.spawn_pruning(&mut tasks, &self.settings, now, stop.clone());
+        tasks.spawn(
+            "outlet",
+            forever(tell_of_stalls(view.clone(), stop.clone())),
+        );
+        self.read_tenants(&mut tasks, reload, nudge);
 
-        window.set(RunState::Running);
-        systemd::ready(&window.summary());
+        view.set(RunState::Running);
+        systemd::ready(&view.summary());
         let unasked = tokio::select! {
             () = asked => None,
             ended = tasks.first_end() => Some(ended),
             ended = outward.first_end() => Some(ended),
         };
         let deadline = Instant::now() + STOP_BUDGET;
-        window.set(RunState::Stopping);
+        view.set(RunState::Stopping);
         // First, so that no reload that ends now tells systemd that all is ready.
         stop.cancel();
         systemd::stopping();
@@ -268,7 +237,7 @@ impl App {
             tracing::warn!("some tasks did not end in time");
         }
         // Whoever published has waited for the acknowledgement. What is left now belongs to sweeps that were broken off.
-        if kafka.is_some_and(|kafka| kafka.abandon()) {
+        if delivery.abandon() {
             tracing::warn!(
                 "records were still on their way to Kafka; they are read and published again after the start"
             );
@@ -282,13 +251,13 @@ impl App {
     /// What shows how the daemon is, to the end of its stop.
     fn face_outward(&mut self, end: &CancellationToken) -> Supervisor {
         let mut outward = Supervisor::default();
-        let window = self.window.clone();
+        let view = self.view.clone();
         if let Some(listener) = self.listener.take() {
             let names = HostNames::new(&self.settings.http.hosts);
-            let server = http::serve(listener, names, window.clone(), end.clone());
+            let server = http::serve(listener, names, view.clone(), end.clone());
             outward.spawn("HTTP server", server);
         }
-        let (summary, live) = (window.clone(), window);
+        let (summary, live) = (view.clone(), view);
         outward.spawn(
             "systemd notification",
             forever(systemd::report(
@@ -300,29 +269,8 @@ impl App {
         outward
     }
 
-    fn watch_over_parts(&self, tasks: &mut Supervisor) {
-        let stop = || self.stop.clone();
-        if let Some(kafka) = &self.kafka {
-            tasks.spawn("Kafka probe", probe(kafka.clone(), stop()));
-            tasks.spawn("Kafka producer", watch_producer(kafka.clone(), stop()));
-        }
-        let configured = self.settings.tenants.iter().map(|tenant| tenant.id);
-        let fleet = (configured.collect(), self.sweeper.clock.now());
-        tasks.spawn("ledger", watch_ledger(self.ledger.clone(), fleet, stop()));
-        let signs = signs_of_life(
-            (self.ledger.clone(), self.pulses.ledger.clone()),
-            (self.kafka.clone(), self.pulses.kafka.clone()),
-            stop(),
-        );
-        tasks.spawn("signs of life", forever(signs));
-        tasks.spawn(
-            "outlet",
-            forever(tell_of_stalls(self.window.clone(), stop())),
-        );
-    }
-
-    fn read_tenants(self, tasks: &mut Supervisor, reload: Option<Reload>) {
-        let stop = || self.stop.clone();
+    fn read_tenants(self, tasks: &mut Supervisor, reload: Option<Reload>, nudge: Arc<Notify>) {
+        let stop = || self.sweeper.stop.clone();
         let mut watch = self.watch.clone();
         let keepers = move || {
             let fleet = watch.now();
@@ -333,17 +281,11 @@ impl App {
             forever(tokens::renew_in_background(keepers, stop())),
         );
         let (herald, announced) = Herald::new();
+        let publisher = self.delivery.destination.publisher.clone();
         tasks.spawn(
             "health announcements",
-            forever(topic::run(announced, self.publisher, stop())),
+            forever(topic::run(announced, publisher, stop())),
         );
-        let nudge = Arc::<Notify>::default();
-        if let Some(kafka) = self.kafka {
-            tasks.spawn(
-                "Kafka revivals",
-                retry_after_revivals(kafka, nudge.clone(), stop()),
-            );
-        }
         if let Some(reload) = reload {
             let reloader = Reloader {
                 reload,
@@ -352,39 +294,32 @@ impl App {
                 settings: self.settings,
                 mounts: Mounts::default(),
                 fleet: self.fleet,
-                standing: self.standing,
+                standing: self.view.configuration.clone(),
                 clock: self.sweeper.clock.clone(),
                 nudge: nudge.clone(),
             };
-            let window = self.window;
-            let status = move || window.summary();
+            let view = self.view;
+            let status = move || view.summary();
             tasks.spawn("reload", forever(reloader.run(status, stop())));
         }
         let (firings, fired) = mpsc::channel(FIRINGS);
+        let [dispatcher_pulse, scheduler_pulse] = self.pulses;
         tasks.spawn(
             "scheduler",
             scheduler::run(
                 self.watch.clone(),
                 firings,
-                (self.sweeper.clock.clone(), self.pulses.scheduler),
+                (self.sweeper.clock.clone(), scheduler_pulse),
                 stop(),
             ),
         );
+        let stop = self.sweeper.stop.clone();
         let dispatcher =
-            Dispatcher::new(self.watch, self.sweeper, self.slots, (self.board, herald))
+            Dispatcher::new(self.watch, self.sweeper, self.permits, (self.board, herald))
                 .nudged_by(nudge)
-                .proved_by(self.pulses.dispatcher);
-        tasks.spawn(
-            "dispatcher",
-            forever(dispatcher.run(fired, self.stop.clone(), DRAIN)),
-        );
+                .proved_by(dispatcher_pulse);
+        tasks.spawn("dispatcher", forever(dispatcher.run(fired, stop, DRAIN)));
     }
-}
-
-/// Off the threads of the runtime, so that a disk that hangs leaves a signal to be heard.
-async fn open_ledger(path: PathBuf) -> Result<LocalLedger, LedgerError> {
-    let opened = spawn_blocking(move || LocalLedger::open(&path)).await;
-    opened.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

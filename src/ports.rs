@@ -10,7 +10,7 @@ mod source;
 
 pub use clock::Clock;
 pub use delivery::{
-    Committed, Encoder, Ledger, LedgerEntry, Mark, Outgoing, Outlet, Publisher, Record,
+    Committed, Encoder, Ledger, LedgerEntry, Mark, Outgoing, Outlet, Part, Publisher, Record,
     RecordParts, Refused, Splitter,
 };
 pub use observer::{Event, Observer};

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use incidentd::core::health::status::PartState;
 use incidentd::core::time::ticks::Ticks;
-use incidentd::kafka::{Condition, KafkaOptions, KafkaPublisher};
+use incidentd::kafka::{KafkaOptions, KafkaPublisher};
 use incidentd::ports::{Clock, Publisher, Record};
 use incidentd::simulator::{Effect, Endpoint, Options, Rule, Simulator};
 use incidentd::telemetry::clock::SystemClock;
@@ -320,8 +321,8 @@ async fn an_idle_connection_that_the_broker_closes_is_no_fault() {
         assert_eq!(results.expect("acknowledged"), [Ok(())]);
         let quiet = Instant::now() + Duration::from_secs(5);
         while Instant::now() < quiet {
-            let state = publisher.state();
-            assert_eq!(state.state, Condition::Ok, "{state:?}");
+            let state = publisher.status();
+            assert_eq!(state.state, PartState::Ok, "{state:?}");
             sleep(Duration::from_millis(20)).await;
         }
     }

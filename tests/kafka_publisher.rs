@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use incidentd::core::health::failure::{Health, Reaction};
+use incidentd::core::health::status::PartState;
 use incidentd::core::ids::{IncidentId, TenantId};
 use incidentd::core::incident::version::{Change, ContentHash, Origin, Phase, Reading};
 use incidentd::core::time::ticks::Ticks;
 use incidentd::kafka::reader::TopicReader;
-use incidentd::kafka::{Condition, KafkaOptions, KafkaPublisher};
+use incidentd::kafka::{KafkaOptions, KafkaPublisher};
 use incidentd::ledger::LocalLedger;
-use incidentd::ports::{Encoder, Ledger, Mark, Outgoing, Outlet, Publisher, Record, Refused};
+use incidentd::ports::{Encoder, Ledger, Mark, Outgoing, Outlet, Part, Publisher, Record, Refused};
 use incidentd::record::{AlertSplitter, Format, Recipe, RecordEncoder};
 use incidentd::runtime::local_outlet::LocalOutlet;
 use incidentd::telemetry::metrics::Metrics;
@@ -143,7 +144,7 @@ async fn a_broker_stopped_for_ten_seconds_mid_stream_loses_and_repeats_nothing()
     })
     .await;
     sleep(Duration::from_secs(10)).await;
-    assert_eq!(publisher.state().state, Condition::Unavailable);
+    assert_eq!(publisher.status().state, PartState::Unavailable);
     let (broker, _dir) = blocking(move || {
         broker.restart();
         (broker, dir)
@@ -155,7 +156,7 @@ async fn a_broker_stopped_for_ten_seconds_mid_stream_loses_and_repeats_nothing()
     for writer in writers {
         sent.push(writer.await.unwrap());
     }
-    assert_eq!(publisher.state().state, Condition::Ok);
+    assert_eq!(publisher.status().state, PartState::Ok);
     let keys = by_key(read_all(&broker.bootstrap(), "stream"));
     for (writer, sent) in sent.into_iter().enumerate() {
         let numbers = &keys[&format!("tenant/{writer}")];
@@ -239,7 +240,7 @@ async fn a_record_larger_than_its_topic_accepts_is_refused_and_its_neighbours_ar
         keys.values().all(|numbers| numbers.len() == 1),
         "repeats: {keys:?}"
     );
-    assert_eq!(publisher.state().state, Condition::Ok);
+    assert_eq!(publisher.status().state, PartState::Ok);
 }
 
 /// An incident as Microsoft sends it, with alerts of these sizes in which nothing repeats.

@@ -1,10 +1,175 @@
-//! From settings to the way to Kafka.
+//! From settings to what incidents go through: Kafka or standard output, the ledger, and the outlet over both.
 
+use std::io;
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+
+use super::tasks::{forever, signs_of_life, watch_part};
+use super::{Output, PART_SILENCE};
+use crate::core::time::ticks::Ticks;
 use crate::kafka::{KafkaError, KafkaOptions, KafkaPublisher};
+use crate::ledger::{LedgerError, LocalLedger};
+use crate::ports::{Observer, Outlet, Part, Publisher};
+use crate::record::{AlertSplitter, StdoutPublisher};
+use crate::runtime::liveness::{Pulse, Vitals};
+use crate::runtime::local_outlet::LocalOutlet;
+use crate::runtime::supervisor::Supervisor;
 use crate::settings::Settings;
 
-/// Reaches for no network.
-pub(super) fn connect(settings: &Settings) -> Result<KafkaPublisher, KafkaError> {
+/// What records go to.
+pub(super) struct Destination {
+    pub output: Output,
+    pub publisher: Arc<dyn Publisher>,
+    part: Arc<dyn Part>,
+    kafka: Option<Arc<KafkaPublisher>>,
+}
+
+impl Destination {
+    /// Reaches for no network.
+    pub(super) fn new(settings: &Settings, output: Output) -> Result<Self, KafkaError> {
+        Ok(match output {
+            Output::Kafka => {
+                let kafka = Arc::new(connect(settings)?);
+                Self {
+                    output,
+                    publisher: kafka.clone(),
+                    part: kafka.clone(),
+                    kafka: Some(kafka),
+                }
+            }
+            Output::Stdout => {
+                let stdout = Arc::new(StdoutPublisher::new(io::stdout()));
+                Self {
+                    output,
+                    publisher: stdout.clone(),
+                    part: stdout,
+                    kafka: None,
+                }
+            }
+        })
+    }
+}
+
+/// The outlet, and the parts that it is made of.
+pub(super) struct Delivery {
+    pub destination: Destination,
+    pub outlet: Arc<dyn Outlet>,
+    /// What records go to, then the ledger; and the mark that each leaves when it gets on.
+    parts: [(Arc<dyn Part>, Pulse); 2],
+    ledger: Arc<LocalLedger>,
+}
+
+impl Delivery {
+    /// Opens the ledger, and makes each part one of those that must live.
+    pub(super) async fn open(
+        destination: Destination,
+        settings: &Settings,
+        observer: Arc<dyn Observer>,
+        vitals: &mut Vitals,
+    ) -> Result<Self, LedgerError> {
+        let ledger = Arc::new(open_ledger(settings.ledger.path.clone()).await?);
+        let outlet = LocalOutlet::new(
+            destination.publisher.clone(),
+            Arc::new(AlertSplitter),
+            ledger.clone(),
+            observer,
+        );
+        let parts: [Arc<dyn Part>; 2] = [destination.part.clone(), ledger.clone()];
+        let mut watched = |part: Arc<dyn Part>| {
+            let pulse = vitals.part(part.name(), PART_SILENCE);
+            (part, pulse)
+        };
+        Ok(Self {
+            destination,
+            outlet: Arc::new(outlet),
+            parts: parts.map(&mut watched),
+            ledger,
+        })
+    }
+
+    /// What records go to, then the ledger.
+    pub(super) fn parts(&self) -> [&dyn Part; 2] {
+        let [(destination, _), (ledger, _)] = &self.parts;
+        [&**destination, &**ledger]
+    }
+
+    /// Spawns what the parts do on their own, and what watches them. `nudge` has all tenants tried again.
+    pub(super) fn spawn(
+        &self,
+        tasks: &mut Supervisor,
+        nudge: &Arc<Notify>,
+        stop: &CancellationToken,
+    ) {
+        for (part, pulse) in &self.parts {
+            let signs = signs_of_life(part.clone(), pulse.clone(), stop.clone());
+            tasks.spawn("signs of life", forever(signs));
+            tasks.spawn(part.name(), watch_part(part.clone(), stop.clone()));
+        }
+        if let Some(kafka) = &self.destination.kafka {
+            let (probed, revived) = (kafka.clone(), kafka.clone());
+            let (until, nudge, stop) = (stop.clone(), nudge.clone(), stop.clone());
+            tasks.spawn(
+                "Kafka probe",
+                forever(async move { probed.probe(until).await }),
+            );
+            tasks.spawn(
+                "Kafka revivals",
+                forever(retry_after_revivals(revived, nudge, stop)),
+            );
+        }
+    }
+
+    /// Has the ledger forget tenants that left the configuration long ago.
+    pub(super) fn spawn_pruning(
+        &self,
+        tasks: &mut Supervisor,
+        settings: &Settings,
+        now: Ticks,
+        stop: CancellationToken,
+    ) {
+        let configured = settings.tenants.iter().map(|tenant| tenant.id).collect();
+        let ledger = self.ledger.clone();
+        tasks.spawn(
+            "ledger pruning",
+            forever(async move {
+                stop.run_until_cancelled(ledger.prune(configured, now))
+                    .await;
+                stop.cancelled().await;
+            }),
+        );
+    }
+
+    /// Gives up what is not acknowledged. Says whether there was anything.
+    pub(super) fn abandon(&self) -> bool {
+        let kafka = self.destination.kafka.as_ref();
+        kafka.is_some_and(|kafka| kafka.abandon())
+    }
+}
+
+/// Has all tenants tried again when Kafka accepts a producer again: they rest over its refusal.
+async fn retry_after_revivals(
+    kafka: Arc<KafkaPublisher>,
+    nudge: Arc<Notify>,
+    stop: CancellationToken,
+) {
+    let mut revivals = kafka.revivals();
+    while let Some(Ok(())) = stop.run_until_cancelled(revivals.changed()).await {
+        nudge.notify_one();
+    }
+}
+
+/// Off the threads of the runtime: a disk that hangs must not keep a signal from being heard.
+async fn open_ledger(path: PathBuf) -> Result<LocalLedger, LedgerError> {
+    let opened = spawn_blocking(move || LocalLedger::open(&path)).await;
+    opened.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
+}
+
+fn connect(settings: &Settings) -> Result<KafkaPublisher, KafkaError> {
     let publisher = KafkaPublisher::connect(options(settings))?;
     let topics = settings.tenants.iter().map(|tenant| &tenant.topic);
     let own = [

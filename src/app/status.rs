@@ -1,42 +1,20 @@
 //! What the endpoints show, gathered from the parts at the moment of asking.
 
 use parking_lot::Mutex;
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Output;
+use super::delivery::Delivery;
 use super::reload::Standing;
 use crate::core::format::span;
-use crate::core::health::status::{
-    KafkaStatus, LedgerStatus, PartState, RunState, StatusReport, summary,
-};
+use crate::core::health::status::{PartState, PartStatus, RunState, StatusReport, summary};
 use crate::core::time::ticks::Ticks;
-use crate::kafka::{Condition, KafkaPublisher};
-use crate::ledger::LocalLedger;
 use crate::runtime::health::board::Board;
 use crate::runtime::limits::ByteBudget;
 use crate::runtime::liveness::Vitals;
-use crate::runtime::local_outlet::LocalOutlet;
 use crate::telemetry::http::Surface;
 use crate::telemetry::metrics::Metrics;
-
-pub enum Kafka {
-    Producer(Arc<KafkaPublisher>),
-    /// Records go to standard output.
-    None,
-}
-
-pub struct Parts {
-    pub started: Ticks,
-    pub board: Arc<Board>,
-    pub metrics: Arc<Metrics>,
-    pub kafka: Kafka,
-    pub outlet: Arc<LocalOutlet>,
-    pub ledger: Arc<LocalLedger>,
-    pub bytes: Arc<ByteBudget>,
-    pub configuration: Arc<Standing>,
-    pub vitals: Vitals,
-}
 
 /// How long a record that was taken may wait for its acknowledgement before somebody is told.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,19 +25,18 @@ pub struct Stall {
     pub remedy: &'static str,
 }
 
-pub struct Window {
-    parts: Parts,
-    state: Mutex<RunState>,
+pub struct StatusView {
+    pub started: Ticks,
+    pub state: Mutex<RunState>,
+    pub configuration: Arc<Standing>,
+    pub board: Arc<Board>,
+    pub metrics: Arc<Metrics>,
+    pub delivery: Arc<Delivery>,
+    pub bytes: Arc<ByteBudget>,
+    pub vitals: Vitals,
 }
 
-impl Window {
-    pub fn new(parts: Parts) -> Self {
-        Self {
-            parts,
-            state: Mutex::new(RunState::Starting),
-        }
-    }
-
+impl StatusView {
     pub fn set(&self, state: RunState) {
         *self.state.lock() = state;
     }
@@ -74,66 +51,54 @@ impl Window {
             ("Kafka", self.kafka().state),
             ("ledger", self.ledger().state),
         ];
-        let configuration = self.parts.configuration.now().state;
-        summary(&self.parts.board.states(), parts, configuration)
+        let configuration = self.configuration.now().state;
+        summary(&self.board.states(), parts, configuration)
     }
 
     pub fn stall(&self) -> Option<Stall> {
-        let kafka = match &self.parts.kafka {
-            Kafka::Producer(kafka) => Some(kafka.state().state),
-            Kafka::None => None,
+        let [destination, _] = self.delivery.parts();
+        let kafka = match self.delivery.destination.output {
+            Output::Kafka => Some(destination.status().state),
+            Output::Stdout => None,
         };
-        stall(self.parts.outlet.waits_for()?, kafka)
+        stall(self.delivery.outlet.waits_for()?, kafka)
     }
 
     /// Whether a record has waited for its acknowledgement for long, whatever the reason.
     pub fn waits_long(&self) -> bool {
-        let waits_for = self.parts.outlet.waits_for();
+        let waits_for = self.delivery.outlet.waits_for();
         waits_for.is_some_and(|waited| waited >= PATIENCE)
     }
 
-    fn kafka(&self) -> KafkaStatus {
-        let (state, error, remedy) = match (self.stall(), &self.parts.kafka) {
-            (Some(stall), _) => (
-                PartState::Unavailable,
-                Some(stall.error),
-                Some(stall.remedy.into()),
-            ),
-            (None, Kafka::Producer(kafka)) => {
-                let link = kafka.state();
-                (part(link.state), link.error, link.remedy)
+    fn kafka(&self) -> PartStatus {
+        let [destination, _] = self.delivery.parts();
+        let status = match self.stall() {
+            Some(Stall { error, remedy }) => {
+                PartStatus::not_ok(PartState::Unavailable, error, remedy)
             }
-            (None, Kafka::None) => (PartState::Ok, None, None),
+            None => destination.status(),
         };
-        KafkaStatus {
-            state,
-            in_flight_bytes: self.parts.bytes.used() as u64,
-            error,
-            remedy: remedy.map(Cow::into_owned),
+        PartStatus {
+            in_flight_bytes: Some(self.bytes.used() as u64),
+            ..status
         }
     }
 
-    fn ledger(&self) -> LedgerStatus {
-        let ledger = self.parts.ledger.status();
-        LedgerStatus {
-            kind: ledger.kind,
-            state: ledger.state,
-            versions: Some(ledger.versions),
-            error: ledger.error,
-            remedy: ledger.remedy,
-        }
+    fn ledger(&self) -> PartStatus {
+        let [_, ledger] = self.delivery.parts();
+        ledger.status()
     }
 }
 
 /// What there is to be told of a record that has waited so long. Without `kafka`, records go to standard output. While Kafka
 /// is away that is told instead.
-fn stall(waited: Duration, kafka: Option<Condition>) -> Option<Stall> {
+fn stall(waited: Duration, kafka: Option<PartState>) -> Option<Stall> {
     if waited < PATIENCE {
         return None;
     }
     let waited = span(waited.as_secs());
     match kafka {
-        Some(Condition::Ok) => Some(Stall {
+        Some(PartState::Ok) => Some(Stall {
             error: format!("Kafka is connected, and has not acknowledged a record for {waited}"),
             remedy: "look at the brokers' logs: a topic may have fewer replicas in sync than its min.insync.replicas, a leader may \
                      be missing or overloaded; nothing is lost, and it goes on by itself",
@@ -146,35 +111,26 @@ fn stall(waited: Duration, kafka: Option<Condition>) -> Option<Stall> {
     }
 }
 
-fn part(condition: Condition) -> PartState {
-    match condition {
-        Condition::Starting => PartState::Starting,
-        Condition::Ok => PartState::Ok,
-        Condition::Unavailable => PartState::Unavailable,
-        Condition::Failed => PartState::Failed,
-    }
-}
-
-impl Surface for Window {
+impl Surface for StatusView {
     fn report(&self) -> StatusReport {
         StatusReport {
             version: env!("CARGO_PKG_VERSION"),
-            started: self.parts.started,
+            started: self.started,
             state: self.state(),
-            configuration: self.parts.configuration.now(),
-            alarms: self.parts.board.alarms(),
-            tenants: self.parts.board.tenants(),
+            configuration: self.configuration.now(),
+            alarms: self.board.alarms(),
+            tenants: self.board.tenants(),
             kafka: self.kafka(),
             ledger: self.ledger(),
         }
     }
 
     fn metrics(&self) -> String {
-        self.parts.metrics.render(&self.report())
+        self.metrics.render(&self.report())
     }
 
     fn live(&self) -> Result<(), String> {
-        self.parts.vitals.check()
+        self.vitals.check()
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -183,13 +139,10 @@ impl Surface for Window {
             RunState::Stopping => return Err("the daemon is stopping".to_owned()),
             RunState::Running => {}
         }
-        match &self.parts.kafka {
-            Kafka::Producer(kafka) if !kafka.seen() => {
-                let why = kafka.state().error.unwrap_or_default();
-                Err(format!("waiting for the first answer from Kafka: {why}"))
-            }
-            Kafka::Producer(_) | Kafka::None => Ok(()),
-        }
+        self.delivery
+            .parts()
+            .iter()
+            .try_for_each(|part| part.ready())
     }
 }
 
@@ -203,15 +156,15 @@ mod tests {
         let (short, long) = (PATIENCE - Duration::from_secs(1), PATIENCE * 2);
         for kafka in [
             None,
-            Some(Condition::Ok),
-            Some(Condition::Starting),
-            Some(Condition::Unavailable),
+            Some(PartState::Ok),
+            Some(PartState::Starting),
+            Some(PartState::Unavailable),
         ] {
             assert_eq!(told(short, kafka), None);
             let error = told(long, kafka).unwrap_or_default();
             let expected = match kafka {
                 None => "nobody has read a record from standard output for 2m",
-                Some(Condition::Ok) => {
+                Some(PartState::Ok) => {
                     "Kafka is connected, and has not acknowledged a record for 2m"
                 }
                 Some(_) => "",

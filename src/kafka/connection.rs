@@ -6,39 +6,17 @@
 use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdkafka::error::RDKafkaErrorCode;
-use serde::Serialize;
 use tokio::sync::watch;
 
 use super::scrub::Scrubber;
 use crate::core::health::failure::one_line;
+use crate::core::health::status::{PartState, PartStatus};
 
 /// Longest text of librdkafka that is shown, in characters.
 const TEXT_MOST: usize = 300;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Condition {
-    /// No broker has answered since the start.
-    Starting,
-    Ok,
-    /// No broker can be reached. Publications wait.
-    Unavailable,
-    /// Kafka refuses the producer, or contradicts it. A new one is tried again and again; publications are refused
-    /// meanwhile.
-    Failed,
-}
-
-/// The connection's state, as `/api/status` shows it. Error and remedy are set in every condition but `Ok`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct KafkaState {
-    pub state: Condition,
-    pub error: Option<String>,
-    /// What the operator should do.
-    pub remedy: Option<Cow<'static, str>>,
-}
 
 /// Why the connection is not what it should be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,7 +47,7 @@ pub(super) const PROTOCOL: &str = "a firewall may swallow what is sent, or the p
 pub(super) struct Link {
     brokers: String,
     scrubber: Scrubber,
-    state: watch::Sender<KafkaState>,
+    state: watch::Sender<PartStatus>,
     /// How many errors librdkafka told of.
     errors: watch::Sender<u64>,
     /// The last connection failure. It becomes the state's error when no broker is left.
@@ -81,7 +59,7 @@ pub(super) struct Link {
     /// A broker has answered since the start.
     seen: AtomicBool,
     /// Statistics that came.
-    statistics: AtomicU64,
+    statistics: watch::Sender<u64>,
     /// A connection was closed and no other is up. That may be an idle one, so Kafka has to be asked.
     doubted: AtomicBool,
     /// The daemon stops: what happens to connections from now on is of no interest.
@@ -90,11 +68,11 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(brokers: String, scrubber: Scrubber) -> Self {
-        let state = KafkaState {
-            state: Condition::Starting,
-            error: Some(format!("no answer from {brokers} yet")),
-            remedy: Some(WAIT.into()),
-        };
+        let state = PartStatus::not_ok(
+            PartState::Starting,
+            format!("no answer from {brokers} yet"),
+            WAIT,
+        );
         Self {
             brokers,
             scrubber,
@@ -104,7 +82,7 @@ impl Link {
             warned: Mutex::default(),
             cluster: Mutex::default(),
             seen: AtomicBool::new(false),
-            statistics: AtomicU64::new(0),
+            statistics: watch::Sender::new(0),
             doubted: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }
@@ -134,7 +112,8 @@ impl Link {
     }
 
     pub(super) fn tell_of_statistics(&self) {
-        self.statistics.fetch_add(1, Ordering::Relaxed);
+        self.statistics
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Whether this kind of warning is the first since the last change of state.
@@ -142,16 +121,17 @@ impl Link {
         lock(&self.warned).insert(kind.to_owned())
     }
 
-    /// How many statistics came since the start.
-    pub(super) fn statistics(&self) -> u64 {
-        self.statistics.load(Ordering::Relaxed)
+    /// Resolves with the next statistics. They come every second while the thread lives that brings acknowledgements.
+    pub(super) async fn next_statistics(&self) {
+        // Fails only when the sender is gone, which is ours.
+        let _ = self.statistics.subscribe().changed().await;
     }
 
-    pub(super) fn state(&self) -> KafkaState {
+    pub(super) fn state(&self) -> PartStatus {
         self.state.borrow().clone()
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<KafkaState> {
+    pub(super) fn watch(&self) -> watch::Receiver<PartStatus> {
         self.state.subscribe()
     }
 
@@ -168,8 +148,8 @@ impl Link {
     pub(super) fn answered(&self) {
         self.seen.store(true, Ordering::Relaxed);
         self.doubted.store(false, Ordering::Relaxed);
-        if self.state.borrow().state != Condition::Ok {
-            self.change(Condition::Ok, None);
+        if self.state.borrow().state != PartState::Ok {
+            self.change(PartState::Ok, None);
         }
     }
 
@@ -181,7 +161,7 @@ impl Link {
             remedy: REACH.into(),
         });
         self.doubted.store(false, Ordering::Relaxed);
-        self.change(Condition::Unavailable, Some(why));
+        self.change(PartState::Unavailable, Some(why));
     }
 
     /// The last connection failure since a broker answered.
@@ -197,7 +177,7 @@ impl Link {
     /// No connection is up any more. librdkafka tells of connections that can't be made, and not of those that are closed:
     /// brokers and balancers close idle ones all the time. Which it was takes a question to know, or the next failure.
     pub(super) fn down(&self) {
-        if self.trouble().is_none() && self.state.borrow().state == Condition::Ok {
+        if self.trouble().is_none() && self.state.borrow().state == PartState::Ok {
             self.doubted.store(true, Ordering::Relaxed);
         } else {
             self.silent();
@@ -211,7 +191,7 @@ impl Link {
             what: self.fit(why),
             remedy: remedy.to_owned().into(),
         };
-        self.change(Condition::Failed, Some(trouble));
+        self.change(PartState::Failed, Some(trouble));
     }
 
     /// Nothing is told any more.
@@ -221,49 +201,49 @@ impl Link {
 
     /// There is a new producer, and Kafka accepts it.
     pub(super) fn revived(&self) {
-        self.enter(Condition::Ok, None);
+        self.enter(PartState::Ok, None);
     }
 
     /// Kafka's refusal is told until it accepts a producer, whatever else is heard of it meanwhile.
-    fn change(&self, condition: Condition, trouble: Option<Trouble>) {
-        let is_failed = self.state.borrow().state == Condition::Failed;
-        if !is_failed || condition == Condition::Failed {
-            self.enter(condition, trouble);
+    fn change(&self, state: PartState, trouble: Option<Trouble>) {
+        let is_failed = self.state.borrow().state == PartState::Failed;
+        if !is_failed || state == PartState::Failed {
+            self.enter(state, trouble);
         }
     }
 
-    fn enter(&self, condition: Condition, trouble: Option<Trouble>) {
+    fn enter(&self, state: PartState, trouble: Option<Trouble>) {
         if self.ended.load(Ordering::Relaxed) {
             return;
         }
-        let (error, remedy) = match trouble {
-            Some(Trouble { what, remedy, .. }) => (Some(what), Some(remedy)),
-            None => (None, None),
+        let status = match trouble {
+            Some(Trouble { what, remedy, .. }) => PartStatus::not_ok(state, what, remedy),
+            None => PartStatus {
+                state,
+                ..PartStatus::OK
+            },
         };
         let changed = self.state.send_if_modified(|now| {
-            let changed = now.state != condition;
-            *now = KafkaState {
-                state: condition,
-                error: error.clone(),
-                remedy: remedy.clone(),
-            };
+            let changed = now.state != state;
+            *now = status.clone();
             changed
         });
         if !changed {
             return;
         }
         lock(&self.warned).clear();
+        let PartStatus { error, remedy, .. } = status;
         let (error, remedy) = (error.unwrap_or_default(), remedy.unwrap_or_default());
-        match condition {
-            Condition::Ok => {
+        match state {
+            PartState::Ok => {
                 *lock(&self.trouble) = None;
                 tracing::info!(target: "incidentd::kafka", brokers = %self.brokers, "Kafka answers");
             }
-            Condition::Starting => {}
-            Condition::Unavailable => {
+            PartState::Starting => {}
+            PartState::Unavailable => {
                 tracing::warn!(target: "incidentd::kafka", %error, %remedy, "Kafka can't be reached; publications wait");
             }
-            Condition::Failed => {
+            PartState::Failed => {
                 tracing::error!(
                     target: "incidentd::kafka", %error, %remedy,
                     "Kafka refuses the producer; a new one is tried again and again, and nothing is lost"

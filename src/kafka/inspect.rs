@@ -23,7 +23,8 @@ use super::options::{KafkaOptions, MESSAGE_MOST_BYTES};
 use super::queue::{Client, enqueue};
 use super::refusal;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
-use crate::kafka::connection::{Condition, Link, Trouble};
+use crate::core::health::status::PartState;
+use crate::kafka::connection::{Link, Trouble};
 use crate::kafka::statistics::Sight;
 use words::{no_answer, not_told, note_limit, notes, out_of_reach, unusable};
 
@@ -192,7 +193,7 @@ impl Eye<'_> {
     }
 
     fn is_turned_away(&self) -> bool {
-        let all_down = self.link.state().state == Condition::Unavailable;
+        let all_down = self.link.state().state == PartState::Unavailable;
         let final_word = |trouble: Trouble| {
             matches!(
                 trouble.code,

@@ -34,7 +34,6 @@ mod statistics;
 mod tests;
 mod topics;
 
-pub use connection::{Condition, KafkaState};
 pub use inspect::{Inspection, TopicSeen, Write, inspect};
 pub use options::KafkaOptions;
 pub use publisher::KafkaPublisher;

@@ -24,9 +24,9 @@ use super::queue::{rounds, size};
 use super::refusal;
 use super::topics::{RETRY_PAUSE, Topics};
 use crate::core::health::failure::Failure;
-use crate::kafka::connection::{Condition, KafkaState};
+use crate::core::health::status::{PartState, PartStatus};
 use crate::kafka::deliveries::{Sent, Settled, send, settle};
-use crate::ports::{Publisher, Record, Refused};
+use crate::ports::{Part, Publisher, Record, Refused};
 
 /// Publishes records, exactly once each for as long as the process lives and no producer of its is contradicted.
 pub struct KafkaPublisher {
@@ -58,29 +58,10 @@ impl KafkaPublisher {
         self
     }
 
-    pub fn state(&self) -> KafkaState {
-        self.producers.link.state()
-    }
-
-    /// Whether a broker has answered since the start, whatever the state is now.
-    pub fn seen(&self) -> bool {
-        self.producers.link.seen()
-    }
-
-    /// Grows every second while the thread lives that brings acknowledgements.
-    pub fn progress(&self) -> u64 {
-        self.producers.link.statistics()
-    }
-
     /// Follows the state.
     #[cfg(test)]
-    pub(super) fn watch(&self) -> watch::Receiver<KafkaState> {
+    pub(super) fn watch(&self) -> watch::Receiver<PartStatus> {
         self.producers.link.watch()
-    }
-
-    /// Resolves when producers died again and again of what no operator can mend; tells why.
-    pub async fn fatal(&self) -> String {
-        self.producers.deaths.last().await
     }
 
     /// Changes whenever Kafka accepts a producer again that it had refused: what was refused is worth another try.
@@ -102,7 +83,7 @@ impl KafkaPublisher {
                 if producers.deaths.standing().is_some() {
                     // Refused: that is in the state.
                     let _ = producers.living().await;
-                } else if now != Condition::Ok || link.is_doubted() {
+                } else if now != PartState::Ok || link.is_doubted() {
                     // The answer changes the state by itself.
                     let _ = self.topics.ask(self.topics.any(), producers).await;
                 } else {
@@ -365,5 +346,39 @@ impl Publisher for KafkaPublisher {
             .limits
             .of(topic, &self.producers.options, &self.producers.link);
         limit.map(Some).boxed()
+    }
+}
+
+impl Part for KafkaPublisher {
+    fn name(&self) -> &'static str {
+        "Kafka client"
+    }
+
+    fn status(&self) -> PartStatus {
+        self.producers.link.state()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.producers.link.seen() {
+            return Ok(());
+        }
+        let why = self.status().error.unwrap_or_default();
+        Err(format!("waiting for the first answer from Kafka: {why}"))
+    }
+
+    fn alive(&self) -> BoxFuture<'_, bool> {
+        let next = self.producers.link.next_statistics();
+        next.map(|()| true).boxed()
+    }
+
+    /// When producers died again and again of what no operator can mend.
+    fn fatal(&self) -> BoxFuture<'_, String> {
+        let why = self.producers.deaths.last();
+        let say = |why| {
+            format!(
+                "Kafka's producer can't go on, and neither could those that took its place: {why}"
+            )
+        };
+        why.map(say).boxed()
     }
 }

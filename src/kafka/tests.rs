@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::mock::MockBroker;
 use super::reader::{Arrived, TopicReader};
-use super::{Condition, KafkaError, KafkaOptions, KafkaPublisher};
+use super::{KafkaError, KafkaOptions, KafkaPublisher};
 use crate::core::health::failure::{Health, Reaction};
-use crate::ports::{Publisher, Record, Refused};
+use crate::core::health::status::PartState;
+use crate::ports::{Part, Publisher, Record, Refused};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -84,13 +85,13 @@ fn count_by_key(arrived: &[Arrived]) -> BTreeMap<&str, usize> {
     counts
 }
 
-async fn state_becomes(publisher: &KafkaPublisher, condition: Condition) {
+async fn state_becomes(publisher: &KafkaPublisher, wanted: PartState) {
     let mut states = publisher.watch();
-    let reached = timeout(LIMIT, states.wait_for(|now| now.state == condition)).await;
+    let reached = timeout(LIMIT, states.wait_for(|now| now.state == wanted)).await;
     assert!(
         reached.is_ok(),
-        "{condition:?} is not reached: {:?}",
-        publisher.state()
+        "{wanted:?} is not reached: {:?}",
+        publisher.status()
     );
 }
 
@@ -98,10 +99,10 @@ async fn state_becomes(publisher: &KafkaPublisher, condition: Condition) {
 async fn records_arrive_whole() {
     let broker = MockBroker::start(&[("incidents", 4)]).expect("a broker");
     let publisher = KafkaPublisher::connect(options(broker.brokers(), &[])).expect("a publisher");
-    assert_eq!(publisher.state().state, Condition::Starting);
+    assert_eq!(publisher.status().state, PartState::Starting);
     let results = timeout(LIMIT, publisher.publish(records("incidents", 100))).await;
     assert_eq!(results.expect("acknowledged"), vec![Ok(()); 100]);
-    assert_eq!(publisher.state().state, Condition::Ok);
+    assert_eq!(publisher.status().state, PartState::Ok);
     let arrived = read(broker.brokers(), "incidents", 100).await;
     for one in &arrived {
         let n = one.key.strip_prefix("t/").expect("our key");
@@ -204,8 +205,8 @@ async fn while_the_broker_is_away_publishing_waits_and_the_state_says_so() {
     let cluster = cluster(&["t"]);
     let publisher = Arc::new(publisher(&cluster, &[]));
     let waiting = strand(&cluster, &publisher).await;
-    state_becomes(&publisher, Condition::Unavailable).await;
-    let error = publisher.state().error.expect("a reason");
+    state_becomes(&publisher, PartState::Unavailable).await;
+    let error = publisher.status().error.expect("a reason");
     assert!(
         error.contains("127.0.0.1"),
         "the address is missing: {error}"
@@ -217,8 +218,8 @@ async fn while_the_broker_is_away_publishing_waits_and_the_state_says_so() {
         .expect("acknowledged")
         .expect("no panic");
     assert_eq!(results, vec![Ok(()); 50]);
-    assert_eq!(publisher.state().state, Condition::Ok);
-    assert_eq!(publisher.state().error, None);
+    assert_eq!(publisher.status().state, PartState::Ok);
+    assert_eq!(publisher.status().error, None);
     let arrived = read(&cluster.bootstrap_servers(), "t", 51).await;
     assert_eq!(count_by_key(&arrived).len(), 50);
 }
@@ -233,9 +234,9 @@ async fn the_probe_finds_a_broker_that_appears_without_a_record_being_sent() {
         let (publisher, stop) = (Arc::clone(&publisher), stop.clone());
         async move { publisher.probe(stop).await }
     });
-    state_becomes(&publisher, Condition::Unavailable).await;
+    state_becomes(&publisher, PartState::Unavailable).await;
     cluster.broker_up(1).expect("the broker comes up");
-    state_becomes(&publisher, Condition::Ok).await;
+    state_becomes(&publisher, PartState::Ok).await;
     stop.cancel();
     timeout(LIMIT, probe)
         .await
@@ -343,14 +344,14 @@ async fn a_producer_that_kafka_refuses_says_what_to_grant_and_is_replaced_once_t
         assert_eq!(failure.health, Health::Misconfigured);
         assert!(failure.remedy.contains(&command), "{}", failure.remedy);
     }
-    let state = publisher.state();
-    assert_eq!(state.state, Condition::Failed);
+    let state = publisher.status();
+    assert_eq!(state.state, PartState::Failed);
     let remedy = state.remedy.unwrap_or_default();
     assert!(remedy.contains(&command), "{remedy}");
     // The mock has one more refusal: the next producer dies, too, and the one after it lives.
     publish_until_accepted(&publisher, 5).await;
-    assert_eq!(publisher.state().state, Condition::Ok);
-    assert_eq!(publisher.state().remedy, None);
+    assert_eq!(publisher.status().state, PartState::Ok);
+    assert_eq!(publisher.status().remedy, None);
     let ended = timeout(Duration::from_millis(100), publisher.fatal()).await;
     assert!(ended.is_err(), "the process would end: {ended:?}");
     let arrived = read(&cluster.bootstrap_servers(), "t", 5).await;
@@ -370,8 +371,8 @@ async fn a_refused_producer_comes_back_without_a_record_being_sent() {
         let (publisher, stop) = (Arc::clone(&publisher), stop.clone());
         async move { publisher.probe(stop).await }
     });
-    state_becomes(&publisher, Condition::Failed).await;
-    state_becomes(&publisher, Condition::Ok).await;
+    state_becomes(&publisher, PartState::Failed).await;
+    state_becomes(&publisher, PartState::Ok).await;
     stop.cancel();
     timeout(LIMIT, probe)
         .await
@@ -414,7 +415,7 @@ async fn a_record_over_which_connections_are_closed_comes_back_as_too_large_and_
     assert!(started.elapsed() < Duration::from_secs(1), "it was sent");
     let small = timeout(LIMIT, publisher.publish(records("t", 3))).await;
     assert_eq!(small.expect("acknowledged"), vec![Ok(()); 3]);
-    assert_eq!(publisher.state().state, Condition::Ok);
+    assert_eq!(publisher.status().state, PartState::Ok);
 }
 
 /// Publishes until all are accepted, as the runtime does.
@@ -429,7 +430,7 @@ async fn publish_until_accepted(publisher: &KafkaPublisher, count: usize) {
         }
     };
     let done = timeout(LIMIT, accepted).await;
-    assert!(done.is_ok(), "it does not go on: {:?}", publisher.state());
+    assert!(done.is_ok(), "it does not go on: {:?}", publisher.status());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -445,12 +446,12 @@ async fn a_broker_without_idempotence_is_named_and_used_once_it_has_it() {
     let failure = refused.expect_err("there are no producers").failure;
     assert_eq!(failure.health, Health::Misconfigured);
     assert!(failure.remedy.contains("InitProducerId"), "{failure:?}");
-    assert_eq!(publisher.state().state, Condition::Failed);
+    assert_eq!(publisher.status().state, PartState::Failed);
     cluster
         .apiversion(INIT_PRODUCER_ID, Some(0), Some(4))
         .expect("it is given back");
     publish_until_accepted(&publisher, 3).await;
-    assert_eq!(publisher.state().state, Condition::Ok);
+    assert_eq!(publisher.status().state, PartState::Ok);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -465,7 +466,7 @@ async fn a_producer_that_a_broker_contradicts_is_replaced_and_nothing_is_lost() 
         publish_until_accepted(&publisher, 1).await;
         cluster.request_errors(RDKafkaApiKey::Produce, &[error]);
         publish_until_accepted(&publisher, 20).await;
-        assert_eq!(publisher.state().state, Condition::Ok, "{error:?}");
+        assert_eq!(publisher.status().state, PartState::Ok, "{error:?}");
         let ended = timeout(Duration::from_millis(50), publisher.fatal()).await;
         assert!(ended.is_err(), "{error:?} would end the process: {ended:?}");
         let reader = TopicReader::open(&cluster.bootstrap_servers(), "t").await;

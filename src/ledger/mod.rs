@@ -37,18 +37,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::core::health::failure::Failure;
-use crate::core::health::status::PartState;
+use crate::core::health::status::{PartState, PartStatus};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
 use crate::core::incident::version::{ContentHash, Seen};
 use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
-use crate::ports::{Ledger, LedgerEntry};
+use crate::ports::{Ledger, LedgerEntry, Part};
 
 pub use error::LedgerError;
 use error::{StoreError, slow, writer_ended};
@@ -64,20 +65,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long closing waits for the writer. Less than what remains of the daemon's time to stop.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
-
-/// How the ledger is, for the status page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerState {
-    pub kind: &'static str,
-    /// `ok`; `unavailable` while writes fail and will be tried again; `failed` when only an operator can help.
-    pub state: PartState,
-    /// Incidents known, over all tenants.
-    pub versions: u64,
-    /// Not `None` whenever `state` is not `ok`.
-    pub error: Option<String>,
-    /// What the operator should do. Likewise.
-    pub remedy: Option<String>,
-}
 
 /// See the module's documentation.
 pub struct LocalLedger {
@@ -116,33 +103,6 @@ impl LocalLedger {
     /// Waits until all that was queued is durable, and closes the file. Blocks for as long, at most 2 s: what
     /// a hung disk holds up longer was never acknowledged. Dropping does the same.
     pub fn close(self) {}
-
-    pub fn status(&self) -> LedgerState {
-        let ended = self.queue.as_ref().is_none_or(mpsc::Sender::is_closed);
-        let (state, failure) = if ended {
-            let Failure { what, remedy, .. } = writer_ended(self.store.path());
-            (PartState::Failed, Some((what, remedy)))
-        } else {
-            match self.trouble.current() {
-                None => (PartState::Ok, None),
-                Some(current) => {
-                    let state = match current.damage {
-                        true => PartState::Failed,
-                        false => PartState::Unavailable,
-                    };
-                    (state, Some((current.what, current.remedy)))
-                }
-            }
-        };
-        let (error, remedy) = failure.unzip();
-        LedgerState {
-            kind: "local",
-            state,
-            versions: self.store.versions(),
-            error,
-            remedy,
-        }
-    }
 
     /// Drops the rows of tenants that have not been among the `configured` for 180 days, as the starts have noted it:
     /// step by step, between other writes. A failure is logged; the next start goes on.
@@ -184,26 +144,6 @@ impl LocalLedger {
         queue.send(Request::Job(job)).await.map_err(|_| ended())?;
         let done = answered.await.map_err(|_| ended())?;
         done.map_err(|error| self.trouble.note(&error, self.store.path()))
-    }
-
-    /// Resolves when the writer thread has ended, which it does unasked only after a panic: nothing can be recorded any
-    /// more then, so the daemon has to end.
-    pub async fn ended(&self) {
-        if let Some(queue) = &self.queue {
-            queue.closed().await;
-        }
-    }
-
-    /// Resolves to true once the writer thread has come to all that was queued before, and a reader too; to false when
-    /// the writer has ended.
-    pub async fn answers(&self) -> bool {
-        let Some(queue) = &self.queue else {
-            return false;
-        };
-        let (answer, answered) = oneshot::channel();
-        let writes = queue.send(Request::Ping { answer }).await.is_ok() && answered.await.is_ok();
-        self.readers.answer().await;
-        writes
     }
 }
 
@@ -247,6 +187,59 @@ impl Ledger for LocalLedger {
             self.trouble.note_slow(slow(self.store.path(), PATIENCE));
             write.await
         })
+    }
+}
+
+impl Part for LocalLedger {
+    fn name(&self) -> &'static str {
+        "ledger"
+    }
+
+    fn status(&self) -> PartStatus {
+        let ended = self.queue.as_ref().is_none_or(mpsc::Sender::is_closed);
+        let status = if ended {
+            let Failure { what, remedy, .. } = writer_ended(self.store.path());
+            PartStatus::not_ok(PartState::Failed, what, remedy)
+        } else {
+            match self.trouble.current() {
+                None => PartStatus::OK,
+                Some(now) if now.damage => {
+                    PartStatus::not_ok(PartState::Failed, now.what, now.remedy)
+                }
+                Some(now) => PartStatus::not_ok(PartState::Unavailable, now.what, now.remedy),
+            }
+        };
+        PartStatus {
+            kind: Some("local"),
+            versions: Some(self.store.versions()),
+            ..status
+        }
+    }
+
+    /// The writer thread has come to all that was queued before, and a reader too.
+    fn alive(&self) -> BoxFuture<'_, bool> {
+        async {
+            let Some(queue) = &self.queue else {
+                return false;
+            };
+            let (answer, answered) = oneshot::channel();
+            let asked = queue.send(Request::Ping { answer }).await;
+            let writes = asked.is_ok() && answered.await.is_ok();
+            self.readers.answer().await;
+            writes
+        }
+        .boxed()
+    }
+
+    /// The writer thread ends unasked only after a panic. Nothing can be recorded any more then.
+    fn fatal(&self) -> BoxFuture<'_, String> {
+        async {
+            if let Some(queue) = &self.queue {
+                queue.closed().await;
+            }
+            "the ledger's writer is gone".to_owned()
+        }
+        .boxed()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::core::incident::version::{ContentHash, Forms, Origin, Phase, Seen};
 use crate::core::sweep::backlog::Backlog;
 use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
-use crate::ports::{Ledger, LedgerEntry};
+use crate::ports::{Ledger, LedgerEntry, Part};
 
 use super::letters::{FORMER, LETTERS};
 use super::store::{TENANTS, VERSIONS};

@@ -1,10 +1,12 @@
 //! Where incidents go: records, Kafka, and what is remembered of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use crate::core::health::failure::{Failure, Health};
+use crate::core::health::status::PartStatus;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
 use crate::core::incident::version::{Change, ContentHash, Reading, Seen};
@@ -190,4 +192,30 @@ pub trait Outlet: Send + Sync {
         versions: Option<Ticks>,
         letters: Ticks,
     ) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// How long the oldest publication under way has waited for its acknowledgement; `None`: there is none.
+    fn waits_for(&self) -> Option<Duration>;
+}
+
+/// A part of the delivery that works, hangs or fails by itself: what records go to, a ledger.
+pub trait Part: Send + Sync {
+    /// As `/livez` and the log call it.
+    fn name(&self) -> &'static str;
+
+    /// Reads nothing from a disk or a network.
+    fn status(&self) -> PartStatus;
+
+    /// Why the daemon is not ready before this part is.
+    ///
+    /// # Errors
+    /// What it waits for.
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Resolves to true once the part has got on since the call, to false when it has ended; not while it hangs.
+    fn alive(&self) -> BoxFuture<'_, bool>;
+
+    /// Resolves when only another process can mend the part, and says why.
+    fn fatal(&self) -> BoxFuture<'_, String>;
 }

@@ -7,13 +7,15 @@
 //! has gone away is a failure that an operator has to mend.
 
 use parking_lot::Mutex;
+use std::future::pending;
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
 use crate::core::health::failure::{Failure, Health, Reaction};
-use crate::ports::{Publisher, Record, Refused};
+use crate::core::health::status::PartStatus;
+use crate::ports::{Part, Publisher, Record, Refused};
 
 use super::compact::Compactor;
 use super::{CONTENT_TYPE, OCTET_STREAM};
@@ -59,6 +61,25 @@ impl<W: Write + Send + 'static> Publisher for StdoutPublisher<W> {
 
     fn limit<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<usize>> {
         Box::pin(async { None })
+    }
+}
+
+/// Nothing of it is known but what a write says, and that is in the write's result.
+impl<W: Write + Send + 'static> Part for StdoutPublisher<W> {
+    fn name(&self) -> &'static str {
+        "standard output"
+    }
+
+    fn status(&self) -> PartStatus {
+        PartStatus::OK
+    }
+
+    fn alive(&self) -> BoxFuture<'_, bool> {
+        Box::pin(async { true })
+    }
+
+    fn fatal(&self) -> BoxFuture<'_, String> {
+        Box::pin(pending())
     }
 }
 

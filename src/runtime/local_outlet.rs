@@ -65,11 +65,6 @@ impl LocalOutlet {
         }
     }
 
-    /// How long the oldest publication under way has waited for its acknowledgement; `None`: there is none.
-    pub fn waits_for(&self) -> Option<Duration> {
-        self.unacknowledged.longest()
-    }
-
     async fn hand_over(&self, records: Vec<Record>) -> Vec<Result<(), Refused>> {
         let _under_way = self.unacknowledged.begin();
         self.publisher.publish(records).await
@@ -308,6 +303,10 @@ impl Outlet for LocalOutlet {
             forget_letters_before: Some(letters),
             ..entry(tenant, &[], None)
         })
+    }
+
+    fn waits_for(&self) -> Option<Duration> {
+        self.unacknowledged.longest()
     }
 }
 

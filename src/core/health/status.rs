@@ -27,8 +27,8 @@ pub struct StatusReport {
     pub alarms: Vec<Alarm>,
     /// Worst first, see [`worst_first`].
     pub tenants: Vec<TenantStatus>,
-    pub kafka: KafkaStatus,
-    pub ledger: LedgerStatus,
+    pub kafka: PartStatus,
+    pub ledger: PartStatus,
 }
 
 /// How all is, in one line: `2 of 40 tenants not ok: 1 credential, 1 consent; Kafka unavailable`.
@@ -207,28 +207,44 @@ impl fmt::Display for PartState {
     }
 }
 
+/// How one part of the daemon is: what records go to, or the ledger.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct KafkaStatus {
+pub struct PartStatus {
+    /// Of a ledger: `local`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
     pub state: PartState,
-    /// Bytes fetched and not yet acknowledged.
-    pub in_flight_bytes: u64,
+    /// Of what records go to: bytes fetched and not yet acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight_bytes: Option<u64>,
+    /// Of a ledger: incidents whose last published version it knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub versions: Option<u64>,
     /// `Some` whenever the state is not [`PartState::Ok`].
     pub error: Option<String>,
     /// What the operator should do. Likewise.
     pub remedy: Option<String>,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct LedgerStatus {
-    /// `local`, …
-    pub kind: &'static str,
-    pub state: PartState,
-    /// Incidents whose last published version the ledger knows.
-    pub versions: Option<u64>,
-    /// `Some` whenever the state is not [`PartState::Ok`].
-    pub error: Option<String>,
-    /// What the operator should do. Likewise.
-    pub remedy: Option<String>,
+impl PartStatus {
+    pub const OK: Self = Self {
+        kind: None,
+        state: PartState::Ok,
+        in_flight_bytes: None,
+        versions: None,
+        error: None,
+        remedy: None,
+    };
+
+    /// Any state but [`PartState::Ok`].
+    pub fn not_ok(state: PartState, error: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            state,
+            error: Some(error.into()),
+            remedy: Some(remedy.into()),
+            ..Self::OK
+        }
+    }
 }
 
 /// Orders tenants as an operator should read them: by [`Health::severity`], then longest in that state, then by name;
@@ -331,18 +347,20 @@ mod tests {
                 known,
                 tenant(0x22, "fabrikam", Health::Starting, 1_700_000_000),
             ],
-            kafka: KafkaStatus {
+            kafka: PartStatus {
                 state: PartState::Unavailable,
-                in_flight_bytes: 4096,
+                in_flight_bytes: Some(4096),
                 error: Some("no broker answers".into()),
                 remedy: Some("start one".into()),
+                ..PartStatus::OK
             },
-            ledger: LedgerStatus {
-                kind: "local",
+            ledger: PartStatus {
+                kind: Some("local"),
                 state: PartState::Starting,
                 versions: None,
                 error: Some("opening".into()),
                 remedy: Some("wait".into()),
+                ..PartStatus::OK
             },
         };
         let expected = concat!(

@@ -164,7 +164,7 @@ fn a_first_start_that_was_cut_short_is_begun_again() {
     let dir = tempfile::tempdir().expect("temporary directory");
     std::fs::write(dir.path().join("ledger.redb.new"), b"half").expect("write");
     let ledger = open(dir.path());
-    assert_eq!(ledger.status().versions, 0);
+    assert_eq!(ledger.status().versions, Some(0));
     assert!(!dir.path().join("ledger.redb.new").exists());
 }
 

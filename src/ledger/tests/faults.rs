@@ -228,7 +228,7 @@ async fn entries_that_wait_together_share_one_commit() {
     }
     let commits = (flushes() - before) / of_one_commit;
     assert!(commits <= 2, "50 entries took {commits} commits");
-    assert_eq!(ledger.status().versions, 51);
+    assert_eq!(ledger.status().versions, Some(51));
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn when_the_writer_is_gone_writes_fail_and_the_daemon_is_told() {
         .await
         .expect_err("the thread died");
     assert!(failure.what.contains("has ended"), "{failure}");
-    ledger.ended().await;
+    ledger.fatal().await;
     assert_eq!(ledger.status().state, PartState::Failed);
     let failure = ledger.write(entry(1, 1)).await.expect_err("still dead");
     assert!(failure.remedy.contains("restart"), "{failure:?}");
@@ -278,7 +278,7 @@ async fn a_disk_that_does_not_answer_reads_holds_up_no_thread_of_the_runtime_and
     let mut reads: Vec<_> = (1..=50).map(|of| ledger.state(tenant(of))).collect();
     // On the one thread of this runtime: a read that blocked it would end the test here.
     begin(&mut reads).await;
-    let mut sign_of_life = Box::pin(ledger.answers());
+    let mut sign_of_life = ledger.alive();
     tokio::time::advance(PATIENCE + Duration::from_secs(1)).await;
     for read in reads {
         let failure = read.await.expect_err("the disk hangs");

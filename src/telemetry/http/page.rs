@@ -118,7 +118,7 @@ fn write_configuration(
 
 fn write_parts(out: &mut String, report: &StatusReport) -> fmt::Result {
     let kafka = &report.kafka;
-    let in_flight = bytes(kafka.in_flight_bytes);
+    let in_flight = bytes(kafka.in_flight_bytes.unwrap_or_default());
     write_state(out, "Kafka", kafka.state)?;
     write!(out, ", {in_flight} in flight")?;
     write_advice(out, kafka.error.as_deref(), kafka.remedy.as_deref())?;

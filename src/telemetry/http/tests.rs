@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::health::status::{
-    ConfigurationState, ConfigurationStatus, KafkaStatus, LedgerStatus, PartState, RunState,
+    ConfigurationState, ConfigurationStatus, PartState, PartStatus, RunState,
 };
 use crate::core::time::ticks::Ticks;
 use parking_lot::Mutex;
@@ -50,18 +50,20 @@ impl Surface for Fake {
             },
             alarms: Vec::new(),
             tenants: vec![],
-            kafka: KafkaStatus {
+            kafka: PartStatus {
                 state: PartState::Ok,
-                in_flight_bytes: 0,
+                in_flight_bytes: Some(0),
                 error: None,
                 remedy: None,
+                ..PartStatus::OK
             },
-            ledger: LedgerStatus {
-                kind: "local",
+            ledger: PartStatus {
+                kind: Some("local"),
                 state: PartState::Ok,
                 versions: None,
                 error: None,
                 remedy: None,
+                ..PartStatus::OK
             },
         }
     }

@@ -69,7 +69,7 @@ fn write_parts(out: &mut Exposition, report: &StatusReport) {
         "incidentd_in_flight_bytes",
         "Bytes fetched and not yet acknowledged by Kafka.",
     )
-    .sample(&[], report.kafka.in_flight_bytes);
+    .sample(&[], report.kafka.in_flight_bytes.unwrap_or_default());
     let mut ledger = gauge(
         out,
         "incidentd_ledger_state",

@@ -2,8 +2,8 @@ use super::*;
 use crate::core::health::alarms::Alarm;
 use crate::core::health::failure::Health;
 use crate::core::health::status::{
-    Backfill, ConfigurationState, ConfigurationStatus, KafkaStatus, LedgerStatus, PartState,
-    RunState, TenantStatus,
+    Backfill, ConfigurationState, ConfigurationStatus, PartState, PartStatus, RunState,
+    TenantStatus,
 };
 use crate::core::ids::TenantId;
 use crate::core::time::ticks::Ticks;
@@ -102,18 +102,20 @@ fn report(tenants: Vec<TenantStatus>) -> StatusReport {
         },
         alarms: Vec::new(),
         tenants,
-        kafka: KafkaStatus {
+        kafka: PartStatus {
             state: PartState::Ok,
-            in_flight_bytes: 4096,
+            in_flight_bytes: Some(4096),
             error: None,
             remedy: None,
+            ..PartStatus::OK
         },
-        ledger: LedgerStatus {
-            kind: "local",
+        ledger: PartStatus {
+            kind: Some("local"),
             state: PartState::Ok,
             versions: Some(77),
             error: None,
             remedy: None,
+            ..PartStatus::OK
         },
     }
 }

@@ -1,7 +1,5 @@
 use super::*;
-use crate::core::health::status::{
-    ConfigurationState, ConfigurationStatus, KafkaStatus, LedgerStatus, RunState,
-};
+use crate::core::health::status::{ConfigurationState, ConfigurationStatus, PartStatus, RunState};
 use crate::core::ids::TenantId;
 use proptest::prelude::*;
 
@@ -48,18 +46,20 @@ fn report(tenants: Vec<TenantStatus>) -> StatusReport {
         },
         alarms: vec![],
         tenants,
-        kafka: KafkaStatus {
+        kafka: PartStatus {
             state: PartState::Ok,
-            in_flight_bytes: 0,
+            in_flight_bytes: Some(0),
             error: None,
             remedy: None,
+            ..PartStatus::OK
         },
-        ledger: LedgerStatus {
-            kind: "local",
+        ledger: PartStatus {
+            kind: Some("local"),
             state: PartState::Ok,
             versions: Some(12_345),
             error: None,
             remedy: None,
+            ..PartStatus::OK
         },
     }
 }
