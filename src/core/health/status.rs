@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::alarms::Alarm;
@@ -208,22 +209,39 @@ impl fmt::Display for PartState {
 }
 
 /// How one part of the daemon is: what records go to, or the ledger.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartStatus {
     /// Of a ledger: `local`, …
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
     pub state: PartState,
     /// Of what records go to: bytes fetched and not yet acknowledged.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight_bytes: Option<u64>,
     /// Of a ledger: incidents whose last published version it knows.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub versions: Option<u64>,
     /// `Some` whenever the state is not [`PartState::Ok`].
     pub error: Option<String>,
     /// What the operator should do. Likewise.
     pub remedy: Option<String>,
+}
+
+/// A ledger has its fields and what records go to has its own. Each is there even when its value is not known.
+impl Serialize for PartStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(kind) = self.kind {
+            map.serialize_entry("kind", kind)?;
+        }
+        map.serialize_entry("state", &self.state)?;
+        if let Some(bytes) = self.in_flight_bytes {
+            map.serialize_entry("in_flight_bytes", &bytes)?;
+        }
+        if self.kind.is_some() {
+            map.serialize_entry("versions", &self.versions)?;
+        }
+        map.serialize_entry("error", &self.error)?;
+        map.serialize_entry("remedy", &self.remedy)?;
+        map.end()
+    }
 }
 
 impl PartStatus {
