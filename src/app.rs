@@ -39,13 +39,13 @@ use crate::ports::{Clock, Observer};
 use crate::runtime::dispatcher::Dispatcher;
 use crate::runtime::fleet::{Fleet, FleetWatch};
 use crate::runtime::health::board::Board;
-use crate::runtime::health::topic::{self, Herald};
+use crate::runtime::health::topic::{self, HealthTopic};
 use crate::runtime::limits::{ByteBudget, Permits};
-use crate::runtime::liveness::{Pulse, Vitals};
+use crate::runtime::liveness::{Heartbeat, Liveness};
 use crate::runtime::scheduler;
 use crate::runtime::supervisor::{EndedUnasked, Supervisor};
 use crate::runtime::sweep::Sweeper;
-use crate::runtime::tokens::{self, Desk};
+use crate::runtime::tokens::{self, TokenContext};
 use crate::settings::Settings;
 use crate::telemetry::clock::SystemClock;
 use crate::telemetry::http::{self, HostNames, Surface};
@@ -58,7 +58,7 @@ use fleet::Builder;
 pub use library_checks::Libraries;
 use mounts::Mounts;
 pub use reload::{Load, Reload};
-use reload::{Reloader, Standing};
+use reload::{ReloadStatus, Reloader};
 use status::StatusView;
 use tasks::{forever, tell_of_stalls};
 
@@ -121,7 +121,7 @@ pub struct App {
     board: Arc<Board>,
     delivery: Arc<Delivery>,
     /// Of the dispatcher and the scheduler.
-    pulses: [Pulse; 2],
+    heartbeats: [Heartbeat; 2],
     view: Arc<StatusView>,
     /// Taken when it runs.
     listener: Option<TcpListener>,
@@ -138,32 +138,32 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let metrics = Arc::new(Metrics::new(&connectors::SOURCES));
         let observer: Arc<dyn Observer> = metrics.clone();
-        let mut builder = Builder::new(Desk {
+        let mut builder = Builder::new(TokenContext {
             authorities: Arc::default(),
             observer: observer.clone(),
             clock: clock.clone(),
         });
         let tenants = builder.build(&settings, None)?;
         let listener = listen(settings.http.listen).await?;
-        let mut vitals = Vitals::default();
-        let pulses = [
-            vitals.part("dispatcher", DISPATCHER_SILENCE),
-            vitals.part("scheduler", PART_SILENCE),
+        let mut liveness = Liveness::default();
+        let heartbeats = [
+            liveness.part("dispatcher", DISPATCHER_SILENCE),
+            liveness.part("scheduler", PART_SILENCE),
         ];
         // Last of what can fail: a start that does leaves no new ledger behind, and warns of none.
-        let delivery = Delivery::open(destination, &settings, observer.clone(), &mut vitals);
+        let delivery = Delivery::open(destination, &settings, observer.clone(), &mut liveness);
         let delivery = Arc::new(delivery.await?);
         let board = Arc::new(Board::new(&tenants, clock.clone()));
         let bytes = ByteBudget::new(settings.max_in_flight);
         let view = Arc::new(StatusView {
             started: clock.now(),
             state: Mutex::new(RunState::Starting),
-            configuration: Arc::new(Standing::new(clock.now())),
+            configuration: Arc::new(ReloadStatus::new(clock.now())),
             board: board.clone(),
             metrics,
             delivery: delivery.clone(),
             bytes: bytes.clone(),
-            vitals,
+            liveness,
         });
         let (fleet, watch) = FleetWatch::new(tenants);
         Ok(Self {
@@ -182,7 +182,7 @@ impl App {
             watch,
             board,
             delivery,
-            pulses,
+            heartbeats,
             view,
             listener: Some(listener),
         })
@@ -280,7 +280,7 @@ impl App {
             "token renewal",
             forever(tokens::renew_in_background(keepers, stop())),
         );
-        let (herald, announced) = Herald::new();
+        let (topic, announced) = HealthTopic::new();
         let publisher = self.delivery.destination.publisher.clone();
         tasks.spawn(
             "health announcements",
@@ -294,7 +294,7 @@ impl App {
                 settings: self.settings,
                 mounts: Mounts::default(),
                 fleet: self.fleet,
-                standing: self.view.configuration.clone(),
+                status: self.view.configuration.clone(),
                 clock: self.sweeper.clock.clone(),
                 nudge: nudge.clone(),
             };
@@ -303,21 +303,21 @@ impl App {
             tasks.spawn("reload", forever(reloader.run(status, stop())));
         }
         let (firings, fired) = mpsc::channel(FIRINGS);
-        let [dispatcher_pulse, scheduler_pulse] = self.pulses;
+        let [dispatcher_heartbeat, scheduler_heartbeat] = self.heartbeats;
         tasks.spawn(
             "scheduler",
             scheduler::run(
                 self.watch.clone(),
                 firings,
-                (self.sweeper.clock.clone(), scheduler_pulse),
+                (self.sweeper.clock.clone(), scheduler_heartbeat),
                 stop(),
             ),
         );
         let stop = self.sweeper.stop.clone();
         let dispatcher =
-            Dispatcher::new(self.watch, self.sweeper, self.permits, (self.board, herald))
+            Dispatcher::new(self.watch, self.sweeper, self.permits, (self.board, topic))
                 .nudged_by(nudge)
-                .proved_by(dispatcher_pulse);
+                .proved_by(dispatcher_heartbeat);
         tasks.spawn("dispatcher", forever(dispatcher.run(fired, stop, DRAIN)));
     }
 }

@@ -16,7 +16,7 @@ use crate::kafka::{KafkaError, KafkaOptions, KafkaPublisher};
 use crate::ledger::{LedgerError, LocalLedger};
 use crate::ports::{Observer, Outlet, Part, Publisher};
 use crate::record::{AlertSplitter, StdoutPublisher};
-use crate::runtime::liveness::{Pulse, Vitals};
+use crate::runtime::liveness::{Heartbeat, Liveness};
 use crate::runtime::local_outlet::LocalOutlet;
 use crate::runtime::supervisor::Supervisor;
 use crate::settings::Settings;
@@ -60,7 +60,7 @@ pub(super) struct Delivery {
     pub destination: Destination,
     pub outlet: Arc<dyn Outlet>,
     /// What records go to, then the ledger; and the mark that each leaves when it gets on.
-    parts: [(Arc<dyn Part>, Pulse); 2],
+    parts: [(Arc<dyn Part>, Heartbeat); 2],
     ledger: Arc<LocalLedger>,
 }
 
@@ -70,7 +70,7 @@ impl Delivery {
         destination: Destination,
         settings: &Settings,
         observer: Arc<dyn Observer>,
-        vitals: &mut Vitals,
+        liveness: &mut Liveness,
     ) -> Result<Self, LedgerError> {
         let ledger = Arc::new(open_ledger(settings.ledger.path.clone()).await?);
         let outlet = LocalOutlet::new(
@@ -81,8 +81,8 @@ impl Delivery {
         );
         let parts: [Arc<dyn Part>; 2] = [destination.part.clone(), ledger.clone()];
         let mut watched = |part: Arc<dyn Part>| {
-            let pulse = vitals.part(part.name(), PART_SILENCE);
-            (part, pulse)
+            let heartbeat = liveness.part(part.name(), PART_SILENCE);
+            (part, heartbeat)
         };
         Ok(Self {
             destination,
@@ -105,8 +105,8 @@ impl Delivery {
         nudge: &Arc<Notify>,
         stop: &CancellationToken,
     ) {
-        for (part, pulse) in &self.parts {
-            let signs = signs_of_life(part.clone(), pulse.clone(), stop.clone());
+        for (part, heartbeat) in &self.parts {
+            let signs = signs_of_life(part.clone(), heartbeat.clone(), stop.clone());
             tasks.spawn("signs of life", forever(signs));
             tasks.spawn(part.name(), watch_part(part.clone(), stop.clone()));
         }

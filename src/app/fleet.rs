@@ -11,13 +11,13 @@ use crate::ports::TokenSource;
 use crate::record::{Format, Recipe, RecordEncoder};
 use crate::runtime::fleet::Fleet;
 use crate::runtime::tenant::{Rules, Tenant};
-use crate::runtime::tokens::{Desk, TokenKeeper};
+use crate::runtime::tokens::{TokenContext, TokenKeeper};
 use crate::settings::{RecordFormat, Settings, SourceKind, TenantSettings};
 
 /// Builds tenants, at the start and at each reload, and keeps what they share.
 pub struct Builder {
     connectors: Connectors,
-    desk: Desk,
+    context: TokenContext,
 }
 
 /// A fleet, and the settings it was built from.
@@ -28,10 +28,10 @@ pub struct Before<'a> {
 }
 
 impl Builder {
-    pub fn new(desk: Desk) -> Self {
+    pub fn new(context: TokenContext) -> Self {
         Self {
             connectors: Connectors::default(),
-            desk,
+            context,
         }
     }
 
@@ -77,7 +77,7 @@ impl Builder {
             Some(tokens) => tokens,
             None => {
                 let entra: Arc<dyn TokenSource> = Arc::new(self.connectors.entra(tenant)?);
-                Arc::new(TokenKeeper::new(tenant.id, entra, self.desk.clone()))
+                Arc::new(TokenKeeper::new(tenant.id, entra, self.context.clone()))
             }
         };
         Ok(Arc::new(Tenant {

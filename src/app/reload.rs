@@ -47,9 +47,9 @@ pub struct Reload {
 }
 
 /// What is known of the configuration, for the status.
-pub struct Standing(Mutex<ConfigurationStatus>);
+pub struct ReloadStatus(Mutex<ConfigurationStatus>);
 
-impl Standing {
+impl ReloadStatus {
     pub fn new(loaded: Ticks) -> Self {
         Self(Mutex::new(ConfigurationStatus {
             state: ConfigurationState::Ok,
@@ -88,7 +88,7 @@ pub struct Reloader {
     pub settings: Arc<Settings>,
     pub mounts: Mounts,
     pub fleet: watch::Sender<Fleet>,
-    pub standing: Arc<Standing>,
+    pub status: Arc<ReloadStatus>,
     pub clock: Arc<dyn Clock>,
     /// Has tenants that rest tried again: what they failed for may be mended outside the configuration.
     pub nudge: Arc<Notify>,
@@ -140,7 +140,7 @@ impl Reloader {
             }
             Ok(Ok(Err(errors))) => {
                 // The status first, here and below: a reader of the log looks there next.
-                self.standing.refuse(errors.to_string());
+                self.status.refuse(errors.to_string());
                 log_mistakes(errors.problems());
                 Some(errors.to_string())
             }
@@ -152,7 +152,7 @@ impl Reloader {
             )),
         };
         if let Some(why) = refused {
-            self.standing.refuse(why.clone());
+            self.status.refuse(why.clone());
             let error = why.lines().next().unwrap_or_default().trim_end_matches(':');
             tracing::error!(
                 error,
@@ -194,7 +194,7 @@ impl Reloader {
             tracing::warn!(error = chain(&error), "log.level stays as it was");
         }
         self.settings = Arc::new(settings);
-        self.standing.accept(self.clock.now(), restart_needed);
+        self.status.accept(self.clock.now(), restart_needed);
         Ok(())
     }
 }

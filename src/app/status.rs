@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::Output;
 use super::delivery::Delivery;
-use super::reload::Standing;
+use super::reload::ReloadStatus;
 use crate::core::format::span;
 use crate::core::health::status::{PartState, PartStatus, RunState, StatusReport, summary};
 use crate::core::time::ticks::Ticks;
 use crate::runtime::health::board::Board;
 use crate::runtime::limits::ByteBudget;
-use crate::runtime::liveness::Vitals;
+use crate::runtime::liveness::Liveness;
 use crate::telemetry::http::Surface;
 use crate::telemetry::metrics::Metrics;
 
@@ -28,12 +28,12 @@ pub struct Stall {
 pub struct StatusView {
     pub started: Ticks,
     pub state: Mutex<RunState>,
-    pub configuration: Arc<Standing>,
+    pub configuration: Arc<ReloadStatus>,
     pub board: Arc<Board>,
     pub metrics: Arc<Metrics>,
     pub delivery: Arc<Delivery>,
     pub bytes: Arc<ByteBudget>,
-    pub vitals: Vitals,
+    pub liveness: Liveness,
 }
 
 impl StatusView {
@@ -130,7 +130,7 @@ impl Surface for StatusView {
     }
 
     fn live(&self) -> Result<(), String> {
-        self.vitals.check()
+        self.liveness.check()
     }
 
     fn ready(&self) -> Result<(), String> {

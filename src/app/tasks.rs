@@ -1,4 +1,4 @@
-//! The long-lived tasks that only bind one part to another: what ends them, and what keeps their pulses beating.
+//! The long-lived tasks that only bind one part to another: what ends them, and what keeps their heartbeats beating.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::status::{Stall, StatusView};
 use crate::ports::Part;
-use crate::runtime::liveness::Pulse;
+use crate::runtime::liveness::Heartbeat;
 
 /// How often a part is asked for a sign of life.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
@@ -32,14 +32,14 @@ pub async fn watch_part(part: Arc<dyn Part>, stop: CancellationToken) -> Result<
     }
 }
 
-/// Beats the pulse of a part that can't beat it by itself.
-pub async fn signs_of_life(part: Arc<dyn Part>, pulse: Pulse, stop: CancellationToken) {
+/// Beats the heartbeat of a part that can't beat it by itself.
+pub async fn signs_of_life(part: Arc<dyn Part>, heartbeat: Heartbeat, stop: CancellationToken) {
     let signs = async {
         let mut look = interval(SIGN_OF_LIFE);
         loop {
             look.tick().await;
             if part.alive().await {
-                pulse.beat();
+                heartbeat.beat();
             }
         }
     };

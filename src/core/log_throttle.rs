@@ -10,13 +10,13 @@ const EVERY: Duration = Duration::from_secs(600);
 
 /// Times are those of a clock that never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Allowance {
+pub struct LogThrottle {
     spent: u32,
     /// When the allowance last grew, while some of it is spent.
     grew: Duration,
 }
 
-impl Allowance {
+impl LogThrottle {
     /// Whether it may be told at `now`; if so, that was one time.
     pub fn take(&mut self, now: Duration) -> bool {
         self.grow(now);
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_first_are_told_at_once_and_then_one_every_ten_minutes() {
-        let mut allowance = Allowance::default();
+        let mut allowance = LogThrottle::default();
         // Twice a minute for two hours.
         let told: Vec<u64> = (0..240)
             .map(|n| n * 30)
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn rest_makes_it_whole() {
-        let mut allowance = Allowance::default();
+        let mut allowance = LogThrottle::default();
         let at = |minutes: u64| Duration::from_secs(minutes * 60);
         for _ in 0..6 {
             assert!(allowance.take(at(0)));
@@ -78,7 +78,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_hour_has_more_than_twelve(steps in prop::collection::vec(0_u64..2000, 1..200)) {
-            let (mut allowance, mut now, mut told) = (Allowance::default(), 0, Vec::new());
+            let (mut allowance, mut now, mut told) = (LogThrottle::default(), 0, Vec::new());
             for step in steps {
                 now += step;
                 if allowance.take(Duration::from_secs(now)) {

@@ -40,9 +40,9 @@ use crate::core::time::spread::offset;
 use crate::core::time::ticks::Ticks;
 use crate::ports::Event;
 use crate::runtime::health::board::Board;
-use crate::runtime::health::log::Bulletin;
-use crate::runtime::health::topic::Herald;
-use crate::runtime::liveness::Pulse;
+use crate::runtime::health::log::HealthLog;
+use crate::runtime::health::topic::HealthTopic;
+use crate::runtime::liveness::Heartbeat;
 use crate::runtime::sweep::memory::Memory;
 use crate::runtime::sweep::{SweepOutcome, Sweeper};
 
@@ -62,12 +62,12 @@ pub struct Dispatcher {
     sweeper: Sweeper,
     slots: Permits,
     board: Arc<Board>,
-    herald: Herald,
-    bulletin: Bulletin,
+    topic: HealthTopic,
+    log: HealthLog,
     /// Somebody asks for all that rests to be tried again at once.
     nudge: Arc<Notify>,
     /// The loop gets on.
-    pulse: Option<Pulse>,
+    heartbeat: Option<Heartbeat>,
     fleet: FleetWatch,
     groups: HashMap<Schedule, Group>,
     posts: HashMap<TenantId, Post>,
@@ -159,16 +159,16 @@ impl Dispatcher {
         fleet: FleetWatch,
         sweeper: Sweeper,
         slots: Permits,
-        (board, herald): (Arc<Board>, Herald),
+        (board, topic): (Arc<Board>, HealthTopic),
     ) -> Self {
         Self {
             sweeper,
             slots,
             board,
-            herald,
-            bulletin: Bulletin::default(),
+            topic,
+            log: HealthLog::default(),
             nudge: Arc::default(),
-            pulse: None,
+            heartbeat: None,
             fleet,
             groups: HashMap::new(),
             posts: HashMap::new(),
@@ -186,10 +186,10 @@ impl Dispatcher {
         self
     }
 
-    /// Beats `pulse` at least every two seconds.
+    /// Beats `heartbeat` at least every two seconds.
     #[must_use]
-    pub fn proved_by(mut self, pulse: Pulse) -> Self {
-        self.pulse = Some(pulse);
+    pub fn proved_by(mut self, heartbeat: Heartbeat) -> Self {
+        self.heartbeat = Some(heartbeat);
         self
     }
 
@@ -205,8 +205,8 @@ impl Dispatcher {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if let Some(pulse) = &self.pulse {
-                pulse.beat();
+            if let Some(heartbeat) = &self.heartbeat {
+                heartbeat.beat();
             }
             let next = self.queue.peek().map(|Reverse(turn)| turn.at);
             tokio::select! {
@@ -220,7 +220,7 @@ impl Dispatcher {
                 _ = look.tick() => {
                     self.look_at_credentials();
                     let uptime = self.sweeper.started.elapsed();
-                    self.bulletin.catch_up(uptime, || self.board.progress());
+                    self.log.catch_up(uptime, || self.board.progress());
                 }
                 () = sleep_until(next.unwrap_or_else(far_away)), if next.is_some() => self.due(),
             }

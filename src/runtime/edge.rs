@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Debug, Default)]
-pub struct Standing(AtomicBool);
+pub struct Edge(AtomicBool);
 
-impl Standing {
+impl Edge {
     /// It is so now; whether it was not before.
     pub fn begins(&self) -> bool {
         !self.0.swap(true, Ordering::Relaxed)
@@ -22,9 +22,9 @@ impl Standing {
 
 /// The same for each of several topics: that one works says nothing of another, and must not end its trouble.
 #[derive(Debug, Default)]
-pub struct Standings(Mutex<HashSet<Arc<str>>>);
+pub struct Edges(Mutex<HashSet<Arc<str>>>);
 
-impl Standings {
+impl Edges {
     /// It is so now of `topic`; whether it was not before.
     pub fn begins(&self, topic: &Arc<str>) -> bool {
         self.topics().insert(topic.clone())
@@ -71,14 +71,14 @@ mod tests {
 
     #[test]
     fn a_topics_trouble_is_told_once_and_no_other_topic_ends_it() {
-        let (standings, [bad, good]) = (Standings::default(), ["bad".into(), "good".into()]);
-        assert!(standings.begins(&bad));
+        let (edges, [bad, good]) = (Edges::default(), ["bad".into(), "good".into()]);
+        assert!(edges.begins(&bad));
         for _ in 0..3 {
-            assert!(!standings.begins(&bad));
-            assert!(!standings.ends(&good));
+            assert!(!edges.begins(&bad));
+            assert!(!edges.ends(&good));
         }
-        assert!(standings.ends(&bad));
-        assert!(standings.begins(&bad));
+        assert!(edges.ends(&bad));
+        assert!(edges.begins(&bad));
     }
 
     #[test]

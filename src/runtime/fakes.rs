@@ -24,7 +24,7 @@ pub use server::{Fault, Order, Server, broken_page};
 
 use super::limits::{ByteBudget, Permit};
 use super::tenant::{Rules, Tenant};
-use super::tokens::{Desk, TokenKeeper};
+use super::tokens::{TokenContext, TokenKeeper};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
@@ -264,7 +264,7 @@ pub struct World {
     pub clock: Arc<TestClock>,
     pub sweeper: Sweeper,
     memories: Mutex<HashMap<TenantId, Memory>>,
-    desk: Desk,
+    context: TokenContext,
 }
 
 impl World {
@@ -275,7 +275,7 @@ impl World {
             Arc::<Counts>::default(),
         );
         let clock = Arc::<TestClock>::default();
-        let desk = Desk {
+        let context = TokenContext {
             authorities: Arc::default(),
             observer: counts.clone(),
             clock: clock.clone(),
@@ -300,7 +300,7 @@ impl World {
             clock,
             sweeper,
             memories: Mutex::default(),
-            desk,
+            context,
         }
     }
 
@@ -353,7 +353,7 @@ impl World {
         let parts = self.parts(0, server, page_size, &entra);
         self.register(Tenant {
             id,
-            tokens: Arc::new(TokenKeeper::new(id, entra, self.desk.clone())),
+            tokens: Arc::new(TokenKeeper::new(id, entra, self.context.clone())),
             encoder: Arc::new(PlainEncoder(id)),
             ..parts
         })
@@ -434,7 +434,7 @@ impl World {
                 page_size,
             },
             source: server.clone(),
-            tokens: Arc::new(TokenKeeper::new(id, entra.clone(), self.desk.clone())),
+            tokens: Arc::new(TokenKeeper::new(id, entra.clone(), self.context.clone())),
             encoder: Arc::new(PlainEncoder(id)),
         }
     }

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 /// The mark that one part leaves.
 #[derive(Debug, Clone)]
-pub struct Pulse {
+pub struct Heartbeat {
     origin: Instant,
     /// Milliseconds from `origin` to the last beat.
     last: Arc<AtomicU64>,
 }
 
-impl Pulse {
+impl Heartbeat {
     fn new() -> Self {
         Self {
             origin: Instant::now(),
@@ -40,14 +40,14 @@ impl Pulse {
 
 /// All parts that must beat.
 #[derive(Debug, Default)]
-pub struct Vitals(Vec<(&'static str, Duration, Pulse)>);
+pub struct Liveness(Vec<(&'static str, Duration, Heartbeat)>);
 
-impl Vitals {
+impl Liveness {
     /// A part that must beat at least once in `limit`, from now on.
-    pub fn part(&mut self, name: &'static str, limit: Duration) -> Pulse {
-        let pulse = Pulse::new();
-        self.0.push((name, limit, pulse.clone()));
-        pulse
+    pub fn part(&mut self, name: &'static str, limit: Duration) -> Heartbeat {
+        let heartbeat = Heartbeat::new();
+        self.0.push((name, limit, heartbeat.clone()));
+        heartbeat
     }
 
     /// Whether all parts are at work.
@@ -58,7 +58,7 @@ impl Vitals {
         let silent = self
             .0
             .iter()
-            .map(|(name, limit, pulse)| (name, limit, pulse.silence()))
+            .map(|(name, limit, heartbeat)| (name, limit, heartbeat.silence()))
             .filter(|(_, limit, silence)| silence > *limit)
             .max_by_key(|(_, _, silence)| *silence);
         silent.map_or(Ok(()), |(name, limit, silence)| {
@@ -80,20 +80,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_part_that_beats_is_alive_and_one_that_stops_is_named() {
-        let mut vitals = Vitals::default();
-        let (beating, silent) = (vitals.part("one", LIMIT), vitals.part("other", LIMIT));
+        let mut liveness = Liveness::default();
+        let (beating, silent) = (liveness.part("one", LIMIT), liveness.part("other", LIMIT));
         for _ in 0..6 {
             advance(Duration::from_secs(10)).await;
             beating.beat();
         }
-        assert_eq!(vitals.check(), Ok(()), "at the limit, not beyond it");
+        assert_eq!(liveness.check(), Ok(()), "at the limit, not beyond it");
         advance(Duration::from_secs(1)).await;
-        let dead = vitals.check().expect_err("61 s without a beat");
+        let dead = liveness.check().expect_err("61 s without a beat");
         assert!(
             dead.starts_with("the other has made no progress for 61 s"),
             "{dead}"
         );
         silent.beat();
-        assert_eq!(vitals.check(), Ok(()));
+        assert_eq!(liveness.check(), Ok(()));
     }
 }

@@ -28,8 +28,8 @@ use crate::ports::{
     Committed, Event, Ledger, LedgerEntry, Mark, Observer, Outgoing, Outlet, Publisher, Record,
     Refused, Splitter,
 };
-use crate::runtime::edge::Standings;
-use crate::runtime::oldest::Waiting;
+use crate::runtime::edge::Edges;
+use crate::runtime::oldest::OldestWait;
 
 /// The pause between two tries to write the ledger.
 const LEDGER_RETRY: Duration = Duration::from_secs(1);
@@ -42,9 +42,9 @@ pub struct LocalOutlet {
     /// Commits that wait for the ledger to be writable again.
     stuck: watch::Sender<usize>,
     /// Topics that do not accept dead letters.
-    undeliverable: Standings,
+    undeliverable: Edges,
     /// What was handed over and is not yet acknowledged.
-    unacknowledged: Waiting,
+    unacknowledged: OldestWait,
 }
 
 impl LocalOutlet {
@@ -60,8 +60,8 @@ impl LocalOutlet {
             ledger,
             observer,
             stuck: watch::Sender::new(0),
-            undeliverable: Standings::default(),
-            unacknowledged: Waiting::default(),
+            undeliverable: Edges::default(),
+            unacknowledged: OldestWait::default(),
         }
     }
 

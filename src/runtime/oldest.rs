@@ -10,23 +10,23 @@ use tokio::time::Instant;
 type Wait = (Instant, u64);
 
 #[derive(Debug, Default)]
-pub struct Waiting {
+pub struct OldestWait {
     waits: Mutex<BTreeSet<Wait>>,
     number: AtomicU64,
 }
 
 /// One thing that waits for as long as this lives.
 #[derive(Debug)]
-pub struct Waits<'a> {
-    of: &'a Waiting,
+pub struct OngoingWait<'a> {
+    of: &'a OldestWait,
     wait: Wait,
 }
 
-impl Waiting {
-    pub fn begin(&self) -> Waits<'_> {
+impl OldestWait {
+    pub fn begin(&self) -> OngoingWait<'_> {
         let wait = (Instant::now(), self.number.fetch_add(1, Ordering::Relaxed));
         self.lock().insert(wait);
-        Waits { of: self, wait }
+        OngoingWait { of: self, wait }
     }
 
     /// `None`: nothing waits.
@@ -39,7 +39,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waits<'_> {
+impl Drop for OngoingWait<'_> {
     fn drop(&mut self) {
         self.of.lock().remove(&self.wait);
     }
@@ -53,7 +53,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_oldest_counts_until_it_is_over() {
         let second = Duration::from_secs(1);
-        let waiting = Waiting::default();
+        let waiting = OldestWait::default();
         assert_eq!(waiting.longest(), None);
         let first = waiting.begin();
         advance(second).await;

@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::fleet::{FleetWatch, distinct_schedules};
-use crate::core::log_throttle::Allowance;
+use crate::core::log_throttle::LogThrottle;
 use crate::core::time::schedule::Schedule;
 use crate::core::time::wallclock::{Leap, Look};
 use crate::ports::Clock;
-use crate::runtime::liveness::Pulse;
+use crate::runtime::liveness::Heartbeat;
 
 /// Firings that may wait within the crate: four times the distinct schedules that a fleet of a thousand tenants could
 /// have, each its own.
@@ -54,14 +54,14 @@ pub enum SchedulerError {
     },
 }
 
-/// Reports the firings of the fleet's schedules to `firings` until `stop`, and beats `pulse` by a job of its own.
+/// Reports the firings of the fleet's schedules to `firings` until `stop`, and beats `heartbeat` by a job of its own.
 ///
 /// # Errors
 /// [`SchedulerError`] when the scheduler can't be set up.
 pub async fn run(
     fleet: FleetWatch,
     firings: mpsc::Sender<Firing>,
-    (clock, pulse): (Arc<dyn Clock>, Pulse),
+    (clock, heartbeat): (Arc<dyn Clock>, Heartbeat),
     stop: CancellationToken,
 ) -> Result<(), SchedulerError> {
     let scheduler = JobScheduler::new_with_channel_size(CHANNEL)
@@ -70,18 +70,18 @@ pub async fn run(
     let jobs = Jobs {
         scheduler,
         firings,
-        pulse,
-        heartbeat: None,
+        heartbeat,
+        heartbeat_job: None,
         of: HashMap::new(),
     };
-    jobs.run(fleet, Watch::new(clock), stop).await
+    jobs.run(fleet, ClockWatch::new(clock), stop).await
 }
 
 struct Jobs {
     scheduler: JobScheduler,
     firings: mpsc::Sender<Firing>,
-    pulse: Pulse,
-    heartbeat: Option<Uuid>,
+    heartbeat: Heartbeat,
+    heartbeat_job: Option<Uuid>,
     of: HashMap<Schedule, Uuid>,
 }
 
@@ -90,7 +90,7 @@ impl Jobs {
     async fn run(
         mut self,
         mut fleet: FleetWatch,
-        mut watch: Watch,
+        mut watch: ClockWatch,
         stop: CancellationToken,
     ) -> Result<(), SchedulerError> {
         self.renew_heartbeat().await?;
@@ -126,12 +126,12 @@ impl Jobs {
     }
 
     async fn renew_heartbeat(&mut self) -> Result<(), SchedulerError> {
-        if let Some(id) = self.heartbeat.take() {
+        if let Some(id) = self.heartbeat_job.take() {
             self.remove(id, HEARTBEAT).await;
         }
-        let pulse = self.pulse.clone();
-        let heartbeat = Job::new(HEARTBEAT, move |_, _| pulse.beat());
-        self.heartbeat = Some(add(&self.scheduler, heartbeat, HEARTBEAT).await?);
+        let heartbeat = self.heartbeat.clone();
+        let heartbeat_job = Job::new(HEARTBEAT, move |_, _| heartbeat.beat());
+        self.heartbeat_job = Some(add(&self.scheduler, heartbeat_job, HEARTBEAT).await?);
         Ok(())
     }
 
@@ -161,15 +161,15 @@ impl Jobs {
 }
 
 /// Watches the wall clock.
-struct Watch {
+struct ClockWatch {
     clock: Arc<dyn Clock>,
     origin: Instant,
     last: Look,
     /// A clock that is set again and again is not to fill the log.
-    told: Allowance,
+    told: LogThrottle,
 }
 
-impl Watch {
+impl ClockWatch {
     fn new(clock: Arc<dyn Clock>) -> Self {
         let last = Look {
             wall: clock.now(),
@@ -179,7 +179,7 @@ impl Watch {
             clock,
             origin: Instant::now(),
             last,
-            told: Allowance::default(),
+            told: LogThrottle::default(),
         }
     }
 

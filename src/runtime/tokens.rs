@@ -43,7 +43,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What all keepers share.
 #[derive(Clone)]
-pub struct Desk {
+pub struct TokenContext {
     pub authorities: Arc<Authorities>,
     pub observer: Arc<dyn Observer>,
     pub clock: Arc<dyn Clock>,
@@ -54,7 +54,7 @@ pub struct TokenKeeper {
     tenant: TenantId,
     source: Arc<dyn TokenSource>,
     stamps: Stamps,
-    desk: Desk,
+    context: TokenContext,
     /// Held while a request is on its way.
     flight: tokio::sync::Mutex<Flight>,
     /// How many requests have ended.
@@ -85,12 +85,12 @@ struct Held {
 }
 
 impl TokenKeeper {
-    pub fn new(tenant: TenantId, source: Arc<dyn TokenSource>, desk: Desk) -> Self {
+    pub fn new(tenant: TenantId, source: Arc<dyn TokenSource>, context: TokenContext) -> Self {
         Self {
             tenant,
             stamps: Stamps::new(source.clone()),
             source,
-            desk,
+            context,
             flight: tokio::sync::Mutex::default(),
             landed: AtomicU64::new(0),
             held: Mutex::new(None),
@@ -166,7 +166,7 @@ impl TokenKeeper {
     pub fn expires(&self) -> Option<Ticks> {
         let held = self.held()?;
         let now = Look {
-            wall: self.desk.clock.now(),
+            wall: self.context.clock.now(),
             steady: held.granted.elapsed(),
         };
         Some(held.ends.seen_from(now))
@@ -229,13 +229,13 @@ impl TokenKeeper {
     }
 
     async fn exchange(&self, for_refused: bool) -> Result<AccessToken, Failure> {
-        let entry = self.desk.authorities.enter(self.source.authority())?;
+        let entry = self.context.authorities.enter(self.source.authority())?;
         // Taken before: a file that changes while Entra refuses what stood in it counts as changed.
         // Where the disk was silent, one that answers later on counts as a change.
         let stamp = self.stamps.look().await.unwrap_or_default();
         let answer = self.source.request().await;
         *self.refused.lock() = answer.is_err().then_some(stamp);
-        self.desk
+        self.context
             .observer
             .see(Event::TokenRequest { ok: answer.is_ok() });
         let sent = entry.sent();
@@ -244,7 +244,7 @@ impl TokenKeeper {
             Err(failure) => return Err(self.heed(failure, sent)),
         };
         *self.stumbles() = Throttle::default();
-        let ends_at = self.desk.clock.now().plus(grant.lifetime);
+        let ends_at = self.context.clock.now().plus(grant.lifetime);
         let now = Instant::now();
         let chance = jitter(
             self.tenant,
@@ -268,7 +268,7 @@ impl TokenKeeper {
     /// A pause that is asked for again and again grows. That of a 429 has grown already, for the whole authority.
     fn heed(&self, mut failure: Failure, sent: Duration) -> Failure {
         if let (Reaction::Wait(asked), false) = (failure.reaction, failure.status == Some(429)) {
-            let now = self.desk.authorities.now();
+            let now = self.context.authorities.now();
             let pause = self.stumbles().refused(asked, sent, now);
             failure.reaction = Reaction::Wait(pause);
         }

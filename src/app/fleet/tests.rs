@@ -28,7 +28,7 @@ impl Rig {
     fn start(text: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("secret"), "s3cret").expect("a secret");
-        let mut builder = Builder::new(Desk {
+        let mut builder = Builder::new(TokenContext {
             authorities: Arc::default(),
             observer: Arc::new(Metrics::new(&["defender", "graph"])),
             clock: Arc::new(SystemClock),

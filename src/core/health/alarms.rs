@@ -34,7 +34,7 @@ pub struct Alarm {
 
 /// What a tenant's news mean for the alarms.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Notice {
+pub enum AlarmEffect {
     /// They are the tenant's own.
     Own,
     /// They make an alarm.
@@ -63,7 +63,7 @@ impl Alarms {
         tenants: usize,
         failure: Option<&Failure>,
         now: Ticks,
-    ) -> Notice {
+    ) -> AlarmEffect {
         let cause = failure
             .filter(|failure| failure.health != Health::Ok)
             .and_then(|failure| failure.cause.clone());
@@ -86,11 +86,13 @@ impl Alarms {
         });
         // The end of an alarm is told before what the tenant has joined instead: that shows in the alarms raised.
         match (over, joined) {
-            (Some(over), _) => Notice::Over(over),
+            (Some(over), _) => AlarmEffect::Over(over),
             (None, Some(joined)) => joined,
             // Healthy again, like all the others that the alarm was about.
-            _ if before.is_some_and(|before| self.raised.contains_key(&before)) => Notice::Shared,
-            _ => Notice::Own,
+            _ if before.is_some_and(|before| self.raised.contains_key(&before)) => {
+                AlarmEffect::Shared
+            }
+            _ => AlarmEffect::Own,
         }
     }
 
@@ -118,7 +120,7 @@ impl Alarms {
         self.raised.contains_key(cause).then(|| cause.clone())
     }
 
-    fn join(&mut self, cause: String, failure: &Failure, enough: usize, now: Ticks) -> Notice {
+    fn join(&mut self, cause: String, failure: &Failure, enough: usize, now: Ticks) -> AlarmEffect {
         let tenants = self.count(&cause);
         let known = self.raised.get_mut(&cause);
         let alarm = Alarm {
@@ -135,13 +137,13 @@ impl Alarms {
         match known {
             Some(known) => {
                 *known = alarm;
-                Notice::Shared
+                AlarmEffect::Shared
             }
             None if tenants >= enough => {
                 self.raised.insert(cause, alarm.clone());
-                Notice::Raised(alarm)
+                AlarmEffect::Raised(alarm)
             }
-            None => Notice::Own,
+            None => AlarmEffect::Own,
         }
     }
 
@@ -224,11 +226,11 @@ mod tests {
             .collect();
         let own = notices
             .iter()
-            .filter(|notice| **notice == Notice::Own)
+            .filter(|notice| **notice == AlarmEffect::Own)
             .count();
         let raised = notices
             .iter()
-            .filter(|notice| matches!(notice, Notice::Raised(_)))
+            .filter(|notice| matches!(notice, AlarmEffect::Raised(_)))
             .count();
         assert_eq!((own, raised), (2, 1));
         assert_eq!(alarms.raised()[0].tenants, 40);
@@ -242,14 +244,17 @@ mod tests {
             alarms.note(tenant(n), fleet, Some(&expired()), NOW);
         }
         for n in 0..4 {
-            assert_eq!(alarms.note(tenant(n), fleet, None, NOW), Notice::Shared);
+            assert_eq!(
+                alarms.note(tenant(n), fleet, None, NOW),
+                AlarmEffect::Shared
+            );
         }
         assert!(matches!(
             alarms.note(tenant(4), fleet, None, NOW),
-            Notice::Over(_)
+            AlarmEffect::Over(_)
         ));
         assert!(alarms.raised().is_empty());
-        assert_eq!(alarms.note(tenant(4), fleet, None, NOW), Notice::Own);
+        assert_eq!(alarms.note(tenant(4), fleet, None, NOW), AlarmEffect::Own);
     }
 
     #[test]
@@ -283,13 +288,19 @@ mod tests {
     #[test]
     fn two_of_two_tenants_are_all_tenants_and_a_lone_tenant_never_shares() {
         let mut two = Alarms::default();
-        assert_eq!(two.note(tenant(0), 2, Some(&expired()), NOW), Notice::Own);
+        assert_eq!(
+            two.note(tenant(0), 2, Some(&expired()), NOW),
+            AlarmEffect::Own
+        );
         assert!(matches!(
             two.note(tenant(1), 2, Some(&expired()), NOW),
-            Notice::Raised(_)
+            AlarmEffect::Raised(_)
         ));
         let mut lone = Alarms::default();
-        assert_eq!(lone.note(tenant(0), 1, Some(&expired()), NOW), Notice::Own);
+        assert_eq!(
+            lone.note(tenant(0), 1, Some(&expired()), NOW),
+            AlarmEffect::Own
+        );
     }
 
     #[test]
@@ -300,7 +311,7 @@ mod tests {
         for n in 0..10 {
             assert_eq!(
                 alarms.note(tenant(n), fleet, Some(&consent), NOW),
-                Notice::Own
+                AlarmEffect::Own
             );
         }
     }
@@ -311,11 +322,14 @@ mod tests {
             let mut alarms = Alarms::default();
             let gone = failing(health, "defender 403 Forbidden");
             for n in 0..4 {
-                assert_eq!(alarms.note(tenant(n), 5, Some(&gone), NOW), Notice::Own);
+                assert_eq!(
+                    alarms.note(tenant(n), 5, Some(&gone), NOW),
+                    AlarmEffect::Own
+                );
                 assert_eq!(alarms.of(tenant(n)), None);
             }
             let last = alarms.note(tenant(4), 5, Some(&gone), NOW);
-            let Notice::Raised(alarm) = last else {
+            let AlarmEffect::Raised(alarm) = last else {
                 panic!("{health}: {last:?}")
             };
             assert_eq!(
@@ -372,7 +386,7 @@ mod tests {
             let cause = failing(Health::Unreachable, &format!("cause {}", n / 2));
             assert_eq!(
                 alarms.note(tenant(n), fleet, Some(&cause), NOW),
-                Notice::Own
+                AlarmEffect::Own
             );
         }
     }

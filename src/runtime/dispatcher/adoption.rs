@@ -6,7 +6,7 @@ impl Dispatcher {
     /// Takes the fleet as it is now.
     pub(super) fn adopt(&mut self) {
         let fleet = self.fleet.now();
-        self.bulletin.adopt(fleet.len());
+        self.log.adopt(fleet.len());
         let present: HashSet<TenantId> = fleet.iter().map(|tenant| tenant.id).collect();
         let gone: Vec<_> = self
             .posts
@@ -29,7 +29,7 @@ impl Dispatcher {
     fn dismiss(&mut self, tenant: TenantId) {
         let over = self.board.leave(tenant);
         let uptime = self.sweeper.started.elapsed();
-        self.bulletin.forget(tenant, over, uptime);
+        self.log.forget(tenant, over, uptime);
         let Some(post) = self.posts.get_mut(&tenant) else {
             return;
         };

@@ -10,7 +10,7 @@ use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::pace::backoff::pause;
 use crate::core::time::spread::{Use, jitter};
-use crate::runtime::health::board::Turn;
+use crate::runtime::health::board::HealthChange;
 use crate::runtime::sweep::memory::Memory;
 use crate::runtime::sweep::{Halt, SweepOutcome};
 
@@ -115,17 +115,17 @@ impl Dispatcher {
     }
 
     /// In the log, and to the status topic.
-    fn announce(&mut self, tenant: TenantId, turn: &Turn) {
+    fn announce(&mut self, tenant: TenantId, turn: &HealthChange) {
         let Some(Post { tenant, .. }) = self.posts.get(&tenant) else {
             return;
         };
         let uptime = self.sweeper.started.elapsed();
-        self.bulletin.tell(tenant.id, &tenant.name, turn, uptime);
+        self.log.tell(tenant.id, &tenant.name, turn, uptime);
         let (what, remedy) = turn.failure.as_ref().map_or(("", ""), |failure| {
             (failure.what.as_str(), failure.remedy.as_str())
         });
         if let Some(record) = tenant.encoder.health(turn.at, turn.after, what, remedy) {
-            self.herald.announce(record);
+            self.topic.announce(record);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::runtime::fakes::{Entra, Fault, Order, Server, World};
 use crate::runtime::fleet::Fleet;
-use crate::runtime::liveness::Vitals;
+use crate::runtime::liveness::Liveness;
 
 mod backfill;
 mod clock;
@@ -35,11 +35,11 @@ struct Rig {
 impl Rig {
     fn start(world: &World, tenants: &[Arc<Tenant>], concurrent: usize) -> Self {
         let board = Arc::new(Board::new(tenants, world.sweeper.clock.clone()));
-        let (herald, _) = Herald::new();
+        let (topic, _) = HealthTopic::new();
         let slots = Permits::new(concurrent);
         let sweeper = world.sweeper.clone();
         let (fleet, watch) = FleetWatch::new(tenants.into());
-        let dispatcher = Dispatcher::new(watch, sweeper, slots, (board.clone(), herald));
+        let dispatcher = Dispatcher::new(watch, sweeper, slots, (board.clone(), topic));
         let nudge = Arc::<Notify>::default();
         let dispatcher = dispatcher.nudged_by(nudge.clone());
         let (firings, fired) = mpsc::channel(8);
@@ -297,25 +297,25 @@ async fn the_next_sweep_shown_lies_ahead_and_is_when_it_comes() {
 #[tokio::test(start_paused = true)]
 async fn it_proves_that_it_lives_also_when_there_is_nothing_to_do() {
     let world = World::new(1 << 20);
-    let mut vitals = Vitals::default();
-    let pulse = vitals.part("dispatcher", Duration::from_secs(10));
+    let mut liveness = Liveness::default();
+    let heartbeat = liveness.part("dispatcher", Duration::from_secs(10));
     let (_fleet, watch) = FleetWatch::new(Fleet::from([]));
     let board = Arc::new(Board::new(&[], world.sweeper.clock.clone()));
-    let (herald, _) = Herald::new();
+    let (topic, _) = HealthTopic::new();
     let slots = Permits::new(1);
-    let dispatcher = Dispatcher::new(watch, world.sweeper.clone(), slots, (board, herald));
+    let dispatcher = Dispatcher::new(watch, world.sweeper.clone(), slots, (board, topic));
     let (_firings, fired) = mpsc::channel(1);
     let stop = world.sweeper.stop.clone();
-    let dispatcher = dispatcher.proved_by(pulse);
+    let dispatcher = dispatcher.proved_by(heartbeat);
     let running = tokio::spawn(dispatcher.run(fired, stop.clone(), Duration::ZERO));
     for _ in 0..3600 {
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(vitals.check(), Ok(()));
+        assert_eq!(liveness.check(), Ok(()));
     }
     stop.cancel();
     running.await.expect("ends");
     sleep(Duration::from_secs(11)).await;
-    assert!(vitals.check().is_err(), "nobody is there to beat");
+    assert!(liveness.check().is_err(), "nobody is there to beat");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::core::health::alarms::{Alarm, Alarms, Notice};
+use crate::core::health::alarms::{Alarm, AlarmEffect, Alarms};
 use crate::core::health::failure::{Failure, Health};
 use crate::core::health::status::{Backfill, TenantStatus, worst_first};
 use crate::core::ids::TenantId;
@@ -19,7 +19,7 @@ use crate::core::sweep::backlog::Backlog;
 use crate::core::time::ticks::Ticks;
 use crate::core::time::wallclock::Look;
 use crate::ports::Clock;
-use crate::runtime::health::log::Progress;
+use crate::runtime::health::log::FirstSweepProgress;
 use crate::runtime::sweep::{Halt, SweepOutcome};
 use crate::runtime::tenant::Tenant;
 
@@ -30,13 +30,13 @@ pub struct Board {
     clock: Arc<dyn Clock>,
     /// The origin of its looks at the clocks.
     origin: Instant,
-    rows: RwLock<Rows>,
+    rows: RwLock<BoardRows>,
     alarms: Mutex<Alarms>,
 }
 
-type Rows = HashMap<TenantId, Arc<Mutex<Row>>>;
+type BoardRows = HashMap<TenantId, Arc<Mutex<BoardRow>>>;
 
-struct Row {
+struct BoardRow {
     tenant: Arc<Tenant>,
     health: Health,
     since: Ticks,
@@ -58,13 +58,13 @@ struct Row {
 
 /// A tenant that changed its state, or for which there is something else to do now: for the log and the status topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
+pub struct HealthChange {
     pub at: Ticks,
     pub before: Health,
     pub after: Health,
     pub failure: Option<Failure>,
     /// Whether it is this tenant's alone.
-    pub notice: Notice,
+    pub notice: AlarmEffect,
 }
 
 impl Board {
@@ -89,7 +89,7 @@ impl Board {
             row.reckon();
         });
         if known.is_none() {
-            let row = Row::new(tenant.clone(), self.look());
+            let row = BoardRow::new(tenant.clone(), self.look());
             let mut rows = self.rows.write();
             rows.insert(tenant.id, Arc::new(Mutex::new(row)));
         }
@@ -114,7 +114,12 @@ impl Board {
     }
 
     /// Notes how a sweep that began at `began` ended. `Some` when that changed the tenant's state or its remedy.
-    pub fn note(&self, tenant: TenantId, began: Instant, swept: &SweepOutcome) -> Option<Turn> {
+    pub fn note(
+        &self,
+        tenant: TenantId,
+        began: Instant,
+        swept: &SweepOutcome,
+    ) -> Option<HealthChange> {
         let now = self.clock.now();
         let tenants = self.size();
         self.with(tenant, |row| {
@@ -143,11 +148,11 @@ impl Board {
     /// The row's tenant fails so now, or no more. `Some` when that is news.
     fn turn(
         &self,
-        row: &mut Row,
+        row: &mut BoardRow,
         tenants: usize,
         failure: Option<Failure>,
         now: Ticks,
-    ) -> Option<Turn> {
+    ) -> Option<HealthChange> {
         let before = row.health;
         let remedy = |failure: &Option<Failure>| {
             failure
@@ -168,7 +173,7 @@ impl Board {
         let notice = self
             .lock_alarms()
             .note(tenant, tenants, failure.as_ref(), now);
-        Some(Turn {
+        Some(HealthChange {
             at: now,
             before,
             after: row.health,
@@ -193,7 +198,7 @@ impl Board {
 
     /// Notes how the reading of a backlog ended. `Some` when it failed for what concerns the tenant as a whole, and that is
     /// news: the next live sweep may be an hour away.
-    pub fn note_fill(&self, tenant: TenantId, swept: &SweepOutcome) -> Option<Turn> {
+    pub fn note_fill(&self, tenant: TenantId, swept: &SweepOutcome) -> Option<HealthChange> {
         let now = self.clock.now();
         let tenants = self.size();
         self.with(tenant, |row| {
@@ -215,7 +220,7 @@ impl Board {
 
     /// The state of each tenant, worst first. Reads nothing.
     pub fn states(&self) -> Vec<Health> {
-        let state = |row: &Arc<Mutex<Row>>| {
+        let state = |row: &Arc<Mutex<BoardRow>>| {
             let row = row.lock();
             row.health
         };
@@ -225,13 +230,13 @@ impl Board {
     }
 
     /// How many tenants were read to the end at least once.
-    pub fn progress(&self) -> Progress {
-        let was_read = |row: &&Arc<Mutex<Row>>| {
+    pub fn progress(&self) -> FirstSweepProgress {
+        let was_read = |row: &&Arc<Mutex<BoardRow>>| {
             let row = row.lock();
             row.last_success.is_some()
         };
         let rows = self.rows();
-        Progress {
+        FirstSweepProgress {
             read: rows.values().filter(was_read).count(),
             tenants: rows.len(),
         }
@@ -241,7 +246,7 @@ impl Board {
     pub fn tenants(&self) -> Vec<TenantStatus> {
         let now = self.look();
         let rows: Vec<_> = self.rows().values().cloned().collect();
-        let status = |row: Arc<Mutex<Row>>| {
+        let status = |row: Arc<Mutex<BoardRow>>| {
             let (mut status, tenant) = {
                 let row = row.lock();
                 (row.status(now), row.tenant.clone())
@@ -263,7 +268,7 @@ impl Board {
         }
     }
 
-    fn rows(&self) -> RwLockReadGuard<'_, Rows> {
+    fn rows(&self) -> RwLockReadGuard<'_, BoardRows> {
         self.rows.read()
     }
 
@@ -271,7 +276,7 @@ impl Board {
         self.rows().len()
     }
 
-    fn with<T>(&self, tenant: TenantId, change: impl FnOnce(&mut Row) -> T) -> Option<T> {
+    fn with<T>(&self, tenant: TenantId, change: impl FnOnce(&mut BoardRow) -> T) -> Option<T> {
         let row = self.rows().get(&tenant).cloned()?;
         let mut row = row.lock();
         Some(change(&mut row))
@@ -290,7 +295,7 @@ fn concerns_all(health: Health) -> bool {
     )
 }
 
-impl Row {
+impl BoardRow {
     fn new(tenant: Arc<Tenant>, now: Look) -> Self {
         Self {
             tenant,

@@ -1,6 +1,6 @@
 //! The log lines on tenants' health: one for each change of a tenant's state, and one for all tenants that share a cause.
 //!
-//! What changes again and again is told seldom ([`Allowance`]), with the number of changes in between; and the last word
+//! What changes again and again is told seldom ([`LogThrottle`]), with the number of changes in between; and the last word
 //! is always said, if late: what the log says last of a tenant is how it is. The first sweeps of a large fleet have one
 //! line together ([`FirstSweeps`]).
 
@@ -10,18 +10,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::board::Turn;
-use crate::core::health::alarms::{Alarm, Notice};
+use super::board::HealthChange;
+use crate::core::health::alarms::{Alarm, AlarmEffect};
 use crate::core::health::failure::{Failure, Health};
 use crate::core::ids::TenantId;
-use crate::core::log_throttle::Allowance;
+use crate::core::log_throttle::LogThrottle;
 
-pub use first_sweeps::Progress;
+pub use first_sweeps::FirstSweepProgress;
 use first_sweeps::{FEW, FirstSweeps, Summary};
 
 #[derive(Default)]
-pub struct Bulletin {
-    desks: HashMap<Subject, Desk>,
+pub struct HealthLog {
+    entries: HashMap<LogSubject, LogEntry>,
     /// How many tenants the fleet has.
     tenants: usize,
     first: FirstSweeps,
@@ -29,14 +29,14 @@ pub struct Bulletin {
 
 /// What lines are about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Subject {
+enum LogSubject {
     Tenant(TenantId),
     Cause(String),
 }
 
 #[derive(Default)]
-struct Desk {
-    allowance: Allowance,
+struct LogEntry {
+    allowance: LogThrottle,
     /// What may not be told yet.
     waiting: Option<News>,
     /// What came before that, or before the next line, and is never told.
@@ -59,19 +59,19 @@ enum News {
 
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Line {
+struct LogLine {
     news: News,
     untold: u64,
 }
 
-impl Bulletin {
+impl HealthLog {
     /// The fleet has so many tenants from now on.
     pub fn adopt(&mut self, tenants: usize) {
         self.tenants = tenants;
     }
 
     /// Tells of a tenant's turn, at `now` on a clock that never goes back.
-    pub fn tell(&mut self, id: TenantId, name: &Arc<str>, turn: &Turn, now: Duration) {
+    pub fn tell(&mut self, id: TenantId, name: &Arc<str>, turn: &HealthChange, now: Duration) {
         for line in self.lines(id, name, turn, now) {
             line.log();
         }
@@ -79,12 +79,12 @@ impl Bulletin {
 
     /// `tenant` has left the fleet, and with it the alarm `over`, if there is one.
     pub fn forget(&mut self, tenant: TenantId, over: Option<Alarm>, now: Duration) {
-        self.desks.remove(&Subject::Tenant(tenant));
+        self.entries.remove(&LogSubject::Tenant(tenant));
         let over = over.and_then(|Alarm { cause, .. }| {
             let over = News::Over {
                 cause: cause.clone(),
             };
-            self.line(Subject::Cause(cause), over, now)
+            self.line(LogSubject::Cause(cause), over, now)
         });
         if let Some(line) = over {
             line.log();
@@ -92,14 +92,14 @@ impl Bulletin {
     }
 
     /// Tells what has waited long enough. `progress` is asked only when there are first sweeps to be told of.
-    pub fn catch_up(&mut self, now: Duration, progress: impl FnOnce() -> Progress) {
+    pub fn catch_up(&mut self, now: Duration, progress: impl FnOnce() -> FirstSweepProgress) {
         for line in self.late_lines(now) {
             line.log();
         }
         if let Some(Summary {
             ended,
             names,
-            progress: Progress { read, tenants },
+            progress: FirstSweepProgress { read, tenants },
         }) = self.first.take(now, progress)
         {
             tracing::info!(
@@ -110,24 +110,30 @@ impl Bulletin {
         }
     }
 
-    fn lines(&mut self, id: TenantId, name: &Arc<str>, turn: &Turn, now: Duration) -> Vec<Line> {
-        let tenant = Subject::Tenant(id);
+    fn lines(
+        &mut self,
+        id: TenantId,
+        name: &Arc<str>,
+        turn: &HealthChange,
+        now: Duration,
+    ) -> Vec<LogLine> {
+        let tenant = LogSubject::Tenant(id);
         match &turn.notice {
-            Notice::Own => Vec::from_iter(self.own_line(id, name, turn, now)),
-            Notice::Raised(alarm) => {
+            AlarmEffect::Own => Vec::from_iter(self.own_line(id, name, turn, now)),
+            AlarmEffect::Raised(alarm) => {
                 self.silence(&tenant);
-                let cause = Subject::Cause(alarm.cause.clone());
+                let cause = LogSubject::Cause(alarm.cause.clone());
                 Vec::from_iter(self.line(cause, News::Raised(alarm.clone()), now))
             }
-            Notice::Over(Alarm { cause, .. }) => {
+            AlarmEffect::Over(Alarm { cause, .. }) => {
                 let over = News::Over {
                     cause: cause.clone(),
                 };
-                let over = self.line(Subject::Cause(cause.clone()), over, now);
+                let over = self.line(LogSubject::Cause(cause.clone()), over, now);
                 let own = self.own_line(id, name, turn, now);
                 over.into_iter().chain(own).collect()
             }
-            Notice::Shared => {
+            AlarmEffect::Shared => {
                 self.silence(&tenant);
                 tracing::debug!(tenant = %id, %name, state = %turn.after, "changed its state with the others");
                 Vec::new()
@@ -139,10 +145,10 @@ impl Bulletin {
         &mut self,
         id: TenantId,
         name: &Arc<str>,
-        turn: &Turn,
+        turn: &HealthChange,
         now: Duration,
-    ) -> Option<Line> {
-        let subject = Subject::Tenant(id);
+    ) -> Option<LogLine> {
+        let subject = LogSubject::Tenant(id);
         let first_ended_well = turn.before == Health::Starting && turn.failure.is_none();
         if first_ended_well && self.tenants > FEW {
             self.silence(&subject);
@@ -159,38 +165,38 @@ impl Bulletin {
         self.line(subject, own, now)
     }
 
-    fn line(&mut self, subject: Subject, news: News, now: Duration) -> Option<Line> {
-        let desk = self.desks.entry(subject).or_default();
-        desk.untold += u64::from(desk.waiting.take().is_some());
-        if !desk.allowance.take(now) {
-            desk.waiting = Some(news);
+    fn line(&mut self, subject: LogSubject, news: News, now: Duration) -> Option<LogLine> {
+        let entry = self.entries.entry(subject).or_default();
+        entry.untold += u64::from(entry.waiting.take().is_some());
+        if !entry.allowance.take(now) {
+            entry.waiting = Some(news);
             return None;
         }
-        let untold = std::mem::take(&mut desk.untold);
-        Some(Line { news, untold })
+        let untold = std::mem::take(&mut entry.untold);
+        Some(LogLine { news, untold })
     }
 
     /// What waits of this is no longer so.
-    fn silence(&mut self, subject: &Subject) {
-        if let Some(desk) = self.desks.get_mut(subject) {
-            desk.untold += u64::from(desk.waiting.take().is_some());
+    fn silence(&mut self, subject: &LogSubject) {
+        if let Some(entry) = self.entries.get_mut(subject) {
+            entry.untold += u64::from(entry.waiting.take().is_some());
         }
     }
 
-    fn late_lines(&mut self, now: Duration) -> Vec<Line> {
+    fn late_lines(&mut self, now: Duration) -> Vec<LogLine> {
         let mut lines = Vec::new();
-        self.desks.retain(|_, desk| {
-            if desk.waiting.is_some() && desk.allowance.take(now) {
-                let untold = std::mem::take(&mut desk.untold);
-                lines.extend(desk.waiting.take().map(|news| Line { news, untold }));
+        self.entries.retain(|_, entry| {
+            if entry.waiting.is_some() && entry.allowance.take(now) {
+                let untold = std::mem::take(&mut entry.untold);
+                lines.extend(entry.waiting.take().map(|news| LogLine { news, untold }));
             }
-            desk.waiting.is_some() || !desk.allowance.is_whole(now)
+            entry.waiting.is_some() || !entry.allowance.is_whole(now)
         });
         lines
     }
 }
 
-impl Line {
+impl LogLine {
     fn log(self) {
         let untold = (self.untold > 0).then_some(self.untold);
         match self.news {
@@ -237,12 +243,12 @@ mod tests {
         Failure::new(Health::Unreachable, Reaction::Backoff, "what", "remedy")
     }
 
-    fn turn(ill: bool, notice: Notice) -> Turn {
+    fn turn(ill: bool, notice: AlarmEffect) -> HealthChange {
         let (before, after) = match ill {
             true => (Health::Ok, Health::Unreachable),
             false => (Health::Unreachable, Health::Ok),
         };
-        Turn {
+        HealthChange {
             at: Ticks(0),
             before,
             after,
@@ -262,26 +268,26 @@ mod tests {
         }
     }
 
-    struct Told(Bulletin);
+    struct Told(HealthLog);
 
     impl Told {
-        fn lines(&mut self, at: u64, ill: bool, notice: Notice) -> Vec<Line> {
+        fn lines(&mut self, at: u64, ill: bool, notice: AlarmEffect) -> Vec<LogLine> {
             let now = Duration::from_secs(at);
             let name = Arc::from("contoso");
             let id = TenantId::from_bytes([0x11; 16]);
             self.0.lines(id, &name, &turn(ill, notice), now)
         }
 
-        fn late(&mut self, at: u64) -> Vec<Line> {
+        fn late(&mut self, at: u64) -> Vec<LogLine> {
             self.0.late_lines(Duration::from_secs(at))
         }
     }
 
     fn told() -> Told {
-        Told(Bulletin::default())
+        Told(HealthLog::default())
     }
 
-    fn is_ill(line: &Line) -> bool {
+    fn is_ill(line: &LogLine) -> bool {
         matches!(
             &line.news,
             News::Tenant {
@@ -295,8 +301,8 @@ mod tests {
     fn a_change_is_a_line() {
         let mut told = told();
         let (ill, well) = (
-            told.lines(0, true, Notice::Own),
-            told.lines(900, false, Notice::Own),
+            told.lines(0, true, AlarmEffect::Own),
+            told.lines(900, false, AlarmEffect::Own),
         );
         assert!(is_ill(&ill[0]), "{ill:?}");
         assert!(!is_ill(&well[0]), "{well:?}");
@@ -307,22 +313,22 @@ mod tests {
     #[test]
     fn first_sweeps_have_a_line_each_in_a_small_fleet_and_one_together_in_a_large_one() {
         for (tenants, lines) in [(1, 1), (FEW, FEW), (FEW + 1, 0), (2_000, 0)] {
-            let mut bulletin = Bulletin::default();
-            bulletin.adopt(tenants);
-            let first = Turn {
+            let mut log = HealthLog::default();
+            log.adopt(tenants);
+            let first = HealthChange {
                 before: Health::Starting,
-                ..turn(false, Notice::Own)
+                ..turn(false, AlarmEffect::Own)
             };
             let told = (0..tenants).flat_map(|n| {
                 let id = TenantId::from_bytes((n as u128).to_be_bytes());
-                bulletin.lines(id, &"contoso".into(), &first, Duration::ZERO)
+                log.lines(id, &"contoso".into(), &first, Duration::ZERO)
             });
             assert_eq!(told.count(), lines, "{tenants} tenants");
-            let progress = || Progress {
+            let progress = || FirstSweepProgress {
                 read: tenants,
                 tenants,
             };
-            let together = bulletin.first.take(Duration::ZERO, progress);
+            let together = log.first.take(Duration::ZERO, progress);
             let together = together.map_or(0, |line| line.ended);
             assert_eq!(together, tenants - lines, "none is left out");
         }
@@ -334,7 +340,7 @@ mod tests {
         let (mut lines, mut changes) = (Vec::new(), 0);
         for at in (0..8 * 3600).step_by(30) {
             changes += 1;
-            lines.extend(told.lines(at, at % 60 == 0, Notice::Own));
+            lines.extend(told.lines(at, at % 60 == 0, AlarmEffect::Own));
             lines.extend(told.late(at + 2));
         }
         assert!(
@@ -353,7 +359,7 @@ mod tests {
         for last_ill in [true, false] {
             let mut told = told();
             for n in 0..20 {
-                told.lines(n, (n % 2 == 0) != last_ill, Notice::Own);
+                told.lines(n, (n % 2 == 0) != last_ill, AlarmEffect::Own);
             }
             assert_eq!(told.late(100), [], "too early");
             let late = told.late(700);
@@ -370,8 +376,8 @@ mod tests {
         let mut lines = Vec::new();
         for n in 0..100 {
             let notice = match n % 2 {
-                0 => Notice::Raised(alarm()),
-                _ => Notice::Over(alarm()),
+                0 => AlarmEffect::Raised(alarm()),
+                _ => AlarmEffect::Over(alarm()),
             };
             lines.extend(told.lines(n, n % 2 == 0, notice));
         }
@@ -391,17 +397,17 @@ mod tests {
     fn what_waits_is_dropped_when_the_tenant_goes_on_with_the_others() {
         let mut told = told();
         for n in 0..20 {
-            told.lines(n, n % 2 == 0, Notice::Own);
+            told.lines(n, n % 2 == 0, AlarmEffect::Own);
         }
-        told.lines(30, true, Notice::Shared);
+        told.lines(30, true, AlarmEffect::Shared);
         assert_eq!(told.late(9000), []);
     }
 
     #[test]
     fn nothing_is_kept_of_those_that_are_quiet() {
         let mut told = told();
-        told.lines(0, true, Notice::Own);
+        told.lines(0, true, AlarmEffect::Own);
         told.late(3600);
-        assert!(told.0.desks.is_empty());
+        assert!(told.0.entries.is_empty());
     }
 }

@@ -9,18 +9,18 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::ports::{Publisher, Record, Refused};
-use crate::runtime::edge::{Standing, Standings};
+use crate::runtime::edge::{Edge, Edges};
 
 const QUEUE: usize = 10_000;
 
 #[derive(Debug, Clone)]
-pub struct Herald {
+pub struct HealthTopic {
     queue: mpsc::Sender<Record>,
-    full: Arc<Standing>,
+    full: Arc<Edge>,
 }
 
-impl Herald {
-    /// A herald, and the queue that [`run`] empties.
+impl HealthTopic {
+    /// A topic, and the queue that [`run`] empties.
     pub fn new() -> (Self, mpsc::Receiver<Record>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let full = Arc::default();
@@ -43,7 +43,7 @@ pub async fn run(
     publisher: Arc<dyn Publisher>,
     stop: CancellationToken,
 ) {
-    let refused = Standings::default();
+    let refused = Edges::default();
     while let Some(Some(record)) = stop.run_until_cancelled(queue.recv()).await {
         let topic = record.topic.clone();
         let publication = publisher.publish(vec![record]);

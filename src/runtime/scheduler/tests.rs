@@ -1,7 +1,7 @@
 use super::*;
 use crate::runtime::fakes::{Order, Server, TestClock, World};
 use crate::runtime::fleet::Fleet;
-use crate::runtime::liveness::Vitals;
+use crate::runtime::liveness::Liveness;
 use chrono::DateTime;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,8 +16,8 @@ fn fleet(schedules: &[&str]) -> Fleet {
     (1..).zip(schedules).map(tenant).collect()
 }
 
-fn pulse() -> Pulse {
-    Vitals::default().part("scheduler", Duration::from_secs(60))
+fn heartbeat() -> Heartbeat {
+    Liveness::default().part("scheduler", Duration::from_secs(60))
 }
 
 /// The next firing; the crate asks the machine's clock itself, so these tests run in real time.
@@ -33,7 +33,7 @@ async fn each_schedule_reports_its_firings_until_the_stop() {
     let (firings, mut fired) = mpsc::channel(64);
     let stop = CancellationToken::new();
     let clock = Arc::<TestClock>::default();
-    let scheduler = tokio::spawn(run(watch, firings, (clock, pulse()), stop.clone()));
+    let scheduler = tokio::spawn(run(watch, firings, (clock, heartbeat()), stop.clone()));
     let mut counts = HashMap::from([("every 1s", 0), ("* * * * * *", 0)]);
     while counts.values().any(|count| *count < 3) {
         let schedule = next(&mut fired).await;
@@ -51,7 +51,7 @@ async fn after_a_reload_new_schedules_fire_old_ones_do_not_and_those_that_stay_m
     let (firings, mut fired) = mpsc::channel(64);
     let stop = CancellationToken::new();
     let clock = Arc::<TestClock>::default();
-    let scheduler = tokio::spawn(run(watch, firings, (clock, pulse()), stop.clone()));
+    let scheduler = tokio::spawn(run(watch, firings, (clock, heartbeat()), stop.clone()));
     while next(&mut fired).await != "* * * * * *" {}
     tenants.send_replace(fleet(&["every 1s", "*/2 * * * * *"]));
     let (mut every_second, mut late) = (0, 0);
@@ -88,11 +88,11 @@ impl Rig {
         let jobs = Jobs {
             scheduler: scheduler.clone(),
             firings,
-            pulse: pulse(),
-            heartbeat: None,
+            heartbeat: heartbeat(),
+            heartbeat_job: None,
             of: HashMap::new(),
         };
-        let task = tokio::spawn(jobs.run(watch, Watch::new(clock.clone()), stop.clone()));
+        let task = tokio::spawn(jobs.run(watch, ClockWatch::new(clock.clone()), stop.clone()));
         Self {
             clock,
             scheduler,

@@ -54,7 +54,10 @@ impl Authorities {
     ///
     /// # Errors
     /// A pause is not over yet, or others go ahead after one: `throttled`.
-    pub(super) fn enter<'a>(self: &'a Arc<Self>, name: &'a str) -> Result<Entry<'a>, Failure> {
+    pub(super) fn enter<'a>(
+        self: &'a Arc<Self>,
+        name: &'a str,
+    ) -> Result<AuthorityRequest<'a>, Failure> {
         let sent = self.now();
         let mut known = self.known();
         let authority = known.entry(name.to_owned()).or_default();
@@ -67,7 +70,7 @@ impl Authorities {
             return Err(paused(BEHIND));
         }
         authority.on_their_way += 1;
-        Ok(Entry {
+        Ok(AuthorityRequest {
             authorities: self,
             name,
             sent,
@@ -92,13 +95,13 @@ fn paused(left: Duration) -> Failure {
 }
 
 /// A request on its way.
-pub(super) struct Entry<'a> {
+pub(super) struct AuthorityRequest<'a> {
     authorities: &'a Arc<Authorities>,
     name: &'a str,
     sent: Duration,
 }
 
-impl Entry<'_> {
+impl AuthorityRequest<'_> {
     /// When it was sent.
     pub(super) fn sent(&self) -> Duration {
         self.sent
@@ -131,7 +134,7 @@ impl Entry<'_> {
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for AuthorityRequest<'_> {
     fn drop(&mut self) {
         if let Some(authority) = self.authorities.known().get_mut(self.name) {
             authority.on_their_way = authority.on_their_way.saturating_sub(1);

@@ -56,19 +56,19 @@ impl Clock for Still {
     }
 }
 
-fn desk() -> Desk {
-    Desk {
+fn context() -> TokenContext {
+    TokenContext {
         authorities: Arc::default(),
         observer: Arc::new(Unseen),
         clock: Arc::new(Still),
     }
 }
 
-fn keeper(n: u8, source: &Arc<Entra>, desk: &Desk) -> Arc<TokenKeeper> {
+fn keeper(n: u8, source: &Arc<Entra>, context: &TokenContext) -> Arc<TokenKeeper> {
     Arc::new(TokenKeeper::new(
         TenantId::from_bytes([n; 16]),
         source.clone(),
-        desk.clone(),
+        context.clone(),
     ))
 }
 
@@ -90,7 +90,7 @@ fn throttled() -> Failure {
 #[tokio::test(start_paused = true)]
 async fn a_hundred_that_ask_at_once_cost_one_request() {
     let source = Arc::new(Entra::default());
-    let keeper = keeper(1, &source, &desk());
+    let keeper = keeper(1, &source, &context());
     let tokens = join_all((0..100).map(|_| keeper.token())).await;
     assert!(tokens.iter().all(Result::is_ok));
     assert_eq!(source.requests.load(Ordering::SeqCst), 1);
@@ -104,7 +104,7 @@ fn expired() -> Failure {
 async fn who_waits_for_a_request_that_fails_shares_its_failure() {
     let source = Arc::new(Entra::default());
     source.refusals.lock().push(expired());
-    let keeper = keeper(1, &source, &desk());
+    let keeper = keeper(1, &source, &context());
     let tokens = join_all((0..100).map(|_| keeper.token())).await;
     for token in tokens {
         assert_eq!(token.expect_err("the shared failure"), expired());
@@ -118,7 +118,7 @@ async fn who_waits_for_a_request_that_fails_shares_its_failure() {
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_fails_fails_once_for_all_who_were_refused() {
     let source = Arc::new(Entra::default());
-    let keeper = keeper(1, &source, &desk());
+    let keeper = keeper(1, &source, &context());
     let refused = keeper.token().await.expect("granted");
     source.refusals.lock().push(expired());
     let renewed = join_all((0..10).map(|_| keeper.renew(&refused))).await;
@@ -129,7 +129,7 @@ async fn a_renewal_that_fails_fails_once_for_all_who_were_refused() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_request_that_is_given_up_asks_for_itself() {
     let source = Arc::new(Entra::default());
-    let keeper = keeper(1, &source, &desk());
+    let keeper = keeper(1, &source, &context());
     let given_up = tokio::time::timeout(Duration::from_millis(500), keeper.token());
     let (given_up, token) = tokio::join!(given_up, keeper.token());
     assert!(given_up.is_err() && token.is_ok());
@@ -140,7 +140,7 @@ async fn who_waits_for_a_request_that_is_given_up_asks_for_itself() {
 async fn a_changed_credential_counts_only_after_a_failed_request() {
     let source = Arc::new(Entra::default());
     let touch = || source.stamp.fetch_add(1, Ordering::SeqCst);
-    let keeper = keeper(1, &source, &desk());
+    let keeper = keeper(1, &source, &context());
     touch();
     assert!(!keeper.credential_changed().await, "nothing was asked yet");
     source.refusals.lock().push(expired());
@@ -161,7 +161,7 @@ async fn a_changed_credential_counts_only_after_a_failed_request() {
 async fn a_credential_that_changes_while_it_is_refused_has_changed() {
     let source = Arc::new(Entra::default());
     source.refusals.lock().push(expired());
-    let keeper = keeper(1, &source, &desk());
+    let keeper = keeper(1, &source, &context());
     let (token, ()) = tokio::join!(keeper.token(), async {
         sleep(Duration::from_millis(500)).await;
         source.stamp.fetch_add(1, Ordering::SeqCst);
@@ -173,7 +173,7 @@ async fn a_credential_that_changes_while_it_is_refused_has_changed() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_is_renewed_once_however_many_pages_were_refused() {
     let source = Arc::new(Entra::default());
-    let keeper = keeper(1, &source, &desk());
+    let keeper = keeper(1, &source, &context());
     let refused = keeper.token().await.expect("granted");
     let renewed = join_all((0..10).map(|_| keeper.renew(&refused))).await;
     assert!(
@@ -187,7 +187,7 @@ async fn a_refused_token_is_renewed_once_however_many_pages_were_refused() {
 #[tokio::test(start_paused = true)]
 async fn tokens_are_renewed_before_they_end_and_nobody_waits() {
     let (source, stop) = (Arc::new(Entra::default()), CancellationToken::new());
-    let keeper = keeper(1, &source, &desk());
+    let keeper = keeper(1, &source, &context());
     keeper.token().await.expect("granted");
     let renewals = tokio::spawn(renew_in_background(of(&keeper), stop.clone()));
     for second in 0..6000 {
@@ -212,7 +212,7 @@ async fn tokens_are_renewed_before_they_end_and_nobody_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_renewal_leaves_the_old_token_in_use() {
     let (source, stop) = (Arc::new(Entra::default()), CancellationToken::new());
-    let keeper = keeper(1, &source, &desk());
+    let keeper = keeper(1, &source, &context());
     keeper.token().await.expect("granted");
     let outage = Failure::new(Health::Unreachable, Reaction::Backoff, "down", "wait");
     *source.refusals.lock() = vec![outage; 3];
@@ -233,13 +233,13 @@ async fn a_failed_renewal_leaves_the_old_token_in_use() {
 
 #[tokio::test(start_paused = true)]
 async fn a_429_stops_token_requests_of_the_authority_and_nothing_else() {
-    let (source, desk) = (Arc::new(Entra::default()), desk());
-    let (with_token, without) = (keeper(1, &source, &desk), keeper(2, &source, &desk));
+    let (source, context) = (Arc::new(Entra::default()), context());
+    let (with_token, without) = (keeper(1, &source, &context), keeper(2, &source, &context));
     with_token.token().await.expect("granted");
     source.refusals.lock().push(throttled());
     assert_eq!(without.token().await.expect_err("throttled"), throttled());
     let before = source.requests.load(Ordering::SeqCst);
-    let refusal = keeper(3, &source, &desk)
+    let refusal = keeper(3, &source, &context)
         .token()
         .await
         .expect_err("must wait");
@@ -279,14 +279,18 @@ impl TokenSource for Silent {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_token_service_holds_up_neither_others_renewals_nor_the_stop() {
-    let (source, desk, stop) = (Arc::new(Entra::default()), desk(), CancellationToken::new());
+    let (source, context, stop) = (
+        Arc::new(Entra::default()),
+        context(),
+        CancellationToken::new(),
+    );
     let mut keepers = Vec::new();
     for n in 0..100 {
         let silent = Arc::<Silent>::default();
         let tenant = TenantId::from_bytes([n; 16]);
-        keepers.push(Arc::new(TokenKeeper::new(tenant, silent, desk.clone())));
+        keepers.push(Arc::new(TokenKeeper::new(tenant, silent, context.clone())));
     }
-    let healthy = keeper(200, &source, &desk);
+    let healthy = keeper(200, &source, &context);
     keepers.push(healthy.clone());
     for keeper in &keepers {
         keeper.token().await.expect("granted");
@@ -309,11 +313,11 @@ async fn a_silent_token_service_holds_up_neither_others_renewals_nor_the_stop() 
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_set_changes_nothing_but_the_end_that_is_shown() {
     let (source, clock) = (Arc::<Entra>::default(), Arc::<TestClock>::default());
-    let desk = Desk {
+    let context = TokenContext {
         clock: clock.clone(),
-        ..desk()
+        ..context()
     };
-    let keeper = keeper(1, &source, &desk);
+    let keeper = keeper(1, &source, &context);
     for hours in [-3, 7] {
         keeper.token().await.expect("granted");
         let noted = keeper.expires().expect("held");
@@ -377,18 +381,18 @@ async fn asks_until_granted(keeper: Arc<TokenKeeper>, n: u8) {
 async fn a_token_service_that_refuses_all_tenants_is_asked_a_dozen_times_in_the_first_minute_and_fewer_later()
  {
     for asked in [0, 1, 30] {
-        let (source, desk) = (
+        let (source, context) = (
             Arc::new(Overrun {
                 asked: Duration::from_secs(asked),
                 requests: AtomicU32::new(0),
                 over: AtomicU32::new(0),
             }),
-            desk(),
+            context(),
         );
         let tenants: Vec<_> = (0..200)
             .map(|n| {
                 let tenant = TenantId::from_bytes([n; 16]);
-                let keeper = TokenKeeper::new(tenant, source.clone(), desk.clone());
+                let keeper = TokenKeeper::new(tenant, source.clone(), context.clone());
                 tokio::spawn(asks_until_granted(Arc::new(keeper), n))
             })
             .collect();
@@ -419,8 +423,8 @@ async fn a_token_service_that_refuses_all_tenants_is_asked_a_dozen_times_in_the_
 #[tokio::test(start_paused = true)]
 async fn a_token_that_took_a_refused_ones_place_and_is_refused_too_is_not_renewed_while_it_is_young()
  {
-    let (source, desk) = (Arc::new(Entra::default()), desk());
-    let keeper = keeper(1, &source, &desk);
+    let (source, context) = (Arc::new(Entra::default()), context());
+    let keeper = keeper(1, &source, &context);
     let first = keeper.token().await.expect("granted");
     assert!(keeper.may_renew(&first), "another one may do");
     let second = keeper.renew(&first).await.expect("granted");

@@ -21,7 +21,7 @@ pub(super) struct FirstSweeps {
 
 /// How many tenants of the fleet were read at least once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct FirstSweepProgress {
     pub read: usize,
     pub tenants: usize,
 }
@@ -31,7 +31,7 @@ pub struct Progress {
 pub(super) struct Summary {
     pub ended: usize,
     pub names: String,
-    pub progress: Progress,
+    pub progress: FirstSweepProgress,
 }
 
 impl FirstSweeps {
@@ -47,7 +47,7 @@ impl FirstSweeps {
     pub(super) fn take(
         &mut self,
         now: Duration,
-        progress: impl FnOnce() -> Progress,
+        progress: impl FnOnce() -> FirstSweepProgress,
     ) -> Option<Summary> {
         let waited = now.saturating_sub(self.since?);
         let progress = progress();
@@ -78,7 +78,7 @@ mod tests {
         for read in 1..=tenants {
             let now = Duration::from_millis(read as u64 * 100);
             first.note(&format!("tenant-{read}").into(), now);
-            told.extend(first.take(now, || Progress { read, tenants }));
+            told.extend(first.take(now, || FirstSweepProgress { read, tenants }));
         }
         assert_eq!(told.len(), 4, "{told:#?}");
         let ended: usize = told.iter().map(|line| line.ended).sum();
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn one_tenant_that_is_added_to_a_fleet_with_failing_ones_is_told_after_a_minute() {
         let mut first = FirstSweeps::default();
-        let progress = || Progress {
+        let progress = || FirstSweepProgress {
             read: 90,
             tenants: 100,
         };
