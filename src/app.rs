@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -36,9 +36,11 @@ use crate::core::health::status::RunState;
 use crate::kafka::KafkaError;
 use crate::ledger::LedgerError;
 use crate::ports::{Clock, Observer};
+use crate::runtime::commands::Command;
 use crate::runtime::dispatcher::Dispatcher;
 use crate::runtime::fleet::{Fleet, FleetWatch};
 use crate::runtime::health::board::Board;
+use crate::runtime::health::reports::HealthReports;
 use crate::runtime::health::topic::{self, HealthTopic};
 use crate::runtime::limits::{ByteBudget, Permits};
 use crate::runtime::liveness::{Heartbeat, Liveness};
@@ -66,8 +68,8 @@ use tasks::{forever, tell_of_stalls};
 pub const STOP_BUDGET: Duration = Duration::from_secs(25);
 /// Of that, for sweeps to come to rest.
 const DRAIN: Duration = Duration::from_secs(20);
-/// Firings under way to the dispatcher.
-const FIRINGS: usize = 1024;
+/// Commands that may wait for the dispatcher.
+const COMMANDS: usize = 1024;
 /// How long the dispatcher, which gets on every two seconds, may be silent.
 const DISPATCHER_SILENCE: Duration = Duration::from_secs(60);
 /// How long the scheduler, the ledger and Kafka's client may be silent: a disk may take its time, a clock may jump.
@@ -210,15 +212,15 @@ impl App {
         let endpoints = CancellationToken::new();
         let mut outward = self.face_outward(&endpoints);
         let mut tasks = Supervisor::default();
-        let nudge = Arc::<Notify>::default();
-        delivery.spawn(&mut tasks, &nudge, &stop);
+        let (commands, received) = mpsc::channel(COMMANDS);
+        delivery.spawn(&mut tasks, &commands, &stop);
         let now = self.sweeper.clock.now();
         delivery.spawn_pruning(&mut tasks, &self.settings, now, stop.clone());
         tasks.spawn(
             "outlet",
             forever(tell_of_stalls(view.clone(), stop.clone())),
         );
-        self.read_tenants(&mut tasks, reload, nudge);
+        self.read_tenants(&mut tasks, reload, commands, received);
 
         view.set(RunState::Running);
         systemd::ready(&view.summary());
@@ -269,9 +271,16 @@ impl App {
         outward
     }
 
-    fn read_tenants(self, tasks: &mut Supervisor, reload: Option<Reload>, nudge: Arc<Notify>) {
+    fn read_tenants(
+        self,
+        tasks: &mut Supervisor,
+        reload: Option<Reload>,
+        commands: mpsc::Sender<Command>,
+        received: mpsc::Receiver<Command>,
+    ) {
         let stop = || self.sweeper.stop.clone();
         let mut watch = self.watch.clone();
+        let fleet = watch.now();
         let keepers = move || {
             let fleet = watch.now();
             fleet.iter().map(|tenant| tenant.tokens.clone()).collect()
@@ -296,29 +305,29 @@ impl App {
                 fleet: self.fleet,
                 status: self.view.configuration.clone(),
                 clock: self.sweeper.clock.clone(),
-                nudge: nudge.clone(),
+                commands: commands.clone(),
             };
             let view = self.view;
             let status = move || view.summary();
             tasks.spawn("reload", forever(reloader.run(status, stop())));
         }
-        let (firings, fired) = mpsc::channel(FIRINGS);
         let [dispatcher_heartbeat, scheduler_heartbeat] = self.heartbeats;
         tasks.spawn(
             "scheduler",
             scheduler::run(
                 self.watch.clone(),
-                firings,
-                (self.sweeper.clock.clone(), scheduler_heartbeat),
+                commands,
+                self.sweeper.clock.clone(),
+                scheduler_heartbeat,
                 stop(),
             ),
         );
         let stop = self.sweeper.stop.clone();
-        let dispatcher =
-            Dispatcher::new(self.watch, self.sweeper, self.permits, (self.board, topic))
-                .nudged_by(nudge)
-                .proved_by(dispatcher_heartbeat);
-        tasks.spawn("dispatcher", forever(dispatcher.run(fired, stop, DRAIN)));
+        let reports = HealthReports::new(self.board, topic, self.sweeper.started);
+        let dispatcher = Dispatcher::new(self.sweeper, self.permits, reports)
+            .beating(dispatcher_heartbeat)
+            .run(fleet, received, stop, DRAIN);
+        tasks.spawn("dispatcher", forever(dispatcher));
     }
 }
 

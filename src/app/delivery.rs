@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ use crate::kafka::{KafkaError, KafkaOptions, KafkaPublisher};
 use crate::ledger::{LedgerError, LocalLedger};
 use crate::ports::{Observer, Outlet, Part, Publisher};
 use crate::record::{AlertSplitter, StdoutPublisher};
+use crate::runtime::commands::Command;
 use crate::runtime::liveness::{Heartbeat, Liveness};
 use crate::runtime::local_outlet::LocalOutlet;
 use crate::runtime::supervisor::Supervisor;
@@ -98,11 +99,11 @@ impl Delivery {
         [&**destination, &**ledger]
     }
 
-    /// Spawns what the parts do on their own, and what watches them. `nudge` has all tenants tried again.
+    /// Spawns what the parts do on their own, and what watches them. A part that works again has all tenants tried again, by `commands`.
     pub(super) fn spawn(
         &self,
         tasks: &mut Supervisor,
-        nudge: &Arc<Notify>,
+        commands: &mpsc::Sender<Command>,
         stop: &CancellationToken,
     ) {
         for (part, heartbeat) in &self.parts {
@@ -112,14 +113,14 @@ impl Delivery {
         }
         if let Some(kafka) = &self.destination.kafka {
             let (probed, revived) = (kafka.clone(), kafka.clone());
-            let (until, nudge, stop) = (stop.clone(), nudge.clone(), stop.clone());
+            let (until, commands, stop) = (stop.clone(), commands.clone(), stop.clone());
             tasks.spawn(
                 "Kafka probe",
                 forever(async move { probed.probe(until).await }),
             );
             tasks.spawn(
                 "Kafka revivals",
-                forever(retry_after_revivals(revived, nudge, stop)),
+                forever(retry_after_revivals(revived, commands, stop)),
             );
         }
     }
@@ -154,12 +155,12 @@ impl Delivery {
 /// Has all tenants tried again when Kafka accepts a producer again: they rest over its refusal.
 async fn retry_after_revivals(
     kafka: Arc<KafkaPublisher>,
-    nudge: Arc<Notify>,
+    commands: mpsc::Sender<Command>,
     stop: CancellationToken,
 ) {
     let mut revivals = kafka.revivals();
     while let Some(Ok(())) = stop.run_until_cancelled(revivals.changed()).await {
-        nudge.notify_one();
+        let _ = commands.send(Command::RetryAll).await;
     }
 }
 

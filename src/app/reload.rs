@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use crate::core::health::failure::chain;
 use crate::core::health::status::{ConfigurationState, ConfigurationStatus};
 use crate::core::time::ticks::Ticks;
 use crate::ports::Clock;
+use crate::runtime::commands::Command;
 use crate::runtime::fleet::Fleet;
 use crate::settings::Settings;
 use crate::telemetry::logging::LogFilterHandle;
@@ -90,8 +91,7 @@ pub struct Reloader {
     pub fleet: watch::Sender<Fleet>,
     pub status: Arc<ReloadStatus>,
     pub clock: Arc<dyn Clock>,
-    /// Has tenants that rest tried again: what they failed for may be mended outside the configuration.
-    pub nudge: Arc<Notify>,
+    pub commands: mpsc::Sender<Command>,
 }
 
 impl Reloader {
@@ -114,7 +114,8 @@ impl Reloader {
             if stop.is_cancelled() {
                 break;
             }
-            self.nudge.notify_one();
+            // What tenants rest for may have been mended outside the configuration.
+            self.command(Command::RetryAll).await;
             systemd::ready(&status());
         }
     }
@@ -134,7 +135,7 @@ impl Reloader {
         let load = self.reload.load.clone();
         let refused = match timeout(LOAD, spawn_blocking(move || load())).await {
             Ok(Ok(Ok(settings))) => {
-                let refused = self.apply(settings, say).err();
+                let refused = self.apply(settings, say).await.err();
                 self.look(|mounts, settings| mounts.of(settings)).await;
                 refused
             }
@@ -161,6 +162,11 @@ impl Reloader {
         }
     }
 
+    /// Without a dispatcher, the daemon is stopping: then there is nothing to do.
+    async fn command(&self, command: Command) {
+        let _ = self.commands.send(command).await;
+    }
+
     async fn look(&mut self, look: impl FnOnce(&Mounts, &Settings) -> Mounts + Send + 'static) {
         let (mounts, settings) = (self.mounts.clone(), self.settings.clone());
         if let Ok(mounts) = spawn_blocking(move || look(&mounts, &settings)).await {
@@ -168,7 +174,7 @@ impl Reloader {
         }
     }
 
-    fn apply(&mut self, settings: Settings, say: Say) -> Result<(), String> {
+    async fn apply(&mut self, settings: Settings, say: Say) -> Result<(), String> {
         let before = Before {
             settings: &self.settings,
             fleet: &self.fleet.borrow().clone(),
@@ -188,7 +194,8 @@ impl Reloader {
         if say == Say::All || changes || !restart_needed.is_empty() {
             log_applied(&settings, &diff, &restart_needed);
         }
-        self.fleet.send_replace(fleet);
+        self.fleet.send_replace(fleet.clone());
+        self.command(Command::Fleet(fleet)).await;
         if let Err(error) = self.reload.log.set(&settings.log.level) {
             // The configuration has read it the same way.
             tracing::warn!(error = chain(&error), "log.level stays as it was");

@@ -1,135 +1,67 @@
-//! Turns firings into sweeps.
+//! Runs sweeps and back-fills as the [`Agenda`] decides, and reports how they end.
 //!
-//! A firing of a schedule puts each of its tenants into a queue, at the tenant's own place in the period
-//! ([`crate::core::time::spread`]). When its time comes a tenant is swept, unless it still is from the last time: a tenant never
-//! overlaps itself. What could not be swept in its turn is counted as missed, never made up for: the next sweep reads
-//! from the cursor and catches up by itself.
+//! One loop takes commands ([`Command`]), the ends of work, and time; it asks the agenda what to do and does it. Each piece
+//! of work is a task that waits for a permit in its lane ([`super::limits`]), takes the tenant's [`Memory`] by value and
+//! gives it back with its outcome.
 //!
-//! A sweep that failed is tried again after a pause of its own ([`crate::core::pace::backoff`]); until then the tenant's turns
-//! pass.
+//! A new fleet leaves tenants alone that are the same [`Arc`] as before. Work that began with a tenant's former settings
+//! comes to rest and commits what it has; then the tenant is swept with its new settings. A tenant that was removed or
+//! released comes to rest in the same way.
 //!
-//! Between sweeps a tenant's backlog is read, if it has one. When the tenant's turn comes it gives way, as soon as the page
-//! under way is read, or a few seconds later. Tenants that wait to read theirs keep their place over the turn: who has been
-//! without a page for longest is the next.
-//!
-//! After a reload ([`Dispatcher::run`] follows the fleet) untouched tenants keep their place and what is at work for them.
-//! What is at work for a tenant with new settings comes to rest first, commits what it has, and the next sweep has the new
-//! ones; a tenant never overlaps itself, not even with its former settings. One that has left the fleet comes to rest
-//! likewise. See `fleet.rs`.
-//!
-//! On a stop no sweep begins any more, and those at work are given time to come to rest; see [`Dispatcher::run`].
+//! On a stop nothing new begins, and what runs has time to come to rest; see [`Dispatcher::run`].
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
-use tokio::task::{Id, JoinSet};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::fleet::{FleetWatch, distinct_schedules};
+use self::credentials::CredentialLook;
+use super::commands::Command;
+use super::fleet::Fleet;
 use super::limits::{Lane, Permits};
-use super::scheduler::Firing;
 use super::tenant::Tenant;
+use crate::core::agenda::{Action, Agenda, Input, Member, WorkEnd, WorkResult};
+use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
-use crate::core::sweep::cursor::TenantState;
-use crate::core::time::schedule::Schedule;
-use crate::core::time::spread::offset;
-use crate::core::time::ticks::Ticks;
+use crate::core::time::wallclock::Look;
 use crate::ports::Event;
-use crate::runtime::health::board::Board;
-use crate::runtime::health::log::HealthLog;
-use crate::runtime::health::topic::HealthTopic;
+use crate::runtime::health::reports::HealthReports;
 use crate::runtime::liveness::Heartbeat;
 use crate::runtime::sweep::memory::Memory;
-use crate::runtime::sweep::{SweepOutcome, Sweeper};
+use crate::runtime::sweep::{Halt, SweepOutcome, Sweeper};
 
-mod adoption;
-mod endings;
-mod retries;
-mod turns;
+mod credentials;
 
-/// Gaps between firings are counted up to this many: a suspended machine wakes to a gap of days.
-const MOST_MISSED: u64 = 10_000;
-/// How often the credentials of tenants that want a new one are looked at, and what waits to be told.
+/// How often the loop looks for changed credentials and for log lines that are due.
 const LOOK: Duration = Duration::from_secs(2);
-/// How fast tenants are begun with that are new.
-const FIRST_PACE: Duration = Duration::from_millis(100);
 
 pub struct Dispatcher {
     sweeper: Sweeper,
-    slots: Permits,
-    board: Arc<Board>,
-    topic: HealthTopic,
-    log: HealthLog,
-    /// Somebody asks for all that rests to be tried again at once.
-    nudge: Arc<Notify>,
-    /// The loop gets on.
+    permits: Permits,
+    reports: HealthReports,
+    /// Shows that the loop gets on.
     heartbeat: Option<Heartbeat>,
-    fleet: FleetWatch,
-    groups: HashMap<Schedule, Group>,
-    posts: HashMap<TenantId, Post>,
-    queue: BinaryHeap<Reverse<Turnout>>,
-    sweeps: JoinSet<Ended>,
+    agenda: Agenda,
+    tenants: HashMap<TenantId, Entry>,
+    work: JoinSet<Ended>,
     at_work: HashMap<Id, (Arc<Tenant>, Work)>,
-    /// A look for credentials that have changed: whose have.
-    looks: JoinSet<Vec<TenantId>>,
+    look: CredentialLook,
+    releases: Vec<Release>,
 }
 
-/// The tenants of one schedule.
-#[derive(Default)]
-struct Group {
-    tenants: Vec<TenantId>,
-    last: Option<Ticks>,
-}
-
-/// A tenant's place.
-struct Post {
-    /// As the fleet has it now; what is running may have begun with former settings.
+/// A tenant of the fleet, or one that has left it and whose work comes to rest.
+struct Entry {
+    /// With its settings of now; work that runs may have begun with former ones.
     tenant: Arc<Tenant>,
-    /// What its sweeps have learned; a sweep that is running has it.
+    /// What its sweeps have learned. `None`: work that runs has it.
     memory: Option<Memory>,
-    running: Option<Work>,
-    /// When its last sweep was begun.
-    began: Option<Instant>,
-    /// It has left the fleet, and what is running for it comes to rest.
-    gone: bool,
-    failures: u32,
-    /// After a failure: no turn before this.
-    resting_until: Option<Instant>,
-    /// It rests for want of a good credential: a new one ends the rest.
-    wants_credential: bool,
-    /// Breaks off what is running.
+    /// Asks its work to come to rest.
     give_way: CancellationToken,
-    /// A sweep is to follow once the backlog has given way.
-    turn_waits: bool,
-    fill_failures: u32,
-    /// Since when its backlog has been without a turn among those of the others.
-    fill_since: Instant,
-    /// After a failure in the backlog: it is left alone until then.
-    fill_resting_until: Option<Instant>,
-}
-
-impl Post {
-    fn new(tenant: Arc<Tenant>, memory: Option<Memory>) -> Self {
-        Self {
-            tenant,
-            memory,
-            running: None,
-            began: None,
-            gone: false,
-            failures: 0,
-            resting_until: None,
-            wants_credential: false,
-            give_way: CancellationToken::new(),
-            turn_waits: false,
-            fill_failures: 0,
-            fill_since: Instant::now(),
-            fill_resting_until: None,
-        }
-    }
+    gone: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,259 +70,330 @@ enum Work {
     Fill,
 }
 
-/// A tenant's turn in the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Turnout {
-    at: Instant,
-    tenant: TenantId,
-    retry: bool,
-}
-
 struct Ended {
     began: Instant,
-    swept: SweepOutcome,
+    outcome: SweepOutcome,
     /// When it last had a turn in its lane, if it had one.
     last_turn: Option<Instant>,
 }
 
+/// A release that is not acknowledged yet.
+struct Release {
+    /// Tenants whose work has not come to rest.
+    at_work: HashSet<TenantId>,
+    done: oneshot::Sender<()>,
+}
+
 impl Dispatcher {
-    /// A dispatcher of `fleet`, which is on `board` already.
-    pub fn new(
-        fleet: FleetWatch,
-        sweeper: Sweeper,
-        slots: Permits,
-        (board, topic): (Arc<Board>, HealthTopic),
-    ) -> Self {
+    /// A dispatcher without tenants: [`Command::Fleet`] brings them.
+    pub fn new(sweeper: Sweeper, permits: Permits, reports: HealthReports) -> Self {
         Self {
             sweeper,
-            slots,
-            board,
-            topic,
-            log: HealthLog::default(),
-            nudge: Arc::default(),
+            permits,
+            reports,
             heartbeat: None,
-            fleet,
-            groups: HashMap::new(),
-            posts: HashMap::new(),
-            queue: BinaryHeap::new(),
-            sweeps: JoinSet::new(),
+            agenda: Agenda::default(),
+            tenants: HashMap::new(),
+            work: JoinSet::new(),
             at_work: HashMap::new(),
-            looks: JoinSet::new(),
+            look: CredentialLook::default(),
+            releases: Vec::new(),
         }
-    }
-
-    /// Tenants that rest are tried again at once whenever `nudge` is notified.
-    #[must_use]
-    pub fn nudged_by(mut self, nudge: Arc<Notify>) -> Self {
-        self.nudge = nudge;
-        self
     }
 
     /// Beats `heartbeat` at least every two seconds.
     #[must_use]
-    pub fn proved_by(mut self, heartbeat: Heartbeat) -> Self {
+    pub fn beating(mut self, heartbeat: Heartbeat) -> Self {
         self.heartbeat = Some(heartbeat);
         self
     }
 
-    /// Dispatches until `stop`; then waits for the sweeps at work, which see the same `stop`, for at most `drain`, and
-    /// breaks off those that have not come to rest (their cursors have not moved; nothing is lost).
+    /// Runs `fleet`, and what `commands` make of it, until `stop`. Then waits for at most `drain` for the work that runs,
+    /// which sees the same `stop`, and aborts the rest: cursors of aborted sweeps have not moved, so nothing is lost.
     pub async fn run(
         mut self,
-        mut firings: mpsc::Receiver<Firing>,
+        fleet: Fleet,
+        mut commands: mpsc::Receiver<Command>,
         stop: CancellationToken,
         drain: Duration,
     ) {
-        self.adopt();
+        self.set_fleet(&fleet);
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             if let Some(heartbeat) = &self.heartbeat {
                 heartbeat.beat();
             }
-            let next = self.queue.peek().map(|Reverse(turn)| turn.at);
+            let next = self.agenda.next().map(|next| self.sweeper.started + next);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(ended) = self.sweeps.join_next_with_id() => self.ended(ended),
-                Some(firing) = firings.recv() => self.fired(firing),
-                () = self.fleet.changed() => self.adopt(),
-                () = self.nudge.notified() => self.retry_all(),
-                Some(changed) = self.looks.join_next() => self.retry(changed.unwrap_or_default()),
+                Some(ended) = self.work.join_next_with_id() => self.ended(ended),
+                Some(command) = commands.recv() => self.command(command),
+                Some(changed) = self.look.changed() => self.act(Input::Retry(changed)),
                 _ = look.tick() => {
                     self.look_at_credentials();
-                    let uptime = self.sweeper.started.elapsed();
-                    self.log.catch_up(uptime, || self.board.progress());
+                    self.reports.log_late();
                 }
-                () = sleep_until(next.unwrap_or_else(far_away)), if next.is_some() => self.due(),
+                () = sleep_until(next.unwrap_or_else(far_away)), if next.is_some() => self.act(Input::Due),
             }
         }
+        drop(commands);
+        self.act(Input::Stop);
         let deadline = Instant::now() + drain;
-        while let Ok(Some(ended)) = timeout_at(deadline, self.sweeps.join_next_with_id()).await {
+        while let Ok(Some(ended)) = timeout_at(deadline, self.work.join_next_with_id()).await {
             self.ended(ended);
         }
-        if !self.sweeps.is_empty() {
+        if !self.work.is_empty() {
             tracing::warn!(
-                sweeps = self.sweeps.len(),
+                sweeps = self.work.len(),
                 "sweeps were still waiting when the time for stopping ran out; they are read again after the start"
             );
         }
-        self.sweeps.shutdown().await;
+        self.work.shutdown().await;
+        self.acknowledge(|_| true);
     }
 
-    fn fired(&mut self, Firing { schedule }: Firing) {
-        let now = self.sweeper.clock.now();
-        let Some(group) = self.groups.get_mut(&schedule) else {
-            return;
-        };
-        // The scheduler looks twice a second and is late by up to about that; the firing is that of the whole second.
-        let at = Ticks::from_unix_seconds(now.unix_seconds());
-        if !schedule.is_due(at) && schedule.cron() == "* * * * * *" {
-            return;
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Fired(schedule) => self.act(Input::Fired(schedule)),
+            Command::Fleet(fleet) => self.set_fleet(&fleet),
+            Command::RetryAll => self.act(Input::RetryAll),
+            Command::Release { tenants, done } => self.release(tenants, done),
         }
-        let missed = group.last.map_or(0, |last| {
-            schedule
-                .firings_between(last, at, MOST_MISSED)
-                .saturating_sub(1)
+    }
+
+    fn set_fleet(&mut self, fleet: &Fleet) {
+        self.reports.set_fleet_size(fleet.len());
+        let present: HashSet<_> = fleet.iter().map(|tenant| tenant.id).collect();
+        self.leave(|tenant| !present.contains(tenant));
+        let members = fleet.iter().map(|tenant| Member {
+            id: tenant.id,
+            schedule: tenant.schedule.clone(),
+            changed: self.enter(tenant),
         });
-        group.last = Some(at);
-        if missed > 0 {
-            let count = missed.saturating_mul(group.tenants.len() as u64);
-            self.sweeper.observer.see(Event::MissedFirings { count });
-        }
-        let (late, period) = (now.since(at), schedule.period_after(at));
-        for tenant in group.tenants.clone() {
-            let within = offset(tenant, period).saturating_sub(late);
-            self.enqueue(tenant, within, false);
-        }
+        let members = members.collect();
+        self.act(Input::Fleet(members));
     }
 
-    fn enqueue(&mut self, tenant: TenantId, within: Duration, retry: bool) {
-        let at = Instant::now() + within;
-        // A turn that will pass is no plan.
-        let resting_until = self.posts.get(&tenant).and_then(|post| post.resting_until);
-        if retry || resting_until.is_none_or(|until| until <= at) {
-            self.board.plan(tenant, within);
-        }
-        self.queue.push(Reverse(Turnout { at, tenant, retry }));
-    }
-
-    /// Starts the sweeps whose time has come.
-    fn due(&mut self) {
-        let (now, wall) = (Instant::now(), self.sweeper.clock.now());
-        while let Some(Reverse(turn)) = self
-            .queue
-            .peek()
-            .copied()
-            .filter(|Reverse(turn)| turn.at <= now)
-        {
-            self.queue.pop();
-            let Some(post) = self.posts.get_mut(&turn.tenant).filter(|post| !post.gone) else {
-                continue;
+    /// Takes up a tenant of the fleet. Whether it is new or has new settings.
+    fn enter(&mut self, tenant: &Arc<Tenant>) -> bool {
+        let uptime = self.uptime();
+        let Some(entry) = self.tenants.get_mut(&tenant.id) else {
+            self.reports.board.enter(tenant);
+            let entry = Entry {
+                tenant: tenant.clone(),
+                memory: Some(Memory::new(&tenant.rules, uptime)),
+                give_way: CancellationToken::new(),
+                gone: false,
             };
-            let rested = post.resting_until.is_none_or(|until| until <= now);
-            // A retry is void once a regular turn took its place.
-            let void = turn.retry && post.resting_until.is_none();
-            match post.running {
-                Some(Work::Sweep) if !turn.retry => {
-                    // Beside a first turn, or one after a rest, that has only begun, it is not missed: all it would read
-                    // is being read.
-                    let period = post.tenant.schedule.period_after(wall);
-                    let just_begun = post.began.is_some_and(|began| now - began < period / 4);
-                    let count = u64::from(!just_begun);
-                    self.sweeper.observer.see(Event::MissedFirings { count });
-                }
-                Some(Work::Fill) if rested && !void => {
-                    post.turn_waits = true;
-                    post.give_way.cancel();
-                }
-                None if rested && !void => self.start(turn.tenant),
-                _ => {}
+            self.tenants.insert(tenant.id, entry);
+            return true;
+        };
+        if Arc::ptr_eq(&entry.tenant, tenant) && !entry.gone {
+            return false;
+        }
+        self.reports.board.enter(tenant);
+        let memory = entry.memory.take();
+        entry.memory = memory.map(|memory| memory.succeed(&entry.tenant, tenant, uptime));
+        entry.tenant = tenant.clone();
+        entry.gone = false;
+        true
+    }
+
+    /// The tenants that `leaves` names are not of the fleet any more.
+    fn leave(&mut self, leaves: impl Fn(&TenantId) -> bool) {
+        for (tenant, entry) in &mut self.tenants {
+            if leaves(tenant) && !entry.gone {
+                entry.gone = true;
+                self.reports.leave(*tenant);
             }
         }
     }
 
-    fn start(&mut self, tenant: TenantId) {
-        let Some(post) = self.posts.get_mut(&tenant) else {
-            return;
-        };
-        (post.resting_until, post.turn_waits) = (None, false);
-        post.began = Some(Instant::now());
-        let lane = if post.failures > 0 {
-            Lane::Failing
-        } else {
-            Lane::Main
-        };
-        self.spawn(tenant, Work::Sweep, lane);
+    fn release(&mut self, tenants: HashSet<TenantId>, done: oneshot::Sender<()>) {
+        self.leave(|tenant| tenants.contains(tenant));
+        let at_work = self.at_work.values().map(|(tenant, _)| tenant.id);
+        let at_work = at_work.filter(|tenant| tenants.contains(tenant)).collect();
+        self.releases.push(Release { at_work, done });
+        self.act(Input::Release(tenants));
+        self.acknowledge(|_| false);
     }
 
-    /// Reads the tenant's backlog until its next turn, if there is anything to be read.
-    fn start_fill(&mut self, tenant: TenantId, state: &TenantState) {
-        let Some(post) = self.posts.get(&tenant) else {
-            return;
-        };
-        let rests = post
-            .fill_resting_until
-            .is_some_and(|until| until > Instant::now());
-        let awake = |memory: &Memory| !self.sweeper.awake(memory, state).is_empty();
-        if !rests && post.memory.as_ref().is_some_and(awake) {
-            self.spawn(tenant, Work::Fill, Lane::Backlog);
+    /// The work of the tenants that `rests` names has come to rest: acknowledges the releases that waited for it.
+    fn acknowledge(&mut self, rests: impl Fn(&TenantId) -> bool) {
+        for release in &mut self.releases {
+            release.at_work.retain(|tenant| !rests(tenant));
+        }
+        let at_rest = |release: &mut Release| release.at_work.is_empty();
+        for Release { done, .. } in self.releases.extract_if(.., at_rest) {
+            // A caller that no longer waits needs no answer.
+            let _ = done.send(());
         }
     }
 
-    fn spawn(&mut self, tenant: TenantId, work: Work, lane: Lane) {
-        let Some(post) = self.posts.get_mut(&tenant) else {
+    /// Asks the agenda what to do about `input`, and does it.
+    fn act(&mut self, input: Input) {
+        for action in self.agenda.on(self.now(), input) {
+            match action {
+                Action::Sweep { tenant, failing } => {
+                    let lane = match failing {
+                        true => Lane::Failing,
+                        false => Lane::Main,
+                    };
+                    self.start(tenant, Work::Sweep, lane, Instant::now());
+                }
+                Action::Fill { tenant, since } => {
+                    let since = self.sweeper.started + since;
+                    self.start(tenant, Work::Fill, Lane::Backlog, since);
+                }
+                Action::GiveWay(tenant) => {
+                    if let Some(entry) = self.tenants.get(&tenant) {
+                        entry.give_way.cancel();
+                    }
+                }
+                Action::Plan { tenant, within } => self.reports.board.plan(tenant, within),
+                Action::Rest { tenant, pause } => {
+                    tracing::debug!(%tenant, retry_seconds = pause.as_secs(), "rests after a failure");
+                }
+                Action::Missed(count) => {
+                    self.sweeper.observer.see(Event::MissedFirings { count });
+                }
+                Action::Released(tenant) => {
+                    self.tenants.remove(&tenant);
+                }
+            }
+        }
+    }
+
+    /// Starts `work`, which has been without a turn in its lane `since` then.
+    fn start(&mut self, tenant: TenantId, work: Work, lane: Lane, since: Instant) {
+        let uptime = self.uptime();
+        let Some(entry) = self.tenants.get_mut(&tenant) else {
             return;
         };
-        post.running = Some(work);
-        post.give_way = self.sweeper.stop.child_token();
-        let of = post.tenant.clone();
-        let uptime = self.sweeper.started.elapsed();
-        let memory = post.memory.take();
-        let memory = memory.unwrap_or_else(|| Memory::new(&of.rules, uptime));
-        let since = match work {
-            Work::Sweep => Instant::now(),
-            Work::Fill => post.fill_since,
-        };
-        let (slots, give_way) = (self.slots.clone(), post.give_way.clone());
-        let sweeper = self.sweeper.clone();
-        let task = self.sweeps.spawn({
-            let of = of.clone();
-            async move {
-                let slot = give_way
-                    .run_until_cancelled(slots.take_since(lane, since))
-                    .await;
-                let began = Instant::now();
-                let Some(mut slot) = slot else {
-                    return Ended {
-                        began,
-                        swept: SweepOutcome::stopped(memory),
-                        last_turn: None,
-                    };
-                };
-                let swept = match work {
-                    Work::Sweep => {
-                        let stop = give_way;
-                        Sweeper { stop, ..sweeper }
-                            .sweep(&of, memory, &mut slot)
-                            .await
-                    }
-                    Work::Fill => sweeper.fill(&of, memory, &mut slot, give_way).await,
-                };
-                Ended {
+        entry.give_way = self.sweeper.stop.child_token();
+        let (tenant, give_way) = (entry.tenant.clone(), entry.give_way.clone());
+        let memory = entry.memory.take();
+        let memory = memory.unwrap_or_else(|| Memory::new(&tenant.rules, uptime));
+        let (sweeper, permits) = (self.sweeper.clone(), self.permits.clone());
+        let of = tenant.clone();
+        let task = self.work.spawn(async move {
+            let permit = permits.take_since(lane, since);
+            let permit = give_way.run_until_cancelled(permit).await;
+            let began = Instant::now();
+            let Some(mut permit) = permit else {
+                return Ended {
                     began,
-                    swept,
-                    last_turn: Some(slot.last_turn()),
+                    outcome: SweepOutcome::stopped(memory),
+                    last_turn: None,
+                };
+            };
+            let outcome = match work {
+                Work::Sweep => {
+                    let stop = give_way;
+                    let sweeper = Sweeper { stop, ..sweeper };
+                    sweeper.sweep(&tenant, memory, &mut permit).await
                 }
+                Work::Fill => sweeper.fill(&tenant, memory, &mut permit, give_way).await,
+            };
+            Ended {
+                began,
+                outcome,
+                last_turn: Some(permit.last_turn()),
             }
         });
         self.at_work.insert(task.id(), (of, work));
     }
+
+    fn ended(&mut self, ended: Result<(Id, Ended), JoinError>) {
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let Some((of, work)) = self.at_work.remove(&id) else {
+            return;
+        };
+        let uptime = self.uptime();
+        let mut ended = ended.map_or_else(|error| broken(&error), |(_, ended)| ended);
+        let memory = ended.outcome.memory.take();
+        let memory = memory.unwrap_or_else(|| Memory::new(&of.rules, uptime));
+        let result = self.result(&ended.outcome, &memory);
+        if let Some(entry) = self.tenants.get_mut(&of.id) {
+            let tenant = entry.tenant.clone();
+            let outdated = !Arc::ptr_eq(&tenant, &of);
+            entry.memory = Some(match outdated {
+                true => memory.succeed(&of, &tenant, uptime),
+                false => memory,
+            });
+            match work {
+                _ if outdated => self.reports.board.note_outdated(of.id, &ended.outcome),
+                Work::Sweep => self
+                    .reports
+                    .sweep_ended(&tenant, ended.began, &ended.outcome),
+                Work::Fill => self.reports.fill_ended(&tenant, &ended.outcome),
+            }
+        }
+        if let Some(Halt::Failed(error)) = &ended.outcome.halt {
+            tracing::debug!(tenant = %of.id, ?work, %error, "failed");
+        }
+        let last_turn = ended.last_turn.map(|turn| turn - self.sweeper.started);
+        self.act(Input::Ended(of.id, WorkEnd { result, last_turn }));
+        self.acknowledge(|tenant| *tenant == of.id);
+    }
+
+    /// What the agenda has to know of `outcome`.
+    fn result(&self, outcome: &SweepOutcome, memory: &Memory) -> WorkResult {
+        match &outcome.halt {
+            // The next sweep tries again what is held back; the tenant's other incidents must not wait for it.
+            None | Some(Halt::HeldBack(_)) => WorkResult::Done {
+                backlog: outcome
+                    .state
+                    .as_ref()
+                    .is_some_and(|state| !self.sweeper.awake(memory, state).is_empty()),
+            },
+            Some(Halt::Failed(failure)) => WorkResult::Failed {
+                reaction: failure.reaction,
+                credential: failure.health == Health::Credential,
+            },
+            Some(Halt::Stopped) => WorkResult::Stopped,
+        }
+    }
+
+    fn look_at_credentials(&mut self) {
+        let refused = self.agenda.without_credential(self.now());
+        let refused = refused.filter_map(|tenant| self.tenants.get(&tenant));
+        self.look.begin(refused.map(|entry| &entry.tenant));
+    }
+
+    fn uptime(&self) -> Duration {
+        self.sweeper.started.elapsed()
+    }
+
+    fn now(&self) -> Look {
+        Look {
+            wall: self.sweeper.clock.now(),
+            steady: self.uptime(),
+        }
+    }
 }
 
-/// Over how long so many tenants are spread that are all to be read now.
-fn crowd(tenants: usize) -> Duration {
-    FIRST_PACE.saturating_mul(u32::try_from(tenants).unwrap_or(u32::MAX))
+/// A sweep that panicked: a defect of ours that only this tenant pays for. Its memory is lost.
+fn broken(error: &JoinError) -> Ended {
+    let failure = Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("a defect in incidentd ended the sweep: {error}"),
+        "Please report this with the log lines before it. The tenant is tried again.",
+    );
+    Ended {
+        began: Instant::now(),
+        outcome: SweepOutcome {
+            halt: Some(Halt::Failed(failure)),
+            ..SweepOutcome::default()
+        },
+        last_turn: None,
+    }
 }
 
 fn far_away() -> Instant {

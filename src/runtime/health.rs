@@ -2,4 +2,5 @@
 
 pub mod board;
 pub mod log;
+pub mod reports;
 pub mod topic;

@@ -7,6 +7,7 @@
 //! reports it; [`fleet`] is the list of tenants, which a reload changes; [`liveness`] shows that the parts get on;
 //! [`supervisor`] notices a task that ended unasked.
 
+pub mod commands;
 pub mod dispatcher;
 mod edge;
 #[cfg(test)]

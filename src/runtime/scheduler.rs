@@ -21,6 +21,7 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::commands::Command;
 use super::fleet::{FleetWatch, distinct_schedules};
 use crate::core::log_throttle::LogThrottle;
 use crate::core::time::schedule::Schedule;
@@ -36,12 +37,6 @@ const HEARTBEAT: &str = "*/10 * * * * *";
 /// How often the wall clock is looked at. What fires every second misses about this much when it is set back.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// `schedule` fired, just now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Firing {
-    pub schedule: Schedule,
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum SchedulerError {
     #[error("could not start the scheduler")]
@@ -54,14 +49,15 @@ pub enum SchedulerError {
     },
 }
 
-/// Reports the firings of the fleet's schedules to `firings` until `stop`, and beats `heartbeat` by a job of its own.
+/// Sends the firings of the fleet's schedules as `commands` until `stop`, and beats `heartbeat` by a job of its own.
 ///
 /// # Errors
 /// [`SchedulerError`] when the scheduler can't be set up.
 pub async fn run(
     fleet: FleetWatch,
-    firings: mpsc::Sender<Firing>,
-    (clock, heartbeat): (Arc<dyn Clock>, Heartbeat),
+    commands: mpsc::Sender<Command>,
+    clock: Arc<dyn Clock>,
+    heartbeat: Heartbeat,
     stop: CancellationToken,
 ) -> Result<(), SchedulerError> {
     let scheduler = JobScheduler::new_with_channel_size(CHANNEL)
@@ -69,7 +65,7 @@ pub async fn run(
         .map_err(SchedulerError::Start)?;
     let jobs = Jobs {
         scheduler,
-        firings,
+        commands,
         heartbeat,
         heartbeat_job: None,
         of: HashMap::new(),
@@ -79,7 +75,7 @@ pub async fn run(
 
 struct Jobs {
     scheduler: JobScheduler,
-    firings: mpsc::Sender<Firing>,
+    commands: mpsc::Sender<Command>,
     heartbeat: Heartbeat,
     heartbeat_job: Option<Uuid>,
     of: HashMap<Schedule, Uuid>,
@@ -139,7 +135,7 @@ impl Jobs {
     async fn follow(&mut self, schedules: &[Schedule]) -> Result<(), SchedulerError> {
         for schedule in schedules {
             if !self.of.contains_key(schedule) {
-                let job = job(schedule, self.firings.clone());
+                let job = job(schedule, self.commands.clone());
                 let id = add(&self.scheduler, job, &schedule.to_string()).await?;
                 self.of.insert(schedule.clone(), id);
             }
@@ -221,13 +217,11 @@ async fn add(
     scheduler.add(job.map_err(failed)?).await.map_err(failed)
 }
 
-fn job(schedule: &Schedule, firings: mpsc::Sender<Firing>) -> Result<Job, JobSchedulerError> {
+fn job(schedule: &Schedule, commands: mpsc::Sender<Command>) -> Result<Job, JobSchedulerError> {
     let schedule = schedule.clone();
     Job::new(schedule.cron().as_str(), move |_, _| {
         // A full channel means that the dispatcher is many firings behind; it will find the gap and count it.
-        let _ = firings.try_send(Firing {
-            schedule: schedule.clone(),
-        });
+        let _ = commands.try_send(Command::Fired(schedule.clone()));
     })
 }
 

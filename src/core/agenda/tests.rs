@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
@@ -13,7 +14,9 @@ fn tenant(n: u8) -> TenantId {
 }
 
 fn schedule(n: u8) -> Schedule {
-    SCHEDULES[usize::from(n % 2)].parse().expect("schedule")
+    static PARSED: LazyLock<[Schedule; 2]> =
+        LazyLock::new(|| SCHEDULES.map(|text| text.parse().expect("schedule")));
+    PARSED[usize::from(n % 2)].clone()
 }
 
 fn member(n: u8, changed: bool) -> Member {

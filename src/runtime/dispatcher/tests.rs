@@ -1,13 +1,14 @@
 use parking_lot::Mutex;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::*;
 use crate::core::health::failure::{Failure, Health, Reaction};
+use crate::core::time::schedule::Schedule;
 use crate::runtime::fakes::{Entra, Fault, Order, Server, World};
-use crate::runtime::fleet::Fleet;
+use crate::runtime::health::board::Board;
+use crate::runtime::health::topic::HealthTopic;
 use crate::runtime::liveness::Liveness;
 
 mod backfill;
@@ -17,6 +18,7 @@ mod disk;
 mod memory;
 mod overdue;
 mod poison;
+mod release;
 mod reload;
 mod throttled;
 
@@ -25,42 +27,40 @@ const PERIOD: Duration = Duration::from_secs(30);
 /// A dispatcher at work on `tenants`, fed with a firing every 30 s as the scheduler would.
 struct Rig {
     board: Arc<Board>,
-    fleet: watch::Sender<Fleet>,
     stop: CancellationToken,
     dispatcher: tokio::task::JoinHandle<()>,
-    firings: mpsc::Sender<Firing>,
-    nudge: Arc<Notify>,
+    commands: mpsc::Sender<Command>,
 }
 
 impl Rig {
     fn start(world: &World, tenants: &[Arc<Tenant>], concurrent: usize) -> Self {
-        let board = Arc::new(Board::new(tenants, world.sweeper.clock.clone()));
-        let (topic, _) = HealthTopic::new();
-        let slots = Permits::new(concurrent);
         let sweeper = world.sweeper.clone();
-        let (fleet, watch) = FleetWatch::new(tenants.into());
-        let dispatcher = Dispatcher::new(watch, sweeper, slots, (board.clone(), topic));
-        let nudge = Arc::<Notify>::default();
-        let dispatcher = dispatcher.nudged_by(nudge.clone());
-        let (firings, fired) = mpsc::channel(8);
-        let stop = world.sweeper.stop.clone();
-        let dispatcher = tokio::spawn(dispatcher.run(fired, stop.clone(), Duration::from_secs(20)));
+        let board = Arc::new(Board::new(tenants, sweeper.clock.clone()));
+        let stop = sweeper.stop.clone();
+        let dispatcher = dispatcher(sweeper, concurrent, &board);
+        let (commands, received) = mpsc::channel(1024);
+        let drain = Duration::from_secs(20);
+        let dispatcher = dispatcher.run(tenants.into(), received, stop.clone(), drain);
         Self {
             board,
-            fleet,
             stop,
-            dispatcher,
-            firings,
-            nudge,
+            dispatcher: tokio::spawn(dispatcher),
+            commands,
         }
+    }
+
+    fn command(&self, command: Command) {
+        let sent = self.commands.try_send(command);
+        sent.expect("dispatcher is at work");
+    }
+
+    fn reload(&self, tenants: &[Arc<Tenant>]) {
+        self.command(Command::Fleet(tenants.into()));
     }
 
     async fn fire(&self, times: u32) {
         for _ in 0..times {
-            self.firings
-                .send(firing())
-                .await
-                .expect("dispatcher is at work");
+            self.command(firing());
             sleep(PERIOD).await;
         }
     }
@@ -72,10 +72,14 @@ impl Rig {
     }
 }
 
-fn firing() -> Firing {
-    Firing {
-        schedule: "every 30s".parse().expect("schedule"),
-    }
+fn dispatcher(sweeper: Sweeper, concurrent: usize, board: &Arc<Board>) -> Dispatcher {
+    let (topic, _) = HealthTopic::new();
+    let reports = HealthReports::new(board.clone(), topic, sweeper.started);
+    Dispatcher::new(sweeper, Permits::new(concurrent), reports)
+}
+
+fn firing() -> Command {
+    Command::Fired("every 30s".parse().expect("schedule"))
 }
 
 fn asks(server: &Server) -> u32 {
@@ -100,7 +104,7 @@ async fn every_tenant_is_swept_each_period_at_its_own_place() {
         "the first turns came not at once: {first:?}"
     );
     for period in 2..6 {
-        rig.firings.send(firing()).await.expect("at work");
+        rig.command(firing());
         sleep(PERIOD / 2).await;
         let swept = servers
             .iter()
@@ -226,7 +230,7 @@ async fn a_nudge_has_all_that_rests_tried_again_at_once() {
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
     rig.fire(1).await;
     assert_eq!(rig.health("tenant-1"), Health::Consent);
-    rig.nudge.notify_one();
+    rig.command(Command::RetryAll);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(rig.health("tenant-1"), Health::Ok);
 }
@@ -248,7 +252,7 @@ async fn a_secret_that_all_tenants_share_fails_as_one_alarm() {
         (20, Health::Credential)
     );
     entra.wrong.store(false, Ordering::SeqCst);
-    rig.nudge.notify_one();
+    rig.command(Command::RetryAll);
     sleep(PERIOD).await;
     assert_eq!(rig.board.alarms(), []);
 }
@@ -284,7 +288,7 @@ async fn the_next_sweep_shown_lies_ahead_and_is_when_it_comes() {
             let firing = schedule.next_after(now).expect("a firing");
             sleep(firing.since(now)).await;
             let schedule = schedule.clone();
-            rig.firings.send(Firing { schedule }).await.expect("sent");
+            rig.command(Command::Fired(schedule));
             sleep(next.since(firing) - Duration::from_secs(1)).await;
             assert_eq!(asks(&server), asked, "before its time");
             sleep(Duration::from_secs(2)).await;
@@ -299,15 +303,12 @@ async fn it_proves_that_it_lives_also_when_there_is_nothing_to_do() {
     let world = World::new(1 << 20);
     let mut liveness = Liveness::default();
     let heartbeat = liveness.part("dispatcher", Duration::from_secs(10));
-    let (_fleet, watch) = FleetWatch::new(Fleet::from([]));
     let board = Arc::new(Board::new(&[], world.sweeper.clock.clone()));
-    let (topic, _) = HealthTopic::new();
-    let slots = Permits::new(1);
-    let dispatcher = Dispatcher::new(watch, world.sweeper.clone(), slots, (board, topic));
-    let (_firings, fired) = mpsc::channel(1);
+    let (_commands, received) = mpsc::channel(1);
     let stop = world.sweeper.stop.clone();
-    let dispatcher = dispatcher.proved_by(heartbeat);
-    let running = tokio::spawn(dispatcher.run(fired, stop.clone(), Duration::ZERO));
+    let dispatcher = dispatcher(world.sweeper.clone(), 1, &board).beating(heartbeat);
+    let fleet = Fleet::from([]);
+    let running = tokio::spawn(dispatcher.run(fleet, received, stop.clone(), Duration::ZERO));
     for _ in 0..3600 {
         sleep(Duration::from_secs(1)).await;
         assert_eq!(liveness.check(), Ok(()));

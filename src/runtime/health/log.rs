@@ -66,12 +66,12 @@ struct LogLine {
 
 impl HealthLog {
     /// The fleet has so many tenants from now on.
-    pub fn adopt(&mut self, tenants: usize) {
+    pub fn set_fleet_size(&mut self, tenants: usize) {
         self.tenants = tenants;
     }
 
     /// Tells of a tenant's turn, at `now` on a clock that never goes back.
-    pub fn tell(&mut self, id: TenantId, name: &Arc<str>, turn: &HealthChange, now: Duration) {
+    pub fn log(&mut self, id: TenantId, name: &Arc<str>, turn: &HealthChange, now: Duration) {
         for line in self.lines(id, name, turn, now) {
             line.log();
         }
@@ -92,7 +92,7 @@ impl HealthLog {
     }
 
     /// Tells what has waited long enough. `progress` is asked only when there are first sweeps to be told of.
-    pub fn catch_up(&mut self, now: Duration, progress: impl FnOnce() -> FirstSweepProgress) {
+    pub fn log_late(&mut self, now: Duration, progress: impl FnOnce() -> FirstSweepProgress) {
         for line in self.late_lines(now) {
             line.log();
         }
@@ -314,7 +314,7 @@ mod tests {
     fn first_sweeps_have_a_line_each_in_a_small_fleet_and_one_together_in_a_large_one() {
         for (tenants, lines) in [(1, 1), (FEW, FEW), (FEW + 1, 0), (2_000, 0)] {
             let mut log = HealthLog::default();
-            log.adopt(tenants);
+            log.set_fleet_size(tenants);
             let first = HealthChange {
                 before: Health::Starting,
                 ..turn(false, AlarmEffect::Own)

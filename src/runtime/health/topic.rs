@@ -28,7 +28,7 @@ impl HealthTopic {
         (Self { queue, full }, receiver)
     }
 
-    pub fn announce(&self, record: Record) {
+    pub fn publish(&self, record: Record) {
         if self.queue.try_send(record).is_ok() {
             self.full.ends();
         } else if self.full.begins() {

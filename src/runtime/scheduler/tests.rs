@@ -21,19 +21,22 @@ fn heartbeat() -> Heartbeat {
 }
 
 /// The next firing; the crate asks the machine's clock itself, so these tests run in real time.
-async fn next(fired: &mut mpsc::Receiver<Firing>) -> String {
+async fn next(fired: &mut mpsc::Receiver<Command>) -> String {
     let next = timeout(Duration::from_secs(10), fired.recv()).await;
     let firing = next.expect("a firing within 10 s");
-    firing.expect("scheduler is at work").schedule.to_string()
+    match firing.expect("scheduler is at work") {
+        Command::Fired(schedule) => schedule.to_string(),
+        _ => panic!("no firing"),
+    }
 }
 
 #[tokio::test]
 async fn each_schedule_reports_its_firings_until_the_stop() {
     let (_fleet, watch) = FleetWatch::new(fleet(&["every 1s", "* * * * * *", "0 0 0 1 1 *"]));
-    let (firings, mut fired) = mpsc::channel(64);
+    let (commands, mut fired) = mpsc::channel(64);
     let stop = CancellationToken::new();
     let clock = Arc::<TestClock>::default();
-    let scheduler = tokio::spawn(run(watch, firings, (clock, heartbeat()), stop.clone()));
+    let scheduler = tokio::spawn(run(watch, commands, clock, heartbeat(), stop.clone()));
     let mut counts = HashMap::from([("every 1s", 0), ("* * * * * *", 0)]);
     while counts.values().any(|count| *count < 3) {
         let schedule = next(&mut fired).await;
@@ -48,10 +51,10 @@ async fn each_schedule_reports_its_firings_until_the_stop() {
 #[tokio::test]
 async fn after_a_reload_new_schedules_fire_old_ones_do_not_and_those_that_stay_miss_nothing() {
     let (tenants, watch) = FleetWatch::new(fleet(&["every 1s", "* * * * * *"]));
-    let (firings, mut fired) = mpsc::channel(64);
+    let (commands, mut fired) = mpsc::channel(64);
     let stop = CancellationToken::new();
     let clock = Arc::<TestClock>::default();
-    let scheduler = tokio::spawn(run(watch, firings, (clock, heartbeat()), stop.clone()));
+    let scheduler = tokio::spawn(run(watch, commands, clock, heartbeat(), stop.clone()));
     while next(&mut fired).await != "* * * * * *" {}
     tenants.send_replace(fleet(&["every 1s", "*/2 * * * * *"]));
     let (mut every_second, mut late) = (0, 0);
@@ -72,7 +75,7 @@ async fn after_a_reload_new_schedules_fire_old_ones_do_not_and_those_that_stay_m
 struct Rig {
     clock: Arc<TestClock>,
     scheduler: JobScheduler,
-    fired: mpsc::Receiver<Firing>,
+    fired: mpsc::Receiver<Command>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), SchedulerError>>,
     _fleet: tokio::sync::watch::Sender<Fleet>,
@@ -81,13 +84,13 @@ struct Rig {
 impl Rig {
     async fn start(schedules: &[&str]) -> Self {
         let (fleet, watch) = FleetWatch::new(fleet(schedules));
-        let (firings, fired) = mpsc::channel(64);
+        let (commands, fired) = mpsc::channel(64);
         let (clock, stop) = (Arc::<TestClock>::default(), CancellationToken::new());
         let scheduler = JobScheduler::new_with_channel_size(CHANNEL).await;
         let scheduler = scheduler.expect("scheduler");
         let jobs = Jobs {
             scheduler: scheduler.clone(),
-            firings,
+            commands,
             heartbeat: heartbeat(),
             heartbeat_job: None,
             of: HashMap::new(),

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::*;
 use crate::core::incident::version::Origin;
 use crate::core::sweep::backlog::Interval;
+use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
 use crate::runtime::fakes::START;
 
@@ -152,7 +153,7 @@ async fn a_pause_that_the_backlog_is_asked_for_shows_before_the_next_live_sweep(
     let (world, server) = (World::new(1 << 20), history(30, 200));
     let tenant = world.tenant_ruled(1, &server, |rules| rules.lookback = 30 * DAY);
     let rig = Rig::start(&world, &[tenant], 8);
-    rig.firings.send(firing()).await.expect("at work");
+    rig.command(firing());
     while rig.board.tenants()[0].backfill.is_none() {
         sleep(Duration::from_millis(100)).await;
     }
@@ -186,9 +187,9 @@ async fn a_tenant_that_is_taken_out_and_put_back_does_not_spend_its_quota_twice(
     let rig = Rig::start(&world, &[make()], 8);
     rig.fire(125).await;
     for _ in 0..6 {
-        rig.fleet.send_replace(Vec::new().into());
+        rig.reload(&[]);
         sleep(Duration::from_secs(5)).await;
-        rig.fleet.send_replace(vec![make()].into());
+        rig.reload(&[make()]);
         rig.fire(2).await;
     }
     let asked = server.asks.load(Ordering::SeqCst);

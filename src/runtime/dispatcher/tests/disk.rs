@@ -33,7 +33,7 @@ async fn a_disk_that_hangs_under_a_secret_holds_up_neither_others_nor_a_request_
     // The dispatcher looks at the sick tenant's secret.
     until(|| refused.silent_disk.try_lock().is_none()).await;
     let fresh = [sick, world.tenant_with(2, &fresh, 100, &unread)];
-    rig.fleet.send_replace(fresh.into());
+    rig.reload(&fresh);
     until(|| {
         let tenants = rig.board.tenants();
         let second = tenants.iter().find(|tenant| &*tenant.name == "tenant-2");

@@ -14,10 +14,6 @@ fn tenants(world: &World, servers: &[Arc<Server>]) -> Vec<Arc<Tenant>> {
 }
 
 impl Rig {
-    fn reload(&self, tenants: &[Arc<Tenant>]) {
-        self.fleet.send_replace(tenants.into());
-    }
-
     fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = self
             .board

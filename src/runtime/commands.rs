@@ -1,0 +1,25 @@
+//! What the dispatcher is told to do, over one channel: commands take effect in the order in which they are sent.
+
+use std::collections::HashSet;
+
+use tokio::sync::oneshot;
+
+use super::fleet::Fleet;
+use crate::core::ids::TenantId;
+use crate::core::time::schedule::Schedule;
+
+pub enum Command {
+    /// The schedule fires now.
+    Fired(Schedule),
+    /// The tenants are these from now on.
+    Fleet(Fleet),
+    /// Try all tenants again now that rest after a failure.
+    RetryAll,
+    /// Give these tenants up, so that another machine can take them over. `done` is sent when nothing runs for them any
+    /// more; it is dropped unsent if the dispatcher ends before it sees the command. A later fleet that contains such a
+    /// tenant takes it up again.
+    Release {
+        tenants: HashSet<TenantId>,
+        done: oneshot::Sender<()>,
+    },
+}

@@ -1,0 +1,78 @@
+//! Reports how each piece of work ended: to the board, and what is news to the log and the status topic.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::board::{Board, HealthChange};
+use super::log::HealthLog;
+use super::topic::HealthTopic;
+use crate::core::ids::TenantId;
+use crate::runtime::sweep::SweepOutcome;
+use crate::runtime::tenant::Tenant;
+
+pub struct HealthReports {
+    pub board: Arc<Board>,
+    log: HealthLog,
+    topic: HealthTopic,
+    /// The origin of the log's clock.
+    started: Instant,
+}
+
+impl HealthReports {
+    pub fn new(board: Arc<Board>, topic: HealthTopic, started: Instant) -> Self {
+        Self {
+            board,
+            log: HealthLog::default(),
+            topic,
+            started,
+        }
+    }
+
+    /// The fleet has this many tenants from now on.
+    pub fn set_fleet_size(&mut self, tenants: usize) {
+        self.log.set_fleet_size(tenants);
+    }
+
+    /// `tenant` has left the fleet.
+    pub fn leave(&mut self, tenant: TenantId) {
+        let over = self.board.leave(tenant);
+        self.log.forget(tenant, over, self.uptime());
+    }
+
+    pub fn sweep_ended(&mut self, tenant: &Tenant, began: Instant, outcome: &SweepOutcome) {
+        let change = self.board.note(tenant.id, began, outcome);
+        self.report(tenant, change);
+    }
+
+    pub fn fill_ended(&mut self, tenant: &Tenant, outcome: &SweepOutcome) {
+        let change = self.board.note_fill(tenant.id, outcome);
+        self.report(tenant, change);
+    }
+
+    /// Logs the lines that have waited long enough.
+    pub fn log_late(&mut self) {
+        let uptime = self.uptime();
+        self.log.log_late(uptime, || self.board.progress());
+    }
+
+    fn report(&mut self, tenant: &Tenant, change: Option<HealthChange>) {
+        let Some(change) = change else {
+            return;
+        };
+        let uptime = self.uptime();
+        self.log.log(tenant.id, &tenant.name, &change, uptime);
+        let (what, remedy) = change.failure.as_ref().map_or(("", ""), |failure| {
+            (failure.what.as_str(), failure.remedy.as_str())
+        });
+        let record = tenant.encoder.health(change.at, change.after, what, remedy);
+        if let Some(record) = record {
+            self.topic.publish(record);
+        }
+    }
+
+    fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
