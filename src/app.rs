@@ -33,6 +33,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::health::status::RunState;
+use crate::core::sources::SourceKind;
 use crate::kafka::KafkaError;
 use crate::ledger::LedgerError;
 use crate::ports::{Clock, Observer};
@@ -138,7 +139,9 @@ impl App {
         let settings = Arc::new(settings);
         let destination = Destination::new(&settings, output)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let metrics = Arc::new(Metrics::new(&connectors::SOURCES));
+        let metrics = Arc::new(Metrics::new(
+            &SourceKind::ALL.map(|source| source.facts().name),
+        ));
         let observer: Arc<dyn Observer> = metrics.clone();
         let mut builder = Builder::new(TokenContext {
             authorities: Arc::default(),

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::core::ids::TenantId;
 use crate::core::incident::version::Deduplicate;
+pub use crate::core::sources::SourceKind;
 use crate::core::time::schedule::Schedule;
 
 #[derive(Debug, Clone)]
@@ -178,15 +179,6 @@ impl fmt::Debug for CaFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.path, f)
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SourceKind {
-    /// The Defender XDR API, which ends on 2027-02-01 by Microsoft's notice MC1220762.
-    Defender,
-    /// Microsoft Graph.
-    #[default]
-    Graph,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use incidentd::core::ids::TenantId;
 use incidentd::core::incident::page::Splitter;
 use incidentd::core::incident::reading::Shape;
+use incidentd::core::sources::SourceKind;
 use incidentd::core::sweep::backlog::Span;
 use incidentd::core::time::ticks::Ticks;
 use incidentd::microsoft::{
-    Clients, Credential, DEFENDER, Defender, Endpoint, Entra, EntraOptions, HttpOptions, Secret,
+    Clients, Credential, Endpoint, Entra, EntraOptions, HttpOptions, IncidentApi, Secret,
     SourceOptions,
 };
 use incidentd::ports::{IncidentSource, PageAsk, Query, TokenSource};
@@ -81,7 +82,7 @@ pub fn shape(simulator: &Simulator, tenant: &Tenant) -> &'static Shape {
     client(simulator, tenant).0.shape()
 }
 
-fn client(simulator: &Simulator, tenant: &Tenant) -> (Defender, Entra) {
+fn client(simulator: &Simulator, tenant: &Tenant) -> (IncidentApi, Entra) {
     let url: Url = simulator.url().parse().expect("an address");
     let id: TenantId = tenant.id.to_string().parse().expect("a GUID");
     let clients = Clients::new();
@@ -101,9 +102,10 @@ fn client(simulator: &Simulator, tenant: &Tenant) -> (Defender, Entra) {
         login_url: url.clone(),
         scope: SCOPE.to_owned(),
         endpoint: Endpoint::V2,
-        permission: DEFENDER,
+        permission: SourceKind::Defender.facts().permission,
     };
     let defender = SourceOptions {
+        source: SourceKind::Defender,
         http,
         base_url: url.clone(),
         max_response: 64 << 20,
@@ -113,7 +115,7 @@ fn client(simulator: &Simulator, tenant: &Tenant) -> (Defender, Entra) {
         scope: SCOPE.to_owned(),
     };
     (
-        Defender::new(&clients, defender).expect("a client"),
+        IncidentApi::new(&clients, defender).expect("a client"),
         Entra::new(&clients, entra).expect("a client"),
     )
 }

@@ -5,14 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::microsoft::{
-    ClientError, Clients, Credential, DEFENDER, Defender, Endpoint, Entra, EntraOptions, GRAPH,
-    Graph, HttpOptions, Permission, Secret, SourceOptions,
+    ClientError, Clients, Credential, Endpoint, Entra, EntraOptions, HttpOptions, IncidentApi,
+    Secret, SourceOptions,
 };
 use crate::ports::IncidentSource;
-use crate::settings::{self, AppSettings, SecretSource, SourceKind, TenantSettings, TokenEndpoint};
-
-/// The sources that tenants can be read from, as metrics name them.
-pub const SOURCES: [&str; 2] = ["defender", "graph"];
+use crate::settings::{self, AppSettings, SecretSource, TenantSettings, TokenEndpoint};
 
 #[derive(Debug, thiserror::Error)]
 #[error("the connection settings of tenant {tenant} can't be used")]
@@ -50,16 +47,8 @@ impl Connectors {
     }
 
     pub fn source(&self, tenant: &TenantSettings) -> Result<Arc<dyn IncidentSource>, FleetError> {
-        let (clients, options) = (&self.clients, api(tenant));
-        match tenant.api.source {
-            SourceKind::Defender => {
-                Defender::new(clients, options).map(|it| Arc::new(it) as Arc<dyn IncidentSource>)
-            }
-            SourceKind::Graph => {
-                Graph::new(clients, options).map(|it| Arc::new(it) as Arc<dyn IncidentSource>)
-            }
-        }
-        .map_err(error(tenant))
+        let api = IncidentApi::new(&self.clients, api(tenant)).map_err(error(tenant))?;
+        Ok(Arc::new(api))
     }
 
     /// Forgets the credentials that none of these tenants has.
@@ -84,14 +73,6 @@ fn error(tenant: &TenantSettings) -> impl Fn(ClientError) -> FleetError + '_ {
     |source| FleetError {
         tenant: tenant.name.clone(),
         source,
-    }
-}
-
-/// What a token must allow.
-pub fn permission(source: SourceKind) -> Permission {
-    match source {
-        SourceKind::Defender => DEFENDER,
-        SourceKind::Graph => GRAPH,
     }
 }
 
@@ -134,12 +115,13 @@ fn entra(tenant: &TenantSettings, credential: Arc<Credential>) -> EntraOptions {
             TokenEndpoint::V1 => Endpoint::V1,
             TokenEndpoint::V2 => Endpoint::V2,
         },
-        permission: permission(tenant.api.source),
+        permission: tenant.api.source.facts().permission,
     }
 }
 
 fn api(tenant: &TenantSettings) -> SourceOptions {
     SourceOptions {
+        source: tenant.api.source,
         http: http(tenant),
         base_url: tenant.api.base_url.clone(),
         max_response: tenant.api.max_response,

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use crate::app::connectors::{Connectors, FleetError};
 use crate::core::ids::TenantId;
 use crate::core::sweep::cursor::Reach;
-use crate::microsoft::{Defender, Graph};
 use crate::ports::TokenSource;
 use crate::record::{Format, Recipe, RecordEncoder};
 use crate::runtime::fleet::Fleet;
 use crate::runtime::tenant::{Rules, Tenant};
 use crate::runtime::tokens::{TokenContext, TokenKeeper};
-use crate::settings::{RecordFormat, Settings, SourceKind, TenantSettings};
+use crate::settings::{RecordFormat, Settings, TenantSettings};
 
 /// Builds tenants, at the start and at each reload, and keeps what they share.
 pub struct Builder {
@@ -150,10 +149,7 @@ fn rules(tenant: &TenantSettings) -> Rules {
             requests_per_minute: poll.requests_per_minute,
         },
         deduplicate: poll.deduplicate,
-        page_size: match tenant.api.source {
-            SourceKind::Defender => Defender::PAGE,
-            SourceKind::Graph => Graph::PAGE,
-        },
+        page_size: tenant.api.source.facts().page_size,
     }
 }
 

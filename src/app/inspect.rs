@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::retirement::Retirement;
 use super::{StartError, delivery};
-use crate::app::connectors::{self, Connector, Connectors};
+use crate::app::connectors::{Connector, Connectors};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::incident::page::{Splitter, partial};
@@ -208,9 +208,9 @@ async fn ask(
     let issued = connector.entra.look().await?;
     seen.second_secret = connector.entra.second_secret_serves();
     seen.token_expires = Some(expiry(&issued));
-    let permission = connectors::permission(tenant.api.source);
+    let permission = &tenant.api.source.facts().permission;
     let roles = issued.claims.iter().flat_map(|claims| &claims.roles);
-    seen.roles = roles.map(|role| Role::explain(role, &permission)).collect();
+    seen.roles = roles.map(|role| Role::explain(role, permission)).collect();
     if let Some(unfit) = issued.unfit {
         return Err(unfit);
     }

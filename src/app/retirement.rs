@@ -1,16 +1,12 @@
 //! The end of the Defender API, for `check` and for the log of `run`.
-//!
-//! Microsoft's notice MC1220762: "After February 1, 2027, the MDE and XDR APIs will no longer function". That the notice
-//! means the incidents too is not certain, which changes nothing about what to do: Graph has the same incidents.
 
 use std::fmt;
 
 use crate::core::format::counted;
-use crate::core::time::ticks::{PER_SECOND, Ticks};
-use crate::settings::{SourceKind, TenantSettings};
+use crate::core::sources::EndOfService;
+use crate::core::time::ticks::Ticks;
+use crate::settings::TenantSettings;
 
-/// 2027-02-01T00:00:00Z, the last day on which the API is promised to work.
-const LAST_DAY: Ticks = Ticks(1_801_440_000 * PER_SECOND);
 const DAY: i64 = 86_400;
 
 /// Tenants that are read through an API that ends.
@@ -23,19 +19,26 @@ pub struct Retirement {
 }
 
 impl Retirement {
-    /// What has to be said of `tenants` at `now`. `None`: all of them are read through Graph.
+    /// The retirement to report of `tenants` at `now`. `None`: no source of theirs has an announced end.
     pub fn of<'a>(
         tenants: impl IntoIterator<Item = &'a TenantSettings>,
         now: Ticks,
     ) -> Option<Self> {
-        let concerned = |tenant: &&TenantSettings| tenant.api.source == SourceKind::Defender;
-        let tenants = tenants.into_iter().filter(concerned).count();
-        let day = |at: Ticks| at.unix_seconds().div_euclid(DAY);
-        (tenants > 0).then_some(Self {
-            tenants,
-            days_left: day(LAST_DAY) - day(now),
+        let ends = tenants.into_iter();
+        let ends: Vec<&EndOfService> = ends
+            .filter_map(|tenant| tenant.api.source.facts().end.as_ref())
+            .collect();
+        let end = ends.first()?;
+        Some(Self {
+            tenants: ends.len(),
+            days_left: days_left(end, now),
         })
     }
+}
+
+fn days_left(end: &EndOfService, now: Ticks) -> i64 {
+    let day = |at: Ticks| at.unix_seconds().div_euclid(DAY);
+    day(end.last_day) - day(now)
 }
 
 impl fmt::Display for Retirement {
@@ -61,17 +64,13 @@ impl fmt::Display for Retirement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::sources::SourceKind;
 
     fn said(tenants: usize, now: &str) -> String {
         let now: Ticks = now.parse().expect("an instant");
-        let day = |at: Ticks| at.unix_seconds().div_euclid(DAY);
-        let days_left = day(LAST_DAY) - day(now);
+        let end = SourceKind::Defender.facts().end.expect("it ends");
+        let days_left = days_left(&end, now);
         Retirement { tenants, days_left }.to_string()
-    }
-
-    #[test]
-    fn the_last_day_is_the_notice_s() {
-        assert_eq!(LAST_DAY.to_string(), "2027-02-01T00:00:00Z");
     }
 
     #[test]

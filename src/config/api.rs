@@ -23,11 +23,6 @@ use conflicts::Choice;
 /// All the context's authorities take a quarter of a megabyte.
 const MAX_CA_FILE: u64 = 4 << 20;
 
-const SOURCES: [(&str, SourceKind); 2] = [
-    ("graph", SourceKind::Graph),
-    ("defender", SourceKind::Defender),
-];
-
 /// The settings, and what of them was chosen rather than filled in.
 #[derive(Clone)]
 pub(super) struct ApiChoice {
@@ -52,7 +47,7 @@ pub(super) fn defaults() -> Option<ApiChoice> {
         source,
         base_url: preset.base_url,
         login_url: preset.login_url,
-        scope: preset.scope.into(),
+        scope: preset.scope,
         token_endpoint: TokenEndpoint::V2,
         proxy: None,
         ca_file: None,
@@ -64,12 +59,6 @@ pub(super) fn defaults() -> Option<ApiChoice> {
         cloud,
         explicit: Explicit::default(),
     })
-}
-
-/// As the configuration calls it.
-pub(super) fn name_of(source: SourceKind) -> &'static str {
-    let found = SOURCES.iter().find(|(_, kind)| *kind == source);
-    found.map_or("", |(name, _)| name)
 }
 
 /// `base` with what this section gives.
@@ -95,7 +84,8 @@ pub(super) fn read(
 
 /// Source, cloud, and the three settings that follow from them.
 fn read_place(section: &mut ConfigSection<'_>, base: &ApiChoice, api: &mut ApiChoice) {
-    let source = section.choice_or("source", base.settings.source, &SOURCES);
+    let sources = SourceKind::ALL.map(|source| (source.facts().name, source));
+    let source = section.choice_or("source", base.settings.source, &sources);
     api.cloud = section.choice_or("cloud", base.cloud, &clouds::NAMES);
     let own = Explicit {
         base_url: section.parse("base_url", endpoint),
@@ -125,7 +115,7 @@ fn read_place(section: &mut ConfigSection<'_>, base: &ApiChoice, api: &mut ApiCh
     let (explicit, preset) = (api.explicit.clone(), choice.preset);
     api.settings.base_url = explicit.base_url.unwrap_or(preset.base_url);
     api.settings.login_url = explicit.login_url.unwrap_or(preset.login_url);
-    api.settings.scope = explicit.scope.unwrap_or_else(|| preset.scope.into());
+    api.settings.scope = explicit.scope.unwrap_or(preset.scope);
 }
 
 impl Explicit {

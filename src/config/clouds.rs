@@ -5,74 +5,42 @@
 
 use url::Url;
 
-use crate::settings::SourceKind;
-use SourceKind::{Defender, Graph};
+use crate::core::sources::SourceKind;
+pub(super) use crate::core::sources::{Cloud, Doubt};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cloud {
-    Commercial,
-    Gcc,
-    GccHigh,
-    Dod,
-    China,
-}
-
-pub(super) const NAMES: [(&str, Cloud); 5] = [
-    ("commercial", Cloud::Commercial),
-    ("gcc", Cloud::Gcc),
-    ("gcc-high", Cloud::GccHigh),
-    ("dod", Cloud::Dod),
-    ("china", Cloud::China),
-];
-
-impl Cloud {
-    pub fn name(self) -> &'static str {
-        let found = NAMES.iter().find(|(_, cloud)| *cloud == self);
-        found.map_or("", |(name, _)| name)
-    }
-}
+pub(super) const NAMES: [(&str, Cloud); 5] = Cloud::NAMES;
 
 /// The settings of one API in one cloud.
 #[derive(Debug, Clone)]
 pub(super) struct Preset {
     pub base_url: Url,
     pub login_url: Url,
-    pub scope: &'static str,
+    pub scope: String,
     pub doubt: Option<Doubt>,
-}
-
-/// What Microsoft does not document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doubt {
-    /// The audience of tokens; the API's own host is what others use.
-    Scope,
-    /// Whether the API is there at all: its host is.
-    Api,
 }
 
 /// `None`: Microsoft documents no such API in that cloud.
 pub(super) fn preset(cloud: Cloud, source: SourceKind) -> Option<Preset> {
-    let (base_url, login_url, scope, doubt) = facts(cloud, source)?;
+    let address = source.address(cloud)?;
     Some(Preset {
-        base_url: Url::parse(base_url).ok()?,
-        login_url: Url::parse(login_url).ok()?,
-        scope,
-        doubt,
+        base_url: Url::parse(address.base_url).ok()?,
+        login_url: Url::parse(cloud.login_url()).ok()?,
+        scope: address.scope(),
+        doubt: address.doubt,
     })
 }
 
 /// Whose API is at a host: every choice of source and cloud that it serves. Empty: not one of Microsoft's, or unknown.
 pub(super) fn apis_at(host: &str) -> Vec<(SourceKind, Cloud)> {
     if is_regional(host) {
-        return vec![(Defender, Cloud::Commercial)];
+        return vec![(SourceKind::Defender, Cloud::Commercial)];
     }
-    let all = NAMES
-        .iter()
-        .flat_map(|(_, cloud)| [(Defender, *cloud), (Graph, *cloud)]);
-    let there = |(source, cloud): &(SourceKind, Cloud)| {
-        facts(*cloud, *source).is_some_and(|(url, ..)| is_host_of(host, url))
+    let at = |source: SourceKind| {
+        let addresses = source.facts().addresses.iter();
+        let there = addresses.filter(|address| is_host_of(host, address.base_url));
+        there.map(move |address| (source, address.cloud))
     };
-    all.filter(there).collect()
+    SourceKind::ALL.into_iter().flat_map(at).collect()
 }
 
 /// Whose tokens a host issues: every cloud that it serves. Empty as above.
@@ -83,10 +51,10 @@ pub(super) fn logins_at(host: &str) -> Vec<Cloud> {
         "login.partner.microsoftonline.cn" => "login.chinacloudapi.cn",
         host => host,
     };
-    let there =
-        |cloud: &Cloud| facts(*cloud, Graph).is_some_and(|(_, url, ..)| is_host_of(host, url));
     let clouds = NAMES.iter().map(|(_, cloud)| *cloud);
-    clouds.filter(there).collect()
+    clouds
+        .filter(|cloud| is_host_of(host, cloud.login_url()))
+        .collect()
 }
 
 /// Defender for Endpoint, which the documentation's own examples confuse with Defender XDR: it issues tokens and has no
@@ -119,66 +87,10 @@ pub(super) fn is_regional(host: &str) -> bool {
     })
 }
 
-type Facts = (&'static str, &'static str, &'static str, Option<Doubt>);
-
-const COMMERCIAL_LOGIN: &str = "https://login.microsoftonline.com";
-const GOVERNMENT_LOGIN: &str = "https://login.microsoftonline.us";
-const CHINA_LOGIN: &str = "https://login.chinacloudapi.cn";
-
-/// Defender: "Supported Microsoft Defender XDR APIs", "Microsoft Defender for US Government customers". Graph: "National
-/// cloud deployments", and the clouds that "List incidents" names.
-fn facts(cloud: Cloud, source: SourceKind) -> Option<Facts> {
-    let facts = match (source, cloud) {
-        (Defender, Cloud::Commercial) => (
-            "https://api.security.microsoft.com",
-            COMMERCIAL_LOGIN,
-            "https://api.security.microsoft.com/.default",
-            None,
-        ),
-        (Defender, Cloud::Gcc) => (
-            "https://api-gcc.security.microsoft.us",
-            COMMERCIAL_LOGIN,
-            "https://api-gcc.security.microsoft.us/.default",
-            Some(Doubt::Scope),
-        ),
-        (Defender, Cloud::GccHigh | Cloud::Dod) => (
-            "https://api-gov.security.microsoft.us",
-            GOVERNMENT_LOGIN,
-            "https://api-gov.security.microsoft.us/.default",
-            Some(Doubt::Scope),
-        ),
-        (Defender, Cloud::China) => return None,
-        (Graph, Cloud::Commercial | Cloud::Gcc) => (
-            "https://graph.microsoft.com",
-            COMMERCIAL_LOGIN,
-            "https://graph.microsoft.com/.default",
-            None,
-        ),
-        (Graph, Cloud::GccHigh) => (
-            "https://graph.microsoft.us",
-            GOVERNMENT_LOGIN,
-            "https://graph.microsoft.us/.default",
-            None,
-        ),
-        (Graph, Cloud::Dod) => (
-            "https://dod-graph.microsoft.us",
-            GOVERNMENT_LOGIN,
-            "https://dod-graph.microsoft.us/.default",
-            None,
-        ),
-        (Graph, Cloud::China) => (
-            "https://microsoftgraph.chinacloudapi.cn",
-            CHINA_LOGIN,
-            "https://microsoftgraph.chinacloudapi.cn/.default",
-            Some(Doubt::Api),
-        ),
-    };
-    Some(facts)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use SourceKind::{Defender, Graph};
 
     #[test]
     fn every_cloud_has_every_api_save_defender_in_china() {

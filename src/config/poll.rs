@@ -3,12 +3,11 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::api;
 use super::problems::{Wrong, reads_plain, wrong};
 use super::section::ConfigSection;
 use super::units::{DAY, GIB, HOUR, MIB, MINUTE, show_duration};
 use crate::core::incident::version::Deduplicate;
-use crate::core::pace::budget::{DEFENDER, GRAPH, Quota};
+use crate::core::pace::budget::Quota;
 use crate::core::time::schedule::{ACCEPTED, Schedule, ScheduleError};
 use crate::settings::{ApiSettings, PollSettings, SourceKind};
 
@@ -38,7 +37,7 @@ pub(super) struct Poll {
 
 /// The settings of `[poll]` when nothing is set.
 pub(super) fn defaults() -> Result<Poll, ScheduleError> {
-    let quota = quota(SourceKind::default());
+    let quota = SourceKind::default().facts().quota;
     Ok(Poll {
         settings: PollSettings {
             schedule: "*/30 * * * * *".parse()?,
@@ -52,13 +51,6 @@ pub(super) fn defaults() -> Result<Poll, ScheduleError> {
         per_minute: None,
         quota,
     })
-}
-
-fn quota(source: SourceKind) -> Quota {
-    match source {
-        SourceKind::Defender => DEFENDER,
-        SourceKind::Graph => GRAPH,
-    }
 }
 
 pub(super) fn read_limits(section: &mut ConfigSection<'_>) -> Limits {
@@ -110,13 +102,13 @@ fn read_budget(
     const KEY: &str = "requests_per_minute";
     let own = section.number(KEY, 1..=6000);
     let own = own.and_then(|n| u32::try_from(n).ok());
-    let (per_minute, quota) = (own.or(base.per_minute), quota(source));
+    let (per_minute, quota) = (own.or(base.per_minute), source.facts().quota);
     if own.is_some() || quota != base.quota {
         warn_beyond(section, per_minute, quota);
     }
     if per_minute.is_none() && (quota != base.quota || !section.is_tenant()) {
         let budget = u64::from(quota.default_per_minute());
-        section.derive(KEY, &budget, format!("source {:?}", api::name_of(source)));
+        section.derive(KEY, &budget, format!("source {:?}", source.facts().name));
     }
     (per_minute, quota)
 }

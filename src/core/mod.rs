@@ -10,5 +10,6 @@ pub mod ids;
 pub mod incident;
 pub mod log_throttle;
 pub mod pace;
+pub mod sources;
 pub mod sweep;
 pub mod time;

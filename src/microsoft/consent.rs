@@ -4,42 +4,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::core::ids::TenantId;
-
-/// An application permission of one Microsoft API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Permission {
-    /// What Entra's portal calls the API under "APIs my organization uses".
-    pub api: &'static str,
-    /// App ids of the API. A token's audience is one of them or the resource's URL, as the API chose.
-    pub app_ids: &'static [&'static str],
-    /// Values of the `roles` claim, any one of which will do. The first is the least and the one to ask for.
-    pub roles: &'static [&'static str],
-}
-
-/// The permission to list Defender XDR incidents ("List incidents API in Microsoft Defender XDR", section Permissions).
-pub const DEFENDER: Permission = Permission {
-    api: "Microsoft Threat Protection",
-    app_ids: &["8ee8fdad-f234-4243-8f3b-15c294843740"],
-    roles: &["Incident.Read.All", "Incident.ReadWrite.All"],
-};
-
-/// The permission to list incidents of Microsoft Graph ("List incidents", section Permissions). Its app id is the same in
-/// all clouds.
-pub const GRAPH: Permission = Permission {
-    api: "Microsoft Graph",
-    app_ids: &["00000003-0000-0000-c000-000000000000"],
-    roles: &[
-        "SecurityIncident.Read.All",
-        "SecurityIncident.ReadWrite.All",
-    ],
-};
-
-impl Permission {
-    /// The role to ask for.
-    pub fn wanted(&self) -> &'static str {
-        self.roles.first().copied().unwrap_or_default()
-    }
-}
+use crate::core::sources::Permission;
 
 /// A web redirect URI that Microsoft's own partner documentation has every such app register.
 pub const REDIRECT_URI: &str = "https://portal.azure.com";

@@ -18,11 +18,12 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
-use super::consent::{Permission, consent_link, consent_remedy};
+use super::consent::{consent_link, consent_remedy};
 use super::credential::{Credential, Key, Place, Proof};
 use super::http::{ClientError, Clients, Http, HttpOptions};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
+use crate::core::sources::Permission;
 use crate::core::time::ticks::Ticks;
 use crate::ports::{AccessToken, Grant, TokenSource};
 pub(super) use aadsts::CONDITIONAL_ACCESS;

@@ -12,6 +12,7 @@ use super::entra::CONDITIONAL_ACCESS;
 use super::secret::host_without;
 use super::{proxy, retry_after, transient};
 use crate::core::health::failure::{Failure, Health, Reaction, Suspect, one_line};
+use crate::core::sources::SourceFacts;
 use crate::ports::PageAsk;
 
 const NOTHING_TO_DO: &str = "nothing to do unless it lasts: it usually passes by itself; then look at Microsoft's service health, and give support \
@@ -53,14 +54,11 @@ impl From<&PageAsk> for RequestKind {
 
 /// What is known about the API and the app before anything is asked.
 pub(super) struct ApiContext {
-    /// Begins every cause.
-    pub(super) name: &'static str,
+    pub(super) facts: &'static SourceFacts,
     pub(super) host: String,
     /// The audience that a token must have, as far as the configuration says.
     pub(super) scope: String,
     pub(super) consent_remedy: String,
-    /// The remedy for an API that is no longer where it was.
-    pub(super) gone: &'static str,
 }
 
 impl PageRefusal<'_> {
@@ -74,7 +72,7 @@ impl PageRefusal<'_> {
             said.after_status()
         );
         let (health, reaction, remedy) = self.verdict(api, &said);
-        let cause = key(&[api.name, self.status.as_str(), &said.code]);
+        let cause = key(&[api.facts.name, self.status.as_str(), &said.code]);
         Failure::new(health, reaction, what, remedy)
             .with_status(self.status.as_u16())
             .suspecting(self.suspect(&said))
@@ -210,9 +208,13 @@ impl PageRefusal<'_> {
 
     fn gone(&self, api: &ApiContext) -> String {
         if self.status.is_redirection() {
-            format!("the answer leads to {}; {}", self.location(), api.gone)
+            format!(
+                "the answer leads to {}; {}",
+                self.location(),
+                api.facts.dialect.gone
+            )
         } else {
-            api.gone.to_owned()
+            api.facts.dialect.gone.to_owned()
         }
     }
 }

@@ -12,12 +12,11 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::consent::consent_remedy;
-use super::defender::DefenderApi;
 use super::entra;
 use super::errors::{ApiContext, PageRefusal, RequestKind};
-use super::graph::GraphApi;
-use super::source::{Dialect, partial};
+use super::source::partial;
 use crate::core::health::failure::{Failure, Reaction};
+use crate::core::sources::SourceKind;
 
 /// Stands for the token of a request.
 const TOKEN: &str = "eyJCanary.Token-7c41_e9d0.c2ln";
@@ -26,16 +25,15 @@ const LONG: usize = 1200;
 const PAUSES: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(3600);
 
-static APIS: LazyLock<[ApiContext; 2]> =
-    LazyLock::new(|| [api::<DefenderApi>(), api::<GraphApi>()]);
+static APIS: LazyLock<[ApiContext; 2]> = LazyLock::new(|| SourceKind::ALL.map(api));
 
-fn api<D: Dialect>() -> ApiContext {
+fn api(source: SourceKind) -> ApiContext {
+    let facts = source.facts();
     ApiContext {
-        name: D::NAME,
+        facts,
         host: "api.example".to_owned(),
         scope: "https://api.example/.default".to_owned(),
-        consent_remedy: consent_remedy(&D::PERMISSION, "https://login.example/consent"),
-        gone: D::GONE,
+        consent_remedy: consent_remedy(&facts.permission, "https://login.example/consent"),
     }
 }
 

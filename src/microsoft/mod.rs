@@ -14,14 +14,12 @@
 mod challenge;
 mod consent;
 mod credential;
-mod defender;
 mod entra;
 mod errors;
 mod expiry;
 mod files;
 #[doc(hidden)]
 pub mod fuzzing;
-mod graph;
 mod http;
 mod proxy;
 mod resolver;
@@ -33,16 +31,14 @@ mod transient;
 mod transport;
 mod workers;
 
-pub use consent::{DEFENDER, GRAPH, Permission, REDIRECT_URI, any_tenant_link, consent_link};
+pub use consent::{REDIRECT_URI, any_tenant_link, consent_link};
 pub use credential::Credential;
-pub use defender::{DEFENDER_SHAPE, Defender};
 pub use entra::{Claims, Endpoint, Entra, EntraOptions, IssuedToken};
-pub use graph::{GRAPH_SHAPE, Graph};
 pub use http::{ClientError, Clients, HttpOptions, check_authorities};
 pub use resolver::LookUp;
 pub use roles::{Role, RoleUse};
 pub use secret::Secret;
-pub use source::SourceOptions;
+pub use source::{IncidentApi, SourceOptions};
 
 #[cfg(test)]
 mod tests;

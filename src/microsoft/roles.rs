@@ -3,7 +3,7 @@
 //! The names are Microsoft's ("Microsoft Graph permissions reference", and the permission tables of the Defender APIs).
 //! A name that is not known is taken apart: `Thing.Read.All` and `Thing.ReadWrite.All` say themselves what they allow.
 
-use super::consent::Permission;
+use crate::core::sources::Permission;
 
 /// What incidentd makes of a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,8 +147,8 @@ fn is_powerful(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::consent::{DEFENDER, GRAPH};
     use super::*;
+    use crate::core::sources::SourceKind;
 
     #[test]
     fn a_role_stands_as_its_tenant_s_source_needs_it() {
@@ -169,9 +169,9 @@ mod tests {
             ("Machine.Isolate", RoleUse::Powerful, RoleUse::Powerful),
             ("Odd", RoleUse::Powerful, RoleUse::Powerful),
         ] {
-            let usage = |permission| Role::explain(name, permission).usage;
+            let usage = |source: SourceKind| Role::explain(name, &source.facts().permission).usage;
             assert_eq!(
-                (usage(&DEFENDER), usage(&GRAPH)),
+                (usage(SourceKind::Defender), usage(SourceKind::Graph)),
                 (defender, graph),
                 "{name}"
             );
@@ -188,7 +188,10 @@ mod tests {
             ("", "not known to incidentd"),
             ("Mail.Send", "send mail as anybody"),
         ] {
-            assert_eq!(Role::explain(name, &DEFENDER).permits, permits);
+            assert_eq!(
+                Role::explain(name, &SourceKind::Defender.facts().permission).permits,
+                permits
+            );
         }
     }
 }

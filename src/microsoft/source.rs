@@ -1,12 +1,10 @@
-//! One tenant's incidents at one of Microsoft's APIs: what the APIs have in common. Where they differ, a [`Dialect`] says
-//! how.
+//! One tenant's incidents at one of Microsoft's APIs. Where the APIs differ, [`crate::core::sources`] says how.
 //!
 //! Role: asks for one page and hands its body on as it arrives; the runtime decodes it. An incident that is asked for
 //! alone is handed on as a page of one.
 //! Failure modes: everything that is no page is a [`Failure`] of [`PageRefusal::classify`]; a 200 that is not JSON is what a
 //! proxy's log-in page looks like, and counts as `unreachable`.
 
-use std::marker::PhantomData;
 use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
@@ -17,38 +15,22 @@ use secrecy::ExposeSecret;
 use url::Url;
 use uuid::Uuid;
 
-use super::consent::{Permission, consent_link, consent_remedy};
+use super::consent::{consent_link, consent_remedy};
 use super::errors::{ApiContext, PageRefusal, RequestKind};
 use super::http::{ClientError, Clients, Http, HttpAnswer, HttpOptions};
 use super::secret::scrub;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
 use crate::core::incident::reading::Shape;
+use crate::core::sources::{Dialect, SourceKind};
 use crate::core::time::ticks::Ticks;
 use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody, Query};
 
 mod link;
 
-/// What is particular to one API.
-pub trait Dialect: Send + Sync + 'static {
-    /// The label of metrics, status and causes.
-    const NAME: &'static str;
-    /// The list's path below the base URL.
-    const LIST: &'static str;
-    /// The most incidents that a page may have.
-    const PAGE: u32;
-    const SHAPE: &'static Shape;
-    const PERMISSION: Permission;
-    /// Sent with each request, those for a nextLink included.
-    const HEADERS: &'static [(&'static str, &'static str)];
-    /// What brings the alerts along. `None`: they always come.
-    const EXPAND: Option<&'static str>;
-    /// What an operator is told when the API is no longer where it was.
-    const GONE: &'static str;
-}
-
 /// What one tenant's source needs.
 pub struct SourceOptions {
+    pub source: SourceKind,
     pub http: HttpOptions,
     /// Scheme and host of the API.
     pub base_url: Url,
@@ -61,25 +43,26 @@ pub struct SourceOptions {
     pub scope: String,
 }
 
-/// One tenant's incidents at the API that speaks `D`.
-pub struct Source<D> {
+/// One tenant's incidents at one API.
+pub struct IncidentApi {
     http: Http,
     list: Url,
     max_response: usize,
-    api: ApiContext,
-    dialect: PhantomData<D>,
+    context: ApiContext,
 }
 
-impl<D: Dialect> Source<D> {
-    /// The most incidents that a page may have.
-    pub const PAGE: u32 = D::PAGE;
-
+impl IncidentApi {
     /// # Errors
     /// The HTTP client can't be built: proxy or certificates are unusable.
     pub fn new(clients: &Clients, options: SourceOptions) -> Result<Self, ClientError> {
         let http = clients.reach(&options.base_url, "api.base_url", &options.http)?;
+        let facts = options.source.facts();
         let mut list = options.base_url;
-        let path = format!("{}{}", list.path().trim_end_matches('/'), D::LIST);
+        let path = format!(
+            "{}{}",
+            list.path().trim_end_matches('/'),
+            facts.dialect.list
+        );
         list.set_path(&path);
         list.set_query(None);
         list.set_fragment(None);
@@ -89,30 +72,32 @@ impl<D: Dialect> Source<D> {
             options.client_id,
             &options.scope,
         );
-        let api = ApiContext {
-            name: D::NAME,
+        let context = ApiContext {
+            facts,
             host: http.peer.host.clone(),
             scope: options.scope,
-            consent_remedy: consent_remedy(&D::PERMISSION, &link),
-            gone: D::GONE,
+            consent_remedy: consent_remedy(&facts.permission, &link),
         };
         Ok(Self {
             http,
             list,
             max_response: options.max_response,
-            api,
-            dialect: PhantomData,
+            context,
         })
+    }
+
+    fn dialect(&self) -> &'static Dialect {
+        self.context.facts.dialect
     }
 
     fn address(&self, ask: &PageAsk, token: &str) -> Result<Url, Failure> {
         let mut url = self.list.clone();
         match ask {
             PageAsk::Link(link) => return link::pinned(&self.list, link, token),
-            PageAsk::Query(query) => url.set_query(Some(&list_query::<D>(query))),
+            PageAsk::Query(query) => url.set_query(Some(&list_query(self.dialect(), query))),
             PageAsk::One(id) => {
                 url.set_path(&format!("{}/{id}", url.path()));
-                url.set_query(D::EXPAND);
+                url.set_query(self.dialect().expand);
             }
         }
         Ok(url)
@@ -127,7 +112,7 @@ impl<D: Dialect> Source<D> {
             .get(url)
             .header(ACCEPT, "application/json")
             .header(AUTHORIZATION, bearer(token)?);
-        for (name, value) in D::HEADERS {
+        for (name, value) in self.dialect().headers {
             request = request.header(*name, *value);
         }
         let mut answer = match ask {
@@ -146,7 +131,7 @@ impl<D: Dialect> Source<D> {
                 asked: RequestKind::from(ask),
                 token,
             };
-            return Err(refusal.classify(&self.api));
+            return Err(refusal.classify(&self.context));
         }
         let first = self.json_start(&mut answer).await?;
         let frame = match ask {
@@ -183,18 +168,18 @@ impl<D: Dialect> Source<D> {
             Reaction::Backoff,
             format!(
                 "{} answered {status} with something that is not the API's JSON",
-                self.api.host
+                self.context.host
             ),
             "check what stands between here and Microsoft: it looks like a proxy's log-in page",
         )
         .with_status(status)
-        .caused_by(format!("{} {status} not JSON", D::NAME)))
+        .caused_by(format!("{} {status} not JSON", self.name())))
     }
 }
 
 /// A page of the list. The order is left to the server: none is documented to be selectable.
-fn list_query<D: Dialect>(query: &Query) -> String {
-    let updated = D::SHAPE.updated;
+fn list_query(dialect: &Dialect, query: &Query) -> String {
+    let updated = dialect.shape.updated;
     let mut text = format!("$filter={updated}+ge+{}", query.span.from);
     if let Some(to) = query.span.to {
         text.push_str(&format!("+and+{updated}+lt+{to}"));
@@ -203,7 +188,7 @@ fn list_query<D: Dialect>(query: &Query) -> String {
     if query.skip > 0 {
         text.push_str(&format!("&$skip={}", query.skip));
     }
-    if let Some(expand) = D::EXPAND.filter(|_| query.alerts) {
+    if let Some(expand) = dialect.expand.filter(|_| query.alerts) {
         text.push_str(&format!("&{expand}"));
     }
     text
@@ -236,13 +221,13 @@ fn says_json(headers: &HeaderMap) -> bool {
     kind == "application/json" || kind.ends_with("+json")
 }
 
-impl<D: Dialect> IncidentSource for Source<D> {
+impl IncidentSource for IncidentApi {
     fn name(&self) -> &'static str {
-        D::NAME
+        self.context.facts.name
     }
 
     fn shape(&self) -> &'static Shape {
-        D::SHAPE
+        self.dialect().shape
     }
 
     fn max_response(&self) -> usize {
@@ -250,7 +235,7 @@ impl<D: Dialect> IncidentSource for Source<D> {
     }
 
     fn lists_bare(&self) -> bool {
-        D::EXPAND.is_some()
+        self.dialect().expand.is_some()
     }
 
     fn open<'a>(

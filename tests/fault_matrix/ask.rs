@@ -7,10 +7,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use incidentd::core::health::failure::Failure;
 use incidentd::core::ids::IncidentId;
+use incidentd::core::sources::SourceKind;
 use incidentd::core::sweep::backlog::Span;
 use incidentd::microsoft::{
-    Clients, Credential, DEFENDER, Defender, Endpoint, Entra, EntraOptions, GRAPH, Graph,
-    HttpOptions, Permission, Secret, SourceOptions,
+    Clients, Credential, Endpoint, Entra, EntraOptions, HttpOptions, IncidentApi, Secret,
+    SourceOptions,
 };
 use incidentd::ports::{AccessToken, IncidentSource, PageAsk, Query, TokenSource};
 use serde_json::Value;
@@ -74,12 +75,9 @@ pub async fn ask(clients: &Clients, asked: Asked, answer: Answer) -> Exchange {
     };
     let outcome = if asked.is_token() {
         side.token().await.map(|()| None)
-    } else if asked.is_graph() {
-        let graph = Graph::new(clients, side.source()).unwrap();
-        side.page(&graph).await
     } else {
-        let defender = Defender::new(clients, side.source()).unwrap();
-        side.page(&defender).await
+        let api = IncidentApi::new(clients, side.source()).unwrap();
+        side.page(&api).await
     };
     Exchange {
         outcome,
@@ -102,11 +100,8 @@ pub async fn ask_far(clients: &Clients, asked: Asked) -> Failure {
     };
     let outcome = if asked.is_token() {
         side.token().await.map(|()| None)
-    } else if asked.is_graph() {
-        side.page(&Graph::new(clients, side.source()).unwrap())
-            .await
     } else {
-        side.page(&Defender::new(clients, side.source()).unwrap())
+        side.page(&IncidentApi::new(clients, side.source()).unwrap())
             .await
     };
     outcome.expect_err("nobody is there")
@@ -141,6 +136,7 @@ impl Side<'_> {
 
     fn source(&self) -> SourceOptions {
         SourceOptions {
+            source: self.kind(),
             http: self.http.clone(),
             base_url: self.base.clone(),
             max_response: 1 << 20,
@@ -187,16 +183,16 @@ impl Side<'_> {
                 Asked::TokenV1 => Endpoint::V1,
                 _ => Endpoint::V2,
             },
-            permission: self.permission(),
+            permission: self.kind().facts().permission,
         };
         let entra = Entra::new(self.clients, options).unwrap();
         entra.request().await.map(drop)
     }
 
-    fn permission(&self) -> Permission {
+    fn kind(&self) -> SourceKind {
         match self.asked.is_graph() {
-            true => GRAPH,
-            false => DEFENDER,
+            true => SourceKind::Graph,
+            false => SourceKind::Defender,
         }
     }
 

@@ -180,7 +180,7 @@ fn arrow_offence(source: &Source, path: &str) -> Option<String> {
     let allowed = ARROWS.iter().find(|(name, _)| *name == from);
     let allowed = match allowed {
         Some((_, allowed)) => *allowed,
-        None if ADAPTERS.contains(&from) => &["ports", "core"],
+        None if ADAPTERS.contains(&from) => &["ports", "settings", "core"],
         None if from == "lib" => &[],
         None => {
             return Some(format!(

@@ -79,8 +79,8 @@ fn what_breaks_a_rule_is_found() {
         ),
         (
             "simulator/x.rs",
-            "use crate::microsoft::DEFENDER as D;",
-            "simulator must not know microsoft::DEFENDER",
+            "use crate::microsoft::REDIRECT_URI as D;",
+            "simulator must not know microsoft::REDIRECT_URI",
         ),
         (
             "config/x.rs",

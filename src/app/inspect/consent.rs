@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::app::connectors;
 use crate::core::ids::TenantId;
 use crate::microsoft::{any_tenant_link, consent_link};
 use crate::settings::TenantSettings;
@@ -73,7 +72,7 @@ pub(super) fn link(tenant: &TenantSettings) -> String {
 }
 
 fn asks(tenant: &TenantSettings) -> Asks {
-    let permission = connectors::permission(tenant.api.source);
+    let permission = &tenant.api.source.facts().permission;
     Asks {
         client_id: tenant.app.client_id,
         permission: permission.wanted(),

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Claims, LIMIT, Role, expiry, now, within};
 use crate::app::StartError;
-use crate::app::connectors::{self, Connectors};
+use crate::app::connectors::Connectors;
 use crate::core::health::failure::Failure;
 use crate::core::ids::TenantId;
 use crate::core::time::ticks::Ticks;
@@ -50,7 +50,7 @@ pub async fn token(tenant: &TenantSettings) -> Result<Result<TokenSeen, Failure>
 }
 
 fn seen(tenant: &TenantSettings, source: &'static str, issued: IssuedToken) -> TokenSeen {
-    let permission = connectors::permission(tenant.api.source);
+    let permission = &tenant.api.source.facts().permission;
     let expires = expiry(&issued);
     let IssuedToken { claims, unfit, .. } = issued;
     let roles = claims.iter().flat_map(|claims| &claims.roles);
@@ -66,7 +66,7 @@ fn seen(tenant: &TenantSettings, source: &'static str, issued: IssuedToken) -> T
         needed: permission.wanted(),
         api: permission.api,
         expires,
-        roles: roles.map(|role| Role::explain(role, &permission)).collect(),
+        roles: roles.map(|role| Role::explain(role, permission)).collect(),
         claims,
         unfit,
     }

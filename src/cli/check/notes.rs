@@ -34,14 +34,13 @@ impl<'a> Offline<'a> {
             let of_source = all.iter().filter(|tenant| tenant.api.source == source);
             of_source.count()
         };
+        let mut sources = SourceKind::ALL.map(|source| (source.facts().name, count(source)));
+        sources.sort_unstable();
         Self {
             file: file.display().to_string(),
             warnings: &settings.warnings,
             tenants: all.len(),
-            sources: [
-                ("defender", count(SourceKind::Defender)),
-                ("graph", count(SourceKind::Graph)),
-            ],
+            sources,
             schedules: schedules.len(),
             topics: topics(settings, &all).len(),
             chosen: chosen.len(),

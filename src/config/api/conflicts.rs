@@ -7,7 +7,7 @@ use url::{Host, Url};
 use super::super::clouds::{self, Cloud, Doubt, Preset};
 use super::super::problems::{Wrong, wrong};
 use super::super::section::ConfigSection;
-use super::{ApiChoice, Explicit, name_of};
+use super::{ApiChoice, Explicit};
 use crate::settings::SourceKind;
 
 /// Source and cloud that are in force, and what they come with.
@@ -70,7 +70,7 @@ impl Choice {
             *source == self.source && (any_cloud || *cloud == self.cloud)
         };
         let wrong = !served.is_empty() && !served.iter().any(fits);
-        wrong.then(|| self.foreign(&served, self.preset.scope))
+        wrong.then(|| self.foreign(&served, &self.preset.scope))
     }
 
     fn wrong_login(&self, host: &str) -> Option<Wrong> {
@@ -95,12 +95,12 @@ impl Choice {
     }
 
     fn foreign(&self, served: &[(SourceKind, Cloud)], fitting: &str) -> Wrong {
-        let source = served.first().map_or("", |(source, _)| name_of(*source));
+        let source = served.first().map_or("", |(source, _)| source.facts().name);
         let clouds: Vec<String> = served
             .iter()
             .map(|(_, cloud)| format!("{:?}", cloud.name()))
             .collect();
-        let (own_source, own_cloud) = (name_of(self.source), self.cloud.name());
+        let (own_source, own_cloud) = (self.source.facts().name, self.cloud.name());
         let (what, correct) = match source == own_source {
             false => (
                 format!("it belongs to api.source = {source:?}, and api.source is {own_source:?}"),
@@ -191,7 +191,7 @@ impl Choice {
             false => (false, false),
         };
         let cloud = format!("cloud {:?}", self.cloud.name());
-        let api = format!("source {:?}, {cloud}", name_of(self.source));
+        let api = format!("source {:?}, {cloud}", self.source.facts().name);
         if !same_api && !section.given("base_url") {
             section.derive("base_url", &self.preset.base_url, api.clone());
         }

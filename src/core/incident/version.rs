@@ -43,11 +43,7 @@ pub enum Phase {
 }
 
 /// The API that a reading came from.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Origin {
-    Defender,
-    Graph,
-}
+pub use crate::core::sources::kind::SourceKind as Origin;
 
 /// One reading of one incident: the few fields that decide anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -21,18 +21,6 @@ pub struct Quota {
     pub per_hour: Option<u32>,
 }
 
-/// "List incidents API in Microsoft Defender XDR", section Limitations.
-pub const DEFENDER: Quota = Quota {
-    per_minute: 50,
-    per_hour: Some(1500),
-};
-
-/// "Microsoft Graph service-specific throttling limits", section Security: any request on `/security`.
-pub const GRAPH: Quota = Quota {
-    per_minute: 150,
-    per_hour: None,
-};
-
 impl Quota {
     /// The largest budget that keeps the quota: a full bucket that is refilled at its own size a minute lets at most twice
     /// its size through in any minute, and once its size a minute over an hour.
@@ -224,6 +212,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Quotas as Microsoft has them: of Defender XDR, and of Graph.
+    const HOURLY: Quota = Quota {
+        per_minute: 50,
+        per_hour: Some(1500),
+    };
+    const BY_MINUTE: Quota = Quota {
+        per_minute: 150,
+        per_hour: None,
+    };
+
     const HOUR: Duration = Duration::from_secs(3600);
 
     /// The instants at which requests go out when `gaps` is how long the caller idles before each.
@@ -343,7 +341,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_default_of_each_source_keeps_its_quota(
-            quota in prop_oneof![Just(DEFENDER), Just(GRAPH)],
+            quota in prop_oneof![Just(HOURLY), Just(BY_MINUTE)],
             gaps in gaps(),
         ) {
             let spent = spend(&mut Budget::new(quota.default_per_minute(), Duration::ZERO), &gaps);
@@ -355,8 +353,8 @@ mod tests {
 
     #[test]
     fn the_defaults_are_the_documented_ones() {
-        assert_eq!(DEFENDER.default_per_minute(), 25);
-        assert_eq!(GRAPH.default_per_minute(), 75);
+        assert_eq!(HOURLY.default_per_minute(), 25);
+        assert_eq!(BY_MINUTE.default_per_minute(), 75);
     }
 
     #[test]

@@ -12,27 +12,34 @@ use serde_json::{Map, Value};
 use url::Url;
 use uuid::Uuid;
 
-use super::super::consent::Permission;
 use super::super::credential::Proof;
 use super::refusal::without;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
+use crate::core::sources::{Permission, SourceKind};
 use crate::core::time::ticks::Ticks;
 
-/// APIs whose tokens are got by mistake; one of them may be the one wanted. An audience that is an unknown app id passes: the national clouds' are not
-/// documented.
-const OTHER_APIS: [(&str, &str); 4] = [
+/// APIs that have no incidents, and whose tokens are got by mistake.
+const WITHOUT_INCIDENTS: [(&str, &str); 2] = [
     (
         "00000002-0000-0000-c000-000000000000",
         "Azure AD Graph, which the v1 endpoint takes when no resource is named",
     ),
-    ("00000003-0000-0000-c000-000000000000", "Microsoft Graph"),
-    (
-        "8ee8fdad-f234-4243-8f3b-15c294843740",
-        "Microsoft Threat Protection",
-    ),
     ("fc780465-2017-40d4-a0c5-307022471b92", "WindowsDefenderATP"),
 ];
+
+/// The API with this app id. An audience that is an unknown app id passes: the national clouds' are not documented.
+fn known_api(id: &str) -> Option<&'static str> {
+    let with_incidents = SourceKind::ALL.into_iter().flat_map(|source| {
+        let permission = &source.facts().permission;
+        let ids = permission.app_ids.iter();
+        ids.map(|id| (*id, permission.api))
+    });
+    let mut known = with_incidents.chain(WITHOUT_INCIDENTS);
+    known
+        .find(|(known, _)| known.eq_ignore_ascii_case(id))
+        .map(|(_, name)| name)
+}
 
 /// Longest text of a claim that is shown, in characters.
 const CLAIM_MOST: usize = 200;
@@ -138,16 +145,12 @@ impl TokenExpectation {
                 .app_ids
                 .iter()
                 .any(|id| id.eq_ignore_ascii_case(guid));
-        let other = OTHER_APIS
-            .iter()
-            .find(|(id, _)| id.eq_ignore_ascii_case(guid));
+        let other = known_api(guid);
         if ours || (other.is_none() && Uuid::try_parse(guid).is_ok()) {
             return Ok(());
         }
         let audience = one_line(&without(audience, hidden), 120);
-        let name = other
-            .map(|(_, name)| format!(" ({name})"))
-            .unwrap_or_default();
+        let name = other.map(|name| format!(" ({name})")).unwrap_or_default();
         Err(misconfigured(
             format!(
                 "the token is for {audience}{name}, not for {}",
@@ -224,7 +227,6 @@ fn same_resource(one: &str, other: &str) -> bool {
 mod tests {
     use super::*;
     use crate::microsoft::tests::support::{TENANT, jwt};
-    use crate::microsoft::{DEFENDER, GRAPH};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -234,7 +236,7 @@ mod tests {
         TokenExpectation {
             tenant: TENANT.parse().unwrap(),
             resource: RESOURCE.to_owned(),
-            permission: DEFENDER,
+            permission: SourceKind::Defender.facts().permission,
             consent_remedy: "consent here".to_owned(),
         }
     }
@@ -294,7 +296,7 @@ mod tests {
     fn a_graph_token_is_fit_for_graph_and_a_defender_token_is_not() {
         let graph = TokenExpectation {
             resource: "https://graph.microsoft.com".to_owned(),
-            permission: GRAPH,
+            permission: SourceKind::Graph.facts().permission,
             ..expected()
         };
         let check = |aud: &str, role: &str| {

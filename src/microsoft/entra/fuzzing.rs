@@ -11,10 +11,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use super::super::consent::{DEFENDER, GRAPH};
 use super::super::fuzzing::{Head, check};
 use super::super::secret::Secret;
 use super::*;
+use crate::core::sources::SourceKind;
 
 /// Stand for secrets: one with characters that forms, JSON and links write in other ways, one that could be a host's name.
 const SECRETS: [&str; 2] = ["Canary~8Q/right+1&2=3\"%41\\", "canary-7c41e9d0"];
@@ -28,9 +28,9 @@ static PROOFS: LazyLock<[Proof; 2]> = LazyLock::new(|| {
     })
 });
 
-static SOURCES: LazyLock<[Entra; 2]> = LazyLock::new(|| [entra(DEFENDER), entra(GRAPH)]);
+static SOURCES: LazyLock<[Entra; 2]> = LazyLock::new(|| SourceKind::ALL.map(entra));
 
-fn entra(permission: Permission) -> Entra {
+fn entra(source: SourceKind) -> Entra {
     let url = Url::parse("http://127.0.0.1").expect("a URL");
     let http = HttpOptions {
         proxy: None,
@@ -48,7 +48,7 @@ fn entra(permission: Permission) -> Entra {
         login_url: url,
         scope: "https://api.security.microsoft.com/.default".to_owned(),
         endpoint: Endpoint::V2,
-        permission,
+        permission: source.facts().permission,
     };
     Entra::new(&Clients::new(), options).expect("a client that needs no certificates")
 }

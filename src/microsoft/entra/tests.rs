@@ -2,11 +2,12 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::core::sources::SourceKind;
+use crate::microsoft::Secret;
 use crate::microsoft::tests::support::{
     SCOPE, Server, Step, TENANT, answer, assert_silent_about, http_options, json as json_answer,
     jwt,
 };
-use crate::microsoft::{DEFENDER, Secret};
 
 const SECRET: &str = "SECRET~CANARY/+=&%";
 
@@ -26,7 +27,7 @@ fn entra_proving(login: &Url, endpoint: Endpoint, credential: Credential) -> Ent
         login_url: login.clone(),
         scope: SCOPE.to_owned(),
         endpoint,
-        permission: DEFENDER,
+        permission: SourceKind::Defender.facts().permission,
     };
     Entra::new(&Clients::new(), options).unwrap()
 }

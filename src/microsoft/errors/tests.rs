@@ -5,23 +5,23 @@ use reqwest::header::{HeaderName, HeaderValue};
 
 use super::body::MAX_MESSAGE;
 use super::*;
+use crate::core::sources::SourceKind;
 use Health::{Consent, Forbidden, Misconfigured, Throttled, Unreachable};
 use Reaction::{Backoff, RenewToken, Slow, Wait};
 use RequestKind::{Link, List, One};
 
 fn defender() -> ApiContext {
     ApiContext {
-        name: "defender",
+        facts: SourceKind::Defender.facts(),
         host: "api.security.microsoft.com".to_owned(),
         scope: "https://api.security.microsoft.com/.default".to_owned(),
         consent_remedy: "consent here".to_owned(),
-        gone: "gone",
     }
 }
 
 fn graph() -> ApiContext {
     ApiContext {
-        name: "graph",
+        facts: SourceKind::Graph.facts(),
         host: "graph.microsoft.com".to_owned(),
         scope: "https://graph.microsoft.com/.default".to_owned(),
         ..defender()

@@ -16,8 +16,9 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::core::health::failure::Failure;
+use crate::core::sources::{Cloud, SourceKind};
 use crate::core::sweep::backlog::Span;
-use crate::microsoft::{Clients, Defender, Graph, HttpOptions, SourceOptions};
+use crate::microsoft::{Clients, HttpOptions, IncidentApi, SourceOptions};
 use crate::ports::{AccessToken, IncidentSource, PageAsk, Query};
 
 pub(in crate::microsoft) const TENANT: &str = "11111111-1111-1111-1111-111111111111";
@@ -182,25 +183,31 @@ pub(in crate::microsoft) fn defender_at(
     base: &Url,
     http: HttpOptions,
     max_response: usize,
-) -> Defender {
-    Defender::new(&Clients::new(), options(base, http, max_response, SCOPE)).unwrap()
+) -> IncidentApi {
+    api_at(SourceKind::Defender, base, http, max_response)
 }
 
-pub(in crate::microsoft) fn graph_at(base: &Url, http: HttpOptions, max_response: usize) -> Graph {
-    let scope = "https://graph.microsoft.com/.default";
-    Graph::new(&Clients::new(), options(base, http, max_response, scope)).unwrap()
+pub(in crate::microsoft) fn graph_at(
+    base: &Url,
+    http: HttpOptions,
+    max_response: usize,
+) -> IncidentApi {
+    api_at(SourceKind::Graph, base, http, max_response)
 }
 
-fn options(base: &Url, http: HttpOptions, max_response: usize, scope: &str) -> SourceOptions {
-    SourceOptions {
+fn api_at(source: SourceKind, base: &Url, http: HttpOptions, max_response: usize) -> IncidentApi {
+    let address = source.address(Cloud::Commercial).unwrap();
+    let options = SourceOptions {
+        source,
         http,
         base_url: base.clone(),
         max_response,
         tenant: TENANT.parse().unwrap(),
         client_id: Uuid::nil(),
         login_url: Url::parse("https://login.microsoftonline.com").unwrap(),
-        scope: scope.to_owned(),
-    }
+        scope: address.scope(),
+    };
+    IncidentApi::new(&Clients::new(), options).unwrap()
 }
 
 /// A page of what was updated from then on.

@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 use crate::core::incident::reading::{Shape, read};
 use crate::core::incident::significant::{Compared, MOST, Significant};
 use crate::core::incident::version::Reading;
+use crate::core::sources::{defender, graph};
 use crate::core::time::ticks::Ticks;
-use crate::microsoft::{DEFENDER_SHAPE, GRAPH_SHAPE};
 
-static SHAPES: [&Shape; 2] = [&DEFENDER_SHAPE, &GRAPH_SHAPE];
+static SHAPES: [&Shape; 2] = [&defender::SHAPE, &graph::SHAPE];
 
 /// Chances that follow from one number.
 struct Dice(u64);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use incidentd::core::incident::further_alerts::{Continuation, continuation, join};
 use incidentd::core::incident::page::{Envelope, MOST_ELEMENTS, PageError, Splitter};
 use incidentd::core::incident::reading::read;
-use incidentd::microsoft::{DEFENDER_SHAPE, GRAPH_SHAPE};
+use incidentd::core::sources::{defender, graph};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -104,7 +104,7 @@ fn is_json(text: &[u8]) -> bool {
 }
 
 fn reads(element: &[u8]) {
-    for shape in [&DEFENDER_SHAPE, &GRAPH_SHAPE] {
+    for shape in [&defender::SHAPE, &graph::SHAPE] {
         let reading = read(element, shape);
         match &reading {
             Ok(reading) => assert_eq!(reading.updated.to_string().parse(), Ok(reading.updated)),
@@ -169,7 +169,7 @@ fn joins(element: &[u8], more: &[&Bytes]) {
     });
     assert_eq!(found, expected);
     if let Some(same) = join::<&[u8]>(element, &[]) {
-        for shape in [&DEFENDER_SHAPE, &GRAPH_SHAPE] {
+        for shape in [&defender::SHAPE, &graph::SHAPE] {
             let facts = |raw| read(raw, shape).map(|r| (r.id, r.updated, r.phase)).ok();
             assert_eq!(facts(&same), facts(element));
         }

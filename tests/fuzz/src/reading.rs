@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use incidentd::core::incident::json::{Begins, Scanner};
 use incidentd::core::incident::reading::{Shape, read};
-use incidentd::microsoft::{DEFENDER_SHAPE, GRAPH_SHAPE};
+use incidentd::core::sources::{defender, graph};
 use serde_json::Value;
 
 /// An incident of either API, and forms of it that must be the same version.
 pub fn reading(raw: &[u8]) {
-    for shape in [&DEFENDER_SHAPE, &GRAPH_SHAPE] {
+    for shape in [&defender::SHAPE, &graph::SHAPE] {
         let Ok(known) = read(raw, shape) else {
             refused(raw, shape);
             continue;

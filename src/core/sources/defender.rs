@@ -2,16 +2,24 @@
 //! incident alone at `/api/incidents/{id}` ("Get incident API"), which has a quota of its own: 100 a minute, 1500 an hour.
 //! Alerts always come along.
 
-use super::consent::{DEFENDER, Permission};
-use super::source::{Dialect, Source};
 use crate::core::incident::reading::Shape;
 use crate::core::incident::significant::{Compared, Significant};
-use crate::core::incident::version::Origin;
+use crate::core::sources::Dialect;
+use crate::core::sources::kind::SourceKind;
+
+pub static DIALECT: Dialect = Dialect {
+    list: "/api/incidents",
+    shape: &SHAPE,
+    headers: &[],
+    expand: None,
+    gone: "check api.base_url; if every tenant shows this, Microsoft has retired the API (notice \
+           MC1220762 names 2027-02-01): set api.source to \"graph\"",
+};
 
 /// "incidents resource type" and "List incidents API in Microsoft Defender XDR". The API lists an alert's devices beside its
 /// entities; both are what it is about.
-pub static DEFENDER_SHAPE: Shape = Shape {
-    origin: Origin::Defender,
+pub static SHAPE: Shape = Shape {
+    origin: SourceKind::Defender,
     id: "incidentId",
     updated: "lastUpdateTime",
     status: "status",
@@ -53,23 +61,3 @@ static ENTITY: Compared = Compared::Object(&[
     Significant::word("verdict"),
     Significant::word("remediationStatus"),
 ]);
-
-/// One tenant's incidents at the Defender XDR API.
-pub type Defender = Source<DefenderApi>;
-
-pub struct DefenderApi;
-
-impl Dialect for DefenderApi {
-    const NAME: &'static str = "defender";
-    const LIST: &'static str = "/api/incidents";
-    const PAGE: u32 = 100;
-    const SHAPE: &'static Shape = &DEFENDER_SHAPE;
-    const PERMISSION: Permission = DEFENDER;
-    const HEADERS: &'static [(&'static str, &'static str)] = &[];
-    const EXPAND: Option<&'static str> = None;
-    const GONE: &'static str = "check api.base_url; if every tenant shows this, Microsoft has retired the API (notice \
-                                MC1220762 names 2027-02-01): set api.source to \"graph\"";
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,16 +1,26 @@
 //! The Microsoft Graph incidents API: `GET {base}/v1.0/security/incidents` ("List incidents"), and one incident alone at
 //! `/v1.0/security/incidents/{id}` ("Get incident"). Alerts come along only when `$expand` asks for them.
 
-use super::consent::{GRAPH, Permission};
-use super::source::{Dialect, Source};
 use crate::core::incident::reading::Shape;
 use crate::core::incident::significant::{Compared, Significant};
-use crate::core::incident::version::Origin;
+use crate::core::sources::Dialect;
+use crate::core::sources::kind::SourceKind;
+
+pub static DIALECT: Dialect = Dialect {
+    list: "/v1.0/security/incidents",
+    shape: &SHAPE,
+    // Without it the later members of Graph's enumerations (status `awaitingAction`, many detection sources) come as
+    // `unknownFutureValue`. Each page needs it: a nextLink does not carry it.
+    headers: &[("prefer", "include-unknown-enum-members")],
+    expand: Some("$expand=alerts"),
+    gone: "check api.base_url: it is the scheme and host of the cloud's Microsoft Graph, without a path; \
+           if every tenant shows this, Microsoft has moved or retired the API",
+};
 
 /// "incident resource type" and "alert resource type" of `microsoft.graph.security`. `systemTags` are no tags that people
 /// set, and do not count.
-pub static GRAPH_SHAPE: Shape = Shape {
-    origin: Origin::Graph,
+pub static SHAPE: Shape = Shape {
+    origin: SourceKind::Graph,
     id: "id",
     updated: "lastUpdateDateTime",
     status: "status",
@@ -52,27 +62,3 @@ static EVIDENCE: Compared = Compared::Object(&[
     Significant::word("verdict"),
     Significant::word("remediationStatus"),
 ]);
-
-/// One tenant's incidents at Microsoft Graph.
-pub type Graph = Source<GraphApi>;
-
-pub struct GraphApi;
-
-impl Dialect for GraphApi {
-    const NAME: &'static str = "graph";
-    const LIST: &'static str = "/v1.0/security/incidents";
-    /// Not documented; larger pages are answered with 400.
-    const PAGE: u32 = 50;
-    const SHAPE: &'static Shape = &GRAPH_SHAPE;
-    const PERMISSION: Permission = GRAPH;
-    /// Without it the later members of Graph's enumerations (status `awaitingAction`, many detection sources) come as
-    /// `unknownFutureValue`. It must go with each page: a nextLink does not carry it.
-    const HEADERS: &'static [(&'static str, &'static str)] =
-        &[("prefer", "include-unknown-enum-members")];
-    const EXPAND: Option<&'static str> = Some("$expand=alerts");
-    const GONE: &'static str = "check api.base_url: it is the scheme and host of the cloud's Microsoft Graph, without a path; \
-                                if every tenant shows this, Microsoft has moved or retired the API";
-}
-
-#[cfg(test)]
-mod tests;

@@ -9,6 +9,7 @@ use crate::core::incident::further_alerts::continuation;
 use crate::core::incident::page::{Envelope, Splitter};
 use crate::core::incident::reading;
 use crate::core::incident::version::{Origin, Phase};
+use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::Span;
 use crate::microsoft::tests::support::{
     Server, answer, assert_silent_about, graph_at, http_options, json, list, read_page,
@@ -216,5 +217,5 @@ fn alerts_can_be_left_out() {
     let base = "http://127.0.0.1:1".parse().unwrap();
     let graph = graph_at(&base, http_options(), 1);
     assert_eq!((graph.name(), graph.lists_bare()), ("graph", true));
-    assert_eq!(crate::microsoft::Graph::PAGE, 50);
+    assert_eq!(SourceKind::Graph.facts().page_size, 50);
 }

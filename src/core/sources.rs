@@ -1,0 +1,215 @@
+//! The APIs that incidents are read from: one table of facts.
+//!
+//! To add a source, add its variant to [`SourceKind`], a row here and a file with its dialect. Everything else (the
+//! configuration, the request budget, tokens, consent, metrics) reads the row.
+
+use std::fmt;
+
+use crate::core::incident::reading::Shape;
+use crate::core::pace::budget::Quota;
+use crate::core::time::ticks::{PER_SECOND, Ticks};
+
+pub mod cloud;
+pub mod defender;
+pub mod graph;
+pub mod kind;
+
+pub use cloud::Cloud;
+pub use kind::SourceKind;
+
+/// What is known about one source.
+#[derive(Debug)]
+pub struct SourceFacts {
+    /// The value of `api.source`, and the label of metrics, status and causes.
+    pub name: &'static str,
+    /// The most incidents that a page may have.
+    pub page_size: u32,
+    /// What Microsoft allows; the default budget follows from it.
+    pub quota: Quota,
+    pub permission: Permission,
+    /// One for each cloud that has the API.
+    pub addresses: &'static [Address],
+    pub end: Option<EndOfService>,
+    pub dialect: &'static Dialect,
+}
+
+/// How requests and answers of one API look.
+#[derive(Debug)]
+pub struct Dialect {
+    /// The list's path below the base URL. An incident alone is at this path, a slash and its id.
+    pub list: &'static str,
+    /// The names of the members that are acted upon. `shape.updated` is also what `$filter` compares.
+    pub shape: &'static Shape,
+    /// Sent with each request, those for a nextLink included.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// The query that brings the alerts along. `None`: they always come.
+    pub expand: Option<&'static str>,
+    /// The remedy when the API is no longer where it was.
+    pub gone: &'static str,
+}
+
+/// An application permission of one Microsoft API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permission {
+    /// What Entra's portal calls the API under "APIs my organization uses".
+    pub api: &'static str,
+    /// App ids of the API. A token's audience is one of them or the resource's URL, as the API chose.
+    pub app_ids: &'static [&'static str],
+    /// Values of the `roles` claim, any one of which is enough. The first allows the least and is the one to ask for.
+    pub roles: &'static [&'static str],
+}
+
+impl Permission {
+    /// The role to ask for.
+    pub fn wanted(&self) -> &'static str {
+        self.roles.first().copied().unwrap_or_default()
+    }
+}
+
+/// Where the API is in one cloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    pub cloud: Cloud,
+    pub base_url: &'static str,
+    pub doubt: Option<Doubt>,
+}
+
+impl Address {
+    /// The scope to ask tokens for. The resource is the API's own host.
+    pub fn scope(&self) -> String {
+        format!("{}/.default", self.base_url)
+    }
+}
+
+/// What Microsoft does not document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// The audience of tokens; others use the API's own host.
+    Scope,
+    /// Whether the API is there at all; its host is.
+    Api,
+}
+
+/// The announced end of an API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndOfService {
+    /// The last day on which the API is promised to work, at 0:00 UTC.
+    pub last_day: Ticks,
+    /// Microsoft's notice.
+    pub notice: &'static str,
+}
+
+/// "List incidents API in Microsoft Defender XDR", sections Permissions and Limitations; "Supported Microsoft Defender XDR
+/// APIs"; "Microsoft Defender for US Government customers".
+static DEFENDER: SourceFacts = SourceFacts {
+    name: "defender",
+    page_size: 100,
+    quota: Quota {
+        per_minute: 50,
+        per_hour: Some(1500),
+    },
+    permission: Permission {
+        api: "Microsoft Threat Protection",
+        app_ids: &["8ee8fdad-f234-4243-8f3b-15c294843740"],
+        roles: &["Incident.Read.All", "Incident.ReadWrite.All"],
+    },
+    addresses: &[
+        at(Cloud::Commercial, "https://api.security.microsoft.com"),
+        at(Cloud::Gcc, "https://api-gcc.security.microsoft.us").doubting(Doubt::Scope),
+        at(Cloud::GccHigh, "https://api-gov.security.microsoft.us").doubting(Doubt::Scope),
+        at(Cloud::Dod, "https://api-gov.security.microsoft.us").doubting(Doubt::Scope),
+    ],
+    // "After February 1, 2027, the MDE and XDR APIs will no longer function." Whether the notice means the incidents too is
+    // not certain. The remedy is the same: Graph has the same incidents.
+    end: Some(EndOfService {
+        last_day: Ticks(1_801_440_000 * PER_SECOND),
+        notice: "MC1220762",
+    }),
+    dialect: &defender::DIALECT,
+};
+
+/// "List incidents", section Permissions; "Microsoft Graph service-specific throttling limits", section Security (any
+/// request on `/security`); "National cloud deployments". The app id is the same in all clouds.
+static GRAPH: SourceFacts = SourceFacts {
+    name: "graph",
+    // Not documented. Larger pages are answered with 400.
+    page_size: 50,
+    quota: Quota {
+        per_minute: 150,
+        per_hour: None,
+    },
+    permission: Permission {
+        api: "Microsoft Graph",
+        app_ids: &["00000003-0000-0000-c000-000000000000"],
+        roles: &[
+            "SecurityIncident.Read.All",
+            "SecurityIncident.ReadWrite.All",
+        ],
+    },
+    addresses: &[
+        at(Cloud::Commercial, "https://graph.microsoft.com"),
+        at(Cloud::Gcc, "https://graph.microsoft.com"),
+        at(Cloud::GccHigh, "https://graph.microsoft.us"),
+        at(Cloud::Dod, "https://dod-graph.microsoft.us"),
+        at(Cloud::China, "https://microsoftgraph.chinacloudapi.cn").doubting(Doubt::Api),
+    ],
+    end: None,
+    dialect: &graph::DIALECT,
+};
+
+const fn at(cloud: Cloud, base_url: &'static str) -> Address {
+    Address {
+        cloud,
+        base_url,
+        doubt: None,
+    }
+}
+
+impl Address {
+    const fn doubting(mut self, doubt: Doubt) -> Self {
+        self.doubt = Some(doubt);
+        self
+    }
+}
+
+impl SourceKind {
+    /// Every source, the default first.
+    pub const ALL: [SourceKind; 2] = [SourceKind::Graph, SourceKind::Defender];
+
+    pub fn facts(self) -> &'static SourceFacts {
+        match self {
+            SourceKind::Defender => &DEFENDER,
+            SourceKind::Graph => &GRAPH,
+        }
+    }
+
+    /// The API's address in `cloud`. `None`: Microsoft documents no such API there.
+    pub fn address(self, cloud: Cloud) -> Option<&'static Address> {
+        let mut addresses = self.facts().addresses.iter();
+        addresses.find(|at| at.cloud == cloud)
+    }
+}
+
+impl fmt::Display for SourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.facts().name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_budget_of_each_source_keeps_its_quota() {
+        let budget = |source: SourceKind| source.facts().quota.default_per_minute();
+        assert_eq!(SourceKind::ALL.map(budget), [75, 25]);
+    }
+
+    #[test]
+    fn the_last_day_is_the_notice_s() {
+        let end = SourceKind::Defender.facts().end;
+        let day = end.map(|end| end.last_day.to_string());
+        assert_eq!(day.as_deref(), Some("2027-02-01T00:00:00Z"));
+    }
+}
