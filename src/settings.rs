@@ -100,7 +100,7 @@ pub enum SecretSource {
 }
 
 impl SecretSource {
-    fn file(&self) -> Option<&Path> {
+    pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File(file) => Some(file),
             Self::Env { .. } => None,

@@ -13,11 +13,9 @@ use incidentd::core::incident::reading::Shape;
 use incidentd::core::sources::SourceKind;
 use incidentd::core::sweep::backlog::Span;
 use incidentd::core::time::ticks::Ticks;
-use incidentd::microsoft::{
-    Clients, Credential, Endpoint, Entra, EntraOptions, HttpOptions, IncidentApi, Secret,
-    SourceOptions,
-};
+use incidentd::microsoft::{AppCredential, Clients, Entra, IncidentApi};
 use incidentd::ports::{IncidentSource, PageAsk, Query, TokenSource};
+use incidentd::settings::{ApiSettings, AppSettings, Credential, SecretSource, TokenEndpoint};
 use incidentd::simulator::{Options, SECOND, Simulator, Tenant};
 use url::Url;
 
@@ -86,36 +84,30 @@ fn client(simulator: &Simulator, tenant: &Tenant) -> (IncidentApi, Entra) {
     let url: Url = simulator.url().parse().expect("an address");
     let id: TenantId = tenant.id.to_string().parse().expect("a GUID");
     let clients = Clients::new();
-    let http = HttpOptions {
-        proxy: None,
-        authorities: None,
-        silence: Duration::from_secs(30),
-    };
-    let entra = EntraOptions {
-        http: http.clone(),
-        tenant: id,
-        client_id: tenant.client_id,
-        credential: Arc::new(Credential::secret(Secret::Variable {
-            name: "CLIENT_SECRET".to_owned(),
-            value: tenant.secret.clone().into(),
-        })),
-        login_url: url.clone(),
-        scope: SCOPE.to_owned(),
-        endpoint: Endpoint::V2,
-        permission: SourceKind::Defender.facts().permission,
-    };
-    let defender = SourceOptions {
+    let api = ApiSettings {
         source: SourceKind::Defender,
-        http,
         base_url: url.clone(),
-        max_response: 64 << 20,
-        tenant: id,
-        client_id: tenant.client_id,
         login_url: url,
         scope: SCOPE.to_owned(),
+        token_endpoint: TokenEndpoint::V2,
+        proxy: None,
+        ca_file: None,
+        request_timeout: Duration::from_secs(30),
+        max_response: 64 << 20,
     };
+    let app = AppSettings {
+        client_id: tenant.client_id,
+        credential: Credential::Secret {
+            current: SecretSource::Env {
+                name: "CLIENT_SECRET".to_owned(),
+                value: tenant.secret.clone().into(),
+            },
+            next: None,
+        },
+    };
+    let credential = Arc::new(AppCredential::new(&app));
     (
-        IncidentApi::new(&clients, defender).expect("a client"),
-        Entra::new(&clients, entra).expect("a client"),
+        IncidentApi::new(&clients, id, app.client_id, &api).expect("a client"),
+        Entra::new(&clients, id, credential, &api).expect("a client"),
     )
 }

@@ -4,12 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::microsoft::{
-    ClientError, Clients, Credential, Endpoint, Entra, EntraOptions, HttpOptions, IncidentApi,
-    Secret, SourceOptions,
-};
+use crate::microsoft::{AppCredential, ClientError, Clients, Entra, IncidentApi};
 use crate::ports::IncidentSource;
-use crate::settings::{self, AppSettings, SecretSource, TenantSettings, TokenEndpoint};
+use crate::settings::{AppSettings, TenantSettings};
 
 #[derive(Debug, thiserror::Error)]
 #[error("the connection settings of tenant {tenant} can't be used")]
@@ -30,7 +27,7 @@ pub struct Connectors {
     clients: Clients,
     /// What each app registration proves itself with: one for all the tenants that have the same, so that it is learnt
     /// once which of two secrets serves.
-    credentials: HashMap<Arc<AppSettings>, Arc<Credential>>,
+    credentials: HashMap<Arc<AppSettings>, Arc<AppCredential>>,
 }
 
 impl Connectors {
@@ -43,12 +40,13 @@ impl Connectors {
 
     pub fn entra(&mut self, tenant: &TenantSettings) -> Result<Entra, FleetError> {
         let credential = self.credential(&tenant.app);
-        Entra::new(&self.clients, entra(tenant, credential)).map_err(error(tenant))
+        Entra::new(&self.clients, tenant.id, credential, &tenant.api).map_err(error(tenant))
     }
 
     pub fn source(&self, tenant: &TenantSettings) -> Result<Arc<dyn IncidentSource>, FleetError> {
-        let api = IncidentApi::new(&self.clients, api(tenant)).map_err(error(tenant))?;
-        Ok(Arc::new(api))
+        let client_id = tenant.app.client_id;
+        let api = IncidentApi::new(&self.clients, tenant.id, client_id, &tenant.api);
+        Ok(Arc::new(api.map_err(error(tenant))?))
     }
 
     /// Forgets the credentials that none of these tenants has.
@@ -57,9 +55,9 @@ impl Connectors {
         self.credentials.retain(|app, _| used.contains(app));
     }
 
-    fn credential(&mut self, app: &Arc<AppSettings>) -> Arc<Credential> {
+    fn credential(&mut self, app: &Arc<AppSettings>) -> Arc<AppCredential> {
         let made = self.credentials.entry(app.clone());
-        made.or_insert_with(|| Arc::new(credential(&app.credential)))
+        made.or_insert_with(|| Arc::new(AppCredential::new(app)))
             .clone()
     }
 
@@ -73,61 +71,5 @@ fn error(tenant: &TenantSettings) -> impl Fn(ClientError) -> FleetError + '_ {
     |source| FleetError {
         tenant: tenant.name.clone(),
         source,
-    }
-}
-
-fn credential(settings: &settings::Credential) -> Credential {
-    match settings {
-        settings::Credential::Secret { current, next } => {
-            let current = match current {
-                SecretSource::File(path) => Secret::File(path.clone()),
-                SecretSource::Env { name, value } => Secret::Variable {
-                    name: name.clone(),
-                    value: value.clone(),
-                },
-            };
-            match next {
-                Some(next) => Credential::two_secrets(current, next.clone()),
-                None => Credential::secret(current),
-            }
-        }
-        settings::Credential::Federated(file) => Credential::federated(file.clone()),
-    }
-}
-
-fn http(tenant: &TenantSettings) -> HttpOptions {
-    HttpOptions {
-        proxy: tenant.api.proxy.clone(),
-        authorities: tenant.api.ca_file.as_ref().map(|file| file.pem.clone()),
-        silence: tenant.api.request_timeout,
-    }
-}
-
-fn entra(tenant: &TenantSettings, credential: Arc<Credential>) -> EntraOptions {
-    EntraOptions {
-        http: http(tenant),
-        tenant: tenant.id,
-        client_id: tenant.app.client_id,
-        credential,
-        login_url: tenant.api.login_url.clone(),
-        scope: tenant.api.scope.clone(),
-        endpoint: match tenant.api.token_endpoint {
-            TokenEndpoint::V1 => Endpoint::V1,
-            TokenEndpoint::V2 => Endpoint::V2,
-        },
-        permission: tenant.api.source.facts().permission,
-    }
-}
-
-fn api(tenant: &TenantSettings) -> SourceOptions {
-    SourceOptions {
-        source: tenant.api.source,
-        http: http(tenant),
-        base_url: tenant.api.base_url.clone(),
-        max_response: tenant.api.max_response,
-        tenant: tenant.id,
-        client_id: tenant.app.client_id,
-        login_url: tenant.api.login_url.clone(),
-        scope: tenant.api.scope.clone(),
     }
 }

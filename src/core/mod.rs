@@ -10,6 +10,7 @@ pub mod ids;
 pub mod incident;
 pub mod log_throttle;
 pub mod pace;
+pub mod secret_text;
 pub mod sources;
 pub mod sweep;
 pub mod time;

@@ -1,104 +1,263 @@
-//! What an app proves itself with at Entra: a client secret, two of them while one takes the other's place, or a token of
-//! another issuer that the app registration trusts (workload identity federation).
+//! What an app registration authenticates with at Entra: one file per kind.
 //!
-//! All tenants of one app registration share one [`Credential`], so that what one of them learns (which of two secrets
-//! serves) holds for all, and is said once.
+//! All tenants of one app registration share one [`AppCredential`], so that what one of them learns (which of two secrets
+//! is accepted) holds for all, and is logged once.
 //!
-//! Invariant: files are read at each use and never kept: whoever rotates them tells nobody.
+//! To add a kind, add a variant to [`Credential`](crate::settings::Credential) in the settings, a file here and a row in
+//! [`kind_of`].
+//!
+//! Invariant: files are read at each use and never kept, because nobody announces that a file was replaced.
 
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::path::Path;
 
+use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::sleep;
+use uuid::Uuid;
 
-use super::expiry::Expiry;
-use super::secret::{Secret, read_file};
 use crate::core::health::failure::{Failure, one_line};
 use crate::core::time::ticks::Ticks;
+use crate::settings::{AppSettings, Credential};
+use client_secret::ClientSecret;
+use federated_token::FederatedToken;
+use two_secrets::TwoSecrets;
 
-/// How long a file that is just being replaced is given.
-const REPLACED_WITHIN: Duration = Duration::from_millis(200);
+pub(super) mod client_secret;
+pub(super) mod federated_token;
+mod secret_file;
+pub(super) mod two_secrets;
 
-/// What one app registration proves itself with.
-#[derive(Debug)]
-pub struct Credential {
-    pub(super) kind: Kind,
-    second_serves: AtomicBool,
-    expiry: Expiry,
+/// The table of kinds.
+fn kind_of(app: &AppSettings) -> Box<dyn CredentialKind> {
+    match &app.credential {
+        Credential::Secret {
+            current,
+            next: None,
+        } => Box::new(ClientSecret::new(current.clone())),
+        Credential::Secret {
+            current,
+            next: Some(next),
+        } => Box::new(TwoSecrets::new(
+            app.client_id,
+            current.clone(),
+            next.clone(),
+        )),
+        Credential::Federated(file) => Box::new(FederatedToken::new(file.clone())),
+    }
 }
 
-#[derive(Debug)]
-pub(super) enum Kind {
-    Secret(Secret),
-    /// The second is tried when the first is refused.
-    TwoSecrets(Secret, Secret),
-    Federated(PathBuf),
+/// One kind of credential.
+pub(super) trait CredentialKind: fmt::Debug + Send + Sync {
+    /// The attempts of one token request.
+    fn attempts(&self) -> Box<dyn Attempts + '_>;
+
+    /// The files that are read.
+    fn files(&self) -> Vec<&Path>;
+
+    /// When the credential expires, where it says so itself. `stamp` changes with the files. May block to read a file.
+    fn expires(&self, _stamp: u64) -> Option<Ticks> {
+        None
+    }
+
+    /// Whether the second of two secrets is the one that was accepted last.
+    fn second_secret_serves(&self) -> bool {
+        false
+    }
 }
 
-impl Credential {
-    fn new(kind: Kind) -> Self {
+/// The attempts of one token request. A kind makes a fixed small number of them.
+pub(super) trait Attempts: Send {
+    /// What to send next. `refused` is the answer to the attempt before.
+    ///
+    /// # Errors
+    /// Nothing is left to try: why the token request as a whole fails.
+    fn next(&mut self, refused: Option<Denial>) -> BoxFuture<'_, Result<Attempt, Failure>>;
+
+    /// Entra accepted the last attempt.
+    fn accepted(&mut self) {}
+}
+
+/// One request's proof.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt {
+    pub(super) proof: Proof,
+    /// Everything else that was read. It is cut out of all texts with the proof.
+    pub(super) hidden: Vec<SecretString>,
+}
+
+impl Attempt {
+    fn alone(proof: Proof) -> Self {
         Self {
-            kind,
-            second_serves: AtomicBool::new(false),
-            expiry: Expiry::default(),
+            proof,
+            hidden: Vec::new(),
         }
     }
 
-    pub fn secret(secret: Secret) -> Self {
-        Self::new(Kind::Secret(secret))
+    /// Everything that must not be shown.
+    pub(super) fn secrets(&self) -> Vec<&str> {
+        let hidden = self.hidden.iter().map(ExposeSecret::expose_secret);
+        hidden.chain([self.proof.value.expose_secret()]).collect()
+    }
+}
+
+/// A token request that failed, and what the answer says about the proof.
+#[derive(Debug)]
+pub(super) struct Denial {
+    pub(super) failure: Failure,
+    /// By `error`, Entra does not accept the app's proof of identity: another secret may be accepted.
+    pub(super) of_the_proof: bool,
+    /// The AADSTS number of a refusal (400 or 401).
+    pub(super) code: Option<u64>,
+}
+
+/// A failure on the way: nothing was said about the proof.
+impl From<Failure> for Denial {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            of_the_proof: false,
+            code: None,
+        }
+    }
+}
+
+/// A key of the configuration that a proof is read from, and how failures and remedies speak of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ProofKey {
+    pub(super) name: &'static str,
+    pub(super) form: Form,
+    /// What holds the proof.
+    pub(super) file: &'static str,
+    /// The remedy for a file that holds no proof; `{place}` stands for the place.
+    pub(super) fill: &'static str,
+    /// The remedy when Entra refuses the proof and names no known reason.
+    pub(super) check: &'static str,
+}
+
+/// How a proof goes into the token request's form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Secret,
+    Assertion,
+}
+
+/// The kind of assertion that a signed token is (RFC 7523).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Where a proof was read. A tenant may have a credential of its own under the same key: the file says which is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ProofPlace {
+    pub(super) key: &'static ProofKey,
+    /// The file's path, or the variable's name.
+    name: String,
+}
+
+/// Where systemd puts the copies that it makes at a service's start.
+const SYSTEMD_COPIES: &str = "/run/credentials/";
+const LONGEST_NAME: usize = 300;
+
+impl ProofPlace {
+    pub(super) fn new(key: &'static ProofKey, name: &str) -> Self {
+        let name = one_line(name, LONGEST_NAME);
+        Self { key, name }
     }
 
-    /// Two secrets, so that one can take the other's place without a gap.
-    pub fn two_secrets(first: Secret, second_file: PathBuf) -> Self {
-        Self::new(Kind::TwoSecrets(first, Secret::File(second_file)))
+    pub(super) fn file(key: &'static ProofKey, path: &Path) -> Self {
+        Self::new(key, &path.display().to_string())
     }
 
-    /// A file that holds another issuer's token, which someone else keeps fresh.
-    pub fn federated(token_file: PathBuf) -> Self {
-        Self::new(Kind::Federated(token_file))
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Changes when a file in use does, whoever replaces or mends it, through symbolic links too; 0 without files.
+    /// How a remedy names the place.
+    pub(super) fn hint(&self) -> String {
+        let (name, key) = (&self.name, self.key.name);
+        if *self.key == client_secret::VARIABLE {
+            return format!("the environment variable {name} ({key}; then restart incidentd)");
+        }
+        if name.starts_with(SYSTEMD_COPIES) {
+            return format!(
+                "the file that the systemd unit's LoadCredential= copies to {name} ({key}; then restart incidentd)"
+            );
+        }
+        format!("{name} ({key})")
+    }
+
+    /// `text` with the place where it says `{place}`.
+    pub(super) fn fill_in(&self, text: &str) -> String {
+        text.replace("{place}", &self.hint())
+    }
+}
+
+/// What one request authenticates the app with.
+#[derive(Debug, Clone)]
+pub(super) struct Proof {
+    pub(super) value: SecretString,
+    pub(super) place: ProofPlace,
+}
+
+impl Proof {
+    /// The parameters of the token request that carry it.
+    pub(super) fn parameters(&self) -> Vec<(&'static str, &str)> {
+        let value = self.value.expose_secret();
+        match self.place.key.form {
+            Form::Secret => vec![("client_secret", value)],
+            Form::Assertion => vec![
+                ("client_assertion_type", JWT_BEARER),
+                ("client_assertion", value),
+            ],
+        }
+    }
+
+    fn same_as(&self, other: &Proof) -> bool {
+        self.value.expose_secret() == other.value.expose_secret()
+    }
+}
+
+/// One app registration's credential.
+#[derive(Debug)]
+pub struct AppCredential {
+    pub(super) client_id: Uuid,
+    kind: Box<dyn CredentialKind>,
+}
+
+impl AppCredential {
+    pub fn new(app: &AppSettings) -> Self {
+        Self {
+            client_id: app.client_id,
+            kind: kind_of(app),
+        }
+    }
+
+    pub(super) fn attempts(&self) -> Box<dyn Attempts + '_> {
+        self.kind.attempts()
+    }
+
+    /// Changes whenever a file in use changes, through symbolic links too; 0 without files.
     pub(super) fn stamp(&self) -> u64 {
-        let files = match &self.kind {
-            Kind::Secret(secret) => [secret.file(), None],
-            Kind::TwoSecrets(first, second) => [first.file(), second.file()],
-            Kind::Federated(file) => [Some(file.as_path()), None],
-        };
-        let mut stamps = files.into_iter().flatten().map(stamp_of).peekable();
-        if stamps.peek().is_none() {
+        let files = self.kind.files();
+        if files.is_empty() {
             return 0;
         }
         let mut hasher = DefaultHasher::new();
+        let stamps = files.into_iter().filter_map(stamp_of);
         stamps.for_each(|stamp| stamp.hash(&mut hasher));
         hasher.finish()
     }
 
-    /// Until when it is good, where it says so itself: a federated token does, a secret does not. Blocks to read a file that
-    /// has changed.
     pub(super) fn expires(&self) -> Option<Ticks> {
-        match &self.kind {
-            Kind::Federated(file) => self.expiry.of(file, self.stamp()),
-            Kind::Secret(_) | Kind::TwoSecrets(..) => None,
-        }
+        self.kind.expires(self.stamp())
     }
 
-    pub(super) fn second_serves(&self) -> bool {
-        self.second_serves.load(Ordering::Relaxed)
-    }
-
-    /// Notes which of two secrets was accepted. `true` when it is the second, and was the first until now.
-    pub(super) fn turned_to_second(&self, second: bool) -> bool {
-        let before = self.second_serves.swap(second, Ordering::Relaxed);
-        second && !before
+    pub(super) fn second_secret_serves(&self) -> bool {
+        self.kind.second_secret_serves()
     }
 }
 
-/// What tells one state of a file from the next; the change time also tells of permissions. `None`: it can't be reached.
+/// Tells one state of a file from the next; the change time covers permissions, too. `None`: it can't be reached.
 fn stamp_of(file: &Path) -> Option<impl Hash + use<>> {
     let data = std::fs::metadata(file).ok()?;
     Some((
@@ -108,205 +267,5 @@ fn stamp_of(file: &Path) -> Option<impl Hash + use<>> {
     ))
 }
 
-/// The key of the configuration that names a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
-    SecretFile,
-    SecretVariable,
-    NextSecretFile,
-    TokenFile,
-}
-
-/// Where a proof was read. A tenant may have a credential of its own under the same key: the file says which is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) key: Key,
-    /// The file's path, or the variable's name.
-    name: String,
-}
-
-/// Where systemd puts the copies that it makes at a service's start.
-const SYSTEMD_COPIES: &str = "/run/credentials/";
-const LONGEST_NAME: usize = 300;
-
-impl Place {
-    pub(super) fn file(key: Key, path: &Path) -> Self {
-        Self::named(key, &path.display().to_string())
-    }
-
-    pub(super) fn variable(name: &str) -> Self {
-        Self::named(Key::SecretVariable, name)
-    }
-
-    fn named(key: Key, name: &str) -> Self {
-        let name = one_line(name, LONGEST_NAME);
-        Self { key, name }
-    }
-
-    /// For tests that care for the key alone.
-    pub(super) fn of(key: Key) -> Self {
-        Self::named(key, "somewhere")
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Goes into a hint where something is to be put.
-    pub(super) fn hint(&self) -> String {
-        let name = &self.name;
-        let key = match self.key {
-            Key::SecretVariable => {
-                return format!(
-                    "the environment variable {name} (app.client_secret_env; then restart incidentd)"
-                );
-            }
-            Key::SecretFile => "app.client_secret_file",
-            Key::NextSecretFile => "app.client_secret_next_file",
-            Key::TokenFile => "app.federated_token_file",
-        };
-        if name.starts_with(SYSTEMD_COPIES) {
-            return format!(
-                "the file that the systemd unit's LoadCredential= copies to {name} ({key}; then restart incidentd)"
-            );
-        }
-        format!("{name} ({key})")
-    }
-}
-
-/// What one request proves the app with.
-#[derive(Debug, Clone)]
-pub(super) struct Proof {
-    pub(super) value: SecretString,
-    pub(super) place: Place,
-}
-
-impl Proof {
-    pub(super) fn same_as(&self, other: &Proof) -> bool {
-        self.value.expose_secret() == other.value.expose_secret()
-    }
-}
-
-/// Another issuer's token, as it is now. A file that is unreadable, empty or cut short may just be being replaced, and
-/// is read once more; what it holds then is for Entra to judge.
-///
-/// # Errors
-/// As for [`Secret::read`].
-pub(super) async fn read_token(file: &Path) -> Result<Proof, Failure> {
-    let now = read_file(file, Key::TokenFile).await;
-    match now {
-        Ok(token) if is_whole(token.value.expose_secret()) => Ok(token),
-        _ => {
-            sleep(REPLACED_WITHIN).await;
-            read_file(file, Key::TokenFile).await
-        }
-    }
-}
-
-/// Whether this has the three parts of a signed token.
-fn is_whole(token: &str) -> bool {
-    token.split('.').filter(|part| !part.is_empty()).count() == 3
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    #[test]
-    fn the_stamp_changes_with_a_file_s_content_place_and_permissions() {
-        let folder = tempfile::tempdir().unwrap();
-        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
-        fs::write(&first, "one").unwrap();
-        let credential = Credential::two_secrets(Secret::File(first.clone()), second.clone());
-        let mut stamps = vec![credential.stamp()];
-        let mut changed = |what: &str| {
-            let stamp = credential.stamp();
-            assert!(!stamps.contains(&stamp), "{what} left the stamp alone");
-            assert_eq!(stamp, credential.stamp(), "{what}: it does not hold still");
-            stamps.push(stamp);
-        };
-        fs::write(&second, "two").unwrap();
-        changed("a second file that appears");
-        fs::write(&first, "longer").unwrap();
-        changed("new content");
-        let mode = fs::Permissions::from_mode(0o604);
-        fs::set_permissions(&first, mode).unwrap();
-        changed("new permissions");
-        let replacement = folder.path().join("replacement");
-        fs::write(&replacement, "second").unwrap();
-        fs::rename(&replacement, &first).unwrap();
-        changed("a file put into its place");
-        fs::remove_file(&first).unwrap();
-        changed("its removal");
-    }
-
-    /// As the kubelet replaces a token: the path stays, a link on the way to it changes.
-    #[test]
-    fn the_stamp_changes_when_a_link_on_the_way_is_swapped() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        for day in ["monday", "tuesday"] {
-            fs::create_dir(at(day)).unwrap();
-            fs::write(at(day).join("token"), "equally long").unwrap();
-        }
-        symlink("monday", at("data")).unwrap();
-        symlink("data/token", at("token")).unwrap();
-        let credential = Credential::federated(at("token"));
-        let before = credential.stamp();
-        symlink("tuesday", at("data.new")).unwrap();
-        fs::rename(at("data.new"), at("data")).unwrap();
-        assert_ne!(credential.stamp(), before);
-    }
-
-    #[test]
-    fn of_a_copy_that_systemd_made_the_original_is_named() {
-        let hint = |path: &str| Place::file(Key::SecretFile, Path::new(path)).hint();
-        assert_eq!(
-            hint("/etc/incidentd/fabrikam"),
-            "/etc/incidentd/fabrikam (app.client_secret_file)"
-        );
-        assert_eq!(
-            hint("/run/credentials/incidentd.service/secrets_contoso"),
-            "the file that the systemd unit's LoadCredential= copies to \
-             /run/credentials/incidentd.service/secrets_contoso (app.client_secret_file; then restart incidentd)"
-        );
-    }
-
-    #[test]
-    fn a_credential_without_files_never_changes() {
-        let secret = Secret::Variable {
-            name: "SECRET".to_owned(),
-            value: SecretString::from("s".to_owned()),
-        };
-        assert_eq!(Credential::secret(secret).stamp(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_token_that_is_being_replaced_is_read_once_more() {
-        for half_written in ["", " \n", "head.payl", "head.payload."] {
-            let folder = tempfile::tempdir().unwrap();
-            let file = folder.path().join("token");
-            fs::write(&file, half_written).unwrap();
-            let (read, ()) = tokio::join!(read_token(&file), async {
-                sleep(REPLACED_WITHIN / 2).await;
-                fs::write(&file, "head.payload.signature\n").unwrap();
-            });
-            let token = read.unwrap().value;
-            assert_eq!(token.expose_secret(), "head.payload.signature");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_token_file_that_stays_empty_names_its_key() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let failure = read_token(file.path()).await.unwrap_err();
-        assert!(
-            failure.remedy.contains("app.federated_token_file"),
-            "{failure:?}"
-        );
-        assert!(failure.cause.is_some(), "all who share it are one alarm");
-        assert!(failure.what.contains("is empty"), "{failure:?}");
-    }
-}
+mod tests;

@@ -2,8 +2,8 @@
 //!
 //! Role: one token request at the customer's tenant, and a look at what came back: a token without the permission, or
 //! for another API or tenant, is issued without complaint and would only fail later, with less to say.
-//! With which secret or assertion, [`proving`] decides.
-//! Failure modes: [`refusal`] for answers of Entra, [`claims`] for tokens of no use, [`network`](crate::microsoft::transport) for the
+//! What the request is made with, and whether it is made again, the [credential](super::credential) decides.
+//! Failure modes: [`refusal`] for answers of Entra, [`claims`] for tokens of no use, [`transport`](super::transport) for the
 //! wire. A 200 that holds no token is `unreachable`: a proxy's log-in page looks like that.
 
 use std::sync::Arc;
@@ -11,34 +11,29 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use reqwest::StatusCode;
-use reqwest::header::{ACCEPT, HeaderMap};
+use reqwest::header::ACCEPT;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
-use uuid::Uuid;
 
 use super::consent::{consent_link, consent_remedy};
-use super::credential::{Credential, Key, Place, Proof};
-use super::http::{ClientError, Clients, Http, HttpOptions};
+use super::credential::{AppCredential, Attempt, Denial};
+use super::http::{ClientError, Clients, Http};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
-use crate::core::sources::Permission;
 use crate::core::time::ticks::Ticks;
 use crate::ports::{AccessToken, Grant, TokenSource};
+use crate::settings::{ApiSettings, TokenEndpoint};
 pub(super) use aadsts::CONDITIONAL_ACCESS;
 pub use claims::Claims;
 use claims::TokenExpectation;
-use refusal::{Denial, TokenRefusal};
+use refusal::TokenAnswer;
 
 mod aadsts;
 mod claims;
 pub(super) mod fuzzing;
-mod proving;
 mod refusal;
-
-/// The kind of assertion that a federated token is (RFC 7523).
-const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A token is a few KB even with hundreds of roles.
 const MAX_TOKEN_ANSWER: usize = 1 << 20;
@@ -49,41 +44,15 @@ const LIFE_IF_OVER: Duration = Duration::from_secs(60);
 /// Beyond the 28 h that the longest-lived tokens have ("Access tokens", token lifetime).
 const LONGEST_LIFE: Duration = Duration::from_secs(48 * 3600);
 
-/// Which of Entra's token endpoints is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
-    /// `/oauth2/token`, which takes a `resource`.
-    V1,
-    /// `/oauth2/v2.0/token`, which takes a `scope`.
-    V2,
-}
-
-/// What one tenant's token source needs.
-pub struct EntraOptions {
-    pub http: HttpOptions,
-    /// The customer's tenant, never the app's own.
-    pub tenant: TenantId,
-    pub client_id: Uuid,
-    /// The same for all tenants of one app registration.
-    pub credential: Arc<Credential>,
-    /// Scheme and host of the token service.
-    pub login_url: Url,
-    /// Ends in `/.default`; the v1 endpoint's resource is what stands before that.
-    pub scope: String,
-    pub endpoint: Endpoint,
-    /// What the token must allow.
-    pub permission: Permission,
-}
-
 /// One tenant's way to a token.
 pub struct Entra {
     http: Http,
     authority: String,
     token_url: Url,
-    client_id: String,
-    credential: Arc<Credential>,
-    scope: String,
-    endpoint: Endpoint,
+    /// The same for all tenants of one app registration.
+    credential: Arc<AppCredential>,
+    /// What tokens are asked for, as a parameter of the request.
+    target: (&'static str, String),
     expected: TokenExpectation,
 }
 
@@ -106,17 +75,21 @@ impl IssuedToken {
 impl Entra {
     /// # Errors
     /// The HTTP client can't be built: proxy or certificates are unusable.
-    pub fn new(clients: &Clients, options: EntraOptions) -> Result<Self, ClientError> {
-        let http = clients.reach(&options.login_url, "api.login_url", &options.http)?;
-        let EntraOptions {
-            tenant, client_id, ..
-        } = options;
-        let link = consent_link(&options.login_url, tenant, client_id, &options.scope);
-        let mut token_url = options.login_url;
-        let path = match options.endpoint {
-            Endpoint::V1 => "oauth2/token",
-            Endpoint::V2 => "oauth2/v2.0/token",
+    pub fn new(
+        clients: &Clients,
+        tenant: TenantId,
+        credential: Arc<AppCredential>,
+        api: &ApiSettings,
+    ) -> Result<Self, ClientError> {
+        let http = clients.reach(&api.login_url, "api.login_url", api)?;
+        let permission = api.source.facts().permission;
+        let link = consent_link(&api.login_url, tenant, credential.client_id, &api.scope);
+        let resource = resource(&api.scope).to_owned();
+        let (path, target) = match api.token_endpoint {
+            TokenEndpoint::V1 => ("oauth2/token", ("resource", resource.clone())),
+            TokenEndpoint::V2 => ("oauth2/v2.0/token", ("scope", api.scope.clone())),
         };
+        let mut token_url = api.login_url.clone();
         let path = format!("{}/{tenant}/{path}", token_url.path().trim_end_matches('/'));
         token_url.set_path(&path);
         token_url.set_query(None);
@@ -125,16 +98,14 @@ impl Entra {
             http,
             authority: token_url.origin().ascii_serialization(),
             token_url,
-            client_id: client_id.to_string(),
-            credential: options.credential,
-            endpoint: options.endpoint,
+            credential,
+            target,
             expected: TokenExpectation {
                 tenant,
-                resource: resource(&options.scope).to_owned(),
-                permission: options.permission,
-                consent_remedy: consent_remedy(&options.permission, &link),
+                resource,
+                permission,
+                consent_remedy: consent_remedy(&permission, &link),
             },
-            scope: options.scope,
         })
     }
 
@@ -143,26 +114,33 @@ impl Entra {
     /// # Errors
     /// No token was issued.
     pub async fn look(&self) -> Result<IssuedToken, Failure> {
-        self.exchange().await
+        let mut attempts = self.credential.attempts();
+        let mut refused = None;
+        loop {
+            let attempt = attempts.next(refused).await?;
+            match self.ask(&attempt).await {
+                Ok(issued) => {
+                    attempts.accepted();
+                    return Ok(issued);
+                }
+                Err(denial) => refused = Some(denial),
+            }
+        }
     }
 
     /// Whether, of two secrets, the second is the one that was accepted last.
     pub fn second_secret_serves(&self) -> bool {
-        self.credential.second_serves()
+        self.credential.second_secret_serves()
     }
 
-    /// One request. `hidden` is all that must not be shown, `proof` included.
-    async fn ask(&self, proof: &Proof, hidden: &[&Proof]) -> Result<IssuedToken, Denial> {
-        let target = match self.endpoint {
-            Endpoint::V1 => ("resource", resource(&self.scope)),
-            Endpoint::V2 => ("scope", self.scope.as_str()),
-        };
+    async fn ask(&self, attempt: &Attempt) -> Result<IssuedToken, Denial> {
+        let client_id = self.credential.client_id.to_string();
         let mut form = vec![
             ("grant_type", "client_credentials"),
-            ("client_id", self.client_id.as_str()),
+            ("client_id", client_id.as_str()),
         ];
-        form.extend(parameters(proof));
-        form.push(target);
+        form.extend(attempt.proof.parameters());
+        form.push((self.target.0, self.target.1.as_str()));
         let request = self
             .http
             .client
@@ -170,53 +148,42 @@ impl Entra {
             .header(ACCEPT, "application/json")
             .form(&form);
         let mut answer = self.http.send(request).await?;
-        let asked = Asked {
-            place: &proof.place,
-            hidden,
-        };
         let status = answer.status();
         let body = match status {
             StatusCode::OK => answer.body(MAX_TOKEN_ANSWER).await?,
             _ => answer.error_body().await,
         };
-        self.read(status, answer.headers(), &body, &asked)
+        self.read(&TokenAnswer {
+            status,
+            headers: answer.headers(),
+            body: &body,
+            place: &attempt.proof.place,
+            secrets: &attempt.secrets(),
+        })
     }
 
     /// What a whole answer says.
-    fn read(
-        &self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: &[u8],
-        asked: &Asked<'_>,
-    ) -> Result<IssuedToken, Denial> {
-        let refusal = TokenRefusal {
-            status,
-            headers,
-            body,
-            place: asked.place,
-            hidden: asked.hidden,
-        };
-        if status != StatusCode::OK {
-            return Err(self.refused(&refusal));
+    fn read(&self, answer: &TokenAnswer<'_>) -> Result<IssuedToken, Denial> {
+        if answer.status != StatusCode::OK {
+            return Err(self.refused(answer));
         }
-        let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        match serde_json::from_slice::<TokenAnswer>(json) {
-            Ok(token) => Ok(self.issued(token, asked.hidden)),
-            Err(_) => Err(self.no_token(json, &refusal)),
+        let json = answer.json();
+        match serde_json::from_slice::<TokenBody>(json) {
+            Ok(granted) => Ok(self.issued(granted, answer.secrets)),
+            Err(_) => Err(self.no_token(json, answer)),
         }
     }
 
-    fn refused(&self, refusal: &TokenRefusal<'_>) -> Denial {
-        refusal.classify(&self.http.peer.host, &self.expected.consent_remedy)
+    fn refused(&self, answer: &TokenAnswer<'_>) -> Denial {
+        answer.classify(&self.http.peer.host, &self.expected.consent_remedy)
     }
 
     /// A 200 without a token: an error in disguise, or not Entra's at all.
-    fn no_token(&self, json: &[u8], refusal: &TokenRefusal<'_>) -> Denial {
+    fn no_token(&self, json: &[u8], answer: &TokenAnswer<'_>) -> Denial {
         let is_error = serde_json::from_slice::<Value>(json)
             .is_ok_and(|value| value.get("error").is_some_and(Value::is_string));
         if is_error {
-            return self.refused(refusal);
+            return self.refused(answer);
         }
         let failure = Failure::new(
             Health::Unreachable,
@@ -224,45 +191,27 @@ impl Entra {
             format!(
                 "{} answered a token request with {}, and with something that is no token",
                 self.http.peer.host,
-                refusal.status.as_u16()
+                answer.status.as_u16()
             ),
             "check api.login_url, and what stands between here and Microsoft: it looks like a proxy's log-in page",
         );
         failure
-            .with_status(refusal.status.as_u16())
+            .with_status(answer.status.as_u16())
             .caused_by("entra 200 without a token")
             .into()
     }
 
-    fn issued(&self, answer: TokenAnswer, hidden: &[&Proof]) -> IssuedToken {
-        let token = answer.access_token;
-        let examined = self.expected.examine(token.expose_secret(), hidden);
+    fn issued(&self, granted: TokenBody, secrets: &[&str]) -> IssuedToken {
+        let token = granted.access_token;
+        let examined = self.expected.examine(token.expose_secret(), secrets);
         IssuedToken {
             grant: Grant {
                 token: AccessToken::new(token),
-                lifetime: answer.expires_in,
+                lifetime: granted.expires_in,
             },
             claims: examined.claims,
             unfit: examined.verdict.err(),
         }
-    }
-}
-
-/// What an answer has to be read with.
-struct Asked<'a> {
-    place: &'a Place,
-    hidden: &'a [&'a Proof],
-}
-
-/// What of the form the proof makes up.
-fn parameters(proof: &Proof) -> Vec<(&'static str, &str)> {
-    let value = proof.value.expose_secret();
-    match proof.place.key {
-        Key::TokenFile => vec![
-            ("client_assertion_type", JWT_BEARER),
-            ("client_assertion", value),
-        ],
-        _ => vec![("client_secret", value)],
     }
 }
 
@@ -277,7 +226,7 @@ impl TokenSource for Entra {
     }
 
     fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>> {
-        Box::pin(async { self.exchange().await?.fit() })
+        Box::pin(async { self.look().await?.fit() })
     }
 
     fn credential_stamp(&self) -> u64 {
@@ -291,7 +240,7 @@ impl TokenSource for Entra {
 
 /// The fields that count in a good answer. v1 writes numbers as strings.
 #[derive(Deserialize)]
-struct TokenAnswer {
+struct TokenBody {
     #[serde(deserialize_with = "token")]
     access_token: SecretString,
     #[serde(deserialize_with = "lifetime")]

@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION};
 
 use super::entra::CONDITIONAL_ACCESS;
-use super::secret::host_without;
+use super::scrub::host_without;
 use super::{proxy, retry_after, transient};
 use crate::core::health::failure::{Failure, Health, Reaction, Suspect, one_line};
 use crate::core::sources::SourceFacts;

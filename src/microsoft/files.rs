@@ -28,6 +28,8 @@ const PATHS: usize = 1024;
 #[derive(Debug)]
 pub(super) enum FileError {
     Failed(io::Error),
+    /// There is no such file, or no way to it.
+    Absent(io::Error),
     /// The disk did not answer.
     Silent,
     /// No thread came to it: other files, or other work, keep them all.
@@ -57,13 +59,18 @@ pub(super) async fn read(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     READERS.run(turn, move || read_now(&path, most)).await
 }
 
-fn read_now(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    // A pipe would keep whoever opens it.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+/// The same, on this thread.
+pub(super) fn read_now(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
+    let data = fs::metadata(path).map_err(FileError::Absent)?;
+    // A pipe would block.
+    if !data.is_file() {
+        let error = io::Error::other("it is not a regular file");
+        return Err(FileError::Failed(error));
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    File::open(path)
+        .and_then(|file| file.take(most).read_to_end(&mut bytes))
+        .map_err(FileError::Failed)?;
     Ok(bytes)
 }
 
@@ -79,7 +86,7 @@ impl FileReaders {
     async fn run(
         &self,
         path: PathBuf,
-        job: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static,
+        job: impl FnOnce() -> Result<Vec<u8>, FileError> + Send + 'static,
     ) -> Result<Vec<u8>, FileError> {
         let stage = Arc::new(AtomicU8::new(WAITS_FOR_ITS_TURN));
         let reading = async {
@@ -94,7 +101,7 @@ impl FileReaders {
                 job()
             });
             match read.await {
-                Ok(read) => read.map_err(FileError::Failed),
+                Ok(read) => read,
                 // The daemon ends.
                 Err(_) => Err(FileError::Busy),
             }
@@ -145,7 +152,7 @@ mod tests {
         readers: &FileReaders,
         path: &str,
         first: impl Future<Output = ()>,
-        job: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static,
+        job: impl FnOnce() -> Result<Vec<u8>, FileError> + Send + 'static,
     ) -> Result<Vec<u8>, FileError> {
         // A thread at work keeps paused time from going on by itself.
         let time = async {

@@ -4,12 +4,18 @@
 //! Each takes one input, reads it in every way in which the daemon might, and panics when it finds a promise broken: a
 //! failure's texts are one short line each, hold nothing secret however it is spelled, and a pause is bounded.
 
+#![allow(
+    clippy::expect_used,
+    reason = "called by tests only, where a panic is the verdict"
+)]
+
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use memchr::memmem;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
 
 use super::consent::consent_remedy;
 use super::entra;
@@ -17,6 +23,7 @@ use super::errors::{ApiContext, PageRefusal, RequestKind};
 use super::source::partial;
 use crate::core::health::failure::{Failure, Reaction};
 use crate::core::sources::SourceKind;
+use crate::settings::{ApiSettings, TokenEndpoint};
 
 /// Stands for the token of a request.
 const TOKEN: &str = "eyJCanary.Token-7c41_e9d0.c2ln";
@@ -34,6 +41,22 @@ fn api(source: SourceKind) -> ApiContext {
         host: "api.example".to_owned(),
         scope: "https://api.example/.default".to_owned(),
         consent_remedy: consent_remedy(&facts.permission, "https://login.example/consent"),
+    }
+}
+
+/// Settings that reach no further than `base`.
+pub(super) fn api_settings(source: SourceKind, base: &str) -> ApiSettings {
+    let base = Url::parse(base).expect("a URL");
+    ApiSettings {
+        source,
+        base_url: base.clone(),
+        login_url: base,
+        scope: "https://api.security.microsoft.com/.default".to_owned(),
+        token_endpoint: TokenEndpoint::V2,
+        proxy: None,
+        ca_file: None,
+        request_timeout: Duration::from_secs(30),
+        max_response: 1 << 20,
     }
 }
 
@@ -72,6 +95,15 @@ pub(super) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
+    /// A 200 with this body.
+    pub(super) fn ok(body: &'a [u8]) -> Self {
+        Self {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body,
+        }
+    }
+
     fn read(input: &'a [u8]) -> Self {
         let end = memmem::find(input, b"\n\n");
         let head = input.get(..end.unwrap_or(input.len())).unwrap_or_default();

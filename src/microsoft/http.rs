@@ -27,6 +27,7 @@ use super::proxy::{self, ProxyRoute};
 use super::resolver::{LookUp, Resolver};
 use crate::core::health::failure::Failure;
 use crate::microsoft::transport::{self, Peer};
+use crate::settings::ApiSettings;
 
 /// A connection is made within this time, or not at all.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
@@ -34,18 +35,6 @@ pub(super) const CONNECT: Duration = Duration::from_secs(10);
 const TOTAL: u32 = 10;
 /// Idle connections kept to one host: about as many as requests are in flight at once.
 const IDLE: usize = 64;
-
-/// How to reach one host.
-#[derive(Clone)]
-pub struct HttpOptions {
-    /// `http` or `https`, with user and password if need be. Without it the environment's `HTTPS_PROXY`, `HTTP_PROXY` and
-    /// `NO_PROXY` count. A loopback host is never reached through a proxy.
-    pub proxy: Option<Url>,
-    /// Certificates, as PEM, that are trusted besides the system's.
-    pub authorities: Option<Arc<[u8]>>,
-    /// Silence that ends an exchange; ten times as long ends it in any case.
-    pub silence: Duration,
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -97,20 +86,20 @@ impl Clients {
         }
     }
 
-    /// The way to `base`, whose configuration key is `setting`.
+    /// The way to `base`, whose configuration key is `setting`. A loopback host is never reached through a proxy.
     pub(super) fn reach(
         &self,
         base: &Url,
         setting: &'static str,
-        options: &HttpOptions,
+        api: &ApiSettings,
     ) -> Result<Http, ClientError> {
         let loopback = is_loopback(base);
-        let proxy = options.proxy.clone().filter(|_| !loopback);
+        let proxy = api.proxy.clone().filter(|_| !loopback);
         let key = ClientKey {
             proxy: proxy.clone(),
             // Behind a proxy that speaks TLS itself a plain upstream needs trust, too.
             tls: base.scheme() == "https" || proxy.is_some(),
-            authorities: options.authorities.clone(),
+            authorities: api.ca_file.as_ref().map(|file| file.pem.clone()),
             loopback,
         };
         let via = match &proxy {
@@ -123,8 +112,8 @@ impl Clients {
             port: base.port_or_known_default().unwrap_or_default(),
             via,
             setting,
-            silence: options.silence,
-            total: options.silence.saturating_mul(TOTAL),
+            silence: api.request_timeout,
+            total: api.request_timeout.saturating_mul(TOTAL),
         };
         let ClientPair { keeping, once } = self.pair(key)?;
         Ok(Http {

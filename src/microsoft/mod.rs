@@ -16,29 +16,28 @@ mod consent;
 mod credential;
 mod entra;
 mod errors;
-mod expiry;
 mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod jwt;
 mod proxy;
 mod resolver;
 mod retry_after;
 mod roles;
-mod secret;
+mod scrub;
 mod source;
 mod transient;
 mod transport;
 mod workers;
 
 pub use consent::{REDIRECT_URI, any_tenant_link, consent_link};
-pub use credential::Credential;
-pub use entra::{Claims, Endpoint, Entra, EntraOptions, IssuedToken};
-pub use http::{ClientError, Clients, HttpOptions, check_authorities};
+pub use credential::AppCredential;
+pub use entra::{Claims, Entra, IssuedToken};
+pub use http::{ClientError, Clients, check_authorities};
 pub use resolver::LookUp;
 pub use roles::{Role, RoleUse};
-pub use secret::Secret;
-pub use source::{IncidentApi, SourceOptions};
+pub use source::IncidentApi;
 
 #[cfg(test)]
 mod tests;

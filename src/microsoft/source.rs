@@ -17,31 +17,17 @@ use uuid::Uuid;
 
 use super::consent::{consent_link, consent_remedy};
 use super::errors::{ApiContext, PageRefusal, RequestKind};
-use super::http::{ClientError, Clients, Http, HttpAnswer, HttpOptions};
-use super::secret::scrub;
+use super::http::{ClientError, Clients, Http, HttpAnswer};
+use super::scrub::scrub;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
 use crate::core::incident::reading::Shape;
-use crate::core::sources::{Dialect, SourceKind};
+use crate::core::sources::Dialect;
 use crate::core::time::ticks::Ticks;
 use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody, Query};
+use crate::settings::ApiSettings;
 
 mod link;
-
-/// What one tenant's source needs.
-pub struct SourceOptions {
-    pub source: SourceKind,
-    pub http: HttpOptions,
-    /// Scheme and host of the API.
-    pub base_url: Url,
-    /// Bytes of one page, decompressed.
-    pub max_response: usize,
-    /// For the remedies: who has to consent to what, and where.
-    pub tenant: TenantId,
-    pub client_id: Uuid,
-    pub login_url: Url,
-    pub scope: String,
-}
 
 /// One tenant's incidents at one API.
 pub struct IncidentApi {
@@ -54,10 +40,15 @@ pub struct IncidentApi {
 impl IncidentApi {
     /// # Errors
     /// The HTTP client can't be built: proxy or certificates are unusable.
-    pub fn new(clients: &Clients, options: SourceOptions) -> Result<Self, ClientError> {
-        let http = clients.reach(&options.base_url, "api.base_url", &options.http)?;
-        let facts = options.source.facts();
-        let mut list = options.base_url;
+    pub fn new(
+        clients: &Clients,
+        tenant: TenantId,
+        client_id: Uuid,
+        api: &ApiSettings,
+    ) -> Result<Self, ClientError> {
+        let http = clients.reach(&api.base_url, "api.base_url", api)?;
+        let facts = api.source.facts();
+        let mut list = api.base_url.clone();
         let path = format!(
             "{}{}",
             list.path().trim_end_matches('/'),
@@ -66,22 +57,17 @@ impl IncidentApi {
         list.set_path(&path);
         list.set_query(None);
         list.set_fragment(None);
-        let link = consent_link(
-            &options.login_url,
-            options.tenant,
-            options.client_id,
-            &options.scope,
-        );
+        let link = consent_link(&api.login_url, tenant, client_id, &api.scope);
         let context = ApiContext {
             facts,
             host: http.peer.host.clone(),
-            scope: options.scope,
+            scope: api.scope.clone(),
             consent_remedy: consent_remedy(&facts.permission, &link),
         };
         Ok(Self {
             http,
             list,
-            max_response: options.max_response,
+            max_response: api.max_response,
             context,
         })
     }

@@ -9,15 +9,12 @@ use incidentd::core::health::failure::Failure;
 use incidentd::core::ids::IncidentId;
 use incidentd::core::sources::SourceKind;
 use incidentd::core::sweep::backlog::Span;
-use incidentd::microsoft::{
-    Clients, Credential, Endpoint, Entra, EntraOptions, HttpOptions, IncidentApi, Secret,
-    SourceOptions,
-};
+use incidentd::microsoft::{AppCredential, Clients, Entra, IncidentApi};
 use incidentd::ports::{AccessToken, IncidentSource, PageAsk, Query, TokenSource};
+use incidentd::settings::{ApiSettings, AppSettings, Credential, SecretSource, TokenEndpoint};
 use serde_json::Value;
 use tempfile::TempDir;
 use url::Url;
-use uuid::Uuid;
 
 use super::row::Asked;
 use super::wire::{Answer, Server};
@@ -66,18 +63,13 @@ pub async fn ask(clients: &Clients, asked: Asked, answer: Answer) -> Exchange {
     let side = Side {
         clients,
         asked,
-        http: HttpOptions {
-            proxy: None,
-            authorities: None,
-            silence,
-        },
+        silence,
         base: server.url.clone(),
     };
     let outcome = if asked.is_token() {
         side.token().await.map(|()| None)
     } else {
-        let api = IncidentApi::new(clients, side.source()).unwrap();
-        side.page(&api).await
+        side.page(&side.api()).await
     };
     Exchange {
         outcome,
@@ -91,18 +83,13 @@ pub async fn ask_far(clients: &Clients, asked: Asked) -> Failure {
     let side = Side {
         clients,
         asked,
-        http: HttpOptions {
-            proxy: None,
-            authorities: None,
-            silence: Duration::from_secs(30),
-        },
+        silence: Duration::from_secs(30),
         base: Url::parse("https://far.example").unwrap(),
     };
     let outcome = if asked.is_token() {
         side.token().await.map(|()| None)
     } else {
-        side.page(&IncidentApi::new(clients, side.source()).unwrap())
-            .await
+        side.page(&side.api()).await
     };
     outcome.expect_err("nobody is there")
 }
@@ -110,7 +97,7 @@ pub async fn ask_far(clients: &Clients, asked: Asked) -> Failure {
 struct Side<'a> {
     clients: &'a Clients,
     asked: Asked,
-    http: HttpOptions,
+    silence: Duration,
     base: Url,
 }
 
@@ -134,17 +121,34 @@ impl Side<'_> {
         )
     }
 
-    fn source(&self) -> SourceOptions {
-        SourceOptions {
-            source: self.kind(),
-            http: self.http.clone(),
+    /// The settings of a tenant whose `base_url` or `login_url` is the server's.
+    fn settings(&self) -> ApiSettings {
+        let login = Url::parse(LOGIN).unwrap();
+        ApiSettings {
+            source: match self.asked.is_graph() {
+                true => SourceKind::Graph,
+                false => SourceKind::Defender,
+            },
             base_url: self.base.clone(),
-            max_response: 1 << 20,
-            tenant: TENANT.parse().unwrap(),
-            client_id: CLIENT.parse::<Uuid>().unwrap(),
-            login_url: Url::parse(LOGIN).unwrap(),
+            login_url: match self.asked.is_token() {
+                true => self.base.clone(),
+                false => login,
+            },
             scope: self.scope().to_owned(),
+            token_endpoint: match self.asked {
+                Asked::TokenV1 => TokenEndpoint::V1,
+                _ => TokenEndpoint::V2,
+            },
+            proxy: None,
+            ca_file: None,
+            request_timeout: self.silence,
+            max_response: 1 << 20,
         }
+    }
+
+    fn api(&self) -> IncidentApi {
+        let (tenant, client_id) = (TENANT.parse().unwrap(), CLIENT.parse().unwrap());
+        IncidentApi::new(self.clients, tenant, client_id, &self.settings()).unwrap()
     }
 
     fn page_ask(&self) -> PageAsk {
@@ -172,36 +176,25 @@ impl Side<'_> {
 
     async fn token(&self) -> Result<(), Failure> {
         let folder = tempfile::tempdir().unwrap();
-        let options = EntraOptions {
-            http: self.http.clone(),
-            tenant: TENANT.parse().unwrap(),
-            client_id: CLIENT.parse::<Uuid>().unwrap(),
-            credential: Arc::new(self.credential(&folder)),
-            login_url: self.base.clone(),
-            scope: self.scope().to_owned(),
-            endpoint: match self.asked {
-                Asked::TokenV1 => Endpoint::V1,
-                _ => Endpoint::V2,
-            },
-            permission: self.kind().facts().permission,
+        let app = AppSettings {
+            client_id: CLIENT.parse().unwrap(),
+            credential: self.credential(&folder),
         };
-        let entra = Entra::new(self.clients, options).unwrap();
+        let credential = Arc::new(AppCredential::new(&app));
+        let tenant = TENANT.parse().unwrap();
+        let entra = Entra::new(self.clients, tenant, credential, &self.settings()).unwrap();
         entra.request().await.map(drop)
-    }
-
-    fn kind(&self) -> SourceKind {
-        match self.asked.is_graph() {
-            true => SourceKind::Graph,
-            false => SourceKind::Defender,
-        }
     }
 
     fn credential(&self, folder: &TempDir) -> Credential {
         let file = folder.path().join("proof");
         std::fs::write(&file, carried(self.asked)).unwrap();
         match self.asked {
-            Asked::TokenFederated => Credential::federated(file),
-            _ => Credential::secret(Secret::File(file)),
+            Asked::TokenFederated => Credential::Federated(file),
+            _ => Credential::Secret {
+                current: SecretSource::File(file),
+                next: None,
+            },
         }
     }
 }

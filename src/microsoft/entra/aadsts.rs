@@ -6,12 +6,9 @@
 
 use std::time::Duration;
 
-use super::super::credential::Place;
+use super::super::credential::federated_token::OUT_OF_TIME;
 use crate::core::health::failure::{Health, Reaction};
 use Health::{Consent, Credential, Forbidden, Misconfigured, Throttled, Unreachable};
-
-/// The assertion is not yet, or no longer, valid.
-pub(super) const OUT_OF_TIME: [u64; 2] = [700_024, 500_133];
 
 /// Entra counts on for as long as it is asked.
 const LOOP: Duration = Duration::from_secs(600);
@@ -20,15 +17,12 @@ const LOOP: Duration = Duration::from_secs(600);
 pub(in crate::microsoft) const CONDITIONAL_ACCESS: &str = "a Conditional Access policy of the tenant blocks the app: ask its administrator to allow this machine's outgoing IP \
      address, or to lift the app's risk";
 
-/// In a hint: the place that holds what the app proves itself with.
-const PLACE: &str = "{place}";
-
 /// One or more numbers with one meaning.
 pub(super) struct CodeRow {
     codes: &'static [u64],
     pub(super) health: Health,
     pub(super) reaction: Reaction,
-    /// For [`Consent`] the consent link follows it.
+    /// `{place}` stands for what holds the proof. For [`Consent`] the consent link follows.
     pub(super) hint: &'static str,
 }
 
@@ -37,11 +31,6 @@ impl CodeRow {
     const fn with(mut self, reaction: Reaction) -> Self {
         self.reaction = reaction;
         self
-    }
-
-    /// The hint for an app whose proof is kept at `place`.
-    pub(super) fn hint_for(&self, place: &Place) -> String {
-        self.hint.replace(PLACE, &place.hint())
     }
 }
 

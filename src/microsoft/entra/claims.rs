@@ -6,14 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use url::Url;
 use uuid::Uuid;
 
-use super::super::credential::Proof;
-use super::refusal::without;
+use super::super::jwt;
+use super::super::scrub::scrub_all;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
 use crate::core::sources::{Permission, SourceKind};
@@ -56,8 +54,8 @@ pub struct Claims {
 }
 
 impl Claims {
-    fn of(claims: &Map<String, Value>, hidden: &[&Proof]) -> Self {
-        let shown = |text: &str| one_line(&without(text, hidden), CLAIM_MOST);
+    fn of(claims: &Map<String, Value>, secrets: &[&str]) -> Self {
+        let shown = |text: &str| one_line(&scrub_all(text, secrets), CLAIM_MOST);
         let text = |value: &Value| match value {
             Value::String(text) => shown(text),
             other => shown(&other.to_string()),
@@ -111,33 +109,33 @@ pub(super) struct TokenExamination {
 }
 
 impl TokenExpectation {
-    /// `hidden` is all that must not be shown, even by a token that repeats it.
+    /// `secrets` is all that must not be shown, even by a token that repeats it.
     ///
     /// A token that is for another API or tenant is `misconfigured`, one that lacks the permission `consent`.
-    pub(super) fn examine(&self, token: &str, hidden: &[&Proof]) -> TokenExamination {
-        match decode(token) {
+    pub(super) fn examine(&self, token: &str, secrets: &[&str]) -> TokenExamination {
+        match jwt::claims(token) {
             None => TokenExamination {
                 claims: None,
                 verdict: Ok(()),
             },
             Some(claims) => TokenExamination {
-                verdict: self.judge(&claims, hidden),
-                claims: Some(Claims::of(&claims, hidden)),
+                verdict: self.judge(&claims, secrets),
+                claims: Some(Claims::of(&claims, secrets)),
             },
         }
     }
 
-    fn judge(&self, claims: &Map<String, Value>, hidden: &[&Proof]) -> Result<(), Failure> {
+    fn judge(&self, claims: &Map<String, Value>, secrets: &[&str]) -> Result<(), Failure> {
         if let Some(audience) = claims.get("aud").and_then(Value::as_str) {
-            self.check_audience(audience, hidden)?;
+            self.check_audience(audience, secrets)?;
         }
         if let Some(tenant) = claims.get("tid").and_then(Value::as_str) {
-            self.check_tenant(tenant, hidden)?;
+            self.check_tenant(tenant, secrets)?;
         }
-        self.check_roles(claims, hidden)
+        self.check_roles(claims, secrets)
     }
 
-    fn check_audience(&self, audience: &str, hidden: &[&Proof]) -> Result<(), Failure> {
+    fn check_audience(&self, audience: &str, secrets: &[&str]) -> Result<(), Failure> {
         let guid = audience.strip_prefix("api://").unwrap_or(audience);
         let ours = same_resource(audience, &self.resource)
             || self
@@ -149,7 +147,7 @@ impl TokenExpectation {
         if ours || (other.is_none() && Uuid::try_parse(guid).is_ok()) {
             return Ok(());
         }
-        let audience = one_line(&without(audience, hidden), 120);
+        let audience = one_line(&scrub_all(audience, secrets), 120);
         let name = other.map(|name| format!(" ({name})")).unwrap_or_default();
         Err(misconfigured(
             format!(
@@ -161,21 +159,21 @@ impl TokenExpectation {
         .caused_by(format!("token not for {}", self.resource)))
     }
 
-    fn check_tenant(&self, tenant: &str, hidden: &[&Proof]) -> Result<(), Failure> {
+    fn check_tenant(&self, tenant: &str, secrets: &[&str]) -> Result<(), Failure> {
         if tenant.eq_ignore_ascii_case(&self.tenant.to_string()) {
             return Ok(());
         }
         Err(misconfigured(
             format!(
                 "the token is for the tenant {}, not for {}",
-                one_line(&without(tenant, hidden), 60),
+                one_line(&scrub_all(tenant, secrets), 60),
                 self.tenant
             ),
             "check the tenant's id and api.login_url",
         ))
     }
 
-    fn check_roles(&self, claims: &Map<String, Value>, hidden: &[&Proof]) -> Result<(), Failure> {
+    fn check_roles(&self, claims: &Map<String, Value>, secrets: &[&str]) -> Result<(), Failure> {
         let held: Vec<&str> = held(claims).collect();
         if held.iter().any(|role| self.permission.roles.contains(role)) {
             return Ok(());
@@ -184,7 +182,7 @@ impl TokenExpectation {
             [] => "it has none".to_owned(),
             roles => format!(
                 "it has {}",
-                one_line(&without(&roles.join(", "), hidden), 120)
+                one_line(&scrub_all(&roles.join(", "), secrets), 120)
             ),
         };
         Err(Failure::new(
@@ -203,12 +201,6 @@ impl TokenExpectation {
 
 fn misconfigured(what: String, remedy: &str) -> Failure {
     Failure::new(Health::Misconfigured, Reaction::Slow, what, remedy)
-}
-
-/// The claims of a JWT, unverified: whether the token is good is the API's to say.
-fn decode(token: &str) -> Option<Map<String, Value>> {
-    let payload = token.split('.').nth(1)?.trim_end_matches('=');
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
 /// Whether two resource names are the same: a trailing slash and the case of a host say nothing.
@@ -357,15 +349,14 @@ mod tests {
 
     #[test]
     fn claims_are_told_fit_to_be_shown() {
-        let proof = Proof {
-            value: "s3cret/canary".to_owned().into(),
-            place: super::super::Place::of(super::super::Key::SecretFile),
-        };
         let token = jwt(&json!({
             "aud": RESOURCE, "exp": 1_700_000_000, "roles": ["One", 7, "Two\nlines"],
             "echo": "a s3cret%2Fcanary b", "wids": ["x", "y"],
         }));
-        let claims = expected().examine(&token, &[&proof]).claims.unwrap();
+        let claims = expected()
+            .examine(&token, &["s3cret/canary"])
+            .claims
+            .unwrap();
         assert_eq!(claims.roles, ["One", "Two lines"]);
         assert_eq!(claims.get("aud"), Some(RESOURCE));
         assert_eq!(
@@ -387,7 +378,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_that_cannot_be_read_passes(token in "[!-~&&[^.]]{0,40}(\\.[!-~&&[^.]]{0,5}){0,2}") {
-            if decode(&token).is_none() {
+            if jwt::claims(&token).is_none() {
                 prop_assert_eq!(verdict(&token), Ok(()));
             }
         }

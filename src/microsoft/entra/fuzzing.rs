@@ -10,66 +10,46 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
+use uuid::Uuid;
 
-use super::super::fuzzing::{Head, check};
-use super::super::secret::Secret;
+use super::super::credential::{ProofKey, ProofPlace, client_secret, federated_token};
+use super::super::fuzzing::{Head, api_settings, check};
 use super::*;
 use crate::core::sources::SourceKind;
+use crate::settings::{AppSettings, Credential, SecretSource};
 
 /// Stand for secrets: one with characters that forms, JSON and links write in other ways, one that could be a host's name.
 const SECRETS: [&str; 2] = ["Canary~8Q/right+1&2=3\"%41\\", "canary-7c41e9d0"];
-const KEYS: [Key; 2] = [Key::SecretFile, Key::TokenFile];
+static KEYS: [ProofKey; 2] = [client_secret::FILE, federated_token::FILE];
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
-
-static PROOFS: LazyLock<[Proof; 2]> = LazyLock::new(|| {
-    SECRETS.map(|secret| Proof {
-        value: SecretString::from(secret.to_owned()),
-        place: Place::of(Key::SecretFile),
-    })
-});
 
 static SOURCES: LazyLock<[Entra; 2]> = LazyLock::new(|| SourceKind::ALL.map(entra));
 
 fn entra(source: SourceKind) -> Entra {
-    let url = Url::parse("http://127.0.0.1").expect("a URL");
-    let http = HttpOptions {
-        proxy: None,
-        authorities: None,
-        silence: Duration::from_secs(1),
-    };
-    let options = EntraOptions {
-        http,
-        tenant: TENANT.parse().expect("an id"),
+    let app = AppSettings {
         client_id: Uuid::nil(),
-        credential: Arc::new(Credential::secret(Secret::Variable {
-            name: "SECRET".to_owned(),
-            value: SecretString::default(),
-        })),
-        login_url: url,
-        scope: "https://api.security.microsoft.com/.default".to_owned(),
-        endpoint: Endpoint::V2,
-        permission: source.facts().permission,
+        credential: Credential::Secret {
+            current: SecretSource::File("/nonexistent".into()),
+            next: None,
+        },
     };
-    Entra::new(&Clients::new(), options).expect("a client that needs no certificates")
+    let credential = Arc::new(AppCredential::new(&app));
+    let tenant = TENANT.parse().expect("an id");
+    let api = api_settings(source, "http://127.0.0.1");
+    Entra::new(&Clients::new(), tenant, credential, &api).expect("a client without certificates")
 }
 
 pub(in super::super) fn refused(answer: &Head<'_>) {
-    for key in KEYS {
+    for key in &KEYS {
         for entra in SOURCES.iter() {
-            read(entra, answer.status, &answer.headers, answer.body, key);
+            read(entra, answer, key);
         }
     }
 }
 
 pub(in super::super) fn granted(body: &[u8]) {
     for entra in SOURCES.iter() {
-        read(
-            entra,
-            StatusCode::OK,
-            &HeaderMap::new(),
-            body,
-            Key::SecretFile,
-        );
+        read(entra, &Head::ok(body), &client_secret::FILE);
     }
 }
 
@@ -80,13 +60,7 @@ pub(in super::super) fn claimed(claims: &[u8]) {
     let claims = serde_json::from_slice::<Value>(claims);
     let claims = claims.ok().filter(Value::is_object);
     for entra in SOURCES.iter() {
-        let granted = read(
-            entra,
-            StatusCode::OK,
-            &HeaderMap::new(),
-            body.as_bytes(),
-            Key::SecretFile,
-        );
+        let granted = read(entra, &Head::ok(body.as_bytes()), &client_secret::FILE);
         let allowed = claims.as_ref().is_none_or(|claims| {
             let roles = claims.get("roles").and_then(Value::as_array);
             let wanted = |role: &Value| {
@@ -100,14 +74,15 @@ pub(in super::super) fn claimed(claims: &[u8]) {
 }
 
 /// Whether a token is granted.
-fn read(entra: &Entra, status: StatusCode, headers: &HeaderMap, body: &[u8], key: Key) -> bool {
-    let [one, other] = &*PROOFS;
-    let hidden = [one, other];
-    let asked = Asked {
-        place: &Place::of(key),
-        hidden: &hidden,
+fn read(entra: &Entra, answer: &Head<'_>, key: &'static ProofKey) -> bool {
+    let answer = TokenAnswer {
+        status: answer.status,
+        headers: &answer.headers,
+        body: answer.body,
+        place: &ProofPlace::new(key, "somewhere"),
+        secrets: &SECRETS,
     };
-    let issued = entra.read(status, headers, body, &asked);
+    let issued = entra.read(&answer);
     match issued.and_then(|issued| Ok(issued.fit()?)) {
         Ok(grant) => {
             let sane = (SHORTEST_LIFE..=LONGEST_LIFE).contains(&grant.lifetime);
@@ -115,7 +90,7 @@ fn read(entra: &Entra, status: StatusCode, headers: &HeaderMap, body: &[u8], key
             let token = grant.token.secret().expose_secret();
             let visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
             assert!(visible, "a token that can't be sent: {token:?}");
-            assert_eq!(status, StatusCode::OK, "a token from a refusal");
+            assert_eq!(answer.status, StatusCode::OK, "a token from a refusal");
             true
         }
         Err(denial) => {

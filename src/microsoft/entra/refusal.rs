@@ -6,57 +6,41 @@
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
-use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use super::super::credential::{Key, Place, Proof};
+use super::super::credential::{Denial, ProofPlace};
 use super::super::errors::{key, location};
-use super::super::secret::scrub_all;
+use super::super::scrub::scrub_all;
 use super::super::{proxy, retry_after, transient};
 use super::aadsts;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Room for the trace and correlation ids behind the longest of Entra's sentences: its support asks for them.
 const MAX_DESCRIPTION: usize = 500;
 
-/// An answer that holds no token.
-pub(super) struct TokenRefusal<'a> {
+/// A whole answer to a token request.
+pub(super) struct TokenAnswer<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
-    /// Where what the app proved itself with is kept: a hint names it.
-    pub(super) place: &'a Place,
-    /// Cut out of all text, in case the other side repeats it: all that was or may be sent.
-    pub(super) hidden: &'a [&'a Proof],
-}
-
-/// A token request that failed, and what the answer says about the app's proof.
-#[derive(Debug)]
-pub(super) struct Denial {
-    pub(super) failure: Failure,
-    /// By `error`, Entra does not accept who the app says it is: another secret may do.
-    pub(super) of_the_proof: bool,
-    /// By its number, the assertion's time is over or has not come: the file may hold a newer one.
-    pub(super) out_of_time: bool,
-}
-
-/// A failure on the way: nothing was said about the proof.
-impl From<Failure> for Denial {
-    fn from(failure: Failure) -> Self {
-        Self {
-            failure,
-            of_the_proof: false,
-            out_of_time: false,
-        }
-    }
+    /// Where the proof that was sent is kept: a hint names it.
+    pub(super) place: &'a ProofPlace,
+    /// All that was or may be sent. Cut out of all text, in case the other side repeats it.
+    pub(super) secrets: &'a [&'a str],
 }
 
 /// How bad, what next, and what to do.
 type Verdict = (Health, Reaction, String);
 
-impl TokenRefusal<'_> {
+impl TokenAnswer<'_> {
+    pub(super) fn json(&self) -> &[u8] {
+        self.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(self.body)
+    }
+
+    /// What an answer without a token means.
     pub(super) fn classify(&self, host: &str, consent_remedy: &str) -> Denial {
-        let said = EntraErrorBody::read(self.body, self.hidden);
+        let said = EntraErrorBody::read(self.json(), self.secrets);
         let status = self.status.as_u16();
         let (health, reaction, remedy) = self.verdict(&said, host, consent_remedy);
         let what = match said.text.as_str() {
@@ -69,10 +53,7 @@ impl TokenRefusal<'_> {
                 .with_status(status)
                 .caused_by(self.cause(&said, health)),
             of_the_proof: refused && said.error == "invalid_client",
-            out_of_time: refused
-                && said
-                    .code
-                    .is_some_and(|code| aadsts::OUT_OF_TIME.contains(&code)),
+            code: said.code.filter(|_| refused),
         }
     }
 
@@ -107,7 +88,7 @@ impl TokenRefusal<'_> {
                 format!(
                     "check api.login_url, and what stands between here and Microsoft: the answer leads to {}, and redirects \
                      are not followed, because they would carry the secret away",
-                    location(self.headers, &values(self.hidden))
+                    location(self.headers, self.secrets)
                 ),
             ),
             _ if transient => self.passes_by_itself(),
@@ -120,7 +101,7 @@ impl TokenRefusal<'_> {
                     row.reaction,
                     format!("{}: {consent_remedy}", row.hint),
                 ),
-                Some(row) => (row.health, row.reaction, row.hint_for(self.place)),
+                Some(row) => (row.health, row.reaction, self.place.fill_in(row.hint)),
                 None => by_error(&said.error, self.place, consent_remedy),
             },
         }
@@ -153,9 +134,9 @@ impl TokenRefusal<'_> {
 }
 
 /// What `error` alone says.
-fn by_error(error: &str, place: &Place, consent_remedy: &str) -> Verdict {
+fn by_error(error: &str, place: &ProofPlace, consent_remedy: &str) -> Verdict {
     let (health, remedy) = match error {
-        "invalid_client" | "invalid_grant" => (Health::Credential, check_proof(place)),
+        "invalid_client" | "invalid_grant" => (Health::Credential, place.fill_in(place.key.check)),
         "unauthorized_client" | "interaction_required" => {
             (Health::Consent, consent_remedy.to_owned())
         }
@@ -181,19 +162,6 @@ fn by_error(error: &str, place: &Place, consent_remedy: &str) -> Verdict {
     (health, Reaction::Slow, remedy)
 }
 
-fn check_proof(place: &Place) -> String {
-    let hint = place.hint();
-    match place.key {
-        Key::TokenFile => format!(
-            "check that a federated credential of the app registration has issuer, subject and audience of the token in \
-             {hint}; check app.client_id; the message says more"
-        ),
-        _ => format!(
-            "check the client secret in {hint} (it has to be its Value, not its ID) and app.client_id; the message says more"
-        ),
-    }
-}
-
 /// What an error's body says. The body may be plain text (a 429's is `Too Many Requests`), HTML or empty.
 struct EntraErrorBody {
     error: String,
@@ -204,14 +172,13 @@ struct EntraErrorBody {
 }
 
 impl EntraErrorBody {
-    fn read(body: &[u8], hidden: &[&Proof]) -> Self {
-        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    fn read(body: &[u8], secrets: &[&str]) -> Self {
         let Ok(value) = serde_json::from_slice::<Value>(body) else {
-            return Self::from_text(body, hidden);
+            return Self::from_text(body, secrets);
         };
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
         let description = text("error_description");
-        let shown = |text: &str, max| one_line(&without(text, hidden), max);
+        let shown = |text: &str, max| one_line(&scrub_all(text, secrets), max);
         let error = shown(text("error"), 60);
         let code = value.pointer("/error_codes/0").and_then(Value::as_u64);
         let text = match (error.as_str(), description) {
@@ -228,12 +195,12 @@ impl EntraErrorBody {
         }
     }
 
-    fn from_text(body: &[u8], hidden: &[&Proof]) -> Self {
+    fn from_text(body: &[u8], secrets: &[&str]) -> Self {
         let text = String::from_utf8_lossy(body);
         let text = if text.trim_start().starts_with('<') {
             "an HTML page".to_owned()
         } else {
-            one_line(&without(&text, hidden), MAX_DESCRIPTION)
+            one_line(&scrub_all(&text, secrets), MAX_DESCRIPTION)
         };
         EntraErrorBody {
             error: String::new(),
@@ -241,16 +208,6 @@ impl EntraErrorBody {
             text,
         }
     }
-}
-
-/// `text` without any of these.
-pub(super) fn without(text: &str, hidden: &[&Proof]) -> String {
-    scrub_all(text, &values(hidden))
-}
-
-fn values<'a>(hidden: &[&'a Proof]) -> Vec<&'a str> {
-    let values = hidden.iter().map(|proof| proof.value.expose_secret());
-    values.collect()
 }
 
 /// The number behind the first `AADSTS`.

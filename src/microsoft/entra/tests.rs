@@ -2,44 +2,48 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::core::sources::SourceKind;
-use crate::microsoft::Secret;
 use crate::microsoft::tests::support::{
     SCOPE, Server, Step, TENANT, answer, assert_silent_about, http_options, json as json_answer,
     jwt,
 };
+use crate::settings::{AppSettings, Credential, SecretSource};
+use uuid::Uuid;
 
 const SECRET: &str = "SECRET~CANARY/+=&%";
 
 mod federated;
 mod two_secrets;
 
-fn entra_with(login: &Url, endpoint: Endpoint, secret: Secret) -> Entra {
-    entra_proving(login, endpoint, Credential::secret(secret))
-}
-
-fn entra_proving(login: &Url, endpoint: Endpoint, credential: Credential) -> Entra {
-    let options = EntraOptions {
-        http: http_options(),
-        tenant: TENANT.parse().unwrap(),
-        client_id: Uuid::nil(),
-        credential: Arc::new(credential),
-        login_url: login.clone(),
-        scope: SCOPE.to_owned(),
-        endpoint,
-        permission: SourceKind::Defender.facts().permission,
+fn entra_with(login: &Url, endpoint: TokenEndpoint, secret: SecretSource) -> Entra {
+    let credential = Credential::Secret {
+        current: secret,
+        next: None,
     };
-    Entra::new(&Clients::new(), options).unwrap()
+    entra_proving(login, endpoint, credential)
 }
 
-fn secret(value: &str) -> Secret {
-    Secret::Variable {
+fn entra_proving(login: &Url, endpoint: TokenEndpoint, credential: Credential) -> Entra {
+    let api = ApiSettings {
+        login_url: login.clone(),
+        token_endpoint: endpoint,
+        ..http_options()
+    };
+    let app = AppSettings {
+        client_id: Uuid::nil(),
+        credential,
+    };
+    let credential = Arc::new(AppCredential::new(&app));
+    Entra::new(&Clients::new(), TENANT.parse().unwrap(), credential, &api).unwrap()
+}
+
+fn secret(value: &str) -> SecretSource {
+    SecretSource::Env {
         name: "SECRET".to_owned(),
         value: SecretString::from(value.to_owned()),
     }
 }
 
-fn entra(login: &Url, endpoint: Endpoint) -> Entra {
+fn entra(login: &Url, endpoint: TokenEndpoint) -> Entra {
     entra_with(login, endpoint, secret(SECRET))
 }
 
@@ -56,7 +60,7 @@ fn token_body(expires_in: Value) -> String {
 
 async fn request(script: Vec<Step>) -> Result<Grant, Failure> {
     let server = Server::start(script).await;
-    let grant = entra(&server.url, Endpoint::V2).request().await;
+    let grant = entra(&server.url, TokenEndpoint::V2).request().await;
     if let Err(failure) = &grant {
         assert_silent_about(failure, &["CANARY", &good_token()]);
         assert!(!failure.remedy.is_empty(), "{failure:?}");
@@ -80,11 +84,11 @@ fn form_of(request: &str) -> Vec<(String, String)> {
 async fn both_endpoints_are_asked_as_documented() {
     for (endpoint, path, target) in [
         (
-            Endpoint::V1,
+            TokenEndpoint::V1,
             "oauth2/token",
             ("resource", "https://api.security.microsoft.com"),
         ),
-        (Endpoint::V2, "oauth2/v2.0/token", ("scope", SCOPE)),
+        (TokenEndpoint::V2, "oauth2/v2.0/token", ("scope", SCOPE)),
     ] {
         let server = Server::start(json_answer("200 OK", token_body(json!("3599")))).await;
         let entra = entra(&server.url, endpoint);
@@ -117,7 +121,7 @@ async fn every_printable_character_of_a_secret_arrives() {
     let all: String = (' '..='~').collect();
     let value = format!("x{all}x");
     let server = Server::start(json_answer("200 OK", token_body(json!(3599)))).await;
-    entra_with(&server.url, Endpoint::V2, secret(&value))
+    entra_with(&server.url, TokenEndpoint::V2, secret(&value))
         .request()
         .await
         .unwrap();
@@ -130,7 +134,11 @@ async fn a_rotated_secret_file_is_used_by_the_next_request() {
     let path = directory.path().join("client-secret");
     std::fs::write(&path, "old\n").unwrap();
     let server = Server::start(json_answer("200 OK", token_body(json!(3599)))).await;
-    let entra = entra_with(&server.url, Endpoint::V2, Secret::File(path.clone()));
+    let entra = entra_with(
+        &server.url,
+        TokenEndpoint::V2,
+        SecretSource::File(path.clone()),
+    );
     entra.request().await.unwrap();
     std::fs::write(&path, "new\r\n").unwrap();
     entra.request().await.unwrap();
@@ -274,9 +282,9 @@ fn nothing_of_a_secret_shows_in_debug() {
 proptest! {
     #[test]
     fn no_answer_body_panics(body in proptest::collection::vec(any::<u8>(), 0..200), expires in "\\PC{0,20}") {
-        let _ = serde_json::from_slice::<TokenAnswer>(&body);
+        let _ = serde_json::from_slice::<TokenBody>(&body);
         let text = json!({"access_token": "a", "expires_in": expires}).to_string();
-        if let Ok(answer) = serde_json::from_str::<TokenAnswer>(&text) {
+        if let Ok(answer) = serde_json::from_str::<TokenBody>(&text) {
             prop_assert!((SHORTEST_LIFE..=LONGEST_LIFE).contains(&answer.expires_in));
         }
     }

@@ -4,7 +4,7 @@ use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use serde_json::Value;
 
 use super::super::challenge::{Challenge, challenges};
-use super::super::secret::scrub_all;
+use super::super::scrub::scrub_all;
 use crate::core::health::failure::one_line;
 use crate::microsoft::transient;
 

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::core::health::failure::{Health, Reaction, Suspect};
 use crate::microsoft::tests::support::{
-    Server, Step, answer, defender_at, http_options, impatient, json, list, read_page,
+    Server, Step, answer, defender_at, http_options, impatient, json, list, read_page, trusting,
 };
 
 const HEAD: &[u8] =
@@ -19,7 +19,7 @@ const GZIPPED: [u8; 32] = [
     66, 234, 64, 68, 12, 0, 0, 0,
 ];
 
-async fn read_from(base: &Url, options: HttpOptions, max: usize) -> Result<Vec<u8>, Failure> {
+async fn read_from(base: &Url, options: ApiSettings, max: usize) -> Result<Vec<u8>, Failure> {
     let defender = defender_at(base, options, max);
     read_page(&defender, &list("1970-01-01T00:00:00Z", 1, 0), "t").await
 }
@@ -84,7 +84,7 @@ async fn a_reader_that_rests_is_not_blamed_on_the_sender() {
     ];
     let server = Server::start(script).await;
     let mut options = http_options();
-    options.silence = Duration::from_secs(3600);
+    options.request_timeout = Duration::from_secs(3600);
     let http = Clients::new()
         .reach(&server.url, "api.base_url", &options)
         .unwrap();
@@ -227,7 +227,7 @@ fn hosts_reached_the_same_way_share_a_client() {
             .reach(&Url::parse(host).unwrap(), "api.base_url", &options)
             .unwrap();
     }
-    options.silence *= 2;
+    options.request_timeout *= 2;
     clients
         .reach(
             &Url::parse("http://127.0.0.1:1").unwrap(),
@@ -242,10 +242,10 @@ fn hosts_reached_the_same_way_share_a_client() {
 fn unusable_certificates_and_proxies_are_named() {
     let far = Url::parse("https://api.security.microsoft.com").unwrap();
     let refuse = |proxy: Option<&str>, pem: Option<&str>| {
-        let options = HttpOptions {
+        let options = ApiSettings {
             proxy: proxy.map(|proxy| Url::parse(proxy).unwrap()),
-            authorities: pem.map(|pem| pem.as_bytes().into()),
-            silence: Duration::from_secs(1),
+            ca_file: pem.map(trusting),
+            ..http_options()
         };
         Clients::new()
             .reach(&far, "api.base_url", &options)

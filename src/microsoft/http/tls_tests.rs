@@ -12,7 +12,7 @@ use rustls::{ServerConfig, ServerConnection, Stream};
 
 use super::*;
 use crate::core::health::failure::Health;
-use crate::microsoft::tests::support::http_options;
+use crate::microsoft::tests::support::{http_options, trusting};
 
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----
 MIIBlzCCAT2gAwIBAgIUC98xubE0NHfEnxj8a0ndSSFTRbEwCgYIKoZIzj0EAwIw
@@ -88,11 +88,11 @@ fn serve_once(certificate: &str, key: &str) -> Url {
     Url::parse(&url).unwrap()
 }
 
-async fn get(options: HttpOptions) -> Result<Vec<u8>, Failure> {
+async fn get(options: ApiSettings) -> Result<Vec<u8>, Failure> {
     get_from(serve_once(CERTIFICATE, KEY), options).await
 }
 
-async fn get_from(url: Url, options: HttpOptions) -> Result<Vec<u8>, Failure> {
+async fn get_from(url: Url, options: ApiSettings) -> Result<Vec<u8>, Failure> {
     let http = Clients::new()
         .reach(&url, "api.base_url", &options)
         .unwrap();
@@ -115,14 +115,14 @@ async fn an_unknown_certificate_is_refused_and_the_remedy_names_the_ca_file() {
 #[tokio::test]
 async fn certificates_of_the_ca_file_are_trusted() {
     let mut options = http_options();
-    options.authorities = Some(CERTIFICATE.as_bytes().into());
+    options.ca_file = Some(trusting(CERTIFICATE));
     assert_eq!(get(options).await.unwrap(), b"ok");
 }
 
 #[tokio::test]
 async fn a_key_of_a_kind_that_cannot_be_verified_is_named() {
     let mut options = http_options();
-    options.authorities = Some(AUTHORITY_P521.as_bytes().into());
+    options.ca_file = Some(trusting(AUTHORITY_P521));
     let failure = get_from(serve_once(SIGNED_P521, KEY_P521), options)
         .await
         .unwrap_err();

@@ -4,7 +4,7 @@
 use url::Url;
 
 use crate::core::health::failure::{Failure, Health, Reaction, Suspect};
-use crate::microsoft::secret::host_without;
+use crate::microsoft::scrub::host_without;
 
 /// Longer links are refused by most servers.
 const MAX_LINK: usize = 16 << 10;

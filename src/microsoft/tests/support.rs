@@ -18,8 +18,10 @@ use uuid::Uuid;
 use crate::core::health::failure::Failure;
 use crate::core::sources::{Cloud, SourceKind};
 use crate::core::sweep::backlog::Span;
-use crate::microsoft::{Clients, HttpOptions, IncidentApi, SourceOptions};
+use crate::microsoft::fuzzing::api_settings;
+use crate::microsoft::{Clients, IncidentApi};
 use crate::ports::{AccessToken, IncidentSource, PageAsk, Query};
+use crate::settings::{ApiSettings, CaFile};
 
 pub(in crate::microsoft) const TENANT: &str = "11111111-1111-1111-1111-111111111111";
 pub(in crate::microsoft) const SCOPE: &str = "https://api.security.microsoft.com/.default";
@@ -163,51 +165,52 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
 }
 
 /// Limits that only a test which waits for nothing stays inside of, on however busy a machine.
-pub(in crate::microsoft) fn http_options() -> HttpOptions {
-    HttpOptions {
-        proxy: None,
-        authorities: None,
-        silence: Duration::from_secs(30),
-    }
+pub(in crate::microsoft) fn http_options() -> ApiSettings {
+    api_settings(SourceKind::Defender, "https://login.microsoftonline.com")
 }
 
 /// Limits that are reached in a test: 400 ms of silence, 4 s in all.
-pub(in crate::microsoft) fn impatient() -> HttpOptions {
-    HttpOptions {
-        silence: Duration::from_millis(400),
+pub(in crate::microsoft) fn impatient() -> ApiSettings {
+    ApiSettings {
+        request_timeout: Duration::from_millis(400),
         ..http_options()
+    }
+}
+
+/// Authorities as `api.ca_file` has them.
+pub(in crate::microsoft) fn trusting(pem: &str) -> CaFile {
+    CaFile {
+        path: "/etc/ssl/own.pem".into(),
+        pem: pem.as_bytes().into(),
     }
 }
 
 pub(in crate::microsoft) fn defender_at(
     base: &Url,
-    http: HttpOptions,
+    api: ApiSettings,
     max_response: usize,
 ) -> IncidentApi {
-    api_at(SourceKind::Defender, base, http, max_response)
+    api_at(SourceKind::Defender, base, api, max_response)
 }
 
 pub(in crate::microsoft) fn graph_at(
     base: &Url,
-    http: HttpOptions,
+    api: ApiSettings,
     max_response: usize,
 ) -> IncidentApi {
-    api_at(SourceKind::Graph, base, http, max_response)
+    api_at(SourceKind::Graph, base, api, max_response)
 }
 
-fn api_at(source: SourceKind, base: &Url, http: HttpOptions, max_response: usize) -> IncidentApi {
+fn api_at(source: SourceKind, base: &Url, api: ApiSettings, max_response: usize) -> IncidentApi {
     let address = source.address(Cloud::Commercial).unwrap();
-    let options = SourceOptions {
+    let api = ApiSettings {
         source,
-        http,
         base_url: base.clone(),
         max_response,
-        tenant: TENANT.parse().unwrap(),
-        client_id: Uuid::nil(),
-        login_url: Url::parse("https://login.microsoftonline.com").unwrap(),
         scope: address.scope(),
+        ..api
     };
-    IncidentApi::new(&Clients::new(), options).unwrap()
+    IncidentApi::new(&Clients::new(), TENANT.parse().unwrap(), Uuid::nil(), &api).unwrap()
 }
 
 /// A page of what was updated from then on.

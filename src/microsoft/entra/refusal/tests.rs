@@ -5,31 +5,25 @@ use reqwest::header::RETRY_AFTER;
 use serde_json::json;
 
 use super::*;
+use crate::microsoft::credential::{ProofKey, client_secret, federated_token, two_secrets};
 use Health::{Consent, Credential, Forbidden, Misconfigured, Throttled, Unreachable};
 use Reaction::{Backoff, Slow, Soon, Wait};
 
 const HOST: &str = "login.microsoftonline.com";
 
-fn proof(key: Key) -> Proof {
-    Proof {
-        value: "SECRET~CANARY".to_owned().into(),
-        place: Place::of(key),
-    }
-}
-
-fn deny(status: u16, body: &[u8], key: Key) -> Denial {
-    TokenRefusal {
+fn deny(status: u16, body: &[u8], key: &'static ProofKey) -> Denial {
+    TokenAnswer {
         status: StatusCode::from_u16(status).unwrap(),
         headers: &HeaderMap::new(),
         body,
-        place: &Place::of(key),
-        hidden: &[&proof(key)],
+        place: &ProofPlace::new(key, "somewhere"),
+        secrets: &["SECRET~CANARY"],
     }
     .classify(HOST, "consent here")
 }
 
 fn refuse(status: u16, body: &[u8]) -> Failure {
-    deny(status, body, Key::SecretFile).failure
+    deny(status, body, &client_secret::FILE).failure
 }
 
 fn error(status: u16, error: &str, code: u64) -> Failure {
@@ -147,23 +141,24 @@ fn what_passes_within_minutes_is_tried_sooner_and_a_loop_later() {
 #[test]
 fn a_hint_names_the_credential_in_use() {
     for (key, code, named) in [
-        (Key::SecretFile, 7_000_215, "app.client_secret_file"),
-        (Key::SecretVariable, 7_000_222, "app.client_secret_env"),
+        (&client_secret::FILE, 7_000_215, "app.client_secret_file"),
+        (&client_secret::VARIABLE, 7_000_222, "app.client_secret_env"),
         (
-            Key::NextSecretFile,
+            &two_secrets::NEXT_FILE,
             7_000_215,
             "app.client_secret_next_file",
         ),
-        (Key::TokenFile, 700_024, "app.federated_token_file"),
-        (Key::TokenFile, 700_213, "app.federated_token_file"),
-        (Key::TokenFile, 1, "app.federated_token_file"),
-        (Key::SecretFile, 1, "client secret"),
+        (&federated_token::FILE, 700_024, "app.federated_token_file"),
+        (&federated_token::FILE, 700_213, "app.federated_token_file"),
+        (&federated_token::FILE, 1, "app.federated_token_file"),
+        (&client_secret::FILE, 1, "client secret"),
     ] {
         let failure = deny(401, &error_body("invalid_client", code), key).failure;
         let names = [named, "somewhere"].map(|name| failure.remedy.contains(name));
         assert!(
             names == [true, true] && !failure.remedy.contains('{'),
-            "{key:?} {code}: {}",
+            "{} {code}: {}",
+            key.name,
             failure.remedy
         );
     }
@@ -180,7 +175,7 @@ fn whether_a_secret_was_refused_is_decided_by_status_and_error_alone() {
         (429, "invalid_client", 7_000_215, false),
         (503, "invalid_client", 7_000_215, false),
     ] {
-        let denial = deny(status, &error_body(name, code), Key::SecretFile);
+        let denial = deny(status, &error_body(name, code), &client_secret::FILE);
         assert_eq!(denial.of_the_proof, refused, "{status} {name} {code}");
     }
 }
@@ -227,18 +222,18 @@ fn a_body_that_is_no_json_is_classed_by_its_status() {
 fn a_throttled_token_request_waits_as_asked() {
     let mut headers = HeaderMap::new();
     headers.insert(RETRY_AFTER, "17".parse().unwrap());
-    let refusal = TokenRefusal {
+    let refusal = TokenAnswer {
         status: StatusCode::TOO_MANY_REQUESTS,
         headers: &headers,
         body: b"Too Many Requests",
-        place: &Place::of(Key::SecretFile),
-        hidden: &[],
+        place: &ProofPlace::new(&client_secret::FILE, "somewhere"),
+        secrets: &[],
     };
     assert_eq!(
         refusal.classify(HOST, "").failure.reaction,
         Wait(Duration::from_secs(17))
     );
-    let by_number = TokenRefusal {
+    let by_number = TokenAnswer {
         status: StatusCode::BAD_REQUEST,
         body: &error_body("invalid_request", 90_055),
         ..refusal

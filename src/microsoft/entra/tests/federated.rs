@@ -16,8 +16,8 @@ fn file_with(content: &str) -> (tempfile::TempDir, PathBuf) {
 }
 
 fn federated(server: &Server, file: &std::path::Path) -> Entra {
-    let credential = Credential::federated(file.to_owned());
-    entra_proving(&server.url, Endpoint::V2, credential)
+    let credential = Credential::Federated(file.to_owned());
+    entra_proving(&server.url, TokenEndpoint::V2, credential)
 }
 
 fn assertions(server: &Server) -> Vec<String> {
@@ -39,13 +39,13 @@ async fn both_endpoints_get_the_assertion_as_documented() {
     let (_folder, file) = file_with(&format!("{TOKEN}\n"));
     for (endpoint, target) in [
         (
-            Endpoint::V1,
+            TokenEndpoint::V1,
             ("resource", "https://api.security.microsoft.com"),
         ),
-        (Endpoint::V2, ("scope", SCOPE)),
+        (TokenEndpoint::V2, ("scope", SCOPE)),
     ] {
         let server = Server::start(json_answer("200 OK", token_body(json!(3599)))).await;
-        let credential = Credential::federated(file.clone());
+        let credential = Credential::Federated(file.clone());
         let entra = entra_proving(&server.url, endpoint, credential);
         entra.request().await.unwrap();
         let client_id = Uuid::nil().to_string();

@@ -33,8 +33,11 @@ impl Rotation {
         let (first, second) = (folder.path().join("first"), folder.path().join("second"));
         fs::write(&first, format!("{OLD}\n")).unwrap();
         fs::write(&second, format!("{NEW}\n")).unwrap();
-        let credential = Credential::two_secrets(Secret::File(first), second);
-        let entra = entra_proving(&server.url, Endpoint::V2, credential);
+        let credential = Credential::Secret {
+            current: SecretSource::File(first),
+            next: Some(second),
+        };
+        let entra = entra_proving(&server.url, TokenEndpoint::V2, credential);
         Self {
             folder,
             server,

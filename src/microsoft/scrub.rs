@@ -1,167 +1,17 @@
-//! Client secrets: where they are read from, and how they (and assertions) are kept out of every text.
+//! Keeps secrets, assertions and tokens out of every text that comes from the other side.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
-use std::io;
-use std::path::{Path, PathBuf};
 
-use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::credential::{Key, Place, Proof};
-use super::files::{self, FileError, PATIENCE};
-use crate::core::health::failure::{Failure, Health, Reaction, one_line};
+use crate::core::health::failure::one_line;
 
-const MAX_FILE: u64 = 64 << 10;
 const REDACTED: &str = "[redacted]";
-/// Secrets of at least so many bytes are cut out in pieces, too.
+/// Secrets of at least this many bytes are cut out in pieces, too.
 const LONG: usize = 32;
 /// Bytes of the shortest piece that is cut out: fewer are no help to anyone who guesses the rest, and may be a word.
 const PIECE: usize = 16;
-
-/// Where a client secret comes from.
-#[derive(Debug, Clone)]
-pub enum Secret {
-    /// Read anew at each token request, so that a rotated file needs no restart.
-    File(PathBuf),
-    /// A variable of the environment, as it was at the process's start.
-    Variable { name: String, value: SecretString },
-}
-
-impl Secret {
-    /// The secret without the line end that mounted files and shells add.
-    ///
-    /// # Errors
-    /// The file is missing, unreadable, empty, not UTF-8, of several lines or larger than 64 KiB: `credential`, naming the path.
-    pub(super) async fn read(&self) -> Result<Proof, Failure> {
-        self.read_as(Key::SecretFile).await
-    }
-
-    /// The same for the second of two secrets.
-    pub(super) async fn read_as_next(&self) -> Result<Proof, Failure> {
-        self.read_as(Key::NextSecretFile).await
-    }
-
-    async fn read_as(&self, key: Key) -> Result<Proof, Failure> {
-        match self {
-            Secret::Variable { name, value } => Ok(Proof {
-                value: trimmed(value.expose_secret()),
-                place: Place::variable(name),
-            }),
-            Secret::File(path) => read_file(path, key).await,
-        }
-    }
-
-    pub(super) fn file(&self) -> Option<&Path> {
-        match self {
-            Secret::File(path) => Some(path),
-            Secret::Variable { .. } => None,
-        }
-    }
-}
-
-/// A secret never begins or ends with white space; a byte-order mark is what some editors put first.
-fn trimmed(text: &str) -> SecretString {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    SecretString::from(text.trim().to_owned())
-}
-
-pub(super) async fn read_file(path: &Path, key: Key) -> Result<Proof, Failure> {
-    let place = Place::file(key, path);
-    let bytes = match files::read(path, MAX_FILE + 1).await {
-        Ok(bytes) => bytes,
-        Err(FileError::Busy) => return Err(not_read(&place)),
-        // A disk that hangs must not be asked here: it would hold up all tenants.
-        Err(FileError::Silent) => return Err(silent(&place)),
-        Err(FileError::Failed(error)) => {
-            let why = format!("can't be read: {}", one_line(&error.to_string(), 100));
-            let forbidden = error.kind() == io::ErrorKind::PermissionDenied;
-            return Err(match key {
-                Key::NextSecretFile if !path.exists() => no_second(&why),
-                _ if forbidden => forbidden_to_read(&place, &why),
-                _ => unusable(&place, &why),
-            });
-        }
-    };
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(unusable(&place, "is larger than 64 KiB"));
-    }
-    let text = std::str::from_utf8(&bytes).map_err(|_| unusable(&place, "is not UTF-8 text"))?;
-    let value = trimmed(text);
-    if value.expose_secret().is_empty() {
-        return Err(unusable(&place, "is empty"));
-    }
-    if value.expose_secret().contains(['\n', '\r']) {
-        return Err(unusable(&place, "has more than one line"));
-    }
-    Ok(Proof { value, place })
-}
-
-/// That the second secret's file is not there is no mistake of the configuration: what stands for its path may be the
-/// secret itself, and is not shown.
-fn no_second(why: &str) -> Failure {
-    Failure::new(
-        Health::Credential,
-        Reaction::Slow,
-        format!("the file of app.client_secret_next_file {why}"),
-        "put the new secret's Value into the file that app.client_secret_next_file names, and let the daemon's user read it",
-    )
-    .caused_by("no second client secret")
-}
-
-fn unusable(place: &Place, why: &str) -> Failure {
-    let hint = place.hint();
-    let remedy = match place.key {
-        Key::TokenFile => format!(
-            "let what issues the token (in Kubernetes, the projected service account token) write it to {hint}"
-        ),
-        _ => format!("put the secret's Value, and nothing else, into {hint}"),
-    };
-    failed(place, why, remedy)
-}
-
-fn forbidden_to_read(place: &Place, why: &str) -> Failure {
-    let remedy = format!("let the daemon's user read {}", place.hint());
-    failed(place, why, remedy)
-}
-
-/// The disk may answer again, and nothing is known of what the file holds.
-fn silent(place: &Place) -> Failure {
-    let why = format!("can't be read: its disk did not answer within {PATIENCE:?}");
-    let remedy = format!(
-        "check the disk, or the network share, that holds {}",
-        place.hint()
-    );
-    failed(place, &why, remedy)
-}
-
-/// Not the file's fault, nor that of what it holds.
-fn not_read(place: &Place) -> Failure {
-    let file = file_of(place);
-    Failure::new(
-        Health::Unreachable,
-        Reaction::Backoff,
-        format!("{file} was not read within {PATIENCE:?}: other files that do not answer keep all the daemon's readers"),
-        "nothing to do for this tenant; look for a disk or a network share that does not answer, and for what else keeps \
-         this machine busy",
-    )
-    .caused_by("no reader for files")
-}
-
-fn file_of(place: &Place) -> String {
-    let path = place.name();
-    match place.key {
-        Key::TokenFile => format!("the federated token's file {path}"),
-        _ => format!("the client secret's file {path}"),
-    }
-}
-
-fn failed(place: &Place, why: &str, remedy: String) -> Failure {
-    let path = place.name();
-    let what = format!("{} {why}", file_of(place));
-    Failure::new(Health::Credential, Reaction::Slow, what, remedy)
-        .caused_by(format!("no credential in {path}"))
-}
 
 /// `text` without `secret`, as [`scrub_all`].
 pub(super) fn scrub(text: &str, secret: &str) -> String {
@@ -281,7 +131,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use proptest::sample::Index;
-    use std::io::Write;
 
     #[test]
     fn a_host_from_outside_is_named_without_a_secret_however_that_is_spelled() {
@@ -366,62 +215,6 @@ mod tests {
             let named = host_without(&host.to_uppercase(), None, &[&secret]);
             assert_eq!(longest_shared(&named, &secret) / PIECE, 0, "{named}");
         }
-    }
-
-    async fn read_bytes(bytes: &[u8]) -> Result<SecretString, Failure> {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(bytes).unwrap();
-        let proof = Secret::File(file.path().to_owned()).read().await?;
-        Ok(proof.value)
-    }
-
-    #[tokio::test]
-    async fn line_ends_around_a_secret_are_dropped() {
-        for bytes in [
-            "s3~cr/t",
-            "s3~cr/t\n",
-            "s3~cr/t\r\n",
-            "\u{feff}s3~cr/t \n\n",
-        ] {
-            let secret = read_bytes(bytes.as_bytes()).await.unwrap();
-            assert_eq!(secret.expose_secret(), "s3~cr/t", "from {bytes:?}");
-        }
-        let variable = Secret::Variable {
-            name: "SECRET".to_owned(),
-            value: SecretString::from("s3~cr/t\n".to_owned()),
-        };
-        assert_eq!(
-            variable.read().await.unwrap().value.expose_secret(),
-            "s3~cr/t"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_secret_file_of_no_use_is_a_credential_failure_that_names_the_path() {
-        let too_long = vec![b'x'; 64 * 1024 + 1];
-        for (bytes, why) in [
-            (&b""[..], "is empty"),
-            (b"\n", "is empty"),
-            (b"canary\nb", "more than one line"),
-            (b"\xff\xfe", "not UTF-8"),
-            (&too_long, "larger than"),
-        ] {
-            let failure = read_bytes(bytes).await.unwrap_err();
-            assert_eq!(failure.health, Health::Credential);
-            assert!(failure.what.contains(why), "{failure:?}");
-            let told = format!("{failure:?}");
-            assert!(!told.contains("canary") && !told.contains("daemon's user"));
-        }
-        let absent = Secret::File("/nonexistent/client-secret".into());
-        let failure = absent.read().await.unwrap_err();
-        assert!(
-            failure.what.contains("/nonexistent/client-secret"),
-            "{failure:?}"
-        );
-        assert_eq!(
-            (failure.health, failure.reaction),
-            (Health::Credential, Reaction::Slow)
-        );
     }
 
     #[test]

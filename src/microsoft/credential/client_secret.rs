@@ -1,0 +1,67 @@
+//! One client secret, in a file or in a variable of the environment. One attempt.
+
+use std::path::Path;
+
+use futures_util::future::BoxFuture;
+
+use super::secret_file::read;
+use super::{Attempt, Attempts, CredentialKind, Denial, Form, Proof, ProofKey, ProofPlace};
+use crate::core::health::failure::Failure;
+use crate::core::secret_text::trimmed;
+use crate::settings::SecretSource;
+use secrecy::ExposeSecret;
+
+pub(in crate::microsoft) const FILE: ProofKey = secret("app.client_secret_file");
+pub(in crate::microsoft) const VARIABLE: ProofKey = secret("app.client_secret_env");
+
+pub(super) const fn secret(name: &'static str) -> ProofKey {
+    ProofKey {
+        name,
+        form: Form::Secret,
+        file: "the client secret's file",
+        fill: "put the secret's Value, and nothing else, into {place}",
+        check: "check the client secret in {place} (it has to be its Value, not its ID) and app.client_id; the message says \
+                more",
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct ClientSecret(SecretSource);
+
+impl ClientSecret {
+    pub(super) fn new(source: SecretSource) -> Self {
+        Self(source)
+    }
+}
+
+impl CredentialKind for ClientSecret {
+    fn attempts(&self) -> Box<dyn Attempts + '_> {
+        Box::new(self)
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        self.0.file().into_iter().collect()
+    }
+}
+
+impl Attempts for &ClientSecret {
+    fn next(&mut self, refused: Option<Denial>) -> BoxFuture<'_, Result<Attempt, Failure>> {
+        Box::pin(async {
+            match refused {
+                Some(denial) => Err(denial.failure),
+                None => read_secret(&self.0).await.map(Attempt::alone),
+            }
+        })
+    }
+}
+
+/// The secret as it is now.
+pub(super) async fn read_secret(source: &SecretSource) -> Result<Proof, Failure> {
+    match source {
+        SecretSource::File(path) => read(path, &FILE).await,
+        SecretSource::Env { name, value } => Ok(Proof {
+            value: trimmed(value.expose_secret()).into(),
+            place: ProofPlace::new(&VARIABLE, name),
+        }),
+    }
+}

@@ -1,0 +1,134 @@
+//! A token of another issuer that the app registration trusts (workload identity federation), in a file that the issuer
+//! keeps fresh.
+//!
+//! The file is read at each token request. When Entra finds the token outside its valid time, the file is read again at
+//! once, and a token that has changed is tried.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use secrecy::ExposeSecret;
+use tokio::time::sleep;
+
+use super::secret_file::read;
+use super::{Attempt, Attempts, CredentialKind, Denial, Form, Proof, ProofKey};
+use crate::core::health::failure::Failure;
+use crate::core::secret_text::{MAX_FILE, secret_in};
+use crate::core::time::ticks::Ticks;
+use crate::microsoft::{files, jwt};
+
+pub(in crate::microsoft) const FILE: ProofKey = ProofKey {
+    name: "app.federated_token_file",
+    form: Form::Assertion,
+    file: "the federated token's file",
+    fill: "let what issues the token (in Kubernetes, the projected service account token) write it to {place}",
+    check: "check that a federated credential of the app registration has issuer, subject and audience of the token in \
+            {place}; check app.client_id; the message says more",
+};
+
+/// AADSTS numbers of an assertion that is not yet, or no longer, valid.
+pub(in crate::microsoft) const OUT_OF_TIME: [u64; 2] = [700_024, 500_133];
+
+/// How long to wait for a file that is being replaced.
+pub(super) const REPLACED_WITHIN: Duration = Duration::from_millis(200);
+
+#[derive(Debug)]
+pub(super) struct FederatedToken {
+    file: PathBuf,
+    /// The expiry in the file when it had this stamp.
+    expiry: Mutex<Option<(u64, Option<Ticks>)>>,
+}
+
+impl FederatedToken {
+    pub(super) fn new(file: PathBuf) -> Self {
+        Self {
+            file,
+            expiry: Mutex::default(),
+        }
+    }
+}
+
+impl CredentialKind for FederatedToken {
+    fn attempts(&self) -> Box<dyn Attempts + '_> {
+        Box::new(TokenAttempts {
+            file: &self.file,
+            sent: Vec::new(),
+        })
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        vec![&self.file]
+    }
+
+    /// As the token in the file says, not the one that was sent last: the file is renewed more often than tokens are asked
+    /// for, and the expiry of an old one would be a false alarm.
+    fn expires(&self, stamp: u64) -> Option<Ticks> {
+        let mut known = self.expiry.lock();
+        match *known {
+            Some((of, expiry)) if of == stamp => expiry,
+            _ => {
+                let expiry = expiry(&self.file);
+                *known = Some((stamp, expiry));
+                expiry
+            }
+        }
+    }
+}
+
+/// The claim `exp` of the token in a file.
+fn expiry(file: &Path) -> Option<Ticks> {
+    let content = files::read_now(file, MAX_FILE).ok()?;
+    let claims = jwt::claims(secret_in(&content).ok()?)?;
+    let seconds = claims.get("exp")?.as_i64()?;
+    (seconds > 0).then(|| Ticks::from_unix_seconds(seconds))
+}
+
+struct TokenAttempts<'a> {
+    file: &'a Path,
+    sent: Vec<Proof>,
+}
+
+impl Attempts for TokenAttempts<'_> {
+    fn next(&mut self, refused: Option<Denial>) -> BoxFuture<'_, Result<Attempt, Failure>> {
+        Box::pin(async {
+            if let Some(denial) = refused {
+                let out_of_time = denial.code.is_some_and(|code| OUT_OF_TIME.contains(&code));
+                if !out_of_time || self.sent.len() > 1 {
+                    return Err(denial.failure);
+                }
+                let newer = read_token(self.file).await?;
+                if self.sent.iter().any(|sent| sent.same_as(&newer)) {
+                    return Err(denial.failure);
+                }
+                return Ok(self.attempt(newer));
+            }
+            let token = read_token(self.file).await?;
+            Ok(self.attempt(token))
+        })
+    }
+}
+
+impl TokenAttempts<'_> {
+    fn attempt(&mut self, token: Proof) -> Attempt {
+        let hidden = self.sent.iter().map(|sent| sent.value.clone()).collect();
+        self.sent.push(token.clone());
+        Attempt {
+            proof: token,
+            hidden,
+        }
+    }
+}
+
+/// The token as it is now. A file that is unreadable, empty or cut short may be being replaced, and is read once more; what
+/// it holds then, Entra judges.
+async fn read_token(file: &Path) -> Result<Proof, Failure> {
+    match read(file, &FILE).await {
+        Ok(token) if jwt::is_whole(token.value.expose_secret()) => Ok(token),
+        _ => {
+            sleep(REPLACED_WITHIN).await;
+            read(file, &FILE).await
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Reads a file that holds a proof, and says what is wrong with one that doesn't.
+
+use std::io;
+use std::path::Path;
+
+use super::{Proof, ProofKey, ProofPlace};
+use crate::core::health::failure::{Failure, Health, Reaction, one_line};
+use crate::core::secret_text::{MAX_FILE, secret_in};
+use crate::microsoft::files::{self, FileError, PATIENCE};
+
+/// The proof in a file, as it is now.
+///
+/// # Errors
+/// The file is missing, unreadable, empty, not UTF-8, of several lines or larger than 64 KiB: `credential`, naming the path.
+/// No thread was free to read it: `unreachable`.
+pub(super) async fn read(path: &Path, key: &'static ProofKey) -> Result<Proof, Failure> {
+    read_or(path, key, failed).await
+}
+
+/// The same; `absent` makes the failure of a file that is not there.
+pub(super) async fn read_or(
+    path: &Path,
+    key: &'static ProofKey,
+    absent: fn(&ProofPlace, &io::Error) -> Failure,
+) -> Result<Proof, Failure> {
+    let place = ProofPlace::file(key, path);
+    let bytes = files::read(path, MAX_FILE + 1)
+        .await
+        .map_err(|error| match error {
+            FileError::Busy => not_read(&place),
+            FileError::Silent => silent(&place),
+            FileError::Absent(error) => absent(&place, &error),
+            FileError::Failed(error) => failed(&place, &error),
+        })?;
+    match secret_in(&bytes) {
+        Ok(text) => Ok(Proof {
+            value: text.into(),
+            place,
+        }),
+        Err(no_secret) => Err(unusable(&place, &no_secret.to_string())),
+    }
+}
+
+/// That the second secret's file is missing is no mistake of the configuration: what stands for its path may be the secret
+/// itself, and is not shown.
+pub(super) fn no_second(place: &ProofPlace, error: &io::Error) -> Failure {
+    let key = place.key.name;
+    Failure::new(
+        Health::Credential,
+        Reaction::Slow,
+        format!("the file of {key} {}", why(error)),
+        format!("put the new secret's Value into the file that {key} names, and let the daemon's user read it"),
+    )
+    .caused_by("no second client secret")
+}
+
+fn why(error: &io::Error) -> String {
+    format!("can't be read: {}", one_line(&error.to_string(), 100))
+}
+
+fn failed(place: &ProofPlace, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let remedy = format!("let the daemon's user read {}", place.hint());
+            no_credential(place, &why(error), remedy)
+        }
+        _ => unusable(place, &why(error)),
+    }
+}
+
+fn unusable(place: &ProofPlace, why: &str) -> Failure {
+    no_credential(place, why, place.fill_in(place.key.fill))
+}
+
+/// The disk may answer again, and nothing is known of what the file holds.
+fn silent(place: &ProofPlace) -> Failure {
+    let why = format!("can't be read: its disk did not answer within {PATIENCE:?}");
+    let remedy = format!(
+        "check the disk, or the network share, that holds {}",
+        place.hint()
+    );
+    no_credential(place, &why, remedy)
+}
+
+fn no_credential(place: &ProofPlace, why: &str, remedy: String) -> Failure {
+    let (file, path) = (place.key.file, place.name());
+    let what = format!("{file} {path} {why}");
+    Failure::new(Health::Credential, Reaction::Slow, what, remedy)
+        .caused_by(format!("no credential in {path}"))
+}
+
+/// Neither the file nor what it holds is to blame.
+fn not_read(place: &ProofPlace) -> Failure {
+    let (file, path) = (place.key.file, place.name());
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("{file} {path} was not read within {PATIENCE:?}: other files that do not answer keep all the daemon's readers"),
+        "nothing to do for this tenant; look for a disk or a network share that does not answer, and for what else keeps \
+         this machine busy",
+    )
+    .caused_by("no reader for files")
+}
