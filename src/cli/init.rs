@@ -2,6 +2,7 @@
 //!
 //! Nothing that is there is ever changed: what is in the way is named, and the command ends with 1.
 
+mod new_tenant;
 mod template;
 
 use std::fs::{self, OpenOptions, Permissions};
@@ -117,10 +118,10 @@ impl Init {
 
     fn tenant(&self, id: TenantId) -> Result<(), CommandError> {
         let main = &self.file.config;
-        let survey = config::survey(main, &process_environment())
+        let existing = config::existing_tenants(main, &process_environment())
             .map_err(|errors| CommandError::new(CONFIGURATION, errors))?;
         let name = self.name.as_deref().map(str::trim);
-        let Some(folder) = survey.tenants_dir() else {
+        let Some(folder) = &existing.tenants_dir else {
             let error = anyhow!(
                 "{} names no folder for tenants\n    add this line at its top, above the first line in brackets: \
                  tenants_dir = \"{TENANTS_DIR}\"",
@@ -128,7 +129,7 @@ impl Init {
             );
             return Err(CommandError::new(CONFIGURATION, error));
         };
-        if let Some(objection) = survey.objection(id, name) {
+        if let Some(objection) = new_tenant::objection(&existing, id, name) {
             return Err(CommandError::new(FAILED, anyhow!(objection)));
         }
         let made = make_folder(folder)?;

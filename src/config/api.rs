@@ -12,15 +12,14 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::app::Context;
-use super::clouds::{self, Cloud, Doubt, Preset};
+use super::clouds::{self, Cloud, Doubt};
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
 use super::section::ConfigSection;
-use super::units::MIB;
-use crate::settings::{ApiSettings, CaFile, SourceKind, TokenEndpoint};
-use conflicts::Choice;
+use crate::settings::{ApiSettings, CaFile, SourceKind};
+use conflicts::Target;
 
-/// All the context's authorities take a quarter of a megabyte.
+/// All the world's authorities take a quarter of a megabyte.
 const MAX_CA_FILE: u64 = 4 << 20;
 
 /// The settings, and what of them was chosen rather than filled in.
@@ -39,96 +38,83 @@ struct Explicit {
     scope: Option<String>,
 }
 
-/// The settings of `[api]` when nothing is set.
-pub(super) fn defaults() -> Option<ApiChoice> {
-    let (cloud, source) = (Cloud::Commercial, SourceKind::default());
-    let preset = clouds::preset(cloud, source)?;
+/// What this section gives. `shared`: for a tenant, what all tenants have. `None` only when a default can't be read.
+pub(super) fn read(
+    section: &mut ConfigSection<'_>,
+    shared: Option<&ApiChoice>,
+    context: &Context<'_>,
+) -> Option<ApiChoice> {
+    let (source, cloud) = (section.get("source")?, section.get("cloud")?);
+    let own = Explicit {
+        base_url: section.own("base_url", endpoint),
+        login_url: section.own("login_url", endpoint),
+        scope: section.own("scope", scope),
+    };
+    let target = match clouds::preset(cloud, source) {
+        Some(preset) => {
+            let target = Target {
+                source,
+                cloud,
+                preset,
+            };
+            target.check(section, &own, shared);
+            target
+        }
+        None => {
+            section.refuse(blamed(section), no_such_api(cloud));
+            let (source, preset) = (SourceKind::Graph, clouds::preset(cloud, SourceKind::Graph)?);
+            Target {
+                source,
+                cloud,
+                preset,
+            }
+        }
+    };
+    let explicit = own.over(shared, &target);
+    if section.given("source") || section.given("cloud") {
+        warn_of_doubt(section, &target, &explicit);
+    }
+    let (chosen, preset) = (explicit.clone(), target.preset);
+    let own_ca = section.own("ca_file", |text| ca_file(text, context));
+    let shared = shared.map(|shared| &shared.settings);
     let settings = ApiSettings {
-        source,
-        base_url: preset.base_url,
-        login_url: preset.login_url,
-        scope: preset.scope,
-        token_endpoint: TokenEndpoint::V2,
-        proxy: None,
-        ca_file: None,
-        request_timeout: Duration::from_secs(30),
-        max_response: 64 * MIB as usize,
+        source: target.source,
+        base_url: chosen.base_url.unwrap_or(preset.base_url),
+        login_url: chosen.login_url.unwrap_or(preset.login_url),
+        scope: chosen.scope.unwrap_or(preset.scope),
+        token_endpoint: section.get("token_endpoint")?,
+        proxy: section.read("proxy", proxy),
+        ca_file: own_ca.or_else(|| shared?.ca_file.clone()),
+        // These two are keys of [poll], which is read next.
+        request_timeout: shared.map_or(Duration::ZERO, |shared| shared.request_timeout),
+        max_response: shared.map_or(0, |shared| shared.max_response),
     };
     Some(ApiChoice {
         settings,
         cloud,
-        explicit: Explicit::default(),
+        explicit,
     })
 }
 
-/// `base` with what this section gives.
-pub(super) fn read(
-    section: &mut ConfigSection<'_>,
-    base: &ApiChoice,
-    context: &Context<'_>,
-) -> ApiChoice {
-    let mut api = base.clone();
-    read_place(section, base, &mut api);
-    let endpoints = [("v2", TokenEndpoint::V2), ("v1", TokenEndpoint::V1)];
-    let settings = &mut api.settings;
-    settings.token_endpoint =
-        section.choice_or("token_endpoint", settings.token_endpoint, &endpoints);
-    if let Some(proxy) = section.parse("proxy", proxy) {
-        settings.proxy = Some(proxy);
-    }
-    if let Some(file) = section.parse("ca_file", |text| ca_file(text, context)) {
-        settings.ca_file = Some(file);
-    }
-    api
-}
-
-/// Source, cloud, and the three settings that follow from them.
-fn read_place(section: &mut ConfigSection<'_>, base: &ApiChoice, api: &mut ApiChoice) {
-    let sources = SourceKind::ALL.map(|source| (source.facts().name, source));
-    let source = section.choice_or("source", base.settings.source, &sources);
-    api.cloud = section.choice_or("cloud", base.cloud, &clouds::NAMES);
-    let own = Explicit {
-        base_url: section.parse("base_url", endpoint),
-        login_url: section.parse("login_url", endpoint),
-        scope: section.parse("scope", scope),
-    };
-    let Some(preset) = clouds::preset(api.cloud, source) else {
-        let blamed = ["cloud", "source"]
-            .into_iter()
-            .find(|key| section.given(key));
-        section.refuse(blamed.unwrap_or("cloud"), no_such_api(api.cloud));
-        return;
-    };
-    api.settings.source = source;
-    let choice = Choice {
-        source,
-        cloud: api.cloud,
-        preset,
-    };
-    choice.refuse_foreign(section, &own);
-    choice.warn_of_dropped(section, &own, base);
-    choice.note(section, base);
-    api.explicit = own.over(base, source, api.cloud);
-    if section.given("source") || section.given("cloud") {
-        warn_of_doubt(section, api, &choice.preset);
-    }
-    let (explicit, preset) = (api.explicit.clone(), choice.preset);
-    api.settings.base_url = explicit.base_url.unwrap_or(preset.base_url);
-    api.settings.login_url = explicit.login_url.unwrap_or(preset.login_url);
-    api.settings.scope = explicit.scope.unwrap_or(preset.scope);
-}
-
 impl Explicit {
-    /// With what of `base` still fits the choice of source and cloud.
-    fn over(self, base: &ApiChoice, source: SourceKind, cloud: Cloud) -> Self {
-        let same_cloud = cloud == base.cloud;
-        let same_api = same_cloud && source == base.settings.source;
-        let shared = base.explicit.clone();
+    /// With what of `shared` still fits the choice of source and cloud.
+    fn over(self, shared: Option<&ApiChoice>, target: &Target) -> Self {
+        let Some(shared) = shared else { return self };
+        let (same_api, same_cloud) = target.same_as(Some(shared));
+        let shared = shared.explicit.clone();
         Self {
             base_url: self.base_url.or(shared.base_url.filter(|_| same_api)),
             login_url: self.login_url.or(shared.login_url.filter(|_| same_cloud)),
             scope: self.scope.or(shared.scope.filter(|_| same_api)),
         }
+    }
+}
+
+/// The key that chose the API.
+fn blamed(section: &ConfigSection<'_>) -> &'static str {
+    match section.given("source") && !section.given("cloud") {
+        true => "source",
+        false => "cloud",
     }
 }
 
@@ -142,12 +128,12 @@ fn no_such_api(cloud: Cloud) -> Wrong {
     )
 }
 
-fn warn_of_doubt(section: &mut ConfigSection<'_>, api: &ApiChoice, preset: &Preset) {
-    let name = api.cloud.name();
-    let text = match preset.doubt {
-        Some(Doubt::Scope) if api.explicit.scope.is_none() => format!(
-            "Microsoft documents no token audience for the cloud {name:?}; {} is used. If tokens are refused, set api.scope",
-            preset.scope
+fn warn_of_doubt(section: &mut ConfigSection<'_>, target: &Target, explicit: &Explicit) {
+    let (name, scope) = (target.cloud.name(), &target.preset.scope);
+    let text = match target.preset.doubt {
+        Some(Doubt::Scope) if explicit.scope.is_none() => format!(
+            "Microsoft documents no token audience for the cloud {name:?}; {scope} is used. If tokens are refused, set \
+             api.scope"
         ),
         Some(Doubt::Api) => format!(
             "Microsoft's list of clouds has no security incidents of Graph in {name:?}; they are asked for all the same. If \
@@ -155,40 +141,41 @@ fn warn_of_doubt(section: &mut ConfigSection<'_>, api: &ApiChoice, preset: &Pres
         ),
         _ => return,
     };
-    let key = ["cloud", "source"]
-        .into_iter()
-        .find(|key| section.given(key));
-    section.warn(key.unwrap_or("cloud"), text);
+    section.warn(blamed(section), text);
 }
 
 /// Scheme and host. Plain http carries a token in the clear: on loopback only.
 fn endpoint(text: &str) -> Result<Url, Wrong> {
     let remedy = "give scheme and host only, as in \"https://graph.microsoft.com\" or \"https://login.microsoftonline.com\"";
-    let url =
-        Url::parse(text).map_err(|error| wrong(format!("it is not a URL: {error}"), remedy))?;
+    let url = url(text, remedy)?;
     let loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => return Err(wrong("it names no host", remedy)),
     };
+    let plain = "plain http would carry tokens in the clear; it is accepted on loopback only";
     match url.scheme() {
         "https" => {}
         "http" if loopback => {}
-        "http" => {
-            let what =
-                "plain http would carry tokens in the clear; it is accepted on loopback only";
-            return Err(wrong(what, "use https"));
-        }
+        "http" => return Err(wrong(plain, "use https")),
         _ => return Err(wrong("its scheme is not https", "use https")),
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong("it holds a user or a password", remedy));
     }
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("it has a path, a query or a fragment", remedy));
+    without_path(url, remedy)
+}
+
+fn url(text: &str, remedy: &str) -> Result<Url, Wrong> {
+    Url::parse(text).map_err(|error| wrong(format!("it is not a URL: {error}"), remedy))
+}
+
+fn without_path(url: Url, remedy: &str) -> Result<Url, Wrong> {
+    match url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        true => Err(wrong("it has a path, a query or a fragment", remedy)),
+        false => Ok(url),
     }
-    Ok(url)
 }
 
 fn scope(text: &str) -> Result<String, Wrong> {
@@ -209,15 +196,11 @@ fn scope(text: &str) -> Result<String, Wrong> {
 
 fn proxy(text: &str) -> Result<Url, Wrong> {
     let remedy = "give it as \"http://host:port\"";
-    let url =
-        Url::parse(text).map_err(|error| wrong(format!("it is not a URL: {error}"), remedy))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(wrong("it is not the URL of an HTTP proxy", remedy));
+    let url = url(text, remedy)?;
+    match matches!(url.scheme(), "http" | "https") && url.host_str().is_some() {
+        true => without_path(url, remedy),
+        false => Err(wrong("it is not the URL of an HTTP proxy", remedy)),
     }
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("it has a path, a query or a fragment", remedy));
-    }
-    Ok(url)
 }
 
 fn ca_file(text: &str, context: &Context<'_>) -> Result<CaFile, Wrong> {

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use uuid::Uuid;
 
+use super::credential_files::{self, FileKind, OnUnreadable};
+use super::library_checks::LibraryChecks;
 use super::problems::{Wrong, wrong};
 use super::section::ConfigSection;
-use crate::config::credential_files::{self, FileKind, OnUnreadable};
-use crate::config::library_checks::LibraryChecks;
-use crate::config::provenance::{Literal, quoted};
+use super::values::{Literal, quoted};
 use crate::settings::{AppSettings, Credential, SecretSource};
 
 /// What values refer to.
@@ -68,7 +68,7 @@ impl AppParts {
 
     /// What `section` gives, else what `base` has.
     pub fn read(section: &mut ConfigSection<'_>, base: &AppParts, context: &Context<'_>) -> Self {
-        let client_id = section.parse("client_id", guid);
+        let client_id = section.own("client_id", guid);
         Self {
             client_id: Field::of(section, "client_id", client_id, base.client_id.clone()),
             credential: read_credential(section, &base.credential, context),
@@ -184,15 +184,15 @@ fn with_next(first: Option<SecretSource>, next: Field<PathBuf>) -> Field<Credent
 fn refuse_too_many(section: &mut ConfigSection<'_>) -> bool {
     let secret = [FILE, VARIABLE, NEXT]
         .into_iter()
-        .find(|key| section.has(key));
+        .find(|key| section.given(key));
     let (blamed, other, why, remedy) = match secret {
-        Some(secret) if section.has(FEDERATED) => (
+        Some(secret) if section.given(FEDERATED) => (
             FEDERATED,
             secret,
             "a federated token stands in place of secrets",
             format!("remove {secret}, or {FEDERATED}"),
         ),
-        Some(FILE) if section.has(VARIABLE) => (
+        Some(FILE) if section.given(VARIABLE) => (
             VARIABLE,
             FILE,
             "there can be one first secret only",
@@ -200,9 +200,6 @@ fn refuse_too_many(section: &mut ConfigSection<'_>) -> bool {
         ),
         _ => return false,
     };
-    for key in [FILE, VARIABLE, NEXT, FEDERATED] {
-        section.pass_over(key);
-    }
     let place = section.whence(other);
     section.refuse(
         blamed,
@@ -214,7 +211,7 @@ fn refuse_too_many(section: &mut ConfigSection<'_>) -> bool {
 /// The key that names a variable.
 fn read_variable(section: &mut ConfigSection<'_>, context: &Context<'_>) -> Option<SecretSource> {
     let mut unfit = None;
-    let variable = section.parse(VARIABLE, |name| {
+    let variable = section.own(VARIABLE, |name| {
         let found = secret_variable(name, context);
         let value = found.as_ref().ok().cloned().unwrap_or_default();
         unfit = context.on_unreadable.weigh(found.map(|_| ()))?;
@@ -239,8 +236,6 @@ struct Variable {
 
 /// The name of a variable that is missing could be a secret in the wrong place.
 impl Literal for Variable {
-    const IS_TEXT: bool = true;
-
     fn literal(&self) -> String {
         match self.is_there {
             true => quoted(&self.name),

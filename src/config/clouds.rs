@@ -8,8 +8,6 @@ use url::Url;
 use crate::core::sources::SourceKind;
 pub(super) use crate::core::sources::{Cloud, Doubt};
 
-pub(super) const NAMES: [(&str, Cloud); 5] = Cloud::NAMES;
-
 /// The settings of one API in one cloud.
 #[derive(Debug, Clone)]
 pub(super) struct Preset {
@@ -51,7 +49,7 @@ pub(super) fn logins_at(host: &str) -> Vec<Cloud> {
         "login.partner.microsoftonline.cn" => "login.chinacloudapi.cn",
         host => host,
     };
-    let clouds = NAMES.iter().map(|(_, cloud)| *cloud);
+    let clouds = Cloud::NAMES.iter().map(|(_, cloud)| *cloud);
     clouds
         .filter(|cloud| is_host_of(host, cloud.login_url()))
         .collect()
@@ -94,7 +92,7 @@ mod tests {
 
     #[test]
     fn every_cloud_has_every_api_save_defender_in_china() {
-        for (name, cloud) in NAMES {
+        for (name, cloud) in Cloud::NAMES {
             assert_eq!(cloud.name(), name);
             for source in [Defender, Graph] {
                 let lacking = preset(cloud, source).is_none();
@@ -144,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_scope_names_the_host_of_its_api() {
-        for (name, cloud) in NAMES {
+        for (name, cloud) in Cloud::NAMES {
             for preset in [Defender, Graph].map(|source| preset(cloud, source)) {
                 let Some(preset) = preset else { continue };
                 assert_eq!(

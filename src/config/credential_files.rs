@@ -18,7 +18,7 @@ use super::app::Context;
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
 use super::section::ConfigSection;
-use crate::config::provenance::{Literal, quoted};
+use super::values::{Literal, quoted};
 use crate::core::health::failure::one_line;
 
 /// A secret has some forty characters, a federated token a few thousand: what is larger is another file.
@@ -72,7 +72,7 @@ pub(super) fn read(
     kind: FileKind,
 ) -> Option<PathBuf> {
     let (mut unfit, mut is_id) = (None, false);
-    let file = section.parse(key, |text| {
+    let file = section.own(key, |text| {
         let file = CredentialFile::new(context.path(text)?, context.environment);
         let found = file.check(kind).map(|looks| is_id = looks == Looks::Id);
         unfit = context.on_unreadable.weigh(found)?;
@@ -291,8 +291,6 @@ fn shown(path: &Path) -> String {
 
 /// The path of a file that may be missing is not shown while it is: it could be a secret in the wrong place.
 impl Literal for CredentialFile {
-    const IS_TEXT: bool = true;
-
     fn literal(&self) -> String {
         match self.original.is_some() || self.named.exists() {
             true => self.named.literal(),

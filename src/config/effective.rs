@@ -5,10 +5,10 @@
 
 use std::path::Path;
 
+use super::keys::{self, Key};
 use super::origin::Spot;
+use super::provenance::{Meaning, Provenance};
 use super::section::dotted;
-use crate::config::provenance::{Entry, Meaning, Provenance, Table};
-use crate::config::unknown_keys::may_be_a_tenant_s;
 use crate::settings::{Settings, TenantSettings};
 
 /// Beyond this width a value does not push the others' origins to the right.
@@ -16,7 +16,7 @@ const MAX_ALIGNED: usize = 64;
 
 pub struct Effective {
     settings: Settings,
-    record: Provenance,
+    provenance: Provenance,
     /// The main file's folder, with its slash: files are named from there.
     folder: String,
     main: String,
@@ -30,13 +30,13 @@ enum OutputLine {
 }
 
 impl Effective {
-    pub(super) fn new(path: &Path, settings: Settings, record: Provenance) -> Self {
+    pub(super) fn new(path: &Path, settings: Settings, provenance: Provenance) -> Self {
         let folder = path
             .parent()
             .map(|folder| folder.join("").display().to_string());
         Self {
             settings,
-            record,
+            provenance,
             folder: folder.unwrap_or_default(),
             main: path.display().to_string(),
         }
@@ -50,32 +50,30 @@ impl Effective {
     /// The main file's settings, then what each tenant has of its own.
     pub fn all(&self) -> String {
         let mut text = self.heading("The configuration in force");
-        for table in self.in_order() {
-            let lines = table
-                .entries
-                .iter()
-                .filter_map(|entry| self.line("", entry, None));
-            add_table(&mut text, &table.path, lines.collect());
+        for table in tables() {
+            let keys = keys::of_main_file().filter(|key| key.table == table);
+            let lines = keys.filter_map(|key| self.shared(key)).collect();
+            add_table(&mut text, table, lines);
+            let free = format!("{table}.properties");
+            let below = self.provenance.below(&free);
+            let lines = below.filter_map(|(key, meaning)| self.line(key, meaning));
+            add_table(&mut text, &free, lines.collect());
         }
-        let mut tables = self
-            .record
-            .tables
-            .iter()
-            .filter(|table| table.tenant.is_some())
-            .peekable();
-        while let Some(first) = tables.peek().map(|table| table.tenant) {
-            let mut lines = vec![OutputLine::Header("[[tenants]]".into())];
-            let mut own: Vec<&Table> = Vec::new();
-            while let Some(table) = tables.next_if(|table| table.tenant == first) {
-                own.push(table);
-            }
-            // A tenant's root is the last to be finished; its id and name come first.
-            own.sort_by_key(|table| !table.path.is_empty());
-            for table in own {
-                let entry = |entry| self.line(&table.path, entry, self.shared(&table.path, entry));
-                lines.extend(table.entries.iter().filter_map(entry));
-            }
-            add(&mut text, lines);
+        for number in 0..self.settings.tenants.len() {
+            let own = |key: &'static Key| {
+                let path = own_path(key);
+                let meaning = self.provenance.get(Some(number), &path)?;
+                let shared = self.provenance.get(None, &path);
+                match (meaning, shared) {
+                    (Meaning::Unset, None | Some(Meaning::Unset)) => None,
+                    (Meaning::Unset, Some(_)) => Some(OutputLine::Remark(format!(
+                        "# {path} of the main file is not used"
+                    ))),
+                    _ => self.line(&path, meaning),
+                }
+            };
+            let lines = tenants_keys().filter_map(own).collect();
+            add_table(&mut text, "[tenants]", lines);
         }
         text
     }
@@ -88,46 +86,26 @@ impl Effective {
         let number = self.settings.tenants.iter().position(is_it)?;
         let name = &self.settings.tenants.get(number)?.name;
         let mut text = self.heading(&format!("What holds for the tenant {name}"));
-        let own = |path: &str| {
-            let mut tables = self.record.tables.iter();
-            tables.find(|table| table.tenant == Some(number) && table.path == path)
+        let line = |key: &'static Key| match self.provenance.get(Some(number), &own_path(key)) {
+            Some(own) => self.line(key.name, own),
+            None => self.shared(key),
         };
-        let root = own("").into_iter().flat_map(|table| &table.entries);
-        let mut lines = vec![OutputLine::Header("[[tenants]]".into())];
-        lines.extend(root.filter_map(|entry| self.line("", entry, None)));
-        add(&mut text, lines);
-        for table in self.in_order() {
-            let (path, own) = (&table.path, own(&table.path));
-            let entries = table
-                .entries
-                .iter()
-                .filter(|entry| may_be_a_tenant_s(path, Some(&entry.key)));
-            let lines = entries.filter_map(|shared| {
-                let own =
-                    own.and_then(|own| own.entries.iter().find(|entry| entry.key == shared.key));
-                match own {
-                    Some(own) if !matches!(own.meaning, Meaning::Inherited) => {
-                        self.line("", own, None)
-                    }
-                    _ => self.line("", shared, None),
-                }
-            });
-            add_table(&mut text, &dotted("tenants", path), lines.collect());
+        let id_and_name = keys::of_tenant("").filter(|key| !key.is_table());
+        add_table(
+            &mut text,
+            "[tenants]",
+            id_and_name.filter_map(line).collect(),
+        );
+        for table in tables().filter(|table| !table.is_empty()) {
+            let lines = keys::of_tenant(table).filter_map(line).collect();
+            add_table(&mut text, &dotted("tenants", table), lines);
         }
         Some(text)
     }
 
-    /// The main file's tables as people write them: what stands outside of tables first, a table before those within it.
-    fn in_order(&self) -> Vec<&Table> {
-        let mut tables: Vec<&Table> = Vec::new();
-        for table in self.record.shared() {
-            let within = dotted(&table.path, "");
-            let at = tables
-                .iter()
-                .position(|known| table.path.is_empty() || known.path.starts_with(&within));
-            tables.insert(at.unwrap_or(tables.len()), table);
-        }
-        tables
+    /// The main file's line of a key.
+    fn shared(&self, key: &Key) -> Option<OutputLine> {
+        self.line(key.name, self.provenance.get(None, &key.path())?)
     }
 
     fn heading(&self, what: &str) -> String {
@@ -137,35 +115,16 @@ impl Effective {
         )
     }
 
-    /// The main file's entry for a tenant's.
-    fn shared(&self, path: &str, entry: &Entry) -> Option<&Entry> {
-        let table = self.record.shared().find(|table| table.path == path)?;
-        table.entries.iter().find(|shared| shared.key == entry.key)
-    }
-
-    /// `None` when there is nothing to say. `shared`: what a tenant's key stands in place of.
-    fn line(&self, path: &str, entry: &Entry, shared: Option<&Entry>) -> Option<OutputLine> {
-        if entry.is_table {
-            return None;
-        }
-        let key = dotted(path, &entry.key);
-        let (literal, origin) = match &entry.meaning {
+    /// `None` when there is nothing to say.
+    fn line(&self, key: &str, meaning: &Meaning) -> Option<OutputLine> {
+        let (literal, origin) = match meaning {
             Meaning::Given { literal, spot } => (literal, self.name_of(spot)),
             Meaning::Default { literal } => (literal, "default".into()),
             Meaning::Derived { literal, from } => (literal, format!("from {from}")),
-            Meaning::Unset
-                if shared.is_some_and(|shared| !matches!(shared.meaning, Meaning::Unset)) =>
-            {
-                return Some(OutputLine::Remark(format!(
-                    "# {key} of the main file is not used"
-                )));
-            }
-            Meaning::Unset | Meaning::Inherited => return None,
+            Meaning::Unset => return None,
         };
-        Some(OutputLine::Key {
-            text: format!("{key} = {literal}"),
-            origin,
-        })
+        let text = format!("{key} = {literal}");
+        Some(OutputLine::Key { text, origin })
     }
 
     fn name_of(&self, spot: &Spot) -> String {
@@ -180,6 +139,25 @@ impl Effective {
     }
 }
 
+/// The tables of the main file, in the order of their keys.
+fn tables() -> impl Iterator<Item = &'static str> {
+    let tables = keys::of_main_file().filter(|key| key.is_table() && key.table.is_empty());
+    std::iter::once("").chain(tables.map(|key| key.name))
+}
+
+/// What a tenant may give: its own keys first.
+fn tenants_keys() -> impl Iterator<Item = &'static Key> {
+    tables().flat_map(keys::of_tenant)
+}
+
+/// A key as a tenant's file has it.
+fn own_path(key: &Key) -> String {
+    match key.table {
+        "tenants" => key.name.into(),
+        _ => key.path(),
+    }
+}
+
 fn add_table(text: &mut String, path: &str, mut lines: Vec<OutputLine>) {
     if lines.is_empty() {
         return;
@@ -187,10 +165,6 @@ fn add_table(text: &mut String, path: &str, mut lines: Vec<OutputLine>) {
     if !path.is_empty() {
         lines.insert(0, OutputLine::Header(format!("[{path}]")));
     }
-    add(text, lines);
-}
-
-fn add(text: &mut String, lines: Vec<OutputLine>) {
     let widths = lines.iter().filter_map(|line| match line {
         OutputLine::Key { text, .. } => Some(text.chars().count()),
         OutputLine::Header(_) | OutputLine::Remark(_) => None,

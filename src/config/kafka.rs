@@ -11,17 +11,17 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::app::Context;
 use super::layers::read_regular;
+use super::library_checks::LibraryChecks;
 use super::origin::Spot;
 use super::problems::{Problem, Wrong, scalar, wrong};
-use super::section::ConfigSection;
-use crate::config::library_checks::LibraryChecks;
-use crate::config::provenance::{Meaning, quoted};
-use crate::settings::{KafkaSettings, RecordFormat};
+use super::provenance::Meaning;
+use super::section::{ConfigSection, sorted};
+use super::values::quoted;
+use crate::settings::KafkaSettings;
 use promises::Ruling;
 
 mod promises;
 
-const DEFAULT_TOPIC: &str = "security.incidents";
 /// Properties with files that librdkafka reads when a client is made, and never again (its CONFIGURATION.md).
 const FILES: [&str; 5] = [
     "ssl.ca.location",
@@ -32,35 +32,25 @@ const FILES: [&str; 5] = [
 ];
 /// Some thousand certificates.
 const MAX_FILE: u64 = 8 << 20;
-const FORMATS: [(&str, RecordFormat); 2] = [
-    ("cloudevents", RecordFormat::CloudEvents),
-    ("raw", RecordFormat::Raw),
-];
-
+/// The settings, and the topic of the tenants that have none of their own. `None` only when a default can't be read.
 pub(super) fn read(
     section: &mut ConfigSection<'_>,
     context: &Context<'_>,
-) -> (KafkaSettings, Arc<str>) {
-    let brokers = section.parse_or("brokers", &String::from("localhost:9092"), brokers);
-    let topic = read_topic(section, &DEFAULT_TOPIC.into());
+) -> Option<(KafkaSettings, Arc<str>)> {
     let properties = read_properties(section.section("properties"), context.checks);
     let settings = KafkaSettings {
-        brokers,
-        format: section.choice_or("format", RecordFormat::CloudEvents, &FORMATS),
-        status_topic: section.parse("status_topic", topic_name),
-        dead_letter_topic: section.parse("dead_letter_topic", topic_name),
+        brokers: section.read("brokers", brokers)?,
+        format: section.get("format")?,
+        status_topic: section.own("status_topic", topic_name),
+        dead_letter_topic: section.own("dead_letter_topic", topic_name),
         files: fingerprints(&properties),
         properties,
     };
-    (settings, topic)
-}
-
-pub(super) fn read_topic(section: &mut ConfigSection<'_>, base: &Arc<str>) -> Arc<str> {
-    section.parse_or("topic", base, topic_name)
+    Some((settings, section.read("topic", topic_name)?))
 }
 
 /// Kafka's own rule for topic names (`org.apache.kafka.common.internals.Topic`).
-fn topic_name(text: &str) -> Result<Arc<str>, Wrong> {
+pub(super) fn topic_name(text: &str) -> Result<Arc<str>, Wrong> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let valid =
         (1..=249).contains(&text.len()) && text.bytes().all(legal) && text != "." && text != "..";
@@ -113,7 +103,7 @@ fn read_properties(
 ) -> Vec<(String, SecretString)> {
     let mut properties = BTreeMap::new();
     let (spot, before) = (section.spot().clone(), section.diagnosis.problems.len());
-    for (name, value) in section.rest() {
+    for (name, value) in section.take_all() {
         flatten(&mut section, name, value, &mut properties);
     }
     for (name, property) in &properties {
@@ -128,14 +118,10 @@ fn read_properties(
         let problem = Problem::at(&spot, "kafka.properties", wrong);
         section.diagnosis.problems.push(problem);
     }
-    let noted = properties.iter().map(|(name, property)| {
-        let meaning = Meaning::Given {
-            literal: shown(name, &property.value),
-            spot: property.spot.clone(),
-        };
-        (name.clone(), meaning)
-    });
-    section.finish_with(noted.collect());
+    for (name, Property { value, spot }) in &properties {
+        let (literal, spot) = (shown(name, value), spot.clone());
+        section.mean(&quoted(name), Meaning::Given { literal, spot });
+    }
     all
 }
 
@@ -161,6 +147,7 @@ fn fingerprints(properties: &[(String, SecretString)]) -> BTreeMap<PathBuf, Opti
 
 /// Texts are shown for properties that choose between words; numbers and switches, where no name speaks of a secret.
 fn shown(name: &str, value: &str) -> String {
+    #[rustfmt::skip]
     const WORDS: [&str; 10] = [
         "compression.type",
         "compression.codec",
@@ -173,6 +160,7 @@ fn shown(name: &str, value: &str) -> String {
         "ssl.endpoint.identification.algorithm",
         "debug",
     ];
+    #[rustfmt::skip]
     const SECRETS: [&str; 9] = [
         "password", "secret", "username", "key", "token", "pem", "jaas", "oauth", "sasl.",
     ];
@@ -209,9 +197,7 @@ fn flatten(
     }
     match value.kind {
         ValueKind::Table(table) => {
-            let mut entries: Vec<_> = table.into_iter().collect();
-            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-            for (part, value) in entries {
+            for (part, value) in sorted(table) {
                 flatten(section, format!("{name}.{part}"), value, into);
             }
         }

@@ -9,13 +9,13 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use config::{ConfigError, Environment, Map, Source, Value, ValueKind};
+use config::{ConfigError, Map, Source, Value, ValueKind};
 use url::Url;
 
+use super::keys;
 use super::lines::{SyntaxErrors, Toml};
 use super::origin::{File, Spot};
 use super::problems::{Diagnosis, Wrong, wrong};
-use super::section::dotted;
 use crate::core::health::failure::one_line;
 
 const PREFIX: &str = "incidentd__";
@@ -31,7 +31,6 @@ pub(super) fn read(
     missing: &str,
     diagnosis: &mut Diagnosis,
 ) -> Option<Map<String, Value>> {
-    let whole = Spot::whole(file);
     let bytes = match read_regular(path, MAX_FILE) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -40,58 +39,36 @@ pub(super) fn read(
                 io::ErrorKind::PermissionDenied => "let the user who runs incidentd read it",
                 _ => "name a readable file",
             };
-            diagnosis.refuse(&whole, wrong(format!("it can't be read: {error}"), remedy));
+            let wrong = wrong(format!("it can't be read: {error}"), remedy);
+            diagnosis.refuse(&Spot::whole(file), wrong);
             return None;
         }
     };
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
+    let mut errors = match String::from_utf8(bytes) {
+        Ok(text) => match config::File::from_str(&text, Toml).collect() {
+            Ok(table) => return Some(table),
+            Err(ConfigError::FileParse { cause, .. }) => match cause.downcast::<SyntaxErrors>() {
+                Ok(errors) => errors.0,
+                Err(_) => Vec::new(),
+            },
+            Err(_) => Vec::new(),
+        },
         Err(error) => {
             let end = error.utf8_error().valid_up_to();
             let before = error.as_bytes().get(..end).unwrap_or_default();
             let line = memchr::memchr_iter(b'\n', before).count() + 1;
-            let spot = Spot::File {
-                file: file.clone(),
-                line: Some(line),
-            };
-            let what = wrong("it is not text in UTF-8", "save it as UTF-8");
-            diagnosis.refuse(&spot, unread(what, file));
-            return None;
+            vec![(line, wrong("it is not text in UTF-8", "save it as UTF-8"))]
         }
     };
-    match config::File::from_str(&text, Toml).collect() {
-        Ok(table) => Some(table),
-        Err(error) => {
-            report_syntax(&error, file, diagnosis);
-            None
-        }
+    let last = errors.pop();
+    let last = last.unwrap_or_else(|| (1, wrong("it is not valid TOML", "correct it")));
+    errors.push((last.0, unread(last.1, file)));
+    for (line, wrong) in errors {
+        let file = file.clone();
+        let line = Some(line);
+        diagnosis.refuse(&Spot::File { file, line }, wrong);
     }
-}
-
-fn report_syntax(error: &ConfigError, file: &File, diagnosis: &mut Diagnosis) {
-    let errors = match error {
-        ConfigError::FileParse { cause, .. } => cause.downcast_ref::<SyntaxErrors>(),
-        _ => None,
-    };
-    let Some(SyntaxErrors(errors)) = errors else {
-        let what = wrong("it is not valid TOML", "correct it");
-        diagnosis.refuse(&Spot::whole(file), unread(what, file));
-        return;
-    };
-    for (n, (line, wrong)) in errors.iter().enumerate() {
-        let spot = Spot::File {
-            file: file.clone(),
-            line: Some(*line),
-        };
-        let is_last = n + 1 == errors.len();
-        diagnosis.refuse(
-            &spot,
-            match is_last {
-                true => unread(wrong.clone(), file),
-                false => wrong.clone(),
-            },
-        );
-    }
+    None
 }
 
 /// A mistake after which the keys of a file can't be told: a report without them must not look like all there is.
@@ -126,14 +103,8 @@ pub(super) fn toml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden
-            && path
-                .extension()
-                .is_some_and(|extension| extension == "toml")
-        {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        if name.ends_with(b".toml") && !name.starts_with(b".") {
             files.push(path);
         }
     }
@@ -147,65 +118,44 @@ pub(super) fn overlay(
     environment: &HashMap<String, String>,
     diagnosis: &mut Diagnosis,
 ) {
-    let ours: HashMap<String, String> = environment
-        .iter()
-        .filter(|(name, _)| name.to_lowercase().starts_with(PREFIX))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    let mut names: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for name in ours.keys() {
-        names.entry(key_of(name)).or_default().push(name);
-    }
-    let source = Environment::with_prefix("incidentd")
-        .prefix_separator("__")
-        .separator("__");
-    let mut values = match source.source(Some(ours.clone())).collect() {
-        Ok(values) => values,
-        Err(_) => {
-            let names = Spot::Variable(format!("{}…", PREFIX.to_uppercase()).into());
-            let what = wrong("it can't be read", "unset variables that are not UTF-8");
-            diagnosis.refuse(&names, what);
-            return;
+    let mut keys: BTreeMap<String, Vec<(&String, &String)>> = BTreeMap::new();
+    for variable in environment {
+        if let Some(key) = variable.0.to_lowercase().strip_prefix(PREFIX) {
+            let key = key.replace("__", ".");
+            keys.entry(key).or_default().push(variable);
         }
-    };
-    for (key, mut variables) in names {
+    }
+    for (key, mut variables) in keys {
         variables.sort_unstable();
-        let origin = one_line(&variables.join(" and "), 200);
-        let spot = Spot::Variable(origin.as_str().into());
+        let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+        let origin = one_line(&names.join(" and "), 200);
         let parts: Vec<&str> = key.split('.').collect();
-        if variables.len() > 1 {
-            let what = wrong(
+        let wrong = match variables.as_slice() {
+            _ if parts.len() > MAX_DEPTH || parts.iter().any(|part| part.is_empty()) => wrong(
+                "it names no key",
+                "name it INCIDENTD__SECTION__KEY, or unset it",
+            ),
+            [(_, text)] => {
+                let value = Value::new(Some(&origin), ValueKind::String((*text).clone()));
+                let Err(above) = set(table, &parts, value) else {
+                    continue;
+                };
+                let above = one_line(above, 80);
+                let remedy = match above.as_str() {
+                    "tenants" => {
+                        "unset it: the environment can't hold [[tenants]], only files can".into()
+                    }
+                    _ => format!("unset it: {above} is one value, with no keys below it"),
+                };
+                wrong("it names no key", remedy)
+            }
+            _ => wrong(
                 format!("they both set {}", one_line(&key, 80)),
                 "unset one of them",
-            );
-            diagnosis.refuse(&spot, what);
-        } else if parts.len() > MAX_DEPTH || parts.iter().any(|part| part.is_empty()) {
-            let remedy = "name it INCIDENTD__SECTION__KEY, or unset it";
-            diagnosis.refuse(&spot, wrong("it names no key", remedy));
-        } else if let Some(value) = values.remove(&key)
-            && let Err(above) = set(table, &parts, Value::new(Some(&origin), value.kind))
-        {
-            let remedy = match above {
-                "tenants" => {
-                    "unset it: the environment can't hold [[tenants]], only files can".to_owned()
-                }
-                _ => format!(
-                    "unset it: {} is one value, with no keys below it",
-                    one_line(above, 80)
-                ),
-            };
-            diagnosis.refuse(&spot, wrong("it names no key", remedy));
-        }
+            ),
+        };
+        diagnosis.refuse(&Spot::Variable(origin.into()), wrong);
     }
-}
-
-/// The key as `config::Environment` makes it of a variable's name.
-fn key_of(name: &str) -> String {
-    let lower = name.to_lowercase();
-    lower
-        .strip_prefix(PREFIX)
-        .unwrap_or(&lower)
-        .replace("__", ".")
 }
 
 /// `Err`: the part of the key that a file gives a value of its own, or a list, so that nothing can lie below it.
@@ -250,23 +200,20 @@ pub(super) fn warn_of_unusable_proxies(
 
 /// Warns of variables that look like a key's and lack an underscore: nobody reads them.
 pub(super) fn warn_of_unread(environment: &HashMap<String, String>, diagnosis: &mut Diagnosis) {
-    let single = |name: &str| {
+    let mut names: Vec<&String> = environment.keys().collect();
+    names.sort_unstable();
+    for name in names {
         let lower = name.to_lowercase();
-        let rest = lower.strip_prefix("incidentd_")?;
-        (!lower.starts_with(PREFIX)).then(|| rest.replace("__", "_"))
-    };
-    let mut unread: Vec<(&String, String)> = environment
-        .keys()
-        .filter_map(|name| Some((name, single(name)?)))
-        .collect();
-    unread.sort();
-    for (name, words) in unread {
-        let meant = diagnosis.record.shared().find_map(|table| {
-            let entries = table.entries.iter().filter(|entry| !entry.is_table);
-            let mut paths = entries.map(|entry| dotted(&table.path, &entry.key));
-            paths.find(|path| path.replace('.', "_") == words)
-        });
-        if let Some(path) = meant {
+        let Some(words) = lower.strip_prefix("incidentd_") else {
+            continue;
+        };
+        let words = words.replace("__", "_");
+        let mut keys = keys::of_main_file().filter(|key| !key.is_table());
+        let meant = keys.find(|key| key.path().replace('.', "_") == words);
+        if let Some(path) = meant
+            .map(keys::Key::path)
+            .filter(|_| !lower.starts_with(PREFIX))
+        {
             let right = path.replace('.', "__").to_uppercase();
             diagnosis.warn(
                 Spot::Variable(one_line(name, 200).into()),

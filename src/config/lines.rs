@@ -137,11 +137,10 @@ impl<'a> LineIndex<'a> {
 
     /// The line of the header that a line stands below, or is.
     fn header(&self, line: usize) -> Option<usize> {
-        let is_header = |line: &str| line.trim_start().starts_with('[');
-        let above = self.text.lines().enumerate().take(line);
+        let above = self.text.lines().zip(1..).take(line);
         above
-            .filter(|(_, text)| is_header(text))
-            .map(|(n, _)| n + 1)
+            .filter(|(text, _)| text.trim_start().starts_with('['))
+            .map(|(_, line)| line)
             .last()
     }
 
@@ -158,71 +157,46 @@ impl<'a> LineIndex<'a> {
                 header.unwrap_or_default(),
             ),
         };
-        let same = |text: &'a str| match is_header {
+        let is_same = |text: &'a str| match is_header {
             true => bare(text) == name,
-            false => {
-                let rest = text.trim_start().strip_prefix(name);
-                rest.is_some_and(|rest| rest.trim_start().starts_with('='))
-            }
+            false => text
+                .trim_start()
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.trim_start().starts_with('=')),
         };
-        let before = self.text.lines().enumerate().take(line - 1).skip(first);
-        let before = before.filter(|(_, text)| same(text)).last();
-        let place = before.map_or(String::new(), |(n, _)| format!(", in line {}", n + 1));
-        let what = format!("{} is given before{place}", one_line(name, 80));
-        match is_header {
-            true => wrong(
-                what,
-                "give each table once; a tenant's own is written with \"tenants.\" before its name, as [tenants.api], below its \
-                 [[tenants]]",
-            ),
-            false => wrong(what, "remove one of the two"),
-        }
+        let before = self.text.lines().zip(1..).take(line - 1).skip(first);
+        let before = before.filter(|(text, _)| is_same(text)).last();
+        let place = before.map_or(String::new(), |(_, line)| format!(", in line {line}"));
+        wrong(
+            format!("{} is given before{place}", one_line(name, 80)),
+            match is_header {
+                true => {
+                    "give each table once; a tenant's own is written with \"tenants.\" before its name, as [tenants.api], below its \
+                     [[tenants]]"
+                }
+                false => "remove one of the two",
+            },
+        )
     }
 }
 
 /// What the parser says, and its usual causes. Its messages hold no value of the text, which may be a secret.
 fn in_plain_words(message: &str) -> Wrong {
+    const TORN: &str = "the text has no closing quote, or ends at a quote within it";
+    #[rustfmt::skip]
     const CAUSES: [(&str, &str, &str); 8] = [
-        (
-            "string values must be quoted",
-            "the value has no quotes, or is missing",
-            "put texts, durations, sizes and schedules in quotes, as in \"30s\"",
-        ),
-        (
-            "invalid date",
-            "the value reads like a date, and no key takes one",
-            "put it in quotes",
-        ),
-        (
-            "key with no value",
-            "a key has no value",
-            "write it as key = value",
-        ),
-        (
-            "unclosed table",
-            "the name of the table has no closing bracket",
-            "write it as [name], or as [[tenants]] with two brackets on either side",
-        ),
-        (
-            "invalid basic string",
-            "the text has no closing quote, or ends at a quote within it",
-            "close it with the quote it begins with",
-        ),
-        (
-            "invalid literal string",
-            "the text has no closing quote, or ends at a quote within it",
-            "close it with the quote it begins with",
-        ),
-        (
-            "missing escaped value",
-            "a backslash between double quotes begins an escape, and this one is none",
-            "write two backslashes for one, or put the text in single quotes",
-        ),
-        (
-            "unexpected key or value",
-            "something follows the value on its line",
-            "give each key a line of its own, and put the whole value in quotes",
-        ),
+        ("string values must be quoted", "the value has no quotes, or is missing",
+            "put texts, durations, sizes and schedules in quotes, as in \"30s\""),
+        ("invalid date", "the value reads like a date, and no key takes one", "put it in quotes"),
+        ("key with no value", "a key has no value", "write it as key = value"),
+        ("unclosed table", "the name of the table has no closing bracket",
+            "write it as [name], or as [[tenants]] with two brackets on either side"),
+        ("invalid basic string", TORN, "close it with the quote it begins with"),
+        ("invalid literal string", TORN, "close it with the quote it begins with"),
+        ("missing escaped value", "a backslash between double quotes begins an escape, and this one is none",
+            "write two backslashes for one, or put the text in single quotes"),
+        ("unexpected key or value", "something follows the value on its line",
+            "give each key a line of its own, and put the whole value in quotes"),
     ];
     let known = CAUSES.iter().find(|(start, ..)| message.starts_with(start));
     match known {

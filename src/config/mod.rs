@@ -1,7 +1,8 @@
 //! The configuration: TOML files and the environment, validated once into [`settings`].
 //!
-//! Theory: a layer (`layers`) yields tables of values, each with its origin; a `section` reads one table key by key;
-//! `app` (with `proof`), `api` (with `clouds`), `poll`, `kafka` and `tenants` say what each key means. Nothing stops at the
+//! `keys` lists every key: its type, default and range, and whether a reload takes it. `layers` makes tables of values of
+//! the files and the environment, each value with its origin. A `section` reads one table key by key; `app` (with
+//! `credential_files`), `api` (with `clouds`), `poll`, `kafka` and `tenants` say what each key means. Nothing stops at the
 //! first mistake: all are collected (`problems`) and reported together, so that one edit mends the file.
 //!
 //! Precedence: a tenant's own key, then the environment, then the main file, then the default. A file of `tenants_dir`
@@ -16,6 +17,7 @@ mod clouds;
 mod credential_files;
 mod effective;
 mod kafka;
+mod keys;
 mod layers;
 mod library_checks;
 mod lines;
@@ -25,26 +27,27 @@ mod problems;
 mod provenance;
 mod read;
 mod section;
-mod survey;
 mod tenants;
 mod units;
 mod unknown_keys;
+mod values;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
 pub use effective::Effective;
+pub use keys::{Key, keys};
 pub use library_checks::{LibraryChecks, NoLibraryChecks};
 pub use problems::{ConfigErrors, Problem, Wrong, wrong};
 pub use read::DEFAULT_LISTEN;
-pub use survey::{Survey, survey};
-
+pub use tenants::{ExistingTenants, tenant_id, tenant_name};
 pub use units::distance;
 
 use crate::settings::Settings;
 use credential_files::OnUnreadable;
 use problems::Diagnosis;
+use provenance::Provenance;
 
 /// Reads and validates the main file, the files of its `tenants_dir`, and the environment.
 ///
@@ -57,19 +60,11 @@ pub fn load(
     environment: &HashMap<String, String>,
     checks: &dyn LibraryChecks,
 ) -> Result<Settings, ConfigErrors> {
-    let mut diagnosis = Diagnosis::default();
-    let reading = read::read(
-        path,
-        environment,
-        checks,
-        OnUnreadable::Refuse,
-        &mut diagnosis,
-    );
-    settings_of(reading, diagnosis).map(|(settings, _)| settings)
+    read_all(path, environment, checks, OnUnreadable::Refuse).map(|(settings, _)| settings)
 }
 
-/// The same for whoever asks Microsoft and Kafka nothing: secrets may be missing, or not to be read by this user, and
-/// what only a library can tell is not asked. The credentials in it are good for nothing.
+/// The same for commands that ask Microsoft and Kafka nothing: secrets may be missing, or unreadable for this user, and no
+/// library is asked. The credentials in it are of no use.
 ///
 /// # Errors
 /// As [`load`].
@@ -77,19 +72,12 @@ pub fn load_for_reading(
     path: &Path,
     environment: &HashMap<String, String>,
 ) -> Result<Settings, ConfigErrors> {
-    let (mut diagnosis, on_unreadable) = (Diagnosis::default(), OnUnreadable::Warn);
-    let reading = read::read(
-        path,
-        environment,
-        &NoLibraryChecks,
-        on_unreadable,
-        &mut diagnosis,
-    );
-    settings_of(reading, diagnosis).map(|(settings, _)| settings)
+    let checks = &NoLibraryChecks;
+    read_all(path, environment, checks, OnUnreadable::Warn).map(|(settings, _)| settings)
 }
 
-/// The configuration in force, key by key, each with where it comes from; secrets left out. That one can't be read is a
-/// warning.
+/// The configuration in force, key by key, each with where it comes from; secrets left out. A secret that can't be read is
+/// a warning.
 ///
 /// # Errors
 /// As [`load`].
@@ -98,32 +86,43 @@ pub fn effective(
     environment: &HashMap<String, String>,
     checks: &dyn LibraryChecks,
 ) -> Result<Effective, ConfigErrors> {
-    let mut diagnosis = Diagnosis::default();
-    let reading = read::read(
-        path,
-        environment,
-        checks,
-        OnUnreadable::Warn,
-        &mut diagnosis,
-    );
-    let (settings, record) = settings_of(reading, diagnosis)?;
-    Ok(Effective::new(path, settings, record))
+    let (settings, provenance) = read_all(path, environment, checks, OnUnreadable::Warn)?;
+    Ok(Effective::new(path, settings, provenance))
 }
 
-fn settings_of(
-    reading: Option<read::Draft>,
-    diagnosis: Diagnosis,
-) -> Result<(Settings, provenance::Provenance), ConfigErrors> {
-    match reading {
-        Some(reading) if diagnosis.problems.is_empty() => Ok((
-            Settings {
+fn read_all(
+    path: &Path,
+    environment: &HashMap<String, String>,
+    checks: &dyn LibraryChecks,
+    on_unreadable: OnUnreadable,
+) -> Result<(Settings, Provenance), ConfigErrors> {
+    let mut diagnosis = Diagnosis::default();
+    match read::read(path, environment, checks, on_unreadable, &mut diagnosis) {
+        Some(draft) if diagnosis.problems.is_empty() => {
+            let settings = Settings {
                 warnings: diagnosis.warnings(),
-                ..reading.settings
-            },
-            diagnosis.record,
-        )),
+                ..draft.settings
+            };
+            Ok((settings, diagnosis.provenance))
+        }
         _ => Err(ConfigErrors::new(diagnosis.problems)),
     }
+}
+
+/// The tenants of a configuration that need not be right yet: what a new one has to differ from.
+///
+/// # Errors
+/// The main file is not there, or can't be parsed. Other mistakes don't matter here.
+pub fn existing_tenants(
+    path: &Path,
+    environment: &HashMap<String, String>,
+) -> Result<ExistingTenants, ConfigErrors> {
+    let (checks, on_unreadable) = (&NoLibraryChecks, OnUnreadable::Warn);
+    let mut diagnosis = Diagnosis::default();
+    let draft = read::read(path, environment, checks, on_unreadable, &mut diagnosis);
+    draft
+        .map(|draft| draft.existing)
+        .ok_or_else(|| ConfigErrors::new(diagnosis.problems))
 }
 
 /// Where the daemon of this configuration shows itself. Nothing else is looked at: who asks a running daemon is not to be

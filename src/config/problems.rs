@@ -10,8 +10,7 @@ use config::{Value, ValueKind};
 use uuid::Uuid;
 
 use super::origin::Spot;
-use crate::config::provenance::Provenance;
-use crate::config::unknown_keys::Stray;
+use super::provenance::Provenance;
 use crate::core::health::failure::one_line;
 
 /// Beyond this many, a report is no longer read; the rest is counted.
@@ -45,7 +44,7 @@ pub struct Problem {
     pub what: String,
     pub remedy: String,
     /// Where it stands in a report.
-    order: (usize, usize),
+    pub(super) order: (usize, usize),
 }
 
 impl Problem {
@@ -61,19 +60,6 @@ impl Problem {
         }
     }
 
-    pub(super) fn of(self, tenant: Option<&String>) -> Self {
-        Self {
-            tenant: tenant.cloned(),
-            ..self
-        }
-    }
-
-    pub(super) fn with_value(self, value: Option<String>) -> Self {
-        Self { value, ..self }
-    }
-}
-
-impl Problem {
     /// Where it is and what it is, in one line; without the remedy.
     pub fn headline(&self) -> String {
         let mut text = self.origin.clone();
@@ -134,9 +120,9 @@ impl std::error::Error for ConfigErrors {}
 #[derive(Default)]
 pub(super) struct Diagnosis {
     pub problems: Vec<Problem>,
-    /// Keys that nobody asked for; what they are is said when all keys are known.
-    pub strays: Vec<Stray>,
-    pub record: Provenance,
+    pub provenance: Provenance,
+    /// A mistake may keep tenants from being seen.
+    pub hides_tenants: bool,
     warnings: Vec<Warning>,
     /// The place of each text among them.
     warned: HashMap<String, usize>,

@@ -1,32 +1,14 @@
-//! What each key came to, noted where it is read: its value as TOML, and where that comes from.
+//! What each key comes to, noted where it is read: its value as TOML, and where that comes from.
 //!
-//! No second list of keys: what a [`ConfigSection`](super::section::ConfigSection) was asked for is what there is. Invariant: a value
-//! that may be a secret is never in here.
+//! Invariant: a value that may be a secret is never in here.
+
+use std::collections::BTreeMap;
 
 use super::origin::Spot;
-use crate::core::format::is_wild;
 
-/// All tables that were read.
+/// The meaning of every key that has one.
 #[derive(Default)]
-pub(super) struct Provenance {
-    pub tables: Vec<Table>,
-}
-
-/// One table of the main file, or of one tenant.
-pub(super) struct Table {
-    /// `poll`, `kafka.properties`; empty for keys outside of tables.
-    pub path: String,
-    /// The tenant's number, over all files.
-    pub tenant: Option<usize>,
-    pub entries: Vec<Entry>,
-}
-
-pub(super) struct Entry {
-    pub key: String,
-    /// It holds keys, and no value.
-    pub is_table: bool,
-    pub meaning: Meaning,
-}
+pub(super) struct Provenance(BTreeMap<(Option<usize>, String), Meaning>);
 
 /// A key's value in the form of TOML, and why it holds.
 #[derive(Clone)]
@@ -43,100 +25,28 @@ pub(super) enum Meaning {
         literal: String,
         from: String,
     },
-    /// Of a tenant's key: what the main file has.
-    Inherited,
+    /// A tenant does not use what the main file has.
     Unset,
 }
 
 impl Provenance {
-    /// The tables of the main file.
-    pub fn shared(&self) -> impl Iterator<Item = &Table> {
-        self.tables.iter().filter(|table| table.tenant.is_none())
+    /// `tenant`: its number over all files; `None` for the main file.
+    pub fn insert(&mut self, tenant: Option<usize>, path: String, meaning: Meaning) {
+        self.0.insert((tenant, path), meaning);
     }
-}
 
-/// How values are written in TOML.
-pub(super) trait Literal {
-    /// Only a text can be one, as of a path: a number in its place is a slip, and would be taken for a file's name.
-    const IS_TEXT: bool = false;
-
-    fn literal(&self) -> String;
-}
-
-/// A text between quotes; in those that need no escapes, when it can be.
-pub(super) fn quoted(text: &str) -> String {
-    let plain = !text.contains(|c: char| is_wild(c) || c == '\\' || c == '"');
-    if plain {
-        return format!("\"{text}\"");
+    pub fn get(&self, tenant: Option<usize>, path: &str) -> Option<&Meaning> {
+        self.0.get(&(tenant, path.to_owned()))
     }
-    if !text.contains(|c: char| is_wild(c) || c == '\'') {
-        return format!("'{text}'");
-    }
-    let escaped: String = text
-        .chars()
-        .map(|c| match c {
-            '\\' | '"' => format!("\\{c}"),
-            c if is_wild(c) => format!("\\U{:08X}", u32::from(c)),
-            c => c.to_string(),
+
+    /// The main file's keys below a table whose keys are free.
+    pub fn below<'a>(
+        &'a self,
+        table: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a Meaning)> + 'a {
+        self.0.iter().filter_map(move |((tenant, path), meaning)| {
+            let key = path.strip_prefix(table)?.strip_prefix('.')?;
+            tenant.is_none().then_some((key, meaning))
         })
-        .collect();
-    format!("\"{escaped}\"")
-}
-
-impl Literal for u64 {
-    fn literal(&self) -> String {
-        self.to_string()
-    }
-}
-
-impl Literal for crate::settings::CaFile {
-    const IS_TEXT: bool = true;
-
-    fn literal(&self) -> String {
-        self.path.literal()
-    }
-}
-
-impl Literal for std::path::PathBuf {
-    const IS_TEXT: bool = true;
-
-    fn literal(&self) -> String {
-        quoted(&self.display().to_string())
-    }
-}
-
-macro_rules! written_in_quotes {
-    ($($kind:ty),*) => {$(
-        impl Literal for $kind {
-            fn literal(&self) -> String {
-                quoted(&self.to_string())
-            }
-        }
-    )*};
-}
-
-written_in_quotes!(
-    String,
-    std::sync::Arc<str>,
-    std::net::SocketAddr,
-    uuid::Uuid,
-    crate::core::ids::TenantId,
-    crate::core::time::schedule::Schedule
-);
-
-/// Without user and password, which proxies have.
-impl Literal for url::Url {
-    fn literal(&self) -> String {
-        let hidden = match self.username().is_empty() && self.password().is_none() {
-            true => "",
-            false => "(user and password not shown)@",
-        };
-        let host = self.host_str().unwrap_or_default();
-        let port = self.port().map(|port| format!(":{port}"));
-        quoted(&format!(
-            "{}://{hidden}{host}{}",
-            self.scheme(),
-            port.unwrap_or_default()
-        ))
     }
 }

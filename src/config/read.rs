@@ -10,17 +10,16 @@ use tracing::level_filters::LevelFilter;
 
 use super::access::{self, Exposed};
 use super::app::{AppParts, Context};
+use super::credential_files::OnUnreadable;
 use super::layers;
+use super::library_checks::LibraryChecks;
 use super::origin::{File, Spot};
 use super::problems::{Diagnosis, Wrong, reads_plain, wrong};
 use super::section::{ConfigSection, Owner, Scope};
-use super::tenants::{Defaults, Taken, Tenants};
+use super::tenants::{Defaults, ExistingTenants, Tenants};
 use super::{api, kafka, poll};
-use crate::config::credential_files::OnUnreadable;
-use crate::config::library_checks::LibraryChecks;
-use crate::config::unknown_keys::{self, Known};
 use crate::core::health::failure::one_line;
-use crate::settings::{HttpSettings, LedgerSettings, LogFormat, LogSettings, Settings};
+use crate::settings::{HttpSettings, LedgerSettings, LogSettings, Settings};
 
 /// Where the daemon listens unless `http.listen` says otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
@@ -31,8 +30,7 @@ const MISSING: &str = "create it with incidentd init, or name another file with 
 /// What the files came to. The settings are valid only when nothing was reported.
 pub(super) struct Draft {
     pub settings: Settings,
-    pub tenants_dir: Option<PathBuf>,
-    pub taken: Taken,
+    pub existing: ExistingTenants,
 }
 
 /// `None` when the main file can't be parsed.
@@ -53,26 +51,25 @@ pub(super) fn read(
         checks,
         on_unreadable,
     };
-    let whole = Spot::whole(&file);
-    let Some(main) = read_main(&file, table, &context, diagnosis) else {
+    let scope = Scope {
+        file,
+        owner: Owner::Daemon,
+    };
+    let (file, whole) = (&scope.file, Spot::whole(&scope.file));
+    let Some(main) = read_main(&scope, table, &context, diagnosis) else {
         // Not reached: a test loads them.
-        let what = wrong(
-            "the built-in defaults are not valid",
-            "report this as a bug",
-        );
-        diagnosis.refuse(&whole, what);
+        let what = "the built-in defaults are not valid";
+        diagnosis.refuse(&whole, wrong(what, "report this as a bug"));
         return None;
     };
     if main.defaults.shared_api.proxy.is_none() {
         layers::warn_of_unusable_proxies(environment, diagnosis);
     }
     let mut tenants = Tenants::new(main.defaults, &context);
-    tenants.read_all(main.tables, &file, diagnosis);
-    let mut hidden = main.hides_tenants;
-    hidden |= read_folder(&main.tenant_files, &mut tenants, &mut exposed, diagnosis);
-    hidden |= explain_strays(diagnosis);
+    tenants.read_all(main.tables, file, diagnosis);
+    read_folder(&main.tenant_files, &mut tenants, &mut exposed, diagnosis);
     layers::warn_of_unread(environment, diagnosis);
-    if tenants.is_empty() && !hidden {
+    if tenants.is_empty() && !diagnosis.hides_tenants {
         let remedy = match main.tenants_dir {
             Some(_) => "add each customer with: incidentd init --tenant TENANT_ID --name NAME",
             None => {
@@ -81,15 +78,15 @@ pub(super) fn read(
         };
         diagnosis.refuse(&whole, wrong("there is no tenant", remedy));
     }
-    let (tenants, taken) = tenants.finish(&main.app, diagnosis);
+    let (tenants, mut existing) = tenants.finish(&main.app, diagnosis);
+    existing.tenants_dir = main.tenants_dir;
     access::warn(exposed, diagnosis);
     Some(Draft {
         settings: Settings {
             tenants,
             ..main.settings
         },
-        tenants_dir: main.tenants_dir,
-        taken,
+        existing,
     })
 }
 
@@ -107,8 +104,12 @@ pub(super) fn listen(
     if !readable && !table.contains_key("http") {
         return None;
     }
-    let mut root = root(diagnosis, &file, Owner::Daemon, table);
-    Some(in_section(&mut root, "http", read_http).listen)
+    let scope = Scope {
+        file,
+        owner: Owner::Daemon,
+    };
+    let mut root = ConfigSection::new(diagnosis, &scope, Spot::whole(&scope.file), table);
+    Some(in_section(&mut root, "http", read_http)?.listen)
 }
 
 /// The main file, without its tenants.
@@ -121,23 +122,23 @@ struct MainFile {
     tables: Vec<(Spot, Map<String, Value>)>,
     /// Where `[app]` is.
     app: Spot,
-    /// A mistake keeps tenants from being seen.
-    hides_tenants: bool,
 }
 
+/// `None` only when a default can't be read.
 fn read_main(
-    file: &File,
+    scope: &Scope,
     table: Map<String, Value>,
     context: &Context<'_>,
     diagnosis: &mut Diagnosis,
 ) -> Option<MainFile> {
-    let (api_defaults, poll_defaults) = (api::defaults()?, poll::defaults().ok()?);
-    let mut root = root(diagnosis, file, Owner::Daemon, table);
-    let tenants_dir = root.parse("tenants_dir", |text| context.path(text));
-    let tenant_files = tenants_dir
-        .as_ref()
-        .map_or_else(Vec::new, |folder| files_of(folder, &mut root));
+    let shared = ["app", "api", "poll", "kafka"].into_iter();
+    let shared = shared.filter_map(|name| Some((name.to_owned(), table.get(name)?.clone())));
+    let shared: Map<String, Value> = shared.collect();
+    let mut root = ConfigSection::new(diagnosis, scope, Spot::whole(&scope.file), table);
+    let tenants_dir = root.own("tenants_dir", |text| context.path(text));
+    let mut tenant_files = Vec::new();
     if let Some(folder) = &tenants_dir {
+        tenant_files = files_of(folder, &mut root);
         access::check_tenants_dir(folder, &mut root);
     }
     let (spot, app) = in_section(&mut root, "app", |section| {
@@ -145,63 +146,49 @@ fn read_main(
         (section.spot().clone(), app)
     });
     let mut api = in_section(&mut root, "api", |section| {
-        api::read(section, &api_defaults, context)
-    });
-    let (limits, poll) = in_section(&mut root, "poll", |section| {
-        let poll = poll::read(section, &poll_defaults, &mut api.settings);
-        (poll::read_limits(section), poll)
-    });
-    let (kafka, topic) = in_section(&mut root, "kafka", |section| kafka::read(section, context));
-    let ledger = in_section(&mut root, "ledger", |section| read_ledger(section, context));
-    let http = in_section(&mut root, "http", read_http);
-    let log = in_section(&mut root, "log", read_log);
+        api::read(section, None, context)
+    })?;
+    let (poll, max_concurrent, max_in_flight) = in_section(&mut root, "poll", |section| {
+        let poll = poll::read(section, &mut api.settings, None)?;
+        let max_concurrent: u64 = section.get("max_concurrent")?;
+        Some((poll, max_concurrent, section.get("max_in_flight")?))
+    })?;
+    let (kafka, topic) = in_section(&mut root, "kafka", |section| kafka::read(section, context))?;
+    let ledger = in_section(&mut root, "ledger", |section| read_ledger(section, context))?;
+    let http = in_section(&mut root, "http", read_http)?;
+    let log = in_section(&mut root, "log", read_log)?;
     let tables = root.tables("tenants");
     warn_of_order(&mut root, &tables);
     let hides_tenants = root.refused("tenants") || root.refused("tenants_dir");
     root.finish();
+    diagnosis.hides_tenants |= hides_tenants;
+    let folder = Some(context.folder.to_owned());
     Some(MainFile {
         settings: Settings {
             tenants: Vec::new(),
-            max_concurrent: limits.max_concurrent,
-            max_in_flight: limits.max_in_flight,
+            max_concurrent: max_concurrent.try_into().ok()?,
+            max_in_flight,
             kafka,
             ledger,
             http,
             log,
             warnings: Vec::new(),
-            folders: [context.folder.to_owned()]
-                .into_iter()
-                .chain(tenants_dir.clone())
-                .collect(),
+            folders: folder.into_iter().chain(tenants_dir.clone()).collect(),
         },
         defaults: Defaults {
             shared_app: app.complete().map(Arc::new),
             app,
             shared_api: Arc::new(api.settings.clone()),
             api,
-            shared_poll: Arc::new(poll.settings.clone()),
-            poll,
+            shared_poll: Arc::new(poll),
             topic,
+            tables: shared,
         },
         tenants_dir,
         tenant_files,
         tables,
         app: spot,
-        hides_tenants,
     })
-}
-
-fn root<'a>(
-    diagnosis: &'a mut Diagnosis,
-    file: &File,
-    owner: Owner,
-    table: Map<String, Value>,
-) -> ConfigSection<'a> {
-    let scope = Scope {
-        file: file.clone(),
-        owner,
-    };
-    ConfigSection::new(diagnosis, scope, Spot::whole(file), table)
 }
 
 fn in_section<T>(
@@ -218,9 +205,9 @@ fn in_section<T>(
 /// A header holds for the whole file, wherever it stands; below a tenant it looks like the tenant's.
 fn warn_of_order(root: &mut ConfigSection<'_>, tenants: &[(Spot, Map<String, Value>)]) {
     let first = tenants.iter().filter_map(|(spot, _)| spot.line()).min();
-    let below = |spot: &Spot| {
-        spot.line()
-            .is_some_and(|line| first.is_some_and(|first| line > first))
+    let below = |spot: Spot| {
+        let line = spot.line();
+        line.is_some_and(|line| first.is_some_and(|first| line > first))
     };
     for key in ["app", "api", "poll", "kafka"] {
         if root.given_at(key).is_some_and(below) {
@@ -233,31 +220,6 @@ fn warn_of_order(root: &mut ConfigSection<'_>, tenants: &[(Spot, Map<String, Val
     }
 }
 
-/// What was probably meant by keys that nobody asked for. Whether one of them hides tenants.
-fn explain_strays(diagnosis: &mut Diagnosis) -> bool {
-    let strays = std::mem::take(&mut diagnosis.strays);
-    if strays.is_empty() {
-        return false;
-    }
-    let free = "kafka.properties";
-    let tables = diagnosis.record.shared().filter(|table| table.path != free);
-    let known: Vec<Known> = tables
-        .flat_map(|table| {
-            table.entries.iter().map(|entry| Known {
-                table: table.path.clone(),
-                key: entry.key.clone(),
-                is_table: entry.is_table,
-            })
-        })
-        .collect();
-    for stray in &strays {
-        diagnosis
-            .problems
-            .extend(unknown_keys::explain(stray, &known));
-    }
-    strays.iter().any(unknown_keys::Stray::hides_tenants)
-}
-
 /// The files of `tenants_dir`. The mistake is the key's: what it names may be anything.
 fn files_of(folder: &Path, root: &mut ConfigSection<'_>) -> Vec<PathBuf> {
     layers::toml_files(folder).unwrap_or_else(|error| {
@@ -267,64 +229,63 @@ fn files_of(folder: &Path, root: &mut ConfigSection<'_>) -> Vec<PathBuf> {
     })
 }
 
-/// Reads the files of `tenants_dir`. Whether a mistake keeps tenants from being seen.
+/// Reads the files of `tenants_dir`.
 fn read_folder(
     files: &[PathBuf],
     tenants: &mut Tenants<'_>,
     exposed: &mut Vec<Exposed>,
     diagnosis: &mut Diagnosis,
-) -> bool {
-    let mut hidden = false;
+) {
+    let missing =
+        "it is a link that leads nowhere, or was removed a moment ago: remove it, or try again";
     for (n, path) in files.iter().enumerate() {
         let file = File::new(path, n + 1);
-        let missing =
-            "it is a link that leads nowhere, or was removed a moment ago: remove it, or try again";
         let Some(table) = layers::read(path, &file, missing, diagnosis) else {
-            hidden = true;
+            diagnosis.hides_tenants = true;
             continue;
         };
         exposed.extend(access::look_at_file(path, &file, &table));
-        let mut root = root(diagnosis, &file, Owner::Folder, table);
+        let (whole, holds_more) = (Spot::whole(&file), table.keys().any(|key| key != "tenants"));
+        let owner = Owner::Folder;
+        let scope = Scope { file, owner };
+        let mut root = ConfigSection::new(diagnosis, &scope, whole.clone(), table);
         let tables = root.tables("tenants");
-        hidden |= root.refused("tenants");
-        let empty = tables.is_empty() && root.is_empty() && !root.refused("tenants");
+        let is_refused = root.refused("tenants");
         root.finish();
-        if empty {
+        diagnosis.hides_tenants |= is_refused;
+        if tables.is_empty() && !holds_more && !is_refused {
             let remedy =
                 "add the line [[tenants]] and the customer's id below it, or remove the file";
-            diagnosis.refuse(&Spot::whole(&file), wrong("it holds no tenant", remedy));
-            hidden = true;
+            diagnosis.refuse(&whole, wrong("it holds no tenant", remedy));
+            diagnosis.hides_tenants = true;
         }
-        tenants.read_all(tables, &file, diagnosis);
+        tenants.read_all(tables, &scope.file, diagnosis);
     }
-    hidden
 }
 
-fn read_ledger(section: &mut ConfigSection<'_>, context: &Context<'_>) -> LedgerSettings {
-    section.parse_or("kind", &String::from("local"), |text| match text {
-        "local" => Ok(text.into()),
+fn read_ledger(section: &mut ConfigSection<'_>, context: &Context<'_>) -> Option<LedgerSettings> {
+    section.read("kind", |text| match text {
+        "local" => Ok(text.to_owned()),
         _ => Err(wrong(
             "this version keeps a \"local\" ledger only",
             "set it to \"local\", or leave it out",
         )),
     });
-    let default = PathBuf::from("/var/lib/incidentd/ledger");
-    LedgerSettings {
-        path: section.parse_or("path", &default, |text| context.path(text)),
-    }
+    let path = section.read("path", |text| context.path(text))?;
+    Some(LedgerSettings { path })
 }
 
-fn read_http(section: &mut ConfigSection<'_>) -> HttpSettings {
+fn read_http(section: &mut ConfigSection<'_>) -> Option<HttpSettings> {
     let listen = |text: &str| {
         let remedy =
             "give an IP address and a port, for example \"127.0.0.1:9464\" or \"[::]:9464\"";
-        text.parse()
+        text.parse::<SocketAddr>()
             .map_err(|_| wrong("it is not an address to listen on", remedy))
     };
-    HttpSettings {
-        listen: section.parse_or("listen", &DEFAULT_LISTEN, listen),
+    Some(HttpSettings {
+        listen: section.read("listen", listen)?,
         hosts: section.texts("hosts", host_name),
-    }
+    })
 }
 
 /// A name as callers write it in front of the port (RFC 1123, section 2.1; with the underscores that containers have).
@@ -344,16 +305,11 @@ fn host_name(text: &str) -> Result<Arc<str>, Wrong> {
     Err(wrong(what, remedy))
 }
 
-fn read_log(section: &mut ConfigSection<'_>) -> LogSettings {
-    let formats = [
-        ("auto", LogFormat::Auto),
-        ("json", LogFormat::Json),
-        ("text", LogFormat::Text),
-    ];
-    LogSettings {
-        format: section.choice_or("format", LogFormat::Auto, &formats),
-        level: section.parse_or("level", &String::from("info"), log_level),
-    }
+fn read_log(section: &mut ConfigSection<'_>) -> Option<LogSettings> {
+    Some(LogSettings {
+        format: section.get("format")?,
+        level: section.read("level", log_level)?,
+    })
 }
 
 /// As `telemetry::logging` reads it: levels, alone or for a named target.

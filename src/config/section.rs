@@ -1,20 +1,22 @@
-//! One table of the configuration, read key by key. What is asked for is taken out; what is left at the end is unknown.
+//! One table of the configuration, read key by key.
 //!
 //! A value that is wrong is reported and then counts as not given, so that reading goes on to the next mistake. What each
-//! key came to is noted on the way.
+//! key comes to is noted on the way. A tenant's key falls back to what all tenants have, and that to the default.
 
-mod values;
+use std::sync::Arc;
 
 use config::{Map, Value, ValueKind};
 
+use super::keys::{self, Key, KeyType};
 use super::origin::{File, Spot};
 use super::problems::{Diagnosis, Problem, Wrong, scalar, shown, wrong};
-use crate::config::provenance::{Entry, Meaning, Table, quoted};
-use crate::config::unknown_keys::{Known, Stray, StrayKey};
+use super::provenance::Meaning;
+use super::unknown_keys::{self, UnknownKey};
+use super::values::{FromText, Literal};
 use crate::core::health::failure::one_line;
 
 /// Whose table it is.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum Owner {
     /// The main file's: it holds for all.
     Daemon,
@@ -31,43 +33,47 @@ pub(super) enum Owner {
 }
 
 /// What all sections of one file, or of one tenant, have in common.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Scope {
     pub file: File,
     pub owner: Owner,
 }
 
+impl Scope {
+    pub fn is_tenant(&self) -> bool {
+        matches!(self.owner, Owner::Tenant { .. })
+    }
+
+    /// A mistake in a key of this path.
+    pub fn problem(&self, spot: &Spot, path: &str, wrong: Wrong) -> Problem {
+        match &self.owner {
+            Owner::Tenant { index, label, .. } => Problem {
+                tenant: label.clone(),
+                ..Problem::at(spot, format!("tenants[{index}].{path}"), wrong)
+            },
+            Owner::Daemon | Owner::Folder => Problem::at(spot, path, wrong),
+        }
+    }
+}
+
 pub(super) struct ConfigSection<'a> {
     pub diagnosis: &'a mut Diagnosis,
-    scope: Scope,
+    scope: &'a Scope,
     /// Its name from the root, or from the tenant: `kafka.properties`.
     name: String,
     /// Where it begins: a missing key is reported there.
     spot: Spot,
     values: Map<String, Value>,
-    asked: Vec<Asked>,
-}
-
-/// A key that was asked for, and how it was given.
-struct Asked {
-    key: &'static str,
-    is_table: bool,
-    given: Option<Given>,
-    refused: bool,
-    /// What it came to; without, nobody has said.
-    meaning: Option<Meaning>,
-}
-
-struct Given {
-    spot: Spot,
-    shown: Option<String>,
+    /// What all tenants have, for a tenant's section.
+    shared: Option<&'a Map<String, Value>>,
+    refused: Vec<String>,
 }
 
 impl<'a> ConfigSection<'a> {
     /// The table of a whole file, or of a tenant.
     pub fn new(
         diagnosis: &'a mut Diagnosis,
-        scope: Scope,
+        scope: &'a Scope,
         spot: Spot,
         values: Map<String, Value>,
     ) -> Self {
@@ -77,7 +83,16 @@ impl<'a> ConfigSection<'a> {
             name: String::new(),
             spot,
             values,
-            asked: Vec::new(),
+            shared: None,
+            refused: Vec::new(),
+        }
+    }
+
+    /// The same for a tenant, with what all tenants have.
+    pub fn over(self, shared: &'a Map<String, Value>) -> Self {
+        Self {
+            shared: Some(shared),
+            ..self
         }
     }
 
@@ -91,57 +106,53 @@ impl<'a> ConfigSection<'a> {
 
     /// A table within this one; an empty one when it is not given.
     pub fn section(&mut self, key: &'static str) -> ConfigSection<'_> {
-        let value = self.take(key, true);
+        let (mut values, mut is_table) = (Map::new(), true);
+        match self.values.get_mut(key).map(|value| &mut value.kind) {
+            Some(ValueKind::Table(table)) => values = std::mem::take(table),
+            Some(_) => is_table = false,
+            None => {}
+        }
+        if !is_table {
+            let remedy = match self.scope.is_tenant() {
+                true => format!("write its keys as {key}.KEY = …"),
+                false => format!("write it as [{}] with its keys below", self.path_of(key)),
+            };
+            self.refuse(
+                key,
+                wrong("it is a single value, and should be a table", remedy),
+            );
+        }
         // A table that only the environment gives has no place of its own.
-        let spot = value
-            .as_ref()
-            .map(|value| Spot::of(value, &self.scope.file))
-            .filter(|spot| !spot.is_variable())
-            .unwrap_or_else(|| self.spot.clone());
-        let values = match value.map(|value| value.kind) {
-            Some(ValueKind::Table(values)) => values,
-            Some(_) => {
-                let name = self.path_of(key);
-                let remedy = match self.scope.owner {
-                    Owner::Tenant { .. } => format!("write its keys as {key}.KEY = …"),
-                    _ => format!("write it as [{name}] with its keys below"),
-                };
-                self.refuse(
-                    key,
-                    wrong("it is a single value, and should be a table", remedy),
-                );
-                Map::new()
-            }
-            None => Map::new(),
-        };
+        let spot = self.given_at(key).filter(|spot| !spot.is_variable());
+        let shared = self.shared.and_then(|shared| match &shared.get(key)?.kind {
+            ValueKind::Table(table) => Some(table),
+            _ => None,
+        });
         ConfigSection {
-            scope: self.scope.clone(),
+            spot: spot.unwrap_or_else(|| self.spot.clone()),
+            scope: self.scope,
             name: dotted(&self.name, key),
-            spot,
             values,
-            asked: Vec::new(),
+            shared,
+            refused: Vec::new(),
             diagnosis: self.diagnosis,
         }
     }
 
     /// A list of tables, each with where it begins; an empty list when it is not given.
     pub fn tables(&mut self, key: &'static str) -> Vec<(Spot, Map<String, Value>)> {
-        let Some(value) = self.take(key, true) else {
+        let file = &self.scope.file;
+        let Some(value) = self.values.get_mut(key) else {
             return Vec::new();
         };
-        let spot = Spot::of(&value, &self.scope.file);
-        let what = match value.kind {
+        let spot = Spot::of(value, file);
+        let what = match &mut value.kind {
             ValueKind::Array(values) => {
-                let file = &self.scope.file;
-                let table = |value: Value| {
-                    let spot = Spot::of(&value, file);
-                    match value.kind {
-                        ValueKind::Table(table) => Some((spot, table)),
-                        _ => None,
-                    }
+                let table = |value: Value| match (Spot::of(&value, file), value.kind) {
+                    (spot, ValueKind::Table(table)) => Some((spot, table)),
+                    _ => None,
                 };
-                let tables: Option<Vec<_>> = values.into_iter().map(table).collect();
-                match tables {
+                match std::mem::take(values).into_iter().map(table).collect() {
                     Some(tables) => return tables,
                     None => "it is a list of other things than tables",
                 }
@@ -159,74 +170,152 @@ impl<'a> ConfigSection<'a> {
         Vec::new()
     }
 
-    /// Whether the key is there, asked for or not.
-    pub fn has(&self, key: &str) -> bool {
-        self.values.contains_key(key) || self.given(key)
-    }
-
-    /// Whether the key was given, rightly or wrongly. Holds for keys already asked for.
+    /// Whether this section gives the key, rightly or wrongly.
     pub fn given(&self, key: &str) -> bool {
-        self.asked(key).is_some_and(|asked| asked.given.is_some())
+        self.values.contains_key(key)
     }
 
     pub fn refused(&self, key: &str) -> bool {
-        self.asked(key).is_some_and(|asked| asked.refused)
+        self.refused.iter().any(|refused| refused == key)
     }
 
-    /// Where a key already asked for was given.
-    pub fn given_at(&self, key: &str) -> Option<&Spot> {
-        Some(&self.asked(key)?.given.as_ref()?.spot)
+    pub fn given_at(&self, key: &str) -> Option<Spot> {
+        self.values.get(key).map(|value| self.spot_of(value))
     }
 
-    /// The place of a key already asked for, for a sentence about another one.
+    /// Where a key's value comes from, for a sentence about another key.
     pub fn whence(&self, key: &str) -> String {
-        match (self.given_at(key), &self.scope.owner) {
-            (Some(spot), _) => spot.to_string(),
-            (None, Owner::Tenant { .. }) => "what all tenants have".into(),
-            (None, _) => "the default".into(),
+        match self.given_at(key) {
+            Some(spot) => spot.to_string(),
+            None if self.scope.is_tenant() => "what all tenants have".into(),
+            None => "the default".into(),
         }
     }
 
-    pub fn is_tenant(&self) -> bool {
-        matches!(self.scope.owner, Owner::Tenant { .. })
+    /// A value of this section, of what all tenants have, or the default; `None` when there is none of these.
+    pub fn get<T: FromText>(&mut self, key: &'static str) -> Option<T> {
+        let row = keys::find(&self.name, key);
+        self.read(key, |text| T::from_text(text, row))
     }
 
-    /// Reports what is wrong with a key already asked for.
-    pub fn refuse(&mut self, key: &str, wrong: Wrong) {
-        let asked = self.asked.iter_mut().find(|asked| asked.key == key);
-        let (spot, shown) = match asked {
-            Some(asked) => {
-                asked.refused = true;
-                let given = asked.given.as_ref();
-                given.map_or((None, None), |given| {
-                    (Some(given.spot.clone()), given.shown.clone())
-                })
+    /// The same; `parse` says what is wrong with a text.
+    pub fn read<T: Literal>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Option<T> {
+        if let Some(own) = self.own(key, &parse) {
+            return Some(own);
+        }
+        let row = keys::find(&self.name, key);
+        let shared = self
+            .shared
+            .and_then(|shared| text(shared.get(key)?, row).ok());
+        if let Some(shared) = shared.and_then(|text| parse(&text).ok()) {
+            return Some(shared);
+        }
+        let default = parse(row.default()?).ok()?;
+        if let Owner::Daemon = self.scope.owner {
+            let literal = default.literal();
+            self.mean(key, Meaning::Default { literal });
+        }
+        Some(default)
+    }
+
+    /// A value of this section.
+    pub fn own<T: Literal>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) -> Option<T> {
+        let row = keys::find(&self.name, key);
+        let parsed = text(self.values.get(key)?, row).and_then(|text| parse(&text));
+        self.note(key, parsed)
+    }
+
+    /// A list of texts, none when it is not given. The environment has them in one text, with commas between.
+    pub fn texts(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<Arc<str>, Wrong>,
+    ) -> Vec<Arc<str>> {
+        let no_list = || wrong("it should be a list of texts", "write it as [\"…\", \"…\"]");
+        let texts: Result<Vec<String>, Wrong> = match self.values.get(key).map(|value| &value.kind)
+        {
+            None => return Vec::new(),
+            Some(ValueKind::Array(values)) => {
+                let text = |value: &'_ Value| match &value.kind {
+                    ValueKind::String(text) => Ok(text.clone()),
+                    _ => Err(no_list()),
+                };
+                values.iter().map(text).collect()
             }
-            None => (None, None),
+            Some(ValueKind::String(text)) if text.trim().is_empty() => Ok(Vec::new()),
+            Some(ValueKind::String(text)) => Ok(text.split(',').map(str::to_owned).collect()),
+            Some(_) => Err(no_list()),
         };
-        let spot = spot.unwrap_or_else(|| self.spot.clone());
-        self.report(&spot, key, shown, wrong);
+        let texts = texts.and_then(|texts| texts.iter().map(|text| parse(text.trim())).collect());
+        self.note(key, texts).unwrap_or_default()
+    }
+
+    /// Notes what a given key comes to, or reports what is wrong with it.
+    fn note<T: Literal>(&mut self, key: &str, parsed: Result<T, Wrong>) -> Option<T> {
+        match parsed {
+            Ok(value) => {
+                let (literal, spot) = (value.literal(), self.given_at(key)?);
+                self.mean(key, Meaning::Given { literal, spot });
+                Some(value)
+            }
+            Err(wrong) => {
+                self.refuse(key, wrong);
+                None
+            }
+        }
+    }
+
+    /// Notes that a key follows from others.
+    pub fn derive(&mut self, key: &str, value: &impl Literal, from: String) {
+        let literal = value.literal();
+        self.mean(key, Meaning::Derived { literal, from });
+    }
+
+    /// Notes that a key of a tenant has no value, whatever the main file has.
+    pub fn unset(&mut self, key: &str) {
+        if !self.given(key) {
+            self.mean(key, Meaning::Unset);
+        }
+    }
+
+    pub fn mean(&mut self, key: &str, meaning: Meaning) {
+        let tenant = match self.scope.owner {
+            Owner::Tenant { number, .. } => Some(number),
+            Owner::Daemon | Owner::Folder => None,
+        };
+        let path = dotted(&self.name, key);
+        self.diagnosis.provenance.insert(tenant, path, meaning);
+    }
+
+    /// Reports what is wrong with a key.
+    pub fn refuse(&mut self, key: &str, wrong: Wrong) {
+        self.refused.push(key.into());
+        let path = self.path_of(key);
+        let value = self.values.get(key);
+        let problem = Problem {
+            value: value.and_then(|value| shown(&path, value)),
+            ..self.problem(&self.spot_or_own(key), key, wrong)
+        };
+        self.diagnosis.problems.push(problem);
     }
 
     pub fn warn(&mut self, key: &str, text: String) {
-        let spot = self.given_at(key).unwrap_or(&self.spot).clone();
+        let spot = self.spot_or_own(key);
         self.warn_free(key, &spot, text);
     }
 
-    /// All that is left, for a table whose keys are free.
-    pub fn rest(&mut self) -> Vec<(String, Value)> {
-        let mut rest: Vec<_> = std::mem::take(&mut self.values).into_iter().collect();
-        rest.sort_by(|(a, _), (b, _)| a.cmp(b));
-        rest
-    }
-
-    pub fn spot_of(&self, value: &Value) -> Spot {
-        Spot::of(value, &self.scope.file)
-    }
-
-    /// Reports a key that was not asked for by name: one of [`ConfigSection::rest`].
+    /// Reports a key of a table whose keys are free.
     pub fn refuse_free(&mut self, key: &str, spot: &Spot, wrong: Wrong) {
-        self.report(spot, key, None, wrong);
+        let problem = self.problem(spot, key, wrong);
+        self.diagnosis.problems.push(problem);
     }
 
     pub fn warn_free(&mut self, key: &str, spot: &Spot, text: String) {
@@ -234,122 +323,85 @@ impl<'a> ConfigSection<'a> {
         self.diagnosis.warn(place, text);
     }
 
-    /// Reports what nobody asked for, and notes what was asked for.
-    pub fn finish(self) {
-        self.finish_with(Vec::new());
+    /// All values, for a table whose keys are free.
+    pub fn take_all(&mut self) -> Vec<(String, Value)> {
+        sorted(std::mem::take(&mut self.values))
     }
 
-    /// The same for a table with free keys, which came to these.
-    pub fn finish_with(mut self, free: Vec<(String, Meaning)>) {
-        let keys: Vec<StrayKey> = self
-            .rest()
+    pub fn spot_of(&self, value: &Value) -> Spot {
+        Spot::of(value, &self.scope.file)
+    }
+
+    /// Reports the keys that there are not.
+    pub fn finish(mut self) {
+        let known: Vec<&'static Key> = match self.scope.owner {
+            Owner::Tenant { .. } => keys::of_tenant(&self.name).collect(),
+            Owner::Daemon => keys::of_main_file()
+                .filter(|key| key.table == self.name)
+                .collect(),
+            Owner::Folder => vec![keys::find("", "tenants")],
+        };
+        let is_known = |name: &str| known.iter().any(|key| key.name == name);
+        let has_tenants = self.given("tenants");
+        let unknown: Vec<UnknownKey> = self
+            .take_all()
             .into_iter()
-            .map(|(key, value)| StrayKey {
+            .filter(|(name, _)| !is_known(name))
+            .map(|(name, value)| UnknownKey {
                 spot: self.spot_of(&value),
                 is_table: matches!(value.kind, ValueKind::Table(_) | ValueKind::Array(_)),
-                key,
+                name,
             })
             .collect();
-        let tenant = match self.scope.owner {
-            Owner::Tenant { number, .. } => Some(number),
-            Owner::Daemon | Owner::Folder => None,
-        };
-        if !keys.is_empty() {
-            let known = |asked: &Asked| Known {
-                table: self.name.clone(),
-                key: asked.key.into(),
-                is_table: asked.is_table,
+        if !unknown.is_empty() {
+            let table = unknown_keys::UnknownKeys {
+                scope: self.scope,
+                table: &self.name,
+                known,
+                has_tenants,
             };
-            self.diagnosis.strays.push(Stray {
-                known: self.asked.iter().map(known).collect(),
-                headless: matches!(self.scope.owner, Owner::Folder) && !self.given("tenants"),
-                scope: self.scope.clone(),
-                table: self.name.clone(),
-                keys,
-            });
+            table.report(unknown, self.diagnosis);
         }
-        if matches!(self.scope.owner, Owner::Folder) {
-            return;
-        }
-        let asked = self.asked.into_iter().map(|asked| Entry {
-            meaning: asked.meaning.unwrap_or(match tenant {
-                Some(_) if asked.given.is_none() => Meaning::Inherited,
-                _ => Meaning::Unset,
-            }),
-            key: asked.key.into(),
-            is_table: asked.is_table,
-        });
-        let free = free.into_iter().map(|(key, meaning)| Entry {
-            key: quoted(&key),
-            is_table: false,
-            meaning,
-        });
-        self.diagnosis.record.tables.push(Table {
-            path: self.name,
-            tenant,
-            entries: asked.chain(free).collect(),
-        });
     }
 
-    fn asked(&self, key: &str) -> Option<&Asked> {
-        self.asked.iter().find(|asked| asked.key == key)
+    fn spot_or_own(&self, key: &str) -> Spot {
+        self.given_at(key).unwrap_or_else(|| self.spot.clone())
     }
 
-    fn take(&mut self, key: &'static str, is_table: bool) -> Option<Value> {
-        let value = self.values.remove(key);
-        let given = value.as_ref().map(|value| Given {
-            spot: self.spot_of(value),
-            shown: shown(&self.path_of(key), value),
-        });
-        self.asked.push(Asked {
-            key,
-            is_table,
-            given,
-            refused: false,
-            meaning: None,
-        });
-        value
-    }
-
-    /// The single value of a key, as text; of one that `is_text`, nothing but a text. The environment's values all are.
-    fn take_text(&mut self, key: &'static str, is_text: bool) -> Option<Result<String, Wrong>> {
-        let value = self.take(key, false)?;
-        let other = match value.kind {
-            ValueKind::String(_) => None,
-            ValueKind::Boolean(_) => Some("it is true or false, and should be a text"),
-            _ => Some("it is a number, and should be a text"),
-        };
-        Some(match (scalar(&value), other.filter(|_| is_text)) {
-            (None, _) => Err(wrong("it is a list or a table", "give a single value")),
-            (Some(_), Some(what)) => Err(wrong(what, "give a text in quotes")),
-            (Some(text), None) => Ok(text.trim().to_owned()),
-        })
-    }
-
-    fn mean(&mut self, key: &str, meaning: Meaning) {
-        if let Some(asked) = self.asked.iter_mut().find(|asked| asked.key == key) {
-            asked.meaning = Some(meaning);
-        }
+    fn problem(&self, spot: &Spot, key: &str, wrong: Wrong) -> Problem {
+        // A key with odd characters would read like a path.
+        let path = dotted(&self.name, &one_line(key, 80));
+        self.scope.problem(spot, &path, wrong)
     }
 
     fn path_of(&self, key: &str) -> String {
-        // A key with odd characters would read like a path.
-        let path = dotted(&self.name, &one_line(key, 80));
-        match self.scope.owner {
-            Owner::Tenant { index, .. } => format!("tenants[{index}].{path}"),
-            Owner::Daemon | Owner::Folder => path,
+        self.problem(&self.spot, key, wrong("", "")).key
+    }
+}
+
+/// The single value of a key, as text. The environment's values all are.
+fn text(value: &Value, key: &Key) -> Result<String, Wrong> {
+    let is_text = matches!(key.kind, KeyType::Path | KeyType::Variable);
+    match (&value.kind, scalar(value)) {
+        (_, None) => Err(wrong("it is a list or a table", "give a single value")),
+        (ValueKind::String(_), Some(text)) => Ok(text.trim().to_owned()),
+        (_, Some(text)) if !is_text => Ok(text),
+        // A number would be taken for the name of a file.
+        (kind, Some(_)) => {
+            let what = match kind {
+                ValueKind::Boolean(_) => "it is true or false, and should be a text",
+                _ => "it is a number, and should be a text",
+            };
+            Err(wrong(what, "give a text in quotes"))
         }
     }
+}
 
-    fn report(&mut self, spot: &Spot, key: &str, value: Option<String>, wrong: Wrong) {
-        let tenant = match &self.scope.owner {
-            Owner::Tenant { label, .. } => label.as_ref(),
-            Owner::Daemon | Owner::Folder => None,
-        };
-        let problem = Problem::at(spot, self.path_of(key), wrong);
-        let problem = problem.of(tenant).with_value(value);
-        self.diagnosis.problems.push(problem);
-    }
+/// In the order of the keys.
+pub(super) fn sorted(table: Map<String, Value>) -> Vec<(String, Value)> {
+    let mut entries: Vec<_> = table.into_iter().collect();
+    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    entries
 }
 
 /// A key below a table.

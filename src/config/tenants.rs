@@ -1,6 +1,7 @@
 //! `[[tenants]]`: each tenant's id and name, and the defaults with its overrides applied.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use config::{Map, Value, ValueKind};
@@ -9,7 +10,7 @@ use super::api::{self, ApiChoice};
 use super::app::{AppParts, Context};
 use super::kafka;
 use super::origin::{File, Spot};
-use super::poll::{self, Poll};
+use super::poll;
 use super::problems::{Diagnosis, Problem, Wrong, wrong};
 use super::section::{ConfigSection, Owner, Scope};
 use crate::core::format::is_wild;
@@ -25,26 +26,41 @@ pub(super) struct Defaults {
     pub api: ApiChoice,
     /// `api` and `poll` as all tenants without their own have them.
     pub shared_api: Arc<ApiSettings>,
-    pub poll: Poll,
     pub shared_poll: Arc<PollSettings>,
     pub topic: Arc<str>,
+    /// The tables of the main file that tenants share.
+    pub tables: Map<String, Value>,
 }
 
 /// Reads tenants from any number of files; what must be unique is so over all of them.
 pub(super) struct Tenants<'a> {
     defaults: Defaults,
     context: &'a Context<'a>,
-    pub taken: Taken,
+    existing: ExistingTenants,
     lacking: BTreeMap<&'static str, Lacking>,
     read: usize,
     tenants: Vec<TenantSettings>,
 }
 
-/// Ids and names that are in use, each with where.
+/// Ids and names that are in use, each with where; and where new tenants go.
 #[derive(Default)]
-pub(super) struct Taken {
-    pub ids: HashMap<TenantId, Spot>,
-    pub names: HashMap<Arc<str>, Spot>,
+pub struct ExistingTenants {
+    /// The folder of tenants' files, when the configuration names one.
+    pub tenants_dir: Option<PathBuf>,
+    ids: HashMap<TenantId, Spot>,
+    names: HashMap<Arc<str>, Spot>,
+}
+
+impl ExistingTenants {
+    /// Where a tenant of this id is.
+    pub fn of_id(&self, id: TenantId) -> Option<String> {
+        self.ids.get(&id).map(Spot::to_string)
+    }
+
+    /// Where a tenant of this name is.
+    pub fn of_name(&self, name: &str) -> Option<String> {
+        self.names.get(name).map(Spot::to_string)
+    }
 }
 
 enum Id {
@@ -74,7 +90,7 @@ impl<'a> Tenants<'a> {
         Self {
             defaults,
             context,
-            taken: Taken::default(),
+            existing: ExistingTenants::default(),
             lacking: BTreeMap::new(),
             read: 0,
             tenants: Vec::new(),
@@ -102,15 +118,21 @@ impl<'a> Tenants<'a> {
                 },
             };
             self.read += 1;
-            let section = ConfigSection::new(diagnosis, scope, spot, table);
-            let tenant = self.read_one(section, position);
+            let shared = std::mem::take(&mut self.defaults.tables);
+            let section = ConfigSection::new(diagnosis, &scope, spot, table).over(&shared);
+            let tenant = self.read_one(section, &position);
+            self.defaults.tables = shared;
             self.tenants.extend(tenant);
         }
     }
 
     /// The tenants, and the names and ids that are taken. Reports what no single tenant is to blame for: `app` is where
     /// the shared registration is given, or would be.
-    pub fn finish(self, app: &Spot, diagnosis: &mut Diagnosis) -> (Vec<TenantSettings>, Taken) {
+    pub fn finish(
+        self,
+        app: &Spot,
+        diagnosis: &mut Diagnosis,
+    ) -> (Vec<TenantSettings>, ExistingTenants) {
         for (key, Lacking { first, count }) in self.lacking {
             let who = match count {
                 1 => format!("{first} has none of its own"),
@@ -130,7 +152,7 @@ impl<'a> Tenants<'a> {
                 .problems
                 .push(Problem::at(app, format!("app.{key}"), wrong));
         }
-        (self.tenants, self.taken)
+        (self.tenants, self.existing)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -140,53 +162,58 @@ impl<'a> Tenants<'a> {
     fn read_one(
         &mut self,
         mut section: ConfigSection<'_>,
-        position: String,
+        position: &str,
     ) -> Option<TenantSettings> {
         let id = self.read_id(&mut section);
         let name = self.read_name(&mut section, &id);
-        let app = self.read_app(&mut section, &position);
-        let (api, poll) = self.read_api_and_poll(&mut section);
+        let app = self.read_app(&mut section, position);
+        let api_and_poll = self.read_api_and_poll(&mut section);
         let mut kafka = section.section("kafka");
-        let topic = kafka::read_topic(&mut kafka, &self.defaults.topic);
+        let topic = kafka.own("topic", kafka::topic_name);
         kafka.finish();
         section.finish();
+        let (api, poll) = api_and_poll?;
         Some(TenantSettings {
             id: id.good()?,
             name: name?,
             app: app?,
             api,
             poll,
-            topic,
+            topic: topic.unwrap_or_else(|| Arc::clone(&self.defaults.topic)),
         })
     }
 
     fn read_id(&mut self, section: &mut ConfigSection<'_>) -> Id {
-        let Some(id) = section.parse("id", tenant_id) else {
+        let Some(id) = section.own("id", tenant_id) else {
             if !section.given("id") {
                 section.refuse("id", wrong("it is missing", TENANT_ID));
             }
             return Id::Wrong;
         };
-        if let Some(other) = self.taken.ids.get(&id) {
+        if let Some(other) = self.existing.of_id(id) {
             let what = format!("{other} has the same id");
             let remedy = "remove one of the two tenants, or correct its id";
             section.refuse("id", wrong(what, remedy));
             return Id::Doubled;
         }
-        let spot = section.given_at("id").unwrap_or(section.spot()).clone();
-        self.taken.ids.insert(id, spot);
+        let spot = section
+            .given_at("id")
+            .unwrap_or_else(|| section.spot().clone());
+        self.existing.ids.insert(id, spot);
         Id::Good(id)
     }
 
     fn read_name(&mut self, section: &mut ConfigSection<'_>, id: &Id) -> Option<Arc<str>> {
-        let name: Arc<str> = match section.parse("name", |text| name(text, id.good())) {
+        let name: Arc<str> = match section.own("name", |text| tenant_name(text, id.good())) {
             Some(name) => name,
             None if section.given("name") => return None,
             None => id.good()?.to_string().into(),
         };
-        let Some(other) = self.taken.names.get(&name) else {
-            let spot = section.given_at("name").unwrap_or(section.spot()).clone();
-            self.taken.names.insert(Arc::clone(&name), spot);
+        let Some(other) = self.existing.of_name(&name) else {
+            let spot = section
+                .given_at("name")
+                .unwrap_or_else(|| section.spot().clone());
+            self.existing.names.insert(Arc::clone(&name), spot);
             return Some(name);
         };
         // A tenant that was copied as a whole is one mistake, and its id is the one reported.
@@ -221,28 +248,28 @@ impl<'a> Tenants<'a> {
     fn read_api_and_poll(
         &self,
         section: &mut ConfigSection<'_>,
-    ) -> (Arc<ApiSettings>, Arc<PollSettings>) {
+    ) -> Option<(Arc<ApiSettings>, Arc<PollSettings>)> {
         let defaults = &self.defaults;
-        let mut own_api = section.section("api");
-        let without_api = own_api.is_empty();
+        let mut own = section.section("api");
+        let without_api = own.is_empty();
         let mut api = match without_api {
-            true => defaults.api.clone(),
-            false => api::read(&mut own_api, &defaults.api, self.context),
+            true => defaults.api.settings.clone(),
+            false => api::read(&mut own, Some(&defaults.api), self.context)?.settings,
         };
-        own_api.finish();
-        let mut own_poll = section.section("poll");
+        own.finish();
+        let mut own = section.section("poll");
+        let shared_source = defaults.api.settings.source;
         // The budget follows the source.
-        let same_source = api.settings.source == defaults.api.settings.source;
-        if own_poll.is_empty() && same_source {
+        if own.is_empty() && api.source == shared_source {
             let api = match without_api {
                 true => Arc::clone(&defaults.shared_api),
-                false => Arc::new(api.settings),
+                false => Arc::new(api),
             };
-            return (api, Arc::clone(&defaults.shared_poll));
+            return Some((api, Arc::clone(&defaults.shared_poll)));
         }
-        let poll = poll::read(&mut own_poll, &defaults.poll, &mut api.settings);
-        own_poll.finish();
-        (Arc::new(api.settings), Arc::new(poll.settings))
+        let poll = poll::read(&mut own, &mut api, Some(shared_source))?;
+        own.finish();
+        Some((Arc::new(api), Arc::new(poll)))
     }
 }
 
@@ -253,7 +280,7 @@ fn label(table: &Map<String, Value>) -> Option<String> {
         _ => None,
     };
     let label = text("name")
-        .filter(|text| name(text, None).is_ok())
+        .filter(|text| tenant_name(text, None).is_ok())
         .or_else(|| text("id").filter(|text| tenant_id(text).is_ok()));
     label.map(|label| one_line(label, 64))
 }
@@ -261,9 +288,11 @@ fn label(table: &Map<String, Value>) -> Option<String> {
 const TENANT_ID: &str =
     "set it to the customer's \"Tenant ID\" from the overview page of Microsoft Entra";
 
+/// A tenant's id.
+///
 /// # Errors
 /// What is wrong with the text, and what to write.
-pub(super) fn tenant_id(text: &str) -> Result<TenantId, Wrong> {
+pub fn tenant_id(text: &str) -> Result<TenantId, Wrong> {
     let id: TenantId = text
         .parse()
         .map_err(|_| wrong("it is not a GUID", TENANT_ID))?;
@@ -275,8 +304,11 @@ pub(super) fn tenant_id(text: &str) -> Result<TenantId, Wrong> {
     }
 }
 
-/// Commands take a tenant's id or its name: a name must not be another's id.
-pub(super) fn name(text: &str, id: Option<TenantId>) -> Result<Arc<str>, Wrong> {
+/// A tenant's name. Commands take an id or a name, so a name must not be another tenant's id.
+///
+/// # Errors
+/// What is wrong with the text, and what to write.
+pub fn tenant_name(text: &str, id: Option<TenantId>) -> Result<Arc<str>, Wrong> {
     let what = match text.chars().count() {
         0 => Some("it is empty"),
         65.. => Some("it is longer than 64 characters"),

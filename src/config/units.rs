@@ -1,82 +1,69 @@
 //! Numbers, durations and sizes as people write them.
+//!
+//! By hand, since the crates for it take more than is meant here (`1h30m`, `1month`, `64k`) and say less when they refuse.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::keys::Key;
 use super::problems::{Wrong, wrong};
 
-const KIB: u64 = 1024;
-pub(super) const MIB: u64 = KIB * KIB;
-pub(super) const GIB: u64 = MIB * KIB;
-pub(super) const MINUTE: Duration = Duration::from_secs(60);
-pub(super) const HOUR: Duration = Duration::from_secs(3600);
-pub(super) const DAY: Duration = Duration::from_secs(86_400);
+const GIB: u64 = 1 << 30;
+const MIB: u64 = 1 << 20;
+const KIB: u64 = 1 << 10;
 
 /// Milliseconds of each unit, the largest first.
-const TIMES: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1000),
-    ("ms", 1),
-];
+#[rustfmt::skip]
+const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
+#[rustfmt::skip]
 const SIZES: [(&str, u64); 8] = [
-    ("GiB", GIB),
-    ("MiB", MIB),
-    ("KiB", KIB),
-    ("GB", 1_000_000_000),
-    ("MB", 1_000_000),
-    ("KB", 1000),
-    ("B", 1),
-    ("", 1),
+    ("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000), ("B", 1), ("", 1),
 ];
 
-pub(super) fn number(text: &str, range: RangeInclusive<u64>) -> Result<u64, Wrong> {
-    let (low, high) = (*range.start(), *range.end());
-    let remedy = || format!("give a whole number from {low} to {high}");
-    let number = text
-        .parse()
-        .map_err(|_| wrong("it is not a whole number of that size", remedy()))?;
-    if !range.contains(&number) {
-        return Err(wrong("it is out of range", remedy()));
-    }
-    Ok(number)
+/// What a kind of number is called when it is refused.
+struct Words {
+    not_one: &'static str,
+    remedy: String,
 }
 
-pub(super) fn duration_in(text: &str, range: RangeInclusive<Duration>) -> Result<Duration, Wrong> {
-    let (low, high) = (show_duration(*range.start()), show_duration(*range.end()));
-    let remedy = || {
-        format!(
-            "give a duration from {low} to {high}, for example \"30s\", \"15m\", \"24h\" or \"7d\""
-        )
+pub(super) fn number(text: &str, key: &Key) -> Result<u64, Wrong> {
+    let words = Words {
+        not_one: "it is not a whole number of that size",
+        remedy: format!("give a whole number from {}", range(key)),
     };
-    let millis = with_unit(text, &TIMES).ok_or_else(|| {
-        wrong(
-            "it is not a whole number with a unit (ms, s, m, h, d)",
-            remedy(),
-        )
-    })?;
-    let duration = Duration::from_millis(millis);
-    if !range.contains(&duration) {
-        return Err(wrong("it is out of range", remedy()));
-    }
-    Ok(duration)
+    within(text.parse().ok(), key, words)
 }
 
-pub(super) fn size_in(text: &str, range: RangeInclusive<u64>) -> Result<usize, Wrong> {
-    let (low, high) = (show_size(*range.start()), show_size(*range.end()));
-    let remedy = || format!("give a size from {low} to {high}, for example \"64MiB\"");
-    let size = with_unit(text, &SIZES).ok_or_else(|| {
-        wrong(
-            "it is not a whole number of bytes, or one with a unit (KiB, MiB, GiB, KB, MB, GB)",
-            remedy(),
-        )
-    })?;
-    let in_range = range.contains(&size).then(|| usize::try_from(size).ok());
-    in_range
-        .flatten()
-        .ok_or_else(|| wrong("it is out of range", remedy()))
+pub(super) fn duration(text: &str, key: &Key) -> Result<Duration, Wrong> {
+    let words = Words {
+        not_one: "it is not a whole number with a unit (ms, s, m, h, d)",
+        remedy: format!(
+            "give a duration from {}, for example \"30s\", \"15m\", \"24h\" or \"7d\"",
+            range(key)
+        ),
+    };
+    within(with_unit(text, &TIMES), key, words).map(Duration::from_millis)
+}
+
+pub(super) fn size(text: &str, key: &Key) -> Result<u64, Wrong> {
+    let words = Words {
+        not_one: "it is not a whole number of bytes, or one with a unit (KiB, MiB, GiB, KB, MB, GB)",
+        remedy: format!("give a size from {}, for example \"64MiB\"", range(key)),
+    };
+    within(with_unit(text, &SIZES), key, words)
+}
+
+fn range(key: &Key) -> String {
+    key.range().unwrap_or_default()
+}
+
+fn within(value: Option<u64>, key: &Key, words: Words) -> Result<u64, Wrong> {
+    let (low, high) = key.bounds();
+    match value {
+        Some(value) if (low..=high).contains(&value) => Ok(value),
+        Some(_) => Err(wrong("it is out of range", words.remedy)),
+        None => Err(wrong(words.not_one, words.remedy)),
+    }
 }
 
 /// Digits and a unit, as a multiple of the smallest; `None` for any other form and for what is beyond 64 bits.
@@ -88,14 +75,13 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 pub(super) fn show_duration(duration: Duration) -> String {
-    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    show_duration_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+pub(super) fn show_duration_millis(millis: u64) -> String {
     // "24h" and "1d" are one duration; people say 24h.
-    let times = if millis == 86_400_000 {
-        &TIMES[1..]
-    } else {
-        &TIMES
-    };
-    show(millis, times)
+    let is_day = millis == 86_400_000;
+    show(millis, &TIMES[usize::from(is_day)..])
 }
 
 pub(super) fn show_size(size: u64) -> String {
@@ -103,46 +89,38 @@ pub(super) fn show_size(size: u64) -> String {
 }
 
 fn show(value: u64, units: &[(&str, u64)]) -> String {
-    let whole = units
-        .iter()
-        .find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor));
-    match whole {
+    let fits = |(_, factor): &&(&str, u64)| value >= *factor && value.is_multiple_of(*factor);
+    match units.iter().find(fits) {
         Some((unit, factor)) => format!("{}{unit}", value / factor),
         None => value.to_string(),
     }
 }
 
-/// Levenshtein's distance: how many letters to add, drop or change. Bounded by the length of keys worth a suggestion.
+/// How many letters to add, drop or change. Bounded by the length of keys worth a suggestion.
 pub fn distance(a: &str, b: &str) -> usize {
-    if a.len() > 64 || b.len() > 64 {
-        return usize::MAX;
+    match a.len().max(b.len()) {
+        0..=64 => strsim::levenshtein(a, b),
+        _ => usize::MAX,
     }
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, to) in row.iter_mut().skip(1).zip(&b) {
-            let change = diagonal + usize::from(from != *to);
-            diagonal = *cell;
-            left = change.min(left + 1).min(*cell + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::keys::KeyType;
     use proptest::prelude::*;
+
+    /// A key of these bounds.
+    fn of(kind: fn(u64, u64) -> KeyType, low: u64, high: u64) -> Key {
+        Key::for_tests(kind(low, high))
+    }
 
     #[test]
     fn durations_and_sizes_are_read_with_their_units() {
-        let any_time = Duration::ZERO..=Duration::MAX;
+        let (any_time, any_size) = (
+            of(KeyType::Duration, 0, u64::MAX),
+            of(KeyType::Size, 0, u64::MAX),
+        );
         for (text, millis) in [
             ("500ms", 500),
             ("30s", 30_000),
@@ -150,7 +128,7 @@ mod tests {
             ("7 d", 604_800_000),
         ] {
             assert_eq!(
-                duration_in(text, any_time.clone()),
+                duration(text, &any_time),
                 Ok(Duration::from_millis(millis)),
                 "{text}"
             );
@@ -166,7 +144,7 @@ mod tests {
             "18446744073709551615d",
             "5 S",
         ] {
-            assert!(duration_in(text, any_time.clone()).is_err(), "{text}");
+            assert!(duration(text, &any_time).is_err(), "{text}");
         }
         for (text, bytes) in [
             ("64MiB", 64 << 20),
@@ -174,7 +152,7 @@ mod tests {
             ("1048576", 1 << 20),
             ("5 KB", 5000),
         ] {
-            assert_eq!(size_in(text, 0..=u64::MAX), Ok(bytes), "{text}");
+            assert_eq!(size(text, &any_size), Ok(bytes), "{text}");
         }
     }
 
@@ -194,8 +172,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_shown_duration_reads_the_same(millis in 1_u64..100_000_000_000) {
-            let duration = Duration::from_millis(millis);
-            prop_assert_eq!(duration_in(&show_duration(duration), duration..=duration), Ok(duration));
+            let value = Duration::from_millis(millis);
+            let only = of(KeyType::Duration, millis, millis);
+            prop_assert_eq!(duration(&show_duration(value), &only), Ok(value));
         }
 
         #[test]

@@ -1,124 +1,81 @@
-//! Keys that nobody asked for: what was probably meant.
+//! Keys that there are not: what was probably meant.
 //!
 //! A key may be misspelt, right in another table, or below a header that its writer did not think of: in TOML a header
-//! holds until the next one. All keys are known only after all has been read, so that this comes last.
+//! holds until the next one.
 
+use super::keys::{self, Key};
 use super::origin::Spot;
-use super::problems::{Problem, Wrong, wrong};
+use super::problems::{Diagnosis, Wrong, wrong};
 use super::section::{Owner, Scope, dotted};
 use super::units::distance;
 use crate::core::health::failure::one_line;
 
-/// What a section was given and did not ask for.
-pub(super) struct Stray {
-    pub scope: Scope,
-    /// The section's name.
-    pub table: String,
-    /// What it did ask for.
-    pub known: Vec<Known>,
-    /// It is a file of `tenants_dir` without any `[[tenants]]`.
-    pub headless: bool,
-    pub keys: Vec<StrayKey>,
-}
-
-pub(super) struct StrayKey {
-    pub key: String,
+pub(super) struct UnknownKey {
+    pub name: String,
     pub spot: Spot,
     pub is_table: bool,
 }
 
-/// A key that there is.
-pub(super) struct Known {
-    pub table: String,
-    pub key: String,
-    pub is_table: bool,
-}
-
-impl Known {
-    /// As it is written: `[kafka.properties]`, `overlap`.
-    fn written(&self) -> String {
-        match (self.is_table, self.key.as_str()) {
-            (true, "tenants") => "[[tenants]]".into(),
-            (true, key) => format!("[{}]", dotted(&self.table, key)),
-            (false, key) => key.into(),
-        }
-    }
+/// A table with such keys.
+pub(super) struct UnknownKeys<'a> {
+    pub scope: &'a Scope,
+    pub table: &'a str,
+    /// The keys of this table.
+    pub known: Vec<&'static Key>,
+    /// It gives `tenants`, in whatever form.
+    pub has_tenants: bool,
 }
 
 /// Keys that people try, and what to do instead.
+#[rustfmt::skip]
 const HINTS: [(&str, &str); 3] = [
-    (
-        "client_secret",
-        "put the secret into a file that only the daemon can read and name it in client_secret_file, or name an environment \
-         variable in client_secret_env",
-    ),
-    (
-        "tenant_id",
-        "a tenant's id is the key id below its [[tenants]]",
-    ),
-    (
-        "interval",
-        "set schedule in [poll], for example \"every 30s\"",
-    ),
+    ("client_secret", "put the secret into a file that only the daemon can read and name it in client_secret_file, or name an \
+        environment variable in client_secret_env"),
+    ("tenant_id", "a tenant's id is the key id below its [[tenants]]"),
+    ("interval", "set schedule in [poll], for example \"every 30s\""),
 ];
 
-/// Keys that a tenant has and the main file has not.
-const OF_A_TENANT: [&str; 2] = ["id", "name"];
+impl UnknownKeys<'_> {
+    /// One problem for each key; those that lack the same `[[tenants]]` are one mistake. Values are not shown: nobody
+    /// knows what they are, so that they may be secrets.
+    pub fn report(&self, mut unknown: Vec<UnknownKey>, diagnosis: &mut Diagnosis) {
+        unknown.sort_by_key(|key| key.spot.order());
+        let mut header_is_missing = false;
+        for key in &unknown {
+            let name = key.name.as_str();
+            let lacks_header = self.lacks_header(name);
+            diagnosis.hides_tenants |=
+                lacks_header || name == "tenants_dir" || distance(name, "tenants") <= 2;
+            if !lacks_header || !std::mem::replace(&mut header_is_missing, true) {
+                let path = dotted(self.table, &one_line(name, 80));
+                let problem = self.scope.problem(&key.spot, &path, self.explain(key));
+                diagnosis.problems.push(problem);
+            }
+        }
+    }
 
-/// One problem for each stray key; those that lack the same `[[tenants]]` are one mistake. `everywhere`: all keys of the
-/// main file.
-pub(super) fn explain(stray: &Stray, everywhere: &[Known]) -> Vec<Problem> {
-    let place = Place { stray, everywhere };
-    let mut keys: Vec<&StrayKey> = stray.keys.iter().collect();
-    keys.sort_by_key(|key| key.spot.order());
-    let mut seen = false;
-    keys.retain(|key| !stray.lacks_header(&key.key) || !std::mem::replace(&mut seen, true));
-    keys.into_iter().map(|key| place.problem(key)).collect()
-}
-
-impl Stray {
     /// A tenant's key with no `[[tenants]]` above it.
-    fn lacks_header(&self, key: &str) -> bool {
+    fn lacks_header(&self, name: &str) -> bool {
+        let is_of_any_tenant = keys::of_tenant("").any(|key| key.name == name);
+        let is_shared_too =
+            keys::of_main_file().any(|key| key.table.is_empty() && key.name == name);
         match self.scope.owner {
             Owner::Tenant { .. } => false,
-            _ if OF_A_TENANT.contains(&key) => true,
-            Owner::Daemon => false,
-            Owner::Folder => self.headless && may_be_a_tenant_s(key, None),
+            Owner::Daemon => is_of_any_tenant && !is_shared_too,
+            Owner::Folder => is_of_any_tenant && (!is_shared_too || !self.has_tenants),
         }
     }
 
-    /// Whether there may be tenants that could not be seen for this mistake.
-    pub fn hides_tenants(&self) -> bool {
-        self.keys.iter().any(|StrayKey { key, .. }| {
-            self.lacks_header(key) || key == "tenants_dir" || distance(key, "tenants") <= 2
-        })
-    }
-}
-
-struct Place<'a> {
-    stray: &'a Stray,
-    everywhere: &'a [Known],
-}
-
-impl Place<'_> {
-    /// Its value is not shown: nobody knows what it is, so that it may be a secret.
-    fn problem(&self, key: &StrayKey) -> Problem {
-        let path = dotted(&self.stray.table, &one_line(&key.key, 80));
-        let wrong = self.explain(key);
-        match &self.stray.scope.owner {
-            Owner::Tenant { index, label, .. } => {
-                Problem::at(&key.spot, format!("tenants[{index}].{path}"), wrong).of(label.as_ref())
-            }
-            Owner::Daemon | Owner::Folder => Problem::at(&key.spot, path, wrong),
-        }
+    fn is_tenant(&self) -> bool {
+        self.scope.is_tenant()
     }
 
-    fn explain(&self, key: &StrayKey) -> Wrong {
-        let name = key.key.as_str();
+    fn explain(&self, key: &UnknownKey) -> Wrong {
+        let name = key.name.as_str();
         if name == "tenants_dir" {
             return self.tenants_dir();
         }
-        if self.stray.lacks_header(name) {
+        if self.lacks_header(name) {
             let own = match key.is_table {
                 true => format!("; its own [{name}] is then [tenants.{name}], below that"),
                 false => String::new(),
@@ -131,51 +88,52 @@ impl Place<'_> {
         if let Some((_, hint)) = HINTS.iter().find(|(hinted, _)| *hinted == name) {
             return wrong(self.no_such(key), *hint);
         }
-        let is_at_root = |known: &Known| known.table.is_empty() && known.key == name;
-        if matches!(self.stray.scope.owner, Owner::Folder) && self.everywhere.iter().any(is_at_root)
-        {
-            return beside_tenants(name);
+        let is_folder = matches!(self.scope.owner, Owner::Folder);
+        let mut roots = keys::of_main_file().filter(|known| known.table.is_empty());
+        if let Some(root) = roots.find(|known| is_folder && known.name == name) {
+            return beside_tenants(root);
         }
-        if self.stray.table == "kafka" && (key.is_table || name.contains('.')) && !self.is_tenant()
-        {
+        if self.table == "kafka" && (key.is_table || name.contains('.')) && !self.is_tenant() {
             return wrong(
                 self.no_such(key),
                 "librdkafka's own properties are set below [kafka.properties]",
             );
         }
-        let remedy = self
-            .elsewhere(name)
-            .or_else(|| self.misspelt(key))
-            .unwrap_or_else(|| self.all_known());
-        wrong(self.no_such(key), remedy)
+        let remedy = self.elsewhere(name).or_else(|| self.misspelt(name));
+        wrong(
+            self.no_such(key),
+            remedy.unwrap_or_else(|| {
+                let known: Vec<String> = self.known.iter().map(|key| key.written()).collect();
+                format!("remove it; here are known: {}", known.join(", "))
+            }),
+        )
     }
 
-    fn is_tenant(&self) -> bool {
-        matches!(self.stray.scope.owner, Owner::Tenant { .. })
-    }
-
-    fn no_such(&self, key: &StrayKey) -> String {
+    fn no_such(&self, key: &UnknownKey) -> String {
         let kind = if key.is_table { "table" } else { "key" };
-        match (&self.stray.scope.owner, self.stray.table.as_str()) {
-            (Owner::Tenant { .. }, "") => format!("a tenant has no such {kind}"),
-            (Owner::Tenant { .. }, table) => format!("a tenant has no such {kind} in {table}"),
-            (_, "") => format!("there is no such {kind}"),
-            (_, table) => format!("there is no such {kind} in [{table}]"),
+        match (self.is_tenant(), self.table) {
+            (true, "") => format!("a tenant has no such {kind}"),
+            (true, table) => format!("a tenant has no such {kind} in {table}"),
+            (false, "") => format!("there is no such {kind}"),
+            (false, table) => format!("there is no such {kind} in [{table}]"),
         }
     }
 
     fn tenants_dir(&self) -> Wrong {
-        match (&self.stray.scope.owner, self.stray.table.as_str()) {
-            (Owner::Folder, _) => wrong(
+        match self.scope.owner {
+            Owner::Folder => wrong(
                 "it is a key of the main file",
                 "remove it here; only the main file names a folder of tenants",
             ),
-            (Owner::Tenant { .. }, _) => wrong(
+            Owner::Tenant { .. } => wrong(
                 "it stands below [[tenants]], so that it counts as the tenant's",
                 "move it to the top of the main file, above the first line in brackets",
             ),
-            (Owner::Daemon, table) => wrong(
-                format!("it stands below [{table}], so that it counts as a key of that table"),
+            Owner::Daemon => wrong(
+                format!(
+                    "it stands below [{}], so that it counts as a key of that table",
+                    self.table
+                ),
                 "move it to the top of the file, above the first line in brackets",
             ),
         }
@@ -183,66 +141,54 @@ impl Place<'_> {
 
     /// Where a key of this very name belongs.
     fn elsewhere(&self, name: &str) -> Option<String> {
-        let mut found = self.everywhere.iter().filter(|known| {
-            known.key == name && (self.is_tenant() || known.table != self.stray.table)
-        });
-        let known = found.next()?;
+        let mut found = keys::of_main_file()
+            .filter(|key| key.name == name && (self.is_tenant() || key.table != self.table));
+        let key = found.next()?;
         let also = found.next().map(|other| format!(" or [{}]", other.table));
-        let place = match known.table.as_str() {
-            "" => None,
-            table => Some(format!("[{table}]{}", also.unwrap_or_default())),
-        };
-        Some(match (self.is_tenant(), place) {
-            (true, _) if may_be_a_tenant_s(&known.table, Some(name)) => {
-                format!(
-                    "write it as {} below [[tenants]]",
-                    dotted(&known.table, name)
-                )
-            }
-            (true, Some(place)) => {
-                format!("it holds for the whole daemon: set it in {place} of the main file")
-            }
-            (true, None) => format!(
+        let place = format!("[{}]{}", key.table, also.unwrap_or_default());
+        let is_root = key.table.is_empty();
+        Some(match self.is_tenant() {
+            true if key.is_tenant_s() => format!("write it as {} below [[tenants]]", key.path()),
+            true if is_root => format!(
                 "it holds for the whole daemon: set {} in the main file",
-                known.written()
+                key.written()
             ),
-            (false, Some(place)) => format!("it belongs to {place}"),
-            (false, None) => format!("it stands by itself: write {}", known.written()),
+            true => format!("it holds for the whole daemon: set it in {place} of the main file"),
+            false if is_root => format!("it stands by itself: write {}", key.written()),
+            false => format!("it belongs to {place}"),
         })
     }
 
-    fn misspelt(&self, key: &StrayKey) -> Option<String> {
-        if let Some(known) = nearest(&key.key, &self.stray.known, 2) {
-            return Some(format!("did you mean {}?", known.written()));
+    fn misspelt(&self, name: &str) -> Option<String> {
+        if let Some(key) = nearest(name, self.known.iter().copied(), 2) {
+            return Some(format!("did you mean {}?", key.written()));
         }
         // Elsewhere more is near by chance.
-        let most = if key.key.len() >= 8 { 2 } else { 1 };
-        let known = nearest(&key.key, self.everywhere, most).filter(|_| !self.is_tenant())?;
-        let name = known.written();
-        Some(match known.is_table || known.table.is_empty() {
-            true => format!("did you mean {name}?"),
-            false => format!("did you mean {name}, which belongs to [{}]?", known.table),
+        let most = if name.len() >= 8 { 2 } else { 1 };
+        let key = nearest(name, keys::of_main_file(), most).filter(|_| !self.is_tenant())?;
+        let written = key.written();
+        Some(match key.is_table() || key.table.is_empty() {
+            true => format!("did you mean {written}?"),
+            false => format!("did you mean {written}, which belongs to [{}]?", key.table),
         })
-    }
-
-    fn all_known(&self) -> String {
-        let known: Vec<String> = self.stray.known.iter().map(Known::written).collect();
-        format!("remove it; here are known: {}", known.join(", "))
     }
 }
 
 /// The key that `name` was probably meant for: at most so many letters apart, and fewer than half of its own.
-fn nearest<'a>(name: &str, among: &'a [Known], most: usize) -> Option<&'a Known> {
-    let near = among
-        .iter()
-        .min_by_key(|known| distance(name, &known.key))?;
-    let apart = distance(name, &near.key);
-    (apart <= most && apart < near.key.len() / 2).then_some(near)
+fn nearest(
+    name: &str,
+    among: impl Iterator<Item = &'static Key>,
+    most: usize,
+) -> Option<&'static Key> {
+    let near = among.min_by_key(|key| distance(name, key.name))?;
+    let apart = distance(name, near.name);
+    (apart <= most && apart < near.name.len() / 2).then_some(near)
 }
 
 /// A table of the main file at the root of a tenants' file.
-fn beside_tenants(name: &str) -> Wrong {
-    let remedy = match may_be_a_tenant_s(name, None) {
+fn beside_tenants(key: &Key) -> Wrong {
+    let name = key.name;
+    let remedy = match key.is_tenant_s() {
         true => format!(
             "for one tenant write [tenants.{name}] below its [[tenants]]; for all, set it in the main file"
         ),
@@ -252,15 +198,4 @@ fn beside_tenants(name: &str) -> Wrong {
         "a file of tenants_dir holds tenants and nothing else",
         remedy,
     )
-}
-
-/// What a tenant may set for itself: whole tables, or one key of them.
-pub(super) fn may_be_a_tenant_s(table: &str, key: Option<&str>) -> bool {
-    match (table, key) {
-        ("app" | "api" | "poll" | "kafka", None) => true,
-        ("app" | "api", Some(_)) => true,
-        ("poll", Some(key)) => !matches!(key, "max_concurrent" | "max_in_flight"),
-        ("kafka", Some(key)) => key == "topic",
-        _ => false,
-    }
 }

@@ -11,19 +11,38 @@ use super::{ApiChoice, Explicit};
 use crate::settings::SourceKind;
 
 /// Source and cloud that are in force, and what they come with.
-pub(super) struct Choice {
+pub(super) struct Target {
     pub source: SourceKind,
     pub cloud: Cloud,
     pub preset: Preset,
 }
 
-impl Choice {
-    /// Reports addresses of another source's API, or of another cloud.
-    pub fn refuse_foreign(&self, section: &mut ConfigSection<'_>, own: &Explicit) {
-        // Who misspelt the choice meant another one.
-        if section.refused("source") || section.refused("cloud") {
-            return;
+impl Target {
+    pub fn check(
+        &self,
+        section: &mut ConfigSection<'_>,
+        own: &Explicit,
+        shared: Option<&ApiChoice>,
+    ) {
+        // A choice that was misspelt meant another one.
+        if !section.refused("source") && !section.refused("cloud") {
+            self.refuse_foreign(section, own);
         }
+        if let Some(shared) = shared {
+            self.warn_of_dropped(section, own, shared);
+        }
+        self.note(section, shared);
+    }
+
+    /// Whether this is the API, and the cloud, that all tenants have.
+    pub fn same_as(&self, shared: Option<&ApiChoice>) -> (bool, bool) {
+        let same_cloud = shared.is_some_and(|shared| shared.cloud == self.cloud);
+        let same_source = shared.is_some_and(|shared| shared.settings.source == self.source);
+        (same_cloud && same_source, same_cloud)
+    }
+
+    /// Reports addresses of another source's API, or of another cloud.
+    fn refuse_foreign(&self, section: &mut ConfigSection<'_>, own: &Explicit) {
         let base = own.base_url.as_ref().and_then(host);
         let login = own.login_url.as_ref().and_then(host);
         let scope = own.scope.as_deref().and_then(host_of_scope);
@@ -40,128 +59,83 @@ impl Choice {
     }
 
     fn wrong_api(&self, host: &str) -> Option<Wrong> {
+        let fitting = address(&self.preset.base_url);
         if clouds::is_endpoint(host) {
-            return Some(
-                self.endpoint("is the API of Defender for Endpoint", &self.preset.base_url),
-            );
+            return Some(endpoint("is the API of", fitting));
         }
         let served = clouds::apis_at(host);
-        let fits = served.contains(&(self.source, self.cloud));
-        (!served.is_empty() && !fits).then(|| self.foreign(&served, self.preset.base_url.as_str()))
+        let fits = served.is_empty() || served.contains(&(self.source, self.cloud));
+        (!fits).then(|| self.foreign(&served, fitting))
     }
 
     /// Where Microsoft documents no audience, that of another cloud may be the right one.
     fn wrong_scope(&self, host: &str) -> Option<Wrong> {
+        let fitting = self.preset.scope.as_str();
         if clouds::is_endpoint(host) {
-            let what = "asks for tokens of Defender for Endpoint";
-            return Some(self.endpoint(what, &self.preset.scope));
+            return Some(endpoint("asks for tokens of", fitting));
         }
         if clouds::is_regional(host) {
             let what =
-                "names a regional host of the API, and tokens are issued for the API as a whole";
-            return Some(wrong(
-                format!("it {what}"),
-                format!("remove it; then {:?} is used", self.preset.scope),
-            ));
+                "it names a regional host of the API, and tokens are issued for the API as a whole";
+            return Some(wrong(what, format!("remove it; then {fitting:?} is used")));
         }
         let served = clouds::apis_at(host);
         let any_cloud = self.preset.doubt == Some(Doubt::Scope);
         let fits = |(source, cloud): &(SourceKind, Cloud)| {
             *source == self.source && (any_cloud || *cloud == self.cloud)
         };
-        let wrong = !served.is_empty() && !served.iter().any(fits);
-        wrong.then(|| self.foreign(&served, &self.preset.scope))
+        let fits = served.is_empty() || served.iter().any(fits);
+        (!fits).then(|| self.foreign(&served, fitting))
     }
 
     fn wrong_login(&self, host: &str) -> Option<Wrong> {
         let served = clouds::logins_at(host);
-        if served.is_empty() || served.contains(&self.cloud) {
-            return None;
-        }
-        let names: Vec<String> = served
-            .iter()
-            .map(|cloud| format!("{:?}", cloud.name()))
-            .collect();
+        let fits = served.is_empty() || served.contains(&self.cloud);
         let what = format!(
             "it issues tokens for api.cloud = {}, and api.cloud is {:?}",
-            names.join(" or "),
+            any_of(served),
             self.cloud.name()
         );
-        let login = address(&self.preset.login_url);
-        Some(wrong(
-            what,
-            format!("remove it (then {login:?} is used), or correct api.cloud"),
-        ))
+        (!fits).then(|| or_correct(what, address(&self.preset.login_url), "api.cloud"))
     }
 
     fn foreign(&self, served: &[(SourceKind, Cloud)], fitting: &str) -> Wrong {
         let source = served.first().map_or("", |(source, _)| source.facts().name);
-        let clouds: Vec<String> = served
-            .iter()
-            .map(|(_, cloud)| format!("{:?}", cloud.name()))
-            .collect();
-        let (own_source, own_cloud) = (self.source.facts().name, self.cloud.name());
-        let (what, correct) = match source == own_source {
-            false => (
-                format!("it belongs to api.source = {source:?}, and api.source is {own_source:?}"),
-                "api.source",
-            ),
-            true => (
-                format!(
-                    "it belongs to api.cloud = {}, and api.cloud is {own_cloud:?}",
-                    clouds.join(" or ")
-                ),
-                "api.cloud",
-            ),
-        };
-        let fitting = fitting.trim_end_matches('/');
-        wrong(
-            what,
-            format!("remove it (then {fitting:?} is used), or correct {correct}"),
-        )
-    }
-
-    fn endpoint(&self, what: &str, fitting: &impl ToString) -> Wrong {
-        let fitting = fitting.to_string();
-        let fitting = fitting.trim_end_matches('/');
-        wrong(
-            format!("it {what}, which has no incidents of Defender XDR"),
-            format!("remove it; then {fitting:?} is used"),
-        )
+        let own = self.source.facts().name;
+        if source != own {
+            let what = format!("it belongs to api.source = {source:?}, and api.source is {own:?}");
+            return or_correct(what, fitting, "api.source");
+        }
+        let what = format!(
+            "it belongs to api.cloud = {}, and api.cloud is {:?}",
+            any_of(served.iter().map(|(_, cloud)| *cloud)),
+            self.cloud.name()
+        );
+        or_correct(what, fitting, "api.cloud")
     }
 
     /// Warns where a tenant's choice leaves behind what `[api]` sets by hand, unless that is Microsoft's own address, which
     /// nobody would expect to serve both.
-    pub fn warn_of_dropped(
-        &self,
-        section: &mut ConfigSection<'_>,
-        own: &Explicit,
-        base: &ApiChoice,
-    ) {
+    fn warn_of_dropped(&self, section: &mut ConfigSection<'_>, own: &Explicit, shared: &ApiChoice) {
         let unknown =
             |host: &String| clouds::apis_at(host).is_empty() && clouds::logins_at(host).is_empty();
-        let explicit = &base.explicit;
-        let dropped_url = |own: &Option<Url>, shared: &Option<Url>| {
-            own.is_none()
-                && shared
-                    .as_ref()
-                    .and_then(host)
-                    .is_some_and(|host| unknown(&host))
-        };
-        let scope = explicit.scope.as_deref();
-        let dropped_scope = own.scope.is_none()
-            && scope.is_some_and(|scope| host_of_scope(scope).as_ref().is_none_or(unknown));
-        let (same_api, same_cloud) = self.same_as(base);
+        let by_hand = |url: &Option<Url>| url.as_ref().and_then(host).as_ref().is_some_and(unknown);
+        let set = &shared.explicit;
+        let scope_by_hand = |scope: &String| host_of_scope(scope).as_ref().is_none_or(unknown);
+        let (same_api, same_cloud) = self.same_as(Some(shared));
         let dropped: Vec<&str> = [
             (
                 "base_url",
-                !same_api && dropped_url(&own.base_url, &explicit.base_url),
+                !same_api && own.base_url.is_none() && by_hand(&set.base_url),
             ),
             (
                 "login_url",
-                !same_cloud && dropped_url(&own.login_url, &explicit.login_url),
+                !same_cloud && own.login_url.is_none() && by_hand(&set.login_url),
             ),
-            ("scope", !same_api && dropped_scope),
+            (
+                "scope",
+                !same_api && own.scope.is_none() && set.scope.as_ref().is_some_and(scope_by_hand),
+            ),
         ]
         .into_iter()
         .filter_map(|(key, dropped)| dropped.then_some(key))
@@ -169,11 +143,6 @@ impl Choice {
         if dropped.is_empty() {
             return;
         }
-        let key = if section.given("source") {
-            "source"
-        } else {
-            "cloud"
-        };
         let text = format!(
             "what [api] sets by hand is not used for a tenant of another source or cloud: {}. This tenant is read at {} with \
              tokens of {}; where that is wrong, set these keys for it, too",
@@ -181,15 +150,17 @@ impl Choice {
             address(own.base_url.as_ref().unwrap_or(&self.preset.base_url)),
             address(own.login_url.as_ref().unwrap_or(&self.preset.login_url)),
         );
+        let key = if section.given("source") {
+            "source"
+        } else {
+            "cloud"
+        };
         section.warn(key, text);
     }
 
-    /// Notes what follows from the choice, where it is not that of `base` again.
-    pub fn note(&self, section: &mut ConfigSection<'_>, base: &ApiChoice) {
-        let (same_api, same_cloud) = match section.is_tenant() {
-            true => self.same_as(base),
-            false => (false, false),
-        };
+    /// Notes what follows from the choice, where it is not what all tenants have.
+    fn note(&self, section: &mut ConfigSection<'_>, shared: Option<&ApiChoice>) {
+        let (same_api, same_cloud) = self.same_as(shared);
         let cloud = format!("cloud {:?}", self.cloud.name());
         let api = format!("source {:?}, {cloud}", self.source.facts().name);
         if !same_api && !section.given("base_url") {
@@ -199,17 +170,30 @@ impl Choice {
             section.derive("login_url", &self.preset.login_url, cloud);
         }
         if !same_api && !section.given("scope") {
-            section.derive("scope", &self.preset.scope.to_owned(), api);
+            section.derive("scope", &self.preset.scope, api);
         }
     }
+}
 
-    fn same_as(&self, base: &ApiChoice) -> (bool, bool) {
-        let same_cloud = self.cloud == base.cloud;
-        (
-            same_cloud && self.source == base.settings.source,
-            same_cloud,
-        )
-    }
+fn any_of(clouds: impl IntoIterator<Item = Cloud>) -> String {
+    let names = clouds
+        .into_iter()
+        .map(|cloud| format!("{:?}", cloud.name()));
+    names.collect::<Vec<_>>().join(" or ")
+}
+
+fn or_correct(what: String, fitting: &str, key: &str) -> Wrong {
+    wrong(
+        what,
+        format!("remove it (then {fitting:?} is used), or correct {key}"),
+    )
+}
+
+fn endpoint(what: &str, fitting: &str) -> Wrong {
+    wrong(
+        format!("it {what} Defender for Endpoint, which has no incidents of Defender XDR"),
+        format!("remove it; then {fitting:?} is used"),
+    )
 }
 
 /// A URL without the path that it has by itself.

@@ -18,147 +18,141 @@ pub(super) enum Ruling {
 }
 
 /// Partitioners that are functions of the key. Every record has a key.
-const BY_KEY: [&str; 6] = [
-    "consistent",
-    "consistent_random",
-    "murmur2",
-    "murmur2_random",
-    "fnv1a",
-    "fnv1a_random",
-];
-/// Properties that load a library, run a command or raise a signal.
-const RUNS_CODE: [&str; 7] = [
-    "internal.termination.signal",
-    "plugin.library.paths",
-    "sasl.kerberos.kinit.cmd",
-    "ssl.engine.id",
-    "ssl.engine.location",
-    "ssl.providers",
-    "ssl_engine_callback_data",
-];
-/// Properties for programs in C: their values are addresses in memory.
-const ADDRESSES: [&str; 7] = [
-    "default_topic_conf",
-    "interceptors",
-    "msg_order_cmp",
-    "opaque",
-    "ssl_ca",
-    "ssl_certificate",
-    "ssl_key",
-];
+#[rustfmt::skip]
+const BY_KEY: [&str; 6] = ["consistent", "consistent_random", "murmur2", "murmur2_random", "fnv1a", "fnv1a_random"];
 /// The most that `retries` can be: for ever.
 const FOR_EVER: &str = "2147483647";
-
 /// Above this a record's way to Kafka is mostly waiting. librdkafka takes up to 900,000.
 const LONGEST_LINGER_MS: f64 = 5000.0;
 
-/// Whether `value` is a number above `most`. Any other value is librdkafka's to checks.
-fn is_longer(value: &str, most: f64) -> bool {
-    value.trim().parse::<f64>().is_ok_and(|value| value > most)
+/// What some properties must be, and otherwise what is wrong with them.
+struct Rule {
+    /// A star stands for any letters.
+    names: &'static [&'static str],
+    accepts: fn(&str) -> bool,
+    what: &'static str,
+    /// None: the property is passed on, with a warning.
+    remedy: Option<&'static str>,
+}
+
+const fn refuse(
+    names: &'static [&'static str],
+    accepts: fn(&str) -> bool,
+    what: &'static str,
+    remedy: &'static str,
+) -> Rule {
+    Rule {
+        names,
+        accepts,
+        what,
+        remedy: Some(remedy),
+    }
+}
+
+const fn warn(
+    names: &'static [&'static str],
+    accepts: fn(&str) -> bool,
+    what: &'static str,
+) -> Rule {
+    Rule {
+        names,
+        accepts,
+        what,
+        remedy: None,
+    }
+}
+
+fn nothing(_: &str) -> bool {
+    false
+}
+
+/// Any value that is no number is librdkafka's to judge.
+fn is_short(linger: &str) -> bool {
+    !linger
+        .trim()
+        .parse::<f64>()
+        .is_ok_and(|value| value > LONGEST_LINGER_MS)
+}
+
+#[rustfmt::skip]
+const RULES: &[Rule] = &[
+    refuse(&["bootstrap.servers", "metadata.broker.list"], nothing,
+        "the brokers have a key of their own", "remove it and set kafka.brokers"),
+    refuse(&["enable.idempotence"], |value| value == "true",
+        "without idempotence records would repeat and change order", "remove it"),
+    refuse(&["acks", "request.required.acks"], |value| matches!(value, "all" | "-1"),
+        "without all acknowledgements records could be lost", "remove it, or set it to \"all\""),
+    refuse(&["partitioner"], |value| BY_KEY.contains(&value),
+        "versions of one incident would change order: they stay in one partition only when the key alone chooses it",
+        "remove it, or set it to consistent, murmur2 or fnv1a (or one of these with _random)"),
+    refuse(&["queuing.strategy"], |value| value == "fifo",
+        "records of one incident would change order", "remove it"),
+    refuse(&["enable.gapless.guarantee"], |value| value == "false",
+        "one refused record would stop the records of all tenants", "remove it"),
+    refuse(&["retries", "message.send.max.retries"], |value| value == FOR_EVER,
+        "a record that is given up after some tries may have arrived, and would be repeated",
+        "remove it: records are tried again for ever"),
+    refuse(&["statistics.interval.ms"], nothing,
+        "incidentd tells by the statistics whether librdkafka lives, and has an interval of its own", "remove it"),
+    refuse(&["transactional.id"], nothing, "this ledger uses no transactions", "remove it"),
+    // Any other is not known to librdkafka, or this build can't speak it. It would be shown: it is no secret.
+    refuse(&["sasl.mechanism", "sasl.mechanisms"], |value| matches!(value, "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512"),
+        "incidentd can't log in to Kafka this way", "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or client certificates"),
+    refuse(&["delivery.report.only.error"], |value| value == "false",
+        "without delivery reports nothing would count as published", "remove it"),
+    refuse(&["enabled_events", "log.queue", "log_level"], nothing,
+        "incidentd itself decides what librdkafka tells it", "remove it; librdkafka's property debug has it say more"),
+    // They load a library, run a command or raise a signal.
+    refuse(&["internal.termination.signal", "plugin.library.paths", "sasl.kerberos.kinit.cmd", "ssl.engine.id",
+        "ssl.engine.location", "ssl.providers", "ssl_engine_callback_data"], nothing,
+        "it would run code or a command of someone else's inside incidentd, or signal it", "remove it"),
+    // For programs in C.
+    refuse(&["default_topic_conf", "interceptors", "msg_order_cmp", "opaque", "ssl_ca", "ssl_certificate", "ssl_key", "*_cb"], nothing,
+        "its value is an address in a program's memory, which a file can't give", "remove it"),
+    refuse(&["test.*", "ut_*"], nothing,
+        "it is for librdkafka's own tests: records would go to a broker that is not there", "remove it"),
+    warn(&["message.timeout.ms", "delivery.timeout.ms"], |value| value == "0",
+        "other than 0: after an outage of Kafka longer than this a record may be repeated"),
+    warn(&["enable.ssl.certificate.verification"], |value| matches!(value, "true" | "t" | "1"),
+        "the brokers' certificates are not verified: anyone on the way can read the records and the password; remove \
+         it, and name the CA in ssl.ca.location"),
+    warn(&["ssl.endpoint.identification.algorithm"], |value| value == "https",
+        "the name in the brokers' certificates is not verified: any holder of a certificate of the same CA can read \
+         the records and the password; remove it, and use the names in the certificates in kafka.brokers"),
+    warn(&["enable.sasl.oauthbearer.unsecure.jwt"], |value| matches!(value, "false" | "f" | "0"),
+        "it makes tokens that nobody has signed, for tests alone: they prove to the brokers nothing at all; remove it"),
+    warn(&["linger.ms", "queue.buffering.max.ms"], is_short,
+        "more than 5 s: every record waits so long before it is sent; remove it, or set some milliseconds"),
+    warn(&["debug"], |value| value.trim().is_empty(),
+        "librdkafka then tells of every request and every record, if the log's level shows it, and of how it logs in; \
+         the values of these properties are cut out, other secrets are not; remove it when you have seen enough"),
+];
+
+impl Rule {
+    fn is_about(&self, name: &str) -> bool {
+        self.names
+            .iter()
+            .any(|pattern| match pattern.split_once('*') {
+                Some((before, behind)) => name.starts_with(before) && name.ends_with(behind),
+                None => *pattern == name,
+            })
+    }
 }
 
 /// Judges one property by its name and value.
 pub(super) fn of(name: &str, value: &str) -> Ruling {
-    let is = |accepted: &[&str]| accepted.contains(&value);
     // librdkafka takes a topic's properties with this prefix, too.
-    let (what, remedy) = match name.strip_prefix("topic.").unwrap_or(name) {
-        "bootstrap.servers" | "metadata.broker.list" => (
-            "the brokers have a key of their own",
-            "remove it and set kafka.brokers",
-        ),
-        "enable.idempotence" if !is(&["true"]) => (
-            "without idempotence records would repeat and change order",
-            "remove it",
-        ),
-        "acks" | "request.required.acks" if !is(&["all", "-1"]) => (
-            "without all acknowledgements records could be lost",
-            "remove it, or set it to \"all\"",
-        ),
-        "partitioner" if !is(&BY_KEY) => (
-            "versions of one incident would change order: they stay in one partition only when the key alone chooses it",
-            "remove it, or set it to consistent, murmur2 or fnv1a (or one of these with _random)",
-        ),
-        "queuing.strategy" if !is(&["fifo"]) => {
-            ("records of one incident would change order", "remove it")
-        }
-        "enable.gapless.guarantee" if !is(&["false"]) => (
-            "one refused record would stop the records of all tenants",
-            "remove it",
-        ),
-        "retries" | "message.send.max.retries" if !is(&[FOR_EVER]) => (
-            "a record that is given up after some tries may have arrived, and would be repeated",
-            "remove it: records are tried again for ever",
-        ),
-        "statistics.interval.ms" => (
-            "incidentd tells by the statistics whether librdkafka lives, and has an interval of its own",
-            "remove it",
-        ),
-        "transactional.id" => ("this ledger uses no transactions", "remove it"),
-        // Any other is not known to librdkafka, or this build can't speak it. It would be shown: it is no secret.
-        "sasl.mechanism" | "sasl.mechanisms"
-            if !is(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]) =>
-        {
-            (
-                "incidentd can't log in to Kafka this way",
-                "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or client certificates",
-            )
-        }
-        "delivery.report.only.error" if !is(&["false"]) => (
-            "without delivery reports nothing would count as published",
-            "remove it",
-        ),
-        "enabled_events" | "log.queue" | "log_level" => (
-            "incidentd itself decides what librdkafka tells it",
-            "remove it; librdkafka's property debug has it say more",
-        ),
-        name if RUNS_CODE.contains(&name) => (
-            "it would run code or a command of someone else's inside incidentd, or signal it",
-            "remove it",
-        ),
-        name if ADDRESSES.contains(&name) || name.ends_with("_cb") => (
-            "its value is an address in a program's memory, which a file can't give",
-            "remove it",
-        ),
-        name if name.starts_with("test.") || name.starts_with("ut_") => (
-            "it is for librdkafka's own tests: records would go to a broker that is not there",
-            "remove it",
-        ),
-        "message.timeout.ms" | "delivery.timeout.ms" if !is(&["0"]) => {
-            return Ruling::Warned(
-                "other than 0: after an outage of Kafka longer than this a record may be repeated",
-            );
-        }
-        "enable.ssl.certificate.verification" if !is(&["true", "t", "1"]) => {
-            return Ruling::Warned(
-                "the brokers' certificates are not verified: anyone on the way can read the records and the password; remove \
-                 it, and name the CA in ssl.ca.location",
-            );
-        }
-        "ssl.endpoint.identification.algorithm" if !is(&["https"]) => {
-            return Ruling::Warned(
-                "the name in the brokers' certificates is not verified: any holder of a certificate of the same CA can read \
-                 the records and the password; remove it, and use the names in the certificates in kafka.brokers",
-            );
-        }
-        "enable.sasl.oauthbearer.unsecure.jwt" if !is(&["false", "f", "0"]) => {
-            return Ruling::Warned(
-                "it makes tokens that nobody has signed, for tests alone: they prove to the brokers nothing at all; remove it",
-            );
-        }
-        "linger.ms" | "queue.buffering.max.ms" if is_longer(value, LONGEST_LINGER_MS) => {
-            return Ruling::Warned(
-                "more than 5 s: every record waits so long before it is sent; remove it, or set some milliseconds",
-            );
-        }
-        "debug" if !value.trim().is_empty() => {
-            return Ruling::Warned(
-                "librdkafka then tells of every request and every record, if the log's level shows it, and of how it logs in; \
-                 the values of these properties are cut out, other secrets are not; remove it when you have seen enough",
-            );
-        }
-        _ => return Ruling::Free,
-    };
-    Ruling::Refused(wrong(what, remedy))
+    let name = name.strip_prefix("topic.").unwrap_or(name);
+    let broken = RULES
+        .iter()
+        .find(|rule| rule.is_about(name) && !(rule.accepts)(value));
+    match broken {
+        None => Ruling::Free,
+        Some(rule) => match rule.remedy {
+            Some(remedy) => Ruling::Refused(wrong(rule.what, remedy)),
+            None => Ruling::Warned(rule.what),
+        },
+    }
 }
 
 #[cfg(test)]

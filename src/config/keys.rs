@@ -1,0 +1,256 @@
+//! Every key of the configuration, one row each.
+//!
+//! From these rows come the ranges and defaults that values are read with, the keys that the diagnosis suggests, the
+//! order of `incidentd config`, and docs/configuration.md. A key that has no row can't be given.
+
+use super::units::{show_duration_millis, show_size};
+use super::values::names;
+use crate::core::incident::version::Deduplicate;
+use crate::core::sources::Cloud;
+use crate::settings::{LogFormat, RecordFormat, SourceKind, TokenEndpoint};
+
+use Change::{Reload, Restart};
+use Holder::{Daemon, Everyone, Tenant};
+use KeyType::{Choice, Duration, List, Number, Path, Size, Table, Text, Variable};
+
+/// What a key holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum KeyType {
+    /// Keys of its own.
+    Table,
+    /// A text, and what the manual calls it.
+    Text(&'static str),
+    Path,
+    /// The name of an environment variable.
+    Variable,
+    /// Texts.
+    List,
+    Number(u64, u64),
+    /// In milliseconds.
+    Duration(u64, u64),
+    /// In bytes.
+    Size(u64, u64),
+    Choice(fn() -> Vec<&'static str>),
+}
+
+/// Where a key may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// In the main file, for the whole daemon.
+    Daemon,
+    /// In the main file for all tenants, and by a tenant for itself.
+    Everyone,
+    Tenant,
+}
+
+/// What a new value needs to take effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Reload,
+    Restart,
+}
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// Empty for a key outside of tables; `tenants` for one that only a tenant has.
+    pub(super) table: &'static str,
+    pub(super) name: &'static str,
+    pub(super) kind: KeyType,
+    /// Empty when there is none.
+    pub(super) default: &'static str,
+    holder: Holder,
+    change: Change,
+    about: &'static str,
+}
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const DAY: u64 = 24 * 60 * MINUTE;
+/// Microsoft keeps Defender XDR's data for 180 days ("Data security and retention in Microsoft Defender XDR").
+const RETENTION: u64 = 180 * DAY;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+#[rustfmt::skip]
+static KEYS: &[Key] = &[
+    row("", "tenants_dir", Path, "", Daemon, Reload, "folder whose *.toml files hold tenants, one or several each"),
+    row("", "app", Table, "", Everyone, Reload, "the app registration that reads the tenants"),
+    row("app", "client_id", Text("GUID"), "", Everyone, Reload, "\"Application (client) ID\" of the app registration"),
+    row("app", "client_secret_file", Path, "", Everyone, Reload, "file that holds the client secret's Value"),
+    row("app", "client_secret_env", Variable, "", Everyone, Reload, "environment variable that holds the secret's Value"),
+    row("app", "client_secret_next_file", Path, "", Everyone, Reload, "file of a second secret, tried when the first is refused"),
+    row("app", "federated_token_file", Path, "", Everyone, Reload, "file of another issuer's token, in place of a secret"),
+    row("", "api", Table, "", Everyone, Reload, "the API to read"),
+    row("api", "source", Choice(names::<SourceKind>), "graph", Everyone, Reload, "the API to read: Microsoft Graph or Defender XDR"),
+    row("api", "cloud", Choice(names::<Cloud>), "commercial", Everyone, Reload, "Microsoft's cloud in which the tenant is"),
+    row("api", "base_url", Text("URL"), "", Everyone, Reload, "scheme and host of the API; follows from source and cloud"),
+    row("api", "login_url", Text("URL"), "", Everyone, Reload, "scheme and host of the token service; follows from cloud"),
+    row("api", "scope", Text("text"), "", Everyone, Reload, "what tokens are asked for; follows from source and cloud"),
+    row("api", "token_endpoint", Choice(names::<TokenEndpoint>), "v2", Everyone, Reload, "version of the token service's endpoint"),
+    row("api", "proxy", Text("URL"), "", Everyone, Reload, "HTTP proxy; without it that of the environment is used"),
+    row("api", "ca_file", Path, "", Everyone, Reload, "PEM file of authorities to trust beside the system's"),
+    row("", "poll", Table, "", Everyone, Reload, "how often and how far back tenants are read"),
+    row("poll", "schedule", Text("schedule"), "*/30 * * * * *", Everyone, Reload, "when a tenant is swept: six cron fields in UTC, or \"every 30s\""),
+    row("poll", "lookback", Duration(MINUTE, RETENTION), "24h", Everyone, Reload, "how far back the first sweep of a tenant reads"),
+    row("poll", "overlap", Duration(SECOND, RETENTION), "15m", Everyone, Reload, "how far behind its cursor each sweep begins"),
+    row("poll", "reconcile_every", Duration(MINUTE, 30 * DAY), "6h", Everyone, Reload, "how often a longer window is read again"),
+    row("poll", "reconcile_window", Duration(SECOND, RETENTION), "7d", Everyone, Reload, "that window"),
+    row("poll", "requests_per_minute", Number(1, 6000), "", Everyone, Reload, "budget of requests for each tenant; follows from source"),
+    row("poll", "request_timeout", Duration(SECOND, 10 * MINUTE), "30s", Everyone, Reload, "silence that ends a request"),
+    row("poll", "deduplicate", Choice(names::<Deduplicate>), "version", Everyone, Reload, "publish each version of an incident, or each incident once"),
+    row("poll", "max_response", Size(MIB, GIB), "64MiB", Everyone, Reload, "largest page, decompressed"),
+    row("poll", "max_concurrent", Number(1, 10_000), "64", Daemon, Restart, "sweeps at work at once, over all tenants"),
+    row("poll", "max_in_flight", Size(MIB, 1024 * GIB), "64MiB", Daemon, Restart, "bytes fetched and not yet acknowledged, over all tenants"),
+    row("", "kafka", Table, "", Everyone, Reload, "where records go"),
+    row("kafka", "brokers", Text("list of host:port"), "localhost:9092", Daemon, Restart, "Kafka's bootstrap servers"),
+    row("kafka", "topic", Text("topic"), "security.incidents", Everyone, Reload, "topic of the incidents"),
+    row("kafka", "properties", Table, "", Daemon, Restart, "librdkafka's own properties, passed on unchanged"),
+    row("kafka", "format", Choice(names::<RecordFormat>), "cloudevents", Daemon, Reload, "format of the records"),
+    row("kafka", "status_topic", Text("topic"), "", Daemon, Reload, "topic of the tenants' states; none are published without it"),
+    row("kafka", "dead_letter_topic", Text("topic"), "", Daemon, Reload, "topic of elements that can't be read; none are published without it"),
+    row("", "ledger", Table, "", Daemon, Restart, "the record of what was published"),
+    row("ledger", "kind", Text("\"local\""), "local", Daemon, Restart, "kind of ledger"),
+    row("ledger", "path", Path, "/var/lib/incidentd/ledger", Daemon, Restart, "folder of the local ledger"),
+    row("", "http", Table, "", Daemon, Restart, "the endpoints"),
+    row("http", "listen", Text("address:port"), "127.0.0.1:9464", Daemon, Restart, "address of the endpoints"),
+    row("http", "hosts", List, "", Daemon, Restart, "names that the endpoints answer to, beside addresses and localhost"),
+    row("", "log", Table, "", Daemon, Reload, "the log"),
+    row("log", "format", Choice(names::<LogFormat>), "auto", Daemon, Restart, "text, JSON, or text on a terminal and JSON elsewhere"),
+    row("log", "level", Text("filter"), "info", Daemon, Reload, "a level, or levels by part: info,incidentd::microsoft=debug"),
+    row("", "tenants", Table, "", Daemon, Reload, "one table for each tenant"),
+    row("tenants", "id", Text("GUID"), "", Tenant, Reload, "the customer's tenant id"),
+    row("tenants", "name", Text("text"), "", Tenant, Reload, "what to call the tenant; its id without one"),
+];
+
+/// What a key without a row is read as.
+static UNKNOWN: Key = row("", "", Text("text"), "", Tenant, Reload, "");
+
+const fn row(
+    table: &'static str,
+    name: &'static str,
+    kind: KeyType,
+    default: &'static str,
+    holder: Holder,
+    change: Change,
+    about: &'static str,
+) -> Key {
+    Key {
+        table,
+        name,
+        kind,
+        default,
+        holder,
+        change,
+        about,
+    }
+}
+
+/// Every key that holds a value, and `kafka.properties`: what the manual describes.
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    all().filter(|key| !key.is_table() || key.name == "properties")
+}
+
+/// All rows, tables too.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter()
+}
+
+/// The rows of the main file.
+pub(super) fn of_main_file() -> impl Iterator<Item = &'static Key> {
+    all().filter(|key| key.holder != Tenant)
+}
+
+/// The rows that a tenant may give in `table`; of its root, when that is empty.
+pub(super) fn of_tenant(table: &str) -> impl Iterator<Item = &'static Key> {
+    let own = all().filter(move |key| table.is_empty() && key.holder == Tenant);
+    let shared = all().filter(move |key| key.table == table && key.holder == Everyone);
+    own.chain(shared)
+}
+
+pub(super) fn find(table: &str, name: &str) -> &'static Key {
+    all()
+        .find(|key| key.name == name && (key.table == table || key.holder == Tenant))
+        .unwrap_or(&UNKNOWN)
+}
+
+impl Key {
+    #[cfg(test)]
+    pub(super) fn for_tests(kind: KeyType) -> Self {
+        Key { kind, ..UNKNOWN }
+    }
+
+    /// Its path in a file, `poll.overlap`.
+    pub fn path(&self) -> String {
+        super::section::dotted(self.table, self.name)
+    }
+
+    pub fn type_name(&self) -> &'static str {
+        match self.kind {
+            Table => "table",
+            Text(name) => name,
+            Path => "path",
+            Variable => "name of a variable",
+            List => "list of texts",
+            Number(..) => "number",
+            Duration(..) => "duration",
+            Size(..) => "size",
+            Choice(_) => "choice",
+        }
+    }
+
+    pub fn default(&self) -> Option<&'static str> {
+        (!self.default.is_empty()).then_some(self.default)
+    }
+
+    /// What it may be, as people write it: `1s to 180d`.
+    pub fn range(&self) -> Option<String> {
+        match self.kind {
+            Number(low, high) => Some(format!("{low} to {high}")),
+            Duration(low, high) => Some(format!(
+                "{} to {}",
+                show_duration_millis(low),
+                show_duration_millis(high)
+            )),
+            Size(low, high) => Some(format!("{} to {}", show_size(low), show_size(high))),
+            Choice(names) => Some(names().join(", ")),
+            Table | Text(_) | Path | Variable | List => None,
+        }
+    }
+
+    /// Whether a reload takes a new value; otherwise it takes a restart.
+    pub fn is_reloadable(&self) -> bool {
+        self.change == Reload
+    }
+
+    /// Whether a tenant may give it.
+    pub fn is_tenant_s(&self) -> bool {
+        self.holder != Daemon
+    }
+
+    /// What it is for, in one line.
+    pub fn about(&self) -> &'static str {
+        self.about
+    }
+
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.kind, Table)
+    }
+
+    /// Lowest and highest value, in the smallest unit.
+    pub(super) fn bounds(&self) -> (u64, u64) {
+        match self.kind {
+            Number(low, high) | Duration(low, high) | Size(low, high) => (low, high),
+            _ => (0, u64::MAX),
+        }
+    }
+
+    /// As it is written: `[kafka.properties]`, `overlap`.
+    pub(super) fn written(&self) -> String {
+        match (self.is_table(), self.name) {
+            (true, "tenants") => "[[tenants]]".into(),
+            (true, _) => format!("[{}]", self.path()),
+            (false, name) => name.into(),
+        }
+    }
+}
