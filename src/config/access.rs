@@ -63,7 +63,7 @@ pub(super) fn look_at_file(path: &Path, file: &File, table: &Map<String, Value>)
         add(name.to_string(), text);
     }
     // Most files hold none.
-    if let Some((key, spot)) = find_password(table, file)
+    if let Some((key, spot)) = find_in("", table, file)
         && others_may(path, READ)
     {
         let variable = match key.starts_with("tenants[") {
@@ -98,52 +98,29 @@ pub(super) fn check_tenants_dir(folder: &Path, root: &mut ConfigSection<'_>) {
     }
 }
 
-/// The first password that a file holds: its key, and where it stands.
-fn find_password(table: &Map<String, Value>, file: &File) -> Option<(String, Spot)> {
-    if let Some(properties) = within(table, &["kafka", "properties"])
-        && let Some(found) = find_property("kafka.properties", properties, file)
-    {
-        return Some(found);
-    }
-    let proxy = |table| {
-        let proxy = within(table, &["api", "proxy"])?;
-        has_password(proxy).then(|| Spot::of(proxy, file))
-    };
-    if let Some(spot) = proxy(table) {
-        return Some(("api.proxy".to_owned(), spot));
-    }
-    let Some(ValueKind::Array(tenants)) = table.get("tenants").map(|value| &value.kind) else {
-        return None;
-    };
-    tenants.iter().enumerate().find_map(|(n, tenant)| {
-        let ValueKind::Table(tenant) = &tenant.kind else {
-            return None;
-        };
-        Some((format!("tenants[{n}].api.proxy"), proxy(tenant)?))
-    })
+/// The first password that a table holds: its key, and where it stands.
+fn find_in(path: &str, table: &Map<String, Value>, file: &File) -> Option<(String, Spot)> {
+    let mut keys: Vec<_> = table.iter().collect();
+    keys.sort_by_key(|(key, _)| key.as_str());
+    let mut found = keys.into_iter();
+    found.find_map(|(key, value)| find_below(dotted(path, key), value, file))
 }
 
-/// The value at `path`, key below key.
-fn within<'a>(table: &'a Map<String, Value>, path: &[&str]) -> Option<&'a Value> {
-    let (key, below) = path.split_first()?;
-    let value = table.get(*key)?;
-    match &value.kind {
-        _ if below.is_empty() => Some(value),
-        ValueKind::Table(table) => within(table, below),
-        _ => None,
-    }
-}
-
-fn find_property(path: &str, value: &Value, file: &File) -> Option<(String, Spot)> {
+fn find_below(path: String, value: &Value, file: &File) -> Option<(String, Spot)> {
+    let is_property = || path.starts_with("kafka.properties.") && is_secret(&path);
     match &value.kind {
         ValueKind::Table(table) => {
-            let mut keys: Vec<_> = table.iter().collect();
-            keys.sort_by_key(|(key, _)| key.as_str());
-            let mut found = keys.into_iter();
-            found.find_map(|(key, value)| find_property(&dotted(path, key), value, file))
+            find_in(&path, table, file)
         }
-        _ if is_secret(path) && scalar(value).is_some_and(|text| !text.trim().is_empty()) => {
-            Some((path.to_owned(), Spot::of(value, file)))
+        ValueKind::Array(values) => {
+            let mut found = values.iter().enumerate();
+            found.find_map(|(n, value)| find_below(format!("{path}[{n}]"), value, file))
+        }
+        ValueKind::String(text) if path.ends_with("api.proxy") && has_password(text) => {
+            Some((path, Spot::of(value, file)))
+        }
+        _ if is_property() && scalar(value).is_some_and(|text| !text.trim().is_empty()) => {
+            Some((path, Spot::of(value, file)))
         }
         _ => None,
     }
@@ -160,11 +137,6 @@ fn is_secret(property: &str) -> bool {
         || (of("key") && property.ends_with(".pem"))
 }
 
-fn has_password(proxy: &Value) -> bool {
-    match &proxy.kind {
-        ValueKind::String(text) => {
-            Url::parse(text.trim()).is_ok_and(|url| url.password().is_some())
-        }
-        _ => false,
-    }
+fn has_password(proxy: &str) -> bool {
+    Url::parse(proxy.trim()).is_ok_and(|url| url.password().is_some())
 }
