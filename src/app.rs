@@ -159,7 +159,7 @@ impl App {
         let delivery = Delivery::open(destination, &settings, observer.clone(), &mut liveness);
         let delivery = Arc::new(delivery.await?);
         let board = Arc::new(Board::new(&tenants, clock.clone()));
-        let bytes = ByteBudget::new(settings.max_in_flight);
+        let bytes = ByteBudget::new(settings.kafka.connection.max_in_flight);
         let view = Arc::new(StatusView {
             started: clock.now(),
             state: Mutex::new(RunState::Starting),

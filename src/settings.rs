@@ -23,8 +23,6 @@ pub struct Settings {
     pub tenants: Vec<TenantSettings>,
     /// Sweeps at work at once, over all tenants.
     pub max_concurrent: usize,
-    /// Bytes fetched and not yet acknowledged, over all tenants.
-    pub max_in_flight: usize,
     pub kafka: KafkaSettings,
     pub ledger: LedgerSettings,
     pub http: HttpSettings,
@@ -36,6 +34,50 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The keys whose values differ in `wanted` and take effect at a restart only.
+    pub fn restart_needed(&self, wanted: &Self) -> Vec<&'static str> {
+        // Without `..`: a new setting has to be put on one of the two sides.
+        let Self {
+            tenants: _,
+            max_concurrent,
+            kafka,
+            ledger: LedgerSettings { path },
+            http: HttpSettings { listen, hosts },
+            log: LogSettings { format, level: _ },
+            warnings: _,
+            folders: _,
+        } = self;
+        let KafkaSettings {
+            connection:
+                KafkaConnection {
+                    brokers,
+                    properties: _,
+                    max_in_flight,
+                },
+            format: _,
+            status_topic: _,
+            dead_letter_topic: _,
+            files: _,
+        } = kafka;
+        let new = &wanted.kafka.connection;
+        [
+            (
+                "poll.max_concurrent",
+                *max_concurrent != wanted.max_concurrent,
+            ),
+            ("poll.max_in_flight", *max_in_flight != new.max_in_flight),
+            ("kafka.brokers", *brokers != new.brokers),
+            ("kafka.properties", !kafka.same_properties(&wanted.kafka)),
+            ("ledger.path", *path != wanted.ledger.path),
+            ("http.listen", *listen != wanted.http.listen),
+            ("http.hosts", *hosts != wanted.http.hosts),
+            ("log.format", *format != wanted.log.format),
+        ]
+        .into_iter()
+        .filter_map(|(key, differs)| differs.then_some(key))
+        .collect()
+    }
+
     /// Every folder that holds a file of the configuration, or one that it names: secrets, tokens, certificates. Each once.
     pub fn all_folders(&self) -> BTreeSet<&Path> {
         let named = self.tenants.iter().flat_map(|tenant| {
@@ -201,22 +243,32 @@ pub struct PollSettings {
 
 #[derive(Debug, Clone)]
 pub struct KafkaSettings {
-    pub brokers: String,
+    pub connection: KafkaConnection,
     pub format: RecordFormat,
     pub status_topic: Option<Arc<str>>,
     pub dead_letter_topic: Option<Arc<str>>,
-    /// librdkafka's own properties, passed on unchanged. Values may be passwords: never print them.
-    pub properties: Vec<(String, SecretString)>,
-    /// The files that `properties` name, which librdkafka reads once, each with a fingerprint of its content when the
+    /// The files that the properties name, which librdkafka reads once, each with a fingerprint of its content when the
     /// configuration was read. `None`: it was no readable file.
     pub files: BTreeMap<PathBuf, Option<u64>>,
+}
+
+/// What a client of Kafka needs to know. `kafka` adds what it makes of it.
+#[derive(Debug, Clone)]
+pub struct KafkaConnection {
+    /// `host:port`, several separated by commas.
+    pub brokers: String,
+    /// librdkafka's own properties, passed on unchanged. Values may be passwords: never print them.
+    pub properties: Vec<(String, SecretString)>,
+    /// Bytes fetched and not yet acknowledged, over all tenants. librdkafka's queue is made wider than that, so that this
+    /// budget is what bounds memory.
+    pub max_in_flight: usize,
 }
 
 impl KafkaSettings {
     /// Whether librdkafka's properties are the same, in whatever order, and the files that they name.
     pub fn same_properties(&self, other: &Self) -> bool {
         let of = |settings: &Self| -> BTreeMap<String, String> {
-            let properties = settings.properties.iter();
+            let properties = settings.connection.properties.iter();
             properties
                 .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
                 .collect()

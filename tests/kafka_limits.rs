@@ -14,10 +14,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use incidentd::core::health::status::PartState;
 use incidentd::core::time::ticks::Ticks;
-use incidentd::kafka::{KafkaOptions, KafkaPublisher};
+use incidentd::kafka::{KafkaPublisher};
 use incidentd::ports::{Clock, Publisher, Record};
 use incidentd::simulator::{Effect, Endpoint, Options, Rule, Simulator};
 use incidentd::telemetry::clock::SystemClock;
+use incidentd::settings::KafkaConnection;
 use serde_json::{Value, json};
 use support::daemon::{Daemon, incidentd};
 use support::kafka::{Broker, Found, Right, create_topic, grant, read_all};
@@ -68,7 +69,7 @@ fn publisher(login: &str) -> Arc<KafkaPublisher> {
         ("sasl.username", USER),
         ("sasl.password", PASSWORD),
     ];
-    let options = KafkaOptions {
+    let options = KafkaConnection {
         brokers: login.to_owned(),
         properties: properties
             .map(|(name, value)| (name.to_owned(), value.into()))

@@ -15,12 +15,13 @@ use incidentd::core::ids::{IncidentId, TenantId};
 use incidentd::core::incident::version::{Change, ContentHash, Origin, Phase, Reading};
 use incidentd::core::time::ticks::Ticks;
 use incidentd::kafka::reader::TopicReader;
-use incidentd::kafka::{KafkaOptions, KafkaPublisher};
+use incidentd::kafka::{KafkaPublisher};
 use incidentd::ledger::LocalLedger;
 use incidentd::ports::{Encoder, Ledger, Mark, Outgoing, Outlet, Part, Publisher, Record, Refused};
 use incidentd::record::{AlertSplitter, Format, Recipe, RecordEncoder};
 use incidentd::runtime::local_outlet::LocalOutlet;
 use incidentd::telemetry::metrics::Metrics;
+use incidentd::settings::KafkaConnection;
 use serde_json::{Value, json};
 use support::blocking;
 use support::kafka::{Broker, Found, create_topic, read_all, shared};
@@ -29,7 +30,7 @@ use tokio::time::{sleep, timeout};
 const LIMIT: Duration = Duration::from_secs(120);
 
 fn publisher(bootstrap: &str) -> KafkaPublisher {
-    KafkaPublisher::connect(KafkaOptions {
+    KafkaPublisher::connect(KafkaConnection {
         brokers: bootstrap.to_owned(),
         properties: Vec::new(),
         max_in_flight: 16 << 20,
@@ -356,7 +357,7 @@ async fn a_topic_s_limit_is_its_own_and_no_more_than_the_producer_s() {
     let (kafka, topic) = (shared(), unique("limit"));
     let configs = [("max.message.bytes", "300000")];
     create_topic(&kafka, &topic, 1, &configs).await;
-    let narrow = KafkaPublisher::connect(KafkaOptions {
+    let narrow = KafkaPublisher::connect(KafkaConnection {
         brokers: kafka.clone(),
         properties: vec![("message.max.bytes".to_owned(), "200000".into())],
         max_in_flight: 16 << 20,

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::tasks::{forever, signs_of_life, watch_part};
 use super::{Output, PART_SILENCE};
 use crate::core::time::ticks::Ticks;
-use crate::kafka::{KafkaError, KafkaOptions, KafkaPublisher};
+use crate::kafka::{KafkaError, KafkaPublisher};
 use crate::ledger::{LedgerError, LocalLedger};
 use crate::ports::{Observer, Outlet, Part, Publisher};
 use crate::record::{AlertSplitter, StdoutPublisher};
@@ -171,19 +171,11 @@ async fn open_ledger(path: PathBuf) -> Result<LocalLedger, LedgerError> {
 }
 
 fn connect(settings: &Settings) -> Result<KafkaPublisher, KafkaError> {
-    let publisher = KafkaPublisher::connect(options(settings))?;
+    let publisher = KafkaPublisher::connect(settings.kafka.connection.clone())?;
     let topics = settings.tenants.iter().map(|tenant| &tenant.topic);
     let own = [
         &settings.kafka.status_topic,
         &settings.kafka.dead_letter_topic,
     ];
     Ok(publisher.writing_to(topics.chain(own.into_iter().flatten())))
-}
-
-pub(super) fn options(settings: &Settings) -> KafkaOptions {
-    KafkaOptions {
-        brokers: settings.kafka.brokers.clone(),
-        properties: settings.kafka.properties.clone(),
-        max_in_flight: settings.max_in_flight,
-    }
 }

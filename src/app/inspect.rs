@@ -17,18 +17,18 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
+use super::StartError;
 use super::retirement::Retirement;
-use super::{StartError, delivery};
 use crate::app::connectors::{Connector, Connectors};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::incident::page::{Splitter, partial};
 use crate::core::sweep::backlog::Span;
 use crate::core::time::ticks::Ticks;
-use crate::kafka::{self, KafkaOptions};
+use crate::kafka;
 use crate::microsoft::IssuedToken;
 use crate::ports::{AccessToken, Clock, IncidentSource, PageAsk, Query};
-use crate::settings::{Settings, TenantSettings};
+use crate::settings::{KafkaConnection, Settings, TenantSettings};
 use crate::telemetry::clock::SystemClock;
 
 pub use crate::kafka::{Inspection as KafkaSeen, TopicSeen, Write};
@@ -45,7 +45,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub struct Inspector<'a> {
     tenants: Vec<&'a TenantSettings>,
     connectors: Vec<Connector>,
-    kafka: KafkaOptions,
+    kafka: KafkaConnection,
     topics: Vec<TopicUse>,
 }
 
@@ -103,7 +103,7 @@ impl<'a> Inspector<'a> {
         settings: &'a Settings,
         tenants: Vec<&'a TenantSettings>,
     ) -> Result<Self, StartError> {
-        let kafka = delivery::options(settings);
+        let kafka = settings.kafka.connection.clone();
         let mut connectors = Connectors::default();
         let open = |tenant: &&TenantSettings| connectors.open(tenant);
         Ok(Self {

@@ -6,8 +6,9 @@ use secrecy::SecretString;
 
 use crate::config::{LibraryChecks, Wrong, distance, wrong};
 use crate::core::health::failure::chain;
-use crate::kafka::{KafkaError, KafkaOptions};
+use crate::kafka::KafkaError;
 use crate::microsoft;
+use crate::settings::KafkaConnection;
 
 /// Where the systemd unit has variables from, as a rule Kafka's password.
 const SERVICE_ENVIRONMENT: &str = "/etc/incidentd/environment";
@@ -71,7 +72,7 @@ pub struct Libraries;
 
 impl LibraryChecks for Libraries {
     fn property(&self, name: &str, value: &str) -> Result<(), Wrong> {
-        KafkaOptions::check_property(name, value).map_err(|error| match error {
+        KafkaConnection::check_property(name, value).map_err(|error| match error {
             KafkaError::UnknownProperty { .. } => {
                 let meant = similar(name).map(|meant| format!("did you mean {meant}? "));
                 wrong(
@@ -87,7 +88,7 @@ impl LibraryChecks for Libraries {
     }
 
     fn properties(&self, all: &[(String, SecretString)]) -> Result<(), Wrong> {
-        let options = KafkaOptions {
+        let options = KafkaConnection {
             brokers: String::new(),
             properties: all.to_vec(),
             max_in_flight: 0,

@@ -188,7 +188,7 @@ impl Reloader {
             fleet.iter().map(|tenant| (tenant.id, tenant)),
             |was, is| Arc::ptr_eq(was, is),
         );
-        let restart_needed = fixed(&self.started_with, &settings);
+        let restart_needed = self.started_with.restart_needed(&settings);
         let log_level = self.settings.log.level != settings.log.level;
         let changes = diff.untouched < fleet.len() || !diff.removed.is_empty() || log_level;
         if say == Say::All || changes || !restart_needed.is_empty() {
@@ -244,28 +244,4 @@ fn log_mistakes(problems: &[Problem]) {
             "mistake in the configuration"
         );
     }
-}
-
-/// The keys that can't change at run time and differ.
-fn fixed(running: &Settings, wanted: &Settings) -> Vec<&'static str> {
-    let (kafka, to) = (&running.kafka, &wanted.kafka);
-    [
-        (
-            "poll.max_concurrent",
-            running.max_concurrent != wanted.max_concurrent,
-        ),
-        (
-            "poll.max_in_flight",
-            running.max_in_flight != wanted.max_in_flight,
-        ),
-        ("kafka.brokers", kafka.brokers != to.brokers),
-        ("kafka.properties", !kafka.same_properties(to)),
-        ("ledger.path", running.ledger.path != wanted.ledger.path),
-        ("http.listen", running.http.listen != wanted.http.listen),
-        ("http.hosts", running.http.hosts != wanted.http.hosts),
-        ("log.format", running.log.format != wanted.log.format),
-    ]
-    .into_iter()
-    .filter_map(|(key, differs)| differs.then_some(key))
-    .collect()
 }

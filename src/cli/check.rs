@@ -91,8 +91,8 @@ impl CheckCommand {
         }
         let findings = inspect(inspector, looked_at)?;
         text::print(&match self.json {
-            true => json::report(&findings, &offline, &settings.kafka.brokers),
-            false => table::report(&findings, &offline, &settings.kafka.brokers),
+            true => json::report(&findings, &offline, &settings.kafka.connection.brokers),
+            false => table::report(&findings, &offline, &settings.kafka.connection.brokers),
         })?;
         verdict(&findings)
     }

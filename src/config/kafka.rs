@@ -17,7 +17,7 @@ use super::problems::{Problem, Wrong, scalar, wrong};
 use super::provenance::Meaning;
 use super::section::{ConfigSection, sorted};
 use super::values::quoted;
-use crate::settings::KafkaSettings;
+use crate::settings::{KafkaConnection, KafkaSettings};
 use promises::Ruling;
 
 mod promises;
@@ -35,16 +35,21 @@ const MAX_FILE: u64 = 8 << 20;
 /// The settings, and the topic of the tenants that have none of their own. `None` only when a default can't be read.
 pub(super) fn read(
     section: &mut ConfigSection<'_>,
+    max_in_flight: usize,
     context: &Context<'_>,
 ) -> Option<(KafkaSettings, Arc<str>)> {
     let properties = read_properties(section.section("properties"), context.checks);
+    let files = fingerprints(&properties);
     let settings = KafkaSettings {
-        brokers: section.read("brokers", brokers)?,
+        connection: KafkaConnection {
+            brokers: section.read("brokers", brokers)?,
+            properties,
+            max_in_flight,
+        },
         format: section.get("format")?,
         status_topic: section.own("status_topic", topic_name),
         dead_letter_topic: section.own("dead_letter_topic", topic_name),
-        files: fingerprints(&properties),
-        properties,
+        files,
     };
     Some((settings, section.read("topic", topic_name)?))
 }

@@ -153,7 +153,9 @@ fn read_main(
         let max_concurrent: u64 = section.get("max_concurrent")?;
         Some((poll, max_concurrent, section.get("max_in_flight")?))
     })?;
-    let (kafka, topic) = in_section(&mut root, "kafka", |section| kafka::read(section, context))?;
+    let (kafka, topic) = in_section(&mut root, "kafka", |section| {
+        kafka::read(section, max_in_flight, context)
+    })?;
     let ledger = in_section(&mut root, "ledger", |section| read_ledger(section, context))?;
     let http = in_section(&mut root, "http", read_http)?;
     let log = in_section(&mut root, "log", read_log)?;
@@ -167,7 +169,6 @@ fn read_main(
         settings: Settings {
             tenants: Vec::new(),
             max_concurrent: max_concurrent.try_into().ok()?,
-            max_in_flight,
             kafka,
             ledger,
             http,

@@ -4,6 +4,7 @@ mod conflicts;
 mod credentials;
 mod examples;
 mod garbage;
+mod keys;
 mod misplaced;
 mod reports;
 mod tenants;

@@ -19,13 +19,14 @@ use tokio::time::{sleep, timeout};
 
 use super::events::Events;
 use super::limit::{FRAMES, Limits};
-use super::options::{KafkaOptions, MESSAGE_MOST_BYTES};
+use super::options::MESSAGE_MOST_BYTES;
 use super::queue::{Client, enqueue};
 use super::refusal;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::health::status::PartState;
 use crate::kafka::connection::{Link, Trouble};
 use crate::kafka::statistics::Sight;
+use crate::settings::KafkaConnection;
 use words::{no_answer, not_told, note_limit, notes, out_of_reach, unusable};
 
 mod words;
@@ -84,7 +85,7 @@ pub enum Write {
 }
 
 /// Looks at Kafka and at these topics. Ends by itself, however Kafka behaves.
-pub async fn inspect(options: &KafkaOptions, topics: &[Arc<str>]) -> Inspection {
+pub async fn inspect(options: &KafkaConnection, topics: &[Arc<str>]) -> Inspection {
     let link = Arc::new(Link::new(options.brokers.clone(), options.scrubber()));
     let events = Events::of(&link);
     let sight = events.sight();
@@ -115,7 +116,7 @@ pub async fn inspect(options: &KafkaOptions, topics: &[Arc<str>]) -> Inspection 
 }
 
 impl Inspection {
-    fn failed(options: &KafkaOptions, failure: Failure) -> Self {
+    fn failed(options: &KafkaConnection, failure: Failure) -> Self {
         Self {
             failure: Some(failure),
             brokers: 0,
@@ -126,7 +127,7 @@ impl Inspection {
     }
 }
 
-impl KafkaOptions {
+impl KafkaConnection {
     /// The daemon's producer, but for what makes it wait for ever, and ready to offer what is too large.
     fn offering(&self) -> rdkafka::ClientConfig {
         let mut config = self.producer();
@@ -157,7 +158,7 @@ impl KafkaOptions {
 }
 
 struct Eye<'a> {
-    options: &'a KafkaOptions,
+    options: &'a KafkaConnection,
     link: Arc<Link>,
     producer: Client,
     sight: Arc<Sight>,

@@ -21,10 +21,10 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::client::{Live, Register};
 use super::events::Events;
-use super::options::KafkaOptions;
 use super::queue::{enqueue, of_record};
 use crate::kafka::connection::Link;
 use crate::ports::Record;
+use crate::settings::KafkaConnection;
 
 /// Large records on their way at once.
 const LANES: usize = 4;
@@ -97,7 +97,7 @@ impl Lanes {
     pub(super) async fn send(
         &self,
         record: Record,
-        options: &KafkaOptions,
+        options: &KafkaConnection,
         link: &Arc<Link>,
         register: &Register,
     ) -> Passage {
@@ -120,7 +120,7 @@ impl Lanes {
 
     fn take(
         &self,
-        options: &KafkaOptions,
+        options: &KafkaConnection,
         link: &Arc<Link>,
         register: &Register,
     ) -> Result<Arc<Live>, ClientError> {

@@ -21,8 +21,9 @@ use rdkafka::error::KafkaError as ClientError;
 use tokio::time::{Instant, timeout};
 
 use super::events::Events;
-use super::options::{EVENT_HUBS_REQUEST, KafkaOptions};
+use super::options::EVENT_HUBS_REQUEST;
 use crate::kafka::connection::Link;
+use crate::settings::KafkaConnection;
 
 /// `max.message.bytes` of a topic for which nobody has set it.
 pub(super) const DEFAULT_MAX_MESSAGE: usize = 1_048_588;
@@ -76,7 +77,12 @@ pub(super) struct Known {
 impl Limits {
     /// Bytes of key, headers and value that a record of `topic` may have in all: accepted for certain, as far as Kafka
     /// tells its limits. Costs a question to Kafka once a minute at most.
-    pub(super) async fn of(&self, topic: &str, options: &KafkaOptions, link: &Arc<Link>) -> usize {
+    pub(super) async fn of(
+        &self,
+        topic: &str,
+        options: &KafkaConnection,
+        link: &Arc<Link>,
+    ) -> usize {
         let of_topic = self.of_topic(topic, options, link).await;
         of_topic
             .unwrap_or(DEFAULT_MAX_MESSAGE)
@@ -87,7 +93,7 @@ impl Limits {
     }
 
     /// What a closed connection teaches beyond what brokers tell. How much smaller a record would have to be is not known.
-    fn lesson(&self, options: &KafkaOptions) -> usize {
+    fn lesson(&self, options: &KafkaConnection) -> usize {
         let told = self.told(options).unwrap_or(usize::MAX);
         match self.closed() {
             Some(closed) if closed <= told => closed / 2,
@@ -99,7 +105,7 @@ impl Limits {
     pub(super) async fn known(
         &self,
         topic: &str,
-        options: &KafkaOptions,
+        options: &KafkaConnection,
         link: &Arc<Link>,
     ) -> Known {
         Known {
@@ -109,7 +115,7 @@ impl Limits {
     }
 
     /// Bytes that a request may have; a guess on the safe side where no broker tells.
-    pub(super) fn request(&self, options: &KafkaOptions) -> usize {
+    pub(super) fn request(&self, options: &KafkaConnection) -> usize {
         self.told(options).unwrap_or(EVENT_HUBS_REQUEST)
     }
 
@@ -128,12 +134,12 @@ impl Limits {
     }
 
     /// Bytes that a request may have, where a broker tells.
-    pub(super) fn told(&self, options: &KafkaOptions) -> Option<usize> {
+    pub(super) fn told(&self, options: &KafkaConnection) -> Option<usize> {
         options.request_limit_by_name().or(self.lock().told)
     }
 
     /// How long what was told serves, or that nothing was.
-    pub(super) fn age(&self, options: &KafkaOptions) -> Duration {
+    pub(super) fn age(&self, options: &KafkaConnection) -> Duration {
         match self.told(options) {
             Some(_) => LESSON,
             None => SERVES,
@@ -141,7 +147,7 @@ impl Limits {
     }
 
     /// Has the brokers asked before the first record is sent; later this is nothing to wait for.
-    pub(super) async fn prepare(&self, options: &KafkaOptions, link: &Arc<Link>) {
+    pub(super) async fn prepare(&self, options: &KafkaConnection, link: &Arc<Link>) {
         let ask = async || {
             // Who does not answer in time is asked again in the background. Until then the guess stands.
             let _ = timeout(FIRST_ASK, self.refresh(options, link)).await;
@@ -150,7 +156,7 @@ impl Limits {
     }
 
     /// Asks the brokers for the limit of a request.
-    pub(super) async fn refresh(&self, options: &KafkaOptions, link: &Arc<Link>) {
+    pub(super) async fn refresh(&self, options: &KafkaConnection, link: &Arc<Link>) {
         if options.request_limit_by_name().is_some() {
             // Event Hubs does not tell, and may close the connection over the question.
             return;
@@ -178,7 +184,7 @@ impl Limits {
     async fn of_topic(
         &self,
         topic: &str,
-        options: &KafkaOptions,
+        options: &KafkaConnection,
         link: &Arc<Link>,
     ) -> Option<usize> {
         let answer = self.answer(topic);
@@ -212,7 +218,7 @@ impl Limits {
     pub(super) async fn ask(
         &self,
         topic: &str,
-        options: &KafkaOptions,
+        options: &KafkaConnection,
         link: &Arc<Link>,
     ) -> Result<Option<usize>, ClientError> {
         let admin = self.admin(options, link)?;
@@ -228,7 +234,7 @@ impl Limits {
     /// The brokers' `socket.request.max.bytes`: of all that answer the smallest.
     pub(super) async fn ask_brokers(
         &self,
-        options: &KafkaOptions,
+        options: &KafkaConnection,
         link: &Arc<Link>,
     ) -> Result<Option<usize>, ClientError> {
         let admin = self.admin(options, link)?;
@@ -248,7 +254,7 @@ impl Limits {
 
     fn admin(
         &self,
-        options: &KafkaOptions,
+        options: &KafkaConnection,
         link: &Arc<Link>,
     ) -> Result<&AdminClient<Events>, ClientError> {
         if let Some(admin) = self.admin.get() {
@@ -294,8 +300,8 @@ mod tests {
     use super::*;
     use crate::kafka::scrub::Scrubber;
 
-    fn options(brokers: &str) -> KafkaOptions {
-        KafkaOptions {
+    fn options(brokers: &str) -> KafkaConnection {
+        KafkaConnection {
             brokers: brokers.to_owned(),
             properties: Vec::new(),
             max_in_flight: 1 << 20,

@@ -35,7 +35,6 @@ mod tests;
 mod topics;
 
 pub use inspect::{Inspection, TopicSeen, Write, inspect};
-pub use options::KafkaOptions;
 pub use publisher::KafkaPublisher;
 
 /// Why there is no client, or no reading with it.

@@ -14,18 +14,7 @@ use super::events::Events;
 use super::queue::Client;
 use super::scrub::Scrubber;
 use crate::kafka::connection::Link;
-
-/// What a connection needs to know.
-#[derive(Debug, Clone)]
-pub struct KafkaOptions {
-    /// `host:port`, several separated by commas.
-    pub brokers: String,
-    /// librdkafka's own properties, passed on unchanged.
-    pub properties: Vec<(String, SecretString)>,
-    /// Bytes of incidents that the daemon lets be in flight. librdkafka's queue is made wider than that, so that this
-    /// budget is what bounds memory.
-    pub max_in_flight: usize,
-}
+use crate::settings::KafkaConnection;
 
 /// Room in librdkafka's queue for what encoding adds to an incident, beyond the doubling.
 const QUEUE_SLACK: usize = 32 << 20;
@@ -106,7 +95,7 @@ const DEFAULTS: [Default; 8] = [
     },
 ];
 
-impl KafkaOptions {
+impl KafkaConnection {
     /// The producer's configuration. `acks=all` is librdkafka's default, and idempotence insists on it.
     pub(super) fn producer(&self) -> ClientConfig {
         let mut config = ClientConfig::new();

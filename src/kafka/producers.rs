@@ -19,12 +19,12 @@ use super::KafkaError;
 use super::client::{Live, Place, Register};
 use super::events::Events;
 use super::limit::{FRAMES, Limits};
-use super::options::KafkaOptions;
 use super::refusal;
 use crate::core::health::failure::Failure;
 use crate::kafka::connection::Link;
 use crate::kafka::fatal::Deaths;
 use crate::ports::Record;
+use crate::settings::KafkaConnection;
 
 /// How long a new producer may take to get its id from Kafka. After that Kafka is away rather than refusing it.
 const GETS_ID: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ const SMALLEST_BATCH: usize = 16_000;
 const SHRINK: usize = 4;
 
 pub(super) struct Producers {
-    pub(super) options: KafkaOptions,
+    pub(super) options: KafkaConnection,
     pub(super) link: Arc<Link>,
     pub(super) limits: Limits,
     pub(super) deaths: Deaths,
@@ -56,7 +56,7 @@ pub(super) struct Producers {
 
 impl Producers {
     /// Makes the common client. Needs no broker.
-    pub(super) fn new(options: KafkaOptions) -> Result<Self, KafkaError> {
+    pub(super) fn new(options: KafkaConnection) -> Result<Self, KafkaError> {
         let link = Arc::new(Link::new(options.brokers.clone(), options.scrubber()));
         let producers = Self {
             options,

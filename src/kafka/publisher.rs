@@ -18,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use super::KafkaError;
 use super::client::Live;
 use super::lanes::{Lanes, Passage};
-use super::options::KafkaOptions;
 use super::producers::Producers;
 use super::queue::{rounds, size};
 use super::refusal;
@@ -27,6 +26,7 @@ use crate::core::health::failure::Failure;
 use crate::core::health::status::{PartState, PartStatus};
 use crate::kafka::deliveries::{Sent, Settled, send, settle};
 use crate::ports::{Part, Publisher, Record, Refused};
+use crate::settings::KafkaConnection;
 
 /// Publishes records, exactly once each for as long as the process lives and no producer of its is contradicted.
 pub struct KafkaPublisher {
@@ -38,7 +38,7 @@ pub struct KafkaPublisher {
 
 impl KafkaPublisher {
     /// Makes the producer. Needs no broker: connecting goes on in the background, for ever.
-    pub fn connect(options: KafkaOptions) -> Result<Self, KafkaError> {
+    pub fn connect(options: KafkaConnection) -> Result<Self, KafkaError> {
         if let Some((what, remedy)) = options.lacks_authorities() {
             tracing::warn!(target: "incidentd::kafka", remedy, "{what}");
         }

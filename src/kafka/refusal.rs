@@ -5,10 +5,11 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::limit::{FRAMES, Known};
-use super::options::{EVENT_HUBS_REQUEST, KafkaOptions};
+use super::options::EVENT_HUBS_REQUEST;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::kafka::connection::Link;
 use crate::kafka::fatal::is_mendable;
+use crate::settings::KafkaConnection;
 
 /// Partitions in the proposed command: more than most need, few enough for any broker.
 const PARTITIONS: usize = 6;
@@ -129,7 +130,7 @@ fn oversize(topic: &str, size: usize) -> Failure {
 }
 
 /// A record over which the broker closes the connection instead of answering. `size` as in [`failure`].
-pub(super) fn closed(options: &KafkaOptions, topic: &str, size: usize, known: Known) -> Failure {
+pub(super) fn closed(options: &KafkaConnection, topic: &str, size: usize, known: Known) -> Failure {
     let told = |bytes: Option<usize>| bytes.map_or("not told".to_owned(), |it| it.to_string());
     let enough = size + AROUND_RECORD;
     let compressed = match options.compresses() {
@@ -250,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_closed_connection_names_the_size_and_both_settings() {
-        let mut options = KafkaOptions {
+        let mut options = KafkaConnection {
             brokers: "a:1".to_owned(),
             properties: Vec::new(),
             max_in_flight: 0,

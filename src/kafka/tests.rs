@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::mock::MockBroker;
 use super::reader::{Arrived, TopicReader};
-use super::{KafkaError, KafkaOptions, KafkaPublisher};
+use super::{KafkaError, KafkaPublisher};
 use crate::core::health::failure::{Health, Reaction};
 use crate::core::health::status::PartState;
 use crate::ports::{Part, Publisher, Record, Refused};
+use crate::settings::KafkaConnection;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -32,8 +33,8 @@ fn cluster(topics: &[&str]) -> Cluster {
     cluster
 }
 
-fn options(brokers: &str, properties: &[(&str, &str)]) -> KafkaOptions {
-    KafkaOptions {
+fn options(brokers: &str, properties: &[(&str, &str)]) -> KafkaConnection {
+    KafkaConnection {
         brokers: brokers.to_owned(),
         properties: properties
             .iter()

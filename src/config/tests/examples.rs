@@ -63,11 +63,10 @@ fn both_examples_are_valid_and_mean_the_same() {
     assert_eq!(only(&minimal).api, only(&full).api);
     assert_eq!(only(&minimal).poll, only(&full).poll);
     assert_eq!(only(&minimal).topic, only(&full).topic);
-    assert_eq!(full.kafka.properties.len(), 1);
+    assert_eq!(full.kafka.connection.properties.len(), 1);
     let others = |settings: Settings| {
         let Settings {
             max_concurrent,
-            max_in_flight,
             kafka,
             ledger,
             http,
@@ -75,12 +74,13 @@ fn both_examples_are_valid_and_mean_the_same() {
             ..
         } = settings;
         let kafka = (
-            kafka.brokers,
+            kafka.connection.brokers,
+            kafka.connection.max_in_flight,
             kafka.format,
             kafka.status_topic,
             kafka.dead_letter_topic,
         );
-        format!("{max_concurrent} {max_in_flight} {kafka:?} {ledger:?} {http:?} {log:?}")
+        format!("{max_concurrent} {kafka:?} {ledger:?} {http:?} {log:?}")
     };
     assert_eq!(others(minimal), others(full));
 }
@@ -165,7 +165,7 @@ fn the_keys_commented_out_in_the_full_example_are_known() {
     let fixture = Fixture::new(&text).with_file("tenants.d/README", "");
     let settings = fixture.valid();
     assert_eq!(settings.tenants.len(), 2);
-    assert_eq!(settings.kafka.properties.len(), 4);
+    assert_eq!(settings.kafka.connection.properties.len(), 4);
     let fabrikam = &settings.tenants[1];
     assert_eq!(
         fabrikam.api.login_url.as_str(),
@@ -213,11 +213,14 @@ fn what_the_design_calls_the_default_is_the_default() {
     );
     assert_eq!(&**topic, "security.incidents");
     assert_eq!(
-        (settings.max_concurrent, settings.max_in_flight),
+        (
+            settings.max_concurrent,
+            settings.kafka.connection.max_in_flight
+        ),
         (64, 64 << 20)
     );
     assert_eq!(
-        (&*settings.kafka.brokers, settings.kafka.format),
+        (&*settings.kafka.connection.brokers, settings.kafka.format),
         ("localhost:9092", RecordFormat::CloudEvents)
     );
     assert_eq!(

@@ -86,7 +86,10 @@ fn no_secret_is_in_a_report_or_in_debug() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(settings.kafka.properties[0].1.expose_secret(), CANARY);
+    assert_eq!(
+        settings.kafka.connection.properties[0].1.expose_secret(),
+        CANARY
+    );
 }
 
 #[test]

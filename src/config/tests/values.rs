@@ -36,6 +36,7 @@ fn properties_are_one_list_however_they_are_written() {
     let settings = main.valid();
     let list: Vec<(&str, &str)> = settings
         .kafka
+        .connection
         .properties
         .iter()
         .map(|(name, value)| (&**name, value.expose_secret()))

@@ -4,8 +4,8 @@
 use super::*;
 use crate::kafka::mock::MockBroker;
 
-fn options(brokers: &str) -> KafkaOptions {
-    KafkaOptions {
+fn options(brokers: &str) -> KafkaConnection {
+    KafkaConnection {
         brokers: brokers.to_owned(),
         properties: Vec::new(),
         max_in_flight: 1 << 20,
@@ -50,7 +50,7 @@ fn properties_that_librdkafka_refuses_are_found_without_a_broker() {
         options.properties = vec![(name.to_owned(), value.to_owned().into())];
         let error = options.check().expect_err(name);
         assert!(error.to_string().contains(name), "{error}");
-        let error = KafkaOptions::check_property(name, value).expect_err(name);
+        let error = KafkaConnection::check_property(name, value).expect_err(name);
         assert!(error.to_string().contains(name), "{error}");
     }
 }
@@ -66,7 +66,7 @@ fn properties_that_only_together_are_wrong_are_found_without_a_broker() {
     ] {
         let mut options = options("127.0.0.1:1");
         let (name, value) = property;
-        KafkaOptions::check_property(name, value).expect(name);
+        KafkaConnection::check_property(name, value).expect(name);
         options.properties = vec![
             ("security.protocol".to_owned(), "ssl".to_owned().into()),
             ("sasl.mechanism".to_owned(), "PLAIN".to_owned().into()),

@@ -4,10 +4,11 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
 use super::{FIRST_ANSWER, TopicSeen, Write};
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
+use crate::kafka::KafkaError;
 use crate::kafka::connection::{GOES_ON, Link, PROTOCOL, Trouble};
 use crate::kafka::limit::DEFAULT_MAX_MESSAGE;
 use crate::kafka::options::EVENT_HUBS_REQUEST;
-use crate::kafka::{KafkaError, KafkaOptions};
+use crate::settings::KafkaConnection;
 
 /// Why no broker answers, and what to do, by the kind of the last failure.
 pub(super) fn out_of_reach(link: &Link) -> Failure {
@@ -66,7 +67,7 @@ pub(super) fn unusable(error: &KafkaError) -> Failure {
 
 /// What to know of the cluster as a whole. `request`: what is known of the largest request, once brokers were asked.
 pub(super) fn notes(
-    options: &KafkaOptions,
+    options: &KafkaConnection,
     request: Option<&Result<usize, String>>,
 ) -> Vec<String> {
     let mut notes = Vec::new();
@@ -85,7 +86,7 @@ pub(super) fn notes(
 
 /// How large a record may be, and what to know of it.
 pub(super) fn note_limit(
-    options: &KafkaOptions,
+    options: &KafkaConnection,
     seen: &mut TopicSeen,
     limit: usize,
     request: &Result<usize, String>,
