@@ -17,7 +17,7 @@ use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
 use super::section::ConfigSection;
 use crate::settings::{ApiSettings, CaFile, SourceKind};
-use conflicts::Target;
+use conflicts::ApiTarget;
 
 /// All the world's authorities take a quarter of a megabyte.
 const MAX_CA_FILE: u64 = 4 << 20;
@@ -52,7 +52,7 @@ pub(super) fn read(
     };
     let target = match clouds::preset(cloud, source) {
         Some(preset) => {
-            let target = Target {
+            let target = ApiTarget {
                 source,
                 cloud,
                 preset,
@@ -63,7 +63,7 @@ pub(super) fn read(
         None => {
             section.refuse(blamed(section), no_such_api(cloud));
             let (source, preset) = (SourceKind::Graph, clouds::preset(cloud, SourceKind::Graph)?);
-            Target {
+            ApiTarget {
                 source,
                 cloud,
                 preset,
@@ -98,7 +98,7 @@ pub(super) fn read(
 
 impl Explicit {
     /// With what of `shared` still fits the choice of source and cloud.
-    fn over(self, shared: Option<&ApiChoice>, target: &Target) -> Self {
+    fn over(self, shared: Option<&ApiChoice>, target: &ApiTarget) -> Self {
         let Some(shared) = shared else { return self };
         let (same_api, same_cloud) = target.same_as(Some(shared));
         let shared = shared.explicit.clone();
@@ -128,7 +128,7 @@ fn no_such_api(cloud: Cloud) -> Wrong {
     )
 }
 
-fn warn_of_doubt(section: &mut ConfigSection<'_>, target: &Target, explicit: &Explicit) {
+fn warn_of_doubt(section: &mut ConfigSection<'_>, target: &ApiTarget, explicit: &Explicit) {
     let (name, scope) = (target.cloud.name(), &target.preset.scope);
     let text = match target.preset.doubt {
         Some(Doubt::Scope) if explicit.scope.is_none() => format!(

@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use super::keys::{self, Key};
+use super::keys::{self, ConfigKey};
 use super::origin::Spot;
-use super::provenance::{Meaning, Provenance};
+use super::provenance::{KeyMeaning, Provenance};
 use super::section::dotted;
 use crate::settings::{Settings, TenantSettings};
 
@@ -60,13 +60,13 @@ impl Effective {
             add_table(&mut text, &free, lines.collect());
         }
         for number in 0..self.settings.tenants.len() {
-            let own = |key: &'static Key| {
+            let own = |key: &'static ConfigKey| {
                 let path = own_path(key);
                 let meaning = self.provenance.get(Some(number), &path)?;
                 let shared = self.provenance.get(None, &path);
                 match (meaning, shared) {
-                    (Meaning::Unset, None | Some(Meaning::Unset)) => None,
-                    (Meaning::Unset, Some(_)) => Some(OutputLine::Remark(format!(
+                    (KeyMeaning::Unset, None | Some(KeyMeaning::Unset)) => None,
+                    (KeyMeaning::Unset, Some(_)) => Some(OutputLine::Remark(format!(
                         "# {path} of the main file is not used"
                     ))),
                     _ => self.line(&path, meaning),
@@ -86,7 +86,8 @@ impl Effective {
         let number = self.settings.tenants.iter().position(is_it)?;
         let name = &self.settings.tenants.get(number)?.name;
         let mut text = self.heading(&format!("What holds for the tenant {name}"));
-        let line = |key: &'static Key| match self.provenance.get(Some(number), &own_path(key)) {
+        let line = |key: &'static ConfigKey| match self.provenance.get(Some(number), &own_path(key))
+        {
             Some(own) => self.line(key.name, own),
             None => self.shared(key),
         };
@@ -104,7 +105,7 @@ impl Effective {
     }
 
     /// The main file's line of a key.
-    fn shared(&self, key: &Key) -> Option<OutputLine> {
+    fn shared(&self, key: &ConfigKey) -> Option<OutputLine> {
         self.line(key.name, self.provenance.get(None, &key.path())?)
     }
 
@@ -116,12 +117,12 @@ impl Effective {
     }
 
     /// `None` when there is nothing to say.
-    fn line(&self, key: &str, meaning: &Meaning) -> Option<OutputLine> {
+    fn line(&self, key: &str, meaning: &KeyMeaning) -> Option<OutputLine> {
         let (literal, origin) = match meaning {
-            Meaning::Given { literal, spot } => (literal, self.name_of(spot)),
-            Meaning::Default { literal } => (literal, "default".into()),
-            Meaning::Derived { literal, from } => (literal, format!("from {from}")),
-            Meaning::Unset => return None,
+            KeyMeaning::Given { literal, spot } => (literal, self.name_of(spot)),
+            KeyMeaning::Default { literal } => (literal, "default".into()),
+            KeyMeaning::Derived { literal, from } => (literal, format!("from {from}")),
+            KeyMeaning::Unset => return None,
         };
         let text = format!("{key} = {literal}");
         Some(OutputLine::Key { text, origin })
@@ -146,12 +147,12 @@ fn tables() -> impl Iterator<Item = &'static str> {
 }
 
 /// What a tenant may give: its own keys first.
-fn tenants_keys() -> impl Iterator<Item = &'static Key> {
+fn tenants_keys() -> impl Iterator<Item = &'static ConfigKey> {
     tables().flat_map(keys::of_tenant)
 }
 
 /// A key as a tenant's file has it.
-fn own_path(key: &Key) -> String {
+fn own_path(key: &ConfigKey) -> String {
     match key.table {
         "tenants" => key.name.into(),
         _ => key.path(),

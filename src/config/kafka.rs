@@ -14,7 +14,7 @@ use super::layers::read_regular;
 use super::library_checks::LibraryChecks;
 use super::origin::Spot;
 use super::problems::{Problem, Wrong, scalar, wrong};
-use super::provenance::Meaning;
+use super::provenance::KeyMeaning;
 use super::section::{ConfigSection, sorted};
 use super::values::quoted;
 use crate::settings::{KafkaConnection, KafkaSettings};
@@ -125,7 +125,7 @@ fn read_properties(
     }
     for (name, Property { value, spot }) in &properties {
         let (literal, spot) = (shown(name, value), spot.clone());
-        section.mean(&quoted(name), Meaning::Given { literal, spot });
+        section.mean(&quoted(name), KeyMeaning::Given { literal, spot });
     }
     all
 }

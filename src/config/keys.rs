@@ -9,9 +9,9 @@ use crate::core::incident::version::Deduplicate;
 use crate::core::sources::Cloud;
 use crate::settings::{LogFormat, RecordFormat, SourceKind, TokenEndpoint};
 
-use Change::{Reload, Restart};
 use Holder::{Daemon, Everyone, Tenant};
 use KeyType::{Choice, Duration, List, Number, Path, Size, Table, Text, Variable};
+use TakesEffect::{Reload, Restart};
 
 /// What a key holds.
 #[derive(Debug, Clone, Copy)]
@@ -45,14 +45,14 @@ enum Holder {
 
 /// What a new value needs to take effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
+enum TakesEffect {
     Reload,
     Restart,
 }
 
 /// One key.
 #[derive(Debug)]
-pub struct Key {
+pub struct ConfigKey {
     /// Empty for a key outside of tables; `tenants` for one that only a tenant has.
     pub(super) table: &'static str,
     pub(super) name: &'static str,
@@ -60,7 +60,7 @@ pub struct Key {
     /// Empty when there is none.
     pub(super) default: &'static str,
     holder: Holder,
-    change: Change,
+    effect: TakesEffect,
     about: &'static str,
 }
 
@@ -73,7 +73,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 #[rustfmt::skip]
-static KEYS: &[Key] = &[
+static KEYS: &[ConfigKey] = &[
     row("", "tenants_dir", Path, "", Daemon, Reload, "folder whose *.toml files hold tenants, one or several each"),
     row("", "app", Table, "", Everyone, Reload, "the app registration that reads the tenants"),
     row("app", "client_id", Text("GUID"), "", Everyone, Reload, "\"Application (client) ID\" of the app registration"),
@@ -124,7 +124,7 @@ static KEYS: &[Key] = &[
 ];
 
 /// What a key without a row is read as.
-static UNKNOWN: Key = row("", "", Text("text"), "", Tenant, Reload, "");
+static UNKNOWN: ConfigKey = row("", "", Text("text"), "", Tenant, Reload, "");
 
 const fn row(
     table: &'static str,
@@ -132,52 +132,52 @@ const fn row(
     kind: KeyType,
     default: &'static str,
     holder: Holder,
-    change: Change,
+    effect: TakesEffect,
     about: &'static str,
-) -> Key {
-    Key {
+) -> ConfigKey {
+    ConfigKey {
         table,
         name,
         kind,
         default,
         holder,
-        change,
+        effect,
         about,
     }
 }
 
 /// Every key that holds a value, and `kafka.properties`: what the manual describes.
-pub fn keys() -> impl Iterator<Item = &'static Key> {
+pub fn keys() -> impl Iterator<Item = &'static ConfigKey> {
     all().filter(|key| !key.is_table() || key.name == "properties")
 }
 
 /// All rows, tables too.
-pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+pub(super) fn all() -> impl Iterator<Item = &'static ConfigKey> {
     KEYS.iter()
 }
 
 /// The rows of the main file.
-pub(super) fn of_main_file() -> impl Iterator<Item = &'static Key> {
+pub(super) fn of_main_file() -> impl Iterator<Item = &'static ConfigKey> {
     all().filter(|key| key.holder != Tenant)
 }
 
 /// The rows that a tenant may give in `table`; of its root, when that is empty.
-pub(super) fn of_tenant(table: &str) -> impl Iterator<Item = &'static Key> {
+pub(super) fn of_tenant(table: &str) -> impl Iterator<Item = &'static ConfigKey> {
     let own = all().filter(move |key| table.is_empty() && key.holder == Tenant);
     let shared = all().filter(move |key| key.table == table && key.holder == Everyone);
     own.chain(shared)
 }
 
-pub(super) fn find(table: &str, name: &str) -> &'static Key {
+pub(super) fn find(table: &str, name: &str) -> &'static ConfigKey {
     all()
         .find(|key| key.name == name && (key.table == table || key.holder == Tenant))
         .unwrap_or(&UNKNOWN)
 }
 
-impl Key {
+impl ConfigKey {
     #[cfg(test)]
     pub(super) fn for_tests(kind: KeyType) -> Self {
-        Key { kind, ..UNKNOWN }
+        ConfigKey { kind, ..UNKNOWN }
     }
 
     /// Its path in a file, `poll.overlap`.
@@ -220,7 +220,7 @@ impl Key {
 
     /// Whether a reload takes a new value; otherwise it takes a restart.
     pub fn is_reloadable(&self) -> bool {
-        self.change == Reload
+        self.effect == Reload
     }
 
     /// Whether a tenant may give it.

@@ -211,7 +211,7 @@ pub(super) fn warn_of_unread(environment: &HashMap<String, String>, diagnosis: &
         let mut keys = keys::of_main_file().filter(|key| !key.is_table());
         let meant = keys.find(|key| key.path().replace('.', "_") == words);
         if let Some(path) = meant
-            .map(keys::Key::path)
+            .map(keys::ConfigKey::path)
             .filter(|_| !lower.starts_with(PREFIX))
         {
             let right = path.replace('.', "__").to_uppercase();

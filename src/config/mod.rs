@@ -37,7 +37,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 pub use effective::Effective;
-pub use keys::{Key, keys};
+pub use keys::{ConfigKey, keys};
 pub use library_checks::{LibraryChecks, NoLibraryChecks};
 pub use problems::{ConfigErrors, Problem, Wrong, wrong};
 pub use read::DEFAULT_LISTEN;

@@ -8,11 +8,11 @@ use super::origin::Spot;
 
 /// The meaning of every key that has one.
 #[derive(Default)]
-pub(super) struct Provenance(BTreeMap<(Option<usize>, String), Meaning>);
+pub(super) struct Provenance(BTreeMap<(Option<usize>, String), KeyMeaning>);
 
 /// A key's value in the form of TOML, and why it holds.
 #[derive(Clone)]
-pub(super) enum Meaning {
+pub(super) enum KeyMeaning {
     Given {
         literal: String,
         spot: Spot,
@@ -31,11 +31,11 @@ pub(super) enum Meaning {
 
 impl Provenance {
     /// `tenant`: its number over all files; `None` for the main file.
-    pub fn insert(&mut self, tenant: Option<usize>, path: String, meaning: Meaning) {
+    pub fn insert(&mut self, tenant: Option<usize>, path: String, meaning: KeyMeaning) {
         self.0.insert((tenant, path), meaning);
     }
 
-    pub fn get(&self, tenant: Option<usize>, path: &str) -> Option<&Meaning> {
+    pub fn get(&self, tenant: Option<usize>, path: &str) -> Option<&KeyMeaning> {
         self.0.get(&(tenant, path.to_owned()))
     }
 
@@ -43,7 +43,7 @@ impl Provenance {
     pub fn below<'a>(
         &'a self,
         table: &'a str,
-    ) -> impl Iterator<Item = (&'a str, &'a Meaning)> + 'a {
+    ) -> impl Iterator<Item = (&'a str, &'a KeyMeaning)> + 'a {
         self.0.iter().filter_map(move |((tenant, path), meaning)| {
             let key = path.strip_prefix(table)?.strip_prefix('.')?;
             tenant.is_none().then_some((key, meaning))

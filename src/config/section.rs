@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use config::{Map, Value, ValueKind};
 
-use super::keys::{self, Key, KeyType};
+use super::keys::{self, ConfigKey, KeyType};
 use super::origin::{File, Spot};
 use super::problems::{Diagnosis, Problem, Wrong, scalar, shown, wrong};
-use super::provenance::Meaning;
+use super::provenance::KeyMeaning;
 use super::unknown_keys::{self, UnknownKey};
 use super::values::{FromText, Literal};
 use crate::core::health::failure::one_line;
@@ -217,7 +217,7 @@ impl<'a> ConfigSection<'a> {
         let default = parse(row.default()?).ok()?;
         if let Owner::Daemon = self.scope.owner {
             let literal = default.literal();
-            self.mean(key, Meaning::Default { literal });
+            self.mean(key, KeyMeaning::Default { literal });
         }
         Some(default)
     }
@@ -263,7 +263,7 @@ impl<'a> ConfigSection<'a> {
         match parsed {
             Ok(value) => {
                 let (literal, spot) = (value.literal(), self.given_at(key)?);
-                self.mean(key, Meaning::Given { literal, spot });
+                self.mean(key, KeyMeaning::Given { literal, spot });
                 Some(value)
             }
             Err(wrong) => {
@@ -276,17 +276,17 @@ impl<'a> ConfigSection<'a> {
     /// Notes that a key follows from others.
     pub fn derive(&mut self, key: &str, value: &impl Literal, from: String) {
         let literal = value.literal();
-        self.mean(key, Meaning::Derived { literal, from });
+        self.mean(key, KeyMeaning::Derived { literal, from });
     }
 
     /// Notes that a key of a tenant has no value, whatever the main file has.
     pub fn unset(&mut self, key: &str) {
         if !self.given(key) {
-            self.mean(key, Meaning::Unset);
+            self.mean(key, KeyMeaning::Unset);
         }
     }
 
-    pub fn mean(&mut self, key: &str, meaning: Meaning) {
+    pub fn mean(&mut self, key: &str, meaning: KeyMeaning) {
         let tenant = match self.scope.owner {
             Owner::Tenant { number, .. } => Some(number),
             Owner::Daemon | Owner::Folder => None,
@@ -334,7 +334,7 @@ impl<'a> ConfigSection<'a> {
 
     /// Reports the keys that there are not.
     pub fn finish(mut self) {
-        let known: Vec<&'static Key> = match self.scope.owner {
+        let known: Vec<&'static ConfigKey> = match self.scope.owner {
             Owner::Tenant { .. } => keys::of_tenant(&self.name).collect(),
             Owner::Daemon => keys::of_main_file()
                 .filter(|key| key.table == self.name)
@@ -380,7 +380,7 @@ impl<'a> ConfigSection<'a> {
 }
 
 /// The single value of a key, as text. The environment's values all are.
-fn text(value: &Value, key: &Key) -> Result<String, Wrong> {
+fn text(value: &Value, key: &ConfigKey) -> Result<String, Wrong> {
     let is_text = matches!(key.kind, KeyType::Path | KeyType::Variable);
     match (&value.kind, scalar(value)) {
         (_, None) => Err(wrong("it is a list or a table", "give a single value")),

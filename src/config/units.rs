@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::keys::Key;
+use super::keys::ConfigKey;
 use super::problems::{Wrong, wrong};
 
 const GIB: u64 = 1 << 30;
@@ -26,7 +26,7 @@ struct Words {
     remedy: String,
 }
 
-pub(super) fn number(text: &str, key: &Key) -> Result<u64, Wrong> {
+pub(super) fn number(text: &str, key: &ConfigKey) -> Result<u64, Wrong> {
     let words = Words {
         not_one: "it is not a whole number of that size",
         remedy: format!("give a whole number from {}", range(key)),
@@ -34,7 +34,7 @@ pub(super) fn number(text: &str, key: &Key) -> Result<u64, Wrong> {
     within(text.parse().ok(), key, words)
 }
 
-pub(super) fn duration(text: &str, key: &Key) -> Result<Duration, Wrong> {
+pub(super) fn duration(text: &str, key: &ConfigKey) -> Result<Duration, Wrong> {
     let words = Words {
         not_one: "it is not a whole number with a unit (ms, s, m, h, d)",
         remedy: format!(
@@ -45,7 +45,7 @@ pub(super) fn duration(text: &str, key: &Key) -> Result<Duration, Wrong> {
     within(with_unit(text, &TIMES), key, words).map(Duration::from_millis)
 }
 
-pub(super) fn size(text: &str, key: &Key) -> Result<u64, Wrong> {
+pub(super) fn size(text: &str, key: &ConfigKey) -> Result<u64, Wrong> {
     let words = Words {
         not_one: "it is not a whole number of bytes, or one with a unit (KiB, MiB, GiB, KB, MB, GB)",
         remedy: format!("give a size from {}, for example \"64MiB\"", range(key)),
@@ -53,11 +53,11 @@ pub(super) fn size(text: &str, key: &Key) -> Result<u64, Wrong> {
     within(with_unit(text, &SIZES), key, words)
 }
 
-fn range(key: &Key) -> String {
+fn range(key: &ConfigKey) -> String {
     key.range().unwrap_or_default()
 }
 
-fn within(value: Option<u64>, key: &Key, words: Words) -> Result<u64, Wrong> {
+fn within(value: Option<u64>, key: &ConfigKey, words: Words) -> Result<u64, Wrong> {
     let (low, high) = key.bounds();
     match value {
         Some(value) if (low..=high).contains(&value) => Ok(value),
@@ -111,8 +111,8 @@ mod tests {
     use proptest::prelude::*;
 
     /// A key of these bounds.
-    fn of(kind: fn(u64, u64) -> KeyType, low: u64, high: u64) -> Key {
-        Key::for_tests(kind(low, high))
+    fn of(kind: fn(u64, u64) -> KeyType, low: u64, high: u64) -> ConfigKey {
+        ConfigKey::for_tests(kind(low, high))
     }
 
     #[test]

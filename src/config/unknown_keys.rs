@@ -3,7 +3,7 @@
 //! A key may be misspelt, right in another table, or below a header that its writer did not think of: in TOML a header
 //! holds until the next one.
 
-use super::keys::{self, Key};
+use super::keys::{self, ConfigKey};
 use super::origin::Spot;
 use super::problems::{Diagnosis, Wrong, wrong};
 use super::section::{Owner, Scope, dotted};
@@ -21,7 +21,7 @@ pub(super) struct UnknownKeys<'a> {
     pub scope: &'a Scope,
     pub table: &'a str,
     /// The keys of this table.
-    pub known: Vec<&'static Key>,
+    pub known: Vec<&'static ConfigKey>,
     /// It gives `tenants`, in whatever form.
     pub has_tenants: bool,
 }
@@ -177,16 +177,16 @@ impl UnknownKeys<'_> {
 /// The key that `name` was probably meant for: at most so many letters apart, and fewer than half of its own.
 fn nearest(
     name: &str,
-    among: impl Iterator<Item = &'static Key>,
+    among: impl Iterator<Item = &'static ConfigKey>,
     most: usize,
-) -> Option<&'static Key> {
+) -> Option<&'static ConfigKey> {
     let near = among.min_by_key(|key| distance(name, key.name))?;
     let apart = distance(name, near.name);
     (apart <= most && apart < near.name.len() / 2).then_some(near)
 }
 
 /// A table of the main file at the root of a tenants' file.
-fn beside_tenants(key: &Key) -> Wrong {
+fn beside_tenants(key: &ConfigKey) -> Wrong {
     let name = key.name;
     let remedy = match key.is_tenant_s() {
         true => format!(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::keys::Key;
+use super::keys::ConfigKey;
 use super::problems::{Wrong, wrong};
 use super::units;
 use crate::core::format::is_wild;
@@ -19,7 +19,7 @@ pub(super) trait Literal {
 
 /// A value that its text and its key's row are enough to read.
 pub(super) trait FromText: Literal + Sized {
-    fn from_text(text: &str, key: &Key) -> Result<Self, Wrong>;
+    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong>;
 }
 
 /// A value that is one of a few words.
@@ -63,7 +63,7 @@ impl<T: Choice> Literal for T {
 }
 
 impl<T: Choice> FromText for T {
-    fn from_text(text: &str, _: &Key) -> Result<Self, Wrong> {
+    fn from_text(text: &str, _: &ConfigKey) -> Result<Self, Wrong> {
         let found = T::NAMES.iter().find(|(name, _)| *name == text);
         found.map(|(_, choice)| *choice).ok_or_else(|| {
             let names: Vec<String> = names::<T>().into_iter().map(quoted).collect();
@@ -82,7 +82,7 @@ impl Literal for u64 {
 }
 
 impl FromText for u64 {
-    fn from_text(text: &str, key: &Key) -> Result<Self, Wrong> {
+    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
         units::number(text, key)
     }
 }
@@ -94,7 +94,7 @@ impl Literal for Duration {
 }
 
 impl FromText for Duration {
-    fn from_text(text: &str, key: &Key) -> Result<Self, Wrong> {
+    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
         units::duration(text, key)
     }
 }
@@ -107,7 +107,7 @@ impl Literal for usize {
 }
 
 impl FromText for usize {
-    fn from_text(text: &str, key: &Key) -> Result<Self, Wrong> {
+    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
         let size = units::size(text, key)?;
         size.try_into()
             .map_err(|_| wrong("it is out of range", "give a smaller size"))

@@ -11,13 +11,13 @@ use super::{ApiChoice, Explicit};
 use crate::settings::SourceKind;
 
 /// Source and cloud that are in force, and what they come with.
-pub(super) struct Target {
+pub(super) struct ApiTarget {
     pub source: SourceKind,
     pub cloud: Cloud,
     pub preset: Preset,
 }
 
-impl Target {
+impl ApiTarget {
     pub fn check(
         &self,
         section: &mut ConfigSection<'_>,

@@ -26,7 +26,7 @@ const FOR_EVER: &str = "2147483647";
 const LONGEST_LINGER_MS: f64 = 5000.0;
 
 /// What some properties must be, and otherwise what is wrong with them.
-struct Rule {
+struct PropertyRule {
     /// A star stands for any letters.
     names: &'static [&'static str],
     accepts: fn(&str) -> bool,
@@ -40,8 +40,8 @@ const fn refuse(
     accepts: fn(&str) -> bool,
     what: &'static str,
     remedy: &'static str,
-) -> Rule {
-    Rule {
+) -> PropertyRule {
+    PropertyRule {
         names,
         accepts,
         what,
@@ -53,8 +53,8 @@ const fn warn(
     names: &'static [&'static str],
     accepts: fn(&str) -> bool,
     what: &'static str,
-) -> Rule {
-    Rule {
+) -> PropertyRule {
+    PropertyRule {
         names,
         accepts,
         what,
@@ -75,7 +75,7 @@ fn is_short(linger: &str) -> bool {
 }
 
 #[rustfmt::skip]
-const RULES: &[Rule] = &[
+const RULES: &[PropertyRule] = &[
     refuse(&["bootstrap.servers", "metadata.broker.list"], nothing,
         "the brokers have a key of their own", "remove it and set kafka.brokers"),
     refuse(&["enable.idempotence"], |value| value == "true",
@@ -128,7 +128,7 @@ const RULES: &[Rule] = &[
          the values of these properties are cut out, other secrets are not; remove it when you have seen enough"),
 ];
 
-impl Rule {
+impl PropertyRule {
     fn is_about(&self, name: &str) -> bool {
         self.names
             .iter()
