@@ -10,37 +10,40 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{Producer, PurgeConfig};
 
-use super::events::Events;
+use super::events::ClientEvents;
 use super::queue::Client;
-use crate::kafka::statistics::Sight;
+use crate::kafka::statistics::ClientStatistics;
 
 /// A producer that is at work, or was.
-pub(super) struct Live {
+pub(super) struct KafkaClient {
     /// Taken when this ends.
-    client: Option<Client>,
-    pub(super) sight: Arc<Sight>,
+    producer: Option<Client>,
+    pub(super) statistics: Arc<ClientStatistics>,
     /// Another has its place. What it gives back unsent goes to that one.
     retired: AtomicBool,
 }
 
-impl Live {
-    pub(super) fn make(config: &ClientConfig, events: Events) -> Result<Arc<Self>, ClientError> {
-        let sight = events.sight();
+impl KafkaClient {
+    pub(super) fn make(
+        config: &ClientConfig,
+        events: ClientEvents,
+    ) -> Result<Arc<Self>, ClientError> {
+        let statistics = events.statistics();
         Ok(Arc::new(Self {
-            client: Some(config.create_with_context(events)?),
-            sight,
+            producer: Some(config.create_with_context(events)?),
+            statistics,
             retired: AtomicBool::new(false),
         }))
     }
 
     /// `None` only while it is being dropped, when nobody can ask any more.
-    pub(super) fn client(&self) -> Option<&Client> {
-        self.client.as_ref()
+    pub(super) fn producer(&self) -> Option<&Client> {
+        self.producer.as_ref()
     }
 
     /// What librdkafka can't go on after, and why.
     pub(super) fn fatal(&self) -> Option<(Code, String)> {
-        self.client()?.client().fatal_error()
+        self.producer()?.client().fatal_error()
     }
 
     pub(super) fn is_retired(&self) -> bool {
@@ -54,55 +57,55 @@ impl Live {
     }
 
     pub(super) fn purge(&self) {
-        if let Some(client) = self.client() {
-            client.purge(PurgeConfig::default().queue().inflight());
+        if let Some(producer) = self.producer() {
+            producer.purge(PurgeConfig::default().queue().inflight());
         }
     }
 
     /// Records to be acknowledged, and events to be told.
     pub(super) fn in_flight(&self) -> usize {
-        let count = self.client().map(Producer::in_flight_count);
+        let count = self.producer().map(Producer::in_flight_count);
         usize::try_from(count.unwrap_or_default()).unwrap_or_default()
     }
 }
 
-impl Drop for Live {
+impl Drop for KafkaClient {
     fn drop(&mut self) {
-        let client = self.client.take();
+        let producer = self.producer.take();
         let thread = std::thread::Builder::new().name("kafka-client-end".to_owned());
         // Where no thread is to be had, it ends here.
-        let _ = thread.spawn(move || drop(client));
+        let _ = thread.spawn(move || drop(producer));
     }
 }
 
 /// The client in one place of work. A poisoned lock guards a plain value here, which is whole whatever thread died.
 #[derive(Default)]
-pub(super) struct Place(RwLock<Option<Arc<Live>>>);
+pub(super) struct ClientSlot(RwLock<Option<Arc<KafkaClient>>>);
 
-impl Place {
-    pub(super) fn get(&self) -> Option<Arc<Live>> {
+impl ClientSlot {
+    pub(super) fn get(&self) -> Option<Arc<KafkaClient>> {
         self.0.read().clone()
     }
 
     /// Returns the one that was there.
-    pub(super) fn put(&self, live: Option<Arc<Live>>) -> Option<Arc<Live>> {
+    pub(super) fn put(&self, client: Option<Arc<KafkaClient>>) -> Option<Arc<KafkaClient>> {
         let mut place = self.0.write();
-        std::mem::replace(&mut place, live)
+        std::mem::replace(&mut place, client)
     }
 }
 
 /// Every client that is still there, wherever it works.
 #[derive(Default)]
-pub(super) struct Register(Mutex<Vec<Weak<Live>>>);
+pub(super) struct ClientList(Mutex<Vec<Weak<KafkaClient>>>);
 
-impl Register {
-    pub(super) fn enter(&self, live: &Arc<Live>) {
+impl ClientList {
+    pub(super) fn enter(&self, client: &Arc<KafkaClient>) {
         let mut all = self.0.lock();
         all.retain(|one| one.strong_count() > 0);
-        all.push(Arc::downgrade(live));
+        all.push(Arc::downgrade(client));
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Live>> {
+    pub(super) fn all(&self) -> Vec<Arc<KafkaClient>> {
         let all = self.0.lock();
         all.iter().filter_map(Weak::upgrade).collect()
     }

@@ -20,7 +20,7 @@ const TEXT_MOST: usize = 300;
 
 /// Why the connection is not what it should be.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Trouble {
+pub(super) struct ConnectionProblem {
     /// Of a failed connection.
     pub(super) code: Option<RDKafkaErrorCode>,
     pub(super) what: String,
@@ -44,14 +44,14 @@ pub(super) const PROTOCOL: &str = "a firewall may swallow what is sent, or the p
      security.protocol and sasl.* under [kafka.properties]), or something else than Kafka may be there; check kafka.brokers, \
      too";
 
-pub(super) struct Link {
+pub(super) struct Connection {
     brokers: String,
     scrubber: Scrubber,
     state: watch::Sender<PartStatus>,
     /// How many errors librdkafka told of.
     errors: watch::Sender<u64>,
     /// The last connection failure. It becomes the state's error when no broker is left.
-    trouble: Mutex<Option<Trouble>>,
+    problem: Mutex<Option<ConnectionProblem>>,
     /// The kinds of warnings logged since the last change of state.
     warned: Mutex<BTreeSet<String>>,
     /// The ids of the brokers in the last metadata.
@@ -66,7 +66,7 @@ pub(super) struct Link {
     ended: AtomicBool,
 }
 
-impl Link {
+impl Connection {
     pub(super) fn new(brokers: String, scrubber: Scrubber) -> Self {
         let state = PartStatus::not_ok(
             PartState::Starting,
@@ -78,7 +78,7 @@ impl Link {
             scrubber,
             state: watch::Sender::new(state),
             errors: watch::Sender::new(0),
-            trouble: Mutex::default(),
+            problem: Mutex::default(),
             warned: Mutex::default(),
             cluster: Mutex::default(),
             seen: AtomicBool::new(false),
@@ -106,12 +106,12 @@ impl Link {
         self.seen.load(Ordering::Relaxed)
     }
 
-    pub(super) fn tell_of_error(&self) {
+    pub(super) fn count_error(&self) {
         self.errors
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    pub(super) fn tell_of_statistics(&self) {
+    pub(super) fn count_statistics(&self) {
         self.statistics
             .send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -154,8 +154,8 @@ impl Link {
     }
 
     /// No broker answers, and why.
-    pub(super) fn silent(&self) {
-        let why = self.trouble().unwrap_or_else(|| Trouble {
+    pub(super) fn no_answer(&self) {
+        let why = self.problem().unwrap_or_else(|| ConnectionProblem {
             code: None,
             what: format!("no answer from {}", self.brokers),
             remedy: REACH.into(),
@@ -165,8 +165,8 @@ impl Link {
     }
 
     /// The last connection failure since a broker answered.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
-        lock(&self.trouble).clone()
+    pub(super) fn problem(&self) -> Option<ConnectionProblem> {
+        lock(&self.problem).clone()
     }
 
     /// Whether Kafka has to be asked for whether it is still there.
@@ -177,21 +177,21 @@ impl Link {
     /// No connection is up any more. librdkafka tells of connections that can't be made, and not of those that are closed:
     /// brokers and balancers close idle ones all the time. Which it was takes a question to know, or the next failure.
     pub(super) fn down(&self) {
-        if self.trouble().is_none() && self.state.borrow().state == PartState::Ok {
+        if self.problem().is_none() && self.state.borrow().state == PartState::Ok {
             self.doubted.store(true, Ordering::Relaxed);
         } else {
-            self.silent();
+            self.no_answer();
         }
     }
 
     /// Kafka refuses the producer, for this reason.
     pub(super) fn failed(&self, why: &str, remedy: &str) {
-        let trouble = Trouble {
+        let problem = ConnectionProblem {
             code: None,
             what: self.fit(why),
             remedy: remedy.to_owned().into(),
         };
-        self.change(PartState::Failed, Some(trouble));
+        self.change(PartState::Failed, Some(problem));
     }
 
     /// Nothing is told any more.
@@ -205,19 +205,19 @@ impl Link {
     }
 
     /// Kafka's refusal is told until it accepts a producer, whatever else is heard of it meanwhile.
-    fn change(&self, state: PartState, trouble: Option<Trouble>) {
+    fn change(&self, state: PartState, problem: Option<ConnectionProblem>) {
         let is_failed = self.state.borrow().state == PartState::Failed;
         if !is_failed || state == PartState::Failed {
-            self.enter(state, trouble);
+            self.enter(state, problem);
         }
     }
 
-    fn enter(&self, state: PartState, trouble: Option<Trouble>) {
+    fn enter(&self, state: PartState, problem: Option<ConnectionProblem>) {
         if self.ended.load(Ordering::Relaxed) {
             return;
         }
-        let status = match trouble {
-            Some(Trouble { what, remedy, .. }) => PartStatus::not_ok(state, what, remedy),
+        let status = match problem {
+            Some(ConnectionProblem { what, remedy, .. }) => PartStatus::not_ok(state, what, remedy),
             None => PartStatus {
                 state,
                 ..PartStatus::OK
@@ -236,7 +236,7 @@ impl Link {
         let (error, remedy) = (error.unwrap_or_default(), remedy.unwrap_or_default());
         match state {
             PartState::Ok => {
-                *lock(&self.trouble) = None;
+                *lock(&self.problem) = None;
                 tracing::info!(target: "incidentd::kafka", brokers = %self.brokers, "Kafka answers");
             }
             PartState::Starting => {}
@@ -253,7 +253,7 @@ impl Link {
     }
 
     /// The last attempt to connect failed.
-    pub(super) fn troubled(&self, code: RDKafkaErrorCode, reason: &str) {
+    pub(super) fn connect_failed(&self, code: RDKafkaErrorCode, reason: &str) {
         let what = self.fit(without_counts(reason));
         let remedy = match code {
             RDKafkaErrorCode::Resolve => RESOLVE,
@@ -265,13 +265,13 @@ impl Link {
             _ if !what.contains("Connect to ") => PROTOCOL,
             _ => REACH,
         };
-        *lock(&self.trouble) = Some(Trouble {
+        *lock(&self.problem) = Some(ConnectionProblem {
             code: Some(code),
             what,
             remedy: remedy.into(),
         });
         if self.is_doubted() {
-            self.silent();
+            self.no_answer();
         }
     }
 

@@ -7,10 +7,10 @@ use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::Message;
 use rdkafka::producer::future_producer::DeliveryFuture;
 
-use super::client::Live;
+use super::client::KafkaClient;
 use super::queue::{enqueue, of_record, size};
 use crate::core::health::failure::Failure;
-use crate::kafka::statistics::Seen;
+use crate::kafka::statistics::StatisticsSample;
 use crate::ports::{Record, Refused};
 
 /// Connections that came up and were closed while one record waited, until its batch is suspected. More than a restart of
@@ -18,7 +18,7 @@ use crate::ports::{Record, Refused};
 const CLOSINGS: u64 = 5;
 
 /// A record that librdkafka holds.
-pub(super) struct Sent {
+pub(super) struct PendingRecord {
     index: usize,
     /// Without its value, which librdkafka has: memory is for one copy of what is in flight.
     record: Record,
@@ -27,11 +27,11 @@ pub(super) struct Sent {
 }
 
 /// A record that was not acknowledged: its index, itself, its size, and why.
-pub(super) type Failed = (usize, Record, usize, ClientError);
+pub(super) type FailedRecord = (usize, Record, usize, ClientError);
 
 /// What became of records, beside those that were acknowledged.
 #[derive(Default)]
-pub(super) struct Settled {
+pub(super) struct SendOutcome {
     pub(super) refused: Vec<(usize, Refused)>,
     /// Refused for the size of the record or of its batch.
     pub(super) oversize: Vec<(usize, Record, ClientError)>,
@@ -39,7 +39,7 @@ pub(super) struct Settled {
     pub(super) again: Vec<(usize, Record)>,
 }
 
-impl Settled {
+impl SendOutcome {
     pub(super) fn refuse(records: Vec<(usize, Record)>, failure: &Failure) -> Self {
         let all = records.into_iter();
         Self {
@@ -52,15 +52,19 @@ impl Settled {
 }
 
 /// Hands a record to librdkafka.
-pub(super) async fn send(live: &Live, index: usize, mut record: Record) -> Result<Sent, Failed> {
+pub(super) async fn send(
+    client: &KafkaClient,
+    index: usize,
+    mut record: Record,
+) -> Result<PendingRecord, FailedRecord> {
     let size = size(&record);
-    let Some(client) = live.client() else {
+    let Some(producer) = client.producer() else {
         return Err((index, record, size, ClientError::Canceled));
     };
-    match enqueue(client, of_record(&record)).await {
+    match enqueue(producer, of_record(&record)).await {
         Ok(delivery) => {
             record.value = Vec::new();
-            Ok(Sent {
+            Ok(PendingRecord {
                 index,
                 record,
                 size,
@@ -74,20 +78,20 @@ pub(super) async fn send(live: &Live, index: usize, mut record: Record) -> Resul
 /// Waits until each of these is acknowledged or refused; returns whether any was acknowledged, and the others with their
 /// values. `suspected` is called when connections are closed over them again and again.
 pub(super) async fn settle<F: Future<Output = ()>>(
-    live: &Live,
-    before: &Arc<Seen>,
-    sent: Vec<Sent>,
+    client: &KafkaClient,
+    before: &Arc<StatisticsSample>,
+    pending: Vec<PendingRecord>,
     suspected: impl Fn() -> F,
-) -> (bool, Vec<Failed>) {
+) -> (bool, Vec<FailedRecord>) {
     let (mut acknowledged, mut failed) = (false, Vec::new());
-    let mut suspicion = pin!(live.sight.closes(before, CLOSINGS));
+    let mut suspicion = pin!(client.statistics.closes(before, CLOSINGS));
     let mut is_suspected = false;
-    for Sent {
+    for PendingRecord {
         index,
         mut record,
         size,
         mut delivery,
-    } in sent
+    } in pending
     {
         let result = tokio::select! {
             biased;

@@ -6,57 +6,57 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::kafka::connection::Link;
-use crate::kafka::statistics::Sight;
+use crate::kafka::connection::Connection;
+use crate::kafka::statistics::ClientStatistics;
 
-/// librdkafka's view of a [`Link`]. Its methods run on librdkafka's polling thread.
+/// librdkafka's view of a [`Connection`]. Its methods run on librdkafka's polling thread.
 #[derive(Clone)]
-pub(super) struct Events {
-    link: Arc<Link>,
+pub(super) struct ClientEvents {
+    connection: Arc<Connection>,
     /// What the statistics of this client tell.
-    sight: Arc<Sight>,
+    statistics: Arc<ClientStatistics>,
     /// What happens to this client's connections says nothing of whether Kafka is there.
     aside: bool,
 }
 
-impl Events {
+impl ClientEvents {
     /// Of a client whose connections are those that the state is about.
-    pub(super) fn of(link: &Arc<Link>) -> Self {
+    pub(super) fn of(connection: &Arc<Connection>) -> Self {
         Self {
-            link: Arc::clone(link),
-            sight: Arc::default(),
+            connection: Arc::clone(connection),
+            statistics: Arc::default(),
             aside: false,
         }
     }
 
     /// Of a client beside it, whose connections may well fail.
-    pub(super) fn aside(link: &Arc<Link>) -> Self {
+    pub(super) fn aside(connection: &Arc<Connection>) -> Self {
         Self {
             aside: true,
-            ..Self::of(link)
+            ..Self::of(connection)
         }
     }
 
-    pub(super) fn sight(&self) -> Arc<Sight> {
-        Arc::clone(&self.sight)
+    pub(super) fn statistics(&self) -> Arc<ClientStatistics> {
+        Arc::clone(&self.statistics)
     }
 }
 
-impl ClientContext for Events {
+impl ClientContext for ClientEvents {
     fn stats_raw(&self, statistics: &[u8]) {
-        self.sight.take(statistics);
+        self.statistics.take(statistics);
         if !self.aside {
-            self.link.tell_of_statistics();
+            self.connection.count_statistics();
         }
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        let detail = self.link.fit(without_thread(message));
+        let detail = self.connection.fit(without_thread(message));
         let serious = (level as i32) <= (RDKafkaLogLevel::Warning as i32);
         // FAIL and ERROR repeat what `error` below is told, FATAL and GETPID what the publisher finds.
         let repeats = matches!(facility, "FAIL" | "ERROR" | "FATAL" | "GETPID");
         let tells = serious && !repeats && !self.aside;
-        if tells && self.link.is_new_warning(facility) {
+        if tells && self.connection.is_new_warning(facility) {
             tracing::warn!(target: "incidentd::kafka", facility, detail, "librdkafka warns");
         } else {
             tracing::debug!(target: "incidentd::kafka", facility, detail, "librdkafka says");
@@ -66,21 +66,21 @@ impl ClientContext for Events {
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
             _ if self.aside => {}
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.link.down(),
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.connection.down(),
             Some(
                 code @ (RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::Authentication
                 | RDKafkaErrorCode::SaslAuthenticationFailed
                 | RDKafkaErrorCode::SSL),
-            ) => self.link.troubled(code, reason),
+            ) => self.connection.connect_failed(code, reason),
             _ => {
-                let detail = self.link.fit(reason);
+                let detail = self.connection.fit(reason);
                 tracing::debug!(target: "incidentd::kafka", detail, "librdkafka reports an error");
             }
         }
         // Whether an error is fatal the event does not say. The publisher asks its producers.
-        self.link.tell_of_error();
+        self.connection.count_error();
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::refusal;
 use crate::core::health::failure::Failure;
-use crate::kafka::connection::Link;
+use crate::kafka::connection::Connection;
 
 /// First and longest pause between two producers.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
@@ -24,8 +24,8 @@ const MOST: usize = 10;
 const WITHIN: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Default)]
-pub(super) struct Deaths {
-    state: Mutex<State>,
+pub(super) struct FatalErrors {
+    state: Mutex<FatalState>,
     /// Why the process is of no use any more.
     last: watch::Sender<Option<String>>,
     /// How often there was a producer again.
@@ -33,7 +33,7 @@ pub(super) struct Deaths {
 }
 
 #[derive(Default)]
-struct State {
+struct FatalState {
     /// Of the producer that was there last, while there is no other.
     failure: Option<Failure>,
     /// In a row, without an acknowledgement in between.
@@ -44,11 +44,17 @@ struct State {
     unexplained: VecDeque<Instant>,
 }
 
-impl Deaths {
+impl FatalErrors {
     /// A producer died. Returns what its records are refused with.
-    pub(super) fn note(&self, link: &Link, topics: &[String], code: Code, why: &str) -> Failure {
-        let failure = refusal::of_death(link, topics, code, why);
-        link.failed(&failure.what, &failure.remedy);
+    pub(super) fn note(
+        &self,
+        connection: &Connection,
+        topics: &[String],
+        code: Code,
+        why: &str,
+    ) -> Failure {
+        let failure = refusal::of_fatal_error(connection, topics, code, why);
+        connection.failed(&failure.what, &failure.remedy);
         let mut state = self.lock();
         let doublings = state.count.min(10);
         let (first, longest) = PAUSE;
@@ -73,14 +79,14 @@ impl Deaths {
     }
 
     /// Why there is no producer that works; `None` when there is one, or a new one is worth a try.
-    pub(super) fn bars(&self) -> Option<Failure> {
+    pub(super) fn blocking(&self) -> Option<Failure> {
         let state = self.lock();
         let is_due = state.due.is_none_or(|due| due <= Instant::now());
         state.failure.clone().filter(|_| !is_due)
     }
 
     /// Why the producer that was there last died; `None` while there is one that works.
-    pub(super) fn standing(&self) -> Option<Failure> {
+    pub(super) fn current(&self) -> Option<Failure> {
         self.lock().failure.clone()
     }
 
@@ -92,7 +98,7 @@ impl Deaths {
     }
 
     /// Changes whenever there is a producer again.
-    pub(super) fn watch_over(&self) -> watch::Receiver<u64> {
+    pub(super) fn watch_recoveries(&self) -> watch::Receiver<u64> {
         self.over.subscribe()
     }
 
@@ -112,7 +118,7 @@ impl Deaths {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, FatalState> {
         self.state.lock()
     }
 }
@@ -135,16 +141,17 @@ mod tests {
     use crate::core::health::failure::{Health, Reaction};
     use crate::kafka::scrub::Scrubber;
 
-    fn link() -> Link {
-        Link::new("a:1".to_owned(), Scrubber::new(&[]))
+    fn connection() -> Connection {
+        Connection::new("a:1".to_owned(), Scrubber::new(&[]))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_missing_permission_is_tried_again_within_half_a_minute_for_ever_and_ends_nothing() {
-        let (deaths, link) = (Deaths::default(), link());
+        let (fatal_errors, connection) = (FatalErrors::default(), connection());
         let topics = ["security.incidents".to_owned()];
         for death in 1..=50 {
-            let failure = deaths.note(&link, &topics, Code::ClusterAuthorizationFailed, "no");
+            let failure =
+                fatal_errors.note(&connection, &topics, Code::ClusterAuthorizationFailed, "no");
             assert_eq!(failure.health, Health::Misconfigured);
             assert!(
                 matches!(failure.reaction, Reaction::Wait(pause) if pause <= Duration::from_secs(30)),
@@ -156,36 +163,37 @@ mod tests {
                     .contains("kafka-acls.sh --bootstrap-server a:1 --add --producer --topic security.incidents"),
                 "{failure:?}"
             );
-            assert_eq!(deaths.bars(), Some(failure), "death {death}");
+            assert_eq!(fatal_errors.blocking(), Some(failure), "death {death}");
             tokio::time::advance(PAUSE.1).await;
-            assert_eq!(deaths.bars(), None, "death {death}");
+            assert_eq!(fatal_errors.blocking(), None, "death {death}");
         }
-        let ended = tokio::time::timeout(Duration::from_secs(1), deaths.last()).await;
+        let ended = tokio::time::timeout(Duration::from_secs(1), fatal_errors.last()).await;
         assert!(ended.is_err(), "{ended:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn dying_again_and_again_without_a_reason_to_mend_ends_the_process() {
-        let (deaths, link) = (Deaths::default(), link());
+        let (fatal_errors, connection) = (FatalErrors::default(), connection());
         for death in 1..=MOST {
-            let ended = tokio::time::timeout(Duration::from_millis(1), deaths.last()).await;
+            let ended = tokio::time::timeout(Duration::from_millis(1), fatal_errors.last()).await;
             assert!(ended.is_err(), "before death {death}: {ended:?}");
-            let failure = deaths.note(&link, &[], Code::OutOfOrderSequenceNumber, "gap");
+            let failure =
+                fatal_errors.note(&connection, &[], Code::OutOfOrderSequenceNumber, "gap");
             assert_eq!(failure.health, Health::Unreachable);
             tokio::time::advance(PAUSE.1).await;
         }
-        let why = tokio::time::timeout(Duration::from_secs(1), deaths.last()).await;
+        let why = tokio::time::timeout(Duration::from_secs(1), fatal_errors.last()).await;
         assert!(why.is_ok_and(|why| why.contains("gap")));
     }
 
     #[tokio::test(start_paused = true)]
     async fn deaths_that_are_hours_apart_end_nothing() {
-        let (deaths, link) = (Deaths::default(), link());
+        let (fatal_errors, connection) = (FatalErrors::default(), connection());
         for _ in 0..3 * MOST {
-            deaths.note(&link, &[], Code::OutOfOrderSequenceNumber, "gap");
+            fatal_errors.note(&connection, &[], Code::OutOfOrderSequenceNumber, "gap");
             tokio::time::advance(Duration::from_secs(3600)).await;
         }
-        let ended = tokio::time::timeout(Duration::from_secs(1), deaths.last()).await;
+        let ended = tokio::time::timeout(Duration::from_secs(1), fatal_errors.last()).await;
         assert!(ended.is_err(), "{ended:?}");
     }
 }

@@ -17,15 +17,15 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{FutureRecord, Producer};
 use tokio::time::{sleep, timeout};
 
-use super::events::Events;
-use super::limit::{FRAMES, Limits};
+use super::events::ClientEvents;
+use super::limit::{FRAMES, SizeLimits};
 use super::options::MESSAGE_MOST_BYTES;
 use super::queue::{Client, enqueue};
 use super::refusal;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::health::status::PartState;
-use crate::kafka::connection::{Link, Trouble};
-use crate::kafka::statistics::Sight;
+use crate::kafka::connection::{Connection, ConnectionProblem};
+use crate::kafka::statistics::ClientStatistics;
 use crate::settings::KafkaConnection;
 use words::{no_answer, not_told, note_limit, notes, out_of_reach, unusable};
 
@@ -86,26 +86,26 @@ pub enum Write {
 
 /// Looks at Kafka and at these topics. Ends by itself, however Kafka behaves.
 pub async fn inspect(options: &KafkaConnection, topics: &[Arc<str>]) -> Inspection {
-    let link = Arc::new(Link::new(options.brokers.clone(), options.scrubber()));
-    let events = Events::of(&link);
-    let sight = events.sight();
+    let connection = Arc::new(Connection::new(options.brokers.clone(), options.scrubber()));
+    let events = ClientEvents::of(&connection);
+    let statistics = events.statistics();
     let made = options.offering().create_with_context(events);
     let producer = match made {
         Ok(producer) => producer,
         Err(error) => return Inspection::failed(options, unusable(&options.explain(error))),
     };
-    let eye = Eye {
+    let inspector = Inspector {
         options,
-        link,
+        connection,
         producer,
-        sight,
-        limits: Limits::default(),
+        statistics,
+        limits: SizeLimits::default(),
     };
-    let Some(brokers) = eye.first_answer(topics.first()).await else {
-        return Inspection::failed(options, out_of_reach(&eye.link));
+    let Some(brokers) = inspector.first_answer(topics.first()).await else {
+        return Inspection::failed(options, out_of_reach(&inspector.connection));
     };
-    let request = eye.request_limit().await;
-    let looks = stream::iter(topics).map(|topic| eye.topic(topic, &request));
+    let request = inspector.request_limit().await;
+    let looks = stream::iter(topics).map(|topic| inspector.topic(topic, &request));
     Inspection {
         failure: None,
         brokers,
@@ -157,16 +157,16 @@ impl KafkaConnection {
     }
 }
 
-struct Eye<'a> {
+struct Inspector<'a> {
     options: &'a KafkaConnection,
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     producer: Client,
-    sight: Arc<Sight>,
-    limits: Limits,
+    statistics: Arc<ClientStatistics>,
+    limits: SizeLimits,
 }
 
 /// What the cluster says of one topic.
-struct Metadata {
+struct TopicMetadata {
     brokers: Vec<i32>,
     error: Option<Code>,
     partitions: usize,
@@ -174,11 +174,11 @@ struct Metadata {
     headless: usize,
 }
 
-impl Eye<'_> {
+impl Inspector<'_> {
     /// How many brokers there are, once one has answered. Given up early when no broker lets us in: that does not pass
     /// by waiting.
     async fn first_answer(&self, topic: Option<&Arc<str>>) -> Option<usize> {
-        let mut errors = self.link.watch_errors();
+        let mut errors = self.connection.watch_errors();
         let turned_away = async {
             while !self.is_turned_away() {
                 if errors.changed().await.is_err() {
@@ -194,27 +194,27 @@ impl Eye<'_> {
     }
 
     fn is_turned_away(&self) -> bool {
-        let all_down = self.link.state().state == PartState::Unavailable;
-        let final_word = |trouble: Trouble| {
+        let all_down = self.connection.state().state == PartState::Unavailable;
+        let final_word = |problem: ConnectionProblem| {
             matches!(
-                trouble.code,
+                problem.code,
                 Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL)
             )
         };
-        all_down && self.link.trouble().is_some_and(final_word)
+        all_down && self.connection.problem().is_some_and(final_word)
     }
 
     async fn metadata(
         &self,
         topic: Option<Arc<str>>,
         limit: Duration,
-    ) -> Result<Metadata, ClientError> {
+    ) -> Result<TopicMetadata, ClientError> {
         let producer = self.producer.clone();
         let asked = tokio::task::spawn_blocking(move || {
             let metadata = producer.client().fetch_metadata(topic.as_deref(), limit)?;
             let topic = topic.and_then(|_| metadata.topics().first());
             let partitions = topic.map_or(&[][..], |topic| topic.partitions());
-            Ok(Metadata {
+            Ok(TopicMetadata {
                 brokers: metadata.brokers().iter().map(|one| one.id()).collect(),
                 error: topic.and_then(|topic| topic.error()).map(Code::from),
                 partitions: partitions.len(),
@@ -224,8 +224,8 @@ impl Eye<'_> {
         // It ends early only when the runtime does.
         let seen = asked.await.unwrap_or(Err(ClientError::Canceled));
         match &seen {
-            Ok(seen) => self.link.metadata(seen.brokers.clone()),
-            Err(_) => self.link.silent(),
+            Ok(seen) => self.connection.metadata(seen.brokers.clone()),
+            Err(_) => self.connection.no_answer(),
         }
         seen
     }
@@ -234,7 +234,11 @@ impl Eye<'_> {
         if let Some(limit) = self.options.request_limit_by_name() {
             return Ok(limit);
         }
-        match self.limits.ask_brokers(self.options, &self.link).await {
+        match self
+            .limits
+            .ask_brokers(self.options, &self.connection)
+            .await
+        {
             Ok(Some(limit)) => Ok(limit),
             Ok(None) => Err("no broker answered with it".to_owned()),
             Err(error) => Err(self.words(&error)),
@@ -242,7 +246,7 @@ impl Eye<'_> {
     }
 
     fn words(&self, error: &ClientError) -> String {
-        one_line(&self.link.fit(&error.to_string()), 120)
+        one_line(&self.connection.fit(&error.to_string()), 120)
     }
 
     async fn topic(&self, name: &Arc<str>, request: &Result<usize, String>) -> TopicSeen {
@@ -259,12 +263,12 @@ impl Eye<'_> {
                 seen.partitions = metadata.partitions;
                 seen.failure = self.of_metadata(name, &metadata);
             }
-            Err(error) => seen.failure = Some(no_answer(&self.link, name, &error)),
+            Err(error) => seen.failure = Some(no_answer(&self.connection, name, &error)),
         }
         if seen.failure.is_some() {
             return seen;
         }
-        match self.limits.ask(name, self.options, &self.link).await {
+        match self.limits.ask(name, self.options, &self.connection).await {
             Ok(Some(limit)) => {
                 note_limit(self.options, &mut seen, limit, request);
                 self.offer(&mut seen, limit, request).await;
@@ -276,7 +280,7 @@ impl Eye<'_> {
     }
 
     /// A topic that was made a moment ago is not yet known to every broker: the first "no" is not taken for an answer.
-    async fn of_topic(&self, name: &Arc<str>) -> Result<Metadata, ClientError> {
+    async fn of_topic(&self, name: &Arc<str>) -> Result<TopicMetadata, ClientError> {
         let seen = self.metadata(Some(Arc::clone(name)), ANSWER).await?;
         if !seen.error.is_some_and(refusal::is_unknown_topic) {
             return Ok(seen);
@@ -285,10 +289,10 @@ impl Eye<'_> {
         self.metadata(Some(Arc::clone(name)), ANSWER).await
     }
 
-    fn of_metadata(&self, name: &str, seen: &Metadata) -> Option<Failure> {
+    fn of_metadata(&self, name: &str, seen: &TopicMetadata) -> Option<Failure> {
         match seen.error {
             None | Some(Code::LeaderNotAvailable) => {}
-            Some(code) => return Some(refusal::of_topic(&self.link, name, code)),
+            Some(code) => return Some(refusal::of_topic(&self.connection, name, code)),
         }
         (seen.headless > 0).then(|| {
             Failure::new(
@@ -332,10 +336,10 @@ impl Eye<'_> {
             }
         };
         let name = Arc::clone(&seen.name);
-        let before = self.sight.now();
+        let before = self.statistics.now();
         let verdict = tokio::select! {
             verdict = timeout(VERDICT + ANSWER, verdict) => verdict,
-            () = self.sight.closes(&before, CLOSINGS) => return self.turned_off(seen, limit),
+            () = self.statistics.closes(&before, CLOSINGS) => return self.closed_on(seen, limit),
         };
         match verdict {
             Ok(Err(error)) if refusal::is_oversize(&error) => seen.write = Write::Allowed,
@@ -356,7 +360,7 @@ impl Eye<'_> {
     }
 
     /// The broker closes the connection over a record of the topic's own limit.
-    fn turned_off(&self, seen: &mut TopicSeen, limit: usize) {
+    fn closed_on(&self, seen: &mut TopicSeen, limit: usize) {
         seen.write = Write::Unknown("the broker closes the connection instead".to_owned());
         seen.notes.push(format!(
             "the broker closes the connection on a record of {limit} bytes, the topic's max.message.bytes: its \
@@ -370,11 +374,11 @@ impl Eye<'_> {
         match code {
             Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
                 seen.write = Write::Refused;
-                seen.failure = Some(refusal::of_topic(&self.link, name, code));
+                seen.failure = Some(refusal::of_topic(&self.connection, name, code));
             }
             Code::MessageTimedOut => {
                 seen.write = Write::Unknown("no verdict came in time".to_owned());
-                seen.failure = Some(no_answer(&self.link, name, error));
+                seen.failure = Some(no_answer(&self.connection, name, error));
             }
             code => seen.write = Write::Unknown(one_line(&code.to_string(), 120)),
         }

@@ -19,10 +19,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::client::{Live, Register};
-use super::events::Events;
+use super::client::{ClientList, KafkaClient};
+use super::events::ClientEvents;
 use super::queue::{enqueue, of_record};
-use crate::kafka::connection::Link;
+use crate::kafka::connection::Connection;
 use crate::ports::Record;
 use crate::settings::KafkaConnection;
 
@@ -38,7 +38,7 @@ const REMEMBERED: Duration = Duration::from_secs(5 * 60);
 const MEMORY: usize = 4096;
 
 /// What became of a record.
-pub(super) enum Passage {
+pub(super) enum LargeOutcome {
     Arrived,
     /// Kafka or librdkafka said no. The record is there again.
     Refused(Record, ClientError),
@@ -49,16 +49,16 @@ pub(super) enum Passage {
 }
 
 pub(super) struct Lanes {
-    free: Mutex<Vec<Arc<Live>>>,
+    free: Mutex<Vec<Arc<KafkaClient>>>,
     turns: Semaphore,
-    refused: Mutex<HashMap<u64, (Stage, Instant)>>,
+    refused: Mutex<HashMap<u64, (LargeVerdict, Instant)>>,
 }
 
 /// What was done about a record that is too large.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+enum LargeVerdict {
     /// It was not sent: one of its size had been refused. Perhaps it has parts that fit.
-    Spared,
+    Skipped,
     /// The broker closed the connection over it.
     Closed,
 }
@@ -78,15 +78,15 @@ impl Lanes {
     ///
     /// A record that is only suspected is spared once: whoever holds it splits it. When it comes again it could not be
     /// split, and it is sent: compressed it may fit.
-    pub(super) fn spares(&self, record: &Record, suspect: bool) -> bool {
+    pub(super) fn skips(&self, record: &Record, suspect: bool) -> bool {
         let name = name(record);
         let mut refused = lock(&self.refused);
         let known = refused.get(&name).copied();
         match known.filter(|(_, since)| since.elapsed() < REMEMBERED) {
-            Some((Stage::Closed, _)) => true,
-            Some((Stage::Spared, _)) => false,
+            Some((LargeVerdict::Closed, _)) => true,
+            Some((LargeVerdict::Skipped, _)) => false,
             None if suspect => {
-                note(&mut refused, name, Stage::Spared);
+                note(&mut refused, name, LargeVerdict::Skipped);
                 true
             }
             None => false,
@@ -98,42 +98,45 @@ impl Lanes {
         &self,
         record: Record,
         options: &KafkaConnection,
-        link: &Arc<Link>,
-        register: &Register,
-    ) -> Passage {
+        connection: &Arc<Connection>,
+        register: &ClientList,
+    ) -> LargeOutcome {
         let turn = self.turns.acquire().await;
-        let lane = match self.take(options, link, register) {
+        let lane = match self.take(options, connection, register) {
             Ok(lane) => lane,
-            Err(error) => return Passage::Refused(record, error),
+            Err(error) => return LargeOutcome::Refused(record, error),
         };
         let name = name(&record);
-        let passage = pass(&lane, record).await;
-        match &passage {
-            Passage::Closed(_) => note(&mut lock(&self.refused), name, Stage::Closed),
-            Passage::Arrived | Passage::Refused(..) if !lane.is_retired() => {
+        let outcome = pass(&lane, record).await;
+        match &outcome {
+            LargeOutcome::Closed(_) => note(&mut lock(&self.refused), name, LargeVerdict::Closed),
+            LargeOutcome::Arrived | LargeOutcome::Refused(..) if !lane.is_retired() => {
                 self.give_back(lane, turn.ok());
             }
-            Passage::Arrived | Passage::Refused(..) | Passage::Died(..) => {}
+            LargeOutcome::Arrived | LargeOutcome::Refused(..) | LargeOutcome::Died(..) => {}
         }
-        passage
+        outcome
     }
 
     fn take(
         &self,
         options: &KafkaConnection,
-        link: &Arc<Link>,
-        register: &Register,
-    ) -> Result<Arc<Live>, ClientError> {
+        connection: &Arc<Connection>,
+        register: &ClientList,
+    ) -> Result<Arc<KafkaClient>, ClientError> {
         if let Some(lane) = lock(&self.free).pop() {
             return Ok(lane);
         }
-        let lane = Live::make(&options.producer_of_large_records(), Events::aside(link))?;
+        let lane = KafkaClient::make(
+            &options.producer_of_large_records(),
+            ClientEvents::aside(connection),
+        )?;
         register.enter(&lane);
         Ok(lane)
     }
 
     /// One is kept for the next large record; more would be threads and connections that nobody uses.
-    fn give_back(&self, lane: Arc<Live>, _turn: Option<SemaphorePermit<'_>>) {
+    fn give_back(&self, lane: Arc<KafkaClient>, _turn: Option<SemaphorePermit<'_>>) {
         let mut free = lock(&self.free);
         if free.is_empty() {
             free.push(lane);
@@ -141,41 +144,41 @@ impl Lanes {
     }
 }
 
-async fn pass(lane: &Live, mut record: Record) -> Passage {
-    let before = lane.sight.now();
-    let Some(client) = lane.client() else {
-        return Passage::Refused(record, ClientError::Canceled);
+async fn pass(lane: &KafkaClient, mut record: Record) -> LargeOutcome {
+    let before = lane.statistics.now();
+    let Some(producer) = lane.producer() else {
+        return LargeOutcome::Refused(record, ClientError::Canceled);
     };
-    let mut delivery = match enqueue(client, of_record(&record)).await {
+    let mut delivery = match enqueue(producer, of_record(&record)).await {
         Ok(delivery) => delivery,
-        Err(error) => return died_or(lane, record, error),
+        Err(error) => return fatal_or(lane, record, error),
     };
     // librdkafka has it: memory is for one copy of what is on its way.
     record.value = Vec::new();
     let result = tokio::select! {
         result = &mut delivery => Some(result),
-        () = lane.sight.closes(&before, CLOSINGS) => {
+        () = lane.statistics.closes(&before, CLOSINGS) => {
             lane.retire();
             timeout(COMES_BACK, &mut delivery).await.ok()
         }
     };
     match result {
-        Some(Ok(Ok(_))) => Passage::Arrived,
+        Some(Ok(Ok(_))) => LargeOutcome::Arrived,
         Some(Ok(Err((error, message)))) => {
             record.value = message.payload().unwrap_or_default().to_vec();
             match lane.is_retired() {
-                true => Passage::Closed(record),
-                false => died_or(lane, record, error),
+                true => LargeOutcome::Closed(record),
+                false => fatal_or(lane, record, error),
             }
         }
-        Some(Err(_)) | None => Passage::Refused(record, ClientError::Canceled),
+        Some(Err(_)) | None => LargeOutcome::Refused(record, ClientError::Canceled),
     }
 }
 
-fn died_or(lane: &Live, record: Record, error: ClientError) -> Passage {
+fn fatal_or(lane: &KafkaClient, record: Record, error: ClientError) -> LargeOutcome {
     match lane.fatal() {
-        Some((code, why)) => Passage::Died(code, why),
-        None => Passage::Refused(record, error),
+        Some((code, why)) => LargeOutcome::Died(code, why),
+        None => LargeOutcome::Refused(record, error),
     }
 }
 
@@ -190,12 +193,12 @@ fn name(record: &Record) -> u64 {
     hash.digest()
 }
 
-fn note(refused: &mut HashMap<u64, (Stage, Instant)>, name: u64, stage: Stage) {
+fn note(refused: &mut HashMap<u64, (LargeVerdict, Instant)>, name: u64, verdict: LargeVerdict) {
     if refused.len() >= MEMORY {
         refused.retain(|_, (_, since)| since.elapsed() < REMEMBERED);
     }
     if refused.len() < MEMORY {
-        refused.insert(name, (stage, Instant::now()));
+        refused.insert(name, (verdict, Instant::now()));
     }
 }
 
@@ -221,21 +224,25 @@ mod tests {
     async fn a_suspect_is_spared_once_and_one_that_closed_a_connection_for_minutes() {
         let lanes = Lanes::default();
         let (suspect, other) = (record("a"), record("b"));
-        assert!(!lanes.spares(&suspect, false), "nothing speaks against it");
-        assert!(lanes.spares(&suspect, true));
-        assert!(!lanes.spares(&suspect, true), "it could not be split");
-        assert!(lanes.spares(&other, true), "it is another one");
-        note(&mut lock(&lanes.refused), name(&suspect), Stage::Closed);
-        assert!(lanes.spares(&suspect, false));
+        assert!(!lanes.skips(&suspect, false), "nothing speaks against it");
+        assert!(lanes.skips(&suspect, true));
+        assert!(!lanes.skips(&suspect, true), "it could not be split");
+        assert!(lanes.skips(&other, true), "it is another one");
+        note(
+            &mut lock(&lanes.refused),
+            name(&suspect),
+            LargeVerdict::Closed,
+        );
+        assert!(lanes.skips(&suspect, false));
         tokio::time::advance(REMEMBERED).await;
-        assert!(!lanes.spares(&suspect, false), "a setting may have changed");
+        assert!(!lanes.skips(&suspect, false), "a setting may have changed");
     }
 
     #[test]
     fn the_memory_has_an_end() {
         let mut refused = HashMap::new();
         for name in 0..2 * MEMORY as u64 {
-            note(&mut refused, name, Stage::Closed);
+            note(&mut refused, name, LargeVerdict::Closed);
         }
         assert_eq!(refused.len(), MEMORY);
     }

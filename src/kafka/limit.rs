@@ -20,9 +20,9 @@ use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::error::KafkaError as ClientError;
 use tokio::time::{Instant, timeout};
 
-use super::events::Events;
+use super::events::ClientEvents;
 use super::options::EVENT_HUBS_REQUEST;
-use crate::kafka::connection::Link;
+use crate::kafka::connection::Connection;
 use crate::settings::KafkaConnection;
 
 /// `max.message.bytes` of a topic for which nobody has set it.
@@ -42,22 +42,22 @@ const LESSON: Duration = Duration::from_secs(5 * 60);
 const BROKERS_ASKED: usize = 8;
 
 #[derive(Default)]
-pub(super) struct Limits {
+pub(super) struct SizeLimits {
     /// Made when it is first needed.
-    admin: OnceLock<AdminClient<Events>>,
+    admin: OnceLock<AdminClient<ClientEvents>>,
     /// By topic. Never held while Kafka is asked: that may take seconds, and other topics' records would wait, too.
-    topics: Mutex<HashMap<String, Arc<TopicAnswer>>>,
+    topics: Mutex<HashMap<String, Arc<TopicLimit>>>,
     /// Set once the brokers were asked for the first time.
     asked: tokio::sync::OnceCell<()>,
-    requests: Mutex<Requests>,
+    requests: Mutex<RequestLimit>,
 }
 
 /// What was told of one topic, and when. Held while asking: another record of the same topic waits for the same answer.
-type TopicAnswer = tokio::sync::Mutex<Option<(Option<usize>, Instant)>>;
+type TopicLimit = tokio::sync::Mutex<Option<(Option<usize>, Instant)>>;
 
 /// What is known of the limit of a request.
 #[derive(Default, Clone, Copy)]
-struct Requests {
+struct RequestLimit {
     told: Option<usize>,
     /// The smallest record over which a connection was closed, and when.
     closed: Option<(usize, Instant)>,
@@ -67,33 +67,33 @@ struct Requests {
 
 /// What the limits are, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct KnownLimits {
     /// `max.message.bytes` of the topic, when it is told.
     pub(super) topic: Option<usize>,
     /// `socket.request.max.bytes` of the brokers, when it is told.
     pub(super) request: Option<usize>,
 }
 
-impl Limits {
+impl SizeLimits {
     /// Bytes of key, headers and value that a record of `topic` may have in all: accepted for certain, as far as Kafka
     /// tells its limits. Costs a question to Kafka once a minute at most.
     pub(super) async fn of(
         &self,
         topic: &str,
         options: &KafkaConnection,
-        link: &Arc<Link>,
+        connection: &Arc<Connection>,
     ) -> usize {
-        let of_topic = self.of_topic(topic, options, link).await;
+        let of_topic = self.of_topic(topic, options, connection).await;
         of_topic
             .unwrap_or(DEFAULT_MAX_MESSAGE)
             .min(options.message_max_bytes())
             .min(self.request(options))
-            .min(self.lesson(options))
+            .min(self.learned(options))
             .saturating_sub(FRAMES)
     }
 
     /// What a closed connection teaches beyond what brokers tell. How much smaller a record would have to be is not known.
-    fn lesson(&self, options: &KafkaConnection) -> usize {
+    fn learned(&self, options: &KafkaConnection) -> usize {
         let told = self.told(options).unwrap_or(usize::MAX);
         match self.closed() {
             Some(closed) if closed <= told => closed / 2,
@@ -106,10 +106,10 @@ impl Limits {
         &self,
         topic: &str,
         options: &KafkaConnection,
-        link: &Arc<Link>,
-    ) -> Known {
-        Known {
-            topic: self.of_topic(topic, options, link).await,
+        connection: &Arc<Connection>,
+    ) -> KnownLimits {
+        KnownLimits {
+            topic: self.of_topic(topic, options, connection).await,
             request: self.told(options),
         }
     }
@@ -147,21 +147,21 @@ impl Limits {
     }
 
     /// Has the brokers asked before the first record is sent; later this is nothing to wait for.
-    pub(super) async fn prepare(&self, options: &KafkaConnection, link: &Arc<Link>) {
+    pub(super) async fn prepare(&self, options: &KafkaConnection, connection: &Arc<Connection>) {
         let ask = async || {
             // Who does not answer in time is asked again in the background. Until then the guess stands.
-            let _ = timeout(FIRST_ASK, self.refresh(options, link)).await;
+            let _ = timeout(FIRST_ASK, self.refresh(options, connection)).await;
         };
         self.asked.get_or_init(ask).await;
     }
 
     /// Asks the brokers for the limit of a request.
-    pub(super) async fn refresh(&self, options: &KafkaConnection, link: &Arc<Link>) {
+    pub(super) async fn refresh(&self, options: &KafkaConnection, connection: &Arc<Connection>) {
         if options.request_limit_by_name().is_some() {
             // Event Hubs does not tell, and may close the connection over the question.
             return;
         }
-        let told = self.ask_brokers(options, link).await;
+        let told = self.ask_brokers(options, connection).await;
         let told = told.unwrap_or_else(|error| {
             tracing::debug!(target: "incidentd::kafka", %error, "the brokers' socket.request.max.bytes is not known");
             None
@@ -185,7 +185,7 @@ impl Limits {
         &self,
         topic: &str,
         options: &KafkaConnection,
-        link: &Arc<Link>,
+        connection: &Arc<Connection>,
     ) -> Option<usize> {
         let answer = self.answer(topic);
         let mut answer = answer.lock().await;
@@ -195,7 +195,7 @@ impl Limits {
                 return limit;
             }
         }
-        let limit = self.ask(topic, options, link).await.unwrap_or_else(|error| {
+        let limit = self.ask(topic, options, connection).await.unwrap_or_else(|error| {
             tracing::debug!(target: "incidentd::kafka", topic, %error, "the topic's max.message.bytes is not known");
             None
         });
@@ -206,7 +206,7 @@ impl Limits {
         limit
     }
 
-    fn answer(&self, topic: &str) -> Arc<TopicAnswer> {
+    fn answer(&self, topic: &str) -> Arc<TopicLimit> {
         let mut topics = self.topics.lock();
         match topics.get(topic) {
             Some(answer) => Arc::clone(answer),
@@ -219,14 +219,14 @@ impl Limits {
         &self,
         topic: &str,
         options: &KafkaConnection,
-        link: &Arc<Link>,
+        connection: &Arc<Connection>,
     ) -> Result<Option<usize>, ClientError> {
-        let admin = self.admin(options, link)?;
+        let admin = self.admin(options, connection)?;
         describe(
             admin,
             ResourceSpecifier::Topic(topic),
             "max.message.bytes",
-            link,
+            connection,
         )
         .await
     }
@@ -235,13 +235,13 @@ impl Limits {
     pub(super) async fn ask_brokers(
         &self,
         options: &KafkaConnection,
-        link: &Arc<Link>,
+        connection: &Arc<Connection>,
     ) -> Result<Option<usize>, ClientError> {
-        let admin = self.admin(options, link)?;
-        let brokers = link.brokers_seen();
+        let admin = self.admin(options, connection)?;
+        let brokers = connection.brokers_seen();
         let questions = brokers.iter().take(BROKERS_ASKED).map(|id| {
             let broker = ResourceSpecifier::Broker(*id);
-            describe(admin, broker, "socket.request.max.bytes", link)
+            describe(admin, broker, "socket.request.max.bytes", connection)
         });
         let mut least = None;
         for answer in join_all(questions).await {
@@ -255,28 +255,28 @@ impl Limits {
     fn admin(
         &self,
         options: &KafkaConnection,
-        link: &Arc<Link>,
-    ) -> Result<&AdminClient<Events>, ClientError> {
+        connection: &Arc<Connection>,
+    ) -> Result<&AdminClient<ClientEvents>, ClientError> {
         if let Some(admin) = self.admin.get() {
             return Ok(admin);
         }
-        let events = Events::aside(link);
+        let events = ClientEvents::aside(connection);
         let admin = options.administration().create_with_context(events)?;
         Ok(self.admin.get_or_init(|| admin))
     }
 
     /// A poisoned lock guards plain values here, which are whole whatever thread died.
-    fn lock(&self) -> MutexGuard<'_, Requests> {
+    fn lock(&self) -> MutexGuard<'_, RequestLimit> {
         self.requests.lock()
     }
 }
 
 /// One setting in bytes; `None` when no answer came in time, or it does not hold the setting.
 async fn describe(
-    admin: &AdminClient<Events>,
+    admin: &AdminClient<ClientEvents>,
     resource: ResourceSpecifier<'_>,
     setting: &str,
-    link: &Link,
+    connection: &Connection,
 ) -> Result<Option<usize>, ClientError> {
     let wait = AdminOptions::new().request_timeout(Some(ASK_LIMIT));
     let answer = admin.describe_configs([&resource], &wait);
@@ -284,7 +284,7 @@ async fn describe(
     let Ok(answer) = timeout(2 * ASK_LIMIT, answer).await else {
         return Ok(None);
     };
-    link.answered();
+    connection.answered();
     for described in answer? {
         let described = described.map_err(ClientError::AdminOp)?;
         let limit = described.get(setting);
@@ -309,8 +309,8 @@ mod tests {
     }
 
     /// Nothing is asked: the answers are there.
-    async fn limits(topic: Option<usize>, request: Option<usize>) -> Limits {
-        let limits = Limits::default();
+    async fn limits(topic: Option<usize>, request: Option<usize>) -> SizeLimits {
+        let limits = SizeLimits::default();
         *limits.answer("t").lock().await = Some((topic, Instant::now()));
         limits.lock().told = request;
         limits
@@ -318,7 +318,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_smallest_of_all_limits_counts() {
-        let link = Arc::new(Link::new("a:1".to_owned(), Scrubber::new(&[])));
+        let connection = Arc::new(Connection::new("a:1".to_owned(), Scrubber::new(&[])));
         for (topic, request, expected) in [
             (Some(8 << 20), Some(100 << 20), 8 << 20),
             (Some(8 << 20), Some(1 << 20), 1 << 20),
@@ -329,20 +329,20 @@ mod tests {
             (Some(90 << 20), Some(100 << 20), 16 << 20),
         ] {
             let limits = limits(topic, request).await;
-            let limit = limits.of("t", &options("a:1"), &link).await;
+            let limit = limits.of("t", &options("a:1"), &connection).await;
             assert_eq!(limit, expected - FRAMES, "{topic:?} {request:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_topic_that_is_being_asked_about_holds_up_no_other_and_is_asked_about_once() {
-        let link = Arc::new(Link::new("a:1".to_owned(), Scrubber::new(&[])));
+        let connection = Arc::new(Connection::new("a:1".to_owned(), Scrubber::new(&[])));
         let (limits, options) = (limits(Some(50_000), None).await, options("a:1"));
-        let silent = limits.answer("silent");
-        let mut asked = silent.lock().await;
-        let known = timeout(ASK_LIMIT, limits.of("t", &options, &link)).await;
+        let no_answer = limits.answer("silent");
+        let mut asked = no_answer.lock().await;
+        let known = timeout(ASK_LIMIT, limits.of("t", &options, &connection)).await;
         assert_eq!(known, Ok(50_000 - FRAMES), "it waits for another topic");
-        let mut second = std::pin::pin!(limits.of("silent", &options, &link));
+        let mut second = std::pin::pin!(limits.of("silent", &options, &connection));
         let early = timeout(ASK_LIMIT, second.as_mut()).await;
         assert!(early.is_err(), "it did not wait for the answer: {early:?}");
         *asked = Some((Some(60_000), Instant::now()));
@@ -354,17 +354,17 @@ mod tests {
     #[tokio::test]
     async fn event_hubs_limit_is_known_without_asking() {
         let name = "contoso.servicebus.windows.net:9093";
-        let link = Arc::new(Link::new(name.to_owned(), Scrubber::new(&[])));
+        let connection = Arc::new(Connection::new(name.to_owned(), Scrubber::new(&[])));
         let limits = limits(Some(8 << 20), None).await;
-        limits.prepare(&options(name), &link).await;
-        let known = limits.known("t", &options(name), &link).await;
+        limits.prepare(&options(name), &connection).await;
+        let known = limits.known("t", &options(name), &connection).await;
         assert_eq!(known.request, Some(1_046_528));
         assert!(limits.admin.get().is_none(), "it was asked");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_closed_connection_makes_parts_smaller_unless_the_limit_told_explains_it() {
-        let link = Arc::new(Link::new("a:1".to_owned(), Scrubber::new(&[])));
+        let connection = Arc::new(Connection::new("a:1".to_owned(), Scrubber::new(&[])));
         for (told, expected) in [
             (None, 300_000),
             (Some(100 << 20), 300_000),
@@ -372,7 +372,7 @@ mod tests {
         ] {
             let limits = limits(Some(8 << 20), told).await;
             limits.learn(600_000);
-            let limit = limits.of("t", &options("a:1"), &link).await;
+            let limit = limits.of("t", &options("a:1"), &connection).await;
             assert_eq!(limit, expected - FRAMES, "{told:?}");
         }
     }

@@ -3,9 +3,9 @@
 //! [`KafkaPublisher`] implements [`crate::ports::Publisher`] with one idempotent producer that waits for ever: while
 //! Kafka is away a publication is late, never failed, lost or repeated. What Kafka refuses comes back per record, as a
 //! [`crate::core::health::failure::Failure`] in the operator's words. After a fatal error of librdkafka (Kafka forbids or lacks
-//! idempotence, or contradicts the producer's sequence numbers) a new producer takes the dead one's place (`death.rs`).
+//! idempotence, or contradicts the producer's sequence numbers) a new producer takes the dead one's place (`fatal.rs`).
 //! What the dead one held is refused, and so published again: what was on its way when a broker contradicted it may then
-//! be there twice. A record that a broker answers by closing the connection holds up no other (`lanes.rs`, `sight.rs`).
+//! be there twice. A record that a broker answers by closing the connection holds up no other (`lanes.rs`, `statistics.rs`).
 //!
 //! Values of librdkafka's properties may be passwords: they are cut out of every text of librdkafka before it is logged
 //! or shown.

@@ -10,10 +10,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::KafkaError;
 use super::authorities;
-use super::events::Events;
+use super::events::ClientEvents;
 use super::queue::Client;
 use super::scrub::Scrubber;
-use crate::kafka::connection::Link;
+use crate::kafka::connection::Connection;
 use crate::settings::KafkaConnection;
 
 /// Room in librdkafka's queue for what encoding adds to an incident, beyond the doubling.
@@ -25,7 +25,7 @@ const QUEUE_MOST_KBYTES: usize = i32::MAX as usize;
 pub(super) const MESSAGE_MOST_BYTES: usize = 16 << 20;
 
 /// A default, and its other name: an operator who sets either means this one.
-struct Default {
+struct DefaultProperty {
     name: &'static str,
     alias: Option<&'static str>,
     value: &'static str,
@@ -47,48 +47,48 @@ const EVENT_HUBS: [&str; 3] = [
 /// closed connections, for which they have to come often.
 const STATISTICS: &str = "statistics.interval.ms";
 
-const DEFAULTS: [Default; 8] = [
-    Default {
+const DEFAULTS: [DefaultProperty; 8] = [
+    DefaultProperty {
         name: STATISTICS,
         alias: None,
         value: "1000",
     },
     // Below what Azure's balancers (4 min) and Kafka's brokers (10 min) allow: an idle connection is closed from this
     // side, which is no event, and no record meets one that is already closed.
-    Default {
+    DefaultProperty {
         name: "connections.max.idle.ms",
         alias: None,
         value: "180000",
     },
-    Default {
+    DefaultProperty {
         name: "client.id",
         alias: None,
         value: "incidentd",
     },
     // For ever. A record that librdkafka gave up may or may not have arrived: nobody could tell.
-    Default {
+    DefaultProperty {
         name: "message.timeout.ms",
         alias: Some("delivery.timeout.ms"),
         value: "0",
     },
     // A misspelt topic must be noticed, not made.
-    Default {
+    DefaultProperty {
         name: "allow.auto.create.topics",
         alias: None,
         value: "false",
     },
     // By count there is no limit: bytes decide.
-    Default {
+    DefaultProperty {
         name: "queue.buffering.max.messages",
         alias: None,
         value: "0",
     },
-    Default {
+    DefaultProperty {
         name: "reconnect.backoff.max.ms",
         alias: None,
         value: "2000",
     },
-    Default {
+    DefaultProperty {
         name: "socket.keepalive.enable",
         alias: None,
         value: "true",
@@ -211,12 +211,12 @@ impl KafkaConnection {
     /// Whether librdkafka can work with all of these properties together. Files that they name are read; no broker is
     /// reached for, so that none need be named.
     pub fn check(&self) -> Result<(), KafkaError> {
-        let link = Arc::new(Link::new(self.brokers.clone(), self.scrubber()));
+        let connection = Arc::new(Connection::new(self.brokers.clone(), self.scrubber()));
         let mut config = self.producer();
         config.remove("bootstrap.servers");
         // Not to be heard of: what is wrong is in the error.
         config.set_log_level(RDKafkaLogLevel::Emerg);
-        let made = config.create_with_context::<_, Client>(Events::of(&link));
+        let made = config.create_with_context::<_, Client>(ClientEvents::of(&connection));
         made.map(drop).map_err(|error| self.explain(error))
     }
 

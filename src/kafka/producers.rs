@@ -16,13 +16,13 @@ use rdkafka::error::KafkaError as ClientError;
 use tokio::time::timeout;
 
 use super::KafkaError;
-use super::client::{Live, Place, Register};
-use super::events::Events;
-use super::limit::{FRAMES, Limits};
+use super::client::{ClientList, ClientSlot, KafkaClient};
+use super::events::ClientEvents;
+use super::limit::{FRAMES, SizeLimits};
 use super::refusal;
 use crate::core::health::failure::Failure;
-use crate::kafka::connection::Link;
-use crate::kafka::fatal::Deaths;
+use crate::kafka::connection::Connection;
+use crate::kafka::fatal::FatalErrors;
 use crate::ports::Record;
 use crate::settings::KafkaConnection;
 
@@ -35,15 +35,15 @@ const SHRINK: usize = 4;
 
 pub(super) struct Producers {
     pub(super) options: KafkaConnection,
-    pub(super) link: Arc<Link>,
-    pub(super) limits: Limits,
-    pub(super) deaths: Deaths,
-    pub(super) clients: Register,
+    pub(super) connection: Arc<Connection>,
+    pub(super) limits: SizeLimits,
+    pub(super) fatal_errors: FatalErrors,
+    pub(super) clients: ClientList,
     /// Sends what is small enough for every broker. Never empty.
-    common: Place,
+    common: ClientSlot,
     /// Sends each record in a batch of its own. Made when a batch was found too large for its topic: only alone it shows
     /// which record is to blame.
-    single: Place,
+    single: ClientSlot,
     /// Held by the one who makes another client for a place.
     making: tokio::sync::Mutex<()>,
     /// Bytes of the common client's largest batch.
@@ -57,27 +57,27 @@ pub(super) struct Producers {
 impl Producers {
     /// Makes the common client. Needs no broker.
     pub(super) fn new(options: KafkaConnection) -> Result<Self, KafkaError> {
-        let link = Arc::new(Link::new(options.brokers.clone(), options.scrubber()));
+        let connection = Arc::new(Connection::new(options.brokers.clone(), options.scrubber()));
         let producers = Self {
             options,
-            link,
-            limits: Limits::default(),
-            deaths: Deaths::default(),
-            clients: Register::default(),
-            common: Place::default(),
-            single: Place::default(),
+            connection,
+            limits: SizeLimits::default(),
+            fatal_errors: FatalErrors::default(),
+            clients: ClientList::default(),
+            common: ClientSlot::default(),
+            single: ClientSlot::default(),
             making: tokio::sync::Mutex::default(),
             batch: AtomicUsize::new(0),
             shrunk: AtomicUsize::new(usize::MAX),
             written: Mutex::default(),
         };
         let made = producers.make_common();
-        let live = made.map_err(|error| producers.options.explain(error))?;
-        producers.common.put(Some(live));
+        let client = made.map_err(|error| producers.options.explain(error))?;
+        producers.common.put(Some(client));
         Ok(producers)
     }
 
-    pub(super) fn common(&self) -> Option<Arc<Live>> {
+    pub(super) fn common(&self) -> Option<Arc<KafkaClient>> {
         self.common.get()
     }
 
@@ -104,7 +104,7 @@ impl Producers {
 
     /// The first time, the brokers are asked for their limits before anything is sent.
     pub(super) async fn prepare(&self) {
-        self.limits.prepare(&self.options, &self.link).await;
+        self.limits.prepare(&self.options, &self.connection).await;
         if self.batch.load(Ordering::Relaxed) == self.wanted_batch() {
             return;
         }
@@ -117,11 +117,11 @@ impl Producers {
 
     /// Connections are closed over this client's batches: another with smaller ones takes its place. What is on its way may
     /// have arrived or not; it is sent again.
-    pub(super) async fn shrink(&self, live: &Arc<Live>) {
+    pub(super) async fn shrink(&self, client: &Arc<KafkaClient>) {
         let _turn = self.making.lock().await;
-        let is = |place: &Place| place.get().is_some_and(|now| Arc::ptr_eq(&now, live));
+        let is = |place: &ClientSlot| place.get().is_some_and(|now| Arc::ptr_eq(&now, client));
         if !is(&self.common) && !is(&self.single) {
-            live.retire();
+            client.retire();
             return;
         }
         let batch = self.batch.load(Ordering::Relaxed);
@@ -139,15 +139,15 @@ impl Producers {
         self.shrunk.store(smaller, Ordering::Relaxed);
         if self.rebuild() {
             self.single.put(None);
-            live.retire();
+            client.retire();
         }
     }
 
     /// Puts a client with the wanted batches in the common place; whether that went well.
     fn rebuild(&self) -> bool {
         match self.make_common() {
-            Ok(live) => {
-                self.common.put(Some(live));
+            Ok(client) => {
+                self.common.put(Some(client));
                 true
             }
             Err(error) => {
@@ -160,28 +160,28 @@ impl Producers {
     }
 
     /// The common client, or why there is none that works. Tries a new one when that is due.
-    pub(super) async fn living(&self) -> Result<Arc<Live>, Failure> {
-        self.notice_death();
-        if self.deaths.standing().is_some() {
+    pub(super) async fn living(&self) -> Result<Arc<KafkaClient>, Failure> {
+        self.notice_fatal_error();
+        if self.fatal_errors.current().is_some() {
             let _turn = self.making.lock().await;
-            if let Some(failure) = self.deaths.bars() {
+            if let Some(failure) = self.fatal_errors.blocking() {
                 return Err(failure);
             }
-            if self.deaths.standing().is_some() {
-                self.revive().await?;
+            if self.fatal_errors.current().is_some() {
+                self.replace().await?;
             }
         }
         self.common
             .get()
-            .ok_or_else(|| refusal::stopped(&self.link))
+            .ok_or_else(|| refusal::stopped(&self.connection))
     }
 
     /// Puts a new client in the place of the dead one, once Kafka has given it an id, or is away.
-    async fn revive(&self) -> Result<(), Failure> {
-        let live = self.make_common().map_err(|error| self.unmade(&error))?;
-        let mut errors = self.link.watch_errors();
+    async fn replace(&self) -> Result<(), Failure> {
+        let client = self.make_common().map_err(|error| self.not_made(&error))?;
+        let mut errors = self.connection.watch_errors();
         let dies = async {
-            while live.fatal().is_none() {
+            while client.fatal().is_none() {
                 if errors.changed().await.is_err() {
                     // Never: the link holds the sender.
                     std::future::pending::<()>().await;
@@ -190,71 +190,74 @@ impl Producers {
         };
         let got_id = timeout(GETS_ID, async {
             tokio::select! {
-                () = live.sight.gets_id() => true,
+                () = client.statistics.gets_id() => true,
                 () = dies => false,
             }
         });
         let got_id = got_id.await;
-        if let Some((code, why)) = live.fatal() {
-            return Err(self
-                .deaths
-                .note(&self.link, &self.topics_written(), code, &why));
-        }
-        self.deaths.over();
-        self.common.put(Some(live));
-        self.single.put(None);
-        self.link.revived();
-        if got_id.is_err() {
-            self.link.silent();
-        }
-        Ok(())
-    }
-
-    /// Makes the state say so when the common client has died.
-    pub(super) fn notice_death(&self) {
-        if let Some(common) = self.common.get() {
-            self.note_death(&common);
-        }
-    }
-
-    /// What the records of this client are refused with, when it has died.
-    pub(super) fn note_death(&self, live: &Arc<Live>) -> Option<Failure> {
-        let (code, why) = live.fatal()?;
-        let is = |place: &Place| place.get().is_some_and(|now| Arc::ptr_eq(&now, live));
-        let stands = is(&self.common) || is(&self.single);
-        if !stands {
-            return Some(refusal::of_death(
-                &self.link,
+        if let Some((code, why)) = client.fatal() {
+            return Err(self.fatal_errors.note(
+                &self.connection,
                 &self.topics_written(),
                 code,
                 &why,
             ));
         }
-        let standing = self.deaths.standing();
-        Some(standing.unwrap_or_else(|| {
-            self.deaths
-                .note(&self.link, &self.topics_written(), code, &why)
+        self.fatal_errors.over();
+        self.common.put(Some(client));
+        self.single.put(None);
+        self.connection.revived();
+        if got_id.is_err() {
+            self.connection.no_answer();
+        }
+        Ok(())
+    }
+
+    /// Makes the state say so when the common client has died.
+    pub(super) fn notice_fatal_error(&self) {
+        if let Some(common) = self.common.get() {
+            self.note_fatal_error(&common);
+        }
+    }
+
+    /// What the records of this client are refused with, when it has died.
+    pub(super) fn note_fatal_error(&self, client: &Arc<KafkaClient>) -> Option<Failure> {
+        let (code, why) = client.fatal()?;
+        let is = |place: &ClientSlot| place.get().is_some_and(|now| Arc::ptr_eq(&now, client));
+        let stands = is(&self.common) || is(&self.single);
+        if !stands {
+            return Some(refusal::of_fatal_error(
+                &self.connection,
+                &self.topics_written(),
+                code,
+                &why,
+            ));
+        }
+        let current = self.fatal_errors.current();
+        Some(current.unwrap_or_else(|| {
+            self.fatal_errors
+                .note(&self.connection, &self.topics_written(), code, &why)
         }))
     }
 
-    fn make_common(&self) -> Result<Arc<Live>, ClientError> {
+    fn make_common(&self) -> Result<Arc<KafkaClient>, ClientError> {
         let batch = self.wanted_batch();
         let config = self.options.producer_of_batches(batch);
-        let live = Live::make(&config, Events::of(&self.link))?;
+        let client = KafkaClient::make(&config, ClientEvents::of(&self.connection))?;
         self.batch.store(batch, Ordering::Relaxed);
-        self.clients.enter(&live);
-        Ok(live)
+        self.clients.enter(&client);
+        Ok(client)
     }
 
-    fn unmade(&self, error: &ClientError) -> Failure {
-        refusal::failure(&self.link, "", 0, error)
+    fn not_made(&self, error: &ClientError) -> Failure {
+        refusal::failure(&self.connection, "", 0, error)
     }
 
-    pub(super) async fn single(&self) -> Result<Arc<Live>, Failure> {
+    pub(super) async fn single(&self) -> Result<Arc<KafkaClient>, Failure> {
         self.living().await?;
         let _turn = self.making.lock().await;
-        if let Some(live) = self.single.get() {
-            return Ok(live);
+        if let Some(client) = self.single.get() {
+            return Ok(client);
         }
         tracing::warn!(
             target: "incidentd::kafka",
@@ -262,11 +265,11 @@ impl Producers {
              [kafka.properties] should not exceed the topic's max.message.bytes)"
         );
         let config = self.options.producer_of_single_records();
-        let live =
-            Live::make(&config, Events::of(&self.link)).map_err(|error| self.unmade(&error))?;
-        self.clients.enter(&live);
-        self.single.put(Some(live.clone()));
-        Ok(live)
+        let client = KafkaClient::make(&config, ClientEvents::of(&self.connection))
+            .map_err(|error| self.not_made(&error))?;
+        self.clients.enter(&client);
+        self.single.put(Some(client.clone()));
+        Ok(client)
     }
 
     pub(super) fn topics_written(&self) -> Vec<String> {

@@ -16,15 +16,15 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::KafkaError;
-use super::client::Live;
-use super::lanes::{Lanes, Passage};
+use super::client::KafkaClient;
+use super::lanes::{Lanes, LargeOutcome};
 use super::producers::Producers;
 use super::queue::{rounds, size};
 use super::refusal;
-use super::topics::{RETRY_PAUSE, Topics};
+use super::topics::{KnownTopics, RETRY_PAUSE};
 use crate::core::health::failure::Failure;
 use crate::core::health::status::{PartState, PartStatus};
-use crate::kafka::deliveries::{Sent, Settled, send, settle};
+use crate::kafka::deliveries::{PendingRecord, SendOutcome, send, settle};
 use crate::ports::{Part, Publisher, Record, Refused};
 use crate::settings::KafkaConnection;
 
@@ -33,7 +33,7 @@ pub struct KafkaPublisher {
     producers: Producers,
     lanes: Lanes,
     /// Topics that Kafka was seen to have.
-    topics: Topics,
+    topics: KnownTopics,
 }
 
 impl KafkaPublisher {
@@ -45,7 +45,7 @@ impl KafkaPublisher {
         Ok(Self {
             producers: Producers::new(options)?,
             lanes: Lanes::default(),
-            topics: Topics::default(),
+            topics: KnownTopics::default(),
         })
     }
 
@@ -61,29 +61,29 @@ impl KafkaPublisher {
     /// Follows the state.
     #[cfg(test)]
     pub(super) fn watch(&self) -> watch::Receiver<PartStatus> {
-        self.producers.link.watch()
+        self.producers.connection.watch()
     }
 
     /// Changes whenever Kafka accepts a producer again that it had refused: what was refused is worth another try.
     pub fn revivals(&self) -> watch::Receiver<u64> {
-        self.producers.deaths.watch_over()
+        self.producers.fatal_errors.watch_recoveries()
     }
 
     /// Keeps the state true without a record being sent: asks for a broker's answer while there is doubt, and tries new
     /// producers while Kafka refuses them. Runs until `stop`.
     pub async fn probe(&self, stop: CancellationToken) {
         let producers = &self.producers;
-        let (link, limits) = (&producers.link, &producers.limits);
+        let (connection, limits) = (&producers.connection, &producers.limits);
         let watch = async {
-            let (mut states, mut errors) = (link.watch(), link.watch_errors());
+            let (mut states, mut errors) = (connection.watch(), connection.watch_errors());
             loop {
                 let now = states.borrow_and_update().state;
                 errors.mark_unchanged();
-                producers.notice_death();
-                if producers.deaths.standing().is_some() {
+                producers.notice_fatal_error();
+                if producers.fatal_errors.current().is_some() {
                     // Refused: that is in the state.
                     let _ = producers.living().await;
-                } else if now != PartState::Ok || link.is_doubted() {
+                } else if now != PartState::Ok || connection.is_doubted() {
                     // The answer changes the state by itself.
                     let _ = self.topics.ask(self.topics.any(), producers).await;
                 } else {
@@ -91,7 +91,7 @@ impl KafkaPublisher {
                         _ = states.changed() => {}
                         _ = errors.changed() => {}
                         () = sleep(limits.age(&producers.options)) => {
-                            limits.refresh(&producers.options, link).await;
+                            limits.refresh(&producers.options, connection).await;
                         }
                     }
                     continue;
@@ -105,10 +105,10 @@ impl KafkaPublisher {
     /// Drops what is not acknowledged, and says whether there was anything. At the end of the process nobody waits for it
     /// any more, so that it would not be recorded, and would be published again after the next start.
     pub fn abandon(&self) -> bool {
-        self.producers.link.end();
+        self.producers.connection.end();
         let any = self.in_flight() > 0;
-        for live in self.producers.clients.all() {
-            live.purge();
+        for client in self.producers.clients.all() {
+            client.purge();
         }
         any
     }
@@ -119,7 +119,7 @@ impl KafkaPublisher {
             .clients
             .all()
             .iter()
-            .map(|live| live.in_flight())
+            .map(|client| client.in_flight())
             .sum()
     }
 
@@ -167,91 +167,95 @@ impl KafkaPublisher {
             let (large, small): (Vec<_>, _) = waiting
                 .into_iter()
                 .partition(|(_, record)| self.producers.is_large(record));
-            let (apart, settled) =
+            let (apart, outcome) =
                 tokio::join!(self.publish_apart(large), self.publish_small(small));
             refused.extend(apart);
-            refused.extend(settled.refused);
-            waiting = settled.again;
+            refused.extend(outcome.refused);
+            waiting = outcome.again;
         }
         refused
     }
 
-    async fn publish_small(&self, records: Vec<(usize, Record)>) -> Settled {
+    async fn publish_small(&self, records: Vec<(usize, Record)>) -> SendOutcome {
         if records.is_empty() {
-            return Settled::default();
+            return SendOutcome::default();
         }
         let common = match self.producers.living().await {
             Ok(common) => common,
-            Err(failure) => return Settled::refuse(records, &failure),
+            Err(failure) => return SendOutcome::refuse(records, &failure),
         };
-        let mut settled = self.through(&common, records).await;
-        let suspects = std::mem::take(&mut settled.oversize);
+        let mut outcome = self.through(&common, records).await;
+        let suspects = std::mem::take(&mut outcome.oversize);
         let alone = self.publish_alone(suspects).await;
-        settled.refused.extend(alone.refused);
-        settled.again.extend(alone.again);
-        settled
+        outcome.refused.extend(alone.refused);
+        outcome.again.extend(alone.again);
+        outcome
     }
 
     /// librdkafka does not take a batch apart that its topic finds too large, and fails all its records. Sent again one to
     /// a batch, only those fail that are too large themselves. None of them was written, and no other record of their
     /// keys is under way, so nothing is repeated or overtaken.
-    async fn publish_alone(&self, suspects: Vec<(usize, Record, ClientError)>) -> Settled {
+    async fn publish_alone(&self, suspects: Vec<(usize, Record, ClientError)>) -> SendOutcome {
         if suspects.is_empty() {
-            return Settled::default();
+            return SendOutcome::default();
         }
         let records = suspects
             .into_iter()
             .map(|(index, record, _)| (index, record));
         let single = match self.producers.single().await {
             Ok(single) => single,
-            Err(failure) => return Settled::refuse(records.collect(), &failure),
+            Err(failure) => return SendOutcome::refuse(records.collect(), &failure),
         };
-        let mut settled = self.through(&single, records.collect()).await;
-        for (index, record, error) in std::mem::take(&mut settled.oversize) {
+        let mut outcome = self.through(&single, records.collect()).await;
+        for (index, record, error) in std::mem::take(&mut outcome.oversize) {
             let size = size(&record);
-            settled
+            outcome
                 .refused
                 .push((index, self.oversize(record, size, &error)));
         }
-        settled
+        outcome
     }
 
     /// Sends these through one client, and waits for what becomes of them.
-    async fn through(&self, live: &Arc<Live>, records: Vec<(usize, Record)>) -> Settled {
-        let before = live.sight.now();
-        let (mut sent, mut failed): (Vec<Sent>, _) =
+    async fn through(
+        &self,
+        client: &Arc<KafkaClient>,
+        records: Vec<(usize, Record)>,
+    ) -> SendOutcome {
+        let before = client.statistics.now();
+        let (mut pending, mut failed): (Vec<PendingRecord>, _) =
             (Vec::with_capacity(records.len()), Vec::new());
         for (index, record) in records {
-            match send(live, index, record).await {
-                Ok(one) => sent.push(one),
+            match send(client, index, record).await {
+                Ok(one) => pending.push(one),
                 Err(one) => failed.push(one),
             }
         }
         let (acknowledged, results) =
-            settle(live, &before, sent, || self.producers.shrink(live)).await;
+            settle(client, &before, pending, || self.producers.shrink(client)).await;
         if acknowledged {
-            self.producers.link.answered();
-            self.producers.deaths.acknowledged();
+            self.producers.connection.answered();
+            self.producers.fatal_errors.acknowledged();
         }
-        let mut settled = Settled::default();
+        let mut outcome = SendOutcome::default();
         for (index, record, size, error) in failed.into_iter().chain(results) {
             let purged = matches!(
                 refusal::code(&error),
                 RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight
             );
-            if let Some(failure) = self.producers.note_death(live) {
-                settled.refused.push((index, failure.into()));
-            } else if purged && live.is_retired() {
-                settled.again.push((index, record));
+            if let Some(failure) = self.producers.note_fatal_error(client) {
+                outcome.refused.push((index, failure.into()));
+            } else if purged && client.is_retired() {
+                outcome.again.push((index, record));
             } else if refusal::is_oversize(&error) {
-                settled.oversize.push((index, record, error));
+                outcome.oversize.push((index, record, error));
             } else {
-                settled
+                outcome
                     .refused
                     .push((index, self.refused(&record.topic, size, &error).into()));
             }
         }
-        settled
+        outcome
     }
 
     /// Sends records that may be too large for a request, apart from all others.
@@ -267,33 +271,35 @@ impl KafkaPublisher {
         let size = size(&record);
         let closed = self.producers.limits.closed();
         let suspect = closed.is_some_and(|closed| record.size() >= closed);
-        if self.producers.is_certainly_too_large(&record) || self.lanes.spares(&record, suspect) {
+        if self.producers.is_certainly_too_large(&record) || self.lanes.skips(&record, suspect) {
             return Some(self.closed(record, size).await);
         }
-        if let Some(failure) = self.producers.deaths.bars() {
+        if let Some(failure) = self.producers.fatal_errors.blocking() {
             return Some(failure.into());
         }
-        let (options, link) = (&self.producers.options, &self.producers.link);
+        let (options, connection) = (&self.producers.options, &self.producers.connection);
         match self
             .lanes
-            .send(record, options, link, &self.producers.clients)
+            .send(record, options, connection, &self.producers.clients)
             .await
         {
-            Passage::Arrived => {
-                self.producers.link.answered();
+            LargeOutcome::Arrived => {
+                self.producers.connection.answered();
                 None
             }
-            Passage::Refused(record, error) if refusal::is_oversize(&error) => {
+            LargeOutcome::Refused(record, error) if refusal::is_oversize(&error) => {
                 Some(self.oversize(record, size, &error))
             }
-            Passage::Refused(record, error) => {
+            LargeOutcome::Refused(record, error) => {
                 Some(self.refused(&record.topic, size, &error).into())
             }
-            Passage::Died(code, why) => {
+            LargeOutcome::Died(code, why) => {
                 let topics = self.producers.topics_written();
-                Some(refusal::of_death(&self.producers.link, &topics, code, &why).into())
+                Some(
+                    refusal::of_fatal_error(&self.producers.connection, &topics, code, &why).into(),
+                )
             }
-            Passage::Closed(record) => {
+            LargeOutcome::Closed(record) => {
                 let news = self.producers.limits.learn(record.size());
                 let refused = self.closed(record, size).await;
                 if news {
@@ -306,11 +312,11 @@ impl KafkaPublisher {
     }
 
     async fn closed(&self, record: Record, size: usize) -> Refused {
-        let (options, link) = (&self.producers.options, &self.producers.link);
+        let (options, connection) = (&self.producers.options, &self.producers.connection);
         let known = self
             .producers
             .limits
-            .known(&record.topic, options, link)
+            .known(&record.topic, options, connection)
             .await;
         Refused {
             failure: refusal::closed(options, &record.topic, size, known),
@@ -331,7 +337,7 @@ impl KafkaPublisher {
         if refusal::is_unknown_topic(code) || code == RDKafkaErrorCode::TopicAuthorizationFailed {
             self.topics.forget(topic);
         }
-        refusal::failure(&self.producers.link, topic, size, error)
+        refusal::failure(&self.producers.connection, topic, size, error)
     }
 }
 
@@ -341,10 +347,10 @@ impl Publisher for KafkaPublisher {
     }
 
     fn limit<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Option<usize>> {
-        let limit = self
-            .producers
-            .limits
-            .of(topic, &self.producers.options, &self.producers.link);
+        let limit =
+            self.producers
+                .limits
+                .of(topic, &self.producers.options, &self.producers.connection);
         limit.map(Some).boxed()
     }
 }
@@ -355,11 +361,11 @@ impl Part for KafkaPublisher {
     }
 
     fn status(&self) -> PartStatus {
-        self.producers.link.state()
+        self.producers.connection.state()
     }
 
     fn ready(&self) -> Result<(), String> {
-        if self.producers.link.seen() {
+        if self.producers.connection.seen() {
             return Ok(());
         }
         let why = self.status().error.unwrap_or_default();
@@ -367,13 +373,13 @@ impl Part for KafkaPublisher {
     }
 
     fn alive(&self) -> BoxFuture<'_, bool> {
-        let next = self.producers.link.next_statistics();
+        let next = self.producers.connection.next_statistics();
         next.map(|()| true).boxed()
     }
 
     /// When producers died again and again of what no operator can mend.
     fn fatal(&self) -> BoxFuture<'_, String> {
-        let why = self.producers.deaths.last();
+        let why = self.producers.fatal_errors.last();
         let say = |why| {
             format!(
                 "Kafka's producer can't go on, and neither could those that took its place: {why}"

@@ -9,13 +9,13 @@ use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::time::sleep;
 
-use super::events::Events;
+use super::events::ClientEvents;
 use crate::ports::Record;
 
 /// First and longest pause when the queue is full.
 const QUEUE_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
-pub(super) type Client = FutureProducer<Events>;
+pub(super) type Client = FutureProducer<ClientEvents>;
 
 /// Hands a record to librdkafka; waits while its queue is full.
 pub(super) async fn enqueue(

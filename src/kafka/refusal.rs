@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use super::limit::{FRAMES, Known};
+use super::limit::{FRAMES, KnownLimits};
 use super::options::EVENT_HUBS_REQUEST;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
-use crate::kafka::connection::Link;
+use crate::kafka::connection::Connection;
 use crate::kafka::fatal::is_mendable;
 use crate::settings::KafkaConnection;
 
@@ -41,10 +41,15 @@ pub(super) fn code(error: &KafkaError) -> Code {
 }
 
 /// A refused record. `size` is the length of its key and value in bytes.
-pub(super) fn failure(link: &Link, topic: &str, size: usize, error: &KafkaError) -> Failure {
+pub(super) fn failure(
+    connection: &Connection,
+    topic: &str,
+    size: usize,
+    error: &KafkaError,
+) -> Failure {
     match code(error) {
         Code::MessageSizeTooLarge => oversize(topic, size),
-        Code::Fatal | Code::PurgeQueue | Code::PurgeInflight | Code::State => stopped(link),
+        Code::Fatal | Code::PurgeQueue | Code::PurgeInflight | Code::State => stopped(connection),
         // An error without a code concerns the record itself (a name that holds a NUL).
         Code::Fail => Failure::new(
             Health::Misconfigured,
@@ -53,15 +58,15 @@ pub(super) fn failure(link: &Link, topic: &str, size: usize, error: &KafkaError)
             "check the name of the topic",
         )
         .caused_by(format!("topic {topic}: refused by the client")),
-        code => of_topic(link, topic, code),
+        code => of_topic(connection, topic, code),
     }
 }
 
 /// An error that the topic as a whole has.
-pub(super) fn of_topic(link: &Link, topic: &str, code: Code) -> Failure {
-    let brokers = link.brokers();
+pub(super) fn of_topic(connection: &Connection, topic: &str, code: Code) -> Failure {
+    let brokers = connection.brokers();
     if is_unknown_topic(code) {
-        let replicas = link.size().min(REPLICAS);
+        let replicas = connection.size().min(REPLICAS);
         return Failure::new(
             Health::Misconfigured,
             Reaction::Backoff,
@@ -130,7 +135,12 @@ fn oversize(topic: &str, size: usize) -> Failure {
 }
 
 /// A record over which the broker closes the connection instead of answering. `size` as in [`failure`].
-pub(super) fn closed(options: &KafkaConnection, topic: &str, size: usize, known: Known) -> Failure {
+pub(super) fn closed(
+    options: &KafkaConnection,
+    topic: &str,
+    size: usize,
+    known: KnownLimits,
+) -> Failure {
     let told = |bytes: Option<usize>| bytes.map_or("not told".to_owned(), |it| it.to_string());
     let enough = size + AROUND_RECORD;
     let compressed = match options.compresses() {
@@ -162,14 +172,19 @@ pub(super) fn closed(options: &KafkaConnection, topic: &str, size: usize, known:
 }
 
 /// A producer that Kafka refused or contradicted, which ended it.
-pub(super) fn of_death(link: &Link, topics: &[String], code: Code, why: &str) -> Failure {
-    let why = link.fit(why);
+pub(super) fn of_fatal_error(
+    connection: &Connection,
+    topics: &[String],
+    code: Code,
+    why: &str,
+) -> Failure {
+    let why = connection.fit(why);
     let (what, remedy) = match code {
         Code::ClusterAuthorizationFailed
         | Code::TopicAuthorizationFailed
         | Code::TransactionalIdAuthorizationFailed => (
             format!("Kafka does not let incidentd use an idempotent producer: {why}"),
-            may_produce(link.brokers(), topics),
+            may_produce(connection.brokers(), topics),
         ),
         code if is_mendable(code) => (
             format!("Kafka has no idempotent producers, without which records would repeat: {why}"),
@@ -213,8 +228,8 @@ fn acls(brokers: &str, what: &str) -> String {
 }
 
 /// The producer ended before the record was acknowledged: the daemon stops.
-pub(super) fn stopped(link: &Link) -> Failure {
-    let why = link.state().error;
+pub(super) fn stopped(connection: &Connection) -> Failure {
+    let why = connection.state().error;
     Failure::new(
         Health::Unreachable,
         Reaction::Backoff,
@@ -232,8 +247,8 @@ mod tests {
     use super::*;
     use crate::kafka::scrub::Scrubber;
 
-    fn link() -> Link {
-        Link::new("a:1,b:2".to_owned(), Scrubber::new(&[]))
+    fn connection() -> Connection {
+        Connection::new("a:1,b:2".to_owned(), Scrubber::new(&[]))
     }
 
     #[test]
@@ -242,7 +257,7 @@ mod tests {
             Code::UnsupportedForMessageFormat,
             Code::UnsupportedCompressionType,
         ] {
-            let failure = of_topic(&link(), "t", code);
+            let failure = of_topic(&connection(), "t", code);
             assert_eq!(failure.health, Health::Misconfigured);
             assert!(failure.what.contains("compression"), "{failure:?}");
             assert!(failure.remedy.contains("compression.type"), "{failure:?}");
@@ -256,7 +271,7 @@ mod tests {
             properties: Vec::new(),
             max_in_flight: 0,
         };
-        let known = Known {
+        let known = KnownLimits {
             topic: Some(8_388_608),
             request: None,
         };
@@ -280,7 +295,12 @@ mod tests {
 
     #[test]
     fn a_broker_without_idempotence_is_named_with_what_has_it() {
-        let failure = of_death(&link(), &[], Code::UnsupportedFeature, "not supported");
+        let failure = of_fatal_error(
+            &connection(),
+            &[],
+            Code::UnsupportedFeature,
+            "not supported",
+        );
         assert_eq!(failure.health, Health::Misconfigured);
         assert!(failure.remedy.contains("InitProducerId"), "{failure:?}");
     }

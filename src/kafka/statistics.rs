@@ -18,19 +18,19 @@ use tokio::time::timeout;
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// Connections that came up and were closed since the client was made, by broker.
-type Closed = BTreeMap<String, u64>;
+type ClosedConnections = BTreeMap<String, u64>;
 
 /// One moment of a client's statistics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Seen {
-    closed: Closed,
+pub(super) struct StatisticsSample {
+    closed: ClosedConnections,
     /// Kafka has given the producer its id, which it needs before it may send anything.
     pub(super) has_id: bool,
 }
 
-impl Seen {
+impl StatisticsSample {
     /// How many connections to one broker came up and were closed since `before`; of all brokers the most.
-    fn closings_since(&self, before: &Seen) -> u64 {
+    fn closings_since(&self, before: &StatisticsSample) -> u64 {
         let since = |(broker, closed): (&String, &u64)| {
             closed.saturating_sub(before.closed.get(broker).copied().unwrap_or_default())
         };
@@ -39,16 +39,16 @@ impl Seen {
 }
 
 /// The newest statistics of one client.
-pub(super) struct Sight(watch::Sender<Arc<Seen>>);
+pub(super) struct ClientStatistics(watch::Sender<Arc<StatisticsSample>>);
 
-impl Default for Sight {
+impl Default for ClientStatistics {
     fn default() -> Self {
         Self(watch::Sender::new(Arc::default()))
     }
 }
 
-impl Sight {
-    pub(super) fn now(&self) -> Arc<Seen> {
+impl ClientStatistics {
+    pub(super) fn now(&self) -> Arc<StatisticsSample> {
         self.0.borrow().clone()
     }
 
@@ -60,7 +60,7 @@ impl Sight {
     }
 
     /// Resolves when so many connections to one broker came up and were closed within [`WINDOW`], from `before` on.
-    pub(super) async fn closes(&self, before: &Arc<Seen>, times: u64) {
+    pub(super) async fn closes(&self, before: &Arc<StatisticsSample>, times: u64) {
         let mut before = Arc::clone(before);
         loop {
             let closed = self.until(|now| now.closings_since(&before) >= times);
@@ -77,7 +77,7 @@ impl Sight {
         self.until(|now| now.has_id).await;
     }
 
-    async fn until(&self, is_so: impl Fn(&Seen) -> bool) {
+    async fn until(&self, is_so: impl Fn(&StatisticsSample) -> bool) {
         let mut changes = self.0.subscribe();
         // Fails only when the sender is gone, which we are.
         if changes.wait_for(|now| is_so(now)).await.is_err() {
@@ -107,9 +107,9 @@ struct Eos {
 }
 
 impl Statistics {
-    fn seen(self) -> Seen {
+    fn seen(self) -> StatisticsSample {
         let brokers = self.brokers.into_iter();
-        Seen {
+        StatisticsSample {
             closed: brokers.map(|(name, one)| (name, one.disconnects)).collect(),
             has_id: self.eos.idemp_state == "Assigned",
         }
@@ -120,7 +120,7 @@ impl Statistics {
 mod tests {
     use super::*;
 
-    fn statistics(first: u64, second: u64, state: &str) -> Vec<u8> {
+    fn raw(first: u64, second: u64, state: &str) -> Vec<u8> {
         format!(
             r#"{{"brokers":{{"a:1/1":{{"disconnects":{first},"x":[1]}},"a:1/2":{{"disconnects":{second}}}}},"topics":{{"t":{{}}}},"eos":{{"idemp_state":"{state}"}}}}"#
         )
@@ -129,16 +129,16 @@ mod tests {
 
     #[tokio::test]
     async fn closings_count_for_one_broker_and_since_a_moment() {
-        let sight = Sight::default();
-        sight.take(&statistics(5, 1, "WaitPID"));
-        let before = sight.now();
+        let statistics = ClientStatistics::default();
+        statistics.take(&raw(5, 1, "WaitPID"));
+        let before = statistics.now();
         assert!(!before.has_id);
-        sight.take(&statistics(7, 3, "Assigned"));
-        assert_eq!(sight.now().closings_since(&before), 2);
-        sight.gets_id().await;
-        sight.take(&statistics(7, 4, "Assigned"));
-        sight.closes(&before, 3).await;
-        sight.take(b"no statistics");
-        assert_eq!(sight.now().closings_since(&before), 3);
+        statistics.take(&raw(7, 3, "Assigned"));
+        assert_eq!(statistics.now().closings_since(&before), 2);
+        statistics.gets_id().await;
+        statistics.take(&raw(7, 4, "Assigned"));
+        statistics.closes(&before, 3).await;
+        statistics.take(b"no statistics");
+        assert_eq!(statistics.now().closings_since(&before), 3);
     }
 }

@@ -19,7 +19,7 @@ const METADATA_LIMIT: Duration = Duration::from_secs(2);
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
-pub(super) struct Topics {
+pub(super) struct KnownTopics {
     /// A poisoned lock guards a plain set here, which is whole whatever thread died.
     seen: RwLock<HashSet<Arc<str>>>,
     /// Held by the one who asks about a topic; thousands of tenants wait for the same answer.
@@ -27,13 +27,13 @@ pub(super) struct Topics {
 }
 
 /// What asking for metadata came to.
-pub(super) enum Answer {
+pub(super) enum TopicAnswer {
     Good,
     TopicError(RDKafkaErrorCode),
     None,
 }
 
-impl Topics {
+impl KnownTopics {
     fn has(&self, topic: &Arc<str>) -> bool {
         let seen = self.seen.read();
         seen.contains(topic)
@@ -67,12 +67,12 @@ impl Topics {
         let _turn = self.asking.lock().await;
         while !self.has(topic) {
             match self.ask(Some(Arc::clone(topic)), producers).await {
-                Answer::Good => self.note(topic),
-                Answer::TopicError(code) => {
-                    return Err(refusal::of_topic(&producers.link, topic, code));
+                TopicAnswer::Good => self.note(topic),
+                TopicAnswer::TopicError(code) => {
+                    return Err(refusal::of_topic(&producers.connection, topic, code));
                 }
-                Answer::None => {
-                    if let Some(failure) = producers.deaths.standing() {
+                TopicAnswer::None => {
+                    if let Some(failure) = producers.fatal_errors.current() {
                         return Err(failure);
                     }
                     sleep(RETRY_PAUSE).await;
@@ -83,10 +83,10 @@ impl Topics {
     }
 
     /// Asks a broker for metadata, of `topic` alone when there is one.
-    pub(super) async fn ask(&self, topic: Option<Arc<str>>, producers: &Producers) -> Answer {
+    pub(super) async fn ask(&self, topic: Option<Arc<str>>, producers: &Producers) -> TopicAnswer {
         let common = producers.common();
         let asked = tokio::task::spawn_blocking(move || {
-            let client = common.as_ref().and_then(|live| live.client());
+            let client = common.as_ref().and_then(|client| client.producer());
             let client = client.ok_or(ClientError::Canceled)?.client();
             let metadata = client.fetch_metadata(topic.as_deref(), METADATA_LIMIT)?;
             let error = topic.and_then(|_| metadata.topics().first()?.error());
@@ -97,17 +97,17 @@ impl Topics {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 tracing::debug!(target: "incidentd::kafka", %error, "no metadata");
-                producers.link.silent();
-                return Answer::None;
+                producers.connection.no_answer();
+                return TopicAnswer::None;
             }
             // The runtime is going down.
-            Err(_) => return Answer::None,
+            Err(_) => return TopicAnswer::None,
         };
-        producers.link.metadata(brokers);
+        producers.connection.metadata(brokers);
         match error.map(RDKafkaErrorCode::from) {
             // Leaders are being elected: the topic is there.
-            None | Some(RDKafkaErrorCode::LeaderNotAvailable) => Answer::Good,
-            Some(code) => Answer::TopicError(code),
+            None | Some(RDKafkaErrorCode::LeaderNotAvailable) => TopicAnswer::Good,
+            Some(code) => TopicAnswer::TopicError(code),
         }
     }
 }

@@ -5,18 +5,19 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use super::{FIRST_ANSWER, TopicSeen, Write};
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::kafka::KafkaError;
-use crate::kafka::connection::{GOES_ON, Link, PROTOCOL, Trouble};
+use crate::kafka::connection::{Connection, ConnectionProblem, GOES_ON, PROTOCOL};
 use crate::kafka::limit::DEFAULT_MAX_MESSAGE;
 use crate::kafka::options::EVENT_HUBS_REQUEST;
 use crate::settings::KafkaConnection;
 
 /// Why no broker answers, and what to do, by the kind of the last failure.
-pub(super) fn out_of_reach(link: &Link) -> Failure {
-    let Trouble { code, what, remedy } = link.trouble().unwrap_or_else(|| Trouble {
-        code: None,
-        what: format!("no answer within {FIRST_ANSWER:?}"),
-        remedy: PROTOCOL.into(),
-    });
+pub(super) fn out_of_reach(connection: &Connection) -> Failure {
+    let ConnectionProblem { code, what, remedy } =
+        connection.problem().unwrap_or_else(|| ConnectionProblem {
+            code: None,
+            what: format!("no answer within {FIRST_ANSWER:?}"),
+            remedy: PROTOCOL.into(),
+        });
     let health = match code {
         Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL) => {
             Health::Misconfigured
@@ -24,7 +25,7 @@ pub(super) fn out_of_reach(link: &Link) -> Failure {
         _ => Health::Unreachable,
     };
     let remedy = for_who_looks(&remedy);
-    let what = format!("Kafka can't be reached at {}: {what}", link.brokers());
+    let what = format!("Kafka can't be reached at {}: {what}", connection.brokers());
     Failure::new(health, Reaction::Backoff, what, remedy)
 }
 
@@ -34,9 +35,9 @@ fn for_who_looks(remedy: &str) -> &str {
 }
 
 /// A topic that nothing was heard of, though Kafka answers.
-pub(super) fn no_answer(link: &Link, name: &str, error: &ClientError) -> Failure {
-    let (why, remedy) = match link.trouble() {
-        Some(Trouble { what: why, .. }) => (
+pub(super) fn no_answer(connection: &Connection, name: &str, error: &ClientError) -> Failure {
+    let (why, remedy) = match connection.problem() {
+        Some(ConnectionProblem { what: why, .. }) => (
             why,
             "a broker that Kafka itself names may be out of reach from here: check advertised.listeners of the brokers, \
              DNS and firewalls",
