@@ -1,13 +1,13 @@
 //! What goes wrong, by rule or by incident.
 //!
-//! Rules are asked in the order they were added. Delays of all that match add up; of the rest the first that matches wins.
-//! A poisoned incident spoils what would show it with its alerts, unless a rule has struck already.
+//! Rules are asked in the order they were added. Delays of all that match add up; of the others the first that matches
+//! wins. A poisoned incident spoils what would show it with its alerts, unless a rule has struck already.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
@@ -56,7 +56,7 @@ pub enum Effect {
     BrokenJson(usize),
     /// These bytes, whatever they are, stand among the incidents of a page as if they were one.
     BadIncident(Vec<u8>),
-    /// 206: so many incidents are missing from the end of the page, and a `Warning` tells of it.
+    /// 206: that many incidents are missing from the end of the page, and a `Warning` says so (section 3.2).
     Partial { missing: usize, warning: String },
     /// The page has a nextLink to this address, whether or not it would have one.
     NextLinkTo(String),
@@ -72,12 +72,12 @@ pub enum Effect {
     LoginPage,
 }
 
-/// How a 429 tells when to come back.
+/// How a 429 says when to come back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hint {
-    /// `Retry-After` with so many seconds.
+    /// `Retry-After` with that many seconds.
     Seconds(u64),
-    /// `Retry-After` with the date so many seconds ahead.
+    /// `Retry-After` with the date that many seconds ahead.
     Date(u64),
     /// In the message only.
     Text(u64),
@@ -94,7 +94,7 @@ pub enum When {
     Chance(f64),
 }
 
-/// When what happens.
+/// An effect, and the requests that it happens to.
 #[derive(Clone, Debug)]
 pub struct Rule {
     api: Option<Api>,
@@ -118,7 +118,7 @@ impl Rule {
         }
     }
 
-    /// A status with Microsoft's or anyone's body.
+    /// A status with any body.
     pub fn status(status: u16, body: &str) -> Self {
         Self::new(Effect::Answer {
             status,
@@ -127,7 +127,7 @@ impl Rule {
         })
     }
 
-    /// The token endpoint's 429: plain text, a minute's pause.
+    /// The token endpoint's 429: plain text, a minute's pause (section 4.1).
     pub fn token_throttled() -> Self {
         Self::new(Effect::Answer {
             status: 429,
@@ -137,12 +137,10 @@ impl Rule {
         .at(Endpoint::Token)
     }
 
-    /// 206, in the words that Graph's documentation has for it.
+    /// 206, with the warning that Graph's documentation has for it (section 3.2).
     pub fn partial(missing: usize) -> Self {
-        Self::new(Effect::Partial {
-            missing,
-            warning: "199 - \"Microsoft/MicrosoftDefender/504/10000\"".to_owned(),
-        })
+        let warning = "199 - \"Microsoft/MicrosoftDefender/504/10000\"".to_owned();
+        Self::new(Effect::Partial { missing, warning })
     }
 
     /// Only in this API.
@@ -167,14 +165,22 @@ impl Rule {
         self
     }
 
-    /// At most so many times.
+    /// At most that many times.
     pub fn times(mut self, times: u64) -> Self {
         self.left = times;
         self
     }
+
+    fn fits(&self, target: Target) -> bool {
+        (self.api.is_none() || self.api == target.api)
+            && self.endpoint.is_none_or(|at| at == target.endpoint)
+            && (self.tenant.is_none() || self.tenant == target.tenant)
+            && (target.link || !matches!(self.effect, Effect::StaleLink(_)))
+            && self.left > 0
+    }
 }
 
-/// What a request is after, as far as rules care.
+/// What a request is for, as far as rules care.
 #[derive(Clone, Copy)]
 pub(super) struct Target {
     pub api: Option<Api>,
@@ -194,13 +200,9 @@ pub struct Faults(Arc<Mutex<Rules>>);
 
 struct Rules {
     all: Vec<Pushed>,
-    poison: HashMap<(Uuid, u64), Poison>,
+    /// The effect of each poisoned incident, and how often it has struck.
+    poison: HashMap<(Uuid, u64), (Effect, u64)>,
     rng: StdRng,
-}
-
-struct Poison {
-    effect: Effect,
-    hits: u64,
 }
 
 struct Pushed {
@@ -220,78 +222,78 @@ impl Faults {
     }
 
     pub fn push(&self, rule: Rule) -> RuleId {
-        let mut rules = self.rules();
-        rules.all.push(Pushed {
+        let all = &mut self.0.lock().all;
+        all.push(Pushed {
             rule,
             active: true,
             fitted: 0,
             hits: 0,
         });
-        RuleId(rules.all.len() - 1)
+        RuleId(all.len() - 1)
     }
 
     /// Ends one rule; requests that hang already go on hanging.
     pub fn remove(&self, id: RuleId) {
-        if let Some(pushed) = self.rules().all.get_mut(id.0) {
+        if let Some(pushed) = self.0.lock().all.get_mut(id.0) {
             pushed.active = false;
         }
     }
 
     /// Ends all rules and cures all incidents.
     pub fn clear(&self) {
-        let mut rules = self.rules();
-        for pushed in &mut rules.all {
-            pushed.active = false;
-        }
+        let mut rules = self.0.lock();
+        rules
+            .all
+            .iter_mut()
+            .for_each(|pushed| pushed.active = false);
         rules.poison.clear();
     }
 
-    /// From now on, whatever would show the incident's alerts has this effect in place of an answer: a list page of the
+    /// From now on, every answer that would show the incident's alerts has this effect instead: a list page of the
     /// Defender API, its own GET, and the same of Graph with `$expand=alerts`, and its alerts. An effect that needs an
     /// answer to work on becomes the API's 500.
     pub fn poison(&self, tenant: Uuid, incident: u64, effect: Effect) {
-        let poison = Poison { effect, hits: 0 };
-        self.rules().poison.insert((tenant, incident), poison);
+        let poison = &mut self.0.lock().poison;
+        poison.insert((tenant, incident), (effect, 0));
     }
 
     pub fn cure(&self, tenant: Uuid, incident: u64) {
-        self.rules().poison.remove(&(tenant, incident));
+        self.0.lock().poison.remove(&(tenant, incident));
     }
 
     /// How often a poisoned incident has spoilt an answer.
     pub fn poison_hits(&self, tenant: Uuid, incident: u64) -> u64 {
-        let rules = self.rules();
-        rules.poison.get(&(tenant, incident)).map_or(0, |p| p.hits)
+        let rules = self.0.lock();
+        let poison = rules.poison.get(&(tenant, incident));
+        poison.map_or(0, |(_, hits)| *hits)
     }
 
     /// What the first poisoned one of `incidents` does.
     pub(super) fn poisoned(&self, tenant: Uuid, incidents: &[u64]) -> Option<Effect> {
-        let mut rules = self.rules();
+        let mut rules = self.0.lock();
         if rules.poison.is_empty() {
             return None;
         }
-        let first = incidents
-            .iter()
-            .find(|id| rules.poison.contains_key(&(tenant, **id)))?;
-        let poison = rules.poison.get_mut(&(tenant, *first))?;
-        poison.hits += 1;
-        Some(poison.effect.clone())
+        let poisoned = |id: &&u64| rules.poison.contains_key(&(tenant, **id));
+        let first = *incidents.iter().find(poisoned)?;
+        let (effect, hits) = rules.poison.get_mut(&(tenant, first))?;
+        *hits += 1;
+        Some(effect.clone())
     }
 
     /// How often a rule has struck.
     pub fn hits(&self, id: RuleId) -> u64 {
-        self.rules().all.get(id.0).map_or(0, |pushed| pushed.hits)
+        self.0.lock().all.get(id.0).map_or(0, |pushed| pushed.hits)
     }
 
     pub(super) fn strike(&self, target: Target) -> Strike {
-        let mut rules = self.rules();
+        let mut rules = self.0.lock();
         let Rules { all, rng, .. } = &mut *rules;
         let mut strike = Strike::default();
         for pushed in all.iter_mut().filter(|pushed| pushed.active) {
-            let taken = strike.effect.is_some();
             let delay = match pushed.rule.effect {
                 Effect::Delay(by) => Some(by),
-                _ if taken => continue,
+                _ if strike.effect.is_some() => continue,
                 _ => None,
             };
             if !pushed.strikes(target, rng) {
@@ -304,44 +306,28 @@ impl Faults {
         }
         strike
     }
-
-    fn rules(&self) -> MutexGuard<'_, Rules> {
-        self.0.lock()
-    }
 }
 
 impl Pushed {
     fn strikes(&mut self, target: Target, rng: &mut StdRng) -> bool {
-        let Rule {
-            api,
-            endpoint,
-            tenant,
-            when,
-            left,
-            effect,
-        } = &mut self.rule;
-        let fits = (api.is_none() || *api == target.api)
-            && endpoint.is_none_or(|at| at == target.endpoint)
-            && (tenant.is_none() || *tenant == target.tenant)
-            && (target.link || !matches!(effect, Effect::StaleLink(_)));
-        if !fits || *left == 0 {
+        if !self.rule.fits(target) {
             return false;
         }
         self.fitted += 1;
-        let strikes = match when {
+        let strikes = match self.rule.when {
             When::Always => true,
-            When::Nth(n) => self.fitted == *n,
+            When::Nth(n) => self.fitted == n,
             When::Chance(probability) => rng.random_bool(probability.clamp(0.0, 1.0)),
         };
         if strikes {
-            *left -= 1;
+            self.rule.left -= 1;
             self.hits += 1;
         }
         strikes
     }
 }
 
-/// What the rules have in store for one request.
+/// What the rules do to one request.
 #[derive(Default)]
 pub(super) struct Strike {
     pub delay: Duration,

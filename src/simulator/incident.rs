@@ -1,18 +1,16 @@
-//! One incident, in the words of the Defender API (section 1.3); each API writes it out in its own.
-//!
-//! In memory an alert is a seed and the few fields that change; its devices, evidence and prose are drawn from the seed
-//! whenever it is written out. The same revision therefore always has the same text, at a tenth of the memory.
+//! One incident, in the words of the Defender API (section 1.3); each API writes it in its own.
 
+use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
-use rand::{RngExt, SeedableRng};
-use uuid::Uuid;
 
-use super::cast::Cast;
-use super::scene::{SCENES, Scene};
+use super::alert::Alert;
+use super::attack::attacks;
 use super::time::{self, SECOND};
+use super::world::Update;
 
 /// An incident as the world knows it.
+#[derive(Default)]
 pub(super) struct Incident {
     pub id: u64,
     pub redirect: Option<u64>,
@@ -26,14 +24,15 @@ pub(super) struct Incident {
     pub severity: String,
     /// Graph's `priorityScore`, 0 to 100; `None` while its calculation is pending.
     pub score: Option<u8>,
-    /// Who changed it last, and what was said when it was closed: only Graph tells.
+    /// Who changed it last; only Graph shows it.
     pub modified_by: Option<&'static str>,
+    /// What was said when it was closed; only Graph shows it.
     pub resolving_comment: Option<&'static str>,
     pub tags: Vec<String>,
     pub comments: Vec<Comment>,
     pub alerts: Vec<Alert>,
-    /// Bumped by every change, those included that `lastUpdateTime` does not tell of, but not by a new score that leaves
-    /// it alone: that is the same version with another text.
+    /// Each change adds one, also where `lastUpdateTime` stays. A new score that leaves it alone adds none: it is the same
+    /// version with another text.
     pub revision: u32,
     /// Written with the fields that newer answers of the Defender API have and its documentation does not.
     pub newer: bool,
@@ -41,14 +40,13 @@ pub(super) struct Incident {
 
 pub(super) struct Comment {
     pub text: String,
-    pub by: &'static str,
     pub at: i64,
 }
 
-/// Who does what people do in this world.
+/// Who makes the changes that people make.
 pub(super) const ANALYST: &str = "analyst@contoso.com";
 
-/// Classification and determination of closed incidents. The determinations are those of which Graph has other words.
+/// Classification and determination of closed incidents: the determinations for which Graph has other words.
 pub(super) const VERDICTS: [(&str, &str); 6] = [
     ("TruePositive", "Malware"),
     ("TruePositive", "CompromisedAccount"),
@@ -58,142 +56,93 @@ pub(super) const VERDICTS: [(&str, &str); 6] = [
     ("InformationalExpectedActivity", "SecurityTesting"),
 ];
 
-impl Comment {
-    pub fn new(text: &str, at: i64) -> Self {
-        Self {
-            text: text.to_owned(),
-            by: ANALYST,
-            at,
-        }
-    }
-}
-
-/// An alert as the world knows it.
-pub(super) struct Alert {
-    pub seed: u64,
-    pub scene: &'static Scene,
-    pub created: i64,
-    pub last_updated: i64,
-    pub resolved: Option<i64>,
-    pub status: &'static str,
-    pub investigation: &'static str,
-    pub assigned_to: Option<&'static str>,
-    /// Bytes of prose added to the description.
-    pub padding: usize,
-}
-
-/// What an alert's seed tells of it, for ever.
-pub(super) struct Drawn {
-    pub id: String,
-    pub detector: Uuid,
-    pub cast: Cast,
-    pub first_activity: i64,
-    pub last_activity: i64,
-    pub investigation: u32,
-}
-
-impl Alert {
-    pub fn new(scene: &'static Scene, seed: u64, now: i64) -> Self {
-        let mut rng = StdRng::seed_from_u64(seed);
-        Self {
-            seed,
-            scene,
-            created: now - rng.random_range(0..SECOND * 4),
-            last_updated: time::sql_datetime(now),
-            resolved: None,
-            status: "New",
-            investigation: ["UnsupportedAlertType", "UnsupportedOs", "Queued", "Running"]
-                .choose(&mut rng)
-                .unwrap_or(&"Queued"),
-            assigned_to: rng.random_bool(0.2).then_some("Automation"),
-            padding: 0,
-        }
-    }
-
-    /// Moves on by one state, as automated investigation does without touching the incident.
-    pub fn progress(&mut self, now: i64) {
-        (self.status, self.investigation) = match self.status {
-            "New" => ("InProgress", "Running"),
-            "InProgress" => ("Resolved", "Benign"),
-            _ => ("InProgress", "PendingApproval"),
-        };
-        self.stamp(now);
-    }
-
-    pub fn close(&mut self, now: i64) {
-        self.status = "Resolved";
-        self.stamp(now);
-    }
-
-    pub fn open(&mut self, now: i64) {
-        self.status = "InProgress";
-        self.stamp(now);
-    }
-
-    /// Goes to another incident as it is, which only its own time tells of.
-    pub fn leave(&mut self, now: i64) {
-        self.stamp(now);
-    }
-
-    pub fn draw(&self) -> Drawn {
-        let mut rng = StdRng::seed_from_u64(self.seed);
-        let id = self.scene.alert_id(&mut rng);
-        let cast = Cast::draw(&mut rng);
-        let first_activity = self.created - rng.random_range(SECOND..SECOND * 3600);
-        Drawn {
-            id,
-            detector: Uuid::from_u64_pair(self.seed, !self.seed),
-            cast,
-            first_activity,
-            last_activity: first_activity + rng.random_range(0..SECOND * 600),
-            investigation: rng.random_range(1..100_000),
-        }
-    }
-
-    fn stamp(&mut self, now: i64) {
-        self.last_updated = time::sql_datetime(now).max(time::next_sql_datetime(self.last_updated));
-        self.resolved = (self.status == "Resolved").then_some(self.last_updated);
-    }
-}
-
 impl Incident {
-    /// Gets another score than it had. Which one is no model's work: it is only told apart from the one before.
+    /// A new incident of `alerts` alerts, as it first appears.
+    pub fn new(id: u64, alerts: usize, now: i64, rng: &mut StdRng) -> Self {
+        let attack = attacks().choose(rng).unwrap_or(&attacks()[0]);
+        // Some have only their number for a name.
+        let name = match rng.random_bool(0.05) {
+            true => id.to_string(),
+            false => attack.title.clone(),
+        };
+        Self {
+            id,
+            name,
+            created: time::sql_datetime(now - rng.random_range(0..SECOND / 2)),
+            last_update: time::sql_datetime(now),
+            classification: "Unknown",
+            determination: "NotAvailable",
+            status: "Active",
+            severity: attack.severity.clone(),
+            alerts: (0..alerts)
+                .map(|_| Alert::new(attack, rng.random(), now))
+                .collect(),
+            revision: 1,
+            newer: rng.random_bool(0.6),
+            ..Self::default()
+        }
+    }
+
+    pub fn is_redirected(&self) -> bool {
+        self.status == "Redirected"
+    }
+
+    /// Whether it is open and can be worked on.
+    pub fn is_open(&self) -> bool {
+        matches!(self.status, "Active" | "InProgress")
+    }
+
+    /// Gives the incident another score than it has. How Microsoft's model computes scores does not matter here.
     pub fn rescore(&mut self) {
         let before = self.score.map_or(self.id, |score| u64::from(score) + 37);
         // Below 101, so that it fits.
         self.score = u8::try_from(before % 101).ok();
     }
 
-    /// A new incident of `alerts` alerts, as it first appears.
-    pub fn new(id: u64, alerts: usize, now: i64, rng: &mut StdRng) -> Self {
-        let scene = SCENES.choose(rng).unwrap_or(&SCENES[0]);
-        let last_update = time::sql_datetime(now);
-        Self {
-            id,
-            redirect: None,
-            // Some are named by nothing but their number.
-            name: if rng.random_bool(0.05) {
-                id.to_string()
-            } else {
-                scene.title.to_owned()
-            },
-            created: time::sql_datetime(now - rng.random_range(0..SECOND / 2)),
-            last_update,
-            assigned_to: None,
-            classification: "Unknown",
-            determination: "NotAvailable",
-            status: "Active",
-            severity: scene.severity.to_owned(),
-            score: None,
-            modified_by: None,
-            resolving_comment: None,
-            tags: Vec::new(),
-            comments: Vec::new(),
-            alerts: (0..alerts)
-                .map(|_| Alert::new(scene, rng.random(), now))
-                .collect(),
-            revision: 1,
-            newer: rng.random_bool(0.6),
+    pub fn comment(&mut self, text: &str, at: i64) {
+        let text = text.to_owned();
+        self.comments.push(Comment { text, at });
+    }
+
+    pub fn apply(&mut self, update: Update, now: i64, rng: &mut StdRng) {
+        self.modified_by = Some(ANALYST);
+        match update {
+            Update::Status(status) => self.status = status,
+            Update::AwaitAction => self.status = "AwaitingAction",
+            Update::Severity(severity) => self.severity = severity,
+            Update::AssignedTo(assignee) => self.assigned_to = assignee,
+            Update::Name(name) => self.name = name,
+            Update::Tag(tag) => self.tags.push(tag),
+            Update::Comment(text) => self.comment(&text, now),
+            Update::NewAlerts(count) => {
+                let start = rng.random_range(0..attacks().len());
+                let chosen = attacks().iter().cycle().skip(start).take(count);
+                let new = chosen.map(|attack| Alert::new(attack, rng.random(), now));
+                self.alerts.extend(new);
+            }
+            Update::LongAlert(bytes) => {
+                if let Some(alert) = self.alerts.first_mut() {
+                    alert.padding += bytes;
+                }
+            }
+            Update::Resolve => self.resolve("TruePositive", "Malware", now),
+            Update::ResolveAs(classification, determination) => {
+                self.resolve(classification, determination, now);
+            }
+            Update::Reopen => {
+                self.status = "Active";
+                let alerts = self.alerts.iter_mut();
+                alerts.for_each(|alert| alert.set_status("InProgress", now));
+            }
         }
+    }
+
+    fn resolve(&mut self, classification: &'static str, determination: &'static str, now: i64) {
+        self.status = "Resolved";
+        self.classification = classification;
+        self.determination = determination;
+        self.resolving_comment = Some("Looked into and closed.");
+        let alerts = self.alerts.iter_mut();
+        alerts.for_each(|alert| alert.set_status("Resolved", now));
     }
 }

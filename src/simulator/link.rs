@@ -1,44 +1,36 @@
-//! The links that a list goes on by: opaque, each its own, good only as a whole.
+//! The links to the next page of a list: opaque, each unique, good only as a whole (section 3.1, paging rules).
 //!
-//! A link's token is sealed with the tenant, the path and the rest of the query. Whoever takes it out of its link, or
-//! changes what stands beside it, is refused.
+//! A link's token is sealed with the tenant, the path and the rest of the query. A client that takes the token out of its
+//! link, or changes the rest, is refused.
 
-use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::form;
+use super::refusal::Refusal;
+use super::urlencoded;
 
 const TOKEN: &str = "$skiptoken";
 
 pub(super) struct Links {
     /// The simulator's own address.
-    pub url: String,
+    url: String,
     /// Whether a link may be followed once only.
-    pub once: bool,
+    once: bool,
     serial: AtomicU64,
     followed: Mutex<HashSet<u64>>,
 }
 
-/// Where a link leads: whose it is, and its path.
+/// Where a link leads.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct LinkTarget<'a> {
     pub tenant: Uuid,
     pub path: &'a str,
-}
-
-/// Why a link is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Broken {
-    /// It is not as it was given.
-    Altered,
-    /// It was good once, but is no more.
-    Stale,
 }
 
 impl Links {
@@ -52,37 +44,36 @@ impl Links {
     }
 
     /// A link that keeps the query as it was, but for `$skip`, and remembers `state`.
-    pub fn write(&self, place: Place<'_>, query: &str, state: &[u64]) -> String {
-        let kept = query.split('&').filter(|pair| {
-            let key = pair.split('=').next().and_then(form::decode);
-            !pair.is_empty() && !matches!(key.as_deref(), Some("$skip" | TOKEN))
-        });
-        let mut pairs: Vec<_> = kept.map(str::to_owned).collect();
-        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        let mut numbers = vec![serial];
+    pub fn write(&self, target: LinkTarget<'_>, query: &str, state: &[u64]) -> String {
+        let mut numbers = vec![self.serial.fetch_add(1, Ordering::Relaxed)];
         numbers.extend(state);
-        numbers.push(seal(place, query, &numbers));
+        numbers.push(seal(target, query, &numbers));
         let text: Vec<_> = numbers.iter().map(|number| format!("{number:x}")).collect();
         let token = URL_SAFE_NO_PAD.encode(text.join("-"));
-        pairs.push(format!("{}={token}", form::encode(TOKEN)));
-        format!("{}{}?{}", self.url, place.path, pairs.join("&"))
+        let kept = query.split('&').filter(|pair| {
+            let key = pair.split('=').next().and_then(urlencoded::decode);
+            !pair.is_empty() && !replaced(key.as_deref())
+        });
+        let mut pairs: Vec<_> = kept.map(str::to_owned).collect();
+        pairs.push(format!("{}={token}", urlencoded::encode(TOKEN)));
+        format!("{}{}?{}", self.url, target.path, pairs.join("&"))
     }
 
     /// The state that a followed link remembers; `None`: no link was followed.
-    pub fn open(&self, place: Place<'_>, query: &str) -> Result<Option<Vec<u64>>, Broken> {
+    pub fn open(&self, target: LinkTarget<'_>, query: &str) -> Result<Option<Vec<u64>>, Refusal> {
         let Some(token) = token(query) else {
             return Ok(None);
         };
-        let mut numbers = numbers(&token).ok_or(Broken::Altered)?;
+        let mut numbers = numbers(&token).ok_or(Refusal::AlteredLink)?;
         let sealed = numbers.pop();
-        if sealed != Some(seal(place, query, &numbers)) {
-            return Err(Broken::Altered);
+        if sealed != Some(seal(target, query, &numbers)) {
+            return Err(Refusal::AlteredLink);
         }
         let state = numbers.split_off(1);
         let mut followed = self.followed.lock();
         let first = numbers.first().is_some_and(|n| followed.insert(*n));
         if self.once && !first {
-            return Err(Broken::Stale);
+            return Err(Refusal::StaleLink(410));
         }
         Ok(Some(state))
     }
@@ -94,29 +85,26 @@ pub(super) fn followed(query: &str) -> bool {
 }
 
 fn token(query: &str) -> Option<String> {
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.find(|(key, _)| form::decode(key).as_deref() == Some(TOKEN))?;
-    form::decode(value)
+    let mut pairs = urlencoded::pairs(query);
+    pairs.find(|(key, _)| key.as_deref() == Some(TOKEN))?.1
+}
+
+/// What a link has in its token, and not as itself.
+fn replaced(key: Option<&str>) -> bool {
+    matches!(key, Some("$skip" | TOKEN))
 }
 
 fn numbers(token: &str) -> Option<Vec<u64>> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
     let numbers = text.split('-').map(|hex| u64::from_str_radix(hex, 16).ok());
-    numbers
-        .collect::<Option<Vec<_>>>()
-        .filter(|all| all.len() > 1)
+    let numbers = numbers.collect::<Option<Vec<_>>>();
+    numbers.filter(|all| all.len() > 1)
 }
 
 /// Over the query's meaning, not its spelling: a client may escape more than it has to.
-fn seal(place: Place<'_>, query: &str, numbers: &[u64]) -> u64 {
-    let rest: Vec<_> = query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (form::decode(key), form::decode(value))
-        })
-        .filter(|(key, _)| !matches!(key.as_deref(), Some("$skip" | TOKEN)))
+fn seal(target: LinkTarget<'_>, query: &str, numbers: &[u64]) -> u64 {
+    let rest: Vec<_> = urlencoded::pairs(query)
+        .filter(|(key, _)| !replaced(key.as_deref()))
         .collect();
-    xxh3_64(format!("{} {} {rest:?} {numbers:?}", place.tenant, place.path).as_bytes())
+    xxh3_64(format!("{} {} {rest:?} {numbers:?}", target.tenant, target.path).as_bytes())
 }

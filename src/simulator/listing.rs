@@ -1,18 +1,17 @@
-//! Which incidents a page of a list holds, in either API.
-
-use std::sync::Arc;
+//! Which incidents a page of a list holds, in either API (sections 1.1, 3.1 and 3.5).
 
 use uuid::Uuid;
 
-use super::books::Books;
-use super::faults::{Api, Effect, Faults};
-use super::http::Reply;
-use super::link::{Broken, Links, Place};
+use super::entra::Resource;
+use super::faults::Api;
+use super::incidents::Incidents;
+use super::link::LinkTarget;
 use super::odata::{Dialect, Query};
-use super::realm::Realm;
-use super::world::{PageRequest, World};
+use super::refusal::Refusal;
+use super::service::Service;
+use super::world::PageRequest;
 
-/// In which order incidents are listed. The documentation says newest first; users say in none.
+/// In which order incidents are listed. The documentation says newest first; users say in none (section 1.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Order {
     #[default]
@@ -22,21 +21,12 @@ pub enum Order {
     Shuffled,
 }
 
-/// What both APIs share: the world, and the way it is shown.
-#[derive(Clone)]
-pub(super) struct Desk {
-    pub world: World,
-    pub books: Books,
-    pub faults: Faults,
-    pub links: Arc<Links>,
-    pub order: Order,
-    pub permuted: bool,
-}
-
 /// How one API lists.
-pub(super) struct Terms {
+pub(super) struct ListRules {
     pub api: Api,
     pub path: &'static str,
+    /// What a token must be for.
+    pub resource: &'static Resource,
     pub dialect: Dialect,
     /// Whether pages end in a nextLink when more matches.
     pub links: bool,
@@ -55,65 +45,54 @@ pub(super) struct Selection {
     pub next: Option<String>,
 }
 
-/// Why there is no page.
-pub(super) enum Unfit {
-    Query(String),
-    Link(Broken),
-    NoTenant,
-    Poisoned(Effect),
-}
-
-impl Desk {
-    pub fn select(&self, tenant: Uuid, query: &str, terms: &Terms) -> Result<Selection, Unfit> {
-        let place = Place {
-            tenant,
-            path: terms.path,
+impl Service {
+    pub fn select(
+        &self,
+        tenant: Uuid,
+        query: &str,
+        rules: &ListRules,
+    ) -> Result<Selection, Refusal> {
+        let path = rules.path;
+        let target = LinkTarget { tenant, path };
+        let state = match rules.links {
+            true => self.links.open(target, query)?,
+            false => None,
         };
-        let state = if terms.links {
-            self.links.open(place, query).map_err(Unfit::Link)?
-        } else {
-            None
-        };
-        let mut asked =
-            Query::parse(query, &terms.dialect, state.is_some()).map_err(Unfit::Query)?;
+        let parsed = Query::parse(query, &rules.dialect, state.is_some());
+        let mut asked = parsed.map_err(Refusal::Query)?;
         let mut after_empty = false;
         if let Some([skip, empty]) = state.as_deref() {
             (asked.skip, after_empty) = (*skip as usize, *empty != 0);
         }
-        asked.top = asked.top.min(terms.page.unwrap_or(asked.top)).max(1);
+        asked.top = asked.top.min(rules.page.unwrap_or(asked.top)).max(1);
         self.world.about_to_page(PageRequest {
             tenant,
             skip: asked.skip,
         });
-        let empty = terms.empty_pages && !after_empty;
-        let end = if empty {
-            asked.skip
-        } else {
-            asked.skip.saturating_add(asked.top)
+        let empty = rules.empty_pages && !after_empty;
+        let end = match empty {
+            true => asked.skip,
+            false => asked.skip.saturating_add(asked.top),
         };
-        // Counting walks all of a tenant; one beyond the page tells whether there is more.
-        let wanted = if asked.count {
-            usize::MAX
-        } else {
-            end.saturating_add(1)
+        // Counting walks all of a tenant; otherwise one beyond the page tells whether there is more.
+        let wanted = match asked.count {
+            true => usize::MAX,
+            false => end.saturating_add(1),
         };
-        let mut ids = self
-            .world
-            .with(tenant, |realm| {
-                Ok(matching(realm, &asked, self.order, wanted))
-            })
-            .map_err(|_| Unfit::NoTenant)?;
+        let ids = self.world.with(tenant, |incidents, _| {
+            Ok(matching(incidents, &asked, self.order, wanted))
+        });
+        let mut ids = ids.map_err(|_| Refusal::Unlicensed)?;
         let total = ids.len();
-        let more = empty || total > end;
         ids.truncate(end);
-        let ids: Vec<_> = ids.into_iter().skip(asked.skip).collect();
-        if terms.api == Api::Defender || asked.expand {
-            let poison = self.faults.poisoned(tenant, &ids);
-            poison.map_or(Ok(()), |effect| Err(Unfit::Poisoned(effect)))?;
+        ids.drain(..asked.skip.min(ids.len()));
+        if rules.api == Api::Defender || asked.expand {
+            self.poisoned(tenant, &ids)?;
         }
-        let next = (terms.links && more).then(|| {
+        let more = empty || total > end;
+        let next = (rules.links && more).then(|| {
             let state = [(asked.skip + ids.len()) as u64, u64::from(empty)];
-            self.links.write(place, query, &state)
+            self.links.write(target, query, &state)
         });
         Ok(Selection {
             query: asked,
@@ -122,29 +101,21 @@ impl Desk {
             next,
         })
     }
-
-    /// What a poisoned incident does in place of its alerts.
-    pub fn wholesome(&self, tenant: Uuid, incident: Option<u64>) -> Result<(), Reply> {
-        let poison = self.faults.poisoned(tenant, incident.as_slice());
-        poison.map_or(Ok(()), |effect| Err(Reply::Fault(effect)))
-    }
 }
 
-/// The first `wanted` incidents that the query fits, in order.
-fn matching(realm: &Realm, query: &Query, order: Order, wanted: usize) -> Vec<u64> {
-    let matching = realm
+/// The first `wanted` incidents that match the query, in order.
+fn matching(incidents: &Incidents, query: &Query, order: Order, wanted: usize) -> Vec<u64> {
+    let matching = incidents
         .updated_since(query.updated_from())
         .filter(|incident| query.matches(incident));
-    let first = |ids: &mut dyn Iterator<Item = u64>| ids.take(wanted).collect();
     match order {
-        Order::NewestFirst => first(&mut matching.rev().map(|incident| incident.id)),
-        Order::OldestFirst => first(&mut matching.map(|incident| incident.id)),
+        Order::NewestFirst => matching.rev().map(|i| i.id).take(wanted).collect(),
+        Order::OldestFirst => matching.map(|i| i.id).take(wanted).collect(),
         Order::Shuffled => {
-            let mut keyed: Vec<_> = matching
-                .map(|i| (scatter(i.id, i.last_update), i.id))
-                .collect();
+            let keyed = matching.map(|i| (scatter(i.id, i.last_update), i.id));
+            let mut keyed: Vec<_> = keyed.collect();
             keyed.sort_unstable();
-            first(&mut keyed.into_iter().map(|(_, id)| id))
+            keyed.into_iter().map(|(_, id)| id).take(wanted).collect()
         }
     }
 }

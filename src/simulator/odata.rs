@@ -1,10 +1,9 @@
-//! The OData that a list takes, and no more: each API's [`Dialect`] says which part of it.
+//! The OData that a list accepts, and no more (sections 1.1 and 3.1). Each API's [`Dialect`] says which part of it.
 
 use std::borrow::Cow;
 
-use super::form;
 use super::incident::Incident;
-use super::time;
+use super::{time, urlencoded};
 
 /// What one API documents of OData.
 #[derive(Clone, Copy)]
@@ -27,7 +26,7 @@ pub(super) enum Property {
     },
 }
 
-type TextOf = fn(&Incident) -> Option<Cow<'_, str>>;
+pub(super) type TextOf = fn(&Incident) -> Option<Cow<'_, str>>;
 
 /// What one request asks for.
 #[derive(Default)]
@@ -66,10 +65,9 @@ impl Query {
             ..Self::default()
         };
         let mut seen = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (Some(key), Some(value)) = (form::decode(key), form::decode(value)) else {
-                return Err(pair.to_owned());
+        for (key, value) in urlencoded::pairs(query) {
+            let (Some(key), Some(value)) = (key, value) else {
+                return Err(query.to_owned());
             };
             match key.as_str() {
                 "$filter" => parsed.filter = filter(&value, dialect).ok_or(value)?,
@@ -102,31 +100,28 @@ impl Query {
 
     /// Before this instant nothing can match: it saves walking a large tenant.
     pub fn updated_from(&self) -> i64 {
-        let bounds = self
-            .filter
-            .iter()
-            .filter_map(|comparison| match comparison {
-                Comparison::LastUpdate(Relation::Ge | Relation::Gt | Relation::Eq, at) => Some(*at),
-                _ => None,
-            });
+        let bound = |comparison: &Comparison| match comparison {
+            Comparison::LastUpdate(Relation::Ge | Relation::Gt | Relation::Eq, at) => Some(*at),
+            _ => None,
+        };
+        let bounds = self.filter.iter().filter_map(bound);
         bounds.max().unwrap_or(i64::MIN)
     }
 }
 
+/// Section 3.1: a `$top` that is too large is refused, neither ignored nor cut.
 fn top(value: &str, limit: usize) -> Result<usize, String> {
-    let top = number(value)
-        .filter(|top| *top > 0)
-        .ok_or_else(|| format!("Invalid value '{value}' for $top"))?;
-    if top > limit {
-        return Err(format!(
+    match number(value) {
+        None | Some(0) => Err(format!("Invalid value '{value}' for $top")),
+        Some(top) if top > limit => Err(format!(
             "The limit of '{limit}' for Top query has been exceeded. The value from the incoming request is '{top}'."
-        ));
+        )),
+        Some(top) => Ok(top),
     }
-    Ok(top)
 }
 
 fn number(text: &str) -> Option<usize> {
-    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let plain = text.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
 }
 
@@ -169,6 +164,7 @@ fn filter(text: &str, dialect: &Dialect) -> Option<Vec<Comparison>> {
     }
 }
 
+/// Sections 1.1 and 3.1: times are unquoted, strings and enumerations quoted.
 fn comparison(property: Property, operator: &str, literal: &str) -> Option<Comparison> {
     let instant = || Some((Relation::parse(operator)?, time::parse(literal)?));
     Some(match property {
@@ -190,25 +186,16 @@ fn comparison(property: Property, operator: &str, literal: &str) -> Option<Compa
 
 /// Splits at spaces, but not within quotes; a doubled quote is one that belongs to the text.
 fn words(text: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word = String::new();
+    let mut words = vec![String::new()];
     let mut quoted = false;
     for letter in text.chars() {
-        match letter {
-            ' ' if !quoted => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-            }
-            _ => {
-                quoted ^= letter == '\'';
-                word.push(letter);
-            }
+        quoted ^= letter == '\'';
+        match words.last_mut() {
+            Some(word) if letter != ' ' || quoted => word.push(letter),
+            _ => words.push(String::new()),
         }
     }
-    if !word.is_empty() {
-        words.push(word);
-    }
+    words.retain(|word| !word.is_empty());
     (!quoted).then_some(words)
 }
 

@@ -1,85 +1,95 @@
-//! A page's text: the incidents' own bytes in the API's frame, and the faults that are done to it.
+//! A page's text: the incidents' own bytes in the API's frame, with the faults that change it.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use serde_json::json;
 
-use super::books::Shown;
 use super::faults::Effect;
 use super::http::Answer;
+use super::journal::Shown;
 
 /// An incident on its way out.
-pub(super) struct Exhibit {
+pub(super) struct PageItem {
     pub text: Bytes,
     pub shown: Shown,
 }
 
-/// What stands before the incidents of a page, and where the link to the next one stands.
+/// What surrounds the items of a page.
 pub(super) struct Frame<'a> {
-    /// Members of the page's object, each ending in a comma.
-    pub head: String,
+    pub context: String,
+    pub count: Option<usize>,
     pub next: Option<&'a str>,
-    /// Defender has its link behind the incidents, Graph before.
+    /// Whether the link to the next page is before the items, as at Graph, or behind them.
     pub link_first: bool,
 }
 
-/// The answer that holds `exhibits`, spoilt by `touch`.
+/// The answer that holds `page_items`, changed by `effect`.
 pub(super) fn answer(
     frame: &Frame<'_>,
-    mut exhibits: Vec<Exhibit>,
-    touch: Option<&Effect>,
+    mut page_items: Vec<PageItem>,
+    effect: Option<&Effect>,
 ) -> Answer {
-    let mut status = 200;
     let mut warning = None;
     if let Some(Effect::Partial {
         missing,
         warning: text,
-    }) = touch
+    }) = effect
     {
-        exhibits.truncate(exhibits.len().saturating_sub(*missing));
-        status = 206;
-        warning = Some(("warning".to_owned(), text.clone()));
+        page_items.truncate(page_items.len().saturating_sub(*missing));
+        warning = Some(text.as_str());
     }
-    let mut answer = Answer::bytes(status, text(frame, &exhibits, touch));
-    answer.headers.extend(warning);
-    answer.shown = exhibits.into_iter().map(|exhibit| exhibit.shown).collect();
-    answer
+    let items: Vec<&[u8]> = page_items.iter().map(|item| &*item.text).collect();
+    let text = text(frame, items, effect);
+    let shown = page_items.into_iter().map(|item| item.shown).collect();
+    match warning {
+        Some(warning) => Answer::bytes(206, text).header("warning", warning),
+        None => Answer::bytes(200, text),
+    }
+    .showing(shown)
 }
 
-fn text(frame: &Frame<'_>, exhibits: &[Exhibit], touch: Option<&Effect>) -> Bytes {
-    let mut items: Vec<&[u8]> = exhibits.iter().map(|exhibit| &*exhibit.text).collect();
-    if let Some(Effect::BadIncident(bad)) = touch {
+pub(super) fn text<'a>(
+    frame: &Frame<'_>,
+    mut items: Vec<&'a [u8]>,
+    effect: Option<&'a Effect>,
+) -> Bytes {
+    if let Some(Effect::BadIncident(bad)) = effect {
         items.insert(items.len() / 2, bad);
     }
-    let next = match touch {
+    let next = match effect {
         Some(Effect::NextLinkTo(url)) => Some(url.as_str()),
         _ => frame.next,
     };
-    let link = next.map(|link| format!("\"@odata.nextLink\":{}", json!(link)));
-    let (head, tail) = match link {
-        Some(link) if frame.link_first => (format!("{{{}{link},", frame.head), "}".to_owned()),
-        Some(link) => (format!("{{{}", frame.head), format!(",{link}}}")),
-        None => (format!("{{{}", frame.head), "}".to_owned()),
-    };
-    let natural: usize = items.iter().map(|item| item.len() + 1).sum();
-    let gap = match touch {
+    let mut head = format!("{{\"@odata.context\":{},", json!(frame.context));
+    let mut tail = "]}".to_owned();
+    if let Some(count) = frame.count {
+        head.push_str(&format!("\"@odata.count\":{count},"));
+    }
+    if let Some(next) = next {
+        let link = format!("\"@odata.nextLink\":{}", json!(next));
+        match frame.link_first {
+            true => head.push_str(&format!("{link},")),
+            false => tail = format!("],{link}}}"),
+        }
+    }
+    head.push_str("\"value\":[");
+    let natural: usize = items.iter().map(|item| item.len() + 1).sum::<usize>() + head.len();
+    let gap = match effect {
         Some(Effect::PadPage(least)) => {
-            least.saturating_sub(natural + head.len() + tail.len()) / (items.len() + 1) + 1
+            least.saturating_sub(natural + tail.len()) / (items.len() + 1) + 1
         }
         _ => 0,
     };
-    let length = natural + head.len() + tail.len() + gap * (items.len() + 1) + 16;
-    let mut body = BytesMut::with_capacity(length);
-    body.put_slice(head.as_bytes());
-    body.put_slice(b"\"value\":[");
-    body.put_bytes(b' ', gap);
+    let gap = " ".repeat(gap).into_bytes();
+    let mut body = Vec::with_capacity(natural + tail.len() + gap.len() * (items.len() + 1));
+    body.extend_from_slice(head.as_bytes());
+    body.extend_from_slice(&gap);
     for (index, item) in items.into_iter().enumerate() {
         if index > 0 {
-            body.put_u8(b',');
+            body.push(b',');
         }
-        body.put_slice(item);
-        body.put_bytes(b' ', gap);
+        body.extend_from_slice(item);
+        body.extend_from_slice(&gap);
     }
-    body.put_slice(b"]");
-    body.put_slice(tail.as_bytes());
-    body.freeze()
+    body.extend_from_slice(tail.as_bytes());
+    body.into()
 }

@@ -1,21 +1,22 @@
 //! Request quotas as documented, over sliding windows of the world's time: the Defender API's per method, by the minute
-//! and by the hour; Graph's for all that is under `/security`, by the minute.
+//! and by the hour; Graph's for all requests under `/security`, by the minute.
 //!
-//! The figures are those of sections 1.1, 3.2 and 9; the scope, one app in one tenant, is section 9's for both. Refused requests count at
-//! Graph, which "continues to log resource usage while a client is being throttled", and not at the Defender API: who
-//! comes back too early is served there, and refused anew here.
+//! The figures are those of sections 1.1, 3.2 and 9; the scope, one app in one tenant, is section 9's for both. Refused
+//! requests count at Graph, which "continues to log resource usage while a client is being throttled" (section 3.2), and
+//! not at the Defender API: a client that comes back too early is served there, and refused again here.
 
-use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
+use super::faults::Api;
 use super::time::SECOND;
 
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 
-/// What is rationed.
+/// What has a quota of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Method {
     List,
@@ -24,7 +25,21 @@ pub(super) enum Method {
 }
 
 impl Method {
-    /// So many requests in so much time.
+    pub fn list(api: Api) -> Self {
+        match api {
+            Api::Defender => Self::List,
+            Api::Graph => Self::Graph,
+        }
+    }
+
+    pub fn get(api: Api) -> Self {
+        match api {
+            Api::Defender => Self::Get,
+            Api::Graph => Self::Graph,
+        }
+    }
+
+    /// That many requests in that much time.
     fn limits(self) -> &'static [(usize, i64)] {
         match self {
             Self::List => &[(50, MINUTE), (1500, HOUR)],

@@ -1,12 +1,10 @@
-//! A customer's directory, and the app's standing in it.
+//! A customer's directory, and what the app may do in it.
 
-use serde_json::json;
 use uuid::Uuid;
 
-use super::jwt;
-use super::time::SECOND;
+use super::entra;
 
-/// A customer's directory, with the app's standing in it.
+/// A customer's directory, and what the app may do in it.
 #[derive(Clone)]
 pub struct Tenant {
     pub id: Uuid,
@@ -18,7 +16,7 @@ pub struct Tenant {
     pub secret_expired: bool,
     /// What is valid beside `secret`, as while secrets are rotated.
     pub other_secrets: Vec<String>,
-    /// Whose assertions the app registration takes in place of a secret.
+    /// The issuers whose tokens the app registration accepts in place of a secret.
     pub federated: Vec<FederatedCredential>,
     /// Whether an administrator consented, so that the app has a service principal here.
     pub consented: bool,
@@ -60,7 +58,7 @@ impl Tenant {
     }
 }
 
-/// A federated identity credential: whoever brings a token of this issuer for this subject is the app.
+/// A federated identity credential: a client with a token of this issuer for this subject is the app (section 4.6).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FederatedCredential {
     pub issuer: String,
@@ -80,16 +78,8 @@ impl FederatedCredential {
         }
     }
 
-    /// What the issuer would sign: a token that is valid from `from` until `until`, in ticks.
+    /// A token of the issuer that is valid from `from` until `until`, in ticks.
     pub fn assertion(&self, from: i64, until: i64) -> String {
-        let claims = json!({
-            "iss": self.issuer,
-            "sub": self.subject,
-            "aud": [self.audience],
-            "iat": from / SECOND,
-            "nbf": from / SECOND,
-            "exp": until / SECOND,
-        });
-        jwt::join(&claims, b"nobody checks the signature")
+        entra::assertion(self, from, until)
     }
 }

@@ -1,11 +1,13 @@
 //! The world's time, and how Microsoft writes it.
 //!
-//! Written apart from the daemon's own reading of timestamps on purpose: a misreading shared by both would prove itself.
-//! An instant is a count of 100-ns ticks since 1970-01-01T00:00:00Z.
+//! Timestamps are read and written apart from the daemon's own code on purpose: a misreading that both share would go
+//! unnoticed. An instant is a count of 100-ns ticks since 1970-01-01T00:00:00Z.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use chrono::{DateTime, Datelike, NaiveDate, Timelike, Utc};
 
 /// Ticks in one second.
 pub const SECOND: i64 = 10_000_000;
@@ -13,10 +15,10 @@ pub const SECOND: i64 = 10_000_000;
 /// 9999-12-31T23:59:59Z, the last instant that HTTP can name.
 const LAST_DATE: u64 = 253_402_300_799;
 
-/// The clock of a world. Clones share their hands.
+/// The clock of a world. Clones share their time.
 #[derive(Clone)]
 pub struct Clock {
-    hands: Arc<AtomicI64>,
+    offset: Arc<AtomicI64>,
     ticking: bool,
 }
 
@@ -24,7 +26,7 @@ impl Clock {
     /// Follows the computer's clock.
     pub fn wall() -> Self {
         Self {
-            hands: Arc::default(),
+            offset: Arc::default(),
             ticking: true,
         }
     }
@@ -32,20 +34,24 @@ impl Clock {
     /// Stands still at `ticks` until it is moved.
     pub fn manual(ticks: i64) -> Self {
         Self {
-            hands: Arc::new(AtomicI64::new(ticks)),
+            offset: Arc::new(AtomicI64::new(ticks)),
             ticking: false,
         }
     }
 
     /// Ticks since the Unix epoch.
     pub fn now(&self) -> i64 {
-        let hands = self.hands.load(Ordering::SeqCst);
-        if self.ticking { wall() + hands } else { hands }
+        let offset = self.offset.load(Ordering::SeqCst);
+        if self.ticking {
+            wall() + offset
+        } else {
+            offset
+        }
     }
 
     /// Moves the clock on: a ticking one is ahead of the computer's from then on.
     pub fn advance(&self, by: Duration) {
-        self.hands.fetch_add(ticks(by), Ordering::SeqCst);
+        self.offset.fetch_add(ticks(by), Ordering::SeqCst);
     }
 }
 
@@ -64,7 +70,7 @@ fn wall() -> i64 {
 }
 
 /// The latest value not after `at` that a SQL `datetime` can hold: those step by 1/300 s, which is why the API's
-/// update times end in `.29` or `.0733333`, and why ties are normal.
+/// update times end in `.29` or `.0733333`, and why ties are normal (section 1.4, item 6).
 pub(super) fn sql_datetime(at: i64) -> i64 {
     let fraction = at.rem_euclid(SECOND);
     // Half a tick of tolerance: a step that was rounded down is still that step.
@@ -77,26 +83,32 @@ pub(super) fn next_sql_datetime(at: i64) -> i64 {
     sql_datetime(at + SECOND / 300 + 1)
 }
 
-/// `2020-09-06T14:46:57.29Z`: as many fraction digits as needed, at most seven.
+/// `2020-09-06T14:46:57.29Z`: as many fraction digits as needed, at most seven (section 1.4, item 1).
 pub(super) fn format(at: i64) -> String {
-    let Moment { date, time, ticks } = Moment::of(at);
-    if ticks == 0 {
-        return format!("{date}T{time}Z");
+    match at.rem_euclid(SECOND) {
+        0 => format!("{}Z", seconds(at, 'T')),
+        ticks => {
+            let fraction = format!("{ticks:07}");
+            let digits = fraction.trim_end_matches('0');
+            format!("{}.{digits}Z", seconds(at, 'T'))
+        }
     }
-    let fraction = format!("{ticks:07}");
-    format!("{date}T{time}.{}Z", fraction.trim_end_matches('0'))
 }
 
 /// `2020-09-06T14:46:57.290Z`: to the millisecond, the rest cut off.
 pub(super) fn format_millis(at: i64) -> String {
-    let Moment { date, time, ticks } = Moment::of(at);
-    format!("{date}T{time}.{:03}Z", ticks / 10_000)
+    let millis = at.rem_euclid(SECOND) / 10_000;
+    format!("{}.{millis:03}Z", seconds(at, 'T'))
 }
 
-/// `2024-08-01T10:24:12`: as Graph's errors have it, without a zone.
+/// `2024-08-01T10:24:12`: as Graph's errors have it, without a zone (section 3.2).
 pub(super) fn format_zoneless(at: i64) -> String {
-    let Moment { date, time, .. } = Moment::of(at);
-    format!("{date}T{time}")
+    seconds(at, 'T')
+}
+
+/// `2025-09-18 01:17:37Z`: the token endpoint's way, with a space (section 4.1).
+pub(super) fn format_entra(at: i64) -> String {
+    format!("{}Z", seconds(at, ' '))
 }
 
 /// `Sun, 01 Mar 2026 08:00:00 GMT`.
@@ -105,43 +117,13 @@ pub(super) fn format_http(at: i64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
-/// `2025-09-18 01:17:37Z`: the token endpoint's way, with a space.
-pub(super) fn format_entra(at: i64) -> String {
-    let Moment { date, time, .. } = Moment::of(at);
-    format!("{date} {time}Z")
-}
-
-struct Moment {
-    date: String,
-    time: String,
-    ticks: i64,
-}
-
-impl Moment {
-    fn of(at: i64) -> Self {
-        let seconds = at.div_euclid(SECOND).max(0);
-        let (mut year, mut day) = (1970, seconds / 86_400);
-        while day >= days_in_year(year) {
-            day -= days_in_year(year);
-            year += 1;
-        }
-        let mut month = 1;
-        while day >= days_in_month(year, month) {
-            day -= days_in_month(year, month);
-            month += 1;
-        }
-        let of_day = seconds % 86_400;
-        Self {
-            date: format!("{year:04}-{month:02}-{:02}", day + 1),
-            time: format!(
-                "{:02}:{:02}:{:02}",
-                of_day / 3600,
-                of_day / 60 % 60,
-                of_day % 60
-            ),
-            ticks: at.rem_euclid(SECOND),
-        }
-    }
+/// Date and time to the second.
+fn seconds(at: i64, separator: char) -> String {
+    let at: DateTime<Utc> =
+        DateTime::from_timestamp_secs(at.div_euclid(SECOND)).unwrap_or_default();
+    let (year, month, day) = (at.year(), at.month(), at.day());
+    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
+    format!("{year:04}-{month:02}-{day:02}{separator}{hour:02}:{minute:02}:{second:02}")
 }
 
 /// The strict reading of a `$filter` literal: `T`, `Z`, at most seven fraction digits, no offset.
@@ -153,22 +135,12 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     let (date, time) = whole.split_once('T')?;
     let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
     let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
-    let real = (1970..=9999).contains(&year)
-        && (1..=12).contains(&month)
-        && (1..=days_in_month(year, month)).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second < 60;
-    if !real {
-        return None;
-    }
-    let days = (1970..year).map(days_in_year).sum::<i64>()
-        + (1..month)
-            .map(|month| days_in_month(year, month))
-            .sum::<i64>()
-        + day
-        - 1;
-    Some((days * 86_400 + hour * 3600 + minute * 60 + second) * SECOND + fraction)
+    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
+    let at = date
+        .and_hms_opt(hour, minute, second)?
+        .and_utc()
+        .timestamp();
+    (at >= 0).then_some(at * SECOND + fraction)
 }
 
 fn fraction(digits: &str) -> Option<i64> {
@@ -178,7 +150,7 @@ fn fraction(digits: &str) -> Option<i64> {
         .flatten()
 }
 
-fn numbers(text: &str, separator: char, widths: [usize; 3]) -> Option<[i64; 3]> {
+fn numbers(text: &str, separator: char, widths: [usize; 3]) -> Option<[u32; 3]> {
     let mut parts = text.split(separator);
     let mut out = [0; 3];
     for (slot, width) in out.iter_mut().zip(widths) {
@@ -189,23 +161,6 @@ fn numbers(text: &str, separator: char, widths: [usize; 3]) -> Option<[i64; 3]> 
         *slot = part.parse().ok()?;
     }
     parts.next().is_none().then_some(out)
-}
-
-fn leap(year: i64) -> bool {
-    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-}
-
-fn days_in_year(year: i64) -> i64 {
-    if leap(year) { 366 } else { 365 }
-}
-
-fn days_in_month(year: i64, month: i64) -> i64 {
-    match month {
-        2 if leap(year) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
 }
 
 #[cfg(test)]

@@ -2,17 +2,17 @@
 //!
 //! Every operation takes effect at once and whole: a page shows the world before it or after it, never between.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
-use super::books::Version;
-use super::realm::{AlertCount, Realm};
+use super::incidents::{Growth, Incidents};
+use super::journal::Version;
 use super::tenant::Tenant;
 use super::time::{self, Clock};
 
@@ -20,8 +20,8 @@ use super::time::{self, Clock};
 #[derive(Clone, Debug)]
 pub enum Update {
     Status(&'static str),
-    /// Waits for the customer, as Defender Experts have it: a status that Graph tells only those who ask for it, and the
-    /// Defender API tells nobody.
+    /// Waits for the customer, as Defender Experts have it. Graph shows this status only on request, the Defender API
+    /// never (section 3.3).
     AwaitAction,
     Severity(String),
     AssignedTo(Option<String>),
@@ -38,7 +38,7 @@ pub enum Update {
     Reopen,
 }
 
-/// What becomes of an incident's last update when something else of it changes.
+/// What happens to an incident's last update when something else of it changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stamp {
     /// It becomes the time of the change.
@@ -56,7 +56,7 @@ pub enum Refused {
     NoIncident,
     #[error("the incident has no alerts")]
     NoAlert,
-    #[error("the incident was merged into another and changes no more")]
+    #[error("the incident was merged into another and no longer changes")]
     Redirected,
     #[error("the incidents cannot be merged: {0}")]
     NotMerged(&'static str),
@@ -77,37 +77,29 @@ pub struct World(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
-    seed: u64,
-    alerts: AlertCount,
-    scores: Option<Stamp>,
-    realms: Mutex<Realms>,
+    growth: Growth,
+    tenants: Mutex<Tenants>,
     hook: Mutex<Option<Hook>>,
 }
 
-struct Realms {
-    by_id: HashMap<Uuid, Realm>,
+struct Tenants {
+    by_id: HashMap<Uuid, Incidents>,
     /// In the order they were added: what chance is drawn from.
     order: Vec<Uuid>,
     rng: StdRng,
 }
 
 impl World {
-    pub(super) fn new(
-        clock: Clock,
-        seed: u64,
-        incident_bytes: Option<usize>,
-        scores: Option<Stamp>,
-    ) -> Self {
+    pub(super) fn new(clock: Clock, growth: Growth) -> Self {
+        let tenants = Tenants {
+            by_id: HashMap::new(),
+            order: Vec::new(),
+            rng: StdRng::seed_from_u64(growth.seed),
+        };
         Self(Arc::new(Inner {
             clock,
-            seed,
-            alerts: incident_bytes.map_or(AlertCount::Natural, AlertCount::ForBytes),
-            scores,
-            realms: Mutex::new(Realms {
-                by_id: HashMap::new(),
-                order: Vec::new(),
-                rng: StdRng::seed_from_u64(seed),
-            }),
+            growth,
+            tenants: Mutex::new(tenants),
             hook: Mutex::default(),
         }))
     }
@@ -123,55 +115,55 @@ impl World {
 
     /// Adds a tenant, or replaces the one with that id and its incidents.
     pub fn add_tenant(&self, tenant: Tenant) {
-        let mut realms = self.realms();
         let id = tenant.id;
-        let realm = Realm::new(tenant, self.0.seed, self.0.alerts, self.0.scores);
-        if realms.by_id.insert(id, realm).is_none() {
-            realms.order.push(id);
+        let incidents = Incidents::new(tenant, self.0.growth);
+        let mut tenants = self.0.tenants.lock();
+        if tenants.by_id.insert(id, incidents).is_none() {
+            tenants.order.push(id);
         }
     }
 
-    /// The directory is gone, with all in it.
+    /// Removes the directory, with all in it.
     pub fn remove_tenant(&self, tenant: Uuid) {
-        let mut realms = self.realms();
-        realms.by_id.remove(&tenant);
-        realms.order.retain(|id| *id != tenant);
+        let mut tenants = self.0.tenants.lock();
+        tenants.by_id.remove(&tenant);
+        tenants.order.retain(|id| *id != tenant);
     }
 
     pub fn tenants(&self) -> Vec<Tenant> {
-        let realms = self.realms();
-        let known = realms.order.iter().filter_map(|id| realms.by_id.get(id));
-        known.map(|realm| realm.tenant.clone()).collect()
+        let tenants = self.0.tenants.lock();
+        let known = tenants.order.iter().filter_map(|id| tenants.by_id.get(id));
+        known.map(|incidents| incidents.tenant.clone()).collect()
     }
 
     pub fn tenant(&self, tenant: Uuid) -> Option<Tenant> {
-        self.with(tenant, |realm| Ok(realm.tenant.clone())).ok()
+        self.with(tenant, |incidents, _| Ok(incidents.tenant.clone()))
+            .ok()
     }
 
-    /// Consent, secrets, licences: whatever an administrator changes. The id stays.
+    /// What an administrator changes: consent, secrets, licences. The id stays.
     pub fn administer(
         &self,
         tenant: Uuid,
         change: impl FnOnce(&mut Tenant),
     ) -> Result<(), Refused> {
-        self.with(tenant, |realm| {
-            change(&mut realm.tenant);
-            realm.tenant.id = tenant;
+        self.with(tenant, |incidents, _| {
+            change(&mut incidents.tenant);
+            incidents.tenant.id = tenant;
             Ok(())
         })
     }
 
     /// New incidents; their ids.
     pub fn create(&self, tenant: Uuid, count: usize) -> Result<Vec<u64>, Refused> {
-        let now = self.now();
-        self.with(tenant, |realm| {
-            Ok((0..count).map(|_| realm.appear(now)).collect())
+        self.with(tenant, |incidents, now| {
+            Ok((0..count).map(|_| incidents.add(now)).collect())
         })
     }
 
     /// An incident that appears now but was last updated at `at` (ticks), in the past or in the future.
     pub fn create_dated(&self, tenant: Uuid, at: i64) -> Result<u64, Refused> {
-        self.with(tenant, |realm| Ok(realm.appear(at)))
+        self.with(tenant, |incidents, _| Ok(incidents.add(at)))
     }
 
     /// An incident that appears only now, although it was last updated `ago`.
@@ -180,13 +172,7 @@ impl World {
     }
 
     pub fn update(&self, tenant: Uuid, id: u64, update: Update) -> Result<Version, Refused> {
-        let now = self.now();
-        let revision = self.with(tenant, |realm| realm.update(id, now, update))?;
-        Ok(Version {
-            tenant,
-            incident: id,
-            revision,
-        })
+        self.with(tenant, |incidents, now| incidents.update(id, now, update))
     }
 
     pub fn resolve(&self, tenant: Uuid, id: u64) -> Result<Version, Refused> {
@@ -199,134 +185,106 @@ impl World {
 
     /// One alert changes; the incident's `lastUpdateTime` stays.
     pub fn alert_only_change(&self, tenant: Uuid, id: u64) -> Result<Version, Refused> {
-        let now = self.now();
-        let revision = self.with(tenant, |realm| realm.alert_only(id, now))?;
-        Ok(Version {
-            tenant,
-            incident: id,
-            revision,
-        })
+        self.with(tenant, |incidents, now| incidents.change_alert(id, now))
     }
 
-    /// The model of Graph's `priorityScore` gives the incident another score. If that leaves the last update alone, the
-    /// version is the same, and only its text is another.
+    /// Gives the incident another `priorityScore`. If that leaves the last update alone, the version is the same, and only
+    /// its text is another.
     pub fn score(&self, tenant: Uuid, id: u64, stamp: Stamp) -> Result<Version, Refused> {
-        let now = self.now();
-        let revision = self.with(tenant, |realm| realm.score(id, now, stamp))?;
-        Ok(Version {
-            tenant,
-            incident: id,
-            revision,
-        })
+        self.with(tenant, |incidents, now| incidents.score(id, now, stamp))
     }
 
-    /// Moves `count` alerts, or as many as there are, from one incident to another, as Graph's `moveAlerts` does: neither is
-    /// closed, and nothing redirects. Both change, whatever becomes of their last updates.
+    /// Moves `count` alerts, or as many as there are, from one incident to another, as Graph's `moveAlerts` does: neither
+    /// is closed, and nothing redirects. Both get a new revision, also where their last updates stay.
     pub fn move_alerts(
         &self,
         tenant: Uuid,
-        (from, to): (u64, u64),
+        between: (u64, u64),
         count: usize,
         stamp: Stamp,
     ) -> Result<(), Refused> {
-        let now = self.now();
-        self.with(tenant, |realm| {
-            realm.move_alerts((from, to), count, (now, stamp))
+        self.with(tenant, |incidents, now| {
+            incidents.move_alerts(between, count, now, stamp)
         })
     }
 
     /// Changes all of `ids` with one identical `lastUpdateTime`. A refusal may leave the first ones changed.
     pub fn bulk_update(&self, tenant: Uuid, ids: &[u64]) -> Result<(), Refused> {
-        let now = self.now();
-        self.with(tenant, |realm| realm.bulk(ids, now))
+        self.with(tenant, |incidents, now| incidents.bulk(ids, now))
     }
 
     /// Moves all of `source` into `target`.
     pub fn merge(&self, tenant: Uuid, source: u64, target: u64) -> Result<(), Refused> {
-        let now = self.now();
-        self.with(tenant, |realm| realm.merge(source, target, now))
+        self.with(tenant, |incidents, now| {
+            incidents.merge(source, target, now)
+        })
     }
 
-    /// The incident has outlived the retention.
+    /// Removes the incident, as the end of its retention does.
     pub fn delete(&self, tenant: Uuid, id: u64) -> Result<(), Refused> {
-        self.with(tenant, |realm| realm.remove(id))
+        self.with(tenant, |incidents, _| incidents.remove(id))
     }
 
     /// `steps` random events in random tenants.
     pub fn evolve(&self, steps: usize) {
         let now = self.now();
-        let mut realms = self.realms();
-        let Realms { by_id, order, rng } = &mut *realms;
+        let mut tenants = self.0.tenants.lock();
+        let Tenants { by_id, order, rng } = &mut *tenants;
         for _ in 0..steps {
             if order.is_empty() {
                 return;
             }
             let id = order.get(rng.random_range(0..order.len()));
-            if let Some(realm) = id.and_then(|id| by_id.get_mut(id)) {
-                realm.step(now);
+            if let Some(incidents) = id.and_then(|id| by_id.get_mut(id)) {
+                incidents.step(now);
             }
         }
     }
 
     /// `steps` random events in one tenant.
     pub fn evolve_tenant(&self, tenant: Uuid, steps: usize) -> Result<(), Refused> {
-        let now = self.now();
-        self.with(tenant, |realm| {
-            (0..steps).for_each(|_| realm.step(now));
+        self.with(tenant, |incidents, now| {
+            (0..steps).for_each(|_| incidents.step(now));
             Ok(())
         })
     }
 
-    /// Calls `hook` before each page of a list is put together, so that the world moves under the reader's feet.
+    /// Calls `hook` before each page of a list is put together, so that the world can change between two pages.
     pub fn before_each_page(&self, hook: impl Fn(&World, PageRequest) + Send + Sync + 'static) {
-        *self.hook() = Some(Arc::new(hook));
+        *self.0.hook.lock() = Some(Arc::new(hook));
     }
 
     pub fn leave_pages_alone(&self) {
-        *self.hook() = None;
+        *self.0.hook.lock() = None;
     }
 
     /// Every present version, redirected incidents included.
     pub fn current(&self) -> Vec<Version> {
-        let realms = self.realms();
-        let mut all = Vec::new();
-        for tenant in &realms.order {
-            let incidents = realms.by_id.get(tenant).into_iter();
-            all.extend(
-                incidents
-                    .flat_map(|realm| realm.updated_since(i64::MIN))
-                    .map(|incident| Version {
-                        tenant: *tenant,
-                        incident: incident.id,
-                        revision: incident.revision,
-                    }),
-            );
-        }
-        all
+        let tenants = self.0.tenants.lock();
+        let known = tenants.order.iter().filter_map(|id| tenants.by_id.get(id));
+        let versions = known.flat_map(|incidents| {
+            let all = incidents.updated_since(i64::MIN);
+            all.map(|incident| incidents.version(incident))
+        });
+        versions.collect()
     }
 
     pub(super) fn about_to_page(&self, page: PageRequest) {
-        let hook = self.hook().clone();
+        let hook = self.0.hook.lock().clone();
         if let Some(hook) = hook {
             hook(self, page);
         }
     }
 
+    /// Works on one tenant's incidents, at the time that it is now.
     pub(super) fn with<R>(
         &self,
         tenant: Uuid,
-        act: impl FnOnce(&mut Realm) -> Result<R, Refused>,
+        work: impl FnOnce(&mut Incidents, i64) -> Result<R, Refused>,
     ) -> Result<R, Refused> {
-        let mut realms = self.realms();
-        act(realms.by_id.get_mut(&tenant).ok_or(Refused::NoTenant)?)
-    }
-
-    fn realms(&self) -> MutexGuard<'_, Realms> {
-        // A test's hook or closure that panicked has left the maps whole.
-        self.0.realms.lock()
-    }
-
-    fn hook(&self) -> MutexGuard<'_, Option<Hook>> {
-        self.0.hook.lock()
+        let now = self.now();
+        let mut tenants = self.0.tenants.lock();
+        let incidents = tenants.by_id.get_mut(&tenant).ok_or(Refused::NoTenant)?;
+        work(incidents, now)
     }
 }

@@ -1,23 +1,28 @@
-//! How the app proves that it is itself: by a secret, or by a token of an issuer that its registration trusts.
+//! How the app authenticates: by a secret (section 4.1), or by a token of an issuer that its registration trusts (4.6).
 //!
-//! No certificate is ever registered. Signatures of foreign tokens are not checked: the simulator has nobody's keys.
+//! No certificate is ever registered. Signatures of foreign tokens are not checked: the simulator has nobody's keys. The
+//! errors are those of section 4.3.
 
 use serde_json::Value;
 
-use super::super::jwt;
 use super::super::tenant::{FederatedCredential, Tenant};
 use super::super::time::{self, SECOND};
-use super::request::{Form, malformed};
-use super::{Refusal, guid_text};
+use super::form::{Form, malformed};
+use super::{TokenError, guid_text, jwt};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-fn denied(code: u32, text: String) -> Refusal {
-    Refusal(401, "invalid_client", code, text)
+fn denied(code: u32, text: String) -> TokenError {
+    TokenError(401, "invalid_client", code, text)
 }
 
-/// Whether the app showed itself by an assertion, and not by a secret.
-pub(super) fn check(tenant: &Tenant, client: &str, form: &Form, now: i64) -> Result<bool, Refusal> {
+/// Whether the app authenticated by an assertion, and not by a secret.
+pub(super) fn check(
+    tenant: &Tenant,
+    client: &str,
+    form: &Form,
+    now: i64,
+) -> Result<bool, TokenError> {
     if guid_text(client) != Some(tenant.client_id) {
         let text = format!(
             "Application with identifier '{client}' was not found in the directory '{}'. This can happen if the \
@@ -25,23 +30,21 @@ pub(super) fn check(tenant: &Tenant, client: &str, form: &Form, now: i64) -> Res
              tenant. You may have sent your authentication request to the wrong tenant.",
             tenant.name
         );
-        return Err(Refusal(400, "unauthorized_client", 700016, text));
+        return Err(TokenError(400, "unauthorized_client", 700016, text));
     }
     if !tenant.consented {
-        return Err(denied(
-            7000229,
-            format!(
-                "The client application {client} is missing service principal in the tenant {}. See instructions \
-                 here: https://go.microsoft.com/fwlink/?linkid=2225119",
-                tenant.id
-            ),
-        ));
+        let text = format!(
+            "The client application {client} is missing service principal in the tenant {}. See instructions here: \
+             https://go.microsoft.com/fwlink/?linkid=2225119",
+            tenant.id
+        );
+        return Err(denied(7000229, text));
     }
     match (form.get("client_secret"), form.get("client_assertion")) {
-        (None, None) => Err(denied(
-            7000218,
-            "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.".to_owned(),
-        )),
+        (None, None) => {
+            let text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
+            Err(denied(7000218, text.to_owned()))
+        }
         (Some(_), Some(_)) => Err(malformed()),
         (Some(secret), None) => {
             let secret = secret.encoded.then_some(secret.value.as_str());
@@ -50,42 +53,33 @@ pub(super) fn check(tenant: &Tenant, client: &str, form: &Form, now: i64) -> Res
         (None, Some(assertion)) => {
             if form.required("client_assertion_type")? != ASSERTION_TYPE {
                 let text = "The client_assertion_type is not supported.".to_owned();
-                return Err(Refusal(400, "invalid_request", 90023, text));
+                return Err(TokenError(400, "invalid_request", 90023, text));
             }
             by_assertion(tenant, client, &assertion.value, now).map(|()| true)
         }
     }
 }
 
-/// `None`: what was sent is no secret, for want of encoding.
-fn by_secret(tenant: &Tenant, client: &str, secret: Option<&str>) -> Result<(), Refusal> {
-    let valid = |known: &&str| Some(*known) == secret;
-    if tenant
-        .other_secrets
-        .iter()
-        .map(String::as_str)
-        .any(|known| valid(&known))
-    {
+/// `None`: the secret was not encoded, and so is no secret.
+fn by_secret(tenant: &Tenant, client: &str, secret: Option<&str>) -> Result<(), TokenError> {
+    let valid = |known: &String| Some(known.as_str()) == secret;
+    if tenant.other_secrets.iter().any(valid) {
         return Ok(());
     }
-    if !valid(&tenant.secret.as_str()) {
-        return Err(denied(
-            7000215,
-            format!(
-                "Invalid client secret provided. Ensure the secret being sent in the request is the client secret \
-                 value, not the client secret ID, for a secret added to app '{client}'."
-            ),
-        ));
+    if !valid(&tenant.secret) {
+        let text = format!(
+            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, \
+             not the client secret ID, for a secret added to app '{client}'."
+        );
+        return Err(denied(7000215, text));
     }
     if tenant.secret_expired {
-        return Err(denied(
-            7000222,
-            format!(
-                "The provided client secret keys for app '{client}' are expired. Visit the Azure portal to create new \
-                 keys for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for \
-                 added security: https://aka.ms/certCreds."
-            ),
-        ));
+        let text = format!(
+            "The provided client secret keys for app '{client}' are expired. Visit the Azure portal to create new keys \
+             for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added \
+             security: https://aka.ms/certCreds."
+        );
+        return Err(denied(7000222, text));
     }
     Ok(())
 }
@@ -99,7 +93,12 @@ struct Claims {
     until: i64,
 }
 
-fn by_assertion(tenant: &Tenant, client: &str, assertion: &str, now: i64) -> Result<(), Refusal> {
+fn by_assertion(
+    tenant: &Tenant,
+    client: &str,
+    assertion: &str,
+    now: i64,
+) -> Result<(), TokenError> {
     let malformed =
         |what: &str| denied(50027, format!("JWT token is invalid or malformed: {what}."));
     let (header, claims) = jwt::read(assertion).ok_or_else(|| malformed("not three parts"))?;
@@ -114,55 +113,42 @@ fn by_assertion(tenant: &Tenant, client: &str, assertion: &str, now: i64) -> Res
     }
     trusted(&tenant.federated, &claims)?;
     if now < claims.from || now >= claims.until {
-        return Err(denied(
-            700024,
-            format!(
-                "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, \
-                 expiry time of assertion {}.",
-                time::format(now),
-                time::format(claims.from),
-                time::format(claims.until),
-            ),
-        ));
+        let text = format!(
+            "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, expiry \
+             time of assertion {}.",
+            time::format(now),
+            time::format(claims.from),
+            time::format(claims.until),
+        );
+        return Err(denied(700024, text));
     }
     Ok(())
 }
 
-/// Issuer, audience and subject must match one record, letter by letter.
-fn trusted(known: &[FederatedCredential], claims: &Claims) -> Result<(), Refusal> {
-    let mismatch = |code, what: &str, value: &str| {
-        Err(denied(
-            code,
-            format!(
-                "No matching federated identity record found for presented assertion {what} '{value}'. Please check \
-                 your federated identity credential Subject, Audience and Issuer against the presented assertion."
-            ),
-        ))
-    };
-    let of_issuer: Vec<_> = known
-        .iter()
-        .filter(|fic| fic.issuer == claims.issuer)
-        .collect();
-    let for_audience = |fic: &&&FederatedCredential| fic.audience == claims.audience;
-    if known.is_empty() {
-        mismatch(70021, "issuer", &claims.issuer)
-    } else if of_issuer.is_empty() {
-        mismatch(700211, "issuer", &claims.issuer)
-    } else if !of_issuer.iter().any(|fic| for_audience(&fic)) {
-        mismatch(700212, "audience", &claims.audience)
-    } else if !of_issuer
-        .iter()
-        .filter(for_audience)
-        .any(|fic| fic.subject == claims.subject)
-    {
-        mismatch(700213, "subject", &claims.subject)
+/// Section 4.6: issuer, audience and subject must match one record exactly.
+fn trusted(known: &[FederatedCredential], claims: &Claims) -> Result<(), TokenError> {
+    let of_issuer = || known.iter().filter(|fic| fic.issuer == claims.issuer);
+    let for_audience = || of_issuer().filter(|fic| fic.audience == claims.audience);
+    let (code, what, value) = if known.is_empty() {
+        (70021, "issuer", &claims.issuer)
+    } else if of_issuer().next().is_none() {
+        (700211, "issuer", &claims.issuer)
+    } else if for_audience().next().is_none() {
+        (700212, "audience", &claims.audience)
+    } else if !for_audience().any(|fic| fic.subject == claims.subject) {
+        (700213, "subject", &claims.subject)
     } else {
-        Ok(())
-    }
+        return Ok(());
+    };
+    let text = format!(
+        "No matching federated identity record found for presented assertion {what} '{value}'. Please check your \
+         federated identity credential Subject, Audience and Issuer against the presented assertion."
+    );
+    Err(denied(code, text))
 }
 
 impl Claims {
-    /// An audience may stand in an array of one, as Kubernetes writes it.
+    /// An audience may be an array of one, as Kubernetes writes it.
     fn read(claims: &Value) -> Option<Self> {
         let text = |name: &str| Some(claims.get(name)?.as_str()?.to_owned());
         let seconds = |name: &str| claims.get(name).map(Value::as_i64);

@@ -1,23 +1,23 @@
-//! Graph's words: enumerations in camel case, some members of which are told only to those who ask, and the filters. From
-//! sections 3.1, 3.3 and, for determinations and sources, 9.
+//! Graph's words: enumerations in camel case, some members of which are shown only on request, and the filters. Sections
+//! 3.1 (filters), 3.3 (enumerations) and, for determinations and sources, 9.
 
 use std::borrow::Cow;
 
 use super::super::incident::Incident;
 use super::super::odata::{Dialect, Property};
 
-/// `$filter` on seven properties, `$top` up to 50, `$skip`, `$expand=alerts`, `$count`.
+/// `$filter` on seven properties, `$top` up to 50, `$skip`, `$expand=alerts`, `$count` (section 3.1).
 pub(super) const DIALECT: Dialect = Dialect {
     top: 50,
     property,
     expand_and_count: true,
 };
 
-/// Shown in place of members that came after a client was written.
+/// Shown in place of members that came after a client was written (section 3.3).
 const FUTURE: &str = "unknownFutureValue";
 
-/// The members that every client knows; `awaitingAction` came later.
-pub(super) const STATUSES: [&str; 6] = [
+/// `awaitingAction` is shown on request only.
+const STATUSES: &[&str] = &[
     "active",
     "resolved",
     "inProgress",
@@ -25,11 +25,10 @@ pub(super) const STATUSES: [&str; 6] = [
     FUTURE,
     "awaitingAction",
 ];
-const OLD_STATUSES: usize = 5;
 
-const SEVERITIES: [&str; 6] = ["unknown", "informational", "low", "medium", "high", FUTURE];
+const SEVERITIES: &[&str] = &["unknown", "informational", "low", "medium", "high", FUTURE];
 
-const CLASSIFICATIONS: [&str; 5] = [
+const CLASSIFICATIONS: &[&str] = &[
     "unknown",
     "falsePositive",
     "truePositive",
@@ -37,7 +36,7 @@ const CLASSIFICATIONS: [&str; 5] = [
     FUTURE,
 ];
 
-const DETERMINATIONS: [&str; 16] = [
+const DETERMINATIONS: &[&str] = &[
     "unknown",
     "apt",
     "malware",
@@ -56,19 +55,30 @@ const DETERMINATIONS: [&str; 16] = [
     FUTURE,
 ];
 
+/// The members of an alert's `serviceSource` and `detectionSource` that came later. Which of those of 2026 are shown
+/// without a request is not documented: here, none is.
+const NEW_SOURCES: &[&str] = &[
+    "microsoftDefenderForCloud",
+    "microsoftSentinel",
+    "microsoftInsiderRiskManagement",
+    "microsoftThreatIntelligence",
+    "microsoftSecurityForAI",
+];
+
 fn property(name: &str) -> Option<Property> {
+    let text = |of, members| Property::Text { of, members };
     Some(match name {
         "lastUpdateDateTime" => Property::LastUpdate,
         "createdDateTime" => Property::Created,
-        "status" => text(|incident| Some(camel(incident.status)), Some(&STATUSES)),
-        "severity" => text(|incident| Some(severity(incident)), Some(&SEVERITIES)),
+        "status" => text(|incident| Some(camel(incident.status)), Some(STATUSES)),
+        "severity" => text(|incident| Some(severity(incident)), Some(SEVERITIES)),
         "classification" => text(
             |incident| Some(camel(incident.classification)),
-            Some(&CLASSIFICATIONS),
+            Some(CLASSIFICATIONS),
         ),
         "determination" => text(
             |incident| Some(determination(incident)),
-            Some(&DETERMINATIONS),
+            Some(DETERMINATIONS),
         ),
         "assignedTo" => text(
             |incident| incident.assigned_to.as_deref().map(Cow::Borrowed),
@@ -78,46 +88,26 @@ fn property(name: &str) -> Option<Property> {
     })
 }
 
-fn text(
-    of: fn(&Incident) -> Option<Cow<'_, str>>,
-    members: Option<&'static [&'static str]>,
-) -> Property {
-    Property::Text { of, members }
-}
-
 pub(super) fn severity(incident: &Incident) -> Cow<'_, str> {
     camel(&incident.severity)
 }
 
 pub(super) fn status(incident: &Incident, members: bool) -> Cow<'_, str> {
-    let status = camel(incident.status);
-    let old = STATUSES.iter().take(OLD_STATUSES);
-    if members || old.into_iter().any(|known| *known == status) {
-        status
-    } else {
-        Cow::Borrowed(FUTURE)
+    match camel(incident.status) {
+        status if members || status != "awaitingAction" => status,
+        _ => Cow::Borrowed(FUTURE),
     }
 }
 
-/// The members of an alert's `serviceSource` and `detectionSource` that came later. Which of those of 2026 are shown without
-/// being asked for is not documented: none is.
-const NEW_SOURCES: [&str; 5] = [
-    "microsoftDefenderForCloud",
-    "microsoftSentinel",
-    "microsoftInsiderRiskManagement",
-    "microsoftThreatIntelligence",
-    "microsoftSecurityForAI",
-];
-
 /// An alert's `serviceSource` or `detectionSource`.
-pub(super) fn source(source: &'static str, members: bool) -> &'static str {
+pub(super) fn source(source: &str, members: bool) -> &str {
     match members || !NEW_SOURCES.contains(&source) {
         true => source,
         false => FUTURE,
     }
 }
 
-/// On the wire Graph has other words for some determinations than the Defender API, and than its own documentation had.
+/// Graph has other words for some determinations than the Defender API, and than its own documentation had (section 9).
 pub(super) fn determination(incident: &Incident) -> Cow<'_, str> {
     Cow::Borrowed(match incident.determination {
         "CompromisedUser" => "compromisedAccount",
@@ -128,7 +118,7 @@ pub(super) fn determination(incident: &Incident) -> Cow<'_, str> {
     })
 }
 
-/// The Defender API's word in Graph's spelling.
+/// The Defender API's word in Graph's spelling (section 3.5).
 pub(super) fn camel(word: &str) -> Cow<'_, str> {
     if matches!(word, "NotAvailable" | "UnSpecified") {
         return Cow::Borrowed("unknown");

@@ -1,4 +1,4 @@
-//! What a request is met with.
+//! What is answered to a request.
 
 use std::io::Write;
 
@@ -6,14 +6,13 @@ use axum::body::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::super::books::Shown;
-use super::super::faults::{Effect, Hint};
+use super::super::faults::Hint;
+use super::super::journal::Shown;
 use super::super::time::{self, SECOND};
 
 /// Below this, compression is not worth it.
 const GZIP_FROM: usize = 1024;
 
-/// What is to be sent.
 pub(in super::super) struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
@@ -31,37 +30,6 @@ impl Answer {
         Self::typed(status, "application/json; charset=utf-8", body)
     }
 
-    /// With a 429's word on when to come back, unless that stands in the message.
-    pub fn hinting(mut self, hint: Hint, now: i64) -> Self {
-        let value = match hint {
-            Hint::Seconds(seconds) => seconds.to_string(),
-            Hint::Date(seconds) => {
-                let ahead = i64::try_from(seconds).unwrap_or(i64::MAX);
-                time::format_http(now.saturating_add(ahead.saturating_mul(SECOND)))
-            }
-            Hint::Text(_) | Hint::Nothing => return self,
-        };
-        self.headers.push(("retry-after".to_owned(), value));
-        self
-    }
-
-    /// Packs the body with gzip, when that is worth it.
-    pub fn pack(&mut self) {
-        if self.body.len() < GZIP_FROM {
-            return;
-        }
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        let packed = encoder
-            .write_all(&self.body)
-            .and_then(|()| encoder.finish());
-        // Writing to a vector cannot fail; were it to, the plain body is as good.
-        if let Ok(packed) = packed {
-            self.body = packed.into();
-            self.headers
-                .push(("content-encoding".to_owned(), "gzip".to_owned()));
-        }
-    }
-
     pub fn typed(status: u16, kind: &str, body: Bytes) -> Self {
         Self {
             status,
@@ -70,17 +38,42 @@ impl Answer {
             shown: Vec::new(),
         }
     }
-}
 
-/// How a request is met.
-pub(in super::super) enum Reply {
-    Answer(Answer),
-    /// A poisoned incident does this in place of an answer.
-    Fault(Effect),
-}
+    pub fn showing(mut self, shown: Vec<Shown>) -> Self {
+        self.shown = shown;
+        self
+    }
 
-impl From<Answer> for Reply {
-    fn from(answer: Answer) -> Self {
-        Self::Answer(answer)
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With the `Retry-After` of a 429, unless the time is in the message.
+    pub fn hinting(self, hint: Hint, now: i64) -> Self {
+        match hint {
+            Hint::Seconds(seconds) => self.header("retry-after", seconds.to_string()),
+            Hint::Date(seconds) => {
+                let ahead = i64::try_from(seconds).unwrap_or(i64::MAX);
+                let at = now.saturating_add(ahead.saturating_mul(SECOND));
+                self.header("retry-after", time::format_http(at))
+            }
+            Hint::Text(_) | Hint::Nothing => self,
+        }
+    }
+
+    /// Packs the body with gzip, when that is worth it.
+    pub fn pack(mut self) -> Self {
+        if self.body.len() < GZIP_FROM {
+            return self;
+        }
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let written = encoder.write_all(&self.body);
+        // Writing to a vector can't fail; were it to, the plain body is as good.
+        let Ok(packed) = written.and_then(|()| encoder.finish()) else {
+            return self;
+        };
+        self.body = packed.into();
+        self.header("content-encoding", "gzip")
     }
 }

@@ -1,6 +1,5 @@
-//! Bodies that end as they are told to, and know when the last of them has left.
+//! Bodies that end as a fault wants, and know when the last of them has left.
 
-use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::time::Duration;
@@ -8,9 +7,9 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use futures_util::stream;
 
-use super::super::books::Flight;
+use super::super::connection::ConnectionHandle;
 use super::super::faults::Effect;
-use super::super::line::Plug;
+use super::super::journal::InFlight;
 
 /// Bodies leave in pieces of this size, so that a reader that stops reading stops us.
 const PIECE: usize = 64 * 1024;
@@ -21,9 +20,9 @@ pub(super) struct Sending {
     piece: usize,
     pause: Option<Duration>,
     ending: Ending,
-    plug: Plug,
-    /// Present until the end; a body dropped before takes it along, and with it the claim to have been shown.
-    flight: Option<Flight>,
+    connection: ConnectionHandle,
+    /// Present until the end. A body that is dropped earlier drops it too: nothing was shown.
+    response: Option<InFlight>,
 }
 
 #[derive(Clone, Copy)]
@@ -34,18 +33,20 @@ enum Ending {
 }
 
 impl Sending {
-    pub fn new(mut body: Bytes, effect: Option<&Effect>, flight: Flight, plug: Plug) -> Self {
-        let ending = match effect {
+    pub fn new(
+        mut body: Bytes,
+        effect: Option<&Effect>,
+        response: InFlight,
+        connection: ConnectionHandle,
+    ) -> Self {
+        let (keep, ending) = match effect {
             Some(Effect::ShortOfLength(keep) | Effect::ShortOfLastChunk(keep)) => {
-                body.truncate(*keep);
-                Ending::BreakOff
+                (*keep, Ending::BreakOff)
             }
-            Some(Effect::ResetAfter(keep)) => {
-                body.truncate(*keep);
-                Ending::Reset
-            }
-            _ => Ending::Whole,
+            Some(Effect::ResetAfter(keep)) => (*keep, Ending::Reset),
+            _ => (usize::MAX, Ending::Whole),
         };
+        body.truncate(keep);
         let (piece, pause) = match effect {
             Some(Effect::Drip(per_second)) => {
                 let piece = (per_second / 10).max(1);
@@ -59,12 +60,12 @@ impl Sending {
             piece,
             pause,
             ending,
-            plug,
-            flight: Some(flight),
+            connection,
+            response: Some(response),
         }
     }
 
-    /// Chunked, as its length is not told: its last chunk is sent after the last piece was asked for and gone.
+    /// Chunked: without an announced length, hyper asks for the end before it sends the last chunk.
     pub fn into_body(self) -> Body {
         Body::from_stream(stream::unfold(self, Self::next))
     }
@@ -79,8 +80,8 @@ impl Sending {
         }
         match self.ending {
             Ending::Whole => {
-                if let Some(flight) = self.flight.take() {
-                    self.plug.hand_over(flight);
+                if let Some(response) = self.response.take() {
+                    self.connection.hand_over(response);
                 }
                 None
             }
@@ -91,9 +92,8 @@ impl Sending {
             }
             Ending::Reset => {
                 tokio::task::yield_now().await;
-                self.plug.cut();
-                let never: Infallible = pending().await;
-                match never {}
+                self.connection.reset();
+                pending().await
             }
         }
     }

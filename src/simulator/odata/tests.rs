@@ -3,12 +3,12 @@ use super::*;
 
 /// How many comparisons there are, when the query is taken.
 fn defender_takes(query: &str) -> Result<usize, String> {
-    let terms = defender::terms(defender::Paging::Skip);
+    let terms = defender::list_rules(defender::Paging::Skip);
     Query::parse(query, &terms.dialect, false).map(|parsed| parsed.filter.len())
 }
 
 fn graph_takes(query: &str) -> Result<usize, String> {
-    let terms = graph::terms(graph::GraphOptions::default());
+    let terms = graph::list_rules(graph::GraphOptions::default());
     Query::parse(query, &terms.dialect, false).map(|parsed| parsed.filter.len())
 }
 

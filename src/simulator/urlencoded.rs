@@ -1,4 +1,6 @@
-//! `application/x-www-form-urlencoded`, read strictly.
+//! `application/x-www-form-urlencoded`, read strictly: crates for it accept broken escapes.
+
+use url::form_urlencoded::byte_serialize;
 
 /// One field of a form.
 pub(super) struct Field {
@@ -14,16 +16,24 @@ pub(super) fn parse(body: &[u8]) -> Option<Vec<Field>> {
     let body = std::str::from_utf8(body).ok()?;
     let field = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decode(name)?;
         // A broken escape makes this value wrong, not the form.
         let decoded = decode(value);
         Some(Field {
-            name,
+            name: decode(name)?,
             encoded: decoded.is_some() && value.bytes().all(untouched),
             value: decoded.unwrap_or_default(),
         })
     };
     body.split('&').map(field).collect()
+}
+
+/// The decoded keys and values of a query; `None` for those with a broken escape.
+pub(super) fn pairs(query: &str) -> impl Iterator<Item = (Option<String>, Option<String>)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(key), decode(value))
+    })
 }
 
 fn untouched(byte: u8) -> bool {
@@ -32,33 +42,21 @@ fn untouched(byte: u8) -> bool {
 
 /// `+` is a space, `%XX` a byte; a broken escape, or bytes that are not UTF-8, are `None`.
 pub(super) fn decode(text: &str) -> Option<String> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|value| value as u8);
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
             b'+' => b' ',
-            b'%' => (hex(rest.next()?)? << 4) | hex(rest.next()?)?,
+            b'%' => (digit(rest.next()?)? << 4) | digit(rest.next()?)?,
             _ => byte,
         });
     }
     String::from_utf8(bytes).ok()
 }
 
-fn hex(digit: u8) -> Option<u8> {
-    (digit as char).to_digit(16).map(|value| value as u8)
-}
-
-/// Encodes a query value for a nextLink.
 pub(super) fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'+' | b'%' => out.push_str(&format!("%{byte:02X}")),
-            _ if untouched(byte) => out.push(byte as char),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    byte_serialize(text.as_bytes()).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,336 @@
+//! One tenant's incidents, and what can happen to them.
+//!
+//! Invariant: `by_update` holds exactly `(lastUpdateTime, id)` of every incident. Every change moves one of the incident's
+//! own times, so that no two revisions have the same text. The one exception: an incident that loses all its alerts twice
+//! to moves that keep its last update.
+
+mod chance;
+
+use std::collections::{BTreeSet, HashMap};
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use uuid::Uuid;
+
+use super::defender;
+use super::faults::Api;
+use super::incident::Incident;
+use super::journal::Version;
+use super::tenant::Tenant;
+use super::time;
+use super::world::{Refused, Stamp, Update};
+
+/// How many orders of its alerts an incident is shown in, when orders are permuted.
+const ORDERS: u64 = 8;
+
+pub(super) struct Incidents {
+    pub tenant: Tenant,
+    all: HashMap<u64, Entry>,
+    by_update: BTreeSet<(i64, u64)>,
+    next_id: u64,
+    rng: StdRng,
+    settings: Growth,
+    reads: u64,
+}
+
+/// How new incidents and scores come about.
+#[derive(Clone, Copy)]
+pub(super) struct Growth {
+    pub seed: u64,
+    /// About how large new incidents are; `None`: one to three alerts.
+    pub bytes: Option<usize>,
+    /// Whether chance gives new scores, and what they do to the last update.
+    pub scores: Option<Stamp>,
+}
+
+/// One of the ways to write an incident.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Form {
+    pub api: Api,
+    /// Of alerts and evidence; 0 is the natural order.
+    pub order: u64,
+    /// With its alerts.
+    pub alerts: bool,
+    /// With the members of enumerations that Graph shows only on request.
+    pub members: bool,
+}
+
+/// An incident as it is read.
+pub(super) struct Reading {
+    pub version: Version,
+    pub text: Bytes,
+    /// Whether this text was written only now.
+    pub fresh: bool,
+}
+
+struct Entry {
+    incident: Incident,
+    /// The present revision's texts, in each form that it was read in.
+    texts: Vec<(Form, Bytes)>,
+}
+
+impl Incidents {
+    pub fn new(tenant: Tenant, settings: Growth) -> Self {
+        let (high, low) = tenant.id.as_u64_pair();
+        Self {
+            tenant,
+            all: HashMap::new(),
+            by_update: BTreeSet::new(),
+            // Ids are per-tenant counters: they collide across tenants (section 7).
+            next_id: 1,
+            rng: StdRng::seed_from_u64(settings.seed ^ high.rotate_left(17) ^ low),
+            settings,
+            reads: 0,
+        }
+    }
+
+    /// Every incident by its last update, the oldest first, from `from` on.
+    pub fn updated_since(&self, from: i64) -> impl DoubleEndedIterator<Item = &Incident> {
+        let ids = self.by_update.range((from, 0)..);
+        ids.filter_map(|(_, id)| self.get(*id))
+    }
+
+    pub fn get(&self, id: u64) -> Option<&Incident> {
+        self.all.get(&id).map(|entry| &entry.incident)
+    }
+
+    pub fn version(&self, incident: &Incident) -> Version {
+        Version {
+            tenant: self.tenant.id,
+            incident: incident.id,
+            revision: incident.revision,
+        }
+    }
+
+    /// The order in which the next incident is read.
+    pub fn next_order(&mut self, permuted: bool) -> u64 {
+        self.reads += 1;
+        if permuted { self.reads % ORDERS } else { 0 }
+    }
+
+    /// The incident as a response shows it now. `write` is called once for each revision and form.
+    pub fn read(
+        &mut self,
+        id: u64,
+        form: Form,
+        write: impl FnOnce(&Incident, Uuid) -> Bytes,
+    ) -> Option<Reading> {
+        let version = self.version(self.get(id)?);
+        let entry = self.all.get_mut(&id)?;
+        let known = entry.texts.iter().find(|(known, _)| *known == form);
+        let (text, fresh) = match known {
+            Some((_, text)) => (text.clone(), false),
+            None => {
+                let text = write(&entry.incident, version.tenant);
+                entry.texts.push((form, text.clone()));
+                (text, true)
+            }
+        };
+        Some(Reading {
+            version,
+            text,
+            fresh,
+        })
+    }
+
+    /// A new incident, last updated at `at`; its id.
+    pub fn add(&mut self, at: i64) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let alerts = match self.settings.bytes {
+            None => self.rng.random_range(1..=3),
+            Some(bytes) => (bytes / 3000).clamp(1, 1000),
+        };
+        let mut incident = Incident::new(id, alerts, at, &mut self.rng);
+        if let Some(bytes) = self.settings.bytes {
+            let length = defender::document::incident(&incident, self.tenant.id, 0).len();
+            if let Some(alert) = incident.alerts.first_mut() {
+                alert.padding = bytes.saturating_sub(length);
+            }
+        }
+        self.by_update.insert((incident.last_update, id));
+        let texts = Vec::new();
+        self.all.insert(id, Entry { incident, texts });
+        id
+    }
+
+    pub fn remove(&mut self, id: u64) -> Result<(), Refused> {
+        let gone = self.all.remove(&id).ok_or(Refused::NoIncident)?;
+        self.by_update.remove(&(gone.incident.last_update, id));
+        Ok(())
+    }
+
+    pub fn update(&mut self, id: u64, now: i64, update: Update) -> Result<Version, Refused> {
+        let at = self.next_update(id, now)?;
+        self.change(id, at, |incident, rng| incident.apply(update, now, rng))
+    }
+
+    /// A change of one alert that leaves `lastUpdateTime` alone (section 1.4, item 2).
+    pub fn change_alert(&mut self, id: u64, now: i64) -> Result<Version, Refused> {
+        if self.changeable(id)?.alerts.is_empty() {
+            return Err(Refused::NoAlert);
+        }
+        self.alter(id, |incident, rng| {
+            let which = rng.random_range(0..incident.alerts.len());
+            if let Some(alert) = incident.alerts.get_mut(which) {
+                alert.progress(now);
+            }
+        })
+    }
+
+    /// Another score. A score that leaves the last update alone makes no revision.
+    pub fn score(&mut self, id: u64, now: i64, stamp: Stamp) -> Result<Version, Refused> {
+        let at = self.next_update(id, now)?;
+        if stamp == Stamp::Moves {
+            return self.change(id, at, |incident, _| incident.rescore());
+        }
+        let entry = self.all.get_mut(&id).ok_or(Refused::NoIncident)?;
+        entry.incident.rescore();
+        entry.texts.clear();
+        self.get(id)
+            .map(|incident| self.version(incident))
+            .ok_or(Refused::NoIncident)
+    }
+
+    /// Some alerts of one incident become another's.
+    pub fn move_alerts(
+        &mut self,
+        (from, to): (u64, u64),
+        count: usize,
+        now: i64,
+        stamp: Stamp,
+    ) -> Result<(), Refused> {
+        let (source, target) = (self.changeable(from)?, self.changeable(to)?);
+        if source.alerts.is_empty() || count == 0 {
+            return Err(Refused::NoAlert);
+        }
+        if from == to {
+            return Err(Refused::NotMerged("it is the same incident"));
+        }
+        let (mut at_source, mut at_target) = (source.last_update, target.last_update);
+        if stamp == Stamp::Moves {
+            at_source = self.next_common_update(&[from, to], now)?;
+            at_target = at_source;
+        }
+        let mut moved = Vec::new();
+        self.change(from, at_source, |incident, _| {
+            let count = count.min(incident.alerts.len());
+            moved = incident.alerts.drain(..count).collect();
+            moved.iter_mut().for_each(|alert| alert.touch(now));
+        })?;
+        self.change(to, at_target, |incident, _| {
+            incident.alerts.append(&mut moved);
+        })?;
+        Ok(())
+    }
+
+    /// Merges `source` into `target` as section 1.5 describes: alerts and tags move; the source is closed, redirected and
+    /// tagged `Redirected`. Both get one update time.
+    pub fn merge(&mut self, source: u64, target: u64, now: i64) -> Result<(), Refused> {
+        self.mergeable(source, target)?;
+        let at = self.next_common_update(&[source, target], now)?;
+        let (mut alerts, mut tags) = (Vec::new(), Vec::new());
+        self.change(source, at, |incident, _| {
+            alerts.append(&mut incident.alerts);
+            tags.append(&mut incident.tags);
+            incident.status = "Redirected";
+            incident.redirect = Some(target);
+            incident.severity = "UnSpecified".to_owned();
+            incident.tags.push("Redirected".to_owned());
+        })?;
+        self.change(target, at, |incident, _| {
+            incident.alerts.append(&mut alerts);
+            tags.retain(|tag| !incident.tags.contains(tag));
+            incident.tags.append(&mut tags);
+        })?;
+        Ok(())
+    }
+
+    /// The documented reasons against a merge (section 1.5).
+    fn mergeable(&self, source: u64, target: u64) -> Result<(), Refused> {
+        let (from, into) = (self.changeable(source)?, self.changeable(target)?);
+        let verdict = |incident: &Incident| (incident.classification, incident.determination);
+        let reason = if source == target {
+            "it is the same incident"
+        } else if from.status == "Resolved" || into.status == "Resolved" {
+            "one of them is closed"
+        } else if from.assigned_to != into.assigned_to {
+            "their assignees differ"
+        } else if verdict(from) != verdict(into) {
+            "their classifications differ"
+        } else {
+            return Ok(());
+        };
+        Err(Refused::NotMerged(reason))
+    }
+
+    /// One comment on each of `ids`, all with one identical update time.
+    pub fn bulk(&mut self, ids: &[u64], now: i64) -> Result<(), Refused> {
+        let at = self.next_common_update(ids, now)?;
+        for id in ids {
+            self.change(*id, at, |incident, _| incident.comment("Bulk change", now))?;
+        }
+        Ok(())
+    }
+
+    /// The last update time that a change of incident `id` at `now` gets.
+    fn next_update(&self, id: u64, now: i64) -> Result<i64, Refused> {
+        let before = self.changeable(id)?.last_update;
+        Ok(time::sql_datetime(now).max(time::next_sql_datetime(before)))
+    }
+
+    /// The same for a change of several incidents at once.
+    fn next_common_update(&self, ids: &[u64], now: i64) -> Result<i64, Refused> {
+        let mut at = time::sql_datetime(now);
+        for id in ids {
+            at = at.max(self.next_update(*id, now)?);
+        }
+        Ok(at)
+    }
+
+    /// A change that moves `lastUpdateTime` to `at`.
+    fn change(
+        &mut self,
+        id: u64,
+        at: i64,
+        change: impl FnOnce(&mut Incident, &mut StdRng),
+    ) -> Result<Version, Refused> {
+        let before = self.changeable(id)?.last_update;
+        self.by_update.remove(&(before, id));
+        self.by_update.insert((at, id));
+        self.alter(id, |incident, rng| {
+            incident.last_update = at;
+            if incident.score.is_none() {
+                incident.rescore();
+            }
+            change(incident, rng);
+        })
+    }
+
+    /// A change that makes a revision.
+    fn alter(
+        &mut self,
+        id: u64,
+        change: impl FnOnce(&mut Incident, &mut StdRng),
+    ) -> Result<Version, Refused> {
+        let entry = self.all.get_mut(&id).ok_or(Refused::NoIncident)?;
+        change(&mut entry.incident, &mut self.rng);
+        entry.incident.revision += 1;
+        entry.texts.clear();
+        Ok(Version {
+            tenant: self.tenant.id,
+            incident: id,
+            revision: entry.incident.revision,
+        })
+    }
+
+    /// The incident, unless it was merged away: what is redirected no longer changes.
+    fn changeable(&self, id: u64) -> Result<&Incident, Refused> {
+        match self.get(id) {
+            None => Err(Refused::NoIncident),
+            Some(incident) if incident.is_redirected() => Err(Refused::Redirected),
+            Some(incident) => Ok(incident),
+        }
+    }
+}
