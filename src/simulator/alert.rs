@@ -6,6 +6,7 @@
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::attack::Attack;
@@ -30,20 +31,14 @@ pub(super) struct Alert {
 
 /// What an alert's seed decides: the same in both APIs, and it never changes.
 pub(super) struct Details {
-    pub id: String,
-    pub detector: Uuid,
-    pub user: &'static str,
-    pub domain: &'static str,
-    pub device: String,
-    pub guid: Uuid,
-    pub address: String,
-    pub hash: String,
     pub process: u32,
     /// Leaves out what does not apply, where another alert says null.
     pub sparse: bool,
     pub first_activity: i64,
     pub last_activity: i64,
     pub investigation: u32,
+    /// Fills the holes of both APIs' templates, of alerts as of their devices, entities and evidence.
+    pub values: Value,
 }
 
 impl Alert {
@@ -96,56 +91,47 @@ impl Alert {
         ];
         let domains = ["contoso.com", "europe.corp.contoso.com", "fabrikam.example"];
         // The order of the draws decides what a seed gives.
-        let mut details = Details {
-            id: alert_id(&self.attack.service, rng),
-            detector: Uuid::from_u64_pair(self.seed, !self.seed),
-            user: users.choose(rng).unwrap_or(&users[0]),
-            domain: domains.choose(rng).unwrap_or(&domains[0]),
-            device: format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>()),
-            guid: Uuid::from_u128(rng.random()),
-            address: format!("203.0.113.{}", rng.random_range(1..255)),
-            hash: format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>()),
-            process: rng.random_range(4..60_000),
-            sparse: rng.random_bool(0.2),
-            first_activity: self.created - rng.random_range(SECOND..SECOND * 3600),
-            last_activity: rng.random_range(0..SECOND * 600),
-            investigation: rng.random_range(1..100_000),
-        };
-        details.last_activity += details.first_activity;
-        details
+        let id = alert_id(&self.attack.service, rng);
+        let user = *users.choose(rng).unwrap_or(&users[0]);
+        let domain = *domains.choose(rng).unwrap_or(&domains[0]);
+        let device = format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
+        let guid = Uuid::from_u128(rng.random());
+        let address = format!("203.0.113.{}", rng.random_range(1..255));
+        let hash = format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
+        let process = rng.random_range(4..60_000);
+        let sparse = rng.random_bool(0.2);
+        let first_activity = self.created - rng.random_range(SECOND..SECOND * 3600);
+        let last_activity = first_activity + rng.random_range(0..SECOND * 600);
+        let investigation = rng.random_range(1..100_000);
+        let (attack, principal) = (self.attack, format!("{user}@{domain}"));
+        let values = json!({
+            "id": id, "detector": Uuid::from_u64_pair(self.seed, !self.seed), "user": user, "domain": domain,
+            "principal": principal, "device": device, "host": format!("host{process}.{domain}"), "guid": guid,
+            "address": address, "hash": hash, "process": process, "sid": format!("S-1-5-21-1721254763-{process}"),
+            "url": format!("https://{process}.example/a?b=c&d=%20"), "vault": format!("/subscriptions/{guid}/vaults/v"),
+            // A user entity without an account name has an empty one, not null (section 1.4, item 3).
+            "account": if sparse { "" } else { user }, "title": attack.title, "category": attack.category,
+            "description": self.description(&principal), "family": attack.family, "techniques": attack.techniques,
+            "assigned": self.assigned_to,
+        });
+        Details {
+            process,
+            sparse,
+            first_activity,
+            last_activity,
+            investigation,
+            values,
+        }
     }
 
-    pub fn description(&self, details: &Details) -> String {
-        let mut text = format!("The user {} {}", details.principal(), self.attack.story);
+    fn description(&self, principal: &str) -> String {
+        let mut text = format!("The user {principal} {}", self.attack.story);
         let whole = text.len() + self.padding;
         while text.len() < whole {
             let missing = (whole - text.len()).min(FILLER.len());
             text.push_str(&FILLER[..missing]);
         }
         text
-    }
-}
-
-impl Details {
-    pub fn principal(&self) -> String {
-        format!("{}@{}", self.user, self.domain)
-    }
-
-    pub fn host(&self) -> String {
-        format!("host{}.{}", self.process, self.domain)
-    }
-
-    pub fn sid(&self) -> String {
-        format!("S-1-5-21-1721254763-{}", self.process)
-    }
-
-    pub fn url(&self) -> String {
-        format!("https://{}.example/a?b=c&d=%20", self.process)
-    }
-
-    /// A user entity without an account name has an empty one, not null (section 1.4, item 3).
-    pub fn account(&self) -> &'static str {
-        if self.sparse { "" } else { self.user }
     }
 }
 

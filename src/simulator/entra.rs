@@ -4,25 +4,27 @@
 
 mod credential;
 mod form;
-mod jwt;
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::http::Answer;
+use super::answer::Answer;
+use super::errors::Errors;
 use super::journal::Journal;
+use super::jwt;
 use super::tenant::Tenant;
 use super::time::{self, SECOND};
 use super::world::World;
 use form::{Form, resource_of};
-
-pub(super) use jwt::{assertion, issuer};
 
 /// What tokens are for. Section 4.5 has the resources and their permissions.
 pub(super) struct Resource {
@@ -87,15 +89,14 @@ struct State {
     rng: StdRng,
 }
 
-/// The status, `error`, its AADSTS number (section 4.3), and the text after the number.
-struct TokenError(u16, &'static str, u32, String);
+/// An AADSTS number (section 4.3), and what fills the holes of its text in `errors.json`.
+struct TokenError(u32, Vec<String>);
 
-/// What a request may have.
-struct Grant {
-    tenant: Tenant,
-    audience: String,
-    by_assertion: bool,
+fn error<const N: usize>(number: u32, values: [&str; N]) -> TokenError {
+    TokenError(number, values.map(str::to_owned).to_vec())
 }
+
+static ERRORS: LazyLock<Errors> = LazyLock::new(|| Errors::new(include_str!("entra/errors.json")));
 
 impl Entra {
     pub fn new(world: World, journal: Journal, seed: u64, lifetime: Option<Duration>) -> Self {
@@ -136,17 +137,21 @@ impl Entra {
     ) -> Answer {
         let form = Form::read(form_sent, body);
         match form.and_then(|form| self.grant(version, tenant, &form)) {
-            Ok(grant) => self.issue(version, grant),
+            Ok(issued) => self.issue(version, issued),
             Err(error) => self.refuse(&error),
         }
     }
 
-    fn grant(&self, version: TokenVersion, tenant: &str, form: &Form) -> Result<Grant, TokenError> {
+    fn grant(
+        &self,
+        version: TokenVersion,
+        tenant: &str,
+        form: &Form,
+    ) -> Result<Issued, TokenError> {
         form.once_each()?;
         let grant = form.required("grant_type")?;
         if grant != "client_credentials" {
-            let text = format!("The app requested an unsupported grant type '{grant}'.");
-            return Err(TokenError(400, "unsupported_grant_type", 70003, text));
+            return Err(error(70003, [grant]));
         }
         let tenant = self.directory(tenant)?;
         let client = form.required("client_id")?;
@@ -156,76 +161,49 @@ impl Entra {
                 .map_or(NO_RESOURCE, |field| &field.value),
             TokenVersion::V2 => resource_of(form.required("scope")?)?,
         };
-        let by_assertion = credential::check(&tenant, client, form, self.world.now())?;
+        let now = self.world.now();
+        let by_assertion = credential::check(&tenant, client, form, now)?;
         if !RESOURCES.contains(&audience) {
-            let text = format!(
-                "The resource principal named {audience} was not found in the tenant named {}. This can happen if the \
-                 application has not been installed by the administrator of the tenant or consented to by any user in \
-                 the tenant.",
-                tenant.name
-            );
-            return Err(TokenError(400, "invalid_resource", 500011, text));
+            return Err(error(500011, [audience, &tenant.name]));
         }
-        Ok(Grant {
+        let roles = match audience {
+            uri if uri == DEFENDER.uri => &tenant.roles,
+            uri if uri == GRAPH.uri => &tenant.graph_roles,
+            _ => &Vec::new(),
+        };
+        Ok(Issued {
+            tenant: tenant.id,
+            app: tenant.client_id,
             audience: audience.to_owned(),
-            tenant,
             by_assertion,
+            roles: roles.clone(),
+            from: now,
+            until: now,
         })
     }
 
     /// Sections 4.1 and 4.3: the path must name the customer's tenant.
     fn directory(&self, tenant: &str) -> Result<Tenant, TokenError> {
-        let (code, text) = match tenant {
-            "common" | "consumers" => (
-                9001023,
-                "The grant type is not supported over the /common or /consumers endpoints. Please use the \
-                 /organizations or tenant-specific endpoint."
-                    .to_owned(),
-            ),
-            "organizations" => (
-                50059,
-                "No tenant-identifying information found in either the request or implied by any provided \
-                 credentials."
-                    .to_owned(),
-            ),
+        match tenant {
+            "common" | "consumers" => Err(error(9001023, [])),
+            "organizations" => Err(error(50059, [])),
             _ => {
                 let known = guid_text(tenant).and_then(|id| self.world.tenant(id));
-                if let Some(known) = known {
-                    return Ok(known);
-                }
-                let text = format!(
-                    "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing \
-                     into the correct cloud."
-                );
-                (90002, text)
+                known.ok_or_else(|| error(90002, [tenant]))
             }
-        };
-        Err(TokenError(400, "invalid_request", code, text))
+        }
     }
 
     /// Section 4.1: v1 writes numbers as strings. Section 4.5: a token without roles is issued all the same.
-    fn issue(&self, version: TokenVersion, grant: Grant) -> Answer {
-        let tenant = grant.tenant;
-        let now = self.world.now();
+    fn issue(&self, version: TokenVersion, mut issued: Issued) -> Answer {
+        let (now, audience) = (issued.from, issued.audience.clone());
         let mut state = self.state.lock();
         let seconds = match self.lifetime {
             Some(lifetime) => i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX / SECOND / 4),
             None => state.rng.random_range(60 * 60..=90 * 60),
         };
-        let issued = Issued {
-            tenant: tenant.id,
-            app: tenant.client_id,
-            roles: match grant.audience.as_str() {
-                uri if uri == DEFENDER.uri => tenant.roles,
-                uri if uri == GRAPH.uri => tenant.graph_roles,
-                _ => Vec::new(),
-            },
-            audience: grant.audience.clone(),
-            by_assertion: grant.by_assertion,
-            from: now,
-            until: now + seconds * SECOND,
-        };
-        let token = jwt::write(&issued, &mut state.rng);
+        issued.until = now + seconds * SECOND;
+        let token = access_token(&issued, &mut state.rng);
         state.tokens.insert(token.clone(), issued);
         drop(state);
         self.journal.issued(token.clone());
@@ -233,7 +211,7 @@ impl Entra {
         let body = match version {
             TokenVersion::V1 => json!({
                 "token_type": "Bearer", "expires_in": seconds.to_string(), "ext_expires_in": seconds.to_string(),
-                "expires_on": until.to_string(), "not_before": now.to_string(), "resource": grant.audience,
+                "expires_on": until.to_string(), "not_before": now.to_string(), "resource": audience,
                 "access_token": token,
             }),
             TokenVersion::V2 => json!({
@@ -244,18 +222,19 @@ impl Entra {
     }
 
     /// The error body of section 4.1.
-    fn refuse(&self, TokenError(status, error, code, text): &TokenError) -> Answer {
+    fn refuse(&self, TokenError(number, values): &TokenError) -> Answer {
         let at = time::format_entra(self.world.now());
         let (trace, correlation) = (self.guid(), self.guid());
-        let description = format!(
-            "AADSTS{code}: {text}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {at}"
-        );
+        let error = ERRORS.find(&number.to_string(), values);
+        let text = error.message;
         let body = json!({
-            "error": error, "error_description": description, "error_codes": [code], "timestamp": at,
-            "trace_id": trace, "correlation_id": correlation,
-            "error_uri": format!("https://login.microsoftonline.com/error?code={code}"),
+            "error": error.code, "error_codes": [number], "timestamp": at, "trace_id": trace,
+            "correlation_id": correlation, "error_uri": format!("https://login.microsoftonline.com/error?code={number}"),
+            "error_description": format!(
+                "AADSTS{number}: {text}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {at}"
+            ),
         });
-        Answer::json(*status, &body)
+        Answer::json(error.status, &body)
     }
 }
 
@@ -263,4 +242,28 @@ impl Entra {
 fn guid_text(text: &str) -> Option<Uuid> {
     let documented = text.len() == 36;
     documented.then(|| Uuid::try_parse(text).ok()).flatten()
+}
+
+/// A v1-format token, which both APIs have, whichever endpoint issued it.
+fn access_token(issued: &Issued, rng: &mut StdRng) -> String {
+    let tid = issued.tenant;
+    // The service principal's object id in the customer's directory: the same for the same app and tenant.
+    let principal = Uuid::from_u128(tid.as_u128() ^ issued.app.as_u128().rotate_left(64));
+    let issuer = issuer(tid);
+    let mut claims = json!({
+        "aud": issued.audience, "iss": issuer, "iat": issued.from / SECOND, "nbf": issued.from / SECOND,
+        "exp": issued.until / SECOND, "appid": issued.app, "appidacr": if issued.by_assertion { "2" } else { "1" },
+        "idp": issuer, "idtyp": "app", "oid": principal, "sub": principal, "tid": tid,
+        "uti": URL_SAFE_NO_PAD.encode(rng.random::<[u8; 16]>()), "ver": "1.0",
+    });
+    // Without any permission there is no such claim at all.
+    if !issued.roles.is_empty() {
+        claims["roles"] = json!(issued.roles);
+    }
+    let signature: Vec<u8> = std::iter::repeat_with(|| rng.random()).take(256).collect();
+    jwt::join(&claims, &signature)
+}
+
+pub(super) fn issuer(tenant: Uuid) -> String {
+    format!("https://sts.windows.net/{tenant}/")
 }

@@ -1,6 +1,5 @@
 //! Requests and responses: paths, and the faults before and after the real work.
 
-mod answer;
 mod sending;
 
 use std::future::pending;
@@ -10,20 +9,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use uuid::Uuid;
 
+use super::answer::Answer;
+use super::call::Call;
 use super::connection::ConnectionHandle;
 use super::entra::TokenVersion;
-use super::faults::{Api, Effect, Endpoint, Target};
-use super::link;
+use super::faults::{Api, Effect, Endpoint};
 use super::refusal::Refusal;
 use super::service::Service;
 use super::time;
 use sending::Sending;
-
-pub(super) use answer::Answer;
 
 const LOGIN_PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in to the network</title></head>\
                           <body><form method=\"post\"><input name=\"user\"></form></body></html>";
@@ -41,158 +38,28 @@ async fn handle(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let operation = Operation::of(head.uri.path());
-    if operation.method().is_some_and(|known| known != head.method) {
+    let request = service.entra.guid();
+    let mut call = Call::new(&head.uri, &head.headers, request);
+    if call.target.endpoint != Endpoint::Token {
+        let issued = call.bearer().and_then(|token| service.entra.find(token));
+        call.target.tenant = issued.map(|issued| issued.tenant);
+    }
+    let method = match call.target.endpoint {
+        Endpoint::Token => &Method::POST,
+        Endpoint::Other => &head.method,
+        _ => &Method::GET,
+    };
+    if *method != head.method {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
-    let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-    };
-    let call = service.call(&operation, &head.uri, &head.headers);
-    service.serve(&call, &operation, &body, connection).await
-}
-
-/// What a path stands for.
-enum Operation<'a> {
-    /// The tenant is whatever the path has there.
-    Token(TokenVersion, &'a str),
-    List(Api),
-    Get(Api, &'a str),
-    Alerts(&'a str),
-    Other(Api),
-}
-
-impl<'a> Operation<'a> {
-    fn of(path: &'a str) -> Self {
-        let segments: Vec<_> = path.split('/').skip(1).collect();
-        match segments.as_slice() {
-            [tenant, "oauth2", "token"] => Self::Token(TokenVersion::V1, tenant),
-            [tenant, "oauth2", "v2.0", "token"] => Self::Token(TokenVersion::V2, tenant),
-            ["api", "incidents"] => Self::List(Api::Defender),
-            ["api", "incidents", id] => Self::Get(Api::Defender, id),
-            ["v1.0", "security", "incidents"] => Self::List(Api::Graph),
-            ["v1.0", "security", "incidents", id] => Self::Get(Api::Graph, id),
-            ["v1.0", "security", "incidents", id, "alerts"] => Self::Alerts(id),
-            ["v1.0" | "beta", ..] => Self::Other(Api::Graph),
-            _ => Self::Other(Api::Defender),
-        }
-    }
-
-    fn method(&self) -> Option<Method> {
-        match self {
-            Self::Token(..) => Some(Method::POST),
-            Self::List(_) | Self::Get(..) | Self::Alerts(_) => Some(Method::GET),
-            Self::Other(_) => None,
-        }
-    }
-
-    fn endpoint(&self) -> Endpoint {
-        match self {
-            Self::Token(..) => Endpoint::Token,
-            Self::List(_) => Endpoint::List,
-            Self::Get(..) => Endpoint::Get,
-            Self::Alerts(_) => Endpoint::Alerts,
-            Self::Other(_) => Endpoint::Other,
-        }
-    }
-
-    /// The API whose forms the answer has.
-    fn api(&self) -> Api {
-        match self {
-            Self::Token(..) => Api::Defender,
-            Self::List(api) | Self::Get(api, _) | Self::Other(api) => *api,
-            Self::Alerts(_) => Api::Graph,
-        }
-    }
-}
-
-/// One request.
-pub(super) struct Call<'a> {
-    target: Target,
-    /// The API whose forms the answer has.
-    pub api: Api,
-    uri: &'a Uri,
-    headers: &'a HeaderMap,
-    pub request: Uuid,
-}
-
-impl<'a> Call<'a> {
-    pub fn path(&self) -> &'a str {
-        self.uri.path()
-    }
-
-    pub fn query(&self) -> &'a str {
-        self.uri.query().unwrap_or_default()
-    }
-
-    pub fn header(&self, name: &str) -> Option<&'a str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    pub fn bearer(&self) -> Option<&'a str> {
-        self.header("authorization")?.strip_prefix("Bearer ")
-    }
-
-    /// Whether the client asks for the members of enumerations that came after the first (section 3.3).
-    pub fn unknown_members(&self) -> bool {
-        let values = self.headers.get_all("prefer").iter();
-        values
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|preference| preference.trim() == "include-unknown-enum-members")
-    }
-
-    fn accepts_gzip(&self) -> bool {
-        let mut accepted = self
-            .header("accept-encoding")
-            .unwrap_or_default()
-            .split(',');
-        accepted.any(|coding| {
-            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-            let refused = matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000");
-            name.trim() == "gzip" && !refused
-        })
+    match axum::body::to_bytes(body, BODY_LIMIT).await {
+        Ok(body) => service.serve(&call, &body, connection).await,
+        Err(_) => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
     }
 }
 
 impl Service {
-    fn call<'a>(
-        &self,
-        operation: &Operation<'_>,
-        uri: &'a Uri,
-        headers: &'a HeaderMap,
-    ) -> Call<'a> {
-        let endpoint = operation.endpoint();
-        let documented = !matches!(endpoint, Endpoint::Token | Endpoint::Other);
-        let mut call = Call {
-            target: Target {
-                api: documented.then(|| operation.api()),
-                endpoint,
-                tenant: None,
-                link: uri.query().is_some_and(link::followed),
-            },
-            api: operation.api(),
-            uri,
-            headers,
-            request: self.entra.guid(),
-        };
-        call.target.tenant = match operation {
-            Operation::Token(_, tenant) => Uuid::try_parse(tenant).ok(),
-            _ => {
-                let issued = call.bearer().and_then(|token| self.entra.find(token));
-                issued.map(|issued| issued.tenant)
-            }
-        };
-        call
-    }
-
-    async fn serve(
-        &self,
-        call: &Call<'_>,
-        operation: &Operation<'_>,
-        body: &[u8],
-        connection: ConnectionHandle,
-    ) -> Response {
+    async fn serve(&self, call: &Call<'_>, body: &[u8], connection: ConnectionHandle) -> Response {
         let mut response = self.journal.arrived(call.target, call.path(), call.query());
         let strike = self.faults.strike(call.target);
         if strike.delay > Duration::ZERO {
@@ -201,7 +68,7 @@ impl Service {
         let effect = strike.effect.as_ref();
         let mut answer = match self.replacement(effect, call, &connection).await {
             Some(answer) => answer,
-            None => match self.work(operation, call, body, effect) {
+            None => match self.work(call, body, effect) {
                 Ok(answer) => answer,
                 Err(Refusal::Fault(poison)) => {
                     let answer = self.replacement(Some(&poison), call, &connection).await;
@@ -229,26 +96,31 @@ impl Service {
 
     fn work(
         &self,
-        operation: &Operation<'_>,
         call: &Call<'_>,
         body: &[u8],
         effect: Option<&Effect>,
     ) -> Result<Answer, Refusal> {
-        let answer = match operation {
-            Operation::Token(version, tenant) => {
-                let kind = call.header("content-type").unwrap_or_default();
-                let form = kind.starts_with("application/x-www-form-urlencoded");
-                return Ok(self.entra.token(*version, tenant, form, body));
-            }
-            Operation::List(_) => self.list(call, effect)?,
-            Operation::Get(_, id) => self.get(call, id)?,
-            Operation::Alerts(id) => self.alerts(call, id)?,
-            Operation::Other(_) => return Err(Refusal::NoPath),
+        let answer = match call.target.endpoint {
+            Endpoint::Token => return Ok(self.token(call, body)),
+            Endpoint::List => self.list(call, effect)?,
+            Endpoint::Get => self.get(call, call.id)?,
+            Endpoint::Alerts => self.alerts(call, call.id)?,
+            Endpoint::Other => return Err(Refusal::NoPath),
         };
         Ok(match call.api == Api::Graph && call.unknown_members() {
             true => answer.header("preference-applied", "include-unknown-enum-members"),
             false => answer,
         })
+    }
+
+    fn token(&self, call: &Call<'_>, body: &[u8]) -> Answer {
+        let version = match call.path().ends_with("/v2.0/token") {
+            true => TokenVersion::V2,
+            false => TokenVersion::V1,
+        };
+        let kind = call.header("content-type").unwrap_or_default();
+        let form = kind.starts_with("application/x-www-form-urlencoded");
+        self.entra.token(version, call.id, form, body)
     }
 
     /// What takes the place of the real answer; `None`: the effect works on the real one.

@@ -6,8 +6,8 @@ use rand::seq::IndexedRandom;
 
 use super::alert::Alert;
 use super::attack::attacks;
+use super::change::Update;
 use super::time::{self, SECOND};
-use super::world::Update;
 
 /// An incident as the world knows it.
 #[derive(Default)]

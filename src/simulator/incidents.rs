@@ -13,13 +13,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
+use super::change::{Refused, Stamp, Update, Version};
 use super::defender;
 use super::faults::Api;
 use super::incident::Incident;
-use super::journal::Version;
 use super::tenant::Tenant;
 use super::time;
-use super::world::{Refused, Stamp, Update};
 
 /// How many orders of its alerts an incident is shown in, when orders are permuted.
 const ORDERS: u64 = 8;
@@ -30,18 +29,11 @@ pub(super) struct Incidents {
     by_update: BTreeSet<(i64, u64)>,
     next_id: u64,
     rng: StdRng,
-    settings: Growth,
-    reads: u64,
-}
-
-/// How new incidents and scores come about.
-#[derive(Clone, Copy)]
-pub(super) struct Growth {
-    pub seed: u64,
     /// About how large new incidents are; `None`: one to three alerts.
-    pub bytes: Option<usize>,
+    bytes: Option<usize>,
     /// Whether chance gives new scores, and what they do to the last update.
-    pub scores: Option<Stamp>,
+    scores: Option<Stamp>,
+    reads: u64,
 }
 
 /// One of the ways to write an incident.
@@ -54,6 +46,8 @@ pub(super) struct Form {
     pub alerts: bool,
     /// With the members of enumerations that Graph shows only on request.
     pub members: bool,
+    /// Times are cut to the millisecond.
+    pub millis: bool,
 }
 
 /// An incident as it is read.
@@ -71,7 +65,7 @@ struct Entry {
 }
 
 impl Incidents {
-    pub fn new(tenant: Tenant, settings: Growth) -> Self {
+    pub fn new(tenant: Tenant, seed: u64, bytes: Option<usize>, scores: Option<Stamp>) -> Self {
         let (high, low) = tenant.id.as_u64_pair();
         Self {
             tenant,
@@ -79,8 +73,9 @@ impl Incidents {
             by_update: BTreeSet::new(),
             // Ids are per-tenant counters: they collide across tenants (section 7).
             next_id: 1,
-            rng: StdRng::seed_from_u64(settings.seed ^ high.rotate_left(17) ^ low),
-            settings,
+            rng: StdRng::seed_from_u64(seed ^ high.rotate_left(17) ^ low),
+            bytes,
+            scores,
             reads: 0,
         }
     }
@@ -138,12 +133,12 @@ impl Incidents {
     pub fn add(&mut self, at: i64) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        let alerts = match self.settings.bytes {
+        let alerts = match self.bytes {
             None => self.rng.random_range(1..=3),
             Some(bytes) => (bytes / 3000).clamp(1, 1000),
         };
         let mut incident = Incident::new(id, alerts, at, &mut self.rng);
-        if let Some(bytes) = self.settings.bytes {
+        if let Some(bytes) = self.bytes {
             let length = defender::document::incident(&incident, self.tenant.id, 0).len();
             if let Some(alert) = incident.alerts.first_mut() {
                 alert.padding = bytes.saturating_sub(length);

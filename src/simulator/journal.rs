@@ -15,21 +15,13 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::change::Version;
 use super::faults::{Api, Endpoint, Target};
 use super::incidents::Form;
 use super::world::World;
 
 /// Requests remembered; the oldest are forgotten first.
 const LOG_LIMIT: usize = 200_000;
-
-/// One version of one incident.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct Version {
-    pub tenant: Uuid,
-    pub incident: u64,
-    /// The world's own count of the incident's changes, the first being 1; alert-only changes count as well.
-    pub revision: u32,
-}
 
 /// One request that arrived.
 #[derive(Clone, Debug)]

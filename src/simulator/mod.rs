@@ -24,18 +24,22 @@
 //! incident do, is not known either: each test chooses ([`Stamp`]).
 
 mod alert;
+mod answer;
 mod attack;
+mod call;
+mod change;
 mod connection;
 mod defender;
 mod entra;
+mod errors;
 mod faults;
 mod graph;
 mod http;
 mod incident;
 mod incidents;
 mod journal;
+mod jwt;
 mod link;
-mod listing;
 mod odata;
 mod page;
 mod quota;
@@ -58,18 +62,18 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+pub use change::{Refused, Stamp, Update, Version};
 pub use defender::Paging;
 pub use faults::{Api, Effect, Endpoint, Faults, Hint, Rule, RuleId, When};
 pub use graph::GraphOptions;
 use journal::Journal;
-pub use journal::{Journal as Books, Request, Version};
-pub use listing::Order;
+pub use journal::{Journal as Books, Request};
+pub use service::listing::Order;
 pub use tenant::{FederatedCredential, Tenant};
 pub use time::{Clock, SECOND};
-pub use world::{PageRequest, Refused, Stamp, Update, World};
+pub use world::{PageRequest, World};
 
 use connection::{Acceptor, ConnectionHandle, Connections};
-use incidents::Growth;
 use service::Service;
 
 /// How the simulated Microsoft behaves.
@@ -133,17 +137,7 @@ impl Simulator {
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let growth = Growth {
-            seed: options.seed,
-            bytes: options.incident_bytes,
-            scores: options.scores,
-        };
-        let world = World::new(options.clock.clone(), growth);
-        for tenant in &options.tenants {
-            world.add_tenant(tenant.clone());
-        }
-        let service = Service::new(format!("http://{address}"), world, &options);
-        let service = Arc::new(service);
+        let service = Arc::new(Service::new(format!("http://{address}"), options));
         let connections = Connections::default();
         let acceptor = Acceptor {
             listener,

@@ -17,51 +17,34 @@ pub(super) struct Dialect {
 
 /// What a filter can compare.
 pub(super) enum Property {
-    LastUpdate,
-    Created,
+    Instant(fn(&Incident) -> i64),
     Text {
-        of: TextOf,
-        /// The members of an enumeration; `None`: any text.
-        members: Option<&'static [&'static str]>,
+        of: fn(&Incident) -> Option<Cow<'_, str>>,
+        /// The members of an enumeration, with spaces between; `None`: any text.
+        members: Option<&'static str>,
     },
 }
-
-pub(super) type TextOf = fn(&Incident) -> Option<Cow<'_, str>>;
 
 /// What one request asks for.
 #[derive(Default)]
 pub(super) struct Query {
     filter: Vec<Comparison>,
+    /// No incident that was last updated before this can match, which saves walking a large tenant.
+    pub updated_from: i64,
     pub top: usize,
     pub skip: usize,
     pub expand: bool,
     pub count: bool,
 }
 
-enum Comparison {
-    LastUpdate(Relation, i64),
-    Created(Relation, i64),
-    Text {
-        of: TextOf,
-        equal: bool,
-        value: String,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Relation {
-    Ge,
-    Gt,
-    Le,
-    Lt,
-    Eq,
-}
+type Comparison = Box<dyn Fn(&Incident) -> bool>;
 
 impl Query {
     /// The error is what is invalid, for the message. `link_followed`: a `$skiptoken` is known to be good.
     pub fn parse(query: &str, dialect: &Dialect, link_followed: bool) -> Result<Self, String> {
         let mut parsed = Self {
             top: dialect.top,
+            updated_from: i64::MIN,
             ..Self::default()
         };
         let mut seen = Vec::new();
@@ -70,7 +53,7 @@ impl Query {
                 return Err(query.to_owned());
             };
             match key.as_str() {
-                "$filter" => parsed.filter = filter(&value, dialect).ok_or(value)?,
+                "$filter" => parsed.filter(&value, dialect).ok_or(value)?,
                 "$top" => parsed.top = top(&value, dialect.top)?,
                 "$skip" => parsed.skip = number(&value).ok_or(value)?,
                 "$expand" if dialect.expand_and_count && value == "alerts" => parsed.expand = true,
@@ -89,23 +72,60 @@ impl Query {
     }
 
     pub fn matches(&self, incident: &Incident) -> bool {
-        self.filter.iter().all(|comparison| match comparison {
-            Comparison::LastUpdate(relation, at) => relation.holds(incident.last_update, *at),
-            Comparison::Created(relation, at) => relation.holds(incident.created, *at),
-            Comparison::Text { of, equal, value } => {
-                (of(incident).as_deref() == Some(value)) == *equal
-            }
-        })
+        self.filter.iter().all(|comparison| comparison(incident))
     }
 
-    /// Before this instant nothing can match: it saves walking a large tenant.
-    pub fn updated_from(&self) -> i64 {
-        let bound = |comparison: &Comparison| match comparison {
-            Comparison::LastUpdate(Relation::Ge | Relation::Gt | Relation::Eq, at) => Some(*at),
+    /// `property operator literal`, joined by `and`.
+    fn filter(&mut self, text: &str, dialect: &Dialect) -> Option<()> {
+        let words = words(text)?;
+        let mut words = words.iter().map(String::as_str);
+        loop {
+            let property = (dialect.property)(words.next()?)?;
+            let comparison = self.comparison(property, words.next()?, words.next()?)?;
+            self.filter.push(comparison);
+            match words.next() {
+                None => return Some(()),
+                Some("and") => {}
+                Some(_) => return None,
+            }
+        }
+    }
+
+    /// Sections 1.1 and 3.1: times are unquoted, strings and enumerations quoted.
+    fn comparison(
+        &mut self,
+        property: Property,
+        operator: &str,
+        literal: &str,
+    ) -> Option<Comparison> {
+        match (property, operator) {
+            (Property::Instant(of), _) => {
+                let holds: fn(&i64, &i64) -> bool = match operator {
+                    "ge" => i64::ge,
+                    "gt" => i64::gt,
+                    "le" => i64::le,
+                    "lt" => i64::lt,
+                    "eq" => i64::eq,
+                    _ => return None,
+                };
+                let at = time::parse(literal)?;
+                // No incident is created after its last update: a bound of either time bounds the update.
+                if matches!(operator, "ge" | "gt" | "eq") {
+                    self.updated_from = self.updated_from.max(at);
+                }
+                Some(Box::new(move |incident| holds(&of(incident), &at)))
+            }
+            (Property::Text { of, members }, "eq" | "ne") => {
+                let equal = operator == "eq";
+                let quoted = literal.strip_prefix('\'')?.strip_suffix('\'')?;
+                let value = quoted.replace("''", "'");
+                let known = members.is_none_or(|all| all.split(' ').any(|member| member == value));
+                known.then_some(Box::new(move |incident| {
+                    (of(incident).as_deref() == Some(&*value)) == equal
+                }))
+            }
             _ => None,
-        };
-        let bounds = self.filter.iter().filter_map(bound);
-        bounds.max().unwrap_or(i64::MIN)
+        }
     }
 }
 
@@ -123,65 +143,6 @@ fn top(value: &str, limit: usize) -> Result<usize, String> {
 fn number(text: &str) -> Option<usize> {
     let plain = text.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| text.parse().ok()).flatten()
-}
-
-impl Relation {
-    fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "ge" => Self::Ge,
-            "gt" => Self::Gt,
-            "le" => Self::Le,
-            "lt" => Self::Lt,
-            "eq" => Self::Eq,
-            _ => return None,
-        })
-    }
-
-    fn holds(self, left: i64, right: i64) -> bool {
-        match self {
-            Self::Ge => left >= right,
-            Self::Gt => left > right,
-            Self::Le => left <= right,
-            Self::Lt => left < right,
-            Self::Eq => left == right,
-        }
-    }
-}
-
-/// `property operator literal`, joined by `and`.
-fn filter(text: &str, dialect: &Dialect) -> Option<Vec<Comparison>> {
-    let words = words(text)?;
-    let mut words = words.iter().map(String::as_str);
-    let mut filter = Vec::new();
-    loop {
-        let property = (dialect.property)(words.next()?)?;
-        filter.push(comparison(property, words.next()?, words.next()?)?);
-        match words.next() {
-            None => return Some(filter),
-            Some("and") => {}
-            Some(_) => return None,
-        }
-    }
-}
-
-/// Sections 1.1 and 3.1: times are unquoted, strings and enumerations quoted.
-fn comparison(property: Property, operator: &str, literal: &str) -> Option<Comparison> {
-    let instant = || Some((Relation::parse(operator)?, time::parse(literal)?));
-    Some(match property {
-        Property::LastUpdate => instant().map(|(how, at)| Comparison::LastUpdate(how, at))?,
-        Property::Created => instant().map(|(how, at)| Comparison::Created(how, at))?,
-        Property::Text { of, members } => {
-            let equal = match operator {
-                "eq" => true,
-                "ne" => false,
-                _ => return None,
-            };
-            let quoted = literal.strip_prefix('\'')?.strip_suffix('\'')?;
-            let value = quoted.replace("''", "'");
-            let known = members.is_none_or(|members| members.contains(&value.as_str()));
-            known.then_some(Comparison::Text { of, equal, value })?
-        }
-    })
 }
 
 /// Splits at spaces, but not within quotes; a doubled quote is one that belongs to the text.

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde_json::json;
 
+use super::answer::Answer;
 use super::faults::Effect;
-use super::http::Answer;
 use super::journal::Shown;
 
 /// An incident on its way out.

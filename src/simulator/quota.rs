@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::faults::Api;
+use super::faults::{Api, Endpoint};
 use super::time::SECOND;
 
 const MINUTE: i64 = 60 * SECOND;
@@ -25,17 +25,11 @@ pub(super) enum Method {
 }
 
 impl Method {
-    pub fn list(api: Api) -> Self {
-        match api {
-            Api::Defender => Self::List,
-            Api::Graph => Self::Graph,
-        }
-    }
-
-    pub fn get(api: Api) -> Self {
-        match api {
-            Api::Defender => Self::Get,
-            Api::Graph => Self::Graph,
+    pub fn of(api: Api, endpoint: Endpoint) -> Self {
+        match (api, endpoint) {
+            (Api::Graph, _) => Self::Graph,
+            (Api::Defender, Endpoint::List) => Self::List,
+            (Api::Defender, _) => Self::Get,
         }
     }
 

@@ -1,12 +1,10 @@
-//! Why a request is refused. Each API has its own words for it.
+//! Why a request is refused. Each API has its own words for it, in its `errors.json`: sections 2.2 and 2.3 for the Defender
+//! API, 3.2 and 9 for Graph.
 
-use serde_json::json;
-
-use super::entra::Issued;
-use super::faults::{Api, Effect, Hint};
-use super::http::{Answer, Call};
-use super::service::Service;
-use super::{defender, graph, time};
+use super::call::Call;
+use super::entra::{Issued, Resource, issuer};
+use super::faults::{Effect, Hint};
+use super::time;
 
 pub(super) enum Refusal {
     NoToken,
@@ -32,35 +30,36 @@ pub(super) enum Refusal {
     Fault(Effect),
 }
 
-/// The status, the code and the message.
-pub(super) type Words = (u16, &'static str, String);
-
-impl Service {
-    /// The answer in the form of the API that was called: sections 2.1 and 3.2.
-    pub fn refuse(&self, call: &Call<'_>, refusal: &Refusal) -> Answer {
-        let now = self.world.now();
-        let (status, error) = match call.api {
-            Api::Defender => {
-                let (status, code, message) = defender::words(refusal, call);
-                let target = self.entra.guid();
-                let error = json!({"code": code, "message": message, "target": target});
-                (status, error)
+impl Refusal {
+    /// The name of the error in the table, and the values of its holes.
+    pub fn words(&self, call: &Call<'_>, resource: &Resource) -> (&'static str, Vec<String>) {
+        match self {
+            Self::NoToken => ("NoToken", vec![]),
+            Self::UnknownToken => ("UnknownToken", vec![]),
+            Self::WrongToken(issued) => {
+                let own = issued.audience == resource.uri;
+                let (from, until) = (time::format(issued.from), time::format(issued.until));
+                let (app, issuer) = (issued.app.to_string(), issuer(issued.tenant));
+                let values = vec![app, issued.audience.clone(), issuer, from, until];
+                (if own { "ExpiredToken" } else { "WrongToken" }, values)
             }
-            Api::Graph => {
-                let (status, code, message) = graph::words(refusal, call);
-                let own = call.request.to_string();
-                let client = call.header("client-request-id").unwrap_or(&own);
-                let inner = json!({
-                    "date": time::format_zoneless(now), "request-id": own, "client-request-id": client,
-                });
-                let error = json!({"code": code, "message": message, "innerError": inner});
-                (status, error)
+            Self::Throttled(Hint::Seconds(seconds) | Hint::Date(seconds)) => {
+                ("Throttled", vec![seconds.to_string()])
             }
-        };
-        let answer = Answer::json(status, &json!({"error": error}));
-        match refusal {
-            Refusal::Throttled(hint) => answer.hinting(*hint, now),
-            _ => answer,
+            Self::Throttled(Hint::Text(seconds)) => ("ThrottledInText", vec![seconds.to_string()]),
+            Self::Throttled(Hint::Nothing) => ("ThrottledWithoutTime", vec![]),
+            Self::NoRole(roles) => ("NoRole", vec![roles.join(",")]),
+            Self::Unlicensed => ("Unlicensed", vec![]),
+            Self::Query(what) => ("Query", vec![what.clone()]),
+            Self::AlteredLink => ("AlteredLink", vec![]),
+            Self::StaleLink(410) => ("GoneLink", vec![]),
+            Self::StaleLink(_) => ("StaleLink", vec![]),
+            Self::NoIncident(id) => ("NoIncident", vec![id.clone()]),
+            Self::NoPath => {
+                let segment = call.path().rsplit('/').next().unwrap_or_default();
+                ("NoPath", vec![call.path().to_owned(), segment.to_owned()])
+            }
+            Self::Broken | Self::Fault(_) => ("Broken", vec![]),
         }
     }
 }

@@ -1,62 +1,62 @@
-//! What the two APIs do alike: who may read, the pages of a list, one incident, and the alerts of one incident.
+//! What the two APIs do alike: access, the pages of a list, one incident, the alerts of one incident, and refusals.
+
+pub(super) mod listing;
 
 use bytes::Bytes;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::answer::Answer;
+use super::call::Call;
+use super::change::{Refused, Version};
 use super::entra::Entra;
-use super::faults::{Api, Effect, Faults, Hint};
-use super::graph::{self, GraphOptions, Part, Style};
-use super::http::{Answer, Call};
+use super::faults::{Api, Effect, Endpoint, Faults, Hint};
 use super::incident::Incident;
 use super::incidents::{Form, Incidents};
-use super::journal::{Journal, Shown, Version};
+use super::journal::{Journal, Shown};
 use super::link::{LinkTarget, Links};
-use super::listing::{ListRules, Order};
 use super::page::{self, Frame, PageItem};
 use super::quota::{Method, Quotas};
 use super::refusal::Refusal;
+use super::time;
 use super::urlencoded;
-use super::world::{Refused, World};
-use super::{Options, defender};
+use super::world::World;
+use super::{Options, defender, graph};
 
-/// Alerts on a page of their own, when [`GraphOptions::alerts`] does not say.
+use listing::ListRules;
+
+/// Alerts on a page of their own, when [`super::GraphOptions::alerts`] does not say.
 const ALERTS: usize = 50;
 
 /// Everything that a request handler needs.
 pub(super) struct Service {
+    pub options: Options,
     pub world: World,
     pub journal: Journal,
     pub faults: Faults,
     pub entra: Entra,
     pub links: Links,
-    pub quotas: Option<Quotas>,
-    pub defender: ListRules,
-    pub graph: ListRules,
-    pub graph_options: GraphOptions,
-    pub order: Order,
-    pub permuted: bool,
-    pub retry_after: bool,
+    quotas: Quotas,
+    defender: ListRules,
+    graph: ListRules,
 }
 
 impl Service {
     /// `url` is the simulator's own.
-    pub fn new(url: String, world: World, options: &Options) -> Self {
+    pub fn new(url: String, options: Options) -> Self {
+        let world = World::new(&options);
         let journal = Journal::new(world.clone());
         let lifetime = options.token_lifetime;
         Self {
             entra: Entra::new(world.clone(), journal.clone(), options.seed, lifetime),
             faults: Faults::new(options.seed),
             links: Links::new(url, options.links_once),
-            quotas: options.quotas.then(Quotas::default),
+            quotas: Quotas::default(),
             defender: defender::list_rules(options.paging),
             graph: graph::list_rules(options.graph),
-            graph_options: options.graph,
-            order: options.order,
-            permuted: options.permuted,
-            retry_after: options.retry_after,
             world,
             journal,
+            options,
         }
     }
 
@@ -64,6 +64,34 @@ impl Service {
         match api {
             Api::Defender => &self.defender,
             Api::Graph => &self.graph,
+        }
+    }
+
+    /// The answer in the form of the API that was called: sections 2.1 and 3.2.
+    pub fn refuse(&self, call: &Call<'_>, refusal: &Refusal) -> Answer {
+        let now = self.world.now();
+        let rules = self.rules(call.api);
+        let (name, values) = refusal.words(call, rules.resource);
+        let found = rules.errors.find(name, &values);
+        let mut error = json!({"code": found.code, "message": found.message});
+        match call.api {
+            Api::Defender => error["target"] = json!(self.entra.guid()),
+            Api::Graph => {
+                let own = call.request.to_string();
+                let client = call.header("client-request-id").unwrap_or(&own);
+                let date = time::format_zoneless(now);
+                error["innerError"] =
+                    json!({"date": date, "request-id": own, "client-request-id": client});
+            }
+        }
+        let status = match refusal {
+            Refusal::StaleLink(status) => *status,
+            _ => found.status,
+        };
+        let answer = Answer::json(status, &json!({"error": error}));
+        match refusal {
+            Refusal::Throttled(hint) => answer.hinting(*hint, now),
+            _ => answer,
         }
     }
 
@@ -76,8 +104,8 @@ impl Service {
         if issued.audience != resource.uri || now >= issued.until {
             return Err(Refusal::WrongToken(issued));
         }
-        if let Some(quotas) = &self.quotas {
-            let taken = quotas.take(issued.tenant, issued.app, method, now);
+        if self.options.quotas {
+            let taken = self.quotas.take(issued.tenant, issued.app, method, now);
             taken.map_err(|seconds| Refusal::Throttled(self.hint(call.api, seconds)))?;
         }
         let reads = |role: &String| resource.readers.contains(&role.as_str());
@@ -93,14 +121,14 @@ impl Service {
     fn hint(&self, api: Api, seconds: i64) -> Hint {
         let seconds = seconds.unsigned_abs();
         match api {
-            Api::Defender if !self.retry_after => Hint::Text(seconds),
+            Api::Defender if !self.options.retry_after => Hint::Text(seconds),
             _ => Hint::Seconds(seconds),
         }
     }
 
     /// One page of a list, changed by `effect`.
     pub fn list(&self, call: &Call<'_>, effect: Option<&Effect>) -> Result<Answer, Refusal> {
-        let tenant = self.admit(call, Method::list(call.api))?;
+        let tenant = self.admit(call, Method::of(call.api, Endpoint::List))?;
         let rules = self.rules(call.api);
         let selection = self.select(tenant, call.query(), rules)?;
         let (expand, count) = (selection.query.expand, selection.query.count);
@@ -121,7 +149,7 @@ impl Service {
     }
 
     pub fn get(&self, call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
-        let tenant = self.admit(call, Method::get(call.api))?;
+        let tenant = self.admit(call, Method::of(call.api, Endpoint::Get))?;
         let expand = match call.api {
             Api::Defender => true,
             Api::Graph => expansion(call.query()).map_err(Refusal::Query)?,
@@ -174,12 +202,12 @@ impl Service {
         self.poisoned(tenant, &[number])?;
         let mut form = self.form(call, true);
         form.order = order;
-        let most = self.graph_options.alerts.unwrap_or(ALERTS).max(1);
+        let most = self.options.graph.alerts.unwrap_or(ALERTS).max(1);
         let written = self.world.with(tenant, |incidents, _| {
             let incident = incidents.get(number).ok_or(Refused::NoIncident)?;
             let of = incident.alerts.len();
             let alerts = from.min(of)..from.saturating_add(most).min(of);
-            let texts = graph::document::alerts(incident, tenant, self.style(form), alerts.clone());
+            let texts = graph::document::alerts(incident, tenant, form, alerts.clone());
             Ok((incidents.version(incident), alerts, of, texts))
         });
         let (version, alerts, of, texts) = written.map_err(|_| not_found())?;
@@ -218,17 +246,17 @@ impl Service {
             order: 0,
             alerts: expand || call.api == Api::Defender,
             members: call.api == Api::Graph && call.unknown_members(),
+            millis: self.options.graph.millis,
         }
     }
 
     /// One incident, with as many of its alerts as it shows at once.
     fn read(&self, incidents: &mut Incidents, id: u64, mut form: Form) -> Option<PageItem> {
         if form.alerts {
-            form.order = incidents.next_order(self.permuted);
+            form.order = incidents.next_order(self.options.permuted);
         }
-        let part = if form.alerts { Part::All } else { Part::None };
         let whole = incidents.read(id, form, |incident, tenant| {
-            self.render(incident, tenant, form, part)
+            render(incident, tenant, form, None)
         })?;
         let (version, text) = (whole.version, whole.text);
         let incident = incidents.get(id)?;
@@ -240,7 +268,7 @@ impl Service {
         }
         let most = match form.api {
             Api::Defender => usize::MAX,
-            Api::Graph => self.graph_options.alerts.unwrap_or(usize::MAX),
+            Api::Graph => self.options.graph.alerts.unwrap_or(usize::MAX),
         };
         if incident.alerts.len() > most {
             if whole.fresh {
@@ -258,13 +286,6 @@ impl Service {
         Some(PageItem { text, shown })
     }
 
-    fn render(&self, incident: &Incident, tenant: Uuid, form: Form, part: Part<'_>) -> Bytes {
-        match form.api {
-            Api::Defender => defender::document::incident(incident, tenant, form.order),
-            Api::Graph => graph::document::incident(incident, tenant, self.style(form), part),
-        }
-    }
-
     /// An incident with the first `most` of its alerts, and the link to the others (section 3.5).
     fn first_part(
         &self,
@@ -274,7 +295,7 @@ impl Service {
         most: usize,
     ) -> PageItem {
         let link = self.alerts_link(version, form, most);
-        let text = self.render(incident, version.tenant, form, Part::First(most, &link));
+        let text = render(incident, version.tenant, form, Some((most, &link)));
         self.journal.served_bare(version, &text);
         let shown = Shown::Alerts {
             version,
@@ -296,13 +317,13 @@ impl Service {
         let state = [u64::from(version.revision), form.order, from as u64];
         self.links.write(target, "", &state)
     }
+}
 
-    fn style(&self, form: Form) -> Style {
-        Style {
-            order: form.order,
-            members: form.members,
-            millis: self.graph_options.millis,
-        }
+/// `first`: shows only that many of the alerts, and a link to the others.
+fn render(incident: &Incident, tenant: Uuid, form: Form, first: Option<(usize, &str)>) -> Bytes {
+    match form.api {
+        Api::Defender => defender::document::incident(incident, tenant, form.order),
+        Api::Graph => graph::document::incident(incident, tenant, form, first),
     }
 }
 

@@ -55,7 +55,7 @@ impl Line {
     }
 }
 
-pub(super) fn write_list(out: &mut Vec<u8>, items: &[Vec<u8>]) {
+fn write_list(out: &mut Vec<u8>, items: &[Vec<u8>]) {
     out.push(b'[');
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
@@ -64,4 +64,11 @@ pub(super) fn write_list(out: &mut Vec<u8>, items: &[Vec<u8>]) {
         out.extend_from_slice(item);
     }
     out.push(b']');
+}
+
+/// Adds the members of one object to another.
+pub(super) fn extend(values: &mut Value, more: Value) {
+    if let (Value::Object(values), Value::Object(more)) = (values, more) {
+        values.extend(more);
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Datelike, NaiveDate, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 
 /// Ticks in one second.
 pub const SECOND: i64 = 10_000_000;
@@ -128,39 +128,15 @@ fn seconds(at: i64, separator: char) -> String {
 
 /// The strict reading of a `$filter` literal: `T`, `Z`, at most seven fraction digits, no offset.
 pub(super) fn parse(text: &str) -> Option<i64> {
-    let (whole, fraction) = match text.strip_suffix('Z')?.split_once('.') {
-        Some((whole, digits)) => (whole, fraction(digits)?),
-        None => (text.strip_suffix('Z')?, 0),
-    };
-    let (date, time) = whole.split_once('T')?;
-    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
-    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
-    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
-    let at = date
-        .and_hms_opt(hour, minute, second)?
-        .and_utc()
-        .timestamp();
-    (at >= 0).then_some(at * SECOND + fraction)
-}
-
-fn fraction(digits: &str) -> Option<i64> {
+    let text = text.strip_suffix('Z')?;
+    let (whole, digits) = text.split_once('.').unwrap_or((text, "0"));
+    let read = NaiveDateTime::parse_from_str(whole, "%Y-%m-%dT%H:%M:%S").ok()?;
+    let at = read.and_utc().timestamp().checked_mul(SECOND)?;
+    // The reading accepts other widths; written again, such a text is another.
+    let strict = at >= 0 && whole.len() == 19 && seconds(at, 'T') == whole;
     let plain = (1..=7).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    plain
-        .then(|| format!("{digits:0<7}").parse().ok())
-        .flatten()
-}
-
-fn numbers(text: &str, separator: char, widths: [usize; 3]) -> Option<[u32; 3]> {
-    let mut parts = text.split(separator);
-    let mut out = [0; 3];
-    for (slot, width) in out.iter_mut().zip(widths) {
-        let part = parts.next()?;
-        if part.len() != width || !part.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        *slot = part.parse().ok()?;
-    }
-    parts.next().is_none().then_some(out)
+    let fraction: i64 = format!("{digits:0<7}").parse().ok()?;
+    (strict && plain).then_some(at + fraction)
 }
 
 #[cfg(test)]

@@ -11,56 +11,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
-use super::incidents::{Growth, Incidents};
-use super::journal::Version;
+use super::Options;
+use super::change::{Refused, Stamp, Update, Version};
+use super::incidents::Incidents;
 use super::tenant::Tenant;
 use super::time::{self, Clock};
-
-/// What an analyst or a detection does to an incident.
-#[derive(Clone, Debug)]
-pub enum Update {
-    Status(&'static str),
-    /// Waits for the customer, as Defender Experts have it. Graph shows this status only on request, the Defender API
-    /// never (section 3.3).
-    AwaitAction,
-    Severity(String),
-    AssignedTo(Option<String>),
-    Name(String),
-    Tag(String),
-    Comment(String),
-    NewAlerts(usize),
-    /// Adds that many bytes to one alert's description.
-    LongAlert(usize),
-    /// As malware; see [`Update::ResolveAs`].
-    Resolve,
-    /// Classification and determination, in the Defender API's words.
-    ResolveAs(&'static str, &'static str),
-    Reopen,
-}
-
-/// What happens to an incident's last update when something else of it changes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stamp {
-    /// It becomes the time of the change.
-    Moves,
-    /// It stays.
-    Keeps,
-}
-
-/// Why the world refused an operation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Refused {
-    #[error("there is no such tenant")]
-    NoTenant,
-    #[error("there is no such incident")]
-    NoIncident,
-    #[error("the incident has no alerts")]
-    NoAlert,
-    #[error("the incident was merged into another and no longer changes")]
-    Redirected,
-    #[error("the incidents cannot be merged: {0}")]
-    NotMerged(&'static str),
-}
 
 /// A page that is about to be answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,7 +32,9 @@ pub struct World(Arc<Inner>);
 
 struct Inner {
     clock: Clock,
-    growth: Growth,
+    seed: u64,
+    incident_bytes: Option<usize>,
+    scores: Option<Stamp>,
     tenants: Mutex<Tenants>,
     hook: Mutex<Option<Hook>>,
 }
@@ -90,18 +47,24 @@ struct Tenants {
 }
 
 impl World {
-    pub(super) fn new(clock: Clock, growth: Growth) -> Self {
+    pub(super) fn new(options: &Options) -> Self {
         let tenants = Tenants {
             by_id: HashMap::new(),
             order: Vec::new(),
-            rng: StdRng::seed_from_u64(growth.seed),
+            rng: StdRng::seed_from_u64(options.seed),
         };
-        Self(Arc::new(Inner {
-            clock,
-            growth,
+        let world = Self(Arc::new(Inner {
+            clock: options.clock.clone(),
+            seed: options.seed,
+            incident_bytes: options.incident_bytes,
+            scores: options.scores,
             tenants: Mutex::new(tenants),
             hook: Mutex::default(),
-        }))
+        }));
+        for tenant in &options.tenants {
+            world.add_tenant(tenant.clone());
+        }
+        world
     }
 
     /// Ticks of 100 ns since the Unix epoch.
@@ -116,7 +79,8 @@ impl World {
     /// Adds a tenant, or replaces the one with that id and its incidents.
     pub fn add_tenant(&self, tenant: Tenant) {
         let id = tenant.id;
-        let incidents = Incidents::new(tenant, self.0.growth);
+        let inner = &self.0;
+        let incidents = Incidents::new(tenant, inner.seed, inner.incident_bytes, inner.scores);
         let mut tenants = self.0.tenants.lock();
         if tenants.by_id.insert(id, incidents).is_none() {
             tenants.order.push(id);

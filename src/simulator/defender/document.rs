@@ -13,9 +13,9 @@ use rand::seq::SliceRandom;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::super::alert::{Alert, Details};
+use super::super::alert::Alert;
 use super::super::incident::{ANALYST, Incident};
-use super::super::template::Template;
+use super::super::template::{Template, extend};
 use super::super::time::{self, SECOND};
 use super::status;
 
@@ -86,62 +86,37 @@ pub(in super::super) fn incident(incident: &Incident, tenant: Uuid, order: u64) 
 
 fn alert(alert: &Alert, incident: &Incident, shuffle: Option<&mut StdRng>) -> Vec<u8> {
     let (attack, details) = (alert.attack, alert.details());
-    let mut devices = Vec::new();
-    if attack.on_device {
-        devices.push(device(&details, alert.created, incident.newer));
+    let investigation = (alert.investigation == "Running").then_some(details.investigation);
+    let grouped = details.process.is_multiple_of(2);
+    let first_seen = alert.created - SECOND * 86_400 * 30 - i64::from(details.process);
+    let mut values = details.values;
+    let own = json!({
+        "incident": incident.id, "service": attack.service, "detection": attack.detection, "status": alert.status,
+        "severity": attack.alert_severity, "investigation": investigation, "state": alert.investigation,
+        "created": time::format(alert.created), "updated": time::format(alert.last_updated),
+        "resolved": alert.resolved.map(time::format), "first": time::format(details.first_activity),
+        "last": time::format(details.last_activity), "started": time::format(alert.created - SECOND),
+        // The device's.
+        "platform": if grouped { "Windows11" } else { "WindowsServer2022" },
+        "aad": grouped.then(|| values["guid"].clone()), "group": grouped.then_some("WDATP-Ring0"),
+        "group_id": if grouped { 9 } else { 0 }, "first_seen": time::format(first_seen),
+    });
+    extend(&mut values, own);
+    if incident.newer {
+        let newer = json!({
+            "newer_id": values["id"], "newer_detector": values["detector"], "onboarding": "Onboarded",
+            "seen": time::format(alert.created),
+        });
+        extend(&mut values, newer);
     }
-    let mut entities = entities(alert, &details, incident.newer);
+    let device = attack.on_device.then(|| DEVICE.fill(&values, &[]));
+    let entities = attack.entities.iter().filter_map(|kind| ENTITIES.get(kind));
+    let entities = entities.map(|(all, sparse)| if details.sparse { sparse } else { all });
+    let mut entities: Vec<_> = entities.map(|entity| entity.fill(&values, &[])).collect();
+    let mut devices: Vec<_> = device.into_iter().collect();
     if let Some(rng) = shuffle {
         devices.shuffle(rng);
         entities.shuffle(rng);
     }
-    let investigation = (alert.investigation == "Running").then_some(details.investigation);
-    let mut values = json!({
-        "id": details.id, "incident": incident.id, "service": attack.service, "created": time::format(alert.created),
-        "updated": time::format(alert.last_updated), "resolved": alert.resolved.map(time::format),
-        "first": time::format(details.first_activity), "last": time::format(details.last_activity),
-        "title": attack.title, "description": alert.description(&details), "category": attack.category,
-        "status": alert.status, "severity": attack.alert_severity, "investigation": investigation,
-        "state": alert.investigation, "detection": attack.detection, "assigned": alert.assigned_to,
-        "family": attack.family, "techniques": attack.techniques,
-    });
-    if incident.newer {
-        values["newer_id"] = json!(details.id);
-        values["detector"] = json!(details.detector);
-    }
     ALERT.fill(&values, &[("devices", devices), ("entities", entities)])
-}
-
-fn device(details: &Details, at: i64, newer: bool) -> Vec<u8> {
-    let grouped = details.process.is_multiple_of(2);
-    let seen = at - SECOND * 86_400 * 30 - i64::from(details.process);
-    let mut values = json!({
-        "device": details.device, "guid": grouped.then_some(details.guid), "host": details.host(),
-        "platform": if grouped { "Windows11" } else { "WindowsServer2022" },
-        "group": grouped.then_some("WDATP-Ring0"), "group_id": if grouped { 9 } else { 0 },
-        "seen": time::format(seen),
-    });
-    if newer {
-        values["onboarding"] = json!("Onboarded");
-    }
-    DEVICE.fill(&values, &[])
-}
-
-fn entities(alert: &Alert, details: &Details, newer: bool) -> Vec<Vec<u8>> {
-    let mut values = json!({
-        "account": details.account(), "address": details.address, "device": details.device, "domain": details.domain,
-        "guid": details.guid, "hash": details.hash, "principal": details.principal(), "process": details.process,
-        "sid": details.sid(), "started": time::format(alert.created - SECOND), "url": details.url(),
-        "user": details.user,
-    });
-    if newer {
-        values["seen"] = json!(time::format(alert.created));
-    }
-    let templates = alert
-        .attack
-        .entities
-        .iter()
-        .filter_map(|kind| ENTITIES.get(kind));
-    let chosen = templates.map(|(all, sparse)| if details.sparse { sparse } else { all });
-    chosen.map(|template| template.fill(&values, &[])).collect()
 }

@@ -5,16 +5,13 @@
 
 use serde_json::Value;
 
+use super::super::jwt;
 use super::super::tenant::{FederatedCredential, Tenant};
 use super::super::time::{self, SECOND};
 use super::form::{Form, malformed};
-use super::{TokenError, guid_text, jwt};
+use super::{TokenError, error, guid_text};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-
-fn denied(code: u32, text: String) -> TokenError {
-    TokenError(401, "invalid_client", code, text)
-}
 
 /// Whether the app authenticated by an assertion, and not by a secret.
 pub(super) fn check(
@@ -24,27 +21,13 @@ pub(super) fn check(
     now: i64,
 ) -> Result<bool, TokenError> {
     if guid_text(client) != Some(tenant.client_id) {
-        let text = format!(
-            "Application with identifier '{client}' was not found in the directory '{}'. This can happen if the \
-             application has not been installed by the administrator of the tenant or consented to by any user in the \
-             tenant. You may have sent your authentication request to the wrong tenant.",
-            tenant.name
-        );
-        return Err(TokenError(400, "unauthorized_client", 700016, text));
+        return Err(error(700016, [client, &tenant.name]));
     }
     if !tenant.consented {
-        let text = format!(
-            "The client application {client} is missing service principal in the tenant {}. See instructions here: \
-             https://go.microsoft.com/fwlink/?linkid=2225119",
-            tenant.id
-        );
-        return Err(denied(7000229, text));
+        return Err(error(7000229, [client, &tenant.id.to_string()]));
     }
     match (form.get("client_secret"), form.get("client_assertion")) {
-        (None, None) => {
-            let text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
-            Err(denied(7000218, text.to_owned()))
-        }
+        (None, None) => Err(error(7000218, [])),
         (Some(_), Some(_)) => Err(malformed()),
         (Some(secret), None) => {
             let secret = secret.encoded.then_some(secret.value.as_str());
@@ -52,8 +35,7 @@ pub(super) fn check(
         }
         (None, Some(assertion)) => {
             if form.required("client_assertion_type")? != ASSERTION_TYPE {
-                let text = "The client_assertion_type is not supported.".to_owned();
-                return Err(TokenError(400, "invalid_request", 90023, text));
+                return Err(error(90023, []));
             }
             by_assertion(tenant, client, &assertion.value, now).map(|()| true)
         }
@@ -67,21 +49,12 @@ fn by_secret(tenant: &Tenant, client: &str, secret: Option<&str>) -> Result<(), 
         return Ok(());
     }
     if !valid(&tenant.secret) {
-        let text = format!(
-            "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, \
-             not the client secret ID, for a secret added to app '{client}'."
-        );
-        return Err(denied(7000215, text));
+        return Err(error(7000215, [client]));
     }
-    if tenant.secret_expired {
-        let text = format!(
-            "The provided client secret keys for app '{client}' are expired. Visit the Azure portal to create new keys \
-             for your app: https://aka.ms/NewClientSecret, or consider using certificate credentials for added \
-             security: https://aka.ms/certCreds."
-        );
-        return Err(denied(7000222, text));
+    match tenant.secret_expired {
+        true => Err(error(7000222, [client])),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// What a foreign token claims.
@@ -99,28 +72,19 @@ fn by_assertion(
     assertion: &str,
     now: i64,
 ) -> Result<(), TokenError> {
-    let malformed =
-        |what: &str| denied(50027, format!("JWT token is invalid or malformed: {what}."));
+    let malformed = |what: &str| error(50027, [what]);
     let (header, claims) = jwt::read(assertion).ok_or_else(|| malformed("not three parts"))?;
     let claims = Claims::read(&claims).ok_or_else(|| malformed("a claim is missing"))?;
     if claims.issuer == client && claims.subject == client {
-        let text =
-            "Client assertion failed signature validation. The certificate is not registered.";
-        return Err(denied(700027, text.to_owned()));
+        return Err(error(700027, []));
     }
     if header.get("alg").and_then(Value::as_str) != Some("RS256") {
         return Err(malformed("its algorithm is not RS256"));
     }
     trusted(&tenant.federated, &claims)?;
     if now < claims.from || now >= claims.until {
-        let text = format!(
-            "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, expiry \
-             time of assertion {}.",
-            time::format(now),
-            time::format(claims.from),
-            time::format(claims.until),
-        );
-        return Err(denied(700024, text));
+        let times = [now, claims.from, claims.until].map(time::format);
+        return Err(TokenError(700024, times.to_vec()));
     }
     Ok(())
 }
@@ -129,22 +93,17 @@ fn by_assertion(
 fn trusted(known: &[FederatedCredential], claims: &Claims) -> Result<(), TokenError> {
     let of_issuer = || known.iter().filter(|fic| fic.issuer == claims.issuer);
     let for_audience = || of_issuer().filter(|fic| fic.audience == claims.audience);
-    let (code, what, value) = if known.is_empty() {
-        (70021, "issuer", &claims.issuer)
+    Err(if known.is_empty() {
+        error(70021, [&claims.issuer])
     } else if of_issuer().next().is_none() {
-        (700211, "issuer", &claims.issuer)
+        error(700211, [&claims.issuer])
     } else if for_audience().next().is_none() {
-        (700212, "audience", &claims.audience)
+        error(700212, [&claims.audience])
     } else if !for_audience().any(|fic| fic.subject == claims.subject) {
-        (700213, "subject", &claims.subject)
+        error(700213, [&claims.subject])
     } else {
         return Ok(());
-    };
-    let text = format!(
-        "No matching federated identity record found for presented assertion {what} '{value}'. Please check your \
-         federated identity credential Subject, Audience and Issuer against the presented assertion."
-    );
-    Err(denied(code, text))
+    })
 }
 
 impl Claims {

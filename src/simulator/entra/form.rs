@@ -1,11 +1,10 @@
 //! The body of a token request (section 4.1; the errors are those of section 4.3).
 
 use super::super::urlencoded::{self, Field};
-use super::TokenError;
+use super::{TokenError, error};
 
 pub(super) fn malformed() -> TokenError {
-    let text = "Invalid request. Request is malformed or invalid.";
-    TokenError(400, "invalid_request", 9002313, text.to_owned())
+    error(9002313, [])
 }
 
 pub(super) struct Form(Vec<Field>);
@@ -27,10 +26,7 @@ impl Form {
 
     pub fn required(&self, name: &str) -> Result<&str, TokenError> {
         let field = self.get(name).map(|field| field.value.as_str());
-        field.ok_or_else(|| {
-            let text = format!("The request body must contain the following parameter: '{name}'.");
-            TokenError(400, "invalid_request", 900144, text)
-        })
+        field.ok_or_else(|| error(900144, [name]))
     }
 
     pub fn once_each(&self) -> Result<(), TokenError> {
@@ -45,21 +41,11 @@ impl Form {
 
 /// `https://api.security.microsoft.com/.default` → the part before `/.default`.
 pub(super) fn resource_of(scope: &str) -> Result<&str, TokenError> {
-    let invalid = |code, text| Err(TokenError(400, "invalid_scope", code, text));
     if scope.split_whitespace().count() != 1 {
-        let text = format!(
-            "The provided value for the input parameter 'scope' isn't valid. The scope {scope} isn't valid."
-        );
-        return invalid(70011, text);
+        return Err(error(70011, [scope]));
     }
-    match scope.strip_suffix("/.default") {
-        Some(resource) if !resource.is_empty() => Ok(resource),
-        _ => invalid(
-            1002012,
-            format!(
-                "The provided value for scope {scope} is not valid. Client credential flows must have a scope value \
-                 with /.default suffixed to the resource identifier (application ID URI)."
-            ),
-        ),
-    }
+    let resource = scope.strip_suffix("/.default");
+    resource
+        .filter(|resource| !resource.is_empty())
+        .ok_or_else(|| error(1002012, [scope]))
 }

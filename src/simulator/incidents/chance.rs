@@ -3,15 +3,15 @@
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
+use super::super::change::{Refused, Stamp, Update};
 use super::super::incident::{Incident, VERDICTS};
 use super::super::time::SECOND;
-use super::super::world::{Refused, Stamp, Update};
 use super::Incidents;
 
 impl Incidents {
     /// One random event, weighted as in a busy SOC. An event that happens to be impossible becomes a new incident.
     pub fn step(&mut self, now: i64) {
-        if let Some(stamp) = self.settings.scores
+        if let Some(stamp) = self.scores
             && let Ok(id) = self.any(|i| !i.is_redirected())
         {
             // It was there a moment ago.

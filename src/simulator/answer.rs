@@ -6,14 +6,14 @@ use axum::body::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::super::faults::Hint;
-use super::super::journal::Shown;
-use super::super::time::{self, SECOND};
+use super::faults::Hint;
+use super::journal::Shown;
+use super::time::{self, SECOND};
 
 /// Below this, compression is not worth it.
 const GZIP_FROM: usize = 1024;
 
-pub(in super::super) struct Answer {
+pub(super) struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,

@@ -2,14 +2,15 @@
 
 use uuid::Uuid;
 
-use super::entra::Resource;
-use super::faults::Api;
-use super::incidents::Incidents;
-use super::link::LinkTarget;
-use super::odata::{Dialect, Query};
-use super::refusal::Refusal;
-use super::service::Service;
-use super::world::PageRequest;
+use super::super::entra::Resource;
+use super::super::errors::Errors;
+use super::super::faults::Api;
+use super::super::incidents::Incidents;
+use super::super::link::LinkTarget;
+use super::super::odata::{Dialect, Query};
+use super::super::refusal::Refusal;
+use super::super::world::PageRequest;
+use super::Service;
 
 /// In which order incidents are listed. The documentation says newest first; users say in none (section 1.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -22,11 +23,12 @@ pub enum Order {
 }
 
 /// How one API lists.
-pub(super) struct ListRules {
+pub(in super::super) struct ListRules {
     pub api: Api,
     pub path: &'static str,
     /// What a token must be for.
     pub resource: &'static Resource,
+    pub errors: Errors,
     pub dialect: Dialect,
     /// Whether pages end in a nextLink when more matches.
     pub links: bool,
@@ -37,7 +39,7 @@ pub(super) struct ListRules {
 }
 
 /// The incidents of one page.
-pub(super) struct Selection {
+pub(in super::super) struct Selection {
     pub query: Query,
     pub ids: Vec<u64>,
     /// How many match on all pages, when they were to be counted.
@@ -80,7 +82,7 @@ impl Service {
             false => end.saturating_add(1),
         };
         let ids = self.world.with(tenant, |incidents, _| {
-            Ok(matching(incidents, &asked, self.order, wanted))
+            Ok(matching(incidents, &asked, self.options.order, wanted))
         });
         let mut ids = ids.map_err(|_| Refusal::Unlicensed)?;
         let total = ids.len();
@@ -106,7 +108,7 @@ impl Service {
 /// The first `wanted` incidents that match the query, in order.
 fn matching(incidents: &Incidents, query: &Query, order: Order, wanted: usize) -> Vec<u64> {
     let matching = incidents
-        .updated_since(query.updated_from())
+        .updated_since(query.updated_from)
         .filter(|incident| query.matches(incident));
     match order {
         Order::NewestFirst => matching.rev().map(|i| i.id).take(wanted).collect(),

@@ -1,0 +1,58 @@
+//! The changes of an incident, and the versions that they make.
+
+use uuid::Uuid;
+
+/// One version of one incident.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Version {
+    pub tenant: Uuid,
+    pub incident: u64,
+    /// The world's own count of the incident's changes, the first being 1; alert-only changes count as well.
+    pub revision: u32,
+}
+
+/// What an analyst or a detection does to an incident.
+#[derive(Clone, Debug)]
+pub enum Update {
+    Status(&'static str),
+    /// Waits for the customer, as Defender Experts have it. Graph shows this status only on request, the Defender API
+    /// never (section 3.3).
+    AwaitAction,
+    Severity(String),
+    AssignedTo(Option<String>),
+    Name(String),
+    Tag(String),
+    Comment(String),
+    NewAlerts(usize),
+    /// Adds that many bytes to one alert's description.
+    LongAlert(usize),
+    /// As malware; see [`Update::ResolveAs`].
+    Resolve,
+    /// Classification and determination, in the Defender API's words.
+    ResolveAs(&'static str, &'static str),
+    Reopen,
+}
+
+/// What happens to an incident's last update when something else of it changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stamp {
+    /// It becomes the time of the change.
+    Moves,
+    /// It stays.
+    Keeps,
+}
+
+/// Why the world refused an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("there is no such tenant")]
+    NoTenant,
+    #[error("there is no such incident")]
+    NoIncident,
+    #[error("the incident has no alerts")]
+    NoAlert,
+    #[error("the incident was merged into another and no longer changes")]
+    Redirected,
+    #[error("the incidents cannot be merged: {0}")]
+    NotMerged(&'static str),
+}
