@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
 use super::change::{Refused, Stamp, Update, Version};
-use super::defender;
+use super::defender::document;
 use super::faults::Api;
 use super::incident::Incident;
 use super::tenant::Tenant;
@@ -139,7 +139,7 @@ impl Incidents {
         };
         let mut incident = Incident::new(id, alerts, at, &mut self.rng);
         if let Some(bytes) = self.bytes {
-            let length = defender::document::incident(&incident, self.tenant.id, 0).len();
+            let length = document::incident(&incident, self.tenant.id, 0).len();
             if let Some(alert) = incident.alerts.first_mut() {
                 alert.padding = bytes.saturating_sub(length);
             }

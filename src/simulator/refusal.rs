@@ -1,7 +1,6 @@
 //! Why a request is refused. Each API has its own words for it, in its `errors.json`: sections 2.2 and 2.3 for the Defender
 //! API, 3.2 and 9 for Graph.
 
-use super::call::Call;
 use super::entra::{Issued, Resource, issuer};
 use super::faults::{Effect, Hint};
 use super::time;
@@ -32,7 +31,7 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// The name of the error in the table, and the values of its holes.
-    pub fn words(&self, call: &Call<'_>, resource: &Resource) -> (&'static str, Vec<String>) {
+    pub fn words(&self, path: &str, resource: &Resource) -> (&'static str, Vec<String>) {
         match self {
             Self::NoToken => ("NoToken", vec![]),
             Self::UnknownToken => ("UnknownToken", vec![]),
@@ -56,8 +55,8 @@ impl Refusal {
             Self::StaleLink(_) => ("StaleLink", vec![]),
             Self::NoIncident(id) => ("NoIncident", vec![id.clone()]),
             Self::NoPath => {
-                let segment = call.path().rsplit('/').next().unwrap_or_default();
-                ("NoPath", vec![call.path().to_owned(), segment.to_owned()])
+                let segment = path.rsplit('/').next().unwrap_or_default();
+                ("NoPath", vec![path.to_owned(), segment.to_owned()])
             }
             Self::Broken | Self::Fault(_) => ("Broken", vec![]),
         }

@@ -71,7 +71,7 @@ impl Service {
     pub fn refuse(&self, call: &Call<'_>, refusal: &Refusal) -> Answer {
         let now = self.world.now();
         let rules = self.rules(call.api);
-        let (name, values) = refusal.words(call, rules.resource);
+        let (name, values) = refusal.words(call.path(), rules.resource);
         let found = rules.errors.find(name, &values);
         let mut error = json!({"code": found.code, "message": found.message});
         match call.api {
