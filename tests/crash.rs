@@ -37,7 +37,7 @@ async fn fifty_kills_lose_nothing_and_repeat_at_most_the_batch_in_flight() {
         ..Options::default()
     };
     let simulator = simulator(TENANTS, options).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     for tenant in world.tenants() {
         world
             .create(tenant.id, INCIDENTS / TENANTS as usize)
@@ -55,8 +55,8 @@ async fn fifty_kills_lose_nothing_and_repeat_at_most_the_batch_in_flight() {
         // Sweeps are short and most moments lie between them: every other kill waits for one that found something, and
         // falls into what follows: records on their way, acknowledgements, the ledger's commit.
         if kill % 2 == 1 {
-            let shown = books.shown_count();
-            let more = async || books.shown_count() > shown;
+            let shown = journal.shown_count();
+            let more = async || journal.shown_count() > shown;
             until_now("a sweep finds something", more).await;
             sleep(Duration::from_micros(chance.random_range(0..30_000))).await;
         }
@@ -66,14 +66,14 @@ async fn fifty_kills_lose_nothing_and_repeat_at_most_the_batch_in_flight() {
     changing.abort();
     let _ = changing.await;
     let mut daemon = Daemon::start(&config).await;
-    Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    Tally::until_complete(&kafka, &topic, &journal, SOON).await;
     daemon.stop().await;
-    books.settled().await;
+    journal.settled().await;
 
-    let tally = Tally::read(&kafka, &topic, &books).await;
-    let lost = tally.missing(books.current());
+    let tally = Tally::read(&kafka, &topic, &journal).await;
+    let lost = tally.missing(journal.current());
     assert!(lost.is_empty(), "lost: {lost:?}");
-    superseded_only(&tally, books.shown());
+    superseded_only(&tally, journal.shown());
     tally.assert_in_order();
     let repeats = Repeats::count(&tally, &runs);
     for (kill, of_tenants) in repeats.by_kill.iter().enumerate() {
@@ -96,7 +96,7 @@ async fn fifty_kills_lose_nothing_and_repeat_at_most_the_batch_in_flight() {
         .count();
     tell(format_args!(
         "{KILLS} kills: shown={} records={} repeats={} lost=0; {with} kills caused repeats",
-        books.shown_count(),
+        journal.shown_count(),
         tally.records.len(),
         tally.repeats(),
     ));

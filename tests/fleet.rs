@@ -28,7 +28,7 @@ async fn two_thousand_tenants_are_each_swept_once_in_each_period() {
     let (kafka, topic) = (shared(), unique("fleet"));
     create_topic(&kafka, &topic, 3, &[]).await;
     let simulator = simulator(TENANTS, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     for tenant in world.tenants() {
         world.create(tenant.id, 1).unwrap();
     }
@@ -53,9 +53,9 @@ async fn two_thousand_tenants_are_each_swept_once_in_each_period() {
     })
     .await;
     daemon.stop().await;
-    books.settled().await;
+    journal.settled().await;
 
-    let sweeps = sweeps(&books.requests());
+    let sweeps = sweeps(&journal.requests());
     let counts = sweeps.values().map(Vec::len);
     tell(format_args!(
         "{:?}: sweeps={} a tenant={}..={} token requests={} missed={missed} healthy={healthy}",
@@ -63,7 +63,7 @@ async fn two_thousand_tenants_are_each_swept_once_in_each_period() {
         counts.clone().sum::<usize>(),
         counts.clone().min().unwrap_or(0),
         counts.max().unwrap_or(0),
-        books.token_requests(),
+        journal.token_requests(),
     ));
     let longest = sweeps
         .values()
@@ -78,7 +78,7 @@ async fn two_thousand_tenants_are_each_swept_once_in_each_period() {
     assert_eq!(sweeps.len(), TENANTS as usize, "tenants that were swept");
     for (tenant, times) in &sweeps {
         assert_eq!(
-            books.most_concurrent_lists(*tenant),
+            journal.most_concurrent_lists(*tenant),
             1,
             "{tenant} overlapped itself"
         );
@@ -109,7 +109,7 @@ async fn two_thousand_tenants_are_each_swept_once_in_each_period() {
         );
     }
     assert_eq!(
-        books.token_requests(),
+        journal.token_requests(),
         u64::from(TENANTS),
         "one token for each tenant's lifetime"
     );
@@ -118,9 +118,9 @@ async fn two_thousand_tenants_are_each_swept_once_in_each_period() {
         (0.0, f64::from(TENANTS)),
         "missed firings, healthy tenants"
     );
-    Tally::read(&kafka, &topic, &books)
+    Tally::read(&kafka, &topic, &journal)
         .await
-        .assert_exact(&books);
+        .assert_exact(&journal);
 }
 
 /// When each tenant's sweeps began, in the world's ticks.

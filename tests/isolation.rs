@@ -7,7 +7,7 @@ mod support;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use incidentd::simulator::{Books, Effect, Endpoint, Options, Rule, SECOND, Simulator, Tenant};
+use incidentd::simulator::{Effect, Endpoint, Journal, Options, Rule, SECOND, Simulator, Tenant};
 use serde_json::Value;
 use support::daemon::Daemon;
 use support::kafka::{create_topic, shared};
@@ -107,7 +107,7 @@ async fn one_healthy_tenant_among_sixty_that_fail_keeps_its_own_pace() {
     create_topic(&kafka, &topic, 1, &stamped).await;
     let count = AILMENTS.len() * EACH + 1;
     let simulator = simulator(count as u32, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     let tenants = world.tenants();
     let (healthy, failing) = (tenants[count / 2].id, EACH * AILMENTS.len());
     let mut ill = HashMap::new();
@@ -136,7 +136,7 @@ async fn one_healthy_tenant_among_sixty_that_fail_keeps_its_own_pace() {
     let ended = world.now();
     let status = daemon.status().await;
     until("the last incident is published", SOON, async || {
-        let shown = books.shown();
+        let shown = journal.shown();
         let here = |id: &u64| {
             shown
                 .iter()
@@ -148,14 +148,14 @@ async fn one_healthy_tenant_among_sixty_that_fail_keeps_its_own_pace() {
     })
     .await;
     daemon.stop().await;
-    books.settled().await;
+    journal.settled().await;
 
     assert_states(&status, &ill);
-    let tally = Tally::read(&kafka, &topic, &books).await;
-    tally.assert_exact(&books);
+    let tally = Tally::read(&kafka, &topic, &journal).await;
+    tally.assert_exact(&journal);
     let delays = delays(&tally, healthy, &appeared);
     assert_eq!(delays.len(), appeared.len(), "incidents and records");
-    let sweeps = sweeps(&books, healthy);
+    let sweeps = sweeps(&journal, healthy);
     let sweeps: Vec<_> = sweeps.into_iter().filter(|at| *at <= ended).collect();
     assert_pace(&sweeps, &delays, (began, ended), failing);
 }
@@ -219,8 +219,8 @@ fn assert_states(status: &Value, ill: &HashMap<String, &Ailment>) {
 }
 
 /// When each of the tenant's sweeps asked for its first page, in the world's ticks.
-fn sweeps(books: &Books, tenant: Uuid) -> Vec<i64> {
-    let requests = books.requests();
+fn sweeps(journal: &Journal, tenant: Uuid) -> Vec<i64> {
+    let requests = journal.requests();
     let of_tenant = requests.iter().filter(|request| {
         let list = request.endpoint == Endpoint::List && request.tenant == Some(tenant);
         list && !request.query.contains("$skip")

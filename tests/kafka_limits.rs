@@ -337,7 +337,7 @@ async fn a_user_without_rights_is_told_what_to_grant_and_all_goes_on_by_itself_o
     let (broker, login, _dir) = guarded("").await;
     create_topic(&broker.bootstrap(), TOPIC, 2, &[]).await;
     let simulator = simulator(TENANTS, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     for tenant in world.tenants() {
         world.create(tenant.id, 3).unwrap();
     }
@@ -370,11 +370,11 @@ async fn a_user_without_rights_is_told_what_to_grant_and_all_goes_on_by_itself_o
 
     permit(&broker, &[Right::Produce(TOPIC)]);
     let granted = Instant::now();
-    let tally = Tally::until_complete(&broker.bootstrap(), TOPIC, &books, LIMIT).await;
+    let tally = Tally::until_complete(&broker.bootstrap(), TOPIC, &journal, LIMIT).await;
     tell(format_args!(
         "without rights for 12 s: {} log lines, {} token requests for {TENANTS} tenants; {} records {:?} after the grant",
         quiet,
-        books.token_requests(),
+        journal.token_requests(),
         tally.records.len(),
         granted.elapsed(),
     ));
@@ -385,14 +385,14 @@ async fn a_user_without_rights_is_told_what_to_grant_and_all_goes_on_by_itself_o
         status["kafka"]["state"] == "ok" && tenants.iter().all(|tenant| tenant["state"] == "ok")
     })
     .await;
-    assert_eq!(books.token_requests(), u64::from(TENANTS));
+    assert_eq!(journal.token_requests(), u64::from(TENANTS));
     assert!(
         !daemon.log().contains(PASSWORD),
         "the password is in the log"
     );
     daemon.stop().await;
-    let tally = Tally::read(&broker.bootstrap(), TOPIC, &books).await;
-    tally.assert_exact(&books);
+    let tally = Tally::read(&broker.bootstrap(), TOPIC, &journal).await;
+    tally.assert_exact(&journal);
 }
 
 #[tokio::test(flavor = "multi_thread")]

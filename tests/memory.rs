@@ -49,7 +49,7 @@ async fn a_page_of_64_mib_costs_no_more_than_the_budget_and_itself() {
         ..Options::default()
     };
     let simulator = simulator(1, options).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     let setup = Setup::new(&simulator, &kafka, &topic)
         .text("api.source", "defender")
         .key("poll.max_in_flight", &format!("\"{MAX_IN_FLIGHT}\""))
@@ -58,12 +58,12 @@ async fn a_page_of_64_mib_costs_no_more_than_the_budget_and_itself() {
     let idle = daemon.memory_now();
     world.create(world.tenants()[0].id, INCIDENTS).unwrap();
     let limit = 2 * SOON;
-    Tally::until_complete(&kafka, &topic, &books, limit).await;
+    Tally::until_complete(&kafka, &topic, &journal, limit).await;
     let peak = daemon.peak_memory();
     daemon.stop().await;
-    Tally::read(&kafka, &topic, &books)
+    Tally::read(&kafka, &topic, &journal)
         .await
-        .assert_exact(&books);
+        .assert_exact(&journal);
     report(
         "a page of 64 MiB",
         idle,
@@ -79,7 +79,7 @@ async fn white_space_of_64_mib_costs_next_to_nothing() {
     let (kafka, topic) = (shared(), unique("memory-space"));
     create_topic(&kafka, &topic, 1, &[]).await;
     let simulator = simulator(1, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     world.create(world.tenants()[0].id, 10).unwrap();
     let padding = Effect::PadPage((63 * MIB) as usize);
     let rule = Rule::new(padding).at(Endpoint::List).times(1);
@@ -88,7 +88,7 @@ async fn white_space_of_64_mib_costs_next_to_nothing() {
         .key("poll.max_in_flight", &format!("\"{MAX_IN_FLIGHT}\""));
     let mut daemon = Daemon::start(&setup.write()).await;
     let idle = daemon.memory_now();
-    Tally::until_complete(&kafka, &topic, &books, 2 * SOON).await;
+    Tally::until_complete(&kafka, &topic, &journal, 2 * SOON).await;
     let peak = daemon.peak_memory();
     daemon.stop().await;
     report(
@@ -123,7 +123,7 @@ async fn a_thousand_back_fills_without_kafka_stay_within_the_budget() {
         ..Options::default()
     };
     let simulator = simulator(TENANTS, options).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     let setup = Setup::new(&simulator, &kafka, topic)
         .text("poll.schedule", "every 30s")
         .text("poll.lookback", "7d")
@@ -170,9 +170,9 @@ async fn a_thousand_back_fills_without_kafka_stay_within_the_budget() {
     let caught_up = back.elapsed();
     let (peak, after) = (daemon.peak_memory(), daemon.memory_now());
     daemon.stop().await;
-    books.settled().await;
-    let tally = Tally::read(&broker.bootstrap(), topic, &books).await;
-    let current = books.current().into_iter();
+    journal.settled().await;
+    let tally = Tally::read(&broker.bootstrap(), topic, &journal).await;
+    let current = journal.current().into_iter();
     let missing = tally.missing(current.filter(|version| done.contains(&version.tenant)));
     assert!(
         missing.is_empty(),

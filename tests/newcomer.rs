@@ -54,7 +54,7 @@ async fn from_nothing_to_a_healthy_fleet() {
     let [contoso, fabrikam, northwind, adatum] = &tenants[..] else {
         panic!("four customers");
     };
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     let mut desk = Desk::new(&simulator, &kafka);
     let add = |tenant: &Tenant| {
         let id = tenant.id.to_string();
@@ -119,8 +119,8 @@ async fn from_nothing_to_a_healthy_fleet() {
             "all incidents of the customers are in Kafka",
             SOON,
             async || {
-                let tally = Tally::read(&kafka, TOPIC, &books).await;
-                let current = books.current().into_iter();
+                let tally = Tally::read(&kafka, TOPIC, &journal).await;
+                let current = journal.current().into_iter();
                 let wanted = current.filter(|version| all.contains(&version.tenant));
                 tally.missing(wanted).is_empty()
             },
@@ -147,6 +147,6 @@ async fn from_nothing_to_a_healthy_fleet() {
 
     desk.tell("It stops, and its log is read.");
     desk.stops().await;
-    assert_eq!(Tally::read(&kafka, TOPIC, &books).await.repeats(), 0);
+    assert_eq!(Tally::read(&kafka, TOPIC, &journal).await.repeats(), 0);
     desk.finish();
 }

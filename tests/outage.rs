@@ -40,7 +40,7 @@ async fn a_minute_without_kafka_loses_and_repeats_nothing_within_the_memory_budg
         ..Options::default()
     };
     let simulator = simulator((BUSY + QUIET) as u32, options).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     let setup = Setup::new(&simulator, &kafka, topic)
         .key("poll.max_in_flight", &format!("\"{MAX_IN_FLIGHT}\""))
         .key("poll.max_response", &format!("\"{MAX_RESPONSE}\""));
@@ -92,19 +92,19 @@ async fn a_minute_without_kafka_loses_and_repeats_nothing_within_the_memory_budg
     ));
     load.abort();
     let _ = load.await;
-    let tally = Tally::until_complete(&broker.bootstrap(), topic, &books, SOON).await;
+    let tally = Tally::until_complete(&broker.bootstrap(), topic, &journal, SOON).await;
     most_in_flight = most_in_flight.max(daemon.metric("incidentd_in_flight_bytes").await as u64);
     let (peak, after) = (daemon.peak_memory(), daemon.memory_now());
     daemon.stop().await;
-    books.settled().await;
+    journal.settled().await;
 
-    let tally_after = Tally::read(&broker.bootstrap(), topic, &books).await;
+    let tally_after = Tally::read(&broker.bootstrap(), topic, &journal).await;
     assert!(tally_after.records.len() >= tally.records.len());
-    tally_after.assert_exact(&books);
+    tally_after.assert_exact(&journal);
     tally_after.assert_in_order();
     tell(format_args!(
         "outage of {OUTAGE:?}: shown={} records={} (before it {records_before}) repeats={} lost=0",
-        books.shown_count(),
+        journal.shown_count(),
         tally_after.records.len(),
         tally_after.repeats(),
     ));

@@ -64,7 +64,7 @@ async fn fifty_reloads_disturb_nobody_they_do_not_concern_and_lose_and_repeat_no
     let (kafka, topic) = (shared(), unique("reload"));
     create_topic(&kafka, &topic, 3, &[]).await;
     let simulator = simulator(TENANTS, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     let tenants = world.tenants();
     for tenant in &tenants {
         world.create(tenant.id, 2).unwrap();
@@ -80,7 +80,7 @@ async fn fifty_reloads_disturb_nobody_they_do_not_concern_and_lose_and_repeat_no
     })
     .await;
     let began = world.now();
-    let tokens = books.token_requests();
+    let tokens = journal.token_requests();
     assert_eq!(tokens, u64::from(TENANTS), "one for each tenant");
 
     let reloads = Instant::now();
@@ -93,14 +93,14 @@ async fn fifty_reloads_disturb_nobody_they_do_not_concern_and_lose_and_repeat_no
     let took = reloads.elapsed();
     write(&config, head, &tenants, 0);
     reload(&daemon, RELOADS + 1).await;
-    let tally = Tally::until_complete(&kafka, &topic, &books, 2 * SOON).await;
+    let tally = Tally::until_complete(&kafka, &topic, &journal, 2 * SOON).await;
     let missed = daemon.metric("incidentd_missed_firings_total").await;
     daemon.stop().await;
-    books.settled().await;
+    journal.settled().await;
 
     assert_eq!(tally.repeats(), 0, "published twice");
     tally.assert_in_order();
-    let requests = books.requests();
+    let requests = journal.requests();
     let untouched: Vec<Uuid> = tenants[..UNTOUCHED]
         .iter()
         .map(|tenant| tenant.id)
@@ -125,7 +125,7 @@ async fn fifty_reloads_disturb_nobody_they_do_not_concern_and_lose_and_repeat_no
     // Of the others, a request that a reload broke off may be at the server for a moment yet when the next one comes.
     for tenant in &tenants[..UNTOUCHED] {
         assert_eq!(
-            books.most_concurrent_lists(tenant.id),
+            journal.most_concurrent_lists(tenant.id),
             1,
             "{} overlapped itself",
             tenant.name
@@ -139,7 +139,7 @@ async fn fifty_reloads_disturb_nobody_they_do_not_concern_and_lose_and_repeat_no
         tally.records.len(),
         seconds(shortest),
         seconds(longest),
-        books.token_requests() - tokens,
+        journal.token_requests() - tokens,
     ));
     assert!(
         longest <= (PERIOD + LATE) * SECOND,

@@ -27,7 +27,7 @@ async fn no_secret_and_no_token_leaves_the_daemon() {
         create_topic(&kafka, topic, 2, &[]).await;
     }
     let simulator = trouble().await;
-    let books = simulator.books();
+    let journal = simulator.journal();
     let setup = Setup::new(&simulator, &kafka, &topic)
         .text("kafka.status_topic", &status)
         .text("kafka.dead_letter_topic", &dead)
@@ -67,7 +67,7 @@ async fn no_secret_and_no_token_leaves_the_daemon() {
     search.add("the log of a run to standard output", daemon.log());
     search.add("records on standard output", daemon.output());
 
-    let tokens = books.issued_tokens();
+    let tokens = journal.issued_tokens();
     assert!(tokens.len() > MANY, "there is something to search for");
     search.tokens(&tokens);
     search.run();
@@ -120,12 +120,12 @@ async fn trouble() -> Simulator {
 
 /// Tokens are used, refused and renewed; secrets are right, wrong, and wrong only after they were right.
 async fn everything_happens(simulator: &Simulator, daemon: &Daemon, secret: &Path) {
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     let healthy = world.tenants()[0].id;
     until("many tokens were used", SOON, async || {
         world.evolve_tenant(healthy, 1).unwrap();
         simulator.revoke_tokens(healthy);
-        books.issued_tokens().len() > MANY
+        journal.issued_tokens().len() > MANY
     })
     .await;
     until("each of the others has failed", SOON, async || {

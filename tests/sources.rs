@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use incidentd::simulator::{
-    Books, Effect, Endpoint, Faults, GraphOptions, Options, Paging, Rule, Simulator, Stamp, When,
+    Effect, Endpoint, Faults, GraphOptions, Journal, Options, Paging, Rule, Simulator, Stamp, When,
     World,
 };
 use support::daemon::Daemon;
@@ -78,8 +78,8 @@ fn poison(world: &World, faults: &Faults) -> Vec<(uuid::Uuid, u64)> {
     poisoned
 }
 
-async fn complete(topic: &str, books: &Books, limit: Duration) -> Tally {
-    Tally::until_complete(&shared(), topic, books, limit).await
+async fn complete(topic: &str, journal: &Journal, limit: Duration) -> Tally {
+    Tally::until_complete(&shared(), topic, journal, limit).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +108,7 @@ async fn survives(source: &'static str) {
         Options::default()
     };
     let simulator = simulator(3, paging).await;
-    let (world, books, faults) = (simulator.world(), simulator.books(), simulator.faults());
+    let (world, journal, faults) = (simulator.world(), simulator.journal(), simulator.faults());
     for tenant in world.tenants() {
         for n in 0..200 {
             world
@@ -135,7 +135,7 @@ async fn survives(source: &'static str) {
         faults.cure(tenant, id);
     }
     let healed = Instant::now();
-    let tally = complete(&topic, &books, RECONCILED).await;
+    let tally = complete(&topic, &journal, RECONCILED).await;
     assert_eq!(tally.repeats(), 0, "{source}: published twice");
     tally.assert_in_order();
     // What could not be given rests for minutes, and each reconcile sweep ends its rest.
@@ -165,7 +165,7 @@ async fn a_tenant_moves_between_the_sources_and_back_with_its_ledger() {
         ..Options::default()
     };
     let simulator = simulator(2, options).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     for tenant in world.tenants() {
         world.create(tenant.id, 120).unwrap();
     }
@@ -182,14 +182,14 @@ async fn a_tenant_moves_between_the_sources_and_back_with_its_ledger() {
             tenants.all(|tenant| tenant["state"] == "ok" && tenant["source"] == source)
         })
         .await;
-        let tally = complete(&topic, &books, SOON).await;
+        let tally = complete(&topic, &journal, SOON).await;
         assert!(
             records == 0 || tally.records.len() == records,
             "{} records after the move to {source}, {records} before",
             tally.records.len()
         );
         world.evolve(40);
-        let tally = complete(&topic, &books, SOON).await;
+        let tally = complete(&topic, &journal, SOON).await;
         assert_eq!(tally.repeats(), 0, "{source}");
         records = tally.records.len();
         daemon.stop().await;
@@ -204,13 +204,13 @@ async fn pages_beyond_the_size_limit_are_read_in_smaller_ones() {
             ..Options::default()
         };
         let simulator = simulator(1, options).await;
-        let (world, books) = (simulator.world(), simulator.books());
+        let (world, journal) = (simulator.world(), simulator.journal());
         world.create(world.tenants()[0].id, 150).unwrap();
         let topic = unique("size");
         create_topic(&shared(), &topic, 1, &[]).await;
         let config = setup(&simulator, &topic, source).key("poll.max_response", "\"1MiB\"");
         let mut daemon = Daemon::start(&config.write()).await;
-        let tally = complete(&topic, &books, SOON).await;
+        let tally = complete(&topic, &journal, SOON).await;
         assert_eq!(tally.repeats(), 0, "{source}");
         assert_eq!(tally.bare, [], "{source}");
         daemon.stop().await;
@@ -220,7 +220,7 @@ async fn pages_beyond_the_size_limit_are_read_in_smaller_ones() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_incident_whose_alerts_graph_cannot_give_goes_out_without_them_and_whole_once_it_can() {
     let simulator = simulator(1, Options::default()).await;
-    let (world, books, faults) = (simulator.world(), simulator.books(), simulator.faults());
+    let (world, journal, faults) = (simulator.world(), simulator.journal(), simulator.faults());
     let tenant = world.tenants()[0].id;
     world.create(tenant, 80).unwrap();
     let effect = Effect::Answer {
@@ -238,15 +238,15 @@ async fn an_incident_whose_alerts_graph_cannot_give_goes_out_without_them_and_wh
         "it is there without alerts, and the others whole",
         SOON,
         async || {
-            let tally = Tally::read(&shared(), &topic, &books).await;
+            let tally = Tally::read(&shared(), &topic, &journal).await;
             let bare: Vec<_> = tally.bare.iter().map(|version| version.incident).collect();
-            let missing = tally.missing(books.current());
+            let missing = tally.missing(journal.current());
             bare == [40] && missing.iter().all(|version| version.incident == 40)
         },
     )
     .await;
     faults.cure(tenant, 40);
-    let tally = complete(&topic, &books, RECONCILED).await;
+    let tally = complete(&topic, &journal, RECONCILED).await;
     assert_eq!((tally.repeats(), tally.bare.len()), (0, 1));
     daemon.stop().await;
 }

@@ -1,7 +1,7 @@
 //! `incidentd demo`: the whole line in one process. A simulated Microsoft whose incidents change, the real daemon, and
 //! librdkafka's in-process broker; what arrives on the topic is shown as it arrives.
 //!
-//! The summary is counted from the topic and held against the simulator's own books, never against what the daemon says
+//! The summary is counted from the topic and held against the simulator's own journal, never against what the daemon says
 //! of itself. The records are recognised by their bytes, so it also proves that those passed through unchanged.
 
 mod line;
@@ -131,8 +131,8 @@ impl DemoCommand {
         watched?;
         ended.context("the daemon broke")??;
         watch.until_silence().await?;
-        simulator.books().settled().await;
-        watch.tally.close(&simulator.books());
+        simulator.journal().settled().await;
+        watch.tally.close(&simulator.journal());
         Ok(watch.tally)
     }
 
@@ -183,13 +183,13 @@ impl TopicWatch<'_> {
     /// The last changes have to be read, and what was shown has to arrive.
     async fn until_all_has_arrived(&mut self) -> anyhow::Result<()> {
         let end = Instant::now() + LAST_WORDS;
-        let books = self.simulator.books();
+        let journal = self.simulator.journal();
         while Instant::now() < end {
             if let Ok(record) = timeout(Duration::from_millis(200), self.reader.next()).await {
                 self.show(&record?)?;
                 continue;
             }
-            let current = books.current();
+            let current = journal.current();
             if current.iter().all(|version| self.tally.has(version)) {
                 return Ok(());
             }
@@ -205,7 +205,7 @@ impl TopicWatch<'_> {
     }
 
     fn show(&mut self, record: &Arrived) -> anyhow::Result<()> {
-        self.tally.count(record, &self.simulator.books());
+        self.tally.count(record, &self.simulator.journal());
         writeln!(io::stdout(), "{}", self.printer.line(record))?;
         Ok(())
     }

@@ -66,8 +66,7 @@ pub use change::{Refused, Stamp, Update, Version};
 pub use defender::Paging;
 pub use faults::{Api, Effect, Endpoint, Faults, Hint, Rule, RuleId, When};
 pub use graph::GraphOptions;
-use journal::Journal;
-pub use journal::{Journal as Books, Request};
+pub use journal::{Journal, Request};
 pub use service::listing::Order;
 pub use tenant::{FederatedCredential, Tenant};
 pub use time::{Clock, SECOND};
@@ -170,7 +169,7 @@ impl Simulator {
         self.service.faults.clone()
     }
 
-    pub fn books(&self) -> Journal {
+    pub fn journal(&self) -> Journal {
         self.service.journal.clone()
     }
 

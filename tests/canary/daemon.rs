@@ -130,7 +130,7 @@ pub async fn loses_its_secret() -> Outcome {
     }
     daemon.stop().await;
     outcome.log("a secret's file that becomes of no use", &daemon);
-    outcome.tokens = microsoft.books().issued_tokens();
+    outcome.tokens = microsoft.journal().issued_tokens();
     outcome
 }
 

@@ -263,7 +263,7 @@ impl Online {
             outcome.types((name, &stage), words, code, "").await;
         }
         let daemon = serves(name, stage, ends).await;
-        outcome.tokens = microsoft.books().issued_tokens();
+        outcome.tokens = microsoft.journal().issued_tokens();
         outcome.join(daemon)
     }
 }

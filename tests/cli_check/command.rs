@@ -87,7 +87,7 @@ impl Ended {
         for secret in secrets.iter().chain(&[Tenant::SECRET, KAFKA_SECRET, "eyJ"]) {
             assert!(!all.contains(secret), "{secret} shows:\n{all}");
         }
-        for token in simulator.books().issued_tokens() {
+        for token in simulator.journal().issued_tokens() {
             for part in token.split('.') {
                 assert!(!all.contains(part), "a part of a token shows:\n{all}");
             }

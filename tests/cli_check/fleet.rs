@@ -34,13 +34,13 @@ async fn a_fleet_that_all_is_well_with_ends_with_0_and_nothing_is_written() {
         ended.stdout
     );
     ended.is_silent(&simulator, &[]);
-    let books = simulator.books();
-    let lists = books
+    let journal = simulator.journal();
+    let lists = journal
         .requests()
         .into_iter()
         .filter(|request| request.endpoint == Endpoint::List);
     assert_eq!(
-        (books.token_requests(), lists.count()),
+        (journal.token_requests(), lists.count()),
         (3, 3),
         "one of each for a tenant"
     );

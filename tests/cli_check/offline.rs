@@ -88,9 +88,9 @@ async fn offline_uses_no_network() {
         (&json["ok"], &json["kafka"], &json["tenants"]),
         (&true.into(), &Value::Null, &Value::Null)
     );
-    let books = simulator.books();
+    let journal = simulator.journal();
     assert_eq!(
-        (books.token_requests(), books.requests().len()),
+        (journal.token_requests(), journal.requests().len()),
         (0, 0),
         "Microsoft was asked"
     );

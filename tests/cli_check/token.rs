@@ -65,7 +65,7 @@ async fn a_token_is_explained_and_never_shown() {
     ]);
 
     assert_eq!(
-        simulator.books().issued_tokens().len(),
+        simulator.journal().issued_tokens().len(),
         3,
         "there is something to search for"
     );

@@ -18,7 +18,7 @@ use crate::support::{SOON, blocking, until};
 #[tokio::test(flavor = "multi_thread")]
 async fn standard_output_has_one_record_a_line_and_needs_no_kafka() {
     let simulator = simulator(2, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     for tenant in world.tenants() {
         world.create(tenant.id, 20).unwrap();
     }
@@ -33,7 +33,7 @@ async fn standard_output_has_one_record_a_line_and_needs_no_kafka() {
     })
     .await;
     daemon.stop().await;
-    books.settled().await;
+    journal.settled().await;
     let output = daemon.output();
     assert!(output.ends_with('\n'));
     let mut ids = BTreeSet::new();
@@ -44,7 +44,7 @@ async fn standard_output_has_one_record_a_line_and_needs_no_kafka() {
         assert!(event["data"]["id"].is_string(), "{line}");
         assert!(ids.insert(event["id"].to_string()), "written twice: {line}");
     }
-    assert_eq!(ids.len(), books.shown_count(), "lines and versions");
+    assert_eq!(ids.len(), journal.shown_count(), "lines and versions");
     assert!(daemon.log_lines().len() > 2, "the log is on standard error");
 }
 
@@ -64,7 +64,7 @@ async fn a_reader_of_standard_output_that_stalls_does_not_keep_the_daemon_from_i
         .unwrap();
     let _never_read = child.stdout.take();
     until("pages were read", SOON, async || {
-        !simulator.books().requests().is_empty()
+        !simulator.journal().requests().is_empty()
     })
     .await;
     let pid = child.id().unwrap();
@@ -101,19 +101,19 @@ async fn raw_values_are_microsofts_bytes() {
     let (kafka, topic) = (shared(), unique("raw"));
     create_topic(&kafka, &topic, 2, &[]).await;
     let simulator = simulator(2, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     world.evolve(60);
     let setup = Setup::new(&simulator, &kafka, &topic).text("kafka.format", "raw");
     let mut daemon = Daemon::start(&setup.write()).await;
-    let read = async || Tally::read_as(&kafka, &topic, &books, <[u8]>::to_vec).await;
+    let read = async || Tally::read_as(&kafka, &topic, &journal, <[u8]>::to_vec).await;
     until("all is on the topic", SOON, async || {
-        read().await.missing(books.current()).is_empty()
+        read().await.missing(journal.current()).is_empty()
     })
     .await;
     daemon.stop().await;
-    books.settled().await;
+    journal.settled().await;
     let tally = read().await;
-    tally.assert_exact(&books);
+    tally.assert_exact(&journal);
     assert!(!tally.records.is_empty(), "there were incidents");
     for (record, _) in &tally.records {
         assert_eq!(header(record, "content-type"), Some("application/json"));
@@ -133,7 +133,7 @@ async fn malformed_incidents_and_health_changes_have_topics_of_their_own() {
         create_topic(&kafka, topic, 1, &[]).await;
     }
     let simulator = simulator(1, Options::default()).await;
-    let (world, books, faults) = (simulator.world(), simulator.books(), simulator.faults());
+    let (world, journal, faults) = (simulator.world(), simulator.journal(), simulator.faults());
     let tenant = world.tenants()[0].clone();
     world.create(tenant.id, 20).unwrap();
     faults.push(Rule::new(Effect::BadIncident(BAD.into())).at(Endpoint::List));
@@ -141,10 +141,10 @@ async fn malformed_incidents_and_health_changes_have_topics_of_their_own() {
         .text("kafka.dead_letter_topic", &dead)
         .text("kafka.status_topic", &status);
     let mut daemon = Daemon::start(&setup.write()).await;
-    Tally::until_complete(&kafka, &topic, &books, SOON).await;
-    let sweeps = books.requests().len();
+    Tally::until_complete(&kafka, &topic, &journal, SOON).await;
+    let sweeps = journal.requests().len();
     until("it was read many times", SOON, async || {
-        books.requests().len() > sweeps + 4
+        journal.requests().len() > sweeps + 4
     })
     .await;
     assert!(daemon.metric("incidentd_dead_letters_total").await >= 1.0);
@@ -163,9 +163,9 @@ async fn malformed_incidents_and_health_changes_have_topics_of_their_own() {
     )
     .await;
     daemon.stop().await;
-    Tally::read(&kafka, &topic, &books)
+    Tally::read(&kafka, &topic, &journal)
         .await
-        .assert_exact(&books);
+        .assert_exact(&journal);
     assert_eq!(
         letters.len(),
         1,
@@ -201,7 +201,7 @@ async fn all(kafka: &str, topic: &str) -> Vec<Found> {
 async fn a_missing_topic_is_named_with_the_command_and_used_once_it_exists() {
     let (kafka, topic) = (shared(), unique("missing"));
     let simulator = simulator(1, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     world.create(world.tenants()[0].id, 5).unwrap();
     let setup = Setup::new(&simulator, &kafka, &topic);
     let mut daemon = Daemon::start(&setup.write()).await;
@@ -218,13 +218,13 @@ async fn a_missing_topic_is_named_with_the_command_and_used_once_it_exists() {
         daemon.log()
     );
     create_topic(&kafka, &topic, 1, &[]).await;
-    let tally = Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    let tally = Tally::until_complete(&kafka, &topic, &journal, SOON).await;
     until("the tenant is healthy", SOON, async || {
         daemon.status().await["tenants"][0]["state"] == "ok"
     })
     .await;
     daemon.stop().await;
-    tally.assert_exact(&books);
+    tally.assert_exact(&journal);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,7 +239,7 @@ async fn kafka_that_comes_after_the_daemon_gets_everything() {
     })
     .await;
     let simulator = simulator(2, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     world.evolve(20);
     let setup = Setup::new(&simulator, &kafka, topic);
     let mut daemon = Daemon::start(&setup.write()).await;
@@ -261,12 +261,12 @@ async fn kafka_that_comes_after_the_daemon_gets_everything() {
         daemon.get("/readyz").await.0 == 200
     })
     .await;
-    Tally::until_complete(&kafka, topic, &books, SOON).await;
+    Tally::until_complete(&kafka, topic, &journal, SOON).await;
     daemon.stop().await;
-    books.settled().await;
-    Tally::read(&kafka, topic, &books)
+    journal.settled().await;
+    Tally::read(&kafka, topic, &journal)
         .await
-        .assert_exact(&books);
+        .assert_exact(&journal);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ async fn every_shown_version_arrives_once_and_a_restart_repeats_none() {
     let (kafka, topic) = (shared(), unique("versions"));
     create_topic(&kafka, &topic, 3, &[]).await;
     let simulator = simulator(3, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     let tenants: Vec<Uuid> = world.tenants().iter().map(|tenant| tenant.id).collect();
     for tenant in &tenants {
         world.create(*tenant, 30).unwrap();
@@ -26,17 +26,17 @@ async fn every_shown_version_arrives_once_and_a_restart_repeats_none() {
     let setup = Setup::new(&simulator, &kafka, &topic);
     let config = setup.write();
     let mut daemon = Daemon::start(&config).await;
-    Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    Tally::until_complete(&kafka, &topic, &journal, SOON).await;
     for round in 0..5 {
         for tenant in &tenants {
             change_everything(&world, *tenant, round);
         }
-        Tally::until_complete(&kafka, &topic, &books, SOON).await;
+        Tally::until_complete(&kafka, &topic, &journal, SOON).await;
     }
     daemon.stop().await;
-    books.settled().await;
-    let tally = Tally::read(&kafka, &topic, &books).await;
-    tally.assert_exact(&books);
+    journal.settled().await;
+    let tally = Tally::read(&kafka, &topic, &journal).await;
+    tally.assert_exact(&journal);
     tally.assert_in_order();
     let changes: BTreeSet<&str> = tally
         .records
@@ -50,18 +50,18 @@ async fn every_shown_version_arrives_once_and_a_restart_repeats_none() {
     }
     tell(format_args!(
         "{} versions shown, {} records",
-        books.shown_count(),
+        journal.shown_count(),
         tally.records.len()
     ));
 
-    let sweeps = books.requests().len();
+    let sweeps = journal.requests().len();
     let mut daemon = Daemon::start(&config).await;
     until("every tenant was swept again", SOON, async || {
-        books.requests().len() > sweeps + 4 * tenants.len()
+        journal.requests().len() > sweeps + 4 * tenants.len()
     })
     .await;
     daemon.stop().await;
-    let after = Tally::read(&kafka, &topic, &books).await;
+    let after = Tally::read(&kafka, &topic, &journal).await;
     assert_eq!(
         after.records.len(),
         tally.records.len(),
@@ -76,7 +76,7 @@ async fn what_is_no_incident_goes_to_the_dead_letters_raw_and_its_neighbours_and
     create_topic(&kafka, &topic, 1, &[]).await;
     create_topic(&kafka, &dead, 1, &[]).await;
     let simulator = simulator(1, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     let tenant = world.tenants()[0].id;
     let ids = world.create(tenant, 5).unwrap();
     let torn = b"{\"id\":\"77\",\"x\":\"\xff\"}".to_vec();
@@ -87,12 +87,12 @@ async fn what_is_no_incident_goes_to_the_dead_letters_raw_and_its_neighbours_and
     }
     let setup = Setup::new(&simulator, &kafka, &topic).text("kafka.dead_letter_topic", &dead);
     let mut daemon = Daemon::start(&setup.write()).await;
-    Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    Tally::until_complete(&kafka, &topic, &journal, SOON).await;
     // A into B, then B into C.
     world.merge(tenant, ids[0], ids[1]).unwrap();
-    Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    Tally::until_complete(&kafka, &topic, &journal, SOON).await;
     world.merge(tenant, ids[1], ids[2]).unwrap();
-    let tally = Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    let tally = Tally::until_complete(&kafka, &topic, &journal, SOON).await;
     let redirected: BTreeSet<_> = tally
         .records
         .iter()

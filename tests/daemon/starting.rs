@@ -103,9 +103,9 @@ async fn a_second_daemon_on_the_same_ledger_ends_with_75_and_leaves_the_first_al
     let (code, log) = fails(&config).await;
     assert_eq!(code, 75, "{log}");
     assert!(log.contains("in use by another process"), "{log}");
-    let before = simulator.books().requests().len();
+    let before = simulator.journal().requests().len();
     until("the first goes on", SOON, async || {
-        simulator.books().requests().len() > before
+        simulator.journal().requests().len() > before
     })
     .await;
     assert_eq!(first.status().await["ledger"]["state"], "ok");

@@ -20,15 +20,15 @@ async fn sigterm_and_sigint_stop_cleanly_while_work_goes_on() {
     let (kafka, topic) = (shared(), unique("stop"));
     create_topic(&kafka, &topic, 1, &[]).await;
     let simulator = simulator(2, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     let setup = Setup::new(&simulator, &kafka, &topic);
     let config = setup.write();
     for signal in ["TERM", "INT"] {
         let mut daemon = Daemon::start(&config).await;
         for _ in 0..20 {
             world.evolve(20);
-            let seen = books.shown_count();
-            until("more is read", SOON, async || books.shown_count() > seen).await;
+            let seen = journal.shown_count();
+            until("more is read", SOON, async || journal.shown_count() > seen).await;
         }
         daemon.signal(signal);
         let begun = Instant::now();
@@ -49,7 +49,7 @@ async fn sigterm_and_sigint_stop_cleanly_while_work_goes_on() {
     }
     // What the drain committed is known to the ledger: the next start repeats nothing, and finds the rest.
     let mut daemon = Daemon::start(&config).await;
-    let tally = Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    let tally = Tally::until_complete(&kafka, &topic, &journal, SOON).await;
     daemon.stop().await;
     assert_eq!(tally.repeats(), 0, "a clean stop repeats nothing");
     tally.assert_in_order();
@@ -63,7 +63,7 @@ async fn sigterm_stops_cleanly_while_requests_hang() {
         .push(Rule::new(Effect::Hang).at(Endpoint::List));
     let setup = Setup::new(&simulator, NOBODY, "none");
     let mut daemon = Daemon::start(&setup.write()).await;
-    let asked = simulator.books();
+    let asked = simulator.journal();
     let hanging = asked.until(|requests| {
         requests
             .iter()
@@ -123,9 +123,9 @@ async fn a_reader_of_standard_error_that_stalls_stops_neither_the_tenants_nor_th
         .spawn()
         .unwrap();
     let mut never_read_on = child.stderr.take().unwrap();
-    let books = simulator.books();
+    let journal = simulator.journal();
     // Some hundred bytes each: many times what a pipe holds.
-    let asked = books.until(|requests| requests.len() >= 2_000);
+    let asked = journal.until(|requests| requests.len() >= 2_000);
     timeout(SOON * 3, asked)
         .await
         .expect("the tenants are swept though nobody reads the log");

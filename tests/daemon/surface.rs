@@ -16,7 +16,7 @@ async fn sick_tenants_show_state_and_remedy_and_a_healthy_one_goes_on() {
     let (kafka, topic) = (shared(), unique("health"));
     create_topic(&kafka, &topic, 1, &[]).await;
     let simulator = simulator(5, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     let tenants = world.tenants();
     let [healthy, wrong, unconsented, powerless, unlicensed] = &tenants[..] else {
         panic!("five tenants");
@@ -71,8 +71,8 @@ async fn sick_tenants_show_state_and_remedy_and_a_healthy_one_goes_on() {
     for _ in 0..5 {
         world.evolve_tenant(healthy.id, 5).unwrap();
         until("the healthy tenant's incidents arrive", SOON, async || {
-            let tally = Tally::read(&kafka, &topic, &books).await;
-            let current = books.current();
+            let tally = Tally::read(&kafka, &topic, &journal).await;
+            let current = journal.current();
             tally
                 .missing(
                     current
@@ -110,11 +110,11 @@ async fn endpoints_have_the_contracts_names() {
     let (kafka, topic) = (shared(), unique("names"));
     create_topic(&kafka, &topic, 1, &[]).await;
     let simulator = simulator(1, Options::default()).await;
-    let (world, books) = (simulator.world(), simulator.books());
+    let (world, journal) = (simulator.world(), simulator.journal());
     world.create(world.tenants()[0].id, 3).unwrap();
     let setup = Setup::new(&simulator, &kafka, &topic);
     let mut daemon = Daemon::start(&setup.write()).await;
-    Tally::until_complete(&kafka, &topic, &books, SOON).await;
+    Tally::until_complete(&kafka, &topic, &journal, SOON).await;
     until("a sweep has ended", SOON, async || {
         daemon.status().await["tenants"][0]["state"] == "ok"
     })

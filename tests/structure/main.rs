@@ -86,7 +86,7 @@ const EXCEPTIONS: [(&str, &str, &str); 7] = [
     (
         "cli::demo",
         "simulator",
-        "the demo brings its own Microsoft, and holds the topic against its books",
+        "the demo brings its own Microsoft, and holds the topic against its journal",
     ),
     ("cli::demo", "kafka::mock", "the demo brings its own Kafka"),
     (

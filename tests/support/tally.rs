@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use incidentd::simulator::{Books, Version};
+use incidentd::simulator::{Journal, Version};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -23,15 +23,15 @@ pub struct Tally {
 
 impl Tally {
     /// Reads a topic of structured CloudEvents to its present end.
-    pub async fn read(bootstrap: &str, topic: &str, books: &Books) -> Self {
-        Self::read_as(bootstrap, topic, books, structured).await
+    pub async fn read(bootstrap: &str, topic: &str, journal: &Journal) -> Self {
+        Self::read_as(bootstrap, topic, journal, structured).await
     }
 
     /// Reads a topic whose values `data` takes the incident from.
     pub async fn read_as(
         bootstrap: &str,
         topic: &str,
-        books: &Books,
+        journal: &Journal,
         data: fn(&[u8]) -> Vec<u8>,
     ) -> Self {
         let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
@@ -39,7 +39,7 @@ impl Tally {
         let records: Vec<_> = found
             .into_iter()
             .map(|record| {
-                let version = identify(&record, &data(&record.value), books);
+                let version = identify(&record, &data(&record.value), journal);
                 (record, version)
             })
             .collect();
@@ -61,13 +61,13 @@ impl Tally {
     pub async fn until_complete(
         bootstrap: &str,
         topic: &str,
-        books: &Books,
+        journal: &Journal,
         limit: Duration,
     ) -> Self {
         let mut tally = None;
         until("all present versions are in the topic", limit, async || {
-            let read = Self::read(bootstrap, topic, books).await;
-            let complete = read.missing(books.current()).is_empty();
+            let read = Self::read(bootstrap, topic, journal).await;
+            let complete = read.missing(journal.current()).is_empty();
             tally = Some(read);
             complete
         })
@@ -97,8 +97,8 @@ impl Tally {
     }
 
     /// Fails unless the topic holds what was shown, each version once.
-    pub fn assert_exact(&self, books: &Books) {
-        let missing = self.missing(books.shown());
+    pub fn assert_exact(&self, journal: &Journal) {
+        let missing = self.missing(journal.shown());
         assert!(
             missing.is_empty(),
             "shown and not in the topic: {missing:?}"
@@ -150,15 +150,15 @@ pub fn header<'a>(record: &'a Found, name: &str) -> Option<&'a str> {
     Some(&found.1)
 }
 
-fn identify(record: &Found, data: &[u8], books: &Books) -> Version {
+fn identify(record: &Found, data: &[u8], journal: &Journal) -> Version {
     let (tenant, _) = record
         .key
         .split_once('/')
         .expect("a key of tenant and incident");
     let tenant = tenant.parse().expect("the tenant's id");
     // What was put together from several pages is known by its content.
-    let assembled = || books.identify_value(tenant, &serde_json::from_slice(data).ok()?);
-    let found = books.identify(tenant, data).or_else(assembled);
+    let assembled = || journal.identify_value(tenant, &serde_json::from_slice(data).ok()?);
+    let found = journal.identify(tenant, data).or_else(assembled);
     let (incident, revision) = found.unwrap_or_else(|| {
         panic!(
             "a record that is nothing the simulator showed, {}: {}",

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::tenant_of;
 use crate::core::incident::version::Change;
 use crate::kafka::reader::Arrived;
-use crate::simulator::{Books, Version};
+use crate::simulator::{Journal, Version};
 
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -24,10 +24,10 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn count(&mut self, record: &Arrived, books: &Books) {
+    pub fn count(&mut self, record: &Arrived, journal: &Journal) {
         self.records += 1;
         *self.changes.entry(change(record).to_owned()).or_default() += 1;
-        match version(record, books) {
+        match version(record, journal) {
             Some(version) if self.arrived.insert(version) => {}
             Some(_) => self.duplicates += 1,
             None => self.unknown += 1,
@@ -39,8 +39,8 @@ impl Tally {
     }
 
     /// Holds what arrived against what was shown, at the end.
-    pub fn close(&mut self, books: &Books) {
-        let shown = books.shown();
+    pub fn close(&mut self, journal: &Journal) {
+        let shown = journal.shown();
         self.shown = shown.len();
         self.lost = shown.difference(&self.arrived).count();
     }
@@ -70,7 +70,7 @@ pub fn change(record: &Arrived) -> &str {
     kind.split('.').nth(2).unwrap_or_default()
 }
 
-fn version(record: &Arrived, books: &Books) -> Option<Version> {
+fn version(record: &Arrived, journal: &Journal) -> Option<Version> {
     #[derive(Deserialize)]
     struct IncidentEvent<'a> {
         #[serde(borrow)]
@@ -78,7 +78,7 @@ fn version(record: &Arrived, books: &Books) -> Option<Version> {
     }
     let tenant = tenant_of(&record.key)?;
     let event: IncidentEvent<'_> = serde_json::from_slice(&record.value).ok()?;
-    let (incident, revision) = books.identify(tenant, event.data.get().as_bytes())?;
+    let (incident, revision) = journal.identify(tenant, event.data.get().as_bytes())?;
     Some(Version {
         tenant,
         incident,

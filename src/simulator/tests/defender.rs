@@ -212,7 +212,7 @@ async fn quotas_are_per_tenant_and_tell_when_to_come_back() {
     assert_eq!(bench.get(&neighbour, "/api/incidents").await.0, 200);
     bench.world.advance(Duration::from_secs(38));
     assert_eq!(bench.get(&token, "/api/incidents").await.0, 200);
-    assert_eq!(bench.books.throttled(), 1);
+    assert_eq!(bench.journal.throttled(), 1);
 }
 
 #[tokio::test]
@@ -236,11 +236,11 @@ async fn what_was_shown_is_entered_and_recognised_by_its_bytes() {
     let (tenant, token) = (bench.tenant, bench.token().await);
     bench.world.create(tenant, 3).unwrap();
     bench.world.alert_only_change(tenant, 2).unwrap();
-    assert_eq!(bench.books.shown_count(), 0);
+    assert_eq!(bench.journal.shown_count(), 0);
     bench.ids(&token, "$top=2").await;
-    bench.books.settled().await;
+    bench.journal.settled().await;
     assert_eq!(
-        bench.books.shown(),
+        bench.journal.shown(),
         [version(tenant, 3, 1), version(tenant, 2, 2)].into()
     );
     let text = bench
@@ -249,16 +249,16 @@ async fn what_was_shown_is_entered_and_recognised_by_its_bytes() {
         .bytes()
         .await
         .unwrap();
-    bench.books.settled().await;
-    assert_eq!(bench.books.identify(tenant, &text), Some((1, 1)));
+    bench.journal.settled().await;
+    assert_eq!(bench.journal.identify(tenant, &text), Some((1, 1)));
     assert_eq!(
-        bench.books.identify(Uuid::nil(), &text),
+        bench.journal.identify(Uuid::nil(), &text),
         None,
         "another tenant's"
     );
-    assert_eq!(bench.books.identify(tenant, &text[1..]), None);
-    assert_eq!(bench.books.shown_count(), 3);
-    let log = bench.books.requests();
+    assert_eq!(bench.journal.identify(tenant, &text[1..]), None);
+    assert_eq!(bench.journal.shown_count(), 3);
+    let log = bench.journal.requests();
     let kinds: Vec<_> = log.iter().map(|request| request.endpoint).collect();
     assert_eq!(kinds, [Endpoint::Token, Endpoint::List, Endpoint::Get]);
     assert!(
@@ -267,7 +267,7 @@ async fn what_was_shown_is_entered_and_recognised_by_its_bytes() {
         "{log:?}"
     );
     assert_eq!(log[1].query, "$top=2");
-    assert_eq!(bench.books.most_concurrent_lists(tenant), 1);
+    assert_eq!(bench.journal.most_concurrent_lists(tenant), 1);
 }
 
 #[tokio::test]

@@ -139,10 +139,10 @@ async fn refuses_each_bad_request_with_its_documented_error() {
         );
     }
     assert!(
-        bench.books.issued_tokens().is_empty(),
+        bench.journal.issued_tokens().is_empty(),
         "no refused request got a token"
     );
-    assert_eq!(bench.books.token_requests(), 16);
+    assert_eq!(bench.journal.token_requests(), 16);
 }
 
 #[tokio::test]
@@ -347,5 +347,5 @@ async fn tokens_expire_are_revoked_and_belong_to_one_resource() {
         401,
         "another resource's"
     );
-    assert_eq!(bench.books.issued_tokens().len(), 3);
+    assert_eq!(bench.journal.issued_tokens().len(), 3);
 }

@@ -36,8 +36,8 @@ async fn a_whole_answer_is_shown_and_closed_in_order() {
         end.is_ok() && text.ends_with("0\r\n\r\n"),
         "{end:?}: {text}"
     );
-    bench.books.settled().await;
-    assert_eq!(bench.books.shown_count(), 5);
+    bench.journal.settled().await;
+    assert_eq!(bench.journal.shown_count(), 5);
 }
 
 #[tokio::test]
@@ -68,8 +68,8 @@ async fn what_is_cut_off_was_not_shown() {
         );
         assert!(!text.ends_with("0\r\n\r\n"), "{effect:?} looks whole");
         assert_eq!(faults.hits(rule), 1);
-        bench.books.settled().await;
-        assert_eq!(bench.books.shown_count(), 0, "{effect:?}");
+        bench.journal.settled().await;
+        assert_eq!(bench.journal.shown_count(), 0, "{effect:?}");
     }
 }
 
@@ -96,8 +96,8 @@ async fn broken_json_and_login_pages_are_whole_answers_of_nothing() {
         (200, &"text/html".parse().unwrap())
     );
     assert!(response.text().await.unwrap().contains("<html>"));
-    bench.books.settled().await;
-    assert_eq!(bench.books.shown_count(), 0);
+    bench.journal.settled().await;
+    assert_eq!(bench.journal.shown_count(), 0);
     assert_eq!(
         bench.ids(&token, "").await.len(),
         5,
@@ -123,8 +123,8 @@ async fn a_bad_incident_stands_among_good_ones() {
             .count(),
         1
     );
-    bench.books.settled().await;
-    assert_eq!(bench.books.shown_count(), 5);
+    bench.journal.settled().await;
+    assert_eq!(bench.journal.shown_count(), 5);
 }
 
 #[tokio::test]
@@ -191,7 +191,7 @@ async fn answers_can_be_replaced_per_endpoint_and_tenant() {
     assert_eq!(statuses, [200, 500, 200]);
     faults.clear();
     bench.token().await;
-    assert_eq!(bench.books.throttled(), 1);
+    assert_eq!(bench.journal.throttled(), 1);
 }
 
 #[tokio::test]
@@ -210,11 +210,11 @@ async fn hanging_requests_count_as_at_work_until_the_client_leaves() {
     tokio::select! {
         _ = hang() => panic!("an answer came"),
         _ = hang() => panic!("an answer came"),
-        () = bench.books.until(|log| lists(log) == 2) => {}
+        () = bench.journal.until(|log| lists(log) == 2) => {}
     }
-    bench.books.settled().await;
-    assert_eq!(bench.books.most_concurrent_lists(bench.tenant), 2);
-    let last = bench.books.requests().pop().unwrap();
+    bench.journal.settled().await;
+    assert_eq!(bench.journal.most_concurrent_lists(bench.tenant), 2);
+    let last = bench.journal.requests().pop().unwrap();
     assert_eq!((last.status, last.complete), (None, false));
 }
 
@@ -268,7 +268,7 @@ async fn stopping_frees_those_who_hang() {
         .send();
     let (answer, ()) = tokio::join!(hanging, async {
         let hangs = |log: &[Request]| log.iter().any(|request| request.endpoint == Endpoint::List);
-        bench.books.until(hangs).await;
+        bench.journal.until(hangs).await;
         bench.sim.stop();
     });
     assert!(answer.is_err(), "the connection was reset");

@@ -133,7 +133,7 @@ async fn assertions_must_have_their_form() {
         let (_, body) = bench.exchange(|fields| set(fields, name, value)).await;
         assert_eq!(body["error_codes"], json!([code]), "{name}={value:?}");
     }
-    assert!(bench.books.issued_tokens().is_empty());
+    assert!(bench.journal.issued_tokens().is_empty());
 }
 
 #[tokio::test]

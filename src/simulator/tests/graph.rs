@@ -252,7 +252,7 @@ async fn a_new_score_is_another_text_of_the_same_version_or_a_change_as_the_test
         };
         assert_eq!(same(&now), same(&before), "nothing else is touched");
         assert_eq!(
-            bench.books.identify_value(tenant, &now),
+            bench.journal.identify_value(tenant, &now),
             Some((1, 1)),
             "each text is known as the version"
         );

@@ -28,9 +28,9 @@ async fn assemble(bench: &Bench, token: &str) -> Value {
     let mut all = alerts(&incident);
     assert_eq!(all.len(), 4);
     while let Some(next) = link.as_str() {
-        bench.books.settled().await;
+        bench.journal.settled().await;
         assert_eq!(
-            bench.books.shown_count(),
+            bench.journal.shown_count(),
             0,
             "shown before the last alerts were"
         );
@@ -52,17 +52,20 @@ async fn assemble(bench: &Bench, token: &str) -> Value {
 async fn many_alerts_go_on_behind_a_link_and_count_when_all_are_there() {
     for permuted in [false, true] {
         let (bench, token) = split(permuted).await;
-        let (tenant, now) = (bench.tenant, bench.books.current()[0]);
+        let (tenant, now) = (bench.tenant, bench.journal.current()[0]);
         let incident = assemble(&bench, &token).await;
-        bench.books.settled().await;
-        assert_eq!(bench.books.shown(), [now].into());
-        assert_eq!(bench.books.identify_value(tenant, &incident), Some((1, 2)));
-        let kept = bench.books.assembled(now).expect("kept by the books");
+        bench.journal.settled().await;
+        assert_eq!(bench.journal.shown(), [now].into());
+        assert_eq!(
+            bench.journal.identify_value(tenant, &incident),
+            Some((1, 2))
+        );
+        let kept = bench.journal.assembled(now).expect("kept by the journal");
         assert_eq!(alerts(&kept), alerts(&incident));
         let mut lacking = incident.clone();
         lacking["alerts"].as_array_mut().unwrap().pop();
-        assert_eq!(bench.books.identify_value(tenant, &lacking), None);
-        assert_eq!(bench.books.identify_value(Uuid::nil(), &incident), None);
+        assert_eq!(bench.journal.identify_value(tenant, &lacking), None);
+        assert_eq!(bench.journal.identify_value(Uuid::nil(), &incident), None);
     }
 }
 
@@ -77,8 +80,8 @@ async fn the_single_incident_is_split_the_same_way() {
     bench.world.resolve(bench.tenant, 1).unwrap();
     let (status, _) = bench.prefer(&token, &link).await;
     assert_eq!(status, 410, "the incident is not what it was");
-    bench.books.settled().await;
-    assert_eq!(bench.books.shown_count(), 0);
+    bench.journal.settled().await;
+    assert_eq!(bench.journal.shown_count(), 0);
 }
 
 #[tokio::test]
@@ -92,9 +95,9 @@ async fn alerts_can_be_asked_for_alone_but_show_no_version() {
     assert_eq!(bench.prefer(&token, &format!("{path}?$top=2")).await.0, 400);
     let gone = format!("{GRAPH}/7/alerts");
     assert_eq!(bench.prefer(&token, &gone).await.0, 404);
-    bench.books.settled().await;
-    assert_eq!(bench.books.shown_count(), 0);
-    let last = bench.books.requests().pop().unwrap();
+    bench.journal.settled().await;
+    assert_eq!(bench.journal.shown_count(), 0);
+    let last = bench.journal.requests().pop().unwrap();
     assert_eq!(
         (last.api, last.endpoint),
         (Some(Api::Graph), Endpoint::Alerts)
@@ -116,30 +119,30 @@ async fn served_bytes_are_recognised_and_bare_ones_kept_apart() {
             .unwrap()
             .into()
     };
-    let books = &bench.books;
+    let journal = &bench.journal;
 
     let bare = raw(format!("{GRAPH}/1")).await;
-    books.settled().await;
-    assert_eq!(books.identify(tenant, &bare), Some((1, 1)));
-    assert!(books.is_bare(tenant, &bare));
+    journal.settled().await;
+    assert_eq!(journal.identify(tenant, &bare), Some((1, 1)));
+    assert!(journal.is_bare(tenant, &bare));
     assert_eq!(
-        books.identify_value(tenant, &serde_json::from_slice(&bare).unwrap()),
+        journal.identify_value(tenant, &serde_json::from_slice(&bare).unwrap()),
         None
     );
-    assert_eq!(books.shown_count(), 0);
-    assert_eq!(books.shown_bare(), [version(tenant, 1, 1)].into());
+    assert_eq!(journal.shown_count(), 0);
+    assert_eq!(journal.shown_bare(), [version(tenant, 1, 1)].into());
 
     let whole = raw(format!("{GRAPH}/1?$expand=alerts")).await;
-    books.settled().await;
-    assert_eq!(books.identify(tenant, &whole), Some((1, 1)));
-    assert!(!books.is_bare(tenant, &whole));
+    journal.settled().await;
+    assert_eq!(journal.identify(tenant, &whole), Some((1, 1)));
+    assert!(!journal.is_bare(tenant, &whole));
     let value: Value = serde_json::from_slice(&whole).unwrap();
     assert_eq!(
-        books.identify_value(tenant, &value),
+        journal.identify_value(tenant, &value),
         Some((1, 1)),
         "context and all"
     );
-    assert_eq!(books.shown(), [version(tenant, 1, 1)].into());
+    assert_eq!(journal.shown(), [version(tenant, 1, 1)].into());
 
     let page = raw(format!("{GRAPH}?$expand=alerts")).await;
     let text = String::from_utf8(page).unwrap();
@@ -148,9 +151,9 @@ async fn served_bytes_are_recognised_and_bare_ones_kept_apart() {
         .into_iter::<&serde_json::value::RawValue>()
         .next();
     let first = first.unwrap().unwrap().get();
-    assert_eq!(books.identify(tenant, first.as_bytes()), Some((2, 1)));
-    books.settled().await;
-    assert_eq!(books.shown_count(), 2);
+    assert_eq!(journal.identify(tenant, first.as_bytes()), Some((2, 1)));
+    journal.settled().await;
+    assert_eq!(journal.shown_count(), 2);
 }
 
 #[tokio::test]
@@ -164,5 +167,5 @@ async fn incidents_can_be_huge() {
     let path = format!("{GRAPH}/1?$expand=alerts");
     let text = bench.send(&token, &path).await.bytes().await.unwrap();
     assert!(text.len() > 12_000_000, "{} bytes", text.len());
-    assert_eq!(bench.books.identify(tenant, &text), Some((1, 3)));
+    assert_eq!(bench.journal.identify(tenant, &text), Some((1, 3)));
 }

@@ -30,7 +30,7 @@ const PREFER: &str = "include-unknown-enum-members";
 struct Bench {
     sim: Simulator,
     world: World,
-    books: Books,
+    journal: Journal,
     tenant: Uuid,
     client: Client,
 }
@@ -47,7 +47,7 @@ impl Bench {
         let sim = Simulator::start(options).await.expect("a free port");
         Self {
             world: sim.world(),
-            books: sim.books(),
+            journal: sim.journal(),
             tenant: tenant.id,
             client: client(),
             sim,

@@ -38,16 +38,16 @@ async fn a_poisoned_incident_spoils_what_would_show_its_alerts() {
         assert_eq!(bench.get(token, path).await.0, *expected, "{path}");
     }
     assert_eq!(faults.poison_hits(tenant, 4), 6);
-    bench.books.settled().await;
+    bench.journal.settled().await;
     let poisoned = version(tenant, 4, 1);
-    assert!(!bench.books.shown().contains(&poisoned));
-    assert!(bench.books.shown_bare().contains(&poisoned));
+    assert!(!bench.journal.shown().contains(&poisoned));
+    assert!(bench.journal.shown_bare().contains(&poisoned));
     faults.cure(tenant, 4);
     for (token, path, _) in &cases {
         assert_eq!(bench.get(token, path).await.0, 200, "{path} after the cure");
     }
-    bench.books.settled().await;
-    assert!(bench.books.shown().contains(&poisoned));
+    bench.journal.settled().await;
+    assert!(bench.journal.shown().contains(&poisoned));
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn poison_can_reset_hang_or_break() {
     tokio::select! {
         _ = ask() => panic!("an answer came"),
         () = async {
-            bench.books.until(hanging).await;
+            bench.journal.until(hanging).await;
             // The request is in the log before it comes to the poison.
             while faults.poison_hits(tenant, 1) == 0 {
                 tokio::task::yield_now().await;

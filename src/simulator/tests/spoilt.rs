@@ -22,7 +22,7 @@ async fn rules_strike_one_api_or_both() {
     assert_eq!(bench.get(&token, "/api/incidents/1").await.0, 502);
     assert_eq!(bench.get(&graph, &format!("{GRAPH}/1")).await.0, 502);
     assert_eq!(bench.get(&graph, GRAPH).await.0, 200);
-    let apis: Vec<_> = bench.books.requests().iter().map(|r| r.api).collect();
+    let apis: Vec<_> = bench.journal.requests().iter().map(|r| r.api).collect();
     let (defender, graph) = (Some(Api::Defender), Some(Api::Graph));
     assert_eq!(
         apis,
@@ -51,13 +51,13 @@ async fn a_partial_page_says_so_and_shows_the_rest_only() {
         );
         assert_eq!(page["value"][0][key].to_string().trim_matches('"'), "5");
     }
-    bench.books.settled().await;
-    assert_eq!(bench.books.shown_count(), 3);
+    bench.journal.settled().await;
+    assert_eq!(bench.journal.shown_count(), 3);
     let text = bench
         .send(&graph, &format!("{GRAPH}/1?$expand=alerts"))
         .await;
     let text = text.bytes().await.unwrap();
-    assert_eq!(bench.books.identify(bench.tenant, &text), Some((1, 1)));
+    assert_eq!(bench.journal.identify(bench.tenant, &text), Some((1, 1)));
     assert_eq!(graph_ids(&bench.get(&graph, EXPANDED).await.1).len(), 5);
 }
 
@@ -74,8 +74,8 @@ async fn bytes_that_are_no_text_stand_among_good_incidents() {
         let found = page.windows(bad.len()).any(|bytes| bytes == bad);
         assert!(found && std::str::from_utf8(&page).is_err(), "{path}");
     }
-    bench.books.settled().await;
-    assert_eq!(bench.books.shown_count(), 5);
+    bench.journal.settled().await;
+    assert_eq!(bench.journal.shown_count(), 5);
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn throttling_tells_its_time_in_every_way() {
             );
         }
     }
-    assert_eq!(bench.books.throttled(), 8);
+    assert_eq!(bench.journal.throttled(), 8);
 }
 
 #[tokio::test]

@@ -196,7 +196,7 @@ async fn no_two_revisions_share_a_text_even_when_time_stands_still() {
             .bytes()
             .await
             .unwrap();
-        assert_eq!(bench.books.identify(tenant, &text), Some((1, revision)));
+        assert_eq!(bench.journal.identify(tenant, &text), Some((1, revision)));
     }
 }
 
