@@ -1,4 +1,4 @@
-//! What is answered to a request.
+//! The answer to a request.
 
 use std::io::Write;
 

@@ -126,7 +126,7 @@ impl Entra {
         uuid::Builder::from_random_bytes(random).into_uuid()
     }
 
-    /// One request to the endpoint of `tenant`, which is whatever the path has there. `form_sent`: the body says that it is
+    /// One request to the endpoint of `tenant`, as the path has it. `form_sent`: the body says that it is
     /// a form.
     pub fn token(
         &self,

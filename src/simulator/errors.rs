@@ -26,3 +26,23 @@ impl Errors {
         error
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_can_be_read() {
+        for (json, errors) in [
+            (include_str!("defender/errors.json"), 16),
+            (include_str!("graph/errors.json"), 16),
+            (include_str!("entra/errors.json"), 22),
+        ] {
+            let table = Errors::new(json).0;
+            assert_eq!(table.len(), errors, "{json}");
+            for (name, error) in table {
+                assert!(error.status >= 400 && !error.message.is_empty(), "{name}");
+            }
+        }
+    }
+}

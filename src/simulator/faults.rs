@@ -54,7 +54,7 @@ pub enum Effect {
     ShortOfLastChunk(usize),
     /// The answer is complete, its JSON is not: only its first that many bytes.
     BrokenJson(usize),
-    /// These bytes, whatever they are, stand among the incidents of a page as if they were one.
+    /// These bytes, of any content, stand among the incidents of a page as if they were one.
     BadIncident(Vec<u8>),
     /// 206: that many incidents are missing from the end of the page, and a `Warning` says so (section 3.2).
     Partial { missing: usize, warning: String },

@@ -43,7 +43,7 @@ pub(super) struct Comment {
     pub at: i64,
 }
 
-/// Who makes the changes that people make.
+/// The author of all changes that people make.
 pub(super) const ANALYST: &str = "analyst@contoso.com";
 
 /// Classification and determination of closed incidents: the determinations for which Graph has other words.

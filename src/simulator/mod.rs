@@ -9,9 +9,11 @@
 //! - it keeps a [`Journal`] of what it showed, and recognises its incidents by their bytes, so that a test needs neither the
 //!   daemon's counters nor its notion of a version.
 //!
-//! A [`World`] of tenants and incidents changes by script or by seeded chance. `service` is what both APIs share; `listing`
-//! chooses the incidents of a page, `refusal` says no, `quota` counts requests. `defender` and `graph` have the documents,
-//! words and limits of each API, `entra` the tokens. [`Faults`] spoil answers; `http` and `connection` carry them.
+//! A [`World`] of tenants and incidents changes by script or by seeded chance. `service` has what both APIs share: access,
+//! pages, refusals. `defender` and `graph` have the documents, words, errors and limits of each API, as JSON files with
+//! holes where they are text; `entra` has the tokens, `quota` counts requests. [`Faults`] spoil answers; `http` and
+//! `connection` carry them. To add a field of a document, edit its `.json` file and the values that its `document.rs` fills
+//! in; to add a fault, add an [`Effect`] and the place where it strikes: `http` or `page`.
 //!
 //! The sections named in the modules below are those of the collection of facts that the simulator was built from, each
 //! with its page of Microsoft's: 1 the Defender API, 2 its errors, 3 Graph, 4 tokens, 5 consent, 9 what was added on

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn graph_refuses_anew_who_comes_back_before_the_time_told() {
+    fn graph_refuses_again_a_client_that_comes_back_too_early() {
         let take =
             |quotas: &Quotas, method, now| quotas.take(Uuid::nil(), Uuid::nil(), method, now);
         for (method, limit) in [(Method::Graph, 150), (Method::Get, 100)] {
@@ -136,13 +136,13 @@ mod tests {
             for n in 0..limit {
                 assert_eq!(take(&quotas, method, n * pause), Ok(()));
             }
-            // Whoever asks on without regard, four times as fast as the quota is, ...
+            // A client that goes on four times as fast as the quota allows ...
             let times = (0..4 * limit).map(|n| MINUTE - 1 + n * pause / 4);
             let asked = times.map(|now| take(&quotas, method, now));
             let served = asked.filter(Result::is_ok).count();
             match method {
-                Method::Graph => assert_eq!(served, 0, "is never served at Graph"),
-                _ => assert!(served > 0, "is served at the Defender API"),
+                Method::Graph => assert_eq!(served, 0, "is never served by Graph"),
+                _ => assert!(served > 0, "is served by the Defender API"),
             }
             let now = 2 * MINUTE;
             if let Err(wait) = take(&quotas, method, now) {
@@ -155,7 +155,7 @@ mod tests {
         }
     }
 
-    /// The documented quotas: so many requests within so many seconds.
+    /// The documented quotas: that many requests within that many seconds.
     const DOCUMENTED: [(Method, &[(usize, i64)]); 3] = [
         (Method::List, &[(50, 60), (1500, 3600)]),
         (Method::Get, &[(100, 60), (1500, 3600)]),
@@ -166,7 +166,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, cases: 30, ..ProptestConfig::default() })]
 
         #[test]
-        fn no_window_ever_holds_more_than_its_quota_and_the_time_told_is_enough(
+        fn no_window_holds_more_than_its_quota_and_the_stated_wait_is_enough(
             method in 0_usize..3,
             pauses in prop::collection::vec(0..5 * SECOND, 2500..4000),
         ) {
@@ -193,7 +193,7 @@ mod tests {
                             taken.push(now);
                         }
                         now += wait * SECOND;
-                        prop_assert_eq!(take(now), Ok(()), "the time told was too short");
+                        prop_assert_eq!(take(now), Ok(()), "the stated wait was too short");
                         taken.push(now);
                     }
                 }

@@ -132,7 +132,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     let (whole, digits) = text.split_once('.').unwrap_or((text, "0"));
     let read = NaiveDateTime::parse_from_str(whole, "%Y-%m-%dT%H:%M:%S").ok()?;
     let at = read.and_utc().timestamp().checked_mul(SECOND)?;
-    // The reading accepts other widths; written again, such a text is another.
+    // chrono also accepts other widths. Such a text differs from how it is written again.
     let strict = at >= 0 && whole.len() == 19 && seconds(at, 'T') == whole;
     let plain = (1..=7).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     let fraction: i64 = format!("{digits:0<7}").parse().ok()?;

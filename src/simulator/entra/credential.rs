@@ -1,6 +1,6 @@
 //! How the app authenticates: by a secret (section 4.1), or by a token of an issuer that its registration trusts (4.6).
 //!
-//! No certificate is ever registered. Signatures of foreign tokens are not checked: the simulator has nobody's keys. The
+//! No certificate is ever registered. Signatures of foreign tokens are not checked: the simulator has no issuer's keys. The
 //! errors are those of section 4.3.
 
 use serde_json::Value;

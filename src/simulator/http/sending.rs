@@ -1,4 +1,4 @@
-//! Bodies that end as a fault wants, and know when the last of them has left.
+//! Response bodies: how they end when a fault strikes, and when the last of them has left.
 
 use std::future::pending;
 use std::io;
@@ -11,7 +11,7 @@ use super::super::connection::ConnectionHandle;
 use super::super::faults::Effect;
 use super::super::journal::InFlight;
 
-/// Bodies leave in pieces of this size, so that a reader that stops reading stops us.
+/// Bodies leave in pieces of this size, so that a client that stops reading stops the sending.
 const PIECE: usize = 64 * 1024;
 
 /// A body on its way out.

@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test]
-async fn who_may_not_read_is_told_so_in_the_documented_form() {
+async fn refusals_have_the_documented_form() {
     let bench = Bench::plain().await;
     let token = bench.token().await;
     let url = format!("{}/api/incidents", bench.sim.url());

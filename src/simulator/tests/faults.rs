@@ -255,7 +255,7 @@ async fn slow_answers_take_their_time() {
 }
 
 #[tokio::test]
-async fn stopping_frees_those_who_hang() {
+async fn stopping_ends_hanging_requests() {
     let (bench, token) = with_incidents().await;
     bench
         .sim

@@ -267,7 +267,7 @@ async fn a_new_score_is_another_text_of_the_same_version_or_a_change_as_the_test
 }
 
 #[tokio::test]
-async fn chance_scores_only_where_it_is_told_to() {
+async fn chance_scores_only_when_the_options_say_so() {
     for scores in [None, Some(Stamp::Keeps)] {
         let bench = Bench::start(|options| options.scores = scores).await;
         bench.world.create(bench.tenant, 20).unwrap();
@@ -333,7 +333,7 @@ async fn alerts_leave_an_incident_without_a_redirect() {
 }
 
 #[tokio::test]
-async fn new_members_are_told_only_to_those_who_ask() {
+async fn new_members_are_shown_only_on_request() {
     let bench = Bench::plain().await;
     let (tenant, token) = (bench.tenant, bench.graph_token().await);
     bench.world.create(tenant, 60).unwrap();
@@ -382,7 +382,7 @@ async fn new_members_are_told_only_to_those_who_ask() {
 }
 
 #[tokio::test]
-async fn who_may_not_read_is_told_so_in_graphs_form() {
+async fn refusals_have_graphs_form() {
     let bench =
         Bench::start(|options| options.token_lifetime = Some(Duration::from_secs(60))).await;
     let (defender, token) = (bench.token().await, bench.graph_token().await);
@@ -471,7 +471,7 @@ async fn roles_are_graphs_own() {
 }
 
 #[tokio::test]
-async fn the_quota_is_graphs_own_and_told_in_retry_after() {
+async fn the_quota_is_graphs_own_and_is_in_retry_after() {
     let second = Tenant::numbered(2);
     let other = second.id;
     let bench = Bench::start(|options| options.tenants.push(second)).await;

@@ -1,4 +1,4 @@
-//! The simulator is a suspect; these tests examine it, over real sockets, with a client of their own.
+//! The simulator is tested over real sockets, with a client of its own.
 
 mod defender;
 mod entra;

@@ -79,7 +79,7 @@ async fn bytes_that_are_no_text_stand_among_good_incidents() {
 }
 
 #[tokio::test]
-async fn throttling_tells_its_time_in_every_way() {
+async fn a_429_states_its_wait_in_every_way() {
     let (bench, token, graph) = with_incidents().await;
     let faults = bench.sim.faults();
     for (hint, header, text) in [
