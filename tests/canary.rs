@@ -5,28 +5,15 @@
 //! Each situation is set up, each command typed in it; that it ended with the code expected, and said what was expected,
 //! proves that the error was reached. Then everything that was printed is searched at once.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "canary/broken.rs"]
 mod broken;
-#[path = "canary/credentials.rs"]
 mod credentials;
-#[path = "canary/daemon.rs"]
 mod daemon;
-#[path = "canary/online.rs"]
 mod online;
-#[path = "canary/parrot.rs"]
 mod parrot;
-#[path = "canary/properties.rs"]
 mod properties;
-#[path = "canary/refused.rs"]
 mod refused;
-#[path = "canary/stage.rs"]
 mod stage;
-mod support;
-#[path = "canary/typed.rs"]
 mod typed;
-#[path = "canary/words.rs"]
 mod words;
 
 use std::pin::Pin;
@@ -34,10 +21,10 @@ use std::pin::Pin;
 use futures_util::{StreamExt, stream};
 use incidentd::simulator::{Options, Simulator};
 
+use crate::support::search::Search;
+use crate::support::setup::simulator;
 use online::{NO_MICROSOFT, NO_PROXY_LOGIN};
 use stage::{Outcome, Situation};
-use support::search::Search;
-use support::setup::simulator;
 use words::{ASSERTION, KAFKA, KEY, NEXT, PROXY, RIGHT, TOKEN, WRONG, login};
 
 /// Situations at once: most of them wait for something now and then.

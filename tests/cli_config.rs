@@ -1,11 +1,7 @@
 //! `incidentd init` and `incidentd config` as an operator types them: what they print, what they leave behind, and how
 //! they end. Whatever they are given, no secret is in what they print.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "cli_config/cost.rs"]
 mod cost;
-#[path = "cli_config/secrets.rs"]
 mod secrets;
 
 use std::fs;

@@ -1,10 +1,6 @@
 //! `incidentd status` and the status page, as somebody meets them who is called at night: against a running daemon, one
 //! that is away, and what is none.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -15,9 +11,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use support::daemon::{Daemon, incidentd};
-use support::setup::{Setup, simulator, unique};
-use support::{SOON, until};
+use crate::support::daemon::{Daemon, incidentd};
+use crate::support::setup::{Setup, simulator, unique};
+use crate::support::{SOON, until};
 
 /// Nobody listens there.
 const NOBODY: &str = "127.0.0.1:1";
@@ -453,7 +449,7 @@ async fn promtool_has_nothing_to_say_about_the_metrics() {
     drop(stdin);
     let output = timeout(Duration::from_secs(30), check.wait_with_output()).await;
     let output = output.expect("promtool ends").unwrap();
-    support::tell(format_args!("{}", stdout(&output)));
+    crate::support::tell(format_args!("{}", stdout(&output)));
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(stderr(&output), "", "promtool has something to say");
     daemon.stop().await;

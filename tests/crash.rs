@@ -1,21 +1,17 @@
 //! Killed at any moment, the daemon loses nothing, and repeats at most what was between Kafka's acknowledgement and the
 //! ledger's commit when it died.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use crate::support::daemon::Daemon;
+use crate::support::kafka::{Found, create_topic, ends, shared};
+use crate::support::setup::{Setup, simulator, unique};
+use crate::support::tally::Tally;
+use crate::support::{SOON, blocking, tell, until};
 use incidentd::simulator::{Options, Version, World};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use support::daemon::Daemon;
-use support::kafka::{Found, create_topic, ends, shared};
-use support::setup::{Setup, simulator, unique};
-use support::tally::Tally;
-use support::{SOON, blocking, tell, until};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use uuid::Uuid;

@@ -8,25 +8,14 @@
 //! cargo test --test fault_matrix -- --nocapture
 //! ```
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "fault_matrix/aadsts.rs"]
 mod aadsts;
-#[path = "fault_matrix/api.rs"]
 mod api;
-#[path = "fault_matrix/ask.rs"]
 mod ask;
-#[path = "fault_matrix/odd.rs"]
 mod odd;
-#[path = "fault_matrix/passing.rs"]
 mod passing;
-#[path = "fault_matrix/row.rs"]
 mod row;
-#[path = "fault_matrix/table.rs"]
 mod table;
-#[path = "fault_matrix/token.rs"]
 mod token;
-#[path = "fault_matrix/wire.rs"]
 mod wire;
 
 use std::collections::HashSet;

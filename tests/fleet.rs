@@ -1,18 +1,14 @@
 //! Two thousand tenants on one schedule: each is swept in each period, none overlaps itself, none asks for a token twice.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::support::daemon::Daemon;
+use crate::support::kafka::{create_topic, shared};
+use crate::support::setup::{Setup, simulator, unique};
+use crate::support::tally::Tally;
+use crate::support::{SOON, tell, until};
 use incidentd::simulator::{Endpoint, Options, Request, SECOND};
-use support::daemon::Daemon;
-use support::kafka::{create_topic, shared};
-use support::setup::{Setup, simulator, unique};
-use support::tally::Tally;
-use support::{SOON, tell, until};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 

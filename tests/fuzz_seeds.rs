@@ -1,8 +1,6 @@
 //! The fuzz targets' seeds, run as an ordinary test through the same checks; and what a few random changes make of them.
 //! How to fuzz: `tests/fuzz/README.md`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 #[path = "fuzz/src/lib.rs"]
 mod checks;
 

@@ -1,19 +1,15 @@
 //! One healthy tenant among sixty that each suffer from something: its sweeps come when its schedule says.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::support::daemon::Daemon;
+use crate::support::kafka::{create_topic, shared};
+use crate::support::setup::{Setup, simulator, unique};
+use crate::support::tally::Tally;
+use crate::support::{SOON, tell, until};
 use incidentd::simulator::{Effect, Endpoint, Journal, Options, Rule, SECOND, Simulator, Tenant};
 use serde_json::Value;
-use support::daemon::Daemon;
-use support::kafka::{create_topic, shared};
-use support::setup::{Setup, simulator, unique};
-use support::tally::Tally;
-use support::{SOON, tell, until};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 

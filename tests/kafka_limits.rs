@@ -2,14 +2,15 @@
 //!
 //! Each test has a node of its own, whose limits and permissions are not those of a new installation.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::daemon::{Daemon, incidentd};
+use crate::support::kafka::{Broker, Found, Right, create_topic, grant, read_all};
+use crate::support::setup::{Setup, simulator};
+use crate::support::tally::{Tally, header};
+use crate::support::{SOON, blocking, tell, until};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use incidentd::core::health::status::PartState;
@@ -20,11 +21,6 @@ use incidentd::settings::KafkaConnection;
 use incidentd::simulator::{Effect, Endpoint, Options, Rule, Simulator};
 use incidentd::telemetry::clock::SystemClock;
 use serde_json::{Value, json};
-use support::daemon::{Daemon, incidentd};
-use support::kafka::{Broker, Found, Right, create_topic, grant, read_all};
-use support::setup::{Setup, simulator};
-use support::tally::{Tally, header};
-use support::{SOON, blocking, tell, until};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;

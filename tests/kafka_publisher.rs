@@ -1,14 +1,12 @@
 //! The publisher's promises on a real Apache Kafka: nothing lost, nothing repeated, nothing out of order.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::blocking;
+use crate::support::kafka::{Broker, Found, create_topic, read_all, shared};
 use incidentd::core::health::failure::{Health, Reaction};
 use incidentd::core::health::status::PartState;
 use incidentd::core::ids::{IncidentId, TenantId};
@@ -23,8 +21,6 @@ use incidentd::runtime::local_outlet::LocalOutlet;
 use incidentd::settings::KafkaConnection;
 use incidentd::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
-use support::blocking;
-use support::kafka::{Broker, Found, create_topic, read_all, shared};
 use tokio::time::{sleep, timeout};
 
 const LIMIT: Duration = Duration::from_secs(120);

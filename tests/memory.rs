@@ -1,12 +1,7 @@
 //! What the process needs in the worst cases: a page as large as is accepted, and a thousand back-fills while Kafka is away.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "memory/prober.rs"]
 mod prober;
-#[path = "memory/shapes.rs"]
 mod shapes;
-mod support;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,18 +9,14 @@ use std::time::Duration;
 use prober::Prober;
 use shapes::Shapes;
 
+use crate::support::daemon::Daemon;
+use crate::support::kafka::{Broker, create_topic, shared};
+use crate::support::setup::{Setup, simulator, unique};
+use crate::support::tally::Tally;
+use crate::support::{SOON, blocking, tell, until};
 use incidentd::simulator::{Effect, Endpoint, GraphOptions, Options, Rule, SECOND, World};
-use support::daemon::Daemon;
-use support::kafka::{Broker, create_topic, shared};
-use support::setup::{Setup, simulator, unique};
-use support::tally::Tally;
-use support::{SOON, blocking, tell, until};
-use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
-
-/// One at a time: each of them keeps the machine busy.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 const MIB: u64 = 1 << 20;
 /// What the process needs beside bytes in flight and one page: itself, redb's cache of 32 MiB, connections, and each
@@ -40,7 +31,6 @@ async fn a_page_of_64_mib_costs_no_more_than_the_budget_and_itself() {
     const MAX_IN_FLIGHT: u64 = 16 * MIB;
     const MAX_RESPONSE: u64 = 64 * MIB;
     const INCIDENTS: usize = 100;
-    let _turn = TURN.lock().await;
     let (kafka, topic) = (shared(), unique("memory-page"));
     create_topic(&kafka, &topic, 1, &[("max.message.bytes", "8388608")]).await;
     let options = Options {
@@ -75,7 +65,6 @@ async fn a_page_of_64_mib_costs_no_more_than_the_budget_and_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn white_space_of_64_mib_costs_next_to_nothing() {
     const MAX_IN_FLIGHT: u64 = 16 * MIB;
-    let _turn = TURN.lock().await;
     let (kafka, topic) = (shared(), unique("memory-space"));
     create_topic(&kafka, &topic, 1, &[]).await;
     let simulator = simulator(1, Options::default()).await;
@@ -108,7 +97,6 @@ async fn a_thousand_back_fills_without_kafka_stay_within_the_budget() {
     const SAMPLE: usize = 25;
     /// Longer than the period, so that each tenant's turn comes.
     const OUTAGE: Duration = Duration::from_secs(35);
-    let _turn = TURN.lock().await;
     let dir = tempfile::tempdir().unwrap();
     let (mut broker, dir) = blocking(move || (Broker::start(dir.path()), dir)).await;
     let (kafka, topic) = (broker.bootstrap(), "memory-backlog");
@@ -221,7 +209,6 @@ async fn pages_of_any_shape_to_a_thousand_tenants_stay_within_the_ceiling_and_th
     const MAX_RESPONSE: u64 = 64 * MIB;
     /// For an answer of `/livez`.
     const SOON_ENOUGH: Duration = Duration::from_millis(100);
-    let _turn = TURN.lock().await;
     let (kafka, topic) = (shared(), unique("memory-shapes"));
     create_topic(&kafka, &topic, 1, &[("max.message.bytes", "8388608")]).await;
     let (simulator, shapes) = (
@@ -268,7 +255,6 @@ async fn pages_of_any_shape_to_a_thousand_tenants_stay_within_the_ceiling_and_th
 #[tokio::test(flavor = "multi_thread")]
 async fn single_incidents_as_large_as_is_let_through_stay_within_the_ceiling() {
     const MAX: u64 = 64 * MIB;
-    let _turn = TURN.lock().await;
     let (kafka, topic) = (shared(), unique("memory-large"));
     create_topic(&kafka, &topic, 1, &[("max.message.bytes", "8388608")]).await;
     let (simulator, shapes) = (

@@ -3,18 +3,13 @@
 //!
 //! `UPDATE=1 tests/run --test newcomer` writes the transcript anew; whoever does reads it before committing it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "newcomer/calm.rs"]
 mod calm;
-#[path = "newcomer/desk.rs"]
 mod desk;
-mod support;
 
+use crate::support::kafka::{create_topic, shared};
+use crate::support::tally::Tally;
+use crate::support::{SOON, until};
 use incidentd::simulator::{Options, Simulator, Tenant};
-use support::kafka::{create_topic, shared};
-use support::tally::Tally;
-use support::{SOON, until};
 
 use desk::Desk;
 

@@ -1,17 +1,13 @@
 //! Kafka goes away for a minute under load: nothing is lost, nothing is repeated, and memory stays where it was told to.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::daemon::Daemon;
+use crate::support::kafka::{Broker, create_topic};
+use crate::support::setup::{Setup, simulator};
+use crate::support::tally::Tally;
+use crate::support::{SOON, blocking, tell, until};
 use incidentd::simulator::{Options, World};
-use support::daemon::Daemon;
-use support::kafka::{Broker, create_topic};
-use support::setup::{Setup, simulator};
-use support::tally::Tally;
-use support::{SOON, blocking, tell, until};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 

@@ -1,21 +1,17 @@
 //! Fifty reloads of a fleet of 500 tenants while incidents flow: who is not concerned must not notice.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::daemon::Daemon;
+use crate::support::kafka::{create_topic, shared};
+use crate::support::setup::{Setup, simulator, unique};
+use crate::support::tally::Tally;
+use crate::support::{SOON, tell, until};
 use incidentd::simulator::{Endpoint, Options, SECOND, Tenant};
-use support::daemon::Daemon;
-use support::kafka::{create_topic, shared};
-use support::setup::{Setup, simulator, unique};
-use support::tally::Tally;
-use support::{SOON, tell, until};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 

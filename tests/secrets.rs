@@ -1,20 +1,16 @@
 //! No secret and no token ever leaves the daemon: not in a log at level trace, not at an endpoint, not in the ledger's
 //! file, not on a topic, not on standard output. With everything going wrong that makes programs talk.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::daemon::Daemon;
+use crate::support::kafka::{create_topic, read_all, shared};
+use crate::support::search::{KAFKA, RIGHT, Search, WRONG, endpoints};
+use crate::support::setup::{Setup, simulator, unique};
+use crate::support::{SOON, blocking, until};
 use incidentd::simulator::{Effect, Endpoint, Options, Rule, Simulator, When};
-use support::daemon::Daemon;
-use support::kafka::{create_topic, read_all, shared};
-use support::search::{KAFKA, RIGHT, Search, WRONG, endpoints};
-use support::setup::{Setup, simulator, unique};
-use support::{SOON, blocking, until};
 
 /// Tokens that are used before the search.
 const MANY: usize = 40;

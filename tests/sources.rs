@@ -1,20 +1,16 @@
 //! Both of Microsoft's APIs, with their faults, and tenants that move from one to the other.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::daemon::Daemon;
+use crate::support::kafka::{create_topic, shared};
+use crate::support::setup::{Setup, simulator, unique};
+use crate::support::tally::Tally;
+use crate::support::{SOON, tell, until};
 use incidentd::simulator::{
     Effect, Endpoint, Faults, GraphOptions, Journal, Options, Paging, Rule, Simulator, Stamp, When,
     World,
 };
-use support::daemon::Daemon;
-use support::kafka::{create_topic, shared};
-use support::setup::{Setup, simulator, unique};
-use support::tally::Tally;
-use support::{SOON, tell, until};
 use tokio::time::{Instant, sleep};
 
 const SOURCES: [&str; 2] = ["defender", "graph"];

@@ -2,9 +2,9 @@
 
 use incidentd::simulator::Simulator;
 
-use crate::refused::COMMANDS;
-use crate::stage::{Codes, NOBODY, Situation, Stage};
-use crate::words::{RIGHT, WRONG, key_pem};
+use crate::canary::refused::COMMANDS;
+use crate::canary::stage::{Codes, NOBODY, Situation, Stage};
+use crate::canary::words::{RIGHT, WRONG, key_pem};
 
 /// Where the daemon listens can't be read either, nor where the tenants are.
 const CODES: Codes = &[("init --tenant", 78), ("init", 1), ("", 78)];

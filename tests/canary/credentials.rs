@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStringExt;
 
 use incidentd::simulator::Simulator;
 
-use crate::refused::{NO_PROOF, OF_LIBRARY, Row, of_rows, situation};
-use crate::stage::{NOBODY, Situation, Stage};
-use crate::words::{ASSERTION, KAFKA, RIGHT, in_url};
+use crate::canary::refused::{NO_PROOF, OF_LIBRARY, Row, of_rows, situation};
+use crate::canary::stage::{NOBODY, Situation, Stage};
+use crate::canary::words::{ASSERTION, KAFKA, RIGHT, in_url};
 
 pub const SECRET_FILE: &str = "app.client_secret_file";
 pub const NEXT_FILE: &str = "app.client_secret_next_file";

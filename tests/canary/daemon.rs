@@ -7,13 +7,13 @@ use incidentd::simulator::Simulator;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::credentials::{NEXT_FILE, spoilt};
-use crate::online::well;
-use crate::stage::{NOBODY, Outcome, Situation, Stage};
+use crate::canary::credentials::{NEXT_FILE, spoilt};
+use crate::canary::online::well;
+use crate::canary::stage::{NOBODY, Outcome, Situation, Stage};
+use crate::canary::words::RIGHT;
 use crate::support::daemon::Daemon;
 use crate::support::search::endpoints;
 use crate::support::{SOON, until};
-use crate::words::RIGHT;
 
 fn new(simulator: &Simulator) -> Stage {
     Stage::new(simulator, NOBODY, "none").text("http.listen", "127.0.0.1:0")

@@ -3,13 +3,13 @@
 
 use incidentd::simulator::{FederatedCredential, Options, SECOND, Simulator, Tenant};
 
-use crate::credentials::{NEXT_FILE, SECRET_FILE, TOKEN_FILE, VARIABLE};
-use crate::stage::{NOBODY, Outcome, Stage};
+use crate::canary::credentials::{NEXT_FILE, SECRET_FILE, TOKEN_FILE, VARIABLE};
+use crate::canary::stage::{NOBODY, Outcome, Stage};
+use crate::canary::words::{ASSERTION, CERTIFICATE, KAFKA, NEXT, RIGHT, WRONG, key_pem, proxy};
 use crate::support::kafka::{Broker, create_topic, shared};
 use crate::support::search::endpoints;
 use crate::support::setup::{simulator, unique};
 use crate::support::{SOON, blocking, until};
-use crate::words::{ASSERTION, CERTIFICATE, KAFKA, NEXT, RIGHT, WRONG, key_pem, proxy};
 
 /// What a situation comes to.
 #[derive(Clone, Copy)]

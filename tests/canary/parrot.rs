@@ -11,10 +11,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::online::{ANYHOW, Ends, Online, far, federated, serves, topic, well};
-use crate::stage::{Outcome, Stage};
+use crate::canary::online::{ANYHOW, Ends, Online, far, federated, serves, topic, well};
+use crate::canary::stage::{Outcome, Stage};
+use crate::canary::words::{ASSERTION, TOKEN, proxy};
 use crate::support::setup::simulator;
-use crate::words::{ASSERTION, TOKEN, proxy};
 
 /// One answer. Those of the API come after a token was given.
 #[derive(Clone, Copy)]

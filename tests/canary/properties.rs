@@ -2,9 +2,9 @@
 
 use incidentd::simulator::Simulator;
 
-use crate::refused::{OF_LIBRARY, Row, of_rows, situation};
-use crate::stage::{NOBODY, Situation, Stage};
-use crate::words::{CERTIFICATE, KAFKA, key_pem};
+use crate::canary::refused::{OF_LIBRARY, Row, of_rows, situation};
+use crate::canary::stage::{NOBODY, Situation, Stage};
+use crate::canary::words::{CERTIFICATE, KAFKA, key_pem};
 
 /// Which take no password, and are incidentd's own affair.
 const OWN_NAMES: [&str; 6] = [

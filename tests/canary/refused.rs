@@ -2,8 +2,8 @@
 
 use incidentd::simulator::Simulator;
 
-use crate::stage::{Codes, NOBODY, Situation, Stage};
-use crate::words::{RIGHT, WRONG, in_url};
+use crate::canary::stage::{Codes, NOBODY, Situation, Stage};
+use crate::canary::words::{RIGHT, WRONG, in_url};
 
 /// Every command that reads the configuration, each way it prints what is wrong.
 pub const COMMANDS: [&str; 10] = [

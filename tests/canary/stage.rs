@@ -9,11 +9,11 @@ use incidentd::simulator::Simulator;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::canary::words::{KAFKA, NEXT, RIGHT, proxy};
 use crate::support::SOON;
 use crate::support::daemon::{Daemon, incidentd};
 use crate::support::search::Place;
 use crate::support::setup::Setup;
-use crate::words::{KAFKA, NEXT, RIGHT, proxy};
 
 /// An address that nobody listens at.
 pub const NOBODY: &str = "127.0.0.1:1";

@@ -2,8 +2,8 @@
 
 use incidentd::simulator::Simulator;
 
-use crate::stage::{NOBODY, Outcome, Stage};
-use crate::words::{KAFKA, RIGHT, proxy};
+use crate::canary::stage::{NOBODY, Outcome, Stage};
+use crate::canary::words::{KAFKA, RIGHT, proxy};
 
 /// With secrets in the environment, as where the daemon runs.
 fn new(simulator: &Simulator) -> Stage {

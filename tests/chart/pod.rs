@@ -12,7 +12,7 @@ use incidentd::simulator::{Options, Simulator, Tenant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::render::{Manifests, repository};
+use crate::chart::render::{Manifests, repository};
 use crate::support::daemon::Daemon;
 use crate::support::setup::{simulator, unique};
 use crate::support::{SOON, kafka, tell, until};

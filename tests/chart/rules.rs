@@ -1,12 +1,13 @@
 //! What the manifests promise, asked of each set of values.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::render::{KUBERNETES, Manifests, SETS, TOOLS, helm_template, repository, set, tool};
+use crate::chart::render::{KUBERNETES, Manifests, SETS, TOOLS, repository, set, tool};
+use crate::chart::settings::{last_line, main_file};
 
 #[test]
 fn helm_finds_nothing_wrong_with_the_chart() {
@@ -243,76 +244,6 @@ fn the_container_has_the_port_on_which_the_daemon_listens() {
 }
 
 #[test]
-fn every_switch_does_what_it_says() {
-    let [minimal, everything, workload] = SETS.map(|name| Manifests::of(&set(name)));
-    let kinds = |manifests: &Manifests| {
-        [
-            "NetworkPolicy",
-            "PodMonitor",
-            "ServiceMonitor",
-            "PrometheusRule",
-        ]
-        .map(|kind| manifests.all(kind).len())
-    };
-    assert_eq!(kinds(&minimal), [1, 0, 0, 0]);
-    assert_eq!(kinds(&everything), [1, 1, 0, 1]);
-    assert_eq!(kinds(&workload), [0, 0, 1, 0]);
-
-    assert_eq!(minimal.container()["env"], Value::Null);
-    let password = &everything.container()["env"][0];
-    assert_eq!(
-        password["name"],
-        "INCIDENTD__KAFKA__PROPERTIES__SASL__PASSWORD"
-    );
-    assert_eq!(
-        password["valueFrom"]["secretKeyRef"],
-        json!({ "name": "kafka", "key": "password" })
-    );
-    assert_eq!(everything.container()["env"][1]["name"], "HTTPS_PROXY");
-
-    let volumes = |manifests: &Manifests| {
-        let volumes = manifests.pod()["volumes"].as_array().expect("volumes");
-        volumes
-            .iter()
-            .map(|volume| volume["name"].as_str().expect("a name").to_owned())
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(volumes(&minimal), ["config", "tenants", "secrets"]);
-    assert_eq!(
-        volumes(&workload),
-        ["config", "tenants"],
-        "no Secret is needed"
-    );
-    let sources = &everything.pod()["volumes"][1]["projected"]["sources"];
-    let maps: Vec<_> = sources
-        .as_array()
-        .expect("sources")
-        .iter()
-        .map(|source| &source["configMap"]["name"])
-        .collect();
-    assert_eq!(maps, ["incidentd-tenants", "customers-a", "customers-b"]);
-
-    let labels = &workload.one("StatefulSet")["spec"]["template"]["metadata"]["labels"];
-    assert_eq!(labels["azure.workload.identity/use"], "true");
-    let annotations = &workload.one("ServiceAccount")["metadata"]["annotations"];
-    assert_eq!(
-        annotations["azure.workload.identity/client-id"],
-        "33333333-3333-3333-3333-333333333333"
-    );
-
-    let claim = &everything.one("StatefulSet")["spec"]["volumeClaimTemplates"][0]["spec"];
-    assert_eq!(claim["storageClassName"], "fast");
-    assert_eq!(claim["resources"]["requests"]["storage"], "5Gi");
-    let policy = &everything.one("NetworkPolicy")["spec"];
-    assert_eq!(policy["egress"][0]["ports"][0]["port"], 443);
-    let image = everything.container()["image"].as_str().expect("an image");
-    assert!(
-        image.contains("@sha256:"),
-        "a digest goes before the tag: {image}"
-    );
-}
-
-#[test]
 fn the_alert_rules_are_those_of_the_repository_and_lead_to_the_runbook() {
     let everything = Manifests::of(&set("everything"));
     let own = fs::read_to_string(repository().join("deploy/alerts.yaml")).expect("the rules");
@@ -322,70 +253,6 @@ fn the_alert_rules_are_those_of_the_repository_and_lead_to_the_runbook() {
     ))
     .expect("YAML");
     assert_eq!(everything.one("PrometheusRule")["spec"], own);
-}
-
-#[test]
-fn names_that_yaml_would_read_as_numbers_or_switches_stay_texts() {
-    let texts: Vec<String> = [
-        "imagePullSecrets[0]=1",
-        "nameOverride=2",
-        "fullnameOverride=on",
-        "tenantsConfigMaps[0]=3",
-        "secret.name=4",
-        "kafkaPassword.secretName=5",
-        "kafkaPassword.key=6",
-        "serviceAccount.name=7",
-        "persistence.storageClassName=8",
-        "persistence.size=9",
-        "priorityClassName=true",
-        "podLabels.team=10",
-        "podMonitor.labels.team=11",
-    ]
-    .iter()
-    .flat_map(|argument| ["--set-string".to_owned(), (*argument).to_owned()])
-    .collect();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let manifests = Manifests::of_release("1e3", &set("everything"), &texts);
-    let whole = manifests.one("StatefulSet");
-    let (spec, pod) = (&whole["spec"], manifests.pod());
-    let claim = &spec["volumeClaimTemplates"][0]["spec"];
-    let password = &manifests.container()["env"][0]["valueFrom"]["secretKeyRef"];
-    let tenants = &pod["volumes"][1]["projected"]["sources"];
-    let labels = &spec["template"]["metadata"]["labels"];
-    for (found, wanted) in [
-        (&whole["metadata"]["name"], "on"),
-        (&spec["serviceName"], "on"),
-        (
-            &spec["selector"]["matchLabels"]["app.kubernetes.io/name"],
-            "2",
-        ),
-        (
-            &spec["selector"]["matchLabels"]["app.kubernetes.io/instance"],
-            "1e3",
-        ),
-        (&labels["team"], "10"),
-        (&pod["imagePullSecrets"][0]["name"], "1"),
-        (&pod["serviceAccountName"], "7"),
-        (&pod["priorityClassName"], "true"),
-        (&pod["volumes"][0]["configMap"]["name"], "on"),
-        (&tenants[0]["configMap"]["name"], "on-tenants"),
-        (&tenants[1]["configMap"]["name"], "3"),
-        (&pod["volumes"][2]["secret"]["secretName"], "4"),
-        (&password["name"], "5"),
-        (&password["key"], "6"),
-        (&claim["storageClassName"], "8"),
-        (&claim["resources"]["requests"]["storage"], "9"),
-        (
-            &manifests.one("PodMonitor")["metadata"]["labels"]["team"],
-            "11",
-        ),
-    ] {
-        assert_eq!(found, wanted, "{}", manifests.text);
-    }
-    for kind in ["Service", "NetworkPolicy", "PodMonitor", "PrometheusRule"] {
-        assert_eq!(manifests.one(kind)["metadata"]["name"], "on", "{kind}");
-    }
-    assert_eq!(manifests.one("ServiceAccount")["metadata"]["name"], "7");
 }
 
 #[test]
@@ -421,185 +288,6 @@ fn two_releases_are_two_jobs_each_with_rules_of_its_own() {
 }
 
 #[test]
-fn the_rendered_files_hold_every_key_that_was_set_and_are_a_good_configuration() {
-    for name in SETS {
-        let manifests = Manifests::of(&set(name));
-        let values = fs::read_to_string(set(name)).expect("values");
-        let values: Value = yaml_serde::from_str(&values).expect("YAML");
-        let main = main_file(&manifests);
-        for (section, keys) in values["config"].as_object().expect("sections") {
-            let keys = keys.as_object().expect("keys").iter();
-            for (key, value) in keys.filter(|(_, value)| !value.is_null()) {
-                let rendered = &main[section.as_str()][key.as_str()];
-                let rendered = serde_json::to_value(rendered).expect("JSON");
-                assert_eq!(&rendered, value, "{name}: {section}.{key}");
-            }
-        }
-        let tenants = values["tenants"].as_array().map_or(0, Vec::len);
-        // Those of the operator's own ConfigMaps are not there.
-        if tenants > 0 {
-            assert_eq!(load(&manifests).tenants.len(), tenants, "{name}");
-        }
-    }
-}
-
-/// Has incidentd read the rendered files.
-fn load(manifests: &Manifests) -> incidentd::settings::Settings {
-    let folder = tempfile::tempdir().expect("a folder");
-    let text = |map: &str, key: &str| {
-        let map = manifests.config_map(map);
-        map["data"][key].as_str().expect("a file").to_owned()
-    };
-    let tenants_dir = folder.path().display().to_string();
-    let main = text("incidentd", "incidentd.toml").replace("/etc/incidentd-tenants", &tenants_dir);
-    fs::write(
-        folder.path().join("values.toml"),
-        text("incidentd-tenants", "values.toml"),
-    )
-    .expect("written");
-    let main_folder = tempfile::tempdir().expect("a folder");
-    let file = main_folder.path().join("incidentd.toml");
-    fs::write(&file, main).expect("written");
-    let loaded = incidentd::config::load_for_reading(&file, &HashMap::new());
-    loaded.unwrap_or_else(|errors| panic!("{errors}"))
-}
-
-/// The keys of config/incidentd.toml, which has them all, those that are commented out too.
-fn keys_of_the_example() -> BTreeSet<String> {
-    let text = fs::read_to_string(repository().join("config/incidentd.toml")).expect("the example");
-    let (mut section, mut keys) = (String::new(), BTreeSet::new());
-    for line in text.lines() {
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|line| line.strip_suffix(']'))
-        {
-            section = name.trim_matches('[').trim_matches(']').to_owned();
-        }
-        let line = line.strip_prefix("# ").unwrap_or(line);
-        let key = line.split_once(" = ").map(|(key, _)| key);
-        if let Some(key) = key.filter(|key| {
-            key.bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-        }) {
-            keys.insert(format!("{section}.{key}"));
-        }
-    }
-    keys
-}
-
-#[test]
-fn every_key_of_the_configuration_can_be_set_by_a_value() {
-    let schema = fs::read_to_string(repository().join("deploy/helm/incidentd/values.schema.json"))
-        .expect("the schema");
-    let schema: Value = serde_json::from_str(&schema).expect("JSON");
-    let keys = keys_of_the_example();
-    assert!(
-        keys.len() > 30,
-        "the example's keys were not found: {keys:?}"
-    );
-    for key in keys {
-        // The chart decides these: where files are mounted and where the ledger lies.
-        if ["ledger.kind", "ledger.path", ".tenants_dir"].contains(&key.as_str()) {
-            continue;
-        }
-        let (section, name) = key.split_once('.').expect("a section");
-        let known = match section {
-            "tenants" => &schema["properties"]["tenants"]["items"]["properties"][name],
-            section => &schema["properties"]["config"]["properties"][section]["properties"][name],
-        };
-        assert!(!known.is_null(), "values.schema.json does not know {key}");
-    }
-}
-
-#[test]
-fn what_is_misspelt_or_secret_or_contradictory_is_refused_with_words() {
-    for (argument, words) in [
-        ("confg.app.client_id=x", "confg"),
-        ("config.kafka.broker=x", "broker"),
-        ("config.poll.schedul=x", "schedul"),
-        ("tenants[0].nme=x", "nme"),
-        ("config.app.client_id=nobody", "client_id"),
-        ("config.api.source=defendr", "source"),
-        (
-            "terminationGracePeriodSeconds=20",
-            "terminationGracePeriodSeconds",
-        ),
-        (
-            r"config.kafka.properties.sasl\.password=hunter2",
-            "kafkaPassword",
-        ),
-        (
-            r"config.kafka.properties.ssl\.key\.password=hunter2",
-            "extraEnv",
-        ),
-        (
-            r"config.kafka.properties.SASL\.Password=hunter2",
-            "kafkaPassword",
-        ),
-        (
-            r"config.kafka.properties.sasl\.oauthbearer\.assertion\.private\.key\.passphrase=hunter2",
-            "extraEnv",
-        ),
-        (
-            "config.api.proxy=http://soc:hunter2@proxy.example.net:3128",
-            "INCIDENTD__API__PROXY",
-        ),
-        (
-            "config.api.proxy=soc:hunter2@proxy.example.net:3128",
-            "INCIDENTD__API__PROXY",
-        ),
-        (
-            "tenants[0].api.proxy=http://soc:hunter2@proxy.example.net:3128",
-            "INCIDENTD__API__PROXY",
-        ),
-        ("config.http.listen=127.0.0.1:9464", "loopback"),
-        ("config.http.listen=[::1]:9464", "loopback"),
-        ("config.http.listen=0.0.0.0", "config.http.listen"),
-        ("config.http.listen=[::]:0", "config.http.listen"),
-        ("nameOverride=North_SOC", "nameOverride"),
-        ("fullnameOverride=north.soc", "fullnameOverride"),
-        ("fullnameOverride=7-soc", "fullnameOverride"),
-        ("secret.name=", "secret.name"),
-        ("config.kafka.brokers=", "brokers"),
-    ] {
-        let made = helm_template(&set("minimal"), &["--set", argument]);
-        let said = String::from_utf8_lossy(&made.stderr);
-        assert!(!made.status.success(), "{argument} was accepted");
-        assert!(said.contains(words), "{argument}: {said}");
-        assert!(!said.contains("hunter2"), "{argument}: {said}");
-    }
-    for (argument, words) in [
-        (
-            "config.app.federated_token_file=null",
-            "config.app.federated_token_file to /var/run",
-        ),
-        (
-            "config.app.client_secret_file=/run/secrets/incidentd/client-secret",
-            "client_secret_file to null",
-        ),
-        (
-            "config.app.client_secret_next_file=/run/secrets/incidentd/next",
-            "secret.name",
-        ),
-    ] {
-        let made = helm_template(&set("workload-identity"), &["--set", argument]);
-        let said = String::from_utf8_lossy(&made.stderr);
-        assert!(!made.status.success(), "{argument} was accepted");
-        assert!(said.contains(words), "{argument}: {said}");
-    }
-    let both = helm_template(
-        &set("everything"),
-        &["--set", "serviceMonitor.enabled=true"],
-    );
-    assert!(!both.status.success(), "two monitors read everything twice");
-    let nobody = helm_template(&set("minimal"), &["--set", "tenants=null"]);
-    assert!(
-        !nobody.status.success(),
-        "a daemon without customers does not start"
-    );
-}
-
-#[test]
 fn the_plain_manifests_are_those_that_the_chart_renders() {
     let checked = Command::new(repository().join("deploy/kubernetes/render"))
         .arg("--check")
@@ -616,16 +304,4 @@ fn the_plain_manifests_are_those_that_the_chart_renders() {
 fn path_with_tools() -> String {
     let path = std::env::var("PATH").unwrap_or_default();
     format!("{}:{path}", TOOLS.join("bin").display())
-}
-
-fn main_file(manifests: &Manifests) -> toml::Table {
-    let text = manifests.config_map("incidentd")["data"]["incidentd.toml"]
-        .as_str()
-        .expect("the main file");
-    text.parse()
-        .unwrap_or_else(|error| panic!("{error}:\n{text}"))
-}
-
-fn last_line(text: &str) -> &str {
-    text.trim().lines().last().unwrap_or_default()
 }

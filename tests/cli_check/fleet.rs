@@ -6,7 +6,7 @@ use std::time::Duration;
 use incidentd::simulator::{Effect, Endpoint, Rule, Tenant};
 use tokio::time::Instant;
 
-use crate::command::{KAFKA_SECRET, microsoft, run, tenants, topic};
+use crate::cli_check::command::{KAFKA_SECRET, microsoft, run, tenants, topic};
 use crate::support::blocking;
 use crate::support::kafka::ends;
 use crate::support::setup::Setup;

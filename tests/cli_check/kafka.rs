@@ -4,7 +4,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::command::{KAFKA_SECRET, NOBODY, microsoft, run, topic};
+use crate::cli_check::command::{KAFKA_SECRET, NOBODY, microsoft, run, topic};
 use crate::support::blocking;
 use crate::support::kafka::{Broker, create_topic, ends};
 use crate::support::setup::{Setup, unique};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::command::{NOBODY, microsoft, run, tenants};
+use crate::cli_check::command::{NOBODY, microsoft, run, tenants};
 use crate::support::daemon::incidentd;
 use crate::support::setup::Setup;
 

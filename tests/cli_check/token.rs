@@ -1,6 +1,6 @@
 //! `token`: claims and permissions explained, and nothing that would serve as a token.
 
-use crate::command::{NOBODY, microsoft, run, tenants};
+use crate::cli_check::command::{NOBODY, microsoft, run, tenants};
 use crate::support::setup::Setup;
 
 #[tokio::test(flavor = "multi_thread")]

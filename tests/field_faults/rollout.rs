@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use incidentd::simulator::Tenant;
 use uuid::Uuid;
@@ -198,7 +197,7 @@ async fn a_schema_that_is_rolled_out_to_a_fleet_publishes_nothing_and_each_chang
         "roll-out: {TENANTS} tenants with {INCIDENTS} incidents each: 0 records for 7 changes of form, {more} for one change \
          in each tenant; {late} found late"
     ));
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    fleet.is_read().await;
     daemon.stop().await;
     let more = records(&kafka, &topic).await - RECORDS;
     assert_eq!(more, i64::from(TENANTS), "once each");

@@ -11,8 +11,8 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::calm::calm;
-use super::support::daemon::{STOP_LIMIT, incidentd};
-use super::support::{SOON, until};
+use crate::support::daemon::{STOP_LIMIT, incidentd};
+use crate::support::{SOON, until};
 
 const TRANSCRIPT: &str = "tests/newcomer/transcript.txt";
 

@@ -1,4 +1,4 @@
-//! What integration tests share. Each test binary uses a part of it.
+//! What integration tests share. Benches use a part of it.
 
 #![allow(dead_code)]
 // Real processes are waited for in real time.

@@ -1,0 +1,32 @@
+//! The integration tests, in one binary: it links once. Each module is a subject, in the file of its name, and
+//! `tests/run --test NAME` runs one module.
+//!
+//! Most of these tests wait most of their time, so `tests/run` runs them beside one another. The tests of the modules
+//! `fleet`, `isolation`, `memory` and `reload` measure times or memory on a machine that does nothing else: `tests/run` runs
+//! them afterwards, one at a time. Put a test that measures into one of these modules.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// Real processes are waited for in real time.
+#![allow(clippy::disallowed_methods)]
+
+mod canary;
+mod chart;
+mod cli_check;
+mod cli_config;
+mod cli_status;
+mod crash;
+mod daemon;
+mod fault_matrix;
+mod field_faults;
+mod fleet;
+mod fuzz_seeds;
+mod isolation;
+mod kafka_limits;
+mod kafka_publisher;
+mod memory;
+mod newcomer;
+mod outage;
+mod reload;
+mod secrets;
+mod sources;
+mod support;
