@@ -308,7 +308,10 @@ fn the_scanner_sees_the_arrows_that_are_there() {
         ("app.rs", "crate::kafka::KafkaPublisher"),
         ("app.rs", "crate::runtime::sweep::Sweeper"),
         ("app/connectors.rs", "crate::microsoft::Entra"),
-        ("runtime/sweep.rs", "crate::runtime::sweep::batch::Intake"),
+        (
+            "runtime/sweep.rs",
+            "crate::runtime::sweep::batch::BatchBuilder",
+        ),
         ("runtime/sweep.rs", "crate::ports::Outlet"),
         ("ledger/store.rs", "crate::core::sweep::cursor::TenantState"),
         ("ports.rs", "crate::core::ids::TenantId"),
