@@ -29,8 +29,8 @@ pub const MOST: usize = 1_000;
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// SweepLetters of one sweep.
 const MOST_SENT: usize = 100;
-/// Log lines of one sweep that tell of one content each.
-const MOST_TOLD: usize = 3;
+/// Log lines of one sweep that log of one content each.
+const MOST_LOGGED: usize = 3;
 
 /// SweepLetters that were met before this can be forgotten: what was met then is not read again, and they are kept long
 /// enough for those who look for them.
@@ -47,7 +47,7 @@ pub struct LetterAction {
     /// It is met for the first time.
     pub count: bool,
     /// The log has a line for it.
-    pub tell: bool,
+    pub log: bool,
     /// It is to be remembered, as not accepted.
     pub remember: bool,
     /// It goes to the topic; when that accepts it, this is remembered.
@@ -61,8 +61,8 @@ pub struct SweepLetters {
     /// Met in this sweep: pages overlap.
     met: HashSet<ContentHash>,
     sent: usize,
-    told: usize,
-    untold: u64,
+    logged: usize,
+    unlogged: u64,
     beyond: u64,
 }
 
@@ -72,8 +72,8 @@ impl SweepLetters {
             known: known.into_iter().collect(),
             met: HashSet::new(),
             sent: 0,
-            told: 0,
-            untold: 0,
+            logged: 0,
+            unlogged: 0,
             beyond: 0,
         }
     }
@@ -104,20 +104,20 @@ impl SweepLetters {
             accepted: false,
         };
         self.known.insert(content, letter);
-        let tell = self.told < MOST_TOLD;
-        self.told += usize::from(tell);
-        self.untold += u64::from(!tell);
+        let log = self.logged < MOST_LOGGED;
+        self.logged += usize::from(log);
+        self.unlogged += u64::from(!log);
         LetterAction {
             count: true,
-            tell,
+            log,
             remember: true,
             send: self.send(letter),
         }
     }
 
     /// New contents of which the log has no line of their own, those beyond the bound apart.
-    pub fn untold(&self) -> u64 {
-        self.untold
+    pub fn unlogged(&self) -> u64 {
+        self.unlogged
     }
 
     /// Elements met of which nothing can be remembered: [`MOST`] others are.
@@ -146,14 +146,14 @@ mod tests {
     }
 
     fn number(deeds: &[LetterAction], which: impl Fn(&LetterAction) -> bool) -> usize {
-        deeds.iter().filter(|deed| which(deed)).count()
+        deeds.iter().filter(|action| which(action)).count()
     }
 
     /// What the ledger holds after these deeds, the topic being there or not.
     fn kept(deeds: &[LetterAction], accepts: bool) -> Vec<(ContentHash, Letter)> {
-        let rows = deeds.iter().zip(0..).filter_map(|(deed, content)| {
-            let sent = deed.send.filter(|_| accepts);
-            let new = deed.remember.then_some(Letter {
+        let rows = deeds.iter().zip(0..).filter_map(|(action, content)| {
+            let sent = action.send.filter(|_| accepts);
+            let new = action.remember.then_some(Letter {
                 met: Ticks(7),
                 accepted: false,
             });
@@ -166,7 +166,7 @@ mod tests {
     fn a_content_is_counted_told_and_sent_once() {
         let mut letters = SweepLetters::new([]);
         let deeds = met(&mut letters, 0..1);
-        assert!(deeds[0].count && deeds[0].tell && deeds[0].remember);
+        assert!(deeds[0].count && deeds[0].log && deeds[0].remember);
         assert_eq!(
             met(&mut letters, 0..1),
             [LetterAction::default()],
@@ -199,26 +199,26 @@ mod tests {
     fn a_flood_is_counted_as_a_whole_and_all_else_is_bounded() {
         let (mut letters, flood) = (SweepLetters::new([]), 100_000);
         let deeds = met(&mut letters, 0..flood);
-        assert_eq!(number(&deeds, |deed| deed.count), flood as usize);
-        assert_eq!(number(&deeds, |deed| deed.tell), MOST_TOLD);
-        assert_eq!(number(&deeds, |deed| deed.remember), MOST);
-        assert_eq!(number(&deeds, |deed| deed.send.is_some()), MOST_SENT);
+        assert_eq!(number(&deeds, |action| action.count), flood as usize);
+        assert_eq!(number(&deeds, |action| action.log), MOST_LOGGED);
+        assert_eq!(number(&deeds, |action| action.remember), MOST);
+        assert_eq!(number(&deeds, |action| action.send.is_some()), MOST_SENT);
         assert_eq!(
-            letters.untold() + letters.beyond(),
-            flood - MOST_TOLD as u64
+            letters.unlogged() + letters.beyond(),
+            flood - MOST_LOGGED as u64
         );
         assert!(letters.met.len() <= 2 * MOST, "memory");
         // The next sweep sends the next ones, and no more are remembered.
         let mut next = SweepLetters::new(kept(&deeds, true));
         let again = met(&mut next, 0..MOST as u64);
-        assert_eq!(number(&again, |deed| deed.count || deed.remember), 0);
-        assert_eq!(number(&again, |deed| deed.send.is_some()), MOST_SENT);
+        assert_eq!(number(&again, |action| action.count || action.remember), 0);
+        assert_eq!(number(&again, |action| action.send.is_some()), MOST_SENT);
         let others = met(&mut next, flood..flood + 10);
-        assert_eq!(number(&others, |deed| deed.count), 10);
+        assert_eq!(number(&others, |action| action.count), 10);
         assert_eq!(
-            number(&others, |deed| deed.remember
-                || deed.tell
-                || deed.send.is_some()),
+            number(&others, |action| action.remember
+                || action.log
+                || action.send.is_some()),
             0
         );
         assert_eq!(next.beyond(), 10);

@@ -89,7 +89,7 @@ pub struct Pager {
     narrowed: bool,
     /// The smallest page that came through after a larger one failed.
     came_through: Option<u32>,
-    troubles: Vec<UnreadableSpan>,
+    unreadable: Vec<UnreadableSpan>,
     /// Places just passed unseen.
     unseen: u32,
     /// The last incident noted before them.
@@ -144,7 +144,7 @@ impl Pager {
             now: None,
             narrowed: false,
             came_through: None,
-            troubles: Vec::new(),
+            unreadable: Vec::new(),
             unseen: 0,
             before_unseen: None,
             newest_first: true,
@@ -169,7 +169,9 @@ impl Pager {
     /// too large as a whole, and the next walk begins with what came through.
     pub fn page_size(&self) -> PageSize {
         match self.came_through {
-            Some(top) if self.troubles.is_empty() && self.unseen == 0 => self.size.narrowed_to(top),
+            Some(top) if self.unreadable.is_empty() && self.unseen == 0 => {
+                self.size.narrowed_to(top)
+            }
             _ => self.size,
         }
     }
@@ -222,12 +224,12 @@ impl Pager {
 
     /// Whether a walk that is done has read all that its span holds.
     pub fn whole(&self) -> bool {
-        self.trusted && self.troubles.is_empty()
+        self.trusted && self.unreadable.is_empty()
     }
 
     /// What could not be read whole, once the walk is done.
-    pub fn troubles(&self) -> &[UnreadableSpan] {
-        &self.troubles
+    pub fn unreadable(&self) -> &[UnreadableSpan] {
+        &self.unreadable
     }
 
     pub fn begin_page(&mut self) {

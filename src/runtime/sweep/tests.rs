@@ -456,7 +456,7 @@ async fn sweeps_never_spend_more_than_the_budget() {
     let (world, server) = (World::new(ROOM), Server::new(Order::OldestFirst, None));
     let tenant = world.tenant(1, &server, 100);
     world.memory(&tenant, |memory| {
-        memory.budget = Budget::new(25, Duration::ZERO)
+        memory.pace.budget = Budget::new(25, Duration::ZERO)
     });
     let sweeps = async {
         loop {

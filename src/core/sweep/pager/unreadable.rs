@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{PageAsk, Pager, Query};
+use crate::core::sweep::backlog::Interval;
 use crate::core::time::ticks::Ticks;
 
 /// So many places one after the other that nothing could be read from may be the service's fault, and no incident's.
@@ -19,6 +20,17 @@ pub struct UnreadableSpan {
     pub to: Ticks,
     /// It was not read at all. Otherwise it was published, without its alerts perhaps.
     pub unseen: bool,
+}
+
+impl UnreadableSpan {
+    /// As part of the backlog.
+    pub fn interval(&self) -> Interval {
+        Interval {
+            from: self.from,
+            to: self.to,
+            again: !self.unseen,
+        }
+    }
 }
 
 /// What to make of a single place that was passed unseen.
@@ -83,7 +95,7 @@ impl Pager {
 
     /// An incident came without some of its alerts, or in no page.
     pub fn incomplete(&mut self, updated: Ticks) {
-        self.troubles.push(UnreadableSpan {
+        self.unreadable.push(UnreadableSpan {
             from: updated,
             to: just_behind(updated),
             unseen: false,
@@ -151,7 +163,7 @@ impl Pager {
             (None, None) => (oldest, newest),
         };
         // Never into the future: live sweeps leave out what is backlog.
-        self.troubles.push(UnreadableSpan {
+        self.unreadable.push(UnreadableSpan {
             from: before.min(after).min(newest),
             to: just_behind(before.max(after).min(newest)),
             unseen: true,

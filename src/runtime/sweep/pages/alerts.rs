@@ -9,17 +9,15 @@ use bytes::Bytes;
 
 use super::PageReader;
 use super::failures::endless_alerts;
-use crate::core::codec::raw_hash;
 use crate::core::health::failure::{Failure, Suspect};
 use crate::core::incident::further_alerts::{Continuation, continuation, join};
 use crate::core::incident::page::Splitter;
 use crate::core::incident::version::Reading;
 use crate::core::pace::budget::Purpose;
-use crate::core::sweep::pager::{PageAsk, Pager};
+use crate::core::sweep::pager::PageAsk;
 use crate::runtime::limits::{Stretch, do_work};
 use crate::runtime::sweep::Halt;
-use crate::runtime::sweep::batch::BatchBuilder;
-use crate::runtime::sweep::pages::page_end::ContinuedIncident;
+use crate::runtime::sweep::element::Element;
 
 /// Pages of alerts that one incident may continue on.
 const MOST_ALERT_PAGES: u32 = 1_000;
@@ -32,11 +30,44 @@ const ALERT_OVERHEAD: usize = 64;
 /// So many incidents of a page without their further alerts, and the others are not asked for: it is the service.
 const MOST_WITHOUT: u32 = 2;
 
+/// Chunks come in up to this size; what is larger is no slice of one.
+const SLICE: usize = 1 << 20;
+
+/// An incident of a page whose alerts go on elsewhere.
+pub(super) struct ContinuedIncident {
+    /// `None`: it is no incident.
+    listed: Option<Reading>,
+    raw: Bytes,
+    /// Why the link to its alerts is not followed.
+    refused: Option<Failure>,
+}
+
+impl ContinuedIncident {
+    pub(super) fn new(listed: Option<Reading>, raw: Bytes, refused: Option<Failure>) -> Self {
+        // Copied, because a slice would keep the whole chunk in memory.
+        let raw = match raw.len() < SLICE {
+            true => Bytes::copy_from_slice(&raw),
+            false => raw,
+        };
+        Self {
+            listed,
+            raw,
+            refused,
+        }
+    }
+}
+
 /// An incident that was asked for by itself.
 pub(super) struct SingleIncident {
     pub(super) raw: Bytes,
     /// None of its alerts is missing.
     pub(super) whole: bool,
+}
+
+impl SingleIncident {
+    pub(super) fn partial(raw: Bytes) -> Self {
+        Self { raw, whole: false }
+    }
 }
 
 /// A small page.
@@ -47,97 +78,126 @@ struct SmallPage {
     whole: bool,
 }
 
-impl PageReader<'_> {
-    /// An incident of a page whose alerts go on elsewhere.
-    pub(super) async fn continued(
+impl PageReader<'_, '_> {
+    /// Takes an incident of a page whose alerts go on elsewhere, with those alerts.
+    pub(super) async fn read_further_alerts(
         &mut self,
-        ContinuedIncident { raw, refused }: ContinuedIncident,
-        walk: &mut Pager,
-        intake: &mut BatchBuilder<'_>,
+        incident: ContinuedIncident,
     ) -> Result<(), Halt> {
-        let (size, listed) = (raw.len(), intake.peek(&raw).await);
-        let taken = |listed: &Reading| walk.has_taken(listed) || intake.leaves_out(listed, walk);
-        if let Some(listed) = listed.filter(taken) {
-            intake.release_aside(size);
-            walk.note_foreseen(listed.id, listed.updated);
+        let (listed, size) = (incident.listed, incident.raw.len());
+        if let Some(listed) = listed.filter(|listed| self.is_done(listed)) {
+            self.pass_known(size, &listed);
             return Ok(());
         }
-        let asked = if let Some(why) = refused {
-            Err(why.into())
-        } else if self.without_alerts >= MOST_WITHOUT || self.gives_up(walk, listed.as_ref()) {
-            Ok(SingleIncident {
-                raw: raw.clone(),
-                whole: false,
-            })
-        } else {
-            self.with_all_alerts(raw.clone(), intake).await
-        };
-        let SingleIncident { raw, whole } = match asked {
-            Ok(alone) if !alone.whole && self.purpose == Purpose::Live => {
-                // That its alerts did not change is for the reconcile sweep to see: put into the backlog, it would be read
-                // again and again for as long as it lies in the overlap.
-                let known = match &listed {
-                    Some(listed) => intake.knows_whole(listed).await?,
-                    None => false,
-                };
-                if let (Some(listed), true) = (&listed, known) {
-                    intake.release_aside(size);
-                    walk.note_foreseen(listed.id, listed.updated);
-                    return Ok(());
-                }
-                alone
-            }
-            Ok(alone) => alone,
-            Err(Halt::Failed(failure)) if self.does_without(&failure) => {
-                self.tell_of_missing(&failure);
-                self.without_alerts += 1;
-                SingleIncident { raw, whole: false }
-            }
-            Err(halt) => {
-                Self::note_halt(&halt, walk, listed.as_ref());
-                return Err(halt);
-            }
-        };
-        intake.release_aside(size);
-        let content = do_work(raw.len(), || raw_hash(&raw)).await;
-        let Some(reading) = intake.take_single(raw, whole, self.permit).await? else {
-            walk.note_malformed(content);
+        let Some(SingleIncident { raw, whole }) = self.complete(incident).await? else {
+            listed
+                .iter()
+                .for_each(|listed| self.pass_known(size, listed));
             return Ok(());
         };
-        walk.note_foreseen(reading.id, reading.updated);
-        walk.took_beside(&reading);
-        if !whole {
-            walk.incomplete(reading.updated);
+        let batch = &mut self.requests.batch;
+        batch.bytes.release_aside(size);
+        let shape = batch.scope.tenant.source.shape();
+        let element = Element::read(raw, shape).await.marked(whole);
+        let (reading, unreadable) = (element.reading(), element.unreadable_content());
+        batch.take_single(element).await?;
+        if let Some(content) = unreadable {
+            self.pager.note_malformed(content);
+        }
+        if let Some(reading) = reading {
+            self.pager.note_foreseen(reading.id, reading.updated);
+            self.pager.took_beside(&reading);
+            if !whole {
+                self.pager.incomplete(reading.updated);
+            }
         }
         Ok(())
     }
 
+    /// Whether an earlier attempt at this page took the incident, or nobody asked for it.
+    fn is_done(&self, listed: &Reading) -> bool {
+        let unasked = || self.requests.batch.is_before_start(listed);
+        self.pager.has_taken(listed) || (self.pager.unfiltered() && unasked())
+    }
+
+    /// Whether an incident that did not come whole was published whole before. That its alerts did not change is for the
+    /// reconcile to see: in the backlog it would be read again and again for as long as it lies in the overlap.
+    async fn is_known(&self, whole: bool, listed: Option<&Reading>) -> Result<bool, Halt> {
+        match listed {
+            Some(listed) if !whole && self.requests.purpose == Purpose::Live => {
+                Ok(self.requests.batch.knows_whole(listed).await?)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn pass_known(&mut self, size: usize, listed: &Reading) {
+        self.requests.batch.bytes.release_aside(size);
+        self.pager.note_foreseen(listed.id, listed.updated);
+    }
+
+    /// The incident with its further alerts, or with those that came. `None`: it was published whole before.
+    async fn complete(
+        &mut self,
+        incident: ContinuedIncident,
+    ) -> Result<Option<SingleIncident>, Halt> {
+        let ContinuedIncident {
+            listed,
+            raw,
+            refused,
+        } = incident;
+        let listed = listed.as_ref();
+        let asked = if let Some(why) = refused {
+            Err(why.into())
+        } else if self.without_alerts >= MOST_WITHOUT || self.gives_up(listed) {
+            Ok(SingleIncident::partial(raw.clone()))
+        } else {
+            self.with_all_alerts(raw.clone()).await
+        };
+        match asked {
+            Ok(single) if self.is_known(single.whole, listed).await? => Ok(None),
+            Ok(single) => Ok(Some(single)),
+            Err(Halt::Failed(failure)) if self.does_without(&failure) => {
+                self.log_missing(&failure);
+                self.without_alerts += 1;
+                Ok(Some(SingleIncident::partial(raw)))
+            }
+            Err(halt) => {
+                self.note_halt(&halt, listed);
+                Err(halt)
+            }
+        }
+    }
+
     /// Whether an incident is done without what it has elsewhere, because that takes longer than live polling leaves.
-    pub(super) fn gives_up(&self, walk: &Pager, listed: Option<&Reading>) -> bool {
-        let gives_up = walk.gives_up(listed);
+    pub(super) fn gives_up(&self, listed: Option<&Reading>) -> bool {
+        let gives_up = self.pager.gives_up(listed);
         if gives_up {
             let incident = listed
                 .map(|listed| listed.id.to_string())
                 .unwrap_or_default();
-            tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, incident,
+            let tenant = self.requests.tenant();
+            tracing::warn!(tenant = %tenant.id, name = %tenant.name, incident,
                 "an incident's alerts take longer to read than there is between two sweeps; it is published without the rest, and tried again later");
         }
         gives_up
     }
 
     /// The requests for an incident came to no end.
-    pub(super) fn note_halt(halt: &Halt, walk: &mut Pager, listed: Option<&Reading>) {
+    pub(super) fn note_halt(&mut self, halt: &Halt, listed: Option<&Reading>) {
         if matches!(halt, Halt::Stopped) {
-            walk.broken_off_beside(listed);
+            self.pager.broken_off_beside(listed);
         }
     }
 
-    /// A link that is not followed is the same with each incident, and at each sweep.
-    fn tell_of_missing(&self, failure: &Failure) {
-        let known = failure.suspect == Suspect::Elsewhere
-            && !self.tenant.memory().refused_alert_links.met();
+    /// Logs that alerts are missing. A link that is not followed is logged once: it is the same with each incident, and at
+    /// each sweep.
+    fn log_missing(&mut self, failure: &Failure) {
+        let tenant = self.requests.tenant();
+        let links = &mut self.requests.memory.notices.refused_alert_links;
+        let known = failure.suspect == Suspect::Elsewhere && !links.met();
         if !known {
-            tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, error = %failure,
+            tracing::warn!(tenant = %tenant.id, name = %tenant.name, error = %failure,
                 "Microsoft gives only some of an incident's alerts; it is published with those, and tried again later");
         }
     }
@@ -145,45 +205,40 @@ impl PageReader<'_> {
     fn does_without(&self, failure: &Failure) -> bool {
         match failure.suspect {
             Suspect::Nothing => false,
-            Suspect::Page => self.searching,
+            Suspect::Page => self.findings.searching,
             Suspect::Size | Suspect::Link | Suspect::Elsewhere => true,
         }
     }
 
     /// The only incident of a page, if it has one.
-    pub(super) async fn one(
-        &mut self,
-        ask: &PageAsk,
-        intake: &mut BatchBuilder<'_>,
-    ) -> Result<Option<SingleIncident>, Halt> {
-        let page = self.collect(ask, intake).await?;
+    pub(super) async fn one(&mut self, ask: &PageAsk) -> Result<Option<SingleIncident>, Halt> {
+        let page = self.collect(ask).await?;
         let Some(raw) = page.elements.into_iter().next() else {
             return Ok(None);
         };
-        let alone = self.with_all_alerts(raw, intake).await?;
+        let single = self.with_all_alerts(raw).await?;
         Ok(Some(SingleIncident {
-            whole: alone.whole && page.whole,
-            ..alone
+            whole: single.whole && page.whole,
+            ..single
         }))
     }
 
     /// `raw` with the alerts that Microsoft gives on further pages.
-    async fn with_all_alerts(
-        &mut self,
-        raw: Bytes,
-        intake: &mut BatchBuilder<'_>,
-    ) -> Result<SingleIncident, Halt> {
+    async fn with_all_alerts(&mut self, raw: Bytes) -> Result<SingleIncident, Halt> {
         let mut next = match do_work(raw.len(), || continuation(&raw)).await {
             None => return Ok(SingleIncident { raw, whole: true }),
-            Some(Continuation::Unusable) => return Ok(SingleIncident { raw, whole: false }),
+            Some(Continuation::Unusable) => return Ok(SingleIncident::partial(raw)),
             Some(Continuation::Link(link)) => Some(link),
         };
         let (mut alerts, mut whole, mut pages) = (Vec::new(), true, 0);
-        let mut room = self.tenant.source.max_response().saturating_sub(raw.len());
+        let most = self.requests.tenant().source.max_response();
+        let mut room = most.saturating_sub(raw.len());
         while let Some(link) = next {
-            match self.purpose {
-                Purpose::Live if pages == MOST_LIVE_OF_ONE || self.alert_pages >= MOST_LIVE => {
-                    return Ok(SingleIncident { raw, whole: false });
+            match self.requests.purpose {
+                Purpose::Live
+                    if pages == MOST_LIVE_OF_ONE || self.findings.alert_pages >= MOST_LIVE =>
+                {
+                    return Ok(SingleIncident::partial(raw));
                 }
                 Purpose::Backlog if pages == MOST_ALERT_PAGES => {
                     return Err(endless_alerts().into());
@@ -191,9 +246,9 @@ impl PageReader<'_> {
                 _ => {}
             }
             pages += 1;
-            self.alert_pages += 1;
-            let page = self.collect(&PageAsk::Link(link.clone()), intake).await?;
-            self.tenant.memory().refused_alert_links.not_met();
+            self.findings.alert_pages += 1;
+            let page = self.collect(&PageAsk::Link(link.clone())).await?;
+            self.requests.memory.notices.refused_alert_links.not_met();
             let bytes: usize = page.elements.iter().map(Bytes::len).sum();
             let bytes = bytes + page.elements.len() * ALERT_OVERHEAD;
             let fits = bytes <= room;
@@ -207,37 +262,34 @@ impl PageReader<'_> {
             }
             next = page.next_link.filter(|_| fits);
         }
-        let bytes = self.tenant.source.max_response() - room;
         // Alerts that can't be joined are missing in what is published.
-        Ok(match do_work(bytes, || join(&raw, &alerts)).await {
+        Ok(match do_work(most - room, || join(&raw, &alerts)).await {
             Some(joined) => SingleIncident {
                 raw: joined.into(),
                 whole,
             },
-            None => SingleIncident { raw, whole: false },
+            None => SingleIncident::partial(raw),
         })
     }
 
-    async fn collect(
-        &mut self,
-        ask: &PageAsk,
-        intake: &mut BatchBuilder<'_>,
-    ) -> Result<SmallPage, Halt> {
-        self.beside = self.beside.saturating_add(1);
-        self.publish_before_a_wait(intake).await?;
-        let mut body = self.open(ask, intake).await?;
+    /// Reads a small page into memory.
+    async fn collect(&mut self, ask: &PageAsk) -> Result<SmallPage, Halt> {
+        let requests = &mut *self.requests;
+        requests.count_side_request();
+        requests.publish_before_a_wait().await?;
+        let mut body = requests.open(ask).await?;
         let (mut splitter, mut elements) = (Splitter::of(MOST_ALERTS), Vec::new());
         let mut stretch = Stretch::default();
-        while let Some(chunk) = self.chunk(&mut *body, intake).await? {
+        while let Some(chunk) = requests.chunk(&mut *body).await? {
             let before = elements.len();
             splitter
                 .feed(&chunk, &mut elements)
                 .map_err(Failure::from)?;
             let overhead = (elements.len() - before) * ALERT_OVERHEAD;
-            intake.make_room(overhead, self.permit).await?;
+            requests.batch.make_room(overhead).await?;
             stretch.worked(chunk.len()).await;
         }
-        self.asked = None;
+        requests.asked = None;
         let envelope = splitter.finish().map_err(Failure::from)?;
         Ok(SmallPage {
             elements,

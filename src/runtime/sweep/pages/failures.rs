@@ -13,8 +13,8 @@ pub(super) fn endless_alerts() -> Failure {
     .suspecting(Suspect::Page)
 }
 
-pub(super) fn too_many_silent(_: TooManyWaiting) -> Failure {
-    crowded("too many other requests were silent already")
+pub(super) fn too_many_waiting(_: TooManyWaiting) -> Failure {
+    slow_answer("too many other requests were silent already")
 }
 
 /// No token came: no page has failed, and none holds what may be to blame.
@@ -22,7 +22,7 @@ pub(super) fn without_token(failure: Failure) -> Failure {
     failure.suspecting(Suspect::Nothing)
 }
 
-pub(super) fn crowded(why: &str) -> Failure {
+pub(super) fn slow_answer(why: &str) -> Failure {
     Failure::new(
         Health::Unreachable,
         Reaction::Backoff,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::PageReader;
+use super::requests::Requests;
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::pace::backoff::pause;
 use crate::core::pace::budget::Purpose;
@@ -10,52 +10,52 @@ use crate::core::pace::throttle::Throttle;
 use crate::core::time::spread::{Use, jitter};
 use crate::ports::{AccessToken, Event};
 
-impl PageReader<'_> {
-    /// Takes from the budget what the source has sent beside the request that was taken before.
-    pub(super) fn account(&self) {
-        let resent = self.tenant.source.take_resent();
+impl Requests<'_> {
+    /// Takes from the budget what the source has sent beside the last request.
+    pub(super) fn charge_resent(&mut self) {
+        let resent = self.tenant().source.take_resent();
         if resent > 0 {
-            let uptime = self.sweeper.uptime();
-            self.tenant.memory().budget.charge(resent, uptime);
+            let uptime = self.uptime();
+            self.memory.pace.budget.charge(resent, uptime);
         }
     }
 
     /// A request that bore `token` was answered well.
-    pub(super) fn note_served(&self, token: &AccessToken) {
-        self.tenant.tokens.note_served(token);
-        let mut memory = self.tenant.memory();
-        memory.throttle.served();
+    pub(super) fn note_served(&mut self, token: &AccessToken) {
+        self.tenant().tokens.note_served(token);
+        self.memory.pace.throttle.served();
         // A gateway that serves again has recovered; a quota has not.
-        memory.stumbles = Throttle::default();
+        self.memory.pace.gateway = Throttle::default();
     }
 
-    /// Waits as long as Microsoft asks, and longer when it asks again and again: the failure then names that pause. A pause for a page of the backlog that fails is no reason to leave new incidents
-    /// alone; one for too many requests is.
-    /// `took`: how long ago the request was sent.
-    pub(super) fn heed(&self, mut failure: Failure, took: Duration) -> Failure {
+    /// Pauses for as long as Microsoft asks, and longer when it asks again and again; the failure then names that pause. A
+    /// pause for too many requests holds for live sweeps too, another one that the backlog met does not. `took`: how long ago
+    /// the request was sent.
+    pub(super) fn heed(&mut self, mut failure: Failure, took: Duration) -> Failure {
         let Reaction::Wait(asked) = failure.reaction else {
             return failure;
         };
-        let uptime = self.sweeper.uptime();
+        let (tenant, uptime) = (self.tenant(), self.uptime());
         let sent = uptime.saturating_sub(took);
-        let mut memory = self.tenant.memory();
+        let pace = &mut self.memory.pace;
         let too_many = failure.health == Health::Throttled;
         let refusals = match too_many {
-            true => &mut memory.throttle,
-            false => &mut memory.stumbles,
+            true => &mut pace.throttle,
+            false => &mut pace.gateway,
         };
         failure.reaction = Reaction::Wait(refusals.refused(asked, sent, uptime));
-        let chance = jitter(self.tenant.id, Use::Backoff, uptime.as_secs());
+        let chance = jitter(tenant.id, Use::Backoff, uptime.as_secs());
         let until = uptime + pause(failure.reaction, 1, chance);
         match self.purpose {
             _ if too_many => {
-                let source = self.tenant.source.name();
-                self.sweeper.observer.see(Event::Throttled { source });
-                memory.budget.close_until(until);
-                memory.pause(until, &failure);
+                let source = tenant.source.name();
+                let observer = &self.batch.scope.sweeper.observer;
+                observer.see(Event::Throttled { source });
+                pace.budget.close_until(until);
+                pace.pause(until, &failure);
             }
-            Purpose::Live => memory.budget.close_until(until),
-            Purpose::Backlog => memory.budget.close_backlog_until(until),
+            Purpose::Live => pace.budget.close_until(until),
+            Purpose::Backlog => pace.budget.close_backlog_until(until),
         }
         failure
     }

@@ -4,177 +4,171 @@ use std::time::Duration;
 
 use super::PageReader;
 use super::alerts::SingleIncident;
-use super::failures::crowded;
+use super::failures::slow_answer;
 use crate::core::health::failure::{Failure, Suspect};
 use crate::core::incident::version::Reading;
 use crate::core::sweep::pager::{PageAsk, Pager, Passed};
 use crate::runtime::sweep::Halt;
-use crate::runtime::sweep::batch::BatchBuilder;
+use crate::runtime::sweep::element::{Element, Incident};
 
-/// A page of the backlog that gave nothing for so long may be one that never will.
+/// A page of the backlog that gave nothing for this long may be one that never will.
 const SILENT: Duration = Duration::from_secs(2);
 
-impl PageReader<'_> {
-    pub(super) async fn recover(
-        &mut self,
-        walk: &mut Pager,
-        intake: &mut BatchBuilder<'_>,
-        failure: Failure,
-    ) -> Result<(), Halt> {
+/// Whether a page that failed so may hold what spoils it.
+fn blames_content(failure: &Failure) -> bool {
+    matches!(failure.suspect, Suspect::Size | Suspect::Page)
+}
+
+impl PageReader<'_, '_> {
+    /// Decides how the list goes on after `failure`: without the link, with a smaller page, past a single place, or not at
+    /// all.
+    pub(super) async fn recover(&mut self, failure: Failure) -> Result<(), Halt> {
         match failure.suspect {
-            Suspect::Link | Suspect::Elsewhere if walk.link_refused() => return Ok(()),
-            Suspect::Size => self.searching = true,
-            Suspect::Page if !self.searching => {
-                self.searching = self
-                    .tenant
-                    .memory()
-                    .doubts(self.purpose)
-                    .failed(walk.span());
+            Suspect::Link | Suspect::Elsewhere if self.pager.link_refused() => return Ok(()),
+            Suspect::Size => self.findings.searching = true,
+            Suspect::Page if !self.findings.searching => {
+                self.findings.searching = self.page_failed()
             }
             _ => {}
         }
-        if !self.searching || !matches!(failure.suspect, Suspect::Size | Suspect::Page) {
+        if !self.findings.searching || !blames_content(&failure) {
             return Err(failure.into());
         }
-        tracing::debug!(tenant = %self.tenant.id, error = %failure, "a page fails again; asking for less at once");
-        if walk.narrow() {
+        let tenant = self.requests.tenant();
+        tracing::debug!(tenant = %tenant.id, error = %failure, "a page fails again; asking for less at once");
+        if self.pager.narrow() {
             return Ok(());
         }
-        self.single(walk, intake, failure).await
+        self.single(failure).await
+    }
+
+    /// Counts a failure that the page's content may explain. Whether to search it now.
+    fn page_failed(&mut self) -> bool {
+        let failures = self.requests.memory.failures(self.requests.purpose);
+        failures.failed(self.pager.span())
     }
 
     /// A single place is left, and fails.
-    async fn single(
-        &mut self,
-        walk: &mut Pager,
-        intake: &mut BatchBuilder<'_>,
-        failure: Failure,
-    ) -> Result<(), Halt> {
-        let bare = walk.ask_bare().filter(|_| self.tenant.source.lists_bare());
+    async fn single(&mut self, failure: Failure) -> Result<(), Halt> {
+        let source = &self.requests.tenant().source;
+        let bare = self.pager.ask_bare().filter(|_| source.lists_bare());
         let raw = match bare {
-            Some(bare) => match self.one(&bare, intake).await {
+            Some(bare) => match self.one(&bare).await {
                 // The list has become shorter meanwhile.
                 Ok(None) => return Err(failure.into()),
                 Ok(listed) => listed.map(|listed| listed.raw),
-                Err(Halt::Failed(failure))
-                    if matches!(failure.suspect, Suspect::Size | Suspect::Page) =>
-                {
-                    None
-                }
+                Err(Halt::Failed(failure)) if blames_content(&failure) => None,
                 Err(halt) => return Err(halt),
             },
             None => None,
         };
         let Some(raw) = raw else {
-            return self.pass_unseen(walk, failure, intake).await;
+            return self.pass_unseen(failure).await;
         };
-        let Some(listed) = intake.peek(&raw).await else {
-            intake.take(vec![raw], walk, 0, self.permit).await?;
-            walk.pass_unreadable();
-            return Ok(());
-        };
-        let alone = self.alone(&listed, walk, intake).await?;
-        let SingleIncident { raw, whole } = alone.unwrap_or(SingleIncident { raw, whole: false });
-        intake.take_single(raw, whole, self.permit).await?;
-        walk.pass_single(listed.updated);
+        let shape = source.shape();
+        match Element::read(raw, shape).await {
+            Element::Incident(Incident { reading, raw }) => {
+                let single = self.alone(&reading).await?;
+                let single = single.unwrap_or(SingleIncident::partial(raw));
+                let element = Element::read(single.raw, shape).await;
+                let element = element.marked(single.whole);
+                self.requests.batch.take_single(element).await?;
+                self.pager.pass_single(reading.updated);
+            }
+            element => {
+                self.requests.batch.take_single(element).await?;
+                self.pager.pass_unreadable();
+            }
+        }
         Ok(())
     }
 
     /// The incident that was listed without its alerts, by itself. `None`: it does not come, or what comes is another one or
-    /// an earlier state of it, and the listed one must not be lost for that.
-    async fn alone(
-        &mut self,
-        listed: &Reading,
-        walk: &mut Pager,
-        intake: &mut BatchBuilder<'_>,
-    ) -> Result<Option<SingleIncident>, Halt> {
-        if self.gives_up(walk, Some(listed)) {
+    /// an earlier state of it, which must not take the place of the listed one.
+    async fn alone(&mut self, listed: &Reading) -> Result<Option<SingleIncident>, Halt> {
+        if self.gives_up(Some(listed)) {
             return Ok(None);
         }
-        match self.one(&PageAsk::One(listed.id), intake).await {
-            Ok(Some(alone)) => {
-                let reading = intake.peek(&alone.raw).await;
+        let tenant = self.requests.tenant();
+        match self.one(&PageAsk::One(listed.id)).await {
+            Ok(Some(single)) => {
+                let element = Element::read(single.raw.clone(), tenant.source.shape()).await;
+                let reading = element.reading();
                 let same = reading.filter(|it| it.id == listed.id && it.updated >= listed.updated);
-                Ok(same.map(|_| alone))
+                Ok(same.map(|_| single))
             }
             Ok(None) => Ok(None),
             Err(Halt::Failed(failure))
                 if failure.suspect != Suspect::Nothing || failure.status == Some(404) =>
             {
-                tracing::warn!(tenant = %self.tenant.id, name = %self.tenant.name, incident = %listed.id, error = %failure,
+                tracing::warn!(tenant = %tenant.id, name = %tenant.name, incident = %listed.id, error = %failure,
                     "Microsoft can't give an incident's alerts; it is published without them, and tried again later");
                 Ok(None)
             }
             Err(halt) => {
-                Self::note_halt(&halt, walk, Some(listed));
+                self.note_halt(&halt, Some(listed));
                 Err(halt)
             }
         }
     }
 
     /// Nothing can be read from a single place.
-    async fn pass_unseen(
-        &mut self,
-        walk: &mut Pager,
-        failure: Failure,
-        intake: &mut BatchBuilder<'_>,
-    ) -> Result<(), Halt> {
-        let to_blame = match self.note_unseen(walk, &failure) {
+    async fn pass_unseen(&mut self, failure: Failure) -> Result<(), Halt> {
+        let incident_is_the_cause = match self.note_unseen(&failure) {
             Passed::On => true,
-            Passed::IfOneComes(proofs) => self.one_comes(&proofs, walk, intake).await?,
+            Passed::IfOneComes(proofs) => self.one_comes(&proofs).await?,
             Passed::InVain => false,
         };
-        if to_blame {
+        if incident_is_the_cause {
             return Ok(());
         }
-        self.tenant.memory().doubts(self.purpose).in_vain();
+        self.search_in_vain();
         Err(failure.into())
     }
 
-    fn note_unseen(&self, walk: &mut Pager, failure: &Failure) -> Passed {
-        tracing::debug!(tenant = %self.tenant.id, error = %failure, "nothing can be read from a place; it is passed");
-        self.tenant.memory().suspected = Some(failure.clone());
-        walk.pass_unseen()
+    fn search_in_vain(&mut self) {
+        let purpose = self.requests.purpose;
+        self.requests.memory.failures(purpose).in_vain();
     }
 
-    /// What comes is taken in like any page's: its versions were shown, and may be gone when the walk gets there.
-    async fn one_comes(
-        &mut self,
-        proofs: &[PageAsk],
-        walk: &Pager,
-        intake: &mut BatchBuilder<'_>,
-    ) -> Result<bool, Halt> {
+    fn note_unseen(&mut self, failure: &Failure) -> Passed {
+        let tenant = self.requests.tenant();
+        tracing::debug!(tenant = %tenant.id, error = %failure, "nothing can be read from a place; it is passed");
+        self.requests.memory.unreadable.suspected = Some(failure.clone());
+        self.pager.pass_unseen()
+    }
+
+    /// Whether an incident comes at one of `proofs`. It is taken like any page's: it was shown, and may be gone when the list
+    /// is read on.
+    async fn one_comes(&mut self, proofs: &[PageAsk]) -> Result<bool, Halt> {
         for proof in proofs {
-            self.beside = self.beside.saturating_add(1);
-            let mut aside = Pager::new(walk.span(), walk.page_size());
-            match self.page(proof, &mut aside, intake).await {
+            self.requests.count_side_request();
+            let mut aside = Pager::new(self.pager.span(), self.pager.page_size());
+            let mut reader = PageReader::new(&mut aside, self.requests, self.findings);
+            match reader.page(proof).await {
                 Ok(_) if aside.notes_any() => return Ok(true),
                 Ok(_) => {}
-                Err(Halt::Failed(failure))
-                    if matches!(failure.suspect, Suspect::Size | Suspect::Page) => {}
+                Err(Halt::Failed(failure)) if blames_content(&failure) => {}
                 Err(halt) => return Err(halt),
             }
         }
         Ok(false)
     }
 
-    /// It is time for a live sweep while a page of the backlog is awaited. One that is still silent then, each time, would
-    /// never come to its time-out: that counts as its failure.
-    pub(super) fn broken_off(&self, walk: &mut Pager) -> Halt {
-        let silent = self.asked.is_some_and(|asked| asked.elapsed() >= SILENT);
-        if self.sweeper.stop.is_cancelled() || !silent {
+    /// A live sweep is due while a page of the backlog is awaited. If that page was silent, it counts as failed: a page that
+    /// is broken off in silence each time would never come to its time-out.
+    pub(super) fn broken_off(&mut self) -> Halt {
+        let asked = self.requests.asked;
+        let silent = asked.is_some_and(|asked| asked.elapsed() >= SILENT);
+        let stops = self.requests.batch.scope.sweeper.stop.is_cancelled();
+        if stops || !silent {
             return Halt::Stopped;
         }
-        let searching = self
-            .tenant
-            .memory()
-            .doubts(self.purpose)
-            .failed(walk.span());
-        if searching && !walk.narrow() {
-            let failure = crowded("live polling went before").suspecting(Suspect::Page);
+        if self.page_failed() && !self.pager.narrow() {
+            let failure = slow_answer("live polling went before").suspecting(Suspect::Page);
             // There is no time to see whether anything else comes through.
-            if self.note_unseen(walk, &failure) != Passed::On {
-                self.tenant.memory().doubts(self.purpose).in_vain();
+            if self.note_unseen(&failure) != Passed::On {
+                self.search_in_vain();
                 return failure.into();
             }
         }

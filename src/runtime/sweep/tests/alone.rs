@@ -106,7 +106,7 @@ async fn neighbours_that_cannot_be_read_cost_nobody_else_anything() {
         assert!(sweep(&world, &tenant).await.caught_up, "{api:?}");
         assert!(
             world
-                .memory(&tenant, |memory| memory.resting.unseen())
+                .memory(&tenant, |memory| memory.unreadable.resting.unseen())
                 .is_some()
         );
         server.poison.lock().clear();
@@ -133,8 +133,11 @@ async fn while_nothing_comes_through_no_incident_is_blamed() {
     let state = state.get(&tenant.id).expect("a state");
     assert_eq!(state.cursor, world_start(&tenant));
     world.memory(&tenant, |memory| {
-        assert!(memory.suspected.is_some(), "there was no search");
-        assert_eq!((memory.resting.unseen(), &memory.unseen), (None, &None));
+        assert!(memory.unreadable.suspected.is_some(), "there was no search");
+        assert_eq!(
+            (memory.unreadable.resting.unseen(), &memory.unreadable.why),
+            (None, &None)
+        );
     });
 }
 

@@ -80,7 +80,7 @@ async fn a_backfill_goes_on_after_a_restart_where_it_was() {
         // A new process: nothing is remembered but the ledger.
         tenant = world.tenant_of_budget(&server, 10, 60);
         let budget = crate::core::pace::budget::Budget::new(60, world.sweeper.uptime());
-        world.memory(&tenant, |memory| memory.budget = budget);
+        world.memory(&tenant, |memory| memory.pace.budget = budget);
         restarts += 1;
         assert!(restarts < 40, "a restart begins anew each time");
     }

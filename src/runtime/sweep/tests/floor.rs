@@ -1,6 +1,7 @@
 //! The first range's start: nothing older is read, by no overlap, no reconcile, no later setting and no clock.
 
 use super::*;
+use crate::core::sweep::cursor::DEEP;
 use crate::core::sweep::pager::PageAsk;
 use crate::ports::Clock;
 

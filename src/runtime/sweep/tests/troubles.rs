@@ -111,7 +111,7 @@ async fn once_microsoft_can_give_it_again_it_is_published_whole() {
         assert!(state.expect("a state").backlog.is_empty(), "{api:?}");
         assert!(
             world
-                .memory(&tenant, |memory| memory.resting.unseen())
+                .memory(&tenant, |memory| memory.unreadable.resting.unseen())
                 .is_none(),
             "{api:?}"
         );
@@ -139,7 +139,7 @@ async fn where_alerts_cannot_be_left_out_the_incident_is_passed_and_kept_in_the_
     assert!(interval.from <= at(160) && at(160) < interval.to && !interval.again);
     assert!(
         world
-            .memory(&tenant, |memory| memory.resting.unseen())
+            .memory(&tenant, |memory| memory.unreadable.resting.unseen())
             .is_some(),
         "and nobody is told"
     );
@@ -192,14 +192,14 @@ async fn a_part_that_was_passed_but_not_recorded_is_forgotten_once_a_live_sweep_
     ledger().insert(tenant.id, before);
     assert!(
         world
-            .memory(&tenant, |memory| memory.resting.unseen())
+            .memory(&tenant, |memory| memory.unreadable.resting.unseen())
             .is_some()
     );
     server.poison.lock().clear();
     assert!(sweep(&world, &tenant).await.halt.is_none());
     assert_eq!(published(&world).len(), 100);
     assert_eq!(
-        world.memory(&tenant, |memory| memory.resting.unseen()),
+        world.memory(&tenant, |memory| memory.unreadable.resting.unseen()),
         None
     );
 }
@@ -303,7 +303,7 @@ async fn a_token_service_that_is_silent_is_not_searched_for_a_poisonous_incident
             );
         }
         assert!(
-            world.memory(&tenant, |memory| memory.unseen.is_none()),
+            world.memory(&tenant, |memory| memory.unreadable.why.is_none()),
             "{api:?}"
         );
     }

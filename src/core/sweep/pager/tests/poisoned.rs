@@ -92,8 +92,8 @@ proptest! {
                 Order::Shuffled => false,
             };
             if poisonous && placed {
-                let named = walked.walk.troubles().iter().any(|trouble| (trouble.from.0..trouble.to.0).contains(tick));
-                prop_assert!(named, "{} is in none of {:?}", id, walked.walk.troubles());
+                let named = walked.walk.unreadable().iter().any(|trouble| (trouble.from.0..trouble.to.0).contains(tick));
+                prop_assert!(named, "{} is in none of {:?}", id, walked.walk.unreadable());
             }
         }
         let met = poison.iter().any(|id| list.incidents.contains_key(id));
@@ -116,6 +116,12 @@ fn a_crowd_of_neighbours_that_cannot_be_read_is_passed_when_others_can() {
         let walked = walk_poisoned(&list, 50, false, &crowd.clone().collect(), false);
         let shown: BTreeSet<u64> = walked.shown.iter().map(|(id, _)| *id).collect();
         assert_eq!(shown.len(), 400 - count, "{crowd:?}");
-        assert!(walked.walk.troubles().iter().all(|trouble| trouble.unseen));
+        assert!(
+            walked
+                .walk
+                .unreadable()
+                .iter()
+                .all(|trouble| trouble.unseen)
+        );
     }
 }

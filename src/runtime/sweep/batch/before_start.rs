@@ -1,0 +1,49 @@
+//! Incidents from before the tenant's first range, which nobody asked for.
+//!
+//! A single one is published: an odd time must not hide an incident. But a server that ignores `$filter` shows the whole
+//! history, which is not news. So these incidents wait for the end of their page, or until the pager has found the server out.
+
+use bytes::Bytes;
+
+use super::HeldBytes;
+use crate::core::incident::version::Reading;
+use crate::core::sweep::pager::TOLERANCE;
+use crate::core::time::ticks::Ticks;
+use crate::runtime::sweep::element::Incident;
+
+pub(super) struct BeforeStart {
+    /// Where the tenant's first range begins.
+    pub(super) start: Ticks,
+    /// Those of the page at hand.
+    kept: Vec<Incident>,
+}
+
+impl BeforeStart {
+    pub(super) fn new(start: Ticks) -> Self {
+        let kept = Vec::new();
+        Self { start, kept }
+    }
+
+    /// Whether it is from before the first range.
+    pub(super) fn holds(&self, reading: &Reading) -> bool {
+        reading.updated < self.start.minus(TOLERANCE)
+    }
+
+    /// Keeps an incident until the page ends.
+    pub(super) fn keep(&mut self, Incident { reading, raw }: Incident, bytes: &mut HeldBytes) {
+        bytes.keep_aside(raw.len());
+        // Copied, because a slice would keep the whole chunk in memory.
+        let raw = Bytes::copy_from_slice(&raw);
+        self.kept.push(Incident { reading, raw });
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.kept.clear();
+    }
+
+    pub(super) fn take(&mut self, bytes: &mut HeldBytes) -> Vec<Incident> {
+        let kept = std::mem::take(&mut self.kept);
+        bytes.release_aside(kept.iter().map(|incident| incident.raw.len()).sum());
+        kept
+    }
+}

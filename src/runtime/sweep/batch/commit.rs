@@ -1,0 +1,137 @@
+//! The batch itself: encoded, and committed to the outlet.
+
+use std::collections::{HashMap, HashSet};
+use std::mem;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::BatchBuilder;
+use crate::core::health::failure::{Failure, Reaction};
+use crate::core::ids::IncidentId;
+use crate::core::incident::version::{Change, Reading, Seen};
+use crate::core::sweep::cursor::TenantState;
+use crate::ports::{Event, Mark, Outgoing, Record};
+use crate::runtime::limits::do_work;
+use crate::runtime::sweep::element::Incident;
+
+/// A batch is committed when it has this many bytes or records. That is large enough for acknowledgement and ledger commit to
+/// cost little per record, and small enough for 64 sweeps that all wait for Kafka to hold little memory.
+const BATCH_BYTES: usize = 256 << 10;
+const BATCH_RECORDS: usize = 1_000;
+/// What a record costs in memory beside its key, its headers and its value, and what each header costs beside its text.
+const RECORD_OVERHEAD: usize = 512;
+const HEADER_OVERHEAD: usize = 64;
+
+/// What the next commit writes.
+#[derive(Default)]
+pub(super) struct PendingBatch {
+    outgoing: Vec<Outgoing>,
+    readings: HashMap<IncidentId, Reading>,
+    bytes: usize,
+    /// Incident versions among `outgoing`.
+    versions: u64,
+    /// When the oldest page in it began to arrive.
+    arrived: Option<Instant>,
+}
+
+impl PendingBatch {
+    pub(super) fn begin_page(&mut self) {
+        self.arrived.get_or_insert_with(Instant::now);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES || self.outgoing.len() >= BATCH_RECORDS
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Incident versions that wait for the commit.
+    pub(super) fn versions(&self) -> u64 {
+        self.versions
+    }
+
+    pub(super) fn waits(&self) -> Duration {
+        let arrived = self.arrived.filter(|_| !self.is_empty());
+        arrived.map_or(Duration::ZERO, |arrived| arrived.elapsed())
+    }
+
+    /// Whether it has this version.
+    pub(super) fn holds(&self, reading: &Reading) -> bool {
+        self.readings.get(&reading.id) == Some(reading)
+    }
+
+    /// How many incidents come before the second version of one, which has to wait for the commit of the first.
+    pub(super) fn distinct(&self, incidents: &[Incident]) -> usize {
+        let mut ids = HashSet::with_capacity(incidents.len());
+        let first = |incident: &&Incident| {
+            let id = incident.reading.id;
+            !self.readings.contains_key(&id) && ids.insert(id)
+        };
+        incidents.iter().take_while(first).count()
+    }
+
+    pub(super) fn push(&mut self, record: Option<Record>, mark: Mark) {
+        let size = |record: &Record| record.size() + record.headers.len() * HEADER_OVERHEAD;
+        self.bytes += record.as_ref().map_or(0, size) + RECORD_OVERHEAD;
+        self.versions += u64::from(matches!(mark, Mark::Seen(..)));
+        self.outgoing.push(Outgoing { record, mark });
+    }
+}
+
+impl BatchBuilder<'_> {
+    /// Encodes a version that is to be published.
+    pub(super) async fn publish(
+        &mut self,
+        incident: Incident,
+        change: Change,
+        seen: Option<&Seen>,
+    ) {
+        let Incident { reading, raw } = incident;
+        self.pending.readings.insert(reading.id, reading);
+        let encoder = &self.scope.tenant.encoder;
+        let encode = || encoder.incident(change, &reading, &raw);
+        let record = do_work(raw.len(), encode).await;
+        self.stretch.worked(raw.len()).await;
+        let mark = Mark::Seen(reading.id, reading.seen(seen), change);
+        self.pending.push(Some(record), mark);
+    }
+
+    /// Publishes and records the batch, and with it `state`. The outlet's commit must run to its end.
+    pub(in crate::runtime::sweep) async fn commit(
+        &mut self,
+        state: Option<TenantState>,
+    ) -> Result<(), Failure> {
+        if self.pending.is_empty() && state.is_none() {
+            return Ok(());
+        }
+        let batch = mem::take(&mut self.pending);
+        let any = !batch.is_empty();
+        let (outlet, tenant) = (&self.scope.sweeper.outlet, self.scope.tenant.id);
+        let commit = outlet.commit(tenant, batch.outgoing, state);
+        let committed = self.permit.wait(commit).await;
+        self.bytes.release(batch.bytes);
+        self.account.published += committed.published;
+        if committed.result.is_err() {
+            self.account.refused += batch.versions.saturating_sub(committed.published);
+        }
+        match committed.result {
+            Err(refused) if refused.reaction == Reaction::HoldBack => {
+                self.held_back.get_or_insert(refused);
+            }
+            result => result?,
+        }
+        if let Some(arrived) = batch.arrived.filter(|_| any) {
+            self.scope.sweeper.observer.see(Event::Acknowledged {
+                took: arrived.elapsed(),
+            });
+        }
+        Ok(())
+    }
+}

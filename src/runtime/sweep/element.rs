@@ -1,0 +1,71 @@
+//! Elements of a page, as they were read.
+
+use bytes::Bytes;
+
+use crate::core::codec::raw_hash;
+use crate::core::incident::reading::{Malformed, Shape, read};
+use crate::core::incident::version::{ContentHash, Reading};
+use crate::runtime::limits::do_work;
+
+/// An incident, and the bytes that Microsoft sent.
+pub(super) struct Incident {
+    pub(super) reading: Reading,
+    pub(super) raw: Bytes,
+}
+
+/// What an element of a page is.
+pub(super) enum Element {
+    Incident(Incident),
+    /// It can't be read as an incident.
+    Unreadable {
+        content: ContentHash,
+        why: Malformed,
+        raw: Bytes,
+    },
+}
+
+impl Element {
+    pub(super) async fn read(raw: Bytes, shape: &'static Shape) -> Self {
+        match do_work(raw.len(), || read(&raw, shape)).await {
+            Ok(reading) => Self::Incident(Incident { reading, raw }),
+            Err(why) => Self::Unreadable {
+                content: do_work(raw.len(), || raw_hash(&raw)).await,
+                why,
+                raw,
+            },
+        }
+    }
+
+    /// `None`: it is no incident.
+    pub(super) fn reading(&self) -> Option<Reading> {
+        match self {
+            Self::Incident(incident) => Some(incident.reading),
+            Self::Unreadable { .. } => None,
+        }
+    }
+
+    /// The hash of what can't be read.
+    pub(super) fn unreadable_content(&self) -> Option<ContentHash> {
+        match self {
+            Self::Incident(_) => None,
+            Self::Unreadable { content, .. } => Some(*content),
+        }
+    }
+
+    pub(super) fn into_raw(self) -> Bytes {
+        match self {
+            Self::Incident(Incident { raw, .. }) | Self::Unreadable { raw, .. } => raw,
+        }
+    }
+
+    /// The same element, without some of its alerts unless it is `whole`.
+    pub(super) fn marked(self, whole: bool) -> Self {
+        match self {
+            Self::Incident(Incident { reading, raw }) if !whole => Self::Incident(Incident {
+                reading: reading.without_alerts(),
+                raw,
+            }),
+            element => element,
+        }
+    }
+}
