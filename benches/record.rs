@@ -11,7 +11,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use incidentd::core::incident::page::Splitter;
 use incidentd::core::incident::reading::read;
 use incidentd::core::incident::version::{Change, Reading};
-use incidentd::ports::Encoder;
+use incidentd::ports::{Encoder, Item};
 use incidentd::record::{Format, Recipe, RecordEncoder};
 use incidentd::simulator::Tenant;
 use tokio::runtime::Runtime;
@@ -51,8 +51,14 @@ fn bench(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(raw.len() as u64));
         for (name, format) in [("cloudevents", Format::CloudEvents), ("raw", Format::Raw)] {
             let encoder = encoder(format);
+            let item = Item::Version {
+                reading,
+                change: Change::Updated,
+                seen: reading.seen(None),
+                raw: raw.clone(),
+            };
             group.bench_function(BenchmarkId::new(name, size), |b| {
-                b.iter(|| encoder.incident(Change::Updated, &reading, &raw));
+                b.iter(|| encoder.encode(&item));
             });
         }
     }

@@ -10,8 +10,8 @@ mod source;
 
 pub use clock::Clock;
 pub use delivery::{
-    Committed, Encoder, Ledger, LedgerEntry, Mark, Outgoing, Outlet, Part, Publisher, Record,
-    RecordParts, Refused, Splitter,
+    Batch, Committed, Encoder, Item, Lease, Ledger, LedgerEntry, Outlet, Part, Publisher, Record,
+    Records, Refused,
 };
 pub use observer::{Event, Observer};
 pub use source::{AccessToken, Grant, IncidentSource, PageAsk, PageBody, Query, TokenSource};

@@ -264,6 +264,7 @@ async fn batches_stay_below_a_request_limit_that_is_told_and_shrink_below_one_th
         let numbers = from..from + 150;
         numbers
             .map(|n| Record {
+                raw: 0..0,
                 topic: TOPIC.into(),
                 key: format!("t/{n}"),
                 headers: vec![("ce_id", n.to_string())],
@@ -308,6 +309,7 @@ async fn an_idle_connection_that_the_broker_closes_is_no_fault() {
         async move { publisher.probe(stop).await }
     });
     let record = |n: usize| Record {
+        raw: 0..0,
         topic: TOPIC.into(),
         key: format!("t/{n}"),
         headers: Vec::new(),

@@ -15,8 +15,8 @@ use incidentd::core::time::ticks::Ticks;
 use incidentd::kafka::KafkaPublisher;
 use incidentd::kafka::reader::TopicReader;
 use incidentd::ledger::LocalLedger;
-use incidentd::ports::{Encoder, Ledger, Mark, Outgoing, Outlet, Part, Publisher, Record, Refused};
-use incidentd::record::{AlertSplitter, Format, Recipe, RecordEncoder};
+use incidentd::ports::{Batch, Item, Ledger, Outlet, Part, Publisher, Record, Refused};
+use incidentd::record::{Format, Recipe, RecordEncoder};
 use incidentd::runtime::local_outlet::LocalOutlet;
 use incidentd::settings::KafkaConnection;
 use incidentd::telemetry::metrics::Metrics;
@@ -41,6 +41,7 @@ fn unique(name: &str) -> String {
 /// A record whose value is its number, filled up to `size` bytes.
 fn record(topic: &str, key: usize, number: usize, size: usize) -> Record {
     Record {
+        raw: 0..0,
         topic: Arc::from(topic),
         key: format!("tenant/{key}"),
         headers: vec![("ce_id", number.to_string())],
@@ -251,8 +252,8 @@ fn incident(id: u64, alerts: &[usize]) -> Value {
     json!({"incidentId": id, "alerts": alerts.collect::<Vec<_>>(), "status": "Active"})
 }
 
-fn outgoing(tenant: TenantId, topic: &str, id: u64, incident: &Value) -> Outgoing {
-    let encoder = RecordEncoder::new(Recipe {
+fn encoder(tenant: TenantId, topic: &str) -> RecordEncoder {
+    RecordEncoder::new(Recipe {
         tenant,
         name: "contoso".into(),
         source: "https://api.example".to_owned(),
@@ -260,7 +261,10 @@ fn outgoing(tenant: TenantId, topic: &str, id: u64, incident: &Value) -> Outgoin
         format: Format::CloudEvents,
         status_topic: None,
         dead_letter_topic: None,
-    });
+    })
+}
+
+fn item(id: u64, incident: &Value) -> Item {
     let reading = Reading {
         id: IncidentId(id),
         updated: Ticks(15_993_946_835_000_000),
@@ -269,10 +273,11 @@ fn outgoing(tenant: TenantId, topic: &str, id: u64, incident: &Value) -> Outgoin
         origin: Origin::Defender,
         whole: true,
     };
-    let raw = incident.to_string();
-    Outgoing {
-        record: Some(encoder.incident(Change::Created, &reading, raw.as_bytes())),
-        mark: Mark::Seen(reading.id, reading.seen(None), Change::Created),
+    Item::Version {
+        reading,
+        change: Change::Created,
+        seen: reading.seen(None),
+        raw: incident.to_string().into(),
     }
 }
 
@@ -315,7 +320,7 @@ async fn an_incident_larger_than_its_topic_accepts_arrives_in_parts_that_make_it
     let dir = tempfile::tempdir().unwrap();
     let ledger = Arc::new(LocalLedger::open(dir.path()).unwrap());
     let metrics = Arc::new(Metrics::new(&[]));
-    let outlet = LocalOutlet::new(publisher, Arc::new(AlertSplitter), ledger.clone(), metrics);
+    let outlet = LocalOutlet::new(publisher, ledger.clone(), metrics);
     let tenant = TenantId::from_bytes([1; 16]);
     let incidents = [
         (1, incident(1, &[1_000])),
@@ -325,9 +330,15 @@ async fn an_incident_larger_than_its_topic_accepts_arrives_in_parts_that_make_it
         (4, incident(4, &[10, 1_200_000, 10])),
         (5, incident(5, &[200_000, 900_000, 10, 100_000])),
     ];
-    let batch = incidents.iter();
-    let batch = batch.map(|(id, incident)| outgoing(tenant, &topic, *id, incident));
-    let committed = timeout(LIMIT, outlet.commit(tenant, batch.collect(), None)).await;
+    let items = incidents.iter().map(|(id, incident)| item(*id, incident));
+    let batch = Batch {
+        items: items.collect(),
+        ..Batch::default()
+    };
+    let lease = outlet
+        .lease(tenant, Arc::new(encoder(tenant, &topic)))
+        .unwrap();
+    let committed = timeout(LIMIT, lease.commit(batch)).await;
     let committed = committed.expect("an answer for each");
     let failure = committed.result.expect_err("an alert fits nowhere");
     assert_eq!(failure.reaction, Reaction::HoldBack);

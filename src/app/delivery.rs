@@ -15,7 +15,7 @@ use crate::core::time::ticks::Ticks;
 use crate::kafka::{KafkaError, KafkaPublisher};
 use crate::ledger::{LedgerError, LocalLedger};
 use crate::ports::{Observer, Outlet, Part, Publisher};
-use crate::record::{AlertSplitter, StdoutPublisher};
+use crate::record::StdoutPublisher;
 use crate::runtime::commands::Command;
 use crate::runtime::liveness::{Heartbeat, Liveness};
 use crate::runtime::local_outlet::LocalOutlet;
@@ -74,12 +74,7 @@ impl Delivery {
         liveness: &mut Liveness,
     ) -> Result<Self, LedgerError> {
         let ledger = Arc::new(open_ledger(settings.ledger.path.clone()).await?);
-        let outlet = LocalOutlet::new(
-            destination.publisher.clone(),
-            Arc::new(AlertSplitter),
-            ledger.clone(),
-            observer,
-        );
+        let outlet = LocalOutlet::new(destination.publisher.clone(), ledger.clone(), observer);
         let parts: [Arc<dyn Part>; 2] = [destination.part.clone(), ledger.clone()];
         let mut watched = |part: Arc<dyn Part>| {
             let heartbeat = liveness.part(part.name(), PART_SILENCE);

@@ -213,6 +213,7 @@ mod tests {
 
     fn record(value: &str) -> Record {
         Record {
+            raw: 0..0,
             topic: "t".into(),
             key: "k".to_owned(),
             headers: Vec::new(),

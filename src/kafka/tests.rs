@@ -50,6 +50,7 @@ fn publisher(cluster: &Cluster, properties: &[(&str, &str)]) -> KafkaPublisher {
 
 fn record(topic: &str, key: usize, value: Vec<u8>) -> Record {
     Record {
+        raw: 0..0,
         topic: Arc::from(topic),
         key: format!("t/{key}"),
         headers: vec![("ce_id", format!("id-{key}"))],

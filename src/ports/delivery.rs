@@ -1,8 +1,13 @@
-//! Where incidents go: records, Kafka, and what is remembered of them.
+//! Where incidents go: what the runtime hands over for publication, and what becomes of it.
+//!
+//! A sweep works under a [`Lease`] on its tenant and hands over readings and raw bytes. The outlet encodes them
+//! ([`Encoder`]), because it knows how large a record may be, publishes them, and records what was acknowledged.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::core::health::failure::{Failure, Health};
@@ -20,6 +25,8 @@ pub struct Record {
     pub key: String,
     pub headers: Vec<(&'static str, String)>,
     pub value: Vec<u8>,
+    /// Where in the value the bytes are that Microsoft sent. Empty when they are not in it as they came.
+    pub raw: Range<usize>,
 }
 
 impl Record {
@@ -31,30 +38,83 @@ impl Record {
     }
 }
 
-/// Turns one tenant's incidents into records. The tenant's topic, name and format are built in.
-pub trait Encoder: Send + Sync {
-    fn incident(&self, change: Change, reading: &Reading, raw: &[u8]) -> Record;
+/// One thing that a batch publishes or records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A version of an incident: published, and recorded as `seen` when it is acknowledged.
+    Version {
+        reading: Reading,
+        change: Change,
+        seen: Seen,
+        raw: Bytes,
+    },
+    /// Recorded only. It was published before, as another API showed it or a former release recorded it; later readings
+    /// are compared with this one.
+    Adopted { id: IncidentId, seen: Seen },
+    /// Recorded only: an element that can't be read.
+    Unreadable {
+        content: ContentHash,
+        letter: Letter,
+    },
+    /// An element that can't be read, for the dead-letter topic. Recorded as `letter` when it is acknowledged.
+    DeadLetter {
+        content: ContentHash,
+        letter: Letter,
+        why: String,
+        raw: Bytes,
+    },
+}
 
-    /// A dead letter: bytes that could not be read as an incident, and why. `None` when no topic is set for them.
-    fn dead_letter(&self, why: &str, raw: &[u8]) -> Option<Record>;
+impl Item {
+    /// The bytes that Microsoft sent, of an item that is published.
+    pub fn raw(&self) -> &[u8] {
+        match self {
+            Item::Version { raw, .. } | Item::DeadLetter { raw, .. } => raw,
+            Item::Adopted { .. } | Item::Unreadable { .. } => &[],
+        }
+    }
+
+    pub fn set_raw(&mut self, bytes: Bytes) {
+        match self {
+            Item::Version { raw, .. } | Item::DeadLetter { raw, .. } => *raw = bytes,
+            Item::Adopted { .. } | Item::Unreadable { .. } => {}
+        }
+    }
+}
+
+/// What one commit publishes and records. It holds at most one version of an incident.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub items: Vec<Item>,
+    /// The tenant's new state. Recorded last, and only when all items are.
+    pub state: Option<TenantState>,
+    /// Versions with a last update before this are forgotten: they can't be shown again.
+    pub forget_before: Option<Ticks>,
+    /// Unreadable elements that were met before this are forgotten.
+    pub forget_letters_before: Option<Ticks>,
+}
+
+/// Records of one item, made one at a time: each may hold much beside its alerts, so that all of them together can be
+/// many times the incident.
+pub type Records<'a> = Box<dyn ExactSizeIterator<Item = Record> + Send + 'a>;
+
+/// Turns one tenant's items into records. The tenant's topic, name and format are built in.
+pub trait Encoder: Send + Sync {
+    /// `None`: the item is not published, or there is no topic for it.
+    fn encode(&self, item: &Item) -> Option<Record>;
+
+    /// The records of an item whose own record is too large. None of them is larger ([`Record::size`]) than `limit`: an
+    /// incident is split between its alerts, a dead letter is cut and marked as cut. `None` when that can't be.
+    ///
+    /// Equal items and limits have equal records. A part's `ce_id` is that of no other part and no whole record.
+    fn encode_within<'a>(&'a self, item: &'a Item, limit: usize) -> Option<Records<'a>>;
+
+    /// About what a record takes in memory beside the bytes that Microsoft sent: key, headers, and what is around the
+    /// incident. It is charged before there is a record.
+    fn envelope(&self) -> usize;
 
     /// A change of the tenant's health. `None` when no topic is set for them.
     fn health(&self, at: Ticks, state: Health, what: &str, remedy: &str) -> Option<Record>;
-}
-
-/// The parts of one record, made one at a time: a part may hold much beside its alerts, so that all of them together can
-/// be many times the record.
-pub type RecordParts<'a> = Box<dyn ExactSizeIterator<Item = Record> + Send + 'a>;
-
-/// Splits an incident's record that is too large for its topic.
-pub trait Splitter: Send + Sync {
-    /// Two parts or more, none larger ([`Record::size`]) than `limit`. `None` when that can't be.
-    ///
-    /// Equal records and limits have equal parts. A part's `ce_id` is that of no other part and no whole record.
-    fn split<'a>(&self, record: &'a Record, limit: usize) -> Option<RecordParts<'a>>;
-
-    /// A dead letter that is too large, cut to `limit` and marked as cut. `None`: not even what is around it fits.
-    fn cut(&self, letter: &Record, limit: usize) -> Option<Record>;
 }
 
 /// A record that was not accepted.
@@ -112,7 +172,8 @@ impl LedgerEntry {
     }
 }
 
-/// What was published, durably. A read waits for the disk, and never blocks the thread that polls it.
+/// What a [`Lease`] of the local outlet reads and writes, for all tenants. A read waits for the disk, and never blocks the
+/// thread that polls it.
 pub trait Ledger: Send + Sync {
     /// `None`: the tenant was never read.
     fn state(&self, tenant: TenantId) -> BoxFuture<'_, Result<Option<TenantState>, Failure>>;
@@ -134,22 +195,6 @@ pub trait Ledger: Send + Sync {
     fn write(&self, entry: LedgerEntry) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
-/// A record, and what the ledger shall know once it is acknowledged.
-#[derive(Debug)]
-pub struct Outgoing {
-    pub record: Option<Record>,
-    pub mark: Mark,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    Seen(IncidentId, Seen, Change),
-    /// Published before, as another API showed it or a former release recorded it: from now on held against this reading.
-    Adopted(IncidentId, Seen),
-    /// Can't be read. With its letter for a record, this is recorded when that is acknowledged.
-    Dead(ContentHash, Letter),
-}
-
 /// What became of a commit.
 #[derive(Debug)]
 pub struct Committed {
@@ -158,40 +203,39 @@ pub struct Committed {
     pub result: Result<(), Failure>,
 }
 
-/// Publish and record, as one step: the seam between the local ledger and one that lives in Kafka's transactions.
-pub trait Outlet: Send + Sync {
-    fn state(&self, tenant: TenantId) -> BoxFuture<'_, Result<Option<TenantState>, Failure>>;
+/// The right to read one tenant and to publish its incidents. A sweep holds one from its start to its end.
+///
+/// A lease that is lost makes each of these fail with [`Reaction::Fenced`](crate::core::health::failure::Reaction::Fenced):
+/// nothing is wrong with the tenant, and another process has it now.
+pub trait Lease: Send + Sync {
+    /// `None`: the tenant was never read.
+    fn state(&self) -> BoxFuture<'_, Result<Option<TenantState>, Failure>>;
 
+    /// For each id the version last published.
     fn known<'a>(
         &'a self,
-        tenant: TenantId,
         ids: &'a [IncidentId],
     ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>>;
 
-    fn letters(
-        &self,
-        tenant: TenantId,
-    ) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>>;
+    /// What is remembered of contents that could not be read.
+    fn letters(&self) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>>;
 
-    /// Publishes `outgoing` and records what was acknowledged; `state` is recorded only when all of it was.
+    /// Publishes the batch, waits for the acknowledgement, and then records what was acknowledged.
+    ///
+    /// The batch goes by value, so that its bytes can be freed once they are in a record: memory has one copy of what is in
+    /// flight. An outlet that has to try again keeps what it needs for that.
     ///
     /// A caller must not drop this future while the daemon is to live on: records acknowledged but not yet recorded
     /// would be published again.
-    fn commit(
-        &self,
-        tenant: TenantId,
-        outgoing: Vec<Outgoing>,
-        state: Option<TenantState>,
-    ) -> BoxFuture<'_, Committed>;
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Committed>;
+}
 
-    /// Drops the tenant's versions with a last update before `versions`, and what was remembered of unreadable contents
-    /// before `letters`.
-    fn forget(
-        &self,
-        tenant: TenantId,
-        versions: Option<Ticks>,
-        letters: Ticks,
-    ) -> BoxFuture<'_, Result<(), Failure>>;
+/// Publishes and records as one step. The ledger may be a file beside Kafka, or live in Kafka's transactions.
+pub trait Outlet: Send + Sync {
+    /// # Errors
+    /// This process does not have the tenant.
+    fn lease(&self, tenant: TenantId, encoder: Arc<dyn Encoder>)
+    -> Result<Box<dyn Lease>, Failure>;
 
     /// How long the oldest publication under way has waited for its acknowledgement; `None`: there is none.
     fn waits_for(&self) -> Option<Duration>;

@@ -4,18 +4,19 @@
 //! reading the value. Only `content-type` tells the formats apart: `application/cloudevents+json` says that the value is
 //! the whole event (structured mode), anything else that it is the event's data (binary mode).
 
+use std::iter;
 use std::sync::Arc;
 
-use crate::core::codec::raw_hash;
 use crate::core::health::failure::{Health, one_line};
 use crate::core::ids::TenantId;
-use crate::core::incident::version::{Change, Reading};
+use crate::core::incident::version::{Change, ContentHash, Reading};
 use crate::core::time::ticks::Ticks;
-use crate::ports::{Encoder, Record};
+use crate::ports::{Encoder, Item, Record, Records};
 
+use super::split::Draft;
 use super::{
     ALERTS_COMPLETE, CE_ID, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID,
-    TENANT_NAME, health,
+    TENANT_NAME, TRUNCATED, health,
 };
 
 /// What the value of an incident's record is.
@@ -63,13 +64,11 @@ impl RecordEncoder {
         }
     }
 
-    /// The structured event, in one allocation. `raw` is put in last and as it is: an incident can be megabytes long,
-    /// and parsing it to write it again would cost ten times as much and lose its spelling.
-    fn event(&self, attributes: &Attributes, change: Change, whole: bool, raw: &[u8]) -> Vec<u8> {
+    /// The structured event up to its data, and where in it the text of its id ends.
+    fn event_head(&self, attributes: &Attributes, change: Change, whole: bool) -> (Vec<u8>, usize) {
         // Nothing here but the source, which is escaped already, can hold a character that JSON escapes.
-        let parts = [
-            r#"{"specversion":"1.0","id":""#,
-            &attributes.id,
+        let begin = [r#"{"specversion":"1.0","id":""#, &attributes.id].concat();
+        let rest = [
             r#"","source":"#,
             &self.source_json,
             r#","type":""#,
@@ -89,14 +88,69 @@ impl RecordEncoder {
             },
             r#"","data":"#,
         ];
-        let head: usize = parts.iter().map(|part| part.len()).sum();
-        let mut value = Vec::with_capacity(head + raw.len() + 1);
-        for part in parts {
-            value.extend_from_slice(part.as_bytes());
+        let id_end = begin.len();
+        ((begin + &rest.concat()).into_bytes(), id_end)
+    }
+
+    /// The record of an incident, not yet put together.
+    pub(super) fn incident<'a>(
+        &self,
+        change: Change,
+        reading: &Reading,
+        raw: &'a [u8],
+    ) -> Draft<'a> {
+        let key = format!("{}/{}", self.tenant, reading.id);
+        let attributes = Attributes {
+            id: format!("{key}/{}/{}", reading.updated.0, reading.hash),
+            kind: format!("incidentd.incident.{}.v1", change.as_str()),
+            subject: reading.id.to_string(),
+            time: reading.updated.to_string(),
+        };
+        let (content_type, (head, id_end), tail): (_, _, &[u8]) = match self.recipe.format {
+            Format::CloudEvents => {
+                let (head, id_end) = self.event_head(&attributes, change, reading.whole);
+                (CLOUDEVENT_JSON, (head, Some(id_end)), b"}")
+            }
+            Format::Raw => (JSON, (Vec::new(), None), b""),
+        };
+        let mut headers =
+            attributes.headers(&self.recipe.source, content_type, self.tenant_headers());
+        if !reading.whole {
+            headers.push((ALERTS_COMPLETE, "false".to_owned()));
         }
-        value.extend_from_slice(raw);
-        value.push(b'}');
-        value
+        Draft {
+            record: Record {
+                topic: self.recipe.topic.clone(),
+                key,
+                headers,
+                value: Vec::new(),
+                raw: 0..0,
+            },
+            head,
+            id_end,
+            incident: raw,
+            tail,
+        }
+    }
+
+    /// A dead letter without its bytes. `None`: no topic is set for them.
+    ///
+    /// The key holds the content's hash: the same bytes land in the same partition, and compaction keeps one of them.
+    fn dead_letter(&self, content: ContentHash, why: &str) -> Option<Record> {
+        let topic = self.recipe.dead_letter_topic.clone()?;
+        let [tenant_id, tenant_name] = self.tenant_headers();
+        Some(Record {
+            topic,
+            key: format!("{}/{content}", self.tenant),
+            headers: vec![
+                tenant_id,
+                tenant_name,
+                ("reason", one_line(why, REASON_MAX)),
+                (CONTENT_TYPE, OCTET_STREAM.to_owned()),
+            ],
+            value: Vec::new(),
+            raw: 0..0,
+        })
     }
 
     fn tenant_headers(&self) -> [(&'static str, String); 2] {
@@ -138,49 +192,50 @@ impl Attributes {
 }
 
 impl Encoder for RecordEncoder {
-    fn incident(&self, change: Change, reading: &Reading, raw: &[u8]) -> Record {
-        let key = format!("{}/{}", self.tenant, reading.id);
-        let attributes = Attributes {
-            id: format!("{key}/{}/{}", reading.updated.0, reading.hash),
-            kind: format!("incidentd.incident.{}.v1", change.as_str()),
-            subject: reading.id.to_string(),
-            time: reading.updated.to_string(),
-        };
-        let (content_type, value) = match self.recipe.format {
-            Format::CloudEvents => (
-                CLOUDEVENT_JSON,
-                self.event(&attributes, change, reading.whole, raw),
-            ),
-            Format::Raw => (JSON, raw.to_vec()),
-        };
-        let mut headers =
-            attributes.headers(&self.recipe.source, content_type, self.tenant_headers());
-        if !reading.whole {
-            headers.push((ALERTS_COMPLETE, "false".to_owned()));
-        }
-        Record {
-            topic: self.recipe.topic.clone(),
-            key,
-            headers,
-            value,
+    fn encode(&self, item: &Item) -> Option<Record> {
+        match item {
+            Item::Version {
+                reading,
+                change,
+                raw,
+                ..
+            } => Some(self.incident(*change, reading, raw).whole()),
+            Item::DeadLetter {
+                content, why, raw, ..
+            } => Some(Record {
+                value: raw.to_vec(),
+                raw: 0..raw.len(),
+                ..self.dead_letter(*content, why)?
+            }),
+            Item::Adopted { .. } | Item::Unreadable { .. } => None,
         }
     }
 
-    /// The key holds the content's hash: the same bytes land in the same partition, and compaction keeps one of them.
-    fn dead_letter(&self, why: &str, raw: &[u8]) -> Option<Record> {
-        let topic = self.recipe.dead_letter_topic.clone()?;
-        let [tenant_id, tenant_name] = self.tenant_headers();
-        Some(Record {
-            topic,
-            key: format!("{}/{}", self.tenant, raw_hash(raw)),
-            headers: vec![
-                tenant_id,
-                tenant_name,
-                ("reason", one_line(why, REASON_MAX)),
-                (CONTENT_TYPE, OCTET_STREAM.to_owned()),
-            ],
-            value: raw.to_vec(),
-        })
+    fn encode_within<'a>(&'a self, item: &'a Item, limit: usize) -> Option<Records<'a>> {
+        match item {
+            Item::Version {
+                reading,
+                change,
+                raw,
+                ..
+            } => self.incident(*change, reading, raw).split(limit),
+            Item::DeadLetter {
+                content, why, raw, ..
+            } => {
+                let mut cut = self.dead_letter(*content, why)?;
+                cut.headers.push((TRUNCATED, raw.len().to_string()));
+                let room = limit.checked_sub(cut.size())?;
+                cut.value = raw.get(..room).unwrap_or(raw).to_vec();
+                Some(Box::new(iter::once(cut)))
+            }
+            Item::Adopted { .. } | Item::Unreadable { .. } => None,
+        }
+    }
+
+    /// Each of some ten headers has an allocation of its own, here and in Kafka's client. The event repeats them.
+    fn envelope(&self) -> usize {
+        const FIXED: usize = 1024;
+        FIXED + 2 * (self.recipe.source.len() + self.recipe.name.len()) + 8 * self.tenant.len()
     }
 
     fn health(&self, at: Ticks, state: Health, what: &str, remedy: &str) -> Option<Record> {

@@ -85,6 +85,7 @@ impl Change<'_> {
             key: tenant.to_owned(),
             headers: attributes.headers(SOURCE, CLOUDEVENT_JSON, headers),
             value,
+            raw: 0..0,
         }
     }
 }

@@ -23,7 +23,6 @@ mod tests;
 
 pub use compact::Compactor;
 pub use encoder::{Format, Recipe, RecordEncoder};
-pub use split::AlertSplitter;
 pub use stdout::StdoutPublisher;
 
 const CONTENT_TYPE: &str = "content-type";

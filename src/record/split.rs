@@ -1,7 +1,7 @@
-//! Splits an incident's record into parts that fit its topic: each is the whole incident but for its `alerts`, of which
-//! it has a run.
+//! Splits an incident into records that fit its topic: each is the whole incident but for its `alerts`, of which it has a
+//! run.
 //!
-//! Stateless, and works on the encoded record. Invariants:
+//! Invariants:
 //! - The runs, one after the other, are the alerts: each once, in order, its bytes untouched. Everything else in the
 //!   incident is in each part as it was.
 //! - Only the incident's own `alerts` count. Where that key repeats it is the last one, which is what readers take.
@@ -9,156 +9,159 @@
 //!   be read again with its alerts in another order, or be cut for another limit, and a part that is dropped as a repeat
 //!   must be one.
 //!
-//! - What else the incident holds (half of a surrogate pair, any number or nesting, bytes that are no UTF-8) is not looked at.
+//! What else the incident holds (half of a surrogate pair, any number or nesting, bytes that are no UTF-8) is not looked at.
 //!
-//! Failure modes: a record that is no incident with alerts, or of which a single alert does not fit beside all the rest,
-//! is not split.
-//!
-//! A dead letter has no alerts: one that is too large is cut.
+//! Failure modes: an incident without alerts, or of which a single alert does not fit beside all the rest, is not split.
 
 use std::ops::Range;
 
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::core::incident::json::{Begins, Scanner};
-use crate::ports::{Record, RecordParts, Splitter};
+use crate::ports::{Record, Records};
 
-use super::{CE_ID, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, PART, PARTS, TRUNCATED};
+use super::{CE_ID, PART, PARTS};
 
 const ALERTS: &str = "alerts";
-/// Stands for every number while a part is measured. No record has more alerts than that.
+/// Stands for every number while a part is measured. No incident has more alerts than that.
 const WIDEST: usize = u32::MAX as usize;
 
-/// The [`Splitter`] of this module's records.
-#[derive(Debug, Clone, Copy)]
-pub struct AlertSplitter;
+/// A record before it is put together.
+pub(super) struct Draft<'a> {
+    /// All but the value.
+    pub(super) record: Record,
+    /// The value up to the incident.
+    pub(super) head: Vec<u8>,
+    /// Where in the head the text of the event's id ends. `None`: there is no event around the incident.
+    pub(super) id_end: Option<usize>,
+    pub(super) incident: &'a [u8],
+    pub(super) tail: &'static [u8],
+}
 
-impl Splitter for AlertSplitter {
-    fn split<'a>(&self, record: &'a Record, limit: usize) -> Option<RecordParts<'a>> {
-        let (frame, alerts) = Frame::of(record)?;
-        let room = limit.checked_sub(frame.part(0, (WIDEST, WIDEST), b"").size())?;
-        let runs = runs(alerts, room)?;
-        let (cut, count) = (name(record, &runs), runs.len());
+impl<'a> Draft<'a> {
+    /// In one allocation, and the incident as it is: it can be megabytes long, and to parse it and write it anew would cost
+    /// ten times as much and lose its spelling.
+    pub(super) fn whole(self) -> Record {
+        let value = [&self.head, self.incident, self.tail].concat();
+        Record {
+            value,
+            raw: self.head.len()..self.head.len() + self.incident.len(),
+            ..self.record
+        }
+    }
+
+    /// The incident in two records or more, none larger than `limit`.
+    pub(super) fn split(self, limit: usize) -> Option<Records<'a>> {
+        let frame = Frame::of(self)?;
+        let room = limit.checked_sub(frame.part(0, WIDEST, WIDEST, b"").size())?;
+        let runs = runs(frame.alerts, room)?;
+        let (cut, count) = (frame.name(&runs), runs.len());
         if !(2..=WIDEST).contains(&count) {
             return None;
         }
         let parts = runs.into_iter().enumerate();
         Some(Box::new(parts.map(move |(earlier, run)| {
-            frame.part(cut, (earlier + 1, count), run)
+            frame.part(cut, earlier + 1, count, run)
         })))
-    }
-
-    fn cut(&self, letter: &Record, limit: usize) -> Option<Record> {
-        let mut cut = Record {
-            topic: letter.topic.clone(),
-            key: letter.key.clone(),
-            headers: letter.headers.clone(),
-            value: Vec::new(),
-        };
-        cut.headers
-            .push((TRUNCATED, letter.value.len().to_string()));
-        let room = limit.checked_sub(cut.size())?;
-        cut.value.extend(letter.value.iter().take(room));
-        Some(cut)
     }
 }
 
-/// What all parts of a record have in common.
+/// What all parts of an incident have in common.
 struct Frame<'a> {
-    record: &'a Record,
-    /// The value up to the end of the event's id, without the quote that closes it; in raw form nothing.
-    id: Option<&'a [u8]>,
-    /// From there to the alerts.
+    draft: Draft<'a>,
+    /// The incident up to its alerts.
     before: &'a [u8],
+    /// An array, or something else.
+    alerts: &'a [u8],
     after: &'a [u8],
 }
 
 impl<'a> Frame<'a> {
-    /// The frame and the alerts, which are an array or something else.
-    fn of(record: &'a Record) -> Option<(Self, &'a [u8])> {
-        let value = record.value.as_slice();
-        let mut headers = record.headers.iter();
-        let (_, content_type) = headers.find(|(name, _)| *name == CONTENT_TYPE)?;
-        let (id, begins, incident) = match content_type.as_str() {
-            CLOUDEVENT_JSON => {
-                let [id, data] = members(value, ["id", "data"])?;
-                let id = id?;
-                let text = value.get(..id.end)?.strip_suffix(b"\"")?;
-                (Some(text), id.end, data?)
-            }
-            JSON => (None, 0, 0..value.len()),
-            _ => return None,
-        };
-        let [alerts] = members(value.get(incident.clone())?, [ALERTS])?;
-        let Range { start, end } = alerts?;
-        let (start, end) = (incident.start + start, incident.start + end);
-        let frame = Self {
-            record,
-            id,
-            before: value.get(begins..start)?,
-            after: value.get(end..)?,
-        };
-        Some((frame, value.get(start..end)?))
+    fn of(draft: Draft<'a>) -> Option<Self> {
+        let incident = draft.incident;
+        let Range { start, end } = member(incident, ALERTS)?;
+        Some(Self {
+            before: incident.get(..start)?,
+            alerts: incident.get(start..end)?,
+            after: incident.get(end..)?,
+            draft,
+        })
     }
 
-    /// The part of this number and count, with `run` for its alerts.
-    fn part(&self, cut: u64, (number, count): (usize, usize), run: &[u8]) -> Record {
+    /// One part, with `run` for its alerts.
+    fn part(&self, cut: u64, number: usize, count: usize, run: &[u8]) -> Record {
+        let Draft {
+            record,
+            head,
+            id_end,
+            tail,
+            ..
+        } = &self.draft;
         let suffix = format!("/{cut:016x}/{number}");
-        let mut headers = Vec::with_capacity(self.record.headers.len() + 2);
-        headers.extend(self.record.headers.iter().cloned());
+        let mut headers = Vec::with_capacity(record.headers.len() + 2);
+        headers.extend(record.headers.iter().cloned());
         for (_, id) in headers.iter_mut().filter(|(name, _)| *name == CE_ID) {
             id.push_str(&suffix);
         }
         headers.push((PART, number.to_string()));
         headers.push((PARTS, count.to_string()));
-        let attributes = match self.id {
-            Some(_) => format!(r#"{suffix}","{PART}":"{number}","{PARTS}":"{count}""#),
-            None => String::new(),
+        let (id, attributes, rest) = match id_end.and_then(|end| head.split_at_checked(end)) {
+            // The rest begins with the quote that closes the id.
+            Some((id, rest)) => (
+                id,
+                format!(r#"{suffix}","{PART}":"{number}","{PARTS}":"{count}"#),
+                rest,
+            ),
+            None => (&head[..], String::new(), &[][..]),
         };
         let pieces = [
-            self.id.unwrap_or_default(),
+            id,
             attributes.as_bytes(),
+            rest,
             self.before,
             b"[",
             run,
             b"]",
             self.after,
+            tail,
         ];
         Record {
-            topic: self.record.topic.clone(),
-            key: self.record.key.clone(),
+            topic: record.topic.clone(),
+            key: record.key.clone(),
             headers,
             value: pieces.concat(),
+            raw: 0..0,
         }
     }
-}
 
-/// A number that this record, cut so, has and no other.
-fn name(record: &Record, runs: &[&[u8]]) -> u64 {
-    let mut hash = Xxh3::new();
-    hash.update(&record.value);
-    for run in runs {
-        hash.update(&run.len().to_be_bytes());
+    /// A number that this incident, cut so, has and no other.
+    fn name(&self, runs: &[&[u8]]) -> u64 {
+        let mut hash = Xxh3::new();
+        for piece in [&self.draft.head, self.draft.incident, self.draft.tail] {
+            hash.update(piece);
+        }
+        for run in runs {
+            hash.update(&run.len().to_be_bytes());
+        }
+        hash.digest()
     }
-    hash.digest()
 }
 
-/// Where the members of these names lie in a JSON object; `None` when it is no object.
-fn members<const N: usize>(object: &[u8], names: [&str; N]) -> Option<[Option<Range<usize>>; N]> {
+/// Where the value of `name` lies in a JSON object; the last one where the name repeats.
+fn member(object: &[u8], name: &str) -> Option<Range<usize>> {
     let mut input = Scanner::new(object);
     if !input.enter(Begins::Object) {
         return None;
     }
-    let mut found = [const { None }; N];
+    let mut found = None;
     while let Some(key) = input.key().ok()? {
         let place = input.skip().ok()?;
-        let mut slots = names.iter().zip(&mut found);
-        if let Some((_, slot)) = slots.find(|(name, _)| key.is(name)) {
-            *slot = Some(place);
+        if key.is(name) {
+            found = Some(place);
         }
     }
     input.end().ok()?;
-    Some(found)
+    found
 }
 
 /// An array's elements in as few runs as can be, none longer than `room`; `None` when it is no array, or one element

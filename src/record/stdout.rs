@@ -189,6 +189,7 @@ mod tests {
 
     fn record(content_type: &str, value: &[u8]) -> Record {
         Record {
+            raw: 0..0,
             topic: "incidents".into(),
             key: "key".to_owned(),
             headers: vec![(CONTENT_TYPE, content_type.to_owned())],

@@ -3,14 +3,17 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use bytes::Bytes;
+
 use crate::core::codec::raw_hash;
 use crate::core::health::failure::Health;
 use crate::core::ids::{IncidentId, TenantId};
+use crate::core::incident::dead_letters::Letter;
 use crate::core::incident::version::{Change, ContentHash, Origin, Phase, Reading};
 use crate::core::time::ticks::Ticks;
-use crate::ports::{Encoder, Record, Splitter};
+use crate::ports::{Encoder, Item, Record};
 
-use super::{AlertSplitter, Format, Recipe, RecordEncoder};
+use super::{Format, Recipe, RecordEncoder};
 
 const TENANT: &str = "10203040-5060-7080-90a0-b0c0d0e0f001";
 
@@ -34,6 +37,28 @@ fn reading(id: u64, updated: i64, hash: u64) -> Reading {
         hash: ContentHash(hash),
         origin: Origin::Defender,
         whole: true,
+    }
+}
+
+fn incident(encoder: &RecordEncoder, change: Change, reading: &Reading, raw: &[u8]) -> Record {
+    let item = Item::Version {
+        reading: *reading,
+        change,
+        seen: reading.seen(None),
+        raw: Bytes::copy_from_slice(raw),
+    };
+    encoder.encode(&item).expect("an incident has a record")
+}
+
+fn dead_letter(why: &str, raw: &[u8]) -> Item {
+    Item::DeadLetter {
+        content: raw_hash(raw),
+        letter: Letter {
+            met: Ticks(5),
+            accepted: true,
+        },
+        why: why.to_owned(),
+        raw: Bytes::copy_from_slice(raw),
     }
 }
 
@@ -71,7 +96,7 @@ fn an_incident_s_key_headers_and_value_are_the_contract_s() {
     ];
 
     let encoder = RecordEncoder::new(recipe(Format::CloudEvents));
-    let record = encoder.incident(Change::Resolved, &reading, raw);
+    let record = incident(&encoder, Change::Resolved, &reading, raw);
     assert_eq!(&*record.topic, "security.incidents");
     assert_eq!(record.key, format!("{TENANT}/42"));
     assert_eq!(headers(&record), expected);
@@ -81,7 +106,7 @@ fn an_incident_s_key_headers_and_value_are_the_contract_s() {
     assert_eq!(String::from_utf8(record.value).expect("UTF-8"), value);
 
     let encoder = RecordEncoder::new(recipe(Format::Raw));
-    let record = encoder.incident(Change::Resolved, &reading, raw);
+    let record = incident(&encoder, Change::Resolved, &reading, raw);
     expected[6].1 = "application/json";
     assert_eq!(headers(&record), expected);
     assert_eq!(record.value, raw);
@@ -94,7 +119,12 @@ fn an_incident_without_its_alerts_is_marked_in_header_and_event() {
         ..reading(42, 5, 0xab)
     };
     for format in [Format::CloudEvents, Format::Raw] {
-        let record = RecordEncoder::new(recipe(format)).incident(Change::Created, &without, b"{}");
+        let record = incident(
+            &RecordEncoder::new(recipe(format)),
+            Change::Created,
+            &without,
+            b"{}",
+        );
         assert_eq!(header(&record, "alerts_complete"), "false");
         let value: serde_json::Value = serde_json::from_slice(&record.value).expect("JSON");
         match format {
@@ -109,7 +139,7 @@ fn a_dead_letter_keeps_the_bytes_and_says_why() {
     let encoder = RecordEncoder::new(recipe(Format::CloudEvents));
     let raw = b"{\"incidentId\": \"x\xff";
     let record = encoder
-        .dead_letter("no\nincidentId", raw)
+        .encode(&dead_letter("no\nincidentId", raw))
         .expect("a topic is set");
     assert_eq!(&*record.topic, "dead");
     assert_eq!(record.key, format!("{TENANT}/{}", raw_hash(raw)));
@@ -129,20 +159,18 @@ fn a_dead_letter_keeps_the_bytes_and_says_why() {
 fn a_dead_letter_that_is_cut_fits_and_says_how_long_it_was() {
     let encoder = RecordEncoder::new(recipe(Format::CloudEvents));
     let raw = vec![b'x'; 50_000];
-    let letter = encoder.dead_letter("why", &raw).expect("a topic is set");
+    let item = dead_letter("why", &raw);
+    let cut = |limit| encoder.encode_within(&item, limit)?.next();
+    let letter = encoder.encode(&item).expect("a topic is set");
     for limit in [1_000, 2_000, letter.size() - 1] {
-        let cut = AlertSplitter.cut(&letter, limit).expect("it can be cut");
+        let cut = cut(limit).expect("it can be cut");
         assert_eq!(cut.size(), limit);
         assert_eq!(header(&cut, "truncated"), "50000");
         assert!(raw.starts_with(&cut.value), "not the first of its bytes");
         assert_eq!((&cut.topic, &cut.key), (&letter.topic, &letter.key));
         assert_eq!(header(&cut, "reason"), "why");
     }
-    assert_eq!(
-        AlertSplitter.cut(&letter, 10),
-        None,
-        "not even its key fits"
-    );
+    assert_eq!(cut(10), None, "not even its key fits");
 }
 
 #[test]
@@ -196,7 +224,7 @@ fn without_their_topics_there_are_no_dead_letters_and_no_health_records() {
         dead_letter_topic: None,
         ..recipe(Format::CloudEvents)
     });
-    assert_eq!(encoder.dead_letter("why", b"raw"), None);
+    assert_eq!(encoder.encode(&dead_letter("why", b"raw")), None);
     assert_eq!(encoder.health(Ticks(0), Health::Ok, "", ""), None);
 }
 
@@ -224,11 +252,12 @@ proptest! {
         let encoder = RecordEncoder::new(Recipe {
             tenant, name: name.as_str().into(), source: source.clone(), ..recipe(Format::CloudEvents)
         });
-        let record = encoder.incident(change, &reading(id, updated, hash), raw.as_bytes());
+        let record = incident(&encoder, change, &reading(id, updated, hash), raw.as_bytes());
 
         let value: Value = serde_json::from_slice(&record.value).expect("JSON");
         let data_at = record.value.len() - 1 - raw.len();
         prop_assert_eq!(&record.value[data_at..record.value.len() - 1], raw.as_bytes());
+        prop_assert_eq!(record.raw.clone(), data_at..record.value.len() - 1);
         prop_assert_eq!(&value["data"], &serde_json::from_str::<Value>(&raw).expect("JSON"));
         prop_assert_eq!(record.value.capacity(), record.value.len(), "sized up front");
 
@@ -254,7 +283,7 @@ proptest! {
         let id = |(tenant, id, updated, hash), change| {
             let tenant = TenantId::from_bytes([tenant; 16]);
             let encoder = RecordEncoder::new(Recipe { tenant, ..recipe(Format::Raw) });
-            let record = encoder.incident(change, &reading(id, updated, hash), b"{}");
+            let record = incident(&encoder, change, &reading(id, updated, hash), b"{}");
             header(&record, "ce_id").to_owned()
         };
         prop_assert_eq!(id(a, change.0) == id(b, change.1), a == b);

@@ -17,7 +17,7 @@ mod scripted;
 mod server;
 mod topic;
 
-pub use topic::{Topic, WordSplitter};
+pub use topic::{Topic, cut, words};
 
 pub use scripted::Scripted;
 pub use server::{Fault, Order, Server, broken_page};
@@ -28,7 +28,7 @@ use super::tokens::{TokenContext, TokenKeeper};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
-use crate::core::incident::version::{Change, ContentHash, Deduplicate, Reading, Seen};
+use crate::core::incident::version::{ContentHash, Deduplicate, Seen};
 use crate::core::sweep::cursor::{Reach, TenantState};
 use crate::core::time::ticks::{PER_SECOND, Ticks};
 use crate::ports::*;
@@ -95,22 +95,37 @@ impl TokenSource for Entra {
 pub struct PlainEncoder(pub TenantId);
 
 impl Encoder for PlainEncoder {
-    fn incident(&self, change: Change, reading: &Reading, raw: &[u8]) -> Record {
-        Record {
-            topic: "incidents".into(),
-            key: format!("{}/{}", self.0, reading.id),
-            headers: vec![("change", change.as_str().to_owned())],
-            value: raw.to_vec(),
-        }
+    fn encode(&self, item: &Item) -> Option<Record> {
+        let (topic, key, headers) = match item {
+            Item::Version {
+                reading, change, ..
+            } => {
+                let change = ("change", change.as_str().to_owned());
+                (
+                    "incidents",
+                    format!("{}/{}", self.0, reading.id),
+                    vec![change],
+                )
+            }
+            Item::DeadLetter { .. } => ("dead", self.0.to_string(), Vec::new()),
+            Item::Adopted { .. } | Item::Unreadable { .. } => return None,
+        };
+        let value = item.raw().to_vec();
+        Some(Record {
+            topic: topic.into(),
+            key,
+            headers,
+            raw: 0..value.len(),
+            value,
+        })
     }
 
-    fn dead_letter(&self, _: &str, raw: &[u8]) -> Option<Record> {
-        Some(Record {
-            topic: "dead".into(),
-            key: self.0.to_string(),
-            headers: Vec::new(),
-            value: raw.to_vec(),
-        })
+    fn encode_within<'a>(&'a self, item: &'a Item, limit: usize) -> Option<Records<'a>> {
+        words(&self.encode(item)?, limit)
+    }
+
+    fn envelope(&self) -> usize {
+        100
     }
 
     fn health(&self, _: Ticks, _: Health, _: &str, _: &str) -> Option<Record> {
@@ -283,7 +298,6 @@ impl World {
         let sweeper = Sweeper {
             outlet: Arc::new(LocalOutlet::new(
                 topic.clone(),
-                Arc::new(WordSplitter),
                 ledger.clone(),
                 counts.clone(),
             )),

@@ -12,21 +12,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::limits::do_work;
+use super::limits::{Stretch, do_work};
 use crate::core::health::failure::Failure;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
 use crate::core::incident::version::{ContentHash, Seen};
 use crate::core::sweep::cursor::TenantState;
-use crate::core::time::ticks::Ticks;
 use crate::ports::{
-    Committed, Event, Ledger, LedgerEntry, Mark, Observer, Outgoing, Outlet, Publisher, Record,
-    Refused, Splitter,
+    Batch, Committed, Encoder, Event, Item, Lease, Ledger, LedgerEntry, Observer, Outlet,
+    Publisher, Record, Refused,
 };
 use crate::runtime::edge::Edges;
 use crate::runtime::oldest::OldestWait;
@@ -34,9 +34,11 @@ use crate::runtime::oldest::OldestWait;
 /// The pause between two tries to write the ledger.
 const LEDGER_RETRY: Duration = Duration::from_secs(1);
 
-pub struct LocalOutlet {
+pub struct LocalOutlet(Arc<Shared>);
+
+/// What all leases share.
+struct Shared {
     publisher: Arc<dyn Publisher>,
-    splitter: Arc<dyn Splitter>,
     ledger: Arc<dyn Ledger>,
     observer: Arc<dyn Observer>,
     /// Commits that wait for the ledger to be writable again.
@@ -50,157 +52,49 @@ pub struct LocalOutlet {
 impl LocalOutlet {
     pub fn new(
         publisher: Arc<dyn Publisher>,
-        splitter: Arc<dyn Splitter>,
         ledger: Arc<dyn Ledger>,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             publisher,
-            splitter,
             ledger,
             observer,
             stuck: watch::Sender::new(0),
             undeliverable: Edges::default(),
             unacknowledged: OldestWait::default(),
-        }
+        }))
+    }
+}
+
+impl Outlet for LocalOutlet {
+    /// One process has all tenants: the ledger's lock sees to that.
+    fn lease(
+        &self,
+        tenant: TenantId,
+        encoder: Arc<dyn Encoder>,
+    ) -> Result<Box<dyn Lease>, Failure> {
+        Ok(Box::new(LocalLease {
+            outlet: self.0.clone(),
+            tenant,
+            encoder,
+        }))
     }
 
+    fn waits_for(&self) -> Option<Duration> {
+        self.0.unacknowledged.longest()
+    }
+}
+
+impl Shared {
     async fn hand_over(&self, records: Vec<Record>) -> Vec<Result<(), Refused>> {
         let _under_way = self.unacknowledged.begin();
         self.publisher.publish(records).await
     }
 
-    async fn publish_and_record(
-        &self,
-        tenant: TenantId,
-        outgoing: Vec<Outgoing>,
-        state: Option<TenantState>,
-    ) -> Committed {
-        // Fails only when the sender is gone, which we are.
-        let _ = self.stuck.subscribe().wait_for(|stuck| *stuck == 0).await;
-        let (marks, failure) = self.publish(tenant, outgoing).await;
-        let entry = entry(tenant, &marks, state.filter(|_| failure.is_none()));
-        if !entry.is_empty() {
-            self.record(entry).await;
-        }
-        for mark in &marks {
-            match mark {
-                Mark::Seen(_, _, change) => {
-                    self.observer.see(Event::Published { change: *change });
-                }
-                Mark::Dead(..) | Mark::Adopted(..) => {}
-            }
-        }
-        Committed {
-            published: marks
-                .iter()
-                .filter(|mark| matches!(mark, Mark::Seen(..)))
-                .count() as u64,
-            result: failure.map_or(Ok(()), Err),
-        }
-    }
-
-    /// The marks of what was acknowledged, and the first failure.
-    async fn publish(
-        &self,
-        tenant: TenantId,
-        outgoing: Vec<Outgoing>,
-    ) -> (Vec<Mark>, Option<Failure>) {
-        let (mut marks, mut sent, mut records) = (Vec::new(), Vec::new(), Vec::new());
-        for Outgoing { record, mark } in outgoing {
-            match record {
-                Some(record) => {
-                    sent.push((mark, record.topic.clone()));
-                    records.push(record);
-                }
-                None => marks.push(mark),
-            }
-        }
-        if records.is_empty() {
-            return (marks, None);
-        }
-        let (mut failure, mut oversize) = (None, Vec::new());
-        for ((mark, topic), result) in sent.into_iter().zip(self.hand_over(records).await) {
-            match (result, mark) {
-                (result, Mark::Dead(..)) => {
-                    if self.letter(&topic, result).await {
-                        marks.push(mark);
-                    }
-                }
-                (Ok(()), mark) => marks.push(mark),
-                (Err(refused), Mark::Seen(id, ..) | Mark::Adopted(id, _)) => match refused.oversize
-                {
-                    Some(record) => oversize.push((mark, id, record, refused.failure)),
-                    None => failure = failure.or(Some(refused.failure)),
-                },
-            }
-        }
-        for (mark, id, record, refusal) in oversize {
-            match self.publish_parts(&record, refusal).await {
-                Ok(parts) => {
-                    self.observer.see(Event::Split);
-                    tracing::info!(tenant = %tenant, incident = %id, parts, bytes = record.size(),
-                        "an incident larger than its topic accepts was published in parts");
-                    marks.push(mark);
-                }
-                Err(refused) => failure = failure.or(Some(refused)),
-            }
-        }
-        (marks, failure)
-    }
-
-    /// Whether a dead letter has arrived, of which this was the first try. One that is too large is cut and tried again.
-    ///
-    /// The dead-letter topic is a convenience: that it is missing must not stop the tenant. The letter is tried again when
-    /// the element is next read.
-    async fn letter(&self, topic: &Arc<str>, first: Result<(), Refused>) -> bool {
-        let result = match first {
-            Err(Refused {
-                failure,
-                oversize: Some(letter),
-            }) => self.cut(&letter).await.unwrap_or(Err(failure)),
-            first => first.map_err(|refused| refused.failure),
-        };
-        match &result {
-            Ok(()) => {
-                if self.undeliverable.ends(topic) {
-                    tracing::info!(%topic, "dead letters are accepted again");
-                }
-            }
-            Err(failure) => {
-                if self.undeliverable.begins(topic) {
-                    tracing::warn!(%topic, error = %failure, remedy = failure.remedy,
-                        "dead letters are not accepted; each is tried again when it is next read");
-                }
-            }
-        }
-        result.is_ok()
-    }
-
-    /// Publishes as much of a letter as its topic accepts. `None`: it accepts nothing of it, or tells no limit.
-    async fn cut(&self, letter: &Record) -> Option<Result<(), Failure>> {
-        let limit = self.publisher.limit(&letter.topic).await?;
-        let cut = self.splitter.cut(letter, limit)?;
-        let result = self.hand_over(vec![cut]).await.pop()?;
-        Some(result.map_err(|refused| refused.failure))
-    }
-
-    /// Publishes a record that was refused for its size in parts; tells how many there were.
-    async fn publish_parts(&self, record: &Record, refusal: Failure) -> Result<usize, Failure> {
-        let Some(limit) = self.publisher.limit(&record.topic).await else {
-            return Err(refusal);
-        };
-        let split = || self.splitter.split(record, limit);
-        let Some(parts) = do_work(record.value.len(), split).await else {
-            return Err(unsplittable(refusal, limit));
-        };
-        let count = parts.len();
-        for part in parts {
-            for result in self.hand_over(vec![part]).await {
-                result.map_err(|refused| refused.failure)?;
-            }
-        }
-        Ok(count)
+    async fn hand_over_one(&self, record: Record) -> Result<(), Failure> {
+        let results = self.hand_over(vec![record]).await;
+        let refused = results.into_iter().find_map(Result::err);
+        refused.map_or(Ok(()), |refused| Err(refused.failure))
     }
 
     async fn record(&self, entry: LedgerEntry) {
@@ -218,6 +112,233 @@ impl LocalOutlet {
         if waiting.take().is_some() && *self.stuck.borrow() == 0 {
             tracing::info!("the ledger can be written again; publishing goes on");
         }
+    }
+
+    /// Logs when a topic begins to refuse dead letters and when that ends.
+    fn note_letter(&self, topic: &Arc<str>, result: &Result<(), Failure>) {
+        match result {
+            Ok(()) if self.undeliverable.ends(topic) => {
+                tracing::info!(%topic, "dead letters are accepted again");
+            }
+            Err(failure) if self.undeliverable.begins(topic) => {
+                tracing::warn!(%topic, error = %failure, remedy = failure.remedy,
+                    "dead letters are not accepted; each is tried again when it is next read");
+            }
+            _ => {}
+        }
+    }
+}
+
+struct LocalLease {
+    outlet: Arc<Shared>,
+    tenant: TenantId,
+    encoder: Arc<dyn Encoder>,
+}
+
+/// What became of a batch's items.
+#[derive(Default)]
+struct Outcome {
+    /// Acknowledged, or there was nothing to publish of them: to be recorded.
+    done: Vec<Item>,
+    /// Of those that are not done, the first.
+    failure: Option<Failure>,
+}
+
+/// An item whose record is larger than its topic accepts.
+struct Oversize {
+    item: Item,
+    topic: Arc<str>,
+    /// Of the record.
+    bytes: usize,
+    refusal: Failure,
+}
+
+impl LocalLease {
+    async fn publish_and_record(&self, batch: Batch) -> Committed {
+        // Fails only when the sender is gone, which is ours.
+        let _ = self
+            .outlet
+            .stuck
+            .subscribe()
+            .wait_for(|stuck| *stuck == 0)
+            .await;
+        let Outcome { done, failure } = self.publish(batch.items).await;
+        let mut entry = LedgerEntry {
+            tenant: self.tenant,
+            seen: Vec::new(),
+            letters: Vec::new(),
+            state: batch.state.filter(|_| failure.is_none()),
+            forget_before: batch.forget_before,
+            forget_letters_before: batch.forget_letters_before,
+        };
+        let mut changes = Vec::new();
+        for item in done {
+            match item {
+                Item::Version {
+                    reading,
+                    seen,
+                    change,
+                    ..
+                } => {
+                    entry.seen.push((reading.id, seen));
+                    changes.push(change);
+                }
+                Item::Adopted { id, seen } => entry.seen.push((id, seen)),
+                Item::Unreadable { content, letter }
+                | Item::DeadLetter {
+                    content, letter, ..
+                } => entry.letters.push((content, letter)),
+            }
+        }
+        if !entry.is_empty() {
+            self.outlet.record(entry).await;
+        }
+        for change in &changes {
+            let change = *change;
+            self.outlet.observer.see(Event::Published { change });
+        }
+        Committed {
+            published: changes.len() as u64,
+            result: failure.map_or(Ok(()), Err),
+        }
+    }
+
+    async fn publish(&self, items: Vec<Item>) -> Outcome {
+        let (mut outcome, mut sent, mut records) = (Outcome::default(), Vec::new(), Vec::new());
+        let mut stretch = Stretch::default();
+        for mut item in items {
+            stretch.worked(item.raw().len()).await;
+            match self.encode(&mut item).await {
+                Some(record) => {
+                    sent.push((item, record.topic.clone()));
+                    records.push(record);
+                }
+                // Without a topic for it, it is remembered as one that was not accepted.
+                None if matches!(item, Item::DeadLetter { .. }) => {}
+                None => outcome.done.push(item),
+            }
+        }
+        if records.is_empty() {
+            return outcome;
+        }
+        let mut oversize = Vec::new();
+        for ((mut item, topic), result) in
+            sent.into_iter().zip(self.outlet.hand_over(records).await)
+        {
+            let is_letter = matches!(item, Item::DeadLetter { .. });
+            match result {
+                Ok(()) => {
+                    if is_letter {
+                        self.outlet.note_letter(&topic, &Ok(()));
+                    }
+                    outcome.done.push(item);
+                }
+                Err(Refused {
+                    failure: refusal,
+                    oversize: Some(record),
+                }) => {
+                    let bytes = record.size();
+                    restore(&mut item, *record);
+                    oversize.push(Oversize {
+                        item,
+                        topic,
+                        bytes,
+                        refusal,
+                    });
+                }
+                Err(refused) if is_letter => {
+                    self.outlet.note_letter(&topic, &Err(refused.failure));
+                }
+                Err(refused) => outcome.failure = outcome.failure.or(Some(refused.failure)),
+            }
+        }
+        for one in oversize {
+            self.publish_within(one, &mut outcome).await;
+        }
+        outcome
+    }
+
+    /// The item's record, which takes the place of its bytes: memory has one copy of what is in flight.
+    async fn encode(&self, item: &mut Item) -> Option<Record> {
+        let record = do_work(item.raw().len(), || self.encoder.encode(item)).await?;
+        if !record.raw.is_empty() {
+            item.set_raw(Bytes::new());
+        }
+        Some(record)
+    }
+
+    /// Publishes what is too large in parts, or as much of it as its topic accepts.
+    async fn publish_within(&self, large: Oversize, outcome: &mut Outcome) {
+        let result = self.publish_parts(&large).await;
+        match (&large.item, result) {
+            // The dead-letter topic is a convenience: that it is missing must not stop the tenant. The letter is tried again
+            // when the element is next read.
+            (Item::DeadLetter { .. }, result) => {
+                let result = result.map(|_| ());
+                self.outlet.note_letter(&large.topic, &result);
+                if result.is_ok() {
+                    outcome.done.push(large.item);
+                }
+            }
+            (_, Err(failure)) => {
+                outcome.failure.get_or_insert(failure);
+            }
+            (item, Ok(parts)) => {
+                self.outlet.observer.see(Event::Split);
+                if let Item::Version { reading, .. } = item {
+                    tracing::info!(tenant = %self.tenant, incident = %reading.id, parts, bytes = large.bytes,
+                        "an incident larger than its topic accepts was published in parts");
+                }
+                outcome.done.push(large.item);
+            }
+        }
+    }
+
+    /// How many parts there were.
+    async fn publish_parts(&self, large: &Oversize) -> Result<usize, Failure> {
+        let Some(limit) = self.outlet.publisher.limit(&large.topic).await else {
+            return Err(large.refusal.clone());
+        };
+        let split = || self.encoder.encode_within(&large.item, limit);
+        let Some(mut parts) = do_work(large.bytes, split).await else {
+            return Err(match large.item {
+                Item::DeadLetter { .. } => large.refusal.clone(),
+                _ => unsplittable(&large.refusal, limit),
+            });
+        };
+        let count = parts.len();
+        while let Some(part) = do_work(limit.min(large.bytes), || parts.next()).await {
+            self.outlet.hand_over_one(part).await?;
+        }
+        Ok(count)
+    }
+}
+
+/// Gives a refused item its bytes back.
+fn restore(item: &mut Item, record: Record) {
+    if !record.raw.is_empty() && record.raw.end <= record.value.len() {
+        item.set_raw(Bytes::from(record.value).slice(record.raw));
+    }
+}
+
+impl Lease for LocalLease {
+    fn state(&self) -> BoxFuture<'_, Result<Option<TenantState>, Failure>> {
+        self.outlet.ledger.state(self.tenant)
+    }
+
+    fn known<'a>(
+        &'a self,
+        ids: &'a [IncidentId],
+    ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>> {
+        self.outlet.ledger.known(self.tenant, ids)
+    }
+
+    fn letters(&self) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>> {
+        self.outlet.ledger.letters(self.tenant)
+    }
+
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Committed> {
+        self.publish_and_record(batch).boxed()
     }
 }
 
@@ -237,76 +358,14 @@ impl Drop for Stuck<'_> {
     }
 }
 
-fn unsplittable(refusal: Failure, limit: usize) -> Failure {
+fn unsplittable(refusal: &Failure, limit: usize) -> Failure {
     let what = format!(
         "{}, and has no parts of {limit} bytes or less: it can only be split between its alerts",
         refusal.what
     );
-    Failure { what, ..refusal }
-}
-
-fn entry(tenant: TenantId, marks: &[Mark], state: Option<TenantState>) -> LedgerEntry {
-    let mut entry = LedgerEntry {
-        tenant,
-        seen: Vec::new(),
-        letters: Vec::new(),
-        state,
-        forget_before: None,
-        forget_letters_before: None,
-    };
-    for mark in marks {
-        match mark {
-            Mark::Seen(id, seen, _) | Mark::Adopted(id, seen) => entry.seen.push((*id, *seen)),
-            Mark::Dead(content, letter) => entry.letters.push((*content, *letter)),
-        }
-    }
-    entry
-}
-
-impl Outlet for LocalOutlet {
-    fn state(&self, tenant: TenantId) -> BoxFuture<'_, Result<Option<TenantState>, Failure>> {
-        self.ledger.state(tenant)
-    }
-
-    fn known<'a>(
-        &'a self,
-        tenant: TenantId,
-        ids: &'a [IncidentId],
-    ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>> {
-        self.ledger.known(tenant, ids)
-    }
-
-    fn letters(
-        &self,
-        tenant: TenantId,
-    ) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>> {
-        self.ledger.letters(tenant)
-    }
-
-    fn commit(
-        &self,
-        tenant: TenantId,
-        outgoing: Vec<Outgoing>,
-        state: Option<TenantState>,
-    ) -> BoxFuture<'_, Committed> {
-        self.publish_and_record(tenant, outgoing, state).boxed()
-    }
-
-    fn forget(
-        &self,
-        tenant: TenantId,
-        versions: Option<Ticks>,
-        letters: Ticks,
-    ) -> BoxFuture<'_, Result<(), Failure>> {
-        self.ledger.write(LedgerEntry {
-            forget_before: versions,
-            forget_letters_before: Some(letters),
-            ..entry(tenant, &[], None)
-        })
-    }
-
-    fn waits_for(&self) -> Option<Duration> {
-        self.unacknowledged.longest()
+    Failure {
+        what,
+        ..refusal.clone()
     }
 }
 

@@ -20,12 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::limits::{ByteBudget, Permit};
 use super::tenant::Tenant;
-use crate::core::health::failure::Failure;
+use crate::core::health::failure::{Failure, Reaction};
 use crate::core::pace::budget::Purpose;
 use crate::core::sweep::backlog::Span;
 use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
-use crate::ports::{Clock, Event, Observer, Outlet};
+use crate::ports::{Clock, Event, Lease, Observer, Outlet};
 
 mod backfill;
 mod batch;
@@ -54,6 +54,8 @@ pub struct Sweeper {
 struct SweepScope<'a> {
     sweeper: &'a Sweeper,
     tenant: &'a Tenant,
+    /// The right to read the tenant, and the way to publish what is read.
+    lease: &'a dyn Lease,
     halt: CancellationToken,
 }
 
@@ -108,8 +110,12 @@ pub enum Halt {
 }
 
 impl From<Failure> for Halt {
+    /// Nothing is wrong with a tenant whose lease is lost: another process reads it now.
     fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
+        match failure.reaction {
+            Reaction::Fenced => Self::Stopped,
+            _ => Self::Failed(failure),
+        }
     }
 }
 
@@ -122,13 +128,21 @@ impl Sweeper {
         permit: &mut Permit,
     ) -> SweepOutcome {
         let before = Instant::now();
-        let outcome = match self.outlet.state(tenant.id).await {
-            Ok(recorded) => {
-                let sweep = LiveSweep::new(self, tenant, recorded, &mut memory, permit);
-                sweep.run().await
-            }
-            Err(failure) => SweepOutcome::halted(failure.into()),
+        let sweep = async {
+            let lease = self.lease(tenant)?;
+            let recorded = lease.state().await?;
+            let scope = SweepScope {
+                sweeper: self,
+                tenant,
+                lease: &*lease,
+                halt: self.stop.clone(),
+            };
+            let sweep = LiveSweep::new(scope, recorded, &mut memory, permit);
+            Ok(sweep.run().await)
         };
+        let outcome = sweep
+            .await
+            .unwrap_or_else(|failure: Failure| SweepOutcome::halted(failure.into()));
         self.observer.see(Event::LateFound {
             count: outcome.late_found,
         });
@@ -142,6 +156,10 @@ impl Sweeper {
             });
         }
         outcome.with(memory)
+    }
+
+    fn lease(&self, tenant: &Tenant) -> Result<Box<dyn Lease>, Failure> {
+        self.outlet.lease(tenant.id, tenant.encoder.clone())
     }
 
     fn uptime(&self) -> Duration {

@@ -95,6 +95,8 @@ pub enum Reaction {
     /// One record is refused for what it is. All others go on; the cursor stays before this one, which is tried again
     /// with each sweep.
     HoldBack,
+    /// Another process has the tenant now. The sweep ends, and nothing is shown.
+    Fenced,
 }
 
 /// What of a request may be to blame, so that another request may fare better.

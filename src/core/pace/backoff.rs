@@ -30,9 +30,11 @@ pub fn pause(reaction: Reaction, failures: u32, jitter: u64) -> Duration {
         }
         Reaction::Soon if failures <= SOON_FAILURES => SOON + fraction(SOON, jitter),
         // A token that is refused twice is the operator's business, as is a record that only a setting lets pass.
-        Reaction::Slow | Reaction::Soon | Reaction::RenewToken | Reaction::HoldBack => {
-            SLOW + fraction(SLOW / 4, jitter)
-        }
+        Reaction::Slow
+        | Reaction::Soon
+        | Reaction::RenewToken
+        | Reaction::HoldBack
+        | Reaction::Fenced => SLOW + fraction(SLOW / 4, jitter),
         // Never earlier than asked: the other side goes on counting.
         Reaction::Wait(asked) => {
             let asked = asked.min(LONGEST_ASKED);

@@ -2,19 +2,30 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::core::codec::raw_hash;
 use crate::core::ids::{IncidentId, TenantId};
+use crate::core::incident::dead_letters::Letter;
 use crate::core::incident::version::{Change, ContentHash, Origin, Phase, Reading};
 use crate::core::time::ticks::Ticks;
-use crate::ports::Encoder;
+use crate::ports::{Encoder, Item};
 use crate::record::{Format, Recipe, RecordEncoder};
 
-fn record(format: Format, incident: &str) -> Record {
-    let recipe = Recipe {
+/// An incident that is to be published.
+struct Scene {
+    encoder: RecordEncoder,
+    item: Item,
+    /// Its record in one piece.
+    whole: Record,
+}
+
+fn scene(format: Format, incident: impl AsRef<[u8]>) -> Scene {
+    let encoder = RecordEncoder::new(Recipe {
         tenant: TenantId::from_bytes([7; 16]),
         name: "contoso".into(),
         source: "https://api.example".to_owned(),
@@ -22,7 +33,7 @@ fn record(format: Format, incident: &str) -> Record {
         format,
         status_topic: None,
         dead_letter_topic: Some("dead".into()),
-    };
+    });
     let reading = Reading {
         id: IncidentId(42),
         updated: Ticks(15_993_946_835_000_000),
@@ -31,11 +42,43 @@ fn record(format: Format, incident: &str) -> Record {
         origin: Origin::Defender,
         whole: true,
     };
-    RecordEncoder::new(recipe).incident(Change::Updated, &reading, incident.as_bytes())
+    let item = Item::Version {
+        reading,
+        change: Change::Updated,
+        seen: reading.seen(None),
+        raw: Bytes::copy_from_slice(incident.as_ref()),
+    };
+    Scene {
+        whole: encoder.encode(&item).expect("a record"),
+        encoder,
+        item,
+    }
 }
 
-fn split(record: &Record, limit: usize) -> Option<Vec<Record>> {
-    AlertSplitter.split(record, limit).map(Iterator::collect)
+impl Scene {
+    fn split(&self, limit: usize) -> Option<Vec<Record>> {
+        let parts = self.encoder.encode_within(&self.item, limit)?;
+        Some(parts.collect())
+    }
+
+    fn frame(&self) -> Frame<'_> {
+        let Item::Version {
+            reading,
+            change,
+            raw,
+            ..
+        } = &self.item
+        else {
+            panic!("an incident");
+        };
+        let draft = self.encoder.incident(*change, reading, raw);
+        Frame::of(draft).expect("an incident with alerts")
+    }
+
+    /// The least limit that leaves `room` for alerts in a part.
+    fn limit_for(&self, room: usize) -> usize {
+        self.frame().part(0, WIDEST, WIDEST, b"").size() + room
+    }
 }
 
 fn header<'a>(record: &'a Record, name: &str) -> &'a str {
@@ -119,26 +162,20 @@ fn format() -> impl Strategy<Value = Format> {
     prop_oneof![Just(Format::CloudEvents), Just(Format::Raw)]
 }
 
-/// The least limit that leaves `room` for alerts in a part.
-fn limit_for(record: &Record, room: usize) -> usize {
-    let (frame, _) = Frame::of(record).expect("an incident with alerts");
-    frame.part(0, (WIDEST, WIDEST), b"").size() + room
-}
-
 proptest! {
     #[test]
     fn parts_fit_and_put_together_are_the_incident(
         (text, alerts) in incident(), format in format(), room in 1_usize..200,
     ) {
-        let whole = record(format, &text);
-        let limit = limit_for(&whole, room);
-        let parts = split(&whole, limit);
+        let scene = scene(format, &text);
+        let limit = scene.limit_for(room);
+        let parts = scene.split(limit);
         if alerts.iter().any(|alert| alert.len() > room) {
             prop_assert_eq!(parts, None, "an alert fits nowhere");
             return Ok(());
         }
         let Some(parts) = parts else {
-            let all = runs(Frame::of(&whole).expect("alerts").1, room).expect("each fits");
+            let all = runs(scene.frame().alerts, room).expect("each fits");
             prop_assert_eq!(all.len(), 1, "not split, though all of it does not fit");
             return Ok(());
         };
@@ -146,12 +183,13 @@ proptest! {
         let expected: Value = serde_json::from_str(&text).expect("JSON");
         prop_assert_eq!(put_together(format, &parts), expected);
         // Each alert's bytes, once and in order, and around them the incident's.
-        let (frame, _) = Frame::of(&whole).expect("alerts");
+        let frame = scene.frame();
         let mut rest = alerts.iter();
         for part in &parts {
             let value = std::str::from_utf8(&part.value).expect("UTF-8");
             let text = |bytes| std::str::from_utf8(bytes).expect("UTF-8");
-            let run = value.strip_suffix(text(frame.after)).and_then(|value| value.strip_suffix(']'));
+            let run = value.strip_suffix(text(frame.draft.tail)).and_then(|value| value.strip_suffix(text(frame.after)));
+            let run = run.and_then(|value| value.strip_suffix(']'));
             let run = run.expect("all that follows the alerts");
             let start = run.find(&format!("{}[", text(frame.before))).expect("all that precedes the alerts");
             let mut run = &run[start + frame.before.len() + 1..];
@@ -166,9 +204,8 @@ proptest! {
 
     #[test]
     fn no_part_has_room_for_the_next_alert((text, _) in incident(), room in 40_usize..200) {
-        let whole = record(Format::Raw, &text);
-        let (_, array) = Frame::of(&whole).expect("alerts");
-        for pair in runs(array, room).unwrap_or_default().windows(2) {
+        let scene = scene(Format::Raw, &text);
+        for pair in runs(scene.frame().alerts, room).unwrap_or_default().windows(2) {
             let run = format!("[{}]", String::from_utf8_lossy(pair[1]));
             let alerts: Vec<&RawValue> = serde_json::from_str(&run).expect("a run");
             let end = pair[1].as_ptr().addr() + alerts[0].get().len();
@@ -180,15 +217,16 @@ proptest! {
     fn parts_tell_their_place_and_have_ids_of_their_own(
         (text, _) in incident(), format in format(), room in 1_usize..200,
     ) {
-        let whole = record(format, &text);
-        let Some(parts) = split(&whole, limit_for(&whole, room)) else { return Ok(()) };
-        let mut ids = BTreeSet::from([header(&whole, "ce_id")]);
+        let scene = scene(format, &text);
+        let whole = &scene.whole;
+        let Some(parts) = scene.split(scene.limit_for(room)) else { return Ok(()) };
+        let mut ids = BTreeSet::from([header(whole, "ce_id")]);
         for (earlier, part) in parts.iter().enumerate() {
             let (number, count) = ((earlier + 1).to_string(), parts.len().to_string());
             prop_assert_eq!((header(part, "part"), header(part, "parts")), (&*number, &*count));
             let id = header(part, "ce_id");
             let cut = header(&parts[0], "ce_id").strip_suffix("/1").expect("the first part's id");
-            prop_assert!(cut.starts_with(header(&whole, "ce_id")));
+            prop_assert!(cut.starts_with(header(whole, "ce_id")));
             prop_assert_eq!(id, format!("{cut}/{number}"));
             prop_assert!(ids.insert(id), "{} twice", id);
             prop_assert_eq!((&part.topic, &part.key), (&whole.topic, &whole.key));
@@ -197,7 +235,7 @@ proptest! {
             }
             prop_assert_eq!(part.headers.len(), whole.headers.len() + 2);
             if format == Format::CloudEvents {
-                let (mut event, mut expected) = (json(part), json(&whole));
+                let (mut event, mut expected) = (json(part), json(whole));
                 prop_assert_eq!((&event["id"], &event["part"], &event["parts"]), (&id.into(), &(*number).into(), &(*count).into()));
                 for name in ["id", "part", "parts", "data"] {
                     event.as_object_mut().expect("an event").remove(name);
@@ -210,8 +248,8 @@ proptest! {
 
     #[test]
     fn another_cut_shares_no_id((text, _) in incident(), rooms in (1_usize..200, 1_usize..200)) {
-        let whole = record(Format::Raw, &text);
-        let cut = |room| split(&whole, limit_for(&whole, room)).unwrap_or_default();
+        let scene = scene(Format::Raw, &text);
+        let cut = |room| scene.split(scene.limit_for(room)).unwrap_or_default();
         let (one, other) = (cut(rooms.0), cut(rooms.1));
         prop_assert_eq!(&one, &cut(rooms.0), "a repeat must be equal");
         if one == other {
@@ -225,9 +263,7 @@ proptest! {
 
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), format in format()) {
-        let mut whole = record(format, "{}");
-        whole.value = bytes;
-        prop_assert_eq!(split(&whole, 10_000), None);
+        prop_assert_eq!(scene(format, bytes).split(10_000), None);
     }
 }
 
@@ -256,8 +292,8 @@ fn what_has_no_alerts_to_split_between_is_not_split() {
         let incident = format!("{{\"incidentId\": 42, \"note\": \"{filler}\"{alerts}}}");
         for format in [Format::CloudEvents, Format::Raw] {
             for limit in [0, 100, 4_000, 6_500] {
-                let whole = record(format, &incident);
-                assert_eq!(split(&whole, limit), None, "{what}, {format:?}, {limit}");
+                let scene = scene(format, &incident);
+                assert_eq!(scene.split(limit), None, "{what}, {format:?}, {limit}");
             }
         }
     }
@@ -265,24 +301,32 @@ fn what_has_no_alerts_to_split_between_is_not_split() {
 
 #[test]
 fn a_dead_letter_is_not_split() {
-    let mut letter = record(Format::Raw, r#"{"alerts":["aaaaaaaaaaaaaaaaaaaa","b"]}"#);
-    let limit = limit_for(&letter, 22);
-    assert!(split(&letter, limit).is_some());
-    for (name, value) in &mut letter.headers {
-        if *name == "content-type" {
-            *value = "application/octet-stream".to_owned();
-        }
-    }
-    assert_eq!(split(&letter, limit), None);
+    let bytes = r#"{"alerts":["aaaaaaaaaaaaaaaaaaaa","b"]}"#;
+    let mut scene = scene(Format::Raw, bytes);
+    let limit = scene.limit_for(22);
+    assert!(scene.split(limit).is_some());
+    scene.item = Item::DeadLetter {
+        content: raw_hash(bytes.as_bytes()),
+        letter: Letter {
+            met: Ticks(5),
+            accepted: true,
+        },
+        why: "no id".to_owned(),
+        raw: Bytes::from_static(bytes.as_bytes()),
+    };
+    let records = scene.split(limit).expect("it is cut");
+    assert_eq!(records.len(), 1);
+    assert!(records[0].headers.iter().all(|(name, _)| *name != PART));
 }
 
 #[test]
 fn a_part_is_the_contract_s() {
     let incident = r#"{ "incidentId": 42, "alerts": [ {"a":1}, {"b":2} ] , "new field": null }"#;
-    let whole = record(Format::CloudEvents, incident);
-    let parts = split(&whole, limit_for(&whole, 7)).expect("two parts");
+    let scene = scene(Format::CloudEvents, incident);
+    let whole = &scene.whole;
+    let parts = scene.split(scene.limit_for(7)).expect("two parts");
     let id = header(&parts[1], "ce_id");
-    let version = header(&whole, "ce_id");
+    let version = header(whole, "ce_id");
     let tail = id.strip_prefix(version).expect("the version's id");
     assert_eq!(
         (tail.len(), &tail[..1], &tail[17..]),
@@ -322,11 +366,9 @@ fn an_incident_is_split_whatever_is_in_it() {
                 b"}",
             ]
             .concat();
-            let mut whole = record(format, "{}");
-            let end = whole.value.len() - usize::from(format == Format::CloudEvents);
-            whole.value.splice(end - 2..end, raw);
-            let limit = limit_for(&whole, alerts[0].len());
-            let parts = split(&whole, limit).expect("parts");
+            let scene = scene(format, raw);
+            let limit = scene.limit_for(alerts[0].len());
+            let parts = scene.split(limit).expect("parts");
             assert_eq!(parts.len(), 3, "{format:?}");
             let around: Vec<_> = parts
                 .iter()

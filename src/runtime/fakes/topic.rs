@@ -1,4 +1,4 @@
-//! A topic in memory, and a splitter of its records.
+//! A topic in memory, and what makes its records smaller.
 
 use parking_lot::Mutex;
 
@@ -74,25 +74,21 @@ impl Publisher for Topic {
     }
 }
 
-/// Splits a value at its spaces: a part is one word.
-pub struct WordSplitter;
+/// The parts of a record whose value is split at its spaces: a part is one word.
+pub fn words<'a>(whole: &Record, limit: usize) -> Option<Records<'a>> {
+    let part = |word: &[u8]| Record {
+        value: word.to_vec(),
+        ..whole.clone()
+    };
+    let words = whole.value.split(|byte| *byte == b' ');
+    let parts: Vec<Record> = words.map(part).collect();
+    let fit = parts.len() > 1 && parts.iter().all(|part| part.size() <= limit);
+    fit.then(|| -> Records<'a> { Box::new(parts.into_iter()) })
+}
 
-impl Splitter for WordSplitter {
-    fn split<'a>(&self, record: &'a Record, limit: usize) -> Option<RecordParts<'a>> {
-        let part = |word: &[u8]| Record {
-            value: word.to_vec(),
-            ..record.clone()
-        };
-        let words = record.value.split(|byte| *byte == b' ');
-        let parts: Vec<Record> = words.map(part).collect();
-        let fit = parts.len() > 1 && parts.iter().all(|part| part.size() <= limit);
-        fit.then(|| -> RecordParts<'a> { Box::new(parts.into_iter()) })
-    }
-
-    fn cut(&self, letter: &Record, limit: usize) -> Option<Record> {
-        let around = letter.size() - letter.value.len();
-        let mut cut = letter.clone();
-        cut.value.truncate(limit.checked_sub(around)?);
-        Some(cut)
-    }
+/// As much of a record as fits.
+pub fn cut<'a>(mut whole: Record, limit: usize) -> Option<Records<'a>> {
+    let around = whole.size() - whole.value.len();
+    whole.value.truncate(limit.checked_sub(around)?);
+    Some(Box::new(std::iter::once(whole)))
 }

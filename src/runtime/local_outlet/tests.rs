@@ -1,14 +1,50 @@
 //! The outlet against a topic that takes only small records. What a full ledger does is tested with the sweeper.
 
 use super::*;
-use crate::core::health::failure::Reaction;
-use crate::core::incident::dead_letters::Letter;
-use crate::core::incident::version::{Change, Forms, Origin, Phase};
+use crate::core::health::failure::{Health, Reaction};
+use crate::core::incident::version::{Change, Origin, Phase, Reading};
 use crate::core::time::ticks::Ticks;
-use crate::runtime::fakes::{Counts, MemoryLedger, Topic, WordSplitter};
+use crate::ports::Records;
+use crate::runtime::fakes::{Counts, MemoryLedger, Topic, cut, words};
 
 fn tenant() -> TenantId {
     TenantId::from_bytes([1; 16])
+}
+
+/// Nothing is around the bytes but a short key.
+struct ShortKeys;
+
+impl Encoder for ShortKeys {
+    fn encode(&self, item: &Item) -> Option<Record> {
+        let key = match item {
+            Item::Version { reading, .. } => reading.id.0,
+            Item::DeadLetter { content, .. } => content.0,
+            Item::Adopted { .. } | Item::Unreadable { .. } => return None,
+        };
+        Some(Record {
+            topic: "incidents".into(),
+            key: key.to_string(),
+            headers: Vec::new(),
+            value: item.raw().to_vec(),
+            raw: 0..item.raw().len(),
+        })
+    }
+
+    fn encode_within<'a>(&'a self, item: &'a Item, limit: usize) -> Option<Records<'a>> {
+        let whole = self.encode(item)?;
+        match item {
+            Item::DeadLetter { .. } => cut(whole, limit),
+            _ => words(&whole, limit),
+        }
+    }
+
+    fn envelope(&self) -> usize {
+        100
+    }
+
+    fn health(&self, _: Ticks, _: Health, _: &str, _: &str) -> Option<Record> {
+        None
+    }
 }
 
 struct Scene {
@@ -16,6 +52,7 @@ struct Scene {
     ledger: Arc<MemoryLedger>,
     counts: Arc<Counts>,
     outlet: LocalOutlet,
+    lease: Box<dyn Lease>,
 }
 
 /// An outlet whose topic takes records of 20 bytes.
@@ -23,13 +60,10 @@ fn scene() -> Scene {
     let topic = Arc::<Topic>::default();
     let (ledger, counts) = (Arc::<MemoryLedger>::default(), Arc::<Counts>::default());
     *topic.limit.lock() = Some(20);
-    let outlet = LocalOutlet::new(
-        topic.clone(),
-        Arc::new(WordSplitter),
-        ledger.clone(),
-        counts.clone(),
-    );
+    let outlet = LocalOutlet::new(topic.clone(), ledger.clone(), counts.clone());
+    let lease = outlet.lease(tenant(), Arc::new(ShortKeys));
     Scene {
+        lease: lease.expect("a lease"),
         topic,
         ledger,
         counts,
@@ -37,32 +71,30 @@ fn scene() -> Scene {
     }
 }
 
-fn record(id: u64, value: &str) -> Record {
-    Record {
-        topic: "incidents".into(),
-        key: id.to_string(),
-        headers: Vec::new(),
-        value: value.as_bytes().to_vec(),
-    }
-}
-
-fn incident(id: u64, value: &str) -> Outgoing {
-    let seen = Seen {
+fn incident(id: u64, value: &'static str) -> Item {
+    let reading = Reading {
+        id: IncidentId(id),
         updated: Ticks(5),
         phase: Phase::Open,
-        forms: Forms::NONE.and(ContentHash(id)),
+        hash: ContentHash(id),
         origin: Origin::Defender,
         whole: true,
     };
-    Outgoing {
-        record: Some(record(id, value)),
-        mark: Mark::Seen(IncidentId(id), seen, Change::Created),
+    Item::Version {
+        reading,
+        change: Change::Created,
+        seen: reading.seen(None),
+        raw: Bytes::from_static(value.as_bytes()),
     }
 }
 
 impl Scene {
-    async fn commit(&self, outgoing: Vec<Outgoing>) -> Committed {
-        self.outlet.commit(tenant(), outgoing, None).await
+    async fn commit(&self, items: Vec<Item>) -> Committed {
+        let batch = Batch {
+            items,
+            ..Batch::default()
+        };
+        self.lease.commit(batch).await
     }
 
     /// The incidents that the ledger takes for published.
@@ -147,15 +179,16 @@ async fn an_incident_of_which_a_part_is_refused_is_not_marked_and_comes_again_wh
     assert_eq!(scene.marked(), [1]);
 }
 
-/// A dead letter's record, which marks its content as accepted.
-fn letter(content: u64, value: &str) -> Outgoing {
-    let letter = Letter {
-        met: Ticks(5),
-        accepted: true,
-    };
-    Outgoing {
-        record: Some(record(content, value)),
-        mark: Mark::Dead(ContentHash(content), letter),
+/// A dead letter, whose content is remembered as accepted when it is.
+fn letter(content: u64, value: &'static str) -> Item {
+    Item::DeadLetter {
+        content: ContentHash(content),
+        letter: Letter {
+            met: Ticks(5),
+            accepted: true,
+        },
+        why: "no id".to_owned(),
+        raw: Bytes::from_static(value.as_bytes()),
     }
 }
 

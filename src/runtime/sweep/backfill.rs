@@ -52,10 +52,15 @@ impl Sweeper {
             halt.cancel();
             pending::<Infallible>().await
         };
+        let lease = match self.lease(tenant) {
+            Ok(lease) => lease,
+            Err(failure) => return SweepOutcome::halted(failure.into()).with(memory),
+        };
         let mut backfill = Backfill {
             scope: SweepScope {
                 sweeper: self,
                 tenant,
+                lease: &*lease,
                 halt: halt.clone(),
             },
             memory: &mut memory,
@@ -89,10 +94,8 @@ struct Backfill<'a> {
 
 impl Backfill<'_> {
     async fn run(&mut self) -> Result<(), Halt> {
-        let SweepScope {
-            sweeper, tenant, ..
-        } = self.scope;
-        while let Some(state) = sweeper.outlet.state(tenant.id).await? {
+        let SweepScope { sweeper, lease, .. } = self.scope;
+        while let Some(state) = lease.state().await? {
             let awake = sweeper.awake(self.memory, &state);
             match self.next_window(&awake) {
                 Some((interval, pager)) => self.window(interval, pager, state).await?,

@@ -1,4 +1,4 @@
-//! Compares the incidents of a page with the ledger, encodes what is new, and commits it in batches.
+//! Compares the incidents of a page with the ledger, and commits what is new in batches.
 //!
 //! Invariants:
 //! - Bytes are charged before they are worked on, and stay charged until Kafka has acknowledged them. What turns out to
@@ -17,7 +17,7 @@ use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::incident::dead_letters::SweepLetters;
 use crate::core::incident::version::{Decision, Reading, decide};
 use crate::core::time::ticks::Ticks;
-use crate::ports::{Event, Mark};
+use crate::ports::{Event, Item};
 use crate::runtime::limits::{Permit, Stretch};
 use crate::runtime::sweep::element::{Element, Incident};
 use crate::runtime::sweep::{Halt, SweepScope};
@@ -249,10 +249,13 @@ impl<'a> BatchBuilder<'a> {
 
     async fn add_distinct(&mut self, incidents: Vec<Incident>) -> Result<(), Failure> {
         let SweepScope {
-            sweeper, tenant, ..
+            sweeper,
+            tenant,
+            lease,
+            ..
         } = self.scope;
         let ids: Vec<_> = incidents.iter().map(|it| it.reading.id).collect();
-        let known = sweeper.outlet.known(tenant.id, &ids).await?;
+        let known = lease.known(&ids).await?;
         for (incident, seen) in incidents.into_iter().zip(known) {
             let (reading, seen) = (incident.reading, seen.as_ref());
             match decide(&reading, seen, tenant.rules.deduplicate) {
@@ -266,8 +269,8 @@ impl<'a> BatchBuilder<'a> {
                 Decision::Unchanged => self.account.unchanged += 1,
                 Decision::Adopt => {
                     self.account.unchanged += 1;
-                    let mark = Mark::Adopted(reading.id, reading.seen(seen));
-                    self.pending.push(None, mark);
+                    let (id, seen) = (reading.id, reading.seen(seen));
+                    self.pending.push(Item::Adopted { id, seen }, 0);
                 }
                 Decision::Stale => {
                     self.account.stale += 1;
@@ -280,8 +283,8 @@ impl<'a> BatchBuilder<'a> {
 
     /// Whether `listed` was published whole, in the state in which it was listed.
     pub(super) async fn knows_whole(&self, listed: &Reading) -> Result<bool, Failure> {
-        let (outlet, ids) = (&self.scope.sweeper.outlet, [listed.id]);
-        let known = outlet.known(self.scope.tenant.id, &ids).await?;
+        let ids = [listed.id];
+        let known = self.scope.lease.known(&ids).await?;
         let mut known = known.iter().flatten();
         Ok(known.any(|seen| seen.whole && seen.updated == listed.updated))
     }

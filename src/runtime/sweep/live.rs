@@ -16,6 +16,7 @@ use crate::core::sweep::cursor::{
 use crate::core::sweep::pager::{Pager, SweepProgress, circles, unsorted_history};
 use crate::core::time::spread::{Use, jitter};
 use crate::core::time::ticks::Ticks;
+use crate::ports::Batch;
 use crate::runtime::limits::Permit;
 use crate::runtime::tenant::Tenant;
 
@@ -47,12 +48,14 @@ pub(super) struct LiveSweep<'a> {
 impl<'a> LiveSweep<'a> {
     /// `recorded` is what the ledger holds of the tenant.
     pub(super) fn new(
-        sweeper: &'a Sweeper,
-        tenant: &'a Tenant,
+        scope: SweepScope<'a>,
         recorded: Option<TenantState>,
         memory: &'a mut Memory,
         permit: &'a mut Permit,
     ) -> Self {
+        let SweepScope {
+            sweeper, tenant, ..
+        } = scope;
         let (began, lookback) = (sweeper.clock.now(), tenant.rules.lookback);
         let is_first = |state: &TenantState| state.is_first(lookback);
         let fresh = recorded.as_ref().is_none_or(is_first);
@@ -63,11 +66,6 @@ impl<'a> LiveSweep<'a> {
         let late = match fresh {
             true => LateRule::Nothing,
             false => LateRule::Before(state.cursor),
-        };
-        let scope = SweepScope {
-            sweeper,
-            tenant,
-            halt: sweeper.stop.clone(),
         };
         let give_way = scope.halt.clone();
         let batch = BatchBuilder::new(scope, permit, late, state.start);
@@ -154,10 +152,12 @@ impl<'a> LiveSweep<'a> {
         let versions = (rules.deduplicate == Deduplicate::Version)
             .then(|| forgettable(state, &rules.reach, self.began));
         let letters = dead_letters::forgettable(state, &rules.reach, self.began);
-        let SweepScope {
-            sweeper, tenant, ..
-        } = self.requests.batch.scope;
-        sweeper.outlet.forget(tenant.id, versions, letters).await
+        let batch = Batch {
+            forget_before: versions,
+            forget_letters_before: Some(letters),
+            ..Batch::default()
+        };
+        self.requests.batch.scope.lease.commit(batch).await.result
     }
 
     /// Commits the batch, then the state if it has changed. They are two commits, because the outlet takes no state with a

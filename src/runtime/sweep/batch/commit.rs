@@ -1,9 +1,10 @@
-//! The batch itself: encoded, and committed to the outlet.
+//! The batch itself, and its commit.
 
 use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::BatchBuilder;
@@ -11,7 +12,7 @@ use crate::core::health::failure::{Failure, Reaction};
 use crate::core::ids::IncidentId;
 use crate::core::incident::version::{Change, Reading, Seen};
 use crate::core::sweep::cursor::TenantState;
-use crate::ports::{Event, Mark, Outgoing, Record};
+use crate::ports::{Batch, Event, Item};
 use crate::runtime::limits::do_work;
 use crate::runtime::sweep::element::Incident;
 
@@ -19,17 +20,16 @@ use crate::runtime::sweep::element::Incident;
 /// cost little per record, and small enough for 64 sweeps that all wait for Kafka to hold little memory.
 const BATCH_BYTES: usize = 256 << 10;
 const BATCH_RECORDS: usize = 1_000;
-/// What a record costs in memory beside its key, its headers and its value, and what each header costs beside its text.
-const RECORD_OVERHEAD: usize = 512;
-const HEADER_OVERHEAD: usize = 64;
+/// What an item costs in memory beside its bytes and what is around them in its record.
+const ITEM_OVERHEAD: usize = 512;
 
 /// What the next commit writes.
 #[derive(Default)]
 pub(super) struct PendingBatch {
-    outgoing: Vec<Outgoing>,
+    items: Vec<Item>,
     readings: HashMap<IncidentId, Reading>,
     bytes: usize,
-    /// Incident versions among `outgoing`.
+    /// Incident versions among `items`.
     versions: u64,
     /// When the oldest page in it began to arrive.
     arrived: Option<Instant>,
@@ -41,11 +41,11 @@ impl PendingBatch {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.outgoing.is_empty()
+        self.items.is_empty()
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.bytes >= BATCH_BYTES || self.outgoing.len() >= BATCH_RECORDS
+        self.bytes >= BATCH_BYTES || self.items.len() >= BATCH_RECORDS
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -77,16 +77,16 @@ impl PendingBatch {
         incidents.iter().take_while(first).count()
     }
 
-    pub(super) fn push(&mut self, record: Option<Record>, mark: Mark) {
-        let size = |record: &Record| record.size() + record.headers.len() * HEADER_OVERHEAD;
-        self.bytes += record.as_ref().map_or(0, size) + RECORD_OVERHEAD;
-        self.versions += u64::from(matches!(mark, Mark::Seen(..)));
-        self.outgoing.push(Outgoing { record, mark });
+    /// `envelope` is what a record of the item has around its bytes; 0: it has none.
+    pub(super) fn push(&mut self, item: Item, envelope: usize) {
+        self.bytes += item.raw().len() + envelope + ITEM_OVERHEAD;
+        self.versions += u64::from(matches!(item, Item::Version { .. }));
+        self.items.push(item);
     }
 }
 
 impl BatchBuilder<'_> {
-    /// Encodes a version that is to be published.
+    /// Takes a version that is to be published.
     pub(super) async fn publish(
         &mut self,
         incident: Incident,
@@ -95,12 +95,15 @@ impl BatchBuilder<'_> {
     ) {
         let Incident { reading, raw } = incident;
         self.pending.readings.insert(reading.id, reading);
-        let encoder = &self.scope.tenant.encoder;
-        let encode = || encoder.incident(change, &reading, &raw);
-        let record = do_work(raw.len(), encode).await;
         self.stretch.worked(raw.len()).await;
-        let mark = Mark::Seen(reading.id, reading.seen(seen), change);
-        self.pending.push(Some(record), mark);
+        let item = Item::Version {
+            reading,
+            change,
+            seen: reading.seen(seen),
+            raw: copied(&raw).await,
+        };
+        self.pending
+            .push(item, self.scope.tenant.encoder.envelope());
     }
 
     /// Publishes and records the batch, and with it `state`. The outlet's commit must run to its end.
@@ -113,8 +116,11 @@ impl BatchBuilder<'_> {
         }
         let batch = mem::take(&mut self.pending);
         let any = !batch.is_empty();
-        let (outlet, tenant) = (&self.scope.sweeper.outlet, self.scope.tenant.id);
-        let commit = outlet.commit(tenant, batch.outgoing, state);
+        let commit = self.scope.lease.commit(Batch {
+            items: batch.items,
+            state,
+            ..Batch::default()
+        });
         let committed = self.permit.wait(commit).await;
         self.bytes.release(batch.bytes);
         self.account.published += committed.published;
@@ -134,4 +140,9 @@ impl BatchBuilder<'_> {
         }
         Ok(())
     }
+}
+
+/// A slice of the chunk in which it came would keep all of that in memory.
+pub(super) async fn copied(raw: &[u8]) -> Bytes {
+    do_work(raw.len(), || Bytes::copy_from_slice(raw)).await
 }

@@ -1,11 +1,12 @@
 //! Elements that can't be read: counted, logged, and handed over for the dead-letter topic.
 
 use super::BatchBuilder;
+use super::commit::copied;
 use crate::core::health::failure::Failure;
 use crate::core::incident::dead_letters::{Letter, MOST, SweepLetters};
 use crate::core::incident::reading::Malformed;
 use crate::core::incident::version::ContentHash;
-use crate::ports::{Event, Mark};
+use crate::ports::{Event, Item};
 use crate::runtime::sweep::SweepScope;
 
 impl BatchBuilder<'_> {
@@ -17,11 +18,14 @@ impl BatchBuilder<'_> {
         raw: &[u8],
     ) -> Result<(), Failure> {
         let SweepScope {
-            sweeper, tenant, ..
+            sweeper,
+            tenant,
+            lease,
+            ..
         } = self.scope;
         let letters = match &mut self.letters {
             Some(letters) => letters,
-            none => none.insert(SweepLetters::new(sweeper.outlet.letters(tenant.id).await?)),
+            none => none.insert(SweepLetters::new(lease.letters().await?)),
         };
         let now = sweeper.clock.now();
         let action = letters.meet(content, now);
@@ -40,12 +44,16 @@ impl BatchBuilder<'_> {
                 met: now,
                 accepted: false,
             };
-            self.pending.push(None, Mark::Dead(content, letter));
+            self.pending.push(Item::Unreadable { content, letter }, 0);
         }
-        if let Some(sent) = action.send
-            && let Some(record) = tenant.encoder.dead_letter(&why.to_string(), raw)
-        {
-            self.pending.push(Some(record), Mark::Dead(content, sent));
+        if let Some(letter) = action.send {
+            let item = Item::DeadLetter {
+                content,
+                letter,
+                why: why.to_string(),
+                raw: copied(raw).await,
+            };
+            self.pending.push(item, tenant.encoder.envelope());
         }
         Ok(())
     }

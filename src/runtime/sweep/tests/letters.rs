@@ -5,9 +5,9 @@ use std::io;
 
 use super::*;
 use crate::core::incident::dead_letters::{Letter, MOST};
-use crate::core::incident::version::{Change, ContentHash, Deduplicate, Reading};
+use crate::core::incident::version::{ContentHash, Deduplicate};
 use crate::core::time::ticks::Ticks;
-use crate::ports::{Encoder, Record};
+use crate::ports::{Encoder, Item, Record, Records};
 use crate::runtime::tenant::Tenant;
 
 /// The next page begins with elements that are no incidents.
@@ -30,12 +30,19 @@ fn letters(world: &World) -> Vec<Letter> {
 struct NoTopic(Arc<dyn Encoder>);
 
 impl Encoder for NoTopic {
-    fn incident(&self, change: Change, reading: &Reading, raw: &[u8]) -> Record {
-        self.0.incident(change, reading, raw)
+    fn encode(&self, item: &Item) -> Option<Record> {
+        match item {
+            Item::DeadLetter { .. } => None,
+            item => self.0.encode(item),
+        }
     }
 
-    fn dead_letter(&self, _: &str, _: &[u8]) -> Option<Record> {
-        None
+    fn encode_within<'a>(&'a self, item: &'a Item, limit: usize) -> Option<Records<'a>> {
+        self.0.encode_within(item, limit)
+    }
+
+    fn envelope(&self) -> usize {
+        self.0.envelope()
     }
 
     fn health(&self, at: Ticks, state: Health, what: &str, remedy: &str) -> Option<Record> {
