@@ -3,7 +3,7 @@
 use super::batch::{BatchBuilder, LateRule};
 use super::memory::Memory;
 use super::pages::{AnswerDates, Findings, PageReader, ReadEnd, Requests};
-use super::{Halt, SweepOutcome, SweepScope, Sweeper};
+use super::{Halt, SweepOutcome, SweepScope};
 use crate::core::health::failure::Failure;
 use crate::core::incident::dead_letters;
 use crate::core::incident::version::Deduplicate;
