@@ -1,6 +1,27 @@
 //! How a tenant and the daemon are: failures in the operator's words, alarms for what tenants share, and the document that
 //! shows it all.
 
+use std::fmt;
+
+use serde::Serializer;
+
 pub mod alarms;
 pub mod failure;
 pub mod status;
+
+/// Serializes a value as its text.
+fn text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+/// The same, with `null` for what is not known.
+fn optional_text<T, S>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error>
+where
+    T: fmt::Display,
+    S: Serializer,
+{
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::failure::{Failure, Health};
-use super::status::text;
+use super::text;
 use crate::core::ids::TenantId;
 use crate::core::time::ticks::Ticks;
 

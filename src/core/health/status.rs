@@ -8,11 +8,12 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde::ser::SerializeMap;
 
 use super::alarms::Alarm;
 use super::failure::Health;
+use super::{optional_text, text};
 use crate::core::ids::TenantId;
 use crate::core::time::ticks::Ticks;
 
@@ -114,6 +115,7 @@ impl ConfigurationState {
     }
 }
 
+// More than 12 fields: they are the members of the document.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct TenantStatus {
     #[serde(serialize_with = "text")]
@@ -275,24 +277,6 @@ pub fn worst_first(tenants: &mut [TenantStatus]) {
             .then_with(|| a.name.cmp(&b.name))
             .then_with(|| a.id.cmp(&b.id))
     });
-}
-
-pub(super) fn text<T: fmt::Display, S: Serializer>(
-    value: &T,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-fn optional_text<T, S>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error>
-where
-    T: fmt::Display,
-    S: Serializer,
-{
-    match value {
-        Some(value) => serializer.collect_str(value),
-        None => serializer.serialize_none(),
-    }
 }
 
 #[cfg(test)]

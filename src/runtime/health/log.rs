@@ -10,13 +10,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::board::HealthChange;
+use super::board::{FleetProgress, HealthChange};
 use crate::core::health::alarms::{Alarm, AlarmEffect};
 use crate::core::health::failure::{Failure, Health};
 use crate::core::ids::TenantId;
 use crate::core::log_throttle::LogThrottle;
 
-pub use first_sweeps::FirstSweepProgress;
 use first_sweeps::{FEW, FirstSweeps, Summary};
 
 #[derive(Default)]
@@ -92,14 +91,14 @@ impl HealthLog {
     }
 
     /// Tells what has waited long enough. `progress` is asked only when there are first sweeps to be told of.
-    pub fn log_late(&mut self, now: Duration, progress: impl FnOnce() -> FirstSweepProgress) {
+    pub fn log_late(&mut self, now: Duration, progress: impl FnOnce() -> FleetProgress) {
         for line in self.late_lines(now) {
             line.log();
         }
         if let Some(Summary {
             ended,
             names,
-            progress: FirstSweepProgress { read, tenants },
+            progress: FleetProgress { read, tenants },
         }) = self.first.take(now, progress)
         {
             tracing::info!(
@@ -118,7 +117,7 @@ impl HealthLog {
         now: Duration,
     ) -> Vec<LogLine> {
         let tenant = LogSubject::Tenant(id);
-        match &turn.notice {
+        match &turn.alarm {
             AlarmEffect::Own => Vec::from_iter(self.own_line(id, name, turn, now)),
             AlarmEffect::Raised(alarm) => {
                 self.silence(&tenant);
@@ -243,7 +242,7 @@ mod tests {
         Failure::new(Health::Unreachable, Reaction::Backoff, "what", "remedy")
     }
 
-    fn turn(ill: bool, notice: AlarmEffect) -> HealthChange {
+    fn turn(ill: bool, effect: AlarmEffect) -> HealthChange {
         let (before, after) = match ill {
             true => (Health::Ok, Health::Unreachable),
             false => (Health::Unreachable, Health::Ok),
@@ -253,7 +252,7 @@ mod tests {
             before,
             after,
             failure: ill.then(failing),
-            notice,
+            alarm: effect,
         }
     }
 
@@ -271,11 +270,11 @@ mod tests {
     struct Told(HealthLog);
 
     impl Told {
-        fn lines(&mut self, at: u64, ill: bool, notice: AlarmEffect) -> Vec<LogLine> {
+        fn lines(&mut self, at: u64, ill: bool, effect: AlarmEffect) -> Vec<LogLine> {
             let now = Duration::from_secs(at);
             let name = Arc::from("contoso");
             let id = TenantId::from_bytes([0x11; 16]);
-            self.0.lines(id, &name, &turn(ill, notice), now)
+            self.0.lines(id, &name, &turn(ill, effect), now)
         }
 
         fn late(&mut self, at: u64) -> Vec<LogLine> {
@@ -324,7 +323,7 @@ mod tests {
                 log.lines(id, &"contoso".into(), &first, Duration::ZERO)
             });
             assert_eq!(told.count(), lines, "{tenants} tenants");
-            let progress = || FirstSweepProgress {
+            let progress = || FleetProgress {
                 read: tenants,
                 tenants,
             };
@@ -375,11 +374,11 @@ mod tests {
         let mut told = told();
         let mut lines = Vec::new();
         for n in 0..100 {
-            let notice = match n % 2 {
+            let effect = match n % 2 {
                 0 => AlarmEffect::Raised(alarm()),
                 _ => AlarmEffect::Over(alarm()),
             };
-            lines.extend(told.lines(n, n % 2 == 0, notice));
+            lines.extend(told.lines(n, n % 2 == 0, effect));
         }
         let alarms = lines
             .iter()

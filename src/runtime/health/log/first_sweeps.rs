@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::runtime::health::board::FleetProgress;
+
 /// Tenants of a fleet whose first sweeps have a line each.
 pub(super) const FEW: usize = 10;
 /// Names in a line.
@@ -19,19 +21,12 @@ pub(super) struct FirstSweeps {
     since: Option<Duration>,
 }
 
-/// How many tenants of the fleet were read at least once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FirstSweepProgress {
-    pub read: usize,
-    pub tenants: usize,
-}
-
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Summary {
     pub ended: usize,
     pub names: String,
-    pub progress: FirstSweepProgress,
+    pub progress: FleetProgress,
 }
 
 impl FirstSweeps {
@@ -47,7 +42,7 @@ impl FirstSweeps {
     pub(super) fn take(
         &mut self,
         now: Duration,
-        progress: impl FnOnce() -> FirstSweepProgress,
+        progress: impl FnOnce() -> FleetProgress,
     ) -> Option<Summary> {
         let waited = now.saturating_sub(self.since?);
         let progress = progress();
@@ -78,7 +73,7 @@ mod tests {
         for read in 1..=tenants {
             let now = Duration::from_millis(read as u64 * 100);
             first.note(&format!("tenant-{read}").into(), now);
-            told.extend(first.take(now, || FirstSweepProgress { read, tenants }));
+            told.extend(first.take(now, || FleetProgress { read, tenants }));
         }
         assert_eq!(told.len(), 4, "{told:#?}");
         let ended: usize = told.iter().map(|line| line.ended).sum();
@@ -99,7 +94,7 @@ mod tests {
     #[test]
     fn one_tenant_that_is_added_to_a_fleet_with_failing_ones_is_told_after_a_minute() {
         let mut first = FirstSweeps::default();
-        let progress = || FirstSweepProgress {
+        let progress = || FleetProgress {
             read: 90,
             tenants: 100,
         };

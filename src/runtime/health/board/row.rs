@@ -1,0 +1,161 @@
+//! What the board knows of one tenant.
+
+use std::mem;
+use std::sync::Arc;
+
+use crate::core::health::failure::{Failure, Health};
+use crate::core::health::status::{Backfill, TenantStatus};
+use crate::core::sweep::backlog::Backlog;
+use crate::core::time::ticks::Ticks;
+use crate::core::time::wallclock::Look;
+use crate::runtime::sweep::{Halt, SweepOutcome};
+use crate::runtime::tenant::Tenant;
+
+const STARTING: &str = "Nothing to do yet: the first sweep has not ended, and may already be publishing. If this lasts, look at \
+     \"kafka\" and \"ledger\" in this report.";
+
+pub(super) struct BoardRow {
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) health: Health,
+    since: Ticks,
+    failure: Option<Failure>,
+    pub(super) times: SweepTimes,
+    cursor: Option<Ticks>,
+    backlog: Backlog,
+    /// Why the last back-fill ended early.
+    fill_error: Option<String>,
+    published: u64,
+    late_found: u64,
+}
+
+pub(super) struct SweepTimes {
+    /// When the last sweep ended well.
+    last_success: Option<Ticks>,
+    /// When the last sweep began that saw everything. A list that never holds still must show as a growing lag.
+    caught_up: Option<Look>,
+    /// When the sweep after that one is due. Before the first, when the tenant came to the fleet.
+    due: Look,
+    pub(super) next: Option<Look>,
+}
+
+impl BoardRow {
+    pub(super) fn new(tenant: Arc<Tenant>, now: Look) -> Self {
+        Self {
+            tenant,
+            health: Health::Starting,
+            since: now.wall,
+            failure: None,
+            times: SweepTimes {
+                last_success: None,
+                caught_up: None,
+                due: now,
+                next: None,
+            },
+            cursor: None,
+            backlog: Backlog::default(),
+            fill_error: None,
+            published: 0,
+            late_found: 0,
+        }
+    }
+
+    pub(super) fn set_tenant(&mut self, tenant: Arc<Tenant>) {
+        self.tenant = tenant;
+        self.update_due();
+    }
+
+    /// A sweep ended well at `now`. `caught_up`: when it began, if it saw everything.
+    pub(super) fn succeeded(&mut self, now: Ticks, caught_up: Option<Look>) {
+        self.times.last_success = Some(now);
+        if caught_up.is_some() {
+            self.times.caught_up = caught_up;
+            self.update_due();
+        }
+    }
+
+    /// Called at changes only: to evaluate a cron expression takes too long for each request of the status.
+    fn update_due(&mut self) {
+        if let Some(began) = self.times.caught_up {
+            self.times.due = self.tenant.schedule.due_after(began);
+        }
+    }
+
+    pub(super) fn count(&mut self, outcome: &SweepOutcome) {
+        self.published += outcome.published;
+        self.late_found += outcome.late_found;
+        if let Some(state) = &outcome.state {
+            self.cursor = Some(state.cursor);
+            self.backlog = state.backlog.clone();
+        }
+    }
+
+    pub(super) fn note_fill(&mut self, halt: Option<&Halt>) {
+        match halt {
+            Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => {
+                self.fill_error = Some(failure.what.clone());
+            }
+            Some(Halt::Stopped) => {}
+            None => self.fill_error = None,
+        }
+    }
+
+    /// Sets how the tenant fails since `now`, if it does. Returns the state before if the state or the remedy has changed.
+    pub(super) fn set_failure(&mut self, failure: Option<Failure>, now: Ticks) -> Option<Health> {
+        let remedy = |failure: &Option<Failure>| {
+            let failure = failure.as_ref();
+            failure.map(|it| (it.remedy.clone(), it.cause.clone()))
+        };
+        let other_remedy = remedy(&self.failure) != remedy(&failure);
+        let health = failure.as_ref().map_or(Health::Ok, |it| it.health);
+        self.failure = failure;
+        let before = mem::replace(&mut self.health, health);
+        if before != health {
+            self.since = now;
+        }
+        (before != health || other_remedy).then_some(before)
+    }
+
+    pub(super) fn was_read(&self) -> bool {
+        self.times.last_success.is_some()
+    }
+
+    pub(super) fn status(&self, now: Look) -> TenantStatus {
+        let (tenant, times) = (&self.tenant, &self.times);
+        TenantStatus {
+            id: tenant.id,
+            name: tenant.name.clone(),
+            source: tenant.source.name(),
+            state: self.health,
+            since: self.since,
+            remedy: match (&self.failure, self.health) {
+                (Some(failure), _) => Some(failure.remedy.clone()),
+                (None, Health::Starting) => Some(STARTING.to_owned()),
+                (None, _) => None,
+            },
+            error: self.failure.as_ref().map(|failure| failure.what.clone()),
+            alarm: None,
+            cursor: self.cursor,
+            lag_seconds: times.caught_up.map(|began| began.age(now).as_secs()),
+            overdue_seconds: times.due.age(now).as_secs(),
+            last_success: times.last_success,
+            next_sweep: times.next.map(|next| next.seen_from(now)),
+            token_expires: tenant.tokens.expires(),
+            credential_expires: None,
+            published: self.published,
+            backfill: self.backfill(),
+            late_found: self.late_found,
+        }
+    }
+
+    fn backfill(&self) -> Option<Backfill> {
+        let open = self.backlog.intervals();
+        let (first, last) = (open.first()?, open.last()?);
+        let seconds = open.iter().map(|part| part.to.since(part.from).as_secs());
+        Some(Backfill {
+            from: first.from,
+            to: last.to,
+            open_seconds: seconds.sum(),
+            error: self.fill_error.clone(),
+        })
+    }
+}
