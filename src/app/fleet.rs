@@ -11,9 +11,9 @@ use crate::record::{Format, Recipe, RecordEncoder};
 use crate::runtime::fleet::Fleet;
 use crate::runtime::tenant::{Rules, Tenant};
 use crate::runtime::tokens::{TokenContext, TokenKeeper};
-use crate::settings::{RecordFormat, Settings, TenantSettings};
+use crate::settings::{ApiSettings, KafkaSettings, RecordFormat, Settings, TenantSettings};
 
-/// Builds tenants, at the start and at each reload, and keeps what they share.
+/// Builds tenants, at the start and at each reload, and holds what they share.
 pub struct Builder {
     connectors: Connectors,
     context: TokenContext,
@@ -34,11 +34,11 @@ impl Builder {
         }
     }
 
-    /// The tenants of `settings`. Those whose settings are as they were `before` are the same ones; others keep their
-    /// tokens, when nothing of what those are got with has changed.
+    /// The tenants of `settings`. A tenant with the same settings as `before` is the same object. Another one keeps its tokens
+    /// if they are requested in the same way.
     ///
     /// # Errors
-    /// [`FleetError`]; nothing has changed then.
+    /// [`FleetError`]. Nothing has changed then.
     pub fn build(
         &mut self,
         settings: &Settings,
@@ -93,27 +93,45 @@ impl Builder {
 
 /// Whether records are made in the same way.
 fn same_records(before: &Settings, after: &Settings) -> bool {
-    let of = |settings: &Settings| {
-        let kafka = &settings.kafka;
-        (
-            kafka.format,
-            kafka.status_topic.clone(),
-            kafka.dead_letter_topic.clone(),
-        )
-    };
+    fn of(settings: &Settings) -> impl PartialEq {
+        // Without `..`, as in `same_tokens`.
+        let KafkaSettings {
+            connection: _,
+            format,
+            status_topic,
+            dead_letter_topic,
+            files: _,
+        } = &settings.kafka;
+        (format, status_topic, dead_letter_topic)
+    }
     of(before) == of(after)
 }
 
-/// Whether a tenant's tokens are got in the same way, for the same purpose.
+/// Whether a tenant's tokens are requested in the same way, for the same purpose.
 fn same_tokens(before: &TenantSettings, after: &TenantSettings) -> bool {
     fn of(tenant: &TenantSettings) -> impl PartialEq {
-        let api = &tenant.api;
-        (
-            tenant.app.clone(),
-            (api.source, api.login_url.clone(), api.scope.clone()),
-            (api.token_endpoint, api.proxy.clone(), api.ca_file.clone()),
-            api.request_timeout,
-        )
+        // Without `..`: a new setting does not compile until somebody decides whether tokens depend on it.
+        let TenantSettings {
+            id: _,
+            name: _,
+            app,
+            api,
+            poll: _,
+            topic: _,
+        } = tenant;
+        let ApiSettings {
+            source,
+            base_url: _,
+            login_url,
+            scope,
+            token_endpoint,
+            proxy,
+            ca_file,
+            request_timeout,
+            max_response: _,
+        } = &**api;
+        let service = (login_url, token_endpoint, proxy, ca_file, request_timeout);
+        (app, source, scope, service)
     }
     of(before) == of(after)
 }

@@ -109,9 +109,7 @@ fn find_in(path: &str, table: &Map<String, Value>, file: &File) -> Option<(Strin
 fn find_below(path: String, value: &Value, file: &File) -> Option<(String, Spot)> {
     let is_property = || path.starts_with("kafka.properties.") && is_secret(&path);
     match &value.kind {
-        ValueKind::Table(table) => {
-            find_in(&path, table, file)
-        }
+        ValueKind::Table(table) => find_in(&path, table, file),
         ValueKind::Array(values) => {
             let mut found = values.iter().enumerate();
             found.find_map(|(n, value)| find_below(format!("{path}[{n}]"), value, file))
