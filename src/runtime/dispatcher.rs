@@ -384,7 +384,7 @@ fn broken(error: &JoinError) -> Ended {
         Health::Unreachable,
         Reaction::Backoff,
         format!("a defect in incidentd ended the sweep: {error}"),
-        "Please report this with the log lines before it. The tenant is tried again.",
+        "report this with the log lines before it; the tenant is tried again",
     );
     Ended {
         began: Instant::now(),

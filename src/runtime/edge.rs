@@ -1,36 +1,38 @@
-//! A trouble that is told when it begins and when it is over, and not each time in between.
+//! Conditions that are reported when they begin and when they end, and not each time in between.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// One condition.
 #[derive(Debug, Default)]
 pub struct Edge(AtomicBool);
 
 impl Edge {
-    /// It is so now; whether it was not before.
+    /// The condition holds now. Whether it did not hold before.
     pub fn begins(&self) -> bool {
         !self.0.swap(true, Ordering::Relaxed)
     }
 
-    /// It is not so now; whether it was before.
+    /// The condition does not hold now. Whether it held before.
     pub fn ends(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }
 }
 
-/// The same for each of several topics: that one works says nothing of another, and must not end its trouble.
+/// The same condition for several topics. A topic that works says nothing of another.
+/// One condition.
 #[derive(Debug, Default)]
 pub struct Edges(Mutex<HashSet<Arc<str>>>);
 
 impl Edges {
-    /// It is so now of `topic`; whether it was not before.
+    /// The condition holds now for `topic`. Whether it did not hold before.
     pub fn begins(&self, topic: &Arc<str>) -> bool {
         self.topics().insert(topic.clone())
     }
 
-    /// It is not so now of `topic`; whether it was before.
+    /// The condition does not hold now for `topic`. Whether it held before.
     pub fn ends(&self, topic: &Arc<str>) -> bool {
         self.topics().remove(topic)
     }
@@ -40,28 +42,29 @@ impl Edges {
     }
 }
 
-/// Observations in a row without a trouble, after which it is over.
+/// A condition is over after this many observations in a row without it.
 const OVER: u32 = 20;
 
-/// A trouble that each sweep meets anew: told when it is met first, and again only when it was over meanwhile. What comes
-/// and goes from one answer to the next, because the other side has several servers, is one trouble.
+/// A condition that each sweep meets again: reported when it is met first, and again only after it was over. A condition that
+/// comes and goes from one answer to the next, because the API has several servers, is one condition.
 #[derive(Debug, Default)]
 pub struct Notice {
-    told: bool,
+    reported: bool,
+    /// Observations in a row without it.
     without: u32,
 }
 
 impl Notice {
-    /// It was met; whether it is to be told.
+    /// It was met. Whether to report it.
     pub fn met(&mut self) -> bool {
         self.without = 0;
-        !std::mem::replace(&mut self.told, true)
+        !std::mem::replace(&mut self.reported, true)
     }
 
-    /// It could have been met, and was not.
+    /// It could have been met and was not.
     pub fn not_met(&mut self) {
         self.without = self.without.saturating_add(1);
-        self.told &= self.without < OVER;
+        self.reported &= self.without < OVER;
     }
 }
 
@@ -70,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_topics_trouble_is_told_once_and_no_other_topic_ends_it() {
+    fn a_topics_condition_is_reported_once_and_no_other_topic_ends_it() {
         let (edges, [bad, good]) = (Edges::default(), ["bad".into(), "good".into()]);
         assert!(edges.begins(&bad));
         for _ in 0..3 {
@@ -82,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trouble_is_told_once_however_often_it_comes_and_goes_and_again_when_it_was_over() {
+    fn a_condition_is_reported_once_however_often_it_comes_and_goes_and_again_when_it_was_over() {
         let mut notice = Notice::default();
         assert!(notice.met());
         for _ in 0..100 {

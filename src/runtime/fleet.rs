@@ -1,8 +1,8 @@
-//! The tenants that are to be read, as one value that a reload replaces whole.
+//! The tenants to read, as one value that a reload replaces as a whole.
 //!
-//! Whoever works on tenants (dispatcher, scheduler, token renewal) follows it with a [`FleetWatch`] and compares by
-//! pointer: a tenant that is the same [`Arc`] as before is untouched, and must not notice that there was a reload. One with
-//! the same id and another `Arc` has new settings.
+//! The dispatcher gets each fleet as a command; scheduler and token renewal follow it with a [`FleetWatch`]. A tenant that is
+//! the same [`Arc`] as before is untouched and must not notice the reload. A tenant with the same id and another `Arc` has
+//! new settings.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::tenant::Tenant;
 use crate::core::time::schedule::Schedule;
 
-/// Ids are unique in it.
+/// Its ids are unique.
 pub type Fleet = Arc<[Arc<Tenant>]>;
 
 /// Follows the fleet.
@@ -19,18 +19,18 @@ pub type Fleet = Arc<[Arc<Tenant>]>;
 pub struct FleetWatch(watch::Receiver<Fleet>);
 
 impl FleetWatch {
-    /// A watch on `fleet`, and the way to replace it.
+    /// A watch on `fleet`, and the sender that replaces it.
     pub fn new(fleet: Fleet) -> (watch::Sender<Fleet>, Self) {
         let (sender, receiver) = watch::channel(fleet);
         (sender, Self(receiver))
     }
 
-    /// The fleet as it is now, which counts as seen.
+    /// The fleet of now, which counts as seen.
     pub fn now(&mut self) -> Fleet {
         self.0.borrow_and_update().clone()
     }
 
-    /// Resolves when there is a fleet that was not seen yet. Never, when there can be none any more.
+    /// Resolves when there is a fleet that was not seen yet; never after the sender is gone.
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -38,7 +38,7 @@ impl FleetWatch {
     }
 }
 
-/// Each schedule of `fleet` once, in the order of the first tenant that has it.
+/// Each schedule of `fleet` once, in the order of the tenants.
 pub fn distinct_schedules(fleet: &Fleet) -> Vec<Schedule> {
     let mut seen = std::collections::HashSet::new();
     let schedules = fleet.iter().map(|tenant| &tenant.schedule);

@@ -1,4 +1,4 @@
-//! The health of every tenant: what is known of it, its log lines, and its records for the status topic.
+//! The health of every tenant: the board that holds it, its log lines, and its records for the status topic.
 
 pub mod board;
 pub mod log;

@@ -1,8 +1,8 @@
-//! Liveness that proves something: each part that the daemon can't do without leaves a mark whenever it gets on with its
-//! work, and one that has left none for too long has died or hangs.
+//! Liveness: each part that the daemon needs beats when it makes progress. A part without a beat for too long has died or
+//! hangs.
 //!
-//! What a restart would not mend is no reason to be called dead: Kafka away, a full disk, tenants that fail. Parts that
-//! have nothing to do beat all the same, from a timer of their own that runs through the very thing to be proved.
+//! What a restart would not mend does not count: Kafka away, a full disk, tenants that fail. Parts that have nothing to do
+//! beat too, from a timer that runs through the code that has to be proved.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The mark that one part leaves.
+/// The beats of one part.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
     origin: Instant,
@@ -26,7 +26,7 @@ impl Heartbeat {
         }
     }
 
-    /// The part got on with its work.
+    /// The part makes progress.
     pub fn beat(&self) {
         let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Ordering::Relaxed);
@@ -38,22 +38,22 @@ impl Heartbeat {
     }
 }
 
-/// All parts that must beat.
+/// All parts that must beat, with the longest time between two beats.
 #[derive(Debug, Default)]
 pub struct Liveness(Vec<(&'static str, Duration, Heartbeat)>);
 
 impl Liveness {
-    /// A part that must beat at least once in `limit`, from now on.
+    /// Adds a part that must beat at least once per `limit` from now on.
     pub fn part(&mut self, name: &'static str, limit: Duration) -> Heartbeat {
         let heartbeat = Heartbeat::new();
         self.0.push((name, limit, heartbeat.clone()));
         heartbeat
     }
 
-    /// Whether all parts are at work.
+    /// Whether all parts make progress.
     ///
     /// # Errors
-    /// A sentence that names the part that has been silent for longest beyond its limit.
+    /// A sentence that names the part with the longest silence beyond its limit.
     pub fn check(&self) -> Result<(), String> {
         let silent = self
             .0

@@ -1,4 +1,4 @@
-//! How long the oldest of several things under way has waited.
+//! How long the oldest of several running waits has lasted.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ pub struct OldestWait {
     number: AtomicU64,
 }
 
-/// One thing that waits for as long as this lives.
+/// A wait that ends when this is dropped.
 #[derive(Debug)]
 pub struct OngoingWait<'a> {
     of: &'a OldestWait,
@@ -29,7 +29,7 @@ impl OldestWait {
         OngoingWait { of: self, wait }
     }
 
-    /// `None`: nothing waits.
+    /// How long the oldest wait has lasted. `None`: nothing waits.
     pub fn longest(&self) -> Option<Duration> {
         self.lock().first().map(|(since, _)| since.elapsed())
     }

@@ -1,15 +1,14 @@
-//! Firings: tokio-cron-scheduler with one job for each *distinct* schedule, whose body only reports that it fired.
+//! Firings: tokio-cron-scheduler with one job for each *distinct* schedule. A job only sends that it fired.
 //!
-//! One job per tenant would lose firings: the crate hands due jobs through a broadcast channel and forgets those that
-//! lag, and additions at the same time break it for good. So jobs are added and removed one after another from one task,
-//! and its channel is far larger than the number of jobs. A firing that is lost all the same shows as a gap to the
-//! dispatcher, which counts it.
+//! One job per tenant would lose firings: the crate passes due jobs through a broadcast channel and drops them when it lags,
+//! and parallel additions break it for good. So one task adds and removes jobs one after another, and the channel is far
+//! larger than the number of jobs. The dispatcher sees a lost firing as a gap, and counts it.
 //!
-//! After a reload only the difference is added and removed: the jobs of schedules that stay don't notice.
+//! After a reload only the difference is added and removed.
 //!
-//! The crate keeps for each job the instant of its next firing, on the wall clock. A clock that is set back would have all
-//! of them wait until it has caught up, the heartbeat too. So the clock is watched ([`crate::core::time::wallclock`]), and after
-//! that each job is made anew. A clock that is set ahead does no harm: what has become due fires, once.
+//! The crate keeps the next firing of each job as an instant on the wall clock. After that clock is set back, all jobs would
+//! wait until it has caught up, the heartbeat too. So the clock is watched ([`crate::core::time::wallclock`]), and all jobs
+//! are made anew then. A clock that is set ahead does no harm: each job that has become due fires once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,12 +28,11 @@ use crate::core::time::wallclock::{Leap, Look};
 use crate::ports::Clock;
 use crate::runtime::liveness::Heartbeat;
 
-/// Firings that may wait within the crate: four times the distinct schedules that a fleet of a thousand tenants could
-/// have, each its own.
+/// Firings that may wait within the crate: four times the schedules of a thousand tenants with different schedules.
 const CHANNEL: usize = 4096;
-/// A job that only proves that jobs fire, however seldom the tenants' schedules do.
+/// A job that proves that jobs fire, also when the schedules of all tenants fire seldom.
 const HEARTBEAT: &str = "*/10 * * * * *";
-/// How often the wall clock is looked at. What fires every second misses about this much when it is set back.
+/// How often the wall clock is checked. A schedule that fires every second misses about this time when it is set back.
 const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +47,7 @@ pub enum SchedulerError {
     },
 }
 
-/// Sends the firings of the fleet's schedules as `commands` until `stop`, and beats `heartbeat` by a job of its own.
+/// Sends the firings of the fleet's schedules as `commands` until `stop`, and beats `heartbeat` from a job of its own.
 ///
 /// # Errors
 /// [`SchedulerError`] when the scheduler can't be set up.
@@ -82,7 +80,7 @@ struct Jobs {
 }
 
 impl Jobs {
-    /// `watch` began before any job was made: none is to be older than what the clock is compared with.
+    /// `watch` has to begin before the first job is made, so that it sees each change of the clock since then.
     async fn run(
         mut self,
         mut fleet: FleetWatch,
@@ -107,15 +105,15 @@ impl Jobs {
                 },
             }
         }
-        // It only marks itself as stopped; its jobs report to a channel that is closed by then.
+        // This only marks the crate as stopped. Its jobs send to a channel that is closed by then.
         let _ = self.scheduler.shutdown().await;
         Ok(())
     }
 
-    /// Makes all jobs anew, as of now.
+    /// Makes all jobs anew.
     async fn renew(&mut self) -> Result<(), SchedulerError> {
         let schedules: Vec<_> = self.of.keys().cloned().collect();
-        // The old ones go first, or those that are not stranded would fire beside the new ones.
+        // The old jobs go first: those that still fire would fire beside the new ones.
         self.follow(&[]).await?;
         self.follow(&schedules).await?;
         self.renew_heartbeat().await
@@ -131,7 +129,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Has a job for each of `schedules`, and none else.
+    /// Adds and removes jobs, so that each of `schedules` has one and no other schedule has.
     async fn follow(&mut self, schedules: &[Schedule]) -> Result<(), SchedulerError> {
         for schedule in schedules {
             if !self.of.contains_key(schedule) {
@@ -150,7 +148,7 @@ impl Jobs {
 
     async fn remove(&self, id: Uuid, schedule: &str) {
         if let Err(error) = self.scheduler.remove(&id).await {
-            // Its firings find no tenants, or come twice: a turn too many.
+            // Harmless: its firings find no tenants, or a tenant is swept once more.
             tracing::debug!(schedule, %error, "a job could not be removed from the scheduler");
         }
     }
@@ -161,8 +159,8 @@ struct ClockWatch {
     clock: Arc<dyn Clock>,
     origin: Instant,
     last: Look,
-    /// A clock that is set again and again is not to fill the log.
-    told: LogThrottle,
+    /// A clock that is set again and again must not fill the log.
+    throttle: LogThrottle,
 }
 
 impl ClockWatch {
@@ -175,11 +173,11 @@ impl ClockWatch {
             clock,
             origin: Instant::now(),
             last,
-            told: LogThrottle::default(),
+            throttle: LogThrottle::default(),
         }
     }
 
-    /// Whether the clock was set back since the last look.
+    /// Whether the clock was set back since the last call.
     fn was_set_back(&mut self) -> bool {
         let now = Look {
             wall: self.clock.now(),
@@ -189,13 +187,13 @@ impl ClockWatch {
         let Some(leap) = before.leap(now) else {
             return false;
         };
-        let tell = self.told.take(now.steady);
+        let log = self.throttle.take(now.steady);
         match leap {
-            Leap::Back(by) if tell => tracing::warn!(
+            Leap::Back(by) if log => tracing::warn!(
                 seconds = by.as_secs(),
                 "this machine's clock was set back; schedules go by the new time"
             ),
-            Leap::Ahead(by) if tell => tracing::warn!(
+            Leap::Ahead(by) if log => tracing::warn!(
                 seconds = by.as_secs(),
                 "this machine's clock was set ahead, or the machine slept; schedules go by the new time"
             ),
@@ -220,7 +218,7 @@ async fn add(
 fn job(schedule: &Schedule, commands: mpsc::Sender<Command>) -> Result<Job, JobSchedulerError> {
     let schedule = schedule.clone();
     Job::new(schedule.cron().as_str(), move |_, _| {
-        // A full channel means that the dispatcher is many firings behind; it will find the gap and count it.
+        // If the channel is full, the dispatcher is many firings behind. It finds the gap later and counts it.
         let _ = commands.try_send(Command::Fired(schedule.clone()));
     })
 }

@@ -1,5 +1,5 @@
-//! Keeps an eye on the long-lived tasks: each is to run until it is told to stop, and one that ends before takes the
-//! daemon with it. A daemon that limps on without its scheduler looks alive and is not.
+//! Watches the long-lived tasks: each runs until the stop. The daemon ends when one of them ends before: without its
+//! scheduler, for example, it would look alive and do nothing.
 
 use std::future::Future;
 
@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::core::health::failure::chain;
 
-/// A task that ended although nobody asked it to.
+/// A task that ended before the stop.
 #[derive(Debug, thiserror::Error)]
 #[error("the {task} ended unasked: {how}")]
 pub struct EndedUnasked {
@@ -30,7 +30,7 @@ impl Supervisor {
             .spawn(async move { (task, work.await.map_err(|error| chain(&error))) });
     }
 
-    /// Waits until some task ends. Call it only while none has been asked to.
+    /// Waits until a task ends. Call it only before the stop.
     pub async fn first_end(&mut self) -> EndedUnasked {
         match self.tasks.join_next().await {
             Some(Ok((task, result))) => EndedUnasked {
@@ -47,7 +47,7 @@ impl Supervisor {
         }
     }
 
-    /// Waits for all tasks, which have been asked to end.
+    /// Waits for the end of all tasks, after the stop.
     pub async fn all_ended(&mut self) {
         while let Some(ended) = self.tasks.join_next().await {
             if let Ok((task, Err(how))) = ended {

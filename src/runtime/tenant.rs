@@ -17,11 +17,11 @@ pub struct Rules {
     pub lookback: Duration,
     pub reach: Reach,
     pub deduplicate: Deduplicate,
-    /// Incidents a page.
+    /// Incidents per page.
     pub page_size: u32,
 }
 
-/// A tenant with its settings. A reload that changes a setting makes another one.
+/// A tenant with its settings. A reload that changes a setting makes a new value.
 pub struct Tenant {
     pub id: TenantId,
     pub name: Arc<str>,

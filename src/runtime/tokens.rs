@@ -1,13 +1,13 @@
-//! Keeps each tenant's token: one request for one lifetime, however many ask.
+//! Keeps each tenant's token: one request per lifetime, however many callers ask.
 //!
 //! Invariants:
-//! - Of one tenant at most one token request is on its way (single flight); who waits for it shares its answer, be it a
-//!   token or a failure.
-//! - A token is renewed in the background while it is still good ([`renew_in_background`]), so that no sweep waits for
-//!   one, except the first. When that renewal fails, the old token serves on to its end.
-//! - A 429 of the token service stops requests to that authority, for every tenant, and stops nothing else: tenants with
-//!   a token go on. After the pause requests begin anew one by one (`authorities`).
-//! - A token is renewed for a refusal of the API's once, and not again while the new one is young.
+//! - At most one token request runs for a tenant (single flight). All callers that wait for it share its answer, a token or a
+//!   failure.
+//! - A token is renewed in the background while it is still good ([`renew_in_background`]), so that only the first sweep
+//!   waits for one. If that renewal fails, the old token is used until its end.
+//! - After a 429 of a token service no tenant sends requests to it, and nothing else stops: tenants with a token go on. After
+//!   the pause, requests start again one by one (`authorities`).
+//! - After the API refuses a token it is renewed once, and not again while the new token is young.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -34,11 +34,11 @@ use crate::ports::{AccessToken, Clock, Event, Observer, TokenSource};
 mod authorities;
 mod stamps;
 
-/// Renewals on their way at once, over all tenants; one that is silent for a second counts no more.
+/// Renewals that run at once, over all tenants. One without an answer for a second does not count any more.
 const RENEWALS: usize = 16;
-/// A token that was renewed because its forerunner was refused, and is refused as well, is not renewed before.
+/// A token that took the place of a refused one, and is refused as well, is not renewed before this age.
 const YOUNG: Duration = Duration::from_secs(5 * 60);
-/// How often tokens are looked over.
+/// How often the tokens are checked for their renewal.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What all keepers share.
@@ -55,32 +55,32 @@ pub struct TokenKeeper {
     source: Arc<dyn TokenSource>,
     stamps: Stamps,
     context: TokenContext,
-    /// Held while a request is on its way.
-    flight: tokio::sync::Mutex<Flight>,
-    /// How many requests have ended.
-    landed: AtomicU64,
-    held: Mutex<Option<Held>>,
-    /// Requests that failed with a pause asked for, other than for being too many.
-    stumbles: Mutex<Throttle>,
-    /// The credential's stamp before the last request that was made, if that failed.
+    /// Locked while a request runs.
+    request: tokio::sync::Mutex<LastRequest>,
+    /// How many requests have ended. A caller that sees it change while it waits for the lock shares that answer.
+    ended: AtomicU64,
+    held: Mutex<Option<HeldToken>>,
+    /// Pauses that the token service asked for with another status than 429.
+    other_pauses: Mutex<Throttle>,
+    /// The credential's stamp before the last request, if that failed.
     refused: Mutex<Option<u64>>,
 }
 
-/// The right to make a request, and how the last one failed.
+/// How the last request failed. Its lock is the right to make a request.
 #[derive(Default)]
-struct Flight {
+struct LastRequest {
     failure: Option<Failure>,
 }
 
 #[derive(Clone)]
-struct Held {
+struct HeldToken {
     token: AccessToken,
     granted: Instant,
-    /// Counted from `granted` on.
+    /// Its steady part counts from `granted`.
     ends: Look,
     renew: Instant,
     failed_renewals: u32,
-    /// It took the place of one that the API had refused, and was not accepted yet.
+    /// It took the place of a token that the API had refused, and the API has not accepted it yet.
     for_refused: bool,
 }
 
@@ -91,10 +91,10 @@ impl TokenKeeper {
             stamps: Stamps::new(source.clone()),
             source,
             context,
-            flight: tokio::sync::Mutex::default(),
-            landed: AtomicU64::new(0),
+            request: tokio::sync::Mutex::default(),
+            ended: AtomicU64::new(0),
             held: Mutex::new(None),
-            stumbles: Mutex::default(),
+            other_pauses: Mutex::default(),
             refused: Mutex::new(None),
         }
     }
@@ -104,15 +104,15 @@ impl TokenKeeper {
         if let Some(token) = self.good_token() {
             return Ok(token);
         }
-        let flight = self.board().await;
+        let request = self.request_guard().await;
         match self.good_token() {
             Some(token) => Ok(token),
-            None => self.request(flight?, false).await,
+            None => self.request(request?, false).await,
         }
     }
 
-    /// Whether another token may fare better than `refused`. One that was renewed for the same reason a moment ago would
-    /// not, and each renewal is a request: Entra answers too many of them with AADSTS50196.
+    /// Whether another token may be accepted where `refused` was not. After a renewal for the same reason a moment ago it
+    /// would not be, and Entra answers too many requests with AADSTS50196.
     pub fn may_renew(&self, refused: &AccessToken) -> bool {
         let held = self.held.lock();
         held.as_ref().is_none_or(|held| {
@@ -120,7 +120,7 @@ impl TokenKeeper {
         })
     }
 
-    /// The API has accepted `token`: when it is refused later on, that is another matter.
+    /// The API has accepted `token`: a refusal later on has another reason.
     pub fn note_served(&self, token: &AccessToken) {
         let mut held = self.held.lock();
         if let Some(held) = held.as_mut()
@@ -130,17 +130,16 @@ impl TokenKeeper {
         }
     }
 
-    /// A token other than `refused`, which the API answered with 401.
+    /// Another token than `refused`, which the API answered with 401.
     pub async fn renew(&self, refused: &AccessToken) -> Result<AccessToken, Failure> {
-        let flight = self.board().await;
+        let request = self.request_guard().await;
         match self.good_token() {
             Some(token) if !token.same_as(refused) => Ok(token),
-            _ => self.request(flight?, true).await,
+            _ => self.request(request?, true).await,
         }
     }
 
-    /// Forgets `token`, which the API understood and found too weak: permissions are frozen in a token, so the next one
-    /// may have more.
+    /// Forgets `token`, which lacks a permission: a token's permissions never change, so the next token may have more.
     pub fn forget(&self, token: &AccessToken) {
         let mut held = self.held.lock();
         if held.as_ref().is_some_and(|held| held.token.same_as(token)) {
@@ -148,7 +147,7 @@ impl TokenKeeper {
         }
     }
 
-    /// Whether a file of the credential has changed since the last token request, which failed: the next one may not.
+    /// Whether a file of the credential has changed since the last token request, which failed. The next one may succeed.
     pub async fn credential_changed(&self) -> bool {
         let refused = *self.refused.lock();
         match refused {
@@ -157,7 +156,7 @@ impl TokenKeeper {
         }
     }
 
-    /// When what the app proves itself with ends, where that is known. May read a small file.
+    /// When the credential ends, where that is known. May read a small file.
     pub fn credential_expires(&self) -> Option<Ticks> {
         self.source.credential_expires()
     }
@@ -172,7 +171,7 @@ impl TokenKeeper {
         Some(held.ends.seen_from(now))
     }
 
-    fn held(&self) -> Option<Held> {
+    fn held(&self) -> Option<HeldToken> {
         self.held.lock().clone()
     }
 
@@ -186,16 +185,16 @@ impl TokenKeeper {
     }
 
     async fn renew_if_due(&self) {
-        let flight = self.board().await;
+        let request = self.request_guard().await;
         if !self.renewal_is_due() {
             return;
         }
-        let renewed = match flight {
-            Ok(flight) => self.request(flight, false).await.map(drop),
+        let renewed = match request {
+            Ok(request) => self.request(request, false).await.map(drop),
             Err(failure) => Err(failure),
         };
         if let Err(failure) = renewed {
-            tracing::debug!(tenant = %self.tenant, error = %failure, "token renewal failed, the old token serves on");
+            tracing::debug!(tenant = %self.tenant, error = %failure, "token renewal failed, the old token stays in use");
             let mut held = self.held.lock();
             if let Some(held) = held.as_mut() {
                 held.failed_renewals += 1;
@@ -205,33 +204,33 @@ impl TokenKeeper {
         }
     }
 
-    /// Waits until no request is on its way. `Err` is the failure of the one that was waited for.
-    async fn board(&self) -> Result<tokio::sync::MutexGuard<'_, Flight>, Failure> {
-        let before = self.landed.load(Ordering::Acquire);
-        let flight = self.flight.lock().await;
-        let waited = self.landed.load(Ordering::Acquire) != before;
-        match &flight.failure {
+    /// Waits until no request runs. `Err` is the failure of the request that this waited for.
+    async fn request_guard(&self) -> Result<tokio::sync::MutexGuard<'_, LastRequest>, Failure> {
+        let before = self.ended.load(Ordering::Acquire);
+        let request = self.request.lock().await;
+        let waited = self.ended.load(Ordering::Acquire) != before;
+        match &request.failure {
             Some(failure) if waited => Err(failure.clone()),
-            _ => Ok(flight),
+            _ => Ok(request),
         }
     }
 
-    /// One exchange, whose outcome is left to those who wait for it. Dropped half-way, it leaves the next of them to ask.
+    /// Makes one request and leaves its outcome to all that wait. If this is dropped early, the next that waits makes one.
     async fn request(
         &self,
-        mut flight: tokio::sync::MutexGuard<'_, Flight>,
+        mut request: tokio::sync::MutexGuard<'_, LastRequest>,
         for_refused: bool,
     ) -> Result<AccessToken, Failure> {
         let outcome = self.exchange(for_refused).await;
-        flight.failure = outcome.as_ref().err().cloned();
-        self.landed.fetch_add(1, Ordering::Release);
+        request.failure = outcome.as_ref().err().cloned();
+        self.ended.fetch_add(1, Ordering::Release);
         outcome
     }
 
     async fn exchange(&self, for_refused: bool) -> Result<AccessToken, Failure> {
         let entry = self.context.authorities.enter(self.source.authority())?;
-        // Taken before: a file that changes while Entra refuses what stood in it counts as changed.
-        // Where the disk was silent, one that answers later on counts as a change.
+        // Before the request: a file that changes while Entra refuses its old content counts as changed. After a look without
+        // an answer, any answer of a later look counts as a change.
         let stamp = self.stamps.look().await.unwrap_or_default();
         let answer = self.source.request().await;
         *self.refused.lock() = answer.is_err().then_some(stamp);
@@ -241,9 +240,9 @@ impl TokenKeeper {
         let sent = entry.sent();
         let grant = match entry.end(answer) {
             Ok(grant) => grant,
-            Err(failure) => return Err(self.heed(failure, sent)),
+            Err(failure) => return Err(self.lengthened(failure, sent)),
         };
-        *self.stumbles() = Throttle::default();
+        *self.other_pauses() = Throttle::default();
         let ends_at = self.context.clock.now().plus(grant.lifetime);
         let now = Instant::now();
         let chance = jitter(
@@ -251,7 +250,7 @@ impl TokenKeeper {
             Use::Renewal,
             ends_at.unix_seconds().cast_unsigned(),
         );
-        *self.held.lock() = Some(Held {
+        *self.held.lock() = Some(HeldToken {
             token: grant.token.clone(),
             granted: now,
             ends: Look {
@@ -265,23 +264,23 @@ impl TokenKeeper {
         Ok(grant.token)
     }
 
-    /// A pause that is asked for again and again grows. That of a 429 has grown already, for the whole authority.
-    fn heed(&self, mut failure: Failure, sent: Duration) -> Failure {
+    /// A pause that is asked for again and again grows. The pause of a 429 has grown already, for the whole authority.
+    fn lengthened(&self, mut failure: Failure, sent: Duration) -> Failure {
         if let (Reaction::Wait(asked), false) = (failure.reaction, failure.status == Some(429)) {
             let now = self.context.authorities.now();
-            let pause = self.stumbles().refused(asked, sent, now);
+            let pause = self.other_pauses().refused(asked, sent, now);
             failure.reaction = Reaction::Wait(pause);
         }
         failure
     }
 
-    fn stumbles(&self) -> MutexGuard<'_, Throttle> {
-        self.stumbles.lock()
+    fn other_pauses(&self) -> MutexGuard<'_, Throttle> {
+        self.other_pauses.lock()
     }
 }
 
-/// Renews the tokens of `keepers`, who are asked for each time, before they end, until `stop`. A token service that is
-/// silent holds up nobody's renewal but its own.
+/// Renews the tokens of `keepers` before they end, until `stop`. Calls `keepers` for each check. A token service that does
+/// not answer delays only its own renewals.
 pub async fn renew_in_background(
     mut keepers: impl FnMut() -> Vec<Arc<TokenKeeper>>,
     stop: CancellationToken,

@@ -1,8 +1,8 @@
 //! The log lines on tenants' health: one for each change of a tenant's state, and one for all tenants that share a cause.
 //!
-//! What changes again and again is told seldom ([`LogThrottle`]), with the number of changes in between; and the last word
-//! is always said, if late: what the log says last of a tenant is how it is. The first sweeps of a large fleet have one
-//! line together ([`FirstSweeps`]).
+//! A subject that changes again and again gets a line seldom ([`LogThrottle`]), with the number of changes in between. Its
+//! last change always gets a line, if late: the last line about a tenant says how it is. The first sweeps of a large fleet
+//! share one line ([`FirstSweeps`]).
 
 mod first_sweeps;
 
@@ -35,11 +35,11 @@ enum LogSubject {
 
 #[derive(Default)]
 struct LogEntry {
-    allowance: LogThrottle,
-    /// What may not be told yet.
+    throttle: LogThrottle,
+    /// The last change, which has no line yet.
     waiting: Option<News>,
-    /// What came before that, or before the next line, and is never told.
-    untold: u64,
+    /// Changes since the last line that never get one.
+    suppressed: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,23 +60,23 @@ enum News {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct LogLine {
     news: News,
-    untold: u64,
+    suppressed: u64,
 }
 
 impl HealthLog {
-    /// The fleet has so many tenants from now on.
+    /// The fleet has this many tenants from now on.
     pub fn set_fleet_size(&mut self, tenants: usize) {
         self.tenants = tenants;
     }
 
-    /// Tells of a tenant's turn, at `now` on a clock that never goes back.
+    /// Logs a tenant's change of health, at `now` on a clock that never goes back.
     pub fn log(&mut self, id: TenantId, name: &Arc<str>, turn: &HealthChange, now: Duration) {
         for line in self.lines(id, name, turn, now) {
             line.log();
         }
     }
 
-    /// `tenant` has left the fleet, and with it the alarm `over`, if there is one.
+    /// `tenant` has left the fleet, and the alarm `over` has ended with it.
     pub fn forget(&mut self, tenant: TenantId, over: Option<Alarm>, now: Duration) {
         self.entries.remove(&LogSubject::Tenant(tenant));
         let over = over.and_then(|Alarm { cause, .. }| {
@@ -90,7 +90,7 @@ impl HealthLog {
         }
     }
 
-    /// Tells what has waited long enough. `progress` is asked only when there are first sweeps to be told of.
+    /// Logs the changes that have waited long enough. Calls `progress` only if first sweeps wait for their line.
     pub fn log_late(&mut self, now: Duration, progress: impl FnOnce() -> FleetProgress) {
         for line in self.late_lines(now) {
             line.log();
@@ -166,30 +166,35 @@ impl HealthLog {
 
     fn line(&mut self, subject: LogSubject, news: News, now: Duration) -> Option<LogLine> {
         let entry = self.entries.entry(subject).or_default();
-        entry.untold += u64::from(entry.waiting.take().is_some());
-        if !entry.allowance.take(now) {
+        entry.suppressed += u64::from(entry.waiting.take().is_some());
+        if !entry.throttle.take(now) {
             entry.waiting = Some(news);
             return None;
         }
-        let untold = std::mem::take(&mut entry.untold);
-        Some(LogLine { news, untold })
+        let suppressed = std::mem::take(&mut entry.suppressed);
+        Some(LogLine { news, suppressed })
     }
 
-    /// What waits of this is no longer so.
+    /// The change that waits is out of date: it gets no line.
     fn silence(&mut self, subject: &LogSubject) {
         if let Some(entry) = self.entries.get_mut(subject) {
-            entry.untold += u64::from(entry.waiting.take().is_some());
+            entry.suppressed += u64::from(entry.waiting.take().is_some());
         }
     }
 
     fn late_lines(&mut self, now: Duration) -> Vec<LogLine> {
         let mut lines = Vec::new();
         self.entries.retain(|_, entry| {
-            if entry.waiting.is_some() && entry.allowance.take(now) {
-                let untold = std::mem::take(&mut entry.untold);
-                lines.extend(entry.waiting.take().map(|news| LogLine { news, untold }));
+            if entry.waiting.is_some() && entry.throttle.take(now) {
+                let suppressed = std::mem::take(&mut entry.suppressed);
+                lines.extend(
+                    entry
+                        .waiting
+                        .take()
+                        .map(|news| LogLine { news, suppressed }),
+                );
             }
-            entry.waiting.is_some() || !entry.allowance.is_whole(now)
+            entry.waiting.is_some() || !entry.throttle.is_whole(now)
         });
         lines
     }
@@ -197,7 +202,7 @@ impl HealthLog {
 
 impl LogLine {
     fn log(self) {
-        let untold = (self.untold > 0).then_some(self.untold);
+        let untold = (self.suppressed > 0).then_some(self.suppressed);
         match self.news {
             News::Raised(alarm) => {
                 tracing::error!(cause = alarm.cause, tenants = alarm.tenants, state = %alarm.state, error = alarm.error,
@@ -267,9 +272,9 @@ mod tests {
         }
     }
 
-    struct Told(HealthLog);
+    struct TestLog(HealthLog);
 
-    impl Told {
+    impl TestLog {
         fn lines(&mut self, at: u64, ill: bool, effect: AlarmEffect) -> Vec<LogLine> {
             let now = Duration::from_secs(at);
             let name = Arc::from("contoso");
@@ -282,8 +287,8 @@ mod tests {
         }
     }
 
-    fn told() -> Told {
-        Told(HealthLog::default())
+    fn test_log() -> TestLog {
+        TestLog(HealthLog::default())
     }
 
     fn is_ill(line: &LogLine) -> bool {
@@ -298,14 +303,14 @@ mod tests {
 
     #[test]
     fn a_change_is_a_line() {
-        let mut told = told();
+        let mut told = test_log();
         let (ill, well) = (
             told.lines(0, true, AlarmEffect::Own),
             told.lines(900, false, AlarmEffect::Own),
         );
         assert!(is_ill(&ill[0]), "{ill:?}");
         assert!(!is_ill(&well[0]), "{well:?}");
-        assert_eq!((ill[0].untold, well[0].untold), (0, 0));
+        assert_eq!((ill[0].suppressed, well[0].suppressed), (0, 0));
         assert_eq!(told.late(9000), []);
     }
 
@@ -335,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_night_of_flapping_is_a_few_lines_an_hour_and_every_change_is_counted() {
-        let mut told = told();
+        let mut told = test_log();
         let (mut lines, mut changes) = (Vec::new(), 0);
         for at in (0..8 * 3600).step_by(30) {
             changes += 1;
@@ -349,14 +354,14 @@ mod tests {
         );
         // One more may wait for its time.
         lines.extend(told.late(10 * 3600));
-        let counted: u64 = lines.iter().map(|line| 1 + line.untold).sum();
+        let counted: u64 = lines.iter().map(|line| 1 + line.suppressed).sum();
         assert_eq!(counted, changes);
     }
 
     #[test]
     fn what_the_log_says_last_is_how_it_is() {
         for last_ill in [true, false] {
-            let mut told = told();
+            let mut told = test_log();
             for n in 0..20 {
                 told.lines(n, (n % 2 == 0) != last_ill, AlarmEffect::Own);
             }
@@ -364,14 +369,14 @@ mod tests {
             let late = told.late(700);
             assert_eq!(late.len(), 1, "{late:?}");
             assert_eq!(is_ill(&late[0]), last_ill);
-            assert_eq!(late[0].untold, 13, "six were told, and this one is");
+            assert_eq!(late[0].suppressed, 13, "six were told, and this one is");
             assert_eq!(told.late(9000), [], "it is said once");
         }
     }
 
     #[test]
     fn an_alarm_that_comes_and_goes_is_told_as_seldom() {
-        let mut told = told();
+        let mut told = test_log();
         let mut lines = Vec::new();
         for n in 0..100 {
             let effect = match n % 2 {
@@ -394,7 +399,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_dropped_when_the_tenant_goes_on_with_the_others() {
-        let mut told = told();
+        let mut told = test_log();
         for n in 0..20 {
             told.lines(n, n % 2 == 0, AlarmEffect::Own);
         }
@@ -404,7 +409,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_those_that_are_quiet() {
-        let mut told = told();
+        let mut told = test_log();
         told.lines(0, true, AlarmEffect::Own);
         told.late(3600);
         assert!(told.0.entries.is_empty());

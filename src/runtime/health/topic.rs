@@ -1,7 +1,7 @@
 //! Publishes changes of tenants' health to the status topic, in order, behind the incidents.
 //!
-//! A courtesy, not a promise: what does not fit into the queue while Kafka is away is dropped with a line in the log.
-//! The state itself stays on the status page.
+//! This is no promise: a record that does not fit into the queue while Kafka is away is dropped, with a line in the log. The
+//! state itself stays on the status page.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct HealthTopic {
 }
 
 impl HealthTopic {
-    /// A topic, and the queue that [`run`] empties.
+    /// The sending side, and the queue that [`run`] empties.
     pub fn new() -> (Self, mpsc::Receiver<Record>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let full = Arc::default();
@@ -37,7 +37,7 @@ impl HealthTopic {
     }
 }
 
-/// Publishes what is announced until `stop`.
+/// Publishes the records in `queue` until `stop`.
 pub async fn run(
     mut queue: mpsc::Receiver<Record>,
     publisher: Arc<dyn Publisher>,

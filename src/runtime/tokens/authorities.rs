@@ -1,8 +1,8 @@
 //! Token services, and the pauses that they ask for.
 //!
-//! A 429 of Entra's counts for the app, whichever tenant it was answered to: "wait for this authority, not just this
-//! tenant". When the pause is over, all tenants that need a token come at once; one goes ahead, and each answer that is no
-//! 429 lets one more request on its way. So a pause that was too short costs one request, not one for each tenant.
+//! A 429 of Entra counts for the app in all tenants: "wait for this authority, not just this tenant". After the pause, all
+//! tenants that need a token come at once. One request goes first, and each answer other than 429 allows one more at a time.
+//! So a pause that was too short costs one request, not one per tenant.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::pace::throttle::Throttle;
 
-/// A token service that answers so many requests at once has recovered.
+/// A token service that answers this many requests at once has recovered.
 const RECOVERED: u32 = 64;
-/// How long a tenant waits that has to let others go ahead.
+/// How long a tenant waits if others go first.
 const BEHIND: Duration = Duration::from_secs(2);
 
 /// The token services of a process, by scheme, host and port.
@@ -31,9 +31,9 @@ struct Authority {
     throttle: Throttle,
     /// No request before this, on the clock of [`Authorities::now`].
     closed_until: Duration,
-    /// Requests that may be on their way at once, after a pause.
+    /// Requests that may run at once, after a pause.
     allowed: Option<u32>,
-    on_their_way: u32,
+    running: u32,
 }
 
 impl Default for Authorities {
@@ -50,10 +50,10 @@ impl Authorities {
         self.started.elapsed()
     }
 
-    /// Room for one request.
+    /// Lets one request go.
     ///
     /// # Errors
-    /// A pause is not over yet, or others go ahead after one: `throttled`.
+    /// `throttled`: a pause is not over yet, or other requests go first after it.
     pub(super) fn enter<'a>(
         self: &'a Arc<Self>,
         name: &'a str,
@@ -66,10 +66,10 @@ impl Authorities {
             return Err(paused(left));
         }
         let allowed = authority.allowed.unwrap_or(u32::MAX);
-        if authority.on_their_way >= allowed {
+        if authority.running >= allowed {
             return Err(paused(BEHIND));
         }
-        authority.on_their_way += 1;
+        authority.running += 1;
         Ok(AuthorityRequest {
             authorities: self,
             name,
@@ -90,11 +90,11 @@ fn paused(left: Duration) -> Failure {
         "nothing to do: token requests go on by themselves; if this comes often, look for other programs that use the same \
          app registration",
     )
-    // As the refusal has it that brought the pause about.
+    // The same cause as that of the 429 itself, so that both belong to one alarm.
     .caused_by("entra 429")
 }
 
-/// A request on its way.
+/// A request that runs.
 pub(super) struct AuthorityRequest<'a> {
     authorities: &'a Arc<Authorities>,
     name: &'a str,
@@ -107,7 +107,7 @@ impl AuthorityRequest<'_> {
         self.sent
     }
 
-    /// What was answered. The pause of a 429 becomes that of the authority, which grows when it is asked for again.
+    /// Notes the answer. The pause of a 429 becomes the pause of the authority, which grows with each 429.
     pub(super) fn end<T>(self, answer: Result<T, Failure>) -> Result<T, Failure> {
         let now = self.authorities.now();
         let mut known = self.authorities.known();
@@ -122,7 +122,7 @@ impl AuthorityRequest<'_> {
                 authority.allowed = Some(1);
                 Err(failure)
             }
-            // Silence says nothing about whether there were too many.
+            // No answer says nothing about the number of requests.
             Err(failure) if failure.status.is_none() => Err(failure),
             answer => {
                 authority.throttle.served();
@@ -137,7 +137,7 @@ impl AuthorityRequest<'_> {
 impl Drop for AuthorityRequest<'_> {
     fn drop(&mut self) {
         if let Some(authority) = self.authorities.known().get_mut(self.name) {
-            authority.on_their_way = authority.on_their_way.saturating_sub(1);
+            authority.running = authority.running.saturating_sub(1);
         }
     }
 }

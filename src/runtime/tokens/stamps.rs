@@ -1,7 +1,7 @@
-//! Looks at the files of credentials, which may lie on a disk that hangs.
+//! Reads the stamps of credentials' files, which may lie on a disk that hangs.
 //!
-//! A look takes a thread, and on such a disk it keeps it. So there is one look at a time for each tenant, and a few over all;
-//! and nobody waits for one longer than a moment.
+//! A look needs a thread, and keeps it while the disk hangs. So a tenant has one look at a time, all tenants have a few, and
+//! a caller waits for a look a moment at most.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use tokio::time::timeout;
 
 use crate::ports::TokenSource;
 
-/// How long a look may take.
+/// How long a caller waits for a look.
 const LONGEST: Duration = Duration::from_secs(2);
-/// Looks on their way at once, in this process.
+/// Looks that run at once, in this process.
 static LOOKS: Semaphore = Semaphore::const_new(32);
 
 /// One tenant's looks.
@@ -31,7 +31,7 @@ impl Stamps {
         }
     }
 
-    /// The stamp of the credential's files. `None`: the disk is silent.
+    /// The stamp of the credential's files. `None`: the disk does not answer.
     pub(super) async fn look(&self) -> Option<u64> {
         let look = async {
             let own = self.own.clone().acquire_owned().await.ok()?;

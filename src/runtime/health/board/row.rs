@@ -11,8 +11,8 @@ use crate::core::time::wallclock::Look;
 use crate::runtime::sweep::{Halt, SweepOutcome};
 use crate::runtime::tenant::Tenant;
 
-const STARTING: &str = "Nothing to do yet: the first sweep has not ended, and may already be publishing. If this lasts, look at \
-     \"kafka\" and \"ledger\" in this report.";
+const STARTING: &str = "nothing to do yet: the first sweep has not ended, and may already be publishing; if this lasts, look at \
+     \"kafka\" and \"ledger\" in this report";
 
 pub(super) struct BoardRow {
     pub(super) tenant: Arc<Tenant>,

@@ -1,22 +1,22 @@
-//! The first sweeps of a large fleet, told together: a line for each would bury all others at every start.
+//! The first sweeps of a large fleet are logged together: one line for each would hide all others at every start.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::runtime::health::board::FleetProgress;
 
-/// Tenants of a fleet whose first sweeps have a line each.
+/// In a fleet of up to this many tenants, each first sweep has its own line.
 pub(super) const FEW: usize = 10;
 /// Names in a line.
 const NAMED: usize = 5;
-/// How long a first sweep waits at most for others to be told with it.
+/// A first sweep waits at most this long for others.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// First sweeps that ended well and are not told yet.
+/// First sweeps that ended well and are not logged yet.
 #[derive(Debug, Default)]
 pub(super) struct FirstSweeps {
     count: usize,
-    /// The first of them.
+    /// The names of the first few.
     names: Vec<Arc<str>>,
     since: Option<Duration>,
 }
@@ -38,7 +38,7 @@ impl FirstSweeps {
         }
     }
 
-    /// What is to be told now: when all tenants are read, or after a minute.
+    /// The line to log now: once all tenants are read, or after a minute.
     pub(super) fn take(
         &mut self,
         now: Duration,
