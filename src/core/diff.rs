@@ -1,10 +1,10 @@
-//! What a reload changes: two configurations of a fleet held against each other.
+//! What a reload changes: compares two configurations of a fleet.
 //!
-//! Invariant: who is in neither list of the answer is untouched, and nothing of a tenant that is untouched may be touched.
+//! Invariant: a tenant in none of the lists is untouched, and a reload changes nothing of it.
 
 use std::collections::BTreeMap;
 
-/// What became of the tenants of a fleet, by their keys, each list in ascending order.
+/// The differences by the keys of the tenants, each list in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diff<K> {
     pub added: Vec<K>,
@@ -14,7 +14,7 @@ pub struct Diff<K> {
 }
 
 impl<K: Ord + Copy> Diff<K> {
-    /// From `before` to `after`, whose keys are unique.
+    /// The differences from `before` to `after`. Keys are unique.
     pub fn between<V>(
         before: impl IntoIterator<Item = (K, V)>,
         after: impl IntoIterator<Item = (K, V)>,

@@ -1,5 +1,5 @@
-//! How a tenant and the daemon are: failures in the operator's words, alarms for what tenants share, and the document that
-//! shows it all.
+//! The health of tenants and of the daemon: failures in the operator's words, alarms for shared causes, and the document that
+//! shows all of it.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! Who and what: tenant and incident ids.
+//! Ids of tenants and incidents.
 //!
-//! Incident ids are counters *per tenant*: 1042 exists in every tenant. An [`IncidentId`] alone therefore identifies
-//! nothing outside its tenant; every key in the ledger and on Kafka carries both.
+//! Incident ids are counters *per tenant*: 1042 exists in every tenant. An [`IncidentId`] identifies nothing outside its
+//! tenant, so every key in the ledger and on Kafka has both.
 
 use std::fmt;
 use std::str::FromStr;
@@ -38,7 +38,7 @@ impl fmt::Debug for TenantId {
 impl FromStr for TenantId {
     type Err = NotAGuid;
 
-    /// Accepts the hyphenated form only: braces, `urn:uuid:` and bare hex are how other things get pasted by mistake.
+    /// Accepts the hyphenated form only: braces, `urn:uuid:` and bare hex are signs that something else was pasted by mistake.
     fn from_str(text: &str) -> Result<Self, NotAGuid> {
         if text.len() != 36 {
             return Err(NotAGuid);
@@ -53,8 +53,8 @@ pub struct NotAGuid;
 
 /// An incident's number within its tenant.
 ///
-/// The Defender API documents `long`, Graph a string of digits; both are the number the portal shows. 64 bits, because
-/// ids beyond 2^53 exist and a double would merge neighbours.
+/// The Defender API documents `long`, Graph a string of digits; both are the number in the portal. It has 64 bits: ids beyond
+/// 2^53 exist, and a double would merge neighbours.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct IncidentId(pub u64);
 

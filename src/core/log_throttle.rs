@@ -1,23 +1,23 @@
-//! How often one thing may be told: the first few times at once, then seldom. A tenant that fails every other minute of a
-//! night would else fill the log, and hide what else is in it.
+//! How often a subject may have a line in the log: the first few times at once, then seldom. Otherwise a tenant that fails
+//! every other minute of a night would fill the log and hide everything else.
 
 use std::time::Duration;
 
-/// Told at once.
+/// This many lines come at once.
 const AT_ONCE: u32 = 6;
-/// After those, one more each time this has passed.
+/// After those, one line per this time.
 const EVERY: Duration = Duration::from_secs(600);
 
 /// Times are those of a clock that never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogThrottle {
     spent: u32,
-    /// When the allowance last grew, while some of it is spent.
+    /// When the allowance last grew. Without meaning while nothing is spent.
     grew: Duration,
 }
 
 impl LogThrottle {
-    /// Whether it may be told at `now`; if so, that was one time.
+    /// Whether a line may be logged at `now`. If so, it counts.
     pub fn take(&mut self, now: Duration) -> bool {
         self.grow(now);
         let may = self.spent < AT_ONCE;
@@ -25,7 +25,7 @@ impl LogThrottle {
         may
     }
 
-    /// Nothing was told lately.
+    /// Whether no line counts any more.
     pub fn is_whole(&mut self, now: Duration) -> bool {
         self.grow(now);
         self.spent == 0
@@ -48,7 +48,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_first_are_told_at_once_and_then_one_every_ten_minutes() {
+    fn the_first_lines_come_at_once_and_then_one_every_ten_minutes() {
         let mut allowance = LogThrottle::default();
         // Twice a minute for two hours.
         let told: Vec<u64> = (0..240)

@@ -1,9 +1,9 @@
 //! One alarm for a cause that many tenants share: an expired secret, a retired API, a firewall.
 //!
-//! A tenant's failure bears a key of its cause that is equal for equal causes. From the third tenant with one cause on
-//! (or when there are but two tenants, from the second) it is one alarm. What concerns single tenants by its nature,
-//! consent and licences, is one only when it befalls nine of ten or more of the fleet: then the app registration was
-//! deleted, or the API is gone. The alarm is over when no tenant fails for that cause any more.
+//! A tenant's failure has a key of its cause, which is equal for equal causes. From the third tenant with the same cause on
+//! (in a fleet of two, from the second) there is one alarm. Failures that belong to single tenants by their nature, consent
+//! and licences, become an alarm only when 90 % of the fleet is affected: then the app registration was deleted, or the API
+//! is gone. An alarm ends when no tenant fails for its cause any more.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use super::text;
 use crate::core::ids::TenantId;
 use crate::core::time::ticks::Ticks;
 
-/// Tenants with one cause that make it an alarm.
+/// This many tenants with one cause make an alarm.
 const MANY: usize = 3;
 
 /// A cause that many tenants share.
@@ -23,40 +23,39 @@ pub struct Alarm {
     /// The key of the cause.
     pub cause: String,
     pub state: Health,
-    /// Tenants that fail for it now.
+    /// How many tenants fail for it now.
     pub tenants: usize,
     #[serde(serialize_with = "text")]
     pub since: Ticks,
-    /// What happened to the last tenant that joined.
+    /// The error of the last tenant that joined.
     pub error: String,
     pub remedy: String,
 }
 
-/// What a tenant's news mean for the alarms.
+/// What a change of a tenant's health means for the alarms.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum AlarmEffect {
-    /// They are the tenant's own.
+    /// It belongs to this tenant alone.
     Own,
-    /// They make an alarm.
+    /// It raises an alarm.
     Raised(Alarm),
-    /// They belong to an alarm that was raised already.
+    /// It belongs to an alarm that was raised before.
     Shared,
-    /// With them an alarm is over.
+    /// It ends an alarm.
     Over(Alarm),
 }
 
-/// The causes at work.
+/// The causes that tenants fail for.
 #[derive(Debug, Default)]
 pub struct Alarms {
     causes: HashMap<TenantId, String>,
-    /// How many tenants fail for each cause. Kept beside them: counting anew at each change is quadratic in a fleet that
-    /// fails.
+    /// How many tenants fail for each cause. To count them at each change would be quadratic in a fleet that fails.
     counts: HashMap<String, usize>,
     raised: HashMap<String, Alarm>,
 }
 
 impl Alarms {
-    /// `tenant`, one of a fleet of `tenants`, fails so now, or no more.
+    /// `tenant`, one of a fleet of `tenants`, fails with `failure` now; `None`: it is healthy.
     pub fn note(
         &mut self,
         tenant: TenantId,
@@ -78,17 +77,17 @@ impl Alarms {
             .and_then(|before| self.leave(&before));
         let joined = cause.zip(failure).map(|(cause, failure)| {
             let enough = match is_the_tenants_own(failure.health) {
-                // Of a large fleet somebody always fails for another reason.
+                // In a large fleet some tenants always fail for another reason.
                 true => MANY.max(tenants - tenants / 10),
                 false => MANY.min(tenants).max(2),
             };
             self.join(cause, failure, enough, now)
         });
-        // The end of an alarm is told before what the tenant has joined instead: that shows in the alarms raised.
+        // One change has one effect: the end of the old alarm. The alarm that the tenant joins shows in `raised`.
         match (over, joined) {
             (Some(over), _) => AlarmEffect::Over(over),
             (None, Some(joined)) => joined,
-            // Healthy again, like all the others that the alarm was about.
+            // Healthy again, while the alarm of the other tenants goes on.
             _ if before.is_some_and(|before| self.raised.contains_key(&before)) => {
                 AlarmEffect::Shared
             }
@@ -96,14 +95,14 @@ impl Alarms {
         }
     }
 
-    /// `tenant` has left the fleet. The alarm that is over with it, if one is.
+    /// Removes `tenant`, which has left the fleet. Returns the alarm that ends with it.
     pub fn forget(&mut self, tenant: TenantId) -> Option<Alarm> {
         let cause = self.causes.remove(&tenant)?;
         self.recount(Some(&cause), None);
         self.leave(&cause)
     }
 
-    /// The alarms raised, the one with the most tenants first.
+    /// The alarms that are raised, the one with the most tenants first.
     pub fn raised(&self) -> Vec<Alarm> {
         let mut alarms: Vec<_> = self.raised.values().cloned().collect();
         alarms.sort_by(|a, b| {
@@ -114,7 +113,7 @@ impl Alarms {
         alarms
     }
 
-    /// The cause of the raised alarm that `tenant` belongs to, if it does to one.
+    /// The cause of the raised alarm that `tenant` belongs to.
     pub fn of(&self, tenant: TenantId) -> Option<String> {
         let cause = self.causes.get(&tenant)?;
         self.raised.contains_key(cause).then(|| cause.clone())
@@ -147,7 +146,7 @@ impl Alarms {
         }
     }
 
-    /// One tenant less has this cause. The alarm, if that was the last.
+    /// A tenant does not have this cause any more. Returns the alarm if that was the last tenant.
     fn leave(&mut self, cause: &str) -> Option<Alarm> {
         let left = self.count(cause);
         self.raised.get_mut(cause)?.tenants = left;
@@ -157,7 +156,7 @@ impl Alarms {
         self.raised.remove(cause)
     }
 
-    /// One tenant goes over from one cause to another.
+    /// A tenant changes from one cause to another.
     fn recount(&mut self, before: Option<&str>, after: Option<&str>) {
         if before == after {
             return;
@@ -185,7 +184,7 @@ impl Alarms {
     }
 }
 
-/// What to do when every tenant shows what only the tenant itself can mend, as a rule.
+/// What to do when nearly all tenants fail with what each tenant mends for itself as a rule.
 const WHOLE_FLEET: &str = "nearly all tenants failed so at once, so look at what they have in common first: whether the app registration was deleted \
      or lost the permission, and whether Microsoft has retired this API (then move api.source to \"graph\"); if neither, do \
      what the remedy of each tenant says";

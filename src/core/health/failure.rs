@@ -1,8 +1,8 @@
 //! What went wrong, in the operator's words, and how the daemon reacts to it.
 //!
-//! A [`Failure`] is made where the cause is known (an adapter, or the decoder) and decided upon here and in `runtime/`
-//! by its [`Reaction`] alone. Its texts are shown on the status page and in the log: no secret, no token and no
-//! assertion may ever be put into them, and text from outside goes through [`one_line`] first.
+//! A [`Failure`] is made where its cause is known: in an adapter or in the decoder. The rest of the daemon decides by its
+//! [`Reaction`] alone. Its texts are shown on the status page and in the log: they must never contain a secret, a token or an
+//! assertion, and text from outside goes through [`one_line`] first.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::core::format::is_wild;
 
-/// The state of a tenant. Every state but [`Health::Ok`] is shown with a remedy.
+/// The state of a tenant. Each state other than [`Health::Ok`] is shown with a remedy.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
@@ -20,7 +20,7 @@ pub enum Health {
     Starting,
     /// Microsoft asked for fewer requests.
     Throttled,
-    /// No usable answer: network, time-out, 5xx, or a 200 that is not the API's.
+    /// No usable answer: network, time-out, 5xx, or a 200 that does not come from the API.
     Unreachable,
     /// The secret is wrong, expired or missing.
     Credential,
@@ -28,7 +28,7 @@ pub enum Health {
     Consent,
     /// The tenant has no licence for, or no access to, what was asked.
     Forbidden,
-    /// Something in the configuration (or in the topic's) can't work.
+    /// Something in the configuration, or in that of the topic, can't work.
     Misconfigured,
 }
 
@@ -57,7 +57,7 @@ impl Health {
         }
     }
 
-    /// Rank in a list that shows the worst first: what an operator must mend, then what may mend itself, then the rest.
+    /// Rank in a list with the worst first: states that an operator must mend, then states that may pass, then the rest.
     pub fn severity(self) -> u8 {
         match self {
             Health::Credential => 7,
@@ -83,34 +83,33 @@ impl fmt::Display for Health {
 pub enum Reaction {
     /// Passes by itself: try again from 2 s, doubling to 5 min.
     Backoff,
-    /// The other side named the pause.
+    /// The other side asked for this pause.
     Wait(Duration),
     /// An operator has to act: try again every few minutes, for ever.
     Slow,
-    /// Passes by itself within minutes if the operator has done right: try again twice a minute for a while, then as for
+    /// Passes within minutes if the operator has made the right change: try again twice a minute for a while, then as for
     /// [`Reaction::Slow`].
     Soon,
     /// The token was refused: renew it once and repeat the same request.
     RenewToken,
-    /// One record is refused for what it is. All others go on; the cursor stays before this one, which is tried again
-    /// with each sweep.
+    /// One record is refused for its content. All others go on; the cursor stays before it, and each sweep tries it again.
     HoldBack,
     /// Another process has the tenant now. The sweep ends, and nothing is shown.
     Fenced,
 }
 
-/// What of a request may be to blame, so that another request may fare better.
+/// Which part of a request may be to blame: a request without it may succeed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Suspect {
-    /// Nothing: any request would have failed so.
+    /// None: any request would have failed in this way.
     Nothing,
-    /// Perhaps what the page holds: a 5xx, silence, a cut connection. When it persists, less is asked for at once.
+    /// Perhaps the content of the page: a 5xx, no answer, a cut connection. If it persists, smaller pages are asked for.
     Page,
-    /// The page's size, for certain.
+    /// Certainly the page's size.
     Size,
     /// The nextLink that was followed.
     Link,
-    /// The same, for certain: it leads to another host, and was not followed.
+    /// Certainly the nextLink: it leads to another host and was not followed.
     Elsewhere,
 }
 
@@ -124,8 +123,8 @@ pub struct Failure {
     /// The HTTP status that said so, when there was one.
     pub status: Option<u16>,
     pub suspect: Suspect,
-    /// A short key that is equal for equal causes over all tenants (`defender 403 Forbidden`), so that what they share
-    /// is one alarm. Nothing of a single tenant is in it. `None`: the failure is this tenant's own, or was not told apart.
+    /// A short key that is equal for equal causes over all tenants (`defender 403 Forbidden`), so that a shared cause is one
+    /// alarm. It contains nothing of a single tenant. `None`: the failure is this tenant's own, or its cause is not known.
     pub cause: Option<String>,
     /// What happened, one line.
     pub what: String,
@@ -163,7 +162,7 @@ impl Failure {
         self
     }
 
-    /// The same for a token that was renewed for it: another one would be refused, too.
+    /// The same failure after the token was renewed for it: another token would be refused too.
     #[must_use]
     pub fn after_renewal(mut self) -> Self {
         if self.reaction == Reaction::RenewToken {
@@ -182,8 +181,8 @@ impl Failure {
     }
 }
 
-/// Text from outside, made fit for a log line: what commands a terminal or turns a line around becomes spaces, runs of white space one space, and
-/// what is longer than `max` characters is cut.
+/// Makes text from outside safe for a line of the log: characters that control a terminal or change the direction of the
+/// text become spaces, several spaces become one, and the text is cut to `max` characters.
 pub fn one_line(text: &str, max: usize) -> String {
     let mut line = String::new();
     let words = text.split(|c: char| c.is_whitespace() || is_wild(c));

@@ -1,8 +1,8 @@
-//! What the daemon says of itself: the document behind `/api/status`, the status page and the gauges of `/metrics`.
+//! The state of the daemon: the document behind `/api/status`, the status page and the gauges of `/metrics`.
 //!
-//! Plain values, taken at one moment. Everything here is shown to whoever can reach the HTTP port: it holds no secret,
-//! and its texts come from [`Failure`](super::failure::Failure), which promises the same. What is not known is `null`,
-//! never left out: a reader can tell "no such field" from "not yet".
+//! Plain values, taken at one moment. Everybody who can reach the HTTP port sees them: they contain no secret, and their texts
+//! come from [`Failure`](super::failure::Failure), which promises the same. An unknown value is `null` and never left out, so
+//! that a reader can distinguish "not yet" from "no such field".
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -25,7 +25,7 @@ pub struct StatusReport {
     pub started: Ticks,
     pub state: RunState,
     pub configuration: ConfigurationStatus,
-    /// Causes that many tenants share, the widest first.
+    /// Causes that many tenants share, the one with the most tenants first.
     pub alarms: Vec<Alarm>,
     /// Worst first, see [`worst_first`].
     pub tenants: Vec<TenantStatus>,
@@ -33,9 +33,9 @@ pub struct StatusReport {
     pub ledger: PartStatus,
 }
 
-/// How all is, in one line: `2 of 40 tenants not ok: 1 credential, 1 consent; Kafka unavailable`.
+/// A summary in one line: `2 of 40 tenants not ok: 1 credential, 1 consent; Kafka unavailable`.
 ///
-/// `tenants` are their states, worst first.
+/// `tenants` are the states of all tenants, worst first.
 pub fn summary(
     tenants: &[Health],
     parts: [(&str, PartState); 2],
@@ -85,16 +85,16 @@ impl RunState {
     }
 }
 
-/// Whether what the files say is what is in force.
+/// Whether the configuration files are in force.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ConfigurationStatus {
     pub state: ConfigurationState,
     /// When the configuration in force was read.
     #[serde(serialize_with = "text")]
     pub loaded: Ticks,
-    /// Keys whose new values wait for a restart.
+    /// Keys whose new values need a restart.
     pub restart_needed: Vec<&'static str>,
-    /// The report of what is wrong with the files. `Some` whenever the state is not [`ConfigurationState::Ok`].
+    /// The report of the mistakes in the files. `Some` if and only if the state is not [`ConfigurationState::Ok`].
     pub error: Option<String>,
 }
 
@@ -102,7 +102,7 @@ pub struct ConfigurationStatus {
 #[serde(rename_all = "lowercase")]
 pub enum ConfigurationState {
     Ok,
-    /// The last reload found mistakes in the files: what was in force before stays.
+    /// The last reload found mistakes in the files: the configuration before it stays in force.
     Refused,
 }
 
@@ -132,15 +132,15 @@ pub struct TenantStatus {
     pub remedy: Option<String>,
     /// What happened. `Some` when a failure led to the state.
     pub error: Option<String>,
-    /// The cause of the alarm that the tenant's failure belongs to: it is mended there, for all at once.
+    /// The cause of the alarm that the tenant's failure belongs to. The operator mends that for all its tenants at once.
     pub alarm: Option<String>,
     /// Every version older than this is published.
     #[serde(serialize_with = "optional_text")]
     pub cursor: Option<Ticks>,
-    /// Whole seconds by which what is published is behind what Microsoft may have.
+    /// By how many whole seconds the published data may be behind Microsoft.
     pub lag_seconds: Option<u64>,
-    /// Whole seconds for which the sweep is due that would bring the tenant up to date. Zero while it waits for its turn,
-    /// be that hours away; before the first success it counts from when the tenant came to the fleet.
+    /// For how many whole seconds the sweep is due that would bring the tenant up to date. Zero while the tenant waits for its
+    /// turn, even for hours. Before the first success it counts from when the tenant came to the fleet.
     pub overdue_seconds: u64,
     /// When a sweep last ended without a failure.
     #[serde(serialize_with = "optional_text")]
@@ -149,12 +149,12 @@ pub struct TenantStatus {
     pub next_sweep: Option<Ticks>,
     #[serde(serialize_with = "optional_text")]
     pub token_expires: Option<Ticks>,
-    /// When what the app proves itself with ends. Known of federated tokens only.
+    /// When the credential ends. Known for federated tokens only.
     #[serde(serialize_with = "optional_text")]
     pub credential_expires: Option<Ticks>,
     /// Records published since the process started.
     pub published: u64,
-    /// What is still to be read beside live polling; `None`: nothing.
+    /// What live polling leaves to the back-fill; `None`: nothing.
     pub backfill: Option<Backfill>,
     /// Versions that only the overlap or a reconcile found, since the process started.
     pub late_found: u64,
@@ -169,11 +169,11 @@ pub struct Backfill {
     pub to: Ticks,
     /// Seconds of last updates between them that are still to be read.
     pub open_seconds: u64,
-    /// Why it last broke off, if it did.
+    /// Why the last back-fill ended early, if it did.
     pub error: Option<String>,
 }
 
-/// How Kafka or the ledger is.
+/// The state of Kafka or of the ledger.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PartState {
@@ -182,7 +182,7 @@ pub enum PartState {
     Starting,
     /// Away, and expected back: nothing is lost meanwhile.
     Unavailable,
-    /// It won't come back by itself.
+    /// It does not come back by itself.
     Failed,
 }
 
@@ -267,8 +267,8 @@ impl PartStatus {
     }
 }
 
-/// Orders tenants as an operator should read them: by [`Health::severity`], then longest in that state, then by name;
-/// by id where even the names are equal, so that the list never flickers.
+/// Orders tenants as an operator should read them: by [`Health::severity`], then the longest in that state first, then by
+/// name, then by id, so that the order never changes between two equal lists.
 pub fn worst_first(tenants: &mut [TenantStatus]) {
     tenants.sort_unstable_by(|a, b| {
         let rank = |tenant: &TenantStatus| (Reverse(tenant.state.severity()), tenant.since);
