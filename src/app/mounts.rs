@@ -1,13 +1,13 @@
 //! Notices that Kubernetes has replaced the files of a mounted ConfigMap or Secret.
 //!
-//! The kubelet keeps the files of such a volume in a folder of their own and lets the symbolic link `..data` point to it.
-//! An update writes a new folder and then replaces the link, so all files of a volume change in one step. Only these links
-//! are looked at: in a folder without `..data`, which is every folder outside Kubernetes, nothing is ever noticed.
+//! The kubelet keeps the files of such a volume in a folder of their own, and the symbolic link `..data` points to it. An
+//! update writes a new folder and then replaces the link, so all files of a volume change in one step. Only these links are
+//! checked: a change in a folder without `..data`, which is every folder outside Kubernetes, is never noticed.
 //!
-//! Invariant: a replacement is never missed. The links are looked at before the files are read, so what changes while
-//! they are read is noticed afterwards.
+//! Invariant: a replacement is never missed. The links are read before the files, so a change during the reading of the files
+//! is noticed afterwards.
 //!
-//! Failure modes: a link that can't be read counts as not there; the next look sees it again.
+//! Failure modes: a link that can't be read counts as missing until it can be read again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,21 +20,21 @@ use tokio::time::sleep;
 
 use crate::settings::Settings;
 
-/// How often the links are looked at. The kubelet itself takes a minute or two until it replaces one.
+/// How often the links are checked. The kubelet itself needs a minute or two to replace one.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Folders, and where the `..data` link of each points to.
+/// Folders, and the target of the `..data` link in each.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mounts(BTreeMap<PathBuf, Option<PathBuf>>);
 
 impl Mounts {
-    /// The same folders, as they are now. Blocks.
+    /// The same folders with their links of now. Blocks.
     pub fn again(&self) -> Self {
         let look = |folder: &PathBuf| (folder.clone(), link(folder));
         Self(self.0.keys().map(look).collect())
     }
 
-    /// The folders of all files of `settings`: those that are known already as they were, the others as they are now. Blocks.
+    /// The folders of all files of `settings`: known folders with their known links, the others with their links of now. Blocks.
     pub fn of(&self, settings: &Settings) -> Self {
         let of = |folder: &Path| {
             let known = self.0.get(folder).cloned();
@@ -43,12 +43,12 @@ impl Mounts {
         Self(settings.all_folders().into_iter().map(of).collect())
     }
 
-    /// Whether Kubernetes mounted any of them.
+    /// Whether Kubernetes has mounted any of the folders.
     pub fn any(&self) -> bool {
         self.0.values().any(Option::is_some)
     }
 
-    /// Resolves when one of the links points elsewhere; never, when there are none.
+    /// Resolves when a link has another target; never, if there are no links.
     pub async fn replaced(&self) {
         if !self.any() {
             return pending().await;
@@ -56,7 +56,7 @@ impl Mounts {
         loop {
             sleep(LOOK).await;
             let before = self.clone();
-            // A look that panicked, or that the end of the runtime prevented, has seen nothing.
+            // A check that panicked, or that the end of the runtime prevented, has seen no change.
             let looked = spawn_blocking(move || before.again() != before).await;
             if looked.unwrap_or(false) {
                 return;

@@ -1,10 +1,10 @@
-//! Reload: the files are read again, and what can change at run time changes, as one step.
+//! Reload: the files are read again, and all settings that can change at run time change in one step.
 //!
-//! Invariants: a configuration with a mistake changes nothing; applying a good one can't fail half-way (tenants are built
-//! before the first of them is handed over); untouched tenants are the same objects as before, so that nothing of theirs
-//! (token, place, sweep at work, request budget) is touched.
+//! Invariants: a configuration with a mistake changes nothing. A good one can't fail half-way: all tenants are built before the
+//! first is handed over. Untouched tenants are the same objects as before, so they keep their token, their turn, their running
+//! sweep and their request budget.
 //!
-//! What can't change at run time keeps its value and is named, in the log and in the status, until a restart.
+//! A setting that can't change at run time keeps its value until a restart. The log and the status name its key.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -29,25 +29,25 @@ use crate::settings::Settings;
 use crate::telemetry::logging::LogFilterHandle;
 use crate::telemetry::systemd;
 
-/// Mistakes of one reload that are logged; the status and `incidentd check --offline` have them all.
+/// This many mistakes of one reload are logged; the status and `incidentd check --offline` show all.
 const MISTAKES: usize = 20;
 
-/// Thousands of tenants' files are read within a second or two.
+/// The time to read the files; those of thousands of tenants take a second or two.
 const LOAD: Duration = Duration::from_secs(60);
 
 /// Reads the configuration again, as at the start. Blocks.
 pub type Load = Arc<dyn Fn() -> Result<Settings, ConfigErrors> + Send + Sync>;
 
-/// How a daemon is told to reload.
+/// How a reload is requested, and what it needs.
 #[derive(Clone)]
 pub struct Reload {
-    /// Notified for each reload that is asked for; what is asked while one is at work is one more.
+    /// Notified for each requested reload. Requests during a reload lead to one more.
     pub asked: Arc<Notify>,
     pub load: Load,
     pub log: LogFilterHandle,
 }
 
-/// What is known of the configuration, for the status.
+/// The state of the configuration, for the status.
 pub struct ReloadStatus(Mutex<ConfigurationStatus>);
 
 impl ReloadStatus {
@@ -83,9 +83,9 @@ impl ReloadStatus {
 pub struct Reloader {
     pub reload: Reload,
     pub builder: Builder,
-    /// As the daemon was started: what can't change at run time is in force as it stands here.
+    /// The settings at the start: those that can't change at run time are in force.
     pub started_with: Arc<Settings>,
-    /// As the fleet was built from last.
+    /// The settings that the fleet was built from last.
     pub settings: Arc<Settings>,
     pub mounts: Mounts,
     pub fleet: watch::Sender<Fleet>,
@@ -95,13 +95,13 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reloads whenever it is asked to, and when Kubernetes has replaced mounted files, until `stop`. `status` is what
-    /// systemd is told after each.
+    /// Reloads on each request, and when Kubernetes has replaced mounted files, until `stop`. After each reload, systemd gets
+    /// `status`.
     pub async fn run(mut self, status: impl Fn() -> String, stop: CancellationToken) {
         let asked = self.reload.asked.clone();
         self.look(|mounts, settings| mounts.of(settings)).await;
         if self.mounts.any() {
-            // The files were read before the links were: they may have been replaced in between.
+            // At the start the files were read before the links: a replacement in between would be missed.
             self.reload(Say::Changes).await;
         }
         while stop
@@ -130,7 +130,7 @@ impl Reloader {
     }
 
     async fn reload(&mut self, say: Say) {
-        // Before the files are read: what is replaced while they are is noticed afterwards.
+        // Before the files are read: a replacement in between is noticed afterwards.
         self.look(|mounts, _| mounts.again()).await;
         let load = self.reload.load.clone();
         let refused = match timeout(LOAD, spawn_blocking(move || load())).await {
@@ -140,13 +140,13 @@ impl Reloader {
                 refused
             }
             Ok(Ok(Err(errors))) => {
-                // The status first, here and below: a reader of the log looks there next.
+                // The status changes before the log line, here and below: a reader of the log looks there next.
                 self.status.refuse(errors.to_string());
                 log_mistakes(errors.problems());
                 Some(errors.to_string())
             }
             Ok(Err(broken)) => Some(format!("a defect in incidentd ended the reload: {broken}")),
-            // The thread is left to itself: nothing ends a read that the disk does not answer.
+            // The thread keeps running: nothing can end a read that the disk does not answer.
             Err(_) => Some(format!(
                 "the configuration could not be read within {} s: a disk, or a file on the network, does not answer",
                 LOAD.as_secs()
@@ -162,7 +162,7 @@ impl Reloader {
         }
     }
 
-    /// Without a dispatcher, the daemon is stopping: then there is nothing to do.
+    /// Fails only while the daemon stops: then there is nothing to do.
     async fn command(&self, command: Command) {
         let _ = self.commands.send(command).await;
     }
@@ -197,7 +197,7 @@ impl Reloader {
         self.fleet.send_replace(fleet.clone());
         self.command(Command::Fleet(fleet)).await;
         if let Err(error) = self.reload.log.set(&settings.log.level) {
-            // The configuration has read it the same way.
+            // Can't happen: the configuration has parsed it in the same way.
             tracing::warn!(error = chain(&error), "log.level stays as it was");
         }
         self.settings = Arc::new(settings);
@@ -206,11 +206,11 @@ impl Reloader {
     }
 }
 
-/// What of a reload that succeeds is logged.
+/// When a successful reload is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Say {
     All,
-    /// Nothing, if nothing has changed: nobody asked for this reload.
+    /// Only if something has changed: nobody asked for this reload.
     Changes,
 }
 
@@ -235,7 +235,7 @@ fn log_applied<K>(settings: &Settings, diff: &Diff<K>, restart_needed: &[&str]) 
     );
 }
 
-/// One line each: whoever reads a journal sees no report of many lines.
+/// Logs one line per mistake: a report of many lines is hard to read in a journal.
 fn log_mistakes(problems: &[Problem]) {
     for problem in problems.iter().take(MISTAKES) {
         tracing::error!(
