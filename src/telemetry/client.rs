@@ -1,13 +1,16 @@
 //! Asks the endpoints of a running daemon ([`super::http`]), for the commands that look at it from outside.
 //!
-//! One HTTP/1.0 request over one connection: the answer ends with the connection, and there is nothing to negotiate. What
-//! answers may be anything that took the port, so that size and time are limited, and an answer that is cut short is an
-//! error, never half a status.
+//! One request over one connection, and no proxy between. Anything may have taken the port, so size and time are limited,
+//! and an answer that is cut short is an error, never half a status.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use axum::http::header::{DATE, HOST};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -18,7 +21,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 /// For all of it. The daemon gives a connection ten seconds.
 const LIMIT: Duration = Duration::from_secs(12);
 /// Some ten thousand tenants, all of them ill.
-const MAX_ANSWER: u64 = 32 << 20;
+const MAX_ANSWER: usize = 32 << 20;
 
 /// What was answered, whatever the status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub enum RequestError {
     #[error("no answer within {} seconds", LIMIT.as_secs())]
     Silence,
     #[error("the connection broke")]
-    Broken(#[source] io::Error),
+    Broken(#[source] hyper::Error),
     #[error("what answers there is not incidentd: {0}")]
     Strange(&'static str),
 }
@@ -58,70 +61,52 @@ async fn get_within(
     let stream = connected
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         .map_err(RequestError::Connect)?;
-    let answer = timeout(limit, exchange(stream, address, path)).await;
-    let bytes = answer
+    timeout(limit, exchange(stream, address, path))
+        .await
         .map_err(|_| RequestError::Silence)?
-        .map_err(RequestError::Broken)?;
-    if bytes.len() as u64 > MAX_ANSWER {
-        return Err(RequestError::Strange("the answer has no end"));
+}
+
+async fn exchange(
+    stream: TcpStream,
+    address: &str,
+    path: &str,
+) -> Result<HttpAnswer, RequestError> {
+    let request = Request::get(path).header(HOST, address).body(Body::empty());
+    let request = request.map_err(|_| RequestError::Strange("its address is no host"))?;
+    let handshake = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(of_head)?;
+    // It ends with the sender and the body; its error is the answer's, too.
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await.map_err(of_head)?;
+    let (head, body) = response.into_parts();
+    let body = to_bytes(Body::new(body), MAX_ANSWER).await;
+    let body = body.map_err(|_| RequestError::Strange("the answer is cut short, or has no end"))?;
+    let body = String::from_utf8(body.into());
+    let date = head.headers.get(DATE).and_then(|value| value.to_str().ok());
+    Ok(HttpAnswer {
+        status: head.status.as_u16(),
+        date: date.and_then(instant_of),
+        body: body.map_err(|_| RequestError::Strange("the answer is not text"))?,
+    })
+}
+
+fn of_head(error: hyper::Error) -> RequestError {
+    match error.is_parse() || error.is_incomplete_message() {
+        true => RequestError::Strange("the answer is not HTTP"),
+        false => RequestError::Broken(error),
     }
-    read(&bytes)
 }
 
-async fn exchange(mut stream: TcpStream, address: &str, path: &str) -> io::Result<Vec<u8>> {
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut bytes = Vec::new();
-    stream.take(MAX_ANSWER + 1).read_to_end(&mut bytes).await?;
-    Ok(bytes)
-}
-
-fn read(bytes: &[u8]) -> Result<HttpAnswer, RequestError> {
-    let strange = RequestError::Strange;
-    let text = std::str::from_utf8(bytes).map_err(|_| strange("the answer is not text"))?;
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .ok_or(strange("the answer is not HTTP"))?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(status_of);
-    let mut answer = HttpAnswer {
-        status: status.ok_or(strange("the answer is not HTTP"))?,
-        date: None,
-        body: body.to_owned(),
-    };
-    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
-        let value = value.trim();
-        match name.to_ascii_lowercase().as_str() {
-            "date" => answer.date = date(value),
-            "content-length" if value.parse() != Ok(body.len()) => {
-                return Err(strange("the answer is cut short"));
-            }
-            "transfer-encoding" => return Err(strange("the answer is not HTTP/1.0")),
-            _ => {}
-        }
-    }
-    Ok(answer)
-}
-
-/// `HTTP/1.0 200 OK`.
-fn status_of(line: &str) -> Option<u16> {
-    let (version, rest) = line.split_once(' ')?;
-    let status = rest.split(' ').next()?;
-    version
-        .starts_with("HTTP/1.")
-        .then(|| status.parse().ok())
-        .flatten()
-}
-
-fn date(value: &str) -> Option<Ticks> {
+fn instant_of(value: &str) -> Option<Ticks> {
     let at = httpdate::parse_http_date(value).ok()?;
-    let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let since = at.duration_since(UNIX_EPOCH).ok()?;
     Some(Ticks(0).plus(since))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     /// Answers one connection with these bytes and closes it; its address.
@@ -162,11 +147,11 @@ mod tests {
             ),
             (
                 b"HTTP/1.0 200 OK\r\ncontent-length: x\r\n\r\nhalf",
-                "cut short",
+                "not HTTP",
             ),
             (
-                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-                "HTTP/1.0",
+                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+                "cut short",
             ),
             (b"HTTP/1.0 twohundred OK\r\n\r\n", "not HTTP"),
             (b"HTTP/1.0 200 OK\r\n\r\n\xff\xfe", "not text"),
