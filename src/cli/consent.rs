@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use clap::Args;
 
-use super::text::{paragraph, print, width};
+use super::text::{Layout, paragraph, print, table};
 use super::{CONFIGURATION, CommandError, ConfigFile, tenant_selection};
 use crate::app::inspect::{Asks, Invitation, REDIRECT_URI, TenantConsent, consents, invitations};
 use crate::config::{self, process_environment};
@@ -36,18 +36,19 @@ impl ConsentCommand {
 }
 
 fn for_known(links: &[TenantConsent]) -> String {
-    let names = links.iter().map(|link| tame(&link.name));
-    let names: Vec<String> = names.collect();
-    let column = names
-        .iter()
-        .map(|name| width(name))
-        .max()
-        .unwrap_or(0)
-        .max("TENANT".len());
-    let mut lines = vec![format!("{:<column$}  LINK", "TENANT")];
-    for (name, link) in names.iter().zip(links) {
-        lines.push(format!("{name:<column$}  {}", link.link));
-    }
+    let mut rows = vec![["TENANT".to_owned(), "LINK".to_owned()]];
+    rows.extend(
+        links
+            .iter()
+            .map(|link| [tame(&link.name), link.link.clone()]),
+    );
+    // A link has to be whole, however long it is.
+    let layout = Layout {
+        width: usize::MAX,
+        name: 0,
+        right: &[],
+    };
+    let mut lines = table(rows, layout);
     lines.push(String::new());
     lines.extend(paragraph(
         "",

@@ -20,6 +20,7 @@ use clap::Args;
 use tokio::runtime;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::text::print_as_it_is;
 use super::{CONFIGURATION, CommandError, ConfigFile, FAILED, INTERNAL, UNAVAILABLE};
 use crate::config::{self, DEFAULT_LISTEN, process_environment};
 use crate::core::format::tame;
@@ -122,7 +123,7 @@ impl StatusCommand {
     async fn once(&self, daemon: &Daemon) -> Result<(), CommandError> {
         let screen = Screen::of_stdout();
         let (text, report) = self.ask(daemon, &screen).await?;
-        screen.print(&text)?;
+        print_as_it_is(&text)?;
         match report.trouble() {
             None => Ok(()),
             Some(trouble) => Err(CommandError::new(FAILED, anyhow!(trouble))),
@@ -164,13 +165,13 @@ impl StatusCommand {
         if self.json {
             return Ok((one_json_line(&answer.body), report));
         }
-        let frame = TableContext {
+        let context = TableContext {
             address,
             now: answer.date.unwrap_or_else(now_by_our_clock),
             columns: screen.columns(),
             colour: screen.colour(),
         };
-        Ok((table::render(&report, &frame), report))
+        Ok((table::render(&report, &context), report))
     }
 }
 
@@ -178,7 +179,7 @@ impl StatusCommand {
 async fn probe(daemon: &Daemon, path: &str, good: &str) -> Result<(), CommandError> {
     let (answer, address) = daemon.ask(path).await?;
     match answer.status {
-        200 if answer.body.trim_end() == "ok" => Screen::of_stdout().print(&format!("{good}\n")),
+        200 if answer.body.trim_end() == "ok" => print_as_it_is(&format!("{good}\n")),
         503 => {
             let why = one_line(&tame(&answer.body), 500);
             Err(CommandError::new(FAILED, anyhow!("not {good}: {why}")))

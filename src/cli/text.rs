@@ -1,8 +1,12 @@
 //! Lines and columns, and the way to standard output.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
 
 use anyhow::Context;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ColumnConstraint, Row, Table, Width};
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 use unicode_width::UnicodeWidthStr;
 
 use super::{CommandError, INTERNAL};
@@ -10,7 +14,10 @@ use crate::core::format::tame;
 
 /// What commands print fits into so many columns; links are never broken, and may be longer.
 pub const COLUMNS: usize = 100;
-const GAP: &str = "  ";
+/// Between the columns of a table.
+pub const GAP: &str = "  ";
+/// A name is cut to no less.
+const LEAST_NAME: usize = 12;
 
 /// Writes to standard output, and nothing that a terminal would obey: names of files may hold whatever.
 pub fn print(text: &str) -> Result<(), CommandError> {
@@ -18,15 +25,21 @@ pub fn print(text: &str) -> Result<(), CommandError> {
     print_as_it_is(&lines.join("\n"))
 }
 
-/// The same for a text of ours that is no report: a script, a page. A reader that has seen enough (`incidentd check | head
-/// -1`) is no error.
+/// The same for a text of ours that is no report: a script, a page.
 pub fn print_as_it_is(text: &str) -> Result<(), CommandError> {
+    write(text).map(|_| ())
+}
+
+/// Writes to standard output. `false`: nobody reads any more. A reader that has seen enough (`incidentd check | head -1`) is
+/// no error.
+pub fn write(text: &str) -> Result<bool, CommandError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error)
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error)
             .context("can't write to standard output")
             .map_err(|error| CommandError::new(INTERNAL, error)),
-        _ => Ok(()),
     }
 }
 
@@ -42,56 +55,21 @@ pub fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
 }
 
-/// A text in exactly `columns`, what is longer cut with `…`.
-pub fn left(text: &str, columns: usize) -> String {
-    let text = fit(text, columns);
-    let room = columns.saturating_sub(width(&text));
-    text + &" ".repeat(room)
-}
-
-/// The same, at the right end.
-pub fn right(text: &str, columns: usize) -> String {
-    let text = fit(text, columns);
-    " ".repeat(columns.saturating_sub(width(&text))) + &text
-}
-
-fn fit(text: &str, columns: usize) -> String {
-    if width(text) <= columns {
-        return text.to_owned();
-    }
-    let mut fitted = String::new();
-    for c in text.chars() {
-        fitted.push(c);
-        // As a whole: a character may change how wide the one before it is drawn.
-        if width(&fitted) >= columns {
-            fitted.pop();
-            break;
-        }
-    }
-    fitted.push('…');
-    fitted
-}
-
 /// A text in lines of at most `columns`: the first after `label`, the others under it. A word is never broken, so that a
 /// link that is longer than a line can still be copied whole.
 pub fn wrapped(label: &str, text: &str, columns: usize) -> Vec<String> {
     let indent = " ".repeat(width(label));
-    let mut lines = Vec::new();
-    let mut line = label.to_owned();
-    let mut empty = true;
-    for word in text.split_whitespace() {
-        if !empty && width(&line) + 1 + width(word) > columns {
-            lines.push(std::mem::replace(&mut line, indent.clone()));
-            empty = true;
-        }
-        if !empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        empty = false;
-    }
-    lines.push(line);
-    lines
+    let options = Options::new(columns)
+        .initial_indent(label)
+        .subsequent_indent(&indent)
+        .break_words(false)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    let words: Vec<_> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    let lines = textwrap::wrap(&text, options);
+    lines.into_iter().map(Cow::into_owned).collect()
 }
 
 /// The same within [`COLUMNS`].
@@ -126,36 +104,75 @@ fn continued(indent: &str, command: &str) -> Vec<String> {
     lines
 }
 
-/// Rows in aligned columns, the heading first. The column `stretch` is cut when the whole would be too wide, never below
-/// twelve.
-pub fn table<const N: usize>(rows: &[[String; N]], stretch: usize) -> Vec<String> {
-    let mut widths = [0; N];
-    for row in rows {
-        for (width_, cell) in widths.iter_mut().zip(row) {
-            *width_ = width(cell).max(*width_);
+/// How a table is laid out.
+#[derive(Clone, Copy)]
+pub struct Layout<'a> {
+    /// Columns of the whole table.
+    pub width: usize,
+    /// The column of names: it is cut when the table would be wider, but not below twelve columns.
+    pub name: usize,
+    /// Columns of numbers.
+    pub right: &'a [usize],
+}
+
+/// Rows in aligned columns, the heading first.
+pub fn table<const N: usize>(rows: Vec<[String; N]>, layout: Layout<'_>) -> Vec<String> {
+    let mut table = Table::new();
+    // A cut may fall within a word: no character of a cell is a place to break it.
+    table.load_style(NOTHING).set_delimiter('\0');
+    table.set_truncation_indicator("…");
+    for cells in rows {
+        let mut row = Row::from(cells);
+        row.max_height(1);
+        table.add_row(row);
+    }
+    let widest = table.column_max_content_widths();
+    let all: usize = widest
+        .iter()
+        .map(|width| usize::from(*width) + GAP.len())
+        .sum();
+    let surplus = all.saturating_sub(layout.width.saturating_add(GAP.len()));
+    for (n, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, GAP.len() as u16));
+        if layout.right.contains(&n) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        let widest = widest.get(n).filter(|_| n == layout.name && surplus > 0);
+        if let Some(widest) = widest.copied().map(usize::from) {
+            let room = widest.saturating_sub(surplus).max(LEAST_NAME.min(widest));
+            let room = u16::try_from(room + GAP.len()).unwrap_or(u16::MAX);
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(room)));
         }
     }
-    let all = widths.iter().sum::<usize>() + GAP.len() * N.saturating_sub(1);
-    if let Some(column) = widths.get_mut(stretch) {
-        *column = column
-            .saturating_sub(all.saturating_sub(COLUMNS))
-            .max(12.min(*column));
-    }
-    let line = |row: &[String; N]| {
-        let cells: Vec<_> = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| left(cell, width))
-            .collect();
-        cells.join(GAP).trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
+    let lines = table.lines();
+    lines.map(|line| line.trim_end().to_owned()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn layout(width: usize, right: &'static [usize]) -> Layout<'static> {
+        Layout {
+            width,
+            name: 1,
+            right,
+        }
+    }
+
+    /// What stands behind a name begins in the same column, whatever the name: it is cut to `columns` at most.
+    fn assert_cut_to(name: &str, columns: usize) {
+        for right in [&[][..], &[1]] {
+            let row = |name: &str| ["x".to_owned(), name.to_owned(), "|".to_owned()];
+            let others = "x".len() + 2 * GAP.len() + "|".len();
+            let rows = vec![row(&"n".repeat(columns)), row(name)];
+            for line in table(rows, layout(columns + others, right)) {
+                assert_eq!(width(&line), columns + others, "{line:?}");
+                assert!(line.ends_with("  |"), "{line:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_long_link_stays_whole() {
@@ -174,8 +191,8 @@ mod tests {
     #[test]
     fn a_character_that_widens_the_one_before_it_is_counted() {
         let name = "*\u{fe0f}".repeat(10);
-        for columns in 1..30 {
-            assert_eq!(width(&left(&name, columns)), columns);
+        for columns in 12..30 {
+            assert_cut_to(&name, columns);
         }
     }
 
@@ -203,7 +220,10 @@ mod tests {
     #[test]
     fn the_stretching_column_gives_way() {
         let row = |name: &str| ["ok".to_owned(), name.to_owned(), "x".repeat(60)];
-        let lines = table(&[row("NAME"), row(&"n".repeat(50))], 1);
+        let lines = table(
+            vec![row("NAME"), row(&"n".repeat(50))],
+            layout(COLUMNS, &[]),
+        );
         assert_eq!(
             lines[1],
             format!("ok  {}…  {}", "n".repeat(33), "x".repeat(60))
@@ -213,9 +233,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cell_has_exactly_its_width(text in "\\PC{0,30}|[a-z日本ö ]{0,30}", columns in 2_usize..20) {
-            prop_assert_eq!(width(&left(&text, columns)), columns, "{}", text);
-            prop_assert_eq!(width(&right(&text, columns)), columns, "{}", text);
+        fn a_cell_has_exactly_its_width(text in "\\PC{0,30}|[a-z日本ö ]{0,30}", columns in 12_usize..20) {
+            assert_cut_to(&tame(&text), columns);
         }
 
         #[test]

@@ -7,6 +7,7 @@ use serde::Serializer;
 
 pub mod alarms;
 pub mod failure;
+pub mod sentences;
 pub mod status;
 
 /// Serializes a value as its text.

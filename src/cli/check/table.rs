@@ -3,12 +3,11 @@
 //! Tenants with one cause stand together and have it explained once. Texts from outside are tamed before they are shown.
 
 use super::notes::{Offline, notes};
-use crate::app::inspect::{
-    InspectionReport, KafkaSeen, RoleUse, TenantSeen, TopicSeen, TopicUse, Write,
-};
-use crate::cli::text::{paragraph, table, why_and_do};
+use crate::app::inspect::{InspectionReport, KafkaSeen, RoleUse, TenantSeen, TopicSeen, TopicUse, Write};
+use crate::cli::text::{COLUMNS, Layout, paragraph, table, why_and_do};
 use crate::core::format::{bytes, counted, span, tally, tame};
 use crate::core::health::failure::{Failure, Health};
+use crate::core::health::sentences;
 
 const TENANTS: [&str; 6] = [
     "STATE",
@@ -19,8 +18,11 @@ const TENANTS: [&str; 6] = [
     "INCIDENTS",
 ];
 const TOPICS: [&str; 6] = ["STATE", "TOPIC", "FOR", "PARTITIONS", "MAX RECORD", "WRITE"];
-/// The column of names, which gives way in both tables.
-const NAME: usize = 1;
+const LAYOUT: Layout<'_> = Layout {
+    width: COLUMNS,
+    name: 1,
+    right: &[],
+};
 const UNKNOWN: &str = "-";
 /// Stands for a tenant's consent link in what is said of many.
 const OWN_LINK: &str = "the link under each name";
@@ -182,15 +184,14 @@ fn topic_row(topic: &TopicSeen, uses: &TopicUse) -> [String; 6] {
 fn with_heading<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) -> Vec<String> {
     let mut all = vec![heading.map(str::to_owned)];
     all.extend(rows);
-    table(&all, NAME)
+    table(all, LAYOUT)
 }
 
 /// The last line: `3 tenants: 1 consent, 2 ok. Kafka: ok, 2 topics: 2 ok.`
 fn summary(findings: &InspectionReport) -> String {
     let mut states: Vec<Health> = findings.tenants.iter().map(TenantSeen::state).collect();
     states.sort_by_key(|state| std::cmp::Reverse(state.severity()));
-    let tenants = counted(states.len(), "tenant");
-    let states = tally(states.into_iter().map(Health::as_str));
+    let tenants = sentences::tenants(states.into_iter().map(Health::as_str));
     let kafka = match &findings.kafka.failure {
         Some(failure) => failure.health.to_string(),
         None => {
@@ -208,7 +209,7 @@ fn summary(findings: &InspectionReport) -> String {
             )
         }
     };
-    format!("{tenants}: {states}. Kafka: {kafka}.")
+    format!("{tenants}. Kafka: {kafka}.")
 }
 
 #[cfg(test)]

@@ -1,14 +1,11 @@
 //! Where the text goes: a terminal, which is redrawn, or anything else, which is written to.
-//!
-//! A reader that has seen enough (`incidentd status | head -1`) is no error.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
-use anyhow::Context;
 use terminal_size::{Height, Width, terminal_size_of};
 
-use super::super::{CommandError, INTERNAL};
-use crate::cli::text::width;
+use crate::cli::CommandError;
+use crate::cli::text::{width, write};
 use crate::telemetry::logging::colour_refused;
 
 /// No wider, however wide the terminal is: lines of text are hard to read then.
@@ -42,10 +39,6 @@ impl Screen {
         self.size.is_some() && !colour_refused()
     }
 
-    pub fn print(&self, text: &str) -> Result<(), CommandError> {
-        write(text).map(|_| ())
-    }
-
     /// Shows `text` in the place of what was shown before, or below it where nothing can be taken back. `false`: nobody
     /// reads any more.
     pub fn redraw(&self, text: &str) -> Result<bool, CommandError> {
@@ -57,17 +50,6 @@ impl Screen {
             }
             None => write(&format!("{text}\n")),
         }
-    }
-}
-
-fn write(text: &str) -> Result<bool, CommandError> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error)
-            .context("can't write to standard output")
-            .map_err(|error| CommandError::new(INTERNAL, error)),
     }
 }
 

@@ -3,20 +3,22 @@
 //!
 //! All texts come from outside and are tamed before they are laid out.
 
+use std::collections::HashMap;
+
 use super::report::{
     AlarmFields, ConfigurationFields, OK, PartFields, StatusDocument, TenantFields, instant,
 };
-use crate::cli::text::{left, right, width, wrapped};
-use crate::core::format::{bytes, counted, gist, grouped, span, tally, tame};
+use crate::cli::text::{GAP, Layout, table, wrapped};
+use crate::core::format::{counted, gist, grouped, span, tame};
+use crate::core::health::failure::one_line;
+use crate::core::health::sentences;
 use crate::core::time::ticks::Ticks;
 
 /// Back-fills named one by one.
 const MOST_FILLS: usize = 5;
-/// A tenant's name is cut to no less.
-const LEAST_NAME: usize = 12;
-/// Nor do the other columns ever need more, unless what answers is not what it should be.
-const MOST_OTHER: usize = 14;
-const GAP: &str = "  ";
+/// No state and no source needs more, unless what answers is not what it should be.
+const LONGEST_WORD: usize = 14;
+const UNKNOWN: &str = "-";
 
 pub struct TableContext<'a> {
     /// Where the daemon was asked.
@@ -27,9 +29,9 @@ pub struct TableContext<'a> {
     pub colour: bool,
 }
 
-pub fn render(report: &StatusDocument, frame: &TableContext<'_>) -> String {
+pub fn render(report: &StatusDocument, context: &TableContext<'_>) -> String {
     let mut page = StatusText {
-        frame,
+        context,
         lines: Vec::new(),
     };
     page.head(report);
@@ -43,7 +45,7 @@ pub fn render(report: &StatusDocument, frame: &TableContext<'_>) -> String {
 }
 
 struct StatusText<'a> {
-    frame: &'a TableContext<'a>,
+    context: &'a TableContext<'a>,
     lines: Vec<String>,
 }
 
@@ -53,29 +55,26 @@ impl StatusText<'_> {
     }
 
     fn text(&mut self, label: &str, text: &str) {
-        let lines = wrapped(label, &tame(text), self.frame.columns);
+        let lines = wrapped(label, &tame(text), self.context.columns);
         self.lines.extend(lines);
     }
 
     fn head(&mut self, report: &StatusDocument) {
-        let now = Ticks::from_unix_seconds(self.frame.now.unix_seconds());
-        let age = instant(report.started.as_ref()).map(|at| self.since(at));
-        let age = age.map(|age| format!(" for {age}")).unwrap_or_default();
+        let now = Ticks::from_unix_seconds(self.context.now.unix_seconds());
+        let age = instant(report.started.as_ref())
+            .map(|at| format!(" for {}", span(self.seconds_since(at))))
+            .unwrap_or_default();
         let head = format!(
             "incidentd {} at {}, {}{age}, asked {now}",
-            report.version, self.frame.address, report.state
+            report.version, self.context.address, report.state
         );
         self.text("", &head);
         let states = report.tenants.iter().map(|tenant| tenant.state.as_str());
-        let tenants = counted(report.tenants.len(), "tenant");
-        self.text("", &format!("{tenants}: {}", tally(states)));
-        let kafka = report.kafka.in_flight_bytes;
-        let kafka = kafka.map(|number| format!("{} in flight", bytes(number)));
-        self.part("Kafka", &report.kafka, kafka);
-        let ledger = &report.ledger;
-        let known = ledger.versions;
-        let known = known.map(|number| format!("{} incidents known", grouped(number)));
-        self.part("Ledger", ledger, known);
+        self.text("", &sentences::tenants(states));
+        let in_flight = report.kafka.in_flight_bytes.map(sentences::in_flight);
+        self.part("Kafka", &report.kafka, in_flight);
+        let known = report.ledger.versions.map(sentences::known);
+        self.part("Ledger", &report.ledger, known);
     }
 
     fn part(&mut self, name: &str, part: &PartFields, more: Option<String>) {
@@ -126,73 +125,77 @@ impl StatusText<'_> {
     }
 
     fn alarm(&mut self, alarm: &AlarmFields) {
-        self.line("");
-        let count = counted(alarm.tenants, "tenant");
-        let since = instant(alarm.since.as_ref());
-        let since = since.map(|at| format!(" for {}", self.since(at)));
-        let word = self.paint("ALARM", "alarm");
-        let (state, cause) = (tame(&alarm.state), tame(&alarm.cause));
-        self.line(format!(
-            "{word}: {count} with one cause, {state}{}: {cause}",
-            since.unwrap_or_default()
-        ));
-        self.text("  why: ", &alarm.error);
-        self.text("  do:  ", &alarm.remedy);
+        let age = instant(alarm.since.as_ref()).map(|at| self.seconds_since(at));
+        let what = sentences::alarm(alarm.tenants, &tame(&alarm.state), age);
+        let what = format!("{what}: {}", tame(&alarm.cause));
+        self.notice(("ALARM", "alarm"), &what, &alarm.error, &alarm.remedy);
     }
 
     /// What the files say and the daemon does not do.
     fn configuration(&mut self, configuration: &ConfigurationFields) {
         if configuration.is_refused() {
-            let loaded = instant(configuration.loaded.as_ref());
-            let loaded = loaded.map(|at| format!(" {} ago", self.since(at)));
-            let (word, loaded) = (
-                self.paint("RELOAD REFUSED", "refused"),
-                loaded.unwrap_or_default(),
+            let age = instant(configuration.loaded.as_ref()).map(|at| self.seconds_since(at));
+            let why = gist(configuration.error.as_deref().unwrap_or_default());
+            let what = sentences::stays_in_force(age);
+            self.notice(
+                ("RELOAD REFUSED", "refused"),
+                &what,
+                &why,
+                sentences::RELOAD_REMEDY,
             );
-            self.line("");
-            self.line(format!("{word}: what was loaded{loaded} stays in force"));
-            let report = configuration.error.as_deref().unwrap_or_default();
-            self.text("  why: ", &gist(report));
-            self.text("  do:  ", "correct the files and reload again; incidentd check --offline prints the report whole");
         }
         if !configuration.restart_needed.is_empty() {
-            let word = self.paint("RESTART NEEDED", "restart");
             let keys = configuration.restart_needed.join(", ");
-            self.line("");
-            self.line(format!(
-                "{word}: some new values can't be taken up while the daemon runs; the old ones hold"
-            ));
-            self.text("  why: ", &keys);
-            self.text(
-                "  do:  ",
-                "restart it when it suits: systemctl restart incidentd",
-            );
+            let (what, remedy) = (sentences::RESTART_NEEDED, sentences::RESTART_REMEDY);
+            self.notice(("RESTART NEEDED", "restart"), what, &keys, remedy);
         }
     }
 
-    fn tenants(&mut self, report: &StatusDocument) {
-        let rows = rows(&report.tenants, |at| format!("{} ago", self.since(at)));
-        let widths = widths(&rows, self.frame.columns);
+    fn notice(&mut self, word: (&str, &str), what: &str, why: &str, remedy: &str) {
+        let word = self.paint(word.0, word.1);
         self.line("");
-        let heading = lay_out(&HEADING.map(str::to_owned), &widths);
-        self.line(heading.trim_end());
-        for group in groups(&report.tenants) {
-            for index in &group {
-                let (Some(row), Some(tenant)) = (rows.get(*index), report.tenants.get(*index))
-                else {
-                    continue;
-                };
-                let line = lay_out(row, &widths);
+        self.line(format!("{word}: {what}"));
+        self.text("  why: ", why);
+        self.text("  do:  ", remedy);
+    }
+
+    fn tenants(&mut self, report: &StatusDocument) {
+        let groups = groups(&report.tenants);
+        let mut rows = vec![HEADING.map(str::to_owned)];
+        rows.extend(groups.iter().flatten().map(|tenant| self.row(tenant)));
+        let layout = Layout {
+            width: self.context.columns,
+            name: 1,
+            right: &[3, 5],
+        };
+        let mut lines = table(rows, layout).into_iter();
+        self.line("");
+        self.lines.extend(lines.next());
+        for group in groups {
+            for (tenant, line) in group.iter().zip(lines.by_ref()) {
                 let (state, rest) = line.split_once(GAP).unwrap_or((&line, ""));
                 let state = self.paint(state, &tenant.state);
-                self.line(format!("{state}{GAP}{}", rest.trim_end()));
+                self.line(format!("{state}{GAP}{rest}"));
             }
-            let members: Vec<_> = group
-                .iter()
-                .filter_map(|n| report.tenants.get(*n))
-                .collect();
-            self.explain(&members, &report.alarms);
+            self.explain(&group, &report.alarms);
         }
+    }
+
+    fn row(&self, tenant: &TenantFields) -> [String; 7] {
+        let ago = |at: Option<&String>| match instant(at) {
+            Some(at) => format!("{} ago", span(self.seconds_since(at))),
+            None => UNKNOWN.to_owned(),
+        };
+        let lag = tenant.lag_seconds.map(span);
+        [
+            one_line(&tenant.state, LONGEST_WORD),
+            tame(&tenant.name),
+            one_line(&tenant.source, LONGEST_WORD),
+            lag.unwrap_or_else(|| UNKNOWN.to_owned()),
+            ago(tenant.last_success.as_ref()),
+            grouped(tenant.published),
+            ago(tenant.since.as_ref()),
+        ]
     }
 
     /// What is wrong with these tenants, which have one remedy.
@@ -223,12 +226,12 @@ impl StatusText<'_> {
         }
     }
 
-    fn since(&self, at: Ticks) -> String {
-        span(self.frame.now.since(at).as_secs())
+    fn seconds_since(&self, at: Ticks) -> u64 {
+        self.context.now.since(at).as_secs()
     }
 
     fn paint(&self, text: &str, state: &str) -> String {
-        if !self.frame.colour {
+        if !self.context.colour {
             return text.to_owned();
         }
         let colour = match state {
@@ -240,8 +243,6 @@ impl StatusText<'_> {
     }
 }
 
-type TableRow = [String; 7];
-
 const HEADING: [&str; 7] = [
     "STATE",
     "TENANT",
@@ -251,61 +252,17 @@ const HEADING: [&str; 7] = [
     "PUBLISHED",
     "SINCE",
 ];
-const NAME: usize = 1;
-const TO_THE_RIGHT: [usize; 2] = [3, 5];
 
-fn rows(tenants: &[TenantFields], ago: impl Fn(Ticks) -> String) -> Vec<TableRow> {
-    let ago = |at: Option<&String>| instant(at).map_or_else(|| "-".to_owned(), &ago);
-    let row = |tenant: &TenantFields| {
-        [
-            tame(&tenant.state),
-            tame(&tenant.name),
-            tame(&tenant.source),
-            tenant.lag_seconds.map_or_else(|| "-".to_owned(), span),
-            ago(tenant.last_success.as_ref()),
-            grouped(tenant.published),
-            ago(tenant.since.as_ref()),
-        ]
-    };
-    tenants.iter().map(row).collect()
-}
-
-/// Each column as wide as what is in it; the names give way when that is too much.
-fn widths(rows: &[TableRow], columns: usize) -> [usize; 7] {
-    let mut widths = HEADING.map(width);
-    for row in rows {
-        for (n, (widest, cell)) in widths.iter_mut().zip(row).enumerate() {
-            let most = if n == NAME { columns } else { MOST_OTHER };
-            *widest = (*widest).max(width(cell).min(most));
-        }
-    }
-    let others: usize = widths.iter().sum::<usize>() - widths[NAME];
-    let room = columns.saturating_sub(others + GAP.len() * (HEADING.len() - 1));
-    widths[NAME] = widths[NAME].min(room.max(LEAST_NAME));
-    widths
-}
-
-fn lay_out(row: &TableRow, widths: &[usize; 7]) -> String {
-    let cells = row.iter().zip(widths).enumerate();
-    let cells: Vec<_> = cells
-        .map(|(n, (cell, width))| match TO_THE_RIGHT.contains(&n) {
-            true => right(cell, *width),
-            false => left(cell, *width),
-        })
-        .collect();
-    cells.join(GAP)
-}
-
-/// Tenants by number, those together that are in one state with one remedy; otherwise in the order given.
-fn groups(tenants: &[TenantFields]) -> Vec<Vec<usize>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    let mut known = std::collections::HashMap::new();
-    for (n, tenant) in tenants.iter().enumerate() {
+/// Tenants that are in one state with one remedy, together; otherwise in the order given.
+fn groups(tenants: &[TenantFields]) -> Vec<Vec<&TenantFields>> {
+    let mut groups: Vec<Vec<&TenantFields>> = Vec::new();
+    let mut known = HashMap::new();
+    for tenant in tenants {
         let key = (tenant.state.as_str(), tenant.remedy.as_deref());
         let group = *known.entry(key).or_insert(groups.len());
         match groups.get_mut(group) {
-            Some(group) => group.push(n),
-            None => groups.push(vec![n]),
+            Some(group) => group.push(tenant),
+            None => groups.push(vec![tenant]),
         }
     }
     groups

@@ -40,13 +40,13 @@ fn shown(report: Value) -> String {
 
 fn shown_in(report: Value, columns: usize, colour: bool) -> String {
     let report: StatusDocument = serde_json::from_value(report).unwrap();
-    let frame = TableContext {
+    let context = TableContext {
         address: "127.0.0.1:9464",
         now: NOW,
         columns,
         colour,
     };
-    render(&report, &frame)
+    render(&report, &context)
 }
 
 #[test]

@@ -1,0 +1,40 @@
+//! Sentences about the daemon's health that the status page, `incidentd status` and `incidentd check` share.
+
+use crate::core::format::{bytes, counted, grouped, span, tally};
+
+/// What a value needs that a reload did not take.
+pub const RESTART_NEEDED: &str =
+    "some new values can't be taken up while the daemon runs; the old ones hold";
+pub const RESTART_REMEDY: &str = "restart it when it suits: systemctl restart incidentd";
+pub const RELOAD_REMEDY: &str =
+    "correct the files and reload again; incidentd check --offline prints the report whole";
+
+/// `3 tenants: 1 consent, 2 ok`, in the order of `states`.
+pub fn tenants<'a>(states: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    let all = states.clone().into_iter().count();
+    format!("{}: {}", counted(all, "tenant"), tally(states))
+}
+
+/// `40 tenants with one cause, credential for 1m`.
+pub fn alarm(tenants: usize, state: &str, seconds: Option<u64>) -> String {
+    let age = seconds.map(|seconds| format!(" for {}", span(seconds)));
+    let tenants = counted(tenants, "tenant");
+    format!(
+        "{tenants} with one cause, {state}{}",
+        age.unwrap_or_default()
+    )
+}
+
+/// What a refused reload leaves as it is.
+pub fn stays_in_force(seconds: Option<u64>) -> String {
+    let age = seconds.map(|seconds| format!(" {} ago", span(seconds)));
+    format!("what was loaded{} stays in force", age.unwrap_or_default())
+}
+
+pub fn in_flight(number: u64) -> String {
+    format!("{} in flight", bytes(number))
+}
+
+pub fn known(incidents: u64) -> String {
+    format!("{} incidents known", grouped(incidents))
+}
