@@ -304,7 +304,7 @@ async fn front(State(shared): State<EndpointState>) -> Response {
     let surface = Arc::clone(&shared.0.surface);
     let make = move || {
         let html = page::render(&surface.report(), SystemClock.now(), page::MARK);
-        Some(html.into_bytes())
+        html.ok().map(String::into_bytes)
     };
     let html = match shared.0.page.get(shared.0.turn, make).await {
         Ok(html) => html,

@@ -143,10 +143,10 @@ fn spellings(word: &str) -> Vec<String> {
     let form: String = url::form_urlencoded::byte_serialize(word.as_bytes()).collect();
     let json = serde_json::Value::from(word).to_string();
     let escapes = [
-        ("&", "&amp;"),
-        ("<", "&lt;"),
-        (">", "&gt;"),
-        ("\"", "&quot;"),
+        ("&", "&#38;"),
+        ("<", "&#60;"),
+        (">", "&#62;"),
+        ("\"", "&#34;"),
         ("'", "&#39;"),
     ];
     let page = escapes

@@ -71,13 +71,12 @@ impl StatusText<'_> {
         self.text("", &head);
         let states = report.tenants.iter().map(|tenant| tenant.state.as_str());
         self.text("", &sentences::tenants(states));
-        let in_flight = report.kafka.in_flight_bytes.map(sentences::in_flight);
-        self.part("Kafka", &report.kafka, in_flight);
-        let known = report.ledger.versions.map(sentences::known);
-        self.part("Ledger", &report.ledger, known);
+        self.part("Kafka", &report.kafka);
+        self.part("Ledger", &report.ledger);
     }
 
-    fn part(&mut self, name: &str, part: &PartFields, more: Option<String>) {
+    fn part(&mut self, name: &str, part: &PartFields) {
+        let more = sentences::about_part(part.in_flight_bytes, part.versions);
         let more = more.map(|more| format!(", {more}")).unwrap_or_default();
         let state = self.paint(&tame(&part.state), &part.state);
         self.line(format!("{name}: {state}{more}"));

@@ -31,10 +31,8 @@ pub fn stays_in_force(seconds: Option<u64>) -> String {
     format!("what was loaded{} stays in force", age.unwrap_or_default())
 }
 
-pub fn in_flight(number: u64) -> String {
-    format!("{} in flight", bytes(number))
-}
-
-pub fn known(incidents: u64) -> String {
-    format!("{} incidents known", grouped(incidents))
+/// What there is to say about Kafka (`12.3 MiB in flight`) or the ledger (`12,345 incidents known`).
+pub fn about_part(in_flight: Option<u64>, incidents: Option<u64>) -> Option<String> {
+    let in_flight = in_flight.map(|number| format!("{} in flight", bytes(number)));
+    in_flight.or_else(|| Some(format!("{} incidents known", grouped(incidents?))))
 }
