@@ -15,16 +15,13 @@ mod exposition;
 mod gauges;
 mod process;
 
-use std::fmt::{self, Write};
-use std::time::Duration;
+use std::borrow::Cow;
 
-use prometheus_client::encoding::{
-    EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode_registry,
-};
+use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::core::health::status::StatusReport;
 use crate::core::incident::version::Change;
@@ -45,74 +42,39 @@ const PUBLISH_BOUNDS: [f64; 13] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 60.0, 600.0, 3600.0,
 ];
 
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByChange {
-    change: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct BySource {
-    source: &'static str,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct BySourceAndStatus {
-    source: &'static str,
-    status: StatusLabel,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct ByOutcome {
-    outcome: &'static str,
-}
-
-/// An HTTP status as a label: `none` for no answer, `other` for a number that HTTP does not know.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum StatusLabel {
-    None,
-    Code(u16),
-    Other,
-}
-
-impl From<u16> for StatusLabel {
-    fn from(status: u16) -> Self {
-        match status {
-            0 => StatusLabel::None,
-            100..=599 => StatusLabel::Code(status),
-            _ => StatusLabel::Other,
-        }
-    }
-}
-
-impl EncodeLabelValue for StatusLabel {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        match self {
-            StatusLabel::None => encoder.write_str("none"),
-            StatusLabel::Code(code) => write!(encoder, "{code}"),
-            StatusLabel::Other => encoder.write_str("other"),
-        }
-    }
-}
-
-type Histograms = Family<BySource, Histogram, fn() -> Histogram>;
+/// Metrics by the value of one label.
+type ByLabel<M> = Family<[(&'static str, &'static str); 1], M, fn() -> M>;
 
 /// Counts events and renders them. Cheap to count into from any task; nothing in it waits.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     sources: Vec<&'static str>,
-    published: Family<ByChange, Counter>,
-    api_requests: Family<BySourceAndStatus, Counter>,
-    api_took: Histograms,
-    token_requests: Family<ByOutcome, Counter>,
-    throttled: Family<BySource, Counter>,
+    published: ByLabel<Counter>,
+    requests: RequestMetrics,
+    token_requests: ByLabel<Counter>,
     late_found: Counter,
     stale: Counter,
     dead_letters: Counter,
     split: Counter,
     missed_firings: Counter,
-    sweep_took: Histograms,
+    sweep_took: ByLabel<Histogram>,
     publish_took: Histogram,
+}
+
+/// Of Microsoft's incident API.
+#[derive(Debug)]
+struct RequestMetrics {
+    /// By source and status.
+    count: Family<[(&'static str, Cow<'static, str>); 2], Counter>,
+    took: ByLabel<Histogram>,
+    throttled: ByLabel<Counter>,
+}
+
+/// Registers a metric. prometheus-client adds `_total` to the name of a counter, and a full stop to each help text.
+fn registered<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 impl Metrics {
@@ -121,109 +83,88 @@ impl Metrics {
     ///
     /// `sources` are the names that events may carry; another name is counted as `other`.
     pub fn new(sources: &[&'static str]) -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("incidentd"),
+        let mut registry = Registry::with_prefix("incidentd");
+        let to = &mut registry;
+        let metrics = Self {
+            published: registered(
+                to,
+                "records_published",
+                "Incident records acknowledged by Kafka, by kind of change",
+                counters(),
+            ),
+            requests: RequestMetrics::new(to),
+            token_requests: registered(
+                to,
+                "token_requests",
+                "Requests for an access token",
+                counters(),
+            ),
+            late_found: registered(
+                to,
+                "late_found",
+                "Versions that only the overlap or a reconcile found",
+                Counter::default(),
+            ),
+            stale: registered(
+                to,
+                "stale_readings",
+                "Readings dropped because a later version was already published",
+                Counter::default(),
+            ),
+            dead_letters: registered(
+                to,
+                "dead_letters",
+                "Elements that could not be read as an incident, counted when they are met first",
+                Counter::default(),
+            ),
+            split: registered(
+                to,
+                "split",
+                "Incidents published in parts because they were larger than their topic accepts",
+                Counter::default(),
+            ),
+            missed_firings: registered(
+                to,
+                "missed_firings",
+                "Scheduled sweeps that did not start because the one before was still running",
+                Counter::default(),
+            ),
+            sweep_took: registered(
+                to,
+                "sweep_duration_seconds",
+                "Time from the start of a tenant's sweep to its end",
+                Family::new_with_constructor(|| Histogram::new(SWEEP_BOUNDS)),
+            ),
+            publish_took: registered(
+                to,
+                "publish_duration_seconds",
+                "Time from a page's arrival to Kafka's acknowledgement of its records",
+                Histogram::new(PUBLISH_BOUNDS),
+            ),
             sources: sources.to_vec(),
-            published: Family::default(),
-            api_requests: Family::default(),
-            api_took: Family::new_with_constructor(|| Histogram::new(REQUEST_BOUNDS)),
-            token_requests: Family::default(),
-            throttled: Family::default(),
-            late_found: Counter::default(),
-            stale: Counter::default(),
-            dead_letters: Counter::default(),
-            split: Counter::default(),
-            missed_firings: Counter::default(),
-            sweep_took: Family::new_with_constructor(|| Histogram::new(SWEEP_BOUNDS)),
-            publish_took: Histogram::new(PUBLISH_BOUNDS),
+            registry,
         };
         metrics.show_zeroes();
-        metrics.register();
         metrics
     }
 
     fn show_zeroes(&self) {
         for change in Change::ALL {
-            let change = change.as_str();
-            let _ = self.published.get_or_create(&ByChange { change });
+            let _ = self.published.get_or_create(&[("change", change.as_str())]);
         }
         for ok in [true, false] {
-            let _ = self.token_requests.get_or_create(&outcome(ok));
+            let _ = self.token_requests.get_or_create(&[outcome(ok)]);
         }
         for &source in &self.sources {
-            let status = StatusLabel::Code(200);
+            let by = [("source", source)];
             let _ = self
-                .api_requests
-                .get_or_create(&BySourceAndStatus { source, status });
-            let _ = self.api_took.get_or_create(&BySource { source });
-            let _ = self.throttled.get_or_create(&BySource { source });
-            let _ = self.sweep_took.get_or_create(&BySource { source });
+                .requests
+                .count
+                .get_or_create(&source_and_status(source, 200));
+            let _ = self.requests.took.get_or_create(&by);
+            let _ = self.requests.throttled.get_or_create(&by);
+            let _ = self.sweep_took.get_or_create(&by);
         }
-    }
-
-    /// prometheus-client adds `_total` to the names of counters by itself, and a full stop to each help text.
-    fn register(&mut self) {
-        let registry = &mut self.registry;
-        registry.register(
-            "records_published",
-            "Incident records acknowledged by Kafka, by kind of change",
-            self.published.clone(),
-        );
-        registry.register(
-            "api_requests",
-            "Requests to Microsoft's incident API, by HTTP status (none: no answer)",
-            self.api_requests.clone(),
-        );
-        registry.register(
-            "api_request_duration_seconds",
-            "Time from a request to the incident API to the end of its answer",
-            self.api_took.clone(),
-        );
-        registry.register(
-            "token_requests",
-            "Requests for an access token",
-            self.token_requests.clone(),
-        );
-        registry.register(
-            "throttled",
-            "Answers of the incident API that asked for fewer requests",
-            self.throttled.clone(),
-        );
-        registry.register(
-            "late_found",
-            "Versions that only the overlap or a reconcile found",
-            self.late_found.clone(),
-        );
-        registry.register(
-            "stale_readings",
-            "Readings dropped because a later version was already published",
-            self.stale.clone(),
-        );
-        registry.register(
-            "dead_letters",
-            "Elements that could not be read as an incident, counted when they are met first",
-            self.dead_letters.clone(),
-        );
-        registry.register(
-            "split",
-            "Incidents published in parts because they were larger than their topic accepts",
-            self.split.clone(),
-        );
-        registry.register(
-            "missed_firings",
-            "Scheduled sweeps that did not start because the one before was still running",
-            self.missed_firings.clone(),
-        );
-        registry.register(
-            "sweep_duration_seconds",
-            "Time from the start of a tenant's sweep to its end",
-            self.sweep_took.clone(),
-        );
-        registry.register(
-            "publish_duration_seconds",
-            "Time from a page's arrival to Kafka's acknowledgement of its records",
-            self.publish_took.clone(),
-        );
     }
 
     /// The text of one scrape, of type [`CONTENT_TYPE`].
@@ -241,41 +182,70 @@ impl Metrics {
         out.finish()
     }
 
-    fn source(&self, name: &str) -> BySource {
+    fn source(&self, name: &str) -> &'static str {
         let known = self.sources.iter().find(|known| **known == name);
-        BySource {
-            source: known.copied().unwrap_or("other"),
+        known.copied().unwrap_or("other")
+    }
+}
+
+impl RequestMetrics {
+    fn new(to: &mut Registry) -> Self {
+        Self {
+            count: registered(
+                to,
+                "api_requests",
+                "Requests to Microsoft's incident API, by HTTP status (none: no answer)",
+                Family::default(),
+            ),
+            took: registered(
+                to,
+                "api_request_duration_seconds",
+                "Time from a request to the incident API to the end of its answer",
+                Family::new_with_constructor(|| Histogram::new(REQUEST_BOUNDS)),
+            ),
+            throttled: registered(
+                to,
+                "throttled",
+                "Answers of the incident API that asked for fewer requests",
+                counters(),
+            ),
         }
     }
+}
 
-    fn see_request(&self, source: &str, status: u16, took: Duration) {
-        let by = self.source(source);
-        self.api_took.get_or_create(&by).observe(took.as_secs_f64());
-        let by = BySourceAndStatus {
-            source: by.source,
-            status: status.into(),
-        };
-        self.api_requests.get_or_create(&by).inc();
-    }
+fn counters() -> ByLabel<Counter> {
+    Family::new_with_constructor(Counter::default)
 }
 
 impl Observer for Metrics {
     fn see(&self, event: Event<'_>) {
         match event {
             Event::Published { change } => {
-                let change = change.as_str();
-                self.published.get_or_create(&ByChange { change }).inc();
+                let by = [("change", change.as_str())];
+                self.published.get_or_create(&by).inc();
             }
             Event::ApiRequest {
                 source,
                 status,
                 took,
-            } => self.see_request(source, status, took),
+            } => {
+                let source = self.source(source);
+                let took = took.as_secs_f64();
+                self.requests
+                    .took
+                    .get_or_create(&[("source", source)])
+                    .observe(took);
+                self.requests
+                    .count
+                    .get_or_create(&source_and_status(source, status))
+                    .inc();
+            }
             Event::TokenRequest { ok } => {
-                self.token_requests.get_or_create(&outcome(ok)).inc();
+                self.token_requests.get_or_create(&[outcome(ok)]).inc();
             }
             Event::Throttled { source } => {
-                self.throttled.get_or_create(&self.source(source)).inc();
+                let by = [("source", self.source(source))];
+                self.requests.throttled.get_or_create(&by).inc();
             }
             Event::LateFound { count } => {
                 self.late_found.inc_by(count);
@@ -294,17 +264,25 @@ impl Observer for Metrics {
             }
             Event::Swept { source, took } => self
                 .sweep_took
-                .get_or_create(&self.source(source))
+                .get_or_create(&[("source", self.source(source))])
                 .observe(took.as_secs_f64()),
             Event::Acknowledged { took } => self.publish_took.observe(took.as_secs_f64()),
         }
     }
 }
 
-fn outcome(ok: bool) -> ByOutcome {
-    ByOutcome {
-        outcome: if ok { "ok" } else { "failed" },
-    }
+fn outcome(ok: bool) -> (&'static str, &'static str) {
+    ("outcome", if ok { "ok" } else { "failed" })
+}
+
+/// The labels of a request. Its status is `none` for no answer, and `other` for a number that HTTP does not know.
+fn source_and_status(source: &'static str, status: u16) -> [(&'static str, Cow<'static, str>); 2] {
+    let status = match status {
+        0 => "none".into(),
+        100..=599 => status.to_string().into(),
+        _ => "other".into(),
+    };
+    [("source", source.into()), ("status", status)]
 }
 
 #[cfg(test)]

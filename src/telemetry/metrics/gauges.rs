@@ -4,89 +4,127 @@
 
 use super::exposition::{Exposition, MetricKind, Samples};
 use crate::core::health::failure::Health;
-use crate::core::health::status::{
-    ConfigurationState, ConfigurationStatus, PartState, StatusReport, TenantStatus,
-};
+use crate::core::health::status::{ConfigurationState, PartState, StatusReport, TenantStatus};
 use crate::core::time::ticks::Ticks;
 
-pub fn write(out: &mut Exposition, report: &StatusReport) {
-    write_daemon(out, report);
-    write_configuration(out, &report.configuration);
-    write_parts(out, report);
-    write_tenants(out, &report.tenants);
+/// A gauge that has one sample for each tenant of which it is known.
+struct TenantGauge {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&TenantStatus) -> Option<f64>,
 }
 
-fn write_daemon(out: &mut Exposition, report: &StatusReport) {
-    gauge(
+const TENANT_GAUGES: [TenantGauge; 6] = [
+    TenantGauge {
+        name: "incidentd_tenant_last_success_timestamp_seconds",
+        help: "When a sweep of the tenant last ended without a failure.",
+        value: |tenant| tenant.last_success.map(Ticks::as_unix_f64),
+    },
+    TenantGauge {
+        name: "incidentd_tenant_lag_seconds",
+        help: "How far what is published is behind what Microsoft may have.",
+        value: |tenant| tenant.lag_seconds.map(|lag| lag as f64),
+    },
+    TenantGauge {
+        name: "incidentd_tenant_overdue_seconds",
+        help: "For how long the sweep is due that would bring the tenant up to date; 0 while it waits for its turn.",
+        value: |tenant| Some(tenant.overdue_seconds as f64),
+    },
+    TenantGauge {
+        name: "incidentd_tenant_backfill_open_seconds",
+        help: "How much time of last updates is still to be read beside live polling.",
+        // Before the tenant's state was read, nobody knows what is open.
+        value: |tenant| {
+            let open = tenant.backfill.as_ref().map_or(0, |fill| fill.open_seconds);
+            tenant.cursor.map(|_| open as f64)
+        },
+    },
+    TenantGauge {
+        name: "incidentd_tenant_alarm",
+        help: "1 while the tenant fails for a cause that it shares with others, and that is one alarm.",
+        value: |tenant| Some(f64::from(u8::from(tenant.alarm.is_some()))),
+    },
+    TenantGauge {
+        name: "incidentd_credential_expiry_timestamp_seconds",
+        help: "When the tenant's federated token ends; a client secret does not say.",
+        value: |tenant| tenant.credential_expires.map(Ticks::as_unix_f64),
+    },
+];
+
+pub fn write(out: &mut Exposition, report: &StatusReport) {
+    let mut build = gauge(
         out,
         "incidentd_build_info",
         "The version that runs; always 1.",
-    )
-    .sample(&[("version", report.version)], 1);
+    );
+    build.sample(&[("version", report.version)], 1);
     let mut tenants = gauge(out, "incidentd_tenants", "Tenants in each state.");
     for state in Health::ALL {
         let count = report.tenants.iter().filter(|t| t.state == state).count();
         tenants.sample(&[("state", state.as_str())], count);
     }
-    gauge(
-        out,
-        "incidentd_alarms",
-        "Causes for which several tenants fail now.",
-    )
-    .sample(&[], report.alarms.len());
-}
-
-fn write_configuration(out: &mut Exposition, configuration: &ConfigurationStatus) {
-    gauge(
-        out,
-        "incidentd_config_last_reload_successful",
-        "1 when the files as last read are in force, 0 when they were refused.",
-    )
-    .sample(&[], u8::from(configuration.state == ConfigurationState::Ok));
-    gauge(
-        out,
-        "incidentd_config_last_reload_success_timestamp_seconds",
-        "When the configuration in force was read.",
-    )
-    .sample(&[], configuration.loaded.as_unix_f64());
-    gauge(
-        out,
-        "incidentd_config_restart_needed",
-        "Keys whose new values wait for a restart.",
-    )
-    .sample(&[], configuration.restart_needed.len());
-}
-
-fn write_parts(out: &mut Exposition, report: &StatusReport) {
-    let mut kafka = gauge(
+    write_single(out, report);
+    write_part(
         out,
         "incidentd_kafka_state",
         "1 for the state that the connection to Kafka is in, 0 for the others.",
+        report.kafka.state,
     );
-    write_part(&mut kafka, report.kafka.state);
-    gauge(
-        out,
-        "incidentd_in_flight_bytes",
-        "Bytes fetched and not yet acknowledged by Kafka.",
-    )
-    .sample(&[], report.kafka.in_flight_bytes.unwrap_or_default());
-    let mut ledger = gauge(
+    write_part(
         out,
         "incidentd_ledger_state",
         "1 for the state that the ledger is in, 0 for the others.",
+        report.ledger.state,
     );
-    write_part(&mut ledger, report.ledger.state);
-    let mut versions = gauge(
-        out,
-        "incidentd_ledger_versions",
-        "Incidents whose last published version the ledger knows.",
-    );
-    if let Some(known) = report.ledger.versions {
-        versions.sample(&[], known);
+    write_tenants(out, &report.tenants);
+}
+
+/// Gauges without labels.
+fn write_single(out: &mut Exposition, report: &StatusReport) {
+    let configuration = &report.configuration;
+    let accepted = configuration.state == ConfigurationState::Ok;
+    let gauges = [
+        (
+            "incidentd_alarms",
+            "Causes for which several tenants fail now.",
+            Some(report.alarms.len() as f64),
+        ),
+        (
+            "incidentd_config_last_reload_successful",
+            "1 when the files as last read are in force, 0 when they were refused.",
+            Some(f64::from(u8::from(accepted))),
+        ),
+        (
+            "incidentd_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was read.",
+            Some(configuration.loaded.as_unix_f64()),
+        ),
+        (
+            "incidentd_config_restart_needed",
+            "Keys whose new values wait for a restart.",
+            Some(configuration.restart_needed.len() as f64),
+        ),
+        (
+            "incidentd_in_flight_bytes",
+            "Bytes fetched and not yet acknowledged by Kafka.",
+            Some(report.kafka.in_flight_bytes.unwrap_or_default() as f64),
+        ),
+        (
+            "incidentd_ledger_versions",
+            "Incidents whose last published version the ledger knows.",
+            report.ledger.versions.map(|known| known as f64),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        let mut samples = gauge(out, name, help);
+        if let Some(value) = value {
+            samples.sample(&[], value);
+        }
     }
 }
 
-fn write_part(states: &mut Samples<'_>, now: PartState) {
+fn write_part(out: &mut Exposition, name: &'static str, help: &'static str, now: PartState) {
+    let mut states = gauge(out, name, help);
     for state in PartState::ALL {
         states.sample(&[("state", state.as_str())], u8::from(state == now));
     }
@@ -94,14 +132,12 @@ fn write_part(states: &mut Samples<'_>, now: PartState) {
 
 fn write_tenants(out: &mut Exposition, tenants: &[TenantStatus]) {
     let ids: Vec<String> = tenants.iter().map(|tenant| tenant.id.to_string()).collect();
-    let all = || tenants.iter().zip(&ids);
-
     let mut states = gauge(
         out,
         "incidentd_tenant_state",
         "1 for the state that the tenant is in, 0 for the others.",
     );
-    for (tenant, id) in all() {
+    for (tenant, id) in tenants.iter().zip(&ids) {
         for state in Health::ALL {
             let labels = [
                 ("tenant", id.as_str()),
@@ -111,62 +147,12 @@ fn write_tenants(out: &mut Exposition, tenants: &[TenantStatus]) {
             states.sample(&labels, u8::from(tenant.state == state));
         }
     }
-    let mut successes = gauge(
-        out,
-        "incidentd_tenant_last_success_timestamp_seconds",
-        "When a sweep of the tenant last ended without a failure.",
-    );
-    for (tenant, id) in all() {
-        if let Some(at) = tenant.last_success {
-            successes.sample(&[("tenant", id)], Ticks::as_unix_f64(at));
-        }
-    }
-    let mut lags = gauge(
-        out,
-        "incidentd_tenant_lag_seconds",
-        "How far what is published is behind what Microsoft may have.",
-    );
-    for (tenant, id) in all() {
-        if let Some(lag) = tenant.lag_seconds {
-            lags.sample(&[("tenant", id)], lag);
-        }
-    }
-    let mut overdue = gauge(
-        out,
-        "incidentd_tenant_overdue_seconds",
-        "For how long the sweep is due that would bring the tenant up to date; 0 while it waits for its turn.",
-    );
-    for (tenant, id) in all() {
-        overdue.sample(&[("tenant", id)], tenant.overdue_seconds);
-    }
-    let mut fills = gauge(
-        out,
-        "incidentd_tenant_backfill_open_seconds",
-        "How much time of last updates is still to be read beside live polling.",
-    );
-    for (tenant, id) in all() {
-        // Before the tenant's state was read, nobody knows what is open.
-        if tenant.cursor.is_some() {
-            let open = tenant.backfill.as_ref().map_or(0, |fill| fill.open_seconds);
-            fills.sample(&[("tenant", id)], open);
-        }
-    }
-    let mut shared = gauge(
-        out,
-        "incidentd_tenant_alarm",
-        "1 while the tenant fails for a cause that it shares with others, and that is one alarm.",
-    );
-    for (tenant, id) in all() {
-        shared.sample(&[("tenant", id)], u8::from(tenant.alarm.is_some()));
-    }
-    let mut expiries = gauge(
-        out,
-        "incidentd_credential_expiry_timestamp_seconds",
-        "When the tenant's federated token ends; a client secret does not say.",
-    );
-    for (tenant, id) in all() {
-        if let Some(at) = tenant.credential_expires {
-            expiries.sample(&[("tenant", id)], Ticks::as_unix_f64(at));
+    for TenantGauge { name, help, value } in TENANT_GAUGES {
+        let mut samples = gauge(out, name, help);
+        for (tenant, id) in tenants.iter().zip(&ids) {
+            if let Some(value) = value(tenant) {
+                samples.sample(&[("tenant", id)], value);
+            }
         }
     }
 }

@@ -5,62 +5,52 @@ use procfs::{ProcResult, boot_time_secs, page_size, ticks_per_second};
 
 use super::exposition::{Exposition, MetricKind};
 
-/// What `/proc/self` said at one moment.
-struct ProcessStats {
-    cpu_seconds: f64,
-    resident_bytes: u64,
-    open_fds: usize,
-    max_fds: LimitValue,
-    start_seconds: f64,
-}
-
 /// Writes what can be read; a `/proc` that is closed to the process (or not there) costs these series, nothing else.
 pub fn write(out: &mut Exposition) {
-    let Ok(now) = read() else { return };
-    out.family(
-        "process_cpu_seconds_total",
-        MetricKind::Counter,
-        "Total user and system CPU time spent in seconds.",
-    )
-    .sample(&[], now.cpu_seconds);
-    out.family(
-        "process_resident_memory_bytes",
-        MetricKind::Gauge,
-        "Resident memory size in bytes.",
-    )
-    .sample(&[], now.resident_bytes);
-    out.family(
-        "process_open_fds",
-        MetricKind::Gauge,
-        "Number of open file descriptors.",
-    )
-    .sample(&[], now.open_fds);
-    let mut max_fds = out.family(
-        "process_max_fds",
-        MetricKind::Gauge,
-        "Maximum number of open file descriptors.",
-    );
-    match now.max_fds {
-        LimitValue::Value(limit) => max_fds.sample(&[], limit),
-        LimitValue::Unlimited => max_fds.sample(&[], "+Inf"),
+    for (name, kind, help, value) in read().unwrap_or_default() {
+        out.family(name, kind, help).sample(&[], value);
     }
-    out.family(
-        "process_start_time_seconds",
-        MetricKind::Gauge,
-        "Start time of the process since the Unix epoch in seconds.",
-    )
-    .sample(&[], now.start_seconds);
 }
 
-fn read() -> ProcResult<ProcessStats> {
+type Series = (&'static str, MetricKind, &'static str, String);
+
+fn read() -> ProcResult<Vec<Series>> {
     let process = Process::myself()?;
     let stat = process.stat()?;
     let per_second = ticks_per_second() as f64;
-    Ok(ProcessStats {
-        cpu_seconds: stat.utime.saturating_add(stat.stime) as f64 / per_second,
-        resident_bytes: stat.rss.saturating_mul(page_size()),
-        open_fds: process.fd_count()?,
-        max_fds: process.limits()?.max_open_files.soft_limit,
-        start_seconds: boot_time_secs()? as f64 + stat.starttime as f64 / per_second,
-    })
+    let busy = stat.utime.saturating_add(stat.stime) as f64 / per_second;
+    let max_fds = match process.limits()?.max_open_files.soft_limit {
+        LimitValue::Value(limit) => limit.to_string(),
+        LimitValue::Unlimited => "+Inf".to_owned(),
+    };
+    let started = boot_time_secs()? as f64 + stat.starttime as f64 / per_second;
+    let gauge = |name, help, value| (name, MetricKind::Gauge, help, value);
+    Ok(vec![
+        (
+            "process_cpu_seconds_total",
+            MetricKind::Counter,
+            "Total user and system CPU time spent in seconds.",
+            busy.to_string(),
+        ),
+        gauge(
+            "process_resident_memory_bytes",
+            "Resident memory size in bytes.",
+            stat.rss.saturating_mul(page_size()).to_string(),
+        ),
+        gauge(
+            "process_open_fds",
+            "Number of open file descriptors.",
+            process.fd_count()?.to_string(),
+        ),
+        gauge(
+            "process_max_fds",
+            "Maximum number of open file descriptors.",
+            max_fds,
+        ),
+        gauge(
+            "process_start_time_seconds",
+            "Start time of the process since the Unix epoch in seconds.",
+            started.to_string(),
+        ),
+    ])
 }

@@ -9,6 +9,7 @@ use crate::core::ids::TenantId;
 use crate::core::time::ticks::Ticks;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// The contract's names and their labels.
 const PROMISED: &[(&str, &str, &str)] = &[
