@@ -15,12 +15,11 @@ mod table;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
-use tokio::runtime::Runtime;
 
 use super::{
-    CONFIGURATION, CommandError, ConfigFile, FAILED, INTERNAL, UNAVAILABLE, tenant_selection, text,
+    CONFIGURATION, CommandError, ConfigFile, FAILED, UNAVAILABLE, run_async, tenant_selection, text,
 };
 use crate::app::Libraries;
 use crate::app::inspect::{InspectionReport, Inspector};
@@ -99,15 +98,10 @@ impl CheckCommand {
 }
 
 fn inspect(inspector: Inspector<'_>, tenants: usize) -> Result<InspectionReport, CommandError> {
-    let runtime = Runtime::new()
-        .context("can't start the async runtime")
-        .map_err(|error| CommandError::new(INTERNAL, error))?;
     let progress = ProgressLine::new(tenants);
-    let findings = runtime.block_on(inspector.run(|| progress.one_more()));
+    let findings = run_async(inspector.run(|| progress.one_more()));
     progress.clear();
-    // A thread that waits for a silent broker is not waited for.
-    runtime.shutdown_background();
-    Ok(findings)
+    findings
 }
 
 /// What the exit code says, in a sentence.

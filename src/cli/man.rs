@@ -22,100 +22,9 @@ pub struct ManCommand {
     dir: Option<PathBuf>,
 }
 
-/// What holds for the whole program: a heading, and terms with what they mean.
-pub struct ManualSection {
-    pub heading: &'static str,
-    pub entries: &'static [(&'static str, &'static str)],
-}
-
-pub const MANUAL: [ManualSection; 4] = [
-    ManualSection {
-        heading: "Exit codes",
-        entries: &[
-            ("0", "done; the daemon: stopped as asked"),
-            (
-                "1",
-                "the command's own no: something is not ok (status), would not work (check, token), is in the way (init), or got lost \
-                 (demo)",
-            ),
-            ("64", "the command line can't be understood"),
-            (
-                "70",
-                "something broke that should not have: start it again, and report it",
-            ),
-            (
-                "75",
-                "not possible now: no daemon answers (status), Kafka or Microsoft is out of reach (check, token), the ledger is in use \
-                 by another process or has no space, the port is taken or its address not there yet",
-            ),
-            (
-                "78",
-                "configuration or ledger need an operator; starting again won't help",
-            ),
-            ("130, 143", "ended at once by a second SIGINT or SIGTERM"),
-        ],
-    },
-    ManualSection {
-        heading: "Signals",
-        entries: &[
-            (
-                "SIGTERM, SIGINT",
-                "the daemon begins no more sweeps, finishes what it can within 25 seconds, and exits with 0; a second one ends \
-                 it at once, and nothing is lost by that either",
-            ),
-            (
-                "SIGHUP",
-                "the daemon reads its configuration again: what changed is applied, and with a mistake anywhere nothing is; tenants \
-                 that rest after a failure are tried again at once",
-            ),
-        ],
-    },
-    ManualSection {
-        heading: "Environment",
-        entries: &[
-            (
-                "INCIDENTD__SECTION__KEY",
-                "sets a key of the main file, and wins over it: INCIDENTD__KAFKA__BROKERS, INCIDENTD__LOG__LEVEL",
-            ),
-            (
-                "HTTPS_PROXY, NO_PROXY",
-                "the proxy to Microsoft, where api.proxy is not set",
-            ),
-            ("NO_COLOR", "no colours, on a terminal either"),
-            (
-                "RUST_LOG",
-                "is not read: log.level takes the same filters, and a warning says so",
-            ),
-        ],
-    },
-    ManualSection {
-        heading: "Files",
-        entries: &[
-            (
-                "/etc/incidentd/incidentd.toml",
-                "the main file of the configuration; another with --config FILE",
-            ),
-            (
-                "/var/lib/incidentd/ledger",
-                "what was published, and how far each tenant is read (ledger.path); copy it only while the daemon is stopped",
-            ),
-        ],
-    },
-];
-
-/// The same for `incidentd --help`.
-pub fn manual() -> String {
-    let mut text = String::new();
-    for section in &MANUAL {
-        text.push_str(section.heading);
-        text.push_str(":\n");
-        for (term, meaning) in section.entries {
-            text.push_str(&format!("  {term}\n      {meaning}\n"));
-        }
-        text.push('\n');
-    }
-    text.trim_end().to_owned()
-}
+/// What holds for the whole program: headings, terms (two spaces), and what they mean (six). `incidentd --help` ends with
+/// it, and the main page has it.
+pub const MANUAL: &str = include_str!("man.txt");
 
 impl ManCommand {
     pub fn run(self) -> Result<(), CommandError> {
@@ -155,9 +64,7 @@ fn page(command: &Command) -> io::Result<String> {
     page.render_options_section(&mut text)?;
     if command.has_subcommands() {
         page.render_subcommands_section(&mut text)?;
-        for section in &MANUAL {
-            section_of(section).to_writer(&mut text)?;
-        }
+        manual().to_writer(&mut text)?;
     } else {
         if command.get_after_long_help().is_some() {
             page.render_extra_section(&mut text)?;
@@ -181,13 +88,18 @@ fn with_one_preamble(text: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-fn section_of(section: &ManualSection) -> Roff {
+fn manual() -> Roff {
     let mut roff = Roff::new();
-    roff.control("SH", [section.heading.to_uppercase().as_str()]);
-    for (term, meaning) in section.entries {
-        roff.control("TP", []);
-        roff.text([bold(*term)]);
-        roff.text([roman(*meaning)]);
+    for line in MANUAL.lines().filter(|line| !line.is_empty()) {
+        if let Some(meaning) = line.strip_prefix("      ") {
+            roff.text([roman(meaning)]);
+        } else if let Some(term) = line.strip_prefix("  ") {
+            roff.control("TP", []);
+            roff.text([bold(term)]);
+        } else {
+            let heading = line.trim_end_matches(':').to_uppercase();
+            roff.control("SH", [heading.as_str()]);
+        }
     }
     roff
 }
@@ -252,19 +164,18 @@ mod tests {
         assert!(!folder.path().join("incidentd-help.1").exists());
     }
 
-    /// What `--help` and the page say of the whole program is one text, and fits a terminal that clap does not wrap it for.
+    /// What `--help` and the page say of the whole program is one text.
     #[test]
     fn the_help_has_what_the_page_has() {
-        let help = manual();
-        for section in &MANUAL {
-            assert!(help.contains(&format!("{}:\n", section.heading)), "{help}");
-            for (term, meaning) in section.entries {
-                assert!(
-                    help.contains(&format!("  {term}\n      {meaning}\n"))
-                        || help.ends_with(meaning),
-                    "{term}"
-                );
-            }
+        let help = program().get_after_long_help().map(ToString::to_string);
+        assert_eq!(help.as_deref(), Some(MANUAL.trim_end()));
+        let page = page(&program()).unwrap();
+        let meanings = MANUAL
+            .lines()
+            .filter_map(|line| line.strip_prefix("      "));
+        let plain = page.replace("\\-", "-").replace("\\*(Aq", "'");
+        for meaning in meanings {
+            assert!(plain.contains(meaning), "{meaning} in {plain}");
         }
     }
 }

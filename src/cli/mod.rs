@@ -17,7 +17,13 @@ mod token;
 use std::fmt;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+use crate::app::Libraries;
+use crate::config::process_environment;
+use crate::settings::Settings;
 
 /// The command line can't be understood (`EX_USAGE`).
 pub const USAGE: u8 = 64;
@@ -38,7 +44,7 @@ const FAILED: u8 = 1;
 /// first configuration and `check` tries it out; `run` is the daemon; `status` asks the daemon how its tenants are and says
 /// what to do about those that are not ok.
 #[derive(Parser, Debug)]
-#[command(version, about, after_long_help = man::manual())]
+#[command(version, about, after_long_help = man::MANUAL.trim_end())]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -82,6 +88,23 @@ struct ConfigFile {
         default_value = DEFAULT_CONFIG
     )]
     config: PathBuf,
+}
+
+impl ConfigFile {
+    fn load(&self) -> Result<Settings, CommandError> {
+        crate::config::load(&self.config, &process_environment(), &Libraries)
+            .map_err(|errors| CommandError::new(CONFIGURATION, errors))
+    }
+}
+
+/// Runs a command's network requests to their end. A thread that waits for a name or a silent broker is not waited for.
+fn run_async<T>(work: impl Future<Output = T>) -> Result<T, CommandError> {
+    let runtime = Runtime::new()
+        .context("can't start the async runtime")
+        .map_err(|error| CommandError::new(INTERNAL, error))?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 impl Cli {

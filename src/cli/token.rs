@@ -4,17 +4,14 @@
 //! Exit codes: 0 when the token is what incidentd needs; 1 when it is not, or none was issued; 75 when Microsoft can't be
 //! asked now; 64 for an unknown tenant; 78 for the configuration.
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
-use tokio::runtime::Runtime;
 
 use super::text::{paragraph, print, why_and_do, width};
 use super::{
-    CONFIGURATION, CommandError, ConfigFile, FAILED, INTERNAL, UNAVAILABLE, tenant_selection,
+    CONFIGURATION, CommandError, ConfigFile, FAILED, UNAVAILABLE, run_async, tenant_selection,
 };
-use crate::app::Libraries;
 use crate::app::inspect::{self, Claims, Role, RoleUse, TokenSeen};
-use crate::config::{self, process_environment};
 use crate::core::format::{span, tame};
 use crate::core::health::failure::{Failure, Health};
 use crate::core::time::ticks::Ticks;
@@ -36,15 +33,9 @@ pub struct TokenCommand {
 
 impl TokenCommand {
     pub fn run(self) -> Result<(), CommandError> {
-        let settings = config::load(&self.file.config, &process_environment(), &Libraries)
-            .map_err(|errors| CommandError::new(CONFIGURATION, errors))?;
+        let settings = self.file.load()?;
         let tenant = tenant_selection::tenant(&settings, &self.tenant)?;
-        let runtime = Runtime::new()
-            .context("can't start the async runtime")
-            .map_err(|error| CommandError::new(INTERNAL, error))?;
-        let seen = runtime.block_on(inspect::token(tenant));
-        // A thread that waits for a name to be resolved is not waited for.
-        runtime.shutdown_background();
+        let seen = run_async(inspect::token(tenant))?;
         let seen = seen.map_err(|error| CommandError::new(CONFIGURATION, error))?;
         let seen =
             seen.map_err(|failure| failed(&format!("no token for {}", tenant.name), &failure))?;

@@ -13,29 +13,35 @@ use crate::core::health::failure::{Failure, chain};
 
 pub fn report(findings: &InspectionReport, offline: &Offline<'_>, brokers: &str) -> String {
     let tenants_ok = findings.tenants.iter().all(|it| it.failure.is_none());
-    let document = json!({
+    pretty(json!({
         "ok": tenants_ok && kafka_ok(&findings.kafka),
         "checked": findings.at.to_string(),
         "configuration": configuration(offline),
         "kafka": kafka(&findings.kafka, &findings.topics, brokers),
         "tenants": findings.tenants.iter().map(tenant).collect::<Vec<_>>(),
         "notes": notes(findings, offline.retirement.as_ref()),
-    });
-    format!("{document:#}\n")
+    }))
 }
 
 /// Of the configuration alone: nothing is known of Kafka and the tenants.
-pub fn offline(offline: &Offline<'_>) -> String {
-    let notes: Vec<_> = offline.retirement.iter().map(ToString::to_string).collect();
-    let document = json!({
-        "ok": true,
+fn of_configuration(ok: bool, configuration: Value, notes: &[String]) -> String {
+    pretty(json!({
+        "ok": ok,
         "checked": null,
-        "configuration": configuration(offline),
+        "configuration": configuration,
         "kafka": null,
         "tenants": null,
         "notes": notes,
-    });
+    }))
+}
+
+fn pretty(document: Value) -> String {
     format!("{document:#}\n")
+}
+
+pub fn offline(offline: &Offline<'_>) -> String {
+    let notes: Vec<_> = offline.retirement.iter().map(ToString::to_string).collect();
+    of_configuration(true, configuration(offline), &notes)
 }
 
 pub fn invalid(errors: &ConfigErrors) -> String {
@@ -49,15 +55,8 @@ pub fn invalid(errors: &ConfigErrors) -> String {
             "remedy": problem.remedy,
         })
     });
-    let document = json!({
-        "ok": false,
-        "checked": null,
-        "configuration": {"ok": false, "problems": problems.collect::<Vec<_>>()},
-        "kafka": null,
-        "tenants": null,
-        "notes": [],
-    });
-    format!("{document:#}\n")
+    let problems: Vec<_> = problems.collect();
+    of_configuration(false, json!({"ok": false, "problems": problems}), &[])
 }
 
 /// Nothing can be looked at with these settings.
@@ -65,15 +64,7 @@ pub fn unusable(offline: &Offline<'_>, error: &StartError) -> String {
     let mut configuration = configuration(offline);
     configuration["ok"] = false.into();
     configuration["problems"] = json!([{"error": chain(error)}]);
-    let document = json!({
-        "ok": false,
-        "checked": null,
-        "configuration": configuration,
-        "kafka": null,
-        "tenants": null,
-        "notes": [],
-    });
-    format!("{document:#}\n")
+    of_configuration(false, configuration, &[])
 }
 
 fn configuration(offline: &Offline<'_>) -> Value {
