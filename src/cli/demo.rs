@@ -19,18 +19,17 @@ use clap::Args;
 use futures_util::StreamExt;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
-use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::text::print_as_it_is;
-use super::{CommandError, FAILED, INTERNAL};
+use super::{CommandError, FAILED, INTERNAL, run_async};
 use crate::app::{App, Libraries, Output};
 use crate::config;
 use crate::kafka::mock::MockBroker;
 use crate::kafka::reader::{Arrived, TopicReader};
-use crate::settings::Settings;
+use crate::settings::{LogFormat, Settings};
 use crate::simulator::{Options, Simulator, Stamp, Tenant, World};
 use crate::telemetry::logging;
 
@@ -64,10 +63,7 @@ pub struct DemoCommand {
 
 impl DemoCommand {
     pub fn run(self) -> Result<(), CommandError> {
-        let runtime = Runtime::new()
-            .context("can't start the async runtime")
-            .map_err(|error| CommandError::new(INTERNAL, error))?;
-        let tally = match runtime.block_on(self.show()) {
+        let tally = match run_async(self.show())? {
             Ok(tally) => tally,
             Err(error) if reader_is_gone(&error) => return Ok(()),
             Err(error) => return Err(CommandError::new(INTERNAL, error)),
@@ -85,7 +81,7 @@ impl DemoCommand {
 
     async fn show(&self) -> anyhow::Result<Tally> {
         // That its ledger is new is no news.
-        let _log = logging::init(logging::LogFormat::Text, "warn,incidentd::ledger=error")
+        let _log = logging::init(LogFormat::Text, "warn,incidentd::ledger=error")
             .context("can't start the log")?;
         let tenants: Vec<_> = (1..=self.tenants).map(Tenant::numbered).collect();
         let simulator = Simulator::start(Options {
@@ -125,7 +121,7 @@ impl DemoCommand {
         let watched = watch
             .until_the_end(&world, Duration::from_secs(self.seconds))
             .await;
-        // Also for a reader that is gone: the daemon would print_error of a broker that ends before it does.
+        // Also for a reader that is gone: the daemon would complain of a broker that ends before it does.
         let _ = stop.send(());
         let ended = daemon.await;
         watched?;

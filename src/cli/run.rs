@@ -21,7 +21,7 @@ use crate::app::inspect::retirement;
 use crate::app::{App, Libraries, Load, Output, Reload, STOP_BUDGET, StartError};
 use crate::config::{self, process_environment};
 use crate::ledger::LedgerError;
-use crate::settings::{LogFormat, Settings};
+use crate::settings::Settings;
 use crate::telemetry::logging::{self, Log};
 
 #[derive(Args, Debug)]
@@ -75,12 +75,7 @@ impl RunCommand {
 }
 
 fn start_log(settings: &Settings) -> Result<Log, CommandError> {
-    let format = match settings.log.format {
-        LogFormat::Auto => logging::LogFormat::Auto,
-        LogFormat::Json => logging::LogFormat::Json,
-        LogFormat::Text => logging::LogFormat::Text,
-    };
-    let log = logging::init(format, &settings.log.level)
+    let log = logging::init(settings.log.format, &settings.log.level)
         .map_err(|error| CommandError::new(CONFIGURATION, error))?;
     for warning in &settings.warnings {
         tracing::warn!("configuration: {warning}");

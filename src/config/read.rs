@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::{Map, Value};
-use tracing::level_filters::LevelFilter;
 
 use super::access::{self, Exposed};
 use super::app::{AppParts, Context};
@@ -19,7 +18,7 @@ use super::section::{ConfigSection, Owner, Scope};
 use super::tenants::{Defaults, ExistingTenants, Tenants};
 use super::{api, kafka, poll};
 use crate::core::health::failure::one_line;
-use crate::settings::{HttpSettings, LedgerSettings, LogSettings, Settings};
+use crate::settings::{HttpSettings, LedgerSettings, LogLevels, LogSettings, Settings};
 
 /// Where the daemon listens unless `http.listen` says otherwise.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
@@ -313,16 +312,8 @@ fn read_log(section: &mut ConfigSection<'_>) -> Option<LogSettings> {
     })
 }
 
-/// As `telemetry::logging` reads it: levels, alone or for a named target.
 fn log_level(text: &str) -> Result<String, Wrong> {
-    // Nothing at all would be read as a level, too.
-    let is_level =
-        |word: &str| !word.trim().is_empty() && word.trim().parse::<LevelFilter>().is_ok();
-    let understood = |part: &str| match part.split_once('=') {
-        Some((target, level)) => !target.trim().is_empty() && is_level(level),
-        None => !part.trim().is_empty() && is_level(part),
-    };
-    if text.split(',').all(understood) {
+    if text.parse::<LogLevels>().is_ok() {
         return Ok(text.into());
     }
     Err(wrong(

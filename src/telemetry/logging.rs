@@ -66,6 +66,7 @@ use super::clock::SystemClock;
 use crate::core::format::is_wild;
 use crate::core::time::ticks::{PER_SECOND, Ticks};
 use crate::ports::Clock;
+use crate::settings::{LogFormat, LogLevels, NotALogLevel};
 
 /// The target of every line of this crate begins with it.
 const OURS: &str = "incidentd";
@@ -74,20 +75,10 @@ const WAITING: usize = 8192;
 /// How often lost lines are looked for.
 const LOSS: Duration = Duration::from_secs(10);
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LogFormat {
-    /// [`LogFormat::Text`] when standard error is a terminal, else [`LogFormat::Json`].
-    Auto,
-    Json,
-    Text,
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error(
-        "log filter: {directive:?} is neither a level (off, error, warn, info, debug, trace) nor target=level"
-    )]
-    Filter { directive: String },
+    #[error(transparent)]
+    Filter(#[from] NotALogLevel),
     #[error("log: another subscriber is already installed")]
     Install(#[source] tracing_subscriber::util::TryInitError),
     #[error("log: the filter can't be changed any more")]
@@ -96,8 +87,8 @@ pub enum LogError {
 
 /// Installs the log for the whole process.
 ///
-/// `filter` is a level (`info`), which is meant for this crate's own lines (others' are heard at `warn` and above), or
-/// a list of `target=level` in the form of `RUST_LOG` (`info,incidentd::microsoft=debug,hyper_util=debug`).
+/// `filter` is the text of [`LogLevels`]. Lines of other crates are written at `warn` and above, unless it names their
+/// target.
 ///
 /// # Errors
 /// The filter can't be read, or the process has a log already.
@@ -206,31 +197,15 @@ where
 }
 
 fn targets(filter: &str) -> Result<Targets, LogError> {
-    let mut own = LevelFilter::INFO;
-    let mut named = Vec::new();
-    for directive in filter.split(',').map(str::trim) {
-        let wrong = || LogError::Filter {
-            directive: directive.to_owned(),
-        };
-        match directive.split_once('=') {
-            Some((target, level)) => {
-                let (target, level) = (target.trim(), level.trim());
-                if target.is_empty() {
-                    return Err(wrong());
-                }
-                named.push((target, level.parse().map_err(|_| wrong())?));
-            }
-            None if directive.is_empty() => return Err(wrong()),
-            None => own = directive.parse().map_err(|_| wrong())?,
-        }
-    }
-    let named = named
-        .into_iter()
-        .map(|(target, level)| (target, capped(target, level)));
+    let LogLevels { own, targets } = filter.parse()?;
+    let targets = targets.into_iter().map(|(target, level)| {
+        let level = capped(&target, level);
+        (target, level)
+    });
     Ok(Targets::new()
         .with_default(own.min(LevelFilter::WARN))
         .with_target(OURS, own)
-        .with_targets(named))
+        .with_targets(targets))
 }
 
 /// The level at which a target may be heard. No list of dangerous crates: it would be out of date after the next update.
