@@ -3,10 +3,9 @@
 //! It opens no ledger, writes no record, and may run beside the daemon. Standard output has the report and nothing else;
 //! progress goes to standard error, when that is a terminal.
 //!
-//! Exit codes: 0 when all is well, warnings or not; 78 when the configuration is not valid; 75 when Kafka, or Microsoft
-//! for every tenant, can't be reached now, and nothing else is wrong; 1 when something is that does not pass by itself, or is
-//! so for some tenants only; 64 for an unknown tenant. A topic's size limit below Kafka's default is a warning: nothing is
-//! lost by it, since incidents are split.
+//! Exit codes: 0 when all is well, with or without warnings; 78 when the configuration is not valid; 75 when Kafka, or
+//! Microsoft for every tenant, can't be reached now and nothing else is wrong; 1 for any other failure; 64 for an unknown
+//! tenant. A topic's size limit below Kafka's default is a warning: nothing is lost, because incidents are split.
 
 mod json;
 mod notes;
@@ -85,7 +84,7 @@ impl CheckCommand {
             });
         }
         if !self.json {
-            // Before the network is asked, which may take its time.
+            // First, because the network may take its time.
             text::print(&(offline.head().join("\n") + "\n\n"))?;
         }
         let findings = inspect(inspector, looked_at)?;
@@ -104,7 +103,7 @@ fn inspect(inspector: Inspector<'_>, tenants: usize) -> Result<InspectionReport,
     findings
 }
 
-/// What the exit code says, in a sentence.
+/// The exit code, and what is wrong in one sentence.
 fn verdict(findings: &InspectionReport) -> Result<(), CommandError> {
     let states = || findings.tenants.iter().map(|tenant| tenant.state());
     let passing = |state| matches!(state, Health::Unreachable | Health::Throttled);
@@ -138,7 +137,7 @@ fn verdict(findings: &InspectionReport) -> Result<(), CommandError> {
     Err(CommandError::new(code, anyhow!(troubles.join(", "))))
 }
 
-/// How far it is, on a terminal.
+/// How many tenants are checked, on a terminal.
 struct ProgressLine {
     all: usize,
     done: AtomicUsize,
@@ -175,7 +174,7 @@ impl ProgressLine {
 
     fn write(&self, text: &str) {
         if self.shown {
-            // Nobody is there to be told that there is no progress to be seen.
+            // A line that can't be written is not worth an error.
             let _ = io::stderr().write_all(text.as_bytes());
         }
     }

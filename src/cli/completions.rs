@@ -1,4 +1,4 @@
-//! `incidentd completions`: what a shell needs to complete the command line, made from the command line itself.
+//! `incidentd completions`: the completion script of a shell, made from the command line's definition.
 
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};

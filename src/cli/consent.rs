@@ -42,7 +42,7 @@ fn for_known(links: &[TenantConsent]) -> String {
             .iter()
             .map(|link| [tame(&link.name), link.link.clone()]),
     );
-    // A link has to be whole, however long it is.
+    // Links stay whole, whatever their length.
     let layout = Layout {
         width: usize::MAX,
         name: 0,
@@ -87,7 +87,7 @@ fn for_new(invitations: &[Invitation]) -> String {
     lines.join("\n") + "\n"
 }
 
-/// What has to be so at the app registration, once for each app and permission.
+/// What the app registration needs before, once for each app and permission.
 fn preconditions<'a>(asks: impl Iterator<Item = &'a Asks>) -> Vec<String> {
     let mut said = HashSet::new();
     let new = asks.filter(|asks| said.insert(*asks));

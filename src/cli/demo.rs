@@ -1,8 +1,8 @@
-//! `incidentd demo`: the whole line in one process. A simulated Microsoft whose incidents change, the real daemon, and
-//! librdkafka's in-process broker; what arrives on the topic is shown as it arrives.
+//! `incidentd demo`: the whole chain in one process. A simulated Microsoft whose incidents change, the real daemon, and
+//! librdkafka's in-process broker. Records are shown as they arrive on the topic.
 //!
-//! The summary is counted from the topic and held against the simulator's own journal, never against what the daemon says
-//! of itself. The records are recognised by their bytes, so it also proves that those passed through unchanged.
+//! The summary compares the topic with the simulator's own journal, and never uses what the daemon reports. Records are
+//! recognised by their bytes, so the summary also proves that the bytes are unchanged.
 
 mod line;
 mod script;
@@ -41,11 +41,11 @@ const TOPIC: &str = "security.incidents";
 const PARTITIONS: i32 = 3;
 /// Incidents that each tenant has when the demo begins.
 const AT_FIRST: usize = 4;
-/// The least time in which the daemon reads what happened last.
+/// How long the demo waits for the daemon to read the last changes.
 const LAST_WORDS: Duration = Duration::from_secs(20);
 /// Between two changes in the simulated tenants.
 const SCENE: Duration = Duration::from_millis(300);
-/// No record for so long: what was shown has arrived, or never will.
+/// When no record arrives for this long, none is expected any more.
 const SILENCE: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
@@ -80,14 +80,14 @@ impl DemoCommand {
     }
 
     async fn show(&self) -> anyhow::Result<Tally> {
-        // That its ledger is new is no news.
+        // Silence the line about a new ledger: in the demo it always is.
         let _log = logging::init(LogFormat::Text, "warn,incidentd::ledger=error")
             .context("can't start the log")?;
         let tenants: Vec<_> = (1..=self.tenants).map(Tenant::numbered).collect();
         let simulator = Simulator::start(Options {
             seed: self.seed,
             tenants: tenants.clone(),
-            // As in the field: what Microsoft's model says of an incident changes without a new last update, and is no news.
+            // As in the field: the score changes without a new last update, and is not published.
             scores: Some(Stamp::Keeps),
             ..Options::default()
         })
@@ -107,7 +107,7 @@ impl DemoCommand {
         let (stop, stopped) = oneshot::channel::<()>();
         let daemon = tokio::spawn(app.run(
             async {
-                // A dropped sender is a demo that failed: stop as well.
+                // The sender is dropped when the demo fails: stop then, too.
                 let _ = stopped.await;
             },
             None,
@@ -121,7 +121,7 @@ impl DemoCommand {
         let watched = watch
             .until_the_end(&world, Duration::from_secs(self.seconds))
             .await;
-        // Also for a reader that is gone: the daemon would complain of a broker that ends before it does.
+        // Also when standard output is closed: the daemon must stop before its broker, or it logs errors.
         let _ = stop.send(());
         let ended = daemon.await;
         watched?;
@@ -161,7 +161,7 @@ impl TopicWatch<'_> {
     /// Shows what arrives while incidents go on changing.
     async fn for_a_while(&mut self, world: &World, time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;
-        // Whoever has seen enough gets the summary, and a folder that is tidied up.
+        // A signal ends the demo early, with a summary and without leftovers.
         let mut enough = Signals::new([SIGINT, SIGTERM])?;
         let (mut script, mut scenes) = (Script::default(), interval(SCENE));
         loop {
@@ -176,7 +176,7 @@ impl TopicWatch<'_> {
         }
     }
 
-    /// The last changes have to be read, and what was shown has to arrive.
+    /// Waits until every version that the simulator showed has arrived.
     async fn until_all_has_arrived(&mut self) -> anyhow::Result<()> {
         let end = Instant::now() + LAST_WORDS;
         let journal = self.simulator.journal();
@@ -207,13 +207,13 @@ impl TopicWatch<'_> {
     }
 }
 
-/// A reader that has seen enough (`incidentd demo | head`) is no error.
+/// A closed standard output (`incidentd demo | head`) is no error.
 fn reader_is_gone(error: &anyhow::Error) -> bool {
     let cause = error.downcast_ref::<io::Error>();
     cause.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// The demo's configuration goes through a file, as everybody's does.
+/// The demo writes its configuration to a file and loads it, as an operator does.
 fn settings(
     folder: &Path,
     upstream: &str,

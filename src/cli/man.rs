@@ -1,4 +1,4 @@
-//! `incidentd man`: the manual pages, made from the command line and from what [`MANUAL`] says of all of it.
+//! `incidentd man`: the manual pages, made from the command line's definition and [`MANUAL`].
 
 use std::fs;
 use std::io;
@@ -22,13 +22,13 @@ pub struct ManCommand {
     dir: Option<PathBuf>,
 }
 
-/// What holds for the whole program: headings, terms (two spaces), and what they mean (six). `incidentd --help` ends with
-/// it, and the main page has it.
+/// What holds for the whole program: headings, terms (two spaces), and their meaning (six spaces). It is the end of
+/// `incidentd --help`, and part of the main page.
 pub const MANUAL: &str = include_str!("man.txt");
 
 impl ManCommand {
     pub fn run(self) -> Result<(), CommandError> {
-        // Built, each command knows its whole name.
+        // A command knows its whole name only after this.
         let mut program = Cli::command().disable_help_subcommand(true);
         program.build();
         let Some(dir) = self.dir else {
@@ -75,7 +75,7 @@ fn page(command: &Command) -> io::Result<String> {
     Ok(with_one_preamble(&text))
 }
 
-/// Each part comes with the definition of the apostrophe. Once is enough.
+/// Keeps the first definition of the apostrophe: clap_mangen writes one with each section.
 fn with_one_preamble(text: &str) -> String {
     let defines = |line: &str| line.starts_with(".ie ") || line.starts_with(".el ");
     let (first, rest): (Vec<_>, Vec<_>) = text.lines().enumerate().partition(|(n, _)| *n < 2);

@@ -1,4 +1,4 @@
-//! The command line: one file a command, and the exit codes that all share.
+//! The command line: one file per command, and the exit codes that all share.
 
 mod check;
 mod completions;
@@ -29,12 +29,12 @@ use crate::settings::Settings;
 pub const USAGE: u8 = 64;
 /// Something broke that should not have (`EX_SOFTWARE`).
 const INTERNAL: u8 = 70;
-/// Something that was needed is not there now (`EX_TEMPFAIL`).
+/// Something that the command needs is not available now (`EX_TEMPFAIL`).
 const UNAVAILABLE: u8 = 75;
-/// The configuration, or the ledger, needs an operator (`EX_CONFIG`): starting again won't help.
+/// An operator must correct the configuration or the ledger (`EX_CONFIG`): a restart does not help.
 const CONFIGURATION: u8 = 78;
-/// A command's own "no": `demo` found duplicates or losses, `status` or `check` something that is not ok, `init` something in
-/// its way.
+/// The command's own negative result: `demo` found duplicates or losses, `status` or `check` found something that is not ok,
+/// `init` found an existing file.
 const FAILED: u8 = 1;
 
 /// Polls Microsoft's security-incident APIs for many tenants and publishes every version of every incident to Kafka,
@@ -97,7 +97,7 @@ impl ConfigFile {
     }
 }
 
-/// Runs a command's network requests to their end. A thread that waits for a name or a silent broker is not waited for.
+/// Runs a command's network requests to their end. Does not wait for threads that still wait for a name or a silent broker.
 fn run_async<T>(work: impl Future<Output = T>) -> Result<T, CommandError> {
     let runtime = Runtime::new()
         .context("can't start the async runtime")
@@ -111,7 +111,7 @@ impl Cli {
     /// Runs the command to its end.
     ///
     /// # Errors
-    /// What went wrong in the operator's words, and the exit code for it.
+    /// What went wrong, in the operator's words, and its exit code.
     pub fn run(self) -> Result<(), CommandError> {
         match self.command {
             Command::Run(run) => run.run(),
@@ -144,14 +144,14 @@ impl CommandError {
         }
     }
 
-    /// Says on standard error what went wrong.
+    /// Writes to standard error what went wrong.
     pub fn report(&self) {
         text::print_error(&self.to_string());
     }
 }
 
 impl fmt::Display for CommandError {
-    /// The error and all its causes, in one line unless they have lines of their own.
+    /// The error and all its causes, in one line unless their texts have several.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#}", self.error)
     }

@@ -48,7 +48,7 @@ impl RunCommand {
         let runtime = Runtime::new()
             .context("can't start the async runtime")
             .map_err(|error| CommandError::new(UNAVAILABLE, error))?;
-        // Before anything is read, so that a signal during the start is not the default's sudden death.
+        // Before anything is read: by default a signal during the start would kill the process.
         let asked = Arc::<Notify>::default();
         let stop = {
             let _runtime = runtime.enter();
@@ -67,8 +67,7 @@ impl RunCommand {
             log: log.filter.clone(),
         };
         let served = runtime.block_on(serve(settings, output, stop, reload));
-        // Dropping the runtime would wait for its blocking threads, and one that writes to a pipe which nobody reads
-        // never comes back.
+        // A dropped runtime waits for its blocking threads. A thread that writes to a pipe without a reader never ends.
         runtime.shutdown_background();
         served
     }
@@ -96,7 +95,7 @@ async fn serve(
     let mut stop = pin!(stop);
     let app = tokio::select! {
         app = App::build(settings, output) => app,
-        // A disk may hang before there is anything to be brought to rest.
+        // A disk may hang during the start, when there is nothing to stop yet.
         () = &mut stop => return Ok(()),
     };
     let app = app.map_err(|error| CommandError::new(exit_code(&error), error))?;
@@ -114,11 +113,10 @@ async fn serve(
     Ok(())
 }
 
-/// Resolves at the first SIGTERM or SIGINT. The second ends the process at once: an operator who presses Ctrl-C again
-/// has waited long enough, and nothing is lost by it.
+/// Resolves at the first SIGTERM or SIGINT. The second one ends the process at once; nothing is lost by that.
 ///
-/// SIGHUP notifies `reload`. SIGXFSZ would be sudden death where a file's size is limited (`LimitFSIZE`, `ulimit -f`): heard, it
-/// leaves a write that fails, which is a disk without space.
+/// SIGHUP notifies `reload`. SIGXFSZ comes where the size of files is limited (`LimitFSIZE`, `ulimit -f`). By default it
+/// kills the process; with a handler, the write fails as on a full disk.
 fn stop_signal(reload: Arc<Notify>) -> io::Result<impl Future<Output = ()>> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXFSZ])?;
     let (first, stop) = oneshot::channel();
@@ -140,13 +138,13 @@ fn stop_signal(reload: Arc<Notify>) -> io::Result<impl Future<Output = ()>> {
         }
     });
     Ok(async {
-        // The sender lives in the task above, which waits for as long as the process lives.
+        // The sender lives in the task above, which never ends.
         let _ = stop.await;
     })
 }
 
-/// Whatever keeps the process, even a runtime that no longer runs anything: whoever stops a service must not have to kill
-/// it. A thread of its own, since it is for the case that nothing else gets on.
+/// Ends the process when the stop takes too long, so that a service manager need not kill it. It has a thread of its own,
+/// because the runtime itself may hang.
 fn end_at_last() {
     thread::spawn(|| {
         let (_nobody, never) = mpsc::sync_channel::<()>(0);

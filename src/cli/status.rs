@@ -1,12 +1,11 @@
-//! `incidentd status`: asks a running daemon how its fleet is.
+//! `incidentd status`: shows the state of a running daemon's tenants.
 //!
-//! It asks the daemon and looks at nothing else: of the configuration only where to ask, so that it also works while the
-//! file is being edited, or where the daemon's variables and secrets are not at hand. A probe whose file can't be read at
-//! all asks where a daemon listens by default. Whatever comes back is text from outside, and is tamed before a terminal
-//! sees it.
+//! It reads only the daemon's address from the configuration. So it also works while the file is being edited, and without
+//! the daemon's variables and secrets. A probe whose file can't be read uses the default address. The answer is text from
+//! outside, and goes through `tame` before a terminal shows it.
 //!
-//! Exit codes: 0 when every tenant, Kafka and the ledger are `ok` and the last reload was not refused; 1 when anything of
-//! that is not so, whatever the state; 75 when no incidentd answers. With `--ready` and `--live`: 0, 1 with the reason, 75.
+//! Exit codes: 0 when every tenant, Kafka and the ledger are `ok` and the last reload was not refused; 1 when any of them
+//! is not; 75 when no incidentd answers. With `--ready` and `--live`: 0, 1 with the reason, 75.
 
 mod report;
 mod screen;
@@ -50,7 +49,7 @@ pub struct StatusCommand {
     /// Where the daemon listens; without it, where http.listen of the configuration says
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     address: Option<String>,
-    /// Ask again every so many seconds, until it is stopped with Ctrl-C
+    /// Ask again every SECONDS seconds, until Ctrl-C
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
         value_parser = clap::value_parser!(u64).range(1..=3600))]
     watch: Option<u64>,
@@ -68,7 +67,7 @@ pub struct StatusCommand {
 impl StatusCommand {
     pub fn run(self) -> Result<(), CommandError> {
         let (daemon, unknown) = match self.daemon() {
-            // A daemon that does well must not be restarted for a file that is being edited: it could not start again.
+            // An edited file must not fail the probe: the restart would not find a valid configuration.
             Err(unknown) if self.ready || self.live => (Daemon::by_default(), Some(unknown)),
             daemon => (daemon?, None),
         };
@@ -138,7 +137,7 @@ impl StatusCommand {
             let screen = Screen::of_stdout();
             let text = match self.ask(daemon, &screen).await {
                 Ok((text, _)) => text,
-                // A restart is what one watches for: it goes on as soon as there is an answer.
+                // The daemon may be restarting: keep asking until it answers.
                 Err(failure) => format!(
                     "{}: {failure}\n    Asked again every {seconds}s.\n",
                     now_by_our_clock()
@@ -150,7 +149,7 @@ impl StatusCommand {
         }
     }
 
-    /// The text to show, and what it was made of.
+    /// The text to show, and the document behind it.
     async fn ask(
         &self,
         daemon: &Daemon,
@@ -191,9 +190,9 @@ async fn probe(daemon: &Daemon, path: &str, good: &str) -> Result<(), CommandErr
 /// The daemon that is asked.
 struct Daemon {
     address: String,
-    /// Tried where nothing listens at `address`.
+    /// The second address to try when nothing listens at `address`.
     otherwise: Option<String>,
-    /// What in the configuration says that it is there; `None`: it was typed.
+    /// The part of the configuration that names the address; `None`: the command line does.
     source: Option<String>,
 }
 
@@ -212,7 +211,7 @@ impl Daemon {
         let (address, answer) = match (first, &self.otherwise) {
             (Err(RequestError::Connect(refused)), Some(other)) => {
                 match client::get(other, path).await {
-                    // The first address is the one that serves in most places: its error is the one to show.
+                    // Show the first address's error: it is the right one in most places.
                     Err(RequestError::Connect(_)) => {
                         (&self.address, Err(RequestError::Connect(refused)))
                     }
@@ -252,7 +251,7 @@ impl Daemon {
         )
     }
 
-    /// What made it be asked there, and how to ask elsewhere.
+    /// Why this address was asked, and how to ask another.
     fn asked(&self) -> String {
         match &self.source {
             Some(source) => format!(
@@ -265,8 +264,8 @@ impl Daemon {
     }
 }
 
-/// Where to reach what listens on `listen`: every address of the machine includes the loopback's. `[::]` serves IPv4 too,
-/// and IPv4 alone in a pod or a container whose loopback has no `::1`.
+/// The address at which to reach a daemon that listens on `listen`, and a second one. A daemon on all addresses also listens
+/// on loopback. `[::]` serves IPv4 too, and only IPv4 in a container whose loopback has no `::1`.
 fn reachable(listen: SocketAddr) -> (String, Option<String>) {
     let (ip, otherwise): (IpAddr, Option<IpAddr>) = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST.into(), None),
@@ -293,8 +292,8 @@ fn host_and_port(text: &str) -> Result<String, String> {
     }
 }
 
-/// The same document with nothing in it that commands a terminal. In JSON such characters can only stand in texts, where
-/// an escape means the same, or between values, where a space does.
+/// The same document without characters that command a terminal. In JSON they can only be in texts, where an escape means
+/// the same, or between values, where a space does.
 fn one_json_line(body: &str) -> String {
     let mut line = String::with_capacity(body.len() + 1);
     for (c, tamed) in body.trim().chars().zip(tame(body.trim()).chars()) {

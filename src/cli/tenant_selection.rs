@@ -8,7 +8,7 @@ use crate::core::format::tame;
 use crate::core::health::failure::one_line;
 use crate::settings::{Settings, TenantSettings};
 
-/// Names proposed for one that is not known.
+/// At most this many names are proposed for an unknown one.
 const PROPOSALS: usize = 3;
 
 /// These tenants, each once; all of them when none is named.
@@ -53,7 +53,7 @@ fn unknown(tenants: &[TenantSettings], named: &str) -> CommandError {
     )
 }
 
-/// The names that `named` may have been meant for, the likeliest first: few letters apart, or holding it.
+/// The names that are like `named`, the most similar first: they differ in few letters, or contain it.
 fn nearest<'a>(names: impl Iterator<Item = &'a str>, named: &str) -> Vec<&'a str> {
     let named = named.to_lowercase();
     let most = named.chars().count().div_ceil(3);

@@ -1,4 +1,4 @@
-//! Lines and columns, and the way to standard output.
+//! Word wrap and tables, and writing to standard output.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
@@ -12,26 +12,25 @@ use unicode_width::UnicodeWidthStr;
 use super::{CommandError, INTERNAL};
 use crate::core::format::tame;
 
-/// What commands print fits into so many columns; links are never broken, and may be longer.
+/// Commands print lines of at most this width. Links are never broken, and may be longer.
 pub const COLUMNS: usize = 100;
 /// Between the columns of a table.
 pub const GAP: &str = "  ";
-/// A name is cut to no less.
+/// Names are not cut below this width.
 const LEAST_NAME: usize = 12;
 
-/// Writes to standard output, and nothing that a terminal would obey: names of files may hold whatever.
+/// Writes to standard output, without characters that command a terminal: names of files may have some.
 pub fn print(text: &str) -> Result<(), CommandError> {
     let lines: Vec<_> = text.split('\n').map(tame).collect();
     print_as_it_is(&lines.join("\n"))
 }
 
-/// The same for a text of ours that is no report: a script, a page.
+/// Writes a text that is safe already, or that must stay as it is: a script, a manual page.
 pub fn print_as_it_is(text: &str) -> Result<(), CommandError> {
     write(text).map(|_| ())
 }
 
-/// Writes to standard output. `false`: nobody reads any more. A reader that has seen enough (`incidentd check | head -1`) is
-/// no error.
+/// Writes to standard output. `false`: it is closed, which is no error (`incidentd check | head -1`).
 pub fn write(text: &str) -> Result<bool, CommandError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -43,20 +42,20 @@ pub fn write(text: &str) -> Result<bool, CommandError> {
     }
 }
 
-/// Writes to standard error. It may be closed, and names of files may hold whatever a terminal would obey.
+/// Writes to standard error, without characters that command a terminal: names of files may have some.
 pub fn print_error(text: &str) {
     let lines: Vec<_> = text.lines().map(tame).collect();
-    // There is nowhere to report that this failed.
+    // A failure can't be reported anywhere.
     let _ = writeln!(io::stderr(), "incidentd: {}", lines.join("\n"));
 }
 
-/// The columns that a text takes.
+/// The width of a text on a terminal.
 pub fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
 }
 
-/// A text in lines of at most `columns`: the first after `label`, the others under it. A word is never broken, so that a
-/// link that is longer than a line can still be copied whole.
+/// A text in lines of at most `columns`: the first after `label`, the others indented by its width. Words are never broken,
+/// so that a long link can be copied whole.
 pub fn wrapped(label: &str, text: &str, columns: usize) -> Vec<String> {
     let indent = " ".repeat(width(label));
     let options = Options::new(columns)
@@ -77,10 +76,10 @@ pub fn paragraph(label: &str, text: &str) -> Vec<String> {
     wrapped(label, text, COLUMNS)
 }
 
-/// The beginnings of commands that a remedy may end with.
+/// How the commands begin that a remedy may end with.
 const COMMANDS: [&str; 2] = ["kafka-topics.sh ", "kafka-acls.sh "];
 
-/// What is wrong, and what to do. A command at its end is broken so that it can be pasted into a shell as it stands.
+/// What is wrong, and what to do. A command at the end is wrapped with backslashes, ready for a shell.
 pub fn why_and_do(what: &str, remedy: &str) -> Vec<String> {
     let mut lines = paragraph("    why: ", &tame(what));
     let remedy = tame(remedy);
@@ -95,7 +94,7 @@ pub fn why_and_do(what: &str, remedy: &str) -> Vec<String> {
 
 /// A shell's command over several lines.
 fn continued(indent: &str, command: &str) -> Vec<String> {
-    // The backslash takes its room from the end of the line.
+    // Leave room for the backslash.
     let mut lines = wrapped(indent, command, COLUMNS - 2);
     let last = lines.len().saturating_sub(1);
     for line in lines.iter_mut().take(last) {
@@ -118,7 +117,7 @@ pub struct Layout<'a> {
 /// Rows in aligned columns, the heading first.
 pub fn table<const N: usize>(rows: Vec<[String; N]>, layout: Layout<'_>) -> Vec<String> {
     let mut table = Table::new();
-    // A cut may fall within a word: no character of a cell is a place to break it.
+    // Names are cut anywhere, not only between words: a delimiter that no cell contains.
     table.load_style(NOTHING).set_delimiter('\0');
     table.set_truncation_indicator("…");
     for cells in rows {

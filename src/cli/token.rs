@@ -1,5 +1,4 @@
-//! `incidentd token TENANT`: what the tenant's token says, in plain words. The token is not shown, nor any part of it
-//! that would serve as one.
+//! `incidentd token TENANT`: the claims of the tenant's token, explained. The token itself is never shown.
 //!
 //! Exit codes: 0 when the token is what incidentd needs; 1 when it is not, or none was issued; 75 when Microsoft can't be
 //! asked now; 64 for an unknown tenant; 78 for the configuration.
@@ -56,7 +55,7 @@ fn failed(head: &str, failure: &Failure) -> CommandError {
     CommandError::new(code, anyhow!("{head} ({})\n{lines}", failure.health))
 }
 
-/// Claims that are explained, in the order in which they are shown.
+/// The claims that are explained, in the order of the report.
 const EXPLAINED: [(&str, &str); 11] = [
     ("aud", "audience"),
     ("tid", "tenant"),
@@ -98,7 +97,7 @@ fn report(seen: &TokenSeen) -> String {
 fn claims(seen: &TokenSeen, claims: &Claims) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = |label: &str, name: &str, text: &str| {
-        // Names of up to nine characters line up; longer ones keep their distance.
+        // Names of up to nine characters are aligned; longer ones are followed by one space.
         let label = format!("  {label:<18}{:<9} ", tame(name));
         lines.extend(paragraph(&label, &tame(text)));
     };

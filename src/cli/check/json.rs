@@ -23,7 +23,7 @@ pub fn report(findings: &InspectionReport, offline: &Offline<'_>, brokers: &str)
     }))
 }
 
-/// Of the configuration alone: nothing is known of Kafka and the tenants.
+/// The report on the configuration alone: Kafka and the tenants are not known.
 fn of_configuration(ok: bool, configuration: Value, notes: &[String]) -> String {
     pretty(json!({
         "ok": ok,
@@ -59,7 +59,7 @@ pub fn invalid(errors: &ConfigErrors) -> String {
     of_configuration(false, json!({"ok": false, "problems": problems}), &[])
 }
 
-/// Nothing can be looked at with these settings.
+/// The report when these settings can't be used at all.
 pub fn unusable(offline: &Offline<'_>, error: &StartError) -> String {
     let mut configuration = configuration(offline);
     configuration["ok"] = false.into();

@@ -1,4 +1,4 @@
-//! What can be said without a network, and what is no failure but should be known.
+//! The report on the configuration alone, and notes: what is no failure but should be known.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -9,10 +9,10 @@ use crate::cli::text::paragraph;
 use crate::core::format::{counted, tally, tame};
 use crate::settings::{Settings, SourceKind, TenantSettings};
 
-/// Tenants named in a note.
+/// At most this many tenants are named in a note.
 const NAMED: usize = 5;
 
-/// The configuration, found valid.
+/// A valid configuration.
 pub struct Offline<'a> {
     pub file: String,
     pub warnings: &'a [String],
@@ -21,7 +21,7 @@ pub struct Offline<'a> {
     pub sources: [(&'static str, usize); 2],
     pub schedules: usize,
     pub topics: usize,
-    /// Tenants that are looked at.
+    /// Tenants to check.
     pub chosen: usize,
     pub retirement: Option<Retirement>,
 }
@@ -58,7 +58,7 @@ impl<'a> Offline<'a> {
         lines.join("\n") + "\n"
     }
 
-    /// That it is valid, and its warnings.
+    /// The line that says it is valid, and its warnings.
     pub fn head(&self) -> Vec<String> {
         let sources = self.sources.iter();
         let sources = sources.flat_map(|(name, count)| std::iter::repeat_n(*name, *count));
@@ -132,7 +132,7 @@ pub fn notes(findings: &InspectionReport, retirement: Option<&Retirement>) -> Ve
     notes
 }
 
-/// Permissions that nobody needs, each with the tenants that have it.
+/// Permissions that incidentd does not need, each with the tenants that have it.
 fn excess(findings: &InspectionReport) -> Vec<String> {
     let mut tenants: BTreeMap<&str, (&Role, Vec<&str>)> = BTreeMap::new();
     for tenant in &findings.tenants {

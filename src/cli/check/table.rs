@@ -1,9 +1,11 @@
 //! The report as text: tenants, worst first, each with what to do; Kafka; notes; one line that sums up.
 //!
-//! Tenants with one cause stand together and have it explained once. Texts from outside are tamed before they are shown.
+//! Tenants with the same cause are listed together, and the cause is explained once. Texts from outside go through `tame`.
 
 use super::notes::{Offline, notes};
-use crate::app::inspect::{InspectionReport, KafkaSeen, RoleUse, TenantSeen, TopicSeen, TopicUse, Write};
+use crate::app::inspect::{
+    InspectionReport, KafkaSeen, RoleUse, TenantSeen, TopicSeen, TopicUse, Write,
+};
 use crate::cli::text::{COLUMNS, Layout, paragraph, table, why_and_do};
 use crate::core::format::{bytes, counted, span, tally, tame};
 use crate::core::health::failure::{Failure, Health};
@@ -24,7 +26,7 @@ const LAYOUT: Layout<'_> = Layout {
     right: &[],
 };
 const UNKNOWN: &str = "-";
-/// Stands for a tenant's consent link in what is said of many.
+/// Replaces a tenant's consent link in a text about many tenants.
 const OWN_LINK: &str = "the link under each name";
 
 pub fn report(findings: &InspectionReport, offline: &Offline<'_>, brokers: &str) -> String {
@@ -67,7 +69,7 @@ fn tenants(seen: &[TenantSeen]) -> Vec<String> {
     lines
 }
 
-/// What tenants that are explained together have in common.
+/// The key by which tenants are explained together.
 fn cause(tenant: &TenantSeen) -> Option<(&'static str, Option<&str>, String)> {
     let failure = tenant.failure.as_ref()?;
     let shared = failure.remedy.replace(&tenant.consent_link, OWN_LINK);
@@ -79,7 +81,7 @@ fn has_own_link(tenant: &TenantSeen) -> bool {
     failure.is_some_and(|failure| failure.remedy.contains(&tenant.consent_link))
 }
 
-/// What is wrong with these tenants, which have one cause.
+/// What is wrong with these tenants, which have the same cause.
 fn explained(group: &[&TenantSeen]) -> Vec<String> {
     let [first, others @ ..] = group else {
         return Vec::new();
@@ -128,7 +130,7 @@ fn tenant_row(tenant: &TenantSeen) -> [String; 6] {
     ]
 }
 
-/// How the permissions in the token stand to what is needed.
+/// Compares the permissions in the token with those needed.
 fn roles(tenant: &TenantSeen) -> &'static str {
     let does = |usage| matches!(usage, RoleUse::Needed | RoleUse::MoreThanNeeded);
     let mut uses = tenant.roles.iter().map(|role| role.usage);

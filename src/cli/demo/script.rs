@@ -1,4 +1,4 @@
-//! What happens in the simulated tenants: chance, and now and then what chance may leave out of a short demo.
+//! What happens in the simulated tenants: random changes, and now and then a change that a short demo might not show.
 
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// The next scene. What the world refuses (there is nothing to merge, say) does not happen this time.
+    /// Plays the next scene. A change that the world refuses (for example, nothing to merge) is skipped.
     pub fn play(&mut self, world: &World) {
         world.evolve(1);
         self.scene += 1;

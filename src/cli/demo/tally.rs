@@ -1,4 +1,4 @@
-//! The count of what arrived, against what was shown.
+//! Counts the records that arrive, and compares them with the versions that the simulator showed.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -17,7 +17,7 @@ pub struct Tally {
     changes: HashMap<String, u64>,
     arrived: HashSet<Version>,
     duplicates: u64,
-    /// Records that are nothing that the simulator showed.
+    /// Records that the simulator never showed.
     unknown: u64,
     shown: usize,
     lost: usize,
@@ -38,7 +38,7 @@ impl Tally {
         self.arrived.contains(version)
     }
 
-    /// Holds what arrived against what was shown, at the end.
+    /// Compares at the end what arrived with what was shown.
     pub fn close(&mut self, journal: &Journal) {
         let shown = journal.shown();
         self.shown = shown.len();

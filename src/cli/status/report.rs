@@ -1,7 +1,7 @@
 //! What the command reads of `/api/status`.
 //!
-//! A reader of its own, and a tolerant one: the daemon that answers may be older or newer than the binary that asks. What
-//! it does not know is passed over, what is missing counts as not known, and a state is a word like any other.
+//! These types are not those of [`crate::core::health::status`], which are strict: the daemon may be older or newer than
+//! this binary. Unknown fields are ignored, missing ones count as not known, and a state is any word.
 
 use serde::Deserialize;
 
@@ -64,7 +64,7 @@ pub struct BackfillFields {
     pub error: Option<String>,
 }
 
-/// What became of the last reload. An older daemon says nothing of it.
+/// The result of the last reload. An older daemon does not report it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ConfigurationFields {
@@ -96,7 +96,7 @@ pub struct PartFields {
 }
 
 impl StatusDocument {
-    /// What is not as it should be, in one line; `None`: nothing.
+    /// What is wrong, in one line; `None`: nothing.
     pub fn trouble(&self) -> Option<String> {
         let mut troubles = Vec::new();
         let ill = self.tenants.iter().filter(|it| it.state != OK).count();

@@ -1,4 +1,4 @@
-//! Where the text goes: a terminal, which is redrawn, or anything else, which is written to.
+//! Shows a text again and again: on a terminal in the same place, elsewhere one after the other.
 
 use std::io::{self, IsTerminal};
 
@@ -8,7 +8,7 @@ use crate::cli::CommandError;
 use crate::cli::text::{width, write};
 use crate::telemetry::logging::colour_refused;
 
-/// No wider, however wide the terminal is: lines of text are hard to read then.
+/// At most, on the widest terminal: longer lines of text are hard to read.
 const MOST_COLUMNS: usize = 100;
 const LEAST_COLUMNS: usize = 60;
 
@@ -39,13 +39,12 @@ impl Screen {
         self.size.is_some() && !colour_refused()
     }
 
-    /// Shows `text` in the place of what was shown before, or below it where nothing can be taken back. `false`: nobody
-    /// reads any more.
+    /// Shows `text` in place of the previous one; without a terminal, below it. `false`: standard output is closed.
     pub fn redraw(&self, text: &str) -> Result<bool, CommandError> {
         match self.size {
             Some((columns, rows)) => {
                 let lines = cut(text, columns, rows);
-                // Home; each line up to its end, and all below the last: no flicker, and nothing old is left.
+                // Go home, clear the rest of each line, then all below: no flicker, and nothing old remains.
                 write(&format!("\x1b[H{}\x1b[J", lines.replace('\n', "\x1b[K\n")))
             }
             None => write(&format!("{text}\n")),
@@ -53,8 +52,7 @@ impl Screen {
     }
 }
 
-/// As much of `text` as a screen has room for, with the number of lines that it has not. The last row stays free for the
-/// cursor.
+/// The lines of `text` that fit on the screen, and the number of those that don't. The last row stays free for the cursor.
 fn cut(text: &str, columns: usize, rows: usize) -> String {
     let height = |line: &str| width(line).div_ceil(columns.max(1)).max(1);
     let all: Vec<&str> = text.lines().collect();

@@ -1,7 +1,6 @@
-//! A fleet's state as text of at most so many columns: what is wrong first, with what to do; then every tenant, worst
-//! first.
+//! The status of all tenants as text: first what is wrong and what to do, then every tenant, worst first.
 //!
-//! All texts come from outside and are tamed before they are laid out.
+//! All texts come from outside and go through `tame` before they are laid out.
 
 use std::collections::HashMap;
 
@@ -14,14 +13,14 @@ use crate::core::health::failure::one_line;
 use crate::core::health::sentences;
 use crate::core::time::ticks::Ticks;
 
-/// Back-fills named one by one.
+/// At most this many back-fills are listed.
 const MOST_FILLS: usize = 5;
-/// No state and no source needs more, unless what answers is not what it should be.
+/// Cuts the state and the source. Longer ones come only from something that is not incidentd.
 const LONGEST_WORD: usize = 14;
 const UNKNOWN: &str = "-";
 
 pub struct TableContext<'a> {
-    /// Where the daemon was asked.
+    /// The daemon's address.
     pub address: &'a str,
     /// The time by the daemon's clock.
     pub now: Ticks,
@@ -130,7 +129,7 @@ impl StatusText<'_> {
         self.notice(("ALARM", "alarm"), &what, &alarm.error, &alarm.remedy);
     }
 
-    /// What the files say and the daemon does not do.
+    /// A refused reload, and values that wait for a restart.
     fn configuration(&mut self, configuration: &ConfigurationFields) {
         if configuration.is_refused() {
             let age = instant(configuration.loaded.as_ref()).map(|at| self.seconds_since(at));
@@ -197,7 +196,7 @@ impl StatusText<'_> {
         ]
     }
 
-    /// What is wrong with these tenants, which have one remedy.
+    /// What is wrong with these tenants, which have the same remedy.
     fn explain(&mut self, members: &[&TenantFields], alarms: &[AlarmFields]) {
         let Some(last) = members.last().filter(|last| last.state != OK) else {
             return;
@@ -252,7 +251,7 @@ const HEADING: [&str; 7] = [
     "SINCE",
 ];
 
-/// Tenants that are in one state with one remedy, together; otherwise in the order given.
+/// Groups tenants with the same state and remedy, otherwise in the order given.
 fn groups(tenants: &[TenantFields]) -> Vec<Vec<&TenantFields>> {
     let mut groups: Vec<Vec<&TenantFields>> = Vec::new();
     let mut known = HashMap::new();
