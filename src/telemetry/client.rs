@@ -1,6 +1,6 @@
-//! Asks the endpoints of a running daemon ([`super::http`]), for the commands that look at it from outside.
+//! Asks the endpoints of a running daemon ([`super::http`]), for the command line.
 //!
-//! One request over one connection, and no proxy between. Anything may have taken the port, so size and time are limited,
+//! One request over one connection, never through a proxy. Another program may have the port, so size and time are limited,
 //! and an answer that is cut short is an error, never half a status.
 
 use std::io;
@@ -16,18 +16,18 @@ use tokio::time::timeout;
 
 use crate::core::time::ticks::Ticks;
 
-/// For a connection to come about: on loopback at once, and elsewhere soon.
+/// To connect: at once on loopback, and soon elsewhere.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-/// For all of it. The daemon gives a connection ten seconds.
+/// For the whole exchange. The daemon ends a connection after ten seconds.
 const LIMIT: Duration = Duration::from_secs(12);
-/// Some ten thousand tenants, all of them ill.
+/// Enough for some ten thousand tenants, all with errors.
 const MAX_ANSWER: usize = 32 << 20;
 
-/// What was answered, whatever the status.
+/// An answer of any status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpAnswer {
     pub status: u16,
-    /// The time by the answering side's clock, in whole seconds.
+    /// The time by the server's clock, in whole seconds.
     pub date: Option<Ticks>,
     pub body: String,
 }
@@ -47,7 +47,7 @@ pub enum RequestError {
 /// GET `path` from `address`, which is `HOST:PORT`.
 ///
 /// # Errors
-/// There is no whole answer.
+/// No complete answer arrived.
 pub async fn get(address: &str, path: &str) -> Result<HttpAnswer, RequestError> {
     get_within(address, path, LIMIT).await
 }
@@ -75,7 +75,7 @@ async fn exchange(
     let request = request.map_err(|_| RequestError::Strange("its address is no host"))?;
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(of_head)?;
-    // It ends with the sender and the body; its error is the answer's, too.
+    // The task ends with the sender and the body. They report its errors, too.
     tokio::spawn(connection);
     let response = sender.send_request(request).await.map_err(of_head)?;
     let (head, body) = response.into_parts();

@@ -1,7 +1,7 @@
-//! The system's wall clock: the one place that asks for it.
+//! The system's wall clock: only this file reads it.
 //!
-//! A machine whose clock is not set yet (before 1970, or years off) must not stop the daemon: the instant is clamped to
-//! what [`Ticks`] can express, and nothing panics. Durations are never taken from here, but from tokio's clock.
+//! A clock that is not set yet (before 1970, or years off) must not stop the daemon: the instant is clamped to what
+//! [`Ticks`] can express, and nothing panics. Durations are measured with tokio's clock, never with this one.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

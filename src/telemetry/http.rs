@@ -1,16 +1,16 @@
 //! The HTTP endpoints: `/livez`, `/readyz`, `/metrics`, `/api/status`, and the status page at `/`.
 //!
-//! They may be open to a whole cluster, so nothing secret is in them, and no caller can make them costly:
-//! - a connection carries one request and has one time limit for everything, from accept to the last byte: whoever
-//!   sends or reads slowly is cut off, and nothing has to be remembered about it;
-//! - a request's head has a size and a time limit of its own, and a body is refused unread;
-//! - the number of connections is limited; a new one takes the place of one that asks for nothing (`connections`);
-//! - `/metrics`, `/api/status` and the page grow with the number of tenants: they are made once for all who ask at a time
+//! A whole cluster may reach them, so they contain nothing secret, and no caller can make them costly:
+//! - a connection carries one request and has one time limit, from accept to the last byte: a slow sender or reader is cut
+//!   off;
+//! - a request's head has its own limits of size and time, and a body is refused unread;
+//! - the number of connections is limited; a new one replaces one that has asked for nothing (`connections`);
+//! - `/metrics`, `/api/status` and the page grow with the number of tenants: one text serves all callers at a time
 //!   (`renderings`);
 //! - a request to a name that is not the daemon's own is refused (`host`).
 //!
-//! They have a thread of their own: a probe is answered while every other thread works on large pages. Whether the rest of
-//! the daemon gets on is what [`Surface::live`] says.
+//! They have a thread of their own, so that a probe is answered while every other thread works on large pages.
+//! [`Surface::live`] says whether the rest of the daemon makes progress.
 
 mod connections;
 mod host;
@@ -58,7 +58,7 @@ pub use host::HostNames;
 use host::HostVerdict;
 use renderings::{KEPT, NoRendering, Renderings};
 
-/// What the endpoints show. The first two are asked on a thread that may block; the last two must answer at once.
+/// What the endpoints show. The first two run on a thread that may block; the last two must answer at once.
 pub trait Surface: Send + Sync + 'static {
     fn report(&self) -> StatusReport;
 
@@ -72,7 +72,7 @@ pub trait Surface: Send + Sync + 'static {
     fn ready(&self) -> Result<(), String>;
 }
 
-/// What callers may cost.
+/// How much callers may cost.
 #[derive(Clone, Copy, Debug)]
 struct EndpointLimits {
     connections: usize,
@@ -99,18 +99,18 @@ impl EndpointLimits {
 /// Bytes of a request's head; also what a connection buffers of its answer at a time.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// What a stranger's name is answered with; never with that name.
+/// The answer to a foreign host name. It never contains that name.
 const FOREIGN: &str = "The request's Host is no name of this daemon's. Use its IP address, or add the name to http.hosts in \
      incidentd's configuration.\n";
 
-/// After a failed accept (no descriptors left, mostly): give others time to close theirs.
+/// The pause after a failed accept. Mostly no descriptors are left, and other connections need time to close theirs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves until `shutdown`, then lets the connections in work end, which their time limit bounds.
+/// Serves until `shutdown`, then waits for the open connections, at most for their time limit.
 ///
 /// # Errors
-/// The listener is none, or there is no thread to be had. Other failures to accept pass (no descriptors left, mostly): the
-/// endpoints go on as soon as they can, for that is when an operator needs them.
+/// The listener is not usable, or no thread can be started. Other failures to accept pass (mostly no descriptors are left):
+/// the endpoints continue as soon as they can, because an operator needs them then.
 pub async fn serve(
     listener: TcpListener,
     names: HostNames,
@@ -121,7 +121,7 @@ pub async fn serve(
     let router = router(EndpointLimits::DEFAULT, names, surface);
     let (ends, ended) = oneshot::channel();
     Builder::new().name("endpoints".to_owned()).spawn(move || {
-        // Nobody waits for the end when the stop takes too long.
+        // The receiver is gone when the stop takes too long.
         let _ = ends.send(serve_on_this_thread(listener, router, shutdown));
     })?;
     ended
@@ -142,7 +142,7 @@ fn serve_on_this_thread(
         let listener = TcpListener::from_std(listener)?;
         serve_within(EndpointLimits::DEFAULT, listener, router, shutdown).await
     });
-    // What renders may hang, and is not waited for.
+    // A rendering may hang: don't wait for it.
     runtime.shutdown_background();
     served
 }
@@ -172,7 +172,7 @@ async fn serve_within(
     ended.unwrap_or(Ok(()))
 }
 
-/// The next connection. A row of failures is logged once.
+/// The next connection. Failures in a row are logged once.
 async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     let mut failures = 0_u32;
     loop {
@@ -190,7 +190,7 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     }
 }
 
-/// One connection, one request. How it ends is the caller's affair: there is nothing here to report.
+/// Serves the one request of a connection. How the connection ends concerns only the caller, and is not reported.
 async fn converse(limits: EndpointLimits, stream: TcpStream, router: Router, admitted: Admitted) {
     let of = Arc::clone(&admitted.connection);
     let service = TowerToHyperService::new(router.layer(Extension(of)));
@@ -238,7 +238,7 @@ fn router(limits: EndpointLimits, names: HostNames, surface: Arc<dyn Surface>) -
         .with_state(shared)
 }
 
-/// Refuses a request to a stranger's name and one that brings a body, and marks every answer as one that only holds now.
+/// Refuses requests to a foreign name and requests with a body, and forbids caches to keep any answer.
 async fn guard(
     State(shared): State<EndpointState>,
     Extension(connection): Extension<Arc<OpenConnection>>,
@@ -299,7 +299,7 @@ async fn status(State(shared): State<EndpointState>) -> Response {
     }
 }
 
-/// The page is shared with a mark in the place of the nonce, which each reader gets of its own.
+/// All readers share one page with a mark in place of the nonce. Each gets its own nonce.
 async fn front(State(shared): State<EndpointState>) -> Response {
     let surface = Arc::clone(&shared.0.surface);
     let make = move || {

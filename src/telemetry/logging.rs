@@ -19,29 +19,28 @@
 //!
 //! # Levels, and filters by part
 //!
-//! `error`: somebody has to come; many tenants, or the daemon itself. `warn`: one tenant, or something that may need
-//! somebody. `info`: what began, ended, and is well again. `debug`: each failed try and each step; too much for every day.
+//! `error`: an operator must act: many tenants, or the daemon itself. `warn`: one tenant, or something that may need an
+//! operator. `info`: what started, ended or recovered. `debug`: each failed try and each step; too much for every day.
 //!
 //! `log.level` takes a level, or levels by part: `info,incidentd::microsoft=debug`. The parts are `incidentd::kafka`
 //! (librdkafka's words too), `incidentd::ledger`, `incidentd::microsoft` (requests, tokens), `incidentd::runtime` (sweeps,
 //! back-fill, tenants' states), `incidentd::app` and `incidentd::cli` (start and stop), `incidentd::telemetry` (the
-//! endpoints). `RUST_LOG` is not read: there is one place for each setting; a warning says so to who has set it.
+//! endpoints). `RUST_LOG` is not read, because each setting has one place; a warning says so when it is set.
 //!
 //! # Secrets
 //!
-//! Two things keep secrets out of a log at whatever level, beside the rule that our own lines name none:
-//! - other crates' lines are never heard below `debug`, whatever the filter asks for: below that, HTTP and TLS crates
-//!   may print what goes over the wire;
-//! - crates that write to `log` instead of `tracing` (reqwest, rustls, rdkafka) are not heard at all: no bridge is
+//! Our own lines name no secret. Besides, two things keep secrets out of the log at any level:
+//! - other crates' lines below `debug` are never written, whatever the filter says: HTTP and TLS crates may print there
+//!   what goes over the wire;
+//! - lines of crates that use `log` instead of `tracing` (reqwest, rustls, rdkafka) are not written at all: no bridge is
 //!   installed. What they have to say arrives as errors, or through a callback that chooses its words.
 //!
-//! # When nobody reads
+//! # When standard error is not read
 //!
-//! Lines are written by a thread of their own. Were they written where they are made, a reader of standard error that
-//! stops reading (a log driver, a stopped `journald`) would stop the tenants one by one, and then the endpoints and the
-//! stop. At most 8,192 lines wait; those beyond are lost, and counted: [`report_lost_lines`] says how many, once
-//! there is a reader again. A line that can't be written (standard error closed, disk full) is lost in silence: there is
-//! nowhere left to say so, and the daemon's work goes on.
+//! A thread of its own writes the lines. Otherwise a reader of standard error that stops reading (a log driver, a stopped
+//! `journald`) would block the tenants one by one, then the endpoints and the stop. At most 8,192 lines wait. Further lines
+//! are lost and counted; [`report_lost_lines`] logs how many when there is a reader again. A line that can't be written
+//! (standard error closed, disk full) is lost without a trace, and the daemon continues.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -68,11 +67,11 @@ use crate::core::time::ticks::{PER_SECOND, Ticks};
 use crate::ports::Clock;
 use crate::settings::{LogFormat, LogLevels, NotALogLevel};
 
-/// The target of every line of this crate begins with it.
+/// The targets of this crate's lines begin with it.
 const OURS: &str = "incidentd";
-/// Log lines that may wait for being written: some MiB.
+/// Log lines that may wait to be written: some MiB.
 const WAITING: usize = 8192;
-/// How often lost lines are looked for.
+/// How often lost lines are counted.
 const LOSS: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +120,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<Log, LogError> {
     })
 }
 
-/// The log of the process. When it is dropped, what waits is written, for a second at most; later lines are lost.
+/// The log of the process. When it is dropped, waiting lines are written for at most a second; later lines are lost.
 #[derive(Debug)]
 pub struct Log {
     pub filter: LogFilterHandle,
@@ -129,7 +128,7 @@ pub struct Log {
     _writer: WorkerGuard,
 }
 
-/// Logs how many lines were lost, whenever some were. Never ends.
+/// Logs the number of lost lines whenever it has grown. Never ends.
 pub async fn report_lost_lines(lost: ErrorCounter) {
     let (mut look, mut told) = (interval(LOSS), 0);
     loop {
@@ -150,10 +149,10 @@ pub async fn report_lost_lines(lost: ErrorCounter) {
 pub struct LogFilterHandle(reload::Handle<Targets, Registry>);
 
 impl LogFilterHandle {
-    /// From now on the log is filtered so.
+    /// Changes the filter.
     ///
     /// # Errors
-    /// The filter can't be read; the one before stays.
+    /// The filter can't be read; the previous one stays.
     pub fn set(&self, filter: &str) -> Result<(), LogError> {
         let targets = targets(filter)?;
         self.0.reload(targets).map_err(LogError::Change)
@@ -208,7 +207,7 @@ fn targets(filter: &str) -> Result<Targets, LogError> {
         .with_targets(targets))
 }
 
-/// The level at which a target may be heard. No list of dangerous crates: it would be out of date after the next update.
+/// The level that is allowed for a target. This is no list of dangerous crates, because an update could make it wrong.
 fn capped(target: &str, asked: LevelFilter) -> LevelFilter {
     if is_ours(target) {
         asked
@@ -223,7 +222,7 @@ fn is_ours(target: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// Text lines: time, level, message, fields; a target only where it says something new.
+/// Text lines: time, level, message, fields; the target only for other crates.
 struct Plain {
     ours: Format<Full, UtcMillis>,
     others: Format<Full, UtcMillis>,
@@ -274,8 +273,8 @@ fn write_millis(writer: &mut impl fmt::Write, now: Ticks) -> fmt::Result {
     write!(writer, "{}.{millis:03}Z", whole.trim_end_matches('Z'))
 }
 
-/// One field of a text line. Text from outside can neither write a line of its own nor command the terminal, nor
-/// turn it around: such characters are shown escaped.
+/// Writes one field of a text line. Characters that end a line, command a terminal or turn the reading direction are
+/// escaped.
 fn write_field(
     writer: &mut format::Writer<'_>,
     field: &Field,

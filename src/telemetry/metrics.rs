@@ -1,12 +1,12 @@
-//! Metrics: what events add up, and what a scrape finds.
+//! Metrics: counters and histograms of events, and gauges at the time of a scrape.
 //!
-//! Counters and histograms live here and are moved by [`Observer::see`]. What a [`StatusReport`] knows anyway is written
-//! at the scrape and not kept: eight states for each of 5,000 tenants would otherwise stay in memory all the time.
+//! Counters and histograms are kept here and updated by [`Observer::see`]. What a [`StatusReport`] contains is written at
+//! the scrape and not kept: eight states for each of 5,000 tenants would otherwise stay in memory all the time.
 //!
-//! The text is Prometheus's own format, version 0.0.4, and not OpenMetrics, which prometheus-client writes: in
-//! OpenMetrics a counter's type is declared under its name without `_total`, so a reader of the older format (promtool,
-//! most agents that are not Prometheus) finds samples without type and help. Every reader takes 0.0.4; what OpenMetrics
-//! could say beyond it (exemplars, creation times) is not used here.
+//! The text has Prometheus's format, version 0.0.4. prometheus-client writes OpenMetrics only, where a counter's type is
+//! declared under its name without `_total`: a reader of the older format (promtool, most agents other than Prometheus)
+//! finds samples without type and help there. Every reader takes 0.0.4, so there is no second format. What OpenMetrics has
+//! beyond it (exemplars, creation times) is not used here.
 //!
 //! No label has unbounded values: changes, outcomes and states are enums, sources are named at construction, statuses
 //! are HTTP's, tenants are the configured ones.
@@ -33,11 +33,11 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Upper bounds in seconds: requests are fast, or end at their time limit.
 const REQUEST_BOUNDS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
-/// Upper bounds in seconds: one page, or a back-fill that waits for its budget.
+/// Upper bounds in seconds: from one page to a back-fill that waits for its budget.
 const SWEEP_BOUNDS: [f64; 11] = [
     0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 1800.0,
 ];
-/// Upper bounds in seconds: a broker's round trip, or an hour in which Kafka was away.
+/// Upper bounds in seconds: from a broker's round trip to an hour without Kafka.
 const PUBLISH_BOUNDS: [f64; 13] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 60.0, 600.0, 3600.0,
 ];
@@ -45,7 +45,7 @@ const PUBLISH_BOUNDS: [f64; 13] = [
 /// Metrics by the value of one label.
 type ByLabel<M> = Family<[(&'static str, &'static str); 1], M, fn() -> M>;
 
-/// Counts events and renders them. Cheap to count into from any task; nothing in it waits.
+/// Counts events and renders them. Counting is cheap from any task, and never waits.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -78,8 +78,8 @@ fn registered<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str
 }
 
 impl Metrics {
-    /// Series that have a known, small set of labels are there from the start, at zero: a rate over a series that
-    /// appears with its first increase misses that increase.
+    /// Series with a small, known set of labels exist from the start, at zero: a rate misses the first increase of a series
+    /// that appears with it.
     ///
     /// `sources` are the names that events may carry; another name is counted as `other`.
     pub fn new(sources: &[&'static str]) -> Self {
@@ -169,8 +169,8 @@ impl Metrics {
 
     /// The text of one scrape, of type [`CONTENT_TYPE`].
     ///
-    /// Reads `/proc`, and writes some megabytes for thousands of tenants: not for a thread that must not block. Where
-    /// `/proc` can't be read the process's own series are left out.
+    /// Reads `/proc`, and writes some megabytes for thousands of tenants: not for a thread that must not block. When `/proc`
+    /// can't be read, the process's own series are missing.
     pub fn render(&self, report: &StatusReport) -> String {
         let mut counted = String::new();
         // Writing to a String does not fail, and neither do our labels.

@@ -1,7 +1,7 @@
-//! What systemd is told (`Type=notify-reload`): ready, reloading, stopping, a status in words, and that the daemon lives.
+//! Notifies systemd (`Type=notify-reload`): ready, reloading, stopping, a status in words, and the watchdog.
 //!
-//! Outside systemd (`NOTIFY_SOCKET` is not set) nothing is told and nothing fails. A message that can't be sent is lost with
-//! a line at debug: there is nobody else to tell, and systemd draws its own conclusions.
+//! Without systemd (`NOTIFY_SOCKET` is not set) nothing is sent and nothing fails. A message that can't be sent is lost, with
+//! a line at debug.
 //!
 //! Source: sd_notify(3), systemd.service(5) on `Type=notify-reload` and `WatchdogSec`.
 
@@ -13,20 +13,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::health::failure::one_line;
 
-/// As much as `systemctl status` shows well.
+/// The most characters that `systemctl status` shows well.
 const MOST: usize = 300;
-/// How often the status in words is looked at, and told when it has changed.
+/// How often the status in words is checked. It is sent when it has changed.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// The daemon has started, or has ended a reload, as `status` says.
+/// The daemon has started, or has finished a reload; `status` says which.
 pub fn ready(status: &str) {
     let status = one_line(status, MOST);
     send(&[NotifyState::Ready, NotifyState::Status(&status)]);
 }
 
-/// A reload begins; [`ready`] is to follow, whatever comes of it.
+/// A reload begins. [`ready`] must follow, whether it succeeds or not.
 pub fn reloading() {
-    // systemd takes a reload for unanswered unless it bears the time at which it began.
+    // Without the time at which it began, systemd does not accept the message as the answer to its request.
     match NotifyState::monotonic_usec_now() {
         Ok(now) => send(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!(%error, "systemd can't be told of the reload"),
@@ -41,7 +41,7 @@ pub fn stopping() {
     ]);
 }
 
-/// Tells what `status` says whenever that changes, and feeds the watchdog, as long as `live` does not object, until `stop`.
+/// Sends `status` whenever it changes, and feeds the watchdog while `live` returns `Ok`, until `stop`.
 pub async fn report(
     status: impl Fn() -> String,
     live: impl Fn() -> Result<(), String>,

@@ -1,8 +1,7 @@
-//! Whose connection gives way when there are too many.
+//! Which connection is dropped when there are too many.
 //!
-//! A probe must always get through. So a new connection never waits for those that are there: at the limit the oldest
-//! that asks for nothing is dropped for it; without such a one, the oldest that is slow to read its answer; else the
-//! oldest.
+//! A probe must always get through, so a new connection never waits for the others. At the limit, the oldest one that has
+//! asked for nothing is dropped; without such a one, the oldest that reads its answer slowly; otherwise the oldest.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
@@ -12,15 +11,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// What a connection is at, in the order in which they are dropped.
+/// What a connection is doing, in the order in which connections are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum ConnectionStage {
-    /// No whole request has come.
+    /// No complete request has arrived.
     Silent,
-    /// Its answer is made, and being sent.
+    /// Its answer is ready and being sent.
     Answered,
-    /// Its answer is being made.
+    /// Its answer is being prepared.
     Asked,
 }
 
@@ -38,11 +37,11 @@ struct Open {
     by_age: BTreeMap<u64, Arc<OpenConnection>>,
 }
 
-/// One of them, for those that answer it.
+/// One open connection, for the code that answers it.
 #[derive(Debug)]
 pub(super) struct OpenConnection {
     stage: AtomicU8,
-    /// Cancelled when it has to give way.
+    /// Cancelled when the connection is to be dropped.
     pub(super) dropped: CancellationToken,
 }
 
@@ -52,7 +51,7 @@ impl OpenConnection {
     }
 }
 
-/// A connection's place, as long as this lives.
+/// A connection's place, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Admitted {
     connections: Arc<Connections>,
@@ -69,7 +68,7 @@ impl Connections {
         })
     }
 
-    /// Admits one more. At the limit another is dropped, and waited for only until it has ended.
+    /// Admits one more. At the limit another is dropped, and this waits until it has ended.
     pub(super) async fn admit(self: &Arc<Self>) -> Option<Admitted> {
         let room = match Arc::clone(&self.room).try_acquire_owned() {
             Ok(room) => room,
@@ -97,7 +96,7 @@ impl Connections {
 
     fn drop_one(&self) {
         let open = self.lock();
-        // The first of the least: the oldest of its stage.
+        // The first minimum is the oldest of its stage.
         let still_there = open.by_age.values();
         let least = still_there
             .filter(|connection| !connection.dropped.is_cancelled())

@@ -1,8 +1,8 @@
 //! Which names the endpoints answer to.
 //!
-//! A page of a stranger's may point its own name at this address, and a browser then lets it read what is answered (DNS
-//! rebinding). Such a request carries the stranger's name. So a request is answered only when its `Host` can't be a
-//! stranger's: an IP address, `localhost`, this machine's own name, or a name of `http.hosts`.
+//! The owner of a foreign web page may point its own name at this address, and then a browser lets the page read the answers
+//! (DNS rebinding). Such a request carries the foreign name. So a request is answered only when its `Host` can't be foreign:
+//! an IP address, `localhost`, this machine's own name, or a name of `http.hosts`.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,20 +11,20 @@ use std::sync::Arc;
 use axum::http::header::HOST;
 use axum::http::request::Parts;
 
-/// The kernel's name of this machine; in a container, the container's.
+/// The host name from the kernel: this machine's, or in a container, the container's.
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
 
 /// The names that are the daemon's own, in lower case.
 #[derive(Debug, Clone, Default)]
 pub struct HostNames(HashSet<String>);
 
-/// What a request's host is to be answered with.
+/// How to answer a request, by its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HostVerdict {
     Ours,
-    /// 421: a name that may be a stranger's.
+    /// 421: a name that may be foreign.
     Foreign,
-    /// 400: more than one `Host`, of which each reader would take another.
+    /// 400: more than one `Host`; each reader might take another one.
     Ambiguous,
 }
 
@@ -37,8 +37,8 @@ impl HostNames {
         Self(names.filter(|name| !name.is_empty()).collect())
     }
 
-    /// Looks at `Host`, and at the target when that names a host, too (RFC 9112, section 3.2.2). A request without any,
-    /// as HTTP/1.0 allows, is nobody's trick: browsers always send one.
+    /// Checks `Host`, and the target when it names a host, too (RFC 9112, section 3.2.2). A request without any is allowed,
+    /// as in HTTP/1.0: browsers always send one.
     pub(super) fn judge(&self, request: &Parts) -> HostVerdict {
         let mut hosts = request.headers.get_all(HOST).iter();
         let (header, second) = (hosts.next(), hosts.next());
@@ -64,12 +64,12 @@ impl HostNames {
     }
 }
 
-/// Letter case does not count in names, nor does the dot at the end of a whole one.
+/// A name in lower case, without the dot at its end.
 fn normal(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
-/// `None`: it is no host with a port or without.
+/// `None`: not a host, with or without a port.
 fn without_port(host: &str) -> Option<&str> {
     if host.parse::<Ipv6Addr>().is_ok() {
         return Some(host);

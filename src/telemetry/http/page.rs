@@ -1,7 +1,7 @@
-//! The status page: what `/api/status` says, for a person with a browser and nothing else.
+//! The status page: what `/api/status` says, for a person with a browser.
 //!
-//! One document without scripts, pictures or anything that is fetched from elsewhere; it asks for itself again every few
-//! seconds. Every text in it is escaped, and the policy that goes with it lets a browser do nothing but show it.
+//! One document without scripts, pictures or anything else to fetch; it reloads itself every few seconds. Every text in it
+//! is escaped, and its policy allows a browser only to show it.
 
 use askama::Template;
 use bytes::Bytes;
@@ -20,27 +20,27 @@ const REFRESH_SECONDS: u32 = 10;
 
 const STYLE: &str = include_str!("page.css");
 
-/// Stands for the nonce in a page that many share. Nothing before the nonce's place in a page is from outside.
+/// Takes the place of the nonce in a shared page. No text from outside comes before that place.
 pub const MARK: Uuid = Uuid::nil();
 
-/// The `Content-Security-Policy` that a page is to be served with.
+/// The `Content-Security-Policy` header of a page.
 pub fn policy(nonce: Uuid) -> String {
     format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 }
 
-/// What comes before the nonce of a page that was rendered with [`MARK`], and what comes behind it.
+/// The parts before and after the nonce of a page that was rendered with [`MARK`].
 pub fn around_mark(html: &Bytes) -> Option<(Bytes, Bytes)> {
     let mark = MARK.to_string();
     let at = memchr::memmem::find(html, mark.as_bytes())?;
     Some((html.slice(..at), html.slice(at + mark.len()..)))
 }
 
-/// The page at `now`. `nonce`, which nobody can know before, marks the one style sheet as the daemon's own.
+/// The page at `now`. The unpredictable `nonce` marks the one style sheet as the daemon's own.
 ///
 /// # Errors
-/// None: writing to a text does not fail.
+/// None in practice: writing to a text does not fail.
 pub fn render(report: &StatusReport, now: Ticks, nonce: Uuid) -> askama::Result<String> {
     let page = StatusPage { report, now, nonce };
     page.render()

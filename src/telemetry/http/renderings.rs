@@ -1,11 +1,11 @@
-//! Answers that grow with the fleet, made once for all who ask for them at a time.
+//! Answers that grow with the number of tenants: one text serves all callers at a time.
 //!
 //! Rules:
-//! - One is made at a time. It serves all who asked before it was ready, and all who ask within nine times the processor
-//!   time that it cost: so all callers together cost about a tenth of a core, whatever they do. Time that the thread waited
-//!   does not count: on a busy machine a small text would else be old for seconds.
-//! - Who reads slowly holds a share of the one text, and no copy. At most [`KEPT`] texts of a kind are in memory. When
-//!   slow readers hold all of them, the newest serves on: its age is bounded by the time that a connection has.
+//! - One text is made at a time. It serves all callers who asked before it was ready, and then for nine times the processor
+//!   time that it cost. So all callers together cost at most about a tenth of a core. Time that the thread waited does not
+//!   count; otherwise a small text would be seconds old on a busy machine.
+//! - A slow reader holds a share of the text, not a copy. At most [`KEPT`] texts of a kind are in memory. When slow readers
+//!   hold all of them, the newest continues to serve: the time limit of a connection bounds its age.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-/// Texts of one kind in memory, those included that only slow readers still hold.
+/// At most this many texts of one kind are in memory, including those that only slow readers still hold.
 pub(super) const KEPT: usize = 2;
 
-/// How many times the processor time that it cost, a text serves.
+/// A text serves for this many times the processor time that it cost.
 const REST: u32 = 9;
 
 /// The texts of one kind.
 #[derive(Debug)]
 pub(super) struct Renderings {
     places: Arc<Semaphore>,
-    /// Held while the next is made, so that others wait for that one.
+    /// Locked while the next text is made, so that others wait for it.
     latest: Mutex<Option<Latest>>,
 }
 
@@ -45,7 +45,7 @@ struct Rendering {
     _place: OwnedSemaphorePermit,
 }
 
-/// A reader's share. The place is free when the last one is gone from the connections' buffers, too.
+/// A reader's share. The place is free when the last share is dropped, also from the connections' buffers.
 struct Share(Arc<Rendering>);
 
 impl AsRef<[u8]> for Share {
@@ -67,9 +67,9 @@ impl Latest {
 /// Why there is no text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoRendering {
-    /// Its turn did not come in time: what makes it hangs.
+    /// It was not ready in time: a rendering hangs.
     Busy,
-    /// Making it failed, for a defect of ours.
+    /// Making it failed because of a defect in this program.
     Broken,
 }
 
@@ -81,8 +81,8 @@ impl Renderings {
         }
     }
 
-    /// The text that `make` gives, or gave a moment ago. `make` runs on a thread for blocking work; `None` of it is a
-    /// defect, as a panic is.
+    /// The text of `make`, or of a recent call of it. `make` runs on a thread for blocking work; `None` is a defect, as a
+    /// panic is.
     pub(super) async fn get(
         &self,
         patience: Duration,
@@ -95,7 +95,7 @@ impl Renderings {
         if let Some(fresh) = latest.as_ref().filter(|it| it.serves(asked)) {
             return Ok(fresh.share());
         }
-        // Shares are made under the lock only: one that nobody reads now makes place for the next.
+        // Shares are made only under this lock: a text without readers can give its place to the next.
         if latest
             .as_ref()
             .is_some_and(|it| Arc::strong_count(&it.text) == 1)
@@ -114,7 +114,7 @@ impl Renderings {
                 place.ok().and_then(Result::ok).ok_or(NoRendering::Busy)?
             }
         };
-        // The place goes along: what hangs keeps it, so that no more than these can hang.
+        // The rendering owns the place: one that hangs keeps it, so that only so many can hang.
         let made = spawn_blocking(move || {
             let began = processor_time();
             let text = make()?;
@@ -133,7 +133,7 @@ impl Renderings {
     }
 }
 
-/// What this thread has used of a processor.
+/// The processor time that this thread has used.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()

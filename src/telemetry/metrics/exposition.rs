@@ -1,13 +1,13 @@
 //! Prometheus's text format, version 0.0.4
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
 //!
-//! Names, kinds and help texts are the daemon's own constants; label values come from the configuration and are escaped.
+//! Names, kinds and help texts are constants; label values come from the configuration and are escaped.
 
 use std::fmt::{Display, Write};
 
 use crate::core::health::failure::Health;
 
-/// About what one tenant takes in a scrape: its series times the length of a line.
+/// The approximate size of one tenant in a scrape: its series times the length of a line.
 const BYTES_PER_TENANT: usize = (Health::ALL.len() + 6) * 120;
 
 #[derive(Clone, Copy)]
@@ -28,9 +28,8 @@ impl Exposition {
         self.0
     }
 
-    /// Takes over what prometheus-client wrote as OpenMetrics. The samples are the same in both formats; what differs
-    /// is that there the help and type of a counter stand under its name without `_total`, and further comments
-    /// (`# UNIT`, `# EOF`).
+    /// Converts what prometheus-client wrote as OpenMetrics. The samples are the same in both formats. In OpenMetrics the help
+    /// and type of a counter are under its name without `_total`, and there are further comments (`# UNIT`, `# EOF`).
     pub fn counted(&mut self, open_metrics: &str) {
         let mut help = "";
         for line in open_metrics.lines() {
@@ -47,7 +46,7 @@ impl Exposition {
         }
     }
 
-    /// Opens a family. All samples of one family stand together.
+    /// Begins a family. All its samples must follow directly.
     pub fn family(
         &mut self,
         name: &'static str,

@@ -1,13 +1,13 @@
-//! The gauges: what a [`StatusReport`] knows, as it is at the scrape.
+//! The gauges: the values of a [`StatusReport`] at the scrape.
 //!
-//! What is not known has no sample: a made-up zero would be taken for a fact.
+//! A value that is not known has no sample: a zero would be taken for a fact.
 
 use super::exposition::{Exposition, MetricKind, Samples};
 use crate::core::health::failure::Health;
 use crate::core::health::status::{ConfigurationState, PartState, StatusReport, TenantStatus};
 use crate::core::time::ticks::Ticks;
 
-/// A gauge that has one sample for each tenant of which it is known.
+/// A gauge with one sample for each tenant whose value is known.
 struct TenantGauge {
     name: &'static str,
     help: &'static str,
@@ -33,7 +33,7 @@ const TENANT_GAUGES: [TenantGauge; 6] = [
     TenantGauge {
         name: "incidentd_tenant_backfill_open_seconds",
         help: "How much time of last updates is still to be read beside live polling.",
-        // Before the tenant's state was read, nobody knows what is open.
+        // Not known before the tenant's state was read.
         value: |tenant| {
             let open = tenant.backfill.as_ref().map_or(0, |fill| fill.open_seconds);
             tenant.cursor.map(|_| open as f64)

@@ -5,7 +5,7 @@ use procfs::{ProcResult, boot_time_secs, page_size, ticks_per_second};
 
 use super::exposition::{Exposition, MetricKind};
 
-/// Writes what can be read; a `/proc` that is closed to the process (or not there) costs these series, nothing else.
+/// Writes the series. They are missing, and nothing else, when `/proc` can't be read.
 pub fn write(out: &mut Exposition) {
     for (name, kind, help, value) in read().unwrap_or_default() {
         out.family(name, kind, help).sample(&[], value);
