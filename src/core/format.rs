@@ -1,4 +1,4 @@
-//! Numbers and foreign texts as a person reads them: for what the daemon shows of itself, on a terminal and in a browser.
+//! Numbers and texts from outside, formatted for people: on a terminal and in a browser.
 
 /// A length of time in at most two units: `45s`, `12m`, `2h 5m`, `3d 4h`.
 pub fn span(seconds: u64) -> String {
@@ -15,7 +15,7 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
-/// A number with its thousands apart: `12,345`.
+/// A number with its thousands separated: `12,345`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -44,7 +44,7 @@ pub fn counted(number: usize, thing: &str) -> String {
     format!("{} {thing}{plural}", grouped(number as u64))
 }
 
-/// How many there are of each word, in the order in which the words first come: `1 credential, 38 ok`.
+/// The count of each word, in the order of their first occurrence: `1 credential, 38 ok`.
 pub fn tally<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let mut counts: Vec<(&str, u64)> = Vec::new();
     for word in words {
@@ -60,21 +60,20 @@ pub fn tally<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     parts.join(", ")
 }
 
-/// What a report of many lines begins with, in one: its heading and the first that it lists.
+/// The heading of a report and its first entry, in one line.
 pub fn gist(report: &str) -> String {
     let lines: Vec<_> = report.lines().map(str::trim).take(2).collect();
     lines.join(" ")
 }
 
-/// Text from outside that can't command a terminal or turn the reading direction of what stands around it: control
-/// characters and invisible directions become spaces.
+/// Makes text from outside harmless: control characters and invisible changes of the reading direction become spaces.
 pub fn tame(text: &str) -> String {
     text.chars()
         .map(|c| if is_wild(c) { ' ' } else { c })
         .collect()
 }
 
-/// Whether this is no character to be seen, but one that commands a terminal, or ends or turns the line around it.
+/// Whether this is an invisible character that commands a terminal, ends a line or changes its direction.
 pub fn is_wild(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')

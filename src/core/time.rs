@@ -1,4 +1,4 @@
-//! Time as data: instants, schedules, where in its period a tenant is swept, and what the wall clock does.
+//! Time as data: instants, schedules, a tenant's place in its period, and changes of the wall clock.
 
 pub mod schedule;
 pub mod spread;

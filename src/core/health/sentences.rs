@@ -2,7 +2,7 @@
 
 use crate::core::format::{bytes, counted, grouped, span, tally};
 
-/// What a value needs that a reload did not take.
+/// Why a restart is needed: what holds until then.
 pub const RESTART_NEEDED: &str =
     "some new values can't be taken up while the daemon runs; the old ones hold";
 pub const RESTART_REMEDY: &str = "restart it when it suits: systemctl restart incidentd";
@@ -25,13 +25,13 @@ pub fn alarm(tenants: usize, state: &str, seconds: Option<u64>) -> String {
     )
 }
 
-/// What a refused reload leaves as it is.
+/// What holds after a refused reload.
 pub fn stays_in_force(seconds: Option<u64>) -> String {
     let age = seconds.map(|seconds| format!(" {} ago", span(seconds)));
     format!("what was loaded{} stays in force", age.unwrap_or_default())
 }
 
-/// What there is to say about Kafka (`12.3 MiB in flight`) or the ledger (`12,345 incidents known`).
+/// The details of Kafka (`12.3 MiB in flight`) or the ledger (`12,345 incidents known`).
 pub fn about_part(in_flight: Option<u64>, incidents: Option<u64>) -> Option<String> {
     let in_flight = in_flight.map(|number| format!("{} in flight", bytes(number)));
     in_flight.or_else(|| Some(format!("{} incidents known", grouped(incidents?))))

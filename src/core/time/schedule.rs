@@ -1,10 +1,10 @@
 //! When tenants are swept: a cron expression, or "every N".
 //!
-//! Invariants: every schedule that exists fires; all times are UTC and whole seconds; "every N" counts from the Unix
-//! epoch, so all replicas, and a restart, agree on its firings. No text and no instant makes anything here panic.
+//! Invariants: every schedule fires; all times are UTC and whole seconds; "every N" counts from the Unix epoch, so all
+//! replicas agree on its firings, also after a restart. No text and no instant causes a panic here.
 //!
-//! Failure modes: none after parsing. An instant outside the years 1970 to 4999 is out of the calendar that cron
-//! expressions are evaluated in: the answer is then "no firing", never a panic.
+//! Failure modes: none after parsing. Cron expressions are evaluated in the years 1970 to 4999. Outside of them the answer
+//! is "no firing".
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -20,11 +20,11 @@ use super::ticks::{PER_SECOND, Ticks};
 use super::wallclock::Look;
 use crate::core::health::failure::one_line;
 
-/// What a schedule may be, for the remedy of an error.
+/// The accepted forms of a schedule, for the remedy of an error.
 pub const ACCEPTED: &str = "give a cron expression of six fields (second minute hour day month weekday, in UTC) such as \
     \"*/30 * * * * *\", or an interval such as \"every 30s\" (s, m or h; 1s to 24h)";
 
-/// Longer than any sensible expression; bounds the work that a text can cause.
+/// Longer than any sensible expression. It limits the work that a text can cause.
 const MAX_TEXT: usize = 200;
 const DAY: u32 = 86_400;
 /// 4999-01-01T00:00:00Z: croner's calendar ends with the year 5000.
@@ -44,7 +44,7 @@ enum Rule {
     Cron(Arc<Cron>),
 }
 
-/// Why a text is no schedule. [`ACCEPTED`] says what is.
+/// Why a text is not a schedule. [`ACCEPTED`] says what is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
     #[error("it is longer than {MAX_TEXT} characters")]
@@ -62,7 +62,7 @@ pub enum ScheduleError {
 }
 
 impl Schedule {
-    /// The first firing strictly after `at`. `None` only beyond the calendar.
+    /// The first firing strictly after `at`. `None` only after the end of the calendar.
     pub fn next_after(&self, at: Ticks) -> Option<Ticks> {
         let second = at.unix_seconds();
         let next = match &self.rule {
@@ -75,7 +75,7 @@ impl Schedule {
         (next <= Ticks::MAX.unix_seconds()).then(|| Ticks(next * PER_SECOND))
     }
 
-    /// Whether a firing falls into the second that `at` lies in.
+    /// Whether a firing is in the same second as `at`.
     pub fn is_due(&self, at: Ticks) -> bool {
         let second = at.unix_seconds();
         match &self.rule {
@@ -86,7 +86,7 @@ impl Schedule {
         }
     }
 
-    /// How many firings lie in `(after, until]`, counted up to `cap`: the work is bounded by it.
+    /// The number of firings in `(after, until]`, at most `cap`, which limits the work.
     pub fn firings_between(&self, after: Ticks, until: Ticks, cap: u64) -> u64 {
         if until <= after {
             return 0;
@@ -117,7 +117,7 @@ impl Schedule {
         gap().unwrap_or_default()
     }
 
-    /// When the sweep is due that follows one which began at `began`; at once beyond the calendar.
+    /// When the sweep after one that began at `began` is due; at once after the end of the calendar.
     pub fn due_after(&self, began: Look) -> Look {
         let next = self.next_after(began.wall);
         let within = next.map_or(Duration::ZERO, |next| next.since(began.wall));
@@ -127,8 +127,8 @@ impl Schedule {
         }
     }
 
-    /// The expression for a cron scheduler. An interval that cron can't express becomes "every second": ask
-    /// [`Schedule::is_due`] at each firing (for other schedules the answer is always yes).
+    /// The expression for a cron scheduler. An interval that cron can't express becomes "every second": then
+    /// [`Schedule::is_due`] decides at each firing. For other schedules it is always true.
     pub fn cron(&self) -> String {
         match &self.rule {
             Rule::Every(seconds) => cron_of_interval(*seconds),
@@ -152,7 +152,7 @@ fn cron_of_interval(seconds: u32) -> String {
     }
 }
 
-/// `None` outside the calendar: croner adds to dates without looking whether they can be.
+/// `None` outside the calendar: croner's date arithmetic does not check its range.
 fn calendar(second: i64) -> Option<DateTime<Utc>> {
     if !(0..CALENDAR_END).contains(&second) {
         return None;
@@ -211,9 +211,9 @@ fn parse_interval(text: &str) -> Result<Schedule, ScheduleError> {
     })
 }
 
-/// The same parser with the same options as tokio-cron-scheduler's, so that what is accepted here is accepted there;
-/// less a seventh field (a year would let a schedule end one day) and empty list items (croner takes them for a field
-/// that matches nothing, and then searches for seconds on end).
+/// The parser and the options are those of tokio-cron-scheduler, so that it accepts what is accepted here. Two things are
+/// refused here alone: a seventh field (with a year, a schedule would end), and empty list items (croner reads them as a
+/// field that matches nothing, and then searches for seconds).
 fn parse_cron(text: &str) -> Result<Schedule, ScheduleError> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     if fields.len() != 6 {
@@ -235,7 +235,7 @@ fn parse_cron(text: &str) -> Result<Schedule, ScheduleError> {
         .build()
         .parse(&text)
         .map_err(|error| ScheduleError::Cron(one_line(&error.to_string(), 120)))?;
-    // No field names a year, so what fires at all fires within one cycle of leap days and weekdays.
+    // Without a year, an expression that fires at all fires within one cycle of leap days and weekdays.
     if next_of_cron(&cron, -1).is_none() {
         return Err(ScheduleError::NeverFires);
     }

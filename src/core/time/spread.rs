@@ -1,8 +1,8 @@
-//! Where in its period a tenant is swept.
+//! A tenant's place in its period.
 //!
-//! All tenants of a schedule would fire in the same second; they are spread over the period instead, each at a place
-//! that depends on its id alone: it keeps its place over restarts, reloads and other replicas, so the distance between
-//! two of its sweeps stays the schedule's.
+//! All tenants of a schedule fire in the same second. Their sweeps are spread over the period, each at a place that depends
+//! only on the tenant's id. So a tenant keeps its place over restarts, reloads and replicas, and the time between two of its
+//! sweeps stays that of the schedule.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::core::ids::TenantId;
 use crate::core::pace::backoff::fraction;
 
-/// Schedules with rare firings spread over this much only: who asks for 02:00 does not expect 09:00.
+/// Rare firings are spread over this time only: a sweep scheduled for 02:00 must not start at 09:00.
 const WIDEST: Duration = Duration::from_secs(60);
 
-/// Unlike uses of a tenant's hash must not be correlated, or all that renew early would also sweep early.
+/// The uses of a tenant's hash. They must not be correlated: otherwise tenants that renew early also sweep early.
 #[derive(Clone, Copy, Debug)]
 pub enum Use {
     Slot = 1,
@@ -23,7 +23,7 @@ pub enum Use {
     Reconcile = 4,
 }
 
-/// A number that looks random, and is the same for the same tenant, use and `round`.
+/// A pseudo-random number, always the same for the same tenant, use and `round`.
 pub fn jitter(tenant: TenantId, purpose: Use, round: u64) -> u64 {
     let mut bytes = [0; 24];
     bytes[..16].copy_from_slice(tenant.as_bytes());
@@ -31,7 +31,7 @@ pub fn jitter(tenant: TenantId, purpose: Use, round: u64) -> u64 {
     xxh3_64_with_seed(&bytes, purpose as u64)
 }
 
-/// How long after a firing the tenant is swept, when the next firing comes after `period`.
+/// The time from a firing to the tenant's sweep, when the next firing comes after `period`.
 pub fn offset(tenant: TenantId, period: Duration) -> Duration {
     fraction(period.min(WIDEST), jitter(tenant, Use::Slot, 0))
 }

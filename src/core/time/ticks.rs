@@ -1,8 +1,8 @@
 //! Instants as Microsoft counts them: whole 100-ns ticks.
 //!
 //! Why not text: `"…:57Z"` sorts after `"…:57.29Z"`, and trailing zeros are trimmed, so one instant has many spellings.
-//! Why not floats or milliseconds: a rounded cursor either loses the incident at the boundary or reads it for ever.
-//! Digits beyond the seventh are cut off, never rounded: a cursor that was rounded up would step over its own incident.
+//! Why not floats or milliseconds: a rounded cursor either skips the incident at the boundary or reads it for ever.
+//! Digits after the seventh are cut off, never rounded: a cursor that is rounded up skips its own incident.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -13,7 +13,7 @@ use chrono::DateTime;
 
 /// 100-ns ticks in one second.
 pub const PER_SECOND: i64 = 10_000_000;
-/// More fraction digits than any API writes are no instant.
+/// No API writes more fraction digits.
 const MOST_DIGITS: usize = 12;
 
 /// An instant: whole 100-ns ticks since 1970-01-01T00:00:00Z, within the years 0001 to 9999.
@@ -45,12 +45,12 @@ impl Ticks {
         Ticks(self.0.saturating_sub(ticks_of(by))).clamped()
     }
 
-    /// This instant moved on by `by`, not past [`Ticks::MAX`].
+    /// This instant moved forward by `by`, not after [`Ticks::MAX`].
     pub fn plus(self, by: Duration) -> Self {
         Ticks(self.0.saturating_add(ticks_of(by))).clamped()
     }
 
-    /// How long after `earlier` this instant is; zero when it is not after it.
+    /// The time from `earlier` to this instant; zero when this is not later.
     pub fn since(self, earlier: Ticks) -> Duration {
         let ticks = self.0.saturating_sub(earlier.0).max(0) as u64;
         Duration::new(
@@ -59,8 +59,8 @@ impl Ticks {
         )
     }
 
-    /// Compares two instants that different APIs wrote, at the coarser precision of the two. Trailing zeros are trimmed
-    /// in every spelling, so an instant's precision is that of its last digit that is not zero.
+    /// Compares two instants of different APIs at the coarser precision of the two. APIs trim trailing zeros, so an instant's
+    /// precision is that of its last digit that is not zero.
     pub fn cmp_coarsely(self, other: Ticks) -> Ordering {
         let unit = self.unit().max(other.unit());
         self.0.div_euclid(unit).cmp(&other.0.div_euclid(unit))

@@ -1,21 +1,21 @@
-//! What the wall clock does beside a clock that never goes back: it is set, by hand, by NTP or by a host that moves a
-//! machine, and it goes on while the machine sleeps.
+//! Changes of the wall clock, compared with a steady clock that never goes back. The wall clock can be set by hand, by NTP
+//! or by a host that moves a machine, and it continues while the machine sleeps.
 //!
-//! Durations are measured on the other clock. The wall clock is for what people and schedules call by its name, and
-//! whoever keeps such a name for later asks here what has become of it.
+//! Durations are measured on the steady clock. The wall clock is for people and schedules. Code that keeps one of its
+//! instants for later corrects it here.
 
 use std::time::Duration;
 
 use super::ticks::Ticks;
 
-/// The two clocks are read one after the other, by threads that may have to wait for their turn.
+/// Smaller differences are ignored: the clocks are read one after the other, and a thread may wait between.
 const NOTABLE: Duration = Duration::from_secs(2);
 
 /// Both clocks at one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
     pub wall: Ticks,
-    /// On a clock that never goes back, from an origin that looks which are compared have in common.
+    /// The steady clock. Readings that are compared must have the same origin.
     pub steady: Duration,
 }
 
@@ -27,7 +27,7 @@ pub enum Leap {
 }
 
 impl Look {
-    /// What happened to the wall clock until `now`, if it is worth mentioning.
+    /// How the wall clock was set between this reading and `now`, if it was.
     pub fn leap(self, now: Look) -> Option<Leap> {
         let expected = self.wall.plus(now.steady.saturating_sub(self.steady));
         let (back, ahead) = (expected.since(now.wall), now.wall.since(expected));
@@ -38,14 +38,14 @@ impl Look {
         }
     }
 
-    /// How long ago this was at `now`, by the clock that says more: one was set back, or the other slept.
+    /// The age of this reading at `now`, by the clock that shows more: the wall clock may be set back, and the steady clock
+    /// may stop while the machine sleeps.
     pub fn age(self, now: Look) -> Duration {
         let steady = now.steady.saturating_sub(self.steady);
         now.wall.since(self.wall).max(steady)
     }
 
-    /// What the wall clock that shows `now` will show, or has shown, at this instant. The same at each call, unless the
-    /// clock was set.
+    /// This instant as the wall clock of `now` shows it. The same at each call, unless the clock was set.
     pub fn seen_from(self, now: Look) -> Ticks {
         let ahead = self.steady.saturating_sub(now.steady);
         let behind = now.steady.saturating_sub(self.steady);
