@@ -8,8 +8,8 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
 use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 
 use super::alarms::Alarm;
 use super::failure::Health;
