@@ -80,22 +80,22 @@ impl PageRefusal<'_> {
     }
 
     /// What the answer means, whatever its status is.
-    fn kind(&self, said: &ApiErrorBody) -> Meaning {
+    fn kind(&self, said: &ApiErrorBody) -> AnswerMeaning {
         let status = self.status.as_u16();
         match status {
-            _ if transient::too_many(status) => Meaning::Throttled,
-            400..=599 if said.throttled => Meaning::Throttled,
-            401 | 403 if said.claims_wanted => Meaning::Claims,
-            _ if transient::status(status) => Meaning::Passing,
-            400..=499 if said.passing => Meaning::Passing,
-            400 | 401 if transient::text(&said.reasons) => Meaning::Passing,
-            401 if said.vague || transient::keys(&said.reasons) => Meaning::Keys,
+            _ if transient::too_many(status) => AnswerMeaning::Throttled,
+            400..=599 if said.throttled => AnswerMeaning::Throttled,
+            401 | 403 if said.claims_wanted => AnswerMeaning::Claims,
+            _ if transient::status(status) => AnswerMeaning::Passing,
+            400..=499 if said.passing => AnswerMeaning::Passing,
+            400 | 401 if transient::text(&said.reasons) => AnswerMeaning::Passing,
+            401 if said.vague || transient::keys(&said.reasons) => AnswerMeaning::Keys,
             // They pass anyway; the status says where to look for what to do about it.
-            404 | 410 if self.asked != RequestKind::List => Meaning::AsItsStatus,
+            404 | 410 if self.asked != RequestKind::List => AnswerMeaning::AsItsStatus,
             // These say enough by themselves, unless the answer itself says that it does not know.
-            403 | 404 | 407 | 410 if !said.knows_nothing() => Meaning::AsItsStatus,
-            400..=499 if said.vague => Meaning::Passing,
-            _ => Meaning::AsItsStatus,
+            403 | 404 | 407 | 410 if !said.knows_nothing() => AnswerMeaning::AsItsStatus,
+            400..=499 if said.vague => AnswerMeaning::Passing,
+            _ => AnswerMeaning::AsItsStatus,
         }
     }
 
@@ -120,8 +120,10 @@ impl PageRefusal<'_> {
     fn suspect(&self, said: &ApiErrorBody) -> Suspect {
         match (self.kind(said), self.status.as_u16(), self.asked) {
             // With a pause of its own, too: a gateway gives one to whatever fails behind it.
-            (Meaning::Passing, ..) => Suspect::Page,
-            (Meaning::Throttled | Meaning::Claims | Meaning::Keys, ..) => Suspect::Nothing,
+            (AnswerMeaning::Passing, ..) => Suspect::Page,
+            (AnswerMeaning::Throttled | AnswerMeaning::Claims | AnswerMeaning::Keys, ..) => {
+                Suspect::Nothing
+            }
             // A nextLink lives for an unknown time, and servers have been seen to refuse their own.
             (_, 400 | 404 | 410, RequestKind::Link) => Suspect::Link,
             // The list shows it, so neither the request nor the API is wrong.
@@ -134,19 +136,19 @@ impl PageRefusal<'_> {
     fn verdict(&self, api: &ApiContext, said: &ApiErrorBody) -> (Health, Reaction, String) {
         use {Health as H, Reaction as R};
         match self.kind(said) {
-            Meaning::Throttled => (
+            AnswerMeaning::Throttled => (
                 H::Throttled,
                 R::Wait(retry_after::pause(self.headers, &said.message)),
                 "none: the daemon waits as long as asked, and longer each time; if it happens often, other programs use the \
                  same app, or poll.requests_per_minute is too high"
                     .to_owned(),
             ),
-            Meaning::Passing => {
+            AnswerMeaning::Passing => {
                 let pause = retry_after::retry_after(self.headers)
                     .map_or(R::Backoff, |_| R::Wait(retry_after::pause(self.headers, "")));
                 (H::Unreachable, pause, self.until_it_passes(api, said))
             }
-            Meaning::Claims => {
+            AnswerMeaning::Claims => {
                 // A token that was issued before the policy changed may be all that is wrong.
                 let reaction = match self.status.as_u16() {
                     401 => R::RenewToken,
@@ -154,8 +156,8 @@ impl PageRefusal<'_> {
                 };
                 (H::Forbidden, reaction, CONDITIONAL_ACCESS.to_owned())
             }
-            Meaning::Keys => (H::Unreachable, R::RenewToken, unknown_keys(api)),
-            Meaning::AsItsStatus => self.by_status(api, said),
+            AnswerMeaning::Keys => (H::Unreachable, R::RenewToken, unknown_keys(api)),
+            AnswerMeaning::AsItsStatus => self.by_status(api, said),
         }
     }
 
@@ -221,7 +223,7 @@ impl PageRefusal<'_> {
 
 /// What an answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
+enum AnswerMeaning {
     /// Too many requests.
     Throttled,
     /// A trouble of the service's own.

@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 use tower::util::MapFutureLayer;
 use url::{Host, Url};
 
-pub(super) use self::answer::HttpAnswer;
+pub(super) use self::answer::StreamedAnswer;
 use super::proxy::{self, ProxyRoute};
 use super::resolver::{LookUp, Resolver};
 use crate::core::health::failure::Failure;
@@ -241,7 +241,7 @@ async fn noted<C, E>(connecting: impl Future<Output = Result<C, E>>) -> Result<C
 
 impl Http {
     /// Sends `request` and waits for the answer's head, whatever its status.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<HttpAnswer, Failure> {
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<StreamedAnswer, Failure> {
         self.ask(request, None).await
     }
 
@@ -251,7 +251,7 @@ impl Http {
         &self,
         request: RequestBuilder,
         what: &'static str,
-    ) -> Result<HttpAnswer, Failure> {
+    ) -> Result<StreamedAnswer, Failure> {
         self.ask(request, Some(what)).await
     }
 
@@ -259,7 +259,7 @@ impl Http {
         &self,
         request: RequestBuilder,
         instead_of_path: Option<&'static str>,
-    ) -> Result<HttpAnswer, Failure> {
+    ) -> Result<StreamedAnswer, Failure> {
         let request = request
             .build()
             .map_err(|error| transport::failure(&error, &self.peer))?;
@@ -275,7 +275,7 @@ impl Http {
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let status = answer.as_ref().map_or(0, |it| it.status().as_u16());
         tracing::debug!(%method, host = self.peer.host, path, status, milliseconds, "asked Microsoft");
-        Ok(HttpAnswer::new(
+        Ok(StreamedAnswer::new(
             answer?,
             Arc::clone(&self.peer),
             started.elapsed(),

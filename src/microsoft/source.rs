@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::consent::{consent_link, consent_remedy};
 use super::errors::{ApiContext, PageRefusal, RequestKind};
-use super::http::{ClientError, Clients, Http, HttpAnswer};
+use super::http::{ClientError, Clients, Http, StreamedAnswer};
 use super::scrub::scrub;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
@@ -136,7 +136,7 @@ impl IncidentApi {
     }
 
     /// Makes sure that the body is JSON. When the head doesn't say so, the body's beginning must, and is returned.
-    async fn json_start(&self, answer: &mut HttpAnswer) -> Result<Option<Bytes>, Failure> {
+    async fn json_start(&self, answer: &mut StreamedAnswer) -> Result<Option<Bytes>, Failure> {
         if says_json(answer.headers()) {
             return Ok(None);
         }
@@ -256,7 +256,7 @@ pub(super) fn partial(status: StatusCode, headers: &HeaderMap, token: &str) -> O
 }
 
 struct PageStream {
-    answer: HttpAnswer,
+    answer: StreamedAnswer,
     partial: Option<String>,
     /// Read ahead, to look at it.
     first: Option<Bytes>,

@@ -54,7 +54,7 @@ impl CredentialKind for TwoSecrets {
     fn attempts(&self) -> Box<dyn Attempts + '_> {
         Box::new(TwoAttempts {
             secrets: self,
-            stage: Stage::Start,
+            stage: AttemptStage::Start,
         })
     }
 
@@ -75,10 +75,10 @@ type Read = Result<Proof, Failure>;
 
 struct TwoAttempts<'a> {
     secrets: &'a TwoSecrets,
-    stage: Stage,
+    stage: AttemptStage,
 }
 
-enum Stage {
+enum AttemptStage {
     Start,
     /// The preferred secret was sent. `second_first`: it is the second.
     Sent {
@@ -89,14 +89,14 @@ enum Stage {
     /// The preferred secret was refused, or could not be read, and the other was sent.
     SentOther {
         second_first: bool,
-        refused: Refused,
+        refused: FirstRefusal,
         sent: Proof,
     },
     Over,
 }
 
 /// Why the preferred secret is not accepted.
-struct Refused {
+struct FirstRefusal {
     failure: Failure,
     /// The file was not read because no thread was free. That says nothing about the secret.
     unknown: bool,
@@ -115,7 +115,7 @@ impl TwoAttempts<'_> {
             Ok(sent) => {
                 let hidden = other.iter().map(|other| other.value.clone()).collect();
                 let proof = sent.clone();
-                self.stage = Stage::Sent {
+                self.stage = AttemptStage::Sent {
                     second_first,
                     sent,
                     other,
@@ -123,7 +123,7 @@ impl TwoAttempts<'_> {
                 Ok(Attempt { proof, hidden })
             }
             Err(failure) => {
-                let refused = Refused {
+                let refused = FirstRefusal {
                     unknown: failure.health != Health::Credential,
                     failure,
                 };
@@ -136,7 +136,7 @@ impl TwoAttempts<'_> {
     fn try_other(
         &mut self,
         second_first: bool,
-        refused: Refused,
+        refused: FirstRefusal,
         other: Read,
         sent: Option<Proof>,
     ) -> Result<Attempt, Failure> {
@@ -145,7 +145,7 @@ impl TwoAttempts<'_> {
             Err(unreadable) => return Err(both_refused(second_first, refused.failure, unreadable)),
         };
         let hidden = sent.into_iter().map(|sent| sent.value).collect();
-        self.stage = Stage::SentOther {
+        self.stage = AttemptStage::SentOther {
             second_first,
             refused,
             sent: proof.clone(),
@@ -154,8 +154,8 @@ impl TwoAttempts<'_> {
     }
 
     fn after(&mut self, denial: Denial) -> Result<Attempt, Failure> {
-        match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Sent {
+        match std::mem::replace(&mut self.stage, AttemptStage::Over) {
+            AttemptStage::Sent {
                 second_first,
                 sent,
                 other,
@@ -164,20 +164,22 @@ impl TwoAttempts<'_> {
                 if !denial.of_the_proof || same {
                     return Err(denial.failure);
                 }
-                let refused = Refused {
+                let refused = FirstRefusal {
                     failure: denial.failure,
                     unknown: false,
                 };
                 self.try_other(second_first, refused, other, Some(sent))
             }
-            Stage::SentOther {
+            AttemptStage::SentOther {
                 second_first,
                 refused,
                 ..
             } if denial.of_the_proof => {
                 Err(both_refused(second_first, refused.failure, denial.failure))
             }
-            Stage::Start | Stage::SentOther { .. } | Stage::Over => Err(denial.failure),
+            AttemptStage::Start | AttemptStage::SentOther { .. } | AttemptStage::Over => {
+                Err(denial.failure)
+            }
         }
     }
 }
@@ -193,7 +195,7 @@ impl Attempts for TwoAttempts<'_> {
     }
 
     fn accepted(&mut self) {
-        if let Stage::SentOther {
+        if let AttemptStage::SentOther {
             second_first,
             refused,
             sent,

@@ -19,7 +19,7 @@ const MAX_ERROR_BODY: usize = 64 << 10;
 const GATHER: usize = 64 << 10;
 
 /// An answer whose body is still on its way.
-pub(in crate::microsoft) struct HttpAnswer {
+pub(in crate::microsoft) struct StreamedAnswer {
     response: Response,
     peer: Arc<Peer>,
     /// Time spent waiting for the other side. While a reader rests (Kafka is away), no limit runs.
@@ -32,7 +32,7 @@ pub(in crate::microsoft) struct HttpAnswer {
     encoding: Option<String>,
 }
 
-impl HttpAnswer {
+impl StreamedAnswer {
     /// `waited`: how long its head took to come.
     pub(in crate::microsoft) fn new(response: Response, peer: Arc<Peer>, waited: Duration) -> Self {
         Self {
