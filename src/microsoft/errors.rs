@@ -71,9 +71,10 @@ impl PageRefusal<'_> {
             self.status.as_u16(),
             said.after_status()
         );
-        let (health, reaction, remedy) = self.verdict(api, &said);
+        let assessment = self.assess(api, &said);
         let cause = key(&[api.facts.name, self.status.as_str(), &said.code]);
-        Failure::new(health, reaction, what, remedy)
+        assessment
+            .into_failure(what)
             .with_status(self.status.as_u16())
             .suspecting(self.suspect(&said))
             .caused_by(cause)
@@ -113,7 +114,7 @@ impl PageRefusal<'_> {
                  has, and incidentd consent the link for the tenant's administrator"
             );
         }
-        let (_, _, remedy) = self.by_status(api, said);
+        let remedy = self.by_status(api, said).remedy;
         format!("{NOTHING_TO_DO}; if it lasts, the status may be right: {remedy}")
     }
 
@@ -133,65 +134,57 @@ impl PageRefusal<'_> {
         }
     }
 
-    fn verdict(&self, api: &ApiContext, said: &ApiErrorBody) -> (Health, Reaction, String) {
+    fn assess(&self, api: &ApiContext, said: &ApiErrorBody) -> Assessment {
         use {Health as H, Reaction as R};
         match self.kind(said) {
-            AnswerMeaning::Throttled => (
+            AnswerMeaning::Throttled => assessed(
                 H::Throttled,
                 R::Wait(retry_after::pause(self.headers, &said.message)),
                 "none: the daemon waits as long as asked, and longer each time; if it happens often, other programs use the \
-                 same app, or poll.requests_per_minute is too high"
-                    .to_owned(),
+                 same app, or poll.requests_per_minute is too high",
             ),
-            AnswerMeaning::Passing => {
-                let pause = retry_after::retry_after(self.headers)
-                    .map_or(R::Backoff, |_| R::Wait(retry_after::pause(self.headers, "")));
-                (H::Unreachable, pause, self.until_it_passes(api, said))
+            AnswerMeaning::Passing => assessed(
+                H::Unreachable,
+                retry_after::reaction(self.headers),
+                self.until_it_passes(api, said),
+            ),
+            // A token that was issued before the policy changed may be all that is wrong.
+            AnswerMeaning::Claims if self.status == StatusCode::UNAUTHORIZED => {
+                assessed(H::Forbidden, R::RenewToken, CONDITIONAL_ACCESS)
             }
-            AnswerMeaning::Claims => {
-                // A token that was issued before the policy changed may be all that is wrong.
-                let reaction = match self.status.as_u16() {
-                    401 => R::RenewToken,
-                    _ => R::Slow,
-                };
-                (H::Forbidden, reaction, CONDITIONAL_ACCESS.to_owned())
-            }
-            AnswerMeaning::Keys => (H::Unreachable, R::RenewToken, unknown_keys(api)),
+            AnswerMeaning::Claims => assessed(H::Forbidden, R::Slow, CONDITIONAL_ACCESS),
+            AnswerMeaning::Keys => assessed(H::Unreachable, R::RenewToken, unknown_keys(api)),
             AnswerMeaning::AsItsStatus => self.by_status(api, said),
         }
     }
 
-    fn by_status(&self, api: &ApiContext, said: &ApiErrorBody) -> (Health, Reaction, String) {
+    fn by_status(&self, api: &ApiContext, said: &ApiErrorBody) -> Assessment {
         use {Health as H, Reaction as R};
         match self.status.as_u16() {
-            401 => (H::Misconfigured, R::RenewToken, wrong_audience(api, said)),
+            401 => assessed(H::Misconfigured, R::RenewToken, wrong_audience(api, said)),
             403 => forbidden(api, said),
-            407 => {
-                let proxy = proxy::wants_login(&api.host, &proxy::offered(self.headers), false);
-                (proxy.health, proxy.reaction, proxy.remedy)
-            }
-            400 | 404 | 410 if self.asked == RequestKind::Link => (
+            407 => proxy::wants_login(&api.host, &proxy::offered(self.headers), false).into(),
+            400 | 404 | 410 if self.asked == RequestKind::Link => assessed(
                 H::Unreachable,
                 R::Backoff,
-                "none: the nextLink was no longer accepted, and the sweep goes on without it".to_owned(),
+                "none: the nextLink was no longer accepted, and the sweep goes on without it",
             ),
-            400 | 404 | 410 if self.asked == RequestKind::One => (
+            400 | 404 | 410 if self.asked == RequestKind::One => assessed(
                 H::Unreachable,
                 R::Backoff,
-                "none: the incident is published as the list shows it, and asked for again later".to_owned(),
+                "none: the incident is published as the list shows it, and asked for again later",
             ),
-            302 | 303 | 307 => (H::Unreachable, R::Backoff, self.redirected()),
-            301 | 308 | 404 | 410 => (H::Misconfigured, R::Slow, self.gone(api)),
-            200..=399 => (
+            302 | 303 | 307 => assessed(H::Unreachable, R::Backoff, self.redirected()),
+            301 | 308 | 404 | 410 => assessed(H::Misconfigured, R::Slow, self.gone(api)),
+            200..=399 => assessed(
                 H::Unreachable,
                 R::Backoff,
-                "check what stands between here and Microsoft: this is no answer of the API".to_owned(),
+                "check what stands between here and Microsoft: this is no answer of the API",
             ),
-            _ => (
+            _ => assessed(
                 H::Misconfigured,
                 R::Slow,
-                "the API does not accept the daemon's request: check api.base_url, and report this with the message"
-                    .to_owned(),
+                "the API does not accept the daemon's request: check api.base_url, and report this with the message",
             ),
         }
     }
@@ -218,6 +211,37 @@ impl PageRefusal<'_> {
         } else {
             api.facts.dialect.gone.to_owned()
         }
+    }
+}
+
+/// How bad a refusal is, when to try again, and what to do about it.
+pub(super) struct Assessment {
+    pub(super) health: Health,
+    reaction: Reaction,
+    remedy: String,
+}
+
+pub(super) fn assessed(
+    health: Health,
+    reaction: Reaction,
+    remedy: impl Into<String>,
+) -> Assessment {
+    Assessment {
+        health,
+        reaction,
+        remedy: remedy.into(),
+    }
+}
+
+impl Assessment {
+    pub(super) fn into_failure(self, what: String) -> Failure {
+        Failure::new(self.health, self.reaction, what, self.remedy)
+    }
+}
+
+impl From<Failure> for Assessment {
+    fn from(failure: Failure) -> Self {
+        assessed(failure.health, failure.reaction, failure.remedy)
     }
 }
 
@@ -276,25 +300,27 @@ fn wrong_audience(api: &ApiContext, said: &ApiErrorBody) -> String {
     }
 }
 
-fn forbidden(api: &ApiContext, said: &ApiErrorBody) -> (Health, Reaction, String) {
+fn forbidden(api: &ApiContext, said: &ApiErrorBody) -> Assessment {
     use {Health as H, Reaction as R};
     match said.code.as_str() {
-        "DisabledFeature" => (H::Forbidden, R::Slow, LICENCE.to_owned()),
-        "DisallowedOperation" => (
+        "DisabledFeature" => assessed(H::Forbidden, R::Slow, LICENCE),
+        "DisallowedOperation" => assessed(
             H::Forbidden,
             R::Slow,
-            "ask the tenant's administrator what is not allowed there; the message says the rest".to_owned(),
+            "ask the tenant's administrator what is not allowed there; the message says the rest",
         ),
         // A firewall or a proxy answers 403, too, but not in the API's form.
-        "" if !said.json => (
+        "" if !said.json => assessed(
             H::Unreachable,
             R::Backoff,
-            "check whether a proxy or a firewall refuses the way to Microsoft: this is not the API's own error".to_owned(),
+            "check whether a proxy or a firewall refuses the way to Microsoft: this is not the API's own error",
         ),
         // Most tokens for another API are refused with 401, but not all.
-        _ if said.audience().is_some() => (H::Misconfigured, R::Slow, wrong_audience(api, said)),
-        _ if said.names_licence() => (H::Forbidden, R::Slow, LICENCE.to_owned()),
-        _ => (H::Consent, R::Slow, api.consent_remedy.clone()),
+        _ if said.audience().is_some() => {
+            assessed(H::Misconfigured, R::Slow, wrong_audience(api, said))
+        }
+        _ if said.names_licence() => assessed(H::Forbidden, R::Slow, LICENCE),
+        _ => assessed(H::Consent, R::Slow, api.consent_remedy.clone()),
     }
 }
 

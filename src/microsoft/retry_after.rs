@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
+use crate::core::health::failure::Reaction;
+
 const DEFAULT: Duration = Duration::from_secs(60);
 /// The longest quota is an hour's.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -19,6 +21,14 @@ pub(super) fn pause(headers: &HeaderMap, message: &str) -> Duration {
         .or_else(|| in_words(message))
         .unwrap_or(DEFAULT)
         .clamp(SHORTEST, LONGEST)
+}
+
+/// When to try again after a fault that passes by itself: after the pause that the head names, if it names one.
+pub(super) fn reaction(headers: &HeaderMap) -> Reaction {
+    match retry_after(headers) {
+        Some(_) => Reaction::Wait(pause(headers, "")),
+        None => Reaction::Backoff,
+    }
 }
 
 /// `Retry-After` in seconds or as a date. A date is measured against the response's own `Date`: this machine's clock

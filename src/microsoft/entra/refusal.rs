@@ -9,11 +9,11 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::super::credential::{Denial, ProofPlace};
-use super::super::errors::{key, location};
+use super::super::errors::{Assessment, assessed, key, location};
 use super::super::scrub::scrub_all;
 use super::super::{proxy, retry_after, transient};
 use super::aadsts;
-use crate::core::health::failure::{Failure, Health, Reaction, one_line};
+use crate::core::health::failure::{Health, Reaction, one_line};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Room for the trace and correlation ids behind the longest of Entra's sentences: its support asks for them.
@@ -30,9 +30,6 @@ pub(super) struct TokenAnswer<'a> {
     pub(super) secrets: &'a [&'a str],
 }
 
-/// How bad, what next, and what to do.
-type Verdict = (Health, Reaction, String);
-
 impl TokenAnswer<'_> {
     pub(super) fn json(&self) -> &[u8] {
         self.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(self.body)
@@ -42,16 +39,18 @@ impl TokenAnswer<'_> {
     pub(super) fn classify(&self, host: &str, consent_remedy: &str) -> Denial {
         let said = EntraErrorBody::read(self.json(), self.secrets);
         let status = self.status.as_u16();
-        let (health, reaction, remedy) = self.verdict(&said, host, consent_remedy);
+        let assessment = self.assess(&said, host, consent_remedy);
+        let cause = self.cause(&said, assessment.health);
         let what = match said.text.as_str() {
             "" => format!("{host} answered a token request with {status}"),
             text => format!("{host} refused a token ({status}): {text}"),
         };
         let refused = matches!(status, 400 | 401);
         Denial {
-            failure: Failure::new(health, reaction, what, remedy)
+            failure: assessment
+                .into_failure(what)
                 .with_status(status)
-                .caused_by(self.cause(&said, health)),
+                .caused_by(cause),
             of_the_proof: refused && said.error == "invalid_client",
             code: said.code.filter(|_| refused),
         }
@@ -70,7 +69,7 @@ impl TokenAnswer<'_> {
         }
     }
 
-    fn verdict(&self, said: &EntraErrorBody, host: &str, consent_remedy: &str) -> Verdict {
+    fn assess(&self, said: &EntraErrorBody, host: &str, consent_remedy: &str) -> Assessment {
         let known = said.code.and_then(aadsts::look_up);
         let transient =
             transient::code(&said.error) || known.is_none() && transient::text(&said.text);
@@ -78,11 +77,8 @@ impl TokenAnswer<'_> {
             status if transient::too_many(status) => self.throttled(),
             400..=599 if transient::throttled(&said.error) => self.throttled(),
             status if transient::status(status) => self.passes_by_itself(),
-            407 => {
-                let proxy = proxy::wants_login(host, &proxy::offered(self.headers), false);
-                (proxy.health, proxy.reaction, proxy.remedy)
-            }
-            300..=399 => (
+            407 => proxy::wants_login(host, &proxy::offered(self.headers), false).into(),
+            300..=399 => assessed(
                 Health::Unreachable,
                 Reaction::Backoff,
                 format!(
@@ -93,73 +89,66 @@ impl TokenAnswer<'_> {
             ),
             _ if transient => self.passes_by_itself(),
             _ => match known {
-                Some(row) if row.health == Health::Throttled && self.names_a_pause() => {
+                Some(row)
+                    if row.health == Health::Throttled
+                        && retry_after::retry_after(self.headers).is_some() =>
+                {
                     self.throttled()
                 }
-                Some(row) if row.health == Health::Consent => (
+                Some(row) if row.health == Health::Consent => assessed(
                     row.health,
                     row.reaction,
                     format!("{}: {consent_remedy}", row.hint),
                 ),
-                Some(row) => (row.health, row.reaction, self.place.fill_in(row.hint)),
+                Some(row) => assessed(row.health, row.reaction, self.place.fill_in(row.hint)),
                 None => by_error(&said.error, self.place, consent_remedy),
             },
         }
     }
 
-    fn throttled(&self) -> Verdict {
-        (
+    fn throttled(&self) -> Assessment {
+        assessed(
             Health::Throttled,
             Reaction::Wait(retry_after::pause(self.headers, "")),
-            "none: the daemon waits as long as asked; if it happens often, something else asks for tokens of the same app"
-                .to_owned(),
+            "none: the daemon waits as long as asked; if it happens often, something else asks for tokens of the same app",
         )
     }
 
-    fn names_a_pause(&self) -> bool {
-        retry_after::retry_after(self.headers).is_some()
-    }
-
-    fn passes_by_itself(&self) -> Verdict {
-        let reaction = match self.names_a_pause() {
-            true => Reaction::Wait(retry_after::pause(self.headers, "")),
-            false => Reaction::Backoff,
-        };
-        (
+    fn passes_by_itself(&self) -> Assessment {
+        assessed(
             Health::Unreachable,
-            reaction,
-            "nothing to do unless it lasts: it usually passes by itself; then look at Microsoft's service health".to_owned(),
+            retry_after::reaction(self.headers),
+            "nothing to do unless it lasts: it usually passes by itself; then look at Microsoft's service health",
         )
     }
 }
 
 /// What `error` alone says.
-fn by_error(error: &str, place: &ProofPlace, consent_remedy: &str) -> Verdict {
-    let (health, remedy) = match error {
-        "invalid_client" | "invalid_grant" => (Health::Credential, place.fill_in(place.key.check)),
+fn by_error(error: &str, place: &ProofPlace, consent_remedy: &str) -> Assessment {
+    use {Health as H, Reaction as R};
+    match error {
+        "invalid_client" | "invalid_grant" => {
+            assessed(H::Credential, R::Slow, place.fill_in(place.key.check))
+        }
         "unauthorized_client" | "interaction_required" => {
-            (Health::Consent, consent_remedy.to_owned())
+            assessed(H::Consent, R::Slow, consent_remedy)
         }
-        "" => {
-            return (
-                Health::Unreachable,
-                Reaction::Backoff,
-                "check api.login_url, and whether a proxy or a firewall refuses the way: this is not Entra's own error"
-                    .to_owned(),
-            );
-        }
-        "invalid_resource" | "invalid_scope" => (
-            Health::Misconfigured,
-            "check api.scope: it names one API and ends in /.default; and that api.login_url is of the same cloud"
-                .to_owned(),
+        "" => assessed(
+            H::Unreachable,
+            R::Backoff,
+            "check api.login_url, and whether a proxy or a firewall refuses the way: this is not Entra's own error",
         ),
-        _ => (
-            Health::Misconfigured,
-            "check the tenant's id, app.client_id, api.login_url and api.scope; the message says more"
-                .to_owned(),
+        "invalid_resource" | "invalid_scope" => assessed(
+            H::Misconfigured,
+            R::Slow,
+            "check api.scope: it names one API and ends in /.default; and that api.login_url is of the same cloud",
         ),
-    };
-    (health, Reaction::Slow, remedy)
+        _ => assessed(
+            H::Misconfigured,
+            R::Slow,
+            "check the tenant's id, app.client_id, api.login_url and api.scope; the message says more",
+        ),
+    }
 }
 
 /// What an error's body says. The body may be plain text (a 429's is `Too Many Requests`), HTML or empty.

@@ -5,6 +5,7 @@ use reqwest::header::RETRY_AFTER;
 use serde_json::json;
 
 use super::*;
+use crate::core::health::failure::Failure;
 use crate::microsoft::credential::{ProofKey, client_secret, federated_token, two_secrets};
 use Health::{Consent, Credential, Forbidden, Misconfigured, Throttled, Unreachable};
 use Reaction::{Backoff, Slow, Soon, Wait};
