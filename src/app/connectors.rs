@@ -1,5 +1,5 @@
-//! A tenant's ways to Microsoft, from its settings: token service and incidents. The daemon and the commands that look at
-//! tenants use the same.
+//! What connects a tenant to Microsoft, made from its settings: its token service and its incidents. The daemon and the
+//! commands that inspect tenants use the same.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,18 +15,18 @@ pub struct FleetError {
     source: ClientError,
 }
 
-/// One tenant's ways to Microsoft.
+/// One tenant's token service and incidents.
 pub struct Connector {
     pub entra: Entra,
     pub source: Arc<dyn IncidentSource>,
 }
 
-/// Opens connectors, and keeps what they share.
+/// Makes connectors, and keeps what they share.
 #[derive(Default)]
 pub struct Connectors {
     clients: Clients,
-    /// What each app registration proves itself with: one for all the tenants that have the same, so that it is learnt
-    /// once which of two secrets serves.
+    /// One credential for all tenants of the same app registration, so that it is learned once which of two secrets is
+    /// accepted.
     credentials: HashMap<Arc<AppSettings>, Arc<AppCredential>>,
 }
 

@@ -1,9 +1,9 @@
-//! A look at everything that the daemon needs, without the daemon: each tenant's token and incidents through the adapters
-//! that it uses itself, and Kafka's topics. It opens no ledger, keeps nothing, and may run beside the daemon: of each
-//! tenant it asks for one token and one incident.
+//! Inspects everything that the daemon needs: each tenant's token and incidents, through the adapters that the daemon uses,
+//! and Kafka's topics. It opens no ledger and keeps nothing, so it may run beside the daemon. It asks for one token and one
+//! incident of each tenant.
 //!
-//! Failure modes: what is wrong with a tenant or with Kafka is a [`Failure`] in what comes back, in the words that the
-//! daemon has for it. Only settings that nothing can be made of are a [`StartError`].
+//! Failure modes: a problem of a tenant or of Kafka is a [`Failure`] in the report, in the daemon's words. Only settings
+//! that can't be used are a [`StartError`].
 
 mod consent;
 mod token;
@@ -36,12 +36,12 @@ pub use crate::microsoft::{Claims, REDIRECT_URI, Role, RoleUse};
 pub use consent::{Asks, Invitation, TenantConsent, consents, invitations};
 pub use token::{TokenSeen, token};
 
-/// Tenants looked at at once.
+/// Tenants inspected at once.
 const AT_ONCE: usize = 32;
-/// For one tenant in all, whatever its requests' own limits are.
+/// The limit for one tenant as a whole.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// All that is to be looked at. Making it reaches for no network.
+/// Everything to inspect. Making it uses no network.
 pub struct Inspector<'a> {
     tenants: Vec<&'a TenantSettings>,
     connectors: Vec<Connector>,
@@ -114,7 +114,7 @@ impl<'a> Inspector<'a> {
         })
     }
 
-    /// Looks at everything. `done` is called for each tenant that is through.
+    /// Inspects everything. `done` is called after each tenant.
     pub async fn run(self, done: impl Fn()) -> InspectionReport {
         let at = now();
         let looks = self
@@ -138,7 +138,7 @@ impl<'a> Inspector<'a> {
     }
 }
 
-/// What has to be said today of those of `tenants` that are read through the Defender API.
+/// The retirement to report today of `tenants` that are read through the Defender API.
 pub fn retirement<'a>(tenants: impl IntoIterator<Item = &'a TenantSettings>) -> Option<Retirement> {
     Retirement::of(tenants, now())
 }
@@ -185,7 +185,7 @@ async fn look(tenant: &TenantSettings, connector: &Connector) -> TenantSeen {
     seen
 }
 
-/// A tenant that trickles must not hold up the report on all others.
+/// A slow tenant must not delay the report on all others.
 async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, Failure>>,
@@ -219,7 +219,7 @@ async fn ask(
     Ok(())
 }
 
-/// When the token ends, as the answer's `expires_in` has it: what the daemon goes by.
+/// When the token expires by the answer's `expires_in`, which is also what the daemon uses.
 fn expiry(issued: &IssuedToken) -> Ticks {
     now().plus(issued.grant.lifetime)
 }

@@ -16,8 +16,8 @@ impl Challenge {
     }
 }
 
-/// All challenges of these header values. A value may hold several, and commas stand between challenges as well as between
-/// parameters. What can't be understood is passed over.
+/// All challenges of these header values. A value may hold several, and commas separate challenges as well as parameters.
+/// Text that can't be understood is skipped.
 pub(super) fn challenges<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> Vec<Challenge> {
     let mut found = Vec::new();
     for value in values {
@@ -33,7 +33,7 @@ fn read(text: &str, found: &mut Vec<Challenge>) {
         if first.is_empty() {
             continue;
         }
-        // A parameter of the challenge before; blanks may stand around its equals sign.
+        // A parameter of the previous challenge. Blanks may stand around its equals sign.
         if first.contains('=') || rest.trim_start().starts_with('=') {
             if let Some(challenge) = found.last_mut() {
                 challenge.parameters.extend(parameter(part));
@@ -66,7 +66,7 @@ fn outside_quotes(text: &str) -> Vec<&str> {
 fn parameter(text: &str) -> Option<(String, String)> {
     let (name, value) = text.split_once('=')?;
     let name = name.trim();
-    // What is no name is a token68: `NTLM TlRMTVNTUAAC=`.
+    // Anything that is no name is a token68: `NTLM TlRMTVNTUAAC=`.
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if name.is_empty() || !name.chars().all(is_name) {
         return None;

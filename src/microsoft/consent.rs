@@ -1,4 +1,4 @@
-//! What an app must be allowed, and the link through which a customer's administrator allows it.
+//! The link through which a customer's administrator grants the app its permission.
 
 use url::Url;
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::core::ids::TenantId;
 use crate::core::sources::Permission;
 
-/// A web redirect URI that Microsoft's own partner documentation has every such app register.
+/// The web redirect URI that Microsoft's partner documentation asks every such app to register.
 pub const REDIRECT_URI: &str = "https://portal.azure.com";
 
 /// The v2 admin-consent link for one tenant ("Admin consent on the Microsoft identity platform"). Application
@@ -15,8 +15,8 @@ pub fn consent_link(login_url: &Url, tenant: TenantId, client_id: Uuid, scope: &
     link(login_url, &tenant.to_string(), client_id, scope)
 }
 
-/// The same link for the tenant of whoever opens it: `organizations` is what the same page has for that, and `common`
-/// what it warns of.
+/// The same link for the tenant of the person who opens it. The same page recommends `organizations` for this and warns of
+/// `common`.
 pub fn any_tenant_link(login_url: &Url, client_id: Uuid, scope: &str) -> String {
     link(login_url, "organizations", client_id, scope)
 }

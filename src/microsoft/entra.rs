@@ -1,7 +1,7 @@
 //! Tokens from Entra: the client-credentials grant, v2 and v1.
 //!
-//! Role: one token request at the customer's tenant, and a look at what came back: a token without the permission, or
-//! for another API or tenant, is issued without complaint and would only fail later, with less to say.
+//! Role: makes one token request at the customer's tenant, and looks into the token. Entra issues tokens without the
+//! permission, and for another API or tenant, without complaint. They would fail later, with a worse error.
 //! What the request is made with, and whether it is made again, the [credential](super::credential) decides.
 //! Failure modes: [`refusal`] for answers of Entra, [`claims`] for tokens of no use, [`transport`](super::transport) for the
 //! wire. A 200 that holds no token is `unreachable`: a proxy's log-in page looks like that.
@@ -38,8 +38,8 @@ mod refusal;
 /// A token is a few KB even with hundreds of roles.
 const MAX_TOKEN_ANSWER: usize = 1 << 20;
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
-/// Taken for the life of a token that is over when it comes. Believed, each look would ask for another one, which Entra
-/// answers with AADSTS50196 and a pause for all tenants; the API's 401 says when it has ended.
+/// The assumed lifetime of a token that has expired on arrival. Otherwise every use would ask for a new one, and Entra would
+/// answer with AADSTS50196 and a pause for all tenants. The API's 401 says when the token has really expired.
 const LIFE_IF_OVER: Duration = Duration::from_secs(60);
 /// Beyond the 28 h that the longest-lived tokens have ("Access tokens", token lifetime).
 const LONGEST_LIFE: Duration = Duration::from_secs(48 * 3600);
@@ -60,7 +60,7 @@ pub struct Entra {
 #[derive(Debug)]
 pub struct IssuedToken {
     pub grant: Grant,
-    /// `None`: the token can't be read, which is no fault.
+    /// `None`: the token can't be read, which is no error.
     pub claims: Option<Claims>,
     /// Why the token is of no use, when it is not.
     pub unfit: Option<Failure>,
@@ -109,7 +109,7 @@ impl Entra {
         })
     }
 
-    /// One exchange as for [`TokenSource::request`]; what the token says is told whether or not it is fit.
+    /// Asks for a token as [`TokenSource::request`] does, and also returns one that is of no use.
     ///
     /// # Errors
     /// No token was issued.
@@ -178,7 +178,7 @@ impl Entra {
         answer.classify(&self.http.peer.host, &self.expected.consent_remedy)
     }
 
-    /// A 200 without a token: an error in disguise, or not Entra's at all.
+    /// A 200 without a token: an error, or not an answer of Entra.
     fn no_token(&self, json: &[u8], answer: &TokenAnswer<'_>) -> Denial {
         let is_error = serde_json::from_slice::<Value>(json)
             .is_ok_and(|value| value.get("error").is_some_and(Value::is_string));
@@ -238,7 +238,7 @@ impl TokenSource for Entra {
     }
 }
 
-/// The fields that count in a good answer. v1 writes numbers as strings.
+/// The fields of a good answer that are used. v1 writes numbers as strings.
 #[derive(Deserialize)]
 struct TokenBody {
     #[serde(deserialize_with = "token")]
@@ -247,7 +247,7 @@ struct TokenBody {
     expires_in: Duration,
 }
 
-/// A token is visible ASCII: anything else could not be sent.
+/// A token is visible ASCII; nothing else can be sent.
 fn token<'de, D: serde::Deserializer<'de>>(input: D) -> Result<SecretString, D::Error> {
     let text = String::deserialize(input)?;
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -256,8 +256,8 @@ fn token<'de, D: serde::Deserializer<'de>>(input: D) -> Result<SecretString, D::
     Ok(SecretString::from(text))
 }
 
-/// Seconds as a number or as text. Absurd values are brought into bounds: a token that is said to live for ever is asked
-/// for again some day, one that is said to be dead on arrival does not make the daemon ask without a pause.
+/// Seconds as a number or as text, brought into bounds: no token is kept for ever, and one that has expired on arrival does
+/// not make the daemon ask without a pause.
 fn lifetime<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     let seconds = match Value::deserialize(input)? {
         Value::Number(number) => number.as_f64(),

@@ -1,9 +1,9 @@
 //! The incidents APIs' refusals, classed by status and `code` ("Common Microsoft Defender XDR API error codes", "Microsoft
 //! Graph error responses and resource types").
 //!
-//! A body may be HTML, empty or cut: then the status alone decides. The message is free text that Microsoft changes; it
-//! is shown, and only refines: the pause of a 429, whether a 400 is about the page's size, whether a 403 is about a licence,
-//! whether a 400 or a 401 is a trouble of the service's own ([`passing`]).
+//! A body may be HTML, empty or cut: then the status alone decides. The message is free text that Microsoft changes. It is
+//! shown, and only refines: the pause of a 429, whether a 400 is about the page's size, whether a 403 is about a licence,
+//! whether a 400 or a 401 is a temporary fault of the service ([`transient`]).
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION};
@@ -52,11 +52,11 @@ impl From<&PageAsk> for RequestKind {
     }
 }
 
-/// What is known about the API and the app before anything is asked.
+/// What is known about the API and the app before the first request.
 pub(super) struct ApiContext {
     pub(super) facts: &'static SourceFacts,
     pub(super) host: String,
-    /// The audience that a token must have, as far as the configuration says.
+    /// The scope of the token, from the configuration.
     pub(super) scope: String,
     pub(super) consent_remedy: String,
 }
@@ -80,7 +80,7 @@ impl PageRefusal<'_> {
             .caused_by(cause)
     }
 
-    /// What the answer means, whatever its status is.
+    /// What the answer means. The status is only a part of it.
     fn kind(&self, said: &ApiErrorBody) -> AnswerMeaning {
         let status = self.status.as_u16();
         match status {
@@ -91,19 +91,19 @@ impl PageRefusal<'_> {
             400..=499 if said.passing => AnswerMeaning::Passing,
             400 | 401 if transient::text(&said.reasons) => AnswerMeaning::Passing,
             401 if said.vague || transient::keys(&said.reasons) => AnswerMeaning::Keys,
-            // They pass anyway; the status says where to look for what to do about it.
+            // They count as temporary anyway. The status chooses the remedy.
             404 | 410 if self.asked != RequestKind::List => AnswerMeaning::AsItsStatus,
-            // These say enough by themselves, unless the answer itself says that it does not know.
+            // These statuses say enough, unless the answer itself says that it knows no reason.
             403 | 404 | 407 | 410 if !said.knows_nothing() => AnswerMeaning::AsItsStatus,
             400..=499 if said.vague => AnswerMeaning::Passing,
             _ => AnswerMeaning::AsItsStatus,
         }
     }
 
-    /// What to do about a trouble that passes by itself, and what else it may be if it does not.
+    /// What to do about a fault that passes by itself, and what else it may be if it does not.
     fn until_it_passes(&self, api: &ApiContext, said: &ApiErrorBody) -> String {
         let status = self.status.as_u16();
-        // A link or an incident that is refused is asked for in another way, whatever the operator does.
+        // A refused link or incident is asked for in another way, without the operator.
         let goes_on = status != 403 && self.asked != RequestKind::List;
         if !said.knows_nothing() || transient::status(status) || goes_on {
             return NOTHING_TO_DO.to_owned();
@@ -120,7 +120,7 @@ impl PageRefusal<'_> {
 
     fn suspect(&self, said: &ApiErrorBody) -> Suspect {
         match (self.kind(said), self.status.as_u16(), self.asked) {
-            // With a pause of its own, too: a gateway gives one to whatever fails behind it.
+            // Even with a pause: a gateway adds one to any failure behind it.
             (AnswerMeaning::Passing, ..) => Suspect::Page,
             (AnswerMeaning::Throttled | AnswerMeaning::Claims | AnswerMeaning::Keys, ..) => {
                 Suspect::Nothing
@@ -250,9 +250,9 @@ impl From<Failure> for Assessment {
 enum AnswerMeaning {
     /// Too many requests.
     Throttled,
-    /// A trouble of the service's own.
+    /// A temporary fault of the service.
     Passing,
-    /// A Conditional Access policy wants what an app can't give ("Claims challenges, claims requests and client
+    /// A Conditional Access policy wants something that an app can't give ("Claims challenges, claims requests and client
     /// capabilities").
     Claims,
     /// Tokens can't be checked there at the moment.
@@ -268,7 +268,7 @@ fn unknown_keys(api: &ApiContext) -> String {
     )
 }
 
-/// A cause made of `words`. Of what comes from outside only plain words count: they name an error, never a customer.
+/// A cause made of `words`. Only plain words are used: they name an error, never a customer.
 pub(super) fn key(words: &[&str]) -> String {
     let plain = |word: &&str| {
         let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');

@@ -1,8 +1,7 @@
-//! Small files, a bounded number at once: a disk may hang, and then it keeps the thread that asks it.
+//! Reads small files, a bounded number at once. A disk may hang, and then it keeps the thread that reads.
 //!
-//! Of one file there is one reading at a time, so that a silent disk holds one thread for each of its files, however often
-//! they are asked for. A file that was not read because no thread was free says so: its disk is not to blame, and what it
-//! holds even less.
+//! Each file is read once at a time, so a hanging disk holds at most one thread per file. A file that was not read because
+//! no thread was free has a failure of its own: neither its disk nor its content is to blame.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -17,9 +16,9 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// How long a file is waited for.
+/// How long to wait for a file.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// Files read at once. Each file of a disk that hangs keeps one.
+/// Files read at once. Each file on a hanging disk keeps one thread.
 const THREADS: usize = 32;
 /// Paths remembered beyond those in use.
 const PATHS: usize = 1024;
@@ -32,7 +31,7 @@ pub(super) enum FileError {
     Absent(io::Error),
     /// The disk did not answer.
     Silent,
-    /// No thread came to it: other files, or other work, keep them all.
+    /// No thread was free: other files, or other work, keep them all.
     Busy,
 }
 
@@ -82,7 +81,7 @@ impl FileReaders {
         }
     }
 
-    /// What `job` returns, which reads the file at `path`.
+    /// The result of `job`, which reads the file at `path`.
     async fn run(
         &self,
         path: PathBuf,
@@ -109,7 +108,7 @@ impl FileReaders {
         match timeout(PATIENCE, reading).await {
             Ok(read) => read,
             Err(_) if stage.load(Ordering::Relaxed) == WAITS_FOR_A_THREAD => Err(FileError::Busy),
-            // Who waits for its turn waits for the same file's disk.
+            // A reading that waits for its turn waits for the same file's disk.
             Err(_) => Err(FileError::Silent),
         }
     }

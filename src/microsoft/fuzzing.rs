@@ -1,8 +1,7 @@
-//! Entry points for tests that throw bytes at what reads Microsoft's answers: the fuzz targets in `tests/fuzz`, and the
-//! test that runs their seeds. Nothing in the daemon calls them.
+//! Entry points for the fuzz targets in `tests/fuzz`, and for the test that runs their seeds. The daemon does not call them.
 //!
-//! Each takes one input, reads it in every way in which the daemon might, and panics when it finds a promise broken: a
-//! failure's texts are one short line each, hold nothing secret however it is spelled, and a pause is bounded.
+//! Each takes one input, reads it in every way in which the daemon may read an answer, and panics when a promise is broken:
+//! a failure's texts are one short line each and hold no secret in any spelling, and a pause is bounded.
 
 #![allow(
     clippy::expect_used,
@@ -25,9 +24,9 @@ use crate::core::health::failure::{Failure, Reaction};
 use crate::core::sources::SourceKind;
 use crate::settings::{ApiSettings, TokenEndpoint};
 
-/// Stands for the token of a request.
+/// The token of a request.
 const TOKEN: &str = "eyJCanary.Token-7c41_e9d0.c2ln";
-/// More than any text of a failure has, hosts and links of the configuration included.
+/// Longer than any text of a failure, with hosts and links of the configuration.
 const LONG: usize = 1200;
 const PAUSES: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(3600);
@@ -87,7 +86,8 @@ pub fn token_answer(input: &[u8]) {
     entra::fuzzing::claimed(input);
 }
 
-/// An answer, taken apart. What is no status counts as 400, and what is no header is left out, so that no input is wasted.
+/// An answer, taken apart. Bytes that are no status count as 400, and lines that are no header are left out, so that every
+/// input is used.
 pub(super) struct Head<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -128,7 +128,7 @@ fn header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     Some((HeaderName::from_bytes(name).ok()?, value))
 }
 
-/// Holds a failure against what is promised of all of them.
+/// Checks a failure against what is promised of all failures.
 pub(super) fn check(failure: &Failure, hidden: &[&str]) {
     let cause = failure.cause.as_deref().unwrap_or_default();
     for text in [&failure.what, &failure.remedy, cause] {

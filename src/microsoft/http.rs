@@ -4,9 +4,9 @@
 //! `SSL_CERT_FILE`/`SSL_CERT_DIR` name) and those of `api.ca_file`. HTTP/1.1 only: over HTTP/2 all tenants would share one
 //! connection, and a slow answer would queue the others behind the server's stream limit.
 //!
-//! Redirects are not followed: a redirect would carry the token, or the secret, to a host nobody configured.
-//! Repetition is the runtime's, which counts each request against the tenant's budget, but for one case: a request that
-//! met a connection which was just being closed is sent once more here, and the runtime learns of it.
+//! Redirects are not followed: a redirect would carry the token or the secret to a host that is not configured.
+//! The runtime repeats requests, because each one counts against the tenant's budget. One case is handled here: a request
+//! that meets a connection that is being closed is sent once more, and the runtime is informed.
 
 use parking_lot::Mutex;
 use std::cell::Cell;
@@ -29,9 +29,9 @@ use crate::core::health::failure::Failure;
 use crate::microsoft::transport::{self, Peer};
 use crate::settings::ApiSettings;
 
-/// A connection is made within this time, or not at all.
+/// The limit for making a connection.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
-/// An exchange may wait this many times the silence limit in all.
+/// The limit for an exchange as a whole, in multiples of the silence limit.
 const TOTAL: u32 = 10;
 /// Idle connections kept to one host: about as many as requests are in flight at once.
 const IDLE: usize = 64;
@@ -194,7 +194,7 @@ pub fn check_authorities(pem: &[u8]) -> Result<(), ClientError> {
 }
 
 fn install_provider() {
-    // An error only says that the process has a provider already, which is all that is asked for.
+    // An error means that the process has a provider already, which is enough.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -227,12 +227,12 @@ pub(super) struct Http {
 }
 
 tokio::task_local! {
-    /// Whether the exchange that is on its way made a connection, so that it is the first on it.
+    /// Whether the current exchange made its connection, and is the first on it.
     static CONNECTED: Cell<bool>;
 }
 
-/// Notes that `connecting` came to its end within the exchange that wanted a connection. One that comes too late, because
-/// another connection became free before, ends in a task of the client's own.
+/// Notes that the current exchange made a connection. A connection that is ready too late, because another one became free
+/// first, completes in a task of the client's own and is not noted.
 async fn noted<C, E>(connecting: impl Future<Output = Result<C, E>>) -> Result<C, E> {
     let connection = connecting.await?;
     let _ = CONNECTED.try_with(|connected| connected.set(true));
@@ -245,8 +245,8 @@ impl Http {
         self.ask(request, None).await
     }
 
-    /// The same for an address that came from outside: `what` it is stands for its path in the log, because that may hold
-    /// anything, the token too.
+    /// The same for an address that came from outside. The log shows `what` in place of its path, because the path may hold
+    /// anything, even the token.
     pub(super) async fn send_to_link(
         &self,
         request: RequestBuilder,
@@ -282,9 +282,9 @@ impl Http {
         ))
     }
 
-    /// Gateways close connections that were idle for 30 or 60 s, the rhythm of polling itself: then a request may be on its
-    /// way already. It is sent once more, on a new connection: all our requests may be repeated. On a connection of its own
-    /// the same is a failure, and so is one that is cut within the answer.
+    /// Gateways close connections that were idle for 30 or 60 s, which is the rhythm of polling, so a request may already be
+    /// on its way. It is sent once more on a new connection; all our requests may be repeated. A new connection that is
+    /// closed is a failure, and so is one that is cut within the answer.
     async fn exchange(&self, request: Request) -> reqwest::Result<Response> {
         let again = request.try_clone();
         let first = async {
@@ -305,7 +305,7 @@ impl Http {
         }
     }
 
-    /// Requests that were sent once more since this was asked last.
+    /// Requests that were sent once more since the last call.
     pub(super) fn take_resent(&self) -> u32 {
         self.resent.swap(0, Ordering::Relaxed)
     }

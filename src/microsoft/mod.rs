@@ -1,15 +1,16 @@
 //! Microsoft's side: tokens from Entra and incidents from Defender XDR or Microsoft Graph.
 //!
-//! Role: each call is one exchange over HTTP, whose outcome is a value or a [`Failure`](crate::core::health::failure::Failure)
-//! in the operator's words. Caching, renewal, repetition, budgets and paging are the runtime's.
+//! Role: each call is one exchange over HTTP. Its outcome is a value or a [`Failure`](crate::core::health::failure::Failure)
+//! in the operator's words. The runtime caches and renews tokens, repeats requests, keeps budgets and turns pages. What is
+//! known about each API is a table in [`crate::core::sources`]; each kind of credential is a file in `credential`.
 //!
 //! Invariants:
 //! - A token goes to the configured scheme, host and port, and nowhere else: redirects are not followed, and a nextLink
 //!   that leads elsewhere is refused.
 //! - Neither a secret nor an assertion nor a token is in any `Failure` or `Debug` text, even when the other side echoes them.
-//! - Whatever the other side does, an exchange ends: silence, time in all and size are bounded, error bodies too.
+//! - Every exchange ends: silence, total time and size are bounded, for error bodies too.
 //!
-//! Failure modes are told apart by HTTP status and Microsoft's own `error`/`code`; AADSTS numbers only refine the hint.
+//! HTTP status and Microsoft's own `error` or `code` decide what a failure is. AADSTS numbers only refine the remedy.
 
 mod challenge;
 mod consent;

@@ -1,7 +1,7 @@
-//! Proxies that ask who we are.
+//! Proxies that ask for a user and a password.
 //!
-//! Only Basic can be answered: NTLM and Negotiate need a Windows log-in and a connection that is kept for it. Of a tunnel
-//! that is refused, the HTTP client says the status alone, so what the proxy offers is asked for once more, by hand.
+//! Only Basic is supported: NTLM and Negotiate need a Windows log-in and a connection that is kept for it. When a proxy
+//! refuses a tunnel, the HTTP client reports the status alone, so the proxy is asked once more, by hand, for what it offers.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -18,9 +18,9 @@ use super::challenge::challenges;
 use super::resolver::Resolver;
 use crate::core::health::failure::{Failure, Health, Reaction};
 
-/// How long the proxy's answer is waited for.
+/// How long to wait for the proxy's answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest head that is read of it.
+/// The longest head that is read.
 const HEAD: usize = 16 << 10;
 
 /// The proxy on the way to a host.
@@ -28,7 +28,7 @@ const HEAD: usize = 16 << 10;
 pub(super) struct ProxyRoute {
     pub(super) host: String,
     port: u16,
-    /// What is spoken to the proxy itself is encrypted: its offers are not asked for.
+    /// The connection to the proxy is encrypted. Its offers are not asked for then.
     encrypted: bool,
     /// A user and a password are sent.
     pub(super) login: bool,
@@ -98,7 +98,7 @@ impl ProxyRoute {
     }
 }
 
-/// A way to log in, as far as its name is known. Other names are not shown: they come from outside.
+/// A way to log in. Unknown names are not shown: they come from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
     Basic,
@@ -152,7 +152,7 @@ fn schemes<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> Vec<Scheme> {
     found
 }
 
-/// The proxy on the way to `name` asks who we are, and takes one of `offers`. `login`: it was told already.
+/// The proxy on the way to `name` wants a log-in by one of `offers`. `login`: it was sent one and refused it.
 pub(super) fn wants_login(name: &str, offers: &[Scheme], login: bool) -> Failure {
     let mut what = format!("the proxy on the way to {name} asks for a user and a password");
     let names: Vec<&str> = offers.iter().map(|scheme| scheme.name()).collect();

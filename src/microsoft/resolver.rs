@@ -1,14 +1,14 @@
-//! Name look-ups: one at a time for each host, shared by all who wait for it, on a few threads of their own.
+//! Name look-ups: one at a time for each host, shared by everything that waits for it, on a few threads of their own.
 //!
-//! The system's resolver blocks, for minutes when a name server is silent (`timeout:30 attempts:4`). A fleet that asked
-//! for each connection anew would hold a thread for each tenant. So:
-//! - of one host there is one look-up on its way, however many wait for it;
-//! - an answer is kept for [`KEPT`], a failure for [`FAILURE_KEPT`], long enough for a crowd and no longer than Microsoft
-//!   moves its addresses;
-//! - nobody waits longer than [`PATIENCE`], and after that the failure names the look-up, not the connection. The look-up
-//!   itself goes on, and its answer is kept for who comes next.
+//! The system's resolver blocks, for minutes when a name server is silent (`timeout:30 attempts:4`). If each connection
+//! looked up its host, a fleet would hold a thread for each tenant. So:
+//! - each host has at most one look-up in progress;
+//! - an answer is kept for [`KEPT`], a failure for [`FAILURE_KEPT`]: long enough to serve a fleet, and not longer than
+//!   Microsoft keeps its addresses;
+//! - a request waits no longer than [`PATIENCE`]. After that its failure names the look-up, not the connection. The look-up
+//!   itself continues, and its answer is kept for the next request.
 //!
-//! All addresses are handed on in the system's order: the connector tries IPv6 and IPv4 side by side.
+//! All addresses are passed on in the system's order: the connector tries IPv6 and IPv4 side by side.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -26,16 +26,16 @@ use super::workers::Workers;
 
 /// How long addresses are used.
 const KEPT: Duration = Duration::from_secs(30);
-/// How long a failure is told without a new look-up. Below the first pause after a failure.
+/// How long a failure is repeated without a new look-up. Shorter than the first pause after a failure.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
-/// How long anybody waits for a look-up. Below the limit for a connection, which would be blamed otherwise.
+/// How long to wait for a look-up. Shorter than the limit for a connection, which would be blamed otherwise.
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
-/// Look-ups at once. A few hosts are asked for by the whole fleet; each tenant's own proxy is a host, too.
+/// Look-ups at once. The fleet shares a few hosts; each tenant's own proxy is a host, too.
 const THREADS: usize = 8;
-/// Hosts remembered, and look-ups that wait for a thread.
+/// The most hosts remembered, and look-ups that wait for a thread.
 const HOSTS: usize = 4096;
 
-/// What blocks: a host's addresses, with any port.
+/// Looks up a host's addresses, with any port. Blocks.
 pub type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 /// Why a name has no addresses.
@@ -105,7 +105,7 @@ impl Resolver {
         }
     }
 
-    /// What is known of `host` now; when nothing is, a look-up begins.
+    /// What is known of `host`. Begins a look-up when nothing is.
     fn known_or_asked(&self, host: &str) -> HostEntry {
         let mut hosts = self.0.hosts();
         let now = Instant::now();
@@ -154,7 +154,7 @@ impl Resolver {
                 at: Instant::now(),
             };
             shared.hosts().insert(host, entry);
-            // Nobody may be waiting any more.
+            // It is no error if nothing waits any more.
             let _ = tell.send(Some(found));
         })?;
         Ok(answer)

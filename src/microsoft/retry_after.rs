@@ -1,7 +1,7 @@
 //! How long a 429 asks to wait.
 //!
 //! Entra sends `Retry-After: 60`; the Defender API promises only that "the response body includes the time until the
-//! quota you reached is reset", in words that are not documented. What can't be understood counts as 60 s.
+//! quota you reached is reset", in words that are not documented. A text that can't be understood counts as 60 s.
 
 use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
@@ -36,7 +36,7 @@ pub(super) fn reaction(headers: &HeaderMap) -> Reaction {
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse::<f64>() {
-        // A pause that doesn't fit a Duration is longer than any cap.
+        // A pause that doesn't fit a Duration is longer than the longest one.
         return (seconds >= 0.0)
             .then(|| Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(LONGEST));
     }
@@ -49,11 +49,11 @@ pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?.trim()).ok()
 }
 
-/// Words that stand beside the pause that is asked for; a number elsewhere may be the quota's own.
+/// Words that stand beside the requested pause. A number elsewhere may be the quota itself.
 const HINTS: [&str; 7] = ["again", "left", "remain", "renew", "reset", "retry", "wait"];
 
-/// Of the times that the text names, the one next to a word such as "retry"; without such a word the longest: to come back
-/// too late costs some time, too early another refusal.
+/// Of the times in the text, the one next to a word such as "retry". Without such a word, the longest: a late retry costs
+/// some time, an early one another refusal.
 fn in_words(message: &str) -> Option<Duration> {
     let clauses = message.split_inclusive(|c: char| ";,.:!?()\n".contains(c));
     let named = clauses.flat_map(in_clause);

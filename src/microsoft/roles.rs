@@ -1,20 +1,20 @@
 //! What the application permissions in a token allow, in plain words, and whether incidentd has a use for them.
 //!
 //! The names are Microsoft's ("Microsoft Graph permissions reference", and the permission tables of the Defender APIs).
-//! A name that is not known is taken apart: `Thing.Read.All` and `Thing.ReadWrite.All` say themselves what they allow.
+//! An unknown name is taken apart: `Thing.Read.All` and `Thing.ReadWrite.All` say what they allow.
 
 use crate::core::sources::Permission;
 
-/// What incidentd makes of a permission.
+/// How a permission relates to what incidentd needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoleUse {
-    /// The least one that does.
+    /// The one that allows the least and is enough.
     Needed,
-    /// It does, and allows more than is needed.
+    /// Enough, and it allows more than is needed.
     MoreThanNeeded,
     /// incidentd has no use for it.
     Unused,
-    /// No use either, and in the wrong hands it does harm: it changes things, or reads what people wrote.
+    /// incidentd has no use for it, and misuse does harm: it changes things, or reads what people wrote.
     Powerful,
 }
 
@@ -27,7 +27,7 @@ pub struct Role {
 }
 
 impl Role {
-    /// The permission `name`, seen from one who needs `permission`.
+    /// The permission `name`, when `permission` is needed.
     pub fn explain(name: &str, permission: &Permission) -> Self {
         let usage = if name == permission.wanted() {
             RoleUse::Needed
@@ -126,7 +126,7 @@ fn permits(name: &str) -> String {
     }
 }
 
-/// By its name: it does more than read, or reads what people wrote.
+/// Whether the name says that it does more than read, or reads what people wrote.
 fn is_powerful(name: &str) -> bool {
     let private = [
         "AdvancedHunting.",

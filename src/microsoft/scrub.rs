@@ -10,7 +10,7 @@ use crate::core::health::failure::one_line;
 const REDACTED: &str = "[redacted]";
 /// Secrets of at least this many bytes are cut out in pieces, too.
 const LONG: usize = 32;
-/// Bytes of the shortest piece that is cut out: fewer are no help to anyone who guesses the rest, and may be a word.
+/// Bytes of the shortest piece that is cut out. A shorter one does not help to guess the rest, and may be a word.
 const PIECE: usize = 16;
 
 /// `text` without `secret`, as [`scrub_all`].
@@ -18,11 +18,11 @@ pub(super) fn scrub(text: &str, secret: &str) -> String {
     scrub_all(text, &[secret])
 }
 
-/// `text` without any of `secrets`, and without any piece of 16 bytes or more of one that has 32 or more. Goes before any
-/// cutting of the text: afterwards half a secret would no longer be found.
+/// `text` without any of `secrets`, and without any piece of 16 bytes or more of a secret of 32 bytes or more. Call this
+/// before the text is cut to length: afterwards half a secret would not be found.
 ///
-/// The longest goes first, since another may be a part of it. Pieces go last, since the rest of a secret that lost one would
-/// no longer be found.
+/// The longest secret is removed first, because another may be a part of it. Pieces are removed last, because the rest of a
+/// secret that lost a piece would not be found.
 pub(super) fn scrub_all(text: &str, secrets: &[&str]) -> String {
     let mut secrets = secrets.to_vec();
     secrets.sort_by_key(|secret| Reverse(secret.len()));
@@ -31,13 +31,13 @@ pub(super) fn scrub_all(text: &str, secrets: &[&str]) -> String {
     without_pieces(text, &secrets)
 }
 
-/// `text` without `secret`, however that is spelled: encoded as in a form or a link, with whichever characters the other
-/// side chose to encode, or escaped as in JSON.
+/// `text` without `secret` in any spelling: encoded as in a form or a link, whichever characters the other side chose to
+/// encode, or escaped as in JSON.
 fn without_whole(text: &str, secret: &str) -> String {
     if secret.is_empty() {
         return text.to_owned();
     }
-    // As it stands first: of a secret with a `%` in it, that is the one spelling that could be misread below.
+    // The plain spelling first: of a secret with a `%` in it, it could be misread below.
     let text = text.replace(secret, REDACTED);
     let (mut clean, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((first, behind)) = rest.split_first() {
@@ -63,7 +63,7 @@ fn without_pieces(text: String, secrets: &[&str]) -> String {
         .flat_map(|secret| secret.as_bytes().windows(PIECE))
         .collect();
     let mut clean = Vec::with_capacity(text.len());
-    // Up to here everything is in `clean`, or cut out.
+    // Everything before this is in `clean`, or cut out.
     let mut done = 0;
     let shared = text.as_bytes().windows(PIECE).enumerate();
     for (at, _) in shared.filter(|(_, window)| pieces.contains(window)) {
@@ -83,8 +83,8 @@ fn without_pieces(text: String, secrets: &[&str]) -> String {
 /// The host of an address that came from outside, without any of `secrets`; never its path or query. `base` is what the
 /// address may be relative to.
 ///
-/// They are cut out before the address is parsed and once more afterwards: the parser turns a host into small letters and
-/// undoes its percent signs, and leaves white space out, in which a secret could hide.
+/// The secrets are cut out before the address is parsed and once more afterwards: the parser changes a host to lower case,
+/// decodes it and removes white space, so a secret could appear.
 pub(super) fn host_without(address: &str, base: Option<&Url>, secrets: &[&str]) -> String {
     let address: String = address.split_ascii_whitespace().collect();
     let url = Url::options()

@@ -163,7 +163,7 @@ impl IncidentApi {
     }
 }
 
-/// A page of the list. The order is left to the server: none is documented to be selectable.
+/// The query of a page of the list. It names no order: none is documented to be selectable.
 fn list_query(dialect: &Dialect, query: &Query) -> String {
     let updated = dialect.shape.updated;
     let mut text = format!("$filter={updated}+ge+{}", query.span.from);
@@ -180,7 +180,7 @@ fn list_query(dialect: &Dialect, query: &Query) -> String {
     text
 }
 
-/// A token that can't stand in a head didn't come from Entra.
+/// A token that can't be a header's value didn't come from Entra.
 fn bearer(token: &str) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
         Failure::new(
@@ -258,11 +258,11 @@ pub(super) fn partial(status: StatusCode, headers: &HeaderMap, token: &str) -> O
 struct PageStream {
     answer: StreamedAnswer,
     partial: Option<String>,
-    /// Read ahead, to look at it.
+    /// Read ahead, to check it.
     first: Option<Bytes>,
     frame: BodyFrame,
     max_response: usize,
-    /// What its links have to lead to, and what is cut out of what is said of them.
+    /// Links must lead to the same host. The token is cut out of what is reported about them.
     list: Url,
     token: AccessToken,
 }
@@ -272,7 +272,8 @@ struct PageStream {
 enum BodyFrame {
     /// The server's own, or what is left of ours: nothing.
     Theirs,
-    /// A bare incident follows, which gets the frame of a page. Cut short it makes no page, so it can't pass for whole.
+    /// A bare incident follows and gets the frame of a page. A body that is cut short makes no page, so it can't pass for
+    /// whole.
     Opening,
     /// The bare incident's first bytes: a byte-order mark may only stand before a page.
     Beginning,

@@ -1,10 +1,10 @@
-//! Words by which a service says that it has a passing trouble of its own, whatever the status of the answer.
+//! Words by which a service says that it has a temporary fault of its own, in answers of any status.
 //!
 //! Microsoft's front ends send such errors with a 400 or a 401, too: `400 serviceNotAvailable`, `401 Signing key is
-//! invalid` (msgraph-sdk-dotnet-core#222). Read by the status alone, a tenant would show a mistake that nobody can mend,
-//! and would be tried again too slowly.
+//! invalid` (msgraph-sdk-dotnet-core#222). Judged by the status alone, the tenant would show a mistake that the operator
+//! can't correct, and would be tried again too slowly.
 
-/// Codes of a trouble that passes by itself, in lower case and without separators.
+/// Codes of a fault that passes by itself, in lower case and without separators.
 ///
 /// "Microsoft Graph error responses and resource types", "Common Microsoft Defender XDR API error codes", RFC 6749 (5.2
 /// and 4.1.2.1), and what users have published.
@@ -35,10 +35,10 @@ const CODES: [&str; 24] = [
     "transientfailure",
 ];
 
-/// Codes that name no trouble at all. They count as passing where nothing else in the answer says more.
+/// Codes that name no fault. They count as temporary where nothing else in the answer says more.
 const VAGUE: [&str; 2] = ["unknownerror", "unspecifiederror"];
 
-/// Codes of a 429, in whichever status they come.
+/// Codes of a 429. They come with other statuses, too.
 const THROTTLED: [&str; 9] = [
     "activitylimitreached",
     "applicationthrottled",
@@ -51,7 +51,7 @@ const THROTTLED: [&str; 9] = [
     "toomanyrequests",
 ];
 
-/// Phrases of a trouble that passes by itself, in lower case.
+/// Phrases of a fault that passes by itself, in lower case.
 const PHRASES: [&str; 19] = [
     "currently unavailable",
     "internal server error",
@@ -74,7 +74,7 @@ const PHRASES: [&str; 19] = [
     "try again in a few",
 ];
 
-/// Phrases of a trouble with the keys that tokens are checked with. Such a token may be good: on 15 March 2021 all of Entra's
+/// Phrases of a fault with the keys that tokens are checked with. Such a token may be good: on 15 March 2021 all of Entra's
 /// tokens were refused so for two hours.
 const KEY_PHRASES: [&str; 5] = [
     "signature key was not found",
@@ -90,13 +90,13 @@ pub(super) fn too_many(status: u16) -> bool {
     matches!(status, 429 | 509)
 }
 
-/// Whether the status alone says that a trouble passes by itself: 408, 5xx, and what is about the connection or the moment
+/// Whether the status alone says that a fault passes by itself: 408, 5xx, and what is about the connection or the moment
 /// (421 Misdirected Request, 423 Locked, 425 Too Early).
 pub(super) fn status(status: u16) -> bool {
     matches!(status, 408 | 421 | 423 | 425 | 500..=599)
 }
 
-/// Whether `code` names a trouble that passes by itself.
+/// Whether `code` names a fault that passes by itself.
 pub(super) fn code(code: &str) -> bool {
     CODES.contains(&plain(code).as_str())
 }
@@ -111,7 +111,7 @@ pub(super) fn throttled(code: &str) -> bool {
     THROTTLED.contains(&plain(code).as_str())
 }
 
-/// Whether `text` says that a trouble passes by itself.
+/// Whether `text` says that a fault passes by itself.
 pub(super) fn text(text: &str) -> bool {
     holds(text, &PHRASES)
 }

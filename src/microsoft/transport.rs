@@ -1,6 +1,6 @@
 //! What went wrong on the wire, in plain words.
 //!
-//! Told apart by the types in the error's chain; only what a proxy's tunnel says is known by its text alone. No text
+//! The types in the error's chain decide what it is; only a proxy's refusal of a tunnel is recognised by its text. No text
 //! here repeats a URL: its query or its user information may be secret.
 
 use std::error::Error;
@@ -27,7 +27,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// A cause that all who reach the same host share.
+    /// A cause that is the same for every tenant that reaches this host.
     fn cause(&self, kind: &str) -> String {
         format!("network {} {kind}", self.host)
     }
@@ -71,8 +71,8 @@ pub(super) fn too_slow(peer: &Peer) -> Failure {
     .caused_by(peer.cause("slow"))
 }
 
-/// A page too large is asked for again in smaller ones, so an operator reads this only when no smaller one is left:
-/// repeating the request would end the same way. It has no cause to share: what is too large is this tenant's incident.
+/// A page that is too large is asked for again in smaller pages, so an operator reads this only when no smaller page is
+/// left, and repeating the request would end the same way. Tenants share no cause: this tenant's incident is too large.
 pub(super) fn too_large(peer: &Peer, max: usize) -> Failure {
     let remedy = match peer.setting {
         "api.base_url" => {
@@ -90,7 +90,7 @@ pub(super) fn too_large(peer: &Peer, max: usize) -> Failure {
     .suspecting(Suspect::Size)
 }
 
-/// The body is encoded in a way that nobody asked for. No other request would fare better.
+/// The body has an encoding that was not asked for. Another request would not help.
 pub(super) fn encoded(peer: &Peer, encoding: &str) -> Failure {
     unreachable(
         format!("{} sent its answer {}", peer.name(), in_encoding(encoding)),
@@ -100,7 +100,7 @@ pub(super) fn encoded(peer: &Peer, encoding: &str) -> Failure {
     .caused_by(peer.cause("encoded"))
 }
 
-/// Stands for a body that can't be read.
+/// The text in place of a body that can't be read.
 pub(super) fn in_encoding(encoding: &str) -> String {
     format!("in the content encoding {encoding:?}, which was not asked for")
 }
@@ -124,7 +124,7 @@ pub(super) fn closed_unanswered(error: &reqwest::Error) -> bool {
             .map_or(causes.cut_short, |kind| closed.contains(&kind))
 }
 
-/// Whether the proxy refused a tunnel for want of a log-in.
+/// Whether the proxy refused a tunnel because it wants a log-in.
 pub(super) fn wants_proxy_login(error: &reqwest::Error) -> bool {
     let causes = Causes::of(error);
     causes
@@ -138,7 +138,7 @@ pub(super) fn failure(error: &reqwest::Error, peer: &Peer) -> Failure {
     failure.caused_by(peer.cause(kind))
 }
 
-/// What kind of failure it is, in a word or two for its cause.
+/// The kind of failure, in a word or two for its cause.
 fn told_apart(error: &reqwest::Error, peer: &Peer) -> (&'static str, Failure) {
     let name = peer.name();
     let causes = Causes::of(error);
@@ -177,7 +177,7 @@ pub(super) fn untrusted(tls: &rustls::Error, name: &str) -> Failure {
             Some(kind) => (format!("{kind} can't be verified here"), OTHER_KEY),
             None => (tls.to_string(), ADD_AUTHORITY),
         },
-        // What a server says whose only key is of a kind that was not offered.
+        // The answer of a server whose only key is of a kind that was not offered.
         rustls::Error::AlertReceived(AlertDescription::HandshakeFailure)
         | rustls::Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon) => {
             (tls.to_string(), PERHAPS_OTHER_KEY)
@@ -197,7 +197,7 @@ const OTHER_KEY: &str = "have whoever runs the proxy that inspects TLS (or the s
 const PERHAPS_OTHER_KEY: &str = "if a proxy inspects TLS, its certificate's key may be of a kind that can't be verified (P-521): let it use RSA, P-256 \
      or P-384, and TLS 1.2 or 1.3";
 
-/// Kinds of keys and signatures that no certificate may have here, by their object identifier in DER.
+/// Kinds of keys and signatures that can't be verified here, by their object identifier in DER.
 const UNVERIFIABLE: [(&[u8], &str); 10] = [
     (&[0x2b, 0x81, 0x04, 0x00, 0x23], "a key on the curve P-521"),
     (
@@ -229,7 +229,7 @@ const UNVERIFIABLE: [(&[u8], &str); 10] = [
     ),
 ];
 
-/// What it is in a certificate that can't be verified, when that is its kind.
+/// The part of a certificate whose kind can't be verified.
 fn unverifiable(wrong: &CertificateError) -> Option<&'static str> {
     let (key, signature): (&[u8], &[u8]) = match wrong {
         CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
@@ -282,7 +282,7 @@ impl Causes {
         let mut next: Option<&(dyn Error + 'static)> = error.source();
         while let Some(cause) = next {
             causes.note(cause);
-            // The source of an io::Error is its inner error's source: the inner error itself would be stepped over.
+            // The source of an io::Error is the source of its inner error, which would skip the inner error itself.
             next = match cause
                 .downcast_ref::<io::Error>()
                 .and_then(io::Error::get_ref)

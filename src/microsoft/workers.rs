@@ -1,8 +1,8 @@
 //! A few threads for calls that block, and may block for minutes: name look-ups, files on a disk that hangs.
 //!
-//! They are no threads of the async runtime's. Its pool is shared: 2,000 look-ups that waited for a slow resolver took all
-//! 512 of its threads, and then neither secrets could be read nor `/metrics` be answered. A thread here ends when it has
-//! had nothing to do for a while, and none holds up the end of the process.
+//! They are not threads of the async runtime. Its pool is shared: 2,000 look-ups that waited for a slow resolver took all
+//! 512 of its threads, and then no secret could be read and `/metrics` did not answer. A thread here ends after it was idle
+//! for a while, and none delays the end of the process.
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ struct WorkQueue {
 #[derive(Default)]
 struct QueueState {
     jobs: VecDeque<Call>,
-    /// Threads that live.
+    /// Running threads.
     threads: usize,
     /// Threads that wait for work.
     idle: usize,
@@ -66,7 +66,7 @@ impl Workers {
                 .spawn(move || shared.work());
             match started {
                 Ok(_) => state.threads += 1,
-                // One of those that live will come to it.
+                // One of the running threads will take the job.
                 Err(_) if state.threads > 0 => {}
                 Err(error) => return Err(error),
             }
@@ -83,7 +83,7 @@ impl WorkQueue {
         self.state.lock()
     }
 
-    /// A thread's life.
+    /// What each thread does.
     fn work(&self) {
         let mut state = self.state();
         loop {
@@ -98,7 +98,7 @@ impl WorkQueue {
             let waited = self.work.wait_for(&mut state, IDLE);
             state.idle -= 1;
             if waited.timed_out() && state.jobs.is_empty() {
-                // Under the same lock: a job that is queued next starts a thread of its own.
+                // The lock is held: a job that is queued next starts a new thread.
                 state.threads -= 1;
                 return;
             }

@@ -29,7 +29,7 @@ pub struct TokenSeen {
     pub needed: &'static str,
     pub api: &'static str,
     pub expires: Ticks,
-    /// `None`: it can't be read, which is no fault.
+    /// `None`: it can't be read, which is no error.
     pub claims: Option<Claims>,
     pub roles: Vec<Role>,
     /// Why it is of no use, when it is not.
@@ -39,7 +39,7 @@ pub struct TokenSeen {
 /// Asks for a token as the daemon would, and looks into it.
 ///
 /// # Errors
-/// The outer one: nothing can be made of the settings. The inner one: no token was issued.
+/// The outer one: the settings can't be used. The inner one: no token was issued.
 pub async fn token(tenant: &TenantSettings) -> Result<Result<TokenSeen, Failure>, StartError> {
     let connector = Connectors::default().open(tenant)?;
     let look = async {

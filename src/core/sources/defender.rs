@@ -17,7 +17,7 @@ pub static DIALECT: Dialect = Dialect {
 };
 
 /// "incidents resource type" and "List incidents API in Microsoft Defender XDR". The API lists an alert's devices beside its
-/// entities; both are what it is about.
+/// entities; both count.
 pub static SHAPE: Shape = Shape {
     origin: SourceKind::Defender,
     id: "incidentId",

@@ -17,8 +17,8 @@ pub static DIALECT: Dialect = Dialect {
            if every tenant shows this, Microsoft has moved or retired the API",
 };
 
-/// "incident resource type" and "alert resource type" of `microsoft.graph.security`. `systemTags` are no tags that people
-/// set, and do not count.
+/// "incident resource type" and "alert resource type" of `microsoft.graph.security`. People do not set
+/// `systemTags`, so they do not count.
 pub static SHAPE: Shape = Shape {
     origin: SourceKind::Graph,
     id: "id",

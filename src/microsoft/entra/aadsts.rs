@@ -1,5 +1,5 @@
-//! AADSTS numbers: what they mean for an app-only client, and what an operator does about them. Hints, never more than a
-//! refinement of what the HTTP status and `error` say.
+//! AADSTS numbers: what they mean for an app-only client, and what the operator should do. They only refine what the HTTP
+//! status and `error` say.
 //!
 //! Source: "Microsoft Entra authentication and authorization error codes", and (those not on that page) the messages that
 //! Entra sends with them.
@@ -10,7 +10,7 @@ use super::super::credential::federated_token::OUT_OF_TIME;
 use crate::core::health::failure::{Health, Reaction};
 use Health::{Consent, Credential, Forbidden, Misconfigured, Throttled, Unreachable};
 
-/// Entra counts on for as long as it is asked.
+/// Entra keeps counting while it is asked.
 const LOOP: Duration = Duration::from_secs(600);
 
 /// What a Conditional Access policy that stops the app needs, whether Entra or the API says so.
@@ -27,7 +27,7 @@ pub(super) struct CodeRow {
 }
 
 impl CodeRow {
-    /// Another pace than the state's own.
+    /// Sets another pace than the state's own.
     const fn with(mut self, reaction: Reaction) -> Self {
         self.reaction = reaction;
         self

@@ -1,8 +1,8 @@
 //! A look into a token, before its first use.
 //!
-//! Entra issues app-only tokens without any role, and (v1) for the wrong API, as if all were well. Clients are told not to
-//! rely on the form of other APIs' tokens ("Access tokens in the Microsoft identity platform"), so a token that can't be
-//! read passes: the API has the last word.
+//! Entra issues app-only tokens without any role, and (v1) for the wrong API, without an error. Clients must not rely on the
+//! form of other APIs' tokens ("Access tokens in the Microsoft identity platform"), so a token that can't be read passes:
+//! the API decides.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::core::ids::TenantId;
 use crate::core::sources::{Permission, SourceKind};
 use crate::core::time::ticks::Ticks;
 
-/// APIs that have no incidents, and whose tokens are got by mistake.
+/// APIs without incidents whose tokens are requested by mistake.
 const WITHOUT_INCIDENTS: [(&str, &str); 2] = [
     (
         "00000002-0000-0000-c000-000000000000",
@@ -41,7 +41,7 @@ fn known_api(id: &str) -> Option<&'static str> {
 
 /// Longest text of a claim that is shown, in characters.
 const CLAIM_MOST: usize = 200;
-/// Claims and roles beyond so many are not shown. Real tokens have some twenty.
+/// The most claims and roles that are shown. Real tokens have about twenty.
 const MANY: usize = 500;
 
 /// What a token says of itself, fit to be shown. Nothing in it was verified.
@@ -93,7 +93,7 @@ fn held(claims: &Map<String, Value>) -> impl Iterator<Item = &str> {
     roles.into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// What a token has to say.
+/// What a token must contain.
 pub(super) struct TokenExpectation {
     pub(super) tenant: TenantId,
     pub(super) resource: String,

@@ -18,7 +18,7 @@ use super::*;
 use crate::core::sources::SourceKind;
 use crate::settings::{AppSettings, Credential, SecretSource};
 
-/// Stand for secrets: one with characters that forms, JSON and links write in other ways, one that could be a host's name.
+/// Secrets: one with characters that forms, JSON and links write in other ways, one that could be a host's name.
 const SECRETS: [&str; 2] = ["Canary~8Q/right+1&2=3\"%41\\", "canary-7c41e9d0"];
 static KEYS: [ProofKey; 2] = [client_secret::FILE, federated_token::FILE];
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";

@@ -56,8 +56,8 @@ impl TokenAnswer<'_> {
         }
     }
 
-    /// `entra 90002`; without a number of Entra's, `entra 503` or `entra 400 invalid_scope`. A credential is named, too: two
-    /// that are refused for the same reason have to be mended one by one.
+    /// `entra 90002`, or without a number `entra 503` or `entra 400 invalid_scope`. The credential is named, too: two that are
+    /// refused for the same reason have to be corrected one by one.
     fn cause(&self, said: &EntraErrorBody, health: Health) -> String {
         let refused = match said.code {
             Some(code) => format!("entra {code}"),
@@ -173,7 +173,7 @@ impl EntraErrorBody {
         let text = match (error.as_str(), description) {
             (error, "") => error.to_owned(),
             (error, description) => {
-                // Times and ids stand behind the sentence; the trace id is what support asks for.
+                // Times and ids follow the sentence. Support asks for the trace id.
                 format!("{error}: {}", shown(description, MAX_DESCRIPTION))
             }
         };

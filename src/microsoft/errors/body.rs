@@ -27,7 +27,7 @@ pub(super) struct ApiErrorBody {
     tracking_id: (&'static str, String),
     pub(super) throttled: bool,
     pub(super) passing: bool,
-    /// A code names no trouble at all.
+    /// A code names no fault.
     pub(super) vague: bool,
     /// Another code does.
     telling: bool,
@@ -37,7 +37,7 @@ pub(super) struct ApiErrorBody {
 impl ApiErrorBody {
     pub(super) fn read(body: &[u8], headers: &HeaderMap, token: &str) -> Self {
         let challenges = challenges(headers.get_all(WWW_AUTHENTICATE).iter());
-        // A text of a few letters would be found in every word.
+        // A short text would be found in every word.
         let claims = challenges
             .iter()
             .filter_map(|it| it.get("claims"))
@@ -151,7 +151,7 @@ impl ApiErrorBody {
         self.names(&["license", "licence", "provisioned"])
     }
 
-    /// Every code is one that names no trouble, and the message does not name what the app lacks either.
+    /// No code names a fault, and the message does not name what the app lacks either.
     pub(super) fn knows_nothing(&self) -> bool {
         let lacks = self.names_licence()
             || self.audience().is_some()
@@ -187,8 +187,7 @@ fn shown(text: &str, hidden: &[&str], max: usize) -> String {
     one_line(&without_claims(&scrub_all(text, hidden)), max)
 }
 
-/// `text` without encoded JSON. A claims challenge, repeated in a message, may hold what nobody has to read, and so may a
-/// token that is not ours.
+/// `text` without encoded JSON. A claims challenge or another token may be repeated in a message, and must not be shown.
 fn without_claims(text: &str) -> String {
     let of_base64 =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_' | '.' | '=' | '%');

@@ -12,23 +12,23 @@ use tokio::time::{Instant, timeout};
 use crate::core::health::failure::Failure;
 use crate::microsoft::transport::{self, Peer};
 
-/// Error bodies are read up to here; what follows says nothing more.
+/// Error bodies are read up to this size.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// Pieces of a body that are there already are handed out as one up to this size: decompression yields them by 8 KiB, and
-/// each costs the reader a look into the ledger.
+/// Pieces that have arrived are handed out as one, up to this size. Decompression yields 8 KiB at a time, and each piece
+/// costs the reader a look into the ledger.
 const GATHER: usize = 64 << 10;
 
 /// An answer whose body is still on its way.
 pub(in crate::microsoft) struct StreamedAnswer {
     response: Response,
     peer: Arc<Peer>,
-    /// Time spent waiting for the other side. While a reader rests (Kafka is away), no limit runs.
+    /// Time spent waiting for the other side. No limit runs while the reader rests (Kafka is away).
     waited: Duration,
     /// Bytes received so far, decompressed.
     received: usize,
-    /// What came behind the piece handed out last: the body's end or a failure.
+    /// What followed the last piece: the body's end or a failure.
     ending: Option<reqwest::Result<()>>,
-    /// How the body is encoded, when that is none of what was asked for: it can't be read.
+    /// An encoding that was not asked for. The body can't be read then.
     encoding: Option<String>,
 }
 
@@ -80,7 +80,7 @@ impl StreamedAnswer {
         }
     }
 
-    /// Waits for a piece, and joins to it those that need no waiting.
+    /// Waits for a piece, and joins to it those that have arrived already.
     async fn gather(&mut self) -> reqwest::Result<Option<Bytes>> {
         if let Some(ending) = self.ending.take() {
             return ending.map(|()| None);
@@ -139,7 +139,7 @@ impl StreamedAnswer {
     }
 }
 
-/// Names of encodings (RFC 9110, 8.4.1) are words of a few letters. Anything else may be what the other side was sent.
+/// Names of encodings (RFC 9110, 8.4.1) are short words. Anything longer may repeat what we sent.
 const LONGEST_ENCODING: usize = 12;
 
 /// How a body is encoded after decompression. Gzip alone is asked for, and its mark is gone once it is decompressed.

@@ -1,5 +1,5 @@
-//! nextLinks: followed whole, and only to where the configuration points. Whoever receives the request receives a token
-//! that reads a customer's incidents.
+//! nextLinks are followed unchanged, and only to the configured host: each request carries a token that reads a customer's
+//! incidents.
 
 use url::Url;
 
@@ -9,9 +9,9 @@ use crate::microsoft::scrub::host_without;
 /// Longer links are refused by most servers.
 const MAX_LINK: usize = 16 << 10;
 
-/// `link`, absolute or relative to `list`, when its scheme, host and port are those of `list`. It is compared as parsed,
-/// by the parser that also makes the request: what only looks like the right host does not pass. Of a link that does not,
-/// only the host is named, and the scheme if it is http or https; `token` is cut out of the host.
+/// `link`, absolute or relative to `list`, when its scheme, host and port are those of `list`. The parser that makes the
+/// request also makes the comparison, so a link that only looks right is refused. A refusal names the host, and the scheme
+/// if it is http or https; `token` is cut out of the host.
 pub(super) fn pinned(list: &Url, link: &str, token: &str) -> Result<Url, Failure> {
     if link.len() > MAX_LINK {
         return Err(refused("is longer than 16 KiB"));
