@@ -1,8 +1,7 @@
 //! The certificate authorities that this system trusts.
 //!
-//! The OpenSSL that is built in looks for them where nobody puts them (`/usr/local/ssl`). So they are looked for in the
-//! places that Linux distributions use, as for Microsoft's endpoints; `SSL_CERT_FILE` and `SSL_CERT_DIR` go first, as with
-//! any OpenSSL.
+//! A vendored OpenSSL looks for them in `/usr/local/ssl`, where no distribution puts them. So this looks in the places
+//! that Linux distributions use. `SSL_CERT_FILE` and `SSL_CERT_DIR` come first, as with any OpenSSL.
 
 use std::env::var_os;
 use std::fs;
@@ -11,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// A file or a folder with the authorities; `None` when there is none in any known place.
 pub(super) fn of_the_system() -> Option<PathBuf> {
     let names_only_a_folder = var_os("SSL_CERT_FILE").is_none() && var_os("SSL_CERT_DIR").is_some();
-    // What these two name comes first in what is found, when it is there.
+    // The probe returns what these two variables name, if it exists.
     let found = openssl_probe::probe();
     let file = found.cert_file;
     let folder = found.cert_dir.into_iter().find(|folder| holds_any(folder));

@@ -1,6 +1,7 @@
-//! One client of librdkafka, and a place for one that can be replaced.
+//! One client of librdkafka, and a slot for a client that can be replaced.
 //!
-//! Invariant: a client is destroyed in a thread of its own, since that blocks until its threads and connections are gone.
+//! Invariant: a client is destroyed in a thread of its own, because that blocks until its threads and connections are
+//! gone.
 
 use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +15,12 @@ use super::events::ClientEvents;
 use super::queue::Client;
 use crate::kafka::statistics::ClientStatistics;
 
-/// A producer that is at work, or was.
+/// A producer that is in use, or was.
 pub(super) struct KafkaClient {
-    /// Taken when this ends.
+    /// Taken when this is dropped.
     producer: Option<Client>,
     pub(super) statistics: Arc<ClientStatistics>,
-    /// Another has its place. What it gives back unsent goes to that one.
+    /// Another client has replaced it. Records that it returns unsent go to that one.
     retired: AtomicBool,
 }
 
@@ -36,12 +37,12 @@ impl KafkaClient {
         }))
     }
 
-    /// `None` only while it is being dropped, when nobody can ask any more.
+    /// `None` only while this is being dropped.
     pub(super) fn producer(&self) -> Option<&Client> {
         self.producer.as_ref()
     }
 
-    /// What librdkafka can't go on after, and why.
+    /// librdkafka's fatal error, and its text.
     pub(super) fn fatal(&self) -> Option<(Code, String)> {
         self.producer()?.client().fatal_error()
     }
@@ -50,7 +51,7 @@ impl KafkaClient {
         self.retired.load(Ordering::Acquire)
     }
 
-    /// Gives back what it holds, which is to be sent by another. Of what is on its way nobody knows whether it has arrived.
+    /// Returns its records, for another client to send. Whether those in flight have arrived is unknown.
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
         self.purge();
@@ -62,7 +63,7 @@ impl KafkaClient {
         }
     }
 
-    /// Records to be acknowledged, and events to be told.
+    /// Records that wait for an acknowledgement, and events that wait to be delivered.
     pub(super) fn in_flight(&self) -> usize {
         let count = self.producer().map(Producer::in_flight_count);
         usize::try_from(count.unwrap_or_default()).unwrap_or_default()
@@ -73,12 +74,12 @@ impl Drop for KafkaClient {
     fn drop(&mut self) {
         let producer = self.producer.take();
         let thread = std::thread::Builder::new().name("kafka-client-end".to_owned());
-        // Where no thread is to be had, it ends here.
+        // If no thread can be made, the closure is dropped here, and the producer with it.
         let _ = thread.spawn(move || drop(producer));
     }
 }
 
-/// The client in one place of work. A poisoned lock guards a plain value here, which is whole whatever thread died.
+/// Holds the client of one purpose.
 #[derive(Default)]
 pub(super) struct ClientSlot(RwLock<Option<Arc<KafkaClient>>>);
 
@@ -87,14 +88,14 @@ impl ClientSlot {
         self.0.read().clone()
     }
 
-    /// Returns the one that was there.
+    /// Returns the previous client.
     pub(super) fn put(&self, client: Option<Arc<KafkaClient>>) -> Option<Arc<KafkaClient>> {
         let mut place = self.0.write();
         std::mem::replace(&mut place, client)
     }
 }
 
-/// Every client that is still there, wherever it works.
+/// Every client that still exists.
 #[derive(Default)]
 pub(super) struct ClientList(Mutex<Vec<Weak<KafkaClient>>>);
 

@@ -1,4 +1,4 @@
-//! What is known about the connection, and its state.
+//! The state of the connection to Kafka.
 //!
 //! librdkafka reports each failed attempt to connect, several times a second during an outage. The log gets one line per
 //! change of state instead, and each further kind of warning once between two changes.
@@ -29,7 +29,7 @@ pub(super) struct ConnectionProblem {
 
 const WAIT: &str =
     "nothing to do yet; if this lasts, see whether Kafka is up and can be reached from here";
-/// What ends [`REACH`], for who goes on.
+/// The end of [`REACH`], which only holds for the daemon.
 pub(super) const GOES_ON: &str = "; nothing is lost, and it goes on by itself";
 pub(super) const REACH: &str = "check that Kafka runs, kafka.brokers, and the network and firewalls on the way; nothing is lost, and it goes \
      on by itself";
@@ -39,7 +39,7 @@ const LOG_IN: &str = "check sasl.mechanism, sasl.username and sasl.password unde
 const TLS: &str = "check security.protocol and the ssl.* properties under [kafka.properties]: whether the port speaks TLS, \
      whether kafka.brokers uses the name in the broker's certificate, and whether ssl.ca.location names the CA (PEM) that \
      issued it";
-/// A connection is made and comes to nothing.
+/// A connection is made, but Kafka's protocol does not work over it.
 pub(super) const PROTOCOL: &str = "a firewall may swallow what is sent, or the port may want TLS or a login (set \
      security.protocol and sasl.* under [kafka.properties]), or something else than Kafka may be there; check kafka.brokers, \
      too";
@@ -48,7 +48,7 @@ pub(super) struct Connection {
     brokers: String,
     scrubber: Scrubber,
     state: watch::Sender<PartStatus>,
-    /// How many errors librdkafka told of.
+    /// Number of errors that librdkafka reported.
     errors: watch::Sender<u64>,
     /// The last connection failure. It becomes the state's error when no broker is left.
     problem: Mutex<Option<ConnectionProblem>>,
@@ -58,11 +58,11 @@ pub(super) struct Connection {
     cluster: Mutex<Vec<i32>>,
     /// A broker has answered since the start.
     seen: AtomicBool,
-    /// Statistics that came.
+    /// Number of statistics that librdkafka sent.
     statistics: watch::Sender<u64>,
-    /// A connection was closed and no other is up. That may be an idle one, so Kafka has to be asked.
+    /// A connection was closed and no other is up. It may have been an idle one, so Kafka has to be asked.
     doubted: AtomicBool,
-    /// The daemon stops: what happens to connections from now on is of no interest.
+    /// The daemon stops: the state no longer changes.
     ended: AtomicBool,
 }
 
@@ -92,12 +92,12 @@ impl Connection {
         &self.brokers
     }
 
-    /// How many brokers the cluster has, as far as is known.
+    /// Number of brokers in the last metadata, at least 1.
     pub(super) fn size(&self) -> usize {
         lock(&self.cluster).len().max(1)
     }
 
-    /// The ids of the brokers that the cluster has, as far as is known.
+    /// The ids of the brokers in the last metadata.
     pub(super) fn brokers_seen(&self) -> Vec<i32> {
         lock(&self.cluster).clone()
     }
@@ -121,9 +121,9 @@ impl Connection {
         lock(&self.warned).insert(kind.to_owned())
     }
 
-    /// Resolves with the next statistics. They come every second while the thread lives that brings acknowledgements.
+    /// Resolves with the next statistics. They come every second while the thread that delivers acknowledgements lives.
     pub(super) async fn next_statistics(&self) {
-        // Fails only when the sender is gone, which is ours.
+        // Never fails: `self` owns the sender.
         let _ = self.statistics.subscribe().changed().await;
     }
 
@@ -169,13 +169,13 @@ impl Connection {
         lock(&self.problem).clone()
     }
 
-    /// Whether Kafka has to be asked for whether it is still there.
+    /// Whether Kafka has to be asked if it is still there.
     pub(super) fn is_doubted(&self) -> bool {
         self.doubted.load(Ordering::Relaxed)
     }
 
-    /// No connection is up any more. librdkafka tells of connections that can't be made, and not of those that are closed:
-    /// brokers and balancers close idle ones all the time. Which it was takes a question to know, or the next failure.
+    /// No connection is up any more. librdkafka reports connections that can't be made, but not why one was closed:
+    /// brokers and balancers close idle ones all the time. Only a request, or the next failure, shows which it was.
     pub(super) fn down(&self) {
         if self.problem().is_none() && self.state.borrow().state == PartState::Ok {
             self.doubted.store(true, Ordering::Relaxed);
@@ -194,7 +194,7 @@ impl Connection {
         self.change(PartState::Failed, Some(problem));
     }
 
-    /// Nothing is told any more.
+    /// Stops changing the state.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
     }
@@ -204,7 +204,7 @@ impl Connection {
         self.enter(PartState::Ok, None);
     }
 
-    /// Kafka's refusal is told until it accepts a producer, whatever else is heard of it meanwhile.
+    /// `Failed` stays until Kafka accepts a producer, whatever else happens in the meantime.
     fn change(&self, state: PartState, problem: Option<ConnectionProblem>) {
         let is_failed = self.state.borrow().state == PartState::Failed;
         if !is_failed || state == PartState::Failed {
@@ -258,10 +258,10 @@ impl Connection {
         let remedy = match code {
             RDKafkaErrorCode::Resolve => RESOLVE,
             RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => LOG_IN,
-            // Cut in the middle of a handshake is what a port does that speaks no TLS, and a broker that is going down.
+            // A port without TLS cuts the handshake, and so does a broker that stops.
             RDKafkaErrorCode::SSL => TLS,
             _ if what.contains("SSL handshake") => TLS,
-            // Where a connection was made, what is wrong is what came after it.
+            // The connection was made, so the fault lies in what came after it.
             _ if !what.contains("Connect to ") => PROTOCOL,
             _ => REACH,
         };
@@ -280,7 +280,8 @@ impl Connection {
     }
 }
 
-/// Without ` (after 3ms in state CONNECT, 2 identical error(s) suppressed)`, which makes one error look like ever new ones.
+/// Without ` (after 3ms in state CONNECT, 2 identical error(s) suppressed)`, which makes each repetition look like a
+/// new error.
 fn without_counts(reason: &str) -> &str {
     match reason.rsplit_once(" (after ") {
         Some((error, counts)) if counts.contains(" in state ") => error,
@@ -288,7 +289,6 @@ fn without_counts(reason: &str) -> &str {
     }
 }
 
-/// A poisoned lock guards a plain value here, which is whole whatever thread died.
 fn lock<T>(mutex: &Mutex<T>) -> parking_lot::MutexGuard<'_, T> {
     mutex.lock()
 }

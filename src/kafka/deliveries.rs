@@ -1,4 +1,4 @@
-//! Records handed to one client, and what became of them.
+//! Hands records to one client and waits for the results.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,29 +13,29 @@ use crate::core::health::failure::Failure;
 use crate::kafka::statistics::StatisticsSample;
 use crate::ports::{Record, Refused};
 
-/// Connections that came up and were closed while one record waited, until its batch is suspected. More than a restart of
-/// brokers causes, and a few seconds' worth.
+/// Connections that came up and were closed while one record waited, before its batch is suspected. More than a restart
+/// of brokers causes; it takes a few seconds.
 const CLOSINGS: u64 = 5;
 
 /// A record that librdkafka holds.
 pub(super) struct PendingRecord {
     index: usize,
-    /// Without its value, which librdkafka has: memory is for one copy of what is in flight.
+    /// Without its value, which librdkafka holds: the memory budget allows one copy.
     record: Record,
     size: usize,
     delivery: DeliveryFuture,
 }
 
-/// A record that was not acknowledged: its index, itself, its size, and why.
+/// A record that was not acknowledged: its index, the record, its size, and the error.
 pub(super) type FailedRecord = (usize, Record, usize, ClientError);
 
-/// What became of records, beside those that were acknowledged.
+/// The records that were not acknowledged.
 #[derive(Default)]
 pub(super) struct SendOutcome {
     pub(super) refused: Vec<(usize, Refused)>,
-    /// Refused for the size of the record or of its batch.
+    /// Refused because the record or its batch is too large.
     pub(super) oversize: Vec<(usize, Record, ClientError)>,
-    /// To be sent by another client.
+    /// To be sent again by another client.
     pub(super) again: Vec<(usize, Record)>,
 }
 
@@ -75,8 +75,8 @@ pub(super) async fn send(
     }
 }
 
-/// Waits until each of these is acknowledged or refused; returns whether any was acknowledged, and the others with their
-/// values. `suspected` is called when connections are closed over them again and again.
+/// Waits until each record is acknowledged or refused. Returns whether any was acknowledged, and the others with their
+/// values. Calls `suspected` when the broker closes connections again and again in the meantime.
 pub(super) async fn settle<F: Future<Output = ()>>(
     client: &KafkaClient,
     before: &Arc<StatisticsSample>,

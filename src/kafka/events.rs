@@ -1,4 +1,4 @@
-//! What librdkafka tells of a client: events, log lines, statistics.
+//! What librdkafka reports about a client: events, log lines, statistics.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::kafka::statistics::ClientStatistics;
 #[derive(Clone)]
 pub(super) struct ClientEvents {
     connection: Arc<Connection>,
-    /// What the statistics of this client tell.
+    /// Receives this client's statistics.
     statistics: Arc<ClientStatistics>,
-    /// What happens to this client's connections says nothing of whether Kafka is there.
+    /// This client's connections say nothing about whether Kafka is there.
     aside: bool,
 }
 
 impl ClientEvents {
-    /// Of a client whose connections are those that the state is about.
+    /// For a client whose connections decide the state.
     pub(super) fn of(connection: &Arc<Connection>) -> Self {
         Self {
             connection: Arc::clone(connection),
@@ -29,7 +29,7 @@ impl ClientEvents {
         }
     }
 
-    /// Of a client beside it, whose connections may well fail.
+    /// For a client beside it, whose connections are expected to fail.
     pub(super) fn aside(connection: &Arc<Connection>) -> Self {
         Self {
             aside: true,
@@ -53,7 +53,7 @@ impl ClientContext for ClientEvents {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let detail = self.connection.fit(without_thread(message));
         let serious = (level as i32) <= (RDKafkaLogLevel::Warning as i32);
-        // FAIL and ERROR repeat what `error` below is told, FATAL and GETPID what the publisher finds.
+        // FAIL and ERROR repeat what `error` below receives; FATAL and GETPID repeat what the publisher finds.
         let repeats = matches!(facility, "FAIL" | "ERROR" | "FATAL" | "GETPID");
         let tells = serious && !repeats && !self.aside;
         if tells && self.connection.is_new_warning(facility) {
@@ -79,12 +79,12 @@ impl ClientContext for ClientEvents {
                 tracing::debug!(target: "incidentd::kafka", detail, "librdkafka reports an error");
             }
         }
-        // Whether an error is fatal the event does not say. The publisher asks its producers.
+        // The event does not say whether an error is fatal. The publisher asks its producers.
         self.connection.count_error();
     }
 }
 
-/// Without `[thrd:app]: `: which of its threads says so is librdkafka's affair.
+/// Without `[thrd:app]: `, the name of one of librdkafka's threads.
 fn without_thread(message: &str) -> &str {
     match message.split_once("]: ") {
         Some((thread, text)) if thread.starts_with("[thrd:") => text,

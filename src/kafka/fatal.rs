@@ -1,9 +1,9 @@
-//! Fatal errors of librdkafka: what they mean, and when a new producer is worth a try.
+//! Fatal errors of librdkafka: what they mean, and when to try a new producer.
 //!
-//! An idempotent producer dies for good when Kafka does not give it an id (a missing permission, a broker without
-//! idempotence), and when a broker contradicts its sequence numbers. A permission can be granted and a broker replaced, so
-//! the process stays up and tries a new producer from time to time. Only where dying has no reason that an operator could
-//! mend, and does not end, is the process of no use any more.
+//! An idempotent producer fails for good when Kafka does not give it an id (a missing permission, a broker without
+//! idempotence), and when a broker contradicts its sequence numbers. An operator can grant the permission or replace
+//! the broker, so the process stays up and tries a new producer from time to time. The process gives up only when
+//! producers fail again and again for a reason that no operator can remove.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -19,33 +19,33 @@ use crate::kafka::connection::Connection;
 
 /// First and longest pause between two producers.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
-/// Deaths without a reason that an operator could mend, within this time, after which the process gives up.
+/// The process gives up after so many fatal errors within this time that no operator can remove.
 const MOST: usize = 10;
 const WITHIN: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Default)]
 pub(super) struct FatalErrors {
     state: Mutex<FatalState>,
-    /// Why the process is of no use any more.
+    /// Why the process gives up.
     last: watch::Sender<Option<String>>,
-    /// How often there was a producer again.
+    /// Number of times that a new producer was accepted.
     over: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct FatalState {
-    /// Of the producer that was there last, while there is no other.
+    /// Of the last producer, while there is no other.
     failure: Option<Failure>,
-    /// In a row, without an acknowledgement in between.
+    /// Fatal errors without an acknowledgement in between.
     count: u32,
-    /// When a new producer is worth a try.
+    /// When to try a new producer.
     due: Option<Instant>,
-    /// Of those that no operator can mend.
+    /// When those happened that no operator can remove.
     unexplained: VecDeque<Instant>,
 }
 
 impl FatalErrors {
-    /// A producer died. Returns what its records are refused with.
+    /// Notes a fatal error. Returns the failure of the producer's records.
     pub(super) fn note(
         &self,
         connection: &Connection,
@@ -78,26 +78,26 @@ impl FatalErrors {
         failure
     }
 
-    /// Why there is no producer that works; `None` when there is one, or a new one is worth a try.
+    /// Why records are refused; `None` when a producer works, or a new one is due.
     pub(super) fn blocking(&self) -> Option<Failure> {
         let state = self.lock();
         let is_due = state.due.is_none_or(|due| due <= Instant::now());
         state.failure.clone().filter(|_| !is_due)
     }
 
-    /// Why the producer that was there last died; `None` while there is one that works.
+    /// Why the last producer failed; `None` while one works.
     pub(super) fn current(&self) -> Option<Failure> {
         self.lock().failure.clone()
     }
 
-    /// There is a producer again.
+    /// A new producer was accepted.
     pub(super) fn over(&self) {
         self.lock().failure = None;
         self.over
             .send_modify(|times| *times = times.wrapping_add(1));
     }
 
-    /// Changes whenever there is a producer again.
+    /// Changes whenever a new producer is accepted.
     pub(super) fn watch_recoveries(&self) -> watch::Receiver<u64> {
         self.over.subscribe()
     }
@@ -107,13 +107,13 @@ impl FatalErrors {
         self.lock().count = 0;
     }
 
-    /// Resolves when the process is of no use any more; tells why.
+    /// Resolves with the reason when the process gives up.
     pub(super) async fn last(&self) -> String {
         let mut last = self.last.subscribe();
         let why = last.wait_for(Option::is_some).await.map(|why| why.clone());
         match why {
             Ok(why) => why.unwrap_or_default(),
-            // Never: `self.last` is the sender.
+            // Never happens: `self.last` is the sender.
             Err(_) => std::future::pending().await,
         }
     }
@@ -123,7 +123,7 @@ impl FatalErrors {
     }
 }
 
-/// Whether an operator's action ends it: a permission, another broker, another setting.
+/// Whether an operator can remove the reason: a permission, another broker, another setting.
 pub(super) fn is_mendable(code: Code) -> bool {
     matches!(
         code,

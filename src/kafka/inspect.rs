@@ -1,13 +1,13 @@
-//! A look at Kafka from outside the daemon: whether it answers, whether the topics are there, how large a record each
-//! accepts, and whether this user may write to it.
+//! Inspects Kafka for `incidentd check`: whether it answers, whether the topics exist, how large a record each accepts,
+//! and whether this user may write to it.
 //!
-//! Whether it may write can't be asked: what rdkafka offers has no request for it. So a record is offered that no topic
-//! keeps, one byte larger than the topic's own `max.message.bytes`. Kafka looks at the permission first and at the size
-//! then: refused for its size, it would have been welcome. It is offered by a producer like the daemon's, so the right to
-//! use an idempotent producer is seen along with it. Where the topic's limit is not told, nothing is offered.
+//! rdkafka has no request that shows whether it may write. So a record is offered that no topic keeps, one byte larger
+//! than the topic's own `max.message.bytes`. Kafka checks the permission first and the size after it, so a refusal for
+//! its size means that writing is permitted. A producer like the daemon's offers it, so the right to use an idempotent
+//! producer is checked as well. Without the topic's limit, nothing is offered.
 //!
-//! Invariant: no topic is made, and no record is left in one. Should a broker keep what is larger than the limit that it
-//! named, it is said where that record lies.
+//! Invariant: no topic is made, and no record is left in one. If a broker keeps a record that exceeds its own limit, a
+//! note says where the record is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,35 +31,35 @@ use words::{no_answer, not_told, note_limit, notes, out_of_reach, unusable};
 
 mod words;
 
-/// For the first answer, connecting and logging in included.
+/// Time for the first answer, including connection and login.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
-/// For each further answer.
+/// Time for each further answer.
 const ANSWER: Duration = Duration::from_secs(5);
-/// For the verdict on a record, which travels to the partition's own broker.
+/// Time for the answer to a record, which goes to the partition's own broker.
 const VERDICT: Duration = Duration::from_secs(10);
-/// Before a topic that seems to be missing is asked for again.
+/// Pause before a topic that seems to be missing is asked for again.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
-/// Topics looked at at once.
+/// Topics inspected at the same time.
 const AT_ONCE: usize = 8;
 /// What librdkafka may hold of offered records, beyond the largest.
 const SLACK: usize = 64 << 10;
-/// Connections that came up and were closed over an offered record, until no answer is waited for any more.
+/// Connections that come up and are closed over an offered record before the wait for an answer ends.
 const CLOSINGS: u64 = 3;
-/// Marks an offered record, should one ever stay.
+/// Marks an offered record, in case one stays.
 const KEY: &[u8] = b"incidentd-check";
 
-/// What was seen of Kafka.
+/// The result of an inspection of Kafka.
 #[derive(Debug)]
 pub struct Inspection {
-    /// Why nothing more could be seen.
+    /// Why the inspection ended early.
     pub failure: Option<Failure>,
     /// Brokers of the cluster.
     pub brokers: usize,
-    /// The largest request that the brokers take (`socket.request.max.bytes`), in bytes, or why that is not known.
+    /// The largest request that the brokers accept (`socket.request.max.bytes`), in bytes, or why it is unknown.
     pub request: Result<usize, String>,
-    /// What is no failure and should be known of the cluster as a whole.
+    /// Notes about the cluster that are no failures.
     pub notes: Vec<String>,
-    /// One for each topic asked for, in that order; none when nothing could be seen.
+    /// One for each topic asked for, in that order; none after a failure.
     pub topics: Vec<TopicSeen>,
 }
 
@@ -68,10 +68,10 @@ pub struct TopicSeen {
     pub name: Arc<str>,
     pub failure: Option<Failure>,
     pub partitions: usize,
-    /// The largest batch that it accepts, as far as Kafka told and the producer allows.
+    /// The largest batch that it accepts, if Kafka shows it, within the producer's own limit.
     pub max_record: Option<usize>,
     pub write: Write,
-    /// What is no failure and should be known.
+    /// Notes that are no failures.
     pub notes: Vec<String>,
 }
 
@@ -80,11 +80,11 @@ pub struct TopicSeen {
 pub enum Write {
     Allowed,
     Refused,
-    /// It was not found out, and why.
+    /// Not known, and why.
     Unknown(String),
 }
 
-/// Looks at Kafka and at these topics. Ends by itself, however Kafka behaves.
+/// Inspects Kafka and these topics. Ends within its own time limits, however Kafka behaves.
 pub async fn inspect(options: &KafkaConnection, topics: &[Arc<str>]) -> Inspection {
     let connection = Arc::new(Connection::new(options.brokers.clone(), options.scrubber()));
     let events = ClientEvents::of(&connection);
@@ -128,7 +128,7 @@ impl Inspection {
 }
 
 impl KafkaConnection {
-    /// The daemon's producer, but for what makes it wait for ever, and ready to offer what is too large.
+    /// The daemon's producer with time limits, and with room for a record that is too large.
     fn offering(&self) -> rdkafka::ClientConfig {
         let mut config = self.producer();
         for other_name in [
@@ -165,24 +165,24 @@ struct Inspector<'a> {
     limits: SizeLimits,
 }
 
-/// What the cluster says of one topic.
+/// The cluster's metadata of one topic.
 struct TopicMetadata {
     brokers: Vec<i32>,
     error: Option<Code>,
     partitions: usize,
-    /// Partitions that nobody leads.
+    /// Partitions without a leader.
     headless: usize,
 }
 
 impl Inspector<'_> {
-    /// How many brokers there are, once one has answered. Given up early when no broker lets us in: that does not pass
-    /// by waiting.
+    /// The number of brokers, once one has answered. Ends early when every broker refuses the login, which waiting does
+    /// not change.
     async fn first_answer(&self, topic: Option<&Arc<str>>) -> Option<usize> {
         let mut errors = self.connection.watch_errors();
         let turned_away = async {
             while !self.is_turned_away() {
                 if errors.changed().await.is_err() {
-                    // Never: the link holds the sender.
+                    // Never happens: the connection holds the sender.
                     std::future::pending::<()>().await;
                 }
             }
@@ -221,7 +221,7 @@ impl Inspector<'_> {
                 headless: partitions.iter().filter(|one| one.leader() < 0).count(),
             })
         });
-        // It ends early only when the runtime does.
+        // Cancelled only when the runtime stops.
         let seen = asked.await.unwrap_or(Err(ClientError::Canceled));
         match &seen {
             Ok(seen) => self.connection.metadata(seen.brokers.clone()),
@@ -279,7 +279,7 @@ impl Inspector<'_> {
         seen
     }
 
-    /// A topic that was made a moment ago is not yet known to every broker: the first "no" is not taken for an answer.
+    /// Not every broker knows a topic that was made a moment ago, so a missing one is asked for twice.
     async fn of_topic(&self, name: &Arc<str>) -> Result<TopicMetadata, ClientError> {
         let seen = self.metadata(Some(Arc::clone(name)), ANSWER).await?;
         if !seen.error.is_some_and(refusal::is_unknown_topic) {
@@ -359,7 +359,7 @@ impl Inspector<'_> {
         }
     }
 
-    /// The broker closes the connection over a record of the topic's own limit.
+    /// The broker closes the connection over a record of the topic's own size limit.
     fn closed_on(&self, seen: &mut TopicSeen, limit: usize) {
         seen.write = Write::Unknown("the broker closes the connection instead".to_owned());
         seen.notes.push(format!(

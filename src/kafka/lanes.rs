@@ -1,12 +1,12 @@
 //! Large records, each in a request of its own and over connections that no other record uses.
 //!
-//! A record that makes a request larger than the brokers take is answered by a closed connection, and librdkafka sends it
-//! again for ever, before anything else for that broker. So what may be so large travels apart from all others: a few
-//! clients ([`LANES`]), one record in each at a time. When connections come up and are closed over one record, again and
-//! again, it is taken back and told to be too large.
+//! When a record makes a request larger than the brokers accept, they close the connection. librdkafka then sends it
+//! again for ever, before anything else for that broker. So records that may be that large travel apart from all
+//! others: in a few clients ([`LANES`]), one record in each at a time. When connections come up and are closed again
+//! and again while it waits, the record is taken back and reported as too large.
 //!
-//! Invariant: a record is taken back by that evidence alone, never after a time. While no connection comes up it waits, as
-//! all do.
+//! Invariant: only that evidence takes a record back, never a time limit. While no connection comes up, it waits like
+//! all others.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -28,23 +28,23 @@ use crate::settings::KafkaConnection;
 
 /// Large records on their way at once.
 const LANES: usize = 4;
-/// Connections that came up and were closed over one record, until it is to blame.
+/// Connections that come up and are closed before the record counts as the reason.
 const CLOSINGS: u64 = 3;
-/// For a record to come back that was taken back: no network is involved.
+/// Time for librdkafka to return a record that is taken back. No network is involved.
 const COMES_BACK: Duration = Duration::from_secs(10);
-/// How long it is remembered that a record was too large. Then it is tried again: a setting may have changed.
+/// A record that was too large is tried again after this time: a setting may have changed.
 const REMEMBERED: Duration = Duration::from_secs(5 * 60);
 /// Records remembered.
 const MEMORY: usize = 4096;
 
-/// What became of a record.
+/// The result of sending a record.
 pub(super) enum LargeOutcome {
     Arrived,
-    /// Kafka or librdkafka said no. The record is there again.
+    /// Kafka or librdkafka refused it.
     Refused(Record, ClientError),
-    /// The broker closed the connection over it, again and again.
+    /// The broker closed connections over it, again and again.
     Closed(Record),
-    /// The producer died, for this reason.
+    /// The producer had this fatal error.
     Died(Code, String),
 }
 
@@ -54,10 +54,10 @@ pub(super) struct Lanes {
     refused: Mutex<HashMap<u64, (LargeVerdict, Instant)>>,
 }
 
-/// What was done about a record that is too large.
+/// Why a record counts as too large.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum LargeVerdict {
-    /// It was not sent: one of its size had been refused. Perhaps it has parts that fit.
+    /// It was not sent, because one of its size had been refused. Parts of it may fit.
     Skipped,
     /// The broker closed the connection over it.
     Closed,
@@ -74,10 +74,10 @@ impl Default for Lanes {
 }
 
 impl Lanes {
-    /// Whether the record need not be sent to know that it is too large. `suspect`: one of its size was refused lately.
+    /// Whether the record counts as too large without being sent. `suspect`: one of its size was refused recently.
     ///
-    /// A record that is only suspected is spared once: whoever holds it splits it. When it comes again it could not be
-    /// split, and it is sent: compressed it may fit.
+    /// A suspected record is skipped once, so that the caller splits it. If it comes again, it could not be split; then
+    /// it is sent, because it may fit when compressed.
     pub(super) fn skips(&self, record: &Record, suspect: bool) -> bool {
         let name = name(record);
         let mut refused = lock(&self.refused);
@@ -93,7 +93,7 @@ impl Lanes {
         }
     }
 
-    /// Sends one record in a lane of its own; waits for one to be free.
+    /// Sends one record in a lane of its own. Waits for a free one.
     pub(super) async fn send(
         &self,
         record: Record,
@@ -135,7 +135,7 @@ impl Lanes {
         Ok(lane)
     }
 
-    /// One is kept for the next large record; more would be threads and connections that nobody uses.
+    /// Keeps one for the next large record. More would be unused threads and connections.
     fn give_back(&self, lane: Arc<KafkaClient>, _turn: Option<SemaphorePermit<'_>>) {
         let mut free = lock(&self.free);
         if free.is_empty() {
@@ -153,7 +153,7 @@ async fn pass(lane: &KafkaClient, mut record: Record) -> LargeOutcome {
         Ok(delivery) => delivery,
         Err(error) => return fatal_or(lane, record, error),
     };
-    // librdkafka has it: memory is for one copy of what is on its way.
+    // librdkafka holds the value now: the memory budget allows one copy.
     record.value = Vec::new();
     let result = tokio::select! {
         result = &mut delivery => Some(result),
@@ -182,7 +182,7 @@ fn fatal_or(lane: &KafkaClient, record: Record, error: ClientError) -> LargeOutc
     }
 }
 
-/// Equal for equal records, and for no others.
+/// A hash of what makes the record.
 fn name(record: &Record) -> u64 {
     let mut hash = Xxh3::new();
     hash.update(record.topic.as_bytes());
@@ -202,7 +202,6 @@ fn note(refused: &mut HashMap<u64, (LargeVerdict, Instant)>, name: u64, verdict:
     }
 }
 
-/// A poisoned lock guards a plain value here, which is whole whatever thread died.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }

@@ -1,14 +1,14 @@
 //! How large a record may be.
 //!
-//! Three settings decide: `max.message.bytes` of the topic (of a batch, as it is compressed), `socket.request.max.bytes` of
-//! the brokers (of a whole request; beyond it the broker closes the connection), and the producer's own
-//! `message.max.bytes` (before compression). The brokers' `message.max.bytes` is no fourth one: Kafka uses it for topics
-//! that have no value of their own, and tells it as theirs.
+//! Three settings decide: `max.message.bytes` of the topic (of a compressed batch), `socket.request.max.bytes` of the
+//! brokers (of a whole request; beyond it the broker closes the connection), and the producer's own `message.max.bytes`
+//! (before compression). The brokers' `message.max.bytes` needs no request of its own: Kafka reports it for topics
+//! without a value of their own.
 //!
-//! Topic and brokers are asked where that is permitted (DescribeConfigs on the topic, and on the cluster). Where it is not,
-//! or where no answer comes in time, a guess on the safe side stands in: Kafka's default for the topic, and for a request
-//! the smallest limit that a hosted Kafka is known to have. A connection that was closed over a record teaches the rest.
-//! Answers serve for minutes, so a changed setting is taken without a restart.
+//! Topic and brokers are asked where that is permitted (DescribeConfigs on the topic and on the cluster). Without a
+//! permission or an answer in time, a safe value is assumed: Kafka's default for the topic, and for a request the
+//! smallest limit that a hosted Kafka is known to have. A connection that is closed over a record lowers it. Answers
+//! are kept for minutes, so a changed setting takes effect without a restart.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -25,58 +25,59 @@ use super::options::EVENT_HUBS_REQUEST;
 use crate::kafka::connection::Connection;
 use crate::settings::KafkaConnection;
 
-/// `max.message.bytes` of a topic for which nobody has set it.
+/// Kafka's default of `max.message.bytes`.
 pub(super) const DEFAULT_MAX_MESSAGE: usize = 1_048_588;
 /// What Kafka counts beside key, headers and value: the frames of the request, of the batch (61 bytes), of the record
 /// (some 30) and of each header (up to 6), with room to spare.
 pub(super) const FRAMES: usize = 1024;
-/// How long the first record waits for the brokers to tell their limits.
+/// How long the first record waits for the brokers' limits.
 const FIRST_ASK: Duration = Duration::from_secs(1);
-/// Limit of one request.
+/// Time limit of one request.
 const ASK_LIMIT: Duration = Duration::from_secs(5);
-/// How long an answer serves: the first sweep of many tenants may bring many large incidents.
+/// How long an answer is kept: the first sweep of many tenants may bring many large incidents.
 const SERVES: Duration = Duration::from_secs(60);
-/// How long it serves that there is none, and what a closed connection taught.
+/// How long a missing answer is kept, and what a closed connection has shown.
 const LESSON: Duration = Duration::from_secs(5 * 60);
-/// Brokers asked. Their settings are alike as a rule.
+/// Brokers that are asked. Their settings are usually the same.
 const BROKERS_ASKED: usize = 8;
 
 #[derive(Default)]
 pub(super) struct SizeLimits {
-    /// Made when it is first needed.
+    /// Made at the first request.
     admin: OnceLock<AdminClient<ClientEvents>>,
-    /// By topic. Never held while Kafka is asked: that may take seconds, and other topics' records would wait, too.
+    /// By topic. Not held while Kafka is asked: that may take seconds, and other topics' records would wait too.
     topics: Mutex<HashMap<String, Arc<TopicLimit>>>,
-    /// Set once the brokers were asked for the first time.
+    /// Set after the brokers were asked for the first time.
     asked: tokio::sync::OnceCell<()>,
     requests: Mutex<RequestLimit>,
 }
 
-/// What was told of one topic, and when. Held while asking: another record of the same topic waits for the same answer.
+/// One topic's answer, and when it came. Held while asking, so that other records of the topic wait for the same
+/// answer.
 type TopicLimit = tokio::sync::Mutex<Option<(Option<usize>, Instant)>>;
 
-/// What is known of the limit of a request.
+/// What is known about the limit of a request.
 #[derive(Default, Clone, Copy)]
 struct RequestLimit {
     told: Option<usize>,
     /// The smallest record over which a connection was closed, and when.
     closed: Option<(usize, Instant)>,
-    /// That nothing is told was said once.
+    /// The missing answer was logged once.
     said: bool,
 }
 
-/// What the limits are, in bytes.
+/// The limits, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KnownLimits {
-    /// `max.message.bytes` of the topic, when it is told.
+    /// `max.message.bytes` of the topic, if Kafka shows it.
     pub(super) topic: Option<usize>,
-    /// `socket.request.max.bytes` of the brokers, when it is told.
+    /// `socket.request.max.bytes` of the brokers, if they show it.
     pub(super) request: Option<usize>,
 }
 
 impl SizeLimits {
-    /// Bytes of key, headers and value that a record of `topic` may have in all: accepted for certain, as far as Kafka
-    /// tells its limits. Costs a question to Kafka once a minute at most.
+    /// Bytes of key, headers and value that Kafka accepts in a record of `topic`, as far as it shows its limits. Asks
+    /// Kafka once a minute at most.
     pub(super) async fn of(
         &self,
         topic: &str,
@@ -92,7 +93,8 @@ impl SizeLimits {
             .saturating_sub(FRAMES)
     }
 
-    /// What a closed connection teaches beyond what brokers tell. How much smaller a record would have to be is not known.
+    /// A lower limit from a closed connection that the brokers' own limit does not explain. How much smaller a record
+    /// has to be is unknown, so this is half.
     fn learned(&self, options: &KafkaConnection) -> usize {
         let told = self.told(options).unwrap_or(usize::MAX);
         match self.closed() {
@@ -101,7 +103,7 @@ impl SizeLimits {
         }
     }
 
-    /// What was told of them.
+    /// The limits that Kafka shows.
     pub(super) async fn known(
         &self,
         topic: &str,
@@ -114,18 +116,18 @@ impl SizeLimits {
         }
     }
 
-    /// Bytes that a request may have; a guess on the safe side where no broker tells.
+    /// Bytes that a request may have; a safe value if no broker shows its limit.
     pub(super) fn request(&self, options: &KafkaConnection) -> usize {
         self.told(options).unwrap_or(EVENT_HUBS_REQUEST)
     }
 
-    /// The smallest record over which a connection was closed lately.
+    /// The smallest record over which a connection was closed recently.
     pub(super) fn closed(&self) -> Option<usize> {
         let (bytes, since) = self.lock().closed?;
         (since.elapsed() < LESSON).then_some(bytes)
     }
 
-    /// A connection was closed over a record of so many bytes. Says whether that is news.
+    /// Notes that a connection was closed over a record of this size. Returns whether it is the first.
     pub(super) fn learn(&self, bytes: usize) -> bool {
         let known = self.closed();
         let least = known.map_or(bytes, |known| known.min(bytes));
@@ -133,12 +135,12 @@ impl SizeLimits {
         known.is_none()
     }
 
-    /// Bytes that a request may have, where a broker tells.
+    /// Bytes that a request may have, if a broker shows its limit.
     pub(super) fn told(&self, options: &KafkaConnection) -> Option<usize> {
         options.request_limit_by_name().or(self.lock().told)
     }
 
-    /// How long what was told serves, or that nothing was.
+    /// How long the brokers' answer, or its absence, is kept.
     pub(super) fn age(&self, options: &KafkaConnection) -> Duration {
         match self.told(options) {
             Some(_) => LESSON,
@@ -146,10 +148,10 @@ impl SizeLimits {
         }
     }
 
-    /// Has the brokers asked before the first record is sent; later this is nothing to wait for.
+    /// Asks the brokers before the first record is sent. Later calls return at once.
     pub(super) async fn prepare(&self, options: &KafkaConnection, connection: &Arc<Connection>) {
         let ask = async || {
-            // Who does not answer in time is asked again in the background. Until then the guess stands.
+            // A late answer is asked for again in the background.
             let _ = timeout(FIRST_ASK, self.refresh(options, connection)).await;
         };
         self.asked.get_or_init(ask).await;
@@ -158,7 +160,7 @@ impl SizeLimits {
     /// Asks the brokers for the limit of a request.
     pub(super) async fn refresh(&self, options: &KafkaConnection, connection: &Arc<Connection>) {
         if options.request_limit_by_name().is_some() {
-            // Event Hubs does not tell, and may close the connection over the question.
+            // Event Hubs does not answer, and may close the connection.
             return;
         }
         let told = self.ask_brokers(options, connection).await;
@@ -168,7 +170,7 @@ impl SizeLimits {
         });
         let before = std::mem::replace(&mut self.lock().told, told);
         match told {
-            // Kafka's own default, 100 MiB, limits nothing.
+            // Kafka's own default, 100 MiB, is above the producer's limit.
             Some(bytes) if before != told && bytes < options.message_max_bytes() + FRAMES => {
                 tracing::info!(target: "incidentd::kafka", bytes, "the brokers told their socket.request.max.bytes");
             }
@@ -214,7 +216,7 @@ impl SizeLimits {
         }
     }
 
-    /// The topic's `max.message.bytes`; `None` when the answer does not hold it.
+    /// The topic's `max.message.bytes`; `None` if the answer lacks it.
     pub(super) async fn ask(
         &self,
         topic: &str,
@@ -231,7 +233,7 @@ impl SizeLimits {
         .await
     }
 
-    /// The brokers' `socket.request.max.bytes`: of all that answer the smallest.
+    /// The smallest `socket.request.max.bytes` of the brokers that answer.
     pub(super) async fn ask_brokers(
         &self,
         options: &KafkaConnection,
@@ -265,13 +267,12 @@ impl SizeLimits {
         Ok(self.admin.get_or_init(|| admin))
     }
 
-    /// A poisoned lock guards plain values here, which are whole whatever thread died.
     fn lock(&self) -> MutexGuard<'_, RequestLimit> {
         self.requests.lock()
     }
 }
 
-/// One setting in bytes; `None` when no answer came in time, or it does not hold the setting.
+/// One setting in bytes; `None` if no answer comes in time, or it lacks the setting.
 async fn describe(
     admin: &AdminClient<ClientEvents>,
     resource: ResourceSpecifier<'_>,
@@ -280,7 +281,7 @@ async fn describe(
 ) -> Result<Option<usize>, ClientError> {
     let wait = AdminOptions::new().request_timeout(Some(ASK_LIMIT));
     let answer = admin.describe_configs([&resource], &wait);
-    // librdkafka keeps to the limit by itself; that it does is not for a sweep to depend on.
+    // librdkafka has the same time limit, but a sweep must not depend on it.
     let Ok(answer) = timeout(2 * ASK_LIMIT, answer).await else {
         return Ok(None);
     };

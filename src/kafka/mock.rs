@@ -1,7 +1,7 @@
 //! librdkafka's in-process broker, for `demo`: real wire protocol over loopback, and nothing to install.
 //!
-//! It keeps only the newest 5 MB of a partition, so read while writing. It honours neither isolation nor fencing: it
-//! shows how records flow, and proves nothing about exactly-once.
+//! It keeps only the newest 5 MB of a partition, so read while writing. It honours neither isolation nor fencing, so it
+//! proves nothing about exactly-once.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -14,7 +14,7 @@ use super::KafkaError;
 /// One broker in this process. Dropping it closes its connections and forgets its records.
 pub struct MockBroker {
     brokers: String,
-    /// Its end is what the broker's thread waits for.
+    /// The broker's thread ends when this is dropped.
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -28,7 +28,7 @@ impl MockBroker {
             .collect();
         let (stop, stopped) = sync_channel(1);
         let (tell, told) = sync_channel(1);
-        // The cluster can't move between threads, so it lives and ends on one of its own.
+        // The cluster can't move between threads, so it has one of its own.
         let thread = std::thread::Builder::new()
             .name("mock-broker".to_owned())
             .spawn(move || serve(&topics, &tell, &stopped))
@@ -57,7 +57,7 @@ impl Drop for MockBroker {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
-            // A panic there has no one left to matter to.
+            // A panic of that thread no longer matters.
             let _ = thread.join();
         }
     }
@@ -77,7 +77,7 @@ fn serve(
     match started {
         Ok(cluster) => {
             if tell.send(Ok(cluster.bootstrap_servers())).is_ok() {
-                // Ends with an error when the sender is dropped, which is the signal.
+                // Returns an error when the sender is dropped, which is the signal.
                 let _ = stopped.recv();
             }
         }

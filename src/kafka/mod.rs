@@ -1,14 +1,14 @@
-//! The way to Kafka, and the only module that knows rdkafka.
+//! Publishes to Kafka. The only module that uses rdkafka.
 //!
-//! [`KafkaPublisher`] implements [`crate::ports::Publisher`] with one idempotent producer that waits for ever: while
-//! Kafka is away a publication is late, never failed, lost or repeated. What Kafka refuses comes back per record, as a
-//! [`crate::core::health::failure::Failure`] in the operator's words. After a fatal error of librdkafka (Kafka forbids or lacks
-//! idempotence, or contradicts the producer's sequence numbers) a new producer takes the dead one's place (`fatal.rs`).
-//! What the dead one held is refused, and so published again: what was on its way when a broker contradicted it may then
-//! be there twice. A record that a broker answers by closing the connection holds up no other (`lanes.rs`, `statistics.rs`).
+//! [`KafkaPublisher`] implements [`crate::ports::Publisher`] with one idempotent producer without a time limit: while
+//! Kafka is away, a publication is late, but never failed, lost or repeated. A record that Kafka refuses comes back
+//! with a [`crate::core::health::failure::Failure`]. After a fatal error of librdkafka (Kafka forbids or lacks
+//! idempotence, or contradicts the producer's sequence numbers) a new producer replaces the old one (`fatal.rs`). The
+//! records of the old one are refused and published again; those in flight when a broker contradicted it may then exist
+//! twice. A record that makes a broker close the connection delays no other record (`lanes.rs`, `statistics.rs`).
 //!
-//! Values of librdkafka's properties may be passwords: they are cut out of every text of librdkafka before it is logged
-//! or shown.
+//! Values of librdkafka's properties may be passwords. They are removed from every text of librdkafka before it is
+//! logged or shown.
 
 mod authorities;
 mod client;
@@ -37,15 +37,15 @@ mod topics;
 pub use inspect::{Inspection, TopicSeen, Write, inspect};
 pub use publisher::KafkaPublisher;
 
-/// Why there is no client, or no reading with it.
+/// Why a client can't be made, or can't read.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaError {
     #[error("librdkafka has no property named {name:?}")]
     UnknownProperty { name: String },
-    /// The value is not told: it may be a password.
+    /// Without the value, which may be a password.
     #[error("librdkafka does not accept the value of its property {name:?}")]
     InvalidProperty { name: String },
-    /// librdkafka's own words, free of property values.
+    /// librdkafka's own text, without property values.
     #[error("librdkafka can't work with these settings: {why}")]
     Client { why: String },
     #[cfg(feature = "demo")]

@@ -1,4 +1,4 @@
-//! From our settings to librdkafka's: defaults that carry the promises, then the operator's properties over them.
+//! librdkafka's configuration: defaults that the promises need, then the operator's properties over them.
 
 use std::sync::Arc;
 
@@ -16,25 +16,25 @@ use super::scrub::Scrubber;
 use crate::kafka::connection::Connection;
 use crate::settings::KafkaConnection;
 
-/// Room in librdkafka's queue for what encoding adds to an incident, beyond the doubling.
+/// Room in librdkafka's queue for what encoding adds to incidents, beyond the doubling.
 const QUEUE_SLACK: usize = 32 << 20;
 /// librdkafka's largest value of `queue.buffering.max.kbytes`.
 const QUEUE_MOST_KBYTES: usize = i32::MAX as usize;
-/// Wide enough to leave the judgement of a record's size to the topic (librdkafka measures before compression), and well
-/// below `socket.request.max.bytes`, beyond which a broker drops the connection without a word.
+/// Large enough to let the topic decide about a record's size (librdkafka measures before compression), and well below
+/// `socket.request.max.bytes`, beyond which a broker closes the connection without an answer.
 pub(super) const MESSAGE_MOST_BYTES: usize = 16 << 20;
 
-/// A default, and its other name: an operator who sets either means this one.
+/// A default, and the property's other name. An operator may set either.
 struct DefaultProperty {
     name: &'static str,
     alias: Option<&'static str>,
     value: &'static str,
 }
 
-/// librdkafka's own `batch.size` in bytes. A produce request holds one batch of one partition: so many bytes before
-/// compression, or a single record that is larger.
+/// librdkafka's default of `batch.size`, in bytes. A produce request holds one batch of one partition: up to this many
+/// bytes before compression, or one larger record.
 const BATCH_BYTES: usize = 1_000_000;
-/// The most that Azure Event Hubs takes in one request, in bytes (its quotas page). It closes the connection above.
+/// The largest request that Azure Event Hubs accepts, in bytes (its quotas page). Beyond it, it closes the connection.
 pub(super) const EVENT_HUBS_REQUEST: usize = 1_046_528;
 /// Azure Event Hubs in each of Azure's clouds: `NAMESPACE.servicebus.windows.net` and the like.
 const EVENT_HUBS: [&str; 3] = [
@@ -43,8 +43,8 @@ const EVENT_HUBS: [&str; 3] = [
     ".servicebus.chinacloudapi.cn",
 ];
 
-/// Statistics come through the thread that also brings acknowledgements: each is a proof that it lives. They also tell of
-/// closed connections, for which they have to come often.
+/// The thread that delivers acknowledgements also delivers statistics, so each proves that it lives. They also count
+/// closed connections, so they have to come often.
 const STATISTICS: &str = "statistics.interval.ms";
 
 const DEFAULTS: [DefaultProperty; 8] = [
@@ -53,8 +53,8 @@ const DEFAULTS: [DefaultProperty; 8] = [
         alias: None,
         value: "1000",
     },
-    // Below what Azure's balancers (4 min) and Kafka's brokers (10 min) allow: an idle connection is closed from this
-    // side, which is no event, and no record meets one that is already closed.
+    // Shorter than Azure's balancers (4 min) and Kafka's brokers (10 min) allow. So this side closes idle connections,
+    // without an error event, and no record is sent into one that is already closed.
     DefaultProperty {
         name: "connections.max.idle.ms",
         alias: None,
@@ -65,19 +65,19 @@ const DEFAULTS: [DefaultProperty; 8] = [
         alias: None,
         value: "incidentd",
     },
-    // For ever. A record that librdkafka gave up may or may not have arrived: nobody could tell.
+    // No time limit. If librdkafka gave a record up, it would be unknown whether it has arrived.
     DefaultProperty {
         name: "message.timeout.ms",
         alias: Some("delivery.timeout.ms"),
         value: "0",
     },
-    // A misspelt topic must be noticed, not made.
+    // A misspelt topic must be an error, not a new topic.
     DefaultProperty {
         name: "allow.auto.create.topics",
         alias: None,
         value: "false",
     },
-    // By count there is no limit: bytes decide.
+    // No limit by count: bytes decide.
     DefaultProperty {
         name: "queue.buffering.max.messages",
         alias: None,
@@ -118,7 +118,7 @@ impl KafkaConnection {
         {
             config.set("ssl.ca.location", place.display().to_string());
         }
-        // Over the operator's: without these two there is no promise to keep.
+        // After the operator's properties: the promises need these two.
         config
             .set("bootstrap.servers", &self.brokers)
             .set("enable.idempotence", "true");
@@ -144,8 +144,8 @@ impl KafkaConnection {
         config
     }
 
-    /// For a record that the broker may answer by closing the connection: what happens to it is told several times a
-    /// second, and it is tried again at once.
+    /// For a record over which the broker may close the connection: statistics several times a second, and a new
+    /// attempt at once.
     pub(super) fn producer_of_large_records(&self) -> ClientConfig {
         let mut config = self.producer_of_single_records();
         for (name, value) in [
@@ -159,7 +159,7 @@ impl KafkaConnection {
         config
     }
 
-    /// Asks brokers for settings. It has no producer's id, and its statistics tell nothing.
+    /// For a client that asks brokers for settings. It needs no producer's id and no statistics.
     pub(super) fn administration(&self) -> ClientConfig {
         let mut config = self.producer();
         for name in [STATISTICS, "enable.idempotence", "transactional.id"] {
@@ -174,7 +174,7 @@ impl KafkaConnection {
             .min(self.message_max_bytes())
     }
 
-    /// What is known of a request's largest size without asking a broker.
+    /// The largest request, if the brokers' names show it.
     pub(super) fn request_limit_by_name(&self) -> Option<usize> {
         let mut hosts = self.brokers.split(',').map(|broker| {
             let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host);
@@ -184,7 +184,7 @@ impl KafkaConnection {
         is_event_hubs.then_some(EVENT_HUBS_REQUEST)
     }
 
-    /// Whether records are compressed on their way, so that a request may be smaller than its records.
+    /// Whether records are compressed, so that a request may be smaller than its records.
     pub(super) fn compresses(&self) -> bool {
         ["compression.type", "compression.codec"]
             .iter()
@@ -192,14 +192,14 @@ impl KafkaConnection {
             .any(|codec| codec != "none")
     }
 
-    /// Whether TLS is spoken, and nothing says which authorities to trust.
+    /// Whether TLS is used, and no property names the authorities to trust.
     fn wants_authorities(&self) -> bool {
         let protocol = self.value("security.protocol").unwrap_or_default();
         let speaks_tls = protocol.to_ascii_lowercase().ends_with("ssl");
         speaks_tls && !self.names("ssl.ca.location") && !self.names("ssl.ca.pem")
     }
 
-    /// Why no broker's certificate can be verified, and what to do; `None` when authorities are known or not needed.
+    /// Why no broker's certificate can be verified, and what to do; `None` if authorities are known or not needed.
     pub(super) fn lacks_authorities(&self) -> Option<(&'static str, &'static str)> {
         (self.wants_authorities() && authorities::of_the_system().is_none()).then_some((
             "no certificate authorities were found on this system, so that no broker's certificate can be verified",
@@ -208,19 +208,19 @@ impl KafkaConnection {
         ))
     }
 
-    /// Whether librdkafka can work with all of these properties together. Files that they name are read; no broker is
-    /// reached for, so that none need be named.
+    /// Checks that librdkafka accepts all of these properties together. It reads the files that they name, and connects
+    /// to no broker, so that `brokers` may be empty.
     pub fn check(&self) -> Result<(), KafkaError> {
         let connection = Arc::new(Connection::new(self.brokers.clone(), self.scrubber()));
         let mut config = self.producer();
         config.remove("bootstrap.servers");
-        // Not to be heard of: what is wrong is in the error.
+        // Silence librdkafka's log: the error says what is wrong.
         config.set_log_level(RDKafkaLogLevel::Emerg);
         let made = config.create_with_context::<_, Client>(ClientEvents::of(&connection));
         made.map(drop).map_err(|error| self.explain(error))
     }
 
-    /// Whether librdkafka knows this property and takes the value.
+    /// Checks that librdkafka knows this property and accepts the value.
     pub fn check_property(name: &str, value: &str) -> Result<(), KafkaError> {
         let alone = Self {
             brokers: String::new(),
@@ -233,7 +233,7 @@ impl KafkaConnection {
         made.map(drop).map_err(|error| alone.explain(error))
     }
 
-    /// The largest message that the producer takes.
+    /// The largest message that the producer accepts.
     pub(super) fn message_max_bytes(&self) -> usize {
         self.number("message.max.bytes", MESSAGE_MOST_BYTES)
     }
@@ -243,7 +243,7 @@ impl KafkaConnection {
         given.unwrap_or(otherwise)
     }
 
-    /// What the operator set.
+    /// The value that the operator set.
     fn value(&self, property: &str) -> Option<&str> {
         let mut all = self.properties.iter();
         let (_, value) = all.find(|(name, _)| name == property)?;
@@ -266,7 +266,7 @@ impl KafkaConnection {
         Scrubber::new(&self.properties)
     }
 
-    /// An error of client creation without anything that may be secret in it.
+    /// An error of client creation, without secrets.
     pub(super) fn explain(&self, error: ClientError) -> KafkaError {
         match error {
             ClientError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {

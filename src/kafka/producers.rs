@@ -1,10 +1,11 @@
-//! The clients behind the publisher: which of them works, and what takes its place when it does not.
+//! The clients of the publisher, and their replacement.
 //!
-//! Small records of all tenants share one client, the common one. It is replaced when it dies ([`crate::kafka::fatal`]), when
-//! brokers tell that they take smaller requests only, and when connections are closed over its batches.
+//! Small records of all tenants share one client, the common one. It is replaced after a fatal error
+//! ([`crate::kafka::fatal`]), when brokers show that they accept only smaller requests, and when connections are closed
+//! over its batches.
 //!
-//! Invariant: a client that is replaced keeps what it holds until that is acknowledged or refused, unless connections are
-//! closed over it: then it gives it back.
+//! Invariant: a client that is replaced keeps its records until they are acknowledged or refused. Only when connections
+//! are closed over them does it return them.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeSet;
@@ -26,11 +27,11 @@ use crate::kafka::fatal::FatalErrors;
 use crate::ports::Record;
 use crate::settings::KafkaConnection;
 
-/// How long a new producer may take to get its id from Kafka. After that Kafka is away rather than refusing it.
+/// How long a new producer may take to get its id from Kafka. After that Kafka counts as away.
 const GETS_ID: Duration = Duration::from_secs(10);
-/// Batches are not made smaller than this, in bytes. No broker takes less in a request.
+/// The smallest batch, in bytes. Every broker accepts it in a request.
 const SMALLEST_BATCH: usize = 16_000;
-/// By what batches are made smaller when connections are closed over them.
+/// Batches shrink by this factor when connections are closed over them.
 const SHRINK: usize = 4;
 
 pub(super) struct Producers {
@@ -39,18 +40,18 @@ pub(super) struct Producers {
     pub(super) limits: SizeLimits,
     pub(super) fatal_errors: FatalErrors,
     pub(super) clients: ClientList,
-    /// Sends what is small enough for every broker. Never empty.
+    /// Sends records that every broker accepts. Never empty.
     common: ClientSlot,
-    /// Sends each record in a batch of its own. Made when a batch was found too large for its topic: only alone it shows
-    /// which record is to blame.
+    /// Sends each record in a batch of its own. Made when a batch was too large for its topic, to find out which record
+    /// is.
     single: ClientSlot,
-    /// Held by the one who makes another client for a place.
+    /// Held while a client is replaced.
     making: tokio::sync::Mutex<()>,
     /// Bytes of the common client's largest batch.
     batch: AtomicUsize,
-    /// What batches have to be smaller than, learned from closed connections.
+    /// Upper limit of batches, from closed connections.
     shrunk: AtomicUsize,
-    /// Topics that are written to: named in what to grant.
+    /// Topics that are written to. The remedy for a missing permission names them.
     written: Mutex<BTreeSet<String>>,
 }
 
@@ -81,7 +82,7 @@ impl Producers {
         self.common.get()
     }
 
-    /// Nothing makes it smaller on its way, and the limit is known.
+    /// Whether the record exceeds the limit for certain: the limit is known, and records are not compressed.
     pub(super) fn is_certainly_too_large(&self, record: &Record) -> bool {
         let told = self.limits.told(&self.options);
         !self.options.compresses() && told.is_some_and(|told| record.size() + FRAMES > told)
@@ -95,14 +96,14 @@ impl Producers {
         record.size() > most || closed.is_some_and(|closed| record.size() >= closed)
     }
 
-    /// Bytes of the largest batch that makes a request which the brokers take, as far as is known.
+    /// Bytes of the largest batch that the brokers accept in a request, as far as is known.
     fn wanted_batch(&self) -> usize {
         let request = self.limits.request(&self.options).saturating_sub(FRAMES);
         let shrunk = self.shrunk.load(Ordering::Relaxed);
         self.options.batch_bytes().min(request).min(shrunk)
     }
 
-    /// The first time, the brokers are asked for their limits before anything is sent.
+    /// Asks the brokers for their limits before the first record is sent, and adapts the batches.
     pub(super) async fn prepare(&self) {
         self.limits.prepare(&self.options, &self.connection).await;
         if self.batch.load(Ordering::Relaxed) == self.wanted_batch() {
@@ -110,13 +111,13 @@ impl Producers {
         }
         let _turn = self.making.lock().await;
         if self.batch.load(Ordering::Relaxed) != self.wanted_batch() {
-            // The former one keeps what it has: nothing speaks against that.
+            // The previous client keeps its records.
             self.rebuild();
         }
     }
 
-    /// Connections are closed over this client's batches: another with smaller ones takes its place. What is on its way may
-    /// have arrived or not; it is sent again.
+    /// Replaces a client over whose batches connections are closed with one that makes smaller batches. Records in
+    /// flight may have arrived; they are sent again.
     pub(super) async fn shrink(&self, client: &Arc<KafkaClient>) {
         let _turn = self.making.lock().await;
         let is = |place: &ClientSlot| place.get().is_some_and(|now| Arc::ptr_eq(&now, client));
@@ -126,7 +127,7 @@ impl Producers {
         }
         let batch = self.batch.load(Ordering::Relaxed);
         if batch <= SMALLEST_BATCH {
-            // It is not the size. What it is, the state says when it lasts.
+            // The size is not the reason. If it lasts, the state shows the reason.
             return;
         }
         let smaller = (batch / SHRINK).max(SMALLEST_BATCH);
@@ -143,7 +144,7 @@ impl Producers {
         }
     }
 
-    /// Puts a client with the wanted batches in the common place; whether that went well.
+    /// Makes a common client with the wanted batches. Returns whether that succeeded.
     fn rebuild(&self) -> bool {
         match self.make_common() {
             Ok(client) => {
@@ -151,7 +152,7 @@ impl Producers {
                 true
             }
             Err(error) => {
-                // Out of threads, say. The one that is there stays, and this is tried again.
+                // For example, no thread can be made. The current client stays, and this is tried again.
                 let error = self.options.explain(error);
                 tracing::warn!(target: "incidentd::kafka", %error, "no other producer can be made");
                 false
@@ -159,7 +160,7 @@ impl Producers {
         }
     }
 
-    /// The common client, or why there is none that works. Tries a new one when that is due.
+    /// The common client, or why none works. Tries a new one when it is due.
     pub(super) async fn living(&self) -> Result<Arc<KafkaClient>, Failure> {
         self.notice_fatal_error();
         if self.fatal_errors.current().is_some() {
@@ -176,14 +177,14 @@ impl Producers {
             .ok_or_else(|| refusal::stopped(&self.connection))
     }
 
-    /// Puts a new client in the place of the dead one, once Kafka has given it an id, or is away.
+    /// Replaces the failed client once Kafka has given the new one an id, or is away.
     async fn replace(&self) -> Result<(), Failure> {
         let client = self.make_common().map_err(|error| self.not_made(&error))?;
         let mut errors = self.connection.watch_errors();
         let dies = async {
             while client.fatal().is_none() {
                 if errors.changed().await.is_err() {
-                    // Never: the link holds the sender.
+                    // Never happens: the connection holds the sender.
                     std::future::pending::<()>().await;
                 }
             }
@@ -213,14 +214,14 @@ impl Producers {
         Ok(())
     }
 
-    /// Makes the state say so when the common client has died.
+    /// Puts a fatal error of the common client into the state.
     pub(super) fn notice_fatal_error(&self) {
         if let Some(common) = self.common.get() {
             self.note_fatal_error(&common);
         }
     }
 
-    /// What the records of this client are refused with, when it has died.
+    /// The failure of this client's records, if it has had a fatal error.
     pub(super) fn note_fatal_error(&self, client: &Arc<KafkaClient>) -> Option<Failure> {
         let (code, why) = client.fatal()?;
         let is = |place: &ClientSlot| place.get().is_some_and(|now| Arc::ptr_eq(&now, client));

@@ -1,9 +1,8 @@
 //! The idempotent producer behind [`Publisher`].
 //!
-//! Invariants: a record's result is decided by Kafka alone, never by a time limit; records with equal keys leave one
-//! after the other; nothing is queued for a topic that Kafka was not seen to have, since librdkafka would sit on it for
-//! half a minute before saying so; no record that a broker may answer by closing the connection shares a client with
-//! others (`lanes.rs`).
+//! Invariants: Kafka alone decides a record's result, never a time limit. Records with equal keys are sent one after
+//! the other. Nothing is queued for a topic that Kafka has not shown: librdkafka would wait half a minute before
+//! reporting it. A record over which a broker may close the connection shares no client with others (`lanes.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -28,16 +27,16 @@ use crate::kafka::deliveries::{PendingRecord, SendOutcome, send, settle};
 use crate::ports::{Part, Publisher, Record, Refused};
 use crate::settings::KafkaConnection;
 
-/// Publishes records, exactly once each for as long as the process lives and no producer of its is contradicted.
+/// Publishes each record exactly once, as long as the process lives and no broker contradicts its producer.
 pub struct KafkaPublisher {
     producers: Producers,
     lanes: Lanes,
-    /// Topics that Kafka was seen to have.
+    /// Topics that Kafka is known to have.
     topics: KnownTopics,
 }
 
 impl KafkaPublisher {
-    /// Makes the producer. Needs no broker: connecting goes on in the background, for ever.
+    /// Makes the producer. Needs no broker: it connects in the background, without a time limit.
     pub fn connect(options: KafkaConnection) -> Result<Self, KafkaError> {
         if let Some((what, remedy)) = options.lacks_authorities() {
             tracing::warn!(target: "incidentd::kafka", remedy, "{what}");
@@ -49,7 +48,7 @@ impl KafkaPublisher {
         })
     }
 
-    /// Names the topics that are to be written to, for what the operator is told before the first record.
+    /// Names the topics that will be written to, for remedies before the first record.
     #[must_use]
     pub fn writing_to<'a>(self, topics: impl IntoIterator<Item = &'a Arc<str>>) -> Self {
         self.producers
@@ -64,13 +63,13 @@ impl KafkaPublisher {
         self.producers.connection.watch()
     }
 
-    /// Changes whenever Kafka accepts a producer again that it had refused: what was refused is worth another try.
+    /// Changes whenever Kafka accepts a producer after a refusal. Refused records can then be tried again.
     pub fn revivals(&self) -> watch::Receiver<u64> {
         self.producers.fatal_errors.watch_recoveries()
     }
 
-    /// Keeps the state true without a record being sent: asks for a broker's answer while there is doubt, and tries new
-    /// producers while Kafka refuses them. Runs until `stop`.
+    /// Keeps the state correct while no record is sent: asks Kafka while its state is in doubt, and tries new producers
+    /// while it refuses them. Runs until `stop`.
     pub async fn probe(&self, stop: CancellationToken) {
         let producers = &self.producers;
         let (connection, limits) = (&producers.connection, &producers.limits);
@@ -81,7 +80,7 @@ impl KafkaPublisher {
                 errors.mark_unchanged();
                 producers.notice_fatal_error();
                 if producers.fatal_errors.current().is_some() {
-                    // Refused: that is in the state.
+                    // A refusal is in the state.
                     let _ = producers.living().await;
                 } else if now != PartState::Ok || connection.is_doubted() {
                     // The answer changes the state by itself.
@@ -102,8 +101,8 @@ impl KafkaPublisher {
         stop.run_until_cancelled(watch).await;
     }
 
-    /// Drops what is not acknowledged, and says whether there was anything. At the end of the process nobody waits for it
-    /// any more, so that it would not be recorded, and would be published again after the next start.
+    /// Drops what is not acknowledged. Returns whether there was anything. At the end of the process nothing waits for
+    /// it, so that it would not be recorded; it is published again after the next start.
     pub fn abandon(&self) -> bool {
         self.producers.connection.end();
         let any = self.in_flight() > 0;
@@ -113,7 +112,7 @@ impl KafkaPublisher {
         any
     }
 
-    /// What librdkafka has still to do: records to be acknowledged, and events to be told.
+    /// Records that wait for an acknowledgement, and events that wait to be delivered, in all clients.
     pub(super) fn in_flight(&self) -> usize {
         self.producers
             .clients
@@ -148,7 +147,7 @@ impl KafkaPublisher {
         absent
     }
 
-    /// Publishes records of distinct keys; returns the refused ones.
+    /// Publishes records of distinct keys. Returns the refused ones.
     async fn publish_round(
         &self,
         round: Vec<(usize, Record)>,
@@ -162,7 +161,7 @@ impl KafkaPublisher {
                 None => waiting.push((index, record)),
             }
         }
-        // More than one turn only where the client was replaced by one with smaller batches.
+        // Runs again only if the client was replaced by one with smaller batches.
         while !waiting.is_empty() {
             let (large, small): (Vec<_>, _) = waiting
                 .into_iter()
@@ -192,9 +191,9 @@ impl KafkaPublisher {
         outcome
     }
 
-    /// librdkafka does not take a batch apart that its topic finds too large, and fails all its records. Sent again one to
-    /// a batch, only those fail that are too large themselves. None of them was written, and no other record of their
-    /// keys is under way, so nothing is repeated or overtaken.
+    /// When a batch is too large for its topic, librdkafka fails all its records. This sends them again, each in a
+    /// batch of its own, so that only those fail that are too large themselves. None was written and no other record of
+    /// their keys is in flight, so nothing is repeated or overtaken.
     async fn publish_alone(&self, suspects: Vec<(usize, Record, ClientError)>) -> SendOutcome {
         if suspects.is_empty() {
             return SendOutcome::default();
@@ -216,7 +215,7 @@ impl KafkaPublisher {
         outcome
     }
 
-    /// Sends these through one client, and waits for what becomes of them.
+    /// Sends records through one client and waits for the results.
     async fn through(
         &self,
         client: &Arc<KafkaClient>,
@@ -332,7 +331,7 @@ impl KafkaPublisher {
     }
 
     fn refused(&self, topic: &Arc<str>, size: usize, error: &ClientError) -> Failure {
-        // Asking for it again has librdkafka take its own word back, too.
+        // librdkafka forgets its answer, too, when it is asked again.
         let code = refusal::code(error);
         if refusal::is_unknown_topic(code) || code == RDKafkaErrorCode::TopicAuthorizationFailed {
             self.topics.forget(topic);
@@ -377,7 +376,7 @@ impl Part for KafkaPublisher {
         next.map(|()| true).boxed()
     }
 
-    /// When producers died again and again of what no operator can mend.
+    /// Set when producers fail again and again for a reason that no operator can remove.
     fn fatal(&self) -> BoxFuture<'_, String> {
         let why = self.producers.fatal_errors.last();
         let say = |why| {

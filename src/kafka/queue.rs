@@ -1,4 +1,4 @@
-//! From records to librdkafka's queue.
+//! Hands records to librdkafka's queue.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const QUEUE_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::f
 
 pub(super) type Client = FutureProducer<ClientEvents>;
 
-/// Hands a record to librdkafka; waits while its queue is full.
+/// Hands a record to librdkafka. Waits while its queue is full.
 pub(super) async fn enqueue(
     producer: &Client,
     record: FutureRecord<'_, [u8], [u8]>,
@@ -35,7 +35,7 @@ pub(super) async fn enqueue(
     }
 }
 
-/// What an operator calls the size of a record.
+/// The size of a record as messages name it.
 pub(super) fn size(record: &Record) -> usize {
     record.key.len() + record.value.len()
 }
@@ -54,7 +54,7 @@ pub(super) fn of_record(record: &Record) -> FutureRecord<'_, [u8], [u8]> {
         .headers(headers)
 }
 
-/// Splits records so that no key occurs twice in a part; the parts, one after the other, keep each key's order.
+/// Splits records into rounds in which no key occurs twice. Sent one after the other, they keep each key's order.
 pub(super) fn rounds(records: Vec<Record>) -> Vec<Vec<(usize, Record)>> {
     let earlier: Vec<usize> = {
         let mut occurred = HashMap::with_capacity(records.len());

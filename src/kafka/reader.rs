@@ -1,5 +1,4 @@
-//! Reads a topic back, from its first record on: what `demo` shows and counts is what Kafka has, not what the daemon says
-//! it sent.
+//! Reads a topic from its first record, so that `demo` shows what Kafka has, and not what the daemon says it sent.
 
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use super::KafkaError;
 
 const METADATA_LIMIT: Duration = Duration::from_secs(10);
 
-/// A record as it stands in the topic.
+/// A record of a topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Arrived {
     pub partition: i32,
@@ -31,8 +30,8 @@ impl Arrived {
     }
 }
 
-/// All partitions of one topic, from the beginning, committed records only. librdkafka fetches ahead in the background,
-/// at most 64 MB.
+/// Reads all partitions of one topic from the beginning, committed records only. librdkafka fetches at most 64 MB
+/// ahead.
 pub struct TopicReader {
     topic: String,
     consumer: StreamConsumer,
@@ -43,7 +42,7 @@ impl TopicReader {
     pub async fn open(brokers: &str, topic: &str) -> Result<Self, KafkaError> {
         let consumer: StreamConsumer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
-            // librdkafka wants a group's name, but with partitions assigned by hand and nothing committed there is none.
+            // librdkafka requires a name. There is no group: partitions are assigned by hand, and nothing is committed.
             .set("group.id", "incidentd-reader")
             .set("enable.auto.commit", "false")
             .set("fetch.wait.max.ms", "100")
@@ -72,12 +71,12 @@ impl TopicReader {
         })
     }
 
-    /// Waits for the next record. A broker that is away is waited for.
+    /// Waits for the next record, also while the broker is away.
     pub async fn next(&self) -> Result<Arrived, KafkaError> {
         loop {
             match self.consumer.recv().await {
                 Ok(message) => return Ok(own(&message)),
-                // librdkafka tells of lost connections and mends them by itself.
+                // librdkafka reports lost connections, and makes new ones by itself.
                 Err(ClientError::MessageConsumption(code)) if passes(code) => {}
                 Err(error) => {
                     return Err(KafkaError::Read {

@@ -1,4 +1,4 @@
-//! What Kafka or librdkafka refuses, in the operator's words.
+//! Failures for what Kafka or librdkafka refuses.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::settings::KafkaConnection;
 const PARTITIONS: usize = 6;
 /// Replicas in the proposed command, where the cluster has as many brokers.
 const REPLICAS: usize = 3;
-/// `max.message.bytes` in the proposed command: with it few incidents need to be split, and it is the most that several
-/// hosted Kafkas allow.
+/// `max.message.bytes` in the proposed command. Few incidents need to be split then, and several hosted Kafkas allow no
+/// more.
 const MAX_MESSAGE: usize = 8 << 20;
 /// Bytes that headers and Kafka's own framing add to a record, with room to spare.
 const AROUND_RECORD: usize = 4096;
-/// What a grant lets pass is tried again twice a minute, for ever: Kafka does not tell of a grant.
+/// A record that a grant would let pass is tried again twice a minute, without an end: Kafka does not announce a grant.
 const GRANT: Reaction = Reaction::Wait(Duration::from_secs(30));
 /// Topics named in one command.
 const TOPICS_NAMED: usize = 5;
@@ -171,7 +171,7 @@ pub(super) fn closed(
     )
 }
 
-/// A producer that Kafka refused or contradicted, which ended it.
+/// A fatal error: Kafka refused or contradicted the producer.
 pub(super) fn of_fatal_error(
     connection: &Connection,
     topics: &[String],
@@ -208,7 +208,8 @@ pub(super) fn of_fatal_error(
     Failure::new(health, reaction, what, remedy).caused_by(cause)
 }
 
-/// How to permit an idempotent producer. WRITE on any topic permits it since Kafka 3.0, IdempotentWrite before.
+/// How to permit an idempotent producer. Since Kafka 3.0 WRITE on any topic is enough; before, it takes
+/// IdempotentWrite.
 fn may_produce(brokers: &str, topics: &[String]) -> String {
     let named = topics.iter().take(TOPICS_NAMED);
     let mut named: String = named.map(|topic| format!(" --topic {topic}")).collect();
@@ -227,7 +228,7 @@ fn acls(brokers: &str, what: &str) -> String {
     format!("kafka-acls.sh --bootstrap-server {brokers} --add {what} --allow-principal User:NAME")
 }
 
-/// The producer ended before the record was acknowledged: the daemon stops.
+/// The daemon stops, and its producer ended before the record was acknowledged.
 pub(super) fn stopped(connection: &Connection) -> Failure {
     let why = connection.state().error;
     Failure::new(

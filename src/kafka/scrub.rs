@@ -1,10 +1,10 @@
-//! Cuts the values of the operator's properties out of librdkafka's texts.
+//! Removes the values of the operator's properties from librdkafka's texts.
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// Shorter values of properties that hold no secret are numbers and switches. They would be found inside innocent words.
+/// Shorter values of properties without secrets are numbers and switches, which occur in other words too.
 const SHORTEST: usize = 5;
-/// Names of protocols, never secrets, and what an operator has to read.
+/// Names of protocols: no secrets, and an operator has to read them.
 const OPEN: [&str; 3] = ["security.protocol", "sasl.mechanism", "sasl.mechanisms"];
 /// A property with one of these words in its name holds a secret, however short.
 const SECRETS: [&str; 7] = [
@@ -17,7 +17,7 @@ const SECRETS: [&str; 7] = [
     "oauthbearer.config",
 ];
 
-/// What must not be read in any text, each with the name of its property.
+/// Values that must not appear in any text, each with the name of its property.
 pub(super) struct Scrubber(Vec<(String, SecretString)>);
 
 impl Scrubber {
@@ -32,7 +32,7 @@ impl Scrubber {
                 false => SHORTEST,
             };
             let value = value.expose_secret();
-            // In its lists librdkafka takes a backslash for an escape, and says the rest.
+            // In lists, librdkafka reads a backslash as an escape and shows the value without it.
             let spelled = value.replace('\\', "");
             let second = (spelled != value).then_some(spelled);
             for spelling in std::iter::once(value.to_owned()).chain(second) {
@@ -45,10 +45,9 @@ impl Scrubber {
         Self(closed)
     }
 
-    /// The text with each stretch that belongs to a value replaced by the name of the longest value there.
+    /// The text with each value replaced by the name of its property; of the longest value where several overlap.
     ///
-    /// Values may contain or overlap each other: every byte that belongs to any of them is cut out. What takes their place
-    /// is not searched again.
+    /// Every byte that belongs to any value is removed. The replacements are not searched again.
     pub(super) fn clean(&self, text: &str) -> String {
         let mut owner: Vec<Option<usize>> = vec![None; text.len()];
         for (n, (_, value)) in self.0.iter().enumerate() {
@@ -77,7 +76,7 @@ impl Scrubber {
     }
 }
 
-/// Where `value` begins in `text`, overlapping places included.
+/// Where `value` begins in `text`, overlaps included.
 fn starts<'a>(text: &'a str, value: &'a str) -> impl Iterator<Item = usize> + 'a {
     text.char_indices()
         .map(|(at, _)| at)

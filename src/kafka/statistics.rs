@@ -1,10 +1,11 @@
-//! What a client's statistics tell of its connections.
+//! What a client's statistics show about its connections.
 //!
-//! librdkafka's events don't tell how often a connection was closed: it suppresses what repeats. Its statistics count.
+//! librdkafka's events don't show how often a connection was closed, because it suppresses repeated ones. Its
+//! statistics count them.
 //!
-//! A broker whose request limit is exceeded closes the connection without a word. librdkafka connects again and sends the
-//! same request, for ever. Seen from here: connections to one broker come up (the broker has answered on each) and are
-//! closed, while one and the same record is in flight. An outage looks different: no connection comes up.
+//! A broker whose request limit is exceeded closes the connection without an answer. librdkafka connects again and
+//! sends the same request, without an end. The sign of it: connections to one broker come up (the broker answers on
+//! each) and are closed, while the same record is in flight. In an outage no connection comes up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +15,10 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// Closings that are further apart have nothing to do with each other.
+/// Closings that are further apart are unrelated.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Connections that came up and were closed since the client was made, by broker.
+/// By broker: connections that came up and were closed since the client was made.
 type ClosedConnections = BTreeMap<String, u64>;
 
 /// One moment of a client's statistics.
@@ -29,7 +30,7 @@ pub(super) struct StatisticsSample {
 }
 
 impl StatisticsSample {
-    /// How many connections to one broker came up and were closed since `before`; of all brokers the most.
+    /// How many connections came up and were closed since `before`, for the broker with the most.
     fn closings_since(&self, before: &StatisticsSample) -> u64 {
         let since = |(broker, closed): (&String, &u64)| {
             closed.saturating_sub(before.closed.get(broker).copied().unwrap_or_default())
@@ -52,14 +53,15 @@ impl ClientStatistics {
         self.0.borrow().clone()
     }
 
-    /// Takes librdkafka's statistics (`STATISTICS.md`). What can't be read tells nothing.
+    /// Takes librdkafka's statistics (`STATISTICS.md`). Ignores what can't be read.
     pub(super) fn take(&self, statistics: &[u8]) {
         if let Ok(read) = serde_json::from_slice::<Statistics>(statistics) {
             self.0.send_replace(Arc::new(read.seen()));
         }
     }
 
-    /// Resolves when so many connections to one broker came up and were closed within [`WINDOW`], from `before` on.
+    /// Resolves when `times` connections to one broker came up and were closed within [`WINDOW`], counted from
+    /// `before`.
     pub(super) async fn closes(&self, before: &Arc<StatisticsSample>, times: u64) {
         let mut before = Arc::clone(before);
         loop {
@@ -67,7 +69,7 @@ impl ClientStatistics {
             if timeout(WINDOW, closed).await.is_ok() {
                 return;
             }
-            // A broker that is restarted from time to time closes connections, too.
+            // A broker that restarts from time to time closes connections too.
             before = self.now();
         }
     }
@@ -79,7 +81,7 @@ impl ClientStatistics {
 
     async fn until(&self, is_so: impl Fn(&StatisticsSample) -> bool) {
         let mut changes = self.0.subscribe();
-        // Fails only when the sender is gone, which we are.
+        // Never fails: `self` is the sender.
         if changes.wait_for(|now| is_so(now)).await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -1,4 +1,4 @@
-//! Topics that Kafka was seen to have, and asking it for one.
+//! Topics that Kafka is known to have, and the request for one.
 
 use parking_lot::RwLock;
 use std::collections::HashSet;
@@ -13,20 +13,19 @@ use super::producers::Producers;
 use super::refusal;
 use crate::core::health::failure::Failure;
 
-/// Limit of one request for metadata; it occupies a blocking thread for as long.
+/// Time limit of one request for metadata, which occupies a blocking thread.
 const METADATA_LIMIT: Duration = Duration::from_secs(2);
 /// Between two attempts to reach a Kafka that is away.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(super) struct KnownTopics {
-    /// A poisoned lock guards a plain set here, which is whole whatever thread died.
     seen: RwLock<HashSet<Arc<str>>>,
-    /// Held by the one who asks about a topic; thousands of tenants wait for the same answer.
+    /// Held while a topic is asked for: thousands of tenants wait for the same answer.
     asking: tokio::sync::Mutex<()>,
 }
 
-/// What asking for metadata came to.
+/// The answer to a request for metadata.
 pub(super) enum TopicAnswer {
     Good,
     TopicError(RDKafkaErrorCode),
@@ -54,7 +53,7 @@ impl KnownTopics {
         seen.remove(topic);
     }
 
-    /// Returns when Kafka has the topic; waits for as long as Kafka is away.
+    /// Returns when Kafka has the topic. Waits while Kafka is away.
     pub(super) async fn wait_for(
         &self,
         topic: &Arc<str>,
@@ -82,7 +81,7 @@ impl KnownTopics {
         Ok(())
     }
 
-    /// Asks a broker for metadata, of `topic` alone when there is one.
+    /// Asks a broker for metadata of `topic`, if one is given.
     pub(super) async fn ask(&self, topic: Option<Arc<str>>, producers: &Producers) -> TopicAnswer {
         let common = producers.common();
         let asked = tokio::task::spawn_blocking(move || {
@@ -100,12 +99,12 @@ impl KnownTopics {
                 producers.connection.no_answer();
                 return TopicAnswer::None;
             }
-            // The runtime is going down.
+            // The runtime is stopping.
             Err(_) => return TopicAnswer::None,
         };
         producers.connection.metadata(brokers);
         match error.map(RDKafkaErrorCode::from) {
-            // Leaders are being elected: the topic is there.
+            // Leaders are being elected: the topic exists.
             None | Some(RDKafkaErrorCode::LeaderNotAvailable) => TopicAnswer::Good,
             Some(code) => TopicAnswer::TopicError(code),
         }

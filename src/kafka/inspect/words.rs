@@ -1,4 +1,4 @@
-//! What keeps Kafka from answering, in the operator's words.
+//! Failures and notes of an inspection.
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
@@ -29,12 +29,12 @@ pub(super) fn out_of_reach(connection: &Connection) -> Failure {
     Failure::new(health, Reaction::Backoff, what, remedy)
 }
 
-/// Who only looks has nothing to lose, and does not go on.
+/// An inspection loses nothing and does not go on, so that half of the remedy is left out.
 fn for_who_looks(remedy: &str) -> &str {
     remedy.strip_suffix(GOES_ON).unwrap_or(remedy)
 }
 
-/// A topic that nothing was heard of, though Kafka answers.
+/// Kafka answers, but not about this topic.
 pub(super) fn no_answer(connection: &Connection, name: &str, error: &ClientError) -> Failure {
     let (why, remedy) = match connection.problem() {
         Some(ConnectionProblem { what: why, .. }) => (
@@ -56,7 +56,7 @@ pub(super) fn no_answer(connection: &Connection, name: &str, error: &ClientError
     )
 }
 
-/// librdkafka can't work with its properties: since they were judged, a file that they name has changed, say.
+/// librdkafka does not accept its properties. They were accepted before, so a file that they name may have changed.
 pub(super) fn unusable(error: &KafkaError) -> Failure {
     Failure::new(
         Health::Misconfigured,
@@ -66,7 +66,7 @@ pub(super) fn unusable(error: &KafkaError) -> Failure {
     )
 }
 
-/// What to know of the cluster as a whole. `request`: what is known of the largest request, once brokers were asked.
+/// Notes about the cluster. `request`: the largest request, once brokers were asked.
 pub(super) fn notes(
     options: &KafkaConnection,
     request: Option<&Result<usize, String>>,
@@ -85,7 +85,7 @@ pub(super) fn notes(
     notes
 }
 
-/// How large a record may be, and what to know of it.
+/// Sets the largest record, and notes what limits it.
 pub(super) fn note_limit(
     options: &KafkaConnection,
     seen: &mut TopicSeen,
@@ -114,7 +114,7 @@ pub(super) fn note_limit(
     }
 }
 
-/// The topic's limit is not known.
+/// Notes that the topic's limit is unknown.
 pub(super) fn not_told(seen: &mut TopicSeen, why: &str) {
     seen.write = Write::Unknown("the topic's max.message.bytes is not known".to_owned());
     seen.notes.push(format!(
