@@ -1,4 +1,4 @@
-//! The configuration after validation: types that can't hold a wrong value. Everything below `app.rs` sees only these.
+//! The configuration after validation, as plain values. `config` makes them; `app` and the adapters read them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -29,7 +29,7 @@ pub struct Settings {
     pub ledger: LedgerSettings,
     pub http: HttpSettings,
     pub log: LogSettings,
-    /// What is allowed but worth a line in the log.
+    /// Warnings for the log.
     pub warnings: Vec<String>,
     /// The folders of the main file and of the tenants' files.
     pub folders: Vec<PathBuf>,
@@ -80,7 +80,7 @@ impl Settings {
         .collect()
     }
 
-    /// Every folder that holds a file of the configuration, or one that it names: secrets, tokens, certificates. Each once.
+    /// Every folder that holds a file of the configuration, or one that it names (secrets, tokens, certificates), once.
     pub fn all_folders(&self) -> BTreeSet<&Path> {
         let named = self.tenants.iter().flat_map(|tenant| {
             let (credential, ca) = (tenant.app.credential.files(), &tenant.api.ca_file);
@@ -110,15 +110,15 @@ pub struct AppSettings {
     pub credential: Credential,
 }
 
-/// What an app proves itself with.
+/// An app's credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Credential {
     Secret {
         current: SecretSource,
-        /// The file of a second secret, which serves when the first is refused.
+        /// The file of a second secret, which is tried when the first is refused.
         next: Option<PathBuf>,
     },
-    /// The file of another issuer's token, which is kept fresh by whoever writes it.
+    /// The file of another issuer's token. Another program keeps it fresh.
     Federated(PathBuf),
 }
 
@@ -132,11 +132,11 @@ impl Credential {
     }
 }
 
-/// Where a client secret comes from. A file is read anew at each token request, so that rotation needs no restart.
+/// Where a client secret comes from. A file is read at each token request, so that a rotation needs no restart.
 #[derive(Debug, Clone)]
 pub enum SecretSource {
     File(PathBuf),
-    /// The value of an environment variable, taken at start, and the variable's name.
+    /// An environment variable's name, and its value at the start.
     Env {
         name: String,
         value: SecretString,
@@ -166,7 +166,7 @@ impl PartialEq for SecretSource {
 
 impl Eq for SecretSource {}
 
-/// As equality has it: a variable counts by its value.
+/// As in `PartialEq`: a variable counts by its value.
 impl Hash for SecretSource {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
@@ -183,7 +183,7 @@ pub struct ApiSettings {
     pub base_url: Url,
     /// Scheme and host of the token service, under the same rule.
     pub login_url: Url,
-    /// Scope of the v2 endpoint, ending in `/.default`; the v1 endpoint's resource is what stands before that.
+    /// Scope of the v2 endpoint, ending in `/.default`; the rest is the v1 endpoint's resource.
     pub scope: String,
     pub token_endpoint: TokenEndpoint,
     /// May hold a user and a password: never print it.
@@ -211,11 +211,11 @@ impl fmt::Debug for ApiSettings {
     }
 }
 
-/// Authorities that are trusted besides the system's.
+/// Authorities to trust beside the system's.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CaFile {
     pub path: PathBuf,
-    /// As it was when the configuration was read: a file that has changed since is another setting.
+    /// The content when the configuration was read. A changed file is a new setting.
     pub pem: Arc<[u8]>,
 }
 
@@ -249,8 +249,8 @@ pub struct KafkaSettings {
     pub format: RecordFormat,
     pub status_topic: Option<Arc<str>>,
     pub dead_letter_topic: Option<Arc<str>>,
-    /// The files that the properties name, which librdkafka reads once, each with a fingerprint of its content when the
-    /// configuration was read. `None`: it was no readable file.
+    /// The files that the properties name, which librdkafka reads once. Each has a fingerprint of its content when the
+    /// configuration was read; `None` if it was no readable file.
     pub files: BTreeMap<PathBuf, Option<u64>>,
 }
 
@@ -261,13 +261,13 @@ pub struct KafkaConnection {
     pub brokers: String,
     /// librdkafka's own properties, passed on unchanged. Values may be passwords: never print them.
     pub properties: Vec<(String, SecretString)>,
-    /// Bytes fetched and not yet acknowledged, over all tenants. librdkafka's queue is made wider than that, so that this
-    /// budget is what bounds memory.
+    /// Bytes fetched and not yet acknowledged, over all tenants. librdkafka's queue is larger, so that this budget
+    /// limits memory.
     pub max_in_flight: usize,
 }
 
 impl KafkaSettings {
-    /// Whether librdkafka's properties are the same, in whatever order, and the files that they name.
+    /// Whether librdkafka's properties are the same, in any order, and so are the files that they name.
     pub fn same_properties(&self, other: &Self) -> bool {
         let of = |settings: &Self| -> BTreeMap<String, String> {
             let properties = settings.connection.properties.iter();
@@ -287,7 +287,7 @@ pub enum RecordFormat {
 
 #[derive(Debug, Clone)]
 pub struct LedgerSettings {
-    /// A directory; the ledger's file is made in it.
+    /// A folder; the ledger's file is made in it.
     pub path: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! The libraries' own judgement of the configuration.
+//! Checks of the configuration by the libraries that use it.
 
 use std::path::Path;
 
@@ -10,11 +10,11 @@ use crate::kafka::KafkaError;
 use crate::microsoft;
 use crate::settings::KafkaConnection;
 
-/// Where the systemd unit has variables from, as a rule Kafka's password.
+/// The file of the systemd unit's variables, usually Kafka's password.
 const SERVICE_ENVIRONMENT: &str = "/etc/incidentd/environment";
 const MANUAL: &str = "CONFIGURATION.md of librdkafka lists all properties and their values";
 
-/// What operators set, as a rule: librdkafka does not tell the names that it knows.
+/// Properties that operators usually set: librdkafka has no function that lists the names it knows.
 const USUAL: [&str; 28] = [
     "allow.auto.create.topics",
     "batch.num.messages",
@@ -45,7 +45,7 @@ const USUAL: [&str; 28] = [
     "ssl.keystore.location",
     "ssl.keystore.password",
 ];
-/// Letters by which a name may miss the one that was meant.
+/// A name this many letters apart is suggested.
 const NEAR: usize = 3;
 
 fn similar(name: &str) -> Option<&'static str> {
@@ -54,7 +54,8 @@ fn similar(name: &str) -> Option<&'static str> {
     (apart <= NEAR).then_some(usual)
 }
 
-/// What to do about properties that don't go together. `service`: whether there are variables that only the service has.
+/// The remedy for properties that contradict each other. `service`: whether there are variables that only the service
+/// has.
 fn remedy_of_all(what: &str, service: bool) -> String {
     let lacks_log_in = what.contains("sasl.username") || what.contains("sasl.password");
     let hint = match lacks_log_in && service {

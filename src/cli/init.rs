@@ -1,6 +1,6 @@
 //! `incidentd init`: a commented configuration to start from, or one tenant's file, and what to do next.
 //!
-//! Nothing that is there is ever changed: what is in the way is named, and the command ends with 1.
+//! It never changes an existing file: it names the file and ends with 1.
 
 mod new_tenant;
 mod template;
@@ -19,7 +19,7 @@ use crate::config::{self, process_environment};
 use crate::core::ids::TenantId;
 use template::{MainTemplate, TENANTS_DIR, line_of};
 
-/// Nothing in these files is secret, and the daemon's own user has to read them.
+/// These files hold no secrets, and the daemon's user has to read them.
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
 
@@ -31,7 +31,7 @@ pub struct Init {
     #[arg(long, value_name = "TENANT_ID")]
     tenant: Option<TenantId>,
     /// What to call the customer
-    // A name may begin with a hyphen, as one of a list does sooner or later.
+    // A customer's name may begin with a hyphen.
     #[arg(long, requires = "tenant", allow_hyphen_values = true)]
     name: Option<String>,
     /// "Application (client) ID" of the app registration
@@ -74,7 +74,7 @@ impl Init {
         ))
     }
 
-    /// What to do with a new main file of this text.
+    /// The next steps after a new main file of this text.
     fn steps(&self, text: &str, secret: &Path) -> String {
         let (option, secret) = (self.option(), shell_word(&secret.display().to_string()));
         let keys: Vec<String> = [
@@ -163,7 +163,7 @@ impl Init {
         self.file.config == Path::new(DEFAULT_CONFIG)
     }
 
-    /// ` --config FILE` for the commands to type next, when it is needed.
+    /// ` --config FILE` for the next commands, if it is needed.
     fn option(&self) -> String {
         let path = self.file.config.display().to_string();
         match self.is_service() {
@@ -173,18 +173,18 @@ impl Init {
     }
 }
 
-/// Writes a file that was not there.
+/// Writes a new file.
 fn write_new(path: &Path, text: &str, in_the_way: &str) -> Result<(), CommandError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     let written = options.open(path).and_then(|mut file| {
-        // Set afterwards: a umask, as careful administrators have it, would keep the daemon's user from reading it.
+        // Set afterwards: a strict umask would keep the daemon's user from reading it.
         let written = file
             .set_permissions(Permissions::from_mode(FILE_MODE))
             .and_then(|()| file.write_all(text.as_bytes()))
             .and_then(|()| file.sync_all());
         if written.is_err() {
-            // Half a file would be in the way of the next attempt. That it can't be removed is told by that.
+            // Half a file would be in the way of the next attempt. If it can't be removed, that attempt says so.
             let _ = fs::remove_file(path);
         }
         written
@@ -201,7 +201,7 @@ fn write_new(path: &Path, text: &str, in_the_way: &str) -> Result<(), CommandErr
     })
 }
 
-/// Makes a folder and those above it; says which.
+/// Makes a folder and those above it. Returns the new ones.
 fn make_folder(path: &Path) -> Result<Vec<PathBuf>, CommandError> {
     let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
     let made: Vec<PathBuf> = path
@@ -243,12 +243,12 @@ fn also_made(folders: &[PathBuf]) -> String {
     }
 }
 
-/// The customer's name as a file is called: letters, digits, `-`, `_` and `.` between them; the id when nothing is left.
+/// The customer's name as a file's name: letters, digits, and `-`, `_`, `.` between them; the id if nothing is left.
 fn file_name(id: TenantId, name: Option<&str>) -> String {
     let name = name.unwrap_or_default().to_lowercase();
     let words = name.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')));
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-    // A file whose name begins with a dot is hidden, and not read.
+    // A hidden file is not read.
     let name = words.join("-");
     match name.trim_matches(['.', '-']) {
         "" => id.to_string(),

@@ -1,6 +1,6 @@
-//! Which files of the configuration other users of the machine can change, or read though they hold a password.
+//! Warns of configuration files that other users of the machine can change, or can read although they hold a password.
 //!
-//! A mode is all that can be seen from here. Where a folder above keeps others out, it says nothing.
+//! Only modes are checked. A folder above that keeps others out makes them irrelevant.
 
 use std::fs::{Metadata, metadata};
 use std::os::unix::fs::PermissionsExt;
@@ -9,16 +9,16 @@ use std::path::Path;
 use config::{Map, Value, ValueKind};
 use url::Url;
 
-use super::origin::{File, Spot};
+use super::origin::{File, Spot, dotted};
 use super::problems::{Diagnosis, scalar};
-use super::section::{ConfigSection, dotted};
+use super::section::ConfigSection;
 use crate::core::format::tame;
 
 const READ: u32 = 0o004;
 const WRITE: u32 = 0o002;
 const PASS: u32 = 0o001;
 pub(super) const ANY: u32 = 0o007;
-/// In such a folder a file is its owner's alone to remove.
+/// In such a folder only its owner can remove a file.
 const STICKY: u32 = 0o1000;
 
 fn mode(path: &Path) -> u32 {
@@ -26,9 +26,9 @@ fn mode(path: &Path) -> u32 {
     metadata(path).map_or(0, mode)
 }
 
-/// Whether users who are neither the owner nor of the group may do what one of `bits` stands for, and can get there.
+/// Whether users outside owner and group have one of the permissions `bits`, and can reach the file.
 pub(super) fn others_may(path: &Path, bits: u32) -> bool {
-    // What is open to nobody else, as it should be, costs one look.
+    // A file without these permissions, the usual case, takes one system call.
     mode(path) & bits != 0
         && path.canonicalize().is_ok_and(|path| {
             path.ancestors()
@@ -37,13 +37,13 @@ pub(super) fn others_may(path: &Path, bits: u32) -> bool {
         })
 }
 
-/// What is to be warned of, and where.
+/// A warning and its place.
 pub(super) struct Exposed {
     place: String,
     text: String,
 }
 
-/// What others can do to a file of the configuration: change it, replace it, or read its passwords. `table` is its content.
+/// What other users can do to a file: change it, replace it, or read its passwords. `table` is its content.
 pub(super) fn look_at_file(path: &Path, file: &File, table: &Map<String, Value>) -> Vec<Exposed> {
     let name = &file.name;
     let mut exposed = Vec::new();
@@ -62,7 +62,7 @@ pub(super) fn look_at_file(path: &Path, file: &File, table: &Map<String, Value>)
         );
         add(name.to_string(), text);
     }
-    // Most files hold none.
+    // Most files hold no password.
     if let Some((key, spot)) = find_in("", table, file)
         && others_may(path, READ)
     {
@@ -82,14 +82,14 @@ pub(super) fn look_at_file(path: &Path, file: &File, table: &Map<String, Value>)
     exposed
 }
 
-/// Warns of what was seen, after what is said of single keys.
+/// Adds these warnings after those about single keys.
 pub(super) fn warn(exposed: Vec<Exposed>, diagnosis: &mut Diagnosis) {
     for Exposed { place, text } in exposed {
         diagnosis.warn(place, text);
     }
 }
 
-/// Warns of `tenants_dir`, when others can add tenants.
+/// Warns if other users can add tenants to `tenants_dir`.
 pub(super) fn check_tenants_dir(folder: &Path, root: &mut ConfigSection<'_>) {
     if others_may(folder, WRITE) {
         let folder = tame(&folder.display().to_string());
@@ -98,7 +98,7 @@ pub(super) fn check_tenants_dir(folder: &Path, root: &mut ConfigSection<'_>) {
     }
 }
 
-/// The first password that a table holds: its key, and where it stands.
+/// The first password in a table: its key and its place.
 fn find_in(path: &str, table: &Map<String, Value>, file: &File) -> Option<(String, Spot)> {
     let mut keys: Vec<_> = table.iter().collect();
     keys.sort_by_key(|(key, _)| key.as_str());
@@ -124,7 +124,7 @@ fn find_below(path: String, value: &Value, file: &File) -> Option<(String, Spot)
     }
 }
 
-/// Whether a property of librdkafka's holds what others must not know: passwords, client secrets, private keys.
+/// Whether a property of librdkafka holds a password, a client secret or a private key.
 fn is_secret(property: &str) -> bool {
     let property = property.to_lowercase();
     let of = |word: &str| property.contains(word);

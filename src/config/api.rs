@@ -1,9 +1,9 @@
 //! `[api]`: which API to read, and in which of Microsoft's clouds.
 //!
-//! Source and cloud, each the tenant's own or that of `[api]`, choose `base_url`, `login_url` and `scope`; what is set
-//! explicitly goes before that. A tenant that chooses another source or cloud than `[api]` does not inherit what was set
-//! there for that choice: the address of one API is wrong for another, and so is what its tokens are asked for. The token
-//! service is the same for both sources of a cloud, so that an explicit `login_url` holds as long as the cloud does.
+//! Source and cloud, of the tenant or of `[api]`, choose `base_url`, `login_url` and `scope`; explicit values take
+//! precedence. A tenant with another source or cloud than `[api]` does not inherit the explicit values of `[api]`,
+//! because address and scope of one API are wrong for another. Both sources of a cloud have the same token service, so
+//! an explicit `login_url` is inherited within the same cloud.
 
 mod conflicts;
 
@@ -11,18 +11,18 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::app::Context;
 use super::clouds::{self, Cloud, Doubt};
+use super::context::Context;
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
 use super::section::ConfigSection;
 use crate::settings::{ApiSettings, CaFile, SourceKind};
 use conflicts::ApiTarget;
 
-/// All the world's authorities take a quarter of a megabyte.
+/// The authorities that systems trust take a quarter of a megabyte.
 const MAX_CA_FILE: u64 = 4 << 20;
 
-/// The settings, and what of them was chosen rather than filled in.
+/// The settings, and the choices that they follow from.
 #[derive(Clone)]
 pub(super) struct ApiChoice {
     pub settings: ApiSettings,
@@ -30,7 +30,7 @@ pub(super) struct ApiChoice {
     explicit: Explicit,
 }
 
-/// What was set in place of the cloud's own.
+/// Values that were set instead of the cloud's own.
 #[derive(Clone, Default)]
 struct Explicit {
     base_url: Option<Url>,
@@ -38,7 +38,7 @@ struct Explicit {
     scope: Option<String>,
 }
 
-/// What this section gives. `shared`: for a tenant, what all tenants have. `None` only when a default can't be read.
+/// Reads a section. `shared`: for a tenant, the settings of all tenants. `None` only if a default can't be read.
 pub(super) fn read(
     section: &mut ConfigSection<'_>,
     shared: Option<&ApiChoice>,
@@ -85,7 +85,7 @@ pub(super) fn read(
         token_endpoint: section.get("token_endpoint")?,
         proxy: section.read("proxy", proxy),
         ca_file: own_ca.or_else(|| shared?.ca_file.clone()),
-        // These two are keys of [poll], which is read next.
+        // Keys of [poll], which is read next.
         request_timeout: shared.map_or(Duration::ZERO, |shared| shared.request_timeout),
         max_response: shared.map_or(0, |shared| shared.max_response),
     };
@@ -97,7 +97,7 @@ pub(super) fn read(
 }
 
 impl Explicit {
-    /// With what of `shared` still fits the choice of source and cloud.
+    /// With the values of `shared` that fit the choice of source and cloud.
     fn over(self, shared: Option<&ApiChoice>, target: &ApiTarget) -> Self {
         let Some(shared) = shared else { return self };
         let (same_api, same_cloud) = target.same_as(Some(shared));
@@ -144,7 +144,7 @@ fn warn_of_doubt(section: &mut ConfigSection<'_>, target: &ApiTarget, explicit: 
     section.warn(blamed(section), text);
 }
 
-/// Scheme and host. Plain http carries a token in the clear: on loopback only.
+/// Scheme and host. Plain http carries tokens in the clear, so it is accepted on loopback only.
 fn endpoint(text: &str) -> Result<Url, Wrong> {
     let remedy = "give scheme and host only, as in \"https://graph.microsoft.com\" or \"https://login.microsoftonline.com\"";
     let url = url(text, remedy)?;

@@ -1,40 +1,21 @@
-//! `[app]`: the app registration and what it proves itself with, for all tenants or for one.
+//! `[app]`: the app registration and its credential, for all tenants or for one.
 //!
-//! A tenant that gives a secret or a federated token of its own takes nothing of the shared one: a second secret belongs
-//! to the first it was made beside. A second secret alone goes with the shared first.
+//! A tenant with a secret or a federated token of its own takes nothing of the shared credential: a second secret
+//! belongs to its first one. A second secret alone is used with the shared first one.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::credential_files::{self, FileKind, OnUnreadable};
-use super::library_checks::LibraryChecks;
+use super::context::Context;
+use super::credential_files::{self, FileKind};
 use super::problems::{Wrong, wrong};
 use super::section::ConfigSection;
 use super::values::{Literal, quoted};
 use crate::settings::{AppSettings, Credential, SecretSource};
 
-/// What values refer to.
-pub(super) struct Context<'a> {
-    /// Where relative paths start: the main file's folder.
-    pub folder: &'a Path,
-    pub environment: &'a HashMap<String, String>,
-    pub checks: &'a dyn LibraryChecks,
-    pub on_unreadable: OnUnreadable,
-}
-
-impl Context<'_> {
-    pub fn path(&self, text: &str) -> Result<PathBuf, Wrong> {
-        if text.is_empty() || text.contains('\0') {
-            return Err(wrong("it is empty, or no path", "give a path"));
-        }
-        Ok(self.folder.join(text))
-    }
-}
-
-/// A part of an app registration that may be given for all tenants, for one, or for neither.
+/// A part of an app registration that may be given for all tenants, for one, or not at all.
 #[derive(Clone)]
 pub(super) enum Field<T> {
     Missing,
@@ -44,7 +25,7 @@ pub(super) enum Field<T> {
 }
 
 impl<T> Field<T> {
-    /// A key of `section` that was read as `value`; `base` when it is not given.
+    /// The result of a key that was read as `value`; `base` if it is not given.
     fn of(section: &ConfigSection<'_>, key: &str, value: Option<T>, base: Field<T>) -> Self {
         match value {
             Some(value) => Field::Valid(value),
@@ -66,7 +47,7 @@ impl AppParts {
         credential: Field::Missing,
     };
 
-    /// What `section` gives, else what `base` has.
+    /// Reads a section; `base` holds what it does not give.
     pub fn read(section: &mut ConfigSection<'_>, base: &AppParts, context: &Context<'_>) -> Self {
         let client_id = section.own("client_id", guid);
         Self {
@@ -75,14 +56,14 @@ impl AppParts {
         }
     }
 
-    /// The keys that are given nowhere.
+    /// Required keys that are not given.
     pub fn missing(&self) -> impl Iterator<Item = &'static str> {
         let client_id = matches!(self.client_id, Field::Missing).then_some("client_id");
         let secret = matches!(self.credential, Field::Missing).then_some("client_secret_file");
         client_id.into_iter().chain(secret)
     }
 
-    /// `None` when a part is missing or was refused.
+    /// `None` if a part is missing or was refused.
     pub fn complete(&self) -> Option<AppSettings> {
         match (&self.client_id, &self.credential) {
             (Field::Valid(client_id), Field::Valid(credential)) => Some(AppSettings {
@@ -111,7 +92,7 @@ const VARIABLE: &str = "client_secret_env";
 const NEXT: &str = "client_secret_next_file";
 const FEDERATED: &str = "federated_token_file";
 
-/// File and variable count as one part, and so does the pair of two secrets.
+/// File and variable count as one part, and so do the first and the second secret.
 fn read_credential(
     section: &mut ConfigSection<'_>,
     base: &Field<Credential>,
@@ -128,7 +109,7 @@ fn read_credential(
         .iter()
         .any(|key| section.given(key))
     {
-        // Of the shared credential nothing holds beside a tenant's own.
+        // A tenant with a credential of its own uses nothing of the shared one.
         for key in [FILE, VARIABLE, NEXT, FEDERATED] {
             section.unset(key);
         }
@@ -146,7 +127,7 @@ fn read_credential(
     beside_shared(section, next, base)
 }
 
-/// A second secret, or none, beside the credential of `base`.
+/// The credential of `base`, with a second secret if one is given.
 fn beside_shared(
     section: &mut ConfigSection<'_>,
     next: Field<PathBuf>,
@@ -180,7 +161,7 @@ fn with_next(first: Option<SecretSource>, next: Field<PathBuf>) -> Field<Credent
     })
 }
 
-/// Reports what can't stand side by side, as one mistake: what is wrong with the values then does not matter.
+/// Reports keys that exclude each other as one mistake. Their values are not checked then.
 fn refuse_too_many(section: &mut ConfigSection<'_>) -> bool {
     let secret = [FILE, VARIABLE, NEXT]
         .into_iter()
@@ -208,7 +189,7 @@ fn refuse_too_many(section: &mut ConfigSection<'_>) -> bool {
     true
 }
 
-/// The key that names a variable.
+/// Reads the variable that the key names.
 fn read_variable(section: &mut ConfigSection<'_>, context: &Context<'_>) -> Option<SecretSource> {
     let mut unfit = None;
     let variable = section.own(VARIABLE, |name| {
@@ -234,7 +215,7 @@ struct Variable {
     is_there: bool,
 }
 
-/// The name of a variable that is missing could be a secret in the wrong place.
+/// The name of a missing variable is not shown: it could be a secret in the wrong key.
 impl Literal for Variable {
     fn literal(&self) -> String {
         match self.is_there {

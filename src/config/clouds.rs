@@ -1,7 +1,8 @@
-//! Microsoft's clouds: where each API is in each of them, who issues its tokens, and what those are asked for.
+//! Microsoft's clouds: the addresses and the scope of each API in each of them.
 //!
-//! Three facts and not one: the commercial login serves GCC too, a regional host of the API is no audience, and a GCC
-//! customer's incidents are on a government host at the one API and on the commercial host at the other.
+//! Address, login and scope are three facts: the commercial login serves GCC too, a regional host of the API is no
+//! audience, and a GCC customer's incidents are on a government host in one API and on the commercial host in the
+//! other.
 
 use url::Url;
 
@@ -28,7 +29,7 @@ pub(super) fn preset(cloud: Cloud, source: SourceKind) -> Option<Preset> {
     })
 }
 
-/// Whose API is at a host: every choice of source and cloud that it serves. Empty: not one of Microsoft's, or unknown.
+/// Every choice of source and cloud whose API is at a host. Empty if the host is not known to be Microsoft's.
 pub(super) fn apis_at(host: &str) -> Vec<(SourceKind, Cloud)> {
     if is_regional(host) {
         return vec![(SourceKind::Defender, Cloud::Commercial)];
@@ -41,7 +42,7 @@ pub(super) fn apis_at(host: &str) -> Vec<(SourceKind, Cloud)> {
     SourceKind::ALL.into_iter().flat_map(at).collect()
 }
 
-/// Whose tokens a host issues: every cloud that it serves. Empty as above.
+/// Every cloud whose tokens a host issues. Empty if the host is not known to be Microsoft's.
 pub(super) fn logins_at(host: &str) -> Vec<Cloud> {
     let host = match host {
         // Older names.
@@ -55,7 +56,7 @@ pub(super) fn logins_at(host: &str) -> Vec<Cloud> {
         .collect()
 }
 
-/// Defender for Endpoint, which the documentation's own examples confuse with Defender XDR: it issues tokens and has no
+/// Whether it is a host of Defender for Endpoint, which Microsoft's examples confuse with Defender XDR. It has no
 /// incidents.
 pub(super) fn is_endpoint(host: &str) -> bool {
     host == "securitycenter.onmicrosoft.com"
@@ -67,14 +68,14 @@ fn is_host_of(host: &str, url: &str) -> bool {
     url.strip_prefix("https://") == Some(host)
 }
 
-/// Hosts of the commercial Defender API that are nearer to a region, whose name stands for the star ("Supported Microsoft
-/// Defender XDR APIs", "Get incident API"). Regions come and go, so any name will do.
+/// Regional hosts of the commercial Defender API ("Supported Microsoft Defender XDR APIs", "Get incident API"). The
+/// star stands for any region, because the list of regions changes.
 const REGIONAL: [&str; 2] = [
     "api-*.security.microsoft.com",
     "*.api.security.microsoft.com",
 ];
 
-/// Whether this is such a host: it serves incidents, and no token is issued for it.
+/// Whether it is a regional host: it serves incidents, but no token is issued for it.
 pub(super) fn is_regional(host: &str) -> bool {
     REGIONAL.iter().any(|pattern| {
         let region = pattern.split_once('*').and_then(|(before, behind)| {

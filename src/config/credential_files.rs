@@ -1,11 +1,11 @@
-//! Files that hold what an app proves itself with: a secret, or another issuer's token.
+//! Files that hold an app's credential: a secret, or another issuer's token.
 //!
-//! systemd hands the service copies of its secrets, made when it starts, in a folder that is there only while it runs. A
-//! command typed into a shell is not the service: where there is no copy, it reads what the copy is made from. So the
-//! configuration can be tried before the first start.
+//! When the service starts, systemd makes copies of its secrets in a folder that exists only while it runs. A command
+//! in a shell is not the service: if there is no copy, it reads the original, so that the configuration can be tried
+//! before the first start.
 //!
-//! What a file is called is told only where it is a path for sure: a secret pasted into the wrong key must not get into a
-//! log. Invariant: its content is never told.
+//! A file's name is shown only if it is certainly a path: a secret pasted into the wrong key must not reach a log.
+//! Invariant: the content is never shown.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -14,57 +14,37 @@ use std::path::{Component, Path, PathBuf};
 use uuid::Uuid;
 
 use super::access;
-use super::app::Context;
+use super::context::Context;
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
 use super::section::ConfigSection;
 use super::values::{Literal, quoted};
 use crate::core::health::failure::one_line;
 
-/// A secret has some forty characters, a federated token a few thousand: what is larger is another file.
+/// A secret has about forty characters, a federated token a few thousand.
 const MAX_SIZE: u64 = 64 << 10;
 
-/// Where systemd puts what a unit's LoadCredential names.
+/// Folder of the copies that systemd makes for a unit's LoadCredential.
 const CREDENTIALS: &str = "/run/credentials";
-/// The same of incidentd's own unit.
+/// The same for incidentd's own unit.
 const COPIES: &str = "/run/credentials/incidentd.service";
-/// The variable by which systemd tells a service where its copies are.
+/// The variable in which systemd gives a service that folder.
 const COPIES_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
-/// What the unit makes copies of lies here.
+/// Folder of the originals.
 const ORIGINALS: &str = "/etc/incidentd";
-/// The files that the unit as it is shipped names, besides those of the folder `secrets`.
+/// The files that the shipped unit names, besides those of the folder `secrets`.
 const NAMED_BY_UNIT: [&str; 2] = ["client-secret", "client-secret-next"];
 const FROM_FOLDER: &str = "secrets_";
-
-/// What a proof that can't be had is to whoever reads the configuration.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum OnUnreadable {
-    /// A mistake: nothing goes without.
-    Refuse,
-    /// A warning: nothing is proved.
-    Warn,
-}
-
-impl OnUnreadable {
-    /// What of it is left to warn of.
-    pub fn weigh(self, found: Result<(), Wrong>) -> Result<Option<Wrong>, Wrong> {
-        match (self, found) {
-            (_, Ok(())) => Ok(None),
-            (Self::Refuse, Err(wrong)) => Err(wrong),
-            (Self::Warn, Err(wrong)) => Ok(Some(wrong)),
-        }
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileKind {
     Secret,
-    /// May be missing or empty: it is only there during a rotation, and the daemon has to start before and after one.
+    /// May be missing or empty: it exists only during a rotation, and the daemon has to start before and after it.
     NextSecret,
     Token,
 }
 
-/// A key that names such a file: the path to read.
+/// Reads a key that names such a file. Returns the path to read.
 pub(super) fn read(
     section: &mut ConfigSection<'_>,
     key: &'static str,
@@ -78,7 +58,7 @@ pub(super) fn read(
         unfit = context.on_unreadable.weigh(found)?;
         Ok(file)
     })?;
-    // Warned of and not refused: what a secret's Value looks like is Microsoft's to change.
+    // A warning and no error: Microsoft may change what a secret's Value looks like.
     if is_id {
         let what = file.what("holds a GUID, which looks like the secret's ID and not its Value");
         section.warn(key, format!("{what}: {}", file.replace(kind)));
@@ -94,25 +74,25 @@ pub(super) fn read(
     Some(file.read)
 }
 
-/// What a file's content looks like; all that is ever told of it.
+/// What a file's content looks like. Nothing else about it is ever shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Looks {
     Fit,
-    /// Like the ID that stands beside a secret's Value in Microsoft Entra.
+    /// Like the ID that Microsoft Entra shows beside a secret's Value.
     Id,
 }
 
 struct CredentialFile {
-    /// As the configuration has it.
+    /// The path in the configuration.
     named: PathBuf,
     read: PathBuf,
-    /// What it is a copy of, when it is one of the service's.
+    /// The file that it is a copy of, if it is a copy of the service's.
     original: Option<PathBuf>,
-    /// Whether it is the service that reads it.
+    /// Whether this process is the service.
     in_service: bool,
 }
 
-/// What the unit makes a copy of; `None` for a path that is no copy of the service's.
+/// The original of a copy; `None` if the path is no copy of the service's.
 fn original(copy: &Path) -> Option<PathBuf> {
     let mut parts = copy.strip_prefix(COPIES).ok()?.components();
     let (Some(Component::Normal(name)), None) = (parts.next(), parts.next()) else {
@@ -129,7 +109,7 @@ fn original(copy: &Path) -> Option<PathBuf> {
 
 impl CredentialFile {
     fn new(named: PathBuf, environment: &HashMap<String, String>) -> Self {
-        // Other services have the variable, too, and so has a log-in at the console: with a folder of their own.
+        // Other services and console logins have the variable too, with folders of their own.
         let folder = environment.get(COPIES_VARIABLE).map(Path::new);
         let in_service = folder == Some(Path::new(COPIES));
         let original = original(&named);
@@ -169,7 +149,7 @@ impl CredentialFile {
         }
     }
 
-    /// A sentence about the file that was looked at.
+    /// A sentence about the file that was read.
     fn what(&self, predicate: &str) -> String {
         match self.read == self.named {
             true => format!("the file {predicate}"),
@@ -208,7 +188,7 @@ impl CredentialFile {
         wrong(what, remedy)
     }
 
-    /// What to do about a file that is not there, or holds nothing.
+    /// What to do about a file that is missing or empty.
     fn fill(&self, kind: FileKind) -> String {
         let value = match kind {
             FileKind::Token => "the token",
@@ -254,7 +234,7 @@ impl CredentialFile {
         }
     }
 
-    /// What is good here, and not there for the service.
+    /// A warning if this command can read the file and the service can't.
     fn caveat(&self, service_runs: bool) -> Option<String> {
         if self.read == self.named || !self.read.exists() {
             return None;
@@ -289,7 +269,7 @@ fn shown(path: &Path) -> String {
     one_line(&path.display().to_string(), 200)
 }
 
-/// The path of a file that may be missing is not shown while it is: it could be a secret in the wrong place.
+/// The path of a missing file is not shown: it could be a secret in the wrong key.
 impl Literal for CredentialFile {
     fn literal(&self) -> String {
         match self.original.is_some() || self.named.exists() {

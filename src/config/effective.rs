@@ -1,23 +1,22 @@
-//! The configuration in force as text: each key with its value, and behind it where that comes from.
+//! The configuration in force as text: each key with its value and its origin.
 //!
-//! In the form of TOML, for reading; what may be a secret is left out, so that it is no file to copy. Keys that are not
-//! set are left out too.
+//! The form is TOML, but it is no file to copy: what may be a secret is left out. Keys without a value are left out
+//! too.
 
 use std::path::Path;
 
 use super::keys::{self, ConfigKey};
-use super::origin::Spot;
+use super::origin::{Spot, dotted};
 use super::provenance::{KeyMeaning, Provenance};
-use super::section::dotted;
 use crate::settings::{Settings, TenantSettings};
 
-/// Beyond this width a value does not push the others' origins to the right.
+/// Longer lines are not aligned.
 const MAX_ALIGNED: usize = 64;
 
 pub struct Effective {
     settings: Settings,
     provenance: Provenance,
-    /// The main file's folder, with its slash: files are named from there.
+    /// The main file's folder, with its slash. Files are named relative to it.
     folder: String,
     main: String,
 }
@@ -42,12 +41,12 @@ impl Effective {
         }
     }
 
-    /// What is allowed but worth a line.
+    /// Warnings.
     pub fn warnings(&self) -> &[String] {
         &self.settings.warnings
     }
 
-    /// The main file's settings, then what each tenant has of its own.
+    /// The main file's settings, then each tenant's own.
     pub fn all(&self) -> String {
         let mut text = self.heading("The configuration in force");
         for table in tables() {
@@ -78,7 +77,7 @@ impl Effective {
         text
     }
 
-    /// All that holds for one tenant, named by its name or its id.
+    /// All settings of one tenant, by its name or its id.
     pub fn of_tenant(&self, name: &str) -> Option<String> {
         let is_it = |tenant: &TenantSettings| {
             *tenant.name == *name || tenant.id.to_string().eq_ignore_ascii_case(name)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use config::{Value, ValueKind};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::app::Context;
+use super::context::Context;
 use super::layers::read_regular;
 use super::library_checks::LibraryChecks;
 use super::origin::Spot;
@@ -22,7 +22,7 @@ use promises::Ruling;
 
 mod promises;
 
-/// Properties with files that librdkafka reads when a client is made, and never again (its CONFIGURATION.md).
+/// Properties that name files. librdkafka reads them when a client is made, and never again (its CONFIGURATION.md).
 const FILES: [&str; 5] = [
     "ssl.ca.location",
     "ssl.certificate.location",
@@ -32,7 +32,7 @@ const FILES: [&str; 5] = [
 ];
 /// Some thousand certificates.
 const MAX_FILE: u64 = 8 << 20;
-/// The settings, and the topic of the tenants that have none of their own. `None` only when a default can't be read.
+/// The settings, and the topic of tenants without their own. `None` only if a default can't be read.
 pub(super) fn read(
     section: &mut ConfigSection<'_>,
     max_in_flight: usize,
@@ -100,8 +100,8 @@ struct Property {
     spot: Spot,
 }
 
-/// Names may be quoted or dotted (`"sasl.password" = …`, `sasl.password = …`, `…__SASL__PASSWORD` in the environment):
-/// all mean the same.
+/// Reads librdkafka's properties. Names may be quoted or dotted (`"sasl.password" = …`, `sasl.password = …`,
+/// `…__SASL__PASSWORD` in the environment).
 fn read_properties(
     mut section: ConfigSection<'_>,
     checks: &dyn LibraryChecks,
@@ -130,8 +130,8 @@ fn read_properties(
     all
 }
 
-/// A folder of authorities, and `probe`, are no files and stay without a fingerprint. That a file can't be read is
-/// librdkafka's to say.
+/// A fingerprint of each file that the properties name. A folder of authorities, and `probe`, have none. librdkafka
+/// reports files that can't be read.
 fn fingerprints(properties: &[(String, SecretString)]) -> BTreeMap<PathBuf, Option<u64>> {
     let named = properties
         .iter()
@@ -150,7 +150,8 @@ fn fingerprints(properties: &[(String, SecretString)]) -> BTreeMap<PathBuf, Opti
         .collect()
 }
 
-/// Texts are shown for properties that choose between words; numbers and switches, where no name speaks of a secret.
+/// The value as `incidentd config` shows it: words of properties that choose between words; numbers and switches,
+/// unless the name suggests a secret.
 fn shown(name: &str, value: &str) -> String {
     #[rustfmt::skip]
     const WORDS: [&str; 10] = [
@@ -192,7 +193,7 @@ fn flatten(
                 let what = format!("it is given at {other}, too");
                 section.refuse_free(&name, &spot, wrong(what, "remove one of the two"));
             }
-            // The environment goes before the file.
+            // The environment takes precedence.
             None if spot.is_variable() || other.is_none() => {
                 into.insert(name, Property { value, spot });
             }
@@ -216,8 +217,8 @@ fn flatten(
     }
 }
 
-/// Refuses what would break a promise of the daemon's or run code, and what librdkafka does not take. Nothing of a
-/// refused property reaches librdkafka, which loads libraries as soon as it is told of them.
+/// Refuses a property that would break a promise or run code, and one that librdkafka does not accept. A property that
+/// is refused by name never reaches librdkafka, which loads libraries as soon as they are named.
 fn check(
     section: &mut ConfigSection<'_>,
     name: &str,

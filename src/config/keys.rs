@@ -3,7 +3,7 @@
 //! From these rows come the ranges and defaults that values are read with, the keys that the diagnosis suggests, the
 //! order of `incidentd config`, and docs/configuration.md. A key that has no row can't be given.
 
-use super::units::{show_duration_millis, show_size};
+use super::units::{Bounds, show_duration_millis, show_size};
 use super::values::names;
 use crate::core::incident::version::Deduplicate;
 use crate::core::sources::Cloud;
@@ -175,14 +175,9 @@ pub(super) fn find(table: &str, name: &str) -> &'static ConfigKey {
 }
 
 impl ConfigKey {
-    #[cfg(test)]
-    pub(super) fn for_tests(kind: KeyType) -> Self {
-        ConfigKey { kind, ..UNKNOWN }
-    }
-
     /// Its path in a file, `poll.overlap`.
     pub fn path(&self) -> String {
-        super::section::dotted(self.table, self.name)
+        super::origin::dotted(self.table, self.name)
     }
 
     pub fn type_name(&self) -> &'static str {
@@ -205,14 +200,11 @@ impl ConfigKey {
 
     /// What it may be, as people write it: `1s to 180d`.
     pub fn range(&self) -> Option<String> {
+        let bounds = self.bounds();
         match self.kind {
-            Number(low, high) => Some(format!("{low} to {high}")),
-            Duration(low, high) => Some(format!(
-                "{} to {}",
-                show_duration_millis(low),
-                show_duration_millis(high)
-            )),
-            Size(low, high) => Some(format!("{} to {}", show_size(low), show_size(high))),
+            Number(..) => Some(bounds.show(u64::to_string)),
+            Duration(..) => Some(bounds.show(|millis| show_duration_millis(*millis))),
+            Size(..) => Some(bounds.show(|size| show_size(*size))),
             Choice(names) => Some(names().join(", ")),
             Table | Text(_) | Path | Variable | List => None,
         }
@@ -237,11 +229,14 @@ impl ConfigKey {
         matches!(self.kind, Table)
     }
 
-    /// Lowest and highest value, in the smallest unit.
-    pub(super) fn bounds(&self) -> (u64, u64) {
+    /// Of a number, a duration or a size.
+    pub(super) fn bounds(&self) -> Bounds {
         match self.kind {
-            Number(low, high) | Duration(low, high) | Size(low, high) => (low, high),
-            _ => (0, u64::MAX),
+            Number(low, high) | Duration(low, high) | Size(low, high) => Bounds { low, high },
+            _ => Bounds {
+                low: 0,
+                high: u64::MAX,
+            },
         }
     }
 

@@ -1,8 +1,8 @@
-//! Where values come from: TOML files, and the environment laid over the main one.
+//! Reads TOML files, and lays the environment over the main one.
 //!
-//! Each file is parsed by itself and never merged into one growing tree, so that thousands of tenants' files cost no more
-//! than their bytes. Failure modes, each a reported problem: a file that is missing, unreadable, too large, not UTF-8
-//! or not TOML; a variable that names no key. A variable that looks like ours and is not read is warned of.
+//! Files are parsed one by one and never merged, so that thousands of tenants' files cost no more than their bytes.
+//! Reported problems: a file that is missing, unreadable, too large, not UTF-8 or not TOML; a variable that names no
+//! key. A variable that resembles a key's and is not read causes a warning.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -19,12 +19,12 @@ use super::problems::{Diagnosis, Wrong, wrong};
 use crate::core::health::failure::one_line;
 
 const PREFIX: &str = "incidentd__";
-/// Ten thousand tenants with overrides take a quarter of it.
+/// Ten thousand tenants with overrides take a quarter of this.
 const MAX_FILE: u64 = 16 << 20;
-/// Deeper than any key. Tables are walked and dropped recursively; the parser of files has a bound of its own.
+/// Deeper than any key. Tables are walked and dropped recursively; the TOML parser has a limit of its own.
 const MAX_DEPTH: usize = 16;
 
-/// Parses one file; `None` when that failed and was reported. `missing` is the remedy when there is no such file.
+/// Parses one file; `None` if it can't be read, which is reported. `missing` is the remedy if there is no such file.
 pub(super) fn read(
     path: &Path,
     file: &File,
@@ -71,7 +71,7 @@ pub(super) fn read(
     None
 }
 
-/// A mistake after which the keys of a file can't be told: a report without them must not look like all there is.
+/// Adds that mistakes in keys are not known yet, so that the report does not look complete.
 fn unread(wrong: Wrong, file: &File) -> Wrong {
     let rest = match file.rank {
         0 => "nothing else was looked at, in this file or in others",
@@ -83,7 +83,7 @@ fn unread(wrong: Wrong, file: &File) -> Wrong {
     }
 }
 
-/// The content of a regular file of at most `max` bytes. Anything else (a pipe would block) is an error.
+/// The content of a regular file of at most `max` bytes. Other files are refused: a pipe would block.
 pub(super) fn read_regular(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
@@ -98,7 +98,7 @@ pub(super) fn read_regular(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The `*.toml` of a folder, in the order of their names; hidden ones are left alone, as the shell does.
+/// The `*.toml` of a folder in the order of their names, without hidden files.
 pub(super) fn toml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -158,7 +158,7 @@ pub(super) fn overlay(
     }
 }
 
-/// `Err`: the part of the key that a file gives a value of its own, or a list, so that nothing can lie below it.
+/// `Err`: the part of the key that holds a value or a list, so that nothing can be below it.
 fn set<'a>(table: &mut Map<String, Value>, parts: &[&'a str], value: Value) -> Result<(), &'a str> {
     match parts {
         [] => Ok(()),
@@ -178,8 +178,7 @@ fn set<'a>(table: &mut Map<String, Value>, parts: &[&'a str], value: Value) -> R
     }
 }
 
-/// Warns of proxies in the environment that are passed over for their form, where no `api.proxy` stands before them. What
-/// they hold is not shown: it may be a password.
+/// Warns of proxies in the environment that can't be used. Their values are not shown: they may hold passwords.
 pub(super) fn warn_of_unusable_proxies(
     environment: &HashMap<String, String>,
     diagnosis: &mut Diagnosis,
@@ -198,7 +197,7 @@ pub(super) fn warn_of_unusable_proxies(
     }
 }
 
-/// Warns of variables that look like a key's and lack an underscore: nobody reads them.
+/// Warns of variables that name a key with one underscore instead of two: they are not read.
 pub(super) fn warn_of_unread(environment: &HashMap<String, String>, diagnosis: &mut Diagnosis) {
     let mut names: Vec<&String> = environment.keys().collect();
     names.sort_unstable();

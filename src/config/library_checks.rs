@@ -1,19 +1,19 @@
-//! What only the library can tell that a value is for: whether librdkafka knows a property, whether a file holds
-//! certificates. It is asked while the configuration is read, so that its answer stands in the same report as all else.
+//! Checks that need the library which uses a value: whether librdkafka knows a property, whether a file holds
+//! certificates. They run while the configuration is read, so that one report holds all mistakes.
 
 use secrecy::SecretString;
 
 use super::problems::Wrong;
 
-/// Nothing of a value may be in an answer: it may be a password.
+/// An answer must not contain the value, which may be a password.
 pub trait LibraryChecks {
-    /// One property of librdkafka's.
+    /// One property of librdkafka.
     ///
     /// # Errors
-    /// It is not known, or its value is not taken.
+    /// librdkafka does not know it, or does not accept the value.
     fn property(&self, name: &str, value: &str) -> Result<(), Wrong>;
 
-    /// All of librdkafka's properties together, each of which is good by itself.
+    /// All properties of librdkafka together; each is accepted alone.
     ///
     /// # Errors
     /// They contradict each other, or name a file that can't be used.
@@ -26,7 +26,7 @@ pub trait LibraryChecks {
     fn authorities(&self, pem: &[u8]) -> Result<(), Wrong>;
 }
 
-/// Takes everything: for whoever wants to know only what the files say.
+/// Accepts everything, for commands that need only the content of the files.
 pub struct NoLibraryChecks;
 
 impl LibraryChecks for NoLibraryChecks {

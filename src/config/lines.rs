@@ -1,7 +1,7 @@
 //! TOML for the `config` crate, with the line of each key as its value's origin.
 //!
-//! The crate's own TOML format keeps no lines, and refuses a whole file for one number that is too large. This one leaves
-//! such a number as text, for the reader of its key to refuse. The parser bounds its own depth.
+//! The crate's own TOML format keeps no lines, and refuses a whole file for one number that is too large. This format
+//! keeps such a number as text, so that its key is reported. The parser limits its depth.
 
 use std::error::Error;
 use std::fmt;
@@ -12,13 +12,13 @@ use toml::de::{DeTable, DeValue};
 use super::problems::{Wrong, wrong};
 use crate::core::health::failure::one_line;
 
-/// Of one file. A text with more is no TOML at all, and each costs a walk through it.
+/// Errors reported for one file. A text with more is no TOML, and each error costs a pass over it.
 const MAX_ERRORS: usize = 50;
 
 #[derive(Debug, Clone)]
 pub(super) struct Toml;
 
-/// What keeps a text from being TOML: a line, and what is wrong with it.
+/// Syntax errors, each with its line.
 #[derive(Debug)]
 pub(super) struct SyntaxErrors(pub Vec<(usize, Wrong)>);
 
@@ -51,7 +51,7 @@ impl Format for Toml {
     }
 }
 
-/// A text, and where each line of it ends.
+/// A text and the offsets of its line ends.
 struct LineIndex<'a> {
     text: &'a str,
     ends: Vec<usize>,
@@ -104,8 +104,8 @@ impl<'a> LineIndex<'a> {
         Value::new(Some(&line.to_string()), kind)
     }
 
-    /// One error a line, and one for a table that is given twice: the parser finds its feet again at the next line. After
-    /// a list or a text of many lines that has no end it doesn't, so that what it says of the lines behind is left out.
+    /// One error for each line, and one for a table that is given twice: the parser continues at the next line. After a
+    /// list or a multi-line text without an end it can't continue, so later errors are left out.
     fn errors(&self, errors: &[toml::de::Error]) -> Vec<(usize, Wrong)> {
         let mut placed: Vec<(usize, &toml::de::Error)> = errors
             .iter()
@@ -135,7 +135,7 @@ impl<'a> LineIndex<'a> {
         found
     }
 
-    /// The line of the header that a line stands below, or is.
+    /// The line of the header above a line, or of the line itself if it is one.
     fn header(&self, line: usize) -> Option<usize> {
         let above = self.text.lines().zip(1..).take(line);
         above
@@ -144,11 +144,11 @@ impl<'a> LineIndex<'a> {
             .last()
     }
 
-    /// A key, or the header of a table, that was given before.
+    /// Explains a key, or the header of a table, that is given twice.
     fn doubled(&self, line: usize, key: std::ops::Range<usize>) -> Wrong {
         let header = self.header(line);
         let is_header = header == Some(line);
-        // What follows the header on its line is a comment.
+        // Only a comment may follow a header on its line.
         let bare = |text: &'a str| text.split('#').next().unwrap_or_default().trim();
         let (name, first) = match is_header {
             true => (bare(self.text.lines().nth(line - 1).unwrap_or_default()), 0),
@@ -180,7 +180,7 @@ impl<'a> LineIndex<'a> {
     }
 }
 
-/// What the parser says, and its usual causes. Its messages hold no value of the text, which may be a secret.
+/// The parser's message as its usual cause. Its messages contain no values, which may be secrets.
 fn in_plain_words(message: &str) -> Wrong {
     const TORN: &str = "the text has no closing quote, or ends at a quote within it";
     #[rustfmt::skip]

@@ -14,6 +14,7 @@ mod access;
 mod api;
 mod app;
 mod clouds;
+mod context;
 mod credential_files;
 mod effective;
 mod kafka;
@@ -26,6 +27,7 @@ mod poll;
 mod problems;
 mod provenance;
 mod read;
+mod scope;
 mod section;
 mod tenants;
 mod units;
@@ -45,7 +47,7 @@ pub use tenants::{ExistingTenants, tenant_id, tenant_name};
 pub use units::distance;
 
 use crate::settings::Settings;
-use credential_files::OnUnreadable;
+use context::OnUnreadable;
 use problems::Diagnosis;
 use provenance::Provenance;
 
@@ -54,7 +56,7 @@ use provenance::Provenance;
 /// Relative paths within the files start from the main file's folder.
 ///
 /// # Errors
-/// All mistakes found. When a file can't be parsed, only that is said of it.
+/// All mistakes found. Of a file that can't be parsed, only the syntax errors.
 pub fn load(
     path: &Path,
     environment: &HashMap<String, String>,
@@ -125,11 +127,11 @@ pub fn existing_tenants(
         .ok_or_else(|| ConfigErrors::new(diagnosis.problems))
 }
 
-/// Where the daemon of this configuration shows itself. Nothing else is looked at: who asks a running daemon is not to be
-/// stopped by what it would stumble over at its next start, or by a variable that only the daemon has.
+/// The address of this configuration's daemon. Nothing else is checked: other mistakes, or a variable that only the
+/// daemon has, must not keep a command from asking a daemon that runs.
 ///
 /// # Errors
-/// `http.listen` is wrong; or the main file can't be read, and no variable says it.
+/// `http.listen` is wrong; or the main file can't be read, and no variable gives it.
 pub fn listen(
     path: &Path,
     environment: &HashMap<String, String>,
@@ -154,8 +156,8 @@ pub fn brokers(text: &str) -> Result<String, String> {
     kafka::brokers(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.remedy))
 }
 
-/// The process's environment. What is not UTF-8 is kept, with replacement characters, so that it gets reported where it
-/// matters instead of being passed over.
+/// The process's environment. Values that are not UTF-8 are kept with replacement characters, so that they are reported
+/// where they are used.
 pub fn process_environment() -> HashMap<String, String> {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os()

@@ -1,7 +1,7 @@
-//! Where a value was given: a line of a file, or a variable of the environment.
+//! Where a value is given: a line of a file, or an environment variable.
 //!
-//! The `config` crate keeps an origin beside each value. Here it is the number of the line for what a file gives, and the
-//! variable's name for what the environment gives: which file it is, its reader knows.
+//! The `config` crate keeps an origin with each value. Here it is the number of the line in a file, or the name of a
+//! variable. The reader of a file knows which file it is.
 
 use std::fmt;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(super) struct File {
 impl File {
     pub fn new(path: &Path, rank: usize) -> Self {
         Self {
-            // A file may have any name, and a report has a line for each mistake.
+            // A file's name may contain line breaks, and a report has one line for each mistake.
             name: tame(&path.display().to_string()).into(),
             rank,
         }
@@ -35,7 +35,7 @@ pub(super) enum Spot {
         file: File,
         line: Option<usize>,
     },
-    /// One variable's name; more than one when they contradict each other.
+    /// One variable's name; several when they contradict each other.
     Variable(Arc<str>),
 }
 
@@ -91,5 +91,13 @@ impl fmt::Display for Spot {
             Self::File { file, line: None } => f.write_str(&file.name),
             Self::Variable(name) => write!(f, "environment variable {name}"),
         }
+    }
+}
+
+/// A key below a table.
+pub(super) fn dotted(table: &str, key: &str) -> String {
+    match table {
+        "" => key.into(),
+        table => format!("{table}.{key}"),
     }
 }

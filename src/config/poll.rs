@@ -8,8 +8,8 @@ use super::units::show_duration;
 use crate::core::time::schedule::{ACCEPTED, Schedule, ScheduleError};
 use crate::settings::{ApiSettings, PollSettings, SourceKind};
 
-/// `shared`: for a tenant, the source that all tenants have. What of it is about requests goes into `api`. `None` only
-/// when a default can't be read.
+/// Reads a section. `shared`: for a tenant, the source of all tenants. The settings of requests go into `api`. `None`
+/// only if a default can't be read.
 pub(super) fn read(
     section: &mut ConfigSection<'_>,
     api: &mut ApiSettings,
@@ -30,7 +30,7 @@ pub(super) fn read(
     Some(poll)
 }
 
-/// The budget that is set, or what the source allows.
+/// The budget that is set, or the source's default.
 fn read_budget(
     section: &mut ConfigSection<'_>,
     source: SourceKind,
@@ -63,7 +63,7 @@ fn read_budget(
 
 fn schedule(text: &str) -> Result<Schedule, Wrong> {
     text.parse().map_err(|error| match error {
-        // Its reader repeats what it does not understand.
+        // The parser's message repeats the text, which may be a secret.
         ScheduleError::Cron(_) if !reads_plain(text) => {
             wrong("it is no valid cron expression", ACCEPTED)
         }
@@ -75,7 +75,7 @@ fn schedule(text: &str) -> Result<Schedule, Wrong> {
 struct Bound {
     key: &'static str,
     value: Duration,
-    /// What is wrong with it, seen from the other.
+    /// How it relates to the other one: "it is not shorter than".
     relation: &'static str,
 }
 
@@ -107,8 +107,8 @@ fn check_ranges(section: &mut ConfigSection<'_>, poll: &PollSettings) {
     }
 }
 
-/// Blames the first key of the pair that this section gives. None given: the section it comes from was blamed. One of
-/// them refused: its value is not the one compared.
+/// Refuses the first key of the pair that this section gives. If it gives neither, the section that does has been
+/// refused already. If one was refused, its value is not the one compared.
 fn refuse_pair(section: &mut ConfigSection<'_>, one: &Bound, two: &Bound, remedy: &str) {
     if section.refused(one.key) || section.refused(two.key) {
         return;

@@ -1,7 +1,7 @@
-//! What is wrong with a configuration: every mistake, each with where it stands, what is wrong with it, and the remedy.
+//! The mistakes in a configuration: each with its place, what is wrong, and the remedy.
 //!
-//! Invariant: no secret is ever in a [`Problem`]. What may hold one is left out by its key. A secret that was pasted into
-//! another key is left out by its looks, which is all that is known of it there.
+//! Invariant: no secret is ever in a [`Problem`]. Values of keys that may hold one are left out. A value of any other
+//! key is left out if it looks like a secret that was pasted into the wrong key.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use super::origin::Spot;
 use super::provenance::Provenance;
 use crate::core::health::failure::one_line;
 
-/// Beyond this many, a report is no longer read; the rest is counted.
+/// A report shows this many, and counts the rest.
 const MAX_SHOWN: usize = 200;
 
 /// What is wrong with one value, and what to do.
@@ -35,15 +35,15 @@ pub fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Wrong {
 pub struct Problem {
     /// The file and the line, or the environment variable.
     pub origin: String,
-    /// The key's path, `tenants[3].api.base_url`; empty when the mistake is the file's.
+    /// The key's path, `tenants[3].api.base_url`; empty for a mistake of the whole file.
     pub key: String,
-    /// The tenant concerned: its name, or its id.
+    /// The tenant's name or id, if it is about one.
     pub tenant: Option<String>,
-    /// The value as given; `None` when there is none, or when it could be a secret.
+    /// The value as given; `None` if there is none, or if it could be a secret.
     pub value: Option<String>,
     pub what: String,
     pub remedy: String,
-    /// Where it stands in a report.
+    /// Its place in a report.
     pub(super) order: (usize, usize),
 }
 
@@ -60,7 +60,7 @@ impl Problem {
         }
     }
 
-    /// Where it is and what it is, in one line; without the remedy.
+    /// Place and mistake in one line, without the remedy.
     pub fn headline(&self) -> String {
         let mut text = self.origin.clone();
         if !self.key.is_empty() {
@@ -82,7 +82,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All that is wrong with a configuration: file by file, each from top to bottom, then the environment.
+/// All mistakes in a configuration: file by file, each from top to bottom, then the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<Problem>);
 
@@ -116,7 +116,7 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// What reading brings to light: mistakes, what is allowed but worth a line in the log, and what each key came to.
+/// What reading finds: mistakes, warnings, and the meaning of each key.
 #[derive(Default)]
 pub(super) struct Diagnosis {
     pub problems: Vec<Problem>,
@@ -124,11 +124,11 @@ pub(super) struct Diagnosis {
     /// A mistake may keep tenants from being seen.
     pub hides_tenants: bool,
     warnings: Vec<Warning>,
-    /// The place of each text among them.
+    /// The index of each text in `warnings`.
     warned: HashMap<String, usize>,
 }
 
-/// A warning is given once, however many tenants it holds for.
+/// A warning is given once, for however many tenants.
 struct Warning {
     text: String,
     place: String,
@@ -136,7 +136,7 @@ struct Warning {
 }
 
 impl Diagnosis {
-    /// A mistake of no single key.
+    /// Reports a mistake that is not about a single key.
     pub fn refuse(&mut self, spot: &Spot, wrong: Wrong) {
         self.problems.push(Problem::at(spot, "", wrong));
     }
@@ -168,8 +168,8 @@ impl Diagnosis {
     }
 }
 
-/// A value as a report may show it. Left out: tables, and all that may be or hold a secret. That a client id or a path
-/// is no secret does not help: secrets get pasted into the wrong line, whichever it is.
+/// A value as a report may show it; `None` for tables and for everything that may be or hold a secret. Values of
+/// `[app]` are never shown, not even client ids and paths: secrets get pasted into the wrong line.
 pub(super) fn shown(path: &str, value: &Value) -> Option<String> {
     let secret = path.starts_with("kafka.properties")
         || path.split('.').any(|part| {
@@ -183,9 +183,8 @@ pub(super) fn shown(path: &str, value: &Value) -> Option<String> {
     }
 }
 
-/// Whether a text reads like what people write into a configuration: words, numbers, times, hosts, ids. A secret is a
-/// longer word, or has characters that none of these has (Entra's have a `~`); and so have URLs that hold one, in front of
-/// an `@` or behind a `?`.
+/// Whether a text consists of what people write into a configuration: words, numbers, times, hosts, ids. A secret is a
+/// longer word, or has other characters (Entra's have a `~`). So have URLs that hold one, before an `@` or after a `?`.
 pub(super) fn reads_plain(text: &str) -> bool {
     const LONGEST_WORD: usize = 12;
     let between = |c: char| c.is_whitespace() || "*/.,:[]".contains(c);
@@ -198,8 +197,8 @@ pub(super) fn reads_plain(text: &str) -> bool {
     is_id || text.split(between).all(plain)
 }
 
-/// The text of a single value; `None` for tables and arrays. The environment knows only texts, so that all values are
-/// read from theirs.
+/// The text of a single value; `None` for tables and lists. All values are read from texts, because the environment has
+/// only those.
 pub(super) fn scalar(value: &Value) -> Option<String> {
     match &value.kind {
         ValueKind::String(text) => Some(text.clone()),

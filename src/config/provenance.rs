@@ -1,4 +1,4 @@
-//! What each key comes to, noted where it is read: its value as TOML, and where that comes from.
+//! The meaning of each key, noted where it is read: its value as TOML, and its origin.
 //!
 //! Invariant: a value that may be a secret is never in here.
 

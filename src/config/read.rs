@@ -1,4 +1,4 @@
-//! The files and the environment, read from end to end into [`Settings`].
+//! Reads the files and the environment into [`Settings`].
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -8,25 +8,26 @@ use std::sync::Arc;
 use config::{Map, Value};
 
 use super::access::{self, Exposed};
-use super::app::{AppParts, Context};
-use super::credential_files::OnUnreadable;
+use super::app::AppParts;
+use super::context::{Context, OnUnreadable};
 use super::layers;
 use super::library_checks::LibraryChecks;
 use super::origin::{File, Spot};
 use super::problems::{Diagnosis, Wrong, reads_plain, wrong};
-use super::section::{ConfigSection, Owner, Scope};
+use super::scope::{Owner, Scope};
+use super::section::ConfigSection;
 use super::tenants::{Defaults, ExistingTenants, Tenants};
 use super::{api, kafka, poll};
 use crate::core::health::failure::one_line;
 use crate::settings::{HttpSettings, LedgerSettings, LogLevels, LogSettings, Settings};
 
-/// Where the daemon listens unless `http.listen` says otherwise.
+/// The default of `http.listen`.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
 
-/// What to do where there is no main file.
+/// The remedy if there is no main file.
 const MISSING: &str = "create it with incidentd init, or name another file with --config";
 
-/// What the files came to. The settings are valid only when nothing was reported.
+/// The result of reading. The settings are valid only if nothing was reported.
 pub(super) struct Draft {
     pub settings: Settings,
     pub existing: ExistingTenants,
@@ -89,7 +90,7 @@ pub(super) fn read(
     })
 }
 
-/// `http.listen` alone. `None` when the main file can't be parsed, and no variable says it.
+/// Reads `http.listen` alone. `None` if the main file can't be parsed, and no variable gives it.
 pub(super) fn listen(
     path: &Path,
     environment: &HashMap<String, String>,
@@ -116,7 +117,7 @@ struct MainFile {
     settings: Settings,
     defaults: Defaults,
     tenants_dir: Option<PathBuf>,
-    /// What is in it.
+    /// The files in it.
     tenant_files: Vec<PathBuf>,
     tables: Vec<(Spot, Map<String, Value>)>,
     /// Where `[app]` is.
@@ -202,7 +203,7 @@ fn in_section<T>(
     value
 }
 
-/// A header holds for the whole file, wherever it stands; below a tenant it looks like the tenant's.
+/// Warns of a table below `[[tenants]]`: it holds for all tenants, but looks like the tenant's.
 fn warn_of_order(root: &mut ConfigSection<'_>, tenants: &[(Spot, Map<String, Value>)]) {
     let first = tenants.iter().filter_map(|(spot, _)| spot.line()).min();
     let below = |spot: Spot| {
@@ -220,7 +221,7 @@ fn warn_of_order(root: &mut ConfigSection<'_>, tenants: &[(Spot, Map<String, Val
     }
 }
 
-/// The files of `tenants_dir`. The mistake is the key's: what it names may be anything.
+/// The files of `tenants_dir`. If the folder can't be read, the key is refused.
 fn files_of(folder: &Path, root: &mut ConfigSection<'_>) -> Vec<PathBuf> {
     layers::toml_files(folder).unwrap_or_else(|error| {
         let what = format!("the folder can't be read: {error}");
@@ -288,7 +289,7 @@ fn read_http(section: &mut ConfigSection<'_>) -> Option<HttpSettings> {
     })
 }
 
-/// A name as callers write it in front of the port (RFC 1123, section 2.1; with the underscores that containers have).
+/// A host name (RFC 1123, section 2.1; with the underscores that containers use).
 fn host_name(text: &str) -> Result<Arc<str>, Wrong> {
     let letters = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(letters);

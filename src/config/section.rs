@@ -1,60 +1,20 @@
 //! One table of the configuration, read key by key.
 //!
-//! A value that is wrong is reported and then counts as not given, so that reading goes on to the next mistake. What each
-//! key comes to is noted on the way. A tenant's key falls back to what all tenants have, and that to the default.
+//! A wrong value is reported and then counts as not given, so that reading goes on to the next mistake. The meaning of
+//! each key is noted. A tenant's key falls back to the main file's value, and that to the default.
 
 use std::sync::Arc;
 
 use config::{Map, Value, ValueKind};
 
 use super::keys::{self, ConfigKey, KeyType};
-use super::origin::{File, Spot};
+use super::origin::{Spot, dotted};
 use super::problems::{Diagnosis, Problem, Wrong, scalar, shown, wrong};
 use super::provenance::KeyMeaning;
+use super::scope::{Owner, Scope};
 use super::unknown_keys::{self, UnknownKey};
 use super::values::{FromText, Literal};
 use crate::core::health::failure::one_line;
-
-/// Whose table it is.
-#[derive(Debug)]
-pub(super) enum Owner {
-    /// The main file's: it holds for all.
-    Daemon,
-    /// A file of `tenants_dir`, outside of its tenants.
-    Folder,
-    Tenant {
-        /// Its place within the file.
-        index: usize,
-        /// Its place over all files.
-        number: usize,
-        /// Its name or id, before anything is known to be right.
-        label: Option<String>,
-    },
-}
-
-/// What all sections of one file, or of one tenant, have in common.
-#[derive(Debug)]
-pub(super) struct Scope {
-    pub file: File,
-    pub owner: Owner,
-}
-
-impl Scope {
-    pub fn is_tenant(&self) -> bool {
-        matches!(self.owner, Owner::Tenant { .. })
-    }
-
-    /// A mistake in a key of this path.
-    pub fn problem(&self, spot: &Spot, path: &str, wrong: Wrong) -> Problem {
-        match &self.owner {
-            Owner::Tenant { index, label, .. } => Problem {
-                tenant: label.clone(),
-                ..Problem::at(spot, format!("tenants[{index}].{path}"), wrong)
-            },
-            Owner::Daemon | Owner::Folder => Problem::at(spot, path, wrong),
-        }
-    }
-}
 
 pub(super) struct ConfigSection<'a> {
     pub diagnosis: &'a mut Diagnosis,
@@ -64,7 +24,7 @@ pub(super) struct ConfigSection<'a> {
     /// Where it begins: a missing key is reported there.
     spot: Spot,
     values: Map<String, Value>,
-    /// What all tenants have, for a tenant's section.
+    /// For a tenant's section: the same table of the main file.
     shared: Option<&'a Map<String, Value>>,
     refused: Vec<String>,
 }
@@ -88,7 +48,7 @@ impl<'a> ConfigSection<'a> {
         }
     }
 
-    /// The same for a tenant, with what all tenants have.
+    /// The same for a tenant, with the tables of the main file.
     pub fn over(self, shared: &'a Map<String, Value>) -> Self {
         Self {
             shared: Some(shared),
@@ -104,7 +64,7 @@ impl<'a> ConfigSection<'a> {
         &self.spot
     }
 
-    /// A table within this one; an empty one when it is not given.
+    /// A table within this one; an empty one if it is not given.
     pub fn section(&mut self, key: &'static str) -> ConfigSection<'_> {
         let (mut values, mut is_table) = (Map::new(), true);
         match self.values.get_mut(key).map(|value| &mut value.kind) {
@@ -122,7 +82,7 @@ impl<'a> ConfigSection<'a> {
                 wrong("it is a single value, and should be a table", remedy),
             );
         }
-        // A table that only the environment gives has no place of its own.
+        // A table that only the environment gives has no line.
         let spot = self.given_at(key).filter(|spot| !spot.is_variable());
         let shared = self.shared.and_then(|shared| match &shared.get(key)?.kind {
             ValueKind::Table(table) => Some(table),
@@ -139,7 +99,7 @@ impl<'a> ConfigSection<'a> {
         }
     }
 
-    /// A list of tables, each with where it begins; an empty list when it is not given.
+    /// A list of tables, each with its place; an empty list if it is not given.
     pub fn tables(&mut self, key: &'static str) -> Vec<(Spot, Map<String, Value>)> {
         let file = &self.scope.file;
         let Some(value) = self.values.get_mut(key) else {
@@ -183,7 +143,7 @@ impl<'a> ConfigSection<'a> {
         self.values.get(key).map(|value| self.spot_of(value))
     }
 
-    /// Where a key's value comes from, for a sentence about another key.
+    /// The origin of a key's value, for a sentence about another key.
     pub fn whence(&self, key: &str) -> String {
         match self.given_at(key) {
             Some(spot) => spot.to_string(),
@@ -192,10 +152,10 @@ impl<'a> ConfigSection<'a> {
         }
     }
 
-    /// A value of this section, of what all tenants have, or the default; `None` when there is none of these.
+    /// The value of this section, of the main file, or the default; `None` if there is none.
     pub fn get<T: FromText>(&mut self, key: &'static str) -> Option<T> {
-        let row = keys::find(&self.name, key);
-        self.read(key, |text| T::from_text(text, row))
+        let bounds = keys::find(&self.name, key).bounds();
+        self.read(key, |text| T::from_text(text, bounds))
     }
 
     /// The same; `parse` says what is wrong with a text.
@@ -222,7 +182,7 @@ impl<'a> ConfigSection<'a> {
         Some(default)
     }
 
-    /// A value of this section.
+    /// The value of this section.
     pub fn own<T: Literal>(
         &mut self,
         key: &'static str,
@@ -233,7 +193,7 @@ impl<'a> ConfigSection<'a> {
         self.note(key, parsed)
     }
 
-    /// A list of texts, none when it is not given. The environment has them in one text, with commas between.
+    /// A list of texts, empty if it is not given. The environment gives it as one text with commas.
     pub fn texts(
         &mut self,
         key: &'static str,
@@ -258,7 +218,7 @@ impl<'a> ConfigSection<'a> {
         self.note(key, texts).unwrap_or_default()
     }
 
-    /// Notes what a given key comes to, or reports what is wrong with it.
+    /// Notes the meaning of a given key, or reports what is wrong with it.
     fn note<T: Literal>(&mut self, key: &str, parsed: Result<T, Wrong>) -> Option<T> {
         match parsed {
             Ok(value) => {
@@ -279,7 +239,7 @@ impl<'a> ConfigSection<'a> {
         self.mean(key, KeyMeaning::Derived { literal, from });
     }
 
-    /// Notes that a key of a tenant has no value, whatever the main file has.
+    /// Notes that a tenant does not use the main file's value of a key.
     pub fn unset(&mut self, key: &str) {
         if !self.given(key) {
             self.mean(key, KeyMeaning::Unset);
@@ -332,7 +292,7 @@ impl<'a> ConfigSection<'a> {
         Spot::of(value, &self.scope.file)
     }
 
-    /// Reports the keys that there are not.
+    /// Reports unknown keys.
     pub fn finish(mut self) {
         let known: Vec<&'static ConfigKey> = match self.scope.owner {
             Owner::Tenant { .. } => keys::of_tenant(&self.name).collect(),
@@ -369,7 +329,7 @@ impl<'a> ConfigSection<'a> {
     }
 
     fn problem(&self, spot: &Spot, key: &str, wrong: Wrong) -> Problem {
-        // A key with odd characters would read like a path.
+        // One line, whatever characters the key has.
         let path = dotted(&self.name, &one_line(key, 80));
         self.scope.problem(spot, &path, wrong)
     }
@@ -379,7 +339,7 @@ impl<'a> ConfigSection<'a> {
     }
 }
 
-/// The single value of a key, as text. The environment's values all are.
+/// The single value of a key, as text.
 fn text(value: &Value, key: &ConfigKey) -> Result<String, Wrong> {
     let is_text = matches!(key.kind, KeyType::Path | KeyType::Variable);
     match (&value.kind, scalar(value)) {
@@ -402,12 +362,4 @@ pub(super) fn sorted(table: Map<String, Value>) -> Vec<(String, Value)> {
     let mut entries: Vec<_> = table.into_iter().collect();
     entries.sort_by(|(a, _), (b, _)| a.cmp(b));
     entries
-}
-
-/// A key below a table.
-pub(super) fn dotted(table: &str, key: &str) -> String {
-    match table {
-        "" => key.into(),
-        table => format!("{table}.{key}"),
-    }
 }

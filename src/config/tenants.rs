@@ -7,24 +7,26 @@ use std::sync::Arc;
 use config::{Map, Value, ValueKind};
 
 use super::api::{self, ApiChoice};
-use super::app::{AppParts, Context};
+use super::app::AppParts;
+use super::context::Context;
 use super::kafka;
 use super::origin::{File, Spot};
 use super::poll;
 use super::problems::{Diagnosis, Problem, Wrong, wrong};
-use super::section::{ConfigSection, Owner, Scope};
+use super::scope::{Owner, Scope};
+use super::section::ConfigSection;
 use crate::core::format::is_wild;
 use crate::core::health::failure::one_line;
 use crate::core::ids::TenantId;
 use crate::settings::{ApiSettings, AppSettings, PollSettings, TenantSettings};
 
-/// What a tenant has unless it says otherwise.
+/// What tenants share.
 pub(super) struct Defaults {
     pub app: AppParts,
-    /// `app`, when it is complete: shared by all tenants without an `[app]` of their own.
+    /// `app`, if it is complete: for all tenants without an `[app]` of their own.
     pub shared_app: Option<Arc<AppSettings>>,
     pub api: ApiChoice,
-    /// `api` and `poll` as all tenants without their own have them.
+    /// `api` and `poll` of all tenants without their own.
     pub shared_api: Arc<ApiSettings>,
     pub shared_poll: Arc<PollSettings>,
     pub topic: Arc<str>,
@@ -32,7 +34,7 @@ pub(super) struct Defaults {
     pub tables: Map<String, Value>,
 }
 
-/// Reads tenants from any number of files; what must be unique is so over all of them.
+/// Reads tenants from any number of files. Ids and names are unique over all of them.
 pub(super) struct Tenants<'a> {
     defaults: Defaults,
     context: &'a Context<'a>,
@@ -42,10 +44,10 @@ pub(super) struct Tenants<'a> {
     tenants: Vec<TenantSettings>,
 }
 
-/// Ids and names that are in use, each with where; and where new tenants go.
+/// The ids and names in use, each with its place, and the folder of new tenants.
 #[derive(Default)]
 pub struct ExistingTenants {
-    /// The folder of tenants' files, when the configuration names one.
+    /// The folder of tenants' files, if the configuration names one.
     pub tenants_dir: Option<PathBuf>,
     ids: HashMap<TenantId, Spot>,
     names: HashMap<Arc<str>, Spot>,
@@ -79,7 +81,7 @@ impl Id {
     }
 }
 
-/// Tenants for which a part of the app registration is given nowhere.
+/// Tenants that lack a part of the app registration.
 struct Lacking {
     first: String,
     count: usize,
@@ -126,8 +128,8 @@ impl<'a> Tenants<'a> {
         }
     }
 
-    /// The tenants, and the names and ids that are taken. Reports what no single tenant is to blame for: `app` is where
-    /// the shared registration is given, or would be.
+    /// The tenants, and the names and ids in use. Reports missing parts of the app registration once for all tenants,
+    /// at the place `app` of the shared one.
     pub fn finish(
         self,
         app: &Spot,
@@ -216,7 +218,7 @@ impl<'a> Tenants<'a> {
             self.existing.names.insert(Arc::clone(&name), spot);
             return Some(name);
         };
-        // A tenant that was copied as a whole is one mistake, and its id is the one reported.
+        // For a tenant that was copied as a whole, only its id is reported.
         if !matches!(id, Id::Doubled) {
             let what = format!("{other} has the same name");
             section.refuse("name", wrong(what, "rename one of the two"));
@@ -273,7 +275,7 @@ impl<'a> Tenants<'a> {
     }
 }
 
-/// What to call a tenant in a report, before anything is known to be right: by what could be a name, or an id.
+/// The name of a tenant in a report, before anything is checked: what could be a name or an id.
 fn label(table: &Map<String, Value>) -> Option<String> {
     let text = |key| match table.get(key).map(|value: &Value| &value.kind) {
         Some(ValueKind::String(text)) => Some(text.trim()),

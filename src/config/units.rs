@@ -1,10 +1,9 @@
 //! Numbers, durations and sizes as people write them.
 //!
-//! By hand, since the crates for it take more than is meant here (`1h30m`, `1month`, `64k`) and say less when they refuse.
+//! The crates for this accept more than is meant here (`1h30m`, `1month`, `64k`), and explain less when they refuse.
 
 use std::time::Duration;
 
-use super::keys::ConfigKey;
 use super::problems::{Wrong, wrong};
 
 const GIB: u64 = 1 << 30;
@@ -20,53 +19,65 @@ const SIZES: [(&str, u64); 8] = [
     ("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000), ("B", 1), ("", 1),
 ];
 
-/// What a kind of number is called when it is refused.
+/// The lowest and the highest value, in the smallest unit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub low: u64,
+    pub high: u64,
+}
+
+/// How a kind of number is explained when it is refused.
 struct Words {
     not_one: &'static str,
     remedy: String,
 }
 
-pub(super) fn number(text: &str, key: &ConfigKey) -> Result<u64, Wrong> {
+pub(super) fn number(text: &str, bounds: Bounds) -> Result<u64, Wrong> {
     let words = Words {
         not_one: "it is not a whole number of that size",
-        remedy: format!("give a whole number from {}", range(key)),
+        remedy: format!("give a whole number from {}", bounds.show(u64::to_string)),
     };
-    within(text.parse().ok(), key, words)
+    within(text.parse().ok(), bounds, words)
 }
 
-pub(super) fn duration(text: &str, key: &ConfigKey) -> Result<Duration, Wrong> {
+pub(super) fn duration(text: &str, bounds: Bounds) -> Result<Duration, Wrong> {
     let words = Words {
         not_one: "it is not a whole number with a unit (ms, s, m, h, d)",
         remedy: format!(
             "give a duration from {}, for example \"30s\", \"15m\", \"24h\" or \"7d\"",
-            range(key)
+            bounds.show(|millis| show_duration_millis(*millis))
         ),
     };
-    within(with_unit(text, &TIMES), key, words).map(Duration::from_millis)
+    within(with_unit(text, &TIMES), bounds, words).map(Duration::from_millis)
 }
 
-pub(super) fn size(text: &str, key: &ConfigKey) -> Result<u64, Wrong> {
+pub(super) fn size(text: &str, bounds: Bounds) -> Result<u64, Wrong> {
     let words = Words {
         not_one: "it is not a whole number of bytes, or one with a unit (KiB, MiB, GiB, KB, MB, GB)",
-        remedy: format!("give a size from {}, for example \"64MiB\"", range(key)),
+        remedy: format!(
+            "give a size from {}, for example \"64MiB\"",
+            bounds.show(|size| show_size(*size))
+        ),
     };
-    within(with_unit(text, &SIZES), key, words)
+    within(with_unit(text, &SIZES), bounds, words)
 }
 
-fn range(key: &ConfigKey) -> String {
-    key.range().unwrap_or_default()
+impl Bounds {
+    /// As people write it: `1s to 180d`.
+    pub fn show(self, show: impl Fn(&u64) -> String) -> String {
+        format!("{} to {}", show(&self.low), show(&self.high))
+    }
 }
 
-fn within(value: Option<u64>, key: &ConfigKey, words: Words) -> Result<u64, Wrong> {
-    let (low, high) = key.bounds();
+fn within(value: Option<u64>, bounds: Bounds, words: Words) -> Result<u64, Wrong> {
     match value {
-        Some(value) if (low..=high).contains(&value) => Ok(value),
+        Some(value) if (bounds.low..=bounds.high).contains(&value) => Ok(value),
         Some(_) => Err(wrong("it is out of range", words.remedy)),
         None => Err(wrong(words.not_one, words.remedy)),
     }
 }
 
-/// Digits and a unit, as a multiple of the smallest; `None` for any other form and for what is beyond 64 bits.
+/// Digits and a unit, as a multiple of the smallest unit; `None` for any other form and beyond 64 bits.
 fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let end = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(end)?;
@@ -96,7 +107,7 @@ fn show(value: u64, units: &[(&str, u64)]) -> String {
     }
 }
 
-/// How many letters to add, drop or change. Bounded by the length of keys worth a suggestion.
+/// How many letters to add, drop or change. Longer texts than any key count as far apart.
 pub fn distance(a: &str, b: &str) -> usize {
     match a.len().max(b.len()) {
         0..=64 => strsim::levenshtein(a, b),
@@ -107,20 +118,15 @@ pub fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::keys::KeyType;
     use proptest::prelude::*;
 
-    /// A key of these bounds.
-    fn of(kind: fn(u64, u64) -> KeyType, low: u64, high: u64) -> ConfigKey {
-        ConfigKey::for_tests(kind(low, high))
-    }
+    const ANY: Bounds = Bounds {
+        low: 0,
+        high: u64::MAX,
+    };
 
     #[test]
     fn durations_and_sizes_are_read_with_their_units() {
-        let (any_time, any_size) = (
-            of(KeyType::Duration, 0, u64::MAX),
-            of(KeyType::Size, 0, u64::MAX),
-        );
         for (text, millis) in [
             ("500ms", 500),
             ("30s", 30_000),
@@ -128,7 +134,7 @@ mod tests {
             ("7 d", 604_800_000),
         ] {
             assert_eq!(
-                duration(text, &any_time),
+                duration(text, ANY),
                 Ok(Duration::from_millis(millis)),
                 "{text}"
             );
@@ -144,7 +150,7 @@ mod tests {
             "18446744073709551615d",
             "5 S",
         ] {
-            assert!(duration(text, &any_time).is_err(), "{text}");
+            assert!(duration(text, ANY).is_err(), "{text}");
         }
         for (text, bytes) in [
             ("64MiB", 64 << 20),
@@ -152,7 +158,7 @@ mod tests {
             ("1048576", 1 << 20),
             ("5 KB", 5000),
         ] {
-            assert_eq!(size(text, &any_size), Ok(bytes), "{text}");
+            assert_eq!(size(text, ANY), Ok(bytes), "{text}");
         }
     }
 
@@ -173,8 +179,8 @@ mod tests {
         #[test]
         fn a_shown_duration_reads_the_same(millis in 1_u64..100_000_000_000) {
             let value = Duration::from_millis(millis);
-            let only = of(KeyType::Duration, millis, millis);
-            prop_assert_eq!(duration(&show_duration(value), &only), Ok(value));
+            let only = Bounds { low: millis, high: millis };
+            prop_assert_eq!(duration(&show_duration(value), only), Ok(value));
         }
 
         #[test]

@@ -1,12 +1,12 @@
-//! Keys that there are not: what was probably meant.
+//! Explains unknown keys: which key was probably meant.
 //!
-//! A key may be misspelt, right in another table, or below a header that its writer did not think of: in TOML a header
-//! holds until the next one.
+//! A key may be misspelt, belong to another table, or stand below the wrong header: in TOML a header holds until the
+//! next one.
 
 use super::keys::{self, ConfigKey};
-use super::origin::Spot;
+use super::origin::{Spot, dotted};
 use super::problems::{Diagnosis, Wrong, wrong};
-use super::section::{Owner, Scope, dotted};
+use super::scope::{Owner, Scope};
 use super::units::distance;
 use crate::core::health::failure::one_line;
 
@@ -16,13 +16,13 @@ pub(super) struct UnknownKey {
     pub is_table: bool,
 }
 
-/// A table with such keys.
+/// A table with unknown keys.
 pub(super) struct UnknownKeys<'a> {
     pub scope: &'a Scope,
     pub table: &'a str,
-    /// The keys of this table.
+    /// The known keys of this table.
     pub known: Vec<&'static ConfigKey>,
-    /// It gives `tenants`, in whatever form.
+    /// It gives `tenants`, in any form.
     pub has_tenants: bool,
 }
 
@@ -36,8 +36,8 @@ const HINTS: [(&str, &str); 3] = [
 ];
 
 impl UnknownKeys<'_> {
-    /// One problem for each key; those that lack the same `[[tenants]]` are one mistake. Values are not shown: nobody
-    /// knows what they are, so that they may be secrets.
+    /// Reports each key once; keys that lack the same `[[tenants]]` are one mistake. Values are not shown: they may be
+    /// secrets.
     pub fn report(&self, mut unknown: Vec<UnknownKey>, diagnosis: &mut Diagnosis) {
         unknown.sort_by_key(|key| key.spot.order());
         let mut header_is_missing = false;
@@ -139,7 +139,7 @@ impl UnknownKeys<'_> {
         }
     }
 
-    /// Where a key of this very name belongs.
+    /// Where a key of this name belongs.
     fn elsewhere(&self, name: &str) -> Option<String> {
         let mut found = keys::of_main_file()
             .filter(|key| key.name == name && (self.is_tenant() || key.table != self.table));
@@ -163,7 +163,7 @@ impl UnknownKeys<'_> {
         if let Some(key) = nearest(name, self.known.iter().copied(), 2) {
             return Some(format!("did you mean {}?", key.written()));
         }
-        // Elsewhere more is near by chance.
+        // In other tables more keys are similar by chance.
         let most = if name.len() >= 8 { 2 } else { 1 };
         let key = nearest(name, keys::of_main_file(), most).filter(|_| !self.is_tenant())?;
         let written = key.written();
@@ -174,7 +174,7 @@ impl UnknownKeys<'_> {
     }
 }
 
-/// The key that `name` was probably meant for: at most so many letters apart, and fewer than half of its own.
+/// The most similar key: at most `most` letters apart, and fewer than half of its length.
 fn nearest(
     name: &str,
     among: impl Iterator<Item = &'static ConfigKey>,
@@ -185,7 +185,7 @@ fn nearest(
     (apart <= most && apart < near.name.len() / 2).then_some(near)
 }
 
-/// A table of the main file at the root of a tenants' file.
+/// Explains a table of the main file at the root of a tenants' file.
 fn beside_tenants(key: &ConfigKey) -> Wrong {
     let name = key.name;
     let remedy = match key.is_tenant_s() {

@@ -1,12 +1,11 @@
-//! How the values of keys are read from their texts, and written again as TOML.
+//! Reads values from texts, and writes them as TOML.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::keys::ConfigKey;
 use super::problems::{Wrong, wrong};
-use super::units;
+use super::units::{self, Bounds};
 use crate::core::format::is_wild;
 use crate::core::incident::version::Deduplicate;
 use crate::core::sources::Cloud;
@@ -17,9 +16,9 @@ pub(super) trait Literal {
     fn literal(&self) -> String;
 }
 
-/// A value that its text and its key's row are enough to read.
+/// A value that its text and its bounds are enough to read.
 pub(super) trait FromText: Literal + Sized {
-    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong>;
+    fn from_text(text: &str, bounds: Bounds) -> Result<Self, Wrong>;
 }
 
 /// A value that is one of a few words.
@@ -63,7 +62,7 @@ impl<T: Choice> Literal for T {
 }
 
 impl<T: Choice> FromText for T {
-    fn from_text(text: &str, _: &ConfigKey) -> Result<Self, Wrong> {
+    fn from_text(text: &str, _: Bounds) -> Result<Self, Wrong> {
         let found = T::NAMES.iter().find(|(name, _)| *name == text);
         found.map(|(_, choice)| *choice).ok_or_else(|| {
             let names: Vec<String> = names::<T>().into_iter().map(quoted).collect();
@@ -82,8 +81,8 @@ impl Literal for u64 {
 }
 
 impl FromText for u64 {
-    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
-        units::number(text, key)
+    fn from_text(text: &str, bounds: Bounds) -> Result<Self, Wrong> {
+        units::number(text, bounds)
     }
 }
 
@@ -94,8 +93,8 @@ impl Literal for Duration {
 }
 
 impl FromText for Duration {
-    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
-        units::duration(text, key)
+    fn from_text(text: &str, bounds: Bounds) -> Result<Self, Wrong> {
+        units::duration(text, bounds)
     }
 }
 
@@ -107,8 +106,8 @@ impl Literal for usize {
 }
 
 impl FromText for usize {
-    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
-        let size = units::size(text, key)?;
+    fn from_text(text: &str, bounds: Bounds) -> Result<Self, Wrong> {
+        let size = units::size(text, bounds)?;
         size.try_into()
             .map_err(|_| wrong("it is out of range", "give a smaller size"))
     }
@@ -166,7 +165,7 @@ impl Literal for url::Url {
     }
 }
 
-/// A text between quotes; in those that need no escapes, when it can be.
+/// A text in quotes; in those that need no escapes, if possible.
 pub(super) fn quoted(text: &str) -> String {
     let has = |special: &[char]| text.contains(|c: char| is_wild(c) || special.contains(&c));
     if !has(&['\\', '"']) {

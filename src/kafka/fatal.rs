@@ -62,7 +62,7 @@ impl FatalErrors {
         state.due = Some(now + first.saturating_mul(1 << doublings).min(longest));
         state.count = state.count.saturating_add(1);
         state.failure = Some(failure.clone());
-        if !is_mendable(code) {
+        if !refusal::is_mendable(code) {
             state.unexplained.push_back(now);
             while state
                 .unexplained
@@ -121,18 +121,6 @@ impl FatalErrors {
     fn lock(&self) -> MutexGuard<'_, FatalState> {
         self.state.lock()
     }
-}
-
-/// Whether an operator can remove the reason: a permission, another broker, another setting.
-pub(super) fn is_mendable(code: Code) -> bool {
-    matches!(
-        code,
-        Code::ClusterAuthorizationFailed
-            | Code::TopicAuthorizationFailed
-            | Code::TransactionalIdAuthorizationFailed
-            | Code::UnsupportedFeature
-            | Code::UnsupportedVersion
-    )
 }
 
 #[cfg(test)]

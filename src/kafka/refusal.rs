@@ -8,7 +8,6 @@ use super::limit::{FRAMES, KnownLimits};
 use super::options::EVENT_HUBS_REQUEST;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::kafka::connection::Connection;
-use crate::kafka::fatal::is_mendable;
 use crate::settings::KafkaConnection;
 
 /// Partitions in the proposed command: more than most need, few enough for any broker.
@@ -206,6 +205,18 @@ pub(super) fn of_fatal_error(
     };
     let cause = format!("Kafka producer: {}", one_line(&code.to_string(), 80));
     Failure::new(health, reaction, what, remedy).caused_by(cause)
+}
+
+/// Whether an operator can remove the reason: a permission, another broker, another setting.
+pub(super) fn is_mendable(code: Code) -> bool {
+    matches!(
+        code,
+        Code::ClusterAuthorizationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::UnsupportedFeature
+            | Code::UnsupportedVersion
+    )
 }
 
 /// How to permit an idempotent producer. Since Kafka 3.0 WRITE on any topic is enough; before, it takes

@@ -1,9 +1,9 @@
-//! What keeps a new tenant out of a configuration.
+//! Why a new tenant can't be added to a configuration.
 
 use crate::config::{ExistingTenants, Wrong, tenant_id, tenant_name};
 use crate::core::ids::TenantId;
 
-/// `None`, if nothing does.
+/// `None` if it can.
 pub(super) fn objection(
     existing: &ExistingTenants,
     id: TenantId,
@@ -17,7 +17,7 @@ pub(super) fn objection(
     }
     let checked = name.map(|name| tenant_name(name, Some(id))).transpose();
     if let Some(place) = existing.of_id(id) {
-        // A list of customers is typed by a loop: the id alone does not say which of two lines was refused.
+        // The command may run in a loop over a list, so the name is needed to find the line.
         let which = match &checked {
             Ok(Some(name)) => format!(": {name:?} is not added"),
             Ok(None) | Err(_) => String::new(),

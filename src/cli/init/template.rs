@@ -1,4 +1,4 @@
-//! The files that `init` writes, made from the examples in `config/`: their words are written once.
+//! The files that `init` writes, made from the examples in `config/`.
 
 use crate::core::ids::TenantId;
 
@@ -16,7 +16,7 @@ pub(super) const TENANTS_DIR: &str = "tenants.d";
 pub(super) struct MainTemplate<'a> {
     pub client_id: Option<String>,
     pub brokers: Option<&'a str>,
-    /// It is the service's, whose secrets and ledger are where systemd keeps them. Any other has them beside it.
+    /// It is the service's: systemd keeps its secrets and its ledger. Other files have them beside them.
     pub is_service: bool,
 }
 
@@ -69,7 +69,7 @@ fn with_value(text: &str, key: &str, value: &str) -> String {
     text.lines().map(line).collect()
 }
 
-/// A TOML string. What is written has no control characters, so that these two are all there is to escape.
+/// A TOML string. The text has no control characters, so only these two are escaped.
 fn literal(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{escaped}\"")
@@ -79,7 +79,7 @@ fn literal(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// What is replaced has to be there: the examples are edited by people.
+    /// The examples must contain what is replaced.
     #[test]
     fn the_service_s_file_has_its_folder_its_secret_and_what_was_given() {
         let main = |is_service| {

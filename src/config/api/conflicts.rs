@@ -1,6 +1,7 @@
-//! Addresses that contradict the choice of source and cloud, and those that a tenant's own choice leaves behind.
+//! Addresses that contradict the choice of source and cloud, and addresses that a tenant does not inherit because of
+//! its own choice.
 //!
-//! Only hosts that are known to be Microsoft's are judged: a proxy or a test server may stand for anything.
+//! Only hosts that are known to be Microsoft's are checked: a proxy or a test server may serve any API.
 
 use url::{Host, Url};
 
@@ -10,7 +11,7 @@ use super::super::section::ConfigSection;
 use super::{ApiChoice, Explicit};
 use crate::settings::SourceKind;
 
-/// Source and cloud that are in force, and what they come with.
+/// The source and the cloud in force, and their addresses.
 pub(super) struct ApiTarget {
     pub source: SourceKind,
     pub cloud: Cloud,
@@ -24,7 +25,7 @@ impl ApiTarget {
         own: &Explicit,
         shared: Option<&ApiChoice>,
     ) {
-        // A choice that was misspelt meant another one.
+        // The intended choice is unknown if it was misspelt.
         if !section.refused("source") && !section.refused("cloud") {
             self.refuse_foreign(section, own);
         }
@@ -34,7 +35,7 @@ impl ApiTarget {
         self.note(section, shared);
     }
 
-    /// Whether this is the API, and the cloud, that all tenants have.
+    /// Whether API and cloud are the same as those of all tenants.
     pub fn same_as(&self, shared: Option<&ApiChoice>) -> (bool, bool) {
         let same_cloud = shared.is_some_and(|shared| shared.cloud == self.cloud);
         let same_source = shared.is_some_and(|shared| shared.settings.source == self.source);
@@ -68,7 +69,7 @@ impl ApiTarget {
         (!fits).then(|| self.foreign(&served, fitting))
     }
 
-    /// Where Microsoft documents no audience, that of another cloud may be the right one.
+    /// Where Microsoft documents no audience, the one of another cloud is accepted.
     fn wrong_scope(&self, host: &str) -> Option<Wrong> {
         let fitting = self.preset.scope.as_str();
         if clouds::is_endpoint(host) {
@@ -114,8 +115,8 @@ impl ApiTarget {
         or_correct(what, fitting, "api.cloud")
     }
 
-    /// Warns where a tenant's choice leaves behind what `[api]` sets by hand, unless that is Microsoft's own address, which
-    /// nobody would expect to serve both.
+    /// Warns if a tenant's choice drops an explicit address of `[api]`. Dropping Microsoft's own address needs no
+    /// warning.
     fn warn_of_dropped(&self, section: &mut ConfigSection<'_>, own: &Explicit, shared: &ApiChoice) {
         let unknown =
             |host: &String| clouds::apis_at(host).is_empty() && clouds::logins_at(host).is_empty();
@@ -158,7 +159,7 @@ impl ApiTarget {
         section.warn(key, text);
     }
 
-    /// Notes what follows from the choice, where it is not what all tenants have.
+    /// Notes the addresses that follow from the choice, if they differ from those of all tenants.
     fn note(&self, section: &mut ConfigSection<'_>, shared: Option<&ApiChoice>) {
         let (same_api, same_cloud) = self.same_as(shared);
         let cloud = format!("cloud {:?}", self.cloud.name());
@@ -196,14 +197,14 @@ fn endpoint(what: &str, fitting: &str) -> Wrong {
     )
 }
 
-/// A URL without the path that it has by itself.
+/// A URL without its path, which is `/`.
 fn address(url: &Url) -> &str {
     url.as_str().trim_end_matches('/')
 }
 
 fn host(url: &Url) -> Option<String> {
     match url.host()? {
-        // A name may end in a dot, which says that it is whole.
+        // A fully qualified name may end in a dot.
         Host::Domain(name) => Some(name.trim_end_matches('.').to_lowercase()),
         Host::Ipv4(_) | Host::Ipv6(_) => Some(String::new()),
     }

@@ -1,18 +1,17 @@
-//! What librdkafka's properties do to the daemon's promises.
+//! Properties of librdkafka that break the daemon's promises.
 //!
-//! librdkafka takes any property from a file. Some of them make records repeat, change order or get lost, some load
-//! libraries or run commands as the user that reads the configuration, which may be root. All of those are refused here,
-//! by name and value alone, before librdkafka hears of them. The list follows librdkafka 2.12's `CONFIGURATION.md` and its
-//! hidden properties in `rdkafka_conf.c`.
+//! Some properties make records repeat, change order or get lost. Some load libraries or run commands as the user that
+//! reads the configuration, which may be root. All of them are refused here by name and value, before librdkafka
+//! receives them. The list follows `CONFIGURATION.md` of librdkafka 2.12 and its hidden properties in `rdkafka_conf.c`.
 
 use crate::config::problems::{Wrong, wrong};
 
-/// What becomes of a property.
+/// How a property is treated.
 #[derive(Debug)]
 pub(super) enum Ruling {
-    /// It is passed on to librdkafka, which judges the value.
+    /// Passed on to librdkafka, which checks the value.
     Free,
-    /// It is passed on, and the operator is told what it costs.
+    /// Passed on, with a warning.
     Warned(&'static str),
     Refused(Wrong),
 }
@@ -20,18 +19,18 @@ pub(super) enum Ruling {
 /// Partitioners that are functions of the key. Every record has a key.
 #[rustfmt::skip]
 const BY_KEY: [&str; 6] = ["consistent", "consistent_random", "murmur2", "murmur2_random", "fnv1a", "fnv1a_random"];
-/// The most that `retries` can be: for ever.
+/// The largest value of `retries`, which means no limit.
 const FOR_EVER: &str = "2147483647";
-/// Above this a record's way to Kafka is mostly waiting. librdkafka takes up to 900,000.
+/// Longer waits get a warning. librdkafka accepts up to 900,000.
 const LONGEST_LINGER_MS: f64 = 5000.0;
 
-/// What some properties must be, and otherwise what is wrong with them.
+/// The accepted values of some properties, and what is wrong with all others.
 struct PropertyRule {
     /// A star stands for any letters.
     names: &'static [&'static str],
     accepts: fn(&str) -> bool,
     what: &'static str,
-    /// None: the property is passed on, with a warning.
+    /// `None`: the property is passed on, with a warning.
     remedy: Option<&'static str>,
 }
 
@@ -66,7 +65,7 @@ fn nothing(_: &str) -> bool {
     false
 }
 
-/// Any value that is no number is librdkafka's to judge.
+/// librdkafka checks values that are no numbers.
 fn is_short(linger: &str) -> bool {
     !linger
         .trim()
@@ -95,18 +94,18 @@ const RULES: &[PropertyRule] = &[
     refuse(&["statistics.interval.ms"], nothing,
         "incidentd tells by the statistics whether librdkafka lives, and has an interval of its own", "remove it"),
     refuse(&["transactional.id"], nothing, "this ledger uses no transactions", "remove it"),
-    // Any other is not known to librdkafka, or this build can't speak it. It would be shown: it is no secret.
+    // librdkafka, or this build of it, supports no others.
     refuse(&["sasl.mechanism", "sasl.mechanisms"], |value| matches!(value, "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512"),
         "incidentd can't log in to Kafka this way", "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or client certificates"),
     refuse(&["delivery.report.only.error"], |value| value == "false",
         "without delivery reports nothing would count as published", "remove it"),
     refuse(&["enabled_events", "log.queue", "log_level"], nothing,
         "incidentd itself decides what librdkafka tells it", "remove it; librdkafka's property debug has it say more"),
-    // They load a library, run a command or raise a signal.
+    // These load a library, run a command or raise a signal.
     refuse(&["internal.termination.signal", "plugin.library.paths", "sasl.kerberos.kinit.cmd", "ssl.engine.id",
         "ssl.engine.location", "ssl.providers", "ssl_engine_callback_data"], nothing,
         "it would run code or a command of someone else's inside incidentd, or signal it", "remove it"),
-    // For programs in C.
+    // These are for programs in C.
     refuse(&["default_topic_conf", "interceptors", "msg_order_cmp", "opaque", "ssl_ca", "ssl_certificate", "ssl_key", "*_cb"], nothing,
         "its value is an address in a program's memory, which a file can't give", "remove it"),
     refuse(&["test.*", "ut_*"], nothing,
@@ -139,9 +138,9 @@ impl PropertyRule {
     }
 }
 
-/// Judges one property by its name and value.
+/// Checks one property by its name and value.
 pub(super) fn of(name: &str, value: &str) -> Ruling {
-    // librdkafka takes a topic's properties with this prefix, too.
+    // librdkafka accepts properties of topics with this prefix, too.
     let name = name.strip_prefix("topic.").unwrap_or(name);
     let broken = RULES
         .iter()
