@@ -20,9 +20,7 @@ use super::problems::{Wrong, wrong};
 use super::section::ConfigSection;
 use super::values::{Literal, quoted};
 use crate::core::health::failure::one_line;
-
-/// A secret has about forty characters, a federated token a few thousand.
-const MAX_SIZE: u64 = 64 << 10;
+use crate::core::secret_text::{MAX_FILE, NoSecret, secret_in};
 
 /// Folder of the copies that systemd makes for a unit's LoadCredential.
 const CREDENTIALS: &str = "/run/credentials";
@@ -128,24 +126,20 @@ impl CredentialFile {
     }
 
     fn check(&self, kind: FileKind) -> Result<Looks, Wrong> {
-        let content = match read_regular(&self.read, MAX_SIZE) {
+        let content = match read_regular(&self.read, MAX_FILE) {
             Err(_) if kind == FileKind::NextSecret && self.read.metadata().is_err() => {
                 return Ok(Looks::Fit);
             }
             Err(error) => return Err(self.unreadable(kind, &error)),
             Ok(content) => content,
         };
-        let text = std::str::from_utf8(&content)
-            .map_err(|_| wrong(self.what("is not text"), self.replace(kind)))?;
-        match text.strip_prefix('\u{feff}').unwrap_or(text).trim() {
-            "" if kind == FileKind::NextSecret => Ok(Looks::Fit),
-            "" => Err(wrong(self.what("is empty"), self.fill(kind))),
-            text if text.contains(['\n', '\r']) => Err(wrong(
-                self.what("has more than one line"),
-                self.replace(kind),
-            )),
-            text if kind != FileKind::Token && Uuid::try_parse(text).is_ok() => Ok(Looks::Id),
-            _ => Ok(Looks::Fit),
+        match secret_in(&content) {
+            Ok(text) if kind != FileKind::Token && Uuid::try_parse(text).is_ok() => Ok(Looks::Id),
+            Ok(_) => Ok(Looks::Fit),
+            Err(NoSecret::Empty) if kind == FileKind::NextSecret => Ok(Looks::Fit),
+            Err(NoSecret::Empty) => Err(wrong(self.what("is empty"), self.fill(kind))),
+            Err(NoSecret::NotText) => Err(wrong(self.what("is not text"), self.replace(kind))),
+            Err(other) => Err(wrong(self.what(&other.to_string()), self.replace(kind))),
         }
     }
 

@@ -94,7 +94,7 @@ pub async fn inspect(options: &KafkaConnection, topics: &[Arc<str>]) -> Inspecti
         Ok(producer) => producer,
         Err(error) => return Inspection::failed(options, unusable(&options.explain(error))),
     };
-    let inspector = Inspector {
+    let inspector = ClusterInspector {
         options,
         connection,
         producer,
@@ -157,7 +157,7 @@ impl KafkaConnection {
     }
 }
 
-struct Inspector<'a> {
+struct ClusterInspector<'a> {
     options: &'a KafkaConnection,
     connection: Arc<Connection>,
     producer: Client,
@@ -174,7 +174,7 @@ struct TopicMetadata {
     headless: usize,
 }
 
-impl Inspector<'_> {
+impl ClusterInspector<'_> {
     /// The number of brokers, once one has answered. Ends early when every broker refuses the login, which waiting does
     /// not change.
     async fn first_answer(&self, topic: Option<&Arc<str>>) -> Option<usize> {
