@@ -4,7 +4,7 @@
 use memchr::memchr2;
 
 /// A member of an object, as it was sent: from the comma before it to the one behind.
-pub(super) struct Member<'a> {
+pub(super) struct JsonMember<'a> {
     pub(super) all: &'a [u8],
     /// All before the value: the key, the colon, and white space.
     pub(super) before: &'a [u8],
@@ -13,7 +13,7 @@ pub(super) struct Member<'a> {
     pub(super) behind: &'a [u8],
 }
 
-impl Member<'_> {
+impl JsonMember<'_> {
     /// Whether this is its key, however that is spelled.
     pub(super) fn is(&self, name: &str) -> bool {
         let key = self.before.trim_ascii().strip_suffix(b":");
@@ -26,7 +26,7 @@ impl Member<'_> {
 
 /// Shows `visit` the members of an object in their order. They are not gathered: there may be millions. `None`: it is no
 /// object.
-pub(super) fn each_member<'a>(raw: &'a [u8], mut visit: impl FnMut(&Member<'a>)) -> Option<()> {
+pub(super) fn each_member<'a>(raw: &'a [u8], mut visit: impl FnMut(&JsonMember<'a>)) -> Option<()> {
     let text = raw.trim_ascii();
     let mut rest = text.strip_prefix(b"{")?.strip_suffix(b"}")?;
     if rest.trim_ascii().is_empty() {
@@ -41,7 +41,7 @@ pub(super) fn each_member<'a>(raw: &'a [u8], mut visit: impl FnMut(&Member<'a>))
         let value = skip_space(rest, colon + 1);
         let end = skip_value(rest, value)?;
         let next = skip_space(rest, end);
-        visit(&Member {
+        visit(&JsonMember {
             all: &rest[..next],
             before: &rest[..value],
             value: &rest[value..end],

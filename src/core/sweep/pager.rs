@@ -35,68 +35,50 @@ use crate::core::time::ticks::Ticks;
 mod ask;
 mod filter;
 mod loops;
+mod position;
 mod reached;
 mod recent;
 mod side_requests;
 mod unreadable;
 
 pub use ask::{PageAsk, PageSize, Query};
-use filter::OutsideCount;
+use filter::{FilterCheck, OutsideCount};
 pub use filter::{History, MOST_UNSORTED, TOLERANCE, unsorted_history};
 use loops::LoopCheck;
 pub use loops::circles;
+use position::Position;
 pub use reached::SweepProgress;
 use reached::earliest;
 use recent::{PlaceKey, Recent};
 use side_requests::SideRequests;
+use unreadable::UnseenPlaces;
 pub use unreadable::{Passed, UnreadableSpan};
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Pager {
     span: Span,
-    size: PageSize,
-    /// What the next page has.
-    top: u32,
-    /// The nextLink to be followed; without one, the place is `passed`.
-    link: Option<String>,
-    /// Places of the list that are read.
-    passed: u32,
-    /// The next page begins behind what was passed, without overlap: the last place can't be read in a page.
-    no_overlap: bool,
-    /// The incidents of a short page behind which one more is asked for.
-    short: Option<u32>,
+    position: Position,
     seen: Recent,
     page: PageCount,
     beside: SideRequests,
+    /// Pages read to their end.
     pages: u32,
     circles: LoopCheck,
     trusted: bool,
-    /// Whether nextLinks are followed page by page.
-    linked: bool,
-    /// A nextLink was refused.
-    link_refused: bool,
-    /// The server was seen to ignore `$filter`.
-    unfiltered: bool,
-    to_the_end: bool,
-    /// Incidents of the last pages, when all were older than what was asked for.
-    older_in_a_row: u32,
-    /// What its pages have shown so far, an incident once.
-    outside: OutsideCount,
-    /// This machine's clock: no `Date` beyond it says where something lies that was not seen.
-    now: Option<Ticks>,
-    /// A page failed, and less was asked for.
-    narrowed: bool,
-    /// The smallest page that came through after a larger one failed.
-    came_through: Option<u32>,
-    unreadable: Vec<UnreadableSpan>,
-    /// Places just passed unseen.
-    unseen: u32,
-    /// The last incident noted before them.
-    before_unseen: Option<Ticks>,
+    filter: FilterCheck,
+    unseen_places: UnseenPlaces,
+    shown: Shown,
+}
+
+/// What the pages that were read to their end have shown.
+#[derive(Debug)]
+struct Shown {
     newest_first: bool,
+    /// The last update of the last incident.
     last: Option<Ticks>,
     greatest: Option<Ticks>,
+    /// The earliest `Date`.
     date: Option<Ticks>,
 }
 
@@ -123,41 +105,28 @@ impl Pager {
     pub fn new(span: Span, size: PageSize) -> Self {
         Self {
             span,
-            size,
-            top: size.top,
-            link: None,
-            passed: 0,
-            no_overlap: false,
-            short: None,
+            position: Position::new(size, span.to.is_none()),
             seen: Recent::default(),
             page: PageCount::default(),
             beside: SideRequests::default(),
             pages: 0,
             circles: LoopCheck::default(),
             trusted: true,
-            linked: span.to.is_none(),
-            link_refused: false,
-            unfiltered: false,
-            to_the_end: false,
-            older_in_a_row: 0,
-            outside: OutsideCount::default(),
-            now: None,
-            narrowed: false,
-            came_through: None,
-            unreadable: Vec::new(),
-            unseen: 0,
-            before_unseen: None,
-            newest_first: true,
-            last: None,
-            greatest: None,
-            date: None,
+            filter: FilterCheck::default(),
+            unseen_places: UnseenPlaces::default(),
+            shown: Shown {
+                newest_first: true,
+                last: None,
+                greatest: None,
+                date: None,
+            },
         }
     }
 
     /// The same, begun with pages of two, the smallest that overlap.
     #[must_use]
     pub fn cautious(mut self) -> Self {
-        self.top = self.top.min(2);
+        self.position.top = self.position.top.min(2);
         self
     }
 
@@ -165,51 +134,37 @@ impl Pager {
         self.span
     }
 
-    /// The size of pages, with what this walk has learned of it: where no single incident was the trouble, the page was
-    /// too large as a whole, and the next walk begins with what came through.
+    /// The size of pages, with what was learned of it. Where no single incident was the cause, the page was too large as a
+    /// whole, and the next pager begins with what came through.
     pub fn page_size(&self) -> PageSize {
-        match self.came_through {
-            Some(top) if self.unreadable.is_empty() && self.unseen == 0 => {
-                self.size.narrowed_to(top)
-            }
-            _ => self.size,
-        }
+        let all_read = self.unseen_places.spans.is_empty() && self.unseen_places.count == 0;
+        self.position.page_size(all_read)
     }
 
     /// The page to read now. A page that failed may be asked for again; [`Pager::begin_page`] forgets the attempt.
     pub fn ask(&self) -> PageAsk {
-        match &self.link {
+        match &self.position.link {
             Some(link) => PageAsk::Link(link.clone()),
-            None => PageAsk::Query(self.query(true)),
+            None => PageAsk::Query(self.position.query(self.span, true)),
         }
     }
 
     /// The same place without alerts, when a single one is left to be read.
     pub fn ask_bare(&self) -> Option<PageAsk> {
-        (self.top == 1 && self.link.is_none()).then(|| PageAsk::Query(self.query(false)))
-    }
-
-    fn query(&self, alerts: bool) -> Query {
-        Query {
-            span: self.span,
-            top: self.top,
-            skip: self.passed.saturating_sub(self.overlap()),
-            alerts,
-        }
-    }
-
-    fn overlap(&self) -> u32 {
-        u32::from(self.top > 1 && !self.no_overlap)
+        let position = &self.position;
+        position
+            .is_single()
+            .then(|| PageAsk::Query(position.query(self.span, false)))
     }
 
     /// The earliest `Date` of the pages.
     pub fn date(&self) -> Option<Ticks> {
-        self.date
+        self.shown.date
     }
 
     /// The oldest last update shown, in a list that was newest first as far as it was read.
     pub fn oldest_shown(&self) -> Option<Ticks> {
-        self.last.filter(|_| self.newest_first)
+        self.shown.last.filter(|_| self.shown.newest_first)
     }
 
     /// Pages read to their end.
@@ -224,12 +179,12 @@ impl Pager {
 
     /// Whether a walk that is done has read all that its span holds.
     pub fn whole(&self) -> bool {
-        self.trusted && self.unreadable.is_empty()
+        self.trusted && self.unseen_places.spans.is_empty()
     }
 
     /// What could not be read whole, once the walk is done.
     pub fn unreadable(&self) -> &[UnreadableSpan] {
-        &self.unreadable
+        &self.unseen_places.spans
     }
 
     pub fn begin_page(&mut self) {
@@ -244,7 +199,7 @@ impl Pager {
 
     /// Notes an incident of which [`Pager::foresee`] was told.
     pub fn note_foreseen(&mut self, id: IncidentId, updated: Ticks) {
-        self.greatest = self.greatest.max(Some(updated));
+        self.shown.greatest = self.shown.greatest.max(Some(updated));
         self.page.first.get_or_insert(updated);
         self.note_place(PlaceKey::Incident(id), updated);
     }
@@ -278,32 +233,32 @@ impl Pager {
         self.note_outside(&page);
         self.pages = self.pages.saturating_add(1);
         // The earliest, because what happened after a page was made may be missing in it.
-        self.date = earliest(self.date, date);
-        if self.unseen > 0 && page.first.is_some() {
+        self.shown.date = earliest(self.shown.date, date);
+        if self.unseen_places.count > 0 && page.first.is_some() {
             self.name_unseen(page.first);
         }
-        let came_by = self.link.take();
+        let came_by = self.position.link.take();
         let step = match next_link {
             _ if self.is_behind(&page) => NextStep::Done,
-            Some(link) if self.linked => self.follow(link, came_by, page),
-            None if self.linked && came_by.is_some() => {
+            Some(link) if self.position.linked => self.follow(link, came_by, page),
+            None if self.position.linked && came_by.is_some() => {
                 self.distrust_repetition(&page);
                 NextStep::Done
             }
             // What is behind it can't be reached in any way.
-            Some(_) if page.incidents == 0 && self.link_refused => {
+            Some(_) if page.incidents == 0 && self.position.link_refused => {
                 self.circles.led_to_itself();
                 self.trusted = false;
                 NextStep::Done
             }
             // The page itself is behind it.
             Some(link) if page.incidents == 0 && self.circles.empty_leads_on(&link) => {
-                self.link = Some(link);
+                self.position.link = Some(link);
                 NextStep::More
             }
             link => self.skip_on(link.is_some(), page),
         };
-        if step == NextStep::Done && self.unseen > 0 {
+        if step == NextStep::Done && self.unseen_places.count > 0 {
             self.name_unseen(None);
         }
         step
@@ -313,15 +268,15 @@ impl Pager {
     fn note_order(&mut self, page: &PageCount) {
         for (key, updated) in &page.fresh {
             if let PlaceKey::Incident(_) = key {
-                self.newest_first &= self.last.is_none_or(|last| *updated <= last);
-                self.last = Some(*updated);
+                self.shown.newest_first &= self.shown.last.is_none_or(|last| *updated <= last);
+                self.shown.last = Some(*updated);
             }
         }
     }
 
     fn follow(&mut self, link: String, came_by: Option<String>, page: PageCount) -> NextStep {
         self.distrust_repetition(&page);
-        self.passed = self.passed.saturating_add(page.incidents);
+        self.position.passed = self.position.passed.saturating_add(page.incidents);
         let leads_on = page.leads_on();
         self.seen.extend(page.fresh);
         if came_by.as_ref() == Some(&link) {
@@ -337,12 +292,13 @@ impl Pager {
             self.trusted = false;
             return NextStep::Done;
         }
-        self.link = Some(link);
+        self.position.link = Some(link);
         NextStep::More
     }
 
+    /// Reads on by `$skip`. `more`: the server says that there is more.
     fn skip_on(&mut self, more: bool, page: PageCount) -> NextStep {
-        let (overlap, skip) = (self.overlap(), self.query(true).skip);
+        let (overlap, skip) = (self.position.overlap(), self.position.skip());
         if overlap == 0 {
             self.distrust_repetition(&page);
         }
@@ -352,22 +308,9 @@ impl Pager {
             // Only these: what a page beyond a jump has shown is no evidence that another page follows on what was read.
             self.seen.extend(page.fresh);
         }
-        if self.narrowed && self.top < self.size.top {
-            let least = self.came_through.unwrap_or(self.top);
-            self.came_through = Some(least.min(self.top));
-        }
-        if let Some(short) = self.short.take() {
-            self.size.proven = true;
-            if !nothing_new {
-                self.size.full = short;
-            }
-        }
-        if joined && !more && page.incidents < self.top.min(self.size.full) {
-            // Behind a page of one, the overlap would ask for the same page again.
-            if self.size.proven || page.incidents <= overlap {
-                return NextStep::Done;
-            }
-            self.short = Some(page.incidents);
+        self.position.came_through(nothing_new);
+        if joined && !more && self.position.ends_with(page.incidents) {
+            return NextStep::Done;
         }
         if joined && leads_on {
             self.circles.led_on();
@@ -376,18 +319,15 @@ impl Pager {
             return NextStep::Done;
         }
         if joined {
-            self.passed = skip.saturating_add(page.incidents);
-            // From a server that gives but one at a time, the overlap would be the same page again.
-            self.no_overlap = more && overlap > 0 && page.incidents <= overlap;
-            self.top = self.top.saturating_mul(2).min(self.size.top);
+            self.position.go_on(page.incidents, more);
         } else {
-            self.passed = self.passed.saturating_sub(self.top - overlap);
+            self.position.go_back();
         }
         NextStep::More
     }
 
     fn distrust_repetition(&mut self, page: &PageCount) {
-        if page.repeated_ids || (page.seen_before > 0 && !self.newest_first) {
+        if page.repeated_ids || (page.seen_before > 0 && !self.shown.newest_first) {
             self.trusted = false;
         }
     }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{BatchBuilder, LateRule};
 use super::memory::Memory;
-use super::pages::{Findings, PageReader, ReadEnd, Requests};
+use super::pages::{PageFindings, PageReader, ReadEnd, SweepRequests};
 use super::{Halt, SweepOutcome, SweepScope, Sweeper};
 use crate::core::pace::budget::Purpose;
 use crate::core::sweep::backlog::{Backlog, Interval, Span};
@@ -56,7 +56,7 @@ impl Sweeper {
             Ok(lease) => lease,
             Err(failure) => return SweepOutcome::halted(failure.into()).with(memory),
         };
-        let mut backfill = Backfill {
+        let mut backfill = BacklogSweep {
             scope: SweepScope {
                 sweeper: self,
                 tenant,
@@ -84,7 +84,7 @@ impl Sweeper {
 }
 
 /// A back-fill in progress.
-struct Backfill<'a> {
+struct BacklogSweep<'a> {
     scope: SweepScope<'a>,
     memory: &'a mut Memory,
     permit: &'a mut Permit,
@@ -92,7 +92,7 @@ struct Backfill<'a> {
     outcome: SweepOutcome,
 }
 
-impl Backfill<'_> {
+impl BacklogSweep<'_> {
     async fn run(&mut self) -> Result<(), Halt> {
         let SweepScope { sweeper, lease, .. } = self.scope;
         while let Some(state) = lease.state().await? {
@@ -120,8 +120,8 @@ impl Backfill<'_> {
         };
         let batch = BatchBuilder::new(self.scope.clone(), self.permit, late, state.start);
         let give_way = self.give_way.clone();
-        let mut requests = Requests::new(batch, self.memory, Purpose::Backlog, give_way);
-        let mut findings = Findings::default();
+        let mut requests = SweepRequests::new(batch, self.memory, Purpose::Backlog, give_way);
+        let mut findings = PageFindings::default();
         let mut reader = PageReader::new(&mut pager, &mut requests, &mut findings);
         let read = reader.read(WindowLength::TOO_DEEP).await;
         let done = matches!(read, Ok(ReadEnd::OfList));

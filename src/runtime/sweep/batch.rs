@@ -19,7 +19,7 @@ use crate::core::incident::version::{Decision, Reading, decide};
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Event, Item};
 use crate::runtime::limits::{Permit, Stretch};
-use crate::runtime::sweep::element::{Element, Incident};
+use crate::runtime::sweep::element::{Element, ReadIncident};
 use crate::runtime::sweep::{Halt, SweepScope};
 
 mod account;
@@ -230,7 +230,7 @@ impl<'a> BatchBuilder<'a> {
     }
 
     /// Puts what is news into the batch. Before a second version of an incident, the batch is committed.
-    async fn add(&mut self, mut incidents: Vec<Incident>) -> Result<(), Failure> {
+    async fn add(&mut self, mut incidents: Vec<ReadIncident>) -> Result<(), Failure> {
         let arrived = incidents.len();
         self.account.received += arrived as u64;
         // Pages overlap: the last incident of a page comes again as the first of the next.
@@ -247,7 +247,7 @@ impl<'a> BatchBuilder<'a> {
         Ok(())
     }
 
-    async fn add_distinct(&mut self, incidents: Vec<Incident>) -> Result<(), Failure> {
+    async fn add_distinct(&mut self, incidents: Vec<ReadIncident>) -> Result<(), Failure> {
         let SweepScope {
             sweeper,
             tenant,

@@ -8,14 +8,14 @@ use crate::core::incident::version::{ContentHash, Reading};
 use crate::runtime::limits::do_work;
 
 /// An incident, and the bytes that Microsoft sent.
-pub(super) struct Incident {
+pub(super) struct ReadIncident {
     pub(super) reading: Reading,
     pub(super) raw: Bytes,
 }
 
 /// What an element of a page is.
 pub(super) enum Element {
-    Incident(Incident),
+    Incident(ReadIncident),
     /// It can't be read as an incident.
     Unreadable {
         content: ContentHash,
@@ -27,7 +27,7 @@ pub(super) enum Element {
 impl Element {
     pub(super) async fn read(raw: Bytes, shape: &'static Shape) -> Self {
         match do_work(raw.len(), || read(&raw, shape)).await {
-            Ok(reading) => Self::Incident(Incident { reading, raw }),
+            Ok(reading) => Self::Incident(ReadIncident { reading, raw }),
             Err(why) => Self::Unreadable {
                 content: do_work(raw.len(), || raw_hash(&raw)).await,
                 why,
@@ -54,17 +54,19 @@ impl Element {
 
     pub(super) fn into_raw(self) -> Bytes {
         match self {
-            Self::Incident(Incident { raw, .. }) | Self::Unreadable { raw, .. } => raw,
+            Self::Incident(ReadIncident { raw, .. }) | Self::Unreadable { raw, .. } => raw,
         }
     }
 
     /// The same element, without some of its alerts unless it is `whole`.
     pub(super) fn marked(self, whole: bool) -> Self {
         match self {
-            Self::Incident(Incident { reading, raw }) if !whole => Self::Incident(Incident {
-                reading: reading.without_alerts(),
-                raw,
-            }),
+            Self::Incident(ReadIncident { reading, raw }) if !whole => {
+                Self::Incident(ReadIncident {
+                    reading: reading.without_alerts(),
+                    raw,
+                })
+            }
             element => element,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::batch::{BatchBuilder, LateRule};
 use super::memory::Memory;
-use super::pages::{AnswerDates, Findings, PageReader, ReadEnd, Requests};
+use super::pages::{AnswerDates, PageFindings, PageReader, ReadEnd, SweepRequests};
 use super::{Halt, SweepOutcome, SweepScope};
 use crate::core::health::failure::Failure;
 use crate::core::incident::dead_letters;
@@ -28,8 +28,8 @@ const MANY_CIRCLES: u32 = 3;
 
 /// A live sweep at work.
 pub(super) struct LiveSweep<'a> {
-    requests: Requests<'a>,
-    findings: Findings,
+    requests: SweepRequests<'a>,
+    findings: PageFindings,
     began: Ticks,
     /// The cursor is still where first contact put it.
     fresh: bool,
@@ -70,8 +70,8 @@ impl<'a> LiveSweep<'a> {
         let give_way = scope.halt.clone();
         let batch = BatchBuilder::new(scope, permit, late, state.start);
         Self {
-            requests: Requests::new(batch, memory, Purpose::Live, give_way),
-            findings: Findings::default(),
+            requests: SweepRequests::new(batch, memory, Purpose::Live, give_way),
+            findings: PageFindings::default(),
             began,
             fresh,
             asked_again: false,

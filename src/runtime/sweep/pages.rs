@@ -28,7 +28,7 @@ mod search;
 use alerts::ContinuedIncident;
 pub(super) use page_end::AnswerDates;
 use page_end::{PageEnd, unreadable_link};
-pub(super) use requests::Requests;
+pub(super) use requests::SweepRequests;
 
 /// How far the reading of a list came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) enum ReadEnd {
 
 /// What the pages of one sweep have shown beside their incidents.
 #[derive(Default)]
-pub(super) struct Findings {
+pub(super) struct PageFindings {
     /// Failing pages are searched for the incident that spoils them.
     searching: bool,
     /// Pages of alerts that were asked for.
@@ -53,8 +53,8 @@ pub(super) struct Findings {
 /// Reads one list.
 pub(super) struct PageReader<'r, 'a> {
     pub(super) pager: &'r mut Pager,
-    pub(super) requests: &'r mut Requests<'a>,
-    pub(super) findings: &'r mut Findings,
+    pub(super) requests: &'r mut SweepRequests<'a>,
+    pub(super) findings: &'r mut PageFindings,
     /// Incidents of the page being read whose further alerts did not come.
     without_alerts: u32,
 }
@@ -62,8 +62,8 @@ pub(super) struct PageReader<'r, 'a> {
 impl<'r, 'a> PageReader<'r, 'a> {
     pub(super) fn new(
         pager: &'r mut Pager,
-        requests: &'r mut Requests<'a>,
-        findings: &'r mut Findings,
+        requests: &'r mut SweepRequests<'a>,
+        findings: &'r mut PageFindings,
     ) -> Self {
         Self {
             pager,

@@ -67,21 +67,34 @@ impl OutsideCount {
     }
 }
 
+/// How the server was seen to filter.
+#[derive(Debug, Default)]
+pub(super) struct FilterCheck {
+    /// It ignores `$filter`.
+    unfiltered: bool,
+    /// The list is read to its end even so.
+    to_the_end: bool,
+    /// Incidents of the last pages, when all were older than what was asked for.
+    older_in_a_row: u32,
+    /// What the pages have shown so far, an incident once.
+    outside: OutsideCount,
+}
+
 impl Pager {
     /// Whether the server was seen to ignore `$filter`.
     pub fn unfiltered(&self) -> bool {
-        self.unfiltered
+        self.filter.unfiltered
     }
 
     /// Whether each sweep of this list has to read all of it: it is not filtered, and not sorted by last update either.
     pub fn unsorted(&self) -> bool {
-        self.unfiltered && !self.newest_first
+        self.filter.unfiltered && !self.shown.newest_first
     }
 
     /// Notes the last update of an incident that [`Pager::note`] is told of, or will be later on.
     pub fn foresee(&mut self, updated: Ticks) {
         self.page.outside.note(updated, self.span);
-        self.unfiltered |= self.page.outside.shows();
+        self.filter.unfiltered |= self.page.outside.shows();
     }
 
     /// A page has come to its end. In small pages a server's habit shows only over several.
@@ -89,30 +102,31 @@ impl Pager {
         let OutsideCount {
             incidents, older, ..
         } = page.outside;
-        self.older_in_a_row = match older == incidents {
-            true => self.older_in_a_row.saturating_add(older),
+        self.filter.older_in_a_row = match older == incidents {
+            true => self.filter.older_in_a_row.saturating_add(older),
             false => 0,
         };
         for (key, updated) in &page.fresh {
             if let PlaceKey::Incident(_) = key {
-                self.outside.note(*updated, self.span);
+                self.filter.outside.note(*updated, self.span);
             }
         }
-        self.unfiltered |= self.older_in_a_row > MOST_ODD || self.outside.shows_over_pages();
+        self.filter.unfiltered |=
+            self.filter.older_in_a_row > MOST_ODD || self.filter.outside.shows_over_pages();
     }
 
     /// The same, read to the end of the list when `whole`, even if that is not filtered.
     #[must_use]
     pub fn to_the_end(mut self, whole: bool) -> Self {
-        self.to_the_end = whole;
+        self.filter.to_the_end = whole;
         self
     }
 
     /// What a page that came to its end at `uptime` adds to what is known of the list; `done`: it was the walk's last.
     pub fn history(&self, before: History, done: bool, uptime: Duration) -> History {
-        match self.unfiltered {
-            true if !self.newest_first => History::Unsorted,
-            true if done && self.to_the_end && self.trusted => History::Sorted(uptime),
+        match self.filter.unfiltered {
+            true if !self.shown.newest_first => History::Unsorted,
+            true if done && self.filter.to_the_end && self.trusted => History::Sorted(uptime),
             _ => before,
         }
     }
@@ -122,7 +136,7 @@ impl Pager {
         let OutsideCount {
             incidents, older, ..
         } = page.outside;
-        let may_end = self.unfiltered && self.newest_first && !self.to_the_end;
+        let may_end = self.filter.unfiltered && self.shown.newest_first && !self.filter.to_the_end;
         may_end && incidents > 0 && older == incidents
     }
 }

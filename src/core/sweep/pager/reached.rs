@@ -34,13 +34,13 @@ impl Default for SweepProgress {
 }
 
 impl SweepProgress {
-    pub fn add(&mut self, walk: &Pager) {
-        self.pages = self.pages.saturating_add(walk.pages);
-        self.trusted &= walk.trusted;
-        self.circles |= walk.went_in_circles();
-        self.unsorted |= walk.unsorted();
-        self.greatest = self.greatest.max(walk.greatest);
-        self.date = earliest(self.date, walk.date);
+    pub fn add(&mut self, pager: &Pager) {
+        self.pages = self.pages.saturating_add(pager.pages);
+        self.trusted &= pager.trusted;
+        self.circles |= pager.went_in_circles();
+        self.unsorted |= pager.unsorted();
+        self.greatest = self.greatest.max(pager.shown.greatest);
+        self.date = earliest(self.date, pager.shown.date);
     }
 
     /// What is older than `cut` is in the backlog now: the cursor need not wait for anything newer to be shown, or the same

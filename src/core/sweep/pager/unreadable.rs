@@ -33,6 +33,18 @@ impl UnreadableSpan {
     }
 }
 
+/// Places of the list that could not be read.
+#[derive(Debug, Default)]
+pub(super) struct UnseenPlaces {
+    pub(super) spans: Vec<UnreadableSpan>,
+    /// Places just passed unseen.
+    pub(super) count: u32,
+    /// The last incident noted before them.
+    before: Option<Ticks>,
+    /// This machine's clock: a `Date` later than this does not say where an unseen place lies.
+    now: Option<Ticks>,
+}
+
 /// What to make of a single place that was passed unseen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Passed {
@@ -48,40 +60,30 @@ pub enum Passed {
 impl Pager {
     /// This machine's clock shows `now`.
     pub fn set_clock(&mut self, now: Ticks) {
-        self.now = Some(now);
+        self.unseen_places.now = Some(now);
     }
 
     /// The page failed, and its content may be why: half of it is asked for next. `false` when a single place failed.
     pub fn narrow(&mut self) -> bool {
-        if self.top == 1 && self.link.is_none() {
-            return false;
-        }
-        self.trusted = false;
-        self.narrowed = true;
-        self.by_skip();
-        self.top = (self.top / 2).max(1);
-        true
+        let narrowed = self.position.narrow();
+        self.trusted &= !narrowed;
+        narrowed
     }
 
-    /// The server no longer takes its own nextLink, or it is none that is followed: the walk goes on by `$skip`. `false` when
-    /// there was none.
+    /// The server no longer takes its own nextLink, or it is not followed: the list is read on by `$skip`. `false` when there
+    /// was none.
     pub fn link_refused(&mut self) -> bool {
-        let followed = self.link.is_some();
-        self.link_refused |= followed;
-        self.by_skip();
+        let followed = self.position.link.is_some();
+        self.position.link_refused |= followed;
+        self.position.by_skip();
         followed
-    }
-
-    fn by_skip(&mut self) {
-        self.link = None;
-        self.linked = false;
     }
 
     /// A single place was read by other means than a page. Even if it came whole so, each page that holds it fails: left out
     /// of the backlog, it would keep all later walks from being trusted, and have each of them search for it anew.
     pub fn pass_single(&mut self, updated: Ticks) {
-        self.greatest = self.greatest.max(Some(updated));
-        if self.unseen > 0 {
+        self.shown.greatest = self.shown.greatest.max(Some(updated));
+        if self.unseen_places.count > 0 {
             self.name_unseen(Some(updated));
         }
         self.incomplete(updated);
@@ -95,7 +97,7 @@ impl Pager {
 
     /// An incident came without some of its alerts, or in no page.
     pub fn incomplete(&mut self, updated: Ticks) {
-        self.unreadable.push(UnreadableSpan {
+        self.unseen_places.spans.push(UnreadableSpan {
             from: updated,
             to: just_behind(updated),
             unseen: false,
@@ -109,12 +111,12 @@ impl Pager {
 
     /// A single place could not be read at all.
     pub fn pass_unseen(&mut self) -> Passed {
-        if self.unseen == 0 {
-            self.before_unseen = self.last;
+        if self.unseen_places.count == 0 {
+            self.unseen_places.before = self.shown.last;
         }
-        self.unseen += 1;
+        self.unseen_places.count += 1;
         self.pass();
-        match self.unseen {
+        match self.unseen_places.count {
             MOST_UNSEEN_IN_A_ROW.. => Passed::InVain,
             unseen if unseen.is_multiple_of(DOUBTFUL) => Passed::IfOneComes(self.proofs()),
             _ => Passed::On,
@@ -123,9 +125,12 @@ impl Pager {
 
     /// What may well come through although the places just passed did not: the one before them, and some behind.
     fn proofs(&self) -> Vec<PageAsk> {
-        let before = self.passed.checked_sub(self.unseen + 1);
-        let before = before.filter(|_| self.before_unseen.is_some());
-        let behind = BEYOND.map(|beyond| self.passed.saturating_add(beyond));
+        let before = self
+            .position
+            .passed
+            .checked_sub(self.unseen_places.count + 1);
+        let before = before.filter(|_| self.unseen_places.before.is_some());
+        let behind = BEYOND.map(|beyond| self.position.passed.saturating_add(beyond));
         let place = |skip| {
             PageAsk::Query(Query {
                 span: self.span,
@@ -138,32 +143,32 @@ impl Pager {
     }
 
     fn pass(&mut self) {
-        self.passed = self.passed.saturating_add(1);
-        self.no_overlap = true;
+        self.position.pass();
         self.trusted = false;
     }
 
     /// What was passed unseen lies between its neighbours, in a list that is sorted. In another it lies elsewhere, and the
     /// next walk meets it there.
     pub(super) fn name_unseen(&mut self, after: Option<Ticks>) {
-        self.unseen = 0;
+        self.unseen_places.count = 0;
         let oldest = self.span.from;
         // A `Date` in the future would put all to come into the backlog.
         let date = self
+            .shown
             .date
-            .map(|date| self.now.map_or(date, |now| date.min(now)));
-        let newest = self.span.to.or(date).or(self.greatest);
+            .map(|date| self.unseen_places.now.map_or(date, |now| date.min(now)));
+        let newest = self.span.to.or(date).or(self.shown.greatest);
         let newest = newest.unwrap_or(oldest).max(oldest);
-        let (before, after) = match (self.before_unseen, after) {
+        let (before, after) = match (self.unseen_places.before, after) {
             (Some(before), Some(after)) => (before, after),
-            (Some(before), None) if self.newest_first => (before, oldest),
-            (None, Some(after)) if self.newest_first => (newest, after),
+            (Some(before), None) if self.shown.newest_first => (before, oldest),
+            (None, Some(after)) if self.shown.newest_first => (newest, after),
             (Some(before), None) => (before, newest),
             (None, Some(after)) => (oldest, after),
             (None, None) => (oldest, newest),
         };
         // Never into the future: live sweeps leave out what is backlog.
-        self.unreadable.push(UnreadableSpan {
+        self.unseen_places.spans.push(UnreadableSpan {
             from: before.min(after).min(newest),
             to: just_behind(before.max(after).min(newest)),
             unseen: true,

@@ -9,13 +9,13 @@ use super::HeldBytes;
 use crate::core::incident::version::Reading;
 use crate::core::sweep::pager::TOLERANCE;
 use crate::core::time::ticks::Ticks;
-use crate::runtime::sweep::element::Incident;
+use crate::runtime::sweep::element::ReadIncident;
 
 pub(super) struct BeforeStart {
     /// Where the tenant's first range begins.
     pub(super) start: Ticks,
     /// Those of the page at hand.
-    kept: Vec<Incident>,
+    kept: Vec<ReadIncident>,
 }
 
 impl BeforeStart {
@@ -30,18 +30,22 @@ impl BeforeStart {
     }
 
     /// Keeps an incident until the page ends.
-    pub(super) fn keep(&mut self, Incident { reading, raw }: Incident, bytes: &mut HeldBytes) {
+    pub(super) fn keep(
+        &mut self,
+        ReadIncident { reading, raw }: ReadIncident,
+        bytes: &mut HeldBytes,
+    ) {
         bytes.keep_aside(raw.len());
         // Copied, because a slice would keep the whole chunk in memory.
         let raw = Bytes::copy_from_slice(&raw);
-        self.kept.push(Incident { reading, raw });
+        self.kept.push(ReadIncident { reading, raw });
     }
 
     pub(super) fn clear(&mut self) {
         self.kept.clear();
     }
 
-    pub(super) fn take(&mut self, bytes: &mut HeldBytes) -> Vec<Incident> {
+    pub(super) fn take(&mut self, bytes: &mut HeldBytes) -> Vec<ReadIncident> {
         let kept = std::mem::take(&mut self.kept);
         bytes.release_aside(kept.iter().map(|incident| incident.raw.len()).sum());
         kept

@@ -14,7 +14,7 @@ use crate::core::incident::version::{Change, Reading, Seen};
 use crate::core::sweep::cursor::TenantState;
 use crate::ports::{Batch, Event, Item};
 use crate::runtime::limits::do_work;
-use crate::runtime::sweep::element::Incident;
+use crate::runtime::sweep::element::ReadIncident;
 
 /// A batch is committed when it has this many bytes or records. That is large enough for acknowledgement and ledger commit to
 /// cost little per record, and small enough for 64 sweeps that all wait for Kafka to hold little memory.
@@ -29,7 +29,7 @@ pub(super) struct PendingBatch {
     items: Vec<Item>,
     readings: HashMap<IncidentId, Reading>,
     bytes: usize,
-    /// Incident versions among `items`.
+    /// ReadIncident versions among `items`.
     versions: u64,
     /// When the oldest page in it began to arrive.
     arrived: Option<Instant>,
@@ -52,7 +52,7 @@ impl PendingBatch {
         self.bytes
     }
 
-    /// Incident versions that wait for the commit.
+    /// ReadIncident versions that wait for the commit.
     pub(super) fn versions(&self) -> u64 {
         self.versions
     }
@@ -68,9 +68,9 @@ impl PendingBatch {
     }
 
     /// How many incidents come before the second version of one, which has to wait for the commit of the first.
-    pub(super) fn distinct(&self, incidents: &[Incident]) -> usize {
+    pub(super) fn distinct(&self, incidents: &[ReadIncident]) -> usize {
         let mut ids = HashSet::with_capacity(incidents.len());
-        let first = |incident: &&Incident| {
+        let first = |incident: &&ReadIncident| {
             let id = incident.reading.id;
             !self.readings.contains_key(&id) && ids.insert(id)
         };
@@ -89,11 +89,11 @@ impl BatchBuilder<'_> {
     /// Takes a version that is to be published.
     pub(super) async fn publish(
         &mut self,
-        incident: Incident,
+        incident: ReadIncident,
         change: Change,
         seen: Option<&Seen>,
     ) {
-        let Incident { reading, raw } = incident;
+        let ReadIncident { reading, raw } = incident;
         self.pending.readings.insert(reading.id, reading);
         self.stretch.worked(raw.len()).await;
         let item = Item::Version {

@@ -1,4 +1,4 @@
-//! Requests beside the pages of the list: the further alerts of an incident, and an incident alone.
+//! SweepRequests beside the pages of the list: the further alerts of an incident, and an incident alone.
 //!
 //! Whatever goes wrong with them concerns one incident: it is published as far as it came, marked, and tried again by the
 //! backlog. Only the first failure of a kind that may pass by itself fails the page, as it would if the alerts had been in

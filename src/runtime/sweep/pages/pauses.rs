@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::requests::Requests;
+use super::requests::SweepRequests;
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::pace::backoff::pause;
 use crate::core::pace::budget::Purpose;
@@ -10,7 +10,7 @@ use crate::core::pace::throttle::Throttle;
 use crate::core::time::spread::{Use, jitter};
 use crate::ports::{AccessToken, Event};
 
-impl Requests<'_> {
+impl SweepRequests<'_> {
     /// Takes from the budget what the source has sent beside the last request.
     pub(super) fn charge_resent(&mut self) {
         let resent = self.tenant().source.take_resent();

@@ -27,7 +27,7 @@ const LONG_WAIT: Duration = Duration::from_secs(3);
 const ALERTS_TOO_SLOW: &str =
     "alerts that Microsoft gives separately took too long while others waited for memory";
 
-pub(in crate::runtime::sweep) struct Requests<'a> {
+pub(in crate::runtime::sweep) struct SweepRequests<'a> {
     /// Owned, because it has to make room for each chunk of an answer.
     pub(in crate::runtime::sweep) batch: BatchBuilder<'a>,
     pub(in crate::runtime::sweep) memory: &'a mut Memory,
@@ -38,11 +38,11 @@ pub(in crate::runtime::sweep) struct Requests<'a> {
     pub(super) asked: Option<Instant>,
     /// A page was asked for, and part of it, or of its alerts, is still to come.
     page_open: bool,
-    /// Requests beside those for pages of the list.
+    /// SweepRequests beside those for pages of the list.
     side_requests: u32,
 }
 
-impl<'a> Requests<'a> {
+impl<'a> SweepRequests<'a> {
     pub(in crate::runtime::sweep) fn new(
         batch: BatchBuilder<'a>,
         memory: &'a mut Memory,
@@ -68,7 +68,7 @@ impl<'a> Requests<'a> {
         self.batch.scope.sweeper.uptime()
     }
 
-    /// Requests made beside those for pages of the list since the last call.
+    /// SweepRequests made beside those for pages of the list since the last call.
     pub(in crate::runtime::sweep) fn take_side_requests(&mut self) -> u32 {
         std::mem::take(&mut self.side_requests)
     }

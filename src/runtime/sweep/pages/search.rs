@@ -9,7 +9,7 @@ use crate::core::health::failure::{Failure, Suspect};
 use crate::core::incident::version::Reading;
 use crate::core::sweep::pager::{PageAsk, Pager, Passed};
 use crate::runtime::sweep::Halt;
-use crate::runtime::sweep::element::{Element, Incident};
+use crate::runtime::sweep::element::{Element, ReadIncident};
 
 /// A page of the backlog that gave nothing for this long may be one that never will.
 const SILENT: Duration = Duration::from_secs(2);
@@ -67,7 +67,7 @@ impl PageReader<'_, '_> {
         };
         let shape = source.shape();
         match Element::read(raw, shape).await {
-            Element::Incident(Incident { reading, raw }) => {
+            Element::Incident(ReadIncident { reading, raw }) => {
                 let single = self.alone(&reading).await?;
                 let single = single.unwrap_or(SingleIncident::partial(raw));
                 let element = Element::read(single.raw, shape).await;

@@ -62,7 +62,7 @@ proptest! {
         let rows: Vec<_> = (0..).zip(hours.into_iter().map(hour)).collect();
         prop_assume!(!rows.is_sorted_by(|one, other| one.1 >= other.1));
         let (walk, shown) = read(&rows, Span::from(hour(from)), top);
-        if walk.newest_first {
+        if walk.shown.newest_first {
             // It was, as far as it was read.
             return Ok(());
         }

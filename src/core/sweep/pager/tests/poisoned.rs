@@ -106,7 +106,10 @@ fn when_every_place_fails_it_is_the_service_and_not_the_incidents() {
     let list = List::new(Order::NewestFirst, &[1; 400]);
     let walked = walk_poisoned(&list, 10, false, &(1..=400).collect(), false);
     assert!(walked.shown.is_empty());
-    assert_eq!((walked.walk.pages(), walked.walk.passed), (0, DOUBTFUL));
+    assert_eq!(
+        (walked.walk.pages(), walked.walk.position.passed),
+        (0, DOUBTFUL)
+    );
 }
 
 #[test]
