@@ -87,14 +87,14 @@ pub enum LedgerError {
 impl LedgerError {
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        match Trouble::of(&source) {
-            Trouble::NoSpace => LedgerError::NoSpace { path, source },
-            Trouble::NotWritable => LedgerError::NotWritable { path, source },
-            Trouble::Damaged => LedgerError::Corrupt {
+        match IoCause::of(&source) {
+            IoCause::NoSpace => LedgerError::NoSpace { path, source },
+            IoCause::NotWritable => LedgerError::NotWritable { path, source },
+            IoCause::Damaged => LedgerError::Corrupt {
                 path,
                 source: source.into(),
             },
-            Trouble::Other => LedgerError::Open {
+            IoCause::Other => LedgerError::Open {
                 path,
                 source: source.into(),
             },
@@ -128,25 +128,25 @@ impl LedgerError {
 
 /// What a failed input or output means for an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
+enum IoCause {
     NoSpace,
     NotWritable,
     Damaged,
     Other,
 }
 
-impl Trouble {
+impl IoCause {
     fn of(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Trouble::NoSpace,
+            | io::ErrorKind::FileTooLarge => IoCause::NoSpace,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Trouble::NotWritable
+                IoCause::NotWritable
             }
             // redb's way to say that a file doesn't begin as its files do, or ends too early.
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Trouble::Damaged,
-            _ => Trouble::Other,
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => IoCause::Damaged,
+            _ => IoCause::Other,
         }
     }
 }
@@ -220,20 +220,20 @@ const OTHER_REMEDY: &str =
     "check the disk and the file system's mount; nothing is lost: incidentd goes on by itself";
 
 fn io_failure(path: &std::path::Display<'_>, error: &io::Error) -> Failure {
-    let (what, remedy) = match Trouble::of(error) {
-        Trouble::NoSpace => (
+    let (what, remedy) = match IoCause::of(error) {
+        IoCause::NoSpace => (
             format!("the disk is full: the ledger {path} can't be written ({error})"),
             format!(
                 "free space on the file system of {path}, or raise the quota; nothing is lost: incidentd goes on by itself"
             ),
         ),
-        Trouble::NotWritable => (
+        IoCause::NotWritable => (
             format!("the ledger {path} can't be written ({error})"),
             format!(
                 "give incidentd's user write access to {path} and mount its file system read-write; it then goes on by itself"
             ),
         ),
-        Trouble::Damaged | Trouble::Other => (
+        IoCause::Damaged | IoCause::Other => (
             format!("the disk failed under the ledger {path} ({error})"),
             OTHER_REMEDY.to_owned(),
         ),

@@ -15,17 +15,17 @@
 //! A disk that hangs blocks no thread of the runtime: reads run on a few threads of their own, and a read or write that
 //! takes longer than half a minute is shown as the ledger's state. A read then fails; a write is waited for.
 //!
-//! Who guards what: `open` the file, `store` the tables, `reader` the threads that read, `writer` the order and the
+//! Who guards what: `open` the file, `store` the tables, `readers` the threads that read, `writer` the order and the
 //! durability.
 
+mod copy_on_write;
+mod dead_letters;
 mod error;
-mod letters;
 mod open;
-mod overlay;
+mod problem;
 mod prune;
-mod reader;
+mod readers;
 mod store;
-mod write_error;
 mod writer;
 
 #[cfg(test)]
@@ -54,10 +54,10 @@ use crate::ports::{Ledger, LedgerEntry, Part};
 pub use error::LedgerError;
 use error::{StoreError, slow, writer_ended};
 use open::Disk;
+use problem::CurrentProblem;
 use prune::KEPT_DAYS;
-use reader::Readers;
+use readers::Readers;
 use store::Store;
-use write_error::Trouble;
 use writer::{Request, Writer};
 
 /// How long a disk may take for a read or a write until that is shown as a fault.
@@ -69,7 +69,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// See the module's documentation.
 pub struct LocalLedger {
     store: Arc<Store>,
-    trouble: Arc<Trouble>,
+    problem: Arc<CurrentProblem>,
     readers: Readers,
     queue: Option<mpsc::Sender<Request>>,
     writer: Option<Writer>,
@@ -88,13 +88,13 @@ impl LocalLedger {
         let store =
             Store::open(home, disk.open).map_err(|error| LedgerError::redb(&file, *error))?;
         let store = Arc::new(store);
-        let trouble = Arc::new(Trouble::default());
-        let (queue, writer) = writer::start(store.clone(), trouble.clone())
+        let problem = Arc::new(CurrentProblem::default());
+        let (queue, writer) = writer::start(store.clone(), problem.clone())
             .map_err(|source| LedgerError::Thread { source })?;
         Ok(Self {
-            readers: Readers::new(store.clone(), trouble.clone(), queue.downgrade()),
+            readers: Readers::new(store.clone(), problem.clone(), queue.downgrade()),
             store,
-            trouble,
+            problem,
             queue: Some(queue),
             writer: Some(writer),
         })
@@ -143,7 +143,7 @@ impl LocalLedger {
         let queue = self.queue.as_ref().ok_or_else(ended)?;
         queue.send(Request::Job(job)).await.map_err(|_| ended())?;
         let done = answered.await.map_err(|_| ended())?;
-        done.map_err(|error| self.trouble.note(&error, self.store.path()))
+        done.map_err(|error| self.problem.note(&error, self.store.path()))
     }
 }
 
@@ -184,7 +184,7 @@ impl Ledger for LocalLedger {
                 return written;
             }
             // Whether it will be written is not known, so it can't be given up.
-            self.trouble.note_slow(slow(self.store.path(), PATIENCE));
+            self.problem.note_slow(slow(self.store.path(), PATIENCE));
             write.await
         })
     }
@@ -201,7 +201,7 @@ impl Part for LocalLedger {
             let Failure { what, remedy, .. } = writer_ended(self.store.path());
             PartStatus::not_ok(PartState::Failed, what, remedy)
         } else {
-            match self.trouble.current() {
+            match self.problem.current() {
                 None => PartStatus::OK,
                 Some(now) if now.damage => {
                     PartStatus::not_ok(PartState::Failed, now.what, now.remedy)

@@ -3,7 +3,7 @@
 //! Order matters, so that nothing is written before the file is known to be ours:
 //! 1. the directory, and `ledger.lock` in it, held as long as the ledger is open: no second process comes in between the
 //!    check and the opening, nor while the file is closed and opened again after a failed write;
-//! 2. an existing file is verified on an [`Overlay`], checksums, format and row count, before redb may touch it;
+//! 2. an existing file is verified on an [`CopyOnWriteFile`], checksums, format and row count, before redb may touch it;
 //! 3. a missing one is made whole under another name and renamed, so that a `ledger.redb` is never half made, and an empty
 //!    one is damage, not a first start. A link that leads nowhere is a disk that is not mounted, and not a first start.
 //!
@@ -22,9 +22,9 @@ use redb::{
 
 use crate::core::codec;
 
+use super::copy_on_write::CopyOnWriteFile;
+use super::dead_letters::LETTERS;
 use super::error::LedgerError;
-use super::letters::LETTERS;
-use super::overlay::Overlay;
 use super::store::{TENANTS, VERSIONS, write};
 
 /// The format of the rows that this program writes. A file of format 1 may have rows of up to format 3, which were written
@@ -184,8 +184,8 @@ fn lock(dir: &Path, disk: &Disk) -> Result<File, LedgerError> {
 /// Reads the whole file once, as redb does after a crash: 0.15 s were measured for a million rows. A plain open trusts the
 /// file, and redb may panic later on a page that was damaged on the disk.
 fn verify(path: &Path, file: File) -> Result<(), LedgerError> {
-    let overlay = Overlay::new(file).map_err(|error| LedgerError::io(path, error))?;
-    if redb::StorageBackend::len(&overlay).is_ok_and(|len| len == 0) {
+    let unchanged = CopyOnWriteFile::new(file).map_err(|error| LedgerError::io(path, error))?;
+    if redb::StorageBackend::len(&unchanged).is_ok_and(|len| len == 0) {
         return Err(LedgerError::Corrupt {
             path: path.to_owned(),
             source: "the file is empty".into(),
@@ -193,7 +193,7 @@ fn verify(path: &Path, file: File) -> Result<(), LedgerError> {
     }
     let database = builder()
         .set_check_integrity_on_open(true)
-        .create_with_backend(overlay)
+        .create_with_backend(unchanged)
         .map_err(|error| LedgerError::redb(path, error))?;
     let found = read_format(&database).map_err(|error| LedgerError::redb(path, *error))?;
     match found {

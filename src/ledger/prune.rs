@@ -11,7 +11,7 @@ use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::version::ContentHash;
 use crate::core::time::ticks::{PER_SECOND, Ticks};
 
-use super::letters::LETTERS;
+use super::dead_letters::LETTERS;
 use super::store::{TENANTS, VERSIONS};
 
 /// Days for which the rows of an absent tenant are kept: Defender's retention of incidents.

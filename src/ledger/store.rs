@@ -21,8 +21,8 @@ use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
 use crate::ports::LedgerEntry;
 
+use super::dead_letters::{self, LETTERS};
 use super::error::StoreError;
-use super::letters::{self, LETTERS};
 use super::open::{Home, Opener, raise};
 use super::prune;
 
@@ -75,9 +75,9 @@ impl Store {
         // First, for the file is locked as long as it is open.
         *slot = None;
         let open = || -> Result<(Database, u64), redb::Error> {
-            let changed = letters::last_changed(self.path());
+            let changed = dead_letters::last_changed(self.path());
             let database = (self.opener)(self.path())?;
-            letters::prepare(&database, changed)?;
+            dead_letters::prepare(&database, changed)?;
             raise(&database)?;
             let versions = database.begin_read()?.open_table(VERSIONS)?.len()?;
             Ok((database, versions))
@@ -118,7 +118,7 @@ impl Store {
         &self,
         tenant: TenantId,
     ) -> Result<Vec<(ContentHash, Letter)>, StoreError> {
-        self.read(|transaction| letters::of(transaction, tenant))
+        self.read(|transaction| dead_letters::of(transaction, tenant))
     }
 
     /// Writes all entries in one durable transaction, in their order. After an error it is not known whether they were
@@ -236,12 +236,12 @@ fn insert<'a>(
             let key = codec::incident_key(entry.tenant, *id);
             versions.insert(&key, codec::encode_seen(seen).as_slice())?;
         }
-        letters::insert(&mut dead, entry.tenant, &entry.letters)?;
+        dead_letters::insert(&mut dead, entry.tenant, &entry.letters)?;
         if let Some(before) = entry.forget_before {
             forget(&mut versions, entry.tenant, before)?;
         }
         if let Some(before) = entry.forget_letters_before {
-            letters::forget(&mut dead, entry.tenant, before)?;
+            dead_letters::forget(&mut dead, entry.tenant, before)?;
         }
         if let Some(state) = &entry.state {
             let key = entry.tenant.as_bytes();

@@ -15,7 +15,7 @@ use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Ledger, LedgerEntry, Part};
 
-use super::letters::{FORMER, LETTERS};
+use super::dead_letters::{FORMER, LETTERS};
 use super::store::{TENANTS, VERSIONS};
 use super::{LedgerError, LocalLedger};
 use damage::{tamper, wait_for};

@@ -21,7 +21,7 @@ use crate::ports::LedgerEntry;
 
 use super::error::StoreError;
 use super::store::Store;
-use crate::ledger::write_error::Trouble;
+use crate::ledger::problem::CurrentProblem;
 
 /// Entries that may wait. A sender beyond that waits for room, which is how a slow disk slows the sweeps.
 const QUEUE: usize = 1024;
@@ -66,7 +66,7 @@ impl Writer {
 
 pub(super) fn start(
     store: Arc<Store>,
-    trouble: Arc<Trouble>,
+    problem: Arc<CurrentProblem>,
 ) -> io::Result<(mpsc::Sender<Request>, Writer)> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let (ends, done) = sync_channel(0);
@@ -74,18 +74,18 @@ pub(super) fn start(
         .name("ledger".to_owned())
         .spawn(move || {
             let _ends = ends;
-            run(&store, &trouble, receiver);
+            run(&store, &problem, receiver);
         })?;
     let done = Mutex::new(done);
     Ok((sender, Writer { thread, done }))
 }
 
-fn run(store: &Store, trouble: &Trouble, mut queue: mpsc::Receiver<Request>) {
+fn run(store: &Store, problem: &CurrentProblem, mut queue: mpsc::Receiver<Request>) {
     while let Some(first) = queue.blocking_recv() {
         let (batch, job) = gather(first, &mut queue);
         // A reader may have asked for what another request has opened since.
         if !batch.is_empty() || store.is_broken() {
-            write_batch(store, trouble, batch);
+            write_all(store, problem, batch);
         }
         if let Some(job) = job {
             job(store);
@@ -93,14 +93,14 @@ fn run(store: &Store, trouble: &Trouble, mut queue: mpsc::Receiver<Request>) {
     }
 }
 
-fn write_batch(store: &Store, trouble: &Trouble, batch: Batch) {
+fn write_all(store: &Store, problem: &CurrentProblem, batch: Writes) {
     let result = commit(store, &batch);
     let answer = match result {
         Ok(()) => {
-            trouble.clear();
+            problem.clear();
             Ok(())
         }
-        Err(error) => Err(trouble.note(&error, store.path())),
+        Err(error) => Err(problem.note(&error, store.path())),
     };
     for (_, author) in batch {
         // An author that went away needs no answer; its entry counts all the same.
@@ -108,11 +108,11 @@ fn write_batch(store: &Store, trouble: &Trouble, batch: Batch) {
     }
 }
 
-type Batch = Vec<(LedgerEntry, oneshot::Sender<Result<(), Failure>>)>;
+type Writes = Vec<(LedgerEntry, oneshot::Sender<Result<(), Failure>>)>;
 
 /// What is to be written now, and what is to be done then.
-fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> (Batch, Option<Job>) {
-    let mut batch = Batch::new();
+fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> (Writes, Option<Job>) {
+    let mut batch = Writes::new();
     let mut rows = 0;
     let mut next = Some(first);
     while let Some(request) = next {
@@ -134,7 +134,7 @@ fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> (Batch, Option
 
 /// Opens a broken database anew first, and again after a failed commit, so that readers are kept out no longer than need
 /// be: a full disk is no reason not to read.
-fn commit(store: &Store, batch: &Batch) -> Result<(), StoreError> {
+fn commit(store: &Store, batch: &Writes) -> Result<(), StoreError> {
     if store.is_broken() {
         store.reopen().map_err(StoreError::Redb)?;
     }

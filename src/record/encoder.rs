@@ -13,7 +13,7 @@ use crate::core::incident::version::{Change, ContentHash, Reading};
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Encoder, Item, Record, Records};
 
-use super::split::Draft;
+use super::split::RecordDraft;
 use super::{
     ALERTS_COMPLETE, CE_ID, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID,
     TENANT_NAME, TRUNCATED, health,
@@ -98,7 +98,7 @@ impl RecordEncoder {
         change: Change,
         reading: &Reading,
         raw: &'a [u8],
-    ) -> Draft<'a> {
+    ) -> RecordDraft<'a> {
         let key = format!("{}/{}", self.tenant, reading.id);
         let attributes = Attributes {
             id: format!("{key}/{}/{}", reading.updated.0, reading.hash),
@@ -118,7 +118,7 @@ impl RecordEncoder {
         if !reading.whole {
             headers.push((ALERTS_COMPLETE, "false".to_owned()));
         }
-        Draft {
+        RecordDraft {
             record: Record {
                 topic: self.recipe.topic.clone(),
                 key,
@@ -240,7 +240,7 @@ impl Encoder for RecordEncoder {
 
     fn health(&self, at: Ticks, state: Health, what: &str, remedy: &str) -> Option<Record> {
         let topic = self.recipe.status_topic.clone()?;
-        let change = health::Change {
+        let change = health::HealthChange {
             at,
             state,
             what,

@@ -17,7 +17,7 @@ const SOURCE: &str = "incidentd";
 const KIND: &str = "incidentd.tenant.health.v1";
 
 /// The state a tenant is in since `at`.
-pub(super) struct Change<'a> {
+pub(super) struct HealthChange<'a> {
     pub(super) at: Ticks,
     pub(super) state: Health,
     /// Empty when nothing is wrong, as is `remedy`.
@@ -26,7 +26,7 @@ pub(super) struct Change<'a> {
 }
 
 #[derive(Serialize)]
-struct Event<'a> {
+struct HealthEvent<'a> {
     specversion: &'a str,
     id: &'a str,
     source: &'a str,
@@ -36,11 +36,11 @@ struct Event<'a> {
     time: &'a str,
     datacontenttype: &'a str,
     tenant: &'a str,
-    data: Data<'a>,
+    data: HealthData<'a>,
 }
 
 #[derive(Serialize)]
-struct Data<'a> {
+struct HealthData<'a> {
     tenant_id: &'a str,
     tenant_name: &'a str,
     state: Health,
@@ -48,7 +48,7 @@ struct Data<'a> {
     remedy: Option<&'a str>,
 }
 
-impl Change<'_> {
+impl HealthChange<'_> {
     pub(super) fn record(
         &self,
         topic: Arc<str>,
@@ -61,7 +61,7 @@ impl Change<'_> {
             subject: tenant.to_owned(),
             time: self.at.to_string(),
         };
-        let event = Event {
+        let event = HealthEvent {
             specversion: "1.0",
             id: &attributes.id,
             source: SOURCE,
@@ -70,7 +70,7 @@ impl Change<'_> {
             time: &attributes.time,
             datacontenttype: JSON,
             tenant,
-            data: Data {
+            data: HealthData {
                 tenant_id: tenant,
                 tenant_name: &headers[1].1,
                 state: self.state,

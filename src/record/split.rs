@@ -27,7 +27,7 @@ const ALERTS: &str = "alerts";
 const WIDEST: usize = u32::MAX as usize;
 
 /// A record before it is put together.
-pub(super) struct Draft<'a> {
+pub(super) struct RecordDraft<'a> {
     /// All but the value.
     pub(super) record: Record,
     /// The value up to the incident.
@@ -38,7 +38,7 @@ pub(super) struct Draft<'a> {
     pub(super) tail: &'static [u8],
 }
 
-impl<'a> Draft<'a> {
+impl<'a> RecordDraft<'a> {
     /// In one allocation, and the incident as it is: it can be megabytes long, and to parse it and write it anew would cost
     /// ten times as much and lose its spelling.
     pub(super) fn whole(self) -> Record {
@@ -68,7 +68,7 @@ impl<'a> Draft<'a> {
 
 /// What all parts of an incident have in common.
 struct Frame<'a> {
-    draft: Draft<'a>,
+    draft: RecordDraft<'a>,
     /// The incident up to its alerts.
     before: &'a [u8],
     /// An array, or something else.
@@ -77,7 +77,7 @@ struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    fn of(draft: Draft<'a>) -> Option<Self> {
+    fn of(draft: RecordDraft<'a>) -> Option<Self> {
         let incident = draft.incident;
         let Range { start, end } = member(incident, ALERTS)?;
         Some(Self {
@@ -90,7 +90,7 @@ impl<'a> Frame<'a> {
 
     /// One part, with `run` for its alerts.
     fn part(&self, cut: u64, number: usize, count: usize, run: &[u8]) -> Record {
-        let Draft {
+        let RecordDraft {
             record,
             head,
             id_end,

@@ -1,7 +1,7 @@
 //! A file that can be written to without being changed.
 //!
 //! redb verifies checksums and repairs only in a database that is open for writing. The ledger promises to leave a file
-//! that it refuses exactly as it was. So verification runs on an [`Overlay`]: reads come from the file, writes stay in
+//! that it refuses exactly as it was. So verification runs on an [`CopyOnWriteFile`]: reads come from the file, writes stay in
 //! memory and end with it. What redb writes while it verifies is a few pages, whatever the file's size.
 
 use parking_lot::{Mutex, MutexGuard};
@@ -15,26 +15,26 @@ use redb::StorageBackend;
 const BLOCK: usize = 4096;
 
 #[derive(Debug)]
-pub(super) struct Overlay {
+pub(super) struct CopyOnWriteFile {
     file: File,
-    state: Mutex<State>,
+    state: Mutex<FileState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct FileState {
     len: u64,
     /// Bytes below this still come from the file, unless written over.
     from_file: u64,
     written: HashMap<u64, Box<[u8; BLOCK]>>,
 }
 
-impl Overlay {
+impl CopyOnWriteFile {
     /// `file` must be open for reading.
     pub(super) fn new(file: File) -> io::Result<Self> {
         let len = file.metadata()?.len();
         Ok(Self {
             file,
-            state: Mutex::new(State {
+            state: Mutex::new(FileState {
                 len,
                 from_file: len,
                 written: HashMap::new(),
@@ -42,19 +42,19 @@ impl Overlay {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, FileState> {
         self.state.lock()
     }
 
     /// The file's part of `out`, which begins at `offset`; zeros where the file has ended.
-    fn read_file(&self, state: &State, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    fn read_file(&self, state: &FileState, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let there = state.from_file.saturating_sub(offset).min(out.len() as u64) as usize;
         let (head, tail) = out.split_at_mut(there);
         tail.fill(0);
         self.file.read_exact_at(head, offset)
     }
 
-    fn block(&self, state: &State, index: u64) -> io::Result<Box<[u8; BLOCK]>> {
+    fn block(&self, state: &FileState, index: u64) -> io::Result<Box<[u8; BLOCK]>> {
         let mut block = Box::new([0; BLOCK]);
         self.read_file(state, index * BLOCK as u64, &mut block[..])?;
         Ok(block)
@@ -77,7 +77,7 @@ fn pieces(
     })
 }
 
-impl StorageBackend for Overlay {
+impl StorageBackend for CopyOnWriteFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.lock().len)
     }
@@ -163,7 +163,7 @@ mod tests {
         ) {
             let mut file = tempfile::NamedTempFile::new().expect("temporary file");
             file.write_all(&original).expect("write");
-            let overlay = Overlay::new(file.reopen().expect("reopen")).expect("overlay");
+            let overlay = CopyOnWriteFile::new(file.reopen().expect("reopen")).expect("overlay");
             let mut model = original.clone();
             for step in steps {
                 match step {

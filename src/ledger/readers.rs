@@ -16,14 +16,14 @@ use super::PATIENCE;
 use super::error::{StoreError, read_broke_off, slow};
 use super::store::Store;
 use super::writer::Request;
-use crate::ledger::write_error::Trouble;
+use crate::ledger::problem::CurrentProblem;
 
 /// Reads at a time. More gain nothing: they are short, and a database that is opened anew waits for all of them.
 const READERS: usize = 4;
 
 pub(super) struct Readers {
     store: Arc<Store>,
-    trouble: Arc<Trouble>,
+    problem: Arc<CurrentProblem>,
     /// To have a broken database opened anew.
     writer: mpsc::WeakSender<Request>,
     permits: Arc<Semaphore>,
@@ -32,12 +32,12 @@ pub(super) struct Readers {
 impl Readers {
     pub(super) fn new(
         store: Arc<Store>,
-        trouble: Arc<Trouble>,
+        problem: Arc<CurrentProblem>,
         writer: mpsc::WeakSender<Request>,
     ) -> Self {
         Self {
             store,
-            trouble,
+            problem,
             writer,
             permits: Arc::new(Semaphore::new(READERS)),
         }
@@ -55,12 +55,12 @@ impl Readers {
         let path = self.store.path();
         match timeout(PATIENCE, self.run(look_up)).await {
             Ok(Some(Ok(found))) => {
-                self.trouble.answered();
+                self.problem.answered();
                 Ok(found)
             }
             Ok(Some(Err(error))) => Err(self.refuse(&error)),
             Ok(None) => Err(read_broke_off(path)),
-            Err(_) => Err(self.trouble.note_slow(slow(path, PATIENCE))),
+            Err(_) => Err(self.problem.note_slow(slow(path, PATIENCE))),
         }
     }
 
@@ -90,6 +90,6 @@ impl Readers {
             // When the queue is full the thread is about to look anyway.
             let _ = writer.try_send(Request::Reopen);
         }
-        self.trouble.note(error, self.store.path())
+        self.problem.note(error, self.store.path())
     }
 }

@@ -9,10 +9,10 @@ use super::error::StoreError;
 
 /// The last failure, until something was written again.
 #[derive(Debug, Default)]
-pub(super) struct Trouble(Mutex<Option<Current>>);
+pub(super) struct CurrentProblem(Mutex<Option<LedgerProblem>>);
 
 #[derive(Debug, Clone)]
-pub(super) struct Current {
+pub(super) struct LedgerProblem {
     pub(super) what: String,
     pub(super) remedy: String,
     /// The rows themselves can't be trusted: waiting does not help.
@@ -21,14 +21,14 @@ pub(super) struct Current {
     slow: bool,
 }
 
-impl Trouble {
+impl CurrentProblem {
     /// Remembers the failure and puts it into words.
     pub(super) fn note(&self, error: &StoreError, path: &Path) -> Failure {
         let failure = error.failure(path);
         let mut current = self.lock();
         // That it is closed follows from the failure before, which says why.
         if current.is_none() || !matches!(error, StoreError::Closed) {
-            *current = Some(Current {
+            *current = Some(LedgerProblem {
                 what: failure.what.clone(),
                 remedy: failure.remedy.clone(),
                 damage: error.is_damage(),
@@ -40,7 +40,7 @@ impl Trouble {
 
     /// Remembers that the disk does not answer, unless it is known to be worse.
     pub(super) fn note_slow(&self, failure: Failure) -> Failure {
-        self.lock().get_or_insert_with(|| Current {
+        self.lock().get_or_insert_with(|| LedgerProblem {
             what: failure.what.clone(),
             remedy: failure.remedy.clone(),
             damage: false,
@@ -62,11 +62,11 @@ impl Trouble {
         }
     }
 
-    pub(super) fn current(&self) -> Option<Current> {
+    pub(super) fn current(&self) -> Option<LedgerProblem> {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Current>> {
+    fn lock(&self) -> MutexGuard<'_, Option<LedgerProblem>> {
         self.0.lock()
     }
 }

@@ -24,7 +24,7 @@ pub(super) const LETTERS: TableDefinition<'_, &[u8; KEY_LEN], &[u8]> =
 /// As former releases kept them: without an instant, and without a bound.
 pub(super) const FORMER: TableDefinition<'_, &[u8; KEY_LEN], ()> = TableDefinition::new("dead");
 
-type Rows<'t> = Table<'t, &'static [u8; KEY_LEN], &'static [u8]>;
+type LetterRows<'t> = Table<'t, &'static [u8; KEY_LEN], &'static [u8]>;
 
 /// Makes the table in a ledger that has none, and takes the rows of a former release over: no more of a tenant than the
 /// bound, as met at `met`. They age from then on.
@@ -88,7 +88,7 @@ pub(super) fn of(
 
 /// What is beyond the bound is not kept.
 pub(super) fn insert(
-    rows: &mut Rows<'_>,
+    rows: &mut LetterRows<'_>,
     tenant: TenantId,
     letters: &[(ContentHash, Letter)],
 ) -> Result<(), redb::Error> {
@@ -112,7 +112,7 @@ pub(super) fn insert(
 
 /// Drops the tenant's letters that were met before `before`. What can't be read stays, to be reported by who needs it.
 pub(super) fn forget(
-    rows: &mut Rows<'_>,
+    rows: &mut LetterRows<'_>,
     tenant: TenantId,
     before: Ticks,
 ) -> Result<(), redb::Error> {
