@@ -1,8 +1,8 @@
-//! A file that can be written to without being changed.
+//! A file that redb can write to without changing it.
 //!
-//! redb verifies checksums and repairs only in a database that is open for writing. The ledger promises to leave a file
-//! that it refuses exactly as it was. So verification runs on an [`CopyOnWriteFile`]: reads come from the file, writes stay in
-//! memory and end with it. What redb writes while it verifies is a few pages, whatever the file's size.
+//! redb verifies checksums only in a database that is open for writing, and the ledger must not change a file that it
+//! refuses. So the verification uses a [`CopyOnWriteFile`]: reads come from the file, and writes stay in memory. redb
+//! writes a few pages while it verifies, whatever the file's size.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ pub(super) struct CopyOnWriteFile {
 #[derive(Debug)]
 struct FileState {
     len: u64,
-    /// Bytes below this still come from the file, unless written over.
+    /// Bytes below this come from the file, unless they are overwritten.
     from_file: u64,
     written: HashMap<u64, Box<[u8; BLOCK]>>,
 }
@@ -99,7 +99,7 @@ impl StorageBackend for CopyOnWriteFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.lock();
         let block = len / BLOCK as u64;
-        // What is cut off must be zero if the length grows again.
+        // Bytes that are cut off must be zero if the length grows again.
         state.written.retain(|index, _| *index <= block);
         if let Some(last) = state.written.get_mut(&block) {
             last[(len % BLOCK as u64) as usize..].fill(0);

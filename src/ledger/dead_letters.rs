@@ -1,7 +1,7 @@
-//! The rows of dead letters: tenant and content → when it was met, and whether the topic has accepted it.
+//! The rows of dead letters: tenant and content → when it first appeared, and whether the topic has accepted it.
 //!
-//! Their number is bounded for each tenant, so that a gateway that answers with anything but incidents can't fill the disk,
-//! and they are forgotten by age.
+//! Their number is limited for each tenant, so that a gateway that sends no incidents can't fill the disk. Old rows are
+//! removed.
 
 use std::path::Path;
 
@@ -21,13 +21,13 @@ use super::store::write;
 pub(super) const LETTERS: TableDefinition<'_, &[u8; KEY_LEN], &[u8]> =
     TableDefinition::new("letters");
 
-/// As former releases kept them: without an instant, and without a bound.
+/// The table of former releases: without an instant, and without a limit.
 pub(super) const FORMER: TableDefinition<'_, &[u8; KEY_LEN], ()> = TableDefinition::new("dead");
 
 type LetterRows<'t> = Table<'t, &'static [u8; KEY_LEN], &'static [u8]>;
 
-/// Makes the table in a ledger that has none, and takes the rows of a former release over: no more of a tenant than the
-/// bound, as met at `met`. They age from then on.
+/// Makes the table in a ledger that has none, and copies the rows of a former release: for each tenant up to the limit, with
+/// `met` as their age.
 pub(super) fn prepare(database: &Database, met: Ticks) -> Result<(), redb::Error> {
     let read = database.begin_read()?;
     let tables: Vec<_> = read.list_tables()?.collect();
@@ -59,8 +59,7 @@ pub(super) fn prepare(database: &Database, met: Ticks) -> Result<(), redb::Error
     })
 }
 
-/// When the file was changed last; the present where that can't be known is not needed: it is the start of the age of rows
-/// that have none.
+/// When the file was last changed; rows without an age get this one. The epoch if that can't be read.
 pub(super) fn last_changed(path: &Path) -> Ticks {
     let modified = std::fs::metadata(path).and_then(|file| file.modified());
     let since = modified
@@ -86,7 +85,7 @@ pub(super) fn of(
     Ok(found)
 }
 
-/// What is beyond the bound is not kept.
+/// Letters beyond the limit are not kept.
 pub(super) fn insert(
     rows: &mut LetterRows<'_>,
     tenant: TenantId,
@@ -110,7 +109,7 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Drops the tenant's letters that were met before `before`. What can't be read stays, to be reported by who needs it.
+/// Removes the tenant's letters from before `before`. A row that can't be read stays, so that its next reader reports it.
 pub(super) fn forget(
     rows: &mut LetterRows<'_>,
     tenant: TenantId,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::core::codec::CodecError;
 use crate::core::health::failure::{Failure, Health, Reaction};
 
-/// Why a ledger can't be opened. Whatever the reason, the file is left as it was.
+/// Why a ledger can't be opened. The file is left unchanged in each case.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     #[error(
@@ -52,7 +52,7 @@ pub enum LedgerError {
         path.display()
     )]
     NotAFile { path: PathBuf },
-    /// Not begun anew: everything would be published again when the disk is back.
+    /// A new ledger is not made: everything would be published again when the disk is back.
     #[error(
         "the ledger is not there: {} is a link to {}, which does not exist; mount the disk that holds it. To begin anew, remove the link (incidents within the lookback are then published again)",
         path.display(), target.display()
@@ -144,21 +144,21 @@ impl IoCause {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 IoCause::NotWritable
             }
-            // redb's way to say that a file doesn't begin as its files do, or ends too early.
+            // redb says so if a file does not begin as its files do, or ends too early.
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => IoCause::Damaged,
             _ => IoCause::Other,
         }
     }
 }
 
-/// A read or a write that failed on a ledger that was opened well.
+/// Why a read or a write failed on an open ledger.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
     #[error("{0}")]
     Redb(Box<redb::Error>),
     #[error("{0}")]
     Codec(#[from] CodecError),
-    /// A failed write closed it, and it could not be opened again yet.
+    /// A failed write closed it, and it is not open again yet.
     #[error("closed after an earlier failure")]
     Closed,
 }
@@ -166,7 +166,7 @@ pub(super) enum StoreError {
 impl<E: Into<redb::Error>> From<E> for StoreError {
     fn from(error: E) -> Self {
         match error.into() {
-            // What redb says to everyone after the first failure; the first one's words are those to tell.
+            // redb says so after the first failure. The message of the first one is the useful one.
             redb::Error::PreviousIo | redb::Error::DatabaseClosed => StoreError::Closed,
             error => StoreError::Redb(Box::new(error)),
         }
@@ -256,7 +256,7 @@ pub(super) fn slow(path: &Path, waited: Duration) -> Failure {
     .caused_by(CAUSE)
 }
 
-/// A read ended without an answer: a panic below, or the runtime shuts down.
+/// A read ended without an answer: it panicked, or the runtime shuts down.
 pub(super) fn read_broke_off(path: &Path) -> Failure {
     Failure::new(
         Health::Misconfigured,
@@ -267,7 +267,7 @@ pub(super) fn read_broke_off(path: &Path) -> Failure {
     .caused_by(CAUSE)
 }
 
-/// The writer thread is gone: nothing can be recorded until the daemon starts anew.
+/// The writer thread has ended: nothing can be recorded until the daemon is restarted.
 pub(super) fn writer_ended(path: &Path) -> Failure {
     Failure::new(
         Health::Misconfigured,

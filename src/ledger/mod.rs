@@ -1,22 +1,20 @@
-//! The local ledger: what was published, in one file of redb.
+//! The local ledger: what was published, in one redb file.
 //!
-//! Role: the daemon's memory. A version that is in here is not published again, and a tenant's cursor is where its next
-//! sweep begins.
+//! Role: a version that is in the ledger is not published again, and a tenant's cursor says where its next sweep begins.
 //!
 //! Invariants:
-//! - [`write`](Ledger::write) answers `Ok` only after the entry survives a power cut; an entry is written whole or not at all.
-//! - One process at a time: a lock on the directory, held as long as the ledger is open.
-//! - A file that is damaged, or of a later format, is refused before a byte of it is changed.
+//! - [`write`](Ledger::write) returns `Ok` only when the entry survives a power cut. An entry is written whole or not at all.
+//! - One process at a time has it open: it holds a lock on the directory.
+//! - A file that is damaged or of a later format is refused before any byte of it is changed.
 //!
-//! Failure modes: when the disk is full or fails, each write that waits is told so, in words that name the file and the
-//! remedy. The database is then closed and opened anew, at the latest with the next request, and goes on when there is
-//! space again; what was acknowledged before stays. While it can't be opened, reads fail the same way.
+//! Failure modes: when the disk is full or fails, each waiting write fails with a message that names the file and the remedy.
+//! The database is then closed and opened again, at the latest with the next request, and works when there is space again.
+//! Entries that were written before stay. While it can't be opened, reads fail in the same way.
 //!
-//! A disk that hangs blocks no thread of the runtime: reads run on a few threads of their own, and a read or write that
-//! takes longer than half a minute is shown as the ledger's state. A read then fails; a write is waited for.
+//! A disk that hangs blocks no thread of the runtime: reads run on a few threads of their own. If a read or a write takes
+//! longer than half a minute, the ledger's state says so. The read then fails, and the write still waits.
 //!
-//! Who guards what: `open` the file, `store` the tables, `readers` the threads that read, `writer` the order and the
-//! durability.
+//! `open` opens and checks the file, `store` has the tables, `readers` the threads that read, `writer` the order of writes.
 
 mod copy_on_write;
 mod dead_letters;
@@ -60,10 +58,10 @@ use readers::Readers;
 use store::Store;
 use writer::{Request, Writer};
 
-/// How long a disk may take for a read or a write until that is shown as a fault.
+/// How long a read or a write may take before the state shows it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long closing waits for the writer. Less than what remains of the daemon's time to stop.
+/// How long closing waits for the writer. It must be less than what remains of the daemon's time to stop.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// See the module's documentation.
@@ -76,8 +74,8 @@ pub struct LocalLedger {
 }
 
 impl LocalLedger {
-    /// Opens the ledger in `dir`, and makes both if need be (the directory for its owner only). Blocks: an existing file
-    /// is read whole once, some 0.15 s for a million versions.
+    /// Opens the ledger in `dir`. Makes the directory (for its owner only) and the file if they do not exist. Blocks: an
+    /// existing file is read whole once, which takes about 0.15 s for a million versions.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
         Self::open_with(dir, Disk::real())
     }
@@ -100,12 +98,12 @@ impl LocalLedger {
         })
     }
 
-    /// Waits until all that was queued is durable, and closes the file. Blocks for as long, at most 2 s: what
-    /// a hung disk holds up longer was never acknowledged. Dropping does the same.
+    /// Waits until all queued entries are durable, and closes the file. Blocks for at most 2 s: writes that a hung disk delays
+    /// longer were never acknowledged. Dropping does the same.
     pub fn close(self) {}
 
-    /// Drops the rows of tenants that have not been among the `configured` for 180 days, as the starts have noted it:
-    /// step by step, between other writes. A failure is logged; the next start goes on.
+    /// Removes the rows of tenants that have not been `configured` for 180 days, in small steps between other writes. A failure
+    /// is logged, and the next start goes on.
     pub async fn prune(&self, configured: HashSet<TenantId>, now: Ticks) {
         match self.prune_all(configured, now).await {
             Ok(0) => {}
@@ -137,7 +135,7 @@ impl LocalLedger {
         let ended = || writer_ended(self.store.path());
         let (answer, answered) = oneshot::channel();
         let job = Box::new(move |store: &Store| {
-            // Whoever asked may have gone away.
+            // The caller may have stopped waiting.
             let _ = answer.send(work(store));
         });
         let queue = self.queue.as_ref().ok_or_else(ended)?;
@@ -183,7 +181,7 @@ impl Ledger for LocalLedger {
             if let Ok(written) = timeout(PATIENCE, &mut write).await {
                 return written;
             }
-            // Whether it will be written is not known, so it can't be given up.
+            // It may still be written, so it can't be given up.
             self.problem.note_slow(slow(self.store.path(), PATIENCE));
             write.await
         })
@@ -216,7 +214,7 @@ impl Part for LocalLedger {
         }
     }
 
-    /// The writer thread has come to all that was queued before, and a reader too.
+    /// The writer thread has answered everything that was queued before, and a reader thread has answered too.
     fn alive(&self) -> BoxFuture<'_, bool> {
         async {
             let Some(queue) = &self.queue else {
@@ -231,7 +229,7 @@ impl Part for LocalLedger {
         .boxed()
     }
 
-    /// The writer thread ends unasked only after a panic. Nothing can be recorded any more then.
+    /// The writer thread ends by itself only after a panic. Nothing can be recorded after that.
     fn fatal(&self) -> BoxFuture<'_, String> {
         async {
             if let Some(queue) = &self.queue {

@@ -1,14 +1,14 @@
 //! Opening a ledger: the lock, the check, the file.
 //!
-//! Order matters, so that nothing is written before the file is known to be ours:
-//! 1. the directory, and `ledger.lock` in it, held as long as the ledger is open: no second process comes in between the
-//!    check and the opening, nor while the file is closed and opened again after a failed write;
-//! 2. an existing file is verified on an [`CopyOnWriteFile`], checksums, format and row count, before redb may touch it;
-//! 3. a missing one is made whole under another name and renamed, so that a `ledger.redb` is never half made, and an empty
-//!    one is damage, not a first start. A link that leads nowhere is a disk that is not mounted, and not a first start.
+//! The order ensures that nothing is written before the file is known to be a sound ledger:
+//! 1. The directory is locked by `ledger.lock` as long as the ledger is open. So no second process can open the file after
+//!    the check, or while it is closed and opened again after a failed write.
+//! 2. An existing file is verified through a [`CopyOnWriteFile`] (checksums, format, row count) before redb may change it.
+//! 3. A missing file is made under another name and then renamed. So `ledger.redb` is never incomplete, and an empty one is
+//!    damage and not a first start. A link that leads nowhere is a disk that is not mounted, and not a first start.
 //!
-//! The file's format is the highest format of a row that may be in it. Who opens it for writing raises it to its own
-//! before it writes a row ([`raise`]), so that an older incidentd refuses the file at its start, and not when it meets a row.
+//! The file's format is the highest format of a row that may be in it. It is raised ([`raise`]) before the first row is
+//! written, so that an older incidentd refuses the file at its start, and not when it reads a row.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -33,8 +33,8 @@ pub(super) const FORMAT: u64 = codec::FORMAT as u64;
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 pub(super) const FORMAT_KEY: &str = "format";
 
-/// redb's page cache. Its default of 1 GiB would break the daemon's memory ceiling. 32 MiB hold the branch pages and the
-/// recent rows of millions of versions; the rest is in the system's page cache anyway.
+/// redb's page cache. Its default of 1 GiB would exceed the daemon's memory limit. 32 MiB hold the branch pages and the
+/// recent rows of millions of versions. The system's page cache has the rest.
 const CACHE_BYTES: usize = 32 << 20;
 
 /// How a database file is opened.
@@ -43,7 +43,7 @@ pub(super) type Opener = Box<dyn Fn(&Path) -> Result<Database, DatabaseError> + 
 type FlushFolder = Box<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
 type Lock = Box<dyn Fn(&File) -> Result<(), TryLockError> + Send + Sync>;
 
-/// What is asked of the disk. Tests put faults between the ledger and the disk here.
+/// The operations on the disk. Tests inject faults here.
 pub(super) struct Disk {
     pub(super) open: Opener,
     /// Makes a folder's entries durable.
@@ -63,7 +63,7 @@ impl Disk {
     }
 }
 
-/// Whether a file system answers so to what it does not have: EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP.
+/// Whether the error says that the file system does not support the operation: EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP.
 fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(22 | 37 | 38 | 95))
 }
@@ -74,7 +74,7 @@ pub(super) fn builder() -> redb::Builder {
     builder
 }
 
-/// Never creates: a file that vanished must not come back empty.
+/// Never creates the file: one that vanished must not come back empty.
 pub(super) fn open_file(path: &Path) -> io::Result<File> {
     if is_no_file(path) {
         return Err(io::Error::other("it is not a regular file"));
@@ -82,8 +82,8 @@ pub(super) fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
-/// Whether a pipe, a device or a folder is at `path`. To open a pipe waits for its other end, which may never come, and a
-/// device may do anything. What can't be looked at is left to the opening, which says why.
+/// Whether a pipe, a device or a folder is at `path`. Opening a pipe may wait for ever, and a device may do anything. If the
+/// path can't be examined, opening it reports why.
 fn is_no_file(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| !found.is_file())
 }
@@ -105,7 +105,7 @@ pub(super) struct Home {
 
 /// Locks the directory and makes sure that it holds a sound ledger of a known format.
 pub(super) fn prepare(dir: &Path, disk: &Disk) -> Result<Home, LedgerError> {
-    // For the messages: whoever reads them in a log does not know where the process was started.
+    // For the messages: a reader of the log does not know the process's working directory.
     let dir = &std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     DirBuilder::new()
         .recursive(true)
@@ -128,7 +128,7 @@ pub(super) fn prepare(dir: &Path, disk: &Disk) -> Result<Home, LedgerError> {
                 return Err(LedgerError::io(&file, error));
             }
             create(dir, &file, disk)?;
-            // A lost ledger, or a path that is not what it was, would else go unnoticed until everything comes twice.
+            // Otherwise a lost ledger or a changed path would go unnoticed until everything is published twice.
             tracing::warn!(path = %file.display(),
                 "a new ledger was made: what lies within poll.lookback is published, again if it was before");
         }
@@ -136,7 +136,7 @@ pub(super) fn prepare(dir: &Path, disk: &Disk) -> Result<Home, LedgerError> {
     Ok(Home { file, _lock: lock })
 }
 
-/// What stands in the way of a folder, there or above.
+/// The file that stands where a folder should be, at `path` or above it.
 fn no_folder(dir: &Path) -> Option<PathBuf> {
     let there = dir.ancestors().find(|path| path.exists())?;
     (!there.is_dir()).then(|| there.to_owned())
@@ -181,8 +181,8 @@ fn lock(dir: &Path, disk: &Disk) -> Result<File, LedgerError> {
     }
 }
 
-/// Reads the whole file once, as redb does after a crash: 0.15 s were measured for a million rows. A plain open trusts the
-/// file, and redb may panic later on a page that was damaged on the disk.
+/// Reads the whole file once, as redb does after a crash: 0.15 s for a million rows. A plain open trusts the file, and redb
+/// may panic later on a damaged page.
 fn verify(path: &Path, file: File) -> Result<(), LedgerError> {
     let unchanged = CopyOnWriteFile::new(file).map_err(|error| LedgerError::io(path, error))?;
     if redb::StorageBackend::len(&unchanged).is_ok_and(|len| len == 0) {
@@ -210,8 +210,8 @@ fn verify(path: &Path, file: File) -> Result<(), LedgerError> {
     }
 }
 
-/// The highest format of a row that may be in the file. Of a file that was last written by an older incidentd the rows are
-/// looked at, once: it may not have known of the rule.
+/// The highest format of a row that may be in the file. If an older incidentd wrote it last, all rows are checked once: that
+/// release may not have raised the file's format.
 fn read_format(database: &Database) -> Result<Option<u64>, Box<redb::Error>> {
     let read = || -> Result<Option<u64>, redb::Error> {
         let transaction = database.begin_read()?;
@@ -238,7 +238,7 @@ fn highest_row(transaction: &ReadTransaction) -> Result<u64, redb::Error> {
     Ok(highest)
 }
 
-/// Notes in the file that rows of this program's format may be in it.
+/// Records in the file that it may have rows of this program's format.
 pub(super) fn raise(database: &Database) -> Result<(), redb::Error> {
     let format = {
         let meta = database.begin_read()?.open_table(META)?;
@@ -255,7 +255,7 @@ pub(super) fn raise(database: &Database) -> Result<(), redb::Error> {
 
 fn create(dir: &Path, path: &Path, disk: &Disk) -> Result<(), LedgerError> {
     let unfinished = dir.join("ledger.redb.new");
-    // What a start left that was cut short; or a link, which must not be written through.
+    // A file that an interrupted start has left, or a link, through which nothing must be written.
     match std::fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(LedgerError::io(&unfinished, error));
@@ -277,14 +277,14 @@ fn create(dir: &Path, path: &Path, disk: &Disk) -> Result<(), LedgerError> {
                 .map_err(|error| LedgerError::io(path, error))
         });
     if made.is_err() {
-        // Best effort: what remains is removed by the next start.
+        // If this fails, the next start removes the file.
         let _ = std::fs::remove_file(&unfinished);
     }
     made
 }
 
-/// CIFS and 9p, among others, can't flush a folder. The file itself is flushed by then: a power cut within seconds of the
-/// first start may take its name away, and nothing else.
+/// CIFS and 9p, among others, can't flush a folder. The file itself is flushed already: a power cut within seconds of the
+/// first start may lose its name, and nothing else.
 fn flush_folder(dir: &Path, disk: &Disk) -> io::Result<()> {
     match (disk.flush_folder)(dir) {
         Err(error) if is_unsupported(&error) => {
@@ -296,7 +296,7 @@ fn flush_folder(dir: &Path, disk: &Disk) -> io::Result<()> {
     }
 }
 
-/// All tables exist from the first commit on, so that reading never meets a missing one.
+/// All tables exist from the first commit on, so that no read finds one missing.
 fn fill_new(path: &Path, opener: &Opener) -> Result<(), Box<redb::Error>> {
     let fill = || -> Result<(), redb::Error> {
         let database = opener(path)?;

@@ -7,7 +7,7 @@ use crate::core::health::failure::Failure;
 
 use super::error::StoreError;
 
-/// The last failure, until something was written again.
+/// The last failure, until a write succeeds.
 #[derive(Debug, Default)]
 pub(super) struct CurrentProblem(Mutex<Option<LedgerProblem>>);
 
@@ -17,16 +17,16 @@ pub(super) struct LedgerProblem {
     pub(super) remedy: String,
     /// The rows themselves can't be trusted: waiting does not help.
     pub(super) damage: bool,
-    /// The disk takes its time, and has refused nothing: the next answer of any kind ends it.
+    /// The disk is slow and has refused nothing: the next answer of any kind ends the problem.
     slow: bool,
 }
 
 impl CurrentProblem {
-    /// Remembers the failure and puts it into words.
+    /// Keeps the failure and returns it as a message.
     pub(super) fn note(&self, error: &StoreError, path: &Path) -> Failure {
         let failure = error.failure(path);
         let mut current = self.lock();
-        // That it is closed follows from the failure before, which says why.
+        // It is closed because of the failure before, which says why.
         if current.is_none() || !matches!(error, StoreError::Closed) {
             *current = Some(LedgerProblem {
                 what: failure.what.clone(),
@@ -38,7 +38,7 @@ impl CurrentProblem {
         failure
     }
 
-    /// Remembers that the disk does not answer, unless it is known to be worse.
+    /// Keeps that the disk does not answer, unless there is a worse problem.
     pub(super) fn note_slow(&self, failure: Failure) -> Failure {
         self.lock().get_or_insert_with(|| LedgerProblem {
             what: failure.what.clone(),
@@ -54,7 +54,7 @@ impl CurrentProblem {
         self.lock().take_if(|current| current.slow);
     }
 
-    /// A write went through. Damage found in a row stays: other rows' luck does not mend it.
+    /// A write succeeded. Damage that was found in a row stays: a write elsewhere does not mend it.
     pub(super) fn clear(&self) {
         let mut current = self.lock();
         if current.as_ref().is_some_and(|current| !current.damage) {

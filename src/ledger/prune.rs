@@ -1,8 +1,8 @@
 //! The rows of tenants that were taken out of the configuration.
 //!
-//! Rule: a tenant is noted as absent at the first start without it. When it has been absent for [`KEPT`], its rows are
-//! dropped. Until then it can be put back, and nothing is published again and nothing lost. That is as long as Microsoft
-//! keeps incidents, so that what is dropped could not be shown again.
+//! A tenant is recorded as absent at the first start without it. After [`KEPT`] its rows are removed. Until then it can be
+//! added again, and nothing is published twice or lost. Microsoft keeps incidents for the same time, so that incidents of
+//! removed rows can't be shown again.
 
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
@@ -18,10 +18,10 @@ use super::store::{TENANTS, VERSIONS};
 pub(super) const KEPT_DAYS: i64 = 180;
 const KEPT: i64 = KEPT_DAYS * 86_400 * PER_SECOND;
 
-/// Rows dropped in one transaction, so that no sweep's commit waits long for it.
+/// Rows that one transaction removes. It is small, so that no sweep's commit waits long for it.
 pub(super) const STEP: usize = 10_000;
 
-/// Tenant → since when it is absent, in ticks. Not there in a ledger in which none ever was.
+/// Tenant → since when it is absent, in ticks. A ledger in which no tenant ever was absent has no such table.
 const ABSENT: TableDefinition<'_, &[u8; 16], i64> = TableDefinition::new("absent");
 
 /// Notes which tenants of the ledger are not `configured` at `now`. Those that have been absent for long enough.
@@ -43,7 +43,7 @@ pub(super) fn note_absent(
         let since = absent.get(key.value())?.map(|since| since.value());
         match since {
             Some(since) if now.0.saturating_sub(since) >= KEPT => overdue.push(tenant),
-            // A clock that was ahead when it was noted must not keep it for ever.
+            // A clock that was ahead at that time must not keep the rows for ever.
             Some(since) if since <= now.0 => {}
             _ => {
                 absent.insert(key.value(), now.0)?;
@@ -69,7 +69,7 @@ pub(super) fn drop_rows(
     if left == 0 {
         return Ok(false);
     }
-    // Last, since it is by this row that the others are found.
+    // Last, because the others are found by this row.
     let key = tenant.as_bytes();
     transaction.open_table(TENANTS)?.remove(key)?;
     transaction.open_table(ABSENT)?.remove(key)?;

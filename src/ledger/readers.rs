@@ -1,7 +1,7 @@
-//! Reads of the ledger, off the threads that run the tenants.
+//! Reads of the ledger, on threads of their own.
 //!
-//! A read is microseconds from the cache and, on a disk that hangs, an eternity. So it runs on a thread for blocking work.
-//! At most [`READERS`] do at a time: of a fleet's reads that all hang, the others wait for a permit, which costs nothing.
+//! A read takes microseconds from the cache, and never ends on a disk that hangs. So it runs on a thread for blocking work,
+//! at most [`READERS`] at a time. When the disk hangs, all other reads wait for a permit, which costs nothing.
 
 use std::sync::Arc;
 
@@ -18,13 +18,13 @@ use super::store::Store;
 use super::writer::Request;
 use crate::ledger::problem::CurrentProblem;
 
-/// Reads at a time. More gain nothing: they are short, and a database that is opened anew waits for all of them.
+/// Reads at a time. More are of no use: reads are short, and opening the database again waits for all of them.
 const READERS: usize = 4;
 
 pub(super) struct Readers {
     store: Arc<Store>,
     problem: Arc<CurrentProblem>,
-    /// To have a broken database opened anew.
+    /// Opens a broken database again.
     writer: mpsc::WeakSender<Request>,
     permits: Arc<Semaphore>,
 }
@@ -46,8 +46,7 @@ impl Readers {
     /// Runs `look_up` on a thread of its own.
     ///
     /// # Errors
-    /// What the store says, or that the disk has not answered for [`PATIENCE`]. The read goes on all the same, and keeps
-    /// its permit.
+    /// The store's error, or the disk has not answered for [`PATIENCE`]. The read then goes on and keeps its permit.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         look_up: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
@@ -64,7 +63,7 @@ impl Readers {
         }
     }
 
-    /// Resolves when a reader has come to its end, whatever it found.
+    /// Resolves when a read has ended, with any result.
     pub(super) async fn answer(&self) {
         self.run(|store| store.state(TenantId::from_bytes([0; 16])))
             .await;
@@ -84,10 +83,10 @@ impl Readers {
         read.await.ok()
     }
 
-    /// Puts a failed read into words, and has the writer thread open a broken database anew.
+    /// Turns a failed read into a message, and makes the writer thread open a broken database again.
     fn refuse(&self, error: &StoreError) -> Failure {
         if let (true, Some(writer)) = (self.store.is_broken(), self.writer.upgrade()) {
-            // When the queue is full the thread is about to look anyway.
+            // If the queue is full, the thread will look by itself.
             let _ = writer.try_send(Request::Reopen);
         }
         self.problem.note(error, self.store.path())

@@ -1,8 +1,8 @@
 //! The tables, and the one place that holds the open database.
 //!
-//! After a failed write redb answers everything with an error until the file is opened anew. [`Store`] therefore owns the
-//! way to open it, and notes when it is [`broken`](Store::is_broken); the writer thread opens it again before its next
-//! step. Readers share the database; whoever opens it anew waits for them to leave.
+//! After a failed write redb answers everything with an error until the file is opened again. So [`Store`] can open it, and
+//! remembers that it is [`broken`](Store::is_broken); the writer thread opens it before its next step. Readers share the
+//! database, and opening it again waits for them.
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::path::Path;
@@ -34,11 +34,11 @@ pub(super) const TENANTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinitio
 
 pub(super) struct Store {
     opener: Opener,
-    /// `None` while a broken database could not be opened again.
+    /// `None` while a broken database is not open again.
     database: RwLock<Option<Database>>,
     broken: AtomicBool,
     versions: AtomicU64,
-    /// Last, so that the directory stays locked until the file is closed, whichever thread closes it.
+    /// The last field, so that the directory stays locked until the file is closed, on any thread.
     home: Home,
 }
 
@@ -64,15 +64,15 @@ impl Store {
         self.versions.load(Ordering::Relaxed)
     }
 
-    /// Whether the database has to be opened anew before it can do anything.
+    /// Whether the database must be opened again before it is used.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
     }
 
-    /// Closes the database, if it is open, and opens it anew.
+    /// Closes the database if it is open, and opens it again.
     pub(super) fn reopen(&self) -> Result<(), Box<redb::Error>> {
         let mut slot = self.exclusive();
-        // First, for the file is locked as long as it is open.
+        // Closed first, because the file is locked while it is open.
         *slot = None;
         let open = || -> Result<(Database, u64), redb::Error> {
             let changed = dead_letters::last_changed(self.path());
@@ -121,8 +121,8 @@ impl Store {
         self.read(|transaction| dead_letters::of(transaction, tenant))
     }
 
-    /// Writes all entries in one durable transaction, in their order. After an error it is not known whether they were
-    /// written; writing them again is harmless.
+    /// Writes all entries in one durable transaction, in their order. After an error they may be written or not; writing them
+    /// again is harmless.
     pub(super) fn apply<'a>(
         &self,
         entries: impl Iterator<Item = &'a LedgerEntry>,
@@ -132,7 +132,7 @@ impl Store {
         Ok(())
     }
 
-    /// Runs `body` in one durable transaction. After an error the database is to be opened anew.
+    /// Runs `body` in one durable transaction. After an error the database must be opened again.
     fn change<T>(
         &self,
         body: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
@@ -175,14 +175,13 @@ impl Store {
             .begin_read()
             .map_err(StoreError::from)
             .and_then(|transaction| body(&transaction));
-        // Any error of redb's may have left it refusing all further work.
+        // After any error redb may refuse all further work.
         if let Err(StoreError::Redb(_) | StoreError::Closed) = &result {
             self.broken.store(true, Ordering::Release);
         }
         result
     }
 
-    // A lock that a panic poisoned still guards a whole value: each holder replaces it in one step.
     fn shared(&self) -> RwLockReadGuard<'_, Option<Database>> {
         self.database.read()
     }
@@ -194,9 +193,9 @@ impl Store {
 
 /// Runs `body` in one durable transaction.
 ///
-/// Quick repair makes a commit somewhat slower (0.9 ms instead of 0.5 ms were measured) and the next start after a crash
-/// instant instead of a walk through the file. It also commits in two phases, without which redb would take a damaged
-/// newest commit for a torn one and silently go back to the one before: versions would be published twice.
+/// Quick repair makes a commit a little slower (0.9 ms instead of 0.5 ms), and a start after a crash does not read the whole
+/// file. It also commits in two phases. Without that, redb would treat a damaged newest commit as an incomplete one and use
+/// the one before without an error: versions would be published twice.
 pub(super) fn write<T>(
     database: &Database,
     body: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
@@ -208,7 +207,7 @@ pub(super) fn write<T>(
     Ok(value)
 }
 
-/// Drops the tenant's versions from before `before`. What can't be read stays, to be reported by who needs it.
+/// Removes the tenant's versions from before `before`. A row that can't be read stays, so that its next reader reports it.
 fn forget(
     versions: &mut Table<'_, &[u8; KEY_LEN], &[u8]>,
     tenant: TenantId,
@@ -223,7 +222,7 @@ fn forget(
     Ok(())
 }
 
-/// Returns how many incidents are known afterwards.
+/// Returns the number of known incidents after it.
 fn insert<'a>(
     transaction: &WriteTransaction,
     entries: impl Iterator<Item = &'a LedgerEntry>,

@@ -1,11 +1,11 @@
 //! The ledger's one writer thread, and group commit.
 //!
-//! A durable commit costs a flush of the disk, whatever its size. So all that waits is written in one transaction: under
-//! load the entries of many tenants share a flush, and a lone entry waits for nobody. Each entry's author is answered
-//! after the commit that holds it, never before.
+//! A durable commit costs a flush of the disk, whatever its size. So all waiting entries are written in one transaction:
+//! under load the entries of many tenants share a flush, and a single entry does not wait. An entry's sender gets its answer
+//! after the commit that holds the entry.
 //!
-//! The thread ends when the queue's last sender is gone, after it has written what was queued. It must not end otherwise;
-//! if it does (a panic below), the queue closes, and every further write fails.
+//! The thread ends when the queue's last sender is gone and everything queued is written. If it ends earlier (a panic), the
+//! queue closes, and every further write fails.
 
 use parking_lot::Mutex;
 use std::io;
@@ -23,10 +23,10 @@ use super::error::StoreError;
 use super::store::Store;
 use crate::ledger::problem::CurrentProblem;
 
-/// Entries that may wait. A sender beyond that waits for room, which is how a slow disk slows the sweeps.
+/// Entries that may wait. Further senders wait for room, so that a slow disk slows the sweeps.
 const QUEUE: usize = 1024;
 
-/// Rows after which a batch is closed, so that no author waits for a transaction of unbounded size.
+/// Rows after which a transaction takes no further entry, so that its size is limited.
 const BATCH_ROWS: usize = 10_000;
 
 pub(super) type Job = Box<dyn FnOnce(&Store) + Send>;
@@ -40,11 +40,11 @@ pub(super) enum Request {
     Job(Job),
     /// A reader met a broken database.
     Reopen,
-    /// Somebody asks whether the thread still gets on.
+    /// Checks that the thread still works.
     Ping { answer: oneshot::Sender<()> },
 }
 
-/// The thread, for whoever closes the ledger.
+/// The thread, for closing the ledger.
 pub(super) struct Writer {
     thread: JoinHandle<()>,
     /// Nothing is ever sent: it closes when the thread is done.
@@ -52,7 +52,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Waits for the thread to end, at most for `limit`; false: it goes on. Blocks.
+    /// Waits for the thread to end, at most for `limit`. Returns whether it has ended. Blocks.
     pub(super) fn join(self, limit: Duration) -> bool {
         let done = self.done.into_inner();
         if done.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
@@ -83,7 +83,7 @@ pub(super) fn start(
 fn run(store: &Store, problem: &CurrentProblem, mut queue: mpsc::Receiver<Request>) {
     while let Some(first) = queue.blocking_recv() {
         let (batch, job) = gather(first, &mut queue);
-        // A reader may have asked for what another request has opened since.
+        // A reader may have asked for it after another request opened it.
         if !batch.is_empty() || store.is_broken() {
             write_all(store, problem, batch);
         }
@@ -103,14 +103,14 @@ fn write_all(store: &Store, problem: &CurrentProblem, batch: Writes) {
         Err(error) => Err(problem.note(&error, store.path())),
     };
     for (_, author) in batch {
-        // An author that went away needs no answer; its entry counts all the same.
+        // A sender that stopped waiting needs no answer. Its entry is written all the same.
         let _ = author.send(answer.clone());
     }
 }
 
 type Writes = Vec<(LedgerEntry, oneshot::Sender<Result<(), Failure>>)>;
 
-/// What is to be written now, and what is to be done then.
+/// The entries to write now, and the job to do after them.
 fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> (Writes, Option<Job>) {
     let mut batch = Writes::new();
     let mut rows = 0;
@@ -132,8 +132,8 @@ fn gather(first: Request, queue: &mut mpsc::Receiver<Request>) -> (Writes, Optio
     (batch, None)
 }
 
-/// Opens a broken database anew first, and again after a failed commit, so that readers are kept out no longer than need
-/// be: a full disk is no reason not to read.
+/// Opens a broken database first, and again after a failed commit, so that reads work as soon as possible: a full disk
+/// can still be read.
 fn commit(store: &Store, batch: &Writes) -> Result<(), StoreError> {
     if store.is_broken() {
         store.reopen().map_err(StoreError::Redb)?;
@@ -143,7 +143,7 @@ fn commit(store: &Store, batch: &Writes) -> Result<(), StoreError> {
     }
     let result = store.apply(batch.iter().map(|(entry, _)| entry));
     if result.is_err() {
-        // When this fails too, the next request tries again; the commit's own error is the one to tell.
+        // If this fails too, the next request tries again. The commit's error is the one to report.
         let _ = store.reopen();
     }
     result
