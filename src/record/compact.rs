@@ -1,7 +1,7 @@
-//! Takes the insignificant white space out of JSON as it streams by.
+//! Removes insignificant white space from JSON, piece by piece.
 //!
-//! Pure. White space outside strings means nothing. A control character inside a string is escaped in valid JSON; one that
-//! is not, which Microsoft's bytes may hold, is escaped here. So what comes out is one line.
+//! Pure. White space outside strings has no meaning. Valid JSON escapes control characters inside strings. Microsoft's bytes
+//! may hold unescaped ones, which are escaped here. So the output is one line.
 
 /// Remembers between two pieces whether a string is open.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl Compactor {
         out.extend_from_slice(&piece[run..]);
     }
 
-    /// A backslash before the control character escapes nothing any more: it is escaped itself.
+    /// A backslash before the control character would escape the new escape sequence, so it is escaped itself.
     fn escape(&mut self, control: u8, out: &mut Vec<u8>) {
         if std::mem::take(&mut self.escaped) {
             out.push(b'\\');

@@ -37,9 +37,9 @@ pub struct Recipe {
     pub source: String,
     pub topic: Arc<str>,
     pub format: Format,
-    /// Where health changes go, if anywhere.
+    /// The topic for changes of health, if one is set.
     pub status_topic: Option<Arc<str>>,
-    /// Where dead letters go, if anywhere.
+    /// The topic for dead letters, if one is set.
     pub dead_letter_topic: Option<Arc<str>>,
 }
 
@@ -66,7 +66,7 @@ impl RecordEncoder {
 
     /// The structured event up to its data, and where in it the text of its id ends.
     fn event_head(&self, attributes: &Attributes, change: Change, whole: bool) -> (Vec<u8>, usize) {
-        // Nothing here but the source, which is escaped already, can hold a character that JSON escapes.
+        // Only the source can hold a character that JSON escapes, and it is escaped already.
         let begin = [r#"{"specversion":"1.0","id":""#, &attributes.id].concat();
         let rest = [
             r#"","source":"#,
@@ -92,7 +92,7 @@ impl RecordEncoder {
         ((begin + &rest.concat()).into_bytes(), id_end)
     }
 
-    /// The record of an incident, not yet put together.
+    /// The record of an incident, without its value.
     pub(super) fn incident<'a>(
         &self,
         change: Change,
@@ -135,7 +135,7 @@ impl RecordEncoder {
 
     /// A dead letter without its bytes. `None`: no topic is set for them.
     ///
-    /// The key holds the content's hash: the same bytes land in the same partition, and compaction keeps one of them.
+    /// The key has the content's hash: equal bytes go to the same partition, and compaction keeps one of them.
     fn dead_letter(&self, content: ContentHash, why: &str) -> Option<Record> {
         let topic = self.recipe.dead_letter_topic.clone()?;
         let [tenant_id, tenant_name] = self.tenant_headers();

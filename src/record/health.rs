@@ -78,7 +78,7 @@ impl HealthChange<'_> {
                 remedy: (!self.remedy.is_empty()).then_some(self.remedy),
             },
         };
-        // Strings and an enum: there is nothing in it that JSON could refuse.
+        // Strings and an enum can always be written as JSON.
         let value = serde_json::to_vec(&event).unwrap_or_default();
         Record {
             topic,

@@ -3,14 +3,14 @@
 //! Role: the contract with consumers. Names and spellings here are fixed; consumers filter on them.
 //!
 //! Invariants:
-//! - Microsoft's bytes pass through: `data` of a CloudEvent, and the whole value in raw form, are those that were read,
-//!   byte for byte. Nothing is parsed or written anew.
-//! - `ce_id` is a function of the version: equal for equal versions and for no others, so that a consumer can drop a repeat.
-//!   A part of a version that was split has an id of its own, for which the same holds.
+//! - Microsoft's bytes pass through unchanged: they are the `data` of a CloudEvent, or the whole value in raw form. Nothing
+//!   is parsed and written again.
+//! - `ce_id` is a function of the version: equal for equal versions only, so that a consumer can drop a repeat. Each part of
+//!   a split version has an id of its own, for which the same holds.
 //!
-//! Failure modes: none. Encoding can't fail; what can't be read as an incident never reaches it but as a dead letter.
+//! Failure modes: none. Encoding can't fail. An element that can't be read arrives here as a dead letter only.
 //!
-//! Further formats are further variants of [`Format`].
+//! A new format is a new variant of [`Format`].
 
 mod compact;
 mod encoder;
@@ -31,10 +31,10 @@ const PART: &str = "part";
 const PARTS: &str = "parts";
 const TENANT_ID: &str = "tenant_id";
 const TENANT_NAME: &str = "tenant_name";
-/// Only where it is `false`: Microsoft could not give the incident's alerts.
+/// Set only when it is `false`: Microsoft could not deliver the incident's alerts.
 const ALERTS_COMPLETE: &str = "alerts_complete";
 
-/// Of a dead letter that was cut: how many bytes there were.
+/// How many bytes a dead letter had before it was cut.
 const TRUNCATED: &str = "truncated";
 
 const CLOUDEVENT_JSON: &str = "application/cloudevents+json";

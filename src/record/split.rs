@@ -1,17 +1,16 @@
-//! Splits an incident into records that fit its topic: each is the whole incident but for its `alerts`, of which it has a
-//! run.
+//! Splits an incident into records that fit its topic. Each has the whole incident, but only some of its `alerts`: a run
+//! of them.
 //!
 //! Invariants:
-//! - The runs, one after the other, are the alerts: each once, in order, its bytes untouched. Everything else in the
-//!   incident is in each part as it was.
-//! - Only the incident's own `alerts` count. Where that key repeats it is the last one, which is what readers take.
-//! - Parts of one cut have an id in common, and no other cut has it. The version alone would not do: the same version may
-//!   be read again with its alerts in another order, or be cut for another limit, and a part that is dropped as a repeat
-//!   must be one.
+//! - The runs together hold each alert once, in order, with its bytes unchanged. Each part holds the rest of the incident
+//!   unchanged.
+//! - Only the incident's own `alerts` count. If that key repeats, the last one counts, as for other readers of JSON.
+//! - The parts of one split share an id that no other split has. The version alone is not enough: the same version may be
+//!   read again with its alerts in another order, or be split for another limit, and a consumer must only drop real repeats.
 //!
-//! What else the incident holds (half of a surrogate pair, any number or nesting, bytes that are no UTF-8) is not looked at.
+//! The rest of the incident (half of a surrogate pair, any number or nesting, bytes that are no UTF-8) is not parsed.
 //!
-//! Failure modes: an incident without alerts, or of which a single alert does not fit beside all the rest, is not split.
+//! Failure modes: an incident is not split if it has no alerts, or if one alert does not fit together with the rest.
 
 use std::ops::Range;
 
@@ -23,10 +22,10 @@ use crate::ports::{Record, Records};
 use super::{CE_ID, PART, PARTS};
 
 const ALERTS: &str = "alerts";
-/// Stands for every number while a part is measured. No incident has more alerts than that.
+/// Replaces each number when a part is measured. No incident has more alerts.
 const WIDEST: usize = u32::MAX as usize;
 
-/// A record before it is put together.
+/// A record whose value is not yet built.
 pub(super) struct RecordDraft<'a> {
     /// All but the value.
     pub(super) record: Record,
@@ -39,8 +38,8 @@ pub(super) struct RecordDraft<'a> {
 }
 
 impl<'a> RecordDraft<'a> {
-    /// In one allocation, and the incident as it is: it can be megabytes long, and to parse it and write it anew would cost
-    /// ten times as much and lose its spelling.
+    /// Builds the value in one allocation. The incident is copied, not parsed: it can be megabytes long, parsing costs ten
+    /// times as much, and its bytes would change.
     pub(super) fn whole(self) -> Record {
         let value = [&self.head, self.incident, self.tail].concat();
         Record {
@@ -134,7 +133,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// A number that this incident, cut so, has and no other.
+    /// A number that only this incident with this split has.
     fn name(&self, runs: &[&[u8]]) -> u64 {
         let mut hash = Xxh3::new();
         for piece in [&self.draft.head, self.draft.incident, self.draft.tail] {

@@ -3,8 +3,8 @@
 //! A record's line is its value without insignificant white space. A dead letter, which may be any bytes, is one JSON
 //! string, so that each line is JSON and a dead letter can't be taken for an incident.
 //!
-//! `Ok` for a record means that its line was written and flushed. Lines of one call follow one another. A reader that
-//! has gone away is a failure that an operator has to mend.
+//! `Ok` for a record means that its line is written and flushed. Lines of one call follow each other. If the reader has
+//! ended, an operator has to start it again.
 
 use parking_lot::Mutex;
 use std::future::pending;
@@ -43,7 +43,7 @@ impl<W: Write + Send + 'static> StdoutPublisher<W> {
 }
 
 impl<W: Write + Send + 'static> Publisher for StdoutPublisher<W> {
-    /// Writes on a thread where blocking is allowed: a pipe whose reader is slow blocks for as long as it likes.
+    /// Writes on a thread where blocking is allowed: a pipe with a slow reader blocks.
     fn publish(&self, records: Vec<Record>) -> BoxFuture<'_, Vec<Result<(), Refused>>> {
         let lines = self.lines.clone();
         Box::pin(async move {
@@ -64,7 +64,7 @@ impl<W: Write + Send + 'static> Publisher for StdoutPublisher<W> {
     }
 }
 
-/// Nothing of it is known but what a write says, and that is in the write's result.
+/// Its only faults are those of single writes, which the results of the writes report.
 impl<W: Write + Send + 'static> Part for StdoutPublisher<W> {
     fn name(&self) -> &'static str {
         "standard output"
@@ -91,7 +91,7 @@ impl<W: Write> Lines<W> {
             match self.write(record, &mut line) {
                 Ok(()) => results.push(Ok(())),
                 Err(error) => {
-                    // What comes after a line that failed would be out of order: none of it is tried.
+                    // Lines after a failed one would be out of order, so they are not tried.
                     results.resize(records.len(), Err(failure(&error).into()));
                     break;
                 }
@@ -100,10 +100,10 @@ impl<W: Write> Lines<W> {
         results
     }
 
-    /// Flushes each line, so that each answer is exact. Standard output would do so at a line's end anyway.
+    /// Flushes each line, so that each result is exact. Standard output flushes at the end of a line anyway.
     fn write(&mut self, record: &Record, line: &mut Vec<u8>) -> io::Result<()> {
         line.clear();
-        // Exactly: grown bit by bit, the line of a large incident would take twice its size.
+        // Reserved exactly: a line that grows step by step can take twice its size.
         line.reserve_exact(record.value.len() + 2);
         if self.torn {
             line.push(b'\n');
