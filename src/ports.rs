@@ -1,7 +1,7 @@
-//! The traits through which `runtime/` reaches the world. Adapters implement them; tests have fakes of them.
+//! The traits through which `runtime/` reaches the outside. Adapters implement them, and tests use fakes of them.
 //!
-//! Futures are boxed: an exchange with a network costs a thousand times the allocation, and `dyn` lets every tenant have
-//! its own source, credentials and record format without a type parameter running through the whole program.
+//! Futures are boxed. An exchange with a network costs a thousand times more than the allocation, and with `dyn` each
+//! tenant has its own source, credentials and record format without type parameters in the whole program.
 
 mod clock;
 mod delivery;

@@ -1,10 +1,10 @@
-//! What is counted.
+//! Events for the metrics.
 
 use std::time::Duration;
 
 use crate::core::incident::version::Change;
 
-/// Something worth counting.
+/// One event.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
     Published {
@@ -28,7 +28,7 @@ pub enum Event<'a> {
     Stale {
         count: u64,
     },
-    /// An element that can't be read was met for the first time.
+    /// An element that can't be read appeared for the first time.
     DeadLetter,
     /// An incident was published in parts.
     Split,
@@ -39,7 +39,7 @@ pub enum Event<'a> {
         source: &'a str,
         took: Duration,
     },
-    /// From the page's arrival to Kafka's acknowledgement.
+    /// The time from a page's arrival to Kafka's acknowledgement.
     Acknowledged {
         took: Duration,
     },

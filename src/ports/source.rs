@@ -37,7 +37,7 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// The answer to one token request, its claims already found fit for the purpose.
+/// The answer to one token request. Its claims are already checked.
 #[derive(Debug, Clone)]
 pub struct Grant {
     pub token: AccessToken,
@@ -45,21 +45,21 @@ pub struct Grant {
     pub lifetime: Duration,
 }
 
-/// One tenant's way to a token. Caching, renewal and single flight are the runtime's.
+/// Gets tokens for one tenant. The runtime does caching, renewal and single flight.
 pub trait TokenSource: Send + Sync {
-    /// The token service asked. A 429 pauses all token requests of one authority, and no others.
+    /// The token service. A 429 pauses all token requests to one authority, and no others.
     fn authority(&self) -> &str;
 
     /// One exchange. Reads the credential anew each time, so that a rotated secret file needs no restart.
     fn request(&self) -> BoxFuture<'_, Result<Grant, Failure>>;
 
-    /// Changes when the files of the credential do; always the same for one that has none. Costs a look at the files'
-    /// metadata, no more: not for a thread that must not block.
+    /// Changes when the files of the credential change. Constant for a credential without files. Reads the files' metadata
+    /// only, which may block.
     fn credential_stamp(&self) -> u64 {
         0
     }
 
-    /// When the credential ends, where it says so itself. May read a small file: not for a thread that must not block.
+    /// When the credential expires, if it says so itself. May read a small file, which may block.
     fn credential_expires(&self) -> Option<Ticks> {
         None
     }
@@ -67,29 +67,29 @@ pub trait TokenSource: Send + Sync {
 
 /// One tenant's incidents.
 pub trait IncidentSource: Send + Sync {
-    /// `defender`, … : the label of metrics and status.
+    /// `defender`, …: the label in metrics and status.
     fn name(&self) -> &'static str;
 
-    /// What this API calls the fields that are acted upon.
+    /// The names of the fields that this program reads.
     fn shape(&self) -> &'static Shape;
 
-    /// Whether it can list incidents without their alerts, which are what makes a page heavy.
+    /// Whether it can list incidents without their alerts. Alerts make most of a page's size.
     fn lists_bare(&self) -> bool {
         false
     }
 
-    /// Bytes of one page, and so of one incident, that it lets through.
+    /// The largest page, and so the largest incident, in bytes.
     fn max_response(&self) -> usize;
 
-    /// Asks for one page. Returns when the head of a good answer has arrived; anything else is a [`Failure`].
+    /// Requests one page. Returns when the head of a good answer has arrived. Anything else is a [`Failure`].
     fn open<'a>(
         &'a self,
         ask: &'a PageAsk,
         token: &'a AccessToken,
     ) -> BoxFuture<'a, Result<Box<dyn PageBody>, Failure>>;
 
-    /// Requests that were sent beside those asked for since this was called last: one that met a connection which was just
-    /// being closed is sent once more.
+    /// How many extra requests were sent since the last call. A request is sent again when its connection was just being
+    /// closed.
     fn take_resent(&self) -> u32 {
         0
     }
@@ -97,21 +97,20 @@ pub trait IncidentSource: Send + Sync {
 
 /// The body of one page as it arrives.
 pub trait PageBody: Send {
-    /// The response's `Date`, when it had one.
+    /// The response's `Date`, if it has one.
     fn date(&self) -> Option<Ticks>;
 
-    /// Why the page is known to be incomplete though its body is whole (a 206). What it holds is published, and the
-    /// cursor stays where it is.
+    /// Why the page is incomplete although its body is whole (a 206). Its incidents are published, and the cursor stays.
     fn partial(&self) -> Option<String> {
         None
     }
 
-    /// Why a nextLink that this page holds is not followed; `None`: it is. The token goes where it leads, so none is
-    /// followed that leaves the configured scheme, host and port.
+    /// Why this nextLink is not followed; `None`: it is. The token is sent to where it leads, so it must stay within the
+    /// configured scheme, host and port.
     fn refuses(&self, _link: &str) -> Option<Failure> {
         None
     }
 
-    /// The next piece, decompressed; `None` at the end. Silence and length in all are bounded by the adapter.
+    /// The next piece, decompressed; `None` at the end. The adapter limits silence and total length.
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Failure>>;
 }
