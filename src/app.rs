@@ -1,12 +1,12 @@
-//! The composition root: the only module that knows every concrete type. It turns [`Settings`] into a running daemon
-//! and brings it to rest again; it decides nothing else.
+//! The composition root: the only module that knows every concrete type. It starts a daemon from [`Settings`] and stops
+//! it again. It decides nothing else.
 //!
-//! Start: clients, port and ledger are made first, so that whatever can't work fails before anything is read. Kafka is
-//! not waited for: a daemon that starts before its broker goes on when the broker comes.
+//! Start: clients, port and ledger are made first, so that errors show before anything is read. The start does not wait
+//! for Kafka: a daemon that starts before its broker works as soon as the broker does.
 //!
 //! Reload: see [`Reload`] and `reload.rs`.
 //!
-//! Stop, within [`STOP_BUDGET`]: no sweep begins, those at work come to rest and commit what they have, the ledger is
+//! Stop, within [`STOP_BUDGET`]: no sweep begins, sweeps in progress end and commit what they have, and the ledger is
 //! closed. The endpoints answer until then.
 
 mod connectors;
@@ -67,13 +67,13 @@ use tasks::{forever, tell_of_stalls};
 
 /// From the first signal to the end of the process.
 pub const STOP_BUDGET: Duration = Duration::from_secs(25);
-/// Of that, for sweeps to come to rest.
+/// The part of it for sweeps to end.
 const DRAIN: Duration = Duration::from_secs(20);
 /// Commands that may wait for the dispatcher.
 const COMMANDS: usize = 1024;
 /// How long the dispatcher, which gets on every two seconds, may be silent.
 const DISPATCHER_SILENCE: Duration = Duration::from_secs(60);
-/// How long the scheduler, the ledger and Kafka's client may be silent: a disk may take its time, a clock may jump.
+/// How long the scheduler, the ledger and Kafka's client may be silent: a disk may be slow, and a clock may jump.
 const PART_SILENCE: Duration = Duration::from_secs(120);
 
 /// Where records go.
@@ -134,7 +134,7 @@ impl App {
     /// Sets everything up.
     ///
     /// # Errors
-    /// [`StartError`]: something that waiting or trying again would not mend, or should not hide.
+    /// [`StartError`]: what another try would not mend, or would hide.
     pub async fn build(settings: Settings, output: Output) -> Result<Self, StartError> {
         let settings = Arc::new(settings);
         let destination = Destination::new(&settings, output)?;
@@ -155,7 +155,7 @@ impl App {
             liveness.part("dispatcher", DISPATCHER_SILENCE),
             liveness.part("scheduler", PART_SILENCE),
         ];
-        // Last of what can fail: a start that does leaves no new ledger behind, and warns of none.
+        // The last step that can fail: a failed start leaves no new ledger behind and logs no warning about one.
         let delivery = Delivery::open(destination, &settings, observer.clone(), &mut liveness);
         let delivery = Arc::new(delivery.await?);
         let board = Arc::new(Board::new(&tenants, clock.clone()));
@@ -193,7 +193,7 @@ impl App {
         })
     }
 
-    /// The address of the endpoints; with port 0 in the configuration, the port that was free.
+    /// The address of the endpoints. With port 0 in the configuration, it has the port that was free.
     pub fn listening(&self) -> io::Result<SocketAddr> {
         self.listener
             .as_ref()
@@ -204,7 +204,7 @@ impl App {
     /// Runs until `asked` resolves, then stops within [`STOP_BUDGET`]. Without `reload`, the configuration stays as it is.
     ///
     /// # Errors
-    /// A task that ended although nobody asked it to.
+    /// A task ended by itself.
     pub async fn run(
         mut self,
         asked: impl Future<Output = ()>,
@@ -234,26 +234,26 @@ impl App {
         };
         let deadline = Instant::now() + STOP_BUDGET;
         view.set(RunState::Stopping);
-        // First, so that no reload that ends now tells systemd that all is ready.
+        // Before systemd is notified: a reload that ends now would report that the daemon is ready.
         stop.cancel();
         systemd::stopping();
         tracing::info!("stopping: sweeps at work come to rest, nothing new begins");
         if timeout_at(deadline, tasks.all_ended()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
-        // Whoever published has waited for the acknowledgement. What is left now belongs to sweeps that were broken off.
+        // Sweeps that ended have waited for their acknowledgements. The rest belongs to sweeps that were cut short.
         if delivery.abandon() {
             tracing::warn!(
                 "records were still on their way to Kafka; they are read and published again after the start"
             );
         }
         endpoints.cancel();
-        // A slow caller of the endpoints must not hold the stop up.
+        // A slow client of the endpoints must not delay the stop.
         let _ = timeout(Duration::from_millis(500), outward.all_ended()).await;
         unasked.map_or(Ok(()), Err)
     }
 
-    /// What shows how the daemon is, to the end of its stop.
+    /// Starts what reports on the daemon until it has stopped.
     fn face_outward(&mut self, end: &CancellationToken) -> Supervisor {
         let mut outward = Supervisor::default();
         let view = self.view.clone();

@@ -1,4 +1,6 @@
-//! From settings to what incidents go through: Kafka or standard output, the ledger, and the outlet over both.
+//! Builds the delivery from the settings: Kafka or standard output, the ledger, and the outlet over both.
+//!
+//! Another kind of ledger is another outlet: it is chosen here.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -22,7 +24,7 @@ use crate::runtime::local_outlet::LocalOutlet;
 use crate::runtime::supervisor::Supervisor;
 use crate::settings::Settings;
 
-/// What records go to.
+/// Where records go.
 pub(super) struct Destination {
     pub output: Output,
     pub publisher: Arc<dyn Publisher>,
@@ -31,7 +33,7 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    /// Reaches for no network.
+    /// Uses no network.
     pub(super) fn new(settings: &Settings, output: Output) -> Result<Self, KafkaError> {
         Ok(match output {
             Output::Kafka => {
@@ -56,17 +58,17 @@ impl Destination {
     }
 }
 
-/// The outlet, and the parts that it is made of.
+/// The outlet and its parts.
 pub(super) struct Delivery {
     pub destination: Destination,
     pub outlet: Arc<dyn Outlet>,
-    /// What records go to, then the ledger; and the mark that each leaves when it gets on.
+    /// The destination and the ledger, each with its heartbeat.
     parts: [(Arc<dyn Part>, Heartbeat); 2],
     ledger: Arc<LocalLedger>,
 }
 
 impl Delivery {
-    /// Opens the ledger, and makes each part one of those that must live.
+    /// Opens the ledger, and registers each part with `/livez`.
     pub(super) async fn open(
         destination: Destination,
         settings: &Settings,
@@ -88,7 +90,7 @@ impl Delivery {
         })
     }
 
-    /// What records go to, then the ledger.
+    /// The destination and the ledger.
     pub(super) fn parts(&self) -> [&dyn Part; 2] {
         let [(destination, _), (ledger, _)] = &self.parts;
         [&**destination, &**ledger]
@@ -120,7 +122,7 @@ impl Delivery {
         }
     }
 
-    /// Has the ledger forget tenants that left the configuration long ago.
+    /// Removes tenants from the ledger that left the configuration long ago.
     pub(super) fn spawn_pruning(
         &self,
         tasks: &mut Supervisor,
@@ -140,14 +142,14 @@ impl Delivery {
         );
     }
 
-    /// Gives up what is not acknowledged. Says whether there was anything.
+    /// Gives up records that are not acknowledged. Returns whether there were any.
     pub(super) fn abandon(&self) -> bool {
         let kafka = self.destination.kafka.as_ref();
         kafka.is_some_and(|kafka| kafka.abandon())
     }
 }
 
-/// Has all tenants tried again when Kafka accepts a producer again: they rest over its refusal.
+/// Retries all tenants when Kafka accepts a producer again: they rest after its refusal.
 async fn retry_after_revivals(
     kafka: Arc<KafkaPublisher>,
     commands: mpsc::Sender<Command>,
@@ -159,7 +161,7 @@ async fn retry_after_revivals(
     }
 }
 
-/// Off the threads of the runtime: a disk that hangs must not keep a signal from being heard.
+/// Runs on a thread where blocking is allowed: signals must be handled while a disk hangs.
 async fn open_ledger(path: PathBuf) -> Result<LocalLedger, LedgerError> {
     let opened = spawn_blocking(move || LocalLedger::open(&path)).await;
     opened.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))

@@ -1,4 +1,4 @@
-//! What the endpoints show, gathered from the parts at the moment of asking.
+//! What the endpoints show, read from the parts for each request.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::runtime::liveness::Liveness;
 use crate::telemetry::http::Surface;
 use crate::telemetry::metrics::Metrics;
 
-/// How long a record that was taken may wait for its acknowledgement before somebody is told.
+/// How long a record may wait for its acknowledgement before the status shows it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Records are taken and not acknowledged, though whoever takes them is there.
+/// Records are accepted but not acknowledged, although Kafka or the reader of standard output is there.
 pub struct Stall {
     pub error: String,
     pub remedy: &'static str,
@@ -45,7 +45,7 @@ impl StatusView {
         *self.state.lock()
     }
 
-    /// How all is, in one line. Reads nothing from a disk: it is told to systemd from a thread that must not block.
+    /// The daemon's state in one line. It must not read a disk: systemd is notified from a thread that must not block.
     pub fn summary(&self) -> String {
         let parts = [
             ("Kafka", self.kafka().state),
@@ -90,8 +90,8 @@ impl StatusView {
     }
 }
 
-/// What there is to be told of a record that has waited so long. Without `kafka`, records go to standard output. While Kafka
-/// is away that is told instead.
+/// The warning to show for a record that has waited this long. Without `kafka`, records go to standard output. While Kafka
+/// is away, its own state says so instead.
 fn stall(waited: Duration, kafka: Option<PartState>) -> Option<Stall> {
     if waited < PATIENCE {
         return None;

@@ -1,4 +1,4 @@
-//! The long-lived tasks that only bind one part to another: what ends them, and what keeps their heartbeats beating.
+//! Long-lived tasks that watch the parts of the delivery.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::runtime::liveness::Heartbeat;
 /// How often a part is asked for a sign of life.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
-/// What no operator can mend in this process.
+/// A part failed in a way that only a restart mends.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct PartEnded(String);
@@ -24,7 +24,7 @@ pub async fn forever(work: impl Future<Output = ()>) -> Result<(), PartEnded> {
     Ok(())
 }
 
-/// Ends with a part that only another process can mend.
+/// Ends when only a restart can mend the part.
 pub async fn watch_part(part: Arc<dyn Part>, stop: CancellationToken) -> Result<(), PartEnded> {
     match stop.run_until_cancelled(part.fatal()).await {
         Some(why) => Err(PartEnded(why)),
@@ -32,7 +32,7 @@ pub async fn watch_part(part: Arc<dyn Part>, stop: CancellationToken) -> Result<
     }
 }
 
-/// Beats the heartbeat of a part that can't beat it by itself.
+/// Keeps the heartbeat of a part that can't do so itself.
 pub async fn signs_of_life(part: Arc<dyn Part>, heartbeat: Heartbeat, stop: CancellationToken) {
     let signs = async {
         let mut look = interval(SIGN_OF_LIFE);
@@ -46,7 +46,7 @@ pub async fn signs_of_life(part: Arc<dyn Part>, heartbeat: Heartbeat, stop: Canc
     stop.run_until_cancelled(signs).await;
 }
 
-/// Says when records begin to be taken without being acknowledged, and when that is over.
+/// Logs when acknowledgements stop and when they resume.
 pub async fn tell_of_stalls(view: Arc<StatusView>, stop: CancellationToken) {
     let (mut look, mut told) = (interval(SIGN_OF_LIFE), false);
     while stop.run_until_cancelled(look.tick()).await.is_some() {
@@ -64,7 +64,7 @@ pub async fn tell_of_stalls(view: Arc<StatusView>, stop: CancellationToken) {
             }
             _ => {}
         }
-        // Where Kafka goes away meanwhile, they wait on, and that is told elsewhere.
+        // If Kafka goes away now, records still wait, and Kafka's own state says why.
         told = stall.is_some() || (told && view.waits_long());
     }
 }

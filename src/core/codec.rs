@@ -1,19 +1,19 @@
 //! The ledger's keys and values as bytes.
 //!
-//! Keys begin with the tenant's 16 bytes, so that one tenant's rows are neighbours and a sweep's look-ups share pages;
-//! numbers are big endian, so that byte order is number order. A value's first byte is its format version, and each format
-//! fixes the length, or has a number in it that does: a value of any other length was not written by this program.
+//! Keys begin with the tenant's 16 bytes, so that a tenant's rows are neighbours and a sweep's reads share pages. Numbers are
+//! big endian, so that byte order is number order. A value's first byte is its format version. Each format has a fixed
+//! length, or a count that determines it: a value of any other length is damaged.
 //!
 //! Older formats are read, never written:
-//! - Format 1 knew one API and no open intervals: its versions are whole ones of the Defender API's.
-//! - Format 2 did not keep the start of a tenant's first range. It is read as [`Ticks::MIN`], no bound at all: such a
-//!   tenant's overlap and reconcile reach back as they did when it was written. Any later instant would be a guess, and
-//!   what was shown late before it would be lost.
-//! - Format 3 and those before it hold a hash of the whole content. It is not read: it can't be compared with the hash of the
-//!   significant members that format 4 holds.
+//! - Format 1 has one API and no open intervals: its versions are whole ones of the Defender API.
+//! - Format 2 has no start of a tenant's first range. It is read as [`Ticks::MIN`], which is no limit: the tenant's overlap
+//!   and reconcile reach back as far as when it was written. A later instant would be a guess, and incidents that appear
+//!   late before it would be lost.
+//! - Format 3 and earlier formats have a hash of the whole content. It is not read, because it can't be compared with the
+//!   hash of the significant members in format 4.
 //!
-//! Decoding never panics and never guesses. A version byte from the future and damaged bytes are told apart, because the
-//! operator's remedies differ: install the later incidentd again, or replace the file.
+//! Decoding never panics and never guesses. A later version byte and damaged bytes are different errors, because the
+//! remedies differ: install the later incidentd again, or replace the file.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -77,8 +77,8 @@ pub fn content_of(key: &[u8; KEY_LEN]) -> ContentHash {
     ContentHash(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
 }
 
-/// The hash that stands for bytes which could not be read as an incident: of the bytes as they are, since there is no
-/// structure to look through. Not comparable with the hash of an incident's content.
+/// The hash of bytes that can't be read as an incident. It covers the bytes as they are, and can't be compared with the hash
+/// of an incident's content.
 pub fn raw_hash(raw: &[u8]) -> ContentHash {
     ContentHash(xxh3_64(raw))
 }
@@ -170,7 +170,7 @@ pub fn decode_state(bytes: &[u8]) -> Result<TenantState, CodecError> {
         1 | 2 => (Ticks::MIN, rest),
         _ => take_ticks(rest)?,
     };
-    // Between the two nothing would ever be read.
+    // Nothing between the two would ever be read.
     if start > cursor {
         return Err(CodecError::Corrupt);
     }
@@ -180,7 +180,7 @@ pub fn decode_state(bytes: &[u8]) -> Result<TenantState, CodecError> {
     }
     let intervals = intervals.iter().map(|bytes| take_interval(bytes));
     let intervals = intervals.collect::<Result<Vec<_>, _>>()?;
-    // An interval that damage has moved or emptied must not vanish in silence: it is still to be read.
+    // A damaged interval must be an error: it is still to be read, and must not be dropped silently.
     if !intervals.is_sorted_by(|one, next| one.to <= next.from) {
         return Err(CodecError::Corrupt);
     }
@@ -212,7 +212,7 @@ fn key(tenant: TenantId, number: u64) -> [u8; KEY_LEN] {
     key
 }
 
-/// The format and what follows it. The format is judged before the length: a later one may have another.
+/// The format and the rest. The format is checked before the length, because a later format may have another length.
 fn body(bytes: &[u8]) -> Result<(u8, &[u8]), CodecError> {
     match bytes.split_first() {
         Some((&found @ 1..=FORMAT, rest)) => Ok((found, rest)),

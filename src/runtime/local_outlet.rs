@@ -1,13 +1,13 @@
-//! The outlet with a ledger of its own: publish, wait for the acknowledgement, then write the ledger.
+//! The outlet with a local ledger: it publishes, waits for the acknowledgement, and then writes the ledger.
 //!
-//! Between Kafka's acknowledgement and the ledger's commit lies the one gap in which a record can repeat: the process
-//! dies there. To keep it as small as that, a ledger that can't be written (a full disk) is waited for, not failed on: a
-//! failure would have the sweep repeated, and with it the records. And while one commit waits so, no other publishes:
-//! what is not published can't be repeated.
+//! A record can repeat in one case only: the process dies between Kafka's acknowledgement and the ledger's commit. To keep
+//! it to that case, a commit waits for a ledger that can't be written (a full disk) and does not fail: after a failure the
+//! sweep would publish the same records again. While one commit waits, no other publishes, because what is not published
+//! can't repeat.
 //!
-//! An incident that is too large for its topic is split, one incident after the other, and each of its parts published
-//! when the one before was acknowledged. It counts as published when all of them are. When one is refused the incident
-//! is held back, and its parts may be published again later.
+//! An incident that is too large for its topic is split, one incident after the other. Each part is published after the one
+//! before it is acknowledged. The incident counts as published when all parts are. If a part is refused, the incident is
+//! held back, and its parts may be published again later.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ struct Shared {
     stuck: watch::Sender<usize>,
     /// Topics that do not accept dead letters.
     undeliverable: Edges,
-    /// What was handed over and is not yet acknowledged.
+    /// Publications that are not yet acknowledged.
     unacknowledged: OldestWait,
 }
 
@@ -67,7 +67,7 @@ impl LocalOutlet {
 }
 
 impl Outlet for LocalOutlet {
-    /// One process has all tenants: the ledger's lock sees to that.
+    /// One process has all tenants: the ledger's lock ensures it.
     fn lease(
         &self,
         tenant: TenantId,
@@ -101,7 +101,7 @@ impl Shared {
         let mut waiting = None;
         while let Err(failure) = self.ledger.write(entry.clone()).await {
             if waiting.is_none() {
-                // One line for all that wait: of thousands of tenants each may have a commit here.
+                // One line for all commits that wait: there may be one for each of thousands of tenants.
                 if *self.stuck.borrow() == 0 {
                     tracing::error!(error = %failure, remedy = failure.remedy, "the ledger can't be written; publishing stops until it can");
                 }
@@ -138,9 +138,9 @@ struct LocalLease {
 /// What became of a batch's items.
 #[derive(Default)]
 struct Outcome {
-    /// Acknowledged, or there was nothing to publish of them: to be recorded.
+    /// To be recorded: they are acknowledged, or had nothing to publish.
     done: Vec<Item>,
-    /// Of those that are not done, the first.
+    /// Why an item is not done; the first of them.
     failure: Option<Failure>,
 }
 
@@ -213,7 +213,7 @@ impl LocalLease {
                     sent.push((item, record.topic.clone()));
                     records.push(record);
                 }
-                // Without a topic for it, it is remembered as one that was not accepted.
+                // Without a topic the letter stays recorded as not accepted.
                 None if matches!(item, Item::DeadLetter { .. }) => {}
                 None => outcome.done.push(item),
             }
@@ -258,7 +258,7 @@ impl LocalLease {
         outcome
     }
 
-    /// The item's record, which takes the place of its bytes: memory has one copy of what is in flight.
+    /// The item's record. It replaces the item's bytes, so that memory has one copy of what is in flight.
     async fn encode(&self, item: &mut Item) -> Option<Record> {
         let record = do_work(item.raw().len(), || self.encoder.encode(item)).await?;
         if !record.raw.is_empty() {
@@ -267,12 +267,11 @@ impl LocalLease {
         Some(record)
     }
 
-    /// Publishes what is too large in parts, or as much of it as its topic accepts.
+    /// Publishes a large incident in parts, and a large dead letter cut to what its topic accepts.
     async fn publish_within(&self, large: Oversize, outcome: &mut Outcome) {
         let result = self.publish_parts(&large).await;
         match (&large.item, result) {
-            // The dead-letter topic is a convenience: that it is missing must not stop the tenant. The letter is tried again
-            // when the element is next read.
+            // A missing dead-letter topic must not stop the tenant. The letter is tried again when the element is next read.
             (Item::DeadLetter { .. }, result) => {
                 let result = result.map(|_| ());
                 self.outlet.note_letter(&large.topic, &result);
@@ -294,7 +293,7 @@ impl LocalLease {
         }
     }
 
-    /// How many parts there were.
+    /// Returns the number of parts.
     async fn publish_parts(&self, large: &Oversize) -> Result<usize, Failure> {
         let Some(limit) = self.outlet.publisher.limit(&large.topic).await else {
             return Err(large.refusal.clone());
@@ -342,7 +341,7 @@ impl Lease for LocalLease {
     }
 }
 
-/// Counts itself among the stuck while it lives.
+/// Counts as one commit that waits for the ledger while it lives.
 struct Stuck<'a>(&'a watch::Sender<usize>);
 
 impl<'a> Stuck<'a> {
