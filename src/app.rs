@@ -37,7 +37,7 @@ use crate::core::sources::SourceKind;
 use crate::kafka::KafkaError;
 use crate::ledger::LedgerError;
 use crate::ports::{Clock, Observer};
-use crate::runtime::commands::Command;
+use crate::runtime::commands::DispatcherCommand;
 use crate::runtime::dispatcher::Dispatcher;
 use crate::runtime::fleet::{Fleet, FleetWatch};
 use crate::runtime::health::board::Board;
@@ -278,8 +278,8 @@ impl App {
         self,
         tasks: &mut Supervisor,
         reload: Option<Reload>,
-        commands: mpsc::Sender<Command>,
-        received: mpsc::Receiver<Command>,
+        commands: mpsc::Sender<DispatcherCommand>,
+        received: mpsc::Receiver<DispatcherCommand>,
     ) {
         let stop = || self.sweeper.stop.clone();
         let mut watch = self.watch.clone();

@@ -18,7 +18,7 @@ use crate::kafka::{KafkaError, KafkaPublisher};
 use crate::ledger::{LedgerError, LocalLedger};
 use crate::ports::{Observer, Outlet, Part, Publisher};
 use crate::record::StdoutPublisher;
-use crate::runtime::commands::Command;
+use crate::runtime::commands::DispatcherCommand;
 use crate::runtime::liveness::{Heartbeat, Liveness};
 use crate::runtime::local_outlet::LocalOutlet;
 use crate::runtime::supervisor::Supervisor;
@@ -100,7 +100,7 @@ impl Delivery {
     pub(super) fn spawn(
         &self,
         tasks: &mut Supervisor,
-        commands: &mpsc::Sender<Command>,
+        commands: &mpsc::Sender<DispatcherCommand>,
         stop: &CancellationToken,
     ) {
         for (part, heartbeat) in &self.parts {
@@ -152,12 +152,12 @@ impl Delivery {
 /// Retries all tenants when Kafka accepts a producer again: they rest after its refusal.
 async fn retry_after_revivals(
     kafka: Arc<KafkaPublisher>,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<DispatcherCommand>,
     stop: CancellationToken,
 ) {
     let mut revivals = kafka.revivals();
     while let Some(Ok(())) = stop.run_until_cancelled(revivals.changed()).await {
-        let _ = commands.send(Command::RetryAll).await;
+        let _ = commands.send(DispatcherCommand::RetryAll).await;
     }
 }
 

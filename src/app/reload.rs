@@ -23,7 +23,7 @@ use crate::core::health::failure::chain;
 use crate::core::health::status::{ConfigurationState, ConfigurationStatus};
 use crate::core::time::ticks::Ticks;
 use crate::ports::Clock;
-use crate::runtime::commands::Command;
+use crate::runtime::commands::DispatcherCommand;
 use crate::runtime::fleet::Fleet;
 use crate::settings::Settings;
 use crate::telemetry::logging::LogFilterHandle;
@@ -91,7 +91,7 @@ pub struct Reloader {
     pub fleet: watch::Sender<Fleet>,
     pub status: Arc<ReloadStatus>,
     pub clock: Arc<dyn Clock>,
-    pub commands: mpsc::Sender<Command>,
+    pub commands: mpsc::Sender<DispatcherCommand>,
 }
 
 impl Reloader {
@@ -115,7 +115,7 @@ impl Reloader {
                 break;
             }
             // What tenants rest for may have been mended outside the configuration.
-            self.command(Command::RetryAll).await;
+            self.command(DispatcherCommand::RetryAll).await;
             systemd::ready(&status());
         }
     }
@@ -163,7 +163,7 @@ impl Reloader {
     }
 
     /// Fails only while the daemon stops: then there is nothing to do.
-    async fn command(&self, command: Command) {
+    async fn command(&self, command: DispatcherCommand) {
         let _ = self.commands.send(command).await;
     }
 
@@ -195,7 +195,7 @@ impl Reloader {
             log_applied(&settings, &diff, &restart_needed);
         }
         self.fleet.send_replace(fleet.clone());
-        self.command(Command::Fleet(fleet)).await;
+        self.command(DispatcherCommand::Fleet(fleet)).await;
         if let Err(error) = self.reload.log.set(&settings.log.level) {
             // Can't happen: the configuration has parsed it in the same way.
             tracing::warn!(error = chain(&error), "log.level stays as it was");

@@ -26,8 +26,8 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::mem;
 use std::time::Duration;
 
-pub use self::messages::{Action, Input, Member, WorkEnd, WorkResult};
-use self::place::{Place, State};
+use self::entry::{AgendaEntry, AgendaState};
+pub use self::messages::{Action, FleetMember, Input, WorkEnd, WorkResult};
 use crate::core::health::failure::Reaction;
 use crate::core::ids::TenantId;
 use crate::core::pace::backoff::pause;
@@ -36,8 +36,8 @@ use crate::core::time::spread::{Use, jitter, offset};
 use crate::core::time::ticks::Ticks;
 use crate::core::time::wallclock::Look;
 
+mod entry;
 mod messages;
-mod place;
 
 /// Gaps between firings are counted up to this many: a suspended machine wakes to a gap of days.
 const MOST_MISSED: u64 = 10_000;
@@ -47,7 +47,7 @@ const FIRST_PACE: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub struct Agenda {
     groups: HashMap<Schedule, Group>,
-    places: HashMap<TenantId, Place>,
+    entries: HashMap<TenantId, AgendaEntry>,
     queue: BinaryHeap<Reverse<QueuedTurn>>,
     stopping: bool,
     actions: Vec<Action>,
@@ -78,7 +78,7 @@ impl Agenda {
             Input::Due => self.due(now),
             Input::Ended(tenant, end) => self.ended(now, tenant, &end),
             Input::Retry(tenants) => self.retry(now, tenants),
-            Input::RetryAll => self.retry(now, self.places.keys().copied().collect()),
+            Input::RetryAll => self.retry(now, self.entries.keys().copied().collect()),
             Input::Release(tenants) => {
                 for group in self.groups.values_mut() {
                     group.tenants.retain(|tenant| !tenants.contains(tenant));
@@ -97,26 +97,27 @@ impl Agenda {
 
     /// Tenants that rest because their credential was refused.
     pub fn without_credential(&self, now: Look) -> impl Iterator<Item = TenantId> {
-        let waits = move |state: State| {
-            state.rests(now) && matches!(state, State::Resting { credential, .. } if credential)
+        let waits = move |state: AgendaState| {
+            state.rests(now)
+                && matches!(state, AgendaState::Resting { credential, .. } if credential)
         };
-        self.places
+        self.entries
             .iter()
-            .filter(move |(_, place)| waits(place.state))
+            .filter(move |(_, entry)| waits(entry.state))
             .map(|(tenant, _)| *tenant)
     }
 
-    fn fleet(&mut self, now: Look, fleet: &[Member]) {
+    fn fleet(&mut self, now: Look, fleet: &[FleetMember]) {
         let present: HashSet<_> = fleet.iter().map(|member| member.id).collect();
         let absent = |tenant: &&TenantId| !present.contains(*tenant);
-        let gone: Vec<_> = self.places.keys().filter(absent).copied().collect();
+        let gone: Vec<_> = self.entries.keys().filter(absent).copied().collect();
         self.release(gone);
         let fresh: Vec<_> = fleet.iter().filter(|it| self.enter(now, it)).collect();
         self.regroup(fleet);
         // The first turns don't wait for a firing: an operator who starts the daemon or adds a tenant wants to see it work,
         // also at "every 6h". A few start at once, many are spread.
         let crowd = crowd(fresh.len());
-        for Member { id, schedule, .. } in fresh {
+        for FleetMember { id, schedule, .. } in fresh {
             let window = schedule.period_after(now.wall).min(crowd);
             self.enqueue(now, *id, offset(*id, window), false);
         }
@@ -124,26 +125,26 @@ impl Agenda {
 
     /// Takes up a member of the fleet. Whether it gets a first turn now: it is new or has new settings, and no work of it has
     /// to come to rest before.
-    fn enter(&mut self, now: Look, member: &Member) -> bool {
-        let place = self.places.get(&member.id);
-        let known = place.filter(|place| !State::GONE.contains(&place.state));
+    fn enter(&mut self, now: Look, member: &FleetMember) -> bool {
+        let entry = self.entries.get(&member.id);
+        let known = entry.filter(|entry| !AgendaState::GONE.contains(&entry.state));
         if known.is_some() && !member.changed {
             return false;
         }
-        let left = place.and_then(|place| place.state.left(true));
+        let left = entry.and_then(|entry| entry.state.left(true));
         if left.is_some() && known.is_some() {
             self.actions.push(Action::GiveWay(member.id));
         }
-        let state = left.unwrap_or(State::Idle);
-        let place = Place::new(member.schedule.clone(), state, now);
-        self.places.insert(member.id, place);
+        let state = left.unwrap_or(AgendaState::Idle);
+        let entry = AgendaEntry::new(member.schedule.clone(), state, now);
+        self.entries.insert(member.id, entry);
         left.is_none()
     }
 
     /// Schedules that stay keep their last firing: gaps are counted from it.
-    fn regroup(&mut self, fleet: &[Member]) {
+    fn regroup(&mut self, fleet: &[FleetMember]) {
         let mut before = mem::take(&mut self.groups);
-        for Member { id, schedule, .. } in fleet {
+        for FleetMember { id, schedule, .. } in fleet {
             let group = self.groups.entry(schedule.clone());
             let group = group.or_insert_with(|| Group {
                 tenants: Vec::new(),
@@ -155,15 +156,15 @@ impl Agenda {
 
     fn release(&mut self, tenants: impl IntoIterator<Item = TenantId>) {
         for tenant in tenants {
-            let Some(place) = self.places.get_mut(&tenant) else {
+            let Some(entry) = self.entries.get_mut(&tenant) else {
                 continue;
             };
-            if State::GONE.contains(&place.state) {
+            if AgendaState::GONE.contains(&entry.state) {
                 continue;
             }
-            match place.state.left(false) {
+            match entry.state.left(false) {
                 Some(left) => {
-                    place.state = left;
+                    entry.state = left;
                     self.actions.push(Action::GiveWay(tenant));
                 }
                 None => self.forget(tenant),
@@ -172,7 +173,7 @@ impl Agenda {
     }
 
     fn forget(&mut self, tenant: TenantId) {
-        self.places.remove(&tenant);
+        self.entries.remove(&tenant);
         self.actions.push(Action::Released(tenant));
     }
 
@@ -204,9 +205,9 @@ impl Agenda {
 
     fn enqueue(&mut self, now: Look, tenant: TenantId, within: Duration, retry: bool) {
         let at = now.steady.saturating_add(within);
-        let state = self.places.get(&tenant).map(|place| place.state);
+        let state = self.entries.get(&tenant).map(|entry| entry.state);
         // A turn that will be skipped is not shown.
-        let skipped = matches!(state, Some(State::Resting { until, .. }) if until > at);
+        let skipped = matches!(state, Some(AgendaState::Resting { until, .. }) if until > at);
         if retry || !skipped {
             self.actions.push(Action::Plan { tenant, within });
         }
@@ -219,28 +220,28 @@ impl Agenda {
             && turn.at <= now.steady
         {
             self.queue.pop();
-            let Some(place) = self.places.get_mut(&turn.tenant) else {
+            let Some(entry) = self.entries.get_mut(&turn.tenant) else {
                 continue;
             };
-            match &mut place.state {
-                State::Resting { until, .. } if *until <= now.steady => {
+            match &mut entry.state {
+                AgendaState::Resting { until, .. } if *until <= now.steady => {
                     self.start(now, turn.tenant)
                 }
-                State::Resting { .. } => {}
+                AgendaState::Resting { .. } => {}
                 _ if turn.retry => {}
-                State::Idle => self.start(now, turn.tenant),
-                State::Sweeping { began } => {
+                AgendaState::Idle => self.start(now, turn.tenant),
+                AgendaState::Sweeping { began } => {
                     // A first turn, or one after a rest, may have started just before: it reads all that this turn would.
-                    let period = place.schedule.period_after(now.wall);
+                    let period = entry.schedule.period_after(now.wall);
                     if now.steady.saturating_sub(*began) >= period / 4 {
                         self.actions.push(Action::Missed(1));
                     }
                 }
-                State::Filling { turn_waits } => {
+                AgendaState::Filling { turn_waits } => {
                     *turn_waits = true;
                     self.actions.push(Action::GiveWay(turn.tenant));
                 }
-                State::Leaving { sweeping, stays } => {
+                AgendaState::Leaving { sweeping, stays } => {
                     if *sweeping && *stays {
                         self.actions.push(Action::Missed(1));
                     }
@@ -250,43 +251,43 @@ impl Agenda {
     }
 
     fn start(&mut self, now: Look, tenant: TenantId) {
-        let Some(place) = self.places.get_mut(&tenant).filter(|_| !self.stopping) else {
+        let Some(entry) = self.entries.get_mut(&tenant).filter(|_| !self.stopping) else {
             return;
         };
-        place.state = State::Sweeping { began: now.steady };
-        let failing = place.failures > 0;
+        entry.state = AgendaState::Sweeping { began: now.steady };
+        let failing = entry.failures > 0;
         self.actions.push(Action::Sweep { tenant, failing });
     }
 
     fn ended(&mut self, now: Look, tenant: TenantId, end: &WorkEnd) {
-        let Some(place) = self.places.get_mut(&tenant) else {
+        let Some(entry) = self.entries.get_mut(&tenant) else {
             return;
         };
-        match mem::replace(&mut place.state, State::Idle) {
-            State::Sweeping { .. } => self.sweep_ended(now, tenant, &end.result),
-            State::Filling { turn_waits } => {
+        match mem::replace(&mut entry.state, AgendaState::Idle) {
+            AgendaState::Sweeping { .. } => self.sweep_ended(now, tenant, &end.result),
+            AgendaState::Filling { turn_waits } => {
                 self.fill_ended(now, tenant, end);
                 if turn_waits {
                     self.start(now, tenant);
                 }
             }
-            State::Leaving { stays: true, .. } => self.start(now, tenant),
-            State::Leaving { stays: false, .. } => self.forget(tenant),
+            AgendaState::Leaving { stays: true, .. } => self.start(now, tenant),
+            AgendaState::Leaving { stays: false, .. } => self.forget(tenant),
             // Nothing ran.
-            state @ (State::Idle | State::Resting { .. }) => place.state = state,
+            state @ (AgendaState::Idle | AgendaState::Resting { .. }) => entry.state = state,
         }
     }
 
     fn sweep_ended(&mut self, now: Look, tenant: TenantId, result: &WorkResult) {
-        let Some(place) = self.places.get_mut(&tenant) else {
+        let Some(entry) = self.entries.get_mut(&tenant) else {
             return;
         };
         match *result {
             WorkResult::Done { backlog } => {
-                place.failures = 0;
-                if backlog && place.fill_rests_until <= now.steady && !self.stopping {
-                    place.state = State::Filling { turn_waits: false };
-                    let since = place.fill_since;
+                entry.failures = 0;
+                if backlog && entry.fill_rests_until <= now.steady && !self.stopping {
+                    entry.state = AgendaState::Filling { turn_waits: false };
+                    let since = entry.fill_since;
                     self.actions.push(Action::Fill { tenant, since });
                 }
                 self.plan_next(now, tenant);
@@ -295,10 +296,10 @@ impl Agenda {
                 reaction,
                 credential,
             } => {
-                place.failures = place.failures.saturating_add(1);
-                let pause = pause_after(reaction, tenant, place.failures);
+                entry.failures = entry.failures.saturating_add(1);
+                let pause = pause_after(reaction, tenant, entry.failures);
                 let until = now.steady.saturating_add(pause);
-                place.state = State::Resting { until, credential };
+                entry.state = AgendaState::Resting { until, credential };
                 self.actions.push(Action::Rest { tenant, pause });
                 self.enqueue(now, tenant, pause, true);
             }
@@ -307,24 +308,24 @@ impl Agenda {
     }
 
     fn fill_ended(&mut self, now: Look, tenant: TenantId, end: &WorkEnd) {
-        let Some(place) = self.places.get_mut(&tenant) else {
+        let Some(entry) = self.entries.get_mut(&tenant) else {
             return;
         };
-        place.fill_since = end.last_turn.unwrap_or(place.fill_since);
+        entry.fill_since = end.last_turn.unwrap_or(entry.fill_since);
         let WorkResult::Failed { reaction, .. } = end.result else {
             // Without this, the failures of a backlog that takes long would add up.
-            place.fill_failures = 0;
+            entry.fill_failures = 0;
             return;
         };
-        place.fill_failures = place.fill_failures.saturating_add(1);
-        let pause = pause_after(reaction, tenant, place.fill_failures);
-        place.fill_rests_until = now.steady.saturating_add(pause);
+        entry.fill_failures = entry.fill_failures.saturating_add(1);
+        let pause = pause_after(reaction, tenant, entry.fill_failures);
+        entry.fill_rests_until = now.steady.saturating_add(pause);
         self.actions.push(Action::Rest { tenant, pause });
     }
 
     /// Shows the next regular turn. It is not queued here: its firing does that.
     fn plan_next(&mut self, now: Look, tenant: TenantId) {
-        let Some(Place { schedule, .. }) = self.places.get(&tenant) else {
+        let Some(AgendaEntry { schedule, .. }) = self.entries.get(&tenant) else {
             return;
         };
         let turn = |firing: Ticks| firing.plus(offset(tenant, schedule.period_after(firing)));
@@ -339,7 +340,7 @@ impl Agenda {
     /// Tries those of `tenants` again that rest, a large crowd spread.
     fn retry(&mut self, now: Look, mut tenants: Vec<TenantId>) {
         let rests = |tenant: &TenantId| {
-            self.places
+            self.entries
                 .get(tenant)
                 .is_some_and(|it| it.state.rests(now))
         };
@@ -347,10 +348,10 @@ impl Agenda {
         let crowd = crowd(tenants.len());
         for tenant in tenants {
             let within = offset(tenant, crowd);
-            if let Some(place) = self.places.get_mut(&tenant) {
+            if let Some(entry) = self.entries.get_mut(&tenant) {
                 let until = now.steady.saturating_add(within);
                 let credential = false;
-                place.state = State::Resting { until, credential };
+                entry.state = AgendaState::Resting { until, credential };
             }
             self.enqueue(now, tenant, within, true);
         }

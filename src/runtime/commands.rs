@@ -8,7 +8,7 @@ use super::fleet::Fleet;
 use crate::core::ids::TenantId;
 use crate::core::time::schedule::Schedule;
 
-pub enum Command {
+pub enum DispatcherCommand {
     /// The schedule fires now.
     Fired(Schedule),
     /// The tenants are these from now on.

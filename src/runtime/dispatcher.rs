@@ -1,6 +1,6 @@
 //! Runs sweeps and back-fills as the [`Agenda`] decides, and reports how they end.
 //!
-//! One loop takes commands ([`Command`]), the ends of work, and time; it asks the agenda what to do and does it. Each piece
+//! One loop takes commands ([`DispatcherCommand`]), the ends of work, and time; it asks the agenda what to do and does it. Each piece
 //! of work is a task that waits for a permit in its lane ([`super::limits`]), takes the tenant's [`Memory`] by value and
 //! gives it back with its outcome.
 //!
@@ -20,11 +20,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 use tokio_util::sync::CancellationToken;
 
 use self::credentials::CredentialLook;
-use super::commands::Command;
+use self::releases::Releases;
+use super::commands::DispatcherCommand;
 use super::fleet::Fleet;
 use super::limits::{Lane, Permits};
 use super::tenant::Tenant;
-use crate::core::agenda::{Action, Agenda, Input, Member, WorkEnd, WorkResult};
+use crate::core::agenda::{Action, Agenda, FleetMember, Input, WorkEnd, WorkResult};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::time::wallclock::Look;
@@ -35,6 +36,7 @@ use crate::runtime::sweep::memory::Memory;
 use crate::runtime::sweep::{Halt, SweepOutcome, Sweeper};
 
 mod credentials;
+mod releases;
 
 /// How often the loop looks for changed credentials and for log lines that are due.
 const LOOK: Duration = Duration::from_secs(2);
@@ -46,15 +48,15 @@ pub struct Dispatcher {
     /// Shows that the loop gets on.
     heartbeat: Option<Heartbeat>,
     agenda: Agenda,
-    tenants: HashMap<TenantId, Entry>,
+    tenants: HashMap<TenantId, TenantEntry>,
     work: JoinSet<Ended>,
     at_work: HashMap<Id, (Arc<Tenant>, Work)>,
     look: CredentialLook,
-    releases: Vec<Release>,
+    releases: Releases,
 }
 
 /// A tenant of the fleet, or one that has left it and whose work comes to rest.
-struct Entry {
+struct TenantEntry {
     /// With its settings of now; work that runs may have begun with former ones.
     tenant: Arc<Tenant>,
     /// What its sweeps have learned. `None`: work that runs has it.
@@ -77,15 +79,8 @@ struct Ended {
     last_turn: Option<Instant>,
 }
 
-/// A release that is not acknowledged yet.
-struct Release {
-    /// Tenants whose work has not come to rest.
-    at_work: HashSet<TenantId>,
-    done: oneshot::Sender<()>,
-}
-
 impl Dispatcher {
-    /// A dispatcher without tenants: [`Command::Fleet`] brings them.
+    /// A dispatcher without tenants: [`DispatcherCommand::Fleet`] brings them.
     pub fn new(sweeper: Sweeper, permits: Permits, reports: HealthReports) -> Self {
         Self {
             sweeper,
@@ -97,7 +92,7 @@ impl Dispatcher {
             work: JoinSet::new(),
             at_work: HashMap::new(),
             look: CredentialLook::default(),
-            releases: Vec::new(),
+            releases: Releases::default(),
         }
     }
 
@@ -113,7 +108,7 @@ impl Dispatcher {
     pub async fn run(
         mut self,
         fleet: Fleet,
-        mut commands: mpsc::Receiver<Command>,
+        mut commands: mpsc::Receiver<DispatcherCommand>,
         stop: CancellationToken,
         drain: Duration,
     ) {
@@ -151,15 +146,15 @@ impl Dispatcher {
             );
         }
         self.work.shutdown().await;
-        self.acknowledge(|_| true);
+        self.releases.at_rest(|_| true);
     }
 
-    fn command(&mut self, command: Command) {
+    fn command(&mut self, command: DispatcherCommand) {
         match command {
-            Command::Fired(schedule) => self.act(Input::Fired(schedule)),
-            Command::Fleet(fleet) => self.set_fleet(&fleet),
-            Command::RetryAll => self.act(Input::RetryAll),
-            Command::Release { tenants, done } => self.release(tenants, done),
+            DispatcherCommand::Fired(schedule) => self.act(Input::Fired(schedule)),
+            DispatcherCommand::Fleet(fleet) => self.set_fleet(&fleet),
+            DispatcherCommand::RetryAll => self.act(Input::RetryAll),
+            DispatcherCommand::Release { tenants, done } => self.release(tenants, done),
         }
     }
 
@@ -167,7 +162,7 @@ impl Dispatcher {
         self.reports.set_fleet_size(fleet.len());
         let present: HashSet<_> = fleet.iter().map(|tenant| tenant.id).collect();
         self.leave(|tenant| !present.contains(tenant));
-        let members = fleet.iter().map(|tenant| Member {
+        let members = fleet.iter().map(|tenant| FleetMember {
             id: tenant.id,
             schedule: tenant.schedule.clone(),
             changed: self.enter(tenant),
@@ -181,7 +176,7 @@ impl Dispatcher {
         let uptime = self.uptime();
         let Some(entry) = self.tenants.get_mut(&tenant.id) else {
             self.reports.board.enter(tenant);
-            let entry = Entry {
+            let entry = TenantEntry {
                 tenant: tenant.clone(),
                 memory: Some(Memory::new(&tenant.rules, uptime)),
                 give_way: CancellationToken::new(),
@@ -215,21 +210,8 @@ impl Dispatcher {
         self.leave(|tenant| tenants.contains(tenant));
         let at_work = self.at_work.values().map(|(tenant, _)| tenant.id);
         let at_work = at_work.filter(|tenant| tenants.contains(tenant)).collect();
-        self.releases.push(Release { at_work, done });
         self.act(Input::Release(tenants));
-        self.acknowledge(|_| false);
-    }
-
-    /// The work of the tenants that `rests` names has come to rest: acknowledges the releases that waited for it.
-    fn acknowledge(&mut self, rests: impl Fn(&TenantId) -> bool) {
-        for release in &mut self.releases {
-            release.at_work.retain(|tenant| !rests(tenant));
-        }
-        let at_rest = |release: &mut Release| release.at_work.is_empty();
-        for Release { done, .. } in self.releases.extract_if(.., at_rest) {
-            // A caller that no longer waits needs no answer.
-            let _ = done.send(());
-        }
+        self.releases.add(at_work, done);
     }
 
     /// Asks the agenda what to do about `input`, and does it.
@@ -339,7 +321,7 @@ impl Dispatcher {
         }
         let last_turn = ended.last_turn.map(|turn| turn - self.sweeper.started);
         self.act(Input::Ended(of.id, WorkEnd { result, last_turn }));
-        self.acknowledge(|tenant| *tenant == of.id);
+        self.releases.at_rest(|tenant| *tenant == of.id);
     }
 
     /// What the agenda has to know of `outcome`.

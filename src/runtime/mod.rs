@@ -1,11 +1,11 @@
 //! The acting part: tasks, timers, limits. It decides nothing that `core/` can decide, and reaches the world only
 //! through the traits of [`crate::ports`].
 //!
-//! [`scheduler`] reports firings; [`dispatcher`] turns them into sweeps, each tenant at its own place in the period;
+//! [`scheduler`] sends firings; [`dispatcher`] runs sweeps as [`crate::core::agenda`] decides, and takes [`commands`];
 //! [`sweep`] is one sweep: its `pages`, and its `batch` with what the pages hold; [`local_outlet`] publishes and records;
-//! [`tokens`] keeps a good token for each tenant; [`limits`] holds what all share; [`health`] knows how each tenant is, and
-//! reports it; [`fleet`] is the list of tenants, which a reload changes; [`liveness`] shows that the parts get on;
-//! [`supervisor`] notices a task that ended unasked.
+//! [`tokens`] keeps a good token for each tenant; [`limits`] holds what all sweeps share; [`health`] holds how each tenant is
+//! and reports it; [`fleet`] is the list of tenants, which a reload replaces; [`liveness`] shows that the parts make progress;
+//! [`supervisor`] notices a task that ended before the stop.
 
 pub mod commands;
 pub mod dispatcher;

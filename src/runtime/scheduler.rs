@@ -20,7 +20,7 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::commands::Command;
+use super::commands::DispatcherCommand;
 use super::fleet::{FleetWatch, distinct_schedules};
 use crate::core::log_throttle::LogThrottle;
 use crate::core::time::schedule::Schedule;
@@ -53,7 +53,7 @@ pub enum SchedulerError {
 /// [`SchedulerError`] when the scheduler can't be set up.
 pub async fn run(
     fleet: FleetWatch,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<DispatcherCommand>,
     clock: Arc<dyn Clock>,
     heartbeat: Heartbeat,
     stop: CancellationToken,
@@ -73,7 +73,7 @@ pub async fn run(
 
 struct Jobs {
     scheduler: JobScheduler,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<DispatcherCommand>,
     heartbeat: Heartbeat,
     heartbeat_job: Option<Uuid>,
     of: HashMap<Schedule, Uuid>,
@@ -215,11 +215,14 @@ async fn add(
     scheduler.add(job.map_err(failed)?).await.map_err(failed)
 }
 
-fn job(schedule: &Schedule, commands: mpsc::Sender<Command>) -> Result<Job, JobSchedulerError> {
+fn job(
+    schedule: &Schedule,
+    commands: mpsc::Sender<DispatcherCommand>,
+) -> Result<Job, JobSchedulerError> {
     let schedule = schedule.clone();
     Job::new(schedule.cron().as_str(), move |_, _| {
         // If the channel is full, the dispatcher is many firings behind. It finds the gap later and counts it.
-        let _ = commands.try_send(Command::Fired(schedule.clone()));
+        let _ = commands.try_send(DispatcherCommand::Fired(schedule.clone()));
     })
 }
 

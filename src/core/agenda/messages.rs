@@ -11,7 +11,7 @@ use crate::core::time::schedule::Schedule;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// The tenants are these from now on; ids are unique.
-    Fleet(Vec<Member>),
+    Fleet(Vec<FleetMember>),
     /// The schedule fires now.
     Fired(Schedule),
     /// Time has passed.
@@ -29,7 +29,7 @@ pub enum Input {
 
 /// A tenant of the fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct FleetMember {
     pub id: TenantId,
     pub schedule: Schedule,
     /// Its settings are not those of the fleet before.

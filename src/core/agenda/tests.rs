@@ -19,8 +19,8 @@ fn schedule(n: u8) -> Schedule {
     PARSED[usize::from(n % 2)].clone()
 }
 
-fn member(n: u8, changed: bool) -> Member {
-    Member {
+fn member(n: u8, changed: bool) -> FleetMember {
+    FleetMember {
         id: tenant(n),
         schedule: schedule(n),
         changed,
@@ -97,7 +97,7 @@ impl Rig {
         );
     }
 
-    fn set_fleet(&mut self, members: Vec<Member>) {
+    fn set_fleet(&mut self, members: Vec<FleetMember>) {
         let fleet: HashSet<_> = members.iter().map(|member| member.id).collect();
         self.leaving.extend(self.fleet.difference(&fleet));
         self.leaving.retain(|tenant| !fleet.contains(tenant));

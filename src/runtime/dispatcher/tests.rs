@@ -29,7 +29,7 @@ struct Rig {
     board: Arc<Board>,
     stop: CancellationToken,
     dispatcher: tokio::task::JoinHandle<()>,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<DispatcherCommand>,
 }
 
 impl Rig {
@@ -49,13 +49,13 @@ impl Rig {
         }
     }
 
-    fn command(&self, command: Command) {
+    fn command(&self, command: DispatcherCommand) {
         let sent = self.commands.try_send(command);
         sent.expect("dispatcher is at work");
     }
 
     fn reload(&self, tenants: &[Arc<Tenant>]) {
-        self.command(Command::Fleet(tenants.into()));
+        self.command(DispatcherCommand::Fleet(tenants.into()));
     }
 
     async fn fire(&self, times: u32) {
@@ -78,8 +78,8 @@ fn dispatcher(sweeper: Sweeper, concurrent: usize, board: &Arc<Board>) -> Dispat
     Dispatcher::new(sweeper, Permits::new(concurrent), reports)
 }
 
-fn firing() -> Command {
-    Command::Fired("every 30s".parse().expect("schedule"))
+fn firing() -> DispatcherCommand {
+    DispatcherCommand::Fired("every 30s".parse().expect("schedule"))
 }
 
 fn asks(server: &Server) -> u32 {
@@ -230,7 +230,7 @@ async fn a_nudge_has_all_that_rests_tried_again_at_once() {
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
     rig.fire(1).await;
     assert_eq!(rig.health("tenant-1"), Health::Consent);
-    rig.command(Command::RetryAll);
+    rig.command(DispatcherCommand::RetryAll);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(rig.health("tenant-1"), Health::Ok);
 }
@@ -252,7 +252,7 @@ async fn a_secret_that_all_tenants_share_fails_as_one_alarm() {
         (20, Health::Credential)
     );
     entra.wrong.store(false, Ordering::SeqCst);
-    rig.command(Command::RetryAll);
+    rig.command(DispatcherCommand::RetryAll);
     sleep(PERIOD).await;
     assert_eq!(rig.board.alarms(), []);
 }
@@ -288,7 +288,7 @@ async fn the_next_sweep_shown_lies_ahead_and_is_when_it_comes() {
             let firing = schedule.next_after(now).expect("a firing");
             sleep(firing.since(now)).await;
             let schedule = schedule.clone();
-            rig.command(Command::Fired(schedule));
+            rig.command(DispatcherCommand::Fired(schedule));
             sleep(next.since(firing) - Duration::from_secs(1)).await;
             assert_eq!(asks(&server), asked, "before its time");
             sleep(Duration::from_secs(2)).await;

@@ -21,11 +21,11 @@ fn heartbeat() -> Heartbeat {
 }
 
 /// The next firing; the crate asks the machine's clock itself, so these tests run in real time.
-async fn next(fired: &mut mpsc::Receiver<Command>) -> String {
+async fn next(fired: &mut mpsc::Receiver<DispatcherCommand>) -> String {
     let next = timeout(Duration::from_secs(10), fired.recv()).await;
     let firing = next.expect("a firing within 10 s");
     match firing.expect("scheduler is at work") {
-        Command::Fired(schedule) => schedule.to_string(),
+        DispatcherCommand::Fired(schedule) => schedule.to_string(),
         _ => panic!("no firing"),
     }
 }
@@ -75,7 +75,7 @@ async fn after_a_reload_new_schedules_fire_old_ones_do_not_and_those_that_stay_m
 struct Rig {
     clock: Arc<TestClock>,
     scheduler: JobScheduler,
-    fired: mpsc::Receiver<Command>,
+    fired: mpsc::Receiver<DispatcherCommand>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), SchedulerError>>,
     _fleet: tokio::sync::watch::Sender<Fleet>,

@@ -8,7 +8,7 @@ impl Rig {
     fn release(&self, tenants: &[&Tenant]) -> oneshot::Receiver<()> {
         let (done, released) = oneshot::channel();
         let tenants = tenants.iter().map(|tenant| tenant.id).collect();
-        self.command(Command::Release { tenants, done });
+        self.command(DispatcherCommand::Release { tenants, done });
         released
     }
 }

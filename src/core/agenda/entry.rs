@@ -7,9 +7,9 @@ use crate::core::time::wallclock::Look;
 
 /// What is known of a tenant.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct AgendaEntry {
     pub(super) schedule: Schedule,
-    pub(super) state: State,
+    pub(super) state: AgendaState,
     /// Sweeps in a row that failed.
     pub(super) failures: u32,
     pub(super) fill_failures: u32,
@@ -20,7 +20,7 @@ pub(super) struct Place {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum AgendaState {
     Idle,
     Resting {
         until: Duration,
@@ -40,8 +40,8 @@ pub(super) enum State {
     },
 }
 
-impl Place {
-    pub(super) fn new(schedule: Schedule, state: State, now: Look) -> Self {
+impl AgendaEntry {
+    pub(super) fn new(schedule: Schedule, state: AgendaState, now: Look) -> Self {
         Self {
             schedule,
             state,
@@ -53,7 +53,7 @@ impl Place {
     }
 }
 
-impl State {
+impl AgendaState {
     pub(super) fn rests(self, now: Look) -> bool {
         matches!(self, Self::Resting { until, .. } if until > now.steady)
     }
