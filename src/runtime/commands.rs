@@ -1,4 +1,4 @@
-//! What the dispatcher is told to do, over one channel: commands take effect in the order in which they are sent.
+//! The commands of the dispatcher, over one channel: they take effect in the order in which they are sent.
 
 use std::collections::HashSet;
 
@@ -16,8 +16,8 @@ pub enum DispatcherCommand {
     /// Try all tenants again now that rest after a failure.
     RetryAll,
     /// Give these tenants up, so that another machine can take them over. `done` is sent when nothing runs for them any
-    /// more; it is dropped unsent if the dispatcher ends before it sees the command. A later fleet that contains such a
-    /// tenant takes it up again.
+    /// more. If the dispatcher ends before it reads the command, `done` is dropped. A later fleet with such a tenant takes it
+    /// up again.
     Release {
         tenants: HashSet<TenantId>,
         done: oneshot::Sender<()>,

@@ -1,4 +1,4 @@
-//! What the agenda is told, and what it answers.
+//! The inputs of the agenda, and the actions that it answers.
 
 use std::collections::HashSet;
 use std::time::Duration;

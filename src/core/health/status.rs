@@ -155,14 +155,14 @@ pub struct TenantStatus {
     /// Records published since the process started.
     pub published: u64,
     /// What live polling leaves to the back-fill; `None`: nothing.
-    pub backfill: Option<Backfill>,
+    pub backfill: Option<BackfillStatus>,
     /// Versions that only the overlap or a reconcile found, since the process started.
     pub late_found: u64,
 }
 
 /// Progress of a tenant's back-fill. It is read newest first, so `to` moves back until nothing is left.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Backfill {
+pub struct BackfillStatus {
     #[serde(serialize_with = "text")]
     pub from: Ticks,
     #[serde(serialize_with = "text")]
@@ -320,7 +320,7 @@ mod tests {
         known.token_expires = Some(Ticks::from_unix_seconds(1_700_003_600));
         known.credential_expires = Some(Ticks::from_unix_seconds(1_700_007_200));
         known.published = 7;
-        known.backfill = Some(Backfill {
+        known.backfill = Some(BackfillStatus {
             from: Ticks::from_unix_seconds(1_699_990_000),
             to: Ticks::from_unix_seconds(1_699_993_600),
             open_seconds: 3600,

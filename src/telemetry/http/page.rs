@@ -12,7 +12,7 @@ use crate::core::health::alarms::Alarm;
 use crate::core::health::failure::Health;
 use crate::core::health::sentences;
 use crate::core::health::status::{
-    Backfill, ConfigurationState, PartState, PartStatus, StatusReport, TenantStatus,
+    BackfillStatus, ConfigurationState, PartState, PartStatus, StatusReport, TenantStatus,
 };
 use crate::core::time::ticks::Ticks;
 
@@ -106,7 +106,7 @@ impl StatusPage<'_> {
     }
 }
 
-fn sentence_of(fill: &Backfill) -> String {
+fn sentence_of(fill: &BackfillStatus) -> String {
     let broke_off = fill.error.as_ref();
     let broke_off = broke_off.map(|why| format!("; it broke off: {}", tame(why)));
     format!(

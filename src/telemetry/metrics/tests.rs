@@ -2,7 +2,7 @@ use super::*;
 use crate::core::health::alarms::Alarm;
 use crate::core::health::failure::Health;
 use crate::core::health::status::{
-    Backfill, ConfigurationState, ConfigurationStatus, PartState, PartStatus, RunState,
+    BackfillStatus, ConfigurationState, ConfigurationStatus, PartState, PartStatus, RunState,
     TenantStatus,
 };
 use crate::core::ids::TenantId;
@@ -384,7 +384,7 @@ fn gauges_show_the_report() {
 #[test]
 fn what_pages_somebody_is_a_gauge() {
     let mut behind = tenant(0x11, "contoso", Health::Ok);
-    behind.backfill = Some(Backfill {
+    behind.backfill = Some(BackfillStatus {
         from: Ticks(0),
         to: Ticks(0),
         open_seconds: 3600,

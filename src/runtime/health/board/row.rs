@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::core::health::failure::{Failure, Health};
-use crate::core::health::status::{Backfill, TenantStatus};
+use crate::core::health::status::{BackfillStatus, TenantStatus};
 use crate::core::sweep::backlog::Backlog;
 use crate::core::time::ticks::Ticks;
 use crate::core::time::wallclock::Look;
@@ -147,11 +147,11 @@ impl BoardRow {
         }
     }
 
-    fn backfill(&self) -> Option<Backfill> {
+    fn backfill(&self) -> Option<BackfillStatus> {
         let open = self.backlog.intervals();
         let (first, last) = (open.first()?, open.last()?);
         let seconds = open.iter().map(|part| part.to.since(part.from).as_secs());
-        Some(Backfill {
+        Some(BackfillStatus {
             from: first.from,
             to: last.to,
             open_seconds: seconds.sum(),

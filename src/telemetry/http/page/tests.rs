@@ -77,7 +77,7 @@ fn the_page_says_what_is_wrong_and_what_to_do() {
     sick.remedy = Some("have https://login.example/?a=1&b=2 opened".into());
     (sick.lag_seconds, sick.last_success) = (None, None);
     let mut filling = tenant("contoso", Health::Ok);
-    filling.backfill = Some(Backfill {
+    filling.backfill = Some(BackfillStatus {
         from: ago(7200),
         to: ago(3600),
         open_seconds: 3600,
