@@ -47,11 +47,11 @@ const FAILED: u8 = 1;
 #[command(version, about, after_long_help = man::MANUAL.trim_end())]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum Command {
+enum CliCommand {
     /// The daemon: reads all tenants on their schedules until it is told to stop
     Run(run::RunCommand),
     /// Writes a commented configuration to start from, or the file of one customer; never over anything
@@ -114,17 +114,17 @@ impl Cli {
     /// What went wrong, in the operator's words, and its exit code.
     pub fn run(self) -> Result<(), CommandError> {
         match self.command {
-            Command::Run(run) => run.run(),
-            Command::Init(init) => init.run(),
-            Command::Config(config) => config.run(),
-            Command::Check(check) => check.run(),
-            Command::Consent(consent) => consent.run(),
-            Command::Token(token) => token.run(),
-            Command::Status(status) => status.run(),
+            CliCommand::Run(run) => run.run(),
+            CliCommand::Init(init) => init.run(),
+            CliCommand::Config(config) => config.run(),
+            CliCommand::Check(check) => check.run(),
+            CliCommand::Consent(consent) => consent.run(),
+            CliCommand::Token(token) => token.run(),
+            CliCommand::Status(status) => status.run(),
             #[cfg(feature = "demo")]
-            Command::Demo(demo) => demo.run(),
-            Command::Completions(completions) => completions.run(),
-            Command::Man(man) => man.run(),
+            CliCommand::Demo(demo) => demo.run(),
+            CliCommand::Completions(completions) => completions.run(),
+            CliCommand::Man(man) => man.run(),
         }
     }
 }

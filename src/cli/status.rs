@@ -26,7 +26,7 @@ use crate::core::format::tame;
 use crate::core::health::failure::one_line;
 use crate::core::time::ticks::Ticks;
 use crate::ports::Clock;
-use crate::telemetry::client::{self, HttpAnswer, RequestError};
+use crate::telemetry::client::{self, EndpointAnswer, RequestError};
 use crate::telemetry::clock::SystemClock;
 
 use report::StatusDocument;
@@ -206,7 +206,7 @@ impl Daemon {
     }
 
     /// The answer, and the address that gave it.
-    async fn ask(&self, path: &str) -> Result<(HttpAnswer, &str), CommandError> {
+    async fn ask(&self, path: &str) -> Result<(EndpointAnswer, &str), CommandError> {
         let first = client::get(&self.address, path).await;
         let (address, answer) = match (first, &self.otherwise) {
             (Err(RequestError::Connect(refused)), Some(other)) => {
@@ -240,7 +240,7 @@ impl Daemon {
         CommandError::new(UNAVAILABLE, anyhow!(what))
     }
 
-    fn strange(&self, address: &str, answer: &HttpAnswer) -> CommandError {
+    fn strange(&self, address: &str, answer: &EndpointAnswer) -> CommandError {
         let asked = self.asked();
         let (status, body) = (answer.status, one_line(&tame(&answer.body), 80));
         CommandError::new(

@@ -25,7 +25,7 @@ const MAX_ANSWER: usize = 32 << 20;
 
 /// An answer of any status.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpAnswer {
+pub struct EndpointAnswer {
     pub status: u16,
     /// The time by the server's clock, in whole seconds.
     pub date: Option<Ticks>,
@@ -48,7 +48,7 @@ pub enum RequestError {
 ///
 /// # Errors
 /// No complete answer arrived.
-pub async fn get(address: &str, path: &str) -> Result<HttpAnswer, RequestError> {
+pub async fn get(address: &str, path: &str) -> Result<EndpointAnswer, RequestError> {
     get_within(address, path, LIMIT).await
 }
 
@@ -56,7 +56,7 @@ async fn get_within(
     address: &str,
     path: &str,
     limit: Duration,
-) -> Result<HttpAnswer, RequestError> {
+) -> Result<EndpointAnswer, RequestError> {
     let connected = timeout(CONNECT_LIMIT.min(limit), TcpStream::connect(address)).await;
     let stream = connected
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
@@ -70,7 +70,7 @@ async fn exchange(
     stream: TcpStream,
     address: &str,
     path: &str,
-) -> Result<HttpAnswer, RequestError> {
+) -> Result<EndpointAnswer, RequestError> {
     let request = Request::get(path).header(HOST, address).body(Body::empty());
     let request = request.map_err(|_| RequestError::Strange("its address is no host"))?;
     let handshake = http1::handshake(TokioIo::new(stream)).await;
@@ -83,7 +83,7 @@ async fn exchange(
     let body = body.map_err(|_| RequestError::Strange("the answer is cut short, or has no end"))?;
     let body = String::from_utf8(body.into());
     let date = head.headers.get(DATE).and_then(|value| value.to_str().ok());
-    Ok(HttpAnswer {
+    Ok(EndpointAnswer {
         status: head.status.as_u16(),
         date: date.and_then(instant_of),
         body: body.map_err(|_| RequestError::Strange("the answer is not text"))?,
@@ -128,7 +128,7 @@ mod tests {
             b"HTTP/1.0 503 Service Unavailable\r\ndate: Tue, 14 Nov 2023 22:13:20 GMT\r\nContent-Length: 8\r\n\r\nwaiting\n",
         )
         .await;
-        let expected = HttpAnswer {
+        let expected = EndpointAnswer {
             status: 503,
             date: Some(Ticks::from_unix_seconds(1_700_000_000)),
             body: "waiting\n".into(),

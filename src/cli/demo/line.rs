@@ -22,7 +22,7 @@ pub struct Printer {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Incident {
+struct IncidentFields {
     display_name: Option<String>,
     status: Option<String>,
     severity: Option<String>,
@@ -32,7 +32,7 @@ struct Incident {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct IncidentEvent {
-    data: Incident,
+    data: IncidentFields,
 }
 
 impl Printer {
