@@ -5,6 +5,6 @@
 //! binary in it as the rendered manifests say, so it needs root; a machine where nobody is root runs the others.
 
 mod pod;
-mod render;
+pub mod render;
 mod rules;
 mod settings;

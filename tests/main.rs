@@ -16,6 +16,7 @@ mod cli_config;
 mod cli_status;
 mod crash;
 mod daemon;
+mod docs;
 mod fault_matrix;
 mod field_faults;
 mod fleet;

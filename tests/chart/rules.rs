@@ -248,8 +248,8 @@ fn the_alert_rules_are_those_of_the_repository_and_lead_to_the_runbook() {
     let everything = Manifests::of(&set("everything"));
     let own = fs::read_to_string(repository().join("deploy/alerts.yaml")).expect("the rules");
     let own: Value = yaml_serde::from_str(&own.replace(
-        "RUNBOOK.md#",
-        "https://wiki.example.net/incidentd/RUNBOOK.md#",
+        "operations.md#",
+        "https://wiki.example.net/incidentd/operations.md#",
     ))
     .expect("YAML");
     assert_eq!(everything.one("PrometheusRule")["spec"], own);

@@ -18,7 +18,7 @@ fn rules(text: &str) -> Vec<(&str, &str)> {
 }
 
 /// The anchors that a heading of Markdown gets.
-fn anchors(text: &str) -> BTreeSet<String> {
+pub fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     headings
         .map(|line| {
@@ -47,14 +47,14 @@ fn states(rule: &str) -> BTreeSet<&str> {
 
 #[test]
 fn every_alert_leads_to_a_heading_of_the_runbook() {
-    let (alerts, runbook) = (read("deploy/alerts.yaml"), read("deploy/RUNBOOK.md"));
+    let (alerts, runbook) = (read("deploy/alerts.yaml"), read("docs/operations.md"));
     let anchors = anchors(&runbook);
     let rules = rules(&alerts);
     assert!(rules.len() > 10, "{rules:?}");
     for (alert, rule) in &rules {
         let (_, link) = rule.split_once("runbook: ").expect(alert);
         let link = link.lines().next().unwrap().trim_matches('"');
-        let anchor = link.strip_prefix("RUNBOOK.md#").expect(link);
+        let anchor = link.strip_prefix("operations.md#").expect(link);
         let leads_to: Vec<&str> = match anchor {
             STATE => states(rule).into_iter().collect(),
             anchor => vec![anchor],

@@ -1,4 +1,4 @@
-//! Each line of the log that a service shows by default is in the README's table, with what to do.
+//! Each line of the log that a service shows by default is in the table of docs/operations.md, with what to do.
 
 use std::fs;
 use std::path::Path;
@@ -37,8 +37,8 @@ fn messages(folder: &Path, into: &mut Vec<String>) {
 #[test]
 fn what_is_logged_by_default_is_documented() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let (_, log) = readme.split_once("\n## Log\n").unwrap();
+    let page = fs::read_to_string(root.join("docs/operations.md")).unwrap();
+    let (_, log) = page.split_once("\n## Log\n").unwrap();
     let log = log.split("\n## ").next().unwrap();
     let mut all = Vec::new();
     messages(&root.join("src"), &mut all);
@@ -53,6 +53,6 @@ fn what_is_logged_by_default_is_documented() {
         .collect();
     assert!(
         missing.is_empty(),
-        "not in the README's table: {missing:#?}"
+        "not in the table of docs/operations.md: {missing:#?}"
     );
 }

@@ -8,6 +8,7 @@
 
 mod alerts;
 mod circles;
+mod docs;
 mod image;
 mod known;
 mod log;
@@ -305,7 +306,7 @@ fn the_scanner_sees_the_arrows_that_are_there() {
     for (file, path) in [
         ("main.rs", "crate::cli::Cli"),
         ("cli/run.rs", "crate::app::App"),
-        ("app.rs", "crate::kafka::KafkaPublisher"),
+        ("app.rs", "crate::ledger::LedgerError"),
         ("app.rs", "crate::runtime::sweep::Sweeper"),
         ("app/connectors.rs", "crate::microsoft::Entra"),
         (

@@ -54,6 +54,7 @@ impl Source {
             text: text.lines().collect(),
             dependencies,
             module: module_of(path),
+            children: children(&file),
             in_tests: 0,
             in_function: 0,
             paths: BTreeSet::new(),
@@ -103,6 +104,8 @@ struct Scan<'a> {
     dependencies: &'a BTreeSet<String>,
     /// The module that is being read: the file's, and the inline ones within it.
     module: Vec<String>,
+    /// The modules that the file declares, inline ones left out: a path may begin with their names.
+    children: BTreeSet<String>,
     /// How many of the open inline modules are for tests, and how many functions are open.
     in_tests: usize,
     in_function: usize,
@@ -122,6 +125,7 @@ impl Scan<'_> {
             root.as_str(),
             "crate" | "self" | "super" | "std" | "incidentd"
         );
+        let known = known || self.children.contains(root);
         if segments.len() > 1 && (known || self.dependencies.contains(root)) {
             self.name(segments, span, false);
         }
@@ -143,6 +147,9 @@ impl Scan<'_> {
         let (mut module, mut rest) = match segments.first().map(String::as_str) {
             Some("crate" | "incidentd") => (Vec::new(), &segments[1..]),
             Some("self" | "super") => (self.module.clone(), segments),
+            Some(child) if self.children.contains(child) && self.in_tests == 0 => {
+                (self.module.clone(), segments)
+            }
             _ => return segments.join("::"),
         };
         while let Some((first, more)) = rest.split_first()
@@ -324,6 +331,14 @@ impl<'ast> Visit<'ast> for Scan<'_> {
         self.new_type(&item.ident, item.fields.named.len());
         visit::visit_item_union(self, item);
     }
+}
+
+fn children(file: &syn::File) -> BTreeSet<String> {
+    let modules = file.items.iter().filter_map(|item| match item {
+        syn::Item::Mod(module) if module.content.is_none() => Some(module.ident.to_string()),
+        _ => None,
+    });
+    modules.collect()
 }
 
 fn is_cfg_test(attribute: &syn::Attribute) -> bool {
