@@ -315,7 +315,7 @@ fn the_scanner_sees_the_arrows_that_are_there() {
         ),
         ("runtime/sweep.rs", "crate::ports::Outlet"),
         ("ledger/store.rs", "crate::core::sweep::cursor::TenantState"),
-        ("ports.rs", "crate::core::ids::TenantId"),
+        ("ports/delivery.rs", "crate::core::ids::TenantId"),
         ("kafka/queue.rs", "rdkafka::producer::FutureProducer"),
         (
             "core/time/spread.rs",
