@@ -52,7 +52,7 @@
 //!
 //! # The life of a tenant
 //!
-//! [`config`] turns files and environment into [`settings`], which can't be wrong. [`app`] makes a [`runtime::tenant::Tenant`]
+//! [`config`] turns files and environment into [`settings`], which can't be wrong. `app` makes a [`runtime::tenant::Tenant`]
 //! of each, with its own token source, incident source and encoder behind the traits of [`ports`]. At first contact incidentd
 //! writes the tenant's state: a cursor at *now minus lookback*. This instant is also the start of the tenant's first range. It
 //! stays when the cursor moves on, and incidentd never asks for anything older.
@@ -98,12 +98,12 @@
 //! # The structure
 //!
 //! [`core`] decides and touches nothing. [`ports`] are traits. [`runtime`] acts and sees only these two. Adapters ([`microsoft`],
-//! [`kafka`], [`ledger`], [`record`], [`telemetry`], `simulator`) implement ports and do not see one another. [`app`] alone knows them
+//! [`kafka`], [`ledger`], [`record`], [`telemetry`], `simulator`) implement ports and do not see one another. `app` alone knows them
 //! all. `tests/structure` checks this. `docs/contributing.md` says where to change what.
 
 #![forbid(unsafe_code)]
 
-pub mod app;
+mod app;
 pub mod cli;
 pub mod config;
 pub mod core;
