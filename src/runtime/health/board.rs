@@ -34,7 +34,7 @@ pub struct Board {
 
 /// A tenant changed its state, or its operator has something else to do now: for the log and the status topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthChange {
+pub struct HealthTransition {
     pub at: Ticks,
     pub before: Health,
     pub after: Health,
@@ -97,7 +97,7 @@ impl Board {
         tenant: TenantId,
         began: Instant,
         outcome: &SweepOutcome,
-    ) -> Option<HealthChange> {
+    ) -> Option<HealthTransition> {
         let now = self.clock.now();
         let began = Look {
             wall: now.minus(began.elapsed()),
@@ -124,7 +124,7 @@ impl Board {
 
     /// Notes how a back-fill ended. Returns a change of health if the failure concerns the tenant as a whole: the next live
     /// sweep may be an hour away.
-    pub fn note_fill(&self, tenant: TenantId, outcome: &SweepOutcome) -> Option<HealthChange> {
+    pub fn note_fill(&self, tenant: TenantId, outcome: &SweepOutcome) -> Option<HealthTransition> {
         self.noted(tenant, |row| {
             row.count(outcome);
             row.note_fill(outcome.halt.as_ref());
@@ -143,7 +143,7 @@ impl Board {
         &self,
         tenant: TenantId,
         note: impl FnOnce(&mut BoardRow) -> Option<Option<Failure>>,
-    ) -> Option<HealthChange> {
+    ) -> Option<HealthTransition> {
         let (at, tenants) = (self.clock.now(), self.rows.read().len());
         self.with(tenant, |row| {
             let failure = note(row)?;
@@ -152,7 +152,7 @@ impl Board {
                 .alarms
                 .lock()
                 .note(tenant, tenants, failure.as_ref(), at);
-            Some(HealthChange {
+            Some(HealthTransition {
                 at,
                 before,
                 after: row.health,

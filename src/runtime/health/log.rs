@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::board::{FleetProgress, HealthChange};
+use super::board::{FleetProgress, HealthTransition};
 use crate::core::health::alarms::{Alarm, AlarmEffect};
 use crate::core::health::failure::{Failure, Health};
 use crate::core::ids::TenantId;
@@ -70,7 +70,7 @@ impl HealthLog {
     }
 
     /// Logs a tenant's change of health, at `now` on a clock that never goes back.
-    pub fn log(&mut self, id: TenantId, name: &Arc<str>, turn: &HealthChange, now: Duration) {
+    pub fn log(&mut self, id: TenantId, name: &Arc<str>, turn: &HealthTransition, now: Duration) {
         for line in self.lines(id, name, turn, now) {
             line.log();
         }
@@ -113,7 +113,7 @@ impl HealthLog {
         &mut self,
         id: TenantId,
         name: &Arc<str>,
-        turn: &HealthChange,
+        turn: &HealthTransition,
         now: Duration,
     ) -> Vec<LogLine> {
         let tenant = LogSubject::Tenant(id);
@@ -144,7 +144,7 @@ impl HealthLog {
         &mut self,
         id: TenantId,
         name: &Arc<str>,
-        turn: &HealthChange,
+        turn: &HealthTransition,
         now: Duration,
     ) -> Option<LogLine> {
         let subject = LogSubject::Tenant(id);
@@ -247,12 +247,12 @@ mod tests {
         Failure::new(Health::Unreachable, Reaction::Backoff, "what", "remedy")
     }
 
-    fn turn(ill: bool, effect: AlarmEffect) -> HealthChange {
+    fn turn(ill: bool, effect: AlarmEffect) -> HealthTransition {
         let (before, after) = match ill {
             true => (Health::Ok, Health::Unreachable),
             false => (Health::Unreachable, Health::Ok),
         };
-        HealthChange {
+        HealthTransition {
             at: Ticks(0),
             before,
             after,
@@ -319,7 +319,7 @@ mod tests {
         for (tenants, lines) in [(1, 1), (FEW, FEW), (FEW + 1, 0), (2_000, 0)] {
             let mut log = HealthLog::default();
             log.set_fleet_size(tenants);
-            let first = HealthChange {
+            let first = HealthTransition {
                 before: Health::Starting,
                 ..turn(false, AlarmEffect::Own)
             };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::board::{Board, HealthChange};
+use super::board::{Board, HealthTransition};
 use super::log::HealthLog;
 use super::topic::HealthTopic;
 use crate::core::ids::TenantId;
@@ -57,7 +57,7 @@ impl HealthReports {
         self.log.log_late(uptime, || self.board.progress());
     }
 
-    fn report(&mut self, tenant: &Tenant, change: Option<HealthChange>) {
+    fn report(&mut self, tenant: &Tenant, change: Option<HealthTransition>) {
         let Some(change) = change else {
             return;
         };
