@@ -311,7 +311,7 @@ fn the_scanner_sees_the_arrows_that_are_there() {
         ("app/connectors.rs", "crate::microsoft::Entra"),
         (
             "runtime/sweep.rs",
-            "crate::runtime::sweep::batch::BatchBuilder",
+            "crate::runtime::sweep::live::LiveSweep",
         ),
         ("runtime/sweep.rs", "crate::ports::Outlet"),
         ("ledger/store.rs", "crate::core::sweep::cursor::TenantState"),
