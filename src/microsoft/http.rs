@@ -14,7 +14,6 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, Proxy, Request, RequestBuilder, Response};
@@ -29,8 +28,6 @@ use crate::core::health::failure::Failure;
 use crate::microsoft::transport::{self, Peer};
 use crate::settings::ApiSettings;
 
-/// The limit for making a connection.
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// The limit for an exchange as a whole, in multiples of the silence limit.
 const TOTAL: u32 = 10;
 /// Idle connections kept to one host: about as many as requests are in flight at once.
@@ -148,7 +145,7 @@ fn build(key: &ClientKey, resolver: &Resolver, idle: usize) -> Result<Client, Cl
         .redirect(Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
-        .connect_timeout(CONNECT)
+        .connect_timeout(transport::CONNECT)
         .dns_resolver(resolver.clone())
         .connector_layer(MapFutureLayer::new(noted))
         .pool_max_idle_per_host(idle);

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError, PeerIncompatible};
 
-use super::http::CONNECT;
 use super::proxy::{self, ProxyRoute};
 use super::resolver::LookUpError;
 use crate::core::health::failure::{Failure, Health, Reaction, Suspect, one_line};
+
+/// The limit for making a connection.
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
 /// The other side, and what an operator calls it.
 pub(super) struct Peer {

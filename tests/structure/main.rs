@@ -309,10 +309,7 @@ fn the_scanner_sees_the_arrows_that_are_there() {
         ("app.rs", "crate::ledger::LedgerError"),
         ("app.rs", "crate::runtime::sweep::Sweeper"),
         ("app/connectors.rs", "crate::microsoft::Entra"),
-        (
-            "runtime/sweep.rs",
-            "crate::runtime::sweep::live::LiveSweep",
-        ),
+        ("runtime/sweep.rs", "crate::runtime::sweep::live::LiveSweep"),
         ("runtime/sweep.rs", "crate::ports::Outlet"),
         ("ledger/store.rs", "crate::core::sweep::cursor::TenantState"),
         ("ports/delivery.rs", "crate::core::ids::TenantId"),

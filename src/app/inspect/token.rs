@@ -14,6 +14,7 @@ use crate::microsoft::IssuedToken;
 use crate::settings::TenantSettings;
 
 /// A token that was issued, and what it should be.
+// More than 12 fields: they are the lines that the command prints.
 #[derive(Debug)]
 pub struct TokenSeen {
     pub at: Ticks,

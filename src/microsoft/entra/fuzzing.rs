@@ -5,16 +5,22 @@
     reason = "called by tests only, where a panic is the verdict"
 )]
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
+use reqwest::StatusCode;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::super::credential::{ProofKey, ProofPlace, client_secret, federated_token};
+use super::super::credential::{
+    AppCredential, ProofKey, ProofPlace, client_secret, federated_token,
+};
 use super::super::fuzzing::{Head, api_settings, check};
-use super::*;
+use super::super::http::Clients;
+use super::refusal::TokenAnswer;
+use super::{Entra, LONGEST_LIFE, SHORTEST_LIFE};
 use crate::core::sources::SourceKind;
 use crate::settings::{AppSettings, Credential, SecretSource};
 
