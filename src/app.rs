@@ -62,8 +62,8 @@ pub use library_checks::Libraries;
 use mounts::Mounts;
 pub use reload::{Load, Reload};
 use reload::{ReloadStatus, Reloader};
-use status::StatusView;
-use tasks::{forever, tell_of_stalls};
+use status::{StatusView, tell_of_stalls};
+use tasks::forever;
 
 /// From the first signal to the end of the process.
 pub const STOP_BUDGET: Duration = Duration::from_secs(25);

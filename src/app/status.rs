@@ -4,6 +4,9 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+
 use super::Output;
 use super::delivery::Delivery;
 use super::reload::ReloadStatus;
@@ -18,6 +21,9 @@ use crate::telemetry::metrics::Metrics;
 
 /// How long a record may wait for its acknowledgement before the status shows it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often acknowledgements are checked.
+const STALL_LOOK: Duration = Duration::from_secs(10);
 
 /// Records are accepted but not acknowledged, although Kafka or the reader of standard output is there.
 pub struct Stall {
@@ -143,6 +149,29 @@ impl Surface for StatusView {
             .parts()
             .iter()
             .try_for_each(|part| part.ready())
+    }
+}
+
+/// Logs when acknowledgements stop and when they resume.
+pub async fn tell_of_stalls(view: Arc<StatusView>, stop: CancellationToken) {
+    let (mut look, mut told) = (interval(STALL_LOOK), false);
+    while stop.run_until_cancelled(look.tick()).await.is_some() {
+        let stall = view.stall();
+        match &stall {
+            Some(Stall { error, remedy }) if !told => {
+                tracing::warn!(
+                    error,
+                    remedy,
+                    "records are not acknowledged; publications wait"
+                );
+            }
+            None if told && !view.waits_long() => {
+                tracing::info!("records are acknowledged again");
+            }
+            _ => {}
+        }
+        // If Kafka goes away now, records still wait, and Kafka's own state says why.
+        told = stall.is_some() || (told && view.waits_long());
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::status::{Stall, StatusView};
 use crate::ports::Part;
 use crate::runtime::liveness::Heartbeat;
 
@@ -44,27 +43,4 @@ pub async fn signs_of_life(part: Arc<dyn Part>, heartbeat: Heartbeat, stop: Canc
         }
     };
     stop.run_until_cancelled(signs).await;
-}
-
-/// Logs when acknowledgements stop and when they resume.
-pub async fn tell_of_stalls(view: Arc<StatusView>, stop: CancellationToken) {
-    let (mut look, mut told) = (interval(SIGN_OF_LIFE), false);
-    while stop.run_until_cancelled(look.tick()).await.is_some() {
-        let stall = view.stall();
-        match &stall {
-            Some(Stall { error, remedy }) if !told => {
-                tracing::warn!(
-                    error,
-                    remedy,
-                    "records are not acknowledged; publications wait"
-                );
-            }
-            None if told && !view.waits_long() => {
-                tracing::info!("records are acknowledged again");
-            }
-            _ => {}
-        }
-        // If Kafka goes away now, records still wait, and Kafka's own state says why.
-        told = stall.is_some() || (told && view.waits_long());
-    }
 }

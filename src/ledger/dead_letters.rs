@@ -16,7 +16,7 @@ use crate::core::incident::version::ContentHash;
 use crate::core::time::ticks::Ticks;
 
 use super::error::StoreError;
-use super::store::write;
+use super::tables::write;
 
 pub(super) const LETTERS: TableDefinition<'_, &[u8; KEY_LEN], &[u8]> =
     TableDefinition::new("letters");

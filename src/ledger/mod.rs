@@ -24,6 +24,7 @@ mod problem;
 mod prune;
 mod readers;
 mod store;
+mod tables;
 mod writer;
 
 #[cfg(test)]

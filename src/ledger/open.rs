@@ -25,7 +25,7 @@ use crate::core::codec;
 use super::copy_on_write::CopyOnWriteFile;
 use super::dead_letters::LETTERS;
 use super::error::LedgerError;
-use super::store::{TENANTS, VERSIONS, write};
+use super::tables::{TENANTS, VERSIONS, write};
 
 /// The format of the rows that this program writes. A file of format 1 may have rows of up to format 3, which were written
 /// before the file's own was raised with them.

@@ -12,7 +12,7 @@ use crate::core::incident::version::ContentHash;
 use crate::core::time::ticks::{PER_SECOND, Ticks};
 
 use super::dead_letters::LETTERS;
-use super::store::{TENANTS, VERSIONS};
+use super::tables::{TENANTS, VERSIONS};
 
 /// Days for which the rows of an absent tenant are kept: Defender's retention of incidents.
 pub(super) const KEPT_DAYS: i64 = 180;

@@ -9,8 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata, Table, TableDefinition,
-    WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata, Table, WriteTransaction,
 };
 
 use crate::core::codec::{self, KEY_LEN};
@@ -25,12 +24,7 @@ use super::dead_letters::{self, LETTERS};
 use super::error::StoreError;
 use super::open::{Home, Opener, raise};
 use super::prune;
-
-/// Tenant and incident id → the version last published.
-pub(super) const VERSIONS: TableDefinition<'_, &[u8; KEY_LEN], &[u8]> =
-    TableDefinition::new("versions");
-/// Tenant → its state.
-pub(super) const TENANTS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("tenants");
+use super::tables::{TENANTS, VERSIONS, write};
 
 pub(super) struct Store {
     opener: Opener,
@@ -189,22 +183,6 @@ impl Store {
     fn exclusive(&self) -> RwLockWriteGuard<'_, Option<Database>> {
         self.database.write()
     }
-}
-
-/// Runs `body` in one durable transaction.
-///
-/// Quick repair makes a commit a little slower (0.9 ms instead of 0.5 ms), and a start after a crash does not read the whole
-/// file. It also commits in two phases. Without that, redb would treat a damaged newest commit as an incomplete one and use
-/// the one before without an error: versions would be published twice.
-pub(super) fn write<T>(
-    database: &Database,
-    body: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
-) -> Result<T, redb::Error> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
-    let value = body(&transaction)?;
-    transaction.commit()?;
-    Ok(value)
 }
 
 /// Removes the tenant's versions from before `before`. A row that can't be read stays, so that its next reader reports it.

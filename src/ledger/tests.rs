@@ -16,7 +16,7 @@ use crate::core::time::ticks::Ticks;
 use crate::ports::{Ledger, LedgerEntry, Part};
 
 use super::dead_letters::{FORMER, LETTERS};
-use super::store::{TENANTS, VERSIONS};
+use super::tables::{TENANTS, VERSIONS};
 use super::{LedgerError, LocalLedger};
 use damage::{tamper, wait_for};
 

@@ -240,7 +240,7 @@ impl Encoder for RecordEncoder {
 
     fn health(&self, at: Ticks, state: Health, what: &str, remedy: &str) -> Option<Record> {
         let topic = self.recipe.status_topic.clone()?;
-        let change = health::HealthChange {
+        let change = health::HealthRecord {
             at,
             state,
             what,

@@ -17,7 +17,7 @@ const SOURCE: &str = "incidentd";
 const KIND: &str = "incidentd.tenant.health.v1";
 
 /// The state a tenant is in since `at`.
-pub(super) struct HealthChange<'a> {
+pub(super) struct HealthRecord<'a> {
     pub(super) at: Ticks,
     pub(super) state: Health,
     /// Empty when nothing is wrong, as is `remedy`.
@@ -48,7 +48,7 @@ struct HealthData<'a> {
     remedy: Option<&'a str>,
 }
 
-impl HealthChange<'_> {
+impl HealthRecord<'_> {
     pub(super) fn record(
         &self,
         topic: Arc<str>,

@@ -9,7 +9,7 @@ use redb::{Database, ReadableDatabase};
 use super::*;
 use crate::core::health::status::PartState;
 use crate::ledger::open::{FORMAT, FORMAT_KEY, META};
-use crate::ledger::store::VERSIONS;
+use crate::ledger::tables::VERSIONS;
 
 /// A directory with a ledger of some hundred rows.
 fn filled() -> tempfile::TempDir {
