@@ -8,8 +8,9 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use futures_util::future::join_all;
 use incidentd::core::ids::{IncidentId, TenantId};
 use incidentd::core::incident::version::{
-    ContentHash, Decision, Deduplicate, Forms, Origin, Phase, Reading, Seen, decide,
+    ContentHash, Decision, Deduplicate, Forms, Phase, Reading, Seen, decide,
 };
+use incidentd::core::sources::SourceKind;
 use incidentd::core::time::ticks::Ticks;
 use incidentd::ledger::LocalLedger;
 use incidentd::ports::{Ledger, LedgerEntry};
@@ -30,7 +31,7 @@ fn seen(id: u64) -> Seen {
         updated: Ticks(16_000_000_000_000_000 + id.cast_signed()),
         phase: Phase::Open,
         forms: Forms::NONE.and(ContentHash(id)),
-        origin: Origin::Defender,
+        origin: SourceKind::Defender,
         whole: true,
     }
 }

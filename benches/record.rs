@@ -12,7 +12,8 @@ use incidentd::core::incident::page::Splitter;
 use incidentd::core::incident::reading::read;
 use incidentd::core::incident::version::{Change, Reading};
 use incidentd::ports::{Encoder, Item};
-use incidentd::record::{Format, Recipe, RecordEncoder};
+use incidentd::record::{Recipe, RecordEncoder};
+use incidentd::settings::RecordFormat;
 use incidentd::simulator::Tenant;
 use tokio::runtime::Runtime;
 
@@ -30,7 +31,7 @@ async fn incident(bytes: usize) -> (Reading, Bytes) {
     (reading, raw)
 }
 
-fn encoder(format: Format) -> RecordEncoder {
+fn encoder(format: RecordFormat) -> RecordEncoder {
     let tenant = Tenant::numbered(1);
     RecordEncoder::new(Recipe {
         tenant: tenant.id.to_string().parse().expect("a GUID"),
@@ -49,7 +50,10 @@ fn bench(criterion: &mut Criterion) {
     for (size, bytes) in [("5 KB", 5_000), ("20 KB", 20_000)] {
         let (reading, raw) = runtime.block_on(incident(bytes));
         group.throughput(Throughput::Bytes(raw.len() as u64));
-        for (name, format) in [("cloudevents", Format::CloudEvents), ("raw", Format::Raw)] {
+        for (name, format) in [
+            ("cloudevents", RecordFormat::CloudEvents),
+            ("raw", RecordFormat::Raw),
+        ] {
             let encoder = encoder(format);
             let item = Item::Version {
                 reading,

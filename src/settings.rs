@@ -279,9 +279,12 @@ impl KafkaSettings {
     }
 }
 
+/// What the value of an incident's record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordFormat {
+    /// A structured CloudEvent with the incident as its `data`.
     CloudEvents,
+    /// The incident as Microsoft sent it.
     Raw,
 }
 

@@ -10,15 +10,16 @@ use crate::support::kafka::{Broker, Found, create_topic, read_all, shared};
 use incidentd::core::health::failure::{Health, Reaction};
 use incidentd::core::health::status::PartState;
 use incidentd::core::ids::{IncidentId, TenantId};
-use incidentd::core::incident::version::{Change, ContentHash, Origin, Phase, Reading};
+use incidentd::core::incident::version::{Change, ContentHash, Phase, Reading};
+use incidentd::core::sources::SourceKind;
 use incidentd::core::time::ticks::Ticks;
 use incidentd::kafka::KafkaPublisher;
 use incidentd::kafka::reader::TopicReader;
 use incidentd::ledger::LocalLedger;
 use incidentd::ports::{Batch, Item, Ledger, Outlet, Part, Publisher, Record, Refused};
-use incidentd::record::{Format, Recipe, RecordEncoder};
+use incidentd::record::{Recipe, RecordEncoder};
 use incidentd::runtime::local_outlet::LocalOutlet;
-use incidentd::settings::KafkaConnection;
+use incidentd::settings::{KafkaConnection, RecordFormat};
 use incidentd::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
@@ -258,7 +259,7 @@ fn encoder(tenant: TenantId, topic: &str) -> RecordEncoder {
         name: "contoso".into(),
         source: "https://api.example".to_owned(),
         topic: topic.into(),
-        format: Format::CloudEvents,
+        format: RecordFormat::CloudEvents,
         status_topic: None,
         dead_letter_topic: None,
     })
@@ -270,7 +271,7 @@ fn item(id: u64, incident: &Value) -> Item {
         updated: Ticks(15_993_946_835_000_000),
         phase: Phase::Open,
         hash: ContentHash(id),
-        origin: Origin::Defender,
+        origin: SourceKind::Defender,
         whole: true,
     };
     Item::Version {

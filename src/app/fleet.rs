@@ -7,11 +7,11 @@ use crate::app::connectors::{Connectors, FleetError};
 use crate::core::ids::TenantId;
 use crate::core::sweep::cursor::Reach;
 use crate::ports::TokenSource;
-use crate::record::{Format, Recipe, RecordEncoder};
+use crate::record::{Recipe, RecordEncoder};
 use crate::runtime::fleet::Fleet;
 use crate::runtime::tenant::{Rules, Tenant};
 use crate::runtime::tokens::{TokenContext, TokenKeeper};
-use crate::settings::{ApiSettings, KafkaSettings, RecordFormat, Settings, TenantSettings};
+use crate::settings::{ApiSettings, KafkaSettings, Settings, TenantSettings};
 
 /// Builds tenants, at the start and at each reload, and holds what they share.
 pub struct Builder {
@@ -147,10 +147,7 @@ fn encoder(tenant: &TenantSettings, settings: &Settings) -> RecordEncoder {
             .trim_end_matches('/')
             .to_owned(),
         topic: tenant.topic.clone(),
-        format: match settings.kafka.format {
-            RecordFormat::CloudEvents => Format::CloudEvents,
-            RecordFormat::Raw => Format::Raw,
-        },
+        format: settings.kafka.format,
         status_topic: settings.kafka.status_topic.clone(),
         dead_letter_topic: settings.kafka.dead_letter_topic.clone(),
     })

@@ -19,7 +19,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
-use crate::core::incident::version::{ContentHash, Forms, Origin, Phase, Seen};
+use crate::core::incident::version::{ContentHash, Forms, Phase, Seen};
+use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::{Backlog, Interval, MOST};
 use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
@@ -120,8 +121,8 @@ pub fn decode_seen(bytes: &[u8]) -> Result<Seen, CodecError> {
             _ => (hashes.iter().rev().map(hash)).fold(Forms::NONE, Forms::and),
         },
         origin: match is(BY_GRAPH) {
-            true => Origin::Graph,
-            false => Origin::Defender,
+            true => SourceKind::Graph,
+            false => SourceKind::Defender,
         },
         whole: !is(WITHOUT_ALERTS),
     })
@@ -237,8 +238,8 @@ fn marks(seen: &Seen) -> u8 {
         Phase::Redirected => 2,
     };
     let origin = match seen.origin {
-        Origin::Defender => 0,
-        Origin::Graph => BY_GRAPH,
+        SourceKind::Defender => 0,
+        SourceKind::Graph => BY_GRAPH,
     };
     let alerts = if seen.whole { 0 } else { WITHOUT_ALERTS };
     phase | origin | alerts | (seen.forms.count() as u8) << HASHES

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::{Letter, MOST};
-use crate::core::incident::version::{ContentHash, Forms, Origin, Phase, Seen};
+use crate::core::incident::version::{ContentHash, Forms, Phase, Seen};
+use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::Backlog;
 use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
@@ -29,7 +30,7 @@ fn seen(n: u64) -> Seen {
         updated: Ticks(n as i64),
         phase: Phase::Open,
         forms: Forms::NONE.and(ContentHash(n)),
-        origin: Origin::Defender,
+        origin: SourceKind::Defender,
         whole: true,
     }
 }

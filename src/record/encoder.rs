@@ -12,21 +12,14 @@ use crate::core::ids::TenantId;
 use crate::core::incident::version::{Change, ContentHash, Reading};
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Encoder, Item, Record, Records};
+use crate::settings::RecordFormat;
 
+use super::cloudevents::Attributes;
 use super::split::RecordDraft;
 use super::{
-    ALERTS_COMPLETE, CE_ID, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID,
-    TENANT_NAME, TRUNCATED, health,
+    ALERTS_COMPLETE, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID, TENANT_NAME,
+    TRUNCATED, health,
 };
-
-/// What the value of an incident's record is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// A structured CloudEvent with the incident as its `data`.
-    CloudEvents,
-    /// The incident as Microsoft sent it.
-    Raw,
-}
 
 /// All that one tenant's records have in common.
 #[derive(Debug, Clone)]
@@ -36,7 +29,7 @@ pub struct Recipe {
     /// `ce_source`: the API's base URL.
     pub source: String,
     pub topic: Arc<str>,
-    pub format: Format,
+    pub format: RecordFormat,
     /// The topic for changes of health, if one is set.
     pub status_topic: Option<Arc<str>>,
     /// The topic for dead letters, if one is set.
@@ -107,11 +100,11 @@ impl RecordEncoder {
             time: reading.updated.to_string(),
         };
         let (content_type, (head, id_end), tail): (_, _, &[u8]) = match self.recipe.format {
-            Format::CloudEvents => {
+            RecordFormat::CloudEvents => {
                 let (head, id_end) = self.event_head(&attributes, change, reading.whole);
                 (CLOUDEVENT_JSON, (head, Some(id_end)), b"}")
             }
-            Format::Raw => (JSON, (Vec::new(), None), b""),
+            RecordFormat::Raw => (JSON, (Vec::new(), None), b""),
         };
         let mut headers =
             attributes.headers(&self.recipe.source, content_type, self.tenant_headers());
@@ -157,36 +150,6 @@ impl RecordEncoder {
         [
             (TENANT_ID, self.tenant.clone()),
             (TENANT_NAME, self.recipe.name.to_string()),
-        ]
-    }
-}
-
-/// A CloudEvent's context attributes.
-pub(super) struct Attributes {
-    pub(super) id: String,
-    pub(super) kind: String,
-    pub(super) subject: String,
-    pub(super) time: String,
-}
-
-impl Attributes {
-    pub(super) fn headers(
-        self,
-        source: &str,
-        content_type: &str,
-        tenant: [(&'static str, String); 2],
-    ) -> Vec<(&'static str, String)> {
-        let [tenant_id, tenant_name] = tenant;
-        vec![
-            ("ce_specversion", "1.0".to_owned()),
-            (CE_ID, self.id),
-            ("ce_source", source.to_owned()),
-            ("ce_type", self.kind),
-            ("ce_subject", self.subject),
-            ("ce_time", self.time),
-            (CONTENT_TYPE, content_type.to_owned()),
-            tenant_id,
-            tenant_name,
         ]
     }
 }

@@ -10,7 +10,7 @@ use crate::core::health::failure::Health;
 use crate::core::time::ticks::Ticks;
 use crate::ports::Record;
 
-use super::encoder::Attributes;
+use super::cloudevents::Attributes;
 use super::{CLOUDEVENT_JSON, JSON};
 
 const SOURCE: &str = "incidentd";

@@ -10,8 +10,9 @@
 //!
 //! Failure modes: none. Encoding can't fail. An element that can't be read arrives here as a dead letter only.
 //!
-//! A new format is a new variant of [`Format`].
+//! A new format is a new variant of [`RecordFormat`](crate::settings::RecordFormat).
 
+mod cloudevents;
 mod compact;
 mod encoder;
 mod health;
@@ -22,7 +23,7 @@ mod stdout;
 mod tests;
 
 pub use compact::Compactor;
-pub use encoder::{Format, Recipe, RecordEncoder};
+pub use encoder::{Recipe, RecordEncoder};
 pub use stdout::StdoutPublisher;
 
 const CONTENT_TYPE: &str = "content-type";

@@ -9,15 +9,17 @@ use crate::core::codec::raw_hash;
 use crate::core::health::failure::Health;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
-use crate::core::incident::version::{Change, ContentHash, Origin, Phase, Reading};
+use crate::core::incident::version::{Change, ContentHash, Phase, Reading};
+use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Encoder, Item, Record};
 
-use super::{Format, Recipe, RecordEncoder};
+use super::{Recipe, RecordEncoder};
+use crate::settings::RecordFormat;
 
 const TENANT: &str = "10203040-5060-7080-90a0-b0c0d0e0f001";
 
-fn recipe(format: Format) -> Recipe {
+fn recipe(format: RecordFormat) -> Recipe {
     Recipe {
         tenant: TENANT.parse().expect("GUID"),
         name: "contoso".into(),
@@ -35,7 +37,7 @@ fn reading(id: u64, updated: i64, hash: u64) -> Reading {
         updated: Ticks(updated),
         phase: Phase::Open,
         hash: ContentHash(hash),
-        origin: Origin::Defender,
+        origin: SourceKind::Defender,
         whole: true,
     }
 }
@@ -95,7 +97,7 @@ fn an_incident_s_key_headers_and_value_are_the_contract_s() {
         ("tenant_name", "contoso"),
     ];
 
-    let encoder = RecordEncoder::new(recipe(Format::CloudEvents));
+    let encoder = RecordEncoder::new(recipe(RecordFormat::CloudEvents));
     let record = incident(&encoder, Change::Resolved, &reading, raw);
     assert_eq!(&*record.topic, "security.incidents");
     assert_eq!(record.key, format!("{TENANT}/42"));
@@ -105,7 +107,7 @@ fn an_incident_s_key_headers_and_value_are_the_contract_s() {
     );
     assert_eq!(String::from_utf8(record.value).expect("UTF-8"), value);
 
-    let encoder = RecordEncoder::new(recipe(Format::Raw));
+    let encoder = RecordEncoder::new(recipe(RecordFormat::Raw));
     let record = incident(&encoder, Change::Resolved, &reading, raw);
     expected[6].1 = "application/json";
     assert_eq!(headers(&record), expected);
@@ -118,7 +120,7 @@ fn an_incident_without_its_alerts_is_marked_in_header_and_event() {
         whole: false,
         ..reading(42, 5, 0xab)
     };
-    for format in [Format::CloudEvents, Format::Raw] {
+    for format in [RecordFormat::CloudEvents, RecordFormat::Raw] {
         let record = incident(
             &RecordEncoder::new(recipe(format)),
             Change::Created,
@@ -128,15 +130,15 @@ fn an_incident_without_its_alerts_is_marked_in_header_and_event() {
         assert_eq!(header(&record, "alerts_complete"), "false");
         let value: serde_json::Value = serde_json::from_slice(&record.value).expect("JSON");
         match format {
-            Format::CloudEvents => assert_eq!(value["alertscomplete"], "false"),
-            Format::Raw => assert_eq!(record.value, b"{}"),
+            RecordFormat::CloudEvents => assert_eq!(value["alertscomplete"], "false"),
+            RecordFormat::Raw => assert_eq!(record.value, b"{}"),
         }
     }
 }
 
 #[test]
 fn a_dead_letter_keeps_the_bytes_and_says_why() {
-    let encoder = RecordEncoder::new(recipe(Format::CloudEvents));
+    let encoder = RecordEncoder::new(recipe(RecordFormat::CloudEvents));
     let raw = b"{\"incidentId\": \"x\xff";
     let record = encoder
         .encode(&dead_letter("no\nincidentId", raw))
@@ -157,7 +159,7 @@ fn a_dead_letter_keeps_the_bytes_and_says_why() {
 
 #[test]
 fn a_dead_letter_that_is_cut_fits_and_says_how_long_it_was() {
-    let encoder = RecordEncoder::new(recipe(Format::CloudEvents));
+    let encoder = RecordEncoder::new(recipe(RecordFormat::CloudEvents));
     let raw = vec![b'x'; 50_000];
     let item = dead_letter("why", &raw);
     let cut = |limit| encoder.encode_within(&item, limit)?.next();
@@ -175,7 +177,7 @@ fn a_dead_letter_that_is_cut_fits_and_says_how_long_it_was() {
 
 #[test]
 fn a_change_of_health_is_an_event_of_its_own() {
-    let encoder = RecordEncoder::new(recipe(Format::Raw));
+    let encoder = RecordEncoder::new(recipe(RecordFormat::Raw));
     let record = encoder
         .health(
             Ticks(5),
@@ -222,7 +224,7 @@ fn without_their_topics_there_are_no_dead_letters_and_no_health_records() {
     let encoder = RecordEncoder::new(Recipe {
         status_topic: None,
         dead_letter_topic: None,
-        ..recipe(Format::CloudEvents)
+        ..recipe(RecordFormat::CloudEvents)
     });
     assert_eq!(encoder.encode(&dead_letter("why", b"raw")), None);
     assert_eq!(encoder.health(Ticks(0), Health::Ok, "", ""), None);
@@ -250,7 +252,7 @@ proptest! {
     ) {
         let tenant = TenantId::from_bytes(tenant);
         let encoder = RecordEncoder::new(Recipe {
-            tenant, name: name.as_str().into(), source: source.clone(), ..recipe(Format::CloudEvents)
+            tenant, name: name.as_str().into(), source: source.clone(), ..recipe(RecordFormat::CloudEvents)
         });
         let record = incident(&encoder, change, &reading(id, updated, hash), raw.as_bytes());
 
@@ -282,7 +284,7 @@ proptest! {
     ) {
         let id = |(tenant, id, updated, hash), change| {
             let tenant = TenantId::from_bytes([tenant; 16]);
-            let encoder = RecordEncoder::new(Recipe { tenant, ..recipe(Format::Raw) });
+            let encoder = RecordEncoder::new(Recipe { tenant, ..recipe(RecordFormat::Raw) });
             let record = incident(&encoder, change, &reading(id, updated, hash), b"{}");
             header(&record, "ce_id").to_owned()
         };

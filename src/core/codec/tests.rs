@@ -12,7 +12,7 @@ fn seen() -> impl Strategy<Value = Seen> {
         Just(Phase::Resolved),
         Just(Phase::Redirected)
     ];
-    let origin = prop_oneof![Just(Origin::Defender), Just(Origin::Graph)];
+    let origin = prop_oneof![Just(SourceKind::Defender), Just(SourceKind::Graph)];
     let hashes = prop::collection::vec(any::<u64>(), 0..=Forms::MOST);
     (ticks(), phase, hashes, origin, any::<bool>()).prop_map(
         |(updated, phase, hashes, origin, whole)| Seen {
@@ -150,7 +150,7 @@ fn example() -> (Seen, TenantState) {
         updated: Ticks(0x0102_0304_0506_0708),
         phase: Phase::Redirected,
         forms: Forms::NONE,
-        origin: Origin::Defender,
+        origin: SourceKind::Defender,
         whole: true,
     };
     let state = TenantState {
@@ -181,7 +181,7 @@ fn format_1_is_read_as_what_it_meant() {
 #[test]
 fn format_2_is_read_as_what_it_meant_and_its_first_range_as_without_bound() {
     let (mut seen, mut state) = example();
-    (seen.origin, seen.whole) = (Origin::Graph, false);
+    (seen.origin, seen.whole) = (SourceKind::Graph, false);
     let bytes = [
         2, 1, 2, 3, 4, 5, 6, 7, 8, 14, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8,
     ];
@@ -200,7 +200,7 @@ fn format_2_is_read_as_what_it_meant_and_its_first_range_as_without_bound() {
 #[test]
 fn format_3_is_read_as_what_it_meant_but_for_its_hash_which_nothing_can_be_compared_with() {
     let (mut seen, mut state) = example();
-    (seen.origin, seen.whole) = (Origin::Graph, false);
+    (seen.origin, seen.whole) = (SourceKind::Graph, false);
     let bytes = [
         3, 1, 2, 3, 4, 5, 6, 7, 8, 14, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8,
     ];
@@ -218,7 +218,7 @@ fn format_3_is_read_as_what_it_meant_but_for_its_hash_which_nothing_can_be_compa
 #[test]
 fn the_bytes_of_format_4_never_change() {
     let (mut seen, mut state) = example();
-    (seen.origin, seen.whole) = (Origin::Graph, false);
+    (seen.origin, seen.whole) = (SourceKind::Graph, false);
     assert_eq!(encode_seen(&seen), [4, 1, 2, 3, 4, 5, 6, 7, 8, 14]);
     seen.forms = Forms::NONE
         .and(ContentHash(0xb1b2_b3b4_b5b6_b7b8))

@@ -6,14 +6,15 @@
 
 use super::json::{Begins, Broken, Scalar, Scanner};
 use super::significant::{MemberHashes, Significant, bytes, instant};
-use super::version::{ContentHash, Origin, Phase, Reading};
+use super::version::{ContentHash, Phase, Reading};
 use crate::core::ids::IncidentId;
+use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
 
 /// What an API calls the members that are acted upon, and which of them make a version.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shape {
-    pub origin: Origin,
+    pub origin: SourceKind,
     pub id: &'static str,
     pub updated: &'static str,
     pub status: &'static str,

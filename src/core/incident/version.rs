@@ -19,6 +19,7 @@ use std::cmp::Ordering;
 use serde::Serialize;
 
 use crate::core::ids::IncidentId;
+use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
 
 /// Hash of an incident's significant members, which [`super::significant`] computes; or of bytes that can't be read
@@ -42,9 +43,6 @@ pub enum Phase {
     Redirected,
 }
 
-/// The API that a reading came from.
-pub use crate::core::sources::kind::SourceKind as Origin;
-
 /// One reading of one incident: the few fields that decide anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reading {
@@ -52,7 +50,7 @@ pub struct Reading {
     pub updated: Ticks,
     pub phase: Phase,
     pub hash: ContentHash,
-    pub origin: Origin,
+    pub origin: SourceKind,
     /// All its alerts are there. `false` when Microsoft could not give them.
     pub whole: bool,
 }
@@ -123,7 +121,7 @@ pub struct Seen {
     pub phase: Phase,
     /// None: a former release recorded it, whose hash can't be compared.
     pub forms: Forms,
-    pub origin: Origin,
+    pub origin: SourceKind,
     pub whole: bool,
 }
 

@@ -8,7 +8,7 @@ use crate::core::ids::IncidentId;
 use crate::core::incident::further_alerts::continuation;
 use crate::core::incident::page::{Envelope, Splitter};
 use crate::core::incident::reading;
-use crate::core::incident::version::{Origin, Phase};
+use crate::core::incident::version::Phase;
 use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::Span;
 use crate::microsoft::tests::support::{
@@ -164,7 +164,7 @@ async fn an_incident_reads_the_same_alone_as_in_a_page() {
     let graph = graph_at(&alone.url, http_options(), 1);
     let reading = |elements: &[Bytes]| reading::read(&elements[0], graph.shape()).unwrap();
     assert_eq!(reading(&in_page), reading(&by_itself));
-    assert_eq!(reading(&in_page).origin, Origin::Graph);
+    assert_eq!(reading(&in_page).origin, SourceKind::Graph);
 }
 
 #[tokio::test]

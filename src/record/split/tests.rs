@@ -11,10 +11,12 @@ use super::*;
 use crate::core::codec::raw_hash;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
-use crate::core::incident::version::{Change, ContentHash, Origin, Phase, Reading};
+use crate::core::incident::version::{Change, ContentHash, Phase, Reading};
+use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Encoder, Item};
-use crate::record::{Format, Recipe, RecordEncoder};
+use crate::record::{Recipe, RecordEncoder};
+use crate::settings::RecordFormat;
 
 /// An incident that is to be published.
 struct Scene {
@@ -24,7 +26,7 @@ struct Scene {
     whole: Record,
 }
 
-fn scene(format: Format, incident: impl AsRef<[u8]>) -> Scene {
+fn scene(format: RecordFormat, incident: impl AsRef<[u8]>) -> Scene {
     let encoder = RecordEncoder::new(Recipe {
         tenant: TenantId::from_bytes([7; 16]),
         name: "contoso".into(),
@@ -39,7 +41,7 @@ fn scene(format: Format, incident: impl AsRef<[u8]>) -> Scene {
         updated: Ticks(15_993_946_835_000_000),
         phase: Phase::Open,
         hash: ContentHash(0xab),
-        origin: Origin::Defender,
+        origin: SourceKind::Defender,
         whole: true,
     };
     let item = Item::Version {
@@ -93,10 +95,10 @@ fn json(record: &Record) -> Value {
 }
 
 /// What a consumer does: the first part's incident, with the alerts of all of them.
-fn put_together(format: Format, parts: &[Record]) -> Value {
+fn put_together(format: RecordFormat, parts: &[Record]) -> Value {
     let incident = |part: &Record| match format {
-        Format::CloudEvents => json(part)["data"].clone(),
-        Format::Raw => json(part),
+        RecordFormat::CloudEvents => json(part)["data"].clone(),
+        RecordFormat::Raw => json(part),
     };
     let mut whole = incident(&parts[0]);
     for part in &parts[1..] {
@@ -158,8 +160,8 @@ fn incident() -> impl Strategy<Value = (String, Vec<String>)> {
     )
 }
 
-fn format() -> impl Strategy<Value = Format> {
-    prop_oneof![Just(Format::CloudEvents), Just(Format::Raw)]
+fn format() -> impl Strategy<Value = RecordFormat> {
+    prop_oneof![Just(RecordFormat::CloudEvents), Just(RecordFormat::Raw)]
 }
 
 proptest! {
@@ -204,7 +206,7 @@ proptest! {
 
     #[test]
     fn no_part_has_room_for_the_next_alert((text, _) in incident(), room in 40_usize..200) {
-        let scene = scene(Format::Raw, &text);
+        let scene = scene(RecordFormat::Raw, &text);
         for pair in runs(scene.frame().alerts, room).unwrap_or_default().windows(2) {
             let run = format!("[{}]", String::from_utf8_lossy(pair[1]));
             let alerts: Vec<&RawValue> = serde_json::from_str(&run).expect("a run");
@@ -234,7 +236,7 @@ proptest! {
                 prop_assert_eq!(header(part, name), value);
             }
             prop_assert_eq!(part.headers.len(), whole.headers.len() + 2);
-            if format == Format::CloudEvents {
+            if format == RecordFormat::CloudEvents {
                 let (mut event, mut expected) = (json(part), json(whole));
                 prop_assert_eq!((&event["id"], &event["part"], &event["parts"]), (&id.into(), &(*number).into(), &(*count).into()));
                 for name in ["id", "part", "parts", "data"] {
@@ -248,7 +250,7 @@ proptest! {
 
     #[test]
     fn another_cut_shares_no_id((text, _) in incident(), rooms in (1_usize..200, 1_usize..200)) {
-        let scene = scene(Format::Raw, &text);
+        let scene = scene(RecordFormat::Raw, &text);
         let cut = |room| scene.split(scene.limit_for(room)).unwrap_or_default();
         let (one, other) = (cut(rooms.0), cut(rooms.1));
         prop_assert_eq!(&one, &cut(rooms.0), "a repeat must be equal");
@@ -290,7 +292,7 @@ fn what_has_no_alerts_to_split_between_is_not_split() {
         ),
     ] {
         let incident = format!("{{\"incidentId\": 42, \"note\": \"{filler}\"{alerts}}}");
-        for format in [Format::CloudEvents, Format::Raw] {
+        for format in [RecordFormat::CloudEvents, RecordFormat::Raw] {
             for limit in [0, 100, 4_000, 6_500] {
                 let scene = scene(format, &incident);
                 assert_eq!(scene.split(limit), None, "{what}, {format:?}, {limit}");
@@ -302,7 +304,7 @@ fn what_has_no_alerts_to_split_between_is_not_split() {
 #[test]
 fn a_dead_letter_is_not_split() {
     let bytes = r#"{"alerts":["aaaaaaaaaaaaaaaaaaaa","b"]}"#;
-    let mut scene = scene(Format::Raw, bytes);
+    let mut scene = scene(RecordFormat::Raw, bytes);
     let limit = scene.limit_for(22);
     assert!(scene.split(limit).is_some());
     scene.item = Item::DeadLetter {
@@ -322,7 +324,7 @@ fn a_dead_letter_is_not_split() {
 #[test]
 fn a_part_is_the_contract_s() {
     let incident = r#"{ "incidentId": 42, "alerts": [ {"a":1}, {"b":2} ] , "new field": null }"#;
-    let scene = scene(Format::CloudEvents, incident);
+    let scene = scene(RecordFormat::CloudEvents, incident);
     let whole = &scene.whole;
     let parts = scene.split(scene.limit_for(7)).expect("two parts");
     let id = header(&parts[1], "ce_id");
@@ -351,7 +353,7 @@ fn an_incident_is_split_whatever_is_in_it() {
         b"\"a\nb\"",
     ];
     for value in values {
-        for format in [Format::CloudEvents, Format::Raw] {
+        for format in [RecordFormat::CloudEvents, RecordFormat::Raw] {
             let alerts: Vec<_> = (0..3_u8)
                 .map(|n| [b"{\"n\":", &[b'0' + n][..], b",\"x\":", value, b"}"].concat())
                 .collect();

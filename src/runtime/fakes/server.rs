@@ -17,13 +17,13 @@ use crate::core::health::failure::{Failure, Health, Reaction, Suspect};
 use crate::core::ids::IncidentId;
 use crate::core::incident::reading::Shape;
 use crate::core::incident::significant::{Compared, Significant};
-use crate::core::incident::version::Origin;
+use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::Span;
 use crate::core::time::ticks::{PER_SECOND, Ticks};
 use crate::ports::{AccessToken, IncidentSource, PageAsk, PageBody};
 
 const SHAPE: Shape = Shape {
-    origin: Origin::Defender,
+    origin: SourceKind::Defender,
     id: "id",
     updated: "at",
     status: "status",
@@ -38,7 +38,7 @@ static ALERT: Compared = Compared::Object(&[Significant::id("alert")]);
 
 static DEFENDER_SHAPE: Shape = SHAPE;
 static GRAPH_SHAPE: Shape = Shape {
-    origin: Origin::Graph,
+    origin: SourceKind::Graph,
     ..SHAPE
 };
 
@@ -61,7 +61,7 @@ pub struct Server {
     /// The server's own page size, with nextLinks; `None`: it follows `$top` and `$skip`.
     pub cap: Option<usize>,
     /// The API it plays.
-    pub api: Origin,
+    pub api: SourceKind,
     /// Incidents that no page with alerts can hold, nor an answer of their own.
     pub poison: Mutex<HashSet<u64>>,
     /// What is answered for them.
@@ -131,10 +131,10 @@ pub fn leads_elsewhere() -> Failure {
 
 impl Server {
     pub fn new(order: Order, cap: Option<usize>) -> Arc<Self> {
-        Self::of(Origin::Defender, order, cap)
+        Self::of(SourceKind::Defender, order, cap)
     }
 
-    pub fn of(api: Origin, order: Order, cap: Option<usize>) -> Arc<Self> {
+    pub fn of(api: SourceKind, order: Order, cap: Option<usize>) -> Arc<Self> {
         Arc::new(Self {
             order,
             cap,
@@ -190,8 +190,8 @@ impl Server {
             .rev()
             .take_while(|at| now - **at < Duration::from_secs(60));
         let (hourly, minutely) = match self.api {
-            Origin::Defender => (1500, 50),
-            Origin::Graph => (usize::MAX, 150),
+            SourceKind::Defender => (1500, 50),
+            SourceKind::Graph => (usize::MAX, 150),
         };
         if asked.len() <= hourly && minute.count() <= minutely {
             return Ok(());
@@ -382,8 +382,8 @@ impl IncidentSource for Server {
 
     fn shape(&self) -> &'static Shape {
         match self.api {
-            Origin::Defender => &DEFENDER_SHAPE,
-            Origin::Graph => &GRAPH_SHAPE,
+            SourceKind::Defender => &DEFENDER_SHAPE,
+            SourceKind::Graph => &GRAPH_SHAPE,
         }
     }
 
@@ -392,7 +392,7 @@ impl IncidentSource for Server {
     }
 
     fn lists_bare(&self) -> bool {
-        self.api == Origin::Graph
+        self.api == SourceKind::Graph
     }
 
     fn open<'a>(

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::core::health::failure::{Health, Reaction};
-use crate::core::incident::version::{Change, Origin, Phase, Reading};
+use crate::core::incident::version::{Change, Phase, Reading};
+use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
 use crate::ports::Records;
 use crate::runtime::fakes::{Counts, MemoryLedger, Topic, cut, words};
@@ -77,7 +78,7 @@ fn incident(id: u64, value: &'static str) -> Item {
         updated: Ticks(5),
         phase: Phase::Open,
         hash: ContentHash(id),
-        origin: Origin::Defender,
+        origin: SourceKind::Defender,
         whole: true,
     };
     Item::Version {

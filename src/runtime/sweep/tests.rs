@@ -9,8 +9,8 @@ use tracing::subscriber::NoSubscriber;
 use super::*;
 use crate::core::health::failure::{Health, Reaction};
 use crate::core::ids::TenantId;
-use crate::core::incident::version::Origin;
 use crate::core::pace::budget::Budget;
+use crate::core::sources::SourceKind;
 use crate::core::sweep::pager::PageAsk;
 use crate::core::time::ticks::Ticks;
 use crate::ports::IncidentSource;
@@ -69,7 +69,7 @@ fn scripted(
     world: &World,
     answer: impl Fn(&PageAsk) -> String + Send + Sync + 'static,
 ) -> Arc<Tenant> {
-    let server = Server::of(Origin::Graph, Order::NewestFirst, None);
+    let server = Server::of(SourceKind::Graph, Order::NewestFirst, None);
     world.tenant_made(1, &server, |parts| {
         parts.rules.page_size = 50;
         parts.source = Arc::new(Scripted {

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::core::incident::significant::{Compared, Significant};
+use crate::core::sources::SourceKind;
 
 static SHAPE: Shape = Shape {
-    origin: Origin::Defender,
+    origin: SourceKind::Defender,
     id: "incidentId",
     updated: "lastUpdateTime",
     status: "status",

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::core::codec::{decode_seen, encode_seen};
+use crate::core::sources::SourceKind;
 
 fn reading(updated: i64, phase: Phase, hash: u64) -> Reading {
     Reading {
@@ -11,14 +12,14 @@ fn reading(updated: i64, phase: Phase, hash: u64) -> Reading {
         updated: Ticks(updated),
         phase,
         hash: ContentHash(hash),
-        origin: Origin::Defender,
+        origin: SourceKind::Defender,
         whole: true,
     }
 }
 
 fn by_graph(reading: Reading) -> Reading {
     Reading {
-        origin: Origin::Graph,
+        origin: SourceKind::Graph,
         ..reading
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::core::incident::version::Origin;
+use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::Interval;
 use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
@@ -14,10 +14,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// `days` of `daily` incidents before the start, at an API that holds its quotas.
 fn history(days: u32, daily: u32) -> Arc<Server> {
-    history_at(Origin::Defender, days, daily)
+    history_at(SourceKind::Defender, days, daily)
 }
 
-fn history_at(api: Origin, days: u32, daily: u32) -> Arc<Server> {
+fn history_at(api: SourceKind, days: u32, daily: u32) -> Arc<Server> {
     let server = Server::of(api, Order::NewestFirst, None);
     *server.delay.lock() = Duration::from_millis(300);
     let count = days * daily;
@@ -93,15 +93,15 @@ async fn thirty_days_of_two_hundred_a_day_arrive_without_a_429_and_live_changes_
 
 #[tokio::test(start_paused = true)]
 async fn a_day_of_twenty_tenants_with_restarts_sees_no_429() {
-    a_day_within_the_quotas(Origin::Defender, 25).await;
+    a_day_within_the_quotas(SourceKind::Defender, 25).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn nor_does_a_day_of_twenty_tenants_at_graph() {
-    a_day_within_the_quotas(Origin::Graph, 75).await;
+    a_day_within_the_quotas(SourceKind::Graph, 75).await;
 }
 
-async fn a_day_within_the_quotas(api: Origin, requests_per_minute: u32) {
+async fn a_day_within_the_quotas(api: SourceKind, requests_per_minute: u32) {
     let mut world = World::new(1 << 20);
     let servers: Vec<_> = (0..20)
         .map(|n| history_at(api, if n < 2 { 30 } else { 1 }, 40))

@@ -1,7 +1,7 @@
 //! For how long a tenant's sweep is due by its own schedule.
 
 use super::*;
-use crate::core::incident::version::Origin;
+use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
 use crate::ports::Clock;
 use crate::runtime::fakes::START;
@@ -68,7 +68,7 @@ async fn a_new_schedule_says_when_a_tenant_is_due() {
 #[tokio::test(start_paused = true)]
 async fn a_tenant_of_which_one_incident_cannot_be_read_is_unreachable_and_not_overdue() {
     let world = World::new(1 << 20);
-    let server = Server::of(Origin::Defender, Order::NewestFirst, None);
+    let server = Server::of(SourceKind::Defender, Order::NewestFirst, None);
     for n in 1..=100_u64 {
         server.set(n, Ticks(START.0 - 10_000_000 * n as i64), 1);
     }

@@ -1,13 +1,13 @@
 //! Many incidents that can't be read, and all the others.
 
 use super::*;
-use crate::core::incident::version::Origin;
+use crate::core::sources::SourceKind;
 use crate::runtime::fakes::START;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// 400 incidents, one each ten seconds, of which every third of the newest can't be given.
-fn poisoned(api: Origin, count: u64) -> Arc<Server> {
+fn poisoned(api: SourceKind, count: u64) -> Arc<Server> {
     let server = Server::of(api, Order::NewestFirst, None);
     *server.delay.lock() = Duration::from_millis(300);
     for n in 1..=400_u32 {
@@ -22,8 +22,8 @@ fn poisoned(api: Origin, count: u64) -> Arc<Server> {
 async fn a_hundred_incidents_that_cannot_be_read_keep_no_other_from_being_read() {
     // Graph lists them without their alerts; Defender can't list them at all.
     for (api, page_size, budget, all) in [
-        (Origin::Graph, 50, 75, 400),
-        (Origin::Defender, 100, 25, 300),
+        (SourceKind::Graph, 50, 75, 400),
+        (SourceKind::Defender, 100, 25, 300),
     ] {
         let world = World::new(1 << 20);
         let server = poisoned(api, 100);

@@ -1,14 +1,14 @@
 //! Incidents that no page can hold, asked for alone; and what a server says of pauses meanwhile.
 
 use super::*;
-use crate::core::incident::version::Origin;
+use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::Interval;
 use crate::runtime::fakes::broken_page;
 
 const PERIOD: Duration = Duration::from_secs(30);
 
 /// 100 incidents, one a second, the first the oldest.
-fn hundred(api: Origin) -> Arc<Server> {
+fn hundred(api: SourceKind) -> Arc<Server> {
     let server = Server::of(api, Order::NewestFirst, None);
     for id in 1..=100 {
         server.set(id, at(200 - id as i64), 1);
@@ -35,7 +35,7 @@ async fn period(world: &World, server: &Server, tenant: &Tenant) -> SweepOutcome
 #[tokio::test(start_paused = true)]
 async fn an_incident_too_heavy_for_any_page_is_published_whole_and_no_later_sweep_searches_for_it()
 {
-    let (world, server) = (World::new(ROOM), hundred(Origin::Graph));
+    let (world, server) = (World::new(ROOM), hundred(SourceKind::Graph));
     server.heavy.lock().insert(40);
     let tenant = world.tenant(1, &server, 50);
     failed(&period(&world, &server, &tenant).await);
@@ -57,7 +57,7 @@ async fn an_incident_too_heavy_for_any_page_is_published_whole_and_no_later_swee
 
 #[tokio::test(start_paused = true)]
 async fn an_incident_that_comes_alone_but_not_whole_is_published_and_all_behind_it_is_read() {
-    let (world, server) = (World::new(ROOM), hundred(Origin::Graph));
+    let (world, server) = (World::new(ROOM), hundred(SourceKind::Graph));
     server.heavy.lock().insert(40);
     server.alone_partial.store(true, Ordering::SeqCst);
     let tenant = world.tenant(1, &server, 50);
@@ -70,7 +70,7 @@ async fn an_incident_that_comes_alone_but_not_whole_is_published_and_all_behind_
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_in_place_of_the_incident_asked_for_is_not_taken_for_it() {
-    let (world, server) = (World::new(ROOM), hundred(Origin::Graph));
+    let (world, server) = (World::new(ROOM), hundred(SourceKind::Graph));
     server.heavy.lock().insert(40);
     server.alone_stale.store(true, Ordering::SeqCst);
     let tenant = world.tenant(1, &server, 50);
@@ -91,9 +91,9 @@ async fn what_comes_in_place_of_the_incident_asked_for_is_not_taken_for_it() {
 #[tokio::test(start_paused = true)]
 async fn neighbours_that_cannot_be_read_cost_nobody_else_anything() {
     for (api, neighbours) in [
-        (Origin::Defender, 3),
-        (Origin::Defender, 12),
-        (Origin::Graph, 7),
+        (SourceKind::Defender, 3),
+        (SourceKind::Defender, 12),
+        (SourceKind::Graph, 7),
     ] {
         let (world, server) = (World::new(ROOM), hundred(api));
         server.poison.lock().extend(40..40 + neighbours);
@@ -122,7 +122,7 @@ async fn neighbours_that_cannot_be_read_cost_nobody_else_anything() {
 
 #[tokio::test(start_paused = true)]
 async fn while_nothing_comes_through_no_incident_is_blamed() {
-    let (world, server) = (World::new(ROOM), hundred(Origin::Defender));
+    let (world, server) = (World::new(ROOM), hundred(SourceKind::Defender));
     server.poison.lock().extend(1..=100);
     let tenant = world.tenant(1, &server, 50);
     for _ in 0..3 {
@@ -156,7 +156,7 @@ fn busy(seconds: u64) -> Failure {
 
 #[tokio::test(start_paused = true)]
 async fn a_poisonous_incident_behind_a_gateway_that_asks_for_pauses_is_found_all_the_same() {
-    let (world, server) = (World::new(ROOM), hundred(Origin::Defender));
+    let (world, server) = (World::new(ROOM), hundred(SourceKind::Defender));
     server.poison.lock().insert(40);
     *server.poisoned_answer.lock() = busy(20);
     let tenant = world.tenant(1, &server, 50);
@@ -173,7 +173,7 @@ async fn a_poisonous_incident_behind_a_gateway_that_asks_for_pauses_is_found_all
 
 #[tokio::test(start_paused = true)]
 async fn what_came_is_published_before_a_search_waits_for_its_next_step() {
-    let (world, server) = (World::new(ROOM), hundred(Origin::Graph));
+    let (world, server) = (World::new(ROOM), hundred(SourceKind::Graph));
     server.poison.lock().insert(40);
     *server.poisoned_answer.lock() = busy(60);
     let tenant = world.tenant(1, &server, 50);
@@ -200,7 +200,7 @@ async fn what_came_is_published_before_a_search_waits_for_its_next_step() {
 
 #[tokio::test(start_paused = true)]
 async fn a_long_pause_that_the_backlog_was_asked_for_shows_at_the_next_live_sweep() {
-    let (world, server) = (World::new(ROOM), hundred(Origin::Defender));
+    let (world, server) = (World::new(ROOM), hundred(SourceKind::Defender));
     let tenant = world.tenant(1, &server, 100);
     let state = sweep(&world, &tenant).await.state;
     let mut state = state.expect("a state");

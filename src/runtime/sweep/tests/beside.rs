@@ -1,7 +1,7 @@
 //! Incidents that take requests beside the page, more than there is time for between two live sweeps.
 
 use super::*;
-use crate::core::incident::version::Origin;
+use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::Interval;
 
 const LONG: Duration = Duration::from_secs(12 * 3600);
@@ -57,7 +57,7 @@ async fn a_page_that_takes_longer_than_there_is_between_two_sweeps_is_read_in_se
     for (per_minute, most_turns) in [(75, 12), (20, 40)] {
         let (world, server) = (
             World::new(ROOM),
-            Server::of(Origin::Graph, Order::NewestFirst, None),
+            Server::of(SourceKind::Graph, Order::NewestFirst, None),
         );
         let tenant = unread(&world, &server, per_minute);
         for id in 1..=200 {
@@ -78,7 +78,7 @@ async fn an_incident_with_more_alerts_than_fit_between_two_sweeps_keeps_nothing_
     for heavy in [false, true] {
         let (world, server) = (
             World::new(ROOM),
-            Server::of(Origin::Graph, Order::NewestFirst, None),
+            Server::of(SourceKind::Graph, Order::NewestFirst, None),
         );
         let tenant = unread(&world, &server, 75);
         server.further.set(150, MANY);
@@ -104,7 +104,7 @@ async fn an_incident_with_more_alerts_than_fit_between_two_sweeps_keeps_nothing_
 async fn a_live_sweep_leaves_an_incident_with_very_many_alerts_to_the_backlog() {
     let (world, server) = (
         World::new(ROOM),
-        Server::of(Origin::Graph, Order::NewestFirst, None),
+        Server::of(SourceKind::Graph, Order::NewestFirst, None),
     );
     // More than a live sweep waits for, and no more than fits between two.
     for id in 1..=10 {
@@ -138,7 +138,7 @@ async fn a_live_sweep_leaves_an_incident_with_very_many_alerts_to_the_backlog() 
 async fn others_are_published_while_alerts_are_fetched() {
     let (world, server) = (
         World::new(ROOM),
-        Server::of(Origin::Graph, Order::NewestFirst, None),
+        Server::of(SourceKind::Graph, Order::NewestFirst, None),
     );
     for id in 1..=10 {
         server.set(id, at(10 + id as i64), 1);

@@ -7,7 +7,7 @@ const DAY: i64 = 86_400;
 
 /// A year of `count` incidents, and ten of the last hour.
 fn history(order: Order, cap: Option<usize>, count: u64) -> Arc<Server> {
-    let server = Server::of(Origin::Graph, order, cap);
+    let server = Server::of(SourceKind::Graph, order, cap);
     server.unfiltered.store(true, Ordering::SeqCst);
     for id in 1..=count {
         server.set(id, at(365 * DAY - id as i64 * 600), 1);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::core::incident::version::Seen;
+use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::Interval;
 
 const NOT_FOLLOWED: &str = "a nextLink is not followed";
@@ -17,7 +18,10 @@ async fn what_stands_behind_a_link_that_leads_elsewhere_is_read_by_skip_and_that
     let warnings = Warnings::new();
     for order in [Order::NewestFirst, Order::OldestFirst, Order::Shuffled] {
         // The server has pages of its own.
-        let (world, server) = (World::new(ROOM), Server::of(Origin::Graph, order, Some(7)));
+        let (world, server) = (
+            World::new(ROOM),
+            Server::of(SourceKind::Graph, order, Some(7)),
+        );
         server.elsewhere.store(true, Ordering::SeqCst);
         hundred(&server);
         let tenant = world.tenant(1, &server, 50);

@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::incident::version::Origin;
+use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::Backlog;
 use crate::runtime::fakes::broken_page;
 
 #[derive(Debug, Clone)]
 struct Story {
-    api: Origin,
+    api: SourceKind,
     order: Order,
     page_size: u32,
     /// The server's own pages, with nextLinks.
@@ -69,7 +69,7 @@ fn story() -> impl Strategy<Value = Story> {
         Just(Order::OldestFirst),
         Just(Order::Shuffled)
     ];
-    let api = prop_oneof![Just(Origin::Defender), Just(Origin::Graph)];
+    let api = prop_oneof![Just(SourceKind::Defender), Just(SourceKind::Graph)];
     let change = (1_u64..200, 0_i64..30, 1_u32..4);
     let changes = prop::collection::vec(prop::collection::vec(change, 0..4), 0..30);
     let server = (

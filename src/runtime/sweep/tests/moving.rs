@@ -1,13 +1,12 @@
 //! A tenant that moves from one API to the other, with its ledger.
 
 use super::*;
-use crate::core::incident::version::Origin;
 
 /// The same incidents, as the other API shows them: other words, and instants cut to milliseconds.
-fn other_api(of: &Server, api: Origin) -> Arc<Server> {
+fn other_api(of: &Server, api: SourceKind) -> Arc<Server> {
     let other = Server::of(api, Order::NewestFirst, None);
     for (id, (at, content)) in of.incidents.lock().iter() {
-        let at = if api == Origin::Graph {
+        let at = if api == SourceKind::Graph {
             at / 10_000 * 10_000
         } else {
             *at
@@ -21,8 +20,8 @@ fn other_api(of: &Server, api: Origin) -> Arc<Server> {
 async fn a_tenant_that_moves_publishes_nothing_again_loses_nothing_and_goes_on_with_later_changes()
 {
     for (from, to) in [
-        (Origin::Defender, Origin::Graph),
-        (Origin::Graph, Origin::Defender),
+        (SourceKind::Defender, SourceKind::Graph),
+        (SourceKind::Graph, SourceKind::Defender),
     ] {
         let (world, before) = (World::new(ROOM), Server::of(from, Order::NewestFirst, None));
         for id in 1..=150 {

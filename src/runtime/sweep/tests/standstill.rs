@@ -1,7 +1,7 @@
 //! What could keep a backlog from ever being done, or a live sweep from going on.
 
 use super::*;
-use crate::core::incident::version::Origin;
+use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::Interval;
 use crate::core::sweep::cursor::TenantState;
 use crate::core::sweep::pager::PageAsk;
@@ -35,7 +35,7 @@ async fn period(world: &World, tenant: &Tenant) {
 
 #[tokio::test(start_paused = true)]
 async fn a_poisonous_incident_in_the_backlog_is_searched_for_however_well_live_sweeps_go() {
-    for api in [Origin::Graph, Origin::Defender] {
+    for api in [SourceKind::Graph, SourceKind::Defender] {
         let (world, server) = (World::new(ROOM), Server::of(api, Order::NewestFirst, None));
         let tenant = behind(&world, &server);
         server.poison.lock().insert(700);
@@ -102,7 +102,7 @@ async fn a_record_that_kafka_refuses_among_the_newest_keeps_nothing_older_from_b
 async fn an_incident_that_cannot_be_listed_even_without_alerts_is_passed() {
     let (world, server) = (
         World::new(ROOM),
-        Server::of(Origin::Graph, Order::NewestFirst, None),
+        Server::of(SourceKind::Graph, Order::NewestFirst, None),
     );
     for id in 1..=100 {
         server.set(id, at(200 - id as i64), 1);

@@ -2,18 +2,18 @@
 
 use super::*;
 use crate::core::ids::IncidentId;
-use crate::core::incident::version::Origin;
+use crate::core::sources::SourceKind;
 use crate::core::sweep::pager::PageAsk;
 use crate::runtime::fakes::broken_page;
 
 const LONG: Duration = Duration::from_secs(12 * 3600);
 
 /// 100 incidents, one a second, of which `poison` can't be given with its alerts.
-fn poisoned(api: Origin, poison: u64) -> Arc<Server> {
+fn poisoned(api: SourceKind, poison: u64) -> Arc<Server> {
     let server = Server::of(
         api,
         Order::NewestFirst,
-        (api == Origin::Graph).then_some(50),
+        (api == SourceKind::Graph).then_some(50),
     );
     for id in 1..=100 {
         server.set(id, at(200 - id as i64), 1);
@@ -39,7 +39,7 @@ async fn search(world: &World, tenant: &Tenant) {
 #[tokio::test(start_paused = true)]
 async fn an_incident_whose_alerts_microsoft_cannot_give_is_published_without_them_and_stalls_nobody()
  {
-    let (world, server) = (World::new(ROOM), poisoned(Origin::Graph, 40));
+    let (world, server) = (World::new(ROOM), poisoned(SourceKind::Graph, 40));
     let tenant = world.tenant(1, &server, 50);
     search(&world, &tenant).await;
     assert_eq!(published(&world).len(), 100);
@@ -56,7 +56,7 @@ async fn an_incident_whose_alerts_microsoft_cannot_give_is_published_without_the
 
 #[tokio::test(start_paused = true)]
 async fn sweeps_after_the_search_go_round_the_poisonous_incident_and_move_the_cursor() {
-    let (world, server) = (World::new(ROOM), poisoned(Origin::Graph, 40));
+    let (world, server) = (World::new(ROOM), poisoned(SourceKind::Graph, 40));
     let tenant = world.tenant(1, &server, 50);
     search(&world, &tenant).await;
     for _ in 0..5 {
@@ -78,7 +78,7 @@ async fn sweeps_after_the_search_go_round_the_poisonous_incident_and_move_the_cu
 
 #[tokio::test(start_paused = true)]
 async fn once_microsoft_can_give_it_again_it_is_published_whole() {
-    for api in [Origin::Graph, Origin::Defender] {
+    for api in [SourceKind::Graph, SourceKind::Defender] {
         let (world, server) = (World::new(ROOM), poisoned(api, 40));
         let tenant = world.tenant(1, &server, 50);
         search(&world, &tenant).await;
@@ -120,7 +120,7 @@ async fn once_microsoft_can_give_it_again_it_is_published_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn where_alerts_cannot_be_left_out_the_incident_is_passed_and_kept_in_the_backlog() {
-    let (world, server) = (World::new(ROOM), poisoned(Origin::Defender, 40));
+    let (world, server) = (World::new(ROOM), poisoned(SourceKind::Defender, 40));
     let tenant = world.tenant(1, &server, 50);
     search(&world, &tenant).await;
     assert_eq!(published(&world).len(), 99);
@@ -154,7 +154,7 @@ fn is_open(state: &TenantState) -> bool {
 #[tokio::test(start_paused = true)]
 async fn a_part_that_was_passed_is_recorded_though_the_cursor_waits_for_something_else() {
     for refused in [false, true] {
-        let (world, server) = (World::new(ROOM), poisoned(Origin::Defender, 40));
+        let (world, server) = (World::new(ROOM), poisoned(SourceKind::Defender, 40));
         let tenant = world.tenant(1, &server, 50);
         failed(&sweep(&world, &tenant).await);
         if refused {
@@ -182,7 +182,7 @@ async fn a_part_that_was_passed_is_recorded_though_the_cursor_waits_for_somethin
 
 #[tokio::test(start_paused = true)]
 async fn a_part_that_was_passed_but_not_recorded_is_forgotten_once_a_live_sweep_reads_it() {
-    let (world, server) = (World::new(ROOM), poisoned(Origin::Defender, 40));
+    let (world, server) = (World::new(ROOM), poisoned(SourceKind::Defender, 40));
     let tenant = world.tenant(1, &server, 50);
     failed(&sweep(&world, &tenant).await);
     let ledger = || world.ledger.states.lock();
@@ -208,7 +208,7 @@ async fn a_part_that_was_passed_but_not_recorded_is_forgotten_once_a_live_sweep_
 async fn pages_that_are_too_large_are_asked_for_smaller_and_the_size_is_remembered() {
     let (world, server) = (
         World::new(ROOM),
-        Server::of(Origin::Graph, Order::NewestFirst, None),
+        Server::of(SourceKind::Graph, Order::NewestFirst, None),
     );
     for id in 1..=200 {
         server.set(id, at(300 - id as i64), 1);
@@ -240,7 +240,7 @@ async fn pages_that_are_too_large_are_asked_for_smaller_and_the_size_is_remember
 async fn when_everything_fails_it_is_the_service_and_searches_stay_rare() {
     let (world, server) = (
         World::new(ROOM),
-        Server::of(Origin::Graph, Order::NewestFirst, None),
+        Server::of(SourceKind::Graph, Order::NewestFirst, None),
     );
     *server.faults.lock() = vec![Fault::Refuse(broken_page()); 10_000];
     let tenant = world.tenant(1, &server, 50);
@@ -289,7 +289,7 @@ async fn what_proves_that_only_a_crowd_of_neighbours_is_broken_is_published_as_i
 
 #[tokio::test(start_paused = true)]
 async fn a_token_service_that_is_silent_is_not_searched_for_a_poisonous_incident() {
-    for api in [Origin::Defender, Origin::Graph] {
+    for api in [SourceKind::Defender, SourceKind::Graph] {
         let (world, server) = (World::new(ROOM), poisoned(api, 40));
         let entra = Arc::new(Entra::default());
         entra.silent.store(true, Ordering::SeqCst);
