@@ -11,34 +11,38 @@
 //! | **incident** | what Microsoft shows under one id; its bytes are published as they came |
 //! | **version** | one state of an incident: its last update, and the hash of its significant members |
 //! | **sweep** | one reading of what a tenant's list has to show, page by page |
-//! | **cursor** | the time up to which everything of a tenant was read and published |
+//! | **cursor** | the time up to which everything of a tenant was read and published, except its backlog |
 //! | **overlap** | how far before the cursor a sweep begins, for incidents that Microsoft shows late |
 //! | **reconcile** | the comparison of a longer window, for changes without a new last update |
-//! | **backlog** | times that are still to be read; filled in between sweeps |
+//! | **backlog** | times that are still to be read; **back-fill** reads them between sweeps |
 //! | **batch** | what a sweep publishes and records together |
-//! | **outlet** | what publishes batches and records them; it gives a sweep a **lease** on its tenant |
+//! | **item** | one entry of a batch: a version or a dead letter with its bytes, or a note for the ledger alone |
+//! | **outlet** | what makes records of a batch, publishes them and writes the ledger; it gives a sweep a **lease** on its tenant |
 //! | **ledger** | the file of what was published, and of each tenant's cursor and backlog |
-//! | **record** | one message in Kafka; its **encoder** decides what it looks like |
+//! | **record** | one message in Kafka; the tenant's **encoder** decides what it looks like |
 //! | **failure** | what happened, what the operator should do, and how incidentd reacts |
 //!
 //! # The life of an incident
 //!
-//! 1. A schedule fires ([`runtime::scheduler`]) and puts its tenants into the queue of [`runtime::dispatcher`], each at its own
-//!    place in the period ([`core::time::spread`]). [`core::agenda`] decides whose turn it is. Then a sweep begins
-//!    ([`runtime::sweep`]).
+//! 1. A schedule fires ([`runtime::scheduler`]). [`core::agenda`] puts its tenants into a queue, each at its own place in the
+//!    period ([`core::time::spread`]), and decides whose turn it is. [`runtime::dispatcher`] starts the sweep
+//!    ([`runtime::sweep`]). The sweep asks the outlet for a lease on the tenant, and reads the cursor and the backlog through it.
 //! 2. [`core::sweep::cursor`] chooses where the sweep begins: as a rule at the cursor minus the overlap.
 //!    [`core::sweep::pager`] goes through the pages. It notices when the list changes meanwhile, and reads again what it may
 //!    have missed. It does without a nextLink that leads elsewhere, and notices a server that ignores `$filter`. When a page
 //!    fails because of what is in it, the sweep asks for less and less until it has found the incident.
 //! 3. A page arrives in pieces from a source ([`microsoft`]). [`core::incident::page`] cuts it into incidents as the bytes
-//!    arrive. [`core::incident::reading`] reads of each incident only the id, the last update, the status and the hash of its
-//!    significant members ([`core::incident::significant`] has a table of them for each source). Nothing changes the bytes:
-//!    they are what is published.
-//! 4. [`core::incident::version`] compares the reading with the version in the ledger. When it is the same, its bytes are
-//!    dropped at once.
-//! 5. New versions gather in a batch and go to the outlet ([`runtime::local_outlet`]). It has [`record`] encode them, publishes
-//!    them ([`kafka`]), and writes the [`ledger`] after Kafka's acknowledgement. The bytes count against the budget of
-//!    [`runtime::limits`] from their arrival until then.
+//!    arrive. [`core::incident::reading`] reads of each incident only the id, the last update, the status, whether it was merged
+//!    into another, and the hash of its significant members (a table for each source in [`core::sources`];
+//!    [`core::incident::significant`] says how members are compared). Nothing changes the bytes: they are what is published.
+//!    Only alerts that Microsoft gives on pages of their own are added to them ([`core::incident::further_alerts`]).
+//! 4. The sweep asks the ledger for the published version, through its lease. [`core::incident::version`] compares the reading
+//!    with it. If the reading is the same or older, its bytes are dropped at once. A new version becomes an item of the sweep's
+//!    batch: the reading and Microsoft's bytes. No record exists yet.
+//! 5. The sweep hands the batch to the outlet ([`runtime::local_outlet`]). The outlet makes the records, with the tenant's
+//!    encoder ([`record`]), because it knows how large a record may be. It publishes them ([`kafka`]), and after Kafka's
+//!    acknowledgement it writes the [`ledger`]. The bytes count against the budget of [`runtime::limits`] from their arrival
+//!    until the ledger is written.
 //! 6. The cursor moves when the last page was read to its end and every record of the sweep is acknowledged and recorded: not
 //!    before, not by the local clock, and never past the time in Microsoft's own answer. The time of a single answer never
 //!    moves it back ([`core::sweep::cursor`]).
@@ -47,27 +51,28 @@
 //!    from what the sweeps leave of the request budget, and closed one window at a time.
 //!
 //! An element without a readable id or last update goes to the dead-letter topic ([`core::incident::dead_letters`]); all others go
-//! on. An incident that is too large for its topic, or for a request to the brokers, is published in parts. Until its size is
-//! known to be accepted, it travels apart from all other records, because a broker may close the connection on it ([`kafka`]).
+//! on. The outlet publishes an incident in parts when it is too large for its topic or for a request to the brokers. A record so
+//! large that a broker may close the connection on it is sent apart from all others ([`kafka`]).
 //!
 //! # The life of a tenant
 //!
-//! [`config`] turns files and environment into [`settings`], which can't be wrong. `app` makes a [`runtime::tenant::Tenant`]
-//! of each, with its own token source, incident source and encoder behind the traits of [`ports`]. At first contact incidentd
-//! writes the tenant's state: a cursor at *now minus lookback*. This instant is also the start of the tenant's first range. It
-//! stays when the cursor moves on, and incidentd never asks for anything older.
+//! [`config`] turns files and environment into [`settings`], which can't be wrong. `app::fleet` makes a
+//! [`runtime::tenant::Tenant`] of each tenant's settings, with its own token source, incident source and encoder behind the traits
+//! of [`ports`]. At first contact incidentd writes the tenant's state: a cursor at *now minus lookback*. This instant is also the
+//! start of the tenant's first range. It stays when the cursor moves on, and incidentd never asks for anything older.
 //!
-//! The token comes from [`runtime::tokens`]: one request for each lifetime, renewed in the background. Requests are taken from
+//! The token comes from [`runtime::tokens`]: one request for each lifetime, renewed in the background. `microsoft::credential`
+//! has a file for each kind of credential that a token is asked for with. Requests are taken from
 //! the tenant's own budget ([`core::pace::budget`]) before they go out. Only one sweep of a tenant is at work at a time.
 //!
 //! A failure is made where its cause is known, as a [`core::health::failure::Failure`]. [`runtime::health::board`] shows it from
-//! the first failed request on. [`core::pace::backoff`] says when the tenant is tried again. It is logged when the tenant's state
-//! changes, not each time. Failing tenants recover by themselves.
+//! the first failed request on. [`core::pace::backoff`] says when the tenant is tried again. [`runtime::health::log`] logs it when
+//! the tenant's state changes, not each time. Failing tenants recover by themselves.
 //!
 //! # The life of a configuration
 //!
-//! A reload reads all files again and checks them as a whole. A mistake anywhere changes nothing: the report is logged and shown
-//! until a reload succeeds. A good configuration becomes a new fleet ([`runtime::fleet`]). A tenant with the same settings stays
+//! A reload (`app::reload`) reads all files again and checks them as a whole. A mistake anywhere changes nothing: the report is
+//! logged and shown until a reload succeeds. A good configuration becomes a new fleet ([`runtime::fleet`]). A tenant with the same settings stays
 //! the same object; one with new settings keeps its token unless these settings are about tokens ([`core::diff`], `app::fleet`).
 //! Dispatcher, scheduler and token renewal take the difference. Sweeps of changed or removed tenants end and commit what they
 //! have; no other tenant notices.
@@ -82,7 +87,7 @@
 //!
 //! | promise | guarded by |
 //! |---|---|
-//! | nothing lost | the order of steps 4 to 6; [`core::sweep::pager`] (moved pages); overlap and reconcile in [`core::sweep::cursor`] (late and silent changes); [`core::sweep::backlog`]; the account that each batch closes |
+//! | nothing lost | the order of steps 4 to 6; [`core::sweep::pager`] (moved pages); overlap and reconcile in [`core::sweep::cursor`] (late and silent changes); [`core::sweep::backlog`]; the account of all that arrived, which each sweep has to balance |
 //! | once | the versions in the ledger; the idempotent producer, which waits for ever instead of guessing, and is replaced when Kafka refuses it ([`kafka`]); [`runtime::local_outlet`], which waits for a ledger that can't be written |
 //! | in order | one sweep of a tenant at a time; one version of an incident in a batch; one partition, by key |
 //! | isolated | permits that a waiting sweep gives back, and lanes ([`runtime::limits`]); budget, pause and token of each tenant are its own |
@@ -92,14 +97,16 @@
 //! | secret | secrets are in types without a readable `Debug` and are read at the moment of use; they are removed from texts from outside ([`microsoft`], [`kafka`]) |
 //!
 //! With the local ledger a record can repeat when the process dies between Kafka's acknowledgement and the ledger's commit: then
-//! the batch in flight of each tenant is published again, with the same `ce_id`. The same holds for what is on its way when a
-//! broker contradicts the producer's sequence numbers, or closes connections on it: nobody can tell whether it arrived.
+//! the batch in flight of each tenant is published again, with the same `ce_id`. The same holds for records on their way when a
+//! broker contradicts the producer's sequence numbers or closes connections on them: nobody can tell whether they arrived.
 //!
 //! # The structure
 //!
 //! [`core`] decides and touches nothing. [`ports`] are traits. [`runtime`] acts and sees only these two. Adapters ([`microsoft`],
-//! [`kafka`], [`ledger`], [`record`], [`telemetry`], `simulator`) implement ports and do not see one another. `app` alone knows them
-//! all. `tests/structure` checks this. `docs/contributing.md` says where to change what.
+//! [`kafka`], [`ledger`], [`record`], [`telemetry`], `simulator`) implement ports and do not see one another. [`config`] reads the
+//! configuration, with a row for each key in `config::keys`; [`settings`] is its result, which adapters read too. `app` alone
+//! knows all of these, and connects them. [`cli`] has a file for each command. `tests/structure` checks this.
+//! `docs/contributing.md` says where to change what.
 
 #![forbid(unsafe_code)]
 
