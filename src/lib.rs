@@ -62,8 +62,8 @@
 //! start of the tenant's first range. It stays when the cursor moves on, and incidentd never asks for anything older.
 //!
 //! The token comes from [`runtime::tokens`]: one request for each lifetime, renewed in the background. `microsoft::credential`
-//! has a file for each kind of credential that a token is asked for with. Requests are taken from
-//! the tenant's own budget ([`core::pace::budget`]) before they go out. Only one sweep of a tenant is at work at a time.
+//! has a file for each kind of credential. Requests for incidents are taken from the tenant's own budget
+//! ([`core::pace::budget`]) before they go out. Only one sweep of a tenant is at work at a time.
 //!
 //! A failure is made where its cause is known, as a [`core::health::failure::Failure`]. [`runtime::health::board`] shows it from
 //! the first failed request on. [`core::pace::backoff`] says when the tenant is tried again. [`runtime::health::log`] logs it when
@@ -72,10 +72,10 @@
 //! # The life of a configuration
 //!
 //! A reload (`app::reload`) reads all files again and checks them as a whole. A mistake anywhere changes nothing: the report is
-//! logged and shown until a reload succeeds. A good configuration becomes a new fleet ([`runtime::fleet`]). A tenant with the same settings stays
-//! the same object; one with new settings keeps its token unless these settings are about tokens ([`core::diff`], `app::fleet`).
-//! Dispatcher, scheduler and token renewal take the difference. Sweeps of changed or removed tenants end and commit what they
-//! have; no other tenant notices.
+//! logged and shown until a reload succeeds. A good configuration becomes a new fleet ([`runtime::fleet`]). A tenant with the
+//! same settings stays the same object; one with new settings keeps its token unless these settings are about tokens
+//! (`app::fleet`). Dispatcher, scheduler and token renewal follow the fleet, and the log counts what changed ([`core::diff`]).
+//! Sweeps of changed or removed tenants end and commit what they have; no other tenant notices.
 //!
 //! # Liveness
 //!
