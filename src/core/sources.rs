@@ -1,7 +1,8 @@
 //! The APIs that incidents are read from: one table of facts.
 //!
-//! To add a source, add its variant to [`SourceKind`], a row here and a file with its dialect. Everything else (the
-//! configuration, the request budget, tokens, consent, metrics) reads the row.
+//! To add a source, add its variant to [`SourceKind`], a row here and a file with its dialect. The request budget, tokens,
+//! consent and metrics read the row. The compiler names the two places that need an arm: the configuration's values, and the
+//! ledger's codec.
 
 use std::fmt;
 

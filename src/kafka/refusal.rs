@@ -219,8 +219,8 @@ pub(super) fn is_mendable(code: Code) -> bool {
     )
 }
 
-/// How to permit an idempotent producer. Since Kafka 3.0 WRITE on any topic is enough; before, it takes
-/// IdempotentWrite.
+/// How to permit an idempotent producer. Since Kafka 2.8 WRITE on a topic is enough (KIP-679); older brokers
+/// ask for IdempotentWrite.
 fn may_produce(brokers: &str, topics: &[String]) -> String {
     let named = topics.iter().take(TOPICS_NAMED);
     let mut named: String = named.map(|topic| format!(" --topic {topic}")).collect();
@@ -228,7 +228,7 @@ fn may_produce(brokers: &str, topics: &[String]) -> String {
         named.push_str(" --topic TOPIC");
     }
     format!(
-        "grant its Kafka user WRITE and DESCRIBE on the topic: {}; with brokers before Kafka 3.0 IdempotentWrite on the cluster, \
+        "grant its Kafka user WRITE and DESCRIBE on the topic: {}; with brokers before Kafka 2.8 IdempotentWrite on the cluster, \
          too: {}",
         acls(brokers, &format!("--producer{named}")),
         acls(brokers, "--cluster --operation IdempotentWrite"),
