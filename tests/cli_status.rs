@@ -59,7 +59,8 @@ async fn sick_fleet() -> (Simulator, Setup, Daemon) {
     until("each tenant's state is known", SOON, async || {
         let status = daemon.status().await;
         let tenants = status["tenants"].as_array().unwrap();
-        tenants.iter().all(|tenant| tenant["state"] != "starting")
+        let known = tenants.iter().all(|tenant| tenant["state"] != "starting");
+        known && status["kafka"]["in_flight_bytes"] == 0
     })
     .await;
     (simulator, setup, daemon)

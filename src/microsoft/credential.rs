@@ -56,8 +56,9 @@ pub(super) trait CredentialKind: fmt::Debug + Send + Sync {
     /// The files that are read.
     fn files(&self) -> Vec<&Path>;
 
-    /// When the credential expires, where it says so itself. `stamp` changes with the files. May block to read a file.
-    fn expires(&self, _stamp: u64) -> Option<Ticks> {
+    /// When the credential expires, where it says so itself. `stamp` changes with the files. Both may block: only a
+    /// kind that needs a file touches the disk.
+    fn expires(&self, _stamp: &dyn Fn() -> u64) -> Option<Ticks> {
         None
     }
 
@@ -243,13 +244,13 @@ impl AppCredential {
             return 0;
         }
         let mut hasher = DefaultHasher::new();
-        let stamps = files.into_iter().filter_map(stamp_of);
+        let stamps = files.into_iter().map(stamp_of);
         stamps.for_each(|stamp| stamp.hash(&mut hasher));
         hasher.finish()
     }
 
     pub(super) fn expires(&self) -> Option<Ticks> {
-        self.kind.expires(self.stamp())
+        self.kind.expires(&|| self.stamp())
     }
 
     pub(super) fn second_secret_serves(&self) -> bool {

@@ -109,6 +109,9 @@ pub trait Encoder: Send + Sync {
     /// Equal items and limits have equal records. A part's `ce_id` is that of no other part and no whole record.
     fn encode_within<'a>(&'a self, item: &'a Item, limit: usize) -> Option<Records<'a>>;
 
+    /// Whether there is a topic for dead letters.
+    fn takes_dead_letters(&self) -> bool;
+
     /// About what a record takes in memory beside the bytes that Microsoft sent: key, headers, and what is around the
     /// incident. It is charged before there is a record.
     fn envelope(&self) -> usize;

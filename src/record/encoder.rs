@@ -165,11 +165,14 @@ impl Encoder for RecordEncoder {
             } => Some(self.incident(*change, reading, raw).whole()),
             Item::DeadLetter {
                 content, why, raw, ..
-            } => Some(Record {
-                value: raw.to_vec(),
-                raw: 0..raw.len(),
-                ..self.dead_letter(*content, why)?
-            }),
+            } => {
+                let letter = self.dead_letter(*content, why)?;
+                Some(Record {
+                    value: raw.to_vec(),
+                    raw: 0..raw.len(),
+                    ..letter
+                })
+            }
             Item::Adopted { .. } | Item::Unreadable { .. } => None,
         }
     }
@@ -193,6 +196,10 @@ impl Encoder for RecordEncoder {
             }
             Item::Adopted { .. } | Item::Unreadable { .. } => None,
         }
+    }
+
+    fn takes_dead_letters(&self) -> bool {
+        self.recipe.dead_letter_topic.is_some()
     }
 
     /// Each of some ten headers has an allocation of its own, here and in Kafka's client. The event repeats them.

@@ -124,6 +124,10 @@ impl Encoder for PlainEncoder {
         words(&self.encode(item)?, limit)
     }
 
+    fn takes_dead_letters(&self) -> bool {
+        true
+    }
+
     fn envelope(&self) -> usize {
         100
     }

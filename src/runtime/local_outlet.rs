@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::limits::{Stretch, do_work};
-use crate::core::health::failure::Failure;
+use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
 use crate::core::incident::version::{ContentHash, Seen};
@@ -86,7 +86,10 @@ impl Outlet for LocalOutlet {
 }
 
 impl Shared {
+    /// Publishes, but not while a commit waits for the ledger: what is published then would repeat after a crash.
     async fn hand_over(&self, records: Vec<Record>) -> Vec<Result<(), Refused>> {
+        // Fails only when the sender is gone, which is ours.
+        let _ = self.stuck.subscribe().wait_for(|stuck| *stuck == 0).await;
         let _under_way = self.unacknowledged.begin();
         self.publisher.publish(records).await
     }
@@ -155,13 +158,7 @@ struct Oversize {
 
 impl LocalLease {
     async fn publish_and_record(&self, batch: Batch) -> Committed {
-        // Fails only when the sender is gone, which is ours.
-        let _ = self
-            .outlet
-            .stuck
-            .subscribe()
-            .wait_for(|stuck| *stuck == 0)
-            .await;
+        let forgets_only = batch.items.is_empty() && batch.state.is_none();
         let Outcome { done, failure } = self.publish(batch.items).await;
         let mut entry = LedgerEntry {
             tenant: self.tenant,
@@ -190,6 +187,14 @@ impl LocalLease {
                 } => entry.letters.push((content, letter)),
             }
         }
+        if forgets_only {
+            // Nothing was published, so nothing repeats: the sweep fails, and no other tenant waits for it.
+            let result = self.outlet.ledger.write(entry).await;
+            return Committed {
+                published: 0,
+                result,
+            };
+        }
         if !entry.is_empty() {
             self.outlet.record(entry).await;
         }
@@ -213,9 +218,14 @@ impl LocalLease {
                     sent.push((item, record.topic.clone()));
                     records.push(record);
                 }
-                // Without a topic the letter stays recorded as not accepted.
-                None if matches!(item, Item::DeadLetter { .. }) => {}
-                None => outcome.done.push(item),
+                None => match item {
+                    // Without a topic the letter stays recorded as not accepted.
+                    Item::DeadLetter { .. } => {}
+                    Item::Version { reading, .. } => {
+                        outcome.failure.get_or_insert_with(|| no_record(reading.id));
+                    }
+                    Item::Adopted { .. } | Item::Unreadable { .. } => outcome.done.push(item),
+                },
             }
         }
         if records.is_empty() {
@@ -355,6 +365,16 @@ impl Drop for Stuck<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|stuck| *stuck -= 1);
     }
+}
+
+/// An incident must not count as published when there is no record of it.
+fn no_record(id: IncidentId) -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("a defect in incidentd: no record was made of incident {id}"),
+        "report this with the log lines before it",
+    )
 }
 
 fn unsplittable(refusal: &Failure, limit: usize) -> Failure {

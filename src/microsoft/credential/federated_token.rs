@@ -64,7 +64,8 @@ impl CredentialKind for FederatedToken {
 
     /// As the token in the file says, not the one that was sent last: the file is renewed more often than tokens are asked
     /// for, and the expiry of an old one would be a false alarm.
-    fn expires(&self, stamp: u64) -> Option<Ticks> {
+    fn expires(&self, stamp: &dyn Fn() -> u64) -> Option<Ticks> {
+        let stamp = stamp();
         let mut known = self.expiry.lock();
         match *known {
             Some((of, expiry)) if of == stamp => expiry,

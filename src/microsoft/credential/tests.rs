@@ -206,7 +206,7 @@ impl TokenFile {
 
     fn expires(&self, content: &str) -> Option<Ticks> {
         fs::write(&self.file, content).unwrap();
-        FederatedToken::new(self.file.clone()).expires(1)
+        FederatedToken::new(self.file.clone()).expires(&|| 1)
     }
 }
 
@@ -215,23 +215,23 @@ fn the_file_s_token_says_when_it_ends_and_a_new_one_says_it_anew() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     let kind = FederatedToken::new(file.clone());
-    assert_eq!(kind.expires(1), None, "there is no file yet");
+    assert_eq!(kind.expires(&|| 1), None, "there is no file yet");
     fs::write(&file, token(r#"{"exp":1700000000,"sub":"x"}"#)).unwrap();
     assert_eq!(
-        kind.expires(1),
+        kind.expires(&|| 1),
         None,
         "nothing has changed, as far as is known"
     );
     let first = Some(Ticks::from_unix_seconds(1_700_000_000));
-    assert_eq!(kind.expires(2), first);
+    assert_eq!(kind.expires(&|| 2), first);
     fs::write(&file, token(r#"{"exp":1700003600}"#)).unwrap();
-    assert_eq!(kind.expires(2), first);
+    assert_eq!(kind.expires(&|| 2), first);
     assert_eq!(
-        kind.expires(3),
+        kind.expires(&|| 3),
         Some(Ticks::from_unix_seconds(1_700_003_600))
     );
     let a_folder = FederatedToken::new(folder.path().to_owned());
-    assert_eq!(a_folder.expires(4), None, "a folder is no token");
+    assert_eq!(a_folder.expires(&|| 4), None, "a folder is no token");
 }
 
 #[test]
@@ -256,5 +256,18 @@ proptest! {
         let file = TokenFile::new();
         let _ = file.expires(&text);
         let _ = file.expires(&token(&format!("{{\"exp\":{number}}}")));
+    }
+}
+
+#[test]
+fn the_expiry_of_a_client_secret_touches_no_disk() {
+    let untouched = || panic!("the file was looked at");
+    let file = || SecretSource::File("/nonexistent".into());
+    let two = credential(Credential::Secret {
+        current: file(),
+        next: Some("/nonexistent".into()),
+    });
+    for credential in [one_secret(file()), two] {
+        assert_eq!(credential.kind.expires(&untouched), None);
     }
 }

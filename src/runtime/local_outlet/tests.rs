@@ -1,7 +1,10 @@
 //! The outlet against a topic that takes only small records. What a full ledger does is tested with the sweeper.
 
+use std::sync::atomic::Ordering;
+
+use tokio::time::timeout;
+
 use super::*;
-use crate::core::health::failure::{Health, Reaction};
 use crate::core::incident::version::{Change, Phase, Reading};
 use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
@@ -37,6 +40,10 @@ impl Encoder for ShortKeys {
             Item::DeadLetter { .. } => cut(whole, limit),
             _ => words(&whole, limit),
         }
+    }
+
+    fn takes_dead_letters(&self) -> bool {
+        true
     }
 
     fn envelope(&self) -> usize {
@@ -219,4 +226,65 @@ async fn a_dead_letter_that_is_refused_is_not_marked_and_stops_nobody() {
         assert!(letters.is_empty(), "{size}");
     }
     assert_eq!(scene.topic.values("incidents"), ["a", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_can_t_forget_fails_one_sweep_and_stops_no_publication() {
+    let scene = scene();
+    scene.ledger.full.store(true, Ordering::SeqCst);
+    let forget = Batch {
+        forget_before: Some(Ticks(1)),
+        ..Batch::default()
+    };
+    let forgotten = timeout(Duration::from_secs(1), scene.lease.commit(forget)).await;
+    let failed = forgotten.expect("it does not wait for the ledger").result;
+    assert!(failed.is_err(), "the sweep learns of it");
+    scene.ledger.full.store(false, Ordering::SeqCst);
+    let published = timeout(
+        Duration::from_millis(1),
+        scene.commit(vec![incident(1, "a")]),
+    );
+    let published = published.await.expect("no commit waits for another");
+    assert_eq!(published.published, 1);
+}
+
+/// As [`ShortKeys`], but it has forgotten how an incident is encoded.
+struct NoRecords;
+
+impl Encoder for NoRecords {
+    fn encode(&self, _: &Item) -> Option<Record> {
+        None
+    }
+
+    fn encode_within<'a>(&'a self, _: &'a Item, _: usize) -> Option<Records<'a>> {
+        None
+    }
+
+    fn takes_dead_letters(&self) -> bool {
+        false
+    }
+
+    fn envelope(&self) -> usize {
+        100
+    }
+
+    fn health(&self, _: Ticks, _: Health, _: &str, _: &str) -> Option<Record> {
+        None
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_incident_without_a_record_does_not_count_as_published() {
+    let scene = scene();
+    let lease = scene.outlet.lease(tenant(), Arc::new(NoRecords));
+    let batch = Batch {
+        items: vec![incident(1, "a")],
+        ..Batch::default()
+    };
+    let committed = lease.expect("a lease").commit(batch).await;
+    assert!(committed.result.is_err() && committed.published == 0);
+    assert!(
+        scene.marked().is_empty(),
+        "the ledger takes it for published"
+    );
 }

@@ -204,7 +204,6 @@ impl<'a> BatchBuilder<'a> {
             Element::Incident(incident) => self.add(vec![incident]).await?,
             Element::Unreadable { content, why, raw } => {
                 self.add_dead_letter(content, &why, &raw).await?;
-                return Ok(());
             }
         }
         self.settle(0).await

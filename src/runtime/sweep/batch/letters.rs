@@ -46,7 +46,9 @@ impl BatchBuilder<'_> {
             };
             self.pending.push(Item::Unreadable { content, letter }, 0);
         }
-        if let Some(letter) = action.send {
+        if let Some(letter) = action.send
+            && tenant.encoder.takes_dead_letters()
+        {
             let item = Item::DeadLetter {
                 content,
                 letter,

@@ -185,7 +185,9 @@ impl PageReader<'_, '_> {
 
     /// The requests for an incident came to no end.
     pub(super) fn note_halt(&mut self, halt: &Halt, listed: Option<&Reading>) {
-        if matches!(halt, Halt::Stopped) {
+        // A lost lease says nothing about the incident.
+        let broken_off = self.requests.batch.scope.halt.is_cancelled();
+        if matches!(halt, Halt::Stopped) && broken_off {
             self.pager.broken_off_beside(listed);
         }
     }

@@ -160,8 +160,10 @@ impl PageReader<'_, '_> {
     pub(super) fn broken_off(&mut self) -> Halt {
         let asked = self.requests.asked;
         let silent = asked.is_some_and(|asked| asked.elapsed() >= SILENT);
-        let stops = self.requests.batch.scope.sweeper.stop.is_cancelled();
-        if stops || !silent {
+        let scope = &self.requests.batch.scope;
+        // Not so when the daemon stops, nor when the lease is lost.
+        let live_is_due = scope.halt.is_cancelled() && !scope.sweeper.stop.is_cancelled();
+        if !live_is_due || !silent {
             return Halt::Stopped;
         }
         if self.page_failed() && !self.pager.narrow() {

@@ -37,6 +37,10 @@ impl Encoder for NoTopic {
         }
     }
 
+    fn takes_dead_letters(&self) -> bool {
+        false
+    }
+
     fn encode_within<'a>(&'a self, item: &'a Item, limit: usize) -> Option<Records<'a>> {
         self.0.encode_within(item, limit)
     }
