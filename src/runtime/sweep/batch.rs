@@ -146,7 +146,7 @@ impl<'a> BatchBuilder<'a> {
                     "a defect in incidentd: what arrived does not add up: {:?}",
                     self.account
                 ),
-                "Please report this with the log lines before it. The cursor stays, and all of it is read again.",
+                "report this with the log lines before it; the cursor stays, and all of it is read again",
             ))
         };
         BatchReport {
