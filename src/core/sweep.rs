@@ -1,5 +1,4 @@
-//! What a sweep of a tenant decides: which span of last updates it reads, the way through the pages, and what is left for
-//! later.
+//! What a tenant's sweep decides: the span of last updates to read, the order of the pages, and what is left for later.
 
 pub mod backlog;
 pub mod cursor;

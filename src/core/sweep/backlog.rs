@@ -1,19 +1,19 @@
-//! Spans of last updates: what a request asks for, and what of a tenant is still to be read.
+//! Spans of last updates: what a request asks for, and what a tenant still has to read.
 //!
-//! A long range (the first one ever, or the gap after a downtime) can't be read in one go beside live polling, nor can an
-//! incident that Microsoft answers with errors. Both become an **open interval**: live sweeps leave it out, the cursor may
-//! pass it, and it is closed piece by piece once each piece was read to its end. The ledger keeps the open intervals, so
-//! a restart loses none.
+//! A long range (the first range, or the gap after a downtime) can't be read in one sweep beside live polling. Neither
+//! can an incident that Microsoft answers with errors. Each becomes an **open interval**: live sweeps leave it out, the
+//! cursor may pass it, and it is closed piece by piece as each piece is read to its end. The ledger keeps the open
+//! intervals, so that a restart loses none.
 //!
-//! Invariant: intervals are disjoint, ascending, not empty, and at most [`MOST`]. When there would be more, the two that
-//! lie closest become one: what lies between them is read once more, which publishes nothing.
+//! Invariant: intervals are disjoint, ascending, not empty, and at most [`MOST`]. If there were more, the two closest
+//! intervals are joined: the gap between them is read again, which publishes nothing.
 
 use crate::core::time::ticks::Ticks;
 
-/// Intervals that a tenant may have open.
+/// The most intervals that a tenant may have open.
 pub const MOST: usize = 64;
 
-/// Last updates from `from` on and before `to`; without `to`, all later ones.
+/// Last updates from `from` (inclusive) to `to` (exclusive); without `to`, the span has no end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Span {
     pub from: Ticks,
@@ -35,12 +35,13 @@ impl Span {
     }
 }
 
-/// Last updates that are still to be read: from `from` on, before `to`.
+/// Last updates still to be read, from `from` (inclusive) to `to` (exclusive).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Interval {
     pub from: Ticks,
     pub to: Ticks,
-    /// It was read before: what is found in it now was indexed late, or changed in silence.
+    /// This interval was read before: an incident found in it now was indexed late, or changed without a new last
+    /// update.
     pub again: bool,
 }
 
@@ -98,7 +99,7 @@ impl Backlog {
         self.0.is_empty()
     }
 
-    /// Opens `interval`. Where one is open already, an unread one stays unread.
+    /// Opens `interval`. Where it meets an open interval, the common part stays unread if either of them is unread.
     pub fn open(&mut self, interval: Interval) {
         let mut added = vec![interval];
         if interval.again {
@@ -117,7 +118,7 @@ impl Backlog {
         }
     }
 
-    /// `from..to` was read to its end.
+    /// Records that `from..to` was read to its end.
     pub fn close(&mut self, from: Ticks, to: Ticks) {
         self.0 = cut(&self.0, from, to);
         while self.0.len() > MOST {
@@ -125,7 +126,7 @@ impl Backlog {
         }
     }
 
-    /// The parts of `span` in which nothing is open, newest first.
+    /// The parts of `span` outside all open intervals, newest first.
     pub fn outside(&self, span: Span) -> Vec<Span> {
         let (mut parts, mut from) = (Vec::new(), span.from);
         let end = span.to.unwrap_or(Ticks(i64::MAX));
@@ -142,7 +143,7 @@ impl Backlog {
         parts
     }
 
-    /// The parts of `span` in which something is open, oldest first.
+    /// The parts of `span` inside open intervals, oldest first.
     pub fn inside(&self, span: Span) -> Vec<Span> {
         let end = span.to.unwrap_or(Ticks::MAX);
         let part = |open: &Interval| (open.from.max(span.from), open.to.min(end));
@@ -153,7 +154,7 @@ impl Backlog {
             .collect()
     }
 
-    /// This backlog without what lies in `resting`.
+    /// This backlog without the `resting` spans.
     pub fn except(&self, resting: impl IntoIterator<Item = Span>) -> Backlog {
         let mut rest = self.0.clone();
         for span in resting {

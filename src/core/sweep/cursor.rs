@@ -1,19 +1,21 @@
 //! How far a tenant has been read, and what its next sweep reads.
 //!
-//! A **live** sweep reads from the cursor on, in one of two reaches:
-//! - **full**: from where the last full one left the cursor, minus the overlap; finds what was indexed late and what
-//!   changed in alerts only;
-//! - **tip**: from just behind the cursor. Only between full sweeps that have become dear: after a bulk change of
-//!   thousands, each full sweep reads them all again until they leave the overlap, and would eat the budget of the rest.
+//! A **live** sweep reads from the cursor on. There are two kinds:
+//! - A **full** sweep starts where the last full sweep left the cursor, minus the overlap. It finds incidents that were
+//!   indexed late, and incidents of which only the alerts changed.
+//! - A **tip** sweep starts just after the cursor. It runs only between full sweeps that have become expensive: after a
+//!   bulk change of thousands of incidents, each full sweep reads them all again until they leave the overlap, which
+//!   would use up the budget.
 //!
-//! Neither a full sweep's overlap nor a reconcile goes back beyond the **start** of the tenant's first range: what lies
-//! before it was never asked for, so it can't be late there.
+//! Neither the overlap of a full sweep nor a reconcile goes back beyond the **start** of the tenant's first range:
+//! nothing older was ever asked for, so nothing older can be late.
 //!
-//! Everything else is **backlog** ([`super::backlog`]), read beside live polling: the rest of a range that turned out to be
-//! long ([`cut`]), and, seldom, the whole `reconcile_window` again ([`reconcile`]), which finds what no overlap can.
+//! Everything else is **backlog** ([`super::backlog`]), which is read beside live polling: the rest of a range that
+//! turned out to be long ([`cut`]) and, at long intervals, the whole `reconcile_window` again ([`reconcile`]), which
+//! finds what no overlap can find.
 //!
-//! A live sweep reads everything from its start on that is not backlog, so it may move the cursor: never past the time
-//! that Microsoft's answers bear, and not by what a single answer says of the time ([`ServerTime`]).
+//! A live sweep reads everything after its start that is not backlog, so it may move the cursor. It never moves the
+//! cursor past the time in Microsoft's answers, and it does not trust the time of a single answer ([`ServerTime`]).
 
 use std::time::Duration;
 
@@ -22,26 +24,26 @@ use crate::core::time::ticks::Ticks;
 
 pub use server_time::ServerTime;
 
-/// Pages after which a live sweep of a long range leaves the rest to the backlog. What it shows first must not wait for
-/// what it shows last.
+/// The number of pages after which a live sweep of a long range leaves the rest to the backlog. Otherwise the first
+/// incidents would wait until the last ones are read.
 pub const DEEP: u32 = 5;
 
-/// By so much two clocks may differ that show the same time.
+/// The most by which two correct clocks may differ.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
-/// What the ledger keeps for a tenant beside the versions.
+/// The state that the ledger keeps for a tenant, besides the versions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TenantState {
-    /// Where the first range began. Nothing older is ever asked for, however long overlap, `reconcile_window` or, later on,
-    /// `lookback` are. [`Ticks::MIN`] when the ledger is older than this field: no bound then, since to guess one could
-    /// hide for ever what was shown late. Never after the cursor.
+    /// Where the first range began. Nothing older is ever asked for, however long the overlap, `reconcile_window` or a
+    /// later `lookback` is. It is [`Ticks::MIN`] when the ledger is older than this field. Then there is no bound,
+    /// because a guess could hide a late incident for ever. It is never after the cursor.
     pub start: Ticks,
-    /// Every version with a last update before this instant that the API showed is published, but for the backlog's. Starts
-    /// at a fixed instant (first contact minus `lookback`) and never moves back.
+    /// Every version with a last update before this instant that the API showed is published, except those in the
+    /// backlog. The cursor begins at a fixed instant (first contact minus `lookback`) and never moves back.
     pub cursor: Ticks,
     /// When the last reconcile began.
     pub reconciled: Ticks,
-    /// What is still to be read beside that.
+    /// The open intervals, which are still to be read.
     pub backlog: Backlog,
 }
 
@@ -57,18 +59,20 @@ impl TenantState {
         }
     }
 
-    /// The cursor is still where first contact put it. In a ledger from before `start` the cursor alone has to tell.
+    /// Whether the cursor is still where first contact put it. In a ledger older than `start`, only the cursor can show
+    /// this.
     pub fn is_first(&self, lookback: Duration) -> bool {
         let unmoved = self.start == self.cursor || self.start == Ticks::MIN;
         unmoved && self.cursor == self.reconciled.minus(lookback)
     }
 
-    /// The state with its range where it belongs, when it began too late because this machine's clock was ahead: a cursor
-    /// in the future would blind the tenant. `date` is the API's time, which is [confirmed](ServerTime::is_confirmed); `now` is
-    /// what our clock shows; `fresh` is whether the state is a [first](Self::is_first) one.
+    /// The corrected state when the range began too late because this machine's clock was ahead. A cursor in the future
+    /// would blind the tenant. `date` is the API's time, which is [confirmed](ServerTime::is_confirmed); `now` is the
+    /// time of our own clock; `fresh` is whether the state is a [first](Self::is_first) state. `None`: the state needs
+    /// no correction.
     ///
-    /// Once anything was shown, the start is where Microsoft's own answers have proved it to be: a `Date` alone moves
-    /// neither it nor the cursor any more, whatever stands behind it.
+    /// After the first incident, Microsoft's own answers have proved the start right. From then on a `Date` alone moves
+    /// neither the start nor the cursor.
     pub fn corrected(
         &self,
         date: Ticks,
@@ -83,7 +87,7 @@ impl TenantState {
         };
         let begun_late =
             self.start > future || (fresh && self.cursor > first.cursor.plus(CLOCKS_DIFFER));
-        // Where only the cursor is wrong the first range stays where it began, even if `lookback` is longer by now.
+        // If only the cursor is wrong, the first range keeps its start, even if `lookback` is longer now.
         let start = if begun_late { first.start } else { self.start };
         (begun_late || self.cursor > future).then(|| Self {
             start,
@@ -92,7 +96,7 @@ impl TenantState {
         })
     }
 
-    /// Whether a live sweep reads all from the start on, so that there is nothing to compare again.
+    /// Whether a live sweep reads everything from the start on, so that a reconcile has nothing to compare.
     fn is_at_start(&self) -> bool {
         self.cursor == self.start && self.backlog.is_empty()
     }
@@ -112,20 +116,20 @@ pub enum SweepKind {
     Tip,
 }
 
-/// What the last full sweep cost; kept in memory only, since a restart may well begin with a full sweep.
+/// What the last full sweep cost. It is kept only in memory, because a restart may begin with a full sweep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LastFull {
-    /// When it ended, on the clock that never goes back; `None`: never.
+    /// When it ended, on a clock that never goes back. `None`: there was no full sweep.
     pub ended: Option<Duration>,
     pub pages: u32,
-    /// Where it left the cursor. The next one's overlap counts from there: what was indexed late since then may lie
-    /// further behind the cursor that tips have moved meanwhile.
+    /// Where it left the cursor. The overlap of the next full sweep counts from here: an incident indexed late since
+    /// then may lie further behind the cursor, which tip sweeps have moved.
     pub cursor: Option<Ticks>,
-    /// The API's time, if that was confirmed.
+    /// The API's time, if it was confirmed.
     pub date: Option<Ticks>,
 }
 
-/// A live sweep to be made: everything with a last update at or after `from`, backlog apart.
+/// The next live sweep: it reads every last update at or after `from` that is not backlog.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Plan {
     pub kind: SweepKind,
@@ -150,20 +154,21 @@ pub fn plan(state: &TenantState, reach: &Reach, last_full: LastFull, uptime: Dur
     }
 }
 
-/// The state with the reconcile window in its backlog, when a reconcile is due; what a full sweep reads anyway is left out,
-/// and what lies before the first range. `now` is wall-clock time; where that is behind what Microsoft has shown, this
-/// machine's clock was set back, and the window must not go back with it; where it is ahead of the time that Microsoft told
-/// last, the window must not go ahead with it.
+/// The state with the reconcile window added to its backlog, except for what a full sweep reads anyway and what lies
+/// before the first range. `None`: no reconcile is due. `now` is wall-clock time. If `now` is behind what
+/// Microsoft has shown, this machine's clock was set back, and the window must not move back with it. If `now` is ahead
+/// of the time in Microsoft's last answer, the window must not move ahead with it.
 pub fn reconcile(
     state: &TenantState,
     reach: &Reach,
     last_full: LastFull,
     now: Ticks,
 ) -> Option<TenantState> {
-    // A reconcile time in the future is a clock that was set back since: due, or it might never be again.
+    // If the last reconcile lies in the future, the clock was set back since. A reconcile is due, or it might never be
+    // due again.
     let due = state.reconciled > now || now.since(state.reconciled) >= reach.reconcile_every;
-    // None is made before anything was shown: `reconciled` then still tells when first contact was, on which a fast
-    // clock is known later on.
+    // There is no reconcile before the first incident: until then `reconciled` records the time of first contact, which
+    // later shows whether the clock was fast.
     (due && !state.is_at_start()).then(|| {
         let mut state = state.clone();
         state.reconciled = now;
@@ -180,20 +185,20 @@ pub fn reconcile(
     })
 }
 
-/// Where a live sweep over `span` that has become deep is cut: what is older is left to the backlog. `None` when it is too
-/// short to be worth it. `now` is the earlier of the API's time and ours.
+/// Where a live sweep over `span` that took too many pages is cut; the older part is left to the backlog. `None`: the
+/// older part would be too short to be worth it. `now` is the earlier of the API's time and ours.
 pub fn cut(span: Span, reach: &Reach, now: Ticks) -> Option<Ticks> {
     let cut = span.to.unwrap_or_else(|| now.minus(reach.overlap));
     let shortest = reach.overlap / 2;
     (cut > span.from && cut.since(span.from) > shortest).then_some(cut)
 }
 
-/// Microsoft keeps incidents for 180 days ("Data security and privacy in Microsoft Defender XDR"), counted from an instant
-/// it does not name: twice that is beyond doubt.
+/// Microsoft keeps incidents for 180 days ("Data security and privacy in Microsoft Defender XDR"). It does not say from
+/// which instant they count, so twice that time is safe.
 const KEPT: Duration = Duration::from_secs(2 * 180 * 86_400);
 
-/// Versions from before this instant can't be shown again: Microsoft has deleted them, and nothing that is still to be read
-/// reaches so far back. Counted from what Microsoft itself has shown, since this machine's clock may be wrong.
+/// Versions from before this instant can be forgotten: Microsoft has deleted them, and nothing that is still to be read
+/// goes back that far. The instant follows from what Microsoft has shown, because this machine's clock may be wrong.
 pub fn forgettable(state: &TenantState, reach: &Reach, now: Ticks) -> Ticks {
     let open = state.backlog.intervals().first().map(|open| open.from);
     let read_again = now.minus(reach.reconcile_window).minus(reach.overlap);
@@ -209,34 +214,34 @@ fn full_from(state: &TenantState, reach: &Reach, last_full: LastFull) -> Ticks {
         .max(state.start)
 }
 
-/// The least time between two full sweeps: what they read beyond the one page that a tip costs too may take half of the
-/// budget, no more.
+/// The least time between two full sweeps. The pages that a full sweep reads beyond the one page of a tip sweep may
+/// take at most half of the budget.
 fn full_spacing(pages: u32, reach: &Reach) -> Duration {
     let half_budget = f64::from(reach.requests_per_minute.max(1)) / 2.0;
     Duration::from_secs_f64(f64::from(pages.saturating_sub(1)) * 60.0 / half_budget)
 }
 
-/// How long the next window of a back-fill is, by what the last one cost. A window is what a restart may have to read
-/// again, so it is a few pages; an empty stretch is crossed in growing steps.
+/// The length of the next window of a back-fill, adapted to the cost of the last one. After a restart a window may be
+/// read again, so a window is a few pages long. Windows grow while they are empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WindowLength(Duration);
 
 impl WindowLength {
     const SHORTEST: Duration = Duration::from_secs(1);
     const LONGEST: Duration = Duration::from_secs(30 * 86_400);
-    /// Pages from which on a window is given up and a shorter one taken.
+    /// The number of pages at which a window is given up and a shorter one is taken.
     pub const TOO_DEEP: u32 = 10;
 
     pub fn longest() -> Self {
         Self(Self::LONGEST)
     }
 
-    /// The newest part of `interval` that is to be read now.
+    /// The newest part of `interval`, which is read now.
     pub fn window(self, interval: &Interval) -> (Ticks, Ticks) {
         (interval.from.max(interval.to.minus(self.0)), interval.to)
     }
 
-    /// After a window that took `pages`.
+    /// The next length after a window of `pages` pages.
     #[must_use]
     pub fn after(self, pages: u32) -> Self {
         let next = match pages {
@@ -247,8 +252,8 @@ impl WindowLength {
         Self(next.clamp(Self::SHORTEST, Self::LONGEST))
     }
 
-    /// After a window that became deep: half as long, or as long as what its pages have shown so far, where the list is
-    /// newest first. `None` when it is as short as can be.
+    /// The next length after a window that took too many pages: half as long, or shorter
+    /// if its pages, in a list that is newest first, have shown less than that so far. `None`: the window can't be any shorter.
     pub fn shrunk(self, window: Span, oldest_shown: Option<Ticks>) -> Option<Self> {
         let shown = window
             .to
@@ -260,7 +265,7 @@ impl WindowLength {
 }
 
 impl Default for WindowLength {
-    /// Six hours: of a tenant with 200 incidents a day about one page.
+    /// Six hours: about one page for a tenant with 200 incidents a day.
     fn default() -> Self {
         Self(Duration::from_secs(6 * 3600))
     }

@@ -1,29 +1,30 @@
-//! The way through the pages of one span of last updates.
+//! Reads the pages of one span of last updates.
 //!
-//! The list moves while it is read: an incident that is updated changes its place, and what stood behind it moves up.
-//! The API documents neither an order nor a stable cursor for `$skip`, so a page that simply starts where the last one
-//! ended may have jumped over incidents that nobody touched. Each page therefore overlaps the one before by an incident,
-//! and a page counts as **joined** only when it shows at least one that this walk has seen already. In whatever order
-//! the server lists, as long as untouched incidents keep their relative order, all untouched ones before a joined page's
-//! end have been seen. A page that is not joined is read again further up.
+//! The list moves while it is read: an updated incident changes its place, and the incidents behind it move up. The API
+//! documents neither an order nor a stable cursor for `$skip`. A page that starts exactly where the last one ended may
+//! therefore skip incidents that nobody touched. So each page overlaps the page before by one incident, and a page
+//! counts as **joined** only if it shows at least one incident that this pager has seen already. In whatever order the
+//! server lists, as long as untouched incidents keep their relative order, every untouched incident before the end of a
+//! joined page has been seen. A page that is not joined is read again further up.
 //!
-//! What changed during the walk itself has a last update later than its start; it is the next sweep's, which begins at the
-//! overlap.
+//! An incident that changes while the pager reads has a last update after its start. The next sweep finds it, because
+//! that sweep begins at the overlap.
 //!
-//! Along nextLinks the server alone decides where a page begins. There an incident that shows up twice is the sign that
-//! the list moved: the walk is then not **trusted**, which means that everything is published and the cursor stays. Only
-//! in a list that is newest first, as documented, an incident repeated unchanged is harmless: what is updated goes to the
-//! front there, which moves others down and none up. That holds only where the span has no end: from a span that has one,
-//! what is updated vanishes, so it is read by `$skip`. A nextLink that is refused is done without in the same way.
+//! With nextLinks the server alone decides where a page begins. An incident that appears twice shows that the list
+//! moved. Then the pager is not **trusted**: everything is published and the cursor stays. Only in a list that is
+//! newest first, as documented, is an unchanged repetition harmless: an updated incident moves to the front, which
+//! moves others down and none up. This holds only for a span without an end. In a span with an end an updated incident
+//! vanishes, so such a span is read by `$skip`. So is the rest of a list when the server refuses a nextLink.
 //!
-//! A server that ignores `$filter` shows the whole history. Where that was seen to be newest first, a walk may end at the
-//! first page that lies wholly before its span; elsewhere all of it has to be read.
+//! A server that ignores `$filter` shows the whole history. Where that history was seen to be newest first, a pager may
+//! end at the first page that lies wholly before its span. Otherwise it has to read all of it.
 //!
-//! When a page fails and its content may be why, the walk is **narrowed**: half the page, down to a single place. What is
-//! at that place is then read by other means, or passed as a **trouble** that the backlog keeps. A narrowed walk is not
-//! trusted, and neither are pages of one, which can't overlap, nor a server that goes in circles.
+//! When a page fails and its content may be the cause, the pager **narrows**: it asks for half the page, down to a
+//! single place. The incident at that place is then read by other means, or passed and kept in the backlog as
+//! unreadable. A narrowed pager is not trusted. Neither are pages of one incident, which can't overlap, nor a server
+//! that goes in circles.
 //!
-//! A walk that is not trusted costs a repetition. Nothing here can lose an incident.
+//! If a pager is not trusted, its span is read again. Nothing here can lose an incident.
 
 use std::mem;
 
@@ -71,18 +72,18 @@ pub struct Pager {
     shown: Shown,
 }
 
-/// What the pages that were read to their end have shown.
+/// What the completed pages have shown.
 #[derive(Debug)]
 struct Shown {
     newest_first: bool,
     /// The last update of the last incident.
     last: Option<Ticks>,
     greatest: Option<Ticks>,
-    /// The earliest `Date`.
+    /// The earliest `Date` of a page.
     date: Option<Ticks>,
 }
 
-/// What the page being read has shown so far.
+/// What the current page has shown so far.
 #[derive(Debug, Default)]
 struct PageCount {
     incidents: u32,
@@ -96,7 +97,7 @@ struct PageCount {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextStep {
-    /// Read the page that [`Pager::ask`] now names.
+    /// Read the page that [`Pager::ask`] names now.
     More,
     Done,
 }
@@ -123,7 +124,7 @@ impl Pager {
         }
     }
 
-    /// The same, begun with pages of two, the smallest that overlap.
+    /// Starts with pages of two, the smallest that overlap.
     #[must_use]
     pub fn cautious(mut self) -> Self {
         self.position.top = self.position.top.min(2);
@@ -134,14 +135,14 @@ impl Pager {
         self.span
     }
 
-    /// The size of pages, with what was learned of it. Where no single incident was the cause, the page was too large as a
-    /// whole, and the next pager begins with what came through.
+    /// The page size, with what was learned about the server. If every incident could be read, the page was too large
+    /// as a whole, and the next pager starts with the size that came through.
     pub fn page_size(&self) -> PageSize {
         let all_read = self.unseen_places.spans.is_empty() && self.unseen_places.count == 0;
         self.position.page_size(all_read)
     }
 
-    /// The page to read now. A page that failed may be asked for again; [`Pager::begin_page`] forgets the attempt.
+    /// The page to read now. A failed page may be asked for again; [`Pager::begin_page`] discards the failed attempt.
     pub fn ask(&self) -> PageAsk {
         match &self.position.link {
             Some(link) => PageAsk::Link(link.clone()),
@@ -149,7 +150,7 @@ impl Pager {
         }
     }
 
-    /// The same place without alerts, when a single one is left to be read.
+    /// The same place without its alerts, if the page is narrowed to a single place.
     pub fn ask_bare(&self) -> Option<PageAsk> {
         let position = &self.position;
         position
@@ -162,27 +163,26 @@ impl Pager {
         self.shown.date
     }
 
-    /// The oldest last update shown, in a list that was newest first as far as it was read.
+    /// The oldest last update shown, if the list was newest first as far as it was read.
     pub fn oldest_shown(&self) -> Option<Ticks> {
         self.shown.last.filter(|_| self.shown.newest_first)
     }
 
-    /// Pages read to their end.
     pub fn pages(&self) -> u32 {
         self.pages
     }
 
-    /// Whether the list held still enough for the cursor to be moved, or the span to be closed.
+    /// Whether the list moved little enough that the cursor may move or the span may be closed.
     pub fn trusted(&self) -> bool {
         self.trusted
     }
 
-    /// Whether a walk that is done has read all that its span holds.
+    /// Whether a pager that is done has read everything in its span.
     pub fn whole(&self) -> bool {
         self.trusted && self.unseen_places.spans.is_empty()
     }
 
-    /// What could not be read whole, once the walk is done.
+    /// The spans that could not be read completely. They are complete once the pager is done.
     pub fn unreadable(&self) -> &[UnreadableSpan] {
         &self.unseen_places.spans
     }
@@ -191,20 +191,20 @@ impl Pager {
         self.page = PageCount::default();
     }
 
-    /// Notes an incident of the page being read.
+    /// Notes an incident of the current page.
     pub fn note(&mut self, id: IncidentId, updated: Ticks) {
         self.foresee(updated);
         self.note_foreseen(id, updated);
     }
 
-    /// Notes an incident of which [`Pager::foresee`] was told.
+    /// Notes an incident that [`Pager::foresee`] has already counted.
     pub fn note_foreseen(&mut self, id: IncidentId, updated: Ticks) {
         self.shown.greatest = self.shown.greatest.max(Some(updated));
         self.page.first.get_or_insert(updated);
         self.note_place(PlaceKey::Incident(id), updated);
     }
 
-    /// Notes an element that is no readable incident.
+    /// Notes an element that can't be read as an incident.
     pub fn note_malformed(&mut self, content: ContentHash) {
         self.note_place(PlaceKey::Malformed(content), Ticks(0));
     }
@@ -220,19 +220,19 @@ impl Pager {
         }
     }
 
-    /// Whether the page being read has shown anything so far.
+    /// Whether the current page has shown anything so far.
     pub fn notes_any(&self) -> bool {
         self.page.incidents > 0
     }
 
-    /// The page was read to its end. `date` is the response's `Date`.
+    /// Ends the current page and names the next step. `date` is the response's `Date`.
     pub fn end_page(&mut self, next_link: Option<String>, date: Option<Ticks>) -> NextStep {
         let page = mem::take(&mut self.page);
         self.beside = SideRequests::default();
         self.note_order(&page);
         self.note_outside(&page);
         self.pages = self.pages.saturating_add(1);
-        // The earliest, because what happened after a page was made may be missing in it.
+        // Take the earliest `Date`: a page may miss what happened after it was made.
         self.shown.date = earliest(self.shown.date, date);
         if self.unseen_places.count > 0 && page.first.is_some() {
             self.name_unseen(page.first);
@@ -245,13 +245,13 @@ impl Pager {
                 self.distrust_repetition(&page);
                 NextStep::Done
             }
-            // What is behind it can't be reached in any way.
+            // An empty page whose nextLink is not followed: nothing behind it can be reached.
             Some(_) if page.incidents == 0 && self.position.link_refused => {
                 self.circles.led_to_itself();
                 self.trusted = false;
                 NextStep::Done
             }
-            // The page itself is behind it.
+            // An empty page with a nextLink: the incidents are behind the link.
             Some(link) if page.incidents == 0 && self.circles.empty_leads_on(&link) => {
                 self.position.link = Some(link);
                 NextStep::More
@@ -264,7 +264,8 @@ impl Pager {
         step
     }
 
-    /// Only of pages that came whole: one that breaks off begins anew when it is asked for again.
+    /// Notes the order of a completed page. A page that breaks off does not count, because it starts anew when asked
+    /// for again.
     fn note_order(&mut self, page: &PageCount) {
         for (key, updated) in &page.fresh {
             if let PlaceKey::Incident(_) = key {
@@ -296,7 +297,7 @@ impl Pager {
         NextStep::More
     }
 
-    /// Reads on by `$skip`. `more`: the server says that there is more.
+    /// Reads on by `$skip`. `more`: the server announces more pages.
     fn skip_on(&mut self, more: bool, page: PageCount) -> NextStep {
         let (overlap, skip) = (self.position.overlap(), self.position.skip());
         if overlap == 0 {
@@ -305,7 +306,7 @@ impl Pager {
         let joined = skip == 0 || overlap == 0 || page.seen_before > 0;
         let (nothing_new, leads_on) = (page.fresh.is_empty(), page.leads_on());
         if joined {
-            // Only these: what a page beyond a jump has shown is no evidence that another page follows on what was read.
+            // Only a joined page counts: what a page beyond a gap has shown does not prove that a later page joins.
             self.seen.extend(page.fresh);
         }
         self.position.came_through(nothing_new);

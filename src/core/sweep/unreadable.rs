@@ -1,9 +1,9 @@
-//! What to do about pages that fail again and again.
+//! How to treat pages that fail again and again.
 //!
-//! [`PageFailures`] decides when a failing page is to be searched for the incident that spoils it: not at the first failure,
-//! which is a hiccup as a rule, and ever more seldom while the search shows that nothing works at all.
+//! [`PageFailures`] decides when to search a failing page for the incident that makes it fail: not after the first
+//! failure, which usually passes, and less often the more searches show that nothing works at all.
 //!
-//! [`RestingSpans`] knows which parts of the backlog are not to be tried for a while: those where a search has just ended.
+//! [`RestingSpans`] knows which parts of the backlog to leave alone for a while, because a search there has just ended.
 
 use std::time::Duration;
 
@@ -11,33 +11,33 @@ use super::backlog::Span;
 use crate::core::sweep::pager::UnreadableSpan;
 use crate::core::time::ticks::Ticks;
 
-/// Searches in vain after which no more failures are waited for between two of them.
+/// From this many searches in vain on, the number of failures between two searches no longer grows.
 const MOST_PATIENT: u32 = 4;
 
-/// Failures in a row for which a page's content may be to blame.
+/// Failures in a row that a page's content may have caused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PageFailures {
     failures: u32,
     in_vain: u32,
-    /// Where it failed last.
+    /// The span that failed last.
     at: Option<Span>,
 }
 
 impl PageFailures {
-    /// A page of `span` failed. Whether it is to be searched now.
+    /// Counts a failed page of `span`. Returns whether to search it now.
     pub fn failed(&mut self, span: Span) -> bool {
         self.at = Some(span);
         self.failures = self.failures.saturating_add(1);
         self.failures > 1 << self.in_vain.min(MOST_PATIENT)
     }
 
-    /// A search found that nothing works at all.
+    /// Records that a search found nothing that works.
     pub fn in_vain(&mut self) {
         self.failures = 0;
         self.in_vain = self.in_vain.saturating_add(1);
     }
 
-    /// `span` was read to its end. That others can be read says nothing of where it failed.
+    /// Records that `span` was read to its end. This says nothing about a failure in another span.
     pub fn settled(&mut self, span: Span) {
         if self.at.is_none_or(|at| at.overlaps(span)) {
             *self = Self::default();
@@ -45,13 +45,13 @@ impl PageFailures {
     }
 }
 
-/// The first pause before a troubled part is tried again.
+/// The first pause before an unreadable part is tried again.
 const FIRST_REST: Duration = Duration::from_secs(5 * 60);
 const LONGEST_REST: Duration = Duration::from_secs(6 * 3600);
-/// Parts remembered. Beyond that the oldest are tried again earlier than they would be.
+/// The number of parts remembered. If there are more, the oldest are forgotten and tried again early.
 const REMEMBERED: usize = 1024;
 
-/// Parts of the backlog that are not tried for a while. Kept in memory only: after a restart each is tried at once.
+/// Parts of the backlog that rest for a while. Kept only in memory: after a restart each part is tried at once.
 #[derive(Debug, Clone, Default)]
 pub struct RestingSpans(Vec<Rest>);
 
@@ -63,7 +63,7 @@ struct Rest {
 }
 
 impl RestingSpans {
-    /// `trouble` was met, at `now` on a clock that never goes back. Whether it was met for the first time.
+    /// Lets `trouble` rest from `now` (on a clock that never goes back). Returns whether it is new.
     pub fn rest(&mut self, trouble: UnreadableSpan, now: Duration) -> bool {
         let within = |rest: &Rest| rest.trouble.from < trouble.to && trouble.from < rest.trouble.to;
         let tries = self
@@ -87,7 +87,7 @@ impl RestingSpans {
         tries == 1
     }
 
-    /// What is not to be tried at `now`.
+    /// The spans that rest at `now`.
     pub fn spans(&self, now: Duration) -> impl Iterator<Item = Span> + '_ {
         self.0
             .iter()
@@ -95,21 +95,21 @@ impl RestingSpans {
             .map(|rest| Span::between(rest.trouble.from, rest.trouble.to))
     }
 
-    /// What was tried in vain, whether it rests or not.
+    /// The spans that were tried in vain, resting or not.
     pub fn tried(&self) -> impl Iterator<Item = Span> + '_ {
         let span = |rest: &Rest| Span::between(rest.trouble.from, rest.trouble.to);
         self.0.iter().map(span)
     }
 
-    /// All may be tried at once; how often each was is kept.
+    /// Lets all parts be tried at once; the number of tries is kept.
     pub fn wake(&mut self) {
         for rest in &mut self.0 {
             rest.until = Duration::ZERO;
         }
     }
 
-    /// `span` was read whole. What of a part lies outside it rests on: windows may well cut a part in two, and both have to
-    /// be read before it is forgotten.
+    /// Records that `span` was read completely. The part of a resting span outside it goes on resting: windows may cut
+    /// it in two, and both have to be read before it is forgotten.
     pub fn recovered(&mut self, span: Span) {
         let end = span.to.unwrap_or(Ticks::MAX);
         let outside = |rest: Rest| {
@@ -134,7 +134,7 @@ impl RestingSpans {
         self.0.drain(..beyond);
     }
 
-    /// A part that nothing could be read from, if there is one.
+    /// A part of which nothing could be read, if there is one.
     pub fn unseen(&self) -> Option<UnreadableSpan> {
         let mut troubles = self.0.iter().map(|rest| rest.trouble);
         troubles.find(|trouble| trouble.unseen)

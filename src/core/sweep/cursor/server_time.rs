@@ -1,20 +1,20 @@
-//! The time that answers bear, and when it is believed.
+//! The time in Microsoft's answers, and when to trust it.
 
 use std::time::Duration;
 
 use super::CLOCKS_DIFFER;
 use crate::core::time::ticks::Ticks;
 
-/// 1 January 2020: no answer is older. A clock that was never set shows 1970, and goes on from there as if it were right.
+/// 1 January 2020: no answer is older. A clock that was never set starts in 1970 and runs on from there.
 const EARLIEST: Ticks = Ticks(15_778_368_000_000_000);
 
-/// Answers that are closer to one another can't show that a clock runs.
+/// Two answers less than this apart can't show that a clock runs.
 const APART: Duration = Duration::from_secs(10);
 
-/// By so much the two clocks differ only where one of them is wrong.
+/// If two clocks differ by more than this, one of them is wrong.
 const FAR: Duration = Duration::from_secs(3600);
 
-/// A response's `Date`, and when it came on a clock that never goes back.
+/// A response's `Date`, and when it arrived on a clock that never goes back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ServerTime {
     pub date: Ticks,
@@ -22,9 +22,9 @@ pub struct ServerTime {
 }
 
 impl ServerTime {
-    /// Whether something else shows this time: our own clock, which shows `now`, or the answer `before`, after which this
-    /// `Date` has gone on by the time that has passed. One server of several may have a wrong clock, or a proxy may give an
-    /// old answer, and that again and again.
+    /// Whether a second clock agrees with this time: our own clock, which shows `now`, or the earlier answer `before`,
+    /// since which this `Date` has advanced by the time that has passed. One of several servers may have a wrong clock,
+    /// or a proxy may repeat an old answer.
     pub fn is_confirmed(self, now: Ticks, before: Option<ServerTime>) -> bool {
         let goes_on = |before: ServerTime| {
             let passed = self.at.saturating_sub(before.at);
@@ -35,17 +35,17 @@ impl ServerTime {
         self.date >= EARLIEST && (near || before.is_some_and(goes_on))
     }
 
-    /// Whether so much time has passed since `before` that the two can be compared.
+    /// Whether enough time has passed since `before` to compare the two.
     pub fn is_apart(self, before: ServerTime) -> bool {
         self.at.saturating_sub(before.at) >= APART
     }
 
-    /// Whether this and our clock, which shows `now`, differ by more than an hour.
+    /// Whether this time and our clock, which shows `now`, differ by more than an hour.
     pub fn is_far(self, now: Ticks) -> bool {
         differ(self.date, now) > FAR
     }
 
-    /// The same of an answer that came earlier on our clock, which shows `now` at the uptime `at`.
+    /// Like [`Self::is_far`], for an answer that arrived earlier, when our clock shows `now` at the uptime `at`.
     pub fn was_far(self, now: Ticks, at: Duration) -> bool {
         self.is_far(now.minus(at.saturating_sub(self.at)))
     }

@@ -3,13 +3,14 @@
 use super::super::backlog::Span;
 use crate::core::ids::IncidentId;
 
-/// What to ask of an API.
+/// What to ask an API for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PageAsk {
     Query(Query),
-    /// A nextLink, followed whole. The adapter refuses one that leaves the configured host: it would carry the token.
+    /// A nextLink, followed as it is. The adapter refuses a link that leaves the configured host, which would get the
+    /// token.
     Link(String),
-    /// One incident alone and whole, as a page of one.
+    /// One complete incident by its id, as a page of one.
     One(IncidentId),
 }
 
@@ -17,31 +18,31 @@ pub enum PageAsk {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Query {
     pub span: Span,
-    /// So many incidents,
+    /// How many incidents to return.
     pub top: u32,
-    /// after the first so many.
+    /// How many incidents to skip first.
     pub skip: u32,
-    /// Whether they come with their alerts. Not every API can leave them out.
+    /// Whether the incidents come with their alerts. Not every API can leave them out.
     pub alerts: bool,
 }
 
-/// How many incidents a page has: as many as were asked for, or fewer if the server has a limit of its own. Microsoft
-/// documents that it gives what `$top` asks for; should it ever give less, without a nextLink, a page that is merely full
-/// would pass for the last one. So behind the first short page that a tenant shows, one more is asked for.
+/// How many incidents a page has: as many as requested, or fewer if the server has its own limit. Microsoft documents
+/// that it returns as many as `$top` requests. If it returned fewer without a nextLink, a full page would be taken for
+/// the last one. So one more page is requested after the first short page of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageSize {
-    /// The most that the API gives.
+    /// The most that the API returns.
     most: u32,
-    /// What is asked for: less than the most where larger pages don't come through.
+    /// How many to request: fewer than `most` if larger pages don't come through.
     pub(super) top: u32,
-    /// From so many incidents on, a page may have another behind it.
+    /// A page with this many incidents may be followed by another.
     pub(super) full: u32,
-    /// Whether it is known what a short page means.
+    /// Whether the meaning of a short page is known.
     pub(super) proven: bool,
 }
 
 impl PageSize {
-    /// Pages of `most` incidents (at least 1), nothing being known of the server yet.
+    /// Pages of `most` incidents (at least 1), for a server of which nothing is known yet.
     pub fn of(most: u32) -> Self {
         let most = most.max(1);
         Self {
@@ -52,7 +53,7 @@ impl PageSize {
         }
     }
 
-    /// Forgets what was learned of this server: larger pages may come through again.
+    /// Discards what was learned about this server: larger pages may come through again.
     #[must_use]
     pub fn anew(self) -> Self {
         Self::of(self.most)

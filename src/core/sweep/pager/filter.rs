@@ -1,5 +1,4 @@
-//! Whether the server asks its list what it was asked for: a server that ignores `$filter` shows the whole history, page
-//! after page, at each sweep.
+//! Detects a server that ignores `$filter`. Such a server shows the whole history, page after page, at each sweep.
 
 use std::time::Duration;
 
@@ -8,28 +7,29 @@ use super::{PageCount, Pager, PlaceKey};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::time::ticks::Ticks;
 
-/// By so much a last update may lie outside what was asked for. Servers round, and no more.
+/// How far a last update may lie outside the requested span. Servers round, but no further than this.
 pub const TOLERANCE: Duration = Duration::from_secs(60);
-/// Incidents of one page that may lie further outside: a single odd one must not be taken for a server's habit.
+/// Incidents of one page that may lie further outside, so that a single odd incident is not taken for a server's habit.
 const MOST_ODD: u32 = 2;
-/// Pages after which a list that is not sorted, from a server that ignores `$filter`, is given up.
+/// The number of pages after which an unsorted list of a server that ignores `$filter` is given up.
 pub const MOST_UNSORTED: u32 = 40;
 
-/// How a server lists that ignores `$filter`, as its whole list showed when it was read last.
+/// The order in which a server that ignores `$filter` lists its history, as seen when the whole list was last read.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum History {
-    /// It was not read to its end yet. Its first pages prove nothing: where the newest *created* come first, they may look
-    /// sorted by last update, too.
+    /// The list was not read to its end yet. Its first pages prove nothing: a list with the newest *created* incidents
+    /// first may look sorted by last update too.
     #[default]
     Unread,
-    /// Newest last update first, at this uptime.
+    /// Newest last update first, as seen at this uptime.
     Sorted(Duration),
     Unsorted,
 }
 
 impl History {
-    /// Whether all of it is to be read at `uptime`, however old what it shows is. A list by creation shows what it is only
-    /// when an old incident is updated: so what was sorted once is read whole `every` so often.
+    /// Whether to read the whole list at `uptime`, however old its incidents are. A list sorted by creation gives
+    /// itself away only when an old incident is updated. So a list that was sorted once is read whole again after
+    /// `every`.
     pub fn is_read_whole(self, uptime: Duration, every: Duration) -> bool {
         match self {
             History::Sorted(at) => uptime.saturating_sub(at) >= every,
@@ -38,7 +38,7 @@ impl History {
     }
 }
 
-/// What a page shows of how the server filters.
+/// What a page shows about the server's filter.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct OutsideCount {
     incidents: u32,
@@ -54,50 +54,50 @@ impl OutsideCount {
         self.newer += u32::from(newer);
     }
 
-    /// Incidents may become newer than a window while it is read, or before the server's index knows of it: only of many
-    /// that is no explanation.
+    /// Whether the page shows that the filter is ignored. A few incidents may become newer than the window while it is
+    /// read, or before the server's index has them. Many can't.
     fn shows(&self) -> bool {
         self.older > MOST_ODD || (self.newer > MOST_ODD && 2 * self.newer > self.incidents)
     }
 
-    /// The same of a whole walk, in whose many pages more than two may be odd: most of what it shows lies outside.
+    /// The same for all pages of a pager, where more than two odd incidents are possible: most must lie outside.
     fn shows_over_pages(&self) -> bool {
         let outside = self.older.saturating_add(self.newer);
         outside > MOST_ODD && outside > self.incidents / 2
     }
 }
 
-/// How the server was seen to filter.
+/// What is known about the server's filter.
 #[derive(Debug, Default)]
 pub(super) struct FilterCheck {
-    /// It ignores `$filter`.
+    /// The server ignores `$filter`.
     unfiltered: bool,
-    /// The list is read to its end even so.
+    /// Read the list to its end even so.
     to_the_end: bool,
-    /// Incidents of the last pages, when all were older than what was asked for.
+    /// Incidents of the last pages, while all of them are older than the requested span.
     older_in_a_row: u32,
-    /// What the pages have shown so far, an incident once.
+    /// What the pages have shown so far; an incident counts once.
     outside: OutsideCount,
 }
 
 impl Pager {
-    /// Whether the server was seen to ignore `$filter`.
+    /// Whether the server ignores `$filter`.
     pub fn unfiltered(&self) -> bool {
         self.filter.unfiltered
     }
 
-    /// Whether each sweep of this list has to read all of it: it is not filtered, and not sorted by last update either.
+    /// Whether each sweep has to read the whole list, because it is neither filtered nor sorted by last update.
     pub fn unsorted(&self) -> bool {
         self.filter.unfiltered && !self.shown.newest_first
     }
 
-    /// Notes the last update of an incident that [`Pager::note`] is told of, or will be later on.
+    /// Counts the last update of an incident that [`Pager::note_foreseen`] notes later.
     pub fn foresee(&mut self, updated: Ticks) {
         self.page.outside.note(updated, self.span);
         self.filter.unfiltered |= self.page.outside.shows();
     }
 
-    /// A page has come to its end. In small pages a server's habit shows only over several.
+    /// Counts a completed page. With small pages, a server's habit shows only over several of them.
     pub(super) fn note_outside(&mut self, page: &PageCount) {
         let OutsideCount {
             incidents, older, ..
@@ -115,14 +115,14 @@ impl Pager {
             self.filter.older_in_a_row > MOST_ODD || self.filter.outside.shows_over_pages();
     }
 
-    /// The same, read to the end of the list when `whole`, even if that is not filtered.
+    /// Reads to the end of the list if `whole`, even if the server ignores the filter.
     #[must_use]
     pub fn to_the_end(mut self, whole: bool) -> Self {
         self.filter.to_the_end = whole;
         self
     }
 
-    /// What a page that came to its end at `uptime` adds to what is known of the list; `done`: it was the walk's last.
+    /// What is known about the list after a page that ended at `uptime`. `done`: it was the pager's last page.
     pub fn history(&self, before: History, done: bool, uptime: Duration) -> History {
         match self.filter.unfiltered {
             true if !self.shown.newest_first => History::Unsorted,
@@ -131,7 +131,7 @@ impl Pager {
         }
     }
 
-    /// Whether a list that is newest first, though it is not filtered, shows nothing from this page on that was asked for.
+    /// Whether a list that is newest first but not filtered shows nothing more of the span from this page on.
     pub(super) fn is_behind(&self, page: &PageCount) -> bool {
         let OutsideCount {
             incidents, older, ..
@@ -141,7 +141,7 @@ impl Pager {
     }
 }
 
-/// A list that is neither filtered nor sorted.
+/// The failure for a list that is neither filtered nor sorted.
 pub fn unsorted_history() -> Failure {
     Failure::new(
         Health::Misconfigured,

@@ -1,4 +1,4 @@
-//! Whether a server still leads on, or in circles.
+//! Detects a server that leads in circles.
 
 use std::collections::HashSet;
 
@@ -8,18 +8,18 @@ use crate::core::codec::raw_hash;
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::incident::version::ContentHash;
 
-/// Steps back, or pages without anything new, one after the other, before the walk is given up as going in circles.
+/// The number of steps back, or pages without anything new, in a row after which the pager gives up.
 const PATIENCE: u32 = 20;
-/// Empty pages of one walk that lead on to others. Microsoft allows for any number of them; somewhere there is an end.
+/// The most empty pages of one pager that may lead on. Microsoft allows any number of them, but there must be an end.
 const MOST_EMPTY: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct LoopCheck {
-    /// Pages in vain since the last that led on: not joined, or full of what was seen already or can't be read.
+    /// Pages in vain since the last useful page: not joined, or full of incidents already seen or unreadable.
     vain: u32,
-    /// The nextLinks of empty pages, hashed.
+    /// Hashes of the nextLinks of empty pages.
     behind_empty: HashSet<ContentHash>,
-    /// Patience came to its end.
+    /// Whether a circle was found.
     found: bool,
 }
 
@@ -28,21 +28,21 @@ impl LoopCheck {
         self.vain = 0;
     }
 
-    /// Counts a page in vain; whether patience is at its end.
+    /// Counts a page in vain. Returns whether the limit is reached.
     pub(super) fn in_vain(&mut self) -> bool {
         self.vain += 1;
         self.found |= self.vain > PATIENCE;
         self.found
     }
 
-    /// Whether an empty page leads on: its nextLink is a new one, or patience lasts.
+    /// Whether an empty page leads on: its nextLink is new, or the limit is not reached yet.
     pub(super) fn empty_leads_on(&mut self, link: &str) -> bool {
         let new = self.behind_empty.len() < MOST_EMPTY
             && self.behind_empty.insert(raw_hash(link.as_bytes()));
         new || !self.in_vain()
     }
 
-    /// A nextLink leads to its own page.
+    /// Records a nextLink that leads to its own page.
     pub(super) fn led_to_itself(&mut self) {
         self.found = true;
     }
@@ -53,8 +53,8 @@ impl LoopCheck {
 }
 
 impl PageCount {
-    /// Whether it shows an incident that was not seen before. What can't be read is no sign of a list that gets on: a
-    /// server may make it up anew for each request.
+    /// Whether the page shows a new incident. Unreadable elements don't count as progress: a server may make up new
+    /// ones for each request.
     pub(super) fn leads_on(&self) -> bool {
         let incident = |(key, _): &(PlaceKey, _)| matches!(key, PlaceKey::Incident(_));
         self.fresh.iter().any(incident)
@@ -62,13 +62,13 @@ impl PageCount {
 }
 
 impl Pager {
-    /// Whether the server led in circles, so that the walk was ended before the list was.
+    /// Whether the server led in circles, so that the pager ended before the list did.
     pub fn went_in_circles(&self) -> bool {
         self.circles.found()
     }
 }
 
-/// A list comes to no end, time and again.
+/// The failure for a list that has no end, several times in a row.
 pub fn circles() -> Failure {
     Failure::new(
         Health::Unreachable,

@@ -1,4 +1,4 @@
-//! Where the next page begins, and how large it is.
+//! The place and size of the next page.
 
 use super::{PageSize, Query};
 use crate::core::sweep::backlog::Span;
@@ -6,21 +6,21 @@ use crate::core::sweep::backlog::Span;
 #[derive(Debug)]
 pub(super) struct Position {
     pub(super) size: PageSize,
-    /// What the next page has.
+    /// How many incidents to request.
     pub(super) top: u32,
-    /// The nextLink to be followed; without one, the place is `passed`.
+    /// The nextLink to follow. Without a link, the next page begins after `passed` places.
     pub(super) link: Option<String>,
-    /// Places of the list that are read.
+    /// Places of the list that were read.
     pub(super) passed: u32,
-    /// The next page begins behind what was passed, without overlap: the last place can't be read in a page.
+    /// The next page begins after the passed places without overlap, because no page can show the last of them.
     pub(super) no_overlap: bool,
-    /// The incidents of a short page behind which one more is asked for.
+    /// The number of incidents on a short page after which one more page is requested.
     short: Option<u32>,
-    /// Whether nextLinks are followed page by page.
+    /// Whether the list is read by nextLinks.
     pub(super) linked: bool,
-    /// A nextLink was refused.
+    /// Whether a nextLink was refused.
     pub(super) link_refused: bool,
-    /// A page failed, and less was asked for.
+    /// Whether a page failed and a smaller one was requested.
     narrowed: bool,
     /// The smallest page that came through after a larger one failed.
     came_through: Option<u32>,
@@ -55,7 +55,7 @@ impl Position {
         self.passed.saturating_sub(self.overlap())
     }
 
-    /// Incidents that the next page shares with the one before.
+    /// How many incidents the next page shares with the page before.
     pub(super) fn overlap(&self) -> u32 {
         u32::from(self.top > 1 && !self.no_overlap)
     }
@@ -65,7 +65,7 @@ impl Position {
         self.top == 1 && self.link.is_none()
     }
 
-    /// The size of pages; `all_read`: no incident was found that can't be read.
+    /// The page size. `all_read`: no unreadable incident was found.
     pub(super) fn page_size(&self, all_read: bool) -> PageSize {
         match self.came_through {
             Some(top) if all_read => self.size.narrowed_to(top),
@@ -73,7 +73,7 @@ impl Position {
         }
     }
 
-    /// Asks for half a page. `false` when a single place failed.
+    /// Halves the page. `false`: a single place failed.
     pub(super) fn narrow(&mut self) -> bool {
         if self.is_single() {
             return false;
@@ -84,19 +84,19 @@ impl Position {
         true
     }
 
-    /// Goes on by `$skip` from now on.
+    /// Reads on by `$skip` from now on.
     pub(super) fn by_skip(&mut self) {
         self.link = None;
         self.linked = false;
     }
 
-    /// Passes a single place that no page could show.
+    /// Passes a single place that no page can show.
     pub(super) fn pass(&mut self) {
         self.passed = self.passed.saturating_add(1);
         self.no_overlap = true;
     }
 
-    /// A page by `$skip` came through.
+    /// Records that a page by `$skip` came through.
     pub(super) fn came_through(&mut self, nothing_new: bool) {
         if self.narrowed && self.top < self.size.top {
             let least = self.came_through.unwrap_or(self.top);
@@ -110,13 +110,13 @@ impl Position {
         }
     }
 
-    /// Whether the list ends with a page of so many incidents, behind which the server announces no more. The first short
-    /// page proves nothing: one more is asked for.
+    /// Whether the list ends with a page of `incidents` incidents and no announced successor. The first short page
+    /// proves nothing, so one more page is requested.
     pub(super) fn ends_with(&mut self, incidents: u32) -> bool {
         if incidents >= self.top.min(self.size.full) {
             return false;
         }
-        // Behind a page of one, the overlap would ask for the same page again.
+        // After a page of one, the overlap would request the same page again.
         if self.size.proven || incidents <= self.overlap() {
             return true;
         }
@@ -124,16 +124,16 @@ impl Position {
         false
     }
 
-    /// The next page follows on one of so many incidents.
+    /// Moves on after a page of `incidents` incidents.
     pub(super) fn go_on(&mut self, incidents: u32, more: bool) {
         let overlap = self.overlap();
         self.passed = self.skip().saturating_add(incidents);
-        // From a server that gives but one at a time, the overlap would be the same page again.
+        // If the server returns only one incident at a time, the overlap would request the same page again.
         self.no_overlap = more && overlap > 0 && incidents <= overlap;
         self.top = self.top.saturating_mul(2).min(self.size.top);
     }
 
-    /// The page did not join: the next one begins further up.
+    /// Moves the next page further up, because the page did not join.
     pub(super) fn go_back(&mut self) {
         self.passed = self.passed.saturating_sub(self.top - self.overlap());
     }

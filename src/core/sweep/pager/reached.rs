@@ -1,20 +1,20 @@
-//! From walks to the cursor.
+//! How far one sweep moves the cursor.
 
 use super::Pager;
 use crate::core::time::ticks::Ticks;
 
-/// What the walks of one sweep came to.
+/// The sum of a sweep's pagers.
 #[derive(Debug, Clone, Copy)]
 pub struct SweepProgress {
     pub pages: u32,
-    /// Every walk was trusted.
+    /// Every pager was trusted.
     pub trusted: bool,
-    /// A walk was led in circles.
+    /// A server led a pager in circles.
     pub circles: bool,
     /// A list was neither filtered nor sorted, so that all of it had to be read.
     pub unsorted: bool,
     greatest: Option<Ticks>,
-    /// All before this is left to the backlog.
+    /// Everything before this instant is left to the backlog.
     left: Option<Ticks>,
     date: Option<Ticks>,
 }
@@ -43,27 +43,27 @@ impl SweepProgress {
         self.date = earliest(self.date, pager.shown.date);
     }
 
-    /// What is older than `cut` is in the backlog now: the cursor need not wait for anything newer to be shown, or the same
-    /// range would be found long, and left to the backlog, again and again.
+    /// Records that everything before `cut` is in the backlog now. The cursor moves to `cut` even if nothing newer was
+    /// shown; otherwise the same range would be found too long, and left to the backlog, again and again.
     pub fn leave(&mut self, cut: Ticks) {
         self.left = self.left.max(Some(cut));
     }
 
-    /// The cursor after this sweep, which began at `now` by our own clock. `confirmed`: one of its `Date`s is more than a
-    /// single answer's word.
+    /// The cursor after this sweep, which began at `now` by our own clock. `confirmed`: one of its `Date`s is confirmed
+    /// by a second clock.
     ///
-    /// Never past the response's `Date`: one incident with a time in the future must not blind the tenant. Nor past our own
-    /// clock by a `Date` in the future that nothing confirms.
+    /// The cursor never passes the response's `Date`: one incident with a time in the future must not blind the tenant.
+    /// It also never passes our own clock because of an unconfirmed `Date` in the future.
     pub fn cursor_after(&self, before: Ticks, now: Ticks, confirmed: bool) -> Ticks {
         if !self.trusted {
             return before;
         }
-        // The earliest `Date` is no later than the one that is confirmed.
+        // The earliest `Date` is no later than the confirmed one.
         let date = self
             .date
             .map(|date| if confirmed { date } else { date.min(now) });
         let seen = self.greatest.map(|seen| seen.min(date.unwrap_or(now)));
-        // By the local clock alone, the cut may lie in the future.
+        // By our own clock alone, the cut could lie in the future.
         let left = self.left.zip(date).map(|(cut, date)| cut.min(date));
         before
             .max(seen.unwrap_or(before))

@@ -1,4 +1,4 @@
-//! What a walk has seen: how it finds the joint between two pages.
+//! The incidents that a pager has seen last, by which it finds out whether two pages join.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,17 +6,18 @@ use crate::core::ids::IncidentId;
 use crate::core::incident::version::ContentHash;
 use crate::core::time::ticks::Ticks;
 
-/// Incidents remembered: enough to find back into a list that moved by twenty pages.
+/// The number of incidents remembered: enough to find the place again in a list that moved by twenty pages.
 const REMEMBERED: usize = 2_000;
 
-/// What stands at a place of the list. Unreadable elements count too: at a page's edge they are the joint.
+/// The element at one place of the list. Unreadable elements count too: at the edge of a page they prove that pages
+/// join.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum PlaceKey {
     Incident(IncidentId),
     Malformed(ContentHash),
 }
 
-/// The incidents seen last, with the tick at which they were seen.
+/// The incidents seen last, with the tick of each.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     order: VecDeque<(PlaceKey, Ticks)>,

@@ -17,11 +17,11 @@ const ALL: Span = Span {
 struct Walked {
     shown: Vec<(u64, i64)>,
     walk: Pager,
-    /// The list as it stood at the first page, and what was touched since.
+    /// The list as it was at the first page, and what was touched since.
     before: List,
 }
 
-/// Walks `list`, which takes one of `moves` before each page but the first. `cap`: the server pages by nextLinks.
+/// Reads `list`, which makes one of `moves` before each page except the first. `cap`: the server pages by nextLinks.
 fn walk(
     list: &mut List,
     from: Ticks,
@@ -60,7 +60,7 @@ fn walk(
     panic!("the sweep never ended: {walk:?}");
 }
 
-/// Pages of `top` from a server that is known to give as many.
+/// Pages of `top` from a server that is known to return as many as requested.
 fn proven(top: u32) -> PageSize {
     let mut size = PageSize::of(top);
     size.proven = true;
@@ -163,7 +163,7 @@ fn a_page_beyond_a_jump_is_no_joint_for_the_next() {
     let (mut walk, mut shown) = (Pager::new(ALL, proven(4)), BTreeSet::new());
     for page in 0..40 {
         if page == 3 {
-            // Eight that were read already go to the end, and all others move up by eight.
+            // Eight incidents that were read already move to the end, and all others move up by eight.
             list.rotate_left(8);
         }
         walk.begin_page();

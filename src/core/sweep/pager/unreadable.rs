@@ -1,4 +1,4 @@
-//! A page that fails for what it holds: the way down to a single incident, and past it.
+//! Finds the incident that makes a page fail, and passes it.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use super::{PageAsk, Pager, Query};
 use crate::core::sweep::backlog::Interval;
 use crate::core::time::ticks::Ticks;
 
-/// So many places one after the other that nothing could be read from may be the service's fault, and no incident's.
+/// After this many places in a row without an answer, the service may be at fault instead of an incident.
 pub(super) const DOUBTFUL: u32 = 3;
-/// And so many are.
+/// After this many, the service is at fault.
 const MOST_UNSEEN_IN_A_ROW: u32 = 150;
-/// How far behind such places something is asked for that may come through.
+/// How far behind such places to look for an incident that may come through.
 const BEYOND: [u32; 5] = [0, 2, 8, 32, 160];
 
-/// Last updates at which something could not be read whole.
+/// A span of last updates in which something could not be read completely.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UnreadableSpan {
     pub from: Ticks,
     pub to: Ticks,
-    /// It was not read at all. Otherwise it was published, without its alerts perhaps.
+    /// It was not read at all. Otherwise it was published, perhaps without its alerts.
     pub unseen: bool,
 }
 
 impl UnreadableSpan {
-    /// As part of the backlog.
+    /// The span as an interval of the backlog.
     pub fn interval(&self) -> Interval {
         Interval {
             from: self.from,
@@ -33,45 +33,45 @@ impl UnreadableSpan {
     }
 }
 
-/// Places of the list that could not be read.
+/// The places of the list that could not be read.
 #[derive(Debug, Default)]
 pub(super) struct UnseenPlaces {
     pub(super) spans: Vec<UnreadableSpan>,
-    /// Places just passed unseen.
+    /// The number of places passed unseen since the last incident.
     pub(super) count: u32,
-    /// The last incident noted before them.
+    /// The last update of the incident before them.
     before: Option<Ticks>,
-    /// This machine's clock: a `Date` later than this does not say where an unseen place lies.
+    /// The time of this machine's clock. A `Date` after it can't say where an unseen place lies.
     now: Option<Ticks>,
 }
 
-/// What to make of a single place that was passed unseen.
+/// How to judge a single place that was passed unseen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Passed {
-    /// The incident's fault.
+    /// The incident is at fault: read on.
     On,
-    /// The incidents' fault if an incident comes for one of these; else the service's. That nothing is there proves nothing:
-    /// what is broken may be whatever makes up incidents.
+    /// The incidents are at fault if one of these requests returns an incident; otherwise the service is. An empty
+    /// answer proves nothing, because only the part of the service that serves incidents may be broken.
     IfOneComes(Vec<PageAsk>),
-    /// The service's fault.
+    /// The service is at fault.
     InVain,
 }
 
 impl Pager {
-    /// This machine's clock shows `now`.
+    /// Sets the time of this machine's clock.
     pub fn set_clock(&mut self, now: Ticks) {
         self.unseen_places.now = Some(now);
     }
 
-    /// The page failed, and its content may be why: half of it is asked for next. `false` when a single place failed.
+    /// Halves the page after a failure that its content may have caused. `false`: a single place failed.
     pub fn narrow(&mut self) -> bool {
         let narrowed = self.position.narrow();
         self.trusted &= !narrowed;
         narrowed
     }
 
-    /// The server no longer takes its own nextLink, or it is not followed: the list is read on by `$skip`. `false` when there
-    /// was none.
+    /// Reads on by `$skip` after the server refused its own nextLink, or the link is not followed. `false`: there was
+    /// no link.
     pub fn link_refused(&mut self) -> bool {
         let followed = self.position.link.is_some();
         self.position.link_refused |= followed;
@@ -79,8 +79,9 @@ impl Pager {
         followed
     }
 
-    /// A single place was read by other means than a page. Even if it came whole so, each page that holds it fails: left out
-    /// of the backlog, it would keep all later walks from being trusted, and have each of them search for it anew.
+    /// Records that a single place was read by other means than a page. Even if the incident is complete, every page
+    /// with it fails. If it were left out of the backlog, no later pager would be trusted, and each would search for it
+    /// anew.
     pub fn pass_single(&mut self, updated: Ticks) {
         self.shown.greatest = self.shown.greatest.max(Some(updated));
         if self.unseen_places.count > 0 {
@@ -90,12 +91,12 @@ impl Pager {
         self.pass();
     }
 
-    /// A single place holds what is no readable incident.
+    /// Passes a single place that holds no readable incident.
     pub fn pass_unreadable(&mut self) {
         self.pass();
     }
 
-    /// An incident came without some of its alerts, or in no page.
+    /// Records that an incident came without some of its alerts, or in no page.
     pub fn incomplete(&mut self, updated: Ticks) {
         self.unseen_places.spans.push(UnreadableSpan {
             from: updated,
@@ -104,12 +105,12 @@ impl Pager {
         });
     }
 
-    /// Something is missing in the page being read, and nobody knows what.
+    /// Records that something unknown is missing in the current page.
     pub fn distrust(&mut self) {
         self.trusted = false;
     }
 
-    /// A single place could not be read at all.
+    /// Passes a single place that could not be read at all.
     pub fn pass_unseen(&mut self) -> Passed {
         if self.unseen_places.count == 0 {
             self.unseen_places.before = self.shown.last;
@@ -123,7 +124,7 @@ impl Pager {
         }
     }
 
-    /// What may well come through although the places just passed did not: the one before them, and some behind.
+    /// Places that may come through although the last ones did not: the one before them, and some behind.
     fn proofs(&self) -> Vec<PageAsk> {
         let before = self
             .position
@@ -147,12 +148,12 @@ impl Pager {
         self.trusted = false;
     }
 
-    /// What was passed unseen lies between its neighbours, in a list that is sorted. In another it lies elsewhere, and the
-    /// next walk meets it there.
+    /// Records the span of the places passed unseen. In a sorted list it lies between the neighbours. In an unsorted
+    /// list the incident may lie elsewhere, and the next pager meets it again.
     pub(super) fn name_unseen(&mut self, after: Option<Ticks>) {
         self.unseen_places.count = 0;
         let oldest = self.span.from;
-        // A `Date` in the future would put all to come into the backlog.
+        // A `Date` in the future would put all future incidents into the backlog.
         let date = self
             .shown
             .date
@@ -167,7 +168,7 @@ impl Pager {
             (None, Some(after)) => (oldest, after),
             (None, None) => (oldest, newest),
         };
-        // Never into the future: live sweeps leave out what is backlog.
+        // The span must not reach into the future, because live sweeps leave out the backlog.
         self.unseen_places.spans.push(UnreadableSpan {
             from: before.min(after).min(newest),
             to: just_behind(before.max(after).min(newest)),

@@ -1,4 +1,4 @@
-//! Nothing older than the first range's start is read.
+//! No sweep reads anything older than the start of the first range.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn minutes(range: std::ops::Range<u32>) -> impl Strategy<Value = Duration> {
     range.prop_map(|minutes| minutes * Duration::from_secs(60))
 }
 
-/// A first range that begins anywhere up to 60 days ago, and a cursor anywhere behind its start.
+/// A first range that begins up to 60 days ago, and a cursor at or after its start.
 fn anywhere() -> impl Strategy<Value = TenantState> {
     let span = minutes(1..60 * 1440);
     (span, 0.0..=1.0, minutes(0..60 * 1440), any::<bool>()).prop_map(
@@ -49,7 +49,7 @@ fn clock() -> impl Strategy<Value = Ticks> {
     ]
 }
 
-/// The full sweep before left the cursor somewhere behind where it is.
+/// The last full sweep left the cursor up to `back` behind its present place.
 fn full_sweep(state: &TenantState, back: Duration) -> LastFull {
     LastFull {
         cursor: Some(state.cursor.minus(back).max(state.start)),
@@ -75,7 +75,7 @@ proptest! {
     fn a_reconcile_reaches_back_no_further_than_its_window_from_what_microsoft_has_shown(
         mut state in anywhere(), reach in reach(), back in minutes(0..1440), now in clock(),
     ) {
-        // Nor does one of a tenant whose start is not known.
+        // The same holds for a tenant whose start is not known.
         state.start = Ticks::MIN;
         state.backlog = Backlog::default();
         if let Some(begun) = reconcile(&state, &reach, full_sweep(&state, back), now) {
@@ -91,7 +91,7 @@ proptest! {
         let last = full_sweep(&state, back);
         if let Some(begun) = reconcile(&state, &reach, last, NOW) {
             let from = NOW.minus(reach.reconcile_window).max(state.start);
-            // What is neither in the backlog nor read by the full sweep lies before both window and first range.
+            // What neither the backlog nor the full sweep covers lies before the window or before the first range.
             let live = plan(&state, &reach, last, HOUR).from;
             let unread = if from < live { begun.backlog.outside(Span::between(from, live)) } else { Vec::new() };
             prop_assert_eq!(unread, []);
@@ -102,7 +102,7 @@ proptest! {
     fn a_longer_lookback_later_on_moves_no_start(
         mut state in anywhere(), lookback in minutes(1..180 * 1440), ahead in minutes(0..365 * 1440), fresh in any::<bool>(),
     ) {
-        // Whatever became of the cursor; and the start is none that a fast clock made.
+        // The cursor may be anywhere, and no fast clock made the start.
         state.cursor = state.cursor.plus(ahead);
         let fresh = fresh && state.is_first(lookback);
         if let Some(corrected) = state.corrected(NOW, NOW, lookback, fresh) {
@@ -130,7 +130,7 @@ proptest! {
     fn what_microsoft_has_shown_is_moved_by_no_date_unless_our_clock_says_the_same(
         mut state in anywhere(), date in clock(), ours in clock(), lookback in minutes(1..180 * 1440), ahead in minutes(0..365 * 1440),
     ) {
-        // Its cursor was moved by what was shown: further, perhaps, than it should have been.
+        // The incidents shown have moved the cursor, perhaps too far.
         state.cursor = state.cursor.plus(ahead).max(Ticks(state.start.0 + 1));
         if let Some(corrected) = state.corrected(date, ours, lookback, false) {
             let latest = date.max(ours);
@@ -155,7 +155,7 @@ fn a_start_in_the_future_is_moved_whatever_lookback_is_by_then() {
 #[test]
 fn of_a_tenant_that_has_shown_nothing_there_is_nothing_to_compare() {
     let first = TenantState::first(NOW, DAY * HOUR);
-    // However late it is, or however far the clock was set back.
+    // No matter how late it is, or how far the clock was set back.
     for now in [NOW.plus(30 * DAY * HOUR), NOW.minus(30 * DAY * HOUR)] {
         assert_eq!(reconcile(&first, &REACH, LastFull::default(), now), None);
     }

@@ -8,12 +8,12 @@ use super::super::filter::TOLERANCE;
 use super::super::*;
 use crate::core::time::ticks::PER_SECOND;
 
-/// A tick so many hours after the list's beginning.
+/// The tick `hours` hours after the beginning of the list.
 fn hour(hours: i64) -> Ticks {
     Ticks(hours * 3600 * PER_SECOND)
 }
 
-/// Reads `span` of a list that is not filtered; what was seen of the span.
+/// Reads `span` of an unfiltered list. Returns the pager and the incidents of the span that it showed.
 fn read(rows: &[(u64, Ticks)], span: Span, top: u32) -> (Pager, BTreeSet<u64>) {
     let (mut walk, mut shown) = (Pager::new(span, PageSize::of(top)), BTreeSet::new());
     for _ in 0..10_000 {
@@ -51,7 +51,7 @@ proptest! {
         prop_assert_eq!(&shown, &expected);
         prop_assert!(walk.trusted());
         let before = rows.iter().filter(|(_, at)| *at >= span.from).count() as u32;
-        // Each page but the first shows all but one of its places for the first time.
+        // Each page except the first shows all but one of its places for the first time.
         prop_assert!(walk.pages() <= before / (top - 1) + 4, "{} pages for {} newer", walk.pages(), before);
     }
 
@@ -63,7 +63,7 @@ proptest! {
         prop_assume!(!rows.is_sorted_by(|one, other| one.1 >= other.1));
         let (walk, shown) = read(&rows, Span::from(hour(from)), top);
         if walk.shown.newest_first {
-            // It was, as far as it was read.
+            // The list was sorted as far as it was read.
             return Ok(());
         }
         let expected: BTreeSet<_> = rows.iter().filter(|(_, at)| *at >= hour(from)).map(|(id, _)| *id).collect();
@@ -83,7 +83,7 @@ fn a_few_that_are_odd_and_a_rounded_time_are_no_habit_of_the_servers() {
     }
     walk.note(IncidentId(50), hour(1));
     walk.note(IncidentId(51), hour(2));
-    // Changed since the window was asked for.
+    // These changed after the window was requested.
     (200..230).for_each(|id| walk.note(IncidentId(id), hour(300)));
     assert!(!walk.unfiltered());
     walk.note(IncidentId(52), hour(3));

@@ -1,4 +1,4 @@
-//! The list that the walks of these tests read: in any order, changing between two requests.
+//! The list that these tests read: in any order, changing between two requests.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::core::time::ticks::Ticks;
 
-/// A list on a server, in an order that incidents keep while nobody touches them.
+/// A list on a server. Untouched incidents keep their order.
 #[derive(Debug, Clone)]
 pub(super) struct List {
     order: Order,
@@ -22,7 +22,7 @@ pub(super) enum Order {
     Shuffled,
 }
 
-/// What happens to the list between two requests.
+/// A change of the list between two requests.
 #[derive(Debug, Clone)]
 pub(super) enum Move {
     Update(Vec<u16>),
@@ -31,7 +31,7 @@ pub(super) enum Move {
 }
 
 impl List {
-    /// `ticks` are few and small, so that many incidents share one: ties.
+    /// `ticks` are few and small, so that many incidents share one.
     pub(super) fn new(order: Order, ticks: &[i64]) -> Self {
         let incidents = (1..).zip(ticks.iter().copied()).collect();
         Self {
@@ -111,7 +111,7 @@ pub(super) fn moves(deletions: bool) -> impl Strategy<Value = Vec<Move>> {
     prop::collection::vec(prop_oneof![3 => update, 2 => create, 1 => delete], 0..40)
 }
 
-/// Ticks in few distinct values: groups of up to 60 incidents share one.
+/// A few distinct ticks: groups of up to 60 incidents share one.
 pub(super) fn ticks() -> impl Strategy<Value = Vec<i64>> {
     prop::collection::vec((0_i64..12, 1_usize..60), 0..12).prop_map(|groups| {
         groups

@@ -1,4 +1,4 @@
-//! Incidents that cannot be read, alone or in crowds, among others that can.
+//! Unreadable incidents, alone or in groups, among readable ones.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use super::list::{List, Order, orders, ticks};
 use super::{ALL, Walked};
 use crate::core::sweep::pager::unreadable::DOUBTFUL;
 
-/// Walks a list that holds still and in which pages with a poisonous incident fail. `thin`: what a single place holds can
-/// be asked for without its alerts.
+/// Reads a list that does not move and in which a page with an unreadable incident fails. `thin`: a single place can be
+/// requested without its alerts.
 fn walk_poisoned(
     list: &List,
     top: u32,
@@ -87,7 +87,7 @@ proptest! {
             }
             let placed = match order {
                 Order::NewestFirst => true,
-                // What stands first there is taken for the newest, until another walk meets it by itself.
+                // An incident at the front of this list is taken for the newest, until another pager meets it.
                 Order::OldestFirst => !first.contains(id),
                 Order::Shuffled => false,
             };
