@@ -1,5 +1,5 @@
-//! What an answer of Microsoft holds: pages cut into incidents, the few members that are read of each, and what makes a
-//! version.
+//! What Microsoft's answers hold: how a page is cut into incidents, which members of an incident are read, and what
+//! makes a version.
 
 pub mod dead_letters;
 pub mod further_alerts;

@@ -1,11 +1,12 @@
-//! Elements of a list that can't be read as an incident: what is remembered of them, and what is done about one that is met.
+//! Elements of a list that can't be read as an incident: what is remembered about them, and what to do about each.
 //!
-//! Such an element is met again at each sweep for as long as Microsoft shows it. It is counted and told once, and goes to the
-//! dead-letter topic once, when one is set and accepts it; until then that is tried each time the element is met.
+//! Each sweep meets such an element again for as long as Microsoft shows it. It is counted and logged once, and sent
+//! once to the dead-letter topic, if one is set. Until the topic accepts it, it is sent again each time it is met.
 //!
-//! A gateway that answers with anything else than incidents can send thousands of such elements with each page, and other
-//! ones each time. So all is bounded: the contents remembered of a tenant, the letters of a sweep, and its log lines.
-//! Counting is not: what is beyond the bound is counted each time it is met, and has no letter.
+//! A gateway that answers with something other than incidents can send thousands of such elements on each page, and
+//! different ones each time. So there are bounds on the contents remembered of a tenant, the letters of a sweep, and
+//! its log lines. Counting has no bound: an element beyond the bound is counted each time it is met, and gets no
+//! letter.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -14,26 +15,26 @@ use super::version::ContentHash;
 use crate::core::sweep::cursor::{Reach, TenantState};
 use crate::core::time::ticks::Ticks;
 
-/// What is remembered of a content.
+/// What is remembered about one content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Letter {
-    /// When it was met first.
+    /// When it was first met.
     pub met: Ticks,
-    /// The dead-letter topic has accepted it.
+    /// Whether the dead-letter topic has accepted it.
     pub accepted: bool,
 }
 
-/// Contents that are remembered of one tenant.
+/// The most contents remembered of one tenant.
 pub const MOST: usize = 1_000;
-/// How long they are remembered at least.
+/// The least time for which they are remembered.
 const KEPT: Duration = Duration::from_secs(30 * 86_400);
-/// SweepLetters of one sweep.
+/// The most letters that one sweep sends.
 const MOST_SENT: usize = 100;
-/// Log lines of one sweep that log of one content each.
+/// The most log lines of one sweep about a single content.
 const MOST_LOGGED: usize = 3;
 
-/// SweepLetters that were met before this can be forgotten: what was met then is not read again, and they are kept long
-/// enough for those who look for them.
+/// Letters first met before this instant can be forgotten: no sweep reads that far back, and they were kept long enough
+/// for an operator to find them.
 pub fn forgettable(state: &TenantState, reach: &Reach, now: Ticks) -> Ticks {
     let open = state.backlog.intervals().first().map(|open| open.from);
     let read_again = now.minus(reach.reconcile_window).minus(reach.overlap);
@@ -41,24 +42,24 @@ pub fn forgettable(state: &TenantState, reach: &Reach, now: Ticks) -> Ticks {
     kept.min(open.unwrap_or(kept))
 }
 
-/// What is to be done about an element.
+/// What to do about an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LetterAction {
-    /// It is met for the first time.
+    /// Count it: it is new, or can't be remembered.
     pub count: bool,
-    /// The log has a line for it.
+    /// Log it in a line of its own.
     pub log: bool,
-    /// It is to be remembered, as not accepted.
+    /// Remember it as not accepted.
     pub remember: bool,
-    /// It goes to the topic; when that accepts it, this is remembered.
+    /// Send it to the topic, and remember this letter once the topic accepts it.
     pub send: Option<Letter>,
 }
 
-/// The letters of one sweep of one tenant.
+/// The dead letters of one sweep of one tenant.
 #[derive(Debug)]
 pub struct SweepLetters {
     known: HashMap<ContentHash, Letter>,
-    /// Met in this sweep: pages overlap.
+    /// Contents met in this sweep. Pages overlap, so an element may come twice.
     met: HashSet<ContentHash>,
     sent: usize,
     logged: usize,
@@ -78,7 +79,7 @@ impl SweepLetters {
         }
     }
 
-    /// An element is met at `now`.
+    /// Decides what to do about an element that is met at `now`.
     pub fn meet(&mut self, content: ContentHash, now: Ticks) -> LetterAction {
         if self.met.contains(&content) {
             return LetterAction::default();
@@ -115,12 +116,12 @@ impl SweepLetters {
         }
     }
 
-    /// New contents of which the log has no line of their own, those beyond the bound apart.
+    /// The number of new contents without a log line of their own, except those beyond the bound.
     pub fn unlogged(&self) -> u64 {
         self.unlogged
     }
 
-    /// Elements met of which nothing can be remembered: [`MOST`] others are.
+    /// The number of elements that can't be remembered, because [`MOST`] others are.
     pub fn beyond(&self) -> u64 {
         self.beyond
     }
@@ -149,7 +150,7 @@ mod tests {
         deeds.iter().filter(|action| which(action)).count()
     }
 
-    /// What the ledger holds after these deeds, the topic being there or not.
+    /// What the ledger holds after these actions. `accepts`: there is a dead-letter topic and it accepts them.
     fn kept(deeds: &[LetterAction], accepts: bool) -> Vec<(ContentHash, Letter)> {
         let rows = deeds.iter().zip(0..).filter_map(|(action, content)| {
             let sent = action.send.filter(|_| accepts);
@@ -208,7 +209,7 @@ mod tests {
             flood - MOST_LOGGED as u64
         );
         assert!(letters.met.len() <= 2 * MOST, "memory");
-        // The next sweep sends the next ones, and no more are remembered.
+        // The next sweep sends the next letters, and no more contents are remembered.
         let mut next = SweepLetters::new(kept(&deeds, true));
         let again = met(&mut next, 0..MOST as u64);
         assert_eq!(number(&again, |action| action.count || action.remember), 0);

@@ -1,12 +1,12 @@
 //! Alerts that continue on another page.
 //!
-//! OData allows an incident whose alerts are too many to end with `alerts@odata.nextLink`. The rest is then fetched from
-//! there and put behind the alerts that came, so that what is published is the whole incident. All other bytes stay as
-//! Microsoft sent them; the link is left out, because it leads nowhere any more.
+//! In OData, an incident with too many alerts may end with `alerts@odata.nextLink`. The remaining alerts are fetched
+//! from there and appended to the first ones, so that the complete incident is published. All other bytes stay as
+//! Microsoft sent them. The link is left out, because it leads nowhere any more.
 //!
-//! The incident is cut at its own commas and no further: what its values hold (half of a surrogate pair, bytes that are
-//! no UTF-8, any nesting) is not looked at, and can't keep alerts from being joined. What can't be joined all the same is
-//! `None`, and such an incident must be published as one whose alerts are not complete.
+//! The incident is cut only at its own commas. Its values are not checked: half of a surrogate pair, bytes that are not
+//! UTF-8 or any nesting can't keep alerts from being joined. If they can't be joined all the same, the result is
+//! `None`, and the incident must be published as one with incomplete alerts.
 
 use memchr::memmem;
 
@@ -16,22 +16,22 @@ const LINK: &str = "alerts@odata.nextLink";
 const COUNT: &str = "alerts@odata.count";
 const ALERTS: &str = "alerts";
 
-/// Where the rest of an incident's alerts is.
+/// Where the remaining alerts of an incident are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Continuation {
     Link(String),
-    /// There is more, and what leads to it is no link.
+    /// There are more alerts, but their link is not usable.
     Unusable,
 }
 
-/// Where the rest of the incident's alerts is. `None`: they are all here, or this is no incident.
+/// Where the remaining alerts of the incident are. `None`: all alerts are here, or `raw` is not an incident.
 pub fn continuation(raw: &[u8]) -> Option<Continuation> {
-    // Nearly no incident has one, and to look for the name is far cheaper than to cut the incident. A name that is
-    // spelled with escapes has one of the first 256 characters among them.
+    // Almost no incident has a link, and searching for its name is much cheaper than cutting the incident. A name
+    // spelled with escapes contains `\u00`.
     if memmem::find(raw, LINK.as_bytes()).is_none() && memmem::find(raw, b"\\u00").is_none() {
         return None;
     }
-    // Of a key that occurs twice the last value counts, as in `reading`.
+    // If a key occurs twice, the last value counts, as in `reading`.
     let mut link = None;
     each_member(raw, |member| {
         if member.is(LINK) {
@@ -44,8 +44,8 @@ pub fn continuation(raw: &[u8]) -> Option<Continuation> {
     }
 }
 
-/// The incident with `more` alerts behind its own, and without the link to them. `None`: `raw` is no JSON object, its
-/// alerts are no list, or together they are fewer than it says it has.
+/// The incident with `more` alerts after its own, and without the link to them. `None`: `raw` is not a JSON object, its
+/// alerts are not a list, or there are fewer alerts than the incident announces.
 pub fn join<B: AsRef<[u8]>>(raw: &[u8], more: &[B]) -> Option<Vec<u8>> {
     let (mut own, mut announced) = (None, None);
     each_member(raw, |member| {
@@ -75,7 +75,7 @@ pub fn join<B: AsRef<[u8]>>(raw: &[u8], more: &[B]) -> Option<Vec<u8>> {
         if member.is(LINK) {
             return;
         }
-        // By its place: a key may occur twice.
+        // Compare the address: a key may occur twice.
         if own.is_some_and(|own| std::ptr::eq(own, member.value)) {
             joined.extend_from_slice(member.before);
             put_list(&mut joined, own_list, more);
@@ -85,7 +85,7 @@ pub fn join<B: AsRef<[u8]>>(raw: &[u8], more: &[B]) -> Option<Vec<u8>> {
         }
         joined.push(b',');
     })?;
-    // Alerts are there by now, so the last is a comma.
+    // The object has at least its alerts now, so the last byte is a comma.
     joined.pop();
     joined.push(b'}');
     Some(joined)

@@ -1,51 +1,51 @@
-//! Finds its way through JSON as bytes.
+//! Scans JSON as bytes.
 //!
-//! An incident may hold what JSON readers refuse: half of a surrogate pair, a number that no double can hold, nesting
-//! without an end, bytes that are no UTF-8. None of that may hide the incident. [`Scanner`] therefore tells strings,
-//! brackets and the tokens between them apart, and looks at nothing that it is not asked for.
+//! An incident may hold what JSON readers refuse: half of a surrogate pair, a number that does not fit a double,
+//! endless nesting, bytes that are not UTF-8. None of that may hide the incident. So [`Scanner`] only separates
+//! strings, brackets and tokens, and checks nothing that its caller does not ask for.
 //!
 //! Invariants:
-//! - Valid JSON means here what it means to every other reader.
-//! - Nothing recurses, and a byte that is passed over is looked at once. Nothing is built but a string with escapes.
+//! - Valid JSON means the same here as to every other reader.
+//! - Nothing recurses, and a skipped byte is looked at once. Nothing is allocated except for strings with escapes.
 //!
-//! Failure mode: [`Broken`], where quotes, brackets and keys do not go together. Missing and surplus commas, tokens that
-//! JSON does not have (`NaN`) and raw control characters are no failure.
+//! Failure mode: [`Broken`], when quotes, brackets and keys don't match. Missing and surplus commas, tokens that JSON
+//! does not have (`NaN`) and raw control characters are not failures.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::{memchr, memchr2};
 
-/// The place in the bytes from which on they can't be followed; their length when they end too early.
+/// The offset from which the bytes can't be followed; their length if they end too early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("broken at byte {0}")]
 pub struct Broken(pub usize);
 
-/// What a value is, by its first byte.
+/// The kind of a value, from its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begins {
     Object,
     List,
     Text,
-    /// A number, `true`, `false`, `null`, or what stands in their place.
+    /// A number, `true`, `false`, `null`, or whatever stands in their place.
     Token,
 }
 
-/// A string as it is written, without its quotes.
+/// A string as written, without its quotes.
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
     written: &'a [u8],
     escapes: bool,
 }
 
-/// A value that is neither object nor list.
+/// A value that is neither an object nor a list.
 #[derive(Debug, Clone, Copy)]
 pub enum Scalar<'a> {
     Text(Text<'a>),
     Token(&'a [u8]),
 }
 
-/// Bytes of a string up to which it is looked at byte by byte.
+/// The first bytes of a string, which are searched one by one.
 const SHORT: usize = 24;
 
 const ENDS_TOKEN: [bool; 256] = {
@@ -57,7 +57,7 @@ const ENDS_TOKEN: [bool; 256] = {
     ends
 };
 
-/// A place in JSON. See the module's documentation.
+/// A position in JSON. See the module's documentation.
 #[derive(Debug, Clone, Copy)]
 pub struct Scanner<'a> {
     bytes: &'a [u8],
@@ -69,7 +69,7 @@ impl<'a> Scanner<'a> {
         Self { bytes, at: 0 }
     }
 
-    /// What the next value is.
+    /// The kind of the next value.
     pub fn begins(&mut self) -> Begins {
         self.space();
         match self.bytes.get(self.at) {
@@ -80,17 +80,17 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Steps into the next value if it is of this kind, to read its keys or items. Not for strings and tokens.
+    /// Enters the next value if it is of this kind, to read its keys or items. Not for strings and tokens.
     pub fn enter(&mut self, kind: Begins) -> bool {
         let enters = self.begins() == kind;
         self.at += usize::from(enters);
         enters
     }
 
-    /// The next key of the object that was entered; its value comes next. `None`: the object has ended.
+    /// The next key of the entered object; its value comes next. `None`: the object has ended.
     ///
     /// # Errors
-    /// There is neither a key with a colon nor the object's end.
+    /// There is neither a key with a colon nor the end of the object.
     pub fn key(&mut self) -> Result<Option<Text<'a>>, Broken> {
         self.separator();
         match self.bytes.get(self.at) {
@@ -111,10 +111,10 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Whether the list that was entered has another item, which comes next.
+    /// Whether the entered list has another item, which comes next.
     ///
     /// # Errors
-    /// There is neither an item nor the list's end.
+    /// There is neither an item nor the end of the list.
     pub fn item(&mut self) -> Result<bool, Broken> {
         self.separator();
         match self.bytes.get(self.at) {
@@ -127,10 +127,10 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes over the next value, whatever it is; where it lies.
+    /// Skips the next value of any kind, and returns its range.
     ///
     /// # Errors
-    /// It has no end, or there is none.
+    /// The value has no end, or there is no value.
     pub fn skip(&mut self) -> Result<Range<usize>, Broken> {
         let kind = self.begins();
         let start = self.at;
@@ -146,10 +146,10 @@ impl<'a> Scanner<'a> {
         Ok(start..self.at)
     }
 
-    /// Passes over the next value. `None`: it is an object or a list.
+    /// Reads or skips the next value. `None`: it is an object or a list.
     ///
     /// # Errors
-    /// It has no end, or there is none.
+    /// The value has no end, or there is no value.
     pub fn scalar(&mut self) -> Result<Option<Scalar<'a>>, Broken> {
         match self.begins() {
             Begins::Object | Begins::List => self.nested().map(|()| None),
@@ -158,13 +158,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The bytes at a place that [`skip`](Self::skip) has told.
+    /// The bytes in a range that [`skip`](Self::skip) returned.
     pub fn slice(&self, place: Range<usize>) -> &'a [u8] {
         self.bytes.get(place).unwrap_or_default()
     }
 
     /// # Errors
-    /// Something follows but white space.
+    /// Something other than white space follows.
     pub fn end(&mut self) -> Result<(), Broken> {
         self.space();
         if self.at == self.bytes.len() {
@@ -190,7 +190,7 @@ impl<'a> Scanner<'a> {
     fn text(&mut self) -> Result<Text<'a>, Broken> {
         let start = self.at + 1;
         let rest = self.bytes.get(start..).unwrap_or_default();
-        // Most strings are keys or short values: they have ended before a search of many bytes at once has begun.
+        // Most strings are keys or short values: they end before a vectorized search has begun.
         let head = &rest[..rest.len().min(SHORT)];
         let plain = head.iter().take_while(|byte| !matches!(byte, b'"' | b'\\'));
         let (mut at, mut escapes) = (start + plain.count(), false);
@@ -216,7 +216,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The token that begins here. None at all stands where only a value is missing (`"key":,`).
+    /// The token that begins here. It is empty where a value is missing (`"key":,`).
     fn token(&mut self) -> Result<&'a [u8], Broken> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let length = rest.iter().position(|byte| ENDS_TOKEN[usize::from(*byte)]);
@@ -228,7 +228,7 @@ impl<'a> Scanner<'a> {
         Ok(&rest[..length])
     }
 
-    /// Passes over the object or list whose bracket is here. Brackets of both kinds count alike, as in
+    /// Skips the object or list whose bracket is here. Both kinds of brackets count alike, as in
     /// [`super::page::Splitter`].
     fn nested(&mut self) -> Result<(), Broken> {
         let mut depth = 0_usize;
@@ -257,8 +257,8 @@ impl<'a> Text<'a> {
         self.written
     }
 
-    /// What the string says, in UTF-8; half of a surrogate pair is encoded as UTF-8 would encode it if it were a character.
-    /// `None`: it has an escape that JSON does not have.
+    /// The content of the string in UTF-8. Half of a surrogate pair is encoded as if it were a character. `None`: the
+    /// string has an escape that JSON does not have.
     pub fn said(self) -> Option<Cow<'a, [u8]>> {
         if !self.escapes {
             return Some(Cow::Borrowed(self.written));
@@ -288,7 +288,7 @@ impl<'a> Text<'a> {
         Some(Cow::Owned(said))
     }
 
-    /// Whether the string says `text`.
+    /// Whether the content of the string is `text`.
     pub fn is(self, text: &str) -> bool {
         match self.escapes {
             false => self.written == text.as_bytes(),
@@ -297,7 +297,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The code point whose four digits are first in `digits`, and what follows; a pair of surrogates is one.
+/// The code point in the first four of `digits`, and what follows. A pair of surrogates is one code point.
 fn code_point(digits: &[u8]) -> Option<(u32, &[u8])> {
     let (first, rest) = code_unit(digits)?;
     let high = 0xd800..0xdc00;
@@ -319,7 +319,7 @@ fn code_unit(digits: &[u8]) -> Option<(u32, &[u8])> {
     Some((code, rest))
 }
 
-/// UTF-8's way to encode, which also has room for surrogates.
+/// Encodes as UTF-8 does, including surrogates.
 fn encode(code: u32, said: &mut Vec<u8>) {
     let follows = |shift: u32| 0x80 | (code >> shift & 0x3f) as u8;
     match code {

@@ -1,31 +1,31 @@
-//! Cuts an object at its own commas and no further: what its values hold (half of a surrogate pair, bytes that are no
-//! UTF-8, any nesting) is not looked at. A caller that needs JSON checks for it.
+//! Cuts an object only at its own commas. Its values are not checked: they may hold half of a surrogate pair, bytes
+//! that are not UTF-8, or any nesting. A caller that needs valid JSON checks for it.
 
 use memchr::memchr2;
 
-/// A member of an object, as it was sent: from the comma before it to the one behind.
+/// A member of an object as sent, from the comma before it to the one after it.
 pub(super) struct JsonMember<'a> {
     pub(super) all: &'a [u8],
-    /// All before the value: the key, the colon, and white space.
+    /// Everything before the value: the key, the colon and white space.
     pub(super) before: &'a [u8],
     pub(super) value: &'a [u8],
-    /// White space behind the value.
+    /// White space after the value.
     pub(super) behind: &'a [u8],
 }
 
 impl JsonMember<'_> {
-    /// Whether this is its key, however that is spelled.
+    /// Whether its key is `name`, in any spelling.
     pub(super) fn is(&self, name: &str) -> bool {
         let key = self.before.trim_ascii().strip_suffix(b":");
         let key = key.unwrap_or_default().trim_ascii_end();
-        // Longer it is another, even with each of its letters escaped.
+        // A longer key can't be `name`, even if each letter is escaped.
         key.len() <= 6 * name.len() + 2
             && serde_json::from_slice::<String>(key).is_ok_and(|key| key == name)
     }
 }
 
-/// Shows `visit` the members of an object in their order. They are not gathered: there may be millions. `None`: it is no
-/// object.
+/// Calls `visit` with each member of an object, in order. The members are not collected, because there may be millions.
+/// `None`: `raw` is not an object.
 pub(super) fn each_member<'a>(raw: &'a [u8], mut visit: impl FnMut(&JsonMember<'a>)) -> Option<()> {
     let text = raw.trim_ascii();
     let mut rest = text.strip_prefix(b"{")?.strip_suffix(b"}")?;
@@ -55,7 +55,7 @@ pub(super) fn each_member<'a>(raw: &'a [u8], mut visit: impl FnMut(&JsonMember<'
     }
 }
 
-/// How many elements the inside of a list has. `None`: it is none.
+/// The number of elements between the brackets of a list. `None`: it is not a list.
 pub(super) fn elements(inner: &[u8]) -> Option<u64> {
     let (mut at, mut count) = (skip_space(inner, 0), 0);
     while at < inner.len() {
@@ -66,7 +66,7 @@ pub(super) fn elements(inner: &[u8]) -> Option<u64> {
             Some(b',') => at = skip_space(inner, next + 1),
             Some(_) => return None,
         }
-        // Nothing follows on a comma.
+        // A comma must be followed by an element.
         inner.get(at)?;
     }
     Some(count)
@@ -77,8 +77,8 @@ fn skip_space(text: &[u8], from: usize) -> usize {
     text.len() - rest.trim_ascii_start().len()
 }
 
-/// Just behind the value that begins at `from`: strings and brackets are followed, nothing is checked. `None`: there is
-/// none, or it does not end.
+/// The offset just after the value that begins at `from`. Strings and brackets are followed, nothing is checked.
+/// `None`: there is no value, or it does not end.
 fn skip_value(text: &[u8], from: usize) -> Option<usize> {
     let (mut at, mut depth) = (from, 0_usize);
     loop {
@@ -107,7 +107,7 @@ fn skip_value(text: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-/// Just behind the closing quote of the string whose inside begins at `from`.
+/// The offset just after the closing quote of the string whose content begins at `from`.
 fn skip_string(text: &[u8], mut from: usize) -> Option<usize> {
     loop {
         from += memchr2(b'"', b'\\', text.get(from..)?)?;

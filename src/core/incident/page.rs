@@ -1,15 +1,15 @@
-//! Cuts a page into its incidents while it streams in.
+//! Cuts a page into its incidents while it arrives.
 //!
-//! A page is `{"@odata.context": …, "value": [incident, …], "@odata.nextLink": …}` and may be larger than what we want
-//! in memory at once. [`Splitter`] therefore only tracks strings and brackets: each element of the top-level `value`
-//! array is handed out, as the bytes that Microsoft sent, as soon as its last byte arrived; what surrounds them is kept
-//! and parsed at the end. An element is *not* checked to be JSON here: [`super::reading`] does, one by one, so that one
-//! bad incident does not take its page along.
+//! A page is `{"@odata.context": …, "value": [incident, …], "@odata.nextLink": …}` and may be too large to hold in
+//! memory at once. So [`Splitter`] only follows strings and brackets. It returns each element of the top-level `value`
+//! array, as the bytes that Microsoft sent, as soon as the last byte has arrived. It keeps the bytes around the
+//! elements and parses them at the end. It does *not* check that an element is JSON: [`super::reading`] checks them one
+//! by one, so that one bad incident does not spoil its page.
 //!
-//! Invariant: a page cut into chunks in any way yields the same elements and the same [`Envelope`].
+//! Invariant: a page cut into any chunks yields the same elements and the same [`Envelope`].
 //!
-//! Failure modes, each a [`PageError`]: the body ends early, is not JSON, has no `value` array, or has an envelope
-//! beyond [`ENVELOPE_LIMIT`], or more elements than [`MOST_ELEMENTS`].
+//! Failure modes, each a [`PageError`]: the body ends early, is not JSON, has no `value` array, has an envelope larger
+//! than [`ENVELOPE_LIMIT`], or has more elements than [`MOST_ELEMENTS`].
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
@@ -18,20 +18,21 @@ use serde::de::IgnoredAny;
 use super::members::each_member;
 use crate::core::health::failure::{Failure, Health, Reaction, Suspect, one_line};
 
-/// Bytes of a page outside its incidents. A nextLink has a few thousand.
+/// The most bytes of a page outside its incidents. A nextLink has a few thousand.
 pub const ENVELOPE_LIMIT: usize = 256 * 1024;
 
-/// Elements of a page: several times what is asked for (`$top` is 50 for Graph, 100 for Defender), since a server may have
-/// a page size of its own. Without a limit, a page of 64 MiB could have 20 million, and each costs more than its bytes.
+/// The most elements of a page: several times the requested number (`$top` is 50 for Graph, 100 for Defender), because
+/// a server may have its own page size. Without a limit, a page of 64 MiB could have 20 million elements, and each
+/// costs more memory than its bytes.
 pub const MOST_ELEMENTS: usize = 1_000;
-/// A key in the envelope that is longer is not `value`, even with each of its letters escaped.
+/// A longer key in the envelope is not `value`, even if each letter is escaped.
 const LONGEST_KEY: usize = 40;
 
-/// What surrounded the incidents.
+/// What surrounds the incidents.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Envelope {
     pub next_link: Option<String>,
-    /// There is a nextLink, and it is no text that can be read.
+    /// There is a nextLink, but it is not a readable text.
     pub more_unreachable: bool,
 }
 
@@ -60,8 +61,8 @@ impl From<PageError> for Failure {
             "Nothing to do unless it lasts: the page is read again. If it lasts, a proxy may be changing or cutting answers.",
         );
         match error {
-            // A server that gives so many does not heed `$top`: to ask for less would come to the same. Only its own links
-            // name no size.
+            // A server that returns this many ignores `$top`, so a smaller page would not help. Only its own links
+            // carry no size.
             PageError::TooMany(_) => failure
                 .suspecting(Suspect::Link)
                 .caused_by("page of too many elements"),
@@ -72,7 +73,7 @@ impl From<PageError> for Failure {
     }
 }
 
-/// A page that came whole and says itself, with `why`, that something is missing in it.
+/// The failure for a complete page that says that something is missing in it. `why` is what it says.
 pub fn partial(why: &str) -> Failure {
     Failure::new(
         Health::Unreachable,
@@ -84,15 +85,15 @@ pub fn partial(why: &str) -> Failure {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum SplitState {
-    /// Outside the `value` array, `depth` brackets deep.
+    /// Outside the `value` array, inside `depth` brackets.
     Envelope,
     /// In the array, before an element or `]`.
     BeforeElement,
-    /// In the array, before an element; a comma came, so `]` would be an error.
+    /// In the array, after a comma, where `]` is an error.
     AfterComma,
-    /// In an element that has brackets, `depth` of them open.
+    /// In an element with brackets, `depth` of them open.
     Nested,
-    /// In an element that is a bare scalar (never an incident, but its neighbours may be).
+    /// In an element that is a bare scalar: never an incident, but its neighbours may be.
     Scalar,
     /// In the array, after an element.
     AfterElement,
@@ -106,13 +107,13 @@ pub struct Splitter {
     in_string: bool,
     escaped: bool,
     envelope: Vec<u8>,
-    /// Where in the envelope the last string at depth 1 began; the array opens when that string is the key `"value"`.
+    /// Where in the envelope the last string at depth 1 began. The array opens if that string is the key `"value"`.
     key_start: usize,
-    /// The element's bytes from earlier chunks.
+    /// The bytes of the element from earlier chunks.
     partial: BytesMut,
-    /// Bytes seen before this chunk.
+    /// The number of bytes before this chunk.
     offset: u64,
-    /// Elements that may still come, of at most so many.
+    /// How many of `most` elements may still come.
     left: usize,
     most: usize,
 }
@@ -140,7 +141,7 @@ impl Splitter {
         }
     }
 
-    /// Bytes held back: of an unfinished element, and of the envelope.
+    /// The bytes kept: those of an unfinished element, and the envelope.
     pub fn held(&self) -> usize {
         self.partial.len() + self.envelope.len()
     }
@@ -148,10 +149,10 @@ impl Splitter {
     /// Takes the next chunk and appends the elements that it completes to `elements`.
     ///
     /// # Errors
-    /// [`PageError`]; what was appended before it is good.
+    /// [`PageError`]; the elements appended before it are good.
     pub fn feed(&mut self, chunk: &Bytes, elements: &mut Vec<Bytes>) -> Result<(), PageError> {
         let mut at = 0;
-        // Where in this chunk the current element's bytes begin.
+        // Where the bytes of the current element begin in this chunk.
         let mut start = 0;
         while let Some(&byte) = chunk.get(at) {
             if self.in_string {
@@ -193,10 +194,10 @@ impl Splitter {
         Ok(())
     }
 
-    /// The end of the page.
+    /// Ends the page.
     ///
     /// # Errors
-    /// [`PageError`] when the page is cut off, has no list of incidents, or is no JSON around them.
+    /// [`PageError`] if the page is cut off, has no list of incidents, or is not JSON around them.
     pub fn finish(self) -> Result<Envelope, PageError> {
         if self.place != SplitState::Envelope || self.depth > 0 || self.in_string {
             return Err(PageError::Truncated);
@@ -221,7 +222,7 @@ impl Splitter {
             }
         })
         .ok_or_else(|| PageError::Envelope("it is no object".to_owned()))?;
-        // An array is one that was cut: of any other value there is an error, or nothing.
+        // `value` is the array that was cut; any other value is an error.
         value
             .filter(|value| value.starts_with(b"["))
             .ok_or(PageError::NoValue)?;
@@ -232,7 +233,7 @@ impl Splitter {
         })
     }
 
-    /// Goes on from `at`, inside a string, to just behind its closing quote or to the end of the chunk.
+    /// Moves from `at`, inside a string, to just after its closing quote or to the end of the chunk.
     fn string_end(&mut self, chunk: &[u8], mut at: usize) -> usize {
         if self.escaped {
             self.escaped = false;
@@ -281,12 +282,12 @@ impl Splitter {
         let Some(key) = tail.trim_ascii_end().strip_suffix(b":") else {
             return false;
         };
-        // Read as JSON: a key may be spelled with escapes.
+        // Parse it as JSON, because a key may be spelled with escapes.
         key.len() <= LONGEST_KEY
             && serde_json::from_slice::<String>(key).is_ok_and(|key| key == "value")
     }
 
-    /// Whether `byte`, before an element, is the element's first.
+    /// Whether `byte`, before an element, is the first byte of one.
     fn element_starts(&mut self, byte: u8, at: usize) -> Result<bool, PageError> {
         match byte {
             byte if is_space(byte) => return Ok(false),
@@ -347,7 +348,7 @@ impl Splitter {
         elements.push(if self.partial.is_empty() {
             chunk.slice(start..end)
         } else {
-            // `start` is still 0: the element began in an earlier chunk.
+            // `start` is still 0 when the element began in an earlier chunk.
             self.partial.extend_from_slice(&chunk[start..end]);
             self.partial.split().freeze()
         });

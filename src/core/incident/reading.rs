@@ -1,8 +1,8 @@
-//! From an incident's bytes to a [`Reading`]: the few members that decide anything, and the hash of the significant ones,
-//! in one pass that builds nothing. All else passes through unread.
+//! Turns the bytes of an incident into a [`Reading`]: the few members that matter, and the hash of the significant
+//! ones, in one pass without building a tree. Everything else passes through unread.
 //!
-//! Whatever else is in it, an incident whose id and last update can be read is one ([`super::json`]): what hides one
-//! incident hides it for ever, since it is never read in another form.
+//! An object is an incident as soon as its id and last update can be read, whatever else it holds ([`super::json`]): an
+//! error elsewhere would hide the incident for ever, because it never comes in another form.
 
 use super::json::{Begins, Broken, Scalar, Scanner};
 use super::significant::{MemberHashes, Significant, bytes, instant};
@@ -11,7 +11,7 @@ use crate::core::ids::IncidentId;
 use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
 
-/// What an API calls the members that are acted upon, and which of them make a version.
+/// The names that an API gives to the members that are read, and which of them make a version.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shape {
     pub origin: SourceKind,
@@ -19,11 +19,12 @@ pub struct Shape {
     pub updated: &'static str,
     pub status: &'static str,
     pub redirect: &'static str,
-    /// Beside id and last update. Microsoft's own pages on the incident, alert and entity (or evidence) name them.
+    /// The significant members besides id and last update. Microsoft's pages on the incident, the alert and the entity
+    /// (or evidence) name them.
     pub significant: &'static [Significant],
 }
 
-/// Why bytes can't be read as an incident. Such bytes become a dead letter; their neighbours are not touched.
+/// Why bytes can't be read as an incident. Such bytes become a dead letter; their neighbours are not affected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     #[error("not a JSON object: {0}")]
@@ -36,13 +37,13 @@ pub enum Malformed {
 
 /// Reads one incident.
 ///
-/// Of a key that occurs twice the last value counts, as with most JSON readers; of id and last update the last one that can
-/// be read, since an incident must not be lost for a `null` behind them. Statuses are an open set: whatever is
-/// neither resolved nor redirected, in any case of letters, is open. An object that can't be followed to its end, behind
-/// its id and last update, is compared by its bytes.
+/// If a key occurs twice, the last value counts, as with most JSON readers. For id and last update the last readable
+/// value counts, because a `null` after them must not lose the incident. Statuses are an open set: whatever is neither
+/// resolved nor redirected, in upper or lower case, is open. An object that can't be followed to its end, but has its
+/// id and last update before that, is compared by its bytes.
 ///
 /// # Errors
-/// [`Malformed`] when the bytes are no JSON object, or have no usable id or last update.
+/// [`Malformed`] if the bytes are not a JSON object, or have no usable id or last update.
 pub fn read(raw: &[u8], shape: &'static Shape) -> Result<Reading, Malformed> {
     let mut found = Found::new(shape);
     let hash = match found.collect(raw, shape) {
@@ -65,7 +66,7 @@ pub fn read(raw: &[u8], shape: &'static Shape) -> Result<Reading, Malformed> {
     })
 }
 
-/// What was found in an incident.
+/// The members found in an incident.
 struct Found<'a> {
     id: Option<u64>,
     updated: Option<Ticks>,
@@ -111,7 +112,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Digits only: `u64::from_str` would also take "+7", and one incident must not have two spellings.
+/// Only digits: `u64::from_str` also accepts "+7", and an incident must not have two spellings.
 fn whole_number(value: Scalar<'_>) -> Option<u64> {
     let digits = match value {
         Scalar::Token(token) => token.into(),
@@ -121,7 +122,7 @@ fn whole_number(value: Scalar<'_>) -> Option<u64> {
     std::str::from_utf8(&digits).ok()?.parse().ok()
 }
 
-/// An id of zero, as number or as text, is none (as in the hash, [`super::significant`]).
+/// An id of zero, as number or text, is no id (as in the hash, [`super::significant`]).
 fn phase(status: Option<Scalar<'_>>, redirect: Option<Scalar<'_>>) -> Phase {
     let number = redirect.and_then(whole_number);
     let redirected = match redirect {

@@ -1,28 +1,28 @@
-//! The members of an incident that make a version, how they are compared, and the hash of them.
+//! The members of an incident that make a version, how they are compared, and their hash.
 //!
-//! Each source has a table of them ([`super::reading::Shape`]). Members that are not in it pass through and make no
-//! version: Microsoft adds members to all incidents at once, changes the form of its links, and computes scores and states
-//! of devices anew at each reading. To compare those would publish whole fleets again.
+//! Each source has a table of them ([`super::reading::Shape`]). Members outside the table pass through and make no
+//! version: Microsoft adds members to all incidents at once, changes the form of its links, and computes scores and
+//! device states anew at each reading. If they were compared, whole fleets would be published again.
 //!
-//! What is compared is the meaning:
-//! - A member that is absent, `null`, an empty list or an empty string is not there. (Microsoft sends `""` where it has no
-//!   value.)
-//! - Lists are compared without order, but each item as often as it is there: an alert listed twice is two
-//!   (how many there are is news), a tag said twice as well. Microsoft documents neither; should some of its servers do it, each
-//!   form is published once ([`super::version::Forms`]). To compare sets, all items of a list would have to be kept.
-//! - The order of members, white space and the spelling of strings do not count. Of a key that occurs twice the last value
+//! Members are compared by their meaning:
+//! - A member that is absent, `null`, an empty list or an empty string counts as absent. (Microsoft sends `""` where it
+//!   has no value.)
+//! - The order of a list does not count, but the number of times an item occurs does: an alert listed twice is two
+//!   alerts, because the number of alerts is news. The same holds for a tag. Microsoft documents neither; if some of
+//!   its servers repeat items, each form is published once ([`super::version::Forms`]). To compare sets instead, all
+//!   items of a list would have to be kept.
+//! - The order of members, white space and the spelling of strings do not count. If a key occurs twice, the last value
 //!   counts.
-//! - A value that is not of the kind that the table says, that has an escape that JSON does not have, or in which brackets
-//!   and keys do not go together, is compared by its bytes.
+//! - A value is compared by its bytes if its kind differs from the table, if it has an escape that JSON does not have,
+//!   or if its brackets and keys don't match.
 //!
-//! The hash is stored in ledgers and published in `ce_id`. **It must never change** for given members (golden vectors pin
-//! it): with another hash every incident would be a new version. That holds for the table as well: a row that is added or
-//! removed changes the hash of every incident that has the member, and needs a new format of the ledger's rows, like this
-//! one had.
+//! The hash is stored in ledgers and published in `ce_id`. **It must never change** for given members (golden vectors
+//! pin it): with another hash every incident would be a new version. This holds for the table too: adding or removing a
+//! row changes the hash of every incident that has the member, and requires a new format of the ledger's rows.
 //!
-//! The hash is not cryptographic and need not be: a forger would have to meet the same incident, the same 100-ns tick
-//! and the same 64 bits, and would gain one suppressed update of their own alert. Sets are hashed as the sum of their mixed
-//! items, whose order vanishes; each sum is mixed again with the number of items.
+//! The hash is not cryptographic and need not be: a forger would have to match the same incident, the same 100-ns tick
+//! and the same 64 bits, and would only suppress one update of their own alert. A list is hashed as the sum of its
+//! mixed items, which removes their order; each sum is mixed again with the number of items.
 
 use super::json::{Begins, Broken, Scalar, Scanner, Text};
 use crate::core::time::ticks::Ticks;
@@ -32,7 +32,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Significant {
     pub name: &'static str,
-    /// The name under which it goes into the hash: of a member that has two spellings in the field, both are one.
+    /// The name that goes into the hash. If a member has two spellings in practice, both count as one.
     pub counts_as: &'static str,
     pub compared: Compared,
 }
@@ -40,20 +40,20 @@ pub struct Significant {
 /// How the values of a member are compared.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Compared {
-    /// A value of an enumeration: the case of its letters does not count.
+    /// A value of an enumeration: upper and lower case are equal.
     Word,
     Text,
-    /// A number and a text of the same digits are equal. Zero is no id: it is not there.
+    /// A number and a text with the same digits are equal. Zero is no id and counts as absent.
     Id,
-    /// RFC 3339, as instants. What is none is compared as text.
+    /// RFC 3339, compared as an instant. Anything else is compared as text.
     Time,
-    /// Without order.
+    /// The order does not count.
     List(&'static Compared),
-    /// By these of its members, at most [`MOST`].
+    /// These members are compared, at most [`MOST`].
     Object(&'static [Significant]),
 }
 
-/// Members that a table may have.
+/// The most members that a table may have.
 pub const MOST: usize = 12;
 
 impl Significant {
@@ -94,7 +94,7 @@ impl Significant {
     }
 }
 
-// One seed for each kind keeps a text "1" apart from an id 1, an empty object from an empty list and so on.
+// A seed for each kind distinguishes a text "1" from an id 1, an empty object from an empty list, and so on.
 const TEXT: u64 = 1;
 const WORD: u64 = 2;
 const ID: u64 = 3;
@@ -106,10 +106,10 @@ const OBJECT: u64 = 8;
 const ITEM: u64 = 9;
 const LIST: u64 = 10;
 
-/// The hash of what is not there.
+/// The hash of an absent value.
 const ABSENT: u64 = 0;
 
-/// The significant members of one object as they are met.
+/// The hashes of the significant members of one object, as they are found.
 #[derive(Debug)]
 pub(super) struct MemberHashes {
     members: &'static [Significant],
@@ -125,7 +125,7 @@ impl MemberHashes {
         }
     }
 
-    /// Takes the value that comes next, which is the one of `key`, or passes over it.
+    /// Hashes the next value, which belongs to `key`, or skips it.
     pub(super) fn take(&mut self, key: Text<'_>, input: &mut Scanner<'_>) -> Result<(), Broken> {
         let rows = self.members.iter().zip(&mut self.hashes);
         match rows.into_iter().find(|(member, _)| key.is(member.name)) {
@@ -155,7 +155,7 @@ pub(super) fn bytes(raw: &[u8]) -> u64 {
     leaf(BYTES, raw)
 }
 
-/// The hash of the next value. One that can't be followed inside, but ends, is compared by its bytes.
+/// The hash of the next value. If its content can't be followed but its end can, it is compared by its bytes.
 fn value_or_bytes(input: &mut Scanner<'_>, compared: &Compared) -> Result<u64, Broken> {
     let before = *input;
     value(input, compared).or_else(|_| {
@@ -191,7 +191,7 @@ fn value(input: &mut Scanner<'_>, compared: &Compared) -> Result<u64, Broken> {
     }
 }
 
-/// The hash of a value that is none of the lists and objects in a table.
+/// The hash of a value that is not one of the lists and objects in a table.
 fn plain(input: &mut Scanner<'_>, compared: &Compared) -> Result<u64, Broken> {
     let mut again = *input;
     Ok(match input.scalar()? {
@@ -238,7 +238,7 @@ fn id(said: &[u8]) -> u64 {
     }
 }
 
-/// The instant that a string says.
+/// The instant in a string.
 pub(super) fn instant(said: &[u8]) -> Option<Ticks> {
     std::str::from_utf8(said).ok()?.parse().ok()
 }

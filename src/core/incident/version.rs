@@ -1,18 +1,18 @@
-//! Versions of an incident, and what is to be done with a reading of one.
+//! Versions of an incident, and what to do with a reading of one.
 //!
-//! Two readings are the same version when tenant, id, last-update tick and the significant members
-//! ([`super::significant`]) are equal. The ledger keeps, for each incident, the version last published ([`Seen`]); [`decide`]
-//! holds a new reading against it.
+//! Two readings are the same version if tenant, id, last-update tick and the significant members
+//! ([`super::significant`]) are equal. The ledger keeps the version of each incident that was published last
+//! ([`Seen`]); [`decide`] compares a new reading with it.
 //!
-//! The members count beside the tick because Microsoft changes alerts without moving the incident's own last update. They
-//! are comparable only between readings of one API, and of one form: with its alerts, or without them when Microsoft could
-//! not give them. Between the APIs id and tick decide.
+//! The members count besides the tick, because Microsoft changes alerts without moving the last update of the incident.
+//! They can be compared only between readings of one API and of one form: with alerts, or without them when Microsoft
+//! could not return them. Between the two APIs, only id and tick are compared.
 //!
-//! At one tick an incident may come in several forms by turns (replicas of Microsoft's that do not agree). [`Seen`] therefore
-//! keeps the versions that were published at this tick, the last [`Forms::MOST`] of them: each is published once.
+//! At one tick an incident may alternate between several forms, because Microsoft's replicas don't agree. So [`Seen`]
+//! keeps the last [`Forms::MOST`] versions that were published at this tick, and each is published once.
 //!
-//! Former releases hashed the whole content. Such a hash can't be compared: an incident that one of them recorded is
-//! **adopted** at its first reading at the same tick, which is not published.
+//! Former releases hashed the whole content. Such a hash can't be compared, so an incident that they recorded is
+//! **adopted** at its first reading at the same tick, without being published.
 
 use std::cmp::Ordering;
 
@@ -22,7 +22,7 @@ use crate::core::ids::IncidentId;
 use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
 
-/// Hash of an incident's significant members, which [`super::significant`] computes; or of bytes that can't be read
+/// The hash of an incident's significant members ([`super::significant`]), or of bytes that can't be read
 /// ([`crate::core::codec::raw_hash`]).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ContentHash(pub u64);
@@ -33,17 +33,17 @@ impl std::fmt::Display for ContentHash {
     }
 }
 
-/// The part of an incident's status that decides what kind of change a new version is.
+/// The part of an incident's status that decides the kind of change of a new version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
-    /// Any status that is neither of the other two: statuses are an open set.
+    /// Any other status: statuses are an open set.
     Open,
     Resolved,
     /// Merged into another incident (status `Redirected`, or a `redirectIncidentId` is set).
     Redirected,
 }
 
-/// One reading of one incident: the few fields that decide anything.
+/// One reading of one incident: the few fields that matter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reading {
     pub id: IncidentId,
@@ -51,13 +51,13 @@ pub struct Reading {
     pub phase: Phase,
     pub hash: ContentHash,
     pub origin: SourceKind,
-    /// All its alerts are there. `false` when Microsoft could not give them.
+    /// Whether all its alerts are there. `false`: Microsoft could not return them.
     pub whole: bool,
 }
 
 impl Reading {
-    /// The same incident, of which Microsoft could not give all alerts. It is another version than the incident that has no
-    /// more alerts than these, and so has another hash.
+    /// The same incident without some of its alerts, because Microsoft could not return them. It differs from an
+    /// incident that has only these alerts, so it has another hash.
     pub fn without_alerts(self) -> Self {
         Self {
             hash: ContentHash(!self.hash.0),
@@ -66,7 +66,7 @@ impl Reading {
         }
     }
 
-    /// What the ledger keeps once this reading is published or adopted; `before` is what it has kept until now.
+    /// What the ledger keeps once this reading is published or adopted. `before` is what it has kept so far.
     pub fn seen(&self, before: Option<&Seen>) -> Seen {
         let same = before.filter(|seen| seen.is_comparable(self));
         let forms = same.map_or(Forms::NONE, |seen| seen.forms);
@@ -80,22 +80,22 @@ impl Reading {
     }
 }
 
-/// The hashes of the versions that were published at one last update, the newest first.
+/// The hashes of the versions that were published at one last update, newest first.
 ///
-/// When there is no room left the oldest is forgotten, and is news again when it comes back. To keep the first ones instead
-/// would repeat less while more than [`Forms::MOST`] forms take turns, but would repeat for ever any two that come after
-/// them. Not to publish what finds no room would hide changes: Microsoft changes alerts at one last update of the incident.
+/// When there is no room left, the oldest is forgotten, and is news again if it comes back. Keeping the first ones
+/// instead would repeat less while more than [`Forms::MOST`] forms alternate, but would repeat any two later forms for
+/// ever. Publishing nothing without room would hide changes: Microsoft changes alerts without moving the last update.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Forms([Option<ContentHash>; Forms::MOST]);
 
 impl Forms {
-    /// What a few replicas, or three members that alternate on their own, can show. A row of the ledger grows by 8 bytes
-    /// with each form, and nearly all incidents have one.
+    /// As many as a few replicas, or three members that alternate independently, can show. Each form adds 8 bytes to a
+    /// row of the ledger, and almost all incidents have one form.
     pub const MOST: usize = 8;
 
     pub const NONE: Self = Self([None; Self::MOST]);
 
-    /// These and a newer one.
+    /// Adds a newer one.
     #[must_use]
     pub fn and(mut self, hash: ContentHash) -> Self {
         self.0.rotate_right(1);
@@ -103,23 +103,22 @@ impl Forms {
         self
     }
 
-    /// The newest first.
+    /// The hashes, newest first.
     pub fn hashes(&self) -> impl DoubleEndedIterator<Item = ContentHash> {
         self.0.iter().copied().flatten()
     }
 
-    /// How many are kept.
     pub fn count(&self) -> usize {
         self.hashes().count()
     }
 }
 
-/// The version of an incident that was last published.
+/// The version of an incident that was published last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Seen {
     pub updated: Ticks,
     pub phase: Phase,
-    /// None: a former release recorded it, whose hash can't be compared.
+    /// Empty if a former release recorded it, whose hash can't be compared.
     pub forms: Forms,
     pub origin: SourceKind,
     pub whole: bool,
@@ -131,11 +130,11 @@ impl Seen {
     }
 }
 
-/// What a published record says happened to the incident.
+/// The kind of change that a published record names.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
-    /// The id was not seen before, whatever its status.
+    /// The id is new, whatever its status.
     Created,
     Updated,
     Resolved,
@@ -162,7 +161,7 @@ impl Change {
         }
     }
 
-    /// Reopened is leaving *either* closed phase: a merge that Microsoft takes back is news of the same kind.
+    /// Leaving *either* closed phase is a reopening: an undone merge is the same kind of news.
     fn between(before: Phase, after: Phase) -> Self {
         match (before, after) {
             (Phase::Open | Phase::Resolved, Phase::Redirected) => Change::Redirected,
@@ -178,9 +177,9 @@ impl Change {
 /// What counts as already published.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Deduplicate {
-    /// Every version once.
+    /// Each version is published once.
     Version,
-    /// Every incident id once, for ever.
+    /// Each incident id is published once, for ever.
     Id,
 }
 
@@ -188,14 +187,14 @@ pub enum Deduplicate {
 pub enum Decision {
     Publish(Change),
     Unchanged,
-    /// Published already, as the other API showed it or as a former release recorded it. From now on this reading is what
-    /// later ones are held against.
+    /// Published already, in the form of the other API or by a former release. Later readings are compared with this
+    /// one.
     Adopt,
-    /// Older than what was published: a lagging replica's answer. Publishing it would turn consumers' state back.
+    /// Older than what was published: the answer of a lagging replica. Publishing it would revert the consumers' state.
     Stale,
 }
 
-/// Holds a reading against the version last published.
+/// Compares a reading with the version published last.
 pub fn decide(reading: &Reading, seen: Option<&Seen>, deduplicate: Deduplicate) -> Decision {
     let Some(seen) = seen else {
         return Decision::Publish(Change::Created);
@@ -213,7 +212,7 @@ pub fn decide(reading: &Reading, seen: Option<&Seen>, deduplicate: Deduplicate) 
     match (order, reading.whole, seen.whole) {
         (Ordering::Less, ..) => Decision::Stale,
         (Ordering::Greater, ..) => publish,
-        // What was missing is there now.
+        // The missing alerts are there now.
         (Ordering::Equal, true, false) => publish,
         (Ordering::Equal, false, true) => Decision::Unchanged,
         (Ordering::Equal, ..) if !same_origin || seen.forms == Forms::NONE => Decision::Adopt,

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 
-/// The text of the first string in `json`.
+/// The content of the first string in `json`.
 fn said(json: &[u8]) -> Option<Vec<u8>> {
     match Scanner::new(json).scalar() {
         Ok(Some(Scalar::Text(text))) => text.said().map(Cow::into_owned),
@@ -83,7 +83,7 @@ fn what_can_not_be_followed_says_where() {
     }
 }
 
-/// What a scanner finds, written as `serde_json` would write it.
+/// The values that a scanner finds, in the form of `serde_json`.
 fn walked(input: &mut Scanner<'_>) -> Result<Value, Broken> {
     if input.enter(Begins::Object) {
         let mut members = serde_json::Map::new();

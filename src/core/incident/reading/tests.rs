@@ -1,4 +1,4 @@
-//! What is read of an incident, on a table of its own. The tables of the APIs are tested where they are.
+//! What is read from an incident, with a table of its own. The tables of the APIs are tested next to them.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ fn read_text(text: &str) -> Reading {
     read(text.as_bytes(), &SHAPE).unwrap_or_else(|why| panic!("{text}: {why}"))
 }
 
-/// An incident that has `member` (`"name":"value"`) beside what it must have.
+/// An incident with `member` (`"name":"value"`) besides the required members.
 fn plain(member: &[u8]) -> Vec<u8> {
     let head = br#"{"incidentId":7,"lastUpdateTime":"2020-09-06T14:46:57Z","#;
     [head, member, b"}"].concat()
@@ -284,7 +284,7 @@ fn of_ids_and_last_updates_that_occur_twice_the_last_one_that_can_be_read_counts
     assert_eq!(twice.id, IncidentId(9));
 }
 
-/// Values that one JSON reader or another refuses.
+/// Values that some JSON reader refuses.
 fn hard_values() -> Vec<(&'static str, Vec<u8>)> {
     let nested =
         |open: u8, levels: usize, close: u8| [vec![open; levels], vec![close; levels]].concat();
@@ -345,7 +345,7 @@ fn an_incident_with_an_id_and_a_last_update_is_read_whatever_else_is_in_it() {
                 read(&raw, &SHAPE).unwrap_or_else(|why| panic!("{what} as {place}: {why}"));
             assert_eq!(reading.id, IncidentId(7), "{what} as {place}");
             assert_eq!(read(&raw, &SHAPE), Ok(reading), "{what} as {place}");
-            // What can't be compared by its meaning is still compared, where it counts.
+            // A value that can't be compared by its meaning is still compared if the member counts.
             let other = plain(&[before, &b"\"zz\""[..], after].concat());
             let same = read(&other, &SHAPE).map(|other| other.hash) == Ok(reading.hash);
             let counts = !matches!(place, "an unknown member" | "an alert's title");
@@ -385,7 +385,7 @@ fn an_object_that_can_not_be_followed_behind_id_and_last_update_is_compared_by_i
 
 #[test]
 fn deep_nesting_costs_its_bytes_and_no_more() {
-    // A pass for each level would take hours, and a frame for each level the stack.
+    // Passing over the bytes once per level would take hours, and a stack frame per level would overflow the stack.
     let levels = 2_000_000;
     let deep = [vec![b'['; levels], vec![b']'; levels]].concat();
     let alerts = [b"\"alerts\":[", &deep[..], b"]"].concat();

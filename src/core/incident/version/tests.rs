@@ -133,7 +133,7 @@ fn by_id_each_incident_is_published_once_for_ever() {
     assert_eq!(verdict, Decision::Unchanged);
 }
 
-/// As a former release recorded it.
+/// The reading as a former release recorded it.
 fn former(reading: Reading) -> Seen {
     Seen {
         forms: Forms::NONE,
@@ -184,7 +184,7 @@ fn the_incident_without_alerts_is_another_version_than_the_one_that_has_none() {
     assert_ne!(bare(whole).hash, whole.hash);
 }
 
-/// A ledger of one incident, and what was published of it.
+/// A ledger row of one incident, and what was published of it.
 struct Line {
     row: Option<Vec<u8>>,
     published: Vec<Reading>,
@@ -215,7 +215,7 @@ fn shown() -> impl Strategy<Value = Reading> {
     })
 }
 
-/// The row of a former release, in its format 3.
+/// A row of a former release, in format 3.
 fn format_3(at: i64) -> Vec<u8> {
     let mut row = vec![3];
     row.extend(at.to_be_bytes());
@@ -233,7 +233,7 @@ proptest! {
         let mut now = 1;
         let mut expected = HashSet::new();
         for (form, moves) in shown {
-            // Seldom the last update moves, and all forms are news again.
+            // Sometimes the last update moves, and all forms are news again.
             now += i64::from(moves == 0);
             let reading = reading(now, Phase::Open, form % count);
             let verdict = line.show(reading);
@@ -281,7 +281,7 @@ proptest! {
             let tick = now.updated.0;
             match newest {
                 None => prop_assert_eq!(verdict, Decision::Publish(Change::Created)),
-                // The two APIs' precisions differ; all these ticks have the finest.
+                // The precisions of the two APIs differ; all these ticks have the finest.
                 Some(known) if tick > known => prop_assert!(matches!(verdict, Decision::Publish(_)), "{verdict:?}"),
                 Some(known) if tick < known => prop_assert_eq!(verdict, Decision::Stale),
                 Some(_) => match last {
@@ -291,7 +291,7 @@ proptest! {
                     Some(_) => prop_assert!(matches!(verdict, Decision::Publish(_) | Decision::Unchanged), "{verdict:?}"),
                 },
             }
-            // Shown again it is never news.
+            // The same reading again is never news.
             if verdict != Decision::Stale {
                 prop_assert_eq!(line.show(now), Decision::Unchanged);
                 newest = Some(tick);
