@@ -1,9 +1,9 @@
 //! How long to wait after a failure.
 //!
-//! What passes by itself is tried again from 2 s, doubling to 5 min. What an operator must mend is tried every few
-//! minutes, for ever: consent, new secrets and licences take effect outside our sight. What an operator has just made, and
-//! Microsoft is still spreading, is tried more often at first. Jitter comes in as a number, so
-//! that a thousand tenants that failed together do not come back together, and tests need no chance.
+//! A failure that passes by itself is retried after 2 s, doubling to 5 min. A failure that an operator must fix is
+//! retried every few minutes for ever, because new consents, secrets and licences take effect without notice. A change
+//! that an operator has just made, and that Microsoft is still replicating, is retried more often at first. The jitter
+//! is a parameter, so that a thousand tenants that fail together don't retry together, and tests need no randomness.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::core::health::failure::Reaction;
 
 const FIRST: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(5 * 60);
-/// The pause for [`Reaction::Slow`]; new secrets and consents replicate within minutes.
+/// The pause for [`Reaction::Slow`]. New secrets and consents replicate within minutes.
 const SLOW: Duration = Duration::from_secs(5 * 60);
-/// The shortest pause for [`Reaction::Soon`]; the longest is twice that.
+/// The shortest pause for [`Reaction::Soon`]; the longest is twice as long.
 const SOON: Duration = Duration::from_secs(30);
-/// After so many failures in a row, what should have come soon has an operator's mistake behind it.
+/// After this many failures in a row, the cause is more likely an operator's mistake than replication.
 const SOON_FAILURES: u32 = 10;
 
 /// The pause after the `failures`-th failure in a row (1 is the first). `jitter` is any number, evenly distributed.
@@ -25,17 +25,17 @@ pub fn pause(reaction: Reaction, failures: u32, jitter: u64) -> Duration {
         Reaction::Backoff => {
             let doublings = failures.saturating_sub(1).min(16);
             let whole = FIRST.saturating_mul(1 << doublings).min(LONGEST);
-            // Never less than half: the first pause must outlast a hiccup.
+            // At least half of the pause: the first pause must outlast a short disturbance.
             whole / 2 + fraction(whole / 2, jitter)
         }
         Reaction::Soon if failures <= SOON_FAILURES => SOON + fraction(SOON, jitter),
-        // A token that is refused twice is the operator's business, as is a record that only a setting lets pass.
+        // A token that is refused twice needs the operator, and so does a record that only a setting lets pass.
         Reaction::Slow
         | Reaction::Soon
         | Reaction::RenewToken
         | Reaction::HoldBack
         | Reaction::Fenced => SLOW + fraction(SLOW / 4, jitter),
-        // Never earlier than asked: the other side goes on counting.
+        // Never earlier than asked, because the other side counts on.
         Reaction::Wait(asked) => {
             let asked = asked.min(LONGEST_ASKED);
             asked + fraction(asked / 10, jitter)
@@ -43,13 +43,13 @@ pub fn pause(reaction: Reaction, failures: u32, jitter: u64) -> Duration {
     }
 }
 
-/// An even share of `whole`, between nothing and all of it.
+/// A part of `whole` in proportion to `jitter`, from nothing to all of it.
 pub fn fraction(whole: Duration, jitter: u64) -> Duration {
     whole.mul_f64(jitter as f64 / u64::MAX as f64)
 }
 
-/// How long before a token's end it is renewed: the smaller of 5 min and 20 % of its life, and up to a tenth of its life
-/// more, so that tenants that got their tokens together don't renew them together.
+/// The age at which a token is renewed: before its end by the smaller of 5 min and 20 % of its lifetime, and by up to
+/// half of that more, so that tenants that got their tokens together don't renew them together.
 pub fn renewal_age(lifetime: Duration, jitter: u64) -> Duration {
     let margin = (lifetime / 5).min(Duration::from_secs(5 * 60));
     lifetime

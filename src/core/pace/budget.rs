@@ -1,13 +1,13 @@
-//! A tenant's request budget, spent before a request goes out, so that Microsoft's quota is never the regulator.
+//! A tenant's request budget. Each request is spent before it goes out, so that Microsoft's quota is never reached.
 //!
-//! The Defender API allows a list call 50 times a minute and 1,500 times an hour (Microsoft's page "List incidents API").
-//! A bucket of `per_minute` requests that refills at 59/60 of that rate keeps both with the default of 25: a minute sees
-//! at most 25 + 24.6, an hour at most 25 + 59 × 25 = 1,500. Any larger burst or refill breaks one of them.
+//! The Defender API allows 50 list calls a minute and 1,500 an hour (Microsoft's page "List incidents API"). A bucket
+//! of `per_minute` requests that refills at 59/60 of that rate keeps both with the default of 25: at most 25 + 24.6
+//! requests in any minute, and at most 25 + 59 × 25 = 1,500 in any hour. A larger burst or refill rate breaks one of
+//! them.
 //!
-//! A fresh bucket is empty. Nobody knows what the daemon spent before it was restarted, or before a tenant was taken out and
-//! put back, so it has what it would have had if
-//! it had spent everything: however often it is restarted, the quotas hold. The price is a wait of a few seconds at the
-//! start.
+//! A new bucket is empty. Nobody knows what the daemon spent before a restart, or before a tenant was removed and added
+//! again, so the budget assumes that everything was spent. The quotas hold however often the daemon restarts. The price
+//! is a wait of a few seconds at the start.
 //!
 //! Time is a [`Duration`] on any clock that never goes back.
 
@@ -22,8 +22,8 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// The largest budget that keeps the quota: a full bucket that is refilled at its own size a minute lets at most twice
-    /// its size through in any minute, and once its size a minute over an hour.
+    /// The largest budget that keeps the quota. A full bucket that refills its own size per minute lets through at most
+    /// twice its size in any minute, and its size per minute over an hour.
     pub fn default_per_minute(&self) -> u32 {
         let by_minute = self.per_minute / 2;
         self.per_hour
@@ -48,25 +48,25 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub enum Purpose {
     /// Live polling.
     Live,
-    /// The backlog, read beside it.
+    /// The backlog, which is read beside live polling.
     Backlog,
 }
 
-/// One request in so many is the backlog's, however busy live polling is.
+/// One request in this many belongs to the backlog, however busy live polling is.
 const BACKLOG_SHARE: u32 = 4;
-/// So long after its last request the backlog's share is live polling's again.
+/// After this time without a request of the backlog, live polling may use the backlog's share.
 const BACKLOG_AWAY: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone)]
 pub struct Budget {
     all: Bucket,
-    /// The backlog's share, as it fills up.
+    /// The backlog's share.
     backlog: Bucket,
-    /// When the backlog last asked.
+    /// When the backlog last asked for a request.
     backlog_asked: Option<Duration>,
-    /// No request before this: the other side asked for a pause.
+    /// No request goes out before this: the server asked for a pause.
     closed_until: Duration,
-    /// None of the backlog's.
+    /// No request of the backlog goes out before this.
     backlog_closed_until: Duration,
 }
 
@@ -86,11 +86,11 @@ impl Budget {
 
     /// Spends one request.
     ///
-    /// Live polling goes first: the backlog takes from its share, or from what live polling leaves when the bucket is more
+    /// Live polling goes first: the backlog uses its own share, or what live polling leaves while the bucket is more
     /// than half full.
     ///
     /// # Errors
-    /// The time to wait before asking again, when nothing is left.
+    /// If nothing is left, the time to wait before asking again.
     pub fn take(&mut self, purpose: Purpose, now: Duration) -> Result<(), Duration> {
         if purpose == Purpose::Backlog {
             self.backlog_asked = Some(now);
@@ -127,7 +127,7 @@ impl Budget {
         }
     }
 
-    /// Counts requests that went out beside those that were taken: the quota counts them, too.
+    /// Spends requests that went out without being taken first, because the quota counts them too.
     pub fn charge(&mut self, requests: u32, now: Duration) {
         for _ in 0..requests.min(self.all.burst) {
             self.all.spend(now);
@@ -139,19 +139,19 @@ impl Budget {
             .is_some_and(|asked| now.saturating_sub(asked) < BACKLOG_AWAY)
     }
 
-    /// Goes on where `other` was, which was spent on the same server: as empty, and for as long closed.
+    /// Continues from `other`, which was spent on the same server: equally empty, and closed for as long.
     pub fn succeed(&mut self, other: &Budget) {
         for (own, former) in [
             (&mut self.all, &other.all),
             (&mut self.backlog, &other.backlog),
         ] {
-            // All are full a minute (of their share) after they were empty, whatever the rate.
+            // Each bucket is full one minute (of its share) after it was empty, at any rate.
             own.full_at = own.full_at.max(former.full_at);
         }
         self.close_until(other.closed_until);
     }
 
-    /// Lets no request of the backlog's out before `until`: what it asked for is not to be asked for, all else is.
+    /// Lets no request of the backlog out before `until`. Only the requests of the backlog have to pause.
     pub fn close_backlog_until(&mut self, until: Duration) {
         self.backlog_closed_until = self.backlog_closed_until.max(until);
     }
@@ -162,13 +162,13 @@ impl Budget {
     }
 }
 
-/// Requests regained one by one, up to `burst`.
+/// Requests that refill one by one, up to `burst`.
 #[derive(Debug, Clone)]
 struct Bucket {
-    /// Time in which one request is regained.
+    /// The time in which one request refills.
     interval: Duration,
     burst: u32,
-    /// When the bucket will be full again.
+    /// When the bucket is full again.
     full_at: Duration,
 }
 
@@ -181,13 +181,13 @@ impl Bucket {
         }
     }
 
-    /// How long until it holds `requests`; more than fit into it count as full.
+    /// How long until it holds `requests`. A number larger than the bucket counts as a full bucket.
     fn wait(&self, requests: u32, now: Duration) -> Duration {
         let missing = self.burst.saturating_sub(requests);
         self.full_at.saturating_sub(now + self.interval * missing)
     }
 
-    /// Whole requests in it.
+    /// The number of complete requests in it.
     fn level(&self, now: Duration) -> u32 {
         let missing = self
             .full_at
@@ -200,7 +200,7 @@ impl Bucket {
         self.full_at = self.full_at.max(now) + self.interval;
     }
 
-    /// Spends one request, or what is left of it.
+    /// Spends one request, or what is left of one.
     fn spend_what_there_is(&mut self, now: Duration) {
         self.spend(now);
         self.full_at = self.full_at.min(now + self.interval * self.burst);
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Quotas as Microsoft has them: of Defender XDR, and of Graph.
+    /// Microsoft's quotas of Defender XDR and of Graph.
     const HOURLY: Quota = Quota {
         per_minute: 50,
         per_hour: Some(1500),
@@ -224,7 +224,7 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    /// The instants at which requests go out when `gaps` is how long the caller idles before each.
+    /// The instants at which requests go out. `gaps` is how long the caller idles before each.
     fn spend(budget: &mut Budget, gaps: &[(u64, Purpose)]) -> Vec<Duration> {
         let mut now = Duration::ZERO;
         let mut spent = Vec::new();

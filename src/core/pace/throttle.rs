@@ -1,31 +1,31 @@
-//! How long to pause after a refusal that names a pause, when it is not the first.
+//! How long to pause when one side refuses requests repeatedly and names a pause.
 //!
-//! A 429 mostly says when to come back, and sometimes it is wrong: `Retry-After: 1`, answered for minutes, would have a
-//! tenant ask once a second, and "Microsoft Graph continues to log resource usage while a client is being throttled"
-//! ("Microsoft Graph throttling guidance"). So each refusal in a row doubles the pause, whatever is asked for, and it is
-//! never shorter than that. One request that is served in between ends no row: what ends it is a time without refusals, or
-//! many requests served.
+//! A 429 usually says when to come back, but the value can be wrong: with `Retry-After: 1` for minutes, a tenant would
+//! ask once a second, and "Microsoft Graph continues to log resource usage while a client is being throttled"
+//! ("Microsoft Graph throttling guidance"). So each refusal in a row doubles the pause, even if the server asks for a
+//! shorter one. One served request in between does not end the row. It ends after a time without refusals, or after
+//! many served requests.
 //!
 //! Time is a [`Duration`] on any clock that never goes back.
 
 use std::time::Duration;
 
-/// No pause is shorter, whatever is asked for.
+/// The shortest pause, even if the server asks for less.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// Doubling ends here. A pause that is asked for may be longer, up to [`LONGEST_ASKED`].
+/// The longest pause that doubling reaches. A server may ask for a longer one, up to [`LONGEST_ASKED`].
 const LONGEST: Duration = Duration::from_secs(5 * 60);
-/// The longest pause that another side may ask for: the longest quota is an hour's.
+/// The longest pause that a server may ask for: the longest quota period is an hour.
 pub const LONGEST_ASKED: Duration = Duration::from_secs(60 * 60);
-/// Requests served that undo one doubling.
+/// The number of served requests that undo one doubling.
 const CALM_REQUESTS: u32 = 10;
-/// A time without refusals that undoes one doubling, at least: twice the last pause does when that is longer.
+/// The time without refusals that undoes one doubling: this, or twice the last pause if that is longer.
 const CALM: Duration = Duration::from_secs(60);
 
-/// The refusals of one other side.
+/// The refusals of one server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Throttle {
     last: Option<LastRefusal>,
-    /// Requests served since.
+    /// Requests served since the last refusal.
     served: u32,
 }
 
@@ -42,12 +42,13 @@ impl LastRefusal {
 }
 
 impl Throttle {
-    /// A request that was sent at `sent` was refused at `now`, with `asked` for a pause. The pause from `now` on.
+    /// Records that a request sent at `sent` was refused at `now` and that the server asked for the pause `asked`.
+    /// Returns the pause from `now` on.
     pub fn refused(&mut self, asked: Duration, sent: Duration, now: Duration) -> Duration {
         let asked = asked.clamp(SHORTEST, LONGEST_ASKED);
         let grown = match self.last {
             None => SHORTEST,
-            // Many were sent at once: the others say the same again, and none of them broke the pause.
+            // Of several requests sent at once, the others repeat the refusal; none of them broke the pause.
             Some(last) if sent < last.came => {
                 return last.ends().saturating_sub(now).max(asked);
             }
@@ -64,7 +65,6 @@ impl Throttle {
         pause
     }
 
-    /// A request was served.
     pub fn served(&mut self) {
         self.served = self.served.saturating_add(1);
     }
@@ -77,7 +77,8 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// When requests are made to a side that takes 100 ms to answer, and refuses those that `refuses` says.
+    /// The instants of the requests to a server that answers after 100 ms and refuses those for which `refuses` is
+    /// true.
     fn requests(
         asked: &[Duration],
         refuses: impl Fn(usize) -> bool,
