@@ -1,12 +1,12 @@
-//! What a file that holds a secret or a token may contain. The configuration checks it, and every use of the file again.
+//! What a file with a secret or a token may contain. The configuration checks it, and so does every use of the file.
 
 use std::fmt;
 
-/// The longest such file, in bytes. A secret has some forty characters, a token a few thousand: a larger file is another
-/// one.
+/// The largest size of such a file in bytes. A secret has about forty characters, a token a few thousand: a larger file
+/// is the wrong file.
 pub const MAX_FILE: u64 = 64 << 10;
 
-/// Why a file's content is no secret.
+/// Why the content of a file is not a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoSecret {
     TooLarge,
@@ -26,10 +26,10 @@ impl fmt::Display for NoSecret {
     }
 }
 
-/// The secret in a file's content.
+/// The secret in the content of a file.
 ///
 /// # Errors
-/// The content is no single line of text.
+/// The content is not a single line of text.
 pub fn secret_in(content: &[u8]) -> Result<&str, NoSecret> {
     if content.len() as u64 > MAX_FILE {
         return Err(NoSecret::TooLarge);
@@ -42,8 +42,8 @@ pub fn secret_in(content: &[u8]) -> Result<&str, NoSecret> {
     }
 }
 
-/// A secret never begins or ends with white space, but mounted files and shells add a line end, and some editors a
-/// byte-order mark.
+/// Removes what does not belong to the secret. Mounted files and shells add a line end, and some editors add a
+/// byte-order mark. A secret never begins or ends with white space.
 pub fn trimmed(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text).trim()
 }

@@ -18,56 +18,57 @@ pub mod kind;
 pub use cloud::Cloud;
 pub use kind::SourceKind;
 
-/// What is known about one source.
+/// The facts of one source.
 #[derive(Debug)]
 pub struct SourceFacts {
-    /// The value of `api.source`, and the label of metrics, status and causes.
+    /// The value of `api.source`, and the label in metrics, status and causes.
     pub name: &'static str,
-    /// The most incidents that a page may have.
+    /// The most incidents on a page.
     pub page_size: u32,
-    /// What Microsoft allows; the default budget follows from it.
+    /// What Microsoft allows. The default budget follows from it.
     pub quota: Quota,
     pub permission: Permission,
-    /// One for each cloud that has the API.
+    /// One address for each cloud that has the API.
     pub addresses: &'static [Address],
     pub end: Option<EndOfService>,
     pub dialect: &'static Dialect,
 }
 
-/// How requests and answers of one API look.
+/// How requests to one API and its answers look.
 #[derive(Debug)]
 pub struct Dialect {
-    /// The list's path below the base URL. An incident alone is at this path, a slash and its id.
+    /// The path of the list below the base URL. A single incident is at this path, followed by a slash and its id.
     pub list: &'static str,
-    /// The names of the members that are acted upon. `shape.updated` is also what `$filter` compares.
+    /// The names of the members that are read. `$filter` compares `shape.updated`.
     pub shape: &'static Shape,
-    /// Sent with each request, those for a nextLink included.
+    /// Sent with each request, including requests to a nextLink.
     pub headers: &'static [(&'static str, &'static str)],
-    /// The query that brings the alerts along. `None`: they always come.
+    /// The query that adds the alerts. `None`: they always come.
     pub expand: Option<&'static str>,
-    /// The remedy when the API is no longer where it was.
+    /// The remedy if the API no longer exists at its address.
     pub gone: &'static str,
 }
 
 /// An application permission of one Microsoft API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permission {
-    /// What Entra's portal calls the API under "APIs my organization uses".
+    /// The name of the API in Entra's portal, under "APIs my organization uses".
     pub api: &'static str,
-    /// App ids of the API. A token's audience is one of them or the resource's URL, as the API chose.
+    /// The app ids of the API. The audience of a token is one of them or the URL of the resource; the API chooses.
     pub app_ids: &'static [&'static str],
-    /// Values of the `roles` claim, any one of which is enough. The first allows the least and is the one to ask for.
+    /// Values of the `roles` claim; any one of them is enough. The first one allows the least, so it is the one to
+    /// request.
     pub roles: &'static [&'static str],
 }
 
 impl Permission {
-    /// The role to ask for.
+    /// The role to request.
     pub fn wanted(&self) -> &'static str {
         self.roles.first().copied().unwrap_or_default()
     }
 }
 
-/// Where the API is in one cloud.
+/// The address of the API in one cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address {
     pub cloud: Cloud,
@@ -76,18 +77,18 @@ pub struct Address {
 }
 
 impl Address {
-    /// The scope to ask tokens for. The resource is the API's own host.
+    /// The scope to request tokens for. The resource is the host of the API.
     pub fn scope(&self) -> String {
         format!("{}/.default", self.base_url)
     }
 }
 
-/// What Microsoft does not document.
+/// A fact that Microsoft does not document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
-    /// The audience of tokens; others use the API's own host.
+    /// The audience of tokens. Other clouds use the host of the API.
     Scope,
-    /// Whether the API is there at all; its host is.
+    /// Whether the host has the API at all.
     Api,
 }
 
@@ -120,8 +121,8 @@ static DEFENDER: SourceFacts = SourceFacts {
         at(Cloud::GccHigh, "https://api-gov.security.microsoft.us").doubting(Doubt::Scope),
         at(Cloud::Dod, "https://api-gov.security.microsoft.us").doubting(Doubt::Scope),
     ],
-    // "After February 1, 2027, the MDE and XDR APIs will no longer function." Whether the notice means the incidents too is
-    // not certain. The remedy is the same: Graph has the same incidents.
+    // "After February 1, 2027, the MDE and XDR APIs will no longer function." It is not certain that this includes the
+    // incidents. The remedy is the same: Graph has the same incidents.
     end: Some(EndOfService {
         last_day: Ticks(1_801_440_000 * PER_SECOND),
         notice: "MC1220762",
@@ -184,7 +185,7 @@ impl SourceKind {
         }
     }
 
-    /// The API's address in `cloud`. `None`: Microsoft documents no such API there.
+    /// The address of the API in `cloud`. `None`: Microsoft documents no such API there.
     pub fn address(self, cloud: Cloud) -> Option<&'static Address> {
         let mut addresses = self.facts().addresses.iter();
         addresses.find(|at| at.cloud == cloud)

@@ -193,7 +193,7 @@ fn format_2_is_read_as_what_it_meant_and_its_first_range_as_without_bound() {
         0, 0, 0, 0, 0, 0, 1, 2, 1,
     ];
     assert_eq!(decode_state(&bytes), Ok(state.clone()));
-    // Written anew it is still not known, rather than guessed.
+    // Encoded again, the start is still unknown instead of a guess.
     assert_eq!(decode_state(&encode_state(&state)), Ok(state));
 }
 
