@@ -1,5 +1,6 @@
-//! The two limits that all tenants share: sweeps at work ([`Permits`]), and bytes in memory ([`ByteBudget`]). Both are made
-//! so that no tenant can hold another up. And what a sweep may do between two yields ([`Stretch`], [`do_work`]).
+//! The two limits that all tenants share: sweeps that work at once ([`Permits`]), and bytes in memory ([`ByteBudget`]).
+//! Both are made so that no tenant can hold up another. The module also limits the work between two yields
+//! ([`Stretch`], [`do_work`]).
 
 mod bytes;
 mod gate;

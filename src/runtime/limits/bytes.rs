@@ -1,9 +1,9 @@
-//! Bytes in memory.
+//! The limit on bytes in memory.
 //!
-//! A sweep that can't have more bytes first publishes what it holds; and if what every sweep holds is half an incident, so
-//! that none can publish, *one* of them at a time may go beyond the limit to finish its page: the ceiling of memory is
-//! therefore `max_in_flight` plus one page (`max_response`), always. A sweep that holds bytes and waits for a server that
-//! has gone silent lets go when others wait for them ([`ByteBudget::pressed`]).
+//! A sweep that can't get more bytes first publishes what it holds. If every sweep holds only part of an incident, none
+//! can publish, so *one* sweep at a time may exceed the limit to finish its page. The upper bound of memory is
+//! therefore always `max_in_flight` plus one page (`max_response`). A sweep that holds bytes and waits for a silent
+//! server gives them back when others wait for bytes ([`ByteBudget::pressed`]).
 
 use parking_lot::Mutex;
 use std::pin::pin;
@@ -20,11 +20,11 @@ pub struct ByteBudget {
     used: Mutex<usize>,
     released: Notify,
     overdraft: Arc<Semaphore>,
-    /// How many sweeps wait for bytes, and since when there are any.
+    /// How many sweeps wait for bytes, and since when at least one does.
     waiting: watch::Sender<(usize, Instant)>,
 }
 
-/// How long a sweep that waits for bytes puts up with others that hold some and get nowhere.
+/// How long a sweep waits for bytes before sweeps that hold bytes without progress have to give them back.
 const PRESSURE: Duration = Duration::from_secs(2);
 
 impl ByteBudget {
@@ -38,11 +38,12 @@ impl ByteBudget {
         })
     }
 
-    /// Resolves once others have been waiting for bytes for a while: who holds some and only waits itself should let go.
+    /// Resolves once others have waited for bytes for a while. A sweep that holds bytes and is itself waiting should
+    /// release them.
     pub async fn pressed(&self) {
         let mut waiting = self.waiting.subscribe();
         loop {
-            // Neither can fail: the sender is ours.
+            // Neither wait can fail, because `self` owns the sender.
             let since = match waiting.wait_for(|(count, _)| *count > 0).await {
                 Ok(waiting) => waiting.1,
                 Err(_) => return,
@@ -86,7 +87,7 @@ impl ByteBudget {
     }
 }
 
-/// Counts itself among those that wait while it lives.
+/// Counts as waiting until dropped.
 struct WaitingCount<'a>(&'a watch::Sender<(usize, Instant)>);
 
 impl<'a> WaitingCount<'a> {
@@ -107,7 +108,7 @@ impl Drop for WaitingCount<'_> {
     }
 }
 
-/// What one sweep holds of the budget; given back when dropped.
+/// The bytes that one sweep holds of the budget. Dropping it gives them back.
 #[derive(Debug)]
 pub struct Charge {
     budget: Arc<ByteBudget>,
@@ -129,7 +130,7 @@ impl Charge {
         taken
     }
 
-    /// Takes `bytes` more, waiting until they are free or until this sweep may be the one that goes beyond the limit.
+    /// Takes `bytes` more. Waits until they are free or until this sweep may be the one that exceeds the limit.
     pub async fn add(&mut self, bytes: usize) {
         if self.overdraft.is_some() {
             return self.settle(self.held + bytes);
@@ -138,7 +139,7 @@ impl Charge {
         let _waiting = WaitingCount::new(&budget.waiting);
         loop {
             let mut released = pin!(budget.released.notified());
-            // Registered before the look, so that a release in between is not missed.
+            // Register before the attempt, so that a release in between is not missed.
             released.as_mut().enable();
             if self.try_add(bytes) {
                 return;
@@ -158,8 +159,8 @@ impl Charge {
         self.settle(self.held.saturating_sub(bytes));
     }
 
-    /// Holds exactly `bytes` from now on. An increase is granted without asking: it is for what the daemon itself adds
-    /// to bytes already taken.
+    /// Sets the bytes held to exactly `bytes`. An increase is always granted, because it covers what the daemon itself
+    /// adds to bytes already taken.
     pub fn settle(&mut self, bytes: usize) {
         self.budget.change(self.held, bytes);
         self.held = bytes;

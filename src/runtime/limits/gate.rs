@@ -1,7 +1,9 @@
-//! A gate that lets so many through at once, and of those who wait the one who has been without a turn for longest.
+//! A gate that lets a fixed number through at once. Of those that wait, the one that has been without a turn for
+//! longest goes first.
 //!
-//! First come, first served would not do for backlogs: whoever waits is broken off when its tenant's live turn comes, and
-//! begins again behind all others. The head of the queue would be whoever is about to be broken off, the same each period.
+//! First come, first served does not work for backlogs: a waiting sweep is broken off when a live sweep of its tenant
+//! is due, and then starts again at the end of the queue. In each period, the head of the queue would be a sweep that
+//! is about to be broken off.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
@@ -14,7 +16,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Gate(Mutex<Queue>);
 
-/// Since when one has been without a turn, and a number that makes it unique.
+/// Since when a waiter has been without a turn, and a number that makes the key unique.
 type QueueKey = (Instant, u64);
 
 #[derive(Debug)]
@@ -24,7 +26,7 @@ struct Queue {
     waiting: BTreeMap<QueueKey, oneshot::Sender<GatePass>>,
 }
 
-/// The right to be beyond the gate; given back when dropped.
+/// The right to be beyond the gate. Dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct GatePass(Arc<Gate>);
 
@@ -37,7 +39,7 @@ impl Gate {
         })))
     }
 
-    /// Waits for a pass, before all who had a turn after `since`.
+    /// Waits for a pass. Goes before all waiters that had a turn after `since`.
     pub(super) async fn pass(self: &Arc<Self>, since: Instant) -> GatePass {
         loop {
             let (turn, place) = {
@@ -53,7 +55,7 @@ impl Gate {
                 (turn, place)
             };
             let _left = QueueGuard(self, place);
-            // The sender goes only with a pass or with the place, which is ours.
+            // The sender is dropped only after sending a pass, or with the place in the queue, which is held here.
             if let Ok(pass) = turn.await {
                 return pass;
             }
@@ -69,7 +71,7 @@ impl Gate {
             }
             first
         };
-        // Who has left meanwhile drops the pass, which then goes to the next.
+        // If the waiter has left, the pass is dropped, and goes to the next waiter.
         if let Some((_, turn)) = first {
             let _ = turn.send(GatePass(self.clone()));
         }
@@ -86,7 +88,7 @@ impl Drop for GatePass {
     }
 }
 
-/// Gives up a place in the queue when dropped.
+/// Leaves the queue when dropped.
 struct QueueGuard<'a>(&'a Gate, QueueKey);
 
 impl Drop for QueueGuard<'_> {
@@ -126,7 +128,7 @@ mod tests {
         assert!(given.as_mut().now_or_never().is_none());
         assert!(waiting.as_mut().now_or_never().is_none());
         drop(held);
-        // One has been given the pass and never looked, the other waits.
+        // One waiter has a pass that it never took, the other one still waits.
         drop((waiting, given));
         assert!(gate.pass(now).now_or_never().is_some());
         assert!(gate.state().waiting.is_empty());

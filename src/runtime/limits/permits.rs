@@ -1,14 +1,14 @@
-//! Sweeps at work.
+//! The limit on sweeps that work at once.
 //!
-//! A sweep works in a permit. Waiting is not work: whoever has waited for a second in all, for one page, gives the permit to
-//! others and waits **aside**, without a permit until there is something to do again. So neither silence nor an answer that
-//! drips can hold permits. Those aside are limited, too, because each holds a connection: when there are too many, the next
-//! to become silent is broken off.
+//! A sweep works with a permit. Waiting is not work: a sweep that has waited for a total of one second for one page
+//! gives up its permit and waits **aside** until it has work again. So neither silence nor a slow answer can hold
+//! permits. The number of sweeps aside is limited too, because each holds a connection: when there are too many, the
+//! next sweep to become silent is broken off.
 //!
-//! Lanes keep permits free for who needs them: tenants known to fail get a quarter of the permits at the most, and so does the
-//! reading of backlogs. A lane rations who *begins* a request. Who comes back with an answer needs a permit and no more: in
-//! the lane it would wait behind all who are still to begin, and be broken off with the answer in hand. No more can come
-//! back in a second than have begun in one, so both together leave half of the permits to the main lane.
+//! Lanes keep permits free: tenants known to fail get at most a quarter of the permits, and so do backlogs. A lane
+//! limits only the *start* of a request. A sweep that returns with an answer needs a permit, but not its lane: there it
+//! would wait behind all sweeps that have not started yet, and be broken off with the answer in hand. In one second no
+//! more sweeps can return than have started, so both lanes together leave half of the permits to the main lane.
 
 use std::future::Future;
 use std::pin::pin;
@@ -20,22 +20,22 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::gate::{Gate, GatePass};
 
-/// How long a sweep may wait, for one page in all, before its permit goes to another.
+/// How long a sweep may wait in total for one page before it gives up its permit.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A lane other than the main one has one of so many permits.
+/// Each lane other than the main one has one in this many permits.
 const LANE_SHARE: usize = 4;
-/// For each permit so many requests may wait aside, half of them of tenants known to fail. A quarter as many more may be of
-/// backlogs: old pages that hang must not have live sweeps broken off.
+/// For each permit, this many requests may wait aside, half of them of tenants known to fail. A quarter of that number
+/// is added for backlogs, so that old pages that hang never cause live sweeps to be broken off.
 const ASIDE: usize = 8;
 const LEAST_ASIDE: usize = 256;
 
-/// Who shares permits with whom.
+/// Which sweeps share permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     Main,
-    /// Tenants that failed the last time: they mostly wait for what does not come.
+    /// Tenants whose last sweep failed. They mostly wait for answers that don't come.
     Failing,
-    /// Backlogs, which live polling goes before.
+    /// Backlogs. Live polling goes first.
     Backlog,
 }
 
@@ -69,7 +69,8 @@ impl Permits {
         self.take_since(lane, Instant::now()).await
     }
 
-    /// For one that has been without a turn `since` then: in its lane it goes before all that had one after that.
+    /// Takes a permit for a sweep that has been without a turn since `since`. In its lane it goes before all that had a
+    /// later turn.
     pub async fn take_since(&self, lane: Lane, since: Instant) -> Permit {
         let (of_lane, aside) = match lane {
             Lane::Main => (None, &self.aside),
@@ -93,18 +94,18 @@ impl Permits {
     }
 }
 
-/// Too many requests are silent already.
+/// Too many requests wait for a silent server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyWaiting;
 
-/// The right to be one of the sweeps at work.
+/// The right to work as one of the sweeps.
 #[derive(Debug)]
 pub struct Permit {
     lane: Option<Arc<Gate>>,
     all: Arc<Semaphore>,
     pass: Option<GatePass>,
     work_permit: Option<OwnedSemaphorePermit>,
-    /// Its place in the lane, until the turn after this one.
+    /// Its place in the lane, until the next turn.
     since: Instant,
     last_turn: Instant,
     turn_ended: bool,
@@ -114,18 +115,18 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// A new page begins: patience with the last one is forgotten.
+    /// Starts a new page with new patience.
     pub fn begin_page(&mut self) {
         self.patience = PATIENCE;
         self.aside_permit = None;
     }
 
-    /// A request goes out: this is its turn.
+    /// Records that a request goes out, which is its turn.
     pub fn begin_turn(&mut self) {
         self.last_turn = Instant::now();
     }
 
-    /// The next request is another turn: in the lane it goes behind all who have waited for longer.
+    /// Ends the turn. For its next request, the sweep goes behind all that have waited for longer in the lane.
     pub fn end_turn(&mut self) {
         self.turn_ended = true;
     }
@@ -140,21 +141,21 @@ impl Permit {
         self.patience
     }
 
-    /// Takes all that is needed to begin a request, if it was given up meanwhile: lane and permit.
+    /// Takes what is needed to begin a request, if it was given up: the lane and the permit.
     pub async fn enter(&mut self) {
         if std::mem::take(&mut self.turn_ended) {
             self.since = self.last_turn;
             self.pass = None;
         }
         if let (Some(lane), None) = (&self.lane, &self.pass) {
-            // Nobody waits for the lane with a permit in hand.
+            // Never wait for the lane while holding a permit.
             self.work_permit = None;
             self.pass = Some(lane.pass(self.since).await);
         }
         self.regain().await;
     }
 
-    /// Waits for something of ours: bytes, Kafka. Beyond a second, without the permit.
+    /// Waits for something inside the daemon: bytes or Kafka. Gives up the permit after a second.
     pub async fn wait<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         if let Ok(done) = timeout(PATIENCE, work.as_mut()).await {
@@ -166,13 +167,13 @@ impl Permit {
         done
     }
 
-    /// Waits until a request may be made, without lane and permit: [`Permit::enter`] takes them again.
+    /// Pauses until the next request may go out, without lane and permit. [`Permit::enter`] takes them again.
     pub async fn rest(&mut self, pause: Duration) {
         self.leave();
         sleep(pause).await;
     }
 
-    /// Waits for an answer from outside, aside once patience is at its end.
+    /// Waits for an answer from outside, aside once the patience is used up.
     ///
     /// # Errors
     /// [`TooManyWaiting`]: too many wait aside; the request should be broken off.
@@ -203,7 +204,7 @@ impl Permit {
 
     async fn regain(&mut self) {
         if self.work_permit.is_none() {
-            // The semaphore is never closed, so this can't fail; without a permit the sweep would merely go on uncounted.
+            // The semaphore is never closed, so this can't fail. Without a permit the sweep would only go uncounted.
             self.work_permit = self.all.clone().acquire_owned().await.ok();
         }
     }

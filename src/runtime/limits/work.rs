@@ -1,19 +1,19 @@
-//! Work between two yields.
+//! The limit on work between two yields.
 //!
-//! An async thread that is kept busy answers nothing else: `/livez` and all other tenants wait. So loops over what came
-//! from outside yield after a few hundred KiB, and a single piece that is larger is worked on where blocking is allowed.
+//! A busy async thread answers nothing else: `/livez` and all other tenants wait. So loops over input from outside
+//! yield after a few hundred KiB, and a single larger piece is worked on where blocking is allowed.
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tokio::task::{block_in_place, yield_now};
 
-/// Bytes that are read in less than a millisecond or two.
+/// Bytes that can be read in one or two milliseconds.
 const STRETCH: usize = 256 << 10;
-/// What an element costs beside its bytes.
+/// What an element costs besides its bytes.
 const ELEMENT: usize = 256;
-/// A piece from which on it is worked on apart.
+/// The size from which a piece is worked on where blocking is allowed.
 const LARGE: usize = 512 << 10;
-/// Large pieces at a time: what answers probes has to get a turn on a machine with two cores, too.
+/// The number of large pieces at a time. On a machine with two cores, probes need a turn too.
 const AT_ONCE: usize = 2;
 
 static LARGE_PIECES: Semaphore = Semaphore::const_new(AT_ONCE);
@@ -23,7 +23,7 @@ static LARGE_PIECES: Semaphore = Semaphore::const_new(AT_ONCE);
 pub struct Stretch(usize);
 
 impl Stretch {
-    /// An element of so many bytes was worked on; yields when it was enough.
+    /// Counts an element of `bytes`, and yields after enough work.
     pub async fn worked(&mut self, bytes: usize) {
         self.0 = self.0.saturating_add(bytes).saturating_add(ELEMENT);
         if self.0 >= STRETCH {
@@ -33,14 +33,14 @@ impl Stretch {
     }
 }
 
-/// Does `work`, which takes as long as `bytes` are many: much of it where it keeps nobody waiting.
+/// Runs `work`, whose time grows with `bytes`. A large piece runs where it blocks no other task.
 pub async fn do_work<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
-    // On a runtime of one thread there is no other place; only tests have one.
+    // A runtime of one thread has no other place. Only tests use one.
     let elsewhere = Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
     if bytes < LARGE || !elsewhere {
         return work();
     }
-    // It is never closed; the permit goes when the work is done.
+    // It is never closed. The permit is released when the work is done.
     let _turn = LARGE_PIECES.acquire().await;
     block_in_place(work)
 }
@@ -59,7 +59,7 @@ mod tests {
         }
     }
 
-    /// How late a timer of 5 ms is at most while `work` goes on.
+    /// The longest delay of a timer of 5 ms while `work` runs.
     async fn latest_while(work: impl Future<Output = ()> + Send + 'static) -> Duration {
         let work = tokio::spawn(work);
         let mut latest = Duration::ZERO;
