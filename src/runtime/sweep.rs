@@ -1,16 +1,16 @@
-//! One sweep of one tenant: read pages, publish what is news, then move the cursor.
+//! One sweep of one tenant: read pages, publish what is new, then move the cursor.
 //!
-//! The order is the promise. Records go out as pages stream in, and the ledger learns of each only after Kafka's
-//! acknowledgement. The cursor moves last, once every page was read to its end and everything in them is acknowledged.
-//! Whatever breaks in between, what was read is still published, and the cursor stays: the next sweep reads it again and
-//! finds it known.
+//! The order is what makes the promise hold. Records go out while pages arrive, and the ledger records each version
+//! only after Kafka has acknowledged it. The cursor moves last, when every page was read to its end and all of it is
+//! acknowledged. Whatever fails in between, what was read is still published and the cursor stays. The next sweep reads
+//! it again and finds it in the ledger.
 //!
-//! There are two kinds of work, never both at once for one tenant: [`Sweeper::sweep`] reads live, [`Sweeper::fill`] reads the
-//! backlog window by window, newest first, and is broken off when it is time for a live sweep.
+//! There are two kinds of sweep, never both at once for one tenant. [`Sweeper::sweep`] reads live. [`Sweeper::fill`]
+//! reads the backlog window by window, newest first, and is broken off when a live sweep is due.
 //!
-//! [`pages`] reads a list page by page: [`crate::core::sweep::pager`] says which page comes next, and the page reader tells it
-//! what each page shows. [`batch`] takes the incidents, and commits what is news. [`memory`] is what one sweep of a tenant
-//! leaves to the next.
+//! [`pages`] reads a list page by page: [`crate::core::sweep::pager`] decides which page comes next, and the page
+//! reader reports to it what each page shows. [`batch`] takes the incidents and commits what is new. [`memory`] is what
+//! one sweep of a tenant leaves to the next.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub struct Sweeper {
     pub stop: CancellationToken,
 }
 
-/// Which tenant is swept, with what, and until when.
+/// The tenant of a sweep, its lease, and what halts it.
 #[derive(Clone)]
 struct SweepScope<'a> {
     sweeper: &'a Sweeper,
@@ -59,25 +59,25 @@ struct SweepScope<'a> {
     halt: CancellationToken,
 }
 
-/// How a sweep ended, and what it did before that.
+/// How a sweep ended, and what it did.
 #[derive(Debug, Default)]
 pub struct SweepOutcome {
     pub published: u64,
     pub late_found: u64,
-    /// The tenant's state now, when it is known.
+    /// The tenant's state after the sweep, if it is known.
     pub state: Option<TenantState>,
-    /// Whether all that the API had at the sweep's start is published, the backlog apart.
+    /// Whether everything that the API had at the start of the sweep is published, except for the backlog.
     pub caught_up: bool,
-    /// Why the sweep did not come to its end; `None`: it did.
+    /// Why the sweep ended early. `None`: it did not.
     pub halt: Option<Halt>,
-    /// An incident that can't be read, though all others are.
+    /// An incident that can't be read, although all others can.
     pub unreadable: Option<Failure>,
     /// What the tenant's next sweep needs to know. `None`: it was lost.
     pub memory: Option<Memory>,
 }
 
 impl SweepOutcome {
-    /// Broken off before anything was read.
+    /// A sweep that was broken off before it read anything.
     pub fn stopped(memory: Memory) -> Self {
         Self::halted(Halt::Stopped).with(memory)
     }
@@ -98,19 +98,19 @@ impl SweepOutcome {
     }
 }
 
-/// Why a sweep did not come to its end.
+/// Why a sweep ended early.
 #[derive(Debug)]
 pub enum Halt {
     Failed(Failure),
-    /// Everything was read, and all but single records was published, or something is missing in Microsoft's answers; the
-    /// cursor waits for that.
+    /// Everything was read, but a few records were refused, or something is missing in Microsoft's answers. The cursor
+    /// waits for it.
     HeldBack(Failure),
-    /// The daemon is stopping, or it is time for a live sweep.
+    /// The daemon is stopping, or a live sweep is due.
     Stopped,
 }
 
 impl From<Failure> for Halt {
-    /// Nothing is wrong with a tenant whose lease is lost: another process reads it now.
+    /// A lost lease is no fault of the tenant: another process reads it now.
     fn from(failure: Failure) -> Self {
         match failure.reaction {
             Reaction::Fenced => Self::Stopped,

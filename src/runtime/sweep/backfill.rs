@@ -1,9 +1,9 @@
-//! The backlog: read window by window, newest first, from what live polling leaves of the budget.
+//! Reads the backlog window by window, newest first, with what live polling leaves of the budget.
 //!
-//! A window that was read to its end is closed in the ledger, together with what was published from it, so a restart reads at
-//! most one window again. A window that is broken off for a live sweep is read on afterwards, unless something of it could
-//! not be published. What can't be read rests for a while and is tried again. So does a window of which something was held
-//! back, or is missing: the windows behind it must not wait for it.
+//! A window that was read to its end is closed in the ledger, together with what was published from it, so that a
+//! restart reads at most one window again. A window that is broken off for a live sweep is continued later, unless some
+//! of it could not be published. A part that can't be read rests for a while and is tried again. So does a window of
+//! which something was held back or is missing, so that the windows behind it don't have to wait for it.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -25,18 +25,18 @@ use crate::ports::Event;
 use crate::runtime::limits::Permit;
 use crate::runtime::tenant::Tenant;
 
-/// How long a page in progress may hold up the live sweep that is due; with short periods a quarter of the period.
+/// How long a page in progress may delay the live sweep that is due. With short periods it is a quarter of the period.
 const GRACE: Duration = Duration::from_secs(5);
 
 impl Sweeper {
-    /// What of the tenant's backlog is to be tried now.
+    /// The part of the tenant's backlog that is not resting now.
     pub fn awake(&self, memory: &Memory, state: &TenantState) -> Backlog {
         let resting = memory.unreadable.resting.spans(self.uptime());
         state.backlog.except(resting)
     }
 
-    /// Reads the backlog of `tenant` until nothing of it is to be tried, or until `give_way`. A page in progress may finish
-    /// first; otherwise a tenant that queued for its lane would never read a page.
+    /// Reads the backlog of `tenant` until there is nothing left to try, or until `give_way`. A page in progress may
+    /// finish first; otherwise a tenant that queued for its lane would never read a page.
     pub async fn fill(
         &self,
         tenant: &Tenant,
@@ -141,7 +141,7 @@ impl BacklogSweep<'_> {
         self.outcome.published += report.published;
         self.outcome.late_found += report.late_found;
         if committed.is_err() || !complete {
-            // However far it is read on, it must not be closed.
+            // However far it is read on, this window must not be closed.
             pager.distrust();
         }
         if done {
@@ -159,9 +159,10 @@ impl BacklogSweep<'_> {
         Ok(())
     }
 
-    /// The window to be read now, and the part of the backlog that it belongs to: the one that was broken off, when it is
-    /// still to be read; else the newest of what was never read, then of what is read again. What was tried in vain comes
-    /// last: it must not hold up all else, however much there is of it. There the search begins with small pages at once.
+    /// The window to read now, and the open interval that it belongs to. A window that was broken off comes first, if
+    /// it is still open. Then come the newest of the unread intervals, and then those to be read again. Spans that were
+    /// tried in vain come last, because they must not hold up the others. For them the search starts with small pages
+    /// at once.
     fn next_window(&mut self, awake: &Backlog) -> Option<(Interval, Pager)> {
         let memory = &mut *self.memory;
         if let Some(pager) = memory.list.unfinished.take() {
@@ -183,7 +184,8 @@ impl BacklogSweep<'_> {
         Some((*interval, pager))
     }
 
-    /// Keeps what the next windows have to know of one that was read to its end, after which `backlog` is still open.
+    /// Keeps what the next windows need to know about a window that was read to its end. `backlog` is what is still
+    /// open.
     fn learn(&mut self, pager: &Pager, backlog: &Backlog) {
         let (span, uptime) = (pager.span(), self.scope.sweeper.uptime());
         let memory = &mut *self.memory;
@@ -203,8 +205,8 @@ impl BacklogSweep<'_> {
         if smaller_pages || !pager.unreadable().is_empty() {
             return;
         }
-        // What of it is still open, because the list did not hold still or because there are too many gaps to be kept, would
-        // end in the same way at once.
+        // A part may still be open, because the list moved or because there are too many gaps to keep. If it were read
+        // again at once, it would end the same way.
         let open = if pager.trusted() {
             backlog.except(unreadable.resting.tried()).inside(span)
         } else {
@@ -220,16 +222,16 @@ impl BacklogSweep<'_> {
         }
     }
 
-    /// Keeps a window that did not come to its end, to be read on later, or begins again with a shorter one.
+    /// Keeps an unfinished window to continue it later, or lets it start again with a shorter one.
     fn leave(&mut self, pager: Pager, read: &Result<ReadEnd, Halt>) {
         let (uptime, memory) = (self.scope.sweeper.uptime(), &mut *self.memory);
         if let Ok(ReadEnd::AtLimit) = read {
-            // Where the search has led to need not be searched again.
+            // The search need not be repeated where it has ended.
             for unread in pager.unreadable() {
                 memory.unreadable.rest(self.scope.tenant, *unread, uptime);
             }
         }
-        // A shorter window of a list that is not filtered is as many pages.
+        // In an unfiltered list, a shorter window has as many pages.
         let list = &mut memory.list;
         let shorter = list.window.shrunk(pager.span(), pager.oldest_shown());
         let shorter = shorter.filter(|_| !pager.unfiltered());
@@ -241,7 +243,7 @@ impl BacklogSweep<'_> {
     }
 }
 
-/// Closes a window that was read to its end. What of it could not be trusted stays open.
+/// Closes a window that was read to its end. Untrusted and unreadable parts stay open.
 fn close(pager: &Pager, state: &mut TenantState) {
     let Span { from, to } = pager.span();
     if let (true, Some(to)) = (pager.whole(), to) {

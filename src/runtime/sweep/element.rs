@@ -1,4 +1,4 @@
-//! Elements of a page, as they were read.
+//! The elements of a page after reading.
 
 use bytes::Bytes;
 
@@ -7,13 +7,13 @@ use crate::core::incident::reading::{Malformed, Shape, read};
 use crate::core::incident::version::{ContentHash, Reading};
 use crate::runtime::limits::do_work;
 
-/// An incident, and the bytes that Microsoft sent.
+/// An incident, with the bytes that Microsoft sent.
 pub(super) struct ReadIncident {
     pub(super) reading: Reading,
     pub(super) raw: Bytes,
 }
 
-/// What an element of a page is.
+/// An element of a page.
 pub(super) enum Element {
     Incident(ReadIncident),
     /// It can't be read as an incident.
@@ -36,7 +36,7 @@ impl Element {
         }
     }
 
-    /// `None`: it is no incident.
+    /// The reading of an incident. `None`: the element is not one.
     pub(super) fn reading(&self) -> Option<Reading> {
         match self {
             Self::Incident(incident) => Some(incident.reading),
@@ -44,7 +44,7 @@ impl Element {
         }
     }
 
-    /// The hash of what can't be read.
+    /// The content hash of an element that can't be read.
     pub(super) fn unreadable_content(&self) -> Option<ContentHash> {
         match self {
             Self::Incident(_) => None,
@@ -58,7 +58,7 @@ impl Element {
         }
     }
 
-    /// The same element, without some of its alerts unless it is `whole`.
+    /// The same element. Unless `whole`, it is marked as having incomplete alerts.
     pub(super) fn marked(self, whole: bool) -> Self {
         match self {
             Self::Incident(ReadIncident { reading, raw }) if !whole => {

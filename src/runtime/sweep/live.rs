@@ -1,4 +1,4 @@
-//! A live sweep: reads from the cursor on, publishes what is news, then moves the cursor.
+//! A live sweep: reads from the cursor on, publishes what is new, then moves the cursor.
 
 use super::batch::{BatchBuilder, LateRule};
 use super::memory::Memory;
@@ -20,33 +20,33 @@ use crate::ports::Batch;
 use crate::runtime::limits::Permit;
 use crate::runtime::tenant::Tenant;
 
-/// Parts between open intervals that a live sweep reads itself.
+/// The most parts between open intervals that a live sweep reads itself.
 const PARTS: usize = 4;
 
-/// After this many sweeps in a row that were led in circles, it is no list that only moved a lot.
+/// After this many sweeps in a row with a circle, the list has not merely moved a lot.
 const MANY_CIRCLES: u32 = 3;
 
-/// A live sweep at work.
+/// A live sweep in progress.
 pub(super) struct LiveSweep<'a> {
     requests: SweepRequests<'a>,
     findings: PageFindings,
     began: Ticks,
-    /// The cursor is still where first contact put it.
+    /// Whether the cursor is still where first contact put it.
     fresh: bool,
-    /// Everything was asked for once more, because no second answer showed the same time.
+    /// Whether everything was requested a second time, because no second answer confirmed the time.
     asked_again: bool,
-    /// The cursor stays: the first range may begin elsewhere, which the next sweep can tell.
+    /// Whether the cursor stays because the first range may begin elsewhere, which only the next sweep can decide.
     waits: bool,
-    /// What the ledger holds.
+    /// The state in the ledger.
     recorded: Option<TenantState>,
-    /// What it is to hold.
+    /// The state to record.
     state: TenantState,
     progress: SweepProgress,
     outcome: SweepOutcome,
 }
 
 impl<'a> LiveSweep<'a> {
-    /// `recorded` is what the ledger holds of the tenant.
+    /// `recorded` is the tenant's state in the ledger.
     pub(super) fn new(
         scope: SweepScope<'a>,
         recorded: Option<TenantState>,
@@ -62,7 +62,7 @@ impl<'a> LiveSweep<'a> {
         let state = recorded
             .clone()
             .unwrap_or_else(|| TenantState::first(began, lookback));
-        // What was never read can't be late, wherever its range turns out to begin.
+        // Incidents that were never read can't be late, wherever the range turns out to begin.
         let late = match fresh {
             true => LateRule::Nothing,
             false => LateRule::Before(state.cursor),
@@ -96,7 +96,7 @@ impl<'a> LiveSweep<'a> {
 
     async fn read_and_commit(&mut self) -> Result<(), Halt> {
         let reconciles = self.open_reconcile();
-        // The start of the first range is a fixed instant from the first attempt on, whatever becomes of it.
+        // Record the start of the first range before reading, so that it stays the same even if the sweep fails.
         self.record().await?;
         if reconciles {
             self.forget().await?;
@@ -106,7 +106,7 @@ impl<'a> LiveSweep<'a> {
             Ok(_) if self.findings.partial.is_none() && self.requests.batch.complete() => {
                 self.advance().await
             }
-            // The cursor stays. What turned out to be backlog is recorded now, or each sweep would find it out anew.
+            // The cursor stays. Record the new backlog now, or each sweep would find it again.
             _ => self.record().await,
         };
         let report = self.requests.finish();
@@ -123,8 +123,8 @@ impl<'a> LiveSweep<'a> {
         self.outcome.caught_up = self.progress.trusted;
         self.remember(plan);
         if self.progress.unsorted {
-            // Everything is published. The sweep fails so that the tenant rests: its next sweep would read the whole history
-            // again.
+            // Everything is published. The sweep fails so that the tenant rests, because its next sweep would read the
+            // whole history again.
             return Err(unsorted_history().into());
         }
         if self.outcome.caught_up {
@@ -133,7 +133,7 @@ impl<'a> LiveSweep<'a> {
         Ok(())
     }
 
-    /// Puts the reconcile window into the backlog when that is due.
+    /// Adds the reconcile window to the backlog if a reconcile is due.
     fn open_reconcile(&mut self) -> bool {
         let reach = spread(self.requests.tenant(), &self.state);
         let memory = &mut *self.requests.memory;
@@ -146,7 +146,7 @@ impl<'a> LiveSweep<'a> {
         true
     }
 
-    /// Has the outlet forget what can't be shown again.
+    /// Lets the outlet forget versions and letters that can't be shown again.
     async fn forget(&self) -> Result<(), Failure> {
         let (rules, state) = (&self.requests.tenant().rules, &self.state);
         let versions = (rules.deduplicate == Deduplicate::Version)
@@ -160,8 +160,8 @@ impl<'a> LiveSweep<'a> {
         self.requests.batch.scope.lease.commit(batch).await.result
     }
 
-    /// Commits the batch, then the state if it has changed. They are two commits, because the outlet takes no state with a
-    /// batch of which a record is refused, and one such record must not keep what is older from becoming backlog.
+    /// Commits the batch, then the state if it has changed. They are two commits: the outlet rejects the state with a
+    /// batch of which a record is refused, and one refused record must not keep older parts from becoming backlog.
     async fn record(&mut self) -> Result<(), Halt> {
         self.requests.batch.commit(None).await?;
         if self.recorded.as_ref() != Some(&self.state) {
@@ -172,7 +172,8 @@ impl<'a> LiveSweep<'a> {
         Ok(())
     }
 
-    /// Commits the last batch, and with it the cursor's move: it is recorded only if all of the batch is acknowledged.
+    /// Commits the last batch together with the new cursor. The cursor is recorded only if the whole batch is
+    /// acknowledged.
     async fn advance(&mut self) -> Result<(), Halt> {
         if self.waits {
             return self.record().await;
@@ -212,7 +213,7 @@ impl<'a> LiveSweep<'a> {
         }
     }
 
-    /// Reads one span. Of a long one the old part is left to the backlog, and the newest read at once.
+    /// Reads one span. If it is long, leaves its old part to the backlog and reads the newest part at once.
     async fn span(&mut self, mut span: Span) -> Result<(), Halt> {
         let rules = &self.requests.tenant().rules;
         loop {
@@ -220,7 +221,7 @@ impl<'a> LiveSweep<'a> {
             let mut pager = self.requests.memory.list.pager(span, rules, uptime);
             let mut end = self.read_pages(&mut pager, DEEP).await?;
             let now = pager.date().map_or(self.began, |date| date.min(self.began));
-            // What is neither filtered nor sorted has no old part that could be left.
+            // A list that is neither filtered nor sorted has no old part to leave.
             let cut = cut(span, &rules.reach, now).filter(|_| !pager.unsorted());
             if let (ReadEnd::AtLimit, Some(cut)) = (end, cut) {
                 self.leave_behind(span.from, cut);
@@ -247,19 +248,19 @@ impl<'a> LiveSweep<'a> {
         reader.read(limit).await
     }
 
-    /// Leaves the rest of a range with many gaps to the backlog: new incidents must not wait for a request to each part.
+    /// Leaves the rest of a range with many gaps to the backlog: new incidents must not wait for one request per part.
     fn leave_parts(&mut self, parts: &[Span]) {
         let newest = parts.first().and_then(|part| part.to);
         if let (Some(to), Some(oldest)) = (newest, parts.last()) {
             self.leave_behind(oldest.from, to);
-            // They cost as much there.
+            // They cost as much in the backlog.
             let pages = u32::try_from(parts.len()).unwrap_or(u32::MAX);
             self.progress.pages = self.progress.pages.saturating_add(pages);
         }
     }
 
     fn leave_behind(&mut self, from: Ticks, to: Ticks) {
-        // The overlap with what was read already may be as full, sweep after sweep: that is no news.
+        // The overlap with what was read already may be as long at each sweep. That is not news.
         let again = !self.fresh && to <= self.state.cursor;
         self.state.backlog.open(Interval { from, to, again });
         self.progress.leave(to);
@@ -268,13 +269,13 @@ impl<'a> LiveSweep<'a> {
             tracing::debug!(tenant = %tenant.id, name = %tenant.name, %from, %to,
                 "the overlap is long: what of it is older is read again beside live polling");
         } else {
-            // Not at info: the first start of a fleet, or its first after a long pause, would have a line for each tenant.
+            // Not at info: at the first start of a fleet, or after a long pause, each tenant would log a line.
             tracing::debug!(tenant = %tenant.id, name = %tenant.name, %from, %to,
                 "there is much to read: what is older is filled in beside live polling");
         }
     }
 
-    /// Notes what was read of a span, and puts what could not be read into the backlog.
+    /// Notes what a pager has read, and puts what it could not read into the backlog.
     fn note(&mut self, pager: &Pager) {
         self.progress.add(pager);
         let (tenant, uptime) = (self.requests.tenant(), self.requests.uptime());
@@ -283,7 +284,7 @@ impl<'a> LiveSweep<'a> {
         } = &mut *self.requests.memory;
         list.page_size = pager.page_size();
         if pager.whole() {
-            // A sweep that found something unreadable here may have failed later on, and left it out of the backlog.
+            // An earlier sweep may have found something unreadable here, and failed before it became backlog.
             unreadable.resting.recovered(pager.span());
         }
         for unread in pager.unreadable() {
@@ -292,7 +293,7 @@ impl<'a> LiveSweep<'a> {
         }
     }
 
-    /// Moves a first range that began too late to where it belongs. `false`: what was read is what is to be read.
+    /// Corrects a first range that began too late. `false`: the right range was read.
     fn corrected_first_range(&mut self) -> bool {
         let AnswerDates {
             last,
@@ -312,8 +313,8 @@ impl<'a> LiveSweep<'a> {
             return false;
         };
         if confirmed.is_none() {
-            // One answer is not enough. The second may say otherwise; and if it says the same, the server's clock may stand
-            // still. The next sweep knows, if this one leaves the cursor where it is.
+            // One answer is not enough. A second one may differ; and if it shows the same time, the server's clock may
+            // have stopped. The next sweep can decide, if this one leaves the cursor where it is.
             self.waits = too_early;
             return !std::mem::replace(&mut self.asked_again, true);
         }
@@ -322,7 +323,7 @@ impl<'a> LiveSweep<'a> {
         true
     }
 
-    /// Why the cursor waits when, sweep after sweep, the list came to no end. Nothing else would report that.
+    /// The reason to hold the cursor if the list had no end in several sweeps in a row. Nothing else would report it.
     fn in_circles(&mut self) -> Option<Failure> {
         let list = &mut self.requests.memory.list;
         list.circles = match self.progress.circles {
@@ -332,7 +333,7 @@ impl<'a> LiveSweep<'a> {
         (list.circles >= MANY_CIRCLES).then(circles)
     }
 
-    /// Keeps what the next plan has to know of this sweep.
+    /// Keeps what the next plan needs to know about this sweep.
     fn remember(&mut self, plan: Plan) {
         if plan.kind == SweepKind::Full {
             self.requests.memory.last_full = LastFull {
@@ -345,8 +346,8 @@ impl<'a> LiveSweep<'a> {
     }
 }
 
-/// The tenant's reach, with reconciles up to an eighth earlier: tenants that began at the same time must not read everything
-/// again at the same time for ever.
+/// The tenant's reach, with reconciles up to an eighth earlier, so that tenants that started together don't all read
+/// everything again at the same time.
 fn spread(tenant: &Tenant, state: &TenantState) -> Reach {
     let reach = tenant.rules.reach;
     let last = state.reconciled.unix_seconds().cast_unsigned();

@@ -1,4 +1,4 @@
-//! What is remembered of a tenant between its sweeps. A restart may forget it. All times in it are uptimes.
+//! What is remembered of a tenant between its sweeps. A restart may lose it. All its times are uptimes.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ pub struct Memory {
     pub pace: RequestPace,
     pub list: ListMemory,
     pub last_full: LastFull,
-    /// A `Date` that came some time ago, or the first.
+    /// An earlier `Date`, far enough back to compare with, or the first one.
     pub server_time: Option<ServerTime>,
     live_failures: PageFailures,
-    /// On their own: live sweeps that succeed say nothing about old pages.
+    /// Counted separately: live sweeps that succeed say nothing about old pages.
     backlog_failures: PageFailures,
     pub unreadable: UnreadableMemory,
     pub notices: Notices,
@@ -30,15 +30,15 @@ pub struct Memory {
 #[derive(Debug)]
 pub struct RequestPace {
     pub budget: Budget,
-    /// Microsoft asked for a pause: until when, and the failure that says so.
+    /// Until when Microsoft asked to pause, and the failure that said so.
     paused: Option<(Duration, Failure)>,
     /// Requests that Microsoft refused because there were too many.
     pub throttle: Throttle,
-    /// Requests that failed and asked for a pause, such as a gateway's 503.
+    /// Requests that failed and asked for a pause, for example with a gateway's 503.
     pub gateway: Throttle,
 }
 
-/// What is known of the tenant's list.
+/// What is known about the tenant's list.
 #[derive(Debug)]
 pub struct ListMemory {
     pub page_size: PageSize,
@@ -48,18 +48,18 @@ pub struct ListMemory {
     pub unfinished: Option<Pager>,
     /// How the whole list is sorted, if the server ignores `$filter`.
     pub history: History,
-    /// Live sweeps in a row in which the list led in circles.
+    /// Live sweeps in a row in which the server led in circles.
     pub circles: u32,
 }
 
 /// Incidents that can't be read.
 #[derive(Debug, Default)]
 pub struct UnreadableMemory {
-    /// Spans of the backlog that are not tried for a while.
+    /// Spans of the backlog that rest for a while.
     pub resting: RestingSpans,
-    /// Why the last place could not be read. If it turns out that no place can be read, no incident is the cause.
+    /// Why the last place could not be read. If no place can be read, no incident is the cause.
     pub suspected: Option<Failure>,
-    /// Why the last incident that can't be read can't be read.
+    /// Why the last unreadable incident can't be read.
     pub why: Option<Failure>,
 }
 
@@ -78,11 +78,11 @@ pub struct Notices {
     pub letters_full: bool,
 }
 
-/// The sweep waits for what is left of a pause if it is no longer than this.
+/// A sweep waits for the rest of a pause if it is no longer than this.
 const SHORT_PAUSE: Duration = Duration::from_secs(5);
 
 impl Memory {
-    /// Nothing is known yet. The budget is empty at `uptime`, because nobody knows what was spent before.
+    /// A memory without any knowledge. The budget is empty at `uptime`, because nobody knows what was spent before.
     pub fn new(rules: &Rules, uptime: Duration) -> Self {
         Self {
             pace: RequestPace {
@@ -107,8 +107,8 @@ impl Memory {
         }
     }
 
-    /// The memory of `to`, which takes the place of `from` at `uptime`. On the same API it keeps what was spent and a pause
-    /// that was asked for; all else begins anew.
+    /// The memory of `to`, which replaces `from` at `uptime`. On the same API it keeps the spent budget and a requested
+    /// pause; everything else starts anew.
     #[must_use]
     pub fn succeed(self, from: &Tenant, to: &Tenant, uptime: Duration) -> Self {
         let mut memory = Self::new(&to.rules, uptime);
@@ -133,14 +133,14 @@ impl Memory {
 }
 
 impl RequestPace {
-    /// Notes that there were too many requests, as `failure` says: the next one may go out at `until`.
+    /// Records that there were too many requests: `failure` says so, and the next request may go out at `until`.
     pub fn pause(&mut self, until: Duration, failure: &Failure) {
         if self.paused.as_ref().is_none_or(|(other, _)| *other < until) {
             self.paused = Some((until, failure.clone()));
         }
     }
 
-    /// Why no request may go out at `uptime`. A sweep must report a long pause: if it waited in silence, the tenant would
+    /// Why no request may go out at `uptime`. A sweep must report a long pause: if it waited silently, the tenant would
     /// look healthy.
     pub fn paused_for(&self, uptime: Duration) -> Option<Failure> {
         let (until, failure) = self.paused.as_ref()?;
@@ -153,8 +153,8 @@ impl RequestPace {
 }
 
 impl ListMemory {
-    /// A pager of `span`, which begins at `uptime`. It reads to the end of a list that the server does not filter when that
-    /// is due.
+    /// A pager of `span` that begins at `uptime`. If the server ignores the filter, it reads to the end of the list
+    /// when that is due.
     pub fn pager(&self, span: Span, rules: &Rules, uptime: Duration) -> Pager {
         let every = rules.reach.reconcile_every;
         let whole = self.history.is_read_whole(uptime, every);
@@ -163,8 +163,7 @@ impl ListMemory {
 }
 
 impl UnreadableMemory {
-    /// Leaves `span` alone for a while: it could not be read, and everything around it was. The first time it is logged, later
-    /// tries are not.
+    /// Lets `span` rest, which could not be read although everything around it was. Only the first time is logged.
     pub fn rest(&mut self, tenant: &Tenant, span: UnreadableSpan, uptime: Duration) {
         let first = self.resting.rest(span, uptime);
         if !span.unseen {
@@ -180,7 +179,7 @@ impl UnreadableMemory {
         }
     }
 
-    /// The incident that can't be read, if there is one, as a failure of the tenant.
+    /// The failure of the tenant if there is an incident that can't be read.
     pub fn failure(&self) -> Option<Failure> {
         let span = self.resting.unseen()?;
         let why = self.why.as_ref();

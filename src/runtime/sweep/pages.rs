@@ -1,13 +1,14 @@
-//! Reads the pages of a list: one request after the other, as the pager says.
+//! Reads the pages of a list with one request after the other; the pager decides which.
 //!
-//! A page that fails is repeated by the next sweep, as a rule. Three failures are dealt with on the spot:
-//! - a refused token is renewed once, and the same page asked for again ([`requests`]);
-//! - a refused nextLink is not followed;
-//! - a page that is too large, or fails again and again, is halved until a single incident is left ([`search`]). That one is
-//!   listed without its alerts, to learn its id, then fetched alone, and if that fails too, published without its alerts. If
-//!   the API can't list without alerts, the place is passed. Either way it becomes part of the backlog, which tries again.
+//! The next sweep normally repeats a page that fails. Three failures are handled at once:
+//! - A refused token is renewed once, and the same page is requested again ([`requests`]).
+//! - A refused nextLink is not followed.
+//! - A page that is too large, or fails again and again, is halved until a single incident is left ([`search`]). That
+//!   incident is listed without its alerts, to learn its id, and then fetched alone. If that fails too, it is published
+//!   without its alerts. If the API can't list without alerts, the place is passed. Either way it becomes part of the
+//!   backlog, which tries again.
 //!
-//! Alerts that continue on pages of their own are fetched one page after the other ([`alerts`]).
+//! Alerts that continue on their own pages are fetched one page after the other ([`alerts`]).
 
 use crate::core::health::failure::Failure;
 use crate::core::incident::further_alerts::{Continuation, continuation};
@@ -30,22 +31,22 @@ pub(super) use page_end::AnswerDates;
 use page_end::{PageEnd, unreadable_link};
 pub(super) use requests::SweepRequests;
 
-/// How far the reading of a list came.
+/// How far a list was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReadEnd {
     OfList,
-    /// To the limit of pages that was given; it can go on.
+    /// To the given limit of pages; it can go on.
     AtLimit,
 }
 
-/// What the pages of one sweep have shown beside their incidents.
+/// What the pages of one sweep have shown besides their incidents.
 #[derive(Default)]
 pub(super) struct PageFindings {
-    /// Failing pages are searched for the incident that spoils them.
+    /// Whether failing pages are searched for the incident that makes them fail.
     searching: bool,
-    /// Pages of alerts that were asked for.
+    /// Pages of alerts that were requested.
     alert_pages: u32,
-    /// Why a page is incomplete although it came whole.
+    /// Why a page that came completely is still incomplete.
     pub(super) partial: Option<Failure>,
     pub(super) dates: AnswerDates,
 }
@@ -55,7 +56,7 @@ pub(super) struct PageReader<'r, 'a> {
     pub(super) pager: &'r mut Pager,
     pub(super) requests: &'r mut SweepRequests<'a>,
     pub(super) findings: &'r mut PageFindings,
-    /// Incidents of the page being read whose further alerts did not come.
+    /// Incidents of the current page whose further alerts did not come.
     without_alerts: u32,
 }
 
@@ -157,8 +158,8 @@ impl<'r, 'a> PageReader<'r, 'a> {
         }
     }
 
-    /// An element whose alerts go on elsewhere waits for the end of the page. The pager learns now what it may mean for the
-    /// filter, and later, when it is published, that it was read.
+    /// Keeps an element whose alerts continue elsewhere until the end of the page. For the filter check the pager
+    /// counts it now; it notes the incident later, when it is published.
     fn set_aside(
         &mut self,
         element: Element,

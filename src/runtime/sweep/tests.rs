@@ -64,7 +64,7 @@ fn failed(swept: &SweepOutcome) -> &Failure {
     }
 }
 
-/// A tenant of a server that answers as `answer` says.
+/// A tenant of a server that answers with `answer`.
 fn scripted(
     world: &World,
     answer: impl Fn(&PageAsk) -> String + Send + Sync + 'static,
@@ -80,7 +80,7 @@ fn scripted(
     })
 }
 
-/// The lines that were logged from warnings on, since it was made.
+/// The lines at warning level and above that were logged since this was made.
 struct Warnings {
     lines: Arc<Mutex<Vec<u8>>>,
     _guard: tracing::subscriber::DefaultGuard,
@@ -88,7 +88,7 @@ struct Warnings {
 
 impl Warnings {
     fn new() -> Self {
-        // Where there is but one subscriber, a line that another test's thread meets first is switched off for all.
+        // With a single subscriber, a log line that another test's thread reaches first would be disabled for all.
         static ANOTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
         ANOTHER.get_or_init(|| tracing::Dispatch::new(NoSubscriber::default()));
         let lines = Arc::<Mutex<Vec<u8>>>::default();
@@ -401,7 +401,7 @@ async fn while_kafka_is_away_bytes_stay_within_the_budget() {
             _ = &mut all => panic!("did not wait for Kafka"),
             () = sleep(Duration::from_secs(1)) => {}
         }
-        // One sweep may be beyond the limit by a page; a page is about 6 KB here, and 51 KB with what records cost.
+        // One sweep may exceed the limit by a page. A page is about 6 KB here, and 51 KB with the cost of its records.
         assert!(
             world.sweeper.bytes.used() < 20_000 + 80_000,
             "{}",

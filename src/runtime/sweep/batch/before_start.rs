@@ -1,7 +1,8 @@
-//! Incidents from before the tenant's first range, which nobody asked for.
+//! Incidents from before the tenant's first range, which were not requested.
 //!
-//! A single one is published: an odd time must not hide an incident. But a server that ignores `$filter` shows the whole
-//! history, which is not news. So these incidents wait for the end of their page, or until the pager has found the server out.
+//! A single one is published, because an odd time must not hide an incident. But a server that ignores `$filter` shows
+//! the whole history, which is not news. So these incidents wait for the end of their page, or until the pager has
+//! found out that the server does not filter.
 
 use bytes::Bytes;
 
@@ -14,7 +15,7 @@ use crate::runtime::sweep::element::ReadIncident;
 pub(super) struct BeforeStart {
     /// Where the tenant's first range begins.
     pub(super) start: Ticks,
-    /// Those of the page at hand.
+    /// The incidents kept from the current page.
     kept: Vec<ReadIncident>,
 }
 
@@ -24,7 +25,7 @@ impl BeforeStart {
         Self { start, kept }
     }
 
-    /// Whether it is from before the first range.
+    /// Whether an incident is from before the first range.
     pub(super) fn holds(&self, reading: &Reading) -> bool {
         reading.updated < self.start.minus(TOLERANCE)
     }
@@ -36,7 +37,7 @@ impl BeforeStart {
         bytes: &mut HeldBytes,
     ) {
         bytes.keep_aside(raw.len());
-        // Copied, because a slice would keep the whole chunk in memory.
+        // Copy the bytes, because a slice would keep the whole chunk in memory.
         let raw = Bytes::copy_from_slice(&raw);
         self.kept.push(ReadIncident { reading, raw });
     }

@@ -1,4 +1,4 @@
-//! The batch itself, and its commit.
+//! The batch and its commit.
 
 use std::collections::{HashMap, HashSet};
 use std::mem;
@@ -16,11 +16,11 @@ use crate::ports::{Batch, Event, Item};
 use crate::runtime::limits::do_work;
 use crate::runtime::sweep::element::ReadIncident;
 
-/// A batch is committed when it has this many bytes or records. That is large enough for acknowledgement and ledger commit to
-/// cost little per record, and small enough for 64 sweeps that all wait for Kafka to hold little memory.
+/// A batch is committed at this many bytes or records: large enough that acknowledgement and ledger commit cost little
+/// per record, and small enough that 64 sweeps that wait for Kafka hold little memory.
 const BATCH_BYTES: usize = 256 << 10;
 const BATCH_RECORDS: usize = 1_000;
-/// What an item costs in memory beside its bytes and what is around them in its record.
+/// What an item costs in memory besides its bytes and their envelope.
 const ITEM_OVERHEAD: usize = 512;
 
 /// What the next commit writes.
@@ -29,7 +29,7 @@ pub(super) struct PendingBatch {
     items: Vec<Item>,
     readings: HashMap<IncidentId, Reading>,
     bytes: usize,
-    /// ReadIncident versions among `items`.
+    /// Versions of incidents among `items`.
     versions: u64,
     /// When the oldest page in it began to arrive.
     arrived: Option<Instant>,
@@ -52,7 +52,7 @@ impl PendingBatch {
         self.bytes
     }
 
-    /// ReadIncident versions that wait for the commit.
+    /// Versions of incidents that wait for the commit.
     pub(super) fn versions(&self) -> u64 {
         self.versions
     }
@@ -62,12 +62,12 @@ impl PendingBatch {
         arrived.map_or(Duration::ZERO, |arrived| arrived.elapsed())
     }
 
-    /// Whether it has this version.
+    /// Whether it holds this version.
     pub(super) fn holds(&self, reading: &Reading) -> bool {
         self.readings.get(&reading.id) == Some(reading)
     }
 
-    /// How many incidents come before the second version of one, which has to wait for the commit of the first.
+    /// How many of `incidents` come before one with a second version, which has to wait for the commit of the first.
     pub(super) fn distinct(&self, incidents: &[ReadIncident]) -> usize {
         let mut ids = HashSet::with_capacity(incidents.len());
         let first = |incident: &&ReadIncident| {
@@ -77,7 +77,7 @@ impl PendingBatch {
         incidents.iter().take_while(first).count()
     }
 
-    /// `envelope` is what a record of the item has around its bytes; 0: it has none.
+    /// Adds an item. `envelope` is what a record of the item has around its bytes; 0: there is no record.
     pub(super) fn push(&mut self, item: Item, envelope: usize) {
         self.bytes += item.raw().len() + envelope + ITEM_OVERHEAD;
         self.versions += u64::from(matches!(item, Item::Version { .. }));
@@ -86,7 +86,7 @@ impl PendingBatch {
 }
 
 impl BatchBuilder<'_> {
-    /// Takes a version that is to be published.
+    /// Adds a version to be published.
     pub(super) async fn publish(
         &mut self,
         incident: ReadIncident,
@@ -106,7 +106,7 @@ impl BatchBuilder<'_> {
             .push(item, self.scope.tenant.encoder.envelope());
     }
 
-    /// Publishes and records the batch, and with it `state`. The outlet's commit must run to its end.
+    /// Publishes and records the batch, together with `state`. The commit of the outlet must run to its end.
     pub(in crate::runtime::sweep) async fn commit(
         &mut self,
         state: Option<TenantState>,
@@ -142,7 +142,7 @@ impl BatchBuilder<'_> {
     }
 }
 
-/// A slice of the chunk in which it came would keep all of that in memory.
+/// Copies bytes, because a slice would keep the whole chunk in memory.
 pub(super) async fn copied(raw: &[u8]) -> Bytes {
     do_work(raw.len(), || Bytes::copy_from_slice(raw)).await
 }

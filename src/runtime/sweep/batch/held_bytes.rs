@@ -8,13 +8,14 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::runtime::limits::{ByteBudget, Charge};
 
-/// Incidents may keep their bytes for this long while their alerts are fetched, even if others wait for bytes.
+/// How long incidents may keep their bytes while their alerts are fetched, even if others wait for bytes.
 const ASIDE: Duration = Duration::from_secs(5);
 
 pub(in crate::runtime::sweep) struct HeldBytes {
     budget: Arc<ByteBudget>,
     charge: Charge,
-    /// Bytes of incidents that wait for the rest of their alerts or for the end of their page; since when there are any.
+    /// Bytes of incidents that wait for the rest of their alerts or for the end of their page, and since when there are
+    /// any.
     aside: usize,
     aside_since: Instant,
 }
@@ -29,7 +30,6 @@ impl HeldBytes {
         }
     }
 
-    /// Whether any bytes are charged.
     pub(in crate::runtime::sweep) fn any(&self) -> bool {
         self.charge.held() > 0
     }
@@ -46,12 +46,12 @@ impl HeldBytes {
         self.charge.release(bytes);
     }
 
-    /// Holds exactly `bytes`, and those that are kept aside.
+    /// Holds exactly `bytes`, plus those kept aside.
     pub(super) fn settle(&mut self, bytes: usize) {
         self.charge.settle(bytes + self.aside);
     }
 
-    /// Keeps `bytes` that are charged already until they are released.
+    /// Keeps `bytes`, which are charged already, until they are released.
     pub(in crate::runtime::sweep) fn keep_aside(&mut self, bytes: usize) {
         if self.aside == 0 {
             self.aside_since = Instant::now();
@@ -67,7 +67,7 @@ impl HeldBytes {
         self.aside = 0;
     }
 
-    /// Resolves when others need the bytes that are held here. Those kept aside may be held for a while first.
+    /// Resolves when others need the bytes held here. Those kept aside may be held for a while first.
     pub(in crate::runtime::sweep) async fn pressed(&self) {
         if !self.any() {
             return pending().await;

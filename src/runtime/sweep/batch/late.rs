@@ -1,4 +1,4 @@
-//! Incidents that are found late: the sweep that should have shown them did not.
+//! Incidents that are found late: an earlier sweep should have shown them but did not.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use crate::core::incident::version::Reading;
 use crate::core::time::ticks::Ticks;
 use crate::runtime::tenant::Tenant;
 
-/// Which news count as found late.
+/// Which new versions count as found late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::runtime::sweep) enum LateRule {
-    /// What is older than this cursor, which had passed it.
+    /// Those older than this cursor, which had already passed them.
     Before(Ticks),
-    /// All: everything here was read before.
+    /// All of them, because everything here was read before.
     Everything,
     Nothing,
 }
@@ -31,7 +31,7 @@ impl LateFound {
         }
     }
 
-    /// Notes news, found at `now`.
+    /// Counts a new version that is late, found at `now`.
     pub(super) fn note(&mut self, reading: &Reading, now: Ticks, tenant: &Tenant) {
         let late = match self.rule {
             LateRule::Before(cursor) => reading.updated < cursor,

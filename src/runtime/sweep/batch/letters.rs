@@ -1,4 +1,4 @@
-//! Elements that can't be read: counted, logged, and handed over for the dead-letter topic.
+//! Elements that can't be read: they are counted, logged, and sent to the dead-letter topic.
 
 use super::BatchBuilder;
 use super::commit::copied;
@@ -10,7 +10,7 @@ use crate::ports::{Event, Item};
 use crate::runtime::sweep::SweepScope;
 
 impl BatchBuilder<'_> {
-    /// Takes an element that can't be read.
+    /// Adds an element that can't be read.
     pub(super) async fn add_dead_letter(
         &mut self,
         content: ContentHash,
@@ -29,7 +29,7 @@ impl BatchBuilder<'_> {
         };
         let now = sweeper.clock.now();
         let action = letters.meet(content, now);
-        // Nothing waits for it: it ends here, whatever becomes of its letter.
+        // For the account the element ends here, whatever happens to its letter.
         self.account.received += 1;
         self.account.dead += 1;
         if action.count {
@@ -60,7 +60,7 @@ impl BatchBuilder<'_> {
         Ok(())
     }
 
-    /// Logs how many elements can't be read beside those that have a line of their own.
+    /// Logs how many elements can't be read, besides those with a line of their own.
     pub(super) fn log_letters(&self, were_full: &mut bool) {
         let tenant = self.scope.tenant;
         let count = |of: fn(&SweepLetters) -> u64| self.letters.as_ref().map_or(0, of);

@@ -1,9 +1,10 @@
-//! SweepRequests beside the pages of the list: the further alerts of an incident, and an incident alone.
+//! Requests besides the pages of the list: for further alerts of an incident, and for a single incident.
 //!
-//! Whatever goes wrong with them concerns one incident: it is published as far as it came, marked, and tried again by the
-//! backlog. Only the first failure of a kind that may pass by itself fails the page, as it would if the alerts had been in
-//! it. The same becomes of an incident that takes a live sweep more requests than the tenant's others can wait for, and of
-//! one of the backlog that takes more than live polling leaves time for. What is put together has the size limit of a page.
+//! A failure here concerns one incident: it is published with what has arrived, marked, and tried again by the backlog.
+//! Only the first failure of a kind that may pass by itself fails the page, as if the alerts had been part of it. An
+//! incident is also published incomplete if a live sweep needs too many requests for it, because the tenant's other
+//! incidents wait, or if its requests don't fit between two live sweeps. A joined incident has the size limit of a
+//! page.
 
 use bytes::Bytes;
 
@@ -19,23 +20,25 @@ use crate::runtime::limits::{Stretch, do_work};
 use crate::runtime::sweep::Halt;
 use crate::runtime::sweep::element::Element;
 
-/// Pages of alerts that one incident may continue on.
+/// The most pages on which the alerts of one incident may continue.
 const MOST_ALERT_PAGES: u32 = 1_000;
-/// And those that a live sweep asks for, of one incident and in all: the tenant's other incidents wait meanwhile.
+/// The most such pages that a live sweep requests, for one incident and in total, because the tenant's other incidents
+/// wait.
 const MOST_LIVE_OF_ONE: u32 = 20;
 const MOST_LIVE: u32 = 40;
-/// Alerts of one page, and what each costs in memory beside its bytes.
+/// The most alerts on one page, and what each costs in memory besides its bytes.
 const MOST_ALERTS: usize = 10_000;
 const ALERT_OVERHEAD: usize = 64;
-/// So many incidents of a page without their further alerts, and the others are not asked for: it is the service.
+/// After this many incidents of a page without their further alerts, the service is the cause, and the others are not
+/// requested.
 const MOST_WITHOUT: u32 = 2;
 
-/// Chunks come in up to this size; what is larger is no slice of one.
+/// Chunks have up to this size. A larger element is not a slice of one chunk.
 const SLICE: usize = 1 << 20;
 
-/// An incident of a page whose alerts go on elsewhere.
+/// An incident of a page whose alerts continue elsewhere.
 pub(super) struct ContinuedIncident {
-    /// `None`: it is no incident.
+    /// `None`: it is not an incident.
     listed: Option<Reading>,
     raw: Bytes,
     /// Why the link to its alerts is not followed.
@@ -44,7 +47,7 @@ pub(super) struct ContinuedIncident {
 
 impl ContinuedIncident {
     pub(super) fn new(listed: Option<Reading>, raw: Bytes, refused: Option<Failure>) -> Self {
-        // Copied, because a slice would keep the whole chunk in memory.
+        // Copy the bytes, because a slice would keep the whole chunk in memory.
         let raw = match raw.len() < SLICE {
             true => Bytes::copy_from_slice(&raw),
             false => raw,
@@ -57,10 +60,10 @@ impl ContinuedIncident {
     }
 }
 
-/// An incident that was asked for by itself.
+/// An incident that was requested by itself.
 pub(super) struct SingleIncident {
     pub(super) raw: Bytes,
-    /// None of its alerts is missing.
+    /// Whether all of its alerts are there.
     pub(super) whole: bool,
 }
 
@@ -74,12 +77,12 @@ impl SingleIncident {
 struct SmallPage {
     elements: Vec<Bytes>,
     next_link: Option<String>,
-    /// Nothing is said to be missing.
+    /// Whether the page says of nothing that it is missing.
     whole: bool,
 }
 
 impl PageReader<'_, '_> {
-    /// Takes an incident of a page whose alerts go on elsewhere, with those alerts.
+    /// Reads the further alerts of an incident, and takes the incident with them.
     pub(super) async fn read_further_alerts(
         &mut self,
         incident: ContinuedIncident,
@@ -114,14 +117,15 @@ impl PageReader<'_, '_> {
         Ok(())
     }
 
-    /// Whether an earlier attempt at this page took the incident, or nobody asked for it.
+    /// Whether an earlier attempt at this page took the incident, or it was not requested.
     fn is_done(&self, listed: &Reading) -> bool {
         let unasked = || self.requests.batch.is_before_start(listed);
         self.pager.has_taken(listed) || (self.pager.unfiltered() && unasked())
     }
 
-    /// Whether an incident that did not come whole was published whole before. That its alerts did not change is for the
-    /// reconcile to see: in the backlog it would be read again and again for as long as it lies in the overlap.
+    /// Whether an incident that is incomplete now was published complete before. Such an incident must not become
+    /// backlog, where it would be read again and again while it lies in the overlap; the reconcile finds out whether
+    /// its alerts changed.
     async fn is_known(&self, whole: bool, listed: Option<&Reading>) -> Result<bool, Halt> {
         match listed {
             Some(listed) if !whole && self.requests.purpose == Purpose::Live => {
@@ -136,7 +140,7 @@ impl PageReader<'_, '_> {
         self.pager.note_foreseen(listed.id, listed.updated);
     }
 
-    /// The incident with its further alerts, or with those that came. `None`: it was published whole before.
+    /// The incident with its further alerts, or with those that arrived. `None`: it was published complete before.
     async fn complete(
         &mut self,
         incident: ContinuedIncident,
@@ -169,7 +173,8 @@ impl PageReader<'_, '_> {
         }
     }
 
-    /// Whether an incident is done without what it has elsewhere, because that takes longer than live polling leaves.
+    /// Whether to publish an incident without its further alerts, because they take longer than the time between live
+    /// sweeps.
     pub(super) fn gives_up(&self, listed: Option<&Reading>) -> bool {
         let gives_up = self.pager.gives_up(listed);
         if gives_up {
@@ -183,7 +188,7 @@ impl PageReader<'_, '_> {
         gives_up
     }
 
-    /// The requests for an incident came to no end.
+    /// Notes whether a halt broke off the requests for an incident.
     pub(super) fn note_halt(&mut self, halt: &Halt, listed: Option<&Reading>) {
         // A lost lease says nothing about the incident.
         let broken_off = self.requests.batch.scope.halt.is_cancelled();
@@ -192,8 +197,8 @@ impl PageReader<'_, '_> {
         }
     }
 
-    /// Logs that alerts are missing. A link that is not followed is logged once: it is the same with each incident, and at
-    /// each sweep.
+    /// Logs that alerts are missing. A link that is not followed is logged once, because it is the same with each
+    /// incident and at each sweep.
     fn log_missing(&mut self, failure: &Failure) {
         let tenant = self.requests.tenant();
         let links = &mut self.requests.memory.notices.refused_alert_links;
@@ -212,7 +217,7 @@ impl PageReader<'_, '_> {
         }
     }
 
-    /// The only incident of a page, if it has one.
+    /// The first incident of a page, if it has one.
     pub(super) async fn one(&mut self, ask: &PageAsk) -> Result<Option<SingleIncident>, Halt> {
         let page = self.collect(ask).await?;
         let Some(raw) = page.elements.into_iter().next() else {
@@ -225,7 +230,7 @@ impl PageReader<'_, '_> {
         }))
     }
 
-    /// `raw` with the alerts that Microsoft gives on further pages.
+    /// `raw` with its alerts from further pages.
     async fn with_all_alerts(&mut self, raw: Bytes) -> Result<SingleIncident, Halt> {
         let mut next = match do_work(raw.len(), || continuation(&raw)).await {
             None => return Ok(SingleIncident { raw, whole: true }),
@@ -264,7 +269,7 @@ impl PageReader<'_, '_> {
             }
             next = page.next_link.filter(|_| fits);
         }
-        // Alerts that can't be joined are missing in what is published.
+        // If alerts can't be joined, the incident is published without them.
         Ok(match do_work(most - room, || join(&raw, &alerts)).await {
             Some(joined) => SingleIncident {
                 raw: joined.into(),

@@ -1,4 +1,4 @@
-//! Failures that the reading of a page itself finds.
+//! Failures found while reading a page.
 
 use crate::core::health::failure::{Failure, Health, Reaction, Suspect};
 use crate::runtime::limits::TooManyWaiting;
@@ -17,7 +17,7 @@ pub(super) fn too_many_waiting(_: TooManyWaiting) -> Failure {
     slow_answer("too many other requests were silent already")
 }
 
-/// No token came: no page has failed, and none holds what may be to blame.
+/// The failure to get a token: no page has failed, so no page content can be the cause.
 pub(super) fn without_token(failure: Failure) -> Failure {
     failure.suspecting(Suspect::Nothing)
 }

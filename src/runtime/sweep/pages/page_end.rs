@@ -1,4 +1,4 @@
-//! What a page says beside its incidents: which time it is, where the list goes on, and whether the server filters.
+//! What a page says besides its incidents: its time, where the list continues, and whether the server filters.
 
 use super::PageReader;
 use crate::core::health::failure::{Failure, Health, Reaction, Suspect};
@@ -10,23 +10,23 @@ use crate::ports::PageBody;
 use crate::runtime::sweep::Halt;
 use crate::runtime::sweep::memory::Memory;
 
-/// What a page that came to its end says beside its incidents.
+/// What a completed page says besides its incidents.
 pub(super) struct PageEnd {
     pub(super) next_link: Option<String>,
-    /// Why that is not followed.
+    /// Why the link is not followed.
     pub(super) refused: Option<Failure>,
     pub(super) date: Option<Ticks>,
-    /// Why something is missing in it.
+    /// Why something is missing in the page.
     pub(super) partial: Option<String>,
 }
 
-/// The time that answers bear.
+/// The times of the answers.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::runtime::sweep) struct AnswerDates {
     pub(in crate::runtime::sweep) last: Option<Ticks>,
-    /// The last that our own clock, or another answer, shows too.
+    /// The last time that our own clock or another answer confirms.
     pub(in crate::runtime::sweep) confirmed: Option<Ticks>,
-    /// It is too early to tell whether the `Date`s go on: no answer came long enough before.
+    /// Whether it is too early to decide if the `Date`s advance, because no answer came long enough before.
     pub(in crate::runtime::sweep) too_early: bool,
 }
 
@@ -37,7 +37,7 @@ impl PageEnd {
             link => link.as_deref().and_then(|link| body.refuses(link)),
         };
         Self {
-            // Whatever is there says that this page is not the last one.
+            // Any link, even an unreadable one, shows that this page is not the last one.
             next_link: (envelope.next_link)
                 .or_else(|| envelope.more_unreachable.then(|| "unreadable".to_owned())),
             refused,
@@ -87,7 +87,7 @@ impl PageReader<'_, '_> {
         }
     }
 
-    /// The list goes on: along the page's nextLink, or by `$skip` if that was `refused`.
+    /// Continues the list along the page's nextLink, or by `$skip` if the link was `refused`.
     pub(super) fn choose_way(&mut self, refused: Option<Failure>) {
         if !matches!(self.pager.ask(), PageAsk::Link(_)) {
             return;
@@ -106,10 +106,10 @@ impl PageReader<'_, '_> {
         }
     }
 
-    /// A page has ended: notes whether the server filters as it is asked to.
+    /// Notes whether the server filters, after a page has ended.
     ///
     /// # Errors
-    /// The list is neither filtered nor sorted, and is too long to be read at each sweep.
+    /// The list is neither filtered nor sorted, and too long to be read at each sweep.
     pub(super) fn note_filter(&mut self, step: NextStep) -> Result<(), Halt> {
         let pager = &*self.pager;
         if !pager.unfiltered() {
@@ -117,7 +117,7 @@ impl PageReader<'_, '_> {
         }
         let (uptime, tenant) = (self.requests.uptime(), self.requests.tenant());
         let Memory { list, notices, .. } = &mut *self.requests.memory;
-        // The server shows all from the newest on, whatever it is asked for: the fewer windows, the better.
+        // Without a filter the server shows everything from the newest on, so fewer windows cost less.
         list.window = WindowLength::longest();
         list.history = pager.history(list.history, step == NextStep::Done, uptime);
         if notices.unfiltered.met() {

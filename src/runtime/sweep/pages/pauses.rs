@@ -1,4 +1,4 @@
-//! What an answer means for the requests to come: pauses that Microsoft asks for, and what the budget has to know.
+//! The effect of an answer on later requests: pauses that Microsoft asks for, and charges to the budget.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::core::time::spread::{Use, jitter};
 use crate::ports::{AccessToken, Event};
 
 impl SweepRequests<'_> {
-    /// Takes from the budget what the source has sent beside the last request.
+    /// Charges the budget for requests that the source sent again.
     pub(super) fn charge_resent(&mut self) {
         let resent = self.tenant().source.take_resent();
         if resent > 0 {
@@ -20,17 +20,17 @@ impl SweepRequests<'_> {
         }
     }
 
-    /// A request that bore `token` was answered well.
+    /// Records a good answer to a request with `token`.
     pub(super) fn note_served(&mut self, token: &AccessToken) {
         self.tenant().tokens.note_served(token);
         self.memory.pace.throttle.served();
-        // A gateway that serves again has recovered; a quota has not.
+        // A gateway that serves again has recovered. A quota has not.
         self.memory.pace.gateway = Throttle::default();
     }
 
-    /// Pauses for as long as Microsoft asks, and longer when it asks again and again; the failure then names that pause. A
-    /// pause for too many requests holds for live sweeps too, another one that the backlog met does not. `took`: how long ago
-    /// the request was sent.
+    /// Pauses for as long as Microsoft asks, and longer if it asks repeatedly. The returned failure names the actual
+    /// pause. A pause because of too many requests also holds for live sweeps; any other pause of the backlog does not.
+    /// `took`: how long ago the request was sent.
     pub(super) fn heed(&mut self, mut failure: Failure, took: Duration) -> Failure {
         let Reaction::Wait(asked) = failure.reaction else {
             return failure;

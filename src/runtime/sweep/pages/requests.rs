@@ -1,7 +1,8 @@
-//! The requests of one sweep: each is spent from the tenant's budget first, and its answer comes in chunks that are charged.
+//! The requests of one sweep. Each is first taken from the tenant's budget, and its answer comes in chunks that are
+//! charged.
 //!
-//! A refused token is renewed once, and the same page asked for again. A stop is honoured between any two chunks of a page,
-//! never during a commit.
+//! A refused token is renewed once, and the same page is requested again. A stop takes effect between any two chunks of
+//! a page, never during a commit.
 
 use std::future::Future;
 use std::time::Duration;
@@ -28,17 +29,17 @@ const ALERTS_TOO_SLOW: &str =
     "alerts that Microsoft gives separately took too long while others waited for memory";
 
 pub(in crate::runtime::sweep) struct SweepRequests<'a> {
-    /// Owned, because it has to make room for each chunk of an answer.
+    /// Owned, because room has to be made for each chunk of an answer.
     pub(in crate::runtime::sweep) batch: BatchBuilder<'a>,
     pub(in crate::runtime::sweep) memory: &'a mut Memory,
     pub(super) purpose: Purpose,
-    /// No further page is begun once it is cancelled.
+    /// No new page begins once this is cancelled.
     give_way: CancellationToken,
-    /// When what is being read was asked for. `None`: it has been answered to its end.
+    /// When the current answer was requested. `None`: it has arrived completely.
     pub(super) asked: Option<Instant>,
-    /// A page was asked for, and part of it, or of its alerts, is still to come.
+    /// A page was requested, and part of it, or of its alerts, is still missing.
     page_open: bool,
-    /// SweepRequests beside those for pages of the list.
+    /// Requests other than for pages of the list.
     side_requests: u32,
 }
 
@@ -68,7 +69,7 @@ impl<'a> SweepRequests<'a> {
         self.batch.scope.sweeper.uptime()
     }
 
-    /// SweepRequests made beside those for pages of the list since the last call.
+    /// The number of requests other than for pages of the list since the last call.
     pub(in crate::runtime::sweep) fn take_side_requests(&mut self) -> u32 {
         std::mem::take(&mut self.side_requests)
     }
@@ -81,15 +82,15 @@ impl<'a> SweepRequests<'a> {
         self.batch.finish(&mut self.memory.notices.letters_full)
     }
 
-    /// A page has ended, well or not.
+    /// Ends a page, successful or not.
     pub(super) fn end_page(&mut self) {
         self.asked = None;
         self.page_open = false;
         self.batch.permit.end_turn();
     }
 
-    /// Commits what would otherwise wait too long. A search behind a gateway that asks for a pause at each step takes
-    /// minutes, and so do the alerts of a single incident, a page of them each second.
+    /// Commits the batch if it would otherwise wait too long. A search behind a gateway that asks for a pause at each
+    /// step takes minutes, and so do the alerts of a single incident with one page a second.
     pub(super) async fn publish_before_a_wait(&mut self) -> Result<(), Halt> {
         let wait = self.memory.pace.budget.wait(self.purpose, self.uptime());
         if wait + self.batch.waits() >= LONG_WAIT {
@@ -98,7 +99,7 @@ impl<'a> SweepRequests<'a> {
         Ok(())
     }
 
-    /// The next chunk of an answer, with room made for it.
+    /// Makes room for the next chunk of an answer, and returns it.
     pub(super) async fn chunk(&mut self, body: &mut dyn PageBody) -> Result<Option<Bytes>, Halt> {
         let BatchBuilder {
             permit,
@@ -125,7 +126,7 @@ impl<'a> SweepRequests<'a> {
         Ok(chunk)
     }
 
-    /// Asks for a page. A refused token is renewed once and the same page asked for again.
+    /// Requests a page. A refused token is renewed once, and the same page is requested again.
     pub(super) async fn open(&mut self, ask: &PageAsk) -> Result<Box<dyn PageBody>, Halt> {
         self.batch.permit.begin_page();
         let paused = self.memory.pace.paused_for(self.uptime());
@@ -171,7 +172,7 @@ impl<'a> SweepRequests<'a> {
         } = &mut self.batch;
         let answered = match holds_page {
             true => answer(&scope.halt, permit, unless_pressed(bytes, open)).await?,
-            // At most a batch is held, and the wait is bounded.
+            // The sweep holds at most a batch, and the wait is bounded.
             false => answer(&scope.halt, permit, open).await.map(Some)?,
         };
         let answered = answered.unwrap_or_else(|| Err(slow_answer(ALERTS_TOO_SLOW)));
@@ -199,10 +200,10 @@ impl<'a> SweepRequests<'a> {
         }
     }
 
-    /// Waits until a request may be made, and takes it from the tenant's budget. That comes last, so that none is taken in
-    /// vain.
+    /// Waits until a request may go out, and takes it from the tenant's budget. The budget comes last, so that no
+    /// request is taken in vain.
     async fn spend(&mut self) -> Result<(), Halt> {
-        // What a page in progress still needs is asked for until the halt.
+        // A page in progress may send its requests until the halt.
         let halt = match self.page_open {
             true => self.batch.scope.halt.clone(),
             false => self.give_way.clone(),
@@ -220,7 +221,7 @@ impl<'a> SweepRequests<'a> {
                 let taken = budget.take(purpose, sweeper.uptime());
                 match taken {
                     Ok(()) => permit.begin_turn(),
-                    // A millisecond at least: the timer's resolution.
+                    // At least a millisecond, which is the resolution of the timer.
                     Err(wait) => permit.rest(wait.max(Duration::from_millis(1))).await,
                 }
                 taken.is_ok()
@@ -235,7 +236,7 @@ impl<'a> SweepRequests<'a> {
         }
     }
 
-    /// Others wait for bytes: commits the batch. A page whose further alerts are still to come is given up.
+    /// Commits the batch because others wait for bytes. Gives up a page whose further alerts are still missing.
     async fn release_bytes(&mut self) -> Result<(), Halt> {
         self.batch.commit(None).await?;
         if self.page_open {
@@ -251,7 +252,7 @@ impl<'a> SweepRequests<'a> {
     }
 }
 
-/// Waits for something from outside until `halt`, aside when it takes long.
+/// Waits for something from outside until `halt`, aside if it takes long.
 async fn answer<T>(
     halt: &CancellationToken,
     permit: &mut Permit,
@@ -262,11 +263,11 @@ async fn answer<T>(
     Ok(answered.map_err(too_many_waiting)?)
 }
 
-/// `None`: others need the bytes that are held.
+/// Runs `work`. `None`: others need the bytes that are held.
 async fn unless_pressed<T>(bytes: &HeldBytes, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
-        // First, because answers may come fast and yet without end.
+        // Check this first: fast answers without an end would otherwise hide it.
         () = bytes.pressed() => None,
         done = work => Some(done),
     }

@@ -1,4 +1,4 @@
-//! What is done about a page that fails: the search for what spoils it, down to a single incident, and past it.
+//! Handles a page that fails: searches for the incident that makes it fail, and passes it.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use crate::core::sweep::pager::{PageAsk, Pager, Passed};
 use crate::runtime::sweep::Halt;
 use crate::runtime::sweep::element::{Element, ReadIncident};
 
-/// A page of the backlog that gave nothing for this long may be one that never will.
+/// A page of the backlog without an answer for this long may never get one.
 const SILENT: Duration = Duration::from_secs(2);
 
-/// Whether a page that failed so may hold what spoils it.
+/// Whether the content of the page may be the cause of the failure.
 fn blames_content(failure: &Failure) -> bool {
     matches!(failure.suspect, Suspect::Size | Suspect::Page)
 }
 
 impl PageReader<'_, '_> {
-    /// Decides how the list goes on after `failure`: without the link, with a smaller page, past a single place, or not at
-    /// all.
+    /// Decides how to continue the list after `failure`: without the link, with a smaller page, past a single place, or
+    /// not at all.
     pub(super) async fn recover(&mut self, failure: Failure) -> Result<(), Halt> {
         match failure.suspect {
             Suspect::Link | Suspect::Elsewhere if self.pager.link_refused() => return Ok(()),
@@ -42,19 +42,19 @@ impl PageReader<'_, '_> {
         self.single(failure).await
     }
 
-    /// Counts a failure that the page's content may explain. Whether to search it now.
+    /// Counts a failure that the page's content may explain. Returns whether to search the page now.
     fn page_failed(&mut self) -> bool {
         let failures = self.requests.memory.failures(self.requests.purpose);
         failures.failed(self.pager.span())
     }
 
-    /// A single place is left, and fails.
+    /// Handles a single place that fails.
     async fn single(&mut self, failure: Failure) -> Result<(), Halt> {
         let source = &self.requests.tenant().source;
         let bare = self.pager.ask_bare().filter(|_| source.lists_bare());
         let raw = match bare {
             Some(bare) => match self.one(&bare).await {
-                // The list has become shorter meanwhile.
+                // The list has become shorter in the meantime.
                 Ok(None) => return Err(failure.into()),
                 Ok(listed) => listed.map(|listed| listed.raw),
                 Err(Halt::Failed(failure)) if blames_content(&failure) => None,
@@ -83,8 +83,8 @@ impl PageReader<'_, '_> {
         Ok(())
     }
 
-    /// The incident that was listed without its alerts, by itself. `None`: it does not come, or what comes is another one or
-    /// an earlier state of it, which must not take the place of the listed one.
+    /// Fetches an incident alone that was listed without its alerts. `None`: it does not come, or the answer is a
+    /// different incident or an earlier state, which must not replace the listed one.
     async fn alone(&mut self, listed: &Reading) -> Result<Option<SingleIncident>, Halt> {
         if self.gives_up(Some(listed)) {
             return Ok(None);
@@ -112,7 +112,7 @@ impl PageReader<'_, '_> {
         }
     }
 
-    /// Nothing can be read from a single place.
+    /// Passes a single place of which nothing can be read.
     async fn pass_unseen(&mut self, failure: Failure) -> Result<(), Halt> {
         let incident_is_the_cause = match self.note_unseen(&failure) {
             Passed::On => true,
@@ -138,8 +138,8 @@ impl PageReader<'_, '_> {
         self.pager.pass_unseen()
     }
 
-    /// Whether an incident comes at one of `proofs`. It is taken like any page's: it was shown, and may be gone when the list
-    /// is read on.
+    /// Whether one of `proofs` returns an incident. That incident is published like any other, because it may be gone
+    /// when the list is read on.
     async fn one_comes(&mut self, proofs: &[PageAsk]) -> Result<bool, Halt> {
         for proof in proofs {
             self.requests.count_side_request();
@@ -155,8 +155,8 @@ impl PageReader<'_, '_> {
         Ok(false)
     }
 
-    /// A live sweep is due while a page of the backlog is awaited. If that page was silent, it counts as failed: a page that
-    /// is broken off in silence each time would never come to its time-out.
+    /// Breaks off a page of the backlog because a live sweep is due. If the page was silent, it counts as failed: a
+    /// page that is broken off in silence each time would never reach its time-out.
     pub(super) fn broken_off(&mut self) -> Halt {
         let asked = self.requests.asked;
         let silent = asked.is_some_and(|asked| asked.elapsed() >= SILENT);
@@ -168,7 +168,7 @@ impl PageReader<'_, '_> {
         }
         if self.page_failed() && !self.pager.narrow() {
             let failure = slow_answer("live polling went before").suspecting(Suspect::Page);
-            // There is no time to see whether anything else comes through.
+            // There is no time left to find out whether other incidents come through.
             if self.note_unseen(&failure) != Passed::On {
                 self.search_in_vain();
                 return failure.into();

@@ -1,4 +1,4 @@
-//! Incidents that no page can hold, asked for alone; and what a server says of pauses meanwhile.
+//! Incidents that no page can hold and that are requested alone, and the pauses that a server asks for meanwhile.
 
 use super::*;
 use crate::core::sources::SourceKind;
@@ -7,7 +7,7 @@ use crate::runtime::fakes::broken_page;
 
 const PERIOD: Duration = Duration::from_secs(30);
 
-/// 100 incidents, one a second, the first the oldest.
+/// 100 incidents, one per second, oldest first.
 fn hundred(api: SourceKind) -> Arc<Server> {
     let server = Server::of(api, Order::NewestFirst, None);
     for id in 1..=100 {
@@ -20,7 +20,7 @@ fn asks(server: &Server) -> u32 {
     server.asks.load(Ordering::SeqCst)
 }
 
-/// One incident more, a live sweep, and the backlog until the next.
+/// One more incident, a live sweep, and the backlog until the next sweep.
 async fn period(world: &World, server: &Server, tenant: &Tenant) -> SweepOutcome {
     let now = world.sweeper.clock.now();
     *server.now.lock() = now;
@@ -145,7 +145,7 @@ fn world_start(tenant: &Tenant) -> Ticks {
     START.minus(tenant.rules.lookback)
 }
 
-/// As a gateway answers for what fails behind it.
+/// The answer of a gateway when the server behind it fails.
 fn busy(seconds: u64) -> Failure {
     let failure = broken_page().with_status(503);
     Failure {

@@ -1,4 +1,4 @@
-//! Long ranges: newest first, resumable, beside live polling.
+//! Long ranges: newest first, resumable, and read beside live polling.
 
 use super::*;
 use crate::core::sweep::backlog::Interval;
@@ -6,7 +6,7 @@ use crate::core::sweep::pager::PageAsk;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// 1,000 incidents evenly over the hour of the lookback.
+/// 1,000 incidents, evenly spread over the hour of the lookback.
 fn full_hour() -> Arc<Server> {
     let server = Server::new(Order::NewestFirst, None);
     for id in 1..=1000 {
@@ -77,7 +77,7 @@ async fn a_backfill_goes_on_after_a_restart_where_it_was() {
     let mut restarts = 0;
     while !open(&world, &tenant).is_empty() {
         fill(&world, &tenant, Duration::from_secs(60)).await;
-        // A new process: nothing is remembered but the ledger.
+        // A new process: only the ledger remains.
         tenant = world.tenant_of_budget(&server, 10, 60);
         let budget = crate::core::pace::budget::Budget::new(60, world.sweeper.uptime());
         world.memory(&tenant, |memory| memory.pace.budget = budget);
@@ -127,7 +127,7 @@ async fn what_only_a_reconcile_can_find_is_found_and_counted_as_late() {
     server.set(1, at(100), 1);
     server.set(2, at(0), 1);
     sweep(&world, &tenant).await;
-    // A change in alerts only, and an incident indexed two days late, both beyond the overlap by now.
+    // A change in alerts only, and an incident indexed two days late. Both lie beyond the overlap now.
     server.set(1, at(100), 2);
     server.set(3, at(2 * 86_400), 1);
     server.set(4, START.plus(HOUR), 1);
@@ -149,11 +149,11 @@ async fn what_only_a_reconcile_can_find_is_found_and_counted_as_late() {
 async fn a_first_range_that_a_fast_clock_put_into_the_future_begins_where_it_belongs() {
     let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
     let tenant = world.tenant(1, &server, 100);
-    // Microsoft's clock, ten hours behind ours.
+    // Microsoft's clock is ten hours behind ours.
     *server.now.lock() = START.minus(10 * HOUR);
     server.set(1, START.minus(10 * HOUR + HOUR / 2), 1);
     sweep(&world, &tenant).await;
-    // A second answer shows that it goes on.
+    // A second answer shows that the clock advances.
     let passed = Duration::from_secs(30);
     sleep(passed).await;
     *server.now.lock() = START.minus(10 * HOUR).plus(passed);
@@ -228,7 +228,7 @@ async fn a_thousand_back_fills_stay_within_the_byte_budget_while_kafka_is_away()
         }
         most = most.max(world.sweeper.bytes.used());
     }
-    // One page may come on top, with what its records cost beside their bytes.
+    // One page may exceed the limit, with the cost of its records.
     assert!(
         (BUDGET / 2..BUDGET + 20_000).contains(&most),
         "{most} bytes of {BUDGET}"

@@ -1,16 +1,16 @@
-//! Incidents that take requests beside the page, more than there is time for between two live sweeps.
+//! Incidents that need more requests besides their page than fit between two live sweeps.
 
 use super::*;
 use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::Interval;
 
 const LONG: Duration = Duration::from_secs(12 * 3600);
-/// Between two live sweeps.
+/// The time between two live sweeps.
 const PERIOD: Duration = Duration::from_secs(30);
-/// Alert pages beyond what a period's requests are enough for.
+/// More alert pages than there are requests in a period.
 const MANY: u32 = 60;
 
-/// A tenant with 200 incidents that were not read yet.
+/// A tenant with 200 unread incidents.
 fn unread(world: &World, server: &Arc<Server>, per_minute: u32) -> Arc<Tenant> {
     for id in 1..=200 {
         server.set(id, at(3600 - id as i64 * 10), 1);
@@ -23,7 +23,7 @@ fn unread(world: &World, server: &Arc<Server>, per_minute: u32) -> Arc<Tenant> {
     tenant
 }
 
-/// LiveSweep sweeps, and the backlog between them, until nothing of it is to be tried; how many there were.
+/// Live sweeps, and the backlog between them, until there is nothing left to try. Returns their number.
 async fn periods(world: &World, tenant: &Tenant) -> u32 {
     for turn in 1..60 {
         let swept = sweep(world, tenant).await;
@@ -38,7 +38,7 @@ async fn periods(world: &World, tenant: &Tenant) -> u32 {
     panic!("{} published, and no end", published(world).len());
 }
 
-/// Records of incidents that have their last alert.
+/// The number of records with their last alert.
 fn whole(world: &World, last: u32) -> usize {
     let last = format!("{{\"alert\":{last}}}],");
     let values = world.topic.values("incidents");
@@ -53,7 +53,7 @@ fn backlog(world: &World, tenant: &Tenant) -> Vec<Interval> {
 
 #[tokio::test(start_paused = true)]
 async fn a_page_that_takes_longer_than_there_is_between_two_sweeps_is_read_in_several_turns() {
-    // At 20 a minute, more than two seconds pass between two requests: that is no silence of the server's.
+    // At 20 a minute, two requests are more than two seconds apart. This does not count as silence of the server.
     for (per_minute, most_turns) in [(75, 12), (20, 40)] {
         let (world, server) = (
             World::new(ROOM),
@@ -106,7 +106,7 @@ async fn a_live_sweep_leaves_an_incident_with_very_many_alerts_to_the_backlog() 
         World::new(ROOM),
         Server::of(SourceKind::Graph, Order::NewestFirst, None),
     );
-    // More than a live sweep waits for, and no more than fits between two.
+    // More than a live sweep waits for, but no more than fits between two.
     for id in 1..=10 {
         server.set(id, at(10 + id as i64), 1);
     }

@@ -1,10 +1,10 @@
-//! Lists that come to no end.
+//! Lists without an end.
 
 use super::*;
 use crate::ports::{IncidentSource, PageAsk};
 use crate::runtime::fakes::Scripted;
 
-/// Each page shows the same incident, and leads on as `leads` says.
+/// Each page shows the same incident, and `leads` decides where it leads.
 fn page(ask: &PageAsk, leads: fn(u32) -> Option<u32>) -> String {
     let page = match ask {
         PageAsk::Link(page) => page.parse().expect("a number"),

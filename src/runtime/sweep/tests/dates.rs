@@ -1,11 +1,11 @@
-//! Answers that bear a wrong `Date`.
+//! Answers with a wrong `Date`.
 
 use super::*;
 
 const CLOCKS: &str = "the API's Date and this machine's clock differ";
 const HUNDRED_DAYS: i64 = 100 * 86_400;
 
-/// A sweep and its backlog half a minute later, by both clocks, with answers whose `Date`s are off by `off` seconds.
+/// A sweep and its backlog half a minute later by both clocks. The `Date`s of the answers are off by `off` seconds.
 async fn later(world: &World, server: &Server, tenant: &Tenant, off: &[i64]) -> SweepOutcome {
     sleep(Duration::from_secs(30)).await;
     let now = world.sweeper.clock.now();
@@ -23,7 +23,7 @@ fn state(world: &World, tenant: &Tenant) -> TenantState {
     states.get(&tenant.id).expect("a state").clone()
 }
 
-/// One incident of a hundred days ago, and one of a minute ago.
+/// One incident a hundred days old, and one a minute old.
 fn old_and_new() -> Arc<Server> {
     let server = Server::new(Order::NewestFirst, None);
     server.set(1, at(HUNDRED_DAYS), 1);
@@ -31,7 +31,7 @@ fn old_and_new() -> Arc<Server> {
     server
 }
 
-/// Seconds by which 1970 lies before the tests' time.
+/// Seconds between 1970 and the time of these tests.
 fn since_1970() -> i64 {
     START.0 / crate::core::time::ticks::PER_SECOND - 10
 }
@@ -53,7 +53,7 @@ async fn one_wrong_date_moves_neither_the_start_nor_the_cursor_back_and_reads_no
             for _ in 0..sweeps_before {
                 later(&world, &server, &tenant, &[]).await;
             }
-            // The cursor has been moved by the newest.
+            // The newest incident has moved the cursor.
             server.set(
                 3,
                 world.sweeper.clock.now().plus(Duration::from_secs(29)),
@@ -97,7 +97,7 @@ async fn a_date_that_stands_still_moves_no_start_and_is_named_once() {
         let tenant = world.tenant(1, &server, 100);
         let before = warnings.of(CLOCKS);
         for pass in 0..6 {
-            // It is off by more and more.
+            // Its error grows.
             later(&world, &server, &tenant, &[off - pass * 30; 10]).await;
         }
         assert_eq!(published(&world).len(), 1, "{off}");
@@ -166,7 +166,7 @@ async fn a_cursor_that_a_wrong_clock_put_into_the_future_is_taken_back_when_both
         ..TenantState::first(START, Duration::ZERO)
     };
     world.ledger.states.lock().insert(tenant.id, ahead);
-    // The first answer is wrong, too, and is not what counts.
+    // The first answer is wrong too, and does not count.
     later(&world, &server, &tenant, &[-150]).await;
     later(&world, &server, &tenant, &[]).await;
     let state = state(&world, &tenant);

@@ -1,11 +1,11 @@
-//! Servers that ignore what they are asked for: `$filter`, `$top` or `$skip`.
+//! Servers that ignore `$filter`, `$top` or `$skip`.
 
 use super::*;
 
 const NOTICED: &str = "the API ignores $filter";
 const DAY: i64 = 86_400;
 
-/// A year of `count` incidents, and ten of the last hour.
+/// `count` incidents over a year, and ten in the last hour.
 fn history(order: Order, cap: Option<usize>, count: u64) -> Arc<Server> {
     let server = Server::of(SourceKind::Graph, order, cap);
     server.unfiltered.store(true, Ordering::SeqCst);
@@ -18,7 +18,7 @@ fn history(order: Order, cap: Option<usize>, count: u64) -> Arc<Server> {
     server
 }
 
-/// A sweep, and the backlog behind it, half a minute later; how many requests it took.
+/// A sweep, and its backlog half a minute later. Returns the outcome and the number of requests.
 async fn turn(world: &World, server: &Server, tenant: &Tenant) -> (SweepOutcome, u32) {
     let before = server.asks.load(Ordering::SeqCst);
     let swept = sweep(world, tenant).await;
@@ -39,7 +39,7 @@ async fn a_history_that_is_not_filtered_is_named_once_and_neither_read_nor_publi
             server.set(20_000 + pass, world.sweeper.clock.now(), 1);
             let (swept, asks) = turn(&world, &server, &tenant).await;
             assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
-            // The whole list is read once, since its first pages prove no order.
+            // The whole list is read once, because its first pages don't prove an order.
             let most = if pass == 0 {
                 3000 / cap.unwrap_or(50) + 10
             } else {
@@ -69,12 +69,13 @@ async fn of_a_long_first_range_that_is_not_filtered_all_is_read_and_nothing_olde
     assert_eq!(published(&world).len(), 910);
     let states = world.ledger.states.lock();
     assert!(states[&tenant.id].backlog.is_empty(), "{states:?}");
-    // The whole list once, and then what is asked for.
+    // The whole list once, and then only the requested spans.
     let whole = 3910 / 49 + 1;
     assert!(asks <= whole + 50, "{asks} requests");
 }
 
-/// A list of 300, newest *created* first, of which `updated` was updated since: an incident and seconds ago.
+/// A list of 300 incidents, newest *created* first. `updated` is an incident that was updated since, and how many
+/// seconds ago.
 fn by_creation(world: &World, updated: Arc<Mutex<Option<(u32, i64)>>>) -> Arc<Tenant> {
     scripted(world, move |ask| {
         let PageAsk::Query(query) = ask else {
@@ -105,14 +106,14 @@ async fn an_old_incident_that_was_updated_is_found_in_a_history_that_is_listed_b
         let tenant = by_creation(&world, updated.clone());
         let swept = sweep(&world, &tenant).await;
         if quiet {
-            // So far it looks sorted by last update.
+            // So far the list looks sorted by last update.
             assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
             *updated.lock() = Some((160, -20));
             sleep(tenant.rules.reach.reconcile_every).await;
             let _ = sweep(&world, &tenant).await;
         }
         assert!(found(&world, 160), "lost: {swept:?}");
-        // From now on the order is known, and each sweep reads all.
+        // Now the order is known, and each sweep reads everything.
         *updated.lock() = Some((170, -30));
         let swept = sweep(&world, &tenant).await;
         assert_eq!(failed(&swept).health, Health::Misconfigured);

@@ -1,4 +1,4 @@
-//! The first range's start: nothing older is read, by no overlap, no reconcile, no later setting and no clock.
+//! The start of the first range: no overlap, reconcile, later setting or clock makes a sweep read anything older.
 
 use super::*;
 use crate::core::sweep::cursor::DEEP;
@@ -8,7 +8,7 @@ use crate::ports::Clock;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A clock that is wrong, and stands still.
+/// A clock that is wrong and stands still.
 struct Wrong(Ticks);
 
 impl Clock for Wrong {
@@ -31,7 +31,7 @@ fn tenant_of(world: &World, server: &Arc<Server>, lookback: Duration) -> Arc<Ten
     world.tenant_ruled(1, server, |rules| rules.lookback = lookback)
 }
 
-/// A sweep, and all of the backlog: how much was published, and how much of it counts as late.
+/// A sweep and all of the backlog. Returns how much was published, and how much of it counts as late.
 async fn turn(world: &World, tenant: &Tenant) -> (u64, u64) {
     let swept = sweep(world, tenant).await;
     assert!(swept.halt.is_none(), "{:?}", swept.halt);
@@ -43,13 +43,13 @@ async fn turn(world: &World, tenant: &Tenant) -> (u64, u64) {
     )
 }
 
-/// Time passes, here and at Microsoft.
+/// Lets time pass, here and at Microsoft.
 async fn wait(world: &World, server: &Server, time: Duration) {
     sleep(time).await;
     *server.now.lock() = world.sweeper.clock.now();
 }
 
-/// The oldest last update that was asked for.
+/// The oldest last update that was requested.
 fn oldest_asked(server: &Server) -> Ticks {
     let log = server.log.lock();
     let from = log.iter().map(|ask| match ask {
@@ -87,7 +87,7 @@ async fn a_longer_lookback_or_window_later_on_reads_nothing_older() {
     let (world, server) = (World::new(ROOM), long_history());
     let tenant = tenant_of(&world, &server, 12 * HOUR);
     turn(&world, &tenant).await;
-    // Reloaded, and a reconcile is due.
+    // The configuration is reloaded, and a reconcile is due.
     let tenant = world.tenant_ruled(1, &server, |rules| {
         rules.lookback = 30 * DAY;
         rules.reach.reconcile_window = 180 * DAY;
@@ -117,7 +117,7 @@ async fn a_clock_set_back_by_months_moves_no_window_into_history() {
     let tenant = tenant_of(&world, &server, 90 * DAY);
     server.set(1, at(600), 1);
     turn(&world, &tenant).await;
-    // Found late, beyond what a reconcile looks at, though within the first range.
+    // An incident found late: older than the reconcile window, but within the first range.
     server.set(2, at(60 * 86_400), 1);
     server.log.lock().clear();
     world.sweeper.clock = Arc::new(Wrong(START.minus(120 * DAY)));
@@ -134,7 +134,7 @@ async fn a_first_range_that_a_fast_clock_began_too_late_is_moved_with_its_floor(
     world.sweeper.clock = Arc::new(Wrong(START.plus(10 * HOUR)));
     server.set(1000, at(11 * 3600), 1);
     assert_eq!(turn(&world, &tenant).await, (0, 0));
-    // A second answer shows that Microsoft's clock goes on.
+    // A second answer shows that Microsoft's clock advances.
     sleep(Duration::from_secs(30)).await;
     let told = right.now();
     *server.now.lock() = told;
@@ -178,7 +178,7 @@ async fn it_is_moved_too_when_the_first_sweep_broke_off_in_the_midst_of_a_long_r
         server.set(id, at(1800 + id as i64), 1);
     }
     server.set(1000, at(11 * 3600), 1);
-    // After five pages what is older is left to the backlog; the newest is refused.
+    // After five pages the older part is left to the backlog, and the request for the newest part is refused.
     let mut faults = vec![Fault::Refuse(crate::runtime::fakes::broken_page())];
     faults.extend(vec![Fault::Fine; DEEP as usize]);
     *server.faults.lock() = faults;

@@ -1,4 +1,4 @@
-//! Elements that can't be read: counted and told once, lettered once, and bounded in all else.
+//! Elements that can't be read: counted and logged once, sent once, and bounded in everything else.
 
 use parking_lot::Mutex;
 use std::io;
@@ -10,7 +10,7 @@ use crate::core::time::ticks::Ticks;
 use crate::ports::{Encoder, Item, Record, Records};
 use crate::runtime::tenant::Tenant;
 
-/// The next page begins with elements that are no incidents.
+/// Lets the next page begin with elements that are not incidents.
 fn spoil(server: &Server, elements: std::ops::Range<usize>) {
     let elements: Vec<_> = elements.map(|n| format!("{{\"a\":{n}}}")).collect();
     let garbage = Fault::Garbage(elements.join(",").leak());
@@ -26,7 +26,7 @@ fn letters(world: &World) -> Vec<Letter> {
     letters.values().copied().collect()
 }
 
-/// An encoder of a tenant for whose dead letters no topic is set.
+/// An encoder without a topic for dead letters.
 struct NoTopic(Arc<dyn Encoder>);
 
 impl Encoder for NoTopic {
@@ -66,7 +66,7 @@ impl Lines {
         tracing::subscriber::set_default(subscriber.finish())
     }
 
-    /// Those since this was asked last that are about letters.
+    /// The lines about letters since the last call.
     fn take(&self) -> Vec<String> {
         let text = std::mem::take(&mut *self.0.lock());
         let text = String::from_utf8(text).expect("UTF-8");
@@ -128,7 +128,7 @@ async fn ever_new_floods_fill_neither_ledger_nor_topic_nor_log() {
     assert_eq!(letters(&world).len(), MOST);
     let sent = world.topic.values("dead").len();
     assert!((200..=MOST).contains(&sent), "{sent} letters");
-    // Three sweeps with four lines each, and one line for all that is beyond.
+    // Three sweeps with four lines each, and one line for everything beyond the bound.
     assert!(told <= 13, "{told} lines");
 }
 

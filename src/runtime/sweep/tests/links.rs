@@ -17,7 +17,7 @@ fn hundred(server: &Server) {
 async fn what_stands_behind_a_link_that_leads_elsewhere_is_read_by_skip_and_that_is_told_once() {
     let warnings = Warnings::new();
     for order in [Order::NewestFirst, Order::OldestFirst, Order::Shuffled] {
-        // The server has pages of its own.
+        // The server has its own page size.
         let (world, server) = (
             World::new(ROOM),
             Server::of(SourceKind::Graph, order, Some(7)),
@@ -75,7 +75,7 @@ async fn an_empty_page_whose_link_is_not_followed_costs_a_request_or_two_and_the
     assert!(asks.load(Ordering::SeqCst) <= 2, "{asks:?}");
 }
 
-/// One incident with `members` in it, and a page of two alerts that "more" leads to.
+/// One incident with `members`, and a page of two alerts behind the link "more".
 fn continued(members: &str) -> impl Fn(&PageAsk) -> String + Send + Sync + 'static {
     let page = format!(
         "{{\"value\":[{{\"id\":1,\"at\":\"{}\",{members}}}]}}",
@@ -160,7 +160,7 @@ async fn alerts_whose_link_leads_elsewhere_are_told_of_once_and_cost_no_request(
         let swept = sweep(&world, &tenant).await;
         assert!(swept.halt.is_none(), "{swept:?}");
     }
-    // What can't be read whole is left to the backlog, and all around it is read.
+    // What can't be read completely is left to the backlog, and everything around it is read.
     assert!(asks.load(Ordering::SeqCst) <= 20, "{asks:?}");
     assert_eq!(warnings.of("only some of an incident's alerts"), 1);
     assert_eq!(published(&world).len(), 1);

@@ -1,4 +1,4 @@
-//! Random worlds with random faults, held against what the server showed.
+//! Random worlds with random faults, compared with what the server showed.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,30 +14,31 @@ struct Story {
     api: SourceKind,
     order: Order,
     page_size: u32,
-    /// The server's own pages, with nextLinks.
+    /// The server's own page size, with nextLinks.
     cap: Option<usize>,
-    /// Its nextLinks lead to another host.
+    /// Whether its nextLinks lead to another host.
     elsewhere: bool,
-    /// It ignores `$filter`.
+    /// Whether it ignores `$filter`.
     unfiltered: bool,
-    /// Seconds by which its answers' `Date` is off.
+    /// Seconds by which the `Date` of its answers is off.
     dates_off: Vec<i64>,
     per_minute: u32,
-    /// Incidents in few distinct ticks: seconds ago, and how many. Up to 60 share one.
+    /// Groups of incidents with the same tick: how many seconds ago, and how many (up to 60).
     groups: Vec<(i64, usize)>,
-    /// Seconds ago from which on the tenant is read.
+    /// How many seconds ago reading starts.
     start: i64,
-    /// Seconds by which its first range begins before that.
+    /// Seconds by which the first range begins before that.
     before: i64,
-    /// What changes before each page: incident, seconds ago, content.
+    /// The changes before each page: incident, seconds ago, content.
     changes: Vec<Vec<(u64, i64, u32)>>,
-    /// What happens to each page.
+    /// The fault of each page.
     faults: Vec<Fault>,
-    /// Neighbours often: what spoils one incident spoils those of the same campaign.
+    /// Often neighbours: what breaks one incident breaks others of the same campaign.
     poison: Vec<u64>,
     heavy: Vec<u64>,
     most: Option<usize>,
-    /// Kafka refuses some records. Nothing changes then: of what is held back only the last version is ever published.
+    /// Whether Kafka refuses some records. Then nothing changes, because only the last version of a held-back incident
+    /// is ever published.
     refused: bool,
 }
 
@@ -50,7 +51,7 @@ fn fault() -> impl Strategy<Value = Fault> {
     ]
 }
 
-/// Mostly right; never two in a row that agree with one another and not with our clock.
+/// Mostly right: no two `Date`s in a row are wrong, so that a wrong one is never confirmed.
 fn dates_off() -> impl Strategy<Value = Vec<i64>> {
     let lies = prop_oneof![
         Just(-1_699_999_990_i64),
@@ -97,8 +98,8 @@ fn story() -> impl Strategy<Value = Story> {
         let (groups, (start, before), changes) = world;
         let (faults, poison, heavy, most, refused) = trouble;
         let poison = poison.into_iter().flat_map(|(id, n)| id..id + n).collect();
-        // Each incident that can't be read is a part of the backlog, and a list that is not filtered is read whole for each
-        // part: tens of thousands of pages, which take minutes and show nothing more.
+        // Each unreadable incident is a part of the backlog, and an unfiltered list is read completely for each part.
+        // That is tens of thousands of pages, which take minutes and show nothing new.
         let (poison, heavy, most) = match unfiltered {
             true => (Vec::new(), Vec::new(), None),
             false => (poison, heavy, most),
@@ -146,12 +147,12 @@ impl Story {
             *server.now.lock() = now;
             let mut incidents = server.incidents.lock();
             for (id, ago, content) in changes.next().unwrap_or_default() {
-                // Updates never go back in time; a late-indexed incident may well be old.
+                // Updates never go back in time, but a late-indexed incident may be old.
                 let (old, before) = incidents.get(&id).copied().unwrap_or((i64::MIN, 0));
                 let changed = now.minus(Duration::from_secs(ago.cast_unsigned()));
                 let at = changed.0.max(old);
-                // A content that goes and comes back with one and the same time is published again, as it should be; here
-                // it would count as a repeat.
+                // If a content comes back at the same tick, it is rightly published again; here it would count as a
+                // repetition.
                 let content = if at == old {
                     content.max(before)
                 } else {
@@ -170,7 +171,7 @@ impl Story {
         server
     }
 
-    /// Starts `tenant` where the story does rather than at the lookback.
+    /// Starts `tenant` where the test does instead of at the lookback.
     fn begin(&self, world: &World, tenant: TenantId) {
         let state = TenantState {
             start: at(self.start + self.before),
@@ -221,7 +222,7 @@ impl Story {
     fn compare(&self, world: &World, server: &Server) {
         let shown = server.shown.lock().clone();
         let start = at(self.start + self.before);
-        // Of what nobody asked for, only what is odd is published.
+        // Of the incidents that were not requested, only odd ones are published.
         let asked_for = |at: i64| at >= start.0;
         let shown: HashSet<_> = shown
             .into_iter()
@@ -256,7 +257,7 @@ impl Story {
     }
 }
 
-/// A sweep, and the backlog after it; how many versions that published.
+/// A sweep, and the backlog after it. Returns how many versions they published.
 async fn turn(world: &World, tenant: &Tenant) -> u64 {
     let swept = sweep(world, tenant).await;
     let filled = fill(world, tenant, Duration::from_secs(1_000_000)).await;

@@ -1,8 +1,8 @@
-//! A tenant that moves from one API to the other, with its ledger.
+//! A tenant that moves from one API to the other with its ledger.
 
 use super::*;
 
-/// The same incidents, as the other API shows them: other words, and instants cut to milliseconds.
+/// The same incidents in the other API: with other words, and with instants cut to milliseconds.
 fn other_api(of: &Server, api: SourceKind) -> Arc<Server> {
     let other = Server::of(api, Order::NewestFirst, None);
     for (id, (at, content)) in of.incidents.lock().iter() {

@@ -1,4 +1,4 @@
-//! Answers of any shape: they cost no more than they may, and say what is wrong.
+//! Answers of any shape: they cost no more than the limits allow, and the failure says what is wrong.
 
 use super::*;
 
@@ -62,7 +62,7 @@ async fn what_an_incident_with_alerts_elsewhere_keeps_in_memory_is_what_is_count
             let incident = format!("{{\"id\":1,\"at\":\"{}\",{link}}}", at(60));
             return format!("{{\"value\":[{incident}]}}");
         };
-        // More than a page of them may hold.
+        // More elements than a page may have.
         format!("{{\"value\":[{}]}}", vec!["{}"; 11_000].join(","))
     });
     let swept = sweep(&world, &tenant).await;

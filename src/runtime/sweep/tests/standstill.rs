@@ -1,4 +1,4 @@
-//! What could keep a backlog from ever being done, or a live sweep from going on.
+//! What could keep a backlog from ever ending, or a live sweep from advancing.
 
 use super::*;
 use crate::core::sources::SourceKind;
@@ -7,7 +7,7 @@ use crate::core::sweep::cursor::TenantState;
 use crate::core::sweep::pager::PageAsk;
 
 const LONG: Duration = Duration::from_secs(12 * 3600);
-/// Between two live sweeps.
+/// The time between two live sweeps.
 const PERIOD: Duration = Duration::from_secs(30);
 
 fn state(world: &World, tenant: &Tenant) -> TenantState {
@@ -15,7 +15,7 @@ fn state(world: &World, tenant: &Tenant) -> TenantState {
     states.get(&tenant.id).cloned().expect("a state")
 }
 
-/// A tenant that is read up to now, but for 1,000 incidents of the hour before.
+/// A tenant that is up to date, except for 1,000 incidents of the hour before.
 fn behind(world: &World, server: &Arc<Server>) -> Arc<Tenant> {
     let tenant = world.tenant(1, server, 20);
     for id in 1..=1000 {
@@ -27,7 +27,7 @@ fn behind(world: &World, server: &Arc<Server>) -> Arc<Tenant> {
     tenant
 }
 
-/// A live sweep, and then the backlog until the next.
+/// A live sweep, and then the backlog until the next one.
 async fn period(world: &World, tenant: &Tenant) {
     assert!(sweep(world, tenant).await.halt.is_none());
     let _ = fill(world, tenant, PERIOD).await;
@@ -157,7 +157,7 @@ async fn troubles_never_reach_into_the_future_where_they_would_blind_live_sweeps
     let later = START.plus(PERIOD);
     *server.now.lock() = later;
     server.set(103, later, 1);
-    // The unreadable one is met each time: the first failure counts as a hiccup.
+    // Each sweep meets the unreadable incident. The first failure does not start a search.
     sweep(&world, &tenant).await;
     sweep(&world, &tenant).await;
     let seen = published(&world);
@@ -196,14 +196,14 @@ async fn a_window_walked_on_after_a_record_was_held_back_is_not_closed_over_it()
 async fn a_first_range_is_corrected_though_the_first_sweep_failed() {
     let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
     let tenant = world.tenant(1, &server, 100);
-    // Microsoft's clock, half an hour behind ours.
+    // Microsoft's clock is half an hour behind ours.
     *server.now.lock() = at(1800);
     server.set(1, at(1800 + 3500), 1);
     let refusal = crate::runtime::fakes::broken_page();
     server.faults.lock().push(Fault::Refuse(refusal));
     failed(&sweep(&world, &tenant).await);
     sweep(&world, &tenant).await;
-    // A second answer shows that it goes on.
+    // A second answer shows that the clock advances.
     sleep(Duration::from_secs(30)).await;
     *server.now.lock() = at(1770);
     assert_eq!(sweep(&world, &tenant).await.published, 1);

@@ -1,4 +1,4 @@
-//! Pages that fail for what they hold.
+//! Pages that fail because of their content.
 
 use super::*;
 use crate::core::ids::IncidentId;
@@ -8,7 +8,7 @@ use crate::runtime::fakes::broken_page;
 
 const LONG: Duration = Duration::from_secs(12 * 3600);
 
-/// 100 incidents, one a second, of which `poison` can't be given with its alerts.
+/// 100 incidents, one per second. `poison` can't be returned with its alerts.
 fn poisoned(api: SourceKind, poison: u64) -> Arc<Server> {
     let server = Server::of(
         api,
@@ -26,7 +26,7 @@ fn asks(server: &Server) -> u32 {
     server.asks.load(Ordering::SeqCst)
 }
 
-/// Sweeps until the search for what fails is over.
+/// Sweeps until the search of the failing page is over.
 async fn search(world: &World, tenant: &Tenant) {
     assert_eq!(
         failed(&sweep(world, tenant).await).status,

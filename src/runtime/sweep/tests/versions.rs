@@ -1,9 +1,9 @@
-//! What is a version, from the page to the topic.
+//! What counts as a version, from the page to the topic.
 
 use super::*;
 use crate::core::incident::version::{Forms, Seen};
 
-/// Forgets the hashes, as if a former release had recorded all that is known.
+/// Removes the hashes, as if a former release had recorded everything.
 fn recorded_by_a_former_release(world: &World) {
     for seen in world.ledger.seen.lock().values_mut() {
         *seen = Seen {
@@ -22,7 +22,7 @@ async fn an_upgrade_publishes_nothing_again_and_every_later_change() {
     }
     assert_eq!(sweep(&world, &tenant).await.published, 50);
     recorded_by_a_former_release(&world);
-    // A sweep is a full one again after a while.
+    // After a while, a sweep is a full one again.
     sleep(Duration::from_secs(60)).await;
     assert_eq!(sweep(&world, &tenant).await.published, 0, "published again");
     sleep(Duration::from_secs(60)).await;
@@ -55,7 +55,7 @@ async fn an_incident_that_alternates_between_two_forms_is_published_twice() {
         published.push(sweep(&world, &tenant).await.published);
     }
     assert_eq!(published, [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
-    // When its last update moves, both forms are news again.
+    // When the last update moves, both forms are news again.
     for (form, expected) in [(1, 1), (2, 1), (1, 0), (2, 0)] {
         server.set(1, at(40), form);
         assert_eq!(sweep(&world, &tenant).await.published, expected);
