@@ -38,16 +38,16 @@ use crate::runtime::sweep::{SweepOutcome, Sweeper};
 
 pub const START: Ticks = Ticks(17_000_000_000_000_000);
 
-/// Grants tokens and counts.
+/// Grants tokens and counts the requests.
 #[derive(Default)]
 pub struct Entra {
     pub requests: AtomicU32,
-    /// The secret is wrong; what stands in its file counts up with each new one.
+    /// Whether the secret is wrong. `stamp` increases with each new secret in its file.
     pub wrong: AtomicBool,
-    /// It takes requests and answers none.
+    /// Whether it accepts requests without answering them.
     pub silent: AtomicBool,
     pub stamp: AtomicU32,
-    /// The disk with its file is silent until the sender is dropped.
+    /// The disk with the secret's file does not answer until the sender is dropped.
     pub silent_disk: Mutex<Option<mpsc::Receiver<()>>>,
 }
 
@@ -91,7 +91,7 @@ impl TokenSource for Entra {
     }
 }
 
-/// The record is the key, the change, and the raw bytes.
+/// Encodes a record from the key, the change and the raw bytes.
 pub struct PlainEncoder(pub TenantId);
 
 impl Encoder for PlainEncoder {
@@ -143,7 +143,7 @@ pub struct MemoryLedger {
     pub seen: Mutex<HashMap<(TenantId, IncidentId), Seen>>,
     pub letters: Mutex<HashMap<(TenantId, ContentHash), Letter>>,
     pub full: AtomicBool,
-    /// The disk does not answer: no read ends.
+    /// Whether the disk does not answer, so that no read ends.
     pub hangs: AtomicBool,
 }
 
@@ -220,7 +220,7 @@ impl Ledger for MemoryLedger {
     }
 }
 
-/// Counts what tests ask about.
+/// Counts events for tests.
 #[derive(Default)]
 pub struct Counts {
     pub missed: Mutex<u64>,
@@ -245,10 +245,10 @@ impl Observer for Counts {
     }
 }
 
-/// Wall-clock time that runs with tokio's, and can be set.
+/// Wall-clock time that runs with tokio's time and can be set.
 pub struct TestClock {
     origin: Instant,
-    /// Seconds by which it was set, all in all.
+    /// Seconds by which the clock was set in total.
     set: AtomicI64,
 }
 
@@ -275,7 +275,7 @@ impl Clock for TestClock {
     }
 }
 
-/// A daemon's worth of fakes.
+/// All fakes that a daemon needs.
 pub struct World {
     pub topic: Arc<Topic>,
     pub ledger: Arc<MemoryLedger>,
@@ -327,7 +327,7 @@ impl World {
         self.tenant_with(n, server, page_size, &entra)
     }
 
-    /// A tenant whose budget makes itself felt.
+    /// A tenant with a small budget.
     pub fn tenant_of_budget(
         &self,
         server: &Arc<Server>,
@@ -340,7 +340,7 @@ impl World {
         })
     }
 
-    /// A tenant with other rules.
+    /// A tenant with changed rules.
     pub fn tenant_ruled(
         &self,
         n: u8,
@@ -350,7 +350,7 @@ impl World {
         self.tenant_made(n, server, |parts| change(&mut parts.rules))
     }
 
-    /// A tenant that is made otherwise.
+    /// A tenant with any change.
     pub fn tenant_made(
         &self,
         n: u8,
@@ -377,14 +377,14 @@ impl World {
         })
     }
 
-    /// A new tenant, of which nothing is remembered.
+    /// Adds an empty memory for a new tenant.
     fn register(&self, tenant: Tenant) -> Arc<Tenant> {
         let memory = Memory::new(&tenant.rules, Duration::ZERO);
         self.memories.lock().insert(tenant.id, memory);
         Arc::new(tenant)
     }
 
-    /// Looks at what is remembered of `tenant`, or changes it, between two sweeps.
+    /// Reads or changes the memory of `tenant` between two sweeps.
     pub fn memory<T>(&self, tenant: &Tenant, look: impl FnOnce(&mut Memory) -> T) -> T {
         look(
             self.memories
@@ -417,7 +417,7 @@ impl World {
         outcome
     }
 
-    /// The daemon as a new process finds it: nothing is left but the ledger and the topic.
+    /// Starts a new process: only the ledger and the topic remain.
     pub fn restart(&mut self) {
         self.sweeper.stop.cancel();
         self.sweeper.stop = CancellationToken::new();

@@ -1,9 +1,9 @@
-//! Alerts that an incident has on pages of their own.
+//! Alerts of an incident on their own pages.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
 
-/// Incidents whose alerts go on elsewhere, and on how many pages.
+/// Incidents whose alerts continue elsewhere, and on how many pages.
 #[derive(Default)]
 pub struct Further(Mutex<HashMap<u64, u32>>);
 
@@ -21,7 +21,7 @@ impl Further {
         text
     }
 
-    /// The page that such a link leads to; it has one alert.
+    /// The page that such a link leads to. It has one alert.
     pub fn page(&self, link: &str) -> Option<String> {
         let (id, page) = link.strip_prefix("alerts ")?.split_once(' ')?;
         let (id, page): (u64, u32) = (id.parse().ok()?, page.parse().ok()?);

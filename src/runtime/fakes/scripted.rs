@@ -1,4 +1,4 @@
-//! A server that answers as a function says, with pages that come in one piece.
+//! A server that answers with the result of a function, each page in one piece.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub struct Scripted {
     pub answer: Box<dyn Fn(&PageAsk) -> String + Send + Sync>,
 }
 
-/// Links that begin so lead to another host.
+/// Links with this prefix lead to another host.
 pub const ELSEWHERE: &str = "elsewhere";
 
 struct Whole(Option<Bytes>);

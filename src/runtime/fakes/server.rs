@@ -1,4 +1,4 @@
-//! One tenant's list of incidents, as a server pages it, and what it does wrong.
+//! One tenant's list of incidents, how a server pages it, and the server's faults.
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -50,40 +50,40 @@ pub enum Order {
     Shuffled,
 }
 
-/// A version: incident id, last update, and a number that stands for its content.
+/// A version: incident id, last update, and a number that represents its content.
 pub type Version = (u64, i64, u32);
 
 type Hook = Box<dyn FnMut(&Server) + Send>;
 
-/// One tenant's incidents, as a server lists them, and what it does wrong.
+/// A server with one tenant's incidents and its faults.
 pub struct Server {
     pub order: Order,
-    /// The server's own page size, with nextLinks; `None`: it follows `$top` and `$skip`.
+    /// The server's own page size, with nextLinks. `None`: it follows `$top` and `$skip`.
     pub cap: Option<usize>,
-    /// The API it plays.
+    /// The API that it imitates.
     pub api: SourceKind,
-    /// Incidents that no page with alerts can hold, nor an answer of their own.
+    /// Incidents that no page with alerts, and no answer of their own, can hold.
     pub poison: Mutex<HashSet<u64>>,
-    /// What is answered for them.
+    /// The answer for them.
     pub poisoned_answer: Mutex<Failure>,
-    /// Incidents that no page with alerts can hold, and that come whole when they are asked for alone.
+    /// Incidents that no page with alerts can hold, but that come completely when requested alone.
     pub heavy: Mutex<HashSet<u64>>,
-    /// Alerts on pages of their own.
+    /// Alerts on their own pages.
     pub further: Further,
-    /// What comes of an incident that is asked for alone is said to be incomplete.
+    /// Whether an incident requested alone is marked as incomplete.
     pub alone_partial: AtomicBool,
-    /// An incident that is asked for alone is another one, or an older state of it.
+    /// Whether the answer for an incident requested alone is a different one, or an older state.
     pub alone_stale: AtomicBool,
-    /// Nor can a page without alerts.
+    /// Whether `poison` also breaks pages without alerts.
     pub bare_too: AtomicBool,
-    /// Incidents with which no page is ever answered.
+    /// Incidents whose pages are never answered.
     pub hang: Mutex<HashSet<u64>>,
-    /// The most incidents that a page comes through with.
+    /// The most incidents with which a page comes through.
     pub most: Mutex<Option<usize>>,
-    /// The documented quotas of the API, over any minute and any hour: what was asked within the last hour.
+    /// If set, the API's quotas apply to any minute and any hour; holds the requests of the last hour.
     pub quota: Mutex<Option<VecDeque<Instant>>>,
     pub throttled: AtomicU32,
-    /// What was asked for.
+    /// The requests.
     pub log: Mutex<Vec<PageAsk>>,
     pub incidents: Mutex<BTreeMap<u64, (i64, u32)>>,
     pub shown: Mutex<HashSet<Version>>,
@@ -91,33 +91,33 @@ pub struct Server {
     pub at_work: AtomicU32,
     pub most_at_work: AtomicU32,
     pub now: Mutex<Ticks>,
-    /// Its links lead to another host: they are refused, and it panics when one is followed.
+    /// Whether its links lead to another host. They are refused, and the server panics if one is followed.
     pub elsewhere: AtomicBool,
-    /// It ignores `$filter`.
+    /// Whether it ignores `$filter`.
     pub unfiltered: AtomicBool,
-    /// Seconds by which the next answers' `Date` is off, the last first.
+    /// Seconds by which the `Date`s of the next answers are off, the next one last.
     pub dates_off: Mutex<Vec<i64>>,
     /// Called before each page is made.
     pub before_page: Mutex<Hook>,
-    /// What happens to the next pages, the last first.
+    /// What happens to the next pages, the next one last.
     pub faults: Mutex<Vec<Fault>>,
     pub delay: Mutex<Duration>,
 }
 
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// None at all.
+    /// No fault.
     Fine,
     Refuse(Failure),
-    /// The page ends after so many bytes.
+    /// The page ends after this many bytes.
     Cut(usize),
-    /// An element that is no incident stands first in the page.
+    /// The page begins with an element that is not an incident.
     Garbage(&'static str),
-    /// The page says that something is missing in it; its last incident is.
+    /// The page says that something is missing, and its last incident is missing.
     Partial,
 }
 
-/// A page that fails, perhaps for what it holds.
+/// The failure of a page whose content may be the cause.
 pub fn broken_page() -> Failure {
     Failure::new(Health::Unreachable, Reaction::Backoff, "500", "wait")
         .with_status(500)
@@ -222,7 +222,7 @@ impl Server {
         (rows.into_iter().skip(skip).take(count).collect(), more)
     }
 
-    /// A nextLink of ours: where it goes on, and for what.
+    /// A nextLink of this server: where it continues, and for which request.
     fn link(span: Span, skip: usize, alerts: bool) -> String {
         let to = span.to.map_or(i64::MAX, |to| to.0);
         format!("{} {to} {skip} {alerts}", span.from.0)
@@ -264,7 +264,7 @@ impl Server {
         ))
     }
 
-    /// Whether the page holds one with which it is never answered.
+    /// Whether the page holds an incident that keeps it from being answered.
     fn hangs(&self, ask: &PageAsk) -> bool {
         let PageAsk::Query(query) = ask else {
             return false;
@@ -421,7 +421,7 @@ impl IncidentSource for Server {
     }
 }
 
-/// A request that was answered, or given up.
+/// Counts a request as ended when dropped.
 struct Done<'a>(&'a AtomicU32);
 
 impl Drop for Done<'_> {

@@ -1,4 +1,4 @@
-//! A topic in memory, and what makes its records smaller.
+//! A topic in memory, and functions that make records smaller.
 
 use parking_lot::Mutex;
 
@@ -15,7 +15,7 @@ pub struct Topic {
     pub away: watch::Sender<bool>,
     /// Records whose value contains this are refused.
     pub refused: Mutex<Option<&'static str>>,
-    /// The largest record it accepts.
+    /// The largest record that it accepts.
     pub limit: Mutex<Option<usize>>,
 }
 
@@ -74,7 +74,7 @@ impl Publisher for Topic {
     }
 }
 
-/// The parts of a record whose value is split at its spaces: a part is one word.
+/// Splits a record at the spaces in its value: each part is one word.
 pub fn words<'a>(whole: &Record, limit: usize) -> Option<Records<'a>> {
     let part = |word: &[u8]| Record {
         value: word.to_vec(),
@@ -86,7 +86,7 @@ pub fn words<'a>(whole: &Record, limit: usize) -> Option<Records<'a>> {
     fit.then(|| -> Records<'a> { Box::new(parts.into_iter()) })
 }
 
-/// As much of a record as fits.
+/// Cuts a record to `limit`.
 pub fn cut<'a>(mut whole: Record, limit: usize) -> Option<Records<'a>> {
     let around = whole.size() - whole.value.len();
     whole.value.truncate(limit.checked_sub(around)?);
