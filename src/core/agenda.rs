@@ -1,25 +1,26 @@
-//! When each tenant is swept, and what else is done for it: the decisions of the dispatcher, without its tasks and clocks.
+//! When each tenant is swept, and what else is done for it: the decisions of the dispatcher, without its tasks and
+//! clocks.
 //!
-//! A firing of a schedule puts each of its tenants into a queue, at the tenant's own place in the period
-//! ([`crate::core::time::spread`]). A tenant whose turn comes is swept, unless its last sweep still runs: two sweeps of a
-//! tenant never overlap. A turn that meets a running sweep is counted as missed and not made up for: the next sweep reads
-//! from the cursor, so it catches up by itself.
+//! A firing of a schedule queues a turn for each of its tenants, at the tenant's own place in the period
+//! ([`crate::core::time::spread`]). When its turn is due, a tenant is swept, unless its last sweep still runs: two
+//! sweeps of a tenant never overlap. A turn that meets a running sweep counts as missed and is not repeated: the next
+//! sweep reads from the cursor, so it catches up by itself.
 //!
 //! A tenant is in one of these states:
 //!
 //! | state | it leaves the state when |
 //! |---|---|
-//! | idle | its turn comes |
-//! | resting, after a sweep that failed | its pause is over ([`crate::core::pace::backoff`]), or somebody asks for a retry |
+//! | idle | its turn is due |
+//! | resting, after a failed sweep | its pause is over ([`crate::core::pace::backoff`]), or a retry is requested |
 //! | sweeping | the sweep ends; a back-fill follows if the tenant has a backlog |
-//! | filling | the back-fill ends; a turn that comes meanwhile asks it to give way and follows at once |
-//! | leaving | what runs with former settings, or for a tenant that was removed or released, has come to rest |
+//! | filling | the back-fill ends; a turn that is due meanwhile asks it to give way and follows at once |
+//! | leaving | work with former settings, or of a removed or released tenant, has ended |
 //!
-//! A turn in the queue is not a state: the next turn of a tenant may be queued while it is swept.
+//! A turn in the queue is not a state: a tenant's next turn may be queued while it is swept.
 //!
-//! Invariants: at most one piece of work runs for a tenant, also across reloads. Each tenant that is removed or released
-//! is reported once ([`Action::Released`]), and not before its work has ended. Nothing starts after [`Input::Stop`].
-//! Every input is accepted in every state.
+//! Invariants: at most one piece of work runs for a tenant, also across reloads. Each removed or released tenant is
+//! reported once ([`Action::Released`]), after its work has ended. Nothing starts after [`Input::Stop`]. Every input is
+//! accepted in every state.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -39,9 +40,9 @@ use crate::core::time::wallclock::Look;
 mod entry;
 mod messages;
 
-/// Gaps between firings are counted up to this many: a suspended machine wakes to a gap of days.
+/// The most missed firings that one gap counts: a suspended machine may wake after days.
 const MOST_MISSED: u64 = 10_000;
-/// One new tenant starts per this time, on average.
+/// The average time between the starts of two new tenants.
 const FIRST_PACE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default)]
@@ -60,17 +61,17 @@ struct Group {
     last_firing: Option<Ticks>,
 }
 
-/// A turn in the queue, the earliest first.
+/// A turn in the queue. The earliest comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct QueuedTurn {
     at: Duration,
     tenant: TenantId,
-    /// It ends a rest; a regular turn that comes earlier makes it void.
+    /// The turn ends a rest. An earlier regular turn makes it void.
     retry: bool,
 }
 
 impl Agenda {
-    /// What to do about `input`, in this order. `now.steady` counts from the start of the daemon.
+    /// The actions for `input`, in order. `now.steady` counts from the start of the daemon.
     pub fn on(&mut self, now: Look, input: Input) -> Vec<Action> {
         match input {
             Input::Fleet(fleet) => self.fleet(now, &fleet),
@@ -114,8 +115,8 @@ impl Agenda {
         self.release(gone);
         let fresh: Vec<_> = fleet.iter().filter(|it| self.enter(now, it)).collect();
         self.regroup(fleet);
-        // The first turns don't wait for a firing: an operator who starts the daemon or adds a tenant wants to see it work,
-        // also at "every 6h". A few start at once, many are spread.
+        // First turns don't wait for a firing: an operator who starts the daemon or adds a tenant wants to see it work,
+        // even with "every 6h". A few tenants start at once, many are spread.
         let crowd = crowd(fresh.len());
         for FleetMember { id, schedule, .. } in fresh {
             let window = schedule.period_after(now.wall).min(crowd);
@@ -123,8 +124,8 @@ impl Agenda {
         }
     }
 
-    /// Takes up a member of the fleet. Whether it gets a first turn now: it is new or has new settings, and no work of it has
-    /// to come to rest before.
+    /// Adds a member of the fleet. Returns whether it gets a first turn now: it is new or has new settings, and none of
+    /// its work has to end first.
     fn enter(&mut self, now: Look, member: &FleetMember) -> bool {
         let entry = self.entries.get(&member.id);
         let known = entry.filter(|entry| !AgendaState::GONE.contains(&entry.state));
@@ -141,7 +142,7 @@ impl Agenda {
         left.is_none()
     }
 
-    /// Schedules that stay keep their last firing: gaps are counted from it.
+    /// Schedules that stay keep their last firing, because gaps are counted from it.
     fn regroup(&mut self, fleet: &[FleetMember]) {
         let mut before = mem::take(&mut self.groups);
         for FleetMember { id, schedule, .. } in fleet {
@@ -181,7 +182,7 @@ impl Agenda {
         let Some(group) = self.groups.get_mut(schedule) else {
             return;
         };
-        // The scheduler looks twice a second and is late by up to about that; the firing is that of the whole second.
+        // The scheduler checks twice a second and may be that late; the firing belongs to the whole second.
         let at = Ticks::from_unix_seconds(now.wall.unix_seconds());
         if !schedule.is_due(at) && schedule.cron() == "* * * * * *" {
             return;
@@ -214,7 +215,7 @@ impl Agenda {
         self.queue.push(Reverse(QueuedTurn { at, tenant, retry }));
     }
 
-    /// Starts the sweeps whose time has come.
+    /// Starts the sweeps that are due.
     fn due(&mut self, now: Look) {
         while let Some(Reverse(turn)) = self.queue.peek().copied()
             && turn.at <= now.steady
@@ -231,7 +232,8 @@ impl Agenda {
                 _ if turn.retry => {}
                 AgendaState::Idle => self.start(now, turn.tenant),
                 AgendaState::Sweeping { began } => {
-                    // A first turn, or one after a rest, may have started just before: it reads all that this turn would.
+                    // A first turn, or one after a rest, may have started just before. It reads everything that this
+                    // turn would read.
                     let period = entry.schedule.period_after(now.wall);
                     if now.steady.saturating_sub(*began) >= period / 4 {
                         self.actions.push(Action::Missed(1));
@@ -273,7 +275,7 @@ impl Agenda {
             }
             AgendaState::Leaving { stays: true, .. } => self.start(now, tenant),
             AgendaState::Leaving { stays: false, .. } => self.forget(tenant),
-            // Nothing ran.
+            // Nothing was running.
             state @ (AgendaState::Idle | AgendaState::Resting { .. }) => entry.state = state,
         }
     }
@@ -313,7 +315,7 @@ impl Agenda {
         };
         entry.fill_since = end.last_turn.unwrap_or(entry.fill_since);
         let WorkResult::Failed { reaction, .. } = end.result else {
-            // Without this, the failures of a backlog that takes long would add up.
+            // Otherwise the failures of a long backlog would add up.
             entry.fill_failures = 0;
             return;
         };
@@ -323,7 +325,7 @@ impl Agenda {
         self.actions.push(Action::Rest { tenant, pause });
     }
 
-    /// Shows the next regular turn. It is not queued here: its firing does that.
+    /// Shows the next regular turn. Its firing will queue it.
     fn plan_next(&mut self, now: Look, tenant: TenantId) {
         let Some(AgendaEntry { schedule, .. }) = self.entries.get(&tenant) else {
             return;
@@ -337,7 +339,7 @@ impl Agenda {
         }
     }
 
-    /// Tries those of `tenants` again that rest, a large crowd spread.
+    /// Tries the resting ones of `tenants` again. A large number of them is spread.
     fn retry(&mut self, now: Look, mut tenants: Vec<TenantId>) {
         let rests = |tenant: &TenantId| {
             self.entries
@@ -363,7 +365,7 @@ fn pause_after(reaction: Reaction, tenant: TenantId, failures: u32) -> Duration 
     pause(reaction, failures, chance)
 }
 
-/// The time over which this many tenants are spread that all start now.
+/// The time over which this many tenants are spread when all start now.
 fn crowd(tenants: usize) -> Duration {
     FIRST_PACE.saturating_mul(u32::try_from(tenants).unwrap_or(u32::MAX))
 }

@@ -1,21 +1,21 @@
-//! What the agenda knows of one tenant.
+//! What the agenda knows about one tenant.
 
 use std::time::Duration;
 
 use crate::core::time::schedule::Schedule;
 use crate::core::time::wallclock::Look;
 
-/// What is known of a tenant.
+/// The schedule and the state of one tenant.
 #[derive(Debug)]
 pub(super) struct AgendaEntry {
     pub(super) schedule: Schedule,
     pub(super) state: AgendaState,
-    /// Sweeps in a row that failed.
+    /// Failed sweeps in a row.
     pub(super) failures: u32,
     pub(super) fill_failures: u32,
-    /// Since when the backlog is without a turn in its lane.
+    /// Since when the backlog has been without a turn in its lane.
     pub(super) fill_since: Duration,
-    /// After a back-fill that failed: the backlog rests until then.
+    /// After a failed back-fill, the backlog rests until then.
     pub(super) fill_rests_until: Duration,
 }
 
@@ -35,7 +35,7 @@ pub(super) enum AgendaState {
     },
     Leaving {
         sweeping: bool,
-        /// The tenant stays, with new settings: it is swept as soon as this work has come to rest.
+        /// The tenant stays, with new settings: it is swept as soon as this work has ended.
         stays: bool,
     },
 }
@@ -64,7 +64,7 @@ impl AgendaState {
         Self::Leaving { sweeping, stays }
     }
 
-    /// The state of a tenant whose work has to come to rest; `None`: nothing runs.
+    /// The state of a tenant whose work has to end. `None`: nothing runs.
     pub(super) fn left(self, stays: bool) -> Option<Self> {
         match self {
             Self::Idle | Self::Resting { .. } => None,

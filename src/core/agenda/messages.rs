@@ -1,4 +1,4 @@
-//! The inputs of the agenda, and the actions that it answers.
+//! The inputs of the agenda, and the actions with which it answers.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,19 +7,19 @@ use crate::core::health::failure::Reaction;
 use crate::core::ids::TenantId;
 use crate::core::time::schedule::Schedule;
 
-/// Something that happened.
+/// An event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// The tenants are these from now on; ids are unique.
+    /// These are the tenants from now on; ids are unique.
     Fleet(Vec<FleetMember>),
     /// The schedule fires now.
     Fired(Schedule),
     /// Time has passed.
     Due,
     Ended(TenantId, WorkEnd),
-    /// Try these tenants again now, if they rest.
+    /// Try these tenants again now if they rest.
     Retry(Vec<TenantId>),
-    /// Try all tenants again now that rest.
+    /// Try all resting tenants again now.
     RetryAll,
     /// Give these tenants up.
     Release(HashSet<TenantId>),
@@ -32,7 +32,7 @@ pub enum Input {
 pub struct FleetMember {
     pub id: TenantId,
     pub schedule: Schedule,
-    /// Its settings are not those of the fleet before.
+    /// Its settings differ from those in the previous fleet.
     pub changed: bool,
 }
 
@@ -46,7 +46,8 @@ pub struct WorkEnd {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkResult {
-    /// Everything was read, though single records may wait for the next sweep. `backlog`: some of the backlog is to be read.
+    /// Everything was read, though a few records may wait for the next sweep. `backlog`: part of the backlog can be
+    /// read now.
     Done { backlog: bool },
     Failed {
         reaction: Reaction,
@@ -57,14 +58,14 @@ pub enum WorkResult {
     Stopped,
 }
 
-/// Something to do.
+/// An action for the dispatcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Sweep the tenant. `failing`: its last sweep failed.
     Sweep { tenant: TenantId, failing: bool },
     /// Read the tenant's backlog, which has had no turn since `since`.
     Fill { tenant: TenantId, since: Duration },
-    /// Ask the tenant's work to come to rest.
+    /// Ask the tenant's work to stop early.
     GiveWay(TenantId),
     /// Show when the tenant is swept next.
     Plan { tenant: TenantId, within: Duration },
@@ -72,6 +73,6 @@ pub enum Action {
     Rest { tenant: TenantId, pause: Duration },
     /// This many turns were missed.
     Missed(u64),
-    /// The tenant was removed or released, and nothing runs for it any more.
+    /// The tenant was removed or released, and none of its work runs any more.
     Released(TenantId),
 }

@@ -38,15 +38,15 @@ fn end(result: WorkResult) -> WorkEnd {
     }
 }
 
-/// An agenda, and what runs as it says.
+/// An agenda, and the work that runs because of its actions.
 #[derive(Default)]
 struct Rig {
     agenda: Agenda,
     now: Duration,
-    /// The tenants that something runs for, and whether it was asked to give way.
+    /// The tenants with running work, and whether it was asked to give way.
     running: BTreeMap<TenantId, bool>,
     fleet: HashSet<TenantId>,
-    /// Removed or released, and not reported yet.
+    /// Tenants that were removed or released and are not reported yet.
     leaving: HashSet<TenantId>,
     released: Vec<TenantId>,
     sweeps: Vec<TenantId>,
@@ -141,7 +141,7 @@ impl Rig {
         }
     }
 
-    /// Lets time pass. Each turn comes at its time, and its work ends at once.
+    /// Lets time pass. Each turn is due at its time, and its work ends at once.
     fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some(next) = self.agenda.next().filter(|next| *next <= until) {
@@ -164,7 +164,7 @@ impl Rig {
             }
             Step::Release(tenants) => self.release(&tenants),
             Step::Fire(n) => self.on(Input::Fired(schedule(n))),
-            // Now and then for a tenant that nothing runs for: that must do no harm.
+            // Sometimes for a tenant without running work, which must do no harm.
             Step::End(n, how) if self.running.is_empty() => self.end(tenant(n), result(how)),
             Step::End(n, how) => {
                 let running = self.running.keys().nth(usize::from(n) % self.running.len());
