@@ -1,4 +1,4 @@
-//! The commands of the dispatcher, over one channel: they take effect in the order in which they are sent.
+//! The commands of the dispatcher. They share one channel and take effect in the order in which they are sent.
 
 use std::collections::HashSet;
 
@@ -11,13 +11,13 @@ use crate::core::time::schedule::Schedule;
 pub enum DispatcherCommand {
     /// The schedule fires now.
     Fired(Schedule),
-    /// The tenants are these from now on.
+    /// These are the tenants from now on.
     Fleet(Fleet),
-    /// Try all tenants again now that rest after a failure.
+    /// Try all resting tenants again now.
     RetryAll,
     /// Give these tenants up, so that another machine can take them over. `done` is sent when nothing runs for them any
-    /// more. If the dispatcher ends before it reads the command, `done` is dropped. A later fleet with such a tenant takes it
-    /// up again.
+    /// more. If the dispatcher ends before it reads the command, `done` is dropped. A later fleet with such a tenant
+    /// takes it over again.
     Release {
         tenants: HashSet<TenantId>,
         done: oneshot::Sender<()>,

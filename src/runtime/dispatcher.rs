@@ -1,14 +1,14 @@
 //! Runs sweeps and back-fills as the [`Agenda`] decides, and reports how they end.
 //!
-//! One loop takes commands ([`DispatcherCommand`]), the ends of work, and time; it asks the agenda what to do and does it. Each piece
-//! of work is a task that waits for a permit in its lane ([`super::limits`]), takes the tenant's [`Memory`] by value and
-//! gives it back with its outcome.
+//! One loop receives commands ([`DispatcherCommand`]), ends of work, and time. It asks the agenda what to do, and does
+//! it. Each piece of work is a task that waits for a permit in its lane ([`super::limits`]), takes the tenant's
+//! [`Memory`] by value and returns it with its outcome.
 //!
-//! A new fleet leaves tenants alone that are the same [`Arc`] as before. Work that began with a tenant's former settings
-//! comes to rest and commits what it has; then the tenant is swept with its new settings. A tenant that was removed or
-//! released comes to rest in the same way.
+//! A new fleet does not affect a tenant that is the same [`Arc`] as before. Work that began with a tenant's former
+//! settings stops early and commits what it has; then the tenant is swept with its new settings. The work of a tenant
+//! that was removed or released stops in the same way.
 //!
-//! On a stop nothing new begins, and what runs has time to come to rest; see [`Dispatcher::run`].
+//! After a stop nothing new begins, and running work has time to end; see [`Dispatcher::run`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -38,14 +38,14 @@ use crate::runtime::sweep::{Halt, SweepOutcome, Sweeper};
 mod credentials;
 mod releases;
 
-/// How often the loop looks for changed credentials and for log lines that are due.
+/// How often the loop checks for changed credentials and for log lines that are due.
 const LOOK: Duration = Duration::from_secs(2);
 
 pub struct Dispatcher {
     sweeper: Sweeper,
     permits: Permits,
     reports: HealthReports,
-    /// Shows that the loop gets on.
+    /// Shows that the loop makes progress.
     heartbeat: Option<Heartbeat>,
     agenda: Agenda,
     tenants: HashMap<TenantId, TenantEntry>,
@@ -55,13 +55,13 @@ pub struct Dispatcher {
     releases: Releases,
 }
 
-/// A tenant of the fleet, or one that has left it and whose work comes to rest.
+/// A tenant of the fleet, or one that has left it and whose work has not ended yet.
 struct TenantEntry {
-    /// With its settings of now; work that runs may have begun with former ones.
+    /// The tenant with its present settings. Running work may have begun with former ones.
     tenant: Arc<Tenant>,
-    /// What its sweeps have learned. `None`: work that runs has it.
+    /// What its sweeps have learned. `None`: running work has it.
     memory: Option<Memory>,
-    /// Asks its work to come to rest.
+    /// Asks its work to stop early.
     give_way: CancellationToken,
     gone: bool,
 }
@@ -80,7 +80,7 @@ struct Ended {
 }
 
 impl Dispatcher {
-    /// A dispatcher without tenants: [`DispatcherCommand::Fleet`] brings them.
+    /// A dispatcher without tenants; [`DispatcherCommand::Fleet`] adds them.
     pub fn new(sweeper: Sweeper, permits: Permits, reports: HealthReports) -> Self {
         Self {
             sweeper,
@@ -103,8 +103,8 @@ impl Dispatcher {
         self
     }
 
-    /// Runs `fleet`, and what `commands` make of it, until `stop`. Then waits for at most `drain` for the work that runs,
-    /// which sees the same `stop`, and aborts the rest: cursors of aborted sweeps have not moved, so nothing is lost.
+    /// Runs `fleet`, as changed by `commands`, until `stop`. Then waits at most `drain` for running work, which sees
+    /// the same `stop`, and aborts the rest. The cursors of aborted sweeps have not moved, so nothing is lost.
     pub async fn run(
         mut self,
         fleet: Fleet,
@@ -171,7 +171,7 @@ impl Dispatcher {
         self.act(Input::Fleet(members));
     }
 
-    /// Takes up a tenant of the fleet. Whether it is new or has new settings.
+    /// Adds a tenant of the fleet. Returns whether it is new or has new settings.
     fn enter(&mut self, tenant: &Arc<Tenant>) -> bool {
         let uptime = self.uptime();
         let Some(entry) = self.tenants.get_mut(&tenant.id) else {
@@ -196,7 +196,7 @@ impl Dispatcher {
         true
     }
 
-    /// The tenants that `leaves` names are not of the fleet any more.
+    /// Removes the tenants for which `leaves` is true from the fleet.
     fn leave(&mut self, leaves: impl Fn(&TenantId) -> bool) {
         for (tenant, entry) in &mut self.tenants {
             if leaves(tenant) && !entry.gone {
@@ -248,7 +248,7 @@ impl Dispatcher {
         }
     }
 
-    /// Starts `work`, which has been without a turn in its lane `since` then.
+    /// Starts `work`, which has been without a turn in its lane since `since`.
     fn start(&mut self, tenant: TenantId, work: Work, lane: Lane, since: Instant) {
         let uptime = self.uptime();
         let Some(entry) = self.tenants.get_mut(&tenant) else {
@@ -324,10 +324,10 @@ impl Dispatcher {
         self.releases.at_rest(|tenant| *tenant == of.id);
     }
 
-    /// What the agenda has to know of `outcome`.
+    /// The part of `outcome` that the agenda needs.
     fn result(&self, outcome: &SweepOutcome, memory: &Memory) -> WorkResult {
         match &outcome.halt {
-            // The next sweep tries again what is held back; the tenant's other incidents must not wait for it.
+            // The next sweep tries a held-back record again; the tenant's other incidents must not wait for it.
             None | Some(Halt::HeldBack(_)) => WorkResult::Done {
                 backlog: outcome
                     .state
@@ -360,7 +360,7 @@ impl Dispatcher {
     }
 }
 
-/// A sweep that panicked: a defect of ours that only this tenant pays for. Its memory is lost.
+/// The outcome of a sweep that panicked. This is a bug, and only this tenant is affected. Its memory is lost.
 fn broken(error: &JoinError) -> Ended {
     let failure = Failure::new(
         Health::Unreachable,

@@ -8,12 +8,12 @@ use tokio::task::JoinSet;
 use crate::core::ids::TenantId;
 use crate::runtime::tenant::Tenant;
 
-/// A look at the files of credentials, in a task of its own: a disk may hang.
+/// A check of the credential files, in its own task because a disk may hang.
 #[derive(Default)]
 pub(super) struct CredentialLook(JoinSet<Vec<TenantId>>);
 
 impl CredentialLook {
-    /// Looks at the credentials of `tenants`, unless the last look still runs.
+    /// Checks the credentials of `tenants`, unless the last check still runs.
     pub(super) fn begin<'a>(&mut self, tenants: impl Iterator<Item = &'a Arc<Tenant>>) {
         if !self.0.is_empty() {
             return;
@@ -29,7 +29,7 @@ impl CredentialLook {
         }
     }
 
-    /// The tenants whose credential has changed, when the look ends. `None`: no look runs.
+    /// The tenants whose credential has changed, once the check ends. `None`: no check runs.
     pub(super) async fn changed(&mut self) -> Option<Vec<TenantId>> {
         let ended = self.0.join_next().await?;
         Some(ended.unwrap_or_default())

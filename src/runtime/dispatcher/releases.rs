@@ -10,19 +10,19 @@ use crate::core::ids::TenantId;
 pub(super) struct Releases(Vec<Release>);
 
 struct Release {
-    /// Tenants whose work has not come to rest.
+    /// Tenants whose work has not ended.
     at_work: HashSet<TenantId>,
     done: oneshot::Sender<()>,
 }
 
 impl Releases {
-    /// Sends `done` when the work of all tenants in `at_work` has come to rest.
+    /// Sends `done` when the work of all tenants in `at_work` has ended.
     pub(super) fn add(&mut self, at_work: HashSet<TenantId>, done: oneshot::Sender<()>) {
         self.0.push(Release { at_work, done });
         self.at_rest(|_| false);
     }
 
-    /// The work of the tenants that `rests` names has come to rest.
+    /// Records that the work of the tenants for which `rests` is true has ended.
     pub(super) fn at_rest(&mut self, rests: impl Fn(&TenantId) -> bool) {
         for release in &mut self.0 {
             release.at_work.retain(|tenant| !rests(tenant));

@@ -24,7 +24,7 @@ mod throttled;
 
 const PERIOD: Duration = Duration::from_secs(30);
 
-/// A dispatcher at work on `tenants`, fed with a firing every 30 s as the scheduler would.
+/// A dispatcher for `tenants`. It gets a firing every 30 s, as from the scheduler.
 struct Rig {
     board: Arc<Board>,
     stop: CancellationToken,
@@ -139,7 +139,7 @@ async fn a_turn_that_meets_a_first_turn_only_begun_is_not_missed() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     *server.delay.lock() = Duration::from_secs(3);
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 8);
-    // The schedule's firing follows the start at once: both turns have the same place in their windows.
+    // The firing follows the start at once: both turns have the same place in their windows.
     rig.fire(3).await;
     assert_eq!(*world.counts.missed.lock(), 0);
     assert!(server.asks.load(Ordering::SeqCst) >= 3);
@@ -186,7 +186,7 @@ async fn a_failure_shows_at_once_and_is_tried_again_until_it_passes() {
     sleep(PERIOD).await;
     assert_eq!(rig.health("tenant-1"), Health::Unreachable);
     assert_eq!(rig.board.tenants()[0].remedy.as_deref(), Some("wait"));
-    // 2, 4, 8, 16 and 32 s, or down to half of that.
+    // The pauses are 2, 4, 8, 16 and 32 s, or down to half of that.
     sleep(Duration::from_secs(70)).await;
     assert_eq!(asks(&server), 6);
     assert_eq!(rig.health("tenant-1"), Health::Ok);

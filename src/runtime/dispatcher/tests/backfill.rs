@@ -12,7 +12,7 @@ use crate::runtime::fakes::START;
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// `days` of `daily` incidents before the start, at an API that holds its quotas.
+/// An API that enforces its quotas, with `daily` incidents a day for `days` before the start.
 fn history(days: u32, daily: u32) -> Arc<Server> {
     history_at(SourceKind::Defender, days, daily)
 }
@@ -28,7 +28,7 @@ fn history_at(api: SourceKind, days: u32, daily: u32) -> Arc<Server> {
     server
 }
 
-/// An incident that is new now.
+/// Adds an incident that is updated now.
 fn appear(world: &World, server: &Server, id: u64) -> Ticks {
     let now = world.sweeper.clock.now();
     *server.now.lock() = now;
@@ -122,7 +122,7 @@ async fn a_day_within_the_quotas(api: SourceKind, requests_per_minute: u32) {
     let (mut created, mut restarts) = (0_u64, 0_u64);
     while began.elapsed() < DAY {
         let rig = start(&world);
-        // Now and then the daemon dies in the midst of things, at times again and again.
+        // The daemon dies in the middle of its work, sometimes many times in a row.
         let lives = if restarts % 8 < 4 {
             Duration::from_secs(45)
         } else {

@@ -20,7 +20,7 @@ async fn a_clock_that_is_set_costs_no_turn_floods_nobody_and_counts_only_what_it
         let before = (asks(&server), missed());
         world.clock.set(set);
         rig.fire(10).await;
-        // Beside the turns there is one reconcile, since nobody knows when the last one was.
+        // Besides the turns there is one reconcile, because nobody knows when the last one was.
         let turns = asks(&server) - before.0;
         assert!((10..=20).contains(&turns), "{turns} after {set} s");
         assert_eq!(missed() - before.1, jumped, "missed after {set} s");

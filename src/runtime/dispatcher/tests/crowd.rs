@@ -1,4 +1,4 @@
-//! Many tenants with a backlog at once, and few slots.
+//! Many tenants with a backlog at once, and few permits.
 
 use super::*;
 use crate::core::sweep::backlog::Interval;
@@ -8,10 +8,10 @@ use crate::runtime::fakes::START;
 const HOUR: Duration = Duration::from_secs(3600);
 /// Incidents of each tenant's backlog: four to five pages of ten.
 const EACH: u64 = 40;
-/// A live sweep may come so much later than its place in the period.
+/// How much later than its place in the period a live sweep may start.
 const LATE: Duration = Duration::from_secs(8);
 
-/// A tenant that has a backlog of a few pages, at a server that answers after `latency`.
+/// A tenant with a backlog of a few pages. Its server answers after `latency`.
 fn behind(world: &World, n: u16, latency: Duration) -> (Arc<Tenant>, Arc<Server>) {
     let server = Server::new(Order::NewestFirst, None);
     *server.delay.lock() = latency;
@@ -32,7 +32,7 @@ fn behind(world: &World, n: u16, latency: Duration) -> (Arc<Tenant>, Arc<Server>
     (tenant, server)
 }
 
-/// All are behind. After how many periods none is any more; until then each is polled live in each period.
+/// All tenants have a backlog. Returns the periods until none has one. Each tenant is polled live in each period.
 async fn periods_until_all_is_read(tenants: u16, concurrent: usize, latency: Duration) -> u32 {
     let world = World::new(64 << 20);
     let (fleet, servers): (Vec<_>, Vec<_>) =

@@ -1,4 +1,4 @@
-//! A disk that is silent, and tenants whose secrets lie on it. In real time: a thread that hangs holds paused time up.
+//! A silent disk, and tenants whose secrets are on it. In real time, because a thread that hangs holds up paused time.
 
 use std::sync::mpsc::sync_channel;
 
@@ -30,7 +30,7 @@ async fn a_disk_that_hangs_under_a_secret_holds_up_neither_others_nor_a_request_
         [sync_channel::<()>(1), sync_channel::<()>(1)];
     *refused.silent_disk.lock() = Some(silence_1);
     *unread.silent_disk.lock() = Some(silence_2);
-    // The dispatcher looks at the sick tenant's secret.
+    // The dispatcher checks the secret of the tenant with the hanging disk.
     until(|| refused.silent_disk.try_lock().is_none()).await;
     let fresh = [sick, world.tenant_with(2, &fresh, 100, &unread)];
     rig.reload(&fresh);

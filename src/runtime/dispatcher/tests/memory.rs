@@ -1,4 +1,4 @@
-//! Tenants that want the same bytes.
+//! Tenants that compete for the same bytes.
 
 use super::*;
 use crate::ports::{IncidentSource, PageAsk};
@@ -17,13 +17,13 @@ fn list() -> String {
     format!("{{\"value\":[{}]}}", incidents.join(","))
 }
 
-/// Their alerts, on pages without an end.
+/// Their alerts, on endless pages.
 fn alerts(page: u32) -> String {
     let next = page + 1;
     format!("{{\"value\":[{{}}],\"@odata.nextLink\":\"{next}\"}}")
 }
 
-/// How long it takes at most until a healthy tenant's incident is published, beside one whose alerts have no end.
+/// The longest time until a healthy tenant's incident is published, beside a tenant whose alerts have no end.
 async fn latest_beside_one_without_end(requests_per_minute: u32) -> Duration {
     let world = World::new(100_000);
     let (server, healthy) = (

@@ -1,4 +1,4 @@
-//! For how long a tenant's sweep is due by its own schedule.
+//! How long a tenant's sweep has been due by its own schedule.
 
 use super::*;
 use crate::core::sources::SourceKind;

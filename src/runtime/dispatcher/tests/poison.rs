@@ -1,4 +1,4 @@
-//! Many incidents that can't be read, and all the others.
+//! Many unreadable incidents among readable ones.
 
 use super::*;
 use crate::core::sources::SourceKind;
@@ -6,7 +6,7 @@ use crate::runtime::fakes::START;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// 400 incidents, one each ten seconds, of which every third of the newest can't be given.
+/// 400 incidents, one every ten seconds. Every third of the newest can't be returned.
 fn poisoned(api: SourceKind, count: u64) -> Arc<Server> {
     let server = Server::of(api, Order::NewestFirst, None);
     *server.delay.lock() = Duration::from_millis(300);
@@ -20,7 +20,7 @@ fn poisoned(api: SourceKind, count: u64) -> Arc<Server> {
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_incidents_that_cannot_be_read_keep_no_other_from_being_read() {
-    // Graph lists them without their alerts; Defender can't list them at all.
+    // Graph lists them without their alerts. Defender can't list them at all.
     for (api, page_size, budget, all) in [
         (SourceKind::Graph, 50, 75, 400),
         (SourceKind::Defender, 100, 25, 300),

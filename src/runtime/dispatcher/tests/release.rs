@@ -1,4 +1,4 @@
-//! Tenants that are given up, so that another machine can take them over.
+//! Tenants that are released, so that another machine can take them over.
 
 use tokio::sync::oneshot;
 
@@ -26,7 +26,7 @@ async fn a_release_is_acknowledged_when_all_its_sweeps_have_come_to_rest_and_not
     for server in &servers {
         server.set(1, crate::runtime::fakes::START, 1);
     }
-    // Both have a record that Kafka does not acknowledge: a sweep does not come to rest within a commit.
+    // Both tenants have a record that Kafka does not acknowledge: a sweep does not end within a commit.
     world.topic.away.send_replace(true);
     let rig = Rig::start(&world, &tenants, 4);
     rig.fire(1).await;

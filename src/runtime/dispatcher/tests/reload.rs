@@ -126,7 +126,7 @@ async fn new_settings_spend_no_request_a_second_time() {
     let (world, servers) = (World::new(1 << 20), servers(1));
     let anew = || [world.tenant_of_budget(&servers[0], 100, 25)];
     let rig = Rig::start(&world, &anew(), 4);
-    // A budget that began empty with the daemon would be full by now.
+    // A budget that was empty at the start of the daemon would be full by now.
     rig.fire(10).await;
     let before = asks(&servers[0]);
     for _ in 0..120 {
@@ -134,7 +134,7 @@ async fn new_settings_spend_no_request_a_second_time() {
         sleep(Duration::from_millis(500)).await;
     }
     let spent = asks(&servers[0]) - before;
-    // The minute's own, and what the daemon had left from before.
+    // The requests of this minute, and what the budget had left before.
     assert!((25..=50).contains(&spent), "{spent} requests in a minute");
 }
 
@@ -155,8 +155,8 @@ async fn an_alarm_ends_when_the_last_tenant_that_has_its_cause_is_removed() {
     assert_eq!(rig.board.alarms(), []);
 }
 
-/// Of 30 tenants, in each reload some are left alone, some get new settings, some go, and some come back; all of them
-/// hang now and then.
+/// In each reload some of 30 tenants are untouched, some get new settings, some go, and some come back. The servers of
+/// all hang sometimes.
 #[tokio::test(start_paused = true)]
 async fn under_any_row_of_reloads_no_tenant_overlaps_itself_and_each_that_stays_is_read() {
     const TENANTS: usize = 30;
@@ -172,7 +172,7 @@ async fn under_any_row_of_reloads_no_tenant_overlaps_itself_and_each_that_stays_
         (chance >> 33) % below
     };
     for _ in 0..200 {
-        // The first ten are left alone throughout.
+        // The first ten are never touched.
         for n in 10..TENANTS {
             hang(&servers[n], [0, 0, 2, 40][draw(4) as usize]);
             let anew = || world.tenant(n as u8 + 1, &servers[n], 100);

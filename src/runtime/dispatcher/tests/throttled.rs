@@ -1,4 +1,4 @@
-//! An API that refuses again and again.
+//! An API that refuses repeatedly.
 
 use super::*;
 
