@@ -1,7 +1,7 @@
-//! How each tenant is: the source of `/api/status` and of the one log line per change of state.
+//! The health of each tenant: the source of `/api/status` and of the one log line per change of state.
 //!
-//! A tenant is shown as failing from its first failed request on, with what to do. It is shown as healthy again from its
-//! first sweep that ends well.
+//! A tenant is shown as failing from its first failed request on, with a remedy. It is shown as healthy again after its
+//! first successful sweep.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ pub struct Board {
     alarms: Mutex<Alarms>,
 }
 
-/// A tenant changed its state, or its operator has something else to do now: for the log and the status topic.
+/// A change of a tenant's state or remedy, for the log and the status topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthTransition {
     pub at: Ticks,
@@ -42,7 +42,7 @@ pub struct HealthTransition {
     pub alarm: AlarmEffect,
 }
 
-/// How many tenants of the fleet have had a sweep that ended well.
+/// How many tenants of the fleet have had a successful sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FleetProgress {
     pub read: usize,
@@ -63,8 +63,7 @@ impl Board {
         board
     }
 
-    /// Adds `tenant` to the fleet. A tenant with a known id has new settings: its health stays as it is until its next sweep
-    /// ends.
+    /// Adds `tenant` to the fleet. A known id means new settings: its health stays until its next sweep ends.
     pub fn enter(&self, tenant: &Arc<Tenant>) {
         let known = self.with(tenant.id, |row| row.set_tenant(tenant.clone()));
         if known.is_none() {
@@ -91,7 +90,7 @@ impl Board {
         self.with(tenant, |row| row.times.next = Some(at));
     }
 
-    /// Notes how a sweep that began at `began` ended. Returns a change of the tenant's state or remedy.
+    /// Records how a sweep that began at `began` ended. Returns a change of the tenant's state or remedy.
     pub fn note(
         &self,
         tenant: TenantId,
@@ -117,13 +116,13 @@ impl Board {
         })
     }
 
-    /// Notes what a sweep read with former settings. It says nothing of the tenant's health.
+    /// Counts what a sweep with former settings read. It says nothing about the tenant's health.
     pub fn note_outdated(&self, tenant: TenantId, outcome: &SweepOutcome) {
         self.with(tenant, |row| row.count(outcome));
     }
 
-    /// Notes how a back-fill ended. Returns a change of health if the failure concerns the tenant as a whole: the next live
-    /// sweep may be an hour away.
+    /// Records how a back-fill ended. Returns a change of health if the failure concerns the whole tenant: the next
+    /// live sweep may be an hour away.
     pub fn note_fill(&self, tenant: TenantId, outcome: &SweepOutcome) -> Option<HealthTransition> {
         self.noted(tenant, |row| {
             row.count(outcome);
@@ -137,8 +136,8 @@ impl Board {
         })
     }
 
-    /// Changes the row of `tenant`. When `note` returns how the tenant fails now (`Some(None)`: it does not), the row and the
-    /// alarms follow. Returns the change if it is news.
+    /// Changes the row of `tenant`. If `note` returns the tenant's present failure (`Some(None)`: it has none), updates
+    /// the row and the alarms. Returns the change if there is one.
     fn noted(
         &self,
         tenant: TenantId,
@@ -168,7 +167,7 @@ impl Board {
         self.alarms.lock().raised()
     }
 
-    /// The state of each tenant, worst first. Reads no file.
+    /// The state of each tenant, worst first. Reads no files.
     pub fn states(&self) -> Vec<Health> {
         let rows = self.rows.read();
         let mut states: Vec<_> = rows.values().map(|row| row.lock().health).collect();
@@ -183,7 +182,7 @@ impl Board {
         FleetProgress { read, tenants }
     }
 
-    /// All tenants, worst first. May read files of credentials: never call it on a thread that must not block.
+    /// All tenants, worst first. May read credential files: never call it on a thread that must not block.
     pub fn tenants(&self) -> Vec<TenantStatus> {
         let now = self.look();
         let rows: Vec<_> = self.rows.read().values().cloned().collect();
@@ -193,7 +192,8 @@ impl Board {
                 (row.status(now), row.tenant.clone())
             };
             status.alarm = self.alarms.lock().of(tenant.id);
-            // Without the row's lock: a disk that hangs must not block the dispatcher, which notes how sweeps end.
+            // Without the lock on the row: a disk that hangs must not block the dispatcher, which records how sweeps
+            // end.
             status.credential_expires = tenant.tokens.credential_expires();
             status
         };
@@ -216,7 +216,7 @@ impl Board {
     }
 }
 
-/// Whether live sweeps fail in the same way as a back-fill that fails so.
+/// Whether live sweeps would fail for the same reason as this back-fill.
 fn concerns_all(health: Health) -> bool {
     matches!(
         health,

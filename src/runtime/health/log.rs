@@ -1,8 +1,9 @@
-//! The log lines on tenants' health: one for each change of a tenant's state, and one for all tenants that share a cause.
+//! The log lines about the tenants' health: one for each change of a tenant's state, and one for all tenants with the
+//! same cause.
 //!
-//! A subject that changes again and again gets a line seldom ([`LogThrottle`]), with the number of changes in between. Its
-//! last change always gets a line, if late: the last line about a tenant says how it is. The first sweeps of a large fleet
-//! share one line ([`FirstSweeps`]).
+//! A subject that changes again and again rarely gets a line ([`LogThrottle`]); that line has the number of changes in
+//! between. Its last change always gets a line, if late, so that the last line about a tenant is correct. The first
+//! sweeps of a large fleet share one line ([`FirstSweeps`]).
 
 mod first_sweeps;
 
@@ -26,7 +27,7 @@ pub struct HealthLog {
     first: FirstSweeps,
 }
 
-/// What lines are about.
+/// The subject of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum LogSubject {
     Tenant(TenantId),
@@ -36,9 +37,9 @@ enum LogSubject {
 #[derive(Default)]
 struct LogEntry {
     throttle: LogThrottle,
-    /// The last change, which has no line yet.
+    /// The last change, if it has no line yet.
     waiting: Option<News>,
-    /// Changes since the last line that never get one.
+    /// The changes since the last line that never get one.
     suppressed: u64,
 }
 
@@ -64,7 +65,7 @@ struct LogLine {
 }
 
 impl HealthLog {
-    /// The fleet has this many tenants from now on.
+    /// Sets the number of tenants in the fleet.
     pub fn set_fleet_size(&mut self, tenants: usize) {
         self.tenants = tenants;
     }
@@ -76,7 +77,7 @@ impl HealthLog {
         }
     }
 
-    /// `tenant` has left the fleet, and the alarm `over` has ended with it.
+    /// Removes `tenant`, which has left the fleet, and logs the end of the alarm `over`.
     pub fn forget(&mut self, tenant: TenantId, over: Option<Alarm>, now: Duration) {
         self.entries.remove(&LogSubject::Tenant(tenant));
         let over = over.and_then(|Alarm { cause, .. }| {
@@ -175,7 +176,7 @@ impl HealthLog {
         Some(LogLine { news, suppressed })
     }
 
-    /// The change that waits is out of date: it gets no line.
+    /// Drops the waiting change, which is out of date.
     fn silence(&mut self, subject: &LogSubject) {
         if let Some(entry) = self.entries.get_mut(subject) {
             entry.suppressed += u64::from(entry.waiting.take().is_some());
@@ -352,7 +353,7 @@ mod tests {
             "{} lines for {changes} changes",
             lines.len()
         );
-        // One more may wait for its time.
+        // One more line may wait for its time.
         lines.extend(told.late(10 * 3600));
         let counted: u64 = lines.iter().map(|line| 1 + line.suppressed).sum();
         assert_eq!(counted, changes);

@@ -1,4 +1,4 @@
-//! Reports how each piece of work ended: to the board, and what is news to the log and the status topic.
+//! Reports how each piece of work ended: to the board, and changes also to the log and the status topic.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,12 +30,12 @@ impl HealthReports {
         }
     }
 
-    /// The fleet has this many tenants from now on.
+    /// Sets the number of tenants in the fleet.
     pub fn set_fleet_size(&mut self, tenants: usize) {
         self.log.set_fleet_size(tenants);
     }
 
-    /// `tenant` has left the fleet.
+    /// Removes `tenant`, which has left the fleet.
     pub fn leave(&mut self, tenant: TenantId) {
         let over = self.board.leave(tenant);
         self.log.forget(tenant, over, self.uptime());

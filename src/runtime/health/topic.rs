@@ -1,7 +1,7 @@
-//! Publishes changes of tenants' health to the status topic, in order, behind the incidents.
+//! Publishes changes of tenants' health to the status topic, in order, after the incidents.
 //!
-//! This is no promise: a record that does not fit into the queue while Kafka is away is dropped, with a line in the log. The
-//! state itself stays on the status page.
+//! Delivery is not guaranteed: while Kafka is unavailable, a record that does not fit into the queue is dropped and
+//! logged. The status page still shows the state.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct HealthTopic {
 }
 
 impl HealthTopic {
-    /// The sending side, and the queue that [`run`] empties.
+    /// The sender, and the queue that [`run`] empties.
     pub fn new() -> (Self, mpsc::Receiver<Record>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let full = Arc::default();

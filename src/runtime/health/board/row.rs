@@ -1,4 +1,4 @@
-//! What the board knows of one tenant.
+//! What the board knows about one tenant.
 
 use std::mem;
 use std::sync::Arc;
@@ -29,11 +29,11 @@ pub(super) struct BoardRow {
 }
 
 pub(super) struct SweepTimes {
-    /// When the last sweep ended well.
+    /// When the last successful sweep ended.
     last_success: Option<Ticks>,
-    /// When the last sweep began that saw everything. A list that never holds still must show as a growing lag.
+    /// When the last sweep began that saw everything. A list that keeps moving must show as a growing lag.
     caught_up: Option<Look>,
-    /// When the sweep after that one is due. Before the first, when the tenant came to the fleet.
+    /// When the sweep after that one is due. Before the first such sweep: when the tenant joined the fleet.
     due: Look,
     pub(super) next: Option<Look>,
 }
@@ -64,7 +64,7 @@ impl BoardRow {
         self.update_due();
     }
 
-    /// A sweep ended well at `now`. `caught_up`: when it began, if it saw everything.
+    /// Records a successful sweep that ended at `now`. `caught_up`: when it began, if it saw everything.
     pub(super) fn succeeded(&mut self, now: Ticks, caught_up: Option<Look>) {
         self.times.last_success = Some(now);
         if caught_up.is_some() {
@@ -73,7 +73,7 @@ impl BoardRow {
         }
     }
 
-    /// Called at changes only: to evaluate a cron expression takes too long for each request of the status.
+    /// Called only at changes: evaluating a cron expression takes too long for each status request.
     fn update_due(&mut self) {
         if let Some(began) = self.times.caught_up {
             self.times.due = self.tenant.schedule.due_after(began);
@@ -99,7 +99,7 @@ impl BoardRow {
         }
     }
 
-    /// Sets how the tenant fails since `now`, if it does. Returns the state before if the state or the remedy has changed.
+    /// Sets the tenant's failure since `now`, if any. Returns the state before if the state or the remedy has changed.
     pub(super) fn set_failure(&mut self, failure: Option<Failure>, now: Ticks) -> Option<Health> {
         let remedy = |failure: &Option<Failure>| {
             let failure = failure.as_ref();

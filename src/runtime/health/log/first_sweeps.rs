@@ -1,18 +1,18 @@
-//! The first sweeps of a large fleet are logged together: one line for each would hide all others at every start.
+//! The first sweeps of a large fleet are logged together: one line for each would hide all other lines at every start.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::runtime::health::board::FleetProgress;
 
-/// In a fleet of up to this many tenants, each first sweep has its own line.
+/// In a fleet of up to this many tenants, each first sweep gets its own line.
 pub(super) const FEW: usize = 10;
-/// Names in a line.
+/// The most names in a line.
 const NAMED: usize = 5;
 /// A first sweep waits at most this long for others.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// First sweeps that ended well and are not logged yet.
+/// Successful first sweeps that are not logged yet.
 #[derive(Debug, Default)]
 pub(super) struct FirstSweeps {
     count: usize,
@@ -38,7 +38,7 @@ impl FirstSweeps {
         }
     }
 
-    /// The line to log now: once all tenants are read, or after a minute.
+    /// The line to log now: when all tenants are read, or after a minute.
     pub(super) fn take(
         &mut self,
         now: Duration,
