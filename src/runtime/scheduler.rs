@@ -1,14 +1,15 @@
 //! Firings: tokio-cron-scheduler with one job for each *distinct* schedule. A job only sends that it fired.
 //!
-//! One job per tenant would lose firings: the crate passes due jobs through a broadcast channel and drops them when it lags,
-//! and parallel additions break it for good. So one task adds and removes jobs one after another, and the channel is far
-//! larger than the number of jobs. The dispatcher sees a lost firing as a gap, and counts it.
+//! One job per tenant would lose firings: the crate passes due jobs through a broadcast channel and drops them when it
+//! lags, and parallel additions break it permanently. So one task adds and removes jobs one after another, and the
+//! channel is much larger than the number of jobs. The dispatcher sees a lost firing as a gap, and counts it.
 //!
 //! After a reload only the difference is added and removed.
 //!
-//! The crate keeps the next firing of each job as an instant on the wall clock. After that clock is set back, all jobs would
-//! wait until it has caught up, the heartbeat too. So the clock is watched ([`crate::core::time::wallclock`]), and all jobs
-//! are made anew then. A clock that is set ahead does no harm: each job that has become due fires once.
+//! The crate stores the next firing of each job as an instant on the wall clock. If that clock is set back, all jobs,
+//! including the heartbeat, would wait until it has caught up. So this module watches the clock
+//! ([`crate::core::time::wallclock`]) and creates all jobs again. A clock that is set ahead does no harm: each due job
+//! fires once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,9 +29,9 @@ use crate::core::time::wallclock::{Leap, Look};
 use crate::ports::Clock;
 use crate::runtime::liveness::Heartbeat;
 
-/// Firings that may wait within the crate: four times the schedules of a thousand tenants with different schedules.
+/// The firings that may wait within the crate: four times those of a thousand tenants with different schedules.
 const CHANNEL: usize = 4096;
-/// A job that proves that jobs fire, also when the schedules of all tenants fire seldom.
+/// The schedule of a job that proves that jobs fire, even if the tenants' schedules rarely do.
 const HEARTBEAT: &str = "*/10 * * * * *";
 /// How often the wall clock is checked. A schedule that fires every second misses about this time when it is set back.
 const LOOK: Duration = Duration::from_secs(1);
@@ -47,10 +48,10 @@ pub enum SchedulerError {
     },
 }
 
-/// Sends the firings of the fleet's schedules as `commands` until `stop`, and beats `heartbeat` from a job of its own.
+/// Sends the firings of the fleet's schedules as `commands` until `stop`, and beats `heartbeat` from its own job.
 ///
 /// # Errors
-/// [`SchedulerError`] when the scheduler can't be set up.
+/// [`SchedulerError`] if the scheduler can't be set up.
 pub async fn run(
     fleet: FleetWatch,
     commands: mpsc::Sender<DispatcherCommand>,
@@ -80,7 +81,7 @@ struct Jobs {
 }
 
 impl Jobs {
-    /// `watch` has to begin before the first job is made, so that it sees each change of the clock since then.
+    /// `watch` must begin before the first job is created, so that it sees every later change of the clock.
     async fn run(
         mut self,
         mut fleet: FleetWatch,
@@ -110,10 +111,10 @@ impl Jobs {
         Ok(())
     }
 
-    /// Makes all jobs anew.
+    /// Creates all jobs again.
     async fn renew(&mut self) -> Result<(), SchedulerError> {
         let schedules: Vec<_> = self.of.keys().cloned().collect();
-        // The old jobs go first: those that still fire would fire beside the new ones.
+        // Remove the old jobs first; otherwise those that still fire would fire in addition to the new ones.
         self.follow(&[]).await?;
         self.follow(&schedules).await?;
         self.renew_heartbeat().await
@@ -129,7 +130,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Adds and removes jobs, so that each of `schedules` has one and no other schedule has.
+    /// Adds and removes jobs, so that exactly `schedules` have a job each.
     async fn follow(&mut self, schedules: &[Schedule]) -> Result<(), SchedulerError> {
         for schedule in schedules {
             if !self.of.contains_key(schedule) {
@@ -148,7 +149,7 @@ impl Jobs {
 
     async fn remove(&self, id: Uuid, schedule: &str) {
         if let Err(error) = self.scheduler.remove(&id).await {
-            // Harmless: its firings find no tenants, or a tenant is swept once more.
+            // Harmless: its firings find no tenants, or sweep a tenant once more.
             tracing::debug!(schedule, %error, "a job could not be removed from the scheduler");
         }
     }
@@ -159,7 +160,7 @@ struct ClockWatch {
     clock: Arc<dyn Clock>,
     origin: Instant,
     last: Look,
-    /// A clock that is set again and again must not fill the log.
+    /// Limits the log lines if the clock is set again and again.
     throttle: LogThrottle,
 }
 

@@ -34,11 +34,11 @@ use crate::ports::{AccessToken, Clock, Event, Observer, TokenSource};
 mod authorities;
 mod stamps;
 
-/// Renewals that run at once, over all tenants. One without an answer for a second does not count any more.
+/// The most renewals at a time, over all tenants. A renewal without an answer for a second no longer counts.
 const RENEWALS: usize = 16;
-/// A token that took the place of a refused one, and is refused as well, is not renewed before this age.
+/// If the API also refuses the token that replaced a refused one, that token is not renewed before this age.
 const YOUNG: Duration = Duration::from_secs(5 * 60);
-/// How often the tokens are checked for their renewal.
+/// How often the tokens are checked for renewal.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What all keepers share.
@@ -57,12 +57,12 @@ pub struct TokenKeeper {
     context: TokenContext,
     /// Locked while a request runs.
     request: tokio::sync::Mutex<LastRequest>,
-    /// How many requests have ended. A caller that sees it change while it waits for the lock shares that answer.
+    /// How many requests have ended. A caller that sees it change while it waits for the lock shares the answer.
     ended: AtomicU64,
     held: Mutex<Option<HeldToken>>,
-    /// Pauses that the token service asked for with another status than 429.
+    /// Pauses that the token service requested with a status other than 429.
     other_pauses: Mutex<Throttle>,
-    /// The credential's stamp before the last request, if that failed.
+    /// The stamp of the credential before the last request, if that request failed.
     refused: Mutex<Option<u64>>,
 }
 
@@ -76,11 +76,11 @@ struct LastRequest {
 struct HeldToken {
     token: AccessToken,
     granted: Instant,
-    /// Its steady part counts from `granted`.
+    /// When the token ends; the steady part counts from `granted`.
     ends: Look,
     renew: Instant,
     failed_renewals: u32,
-    /// It took the place of a token that the API had refused, and the API has not accepted it yet.
+    /// The token replaced one that the API refused, and the API has not accepted it yet.
     for_refused: bool,
 }
 
@@ -99,7 +99,7 @@ impl TokenKeeper {
         }
     }
 
-    /// A token that is good now.
+    /// Returns a valid token.
     pub async fn token(&self) -> Result<AccessToken, Failure> {
         if let Some(token) = self.good_token() {
             return Ok(token);
@@ -111,8 +111,8 @@ impl TokenKeeper {
         }
     }
 
-    /// Whether another token may be accepted where `refused` was not. After a renewal for the same reason a moment ago it
-    /// would not be, and Entra answers too many requests with AADSTS50196.
+    /// Whether a new token may be accepted where `refused` was not. Right after a renewal for the same reason it would
+    /// not be, and Entra answers too many requests with AADSTS50196.
     pub fn may_renew(&self, refused: &AccessToken) -> bool {
         let held = self.held.lock();
         held.as_ref().is_none_or(|held| {
@@ -120,7 +120,7 @@ impl TokenKeeper {
         })
     }
 
-    /// The API has accepted `token`: a refusal later on has another reason.
+    /// Records that the API has accepted `token`: a later refusal has another reason.
     pub fn note_served(&self, token: &AccessToken) {
         let mut held = self.held.lock();
         if let Some(held) = held.as_mut()
@@ -130,7 +130,7 @@ impl TokenKeeper {
         }
     }
 
-    /// Another token than `refused`, which the API answered with 401.
+    /// Returns a token other than `refused`, which the API answered with 401.
     pub async fn renew(&self, refused: &AccessToken) -> Result<AccessToken, Failure> {
         let request = self.request_guard().await;
         match self.good_token() {
@@ -139,7 +139,7 @@ impl TokenKeeper {
         }
     }
 
-    /// Forgets `token`, which lacks a permission: a token's permissions never change, so the next token may have more.
+    /// Forgets `token`, which lacks a permission. A token's permissions never change, but the next token may have more.
     pub fn forget(&self, token: &AccessToken) {
         let mut held = self.held.lock();
         if held.as_ref().is_some_and(|held| held.token.same_as(token)) {
@@ -147,7 +147,8 @@ impl TokenKeeper {
         }
     }
 
-    /// Whether a file of the credential has changed since the last token request, which failed. The next one may succeed.
+    /// Whether a file of the credential has changed since the last token request, which failed. If so, the next may
+    /// succeed.
     pub async fn credential_changed(&self) -> bool {
         let refused = *self.refused.lock();
         match refused {
@@ -156,7 +157,7 @@ impl TokenKeeper {
         }
     }
 
-    /// When the credential ends, where that is known. May read a small file.
+    /// When the credential expires, if known. May read a small file.
     pub fn credential_expires(&self) -> Option<Ticks> {
         self.source.credential_expires()
     }
@@ -204,7 +205,7 @@ impl TokenKeeper {
         }
     }
 
-    /// Waits until no request runs. `Err` is the failure of the request that this waited for.
+    /// Waits until no request runs. `Err`: the failure of the request that it waited for.
     async fn request_guard(&self) -> Result<tokio::sync::MutexGuard<'_, LastRequest>, Failure> {
         let before = self.ended.load(Ordering::Acquire);
         let request = self.request.lock().await;
@@ -215,7 +216,8 @@ impl TokenKeeper {
         }
     }
 
-    /// Makes one request and leaves its outcome to all that wait. If this is dropped early, the next that waits makes one.
+    /// Makes one request, and shares its outcome with all waiting callers. If it is dropped early, the next caller
+    /// makes one.
     async fn request(
         &self,
         mut request: tokio::sync::MutexGuard<'_, LastRequest>,
@@ -229,8 +231,8 @@ impl TokenKeeper {
 
     async fn exchange(&self, for_refused: bool) -> Result<AccessToken, Failure> {
         let entry = self.context.authorities.enter(self.source.authority())?;
-        // Before the request: a file that changes while Entra refuses its old content counts as changed. After a look without
-        // an answer, any answer of a later look counts as a change.
+        // Read the stamp before the request: a file that changes while Entra refuses its old content counts as changed.
+        // After a look without an answer, any later answer counts as a change.
         let stamp = self.stamps.look().await.unwrap_or_default();
         let answer = self.source.request().await;
         *self.refused.lock() = answer.is_err().then_some(stamp);
@@ -264,7 +266,7 @@ impl TokenKeeper {
         Ok(grant.token)
     }
 
-    /// A pause that is asked for again and again grows. The pause of a 429 has grown already, for the whole authority.
+    /// Lengthens a pause that is requested repeatedly. The pause of a 429 has grown already, for the whole authority.
     fn lengthened(&self, mut failure: Failure, sent: Duration) -> Failure {
         if let (Reaction::Wait(asked), false) = (failure.reaction, failure.status == Some(429)) {
             let now = self.context.authorities.now();
@@ -279,8 +281,8 @@ impl TokenKeeper {
     }
 }
 
-/// Renews the tokens of `keepers` before they end, until `stop`. Calls `keepers` for each check. A token service that does
-/// not answer delays only its own renewals.
+/// Renews the tokens of `keepers` before they end, until `stop`. Calls `keepers` at each check. A token service without
+/// an answer delays only its own renewals.
 pub async fn renew_in_background(
     mut keepers: impl FnMut() -> Vec<Arc<TokenKeeper>>,
     stop: CancellationToken,

@@ -20,7 +20,7 @@ fn heartbeat() -> Heartbeat {
     Liveness::default().part("scheduler", Duration::from_secs(60))
 }
 
-/// The next firing; the crate asks the machine's clock itself, so these tests run in real time.
+/// The next firing. The crate reads the machine's clock, so these tests run in real time.
 async fn next(fired: &mut mpsc::Receiver<DispatcherCommand>) -> String {
     let next = timeout(Duration::from_secs(10), fired.recv()).await;
     let firing = next.expect("a firing within 10 s");
@@ -71,7 +71,7 @@ async fn after_a_reload_new_schedules_fire_old_ones_do_not_and_those_that_stay_m
     scheduler.await.expect("ends").expect("without an error");
 }
 
-/// A scheduler at work on a clock that can be set.
+/// A running scheduler on a clock that can be set.
 struct Rig {
     clock: Arc<TestClock>,
     scheduler: JobScheduler,
@@ -106,7 +106,7 @@ impl Rig {
         }
     }
 
-    /// Each job of the crate, and when it is to fire next.
+    /// Each job of the crate, and its next firing.
     async fn jobs(&self) -> HashMap<Uuid, u64> {
         let mut store = self.scheduler.context.metadata_storage.write().await;
         let jobs = store.list_next_ticks().await.expect("jobs");
@@ -115,8 +115,8 @@ impl Rig {
             .collect()
     }
 
-    /// Sets the clock back by an hour, and leaves the crate as that finds it, since it looks at the machine's own clock:
-    /// with jobs that wait for an instant an hour away.
+    /// Sets the clock back by an hour. The crate reads the machine's clock, so its jobs are changed as if they had seen
+    /// this: they wait for an instant an hour away.
     async fn set_back(&self) {
         let jobs = self.jobs().await;
         let mut store = self.scheduler.context.metadata_storage.write().await;

@@ -1,8 +1,8 @@
-//! Token services, and the pauses that they ask for.
+//! Token services, and the pauses that they request.
 //!
-//! A 429 of Entra counts for the app in all tenants: "wait for this authority, not just this tenant". After the pause, all
-//! tenants that need a token come at once. One request goes first, and each answer other than 429 allows one more at a time.
-//! So a pause that was too short costs one request, not one per tenant.
+//! A 429 of Entra counts for the app in all tenants: "wait for this authority, not just this tenant". After the pause,
+//! all tenants that need a token would ask at once. So one request goes first, and each answer other than 429 allows
+//! one more at a time. A pause that was too short then costs one request, not one per tenant.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use crate::core::pace::throttle::Throttle;
 
 /// A token service that answers this many requests at once has recovered.
 const RECOVERED: u32 = 64;
-/// How long a tenant waits if others go first.
+/// How long a tenant waits while others go first.
 const BEHIND: Duration = Duration::from_secs(2);
 
 /// The token services of a process, by scheme, host and port.
@@ -29,9 +29,9 @@ pub struct Authorities {
 #[derive(Debug, Default)]
 struct Authority {
     throttle: Throttle,
-    /// No request before this, on the clock of [`Authorities::now`].
+    /// No request goes out before this, on the clock of [`Authorities::now`].
     closed_until: Duration,
-    /// Requests that may run at once, after a pause.
+    /// The requests that may run at once after a pause.
     allowed: Option<u32>,
     running: u32,
 }
@@ -50,7 +50,7 @@ impl Authorities {
         self.started.elapsed()
     }
 
-    /// Lets one request go.
+    /// Admits one request.
     ///
     /// # Errors
     /// `throttled`: a pause is not over yet, or other requests go first after it.
@@ -90,11 +90,11 @@ fn paused(left: Duration) -> Failure {
         "nothing to do: token requests go on by themselves; if this comes often, look for other programs that use the same \
          app registration",
     )
-    // The same cause as that of the 429 itself, so that both belong to one alarm.
+    // The same cause as for the 429 itself, so that both belong to one alarm.
     .caused_by("entra 429")
 }
 
-/// A request that runs.
+/// A running request.
 pub(super) struct AuthorityRequest<'a> {
     authorities: &'a Arc<Authorities>,
     name: &'a str,
@@ -107,7 +107,7 @@ impl AuthorityRequest<'_> {
         self.sent
     }
 
-    /// Notes the answer. The pause of a 429 becomes the pause of the authority, which grows with each 429.
+    /// Records the answer. The pause of a 429 becomes the pause of the authority, and grows with each 429.
     pub(super) fn end<T>(self, answer: Result<T, Failure>) -> Result<T, Failure> {
         let now = self.authorities.now();
         let mut known = self.authorities.known();
@@ -122,7 +122,7 @@ impl AuthorityRequest<'_> {
                 authority.allowed = Some(1);
                 Err(failure)
             }
-            // No answer says nothing about the number of requests.
+            // A missing answer says nothing about the number of requests.
             Err(failure) if failure.status.is_none() => Err(failure),
             answer => {
                 authority.throttle.served();

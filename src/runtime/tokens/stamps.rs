@@ -1,7 +1,7 @@
-//! Reads the stamps of credentials' files, which may lie on a disk that hangs.
+//! Reads the stamps of credential files, which may be on a disk that hangs.
 //!
-//! A look needs a thread, and keeps it while the disk hangs. So a tenant has one look at a time, all tenants have a few, and
-//! a caller waits for a look a moment at most.
+//! A look needs a thread, and keeps it while the disk hangs. So each tenant has at most one look at a time, all tenants
+//! together have a limited number, and a caller waits only a moment.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::ports::TokenSource;
 
 /// How long a caller waits for a look.
 const LONGEST: Duration = Duration::from_secs(2);
-/// Looks that run at once, in this process.
+/// The most looks at a time in this process.
 static LOOKS: Semaphore = Semaphore::const_new(32);
 
 /// One tenant's looks.
@@ -31,7 +31,7 @@ impl Stamps {
         }
     }
 
-    /// The stamp of the credential's files. `None`: the disk does not answer.
+    /// The stamp of the credential files. `None`: the disk does not answer.
     pub(super) async fn look(&self) -> Option<u64> {
         let look = async {
             let own = self.own.clone().acquire_owned().await.ok()?;

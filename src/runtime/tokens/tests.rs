@@ -9,7 +9,7 @@ use crate::core::health::failure::Health;
 use crate::ports::Grant;
 use crate::runtime::fakes::TestClock;
 
-/// Grants a token of ten minutes after a second, and counts. `answers` are given instead, first come first served.
+/// Grants a token of ten minutes after a second, and counts. Gives the `answers` first, in order.
 #[derive(Default)]
 struct Entra {
     requests: AtomicU32,
@@ -110,7 +110,7 @@ async fn who_waits_for_a_request_that_fails_shares_its_failure() {
         assert_eq!(token.expect_err("the shared failure"), expired());
     }
     assert_eq!(source.requests.load(Ordering::SeqCst), 1);
-    // Who comes later has waited for nothing, and asks.
+    // A later caller has not waited for this request, so it makes its own.
     assert!(keeper.token().await.is_ok());
     assert_eq!(source.requests.load(Ordering::SeqCst), 2);
 }
@@ -254,7 +254,7 @@ async fn a_429_stops_token_requests_of_the_authority_and_nothing_else() {
     assert!(without.token().await.is_ok());
 }
 
-/// Grants a token of ten minutes once, and is silent from then on.
+/// Grants a token of ten minutes once, and never answers again.
 #[derive(Default)]
 struct Silent(AtomicU32);
 
@@ -337,7 +337,7 @@ async fn a_clock_that_is_set_changes_nothing_but_the_end_that_is_shown() {
     }
 }
 
-/// Refuses with 429 until it is told otherwise, and counts.
+/// Refuses with 429 until `over` is set, and counts.
 struct Overrun {
     asked: Duration,
     requests: AtomicU32,
@@ -366,7 +366,7 @@ impl TokenSource for Overrun {
     }
 }
 
-/// A tenant that asks for its token again when its pause is over, as the dispatcher has it do.
+/// A tenant that asks for its token again after each pause, as the dispatcher lets it do.
 async fn asks_until_granted(keeper: Arc<TokenKeeper>, n: u8) {
     let mut failures = 0;
     sleep(Duration::from_millis(u64::from(n) * 110)).await;
