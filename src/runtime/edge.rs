@@ -10,29 +10,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Edge(AtomicBool);
 
 impl Edge {
-    /// The condition holds now. Whether it did not hold before.
+    /// Records that the condition holds. Returns whether it is new.
     pub fn begins(&self) -> bool {
         !self.0.swap(true, Ordering::Relaxed)
     }
 
-    /// The condition does not hold now. Whether it held before.
+    /// Records that the condition does not hold. Returns whether it held before.
     pub fn ends(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }
 }
 
-/// The same condition for several topics. A topic that works says nothing of another.
-/// One condition.
+/// The same condition for several topics, independent of one another.
 #[derive(Debug, Default)]
 pub struct Edges(Mutex<HashSet<Arc<str>>>);
 
 impl Edges {
-    /// The condition holds now for `topic`. Whether it did not hold before.
+    /// Records that the condition holds for `topic`. Returns whether it is new.
     pub fn begins(&self, topic: &Arc<str>) -> bool {
         self.topics().insert(topic.clone())
     }
 
-    /// The condition does not hold now for `topic`. Whether it held before.
+    /// Records that the condition does not hold for `topic`. Returns whether it held before.
     pub fn ends(&self, topic: &Arc<str>) -> bool {
         self.topics().remove(topic)
     }
@@ -45,8 +44,8 @@ impl Edges {
 /// A condition is over after this many observations in a row without it.
 const OVER: u32 = 20;
 
-/// A condition that each sweep meets again: reported when it is met first, and again only after it was over. A condition that
-/// comes and goes from one answer to the next, because the API has several servers, is one condition.
+/// A condition that each sweep may meet again. It is reported when it is first met, and again only after it was over. A
+/// condition that comes and goes from one answer to the next, because the API has several servers, counts as one.
 #[derive(Debug, Default)]
 pub struct Notice {
     reported: bool,
@@ -55,13 +54,13 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// It was met. Whether to report it.
+    /// Records that the condition was met. Returns whether to report it.
     pub fn met(&mut self) -> bool {
         self.without = 0;
         !std::mem::replace(&mut self.reported, true)
     }
 
-    /// It could have been met and was not.
+    /// Records that the condition was not met although it could have been.
     pub fn not_met(&mut self) {
         self.without = self.without.saturating_add(1);
         self.reported &= self.without < OVER;

@@ -19,18 +19,18 @@ pub type Fleet = Arc<[Arc<Tenant>]>;
 pub struct FleetWatch(watch::Receiver<Fleet>);
 
 impl FleetWatch {
-    /// A watch on `fleet`, and the sender that replaces it.
+    /// A watch on `fleet`, and the sender that replaces the fleet.
     pub fn new(fleet: Fleet) -> (watch::Sender<Fleet>, Self) {
         let (sender, receiver) = watch::channel(fleet);
         (sender, Self(receiver))
     }
 
-    /// The fleet of now, which counts as seen.
+    /// The present fleet, which counts as seen from now on.
     pub fn now(&mut self) -> Fleet {
         self.0.borrow_and_update().clone()
     }
 
-    /// Resolves when there is a fleet that was not seen yet; never after the sender is gone.
+    /// Resolves when there is a fleet that was not seen yet. Never resolves after the sender is dropped.
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending::<()>().await;

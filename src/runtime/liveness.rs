@@ -1,8 +1,8 @@
-//! Liveness: each part that the daemon needs beats when it makes progress. A part without a beat for too long has died or
-//! hangs.
+//! Liveness: each part that the daemon needs beats when it makes progress. A part without a beat for too long has died
+//! or hangs.
 //!
-//! What a restart would not mend does not count: Kafka away, a full disk, tenants that fail. Parts that have nothing to do
-//! beat too, from a timer that runs through the code that has to be proved.
+//! A condition that a restart can't fix does not count: Kafka unavailable, a full disk, failing tenants. Idle parts
+//! beat too, from a timer that runs through the code to be monitored.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +26,7 @@ impl Heartbeat {
         }
     }
 
-    /// The part makes progress.
+    /// Records that the part makes progress.
     pub fn beat(&self) {
         let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Ordering::Relaxed);
@@ -38,7 +38,7 @@ impl Heartbeat {
     }
 }
 
-/// All parts that must beat, with the longest time between two beats.
+/// All parts that must beat, each with the longest time between two beats.
 #[derive(Debug, Default)]
 pub struct Liveness(Vec<(&'static str, Duration, Heartbeat)>);
 

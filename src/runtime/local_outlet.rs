@@ -41,7 +41,7 @@ struct Shared {
     publisher: Arc<dyn Publisher>,
     ledger: Arc<dyn Ledger>,
     observer: Arc<dyn Observer>,
-    /// Commits that wait for the ledger to be writable again.
+    /// The number of commits that wait until the ledger can be written again.
     stuck: watch::Sender<usize>,
     /// Topics that do not accept dead letters.
     undeliverable: Edges,
@@ -86,9 +86,9 @@ impl Outlet for LocalOutlet {
 }
 
 impl Shared {
-    /// Publishes, but not while a commit waits for the ledger: what is published then would repeat after a crash.
+    /// Publishes, but not while a commit waits for the ledger: records published then would repeat after a crash.
     async fn hand_over(&self, records: Vec<Record>) -> Vec<Result<(), Refused>> {
-        // Fails only when the sender is gone, which is ours.
+        // Fails only when the sender is dropped, and `self` keeps it.
         let _ = self.stuck.subscribe().wait_for(|stuck| *stuck == 0).await;
         let _under_way = self.unacknowledged.begin();
         self.publisher.publish(records).await
@@ -104,7 +104,7 @@ impl Shared {
         let mut waiting = None;
         while let Err(failure) = self.ledger.write(entry.clone()).await {
             if waiting.is_none() {
-                // One line for all commits that wait: there may be one for each of thousands of tenants.
+                // One line for all waiting commits: each of thousands of tenants may have one.
                 if *self.stuck.borrow() == 0 {
                     tracing::error!(error = %failure, remedy = failure.remedy, "the ledger can't be written; publishing stops until it can");
                 }
@@ -117,7 +117,7 @@ impl Shared {
         }
     }
 
-    /// Logs when a topic begins to refuse dead letters and when that ends.
+    /// Logs when a topic starts to refuse dead letters, and when it accepts them again.
     fn note_letter(&self, topic: &Arc<str>, result: &Result<(), Failure>) {
         match result {
             Ok(()) if self.undeliverable.ends(topic) => {
@@ -138,12 +138,12 @@ struct LocalLease {
     encoder: Arc<dyn Encoder>,
 }
 
-/// What became of a batch's items.
+/// The outcome of a batch's items.
 #[derive(Default)]
 struct Outcome {
-    /// To be recorded: they are acknowledged, or had nothing to publish.
+    /// Items to be recorded: acknowledged, or without anything to publish.
     done: Vec<Item>,
-    /// Why an item is not done; the first of them.
+    /// The failure of the first item that is not done.
     failure: Option<Failure>,
 }
 
@@ -151,7 +151,7 @@ struct Outcome {
 struct Oversize {
     item: Item,
     topic: Arc<str>,
-    /// Of the record.
+    /// The size of the record.
     bytes: usize,
     refusal: Failure,
 }
@@ -277,11 +277,12 @@ impl LocalLease {
         Some(record)
     }
 
-    /// Publishes a large incident in parts, and a large dead letter cut to what its topic accepts.
+    /// Publishes a large incident in parts, or a large dead letter cut to what its topic accepts.
     async fn publish_within(&self, large: Oversize, outcome: &mut Outcome) {
         let result = self.publish_parts(&large).await;
         match (&large.item, result) {
-            // A missing dead-letter topic must not stop the tenant. The letter is tried again when the element is next read.
+            // A missing dead-letter topic must not stop the tenant. The letter is tried again when the element is read
+            // again.
             (Item::DeadLetter { .. }, result) => {
                 let result = result.map(|_| ());
                 self.outlet.note_letter(&large.topic, &result);
@@ -303,7 +304,7 @@ impl LocalLease {
         }
     }
 
-    /// Returns the number of parts.
+    /// Publishes an item in parts, and returns their number.
     async fn publish_parts(&self, large: &Oversize) -> Result<usize, Failure> {
         let Some(limit) = self.outlet.publisher.limit(&large.topic).await else {
             return Err(large.refusal.clone());
@@ -351,7 +352,7 @@ impl Lease for LocalLease {
     }
 }
 
-/// Counts as one commit that waits for the ledger while it lives.
+/// Counts as one commit that waits for the ledger, until dropped.
 struct Stuck<'a>(&'a watch::Sender<usize>);
 
 impl<'a> Stuck<'a> {

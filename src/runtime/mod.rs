@@ -1,11 +1,11 @@
-//! The acting part: tasks, timers, limits. It decides nothing that `core/` can decide, and reaches the world only
-//! through the traits of [`crate::ports`].
+//! The acting part: tasks, timers, limits. It decides nothing that `core/` can decide, and reaches the outside world
+//! only through the traits of [`crate::ports`].
 //!
 //! [`scheduler`] sends firings; [`dispatcher`] runs sweeps as [`crate::core::agenda`] decides, and takes [`commands`];
-//! [`sweep`] is one sweep: its `pages`, and its `batch` with what the pages hold; [`local_outlet`] publishes and records;
-//! [`tokens`] keeps a good token for each tenant; [`limits`] holds what all sweeps share; [`health`] holds how each tenant is
-//! and reports it; [`fleet`] is the list of tenants, which a reload replaces; [`liveness`] shows that the parts make progress;
-//! [`supervisor`] notices a task that ended before the stop.
+//! [`sweep`] is one sweep: its `pages`, and its `batch` of what to publish; [`local_outlet`] publishes and records;
+//! [`tokens`] keeps a valid token for each tenant; [`limits`] holds what all sweeps share; [`health`] holds and reports
+//! the health of each tenant; [`fleet`] is the list of tenants, which a reload replaces; [`liveness`] shows that the
+//! parts make progress; [`supervisor`] notices a task that ended before the stop.
 
 pub mod commands;
 pub mod dispatcher;

@@ -1,5 +1,5 @@
-//! Watches the long-lived tasks: each runs until the stop. The daemon ends when one of them ends before: without its
-//! scheduler, for example, it would look alive and do nothing.
+//! Watches the long-lived tasks, each of which runs until the stop. The daemon ends when a task ends earlier: without
+//! its scheduler, for example, it would look alive and do nothing.
 
 use std::future::Future;
 

@@ -13,7 +13,7 @@ use crate::ports::{Encoder, IncidentSource};
 /// The tenant's settings for reading it.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// How far back the first sweep ever reads.
+    /// How far back the first sweep reads.
     pub lookback: Duration,
     pub reach: Reach,
     pub deduplicate: Deduplicate,

@@ -1,4 +1,4 @@
-//! The outlet against a topic that takes only small records. What a full ledger does is tested with the sweeper.
+//! The outlet with a topic that accepts only small records. A full ledger is tested with the sweeper.
 
 use std::sync::atomic::Ordering;
 
@@ -15,7 +15,7 @@ fn tenant() -> TenantId {
     TenantId::from_bytes([1; 16])
 }
 
-/// Nothing is around the bytes but a short key.
+/// An encoder whose records have only a short key besides their bytes.
 struct ShortKeys;
 
 impl Encoder for ShortKeys {
@@ -63,7 +63,7 @@ struct Scene {
     lease: Box<dyn Lease>,
 }
 
-/// An outlet whose topic takes records of 20 bytes.
+/// An outlet whose topic accepts records of 20 bytes.
 fn scene() -> Scene {
     let topic = Arc::<Topic>::default();
     let (ledger, counts) = (Arc::<MemoryLedger>::default(), Arc::<Counts>::default());
@@ -105,7 +105,7 @@ impl Scene {
         self.lease.commit(batch).await
     }
 
-    /// The incidents that the ledger takes for published.
+    /// The incidents that the ledger has as published.
     fn marked(&self) -> Vec<u64> {
         let seen = self.ledger.seen.lock();
         let mut ids: Vec<u64> = seen.keys().map(|(_, id)| id.0).collect();
@@ -187,7 +187,7 @@ async fn an_incident_of_which_a_part_is_refused_is_not_marked_and_comes_again_wh
     assert_eq!(scene.marked(), [1]);
 }
 
-/// A dead letter, whose content is remembered as accepted when it is.
+/// A dead letter. Once accepted, its content is remembered as accepted.
 fn letter(content: u64, value: &'static str) -> Item {
     Item::DeadLetter {
         content: ContentHash(content),
@@ -206,7 +206,7 @@ async fn a_dead_letter_that_is_too_large_is_cut_and_arrives() {
     let large = letter(9, "one-of-three two-of-three three-of-three");
     let committed = scene.commit(vec![large, incident(1, "a")]).await;
     assert_eq!((committed.published, committed.result), (1, Ok(())));
-    // The topic takes 20 bytes, and the key has one.
+    // The topic accepts 20 bytes, and the key has one.
     assert_eq!(
         scene.topic.values("incidents"),
         ["a", "one-of-three two-of"]
