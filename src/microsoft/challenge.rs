@@ -47,7 +47,7 @@ fn read(text: &str, found: &mut Vec<Challenge>) {
     }
 }
 
-/// `text` between its commas, except those within quotes.
+/// The parts of `text` between its commas, except for commas in quotes.
 fn outside_quotes(text: &str) -> Vec<&str> {
     let (mut quoted, mut escaped) = (false, false);
     let parts = text.split(|c: char| {
@@ -66,7 +66,7 @@ fn outside_quotes(text: &str) -> Vec<&str> {
 fn parameter(text: &str) -> Option<(String, String)> {
     let (name, value) = text.split_once('=')?;
     let name = name.trim();
-    // Anything that is no name is a token68: `NTLM TlRMTVNTUAAC=`.
+    // A part without a name is a token68: `NTLM TlRMTVNTUAAC=`.
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if name.is_empty() || !name.chars().all(is_name) {
         return None;
@@ -79,7 +79,7 @@ fn parameter(text: &str) -> Option<(String, String)> {
     Some((name.to_ascii_lowercase(), value))
 }
 
-/// The text before the closing quote, its escapes undone.
+/// The text before the closing quote, with its escapes resolved.
 fn unquoted(text: &str) -> String {
     let mut value = String::new();
     let mut chars = text.chars();

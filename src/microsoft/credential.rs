@@ -1,12 +1,12 @@
-//! What an app registration authenticates with at Entra: one file per kind.
+//! How an app registration authenticates at Entra: one file per kind of credential.
 //!
-//! All tenants of one app registration share one [`AppCredential`], so that what one of them learns (which of two secrets
-//! is accepted) holds for all, and is logged once.
+//! All tenants of one app registration share one [`AppCredential`], so that what one of them learns (which of two
+//! secrets is accepted) holds for all, and is logged once.
 //!
-//! To add a kind, add a variant to [`Credential`](crate::settings::Credential) in the settings, a file here and a row in
-//! [`kind_of`].
+//! To add a kind, add a variant to [`Credential`](crate::settings::Credential) in the settings, a file here and a row
+//! in [`kind_of`].
 //!
-//! Invariant: files are read at each use and never kept, because nobody announces that a file was replaced.
+//! Invariant: files are read at each use and never kept, because nothing announces that a file was replaced.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -56,13 +56,12 @@ pub(super) trait CredentialKind: fmt::Debug + Send + Sync {
     /// The files that are read.
     fn files(&self) -> Vec<&Path>;
 
-    /// When the credential expires, where it says so itself. `stamp` changes with the files. Both may block: only a
-    /// kind that needs a file touches the disk.
+    /// When the credential expires, if it contains that date. `stamp` changes with the files. May block to read a file.
     fn expires(&self, _stamp: &dyn Fn() -> u64) -> Option<Ticks> {
         None
     }
 
-    /// Whether the second of two secrets is the one that was accepted last.
+    /// Whether the second of two secrets was the last one accepted.
     fn second_secret_serves(&self) -> bool {
         false
     }
@@ -73,18 +72,18 @@ pub(super) trait Attempts: Send {
     /// What to send next. `refused` is the answer to the attempt before.
     ///
     /// # Errors
-    /// Nothing is left to try: why the token request as a whole fails.
+    /// Nothing is left to try: the reason why the whole token request fails.
     fn next(&mut self, refused: Option<Denial>) -> BoxFuture<'_, Result<Attempt, Failure>>;
 
-    /// Entra accepted the last attempt.
+    /// Records that Entra accepted the last attempt.
     fn accepted(&mut self) {}
 }
 
-/// One request's proof.
+/// The proof for one request.
 #[derive(Debug, Clone)]
 pub(super) struct Attempt {
     pub(super) proof: Proof,
-    /// Everything else that was read. It is cut out of all texts with the proof.
+    /// Everything else that was read. Like the proof, it is removed from all texts.
     pub(super) hidden: Vec<SecretString>,
 }
 
@@ -103,17 +102,17 @@ impl Attempt {
     }
 }
 
-/// A token request that failed, and what the answer says about the proof.
+/// A failed token request, and what the answer says about the proof.
 #[derive(Debug)]
 pub(super) struct Denial {
     pub(super) failure: Failure,
-    /// By `error`, Entra does not accept the app's proof of identity: another secret may be accepted.
+    /// According to `error`, Entra does not accept the app's proof of identity: another secret may be accepted.
     pub(super) of_the_proof: bool,
     /// The AADSTS number of a refusal (400 or 401).
     pub(super) code: Option<u64>,
 }
 
-/// A failure on the way: nothing was said about the proof.
+/// A failure on the way, which says nothing about the proof.
 impl From<Failure> for Denial {
     fn from(failure: Failure) -> Self {
         Self {
@@ -124,30 +123,30 @@ impl From<Failure> for Denial {
     }
 }
 
-/// A key of the configuration that a proof is read from, and how failures and remedies speak of it.
+/// A configuration key with a proof, and the words for it in failures and remedies.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ProofKey {
     pub(super) name: &'static str,
     pub(super) form: Form,
-    /// What holds the proof.
+    /// The kind of file that holds the proof.
     pub(super) file: &'static str,
-    /// The remedy for a file that holds no proof; `{place}` stands for the place.
+    /// The remedy for a file without a proof; `{place}` stands for the place.
     pub(super) fill: &'static str,
-    /// The remedy when Entra refuses the proof and names no known reason.
+    /// The remedy when Entra refuses the proof without a known reason.
     pub(super) check: &'static str,
 }
 
-/// How a proof goes into the token request's form.
+/// How a proof is sent in the token request's form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Secret,
     Assertion,
 }
 
-/// The kind of assertion that a signed token is (RFC 7523).
+/// The assertion type of a signed token (RFC 7523).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// Where a proof was read. A tenant may have a credential of its own under the same key: the file says which is meant.
+/// Where a proof was read. A tenant may have its own credential under the same key; the file shows which one is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProofPlace {
     pub(super) key: &'static ProofKey,
@@ -155,7 +154,7 @@ pub(super) struct ProofPlace {
     name: String,
 }
 
-/// Where systemd puts the copies that it makes at a service's start.
+/// Where systemd stores the copies that it makes when a service starts.
 const SYSTEMD_COPIES: &str = "/run/credentials/";
 const LONGEST_NAME: usize = 300;
 
@@ -187,13 +186,13 @@ impl ProofPlace {
         format!("{name} ({key})")
     }
 
-    /// `text` with the place where it says `{place}`.
+    /// `text` with the place in place of `{place}`.
     pub(super) fn fill_in(&self, text: &str) -> String {
         text.replace("{place}", &self.hint())
     }
 }
 
-/// What one request authenticates the app with.
+/// The proof with which one request authenticates the app.
 #[derive(Debug, Clone)]
 pub(super) struct Proof {
     pub(super) value: SecretString,
@@ -237,7 +236,7 @@ impl AppCredential {
         self.kind.attempts()
     }
 
-    /// Changes whenever a file in use changes, through symbolic links too; 0 without files.
+    /// A number that changes whenever a file in use changes, also through symbolic links; 0 without files.
     pub(super) fn stamp(&self) -> u64 {
         let files = self.kind.files();
         if files.is_empty() {
@@ -258,7 +257,8 @@ impl AppCredential {
     }
 }
 
-/// Tells one state of a file from the next; the change time covers permissions, too. `None`: it can't be reached.
+/// Distinguishes one state of a file from the next; the change time also covers permissions. `None`: the file can't be
+/// reached.
 fn stamp_of(file: &Path) -> Option<impl Hash + use<>> {
     let data = std::fs::metadata(file).ok()?;
     Some((

@@ -1,10 +1,10 @@
 //! Tokens from Entra: the client-credentials grant, v2 and v1.
 //!
-//! Role: makes one token request at the customer's tenant, and looks into the token. Entra issues tokens without the
-//! permission, and for another API or tenant, without complaint. They would fail later, with a worse error.
-//! What the request is made with, and whether it is made again, the [credential](super::credential) decides.
-//! Failure modes: [`refusal`] for answers of Entra, [`claims`] for tokens of no use, [`transport`](super::transport) for the
-//! wire. A 200 that holds no token is `unreachable`: a proxy's log-in page looks like that.
+//! Role: makes one token request at the customer's tenant, and examines the token. Entra issues tokens that lack the
+//! permission, or are for another API or tenant, without an error. They would fail later, with a worse error. The
+//! [credential](super::credential) decides what a request is made with, and whether it is repeated. Failure modes:
+//! [`refusal`] for Entra's answers, [`claims`] for unusable tokens, [`transport`](super::transport) for the connection.
+//! A 200 without a token is `unreachable`: a proxy's log-in page looks like that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,31 +38,31 @@ mod refusal;
 /// A token is a few KB even with hundreds of roles.
 const MAX_TOKEN_ANSWER: usize = 1 << 20;
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
-/// The assumed lifetime of a token that has expired on arrival. Otherwise every use would ask for a new one, and Entra would
-/// answer with AADSTS50196 and a pause for all tenants. The API's 401 says when the token has really expired.
+/// The assumed lifetime of a token that has expired on arrival. Otherwise each use would request a new one, and Entra
+/// would answer with AADSTS50196 and a pause for all tenants. The API's 401 shows when the token has really expired.
 const LIFE_IF_OVER: Duration = Duration::from_secs(60);
 /// Beyond the 28 h that the longest-lived tokens have ("Access tokens", token lifetime).
 const LONGEST_LIFE: Duration = Duration::from_secs(48 * 3600);
 
-/// One tenant's way to a token.
+/// Requests the tokens of one tenant.
 pub struct Entra {
     http: Http,
     authority: String,
     token_url: Url,
-    /// The same for all tenants of one app registration.
+    /// Shared by all tenants of one app registration.
     credential: Arc<AppCredential>,
-    /// What tokens are asked for, as a parameter of the request.
+    /// The request parameter that names what tokens are for.
     target: (&'static str, String),
     expected: TokenExpectation,
 }
 
-/// A token as it was issued, fit for its purpose or not.
+/// A token as issued, usable or not.
 #[derive(Debug)]
 pub struct IssuedToken {
     pub grant: Grant,
-    /// `None`: the token can't be read, which is no error.
+    /// `None`: the token can't be read, which is not an error.
     pub claims: Option<Claims>,
-    /// Why the token is of no use, when it is not.
+    /// Why the token can't be used. `None`: it can.
     pub unfit: Option<Failure>,
 }
 
@@ -109,7 +109,7 @@ impl Entra {
         })
     }
 
-    /// Asks for a token as [`TokenSource::request`] does, and also returns one that is of no use.
+    /// Requests a token like [`TokenSource::request`], but also returns an unusable one.
     ///
     /// # Errors
     /// No token was issued.
@@ -128,7 +128,7 @@ impl Entra {
         }
     }
 
-    /// Whether, of two secrets, the second is the one that was accepted last.
+    /// Whether the second of two secrets was the last one accepted.
     pub fn second_secret_serves(&self) -> bool {
         self.credential.second_secret_serves()
     }
@@ -162,7 +162,7 @@ impl Entra {
         })
     }
 
-    /// What a whole answer says.
+    /// Reads a complete answer.
     fn read(&self, answer: &TokenAnswer<'_>) -> Result<IssuedToken, Denial> {
         if answer.status != StatusCode::OK {
             return Err(self.refused(answer));
@@ -178,7 +178,7 @@ impl Entra {
         answer.classify(&self.http.peer.host, &self.expected.consent_remedy)
     }
 
-    /// A 200 without a token: an error, or not an answer of Entra.
+    /// The denial for a 200 without a token: an error, or not an answer of Entra.
     fn no_token(&self, json: &[u8], answer: &TokenAnswer<'_>) -> Denial {
         let is_error = serde_json::from_slice::<Value>(json)
             .is_ok_and(|value| value.get("error").is_some_and(Value::is_string));
@@ -256,8 +256,8 @@ fn token<'de, D: serde::Deserializer<'de>>(input: D) -> Result<SecretString, D::
     Ok(SecretString::from(text))
 }
 
-/// Seconds as a number or as text, brought into bounds: no token is kept for ever, and one that has expired on arrival does
-/// not make the daemon ask without a pause.
+/// Seconds as a number or as text, limited: no token is kept for ever, and a token that has expired on arrival does not
+/// cause requests without a pause.
 fn lifetime<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     let seconds = match Value::deserialize(input)? {
         Value::Number(number) => number.as_f64(),

@@ -1,9 +1,9 @@
-//! The incidents APIs' refusals, classed by status and `code` ("Common Microsoft Defender XDR API error codes", "Microsoft
-//! Graph error responses and resource types").
+//! Refusals of the incidents APIs, classified by status and `code` ("Common Microsoft Defender XDR API error codes",
+//! "Microsoft Graph error responses and resource types").
 //!
-//! A body may be HTML, empty or cut: then the status alone decides. The message is free text that Microsoft changes. It is
-//! shown, and only refines: the pause of a 429, whether a 400 is about the page's size, whether a 403 is about a licence,
-//! whether a 400 or a 401 is a temporary fault of the service ([`transient`]).
+//! A body may be HTML, empty or cut off; then the status alone decides. The message is free text that Microsoft
+//! changes. It is shown, and only refines: the pause of a 429, whether a 400 is about the page size, whether a 403 is
+//! about a licence, whether a 400 or a 401 is a temporary fault of the service ([`transient`]).
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION};
@@ -24,13 +24,13 @@ mod body;
 
 use body::ApiErrorBody;
 
-/// An answer that holds no page.
+/// An answer without a page.
 pub(super) struct PageRefusal<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
     pub(super) asked: RequestKind,
-    /// The token of the request. Cut out of the message, in case the other side repeats it.
+    /// The token of the request. It is removed from the message, in case the other side repeats it.
     pub(super) token: &'a str,
 }
 
@@ -62,7 +62,7 @@ pub(super) struct ApiContext {
 }
 
 impl PageRefusal<'_> {
-    /// The failure that this answer is.
+    /// Classifies this answer as a failure.
     pub(super) fn classify(&self, api: &ApiContext) -> Failure {
         let said = ApiErrorBody::read(self.body, self.headers, self.token);
         let what = format!(
@@ -80,7 +80,7 @@ impl PageRefusal<'_> {
             .caused_by(cause)
     }
 
-    /// What the answer means. The status is only a part of it.
+    /// What the answer means, of which the status is only a part.
     fn kind(&self, said: &ApiErrorBody) -> AnswerMeaning {
         let status = self.status.as_u16();
         match status {
@@ -91,19 +91,19 @@ impl PageRefusal<'_> {
             400..=499 if said.passing => AnswerMeaning::Passing,
             400 | 401 if transient::text(&said.reasons) => AnswerMeaning::Passing,
             401 if said.vague || transient::keys(&said.reasons) => AnswerMeaning::Keys,
-            // They count as temporary anyway. The status chooses the remedy.
+            // These count as temporary anyway. The status chooses the remedy.
             404 | 410 if self.asked != RequestKind::List => AnswerMeaning::AsItsStatus,
-            // These statuses say enough, unless the answer itself says that it knows no reason.
+            // These statuses are clear, unless the answer itself says that the reason is unknown.
             403 | 404 | 407 | 410 if !said.knows_nothing() => AnswerMeaning::AsItsStatus,
             400..=499 if said.vague => AnswerMeaning::Passing,
             _ => AnswerMeaning::AsItsStatus,
         }
     }
 
-    /// What to do about a fault that passes by itself, and what else it may be if it does not.
+    /// The remedy for a fault that passes by itself, including its other possible cause.
     fn until_it_passes(&self, api: &ApiContext, said: &ApiErrorBody) -> String {
         let status = self.status.as_u16();
-        // A refused link or incident is asked for in another way, without the operator.
+        // A refused link or incident is requested in another way, without the operator.
         let goes_on = status != 403 && self.asked != RequestKind::List;
         if !said.knows_nothing() || transient::status(status) || goes_on {
             return NOTHING_TO_DO.to_owned();
@@ -127,7 +127,7 @@ impl PageRefusal<'_> {
             }
             // A nextLink lives for an unknown time, and servers have been seen to refuse their own.
             (_, 400 | 404 | 410, RequestKind::Link) => Suspect::Link,
-            // The list shows it, so neither the request nor the API is wrong.
+            // The list shows the incident, so neither the request nor the API is wrong.
             (_, 400 | 404 | 410, RequestKind::One) => Suspect::Page,
             (_, 400, RequestKind::List) if said.names_page_size() => Suspect::Size,
             _ => Suspect::Nothing,
@@ -148,7 +148,7 @@ impl PageRefusal<'_> {
                 retry_after::reaction(self.headers),
                 self.until_it_passes(api, said),
             ),
-            // A token that was issued before the policy changed may be all that is wrong.
+            // The only fault may be a token that was issued before the policy changed.
             AnswerMeaning::Claims if self.status == StatusCode::UNAUTHORIZED => {
                 assessed(H::Forbidden, R::RenewToken, CONDITIONAL_ACCESS)
             }
@@ -214,7 +214,7 @@ impl PageRefusal<'_> {
     }
 }
 
-/// How bad a refusal is, when to try again, and what to do about it.
+/// The severity of a refusal, when to try again, and what to do.
 pub(super) struct Assessment {
     pub(super) health: Health,
     reaction: Reaction,
@@ -252,10 +252,10 @@ enum AnswerMeaning {
     Throttled,
     /// A temporary fault of the service.
     Passing,
-    /// A Conditional Access policy wants something that an app can't give ("Claims challenges, claims requests and client
-    /// capabilities").
+    /// A Conditional Access policy requires something that an app can't provide ("Claims challenges, claims requests
+    /// and client capabilities").
     Claims,
-    /// Tokens can't be checked there at the moment.
+    /// The API can't verify tokens at the moment.
     Keys,
     AsItsStatus,
 }
@@ -268,7 +268,7 @@ fn unknown_keys(api: &ApiContext) -> String {
     )
 }
 
-/// A cause made of `words`. Only plain words are used: they name an error, never a customer.
+/// A cause made of `words`. Only plain words are used, which name an error and never a customer.
 pub(super) fn key(words: &[&str]) -> String {
     let plain = |word: &&str| {
         let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
@@ -309,7 +309,7 @@ fn forbidden(api: &ApiContext, said: &ApiErrorBody) -> Assessment {
             R::Slow,
             "ask the tenant's administrator what is not allowed there; the message says the rest",
         ),
-        // A firewall or a proxy answers 403, too, but not in the API's form.
+        // A firewall or a proxy also answers 403, but not in the API's format.
         "" if !said.json => assessed(
             H::Unreachable,
             R::Backoff,

@@ -1,7 +1,7 @@
-//! Reads small files, a bounded number at once. A disk may hang, and then it keeps the thread that reads.
+//! Reads small files, a limited number at once. A disk may hang, and then it blocks the thread that reads.
 //!
-//! Each file is read once at a time, so a hanging disk holds at most one thread per file. A file that was not read because
-//! no thread was free has a failure of its own: neither its disk nor its content is to blame.
+//! Each file is read by one thread at a time, so a hanging disk blocks at most one thread per file. A file that was not
+//! read because no thread was free has its own failure: neither its disk nor its content is the cause.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -18,30 +18,30 @@ use tokio::time::timeout;
 
 /// How long to wait for a file.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// Files read at once. Each file on a hanging disk keeps one thread.
+/// The most files read at once. Each file on a hanging disk blocks one thread.
 const THREADS: usize = 32;
-/// Paths remembered beyond those in use.
+/// The most paths remembered besides those in use.
 const PATHS: usize = 1024;
 
 /// Why nothing was read.
 #[derive(Debug)]
 pub(super) enum FileError {
     Failed(io::Error),
-    /// There is no such file, or no way to it.
+    /// There is no such file, or its path can't be reached.
     Absent(io::Error),
     /// The disk did not answer.
     Silent,
-    /// No thread was free: other files, or other work, keep them all.
+    /// No thread was free, because other files or other work block them all.
     Busy,
 }
 
-/// The readings of a process.
+/// The file reads of a process.
 struct FileReaders {
     free: Arc<Semaphore>,
     turns: Mutex<HashMap<PathBuf, Arc<Semaphore>>>,
 }
 
-/// How far a reading has come.
+/// The stage of a read.
 const WAITS_FOR_ITS_TURN: u8 = 0;
 const WAITS_FOR_A_THREAD: u8 = 1;
 const READS: u8 = 2;
@@ -58,7 +58,7 @@ pub(super) async fn read(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     READERS.run(turn, move || read_now(&path, most)).await
 }
 
-/// The same, on this thread.
+/// Like [`read`], on this thread.
 pub(super) fn read_now(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     let data = fs::metadata(path).map_err(FileError::Absent)?;
     // A pipe would block.
@@ -89,7 +89,7 @@ impl FileReaders {
     ) -> Result<Vec<u8>, FileError> {
         let stage = Arc::new(AtomicU8::new(WAITS_FOR_ITS_TURN));
         let reading = async {
-            // Neither is ever closed.
+            // Neither semaphore is ever closed.
             let turn = self.turn(path).acquire_owned().await;
             stage.store(WAITS_FOR_A_THREAD, Ordering::Relaxed);
             let thread = Arc::clone(&self.free).acquire_owned().await;
@@ -101,14 +101,14 @@ impl FileReaders {
             });
             match read.await {
                 Ok(read) => read,
-                // The daemon ends.
+                // The daemon is ending.
                 Err(_) => Err(FileError::Busy),
             }
         };
         match timeout(PATIENCE, reading).await {
             Ok(read) => read,
             Err(_) if stage.load(Ordering::Relaxed) == WAITS_FOR_A_THREAD => Err(FileError::Busy),
-            // A reading that waits for its turn waits for the same file's disk.
+            // A read that waits for its turn waits for the disk of the same file.
             Err(_) => Err(FileError::Silent),
         }
     }
@@ -130,7 +130,7 @@ mod tests {
     use std::sync::mpsc::{SyncSender, sync_channel};
     use tokio::sync::oneshot;
 
-    /// A file on a disk that hangs until the sender is dropped: what comes of reading it.
+    /// Reads a file on a disk that hangs until the sender is dropped, and returns the result.
     async fn hang(
         readers: &FileReaders,
         path: &str,
@@ -146,14 +146,14 @@ mod tests {
         (lets_go, waited_out(readers, path, begun, job).await)
     }
 
-    /// What comes of a reading when patience is lost after `first`.
+    /// The result of a read whose patience ends after `first`.
     async fn waited_out(
         readers: &FileReaders,
         path: &str,
         first: impl Future<Output = ()>,
         job: impl FnOnce() -> Result<Vec<u8>, FileError> + Send + 'static,
     ) -> Result<Vec<u8>, FileError> {
-        // A thread at work keeps paused time from going on by itself.
+        // A working thread keeps paused time from advancing by itself.
         let time = async {
             first.await;
             tokio::time::advance(PATIENCE * 2).await;

@@ -1,7 +1,9 @@
-//! Entry points for the fuzz targets in `tests/fuzz`, and for the test that runs their seeds. The daemon does not call them.
+//! Entry points for the fuzz targets in `tests/fuzz`, and for the test that runs their seeds. The daemon does not call
+//! them.
 //!
-//! Each takes one input, reads it in every way in which the daemon may read an answer, and panics when a promise is broken:
-//! a failure's texts are one short line each and hold no secret in any spelling, and a pause is bounded.
+//! Each takes one input, reads it in every way in which the daemon may read an answer, and panics if a promise is
+//! broken: the texts of a failure are one short line each and contain no secret in any spelling, and a pause is
+//! bounded.
 
 #![allow(
     clippy::expect_used,
@@ -26,7 +28,7 @@ use crate::settings::{ApiSettings, TokenEndpoint};
 
 /// The token of a request.
 const TOKEN: &str = "eyJCanary.Token-7c41_e9d0.c2ln";
-/// Longer than any text of a failure, with hosts and links of the configuration.
+/// Longer than any text of a failure, including hosts and links from the configuration.
 const LONG: usize = 1200;
 const PAUSES: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(3600);
@@ -43,7 +45,7 @@ fn api(source: SourceKind) -> ApiContext {
     }
 }
 
-/// Settings that reach no further than `base`.
+/// Settings that reach no host other than `base`.
 pub(super) fn api_settings(source: SourceKind, base: &str) -> ApiSettings {
     let base = Url::parse(base).expect("a URL");
     ApiSettings {
@@ -59,7 +61,8 @@ pub(super) fn api_settings(source: SourceKind, base: &str) -> ApiSettings {
     }
 }
 
-/// An answer that refuses a page or a token, or says that it is not whole, as it goes over the wire: status line, head, an empty line, body.
+/// An answer that refuses a page or a token, or says that it is incomplete, as sent: status line, head, empty line,
+/// body.
 pub fn error_body(input: &[u8]) {
     let answer = Head::read(input);
     for api in APIS.iter() {
@@ -80,13 +83,13 @@ pub fn error_body(input: &[u8]) {
     entra::fuzzing::refused(&answer);
 }
 
-/// The body of a token answer of 200; and the same bytes as the claims of a token.
+/// The body of a token answer with status 200, and the same bytes as the claims of a token.
 pub fn token_answer(input: &[u8]) {
     entra::fuzzing::granted(input);
     entra::fuzzing::claimed(input);
 }
 
-/// An answer, taken apart. Bytes that are no status count as 400, and lines that are no header are left out, so that every
+/// A parsed answer. Bytes without a status count as 400, and lines that are not headers are left out, so that every
 /// input is used.
 pub(super) struct Head<'a> {
     pub(super) status: StatusCode,
@@ -128,7 +131,7 @@ fn header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
     Some((HeaderName::from_bytes(name).ok()?, value))
 }
 
-/// Checks a failure against what is promised of all failures.
+/// Checks a failure against the promises for all failures.
 pub(super) fn check(failure: &Failure, hidden: &[&str]) {
     let cause = failure.cause.as_deref().unwrap_or_default();
     for text in [&failure.what, &failure.remedy, cause] {
@@ -152,7 +155,7 @@ fn check_text(text: &str, hidden: &[&str]) {
     }
 }
 
-/// Whether `secret` can be read from `text`, as it is or with its escapes undone.
+/// Whether `text` shows `secret`, as it is or with its escapes resolved.
 fn shows(text: &str, secret: &str) -> bool {
     let holds = |bytes: &[u8]| memmem::find(bytes, secret.as_bytes()).is_some();
     holds(text.as_bytes())
@@ -160,7 +163,7 @@ fn shows(text: &str, secret: &str) -> bool {
         || holds(&undone(text.as_bytes(), json))
 }
 
-/// `text` with each escape replaced by the byte that it stands for. `escape` says what one stands for, and its length.
+/// `text` with each escape replaced by its byte. `escape` returns that byte and the length of the escape.
 fn undone(mut text: &[u8], escape: fn(&[u8]) -> Option<(u8, usize)>) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     while let Some(first) = text.first() {

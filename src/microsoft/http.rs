@@ -1,12 +1,12 @@
-//! HTTP clients and the limits that every exchange obeys.
+//! HTTP clients, and the limits of every exchange.
 //!
-//! TLS is rustls with ring. Trusted are the certificates of the system (on Debian the package `ca-certificates`, or what
-//! `SSL_CERT_FILE`/`SSL_CERT_DIR` name) and those of `api.ca_file`. HTTP/1.1 only: over HTTP/2 all tenants would share one
-//! connection, and a slow answer would queue the others behind the server's stream limit.
+//! TLS is rustls with ring. It trusts the certificates of the system (on Debian the package `ca-certificates`, or what
+//! `SSL_CERT_FILE`/`SSL_CERT_DIR` name) and those of `api.ca_file`. HTTP/1.1 only: over HTTP/2 all tenants would share
+//! one connection, and a slow answer would delay the others through the server's stream limit.
 //!
-//! Redirects are not followed: a redirect would carry the token or the secret to a host that is not configured.
-//! The runtime repeats requests, because each one counts against the tenant's budget. One case is handled here: a request
-//! that meets a connection that is being closed is sent once more, and the runtime is informed.
+//! Redirects are not followed, because a redirect would carry the token or the secret to a host that is not configured.
+//! The runtime repeats requests, because each one counts against the tenant's budget. One case is handled here: a
+//! request on a connection that the other side is closing is sent once more, and the runtime is informed.
 
 use parking_lot::Mutex;
 use std::cell::Cell;
@@ -30,7 +30,7 @@ use crate::settings::ApiSettings;
 
 /// The limit for an exchange as a whole, in multiples of the silence limit.
 const TOTAL: u32 = 10;
-/// Idle connections kept to one host: about as many as requests are in flight at once.
+/// Idle connections kept per host: about as many as there are requests at once.
 const IDLE: usize = 64;
 
 #[derive(Debug, thiserror::Error)]
@@ -39,15 +39,15 @@ pub enum ClientError {
     NoCertificate,
     #[error("it holds a certificate that can't be used")]
     BadCertificate { source: reqwest::Error },
-    /// Without the address: it may hold a password.
+    /// The error leaves out the address, which may contain a password.
     #[error("the proxy's address must begin with http:// or https:// and name a host")]
     Proxy,
     #[error("can't set up TLS: is the package ca-certificates installed, or api.ca_file set?")]
     Tls { source: reqwest::Error },
 }
 
-/// The daemon's HTTP clients, one for each way to reach a host, however many tenants use it. A client owns a connection
-/// pool and a copy of the system's certificates, which are read once, when it is built.
+/// The daemon's HTTP clients, one for each route to a host, shared by all tenants. A client owns a connection pool and
+/// a copy of the system's certificates, which are read once, when it is built.
 #[derive(Default)]
 pub struct Clients {
     built: Mutex<HashMap<ClientKey, ClientPair>>,
@@ -56,9 +56,9 @@ pub struct Clients {
 
 #[derive(Clone)]
 struct ClientPair {
-    /// Keeps connections for the next request.
+    /// Keeps connections for later requests.
     keeping: Client,
-    /// Makes a connection for each request.
+    /// Makes a new connection for each request.
     once: Client,
 }
 
@@ -75,7 +75,7 @@ impl Clients {
         Self::default()
     }
 
-    /// Clients that look up names by `look_up`, which may block.
+    /// Clients that look up names with `look_up`, which may block.
     pub fn resolving(look_up: Arc<LookUp>) -> Self {
         Self {
             resolver: Resolver::with(look_up),
@@ -83,7 +83,7 @@ impl Clients {
         }
     }
 
-    /// The way to `base`, whose configuration key is `setting`. A loopback host is never reached through a proxy.
+    /// The client for `base`, whose configuration key is `setting`. A loopback host is never reached through a proxy.
     pub(super) fn reach(
         &self,
         base: &Url,
@@ -94,7 +94,7 @@ impl Clients {
         let proxy = api.proxy.clone().filter(|_| !loopback);
         let key = ClientKey {
             proxy: proxy.clone(),
-            // Behind a proxy that speaks TLS itself a plain upstream needs trust, too.
+            // Behind a proxy that itself uses TLS, a plain upstream also needs trusted certificates.
             tls: base.scheme() == "https" || proxy.is_some(),
             authorities: api.ca_file.as_ref().map(|file| file.pem.clone()),
             loopback,
@@ -155,7 +155,7 @@ fn build(key: &ClientKey, resolver: &Resolver, idle: usize) -> Result<Client, Cl
         builder = builder.proxy(checked_proxy(proxy)?);
     }
     if !key.tls {
-        // Nothing to trust, nothing to read from disk: a simulator needs no certificates on the machine.
+        // Nothing to trust and nothing to read from disk: a simulator needs no certificates on the machine.
         return builder
             .tls_certs_only([])
             .build()
@@ -169,7 +169,7 @@ fn build(key: &ClientKey, resolver: &Resolver, idle: usize) -> Result<Client, Cl
     }
 }
 
-/// A client that trusts these authorities, too.
+/// A client that also trusts these authorities.
 fn trusting(builder: ClientBuilder, pem: &[u8]) -> Result<Client, ClientError> {
     match Certificate::from_pem_bundle(pem) {
         Ok(found) if found.is_empty() => Err(ClientError::NoCertificate),
@@ -181,7 +181,7 @@ fn trusting(builder: ClientBuilder, pem: &[u8]) -> Result<Client, ClientError> {
     }
 }
 
-/// Whether these are authorities that can be trusted.
+/// Checks that these authorities can be trusted.
 ///
 /// # Errors
 /// There is no certificate, or one that can't be used.
@@ -214,12 +214,12 @@ fn is_loopback(url: &Url) -> bool {
 /// One host, and the clients that reach it.
 #[derive(Clone)]
 pub(super) struct Http {
-    /// Makes the requests.
+    /// For requests on kept connections.
     pub(super) client: Client,
     once: Client,
     resolver: Resolver,
     pub(super) peer: Arc<Peer>,
-    /// Requests that were sent once more, and not yet accounted for.
+    /// Requests that were sent once more and are not accounted for yet.
     resent: Arc<AtomicU32>,
 }
 
@@ -228,8 +228,8 @@ tokio::task_local! {
     static CONNECTED: Cell<bool>;
 }
 
-/// Notes that the current exchange made a connection. A connection that is ready too late, because another one became free
-/// first, completes in a task of the client's own and is not noted.
+/// Records that the current exchange made a connection. A connection that is ready too late, because another one became
+/// free first, is completed in a task of the client and not recorded.
 async fn noted<C, E>(connecting: impl Future<Output = Result<C, E>>) -> Result<C, E> {
     let connection = connecting.await?;
     let _ = CONNECTED.try_with(|connected| connected.set(true));
@@ -237,12 +237,12 @@ async fn noted<C, E>(connecting: impl Future<Output = Result<C, E>>) -> Result<C
 }
 
 impl Http {
-    /// Sends `request` and waits for the answer's head, whatever its status.
+    /// Sends `request` and waits for the head of the answer, whatever its status.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<StreamedAnswer, Failure> {
         self.ask(request, None).await
     }
 
-    /// The same for an address that came from outside. The log shows `what` in place of its path, because the path may hold
+    /// The same for an address from outside. The log shows `what` instead of its path, because the path may contain
     /// anything, even the token.
     pub(super) async fn send_to_link(
         &self,
@@ -260,7 +260,7 @@ impl Http {
         let request = request
             .build()
             .map_err(|error| transport::failure(&error, &self.peer))?;
-        // The path alone: queries and bodies are Microsoft's and the credential's.
+        // Only the path: queries and bodies may contain data from Microsoft or the credential.
         let path = instead_of_path.unwrap_or(request.url().path()).to_owned();
         let method = request.method().clone();
         let started = Instant::now();
@@ -279,9 +279,9 @@ impl Http {
         ))
     }
 
-    /// Gateways close connections that were idle for 30 or 60 s, which is the rhythm of polling, so a request may already be
-    /// on its way. It is sent once more on a new connection; all our requests may be repeated. A new connection that is
-    /// closed is a failure, and so is one that is cut within the answer.
+    /// Gateways close connections after 30 or 60 s without use, which is also the rhythm of polling, so a request may
+    /// already be on its way. It is sent once more on a new connection; all our requests may be repeated. If a new
+    /// connection is closed, or cut within the answer, the exchange fails.
     async fn exchange(&self, request: Request) -> reqwest::Result<Response> {
         let again = request.try_clone();
         let first = async {
@@ -302,7 +302,7 @@ impl Http {
         }
     }
 
-    /// Requests that were sent once more since the last call.
+    /// The number of requests sent once more since the last call.
     pub(super) fn take_resent(&self) -> u32 {
         self.resent.swap(0, Ordering::Relaxed)
     }

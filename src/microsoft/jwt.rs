@@ -1,4 +1,4 @@
-//! A look into signed tokens (JWT). Nothing is verified: whether a token is good, the receiver says.
+//! Reads signed tokens (JWT). Nothing is verified: the receiver of a token decides whether it is valid.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,16 +1,18 @@
 //! Microsoft's side: tokens from Entra and incidents from Defender XDR or Microsoft Graph.
 //!
-//! Role: each call is one exchange over HTTP. Its outcome is a value or a [`Failure`](crate::core::health::failure::Failure)
-//! in the operator's words. The runtime caches and renews tokens, repeats requests, keeps budgets and turns pages. What is
-//! known about each API is a table in [`crate::core::sources`]; each kind of credential is a file in `credential`.
+//! Role: each call is one HTTP exchange. Its outcome is a value or a [`Failure`](crate::core::health::failure::Failure)
+//! in the operator's words. The runtime caches and renews tokens, repeats requests, keeps budgets and reads page after
+//! page. The facts about each API are a table in [`crate::core::sources`]; each kind of credential is a file in
+//! `credential`.
 //!
 //! Invariants:
-//! - A token goes to the configured scheme, host and port, and nowhere else: redirects are not followed, and a nextLink
-//!   that leads elsewhere is refused.
-//! - Neither a secret nor an assertion nor a token is in any `Failure` or `Debug` text, even when the other side echoes them.
-//! - Every exchange ends: silence, total time and size are bounded, for error bodies too.
+//! - A token goes only to the configured scheme, host and port: redirects are not followed, and a nextLink to another
+//!   host is refused.
+//! - No secret, assertion or token is in any `Failure` or `Debug` text, even if the other side repeats it.
+//! - Every exchange ends: silence, total time and size are bounded, also for error bodies.
 //!
-//! HTTP status and Microsoft's own `error` or `code` decide what a failure is. AADSTS numbers only refine the remedy.
+//! HTTP status and Microsoft's own `error` or `code` decide the kind of a failure. AADSTS numbers only refine the
+//! remedy.
 
 mod challenge;
 mod consent;

@@ -1,7 +1,8 @@
-//! Proxies that ask for a user and a password.
+//! Proxies that require a user and a password.
 //!
 //! Only Basic is supported: NTLM and Negotiate need a Windows log-in and a connection that is kept for it. When a proxy
-//! refuses a tunnel, the HTTP client reports the status alone, so the proxy is asked once more, by hand, for what it offers.
+//! refuses a tunnel, the HTTP client reports only the status. So this module asks the proxy once more which schemes it
+//! offers.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -20,7 +21,7 @@ use crate::core::health::failure::{Failure, Health, Reaction};
 
 /// How long to wait for the proxy's answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest head that is read.
+/// The largest head that is read.
 const HEAD: usize = 16 << 10;
 
 /// The proxy on the way to a host.
@@ -28,9 +29,9 @@ const HEAD: usize = 16 << 10;
 pub(super) struct ProxyRoute {
     pub(super) host: String,
     port: u16,
-    /// The connection to the proxy is encrypted. Its offers are not asked for then.
+    /// Whether the connection to the proxy is encrypted. If so, the proxy is not asked for its schemes.
     encrypted: bool,
-    /// A user and a password are sent.
+    /// Whether a user and a password are sent.
     pub(super) login: bool,
 }
 
@@ -44,7 +45,7 @@ impl ProxyRoute {
         })
     }
 
-    /// The one that the environment names for `base`.
+    /// The proxy that the environment names for `base`.
     pub(super) fn of_environment(base: &Url) -> Option<Self> {
         let found = Matcher::from_env().intercept(&base.as_str().parse().ok()?)?;
         let encrypted = found.uri().scheme_str() == Some("https");
@@ -59,7 +60,7 @@ impl ProxyRoute {
         })
     }
 
-    /// The schemes that the proxy offers for a tunnel to `host`; none when it does not say.
+    /// The schemes that the proxy offers for a tunnel to `host`; empty if it does not say.
     pub(super) async fn offers(&self, host: &str, port: u16, resolver: &Resolver) -> Vec<Scheme> {
         if self.encrypted {
             return Vec::new();
@@ -74,7 +75,7 @@ impl ProxyRoute {
         schemes(values.iter())
     }
 
-    /// The head of its answer to a request for a tunnel.
+    /// The head of the proxy's answer to a request for a tunnel.
     async fn refusal(&self, host: &str, port: u16, resolver: &Resolver) -> Option<String> {
         let name = self.host.trim_start_matches('[').trim_end_matches(']');
         let mut stream = match name.parse::<IpAddr>() {
@@ -98,7 +99,7 @@ impl ProxyRoute {
     }
 }
 
-/// A way to log in. Unknown names are not shown: they come from outside.
+/// A scheme to log in. Unknown names are not shown, because they come from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
     Basic,
@@ -136,7 +137,7 @@ impl Scheme {
     }
 }
 
-/// What an answer with status 407 offers.
+/// The schemes that an answer with status 407 offers.
 pub(super) fn offered(headers: &HeaderMap) -> Vec<Scheme> {
     schemes(headers.get_all(PROXY_AUTHENTICATE).iter())
 }
@@ -152,13 +153,14 @@ fn schemes<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> Vec<Scheme> {
     found
 }
 
-/// The proxy on the way to `name` wants a log-in by one of `offers`. `login`: it was sent one and refused it.
+/// The failure if the proxy on the way to `name` requires a log-in by one of `offers`. `login`: it got one and refused
+/// it.
 pub(super) fn wants_login(name: &str, offers: &[Scheme], login: bool) -> Failure {
     let mut what = format!("the proxy on the way to {name} asks for a user and a password");
     let names: Vec<&str> = offers.iter().map(|scheme| scheme.name()).collect();
     let basic = offers.is_empty() || offers.contains(&Scheme::Basic);
     if !basic {
-        // Writing to a text can't fail.
+        // Writing to a string can't fail.
         let _ = write!(what, ", and takes them by {} only", names.join(" or "));
     }
     let remedy = match (basic, login) {

@@ -28,9 +28,9 @@ use super::workers::Workers;
 const KEPT: Duration = Duration::from_secs(30);
 /// How long a failure is repeated without a new look-up. Shorter than the first pause after a failure.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
-/// How long to wait for a look-up. Shorter than the limit for a connection, which would be blamed otherwise.
+/// How long to wait for a look-up. Shorter than the limit for a connection; otherwise the connection would be blamed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
-/// Look-ups at once. The fleet shares a few hosts; each tenant's own proxy is a host, too.
+/// The most look-ups at once. The fleet shares a few hosts; each tenant's own proxy is also a host.
 const THREADS: usize = 8;
 /// The most hosts remembered, and look-ups that wait for a thread.
 const HOSTS: usize = 4096;
@@ -41,7 +41,7 @@ pub type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 /// Why a name has no addresses.
 #[derive(Debug, Clone)]
 pub(super) enum LookUpError {
-    /// The resolver's own words.
+    /// The resolver's own message.
     Refused(String),
     /// It was silent for [`PATIENCE`].
     Silent,
@@ -105,7 +105,7 @@ impl Resolver {
         }
     }
 
-    /// What is known of `host`. Begins a look-up when nothing is.
+    /// What is known about `host`. Begins a look-up if nothing is known.
     fn known_or_asked(&self, host: &str) -> HostEntry {
         let mut hosts = self.0.hosts();
         let now = Instant::now();
@@ -154,7 +154,7 @@ impl Resolver {
                 at: Instant::now(),
             };
             shared.hosts().insert(host, entry);
-            // It is no error if nothing waits any more.
+            // It is not an error if nothing waits any more.
             let _ = tell.send(Some(found));
         })?;
         Ok(answer)

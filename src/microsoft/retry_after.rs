@@ -1,7 +1,7 @@
 //! How long a 429 asks to wait.
 //!
-//! Entra sends `Retry-After: 60`; the Defender API promises only that "the response body includes the time until the
-//! quota you reached is reset", in words that are not documented. A text that can't be understood counts as 60 s.
+//! Entra sends `Retry-After: 60`. The Defender API promises only that "the response body includes the time until the
+//! quota you reached is reset", in undocumented words. A text that can't be parsed counts as 60 s.
 
 use std::cmp::Reverse;
 use std::time::{Duration, SystemTime};
@@ -11,11 +11,11 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use crate::core::health::failure::Reaction;
 
 const DEFAULT: Duration = Duration::from_secs(60);
-/// The longest quota is an hour's.
+/// The longest quota period is an hour.
 const LONGEST: Duration = Duration::from_secs(3600);
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// The pause that the head names, else the one that `message` names, else 60 s; between 1 s and 1 h.
+/// The pause in the head, otherwise the one in `message`, otherwise 60 s; limited to 1 s to 1 h.
 pub(super) fn pause(headers: &HeaderMap, message: &str) -> Duration {
     retry_after(headers)
         .or_else(|| in_words(message))
@@ -23,7 +23,7 @@ pub(super) fn pause(headers: &HeaderMap, message: &str) -> Duration {
         .clamp(SHORTEST, LONGEST)
 }
 
-/// When to try again after a fault that passes by itself: after the pause that the head names, if it names one.
+/// When to try again after a fault that passes by itself: after the pause in the head, if there is one.
 pub(super) fn reaction(headers: &HeaderMap) -> Reaction {
     match retry_after(headers) {
         Some(_) => Reaction::Wait(pause(headers, "")),
@@ -31,8 +31,8 @@ pub(super) fn reaction(headers: &HeaderMap) -> Reaction {
     }
 }
 
-/// `Retry-After` in seconds or as a date. A date is measured against the response's own `Date`: this machine's clock
-/// may be wrong, the difference of two of theirs is not.
+/// `Retry-After` in seconds or as a date. A date is compared with the response's own `Date`, because this machine's
+/// clock may be wrong.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse::<f64>() {
@@ -49,11 +49,11 @@ pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?.trim()).ok()
 }
 
-/// Words that stand beside the requested pause. A number elsewhere may be the quota itself.
+/// Words next to the requested pause. A number elsewhere may be the quota itself.
 const HINTS: [&str; 7] = ["again", "left", "remain", "renew", "reset", "retry", "wait"];
 
-/// Of the times in the text, the one next to a word such as "retry". Without such a word, the longest: a late retry costs
-/// some time, an early one another refusal.
+/// Of the times in the text, the one next to a word such as "retry". Without such a word, the longest: a late retry
+/// costs some time, an early one costs another refusal.
 fn in_words(message: &str) -> Option<Duration> {
     let clauses = message.split_inclusive(|c: char| ";,.:!?()\n".contains(c));
     let named = clauses.flat_map(in_clause);
@@ -61,10 +61,10 @@ fn in_words(message: &str) -> Option<Duration> {
     Some(Duration::from_secs(best.seconds))
 }
 
-/// A time that a text names.
+/// A time in a text.
 struct NamedTime {
     seconds: u64,
-    /// How far it is from a hint in the same clause: what comes after the hint is nearer than what comes before it.
+    /// Its distance from a hint in the same clause. A time after the hint counts as nearer than one before it.
     off: usize,
 }
 

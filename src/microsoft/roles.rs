@@ -1,20 +1,20 @@
-//! What the application permissions in a token allow, in plain words, and whether incidentd has a use for them.
+//! What the application permissions in a token allow, in plain words, and whether incidentd needs them.
 //!
 //! The names are Microsoft's ("Microsoft Graph permissions reference", and the permission tables of the Defender APIs).
-//! An unknown name is taken apart: `Thing.Read.All` and `Thing.ReadWrite.All` say what they allow.
+//! An unknown name is explained by its parts, such as `Thing.Read.All` and `Thing.ReadWrite.All`.
 
 use crate::core::sources::Permission;
 
 /// How a permission relates to what incidentd needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoleUse {
-    /// The one that allows the least and is enough.
+    /// It is sufficient and allows the least.
     Needed,
-    /// Enough, and it allows more than is needed.
+    /// It is sufficient, but allows more than needed.
     MoreThanNeeded,
-    /// incidentd has no use for it.
+    /// incidentd does not need it.
     Unused,
-    /// incidentd has no use for it, and misuse does harm: it changes things, or reads what people wrote.
+    /// incidentd does not need it, and misuse does harm: it changes things, or reads what people wrote.
     Powerful,
 }
 
@@ -27,7 +27,7 @@ pub struct Role {
 }
 
 impl Role {
-    /// The permission `name`, when `permission` is needed.
+    /// Explains the permission `name`, if `permission` is needed.
     pub fn explain(name: &str, permission: &Permission) -> Self {
         let usage = if name == permission.wanted() {
             RoleUse::Needed
@@ -126,7 +126,7 @@ fn permits(name: &str) -> String {
     }
 }
 
-/// Whether the name says that it does more than read, or reads what people wrote.
+/// Whether the name shows that the permission does more than read, or reads what people wrote.
 fn is_powerful(name: &str) -> bool {
     let private = [
         "AdvancedHunting.",

@@ -1,4 +1,4 @@
-//! Keeps secrets, assertions and tokens out of every text that comes from the other side.
+//! Removes secrets, assertions and tokens from every text that comes from the other side.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -8,21 +8,21 @@ use url::Url;
 use crate::core::health::failure::one_line;
 
 const REDACTED: &str = "[redacted]";
-/// Secrets of at least this many bytes are cut out in pieces, too.
+/// Parts of secrets with at least this many bytes are also removed.
 const LONG: usize = 32;
-/// Bytes of the shortest piece that is cut out. A shorter one does not help to guess the rest, and may be a word.
+/// The size of the shortest part that is removed. A shorter part does not help to guess the rest, and may be a word.
 const PIECE: usize = 16;
 
-/// `text` without `secret`, as [`scrub_all`].
+/// `text` without `secret`, as with [`scrub_all`].
 pub(super) fn scrub(text: &str, secret: &str) -> String {
     scrub_all(text, &[secret])
 }
 
-/// `text` without any of `secrets`, and without any piece of 16 bytes or more of a secret of 32 bytes or more. Call this
-/// before the text is cut to length: afterwards half a secret would not be found.
+/// `text` without any of `secrets`, and without any part of 16 bytes or more of a secret of 32 bytes or more. Call this
+/// before the text is shortened; afterwards half a secret would not be found.
 ///
-/// The longest secret is removed first, because another may be a part of it. Pieces are removed last, because the rest of a
-/// secret that lost a piece would not be found.
+/// The longest secret is removed first, because another may be part of it. Parts are removed last, because the rest of
+/// a secret would not be found after one of its parts was removed.
 pub(super) fn scrub_all(text: &str, secrets: &[&str]) -> String {
     let mut secrets = secrets.to_vec();
     secrets.sort_by_key(|secret| Reverse(secret.len()));
@@ -31,13 +31,13 @@ pub(super) fn scrub_all(text: &str, secrets: &[&str]) -> String {
     without_pieces(text, &secrets)
 }
 
-/// `text` without `secret` in any spelling: encoded as in a form or a link, whichever characters the other side chose to
-/// encode, or escaped as in JSON.
+/// `text` without `secret` in any spelling: encoded as in a form or a link, whichever characters the other side
+/// encodes, or escaped as in JSON.
 fn without_whole(text: &str, secret: &str) -> String {
     if secret.is_empty() {
         return text.to_owned();
     }
-    // The plain spelling first: of a secret with a `%` in it, it could be misread below.
+    // The plain spelling first: a secret that contains a `%` could be misread below.
     let text = text.replace(secret, REDACTED);
     let (mut clean, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let Some((first, behind)) = rest.split_first() {
@@ -52,8 +52,8 @@ fn without_whole(text: &str, secret: &str) -> String {
     String::from_utf8_lossy(&clean).into_owned()
 }
 
-/// `text` without any run of [`PIECE`] bytes or more that it shares with one of `secrets`. Shorter secrets than [`LONG`]
-/// count only whole: a part of them may be an innocent word.
+/// `text` without any run of [`PIECE`] bytes or more that it shares with one of `secrets`. Secrets shorter than
+/// [`LONG`] are only removed as a whole, because a part of them may be an ordinary word.
 fn without_pieces(text: String, secrets: &[&str]) -> String {
     let long = secrets.iter().filter(|secret| secret.len() >= LONG);
     if text.len() < PIECE {
@@ -63,7 +63,7 @@ fn without_pieces(text: String, secrets: &[&str]) -> String {
         .flat_map(|secret| secret.as_bytes().windows(PIECE))
         .collect();
     let mut clean = Vec::with_capacity(text.len());
-    // Everything before this is in `clean`, or cut out.
+    // Everything before this offset is in `clean`, or removed.
     let mut done = 0;
     let shared = text.as_bytes().windows(PIECE).enumerate();
     for (at, _) in shared.filter(|(_, window)| pieces.contains(window)) {
@@ -80,11 +80,11 @@ fn without_pieces(text: String, secrets: &[&str]) -> String {
     String::from_utf8_lossy(&clean).into_owned()
 }
 
-/// The host of an address that came from outside, without any of `secrets`; never its path or query. `base` is what the
-/// address may be relative to.
+/// The host of an address from outside, without any of `secrets`; never its path or query. The address may be relative
+/// to `base`.
 ///
-/// The secrets are cut out before the address is parsed and once more afterwards: the parser changes a host to lower case,
-/// decodes it and removes white space, so a secret could appear.
+/// The secrets are removed before the address is parsed and once more afterwards: the parser changes a host to lower
+/// case, decodes it and removes white space, so that a secret could appear.
 pub(super) fn host_without(address: &str, base: Option<&Url>, secrets: &[&str]) -> String {
     let address: String = address.split_ascii_whitespace().collect();
     let url = Url::options()
@@ -98,7 +98,7 @@ pub(super) fn host_without(address: &str, base: Option<&Url>, secrets: &[&str]) 
     }
 }
 
-/// What follows the secret when `text` begins with it.
+/// The rest of `text` after the secret, if `text` begins with it.
 fn behind_secret<'a>(text: &'a [u8], secret: &[u8]) -> Option<&'a [u8]> {
     secret.iter().try_fold(text, |text, byte| {
         let (found, length) = spelled(text)?;
@@ -113,7 +113,7 @@ fn behind_secret<'a>(text: &'a [u8], secret: &[u8]) -> Option<&'a [u8]> {
     })
 }
 
-/// The byte that `text` begins with, its escape undone, and how long its spelling is.
+/// The first byte of `text` with its escape resolved, and the length of its spelling.
 fn spelled(text: &[u8]) -> Option<(u8, usize)> {
     let digit = |digit: u8| char::from(digit).to_digit(16);
     let hex = |high, low| u8::try_from(16 * digit(high)? + digit(low)?).ok();
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(text, "said: [redacted]!");
     }
 
-    /// The longest run of bytes that both have.
+    /// The longest run of bytes that both contain.
     fn longest_shared(text: &str, secret: &str) -> usize {
         let (text, secret) = (text.as_bytes(), secret.as_bytes());
         let shares = |length: &usize| {

@@ -1,9 +1,8 @@
-//! One tenant's incidents at one of Microsoft's APIs. Where the APIs differ, [`crate::core::sources`] says how.
+//! One tenant's incidents in one of Microsoft's APIs. [`crate::core::sources`] has the differences between the APIs.
 //!
-//! Role: asks for one page and hands its body on as it arrives; the runtime decodes it. An incident that is asked for
-//! alone is handed on as a page of one.
-//! Failure modes: everything that is no page is a [`Failure`] of [`PageRefusal::classify`]; a 200 that is not JSON is what a
-//! proxy's log-in page looks like, and counts as `unreachable`.
+//! Role: requests one page and passes its body on as it arrives; the runtime decodes it. A single incident is passed on
+//! as a page of one. Failure modes: everything other than a page is a [`Failure`] of [`PageRefusal::classify`]. A 200
+//! that is not JSON, such as a proxy's log-in page, counts as `unreachable`.
 
 use std::time::UNIX_EPOCH;
 
@@ -135,7 +134,7 @@ impl IncidentApi {
         }))
     }
 
-    /// Makes sure that the body is JSON. When the head doesn't say so, the body's beginning must, and is returned.
+    /// Makes sure that the body is JSON. If the head does not say so, checks and returns the beginning of the body.
     async fn json_start(&self, answer: &mut StreamedAnswer) -> Result<Option<Bytes>, Failure> {
         if says_json(answer.headers()) {
             return Ok(None);
@@ -163,7 +162,7 @@ impl IncidentApi {
     }
 }
 
-/// The query of a page of the list. It names no order: none is documented to be selectable.
+/// The query for a page of the list. It names no order, because none is documented.
 fn list_query(dialect: &Dialect, query: &Query) -> String {
     let updated = dialect.shape.updated;
     let mut text = format!("$filter={updated}+ge+{}", query.span.from);
@@ -180,7 +179,7 @@ fn list_query(dialect: &Dialect, query: &Query) -> String {
     text
 }
 
-/// A token that can't be a header's value didn't come from Entra.
+/// A token that can't be a header value does not come from Entra.
 fn bearer(token: &str) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
         Failure::new(
@@ -239,7 +238,7 @@ impl IncidentSource for IncidentApi {
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Why an answer is not whole, when it says so itself.
+/// The reason if an answer says itself that it is incomplete.
 pub(super) fn partial(status: StatusCode, headers: &HeaderMap, token: &str) -> Option<String> {
     if status != StatusCode::PARTIAL_CONTENT {
         return None;
@@ -258,11 +257,11 @@ pub(super) fn partial(status: StatusCode, headers: &HeaderMap, token: &str) -> O
 struct PageStream {
     answer: StreamedAnswer,
     partial: Option<String>,
-    /// Read ahead, to check it.
+    /// A chunk that was read ahead for checking.
     first: Option<Bytes>,
     frame: BodyFrame,
     max_response: usize,
-    /// Links must lead to the same host. The token is cut out of what is reported about them.
+    /// Links must lead to the same host. The token is removed from reports about them.
     list: Url,
     token: AccessToken,
 }
@@ -270,12 +269,12 @@ struct PageStream {
 /// What surrounds the incidents of a body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum BodyFrame {
-    /// The server's own, or what is left of ours: nothing.
+    /// The server's own frame, or nothing left to add.
     Theirs,
-    /// A bare incident follows and gets the frame of a page. A body that is cut short makes no page, so it can't pass for
-    /// whole.
+    /// A bare incident follows and gets the frame of a page. A body that is cut short does not form a page, so it can't
+    /// be taken for complete.
     Opening,
-    /// The bare incident's first bytes: a byte-order mark may only stand before a page.
+    /// The first bytes of the bare incident: a byte-order mark may stand only before a page.
     Beginning,
     Incident,
 }

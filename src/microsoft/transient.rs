@@ -1,8 +1,8 @@
-//! Words by which a service says that it has a temporary fault of its own, in answers of any status.
+//! Words by which a service reports its own temporary fault, in answers of any status.
 //!
-//! Microsoft's front ends send such errors with a 400 or a 401, too: `400 serviceNotAvailable`, `401 Signing key is
-//! invalid` (msgraph-sdk-dotnet-core#222). Judged by the status alone, the tenant would show a mistake that the operator
-//! can't correct, and would be tried again too slowly.
+//! Microsoft's front ends also send such errors with a 400 or a 401: `400 serviceNotAvailable`, `401 Signing key is
+//! invalid` (msgraph-sdk-dotnet-core#222). If only the status counted, the tenant would show a mistake that the
+//! operator can't fix, and would be retried too slowly.
 
 /// Codes of a fault that passes by itself, in lower case and without separators.
 ///
@@ -35,10 +35,10 @@ const CODES: [&str; 24] = [
     "transientfailure",
 ];
 
-/// Codes that name no fault. They count as temporary where nothing else in the answer says more.
+/// Codes that name no fault. They count as temporary if nothing else in the answer is more specific.
 const VAGUE: [&str; 2] = ["unknownerror", "unspecifiederror"];
 
-/// Codes of a 429. They come with other statuses, too.
+/// Codes of a 429. They also come with other statuses.
 const THROTTLED: [&str; 9] = [
     "activitylimitreached",
     "applicationthrottled",
@@ -74,8 +74,8 @@ const PHRASES: [&str; 19] = [
     "try again in a few",
 ];
 
-/// Phrases of a fault with the keys that tokens are checked with. Such a token may be good: on 15 March 2021 all of Entra's
-/// tokens were refused so for two hours.
+/// Phrases about a fault with the keys that verify tokens. The token may be valid: on 15 March 2021 all of Entra's
+/// tokens were refused in this way for two hours.
 const KEY_PHRASES: [&str; 5] = [
     "signature key was not found",
     "signing key is invalid",
@@ -116,7 +116,7 @@ pub(super) fn text(text: &str) -> bool {
     holds(text, &PHRASES)
 }
 
-/// Whether `text` blames the keys that tokens are checked with.
+/// Whether `text` blames the keys that verify tokens.
 pub(super) fn keys(text: &str) -> bool {
     holds(text, &KEY_PHRASES)
 }
@@ -126,7 +126,7 @@ fn holds(text: &str, phrases: &[&str]) -> bool {
     phrases.iter().any(|phrase| text.contains(phrase))
 }
 
-/// A code as it stands in the tables above: `Service_Unavailable` is `serviceunavailable`.
+/// A code in the spelling of the tables above: `Service_Unavailable` is `serviceunavailable`.
 fn plain(code: &str) -> String {
     let letters = code.chars().filter(char::is_ascii_alphanumeric);
     letters.map(|letter| letter.to_ascii_lowercase()).collect()

@@ -1,7 +1,7 @@
-//! What went wrong on the wire, in plain words.
+//! Connection failures in plain words.
 //!
-//! The types in the error's chain decide what it is; only a proxy's refusal of a tunnel is recognised by its text. No text
-//! here repeats a URL: its query or its user information may be secret.
+//! The types in the error's chain decide the kind; only a proxy's refusal of a tunnel is recognised by its text. No
+//! text here repeats a URL, because its query or its user information may be secret.
 
 use std::error::Error;
 use std::io;
@@ -16,7 +16,7 @@ use crate::core::health::failure::{Failure, Health, Reaction, Suspect, one_line}
 /// The limit for making a connection.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
-/// The other side, and what an operator calls it.
+/// The other side, and the operator's name for it.
 pub(super) struct Peer {
     pub(super) host: String,
     pub(super) port: u16,
@@ -34,7 +34,7 @@ impl Peer {
         format!("network {} {kind}", self.host)
     }
 
-    /// `api.security.microsoft.com`, or the same `through the proxy …`.
+    /// `api.security.microsoft.com`, with `(through the proxy …)` if there is one.
     pub(super) fn name(&self) -> String {
         match &self.via {
             Some(via) => format!("{} (through the proxy {})", self.host, via.host),
@@ -49,7 +49,7 @@ fn unreachable(what: String, remedy: impl Into<String>) -> Failure {
 
 const WAY: &str = "check the network, the firewall and the proxy (api.proxy, HTTPS_PROXY) between here and Microsoft";
 
-/// Nothing arrived for the silence limit.
+/// The failure if nothing arrived within the silence limit.
 pub(super) fn silent(peer: &Peer) -> Failure {
     unreachable(
         format!("{} sent nothing for {:?}", peer.name(), peer.silence),
@@ -59,7 +59,7 @@ pub(super) fn silent(peer: &Peer) -> Failure {
     .caused_by(peer.cause("silent"))
 }
 
-/// Something kept arriving, but too slowly.
+/// The failure if the answer kept arriving, but too slowly.
 pub(super) fn too_slow(peer: &Peer) -> Failure {
     unreachable(
         format!(
@@ -73,7 +73,7 @@ pub(super) fn too_slow(peer: &Peer) -> Failure {
     .caused_by(peer.cause("slow"))
 }
 
-/// A page that is too large is asked for again in smaller pages, so an operator reads this only when no smaller page is
+/// A page that is too large is requested again in smaller pages. So an operator reads this only if no smaller page is
 /// left, and repeating the request would end the same way. Tenants share no cause: this tenant's incident is too large.
 pub(super) fn too_large(peer: &Peer, max: usize) -> Failure {
     let remedy = match peer.setting {
@@ -92,7 +92,7 @@ pub(super) fn too_large(peer: &Peer, max: usize) -> Failure {
     .suspecting(Suspect::Size)
 }
 
-/// The body has an encoding that was not asked for. Another request would not help.
+/// The failure for a body in an encoding that was not requested. Another request would not help.
 pub(super) fn encoded(peer: &Peer, encoding: &str) -> Failure {
     unreachable(
         format!("{} sent its answer {}", peer.name(), in_encoding(encoding)),
@@ -107,7 +107,7 @@ pub(super) fn in_encoding(encoding: &str) -> String {
     format!("in the content encoding {encoding:?}, which was not asked for")
 }
 
-/// Whether the connection was closed, or reset, before the answer's head was there.
+/// Whether the connection was closed or reset before the head of the answer.
 pub(super) fn closed_unanswered(error: &reqwest::Error) -> bool {
     use io::ErrorKind as Io;
     if error.is_connect() || error.is_timeout() {
@@ -126,7 +126,7 @@ pub(super) fn closed_unanswered(error: &reqwest::Error) -> bool {
             .map_or(causes.cut_short, |kind| closed.contains(&kind))
 }
 
-/// Whether the proxy refused a tunnel because it wants a log-in.
+/// Whether the proxy refused a tunnel because it requires a log-in.
 pub(super) fn wants_proxy_login(error: &reqwest::Error) -> bool {
     let causes = Causes::of(error);
     causes
@@ -134,13 +134,13 @@ pub(super) fn wants_proxy_login(error: &reqwest::Error) -> bool {
         .is_some_and(|tunnel| tunnel.contains("authorization"))
 }
 
-/// The failure that `error` stands for.
+/// The failure for `error`.
 pub(super) fn failure(error: &reqwest::Error, peer: &Peer) -> Failure {
     let (kind, failure) = told_apart(error, peer);
     failure.caused_by(peer.cause(kind))
 }
 
-/// The kind of failure, in a word or two for its cause.
+/// The kind of failure in a word or two, for its cause.
 fn told_apart(error: &reqwest::Error, peer: &Peer) -> (&'static str, Failure) {
     let name = peer.name();
     let causes = Causes::of(error);
@@ -179,7 +179,7 @@ pub(super) fn untrusted(tls: &rustls::Error, name: &str) -> Failure {
             Some(kind) => (format!("{kind} can't be verified here"), OTHER_KEY),
             None => (tls.to_string(), ADD_AUTHORITY),
         },
-        // The answer of a server whose only key is of a kind that was not offered.
+        // A server whose only key is of a kind that was not offered answers like this.
         rustls::Error::AlertReceived(AlertDescription::HandshakeFailure)
         | rustls::Error::PeerIncompatible(PeerIncompatible::NoSignatureSchemesInCommon) => {
             (tls.to_string(), PERHAPS_OTHER_KEY)
@@ -231,7 +231,7 @@ const UNVERIFIABLE: [(&[u8], &str); 10] = [
     ),
 ];
 
-/// The part of a certificate whose kind can't be verified.
+/// The part of a certificate that can't be verified because of its kind.
 fn unverifiable(wrong: &CertificateError) -> Option<&'static str> {
     let (key, signature): (&[u8], &[u8]) = match wrong {
         CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
@@ -267,7 +267,7 @@ fn refused_by_proxy(tunnel: &str, name: &str) -> Failure {
     )
 }
 
-/// What the chain of an error's sources says, from the outermost to the innermost.
+/// The errors in the chain of sources, from the outermost to the innermost.
 #[derive(Default)]
 struct Causes {
     io: Option<io::ErrorKind>,
@@ -296,7 +296,7 @@ impl Causes {
         causes
     }
 
-    /// What became of the connection.
+    /// What happened to the connection.
     fn in_words(&self, name: &str, decoding: bool) -> (&'static str, String) {
         use io::ErrorKind as Io;
         match self.io {

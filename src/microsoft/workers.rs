@@ -1,8 +1,8 @@
-//! A few threads for calls that block, and may block for minutes: name look-ups, files on a disk that hangs.
+//! A few threads for calls that may block for minutes: name look-ups, and files on a disk that hangs.
 //!
-//! They are not threads of the async runtime. Its pool is shared: 2,000 look-ups that waited for a slow resolver took all
-//! 512 of its threads, and then no secret could be read and `/metrics` did not answer. A thread here ends after it was idle
-//! for a while, and none delays the end of the process.
+//! They are not threads of the async runtime, whose pool is shared: 2,000 look-ups that waited for a slow resolver took
+//! all 512 of its threads, so that no secret could be read and `/metrics` did not answer. A thread here ends after some
+//! idle time, and no thread delays the end of the process.
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -50,7 +50,7 @@ impl Workers {
         }
     }
 
-    /// Has `job` called as soon as a thread is free.
+    /// Calls `job` as soon as a thread is free.
     ///
     /// # Errors
     /// The queue is full, or no thread can be started.
@@ -89,7 +89,7 @@ impl WorkQueue {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                // A job that panics must not take the thread's place with it.
+                // A panicking job must not end the thread.
                 let _ = catch_unwind(AssertUnwindSafe(job));
                 state = self.state();
                 continue;
@@ -98,7 +98,7 @@ impl WorkQueue {
             let waited = self.work.wait_for(&mut state, IDLE);
             state.idle -= 1;
             if waited.timed_out() && state.jobs.is_empty() {
-                // The lock is held: a job that is queued next starts a new thread.
+                // The lock is held, so a job that is queued next starts a new thread.
                 state.threads -= 1;
                 return;
             }

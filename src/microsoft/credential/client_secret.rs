@@ -1,4 +1,4 @@
-//! One client secret, in a file or in a variable of the environment. One attempt.
+//! One client secret, in a file or in an environment variable. One attempt.
 
 use std::path::Path;
 

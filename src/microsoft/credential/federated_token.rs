@@ -1,8 +1,8 @@
 //! A token of another issuer that the app registration trusts (workload identity federation), in a file that the issuer
-//! keeps fresh.
+//! renews.
 //!
-//! The file is read at each token request. When Entra finds the token outside its valid time, the file is read again at
-//! once, and a token that has changed is tried.
+//! The file is read at each token request. If Entra finds the token outside its validity period, the file is read again
+//! at once, and a changed token is tried.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(super) const REPLACED_WITHIN: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct FederatedToken {
     file: PathBuf,
-    /// The expiry in the file when it had this stamp.
+    /// The expiry in the file, and the stamp that the file had then.
     expiry: Mutex<Option<(u64, Option<Ticks>)>>,
 }
 
@@ -62,8 +62,8 @@ impl CredentialKind for FederatedToken {
         vec![&self.file]
     }
 
-    /// As the token in the file says, not the one that was sent last: the file is renewed more often than tokens are asked
-    /// for, and the expiry of an old one would be a false alarm.
+    /// The expiry of the token in the file, not of the token sent last: the file is renewed more often than tokens are
+    /// requested, so the old expiry would be a false alarm.
     fn expires(&self, stamp: &dyn Fn() -> u64) -> Option<Ticks> {
         let stamp = stamp();
         let mut known = self.expiry.lock();
@@ -122,8 +122,8 @@ impl TokenAttempts<'_> {
     }
 }
 
-/// The token as it is now. A file that is unreadable, empty or cut short may be being replaced, and is read once more; what
-/// it holds then, Entra judges.
+/// Reads the present token. A file that is unreadable, empty or cut short may be in the middle of a replacement, so it
+/// is read once more. Entra judges what it holds then.
 async fn read_token(file: &Path) -> Result<Proof, Failure> {
     match read(file, &FILE).await {
         Ok(token) if jwt::is_whole(token.value.expose_secret()) => Ok(token),

@@ -1,4 +1,4 @@
-//! Reads a file that holds a proof, and says what is wrong with one that doesn't.
+//! Reads a file with a proof, and says what is wrong with a file without one.
 
 use std::io;
 use std::path::Path;
@@ -8,16 +8,16 @@ use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::secret_text::{MAX_FILE, secret_in};
 use crate::microsoft::files::{self, FileError, PATIENCE};
 
-/// The proof in a file, as it is now.
+/// The present proof in a file.
 ///
 /// # Errors
-/// The file is missing, unreadable, empty, not UTF-8, of several lines or larger than 64 KiB: `credential`, naming the path.
-/// No thread was free to read it: `unreachable`.
+/// The file is missing, unreadable, empty, not UTF-8, of several lines or larger than 64 KiB: `credential`, with the
+/// path. No thread was free to read it: `unreachable`.
 pub(super) async fn read(path: &Path, key: &'static ProofKey) -> Result<Proof, Failure> {
     read_or(path, key, failed).await
 }
 
-/// The same; `absent` makes the failure of a file that is not there.
+/// Like [`read`]; `absent` makes the failure for a missing file.
 pub(super) async fn read_or(
     path: &Path,
     key: &'static ProofKey,
@@ -41,8 +41,8 @@ pub(super) async fn read_or(
     }
 }
 
-/// That the second secret's file is missing is no mistake of the configuration: what stands for its path may be the secret
-/// itself, and is not shown.
+/// A missing file of the second secret is not a mistake in the configuration. Its path is not shown, because it may be
+/// the secret itself.
 pub(super) fn no_second(place: &ProofPlace, error: &io::Error) -> Failure {
     let key = place.key.name;
     Failure::new(
@@ -72,7 +72,7 @@ fn unusable(place: &ProofPlace, why: &str) -> Failure {
     no_credential(place, why, place.fill_in(place.key.fill))
 }
 
-/// The disk may answer again, and nothing is known of what the file holds.
+/// The disk may answer again, and the content of the file is not known.
 fn silent(place: &ProofPlace) -> Failure {
     let why = format!("can't be read: its disk did not answer within {PATIENCE:?}");
     let remedy = format!(
@@ -89,7 +89,7 @@ fn no_credential(place: &ProofPlace, why: &str, remedy: String) -> Failure {
         .caused_by(format!("no credential in {path}"))
 }
 
-/// Neither the file nor what it holds is to blame.
+/// The failure if neither the file nor its content is the cause.
 fn not_read(place: &ProofPlace) -> Failure {
     let (file, path) = (place.key.file, place.name());
     Failure::new(

@@ -27,7 +27,7 @@ fn one_secret(source: SecretSource) -> AppCredential {
     })
 }
 
-/// What the first request would be made with.
+/// The secret of the first request.
 async fn read(credential: &AppCredential) -> Result<String, Failure> {
     let attempt = credential.attempts().next(None).await?;
     Ok(attempt.proof.value.expose_secret().to_owned())
@@ -64,7 +64,7 @@ fn the_stamp_changes_with_a_file_s_content_place_and_permissions() {
     changed("its removal");
 }
 
-/// As the kubelet replaces a token: the path stays, a link on the way to it changes.
+/// The kubelet replaces a token this way: the path stays, and a link in it changes.
 #[test]
 fn the_stamp_changes_when_a_link_on_the_way_is_swapped() {
     let folder = tempfile::tempdir().unwrap();
@@ -189,7 +189,7 @@ fn token(claims: &str) -> String {
     format!("aGVhZA.{}.c2lnbmVk\n", URL_SAFE_NO_PAD.encode(claims))
 }
 
-/// A federated token's file, and the expiry that a fresh look at it finds.
+/// A federated token's file, and the expiry that is read from it.
 struct TokenFile {
     _folder: tempfile::TempDir,
     file: PathBuf,

@@ -1,8 +1,8 @@
 //! Two client secrets during a rotation, so that one replaces the other without a gap.
 //!
-//! The one that was accepted last goes first; at the beginning that is the first. When Entra refuses it *as a secret*, the
-//! other is tried at once, within the same token request: nothing fails while one of them is accepted. A file that can't
-//! be read counts as refused.
+//! The secret that was accepted last is sent first; at the start that is the first one. If Entra refuses it *as a
+//! secret*, the other is tried at once, within the same token request: nothing fails while one of them is accepted. An
+//! unreadable file counts as refused.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ impl TwoSecrets {
         }
     }
 
-    /// Notes which secret was accepted, and logs once that only the second is. `refused` is why the first one isn't.
+    /// Records which secret was accepted, and logs once that only the second is. `refused` is why the first one is not.
     fn note_accepted(&self, second: bool, accepted: &Proof, refused: &Failure) {
         let before = self.second_serves.swap(second, Ordering::Relaxed);
         if second && !before {
@@ -80,13 +80,13 @@ struct TwoAttempts<'a> {
 
 enum AttemptStage {
     Start,
-    /// The preferred secret was sent. `second_first`: it is the second.
+    /// The preferred secret was sent. `second_first`: the second one is preferred.
     Sent {
         second_first: bool,
         sent: Proof,
         other: Read,
     },
-    /// The preferred secret was refused, or could not be read, and the other was sent.
+    /// The preferred secret was refused or could not be read, and the other one was sent.
     SentOther {
         second_first: bool,
         refused: FirstRefusal,
@@ -98,7 +98,7 @@ enum AttemptStage {
 /// Why the preferred secret is not accepted.
 struct FirstRefusal {
     failure: Failure,
-    /// The file was not read because no thread was free. That says nothing about the secret.
+    /// Whether the file was not read because no thread was free, which says nothing about the secret.
     unknown: bool,
 }
 
@@ -132,7 +132,7 @@ impl TwoAttempts<'_> {
         }
     }
 
-    /// The other secret, after the preferred one was refused.
+    /// Sends the other secret, after the preferred one was refused.
     fn try_other(
         &mut self,
         second_first: bool,
@@ -208,7 +208,8 @@ impl Attempts for TwoAttempts<'_> {
     }
 }
 
-/// One failure of two, in the order in which they came. When Entra blames something else than the secrets, it is that.
+/// One failure made of two, in the order of the secrets. If Entra blames something other than the secrets, that failure
+/// counts.
 fn both_refused(second_first: bool, preferred: Failure, other: Failure) -> Failure {
     let (first, second) = match second_first {
         true => (other, preferred),

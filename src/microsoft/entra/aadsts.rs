@@ -1,8 +1,8 @@
-//! AADSTS numbers: what they mean for an app-only client, and what the operator should do. They only refine what the HTTP
-//! status and `error` say.
+//! AADSTS numbers: what they mean for an app-only client, and what the operator should do. They only refine what the
+//! HTTP status and `error` say.
 //!
-//! Source: "Microsoft Entra authentication and authorization error codes", and (those not on that page) the messages that
-//! Entra sends with them.
+//! Source: "Microsoft Entra authentication and authorization error codes" and, for numbers that are not on that page,
+//! the messages that Entra sends with them.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::super::credential::federated_token::OUT_OF_TIME;
 use crate::core::health::failure::{Health, Reaction};
 use Health::{Consent, Credential, Forbidden, Misconfigured, Throttled, Unreachable};
 
-/// Entra keeps counting while it is asked.
+/// The pause after Entra has found a loop of requests: it keeps counting while requests go on.
 const LOOP: Duration = Duration::from_secs(600);
 
-/// What a Conditional Access policy that stops the app needs, whether Entra or the API says so.
+/// The remedy when a Conditional Access policy stops the app, according to Entra or the API.
 pub(in crate::microsoft) const CONDITIONAL_ACCESS: &str = "a Conditional Access policy of the tenant blocks the app: ask its administrator to allow this machine's outgoing IP \
      address, or to lift the app's risk";
 
@@ -22,12 +22,12 @@ pub(super) struct CodeRow {
     codes: &'static [u64],
     pub(super) health: Health,
     pub(super) reaction: Reaction,
-    /// `{place}` stands for what holds the proof. For [`Consent`] the consent link follows.
+    /// `{place}` stands for the place of the proof. For [`Consent`] the consent link is appended.
     pub(super) hint: &'static str,
 }
 
 impl CodeRow {
-    /// Sets another pace than the state's own.
+    /// Sets a reaction other than that of the state.
     const fn with(mut self, reaction: Reaction) -> Self {
         self.reaction = reaction;
         self
@@ -280,7 +280,7 @@ mod tests {
         assert!(look_up(1).is_none(), "an unknown number changes nothing");
     }
 
-    /// The numbers that the project's notes on Entra list, by what is done about them.
+    /// The numbers in the project's notes on Entra, by their reaction.
     #[test]
     fn no_number_of_the_notes_is_missing() {
         let slow: &[u64] = &[

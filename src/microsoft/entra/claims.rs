@@ -1,8 +1,8 @@
-//! A look into a token, before its first use.
+//! Examines a token before its first use.
 //!
-//! Entra issues app-only tokens without any role, and (v1) for the wrong API, without an error. Clients must not rely on the
-//! form of other APIs' tokens ("Access tokens in the Microsoft identity platform"), so a token that can't be read passes:
-//! the API decides.
+//! Entra issues app-only tokens without any role, and (v1) for the wrong API, without an error. Clients must not rely
+//! on the format of other APIs' tokens ("Access tokens in the Microsoft identity platform"), so an unreadable token
+//! passes: the API decides.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::core::ids::TenantId;
 use crate::core::sources::{Permission, SourceKind};
 use crate::core::time::ticks::Ticks;
 
-/// APIs without incidents whose tokens are requested by mistake.
+/// APIs without incidents for which tokens are requested by mistake.
 const WITHOUT_INCIDENTS: [(&str, &str); 2] = [
     (
         "00000002-0000-0000-c000-000000000000",
@@ -26,7 +26,8 @@ const WITHOUT_INCIDENTS: [(&str, &str); 2] = [
     ("fc780465-2017-40d4-a0c5-307022471b92", "WindowsDefenderATP"),
 ];
 
-/// The API with this app id. An audience that is an unknown app id passes: the national clouds' are not documented.
+/// The name of the API with this app id. An unknown app id as audience passes, because those of the national clouds are
+/// not documented.
 fn known_api(id: &str) -> Option<&'static str> {
     let with_incidents = SourceKind::ALL.into_iter().flat_map(|source| {
         let permission = &source.facts().permission;
@@ -44,12 +45,12 @@ const CLAIM_MOST: usize = 200;
 /// The most claims and roles that are shown. Real tokens have about twenty.
 const MANY: usize = 500;
 
-/// What a token says of itself, fit to be shown. Nothing in it was verified.
+/// The content of a token, safe to show. None of it was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Claims {
     /// Values of `roles`: the application permissions that the app has in the tenant.
     pub roles: Vec<String>,
-    /// All others, by name: texts, numbers, lists in one line.
+    /// All other claims by name: texts, numbers, lists in one line.
     others: BTreeMap<String, String>,
 }
 
@@ -87,7 +88,7 @@ impl Claims {
     }
 }
 
-/// The roles that a token bears.
+/// The roles in a token.
 fn held(claims: &Map<String, Value>) -> impl Iterator<Item = &str> {
     let roles = claims.get("roles").and_then(Value::as_array);
     roles.into_iter().flatten().filter_map(Value::as_str)
@@ -101,7 +102,7 @@ pub(super) struct TokenExpectation {
     pub(super) consent_remedy: String,
 }
 
-/// What came of a look into a token.
+/// The result of examining a token.
 pub(super) struct TokenExamination {
     /// `None`: it can't be read.
     pub(super) claims: Option<Claims>,
@@ -109,9 +110,9 @@ pub(super) struct TokenExamination {
 }
 
 impl TokenExpectation {
-    /// `secrets` is all that must not be shown, even by a token that repeats it.
+    /// Examines `token`. `secrets` must not be shown, even if the token repeats them.
     ///
-    /// A token that is for another API or tenant is `misconfigured`, one that lacks the permission `consent`.
+    /// A token for another API or tenant is `misconfigured`; one without the permission is `consent`.
     pub(super) fn examine(&self, token: &str, secrets: &[&str]) -> TokenExamination {
         match jwt::claims(token) {
             None => TokenExamination {
@@ -203,7 +204,7 @@ fn misconfigured(what: String, remedy: &str) -> Failure {
     Failure::new(Health::Misconfigured, Reaction::Slow, what, remedy)
 }
 
-/// Whether two resource names are the same: a trailing slash and the case of a host say nothing.
+/// Whether two resource names are the same. A trailing slash and the case of a host don't matter.
 fn same_resource(one: &str, other: &str) -> bool {
     let normal = |text: &str| {
         let text = text.trim_end_matches('/');

@@ -24,7 +24,7 @@ use super::{Entra, LONGEST_LIFE, SHORTEST_LIFE};
 use crate::core::sources::SourceKind;
 use crate::settings::{AppSettings, Credential, SecretSource};
 
-/// Secrets: one with characters that forms, JSON and links write in other ways, one that could be a host's name.
+/// Secrets: one with characters that forms, JSON and links encode, and one that could be a host name.
 const SECRETS: [&str; 2] = ["Canary~8Q/right+1&2=3\"%41\\", "canary-7c41e9d0"];
 static KEYS: [ProofKey; 2] = [client_secret::FILE, federated_token::FILE];
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
@@ -59,7 +59,7 @@ pub(in super::super) fn granted(body: &[u8]) {
     }
 }
 
-/// A token with these claims passes only when they allow what is needed, or can't be read at all.
+/// A token with these claims passes only if they allow what is needed, or can't be read at all.
 pub(in super::super) fn claimed(claims: &[u8]) {
     let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
     let body = json!({"access_token": token, "expires_in": "3599"}).to_string();

@@ -1,8 +1,8 @@
-//! Entra's refusals, classed by HTTP status and `error`.
+//! Entra's refusals, classified by HTTP status and `error`.
 //!
-//! Microsoft: `error` "should be used to react to errors"; AADSTS numbers "are subject to change at any time" ("Microsoft
-//! Entra authentication and authorization error codes"). So a number that is not in the table changes nothing, and none
-//! overrules a 429 or a 5xx.
+//! Microsoft: `error` "should be used to react to errors"; AADSTS numbers "are subject to change at any time"
+//! ("Microsoft Entra authentication and authorization error codes"). So a number outside the table changes nothing, and
+//! no number overrides a 429 or a 5xx.
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
@@ -16,17 +16,18 @@ use super::aadsts;
 use crate::core::health::failure::{Health, Reaction, one_line};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// Room for the trace and correlation ids behind the longest of Entra's sentences: its support asks for them.
+/// Leaves room for the trace and correlation ids after the longest of Entra's sentences, because Entra's support asks
+/// for them.
 const MAX_DESCRIPTION: usize = 500;
 
-/// A whole answer to a token request.
+/// A complete answer to a token request.
 pub(super) struct TokenAnswer<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a [u8],
-    /// Where the proof that was sent is kept: a hint names it.
+    /// Where the proof that was sent is stored; a hint names it.
     pub(super) place: &'a ProofPlace,
-    /// All that was or may be sent. Cut out of all text, in case the other side repeats it.
+    /// Everything secret that was sent or may be sent. It is removed from all texts, in case the other side repeats it.
     pub(super) secrets: &'a [&'a str],
 }
 
@@ -35,7 +36,7 @@ impl TokenAnswer<'_> {
         self.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(self.body)
     }
 
-    /// What an answer without a token means.
+    /// Classifies an answer without a token.
     pub(super) fn classify(&self, host: &str, consent_remedy: &str) -> Denial {
         let said = EntraErrorBody::read(self.json(), self.secrets);
         let status = self.status.as_u16();
@@ -56,8 +57,8 @@ impl TokenAnswer<'_> {
         }
     }
 
-    /// `entra 90002`, or without a number `entra 503` or `entra 400 invalid_scope`. The credential is named, too: two that are
-    /// refused for the same reason have to be corrected one by one.
+    /// `entra 90002`, or without a number `entra 503` or `entra 400 invalid_scope`. It also names the credential: two
+    /// credentials that are refused for the same reason have to be corrected separately.
     fn cause(&self, said: &EntraErrorBody, health: Health) -> String {
         let refused = match said.code {
             Some(code) => format!("entra {code}"),
@@ -123,7 +124,7 @@ impl TokenAnswer<'_> {
     }
 }
 
-/// What `error` alone says.
+/// The assessment by `error` alone.
 fn by_error(error: &str, place: &ProofPlace, consent_remedy: &str) -> Assessment {
     use {Health as H, Reaction as R};
     match error {
@@ -151,12 +152,12 @@ fn by_error(error: &str, place: &ProofPlace, consent_remedy: &str) -> Assessment
     }
 }
 
-/// What an error's body says. The body may be plain text (a 429's is `Too Many Requests`), HTML or empty.
+/// The content of an error's body. The body may be plain text (a 429's is `Too Many Requests`), HTML or empty.
 struct EntraErrorBody {
     error: String,
     /// The first AADSTS number.
     code: Option<u64>,
-    /// Fit to be shown.
+    /// Safe to show.
     text: String,
 }
 
@@ -173,7 +174,7 @@ impl EntraErrorBody {
         let text = match (error.as_str(), description) {
             (error, "") => error.to_owned(),
             (error, description) => {
-                // Times and ids follow the sentence. Support asks for the trace id.
+                // Times and ids follow the sentence, and support asks for the trace id.
                 format!("{error}: {}", shown(description, MAX_DESCRIPTION))
             }
         };
@@ -199,7 +200,7 @@ impl EntraErrorBody {
     }
 }
 
-/// The number behind the first `AADSTS`.
+/// The number after the first `AADSTS`.
 fn code_in(description: &str) -> Option<u64> {
     let (_, rest) = description.split_once("AADSTS")?;
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();

@@ -170,7 +170,7 @@ async fn a_lifetime_is_read_as_number_or_text_and_kept_in_bounds() {
         (json!(" 600 "), 600),
         (json!(3599.9), 3599),
         (json!(1), 1),
-        // Over when it comes: not believed.
+        // Expired on arrival, so not believed.
         (json!(0), 60),
         (json!(-7), 60),
         (json!(1e300), 172_800),

@@ -1,4 +1,4 @@
-//! What the answer of an API says beside its status.
+//! The content of an API's answer besides its status.
 
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use serde_json::Value;
@@ -9,27 +9,27 @@ use crate::core::health::failure::one_line;
 use crate::microsoft::transient;
 
 pub(super) const MAX_MESSAGE: usize = 300;
-/// Errors nested in one another that are looked at.
+/// The most nested errors that are examined.
 const MOST_CODES: usize = 6;
 /// How JSON begins in base64: `{"` and a letter.
 const ENCODED_JSON: &str = "eyJ";
 const SHORTEST_CLAIMS: usize = 12;
 
-/// What an error's body says, fit to be shown, and what follows from it.
+/// The content of an error's body, safe to show, and what follows from it.
 #[derive(Default)]
 pub(super) struct ApiErrorBody {
     pub(super) json: bool,
     pub(super) code: String,
     pub(super) message: String,
-    /// The message, and what the head says beside it.
+    /// The message and the reasons in the head.
     pub(super) reasons: String,
-    /// What Microsoft's support asks for, and what it is called: Defender's `target`, Graph's `request-id`.
+    /// What Microsoft's support asks for, with its name: Defender's `target`, Graph's `request-id`.
     tracking_id: (&'static str, String),
     pub(super) throttled: bool,
     pub(super) passing: bool,
-    /// A code names no fault.
+    /// Whether a code names no fault.
     pub(super) vague: bool,
-    /// Another code does.
+    /// Whether another code names one.
     telling: bool,
     pub(super) claims_wanted: bool,
 }
@@ -97,7 +97,7 @@ impl ApiErrorBody {
         }
     }
 
-    /// What the head says beside the body: a claims challenge, and why a token was refused.
+    /// Reads the head: a claims challenge, and why a token was refused.
     fn heed(&mut self, challenges: &[Challenge], hidden: &[&str]) {
         let described: Vec<String> = challenges
             .iter()
@@ -116,7 +116,7 @@ impl ApiErrorBody {
         }
     }
 
-    /// ` Forbidden: message (tracking id …)`, as much of it as there is.
+    /// ` Forbidden: message (tracking id …)`, as far as known.
     pub(super) fn after_status(&self) -> String {
         let mut text = String::new();
         if !self.code.is_empty() {
@@ -140,7 +140,7 @@ impl ApiErrorBody {
             || (message.contains("limit") && words.any(|word| word == "top"))
     }
 
-    /// What the refused token was issued for: `Invalid Authorization payload. AppId: …, Audience: …, Issuer: …`.
+    /// The audience of the refused token: `Invalid Authorization payload. AppId: …, Audience: …, Issuer: …`.
     pub(super) fn audience(&self) -> Option<&str> {
         let (_, rest) = self.message.split_once("Audience: ")?;
         let audience = rest.split([',', ' ']).next()?;
@@ -151,7 +151,7 @@ impl ApiErrorBody {
         self.names(&["license", "licence", "provisioned"])
     }
 
-    /// No code names a fault, and the message does not name what the app lacks either.
+    /// Whether no code names a fault, and the message does not name what the app lacks either.
     pub(super) fn knows_nothing(&self) -> bool {
         let lacks = self.names_licence()
             || self.audience().is_some()
@@ -182,7 +182,7 @@ fn codes(body: &Value) -> Vec<&str> {
     codes
 }
 
-/// Text of the other side in one line, without what must not be shown.
+/// Text from the other side in one line, without secrets.
 fn shown(text: &str, hidden: &[&str], max: usize) -> String {
     one_line(&without_claims(&scrub_all(text, hidden)), max)
 }

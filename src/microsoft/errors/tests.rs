@@ -233,7 +233,7 @@ fn what_may_be_to_blame_decides_what_is_asked_for_next() {
     );
 }
 
-/// Graph's form: `innerError` with the ids, and a date without a zone.
+/// Graph's format: `innerError` with the ids, and a date without a time zone.
 fn graph_body(code: &str, message: &str) -> String {
     serde_json::json!({"error": {"code": code, "message": message, "innerError": {
         "date": "2024-08-01T10:24:12",
@@ -400,7 +400,7 @@ fn an_answer_that_repeats_the_token_does_not_show_it() {
     for body in [
         body("TOKENCANARY", "Bearer TOKENCANARY is bad"),
         "bad header: Bearer TOKENCANARY".to_owned(),
-        // Cut at the limit, half the token would remain.
+        // Cutting at the limit would leave half of the token.
         body(
             "Unauthorized",
             &format!("{}TOKENCANARY", "x".repeat(MAX_MESSAGE - 5)),

@@ -1,4 +1,4 @@
-//! An answer's head and body.
+//! The head and body of an answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::microsoft::transport::{self, Peer};
 
 /// Error bodies are read up to this size.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// Pieces that have arrived are handed out as one, up to this size. Decompression yields 8 KiB at a time, and each piece
+/// Pieces that have arrived are returned as one, up to this size. Decompression yields 8 KiB at a time, and each piece
 /// costs the reader a look into the ledger.
 const GATHER: usize = 64 << 10;
 
@@ -22,18 +22,18 @@ const GATHER: usize = 64 << 10;
 pub(in crate::microsoft) struct StreamedAnswer {
     response: Response,
     peer: Arc<Peer>,
-    /// Time spent waiting for the other side. No limit runs while the reader rests (Kafka is away).
+    /// The time spent waiting for the other side. No limit runs while the reader pauses (Kafka is unavailable).
     waited: Duration,
     /// Bytes received so far, decompressed.
     received: usize,
-    /// What followed the last piece: the body's end or a failure.
+    /// What followed the last piece: the end of the body, or a failure.
     ending: Option<reqwest::Result<()>>,
-    /// An encoding that was not asked for. The body can't be read then.
+    /// An encoding that was not requested, so that the body can't be read.
     encoding: Option<String>,
 }
 
 impl StreamedAnswer {
-    /// `waited`: how long its head took to come.
+    /// `waited`: how long the head took to arrive.
     pub(in crate::microsoft) fn new(response: Response, peer: Arc<Peer>, waited: Duration) -> Self {
         Self {
             encoding: unasked_encoding(response.headers()),
@@ -53,7 +53,7 @@ impl StreamedAnswer {
         self.response.headers()
     }
 
-    /// The next piece of the body, decompressed; a body longer than `max` bytes is a failure.
+    /// The next piece of the body, decompressed. A body longer than `max` bytes is a failure.
     pub(in crate::microsoft) async fn chunk(
         &mut self,
         max: usize,
@@ -80,7 +80,7 @@ impl StreamedAnswer {
         }
     }
 
-    /// Waits for a piece, and joins to it those that have arrived already.
+    /// Waits for a piece, and appends those that have arrived already.
     async fn gather(&mut self) -> reqwest::Result<Option<Bytes>> {
         if let Some(ending) = self.ending.take() {
             return ending.map(|()| None);
@@ -121,7 +121,7 @@ impl StreamedAnswer {
         Ok(body)
     }
 
-    /// As much of an error's body as arrives in good order, at most 64 KiB: the status already says what matters.
+    /// The error body as far as it arrives without an error, at most 64 KiB: the status already says what matters.
     pub(in crate::microsoft) async fn error_body(&mut self) -> Vec<u8> {
         if let Some(encoding) = &self.encoding {
             return transport::in_encoding(encoding).into_bytes();
@@ -139,10 +139,10 @@ impl StreamedAnswer {
     }
 }
 
-/// Names of encodings (RFC 9110, 8.4.1) are short words. Anything longer may repeat what we sent.
+/// Names of encodings (RFC 9110, 8.4.1) are short words. Anything longer may repeat what was sent.
 const LONGEST_ENCODING: usize = 12;
 
-/// How a body is encoded after decompression. Gzip alone is asked for, and its mark is gone once it is decompressed.
+/// The encoding of a body after decompression. Only gzip is requested, and decompression removes its header.
 fn unasked_encoding(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(CONTENT_ENCODING).iter();
     let texts: Vec<String> = values

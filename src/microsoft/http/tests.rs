@@ -1,4 +1,4 @@
-//! The limits and the words of the wire, seen through a page of incidents.
+//! The limits and messages of the connection, tested by reading a page of incidents.
 
 use std::time::Duration;
 
@@ -163,7 +163,7 @@ async fn a_host_that_is_not_there_is_told_in_plain_words() {
 
     let nowhere = Url::parse("http://no-such-host.localhost:1").unwrap();
     let failure = read_from(&nowhere, http_options(), 1).await.unwrap_err();
-    // Some resolvers lead every name below localhost to this machine.
+    // Some resolvers resolve every name below localhost to this machine.
     let resolved_to_loopback = failure.what.contains("was refused");
     assert!(
         resolved_to_loopback || failure.what.contains("can't resolve"),

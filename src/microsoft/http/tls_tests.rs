@@ -1,4 +1,5 @@
-//! Whom TLS trusts. The certificate below names 127.0.0.1 and signs itself; its key is worth nothing outside this file.
+//! Which certificates TLS trusts. The certificate below is for 127.0.0.1 and self-signed; its key is used only in this
+//! file.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -29,7 +30,7 @@ XcTTXYmbd/bMfxW6T4/gWAal3HVAmsA2Y9B7
 const KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgQyGvC7ZkAOzc7Oyy5S//bCun0WvK7XlWslzQ8ZpQhSehRANCAAQPZgmx\
                    91/xnvm8+GMJgyPllEdoSUOBBaH++M8xMPl/e+Z8Yw167HEvPzglcE0Yltwu2agYYPqDvVX3zsKjHVE9";
 
-/// An authority whose key is on the curve P-521, and a certificate for 127.0.0.1 that it has signed, with its key.
+/// An authority with a key on the curve P-521, a certificate for 127.0.0.1 that it has signed, and the key.
 const AUTHORITY_P521: &str = "-----BEGIN CERTIFICATE-----
 MIICDjCCAXCgAwIBAgIUPwI/kZvJca3uMKzORKw8qbjatTUwCgYIKoZIzj0EAwIw
 GDEWMBQGA1UEAwwNaW5zcGVjdGlvbiBDQTAgFw0yNjExMjkxNzA5NDRaGA8yMTI2
@@ -61,7 +62,7 @@ ADCBhwJBTn995ChG5XHdBZVAF8L+5s40PeG2CKptcGLtcINb22V3zbaTMnSVKtV4
 const KEY_P521: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgYsT3/GIatcq5cUU7Z8hTPkNZrclSQo3CF6VmcX3YxqShRANCAATx\
                         0wxwwJWIkHUI0/tgbhiBHcvamUWx036ObPaYRLm74aoMji/j1B0isai+B6xI4r4DdsQ07Kc5OlLT62pb8aei";
 
-/// Answers one connection over TLS, and ends with it.
+/// Answers one connection over TLS, and then ends.
 fn serve_once(certificate: &str, key: &str) -> Url {
     let key = PrivatePkcs8KeyDer::from(STANDARD.decode(key).unwrap());
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
@@ -78,7 +79,7 @@ fn serve_once(certificate: &str, key: &str) -> Url {
         let mut connection = ServerConnection::new(Arc::new(config)).unwrap();
         let (mut socket, _) = listener.accept().unwrap();
         let mut stream = Stream::new(&mut connection, &mut socket);
-        // A client that doesn't trust this certificate goes away: that is its test's affair, not the server's.
+        // A client that does not trust this certificate closes the connection, which its test checks.
         if stream.read(&mut [0; 4096]).is_ok() {
             let _ = stream
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");

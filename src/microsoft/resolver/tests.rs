@@ -11,7 +11,7 @@ fn addresses() -> Vec<SocketAddr> {
     vec![ADDRESS.parse().unwrap(), "[::1]:0".parse().unwrap()]
 }
 
-/// A resolver whose look-ups are counted, and last until the sender is dropped.
+/// A resolver that counts its look-ups, each of which lasts until the sender is dropped.
 fn slow() -> (Resolver, Arc<AtomicUsize>, SyncSender<()>) {
     let (lets_go, held) = sync_channel::<()>(1);
     let held = Mutex::new(held);
@@ -40,7 +40,7 @@ async fn a_host_is_looked_up_once_however_many_wait_and_all_get_every_address_in
     assert_eq!(count.load(Ordering::SeqCst), 1, "one look-up serves all");
 }
 
-/// Has a look-up's thread come to it: paused time would run out before.
+/// Waits until the thread of a look-up has started. Paused time would run out before that.
 async fn begun(count: &AtomicUsize) {
     tokio::time::resume();
     while count.load(Ordering::SeqCst) == 0 {

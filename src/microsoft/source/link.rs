@@ -6,12 +6,12 @@ use url::Url;
 use crate::core::health::failure::{Failure, Health, Reaction, Suspect};
 use crate::microsoft::scrub::host_without;
 
-/// Longer links are refused by most servers.
+/// Most servers refuse longer links.
 const MAX_LINK: usize = 16 << 10;
 
-/// `link`, absolute or relative to `list`, when its scheme, host and port are those of `list`. The parser that makes the
-/// request also makes the comparison, so a link that only looks right is refused. A refusal names the host, and the scheme
-/// if it is http or https; `token` is cut out of the host.
+/// `link`, absolute or relative to `list`, if its scheme, host and port are those of `list`. The parser that makes the
+/// request also makes the comparison, so a link that only looks right is refused. A refusal names the host, and the
+/// scheme if it is http or https; `token` is removed from the host.
 pub(super) fn pinned(list: &Url, link: &str, token: &str) -> Result<Url, Failure> {
     if link.len() > MAX_LINK {
         return Err(refused("is longer than 16 KiB"));

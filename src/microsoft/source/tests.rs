@@ -1,4 +1,4 @@
-//! What both APIs promise, seen through Defender where it makes no difference.
+//! What both APIs promise, tested with Defender where it makes no difference.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ async fn a_page_says_of_a_link_whether_it_is_followed_and_nothing_of_the_token()
     }
 }
 
-/// What is logged goes here.
+/// Receives the log.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -96,7 +96,7 @@ impl std::io::Write for Log {
 
 #[tokio::test]
 async fn the_log_has_the_path_of_what_we_ask_for_and_none_of_a_link() {
-    // Where there is but one subscriber, a line that another test's thread meets first is switched off for all.
+    // With a single subscriber, a log line that another test's thread reaches first would be disabled for all.
     let _another = tracing::Dispatch::new(NoSubscriber::default());
     let (log, server) = (Log::default(), Server::start(json("200 OK", PAGE)).await);
     let writer = log.clone();
@@ -161,7 +161,7 @@ async fn a_body_without_a_json_head_is_judged_by_its_beginning() {
 
 const ALONE: PageAsk = PageAsk::One(IncidentId(7));
 
-/// What the runtime makes of a body.
+/// The elements that the runtime reads from a body.
 async fn elements(script: Vec<Step>) -> Result<Vec<Bytes>, String> {
     let server = Server::start(script).await;
     let body = read(&server, &ALONE)

@@ -1,4 +1,4 @@
-//! What is sent to the Defender XDR API, to the letter.
+//! The exact requests to the Defender XDR API.
 
 use crate::core::ids::IncidentId;
 use crate::core::sweep::backlog::Span;

@@ -1,5 +1,5 @@
-//! What is sent to Microsoft Graph, to the letter, and what its answers are read as. The bodies are shaped like the examples
-//! of "List incidents" and "Get incident" (Graph v1.0 reference), which spell statuses in either case.
+//! The exact requests to Microsoft Graph, and how its answers are read. The bodies have the form of the examples of
+//! "List incidents" and "Get incident" (Graph v1.0 reference), which spell statuses in upper and lower case.
 
 use bytes::Bytes;
 

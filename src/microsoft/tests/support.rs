@@ -1,4 +1,4 @@
-//! What the tests of this module share: a server that answers each connection by a script, and tokens.
+//! Shared by the tests of this module: a server that answers each connection by a script, and tokens.
 
 use parking_lot::Mutex;
 use std::fmt::Write as _;
@@ -39,13 +39,13 @@ pub(in crate::microsoft) fn jwt(claims: &Value) -> String {
 #[derive(Clone)]
 pub(in crate::microsoft) enum Step {
     Send(Vec<u8>),
-    /// Sends the bytes again and again, with a pause before each.
+    /// Sends the bytes repeatedly, with a pause before each time.
     Drip(Vec<u8>, Duration),
     Hang,
     Reset,
 }
 
-/// A whole answer.
+/// A complete answer.
 pub(in crate::microsoft) fn answer(
     status: &str,
     headers: &[(&str, &str)],
@@ -164,12 +164,12 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
     }
 }
 
-/// Limits that only a test which waits for nothing stays inside of, on however busy a machine.
+/// Limits that only a waiting test reaches, even on a busy machine.
 pub(in crate::microsoft) fn http_options() -> ApiSettings {
     api_settings(SourceKind::Defender, "https://login.microsoftonline.com")
 }
 
-/// Limits that are reached in a test: 400 ms of silence, 4 s in all.
+/// Limits for tests that reach them: 400 ms of silence, 4 s in total.
 pub(in crate::microsoft) fn impatient() -> ApiSettings {
     ApiSettings {
         request_timeout: Duration::from_millis(400),
@@ -177,7 +177,7 @@ pub(in crate::microsoft) fn impatient() -> ApiSettings {
     }
 }
 
-/// Authorities as `api.ca_file` has them.
+/// Authorities in the form of `api.ca_file`.
 pub(in crate::microsoft) fn trusting(pem: &str) -> CaFile {
     CaFile {
         path: "/etc/ssl/own.pem".into(),
@@ -213,7 +213,7 @@ fn api_at(source: SourceKind, base: &Url, api: ApiSettings, max_response: usize)
     IncidentApi::new(&Clients::new(), TENANT.parse().unwrap(), Uuid::nil(), &api).unwrap()
 }
 
-/// A page of what was updated from then on.
+/// A page of incidents updated at or after `from`.
 pub(in crate::microsoft) fn list(from: &str, top: u32, skip: u32) -> PageAsk {
     PageAsk::Query(Query {
         span: Span::from(from.parse().unwrap()),
@@ -223,7 +223,7 @@ pub(in crate::microsoft) fn list(from: &str, top: u32, skip: u32) -> PageAsk {
     })
 }
 
-/// The whole body of one page.
+/// The complete body of one page.
 pub(in crate::microsoft) async fn read_page(
     source: &impl IncidentSource,
     ask: &PageAsk,
@@ -238,7 +238,7 @@ pub(in crate::microsoft) async fn read_page(
     Ok(body)
 }
 
-/// Fails the test when a failure shows any of `canaries`.
+/// Fails the test if a failure shows any of `canaries`.
 pub(in crate::microsoft) fn assert_silent_about(failure: &Failure, canaries: &[&str]) {
     let shown = format!("{failure} {failure:?}");
     for canary in canaries {

@@ -1,4 +1,4 @@
-//! What makes a version of each API's incidents, row by row of its table: a row that is added is tested by that.
+//! What makes a version of each API's incidents, for each row of its table, so that an added row is tested too.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use crate::core::time::ticks::Ticks;
 
 static SHAPES: [&Shape; 2] = [&defender::SHAPE, &graph::SHAPE];
 
-/// Chances that follow from one number.
+/// Pseudo-random choices from one number.
 struct Dice(u64);
 
 impl Dice {
@@ -101,7 +101,7 @@ fn space(dice: &mut Dice) -> &'static str {
     dice.one_of(&["", "", " ", "\n\t", "\r\n "])
 }
 
-/// A text in some spelling.
+/// A text in a random spelling.
 fn spelled(text: &str, dice: &mut Dice) -> String {
     let mut spelled = "\"".to_owned();
     for letter in text.chars() {
@@ -137,7 +137,7 @@ fn instant(text: &str, dice: &mut Dice) -> String {
     format!("{digits}{fraction}{zone}")
 }
 
-/// A value in one of the forms in which it may come.
+/// A value in one of its possible forms.
 fn written(value: &Value, compared: &Compared, dice: &mut Dice) -> String {
     match (compared, value) {
         (_, value) if is_missing(value) => dice.one_of(&["null", "[]", "\"\"", "[ ]"]).to_owned(),
@@ -178,7 +178,7 @@ fn object_written(values: &Map<String, Value>, members: &[Significant], dice: &m
             space(dice)
         );
         texts.push(match dice.once_in(8) {
-            // Of equal keys the last counts.
+            // Of equal keys the last one counts.
             true => format!("{}:\"former\",{member}", spelled(name, dice)),
             false => member,
         });
@@ -197,7 +197,7 @@ fn reading(value: &Value, shape: &'static Shape, dice: &mut Dice) -> Reading {
     read(text.as_bytes(), shape).unwrap_or_else(|why| panic!("{text}: {why}"))
 }
 
-/// The ways to each row of a table, through the lists that lead there.
+/// The paths to each row of a table, through the lists on the way.
 fn rows(members: &'static [Significant]) -> Vec<Vec<&'static Significant>> {
     let mut ways = Vec::new();
     for member in members {
@@ -210,7 +210,7 @@ fn rows(members: &'static [Significant]) -> Vec<Vec<&'static Significant>> {
     ways
 }
 
-/// Another meaning.
+/// A value with another meaning.
 fn changed(value: &Value, compared: &Compared, dice: &mut Dice) -> Value {
     match (compared, value) {
         (_, value) if !is_missing(value) && dice.once_in(4) => Value::Null,
@@ -236,7 +236,7 @@ fn changed(value: &Value, compared: &Compared, dice: &mut Dice) -> Value {
     }
 }
 
-/// `value` with another meaning in the row that `way` leads to.
+/// `value` with another meaning in the row at the end of `way`.
 fn with_change(value: &Value, way: &[&Significant], dice: &mut Dice) -> Value {
     let (row, rest) = way.split_first().expect("a row");
     let mut value = value.clone();
@@ -268,8 +268,8 @@ fn no_table_is_longer_than_there_is_room_for() {
     }
 }
 
-/// What a ledger holds must stay comparable, and what consumers have seen as `ce_id` too. A hash that has to change needs a new
-/// format of the ledger's rows.
+/// The hashes in a ledger must stay comparable, and so must the `ce_id`s that consumers have seen. A hash that has to
+/// change needs a new format of the ledger's rows.
 #[test]
 fn the_hash_of_an_incident_never_changes_between_releases() {
     let defender: [(&str, &str); 4] = [

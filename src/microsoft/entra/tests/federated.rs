@@ -1,4 +1,4 @@
-//! A federated token in place of a secret.
+//! A federated token instead of a secret.
 
 use std::fs;
 use std::path::PathBuf;
@@ -87,7 +87,7 @@ async fn an_assertion_out_of_time_is_read_again_once_and_tried_if_it_changed() {
         if request.contains(NEWER) {
             return json_answer("200 OK", token_body(json!(3599)));
         }
-        // The kubelet comes by while Entra refuses the old one.
+        // The kubelet replaces the file while Entra refuses the old token.
         fs::write(&rotated, NEWER).unwrap();
         out_of_time(TOKEN)
     })

@@ -1,4 +1,4 @@
-//! Two secrets: one takes the other's place, and nothing fails on the way.
+//! Two secrets: one replaces the other without a failure.
 
 use parking_lot::Mutex;
 use std::fs;
@@ -9,7 +9,7 @@ use super::*;
 const OLD: &str = "OLD~CANARY/+=";
 const NEW: &str = "NEW~CANARY/+=";
 
-/// Two files, and an Entra that grants a token for one secret only, and repeats what it refuses.
+/// Two files, and an Entra that accepts only one secret and repeats the refused one.
 struct Rotation {
     folder: tempfile::TempDir,
     server: Server,
@@ -75,7 +75,7 @@ async fn the_second_secret_is_not_used_while_the_first_serves() {
 
 #[tokio::test]
 async fn a_refused_first_secret_is_replaced_at_once_and_the_second_remembered() {
-    // A number that nobody knows: `error` decides.
+    // An unknown number: `error` decides.
     let rotation = Rotation::new(NEW, ("invalid_client", 1)).await;
     for _ in 0..3 {
         rotation.entra.request().await.unwrap();
@@ -107,7 +107,7 @@ async fn a_file_that_is_gone_counts_as_a_refused_secret() {
         failure.what.contains("both") && failure.what.contains("No such file"),
         "{failure:?}"
     );
-    // Its path may be a secret in the wrong place: nothing was there when the configuration was read.
+    // Its path may be a secret in the wrong place, because the file did not exist when the configuration was read.
     let folder = rotation.folder.path().display().to_string();
     assert!(
         failure
@@ -156,7 +156,7 @@ async fn two_files_with_one_secret_are_one_secret() {
     assert_eq!(rotation.sent(), ["twice"]);
 }
 
-/// Entra says `invalid_client` of an app that the tenant doesn't know, too.
+/// Entra also answers `invalid_client` if the tenant does not know the app.
 #[tokio::test]
 async fn a_missing_consent_is_not_blamed_on_the_secrets() {
     let rotation = Rotation::new("neither", ("invalid_client", 7_000_229)).await;
@@ -165,7 +165,7 @@ async fn a_missing_consent_is_not_blamed_on_the_secrets() {
     assert!(!failure.what.contains("both"), "{failure:?}");
 }
 
-/// What was logged, as text.
+/// The log as text.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -189,7 +189,7 @@ async fn that_only_the_second_serves_is_warned_of_once() {
         .with_writer(move || to.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    // A line that another test's thread met first, without a subscriber, stays off until this is called.
+    // A log line that another test's thread reached first, without a subscriber, stays disabled until this call.
     let other = Rotation::new(NEW, WRONG).await;
     other.entra.request().await.unwrap();
     tracing::callsite::rebuild_interest_cache();

@@ -1,4 +1,4 @@
-//! Bodies in encodings that nobody asked for: a proxy has changed them.
+//! Bodies in encodings that were not requested, as a proxy may send them.
 
 use super::*;
 

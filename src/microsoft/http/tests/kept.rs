@@ -1,4 +1,4 @@
-//! Connections that are kept, and closed by the other side just as the next request arrives.
+//! Kept connections that the other side closes just as the next request arrives.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use super::*;
 
 const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// How a server takes leave of a connection.
+/// How a server ends a connection.
 #[derive(Clone, Copy, Debug)]
 enum Leaves {
     Closing,
@@ -20,7 +20,7 @@ enum Leaves {
     Within(&'static [u8]),
 }
 
-/// Serves `good` requests on each connection, and leaves at the next. `spoilt`: only on so many connections.
+/// Serves `good` requests on each connection, and ends it at the next. `spoilt`: only on this many connections.
 struct Gateway {
     url: Url,
     requests: Arc<AtomicUsize>,
@@ -107,7 +107,7 @@ async fn exchange(http: &Http, gateway: &Gateway, post: bool) -> Result<Vec<u8>,
         false => http.client.get(url),
     };
     let body = http.send(request).await?.body(100).await;
-    // The connection goes back to the pool in a task of its own.
+    // The connection returns to the pool in its own task.
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
@@ -142,7 +142,7 @@ async fn the_new_connection_is_none_of_those_that_are_kept() {
         assert_eq!(body.unwrap(), b"ok");
     }
     assert_eq!(gateway.counts(), (8, 8), "eight connections are kept");
-    // All eight close at their next request; only a ninth serves.
+    // All eight close at their next request; only the ninth serves.
     assert_eq!(exchange(&http, &gateway, false).await.unwrap(), b"ok");
     assert_eq!(gateway.counts(), (10, 9));
 }
@@ -161,7 +161,7 @@ async fn a_new_connection_that_is_closed_is_a_failure_at_once() {
 
 #[tokio::test]
 async fn a_request_is_sent_once_more_and_no_third_time() {
-    // The first connection serves one request; all others none.
+    // The first connection serves one request; all others serve none.
     let first = AtomicUsize::new(0);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
