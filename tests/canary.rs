@@ -1,9 +1,9 @@
-//! No secret and no token is in anything that a command prints, whichever command it is and whatever goes wrong: the
-//! configuration, Microsoft, Kafka, a proxy, the daemon. `secrets` searches what the daemon leaves behind, this all that
-//! an operator sees.
+//! No command prints a secret or a token, whatever goes wrong: the configuration, Microsoft, Kafka, a proxy, the
+//! daemon. The module `secrets` searches what the daemon leaves behind; this one searches everything that an operator
+//! sees.
 //!
-//! Each situation is set up, each command typed in it; that it ended with the code expected, and said what was expected,
-//! proves that the error was reached. Then everything that was printed is searched at once.
+//! Each situation is set up, and each command is typed in it. The expected exit code and message prove that the error
+//! was reached. Then everything printed is searched at once.
 
 mod broken;
 mod credentials;
@@ -27,7 +27,7 @@ use online::{NO_MICROSOFT, NO_PROXY_LOGIN};
 use stage::{Outcome, Situation};
 use words::{ASSERTION, KAFKA, KEY, NEXT, PROXY, RIGHT, TOKEN, WRONG, login};
 
-/// Situations at once: most of them wait for something now and then.
+/// The number of situations at once. Most of them wait for something.
 const AT_ONCE: usize = 8;
 
 type Happening<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
@@ -35,7 +35,7 @@ type Happening<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_and_no_token_is_in_what_any_command_prints() {
     let simulator = simulator(1, Options::default()).await;
-    // What takes longest first.
+    // The longest ones first.
     let mut all: Vec<Happening<'_>> = vec![
         Box::pin(daemon::reloads(&simulator, refused(&simulator))),
         Box::pin(parrot::repeats_secrets()),
@@ -75,7 +75,7 @@ async fn no_secret_and_no_token_is_in_what_any_command_prints() {
     search.run();
 }
 
-/// Every configuration that is refused.
+/// All configurations that are refused.
 fn refused(simulator: &Simulator) -> Vec<Situation> {
     let kinds = [
         broken::situations(simulator),

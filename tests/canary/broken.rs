@@ -1,4 +1,4 @@
-//! Files that are no TOML, with a secret in the line that is broken.
+//! Files that are not TOML, with a secret in the broken line.
 
 use incidentd::simulator::Simulator;
 
@@ -6,10 +6,10 @@ use crate::canary::refused::COMMANDS;
 use crate::canary::stage::{Codes, NOBODY, Situation, Stage};
 use crate::canary::words::{RIGHT, WRONG, key_pem};
 
-/// Where the daemon listens can't be read either, nor where the tenants are.
+/// The daemon's address and the tenants can't be read from the configuration either.
 const CODES: Codes = &[("init --tenant", 78), ("init", 1), ("", 78)];
 
-/// Each with what it is called in the report. `@` stands for a secret, `~` for one between double quotes.
+/// Each line with its name in the report. `@` stands for a secret, `~` for a secret in double quotes.
 const LINES: [(&str, &str, &str); 17] = [
     (
         "no closing quote",

@@ -1,4 +1,4 @@
-//! Files and variables that hold a secret, and are of no use.
+//! Files and variables that should hold a secret but are unusable.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,7 +15,7 @@ pub const NEXT_FILE: &str = "app.client_secret_next_file";
 pub const VARIABLE: &str = "app.client_secret_env";
 pub const TOKEN_FILE: &str = "app.federated_token_file";
 
-/// How a file can be of no use, and what is said of it.
+/// The ways in which a file can be unusable, and the message for each.
 const FILES: [(&str, &str); 4] = [
     ("large", "it is larger than 65536 bytes"),
     ("binary", "the file is not text"),
@@ -23,7 +23,7 @@ const FILES: [(&str, &str); 4] = [
     ("empty", "the file is empty"),
 ];
 
-/// What is no proof.
+/// Content that is not a proof.
 const PROOFS: [Row; 4] = [
     (
         "a federated token for its path",
@@ -57,7 +57,7 @@ const PROOFS: [Row; 4] = [
     ),
 ];
 
-/// What is no certificate.
+/// Content that is not a certificate.
 const CERTIFICATES: [Row; 2] = [
     (
         "a secret for a certificate",
@@ -95,7 +95,7 @@ const ROWS: [Row; 3] = [
     ),
 ];
 
-/// Variables that are read, or look as if they were. Of an address the password is put before the `@`; an empty value
+/// Variables that are read, or look as if they were. In an address the password is put before the `@`; an empty value
 /// stands for the secret.
 const VARIABLES: [(&str, &str, &str); 15] = [
     ("APP__CLIENT_SECRET", "", "client_secret"),
@@ -127,7 +127,7 @@ fn no_text() -> OsString {
     OsString::from_vec([RIGHT.as_bytes(), b"\xff"].concat())
 }
 
-/// The files that are of no use.
+/// Adds the unusable files.
 pub fn spoilt(stage: Stage) -> Stage {
     let stage = stage
         .file("large", RIGHT.repeat(2000))
@@ -140,7 +140,7 @@ pub fn spoilt(stage: Stage) -> Stage {
 pub fn situations(simulator: &Simulator) -> Vec<Situation> {
     let new = || Stage::new(simulator, NOBODY, "none");
     let files = FILES.iter().flat_map(|(file, says)| {
-        // The second secret's may be empty.
+        // The second secret's file may be empty.
         let keys = [SECRET_FILE, TOKEN_FILE, NEXT_FILE];
         let keys = keys
             .into_iter()

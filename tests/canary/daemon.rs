@@ -1,4 +1,4 @@
-//! The daemon that does not start, or is told to reload what it can't; and what is no daemon.
+//! A daemon that does not start, or has to reload what it can't; and a server that is not a daemon.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn new(simulator: &Simulator) -> Stage {
     Stage::new(simulator, NOBODY, "none").text("http.listen", "127.0.0.1:0")
 }
 
-/// What keeps a daemon of a good configuration from its start.
+/// What keeps a daemon with a good configuration from starting.
 pub async fn does_not_start(simulator: &Simulator) -> Outcome {
     let mut outcome = Outcome::default();
     let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -64,7 +64,7 @@ pub async fn reloads(simulator: &Simulator, refused: Vec<Situation>) -> Outcome 
         ..
     } in refused
     {
-        // Its variables are those of its start.
+        // The daemon keeps the variables of its start.
         if wrong.has_variables() {
             continue;
         }
@@ -96,14 +96,14 @@ pub async fn reloads(simulator: &Simulator, refused: Vec<Situation>) -> Outcome 
     outcome
 }
 
-/// Files of a secret that become of no use while the daemon runs, and what it then says.
+/// Secret files that become unusable while the daemon runs, and the message for each.
 const SPOILT: [(&str, &str); 3] = [
     ("large", "larger than 64 KiB"),
     ("binary", "not UTF-8 text"),
     ("folder", "can't be read"),
 ];
 
-/// The secret's file is spoilt, and the token is taken back, so that it is read again.
+/// The secret's file becomes unusable, and the token is revoked, so that the file is read again.
 pub async fn loses_its_secret() -> Outcome {
     let (microsoft, stage) = well().await;
     let tenant = microsoft.world().tenants()[0].id;
@@ -134,7 +134,7 @@ pub async fn loses_its_secret() -> Outcome {
     outcome
 }
 
-/// Waits until the tenant is in this state, and says this.
+/// Waits until the tenant is in this state, with this message.
 async fn has(daemon: &Daemon, state: &str, says: &str) {
     until(&format!("it is {state}, {says}"), SOON, async || {
         let tenant = daemon.status().await["tenants"][0].clone();
@@ -162,7 +162,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Something else listens where the daemon should, and repeats what it is sent.
+/// Another server listens at the daemon's address, and repeats what it receives.
 pub async fn is_none(simulator: &Simulator) -> Outcome {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address").to_string();
@@ -171,7 +171,7 @@ pub async fn is_none(simulator: &Simulator) -> Outcome {
             let mut sent = vec![0; 4096];
             let length = stream.read(&mut sent).await.unwrap_or_default();
             let answer = [b"HTTP/1.0 404 Not Found\r\n\r\n", &sent[..length]].concat();
-            // Whoever asked may be gone.
+            // The client may be gone.
             let _ = stream.write_all(&answer).await;
         }
     });

@@ -1,5 +1,5 @@
-//! Configurations that are accepted, and what Microsoft and Kafka make of them: what `check` and `token` say, and the
-//! daemon, its log and its endpoints.
+//! Configurations that are accepted, and the answers of Microsoft and Kafka: what `check`, `token` and the daemon say,
+//! in its log and at its endpoints.
 
 use incidentd::simulator::{FederatedCredential, Options, SECOND, Simulator, Tenant};
 
@@ -11,7 +11,7 @@ use crate::support::search::endpoints;
 use crate::support::setup::{simulator, unique};
 use crate::support::{SOON, blocking, until};
 
-/// What a situation comes to.
+/// The expected result of a situation.
 #[derive(Clone, Copy)]
 pub struct Ends {
     /// The exit codes of `check` and of `token`.
@@ -43,7 +43,7 @@ const NO_LOGIN: Ends = ends(1, 0, "ok", "unavailable");
 const NO_TOPIC: Ends = ends(1, 0, "misconfigured", "ok");
 pub const NO_MICROSOFT: Ends = ends(75, 75, "unreachable", "ok");
 
-/// Its name, what it comes to, and what is changed in a configuration with which all would be well.
+/// The name, the expected result, and the change to a working configuration.
 type Row = (&'static str, Ends, fn(Stage) -> Stage);
 
 const CREDENTIALS: [Row; 9] = [
@@ -71,7 +71,7 @@ const CREDENTIALS: [Row; 9] = [
         in_variable(stage, WRONG)
     }),
     ("a federated token", WELL, |stage| {
-        // Good until the year 2096.
+        // Valid until the year 2096.
         federated(stage, &issuer().assertion(0, 4_000_000_000 * SECOND))
     }),
     ("a federated token of nobody", NO_CREDENTIAL, |stage| {
@@ -104,7 +104,7 @@ const OTHERS: [Row; 7] = [
     }),
 ];
 
-/// The same with what is changed at Microsoft instead.
+/// The same with a change at Microsoft instead.
 type RowOfTenant = (&'static str, Ends, fn(&mut Tenant));
 
 const TENANTS: [RowOfTenant; 3] = [
@@ -144,12 +144,12 @@ fn with_login(stage: Stage) -> Stage {
         .property("sasl.username", "alice")
 }
 
-/// Microsoft's own addresses, which are behind the proxy: nothing but that is reached for.
+/// Microsoft's own addresses, which are behind the proxy: no other host is contacted.
 pub fn far(stage: Stage) -> Stage {
     stage.without(&["api.base_url", "api.login_url"])
 }
 
-/// A situation with a Microsoft of its own.
+/// A situation with its own Microsoft.
 pub struct Online {
     pub name: &'static str,
     pub ends: Ends,
@@ -181,7 +181,7 @@ pub async fn situations() -> Vec<Online> {
     }
     let (microsoft, stage) = well().await;
     let world = microsoft.world();
-    // What is to be published shows that there is no topic.
+    // Publishing an incident shows that there is no topic.
     world.create(world.tenants()[0].id, 1).expect("an incident");
     all.push(Online {
         name: "no topic",
@@ -192,7 +192,7 @@ pub async fn situations() -> Vec<Online> {
     all
 }
 
-/// With a Kafka that knows another password.
+/// A situation with a Kafka that expects another password.
 pub async fn refused_by_kafka() -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().to_owned();
@@ -222,7 +222,7 @@ pub async fn well() -> (Simulator, Stage) {
     (microsoft, stage)
 }
 
-/// Where records can go.
+/// A Kafka and a topic for records.
 pub async fn topic() -> (String, String) {
     let (kafka, topic) = (shared(), unique("well"));
     create_topic(&kafka, &topic, 1, &[]).await;
@@ -268,7 +268,7 @@ impl Online {
     }
 }
 
-/// The daemon until it is in the state expected: its endpoints, its log, and what `status` says of it.
+/// Runs the daemon until it is in the expected state. Collects its endpoints, its log, and the output of `status`.
 pub async fn serves(name: &str, stage: Stage, ends: Ends) -> Outcome {
     let stage = stage.text("http.listen", "127.0.0.1:0");
     let mut daemon = stage.daemon(&[]).await;

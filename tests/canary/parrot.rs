@@ -1,4 +1,4 @@
-//! A Microsoft, and a proxy, that repeat what they are sent: the secret and the token, wherever an answer has room for them.
+//! A Microsoft and a proxy that repeat the secret and the token wherever an answer has room for them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::canary::stage::{Outcome, Stage};
 use crate::canary::words::{ASSERTION, TOKEN, proxy};
 use crate::support::setup::simulator;
 
-/// One answer. Those of the API come after a token was given.
+/// One answer. The API's answers come after a token was issued.
 #[derive(Clone, Copy)]
 struct Answer {
     to: To,
@@ -30,23 +30,23 @@ enum To {
     Api,
 }
 
-/// Where what was sent is repeated.
+/// Where the answer repeats what was sent.
 #[derive(Clone, Copy)]
 enum Form {
-    /// In all texts of Entra's errors, and of the APIs'.
+    /// In all texts of Entra's errors, and of the APIs' errors.
     Texts,
-    /// As the error's code.
+    /// As the code of the error.
     Code,
-    /// In a body that is no JSON.
+    /// In a body that is not JSON.
     Plain,
     Page,
-    /// As the host that a redirect leads to, and in its query.
+    /// As the host of a redirect, and in its query.
     Location,
-    /// Where a token or incidents should be.
+    /// In place of a token or of incidents.
     Content,
-    /// Among the claims of a token that can be read.
+    /// In the claims of a readable token.
     Claims,
-    /// As a part of nextLinks, of the list and of an incident's alerts: where `~` stands.
+    /// In nextLinks of the list and of an incident's alerts, in place of `~`.
     Link(&'static str),
 }
 
@@ -114,7 +114,8 @@ const ANSWERS: [Answer; 43] = [
 ];
 
 impl Answer {
-    /// The exit code of `token`: whether it is for good, which only Entra and a proxy that wants a login can say.
+    /// The exit code of `token`: whether the failure is permanent, which only Entra and a proxy that requires a log-in
+    /// can say.
     fn code(self) -> i32 {
         match (self.to, self.status, self.form) {
             (To::Api, ..) => 0,
@@ -124,14 +125,14 @@ impl Answer {
         }
     }
 
-    /// The answer to a request, whole. `sent` is its head and its body.
+    /// The complete answer to a request. `sent` is the head and the body of the request.
     fn write(self, sent: &str) -> String {
         let decoded: Vec<String> = url::form_urlencoded::parse(sent.as_bytes())
             .map(|(_, value)| value.into_owned())
             .collect();
         let (echo, host) = match self.to {
             To::Token => (format!("{sent} {}", decoded.join(" ")), "login.example"),
-            // As the API says for whom a token was that it refuses.
+            // As the API names the audience of a refused token.
             To::Api => (format!("Audience: {}, {sent}", bearer(sent)), bearer(sent)),
         };
         let body = match self.form {
@@ -158,7 +159,7 @@ impl Answer {
             Form::Link(link) => {
                 let link = link.replace('~', host);
                 let line = sent.lines().next().unwrap_or_default();
-                // The list has an end: behind the link, and behind the first page.
+                // The list ends behind the link, and behind the first page.
                 let more = !line.contains(host) && !line.contains("skip=");
                 json!({
                     "value": [{
@@ -173,7 +174,7 @@ impl Answer {
             Form::Page => Value::String(format!("<html><title>{echo}</title>{echo}</html>")),
             Form::Plain | Form::Location => Value::String(echo.clone()),
         };
-        // What is no JSON is sent as the text that it is.
+        // A body that is not JSON is sent as text.
         let body = body.as_str().map_or(body.to_string(), str::to_owned);
         let line = echo.replace(['\r', '\n'], " ");
         let head = match self.form {
@@ -184,7 +185,7 @@ impl Answer {
     }
 }
 
-/// The token that came with a request.
+/// The token in a request.
 fn bearer(sent: &str) -> &str {
     let behind = sent.split_once("Bearer ").map(|(_, behind)| behind);
     let token = behind.and_then(|behind| behind.split_once("\r\n"));
@@ -203,7 +204,7 @@ fn given(token: &str) -> Value {
     json!({ "token_type": "Bearer", "expires_in": 3600, "access_token": token })
 }
 
-/// A token that can be read, with what was sent as its claims.
+/// A readable token whose claims are what was sent.
 fn claims(sent: &[String]) -> String {
     let part = |part: Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
     let claims = json!({ "aud": sent, "appid": sent.join(" "), "roles": sent, "sent": sent, sent.join(" "): 1 });
@@ -229,7 +230,7 @@ impl Parrot {
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let answer = answer.clone();
-                // Who goes away in between is not waited for.
+                // A client that closes the connection early is not waited for.
                 tokio::spawn(async move { repeat(stream, &*answer).await.ok() });
             }
         });
@@ -267,7 +268,7 @@ async fn repeat(
     stream.shutdown().await
 }
 
-/// To the nth tenant, by its id in the path or the number at its token's end.
+/// The answer for the nth tenant, found by its id in the path or by the number at the end of its token.
 fn microsoft(sent: &str) -> String {
     let (path, _) = sent.split_once(" HTTP/1.1").expect("a request");
     if let Some(number) = bearer(sent).strip_prefix(&format!("{TOKEN}-")) {
@@ -288,7 +289,7 @@ fn microsoft(sent: &str) -> String {
     }
 }
 
-/// Microsoft repeats what it is sent, to each tenant in another way: secrets.
+/// Microsoft repeats the secrets that it receives, for each tenant in another way.
 pub async fn repeats_secrets() -> Outcome {
     let (_parrot, stage) = stage().await;
     stage.write();
@@ -310,7 +311,7 @@ pub async fn repeats_federated() -> Outcome {
     checks("a Microsoft that repeats federated tokens", stage).await
 }
 
-/// All tenants at once.
+/// Checks all tenants at once.
 async fn checks(name: &str, stage: Stage) -> Outcome {
     stage.write();
     let mut outcome = Outcome::default();
@@ -332,7 +333,7 @@ async fn stage() -> (Parrot, Stage) {
     (parrot, stage)
 }
 
-/// A proxy repeats the login that it is sent.
+/// A proxy repeats the log-in that it receives.
 pub async fn repeats_as_proxy(status: u16, ends: Ends) -> Outcome {
     let answer = move |sent: &str| {
         whole(

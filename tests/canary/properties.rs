@@ -1,4 +1,4 @@
-//! What librdkafka does not take: passwords and keys in any of its properties.
+//! Properties that librdkafka refuses, with a password or a key in each of them.
 
 use incidentd::simulator::Simulator;
 
@@ -6,7 +6,7 @@ use crate::canary::refused::{OF_LIBRARY, Row, of_rows, situation};
 use crate::canary::stage::{NOBODY, Situation, Stage};
 use crate::canary::words::{CERTIFICATE, KAFKA, key_pem};
 
-/// Which take no password, and are incidentd's own affair.
+/// Properties without a password that incidentd knows and refuses itself.
 const OWN_NAMES: [&str; 6] = [
     "transactional.id",
     "bootstrap.servers",
@@ -16,7 +16,7 @@ const OWN_NAMES: [&str; 6] = [
     "ssl.providers",
 ];
 
-/// Which take none, as only librdkafka knows.
+/// Properties without a password that only librdkafka knows.
 const NAMES: [&str; 7] = [
     "linger.ms",
     "security.protocol",
@@ -27,7 +27,7 @@ const NAMES: [&str; 7] = [
     "ssl.keystore.location",
 ];
 
-/// Which librdkafka looks at only when it is to speak TLS.
+/// Properties that librdkafka reads only when it uses TLS.
 const NAMES_OF_TLS: [&str; 7] = [
     "ssl.key.pem",
     "ssl.certificate.pem",
@@ -92,7 +92,7 @@ const ROWS: [Row; 7] = [
         "a private key that is another's",
         |stage| {
             let stage = tls(stage).property("ssl.certificate.pem", CERTIFICATE);
-            // The last six bits of it.
+            // Its last six bits.
             stage.property("ssl.key.pem", &key_pem().replace("BwcH\n", "BwcI\n"))
         },
         "librdkafka can't work",

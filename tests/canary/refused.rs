@@ -1,11 +1,11 @@
-//! Configurations that are refused: the secret where it does not belong, and what holds a secret and is wrong.
+//! Configurations that are refused: secrets in wrong places, and wrong values that contain a secret.
 
 use incidentd::simulator::Simulator;
 
 use crate::canary::stage::{Codes, NOBODY, Situation, Stage};
 use crate::canary::words::{RIGHT, WRONG, in_url};
 
-/// Every command that reads the configuration, each way it prints what is wrong.
+/// Every command that reads the configuration, in each way in which it prints errors.
 pub const COMMANDS: [&str; 10] = [
     "check --offline",
     "check",
@@ -19,9 +19,9 @@ pub const COMMANDS: [&str; 10] = [
     "init",
 ];
 
-/// No daemon answers where the configuration says; no folder of tenants is named; the file is there already.
+/// No daemon answers at the configured address, no folder of tenants is named, and the file exists already.
 const CODES: Codes = &[("status", 75), ("init --tenant", 78), ("init", 1), ("", 78)];
-/// A secret, a token or their file is of no use: that stops neither links nor what shows the configuration.
+/// A secret, a token or their file is unusable. Consent links and commands that show the configuration still work.
 pub const NO_PROOF: Codes = &[
     ("consent", 0),
     ("config", 0),
@@ -30,7 +30,7 @@ pub const NO_PROOF: Codes = &[
     ("init", 1),
     ("", 78),
 ];
-/// What only a library finds: links are made without asking it.
+/// Errors that only a library finds. Consent links don't ask the library.
 pub const OF_LIBRARY: Codes = &[
     ("consent", 0),
     ("status", 75),
@@ -43,11 +43,11 @@ const NOWHERE: Codes = &[("init --tenant", 78), ("init", 1), ("", 78)];
 /// A customer can be added to a configuration that is wrong elsewhere.
 const FOLDER: Codes = &[("status", 75), ("init --tenant", 0), ("init", 1), ("", 78)];
 
-/// A configuration that is wrong in one way: what to call it, what is changed, and what the report says of it.
+/// A configuration that is wrong in one way: its name, the change, and the text in the report.
 pub type Row = (&'static str, fn(Stage) -> Stage, &'static str);
 
-/// All keys that can be wrong. Of those that are left out, `ledger.path` takes any text, and so do a tenant's name and a
-/// second secret's file, which need not be there.
+/// All keys that can be wrong. `ledger.path`, the name of a tenant and the file of a second secret, which need not
+/// exist, accept any text.
 const KEYS: [&str; 35] = [
     "app.client_id",
     "app.client_secret_file",
@@ -80,14 +80,14 @@ const KEYS: [&str; 35] = [
     "ledger.kind",
     "log.format",
     "log.level",
-    // Keys that there are not.
+    // Unknown keys.
     "app.client_secret",
     "app.client_secrt_file",
     "api.password",
     "kafka.\"sasl.password\"",
 ];
 
-/// Where the place itself needs more than a key's name.
+/// Errors whose place needs more than the name of a key.
 const PLACES: [Row; 8] = [
     (
         "the secret in a cron expression",
@@ -134,7 +134,7 @@ const PLACES: [Row; 8] = [
     ),
 ];
 
-/// In the files of customers, to which `init` can add one all the same.
+/// Errors in the files of customers. `init` can still add a customer.
 const CUSTOMERS: [Row; 2] = [
     (
         "the secret in a customer's broken file",
@@ -148,7 +148,7 @@ const CUSTOMERS: [Row; 2] = [
     ),
 ];
 
-/// URLs and brokers, each with a user whose password is put before the `@`.
+/// URLs and brokers, each with a user. The password is put before the `@`.
 const ADDRESSES: [(&str, &str, &str); 7] = [
     ("api.proxy", "http://user:@proxy:3128/path", "it has a path"),
     ("api.proxy", "socks5://user:@proxy:1", "not the URL of an"),
@@ -163,7 +163,7 @@ pub fn situations(simulator: &Simulator) -> Vec<Situation> {
     let new = || Stage::new(simulator, NOBODY, "none");
     let keys = KEYS.iter().map(|key| {
         let name = format!("the secret in {key}");
-        // A quoted part of a key is shown without quotes.
+        // The report shows a quoted part of a key without quotes.
         let says = key.split('"').next().unwrap_or(key);
         let codes = match *key {
             "app.client_secret_file" => NO_PROOF,
@@ -188,7 +188,7 @@ pub fn situations(simulator: &Simulator) -> Vec<Situation> {
             )
         },
         Situation {
-            // init would make a folder of that name.
+            // init would create a folder of that name.
             commands: &["check --offline", "check --json", "config", "run"],
             ..situation(
                 "the secret in tenants_dir",
@@ -208,7 +208,7 @@ pub fn of_rows(simulator: &Simulator, rows: &[Row]) -> Vec<Situation> {
         .collect()
 }
 
-/// A mistake that keeps every command but `init` from its work.
+/// A mistake that stops every command except `init`.
 pub fn situation(name: &str, stage: Stage, says: &'static str) -> Situation {
     Situation {
         name: name.to_owned(),

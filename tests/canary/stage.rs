@@ -1,4 +1,4 @@
-//! A situation: a configuration with secrets in it, the environment beside it, and every command typed there.
+//! A situation: a configuration with secrets, the environment, and every command in it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,10 +15,10 @@ use crate::support::daemon::{Daemon, incidentd};
 use crate::support::search::Place;
 use crate::support::setup::Setup;
 
-/// An address that nobody listens at.
+/// An address without a listener.
 pub const NOBODY: &str = "127.0.0.1:1";
 
-/// A configuration of which every secret is in its right place, until something is changed.
+/// A configuration with every secret in its right place, until something is changed.
 pub struct Stage {
     setup: Setup,
     before: Vec<u8>,
@@ -53,7 +53,7 @@ impl Stage {
         self
     }
 
-    /// One of librdkafka's properties.
+    /// Sets one of librdkafka's properties.
     pub fn property(self, name: &str, value: &str) -> Self {
         self.text(&format!("kafka.properties.\"{name}\""), value)
     }
@@ -65,14 +65,14 @@ impl Stage {
         self
     }
 
-    /// Lines at the top of the file, whatever they are.
+    /// Adds lines at the top of the file.
     pub fn before(mut self, lines: impl AsRef<[u8]>) -> Self {
         self.before.extend(lines.as_ref());
         self.before.push(b'\n');
         self
     }
 
-    /// Lines at its end, below the last tenant.
+    /// Adds lines at the end of the file, below the last tenant.
     pub fn behind(mut self, lines: &str) -> Self {
         self.behind.push_str(lines);
         self
@@ -83,7 +83,7 @@ impl Stage {
         self
     }
 
-    /// A file beside the configuration that only its owner can read.
+    /// Adds a file next to the configuration that only its owner can read.
     pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         let path = self.folder().join(name);
         fs::create_dir_all(path.parent().expect("a folder")).expect("the folder");
@@ -100,7 +100,7 @@ impl Stage {
         !self.env.is_empty()
     }
 
-    /// Writes the configuration; its path.
+    /// Writes the configuration and returns its path.
     pub fn write(&self) -> PathBuf {
         let path = self.setup.write();
         let text = fs::read(&path).expect("a configuration");
@@ -109,7 +109,7 @@ impl Stage {
         path
     }
 
-    /// Types a command; what it printed, and the exit code that it ended with.
+    /// Types a command. Returns what it printed, and its exit code.
     pub async fn types(&self, situation: &str, words: &str) -> (Place, Option<i32>) {
         let mut command = incidentd();
         self.dress(&mut command);
@@ -127,7 +127,7 @@ impl Stage {
                     output.status.code(),
                 )
             }
-            // Dropping it has killed it.
+            // The process is killed, because it was dropped.
             Err(_) => (Vec::new(), None),
         };
         let end = code.map_or("it did not end by itself".to_owned(), |code| {
@@ -143,7 +143,7 @@ impl Stage {
             .envs(self.env.iter().map(|(name, value)| (name, value)));
     }
 
-    /// Starts the daemon there.
+    /// Starts the daemon with this configuration.
     pub async fn daemon(&self, args: &[&str]) -> Daemon {
         let env: Vec<(&str, &str)> = self
             .env
@@ -154,7 +154,7 @@ impl Stage {
     }
 }
 
-/// Whether a command is to be told where the configuration is.
+/// Whether a command needs the path of the configuration.
 fn takes_config(words: &str) -> bool {
     let reads = [
         "check", "config", "consent", "init", "run", "status", "token",
@@ -164,7 +164,7 @@ fn takes_config(words: &str) -> bool {
         && !told.iter().any(|option| words.contains(option))
 }
 
-/// The exit code for each command: that of the first beginning that fits.
+/// The exit code for each command: that of the first matching prefix.
 pub type Codes = &'static [(&'static str, i32)];
 
 pub struct Situation {
@@ -172,17 +172,17 @@ pub struct Situation {
     pub stage: Stage,
     pub commands: &'static [&'static str],
     pub codes: Codes,
-    /// What the first command has to say: that it is the mistake that was meant.
+    /// The message of the first command, which shows that the intended mistake was reached.
     pub says: &'static str,
 }
 
-/// What came of situations.
+/// The result of situations.
 #[derive(Default)]
 pub struct Outcome {
     pub places: Vec<Place>,
-    /// Where it was not as expected: then what was meant to be searched was not reached.
+    /// Unexpected results: the situation to be searched was not reached.
     pub amiss: Vec<String>,
-    /// Tokens that were given.
+    /// Tokens that were issued.
     pub tokens: Vec<String>,
 }
 
@@ -194,14 +194,14 @@ impl Outcome {
         self
     }
 
-    /// What a daemon that has ended wrote.
+    /// Adds the output of a daemon that has ended.
     pub fn log(&mut self, situation: &str, daemon: &Daemon) {
         let written = daemon.output() + &daemon.log();
         self.places
             .push((format!("{situation}: run"), written.into_bytes()));
     }
 
-    /// Types a command that must end with this code, and say this.
+    /// Types a command that must end with this code and this message.
     pub async fn types(
         &mut self,
         (name, stage): (&str, &Stage),

@@ -1,11 +1,11 @@
-//! Commands that write files, and those that need none.
+//! Commands that write files, and commands that need no files.
 
 use incidentd::simulator::Simulator;
 
 use crate::canary::stage::{NOBODY, Outcome, Stage};
 use crate::canary::words::{KAFKA, RIGHT, proxy};
 
-/// With secrets in the environment, as where the daemon runs.
+/// A configuration with secrets in the environment, as where the daemon runs.
 fn new(simulator: &Simulator) -> Stage {
     Stage::new(simulator, NOBODY, "none")
         .text("tenants_dir", "tenants.d")
@@ -62,7 +62,7 @@ pub async fn init(simulator: &Simulator) -> Outcome {
     outcome
 }
 
-/// What takes no configuration, and what is only wrongly typed.
+/// Commands without a configuration, and mistyped commands.
 pub async fn others(simulator: &Simulator) -> Outcome {
     let mut outcome = Outcome::default();
     let stage = new(simulator);

@@ -1,4 +1,4 @@
-//! The secrets: one for each place that an operator keeps one in.
+//! The secrets: one for each place where an operator stores one.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -7,14 +7,14 @@ pub use crate::support::search::{KAFKA, RIGHT, WRONG};
 
 /// The second of two client secrets.
 pub const NEXT: &str = "canary/next+4&5=6%42~never.seen'single'";
-/// The password of a proxy, and with it a user's whole login.
+/// The password of a proxy, and so part of its log-in.
 pub const PROXY: &str = "canary/proxy+1&2=3%44~never.seen";
-/// Another issuer's token; Entra takes it for none.
+/// A token of another issuer, which Entra refuses.
 pub const ASSERTION: &str =
     "eyJhbGciOiJub25lIn0.eyJzdWIiOiJub2JvZHkifQ.canary-assertion_never-seen";
-/// A token that only a parrot gives. It can't be read, which is no fault.
+/// A token that only the parrot issues. It can't be read, which is not an error.
 pub const TOKEN: &str = "eyJhbGciOiJub25lIn0.never-read.canary-token_never-seen";
-/// A private key: nobody's, that of the certificate below.
+/// An unused private key; the certificate below belongs to it.
 pub const KEY: &str = "MC4CAQAwBQYDK2VwBCIEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH";
 pub const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----
 MIIBQjCB9aADAgECAhQs9excRTsrL1yQPRq12PL7Qus79DAFBgMrZXAwFjEUMBIG
@@ -27,22 +27,22 @@ pDHcKvNkQy3boJVDlUPGS9f4p9bLEivSjiwyr5iYBwseIC23PgA=
 -----END CERTIFICATE-----
 ";
 
-/// The private key as a file has it.
+/// The private key in the form of a file.
 pub fn key_pem() -> String {
     format!("-----BEGIN PRIVATE KEY-----\n{KEY}\n-----END PRIVATE KEY-----\n")
 }
 
-/// `http://user:password@host:port`, as a proxy is given.
+/// The address of a proxy: `http://user:password@host:port`.
 pub fn proxy(address: &str) -> String {
     format!("http://user:{}@{address}", in_url(PROXY))
 }
 
-/// As a URL has it before the host.
+/// A word in the form that a URL has before the host.
 pub fn in_url(word: &str) -> String {
     url::form_urlencoded::byte_serialize(word.as_bytes()).collect()
 }
 
-/// As a proxy is sent it.
+/// The log-in in the form that a proxy receives.
 pub fn login() -> String {
     BASE64_STANDARD.encode(format!("user:{PROXY}"))
 }
