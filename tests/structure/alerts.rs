@@ -1,4 +1,4 @@
-//! The alert rules, the runbook and the rules' own tests, held against one another: who is woken finds what to do.
+//! Compares the alert rules, the runbook and the rules' own tests: whoever is paged must find what to do.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,7 @@ fn rules(text: &str) -> Vec<(&str, &str)> {
     rules.map(|rule| rule.split_once('\n').unwrap()).collect()
 }
 
-/// The anchors that a heading of Markdown gets.
+/// The anchors of the headings in a Markdown text.
 pub fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     headings
@@ -31,7 +31,7 @@ pub fn anchors(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The states that the rule's expression asks for.
+/// The states in the rule's expression.
 fn states(rule: &str) -> BTreeSet<&str> {
     let asked = rule.split("incidentd_tenant_state{state=").skip(1);
     asked

@@ -1,7 +1,7 @@
-//! No circles between files, but those of a parent with its children.
+//! No circular dependencies between files, except between a parent and its children.
 //!
 //! A file depends on the file that defines what it names: a path through another module's `use` is followed to its end.
-//! Paths between a module and the modules within it are left out, and so is everything that is compiled for tests only.
+//! Paths between a module and the modules within it are left out, and so is everything that is compiled only for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,10 +36,10 @@ impl<'a> Graph<'a> {
         graph
     }
 
-    /// The module whose file defines what a path leads to.
+    /// The module whose file defines the target of a path.
     fn home(&self, path: &str) -> Option<String> {
         let mut path = path.to_owned();
-        // Each step follows one `use`; more than these there are not.
+        // Each step follows one `use`; no chain is longer than this.
         for _ in 0..8 {
             let module = self.file_module(&path)?.to_owned();
             let rest = path[module.len()..].trim_start_matches("::");
@@ -55,17 +55,17 @@ impl<'a> Graph<'a> {
         None
     }
 
-    /// The innermost module with a file that a path goes through.
+    /// The innermost module with a file on a path.
     fn file_module<'p>(&self, path: &'p str) -> Option<&'p str> {
         let mut module = path;
         while !self.needs.contains_key(module) {
             module = module.rsplit_once("::")?.0;
         }
-        // Every path begins with `crate`, which is no part of it.
+        // Every path begins with `crate`, which does not count.
         (module != "crate").then_some(module)
     }
 
-    /// Each circle once, by its shortest way: `a → b → a`, from its first name in the alphabet.
+    /// Each circle once, by its shortest way: `a → b → a`, from its alphabetically first name.
     fn circles(&self) -> BTreeSet<String> {
         self.needs
             .keys()

@@ -1,4 +1,4 @@
-//! The documents: README is short, and links, anchors and paths lead somewhere.
+//! The documents: README is short, and links, anchors and paths are valid.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The documents for people, beneath the root.
+/// The documents for people, relative to the root.
 fn pages() -> Vec<String> {
     let docs = fs::read_dir(root().join("docs")).unwrap();
     let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -25,7 +25,7 @@ fn read(page: &str) -> String {
     fs::read_to_string(root().join(page)).unwrap()
 }
 
-/// Where the links of a page go to, those to other sites left out.
+/// The targets of a page's links, except links to other sites.
 fn links(text: &str) -> Vec<&str> {
     let links = text.split("](").skip(1);
     links

@@ -1,9 +1,9 @@
-//! The container's image is built from a part of the repository only: what the program is made of has to be in it.
+//! The container image is built from only a part of the repository, which must contain all sources of the program.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// Files outside `src/` that sources which are not tests take into the program.
+/// Files outside `src/` that the program includes, except those of tests.
 fn taken_in(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -25,7 +25,7 @@ fn taken_in(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// Without `..`.
+/// The path without `..`.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {

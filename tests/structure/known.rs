@@ -1,5 +1,5 @@
-//! Offences that were there before their rule. The list may only shrink: a new one is refused, and so is an entry that
-//! is no offence any more.
+//! Offences that are older than their rule. The list may only shrink: a new offence is refused, and so is an entry that
+//! is no longer an offence.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -36,7 +36,7 @@ impl Known {
     }
 }
 
-/// What is found and not known, and what is known and no longer found.
+/// What is found but not listed, and what is listed but no longer found.
 pub fn offences_beyond(known: Known, found: &BTreeSet<String>) -> Vec<String> {
     differences(&known.read(), found)
 }

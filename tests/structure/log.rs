@@ -1,9 +1,9 @@
-//! Each line of the log that a service shows by default is in the table of docs/operations.md, with what to do.
+//! Each log line that a service shows by default is in the table of docs/operations.md, with what to do.
 
 use std::fs;
 use std::path::Path;
 
-/// The messages of `info!`, `warn!` and `error!` in sources that are not tests.
+/// The messages of `info!`, `warn!` and `error!` in sources other than tests.
 fn messages(folder: &Path, into: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -20,7 +20,7 @@ fn messages(folder: &Path, into: &mut Vec<String>) {
                     .iter()
                     .any(|level| call.starts_with(level))
             });
-            // The last text of the call; the others are values of fields.
+            // The last text of the call is the message; the others are values of fields.
             let last = |call: &str| {
                 let inside = call.split(");").next()?;
                 let texts: Vec<_> = inside.split('"').collect();
@@ -46,7 +46,7 @@ fn what_is_logged_by_default_is_documented() {
     let missing: Vec<_> = all
         .iter()
         .filter(|message| {
-            // The table has the beginnings of long ones.
+            // The table has only the beginnings of long messages.
             let start = message.split([';', ':', '{']).next().unwrap_or_default();
             !log.contains(start.trim())
         })

@@ -1,8 +1,8 @@
-//! The arrows of the architecture, checked from the source:
-//! `main → cli → app → {config, runtime, adapters} → {ports, settings} → core`.
+//! The dependency rules of the architecture, checked from the source: `main → cli → app → {config, runtime, adapters} →
+//! {ports, settings} → core`.
 //!
-//! Adapters do not see one another, the core is pure, and each library that the program could be bound to has one place.
-//! Tests within `src/` obey the same arrows. What each rule refuses is shown on the sources in `planted`.
+//! Adapters don't depend on one another, the core is pure, and each library that the program could depend on heavily
+//! has one place. Tests within `src/` follow the same rules. The sources in `planted` show what each rule refuses.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -35,7 +35,7 @@ const ADAPTERS: [&str; 6] = [
     "telemetry",
 ];
 
-/// What may know what, beside itself: a module, and the parts of the crate that it may name.
+/// Which parts of the crate a module may name besides itself.
 const ARROWS: [(&str, &[&str]); 8] = [
     ("core", &[]),
     ("ports", &["core"]),
@@ -58,7 +58,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
             "core",
         ],
     ),
-    // Beyond `app`: what a command reads (config), says (core's words) and how it logs.
+    // Beyond `app`: what a command reads (config), what it says (core's words) and how it logs.
     (
         "cli",
         &["app", "config", "settings", "core", "telemetry::logging"],
@@ -66,7 +66,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("main", &["cli"]),
 ];
 
-/// Uses beyond the arrows: who, what, and why.
+/// Exceptions to the rules: which module, what it names, and why.
 const EXCEPTIONS: [(&str, &str, &str); 7] = [
     (
         "cli::status",
@@ -113,7 +113,7 @@ const OWNERS: [(&str, &[&str]); 12] = [
     ("toml", &["config"]),
 ];
 
-/// All that the core may be made of: data, arithmetic and text.
+/// All libraries that the core may use: data, arithmetic and text.
 const CORE_LIBRARIES: [&str; 12] = [
     "std",
     "bytes",
@@ -129,7 +129,7 @@ const CORE_LIBRARIES: [&str; 12] = [
     "xxhash_rust",
 ];
 
-/// Parts of `std` through which the world would come in: disks, networks, threads. Clocks are found by their names.
+/// The parts of `std` that reach the outside world: disks, networks, threads. Clocks are found by their names.
 const WORLD: [&str; 7] = [
     "std::env",
     "std::fs",
@@ -155,7 +155,7 @@ fn offences(sources: &[Source], dependencies: &BTreeSet<String>) -> Vec<String> 
     found
 }
 
-/// Whether the whole file is compiled for tests only.
+/// Whether the whole file is compiled only for tests.
 fn is_test(source: &Source, sources: &[Source]) -> bool {
     let module = source.module();
     let mut test_modules = sources.iter().flat_map(|source| &source.test_modules);
@@ -254,7 +254,7 @@ fn dependencies() -> BTreeSet<String> {
             section = line;
         } else if let Some((name, _)) = line.split_once(" = ")
             && section.ends_with("dependencies]")
-            // The crate `config` can't be told from the module.
+            // The crate `config` can't be distinguished from the module.
             && name != "config"
         {
             names.insert(name.replace('-', "_"));
@@ -298,7 +298,7 @@ fn the_arrows_hold() {
     assert!(offences.is_empty(), "\n{}\n", offences.join("\n"));
 }
 
-/// Were the scanner blind, all would hold.
+/// If the scanner found nothing, every rule would pass.
 #[test]
 fn the_scanner_sees_the_arrows_that_are_there() {
     let sources = own_sources();

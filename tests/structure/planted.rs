@@ -1,4 +1,4 @@
-//! The checker's own tests: sources that break one rule each, and some that look like it.
+//! The checker's own tests: sources that break one rule each, and some that only look like it.
 
 use super::circles::circles;
 use super::scan::Source;
@@ -273,7 +273,7 @@ fn circles_between_files_are_found() {
             "use super::c;",
             "use crate::core::{a, ids};",
         ),
-        // Through what the parent offers, by the bare name of its child, and within a macro.
+        // Through the parent's exports, by the bare name of its child, and within a macro.
         (
             "use super::b::B;",
             "fn f() { assert!(super::A::default()) }",

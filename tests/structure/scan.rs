@@ -1,8 +1,9 @@
-//! Reads of a source file what the rules need: the paths that it names, its types, and how many of its lines are not tests.
+//! Reads from a source file what the rules need: the paths that it names, its types, and its number of lines without
+//! tests.
 //!
-//! `syn` parses the file. Paths are found in `use` trees, and in code when they begin with `crate`, `self`, `super`, the
-//! crate's own name, `std` or a dependency. The tokens within macro calls and attributes are searched the same way. Paths
-//! that a macro makes up are not seen.
+//! `syn` parses the file. Paths are found in `use` trees, and in code when they begin with `crate`, `self`, `super`,
+//! the crate's own name, `std` or a dependency. The tokens within macro calls and attributes are searched the same way.
+//! Paths that a macro generates are not seen.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -12,19 +13,19 @@ use syn::visit::{self, Visit};
 
 /// One source file, scanned.
 pub struct Source {
-    /// Beneath `src/`, with `/`.
+    /// Relative to `src/`, with `/`.
     pub path: String,
     /// Each path named, from its root on: `crate::core::time::ticks::Ticks`, `std::fmt`.
     pub paths: BTreeSet<Named>,
     /// All identifiers in code.
     pub words: BTreeSet<String>,
-    /// What `use` brings into each module of the file: the module and the local name, and the path behind it.
+    /// What `use` imports into each module of the file: the module and the local name, and the path.
     pub imports: BTreeMap<(String, String), String>,
     /// Types outside test modules.
     pub types: Vec<Type>,
-    /// Modules that are compiled for tests only and live in files of their own: `crate::runtime::fakes`.
+    /// Modules that are compiled only for tests and have their own files: `crate::runtime::fakes`.
     pub test_modules: Vec<String>,
-    /// Lines that are not within a `#[cfg(test)]` module.
+    /// Lines outside `#[cfg(test)]` modules.
     pub lines: usize,
 }
 
@@ -41,9 +42,9 @@ pub struct Named {
 pub struct Type {
     pub name: String,
     pub line: usize,
-    /// Of a struct.
+    /// The number of fields of a struct.
     pub fields: usize,
-    /// The comment lines above the item, with a space between them.
+    /// The comment lines above the item, joined by spaces.
     pub comment: String,
 }
 
@@ -77,13 +78,13 @@ impl Source {
         }
     }
 
-    /// `crate::runtime::fakes` of `runtime/fakes.rs`.
+    /// `crate::runtime::fakes` for `runtime/fakes.rs`.
     pub fn module(&self) -> String {
         join(&module_of(&self.path))
     }
 }
 
-/// The segments behind `crate`: `["runtime", "fakes"]` of `runtime/fakes.rs`.
+/// The segments after `crate`: `["runtime", "fakes"]` for `runtime/fakes.rs`.
 fn module_of(path: &str) -> Vec<String> {
     let stem = path.trim_end_matches(".rs");
     let stem = stem.strip_suffix("/mod").unwrap_or(stem);
@@ -102,11 +103,11 @@ fn join(segments: &[String]) -> String {
 struct Scan<'a> {
     text: Vec<&'a str>,
     dependencies: &'a BTreeSet<String>,
-    /// The module that is being read: the file's, and the inline ones within it.
+    /// The present module: the file's, and the inline modules within it.
     module: Vec<String>,
-    /// The modules that the file declares, inline ones left out: a path may begin with their names.
+    /// The modules that the file declares, except inline ones: a path may begin with their names.
     children: BTreeSet<String>,
-    /// How many of the open inline modules are for tests, and how many functions are open.
+    /// How many open inline modules are for tests, and how many functions are open.
     in_tests: usize,
     in_function: usize,
     paths: BTreeSet<Named>,
@@ -118,7 +119,7 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// A path in code. A single segment is no path: it names what `use` brought in.
+    /// A path in code. A single segment is not a path: it names an import.
     fn code_path(&mut self, segments: &[String], span: Span) {
         let Some(root) = segments.first() else { return };
         let known = matches!(
@@ -208,7 +209,7 @@ impl Scan<'_> {
     fn tokens(&mut self, tokens: &TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut start = Span::call_site();
-        // How many colons stand between the last word and here.
+        // The number of colons between the last word and here.
         let mut colons = 0;
         for token in tokens.clone() {
             match token {

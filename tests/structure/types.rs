@@ -1,4 +1,5 @@
-//! No two types of one name, no struct of many fields without a reason, no file that takes all of its parent's names.
+//! No two types with the same name, no struct with many fields without a reason, no file that imports all of its
+//! parent's names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +8,10 @@ use super::scan::{Source, Type};
 use super::{is_test, own_sources, part};
 
 const MAX_FIELDS: usize = 12;
-/// The comment above a larger struct gives the reason after these words.
+/// In the comment above a larger struct, the reason follows these words.
 const REASON: &str = "More than 12 fields: ";
 
-/// The types of the program. The simulator is a world of its own, with names of its own.
+/// The types of the program. The simulator has its own names.
 fn types(sources: &[Source]) -> impl Iterator<Item = (&Source, &Type)> {
     sources
         .iter()
@@ -18,7 +19,7 @@ fn types(sources: &[Source]) -> impl Iterator<Item = (&Source, &Type)> {
         .flat_map(|source| source.types.iter().map(move |found| (source, found)))
 }
 
-/// Names that more than one type has, with the files of those.
+/// Names that more than one type has, with the files of those types.
 pub fn double_names(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
     let mut places = BTreeMap::<String, Vec<String>>::new();
     for (source, found) in types(sources) {
