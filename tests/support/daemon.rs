@@ -1,4 +1,4 @@
-//! The binary as a process, as an operator has it: a configuration file, signals, an exit code, two output streams and
+//! The binary as a process, as an operator uses it: a configuration file, signals, an exit code, two output streams and
 //! four endpoints.
 
 use std::path::Path;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::{SOON, until};
 
-/// A running daemon; dropping it kills it.
+/// A running daemon. Dropping it kills it.
 pub struct Daemon {
     child: Child,
     pid: u32,
@@ -54,7 +54,7 @@ impl Daemon {
         daemon
     }
 
-    /// Starts `incidentd run` and waits for nothing: for a daemon that is expected to fail, or to be killed early.
+    /// Starts `incidentd run` without waiting: for a daemon that is expected to fail, or to be killed early.
     pub fn spawn(config: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut command = incidentd();
         command.arg("run").arg("--config").arg(config).args(args);
@@ -62,7 +62,7 @@ impl Daemon {
         Self::of(command)
     }
 
-    /// Starts `command`, which becomes a daemon, and waits for nothing.
+    /// Starts `command`, which becomes a daemon, without waiting.
     pub fn of(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
@@ -84,7 +84,7 @@ impl Daemon {
         Some(line["listen"].as_str()?.to_owned())
     }
 
-    /// Where its endpoints are.
+    /// The address of its endpoints.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -93,9 +93,9 @@ impl Daemon {
         self.pid
     }
 
-    /// Sends a signal, by the name that `kill` has for it.
+    /// Sends a signal, with the name that `kill` uses.
     pub fn signal(&self, name: &str) {
-        // The shell's own `kill`: a bare system has no other, and calling kill(2) would take unsafe code.
+        // The `kill` of the shell, because a minimal system has no other, and calling kill(2) would need unsafe code.
         let sent = std::process::Command::new("sh")
             .args(["-c", &format!("kill -{name} {}", self.pid)])
             .status()
@@ -103,7 +103,7 @@ impl Daemon {
         assert!(sent.success(), "no SIG{name} could be sent");
     }
 
-    /// SIGKILL, and waits until the process is gone.
+    /// Sends SIGKILL, and waits until the process is gone.
     pub async fn kill(&mut self) {
         self.child
             .kill()
@@ -112,7 +112,7 @@ impl Daemon {
         self.outputs_end().await;
     }
 
-    /// Waits for the process's end; its exit code.
+    /// Waits for the end of the process, and returns its exit code.
     pub async fn wait(&mut self, limit: Duration) -> i32 {
         let status = self.end(limit).await;
         status
@@ -128,7 +128,7 @@ impl Daemon {
         status.expect("the daemon's exit status")
     }
 
-    /// SIGTERM, and a clean end within the contract's budget.
+    /// Sends SIGTERM, and checks for a clean end within the contract's time.
     pub async fn stop(&mut self) {
         self.signal("TERM");
         let code = self.wait(STOP_LIMIT).await;
@@ -144,12 +144,12 @@ impl Daemon {
         }
     }
 
-    /// What it wrote to standard error so far.
+    /// What it has written to standard error.
     pub fn log(&self) -> String {
         self.stderr.text()
     }
 
-    /// What it wrote to standard output so far.
+    /// What it has written to standard output.
     pub fn output(&self) -> String {
         self.stdout.text()
     }
@@ -159,8 +159,8 @@ impl Daemon {
         lines(&self.log()).collect()
     }
 
-    /// A GET request to one of the endpoints: status and body. The daemon cuts off who does not send a request within 3 s,
-    /// which happens to this process on a busy machine: it then asks again.
+    /// A GET request to one of the endpoints: status and body. The daemon closes a connection without a request after 3
+    /// s, which happens to this process on a busy machine; then it asks again.
     pub async fn get(&self, path: &str) -> (u16, String) {
         let answer = timeout(SOON, async {
             let mut answer = get(&self.address, path).await;
@@ -200,12 +200,12 @@ impl Daemon {
         serde_json::from_str(&text).expect("/api/status is JSON")
     }
 
-    /// The greatest amount of memory that was ever resident, in bytes.
+    /// The largest resident memory so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
         self.memory("VmHWM")
     }
 
-    /// The memory resident now, in bytes.
+    /// The present resident memory, in bytes.
     pub fn memory_now(&self) -> u64 {
         self.memory("VmRSS")
     }
@@ -225,16 +225,16 @@ impl Daemon {
         kib * 1024
     }
 
-    /// Processor time used so far, user's and system's.
+    /// Processor time used so far, user and system.
     pub async fn cpu_seconds(&self) -> f64 {
         self.metric("process_cpu_seconds_total").await
     }
 }
 
-/// Contract: a stop takes at most 25 s.
+/// The daemon's contract: a stop takes at most 25 s.
 pub const STOP_LIMIT: Duration = Duration::from_secs(25);
 
-/// The binary, with an environment in which no configuration stands.
+/// The binary, with an environment that has no configuration.
 pub fn incidentd() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_incidentd"));
     for (name, _) in std::env::vars_os() {
@@ -264,7 +264,7 @@ async fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
     Ok((status, body.to_owned()))
 }
 
-/// All that a process writes to one of its outputs.
+/// Everything that a process writes to one of its outputs.
 struct Stream {
     bytes: Arc<Mutex<Vec<u8>>>,
     reader: JoinHandle<()>,

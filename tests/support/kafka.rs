@@ -1,4 +1,4 @@
-//! A real Apache Kafka for tests: the one that `tests/run` started for all of them, or one of a test's own that it may
+//! A real Apache Kafka for tests: the one that `tests/run` started for all tests, or a test's own node, which it may
 //! stop, kill and start again.
 
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LOGIN:SA
 listener.name.login.sasl.enabled.mechanisms=PLAIN
 listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_@USER@="@PASSWORD@";
 "#;
-/// Whoever comes through the plain port may do anything, whoever logs in only what is granted.
+/// Users of the plain port may do anything; users that log in may do only what is granted.
 const GUARDED: &str = "
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=false
@@ -43,7 +43,7 @@ ssl.keystore.password=changeit
 const START_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// `host:port` of the broker that all tests share. Take topic names that no other test uses.
+/// `host:port` of the broker that all tests share. Use topic names that no other test uses.
 pub fn shared() -> String {
     from_tests_run("INCIDENTD_TEST_KAFKA")
 }
@@ -69,19 +69,19 @@ pub async fn create_topic(bootstrap: &str, topic: &str, partitions: i32, configs
     }
 }
 
-/// A record as it stands in a topic.
+/// A record in a topic.
 #[derive(Debug, Clone)]
 pub struct Found {
     pub partition: i32,
     pub offset: i64,
-    /// Milliseconds since the Unix epoch: when it was sent, or was appended if the topic says so.
+    /// Milliseconds since the Unix epoch: when it was sent, or appended if the topic says so.
     pub at: i64,
     pub key: String,
     pub headers: Vec<(String, String)>,
     pub value: Vec<u8>,
 }
 
-/// Every committed record of a topic, from the first to the last of now, partition by partition in their order. Blocks.
+/// Every committed record of a topic up to its present end, partition by partition in order. Blocks.
 pub fn read_all(bootstrap: &str, topic: &str) -> Vec<Found> {
     let mut config = client(bootstrap);
     config
@@ -163,7 +163,7 @@ impl From<&BorrowedMessage<'_>> for Found {
     }
 }
 
-/// A KRaft node of a test's own. Its methods block. Dropping it kills the node.
+/// A test's own KRaft node. Its methods block. Dropping it kills the node.
 pub struct Broker {
     dir: PathBuf,
     port: u16,
@@ -171,12 +171,12 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Formats a node in `dir` (configuration, data and log live there) and starts it on free loopback ports.
+    /// Formats a node in `dir`, which holds configuration, data and log, and starts it on free loopback ports.
     pub fn start(dir: &Path) -> Self {
         Self::start_with(dir, "")
     }
 
-    /// The same with further lines of configuration, in which the same marks are filled in.
+    /// The same with further lines of configuration, in which the same placeholders are replaced.
     pub fn start_with(dir: &Path, lines: &str) -> Self {
         let (port, controller) = free_ports();
         let text = (CONFIG.to_owned() + lines)
@@ -204,7 +204,7 @@ impl Broker {
         broker
     }
 
-    /// The same with a port beside the plain one on which one logs in; its `host:port` too.
+    /// The same with a second port that requires a log-in. Also returns the `host:port` of that port.
     pub fn start_with_login(dir: &Path, user: &str, password: &str) -> (Self, String) {
         let (port, _) = free_ports();
         let lines = LOGIN
@@ -214,7 +214,7 @@ impl Broker {
         (Self::start_with(dir, &lines), format!("127.0.0.1:{port}"))
     }
 
-    /// The same, and whoever logs in may do only what is granted ([`grant`]). `lines` as in [`Broker::start_with`].
+    /// The same, but users that log in may do only what is granted ([`grant`]). `lines` as in [`Broker::start_with`].
     pub fn start_guarded(dir: &Path, user: &str, password: &str, lines: &str) -> (Self, String) {
         let (port, _) = free_ports();
         let login = LOGIN
@@ -225,8 +225,8 @@ impl Broker {
         (Self::start_with(dir, &all), format!("127.0.0.1:{port}"))
     }
 
-    /// A node with a TLS port beside the plain one; its `host:port`, and the file of the authority that signed its
-    /// certificate.
+    /// A node with a second port that uses TLS. Also returns the `host:port` of that port, and the file of the
+    /// authority that signed its certificate.
     pub fn start_with_tls(dir: &Path) -> (Self, String, PathBuf) {
         let (keystore, authority) = (dir.join("broker.p12"), dir.join("authority.pem"));
         let keytool = |args: &str| {
@@ -259,7 +259,7 @@ impl Broker {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Stops the node in order (SIGTERM) and waits until it is gone.
+    /// Stops the node cleanly (SIGTERM) and waits until it is gone.
     pub fn stop(&mut self) {
         self.end("TERM");
     }
@@ -269,7 +269,7 @@ impl Broker {
         self.end("KILL");
     }
 
-    /// Starts the node again, on the same ports and data; stops it before when it runs.
+    /// Starts the node again, on the same ports and data; stops it first if it runs.
     pub fn restart(&mut self) {
         self.stop();
         self.launch();
@@ -279,7 +279,7 @@ impl Broker {
         let child = self
             .java("kafka.Kafka")
             .arg(self.dir.join("server.properties"))
-            // Ctrl-C of the test run must not take the node down half-way.
+            // Ctrl-C of the test run must not stop the node half-way.
             .process_group(0)
             .spawn()
             .expect("java runs");
@@ -306,7 +306,7 @@ impl Broker {
             return;
         };
         let pid = child.id();
-        // The shell's own `kill`: a bare system has no other, and calling kill(2) would take unsafe code.
+        // The `kill` of the shell, because a minimal system has no other, and calling kill(2) would need unsafe code.
         let sent = Command::new("sh")
             .args(["-c", &format!("kill -{signal} {pid}")])
             .status()
@@ -348,7 +348,7 @@ impl Broker {
         command
     }
 
-    /// The end of what the node printed.
+    /// The end of the node's output.
     fn log(&self) -> String {
         let text = std::fs::read_to_string(self.dir.join("kafka.log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -365,10 +365,10 @@ impl Drop for Broker {
     }
 }
 
-/// What a user may be permitted, by the numbers that Kafka's protocol has for it.
+/// What a user may be permitted, with the numbers of Kafka's protocol.
 #[derive(Debug, Clone, Copy)]
 pub enum Right<'a> {
-    /// WRITE and DESCRIBE, as `kafka-acls.sh --producer` grants it.
+    /// WRITE and DESCRIBE, as `kafka-acls.sh --producer` grants them.
     Produce(&'a str),
     /// DescribeConfigs on a topic.
     DescribeTopic(&'a str),
@@ -378,8 +378,8 @@ pub enum Right<'a> {
 
 /// Permits a user something, through the plain port of a guarded node. Blocks.
 ///
-/// librdkafka's Rust wrapper has no such request, and Kafka's own tool is not among its jars: this is CreateAcls of the
-/// protocol in its version 1.
+/// librdkafka's Rust wrapper has no such request, and Kafka's own tool is not among its jars, so this writes CreateAcls
+/// of the protocol, version 1.
 pub fn grant(bootstrap: &str, user: &str, right: Right<'_>) {
     const TOPIC: u8 = 2;
     const CLUSTER: u8 = 4;
@@ -407,11 +407,11 @@ pub fn grant(bootstrap: &str, user: &str, right: Right<'_>) {
     for operation in operations {
         request.push(kind);
         text(&mut request, name);
-        // The name is literal.
+        // The pattern is a literal name.
         request.push(3);
         text(&mut request, &format!("User:{user}"));
         text(&mut request, "*");
-        // Allowed.
+        // Any host, and "allow".
         request.extend([*operation, 3]);
     }
     let mut stream = TcpStream::connect(bootstrap).expect("a connection");
@@ -422,12 +422,12 @@ pub fn grant(bootstrap: &str, user: &str, right: Right<'_>) {
     stream.read_exact(&mut size).expect("an answer");
     let mut answer = vec![0; u32::from_be_bytes(size) as usize];
     stream.read_exact(&mut answer).expect("the whole of it");
-    // Correlation, throttling, count; then an error code and a message for each.
+    // Correlation id, throttle time and count; then an error code and a message for each rule.
     let mut rest = &answer[12..];
     for _ in operations {
         let code = i16::from_be_bytes([rest[0], rest[1]]);
         assert_eq!(code, 0, "{right:?} was not granted to {user}: {answer:?}");
-        // No message stands beside a good answer.
+        // A good answer has no message.
         rest = &rest[4..];
     }
 }
@@ -447,7 +447,7 @@ fn client(bootstrap: &str) -> ClientConfig {
     config
 }
 
-/// Whether a broker answers a request for metadata, asked within a second.
+/// Whether a broker answers a request for metadata within a second.
 fn answers(bootstrap: &str) -> bool {
     let consumer: BaseConsumer = client(bootstrap).create().expect("a client");
     consumer
@@ -455,7 +455,8 @@ fn answers(bootstrap: &str) -> bool {
         .is_ok_and(|metadata| !metadata.brokers().is_empty())
 }
 
-/// Two free ports below the range that the kernel gives to outgoing connections: a stopped node finds its own again.
+/// Two free ports below the range that the kernel uses for outgoing connections, so that a stopped node gets its ports
+/// again.
 fn free_ports() -> (u16, u16) {
     let offset = u16::try_from(uuid::Uuid::new_v4().as_u128() % 15_000).expect("below 15,000");
     let mut taken = (0..15_000_u16)

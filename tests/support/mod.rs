@@ -1,7 +1,7 @@
-//! What integration tests share. Benches use a part of it.
+//! Shared by the integration tests. Benches use a part of it.
 
 #![allow(dead_code)]
-// Real processes are waited for in real time.
+// Real processes need real time.
 #![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// How long anything that should happen soon may take on a busy machine.
+/// The time limit for anything that should happen soon, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(60);
 
-/// Waits until `met` holds, looking again every 50 ms. `what` says in the failure's message what did not come about.
+/// Waits until `met` holds, checking every 50 ms. The failure's message says that `what` did not happen.
 pub async fn until(what: &str, limit: Duration, mut met: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !met().await {
@@ -28,15 +28,14 @@ pub async fn until(what: &str, limit: Duration, mut met: impl AsyncFnMut() -> bo
     }
 }
 
-/// Tells a measurement. Written past the test harness, which would swallow what a passing test prints: these numbers are
-/// what the test was run for.
+/// Prints a measurement. The test harness would hide the output of a passing test, so this writes past it.
 pub fn tell(line: std::fmt::Arguments<'_>) {
     use std::io::Write;
-    // Nobody listening is no failure of what is tested.
+    // A closed output is not a failure of what is tested.
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Runs what blocks off the threads that the simulator answers on.
+/// Runs blocking work outside the threads on which the simulator answers.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work)
         .await

@@ -1,8 +1,8 @@
-//! A Microsoft that answers to the letter as a test says: exact bytes of pages, headers and statuses, for both sources.
+//! A Microsoft with exact answers from a test: the bytes of pages, headers and statuses, for both sources.
 //!
-//! The simulator plays a Microsoft that is right, with faults that it knows. This one plays any: it knows nothing of
-//! incidents but their ids and last updates, serves the bytes that it was given, and is never asked what they mean. It
-//! issues tokens to all who ask; a token names its tenant, and nothing of it is checked.
+//! The simulator imitates a correct Microsoft, with known faults. This server imitates any: it knows only the ids and
+//! last updates of incidents, serves the given bytes, and never interprets them. It issues tokens to everyone; a token
+//! names its tenant, and nothing in it is checked.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// As the configuration calls it.
+    /// The name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Graph => "graph",
@@ -50,32 +50,32 @@ impl Source {
     }
 }
 
-/// A request of a tenant's incidents.
+/// A request for a tenant's incidents.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub tenant: Uuid,
     pub source: Source,
     pub path: String,
-    /// Decoded, with its names: `$filter`, `$top`, `$skip`, and what a link of the test's own has.
+    /// The decoded parameters by name: `$filter`, `$top`, `$skip`, and those of the test's own links.
     pub query: BTreeMap<String, String>,
-    /// Of the tenant's requests, counted from 1.
+    /// The number of this request of the tenant, counted from 1.
     pub number: usize,
     pub at: Instant,
 }
 
 impl Asked {
-    /// A list, and not one incident or its alerts.
+    /// Whether it requests a list, not one incident or its alerts.
     pub fn is_list(&self) -> bool {
         self.path == self.source.list()
     }
 
-    /// The incident that is asked for alone, or whose alerts are.
+    /// The incident that is requested alone, or whose alerts are.
     pub fn incident(&self) -> Option<u64> {
         let rest = self.path.strip_prefix(self.source.list())?;
         rest.split('/').nth(1)?.parse().ok()
     }
 
-    /// A list from its beginning: where a sweep begins.
+    /// Whether it requests a list from its beginning, where a sweep begins.
     pub fn is_first_page(&self) -> bool {
         let further = |name: &String| name.to_lowercase().starts_with("$skip");
         self.is_list() && !self.query.keys().any(further)
@@ -85,12 +85,12 @@ impl Asked {
         self.query.get(name)?.parse().ok()
     }
 
-    /// From when on the filter asks.
+    /// The start of the filter's span.
     pub fn from(&self) -> Ticks {
         self.span().0
     }
 
-    /// From when on, and until when (exclusive), the filter asks.
+    /// The start and the end (exclusive) of the filter's span.
     fn span(&self) -> (Ticks, Ticks) {
         let (mut from, mut to) = (Ticks(i64::MIN), Ticks(i64::MAX));
         let filter = self.query.get("$filter").map_or("", String::as_str);
@@ -110,11 +110,11 @@ impl Asked {
     }
 }
 
-/// An answer, to the letter.
+/// An exact answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Beside `Content-Length`, and `Date` where none is given.
+    /// Besides `Content-Length`, and `Date` if none is given.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
@@ -133,7 +133,7 @@ impl Answer {
         self
     }
 
-    /// A page of these elements, whatever they are; `members` stand before them, each with a comma behind it.
+    /// A page of any elements; `members` come before them, each followed by a comma.
     pub fn page(members: &str, elements: &[Vec<u8>]) -> Self {
         let mut body = format!("{{{members}\"value\":[").into_bytes();
         body.extend_from_slice(&elements.join(&b','));
@@ -144,7 +144,7 @@ impl Answer {
 
 type Script = Arc<dyn Fn(&Asked) -> Answer + Send + Sync>;
 
-/// What answers, and what was asked.
+/// The server and the requests that it got.
 pub struct Scripted {
     url: String,
     shared: Arc<Shared>,
@@ -167,24 +167,24 @@ impl Scripted {
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = served.clone();
-                // A client that goes away in between is not waited for.
+                // A client that closes the connection early is not waited for.
                 tokio::spawn(async move { serve(stream, &shared).await.ok() });
             }
         });
         Self { url, shared, task }
     }
 
-    /// Scheme, host and port: the login URL and both APIs' base URL.
+    /// Scheme, host and port: the login URL and the base URL of both APIs.
     pub fn url(&self) -> String {
         self.url.clone()
     }
 
-    /// From now on this answers the tenant's requests.
+    /// From now on `script` answers the tenant's requests.
     pub fn answers(&self, tenant: Uuid, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) {
         lock(&self.shared.scripts).insert(tenant, Arc::new(script));
     }
 
-    /// The tenant's requests so far, tokens apart.
+    /// The tenant's requests so far, except those for tokens.
     pub fn asked(&self, tenant: Uuid) -> Vec<Asked> {
         let asked = lock(&self.shared.asked);
         let own = asked.iter().filter(|one| one.tenant == tenant);
@@ -212,7 +212,7 @@ impl Drop for Scripted {
 /// Texts by last update and id.
 type ByUpdate = BTreeMap<(Ticks, u64), Vec<u8>>;
 
-/// A tenant's incidents as bytes, and where each stands in time. Clones are the same shelf.
+/// A tenant's incidents as bytes, with their last updates. Clones share the same incidents.
 #[derive(Clone)]
 pub struct Shelf {
     source: Source,
@@ -229,7 +229,7 @@ impl Shelf {
         }
     }
 
-    /// Puts an incident there, in place of what there was of it.
+    /// Adds an incident, or replaces it.
     pub fn put(&self, id: u64, last_update: &str, text: impl Into<Vec<u8>>) {
         let at = last_update.parse().expect("an instant");
         let mut incidents = lock(&self.incidents);
@@ -237,8 +237,8 @@ impl Shelf {
         incidents.insert((at, id), text.into());
     }
 
-    /// What a request gets: its filter, `$top` and `$skip` are obeyed, the newest come first, and Graph's pages have
-    /// links.
+    /// The answer to a request: its filter, `$top` and `$skip` are obeyed, the newest incidents come first, and Graph's
+    /// pages have links.
     pub fn answer(&self, asked: &Asked) -> Answer {
         if let Some(id) = asked.incident() {
             let incidents = lock(&self.incidents);
@@ -266,7 +266,7 @@ impl Shelf {
         Answer::page(&member.unwrap_or_default(), &page)
     }
 
-    /// The incidents of a page, and how many are to be skipped for the next if there is one.
+    /// The incidents of a page, and how many the next page has to skip, if there is one.
     pub fn page(&self, asked: &Asked) -> (Vec<Vec<u8>>, Option<usize>) {
         let largest = match self.source {
             Source::Graph => 50,
@@ -291,7 +291,7 @@ impl Shelf {
     }
 }
 
-/// An instant as the APIs write it, so long after now (or before, when negative).
+/// An instant in the APIs' format, this many seconds from now (or ago, if negative).
 pub fn instant(seconds_from_now: i64) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = i64::try_from(now.expect("after 1970").as_micros()).expect("before the year 290000");
@@ -348,7 +348,7 @@ fn written(answer: &Answer) -> Vec<u8> {
     bytes
 }
 
-/// A token of whatever tenant and resource is asked for.
+/// A token for any tenant and resource.
 fn token(target: &str, body: &[u8], shared: &Shared) -> Answer {
     *lock(&shared.tokens) += 1;
     let tenant = target.split('/').nth(1).unwrap_or_default();
@@ -399,7 +399,7 @@ fn incidents(target: &str, bearer: &str, shared: &Shared) -> Answer {
     }
 }
 
-/// The tenant that a token of this server's was issued for.
+/// The tenant of a token that this server issued.
 fn tenant_of(bearer: &str) -> Option<Uuid> {
     let claims = bearer.strip_prefix("Bearer ")?.split('.').nth(1)?;
     let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?;
@@ -408,6 +408,6 @@ fn tenant_of(bearer: &str) -> Option<Uuid> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // A script that panicked fails its test by what is missing then.
+    // A script that panicked fails its test by the missing answer.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

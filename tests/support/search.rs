@@ -1,32 +1,32 @@
-//! A search for secrets and tokens in all that left the program, and the proof that it would find them.
+//! A search for secrets and tokens in everything that left the program, and the proof that it would find them.
 
 use memchr::memmem::Finder;
 
 use super::daemon::Daemon;
 use super::tell;
 
-/// Secrets with characters that forms, JSON and URLs write in other ways.
+/// Secrets with characters that forms, JSON and URLs encode.
 pub const RIGHT: &str = "canary/right+1&2=3%41~never.seen\"quoted\"";
 pub const WRONG: &str = "canary/wrong+1&2=3%41~never.seen";
-/// A value of librdkafka's: where an operator's password stands.
+/// A value for librdkafka in place of an operator's password.
 pub const KAFKA: &str = "canary/kafka+7&8=9%43~never.seen\\back";
-/// What all secrets begin with, and how each token begins: a part of one is a leak as well.
+/// The beginning of all secrets and of each token: a part of one is a leak as well.
 pub const BEGINNINGS: [&str; 2] = ["canary", "eyJhbGciOi"];
-/// Of each place, so much is searched for what is planted.
+/// The size of the sample of each place in which planted words are searched.
 const SAMPLE: usize = 4 << 10;
 
-/// What is searched for, and where.
+/// The words to find, and the places to search.
 pub struct Search {
     words: Vec<String>,
-    /// Of each token a part that no other has.
+    /// A part of each token that no other token has.
     tokens: Vec<String>,
     places: Vec<Place>,
 }
 
-/// What to call it, and all that stands there.
+/// The name of a place and its content.
 pub type Place = (String, Vec<u8>);
 
-/// What a daemon says at each of its addresses.
+/// The content of all addresses of a daemon.
 pub async fn endpoints(of: &str, daemon: &Daemon) -> Vec<Place> {
     let mut places = Vec::new();
     for path in ["/", "/livez", "/readyz", "/metrics", "/api/status"] {
@@ -40,7 +40,7 @@ pub async fn endpoints(of: &str, daemon: &Daemon) -> Vec<Place> {
 }
 
 impl Search {
-    /// For these words, and for how all secrets and tokens begin.
+    /// A search for these words, and for the beginnings of all secrets and tokens.
     pub fn new(words: &[&str]) -> Self {
         let words = words.iter().chain(&BEGINNINGS);
         Self {
@@ -69,8 +69,8 @@ impl Search {
         self.places.extend(places);
     }
 
-    /// Looks for every word in every place, and fails where one stands. Then all words are put into each place in all their
-    /// spellings, and each has to be found: a search that can't find proves nothing.
+    /// Searches every place for every word, and fails if it finds one. Then all words are put into each place in all
+    /// their spellings, and each has to be found: a search that can't find anything proves nothing.
     pub fn run(&self) {
         let finders = Finders::of(&self.words, &self.tokens);
         let bytes: usize = self.places.iter().map(|(_, bytes)| bytes.len()).sum();
@@ -99,11 +99,11 @@ impl Search {
     }
 }
 
-/// The words in all their spellings, made ready to be looked for many times.
+/// The words in all their spellings, prepared for many searches.
 struct Finders(Vec<(String, Finder<'static>)>);
 
 impl Finders {
-    /// Of a token's characters none is written in another way.
+    /// No character of a token has another spelling.
     fn of(words: &[String], tokens: &[String]) -> Self {
         let spelled = words.iter().flat_map(|word| spellings(word));
         let all = spelled.chain(tokens.iter().cloned());
@@ -111,13 +111,13 @@ impl Finders {
         Self(all.map(finder).collect())
     }
 
-    /// The spellings that stand in `bytes`, and where.
+    /// The spellings in `bytes`, and where they are.
     fn hits<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (&'a str, usize)> {
         let all = self.0.iter();
         all.filter_map(|(word, finder)| Some((word.as_str(), finder.find(bytes)?)))
     }
 
-    /// The spellings that are not found where all of them stand in the midst of `bytes`.
+    /// The spellings that are not found when all of them are in the middle of `bytes`.
     fn missed_when_planted(&self, bytes: &[u8]) -> Vec<&str> {
         let (before, behind) = bytes.split_at(bytes.len() / 2);
         let words = self.0.iter().map(|(word, _)| word.as_bytes());
@@ -131,14 +131,14 @@ impl Finders {
     }
 }
 
-/// What stands before and behind a hit, for the message.
+/// The text before and after a hit, for the message.
 fn around(bytes: &[u8], at: usize) -> String {
     let (from, to) = (at.saturating_sub(120), (at + 120).min(bytes.len()));
     String::from_utf8_lossy(&bytes[from..to]).into_owned()
 }
 
-/// A word as it is, as a form or a URL encodes it, as a JSON string and a page have it, and as it becomes where the case of
-/// letters does not matter: in a host's name, in a cron expression.
+/// A word as it is, encoded as in a form or a URL, as in a JSON string or an HTML page, and in the form for places
+/// where case does not matter: a host name, a cron expression.
 fn spellings(word: &str) -> Vec<String> {
     let form: String = url::form_urlencoded::byte_serialize(word.as_bytes()).collect();
     let json = serde_json::Value::from(word).to_string();

@@ -1,4 +1,4 @@
-//! A configuration in a folder of its own, for the tenants of a simulator.
+//! A configuration in its own folder, for the tenants of a simulator.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,19 +10,19 @@ use incidentd::simulator::{Options, Simulator, Tenant};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// Writes the configuration that a test needs; the folder, with secret and ledger in it, is removed with it.
+/// Writes the configuration that a test needs. Dropping it removes its folder, with secret and ledger.
 pub struct Setup {
     dir: TempDir,
     /// Dotted keys and TOML values.
     keys: BTreeMap<String, String>,
     tenants: Vec<Tenant>,
-    /// What single tenants have for themselves, in the same form.
+    /// The own keys of single tenants, in the same form.
     own: Vec<(Uuid, String, String)>,
 }
 
 impl Setup {
-    /// For all tenants that the simulator has now, swept every second. Everything of Kafka but its address is as a new
-    /// user has it.
+    /// For all tenants that the simulator has now, swept every second. Kafka's settings other than the address have
+    /// their defaults.
     pub fn new(simulator: &Simulator, brokers: &str, topic: &str) -> Self {
         Self::at(
             &simulator.url(),
@@ -32,7 +32,7 @@ impl Setup {
         )
     }
 
-    /// The same for a Microsoft at this address, for tenants of the app that all simulated ones share.
+    /// The same for a Microsoft at this address, with tenants of the app that all simulated ones share.
     pub fn at(url: &str, tenants: Vec<Tenant>, brokers: &str, topic: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let secret = dir.path().join("client-secret");
@@ -56,31 +56,32 @@ impl Setup {
         .text("http.listen", "127.0.0.1:0")
     }
 
-    /// A key, dotted, with its value as TOML has it.
+    /// Sets a dotted key to a TOML value.
     pub fn key(mut self, key: &str, value: &str) -> Self {
         self.keys.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// A key whose value is text.
+    /// Sets a key to a text.
     pub fn text(self, key: &str, value: &str) -> Self {
         self.key(key, &format!("{value:?}"))
     }
 
-    /// A key of one tenant's own whose value is text. Its `api.source` leaves the addresses of `[api]` behind: give them too.
+    /// Sets a tenant's own key to a text. With its own `api.source` it does not inherit the addresses of `[api]`: set
+    /// them too.
     pub fn own_text(mut self, tenant: Uuid, key: &str, value: &str) -> Self {
         let value = format!("{value:?}");
         self.own.push((tenant, key.to_owned(), value));
         self
     }
 
-    /// Without a key that was set.
+    /// Removes a key that was set.
     pub fn without(mut self, key: &str) -> Self {
         self.keys.remove(key);
         self
     }
 
-    /// Writes the file as it is now; its path.
+    /// Writes the file as it is now, and returns its path.
     pub fn write(&self) -> PathBuf {
         let mut text = String::new();
         for (key, value) in &self.keys {
@@ -106,7 +107,7 @@ impl Setup {
     }
 }
 
-/// A simulator of `tenants` tenants that all is well with, without request quotas: tests are in a hurry.
+/// A simulator of `tenants` healthy tenants, without request quotas, so that tests are fast.
 pub async fn simulator(tenants: u32, options: Options) -> Simulator {
     let options = Options {
         tenants: (1..=tenants).map(Tenant::numbered).collect(),
@@ -116,7 +117,7 @@ pub async fn simulator(tenants: u32, options: Options) -> Simulator {
     Simulator::start(options).await.expect("a simulator")
 }
 
-/// A name that no other test's topic has.
+/// A topic name that no other test has.
 pub fn unique(name: &str) -> String {
     format!("{name}-{}", uuid::Uuid::new_v4())
 }

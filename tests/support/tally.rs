@@ -1,5 +1,5 @@
-//! What stands in a topic, held against what the simulator showed. Records are recognised by the incident's bytes, so a
-//! tally also proves that those came through unchanged; the daemon's own counters and ids are not asked.
+//! Compares a topic with what the simulator showed. Records are recognised by the bytes of the incident, so this also
+//! proves that the bytes came through unchanged; the daemon's own counters and ids are not used.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use uuid::Uuid;
 use super::kafka::{Found, read_all};
 use super::{blocking, until};
 
-/// The records of a topic and the versions they are.
+/// The records of a topic and their versions.
 pub struct Tally {
-    /// Whole incidents.
+    /// Complete incidents.
     pub records: Vec<(Found, Version)>,
-    /// Those that are marked as lacking alerts.
+    /// Those marked as lacking alerts.
     pub bare: Vec<Version>,
     counts: HashMap<Version, usize>,
 }
@@ -27,7 +27,7 @@ impl Tally {
         Self::read_as(bootstrap, topic, journal, structured).await
     }
 
-    /// Reads a topic whose values `data` takes the incident from.
+    /// Reads a topic; `data` takes the incident from a value.
     pub async fn read_as(
         bootstrap: &str,
         topic: &str,
@@ -57,7 +57,7 @@ impl Tally {
         }
     }
 
-    /// Reads the topic again and again until every version that the world has now is in it.
+    /// Reads the topic repeatedly until it has every version that the world has now.
     pub async fn until_complete(
         bootstrap: &str,
         topic: &str,
@@ -79,7 +79,7 @@ impl Tally {
         self.counts.contains_key(version)
     }
 
-    /// Those of `versions` that are not in the topic.
+    /// The `versions` that are not in the topic.
     pub fn missing(&self, versions: impl IntoIterator<Item = Version>) -> Vec<Version> {
         versions
             .into_iter()
@@ -87,7 +87,7 @@ impl Tally {
             .collect()
     }
 
-    /// How many records are repeats of an earlier one.
+    /// The number of records that repeat an earlier one.
     pub fn repeats(&self) -> usize {
         self.records.len() - self.counts.len()
     }
@@ -114,7 +114,7 @@ impl Tally {
         );
     }
 
-    /// Fails when an incident's versions are in two partitions, or an older one follows a newer.
+    /// Fails if an incident's versions are in two partitions, or an older one follows a newer one.
     pub fn assert_in_order(&self) {
         let mut last: HashMap<(Uuid, u64), (i32, u32)> = HashMap::new();
         for (record, version) in &self.records {
@@ -144,7 +144,7 @@ pub fn structured(value: &[u8]) -> Vec<u8> {
     event.data.get().as_bytes().to_vec()
 }
 
-/// The value of a header, when there is one of that name.
+/// The value of a header, if there is one of that name.
 pub fn header<'a>(record: &'a Found, name: &str) -> Option<&'a str> {
     let found = record.headers.iter().find(|(key, _)| key == name)?;
     Some(&found.1)
@@ -156,7 +156,7 @@ fn identify(record: &Found, data: &[u8], journal: &Journal) -> Version {
         .split_once('/')
         .expect("a key of tenant and incident");
     let tenant = tenant.parse().expect("the tenant's id");
-    // What was put together from several pages is known by its content.
+    // An incident put together from several pages is recognised by its content.
     let assembled = || journal.identify_value(tenant, &serde_json::from_slice(data).ok()?);
     let found = journal.identify(tenant, data).or_else(assembled);
     let (incident, revision) = found.unwrap_or_else(|| {
