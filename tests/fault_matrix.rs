@@ -1,7 +1,7 @@
-//! The fault matrix: every failure that Microsoft documents, and those that stand on the way to Microsoft, each with the
-//! state it puts a tenant in, when it is tried again, and what the operator is told to do.
+//! The fault matrix: every failure that Microsoft documents, and those on the way to Microsoft, each with the tenant's
+//! state, the time of the next try, and the remedy for the operator.
 //!
-//! What is expected stands in the rows, written from Microsoft's documentation; what happens comes over a real connection
+//! The expectations are in the rows, written from Microsoft's documentation. The results come over a real connection
 //! from a server that gives the row's answer. To see the matrix:
 //!
 //! ```sh
@@ -55,7 +55,7 @@ async fn every_documented_fault_has_its_state_its_pace_and_its_remedy() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Servers repeat what they were sent, mostly in the error's message.
+/// Servers repeat what they receive, mostly in the error's message.
 #[tokio::test]
 async fn no_fault_shows_what_the_request_carried_even_when_the_answer_repeats_it() {
     let clients = Clients::new();
@@ -84,7 +84,7 @@ fn no_two_rows_are_the_same() {
     assert!(seen.len() >= 150, "only {} rows", seen.len());
 }
 
-/// Who must look up names and gets no answer sees `unreachable`, whatever else the machine waits for.
+/// A look-up without an answer is `unreachable`, whatever else the machine waits for.
 #[tokio::test]
 async fn a_silent_name_server_is_unreachable_and_the_remedy_names_dns() {
     let (never, held) = std::sync::mpsc::sync_channel::<()>(1);
@@ -115,7 +115,7 @@ async fn a_silent_name_server_is_unreachable_and_the_remedy_names_dns() {
     drop(never);
 }
 
-/// What is not as the row says.
+/// The differences from the row.
 fn objections(row: &Row, exchange: &Exchange) -> Vec<String> {
     let mut wrong = match (&row.outcome, &exchange.outcome) {
         (Outcome::Serves { incomplete }, Ok(said)) => said_incomplete(*incomplete, said.as_deref()),
@@ -186,7 +186,7 @@ fn carelessness(row: &Row, failure: &Failure, consent_link: &str) -> Vec<String>
     {
         wrong.push(format!("{status} is not named: {}", failure.what));
     }
-    // A good answer is no longer to blame when the token in it is looked at, or its body breaks off.
+    // A failure after a 200 is about the token in it or its broken body, so it need not name the status.
     if let Answer::Whole(whole) = &row.answer
         && whole.status != 200
         && failure.status != Some(whole.status)
@@ -205,13 +205,13 @@ fn carelessness(row: &Row, failure: &Failure, consent_link: &str) -> Vec<String>
 
 fn assert_silent(row: &Row, failure: &Failure) {
     let shown = format!("{failure} {failure:?}");
-    // The second is how every signed token begins.
+    // Every signed token begins with the second one.
     for secret in [CANARY, "eyJhbGciOi"] {
         assert!(!shown.contains(secret), "{row} shows {secret}: {shown}");
     }
 }
 
-/// The same answer, which repeats `sent` in its words.
+/// The same answer, with `sent` repeated in its texts.
 fn repeating(whole: &Whole, sent: &str) -> Whole {
     let mut answer = whole.clone();
     let Ok(mut json) = serde_json::from_str::<Value>(&whole.body) else {

@@ -1,5 +1,5 @@
-//! What people report elsewhere, played to the shipped binary by a scripted Microsoft and against a real Apache Kafka:
-//! nothing that one tenant is sent hides an incident, floods the consumers or holds the neighbours up.
+//! Faults that users report elsewhere, played to the shipped binary by a scripted Microsoft and with a real Apache
+//! Kafka: nothing that one tenant receives hides an incident, floods the consumers or delays other tenants.
 
 mod incident;
 mod neighbours;

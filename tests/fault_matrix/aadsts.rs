@@ -1,5 +1,5 @@
-//! Entra's numbers, as its "authentication and authorization error codes" explain them; those that are not on that page
-//! by the messages that Entra sends with them. One row a number.
+//! Entra's numbers, as its "authentication and authorization error codes" explain them. Numbers that are not on that
+//! page are taken from the messages that Entra sends with them. One row per number.
 
 use incidentd::core::health::failure::Health::{
     self, Consent, Credential, Forbidden, Misconfigured, Throttled, Unreachable,
@@ -11,7 +11,7 @@ use super::row::Pace::{self, After, Slow, Spreading, Transient};
 use super::row::Row;
 use super::wire::Answer;
 
-/// Numbers of one meaning.
+/// Numbers with one meaning.
 struct Meaning {
     asked: Asked,
     status: u16,
@@ -78,7 +78,7 @@ impl Meaning {
     }
 }
 
-/// Most are for an operator to mend, and tried slowly.
+/// Most need an operator, so they are tried slowly.
 fn meaning(
     (status, error): (u16, &'static str),
     codes: &'static [u64],
@@ -403,7 +403,7 @@ fn assertions() -> Vec<Meaning> {
 
 fn entra() -> Vec<Meaning> {
     vec![
-        // Entra counts on for as long as it is asked: 5 to 10 min of rest, at least.
+        // Entra keeps counting while requests go on, so the pause must be at least 5 to 10 min.
         meaning(
             REQUEST,
             &[50_196],

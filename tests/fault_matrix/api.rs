@@ -1,5 +1,5 @@
-//! What the incidents APIs refuse for a reason that an operator has to see to: "Common Microsoft Defender XDR API error
-//! codes", "Microsoft Graph error responses and resource types", and bodies as users have published them.
+//! Refusals of the incidents APIs that need an operator: "Common Microsoft Defender XDR API error codes", "Microsoft
+//! Graph error responses and resource types", and bodies that users have published.
 
 use incidentd::core::health::failure::Health::{Consent, Forbidden, Misconfigured, Unreachable};
 use serde_json::json;
@@ -19,7 +19,7 @@ pub fn rows() -> Vec<Row> {
     [requests(), tokens(), permissions(), gone()].concat()
 }
 
-/// The error body of whoever is asked.
+/// The error body of the API in `asked`.
 pub fn error(asked: Asked, status: u16, code: &str, message: &str) -> Answer {
     let ids = match asked.is_graph() {
         true => json!({"innerError": {"date": "2024-08-01T10:24:12",
@@ -34,7 +34,7 @@ pub fn error(asked: Asked, status: u16, code: &str, message: &str) -> Answer {
     Answer::json(status, json!({ "error": error }).to_string())
 }
 
-/// A bug of the daemon's or a wrong address: nothing that is repeated fast.
+/// A bug of the daemon or a wrong address: nothing to repeat quickly.
 fn requests() -> Vec<Row> {
     let codes = [
         ("BadRequest", "General Bad Request"),

@@ -23,16 +23,16 @@ pub const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 pub const CLIENT: &str = "22222222-2222-4222-8222-222222222222";
 const LOGIN: &str = "https://login.microsoftonline.com";
 const FOREIGN: &str = "https://incidents.example/api/incidents?$skip=100";
-/// The secret, the assertion and the bearer token all hold this; so does what Entra hands out.
+/// The secret, the assertion and the bearer token all contain this; so does what Entra issues.
 pub const CANARY: &str = "NeverSeen";
 
-/// A token of these claims, unsigned.
+/// An unsigned token with these claims.
 pub fn jwt(claims: &Value) -> String {
     let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
     format!("eyJhbGciOiJSUzI1NiJ9.{claims}.{CANARY}")
 }
 
-/// What the app proves itself with, or the bearer token: what a server could repeat.
+/// The app's proof or the bearer token: what a server could repeat.
 pub fn carried(asked: Asked) -> String {
     match asked {
         Asked::TokenFederated => format!("eyJhbGciOiJSUzI1NiJ9.e30.{CANARY}"),
@@ -41,15 +41,15 @@ pub fn carried(asked: Asked) -> String {
     }
 }
 
-/// What came of one request.
+/// The result of one request.
 pub struct Exchange {
     pub outcome: Result<Option<String>, Failure>,
     pub requests: usize,
-    /// The consent link that is right for whoever was asked.
+    /// The right consent link for this request.
     pub consent_link: String,
 }
 
-/// Asks with limits that only silence reaches.
+/// Makes the request with limits that only silence reaches.
 pub async fn ask(clients: &Clients, asked: Asked, answer: Answer) -> Exchange {
     let silence = match answer {
         Answer::Silence => Duration::from_millis(200),
@@ -78,7 +78,7 @@ pub async fn ask(clients: &Clients, asked: Asked, answer: Answer) -> Exchange {
     }
 }
 
-/// Asks a host that has to be looked up first; the failure of it.
+/// Makes the request to a host that has to be looked up first, and returns the failure.
 pub async fn ask_far(clients: &Clients, asked: Asked) -> Failure {
     let side = Side {
         clients,
@@ -109,7 +109,7 @@ impl Side<'_> {
         }
     }
 
-    /// As "Admin consent on the Microsoft identity platform" spells it.
+    /// The consent link as "Admin consent on the Microsoft identity platform" spells it.
     fn consent_link(&self) -> String {
         let login = match self.asked.is_token() {
             true => self.base.as_str().trim_end_matches('/'),
@@ -166,7 +166,7 @@ impl Side<'_> {
         }
     }
 
-    /// Reads a whole page; what it lacks, when it says so.
+    /// Reads a complete page, and returns what the page says is missing.
     async fn page(&self, source: &impl IncidentSource) -> Result<Option<String>, Failure> {
         let token = AccessToken::new(carried(self.asked).into());
         let mut page = source.open(&self.page_ask(), &token).await?;

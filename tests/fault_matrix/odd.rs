@@ -1,5 +1,5 @@
-//! Errors whose status says the wrong thing, and answers that somebody on the way has changed: as users have published
-//! them, and as RFC 9110 allows them.
+//! Errors with a misleading status, and answers that something on the way has changed: as users have published them,
+//! and as RFC 9110 allows them.
 
 use incidentd::core::health::failure::Health::{
     self, Forbidden, Misconfigured, Throttled, Unreachable,
@@ -170,7 +170,7 @@ fn texts() -> Vec<Row> {
     rows
 }
 
-/// The API can't check tokens: a new one is tried once, and then time.
+/// The API can't verify tokens: a new token is tried once, and then only time helps.
 fn keys() -> Vec<Row> {
     let (state, remedy) = (
         (Unreachable, NewToken),
@@ -207,7 +207,7 @@ fn keys() -> Vec<Row> {
     rows
 }
 
-/// A location condition of the tenant's Conditional Access (microsoftgraph/msgraph-sdk-powershell#3322).
+/// A location condition in the tenant's Conditional Access (microsoftgraph/msgraph-sdk-powershell#3322).
 fn claims() -> Vec<Row> {
     let policy: &[&str] = &["Conditional Access", "IP address"];
     let text = "Continuous access evaluation resulted in challenge with result: InteractionRequired and code: \
@@ -259,7 +259,7 @@ fn claims() -> Vec<Row> {
     rows
 }
 
-/// A quota's code in another status than 429.
+/// A quota's code with a status other than 429.
 fn throttled() -> Vec<Row> {
     let waits: &[&str] = &["none: the daemon waits", "poll.requests_per_minute"];
     let mut rows = vec![
@@ -314,7 +314,7 @@ fn throttled() -> Vec<Row> {
     rows
 }
 
-/// Encodings that nobody asked for.
+/// Encodings that were not requested.
 fn encodings() -> Vec<Row> {
     let changes: &[&str] = &["proxy", "changes answers", "gzip only"];
     let encoded = |status, encoding| Answer::json(status, "...").with("content-encoding", encoding);
@@ -344,7 +344,7 @@ fn encodings() -> Vec<Row> {
     rows
 }
 
-/// A proxy that wants another log-in than a user and a password.
+/// A proxy that requires a log-in other than user and password.
 fn proxies() -> Vec<Row> {
     let mut rows = Vec::new();
     for offers in ["NTLM", "Negotiate", "Negotiate, NTLM", "Kerberos"] {

@@ -1,6 +1,6 @@
-//! What passes by itself between the daemon and the incidents APIs: quotas ("Microsoft Graph throttling guidance"; the
-//! Defender API documents its 429 in a sentence), faults of theirs, gateways and proxies on the way, links that have lived
-//! too long.
+//! Faults between the daemon and the incidents APIs that pass by themselves: quotas ("Microsoft Graph throttling
+//! guidance"; the Defender API documents its 429 in a sentence), faults of the APIs, gateways and proxies on the way,
+//! expired links.
 
 use incidentd::core::health::failure::Health::{Misconfigured, Throttled, Unreachable};
 
@@ -17,7 +17,7 @@ pub fn rows() -> Vec<Row> {
     [throttled(), transient(), strangers(), links(), wire()].concat()
 }
 
-/// A quota's pause is waited out as asked; the remedy is that there is none.
+/// The daemon waits for a quota's pause as asked; the remedy is to do nothing.
 fn throttled() -> Vec<Row> {
     let row = |asked, label: &str, answer, seconds| {
         Row::fails(
@@ -65,7 +65,7 @@ fn throttled() -> Vec<Row> {
             error(Graph, 429, "TooManyRequests", later).with("retry-after", "12"),
             12,
         ),
-        // No pause is documented for this. The quota is one of a minute, and what is asked within it counts against it.
+        // No pause is documented for this. The quota is per minute, and requests within that minute count against it.
         row(
             Graph,
             "429 TooManyRequests",
@@ -105,7 +105,7 @@ fn transient() -> Vec<Row> {
     rows
 }
 
-/// Answers that are not the API's, and one that is the API's but not whole.
+/// Answers that are not the API's, and one of the API that is incomplete.
 fn strangers() -> Vec<Row> {
     let passing = (Unreachable, Transient);
     let warning = "199 - \"Microsoft/WDATP/504/10000\"";
@@ -162,7 +162,7 @@ fn strangers() -> Vec<Row> {
     rows
 }
 
-/// A link may have lived too long: the sweep goes on without it. One incident may be gone: the others are not.
+/// A link may have expired: the sweep continues without it. One incident may be gone: the others are not.
 fn links() -> Vec<Row> {
     let goes_on = (Unreachable, Transient);
     let without: &[&str] = &["none: the nextLink", "goes on without it"];

@@ -1,4 +1,4 @@
-//! A row of the matrix: who is asked, what is answered, and what must follow.
+//! A row of the matrix: the request, the answer, and the expected result.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -13,7 +13,7 @@ use super::wire::Answer;
 pub enum Asked {
     TokenV2,
     TokenV1,
-    /// v2, with another issuer's token in the place of a secret.
+    /// v2, with another issuer's token instead of a secret.
     TokenFederated,
     /// v2, for Microsoft Graph.
     TokenGraph,
@@ -22,7 +22,7 @@ pub enum Asked {
     DefenderOne,
     Graph,
     GraphLink,
-    /// A nextLink that leads to a host nobody configured.
+    /// A nextLink to a host that is not configured.
     ForeignLink,
 }
 
@@ -56,16 +56,16 @@ impl fmt::Display for Asked {
     }
 }
 
-/// When the request is made again, if it goes on failing.
+/// When the request is repeated while it goes on failing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// Once at once with a new token; then slowly.
+    /// Immediately with a new token, once; then slowly.
     NewToken,
-    /// Passes by itself.
+    /// It passes by itself.
     Transient,
-    /// So many seconds, each time.
+    /// After this many seconds, each time.
     After(u64),
-    /// What Microsoft is still spreading.
+    /// Microsoft is still replicating a change.
     Spreading,
     /// An operator has to act.
     Slow,
@@ -75,7 +75,7 @@ impl Pace {
     pub const ALL_BUT_AFTER: [Pace; 4] =
         [Pace::NewToken, Pace::Transient, Pace::Spreading, Pace::Slow];
 
-    /// The pace of `failure`, by the pauses that follow it; `None` when it is none of those that are meant to be.
+    /// The pace of `failure`, from its pauses. `None`: it has none of the expected paces.
     pub fn of(failure: &Failure) -> Option<Pace> {
         let after = pause(failure.reaction, 1, 0).as_secs();
         [Pace::After(after)]
@@ -85,7 +85,7 @@ impl Pace {
     }
 
     fn is_kept_by(self, reaction: Reaction) -> bool {
-        // Of what is done at once, the pauses know nothing.
+        // The pauses don't show what happens immediately.
         (self == Pace::NewToken) == (reaction == Reaction::RenewToken)
             && [1, 10, 11].into_iter().all(|failures| {
                 let allowed = self.allowed(failures);
@@ -97,7 +97,7 @@ impl Pace {
             })
     }
 
-    /// The pauses that Microsoft's documentation leaves room for, after so many failures in a row.
+    /// The pauses that Microsoft's documentation allows after this many failures in a row.
     fn allowed(self, failures: u32) -> RangeInclusive<Duration> {
         let (from, to) = match self {
             Pace::Transient if failures < 10 => (1, 2),
@@ -130,7 +130,7 @@ pub enum Outcome {
         /// What the remedy must contain.
         remedy: &'static [&'static str],
     },
-    /// A token or a page. What must be said about a page that is not whole.
+    /// A token or a page, and what must be said about an incomplete page.
     Serves { incomplete: Option<&'static str> },
 }
 
@@ -143,7 +143,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// `label` says what the answer is, as the documentation calls it.
+    /// `label` names the answer as in the documentation.
     pub fn fails(
         asked: Asked,
         label: impl Into<String>,

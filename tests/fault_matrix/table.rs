@@ -1,4 +1,4 @@
-//! The matrix as a table for people: one row a fault, remedies wrapped, lines no wider than a wide terminal's.
+//! The matrix as a table: one row per fault, with wrapped remedies, no wider than a wide terminal.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ const HEAD: [&str; 5] = ["ASKED", "ANSWER", "STATE", "TRIED AGAIN AFTER", "REMED
 
 pub type Line = [String; 5];
 
-/// `lines` below each other. What stands in the last column already, a line above, is not repeated.
+/// Prints `lines`. A text in the last column that the line above has too is not repeated.
 pub fn print(lines: &[Line]) -> String {
     let mut text = String::new();
     add(&mut text, HEAD);
@@ -47,7 +47,7 @@ fn add(text: &mut String, cells: [&str; 5]) {
     }
 }
 
-/// `text` in lines of at most `width` characters, cut between words where that can be.
+/// `text` in lines of at most `width` characters, cut between words where possible.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

@@ -1,6 +1,6 @@
-//! What Entra's token endpoints answer, but for its numbers: `error` and status ("Microsoft Entra authentication and
-//! authorization error codes": `error` "should be used to react to errors"), throttling, tokens of no use, and what
-//! stands on the way.
+//! The answers of Entra's token endpoints, without its numbers: `error` and status ("Microsoft Entra authentication and
+//! authorization error codes": `error` "should be used to react to errors"), throttling, unusable tokens, and faults on
+//! the way.
 
 use incidentd::core::health::failure::Health::{
     Consent, Credential, Misconfigured, Throttled, Unreachable,
@@ -29,7 +29,7 @@ pub fn rows() -> Vec<Row> {
     .concat()
 }
 
-/// An error of Entra's without a number that anybody knows.
+/// An error of Entra without a known number.
 fn error(status: u16, error: &str) -> Answer {
     let body = json!({
         "error": error,
@@ -152,7 +152,7 @@ fn throttled() -> Vec<Row> {
     ]
 }
 
-/// An answer that can't be read is classed by its status.
+/// An answer that can't be read is classified by its status.
 fn strangers() -> Vec<Row> {
     let passing = (Unreachable, Transient);
     let not_entra: &[&str] = &["api.login_url", "proxy", "firewall"];
@@ -234,7 +234,7 @@ fn granted() -> Vec<Row> {
     ]
 }
 
-/// Entra issues these without complaint.
+/// Entra issues these without an error.
 fn useless() -> Vec<Row> {
     let life = json!(3599);
     let without_roles = json!({"aud": DEFENDER, "tid": TENANT, "idtyp": "app"});

@@ -1,4 +1,4 @@
-//! The other side: a server on loopback that gives every request the one answer planned for it, and counts them.
+//! The other side: a server on loopback that gives every request the one planned answer, and counts the requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,9 +14,9 @@ pub enum Answer {
     /// A good head, and a body that ends before its announced length.
     Cut,
     Silence,
-    /// The connection is reset when the request is there.
+    /// The connection is reset after the request has arrived.
     Reset,
-    /// Nobody listens.
+    /// Nothing listens.
     Refused,
 }
 
@@ -116,7 +116,7 @@ impl Server {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// Waits until nobody listens any more.
+    /// Waits until nothing listens any more.
     pub async fn closed(&mut self) {
         (&mut self.task).await.unwrap();
     }
@@ -136,12 +136,12 @@ async fn serve(mut stream: TcpStream, answer: &Answer, count: &AtomicUsize) {
     match answer {
         Answer::Silence => std::future::pending().await,
         Answer::Reset => stream.set_zero_linger().unwrap(),
-        // Whoever asked may have gone already.
+        // The client may be gone already.
         _ => drop(stream.write_all(&answer.bytes()).await),
     }
 }
 
-/// Reads a whole request, so that closing the connection resets nothing. `false`: it never came.
+/// Reads a complete request, so that closing the connection resets nothing. `false`: it never came.
 async fn read_request(stream: &mut TcpStream) -> bool {
     let mut bytes = Vec::new();
     loop {

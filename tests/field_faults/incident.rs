@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::support::scripted::Source;
 
-/// What an incident is. All of it makes versions.
+/// The content of an incident. All of it makes versions.
 #[derive(Clone, Debug)]
 pub struct Incident {
     pub id: u64,
@@ -19,11 +19,11 @@ pub struct Incident {
 /// How it is written. None of it makes a version.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Form {
-    /// A member that Microsoft has added, with ever other values; `None`: not added yet.
+    /// A member that Microsoft has added, with a new value each time. `None`: not added yet.
     pub score: Option<u64>,
     /// `/incident2/ID/overview?tid=` instead of `/incidents/ID?tid=`.
     pub new_urls: bool,
-    /// Lists in the other order.
+    /// Lists in reverse order.
     pub reversed: bool,
     /// Members without a value are left out.
     pub absent: bool,

@@ -1,5 +1,5 @@
-//! One tenant for each thing that Microsoft may send, beside tenants that all is well with, over a Kafka that limits requests
-//! and first permits nothing: no incident is hidden or repeated, and the neighbours keep their pace.
+//! One tenant for each fault, beside healthy tenants, with a Kafka that limits requests and permits nothing at first:
+//! no incident is hidden or repeated, and the healthy tenants keep their pace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,17 +28,17 @@ use crate::support::{SOON, blocking, tell, until};
 const TOPIC: &str = "security.incidents";
 const USER: &str = "incidentd";
 const PASSWORD: &str = "s3cret-of-kafka";
-/// The most that an incident of a neighbour may wait, on a busy machine.
+/// The longest wait of a healthy tenant's incident on a busy machine.
 const MOST_WAIT: Duration = Duration::from_secs(10);
-/// How long the neighbours are watched.
+/// How long the healthy tenants are watched.
 const WATCHED: Duration = Duration::from_secs(30);
 const NEIGHBOURS: u32 = 4;
 
-/// One tenant's part: what its server answers, and what has to arrive.
+/// One tenant: what its server answers, and what has to arrive.
 struct Part {
     tenant: Tenant,
     shelf: Shelf,
-    /// Bytes that a record has to hold as they are, by incident.
+    /// Bytes that a record has to contain unchanged, by incident.
     expected: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -62,7 +62,7 @@ impl Part {
         self.expected.insert(id, text);
     }
 
-    /// From now on the server answers with what `change` makes of the shelf's answer.
+    /// From now on, `change` makes the server's answer from the shelf's answer.
     fn answers(
         &self,
         microsoft: &Scripted,
@@ -85,7 +85,7 @@ fn replaced(text: &[u8], from: &str, to: &[u8]) -> Vec<u8> {
     [&text[..at], to, &text[at + from.len()..]].concat()
 }
 
-/// A1: texts that a JSON reader refuses, in an incident that anybody can tell from others.
+/// A1: texts that a JSON reader refuses, in an otherwise clear incident.
 fn unreadable_in_part(microsoft: &Scripted) -> Part {
     let mut part = Part::new(11, microsoft);
     let deep = [vec![b'['; 5_000], vec![b']'; 5_000]].concat();
@@ -108,13 +108,13 @@ fn unreadable_in_part(microsoft: &Scripted) -> Part {
     part
 }
 
-/// A2 and A3: each answer has another form, and other values of a member that Microsoft has added.
+/// A2 and A3: each answer has another form, and new values of a member that Microsoft has added.
 fn ever_other_forms(microsoft: &Scripted) -> Part {
     let mut part = Part::new(12, microsoft);
     for id in 1..=20 {
         let text = text(&part.incident(id));
         part.show(id, text);
-        // Which form came first is chance.
+        // Which form comes first is random.
         part.expected.insert(id, Vec::new());
     }
     let incidents: Vec<_> = (1..=20).map(|id| part.incident(id)).collect();
@@ -140,7 +140,7 @@ fn ever_other_forms(microsoft: &Scripted) -> Part {
     part
 }
 
-/// Text in which nothing repeats.
+/// Text without repetition.
 fn noise(bytes: usize) -> String {
     let mut text = String::with_capacity(bytes + 64);
     while text.len() < bytes {
@@ -167,7 +167,7 @@ fn large(number: u32, alerts: &[usize], microsoft: &Scripted) -> Part {
     part
 }
 
-/// A6: the alerts lie behind a link, and `alerts` itself is null.
+/// A6: the alerts are behind a link, and `alerts` itself is null.
 fn alerts_elsewhere(microsoft: &Scripted) -> Part {
     let mut part = Part::new(15, microsoft);
     let incident = text(&part.incident(1));
@@ -185,7 +185,7 @@ fn alerts_elsewhere(microsoft: &Scripted) -> Part {
     value["alerts"] = Value::Null;
     value["alerts@odata.nextLink"] = json!(link);
     part.show(1, value.to_string().into_bytes());
-    // Not as it was sent: the alerts are in it.
+    // Not as it was sent: the alerts are included.
     part.expected.insert(1, br#""id":"da1_2""#.to_vec());
     part.answers(microsoft, move |asked, shelf| {
         match asked.path.ends_with("/alerts") {
@@ -196,7 +196,7 @@ fn alerts_elsewhere(microsoft: &Scripted) -> Part {
     part
 }
 
-/// A7: every link leads to a gateway's inner name; three pages lie behind the first.
+/// A7: every link leads to an internal name of a gateway; three pages are behind the first.
 fn links_lead_elsewhere(microsoft: &Scripted) -> Part {
     let mut part = Part::new(16, microsoft);
     for id in 1..=180 {
@@ -211,7 +211,7 @@ fn links_lead_elsewhere(microsoft: &Scripted) -> Part {
     part
 }
 
-/// A8: pages of millions of empty elements, and one that is good now and then.
+/// A8: pages of millions of empty elements, and a good one now and then.
 fn tiny_elements(microsoft: &Scripted) -> Part {
     let mut part = Part::new(17, microsoft);
     let text = text(&part.incident(1));
@@ -234,7 +234,7 @@ fn tiny_elements(microsoft: &Scripted) -> Part {
     part
 }
 
-/// A10: the third answer comes from 1970, and every fifth lags by 150 s. An incident of long ago must not be read.
+/// A10: the third answer has a date in 1970, and every fifth lags by 150 s. A very old incident must not be read.
 fn wrong_dates(microsoft: &Scripted) -> Part {
     let mut part = Part::new(18, microsoft);
     for id in 1..=5 {
@@ -258,10 +258,10 @@ fn wrong_dates(microsoft: &Scripted) -> Part {
     part
 }
 
-/// Tenants that all is well with, which get an incident twice a second.
+/// Healthy tenants that get an incident twice a second.
 struct Neighbours {
     parts: Vec<Part>,
-    /// By key: when each was shown.
+    /// When each incident was shown, by key.
     shown: Mutex<BTreeMap<String, Ticks>>,
 }
 
@@ -296,7 +296,7 @@ impl Neighbours {
         }
     }
 
-    /// How long each of them took to its record, as Kafka's own clock has it.
+    /// The longest time from an incident to its record, by Kafka's own clock.
     fn longest_wait(&self, found: &[Found]) -> Duration {
         let shown = self.shown.lock().unwrap();
         let waits = found.iter().filter_map(|one| {
@@ -360,7 +360,7 @@ async fn what_one_tenant_is_sent_hides_no_incident_repeats_none_and_holds_up_no_
         .text("kafka.properties.\"sasl.password\"", PASSWORD);
     let mut daemon = Daemon::start(&setup.write()).await;
 
-    // A5: nothing is permitted. It says what to grant, and stays.
+    // A5: nothing is permitted. The daemon says what to grant, and keeps running.
     let words = "kafka-acls.sh --bootstrap-server";
     until("the status says what to grant", SOON, async || {
         daemon.status().await.to_string().contains(words)

@@ -1,5 +1,5 @@
-//! Microsoft rolls out a new schema to a fleet: no incident has changed, so nothing is published. What really changes then
-//! still is.
+//! Microsoft rolls out a new schema to a fleet. No incident has changed, so nothing is published. Real changes are
+//! published afterwards.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,10 +17,10 @@ use crate::support::{SOON, blocking, tell, until};
 const TENANTS: u32 = 50;
 const INCIDENTS: u64 = 200;
 const RECORDS: i64 = TENANTS as i64 * INCIDENTS as i64;
-/// Readings of each tenant in each form.
+/// How often each tenant is read in each form.
 const SWEEPS: usize = 1;
 
-/// The fleet's incidents, and how they are written now.
+/// The fleet's incidents, and their present form.
 struct Fleet {
     microsoft: Scripted,
     tenants: Vec<(Tenant, Source)>,
@@ -59,7 +59,7 @@ impl Fleet {
         Arc::new(fleet)
     }
 
-    /// Writes every incident anew; `form` is asked for each by its number.
+    /// Writes every incident again; `form` returns the form for its number.
     fn write(&self, form: impl Fn(u64) -> Form) {
         let incidents = self.incidents.lock().unwrap();
         for (tenant, source) in &self.tenants {
@@ -76,7 +76,7 @@ impl Fleet {
         change(own.iter_mut().find(|incident| incident.id == id).unwrap());
     }
 
-    /// Waits until every tenant has been read `SWEEPS` times more.
+    /// Waits until every tenant has been read `SWEEPS` more times.
     async fn is_read(&self) {
         let sweeps = |tenant: &Tenant| self.microsoft.sweeps(tenant.id);
         let before: Vec<_> = self
@@ -86,7 +86,7 @@ impl Fleet {
             .collect();
         until("each tenant is read anew", 3 * SOON, async || {
             let now = self.tenants.iter().map(|(tenant, _)| sweeps(tenant));
-            // One more, which begins when the last has ended.
+            // One more, which begins after the last has ended.
             now.zip(&before).all(|(now, before)| now > before + SWEEPS)
         })
         .await;
@@ -127,7 +127,7 @@ async fn a_schema_that_is_rolled_out_to_a_fleet_publishes_nothing_and_each_chang
     fleet.is_read().await;
     assert_eq!(records(&kafka, &topic).await, RECORDS, "each once");
 
-    // One step after the other, as such a roll-out goes, and then everything at once, with ever other values.
+    // First the steps of such a roll-out one after the other, then everything at once with new values each time.
     let new = Form {
         score: Some(0),
         ..Form::default()
@@ -172,7 +172,7 @@ async fn a_schema_that_is_rolled_out_to_a_fleet_publishes_nothing_and_each_chang
         assert_eq!(more, 0, "records for {what}");
     }
 
-    // One that Microsoft's last update tells of, or one that it does not.
+    // One change that moves Microsoft's last update, and one that does not.
     for (n, (tenant, _)) in fleet.tenants.iter().enumerate() {
         let id = 1 + n as u64 * 3;
         fleet.change(tenant.id, id, |incident| match n % 3 {
