@@ -1,8 +1,8 @@
-//! The Helm chart and the plain manifests: what Kubernetes' own tools say of them, what they promise, and the daemon as
-//! they start it.
+//! The Helm chart and the plain manifests: what Kubernetes' own tools report about them, what they promise, and how the
+//! daemon runs with them.
 //!
-//! helm, kubeconform and the schemas come from `tests/chart/tools`. The last test lays a container's root out and runs the
-//! binary in it as the rendered manifests say, so it needs root; a machine where nobody is root runs the others.
+//! helm, kubeconform and the schemas come from `tests/chart/tools`. The last test creates a container's root and runs
+//! the binary in it according to the rendered manifests, so it needs root; without root only the others run.
 
 mod pod;
 pub mod render;

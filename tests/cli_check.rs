@@ -1,4 +1,4 @@
-//! `incidentd check`, `token` and `consent` as an operator has them: the binary, a simulated Microsoft, a real Kafka.
+//! `incidentd check`, `token` and `consent` as an operator uses them: the binary, a simulated Microsoft, a real Kafka.
 
 mod command;
 mod fleet;

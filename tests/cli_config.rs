@@ -1,5 +1,5 @@
-//! `incidentd init` and `incidentd config` as an operator types them: what they print, what they leave behind, and how
-//! they end. Whatever they are given, no secret is in what they print.
+//! `incidentd init` and `incidentd config` as an operator uses them: what they print, what they leave behind, and how
+//! they end. They never print a secret, whatever their input is.
 
 mod cost;
 mod secrets;
@@ -15,7 +15,7 @@ const CANARY: &str = "S3cr3t~canary.value";
 const CONTOSO: &str = "11111111-1111-1111-1111-111111111111";
 const FABRIKAM: &str = "22222222-2222-2222-2222-222222222222";
 
-/// A folder to work in; the folder's own name is left out of what is printed.
+/// A folder to work in. The name of the folder is removed from what is printed.
 struct Shell {
     folder: TempDir,
     environment: Vec<(&'static str, &'static str)>,
@@ -137,7 +137,7 @@ fn from_nothing_to_a_valid_configuration() {
         (0o644, 0o755)
     );
 
-    // As it is, it is told what is missing: no more than the steps say.
+    // The unchanged file reports only what the steps say is missing.
     let report = shell.incidentd(&["check", "--offline", "--config", "etc/incidentd.toml"]);
     assert_eq!(report.code, 78, "{}", report.err);
     assert!(report.err.contains("3 errors"), "{}", report.err);
@@ -346,7 +346,7 @@ fn init_says_what_it_needs() {
             ended.err
         );
     }
-    // A folder that the configuration names and nobody made.
+    // A folder that the configuration names but nobody created.
     shell.write("more.toml", "tenants_dir = \"a/b\"\n");
     let made = tenant("more.toml");
     assert!(

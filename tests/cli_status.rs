@@ -1,5 +1,5 @@
-//! `incidentd status` and the status page, as somebody meets them who is called at night: against a running daemon, one
-//! that is away, and what is none.
+//! `incidentd status` and the status page, as an operator on call uses them: with a running daemon, without a daemon,
+//! and with a server that is not a daemon.
 
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -15,7 +15,7 @@ use crate::support::daemon::{Daemon, incidentd};
 use crate::support::setup::{Setup, simulator, unique};
 use crate::support::{SOON, until};
 
-/// Nobody listens there.
+/// An address without a listener.
 const NOBODY: &str = "127.0.0.1:1";
 
 async fn status(args: &[&str]) -> Output {
@@ -37,7 +37,7 @@ fn setup(simulator: &Simulator) -> Setup {
     Setup::new(simulator, NOBODY, &unique("status"))
 }
 
-/// A daemon that writes to its standard output.
+/// A daemon that publishes to its standard output.
 async fn daemon(config: &Path) -> Daemon {
     Daemon::start_with(config, &["--output", "stdout"], &[]).await
 }
@@ -145,7 +145,7 @@ async fn a_healthy_fleet_is_exit_code_0_and_the_configuration_says_where_to_ask(
     .await;
     let text = stdout(&status(&args).await);
     assert!(text.contains("2 tenants: 2 ok\n"), "{text}");
-    // While it is being edited, the file may be anything but unreadable.
+    // While it is being edited, the file may be in any state.
     std::fs::write(
         &config,
         format!("http.listen = \"0.0.0.0:{port}\"\n[pol]\nschedule = 7\n"),
@@ -168,7 +168,7 @@ async fn a_healthy_fleet_is_exit_code_0_and_the_configuration_says_where_to_ask(
     daemon.stop().await;
 }
 
-/// A port that was free a moment ago, below the range that the kernel gives to outgoing connections.
+/// A port that was free a moment ago, below the range that the kernel uses for outgoing connections.
 async fn free_port() -> u16 {
     let first = 15_000 + u16::try_from(uuid::Uuid::new_v4().as_u128() % 10_000).unwrap();
     for port in first..first + 1000 {
@@ -350,7 +350,7 @@ async fn a_watch_outlasts_the_daemon_s_restart_and_ends_with_its_reader() {
     daemon.stop().await;
 }
 
-/// The lines on a log, as a message, its level and its fields, in the order of their names.
+/// The lines of a log: the message, the level, and the fields in the order of their names.
 fn told(daemon: &Daemon) -> Vec<String> {
     let told = |line: &Value| {
         let fields = line.as_object().expect("an object").keys();
@@ -388,7 +388,7 @@ async fn each_change_of_a_tenant_is_one_line_and_no_failed_poll_is() {
         .await;
     };
     state("credential").await;
-    // As often as somebody is impatient, it fails the same way.
+    // Repeated requests fail in the same way.
     for _ in 0..3 {
         let before = daemon.metric(requests).await;
         daemon.signal("HUP");
@@ -427,7 +427,7 @@ async fn each_change_of_a_tenant_is_one_line_and_no_failed_poll_is() {
     assert!(others.is_empty(), "nobody needs these: {others:#?}");
 }
 
-/// Run by `tests/promtool`, which brings promtool and says with a variable where it is.
+/// `tests/promtool` runs this; it provides promtool and sets a variable to its path.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Prometheus's promtool: run tests/promtool"]
 async fn promtool_has_nothing_to_say_about_the_metrics() {

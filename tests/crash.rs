@@ -1,5 +1,5 @@
-//! Killed at any moment, the daemon loses nothing, and repeats at most what was between Kafka's acknowledgement and the
-//! ledger's commit when it died.
+//! A daemon that is killed at any moment loses nothing. It repeats at most what was between Kafka's acknowledgement and
+//! the ledger's commit when it died.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 const KILLS: usize = 50;
 const TENANTS: u32 = 3;
 const INCIDENTS: usize = 300;
-/// Contract of the daemon: the most records of a batch.
+/// The daemon's contract: the most records of a batch.
 const BATCH: usize = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,13 +43,13 @@ async fn fifty_kills_lose_nothing_and_repeat_at_most_the_batch_in_flight() {
     let config = setup.write();
     let mut chance = StdRng::seed_from_u64(seed);
     let changing = keep_changing(world.clone());
-    // For each run of the daemon, where the topic's partitions ended when it was dead.
+    // For each run of the daemon, the ends of the topic's partitions after its death.
     let mut runs = Vec::new();
     for kill in 0..KILLS {
         let mut daemon = Daemon::spawn(&config, &[], &[]);
         sleep(Duration::from_millis(chance.random_range(50..1_500))).await;
-        // Sweeps are short and most moments lie between them: every other kill waits for one that found something, and
-        // falls into what follows: records on their way, acknowledgements, the ledger's commit.
+        // Sweeps are short, and most moments lie between them. So every other kill waits for a sweep that found
+        // something, and hits what follows: records on their way, acknowledgements, the ledger's commit.
         if kill % 2 == 1 {
             let shown = journal.shown_count();
             let more = async || journal.shown_count() > shown;
@@ -102,7 +102,7 @@ async fn fifty_kills_lose_nothing_and_repeat_at_most_the_batch_in_flight() {
     );
 }
 
-/// Another one each time, unless `INCIDENTD_TEST_SEED` brings back an earlier run's.
+/// A new seed each time, unless `INCIDENTD_TEST_SEED` repeats an earlier run.
 fn seed() -> u64 {
     match std::env::var("INCIDENTD_TEST_SEED") {
         Ok(text) => text.parse().expect("INCIDENTD_TEST_SEED is a number"),
@@ -110,7 +110,7 @@ fn seed() -> u64 {
     }
 }
 
-/// As [`until`], but noticing within a millisecond.
+/// Like [`until`], but notices within a millisecond.
 async fn until_now(what: &str, met: impl AsyncFn() -> bool) {
     let waited = timeout(SOON, async {
         while !met().await {
@@ -122,7 +122,7 @@ async fn until_now(what: &str, met: impl AsyncFn() -> bool) {
         .unwrap_or_else(|_| panic!("not within {SOON:?}: {what}"));
 }
 
-/// Small changes all the time, and now and then a bulk change, so that batches are of all sizes.
+/// Small changes all the time, and sometimes a bulk change, so that batches have all sizes.
 fn keep_changing(world: World) -> JoinHandle<()> {
     let tenants = world.tenants();
     tokio::spawn(async move {
@@ -135,14 +135,14 @@ fn keep_changing(world: World) -> JoinHandle<()> {
                 let tenant = &tenants[turn / 16 % tenants.len()];
                 let first = 1 + (turn as u64 * 7) % 80;
                 let ids: Vec<u64> = (first..first + 20).collect();
-                // A merged one among them refuses; those before it have changed.
+                // This fails at a merged incident; those before it have changed.
                 let _ = world.bulk_update(tenant.id, &ids);
             }
         }
     })
 }
 
-/// The partitions' ends once they stand still: what a killed process had handed to the kernel still arrives.
+/// The ends of the partitions once they stop moving: data that a killed process gave to the kernel still arrives.
 async fn settled_ends(kafka: &str, topic: &str) -> Vec<i64> {
     let mut last = Vec::new();
     until("the topic stands still", SOON, async || {
@@ -156,7 +156,7 @@ async fn settled_ends(kafka: &str, topic: &str) -> Vec<i64> {
     last
 }
 
-/// Fails when a version that the API showed is missing and no later one of its incident stands in its place.
+/// Fails if a version that the API showed is missing and no later version of its incident was published.
 fn superseded_only(tally: &Tally, shown: HashSet<Version>) {
     let mut newest: HashMap<(Uuid, u64), u32> = HashMap::new();
     for version in tally.versions() {
@@ -215,9 +215,9 @@ impl<'a> Repeats<'a> {
         Self { by_kill, records }
     }
 
-    /// A tenant's batches follow one another: each waits for the ledger to know the one before. So what a kill repeats is
-    /// the end of what its run published. Fails when a record after a repeated one was known to the ledger, which shows
-    /// by its incident never being published again.
+    /// Checks that a kill repeats at most one batch. A tenant's batches follow one another: each waits until the ledger
+    /// has recorded the one before. So a kill repeats only the end of what its run published. Fails if the ledger had
+    /// recorded a record after a repeated one, which shows because its incident is never published again.
     fn assert_one_batch_each(&self) {
         let mut seen_later: HashMap<Version, usize> = HashMap::new();
         let mut incident_later: HashMap<(Uuid, u64), usize> = HashMap::new();

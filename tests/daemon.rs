@@ -1,4 +1,4 @@
-//! The binary as a process, against the simulator and a real Apache Kafka: what an operator sees of it.
+//! The binary as a process, with the simulator and a real Apache Kafka: what an operator sees.
 
 mod notify;
 mod outputs;

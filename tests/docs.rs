@@ -1,4 +1,4 @@
-//! What the documents show is held against the program: keys, commands, configurations.
+//! Compares the documents with the program: keys, commands, configurations.
 
 use std::fmt::Write;
 use std::fs;
@@ -30,7 +30,7 @@ fn pages() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The blocks of a language, without the indent of a list.
+/// The blocks of a language, without the indentation of a list.
 fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
@@ -72,7 +72,7 @@ fn table() -> String {
     table
 }
 
-/// `UPDATE=1 tests/run --test docs` writes the table anew.
+/// `UPDATE=1 tests/run --test docs` rewrites the table.
 #[test]
 fn every_key_is_described_as_the_program_reads_it() {
     let (page, begin, end) = (
@@ -104,7 +104,7 @@ fn every_command_is_one_that_the_program_takes() {
                 if !line.starts_with("incidentd ") {
                     continue;
                 }
-                // What a shell puts in.
+                // A value that a shell would insert.
                 let line = line.replace("\"$id\"", "11111111-1111-1111-1111-111111111111");
                 let words = line.split_whitespace();
                 let parsed = Cli::try_parse_from(words);
@@ -112,7 +112,7 @@ fn every_command_is_one_that_the_program_takes() {
                 count += 1;
             }
         }
-        // Within a sentence, with the options that it names.
+        // In a sentence, with the options that it names.
         let quoted = text.split('`').skip(1).step_by(2);
         for command in quoted.filter(|text| text.starts_with("incidentd ") && !text.contains('\n'))
         {
@@ -131,7 +131,7 @@ fn every_command_is_one_that_the_program_takes() {
     assert!(count > 20, "{count} commands");
 }
 
-/// Each configuration in TOML is whole, but for the files that it names.
+/// Each TOML configuration is complete, except for the files that it names.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_configuration_is_taken() {
     let mut count = 0;

@@ -1,4 +1,5 @@
-//! Two thousand tenants on one schedule: each is swept in each period, none overlaps itself, none asks for a token twice.
+//! Two thousand tenants on one schedule: each is swept in each period, no sweep overlaps another of its tenant, and
+//! each tenant requests its token once.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -78,7 +79,7 @@ async fn two_thousand_tenants_are_each_swept_once_in_each_period() {
             1,
             "{tenant} overlapped itself"
         );
-        // The first turn comes within a period of the start; after it one in each period of the schedule.
+        // The first turn comes within one period of the start, then one in each period of the schedule.
         assert!(
             times[0] - began <= (PERIOD + LATE) * SECOND,
             "{tenant} waited at the start"
@@ -119,7 +120,7 @@ async fn two_thousand_tenants_are_each_swept_once_in_each_period() {
         .assert_exact(&journal);
 }
 
-/// When each tenant's sweeps began, in the world's ticks.
+/// When each tenant's sweeps began, in the ticks of the simulated world.
 fn sweeps(requests: &[Request]) -> HashMap<Uuid, Vec<i64>> {
     let mut sweeps: HashMap<Uuid, Vec<i64>> = HashMap::new();
     for request in requests

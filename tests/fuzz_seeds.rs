@@ -1,5 +1,5 @@
-//! The fuzz targets' seeds, run as an ordinary test through the same checks; and what a few random changes make of them.
-//! How to fuzz: `tests/fuzz/README.md`.
+//! Runs the seeds of the fuzz targets, and random changes of them, through the same checks as an ordinary test. How to
+//! fuzz: `tests/fuzz/README.md`.
 
 #[path = "fuzz/src/lib.rs"]
 mod checks;
@@ -66,7 +66,7 @@ enum Change {
     Insert(Index, Vec<u8>),
     Remove(Index, usize),
     Cut(Index),
-    /// A stretch is said again elsewhere.
+    /// Copies a part to another place.
     Repeat(Index, usize, Index),
 }
 
@@ -110,7 +110,7 @@ fn changed(mut input: Vec<u8>, changes: &[Change]) -> Vec<u8> {
 }
 
 proptest! {
-    // What it finds becomes a seed.
+    // Store a failing input as a seed instead.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]

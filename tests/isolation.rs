@@ -1,4 +1,4 @@
-//! One healthy tenant among sixty that each suffer from something: its sweeps come when its schedule says.
+//! One healthy tenant among sixty failing ones: its sweeps come when its schedule says.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,18 +13,19 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-/// Of each ailment so many tenants.
+/// The number of tenants with each fault.
 const EACH: usize = 6;
 const PERIOD: i64 = 5;
-/// Silence that ends a request. Ten times as long ends one that drips, which is within the test's time.
+/// The silence that ends a request. Ten times as long ends a request whose answer drips, which is within the test's
+/// time.
 const SILENCE: &str = "5s";
 const TIME: Duration = Duration::from_secs(70);
-/// The time between two new incidents of the healthy tenant: they appear at ever other places within its period.
+/// The time between two new incidents of the healthy tenant, so that they appear at different places within its period.
 const INCIDENTS: Duration = Duration::from_millis(3_700);
 /// How late a sweep may be on a busy machine.
 const LATE: i64 = 1;
 
-/// Something that a tenant may suffer from, and the state in which it then has to be shown.
+/// A fault of a tenant, and the state in which the tenant must then be shown.
 struct Ailment {
     name: &'static str,
     state: &'static str,
@@ -98,7 +99,7 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Effect {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_healthy_tenant_among_sixty_that_fail_keeps_its_own_pace() {
     let (kafka, topic) = (shared(), unique("isolation"));
-    // The broker's own clock, which is the simulator's.
+    // The broker's clock is also the simulator's.
     let stamped = [("message.timestamp.type", "LogAppendTime")];
     create_topic(&kafka, &topic, 1, &stamped).await;
     let count = AILMENTS.len() * EACH + 1;
@@ -138,7 +139,7 @@ async fn one_healthy_tenant_among_sixty_that_fail_keeps_its_own_pace() {
                 .iter()
                 .any(|v| v.tenant == healthy && v.incident == *id)
         };
-        // Pages that drip hold a few bytes of what surrounds their incidents at all times.
+        // Dripping pages always hold a few bytes around their incidents.
         let waits = daemon.metric("incidentd_in_flight_bytes").await;
         waits < 1024.0 && appeared.keys().all(here)
     })
@@ -156,7 +157,7 @@ async fn one_healthy_tenant_among_sixty_that_fail_keeps_its_own_pace() {
     assert_pace(&sweeps, &delays, (began, ended), failing);
 }
 
-/// The time from an incident's appearance to its record in Kafka, in ticks.
+/// The times from an incident's appearance to its record in Kafka, in ticks.
 fn delays(tally: &Tally, tenant: Uuid, appeared: &HashMap<u64, i64>) -> Vec<i64> {
     let of_tenant = tally.records.iter().filter_map(|(record, version)| {
         let appeared = appeared.get(&version.incident)?;
@@ -165,7 +166,7 @@ fn delays(tally: &Tally, tenant: Uuid, appeared: &HashMap<u64, i64>) -> Vec<i64>
     of_tenant.collect()
 }
 
-/// No time without a sweep is longer than the period, from the start to the end.
+/// Checks that no time without a sweep is longer than the period, from start to end.
 fn assert_pace(sweeps: &[i64], delays: &[i64], (began, ended): (i64, i64), failing: usize) {
     let (first, last) = (sweeps[0] - began, ended - sweeps[sweeps.len() - 1]);
     let longest = gaps(sweeps).max().unwrap();
@@ -173,7 +174,7 @@ fn assert_pace(sweeps: &[i64], delays: &[i64], (began, ended): (i64, i64), faili
     tell(format_args!(
         "isolation: healthy tenant's sweeps every {:.1} s (longest {:.2} s, first {:.1} s after the start) among \
          {failing} failing; from an incident to its record {:.1} s, at most {:.1} s",
-        // The first turn after the start is a turn beside the schedule.
+        // The first turn after the start comes in addition to the schedule.
         seconds(mean(gaps(&sweeps[1..]))),
         seconds(longest),
         seconds(first),
@@ -191,7 +192,7 @@ fn assert_pace(sweeps: &[i64], delays: &[i64], (began, ended): (i64, i64), faili
     }
 }
 
-/// Each tenant is shown as what it is, with what to do about it.
+/// Checks that each tenant is shown in its state, with a remedy.
 fn assert_states(status: &Value, ill: &HashMap<String, &Ailment>) {
     let tenants = status["tenants"].as_array().unwrap();
     assert_eq!(tenants.len(), ill.len() + 1);
@@ -214,7 +215,7 @@ fn assert_states(status: &Value, ill: &HashMap<String, &Ailment>) {
     }
 }
 
-/// When each of the tenant's sweeps asked for its first page, in the world's ticks.
+/// When each of the tenant's sweeps requested its first page, in the ticks of the simulated world.
 fn sweeps(journal: &Journal, tenant: Uuid) -> Vec<i64> {
     let requests = journal.requests();
     let of_tenant = requests.iter().filter(|request| {

@@ -1,6 +1,7 @@
-//! What Kafka refuses, limits or closes connections over: the daemon stays up, says what to do, and nothing else waits.
+//! What Kafka refuses, what it limits, and when it closes connections: the daemon keeps running, says what to do, and
+//! nothing else waits.
 //!
-//! Each test has a node of its own, whose limits and permissions are not those of a new installation.
+//! Each test has its own node, with limits and permissions that differ from those of a new installation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,10 +31,10 @@ const LIMIT: Duration = Duration::from_secs(120);
 const TOPIC: &str = "security.incidents";
 const USER: &str = "incidentd";
 const PASSWORD: &str = "s3cret-of-kafka";
-/// The most that a neighbour of a large incident may wait, on a busy machine.
+/// The longest wait of other tenants beside a large incident, on a busy machine.
 const NEIGHBOURS_WAIT: Duration = Duration::from_secs(10);
 
-/// A node at which whoever logs in may do only what is granted, and its address for that.
+/// A node where users that log in may do only what is granted, and its address for them.
 async fn guarded(lines: &'static str) -> (Broker, String, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     blocking(move || {
@@ -79,7 +80,7 @@ fn now() -> Ticks {
     SystemClock.now()
 }
 
-/// Text in which nothing repeats.
+/// Text without repetition.
 fn noise(bytes: usize) -> String {
     let mut text = String::with_capacity(bytes + 64);
     while text.len() < bytes {
@@ -107,7 +108,7 @@ fn incident(tenant: Uuid, id: u64, alerts: &[usize]) -> Value {
     })
 }
 
-/// From now on this incident is in each page of its tenant.
+/// From now on this incident is on each page of its tenant.
 fn show(simulator: &Simulator, tenant: Uuid, incident: &Value) {
     let bytes = incident.to_string().into_bytes();
     let rule = Rule::new(Effect::BadIncident(bytes)).of(tenant);
@@ -127,8 +128,8 @@ async fn state_of(daemon: &Daemon, tenant: Uuid) -> Value {
     of.cloned().expect("the tenant's state")
 }
 
-/// Incidents of 2 MB over a broker that takes requests of a half of that, in a topic that would take them: one can be split,
-/// the other can't. `told`: the user may ask for the limits.
+/// Incidents of 2 MB, and a broker that accepts requests of half that size, with a topic that would accept them. One
+/// incident can be split, the other can't. `told`: the user may ask for the limits.
 async fn large_incidents(lines: &'static str, told: bool, compression: &str) {
     let (broker, login, _dir) = guarded(lines).await;
     let configs = [
@@ -251,7 +252,7 @@ async fn a_large_incident_holds_up_nobody_where_kafka_tells_its_limits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_incident_holds_up_nobody_where_kafka_keeps_its_limits_to_itself() {
-    // As Azure Event Hubs has it.
+    // The limits of Azure Event Hubs.
     large_incidents("socket.request.max.bytes=1046528\n", false, "zstd").await;
 }
 
@@ -339,7 +340,7 @@ async fn a_user_without_rights_is_told_what_to_grant_and_all_goes_on_by_itself_o
     for tenant in world.tenants() {
         world.create(tenant.id, 3).unwrap();
     }
-    // Nobody ever grants these: that must not stop the incidents.
+    // These are never granted, which must not stop the incidents.
     let setup = logging_in(Setup::new(&simulator, &login, TOPIC))
         .text("kafka.status_topic", "security.status")
         .text("kafka.dead_letter_topic", "security.dead");
@@ -415,7 +416,7 @@ async fn tls_trusts_the_authorities_of_the_system() {
     };
     let kafka = check(&authority).await;
     assert_eq!(kafka["state"], "ok", "{kafka:#}");
-    // Where that authority is not among them, the handshake fails: it is not that nothing is verified.
+    // Without that authority among the trusted ones, the handshake fails, so certificates are verified.
     let none = setup.path().join("nowhere.pem");
     let kafka = check(&none).await;
     assert_eq!(kafka["state"], "misconfigured", "{kafka:#}");

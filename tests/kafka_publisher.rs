@@ -1,4 +1,4 @@
-//! The publisher's promises on a real Apache Kafka: nothing lost, nothing repeated, nothing out of order.
+//! The publisher's promises with a real Apache Kafka: nothing lost, nothing repeated, nothing out of order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ fn record(topic: &str, key: usize, number: usize, size: usize) -> Record {
     }
 }
 
-/// The numbers in the topic per key, in the order of their partition. Fails when a key is in two partitions.
+/// The numbers in the topic per key, in the order of their partition. Fails if a key is in two partitions.
 fn by_key(found: Vec<Found>) -> BTreeMap<String, Vec<usize>> {
     let mut keys: BTreeMap<String, (i32, Vec<usize>)> = BTreeMap::new();
     for one in found {
@@ -201,7 +201,7 @@ async fn an_unknown_topic_names_the_command_and_is_used_once_it_exists() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_larger_than_its_topic_accepts_is_refused_and_its_neighbours_arrive() {
     let (kafka, topic) = (shared(), unique("small"));
-    // Smaller than librdkafka's batches: the neighbours share a batch that is refused as a whole.
+    // Smaller than librdkafka's batches: other records share a batch that is refused as a whole.
     create_topic(&kafka, &topic, 1, &[("max.message.bytes", "20000")]).await;
     let publisher = Arc::new(publisher(&kafka));
     let batches = (0..4).map(|batch| {
@@ -242,7 +242,7 @@ async fn a_record_larger_than_its_topic_accepts_is_refused_and_its_neighbours_ar
     assert_eq!(publisher.status().state, PartState::Ok);
 }
 
-/// An incident as Microsoft sends it, with alerts of these sizes in which nothing repeats.
+/// An incident as Microsoft sends it, with alerts of these sizes without repetition.
 fn incident(id: u64, alerts: &[usize]) -> Value {
     let noise = |size: usize| -> String {
         let uuids = (0..=size / 36).map(|_| uuid::Uuid::new_v4().to_string());
@@ -282,7 +282,7 @@ fn item(id: u64, incident: &Value) -> Item {
     }
 }
 
-/// The incident of each key: its records put together in the order in which they stand. Fails when a part is missing.
+/// The incident of each key, put together from its records in their order. Fails if a part is missing.
 fn put_together(found: Vec<Found>) -> BTreeMap<String, (usize, Value)> {
     let mut incidents: BTreeMap<String, (usize, Value)> = BTreeMap::new();
     let mut expected: BTreeMap<String, usize> = BTreeMap::new();
@@ -326,7 +326,7 @@ async fn an_incident_larger_than_its_topic_accepts_arrives_in_parts_that_make_it
     let incidents = [
         (1, incident(1, &[1_000])),
         (2, incident(2, &[90_000; 50])),
-        // All but the last few bytes of the limit: what frames a record must have been counted.
+        // The limit except for its last few bytes, so that the framing of a record must be counted.
         (3, incident(3, &[limit - 1_000; 3])),
         (4, incident(4, &[10, 1_200_000, 10])),
         (5, incident(5, &[200_000, 900_000, 10, 100_000])),

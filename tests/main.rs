@@ -1,12 +1,12 @@
-//! The integration tests, in one binary: it links once. Each module is a subject, in the file of its name, and
+//! The integration tests, in one binary, which links once. Each module covers one subject, in the file of its name, and
 //! `tests/run --test NAME` runs one module.
 //!
-//! Most of these tests wait most of their time, so `tests/run` runs them beside one another. The tests of the modules
-//! `fleet`, `isolation`, `memory` and `reload` measure times or memory on a machine that does nothing else: `tests/run` runs
+//! Most of these tests mostly wait, so `tests/run` runs them in parallel. The tests of the modules `fleet`,
+//! `isolation`, `memory` and `reload` measure times or memory on a machine that does nothing else: `tests/run` runs
 //! them afterwards, one at a time. Put a test that measures into one of these modules.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-// Real processes are waited for in real time.
+// Real processes need real time.
 #![allow(clippy::disallowed_methods)]
 
 mod canary;

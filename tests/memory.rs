@@ -1,4 +1,5 @@
-//! What the process needs in the worst cases: a page as large as is accepted, and a thousand back-fills while Kafka is away.
+//! The memory of the process in the worst cases: the largest accepted page, and a thousand back-fills while Kafka is
+//! unavailable.
 
 mod prober;
 mod shapes;
@@ -19,11 +20,12 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 const MIB: u64 = 1 << 20;
-/// What the process needs beside bytes in flight and one page: itself, redb's cache of 32 MiB, connections, and each
-/// record's second copy within librdkafka while it is sent.
+/// The memory of the process besides bytes in flight and one page: the process itself, redb's cache of 32 MiB,
+/// connections, and the second copy of each record within librdkafka while it is sent.
 const CONSTANT: u64 = 64 * MIB;
-/// What a tenant costs while it is being read: its sweep, token, budget and connection. Measured in a debug build: 117 to
-/// 134 KiB with a thousand of them at work, all else that grew with the load counted in (bytes in flight, redb's cache).
+/// The memory of a tenant while it is read: its sweep, token, budget and connection. Measured in a debug build: 117 to
+/// 134 KiB with a thousand active tenants, including everything else that grew with the load (bytes in flight, redb's
+/// cache).
 const PER_TENANT: u64 = 128 << 10;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +36,7 @@ async fn a_page_of_64_mib_costs_no_more_than_the_budget_and_itself() {
     let (kafka, topic) = (shared(), unique("memory-page"));
     create_topic(&kafka, &topic, 1, &[("max.message.bytes", "8388608")]).await;
     let options = Options {
-        // A page of a hundred, which are Defender's largest, just below the limit.
+        // A page of a hundred incidents, the most that Defender returns, just below the limit.
         incident_bytes: Some((MAX_RESPONSE - MIB) as usize / INCIDENTS),
         ..Options::default()
     };
@@ -93,9 +95,9 @@ async fn a_thousand_back_fills_without_kafka_stay_within_the_budget() {
     const TENANTS: u32 = 1_000;
     const MAX_IN_FLIGHT: u64 = 8 * MIB;
     const MAX_RESPONSE: u64 = 4 * MIB;
-    /// So many of them are read to the end before the test is over.
+    /// The number of tenants that are read to the end before the test is over.
     const SAMPLE: usize = 25;
-    /// Longer than the period, so that each tenant's turn comes.
+    /// Longer than the period, so that each tenant gets its turn.
     const OUTAGE: Duration = Duration::from_secs(35);
     let dir = tempfile::tempdir().unwrap();
     let (mut broker, dir) = blocking(move || (Broker::start(dir.path()), dir)).await;
@@ -103,7 +105,7 @@ async fn a_thousand_back_fills_without_kafka_stay_within_the_budget() {
     create_topic(&kafka, topic, 4, &[]).await;
     let alone = alone(&kafka, topic).await;
     let options = Options {
-        // So few a page that the look-back is deep: it is left to the back-fill.
+        // Small pages make the look-back deep, so that it is left to the back-fill.
         graph: GraphOptions {
             page: Some(2),
             ..GraphOptions::default()
@@ -118,7 +120,8 @@ async fn a_thousand_back_fills_without_kafka_stay_within_the_budget() {
         .key("poll.requests_per_minute", "25")
         .key("poll.max_in_flight", &format!("\"{MAX_IN_FLIGHT}\""))
         .key("poll.max_response", &format!("\"{MAX_RESPONSE}\""));
-    // More pages than a tenant's budget allows for while the last of them begins: for a moment all are in back-fill.
+    // More pages than a tenant's budget allows before the last tenant starts: for a moment all tenants are in
+    // back-fill.
     let shown = fill(&world, 34);
     let mut daemon = Daemon::start(&setup.write()).await;
     let started = daemon.memory_now();
@@ -131,7 +134,7 @@ async fn a_thousand_back_fills_without_kafka_stay_within_the_budget() {
         broker
     })
     .await;
-    // Back-fill alone holds no more pages than it has places: what fills the budget is live.
+    // Back-fill alone holds only as many pages as it has permits; live sweeps fill the budget.
     for tenant in &world.tenants() {
         world.create(tenant.id, 4).unwrap();
     }
@@ -207,7 +210,7 @@ async fn pages_of_any_shape_to_a_thousand_tenants_stay_within_the_ceiling_and_th
     const TENANTS: u32 = 1_000;
     const MAX_IN_FLIGHT: u64 = 64 * MIB;
     const MAX_RESPONSE: u64 = 64 * MIB;
-    /// For an answer of `/livez`.
+    /// The limit for an answer of `/livez`.
     const SOON_ENOUGH: Duration = Duration::from_millis(100);
     let (kafka, topic) = (shared(), unique("memory-shapes"));
     create_topic(&kafka, &topic, 1, &[("max.message.bytes", "8388608")]).await;
@@ -278,10 +281,10 @@ async fn single_incidents_as_large_as_is_let_through_stay_within_the_ceiling() {
     report("an incident of 60 MiB", idle, peak, 2 * MAX + CONSTANT);
 }
 
-/// What a daemon of one tenant needs.
+/// The memory of a daemon with one tenant.
 async fn alone(kafka: &str, topic: &str) -> u64 {
     let simulator = simulator(1, Options::default()).await;
-    // Kept, because its folder, with the secret in it, goes with it.
+    // Keep it: dropping it removes its folder with the secret.
     let setup = Setup::new(&simulator, kafka, topic);
     let mut daemon = Daemon::start(&setup.write()).await;
     until("its first sweep ended", SOON, async || {
@@ -293,7 +296,7 @@ async fn alone(kafka: &str, topic: &str) -> u64 {
     memory
 }
 
-/// Tenants that have something left to be read beside live polling.
+/// The number of tenants that still have a backlog.
 async fn filling(daemon: &Daemon) -> usize {
     let status = daemon.status().await;
     let tenants = status["tenants"].as_array().unwrap();
@@ -301,7 +304,7 @@ async fn filling(daemon: &Daemon) -> usize {
     filling.count()
 }
 
-/// Tenants that have nothing left to be read.
+/// The tenants without a backlog.
 async fn whole(daemon: &Daemon) -> HashSet<Uuid> {
     let status = daemon.status().await;
     let tenants = status["tenants"].as_array().unwrap().iter();
@@ -311,7 +314,7 @@ async fn whole(daemon: &Daemon) -> HashSet<Uuid> {
         .collect()
 }
 
-/// Gives each tenant `count` incidents over six days; how many in all.
+/// Gives each tenant `count` incidents over six days. Returns their total number.
 fn fill(world: &World, count: i64) -> i64 {
     let (now, tenants) = (world.now(), world.tenants());
     for tenant in &tenants {

@@ -1,7 +1,7 @@
-//! A Tuesday: an engineer who has never seen incidentd brings it up for customers, stumbles, mends, and adds one more. All
-//! that was typed and all that was printed is in `tests/newcomer/transcript.txt`, to be read from top to bottom.
+//! An engineer who has never seen incidentd starts it for customers, makes mistakes, fixes them, and adds one more
+//! customer. Everything typed and printed is in `tests/newcomer/transcript.txt`, to be read from top to bottom.
 //!
-//! `UPDATE=1 tests/run --test newcomer` writes the transcript anew; whoever does reads it before committing it.
+//! `UPDATE=1 tests/run --test newcomer` rewrites the transcript; read it before committing it.
 
 mod calm;
 mod desk;
@@ -15,7 +15,7 @@ use desk::Desk;
 
 const TOPIC: &str = "security.incidents";
 
-/// A Microsoft with four customers: one has not consented, one has a secret of its own that is mistyped at first.
+/// A Microsoft with four customers: one has not consented, and one has its own secret, which is mistyped at first.
 async fn microsoft() -> (Simulator, Vec<Tenant>) {
     let customer = |n: u32, name: &str| {
         let mut tenant = Tenant::numbered(n);

@@ -1,4 +1,5 @@
-//! Kafka goes away for a minute under load: nothing is lost, nothing is repeated, and memory stays where it was told to.
+//! Kafka is unavailable for a minute under load: nothing is lost, nothing is repeated, and memory stays within its
+//! limit.
 
 use std::time::Duration;
 
@@ -15,14 +16,15 @@ const MIB: u64 = 1 << 20;
 const OUTAGE: Duration = Duration::from_secs(60);
 /// Tenants that change all the time.
 const BUSY: usize = 4;
-/// Tenants to which nothing happens until Kafka is away, and then all at once: a sweep that waits for Kafka reads no
-/// more, so it takes new ones to fill the budget.
+/// Tenants without changes until Kafka is unavailable, and then with many at once. A sweep that waits for Kafka reads
+/// no further, so it takes new tenants to fill the budget.
 const QUIET: usize = 12;
 const INCIDENT_BYTES: usize = 20_000;
 const MAX_IN_FLIGHT: u64 = 6 * MIB;
-/// The greatest page that the daemon accepts here: one of them may come on top of what is in flight.
+/// The largest page that the daemon accepts here. One may come in addition to what is in flight.
 const MAX_RESPONSE: u64 = 4 * MIB;
-/// What the process may need beside: itself, a copy of each record in flight within librdkafka, redb's cache of 32 MiB.
+/// What the process may need besides: itself, a copy of each record in flight within librdkafka, redb's cache of 32
+/// MiB.
 const CONSTANT: u64 = 64 * MIB;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,7 +137,7 @@ async fn published(daemon: &Daemon) -> f64 {
         .sum()
 }
 
-/// About 10 changes a second, the greater part of them new incidents.
+/// About 10 changes a second, most of them new incidents.
 fn keep_changing(world: World) -> JoinHandle<()> {
     let mut tenants = world.tenants();
     tenants.truncate(BUSY);

@@ -1,4 +1,4 @@
-//! Fifty reloads of a fleet of 500 tenants while incidents flow: who is not concerned must not notice.
+//! Fifty reloads of a fleet of 500 tenants while incidents arrive: unchanged tenants must not notice.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -16,18 +16,18 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 const TENANTS: u32 = 500;
-/// Of these, no reload ever touches the first so many.
+/// The first tenants, which no reload ever touches.
 const UNTOUCHED: usize = 400;
 const RELOADS: usize = 50;
 const PERIOD: i64 = 10;
 /// How late a sweep may be on a busy machine.
 const LATE: i64 = 3;
-/// Tenants that are out of the fleet at a time, and those with settings of their own.
+/// The number of tenants outside the fleet at a time, and of those with their own settings.
 const AWAY: usize = 20;
 const CHANGED: usize = 20;
 
-/// The fleet of the `n`th reload: of the tenants that reloads touch, some are away and some have new settings, others each
-/// time.
+/// The fleet of the `n`th reload. Of the tenants that reloads touch, some are away and some have new settings, others
+/// each time.
 fn write(config: &Path, head: &str, tenants: &[Tenant], n: usize) {
     let mut text = head.to_owned();
     for (place, Tenant { id, name, .. }) in tenants.iter().enumerate() {
@@ -118,7 +118,7 @@ async fn fifty_reloads_disturb_nobody_they_do_not_concern_and_lose_and_repeat_no
         .values()
         .flat_map(|times| times.windows(2).map(|pair| pair[1] - pair[0]));
     let (shortest, longest) = (gaps.clone().min().unwrap(), gaps.max().unwrap());
-    // Of the others, a request that a reload broke off may be at the server for a moment yet when the next one comes.
+    // A request of another tenant that a reload broke off may still be at the server when the next one arrives.
     for tenant in &tenants[..UNTOUCHED] {
         assert_eq!(
             journal.most_concurrent_lists(tenant.id),

@@ -1,5 +1,5 @@
-//! No secret and no token ever leaves the daemon: not in a log at level trace, not at an endpoint, not in the ledger's
-//! file, not on a topic, not on standard output. With everything going wrong that makes programs talk.
+//! No secret and no token ever leaves the daemon: not in a log at level trace, at an endpoint, in the ledger's file, on
+//! a topic, or on standard output. Everything that makes programs print more goes wrong here.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::support::setup::{Setup, simulator, unique};
 use crate::support::{SOON, blocking, until};
 use incidentd::simulator::{Effect, Endpoint, Options, Rule, Simulator, When};
 
-/// Tokens that are used before the search.
+/// The number of tokens that are used before the search.
 const MANY: usize = 40;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +69,7 @@ async fn no_secret_and_no_token_leaves_the_daemon() {
     search.run();
 }
 
-/// A Microsoft with which nearly everything is wrong, for one tenant each; the first is healthy.
+/// A Microsoft with many faults, one tenant for each; the first tenant is healthy.
 async fn trouble() -> Simulator {
     // Tokens that last two seconds are renewed many times.
     let options = Options {
@@ -114,7 +114,7 @@ async fn trouble() -> Simulator {
     simulator
 }
 
-/// Tokens are used, refused and renewed; secrets are right, wrong, and wrong only after they were right.
+/// Tokens are used, refused and renewed. Secrets are right, wrong, and wrong after they were right.
 async fn everything_happens(simulator: &Simulator, daemon: &Daemon, secret: &Path) {
     let (world, journal) = (simulator.world(), simulator.journal());
     let healthy = world.tenants()[0].id;

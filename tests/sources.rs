@@ -22,7 +22,7 @@ fn setup(simulator: &Simulator, topic: &str, source: &str) -> Setup {
     Setup::new(simulator, &shared(), topic).text("api.source", source)
 }
 
-/// What Microsoft does wrong, now and then, at every kind of request.
+/// Microsoft's occasional faults, for every kind of request.
 fn spoil(faults: &Faults) {
     let effects = [
         (
@@ -57,7 +57,7 @@ fn spoil(faults: &Faults) {
     }
 }
 
-/// Two incidents of each tenant that can't be given with their alerts.
+/// Two incidents of each tenant that can't be returned with their alerts.
 fn poison(world: &World, faults: &Faults) -> Vec<(uuid::Uuid, u64)> {
     let mut poisoned = Vec::new();
     for tenant in world.tenants() {
@@ -134,7 +134,7 @@ async fn survives(source: &'static str) {
     let tally = complete(&topic, &journal, RECONCILED).await;
     assert_eq!(tally.repeats(), 0, "{source}: published twice");
     tally.assert_in_order();
-    // What could not be given rests for minutes, and each reconcile sweep ends its rest.
+    // An unreadable incident rests for minutes, and each reconcile ends its rest.
     until("all tenants are well again", RECONCILED, async || {
         let status = daemon.status().await;
         let mut tenants = status["tenants"].as_array().unwrap().iter();

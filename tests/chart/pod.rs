@@ -1,5 +1,5 @@
-//! The daemon as the rendered manifests start it: their user, a root that nobody can write to, their mounts, their
-//! environment, their probes.
+//! The daemon as the rendered manifests start it: with their user, a read-only root, their mounts, their environment
+//! and their probes.
 
 use std::fs;
 use std::net::TcpListener;
@@ -17,10 +17,10 @@ use crate::support::daemon::Daemon;
 use crate::support::setup::{simulator, unique};
 use crate::support::{SOON, kafka, tell, until};
 
-/// Of the chart's securityContext; a test of its own holds it there.
+/// The user in the chart's securityContext; another test checks that it stays the same.
 const USER: u32 = 65532;
 
-/// A container's root and its volumes, as folders.
+/// The root and the volumes of a container, as folders.
 struct Pod {
     dir: TempDir,
     manifests: Manifests,
@@ -74,7 +74,7 @@ impl Pod {
             .collect()
     }
 
-    /// Writes a volume's files as the kubelet does: into a new folder, to which `..data` then leads.
+    /// Writes the files of a volume as the kubelet does: into a new folder, to which `..data` then points.
     fn publish(&self, volume: &str, version: u32, mode: u32, files: &[(&str, &str)]) {
         let folder = self.volume(volume);
         let (data, new) = (format!("..version_{version}"), folder.join("..data_tmp"));
@@ -159,7 +159,7 @@ fn tenant_value(number: u32) -> Value {
     json!({ "id": tenant.id, "name": tenant.name })
 }
 
-/// The two files that the chart renders of these values: the main one, and that of the tenants.
+/// The two files that the chart renders from these values: the main file and the tenants' file.
 fn files(manifests: &Manifests) -> (String, String) {
     let text = |map: &str, key: &str| {
         manifests.config_map(map)["data"][key]
@@ -307,7 +307,7 @@ async fn the_rendered_pod_starts_answers_its_probes_takes_replaced_maps_and_ends
     );
 }
 
-/// Names of the tenants in a state.
+/// The names of the tenants in a state.
 async fn names(daemon: &Daemon, state: &str) -> Vec<String> {
     let status = daemon.status().await;
     let tenants = status["tenants"].as_array().expect("tenants").iter();

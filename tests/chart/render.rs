@@ -1,4 +1,4 @@
-//! The chart as helm renders it.
+//! The chart, rendered by helm.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// Sets of values that the manifests are checked with.
+/// The sets of values with which the manifests are checked.
 pub const SETS: [&str; 3] = ["minimal", "everything", "workload-identity"];
 /// The oldest and the newest Kubernetes, as in `tests/chart/tools`.
 pub const KUBERNETES: [&str; 2] = ["1.30.0", "1.37.0"];
@@ -19,7 +19,7 @@ pub fn set(name: &str) -> PathBuf {
     repository().join(format!("tests/chart/values/{name}.yaml"))
 }
 
-/// A command of the folder that `tests/chart/tools` fills.
+/// A command from the folder that `tests/chart/tools` fills.
 pub fn tool(name: &str) -> Command {
     Command::new(TOOLS.join("bin").join(name))
 }
@@ -33,7 +33,7 @@ pub static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| {
     PathBuf::from(String::from_utf8_lossy(&made.stdout).trim())
 });
 
-/// `helm template` with a file of values and further arguments.
+/// `helm template` with a values file and further arguments.
 pub fn helm_template(values: &Path, further: &[&str]) -> Output {
     helm_template_of("incidentd", values, further)
 }
@@ -49,7 +49,7 @@ fn helm_template_of(release: &str, values: &Path, further: &[&str]) -> Output {
     helm.output().expect("helm runs")
 }
 
-/// All objects that the chart makes of these values.
+/// All objects that the chart renders from these values.
 pub struct Manifests {
     pub text: String,
     objects: Vec<Value>,
@@ -65,7 +65,7 @@ impl Manifests {
         Self::made(&helm_template(values, further))
     }
 
-    /// Of a release with another name than `incidentd`.
+    /// For a release with a name other than `incidentd`.
     pub fn of_release(release: &str, values: &Path, further: &[&str]) -> Self {
         Self::made(&helm_template_of(release, values, further))
     }

@@ -1,4 +1,4 @@
-//! What the manifests promise, asked of each set of values.
+//! What the manifests promise, checked with each set of values.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -58,7 +58,7 @@ fn kubernetes_takes_every_object_and_knows_every_field() {
                     "{}/schemas/{{{{.NormalizedKubernetesVersion}}}}{{{{.StrictSuffix}}}}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
                     TOOLS.display()
                 ))
-                // The Prometheus operator's own: their schemas are not among Kubernetes'.
+                // Kinds of the Prometheus operator: their schemas are not among Kubernetes' own.
                 .args(["-skip", "PodMonitor,ServiceMonitor,PrometheusRule"])
                 .arg(&file)
                 .output()
@@ -176,7 +176,7 @@ fn probes_ask_the_daemons_own_endpoints_and_the_pod_has_time_to_stop() {
 
 #[test]
 fn the_notes_name_the_default_topic_and_the_log_of_a_pod_that_does_not_run() {
-    // Helm shows notes only where there is a cluster: here a template has them.
+    // Helm shows notes only with a cluster, so here a template contains them.
     let folder = tempfile::tempdir().expect("a folder");
     let chart = folder.path().join("incidentd");
     let copied = Command::new("cp")

@@ -1,4 +1,4 @@
-//! From the values of the chart to the configuration: every key gets there, and what is wrong is refused.
+//! From the values of the chart to the configuration: every key arrives, and wrong values are refused.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -157,14 +157,14 @@ fn the_rendered_files_hold_every_key_that_was_set_and_are_a_good_configuration()
             }
         }
         let tenants = values["tenants"].as_array().map_or(0, Vec::len);
-        // Those of the operator's own ConfigMaps are not there.
+        // Tenants in the operator's own ConfigMaps are not in the rendered files.
         if tenants > 0 {
             assert_eq!(load(&manifests).tenants.len(), tenants, "{name}");
         }
     }
 }
 
-/// Has incidentd read the rendered files.
+/// Lets incidentd read the rendered files.
 fn load(manifests: &Manifests) -> incidentd::settings::Settings {
     let folder = tempfile::tempdir().expect("a folder");
     let text = |map: &str, key: &str| {
@@ -185,7 +185,7 @@ fn load(manifests: &Manifests) -> incidentd::settings::Settings {
     loaded.unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// The keys of config/incidentd.toml, which has them all, those that are commented out too.
+/// The keys of config/incidentd.toml, which contains all of them, including those that are commented out.
 fn keys_of_the_example() -> BTreeSet<String> {
     let text = fs::read_to_string(repository().join("config/incidentd.toml")).expect("the example");
     let (mut section, mut keys) = (String::new(), BTreeSet::new());
@@ -219,7 +219,7 @@ fn every_key_of_the_configuration_can_be_set_by_a_value() {
         "the example's keys were not found: {keys:?}"
     );
     for key in keys {
-        // The chart decides these: where files are mounted and where the ledger lies.
+        // The chart sets these: where files are mounted and where the ledger is.
         if ["ledger.kind", "ledger.path", ".tenants_dir"].contains(&key.as_str()) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! A command run to its end, and what has to hold of everything that commands print.
+//! A command that has run to its end, and what must hold for everything that commands print.
 
 use incidentd::simulator::{Options, Simulator, Tenant};
 use serde_json::Value;
@@ -8,11 +8,11 @@ use crate::support::kafka::{create_topic, shared};
 use crate::support::setup::{Setup, simulator, unique};
 use crate::support::tell;
 
-/// An address that nobody listens at.
+/// An address without a listener.
 pub const NOBODY: &str = "127.0.0.1:1";
 pub const KAFKA_SECRET: &str = "canary-kafka-password";
 
-/// What a command came to.
+/// The result of a command.
 pub struct Ended {
     pub code: i32,
     pub stdout: String,
@@ -53,7 +53,7 @@ impl Ended {
 
     #[track_caller]
     pub fn says(&self, parts: &[&str]) {
-        // A command goes on behind a backslash.
+        // A command continues after a backslash.
         let words = |text: &str| {
             let words = text.split_whitespace().filter(|word| *word != "\\");
             words.collect::<Vec<_>>().join(" ")
@@ -68,7 +68,7 @@ impl Ended {
         }
     }
 
-    /// Whether these stand in standard output in this order.
+    /// Whether standard output contains these parts in this order.
     #[track_caller]
     pub fn in_order(&self, parts: &[&str]) {
         let words = self.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -80,7 +80,7 @@ impl Ended {
         }
     }
 
-    /// No secret and no part of a token that would serve as one.
+    /// Checks that there is no secret, and no usable part of a token.
     #[track_caller]
     pub fn is_silent(&self, simulator: &Simulator, secrets: &[&str]) {
         let all = self.all();
@@ -95,7 +95,7 @@ impl Ended {
     }
 }
 
-/// `tenants` healthy ones, each with incidents.
+/// A Microsoft with `tenants` healthy tenants, each with incidents.
 pub async fn microsoft(tenants: u32) -> Simulator {
     let simulator = simulator(tenants, Options::default()).await;
     for tenant in simulator.world().tenants() {

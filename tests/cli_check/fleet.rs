@@ -1,4 +1,4 @@
-//! `check` over a fleet: rows, order, exit codes, isolation.
+//! `check` with many tenants: rows, order, exit codes, isolation.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `check` and Kafka: away, refused, topics missing, small or closed.
+//! `check` and Kafka: unavailable, refusing, with missing, small or forbidden topics.
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -94,15 +94,15 @@ async fn a_topic_that_may_not_be_written_is_noticed_and_stays_empty() {
     drop(broker);
 }
 
-// As CreateAcls numbers them.
+// The numbers of CreateAcls.
 const WRITE: u8 = 4;
 const DESCRIBE: u8 = 8;
 const DESCRIBE_CONFIGS: u8 = 10;
 const DENY: u8 = 2;
 const ALLOW: u8 = 3;
 
-/// One rule for everybody and one topic. rdkafka has no request for it, so here it is as Kafka's protocol has it:
-/// CreateAcls, version 1.
+/// Creates one rule for all users and one topic. rdkafka has no request for it, so this writes CreateAcls, version 1,
+/// of Kafka's protocol.
 async fn create_acl(bootstrap: &str, topic: &str, operation: u8, permission: u8) {
     let text = |text: &str| {
         let length = u16::try_from(text.len()).unwrap().to_be_bytes();
@@ -128,11 +128,11 @@ async fn create_acl(bootstrap: &str, topic: &str, operation: u8, permission: u8)
     stream.write_all(&request).await.unwrap();
     let mut answer = vec![0; stream.read_u32().await.unwrap() as usize];
     stream.read_exact(&mut answer).await.unwrap();
-    // Behind correlation id, throttle time and count: the error code.
+    // The error code follows correlation id, throttle time and count.
     assert_eq!(answer[12..14], [0, 0], "no rule was made: {answer:?}");
 }
 
-/// Whoever is not refused is let in, where no rule says otherwise.
+/// Users that no rule refuses are permitted.
 const AUTHORIZER: &str = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
                           allow.everyone.if.no.acl.found=true\n";
 

@@ -1,4 +1,4 @@
-//! What needs no network: the configuration, consent links, names of tenants.
+//! What works without the network: the configuration, consent links, names of tenants.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! `token`: claims and permissions explained, and nothing that would serve as a token.
+//! `token`: explains claims and permissions, and prints nothing that could serve as a token.
 
 use crate::cli_check::command::{NOBODY, microsoft, run, tenants};
 use crate::support::setup::Setup;

@@ -1,4 +1,4 @@
-//! What a large fleet costs.
+//! The cost of a large fleet.
 
 use std::fmt::Write;
 use std::fs;
@@ -7,8 +7,8 @@ use std::process::Command;
 
 use super::Shell;
 
-/// Processor time that checking `tenants` takes for each of them, in microseconds. Each has a secret of its own, and a warning of
-/// its own: all users can read it.
+/// The processor time for checking `tenants`, per tenant in microseconds. Each has its own secret and its own warning:
+/// all users can read the secret.
 fn per_tenant(tenants: u32) -> f64 {
     let shell = Shell::new();
     let mut main = String::new();
@@ -30,7 +30,7 @@ fn per_tenant(tenants: u32) -> f64 {
         "11111111-0000-4000-8000-000000000000",
     );
     shell.write("incidentd.toml", &main);
-    // Of the shell's own processes: `times` has what they took, in minutes and seconds.
+    // The times of the shell's own processes: `times` prints them in minutes and seconds.
     let script = "\"$0\" check --offline --config \"$1\" >&2 && times";
     let output = Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_incidentd")])

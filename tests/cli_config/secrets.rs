@@ -1,15 +1,15 @@
-//! What works without the secrets, and what only the service has: before it has ever run, and for who is not root.
+//! What works without the secrets, and without what only the service has: before the service has run, and without root.
 
 use super::{CONTOSO, MAIN, Shell, configured};
 
-/// The package's configuration with the first customer in it, as `init` writes them, and none of its secrets there.
+/// The package's configuration with the first customer, as `init` writes them, without the secrets.
 fn of_the_package() -> Shell {
     let shell = Shell::new();
     let text = include_str!("../../deploy/deb/incidentd.toml").replace(
         "client_id = \"\"",
         "client_id = \"0f0f0f0f-0000-4000-8000-000000000001\"",
     );
-    // A file of this name is on no machine, even where incidentd is installed.
+    // No machine has a file of this name, even if incidentd is installed.
     let text = text.replace("service/client-secret", "service/nobody-of-this-name");
     shell.write("incidentd.toml", &text);
     let own = "app.client_secret_file = \"/run/credentials/incidentd.service/secrets_nobody-of-this-name\"";
@@ -44,7 +44,7 @@ fn without_the_secrets_consent_is_silent_config_warns_and_check_names_the_files(
     ] {
         assert!(check.err.contains(place), "{place} is not in {}", check.err);
     }
-    // The same words in place of the errors, without the tenant's name.
+    // The same words instead of the errors, without the tenant's name.
     for place in [
         "warning: incidentd.toml:14: app.client_secret_file: /etc/incidentd/nobody-of-this-name, from which",
         "warning: tenants.d/contoso.toml:4: tenants[0].app.client_secret_file: /etc/incidentd/secrets/nobody",

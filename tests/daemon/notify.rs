@@ -1,4 +1,4 @@
-//! What systemd is told, on a socket that stands in for its own.
+//! The messages to systemd, received on a socket of this test.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -12,7 +12,7 @@ use crate::support::daemon::Daemon;
 use crate::support::setup::{Setup, simulator};
 use crate::support::{SOON, until};
 
-/// A notify socket, and the messages that came.
+/// A notify socket, and the messages received.
 struct Systemd {
     folder: TempDir,
     messages: Arc<Mutex<Vec<Message>>>,
@@ -37,7 +37,7 @@ impl Systemd {
         let socket = UnixDatagram::bind(folder.path().join("notify")).expect("a socket");
         let messages = Arc::<Mutex<Vec<Message>>>::default();
         let sink = messages.clone();
-        // Ends with the test's process: nothing closes a socket of datagrams from the other side.
+        // Ends with the process of the test, because a datagram socket is not closed from the other side.
         std::thread::spawn(move || {
             let mut buffer = vec![0; 64 << 10];
             while let Ok(length) = socket.recv(&mut buffer) {
@@ -58,7 +58,7 @@ impl Systemd {
         self.messages.lock().expect("lock").clone()
     }
 
-    /// Waits for messages, one after the other, each with these names and values; an empty value stands for any.
+    /// Waits for messages in order, each with these names and values; an empty value matches any.
     async fn told(&self, what: &str, wanted: &[(&str, &str)]) -> Message {
         let found = || {
             let fits = |message: &Message| {

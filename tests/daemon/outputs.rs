@@ -1,5 +1,5 @@
-//! Where records go and in what form: standard output, raw values, the topics beside the main one, topics and brokers that
-//! come late.
+//! Where records go and in which form: standard output, raw values, the additional topics, and topics and brokers that
+//! become available late.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -52,7 +52,7 @@ async fn standard_output_has_one_record_a_line_and_needs_no_kafka() {
 async fn a_reader_of_standard_output_that_stalls_does_not_keep_the_daemon_from_its_stop() {
     let simulator = simulator(1, Options::default()).await;
     let world = simulator.world();
-    // More than a pipe holds.
+    // More than a pipe can hold.
     world.create(world.tenants()[0].id, 300).unwrap();
     let setup = Setup::new(&simulator, "127.0.0.1:1", "none");
     let mut child = incidentd()
@@ -294,7 +294,7 @@ async fn what_json_readers_refuse_arrives_byte_by_byte_and_a_letter_too_large_fo
             [head.as_bytes(), value, b",\"x\":", value, b"}"].concat()
         })
         .collect();
-    // Numbers that do not repeat: the limit is measured after compression.
+    // Numbers that do not repeat, because the limit applies after compression.
     let noise: Vec<u8> = (0..60_000_u64)
         .map(|n| b'0' + (n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) % 75) as u8)
         .map(|byte| if byte == b'\\' { b'z' } else { byte })

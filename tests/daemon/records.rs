@@ -1,4 +1,4 @@
-//! What arrives on the topic.
+//! The records on the topic.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -88,7 +88,7 @@ async fn what_is_no_incident_goes_to_the_dead_letters_raw_and_its_neighbours_and
     let setup = Setup::new(&simulator, &kafka, &topic).text("kafka.dead_letter_topic", &dead);
     let mut daemon = Daemon::start(&setup.write()).await;
     Tally::until_complete(&kafka, &topic, &journal, SOON).await;
-    // A into B, then B into C.
+    // Merge A into B, then B into C.
     world.merge(tenant, ids[0], ids[1]).unwrap();
     Tally::until_complete(&kafka, &topic, &journal, SOON).await;
     world.merge(tenant, ids[1], ids[2]).unwrap();
@@ -110,7 +110,7 @@ async fn what_is_no_incident_goes_to_the_dead_letters_raw_and_its_neighbours_and
     assert_eq!(values, BTreeSet::from([torn, deep]), "raw, and once each");
 }
 
-/// Something of every kind that can happen to a tenant's incidents.
+/// Every kind of change to a tenant's incidents.
 fn change_everything(world: &World, tenant: Uuid, round: u64) {
     let new = world.create(tenant, 4).unwrap();
     world
@@ -120,10 +120,10 @@ fn change_everything(world: &World, tenant: Uuid, round: u64) {
         .update(tenant, new[0], Update::Comment("Called.".into()))
         .unwrap();
     world.alert_only_change(tenant, new[1]).unwrap();
-    // One that is merged before anyone saw it, and one that was published.
+    // One incident merged before it was published, and one after.
     world.merge(tenant, new[2], new[3]).unwrap();
     world.merge(tenant, 20 + round, 30).unwrap();
-    // Of the incidents there were before the daemon, which no merge touches.
+    // Incidents that existed before the daemon, and that no merge touches.
     let (next, ties) = (1 + round, [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
     world.resolve(tenant, next).unwrap();
     if round > 0 {
@@ -141,7 +141,7 @@ fn change(record: &Found) -> &str {
     change.unwrap_or_else(|| panic!("the type of an incident's record: {kind}"))
 }
 
-/// Key, headers and envelope, as consumers know them.
+/// Checks key, headers and envelope as consumers know them.
 fn follows_the_contract(record: &Found, source: &str) {
     let (tenant, incident) = record.key.split_once('/').expect("two parts of the key");
     let event: Value = serde_json::from_slice(&record.value).expect("JSON");

@@ -1,4 +1,4 @@
-//! SIGHUP, as an operator uses it. No Kafka: records go to standard output.
+//! SIGHUP, as an operator uses it. Without Kafka: records go to standard output.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What can't work is said at once, completely, in the operator's words and with the right exit code.
+//! Errors at the start: reported at once, completely, in the operator's words and with the right exit code.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ async fn setup() -> (Simulator, Setup) {
     (simulator, setup)
 }
 
-/// Exit code and standard error of a daemon that does not start.
+/// The exit code and standard error of a daemon that does not start.
 async fn fails(config: &Path) -> (i32, String) {
     let mut daemon = Daemon::spawn(config, &[], &[]);
     let code = daemon.wait(SOON).await;
@@ -151,7 +151,7 @@ async fn a_ledger_that_is_damaged_or_of_a_later_version_is_left_as_it_is() {
     Daemon::start(&config).await.stop().await;
 }
 
-/// The ledger `sound` as a later incidentd might have written it.
+/// The ledger `sound` in the format of a later incidentd.
 fn of_format(setup: &Setup, sound: &[u8], format: u64) -> Vec<u8> {
     let path = setup.path().join("later.redb");
     fs::write(&path, sound).unwrap();

@@ -1,4 +1,4 @@
-//! Signals: the first drains, the second ends.
+//! Signals: the first one drains, the second one ends the daemon.
 
 use std::process::Stdio;
 
@@ -12,7 +12,7 @@ use crate::support::setup::{Setup, simulator, unique};
 use crate::support::tally::Tally;
 use crate::support::{SOON, tell, until};
 
-/// An address at which nobody answers.
+/// An address without a listener.
 const NOBODY: &str = "127.0.0.1:1";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,7 +47,7 @@ async fn sigterm_and_sigint_stop_cleanly_while_work_goes_on() {
             "nothing held it up"
         );
     }
-    // What the drain committed is known to the ledger: the next start repeats nothing, and finds the rest.
+    // The ledger has what the drain committed: the next start repeats nothing and finds the rest.
     let mut daemon = Daemon::start(&config).await;
     let tally = Tally::until_complete(&kafka, &topic, &journal, SOON).await;
     daemon.stop().await;
@@ -110,7 +110,7 @@ async fn a_second_signal_ends_it_at_once() {
     assert_eq!(code, 128 + 15, "{}", daemon.log());
 }
 
-/// A log driver that hangs, a journal that is stopped.
+/// As with a log driver that hangs or a journal that is stopped.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_of_standard_error_that_stalls_stops_neither_the_tenants_nor_the_stop() {
     let simulator = simulator(200, Options::default()).await;
@@ -124,7 +124,7 @@ async fn a_reader_of_standard_error_that_stalls_stops_neither_the_tenants_nor_th
         .unwrap();
     let mut never_read_on = child.stderr.take().unwrap();
     let journal = simulator.journal();
-    // Some hundred bytes each: many times what a pipe holds.
+    // A few hundred bytes each: many times what a pipe can hold.
     let asked = journal.until(|requests| requests.len() >= 2_000);
     timeout(SOON * 3, asked)
         .await

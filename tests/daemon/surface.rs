@@ -1,4 +1,4 @@
-//! What the daemon shows of itself, by the names of the contract.
+//! What the daemon shows about itself, under the names of the contract.
 
 use std::collections::BTreeSet;
 
@@ -83,7 +83,7 @@ async fn sick_tenants_show_state_and_remedy_and_a_healthy_one_goes_on() {
         })
         .await;
     }
-    // What an operator mends is noticed: the consent takes effect at the next slow try, so a restart shows it here.
+    // The daemon notices the consent at the next slow retry, so a restart shows it here.
     world
         .administer(unconsented.id, |tenant| tenant.consented = true)
         .unwrap();

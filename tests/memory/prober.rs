@@ -1,4 +1,4 @@
-//! A probe as a kubelet is: a process of its own, whose waits are the daemon's alone. So it has a thread of its own here.
+//! A probe like a kubelet's: a separate process that waits only for the daemon. So it has its own thread here.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,17 +9,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const BETWEEN: Duration = Duration::from_millis(20);
-/// What takes longer fails the test at once.
+/// A slower answer fails the test at once.
 const NEVER: Duration = Duration::from_secs(10);
 
 pub struct Prober {
-    /// Dropped to end it.
+    /// Dropped to end the thread.
     running: SyncSender<()>,
     thread: JoinHandle<Vec<Duration>>,
 }
 
 impl Prober {
-    /// Asks `/livez` again and again.
+    /// Requests `/livez` repeatedly.
     pub fn start(address: &str) -> Self {
         let (running, stop) = sync_channel(0);
         let address = address.to_owned();

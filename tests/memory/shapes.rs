@@ -1,4 +1,4 @@
-//! An API that answers with pages of any shape, as large as they are let through.
+//! An API that answers with pages of any shape, as large as accepted.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use tokio::task::JoinHandle;
 
 const MIB: usize = 1 << 20;
 const NEAR_LIMIT: usize = 60 * MIB;
-/// A last update that every range of these tests holds.
+/// A last update within every span of these tests.
 const UPDATED: &str = "\"lastUpdateTime\":\"2096-01-02T03:04:05Z\"";
 
-/// A page: what it begins with, what is repeated until it has so many bytes, and what it ends with.
+/// A page: its beginning, the part that is repeated up to a size, and its end.
 struct Shape {
     head: &'static str,
     again: String,
     tail: String,
     bytes: usize,
-    /// Requests that are answered with it; all others get an empty page.
+    /// The number of requests with this answer; all others get an empty page.
     times: usize,
 }
 
-/// One element, nearly as large as is let through: of one text, of many numbers, of many members, of many small alerts.
+/// One element, nearly as large as accepted: one text, many numbers, many members, or many small alerts.
 fn large() -> [Shape; 4] {
     let one = |head: &'static str, again: &str, tail: &str| Shape {
         head,
@@ -40,7 +40,7 @@ fn large() -> [Shape; 4] {
     ]
 }
 
-/// What is asked for first gets the first of these.
+/// The first request gets the first of these.
 fn any() -> Vec<Shape> {
     let page = |again: &str, bytes, times| Shape {
         head: "{\"value\":[",
@@ -55,10 +55,10 @@ fn any() -> Vec<Shape> {
         page("1,", NEAR_LIMIT, 100),
         page("[],", NEAR_LIMIT, 100),
         page("{\"incidentId\":7},", NEAR_LIMIT, 100),
-        // Deep nesting, which never ends.
+        // Deep nesting without an end.
         page("[", 2 * MIB, 200),
         page("{\"a\":", 2 * MIB, 200),
-        // An envelope of many keys.
+        // An envelope with many keys.
         Shape {
             head: "{\"a\":1",
             again: ",\"a\":1".to_owned(),
@@ -75,7 +75,7 @@ fn any() -> Vec<Shape> {
 pub struct Shapes {
     address: SocketAddr,
     task: JoinHandle<()>,
-    /// How many it has answers for.
+    /// The number of answers that it has.
     all: usize,
     answered: Arc<AtomicUsize>,
 }
@@ -99,7 +99,7 @@ impl Shapes {
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (shapes, count) = (shapes.clone(), count.clone());
-                // Who has seen enough goes away.
+                // A client that has read enough closes the connection.
                 tokio::spawn(async move { answer(stream, &shapes, &count).await.ok() });
             }
         });
@@ -115,7 +115,7 @@ impl Shapes {
         format!("http://{}", self.address)
     }
 
-    /// Requests answered so far, and how many there are answers for.
+    /// The number of requests answered so far, and the number of answers.
     pub fn answered(&self) -> (usize, usize) {
         (self.answered.load(Ordering::SeqCst), self.all)
     }

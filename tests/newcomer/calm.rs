@@ -1,6 +1,6 @@
-//! Takes out of a transcript what differs from run to run, and leaves every column where it is.
+//! Removes from a transcript what differs between runs, and leaves every column where it is.
 
-/// Times, ages, ids that chance chose, and the order in which customers came.
+/// Removes times, ages, random ids, and the order of customers.
 pub fn calm(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(line).collect();
     let mut lines = lines;
@@ -10,7 +10,7 @@ pub fn calm(text: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A row of the status, or a line of the log, that is about one customer: those come in any order.
+/// A row of the status, or a line of the log, about one customer. Those come in any order.
 fn is_customers(line: &str) -> bool {
     line.starts_with("ok ") || line.contains(" tenant=")
 }
@@ -47,8 +47,8 @@ fn line(line: &str) -> String {
     }
 }
 
-/// `2026-11-24T04:38:08.123Z` and `2026-11-24 04:38:08Z`, digit by digit; fractions, whose length is a matter of chance,
-/// are left out.
+/// `2026-11-24T04:38:08.123Z` and `2026-11-24 04:38:08Z`, digit by digit. Fractions are left out, because their length
+/// is random.
 fn instants(text: &str) -> String {
     const SHAPE: &[u8] = b"dddd-dd-ddTdd:dd:dd";
     let bytes = text.as_bytes();
@@ -87,7 +87,7 @@ fn instants(text: &str) -> String {
     calm
 }
 
-/// Ids that are nobody's: all but the customers' and the app's.
+/// Replaces all ids except those of the customers and the app.
 fn uuids(text: &str, any: bool) -> String {
     if !any {
         return text.to_owned();
@@ -106,7 +106,7 @@ fn uuids(text: &str, any: bool) -> String {
     text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// `12s` at the right end of its column, `12s ago` at the left end of its own.
+/// `12s` at the right end of its column, `12s ago` at the left end of its column.
 fn ages(row: &str) -> String {
     let words: Vec<&str> = row.split(' ').collect();
     let mut calm = Vec::new();
@@ -122,7 +122,7 @@ fn ages(row: &str) -> String {
         });
     }
     let row = calm.join(" ");
-    // What an age at the left end was longer goes behind its "ago".
+    // If a left-aligned age was longer, the difference goes after its "ago".
     let fills = row.matches('\u{0}').count();
     let row = row.replace('\u{0}', "");
     if fills > 0 {

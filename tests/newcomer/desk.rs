@@ -1,4 +1,4 @@
-//! The newcomer's terminal: what is typed, what comes back, and the transcript of both.
+//! The newcomer's terminal: what is typed, what is printed, and the transcript of both.
 
 use std::fs;
 use std::net::TcpListener;
@@ -18,18 +18,18 @@ const TRANSCRIPT: &str = "tests/newcomer/transcript.txt";
 
 pub struct Desk {
     folder: TempDir,
-    /// The daemon's own port: chosen once, because the configuration names it.
+    /// The daemon's port, chosen once because the configuration names it.
     port: u16,
     daemon: Option<Child>,
     transcript: String,
-    /// What differs from run to run, and what stands for it; longest first.
+    /// Texts that differ between runs, and their replacements; longest first.
     names: Vec<(String, String)>,
 }
 
 impl Desk {
     pub fn new(simulator: &Simulator, kafka: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        // Free now, and in nobody else's use for the seconds that this takes.
+        // Free now, and hopefully for the seconds that this takes.
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = free.local_addr().expect("its address").port();
         let names = vec![
@@ -51,7 +51,7 @@ impl Desk {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// What the newcomer thinks.
+    /// Writes down a thought of the newcomer.
     pub fn tell(&mut self, text: &str) {
         self.write(&format!("\n# {text}\n"));
     }
@@ -62,7 +62,7 @@ impl Desk {
         self.show(words, &output, code);
     }
 
-    /// Types a command until it ends with this code; only the last time is kept.
+    /// Types a command until it ends with this code. Only the last try is kept.
     pub async fn becomes(&mut self, words: &str, code: i32) {
         let mut last = None;
         until(&format!("{words} ends with {code}"), SOON, async || {
@@ -136,7 +136,7 @@ impl Desk {
         self.write(&format!("\n[{name}: {key} = {value:?}{place}]\n"));
     }
 
-    /// A secret goes into a file that only its owner can read.
+    /// Writes a secret into a file that only its owner can read.
     pub fn pastes(&mut self, name: &str, secret: &str) {
         use std::os::unix::fs::PermissionsExt;
         fs::write(self.path(name), secret).expect(name);
@@ -163,7 +163,7 @@ impl Desk {
         self.write("\n$ kill -HUP %1\n");
     }
 
-    /// SIGTERM, and then the log.
+    /// Sends SIGTERM, and then shows the log.
     pub async fn stops(&mut self) {
         self.signal("TERM");
         let mut daemon = self.daemon.take().expect("a daemon");
@@ -186,12 +186,12 @@ impl Desk {
         assert!(!text.contains(Tenant::SECRET), "a secret is shown: {text}");
         self.transcript.push_str(text);
         if std::env::var_os("UPDATE").is_some() {
-            // Each time, so that a run that fails can be read as far as it came.
+            // Write it each time, so that a failing run can be read up to its failure.
             fs::write(kept(), self.named()).expect("written");
         }
     }
 
-    /// The transcript without what differs from run to run.
+    /// The transcript without what differs between runs.
     fn named(&self) -> String {
         let names = self.names.iter();
         let text = names.fold(self.transcript.clone(), |text, (from, to)| {
@@ -200,7 +200,7 @@ impl Desk {
         calm(text.trim_start())
     }
 
-    /// Holds what was shown against the transcript that was kept.
+    /// Compares what was shown with the stored transcript.
     pub fn finish(self) {
         let kept = fs::read_to_string(kept()).unwrap_or_default();
         let now = self.named();

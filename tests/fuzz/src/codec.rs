@@ -6,7 +6,7 @@ use incidentd::core::codec::{
 };
 use incidentd::core::sweep::backlog::MOST;
 
-/// The value of any row, read as either kind.
+/// The value of any row, decoded as either kind.
 pub fn codec(value: &[u8]) {
     let later = value.first().filter(|found| **found > FORMAT);
     let later = later.map(|found| CodecError::Later { found: *found });
@@ -54,7 +54,7 @@ fn state(value: &[u8], later: Option<CodecError>) {
             let ascending = intervals.windows(2).all(|pair| pair[0].to <= pair[1].from);
             assert!(ascending, "{intervals:?}");
             assert!(state.start <= state.cursor, "{state:?}");
-            // Intervals that touch are joined where they are opened, which makes the value shorter.
+            // Touching intervals are joined when they are opened, which makes the value shorter.
             if value.first() == Some(&FORMAT) && encoded.len() == value.len() {
                 assert_eq!(encoded, value, "two values for one state");
             }

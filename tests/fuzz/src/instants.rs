@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use chrono::DateTime;
 use incidentd::core::time::ticks::Ticks;
 
-/// Two texts, a line each, any of which may be an instant; and the bytes themselves as ticks.
+/// Two texts, one per line, each perhaps an instant, and the same bytes as ticks.
 pub fn instants(input: &[u8]) {
     let mut found: Vec<Ticks> = input
         .splitn(2, |byte| *byte == b'\n')
@@ -45,7 +45,7 @@ fn survives(instant: Ticks) {
     );
 }
 
-/// Coarsely two instants may be equal that are not; never is their order turned.
+/// Two different instants may be equal coarsely, but their order is never reversed.
 fn compares(one: Ticks, other: Ticks) {
     let (order, exact) = (one.cmp_coarsely(other), one.cmp(&other));
     assert!(

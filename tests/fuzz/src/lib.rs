@@ -1,5 +1,5 @@
-//! What every input must hold: one function for each fuzz target, which panics when a promise is broken. The fuzz targets
-//! call them, and so does the ordinary test `fuzz_seeds`, which takes this file as a module of its own.
+//! What must hold for every input: one function for each fuzz target, which panics if a promise is broken. The fuzz
+//! targets call them, and so does the ordinary test `fuzz_seeds`, which includes this file as a module.
 
 mod codec;
 mod instants;

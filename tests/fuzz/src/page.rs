@@ -1,4 +1,5 @@
-//! Pages, their incidents, and alerts that continue elsewhere. serde_json, which reads a page in one go, has the answers.
+//! Pages, their incidents, and alerts that continue elsewhere. The results are compared with serde_json, which reads a
+//! page in one go.
 
 use std::collections::HashMap;
 
@@ -14,15 +15,15 @@ const ALERTS: &str = "alerts";
 const LINK: &str = "alerts@odata.nextLink";
 const COUNT: &str = "alerts@odata.count";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// Pages up to here are also read byte by byte.
+/// Pages up to this size are also read byte by byte.
 const SHORT: usize = 2048;
 /// Alerts that are joined to each incident.
 const MORE: usize = 4;
 
 type Members<'a> = HashMap<String, &'a RawValue>;
 
-/// A page. What follows the last zero byte, if there is one, is the sizes of the pieces in which the page arrives, taken
-/// again and again.
+/// A page. The bytes after the last zero byte, if there is one, are the sizes of the chunks in which the page arrives,
+/// used repeatedly.
 pub fn page(input: &[u8]) {
     let zero = input.iter().rposition(|byte| *byte == 0);
     let (page, sizes) = input.split_at(zero.unwrap_or(input.len()));
@@ -47,7 +48,7 @@ pub fn page(input: &[u8]) {
 fn split(page: &Bytes, sizes: &[u8]) -> (Vec<Bytes>, Result<Envelope, PageError>) {
     let (mut splitter, mut elements, mut at) = (Splitter::default(), Vec::new(), 0);
     let mut sizes = sizes.iter().map(|size| usize::from(*size)).cycle();
-    // A round of zeros would go nowhere.
+    // A round of zeros would make no progress.
     let mut empty = 0;
     while at < page.len() {
         let size = sizes.next().filter(|_| empty < 300).unwrap_or(page.len());
@@ -57,14 +58,14 @@ fn split(page: &Bytes, sizes: &[u8]) -> (Vec<Bytes>, Result<Envelope, PageError>
             return (elements, Err(error));
         }
         at = end;
-        // And the bracket that closes the list, of which only the two are kept.
+        // And the closing bracket of the list: only its two brackets are kept.
         assert!(splitter.held() <= at + 1, "holds more than it was given");
     }
     (elements, splitter.finish())
 }
 
-/// A page whose incidents are JSON is one exactly when serde_json takes it for one, and holds the same. It does not take
-/// keys that occur twice, nor a nextLink that is no text, and has no limit; there the splitter alone knows.
+/// A page whose incidents are JSON is accepted exactly when serde_json accepts it, with the same content. serde_json
+/// refuses keys that occur twice and a nextLink that is not text, and has no limit; those cases can't be compared.
 fn is_as_known(page: &[u8], elements: &[Bytes], ending: Result<Envelope, PageError>) {
     let known = known(page.strip_prefix(BYTE_ORDER_MARK).unwrap_or(page));
     let texts = elements
@@ -92,7 +93,7 @@ fn known(page: &[u8]) -> Option<(Vec<&str>, Option<String>)> {
         #[serde(rename = "@odata.nextLink")]
         next_link: Option<String>,
     }
-    // A list could stand for the struct.
+    // serde would also accept a list for the struct.
     let is_object = page.trim_ascii_start().starts_with(b"{");
     let known: Known<'_> = serde_json::from_slice(page).ok().filter(|_| is_object)?;
     let texts = known.value.into_iter().map(RawValue::get).collect();
@@ -139,7 +140,7 @@ fn continues(element: &[u8]) {
 fn joins(element: &[u8], more: &[&Bytes]) {
     let joined = join(element, more);
     let Ok(mut members) = serde_json::from_slice::<Members<'_>>(element) else {
-        // What is no JSON, or has keys that are no text, is cut all the same, and its bytes go on as they are.
+        // An element that is not JSON, or has keys that are not text, is cut all the same, and its bytes pass through.
         return;
     };
     let own = members.remove(ALERTS);

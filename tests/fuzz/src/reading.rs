@@ -1,4 +1,5 @@
-//! Incidents: what of them makes a version. serde_json, for what it accepts, has the answers.
+//! Incidents, and which of their members make a version. The results are compared with serde_json where it accepts the
+//! input.
 
 use std::ops::Range;
 
@@ -7,7 +8,7 @@ use incidentd::core::incident::reading::{Shape, read};
 use incidentd::core::sources::{defender, graph};
 use serde_json::Value;
 
-/// An incident of either API, and forms of it that must be the same version.
+/// An incident of either API, and other forms of it that must be the same version.
 pub fn reading(raw: &[u8]) {
     for shape in [&defender::SHAPE, &graph::SHAPE] {
         let Ok(known) = read(raw, shape) else {
@@ -16,7 +17,7 @@ pub fn reading(raw: &[u8]) {
         };
         assert_eq!(read(raw, shape), Ok(known), "not the same twice");
         assert_ne!(known.without_alerts().hash, known.hash);
-        // Not followed to its end: compared by its bytes.
+        // It could not be followed to its end, so it is compared by its bytes.
         let Some(members) = members(raw) else {
             continue;
         };
@@ -62,7 +63,7 @@ fn refused(raw: &[u8], shape: &'static Shape) {
     );
 }
 
-/// Written anew by serde_json, which sorts the members and takes the last of equal ones, it is the same version.
+/// If serde_json writes it again, sorting the members and taking the last of equal ones, it is the same version.
 fn is_as_known(raw: &[u8], value: &Value, shape: &'static Shape) {
     let known = read(raw, shape).map(|it| (it.id, it.updated, it.phase));
     let anew = value.to_string();
@@ -72,7 +73,7 @@ fn is_as_known(raw: &[u8], value: &Value, shape: &'static Shape) {
         known.as_ref().copied(),
         "{anew}"
     );
-    // What serde_json writes in another way is compared by its bytes only where the table does not expect it.
+    // What serde_json writes differently is compared by its bytes only where the table does not expect it.
     let pretty = serde_json::to_string_pretty(value).expect("JSON");
     let flat = value.as_object().expect("an object").values().all(plain);
     if flat {
@@ -84,7 +85,7 @@ fn plain(value: &Value) -> bool {
     !matches!(value, Value::Array(_) | Value::Object(_))
 }
 
-/// Where the members of an object lie, its last ones first: each key once.
+/// The ranges of an object's members, last ones first, each key once.
 fn members(raw: &[u8]) -> Option<Vec<Range<usize>>> {
     let mut input = Scanner::new(raw);
     let (mut members, mut keys) = (Vec::new(), Vec::new());
@@ -96,7 +97,7 @@ fn members(raw: &[u8]) -> Option<Vec<Range<usize>>> {
         let place = input.skip().ok()?;
         // From the key's quote on.
         let start = key.written().as_ptr().addr() - raw.as_ptr().addr() - 1;
-        // A value that is missing can't be moved to the end of a list of members.
+        // A missing value can't be moved to the end of the members.
         if place.is_empty() || keys.contains(&said) || keys.len() > 200 {
             return None;
         }
