@@ -22,7 +22,7 @@ use crate::settings::{Settings, TenantSettings};
 
 const CANARY: &str = "S3cr3t~canary.value";
 
-/// A configuration in a folder of its own, with a secret in the file `secret`.
+/// A configuration in its own folder, with a secret in the file `secret`.
 struct Fixture {
     folder: TempDir,
     environment: HashMap<String, String>,
@@ -72,7 +72,7 @@ impl Fixture {
         self.load().unwrap_or_else(|errors| panic!("{errors}"))
     }
 
-    /// The warnings, with the folder's own name left out.
+    /// The warnings, without the folder's own name.
     #[track_caller]
     fn warnings(&self) -> Vec<String> {
         let folder = format!("{}/", self.folder.path().display());
@@ -83,7 +83,7 @@ impl Fixture {
             .collect()
     }
 
-    /// The report, with the folder's own name left out.
+    /// The report, without the folder's own name.
     #[track_caller]
     fn report(&self) -> String {
         match self.load() {

@@ -1,10 +1,10 @@
-//! Files that other users of the machine can change, or read though they hold a password.
+//! Files that other users of the machine can change, and files with a password that they can read.
 
 use super::*;
 
 const DIR: &str = "INCIDENTD__TENANTS_DIR";
 
-/// A configuration whose folder lets everybody through.
+/// A configuration in a folder that all users can enter.
 fn open(text: &str) -> Fixture {
     with(text).with_mode("", 0o755)
 }

@@ -1,9 +1,9 @@
-//! Source and cloud: what follows from them, and what a tenant inherits when it chooses otherwise.
+//! Source and cloud: what follows from them, and what a tenant with another choice inherits.
 
 use super::{Fixture, only, with};
 use crate::settings::{ApiSettings, Settings, SourceKind};
 
-/// A tenant with these keys below an `[api]` with those.
+/// An `[api]` with the keys `shared`, and a tenant with the keys `own`.
 fn api(shared: &str, own: &str) -> Fixture {
     let fixture = with(&format!("[api]\n{shared}"));
     let own: String = own.lines().map(|key| format!("api.{key}\n")).collect();
@@ -13,7 +13,7 @@ fn api(shared: &str, own: &str) -> Fixture {
         .with_env("INCIDENTD__TENANTS_DIR", "more")
 }
 
-/// The second tenant's: the first has nothing of its own.
+/// The settings of the second tenant; the first has no own keys.
 fn own(settings: &Settings) -> &ApiSettings {
     &settings.tenants[1].api
 }
@@ -87,7 +87,7 @@ fn what_was_set_for_one_api_is_not_inherited_by_another() {
     );
     for (tenant, expected) in [
         ("token_endpoint = \"v1\"", near),
-        // The same choice said again is no other choice.
+        // The same choice, repeated, is not another choice.
         ("cloud = \"commercial\"\nsource = \"defender\"", near),
         (
             "source = \"graph\"",
@@ -127,7 +127,7 @@ fn what_was_set_for_one_api_is_not_inherited_by_another() {
 
 #[test]
 fn china_has_graph_with_a_warning_and_no_defender() {
-    // The only source that the cloud has is the one that nobody has to name.
+    // The cloud has only one source, which need not be named.
     for source in ["\n", "source = \"graph\""] {
         let settings = with(&format!("[api]\n{source}\ncloud = \"china\"")).valid();
         assert_eq!(
@@ -219,7 +219,7 @@ fn the_request_budget_follows_the_source_unless_it_is_set() {
     };
     let settings = set(10, "", "source = \"defender\"");
     assert_eq!(budgets(&settings), (10, 10));
-    // Enough for the one and too much for the other.
+    // Enough for one source and too much for the other.
     let settings = set(60, "source = \"graph\"", "source = \"defender\"");
     assert_eq!(budgets(&settings), (60, 60));
     assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);

@@ -1,8 +1,8 @@
-//! Settings that are right one by one and wrong together.
+//! Settings that are valid separately but not together.
 
 use super::{APP, CANARY, Fixture, TENANT, with};
 
-/// `[api]` with these keys, and a second tenant with those.
+/// An `[api]` with the keys `shared`, and a second tenant with the keys `own`.
 fn api(shared: &str, own: &str) -> Fixture {
     let own: String = own.lines().map(|key| format!("api.{key}\n")).collect();
     with(&format!("[api]\n{shared}"))
@@ -119,7 +119,7 @@ fn a_tenant_that_leaves_hand_set_addresses_behind_is_warned_of() {
     );
     let own = "source = \"graph\"\nbase_url = \"https://own.example.net\"";
     assert_eq!(dropped(set, own), Vec::<String>::new());
-    // That Microsoft's own address does not serve the other source goes without saying.
+    // No warning if an address of Microsoft's can't serve the other source, because that is obvious.
     let nearer = "source = \"defender\"\nbase_url = \"https://api-eu.security.microsoft.com\"";
     assert_eq!(dropped(nearer, "source = \"graph\""), Vec::<String>::new());
 }
@@ -182,7 +182,7 @@ fn a_secret_s_file_that_all_users_can_reach_is_warned_of_and_a_group_s_is_not() 
           chown it to the user or the group that incidentd runs as"
         ]
     );
-    // Nobody else comes through the folder.
+    // No other user can enter the folder.
     let closed = fixture.with_mode("", 0o700).warnings();
     assert_eq!(closed, Vec::<String>::new());
 }

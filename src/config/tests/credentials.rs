@@ -1,4 +1,4 @@
-//! What an app may prove itself with, for all tenants and for one.
+//! The credentials of an app, for all tenants and for one.
 
 use super::super::{NoLibraryChecks, effective, load_for_reading};
 use super::{APP, CANARY, Fixture, TENANT};
@@ -6,7 +6,7 @@ use crate::settings::{Credential, SecretSource, Settings};
 
 const ID: &str = "[app]\nclient_id = \"0f0f0f0f-0000-4000-8000-000000000001\"\n";
 
-/// `[app]` with these keys, and a tenant with those. The files `next` and `token` are there.
+/// An `[app]` with the keys `shared`, and a tenant with the keys `own`. The files `next` and `token` exist.
 fn app(shared: &str, own: &str) -> Fixture {
     Fixture::new(&format!("{ID}{shared}\n{TENANT}{own}"))
         .with_file("next", "the next secret\n")
@@ -14,7 +14,7 @@ fn app(shared: &str, own: &str) -> Fixture {
         .with_env("SECRET", CANARY)
 }
 
-/// The only tenant's credential, files by their names.
+/// The only tenant's credential, with its files by name.
 fn shown(settings: &Settings) -> String {
     let name = |path: &std::path::Path| {
         let name = path.file_name().expect("a name");
@@ -38,7 +38,7 @@ fn shown(settings: &Settings) -> String {
 
 #[test]
 fn the_file_of_the_second_secret_may_be_missing_before_and_after_a_rotation() {
-    // The unit's copy of a file that is not there has a line end.
+    // The unit's copy of a missing file has a line end.
     for next in ["absent", "empty", "blank"] {
         let keys = format!("client_secret_file = \"secret\"\nclient_secret_next_file = \"{next}\"");
         let fixture = app(&keys, "")
@@ -68,7 +68,7 @@ fn a_tenant_s_own_credential_goes_before_the_shared_one_as_a_whole() {
         (&[file, next], &[token], "federated token"),
         (&[token], &[file, next], "secret then next"),
         (&[token], &[env], "$SECRET"),
-        // The second secret is another app's.
+        // The second secret belongs to another app.
         (&[file, next], &[env], "$SECRET"),
     ] {
         let own: Vec<String> = own.iter().map(|key| format!("app.{key}")).collect();
@@ -138,7 +138,7 @@ fn files_of_no_use_are_refused_with_their_key_and_without_their_content() {
             ),
         ] {
             if key == "client_secret_next_file" && name != "binary" {
-                // There only during a rotation.
+                // It exists only during a rotation.
                 continue;
             }
             let mut fixture = app(&format!("{beside}{key} = {name:?}"), "");
@@ -196,7 +196,7 @@ fn a_copy_of_another_unit_s_is_said_to_be_systemd_s() {
 
 const COPIES: &str = "/run/credentials/incidentd.service";
 
-/// The only mistake, of a tenant whose secret is a copy of this name that is not there.
+/// The only mistake, for a tenant whose secret is a missing copy with this name.
 fn missing_copy(name: &str, in_service: bool) -> String {
     let own = format!("app.client_secret_file = \"{COPIES}/{name}\"");
     let mut fixture = app("client_secret_file = \"secret\"", &own);
@@ -257,7 +257,7 @@ fn who_needs_no_secret_is_not_stopped_by_one_that_is_missing() {
         assert!(!texts.contains("canary"), "{texts}");
         assert_eq!(texts.contains("not shown: "), hidden, "{texts}");
     }
-    // What else is wrong is a mistake for all.
+    // Any mistake other than an unreadable secret is an error, also for a reader without access to the secret.
     let wrong = app("client_secret_file = \"absent\"\nno_such_key = 1", "");
     let errors = load_for_reading(&wrong.main(), &wrong.environment).expect_err("a mistake");
     assert_eq!(errors.problems().len(), 1, "{errors}");

@@ -26,7 +26,7 @@ fn example(name: &str) -> Fixture {
     Fixture::new(&filled_in(&text).replace(SECRET_FILE, "secret"))
 }
 
-/// With a client id: the examples hold a placeholder, which is refused.
+/// The example with a client id instead of its placeholder, which is refused.
 fn filled_in(text: &str) -> String {
     assert!(text.contains(PLACEHOLDER), "it holds another placeholder");
     text.replace(PLACEHOLDER, "0f0f0f0f-0000-4000-8000-000000000001")
@@ -85,7 +85,7 @@ fn both_examples_are_valid_and_mean_the_same() {
     assert_eq!(others(minimal), others(full));
 }
 
-/// The effective configuration is made of what was asked for: a key that is read has to be in it.
+/// The effective configuration is made of the keys that were requested, so each key that is read must be in it.
 #[test]
 fn every_key_of_the_full_example_is_shown_with_its_line_and_each_default_as_one() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config/incidentd.toml");
@@ -131,7 +131,7 @@ fn every_key_of_the_full_example_is_shown_with_its_line_and_each_default_as_one(
     assert!(shown > 20, "{shown} keys were looked at");
 }
 
-/// What is shown as a comment in the full example is accepted as well.
+/// Keys that are comments in the full example are accepted as well.
 #[test]
 fn the_keys_commented_out_in_the_full_example_are_known() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config/incidentd.toml");
@@ -149,7 +149,7 @@ fn the_keys_commented_out_in_the_full_example_are_known() {
                 .filter(|rest| is_key(rest))
                 .unwrap_or(line)
         })
-        // Each stands in place of client_secret_file.
+        // Each replaces client_secret_file.
         .filter(|line| {
             !line.starts_with("client_secret_env") && !line.starts_with("federated_token_file")
         })

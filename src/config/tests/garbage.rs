@@ -1,10 +1,10 @@
-//! Whatever the text and the environment: an answer, never a panic.
+//! Any text and any environment get an answer and never cause a panic.
 
 use proptest::prelude::*;
 
 use super::{Fixture, with};
 
-/// Lines of a configuration, right and wrong, in any order.
+/// Valid and invalid lines of a configuration, in any order.
 fn any_lines() -> impl Strategy<Value = String> {
     let line = prop_oneof![
         prop::sample::select(vec![

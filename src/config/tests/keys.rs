@@ -1,4 +1,4 @@
-//! The table of keys against what reading and reloading do.
+//! Compares the table of keys with what reading and reloading do.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Keys below the wrong header, or below none: one plain explanation each, however much hides behind it.
+//! Keys below the wrong header, or below none: one plain explanation each, however many mistakes it causes.
 
 use super::{APP, Fixture, TENANT, with};
 
@@ -32,7 +32,7 @@ fn a_single_table_of_tenants_is_told_to_be_a_list_and_hides_the_lack_of_tenants(
 fn a_tenant_s_keys_without_a_header_are_one_error() {
     let bare = TENANT.replace("[[tenants]]", "");
     let expected = "it is a tenant's, and there is no line [[tenants]] above it\n    write the line [[tenants]] above";
-    // Below [app], where they ended up.
+    // Below [app], where the keys ended up.
     says_once(
         &Fixture::new(&format!("{APP}{bare}")),
         &format!("incidentd.toml:7: app.id: {expected}"),
@@ -139,7 +139,7 @@ fn a_table_below_the_tenants_is_warned_of_as_it_holds_for_all() {
     let expected = "incidentd.toml:9: api: it holds for all tenants, though it stands below [[tenants]]; move it above the first \
                     of them, or write [tenants.api] for the one";
     assert_eq!(fixture.warnings(), [expected]);
-    // A second [api] there is a table given twice.
+    // A second [api] there is a duplicate table.
     let twice = Fixture::new(&format!(
         "{APP}[api]\nsource = \"graph\"\n{TENANT}[api]\nsource = \"defender\""
     ));

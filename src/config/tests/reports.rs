@@ -1,4 +1,4 @@
-//! What an operator reads when something is wrong.
+//! The report for an operator when something is wrong.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use super::{APP, CANARY, Fixture, TENANT, with};
 use crate::settings::{Credential, SecretSource};
 
-/// A file, and the files of its `tenants_dir`, as wrong as one person could make them.
+/// A file, and the files of its `tenants_dir`, with as many mistakes as one person could make.
 fn mistakes() -> Fixture {
     Fixture::new(include_str!("mistakes/incidentd.toml"))
         .with_file(
@@ -283,7 +283,7 @@ fn syntax_errors_are_said_in_plain_words_each_with_its_line() {
         for (said, expected) in said.iter().zip(expected) {
             assert!(said.starts_with(expected), "{said} is not {expected}");
         }
-        // What else is wrong is not known yet: that is said once.
+        // Other mistakes are not known yet, which is said once.
         let rest = "; nothing else was looked at, in this file or in others";
         assert!(
             report.ends_with(rest) && report.matches(rest).count() == 1,

@@ -69,7 +69,7 @@ fn tenants_share_what_they_do_not_override() {
     assert_eq!(plain.name.to_string(), plain.id.to_string());
     assert!(Arc::ptr_eq(&contoso.app, &plain.app) && Arc::ptr_eq(&contoso.api, &plain.api));
     assert!(Arc::ptr_eq(&contoso.poll, &plain.poll) && Arc::ptr_eq(&contoso.topic, &plain.topic));
-    // The scope was set for all but the tenant that chose its cloud.
+    // The scope was set for all tenants except the one that chose its cloud.
     let [dropped, scope] = &settings.warnings[..] else {
         panic!("{:?}", settings.warnings)
     };
@@ -159,7 +159,7 @@ fn many(n: u32) -> impl Iterator<Item = String> {
     })
 }
 
-/// Prints what it took; the promise of a second holds for a release build on an idle machine.
+/// Prints its times. The promise of a second holds for a release build on an idle machine.
 #[test]
 fn five_thousand_tenants_load_from_one_file_and_from_as_many() {
     let all: String = many(5000).collect();

@@ -1,4 +1,4 @@
-//! What the keys mean, and which value goes before which.
+//! The meaning of the keys, and which value takes precedence.
 
 use std::time::Duration;
 
@@ -185,7 +185,7 @@ fn a_number_is_no_path() {
     let name = "app.client_secret_env = 5";
     let own = Fixture::new(&format!("{APP}{TENANT}{name}")).report();
     assert!(own.contains("it is a number"), "{own}");
-    // The environment's values are all texts.
+    // All values of the environment are texts.
     let folder = Fixture::new(&format!("{APP}{TENANT}"))
         .with_file(
             "5/fabrikam.toml",
