@@ -1,4 +1,4 @@
-//! The ledger's promises: held against a model, on a disk that fails, and on files that are not its own.
+//! The ledger's promises: compared with a model, with a failing disk, and with files that are not ledgers.
 
 mod absent;
 mod damage;
@@ -61,7 +61,7 @@ fn open(dir: &Path) -> LocalLedger {
     LocalLedger::open(dir).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Why `dir` is refused, and that its ledger's bytes are the same afterwards.
+/// Checks that `dir` is refused and that the bytes of its ledger stay the same. Returns the error.
 fn refused_untouched(dir: &Path) -> LedgerError {
     let file = dir.join("ledger.redb");
     let before = std::fs::read(&file).expect("the file to be refused");
@@ -75,7 +75,7 @@ fn refused_untouched(dir: &Path) -> LedgerError {
 fn a_tenant_whose_first_range_no_ledger_kept_goes_on_without_a_bound() {
     let dir = tempfile::tempdir().expect("temporary directory");
     open(dir.path()).close();
-    // As the format before wrote it: cursor and last reconcile.
+    // In the previous format: cursor and last reconcile.
     let mut old = vec![2];
     old.extend([7_i64, 5].into_iter().flat_map(i64::to_be_bytes));
     tamper(dir.path(), |transaction| {
@@ -141,7 +141,7 @@ fn dead_letters_of_a_former_release_are_taken_over_up_to_the_bound_and_age_from_
     assert_eq!((letters(1).len(), letters(2).len()), (MOST, 1));
     let (content, Letter { met, accepted }) = letters(2)[0];
     assert!(accepted && content == ContentHash(5), "{content}");
-    // Year 2020, a day on which this test did not run yet.
+    // In the year 2020, before this test was written.
     assert!(met > Ticks::from_unix_seconds(1_600_000_000), "{met}");
     let forget = |before| LedgerEntry {
         seen: Vec::new(),
@@ -178,7 +178,7 @@ fn no_more_dead_letters_of_a_tenant_are_kept_than_the_bound() {
     let most = MOST as u64;
     wait_for(ledger.write(met(0..most + 10, false))).expect("written");
     wait_for(ledger.write(met(most + 10..most + 20, false))).expect("written");
-    // What is there already changes all the same.
+    // Known letters can still change.
     wait_for(ledger.write(met(most - 1..most, true))).expect("written");
     let letters = wait_for(ledger.letters(tenant(1))).expect("read");
     assert_eq!(letters.len(), MOST);

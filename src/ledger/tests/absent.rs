@@ -1,4 +1,4 @@
-//! Tenants that were taken out of the configuration.
+//! Tenants that were removed from the configuration.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ fn day(n: i64) -> Ticks {
     Ticks(n * 86_400 * PER_SECOND)
 }
 
-/// What a start does on that day, with these tenants configured.
+/// What a start does on that day with these tenants in the configuration.
 async fn start(ledger: &LocalLedger, configured: &[u8], on: i64) {
     let configured: HashSet<_> = configured.iter().map(|of| tenant(*of)).collect();
     ledger.prune(configured, day(on)).await;
@@ -48,7 +48,7 @@ async fn a_tenant_that_is_put_back_within_180_days_is_as_if_it_had_never_left() 
     start(&ledger, &[1, 2], 1_179).await;
     assert!(is_there(&ledger, 3).await, "absent for 179 days");
     start(&ledger, &[1, 2, 3], 1_180).await;
-    // Its absence is counted anew.
+    // Its absence is counted from the beginning again.
     start(&ledger, &[1, 2], 1_181).await;
     start(&ledger, &[1, 2], 1_360).await;
     assert!(is_there(&ledger, 3).await);

@@ -1,4 +1,4 @@
-//! Files that must be refused, and left as they are.
+//! Files that must be refused and left unchanged.
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use crate::core::health::status::PartState;
 use crate::ledger::open::{FORMAT, FORMAT_KEY, META};
 use crate::ledger::tables::VERSIONS;
 
-/// A directory with a ledger of some hundred rows.
+/// A directory with a ledger of a few hundred rows.
 fn filled() -> tempfile::TempDir {
     static BYTES: LazyLock<Vec<u8>> = LazyLock::new(fill);
     let dir = tempfile::tempdir().expect("temporary directory");
@@ -41,7 +41,7 @@ pub(super) fn wait_for<T>(future: impl Future<Output = T>) -> T {
     runtime.expect("runtime").block_on(future)
 }
 
-/// Changes a ledger behind incidentd's back.
+/// Changes a ledger without incidentd.
 pub(super) fn tamper(dir: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
     let database = Database::open(dir.join("ledger.redb")).expect("open");
     let mut transaction = database.begin_write().expect("begin");
@@ -75,7 +75,7 @@ fn a_file_in_the_place_of_the_folder_is_named() {
 
 #[test]
 fn messages_name_the_whole_path() {
-    // Relative to where the tests run, which is the package's folder.
+    // Relative to the working directory of the tests, which is the package's folder.
     let error = LocalLedger::open(Path::new("Cargo.toml")).expect_err("no folder");
     let whole = std::path::absolute("Cargo.toml").expect("a path");
     let whole = whole.display().to_string();
@@ -137,7 +137,7 @@ proptest! {
         let sound = filled();
         let dir = tempfile::tempdir().expect("temporary directory");
         let mut bytes = std::fs::read(sound.path().join("ledger.redb")).expect("read");
-        // The live part of the file: redb allocates far ahead of what it uses.
+        // The used part of the file: redb allocates much more than it uses.
         let live = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         bytes[at.index(live)] ^= flip;
         let file = dir.path().join("ledger.redb");
@@ -274,7 +274,7 @@ fn a_row_of_a_later_format_in_a_file_that_does_not_say_so_is_refused_untouched()
     }
 }
 
-/// Why `dir` is refused, and that nothing was made in it.
+/// Checks that `dir` is refused and that nothing was created in it. Returns the error.
 fn not_begun(dir: &Path) -> LedgerError {
     let error = LocalLedger::open(dir).expect_err("it must be refused");
     assert!(
@@ -321,7 +321,7 @@ fn a_link_that_leads_nowhere_is_a_disk_that_is_not_mounted_and_no_first_start() 
         assert!(matches!(error, LedgerError::BadLink { .. }), "{error:?}");
     }
 
-    // The disk is back.
+    // The disk is mounted again.
     std::fs::create_dir_all(&away).expect("a folder");
     open(&at("folder")).close();
     assert!(away.join("ledger.redb").exists());
@@ -342,7 +342,7 @@ fn a_first_start_writes_through_no_link() {
     assert!(!dir.join("ledger.redb").is_symlink());
 }
 
-/// A thread of its own, with a time limit: opening a pipe would wait for its other end for ever.
+/// In its own thread with a time limit: opening a pipe would wait for its other end for ever.
 #[test]
 fn a_pipe_or_a_folder_in_the_place_of_a_file_is_refused_with_words_and_nothing_waits_for_it() {
     for name in ["ledger.redb", "ledger.lock"] {

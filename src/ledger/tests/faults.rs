@@ -1,4 +1,4 @@
-//! A disk that fills, and a writer that dies.
+//! A disk that becomes full, and a writer that panics.
 
 use parking_lot::Mutex;
 use std::io;
@@ -23,18 +23,18 @@ use crate::ledger::{CLOSE_LIMIT, PATIENCE};
 const ENOSPC: i32 = 28;
 
 const SOUND: u8 = 0;
-/// What is allocated can be written over: the file's head, as on a real full disk.
+/// Allocated blocks can be overwritten, such as the head of the file, as on a real full disk.
 const NO_NEW_BLOCKS: u8 = 1;
-/// No write at all succeeds, so that the file can't even be opened again.
+/// No write succeeds, so that the file can't be opened again either.
 const NO_WRITES: u8 = 2;
 
 #[derive(Debug, Default)]
 struct Disk {
     fault: AtomicU8,
     flushes: AtomicUsize,
-    /// Held by a test, it holds up every flush.
+    /// While a test holds it, every flush waits.
     gate: Mutex<()>,
-    /// Held by a test, it holds up every read.
+    /// While a test holds it, every read waits.
     read_gate: Mutex<()>,
 }
 
@@ -101,7 +101,7 @@ fn on(disk: &Arc<Disk>) -> Opener {
     let disk = disk.clone();
     Box::new(move |path| {
         let mut builder = builder();
-        // No cache hides a read from the disk's faults.
+        // Without a cache, every read meets the disk's faults.
         builder.set_cache_size(0);
         builder.create_with_backend(FaultyFile {
             inner: FileBackend::new(open_file(path)?)?,
@@ -195,7 +195,7 @@ async fn reads_fail_while_the_file_cannot_be_opened_and_bring_it_back_by_themsel
     assert_eq!(failure.reaction, Reaction::Backoff, "{failure}");
 
     disk.set(SOUND);
-    // No write comes: a tenant reads before it writes.
+    // No write comes, because a tenant reads before it writes.
     let read = async {
         while ledger.state(tenant(1)).await.is_err() {
             tokio::task::yield_now().await;
@@ -220,7 +220,7 @@ async fn entries_that_wait_together_share_one_commit() {
     let before = flushes();
     let closed = disk.gate.lock();
     let mut writers = join_all((1..=50).map(|of| ledger.write(entry(of, 7))));
-    // One look at each, after which all are queued and wait for their answers.
+    // Poll each once; then all are queued and wait for their answers.
     assert!((&mut writers).now_or_never().is_none());
     drop(closed);
     for written in writers.await {
@@ -276,7 +276,7 @@ async fn a_disk_that_does_not_answer_reads_holds_up_no_thread_of_the_runtime_and
     ledger.write(entry(1, 1)).await.expect("written");
     let hangs = disk.read_gate.lock();
     let mut reads: Vec<_> = (1..=50).map(|of| ledger.state(tenant(of))).collect();
-    // On the one thread of this runtime: a read that blocked it would end the test here.
+    // This runtime has one thread: a read that blocked it would end the test here.
     begin(&mut reads).await;
     let mut sign_of_life = ledger.alive();
     tokio::time::advance(PATIENCE + Duration::from_secs(1)).await;

@@ -1,4 +1,4 @@
-//! What was written is what is read: held against a plain map.
+//! What was written is read back: compared with a plain map.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -160,7 +160,7 @@ async fn what_was_acknowledged_is_in_the_file_at_that_moment() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let ledger = open(dir.path());
     ledger.write(entry(1, 1)).await.expect("written");
-    // The file as a crash would leave it: not closed.
+    // The file as after a crash: not closed.
     let crashed = tempfile::tempdir().expect("temporary directory");
     std::fs::copy(
         dir.path().join("ledger.redb"),
@@ -176,7 +176,7 @@ async fn what_was_acknowledged_is_in_the_file_at_that_moment() {
 async fn closing_writes_what_was_queued_first() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let ledger = Arc::new(open(dir.path()));
-    // Polled once, so that the entry is queued, and given up.
+    // Polled once, so that the entry is queued, and then dropped.
     let gave_up = tokio::time::timeout(std::time::Duration::ZERO, ledger.write(entry(1, 1)));
     let _ = gave_up.await;
     drop(ledger);
