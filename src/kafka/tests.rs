@@ -1,5 +1,5 @@
-//! The publisher against librdkafka's in-process broker, whose errors can be ordered. What needs a broker that keeps
-//! order and refuses repeats is tested on a real Kafka, in `tests/kafka_publisher.rs`.
+//! The publisher with librdkafka's in-process broker, which can be told to return errors. What needs a broker that
+//! keeps the order and refuses repeats is tested with a real Kafka, in `tests/kafka_publisher.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -64,7 +64,7 @@ fn records(topic: &str, count: usize) -> Vec<Record> {
         .collect()
 }
 
-/// Reads `count` records, and makes sure that no further one follows.
+/// Reads `count` records, and makes sure that no other follows.
 async fn read(brokers: &str, topic: &str, count: usize) -> Vec<Arrived> {
     let reader = TopicReader::open(brokers, topic).await.expect("a reader");
     let mut arrived = Vec::new();
@@ -156,8 +156,8 @@ async fn passing_errors_of_a_broker_are_retried_until_every_record_is_there() {
     );
     let results = timeout(LIMIT, publisher.publish(records("t", 200))).await;
     assert_eq!(results.expect("acknowledged"), vec![Ok(()); 200]);
-    // Whether one came twice says nothing here: the mock does not drop an idempotent producer's repeats, as a real broker
-    // does (`tests/kafka_publisher.rs`).
+    // This can't check for repeats: unlike a real broker, the mock does not drop the repeats of an idempotent producer
+    // (`tests/kafka_publisher.rs`).
     let reader = TopicReader::open(&cluster.bootstrap_servers(), "t")
         .await
         .expect("a reader");
@@ -169,7 +169,7 @@ async fn passing_errors_of_a_broker_are_retried_until_every_record_is_there() {
     }
 }
 
-/// Publishes a record, takes the broker away, and has fifty more published meanwhile.
+/// Publishes a record, stops the broker, and publishes fifty more meanwhile.
 async fn strand(
     cluster: &Cluster,
     publisher: &Arc<KafkaPublisher>,
@@ -350,7 +350,7 @@ async fn a_producer_that_kafka_refuses_says_what_to_grant_and_is_replaced_once_t
     assert_eq!(state.state, PartState::Failed);
     let remedy = state.remedy.unwrap_or_default();
     assert!(remedy.contains(&command), "{remedy}");
-    // The mock has one more refusal: the next producer dies, too, and the one after it lives.
+    // The mock has one more refusal: the next producer also fails, and the one after it works.
     publish_until_accepted(&publisher, 5).await;
     assert_eq!(publisher.status().state, PartState::Ok);
     assert_eq!(publisher.status().remedy, None);
@@ -389,7 +389,7 @@ async fn a_record_over_which_connections_are_closed_comes_back_as_too_large_and_
     let publisher = publisher(&cluster, &[]);
     let first = timeout(LIMIT, publisher.publish(records("t", 1))).await;
     assert_eq!(first.expect("acknowledged"), vec![Ok(())]);
-    // The mock closes the connection over each of the next produce requests.
+    // The mock closes the connection at each of the next produce requests.
     cluster.request_errors(
         RDKafkaApiKey::Produce,
         &[RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT; 40],
@@ -409,7 +409,7 @@ async fn a_record_over_which_connections_are_closed_comes_back_as_too_large_and_
     }
     assert_eq!(oversize.as_deref(), Some(&large), "it is not given back");
     cluster.clear_request_errors(RDKafkaApiKey::Produce);
-    // It is remembered: neither it nor one of its size is sent now, and parts are made smaller.
+    // The limit is remembered: no record of that size is sent again, and parts are made smaller.
     let started = tokio::time::Instant::now();
     let other = record("t", 8, vec![b'y'; 2_000_000]);
     let results = timeout(LIMIT, publisher.publish(vec![large, other])).await;
@@ -420,7 +420,7 @@ async fn a_record_over_which_connections_are_closed_comes_back_as_too_large_and_
     assert_eq!(publisher.status().state, PartState::Ok);
 }
 
-/// Publishes until all are accepted, as the runtime does.
+/// Publishes until all records are accepted, as the runtime does.
 async fn publish_until_accepted(publisher: &KafkaPublisher, count: usize) {
     let accepted = async {
         loop {
@@ -485,7 +485,7 @@ async fn a_producer_that_a_broker_contradicts_is_replaced_and_nothing_is_lost() 
 #[test]
 fn a_property_that_librdkafka_lacks_or_refuses_is_named_and_its_value_is_not() {
     let refused = |name: &str, value: &str| {
-        // Only with TLS does librdkafka look at its properties of TLS.
+        // librdkafka reads its TLS properties only with TLS.
         let properties = [("security.protocol", "ssl"), (name, value)];
         let error = KafkaPublisher::connect(options("127.0.0.1:1", &properties))
             .err()
@@ -510,7 +510,7 @@ fn a_property_that_librdkafka_lacks_or_refuses_is_named_and_its_value_is_not() {
     );
     for (name, value) in [
         ("ssl.ca.location", "/nowhere/hunter2-hunter2"),
-        // librdkafka says it without the backslash.
+        // librdkafka repeats it without the backslash.
         ("ssl.providers", "hunter2\\-hunter2"),
     ] {
         let unusable = refused(name, value);

@@ -1,4 +1,4 @@
-//! The records against the contract with consumers.
+//! Compares the records with the contract with consumers.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -263,7 +263,7 @@ proptest! {
         prop_assert_eq!(&value["data"], &serde_json::from_str::<Value>(&raw).expect("JSON"));
         prop_assert_eq!(record.value.capacity(), record.value.len(), "sized up front");
 
-        // The attributes are those of the headers.
+        // The attributes have the values of the headers.
         for (attribute, name) in [
             ("specversion", "ce_specversion"), ("id", "ce_id"), ("source", "ce_source"), ("type", "ce_type"),
             ("subject", "ce_subject"), ("time", "ce_time"), ("tenant", "tenant_id"),

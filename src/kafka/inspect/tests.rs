@@ -1,5 +1,5 @@
-//! Against librdkafka's in-process broker, which does not tell topics' settings. Permissions, limits and logins are tested
-//! on a real Kafka, in `tests/cli_check.rs`.
+//! With librdkafka's in-process broker, which does not report the settings of topics. Permissions, limits and log-ins
+//! are tested with a real Kafka, in `tests/cli_check.rs`.
 
 use super::*;
 use crate::kafka::mock::MockBroker;

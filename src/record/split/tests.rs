@@ -1,4 +1,4 @@
-//! Parts against the record they were made of.
+//! Compares parts with the record that they were made from.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::ports::{Encoder, Item};
 use crate::record::{Recipe, RecordEncoder};
 use crate::settings::RecordFormat;
 
-/// An incident that is to be published.
+/// An incident to be published.
 struct Scene {
     encoder: RecordEncoder,
     item: Item,
@@ -77,7 +77,7 @@ impl Scene {
         Frame::of(draft).expect("an incident with alerts")
     }
 
-    /// The least limit that leaves `room` for alerts in a part.
+    /// The smallest limit that leaves `room` for alerts in a part.
     fn limit_for(&self, room: usize) -> usize {
         self.frame().part(0, WIDEST, WIDEST, b"").size() + room
     }
@@ -94,7 +94,7 @@ fn json(record: &Record) -> Value {
     serde_json::from_slice(&record.value).expect("a part is JSON")
 }
 
-/// What a consumer does: the first part's incident, with the alerts of all of them.
+/// What a consumer does: takes the incident of the first part, with the alerts of all parts.
 fn put_together(format: RecordFormat, parts: &[Record]) -> Value {
     let incident = |part: &Record| match format {
         RecordFormat::CloudEvents => json(part)["data"].clone(),
@@ -109,12 +109,12 @@ fn put_together(format: RecordFormat, parts: &[Record]) -> Value {
     whole
 }
 
-/// White space that JSON allows anywhere between its tokens.
+/// White space that JSON allows between its tokens.
 fn gap() -> impl Strategy<Value = String> {
     "[ \\t\\r\\n]{0,3}"
 }
 
-/// Values of every kind, with what could be mistaken for the incident's alerts, or for an end, inside.
+/// Values of every kind that contain text similar to the incident's alerts or to an end.
 fn value() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
@@ -136,10 +136,10 @@ fn member() -> impl Strategy<Value = String> {
     (key, gap(), value(), gap()).prop_map(|(k, a, v, b)| format!("{a}\"{k}\"{a}:{b}{v}{b}"))
 }
 
-/// An incident, and each of its alerts as it is written.
+/// An incident, and each of its alerts as written.
 fn incident() -> impl Strategy<Value = (String, Vec<String>)> {
     let members = || proptest::collection::vec(member(), 0..3);
-    // The key may be spelt with escapes, and stand there before with another value.
+    // The key may be spelled with escapes, and may occur earlier with another value.
     let key = prop_oneof![Just("alerts"), Just("\\u0061lert\\u0073")];
     let earlier = prop_oneof![
         Just(""),
@@ -184,7 +184,7 @@ proptest! {
         prop_assert!(parts.iter().all(|part| part.size() <= limit));
         let expected: Value = serde_json::from_str(&text).expect("JSON");
         prop_assert_eq!(put_together(format, &parts), expected);
-        // Each alert's bytes, once and in order, and around them the incident's.
+        // The bytes of each alert, once and in order, and around them those of the incident.
         let frame = scene.frame();
         let mut rest = alerts.iter();
         for part in &parts {
