@@ -1,7 +1,7 @@
 use super::super::{defender, graph};
 use super::*;
 
-/// How many comparisons there are, when the query is taken.
+/// The number of comparisons, if the query is accepted.
 fn defender_takes(query: &str) -> Result<usize, String> {
     let terms = defender::list_rules(defender::Paging::Skip);
     Query::parse(query, &terms.dialect, false).map(|parsed| parsed.filter.len())

@@ -51,7 +51,7 @@ async fn undocumented_odata_is_refused() {
         "$skip=-1",
         "$orderby=lastUpdateTime+asc",
         "$filter=severity+eq+'High'",
-        // An unencoded plus is a space: the offset is lost, as it would be with Microsoft.
+        // An unencoded plus is a space, so the offset is lost, as with Microsoft.
         "$filter=lastUpdateTime+ge+2026-03-01T08:00:00+00:00",
     ] {
         let (status, body) = bench.get(&token, &format!("/api/incidents?{query}")).await;

@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 
-/// All that a raw connection yields, and how it ended.
+/// All bytes of a raw connection, and how it ended.
 async fn raw(bench: &Bench, token: &str) -> (String, std::io::Result<()>) {
     let address = bench.sim.url().replace("http://", "");
     let mut stream = TcpStream::connect(&address).await.expect("a connection");

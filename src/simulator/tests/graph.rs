@@ -1,6 +1,6 @@
 use super::*;
 
-/// The members of v1.0 in 2026 (sections 3.4 and 9), sorted: these and no others, whatever their values are.
+/// The members of v1.0 in 2026 (sections 3.4 and 9), sorted: exactly these, whatever their values are.
 const INCIDENT: [&str; 21] = [
     "alerts",
     "assignedTo",

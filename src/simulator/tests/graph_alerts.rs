@@ -17,7 +17,7 @@ async fn split(permuted: bool) -> (Bench, String) {
     (bench, token)
 }
 
-/// The incident with all its alerts, as a client pieces it together.
+/// The incident with all its alerts, as a client puts it together.
 async fn assemble(bench: &Bench, token: &str) -> Value {
     let (status, page) = bench
         .prefer(token, &format!("{GRAPH}?$expand=alerts"))

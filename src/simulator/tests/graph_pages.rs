@@ -1,6 +1,6 @@
 use super::*;
 
-/// Follows nextLinks from `path` to the end: the ids of each page.
+/// Follows nextLinks from `path` to the end. Returns the ids of each page.
 async fn follow(bench: &Bench, token: &str, path: &str) -> Vec<Vec<u64>> {
     let mut path = path.to_owned();
     let mut pages = Vec::new();

@@ -1,4 +1,4 @@
-//! The simulator is tested over real sockets, with a client of its own.
+//! Tests of the simulator over real sockets, with their own client.
 
 mod defender;
 mod entra;
@@ -100,7 +100,7 @@ impl Bench {
         self.graph_token_of(self.tenant).await
     }
 
-    /// Graph's answer at a path or a whole link, unknown members asked for.
+    /// Graph's answer at a path or a link, with a request for unknown members.
     async fn prefer(&self, token: &str, path: &str) -> (u16, Value) {
         let path = path.strip_prefix(&self.sim.url()).unwrap_or(path);
         let request = self.client.get(format!("{}{path}", self.sim.url()));
@@ -130,7 +130,7 @@ impl Bench {
 }
 
 fn client() -> Client {
-    // Another test may have installed it first.
+    // Another test may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .no_proxy()
@@ -157,7 +157,7 @@ fn ids(page: &Value) -> Vec<u64> {
         .collect()
 }
 
-/// The ids of a page of Graph's.
+/// The ids of a page from Graph.
 fn graph_ids(page: &Value) -> Vec<u64> {
     let incidents = page["value"].as_array().expect("value is an array");
     let id = |incident: &Value| incident["id"].as_str()?.parse().ok();

@@ -70,7 +70,7 @@ async fn poison_can_reset_hang_or_break() {
         _ = ask() => panic!("an answer came"),
         () = async {
             bench.journal.until(hanging).await;
-            // The request is in the log before it comes to the poison.
+            // The request is logged before it meets the poison.
             while faults.poison_hits(tenant, 1) == 0 {
                 tokio::task::yield_now().await;
             }
