@@ -1,4 +1,4 @@
-//! What a changed configuration leaves as it was.
+//! What a changed configuration leaves unchanged.
 
 use std::collections::HashMap as Environment;
 use std::fs;
@@ -43,7 +43,7 @@ impl Rig {
         }
     }
 
-    /// For each tenant of the new fleet whether it is the same one, and whether its tokens are.
+    /// For each tenant of the new fleet, whether it is the same object, and whether its tokens are.
     fn reload(&mut self, text: &str) -> Vec<(bool, bool)> {
         let settings = load(&self.folder, text);
         let before = Before {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// Long enough for a busy machine; reached only by a test that fails.
+/// Long enough for a busy machine; only a failing test reaches it.
 const LONG: Duration = Duration::from_secs(60);
 
 struct Fake {
@@ -131,7 +131,7 @@ fn get_request(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")
 }
 
-/// What the server still says before it closes. A reset is an end too.
+/// What the server sends before it closes. A reset also counts as the end.
 async fn to_the_end(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
     let _ = timeout(LONG, stream.read_to_end(&mut answer))
@@ -249,7 +249,7 @@ async fn a_head_beyond_its_size_is_refused() {
     let mut stream = server.connect().await;
     let filler = "y".repeat(4 * MAX_HEAD);
     let head = format!("GET /livez HTTP/1.1\r\nx: {filler}\r\n\r\n");
-    // The server may close before it was all sent.
+    // The server may close the connection before everything was sent.
     let _ = stream.write_all(head.as_bytes()).await;
     let answer = to_the_end(stream).await;
     assert!(
@@ -279,7 +279,7 @@ async fn a_caller_that_never_ends_its_head_is_dropped_and_gives_its_place_back()
 /// More than the sockets of both sides buffer.
 const LARGE: usize = 64 << 20;
 
-/// A surface with large metrics, and how many times they were made.
+/// A server with large metrics, and how often they were made.
 fn large() -> (Arc<Fake>, Arc<AtomicUsize>) {
     let made = Arc::<AtomicUsize>::default();
     let fake = Fake::with_metrics({
@@ -293,7 +293,7 @@ fn large() -> (Arc<Fake>, Arc<AtomicUsize>) {
 }
 
 impl Server {
-    /// A caller that asks for the metrics, reads the first of them, and no more.
+    /// A client that requests the metrics, reads the first bytes, and then stops reading.
     async fn deaf(&self) -> TcpStream {
         let mut deaf = self.connect().await;
         let request = get_request("/metrics");
@@ -302,7 +302,7 @@ impl Server {
         deaf
     }
 
-    /// Asks for the metrics' head.
+    /// Requests the head of the metrics.
     async fn glance(&self) -> String {
         let request = get_request("/metrics").replace("GET", "HEAD");
         self.exchange(&request).await
@@ -315,14 +315,14 @@ async fn a_caller_that_never_reads_is_dropped_and_its_answer_freed() {
     let limits = EndpointLimits {
         kept: 1,
         turn: LONG * 2,
-        // The answer is made and begun within it, on a busy machine, too.
+        // Even on a busy machine, the answer is made and started within this time.
         exchange: Duration::from_secs(3),
         ..EndpointLimits::DEFAULT
     };
     let server = Server::start(limits, fake).await;
     let deaf = server.deaf().await;
     timeout(LONG, async {
-        // The next one is made only when the first is freed.
+        // The next answer is made only when the first one is freed.
         while made.load(Ordering::SeqCst) < 2 {
             server.glance().await;
         }
@@ -334,7 +334,7 @@ async fn a_caller_that_never_reads_is_dropped_and_its_answer_freed() {
     server.stop().await;
 }
 
-/// Nothing but the callers' own doing ends a connection.
+/// Only the clients end connections.
 const PATIENT: EndpointLimits = EndpointLimits {
     head: Duration::from_secs(600),
     exchange: Duration::from_secs(600),
@@ -347,7 +347,7 @@ async fn callers_that_ask_for_nothing_keep_no_probe_out() {
     let mut silent = Vec::new();
     for n in 0..PATIENT.connections * 2 {
         let mut stream = server.connect().await;
-        // Some have begun a request and never end it.
+        // Some have started a request and never finish it.
         if n % 2 == 0 {
             stream.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
         }

@@ -168,7 +168,7 @@ fn a_part_of_the_daemon_can_be_heard_alone() {
 }
 
 proptest! {
-    /// The wire may carry a token: no filter makes another crate print it.
+    /// The connection may carry a token: no filter makes another crate log it.
     #[test]
     fn no_filter_makes_another_crate_speak_below_debug(
         filter in "(trace,)?(incidentd=trace,)?(hyper|hyper_util|h2|reqwest|rustls|tower|h|incident|incidentdx|incidentd)(::x)?=(trace|5)(,trace)?",

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// The contract's names and their labels.
+/// The names and labels of the contract.
 const PROMISED: &[(&str, &str, &str)] = &[
     ("incidentd_records_published_total", "counter", "change"),
     ("incidentd_api_requests_total", "counter", "source,status"),
@@ -129,7 +129,7 @@ struct Parsed {
     samples: Vec<(String, Labels, f64)>,
 }
 
-/// Reads the format as strictly as its page describes it; panics with the line that breaks it.
+/// Parses the format as strictly as its specification. Panics with the line that breaks it.
 fn parse(text: &str) -> BTreeMap<String, Parsed> {
     assert!(text.ends_with('\n'), "the last line has no end");
     let mut families: BTreeMap<String, Parsed> = BTreeMap::new();
@@ -202,7 +202,7 @@ fn sample(line: &str) -> (String, Labels, f64) {
     (name.to_owned(), labels, value)
 }
 
-/// Reads up to the closing quote; what stands behind it is returned beside.
+/// Reads up to the closing quote. Also returns the text after it.
 fn quoted(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut chars = text.char_indices();

@@ -260,7 +260,7 @@ fn colours_are_only_written_when_asked_for() {
 }
 
 proptest! {
-    /// Names, states, errors and remedies come from outside, whoever answered.
+    /// Names, states, errors and remedies come from outside, from any server.
     #[test]
     fn whatever_a_daemon_says_the_table_fits_and_commands_nothing(
         name in "\\PC{0,70}|[a\\x00-\\x1f日]{0,64}",

@@ -161,7 +161,7 @@ fn nothing_is_fetched_from_elsewhere() {
 }
 
 proptest! {
-    /// Whatever Microsoft, a proxy or a file says: no tag of its own, no way out of an attribute.
+    /// Texts from Microsoft, a proxy or a file can't create a tag or end an attribute.
     #[test]
     fn texts_from_outside_stay_texts(text in "[<>\"'&;/a-z \\x00-\\x1f]{0,40}") {
         let plain = body(&report(vec![with("", "")]));
