@@ -33,7 +33,7 @@ fn read(text: &str, found: &mut Vec<Challenge>) {
         if first.is_empty() {
             continue;
         }
-        // A parameter of the previous challenge. Blanks may stand around its equals sign.
+        // A parameter of the previous challenge. There may be blanks around its equals sign.
         if first.contains('=') || rest.trim_start().starts_with('=') {
             if let Some(challenge) = found.last_mut() {
                 challenge.parameters.extend(parameter(part));

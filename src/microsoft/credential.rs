@@ -56,7 +56,8 @@ pub(super) trait CredentialKind: fmt::Debug + Send + Sync {
     /// The files that are read.
     fn files(&self) -> Vec<&Path>;
 
-    /// When the credential expires, if it contains that date. `stamp` changes with the files. May block to read a file.
+    /// When the credential expires, if it contains that date. `stamp` changes with the files. Both may block: only a kind
+    /// that needs a file accesses the disk.
     fn expires(&self, _stamp: &dyn Fn() -> u64) -> Option<Ticks> {
         None
     }

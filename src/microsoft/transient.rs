@@ -1,8 +1,8 @@
 //! Words by which a service reports its own temporary fault, in answers of any status.
 //!
-//! Microsoft's front ends also send such errors with a 400 or a 401: `400 serviceNotAvailable`, `401 Signing key is
-//! invalid` (msgraph-sdk-dotnet-core#222). If only the status counted, the tenant would show a mistake that the
-//! operator can't fix, and would be retried too slowly.
+//! Microsoft's front ends also send such errors with a 400 or a 401: `400 serviceNotAvailable` or
+//! `401 Signing key is invalid` (msgraph-sdk-dotnet-core#222). If only the status counted, the tenant would show a
+//! mistake that the operator can't fix, and would be retried too slowly.
 
 /// Codes of a fault that passes by itself, in lower case and without separators.
 ///

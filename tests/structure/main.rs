@@ -1,5 +1,5 @@
-//! The dependency rules of the architecture, checked from the source: `main → cli → app → {config, runtime, adapters} →
-//! {ports, settings} → core`.
+//! The dependency rules of the architecture, checked from the source:
+//! `main → cli → app → {config, runtime, adapters} → {ports, settings} → core`.
 //!
 //! Adapters don't depend on one another, the core is pure, and each library that the program could depend on heavily
 //! has one place. Tests within `src/` follow the same rules. The sources in `planted` show what each rule refuses.

@@ -407,11 +407,11 @@ pub fn grant(bootstrap: &str, user: &str, right: Right<'_>) {
     for operation in operations {
         request.push(kind);
         text(&mut request, name);
-        // The pattern is a literal name.
+        // Pattern type 3: the name is literal.
         request.push(3);
         text(&mut request, &format!("User:{user}"));
         text(&mut request, "*");
-        // Any host, and "allow".
+        // Permission type 3: allow.
         request.extend([*operation, 3]);
     }
     let mut stream = TcpStream::connect(bootstrap).expect("a connection");

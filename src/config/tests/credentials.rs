@@ -38,7 +38,7 @@ fn shown(settings: &Settings) -> String {
 
 #[test]
 fn the_file_of_the_second_secret_may_be_missing_before_and_after_a_rotation() {
-    // The unit's copy of a missing file has a line end.
+    // `blank` is like the unit's copy of a missing file, which has only a line end.
     for next in ["absent", "empty", "blank"] {
         let keys = format!("client_secret_file = \"secret\"\nclient_secret_next_file = \"{next}\"");
         let fixture = app(&keys, "")

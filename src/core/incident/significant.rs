@@ -2,7 +2,7 @@
 //!
 //! Each source has a table of them ([`super::reading::Shape`]). Members outside the table pass through and make no
 //! version: Microsoft adds members to all incidents at once, changes the form of its links, and computes scores and
-//! device states anew at each reading. If they were compared, whole fleets would be published again.
+//! device states again at each reading. If they were compared, whole fleets would be published again.
 //!
 //! Members are compared by their meaning:
 //! - A member that is absent, `null`, an empty list or an empty string counts as absent. (Microsoft sends `""` where it

@@ -264,7 +264,7 @@ impl Pager {
         step
     }
 
-    /// Notes the order of a completed page. A page that breaks off does not count, because it starts anew when asked
+    /// Notes the order of a completed page. A page that breaks off does not count, because it starts again when asked
     /// for again.
     fn note_order(&mut self, page: &PageCount) {
         for (key, updated) in &page.fresh {

@@ -11,7 +11,7 @@ use super::backlog::Span;
 use crate::core::sweep::pager::UnreadableSpan;
 use crate::core::time::ticks::Ticks;
 
-/// From this many searches in vain on, the number of failures between two searches no longer grows.
+/// From this many unsuccessful searches on, the number of failures between two searches no longer grows.
 const MOST_PATIENT: u32 = 4;
 
 /// Failures in a row that a page's content may have caused.
@@ -95,7 +95,7 @@ impl RestingSpans {
             .map(|rest| Span::between(rest.trouble.from, rest.trouble.to))
     }
 
-    /// The spans that were tried in vain, resting or not.
+    /// The spans that could not be read when they were tried, resting or not.
     pub fn tried(&self) -> impl Iterator<Item = Span> + '_ {
         let span = |rest: &Rest| Span::between(rest.trouble.from, rest.trouble.to);
         self.0.iter().map(span)

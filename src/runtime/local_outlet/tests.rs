@@ -248,7 +248,7 @@ async fn a_ledger_that_can_t_forget_fails_one_sweep_and_stops_no_publication() {
     assert_eq!(published.published, 1);
 }
 
-/// As [`ShortKeys`], but it has forgotten how an incident is encoded.
+/// An encoder that makes no records.
 struct NoRecords;
 
 impl Encoder for NoRecords {

@@ -161,7 +161,7 @@ impl BacklogSweep<'_> {
 
     /// The window to read now, and the open interval that it belongs to. A window that was broken off comes first, if
     /// it is still open. Then come the newest of the unread intervals, and then those to be read again. Spans that were
-    /// tried in vain come last, because they must not hold up the others. For them the search starts with small pages
+    /// tried without success come last, so that the others don't wait for them. For them the search starts with small pages
     /// at once.
     fn next_window(&mut self, awake: &Backlog) -> Option<(Interval, Pager)> {
         let memory = &mut *self.memory;

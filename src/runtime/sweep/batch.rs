@@ -198,7 +198,7 @@ impl<'a> BatchBuilder<'a> {
         self.settle(held).await
     }
 
-    /// Takes one element that came by itself, or whose alerts were put together.
+    /// Takes a single element, or one whose alerts were joined.
     pub(super) async fn take_single(&mut self, element: Element) -> Result<(), Halt> {
         match element {
             Element::Incident(incident) => self.add(vec![incident]).await?,

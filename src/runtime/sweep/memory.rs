@@ -108,7 +108,7 @@ impl Memory {
     }
 
     /// The memory of `to`, which replaces `from` at `uptime`. On the same API it keeps the spent budget and a requested
-    /// pause; everything else starts anew.
+    /// pause; everything else starts from the beginning.
     #[must_use]
     pub fn succeed(self, from: &Tenant, to: &Tenant, uptime: Duration) -> Self {
         let mut memory = Self::new(&to.rules, uptime);

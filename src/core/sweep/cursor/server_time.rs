@@ -80,7 +80,7 @@ mod tests {
             (lagging, Some(NOW), false),
             (lagging, Some(lagging.minus(minute)), true),
             (lagging, Some(lagging.minus(10 * minute)), false),
-            // It stands still.
+            // It does not advance.
             (lagging, Some(lagging), false),
             (NOW, Some(lagging), true),
             (NOW.plus(1000 * minute), Some(NOW), false),

@@ -15,7 +15,7 @@ const MOST_EMPTY: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct LoopCheck {
-    /// Pages in vain since the last useful page: not joined, or full of incidents already seen or unreadable.
+    /// Pages without progress since the last useful page: not joined, or full of incidents already seen or unreadable.
     vain: u32,
     /// Hashes of the nextLinks of empty pages.
     behind_empty: HashSet<ContentHash>,
@@ -28,7 +28,7 @@ impl LoopCheck {
         self.vain = 0;
     }
 
-    /// Counts a page in vain. Returns whether the limit is reached.
+    /// Counts a page without progress. Returns whether the limit is reached.
     pub(super) fn in_vain(&mut self) -> bool {
         self.vain += 1;
         self.found |= self.vain > PATIENCE;

@@ -1,6 +1,6 @@
 //! Remembers incidents that need further requests besides their page, across attempts at the page that are broken off.
 //!
-//! A live sweep breaks off a page of the backlog, which then starts anew. If a page needed more requests than fit
+//! A live sweep breaks off a page of the backlog, which then starts again. If a page needed more requests than fit
 //! between two live sweeps, it would never end, and nothing behind it would be read. So an attempt does not request
 //! again what an earlier attempt has read. An incident that is not complete after several attempts is published without
 //! the rest of its alerts.

@@ -81,7 +81,7 @@ impl Pager {
 
     /// Records that a single place was read by other means than a page. Even if the incident is complete, every page
     /// with it fails. If it were left out of the backlog, no later pager would be trusted, and each would search for it
-    /// anew.
+    /// again.
     pub fn pass_single(&mut self, updated: Ticks) {
         self.shown.greatest = self.shown.greatest.max(Some(updated));
         if self.unseen_places.count > 0 {

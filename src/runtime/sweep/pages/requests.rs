@@ -201,7 +201,7 @@ impl<'a> SweepRequests<'a> {
     }
 
     /// Waits until a request may go out, and takes it from the tenant's budget. The budget comes last, so that no
-    /// request is taken in vain.
+    /// request is taken without being sent.
     async fn spend(&mut self) -> Result<(), Halt> {
         // A page in progress may send its requests until the halt.
         let halt = match self.page_open {

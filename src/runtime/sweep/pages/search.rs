@@ -161,7 +161,7 @@ impl PageReader<'_, '_> {
         let asked = self.requests.asked;
         let silent = asked.is_some_and(|asked| asked.elapsed() >= SILENT);
         let scope = &self.requests.batch.scope;
-        // Not so when the daemon stops, nor when the lease is lost.
+        // Not if the daemon is stopping or the lease is lost.
         let live_is_due = scope.halt.is_cancelled() && !scope.sweeper.stop.is_cancelled();
         if !live_is_due || !silent {
             return Halt::Stopped;

@@ -8,7 +8,7 @@ use crate::ports::Clock;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A clock that is wrong and stands still.
+/// A clock that is wrong and does not run.
 struct Wrong(Ticks);
 
 impl Clock for Wrong {
