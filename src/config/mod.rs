@@ -1,4 +1,4 @@
-//! The configuration: TOML files and the environment, validated once into [`settings`].
+//! The configuration: TOML files and the environment, validated once into [`crate::settings`].
 //!
 //! `keys` lists every key: its type, default and range, and whether a reload takes it. `layers` makes tables of values of
 //! the files and the environment, each value with its origin. A `section` reads one table key by key; `app` (with

@@ -8,8 +8,8 @@
 //! There are two kinds of sweep, never both at once for one tenant. [`Sweeper::sweep`] reads live. [`Sweeper::fill`]
 //! reads the backlog window by window, newest first, and is broken off when a live sweep is due.
 //!
-//! [`pages`] reads a list page by page: [`crate::core::sweep::pager`] decides which page comes next, and the page
-//! reader reports to it what each page shows. [`batch`] takes the incidents and commits what is new. [`memory`] is what
+//! `pages` reads a list page by page: [`crate::core::sweep::pager`] decides which page comes next, and the page
+//! reader reports to it what each page shows. `batch` takes the incidents and commits what is new. [`memory`] is what
 //! one sweep of a tenant leaves to the next.
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //!
 //! A subject that changes again and again rarely gets a line ([`LogThrottle`]); that line has the number of changes in
 //! between. Its last change always gets a line, if late, so that the last line about a tenant is correct. The first
-//! sweeps of a large fleet share one line ([`FirstSweeps`]).
+//! sweeps of a large fleet share one line (`FirstSweeps`).
 
 mod first_sweeps;
 
