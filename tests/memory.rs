@@ -212,6 +212,8 @@ async fn pages_of_any_shape_to_a_thousand_tenants_stay_within_the_ceiling_and_th
     const MAX_RESPONSE: u64 = 64 * MIB;
     /// The limit for an answer of `/livez`.
     const SOON_ENOUGH: Duration = Duration::from_millis(100);
+    /// One answer in a hundred may meet a moment in which this machine does something else.
+    const AT_LAST: Duration = Duration::from_secs(1);
     let (kafka, topic) = (shared(), unique("memory-shapes"));
     create_topic(&kafka, &topic, 1, &[("max.message.bytes", "8388608")]).await;
     let (simulator, shapes) = (
@@ -238,9 +240,9 @@ async fn pages_of_any_shape_to_a_thousand_tenants_stay_within_the_ceiling_and_th
     let waits = blocking(move || prober.stop()).await;
     let peak = daemon.peak_memory();
     daemon.stop().await;
-    let (most, slowest) = (waits[waits.len() * 9 / 10], waits[waits.len() - 1]);
+    let (most, slowest) = (waits[waits.len() * 99 / 100], waits[waits.len() - 1]);
     tell(format_args!(
-        "memory: {:?} pages of any shape in {:.0} s; {} answers of /livez: nine of ten within {most:?}, the slowest {slowest:?}",
+        "memory: {:?} pages of any shape in {:.0} s; {} answers of /livez: 99 of 100 within {most:?}, the slowest {slowest:?}",
         shapes.answered().0,
         began.elapsed().as_secs_f64(),
         waits.len(),
@@ -252,7 +254,10 @@ async fn pages_of_any_shape_to_a_thousand_tenants_stay_within_the_ceiling_and_th
         peak,
         MAX_IN_FLIGHT + MAX_RESPONSE + CONSTANT + tenants,
     );
-    assert!(slowest <= SOON_ENOUGH, "/livez answered after {slowest:?}");
+    assert!(
+        most <= SOON_ENOUGH && slowest <= AT_LAST,
+        "/livez answered after {most:?}, at the latest after {slowest:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

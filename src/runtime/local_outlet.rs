@@ -317,7 +317,8 @@ impl LocalLease {
             });
         };
         let count = parts.len();
-        while let Some(part) = do_work(limit.min(large.bytes), || parts.next()).await {
+        // A part is one copy of bytes, and the await after it yields.
+        while let Some(part) = parts.next() {
             self.outlet.hand_over_one(part).await?;
         }
         Ok(count)

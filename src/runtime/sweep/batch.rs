@@ -190,7 +190,7 @@ impl<'a> BatchBuilder<'a> {
                 }
                 Element::Incident(incident) => incidents.push(incident),
                 Element::Unreadable { content, why, raw } => {
-                    self.add_dead_letter(content, &why, &raw).await?;
+                    self.add_dead_letter(content, &why, raw).await?;
                 }
             }
         }
@@ -203,7 +203,7 @@ impl<'a> BatchBuilder<'a> {
         match element {
             Element::Incident(incident) => self.add(vec![incident]).await?,
             Element::Unreadable { content, why, raw } => {
-                self.add_dead_letter(content, &why, &raw).await?;
+                self.add_dead_letter(content, &why, raw).await?;
             }
         }
         self.settle(0).await

@@ -71,3 +71,15 @@ impl Element {
         }
     }
 }
+
+/// Chunks have up to this size. A larger element is not a slice of one chunk.
+const SLICE: usize = 1 << 20;
+
+/// Bytes that keep nothing else in memory: a slice would keep its whole chunk. A large element has its bytes to itself
+/// already, and a copy of it would take it twice.
+pub(super) fn detached(raw: Bytes) -> Bytes {
+    match raw.len() < SLICE {
+        true => Bytes::copy_from_slice(&raw),
+        false => raw,
+    }
+}

@@ -4,13 +4,11 @@
 //! the whole history, which is not news. So these incidents wait for the end of their page, or until the pager has
 //! found out that the server does not filter.
 
-use bytes::Bytes;
-
 use super::HeldBytes;
 use crate::core::incident::version::Reading;
 use crate::core::sweep::pager::TOLERANCE;
 use crate::core::time::ticks::Ticks;
-use crate::runtime::sweep::element::ReadIncident;
+use crate::runtime::sweep::element::{ReadIncident, detached};
 
 pub(super) struct BeforeStart {
     /// Where the tenant's first range begins.
@@ -37,8 +35,7 @@ impl BeforeStart {
         bytes: &mut HeldBytes,
     ) {
         bytes.keep_aside(raw.len());
-        // Copy the bytes, because a slice would keep the whole chunk in memory.
-        let raw = Bytes::copy_from_slice(&raw);
+        let raw = detached(raw);
         self.kept.push(ReadIncident { reading, raw });
     }
 

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::BatchBuilder;
@@ -13,8 +12,7 @@ use crate::core::ids::IncidentId;
 use crate::core::incident::version::{Change, Reading, Seen};
 use crate::core::sweep::cursor::TenantState;
 use crate::ports::{Batch, Event, Item};
-use crate::runtime::limits::do_work;
-use crate::runtime::sweep::element::ReadIncident;
+use crate::runtime::sweep::element::{ReadIncident, detached};
 
 /// A batch is committed at this many bytes or records: large enough that acknowledgement and ledger commit cost little
 /// per record, and small enough that 64 sweeps that wait for Kafka hold little memory.
@@ -100,7 +98,7 @@ impl BatchBuilder<'_> {
             reading,
             change,
             seen: reading.seen(seen),
-            raw: copied(&raw).await,
+            raw: detached(raw),
         };
         self.pending
             .push(item, self.scope.tenant.encoder.envelope());
@@ -140,9 +138,4 @@ impl BatchBuilder<'_> {
         }
         Ok(())
     }
-}
-
-/// Copies bytes, because a slice would keep the whole chunk in memory.
-pub(super) async fn copied(raw: &[u8]) -> Bytes {
-    do_work(raw.len(), || Bytes::copy_from_slice(raw)).await
 }

@@ -1,13 +1,15 @@
 //! Elements that can't be read: they are counted, logged, and sent to the dead-letter topic.
 
+use bytes::Bytes;
+
 use super::BatchBuilder;
-use super::commit::copied;
 use crate::core::health::failure::Failure;
 use crate::core::incident::dead_letters::{Letter, MOST, SweepLetters};
 use crate::core::incident::reading::Malformed;
 use crate::core::incident::version::ContentHash;
 use crate::ports::{Event, Item};
 use crate::runtime::sweep::SweepScope;
+use crate::runtime::sweep::element::detached;
 
 impl BatchBuilder<'_> {
     /// Adds an element that can't be read.
@@ -15,7 +17,7 @@ impl BatchBuilder<'_> {
         &mut self,
         content: ContentHash,
         why: &Malformed,
-        raw: &[u8],
+        raw: Bytes,
     ) -> Result<(), Failure> {
         let SweepScope {
             sweeper,
@@ -53,7 +55,7 @@ impl BatchBuilder<'_> {
                 content,
                 letter,
                 why: why.to_string(),
-                raw: copied(raw).await,
+                raw: detached(raw),
             };
             self.pending.push(item, tenant.encoder.envelope());
         }

@@ -18,7 +18,7 @@ use crate::core::pace::budget::Purpose;
 use crate::core::sweep::pager::PageAsk;
 use crate::runtime::limits::{Stretch, do_work};
 use crate::runtime::sweep::Halt;
-use crate::runtime::sweep::element::Element;
+use crate::runtime::sweep::element::{Element, detached};
 
 /// The most pages on which the alerts of one incident may continue.
 const MOST_ALERT_PAGES: u32 = 1_000;
@@ -33,9 +33,6 @@ const ALERT_OVERHEAD: usize = 64;
 /// requested.
 const MOST_WITHOUT: u32 = 2;
 
-/// Chunks have up to this size. A larger element is not a slice of one chunk.
-const SLICE: usize = 1 << 20;
-
 /// An incident of a page whose alerts continue elsewhere.
 pub(super) struct ContinuedIncident {
     /// `None`: it is not an incident.
@@ -47,14 +44,9 @@ pub(super) struct ContinuedIncident {
 
 impl ContinuedIncident {
     pub(super) fn new(listed: Option<Reading>, raw: Bytes, refused: Option<Failure>) -> Self {
-        // Copy the bytes, because a slice would keep the whole chunk in memory.
-        let raw = match raw.len() < SLICE {
-            true => Bytes::copy_from_slice(&raw),
-            false => raw,
-        };
         Self {
             listed,
-            raw,
+            raw: detached(raw),
             refused,
         }
     }
