@@ -310,7 +310,7 @@ impl LocalLease {
             return Err(large.refusal.clone());
         };
         let split = || self.encoder.encode_within(&large.item, limit);
-        let Some(mut parts) = do_work(large.bytes, split).await else {
+        let Some(parts) = do_work(large.bytes, split).await else {
             return Err(match large.item {
                 Item::DeadLetter { .. } => large.refusal.clone(),
                 _ => unsplittable(&large.refusal, limit),
@@ -318,7 +318,7 @@ impl LocalLease {
         };
         let count = parts.len();
         // A part is one copy of bytes, and the await after it yields.
-        while let Some(part) = parts.next() {
+        for part in parts {
             self.outlet.hand_over_one(part).await?;
         }
         Ok(count)
