@@ -1,4 +1,4 @@
-//! A page of 100 incidents held against a ledger that knows a million versions: the daemon's work when nothing changed.
+//! A page of 100 incidents compared with a ledger that knows a million versions: the daemon's work when nothing changed.
 
 #![allow(clippy::expect_used)]
 

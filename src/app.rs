@@ -71,7 +71,7 @@ pub const STOP_BUDGET: Duration = Duration::from_secs(25);
 const DRAIN: Duration = Duration::from_secs(20);
 /// Commands that may wait for the dispatcher.
 const COMMANDS: usize = 1024;
-/// How long the dispatcher, which gets on every two seconds, may be silent.
+/// How long the dispatcher may be silent. It shows a sign of life every two seconds.
 const DISPATCHER_SILENCE: Duration = Duration::from_secs(60);
 /// How long the scheduler, the ledger and Kafka's client may be silent: a disk may be slow, and a clock may jump.
 const PART_SILENCE: Duration = Duration::from_secs(120);

@@ -19,7 +19,7 @@ use crate::kafka::connection::Connection;
 
 /// First and longest pause between two producers.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
-/// The process gives up after so many fatal errors within this time that no operator can remove.
+/// The process ends after this number of fatal errors within [`WITHIN`]. Errors that an operator can remove do not count.
 const MOST: usize = 10;
 const WITHIN: Duration = Duration::from_secs(15 * 60);
 

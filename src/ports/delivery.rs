@@ -1,4 +1,4 @@
-//! Where incidents go: what the runtime hands over for publication, and what becomes of it.
+//! Where incidents go: what the runtime hands over for publication, and what it gets back.
 //!
 //! A sweep works under a [`Lease`] on its tenant and hands over readings and raw bytes. The outlet encodes them
 //! ([`Encoder`]), because it knows how large a record may be, publishes them, and records what was acknowledged.
@@ -155,7 +155,7 @@ pub struct LedgerEntry {
     pub tenant: TenantId,
     /// The versions now published.
     pub seen: Vec<(IncidentId, Seen)>,
-    /// What is to be remembered of contents that can't be read.
+    /// The elements that can't be read, by their content.
     pub letters: Vec<(ContentHash, Letter)>,
     /// The tenant's new state, when it changed.
     pub state: Option<TenantState>,

@@ -43,7 +43,7 @@ impl Links {
         }
     }
 
-    /// A link that keeps the query as it was, but for `$skip`, and remembers `state`.
+    /// A link with the same query except for `$skip`, which remembers `state`.
     pub fn write(&self, target: LinkTarget<'_>, query: &str, state: &[u64]) -> String {
         let mut numbers = vec![self.serial.fetch_add(1, Ordering::Relaxed)];
         numbers.extend(state);

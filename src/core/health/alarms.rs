@@ -184,7 +184,7 @@ impl Alarms {
     }
 }
 
-/// What to do when nearly all tenants fail with what each tenant mends for itself as a rule.
+/// What to do when nearly all tenants fail in a way that usually each tenant has to mend alone.
 const WHOLE_FLEET: &str = "nearly all tenants failed so at once, so look at what they have in common first: whether the app registration was deleted \
      or lost the permission, and whether Microsoft has retired this API (then move api.source to \"graph\"); if neither, do \
      what the remedy of each tenant says";

@@ -114,7 +114,7 @@ impl Renderings {
                 place.ok().and_then(Result::ok).ok_or(NoRendering::Busy)?
             }
         };
-        // The rendering owns the place: one that hangs keeps it, so that only so many can hang.
+        // The rendering owns the place: one that hangs keeps it, so the number of those that hang is limited.
         let made = spawn_blocking(move || {
             let began = processor_time();
             let text = make()?;
