@@ -13,5 +13,5 @@ pub use delivery::{
     Batch, Committed, Encoder, Item, Lease, Ledger, LedgerEntry, Outlet, Part, Publisher, Record,
     Records, Refused,
 };
-pub use observer::{Event, Observer};
+pub(crate) use observer::{Event, Observer};
 pub use source::{AccessToken, Grant, IncidentSource, PageAsk, PageBody, Query, TokenSource};

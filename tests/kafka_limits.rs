@@ -14,7 +14,7 @@ use crate::support::tally::{Tally, header};
 use crate::support::{SOON, blocking, tell, until};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use incidentd::core::health::status::PartState;
+use incidentd::core::health::PartState;
 use incidentd::core::time::ticks::Ticks;
 use incidentd::kafka::KafkaPublisher;
 use incidentd::ports::{Clock, Part, Publisher, Record};

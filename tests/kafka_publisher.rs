@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::support::blocking;
 use crate::support::kafka::{Broker, Found, create_topic, read_all, shared};
+use incidentd::core::health::PartState;
 use incidentd::core::health::failure::{Health, Reaction};
-use incidentd::core::health::status::PartState;
 use incidentd::core::ids::{IncidentId, TenantId};
 use incidentd::core::incident::version::{Change, ContentHash, Phase, Reading};
 use incidentd::core::sources::SourceKind;

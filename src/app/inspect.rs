@@ -31,8 +31,8 @@ use crate::ports::{AccessToken, Clock, IncidentSource, PageAsk, Query};
 use crate::settings::{KafkaConnection, Settings, TenantSettings};
 use crate::telemetry::clock::SystemClock;
 
-pub use crate::kafka::{Inspection as KafkaSeen, TopicSeen, Write};
-pub use crate::microsoft::{Claims, REDIRECT_URI, Role, RoleUse};
+pub(crate) use crate::kafka::{Inspection as KafkaSeen, TopicSeen, Write};
+pub(crate) use crate::microsoft::{Claims, REDIRECT_URI, Role, RoleUse};
 pub use consent::{Asks, Invitation, TenantConsent, consents, invitations};
 pub use token::{TokenSeen, token};
 

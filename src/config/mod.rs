@@ -38,13 +38,14 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-pub use effective::Effective;
+pub(crate) use effective::Effective;
 pub use keys::{ConfigKey, keys};
-pub use library_checks::{LibraryChecks, NoLibraryChecks};
-pub use problems::{ConfigErrors, Problem, Wrong, wrong};
-pub use read::DEFAULT_LISTEN;
-pub use tenants::{ExistingTenants, tenant_id, tenant_name};
-pub use units::distance;
+pub(crate) use library_checks::{LibraryChecks, NoLibraryChecks};
+pub use problems::ConfigErrors;
+pub(crate) use problems::{Problem, Wrong, wrong};
+pub(crate) use read::DEFAULT_LISTEN;
+pub(crate) use tenants::{ExistingTenants, tenant_id, tenant_name};
+pub(crate) use units::distance;
 
 use crate::settings::Settings;
 use context::OnUnreadable;
@@ -57,7 +58,7 @@ use provenance::Provenance;
 ///
 /// # Errors
 /// All mistakes found. Of a file that can't be parsed, only the syntax errors.
-pub fn load(
+pub(crate) fn load(
     path: &Path,
     environment: &HashMap<String, String>,
     checks: &dyn LibraryChecks,
@@ -83,7 +84,7 @@ pub fn load_for_reading(
 ///
 /// # Errors
 /// As [`load`].
-pub fn effective(
+pub(crate) fn effective(
     path: &Path,
     environment: &HashMap<String, String>,
     checks: &dyn LibraryChecks,
@@ -115,7 +116,7 @@ fn read_all(
 ///
 /// # Errors
 /// The main file is not there, or can't be parsed. Other mistakes don't matter here.
-pub fn existing_tenants(
+pub(crate) fn existing_tenants(
     path: &Path,
     environment: &HashMap<String, String>,
 ) -> Result<ExistingTenants, ConfigErrors> {
@@ -132,7 +133,7 @@ pub fn existing_tenants(
 ///
 /// # Errors
 /// `http.listen` is wrong; or the main file can't be read, and no variable gives it.
-pub fn listen(
+pub(crate) fn listen(
     path: &Path,
     environment: &HashMap<String, String>,
 ) -> Result<SocketAddr, ConfigErrors> {
@@ -152,13 +153,13 @@ pub fn listen(
 ///
 /// # Errors
 /// What is wrong with it, and what to write.
-pub fn brokers(text: &str) -> Result<String, String> {
+pub(crate) fn brokers(text: &str) -> Result<String, String> {
     kafka::brokers(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.remedy))
 }
 
 /// The process's environment. Values that are not UTF-8 are kept with replacement characters, so that they are reported
 /// where they are used.
-pub fn process_environment() -> HashMap<String, String> {
+pub(crate) fn process_environment() -> HashMap<String, String> {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os()
         .map(|(name, value)| (lossy(name), lossy(value)))

@@ -5,10 +5,12 @@ use std::fmt;
 
 use serde::Serializer;
 
-pub mod alarms;
+pub(crate) mod alarms;
 pub mod failure;
-pub mod sentences;
-pub mod status;
+pub(crate) mod sentences;
+pub(crate) mod status;
+
+pub use status::PartState;
 
 /// Serializes a value as its text.
 fn text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,11 +1,11 @@
 //! What Microsoft's answers hold: how a page is cut into incidents, which members of an incident are read, and what
 //! makes a version.
 
-pub mod dead_letters;
+pub(crate) mod dead_letters;
 pub mod further_alerts;
 pub mod json;
 mod members;
 pub mod page;
 pub mod reading;
-pub mod significant;
+pub(crate) mod significant;
 pub mod version;

@@ -10,12 +10,12 @@ use crate::core::incident::reading::Shape;
 use crate::core::pace::budget::Quota;
 use crate::core::time::ticks::{PER_SECOND, Ticks};
 
-pub mod cloud;
+pub(crate) mod cloud;
 pub mod defender;
 pub mod graph;
-pub mod kind;
+pub(crate) mod kind;
 
-pub use cloud::Cloud;
+pub(crate) use cloud::Cloud;
 pub use kind::SourceKind;
 
 /// The facts of one source.

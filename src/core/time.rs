@@ -1,6 +1,6 @@
 //! Time as data: instants, schedules, a tenant's place in its period, and changes of the wall clock.
 
-pub mod schedule;
-pub mod spread;
+pub(crate) mod schedule;
+pub(crate) mod spread;
 pub mod ticks;
-pub mod wallclock;
+pub(crate) mod wallclock;

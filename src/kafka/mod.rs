@@ -20,7 +20,7 @@ mod inspect;
 mod lanes;
 mod limit;
 #[cfg(feature = "demo")]
-pub mod mock;
+pub(crate) mod mock;
 mod options;
 mod producers;
 mod publisher;
@@ -34,7 +34,7 @@ mod statistics;
 mod tests;
 mod topics;
 
-pub use inspect::{Inspection, TopicSeen, Write, inspect};
+pub(crate) use inspect::{Inspection, TopicSeen, Write, inspect};
 pub use publisher::KafkaPublisher;
 
 /// Why a client can't be made, or can't read.

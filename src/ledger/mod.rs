@@ -50,7 +50,7 @@ use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Ledger, LedgerEntry, Part};
 
-pub use error::LedgerError;
+pub(crate) use error::LedgerError;
 use error::{StoreError, slow, writer_ended};
 use open::Disk;
 use problem::CurrentProblem;

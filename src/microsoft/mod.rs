@@ -34,12 +34,13 @@ mod transient;
 mod transport;
 mod workers;
 
-pub use consent::{REDIRECT_URI, any_tenant_link, consent_link};
+pub(crate) use consent::{REDIRECT_URI, any_tenant_link, consent_link};
 pub use credential::AppCredential;
-pub use entra::{Claims, Entra, IssuedToken};
-pub use http::{ClientError, Clients, check_authorities};
-pub use resolver::LookUp;
-pub use roles::{Role, RoleUse};
+pub use entra::Entra;
+pub(crate) use entra::{Claims, IssuedToken};
+pub use http::Clients;
+pub(crate) use http::{ClientError, check_authorities};
+pub(crate) use roles::{Role, RoleUse};
 pub use source::IncidentApi;
 
 #[cfg(test)]

@@ -22,9 +22,8 @@ mod stdout;
 #[cfg(test)]
 mod tests;
 
-pub use compact::Compactor;
 pub use encoder::{Recipe, RecordEncoder};
-pub use stdout::StdoutPublisher;
+pub(crate) use stdout::StdoutPublisher;
 
 const CONTENT_TYPE: &str = "content-type";
 const CE_ID: &str = "ce_id";

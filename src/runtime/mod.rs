@@ -7,19 +7,19 @@
 //! the health of each tenant; [`fleet`] is the list of tenants, which a reload replaces; [`liveness`] shows that the
 //! parts make progress; [`supervisor`] notices a task that ended before the stop.
 
-pub mod commands;
-pub mod dispatcher;
+pub(crate) mod commands;
+pub(crate) mod dispatcher;
 mod edge;
 #[cfg(test)]
 mod fakes;
-pub mod fleet;
-pub mod health;
-pub mod limits;
-pub mod liveness;
+pub(crate) mod fleet;
+pub(crate) mod health;
+pub(crate) mod limits;
+pub(crate) mod liveness;
 pub mod local_outlet;
 mod oldest;
-pub mod scheduler;
-pub mod supervisor;
-pub mod sweep;
-pub mod tenant;
-pub mod tokens;
+pub(crate) mod scheduler;
+pub(crate) mod supervisor;
+pub(crate) mod sweep;
+pub(crate) mod tenant;
+pub(crate) mod tokens;

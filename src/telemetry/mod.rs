@@ -7,9 +7,9 @@
 //! None of it may harm the daemon: a full disk under the log, a scrape without a reader, or a request without an end costs
 //! at most the line, the scrape, the connection.
 
-pub mod client;
+pub(crate) mod client;
 pub mod clock;
-pub mod http;
-pub mod logging;
+pub(crate) mod http;
+pub(crate) mod logging;
 pub mod metrics;
-pub mod systemd;
+pub(crate) mod systemd;

@@ -158,7 +158,7 @@ impl ListMemory {
     pub fn pager(&self, span: Span, rules: &Rules, uptime: Duration) -> Pager {
         let every = rules.reach.reconcile_every;
         let whole = self.history.is_read_whole(uptime, every);
-        Pager::new(span, self.page_size).to_the_end(whole)
+        Pager::new(span, self.page_size).reading_to_the_end(whole)
     }
 }
 

@@ -117,7 +117,7 @@ impl Pager {
 
     /// Reads to the end of the list if `whole`, even if the server ignores the filter.
     #[must_use]
-    pub fn to_the_end(mut self, whole: bool) -> Self {
+    pub fn reading_to_the_end(mut self, whole: bool) -> Self {
         self.filter.to_the_end = whole;
         self
     }
