@@ -10,7 +10,6 @@ mod alerts;
 mod circles;
 mod docs;
 mod image;
-mod known;
 mod log;
 mod planted;
 mod scan;
