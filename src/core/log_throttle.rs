@@ -51,12 +51,16 @@ mod tests {
     fn the_first_lines_come_at_once_and_then_one_every_ten_minutes() {
         let mut allowance = LogThrottle::default();
         // Twice a minute for two hours.
-        let told: Vec<u64> = (0..240)
+        let logged: Vec<u64> = (0..240)
             .map(|n| n * 30)
             .filter(|at| allowance.take(Duration::from_secs(*at)))
             .collect();
-        assert_eq!(told[..8], [0, 30, 60, 90, 120, 150, 600, 1200], "{told:?}");
-        assert_eq!(told.len(), 6 + 11, "{told:?}");
+        assert_eq!(
+            logged[..8],
+            [0, 30, 60, 90, 120, 150, 600, 1200],
+            "{logged:?}"
+        );
+        assert_eq!(logged.len(), 6 + 11, "{logged:?}");
     }
 
     #[test]
@@ -78,16 +82,16 @@ mod tests {
     proptest! {
         #[test]
         fn no_hour_has_more_than_twelve(steps in prop::collection::vec(0_u64..2000, 1..200)) {
-            let (mut allowance, mut now, mut told) = (LogThrottle::default(), 0, Vec::new());
+            let (mut allowance, mut now, mut logged) = (LogThrottle::default(), 0, Vec::new());
             for step in steps {
                 now += step;
                 if allowance.take(Duration::from_secs(now)) {
-                    told.push(now);
+                    logged.push(now);
                 }
             }
-            for (n, at) in told.iter().enumerate() {
-                let within = told[n..].iter().take_while(|then| **then < at + 3600).count();
-                prop_assert!(within <= 12, "{within} from {at} on: {told:?}");
+            for (n, at) in logged.iter().enumerate() {
+                let within = logged[n..].iter().take_while(|then| **then < at + 3600).count();
+                prop_assert!(within <= 12, "{within} from {at} on: {logged:?}");
             }
         }
     }

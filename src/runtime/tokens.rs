@@ -287,7 +287,7 @@ pub async fn renew_in_background(
     mut keepers: impl FnMut() -> Vec<Arc<TokenKeeper>>,
     stop: CancellationToken,
 ) {
-    let slots = Permits::new(RENEWALS);
+    let permits = Permits::new(RENEWALS);
     let mut renewals = JoinSet::new();
     let mut at_work: HashMap<TenantId, AbortHandle> = HashMap::new();
     let mut look = interval(LOOK);
@@ -298,10 +298,10 @@ pub async fn renew_in_background(
         for keeper in keepers() {
             let tenant = keeper.tenant;
             if keeper.renewal_is_due() && !at_work.contains_key(&tenant) {
-                let slots = slots.clone();
+                let permits = permits.clone();
                 let renewal = renewals.spawn(async move {
-                    let mut slot = slots.take(Lane::Main).await;
-                    slot.wait(keeper.renew_if_due()).await;
+                    let mut permit = permits.take(Lane::Main).await;
+                    permit.wait(keeper.renew_if_due()).await;
                 });
                 at_work.insert(tenant, renewal);
             }

@@ -172,9 +172,9 @@ pub fn reconcile(
     (due && !state.is_at_start()).then(|| {
         let mut state = state.clone();
         state.reconciled = now;
-        let told = last_full.date.unwrap_or(now);
+        let server_time = last_full.date.unwrap_or(now);
         let window = now
-            .min(told)
+            .min(server_time)
             .max(state.cursor)
             .minus(reach.reconcile_window);
         state.backlog.open(Interval::again(

@@ -193,12 +193,12 @@ impl Pager {
 
     /// Notes an incident of the current page.
     pub fn note(&mut self, id: IncidentId, updated: Ticks) {
-        self.foresee(updated);
-        self.note_foreseen(id, updated);
+        self.count_update(updated);
+        self.note_counted(id, updated);
     }
 
-    /// Notes an incident that [`Pager::foresee`] has already counted.
-    pub fn note_foreseen(&mut self, id: IncidentId, updated: Ticks) {
+    /// Notes an incident that [`Pager::count_update`] has already counted.
+    pub fn note_counted(&mut self, id: IncidentId, updated: Ticks) {
         self.shown.greatest = self.shown.greatest.max(Some(updated));
         self.page.first.get_or_insert(updated);
         self.note_place(PlaceKey::Incident(id), updated);

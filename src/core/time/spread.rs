@@ -17,7 +17,7 @@ const WIDEST: Duration = Duration::from_secs(60);
 /// The uses of a tenant's hash. They must not be correlated: otherwise tenants that renew early also sweep early.
 #[derive(Clone, Copy, Debug)]
 pub enum Use {
-    Slot = 1,
+    Place = 1,
     Renewal = 2,
     Backoff = 3,
     Reconcile = 4,
@@ -33,7 +33,7 @@ pub fn jitter(tenant: TenantId, purpose: Use, round: u64) -> u64 {
 
 /// The time from a firing to the tenant's sweep, when the next firing comes after `period`.
 pub fn offset(tenant: TenantId, period: Duration) -> Duration {
-    fraction(period.min(WIDEST), jitter(tenant, Use::Slot, 0))
+    fraction(period.min(WIDEST), jitter(tenant, Use::Place, 0))
 }
 
 #[cfg(test)]

@@ -170,8 +170,8 @@ async fn a_secret_file_of_no_use_is_a_credential_failure_that_names_the_path() {
         let failure = read_bytes(bytes).await.unwrap_err();
         assert_eq!(failure.health, Health::Credential);
         assert!(failure.what.contains(why), "{failure:?}");
-        let told = format!("{failure:?}");
-        assert!(!told.contains("canary") && !told.contains("daemon's user"));
+        let shown = format!("{failure:?}");
+        assert!(!shown.contains("canary") && !shown.contains("daemon's user"));
     }
     let absent = one_secret(SecretSource::File("/nonexistent/client-secret".into()));
     let failure = read(&absent).await.unwrap_err();

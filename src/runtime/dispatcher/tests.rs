@@ -106,13 +106,13 @@ async fn every_tenant_is_swept_each_period_at_its_own_place() {
     for period in 2..6 {
         rig.command(firing());
         sleep(PERIOD / 2).await;
-        let swept = servers
+        let asked = servers
             .iter()
             .filter(|server| asks(server) == period)
             .count();
         assert!(
-            (25..75).contains(&swept),
-            "{swept} of 100 in the first half of the period"
+            (25..75).contains(&asked),
+            "{asked} of 100 in the first half of the period"
         );
         sleep(PERIOD / 2).await;
         assert!(servers.iter().all(|server| asks(server) == period));

@@ -304,15 +304,15 @@ mod tests {
 
     #[test]
     fn a_change_is_a_line() {
-        let mut told = test_log();
+        let mut test = test_log();
         let (ill, well) = (
-            told.lines(0, true, AlarmEffect::Own),
-            told.lines(900, false, AlarmEffect::Own),
+            test.lines(0, true, AlarmEffect::Own),
+            test.lines(900, false, AlarmEffect::Own),
         );
         assert!(is_ill(&ill[0]), "{ill:?}");
         assert!(!is_ill(&well[0]), "{well:?}");
         assert_eq!((ill[0].suppressed, well[0].suppressed), (0, 0));
-        assert_eq!(told.late(9000), []);
+        assert_eq!(test.late(9000), []);
     }
 
     #[test]
@@ -324,11 +324,11 @@ mod tests {
                 before: Health::Starting,
                 ..turn(false, AlarmEffect::Own)
             };
-            let told = (0..tenants).flat_map(|n| {
+            let logged = (0..tenants).flat_map(|n| {
                 let id = TenantId::from_bytes((n as u128).to_be_bytes());
                 log.lines(id, &"contoso".into(), &first, Duration::ZERO)
             });
-            assert_eq!(told.count(), lines, "{tenants} tenants");
+            assert_eq!(logged.count(), lines, "{tenants} tenants");
             let progress = || FleetProgress {
                 read: tenants,
                 tenants,
@@ -341,12 +341,12 @@ mod tests {
 
     #[test]
     fn a_night_of_flapping_is_a_few_lines_an_hour_and_every_change_is_counted() {
-        let mut told = test_log();
+        let mut test = test_log();
         let (mut lines, mut changes) = (Vec::new(), 0);
         for at in (0..8 * 3600).step_by(30) {
             changes += 1;
-            lines.extend(told.lines(at, at % 60 == 0, AlarmEffect::Own));
-            lines.extend(told.late(at + 2));
+            lines.extend(test.lines(at, at % 60 == 0, AlarmEffect::Own));
+            lines.extend(test.late(at + 2));
         }
         assert!(
             lines.len() < 60,
@@ -354,7 +354,7 @@ mod tests {
             lines.len()
         );
         // One more line may wait for its time.
-        lines.extend(told.late(10 * 3600));
+        lines.extend(test.late(10 * 3600));
         let counted: u64 = lines.iter().map(|line| 1 + line.suppressed).sum();
         assert_eq!(counted, changes);
     }
@@ -362,35 +362,35 @@ mod tests {
     #[test]
     fn what_the_log_says_last_is_how_it_is() {
         for last_ill in [true, false] {
-            let mut told = test_log();
+            let mut test = test_log();
             for n in 0..20 {
-                told.lines(n, (n % 2 == 0) != last_ill, AlarmEffect::Own);
+                test.lines(n, (n % 2 == 0) != last_ill, AlarmEffect::Own);
             }
-            assert_eq!(told.late(100), [], "too early");
-            let late = told.late(700);
+            assert_eq!(test.late(100), [], "too early");
+            let late = test.late(700);
             assert_eq!(late.len(), 1, "{late:?}");
             assert_eq!(is_ill(&late[0]), last_ill);
-            assert_eq!(late[0].suppressed, 13, "six were told, and this one is");
-            assert_eq!(told.late(9000), [], "it is said once");
+            assert_eq!(late[0].suppressed, 13, "six were logged, and this one is");
+            assert_eq!(test.late(9000), [], "it is said once");
         }
     }
 
     #[test]
     fn an_alarm_that_comes_and_goes_is_told_as_seldom() {
-        let mut told = test_log();
+        let mut test = test_log();
         let mut lines = Vec::new();
         for n in 0..100 {
             let effect = match n % 2 {
                 0 => AlarmEffect::Raised(alarm()),
                 _ => AlarmEffect::Over(alarm()),
             };
-            lines.extend(told.lines(n, n % 2 == 0, effect));
+            lines.extend(test.lines(n, n % 2 == 0, effect));
         }
         let alarms = lines
             .iter()
             .filter(|line| matches!(line.news, News::Raised(_) | News::Over { .. }));
         assert_eq!(alarms.count(), 6);
-        let late = told.late(1000);
+        let late = test.late(1000);
         assert!(
             late.iter()
                 .any(|line| matches!(line.news, News::Over { .. })),
@@ -400,19 +400,19 @@ mod tests {
 
     #[test]
     fn what_waits_is_dropped_when_the_tenant_goes_on_with_the_others() {
-        let mut told = test_log();
+        let mut test = test_log();
         for n in 0..20 {
-            told.lines(n, n % 2 == 0, AlarmEffect::Own);
+            test.lines(n, n % 2 == 0, AlarmEffect::Own);
         }
-        told.lines(30, true, AlarmEffect::Shared);
-        assert_eq!(told.late(9000), []);
+        test.lines(30, true, AlarmEffect::Shared);
+        assert_eq!(test.late(9000), []);
     }
 
     #[test]
     fn nothing_is_kept_of_those_that_are_quiet() {
-        let mut told = test_log();
-        told.lines(0, true, AlarmEffect::Own);
-        told.late(3600);
-        assert!(told.0.entries.is_empty());
+        let mut test = test_log();
+        test.lines(0, true, AlarmEffect::Own);
+        test.late(3600);
+        assert!(test.0.entries.is_empty());
     }
 }

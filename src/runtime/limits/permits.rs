@@ -217,7 +217,7 @@ mod tests {
     use std::future::pending;
 
     #[tokio::test(start_paused = true)]
-    async fn hanging_sweeps_do_not_keep_others_from_their_slots() {
+    async fn hanging_sweeps_do_not_keep_others_from_their_permits() {
         let permits = Permits::new(2);
         for _ in 0..50 {
             let mut permit = permits.take(Lane::Main).await;
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tenants_known_to_fail_leave_slots_to_the_others() {
+    async fn tenants_known_to_fail_leave_permits_to_the_others() {
         let permits = Permits::new(4);
         for _ in 0..50 {
             let permits = permits.clone();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn answers_that_drip_do_not_hold_slots() {
+    async fn answers_that_drip_do_not_hold_permits() {
         let permits = Permits::new(2);
         for _ in 0..30 {
             let mut permit = permits.take(Lane::Main).await;

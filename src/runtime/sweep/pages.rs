@@ -168,7 +168,7 @@ impl<'r, 'a> PageReader<'r, 'a> {
     ) -> ContinuedIncident {
         let listed = element.reading();
         if let Some(listed) = listed {
-            self.pager.foresee(listed.updated);
+            self.pager.count_update(listed.updated);
         }
         let raw = element.into_raw();
         self.requests.batch.bytes.keep_aside(raw.len());

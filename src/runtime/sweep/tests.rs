@@ -40,25 +40,25 @@ fn at(seconds_ago: i64) -> Ticks {
 }
 
 async fn sweep(world: &World, tenant: &Tenant) -> SweepOutcome {
-    let mut slot = Permits::new(1).take(Lane::Main).await;
-    world.sweep(tenant, &mut slot).await
+    let mut permit = Permits::new(1).take(Lane::Main).await;
+    world.sweep(tenant, &mut permit).await
 }
 
 /// Reads the backlog for at most `within`, as between two sweeps.
 async fn fill(world: &World, tenant: &Tenant, within: Duration) -> SweepOutcome {
-    let mut slot = Permits::new(1).take(Lane::Backlog).await;
+    let mut permit = Permits::new(1).take(Lane::Backlog).await;
     let halt = world.sweeper.stop.child_token();
     let turn = halt.clone();
-    let mut filling = std::pin::pin!(world.fill(tenant, &mut slot, halt));
+    let mut filling = std::pin::pin!(world.fill(tenant, &mut permit, halt));
     tokio::select! {
-        swept = &mut filling => return swept,
+        outcome = &mut filling => return outcome,
         () = sleep(within) => turn.cancel(),
     }
     filling.await
 }
 
-fn failed(swept: &SweepOutcome) -> &Failure {
-    match &swept.halt {
+fn failed(outcome: &SweepOutcome) -> &Failure {
+    match &outcome.halt {
         Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => failure,
         other => panic!("expected a failure, got {other:?}"),
     }
@@ -148,9 +148,9 @@ async fn the_first_sweep_reads_the_lookback_and_the_second_publishes_nothing() {
     server.set(1, at(3000), 1);
     server.set(2, at(100), 1);
     server.set(3, at(3601), 1);
-    let swept = sweep(&world, &tenant).await;
+    let outcome = sweep(&world, &tenant).await;
     assert_eq!(
-        (swept.published, swept.late_found),
+        (outcome.published, outcome.late_found),
         (2, 0),
         "the one before the lookback is left"
     );
@@ -178,16 +178,16 @@ async fn a_page_that_fails_halfway_is_published_and_the_cursor_stays() {
         server.set(id, at(1000 - id as i64), 1);
     }
     server.faults.lock().push(Fault::Cut(900));
-    let swept = sweep(&world, &tenant).await;
-    assert_eq!(failed(&swept).health, Health::Unreachable);
+    let outcome = sweep(&world, &tenant).await;
+    assert_eq!(failed(&outcome).health, Health::Unreachable);
     assert!(
-        swept.published > 5 && swept.published < 40,
+        outcome.published > 5 && outcome.published < 40,
         "{}",
-        swept.published
+        outcome.published
     );
     assert_eq!(cursor(&world, &tenant), Some(at(3600)));
     let rest = sweep(&world, &tenant).await;
-    assert_eq!(swept.published + rest.published, 40);
+    assert_eq!(outcome.published + rest.published, 40);
     assert!(published(&world).values().all(|count| *count == 1));
 }
 
@@ -198,9 +198,9 @@ async fn an_incomplete_answer_is_published_and_the_cursor_stays() {
     server.set(1, at(50), 1);
     server.set(2, at(40), 1);
     server.faults.lock().push(Fault::Partial);
-    let swept = sweep(&world, &tenant).await;
+    let outcome = sweep(&world, &tenant).await;
     assert_eq!(
-        (swept.published, failed(&swept).health),
+        (outcome.published, failed(&outcome).health),
         (1, Health::Unreachable)
     );
     assert_eq!(cursor(&world, &tenant), Some(at(3600)));
@@ -219,8 +219,8 @@ async fn keys_that_the_api_does_not_know_cost_one_renewal_and_pass_by_themselves
     let refusal = Failure::new(Health::Unreachable, Reaction::RenewToken, "401", "wait");
     *server.faults.lock() = vec![Fault::Refuse(refusal.with_status(401)); 20];
     for _ in 0..10 {
-        let swept = sweep(&world, &tenant).await;
-        let failure = failed(&swept);
+        let outcome = sweep(&world, &tenant).await;
+        let failure = failed(&outcome);
         assert_eq!(
             (failure.health, failure.reaction),
             (Health::Unreachable, Reaction::Backoff)
@@ -340,9 +340,9 @@ async fn a_refused_record_holds_the_cursor_and_repeats_none_of_its_neighbours() 
     }
     *world.topic.refused.lock() = Some("\"content\":7}");
     for pass in 0..3 {
-        let swept = sweep(&world, &tenant).await;
-        assert_eq!(failed(&swept).health, Health::Misconfigured);
-        assert_eq!(swept.published, if pass == 0 { 249 } else { 0 });
+        let outcome = sweep(&world, &tenant).await;
+        assert_eq!(failed(&outcome).health, Health::Misconfigured);
+        assert_eq!(outcome.published, if pass == 0 { 249 } else { 0 });
         assert_eq!(cursor(&world, &tenant), Some(at(3600)));
     }
     *world.topic.refused.lock() = None;
@@ -388,11 +388,11 @@ async fn while_kafka_is_away_bytes_stay_within_the_budget() {
         server.set(id, at(50), 1);
     }
     world.topic.away.send_replace(true);
-    let slots = Permits::new(3);
+    let permits = Permits::new(3);
     let tenants: Vec<_> = (1..=30).map(|n| world.tenant(n, &server, 100)).collect();
     let sweeps = tenants.iter().map(|tenant| async {
-        let mut slot = slots.take(Lane::Main).await;
-        world.sweep(tenant, &mut slot).await
+        let mut permit = permits.take(Lane::Main).await;
+        world.sweep(tenant, &mut permit).await
     });
     let all = futures_util::future::join_all(sweeps);
     let mut all = Box::pin(all);
@@ -409,11 +409,11 @@ async fn while_kafka_is_away_bytes_stay_within_the_budget() {
         );
     }
     world.topic.away.send_replace(false);
-    let swept = all.await;
+    let outcome = all.await;
     assert!(
-        swept
+        outcome
             .iter()
-            .all(|swept| swept.published == 500 && swept.halt.is_none())
+            .all(|outcome| outcome.published == 500 && outcome.halt.is_none())
     );
     assert_eq!(world.sweeper.bytes.used(), 0);
 }
@@ -430,11 +430,11 @@ async fn a_stop_ends_a_hanging_sweep_at_once_and_moves_nothing() {
         world.sweeper.stop.cancel();
     };
     let before = Instant::now();
-    let (swept, ()) = tokio::join!(hanging, stop);
+    let (outcome, ()) = tokio::join!(hanging, stop);
     assert!(
-        matches!(swept.halt, Some(Halt::Stopped)),
+        matches!(outcome.halt, Some(Halt::Stopped)),
         "{:?}",
-        swept.halt
+        outcome.halt
     );
     assert_eq!(before.elapsed().as_secs(), 5);
     assert_eq!(cursor(&world, &tenant), Some(at(3600)));

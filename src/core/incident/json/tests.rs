@@ -60,7 +60,7 @@ fn what_can_not_be_followed_says_where() {
         ("{\"a\":1]", 6),
         ("{\"a\":1}}", 7),
     ] {
-        let walk = || -> Result<(), Broken> {
+        let scan = || -> Result<(), Broken> {
             let mut input = Scanner::new(json.as_bytes());
             assert!(input.enter(Begins::Object), "{json}");
             while input.key()?.is_some() {
@@ -68,10 +68,10 @@ fn what_can_not_be_followed_says_where() {
             }
             input.end()
         };
-        assert_eq!(walk(), Err(Broken(at)), "{json}");
+        assert_eq!(scan(), Err(Broken(at)), "{json}");
     }
     for json in ["[", "[1", "[1}", "[:]"] {
-        let walk = || -> Result<(), Broken> {
+        let scan = || -> Result<(), Broken> {
             let mut input = Scanner::new(json.as_bytes());
             assert!(input.enter(Begins::List), "{json}");
             while input.item()? {
@@ -79,24 +79,24 @@ fn what_can_not_be_followed_says_where() {
             }
             input.end()
         };
-        assert!(walk().is_err(), "{json}");
+        assert!(scan().is_err(), "{json}");
     }
 }
 
 /// The values that a scanner finds, in the form of `serde_json`.
-fn walked(input: &mut Scanner<'_>) -> Result<Value, Broken> {
+fn parse(input: &mut Scanner<'_>) -> Result<Value, Broken> {
     if input.enter(Begins::Object) {
         let mut members = serde_json::Map::new();
         while let Some(key) = input.key()? {
             let key = key.said().expect("valid escapes").into_owned();
-            members.insert(String::from_utf8(key).expect("UTF-8"), walked(input)?);
+            members.insert(String::from_utf8(key).expect("UTF-8"), parse(input)?);
         }
         return Ok(Value::Object(members));
     }
     if input.enter(Begins::List) {
         let mut items = Vec::new();
         while input.item()? {
-            items.push(walked(input)?);
+            items.push(parse(input)?);
         }
         return Ok(Value::Array(items));
     }
@@ -131,7 +131,7 @@ proptest! {
     fn valid_json_means_what_it_means_to_others(value in json(), pretty in any::<bool>()) {
         let text = if pretty { serde_json::to_string_pretty(&value).expect("JSON") } else { value.to_string() };
         let mut input = Scanner::new(text.as_bytes());
-        prop_assert_eq!(walked(&mut input), Ok(value));
+        prop_assert_eq!(parse(&mut input), Ok(value));
         prop_assert_eq!(input.end(), Ok(()));
         let mut input = Scanner::new(text.as_bytes());
         let place = input.skip().expect("a value");

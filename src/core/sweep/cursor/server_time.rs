@@ -61,7 +61,7 @@ mod tests {
 
     const NOW: Ticks = Ticks(17_000_000_000_000_000);
 
-    fn told(date: Ticks, seconds: u64) -> ServerTime {
+    fn shown(date: Ticks, seconds: u64) -> ServerTime {
         ServerTime {
             date,
             at: Duration::from_secs(seconds),
@@ -89,8 +89,8 @@ mod tests {
             (Ticks::MAX, Some(NOW), false),
         ] {
             // The answer before came a minute earlier.
-            let before = before.map(|date| told(date, 40));
-            let found = told(date, 100).is_confirmed(NOW, before);
+            let before = before.map(|date| shown(date, 40));
+            let found = shown(date, 100).is_confirmed(NOW, before);
             assert_eq!(found, believed, "{date} after {before:?}");
         }
     }
@@ -103,10 +103,10 @@ mod tests {
                 NOW.minus(300 * 86_400 * Duration::from_secs(1)),
                 NOW.plus(FAR),
             ] {
-                let before = Some(told(date, 40));
-                let frozen = told(date, 40 + passed).is_confirmed(NOW, before);
+                let before = Some(shown(date, 40));
+                let frozen = shown(date, 40 + passed).is_confirmed(NOW, before);
                 assert!(!frozen, "{date} for {passed} s");
-                let goes_on = told(date.plus(Duration::from_secs(passed)), 40 + passed);
+                let goes_on = shown(date.plus(Duration::from_secs(passed)), 40 + passed);
                 assert_eq!(
                     goes_on.is_confirmed(NOW, before),
                     passed >= 10,

@@ -91,8 +91,8 @@ impl Pager {
         self.filter.unfiltered && !self.shown.newest_first
     }
 
-    /// Counts the last update of an incident that [`Pager::note_foreseen`] notes later.
-    pub fn foresee(&mut self, updated: Ticks) {
+    /// Counts the last update of an incident that [`Pager::note_counted`] notes later.
+    pub fn count_update(&mut self, updated: Ticks) {
         self.page.outside.note(updated, self.span);
         self.filter.unfiltered |= self.page.outside.shows();
     }

@@ -172,13 +172,13 @@ proptest! {
         schedule in any_schedule(), at in any_instant(), seconds in 0_u64..200_000, cap in 0_u64..60,
     ) {
         let until = at.plus(Duration::from_secs(seconds));
-        let mut walked = 0;
+        let mut counted = 0;
         let mut position = at;
-        while let Some(next) = schedule.next_after(position).filter(|next| *next <= until && walked < cap) {
-            walked += 1;
+        while let Some(next) = schedule.next_after(position).filter(|next| *next <= until && counted < cap) {
+            counted += 1;
             position = next;
         }
-        prop_assert_eq!(schedule.firings_between(at, until, cap), walked);
+        prop_assert_eq!(schedule.firings_between(at, until, cap), counted);
     }
 
     #[test]

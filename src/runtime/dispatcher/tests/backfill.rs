@@ -163,7 +163,7 @@ async fn a_pause_that_the_backlog_is_asked_for_shows_before_the_next_live_sweep(
     let before = Instant::now();
     while rig.health("tenant-1") != Health::Throttled {
         sleep(Duration::from_millis(100)).await;
-        assert!(before.elapsed() < PERIOD, "nobody is told");
+        assert!(before.elapsed() < PERIOD, "nothing is reported");
     }
     let asked = asks(&server);
     rig.fire(20).await;

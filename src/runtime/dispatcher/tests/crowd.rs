@@ -59,7 +59,7 @@ async fn periods_until_all_is_read(tenants: u16, concurrent: usize, latency: Dur
             let asked: u32 = servers.iter().map(|server| asks(server)).sum();
             let missed = world.counts.missed.lock();
             eprintln!(
-                "{tenants} tenants behind, {concurrent} slots, {latency:?}: {period} periods, {asked} requests, {missed} turns missed"
+                "{tenants} tenants behind, {concurrent} permits, {latency:?}: {period} periods, {asked} requests, {missed} turns missed"
             );
             return period;
         }

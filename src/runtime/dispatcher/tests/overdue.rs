@@ -53,12 +53,12 @@ async fn a_new_schedule_says_when_a_tenant_is_due() {
         &[on_schedule(&world, &server, "every 24h")],
         world.clock.clone(),
     );
-    let swept = SweepOutcome {
+    let outcome = SweepOutcome {
         caught_up: true,
         ..SweepOutcome::default()
     };
     let overdue = || board.tenants().remove(0).overdue_seconds;
-    board.note(board.tenants()[0].id, Instant::now(), &swept);
+    board.note(board.tenants()[0].id, Instant::now(), &outcome);
     sleep(Duration::from_secs(600)).await;
     assert_eq!(overdue(), 0);
     board.enter(&on_schedule(&world, &server, "every 30s"));

@@ -69,22 +69,22 @@ mod tests {
     #[test]
     fn a_fleet_of_two_thousand_is_a_line_a_minute_and_one_at_the_end() {
         let mut first = FirstSweeps::default();
-        let (mut told, tenants) = (Vec::new(), 2_000);
+        let (mut logged, tenants) = (Vec::new(), 2_000);
         for read in 1..=tenants {
             let now = Duration::from_millis(read as u64 * 100);
             first.note(&format!("tenant-{read}").into(), now);
-            told.extend(first.take(now, || FleetProgress { read, tenants }));
+            logged.extend(first.take(now, || FleetProgress { read, tenants }));
         }
-        assert_eq!(told.len(), 4, "{told:#?}");
-        let ended: usize = told.iter().map(|line| line.ended).sum();
+        assert_eq!(logged.len(), 4, "{logged:#?}");
+        let ended: usize = logged.iter().map(|line| line.ended).sum();
         assert_eq!(ended, tenants, "each is counted once");
-        let last = &told[3].progress;
+        let last = &logged[3].progress;
         assert_eq!((last.read, last.tenants), (2_000, 2_000));
         assert!(
-            told[0].names.starts_with("tenant-1, tenant-2, "),
-            "{told:#?}"
+            logged[0].names.starts_with("tenant-1, tenant-2, "),
+            "{logged:#?}"
         );
-        assert!(told[0].names.ends_with(" more"), "{told:#?}");
+        assert!(logged[0].names.ends_with(" more"), "{logged:#?}");
         let none = first.take(Duration::from_secs(9_999), || {
             panic!("nobody is to be counted")
         });
@@ -100,8 +100,8 @@ mod tests {
         };
         first.note(&"contoso".into(), Duration::from_secs(7));
         assert_eq!(first.take(Duration::from_secs(66), progress), None);
-        let told = first.take(Duration::from_secs(67), progress);
-        let told = told.map(|line| (line.ended, line.names));
-        assert_eq!(told, Some((1, "contoso".to_owned())));
+        let logged = first.take(Duration::from_secs(67), progress);
+        let logged = logged.map(|line| (line.ended, line.names));
+        assert_eq!(logged, Some((1, "contoso".to_owned())));
     }
 }

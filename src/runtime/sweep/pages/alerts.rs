@@ -100,7 +100,7 @@ impl PageReader<'_, '_> {
             self.pager.note_malformed(content);
         }
         if let Some(reading) = reading {
-            self.pager.note_foreseen(reading.id, reading.updated);
+            self.pager.note_counted(reading.id, reading.updated);
             self.pager.took_beside(&reading);
             if !whole {
                 self.pager.incomplete(reading.updated);
@@ -129,7 +129,7 @@ impl PageReader<'_, '_> {
 
     fn pass_known(&mut self, size: usize, listed: &Reading) {
         self.requests.batch.bytes.release_aside(size);
-        self.pager.note_foreseen(listed.id, listed.updated);
+        self.pager.note_counted(listed.id, listed.updated);
     }
 
     /// The incident with its further alerts, or with those that arrived. `None`: it was published complete before.

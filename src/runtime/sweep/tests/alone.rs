@@ -26,10 +26,10 @@ async fn period(world: &World, server: &Server, tenant: &Tenant) -> SweepOutcome
     *server.now.lock() = now;
     let id = server.incidents.lock().len() as u64 + 1;
     server.set(id, now, 1);
-    let swept = sweep(world, tenant).await;
+    let outcome = sweep(world, tenant).await;
     fill(world, tenant, PERIOD - Duration::from_secs(5)).await;
     sleep(Duration::from_secs(5)).await;
-    swept
+    outcome
 }
 
 #[tokio::test(start_paused = true)]
@@ -45,8 +45,8 @@ async fn an_incident_too_heavy_for_any_page_is_published_whole_and_no_later_swee
     assert!(whole.iter().all(|value| value.contains("content")));
     for _ in 0..20 {
         let before = asks(&server);
-        let swept = sweep(&world, &tenant).await;
-        assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+        let outcome = sweep(&world, &tenant).await;
+        assert!(outcome.halt.is_none() && outcome.caught_up, "{outcome:?}");
         let live = asks(&server) - before;
         assert!(live <= 4, "a sweep took {live} requests");
         period(&world, &server, &tenant).await;
@@ -183,7 +183,7 @@ async fn what_came_is_published_before_a_search_waits_for_its_next_step() {
     let mut search = Box::pin(sweep(&world, &tenant));
     loop {
         tokio::select! {
-            swept = &mut search => break assert!(swept.halt.is_none(), "{swept:?}"),
+            outcome = &mut search => break assert!(outcome.halt.is_none(), "{outcome:?}"),
             () = sleep(Duration::from_secs(10)) => {}
         }
         let shown = server.shown.lock().len();
@@ -212,8 +212,8 @@ async fn a_long_pause_that_the_backlog_was_asked_for_shows_at_the_next_live_swee
     server.faults.lock().push(Fault::Refuse(refusal));
     fill(&world, &tenant, PERIOD).await;
     let (before, asked) = (Instant::now(), asks(&server));
-    let swept = sweep(&world, &tenant).await;
-    let failure = failed(&swept);
+    let outcome = sweep(&world, &tenant).await;
+    let failure = failed(&outcome);
     assert_eq!(failure.health, Health::Throttled);
     assert!(
         matches!(failure.reaction, Reaction::Wait(left) if left <= hour + hour / 10 && left > hour - PERIOD),

@@ -34,21 +34,25 @@ fn asks(server: &Server) -> u32 {
 async fn a_long_first_range_shows_the_newest_at_once_and_the_rest_is_filled_in() {
     let (world, server) = (World::new(ROOM), full_hour());
     let tenant = world.tenant(1, &server, 20);
-    let swept = sweep(&world, &tenant).await;
-    assert!(swept.halt.is_none() && swept.caught_up);
+    let outcome = sweep(&world, &tenant).await;
+    assert!(outcome.halt.is_none() && outcome.caught_up);
     assert_eq!(
         open(&world, &tenant),
         [(at(3600), at(900))],
         "all but the newest quarter of an hour"
     );
-    assert!((250..400).contains(&swept.published), "{}", swept.published);
+    assert!(
+        (250..400).contains(&outcome.published),
+        "{}",
+        outcome.published
+    );
     let filled = fill(&world, &tenant, HOUR).await;
     assert!(filled.halt.is_none());
-    assert_eq!(swept.published + filled.published, 1000);
+    assert_eq!(outcome.published + filled.published, 1000);
     assert!(published(&world).values().all(|times| *times == 1));
     assert_eq!(open(&world, &tenant), []);
     assert_eq!(
-        swept.late_found + filled.late_found,
+        outcome.late_found + filled.late_found,
         0,
         "what was never read can't be late"
     );
@@ -213,11 +217,11 @@ async fn a_thousand_back_fills_stay_within_the_byte_budget_while_kafka_is_away()
         states.insert(tenant.id, state);
     }
     world.topic.away.send_replace(true);
-    let slots = Permits::new(64);
+    let permits = Permits::new(64);
     let fills = tenants.iter().map(|tenant| async {
-        let mut slot = slots.take(Lane::Backlog).await;
+        let mut permit = permits.take(Lane::Backlog).await;
         let halt = world.sweeper.stop.child_token();
-        world.fill(tenant, &mut slot, halt).await
+        world.fill(tenant, &mut permit, halt).await
     });
     let mut fills = Box::pin(futures_util::future::join_all(fills));
     let mut most = 0;

@@ -26,8 +26,8 @@ fn unread(world: &World, server: &Arc<Server>, per_minute: u32) -> Arc<Tenant> {
 /// Live sweeps, and the backlog between them, until there is nothing left to try. Returns their number.
 async fn periods(world: &World, tenant: &Tenant) -> u32 {
     for turn in 1..60 {
-        let swept = sweep(world, tenant).await;
-        let state = swept.state.expect("a state");
+        let outcome = sweep(world, tenant).await;
+        let state = outcome.state.expect("a state");
         if world.memory(tenant, |memory| {
             world.sweeper.awake(memory, &state).is_empty()
         }) {
@@ -113,8 +113,8 @@ async fn a_live_sweep_leaves_an_incident_with_very_many_alerts_to_the_backlog() 
     server.further.set(4, 25);
     let tenant = world.tenant_of_budget(&server, 50, 75);
     let began = Instant::now();
-    let swept = sweep(&world, &tenant).await;
-    assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+    let outcome = sweep(&world, &tenant).await;
+    assert!(outcome.halt.is_none() && outcome.caught_up, "{outcome:?}");
     assert!(began.elapsed() < PERIOD, "{:?}", began.elapsed());
     assert_eq!((published(&world).len(), whole(&world, 25)), (10, 0));
     sleep(Duration::from_secs(6 * 60)).await;
@@ -124,8 +124,8 @@ async fn a_live_sweep_leaves_an_incident_with_very_many_alerts_to_the_backlog() 
     // The overlap shows it again.
     for _ in 0..10 {
         let asks = server.asks.load(Ordering::SeqCst);
-        let swept = sweep(&world, &tenant).await;
-        assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+        let outcome = sweep(&world, &tenant).await;
+        assert!(outcome.halt.is_none() && outcome.caught_up, "{outcome:?}");
         let asks = server.asks.load(Ordering::SeqCst) - asks;
         assert!(asks <= 25, "{asks} requests");
         assert!(backlog(&world, &tenant).is_empty());
@@ -150,7 +150,7 @@ async fn others_are_published_while_alerts_are_fetched() {
     let mut sweeping = Box::pin(sweep(&world, &tenant));
     while published(&world).len() < 9 {
         tokio::select! {
-            swept = &mut sweeping => panic!("nothing before the sweep's end: {swept:?}"),
+            outcome = &mut sweeping => panic!("nothing before the sweep's end: {outcome:?}"),
             () = sleep(Duration::from_secs(1)) => {}
         }
     }

@@ -17,7 +17,8 @@ fn page(ask: &PageAsk, leads: fn(u32) -> Option<u32>) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_leads_in_circles_again_and_again_is_told_of_and_its_incidents_are_published() {
+async fn a_list_that_leads_in_circles_again_and_again_is_reported_and_its_incidents_are_published()
+{
     let circles: [fn(u32) -> Option<u32>; 3] = [
         |_| Some(1),
         |page| Some(page % 2 + 1),
@@ -33,13 +34,13 @@ async fn a_list_that_leads_in_circles_again_and_again_is_told_of_and_its_inciden
             });
         });
         for _ in 0..2 {
-            let swept = sweep(&world, &tenant).await;
-            assert!(swept.halt.is_none() && !swept.caught_up, "{swept:?}");
+            let outcome = sweep(&world, &tenant).await;
+            assert!(outcome.halt.is_none() && !outcome.caught_up, "{outcome:?}");
         }
-        let swept = sweep(&world, &tenant).await;
-        match swept.halt {
+        let outcome = sweep(&world, &tenant).await;
+        match outcome.halt {
             Some(Halt::HeldBack(why)) => assert!(why.to_string().contains("in circles"), "{why:?}"),
-            other => panic!("not told: {other:?}"),
+            other => panic!("not reported: {other:?}"),
         }
         assert_eq!(published(&world).len(), 1);
     }

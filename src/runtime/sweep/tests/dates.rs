@@ -11,11 +11,11 @@ async fn later(world: &World, server: &Server, tenant: &Tenant, off: &[i64]) -> 
     let now = world.sweeper.clock.now();
     *server.now.lock() = now;
     *server.dates_off.lock() = off.iter().rev().copied().collect();
-    let swept = sweep(world, tenant).await;
-    assert!(swept.halt.is_none(), "{swept:?}");
+    let outcome = sweep(world, tenant).await;
+    assert!(outcome.halt.is_none(), "{outcome:?}");
     server.dates_off.lock().clear();
     fill(world, tenant, Duration::from_secs(20)).await;
-    swept
+    outcome
 }
 
 fn state(world: &World, tenant: &Tenant) -> TenantState {
@@ -66,14 +66,14 @@ async fn one_wrong_date_moves_neither_the_start_nor_the_cursor_back_and_reads_no
             let first = state(&world, &tenant);
             later(&world, &server, &tenant, &[]).await;
             let second = state(&world, &tenant);
-            let told = format!("{off} s after {sweeps_before} sweeps: {first:?}, {second:?}");
-            assert_eq!(second.start, first.start, "{told}");
+            let case = format!("{off} s after {sweeps_before} sweeps: {first:?}, {second:?}");
+            assert_eq!(second.start, first.start, "{case}");
             assert!(
                 second.start.since(at(3601)) < Duration::from_secs(120),
-                "{told}"
+                "{case}"
             );
-            assert!(second.cursor >= first.cursor, "{told}");
-            assert_eq!(published(&world).len(), 2, "{told}");
+            assert!(second.cursor >= first.cursor, "{case}");
+            assert_eq!(published(&world).len(), 2, "{case}");
         }
     }
 }

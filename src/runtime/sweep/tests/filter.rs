@@ -21,11 +21,11 @@ fn history(order: Order, cap: Option<usize>, count: u64) -> Arc<Server> {
 /// A sweep, and its backlog half a minute later. Returns the outcome and the number of requests.
 async fn turn(world: &World, server: &Server, tenant: &Tenant) -> (SweepOutcome, u32) {
     let before = server.asks.load(Ordering::SeqCst);
-    let swept = sweep(world, tenant).await;
+    let outcome = sweep(world, tenant).await;
     fill(world, tenant, Duration::from_secs(25)).await;
     sleep(Duration::from_secs(30)).await;
     *server.now.lock() = world.sweeper.clock.now();
-    (swept, server.asks.load(Ordering::SeqCst) - before)
+    (outcome, server.asks.load(Ordering::SeqCst) - before)
 }
 
 #[tokio::test(start_paused = true)]
@@ -37,8 +37,8 @@ async fn a_history_that_is_not_filtered_is_named_once_and_neither_read_nor_publi
         let before = warnings.of(NOTICED);
         for pass in 0..5 {
             server.set(20_000 + pass, world.sweeper.clock.now(), 1);
-            let (swept, asks) = turn(&world, &server, &tenant).await;
-            assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+            let (outcome, asks) = turn(&world, &server, &tenant).await;
+            assert!(outcome.halt.is_none() && outcome.caught_up, "{outcome:?}");
             // The whole list is read once, because its first pages don't prove an order.
             let most = if pass == 0 {
                 3000 / cap.unwrap_or(50) + 10
@@ -104,20 +104,20 @@ async fn an_old_incident_that_was_updated_is_found_in_a_history_that_is_listed_b
         let world = World::new(ROOM);
         let updated = Arc::new(Mutex::new((!quiet).then_some((160, 50))));
         let tenant = by_creation(&world, updated.clone());
-        let swept = sweep(&world, &tenant).await;
+        let outcome = sweep(&world, &tenant).await;
         if quiet {
             // So far the list looks sorted by last update.
-            assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+            assert!(outcome.halt.is_none() && outcome.caught_up, "{outcome:?}");
             *updated.lock() = Some((160, -20));
             sleep(tenant.rules.reach.reconcile_every).await;
             let _ = sweep(&world, &tenant).await;
         }
-        assert!(found(&world, 160), "lost: {swept:?}");
+        assert!(found(&world, 160), "lost: {outcome:?}");
         // Now the order is known, and each sweep reads everything.
         *updated.lock() = Some((170, -30));
-        let swept = sweep(&world, &tenant).await;
-        assert_eq!(failed(&swept).health, Health::Misconfigured);
-        assert!(found(&world, 170), "{swept:?}");
+        let outcome = sweep(&world, &tenant).await;
+        assert_eq!(failed(&outcome).health, Health::Misconfigured);
+        assert!(found(&world, 170), "{outcome:?}");
     }
 }
 
@@ -128,15 +128,15 @@ async fn a_history_that_is_neither_filtered_nor_sorted_shows_as_the_tenants_faul
         let (world, server) = (World::new(ROOM), history(order, None, 1000));
         let tenant = world.tenant(1, &server, 50);
         for _ in 0..3 {
-            let (swept, _) = turn(&world, &server, &tenant).await;
-            let why = failed(&swept);
+            let (outcome, _) = turn(&world, &server, &tenant).await;
+            let why = failed(&outcome);
             assert_eq!(
                 (why.health, why.reaction),
                 (Health::Misconfigured, Reaction::Slow)
             );
             assert!(why.what.contains("$filter"), "{why:?}");
-            let rests = matches!(swept.halt, Some(Halt::Failed(_)));
-            assert!(rests, "the next sweep would read all again: {swept:?}");
+            let rests = matches!(outcome.halt, Some(Halt::Failed(_)));
+            assert!(rests, "the next sweep would read all again: {outcome:?}");
         }
         assert_eq!(published(&world).len(), 10, "{order:?}");
     }
@@ -146,8 +146,8 @@ async fn a_history_that_is_neither_filtered_nor_sorted_shows_as_the_tenants_faul
 async fn a_very_long_history_that_is_not_sorted_either_is_given_up() {
     let (world, server) = (World::new(ROOM), history(Order::OldestFirst, None, 5000));
     let tenant = world.tenant(1, &server, 50);
-    let (swept, asks) = turn(&world, &server, &tenant).await;
-    assert_eq!(failed(&swept).health, Health::Misconfigured);
+    let (outcome, asks) = turn(&world, &server, &tenant).await;
+    assert_eq!(failed(&outcome).health, Health::Misconfigured);
     assert!(asks <= 50, "{asks} requests");
     assert_eq!(published(&world).len(), 0);
 }
@@ -185,8 +185,8 @@ async fn a_server_that_gives_hundreds_whatever_it_is_asked_for_is_read_whole() {
             let all: Vec<_> = (query.skip..all).map(incident).collect();
             format!("{{\"value\":[{}]}}", all.join(","))
         });
-        let swept = sweep(&world, &tenant).await;
-        assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+        let outcome = sweep(&world, &tenant).await;
+        assert!(outcome.halt.is_none() && outcome.caught_up, "{outcome:?}");
         assert_eq!(published(&world).len(), all as usize);
     }
 }
@@ -205,8 +205,8 @@ async fn a_server_that_ignores_skip_is_asked_a_few_times_and_the_cursor_waits() 
         let page: Vec<_> = (0..query.top).map(incident).collect();
         format!("{{\"value\":[{}]}}", page.join(","))
     });
-    let swept = sweep(&world, &tenant).await;
-    assert!(!swept.caught_up, "{swept:?}");
+    let outcome = sweep(&world, &tenant).await;
+    assert!(!outcome.caught_up, "{outcome:?}");
     assert_eq!(published(&world).len(), 50);
     assert!(asks.load(Ordering::SeqCst) <= 30, "{asks:?}");
 }

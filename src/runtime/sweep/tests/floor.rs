@@ -33,13 +33,13 @@ fn tenant_of(world: &World, server: &Arc<Server>, lookback: Duration) -> Arc<Ten
 
 /// A sweep and all of the backlog. Returns how much was published, and how much of it counts as late.
 async fn turn(world: &World, tenant: &Tenant) -> (u64, u64) {
-    let swept = sweep(world, tenant).await;
-    assert!(swept.halt.is_none(), "{:?}", swept.halt);
+    let outcome = sweep(world, tenant).await;
+    assert!(outcome.halt.is_none(), "{:?}", outcome.halt);
     let filled = fill(world, tenant, HOUR).await;
     assert!(filled.halt.is_none(), "{:?}", filled.halt);
     (
-        swept.published + filled.published,
-        swept.late_found + filled.late_found,
+        outcome.published + filled.published,
+        outcome.late_found + filled.late_found,
     )
 }
 
@@ -136,8 +136,8 @@ async fn a_first_range_that_a_fast_clock_began_too_late_is_moved_with_its_floor(
     assert_eq!(turn(&world, &tenant).await, (0, 0));
     // A second answer shows that Microsoft's clock advances.
     sleep(Duration::from_secs(30)).await;
-    let told = right.now();
-    *server.now.lock() = told;
+    let shown = right.now();
+    *server.now.lock() = shown;
     assert_eq!(
         turn(&world, &tenant).await,
         (1, 0),
@@ -147,7 +147,7 @@ async fn a_first_range_that_a_fast_clock_began_too_late_is_moved_with_its_floor(
     server.set(1001, at(11 * 3600 + 1800), 1);
     wait(&world, &server, 6 * HOUR).await;
     assert_eq!(turn(&world, &tenant).await, (1, 1));
-    assert_eq!(oldest_asked(&server), told.minus(12 * HOUR));
+    assert_eq!(oldest_asked(&server), shown.minus(12 * HOUR));
 }
 
 #[tokio::test(start_paused = true)]

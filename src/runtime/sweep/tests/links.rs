@@ -14,7 +14,7 @@ fn hundred(server: &Server) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_stands_behind_a_link_that_leads_elsewhere_is_read_by_skip_and_that_is_told_once() {
+async fn what_stands_behind_a_link_that_leads_elsewhere_is_read_by_skip_and_that_is_logged_once() {
     let warnings = Warnings::new();
     for order in [Order::NewestFirst, Order::OldestFirst, Order::Shuffled] {
         // The server has its own page size.
@@ -27,13 +27,13 @@ async fn what_stands_behind_a_link_that_leads_elsewhere_is_read_by_skip_and_that
         let tenant = world.tenant(1, &server, 50);
         let before = warnings.of(NOT_FOLLOWED);
         for _ in 0..3 {
-            let swept = sweep(&world, &tenant).await;
-            assert!(swept.halt.is_none(), "{swept:?}");
+            let outcome = sweep(&world, &tenant).await;
+            assert!(outcome.halt.is_none(), "{outcome:?}");
             fill(&world, &tenant, Duration::from_secs(3600)).await;
         }
         assert_eq!(published(&world).len(), 100, "{order:?}");
-        let swept = sweep(&world, &tenant).await;
-        assert!(swept.caught_up, "{swept:?}");
+        let outcome = sweep(&world, &tenant).await;
+        assert!(outcome.caught_up, "{outcome:?}");
         assert_eq!(warnings.of(NOT_FOLLOWED) - before, 1, "{order:?}");
     }
 }
@@ -55,8 +55,8 @@ async fn what_is_no_text_is_a_link_that_is_not_followed() {
             };
             format!("{{\"value\":[{}]{more}}}", all.join(","))
         });
-        let swept = sweep(&world, &tenant).await;
-        assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+        let outcome = sweep(&world, &tenant).await;
+        assert!(outcome.halt.is_none() && outcome.caught_up, "{outcome:?}");
         assert_eq!(published(&world).len(), 120);
     }
 }
@@ -70,8 +70,8 @@ async fn an_empty_page_whose_link_is_not_followed_costs_a_request_or_two_and_the
         count.fetch_add(1, Ordering::SeqCst);
         "{\"value\":[],\"@odata.nextLink\":\"elsewhere\"}".to_owned()
     });
-    let swept = sweep(&world, &tenant).await;
-    assert!(!swept.caught_up, "{swept:?}");
+    let outcome = sweep(&world, &tenant).await;
+    assert!(!outcome.caught_up, "{outcome:?}");
     assert!(asks.load(Ordering::SeqCst) <= 2, "{asks:?}");
 }
 
@@ -131,11 +131,11 @@ async fn alerts_that_cant_be_joined_are_missing_and_are_tried_again() {
     ] {
         let world = World::new(ROOM);
         let tenant = scripted(&world, continued(members));
-        let swept = sweep(&world, &tenant).await;
-        assert!(swept.halt.is_none(), "{members}: {swept:?}");
-        assert_eq!(swept.published, 1, "{members}");
+        let outcome = sweep(&world, &tenant).await;
+        assert!(outcome.halt.is_none(), "{members}: {outcome:?}");
+        assert_eq!(outcome.published, 1, "{members}");
         assert!(!seen(&world).whole, "{members}: it counts as whole");
-        let state = swept.state.expect("a state");
+        let state = outcome.state.expect("a state");
         assert_eq!(
             state.backlog.intervals(),
             [Interval::again(at(60), Ticks(at(60).0 + 1))],
@@ -145,7 +145,7 @@ async fn alerts_that_cant_be_joined_are_missing_and_are_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn alerts_whose_link_leads_elsewhere_are_told_of_once_and_cost_no_request() {
+async fn alerts_whose_link_leads_elsewhere_are_logged_once_and_cost_no_request() {
     let (world, warnings) = (World::new(ROOM), Warnings::new());
     let asks = Arc::new(std::sync::atomic::AtomicU32::new(0));
     let (count, answer) = (
@@ -157,8 +157,8 @@ async fn alerts_whose_link_leads_elsewhere_are_told_of_once_and_cost_no_request(
         answer(ask)
     });
     for _ in 0..10 {
-        let swept = sweep(&world, &tenant).await;
-        assert!(swept.halt.is_none(), "{swept:?}");
+        let outcome = sweep(&world, &tenant).await;
+        assert!(outcome.halt.is_none(), "{outcome:?}");
     }
     // What can't be read completely is left to the backlog, and everything around it is read.
     assert!(asks.load(Ordering::SeqCst) <= 20, "{asks:?}");

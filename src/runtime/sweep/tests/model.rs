@@ -183,7 +183,7 @@ impl Story {
         states.insert(tenant, state);
     }
 
-    async fn told(self) {
+    async fn play(self) {
         let world = World::new(ROOM);
         let server = self.server(&world);
         let tenant = world.tenant_of_budget(&server, self.page_size, self.per_minute);
@@ -259,10 +259,10 @@ impl Story {
 
 /// A sweep, and the backlog after it. Returns how many versions they published.
 async fn turn(world: &World, tenant: &Tenant) -> u64 {
-    let swept = sweep(world, tenant).await;
+    let outcome = sweep(world, tenant).await;
     let filled = fill(world, tenant, Duration::from_secs(1_000_000)).await;
     sleep(Duration::from_secs(30)).await;
-    swept.published + filled.published
+    outcome.published + filled.published
 }
 
 proptest! {
@@ -271,6 +271,6 @@ proptest! {
     #[test]
     fn after_the_faults_end_published_is_shown_and_none_twice_within_two_sweeps_and_a_reconcile(story in story()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("runtime");
-        runtime.block_on(story.told());
+        runtime.block_on(story.play());
     }
 }

@@ -36,10 +36,10 @@ async fn a_tenant_that_moves_publishes_nothing_again_loses_nothing_and_goes_on_w
         before.set(151, at(20), 1);
         let after = other_api(&before, to);
         let moved = world.tenant(1, &after, 50);
-        let swept = sweep(&world, &moved).await;
+        let outcome = sweep(&world, &moved).await;
         let filled = fill(&world, &moved, Duration::from_secs(3600)).await;
         assert_eq!(
-            swept.published + filled.published,
+            outcome.published + filled.published,
             2,
             "{from:?} to {to:?}: what changed meanwhile"
         );

@@ -18,8 +18,8 @@ async fn a_page_of_more_elements_than_were_asked_for_is_refused_in_few_requests(
             page.clone()
         });
         for _ in 0..5 {
-            let swept = sweep(&world, &tenant).await;
-            let why = failed(&swept);
+            let outcome = sweep(&world, &tenant).await;
+            let why = failed(&outcome);
             assert!(why.what.contains("more than 1000 elements"), "{why:?}");
             assert_eq!(why.health, Health::Unreachable);
         }
@@ -44,8 +44,8 @@ async fn where_a_link_leads_to_too_many_elements_the_list_is_read_by_skip() {
         };
         format!("{{\"value\":[{}]{more}}}", page.join(","))
     });
-    let swept = sweep(&world, &tenant).await;
-    assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+    let outcome = sweep(&world, &tenant).await;
+    assert!(outcome.halt.is_none() && outcome.caught_up, "{outcome:?}");
     assert!((0..120).all(|n| {
         published(&world)
             .keys()
@@ -65,9 +65,9 @@ async fn what_an_incident_with_alerts_elsewhere_keeps_in_memory_is_what_is_count
         // More elements than a page may have.
         format!("{{\"value\":[{}]}}", vec!["{}"; 11_000].join(","))
     });
-    let swept = sweep(&world, &tenant).await;
-    assert!(swept.halt.is_none(), "{swept:?}");
-    assert_eq!((swept.published, in_flight(&world)), (1, 0));
+    let outcome = sweep(&world, &tenant).await;
+    assert!(outcome.halt.is_none(), "{outcome:?}");
+    assert_eq!((outcome.published, in_flight(&world)), (1, 0));
     let seen = world.ledger.seen.lock();
     assert!(seen.values().all(|seen| !seen.whole));
 }

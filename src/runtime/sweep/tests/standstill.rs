@@ -83,8 +83,11 @@ async fn a_record_that_kafka_refuses_among_the_newest_keeps_nothing_older_from_b
     let tenant = world.tenant(1, &server, 20);
     *world.topic.refused.lock() = Some("\"id\":995,");
     for _ in 0..2 {
-        let swept = sweep(&world, &tenant).await;
-        assert!(matches!(swept.halt, Some(Halt::HeldBack(_))), "{swept:?}");
+        let outcome = sweep(&world, &tenant).await;
+        assert!(
+            matches!(outcome.halt, Some(Halt::HeldBack(_))),
+            "{outcome:?}"
+        );
         assert_eq!(cursor(&world, &tenant), Some(at(3600)), "passed it");
         fill(&world, &tenant, LONG).await;
     }

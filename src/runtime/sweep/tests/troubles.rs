@@ -61,8 +61,8 @@ async fn sweeps_after_the_search_go_round_the_poisonous_incident_and_move_the_cu
     search(&world, &tenant).await;
     for _ in 0..5 {
         let before = asks(&server);
-        let swept = sweep(&world, &tenant).await;
-        assert!(swept.halt.is_none() && swept.caught_up);
+        let outcome = sweep(&world, &tenant).await;
+        assert!(outcome.halt.is_none() && outcome.caught_up);
         assert!(asks(&server) - before <= 4, "searched again");
         assert!(
             fill(&world, &tenant, Duration::from_secs(1))
@@ -125,14 +125,14 @@ async fn where_alerts_cannot_be_left_out_the_incident_is_passed_and_kept_in_the_
     search(&world, &tenant).await;
     assert_eq!(published(&world).len(), 99);
     fill(&world, &tenant, Duration::from_secs(60)).await;
-    let swept = sweep(&world, &tenant).await;
-    assert!(swept.caught_up);
+    let outcome = sweep(&world, &tenant).await;
+    assert!(outcome.caught_up);
     assert_eq!(
         cursor(&world, &tenant),
         Some(at(100)),
         "the cursor waits for it"
     );
-    let open = swept.state.expect("a state").backlog;
+    let open = outcome.state.expect("a state").backlog;
     let [interval] = open.intervals() else {
         panic!("{open:?}")
     };
@@ -141,7 +141,7 @@ async fn where_alerts_cannot_be_left_out_the_incident_is_passed_and_kept_in_the_
         world
             .memory(&tenant, |memory| memory.unreadable.resting.unseen())
             .is_some(),
-        "and nobody is told"
+        "and nothing is reported"
     );
 }
 
@@ -165,10 +165,10 @@ async fn a_part_that_was_passed_is_recorded_though_the_cursor_waits_for_somethin
         let mut most = 0;
         for pass in 0..4 {
             let before = asks(&server);
-            let swept = sweep(&world, &tenant).await;
-            let held_back = matches!(swept.halt, Some(Halt::HeldBack(_)));
-            assert!(held_back || (pass > 0 && !refused), "{:?}", swept.halt);
-            assert!(is_open(&swept.state.expect("a state")), "not recorded");
+            let outcome = sweep(&world, &tenant).await;
+            let held_back = matches!(outcome.halt, Some(Halt::HeldBack(_)));
+            assert!(held_back || (pass > 0 && !refused), "{:?}", outcome.halt);
+            assert!(is_open(&outcome.state.expect("a state")), "not recorded");
             if held_back {
                 assert_eq!(cursor(&world, &tenant), Some(at(3600)));
             }
@@ -222,8 +222,8 @@ async fn pages_that_are_too_large_are_asked_for_smaller_and_the_size_is_remember
     fill(&world, &tenant, LONG).await;
     assert_eq!(published(&world).len(), 200);
     server.log.lock().clear();
-    let swept = sweep(&world, &tenant).await;
-    assert!(swept.halt.is_none() && swept.caught_up, "{swept:?}");
+    let outcome = sweep(&world, &tenant).await;
+    assert!(outcome.halt.is_none() && outcome.caught_up, "{outcome:?}");
     let tops: Vec<_> = server
         .log
         .lock()

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::list::{List, Order, orders, ticks};
-use super::{ALL, Walked};
+use super::{ALL, PagerRun};
 use crate::core::sweep::pager::unreadable::DOUBTFUL;
 
 /// Reads a list that does not move and in which a page with an unreadable incident fails. `thin`: a single place can be
@@ -17,25 +17,25 @@ fn walk_poisoned(
     linked: bool,
     poison: &BTreeSet<u64>,
     thin: bool,
-) -> Walked {
-    let (mut walk, mut shown) = (Pager::new(ALL, PageSize::of(top)), Vec::new());
+) -> PagerRun {
+    let (mut pager, mut shown) = (Pager::new(ALL, PageSize::of(top)), Vec::new());
     let poisoned = |rows: &[(u64, i64)]| rows.iter().any(|(id, _)| poison.contains(id));
     for _ in 0..10_000 {
-        walk.begin_page();
-        let (skip, size) = match walk.ask() {
+        pager.begin_page();
+        let (skip, size) = match pager.ask() {
             PageAsk::Query(query) => (query.skip as usize, query.top as usize),
             PageAsk::Link(link) => (link.parse().expect("our own link"), top as usize),
             PageAsk::One(id) => panic!("asked for {id} alone"),
         };
         let rows = list.page(Ticks(0), skip, size);
         if poisoned(&rows) {
-            if walk.narrow() {
+            if pager.narrow() {
                 continue;
             }
-            assert!(walk.ask_bare().is_some());
+            assert!(pager.ask_bare().is_some());
             assert_eq!(rows.len(), 1);
             if thin {
-                walk.pass_single(Ticks(rows[0].1));
+                pager.pass_single(Ticks(rows[0].1));
                 shown.extend(rows);
                 continue;
             }
@@ -46,7 +46,7 @@ fn walk_poisoned(
                 }
                 _ => false,
             };
-            match walk.pass_unseen() {
+            match pager.pass_unseen() {
                 Passed::IfOneComes(proofs) if !proofs.iter().any(comes) => break,
                 Passed::InVain => break,
                 _ => {}
@@ -54,18 +54,18 @@ fn walk_poisoned(
             continue;
         }
         for (id, tick) in &rows {
-            walk.note(IncidentId(*id), Ticks(*tick));
+            pager.note(IncidentId(*id), Ticks(*tick));
         }
         shown.extend(&rows);
         let more = !list.page(Ticks(0), skip + size, 1).is_empty();
         let link = (linked && more).then(|| (skip + size).to_string());
-        if walk.end_page(link, Some(Ticks(list.now))) == NextStep::Done {
+        if pager.end_page(link, Some(Ticks(list.now))) == NextStep::Done {
             break;
         }
     }
-    Walked {
+    PagerRun {
         shown,
-        walk,
+        pager,
         before: list.clone(),
     }
 }
@@ -77,13 +77,13 @@ proptest! {
         poison in prop::collection::btree_set(1_u64..300, 1..3),
     ) {
         let list = List::new(order, &ticks);
-        let walked = walk_poisoned(&list, top, linked, &poison, thin);
+        let run = walk_poisoned(&list, top, linked, &poison, thin);
         let in_order = list.page(Ticks(0), 0, usize::MAX).into_iter().map(|(id, _)| id);
         let first: BTreeSet<u64> = in_order.take_while(|id| poison.contains(id)).collect();
         for (id, tick) in &list.incidents {
             let poisonous = poison.contains(id);
             if thin || !poisonous {
-                prop_assert!(walked.shown.contains(&(*id, *tick)), "{} was not read", id);
+                prop_assert!(run.shown.contains(&(*id, *tick)), "{} was not read", id);
             }
             let placed = match order {
                 Order::NewestFirst => true,
@@ -92,22 +92,22 @@ proptest! {
                 Order::Shuffled => false,
             };
             if poisonous && placed {
-                let named = walked.walk.unreadable().iter().any(|trouble| (trouble.from.0..trouble.to.0).contains(tick));
-                prop_assert!(named, "{} is in none of {:?}", id, walked.walk.unreadable());
+                let named = run.pager.unreadable().iter().any(|trouble| (trouble.from.0..trouble.to.0).contains(tick));
+                prop_assert!(named, "{} is in none of {:?}", id, run.pager.unreadable());
             }
         }
         let met = poison.iter().any(|id| list.incidents.contains_key(id));
-        prop_assert!(!met || !walked.walk.trusted());
+        prop_assert!(!met || !run.pager.trusted());
     }
 }
 
 #[test]
 fn when_every_place_fails_it_is_the_service_and_not_the_incidents() {
     let list = List::new(Order::NewestFirst, &[1; 400]);
-    let walked = walk_poisoned(&list, 10, false, &(1..=400).collect(), false);
-    assert!(walked.shown.is_empty());
+    let run = walk_poisoned(&list, 10, false, &(1..=400).collect(), false);
+    assert!(run.shown.is_empty());
     assert_eq!(
-        (walked.walk.pages(), walked.walk.position.passed),
+        (run.pager.pages(), run.pager.position.passed),
         (0, DOUBTFUL)
     );
 }
@@ -116,15 +116,9 @@ fn when_every_place_fails_it_is_the_service_and_not_the_incidents() {
 fn a_crowd_of_neighbours_that_cannot_be_read_is_passed_when_others_can() {
     for (crowd, count) in [(101..=180_u64, 80), (1..=80, 80), (321..=400, 80)] {
         let list = List::new(Order::NewestFirst, &[1; 400]);
-        let walked = walk_poisoned(&list, 50, false, &crowd.clone().collect(), false);
-        let shown: BTreeSet<u64> = walked.shown.iter().map(|(id, _)| *id).collect();
+        let run = walk_poisoned(&list, 50, false, &crowd.clone().collect(), false);
+        let shown: BTreeSet<u64> = run.shown.iter().map(|(id, _)| *id).collect();
         assert_eq!(shown.len(), 400 - count, "{crowd:?}");
-        assert!(
-            walked
-                .walk
-                .unreadable()
-                .iter()
-                .all(|trouble| trouble.unseen)
-        );
+        assert!(run.pager.unreadable().iter().all(|trouble| trouble.unseen));
     }
 }
