@@ -206,10 +206,7 @@ async fn converse(limits: EndpointLimits, stream: TcpStream, router: Router, adm
         .await;
 }
 
-#[derive(Clone)]
-struct EndpointState(Arc<SharedParts>);
-
-struct SharedParts {
+struct EndpointState {
     surface: Arc<dyn Surface>,
     names: HostNames,
     turn: Duration,
@@ -218,16 +215,18 @@ struct SharedParts {
     page: Renderings,
 }
 
+type Shared = State<Arc<EndpointState>>;
+
 fn router(limits: EndpointLimits, names: HostNames, surface: Arc<dyn Surface>) -> Router {
     let renderings = || Renderings::new(limits.kept);
-    let shared = EndpointState(Arc::new(SharedParts {
+    let shared = Arc::new(EndpointState {
         surface,
         names,
         turn: limits.turn,
         metrics: renderings(),
         report: renderings(),
         page: renderings(),
-    }));
+    });
     Router::new()
         .route("/livez", get(live))
         .route("/readyz", get(ready))
@@ -240,24 +239,24 @@ fn router(limits: EndpointLimits, names: HostNames, surface: Arc<dyn Surface>) -
 
 /// Refuses requests to a foreign name and requests with a body, and forbids caches to keep any answer.
 async fn guard(
-    State(shared): State<EndpointState>,
+    State(shared): Shared,
     Extension(connection): Extension<Arc<OpenConnection>>,
     request: Request,
     next: Next,
 ) -> Response {
     connection.at(ConnectionStage::Asked);
     let (head, body) = request.into_parts();
-    let mut response = match shared.0.names.judge(&head) {
-        HostVerdict::Foreign => (StatusCode::MISDIRECTED_REQUEST, FOREIGN).into_response(),
-        HostVerdict::Ambiguous => {
-            (StatusCode::BAD_REQUEST, "More than one Host.\n").into_response()
-        }
-        HostVerdict::Ours if !body.is_end_stream() => (
+    let refused = match shared.names.judge(&head) {
+        HostVerdict::Foreign => Some((StatusCode::MISDIRECTED_REQUEST, FOREIGN)),
+        HostVerdict::Ambiguous => Some((StatusCode::BAD_REQUEST, "More than one Host.\n")),
+        HostVerdict::Ours => (!body.is_end_stream()).then_some((
             StatusCode::PAYLOAD_TOO_LARGE,
             "No request here takes a body.\n",
-        )
-            .into_response(),
-        HostVerdict::Ours => next.run(Request::from_parts(head, body)).await,
+        )),
+    };
+    let mut response = match refused {
+        Some(refusal) => refusal.into_response(),
+        None => next.run(Request::from_parts(head, body)).await,
     };
     connection.at(ConnectionStage::Answered);
     let headers = response.headers_mut();
@@ -266,12 +265,12 @@ async fn guard(
     response
 }
 
-async fn live(State(shared): State<EndpointState>) -> Response {
-    verdict(shared.0.surface.live())
+async fn live(State(shared): Shared) -> Response {
+    verdict(shared.surface.live())
 }
 
-async fn ready(State(shared): State<EndpointState>) -> Response {
-    verdict(shared.0.surface.ready())
+async fn ready(State(shared): Shared) -> Response {
+    verdict(shared.surface.ready())
 }
 
 fn verdict(verdict: Result<(), String>) -> Response {
@@ -281,39 +280,30 @@ fn verdict(verdict: Result<(), String>) -> Response {
     }
 }
 
-async fn scrape(State(shared): State<EndpointState>) -> Response {
-    let surface = Arc::clone(&shared.0.surface);
+async fn scrape(State(shared): Shared) -> Result<impl IntoResponse, NoRendering> {
+    let surface = Arc::clone(&shared.surface);
     let make = move || Some(surface.metrics().into_bytes());
-    match shared.0.metrics.get(shared.0.turn, make).await {
-        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
-        Err(none) => refusal(none),
-    }
+    let text = shared.metrics.get(shared.turn, make).await?;
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 
-async fn status(State(shared): State<EndpointState>) -> Response {
-    let surface = Arc::clone(&shared.0.surface);
+async fn status(State(shared): Shared) -> Result<impl IntoResponse, NoRendering> {
+    let surface = Arc::clone(&shared.surface);
     let make = move || serde_json::to_vec(&surface.report()).ok();
-    match shared.0.report.get(shared.0.turn, make).await {
-        Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
-        Err(none) => refusal(none),
-    }
+    let json = shared.report.get(shared.turn, make).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], json))
 }
 
 /// All readers share one page with a mark in place of the nonce. Each gets its own nonce.
-async fn front(State(shared): State<EndpointState>) -> Response {
-    let surface = Arc::clone(&shared.0.surface);
+async fn front(State(shared): Shared) -> Result<impl IntoResponse, NoRendering> {
+    let surface = Arc::clone(&shared.surface);
     let make = move || {
         let html = page::render(&surface.report(), SystemClock.now(), page::MARK);
         html.ok().map(String::into_bytes)
     };
-    let html = match shared.0.page.get(shared.0.turn, make).await {
-        Ok(html) => html,
-        Err(none) => return refusal(none),
-    };
+    let html = shared.page.get(shared.turn, make).await?;
     let nonce = Uuid::new_v4();
-    let Some((head, rest)) = page::around_mark(&html) else {
-        return refusal(NoRendering::Broken);
-    };
+    let (head, rest) = page::around_mark(&html).ok_or(NoRendering::Broken)?;
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
         (CONTENT_LENGTH, html.len().to_string()),
@@ -322,17 +312,16 @@ async fn front(State(shared): State<EndpointState>) -> Response {
     ];
     let pieces = [head, Bytes::from(nonce.to_string()), rest];
     let body = stream::iter(pieces.map(Ok::<_, Infallible>));
-    (headers, Body::from_stream(body)).into_response()
+    Ok((headers, Body::from_stream(body)))
 }
 
-fn refusal(none: NoRendering) -> Response {
-    match none {
-        NoRendering::Busy => {
-            let busy =
-                "This can't be made now; try again. /livez says whether the daemon gets on.\n";
-            (StatusCode::SERVICE_UNAVAILABLE, busy).into_response()
+impl IntoResponse for NoRendering {
+    fn into_response(self) -> Response {
+        let busy = "This can't be made now; try again. /livez says whether the daemon gets on.\n";
+        match self {
+            NoRendering::Busy => (StatusCode::SERVICE_UNAVAILABLE, busy).into_response(),
+            NoRendering::Broken => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
-        NoRendering::Broken => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

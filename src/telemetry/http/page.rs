@@ -8,11 +8,10 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::core::format::{gist, grouped, span, tally, tame};
-use crate::core::health::alarms::Alarm;
 use crate::core::health::failure::Health;
 use crate::core::health::sentences;
 use crate::core::health::status::{
-    BackfillStatus, ConfigurationState, PartState, PartStatus, StatusReport, TenantStatus,
+    BackfillStatus, PartState, PartStatus, StatusReport, TenantStatus,
 };
 use crate::core::time::ticks::Ticks;
 
@@ -63,10 +62,6 @@ impl StatusPage<'_> {
             .map(|tenant| tenant.state.as_str())
     }
 
-    fn tally(&self) -> String {
-        tally(self.states())
-    }
-
     fn as_of(&self) -> Ticks {
         Ticks::from_unix_seconds(self.now.unix_seconds())
     }
@@ -77,16 +72,6 @@ impl StatusPage<'_> {
 
     fn age(&self, at: &Ticks) -> String {
         span(self.seconds_since(at))
-    }
-
-    fn heading_of(&self, alarm: &Alarm) -> String {
-        let age = self.seconds_since(&alarm.since);
-        sentences::alarm(alarm.tenants, alarm.state.as_str(), Some(age))
-    }
-
-    fn gist_of_refusal(&self) -> String {
-        let report = self.report.configuration.error.as_deref();
-        tame(&gist(report.unwrap_or_default()))
     }
 
     fn parts(&self) -> [(&'static str, &PartStatus); 2] {

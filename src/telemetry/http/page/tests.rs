@@ -1,4 +1,5 @@
 use super::*;
+use crate::core::health::alarms::Alarm;
 use crate::core::health::status::{ConfigurationState, ConfigurationStatus, PartStatus, RunState};
 use crate::core::ids::TenantId;
 use proptest::prelude::*;
