@@ -26,10 +26,10 @@ use crate::settings::Settings;
 
 /// Where records go.
 pub(super) struct Destination {
-    pub output: Output,
     pub publisher: Arc<dyn Publisher>,
     part: Arc<dyn Part>,
-    kafka: Option<Arc<KafkaPublisher>>,
+    /// `None`: standard output.
+    pub kafka: Option<Arc<KafkaPublisher>>,
 }
 
 impl Destination {
@@ -38,23 +38,21 @@ impl Destination {
         Ok(match output {
             Output::Kafka => {
                 let kafka = Arc::new(connect(settings)?);
-                Self {
-                    output,
-                    publisher: kafka.clone(),
-                    part: kafka.clone(),
-                    kafka: Some(kafka),
-                }
+                Self::of(kafka.clone(), Some(kafka))
             }
-            Output::Stdout => {
-                let stdout = Arc::new(StdoutPublisher::new(io::stdout()));
-                Self {
-                    output,
-                    publisher: stdout.clone(),
-                    part: stdout,
-                    kafka: None,
-                }
-            }
+            Output::Stdout => Self::of(Arc::new(StdoutPublisher::new(io::stdout())), None),
         })
+    }
+
+    fn of(
+        publisher: Arc<impl Publisher + Part + 'static>,
+        kafka: Option<Arc<KafkaPublisher>>,
+    ) -> Self {
+        Self {
+            publisher: publisher.clone(),
+            part: publisher,
+            kafka,
+        }
     }
 }
 

@@ -52,12 +52,7 @@ pub struct ReloadStatus(Mutex<ConfigurationStatus>);
 
 impl ReloadStatus {
     pub fn new(loaded: Ticks) -> Self {
-        Self(Mutex::new(ConfigurationStatus {
-            state: ConfigurationState::Ok,
-            loaded,
-            restart_needed: Vec::new(),
-            error: None,
-        }))
+        Self(Mutex::new(in_force(loaded, Vec::new())))
     }
 
     pub fn now(&self) -> ConfigurationStatus {
@@ -71,12 +66,16 @@ impl ReloadStatus {
     }
 
     fn accept(&self, loaded: Ticks, restart_needed: Vec<&'static str>) {
-        *self.0.lock() = ConfigurationStatus {
-            state: ConfigurationState::Ok,
-            loaded,
-            restart_needed,
-            error: None,
-        };
+        *self.0.lock() = in_force(loaded, restart_needed);
+    }
+}
+
+fn in_force(loaded: Ticks, restart_needed: Vec<&'static str>) -> ConfigurationStatus {
+    ConfigurationStatus {
+        state: ConfigurationState::Ok,
+        loaded,
+        restart_needed,
+        error: None,
     }
 }
 

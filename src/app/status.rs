@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-use super::Output;
 use super::delivery::Delivery;
 use super::reload::ReloadStatus;
 use crate::core::format::span;
@@ -63,10 +62,8 @@ impl StatusView {
 
     pub fn stall(&self) -> Option<Stall> {
         let [destination, _] = self.delivery.parts();
-        let kafka = match self.delivery.destination.output {
-            Output::Kafka => Some(destination.status().state),
-            Output::Stdout => None,
-        };
+        let kafka = self.delivery.destination.kafka.as_ref();
+        let kafka = kafka.map(|_| destination.status().state);
         stall(self.delivery.outlet.waits_for()?, kafka)
     }
 
