@@ -77,9 +77,12 @@ const DISPATCHER_SILENCE: Duration = Duration::from_secs(60);
 const PART_SILENCE: Duration = Duration::from_secs(120);
 
 /// Where records go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+// The texts are the command line's help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
+    /// The topic of the configuration
     Kafka,
+    /// Standard output, one record a line; the ledger is kept as with Kafka
     Stdout,
 }
 

@@ -33,7 +33,7 @@ use crate::telemetry::clock::SystemClock;
 
 pub(crate) use crate::kafka::{Inspection as KafkaSeen, TopicSeen, Write};
 pub(crate) use crate::microsoft::{Claims, REDIRECT_URI, Role, RoleUse};
-pub use consent::{Asks, Invitation, TenantConsent, consents, invitations};
+pub use consent::{consent_link, invitations};
 pub use token::{TokenSeen, token};
 
 /// Tenants inspected at once.
@@ -173,7 +173,7 @@ async fn look(tenant: &TenantSettings, connector: &Connector) -> TenantSeen {
         name: tenant.name.clone(),
         source: connector.source.name(),
         failure: None,
-        consent_link: consent::link(tenant),
+        consent_link: consent_link(tenant),
         roles: Vec::new(),
         token_expires: None,
         incidents: None,
@@ -208,15 +208,20 @@ async fn ask(
     let issued = connector.entra.look().await?;
     seen.second_secret = connector.entra.second_secret_serves();
     seen.token_expires = Some(expiry(&issued));
-    let permission = &tenant.api.source.facts().permission;
-    let roles = issued.claims.iter().flat_map(|claims| &claims.roles);
-    seen.roles = roles.map(|role| Role::explain(role, permission)).collect();
+    seen.roles = roles(tenant, &issued);
     if let Some(unfit) = issued.unfit {
         return Err(unfit);
     }
     let since = now().minus(tenant.poll.lookback);
     seen.incidents = Some(read_one(&*connector.source, &issued.grant.token, since).await?);
     Ok(())
+}
+
+/// The permissions in the token.
+fn roles(tenant: &TenantSettings, issued: &IssuedToken) -> Vec<Role> {
+    let permission = &tenant.api.source.facts().permission;
+    let roles = issued.claims.iter().flat_map(|claims| &claims.roles);
+    roles.map(|role| Role::explain(role, permission)).collect()
 }
 
 /// When the token expires by the answer's `expires_in`, which is also what the daemon uses.

@@ -14,20 +14,20 @@ mod table;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::anyhow;
 use clap::Args;
 
 use super::{
     CONFIGURATION, CommandError, ConfigFile, FAILED, UNAVAILABLE, run_async, tenant_selection, text,
 };
 use crate::app::Libraries;
-use crate::app::inspect::{InspectionReport, Inspector};
+use crate::app::inspect::{InspectionReport, Inspector, TenantSeen};
 use crate::config::{self, process_environment};
 use crate::core::format::counted;
 use crate::core::health::failure::Health;
 
 use notes::Offline;
 
+/// Whether everything is in place: the configuration, then for each tenant a token and one incident, and Kafka
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Exit codes:
@@ -96,86 +96,62 @@ impl CheckCommand {
     }
 }
 
+/// Inspects everything. On a terminal, shows how many tenants are done.
 fn inspect(inspector: Inspector<'_>, tenants: usize) -> Result<InspectionReport, CommandError> {
-    let progress = ProgressLine::new(tenants);
-    let findings = run_async(inspector.run(|| progress.one_more()));
-    progress.clear();
+    let terminal = io::stderr().is_terminal();
+    let write = |text: &str| {
+        if terminal {
+            // A line that can't be written is not worth an error.
+            let _ = io::stderr().write_all(text.as_bytes());
+        }
+    };
+    let show = |done: usize| {
+        let then = if done < tenants {
+            ""
+        } else {
+            ", waiting for Kafka"
+        };
+        write(&format!(
+            "\rchecked {done} of {tenants} tenants{then}\x1b[K"
+        ));
+    };
+    let done = AtomicUsize::new(0);
+    show(0);
+    let findings = run_async(inspector.run(|| show(done.fetch_add(1, Ordering::Relaxed) + 1)));
+    write("\r\x1b[K");
     findings
 }
 
 /// The exit code, and what is wrong in one sentence.
 fn verdict(findings: &InspectionReport) -> Result<(), CommandError> {
-    let states = || findings.tenants.iter().map(|tenant| tenant.state());
-    let passing = |state| matches!(state, Health::Unreachable | Health::Throttled);
-    let kafka = findings.kafka.failure.as_ref();
-    let ill = states().filter(|state| *state != Health::Ok).count();
-    let topics = &findings.kafka.topics;
-    let topics = || topics.iter().filter_map(|topic| topic.failure.as_ref());
+    let all = findings.tenants.len();
+    let tenants: Vec<Health> = findings.tenants.iter().map(TenantSeen::state).collect();
+    let ill: Vec<Health> = tenants.into_iter().filter(|it| *it != Health::Ok).collect();
+    let kafka: Option<Health> = findings.kafka.failure.as_ref().map(|it| it.health);
+    let topics = findings.kafka.topics.iter();
+    let topics: Vec<Health> = topics
+        .filter_map(|topic| Some(topic.failure.as_ref()?.health))
+        .collect();
     let mut troubles = Vec::new();
-    if ill > 0 {
-        let all = counted(findings.tenants.len(), "tenant");
-        troubles.push(format!("{ill} of {all} not ok"));
+    if !ill.is_empty() {
+        troubles.push(format!(
+            "{} of {} not ok",
+            ill.len(),
+            counted(all, "tenant")
+        ));
     }
     if kafka.is_some() {
         troubles.push("Kafka not ok".to_owned());
     }
-    let bad_topics = topics().count();
-    if bad_topics > 0 {
-        troubles.push(format!("{} not ok", counted(bad_topics, "topic")));
+    if !topics.is_empty() {
+        troubles.push(format!("{} not ok", counted(topics.len(), "topic")));
     }
     if troubles.is_empty() {
         return Ok(());
     }
-    let lasts = |state| state != Health::Ok && !passing(state);
-    let kafkas = || kafka.into_iter().chain(topics());
-    let for_good = states().any(lasts) || kafkas().any(|failure| lasts(failure.health));
-    let away = kafkas().next().is_some() || states().all(passing);
-    let code = match away && !for_good {
-        true => UNAVAILABLE,
-        false => FAILED,
-    };
-    Err(CommandError::new(code, anyhow!(troubles.join(", "))))
-}
-
-/// How many tenants are checked, on a terminal.
-struct ProgressLine {
-    all: usize,
-    done: AtomicUsize,
-    shown: bool,
-}
-
-impl ProgressLine {
-    fn new(all: usize) -> Self {
-        let progress = Self {
-            all,
-            done: AtomicUsize::new(0),
-            shown: io::stderr().is_terminal(),
-        };
-        progress.show(0);
-        progress
-    }
-
-    fn one_more(&self) {
-        self.show(self.done.fetch_add(1, Ordering::Relaxed) + 1);
-    }
-
-    fn show(&self, done: usize) {
-        let what = if done < self.all {
-            "tenants"
-        } else {
-            "tenants, waiting for Kafka"
-        };
-        self.write(&format!("\rchecked {done} of {} {what}\x1b[K", self.all));
-    }
-
-    fn clear(&self) {
-        self.write("\r\x1b[K");
-    }
-
-    fn write(&self, text: &str) {
-        if self.shown {
-            // A line that can't be written is not worth an error.
-            let _ = io::stderr().write_all(text.as_bytes());
-        }
-    }
+    let away = kafka.is_some() || !topics.is_empty() || ill.len() == all;
+    let mut failures = ill.iter().chain(&kafka).chain(&topics);
+    let passes = failures.all(|it| matches!(it, Health::Unreachable | Health::Throttled));
+    let code = if away && passes { UNAVAILABLE } else { FAILED };
+    Err(CommandError::saying(code, troubles.join(", ")))
 }

@@ -5,6 +5,7 @@ use clap_complete::{Shell, generate};
 
 use super::{Cli, CommandError, text};
 
+/// A script with which a shell completes this command line
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 To try them in the present shell:

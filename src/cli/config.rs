@@ -1,12 +1,12 @@
 //! `incidentd config`: the configuration in force, and where each value comes from.
 
-use anyhow::anyhow;
 use clap::Args;
 
-use super::{CONFIGURATION, CommandError, ConfigFile, USAGE, text};
+use super::{CommandError, ConfigFile, USAGE, text};
 use crate::app::Libraries;
-use crate::config::{self, process_environment};
+use crate::config;
 
+/// The configuration in force, and where each value comes from
 #[derive(Args, Debug)]
 pub struct ConfigCommand {
     #[command(flatten)]
@@ -17,8 +17,9 @@ pub struct ConfigCommand {
 
 impl ConfigCommand {
     pub fn run(self) -> Result<(), CommandError> {
-        let effective = config::effective(&self.file.config, &process_environment(), &Libraries)
-            .map_err(|errors| CommandError::new(CONFIGURATION, errors))?;
+        let effective = self
+            .file
+            .read(|file, environment| config::effective(file, environment, &Libraries))?;
         for warning in effective.warnings() {
             text::print_error(&format!("warning: {warning}"));
         }
@@ -26,10 +27,10 @@ impl ConfigCommand {
             return text::print(&effective.all());
         };
         let text = effective.of_tenant(&tenant).ok_or_else(|| {
-            let error = anyhow!(
+            let error = format!(
                 "there is no tenant of the name or id {tenant:?}; incidentd config without it shows all of them"
             );
-            CommandError::new(USAGE, error)
+            CommandError::saying(USAGE, error)
         })?;
         text::print(&text)
     }

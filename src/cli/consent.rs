@@ -6,11 +6,13 @@ use std::collections::HashSet;
 use clap::Args;
 
 use super::text::{Layout, paragraph, print, table};
-use super::{CONFIGURATION, CommandError, ConfigFile, tenant_selection};
-use crate::app::inspect::{Asks, Invitation, REDIRECT_URI, TenantConsent, consents, invitations};
-use crate::config::{self, process_environment};
+use super::{CommandError, ConfigFile, tenant_selection};
+use crate::app::inspect::{REDIRECT_URI, consent_link, invitations};
+use crate::config;
 use crate::core::format::tame;
+use crate::settings::TenantSettings;
 
+/// The links through which customers' administrators consent to the app
 #[derive(Args, Debug)]
 pub struct ConsentCommand {
     #[command(flatten)]
@@ -25,30 +27,26 @@ pub struct ConsentCommand {
 
 impl ConsentCommand {
     pub fn run(self) -> Result<(), CommandError> {
-        let settings = config::load_for_reading(&self.file.config, &process_environment())
-            .map_err(|errors| CommandError::new(CONFIGURATION, errors))?;
+        let settings = self.file.read(config::load_for_reading)?;
         if self.url {
-            return print(&for_new(&invitations(&settings.tenants)));
+            return print(&for_new(&settings.tenants));
         }
         let tenants = tenant_selection::tenants(&settings, &self.tenants)?;
-        print(&for_known(&consents(&tenants)))
+        print(&for_known(&tenants))
     }
 }
 
-fn for_known(links: &[TenantConsent]) -> String {
-    let mut rows = vec![["TENANT".to_owned(), "LINK".to_owned()]];
-    rows.extend(
-        links
-            .iter()
-            .map(|link| [tame(&link.name), link.link.clone()]),
-    );
+fn for_known(tenants: &[&TenantSettings]) -> String {
+    let rows = tenants
+        .iter()
+        .map(|tenant| [tame(&tenant.name), consent_link(tenant)]);
     // Links stay whole, whatever their length.
     let layout = Layout {
         width: usize::MAX,
         name: 0,
         right: &[],
     };
-    let mut lines = table(rows, layout);
+    let mut lines = table(["TENANT", "LINK"], rows, layout);
     lines.push(String::new());
     lines.extend(paragraph(
         "",
@@ -56,22 +54,22 @@ fn for_known(links: &[TenantConsent]) -> String {
          leads to the Azure portal, whatever the outcome; incidentd check shows whether it worked. Consent again after \
          each change of the app's permissions.",
     ));
-    lines.extend(preconditions(links.iter().map(|link| &link.asks)));
+    lines.extend(preconditions(tenants.iter().copied()));
     lines.join("\n") + "\n"
 }
 
-fn for_new(invitations: &[Invitation]) -> String {
+fn for_new(tenants: &[TenantSettings]) -> String {
+    let invitations = invitations(tenants);
     let mut lines = Vec::new();
-    for invitation in invitations {
+    for (link, like) in &invitations {
         if invitations.len() > 1 {
-            let like = format!(
-                "As for {} (at {}):",
-                tame(&invitation.like),
-                invitation.cloud
-            );
-            lines.extend(paragraph("", &like));
+            let (name, cloud) = (tame(&like.name), like.api.login_url.host_str());
+            lines.extend(paragraph(
+                "",
+                &format!("As for {name} (at {}):", cloud.unwrap_or_default()),
+            ));
         }
-        lines.push(invitation.link.clone());
+        lines.push(link.clone());
     }
     lines.push(String::new());
     lines.extend(paragraph(
@@ -81,22 +79,25 @@ fn for_new(invitations: &[Invitation]) -> String {
          The page then leads to the Azure portal; the address it goes to has the tenant's id behind \"tenant=\". Take it \
          as a hint only: have the customer confirm it, add it as [[tenants]], and run incidentd check --tenant ID.",
     ));
-    lines.extend(preconditions(
-        invitations.iter().map(|invitation| &invitation.asks),
-    ));
+    lines.extend(preconditions(invitations.iter().map(|(_, like)| *like)));
     lines.join("\n") + "\n"
 }
 
 /// What the app registration needs before, once for each app and permission.
-fn preconditions<'a>(asks: impl Iterator<Item = &'a Asks>) -> Vec<String> {
+fn preconditions<'a>(tenants: impl Iterator<Item = &'a TenantSettings>) -> Vec<String> {
     let mut said = HashSet::new();
-    let new = asks.filter(|asks| said.insert(*asks));
-    let line = |asks: &Asks| {
+    let texts = tenants.map(|tenant| {
+        let permission = &tenant.api.source.facts().permission;
         format!(
             "The app registration {} needs, before: the application permission \"{}\" of the API \"{}\"; accounts \"in any \
              organizational directory\"; the web redirect URI {REDIRECT_URI}.",
-            asks.client_id, asks.permission, asks.api
+            tenant.app.client_id,
+            permission.wanted(),
+            permission.api
         )
-    };
-    new.flat_map(|asks| paragraph("", &line(asks))).collect()
+    });
+    texts
+        .filter(|text| said.insert(text.clone()))
+        .flat_map(|text| paragraph("", &text))
+        .collect()
 }

@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::Args;
 use futures_util::StreamExt;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -24,7 +24,7 @@ use tokio::time::{Instant, interval, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::text::print_as_it_is;
-use super::{CommandError, FAILED, INTERNAL, run_async};
+use super::{CommandError, FAILED, INTERNAL, OrExit, run_async};
 use crate::app::{App, Libraries, Output};
 use crate::config;
 use crate::kafka::mock::MockBroker;
@@ -48,6 +48,7 @@ const SCENE: Duration = Duration::from_millis(300);
 /// When no record arrives for this long, none is expected any more.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// Everything in one process against a simulated Microsoft: no set-up, no network, nothing left behind
 #[derive(Args, Debug)]
 pub struct DemoCommand {
     /// How long the incidents go on changing
@@ -64,19 +65,16 @@ pub struct DemoCommand {
 impl DemoCommand {
     pub fn run(self) -> Result<(), CommandError> {
         let tally = match run_async(self.show())? {
-            Ok(tally) => tally,
             Err(error) if reader_is_gone(&error) => return Ok(()),
-            Err(error) => return Err(CommandError::new(INTERNAL, error)),
+            tally => tally.or_exit(INTERNAL)?,
         };
         // The summary is the last line on standard output, whatever the outcome.
         print_as_it_is(&format!("{tally}\n"))?;
         if tally.is_clean() {
             return Ok(());
         }
-        Err(CommandError::new(
-            FAILED,
-            anyhow!("records were repeated, lost or changed on their way: see the summary"),
-        ))
+        let lost = "records were repeated, lost or changed on their way: see the summary";
+        Err(CommandError::saying(FAILED, lost))
     }
 
     async fn show(&self) -> anyhow::Result<Tally> {
@@ -118,15 +116,14 @@ impl DemoCommand {
             reader,
             simulator: &simulator,
         };
-        let watched = watch
-            .until_the_end(&world, Duration::from_secs(self.seconds))
-            .await;
+        let time = Duration::from_secs(self.seconds);
+        let watched = watch.until_all_has_arrived(&world, time).await;
         // Also when standard output is closed: the daemon must stop before its broker, or it logs errors.
         let _ = stop.send(());
         let ended = daemon.await;
         watched?;
         ended.context("the daemon broke")??;
-        watch.until_silence().await?;
+        while watch.show_next(SILENCE).await? {}
         simulator.journal().settled().await;
         watch.tally.close(&simulator.journal());
         Ok(watch.tally)
@@ -153,11 +150,6 @@ struct TopicWatch<'a> {
 }
 
 impl TopicWatch<'_> {
-    async fn until_the_end(&mut self, world: &World, time: Duration) -> anyhow::Result<()> {
-        self.for_a_while(world, time).await?;
-        self.until_all_has_arrived().await
-    }
-
     /// Shows what arrives while incidents go on changing.
     async fn for_a_while(&mut self, world: &World, time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;
@@ -176,28 +168,26 @@ impl TopicWatch<'_> {
         }
     }
 
-    /// Waits until every version that the simulator showed has arrived.
-    async fn until_all_has_arrived(&mut self) -> anyhow::Result<()> {
+    /// After the changes, waits until every version that the simulator showed has arrived.
+    async fn until_all_has_arrived(&mut self, world: &World, time: Duration) -> anyhow::Result<()> {
+        self.for_a_while(world, time).await?;
         let end = Instant::now() + LAST_WORDS;
         let journal = self.simulator.journal();
+        let complete = |tally: &Tally| journal.current().iter().all(|version| tally.has(version));
         while Instant::now() < end {
-            if let Ok(record) = timeout(Duration::from_millis(200), self.reader.next()).await {
-                self.show(&record?)?;
-                continue;
-            }
-            let current = journal.current();
-            if current.iter().all(|version| self.tally.has(version)) {
-                return Ok(());
+            if !self.show_next(Duration::from_millis(200)).await? && complete(&self.tally) {
+                break;
             }
         }
         Ok(())
     }
 
-    async fn until_silence(&mut self) -> anyhow::Result<()> {
-        while let Ok(record) = timeout(SILENCE, self.reader.next()).await {
-            self.show(&record?)?;
+    /// Shows the next record. `false`: none arrived within `limit`.
+    async fn show_next(&mut self, limit: Duration) -> anyhow::Result<bool> {
+        match timeout(limit, self.reader.next()).await {
+            Ok(record) => self.show(&record?).map(|()| true),
+            Err(_) => Ok(false),
         }
-        Ok(())
     }
 
     fn show(&mut self, record: &Arrived) -> anyhow::Result<()> {

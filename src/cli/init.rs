@@ -10,12 +10,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
 use clap::Args;
 use uuid::Uuid;
 
 use super::{CONFIGURATION, CommandError, ConfigFile, DEFAULT_CONFIG, FAILED, text};
-use crate::config::{self, process_environment};
+use crate::config;
 use crate::core::ids::TenantId;
 use template::{MainTemplate, TENANTS_DIR, line_of};
 
@@ -23,6 +22,7 @@ use template::{MainTemplate, TENANTS_DIR, line_of};
 const FILE_MODE: u32 = 0o644;
 const FOLDER_MODE: u32 = 0o755;
 
+/// Writes a commented configuration to start from, or the file of one customer; never over anything
 #[derive(Args, Debug)]
 pub struct Init {
     #[command(flatten)]
@@ -92,15 +92,9 @@ impl Init {
                 keys.join(" and ")
             ),
         };
-        let (check, start) = match self.is_service() {
-            true => (
-                "incidentd check".to_owned(),
-                "systemctl enable --now incidentd".to_owned(),
-            ),
-            false => (
-                format!("incidentd check{option}"),
-                format!("incidentd run{option}"),
-            ),
+        let start = match self.is_service() {
+            true => "systemctl enable --now incidentd".to_owned(),
+            false => format!("incidentd run{option}"),
         };
         format!(
             "Next:\n\
@@ -111,26 +105,25 @@ impl Init {
              \x20 2. Add each customer:\n\
              \x20      incidentd init --tenant TENANT_ID --name NAME{option}\n\
              \x20 3. Try it, then start it:\n\
-             \x20      {check}\n\
+             \x20      incidentd check{option}\n\
              \x20      {start}\n"
         )
     }
 
     fn tenant(&self, id: TenantId) -> Result<(), CommandError> {
         let main = &self.file.config;
-        let existing = config::existing_tenants(main, &process_environment())
-            .map_err(|errors| CommandError::new(CONFIGURATION, errors))?;
+        let existing = self.file.read(config::existing_tenants)?;
         let name = self.name.as_deref().map(str::trim);
         let Some(folder) = &existing.tenants_dir else {
-            let error = anyhow!(
+            let error = format!(
                 "{} names no folder for tenants\n    add this line at its top, above the first line in brackets: \
                  tenants_dir = \"{TENANTS_DIR}\"",
                 main.display()
             );
-            return Err(CommandError::new(CONFIGURATION, error));
+            return Err(CommandError::saying(CONFIGURATION, error));
         };
         if let Some(objection) = new_tenant::objection(&existing, id, name) {
-            return Err(CommandError::new(FAILED, anyhow!(objection)));
+            return Err(CommandError::saying(FAILED, objection));
         }
         let made = make_folder(folder)?;
         let file = format!("{}.toml", file_name(id, name));
@@ -190,9 +183,9 @@ fn write_new(path: &Path, text: &str, in_the_way: &str) -> Result<(), CommandErr
         written
     });
     written.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => CommandError::new(
+        io::ErrorKind::AlreadyExists => CommandError::saying(
             FAILED,
-            anyhow!(
+            format!(
                 "{} is there already, and stays as it is\n    {in_the_way}",
                 path.display()
             ),
@@ -225,9 +218,9 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> CommandError {
         io::ErrorKind::NotADirectory => "name a place below a folder with --config",
         _ => "mend that, or name another place with --config",
     };
-    CommandError::new(
+    CommandError::saying(
         FAILED,
-        anyhow!("can't {what} {}: {error}\n    {remedy}", path.display()),
+        format!("can't {what} {}: {error}\n    {remedy}", path.display()),
     )
 }
 

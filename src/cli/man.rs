@@ -9,8 +9,9 @@ use clap::{Args, Command, CommandFactory};
 use clap_mangen::Man as ManPage;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{Cli, CommandError, FAILED, INTERNAL, text};
+use super::{Cli, CommandError, FAILED, INTERNAL, OrExit, text};
 
+/// The manual page; or all of them, into a folder
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 To read the main page:
@@ -33,10 +34,9 @@ impl ManCommand {
         program.build();
         let Some(dir) = self.dir else {
             let page = page(&program).context("can't make the page");
-            let page = page.map_err(|error| CommandError::new(INTERNAL, error))?;
-            return text::print_as_it_is(&page);
+            return text::print_as_it_is(&page.or_exit(INTERNAL)?);
         };
-        write_all(&program, &dir).map_err(|error| CommandError::new(FAILED, error))
+        write_all(&program, &dir).or_exit(FAILED)
     }
 }
 
@@ -52,40 +52,26 @@ fn write_all(program: &Command, dir: &Path) -> anyhow::Result<()> {
 }
 
 fn page(command: &Command) -> io::Result<String> {
-    let version = env!("CARGO_PKG_VERSION");
-    let page = ManPage::new(command.clone())
+    let (command, last_sections) = match command.has_subcommands() {
+        // Without clap's sections of the version, and of the manual as one text.
+        true => (
+            command.clone().version(None).after_long_help(None),
+            manual(),
+        ),
+        false => (command.clone(), see_also()),
+    };
+    let mut page = Vec::new();
+    ManPage::new(command)
         .manual("incidentd")
-        .source(format!("incidentd {version}"));
-    let mut text = Vec::new();
-    page.render_title(&mut text)?;
-    page.render_name_section(&mut text)?;
-    page.render_synopsis_section(&mut text)?;
-    page.render_description_section(&mut text)?;
-    page.render_options_section(&mut text)?;
-    if command.has_subcommands() {
-        page.render_subcommands_section(&mut text)?;
-        manual().to_writer(&mut text)?;
-    } else {
-        if command.get_after_long_help().is_some() {
-            page.render_extra_section(&mut text)?;
-        }
-        see_also().to_writer(&mut text)?;
+        .source(concat!("incidentd ", env!("CARGO_PKG_VERSION")))
+        .render(&mut page)?;
+    let mut page = String::from_utf8_lossy(&page).replace(".SH EXTRA", ".SH NOTES");
+    // The first two lines define the apostrophe, which the page has done.
+    for line in last_sections.render().lines().skip(2) {
+        page.push_str(line);
+        page.push('\n');
     }
-    let text = String::from_utf8_lossy(&text).replace(".SH EXTRA", ".SH NOTES");
-    Ok(with_one_preamble(&text))
-}
-
-/// Keeps the first definition of the apostrophe: clap_mangen writes one with each section.
-fn with_one_preamble(text: &str) -> String {
-    let defines = |line: &str| line.starts_with(".ie ") || line.starts_with(".el ");
-    let (first, rest): (Vec<_>, Vec<_>) = text.lines().enumerate().partition(|(n, _)| *n < 2);
-    let rest = rest.into_iter().filter(|(_, line)| !defines(line));
-    let lines: Vec<&str> = first
-        .into_iter()
-        .chain(rest)
-        .map(|(_, line)| line)
-        .collect();
-    lines.join("\n") + "\n"
+    Ok(page)
 }
 
 fn manual() -> Roff {

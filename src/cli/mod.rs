@@ -1,4 +1,5 @@
-//! The command line: one file per command, and the exit codes that all share.
+//! The command line: one file per command, and the exit codes that all share. A new command is a file, its `mod`, and a
+//! line of `commands!`.
 
 mod check;
 mod completions;
@@ -14,15 +15,16 @@ mod tenant_selection;
 mod text;
 mod token;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::app::Libraries;
-use crate::config::process_environment;
+use crate::config::{ConfigErrors, process_environment};
 use crate::settings::Settings;
 
 /// The command line can't be understood (`EX_USAGE`).
@@ -50,28 +52,36 @@ pub struct Cli {
     command: CliCommand,
 }
 
-#[derive(Subcommand, Debug)]
-enum CliCommand {
-    /// The daemon: reads all tenants on their schedules until it is told to stop
+/// Makes the enum of the commands, and the call of each.
+macro_rules! commands {
+    ($($(#[cfg($condition:meta)])? $name:ident($module:ident::$command:ident),)*) => {
+        #[derive(Subcommand, Debug)]
+        enum CliCommand {
+            $($(#[cfg($condition)])? $name($module::$command),)*
+        }
+
+        impl CliCommand {
+            fn run(self) -> Result<(), CommandError> {
+                match self {
+                    $($(#[cfg($condition)])? Self::$name(command) => command.run(),)*
+                }
+            }
+        }
+    };
+}
+
+// In the order of the help. The comment above each command's type is its line there.
+commands! {
     Run(run::RunCommand),
-    /// Writes a commented configuration to start from, or the file of one customer; never over anything
     Init(init::Init),
-    /// The configuration in force, and where each value comes from
     Config(config::ConfigCommand),
-    /// Whether everything is in place: the configuration, then for each tenant a token and one incident, and Kafka
     Check(check::CheckCommand),
-    /// The links through which customers' administrators consent to the app
     Consent(consent::ConsentCommand),
-    /// What a tenant's token says, never the token itself
     Token(token::TokenCommand),
-    /// How a running daemon's tenants are, worst first, and what to do about those that are not ok
     Status(status::StatusCommand),
-    /// Everything in one process against a simulated Microsoft: no set-up, no network, nothing left behind
     #[cfg(feature = "demo")]
     Demo(demo::DemoCommand),
-    /// A script with which a shell completes this command line
     Completions(completions::CompletionsCommand),
-    /// The manual page; or all of them, into a folder
     Man(man::ManCommand),
 }
 
@@ -91,9 +101,16 @@ struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// Reads it with one of the functions of [`crate::config`].
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&Path, &HashMap<String, String>) -> Result<T, ConfigErrors>,
+    ) -> Result<T, CommandError> {
+        read(&self.config, &process_environment()).or_exit(CONFIGURATION)
+    }
+
     fn load(&self) -> Result<Settings, CommandError> {
-        crate::config::load(&self.config, &process_environment(), &Libraries)
-            .map_err(|errors| CommandError::new(CONFIGURATION, errors))
+        self.read(|file, environment| crate::config::load(file, environment, &Libraries))
     }
 }
 
@@ -101,7 +118,7 @@ impl ConfigFile {
 fn run_async<T>(work: impl Future<Output = T>) -> Result<T, CommandError> {
     let runtime = Runtime::new()
         .context("can't start the async runtime")
-        .map_err(|error| CommandError::new(INTERNAL, error))?;
+        .or_exit(INTERNAL)?;
     let result = runtime.block_on(work);
     runtime.shutdown_background();
     Ok(result)
@@ -113,19 +130,7 @@ impl Cli {
     /// # Errors
     /// What went wrong, in the operator's words, and its exit code.
     pub fn run(self) -> Result<(), CommandError> {
-        match self.command {
-            CliCommand::Run(run) => run.run(),
-            CliCommand::Init(init) => init.run(),
-            CliCommand::Config(config) => config.run(),
-            CliCommand::Check(check) => check.run(),
-            CliCommand::Consent(consent) => consent.run(),
-            CliCommand::Token(token) => token.run(),
-            CliCommand::Status(status) => status.run(),
-            #[cfg(feature = "demo")]
-            CliCommand::Demo(demo) => demo.run(),
-            CliCommand::Completions(completions) => completions.run(),
-            CliCommand::Man(man) => man.run(),
-        }
+        self.command.run()
     }
 }
 
@@ -144,6 +149,10 @@ impl CommandError {
         }
     }
 
+    fn saying(code: u8, text: impl Into<String>) -> Self {
+        Self::new(code, anyhow::Error::msg(text.into()))
+    }
+
     /// Writes to standard error what went wrong.
     pub fn report(&self) {
         text::print_error(&self.to_string());
@@ -154,5 +163,16 @@ impl fmt::Display for CommandError {
     /// The error and all its causes, in one line unless their texts have several.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#}", self.error)
+    }
+}
+
+/// Gives an error its exit code.
+trait OrExit<T> {
+    fn or_exit(self, code: u8) -> Result<T, CommandError>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
+    fn or_exit(self, code: u8) -> Result<T, CommandError> {
+        self.map_err(|error| CommandError::new(code, error))
     }
 }

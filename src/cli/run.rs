@@ -9,14 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use futures_util::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_tokio::Signals;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, oneshot};
 
-use super::{CONFIGURATION, CommandError, ConfigFile, INTERNAL, UNAVAILABLE};
+use super::{CONFIGURATION, CommandError, ConfigFile, INTERNAL, OrExit, UNAVAILABLE};
 use crate::app::inspect::retirement;
 use crate::app::{App, Libraries, Load, Output, Reload, STOP_BUDGET, StartError};
 use crate::config::{self, process_environment};
@@ -24,21 +24,14 @@ use crate::ledger::LedgerError;
 use crate::settings::Settings;
 use crate::telemetry::logging::{self, Log};
 
+/// The daemon: reads all tenants on their schedules until it is told to stop
 #[derive(Args, Debug)]
 pub struct RunCommand {
     #[command(flatten)]
     file: ConfigFile,
     /// Where records go
     #[arg(long, value_enum, default_value = "kafka")]
-    output: Target,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug)]
-enum Target {
-    /// The topic of the configuration
-    Kafka,
-    /// Standard output, one record a line; the ledger is kept as with Kafka
-    Stdout,
+    output: Output,
 }
 
 impl RunCommand {
@@ -47,26 +40,22 @@ impl RunCommand {
         let load: Load = Arc::new(move || config::load(&file, &environment, &Libraries));
         let runtime = Runtime::new()
             .context("can't start the async runtime")
-            .map_err(|error| CommandError::new(UNAVAILABLE, error))?;
+            .or_exit(UNAVAILABLE)?;
         // Before anything is read: by default a signal during the start would kill the process.
         let asked = Arc::<Notify>::default();
         let stop = {
             let _runtime = runtime.enter();
-            stop_signal(asked.clone()).map_err(|error| CommandError::new(INTERNAL, error))?
+            stop_signal(asked.clone()).or_exit(INTERNAL)?
         };
-        let settings = load().map_err(|errors| CommandError::new(CONFIGURATION, errors))?;
+        let settings = load().or_exit(CONFIGURATION)?;
         let log = start_log(&settings)?;
-        let output = match self.output {
-            Target::Kafka => Output::Kafka,
-            Target::Stdout => Output::Stdout,
-        };
         runtime.spawn(logging::report_lost_lines(log.lost.clone()));
         let reload = Reload {
             asked,
             load,
             log: log.filter.clone(),
         };
-        let served = runtime.block_on(serve(settings, output, stop, reload));
+        let served = runtime.block_on(serve(settings, self.output, stop, reload));
         // A dropped runtime waits for its blocking threads. A thread that writes to a pipe without a reader never ends.
         runtime.shutdown_background();
         served
@@ -74,8 +63,7 @@ impl RunCommand {
 }
 
 fn start_log(settings: &Settings) -> Result<Log, CommandError> {
-    let log = logging::init(settings.log.format, &settings.log.level)
-        .map_err(|error| CommandError::new(CONFIGURATION, error))?;
+    let log = logging::init(settings.log.format, &settings.log.level).or_exit(CONFIGURATION)?;
     for warning in &settings.warnings {
         tracing::warn!("configuration: {warning}");
     }

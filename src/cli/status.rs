@@ -14,14 +14,14 @@ mod table;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::Args;
 use tokio::runtime;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::text::print_as_it_is;
-use super::{CONFIGURATION, CommandError, ConfigFile, FAILED, INTERNAL, UNAVAILABLE};
-use crate::config::{self, DEFAULT_LISTEN, process_environment};
+use super::{CONFIGURATION, CommandError, ConfigFile, FAILED, INTERNAL, OrExit, UNAVAILABLE};
+use crate::config::{self, DEFAULT_LISTEN};
 use crate::core::format::tame;
 use crate::core::health::failure::one_line;
 use crate::core::time::ticks::Ticks;
@@ -33,6 +33,7 @@ use report::StatusDocument;
 use screen::Screen;
 use table::TableContext;
 
+/// How a running daemon's tenants are, worst first, and what to do about those that are not ok
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Exit codes:
@@ -68,14 +69,17 @@ impl StatusCommand {
     pub fn run(self) -> Result<(), CommandError> {
         let (daemon, unknown) = match self.daemon() {
             // An edited file must not fail the probe: the restart would not find a valid configuration.
-            Err(unknown) if self.ready || self.live => (Daemon::by_default(), Some(unknown)),
+            Err(unknown) if self.ready || self.live => {
+                let default = Daemon::listening(DEFAULT_LISTEN, "the default of http.listen");
+                (default, Some(unknown))
+            }
             daemon => (daemon?, None),
         };
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("can't start the async runtime")
-            .map_err(|error| CommandError::new(INTERNAL, error))?;
+            .or_exit(INTERNAL)?;
         let answer = runtime.block_on(async {
             match (self.ready, self.live, self.watch) {
                 (true, ..) => probe(&daemon, "/readyz", "ready").await,
@@ -98,25 +102,19 @@ impl StatusCommand {
                 source: None,
             });
         }
-        let file = &self.file.config;
-        let listen = config::listen(file, &process_environment()).map_err(|errors| {
+        let listen = self.file.read(config::listen).map_err(|wrong| {
             let help = "or say with --address HOST:PORT where the daemon listens";
-            CommandError::new(CONFIGURATION, anyhow!("{errors}\n    {help}"))
+            CommandError::saying(wrong.code, format!("{wrong}\n    {help}"))
         })?;
-        let source = format!("http.listen of {}", file.display());
+        let source = format!("http.listen of {}", self.file.config.display());
         if listen.port() == 0 {
             let what = format!(
                 "the daemon chose its port itself ({source} has port 0): name it with --address HOST:PORT; its log has it \
                  in the line \"incidentd runs\", as listen"
             );
-            return Err(CommandError::new(CONFIGURATION, anyhow!(what)));
+            return Err(CommandError::saying(CONFIGURATION, what));
         }
-        let (address, otherwise) = reachable(listen);
-        Ok(Daemon {
-            address,
-            otherwise,
-            source: Some(source),
-        })
+        Ok(Daemon::listening(listen, &source))
     }
 
     async fn once(&self, daemon: &Daemon) -> Result<(), CommandError> {
@@ -125,7 +123,7 @@ impl StatusCommand {
         print_as_it_is(&text)?;
         match report.trouble() {
             None => Ok(()),
-            Some(trouble) => Err(CommandError::new(FAILED, anyhow!(trouble))),
+            Some(trouble) => Err(CommandError::saying(FAILED, trouble)),
         }
     }
 
@@ -181,7 +179,7 @@ async fn probe(daemon: &Daemon, path: &str, good: &str) -> Result<(), CommandErr
         200 if answer.body.trim_end() == "ok" => print_as_it_is(&format!("{good}\n")),
         503 => {
             let why = one_line(&tame(&answer.body), 500);
-            Err(CommandError::new(FAILED, anyhow!("not {good}: {why}")))
+            Err(CommandError::saying(FAILED, format!("not {good}: {why}")))
         }
         _ => Err(daemon.strange(address, &answer)),
     }
@@ -197,11 +195,12 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn by_default() -> Self {
+    fn listening(listen: SocketAddr, source: &str) -> Self {
+        let (address, otherwise) = reachable(listen);
         Self {
-            address: DEFAULT_LISTEN.to_string(),
-            otherwise: None,
-            source: Some("the default of http.listen".into()),
+            address,
+            otherwise,
+            source: Some(source.to_owned()),
         }
     }
 
@@ -237,18 +236,16 @@ impl Daemon {
                 )
             }
         };
-        CommandError::new(UNAVAILABLE, anyhow!(what))
+        CommandError::saying(UNAVAILABLE, what)
     }
 
     fn strange(&self, address: &str, answer: &EndpointAnswer) -> CommandError {
         let asked = self.asked();
         let (status, body) = (answer.status, one_line(&tame(&answer.body), 80));
-        CommandError::new(
-            UNAVAILABLE,
-            anyhow!(
-                "what answers at {address} does not answer as incidentd does: {status} {body:?}\n    {asked}"
-            ),
-        )
+        let what = format!(
+            "what answers at {address} does not answer as incidentd does: {status} {body:?}\n    {asked}"
+        );
+        CommandError::saying(UNAVAILABLE, what)
     }
 
     /// Why this address was asked, and how to ask another.

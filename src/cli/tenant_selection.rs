@@ -1,10 +1,8 @@
 //! The tenants that a command line names, by id or by name.
 
-use anyhow::anyhow;
-
 use super::{CommandError, USAGE};
 use crate::config::distance;
-use crate::core::format::tame;
+use crate::core::format::{counted, tame};
 use crate::core::health::failure::one_line;
 use crate::settings::{Settings, TenantSettings};
 
@@ -45,11 +43,10 @@ fn unknown(tenants: &[TenantSettings], named: &str) -> CommandError {
         [] => "give a tenant's id or name as the configuration has it".to_owned(),
         names => format!("did you mean {}?", names.join(" or ")),
     };
-    let count = tenants.len();
-    let noun = if count == 1 { "tenant" } else { "tenants" };
-    CommandError::new(
+    let all = counted(tenants.len(), "tenant");
+    CommandError::saying(
         USAGE,
-        anyhow!("none of the {count} {noun} of the configuration is called {shown:?}\n    {help}"),
+        format!("none of the {all} of the configuration is called {shown:?}\n    {help}"),
     )
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
+use std::iter;
 
 use anyhow::Context;
 use comfy_table::presets::NOTHING;
@@ -9,7 +10,7 @@ use comfy_table::{CellAlignment, ColumnConstraint, Row, Table, Width};
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 use unicode_width::UnicodeWidthStr;
 
-use super::{CommandError, INTERNAL};
+use super::{CommandError, INTERNAL, OrExit};
 use crate::core::format::tame;
 
 /// Commands print lines of at most this width. Links are never broken, and may be longer.
@@ -38,7 +39,7 @@ pub fn write(text: &str) -> Result<bool, CommandError> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(error)
             .context("can't write to standard output")
-            .map_err(|error| CommandError::new(INTERNAL, error)),
+            .or_exit(INTERNAL),
     }
 }
 
@@ -115,12 +116,16 @@ pub struct Layout<'a> {
 }
 
 /// Rows in aligned columns, the heading first.
-pub fn table<const N: usize>(rows: Vec<[String; N]>, layout: Layout<'_>) -> Vec<String> {
+pub fn table<const N: usize>(
+    heading: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+    layout: Layout<'_>,
+) -> Vec<String> {
     let mut table = Table::new();
     // Names are cut anywhere, not only between words: a delimiter that no cell contains.
     table.load_style(NOTHING).set_delimiter('\0');
     table.set_truncation_indicator("…");
-    for cells in rows {
+    for cells in iter::once(heading.map(str::to_owned)).chain(rows) {
         let mut row = Row::from(cells);
         row.max_height(1);
         table.add_row(row);
@@ -165,8 +170,9 @@ mod tests {
         for right in [&[][..], &[1]] {
             let row = |name: &str| ["x".to_owned(), name.to_owned(), "|".to_owned()];
             let others = "x".len() + 2 * GAP.len() + "|".len();
-            let rows = vec![row(&"n".repeat(columns)), row(name)];
-            for line in table(rows, layout(columns + others, right)) {
+            let longest = "n".repeat(columns);
+            let heading = ["x", &longest, "|"];
+            for line in table(heading, [row(name)], layout(columns + others, right)) {
                 assert_eq!(width(&line), columns + others, "{line:?}");
                 assert!(line.ends_with("  |"), "{line:?}");
             }
@@ -218,11 +224,9 @@ mod tests {
 
     #[test]
     fn the_stretching_column_gives_way() {
-        let row = |name: &str| ["ok".to_owned(), name.to_owned(), "x".repeat(60)];
-        let lines = table(
-            vec![row("NAME"), row(&"n".repeat(50))],
-            layout(COLUMNS, &[]),
-        );
+        let last = "x".repeat(60);
+        let row = ["ok".to_owned(), "n".repeat(50), last.clone()];
+        let lines = table(["ok", "NAME", &last], [row], layout(COLUMNS, &[]));
         assert_eq!(
             lines[1],
             format!("ok  {}…  {}", "n".repeat(33), "x".repeat(60))

@@ -3,18 +3,19 @@
 //! Exit codes: 0 when the token is what incidentd needs; 1 when it is not, or none was issued; 75 when Microsoft can't be
 //! asked now; 64 for an unknown tenant; 78 for the configuration.
 
-use anyhow::anyhow;
 use clap::Args;
 
 use super::text::{paragraph, print, why_and_do, width};
 use super::{
-    CONFIGURATION, CommandError, ConfigFile, FAILED, UNAVAILABLE, run_async, tenant_selection,
+    CONFIGURATION, CommandError, ConfigFile, FAILED, OrExit, UNAVAILABLE, run_async,
+    tenant_selection,
 };
 use crate::app::inspect::{self, Claims, Role, RoleUse, TokenSeen};
 use crate::core::format::{span, tame};
 use crate::core::health::failure::{Failure, Health};
 use crate::core::time::ticks::Ticks;
 
+/// What a tenant's token says, never the token itself
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
 Exit codes:
@@ -34,8 +35,7 @@ impl TokenCommand {
     pub fn run(self) -> Result<(), CommandError> {
         let settings = self.file.load()?;
         let tenant = tenant_selection::tenant(&settings, &self.tenant)?;
-        let seen = run_async(inspect::token(tenant))?;
-        let seen = seen.map_err(|error| CommandError::new(CONFIGURATION, error))?;
+        let seen = run_async(inspect::token(tenant))?.or_exit(CONFIGURATION)?;
         let seen =
             seen.map_err(|failure| failed(&format!("no token for {}", tenant.name), &failure))?;
         print(&report(&seen))?;
@@ -52,7 +52,7 @@ fn failed(head: &str, failure: &Failure) -> CommandError {
         _ => FAILED,
     };
     let lines = why_and_do(&failure.what, &failure.remedy).join("\n");
-    CommandError::new(code, anyhow!("{head} ({})\n{lines}", failure.health))
+    CommandError::saying(code, format!("{head} ({})\n{lines}", failure.health))
 }
 
 /// The claims that are explained, in the order of the report.
@@ -70,10 +70,13 @@ const EXPLAINED: [(&str, &str); 11] = [
     ("exp", "valid until"),
 ];
 
-fn report(seen: &TokenSeen) -> String {
+fn report(seen: &TokenSeen<'_>) -> String {
+    let tenant = seen.tenant;
+    let login = tenant.api.login_url.host_str().unwrap_or_default();
+    let source = tenant.api.source;
     let mut lines = vec![
-        format!("Token of {} ({})", tame(&seen.name), seen.tenant),
-        format!("issued by {} for the source {}", seen.login, seen.source),
+        format!("Token of {} ({})", tame(&tenant.name), tenant.id),
+        format!("issued by {login} for the source {source}"),
         String::new(),
     ];
     match &seen.claims {
@@ -94,7 +97,7 @@ fn report(seen: &TokenSeen) -> String {
     lines.join("\n") + "\n"
 }
 
-fn claims(seen: &TokenSeen, claims: &Claims) -> Vec<String> {
+fn claims(seen: &TokenSeen<'_>, claims: &Claims) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = |label: &str, name: &str, text: &str| {
         // Names of up to nine characters are aligned; longer ones are followed by one space.
@@ -114,13 +117,15 @@ fn claims(seen: &TokenSeen, claims: &Claims) -> Vec<String> {
 }
 
 /// The claim's value, and what it means.
-fn explained(seen: &TokenSeen, claims: &Claims, name: &str, value: &str) -> String {
+fn explained(seen: &TokenSeen<'_>, claims: &Claims, name: &str, value: &str) -> String {
     let held = |right: bool, against: &str| match right {
         true => format!("{value} (right: {against})"),
         false => format!("{value} (not {against})"),
     };
+    // What was asked for.
+    let resource = seen.tenant.api.scope.trim_end_matches("/.default");
     match name {
-        "aud" if value.trim_end_matches('/') == seen.resource.trim_end_matches('/') => {
+        "aud" if value.trim_end_matches('/') == resource.trim_end_matches('/') => {
             held(true, "what api.scope asks for")
         }
         "aud"
@@ -129,15 +134,15 @@ fn explained(seen: &TokenSeen, claims: &Claims, name: &str, value: &str) -> Stri
                 .as_ref()
                 .is_none_or(|it| it.health == Health::Consent) =>
         {
-            format!("{value} (another name for {})", seen.resource)
+            format!("{value} (another name for {resource})")
         }
-        "aud" => held(false, &seen.resource),
+        "aud" => held(false, resource),
         "tid" => held(
-            value.eq_ignore_ascii_case(&seen.tenant.to_string()),
+            value.eq_ignore_ascii_case(&seen.tenant.id.to_string()),
             "the tenant's id",
         ),
         "appid" | "azp" => held(
-            value.eq_ignore_ascii_case(&seen.client_id.to_string()),
+            value.eq_ignore_ascii_case(&seen.tenant.app.client_id.to_string()),
             "app.client_id",
         ),
         "oid" => format!("{value} (the app's, in the tenant)"),
@@ -164,14 +169,12 @@ fn distance(now: Ticks, at: Ticks) -> String {
     }
 }
 
-fn roles(seen: &TokenSeen) -> Vec<String> {
-    let mut lines = paragraph(
-        "",
-        &format!(
-            "Permissions (roles). {} needs {} of \"{}\":",
-            seen.source, seen.needed, seen.api
-        ),
-    );
+fn roles(seen: &TokenSeen<'_>) -> Vec<String> {
+    let source = seen.tenant.api.source;
+    let permission = &source.facts().permission;
+    let (needed, api) = (permission.wanted(), permission.api);
+    let heading = format!("Permissions (roles). {source} needs {needed} of \"{api}\":");
+    let mut lines = paragraph("", &heading);
     if seen.roles.is_empty() {
         lines.push(
             "  none: no administrator of the tenant has consented to any for this API".to_owned(),
@@ -185,7 +188,7 @@ fn roles(seen: &TokenSeen) -> Vec<String> {
     }
     let does = |role: &&Role| matches!(role.usage, RoleUse::Needed | RoleUse::MoreThanNeeded);
     if !seen.roles.is_empty() && !seen.roles.iter().any(|role| does(&role)) {
-        lines.push(format!("  {}  MISSING", seen.needed));
+        lines.push(format!("  {needed}  MISSING"));
     }
     let surplus: Vec<&str> = seen
         .roles
@@ -197,10 +200,7 @@ fn roles(seen: &TokenSeen) -> Vec<String> {
         let surplus = tame(&surplus.join(", "));
         let first = match seen.roles.iter().any(|role| role.usage == RoleUse::Needed) {
             true => String::new(),
-            false => format!(
-                "First give the app {}, and have the tenant consent. ",
-                seen.needed
-            ),
+            false => format!("First give the app {needed}, and have the tenant consent. "),
         };
         let text = format!(
             "incidentd never needs {surplus}. {first}If nothing else uses it, remove it from the app registration, and from \

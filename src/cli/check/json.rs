@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::notes::{Offline, notes};
 use crate::app::StartError;
 use crate::app::inspect::{
-    InspectionReport, KafkaSeen, RoleUse, TenantSeen, TopicSeen, TopicUse, Write,
+    InspectionReport, KafkaSeen, Role, RoleUse, TenantSeen, TopicSeen, TopicUse, Write,
 };
 use crate::config::ConfigErrors;
 use crate::core::health::failure::{Failure, chain};
@@ -83,71 +83,60 @@ fn kafka_ok(seen: &KafkaSeen) -> bool {
 }
 
 fn kafka(seen: &KafkaSeen, uses: &[TopicUse], brokers: &str) -> Value {
-    let failure = seen.failure.as_ref();
-    let topics = seen
-        .topics
-        .iter()
-        .zip(uses)
-        .map(|(seen, uses)| topic(seen, uses));
-    json!({
-        "ok": kafka_ok(seen),
-        "state": state(failure),
-        "error": failure.map(|it| &it.what),
-        "remedy": failure.map(|it| &it.remedy),
+    let topics = seen.topics.iter().zip(uses);
+    let topics: Vec<Value> = topics.map(|(seen, uses)| topic(seen, uses)).collect();
+    let about = json!({
         "bootstrap": brokers,
-        "brokers": failure.is_none().then_some(seen.brokers),
+        "brokers": seen.failure.is_none().then_some(seen.brokers),
         "max_request_bytes": seen.request.as_ref().ok(),
         "max_request_unknown": seen.request.as_ref().err(),
-        "topics": topics.collect::<Vec<_>>(),
-    })
+        "topics": topics,
+    });
+    let mut kafka = judged(seen.failure.as_ref(), about);
+    kafka["ok"] = kafka_ok(seen).into();
+    kafka
 }
 
 fn topic(seen: &TopicSeen, uses: &TopicUse) -> Value {
-    let failure = seen.failure.as_ref();
     let (may_write, unknown) = match &seen.write {
         Write::Allowed => (Some(true), None),
         Write::Refused => (Some(false), None),
         Write::Unknown(why) => (None, Some(why)),
     };
-    json!({
+    let about = json!({
         "name": seen.name.as_ref(),
         "uses": uses.uses,
-        "ok": failure.is_none(),
-        "state": state(failure),
-        "error": failure.map(|it| &it.what),
-        "remedy": failure.map(|it| &it.remedy),
         "partitions": (seen.partitions > 0).then_some(seen.partitions),
         "max_record_bytes": seen.max_record,
         "may_write": may_write,
         "may_write_unknown": unknown,
-    })
+    });
+    judged(seen.failure.as_ref(), about)
 }
 
 fn tenant(seen: &TenantSeen) -> Value {
-    let failure = seen.failure.as_ref();
-    let has_token = seen.token_expires.is_some();
-    let roles: Vec<_> = seen.roles.iter().map(|role| &role.name).collect();
-    let excess = seen
-        .roles
-        .iter()
-        .filter(|role| role.usage != RoleUse::Needed);
-    let excess: Vec<_> = excess.map(|role| &role.name).collect();
-    json!({
+    let roles = |is_listed: fn(&&Role) -> bool| {
+        let roles = seen.roles.iter().filter(is_listed).map(|role| &role.name);
+        seen.token_expires.map(|_| roles.collect::<Vec<_>>())
+    };
+    let about = json!({
         "id": seen.id.to_string(),
         "name": seen.name.as_ref(),
-        "ok": failure.is_none(),
-        "state": state(failure),
-        "error": failure.map(|it| &it.what),
-        "remedy": failure.map(|it| &it.remedy),
         "source": seen.source,
-        "roles": has_token.then_some(roles),
-        "roles_not_needed": has_token.then_some(excess),
+        "roles": roles(|_| true),
+        "roles_not_needed": roles(|role| role.usage != RoleUse::Needed),
         "token_expires": seen.token_expires.map(|at| at.to_string()),
         "incidents_read": seen.incidents,
         "consent_link": seen.consent_link,
-    })
+    });
+    judged(seen.failure.as_ref(), about)
 }
 
-fn state(failure: Option<&Failure>) -> &'static str {
-    failure.map_or("ok", |failure| failure.health.as_str())
+/// What each part of the report says about its failure, beside what is known of it.
+fn judged(failure: Option<&Failure>, mut about: Value) -> Value {
+    about["ok"] = failure.is_none().into();
+    about["state"] = failure.map_or("ok", |it| it.health.as_str()).into();
+    about["error"] = failure.map(|it| it.what.as_str()).into();
+    about["remedy"] = failure.map(|it| it.remedy.as_str()).into();
+    about
 }

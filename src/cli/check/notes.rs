@@ -50,11 +50,8 @@ impl<'a> Offline<'a> {
 
     pub fn report(&self) -> String {
         let mut lines = self.head();
-        lines.extend(
-            self.retirement
-                .iter()
-                .flat_map(|it| paragraph("note: ", &it.to_string())),
-        );
+        let note = self.retirement.iter().map(ToString::to_string);
+        lines.extend(note.flat_map(|note| paragraph("note: ", &note)));
         lines.join("\n") + "\n"
     }
 
@@ -88,12 +85,8 @@ impl<'a> Offline<'a> {
 /// Everything worth a note about what was found.
 pub fn notes(findings: &InspectionReport, retirement: Option<&Retirement>) -> Vec<String> {
     let mut notes: Vec<String> = retirement.iter().map(ToString::to_string).collect();
-    let tenants = &findings.tenants;
-    let second: Vec<&str> = tenants
-        .iter()
-        .filter(|it| it.second_secret)
-        .map(|it| &*it.name)
-        .collect();
+    let second = findings.tenants.iter().filter(|it| it.second_secret);
+    let second: Vec<&str> = second.map(|it| &*it.name).collect();
     if !second.is_empty() {
         notes.push(format!(
             "the first client secret is refused and the second (app.client_secret_next_file) serves, for {}: put the second \
@@ -103,7 +96,8 @@ pub fn notes(findings: &InspectionReport, retirement: Option<&Retirement>) -> Ve
     }
     notes.extend(excess(findings));
     notes.extend(findings.kafka.notes.iter().cloned());
-    for topic in &findings.kafka.topics {
+    let topics = &findings.kafka.topics;
+    for topic in topics {
         for note in &topic.notes {
             notes.push(format!("topic {}: {note}", topic.name));
         }
@@ -116,12 +110,7 @@ pub fn notes(findings: &InspectionReport, retirement: Option<&Retirement>) -> Ve
             ));
         }
     }
-    if findings
-        .kafka
-        .topics
-        .iter()
-        .any(|topic| topic.write == Write::Allowed)
-    {
+    if topics.iter().any(|topic| topic.write == Write::Allowed) {
         notes.push(
             "WRITE yes: Kafka was offered a record larger than the topic accepts and refused it for its size alone, which it \
              does after it has looked at the permission. Nothing was written; whether a smaller record would reach enough \
@@ -136,11 +125,8 @@ pub fn notes(findings: &InspectionReport, retirement: Option<&Retirement>) -> Ve
 fn excess(findings: &InspectionReport) -> Vec<String> {
     let mut tenants: BTreeMap<&str, (&Role, Vec<&str>)> = BTreeMap::new();
     for tenant in &findings.tenants {
-        for role in tenant
-            .roles
-            .iter()
-            .filter(|role| role.usage != RoleUse::Needed)
-        {
+        let excess = |role: &&Role| role.usage != RoleUse::Needed;
+        for role in tenant.roles.iter().filter(excess) {
             let entry = tenants.entry(&role.name).or_insert((role, Vec::new()));
             entry.1.push(&tenant.name);
         }

@@ -9,7 +9,6 @@ use crate::app::inspect::{
 use crate::cli::text::{COLUMNS, Layout, paragraph, table, why_and_do};
 use crate::core::format::{bytes, counted, span, tally, tame};
 use crate::core::health::failure::{Failure, Health};
-use crate::core::health::sentences;
 
 const TENANTS: [&str; 6] = [
     "STATE",
@@ -53,8 +52,8 @@ fn tenants(seen: &[TenantSeen]) -> Vec<String> {
         let worst_first = std::cmp::Reverse(tenant.state().severity());
         (worst_first, cause(tenant), &tenant.name)
     });
-    let rows: Vec<_> = seen.iter().map(|tenant| tenant_row(tenant)).collect();
-    let mut table = with_heading(TENANTS, rows).into_iter();
+    let rows = seen.iter().map(|tenant| tenant_row(tenant));
+    let mut table = table(TENANTS, rows, LAYOUT).into_iter();
     let mut lines: Vec<String> = table.by_ref().take(1).collect();
     for group in seen.chunk_by(|one, other| cause(one) == cause(other)) {
         let many = group.len() > 1;
@@ -83,22 +82,12 @@ fn has_own_link(tenant: &TenantSeen) -> bool {
 
 /// What is wrong with these tenants, which have the same cause.
 fn explained(group: &[&TenantSeen]) -> Vec<String> {
-    let [first, others @ ..] = group else {
-        return Vec::new();
+    let failures: Vec<&Failure> = group.iter().flat_map(|it| &it.failure).collect();
+    let (first, failure) = match (group, failures.as_slice()) {
+        ([first, ..], [failure, _, ..]) => (first, failure),
+        (_, alone) => return alone.iter().flat_map(|failure| in_words(failure)).collect(),
     };
-    let Some(failure) = &first.failure else {
-        return Vec::new();
-    };
-    if others.is_empty() {
-        return in_words(failure);
-    }
-    let all_say_so = |other: &&TenantSeen| {
-        other
-            .failure
-            .as_ref()
-            .is_some_and(|it| it.what == failure.what)
-    };
-    let of = match others.iter().all(all_say_so) {
+    let of = match failures.iter().all(|other| other.what == failure.what) {
         true => String::new(),
         false => format!("({}) ", first.name),
     };
@@ -149,14 +138,14 @@ fn roles(tenant: &TenantSeen) -> &'static str {
 fn kafka(seen: &KafkaSeen, uses: &[TopicUse], brokers: &str) -> Vec<String> {
     if let Some(failure) = &seen.failure {
         let row = [failure.health.to_string(), tame(brokers)];
-        let mut lines = with_heading(["STATE", "KAFKA"], vec![row]);
+        let mut lines = table(["STATE", "KAFKA"], [row], LAYOUT);
         lines.extend(in_words(failure));
         return lines;
     }
     let mut topics: Vec<_> = seen.topics.iter().zip(uses).collect();
     topics.sort_by_key(|(topic, _)| topic.failure.is_none());
     let rows = topics.iter().map(|(topic, uses)| topic_row(topic, uses));
-    let mut table = with_heading(TOPICS, rows.collect()).into_iter();
+    let mut table = table(TOPICS, rows, LAYOUT).into_iter();
     let mut lines: Vec<String> = table.by_ref().take(1).collect();
     for ((topic, _), row) in topics.iter().zip(table) {
         lines.push(row);
@@ -167,14 +156,13 @@ fn kafka(seen: &KafkaSeen, uses: &[TopicUse], brokers: &str) -> Vec<String> {
 
 fn topic_row(topic: &TopicSeen, uses: &TopicUse) -> [String; 6] {
     let known = |text: Option<String>| text.unwrap_or_else(|| UNKNOWN.to_owned());
-    let state = topic.failure.as_ref().map_or(Health::Ok, |it| it.health);
     let write = match topic.write {
         Write::Allowed => "yes",
         Write::Refused => "no",
         Write::Unknown(_) => UNKNOWN,
     };
     [
-        state.to_string(),
+        state(topic).to_string(),
         tame(&topic.name),
         uses.uses.join(", "),
         known((topic.partitions > 0).then(|| topic.partitions.to_string())),
@@ -183,35 +171,31 @@ fn topic_row(topic: &TopicSeen, uses: &TopicUse) -> [String; 6] {
     ]
 }
 
-fn with_heading<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) -> Vec<String> {
-    let mut all = vec![heading.map(str::to_owned)];
-    all.extend(rows);
-    table(all, LAYOUT)
+fn state(topic: &TopicSeen) -> Health {
+    let failure = topic.failure.as_ref();
+    failure.map_or(Health::Ok, |failure| failure.health)
 }
 
 /// The last line: `3 tenants: 1 consent, 2 ok. Kafka: ok, 2 topics: 2 ok.`
 fn summary(findings: &InspectionReport) -> String {
-    let mut states: Vec<Health> = findings.tenants.iter().map(TenantSeen::state).collect();
-    states.sort_by_key(|state| std::cmp::Reverse(state.severity()));
-    let tenants = sentences::tenants(states.into_iter().map(Health::as_str));
-    let kafka = match &findings.kafka.failure {
+    let tenants = worst_first("tenant", findings.tenants.iter().map(TenantSeen::state));
+    let seen = &findings.kafka;
+    let kafka = match &seen.failure {
         Some(failure) => failure.health.to_string(),
         None => {
-            let topics = &findings.kafka.topics;
-            let mut states: Vec<_> = topics
-                .iter()
-                .map(|topic| topic.failure.as_ref().map_or(Health::Ok, |it| it.health))
-                .collect();
-            states.sort_by_key(|state| std::cmp::Reverse(state.severity()));
-            format!(
-                "{}, {}: {}",
-                counted(findings.kafka.brokers, "broker"),
-                counted(topics.len(), "topic"),
-                tally(states.into_iter().map(Health::as_str))
-            )
+            let topics = worst_first("topic", seen.topics.iter().map(state));
+            format!("{}, {topics}", counted(seen.brokers, "broker"))
         }
     };
     format!("{tenants}. Kafka: {kafka}.")
+}
+
+/// `3 tenants: 1 consent, 2 ok`.
+fn worst_first(thing: &str, states: impl Iterator<Item = Health>) -> String {
+    let mut states: Vec<Health> = states.collect();
+    states.sort_by_key(|state| std::cmp::Reverse(state.severity()));
+    let all = counted(states.len(), thing);
+    format!("{all}: {}", tally(states.into_iter().map(Health::as_str)))
 }
 
 #[cfg(test)]

@@ -37,17 +37,15 @@ fn resolve(world: &World) -> Option<(Uuid, u64)> {
 
 fn merge(world: &World) {
     let versions = world.current();
-    for source in &versions {
-        for target in versions
-            .iter()
-            .filter(|target| target.tenant == source.tenant)
-        {
-            if world
-                .merge(source.tenant, source.incident, target.incident)
+    let pairs = versions
+        .iter()
+        .flat_map(|one| versions.iter().map(move |other| (one, other)));
+    // The first pair that can be merged.
+    let _ = pairs
+        .filter(|(one, other)| one.tenant == other.tenant)
+        .any(|(one, other)| {
+            world
+                .merge(one.tenant, one.incident, other.incident)
                 .is_ok()
-            {
-                return;
-            }
-        }
-    }
+        });
 }

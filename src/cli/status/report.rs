@@ -6,7 +6,6 @@
 use serde::Deserialize;
 
 use crate::core::format::{counted, tame};
-use crate::core::time::ticks::Ticks;
 
 pub const OK: &str = "ok";
 
@@ -115,11 +114,6 @@ impl StatusDocument {
         }
         (!troubles.is_empty()).then(|| troubles.join(", "))
     }
-}
-
-/// An instant as the document writes it.
-pub fn instant(text: Option<&String>) -> Option<Ticks> {
-    text?.parse().ok()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::report::{
-    AlarmFields, ConfigurationFields, OK, PartFields, StatusDocument, TenantFields, instant,
+    AlarmFields, BackfillFields, ConfigurationFields, OK, PartFields, StatusDocument, TenantFields,
 };
 use crate::cli::text::{GAP, Layout, table, wrapped};
 use crate::core::format::{counted, gist, grouped, span, tame};
@@ -60,12 +60,14 @@ impl StatusText<'_> {
 
     fn head(&mut self, report: &StatusDocument) {
         let now = Ticks::from_unix_seconds(self.context.now.unix_seconds());
-        let age = instant(report.started.as_ref())
-            .map(|at| format!(" for {}", span(self.seconds_since(at))))
-            .unwrap_or_default();
+        let age = self.age(report.started.as_ref());
+        let age = age.map(|age| format!(" for {}", span(age)));
         let head = format!(
-            "incidentd {} at {}, {}{age}, asked {now}",
-            report.version, self.context.address, report.state
+            "incidentd {} at {}, {}{}, asked {now}",
+            report.version,
+            self.context.address,
+            report.state,
+            age.unwrap_or_default()
         );
         self.text("", &head);
         let states = report.tenants.iter().map(|tenant| tenant.state.as_str());
@@ -79,33 +81,30 @@ impl StatusText<'_> {
         let more = more.map(|more| format!(", {more}")).unwrap_or_default();
         let state = self.paint(&tame(&part.state), &part.state);
         self.line(format!("{name}: {state}{more}"));
-        if let Some(error) = &part.error {
-            self.text("  why: ", error);
-        }
-        if let Some(remedy) = &part.remedy {
-            self.text("  do:  ", remedy);
+        for (label, text) in [("  why: ", &part.error), ("  do:  ", &part.remedy)] {
+            if let Some(text) = text {
+                self.text(label, text);
+            }
         }
     }
 
     fn fills(&mut self, tenants: &[TenantFields]) {
-        let open =
-            |tenant: &&TenantFields| tenant.backfill.as_ref().map_or(0, |fill| fill.open_seconds);
-        let mut filled: Vec<&TenantFields> =
-            tenants.iter().filter(|it| it.backfill.is_some()).collect();
+        let filled = tenants.iter();
+        let mut filled: Vec<(&TenantFields, &BackfillFields)> = filled
+            .filter_map(|tenant| Some((tenant, tenant.backfill.as_ref()?)))
+            .collect();
         if filled.is_empty() {
             return;
         }
-        filled.sort_by_key(|tenant| std::cmp::Reverse(open(tenant)));
-        let all = filled.iter().map(open).fold(0, u64::saturating_add);
+        filled.sort_by_key(|(_, fill)| std::cmp::Reverse(fill.open_seconds));
+        let open = filled.iter().map(|(_, fill)| fill.open_seconds);
+        let all = open.fold(0, u64::saturating_add);
         let count = counted(filled.len(), "tenant");
         self.line(format!(
             "Back-fill: {} of incidents still to be read in {count}",
             span(all)
         ));
-        for tenant in filled.iter().take(MOST_FILLS) {
-            let Some(fill) = &tenant.backfill else {
-                continue;
-            };
+        for (tenant, fill) in filled.iter().take(MOST_FILLS) {
             let between = match (&fill.from, &fill.to) {
                 (Some(from), Some(to)) => format!(", between {from} and {to}"),
                 _ => String::new(),
@@ -123,7 +122,7 @@ impl StatusText<'_> {
     }
 
     fn alarm(&mut self, alarm: &AlarmFields) {
-        let age = instant(alarm.since.as_ref()).map(|at| self.seconds_since(at));
+        let age = self.age(alarm.since.as_ref());
         let what = sentences::alarm(alarm.tenants, &tame(&alarm.state), age);
         let what = format!("{what}: {}", tame(&alarm.cause));
         self.notice(("ALARM", "alarm"), &what, &alarm.error, &alarm.remedy);
@@ -132,7 +131,7 @@ impl StatusText<'_> {
     /// A refused reload, and values that wait for a restart.
     fn configuration(&mut self, configuration: &ConfigurationFields) {
         if configuration.is_refused() {
-            let age = instant(configuration.loaded.as_ref()).map(|at| self.seconds_since(at));
+            let age = self.age(configuration.loaded.as_ref());
             let why = gist(configuration.error.as_deref().unwrap_or_default());
             let what = sentences::stays_in_force(age);
             self.notice(
@@ -159,14 +158,13 @@ impl StatusText<'_> {
 
     fn tenants(&mut self, report: &StatusDocument) {
         let groups = groups(&report.tenants);
-        let mut rows = vec![HEADING.map(str::to_owned)];
-        rows.extend(groups.iter().flatten().map(|tenant| self.row(tenant)));
+        let rows = groups.iter().flatten().map(|tenant| self.row(tenant));
         let layout = Layout {
             width: self.context.columns,
             name: 1,
             right: &[3, 5],
         };
-        let mut lines = table(rows, layout).into_iter();
+        let mut lines = table(HEADING, rows, layout).into_iter();
         self.line("");
         self.lines.extend(lines.next());
         for group in groups {
@@ -180,8 +178,8 @@ impl StatusText<'_> {
     }
 
     fn row(&self, tenant: &TenantFields) -> [String; 7] {
-        let ago = |at: Option<&String>| match instant(at) {
-            Some(at) => format!("{} ago", span(self.seconds_since(at))),
+        let ago = |at: Option<&String>| match self.age(at) {
+            Some(age) => format!("{} ago", span(age)),
             None => UNKNOWN.to_owned(),
         };
         let lag = tenant.lag_seconds.map(span);
@@ -224,8 +222,10 @@ impl StatusText<'_> {
         }
     }
 
-    fn seconds_since(&self, at: Ticks) -> u64 {
-        self.context.now.since(at).as_secs()
+    /// Whole seconds since an instant of the document. `None`: it has none, or none that can be read.
+    fn age(&self, at: Option<&String>) -> Option<u64> {
+        let at = at?.parse().ok()?;
+        Some(self.context.now.since(at).as_secs())
     }
 
     fn paint(&self, text: &str, state: &str) -> String {
