@@ -2,6 +2,7 @@
 //!
 //! Only modes are checked. A folder above that keeps others out makes them irrelevant.
 
+use std::collections::BTreeMap;
 use std::fs::{Metadata, metadata};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -37,33 +38,30 @@ pub(super) fn others_may(path: &Path, bits: u32) -> bool {
         })
 }
 
-/// A warning and its place.
-pub(super) struct Exposed {
-    place: String,
-    text: String,
-}
-
-/// What other users can do to a file: change it, replace it, or read its passwords. `table` is its content.
-pub(super) fn look_at_file(path: &Path, file: &File, table: &Map<String, Value>) -> Vec<Exposed> {
+/// Warns of what other users can do to a file: change it, replace it, or read its passwords. `table` is its content.
+pub(super) fn look_at_file(
+    path: &Path,
+    file: &File,
+    table: &Map<String, Value>,
+    diagnosis: &mut Diagnosis,
+) {
     let name = &file.name;
-    let mut exposed = Vec::new();
-    let mut add = |place: String, text: String| exposed.push(Exposed { place, text });
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
     if others_may(path, WRITE) {
         let text = format!(
             "every user of this machine can change it, and with it what incidentd does: chmod o-w {name}"
         );
-        add(name.to_string(), text);
+        diagnosis.warn_last(name, text);
     } else if others_may(folder, WRITE) && mode(folder) & STICKY == 0 {
         let folder = tame(&folder.display().to_string());
         let text = format!(
             "every user of this machine can put another file in its place: chmod o-w {folder}"
         );
-        add(name.to_string(), text);
+        diagnosis.warn_last(name, text);
     }
     // Most files hold no password.
-    if let Some((key, spot)) = find_in("", table, file)
+    if let Some((key, value)) = password_in("", table)
         && others_may(path, READ)
     {
         let variable = match key.starts_with("tenants[") {
@@ -77,15 +75,7 @@ pub(super) fn look_at_file(path: &Path, file: &File, table: &Map<String, Value>)
             "every user of this machine can read the password in it: chmod o= {name}, and chown it to the user or the \
              group that incidentd runs as{variable}"
         );
-        add(format!("{spot}: {key}"), text);
-    }
-    exposed
-}
-
-/// Adds these warnings after those about single keys.
-pub(super) fn warn(exposed: Vec<Exposed>, diagnosis: &mut Diagnosis) {
-    for Exposed { place, text } in exposed {
-        diagnosis.warn(place, text);
+        diagnosis.warn_last(format!("{}: {key}", Spot::of(value, file)), text);
     }
 }
 
@@ -98,29 +88,33 @@ pub(super) fn check_tenants_dir(folder: &Path, root: &mut ConfigSection<'_>) {
     }
 }
 
-/// The first password in a table: its key and its place.
-fn find_in(path: &str, table: &Map<String, Value>, file: &File) -> Option<(String, Spot)> {
-    let mut keys: Vec<_> = table.iter().collect();
-    keys.sort_by_key(|(key, _)| key.as_str());
-    let mut found = keys.into_iter();
-    found.find_map(|(key, value)| find_below(dotted(path, key), value, file))
+/// The first password in a table: its key and its value.
+fn password_in<'a>(path: &str, table: &'a Map<String, Value>) -> Option<(String, &'a Value)> {
+    let sorted: BTreeMap<&String, &Value> = table.iter().collect();
+    let mut entries = sorted.into_iter();
+    entries.find_map(|(key, value)| password_below(dotted(path, key), value))
 }
 
-fn find_below(path: String, value: &Value, file: &File) -> Option<(String, Spot)> {
-    let is_property = || path.starts_with("kafka.properties.") && is_secret(&path);
+fn password_below(path: String, value: &Value) -> Option<(String, &Value)> {
     match &value.kind {
-        ValueKind::Table(table) => find_in(&path, table, file),
+        ValueKind::Table(table) => password_in(&path, table),
         ValueKind::Array(values) => {
-            let mut found = values.iter().enumerate();
-            found.find_map(|(n, value)| find_below(format!("{path}[{n}]"), value, file))
+            let mut values = values.iter().enumerate();
+            values.find_map(|(n, value)| password_below(format!("{path}[{n}]"), value))
         }
-        ValueKind::String(text) if path.ends_with("api.proxy") && has_password(text) => {
-            Some((path, Spot::of(value, file)))
-        }
-        _ if is_property() && scalar(value).is_some_and(|text| !text.trim().is_empty()) => {
-            Some((path, Spot::of(value, file)))
-        }
-        _ => None,
+        _ => is_password(&path, value).then_some((path, value)),
+    }
+}
+
+fn is_password(key: &str, value: &Value) -> bool {
+    if !key.starts_with("kafka.properties.") && !key.ends_with("api.proxy") {
+        return false;
+    }
+    let text = scalar(value).unwrap_or_default();
+    let text = text.trim();
+    match key.ends_with("api.proxy") {
+        true => Url::parse(text).is_ok_and(|url| url.password().is_some()),
+        false => is_secret(key) && !text.is_empty(),
     }
 }
 
@@ -133,8 +127,4 @@ fn is_secret(property: &str) -> bool {
         || of("secret")
         || of("jaas")
         || (of("key") && property.ends_with(".pem"))
-}
-
-fn has_password(proxy: &str) -> bool {
-    Url::parse(proxy.trim()).is_ok_and(|url| url.password().is_some())
 }

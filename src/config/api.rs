@@ -7,15 +7,18 @@
 
 mod conflicts;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::clouds::{self, Cloud, Doubt};
-use super::context::Context;
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
+use super::scope::Context;
 use super::section::ConfigSection;
+use super::values::{address, quoted};
+use crate::core::sources::{Cloud, Doubt};
 use crate::settings::{ApiSettings, CaFile, SourceKind};
 use conflicts::ApiTarget;
 
@@ -25,63 +28,70 @@ const MAX_CA_FILE: u64 = 4 << 20;
 /// The settings, and the choices that they follow from.
 #[derive(Clone)]
 pub(super) struct ApiChoice {
-    pub settings: ApiSettings,
+    pub settings: Arc<ApiSettings>,
     cloud: Cloud,
-    explicit: Explicit,
+    /// Values of [`ADDRESSES`] that were set instead of the cloud's own.
+    explicit: BTreeMap<&'static str, String>,
 }
 
-/// Values that were set instead of the cloud's own.
-#[derive(Clone, Default)]
-struct Explicit {
-    base_url: Option<Url>,
-    login_url: Option<Url>,
-    scope: Option<String>,
+/// A key whose value follows from source and cloud, unless it is set.
+struct AddressKey {
+    name: &'static str,
+    /// The same for both sources of a cloud.
+    is_of_cloud: bool,
+    parse: fn(&str) -> Result<String, Wrong>,
+    preset: fn(&ApiTarget) -> String,
+    /// What is wrong with an address at a known host of Microsoft's.
+    check: fn(&ApiTarget, &str) -> Option<Wrong>,
 }
+
+const ADDRESSES: [AddressKey; 3] = [
+    AddressKey {
+        name: "base_url",
+        is_of_cloud: false,
+        parse: endpoint,
+        preset: |target| target.address.base_url.into(),
+        check: ApiTarget::wrong_api,
+    },
+    AddressKey {
+        name: "login_url",
+        is_of_cloud: true,
+        parse: endpoint,
+        preset: |target| target.cloud.login_url().into(),
+        check: ApiTarget::wrong_login,
+    },
+    AddressKey {
+        name: "scope",
+        is_of_cloud: false,
+        parse: scope,
+        preset: |target| target.address.scope(),
+        check: ApiTarget::wrong_scope,
+    },
+];
 
 /// Reads a section. `shared`: for a tenant, the settings of all tenants. `None` only if a default can't be read.
 pub(super) fn read(
     section: &mut ConfigSection<'_>,
     shared: Option<&ApiChoice>,
-    context: &Context<'_>,
 ) -> Option<ApiChoice> {
-    let (source, cloud) = (section.get("source")?, section.get("cloud")?);
-    let own = Explicit {
-        base_url: section.own("base_url", endpoint),
-        login_url: section.own("login_url", endpoint),
-        scope: section.own("scope", scope),
-    };
-    let target = match clouds::preset(cloud, source) {
-        Some(preset) => {
-            let target = ApiTarget {
-                source,
-                cloud,
-                preset,
-            };
-            target.check(section, &own, shared);
-            target
-        }
-        None => {
-            section.refuse(blamed(section), no_such_api(cloud));
-            let (source, preset) = (SourceKind::Graph, clouds::preset(cloud, SourceKind::Graph)?);
-            ApiTarget {
-                source,
-                cloud,
-                preset,
-            }
-        }
-    };
-    let explicit = own.over(shared, &target);
+    let target = read_target(section)?;
+    let explicit = read_addresses(section, &target, shared);
     if section.given("source") || section.given("cloud") {
-        warn_of_doubt(section, &target, &explicit);
+        warn_of_doubt(section, &target, explicit.contains_key("scope"));
     }
-    let (chosen, preset) = (explicit.clone(), target.preset);
-    let own_ca = section.own("ca_file", |text| ca_file(text, context));
+    let chosen = |key: &AddressKey| {
+        let explicit = explicit.get(key.name).cloned();
+        explicit.unwrap_or_else(|| (key.preset)(&target))
+    };
+    let [base_url, login_url, scope] = ADDRESSES.each_ref().map(chosen);
+    let context = section.scope.context;
+    let own_ca = section.own("ca_file", |text| ca_file(text, &context));
     let shared = shared.map(|shared| &shared.settings);
     let settings = ApiSettings {
         source: target.source,
-        base_url: chosen.base_url.unwrap_or(preset.base_url),
-        login_url: chosen.login_url.unwrap_or(preset.login_url),
-        scope: chosen.scope.unwrap_or(preset.scope),
+        base_url: Url::parse(&base_url).ok()?,
+        login_url: Url::parse(&login_url).ok()?,
+        scope,
         token_endpoint: section.get("token_endpoint")?,
         proxy: section.read("proxy", proxy),
         ca_file: own_ca.or_else(|| shared?.ca_file.clone()),
@@ -90,24 +100,97 @@ pub(super) fn read(
         max_response: shared.map_or(0, |shared| shared.max_response),
     };
     Some(ApiChoice {
-        settings,
-        cloud,
+        settings: Arc::new(settings),
+        cloud: target.cloud,
         explicit,
     })
 }
 
-impl Explicit {
-    /// With the values of `shared` that fit the choice of source and cloud.
-    fn over(self, shared: Option<&ApiChoice>, target: &ApiTarget) -> Self {
-        let Some(shared) = shared else { return self };
-        let (same_api, same_cloud) = target.same_as(Some(shared));
-        let shared = shared.explicit.clone();
-        Self {
-            base_url: self.base_url.or(shared.base_url.filter(|_| same_api)),
-            login_url: self.login_url.or(shared.login_url.filter(|_| same_cloud)),
-            scope: self.scope.or(shared.scope.filter(|_| same_api)),
+/// Source and cloud. Graph stands for an API that the cloud does not have.
+fn read_target(section: &mut ConfigSection<'_>) -> Option<ApiTarget> {
+    let (source, cloud): (SourceKind, Cloud) = (section.get("source")?, section.get("cloud")?);
+    let (source, address) = match source.address(cloud) {
+        Some(address) => (source, address),
+        None => {
+            let what = format!(
+                "Microsoft documents no Defender incidents API in the cloud {:?}",
+                cloud.name()
+            );
+            let remedy = "set source = \"graph\", or another cloud";
+            section.refuse(blamed(section), wrong(what, remedy));
+            (SourceKind::Graph, SourceKind::Graph.address(cloud)?)
+        }
+    };
+    Some(ApiTarget {
+        source,
+        cloud,
+        address,
+    })
+}
+
+/// The addresses that are set, of this section or of `shared`. The values of `shared` hold for the same choice of source
+/// and cloud only.
+fn read_addresses(
+    section: &mut ConfigSection<'_>,
+    target: &ApiTarget,
+    shared: Option<&ApiChoice>,
+) -> BTreeMap<&'static str, String> {
+    // The intended choice is unknown if it was misspelt.
+    let is_known = !section.refused("source") && !section.refused("cloud");
+    let (mut own, mut inherited, mut dropped) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    for key in &ADDRESSES {
+        let name = key.name;
+        let inherits = shared.is_some_and(|shared| {
+            let same_source = key.is_of_cloud || shared.settings.source == target.source;
+            same_source && shared.cloud == target.cloud
+        });
+        if !inherits && !section.given(name) {
+            let (preset, from) = ((key.preset)(target), target.describe(key.is_of_cloud));
+            section.mean(name, quoted(&preset), from);
+        }
+        let set = shared.and_then(|shared| shared.explicit.get(name));
+        if let Some(value) = section.own(name, key.parse) {
+            let host = conflicts::host(&value).filter(|_| is_known);
+            if let Some(wrong) = host.and_then(|host| (key.check)(target, &host)) {
+                section.refuse(name, wrong);
+            }
+            own.insert(name, value);
+        } else if let Some(set) = set {
+            match inherits {
+                true => drop(inherited.insert(name, set.clone())),
+                false if conflicts::is_unknown(set) => dropped.push(name),
+                false => {}
+            }
         }
     }
+    if !dropped.is_empty() {
+        warn_of_dropped(section, target, &own, &dropped);
+    }
+    inherited.append(&mut own);
+    inherited
+}
+
+/// Warns if a tenant's choice drops an address that `[api]` sets by hand. Dropping Microsoft's own address needs no
+/// warning.
+fn warn_of_dropped(
+    section: &mut ConfigSection<'_>,
+    target: &ApiTarget,
+    own: &BTreeMap<&str, String>,
+    dropped: &[&str],
+) {
+    let or = |name: &str, preset: &str| own.get(name).map_or(preset.to_owned(), String::clone);
+    let text = format!(
+        "what [api] sets by hand is not used for a tenant of another source or cloud: {}. This tenant is read at {} with \
+         tokens of {}; where that is wrong, set these keys for it, too",
+        dropped.join(", "),
+        or("base_url", target.address.base_url),
+        or("login_url", target.cloud.login_url()),
+    );
+    let key = match section.given("source") {
+        true => "source",
+        false => "cloud",
+    };
+    section.warn(key, text);
 }
 
 /// The key that chose the API.
@@ -118,22 +201,12 @@ fn blamed(section: &ConfigSection<'_>) -> &'static str {
     }
 }
 
-fn no_such_api(cloud: Cloud) -> Wrong {
-    wrong(
-        format!(
-            "Microsoft documents no Defender incidents API in the cloud {:?}",
-            cloud.name()
-        ),
-        "set source = \"graph\", or another cloud",
-    )
-}
-
-fn warn_of_doubt(section: &mut ConfigSection<'_>, target: &ApiTarget, explicit: &Explicit) {
-    let (name, scope) = (target.cloud.name(), &target.preset.scope);
-    let text = match target.preset.doubt {
-        Some(Doubt::Scope) if explicit.scope.is_none() => format!(
-            "Microsoft documents no token audience for the cloud {name:?}; {scope} is used. If tokens are refused, set \
-             api.scope"
+fn warn_of_doubt(section: &mut ConfigSection<'_>, target: &ApiTarget, has_scope: bool) {
+    let name = target.cloud.name();
+    let text = match target.address.doubt {
+        Some(Doubt::Scope) if !has_scope => format!(
+            "Microsoft documents no token audience for the cloud {name:?}; {} is used. If tokens are refused, set api.scope",
+            target.address.scope()
         ),
         Some(Doubt::Api) => format!(
             "Microsoft's list of clouds has no security incidents of Graph in {name:?}; they are asked for all the same. If \
@@ -145,7 +218,7 @@ fn warn_of_doubt(section: &mut ConfigSection<'_>, target: &ApiTarget, explicit: 
 }
 
 /// Scheme and host. Plain http carries tokens in the clear, so it is accepted on loopback only.
-fn endpoint(text: &str) -> Result<Url, Wrong> {
+fn endpoint(text: &str) -> Result<String, Wrong> {
     let remedy = "give scheme and host only, as in \"https://graph.microsoft.com\" or \"https://login.microsoftonline.com\"";
     let url = url(text, remedy)?;
     let loopback = match url.host() {
@@ -164,7 +237,7 @@ fn endpoint(text: &str) -> Result<Url, Wrong> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong("it holds a user or a password", remedy));
     }
-    without_path(url, remedy)
+    without_path(url, remedy).map(|url| address(&url))
 }
 
 fn url(text: &str, remedy: &str) -> Result<Url, Wrong> {

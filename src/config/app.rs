@@ -3,75 +3,72 @@
 //! A tenant with a secret or a federated token of its own takes nothing of the shared credential: a second secret
 //! belongs to its first one. A second secret alone is used with the shared first one.
 
-use std::path::PathBuf;
-
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::context::Context;
 use super::credential_files::{self, FileKind};
 use super::problems::{Wrong, wrong};
 use super::section::ConfigSection;
-use super::values::{Literal, quoted};
 use crate::settings::{AppSettings, Credential, SecretSource};
 
-/// A part of an app registration that may be given for all tenants, for one, or not at all.
-#[derive(Clone)]
-pub(super) enum Field<T> {
-    Missing,
-    /// Given, refused and reported.
+/// Why there is no part of an app registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    NotGiven,
+    /// It is given, and what is wrong with it is reported.
     Refused,
-    Valid(T),
 }
 
-impl<T> Field<T> {
-    /// The result of a key that was read as `value`; `base` if it is not given.
-    fn of(section: &ConfigSection<'_>, key: &str, value: Option<T>, base: Field<T>) -> Self {
-        match value {
-            Some(value) => Field::Valid(value),
-            None if section.given(key) => Field::Refused,
-            None => base,
-        }
-    }
+/// A part of an app registration that may be given for all tenants, for one, or not at all.
+type Part<T> = Result<T, Lack>;
+
+/// A key that was read as `value`.
+fn part<T>(section: &ConfigSection<'_>, key: &str, value: Option<T>) -> Part<T> {
+    value.ok_or(match section.given(key) {
+        true => Lack::Refused,
+        false => Lack::NotGiven,
+    })
 }
 
 #[derive(Clone)]
 pub(super) struct AppParts {
-    client_id: Field<Uuid>,
-    credential: Field<Credential>,
+    client_id: Part<Uuid>,
+    credential: Part<Credential>,
 }
 
 impl AppParts {
     pub const NONE: AppParts = AppParts {
-        client_id: Field::Missing,
-        credential: Field::Missing,
+        client_id: Err(Lack::NotGiven),
+        credential: Err(Lack::NotGiven),
     };
 
     /// Reads a section; `base` holds what it does not give.
-    pub fn read(section: &mut ConfigSection<'_>, base: &AppParts, context: &Context<'_>) -> Self {
+    pub fn read(section: &mut ConfigSection<'_>, base: &AppParts) -> Self {
         let client_id = section.own("client_id", guid);
+        let client_id = match part(section, "client_id", client_id) {
+            Err(Lack::NotGiven) => base.client_id,
+            own => own,
+        };
         Self {
-            client_id: Field::of(section, "client_id", client_id, base.client_id.clone()),
-            credential: read_credential(section, &base.credential, context),
+            client_id,
+            credential: read_credential(section, &base.credential),
         }
     }
 
     /// Required keys that are not given.
     pub fn missing(&self) -> impl Iterator<Item = &'static str> {
-        let client_id = matches!(self.client_id, Field::Missing).then_some("client_id");
-        let secret = matches!(self.credential, Field::Missing).then_some("client_secret_file");
-        client_id.into_iter().chain(secret)
+        let client_id = self.client_id.as_ref().err();
+        let credential = self.credential.as_ref().err();
+        let keys = [(client_id, "client_id"), (credential, FILE)].into_iter();
+        keys.filter_map(|(lack, key)| (lack == Some(&Lack::NotGiven)).then_some(key))
     }
 
     /// `None` if a part is missing or was refused.
     pub fn complete(&self) -> Option<AppSettings> {
-        match (&self.client_id, &self.credential) {
-            (Field::Valid(client_id), Field::Valid(credential)) => Some(AppSettings {
-                client_id: *client_id,
-                credential: credential.clone(),
-            }),
-            _ => None,
-        }
+        Some(AppSettings {
+            client_id: self.client_id.ok()?,
+            credential: self.credential.clone().ok()?,
+        })
     }
 }
 
@@ -93,72 +90,48 @@ const NEXT: &str = "client_secret_next_file";
 const FEDERATED: &str = "federated_token_file";
 
 /// File and variable count as one part, and so do the first and the second secret.
-fn read_credential(
-    section: &mut ConfigSection<'_>,
-    base: &Field<Credential>,
-    context: &Context<'_>,
-) -> Field<Credential> {
+fn read_credential(section: &mut ConfigSection<'_>, base: &Part<Credential>) -> Part<Credential> {
     if refuse_too_many(section) {
-        return Field::Refused;
+        return Err(Lack::Refused);
     }
-    let file = credential_files::read(section, FILE, context, FileKind::Secret);
-    let variable = read_variable(section, context);
-    let next = credential_files::read(section, NEXT, context, FileKind::NextSecret);
-    let federated = credential_files::read(section, FEDERATED, context, FileKind::Token);
-    if [FILE, VARIABLE, FEDERATED]
+    let file = credential_files::read(section, FILE, FileKind::Secret);
+    let first = file
+        .map(SecretSource::File)
+        .or_else(|| read_variable(section));
+    let next = credential_files::read(section, NEXT, FileKind::NextSecret);
+    let federated = credential_files::read(section, FEDERATED, FileKind::Token);
+    let is_own = [FILE, VARIABLE, FEDERATED]
         .iter()
-        .any(|key| section.given(key))
-    {
+        .any(|key| section.given(key));
+    if is_own {
         // A tenant with a credential of its own uses nothing of the shared one.
         for key in [FILE, VARIABLE, NEXT, FEDERATED] {
             section.unset(key);
         }
     }
     if section.given(FEDERATED) {
-        return federated.map_or(Field::Refused, |file| {
-            Field::Valid(Credential::Federated(file))
-        });
+        return federated.map(Credential::Federated).ok_or(Lack::Refused);
     }
-    let next = Field::of(section, NEXT, next, Field::Missing);
-    if section.given(FILE) || section.given(VARIABLE) {
-        let first = file.map(SecretSource::File).or(variable);
-        return with_next(first, next);
-    }
-    beside_shared(section, next, base)
-}
-
-/// The credential of `base`, with a second secret if one is given.
-fn beside_shared(
-    section: &mut ConfigSection<'_>,
-    next: Field<PathBuf>,
-    base: &Field<Credential>,
-) -> Field<Credential> {
-    match (next, base) {
-        (Field::Missing, base) => base.clone(),
-        (next, Field::Valid(Credential::Secret { current, .. })) => {
-            with_next(Some(current.clone()), next)
-        }
-        (_, Field::Refused) => Field::Refused,
-        (_, Field::Missing | Field::Valid(Credential::Federated(_))) => {
+    let next = part(section, NEXT, next);
+    let current = match (is_own, next.as_ref(), base) {
+        (true, ..) => first.ok_or(Lack::Refused)?,
+        (false, Err(Lack::NotGiven), base) => return base.clone(),
+        (false, _, Ok(Credential::Secret { current, .. })) => current.clone(),
+        (false, _, Err(Lack::Refused)) => return Err(Lack::Refused),
+        (false, _, Ok(Credential::Federated(_)) | Err(Lack::NotGiven)) => {
             let alone = wrong(
                 "it is the second of two secrets, and there is no first",
                 "set client_secret_file beside it, or name this file there",
             );
             section.refuse(NEXT, alone);
-            Field::Refused
+            return Err(Lack::Refused);
         }
-    }
-}
-
-fn with_next(first: Option<SecretSource>, next: Field<PathBuf>) -> Field<Credential> {
-    let next = match next {
-        Field::Missing => None,
-        Field::Valid(file) => Some(file),
-        Field::Refused => return Field::Refused,
     };
-    first.map_or(Field::Refused, |current| {
-        Field::Valid(Credential::Secret { current, next })
-    })
+    let next = match next {
+        Err(Lack::NotGiven) => None,
+        next => Some(next?),
+    };
+    Ok(Credential::Secret { current, next })
 }
 
 /// Reports keys that exclude each other as one mistake. Their values are not checked then.
@@ -190,56 +163,31 @@ fn refuse_too_many(section: &mut ConfigSection<'_>) -> bool {
 }
 
 /// Reads the variable that the key names.
-fn read_variable(section: &mut ConfigSection<'_>, context: &Context<'_>) -> Option<SecretSource> {
-    let mut unfit = None;
-    let variable = section.own(VARIABLE, |name| {
-        let found = secret_variable(name, context);
-        let value = found.as_ref().ok().cloned().unwrap_or_default();
-        unfit = context.on_unreadable.weigh(found.map(|_| ()))?;
-        Ok(Variable {
-            name: name.into(),
-            value,
-            is_there: context.environment.contains_key(name),
-        })
-    })?;
-    if let Some(Wrong { what, remedy }) = unfit {
-        section.warn(VARIABLE, format!("{what}: {remedy}"));
-    }
-    let Variable { name, value, .. } = variable;
+fn read_variable(section: &mut ConfigSection<'_>) -> Option<SecretSource> {
+    let name = section.own(VARIABLE, |name| Ok(name.to_owned()))?;
+    let value = match secret(section.scope.context.environment.get(&name)) {
+        Ok(value) => value,
+        Err(wrong) => {
+            section.refuse_credential(VARIABLE, wrong)?;
+            SecretString::default()
+        }
+    };
     Some(SecretSource::Env { name, value })
 }
 
-struct Variable {
-    name: String,
-    value: SecretString,
-    is_there: bool,
-}
-
-/// The name of a missing variable is not shown: it could be a secret in the wrong key.
-impl Literal for Variable {
-    fn literal(&self) -> String {
-        match self.is_there {
-            true => quoted(&self.name),
-            false => quoted("(not shown: there is no such variable now)"),
+fn secret(variable: Option<&String>) -> Result<SecretString, Wrong> {
+    let what = match variable {
+        Some(value) if value.contains(char::REPLACEMENT_CHARACTER) => {
+            let what = "the environment variable of this name is not UTF-8";
+            return Err(wrong(what, "set it to the secret's value"));
         }
-    }
-}
-
-fn secret_variable(name: &str, context: &Context<'_>) -> Result<SecretString, Wrong> {
-    match context.environment.get(name) {
-        Some(value) if value.contains(char::REPLACEMENT_CHARACTER) => Err(wrong(
-            "the environment variable of this name is not UTF-8",
-            "set it to the secret's value",
-        )),
         Some(value) if !value.trim().is_empty() => {
-            Ok(SecretString::from(value.trim_end_matches(['\r', '\n'])))
+            return Ok(SecretString::from(value.trim_end_matches(['\r', '\n'])));
         }
-        found => Err(wrong(
-            match found {
-                Some(_) => "the environment variable of this name is empty",
-                None => "there is no environment variable of this name",
-            },
-            "give the name of a variable (not the secret itself), and set it to the secret's value",
-        )),
-    }
+        Some(_) => "the environment variable of this name is empty",
+        None => "there is no environment variable of this name",
+    };
+    let remedy =
+        "give the name of a variable (not the secret itself), and set it to the secret's value";
+    Err(wrong(what, remedy))
 }

@@ -4,30 +4,7 @@
 //! audience, and a GCC customer's incidents are on a government host in one API and on the commercial host in the
 //! other.
 
-use url::Url;
-
-use crate::core::sources::SourceKind;
-pub(super) use crate::core::sources::{Cloud, Doubt};
-
-/// The settings of one API in one cloud.
-#[derive(Debug, Clone)]
-pub(super) struct Preset {
-    pub base_url: Url,
-    pub login_url: Url,
-    pub scope: String,
-    pub doubt: Option<Doubt>,
-}
-
-/// `None`: Microsoft documents no such API in that cloud.
-pub(super) fn preset(cloud: Cloud, source: SourceKind) -> Option<Preset> {
-    let address = source.address(cloud)?;
-    Some(Preset {
-        base_url: Url::parse(address.base_url).ok()?,
-        login_url: Url::parse(cloud.login_url()).ok()?,
-        scope: address.scope(),
-        doubt: address.doubt,
-    })
-}
+use crate::core::sources::{Cloud, SourceKind};
 
 /// Every choice of source and cloud whose API is at a host. Empty if the host is not known to be Microsoft's.
 pub(super) fn apis_at(host: &str) -> Vec<(SourceKind, Cloud)> {
@@ -96,7 +73,7 @@ mod tests {
         for (name, cloud) in Cloud::NAMES {
             assert_eq!(cloud.name(), name);
             for source in [Defender, Graph] {
-                let lacking = preset(cloud, source).is_none();
+                let lacking = source.address(cloud).is_none();
                 assert_eq!(
                     lacking,
                     (cloud, source) == (Cloud::China, Defender),
@@ -144,13 +121,10 @@ mod tests {
     #[test]
     fn a_scope_names_the_host_of_its_api() {
         for (name, cloud) in Cloud::NAMES {
-            for preset in [Defender, Graph].map(|source| preset(cloud, source)) {
-                let Some(preset) = preset else { continue };
-                assert_eq!(
-                    preset.scope,
-                    format!("{}.default", preset.base_url),
-                    "{name}"
-                );
+            for address in [Defender, Graph].map(|source| source.address(cloud)) {
+                let Some(address) = address else { continue };
+                let base_url = url::Url::parse(address.base_url).expect(name);
+                assert_eq!(address.scope(), format!("{base_url}.default"), "{name}");
             }
         }
     }

@@ -14,11 +14,9 @@ use std::path::{Component, Path, PathBuf};
 use uuid::Uuid;
 
 use super::access;
-use super::context::Context;
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
 use super::section::ConfigSection;
-use super::values::{Literal, quoted};
 use crate::core::health::failure::one_line;
 use crate::core::secret_text::{MAX_FILE, NoSecret, secret_in};
 
@@ -46,41 +44,44 @@ pub(super) enum FileKind {
 pub(super) fn read(
     section: &mut ConfigSection<'_>,
     key: &'static str,
-    context: &Context<'_>,
     kind: FileKind,
 ) -> Option<PathBuf> {
-    let (mut unfit, mut is_id) = (None, false);
+    let context = section.scope.context;
     let file = section.own(key, |text| {
-        let file = CredentialFile::new(context.path(text)?, context.environment);
-        let found = file.check(kind).map(|looks| is_id = looks == Looks::Id);
-        unfit = context.on_unreadable.weigh(found)?;
-        Ok(file)
+        let path = context.path(text)?;
+        Ok(CredentialFile::new(path, kind, context.environment))
     })?;
-    // A warning and no error: Microsoft may change what a secret's Value looks like.
-    if is_id {
-        let what = file.what("holds a GUID, which looks like the secret's ID and not its Value");
-        section.warn(key, format!("{what}: {}", file.replace(kind)));
+    match file.check() {
+        Err(wrong) => section.refuse_credential(key, wrong)?,
+        Ok(looks_like_id) => {
+            // A warning and no error: Microsoft may change what a secret's Value looks like.
+            if looks_like_id {
+                let what = "holds a GUID, which looks like the secret's ID and not its Value";
+                section.warn(key, format!("{}: {}", file.what(what), file.replace()));
+            }
+            if let Some(text) = file.caveat(Path::new(COPIES).exists()) {
+                section.warn(key, text);
+            }
+        }
     }
-    if let Some(Wrong { what, remedy }) = &unfit {
-        section.warn(key, format!("{what}: {remedy}"));
-    } else if let Some(text) = file.caveat(Path::new(COPIES).exists()) {
+    if kind != FileKind::Token && access::others_may(&file.read, access::ANY) {
+        let path = file.read.display();
+        let text = format!(
+            "every user of this machine can reach the secret in {path}: chmod o= {path}, and chown it to the user or the \
+             group that incidentd runs as"
+        );
         section.warn(key, text);
-    }
-    if kind != FileKind::Token {
-        warn_if_open_to_all(section, key, &file.read);
     }
     Some(file.read)
 }
 
-/// What a file's content looks like. Nothing else about it is ever shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Looks {
-    Fit,
-    /// Like the ID that Microsoft Entra shows beside a secret's Value.
-    Id,
+/// Whether a text is a path and no secret in the wrong key: there is such a file, or the unit makes one.
+pub(super) fn is_surely_a_path(path: &Path) -> bool {
+    original(path).is_some() || path.exists()
 }
 
 struct CredentialFile {
+    kind: FileKind,
     /// The path in the configuration.
     named: PathBuf,
     read: PathBuf,
@@ -106,7 +107,7 @@ fn original(copy: &Path) -> Option<PathBuf> {
 }
 
 impl CredentialFile {
-    fn new(named: PathBuf, environment: &HashMap<String, String>) -> Self {
+    fn new(named: PathBuf, kind: FileKind, environment: &HashMap<String, String>) -> Self {
         // Other services and console logins have the variable too, with folders of their own.
         let folder = environment.get(COPIES_VARIABLE).map(Path::new);
         let in_service = folder == Some(Path::new(COPIES));
@@ -118,6 +119,7 @@ impl CredentialFile {
             _ => named.clone(),
         };
         Self {
+            kind,
             named,
             read,
             original,
@@ -125,22 +127,23 @@ impl CredentialFile {
         }
     }
 
-    fn check(&self, kind: FileKind) -> Result<Looks, Wrong> {
+    /// Whether the content looks like the ID that Microsoft Entra shows beside a secret's Value. Nothing else about the
+    /// content is ever shown.
+    fn check(&self) -> Result<bool, Wrong> {
+        let is_next = self.kind == FileKind::NextSecret;
         let content = match read_regular(&self.read, MAX_FILE) {
-            Err(_) if kind == FileKind::NextSecret && self.read.metadata().is_err() => {
-                return Ok(Looks::Fit);
-            }
-            Err(error) => return Err(self.unreadable(kind, &error)),
             Ok(content) => content,
+            Err(_) if is_next && self.read.metadata().is_err() => return Ok(false),
+            Err(error) => return Err(self.unreadable(&error)),
         };
-        match secret_in(&content) {
-            Ok(text) if kind != FileKind::Token && Uuid::try_parse(text).is_ok() => Ok(Looks::Id),
-            Ok(_) => Ok(Looks::Fit),
-            Err(NoSecret::Empty) if kind == FileKind::NextSecret => Ok(Looks::Fit),
-            Err(NoSecret::Empty) => Err(wrong(self.what("is empty"), self.fill(kind))),
-            Err(NoSecret::NotText) => Err(wrong(self.what("is not text"), self.replace(kind))),
-            Err(other) => Err(wrong(self.what(&other.to_string()), self.replace(kind))),
-        }
+        let (what, remedy) = match secret_in(&content) {
+            Ok(text) => return Ok(self.kind != FileKind::Token && Uuid::try_parse(text).is_ok()),
+            Err(NoSecret::Empty) if is_next => return Ok(false),
+            Err(NoSecret::Empty) => ("is empty".into(), self.fill()),
+            Err(NoSecret::NotText) => ("is not text".into(), self.replace()),
+            Err(other) => (other.to_string(), self.replace()),
+        };
+        Err(wrong(self.what(&what), remedy))
     }
 
     /// A sentence about the file that was read.
@@ -154,78 +157,62 @@ impl CredentialFile {
         }
     }
 
-    fn unreadable(&self, kind: FileKind, error: &std::io::Error) -> Wrong {
+    fn unreadable(&self, error: &std::io::Error) -> Wrong {
         let what = self.what(&format!("can't be read: {error}"));
         let forbidden = error.kind() == ErrorKind::PermissionDenied;
-        let remedy = match &self.original {
-            Some(_) if forbidden && !self.in_service => {
-                "it is for root alone: type the command as root (sudo)".to_owned()
+        let remedy = match (&self.original, self.kind) {
+            (Some(_), _) if forbidden && !self.in_service => {
+                "it is for root alone: type the command as root (sudo)"
             }
-            Some(_) => self.fill(kind),
-            None if self.named.starts_with(CREDENTIALS) => {
+            (Some(_), _) => return wrong(what, self.fill()),
+            (None, _) if self.named.starts_with(CREDENTIALS) => {
                 "systemd puts it there while the service runs, from the file that the unit's LoadCredential names; until then \
                  name that file to commands, as in: INCIDENTD__APP__CLIENT_SECRET_FILE=/etc/incidentd/client-secret incidentd \
                  check"
-                    .to_owned()
             }
-            None if forbidden => "let the user who runs incidentd read it".to_owned(),
-            None => match kind {
-                FileKind::Token => {
-                    "give the path at which the token is kept (in Kubernetes AZURE_FEDERATED_TOKEN_FILE says it)"
-                }
-                FileKind::Secret | FileKind::NextSecret => {
-                    "give the path of a file that holds the secret's Value (not its ID), and nothing else"
-                }
+            (None, _) if forbidden => "let the user who runs incidentd read it",
+            (None, FileKind::Token) => {
+                "give the path at which the token is kept (in Kubernetes AZURE_FEDERATED_TOKEN_FILE says it)"
             }
-            .to_owned(),
+            (None, FileKind::Secret | FileKind::NextSecret) => {
+                "give the path of a file that holds the secret's Value (not its ID), and nothing else"
+            }
         };
         wrong(what, remedy)
     }
 
     /// What to do about a file that is missing or empty.
-    fn fill(&self, kind: FileKind) -> String {
-        let value = match kind {
+    fn fill(&self) -> String {
+        let value = match self.kind {
             FileKind::Token => "the token",
             FileKind::Secret | FileKind::NextSecret => "the secret's Value (not its ID)",
         };
-        let Some(original) = &self.original else {
-            return match kind {
-                FileKind::Token => {
-                    "see to it that whoever issues the token writes it there before the daemon starts"
-                        .into()
-                }
-                _ if self.named.starts_with(CREDENTIALS) => format!(
-                    "write {value} into the file that the unit's LoadCredential names, and restart the service"
-                ),
-                _ => format!("write {value} into it"),
-            };
-        };
-        let (original, unit) = (
-            shown(original),
-            self.unit_has_to_name_it().unwrap_or_default(),
-        );
-        if self.read != self.named {
-            return format!(
-                "write {value} into {original}, a file of root's alone (mode 0600){unit}"
-            );
+        let unit = self.unit_has_to_name_it().unwrap_or_default();
+        match self.original.as_deref().map(shown) {
+            Some(original) if self.read != self.named => {
+                format!("write {value} into {original}, a file of root's alone (mode 0600){unit}")
+            }
+            Some(original) => format!(
+                "write {value} into {original}, then: systemctl restart incidentd. systemd makes its copies when the service \
+                 starts, and not when it reloads{unit}"
+            ),
+            None if self.kind == FileKind::Token => {
+                "see to it that whoever issues the token writes it there before the daemon starts"
+                    .into()
+            }
+            None if self.named.starts_with(CREDENTIALS) => format!(
+                "write {value} into the file that the unit's LoadCredential names, and restart the service"
+            ),
+            None => format!("write {value} into it"),
         }
-        format!(
-            "write {value} into {original}, then: systemctl restart incidentd. systemd makes its copies when the service \
-             starts, and not when it reloads{unit}"
-        )
     }
 
-    fn replace(&self, kind: FileKind) -> String {
-        let file = match &self.original {
-            Some(original) => shown(original),
-            None => "it".into(),
-        };
-        match kind {
-            FileKind::Token => {
-                "give the path of a file that holds a token (JWT), and nothing else".into()
-            }
-            _ => format!("write the secret's Value (not its ID), and nothing else, into {file}"),
+    fn replace(&self) -> String {
+        if self.kind == FileKind::Token {
+            return "give the path of a file that holds a token (JWT), and nothing else".into();
         }
+        let file = self.original.as_deref().map_or("it".into(), shown);
+        format!("write the secret's Value (not its ID), and nothing else, into {file}")
     }
 
     /// A warning if this command can read the file and the service can't.
@@ -261,27 +248,6 @@ impl CredentialFile {
 
 fn shown(path: &Path) -> String {
     one_line(&path.display().to_string(), 200)
-}
-
-/// The path of a missing file is not shown: it could be a secret in the wrong key.
-impl Literal for CredentialFile {
-    fn literal(&self) -> String {
-        match self.original.is_some() || self.named.exists() {
-            true => self.named.literal(),
-            false => quoted("(not shown: there is no such file now)"),
-        }
-    }
-}
-
-fn warn_if_open_to_all(section: &mut ConfigSection<'_>, key: &str, path: &Path) {
-    if access::others_may(path, access::ANY) {
-        let path = path.display();
-        let text = format!(
-            "every user of this machine can reach the secret in {path}: chmod o= {path}, and chown it to the user or the \
-             group that incidentd runs as"
-        );
-        section.warn(key, text);
-    }
 }
 
 #[cfg(test)]
@@ -331,7 +297,7 @@ mod tests {
     fn read_by(variable: Option<&str>) -> PathBuf {
         let environment = variable.map(|folder| (COPIES_VARIABLE.to_owned(), folder.to_owned()));
         let copy = Path::new(COPIES).join("secrets_nobody-of-this-name");
-        CredentialFile::new(copy, &environment.into_iter().collect()).read
+        CredentialFile::new(copy, FileKind::Secret, &environment.into_iter().collect()).read
     }
 
     #[test]
@@ -350,8 +316,7 @@ mod tests {
     fn checked(content: &[u8], kind: FileKind) -> Result<bool, Wrong> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), content).expect("it is written");
-        let file = CredentialFile::new(file.path().into(), &HashMap::new());
-        file.check(kind).map(|looks| looks == Looks::Id)
+        CredentialFile::new(file.path().into(), kind, &HashMap::new()).check()
     }
 
     #[test]
@@ -382,9 +347,9 @@ mod tests {
         let large = folder.path().join("large");
         std::fs::write(&large, vec![b'x'; 65 << 10]).expect("it is written");
         for path in [folder.path(), &large, &folder.path().join("absent")] {
-            let file = CredentialFile::new(path.into(), &HashMap::new());
             for kind in [FileKind::Secret, FileKind::Token] {
-                let remedy = file.check(kind).err().map(|wrong| wrong.remedy);
+                let file = CredentialFile::new(path.into(), kind, &HashMap::new());
+                let remedy = file.check().err().map(|wrong| wrong.remedy);
                 let remedy = remedy.expect("it is refused");
                 assert!(remedy.starts_with("give the path"), "{remedy}");
                 assert!(!remedy.contains("the user"), "{remedy}");
@@ -396,8 +361,8 @@ mod tests {
     fn who_may_not_read_a_secret_of_the_service_s_is_told_that_root_may() {
         let forbidden = std::io::Error::from(ErrorKind::PermissionDenied);
         let remedy = |path: &str| {
-            let file = CredentialFile::new(path.into(), &HashMap::new());
-            file.unreadable(FileKind::Secret, &forbidden).remedy
+            let file = CredentialFile::new(path.into(), FileKind::Secret, &HashMap::new());
+            file.unreadable(&forbidden).remedy
         };
         let root = "it is for root alone: type the command as root (sudo)";
         assert_eq!(
@@ -411,7 +376,11 @@ mod tests {
     fn what_the_service_will_not_have_is_warned_of_where_it_can_be_read_here() {
         let original = tempfile::NamedTempFile::new().expect("a file");
         let caveat = |name: &str, service_runs| {
-            let mut file = CredentialFile::new(Path::new(COPIES).join(name), &HashMap::new());
+            let mut file = CredentialFile::new(
+                Path::new(COPIES).join(name),
+                FileKind::Secret,
+                &HashMap::new(),
+            );
             // What it says it is: the original, which is there.
             file.read = original.path().to_owned();
             file.caveat(service_runs).unwrap_or_default()

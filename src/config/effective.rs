@@ -3,15 +3,26 @@
 //! The form is TOML, but it is no file to copy: what may be a secret is left out. Keys without a value are left out
 //! too.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::keys::{self, ConfigKey};
-use super::origin::{Spot, dotted};
-use super::provenance::{KeyMeaning, Provenance};
+use super::origin::dotted;
 use crate::settings::{Settings, TenantSettings};
 
 /// Longer lines are not aligned.
 const MAX_ALIGNED: usize = 64;
+
+/// The meaning of every key that has one, noted where it is read. The number is a tenant's, over all files; without it
+/// the key is the main file's. `None`: the tenant does not use what the main file has.
+pub(super) type Provenance = BTreeMap<(Option<usize>, String), Option<KeyMeaning>>;
+
+/// A key's value, and why it holds. A value that may be a secret is never in here.
+pub(super) struct KeyMeaning {
+    /// As TOML.
+    pub literal: String,
+    pub origin: String,
+}
 
 pub struct Effective {
     settings: Settings,
@@ -21,11 +32,10 @@ pub struct Effective {
     main: String,
 }
 
-/// A line before it is aligned: a header, a remark, or a key.
-enum OutputLine {
-    Header(String),
-    Remark(String),
-    Key { text: String, origin: String },
+/// A header, a remark, or a key with the origin of its value.
+struct OutputLine {
+    text: String,
+    origin: Option<String>,
 }
 
 impl Effective {
@@ -51,27 +61,31 @@ impl Effective {
         let mut text = self.heading("The configuration in force");
         for table in tables() {
             let keys = keys::of_main_file().filter(|key| key.table == table);
-            let lines = keys.filter_map(|key| self.shared(key)).collect();
-            add_table(&mut text, table, lines);
+            let lines = keys.filter_map(|key| Some(self.line(key.name, self.shared(key)?)));
+            add_table(&mut text, table, lines.collect());
             let free = format!("{table}.properties");
-            let below = self.provenance.below(&free);
-            let lines = below.filter_map(|(key, meaning)| self.line(key, meaning));
-            add_table(&mut text, &free, lines.collect());
+            let below = self
+                .provenance
+                .iter()
+                .filter_map(|((tenant, path), meaning)| {
+                    let key = path.strip_prefix(&free)?.strip_prefix('.')?;
+                    let meaning = meaning.as_ref().filter(|_| tenant.is_none())?;
+                    Some(self.line(key, meaning))
+                });
+            add_table(&mut text, &free, below.collect());
         }
         for number in 0..self.settings.tenants.len() {
             let own = |key: &'static ConfigKey| {
                 let path = own_path(key);
-                let meaning = self.provenance.get(Some(number), &path)?;
-                let shared = self.provenance.get(None, &path);
-                match (meaning, shared) {
-                    (KeyMeaning::Unset, None | Some(KeyMeaning::Unset)) => None,
-                    (KeyMeaning::Unset, Some(_)) => Some(OutputLine::Remark(format!(
-                        "# {path} of the main file is not used"
-                    ))),
-                    _ => self.line(&path, meaning),
+                match self.provenance.get(&(Some(number), path.clone()))? {
+                    Some(meaning) => Some(self.line(&path, meaning)),
+                    None => self.shared(key).map(|_| OutputLine {
+                        text: format!("# {path} of the main file is not used"),
+                        origin: None,
+                    }),
                 }
             };
-            let lines = tenants_keys().filter_map(own).collect();
+            let lines = tables().flat_map(keys::of_tenant).filter_map(own).collect();
             add_table(&mut text, "[tenants]", lines);
         }
         text
@@ -85,27 +99,27 @@ impl Effective {
         let number = self.settings.tenants.iter().position(is_it)?;
         let name = &self.settings.tenants.get(number)?.name;
         let mut text = self.heading(&format!("What holds for the tenant {name}"));
-        let line = |key: &'static ConfigKey| match self.provenance.get(Some(number), &own_path(key))
-        {
-            Some(own) => self.line(key.name, own),
-            None => self.shared(key),
-        };
-        let id_and_name = keys::of_tenant("").filter(|key| !key.is_table());
-        add_table(
-            &mut text,
-            "[tenants]",
-            id_and_name.filter_map(line).collect(),
-        );
-        for table in tables().filter(|table| !table.is_empty()) {
-            let lines = keys::of_tenant(table).filter_map(line).collect();
-            add_table(&mut text, &dotted("tenants", table), lines);
+        for table in tables() {
+            let keys = keys::of_tenant(table).filter(|key| !key.is_table());
+            let lines = keys.filter_map(|key| {
+                let meaning = match self.provenance.get(&(Some(number), own_path(key))) {
+                    Some(own) => own.as_ref(),
+                    None => self.shared(key),
+                };
+                Some(self.line(key.name, meaning?))
+            });
+            let header = match table {
+                "" => "[tenants]".to_owned(),
+                table => dotted("tenants", table),
+            };
+            add_table(&mut text, &header, lines.collect());
         }
         Some(text)
     }
 
-    /// The main file's line of a key.
-    fn shared(&self, key: &ConfigKey) -> Option<OutputLine> {
-        self.line(key.name, self.provenance.get(None, &key.path())?)
+    /// The main file's meaning of a key.
+    fn shared(&self, key: &ConfigKey) -> Option<&KeyMeaning> {
+        self.provenance.get(&(None, key.path()))?.as_ref()
     }
 
     fn heading(&self, what: &str) -> String {
@@ -115,26 +129,14 @@ impl Effective {
         )
     }
 
-    /// `None` when there is nothing to say.
-    fn line(&self, key: &str, meaning: &KeyMeaning) -> Option<OutputLine> {
-        let (literal, origin) = match meaning {
-            KeyMeaning::Given { literal, spot } => (literal, self.name_of(spot)),
-            KeyMeaning::Default { literal } => (literal, "default".into()),
-            KeyMeaning::Derived { literal, from } => (literal, format!("from {from}")),
-            KeyMeaning::Unset => return None,
+    fn line(&self, key: &str, KeyMeaning { literal, origin }: &KeyMeaning) -> OutputLine {
+        let origin = match origin.strip_prefix("environment variable ") {
+            Some(name) => format!("environment {name}"),
+            None => origin.strip_prefix(&self.folder).unwrap_or(origin).into(),
         };
-        let text = format!("{key} = {literal}");
-        Some(OutputLine::Key { text, origin })
-    }
-
-    fn name_of(&self, spot: &Spot) -> String {
-        let name = spot.to_string();
-        match spot {
-            Spot::Variable(name) => format!("environment {name}"),
-            Spot::File { .. } => match name.strip_prefix(&self.folder) {
-                Some(short) => short.into(),
-                None => name,
-            },
+        OutputLine {
+            text: format!("{key} = {literal}"),
+            origin: Some(origin),
         }
     }
 }
@@ -145,11 +147,6 @@ fn tables() -> impl Iterator<Item = &'static str> {
     std::iter::once("").chain(tables.map(|key| key.name))
 }
 
-/// What a tenant may give: its own keys first.
-fn tenants_keys() -> impl Iterator<Item = &'static ConfigKey> {
-    tables().flat_map(keys::of_tenant)
-}
-
 /// A key as a tenant's file has it.
 fn own_path(key: &ConfigKey) -> String {
     match key.table {
@@ -158,28 +155,22 @@ fn own_path(key: &ConfigKey) -> String {
     }
 }
 
-fn add_table(text: &mut String, path: &str, mut lines: Vec<OutputLine>) {
+fn add_table(text: &mut String, path: &str, lines: Vec<OutputLine>) {
     if lines.is_empty() {
         return;
     }
-    if !path.is_empty() {
-        lines.insert(0, OutputLine::Header(format!("[{path}]")));
-    }
-    let widths = lines.iter().filter_map(|line| match line {
-        OutputLine::Key { text, .. } => Some(text.chars().count()),
-        OutputLine::Header(_) | OutputLine::Remark(_) => None,
-    });
-    let width = widths
-        .filter(|width| *width <= MAX_ALIGNED)
-        .max()
-        .unwrap_or(0);
     text.push('\n');
-    for line in lines {
-        let line = match line {
-            OutputLine::Header(line) | OutputLine::Remark(line) => line,
-            OutputLine::Key { text, origin } => format!("{text:width$}  # {origin}"),
-        };
-        text.push_str(&line);
-        text.push('\n');
+    if !path.is_empty() {
+        text.push_str(&format!("[{path}]\n"));
+    }
+    let keys = lines.iter().filter(|line| line.origin.is_some());
+    let widths = keys.map(|line| line.text.chars().count());
+    let width = widths.filter(|width| *width <= MAX_ALIGNED).max();
+    let width = width.unwrap_or(0);
+    for OutputLine { text: line, origin } in lines {
+        text.push_str(&match origin {
+            Some(origin) => format!("{line:width$}  # {origin}\n"),
+            None => format!("{line}\n"),
+        });
     }
 }

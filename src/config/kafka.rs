@@ -9,16 +9,12 @@ use std::sync::Arc;
 use config::{Value, ValueKind};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::context::Context;
 use super::layers::read_regular;
-use super::library_checks::LibraryChecks;
 use super::origin::Spot;
 use super::problems::{Problem, Wrong, scalar, wrong};
-use super::provenance::KeyMeaning;
-use super::section::{ConfigSection, sorted};
+use super::section::ConfigSection;
 use super::values::quoted;
 use crate::settings::{KafkaConnection, KafkaSettings};
-use promises::Ruling;
 
 mod promises;
 
@@ -32,13 +28,13 @@ const FILES: [&str; 5] = [
 ];
 /// Some thousand certificates.
 const MAX_FILE: u64 = 8 << 20;
+
 /// The settings, and the topic of tenants without their own. `None` only if a default can't be read.
 pub(super) fn read(
     section: &mut ConfigSection<'_>,
     max_in_flight: usize,
-    context: &Context<'_>,
 ) -> Option<(KafkaSettings, Arc<str>)> {
-    let properties = read_properties(section.section("properties"), context.checks);
+    let properties = read_properties(section.section("properties"));
     let files = fingerprints(&properties);
     let settings = KafkaSettings {
         connection: KafkaConnection {
@@ -102,30 +98,23 @@ struct Property {
 
 /// Reads librdkafka's properties. Names may be quoted or dotted (`"sasl.password" = …`, `sasl.password = …`,
 /// `…__SASL__PASSWORD` in the environment).
-fn read_properties(
-    mut section: ConfigSection<'_>,
-    checks: &dyn LibraryChecks,
-) -> Vec<(String, SecretString)> {
+fn read_properties(mut section: ConfigSection<'_>) -> Vec<(String, SecretString)> {
+    let checks = section.scope.context.checks;
+    let before = section.diagnosis.problems.len();
     let mut properties = BTreeMap::new();
-    let (spot, before) = (section.spot().clone(), section.diagnosis.problems.len());
     for (name, value) in section.take_all() {
         flatten(&mut section, name, value, &mut properties);
     }
-    for (name, property) in &properties {
-        check(&mut section, name, property, checks);
+    let mut all = Vec::new();
+    for (name, Property { value, spot }) in properties {
+        check(&mut section, &name, &value, &spot);
+        section.mean(&quoted(&name), shown(&name, &value), spot.to_string());
+        all.push((name, SecretString::from(value)));
     }
-    let secret = |(name, property): (&String, &Property)| {
-        (name.clone(), SecretString::from(property.value.clone()))
-    };
-    let all: Vec<_> = properties.iter().map(secret).collect();
     let each_is_good = section.diagnosis.problems.len() == before;
     if let (true, Err(wrong)) = (each_is_good && !all.is_empty(), checks.properties(&all)) {
-        let problem = Problem::at(&spot, "kafka.properties", wrong);
+        let problem = Problem::at(section.spot(), "kafka.properties", wrong);
         section.diagnosis.problems.push(problem);
-    }
-    for (name, Property { value, spot }) in &properties {
-        let (literal, spot) = (shown(name, value), spot.clone());
-        section.mean(&quoted(name), KeyMeaning::Given { literal, spot });
     }
     all
 }
@@ -179,6 +168,7 @@ fn shown(name: &str, value: &str) -> String {
     }
 }
 
+/// Adds a property, or those of a table below its name. The environment takes precedence.
 fn flatten(
     section: &mut ConfigSection<'_>,
     name: String,
@@ -188,52 +178,37 @@ fn flatten(
     let spot = section.spot_of(&value);
     if let Some(value) = scalar(&value) {
         let other = into.get(&name).map(|other| &other.spot);
-        match other.filter(|other| other.is_variable() == spot.is_variable()) {
-            Some(other) => {
+        match other {
+            Some(other) if other.is_variable() == spot.is_variable() => {
                 let what = format!("it is given at {other}, too");
                 section.refuse_free(&name, &spot, wrong(what, "remove one of the two"));
             }
-            // The environment takes precedence.
-            None if spot.is_variable() || other.is_none() => {
-                into.insert(name, Property { value, spot });
-            }
-            None => {}
+            Some(other) if other.is_variable() => {}
+            _ => drop(into.insert(name, Property { value, spot })),
         }
-        return;
-    }
-    match value.kind {
-        ValueKind::Table(table) => {
-            for (part, value) in sorted(table) {
-                flatten(section, format!("{name}.{part}"), value, into);
-            }
+    } else if let ValueKind::Table(table) = value.kind {
+        let sorted: BTreeMap<String, Value> = table.into_iter().collect();
+        for (part, value) in sorted {
+            flatten(section, format!("{name}.{part}"), value, into);
         }
-        _ => {
-            let what = wrong(
-                "it is not a single value",
-                "give a text, a number or true or false",
-            );
-            section.refuse_free(&name, &spot, what);
-        }
+    } else {
+        let remedy = "give a text, a number or true or false";
+        section.refuse_free(&name, &spot, wrong("it is not a single value", remedy));
     }
 }
 
 /// Refuses a property that would break a promise or run code, and one that librdkafka does not accept. A property that
 /// is refused by name never reaches librdkafka, which loads libraries as soon as they are named.
-fn check(
-    section: &mut ConfigSection<'_>,
-    name: &str,
-    property: &Property,
-    checks: &dyn LibraryChecks,
-) {
-    let refusal = match promises::of(name, &property.value) {
-        Ruling::Refused(refusal) => Err(refusal),
-        Ruling::Warned(text) => {
-            section.warn_free(name, &property.spot, text.into());
-            checks.property(name, &property.value)
-        }
-        Ruling::Free => checks.property(name, &property.value),
+fn check(section: &mut ConfigSection<'_>, name: &str, value: &str, spot: &Spot) {
+    let broken = promises::broken(name, value).map(|rule| (rule.what, rule.remedy));
+    if let Some((what, None)) = broken {
+        section.warn_free(name, spot, what.into());
+    }
+    let checked = match broken {
+        Some((what, Some(remedy))) => Err(wrong(what, remedy)),
+        _ => section.scope.context.checks.property(name, value),
     };
-    if let Err(refusal) = refusal {
-        section.refuse_free(name, &property.spot, refusal);
+    if let Err(wrong) = checked {
+        section.refuse_free(name, spot, wrong);
     }
 }

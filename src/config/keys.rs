@@ -3,14 +3,15 @@
 //! From these rows come the ranges and defaults that values are read with, the keys that the diagnosis suggests, the
 //! order of `incidentd config`, and docs/configuration.md. A key that has no row can't be given.
 
-use super::units::{Bounds, show_duration_millis, show_size};
+use super::problems::Wrong;
+use super::units::{Bounds, DURATION, Measure, NUMBER, SIZE};
 use super::values::names;
 use crate::core::incident::version::Deduplicate;
 use crate::core::sources::Cloud;
 use crate::settings::{LogFormat, RecordFormat, SourceKind, TokenEndpoint};
 
 use Holder::{Daemon, Everyone, Tenant};
-use KeyType::{Choice, Duration, List, Number, Path, Size, Table, Text, Variable};
+use KeyType::{Amount, Choice, Credential, List, Path, Table, Text, Url, Variable};
 use TakesEffect::{Reload, Restart};
 
 /// What a key holds.
@@ -21,15 +22,15 @@ pub(super) enum KeyType {
     /// A text, and what the manual calls it.
     Text(&'static str),
     Path,
-    /// The name of an environment variable.
+    /// The path of a file with a secret or a token.
+    Credential,
+    /// The name of an environment variable with a secret.
     Variable,
+    /// Scheme and host of a URL. A proxy's may hold a password.
+    Url,
     /// Texts.
     List,
-    Number(u64, u64),
-    /// In milliseconds.
-    Duration(u64, u64),
-    /// In bytes.
-    Size(u64, u64),
+    Amount(&'static Measure, Bounds),
     Choice(fn() -> Vec<&'static str>),
 }
 
@@ -77,31 +78,31 @@ static KEYS: &[ConfigKey] = &[
     row("", "tenants_dir", Path, "", Daemon, Reload, "folder whose *.toml files hold tenants, one or several each"),
     row("", "app", Table, "", Everyone, Reload, "the app registration that reads the tenants"),
     row("app", "client_id", Text("GUID"), "", Everyone, Reload, "\"Application (client) ID\" of the app registration"),
-    row("app", "client_secret_file", Path, "", Everyone, Reload, "file that holds the client secret's Value"),
+    row("app", "client_secret_file", Credential, "", Everyone, Reload, "file that holds the client secret's Value"),
     row("app", "client_secret_env", Variable, "", Everyone, Reload, "environment variable that holds the secret's Value"),
-    row("app", "client_secret_next_file", Path, "", Everyone, Reload, "file of a second secret, tried when the first is refused"),
-    row("app", "federated_token_file", Path, "", Everyone, Reload, "file of another issuer's token, in place of a secret"),
+    row("app", "client_secret_next_file", Credential, "", Everyone, Reload, "file of a second secret, tried when the first is refused"),
+    row("app", "federated_token_file", Credential, "", Everyone, Reload, "file of another issuer's token, in place of a secret"),
     row("", "api", Table, "", Everyone, Reload, "the API to read"),
     row("api", "source", Choice(names::<SourceKind>), "graph", Everyone, Reload, "the API to read: Microsoft Graph or Defender XDR"),
     row("api", "cloud", Choice(names::<Cloud>), "commercial", Everyone, Reload, "Microsoft's cloud in which the tenant is"),
-    row("api", "base_url", Text("URL"), "", Everyone, Reload, "scheme and host of the API; follows from source and cloud"),
-    row("api", "login_url", Text("URL"), "", Everyone, Reload, "scheme and host of the token service; follows from cloud"),
+    row("api", "base_url", Url, "", Everyone, Reload, "scheme and host of the API; follows from source and cloud"),
+    row("api", "login_url", Url, "", Everyone, Reload, "scheme and host of the token service; follows from cloud"),
     row("api", "scope", Text("text"), "", Everyone, Reload, "what tokens are asked for; follows from source and cloud"),
     row("api", "token_endpoint", Choice(names::<TokenEndpoint>), "v2", Everyone, Reload, "version of the token service's endpoint"),
-    row("api", "proxy", Text("URL"), "", Everyone, Reload, "HTTP proxy; without it that of the environment is used"),
+    row("api", "proxy", Url, "", Everyone, Reload, "HTTP proxy; without it that of the environment is used"),
     row("api", "ca_file", Path, "", Everyone, Reload, "PEM file of authorities to trust beside the system's"),
     row("", "poll", Table, "", Everyone, Reload, "how often and how far back tenants are read"),
     row("poll", "schedule", Text("schedule"), "*/30 * * * * *", Everyone, Reload, "when a tenant is swept: six cron fields in UTC, or \"every 30s\""),
-    row("poll", "lookback", Duration(MINUTE, RETENTION), "24h", Everyone, Reload, "how far back the first sweep of a tenant reads"),
-    row("poll", "overlap", Duration(SECOND, RETENTION), "15m", Everyone, Reload, "how far behind its cursor each sweep begins"),
-    row("poll", "reconcile_every", Duration(MINUTE, 30 * DAY), "6h", Everyone, Reload, "how often a longer window is read again"),
-    row("poll", "reconcile_window", Duration(SECOND, RETENTION), "7d", Everyone, Reload, "that window"),
-    row("poll", "requests_per_minute", Number(1, 6000), "", Everyone, Reload, "budget of requests for each tenant; follows from source"),
-    row("poll", "request_timeout", Duration(SECOND, 10 * MINUTE), "30s", Everyone, Reload, "silence that ends a request"),
+    row("poll", "lookback", duration(MINUTE, RETENTION), "24h", Everyone, Reload, "how far back the first sweep of a tenant reads"),
+    row("poll", "overlap", duration(SECOND, RETENTION), "15m", Everyone, Reload, "how far behind its cursor each sweep begins"),
+    row("poll", "reconcile_every", duration(MINUTE, 30 * DAY), "6h", Everyone, Reload, "how often a longer window is read again"),
+    row("poll", "reconcile_window", duration(SECOND, RETENTION), "7d", Everyone, Reload, "that window"),
+    row("poll", "requests_per_minute", number(1, 6000), "", Everyone, Reload, "budget of requests for each tenant; follows from source"),
+    row("poll", "request_timeout", duration(SECOND, 10 * MINUTE), "30s", Everyone, Reload, "silence that ends a request"),
     row("poll", "deduplicate", Choice(names::<Deduplicate>), "version", Everyone, Reload, "publish each version of an incident, or each incident once"),
-    row("poll", "max_response", Size(MIB, GIB), "64MiB", Everyone, Reload, "largest page, decompressed"),
-    row("poll", "max_concurrent", Number(1, 10_000), "64", Daemon, Restart, "sweeps at work at once, over all tenants"),
-    row("poll", "max_in_flight", Size(MIB, 1024 * GIB), "64MiB", Daemon, Restart, "bytes fetched and not yet acknowledged, over all tenants"),
+    row("poll", "max_response", size(MIB, GIB), "64MiB", Everyone, Reload, "largest page, decompressed"),
+    row("poll", "max_concurrent", number(1, 10_000), "64", Daemon, Restart, "sweeps at work at once, over all tenants"),
+    row("poll", "max_in_flight", size(MIB, 1024 * GIB), "64MiB", Daemon, Restart, "bytes fetched and not yet acknowledged, over all tenants"),
     row("", "kafka", Table, "", Everyone, Reload, "where records go"),
     row("kafka", "brokers", Text("list of host:port"), "localhost:9092", Daemon, Restart, "Kafka's bootstrap servers"),
     row("kafka", "topic", Text("topic"), "security.incidents", Everyone, Reload, "topic of the incidents"),
@@ -125,6 +126,18 @@ static KEYS: &[ConfigKey] = &[
 
 /// What a key without a row is read as.
 static UNKNOWN: ConfigKey = row("", "", Text("text"), "", Tenant, Reload, "");
+
+const fn number(low: u64, high: u64) -> KeyType {
+    Amount(&NUMBER, Bounds { low, high })
+}
+
+const fn duration(low: u64, high: u64) -> KeyType {
+    Amount(&DURATION, Bounds { low, high })
+}
+
+const fn size(low: u64, high: u64) -> KeyType {
+    Amount(&SIZE, Bounds { low, high })
+}
 
 const fn row(
     table: &'static str,
@@ -184,12 +197,11 @@ impl ConfigKey {
         match self.kind {
             Table => "table",
             Text(name) => name,
-            Path => "path",
+            Path | Credential => "path",
             Variable => "name of a variable",
+            Url => "URL",
             List => "list of texts",
-            Number(..) => "number",
-            Duration(..) => "duration",
-            Size(..) => "size",
+            Amount(measure, _) => measure.name,
             Choice(_) => "choice",
         }
     }
@@ -200,13 +212,10 @@ impl ConfigKey {
 
     /// What it may be, as people write it: `1s to 180d`.
     pub fn range(&self) -> Option<String> {
-        let bounds = self.bounds();
         match self.kind {
-            Number(..) => Some(bounds.show(u64::to_string)),
-            Duration(..) => Some(bounds.show(|millis| show_duration_millis(*millis))),
-            Size(..) => Some(bounds.show(|size| show_size(*size))),
+            Amount(measure, bounds) => Some(measure.range(bounds)),
             Choice(names) => Some(names().join(", ")),
-            Table | Text(_) | Path | Variable | List => None,
+            _ => None,
         }
     }
 
@@ -229,15 +238,13 @@ impl ConfigKey {
         matches!(self.kind, Table)
     }
 
-    /// Of a number, a duration or a size.
-    pub(super) fn bounds(&self) -> Bounds {
-        match self.kind {
-            Number(low, high) | Duration(low, high) | Size(low, high) => Bounds { low, high },
-            _ => Bounds {
-                low: 0,
-                high: u64::MAX,
-            },
-        }
+    /// A number, a number of milliseconds, or of bytes.
+    pub(super) fn amount(&self, text: &str) -> Result<u64, Wrong> {
+        let (measure, bounds) = match self.kind {
+            Amount(measure, bounds) => (measure, bounds),
+            _ => (&NUMBER, Bounds::ALL),
+        };
+        measure.read(text, bounds)
     }
 
     /// As it is written: `[kafka.properties]`, `overlap`.

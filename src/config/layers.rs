@@ -9,11 +9,11 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use config::{ConfigError, Map, Source, Value, ValueKind};
+use config::{Map, Value, ValueKind};
 use url::Url;
 
 use super::keys;
-use super::lines::{SyntaxErrors, Toml};
+use super::lines;
 use super::origin::{File, Spot};
 use super::problems::{Diagnosis, Wrong, wrong};
 use crate::core::health::failure::one_line;
@@ -45,13 +45,9 @@ pub(super) fn read(
         }
     };
     let mut errors = match String::from_utf8(bytes) {
-        Ok(text) => match config::File::from_str(&text, Toml).collect() {
+        Ok(text) => match lines::parse(&text) {
             Ok(table) => return Some(table),
-            Err(ConfigError::FileParse { cause, .. }) => match cause.downcast::<SyntaxErrors>() {
-                Ok(errors) => errors.0,
-                Err(_) => Vec::new(),
-            },
-            Err(_) => Vec::new(),
+            Err(errors) => errors,
         },
         Err(error) => {
             let end = error.utf8_error().valid_up_to();
@@ -60,27 +56,17 @@ pub(super) fn read(
             vec![(line, wrong("it is not text in UTF-8", "save it as UTF-8"))]
         }
     };
-    let last = errors.pop();
-    let last = last.unwrap_or_else(|| (1, wrong("it is not valid TOML", "correct it")));
-    errors.push((last.0, unread(last.1, file)));
+    // Mistakes in keys are not known yet: the report must not look complete.
+    if let Some((_, last)) = errors.last_mut() {
+        last.remedy.push_str(match file.rank {
+            0 => "; nothing else was looked at, in this file or in others",
+            _ => "; nothing else in this file was looked at",
+        });
+    }
     for (line, wrong) in errors {
-        let file = file.clone();
-        let line = Some(line);
-        diagnosis.refuse(&Spot::File { file, line }, wrong);
+        diagnosis.refuse(&Spot::line(file, line), wrong);
     }
     None
-}
-
-/// Adds that mistakes in keys are not known yet, so that the report does not look complete.
-fn unread(wrong: Wrong, file: &File) -> Wrong {
-    let rest = match file.rank {
-        0 => "nothing else was looked at, in this file or in others",
-        _ => "nothing else in this file was looked at",
-    };
-    Wrong {
-        remedy: format!("{}; {rest}", wrong.remedy),
-        ..wrong
-    }
 }
 
 /// The content of a regular file of at most `max` bytes. Other files are refused: a pipe would block.
@@ -118,64 +104,62 @@ pub(super) fn overlay(
     environment: &HashMap<String, String>,
     diagnosis: &mut Diagnosis,
 ) {
-    let mut keys: BTreeMap<String, Vec<(&String, &String)>> = BTreeMap::new();
-    for variable in environment {
-        if let Some(key) = variable.0.to_lowercase().strip_prefix(PREFIX) {
+    let mut keys: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
+    for (name, text) in environment {
+        if let Some(key) = name.to_lowercase().strip_prefix(PREFIX) {
             let key = key.replace("__", ".");
-            keys.entry(key).or_default().push(variable);
+            keys.entry(key).or_default().push((name, text));
         }
     }
     for (key, mut variables) in keys {
         variables.sort_unstable();
-        let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = variables.iter().map(|(name, _)| *name).collect();
         let origin = one_line(&names.join(" and "), 200);
-        let parts: Vec<&str> = key.split('.').collect();
-        let wrong = match variables.as_slice() {
-            _ if parts.len() > MAX_DEPTH || parts.iter().any(|part| part.is_empty()) => wrong(
-                "it names no key",
-                "name it INCIDENTD__SECTION__KEY, or unset it",
-            ),
-            [(_, text)] => {
-                let value = Value::new(Some(&origin), ValueKind::String((*text).clone()));
-                let Err(above) = set(table, &parts, value) else {
-                    continue;
-                };
-                let above = one_line(above, 80);
-                let remedy = match above.as_str() {
-                    "tenants" => {
-                        "unset it: the environment can't hold [[tenants]], only files can".into()
-                    }
-                    _ => format!("unset it: {above} is one value, with no keys below it"),
-                };
-                wrong("it names no key", remedy)
+        let done = match variables.as_slice() {
+            [(_, text)] => set(table, &key, text, &origin),
+            _ => {
+                let what = format!("they both set {}", one_line(&key, 80));
+                Err(wrong(what, "unset one of them"))
             }
-            _ => wrong(
-                format!("they both set {}", one_line(&key, 80)),
-                "unset one of them",
-            ),
         };
-        diagnosis.refuse(&Spot::Variable(origin.into()), wrong);
+        if let Err(wrong) = done {
+            diagnosis.refuse(&Spot::Variable(origin.into()), wrong);
+        }
     }
 }
 
-/// `Err`: the part of the key that holds a value or a list, so that nothing can be below it.
-fn set<'a>(table: &mut Map<String, Value>, parts: &[&'a str], value: Value) -> Result<(), &'a str> {
-    match parts {
-        [] => Ok(()),
-        [key] => {
-            table.insert((*key).into(), value);
-            Ok(())
-        }
-        [key, rest @ ..] => {
-            let origin = value.origin().map(str::to_owned);
-            let empty = || Value::new(origin.as_ref(), ValueKind::Table(Map::new()));
-            let inner = table.entry((*key).into()).or_insert_with(empty);
-            match &mut inner.kind {
-                ValueKind::Table(inner) => set(inner, rest, value),
-                _ => Err(key),
-            }
-        }
+fn set(
+    mut table: &mut Map<String, Value>,
+    key: &str,
+    text: &str,
+    origin: &String,
+) -> Result<(), Wrong> {
+    let parts: Vec<&str> = key.split('.').collect();
+    if parts.len() > MAX_DEPTH || parts.contains(&"") {
+        let remedy = "name it INCIDENTD__SECTION__KEY, or unset it";
+        return Err(wrong("it names no key", remedy));
     }
+    let (above, name) = key.rsplit_once('.').unwrap_or(("", key));
+    for part in above.split_terminator('.') {
+        let empty = || Value::new(Some(origin), ValueKind::Table(Map::new()));
+        let inner = table.entry(part.to_owned()).or_insert_with(empty);
+        let ValueKind::Table(inner) = &mut inner.kind else {
+            let remedy = match part {
+                "tenants" => {
+                    "unset it: the environment can't hold [[tenants]], only files can".into()
+                }
+                part => {
+                    let part = one_line(part, 80);
+                    format!("unset it: {part} is one value, with no keys below it")
+                }
+            };
+            return Err(wrong("it names no key", remedy));
+        };
+        table = inner;
+    }
+    let value = Value::new(Some(origin), ValueKind::String(text.to_owned()));
+    table.insert(name.to_owned(), value);
+    Ok(())
 }
 
 /// Warns of proxies in the environment that can't be used. Their values are not shown: they may hold passwords.

@@ -1,12 +1,9 @@
-//! TOML for the `config` crate, with the line of each key as its value's origin.
+//! TOML as values of the `config` crate, with the line of each key as its value's origin.
 //!
-//! The crate's own TOML format keeps no lines, and refuses a whole file for one number that is too large. This format
-//! keeps such a number as text, so that its key is reported. The parser limits its depth.
+//! The crate's own TOML format keeps no lines, and refuses a whole file for one number that is too large. Here such a
+//! number is kept as text, so that its key is reported. The parser limits its depth.
 
-use std::error::Error;
-use std::fmt;
-
-use config::{FileStoredFormat, Format, Map, Value, ValueKind};
+use config::{Map, Value, ValueKind};
 use toml::de::{DeTable, DeValue};
 
 use super::problems::{Wrong, wrong};
@@ -15,39 +12,13 @@ use crate::core::health::failure::one_line;
 /// Errors reported for one file. A text with more is no TOML, and each error costs a pass over it.
 const MAX_ERRORS: usize = 50;
 
-#[derive(Debug, Clone)]
-pub(super) struct Toml;
-
-/// Syntax errors, each with its line.
-#[derive(Debug)]
-pub(super) struct SyntaxErrors(pub Vec<(usize, Wrong)>);
-
-impl fmt::Display for SyntaxErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it is not valid TOML")
-    }
-}
-
-impl Error for SyntaxErrors {}
-
-impl FileStoredFormat for Toml {
-    fn file_extensions(&self) -> &'static [&'static str] {
-        &["toml"]
-    }
-}
-
-impl Format for Toml {
-    fn parse(
-        &self,
-        _uri: Option<&String>,
-        text: &str,
-    ) -> Result<Map<String, Value>, Box<dyn Error + Send + Sync>> {
-        let lines = LineIndex::of(text);
-        let (table, errors) = DeTable::parse_recoverable(text);
-        if errors.is_empty() {
-            return Ok(lines.table(table.into_inner()));
-        }
-        Err(Box::new(SyntaxErrors(lines.errors(&errors))))
+/// The values of a text, or its syntax errors, each with its line.
+pub(super) fn parse(text: &str) -> Result<Map<String, Value>, Vec<(usize, Wrong)>> {
+    let lines = LineIndex::of(text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    match errors.as_slice() {
+        [] => Ok(lines.table(table.into_inner())),
+        errors => Err(lines.errors(errors)),
     }
 }
 

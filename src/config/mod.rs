@@ -14,7 +14,6 @@ mod access;
 mod api;
 mod app;
 mod clouds;
-mod context;
 mod credential_files;
 mod effective;
 mod kafka;
@@ -25,7 +24,6 @@ mod lines;
 mod origin;
 mod poll;
 mod problems;
-mod provenance;
 mod read;
 mod scope;
 mod section;
@@ -48,9 +46,9 @@ pub(crate) use tenants::{ExistingTenants, tenant_id, tenant_name};
 pub(crate) use units::distance;
 
 use crate::settings::Settings;
-use context::OnUnreadable;
+use effective::Provenance;
 use problems::Diagnosis;
-use provenance::Provenance;
+use scope::Context;
 
 /// Reads and validates the main file, the files of its `tenants_dir`, and the environment.
 ///
@@ -63,7 +61,12 @@ pub(crate) fn load(
     environment: &HashMap<String, String>,
     checks: &dyn LibraryChecks,
 ) -> Result<Settings, ConfigErrors> {
-    read_all(path, environment, checks, OnUnreadable::Refuse).map(|(settings, _)| settings)
+    let context = Context {
+        checks,
+        needs_credentials: true,
+        ..Context::for_reading(path, environment)
+    };
+    read_all(path, context).map(|(settings, _)| settings)
 }
 
 /// The same for commands that ask Microsoft and Kafka nothing: secrets may be missing, or unreadable for this user, and no
@@ -75,8 +78,8 @@ pub fn load_for_reading(
     path: &Path,
     environment: &HashMap<String, String>,
 ) -> Result<Settings, ConfigErrors> {
-    let checks = &NoLibraryChecks;
-    read_all(path, environment, checks, OnUnreadable::Warn).map(|(settings, _)| settings)
+    let context = Context::for_reading(path, environment);
+    read_all(path, context).map(|(settings, _)| settings)
 }
 
 /// The configuration in force, key by key, each with where it comes from; secrets left out. A secret that can't be read is
@@ -89,23 +92,19 @@ pub(crate) fn effective(
     environment: &HashMap<String, String>,
     checks: &dyn LibraryChecks,
 ) -> Result<Effective, ConfigErrors> {
-    let (settings, provenance) = read_all(path, environment, checks, OnUnreadable::Warn)?;
+    let context = Context {
+        checks,
+        ..Context::for_reading(path, environment)
+    };
+    let (settings, provenance) = read_all(path, context)?;
     Ok(Effective::new(path, settings, provenance))
 }
 
-fn read_all(
-    path: &Path,
-    environment: &HashMap<String, String>,
-    checks: &dyn LibraryChecks,
-    on_unreadable: OnUnreadable,
-) -> Result<(Settings, Provenance), ConfigErrors> {
+fn read_all(path: &Path, context: Context<'_>) -> Result<(Settings, Provenance), ConfigErrors> {
     let mut diagnosis = Diagnosis::default();
-    match read::read(path, environment, checks, on_unreadable, &mut diagnosis) {
-        Some(draft) if diagnosis.problems.is_empty() => {
-            let settings = Settings {
-                warnings: diagnosis.warnings(),
-                ..draft.settings
-            };
+    match read::read(path, context, &mut diagnosis) {
+        Some((mut settings, _)) if diagnosis.problems.is_empty() => {
+            settings.warnings = diagnosis.warnings();
             Ok((settings, diagnosis.provenance))
         }
         _ => Err(ConfigErrors::new(diagnosis.problems)),
@@ -120,12 +119,12 @@ pub(crate) fn existing_tenants(
     path: &Path,
     environment: &HashMap<String, String>,
 ) -> Result<ExistingTenants, ConfigErrors> {
-    let (checks, on_unreadable) = (&NoLibraryChecks, OnUnreadable::Warn);
     let mut diagnosis = Diagnosis::default();
-    let draft = read::read(path, environment, checks, on_unreadable, &mut diagnosis);
-    draft
-        .map(|draft| draft.existing)
-        .ok_or_else(|| ConfigErrors::new(diagnosis.problems))
+    let context = Context::for_reading(path, environment);
+    match read::read(path, context, &mut diagnosis) {
+        Some((_, existing)) => Ok(existing),
+        None => Err(ConfigErrors::new(diagnosis.problems)),
+    }
 }
 
 /// The address of this configuration's daemon. Nothing else is checked: other mistakes, or a variable that only the
@@ -138,7 +137,8 @@ pub(crate) fn listen(
     environment: &HashMap<String, String>,
 ) -> Result<SocketAddr, ConfigErrors> {
     let mut diagnosis = Diagnosis::default();
-    let listen = read::listen(path, environment, &mut diagnosis);
+    let context = Context::for_reading(path, environment);
+    let listen = read::listen(path, context, &mut diagnosis);
     let mut problems = diagnosis.problems;
     if listen.is_some() {
         problems.retain(|problem| matches!(problem.key.as_str(), "http" | "http.listen"));

@@ -47,29 +47,26 @@ impl Spot {
         }
     }
 
-    pub fn of(value: &Value, file: &File) -> Self {
-        let line = match value.origin() {
-            None => None,
-            Some(origin) => match origin.parse() {
-                Ok(line) => Some(line),
-                Err(_) => return Self::Variable(origin.into()),
-            },
-        };
+    pub fn line(file: &File, line: usize) -> Self {
         Self::File {
             file: file.clone(),
-            line,
+            line: Some(line),
+        }
+    }
+
+    /// Where a value of this file or of the environment is given.
+    pub fn of(value: &Value, file: &File) -> Self {
+        let Some(origin) = value.origin() else {
+            return Self::whole(file);
+        };
+        match origin.parse() {
+            Ok(line) => Self::line(file, line),
+            Err(_) => Self::Variable(origin.into()),
         }
     }
 
     pub fn is_variable(&self) -> bool {
         matches!(self, Self::Variable(_))
-    }
-
-    pub fn line(&self) -> Option<usize> {
-        match self {
-            Self::File { line, .. } => *line,
-            Self::Variable(_) => None,
-        }
     }
 
     /// The order of a report: file by file, each from top to bottom, then the environment.

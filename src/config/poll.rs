@@ -1,5 +1,6 @@
 //! `[poll]`: how often and how far back a tenant is read, and within which limits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::problems::{Wrong, reads_plain, wrong};
@@ -12,7 +13,7 @@ use crate::settings::{ApiSettings, PollSettings, SourceKind};
 /// only if a default can't be read.
 pub(super) fn read(
     section: &mut ConfigSection<'_>,
-    api: &mut ApiSettings,
+    api: &mut Arc<ApiSettings>,
     shared: Option<SourceKind>,
 ) -> Option<PollSettings> {
     let poll = PollSettings {
@@ -24,6 +25,7 @@ pub(super) fn read(
         requests_per_minute: read_budget(section, api.source, shared),
         deduplicate: section.get("deduplicate")?,
     };
+    let api = Arc::make_mut(api);
     api.request_timeout = section.get("request_timeout")?;
     api.max_response = section.get("max_response")?;
     check_ranges(section, &poll);
@@ -43,11 +45,8 @@ fn read_budget(
     let has_other_quota = shared.is_none_or(|shared| shared.facts().quota != quota);
     let Some(given) = given.and_then(|given| u32::try_from(given).ok()) else {
         if has_other_quota {
-            section.derive(
-                KEY,
-                &u64::from(default),
-                format!("source {:?}", source.facts().name),
-            );
+            let from = format!("from source {:?}", source.facts().name);
+            section.mean(KEY, default.to_string(), from);
         }
         return default;
     };
@@ -80,39 +79,42 @@ struct Bound {
 }
 
 fn check_ranges(section: &mut ConfigSection<'_>, poll: &PollSettings) {
-    let bound = |key, value, relation| Bound {
-        key,
-        value,
+    let overlap = |relation| Bound {
+        key: "overlap",
+        value: poll.overlap,
         relation,
     };
     if poll.overlap >= poll.lookback {
+        let lookback = Bound {
+            key: "lookback",
+            value: poll.lookback,
+            relation: "it is not longer than",
+        };
+        let remedy = "make poll.overlap shorter than poll.lookback";
         refuse_pair(
             section,
-            &bound("overlap", poll.overlap, "it is not shorter than"),
-            &bound("lookback", poll.lookback, "it is not longer than"),
-            "make poll.overlap shorter than poll.lookback",
+            [overlap("it is not shorter than"), lookback],
+            remedy,
         );
     }
     if poll.reconcile_window < poll.overlap {
-        refuse_pair(
-            section,
-            &bound(
-                "reconcile_window",
-                poll.reconcile_window,
-                "it is shorter than",
-            ),
-            &bound("overlap", poll.overlap, "it is longer than"),
-            "make poll.reconcile_window at least as long as poll.overlap",
-        );
+        let window = Bound {
+            key: "reconcile_window",
+            value: poll.reconcile_window,
+            relation: "it is shorter than",
+        };
+        let remedy = "make poll.reconcile_window at least as long as poll.overlap";
+        refuse_pair(section, [window, overlap("it is longer than")], remedy);
     }
 }
 
 /// Refuses the first key of the pair that this section gives. If it gives neither, the section that does has been
 /// refused already. If one was refused, its value is not the one compared.
-fn refuse_pair(section: &mut ConfigSection<'_>, one: &Bound, two: &Bound, remedy: &str) {
-    if section.refused(one.key) || section.refused(two.key) {
+fn refuse_pair(section: &mut ConfigSection<'_>, pair: [Bound; 2], remedy: &str) {
+    if pair.iter().any(|bound| section.refused(bound.key)) {
         return;
     }
+    let [one, two] = &pair;
     let pairs = [(one, two), (two, one)];
     if let Some((blamed, other)) = pairs.iter().find(|(one, _)| section.given(one.key)) {
         let what = format!(

@@ -9,8 +9,8 @@ use std::fmt;
 use config::{Value, ValueKind};
 use uuid::Uuid;
 
+use super::effective::Provenance;
 use super::origin::Spot;
-use super::provenance::Provenance;
 use crate::core::health::failure::one_line;
 
 /// A report shows this many, and counts the rest.
@@ -126,6 +126,8 @@ pub(super) struct Diagnosis {
     warnings: Vec<Warning>,
     /// The index of each text in `warnings`.
     warned: HashMap<String, usize>,
+    /// Places and texts of the warnings that come after all others.
+    last: Vec<(String, String)>,
 }
 
 /// A warning is given once, for however many tenants.
@@ -143,20 +145,25 @@ impl Diagnosis {
 
     pub fn warn(&mut self, place: impl fmt::Display, text: String) {
         let known = self.warned.get(&text);
-        match known.and_then(|at| self.warnings.get_mut(*at)) {
-            Some(known) => known.more += 1,
-            None => {
-                self.warned.insert(text.clone(), self.warnings.len());
-                self.warnings.push(Warning {
-                    text,
-                    place: place.to_string(),
-                    more: 0,
-                });
-            }
+        if let Some(known) = known.and_then(|at| self.warnings.get_mut(*at)) {
+            known.more += 1;
+            return;
         }
+        self.warned.insert(text.clone(), self.warnings.len());
+        let place = place.to_string();
+        let more = 0;
+        self.warnings.push(Warning { text, place, more });
     }
 
-    pub fn warnings(&self) -> Vec<String> {
+    /// The warning comes after those about single keys.
+    pub fn warn_last(&mut self, place: impl fmt::Display, text: String) {
+        self.last.push((place.to_string(), text));
+    }
+
+    pub fn warnings(&mut self) -> Vec<String> {
+        for (place, text) in std::mem::take(&mut self.last) {
+            self.warn(place, text);
+        }
         let line = |Warning { text, place, more }: &Warning| match more {
             0 => format!("{place}: {text}"),
             _ => format!("{place} and {more} more: {text}"),
@@ -200,14 +207,13 @@ pub(super) fn reads_plain(text: &str) -> bool {
 /// The text of a single value; `None` for tables and lists. All values are read from texts, because the environment has
 /// only those.
 pub(super) fn scalar(value: &Value) -> Option<String> {
+    value.clone().into_string().ok()
+}
+
+/// A value in quotes.
+pub(super) fn quoted_text(value: &Value) -> Option<&str> {
     match &value.kind {
-        ValueKind::String(text) => Some(text.clone()),
-        ValueKind::Boolean(value) => Some(value.to_string()),
-        ValueKind::I64(value) => Some(value.to_string()),
-        ValueKind::I128(value) => Some(value.to_string()),
-        ValueKind::U64(value) => Some(value.to_string()),
-        ValueKind::U128(value) => Some(value.to_string()),
-        ValueKind::Float(value) => Some(value.to_string()),
-        ValueKind::Nil | ValueKind::Table(_) | ValueKind::Array(_) => None,
+        ValueKind::String(text) => Some(text),
+        _ => None,
     }
 }

@@ -1,11 +1,46 @@
-//! The owner of a table, and how its mistakes are reported.
+//! What the sections of a file or a tenant share: the owner, and what values refer to.
 
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use config::{Map, Value};
+
+use super::library_checks::{LibraryChecks, NoLibraryChecks};
 use super::origin::{File, Spot};
-use super::problems::{Problem, Wrong};
+use super::problems::{Problem, Wrong, wrong};
+
+/// What values refer to.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    /// Where relative paths start: the main file's folder.
+    pub folder: &'a Path,
+    pub environment: &'a HashMap<String, String>,
+    pub checks: &'a dyn LibraryChecks,
+    /// Otherwise a credential that can't be read causes a warning.
+    pub needs_credentials: bool,
+}
+
+impl<'a> Context<'a> {
+    /// For a caller that needs no credential, and asks no library.
+    pub fn for_reading(main: &'a Path, environment: &'a HashMap<String, String>) -> Self {
+        Self {
+            folder: main.parent().unwrap_or(Path::new("")),
+            environment,
+            checks: &NoLibraryChecks,
+            needs_credentials: false,
+        }
+    }
+
+    pub fn path(&self, text: &str) -> Result<PathBuf, Wrong> {
+        if text.is_empty() || text.contains('\0') {
+            return Err(wrong("it is empty, or no path", "give a path"));
+        }
+        Ok(self.folder.join(text))
+    }
+}
 
 /// The owner of a table.
-#[derive(Debug)]
-pub(super) enum Owner {
+pub(super) enum Owner<'a> {
     /// The main file: it holds for all tenants.
     Daemon,
     /// A file of `tenants_dir`, outside of its tenants.
@@ -17,17 +52,19 @@ pub(super) enum Owner {
         number: usize,
         /// Its name or id, before it is checked.
         label: Option<String>,
+        /// The main file's tables.
+        shared: &'a Map<String, Value>,
     },
 }
 
 /// What all sections of one file or one tenant share.
-#[derive(Debug)]
-pub(super) struct Scope {
+pub(super) struct Scope<'a> {
+    pub context: Context<'a>,
     pub file: File,
-    pub owner: Owner,
+    pub owner: Owner<'a>,
 }
 
-impl Scope {
+impl Scope<'_> {
     pub fn is_tenant(&self) -> bool {
         matches!(self.owner, Owner::Tenant { .. })
     }

@@ -3,22 +3,23 @@
 //! A wrong value is reported and then counts as not given, so that reading goes on to the next mistake. The meaning of
 //! each key is noted. A tenant's key falls back to the main file's value, and that to the default.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::{Map, Value, ValueKind};
 
+use super::effective::KeyMeaning;
 use super::keys::{self, ConfigKey, KeyType};
 use super::origin::{Spot, dotted};
-use super::problems::{Diagnosis, Problem, Wrong, scalar, shown, wrong};
-use super::provenance::KeyMeaning;
+use super::problems::{Diagnosis, Problem, Wrong, quoted_text, scalar, shown, wrong};
 use super::scope::{Owner, Scope};
-use super::unknown_keys::{self, UnknownKey};
-use super::values::{FromText, Literal};
+use super::unknown_keys;
+use super::values::{FromText, literal, quoted};
 use crate::core::health::failure::one_line;
 
 pub(super) struct ConfigSection<'a> {
     pub diagnosis: &'a mut Diagnosis,
-    scope: &'a Scope,
+    pub scope: &'a Scope<'a>,
     /// Its name from the root, or from the tenant: `kafka.properties`.
     name: String,
     /// Where it begins: a missing key is reported there.
@@ -33,55 +34,52 @@ impl<'a> ConfigSection<'a> {
     /// The table of a whole file, or of a tenant.
     pub fn new(
         diagnosis: &'a mut Diagnosis,
-        scope: &'a Scope,
+        scope: &'a Scope<'_>,
         spot: Spot,
         values: Map<String, Value>,
     ) -> Self {
+        let shared = match scope.owner {
+            Owner::Tenant { shared, .. } => Some(shared),
+            Owner::Daemon | Owner::Folder => None,
+        };
         Self {
             diagnosis,
             scope,
             name: String::new(),
             spot,
             values,
-            shared: None,
+            shared,
             refused: Vec::new(),
         }
     }
 
-    /// The same for a tenant, with the tables of the main file.
-    pub fn over(self, shared: &'a Map<String, Value>) -> Self {
-        Self {
-            shared: Some(shared),
-            ..self
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    pub fn spot(&self) -> &Spot {
-        &self.spot
+    /// Reads a table within this one, which is empty if it is not given. Then reports its unknown keys.
+    pub fn within<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut ConfigSection<'_>) -> T,
+    ) -> T {
+        let mut section = self.section(key);
+        let value = read(&mut section);
+        section.finish();
+        value
     }
 
     /// A table within this one; an empty one if it is not given.
     pub fn section(&mut self, key: &'static str) -> ConfigSection<'_> {
-        let (mut values, mut is_table) = (Map::new(), true);
-        match self.values.get_mut(key).map(|value| &mut value.kind) {
-            Some(ValueKind::Table(table)) => values = std::mem::take(table),
-            Some(_) => is_table = false,
-            None => {}
-        }
-        if !is_table {
-            let remedy = match self.scope.is_tenant() {
-                true => format!("write its keys as {key}.KEY = …"),
-                false => format!("write it as [{}] with its keys below", self.path_of(key)),
-            };
-            self.refuse(
-                key,
-                wrong("it is a single value, and should be a table", remedy),
-            );
-        }
+        let values = match self.values.get_mut(key).map(|value| &mut value.kind) {
+            None => Map::new(),
+            Some(ValueKind::Table(table)) => std::mem::take(table),
+            Some(_) => {
+                let remedy = match self.scope.is_tenant() {
+                    true => format!("write its keys as {key}.KEY = …"),
+                    false => format!("write it as [{}] with its keys below", self.path_of(key)),
+                };
+                let what = "it is a single value, and should be a table";
+                self.refuse(key, wrong(what, remedy));
+                Map::new()
+            }
+        };
         // A table that only the environment gives has no line.
         let spot = self.given_at(key).filter(|spot| !spot.is_variable());
         let shared = self.shared.and_then(|shared| match &shared.get(key)?.kind {
@@ -130,6 +128,14 @@ impl<'a> ConfigSection<'a> {
         Vec::new()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    pub fn spot(&self) -> &Spot {
+        &self.spot
+    }
+
     /// Whether this section gives the key, rightly or wrongly.
     pub fn given(&self, key: &str) -> bool {
         self.values.contains_key(key)
@@ -143,6 +149,11 @@ impl<'a> ConfigSection<'a> {
         self.values.get(key).map(|value| self.spot_of(value))
     }
 
+    /// Where the key is given; where the section begins, if it is not given.
+    pub fn place_of(&self, key: &str) -> Spot {
+        self.given_at(key).unwrap_or_else(|| self.spot.clone())
+    }
+
     /// The origin of a key's value, for a sentence about another key.
     pub fn whence(&self, key: &str) -> String {
         match self.given_at(key) {
@@ -154,12 +165,12 @@ impl<'a> ConfigSection<'a> {
 
     /// The value of this section, of the main file, or the default; `None` if there is none.
     pub fn get<T: FromText>(&mut self, key: &'static str) -> Option<T> {
-        let bounds = keys::find(&self.name, key).bounds();
-        self.read(key, |text| T::from_text(text, bounds))
+        let row = keys::find(&self.name, key);
+        self.read(key, |text| T::from_text(text, row))
     }
 
     /// The same; `parse` says what is wrong with a text.
-    pub fn read<T: Literal>(
+    pub fn read<T>(
         &mut self,
         key: &'static str,
         parse: impl Fn(&str) -> Result<T, Wrong>,
@@ -174,23 +185,27 @@ impl<'a> ConfigSection<'a> {
         if let Some(shared) = shared.and_then(|text| parse(&text).ok()) {
             return Some(shared);
         }
-        let default = parse(row.default()?).ok()?;
-        if let Owner::Daemon = self.scope.owner {
-            let literal = default.literal();
-            self.mean(key, KeyMeaning::Default { literal });
+        let default = row.default()?;
+        if !self.scope.is_tenant() {
+            let literal = literal(row, default, &self.scope.context);
+            self.mean(key, literal, "default");
         }
-        Some(default)
+        parse(default).ok()
     }
 
     /// The value of this section.
-    pub fn own<T: Literal>(
+    pub fn own<T>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, Wrong>,
     ) -> Option<T> {
         let row = keys::find(&self.name, key);
-        let parsed = text(self.values.get(key)?, row).and_then(|text| parse(&text));
-        self.note(key, parsed)
+        let text = text(self.values.get(key)?, row);
+        let read = text.and_then(|text| {
+            let value = parse(&text)?;
+            Ok((value, literal(row, &text, &self.scope.context)))
+        });
+        self.note(key, read)
     }
 
     /// A list of texts, empty if it is not given. The environment gives it as one text with commas.
@@ -199,31 +214,35 @@ impl<'a> ConfigSection<'a> {
         key: &'static str,
         parse: impl Fn(&str) -> Result<Arc<str>, Wrong>,
     ) -> Vec<Arc<str>> {
-        let no_list = || wrong("it should be a list of texts", "write it as [\"…\", \"…\"]");
-        let texts: Result<Vec<String>, Wrong> = match self.values.get(key).map(|value| &value.kind)
-        {
-            None => return Vec::new(),
-            Some(ValueKind::Array(values)) => {
-                let text = |value: &'_ Value| match &value.kind {
-                    ValueKind::String(text) => Ok(text.clone()),
-                    _ => Err(no_list()),
-                };
-                values.iter().map(text).collect()
-            }
-            Some(ValueKind::String(text)) if text.trim().is_empty() => Ok(Vec::new()),
-            Some(ValueKind::String(text)) => Ok(text.split(',').map(str::to_owned).collect()),
-            Some(_) => Err(no_list()),
+        let Some(value) = self.values.get(key) else {
+            return Vec::new();
         };
-        let texts = texts.and_then(|texts| texts.iter().map(|text| parse(text.trim())).collect());
-        self.note(key, texts).unwrap_or_default()
+        let texts: Option<Vec<&str>> = match &value.kind {
+            ValueKind::Array(values) => values.iter().map(quoted_text).collect(),
+            ValueKind::String(text) if text.trim().is_empty() => Some(Vec::new()),
+            ValueKind::String(text) => Some(text.split(',').collect()),
+            _ => None,
+        };
+        let read = match texts {
+            None => Err(wrong(
+                "it should be a list of texts",
+                "write it as [\"…\", \"…\"]",
+            )),
+            Some(texts) => texts.into_iter().map(|text| parse(text.trim())).collect(),
+        };
+        let read = read.map(|texts: Vec<Arc<str>>| {
+            let quoted: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+            (texts, format!("[{}]", quoted.join(", ")))
+        });
+        self.note(key, read).unwrap_or_default()
     }
 
     /// Notes the meaning of a given key, or reports what is wrong with it.
-    fn note<T: Literal>(&mut self, key: &str, parsed: Result<T, Wrong>) -> Option<T> {
-        match parsed {
-            Ok(value) => {
-                let (literal, spot) = (value.literal(), self.given_at(key)?);
-                self.mean(key, KeyMeaning::Given { literal, spot });
+    fn note<T>(&mut self, key: &str, read: Result<(T, String), Wrong>) -> Option<T> {
+        match read {
+            Ok((value, literal)) => {
+                let spot = self.given_at(key)?;
+                self.mean(key, literal, spot.to_string());
                 Some(value)
             }
             Err(wrong) => {
@@ -233,26 +252,26 @@ impl<'a> ConfigSection<'a> {
         }
     }
 
-    /// Notes that a key follows from others.
-    pub fn derive(&mut self, key: &str, value: &impl Literal, from: String) {
-        let literal = value.literal();
-        self.mean(key, KeyMeaning::Derived { literal, from });
+    /// Notes the value of a key as TOML, and its origin.
+    pub fn mean(&mut self, key: &str, literal: String, origin: impl Into<String>) {
+        let origin = origin.into();
+        self.insert(key, Some(KeyMeaning { literal, origin }));
     }
 
     /// Notes that a tenant does not use the main file's value of a key.
     pub fn unset(&mut self, key: &str) {
         if !self.given(key) {
-            self.mean(key, KeyMeaning::Unset);
+            self.insert(key, None);
         }
     }
 
-    pub fn mean(&mut self, key: &str, meaning: KeyMeaning) {
+    fn insert(&mut self, key: &str, meaning: Option<KeyMeaning>) {
         let tenant = match self.scope.owner {
             Owner::Tenant { number, .. } => Some(number),
             Owner::Daemon | Owner::Folder => None,
         };
         let path = dotted(&self.name, key);
-        self.diagnosis.provenance.insert(tenant, path, meaning);
+        self.diagnosis.provenance.insert((tenant, path), meaning);
     }
 
     /// Reports what is wrong with a key.
@@ -262,14 +281,23 @@ impl<'a> ConfigSection<'a> {
         let value = self.values.get(key);
         let problem = Problem {
             value: value.and_then(|value| shown(&path, value)),
-            ..self.problem(&self.spot_or_own(key), key, wrong)
+            ..self.problem(&self.place_of(key), key, wrong)
         };
         self.diagnosis.problems.push(problem);
     }
 
     pub fn warn(&mut self, key: &str, text: String) {
-        let spot = self.spot_or_own(key);
-        self.warn_free(key, &spot, text);
+        self.warn_free(key, &self.place_of(key), text);
+    }
+
+    /// Reports a credential that can't be used: as a mistake, or as a warning to a caller that needs none.
+    pub fn refuse_credential(&mut self, key: &str, wrong: Wrong) -> Option<()> {
+        if self.scope.context.needs_credentials {
+            self.refuse(key, wrong);
+            return None;
+        }
+        self.warn(key, format!("{}: {}", wrong.what, wrong.remedy));
+        Some(())
     }
 
     /// Reports a key of a table whose keys are free.
@@ -283,9 +311,9 @@ impl<'a> ConfigSection<'a> {
         self.diagnosis.warn(place, text);
     }
 
-    /// All values, for a table whose keys are free.
-    pub fn take_all(&mut self) -> Vec<(String, Value)> {
-        sorted(std::mem::take(&mut self.values))
+    /// All values in the order of their keys, for a table whose keys are free.
+    pub fn take_all(&mut self) -> BTreeMap<String, Value> {
+        std::mem::take(&mut self.values).into_iter().collect()
     }
 
     pub fn spot_of(&self, value: &Value) -> Spot {
@@ -293,39 +321,8 @@ impl<'a> ConfigSection<'a> {
     }
 
     /// Reports unknown keys.
-    pub fn finish(mut self) {
-        let known: Vec<&'static ConfigKey> = match self.scope.owner {
-            Owner::Tenant { .. } => keys::of_tenant(&self.name).collect(),
-            Owner::Daemon => keys::of_main_file()
-                .filter(|key| key.table == self.name)
-                .collect(),
-            Owner::Folder => vec![keys::find("", "tenants")],
-        };
-        let is_known = |name: &str| known.iter().any(|key| key.name == name);
-        let has_tenants = self.given("tenants");
-        let unknown: Vec<UnknownKey> = self
-            .take_all()
-            .into_iter()
-            .filter(|(name, _)| !is_known(name))
-            .map(|(name, value)| UnknownKey {
-                spot: self.spot_of(&value),
-                is_table: matches!(value.kind, ValueKind::Table(_) | ValueKind::Array(_)),
-                name,
-            })
-            .collect();
-        if !unknown.is_empty() {
-            let table = unknown_keys::UnknownKeys {
-                scope: self.scope,
-                table: &self.name,
-                known,
-                has_tenants,
-            };
-            table.report(unknown, self.diagnosis);
-        }
-    }
-
-    fn spot_or_own(&self, key: &str) -> Spot {
-        self.given_at(key).unwrap_or_else(|| self.spot.clone())
+    pub fn finish(self) {
+        unknown_keys::report(self.scope, &self.name, &self.values, self.diagnosis);
     }
 
     fn problem(&self, spot: &Spot, key: &str, wrong: Wrong) -> Problem {
@@ -341,25 +338,19 @@ impl<'a> ConfigSection<'a> {
 
 /// The single value of a key, as text.
 fn text(value: &Value, key: &ConfigKey) -> Result<String, Wrong> {
-    let is_text = matches!(key.kind, KeyType::Path | KeyType::Variable);
-    match (&value.kind, scalar(value)) {
-        (_, None) => Err(wrong("it is a list or a table", "give a single value")),
-        (ValueKind::String(_), Some(text)) => Ok(text.trim().to_owned()),
-        (_, Some(text)) if !is_text => Ok(text),
+    let Some(text) = scalar(value) else {
+        return Err(wrong("it is a list or a table", "give a single value"));
+    };
+    let names_something = matches!(
+        key.kind,
+        KeyType::Path | KeyType::Credential | KeyType::Variable
+    );
+    let what = match &value.kind {
+        ValueKind::String(_) => return Ok(text.trim().to_owned()),
+        _ if !names_something => return Ok(text),
         // A number would be taken for the name of a file.
-        (kind, Some(_)) => {
-            let what = match kind {
-                ValueKind::Boolean(_) => "it is true or false, and should be a text",
-                _ => "it is a number, and should be a text",
-            };
-            Err(wrong(what, "give a text in quotes"))
-        }
-    }
-}
-
-/// In the order of the keys.
-pub(super) fn sorted(table: Map<String, Value>) -> Vec<(String, Value)> {
-    let mut entries: Vec<_> = table.into_iter().collect();
-    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-    entries
+        ValueKind::Boolean(_) => "it is true or false, and should be a text",
+        _ => "it is a number, and should be a text",
+    };
+    Err(wrong(what, "give a text in quotes"))
 }

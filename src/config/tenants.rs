@@ -1,19 +1,20 @@
 //! `[[tenants]]`: each tenant's id and name, and the defaults with its overrides applied.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use config::{Map, Value, ValueKind};
+use config::{Map, Value};
 
 use super::api::{self, ApiChoice};
 use super::app::AppParts;
-use super::context::Context;
 use super::kafka;
 use super::origin::{File, Spot};
 use super::poll;
-use super::problems::{Diagnosis, Problem, Wrong, wrong};
-use super::scope::{Owner, Scope};
+use super::problems::{Diagnosis, Problem, Wrong, quoted_text, wrong};
+use super::scope::{Context, Owner, Scope};
 use super::section::ConfigSection;
 use crate::core::format::is_wild;
 use crate::core::health::failure::one_line;
@@ -26,9 +27,7 @@ pub(super) struct Defaults {
     /// `app`, if it is complete: for all tenants without an `[app]` of their own.
     pub shared_app: Option<Arc<AppSettings>>,
     pub api: ApiChoice,
-    /// `api` and `poll` of all tenants without their own.
-    pub shared_api: Arc<ApiSettings>,
-    pub shared_poll: Arc<PollSettings>,
+    pub poll: Arc<PollSettings>,
     pub topic: Arc<str>,
     /// The tables of the main file that tenants share.
     pub tables: Map<String, Value>,
@@ -36,8 +35,8 @@ pub(super) struct Defaults {
 
 /// Reads tenants from any number of files. Ids and names are unique over all of them.
 pub(super) struct Tenants<'a> {
-    defaults: Defaults,
-    context: &'a Context<'a>,
+    defaults: &'a Defaults,
+    pub context: Context<'a>,
     existing: ExistingTenants,
     lacking: BTreeMap<&'static str, Lacking>,
     read: usize,
@@ -65,20 +64,12 @@ impl ExistingTenants {
     }
 }
 
-enum Id {
-    Good(TenantId),
+/// Why a tenant has no id.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NoId {
     /// Another tenant has it.
     Doubled,
     Wrong,
-}
-
-impl Id {
-    fn good(&self) -> Option<TenantId> {
-        match self {
-            Id::Good(id) => Some(*id),
-            Id::Doubled | Id::Wrong => None,
-        }
-    }
 }
 
 /// Tenants that lack a part of the app registration.
@@ -88,7 +79,7 @@ struct Lacking {
 }
 
 impl<'a> Tenants<'a> {
-    pub fn new(defaults: Defaults, context: &'a Context<'a>) -> Self {
+    pub fn new(defaults: &'a Defaults, context: Context<'a>) -> Self {
         Self {
             defaults,
             context,
@@ -112,18 +103,18 @@ impl<'a> Tenants<'a> {
                 None => spot.to_string(),
             };
             let scope = Scope {
+                context: self.context,
                 file: file.clone(),
                 owner: Owner::Tenant {
                     index,
                     number: self.read,
                     label,
+                    shared: &self.defaults.tables,
                 },
             };
             self.read += 1;
-            let shared = std::mem::take(&mut self.defaults.tables);
-            let section = ConfigSection::new(diagnosis, &scope, spot, table).over(&shared);
+            let section = ConfigSection::new(diagnosis, &scope, spot, table);
             let tenant = self.read_one(section, &position);
-            self.defaults.tables = shared;
             self.tenants.extend(tenant);
         }
     }
@@ -167,16 +158,14 @@ impl<'a> Tenants<'a> {
         position: &str,
     ) -> Option<TenantSettings> {
         let id = self.read_id(&mut section);
-        let name = self.read_name(&mut section, &id);
-        let app = self.read_app(&mut section, position);
+        let name = self.read_name(&mut section, id);
+        let app = section.within("app", |own| self.read_app(own, position));
         let api_and_poll = self.read_api_and_poll(&mut section);
-        let mut kafka = section.section("kafka");
-        let topic = kafka.own("topic", kafka::topic_name);
-        kafka.finish();
+        let topic = section.within("kafka", |own| own.own("topic", kafka::topic_name));
         section.finish();
         let (api, poll) = api_and_poll?;
         Some(TenantSettings {
-            id: id.good()?,
+            id: id.ok()?,
             name: name?,
             app: app?,
             api,
@@ -185,58 +174,56 @@ impl<'a> Tenants<'a> {
         })
     }
 
-    fn read_id(&mut self, section: &mut ConfigSection<'_>) -> Id {
+    fn read_id(&mut self, section: &mut ConfigSection<'_>) -> Result<TenantId, NoId> {
         let Some(id) = section.own("id", tenant_id) else {
             if !section.given("id") {
                 section.refuse("id", wrong("it is missing", TENANT_ID));
             }
-            return Id::Wrong;
+            return Err(NoId::Wrong);
         };
-        if let Some(other) = self.existing.of_id(id) {
+        claim(&mut self.existing.ids, id, section.place_of("id")).map_err(|other| {
             let what = format!("{other} has the same id");
             let remedy = "remove one of the two tenants, or correct its id";
             section.refuse("id", wrong(what, remedy));
-            return Id::Doubled;
-        }
-        let spot = section
-            .given_at("id")
-            .unwrap_or_else(|| section.spot().clone());
-        self.existing.ids.insert(id, spot);
-        Id::Good(id)
+            NoId::Doubled
+        })?;
+        Ok(id)
     }
 
-    fn read_name(&mut self, section: &mut ConfigSection<'_>, id: &Id) -> Option<Arc<str>> {
-        let name: Arc<str> = match section.own("name", |text| tenant_name(text, id.good())) {
+    fn read_name(
+        &mut self,
+        section: &mut ConfigSection<'_>,
+        id: Result<TenantId, NoId>,
+    ) -> Option<Arc<str>> {
+        let name: Arc<str> = match section.own("name", |text| tenant_name(text, id.ok())) {
             Some(name) => name,
             None if section.given("name") => return None,
-            None => id.good()?.to_string().into(),
+            None => id.ok()?.to_string().into(),
         };
-        let Some(other) = self.existing.of_name(&name) else {
-            let spot = section
-                .given_at("name")
-                .unwrap_or_else(|| section.spot().clone());
-            self.existing.names.insert(Arc::clone(&name), spot);
-            return Some(name);
-        };
-        // For a tenant that was copied as a whole, only its id is reported.
-        if !matches!(id, Id::Doubled) {
+        let claimed = claim(
+            &mut self.existing.names,
+            Arc::clone(&name),
+            section.place_of("name"),
+        );
+        if let Err(other) = &claimed
+            // For a tenant that was copied as a whole, only its id is reported.
+            && id != Err(NoId::Doubled)
+        {
             let what = format!("{other} has the same name");
             section.refuse("name", wrong(what, "rename one of the two"));
         }
-        None
+        claimed.is_ok().then_some(name)
     }
 
     fn read_app(
         &mut self,
-        section: &mut ConfigSection<'_>,
+        own: &mut ConfigSection<'_>,
         position: &str,
     ) -> Option<Arc<AppSettings>> {
-        let mut own = section.section("app");
         if own.is_empty() && self.defaults.shared_app.is_some() {
             return self.defaults.shared_app.clone();
         }
-        let app = AppParts::read(&mut own, &self.defaults.app, self.context);
-        own.finish();
+        let app = AppParts::read(own, &self.defaults.app);
         for key in app.missing() {
             let first = || Lacking {
                 first: position.into(),
@@ -251,36 +238,38 @@ impl<'a> Tenants<'a> {
         &self,
         section: &mut ConfigSection<'_>,
     ) -> Option<(Arc<ApiSettings>, Arc<PollSettings>)> {
-        let defaults = &self.defaults;
-        let mut own = section.section("api");
-        let without_api = own.is_empty();
-        let mut api = match without_api {
-            true => defaults.api.settings.clone(),
-            false => api::read(&mut own, Some(&defaults.api), self.context)?.settings,
-        };
-        own.finish();
-        let mut own = section.section("poll");
-        let shared_source = defaults.api.settings.source;
+        let shared = &self.defaults.api;
+        let api = section.within("api", |own| match own.is_empty() {
+            true => Some(shared.clone()),
+            false => api::read(own, Some(shared)),
+        });
+        let mut api = api?.settings;
+        let shared_source = shared.settings.source;
         // The budget follows the source.
-        if own.is_empty() && api.source == shared_source {
-            let api = match without_api {
-                true => Arc::clone(&defaults.shared_api),
-                false => Arc::new(api),
-            };
-            return Some((api, Arc::clone(&defaults.shared_poll)));
+        let poll = section.within("poll", |own| {
+            match own.is_empty() && api.source == shared_source {
+                true => Some(Arc::clone(&self.defaults.poll)),
+                false => poll::read(own, &mut api, Some(shared_source)).map(Arc::new),
+            }
+        });
+        Some((api, poll?))
+    }
+}
+
+/// Takes an id or a name that no other tenant has. The error is where another has it.
+fn claim<K: Eq + Hash>(used: &mut HashMap<K, Spot>, key: K, spot: Spot) -> Result<(), Spot> {
+    match used.entry(key) {
+        Entry::Occupied(other) => Err(other.get().clone()),
+        Entry::Vacant(free) => {
+            free.insert(spot);
+            Ok(())
         }
-        let poll = poll::read(&mut own, &mut api, Some(shared_source))?;
-        own.finish();
-        Some((Arc::new(api), Arc::new(poll)))
     }
 }
 
 /// The name of a tenant in a report, before anything is checked: what could be a name or an id.
 fn label(table: &Map<String, Value>) -> Option<String> {
-    let text = |key| match table.get(key).map(|value: &Value| &value.kind) {
-        Some(ValueKind::String(text)) => Some(text.trim()),
-        _ => None,
-    };
+    let text = |key| Some(quoted_text(table.get(key)?)?.trim());
     let label = text("name")
         .filter(|text| tenant_name(text, None).is_ok())
         .or_else(|| text("id").filter(|text| tenant_id(text).is_ok()));
@@ -298,11 +287,9 @@ pub fn tenant_id(text: &str) -> Result<TenantId, Wrong> {
     let id: TenantId = text
         .parse()
         .map_err(|_| wrong("it is not a GUID", TENANT_ID))?;
-    match id.as_bytes() {
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => {
-            Err(wrong("it is a placeholder", TENANT_ID))
-        }
-        _ => Ok(id),
+    match id.as_bytes() == &[0; 16] {
+        true => Err(wrong("it is a placeholder", TENANT_ID)),
+        false => Ok(id),
     }
 }
 

@@ -10,14 +10,62 @@ const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
 const KIB: u64 = 1 << 10;
 
-/// Milliseconds of each unit, the largest first.
-#[rustfmt::skip]
-const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+/// Numbers of one kind: how they are written, and how a wrong one is explained.
+#[derive(Debug)]
+pub(super) struct Measure {
+    pub name: &'static str,
+    /// As a sentence has it: "a duration".
+    article: &'static str,
+    /// Each unit as a multiple of the smallest one.
+    units: &'static [(&'static str, u64)],
+    /// Those of them that values are shown in, the largest first.
+    shown: &'static [(&'static str, u64)],
+    not_one: &'static str,
+    example: &'static str,
+}
+
+pub(super) static NUMBER: Measure = Measure {
+    name: "number",
+    article: "a whole number",
+    units: &[("", 1)],
+    shown: &[("", 1)],
+    not_one: "it is not a whole number of that size",
+    example: "",
+};
+
+/// In milliseconds.
+pub(super) static DURATION: Measure = Measure {
+    name: "duration",
+    article: "a duration",
+    units: &TIMES,
+    shown: &TIMES,
+    not_one: "it is not a whole number with a unit (ms, s, m, h, d)",
+    example: ", for example \"30s\", \"15m\", \"24h\" or \"7d\"",
+};
+
+/// In bytes.
+pub(super) static SIZE: Measure = Measure {
+    name: "size",
+    article: "a size",
+    units: &[
+        ("GiB", GIB),
+        ("MiB", MIB),
+        ("KiB", KIB),
+        ("GB", 1_000_000_000),
+        ("MB", 1_000_000),
+        ("KB", 1000),
+        ("B", 1),
+        ("", 1),
+    ],
+    shown: &[("GiB", GIB), ("MiB", MIB), ("KiB", KIB)],
+    not_one: "it is not a whole number of bytes, or one with a unit (KiB, MiB, GiB, KB, MB, GB)",
+    example: ", for example \"64MiB\"",
+};
+
+const DAY: u64 = 86_400_000;
 
 #[rustfmt::skip]
-const SIZES: [(&str, u64); 8] = [
-    ("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000), ("B", 1), ("", 1),
-];
+const TIMES: [(&str, u64); 5] = [("d", DAY), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// The lowest and the highest value, in the smallest unit.
 #[derive(Debug, Clone, Copy)]
@@ -26,85 +74,53 @@ pub(super) struct Bounds {
     pub high: u64,
 }
 
-/// How a kind of number is explained when it is refused.
-struct Words {
-    not_one: &'static str,
-    remedy: String,
-}
-
-pub(super) fn number(text: &str, bounds: Bounds) -> Result<u64, Wrong> {
-    let words = Words {
-        not_one: "it is not a whole number of that size",
-        remedy: format!("give a whole number from {}", bounds.show(u64::to_string)),
-    };
-    within(text.parse().ok(), bounds, words)
-}
-
-pub(super) fn duration(text: &str, bounds: Bounds) -> Result<Duration, Wrong> {
-    let words = Words {
-        not_one: "it is not a whole number with a unit (ms, s, m, h, d)",
-        remedy: format!(
-            "give a duration from {}, for example \"30s\", \"15m\", \"24h\" or \"7d\"",
-            bounds.show(|millis| show_duration_millis(*millis))
-        ),
-    };
-    within(with_unit(text, &TIMES), bounds, words).map(Duration::from_millis)
-}
-
-pub(super) fn size(text: &str, bounds: Bounds) -> Result<u64, Wrong> {
-    let words = Words {
-        not_one: "it is not a whole number of bytes, or one with a unit (KiB, MiB, GiB, KB, MB, GB)",
-        remedy: format!(
-            "give a size from {}, for example \"64MiB\"",
-            bounds.show(|size| show_size(*size))
-        ),
-    };
-    within(with_unit(text, &SIZES), bounds, words)
-}
-
 impl Bounds {
+    pub const ALL: Self = Self {
+        low: 0,
+        high: u64::MAX,
+    };
+}
+
+impl Measure {
+    pub fn read(&self, text: &str, bounds: Bounds) -> Result<u64, Wrong> {
+        let what = match self.value(text) {
+            Some(value) if (bounds.low..=bounds.high).contains(&value) => return Ok(value),
+            Some(_) => "it is out of range",
+            None => self.not_one,
+        };
+        let (range, example) = (self.range(bounds), self.example);
+        let remedy = format!("give {} from {range}{example}", self.article);
+        Err(wrong(what, remedy))
+    }
+
+    /// Digits and a unit; `None` for any other form and beyond 64 bits.
+    fn value(&self, text: &str) -> Option<u64> {
+        let end = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at_checked(end)?;
+        let mut units = self.units.iter();
+        let (_, factor) = units.find(|(name, _)| *name == unit.trim_start())?;
+        number.parse::<u64>().ok()?.checked_mul(*factor)
+    }
+
     /// As people write it: `1s to 180d`.
-    pub fn show(self, show: impl Fn(&u64) -> String) -> String {
-        format!("{} to {}", show(&self.low), show(&self.high))
+    pub fn range(&self, bounds: Bounds) -> String {
+        format!("{} to {}", self.show(bounds.low), self.show(bounds.high))
     }
-}
 
-fn within(value: Option<u64>, bounds: Bounds, words: Words) -> Result<u64, Wrong> {
-    match value {
-        Some(value) if (bounds.low..=bounds.high).contains(&value) => Ok(value),
-        Some(_) => Err(wrong("it is out of range", words.remedy)),
-        None => Err(wrong(words.not_one, words.remedy)),
+    pub fn show(&self, value: u64) -> String {
+        // "24h" and "1d" are one duration; people say 24h.
+        let fits = |(unit, factor): &&(&str, u64)| {
+            value >= *factor && value.is_multiple_of(*factor) && (*unit, value) != ("d", DAY)
+        };
+        match self.shown.iter().find(fits) {
+            Some((unit, factor)) => format!("{}{unit}", value / factor),
+            None => value.to_string(),
+        }
     }
-}
-
-/// Digits and a unit, as a multiple of the smallest unit; `None` for any other form and beyond 64 bits.
-fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let end = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(end)?;
-    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
-    number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
 pub(super) fn show_duration(duration: Duration) -> String {
-    show_duration_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-}
-
-pub(super) fn show_duration_millis(millis: u64) -> String {
-    // "24h" and "1d" are one duration; people say 24h.
-    let is_day = millis == 86_400_000;
-    show(millis, &TIMES[usize::from(is_day)..])
-}
-
-pub(super) fn show_size(size: u64) -> String {
-    show(size, &SIZES[..3])
-}
-
-fn show(value: u64, units: &[(&str, u64)]) -> String {
-    let fits = |(_, factor): &&(&str, u64)| value >= *factor && value.is_multiple_of(*factor);
-    match units.iter().find(fits) {
-        Some((unit, factor)) => format!("{}{unit}", value / factor),
-        None => value.to_string(),
-    }
+    DURATION.show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// How many letters to add, drop or change. Longer texts than any key count as far apart.
@@ -120,10 +136,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ANY: Bounds = Bounds {
-        low: 0,
-        high: u64::MAX,
-    };
+    const ANY: Bounds = Bounds::ALL;
+
+    fn duration(text: &str, bounds: Bounds) -> Result<Duration, Wrong> {
+        DURATION.read(text, bounds).map(Duration::from_millis)
+    }
+
+    fn size(text: &str, bounds: Bounds) -> Result<u64, Wrong> {
+        SIZE.read(text, bounds)
+    }
 
     #[test]
     fn durations_and_sizes_are_read_with_their_units() {

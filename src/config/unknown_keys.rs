@@ -3,6 +3,8 @@
 //! A key may be misspelt, belong to another table, or stand below the wrong header: in TOML a header holds until the
 //! next one.
 
+use config::{Map, Value, ValueKind};
+
 use super::keys::{self, ConfigKey};
 use super::origin::{Spot, dotted};
 use super::problems::{Diagnosis, Wrong, wrong};
@@ -10,20 +12,20 @@ use super::scope::{Owner, Scope};
 use super::units::distance;
 use crate::core::health::failure::one_line;
 
-pub(super) struct UnknownKey {
-    pub name: String,
-    pub spot: Spot,
-    pub is_table: bool,
+struct UnknownKey<'a> {
+    name: &'a str,
+    spot: Spot,
+    is_table: bool,
 }
 
 /// A table with unknown keys.
-pub(super) struct UnknownKeys<'a> {
-    pub scope: &'a Scope,
-    pub table: &'a str,
+struct UnknownKeys<'a> {
+    scope: &'a Scope<'a>,
+    table: &'a str,
     /// The known keys of this table.
-    pub known: Vec<&'static ConfigKey>,
+    known: Vec<&'static ConfigKey>,
     /// It gives `tenants`, in any form.
-    pub has_tenants: bool,
+    has_tenants: bool,
 }
 
 /// Keys that people try, and what to do instead.
@@ -35,25 +37,52 @@ const HINTS: [(&str, &str); 3] = [
     ("interval", "set schedule in [poll], for example \"every 30s\""),
 ];
 
-impl UnknownKeys<'_> {
-    /// Reports each key once; keys that lack the same `[[tenants]]` are one mistake. Values are not shown: they may be
-    /// secrets.
-    pub fn report(&self, mut unknown: Vec<UnknownKey>, diagnosis: &mut Diagnosis) {
-        unknown.sort_by_key(|key| key.spot.order());
-        let mut header_is_missing = false;
-        for key in &unknown {
-            let name = key.name.as_str();
-            let lacks_header = self.lacks_header(name);
-            diagnosis.hides_tenants |=
-                lacks_header || name == "tenants_dir" || distance(name, "tenants") <= 2;
-            if !lacks_header || !std::mem::replace(&mut header_is_missing, true) {
-                let path = dotted(self.table, &one_line(name, 80));
-                let problem = self.scope.problem(&key.spot, &path, self.explain(key));
-                diagnosis.problems.push(problem);
-            }
+/// Reports each unknown key of a table once; keys that lack the same `[[tenants]]` are one mistake. Values are not shown:
+/// they may be secrets.
+pub(super) fn report(
+    scope: &Scope<'_>,
+    table: &str,
+    values: &Map<String, Value>,
+    diagnosis: &mut Diagnosis,
+) {
+    let known: Vec<&'static ConfigKey> = match scope.owner {
+        Owner::Tenant { .. } => keys::of_tenant(table).collect(),
+        Owner::Daemon => keys::of_main_file()
+            .filter(|key| key.table == table)
+            .collect(),
+        Owner::Folder => vec![keys::find("", "tenants")],
+    };
+    let unknown = values
+        .iter()
+        .filter(|(name, _)| !known.iter().any(|key| key.name == **name));
+    let mut unknown: Vec<UnknownKey<'_>> = unknown
+        .map(|(name, value)| UnknownKey {
+            name,
+            spot: Spot::of(value, &scope.file),
+            is_table: matches!(value.kind, ValueKind::Table(_) | ValueKind::Array(_)),
+        })
+        .collect();
+    unknown.sort_by_key(|key| (key.spot.order(), key.name));
+    let keys = UnknownKeys {
+        scope,
+        table,
+        known,
+        has_tenants: values.contains_key("tenants"),
+    };
+    let mut header_is_missing = false;
+    for key in &unknown {
+        let lacks_header = keys.lacks_header(key.name);
+        diagnosis.hides_tenants |=
+            lacks_header || key.name == "tenants_dir" || distance(key.name, "tenants") <= 2;
+        if !lacks_header || !std::mem::replace(&mut header_is_missing, true) {
+            let path = dotted(table, &one_line(key.name, 80));
+            let problem = scope.problem(&key.spot, &path, keys.explain(key));
+            diagnosis.problems.push(problem);
         }
     }
+}
 
+impl UnknownKeys<'_> {
     /// A tenant's key with no `[[tenants]]` above it.
     fn lacks_header(&self, name: &str) -> bool {
         let is_of_any_tenant = keys::of_tenant("").any(|key| key.name == name);
@@ -66,12 +95,8 @@ impl UnknownKeys<'_> {
         }
     }
 
-    fn is_tenant(&self) -> bool {
-        self.scope.is_tenant()
-    }
-
-    fn explain(&self, key: &UnknownKey) -> Wrong {
-        let name = key.name.as_str();
+    fn explain(&self, key: &UnknownKey<'_>) -> Wrong {
+        let name = key.name;
         if name == "tenants_dir" {
             return self.tenants_dir();
         }
@@ -93,7 +118,8 @@ impl UnknownKeys<'_> {
         if let Some(root) = roots.find(|known| is_folder && known.name == name) {
             return beside_tenants(root);
         }
-        if self.table == "kafka" && (key.is_table || name.contains('.')) && !self.is_tenant() {
+        if self.table == "kafka" && (key.is_table || name.contains('.')) && !self.scope.is_tenant()
+        {
             return wrong(
                 self.no_such(key),
                 "librdkafka's own properties are set below [kafka.properties]",
@@ -109,9 +135,9 @@ impl UnknownKeys<'_> {
         )
     }
 
-    fn no_such(&self, key: &UnknownKey) -> String {
+    fn no_such(&self, key: &UnknownKey<'_>) -> String {
         let kind = if key.is_table { "table" } else { "key" };
-        match (self.is_tenant(), self.table) {
+        match (self.scope.is_tenant(), self.table) {
             (true, "") => format!("a tenant has no such {kind}"),
             (true, table) => format!("a tenant has no such {kind} in {table}"),
             (false, "") => format!("there is no such {kind}"),
@@ -142,12 +168,12 @@ impl UnknownKeys<'_> {
     /// Where a key of this name belongs.
     fn elsewhere(&self, name: &str) -> Option<String> {
         let mut found = keys::of_main_file()
-            .filter(|key| key.name == name && (self.is_tenant() || key.table != self.table));
+            .filter(|key| key.name == name && (self.scope.is_tenant() || key.table != self.table));
         let key = found.next()?;
         let also = found.next().map(|other| format!(" or [{}]", other.table));
         let place = format!("[{}]{}", key.table, also.unwrap_or_default());
         let is_root = key.table.is_empty();
-        Some(match self.is_tenant() {
+        Some(match self.scope.is_tenant() {
             true if key.is_tenant_s() => format!("write it as {} below [[tenants]]", key.path()),
             true if is_root => format!(
                 "it holds for the whole daemon: set {} in the main file",
@@ -165,7 +191,7 @@ impl UnknownKeys<'_> {
         }
         // In other tables more keys are similar by chance.
         let most = if name.len() >= 8 { 2 } else { 1 };
-        let key = nearest(name, keys::of_main_file(), most).filter(|_| !self.is_tenant())?;
+        let key = nearest(name, keys::of_main_file(), most).filter(|_| !self.scope.is_tenant())?;
         let written = key.written();
         Some(match key.is_table() || key.table.is_empty() {
             true => format!("did you mean {written}?"),

@@ -1,34 +1,26 @@
 //! Reads values from texts, and writes them as TOML.
 
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
+use url::Url;
+
+use super::credential_files;
+use super::keys::{ConfigKey, KeyType};
 use super::problems::{Wrong, wrong};
-use super::units::{self, Bounds};
+use super::scope::Context;
 use crate::core::format::is_wild;
 use crate::core::incident::version::Deduplicate;
 use crate::core::sources::Cloud;
-use crate::settings::{CaFile, LogFormat, RecordFormat, SourceKind, TokenEndpoint};
+use crate::settings::{LogFormat, RecordFormat, SourceKind, TokenEndpoint};
 
-/// A value as TOML. What may be a secret is left out.
-pub(super) trait Literal {
-    fn literal(&self) -> String;
-}
-
-/// A value that its text and its bounds are enough to read.
-pub(super) trait FromText: Literal + Sized {
-    fn from_text(text: &str, bounds: Bounds) -> Result<Self, Wrong>;
+/// A value that its text and its key's row are enough to read.
+pub(super) trait FromText: Sized {
+    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong>;
 }
 
 /// A value that is one of a few words.
-pub(super) trait Choice: Copy + PartialEq + 'static {
+pub(super) trait Choice: Copy + 'static {
     const NAMES: &'static [(&'static str, Self)];
-
-    fn name(self) -> &'static str {
-        let found = Self::NAMES.iter().find(|(_, choice)| *choice == self);
-        found.map_or("", |(name, _)| name)
-    }
 }
 
 pub(super) fn names<T: Choice>() -> Vec<&'static str> {
@@ -55,14 +47,8 @@ impl Choice for Cloud {
     const NAMES: &'static [(&'static str, Self)] = &Cloud::NAMES;
 }
 
-impl<T: Choice> Literal for T {
-    fn literal(&self) -> String {
-        quoted(self.name())
-    }
-}
-
 impl<T: Choice> FromText for T {
-    fn from_text(text: &str, _: Bounds) -> Result<Self, Wrong> {
+    fn from_text(text: &str, _: &ConfigKey) -> Result<Self, Wrong> {
         let found = T::NAMES.iter().find(|(name, _)| *name == text);
         found.map(|(_, choice)| *choice).ok_or_else(|| {
             let names: Vec<String> = names::<T>().into_iter().map(quoted).collect();
@@ -74,95 +60,62 @@ impl<T: Choice> FromText for T {
     }
 }
 
-impl Literal for u64 {
-    fn literal(&self) -> String {
-        self.to_string()
-    }
-}
-
 impl FromText for u64 {
-    fn from_text(text: &str, bounds: Bounds) -> Result<Self, Wrong> {
-        units::number(text, bounds)
-    }
-}
-
-impl Literal for Duration {
-    fn literal(&self) -> String {
-        quoted(&units::show_duration(*self))
-    }
-}
-
-impl FromText for Duration {
-    fn from_text(text: &str, bounds: Bounds) -> Result<Self, Wrong> {
-        units::duration(text, bounds)
-    }
-}
-
-/// A number of bytes.
-impl Literal for usize {
-    fn literal(&self) -> String {
-        quoted(&units::show_size(*self as u64))
+    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
+        key.amount(text)
     }
 }
 
 impl FromText for usize {
-    fn from_text(text: &str, bounds: Bounds) -> Result<Self, Wrong> {
-        let size = units::size(text, bounds)?;
-        size.try_into()
-            .map_err(|_| wrong("it is out of range", "give a smaller size"))
+    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
+        let value = u64::from_text(text, key)?;
+        value
+            .try_into()
+            .map_err(|_| wrong("it is out of range", "give a smaller one"))
     }
 }
 
-impl Literal for PathBuf {
-    fn literal(&self) -> String {
-        quoted(&self.display().to_string())
+impl FromText for Duration {
+    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
+        u64::from_text(text, key).map(Self::from_millis)
     }
 }
 
-impl Literal for CaFile {
-    fn literal(&self) -> String {
-        self.path.literal()
-    }
-}
-
-impl Literal for Vec<Arc<str>> {
-    fn literal(&self) -> String {
-        let texts: Vec<String> = self.iter().map(|text| quoted(text)).collect();
-        format!("[{}]", texts.join(", "))
-    }
-}
-
-macro_rules! written_in_quotes {
-    ($($kind:ty),*) => {$(
-        impl Literal for $kind {
-            fn literal(&self) -> String {
-                quoted(&self.to_string())
+/// The value of a key as TOML. What may be a secret is left out: the name of a file or a variable that is not there
+/// could be a secret in the wrong key.
+pub(super) fn literal(key: &ConfigKey, text: &str, context: &Context<'_>) -> String {
+    let path = context.folder.join(text);
+    let shown = match key.kind {
+        KeyType::Amount(measure, _) => {
+            let shown = measure.show(key.amount(text).unwrap_or_default());
+            if shown.parse::<u64>().is_ok() {
+                return shown;
             }
+            shown
         }
-    )*};
+        KeyType::Credential if !credential_files::is_surely_a_path(&path) => {
+            "(not shown: there is no such file now)".into()
+        }
+        KeyType::Path | KeyType::Credential => path.display().to_string(),
+        KeyType::Variable if !context.environment.contains_key(text) => {
+            "(not shown: there is no such variable now)".into()
+        }
+        KeyType::Url => Url::parse(text).map_or_else(|_| String::new(), |url| address(&url)),
+        _ => text.into(),
+    };
+    quoted(&shown)
 }
 
-written_in_quotes!(
-    String,
-    Arc<str>,
-    std::net::SocketAddr,
-    uuid::Uuid,
-    crate::core::ids::TenantId,
-    crate::core::time::schedule::Schedule
-);
-
-/// Without user and password, which proxies have.
-impl Literal for url::Url {
-    fn literal(&self) -> String {
-        let hidden = match self.username().is_empty() && self.password().is_none() {
-            true => "",
-            false => "(user and password not shown)@",
-        };
-        let host = self.host_str().unwrap_or_default();
-        let port = self.port().map(|port| format!(":{port}"));
-        let port = port.unwrap_or_default();
-        quoted(&format!("{}://{hidden}{host}{port}", self.scheme()))
-    }
+/// Scheme, host and port, without user and password, which proxies have.
+pub(super) fn address(url: &Url) -> String {
+    let hidden = match url.username().is_empty() && url.password().is_none() {
+        true => "",
+        false => "(user and password not shown)@",
+    };
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}"));
+    let port = port.unwrap_or_default();
+    format!("{}://{hidden}{host}{port}", url.scheme())
 }
 
 /// A text in quotes; in those that need no escapes, if possible.

@@ -4,18 +4,6 @@
 //! reads the configuration, which may be root. All of them are refused here by name and value, before librdkafka
 //! receives them. The list follows `CONFIGURATION.md` of librdkafka 2.12 and its hidden properties in `rdkafka_conf.c`.
 
-use crate::config::problems::{Wrong, wrong};
-
-/// How a property is treated.
-#[derive(Debug)]
-pub(super) enum Ruling {
-    /// Passed on to librdkafka, which checks the value.
-    Free,
-    /// Passed on, with a warning.
-    Warned(&'static str),
-    Refused(Wrong),
-}
-
 /// Partitioners that are functions of the key. Every record has a key.
 #[rustfmt::skip]
 const BY_KEY: [&str; 6] = ["consistent", "consistent_random", "murmur2", "murmur2_random", "fnv1a", "fnv1a_random"];
@@ -25,39 +13,26 @@ const FOR_EVER: &str = "2147483647";
 const LONGEST_LINGER_MS: f64 = 5000.0;
 
 /// The accepted values of some properties, and what is wrong with all others.
-struct PropertyRule {
+pub(super) struct PropertyRule {
     /// A star stands for any letters.
     names: &'static [&'static str],
     accepts: fn(&str) -> bool,
-    what: &'static str,
+    pub what: &'static str,
     /// `None`: the property is passed on, with a warning.
+    pub remedy: Option<&'static str>,
+}
+
+const fn rule(
+    names: &'static [&'static str],
+    accepts: fn(&str) -> bool,
+    what: &'static str,
     remedy: Option<&'static str>,
-}
-
-const fn refuse(
-    names: &'static [&'static str],
-    accepts: fn(&str) -> bool,
-    what: &'static str,
-    remedy: &'static str,
 ) -> PropertyRule {
     PropertyRule {
         names,
         accepts,
         what,
-        remedy: Some(remedy),
-    }
-}
-
-const fn warn(
-    names: &'static [&'static str],
-    accepts: fn(&str) -> bool,
-    what: &'static str,
-) -> PropertyRule {
-    PropertyRule {
-        names,
-        accepts,
-        what,
-        remedy: None,
+        remedy,
     }
 }
 
@@ -75,56 +50,56 @@ fn is_short(linger: &str) -> bool {
 
 #[rustfmt::skip]
 const RULES: &[PropertyRule] = &[
-    refuse(&["bootstrap.servers", "metadata.broker.list"], nothing,
-        "the brokers have a key of their own", "remove it and set kafka.brokers"),
-    refuse(&["enable.idempotence"], |value| value == "true",
-        "without idempotence records would repeat and change order", "remove it"),
-    refuse(&["acks", "request.required.acks"], |value| matches!(value, "all" | "-1"),
-        "without all acknowledgements records could be lost", "remove it, or set it to \"all\""),
-    refuse(&["partitioner"], |value| BY_KEY.contains(&value),
+    rule(&["bootstrap.servers", "metadata.broker.list"], nothing,
+        "the brokers have a key of their own", Some("remove it and set kafka.brokers")),
+    rule(&["enable.idempotence"], |value| value == "true",
+        "without idempotence records would repeat and change order", Some("remove it")),
+    rule(&["acks", "request.required.acks"], |value| matches!(value, "all" | "-1"),
+        "without all acknowledgements records could be lost", Some("remove it, or set it to \"all\"")),
+    rule(&["partitioner"], |value| BY_KEY.contains(&value),
         "versions of one incident would change order: they stay in one partition only when the key alone chooses it",
-        "remove it, or set it to consistent, murmur2 or fnv1a (or one of these with _random)"),
-    refuse(&["queuing.strategy"], |value| value == "fifo",
-        "records of one incident would change order", "remove it"),
-    refuse(&["enable.gapless.guarantee"], |value| value == "false",
-        "one refused record would stop the records of all tenants", "remove it"),
-    refuse(&["retries", "message.send.max.retries"], |value| value == FOR_EVER,
+        Some("remove it, or set it to consistent, murmur2 or fnv1a (or one of these with _random)")),
+    rule(&["queuing.strategy"], |value| value == "fifo",
+        "records of one incident would change order", Some("remove it")),
+    rule(&["enable.gapless.guarantee"], |value| value == "false",
+        "one refused record would stop the records of all tenants", Some("remove it")),
+    rule(&["retries", "message.send.max.retries"], |value| value == FOR_EVER,
         "a record that is given up after some tries may have arrived, and would be repeated",
-        "remove it: records are tried again for ever"),
-    refuse(&["statistics.interval.ms"], nothing,
-        "incidentd tells by the statistics whether librdkafka lives, and has an interval of its own", "remove it"),
-    refuse(&["transactional.id"], nothing, "this ledger uses no transactions", "remove it"),
+        Some("remove it: records are tried again for ever")),
+    rule(&["statistics.interval.ms"], nothing,
+        "incidentd tells by the statistics whether librdkafka lives, and has an interval of its own", Some("remove it")),
+    rule(&["transactional.id"], nothing, "this ledger uses no transactions", Some("remove it")),
     // librdkafka, or this build of it, supports no others.
-    refuse(&["sasl.mechanism", "sasl.mechanisms"], |value| matches!(value, "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512"),
-        "incidentd can't log in to Kafka this way", "use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or client certificates"),
-    refuse(&["delivery.report.only.error"], |value| value == "false",
-        "without delivery reports nothing would count as published", "remove it"),
-    refuse(&["enabled_events", "log.queue", "log_level"], nothing,
-        "incidentd itself decides what librdkafka tells it", "remove it; librdkafka's property debug has it say more"),
+    rule(&["sasl.mechanism", "sasl.mechanisms"], |value| matches!(value, "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512"),
+        "incidentd can't log in to Kafka this way", Some("use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or client certificates")),
+    rule(&["delivery.report.only.error"], |value| value == "false",
+        "without delivery reports nothing would count as published", Some("remove it")),
+    rule(&["enabled_events", "log.queue", "log_level"], nothing,
+        "incidentd itself decides what librdkafka tells it", Some("remove it; librdkafka's property debug has it say more")),
     // These load a library, run a command or raise a signal.
-    refuse(&["internal.termination.signal", "plugin.library.paths", "sasl.kerberos.kinit.cmd", "ssl.engine.id",
+    rule(&["internal.termination.signal", "plugin.library.paths", "sasl.kerberos.kinit.cmd", "ssl.engine.id",
         "ssl.engine.location", "ssl.providers", "ssl_engine_callback_data"], nothing,
-        "it would run code or a command of someone else's inside incidentd, or signal it", "remove it"),
+        "it would run code or a command of someone else's inside incidentd, or signal it", Some("remove it")),
     // These are for programs in C.
-    refuse(&["default_topic_conf", "interceptors", "msg_order_cmp", "opaque", "ssl_ca", "ssl_certificate", "ssl_key", "*_cb"], nothing,
-        "its value is an address in a program's memory, which a file can't give", "remove it"),
-    refuse(&["test.*", "ut_*"], nothing,
-        "it is for librdkafka's own tests: records would go to a broker that is not there", "remove it"),
-    warn(&["message.timeout.ms", "delivery.timeout.ms"], |value| value == "0",
-        "other than 0: after an outage of Kafka longer than this a record may be repeated"),
-    warn(&["enable.ssl.certificate.verification"], |value| matches!(value, "true" | "t" | "1"),
+    rule(&["default_topic_conf", "interceptors", "msg_order_cmp", "opaque", "ssl_ca", "ssl_certificate", "ssl_key", "*_cb"], nothing,
+        "its value is an address in a program's memory, which a file can't give", Some("remove it")),
+    rule(&["test.*", "ut_*"], nothing,
+        "it is for librdkafka's own tests: records would go to a broker that is not there", Some("remove it")),
+    rule(&["message.timeout.ms", "delivery.timeout.ms"], |value| value == "0",
+        "other than 0: after an outage of Kafka longer than this a record may be repeated", None),
+    rule(&["enable.ssl.certificate.verification"], |value| matches!(value, "true" | "t" | "1"),
         "the brokers' certificates are not verified: anyone on the way can read the records and the password; remove \
-         it, and name the CA in ssl.ca.location"),
-    warn(&["ssl.endpoint.identification.algorithm"], |value| value == "https",
+         it, and name the CA in ssl.ca.location", None),
+    rule(&["ssl.endpoint.identification.algorithm"], |value| value == "https",
         "the name in the brokers' certificates is not verified: any holder of a certificate of the same CA can read \
-         the records and the password; remove it, and use the names in the certificates in kafka.brokers"),
-    warn(&["enable.sasl.oauthbearer.unsecure.jwt"], |value| matches!(value, "false" | "f" | "0"),
-        "it makes tokens that nobody has signed, for tests alone: they prove to the brokers nothing at all; remove it"),
-    warn(&["linger.ms", "queue.buffering.max.ms"], is_short,
-        "more than 5 s: every record waits so long before it is sent; remove it, or set some milliseconds"),
-    warn(&["debug"], |value| value.trim().is_empty(),
+         the records and the password; remove it, and use the names in the certificates in kafka.brokers", None),
+    rule(&["enable.sasl.oauthbearer.unsecure.jwt"], |value| matches!(value, "false" | "f" | "0"),
+        "it makes tokens that nobody has signed, for tests alone: they prove to the brokers nothing at all; remove it", None),
+    rule(&["linger.ms", "queue.buffering.max.ms"], is_short,
+        "more than 5 s: every record waits so long before it is sent; remove it, or set some milliseconds", None),
+    rule(&["debug"], |value| value.trim().is_empty(),
         "librdkafka then tells of every request and every record, if the log's level shows it, and of how it logs in; \
-         the values of these properties are cut out, other secrets are not; remove it when you have seen enough"),
+         the values of these properties are cut out, other secrets are not; remove it when you have seen enough", None),
 ];
 
 impl PropertyRule {
@@ -138,20 +113,13 @@ impl PropertyRule {
     }
 }
 
-/// Checks one property by its name and value.
-pub(super) fn of(name: &str, value: &str) -> Ruling {
+/// The rule that a property breaks by its name and value. librdkafka checks the others.
+pub(super) fn broken(name: &str, value: &str) -> Option<&'static PropertyRule> {
     // librdkafka accepts properties of topics with this prefix, too.
     let name = name.strip_prefix("topic.").unwrap_or(name);
-    let broken = RULES
+    RULES
         .iter()
-        .find(|rule| rule.is_about(name) && !(rule.accepts)(value));
-    match broken {
-        None => Ruling::Free,
-        Some(rule) => match rule.remedy {
-            Some(remedy) => Ruling::Refused(wrong(rule.what, remedy)),
-            None => Ruling::Warned(rule.what),
-        },
-    }
+        .find(|rule| rule.is_about(name) && !(rule.accepts)(value))
 }
 
 #[cfg(test)]
@@ -159,7 +127,7 @@ mod tests {
     use super::*;
 
     fn is_refused(name: &str, value: &str) -> bool {
-        matches!(of(name, value), Ruling::Refused(_))
+        broken(name, value).is_some_and(|rule| rule.remedy.is_some())
     }
 
     #[test]
@@ -211,7 +179,7 @@ mod tests {
             ("topic.metadata.refresh.interval.ms", "1000"),
             ("ssl.key.location", "/a"),
         ] {
-            assert!(matches!(of(name, value), Ruling::Free), "{name}");
+            assert!(broken(name, value).is_none(), "{name}");
         }
         for (name, value) in [
             ("enable.ssl.certificate.verification", "false"),
@@ -226,7 +194,8 @@ mod tests {
             ("debug", "all"),
             ("debug", "security,broker"),
         ] {
-            assert!(matches!(of(name, value), Ruling::Warned(_)), "{name}");
+            let rule = broken(name, value);
+            assert!(rule.is_some_and(|rule| rule.remedy.is_none()), "{name}");
         }
         for (name, value) in [
             ("queuing.strategy", "lifo"),
