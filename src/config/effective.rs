@@ -60,8 +60,8 @@ impl Effective {
     pub fn all(&self) -> String {
         let mut text = self.heading("The configuration in force");
         for table in tables() {
-            let keys = keys::of_main_file().filter(|key| key.table == table);
-            let lines = keys.filter_map(|key| Some(self.line(key.name, self.shared(key)?)));
+            let lines = keys::of_table(table)
+                .filter_map(|key| Some(self.line(key.name, self.shared(key)?)));
             add_table(&mut text, table, lines.collect());
             let free = format!("{table}.properties");
             let below = self
@@ -143,7 +143,7 @@ impl Effective {
 
 /// The tables of the main file, in the order of their keys.
 fn tables() -> impl Iterator<Item = &'static str> {
-    let tables = keys::of_main_file().filter(|key| key.is_table() && key.table.is_empty());
+    let tables = keys::of_table("").filter(|key| key.is_table());
     std::iter::once("").chain(tables.map(|key| key.name))
 }
 

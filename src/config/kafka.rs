@@ -112,7 +112,10 @@ fn read_properties(mut section: ConfigSection<'_>) -> Vec<(String, SecretString)
         all.push((name, SecretString::from(value)));
     }
     let each_is_good = section.diagnosis.problems.len() == before;
-    if let (true, Err(wrong)) = (each_is_good && !all.is_empty(), checks.properties(&all)) {
+    if each_is_good
+        && !all.is_empty()
+        && let Err(wrong) = checks.properties(&all)
+    {
         let problem = Problem::at(section.spot(), "kafka.properties", wrong);
         section.diagnosis.problems.push(problem);
     }
@@ -144,16 +147,8 @@ fn fingerprints(properties: &[(String, SecretString)]) -> BTreeMap<PathBuf, Opti
 fn shown(name: &str, value: &str) -> String {
     #[rustfmt::skip]
     const WORDS: [&str; 10] = [
-        "compression.type",
-        "compression.codec",
-        "security.protocol",
-        "sasl.mechanism",
-        "sasl.mechanisms",
-        "partitioner",
-        "client.dns.lookup",
-        "broker.address.family",
-        "ssl.endpoint.identification.algorithm",
-        "debug",
+        "compression.type", "compression.codec", "security.protocol", "sasl.mechanism", "sasl.mechanisms", "partitioner",
+        "client.dns.lookup", "broker.address.family", "ssl.endpoint.identification.algorithm", "debug",
     ];
     #[rustfmt::skip]
     const SECRETS: [&str; 9] = [

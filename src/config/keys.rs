@@ -174,6 +174,11 @@ pub(super) fn of_main_file() -> impl Iterator<Item = &'static ConfigKey> {
     all().filter(|key| key.holder != Tenant)
 }
 
+/// The rows of a table of the main file; of those outside of tables, when that is empty.
+pub(super) fn of_table(table: &str) -> impl Iterator<Item = &'static ConfigKey> {
+    of_main_file().filter(move |key| key.table == table)
+}
+
 /// The rows that a tenant may give in `table`; of its root, when that is empty.
 pub(super) fn of_tenant(table: &str) -> impl Iterator<Item = &'static ConfigKey> {
     let own = all().filter(move |key| table.is_empty() && key.holder == Tenant);

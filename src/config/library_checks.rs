@@ -5,40 +5,34 @@ use secrecy::SecretString;
 
 use super::problems::Wrong;
 
-/// An answer must not contain the value, which may be a password.
+/// An answer must not contain the value, which may be a password. Without an own answer everything is accepted.
 pub trait LibraryChecks {
     /// One property of librdkafka.
     ///
     /// # Errors
     /// librdkafka does not know it, or does not accept the value.
-    fn property(&self, name: &str, value: &str) -> Result<(), Wrong>;
+    fn property(&self, _name: &str, _value: &str) -> Result<(), Wrong> {
+        Ok(())
+    }
 
     /// All properties of librdkafka together; each is accepted alone.
     ///
     /// # Errors
     /// They contradict each other, or name a file that can't be used.
-    fn properties(&self, all: &[(String, SecretString)]) -> Result<(), Wrong>;
+    fn properties(&self, _all: &[(String, SecretString)]) -> Result<(), Wrong> {
+        Ok(())
+    }
 
     /// Authorities to trust, as PEM.
     ///
     /// # Errors
     /// There is no certificate, or one that can't be used.
-    fn authorities(&self, pem: &[u8]) -> Result<(), Wrong>;
+    fn authorities(&self, _pem: &[u8]) -> Result<(), Wrong> {
+        Ok(())
+    }
 }
 
 /// Accepts everything, for commands that need only the content of the files.
 pub struct NoLibraryChecks;
 
-impl LibraryChecks for NoLibraryChecks {
-    fn property(&self, _: &str, _: &str) -> Result<(), Wrong> {
-        Ok(())
-    }
-
-    fn properties(&self, _: &[(String, SecretString)]) -> Result<(), Wrong> {
-        Ok(())
-    }
-
-    fn authorities(&self, _: &[u8]) -> Result<(), Wrong> {
-        Ok(())
-    }
-}
+impl LibraryChecks for NoLibraryChecks {}

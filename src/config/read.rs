@@ -14,6 +14,7 @@ use super::problems::{Diagnosis, Wrong, reads_plain, wrong};
 use super::scope::{Context, Owner, Scope};
 use super::section::ConfigSection;
 use super::tenants::{Defaults, ExistingTenants, Tenants};
+use super::values::list;
 use super::{api, kafka, poll};
 use crate::core::health::failure::one_line;
 use crate::settings::{HttpSettings, LedgerSettings, LogLevels, LogSettings, Settings};
@@ -37,45 +38,61 @@ pub(super) fn read(
     let mut table = layers::read(path, &file, MISSING, diagnosis)?;
     access::look_at_file(path, &file, &table, diagnosis);
     layers::overlay(&mut table, context.environment, diagnosis);
+    let shared = SHARED.into_iter();
+    let shared = shared.filter_map(|name| Some((name.to_owned(), table.get(name)?.clone())));
+    let shared: Map<String, Value> = shared.collect();
+    let owner = Owner::Daemon;
     let scope = Scope {
         context,
         file,
-        owner: Owner::Daemon,
+        owner,
     };
     let whole = Spot::whole(&scope.file);
-    let Some(main) = read_main(&scope, table, diagnosis) else {
+    let mut root = ConfigSection::new(diagnosis, &scope, whole.clone(), table);
+    let tenants_dir = root.own("tenants_dir", |text| context.path(text));
+    let files = tenants_dir
+        .as_deref()
+        .map(|folder| files_of(folder, &mut root));
+    let Some((mut settings, defaults)) = read_shared(&mut root, shared) else {
         // Not reached: a test loads them.
         let what = "the built-in defaults are not valid";
         diagnosis.refuse(&whole, wrong(what, "report this as a bug"));
         return None;
     };
-    if main.defaults.api.settings.proxy.is_none() {
+    let tables = root.tables("tenants");
+    warn_of_order(&mut root, &tables);
+    root.diagnosis.hides_tenants |= root.refused("tenants") || root.refused("tenants_dir");
+    root.finish();
+    if defaults.api.settings.proxy.is_none() {
         layers::warn_of_unusable_proxies(context.environment, diagnosis);
     }
-    let mut tenants = Tenants::new(&main.defaults, context);
-    tenants.read_all(main.tables, &scope.file, diagnosis);
-    for (n, path) in main.tenant_files.iter().enumerate() {
+    let mut tenants = Tenants::new(&defaults, context);
+    tenants.read_all(tables, &scope.file, diagnosis);
+    for (n, path) in files.unwrap_or_default().iter().enumerate() {
         let file = File::new(path, n + 1);
         diagnosis.hides_tenants |= read_tenants_file(path, file, &mut tenants, diagnosis).is_none();
     }
     layers::warn_of_unread(context.environment, diagnosis);
     if tenants.is_empty() && !diagnosis.hides_tenants {
-        let add = "add each customer with: incidentd init --tenant TENANT_ID --name NAME";
-        let remedy = match main.tenants_dir {
-            Some(_) => add.to_owned(),
-            None => format!(
-                "add [[tenants]] with the customer's id below it; or set tenants_dir, and {add}"
-            ),
-        };
-        diagnosis.refuse(&whole, wrong("there is no tenant", remedy));
+        diagnosis.refuse(&whole, no_tenant(tenants_dir.is_some()));
     }
-    let (tenants, mut existing) = tenants.finish(&main.app, diagnosis);
-    existing.tenants_dir = main.tenants_dir;
-    let settings = Settings {
-        tenants,
-        ..main.settings
-    };
+    settings.folders.extend(tenants_dir.clone());
+    let existing;
+    (settings.tenants, existing) = tenants.finish(tenants_dir, diagnosis);
     Some((settings, existing))
+}
+
+fn no_tenant(has_folder: bool) -> Wrong {
+    let add = "add each customer with: incidentd init --tenant TENANT_ID --name NAME";
+    let remedy = match has_folder {
+        true => add.to_owned(),
+        false => {
+            format!(
+                "add [[tenants]] with the customer's id below it; or set tenants_dir, and {add}"
+            )
+        }
+    };
+    wrong("there is no tenant", remedy)
 }
 
 /// Reads `http.listen` alone. `None` if the main file can't be parsed, and no variable gives it.
@@ -101,36 +118,15 @@ pub(super) fn listen(
     Some(root.within("http", read_http)?.listen)
 }
 
-/// The main file, without its tenants.
-struct MainFile {
-    settings: Settings,
-    defaults: Defaults,
-    tenants_dir: Option<PathBuf>,
-    /// The files in it.
-    tenant_files: Vec<PathBuf>,
-    tables: Vec<(Spot, Map<String, Value>)>,
-    /// Where `[app]` is.
-    app: Spot,
-}
-
-/// `None` only when a default can't be read.
-fn read_main(
-    scope: &Scope<'_>,
-    table: Map<String, Value>,
-    diagnosis: &mut Diagnosis,
-) -> Option<MainFile> {
-    let shared = SHARED.into_iter();
-    let shared = shared.filter_map(|name| Some((name.to_owned(), table.get(name)?.clone())));
-    let shared: Map<String, Value> = shared.collect();
-    let mut root = ConfigSection::new(diagnosis, scope, Spot::whole(&scope.file), table);
-    let tenants_dir = root.own("tenants_dir", |text| scope.context.path(text));
-    let tenant_files = match &tenants_dir {
-        Some(folder) => files_of(folder, &mut root),
-        None => Vec::new(),
-    };
-    let (app, app_parts) = root.within("app", |section| {
-        let parts = AppParts::read(section, &AppParts::NONE);
-        (section.spot().clone(), parts)
+/// The settings without tenants, and what all tenants share; `tables` are the tables that they share. `None` only when a
+/// default can't be read.
+fn read_shared(
+    root: &mut ConfigSection<'_>,
+    tables: Map<String, Value>,
+) -> Option<(Settings, Defaults)> {
+    let (app, app_spot) = root.within("app", |section| {
+        let app = AppParts::read(section, &AppParts::NONE);
+        (app, section.spot().clone())
     });
     let mut api = root.within("api", |section| api::read(section, None))?;
     let (poll, max_concurrent, max_in_flight) = root.within("poll", |section| {
@@ -142,39 +138,26 @@ fn read_main(
         ))
     })?;
     let (kafka, topic) = root.within("kafka", |section| kafka::read(section, max_in_flight))?;
-    let ledger = root.within("ledger", read_ledger)?;
-    let http = root.within("http", read_http)?;
-    let log = root.within("log", read_log)?;
-    let tables = root.tables("tenants");
-    warn_of_order(&mut root, &tables);
-    let hides_tenants = root.refused("tenants") || root.refused("tenants_dir");
-    root.finish();
-    diagnosis.hides_tenants |= hides_tenants;
-    let folder = Some(scope.context.folder.to_owned());
-    Some(MainFile {
-        settings: Settings {
-            tenants: Vec::new(),
-            max_concurrent,
-            kafka,
-            ledger,
-            http,
-            log,
-            warnings: Vec::new(),
-            folders: folder.into_iter().chain(tenants_dir.clone()).collect(),
-        },
-        defaults: Defaults {
-            shared_app: app_parts.complete().map(Arc::new),
-            app: app_parts,
-            api,
-            poll: Arc::new(poll),
-            topic,
-            tables: shared,
-        },
-        tenants_dir,
-        tenant_files,
-        tables,
+    let settings = Settings {
+        tenants: Vec::new(),
+        max_concurrent,
+        kafka,
+        ledger: root.within("ledger", read_ledger)?,
+        http: root.within("http", read_http)?,
+        log: root.within("log", read_log)?,
+        warnings: Vec::new(),
+        folders: vec![root.scope.context.folder.to_owned()],
+    };
+    let defaults = Defaults {
+        shared_app: app.complete().map(Arc::new),
         app,
-    })
+        app_spot,
+        api,
+        poll: Arc::new(poll),
+        topic,
+        tables,
+    };
+    Some((settings, defaults))
 }
 
 /// Warns of a table below `[[tenants]]`: it holds for all tenants, but looks like the tenant's.
@@ -256,8 +239,12 @@ fn read_http(section: &mut ConfigSection<'_>) -> Option<HttpSettings> {
     };
     Some(HttpSettings {
         listen: section.read("listen", listen)?,
-        hosts: section.texts("hosts", host_name),
+        hosts: section.own("hosts", hosts).unwrap_or_default(),
     })
+}
+
+fn hosts(text: &str) -> Result<Vec<Arc<str>>, Wrong> {
+    list(text).map(host_name).collect()
 }
 
 /// A host name (RFC 1123, section 2.1; with the underscores that containers use).

@@ -4,7 +4,6 @@
 //! each key is noted. A tenant's key falls back to the main file's value, and that to the default.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use config::{Map, Value, ValueKind};
 
@@ -14,7 +13,7 @@ use super::origin::{Spot, dotted};
 use super::problems::{Diagnosis, Problem, Wrong, quoted_text, scalar, shown, wrong};
 use super::scope::{Owner, Scope};
 use super::unknown_keys;
-use super::values::{FromText, literal, quoted};
+use super::values::{FromText, literal};
 use crate::core::health::failure::one_line;
 
 pub(super) struct ConfigSection<'a> {
@@ -201,48 +200,10 @@ impl<'a> ConfigSection<'a> {
     ) -> Option<T> {
         let row = keys::find(&self.name, key);
         let text = text(self.values.get(key)?, row);
-        let read = text.and_then(|text| {
-            let value = parse(&text)?;
-            Ok((value, literal(row, &text, &self.scope.context)))
-        });
-        self.note(key, read)
-    }
-
-    /// A list of texts, empty if it is not given. The environment gives it as one text with commas.
-    pub fn texts(
-        &mut self,
-        key: &'static str,
-        parse: impl Fn(&str) -> Result<Arc<str>, Wrong>,
-    ) -> Vec<Arc<str>> {
-        let Some(value) = self.values.get(key) else {
-            return Vec::new();
-        };
-        let texts: Option<Vec<&str>> = match &value.kind {
-            ValueKind::Array(values) => values.iter().map(quoted_text).collect(),
-            ValueKind::String(text) if text.trim().is_empty() => Some(Vec::new()),
-            ValueKind::String(text) => Some(text.split(',').collect()),
-            _ => None,
-        };
-        let read = match texts {
-            None => Err(wrong(
-                "it should be a list of texts",
-                "write it as [\"…\", \"…\"]",
-            )),
-            Some(texts) => texts.into_iter().map(|text| parse(text.trim())).collect(),
-        };
-        let read = read.map(|texts: Vec<Arc<str>>| {
-            let quoted: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
-            (texts, format!("[{}]", quoted.join(", ")))
-        });
-        self.note(key, read).unwrap_or_default()
-    }
-
-    /// Notes the meaning of a given key, or reports what is wrong with it.
-    fn note<T>(&mut self, key: &str, read: Result<(T, String), Wrong>) -> Option<T> {
-        match read {
-            Ok((value, literal)) => {
-                let spot = self.given_at(key)?;
-                self.mean(key, literal, spot.to_string());
+        match text.and_then(|text| parse(&text).map(|value| (value, text))) {
+            Ok((value, text)) => {
+                let origin = self.given_at(key)?.to_string();
+                self.mean(key, literal(row, &text, &self.scope.context), origin);
                 Some(value)
             }
             Err(wrong) => {
@@ -336,8 +297,16 @@ impl<'a> ConfigSection<'a> {
     }
 }
 
-/// The single value of a key, as text.
+/// The single value of a key, as text. The environment gives a list as one text with commas, so a list becomes that.
 fn text(value: &Value, key: &ConfigKey) -> Result<String, Wrong> {
+    if let KeyType::List = key.kind {
+        let list = match &value.kind {
+            ValueKind::Array(values) => values.iter().map(quoted_text).collect::<Option<Vec<_>>>(),
+            _ => quoted_text(value).map(|text| vec![text]),
+        };
+        let no_list = || wrong("it should be a list of texts", "write it as [\"…\", \"…\"]");
+        return list.map(|texts| texts.join(",")).ok_or_else(no_list);
+    }
     let Some(text) = scalar(value) else {
         return Err(wrong("it is a list or a table", "give a single value"));
     };

@@ -24,6 +24,8 @@ use crate::settings::{ApiSettings, AppSettings, PollSettings, TenantSettings};
 /// What tenants share.
 pub(super) struct Defaults {
     pub app: AppParts,
+    /// Where `[app]` is.
+    pub app_spot: Spot,
     /// `app`, if it is complete: for all tenants without an `[app]` of their own.
     pub shared_app: Option<Arc<AppSettings>>,
     pub api: ApiChoice,
@@ -120,10 +122,10 @@ impl<'a> Tenants<'a> {
     }
 
     /// The tenants, and the names and ids in use. Reports missing parts of the app registration once for all tenants,
-    /// at the place `app` of the shared one.
+    /// at the place of the shared one.
     pub fn finish(
         self,
-        app: &Spot,
+        tenants_dir: Option<PathBuf>,
         diagnosis: &mut Diagnosis,
     ) -> (Vec<TenantSettings>, ExistingTenants) {
         for (key, Lacking { first, count }) in self.lacking {
@@ -141,11 +143,14 @@ impl<'a> Tenants<'a> {
                 }
             };
             let wrong = wrong(format!("it is missing, and {who}"), remedy);
-            diagnosis
-                .problems
-                .push(Problem::at(app, format!("app.{key}"), wrong));
+            let problem = Problem::at(&self.defaults.app_spot, format!("app.{key}"), wrong);
+            diagnosis.problems.push(problem);
         }
-        (self.tenants, self.existing)
+        let existing = ExistingTenants {
+            tenants_dir,
+            ..self.existing
+        };
+        (self.tenants, existing)
     }
 
     pub fn is_empty(&self) -> bool {

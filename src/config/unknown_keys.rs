@@ -13,19 +13,14 @@ use super::units::distance;
 use crate::core::health::failure::one_line;
 
 struct UnknownKey<'a> {
-    name: &'a str,
-    spot: Spot,
-    is_table: bool,
-}
-
-/// A table with unknown keys.
-struct UnknownKeys<'a> {
     scope: &'a Scope<'a>,
     table: &'a str,
     /// The known keys of this table.
-    known: Vec<&'static ConfigKey>,
-    /// It gives `tenants`, in any form.
-    has_tenants: bool,
+    known: &'a [&'static ConfigKey],
+    name: &'a str,
+    is_table: bool,
+    /// A tenant's key with no `[[tenants]]` above it.
+    lacks_header: bool,
 }
 
 /// Keys that people try, and what to do instead.
@@ -47,61 +42,53 @@ pub(super) fn report(
 ) {
     let known: Vec<&'static ConfigKey> = match scope.owner {
         Owner::Tenant { .. } => keys::of_tenant(table).collect(),
-        Owner::Daemon => keys::of_main_file()
-            .filter(|key| key.table == table)
-            .collect(),
+        Owner::Daemon => keys::of_table(table).collect(),
         Owner::Folder => vec![keys::find("", "tenants")],
     };
-    let unknown = values
-        .iter()
-        .filter(|(name, _)| !known.iter().any(|key| key.name == **name));
-    let mut unknown: Vec<UnknownKey<'_>> = unknown
-        .map(|(name, value)| UnknownKey {
-            name,
-            spot: Spot::of(value, &scope.file),
-            is_table: matches!(value.kind, ValueKind::Table(_) | ValueKind::Array(_)),
-        })
+    let is_unknown = |name: &str| known.iter().all(|key| key.name != name);
+    let unknown = values.iter().filter(|(name, _)| is_unknown(name));
+    let mut unknown: Vec<(Spot, &String, &Value)> = unknown
+        .map(|(name, value)| (Spot::of(value, &scope.file), name, value))
         .collect();
-    unknown.sort_by_key(|key| (key.spot.order(), key.name));
-    let keys = UnknownKeys {
-        scope,
-        table,
-        known,
-        has_tenants: values.contains_key("tenants"),
-    };
+    unknown.sort_by_key(|(spot, name, _)| (spot.order(), *name));
     let mut header_is_missing = false;
-    for key in &unknown {
-        let lacks_header = keys.lacks_header(key.name);
+    for (spot, name, value) in unknown {
+        let key = UnknownKey {
+            scope,
+            table,
+            known: &known,
+            name,
+            is_table: matches!(value.kind, ValueKind::Table(_) | ValueKind::Array(_)),
+            lacks_header: lacks_header(&scope.owner, name, values.contains_key("tenants")),
+        };
         diagnosis.hides_tenants |=
-            lacks_header || key.name == "tenants_dir" || distance(key.name, "tenants") <= 2;
-        if !lacks_header || !std::mem::replace(&mut header_is_missing, true) {
-            let path = dotted(table, &one_line(key.name, 80));
-            let problem = scope.problem(&key.spot, &path, keys.explain(key));
+            key.lacks_header || name == "tenants_dir" || distance(name, "tenants") <= 2;
+        if !key.lacks_header || !std::mem::replace(&mut header_is_missing, true) {
+            let path = dotted(table, &one_line(name, 80));
+            let problem = scope.problem(&spot, &path, key.explain());
             diagnosis.problems.push(problem);
         }
     }
 }
 
-impl UnknownKeys<'_> {
-    /// A tenant's key with no `[[tenants]]` above it.
-    fn lacks_header(&self, name: &str) -> bool {
-        let is_of_any_tenant = keys::of_tenant("").any(|key| key.name == name);
-        let is_shared_too =
-            keys::of_main_file().any(|key| key.table.is_empty() && key.name == name);
-        match self.scope.owner {
-            Owner::Tenant { .. } => false,
-            Owner::Daemon => is_of_any_tenant && !is_shared_too,
-            Owner::Folder => is_of_any_tenant && (!is_shared_too || !self.has_tenants),
-        }
+fn lacks_header(owner: &Owner<'_>, name: &str, has_tenants: bool) -> bool {
+    let is_of_any_tenant = keys::of_tenant("").any(|key| key.name == name);
+    let is_shared_too = keys::of_table("").any(|key| key.name == name);
+    match owner {
+        Owner::Tenant { .. } => false,
+        Owner::Daemon => is_of_any_tenant && !is_shared_too,
+        Owner::Folder => is_of_any_tenant && (!is_shared_too || !has_tenants),
     }
+}
 
-    fn explain(&self, key: &UnknownKey<'_>) -> Wrong {
-        let name = key.name;
+impl UnknownKey<'_> {
+    fn explain(&self) -> Wrong {
+        let name = self.name;
         if name == "tenants_dir" {
             return self.tenants_dir();
         }
-        if self.lacks_header(name) {
-            let own = match key.is_table {
+        if self.lacks_header {
+            let own = match self.is_table {
                 true => format!("; its own [{name}] is then [tenants.{name}], below that"),
                 false => String::new(),
             };
@@ -110,88 +97,96 @@ impl UnknownKeys<'_> {
                 format!("write the line [[tenants]] above the tenant's keys{own}"),
             );
         }
-        if let Some((_, hint)) = HINTS.iter().find(|(hinted, _)| *hinted == name) {
-            return wrong(self.no_such(key), *hint);
-        }
         let is_folder = matches!(self.scope.owner, Owner::Folder);
-        let mut roots = keys::of_main_file().filter(|known| known.table.is_empty());
-        if let Some(root) = roots.find(|known| is_folder && known.name == name) {
-            return beside_tenants(root);
+        if let Some(key) = keys::of_table("").find(|key| is_folder && key.name == name) {
+            let what = "a file of tenants_dir holds tenants and nothing else";
+            return match key.is_tenant_s() {
+                true => wrong(
+                    what,
+                    format!(
+                        "for one tenant write [tenants.{name}] below its [[tenants]]; for all, set it in the main file"
+                    ),
+                ),
+                false => wrong(what, "set it in the main file"),
+            };
         }
-        if self.table == "kafka" && (key.is_table || name.contains('.')) && !self.scope.is_tenant()
-        {
-            return wrong(
-                self.no_such(key),
-                "librdkafka's own properties are set below [kafka.properties]",
-            );
-        }
-        let remedy = self.elsewhere(name).or_else(|| self.misspelt(name));
-        wrong(
-            self.no_such(key),
-            remedy.unwrap_or_else(|| {
-                let known: Vec<String> = self.known.iter().map(|key| key.written()).collect();
-                format!("remove it; here are known: {}", known.join(", "))
-            }),
-        )
-    }
-
-    fn no_such(&self, key: &UnknownKey<'_>) -> String {
-        let kind = if key.is_table { "table" } else { "key" };
-        match (self.scope.is_tenant(), self.table) {
+        let kind = if self.is_table { "table" } else { "key" };
+        let what = match (self.scope.is_tenant(), self.table) {
             (true, "") => format!("a tenant has no such {kind}"),
             (true, table) => format!("a tenant has no such {kind} in {table}"),
             (false, "") => format!("there is no such {kind}"),
             (false, table) => format!("there is no such {kind} in [{table}]"),
+        };
+        wrong(what, self.remedy())
+    }
+
+    fn remedy(&self) -> String {
+        if let Some((_, hint)) = HINTS.iter().find(|(hinted, _)| *hinted == self.name) {
+            return (*hint).into();
         }
+        let looks_like_a_property = self.is_table || self.name.contains('.');
+        if self.table == "kafka" && looks_like_a_property && !self.scope.is_tenant() {
+            return "librdkafka's own properties are set below [kafka.properties]".into();
+        }
+        let meant = self.elsewhere().or_else(|| self.misspelt());
+        meant.unwrap_or_else(|| {
+            let known: Vec<String> = self.known.iter().map(|key| key.written()).collect();
+            format!("remove it; here are known: {}", known.join(", "))
+        })
     }
 
     fn tenants_dir(&self) -> Wrong {
-        match self.scope.owner {
-            Owner::Folder => wrong(
-                "it is a key of the main file",
-                "remove it here; only the main file names a folder of tenants",
+        let (what, file) = match self.scope.owner {
+            Owner::Folder => {
+                return wrong(
+                    "it is a key of the main file",
+                    "remove it here; only the main file names a folder of tenants",
+                );
+            }
+            Owner::Tenant { .. } => (
+                "it stands below [[tenants]], so that it counts as the tenant's".into(),
+                "the main file",
             ),
-            Owner::Tenant { .. } => wrong(
-                "it stands below [[tenants]], so that it counts as the tenant's",
-                "move it to the top of the main file, above the first line in brackets",
-            ),
-            Owner::Daemon => wrong(
+            Owner::Daemon => (
                 format!(
                     "it stands below [{}], so that it counts as a key of that table",
                     self.table
                 ),
-                "move it to the top of the file, above the first line in brackets",
+                "the file",
             ),
-        }
+        };
+        let remedy = format!("move it to the top of {file}, above the first line in brackets");
+        wrong(what, remedy)
     }
 
     /// Where a key of this name belongs.
-    fn elsewhere(&self, name: &str) -> Option<String> {
-        let mut found = keys::of_main_file()
-            .filter(|key| key.name == name && (self.scope.is_tenant() || key.table != self.table));
+    fn elsewhere(&self) -> Option<String> {
+        let mut found = keys::of_main_file().filter(|key| {
+            key.name == self.name && (self.scope.is_tenant() || key.table != self.table)
+        });
         let key = found.next()?;
         let also = found.next().map(|other| format!(" or [{}]", other.table));
         let place = format!("[{}]{}", key.table, also.unwrap_or_default());
-        let is_root = key.table.is_empty();
-        Some(match self.scope.is_tenant() {
-            true if key.is_tenant_s() => format!("write it as {} below [[tenants]]", key.path()),
-            true if is_root => format!(
-                "it holds for the whole daemon: set {} in the main file",
-                key.written()
-            ),
-            true => format!("it holds for the whole daemon: set it in {place} of the main file"),
-            false if is_root => format!("it stands by itself: write {}", key.written()),
-            false => format!("it belongs to {place}"),
+        let (path, written) = (key.path(), key.written());
+        Some(match (self.scope.is_tenant(), key.table) {
+            (true, _) if key.is_tenant_s() => format!("write it as {path} below [[tenants]]"),
+            (true, "") => format!("it holds for the whole daemon: set {written} in the main file"),
+            (true, _) => {
+                format!("it holds for the whole daemon: set it in {place} of the main file")
+            }
+            (false, "") => format!("it stands by itself: write {written}"),
+            (false, _) => format!("it belongs to {place}"),
         })
     }
 
-    fn misspelt(&self, name: &str) -> Option<String> {
-        if let Some(key) = nearest(name, self.known.iter().copied(), 2) {
+    fn misspelt(&self) -> Option<String> {
+        if let Some(key) = nearest(self.name, self.known.iter().copied(), 2) {
             return Some(format!("did you mean {}?", key.written()));
         }
         // In other tables more keys are similar by chance.
-        let most = if name.len() >= 8 { 2 } else { 1 };
-        let key = nearest(name, keys::of_main_file(), most).filter(|_| !self.scope.is_tenant())?;
+        let most = if self.name.len() >= 8 { 2 } else { 1 };
+        let key =
+            nearest(self.name, keys::of_main_file(), most).filter(|_| !self.scope.is_tenant())?;
         let written = key.written();
         Some(match key.is_table() || key.table.is_empty() {
             true => format!("did you mean {written}?"),
@@ -209,19 +204,4 @@ fn nearest(
     let near = among.min_by_key(|key| distance(name, key.name))?;
     let apart = distance(name, near.name);
     (apart <= most && apart < near.name.len() / 2).then_some(near)
-}
-
-/// Explains a table of the main file at the root of a tenants' file.
-fn beside_tenants(key: &ConfigKey) -> Wrong {
-    let name = key.name;
-    let remedy = match key.is_tenant_s() {
-        true => format!(
-            "for one tenant write [tenants.{name}] below its [[tenants]]; for all, set it in the main file"
-        ),
-        false => "set it in the main file".into(),
-    };
-    wrong(
-        "a file of tenants_dir holds tenants and nothing else",
-        remedy,
-    )
 }

@@ -86,6 +86,10 @@ impl FromText for Duration {
 pub(super) fn literal(key: &ConfigKey, text: &str, context: &Context<'_>) -> String {
     let path = context.folder.join(text);
     let shown = match key.kind {
+        KeyType::List => {
+            let texts: Vec<String> = list(text).map(quoted).collect();
+            return format!("[{}]", texts.join(", "));
+        }
         KeyType::Amount(measure, _) => {
             let shown = measure.show(key.amount(text).unwrap_or_default());
             if shown.parse::<u64>().is_ok() {
@@ -104,6 +108,12 @@ pub(super) fn literal(key: &ConfigKey, text: &str, context: &Context<'_>) -> Str
         _ => text.into(),
     };
     quoted(&shown)
+}
+
+/// The texts of a list, which is one text with commas.
+pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
+    let empty = text.trim().is_empty();
+    text.split(',').map(str::trim).filter(move |_| !empty)
 }
 
 /// Scheme, host and port, without user and password, which proxies have.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
+use super::super::{LibraryChecks, Wrong, load};
 use super::{APP, Fixture, TENANT, with};
 
 #[test]
@@ -128,6 +129,25 @@ fn properties_that_break_a_promise_are_refused() {
             .warnings,
         Vec::<String>::new()
     );
+}
+
+/// librdkafka loads a library as soon as a property names it.
+#[test]
+fn a_property_that_is_refused_never_reaches_the_library() {
+    struct Library;
+    impl LibraryChecks for Library {
+        fn property(&self, name: &str, _: &str) -> Result<(), Wrong> {
+            assert_ne!(name, "plugin.library.paths");
+            Ok(())
+        }
+        fn properties(&self, all: &[(String, SecretString)]) -> Result<(), Wrong> {
+            panic!("it gets {} properties", all.len());
+        }
+    }
+    let properties = "plugin.library.paths = \"/a.so\"\nacks = \"all\"";
+    let fixture = with(&format!("[kafka.properties]\n{properties}"));
+    let errors = load(&fixture.main(), &fixture.environment, &Library).expect_err("refused");
+    assert_eq!(errors.problems().len(), 1, "{errors}");
 }
 
 #[test]
