@@ -8,8 +8,8 @@ use crate::support::setup::{Setup, simulator, unique};
 use crate::support::tally::Tally;
 use crate::support::{SOON, tell, until};
 use incidentd::simulator::{
-    Effect, Endpoint, Faults, GraphOptions, Journal, Options, Paging, Rule, Simulator, Stamp, When,
-    World,
+    Effect, Endpoint, Faults, GraphOptions, Journal, Options, Paging, Rule, SECOND, Simulator,
+    Stamp, When, World,
 };
 use tokio::time::{Instant, sleep};
 
@@ -39,7 +39,7 @@ fn spoil(faults: &Faults) {
         (0.03, Rule::new(Effect::BrokenJson(4_000))),
         (0.02, Rule::new(Effect::LoginPage)),
         (0.01, Rule::new(Effect::Hang)),
-        (0.03, Rule::partial(1)),
+        (0.03, Rule::new(Effect::Partial(1))),
         (0.05, Rule::new(Effect::StaleLink(410))),
     ];
     for (chance, rule) in effects {
@@ -49,9 +49,9 @@ fn spoil(faults: &Faults) {
         (Endpoint::Token, 0.2, Rule::status(500, "")),
         (Endpoint::Alerts, 0.02, Rule::status(500, "")),
         (Endpoint::Alerts, 0.02, Rule::new(Effect::Reset)),
-        (Endpoint::Alerts, 0.02, Rule::partial(1)),
+        (Endpoint::Alerts, 0.02, Rule::new(Effect::Partial(1))),
         (Endpoint::Alerts, 0.01, Rule::new(Effect::Hang)),
-        (Endpoint::Get, 0.1, Rule::partial(0)),
+        (Endpoint::Get, 0.1, Rule::new(Effect::Partial(0))),
     ] {
         faults.push(rule.at(endpoint).when(When::Chance(chance)));
     }
@@ -108,7 +108,7 @@ async fn survives(source: &'static str) {
     for tenant in world.tenants() {
         for n in 0..200 {
             world
-                .late_indexed(tenant.id, Duration::from_secs(17 * n))
+                .create_dated(tenant.id, world.now() - 17 * n * SECOND)
                 .unwrap();
         }
     }

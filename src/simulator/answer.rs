@@ -22,19 +22,15 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub fn json(status: u16, value: &serde_json::Value) -> Self {
-        Self::bytes(status, value.to_string().into())
-    }
-
-    pub fn bytes(status: u16, body: Bytes) -> Self {
+    pub fn json(status: u16, body: impl Into<Bytes>) -> Self {
         Self::typed(status, "application/json; charset=utf-8", body)
     }
 
-    pub fn typed(status: u16, kind: &str, body: Bytes) -> Self {
+    pub fn typed(status: u16, kind: &str, body: impl Into<Bytes>) -> Self {
         Self {
             status,
             headers: vec![("content-type".to_owned(), kind.to_owned())],
-            body,
+            body: body.into(),
             shown: Vec::new(),
         }
     }

@@ -42,6 +42,7 @@ pub(super) fn list_rules(paging: Paging) -> ListRules {
         path: "/api/incidents",
         resource: &DEFENDER,
         errors: Errors::new(include_str!("defender/errors.json")),
+        error: include_str!("defender/error.json"),
         dialect: DIALECT,
         links,
         page,

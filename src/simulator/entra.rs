@@ -18,9 +18,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::answer::Answer;
-use super::errors::Errors;
+use super::errors::{Errors, Refusal};
 use super::journal::Journal;
 use super::jwt;
+use super::template::fill;
 use super::tenant::Tenant;
 use super::time::{self, SECOND};
 use super::world::World;
@@ -75,6 +76,15 @@ pub(super) struct Issued {
     pub roles: Vec<String>,
     pub from: i64,
     pub until: i64,
+}
+
+impl Issued {
+    /// The Defender API describes the token that it refuses (section 2.3).
+    pub fn refusal(&self, name: &'static str) -> Refusal {
+        let [app, tenant] = [self.app, self.tenant].map(|id| id.to_string());
+        let [from, until] = [self.from, self.until].map(time::format);
+        Refusal::error(name, [&app, &self.audience, &tenant, &from, &until])
+    }
 }
 
 pub(super) struct Entra {
@@ -196,45 +206,36 @@ impl Entra {
 
     /// Section 4.1: v1 writes numbers as strings. Section 4.5: a token without roles is issued all the same.
     fn issue(&self, version: TokenVersion, mut issued: Issued) -> Answer {
-        let (now, audience) = (issued.from, issued.audience.clone());
         let mut state = self.state.lock();
         let seconds = match self.lifetime {
             Some(lifetime) => i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX / SECOND / 4),
             None => state.rng.random_range(60 * 60..=90 * 60),
         };
-        issued.until = now + seconds * SECOND;
+        issued.until = issued.from + seconds * SECOND;
         let token = access_token(&issued, &mut state.rng);
+        let values = json!({
+            "seconds": seconds, "from": issued.from / SECOND, "until": issued.until / SECOND,
+            "audience": issued.audience, "token": token,
+        });
         state.tokens.insert(token.clone(), issued);
         drop(state);
-        self.journal.issued(token.clone());
-        let (now, until) = (now / SECOND, now / SECOND + seconds);
+        self.journal.issued(token);
         let body = match version {
-            TokenVersion::V1 => json!({
-                "token_type": "Bearer", "expires_in": seconds.to_string(), "ext_expires_in": seconds.to_string(),
-                "expires_on": until.to_string(), "not_before": now.to_string(), "resource": audience,
-                "access_token": token,
-            }),
-            TokenVersion::V2 => json!({
-                "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token,
-            }),
+            TokenVersion::V1 => include_str!("entra/token_v1.json"),
+            TokenVersion::V2 => include_str!("entra/token_v2.json"),
         };
-        Answer::json(200, &body)
+        Answer::json(200, fill(body, &values))
     }
 
     /// The error body of section 4.1.
     fn refuse(&self, TokenError(number, values): &TokenError) -> Answer {
-        let at = time::format_entra(self.world.now());
-        let (trace, correlation) = (self.guid(), self.guid());
         let error = ERRORS.find(&number.to_string(), values);
-        let text = error.message;
-        let body = json!({
-            "error": error.code, "error_codes": [number], "timestamp": at, "trace_id": trace,
-            "correlation_id": correlation, "error_uri": format!("https://login.microsoftonline.com/error?code={number}"),
-            "error_description": format!(
-                "AADSTS{number}: {text}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {at}"
-            ),
+        let values = json!({
+            "code": error.code, "number": number, "message": error.message,
+            "at": time::format_entra(self.world.now()), "trace": self.guid(), "correlation": self.guid(),
         });
-        Answer::json(error.status, &body)
+        let body = fill(include_str!("entra/error.json"), &values);
+        Answer::json(error.status, body)
     }
 }
 
@@ -246,24 +247,21 @@ fn guid_text(text: &str) -> Option<Uuid> {
 
 /// A v1-format token, which both APIs have, whichever endpoint issued it.
 fn access_token(issued: &Issued, rng: &mut StdRng) -> String {
-    let tid = issued.tenant;
     // The service principal's object id in the customer's directory: the same for the same app and tenant.
-    let principal = Uuid::from_u128(tid.as_u128() ^ issued.app.as_u128().rotate_left(64));
-    let issuer = issuer(tid);
-    let mut claims = json!({
-        "aud": issued.audience, "iss": issuer, "iat": issued.from / SECOND, "nbf": issued.from / SECOND,
-        "exp": issued.until / SECOND, "appid": issued.app, "appidacr": if issued.by_assertion { "2" } else { "1" },
-        "idp": issuer, "idtyp": "app", "oid": principal, "sub": principal, "tid": tid,
-        "uti": URL_SAFE_NO_PAD.encode(rng.random::<[u8; 16]>()), "ver": "1.0",
+    let principal = issued.tenant.as_u128() ^ issued.app.as_u128().rotate_left(64);
+    let mut values = json!({
+        "tenant": issued.tenant, "app": issued.app, "principal": Uuid::from_u128(principal),
+        "audience": issued.audience, "credential": if issued.by_assertion { "2" } else { "1" },
+        "from": issued.from / SECOND, "until": issued.until / SECOND,
+        "uti": URL_SAFE_NO_PAD.encode(rng.random::<[u8; 16]>()),
     });
     // Without any permission there is no such claim at all.
     if !issued.roles.is_empty() {
-        claims["roles"] = json!(issued.roles);
+        values["roles"] = json!(issued.roles);
     }
     let signature: Vec<u8> = std::iter::repeat_with(|| rng.random()).take(256).collect();
-    jwt::join(&claims, &signature)
-}
-
-pub(super) fn issuer(tenant: Uuid) -> String {
-    format!("https://sts.windows.net/{tenant}/")
+    jwt::join(
+        &fill(include_str!("entra/claims.json"), &values),
+        &signature,
+    )
 }

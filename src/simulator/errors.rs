@@ -1,8 +1,11 @@
-//! Tables of Microsoft's errors: `"name": [status, code, message]`. A message has holes: `{0}`, `{1}`, …
+//! Microsoft's errors, in tables: `"name": [status, code, message]`. A message has holes: `{0}`, `{1}`, … The Defender API's
+//! errors are those of sections 2.2 and 2.3, Graph's those of 3.2 and 9, Entra's, by AADSTS number, those of 4.3.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
+
+use super::faults::Effect;
 
 pub(super) struct Errors(HashMap<String, MicrosoftError>);
 
@@ -11,6 +14,14 @@ pub(super) struct MicrosoftError {
     pub status: u16,
     pub code: String,
     pub message: String,
+}
+
+/// Why a request gets no answer.
+pub(super) enum Refusal {
+    /// An error of the API's table, by its name, with the values of the holes.
+    Error(&'static str, Vec<String>),
+    /// The answer is that of a fault.
+    Fault(Effect),
 }
 
 impl Errors {
@@ -24,6 +35,12 @@ impl Errors {
             error.message = error.message.replace(&format!("{{{hole}}}"), value);
         }
         error
+    }
+}
+
+impl Refusal {
+    pub fn error<const N: usize>(name: &'static str, values: [&str; N]) -> Self {
+        Self::Error(name, values.map(str::to_owned).to_vec())
     }
 }
 

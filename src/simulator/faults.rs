@@ -57,7 +57,7 @@ pub enum Effect {
     /// These bytes, of any content, stand among the incidents of a page as if they were one.
     BadIncident(Vec<u8>),
     /// 206: that many incidents are missing from the end of the page, and a `Warning` says so (section 3.2).
-    Partial { missing: usize, warning: String },
+    Partial(usize),
     /// The page has a nextLink to this address, whether or not it would have one.
     NextLinkTo(String),
     /// A followed link is refused with this status; no other request is touched.
@@ -101,8 +101,13 @@ pub struct Rule {
     endpoint: Option<Endpoint>,
     tenant: Option<Uuid>,
     when: When,
-    left: u64,
     effect: Effect,
+    /// How often it may still strike.
+    left: u64,
+    /// How many requests it fitted.
+    fitted: u64,
+    /// How often it has struck.
+    hits: u64,
 }
 
 impl Rule {
@@ -113,8 +118,10 @@ impl Rule {
             endpoint: None,
             tenant: None,
             when: When::Always,
-            left: u64::MAX,
             effect,
+            left: u64::MAX,
+            fitted: 0,
+            hits: 0,
         }
     }
 
@@ -125,22 +132,6 @@ impl Rule {
             headers: Vec::new(),
             body: body.to_owned(),
         })
-    }
-
-    /// The token endpoint's 429: plain text, a minute's pause (section 4.1).
-    pub fn token_throttled() -> Self {
-        Self::new(Effect::Answer {
-            status: 429,
-            headers: vec![("Retry-After".to_owned(), "60".to_owned())],
-            body: "Too Many Requests".to_owned(),
-        })
-        .at(Endpoint::Token)
-    }
-
-    /// 206, with the warning that Graph's documentation has for it (section 3.2).
-    pub fn partial(missing: usize) -> Self {
-        let warning = "199 - \"Microsoft/MicrosoftDefender/504/10000\"".to_owned();
-        Self::new(Effect::Partial { missing, warning })
     }
 
     /// Only in this API.
@@ -178,6 +169,21 @@ impl Rule {
             && (target.link || !matches!(self.effect, Effect::StaleLink(_)))
             && self.left > 0
     }
+
+    fn strikes(&mut self, target: Target, rng: &mut StdRng) -> bool {
+        if !self.fits(target) {
+            return false;
+        }
+        self.fitted += 1;
+        let strikes = match self.when {
+            When::Always => true,
+            When::Nth(n) => self.fitted == n,
+            When::Chance(probability) => rng.random_bool(probability.clamp(0.0, 1.0)),
+        };
+        self.left -= u64::from(strikes);
+        self.hits += u64::from(strikes);
+        strikes
+    }
 }
 
 /// What a request is for, as far as rules care.
@@ -199,17 +205,10 @@ pub struct RuleId(usize);
 pub struct Faults(Arc<Mutex<Rules>>);
 
 struct Rules {
-    all: Vec<Pushed>,
+    all: Vec<Rule>,
     /// The effect of each poisoned incident, and how often it has struck.
     poison: HashMap<(Uuid, u64), (Effect, u64)>,
     rng: StdRng,
-}
-
-struct Pushed {
-    rule: Rule,
-    active: bool,
-    fitted: u64,
-    hits: u64,
 }
 
 impl Faults {
@@ -223,29 +222,21 @@ impl Faults {
 
     pub fn push(&self, rule: Rule) -> RuleId {
         let all = &mut self.0.lock().all;
-        all.push(Pushed {
-            rule,
-            active: true,
-            fitted: 0,
-            hits: 0,
-        });
+        all.push(rule);
         RuleId(all.len() - 1)
     }
 
     /// Ends one rule; requests that hang already go on hanging.
     pub fn remove(&self, id: RuleId) {
-        if let Some(pushed) = self.0.lock().all.get_mut(id.0) {
-            pushed.active = false;
+        if let Some(rule) = self.0.lock().all.get_mut(id.0) {
+            rule.left = 0;
         }
     }
 
     /// Ends all rules and cures all incidents.
     pub fn clear(&self) {
         let mut rules = self.0.lock();
-        rules
-            .all
-            .iter_mut()
-            .for_each(|pushed| pushed.active = false);
+        rules.all.iter_mut().for_each(|rule| rule.left = 0);
         rules.poison.clear();
     }
 
@@ -283,47 +274,27 @@ impl Faults {
 
     /// How often a rule has struck.
     pub fn hits(&self, id: RuleId) -> u64 {
-        self.0.lock().all.get(id.0).map_or(0, |pushed| pushed.hits)
+        self.0.lock().all.get(id.0).map_or(0, |rule| rule.hits)
     }
 
     pub(super) fn strike(&self, target: Target) -> Strike {
         let mut rules = self.0.lock();
         let Rules { all, rng, .. } = &mut *rules;
         let mut strike = Strike::default();
-        for pushed in all.iter_mut().filter(|pushed| pushed.active) {
-            let delay = match pushed.rule.effect {
+        for rule in all.iter_mut() {
+            let delay = match rule.effect {
                 Effect::Delay(by) => Some(by),
-                _ if strike.effect.is_some() => continue,
                 _ => None,
             };
-            if !pushed.strikes(target, rng) {
+            if delay.is_none() && strike.effect.is_some() || !rule.strikes(target, rng) {
                 continue;
             }
             match delay {
                 Some(by) => strike.delay += by,
-                None => strike.effect = Some(pushed.rule.effect.clone()),
+                None => strike.effect = Some(rule.effect.clone()),
             }
         }
         strike
-    }
-}
-
-impl Pushed {
-    fn strikes(&mut self, target: Target, rng: &mut StdRng) -> bool {
-        if !self.rule.fits(target) {
-            return false;
-        }
-        self.fitted += 1;
-        let strikes = match self.rule.when {
-            When::Always => true,
-            When::Nth(n) => self.fitted == n,
-            When::Chance(probability) => rng.random_bool(probability.clamp(0.0, 1.0)),
-        };
-        if strikes {
-            self.rule.left -= 1;
-            self.hits += 1;
-        }
-        strikes
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn list_rules(options: GraphOptions) -> ListRules {
         path: LIST,
         resource: &GRAPH,
         errors: Errors::new(include_str!("graph/errors.json")),
+        error: include_str!("graph/error.json"),
         dialect: words::DIALECT,
         links: true,
         page: options.page,

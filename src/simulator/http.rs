@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -16,8 +16,8 @@ use super::answer::Answer;
 use super::call::Call;
 use super::connection::ConnectionHandle;
 use super::entra::TokenVersion;
-use super::faults::{Api, Effect, Endpoint};
-use super::refusal::Refusal;
+use super::errors::Refusal;
+use super::faults::{Api, Effect, Endpoint, Hint};
 use super::service::Service;
 use super::time;
 use sending::Sending;
@@ -70,11 +70,11 @@ impl Service {
             Some(answer) => answer,
             None => match self.work(call, body, effect) {
                 Ok(answer) => answer,
-                Err(Refusal::Fault(poison)) => {
-                    let answer = self.replacement(Some(&poison), call, &connection).await;
-                    answer.unwrap_or_else(|| self.refuse(call, &Refusal::Broken))
+                Err(Refusal::Error(name, values)) => self.refuse(call, name, &values),
+                Err(Refusal::Fault(fault)) => {
+                    let answer = self.replacement(Some(&fault), call, &connection).await;
+                    answer.unwrap_or_else(|| self.refuse(call, "Broken", &[]))
                 }
-                Err(refusal) => self.refuse(call, &refusal),
             },
         };
         if let Some(Effect::BrokenJson(keep)) = effect {
@@ -105,7 +105,10 @@ impl Service {
             Endpoint::List => self.list(call, effect)?,
             Endpoint::Get => self.get(call, call.id)?,
             Endpoint::Alerts => self.alerts(call, call.id)?,
-            Endpoint::Other => return Err(Refusal::NoPath),
+            Endpoint::Other => {
+                let segment = call.path().rsplit('/').next().unwrap_or_default();
+                return Err(Refusal::error("NoPath", [call.path(), segment]));
+            }
         };
         Ok(match call.api == Api::Graph && call.unknown_members() {
             true => answer.header("preference-applied", "include-unknown-enum-members"),
@@ -146,18 +149,34 @@ impl Service {
                 body: body.clone().into(),
                 shown: Vec::new(),
             },
-            Effect::LoginPage => {
-                Answer::typed(200, "text/html", Bytes::from_static(LOGIN_PAGE.as_bytes()))
+            Effect::LoginPage => Answer::typed(200, "text/html", LOGIN_PAGE),
+            Effect::Throttled(hint) => self.throttle(call, *hint),
+            Effect::StaleLink(status) => {
+                let name = if *status == 410 {
+                    "GoneLink"
+                } else {
+                    "StaleLink"
+                };
+                let mut answer = self.refuse(call, name, &[]);
+                answer.status = *status;
+                answer
             }
-            // Plain text at the token endpoint (section 4.1).
-            Effect::Throttled(hint) if call.target.api.is_none() => {
-                let text = Bytes::from_static(b"Too Many Requests");
-                Answer::typed(429, "text/plain", text).hinting(*hint, self.world.now())
-            }
-            Effect::Throttled(hint) => self.refuse(call, &Refusal::Throttled(*hint)),
-            Effect::StaleLink(status) => self.refuse(call, &Refusal::StaleLink(*status)),
             _ => return None,
         })
+    }
+
+    /// A 429: plain text at the token endpoint (section 4.1), the API's own form elsewhere.
+    fn throttle(&self, call: &Call<'_>, hint: Hint) -> Answer {
+        let (name, seconds) = match hint {
+            Hint::Seconds(seconds) | Hint::Date(seconds) => ("Throttled", seconds),
+            Hint::Text(seconds) => ("ThrottledInText", seconds),
+            Hint::Nothing => ("ThrottledWithoutTime", 0),
+        };
+        let answer = match call.target.api {
+            None => Answer::typed(429, "text/plain", "Too Many Requests"),
+            Some(_) => self.refuse(call, name, &[seconds.to_string()]),
+        };
+        answer.hinting(hint, self.world.now())
     }
 
     fn finish(&self, call: &Call<'_>, mut answer: Answer, body: Body) -> Response {

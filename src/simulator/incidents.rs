@@ -11,11 +11,9 @@ use std::collections::{BTreeSet, HashMap};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use uuid::Uuid;
 
 use super::change::{Refused, Stamp, Update, Version};
-use super::defender::document;
-use super::faults::Api;
+use super::document::{self, Form};
 use super::incident::Incident;
 use super::tenant::Tenant;
 use super::time;
@@ -34,28 +32,6 @@ pub(super) struct Incidents {
     /// Whether chance gives new scores, and what they do to the last update.
     scores: Option<Stamp>,
     reads: u64,
-}
-
-/// One of the ways to write an incident.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Form {
-    pub api: Api,
-    /// Of alerts and evidence; 0 is the natural order.
-    pub order: u64,
-    /// With its alerts.
-    pub alerts: bool,
-    /// With the members of enumerations that Graph shows only on request.
-    pub members: bool,
-    /// Times are cut to the millisecond.
-    pub millis: bool,
-}
-
-/// An incident as it is read.
-pub(super) struct Reading {
-    pub version: Version,
-    pub text: Bytes,
-    /// Whether this text was written only now.
-    pub fresh: bool,
 }
 
 struct Entry {
@@ -104,29 +80,17 @@ impl Incidents {
         if permuted { self.reads % ORDERS } else { 0 }
     }
 
-    /// The incident as a response shows it now. `write` is called once for each revision and form.
-    pub fn read(
-        &mut self,
-        id: u64,
-        form: Form,
-        write: impl FnOnce(&Incident, Uuid) -> Bytes,
-    ) -> Option<Reading> {
+    /// The whole incident as it is now, and whether this text was written only now.
+    pub fn read(&mut self, id: u64, form: Form) -> Option<(Version, Bytes, bool)> {
         let version = self.version(self.get(id)?);
         let entry = self.all.get_mut(&id)?;
         let known = entry.texts.iter().find(|(known, _)| *known == form);
-        let (text, fresh) = match known {
-            Some((_, text)) => (text.clone(), false),
-            None => {
-                let text = write(&entry.incident, version.tenant);
-                entry.texts.push((form, text.clone()));
-                (text, true)
-            }
-        };
-        Some(Reading {
-            version,
-            text,
-            fresh,
-        })
+        if let Some((_, text)) = known {
+            return Some((version, text.clone(), false));
+        }
+        let text = document::incident(&entry.incident, version.tenant, form, None);
+        entry.texts.push((form, text.clone()));
+        Some((version, text, true))
     }
 
     /// A new incident, last updated at `at`; its id.
@@ -139,7 +103,7 @@ impl Incidents {
         };
         let mut incident = Incident::new(id, alerts, at, &mut self.rng);
         if let Some(bytes) = self.bytes {
-            let length = document::incident(&incident, self.tenant.id, 0).len();
+            let length = document::incident(&incident, self.tenant.id, Form::PLAIN, None).len();
             if let Some(alert) = incident.alerts.first_mut() {
                 alert.padding = bytes.saturating_sub(length);
             }
@@ -166,7 +130,7 @@ impl Incidents {
         if self.changeable(id)?.alerts.is_empty() {
             return Err(Refused::NoAlert);
         }
-        self.alter(id, |incident, rng| {
+        self.alter(id, 1, |incident, rng| {
             let which = rng.random_range(0..incident.alerts.len());
             if let Some(alert) = incident.alerts.get_mut(which) {
                 alert.progress(now);
@@ -177,15 +141,10 @@ impl Incidents {
     /// Another score. A score that leaves the last update alone makes no revision.
     pub fn score(&mut self, id: u64, now: i64, stamp: Stamp) -> Result<Version, Refused> {
         let at = self.next_update(id, now)?;
-        if stamp == Stamp::Moves {
-            return self.change(id, at, |incident, _| incident.rescore());
+        match stamp {
+            Stamp::Moves => self.change(id, at, |incident, _| incident.rescore()),
+            Stamp::Keeps => self.alter(id, 0, |incident, _| incident.rescore()),
         }
-        let entry = self.all.get_mut(&id).ok_or(Refused::NoIncident)?;
-        entry.incident.rescore();
-        entry.texts.clear();
-        self.get(id)
-            .map(|incident| self.version(incident))
-            .ok_or(Refused::NoIncident)
     }
 
     /// Some alerts of one incident become another's.
@@ -294,7 +253,7 @@ impl Incidents {
         let before = self.changeable(id)?.last_update;
         self.by_update.remove(&(before, id));
         self.by_update.insert((at, id));
-        self.alter(id, |incident, rng| {
+        self.alter(id, 1, |incident, rng| {
             incident.last_update = at;
             if incident.score.is_none() {
                 incident.rescore();
@@ -303,21 +262,19 @@ impl Incidents {
         })
     }
 
-    /// A change that makes a revision.
+    /// A change that makes that many revisions.
     fn alter(
         &mut self,
         id: u64,
+        revisions: u32,
         change: impl FnOnce(&mut Incident, &mut StdRng),
     ) -> Result<Version, Refused> {
         let entry = self.all.get_mut(&id).ok_or(Refused::NoIncident)?;
         change(&mut entry.incident, &mut self.rng);
-        entry.incident.revision += 1;
+        entry.incident.revision += revisions;
         entry.texts.clear();
-        Ok(Version {
-            tenant: self.tenant.id,
-            incident: id,
-            revision: entry.incident.revision,
-        })
+        let changed = self.get(id).ok_or(Refused::NoIncident)?;
+        Ok(self.version(changed))
     }
 
     /// The incident, unless it was merged away: what is redirected no longer changes.

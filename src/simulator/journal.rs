@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::Notify;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::change::Version;
+use super::document::Form;
 use super::faults::{Api, Endpoint, Target};
-use super::incidents::Form;
 use super::world::World;
 
 /// Requests remembered; the oldest are forgotten first.
@@ -68,7 +68,7 @@ pub(super) enum Shown {
 
 /// How a text is entered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum TextKind {
+pub(super) enum TextKind {
     /// Served byte for byte as the whole incident.
     Whole,
     /// Served byte for byte, and lacks alerts.
@@ -123,22 +123,22 @@ impl Journal {
 
     /// The incident and revision that this very text, byte for byte, was served as: whole or bare.
     pub fn identify(&self, tenant: Uuid, data: &[u8]) -> Option<(u64, u32)> {
-        let hash = xxh3_128(data);
-        self.find(TextKind::Whole, tenant, hash)
-            .or_else(|| self.find(TextKind::Bare, tenant, hash))
+        let kinds = [TextKind::Whole, TextKind::Bare];
+        kinds
+            .into_iter()
+            .find_map(|kind| self.find(kind, tenant, data))
     }
 
     /// Whether this very text was served as an incident that lacks alerts.
     pub fn is_bare(&self, tenant: Uuid, data: &[u8]) -> bool {
-        let hash = xxh3_128(data);
-        self.find(TextKind::Whole, tenant, hash).is_none()
-            && self.find(TextKind::Bare, tenant, hash).is_some()
+        let known = |kind| self.find(kind, tenant, data).is_some();
+        known(TextKind::Bare) && !known(TextKind::Whole)
     }
 
     /// The incident and revision that this is the whole of, as Graph shows it: whatever the order of its members, and
     /// without OData's own members at its top.
     pub fn identify_value(&self, tenant: Uuid, incident: &Value) -> Option<(u64, u32)> {
-        self.find(TextKind::Meaning, tenant, meaning(incident.clone()))
+        self.find(TextKind::Meaning, tenant, incident.to_string().as_bytes())
     }
 
     /// The whole of an incident whose alerts came on several pages.
@@ -200,33 +200,19 @@ impl Journal {
         }
     }
 
-    fn find(&self, kind: TextKind, tenant: Uuid, hash: u128) -> Option<(u64, u32)> {
-        let records = self.0.records.lock();
-        records.texts.get(&(kind, tenant, hash)).copied()
+    fn find(&self, kind: TextKind, tenant: Uuid, text: &[u8]) -> Option<(u64, u32)> {
+        let key = (kind, tenant, kind.hash(text));
+        self.0.records.lock().texts.get(&key).copied()
     }
 
-    fn enter(&self, kind: TextKind, version: Version, hash: u128) {
-        let key = (kind, version.tenant, hash);
+    /// Enters a text of a version. Its meaning is entered even when no client ever gets that very text.
+    pub(super) fn enter(&self, kind: TextKind, version: Version, text: &[u8]) {
+        let key = (kind, version.tenant, kind.hash(text));
         let value = (version.incident, version.revision);
         self.0.records.lock().texts.insert(key, value);
     }
 
-    pub(super) fn served_as(&self, version: Version, text: &[u8]) {
-        self.enter(TextKind::Whole, version, xxh3_128(text));
-    }
-
-    pub(super) fn served_bare(&self, version: Version, text: &[u8]) {
-        self.enter(TextKind::Bare, version, xxh3_128(text));
-    }
-
-    /// Enters what the whole of a version says, even when no client ever gets that very text.
-    pub(super) fn means(&self, version: Version, text: &[u8]) {
-        let meaning = serde_json::from_slice(text).map_or(0, meaning);
-        self.enter(TextKind::Meaning, version, meaning);
-    }
-
     pub(super) fn assembled_as(&self, version: Version, text: Bytes) {
-        self.means(version, &text);
         self.0.records.lock().assembled.insert(version, text);
     }
 
@@ -257,13 +243,16 @@ impl Journal {
     }
 }
 
-/// The hash of what an incident says, without OData's members at its top.
-fn meaning(mut incident: Value) -> u128 {
-    if let Value::Object(members) = &mut incident {
+impl TextKind {
+    fn hash(self, text: &[u8]) -> u128 {
+        if self != Self::Meaning {
+            return xxh3_128(text);
+        }
+        // A map of serde_json is sorted by its keys.
+        let mut members: Map<String, Value> = serde_json::from_slice(text).unwrap_or_default();
         members.retain(|name, _| !name.contains("@odata."));
+        xxh3_128(Value::Object(members).to_string().as_bytes())
     }
-    // A map of serde_json is sorted by its keys.
-    xxh3_128(incident.to_string().as_bytes())
 }
 
 impl Records {

@@ -2,12 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-pub(super) fn join(claims: &Value, signature: &[u8]) -> String {
-    let header = json!({"typ": "JWT", "alg": "RS256", "kid": "simulated"}).to_string();
-    let claims = claims.to_string();
-    [header.as_bytes(), claims.as_bytes(), signature]
+const HEADER: &[u8] = br#"{"typ":"JWT","alg":"RS256","kid":"simulated"}"#;
+
+pub(super) fn join(claims: &[u8], signature: &[u8]) -> String {
+    [HEADER, claims, signature]
         .map(|part| URL_SAFE_NO_PAD.encode(part))
         .join(".")
 }

@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::refusal::Refusal;
+use super::errors::Refusal;
+use super::faults::Effect;
 use super::urlencoded;
 
 const TOKEN: &str = "$skiptoken";
@@ -26,13 +27,6 @@ pub(super) struct Links {
     followed: Mutex<HashSet<u64>>,
 }
 
-/// Where a link leads.
-#[derive(Clone, Copy)]
-pub(super) struct LinkTarget<'a> {
-    pub tenant: Uuid,
-    pub path: &'a str,
-}
-
 impl Links {
     pub fn new(url: String, once: bool) -> Self {
         Self {
@@ -44,10 +38,10 @@ impl Links {
     }
 
     /// A link with the same query except for `$skip`, which remembers `state`.
-    pub fn write(&self, target: LinkTarget<'_>, query: &str, state: &[u64]) -> String {
+    pub fn write(&self, tenant: Uuid, path: &str, query: &str, state: &[u64]) -> String {
         let mut numbers = vec![self.serial.fetch_add(1, Ordering::Relaxed)];
         numbers.extend(state);
-        numbers.push(seal(target, query, &numbers));
+        numbers.push(seal(tenant, path, query, &numbers));
         let text: Vec<_> = numbers.iter().map(|number| format!("{number:x}")).collect();
         let token = URL_SAFE_NO_PAD.encode(text.join("-"));
         let kept = query.split('&').filter(|pair| {
@@ -56,24 +50,25 @@ impl Links {
         });
         let mut pairs: Vec<_> = kept.map(str::to_owned).collect();
         pairs.push(format!("{}={token}", urlencoded::encode(TOKEN)));
-        format!("{}{}?{}", self.url, target.path, pairs.join("&"))
+        format!("{}{path}?{}", self.url, pairs.join("&"))
     }
 
     /// The state that a followed link remembers; `None`: no link was followed.
-    pub fn open(&self, target: LinkTarget<'_>, query: &str) -> Result<Option<Vec<u64>>, Refusal> {
+    pub fn open(&self, tenant: Uuid, path: &str, query: &str) -> Result<Option<Vec<u64>>, Refusal> {
         let Some(token) = token(query) else {
             return Ok(None);
         };
-        let mut numbers = numbers(&token).ok_or(Refusal::AlteredLink)?;
+        let altered = || Refusal::error("AlteredLink", []);
+        let mut numbers = numbers(&token).ok_or_else(altered)?;
         let sealed = numbers.pop();
-        if sealed != Some(seal(target, query, &numbers)) {
-            return Err(Refusal::AlteredLink);
+        if sealed != Some(seal(tenant, path, query, &numbers)) {
+            return Err(altered());
         }
         let state = numbers.split_off(1);
         let mut followed = self.followed.lock();
         let first = numbers.first().is_some_and(|n| followed.insert(*n));
         if self.once && !first {
-            return Err(Refusal::StaleLink(410));
+            return Err(Refusal::Fault(Effect::StaleLink(410)));
         }
         Ok(Some(state))
     }
@@ -102,9 +97,9 @@ fn numbers(token: &str) -> Option<Vec<u64>> {
 }
 
 /// Over the query's meaning, not its spelling: a client may escape more than it has to.
-fn seal(target: LinkTarget<'_>, query: &str, numbers: &[u64]) -> u64 {
+fn seal(tenant: Uuid, path: &str, query: &str, numbers: &[u64]) -> u64 {
     let rest: Vec<_> = urlencoded::pairs(query)
         .filter(|(key, _)| !replaced(key.as_deref()))
         .collect();
-    xxh3_64(format!("{} {} {rest:?} {numbers:?}", target.tenant, target.path).as_bytes())
+    xxh3_64(format!("{tenant} {path} {rest:?} {numbers:?}").as_bytes())
 }

@@ -9,15 +9,16 @@ use uuid::Uuid;
 use super::answer::Answer;
 use super::call::Call;
 use super::change::{Refused, Version};
+use super::document::{self, Form};
 use super::entra::Entra;
+use super::errors::Refusal;
 use super::faults::{Api, Effect, Endpoint, Faults, Hint};
-use super::incident::Incident;
-use super::incidents::{Form, Incidents};
-use super::journal::{Journal, Shown};
-use super::link::{LinkTarget, Links};
-use super::page::{self, Frame, PageItem};
+use super::incidents::Incidents;
+use super::journal::{Journal, Shown, TextKind};
+use super::link::Links;
+use super::page::{self, Frame};
 use super::quota::{Method, Quotas};
-use super::refusal::Refusal;
+use super::template::fill;
 use super::time;
 use super::urlencoded;
 use super::world::World;
@@ -67,133 +68,105 @@ impl Service {
         }
     }
 
-    /// The answer in the form of the API that was called: sections 2.1 and 3.2.
-    pub fn refuse(&self, call: &Call<'_>, refusal: &Refusal) -> Answer {
-        let now = self.world.now();
+    /// The error in the form of the API that was called: sections 2.1 and 3.2.
+    pub fn refuse(&self, call: &Call<'_>, name: &str, values: &[String]) -> Answer {
         let rules = self.rules(call.api);
-        let (name, values) = refusal.words(call.path(), rules.resource);
-        let found = rules.errors.find(name, &values);
-        let mut error = json!({"code": found.code, "message": found.message});
-        match call.api {
-            Api::Defender => error["target"] = json!(self.entra.guid()),
-            Api::Graph => {
-                let own = call.request.to_string();
-                let client = call.header("client-request-id").unwrap_or(&own);
-                let date = time::format_zoneless(now);
-                error["innerError"] =
-                    json!({"date": date, "request-id": own, "client-request-id": client});
-            }
-        }
-        let status = match refusal {
-            Refusal::StaleLink(status) => *status,
-            _ => found.status,
-        };
-        let answer = Answer::json(status, &json!({"error": error}));
-        match refusal {
-            Refusal::Throttled(hint) => answer.hinting(*hint, now),
-            _ => answer,
-        }
+        let error = rules.errors.find(name, values);
+        let own = call.request.to_string();
+        let values = json!({
+            "code": error.code, "message": error.message, "guid": self.entra.guid(), "request": own,
+            "client": call.header("client-request-id").unwrap_or(&own),
+            "date": time::format_zoneless(self.world.now()),
+        });
+        Answer::json(error.status, fill(rules.error, &values))
     }
 
     /// The tenant that the caller may read. The order of the checks: token, quota, role, licence.
     fn admit(&self, call: &Call<'_>, method: Method) -> Result<Uuid, Refusal> {
         let resource = self.rules(call.api).resource;
-        let token = call.bearer().ok_or(Refusal::NoToken)?;
-        let issued = self.entra.find(token).ok_or(Refusal::UnknownToken)?;
+        let refusal = |name| Refusal::error(name, []);
+        let token = call.bearer().ok_or_else(|| refusal("NoToken"))?;
+        let issued = self.entra.find(token);
+        let issued = issued.ok_or_else(|| refusal("UnknownToken"))?;
         let now = self.world.now();
-        if issued.audience != resource.uri || now >= issued.until {
-            return Err(Refusal::WrongToken(issued));
+        if issued.audience != resource.uri {
+            return Err(issued.refusal("WrongToken"));
+        }
+        if now >= issued.until {
+            return Err(issued.refusal("ExpiredToken"));
         }
         if self.options.quotas {
             let taken = self.quotas.take(issued.tenant, issued.app, method, now);
-            taken.map_err(|seconds| Refusal::Throttled(self.hint(call.api, seconds)))?;
+            taken.map_err(|seconds| self.quota_spent(call.api, seconds))?;
         }
         let reads = |role: &String| resource.readers.contains(&role.as_str());
         if !issued.roles.iter().any(reads) {
-            return Err(Refusal::NoRole(issued.roles));
+            return Err(Refusal::error("NoRole", [&issued.roles.join(",")]));
         }
         match self.world.tenant(issued.tenant) {
             Some(tenant) if tenant.licensed => Ok(issued.tenant),
-            _ => Err(Refusal::Unlicensed),
+            _ => Err(refusal("Unlicensed")),
         }
     }
 
-    fn hint(&self, api: Api, seconds: i64) -> Hint {
+    fn quota_spent(&self, api: Api, seconds: i64) -> Refusal {
         let seconds = seconds.unsigned_abs();
-        match api {
+        Refusal::Fault(Effect::Throttled(match api {
             Api::Defender if !self.options.retry_after => Hint::Text(seconds),
             _ => Hint::Seconds(seconds),
-        }
+        }))
     }
 
     /// One page of a list, changed by `effect`.
     pub fn list(&self, call: &Call<'_>, effect: Option<&Effect>) -> Result<Answer, Refusal> {
         let tenant = self.admit(call, Method::of(call.api, Endpoint::List))?;
-        let rules = self.rules(call.api);
-        let selection = self.select(tenant, call.query(), rules)?;
-        let (expand, count) = (selection.query.expand, selection.query.count);
+        let selection = self.select(tenant, call.query(), self.rules(call.api))?;
+        let expand = selection.query.expand;
         let form = self.form(call, expand);
         let items = self.world.with(tenant, |incidents, _| {
             let ids = selection.ids.iter();
             let items = ids.filter_map(|id| self.read(incidents, *id, form));
-            Ok(items.collect())
+            Ok(items.unzip())
         });
         let frame = Frame {
+            api: call.api,
             context: context(call.api, expand),
-            count: count.then_some(selection.total),
-            next: selection.next.as_deref(),
-            link_first: call.api == Api::Graph,
+            count: selection.query.count.then_some(selection.total),
+            next: selection.next,
         };
-        let items: Vec<_> = items.map_err(|_| Refusal::Unlicensed)?;
-        Ok(page::answer(&frame, items, effect))
+        let (texts, shown) = items.map_err(|_| Refusal::error("Unlicensed", []))?;
+        Ok(page::answer(frame, texts, shown, effect))
     }
 
     pub fn get(&self, call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
         let tenant = self.admit(call, Method::of(call.api, Endpoint::Get))?;
-        let expand = match call.api {
-            Api::Defender => true,
-            Api::Graph => expansion(call.query()).map_err(Refusal::Query)?,
-        };
-        let form = self.form(call, expand);
-        let number = id.parse().map_err(|_| Refusal::NoIncident(id.to_owned()))?;
+        let mut form = self.form(call, false);
+        if call.api == Api::Graph {
+            form.entity = true;
+            form.alerts = expansion(call.query())?;
+        }
+        let not_found = || Refusal::error("NoIncident", [id]);
+        let number = id.parse().map_err(|_| not_found())?;
         let item = self.world.with(tenant, |incidents, _| {
             let read = self.read(incidents, number, form);
             read.ok_or(Refused::NoIncident)
         });
-        let item = item.map_err(|_| Refusal::NoIncident(id.to_owned()))?;
+        let (text, shown) = item.map_err(|_| not_found())?;
         if form.alerts {
             self.poisoned(tenant, &[number])?;
         }
-        let text = match call.api {
-            Api::Defender => item.text,
-            Api::Graph => {
-                let context = format!("{}/$entity", context(call.api, expand));
-                let text = under_context(&context, &item.text);
-                match item.shown {
-                    Shown::Whole(version) => self.journal.served_as(version, &text),
-                    Shown::Bare(version) | Shown::Alerts { version, .. } => {
-                        self.journal.served_bare(version, &text);
-                    }
-                }
-                text
-            }
-        };
-        Ok(Answer::bytes(200, text).showing(vec![item.shown]))
+        Ok(Answer::json(200, text).showing(vec![shown]))
     }
 
     /// The alerts of one incident, which only Graph has: from the first on, or where a link goes on.
     pub fn alerts(&self, call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
         let tenant = self.admit(call, Method::Graph)?;
-        let not_found = || Refusal::NoIncident(id.to_owned());
+        let not_found = || Refusal::error("NoIncident", [id]);
         let number: u64 = id.parse().map_err(|_| not_found())?;
-        let path = alerts_path(number);
-        let place = LinkTarget {
-            tenant,
-            path: &path,
-        };
-        let state = self.links.open(place, call.query())?;
-        if state.is_none() && !call.query().is_empty() {
-            return Err(Refusal::Query(call.query().to_owned()));
+        let query = call.query();
+        let state = self.links.open(tenant, &alerts_path(number), query)?;
+        if state.is_none() && !query.is_empty() {
+            return Err(Refusal::error("Query", [query]));
         }
         let (revision, order, from) = match state.as_deref() {
             Some([revision, order, from]) => (Some(*revision), *order, *from as usize),
@@ -206,31 +179,34 @@ impl Service {
         let written = self.world.with(tenant, |incidents, _| {
             let incident = incidents.get(number).ok_or(Refused::NoIncident)?;
             let of = incident.alerts.len();
-            let alerts = from.min(of)..from.saturating_add(most).min(of);
-            let texts = graph::document::alerts(incident, tenant, form, alerts.clone());
-            Ok((incidents.version(incident), alerts, of, texts))
+            let texts = document::alerts(incident, tenant, form);
+            let texts: Vec<_> = texts.skip(from).take(most).collect();
+            Ok((incidents.version(incident), of, texts))
         });
-        let (version, alerts, of, texts) = written.map_err(|_| not_found())?;
+        let (version, of, texts) = written.map_err(|_| not_found())?;
         if revision.is_some_and(|revision| revision != u64::from(version.revision)) {
-            return Err(Refusal::StaleLink(410));
+            return Err(Refusal::Fault(Effect::StaleLink(410)));
         }
-        let next = (alerts.end < of).then(|| self.alerts_link(version, form, alerts.end));
+        let alerts = from..from.saturating_add(texts.len());
         let frame = Frame {
+            api: call.api,
             context: graph::alerts_context(number),
             count: None,
-            next: next.as_deref(),
-            link_first: true,
+            next: (alerts.end < of).then(|| self.alerts_link(version, form, alerts.end)),
         };
-        let items = texts.iter().map(Vec::as_slice).collect();
-        let answer = Answer::bytes(200, page::text(&frame, items, None));
         // Alerts that are read without the incident are no version.
-        let shown = Shown::Alerts {
+        let shown = revision.map(|_| Shown::Alerts {
             version,
             form,
             alerts,
             of,
-        };
-        Ok(answer.showing(revision.map(|_| shown).into_iter().collect()))
+        });
+        Ok(page::answer(
+            frame,
+            texts,
+            shown.into_iter().collect(),
+            None,
+        ))
     }
 
     /// What the first poisoned one of `incidents` does.
@@ -241,89 +217,62 @@ impl Service {
 
     /// How the incidents of this call are written; the order is chosen for each.
     fn form(&self, call: &Call<'_>, expand: bool) -> Form {
-        Form {
-            api: call.api,
-            order: 0,
-            alerts: expand || call.api == Api::Defender,
-            members: call.api == Api::Graph && call.unknown_members(),
-            millis: self.options.graph.millis,
+        match call.api {
+            Api::Defender => Form::PLAIN,
+            Api::Graph => Form {
+                api: call.api,
+                alerts: expand,
+                members: call.unknown_members(),
+                millis: self.options.graph.millis,
+                ..Form::PLAIN
+            },
         }
     }
 
     /// One incident, with as many of its alerts as it shows at once.
-    fn read(&self, incidents: &mut Incidents, id: u64, mut form: Form) -> Option<PageItem> {
+    fn read(&self, incidents: &mut Incidents, id: u64, mut form: Form) -> Option<(Bytes, Shown)> {
+        let journal = &self.journal;
         if form.alerts {
             form.order = incidents.next_order(self.options.permuted);
         }
-        let whole = incidents.read(id, form, |incident, tenant| {
-            render(incident, tenant, form, None)
-        })?;
-        let (version, text) = (whole.version, whole.text);
-        let incident = incidents.get(id)?;
-        let journal = &self.journal;
+        let (version, text, fresh) = incidents.read(id, form)?;
         if !form.alerts {
-            journal.served_bare(version, &text);
-            let shown = Shown::Bare(version);
-            return Some(PageItem { text, shown });
+            journal.enter(TextKind::Bare, version, &text);
+            return Some((text, Shown::Bare(version)));
         }
-        let most = match form.api {
-            Api::Defender => usize::MAX,
-            Api::Graph => self.options.graph.alerts.unwrap_or(usize::MAX),
-        };
-        if incident.alerts.len() > most {
-            if whole.fresh {
-                journal.assembled_as(version, text);
+        let incident = incidents.get(id)?;
+        let most = self.options.graph.alerts.unwrap_or(usize::MAX);
+        let split = form.api == Api::Graph && incident.alerts.len() > most;
+        if fresh && form.api == Api::Graph {
+            journal.enter(TextKind::Meaning, version, &text);
+        }
+        if !split {
+            if fresh {
+                journal.enter(TextKind::Whole, version, &text);
             }
-            return Some(self.first_part(incident, version, form, most));
+            return Some((text, Shown::Whole(version)));
         }
-        if whole.fresh {
-            journal.served_as(version, &text);
-            if form.api == Api::Graph {
-                journal.means(version, &text);
-            }
-        }
-        let shown = Shown::Whole(version);
-        Some(PageItem { text, shown })
-    }
-
-    /// An incident with the first `most` of its alerts, and the link to the others (section 3.5).
-    fn first_part(
-        &self,
-        incident: &Incident,
-        version: Version,
-        form: Form,
-        most: usize,
-    ) -> PageItem {
+        journal.assembled_as(version, text);
+        // The first alerts, and a link to the others (section 3.5).
         let link = self.alerts_link(version, form, most);
-        let text = render(incident, version.tenant, form, Some((most, &link)));
-        self.journal.served_bare(version, &text);
+        let text = document::incident(incident, version.tenant, form, Some((most, &link)));
+        journal.enter(TextKind::Bare, version, &text);
+        form.entity = false;
         let shown = Shown::Alerts {
             version,
             form,
             alerts: 0..most,
             of: incident.alerts.len(),
         };
-        PageItem { text, shown }
+        Some((text, shown))
     }
 
     /// The link is bound to the revision: after a change it is stale, so that no client assembles an incident that never
     /// existed.
     fn alerts_link(&self, version: Version, form: Form, from: usize) -> String {
         let path = alerts_path(version.incident);
-        let target = LinkTarget {
-            tenant: version.tenant,
-            path: &path,
-        };
         let state = [u64::from(version.revision), form.order, from as u64];
-        self.links.write(target, "", &state)
-    }
-}
-
-/// `first`: shows only that many of the alerts, and a link to the others.
-fn render(incident: &Incident, tenant: Uuid, form: Form, first: Option<(usize, &str)>) -> Bytes {
-    match form.api {
-        Api::Defender => defender::document::incident(incident, tenant, form.order),
-        Api::Graph => graph::document::incident(incident, tenant, form, first),
+        self.links.write(version.tenant, &path, "", &state)
     }
 }
 
@@ -340,17 +289,10 @@ fn context(api: Api, expand: bool) -> String {
 }
 
 /// Whether the query is `$expand=alerts`. Any other is refused.
-fn expansion(query: &str) -> Result<bool, String> {
+fn expansion(query: &str) -> Result<bool, Refusal> {
     match urlencoded::decode(query).as_deref() {
         Some("") => Ok(false),
         Some("$expand=alerts") => Ok(true),
-        _ => Err(query.to_owned()),
+        _ => Err(Refusal::error("Query", [query])),
     }
-}
-
-/// An entity's text with OData's context as its first member.
-fn under_context(context: &str, text: &[u8]) -> Bytes {
-    let mut body = format!("{{\"@odata.context\":{},", json!(context)).into_bytes();
-    body.extend_from_slice(text.get(1..).unwrap_or_default());
-    body.into()
 }

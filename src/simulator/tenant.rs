@@ -86,6 +86,6 @@ impl FederatedCredential {
             "iss": self.issuer, "sub": self.subject, "aud": [self.audience], "iat": from / SECOND,
             "nbf": from / SECOND, "exp": until / SECOND,
         });
-        jwt::join(&claims, b"not a signature")
+        jwt::join(claims.to_string().as_bytes(), b"not a signature")
     }
 }

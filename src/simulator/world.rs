@@ -15,7 +15,7 @@ use super::Options;
 use super::change::{Refused, Stamp, Update, Version};
 use super::incidents::Incidents;
 use super::tenant::Tenant;
-use super::time::{self, Clock};
+use super::time::Clock;
 
 /// A page that is about to be answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,11 +130,6 @@ impl World {
         self.with(tenant, |incidents, _| Ok(incidents.add(at)))
     }
 
-    /// An incident that appears only now, although it was last updated `ago`.
-    pub fn late_indexed(&self, tenant: Uuid, ago: Duration) -> Result<u64, Refused> {
-        self.create_dated(tenant, self.now() - time::ticks(ago))
-    }
-
     pub fn update(&self, tenant: Uuid, id: u64, update: Update) -> Result<Version, Refused> {
         self.with(tenant, |incidents, now| incidents.update(id, now, update))
     }
@@ -216,10 +211,6 @@ impl World {
     /// Calls `hook` before each page of a list is put together, so that the world can change between two pages.
     pub fn before_each_page(&self, hook: impl Fn(&World, PageRequest) + Send + Sync + 'static) {
         *self.0.hook.lock() = Some(Arc::new(hook));
-    }
-
-    pub fn leave_pages_alone(&self) {
-        *self.0.hook.lock() = None;
     }
 
     /// Every present version, redirected incidents included.

@@ -1,9 +1,8 @@
 //! The records on the topic.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use incidentd::simulator::{Effect, Endpoint, Options, Rule, Update, World};
+use incidentd::simulator::{Effect, Endpoint, Options, Rule, SECOND, Update, World};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -114,7 +113,7 @@ async fn what_is_no_incident_goes_to_the_dead_letters_raw_and_its_neighbours_and
 fn change_everything(world: &World, tenant: Uuid, round: u64) {
     let new = world.create(tenant, 4).unwrap();
     world
-        .late_indexed(tenant, Duration::from_secs(300))
+        .create_dated(tenant, world.now() - 300 * SECOND)
         .unwrap();
     world
         .update(tenant, new[0], Update::Comment("Called.".into()))

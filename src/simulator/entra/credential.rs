@@ -3,6 +3,7 @@
 //! No certificate is ever registered. Signatures of foreign tokens are not checked: the simulator has no issuer's keys. The
 //! errors are those of section 4.3.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::jwt;
@@ -58,12 +59,23 @@ fn by_secret(tenant: &Tenant, client: &str, secret: Option<&str>) -> Result<(), 
 }
 
 /// What a foreign token claims.
+#[derive(Deserialize)]
 struct Claims {
-    issuer: String,
-    subject: String,
-    audience: String,
-    from: i64,
-    until: i64,
+    iss: String,
+    sub: String,
+    aud: Audience,
+    /// In seconds, as is `exp`.
+    #[serde(default)]
+    nbf: i64,
+    exp: i64,
+}
+
+/// An audience may be an array of one, as Kubernetes writes it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    Text(String),
+    Array([String; 1]),
 }
 
 fn by_assertion(
@@ -74,16 +86,18 @@ fn by_assertion(
 ) -> Result<(), TokenError> {
     let malformed = |what: &str| error(50027, [what]);
     let (header, claims) = jwt::read(assertion).ok_or_else(|| malformed("not three parts"))?;
-    let claims = Claims::read(&claims).ok_or_else(|| malformed("a claim is missing"))?;
-    if claims.issuer == client && claims.subject == client {
+    let claims = serde_json::from_value(claims).map_err(|_| malformed("a claim is missing"));
+    let claims: Claims = claims?;
+    if claims.iss == client && claims.sub == client {
         return Err(error(700027, []));
     }
     if header.get("alg").and_then(Value::as_str) != Some("RS256") {
         return Err(malformed("its algorithm is not RS256"));
     }
     trusted(&tenant.federated, &claims)?;
-    if now < claims.from || now >= claims.until {
-        let times = [now, claims.from, claims.until].map(time::format);
+    let [from, until] = [claims.nbf, claims.exp].map(|seconds| seconds.saturating_mul(SECOND));
+    if now < from || now >= until {
+        let times = [now, from, until].map(time::format);
         return Err(TokenError(700024, times.to_vec()));
     }
     Ok(())
@@ -91,36 +105,18 @@ fn by_assertion(
 
 /// Section 4.6: issuer, audience and subject must match one record exactly.
 fn trusted(known: &[FederatedCredential], claims: &Claims) -> Result<(), TokenError> {
-    let of_issuer = || known.iter().filter(|fic| fic.issuer == claims.issuer);
-    let for_audience = || of_issuer().filter(|fic| fic.audience == claims.audience);
+    let (Audience::Text(audience) | Audience::Array([audience])) = &claims.aud;
+    let of_issuer = || known.iter().filter(|fic| fic.issuer == claims.iss);
+    let for_audience = || of_issuer().filter(|fic| fic.audience == *audience);
     Err(if known.is_empty() {
-        error(70021, [&claims.issuer])
+        error(70021, [&claims.iss])
     } else if of_issuer().next().is_none() {
-        error(700211, [&claims.issuer])
+        error(700211, [&claims.iss])
     } else if for_audience().next().is_none() {
-        error(700212, [&claims.audience])
-    } else if !for_audience().any(|fic| fic.subject == claims.subject) {
-        error(700213, [&claims.subject])
+        error(700212, [audience])
+    } else if !for_audience().any(|fic| fic.subject == claims.sub) {
+        error(700213, [&claims.sub])
     } else {
         return Ok(());
     })
-}
-
-impl Claims {
-    /// An audience may be an array of one, as Kubernetes writes it.
-    fn read(claims: &Value) -> Option<Self> {
-        let text = |name: &str| Some(claims.get(name)?.as_str()?.to_owned());
-        let seconds = |name: &str| claims.get(name).map(Value::as_i64);
-        let audience = match claims.get("aud")? {
-            Value::Array(all) if all.len() == 1 => all.first()?.as_str()?,
-            one => one.as_str()?,
-        };
-        Some(Self {
-            issuer: text("iss")?,
-            subject: text("sub")?,
-            audience: audience.to_owned(),
-            from: seconds("nbf").unwrap_or(Some(0))?.saturating_mul(SECOND),
-            until: seconds("exp")??.saturating_mul(SECOND),
-        })
-    }
 }

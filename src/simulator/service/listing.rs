@@ -3,12 +3,10 @@
 use uuid::Uuid;
 
 use super::super::entra::Resource;
-use super::super::errors::Errors;
+use super::super::errors::{Errors, Refusal};
 use super::super::faults::Api;
 use super::super::incidents::Incidents;
-use super::super::link::LinkTarget;
 use super::super::odata::{Dialect, Query};
-use super::super::refusal::Refusal;
 use super::super::world::PageRequest;
 use super::Service;
 
@@ -29,6 +27,8 @@ pub(in super::super) struct ListRules {
     /// What a token must be for.
     pub resource: &'static Resource,
     pub errors: Errors,
+    /// The body of an error.
+    pub error: &'static str,
     pub dialect: Dialect,
     /// Whether pages end in a nextLink when more matches.
     pub links: bool,
@@ -54,14 +54,12 @@ impl Service {
         query: &str,
         rules: &ListRules,
     ) -> Result<Selection, Refusal> {
-        let path = rules.path;
-        let target = LinkTarget { tenant, path };
         let state = match rules.links {
-            true => self.links.open(target, query)?,
+            true => self.links.open(tenant, rules.path, query)?,
             false => None,
         };
         let parsed = Query::parse(query, &rules.dialect, state.is_some());
-        let mut asked = parsed.map_err(Refusal::Query)?;
+        let mut asked = parsed.map_err(|what| Refusal::error("Query", [&what]))?;
         let mut after_empty = false;
         if let Some([skip, empty]) = state.as_deref() {
             (asked.skip, after_empty) = (*skip as usize, *empty != 0);
@@ -84,7 +82,7 @@ impl Service {
         let ids = self.world.with(tenant, |incidents, _| {
             Ok(matching(incidents, &asked, self.options.order, wanted))
         });
-        let mut ids = ids.map_err(|_| Refusal::Unlicensed)?;
+        let mut ids = ids.map_err(|_| Refusal::error("Unlicensed", []))?;
         let total = ids.len();
         ids.truncate(end);
         ids.drain(..asked.skip.min(ids.len()));
@@ -94,7 +92,7 @@ impl Service {
         let more = empty || total > end;
         let next = (rules.links && more).then(|| {
             let state = [(asked.skip + ids.len()) as u64, u64::from(empty)];
-            self.links.write(target, query, &state)
+            self.links.write(tenant, rules.path, query, &state)
         });
         Ok(Selection {
             query: asked,

@@ -152,7 +152,8 @@ async fn padding_makes_pages_large_and_leaves_incidents_alone() {
 async fn answers_can_be_replaced_per_endpoint_and_tenant() {
     let (bench, token) = with_incidents().await;
     let faults = bench.sim.faults();
-    faults.push(Rule::token_throttled());
+    let throttled = Effect::Throttled(Hint::Seconds(60));
+    faults.push(Rule::new(throttled).at(Endpoint::Token));
     faults.push(
         Rule::status(503, "")
             .at(Endpoint::List)

@@ -34,7 +34,7 @@ async fn rules_strike_one_api_or_both() {
 async fn a_partial_page_says_so_and_shows_the_rest_only() {
     let (bench, token, graph) = with_incidents().await;
     let faults = bench.sim.faults();
-    faults.push(Rule::partial(2).at(Endpoint::List).times(2));
+    faults.push(Rule::new(Effect::Partial(2)).at(Endpoint::List).times(2));
     for (token, path, key) in [
         (&token, "/api/incidents", "incidentId"),
         (&graph, EXPANDED, "id"),

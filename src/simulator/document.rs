@@ -1,0 +1,230 @@
+//! Incidents and alerts as the APIs show them (sections 1.3, 3.3, 3.4 and 9): the values that fill the templates of both.
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::alert::Alert;
+use super::defender::document as defender;
+use super::faults::Api;
+use super::graph::document as graph;
+use super::incident::{ANALYST, Incident};
+use super::template::{Documents, extend};
+use super::time::{self, SECOND};
+
+const USERS: [&str; 5] = [
+    "adele.vance",
+    "alex.wilber",
+    "jörg.müller",
+    "svc-backup",
+    "岡本",
+];
+const DOMAINS: [&str; 3] = ["contoso.com", "europe.corp.contoso.com", "fabrikam.example"];
+
+/// Prose without end, for incidents that must have a size.
+const FILLER: &str = "The activity was seen again on the same host and by the same account. ";
+
+/// One of the ways to write an incident.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Form {
+    pub api: Api,
+    /// The order of alerts and evidence, always the same for the same number; 0 is the natural order.
+    pub order: u64,
+    /// With its alerts.
+    pub alerts: bool,
+    /// As an answer of its own, which at Graph names its context.
+    pub entity: bool,
+    /// With the members of enumerations that Graph shows only on request.
+    pub members: bool,
+    /// Times are cut to the millisecond.
+    pub millis: bool,
+}
+
+impl Form {
+    /// As the Defender API shows it.
+    pub const PLAIN: Self = Self {
+        api: Api::Defender,
+        order: 0,
+        alerts: true,
+        entity: false,
+        members: false,
+        millis: false,
+    };
+
+    fn documents(self) -> &'static Documents {
+        match self.api {
+            Api::Defender => &defender::DOCUMENTS,
+            Api::Graph => &graph::DOCUMENTS,
+        }
+    }
+
+    fn time(self, at: i64) -> String {
+        match self.millis {
+            true => time::format_millis(at),
+            false => time::format(at),
+        }
+    }
+
+    fn arrange<T>(self, items: &mut [T], seed: u64) {
+        if self.order != 0 {
+            items.shuffle(&mut StdRng::seed_from_u64(self.order ^ seed));
+        }
+    }
+}
+
+/// `first`: shows only that many of the alerts, and a link to the others.
+pub(super) fn incident(
+    incident: &Incident,
+    tenant: Uuid,
+    form: Form,
+    first: Option<(usize, &str)>,
+) -> Bytes {
+    let comments = incident.comments.iter().map(|comment| {
+        json!({"comment": comment.text, "createdBy": ANALYST, "createdTime": form.time(comment.at)})
+    });
+    let mut values = json!({
+        "id": incident.id, "tenant": tenant, "redirect": incident.redirect,
+        "redirect_text": incident.redirect.map(|id| id.to_string()), "name": incident.name,
+        "created": form.time(incident.created), "updated": form.time(incident.last_update),
+        "assigned": incident.assigned_to, "tags": incident.tags, "comments": comments.collect::<Vec<_>>(),
+        "resolving": incident.resolving_comment, "modified": incident.modified_by, "score": incident.score,
+    });
+    let words = match form.api {
+        Api::Defender => defender::incident_words(incident),
+        Api::Graph => graph::incident_words(incident, form.members),
+    };
+    extend(&mut values, words);
+    if incident.newer {
+        values["newer_id"] = json!(incident.id);
+    }
+    if form.entity {
+        let shown = if form.alerts { "(alerts())" } else { "" };
+        values["shown"] = json!(shown);
+    }
+    let mut lists = Vec::new();
+    if form.alerts {
+        let mut count = incident.alerts.len();
+        if let Some((most, link)) = first {
+            values["link"] = json!(link);
+            count = most;
+        }
+        lists.push((
+            "alerts",
+            alerts(incident, tenant, form).take(count).collect(),
+        ));
+        values["expanded"] = json!(incident.id);
+    }
+    form.documents().incident.fill(&values, &lists).into()
+}
+
+/// The alerts in the order of `form`.
+pub(super) fn alerts(incident: &Incident, tenant: Uuid, form: Form) -> impl Iterator<Item = Bytes> {
+    let mut all: Vec<_> = incident.alerts.iter().collect();
+    form.arrange(&mut all, incident.id);
+    let all = all.into_iter();
+    all.map(move |one| alert(one, incident, tenant, form))
+}
+
+fn alert(alert: &Alert, incident: &Incident, tenant: Uuid, form: Form) -> Bytes {
+    let documents = form.documents();
+    let values = values(alert, incident, tenant, form);
+    let sparse = values["sparse"] == true;
+    let evidence = |kind: &str| {
+        let template = documents.sparse.get(kind).filter(|_| sparse);
+        let template = template.or_else(|| documents.evidence.get(kind))?;
+        Some(Bytes::from(template.fill(&values, &[])))
+    };
+    let attack = alert.attack;
+    let device = attack.on_device.then(|| evidence("Device")).flatten();
+    let others = attack.entities.iter().chain(&attack.graph_evidence);
+    let others = others.filter_map(|kind| evidence(kind));
+    let (devices, mut evidence): (Vec<_>, Vec<_>) = match form.api {
+        Api::Defender => (device.into_iter().collect(), others.collect()),
+        Api::Graph => (Vec::new(), device.into_iter().chain(others).collect()),
+    };
+    form.arrange(&mut evidence, alert.seed);
+    let lists = [("devices", devices), ("evidence", evidence)];
+    documents.alert.fill(&values, &lists).into()
+}
+
+/// What fills the holes of an alert, its devices, entities and evidence. The alert's seed decides most of it, for both APIs
+/// alike.
+fn values(alert: &Alert, incident: &Incident, tenant: Uuid, form: Form) -> Value {
+    let rng = &mut StdRng::seed_from_u64(alert.seed);
+    let attack = alert.attack;
+    // The order of the draws decides what a seed gives.
+    let id = alert_id(&attack.service, rng);
+    let user = *USERS.choose(rng).unwrap_or(&USERS[0]);
+    let domain = *DOMAINS.choose(rng).unwrap_or(&DOMAINS[0]);
+    let mut sha1 = || format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
+    let (device, hash) = (sha1(), sha1());
+    let guid = Uuid::from_u128(rng.random());
+    let host = rng.random_range(1..255);
+    let process = rng.random_range(4..60_000);
+    // Leaves out what does not apply, where another alert says null.
+    let sparse = rng.random_bool(0.2);
+    let first = alert.created - rng.random_range(SECOND..SECOND * 3600);
+    let last = first + rng.random_range(0..SECOND * 600);
+    let investigation = rng.random_range(1..100_000);
+    let grouped = process % 2 == 0;
+    let first_seen = alert.created - SECOND * 86_400 * 30 - process;
+    let principal = format!("{user}@{domain}");
+    // Only Sentinel's rules have details of their own.
+    let details = (attack.service == "MicrosoftSentinel").then(|| json!({"Account": [principal]}));
+    let mut values = json!({
+        "id": id, "incident": incident.id, "tenant": tenant, "sparse": sparse,
+        "detector": Uuid::from_u64_pair(alert.seed, !alert.seed), "title": attack.title, "category": attack.category,
+        "description": description(alert, &principal), "family": attack.family, "techniques": attack.techniques,
+        "assigned": alert.assigned_to, "details": details,
+        "investigation": (alert.investigation == "Running").then_some(investigation),
+        "created": form.time(alert.created), "updated": form.time(alert.last_updated),
+        "resolved": alert.resolved.map(|at| form.time(at)), "first": form.time(first), "last": form.time(last),
+        // A user entity without an account name has an empty one, not null (section 1.4, item 3).
+        "account": if sparse { "" } else { user }, "user": user, "domain": domain, "principal": principal,
+        "device": device, "guid": guid, "address": format!("203.0.113.{host}"), "hash": hash, "process": process,
+        "started": form.time(alert.created - SECOND), "first_seen": form.time(first_seen),
+        "platform": if grouped { "Windows11" } else { "WindowsServer2022" }, "aad": grouped.then_some(guid),
+        "group": grouped.then_some("WDATP-Ring0"), "group_id": if grouped { 9 } else { 0 },
+    });
+    let words = match form.api {
+        Api::Defender => defender::alert_words(alert),
+        Api::Graph => graph::alert_words(alert, form.members),
+    };
+    extend(&mut values, words);
+    if incident.newer {
+        let newer = json!({
+            "newer_id": values["id"], "newer_detector": values["detector"], "newer_seen": values["created"],
+            "onboarding": "Onboarded",
+        });
+        extend(&mut values, newer);
+    }
+    values
+}
+
+fn description(alert: &Alert, principal: &str) -> String {
+    let mut text = format!("The user {principal} {}", alert.attack.story);
+    let whole = text.len() + alert.padding;
+    while text.len() < whole {
+        let missing = (whole - text.len()).min(FILLER.len());
+        text.push_str(&FILLER[..missing]);
+    }
+    text
+}
+
+/// Each product numbers its alerts in its own way (section 1.3).
+fn alert_id(service: &str, rng: &mut StdRng) -> String {
+    let guid = Uuid::from_u128(rng.random());
+    match service {
+        "MicrosoftDefenderATP" => {
+            let number = rng.random_range(600_000_000_000_000_000..u64::MAX / 8);
+            format!("da{number}_{}", rng.random::<i32>())
+        }
+        "MicrosoftCloudAppSecurity" => format!("ca{}", guid.to_string().to_uppercase()),
+        "OfficeATP" => format!("fa{guid}"),
+        "AzureATP" => format!("aa{guid}"),
+        _ => format!("ad{}", guid.simple()),
+    }
+}
