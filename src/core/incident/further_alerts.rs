@@ -55,11 +55,12 @@ pub fn join<B: AsRef<[u8]>>(raw: &[u8], more: &[B]) -> Option<Vec<u8>> {
             announced = serde_json::from_slice::<u64>(member.value).ok();
         }
     })?;
-    let own_list = match own {
-        None | Some(b"null") => b"",
-        Some(list) => list.strip_prefix(b"[")?.strip_suffix(b"]")?,
+    let own_list: &[u8] = match own {
+        None | Some(b"null") => b"[]",
+        Some(list) => list,
     };
     let count = elements(own_list)? + more.len() as u64;
+    let own_alerts = &own_list[1..own_list.len() - 1];
     if announced.is_some_and(|announced| announced > count) {
         return None;
     }
@@ -68,7 +69,7 @@ pub fn join<B: AsRef<[u8]>>(raw: &[u8], more: &[B]) -> Option<Vec<u8>> {
     joined.push(b'{');
     if own.is_none() {
         joined.extend_from_slice(b"\"alerts\":");
-        put_list(&mut joined, own_list, more);
+        put_list(&mut joined, own_alerts, more);
         joined.push(b',');
     }
     each_member(raw, |member| {
@@ -78,7 +79,7 @@ pub fn join<B: AsRef<[u8]>>(raw: &[u8], more: &[B]) -> Option<Vec<u8>> {
         // Compare the address: a key may occur twice.
         if own.is_some_and(|own| std::ptr::eq(own, member.value)) {
             joined.extend_from_slice(member.before);
-            put_list(&mut joined, own_list, more);
+            put_list(&mut joined, own_alerts, more);
             joined.extend_from_slice(member.behind);
         } else {
             joined.extend_from_slice(member.all);
