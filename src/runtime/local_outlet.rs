@@ -187,7 +187,7 @@ impl LocalLease {
                 } => entry.letters.push((content, letter)),
             }
         }
-        if forgets_only {
+        if forgets_only && !entry.is_empty() {
             // Nothing was published, so nothing repeats: the sweep fails, and no other tenant waits for it.
             let result = self.outlet.ledger.write(entry).await;
             return Committed {
