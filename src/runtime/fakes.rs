@@ -91,23 +91,50 @@ impl TokenSource for Entra {
     }
 }
 
-/// Encodes a record from the key, the change and the raw bytes.
-pub struct PlainEncoder(pub TenantId);
+/// An encoder from a function. It splits an incident between its words.
+pub struct FakeEncoder<F> {
+    pub encode: F,
+    pub takes_dead_letters: bool,
+}
 
-impl Encoder for PlainEncoder {
+impl<F: Fn(&Item) -> Option<Record> + Send + Sync> Encoder for FakeEncoder<F> {
     fn encode(&self, item: &Item) -> Option<Record> {
+        (self.encode)(item)
+    }
+
+    fn encode_within<'a>(&'a self, item: &'a Item, limit: usize) -> Option<Records<'a>> {
+        let whole = self.encode(item)?;
+        match item {
+            Item::DeadLetter { .. } => cut(whole, limit),
+            _ => words(&whole, limit),
+        }
+    }
+
+    fn takes_dead_letters(&self) -> bool {
+        self.takes_dead_letters
+    }
+
+    fn envelope(&self) -> usize {
+        100
+    }
+
+    fn health(&self, _: Ticks, _: Health, _: &str, _: &str) -> Option<Record> {
+        None
+    }
+}
+
+/// Its records have the key, the change and the raw bytes.
+fn plain_encoder(tenant: TenantId) -> Arc<dyn Encoder> {
+    let encode = move |item: &Item| {
         let (topic, key, headers) = match item {
             Item::Version {
                 reading, change, ..
             } => {
                 let change = ("change", change.as_str().to_owned());
-                (
-                    "incidents",
-                    format!("{}/{}", self.0, reading.id),
-                    vec![change],
-                )
+                let key = format!("{tenant}/{}", reading.id);
+                ("incidents", key, vec![change])
             }
-            Item::DeadLetter { .. } => ("dead", self.0.to_string(), Vec::new()),
+            Item::DeadLetter { .. } => ("dead", tenant.to_string(), Vec::new()),
             Item::Adopted { .. } | Item::Unreadable { .. } => return None,
         };
         let value = item.raw().to_vec();
@@ -118,23 +145,11 @@ impl Encoder for PlainEncoder {
             raw: 0..value.len(),
             value,
         })
-    }
-
-    fn encode_within<'a>(&'a self, item: &'a Item, limit: usize) -> Option<Records<'a>> {
-        words(&self.encode(item)?, limit)
-    }
-
-    fn takes_dead_letters(&self) -> bool {
-        true
-    }
-
-    fn envelope(&self) -> usize {
-        100
-    }
-
-    fn health(&self, _: Ticks, _: Health, _: &str, _: &str) -> Option<Record> {
-        None
-    }
+    };
+    Arc::new(FakeEncoder {
+        encode,
+        takes_dead_letters: true,
+    })
 }
 
 #[derive(Default)]
@@ -372,7 +387,7 @@ impl World {
         self.register(Tenant {
             id,
             tokens: Arc::new(TokenKeeper::new(id, entra, self.context.clone())),
-            encoder: Arc::new(PlainEncoder(id)),
+            encoder: plain_encoder(id),
             ..parts
         })
     }
@@ -453,7 +468,7 @@ impl World {
             },
             source: server.clone(),
             tokens: Arc::new(TokenKeeper::new(id, entra.clone(), self.context.clone())),
-            encoder: Arc::new(PlainEncoder(id)),
+            encoder: plain_encoder(id),
         }
     }
 }

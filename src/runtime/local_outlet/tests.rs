@@ -8,51 +8,26 @@ use super::*;
 use crate::core::incident::version::{Change, Phase, Reading};
 use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
-use crate::ports::Records;
-use crate::runtime::fakes::{Counts, MemoryLedger, Topic, cut, words};
+use crate::runtime::fakes::{Counts, FakeEncoder, MemoryLedger, Topic};
 
 fn tenant() -> TenantId {
     TenantId::from_bytes([1; 16])
 }
 
-/// An encoder whose records have only a short key besides their bytes.
-struct ShortKeys;
-
-impl Encoder for ShortKeys {
-    fn encode(&self, item: &Item) -> Option<Record> {
-        let key = match item {
-            Item::Version { reading, .. } => reading.id.0,
-            Item::DeadLetter { content, .. } => content.0,
-            Item::Adopted { .. } | Item::Unreadable { .. } => return None,
-        };
-        Some(Record {
-            topic: "incidents".into(),
-            key: key.to_string(),
-            headers: Vec::new(),
-            value: item.raw().to_vec(),
-            raw: 0..item.raw().len(),
-        })
-    }
-
-    fn encode_within<'a>(&'a self, item: &'a Item, limit: usize) -> Option<Records<'a>> {
-        let whole = self.encode(item)?;
-        match item {
-            Item::DeadLetter { .. } => cut(whole, limit),
-            _ => words(&whole, limit),
-        }
-    }
-
-    fn takes_dead_letters(&self) -> bool {
-        true
-    }
-
-    fn envelope(&self) -> usize {
-        100
-    }
-
-    fn health(&self, _: Ticks, _: Health, _: &str, _: &str) -> Option<Record> {
-        None
-    }
+/// A record with only a short key besides its bytes.
+fn short_record(item: &Item) -> Option<Record> {
+    let key = match item {
+        Item::Version { reading, .. } => reading.id.0,
+        Item::DeadLetter { content, .. } => content.0,
+        Item::Adopted { .. } | Item::Unreadable { .. } => return None,
+    };
+    Some(Record {
+        topic: "incidents".into(),
+        key: key.to_string(),
+        headers: Vec::new(),
+        value: item.raw().to_vec(),
+        raw: 0..item.raw().len(),
+    })
 }
 
 struct Scene {
@@ -69,7 +44,11 @@ fn scene() -> Scene {
     let (ledger, counts) = (Arc::<MemoryLedger>::default(), Arc::<Counts>::default());
     *topic.limit.lock() = Some(20);
     let outlet = LocalOutlet::new(topic.clone(), ledger.clone(), counts.clone());
-    let lease = outlet.lease(tenant(), Arc::new(ShortKeys));
+    let encoder = FakeEncoder {
+        encode: short_record,
+        takes_dead_letters: true,
+    };
+    let lease = outlet.lease(tenant(), Arc::new(encoder));
     Scene {
         lease: lease.expect("a lease"),
         topic,
@@ -248,35 +227,14 @@ async fn a_ledger_that_can_t_forget_fails_one_sweep_and_stops_no_publication() {
     assert_eq!(published.published, 1);
 }
 
-/// An encoder that makes no records.
-struct NoRecords;
-
-impl Encoder for NoRecords {
-    fn encode(&self, _: &Item) -> Option<Record> {
-        None
-    }
-
-    fn encode_within<'a>(&'a self, _: &'a Item, _: usize) -> Option<Records<'a>> {
-        None
-    }
-
-    fn takes_dead_letters(&self) -> bool {
-        false
-    }
-
-    fn envelope(&self) -> usize {
-        100
-    }
-
-    fn health(&self, _: Ticks, _: Health, _: &str, _: &str) -> Option<Record> {
-        None
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_incident_without_a_record_does_not_count_as_published() {
     let scene = scene();
-    let lease = scene.outlet.lease(tenant(), Arc::new(NoRecords));
+    let encoder = FakeEncoder {
+        encode: |_: &Item| None,
+        takes_dead_letters: false,
+    };
+    let lease = scene.outlet.lease(tenant(), Arc::new(encoder));
     let batch = Batch {
         items: vec![incident(1, "a")],
         ..Batch::default()
@@ -287,4 +245,12 @@ async fn an_incident_without_a_record_does_not_count_as_published() {
         scene.marked().is_empty(),
         "the ledger takes it for published"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_holds_nothing_is_not_written() {
+    let scene = scene();
+    scene.ledger.full.store(true, Ordering::SeqCst);
+    let committed = scene.commit(Vec::new()).await;
+    assert!(committed.result.is_ok(), "{committed:?}");
 }
