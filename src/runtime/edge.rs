@@ -1,6 +1,6 @@
 //! Conditions that are reported when they begin and when they end, and not each time in between.
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,16 +28,12 @@ pub struct Edges(Mutex<HashSet<Arc<str>>>);
 impl Edges {
     /// Records that the condition holds for `topic`. Returns whether it is new.
     pub fn begins(&self, topic: &Arc<str>) -> bool {
-        self.topics().insert(topic.clone())
+        self.0.lock().insert(topic.clone())
     }
 
     /// Records that the condition does not hold for `topic`. Returns whether it held before.
     pub fn ends(&self, topic: &Arc<str>) -> bool {
-        self.topics().remove(topic)
-    }
-
-    fn topics(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
-        self.0.lock()
+        self.0.lock().remove(topic)
     }
 }
 

@@ -1,6 +1,6 @@
 //! How long the oldest of several running waits has lasted.
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,23 +25,19 @@ pub struct OngoingWait<'a> {
 impl OldestWait {
     pub fn begin(&self) -> OngoingWait<'_> {
         let wait = (Instant::now(), self.number.fetch_add(1, Ordering::Relaxed));
-        self.lock().insert(wait);
+        self.waits.lock().insert(wait);
         OngoingWait { of: self, wait }
     }
 
     /// How long the oldest wait has lasted. `None`: nothing waits.
     pub fn longest(&self) -> Option<Duration> {
-        self.lock().first().map(|(since, _)| since.elapsed())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<Wait>> {
-        self.waits.lock()
+        self.waits.lock().first().map(|(since, _)| since.elapsed())
     }
 }
 
 impl Drop for OngoingWait<'_> {
     fn drop(&mut self) {
-        self.of.lock().remove(&self.wait);
+        self.of.waits.lock().remove(&self.wait);
     }
 }
 

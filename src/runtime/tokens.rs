@@ -9,7 +9,7 @@
 //!   the pause, requests start again one by one (`authorities`).
 //! - After the API refuses a token it is renewed once, and not again while the new token is young.
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -244,7 +244,7 @@ impl TokenKeeper {
             Ok(grant) => grant,
             Err(failure) => return Err(self.lengthened(failure, sent)),
         };
-        *self.other_pauses() = Throttle::default();
+        *self.other_pauses.lock() = Throttle::default();
         let ends_at = self.context.clock.now().plus(grant.lifetime);
         let now = Instant::now();
         let chance = jitter(
@@ -270,14 +270,10 @@ impl TokenKeeper {
     fn lengthened(&self, mut failure: Failure, sent: Duration) -> Failure {
         if let (Reaction::Wait(asked), false) = (failure.reaction, failure.status == Some(429)) {
             let now = self.context.authorities.now();
-            let pause = self.other_pauses().refused(asked, sent, now);
+            let pause = self.other_pauses.lock().refused(asked, sent, now);
             failure.reaction = Reaction::Wait(pause);
         }
         failure
-    }
-
-    fn other_pauses(&self) -> MutexGuard<'_, Throttle> {
-        self.other_pauses.lock()
     }
 }
 

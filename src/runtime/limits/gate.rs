@@ -5,7 +5,7 @@
 //! is due, and then starts again at the end of the queue. In each period, the head of the queue would be a sweep that
 //! is about to be broken off.
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Gate {
     pub(super) async fn pass(self: &Arc<Self>, since: Instant) -> GatePass {
         loop {
             let (turn, place) = {
-                let mut state = self.state();
+                let mut state = self.0.lock();
                 if state.free > 0 {
                     state.free -= 1;
                     return GatePass(self.clone());
@@ -64,7 +64,7 @@ impl Gate {
 
     fn give_back(self: &Arc<Self>) {
         let first = {
-            let mut state = self.state();
+            let mut state = self.0.lock();
             let first = state.waiting.pop_first();
             if first.is_none() {
                 state.free += 1;
@@ -75,10 +75,6 @@ impl Gate {
         if let Some((_, turn)) = first {
             let _ = turn.send(GatePass(self.clone()));
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, Queue> {
-        self.0.lock()
     }
 }
 
@@ -93,7 +89,7 @@ struct QueueGuard<'a>(&'a Gate, QueueKey);
 
 impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
-        self.0.state().waiting.remove(&self.1);
+        self.0.0.lock().waiting.remove(&self.1);
     }
 }
 
@@ -131,6 +127,6 @@ mod tests {
         // One waiter has a pass that it never took, the other one still waits.
         drop((waiting, given));
         assert!(gate.pass(now).now_or_never().is_some());
-        assert!(gate.state().waiting.is_empty());
+        assert!(gate.0.lock().waiting.is_empty());
     }
 }

@@ -4,7 +4,7 @@
 //! all tenants that need a token would ask at once. So one request goes first, and each answer other than 429 allows
 //! one more at a time. A pause that was too short then costs one request, not one per tenant.
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +59,7 @@ impl Authorities {
         name: &'a str,
     ) -> Result<AuthorityRequest<'a>, Failure> {
         let sent = self.now();
-        let mut known = self.known();
+        let mut known = self.known.lock();
         let authority = known.entry(name.to_owned()).or_default();
         let left = authority.closed_until.saturating_sub(sent);
         if !left.is_zero() {
@@ -75,10 +75,6 @@ impl Authorities {
             name,
             sent,
         })
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Authority>> {
-        self.known.lock()
     }
 }
 
@@ -110,7 +106,7 @@ impl AuthorityRequest<'_> {
     /// Records the answer. The pause of a 429 becomes the pause of the authority, and grows with each 429.
     pub(super) fn end<T>(self, answer: Result<T, Failure>) -> Result<T, Failure> {
         let now = self.authorities.now();
-        let mut known = self.authorities.known();
+        let mut known = self.authorities.known.lock();
         let authority = known.entry(self.name.to_owned()).or_default();
         match answer {
             Err(mut failure) if failure.status == Some(429) => {
@@ -136,7 +132,7 @@ impl AuthorityRequest<'_> {
 
 impl Drop for AuthorityRequest<'_> {
     fn drop(&mut self) {
-        if let Some(authority) = self.authorities.known().get_mut(self.name) {
+        if let Some(authority) = self.authorities.known.lock().get_mut(self.name) {
             authority.running = authority.running.saturating_sub(1);
         }
     }
