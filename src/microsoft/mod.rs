@@ -32,7 +32,6 @@ mod scrub;
 mod source;
 mod transient;
 mod transport;
-mod workers;
 
 pub(crate) use consent::{REDIRECT_URI, any_tenant_link, consent_link};
 pub use credential::AppCredential;

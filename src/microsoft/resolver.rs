@@ -1,4 +1,4 @@
-//! Name look-ups: one at a time for each host, shared by everything that waits for it, on a few threads of their own.
+//! Name look-ups: one at a time for each host, shared by everything that waits for it, on a few threads.
 //!
 //! The system's resolver blocks, for minutes when a name server is silent (`timeout:30 attempts:4`). If each connection
 //! looked up its host, a fleet would hold a thread for each tenant. So:
@@ -10,7 +10,7 @@
 //!
 //! All addresses are passed on in the system's order: the connector tries IPv6 and IPv4 side by side.
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -19,10 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
-
-use super::workers::Workers;
 
 /// How long addresses are used.
 const KEPT: Duration = Duration::from_secs(30);
@@ -30,7 +29,8 @@ const KEPT: Duration = Duration::from_secs(30);
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
 /// How long to wait for a look-up. Shorter than the limit for a connection; otherwise the connection would be blamed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(8);
-/// The most look-ups at once. The fleet shares a few hosts; each tenant's own proxy is also a host.
+/// The most look-ups at once: they must not take all threads that may block, which files are read on, too. The fleet
+/// shares a few hosts; each tenant's own proxy is also a host.
 const THREADS: usize = 8;
 /// The most hosts remembered, and look-ups that wait for a thread.
 const HOSTS: usize = 4096;
@@ -65,7 +65,7 @@ pub(super) struct Resolver(Arc<ResolverState>);
 
 struct ResolverState {
     look_up: Arc<LookUp>,
-    workers: Workers,
+    threads: Arc<Semaphore>,
     hosts: Mutex<HashMap<String, HostEntry>>,
 }
 
@@ -86,7 +86,7 @@ impl Resolver {
     pub(super) fn with(look_up: Arc<LookUp>) -> Self {
         Self(Arc::new(ResolverState {
             look_up,
-            workers: Workers::new("resolver", THREADS, HOSTS),
+            threads: Arc::new(Semaphore::new(THREADS)),
             hosts: Mutex::default(),
         }))
     }
@@ -107,7 +107,7 @@ impl Resolver {
 
     /// What is known about `host`. Begins a look-up if nothing is known.
     fn known_or_asked(&self, host: &str) -> HostEntry {
-        let mut hosts = self.0.hosts();
+        let mut hosts = self.0.hosts.lock();
         let now = Instant::now();
         match hosts.get(host) {
             Some(HostEntry::Answered { answer, at }) if is_fresh(answer, *at, now) => {
@@ -122,48 +122,45 @@ impl Resolver {
             _ => {}
         }
         if hosts.len() >= HOSTS {
-            hosts.retain(|_, entry| match entry {
-                HostEntry::Answered { answer, at } => is_fresh(answer, *at, now),
-                HostEntry::Asked(answer) => answer.has_changed().is_ok(),
-            });
+            // An answer can be asked for again. A look-up in progress must not begin twice.
+            hosts.retain(
+                |_, entry| matches!(entry, HostEntry::Asked(answer) if answer.has_changed().is_ok()),
+            );
         }
-        let answer = match self.begin(host) {
-            Ok(answer) => answer,
-            Err(error) => {
-                let answer = Err(LookUpError::Refused(error.to_string()));
-                return HostEntry::Answered { answer, at: now };
-            }
-        };
+        if hosts.len() >= HOSTS {
+            let answer = Err(LookUpError::Refused("too many wait already".to_owned()));
+            return HostEntry::Answered { answer, at: now };
+        }
+        let answer = self.begin(host);
         hosts.insert(host.to_owned(), HostEntry::Asked(answer.clone()));
         HostEntry::Asked(answer)
     }
 
-    fn begin(&self, host: &str) -> io::Result<watch::Receiver<Option<LookUpAnswer>>> {
+    fn begin(&self, host: &str) -> watch::Receiver<Option<LookUpAnswer>> {
         let (tell, answer) = watch::channel(None);
         let (shared, host) = (Arc::clone(&self.0), host.to_owned());
-        self.0.workers.run(move || {
-            let found = match (shared.look_up)(&host) {
-                Ok(found) if found.is_empty() => {
-                    Err(LookUpError::Refused("it has no address".to_owned()))
-                }
-                Ok(found) => Ok(Arc::from(found)),
-                Err(error) => Err(LookUpError::Refused(error.to_string())),
-            };
-            let entry = HostEntry::Answered {
-                answer: found.clone(),
-                at: Instant::now(),
-            };
-            shared.hosts().insert(host, entry);
-            // It is not an error if nothing waits any more.
-            let _ = tell.send(Some(found));
-        })?;
-        Ok(answer)
-    }
-}
-
-impl ResolverState {
-    fn hosts(&self) -> MutexGuard<'_, HashMap<String, HostEntry>> {
-        self.hosts.lock()
+        tokio::spawn(async move {
+            // The semaphore is never closed.
+            let thread = Arc::clone(&shared.threads).acquire_owned().await;
+            spawn_blocking(move || {
+                let _until_it_is_over = thread;
+                let found = match (shared.look_up)(&host) {
+                    Ok(found) if found.is_empty() => {
+                        Err(LookUpError::Refused("it has no address".to_owned()))
+                    }
+                    Ok(found) => Ok(Arc::from(found)),
+                    Err(error) => Err(LookUpError::Refused(error.to_string())),
+                };
+                let entry = HostEntry::Answered {
+                    answer: found.clone(),
+                    at: Instant::now(),
+                };
+                shared.hosts.lock().insert(host, entry);
+                // It is not an error if nothing waits any more.
+                let _ = tell.send(Some(found));
+            });
+        });
+        answer
     }
 }
 

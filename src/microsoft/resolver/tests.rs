@@ -49,6 +49,20 @@ async fn begun(count: &AtomicUsize) {
     tokio::time::pause();
 }
 
+/// The answer for `host`, when time runs out before there is one. A thread at work keeps paused time from advancing by
+/// itself.
+async fn waited_out(resolver: &Resolver, host: &str) -> LookUpAnswer {
+    let time = async {
+        tokio::time::advance(PATIENCE + Duration::from_millis(1)).await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        answer = resolver.addresses(host) => answer,
+        () = time => unreachable!("it never ends"),
+    }
+}
+
 #[tokio::test]
 async fn a_silent_resolver_is_waited_for_once_and_its_late_answer_is_used() {
     let (resolver, count, lets_go) = slow();
@@ -57,7 +71,7 @@ async fn a_silent_resolver_is_waited_for_once_and_its_late_answer_is_used() {
     begun(&count).await;
     let started = Instant::now();
     for _ in 0..3 {
-        let answer = resolver.addresses("login.example").await;
+        let answer = waited_out(&resolver, "login.example").await;
         assert!(matches!(answer, Err(LookUpError::Silent)), "{answer:?}");
     }
     assert!(started.elapsed() < PATIENCE * 3 + Duration::from_secs(1));
@@ -78,7 +92,7 @@ async fn a_host_that_hangs_does_not_hold_up_another() {
         }
         Ok(addresses())
     }));
-    let hung = resolver.addresses("hangs.example").await;
+    let hung = waited_out(&resolver, "hangs.example").await;
     assert!(matches!(hung, Err(LookUpError::Silent)), "{hung:?}");
     tokio::time::resume();
     assert!(resolver.addresses("fine.example").await.is_ok());
@@ -119,15 +133,55 @@ async fn a_failure_is_kept_for_a_moment_and_an_answer_for_longer() {
 }
 
 #[tokio::test]
-async fn a_look_up_that_panics_is_made_anew() {
+async fn no_more_look_ups_run_than_allowed_and_every_host_has_its_turn() {
+    let busy = Arc::new(Mutex::new((0, 0)));
+    let counted = Arc::clone(&busy);
+    let resolver = Resolver::with(Arc::new(move |_: &str| {
+        {
+            let mut busy = counted.lock();
+            busy.0 += 1;
+            busy.1 = busy.0.max(busy.1);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        counted.lock().0 -= 1;
+        Ok(addresses())
+    }));
+    let hosts: Vec<_> = (0..50).map(|n| format!("{n}.example")).collect();
+    for answer in join_all(hosts.iter().map(|host| resolver.addresses(host))).await {
+        assert_eq!(answer.unwrap().len(), 2);
+    }
+    let most = busy.lock().1;
+    assert!((1..=THREADS).contains(&most), "{most} at once");
+}
+
+#[tokio::test]
+async fn a_look_up_beyond_those_that_may_wait_is_refused_at_once() {
+    let (resolver, _, lets_go) = slow();
+    for n in 0..HOSTS {
+        let asked = resolver.known_or_asked(&format!("{n}.example"));
+        assert!(matches!(asked, HostEntry::Asked(_)), "{n} waits");
+    }
+    let refused = resolver.addresses("one-more.example").await;
+    assert!(
+        matches!(refused, Err(LookUpError::Refused(_))),
+        "{refused:?}"
+    );
+    drop(lets_go);
+    assert!(resolver.addresses("0.example").await.is_ok());
+}
+
+#[tokio::test]
+async fn look_ups_that_panic_are_made_anew_and_take_no_thread_away() {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&count);
     let resolver = Resolver::with(Arc::new(move |_: &str| {
         match counted.fetch_add(1, Ordering::SeqCst) {
-            0 => panic!("on purpose"),
+            0..=THREADS => panic!("on purpose"),
             _ => Ok(addresses()),
         }
     }));
-    assert!(resolver.addresses("login.example").await.is_err());
+    for _ in 0..=THREADS {
+        assert!(resolver.addresses("login.example").await.is_err());
+    }
     assert!(resolver.addresses("login.example").await.is_ok());
 }
