@@ -83,7 +83,7 @@ fn firing() -> DispatcherCommand {
 }
 
 fn asks(server: &Server) -> u32 {
-    server.asks.load(Ordering::SeqCst)
+    server.traffic.asks.load(Ordering::SeqCst)
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,10 +123,10 @@ async fn every_tenant_is_swept_each_period_at_its_own_place() {
 #[tokio::test(start_paused = true)]
 async fn a_tenant_never_overlaps_itself_and_the_turns_it_misses_are_counted() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
-    *server.delay.lock() = Duration::from_secs(100);
+    *server.faults.delay.lock() = Duration::from_secs(100);
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
     rig.fire(20).await;
-    assert_eq!(server.most_at_work.load(Ordering::SeqCst), 1);
+    assert_eq!(server.traffic.most_at_work.load(Ordering::SeqCst), 1);
     let missed = *world.counts.missed.lock();
     assert!(
         (12..=16).contains(&missed),
@@ -137,12 +137,12 @@ async fn a_tenant_never_overlaps_itself_and_the_turns_it_misses_are_counted() {
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_meets_a_first_turn_only_begun_is_not_missed() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
-    *server.delay.lock() = Duration::from_secs(3);
+    *server.faults.delay.lock() = Duration::from_secs(3);
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 8);
     // The firing follows the start at once: both turns have the same place in their windows.
     rig.fire(3).await;
     assert_eq!(*world.counts.missed.lock(), 0);
-    assert!(server.asks.load(Ordering::SeqCst) >= 3);
+    assert!(server.traffic.asks.load(Ordering::SeqCst) >= 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,7 +163,7 @@ async fn hanging_tenants_do_not_delay_a_healthy_one() {
         Server::new(Order::NewestFirst, None),
         Server::new(Order::NewestFirst, None),
     );
-    *silent.delay.lock() = Duration::from_secs(1_000_000);
+    *silent.faults.delay.lock() = Duration::from_secs(1_000_000);
     let mut tenants: Vec<_> = (1..=60).map(|n| world.tenant(n, &silent, 100)).collect();
     tenants.push(world.tenant(61, &healthy, 100));
     let rig = Rig::start(&world, &tenants, 8);
@@ -181,7 +181,7 @@ async fn hanging_tenants_do_not_delay_a_healthy_one() {
 async fn a_failure_shows_at_once_and_is_tried_again_until_it_passes() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     let outage = Failure::new(Health::Unreachable, Reaction::Backoff, "down", "wait");
-    *server.faults.lock() = vec![Fault::Refuse(outage); 5];
+    *server.faults.pages.lock() = vec![Fault::Refuse(outage); 5];
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
     sleep(PERIOD).await;
     assert_eq!(rig.health("tenant-1"), Health::Unreachable);
@@ -197,7 +197,7 @@ async fn a_failure_shows_at_once_and_is_tried_again_until_it_passes() {
 async fn what_an_operator_must_mend_is_tried_slowly_whatever_the_schedule() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     let refused = Failure::new(Health::Consent, Reaction::Slow, "no role", "consent");
-    *server.faults.lock() = vec![Fault::Refuse(refused); 1000];
+    *server.faults.pages.lock() = vec![Fault::Refuse(refused); 1000];
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
     rig.fire(120).await;
     assert!(
@@ -226,7 +226,7 @@ async fn a_new_secret_ends_the_rest_of_a_tenant_that_wants_one_at_once() {
 async fn a_nudge_has_all_that_rests_tried_again_at_once() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     let refused = Failure::new(Health::Consent, Reaction::Slow, "no role", "consent");
-    *server.faults.lock() = vec![Fault::Refuse(refused)];
+    *server.faults.pages.lock() = vec![Fault::Refuse(refused)];
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
     rig.fire(1).await;
     assert_eq!(rig.health("tenant-1"), Health::Consent);
@@ -261,7 +261,7 @@ async fn a_secret_that_all_tenants_share_fails_as_one_alarm() {
 async fn the_next_sweep_shown_is_the_one_to_come_not_a_turn_that_will_pass() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     let refused = Failure::new(Health::Consent, Reaction::Slow, "no role", "consent");
-    *server.faults.lock() = vec![Fault::Refuse(refused); 1000];
+    *server.faults.pages.lock() = vec![Fault::Refuse(refused); 1000];
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
     sleep(PERIOD).await;
     let planned = rig.board.tenants()[0].next_sweep;
@@ -322,7 +322,7 @@ async fn it_proves_that_it_lives_also_when_there_is_nothing_to_do() {
 #[tokio::test(start_paused = true)]
 async fn on_a_stop_hanging_sweeps_end_and_nothing_new_begins() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
-    *server.delay.lock() = Duration::from_secs(1_000_000);
+    *server.faults.delay.lock() = Duration::from_secs(1_000_000);
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
     rig.fire(2).await;
     let stopping = Instant::now();

@@ -62,46 +62,62 @@ pub struct Server {
     pub cap: Option<usize>,
     /// The API that it imitates.
     pub api: SourceKind,
+    pub incidents: Mutex<BTreeMap<u64, (i64, u32)>>,
+    pub now: Mutex<Ticks>,
+    /// Alerts on their own pages.
+    pub further: Further,
+    /// Called before each page is made.
+    pub before_page: Mutex<Hook>,
+    pub unreadable: Unreadable,
+    pub faults: Faults,
+    pub traffic: Traffic,
+}
+
+/// Incidents that can't be read, or not in every way.
+pub struct Unreadable {
     /// Incidents that no page with alerts, and no answer of their own, can hold.
     pub poison: Mutex<HashSet<u64>>,
     /// The answer for them.
     pub poisoned_answer: Mutex<Failure>,
+    /// Whether `poison` also breaks pages without alerts.
+    pub bare_too: AtomicBool,
     /// Incidents that no page with alerts can hold, but that come completely when requested alone.
     pub heavy: Mutex<HashSet<u64>>,
-    /// Alerts on their own pages.
-    pub further: Further,
+    /// Incidents whose pages are never answered.
+    pub hang: Mutex<HashSet<u64>>,
     /// Whether an incident requested alone is marked as incomplete.
     pub alone_partial: AtomicBool,
     /// Whether the answer for an incident requested alone is a different one, or an older state.
     pub alone_stale: AtomicBool,
-    /// Whether `poison` also breaks pages without alerts.
-    pub bare_too: AtomicBool,
-    /// Incidents whose pages are never answered.
-    pub hang: Mutex<HashSet<u64>>,
+}
+
+/// What the server does wrong, whichever incidents a page holds.
+#[derive(Default)]
+pub struct Faults {
+    /// What happens to the next pages, the next one last.
+    pub pages: Mutex<Vec<Fault>>,
+    pub delay: Mutex<Duration>,
     /// The most incidents with which a page comes through.
     pub most: Mutex<Option<usize>>,
     /// If set, the API's quotas apply to any minute and any hour; holds the requests of the last hour.
     pub quota: Mutex<Option<VecDeque<Instant>>>,
-    pub throttled: AtomicU32,
-    /// The requests.
-    pub log: Mutex<Vec<PageAsk>>,
-    pub incidents: Mutex<BTreeMap<u64, (i64, u32)>>,
-    pub shown: Mutex<HashSet<Version>>,
-    pub asks: AtomicU32,
-    pub at_work: AtomicU32,
-    pub most_at_work: AtomicU32,
-    pub now: Mutex<Ticks>,
     /// Whether its links lead to another host. They are refused, and the server panics if one is followed.
     pub elsewhere: AtomicBool,
     /// Whether it ignores `$filter`.
     pub unfiltered: AtomicBool,
     /// Seconds by which the `Date`s of the next answers are off, the next one last.
     pub dates_off: Mutex<Vec<i64>>,
-    /// Called before each page is made.
-    pub before_page: Mutex<Hook>,
-    /// What happens to the next pages, the next one last.
-    pub faults: Mutex<Vec<Fault>>,
-    pub delay: Mutex<Duration>,
+}
+
+/// The requests that came, and what the answers showed.
+#[derive(Default)]
+pub struct Traffic {
+    pub log: Mutex<Vec<PageAsk>>,
+    pub shown: Mutex<HashSet<Version>>,
+    pub asks: AtomicU32,
+    pub at_work: AtomicU32,
+    pub most_at_work: AtomicU32,
+    pub throttled: AtomicU32,
 }
 
 #[derive(Debug, Clone)]
@@ -139,30 +155,21 @@ impl Server {
             order,
             cap,
             api,
-            poison: Mutex::default(),
-            poisoned_answer: Mutex::new(broken_page()),
-            heavy: Mutex::default(),
-            further: Further::default(),
-            alone_partial: AtomicBool::new(false),
-            alone_stale: AtomicBool::new(false),
-            bare_too: AtomicBool::new(false),
-            hang: Mutex::default(),
-            most: Mutex::default(),
-            quota: Mutex::default(),
-            throttled: AtomicU32::new(0),
-            log: Mutex::default(),
             incidents: Mutex::default(),
-            shown: Mutex::default(),
-            asks: AtomicU32::new(0),
-            at_work: AtomicU32::new(0),
-            most_at_work: AtomicU32::new(0),
             now: Mutex::new(START),
-            elsewhere: AtomicBool::new(false),
-            unfiltered: AtomicBool::new(false),
-            dates_off: Mutex::default(),
+            further: Further::default(),
             before_page: Mutex::new(Box::new(|_| {})),
-            faults: Mutex::default(),
-            delay: Mutex::default(),
+            unreadable: Unreadable {
+                poison: Mutex::default(),
+                poisoned_answer: Mutex::new(broken_page()),
+                bare_too: AtomicBool::new(false),
+                heavy: Mutex::default(),
+                hang: Mutex::default(),
+                alone_partial: AtomicBool::new(false),
+                alone_stale: AtomicBool::new(false),
+            },
+            faults: Faults::default(),
+            traffic: Traffic::default(),
         })
     }
 
@@ -171,14 +178,14 @@ impl Server {
     }
 
     fn remember(&self, ask: &PageAsk) {
-        let mut log = self.log.lock();
+        let mut log = self.traffic.log.lock();
         if log.len() < 10_000 {
             log.push(ask.clone());
         }
     }
 
     fn spend(&self) -> Result<(), Failure> {
-        let mut quota = self.quota.lock();
+        let mut quota = self.faults.quota.lock();
         let Some(asked) = quota.as_mut() else {
             return Ok(());
         };
@@ -196,7 +203,7 @@ impl Server {
         if asked.len() <= hourly && minute.count() <= minutely {
             return Ok(());
         }
-        self.throttled.fetch_add(1, Ordering::SeqCst);
+        self.traffic.throttled.fetch_add(1, Ordering::SeqCst);
         let pause = Duration::from_secs(60);
         Err(Failure::new(Health::Throttled, Reaction::Wait(pause), "429", "wait").with_status(429))
     }
@@ -207,7 +214,7 @@ impl Server {
             .iter()
             .map(|(id, (at, content))| (*id, *at, *content))
             .collect();
-        let all = self.unfiltered.load(Ordering::SeqCst);
+        let all = self.faults.unfiltered.load(Ordering::SeqCst);
         let asked_for = |at: i64| at >= span.from.0 && span.to.is_none_or(|to| at < to.0);
         rows.retain(|(_, at, _)| all || asked_for(*at));
         rows.sort_by_key(|(id, at, _)| match self.order {
@@ -249,18 +256,18 @@ impl Server {
                 Failure::new(Health::Misconfigured, Reaction::Slow, "404", "").with_status(404),
             );
         };
-        if self.poison.lock().contains(&id.0) {
-            return Err(self.poisoned_answer.lock().clone());
+        if self.unreadable.poison.lock().contains(&id.0) {
+            return Err(self.unreadable.poisoned_answer.lock().clone());
         }
         let mut version = (id.0, at, content);
-        if self.alone_stale.load(Ordering::SeqCst) {
+        if self.unreadable.alone_stale.load(Ordering::SeqCst) {
             version.1 -= 1;
         } else {
-            self.shown.lock().insert(version);
+            self.traffic.shown.lock().insert(version);
         }
         Ok(self.body(
             format!("{{\"value\":[{}]}}", self.text(&version)).into_bytes(),
-            self.alone_partial.load(Ordering::SeqCst),
+            self.unreadable.alone_partial.load(Ordering::SeqCst),
         ))
     }
 
@@ -269,19 +276,19 @@ impl Server {
         let PageAsk::Query(query) = ask else {
             return false;
         };
-        let hang = self.hang.lock().clone();
+        let hang = self.unreadable.hang.lock().clone();
         let (rows, _) = self.rows(query.span, query.skip as usize, query.top as usize);
         rows.iter().any(|(id, ..)| hang.contains(id))
     }
 
     fn body(&self, rest: Vec<u8>, partial: bool) -> FakeBody {
-        let off = self.dates_off.lock().pop().unwrap_or(0);
+        let off = self.faults.dates_off.lock().pop().unwrap_or(0);
         let now = self.now.lock().0;
         FakeBody {
             date: Ticks(now.saturating_add(off.saturating_mul(PER_SECOND))),
             rest,
             partial,
-            elsewhere: self.elsewhere.load(Ordering::SeqCst),
+            elsewhere: self.faults.elsewhere.load(Ordering::SeqCst),
         }
     }
 
@@ -298,7 +305,7 @@ impl Server {
                 query.alerts,
             ),
             PageAsk::Link(link) => {
-                let elsewhere = self.elsewhere.load(Ordering::SeqCst);
+                let elsewhere = self.faults.elsewhere.load(Ordering::SeqCst);
                 assert!(!elsewhere, "the token went elsewhere");
                 if let Some(alerts) = self.further.page(link) {
                     return Ok(self.body(alerts.into_bytes(), false));
@@ -308,22 +315,22 @@ impl Server {
             }
             PageAsk::One(id) => return self.one(*id),
         };
-        let fault = self.faults.lock().pop();
+        let fault = self.faults.pages.lock().pop();
         if let Some(Fault::Refuse(failure)) = fault {
             return Err(failure);
         }
         let size = self.cap.unwrap_or(top).min(top);
         let (mut rows, more) = self.rows(span, skip, size);
-        let poison = self.poison.lock().clone();
-        let spoilt = alerts || self.bare_too.load(Ordering::SeqCst);
+        let poison = self.unreadable.poison.lock().clone();
+        let spoilt = alerts || self.unreadable.bare_too.load(Ordering::SeqCst);
         if spoilt && rows.iter().any(|(id, ..)| poison.contains(id)) {
-            return Err(self.poisoned_answer.lock().clone());
+            return Err(self.unreadable.poisoned_answer.lock().clone());
         }
-        let heavy = self.heavy.lock().clone();
+        let heavy = self.unreadable.heavy.lock().clone();
         if alerts && rows.iter().any(|(id, ..)| heavy.contains(id)) {
             return Err(broken_page());
         }
-        let most = self.most.lock().unwrap_or(usize::MAX);
+        let most = self.faults.most.lock().unwrap_or(usize::MAX);
         if rows.len() > most {
             return Err(broken_page().suspecting(Suspect::Size));
         }
@@ -359,7 +366,7 @@ impl Server {
             });
         }
         if alerts {
-            self.shown.lock().extend(shown);
+            self.traffic.shown.lock().extend(shown);
         }
         Ok(self.body(body, matches!(fault, Some(Fault::Partial))))
     }
@@ -401,12 +408,14 @@ impl IncidentSource for Server {
         _: &'a AccessToken,
     ) -> BoxFuture<'a, Result<Box<dyn PageBody>, Failure>> {
         async move {
-            self.asks.fetch_add(1, Ordering::SeqCst);
+            self.traffic.asks.fetch_add(1, Ordering::SeqCst);
             self.remember(ask);
-            let at_work = self.at_work.fetch_add(1, Ordering::SeqCst) + 1;
-            self.most_at_work.fetch_max(at_work, Ordering::SeqCst);
-            let _done = Done(&self.at_work);
-            let delay = *self.delay.lock();
+            let at_work = self.traffic.at_work.fetch_add(1, Ordering::SeqCst) + 1;
+            self.traffic
+                .most_at_work
+                .fetch_max(at_work, Ordering::SeqCst);
+            let _done = Done(&self.traffic.at_work);
+            let delay = *self.faults.delay.lock();
             sleep(delay).await;
             if self.hangs(ask) {
                 std::future::pending::<()>().await;

@@ -177,7 +177,7 @@ async fn a_page_that_fails_halfway_is_published_and_the_cursor_stays() {
     for id in 1..=40 {
         server.set(id, at(1000 - id as i64), 1);
     }
-    server.faults.lock().push(Fault::Cut(900));
+    server.faults.pages.lock().push(Fault::Cut(900));
     let outcome = sweep(&world, &tenant).await;
     assert_eq!(failed(&outcome).health, Health::Unreachable);
     assert!(
@@ -197,7 +197,7 @@ async fn an_incomplete_answer_is_published_and_the_cursor_stays() {
     let tenant = world.tenant(1, &server, 100);
     server.set(1, at(50), 1);
     server.set(2, at(40), 1);
-    server.faults.lock().push(Fault::Partial);
+    server.faults.pages.lock().push(Fault::Partial);
     let outcome = sweep(&world, &tenant).await;
     assert_eq!(
         (outcome.published, failed(&outcome).health),
@@ -217,7 +217,7 @@ async fn keys_that_the_api_does_not_know_cost_one_renewal_and_pass_by_themselves
     server.set(1, at(50), 1);
     assert_eq!(sweep(&world, &tenant).await.published, 1);
     let refusal = Failure::new(Health::Unreachable, Reaction::RenewToken, "401", "wait");
-    *server.faults.lock() = vec![Fault::Refuse(refusal.with_status(401)); 20];
+    *server.faults.pages.lock() = vec![Fault::Refuse(refusal.with_status(401)); 20];
     for _ in 0..10 {
         let outcome = sweep(&world, &tenant).await;
         let failure = failed(&outcome);
@@ -250,10 +250,14 @@ async fn a_refused_token_is_renewed_once_and_the_same_page_read() {
         "check the audience",
     )
     .with_status(401);
-    server.faults.lock().push(Fault::Refuse(refusal.clone()));
+    server
+        .faults
+        .pages
+        .lock()
+        .push(Fault::Refuse(refusal.clone()));
     assert_eq!(sweep(&world, &tenant).await.published, 1);
     assert_eq!(entra.requests.load(Ordering::SeqCst), 2);
-    *server.faults.lock() = vec![Fault::Refuse(refusal.clone()), Fault::Refuse(refusal)];
+    *server.faults.pages.lock() = vec![Fault::Refuse(refusal.clone()), Fault::Refuse(refusal)];
     assert_eq!(
         failed(&sweep(&world, &tenant).await).health,
         Health::Misconfigured
@@ -275,7 +279,7 @@ async fn a_token_without_the_permission_is_not_used_again() {
     let tenant = world.tenant_with(1, &server, 100, &entra);
     let refusal =
         Failure::new(Health::Consent, Reaction::Slow, "403", "grant the role").with_status(403);
-    server.faults.lock().push(Fault::Refuse(refusal));
+    server.faults.pages.lock().push(Fault::Refuse(refusal));
     assert_eq!(
         failed(&sweep(&world, &tenant).await).health,
         Health::Consent
@@ -292,6 +296,7 @@ async fn a_malformed_incident_is_a_dead_letter_once_and_its_neighbours_pass() {
     for _ in 0..3 {
         server
             .faults
+            .pages
             .lock()
             .push(Fault::Garbage(r#"{"id":"seven"}"#));
         assert!(sweep(&world, &tenant).await.halt.is_none());
@@ -307,6 +312,7 @@ async fn a_malformed_incident_that_one_sweep_reads_twice_is_one_dead_letter() {
     let tenant = world.tenant(1, &server, 100);
     server
         .faults
+        .pages
         .lock()
         .push(Fault::Garbage(r#"{"id":"seven"},{"id":"seven"}"#));
     assert!(sweep(&world, &tenant).await.halt.is_none());
@@ -423,7 +429,7 @@ async fn a_stop_ends_a_hanging_sweep_at_once_and_moves_nothing() {
     let (world, server) = (World::new(ROOM), Server::new(Order::OldestFirst, None));
     let tenant = world.tenant(1, &server, 100);
     server.set(1, at(50), 1);
-    *server.delay.lock() = Duration::from_secs(1_000_000);
+    *server.faults.delay.lock() = Duration::from_secs(1_000_000);
     let hanging = sweep(&world, &tenant);
     let stop = async {
         sleep(Duration::from_secs(5)).await;
@@ -464,6 +470,6 @@ async fn sweeps_never_spend_more_than_the_budget() {
         }
     };
     let _ = tokio::time::timeout(Duration::from_secs(3600), sweeps).await;
-    let asks = server.asks.load(Ordering::SeqCst);
+    let asks = server.traffic.asks.load(Ordering::SeqCst);
     assert!((1400..=1500).contains(&asks), "{asks} requests in an hour");
 }

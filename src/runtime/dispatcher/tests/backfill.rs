@@ -19,12 +19,12 @@ fn history(days: u32, daily: u32) -> Arc<Server> {
 
 fn history_at(api: SourceKind, days: u32, daily: u32) -> Arc<Server> {
     let server = Server::of(api, Order::NewestFirst, None);
-    *server.delay.lock() = Duration::from_millis(300);
+    *server.faults.delay.lock() = Duration::from_millis(300);
     let count = days * daily;
     for n in 1..=count {
         server.set(u64::from(n), START.minus(DAY / daily * n), 1);
     }
-    *server.quota.lock() = Some(VecDeque::new());
+    *server.faults.quota.lock() = Some(VecDeque::new());
     server
 }
 
@@ -43,7 +43,7 @@ fn published(world: &World) -> usize {
 fn throttled(servers: &[Arc<Server>]) -> u32 {
     servers
         .iter()
-        .map(|server| server.throttled.load(Ordering::SeqCst))
+        .map(|server| server.traffic.throttled.load(Ordering::SeqCst))
         .sum()
 }
 
@@ -159,7 +159,7 @@ async fn a_pause_that_the_backlog_is_asked_for_shows_before_the_next_live_sweep(
     }
     let refusal = Failure::new(Health::Throttled, Reaction::Wait(HOUR), "429", "wait");
     let refusal = refusal.with_status(429);
-    server.faults.lock().push(Fault::Refuse(refusal));
+    server.faults.pages.lock().push(Fault::Refuse(refusal));
     let before = Instant::now();
     while rig.health("tenant-1") != Health::Throttled {
         sleep(Duration::from_millis(100)).await;
@@ -192,7 +192,7 @@ async fn a_tenant_that_is_taken_out_and_put_back_does_not_spend_its_quota_twice(
         rig.reload(&[make()]);
         rig.fire(2).await;
     }
-    let asked = server.asks.load(Ordering::SeqCst);
+    let asked = server.traffic.asks.load(Ordering::SeqCst);
     assert!(asked > 1_500, "the quota was not near: {asked}");
     assert_eq!(throttled(std::slice::from_ref(&server)), 0);
 }
@@ -200,7 +200,7 @@ async fn a_tenant_that_is_taken_out_and_put_back_does_not_spend_its_quota_twice(
 #[tokio::test(start_paused = true)]
 async fn a_page_that_hangs_until_each_live_sweep_is_found_out_and_all_others_are_read() {
     let (world, server) = (World::new(1 << 20), history(1, 200));
-    server.hang.lock().insert(100);
+    server.unreadable.hang.lock().insert(100);
     let tenant = world.tenant_of_budget(&server, 20, 25);
     let mut state = TenantState::first(START, Duration::ZERO);
     let unread = Interval::unread(START.minus(2 * DAY), START);

@@ -32,7 +32,7 @@ async fn the_lag_grows_on_a_clock_that_was_set_back_and_the_next_sweep_shows_whe
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
     rig.fire(3).await;
-    *server.delay.lock() = Duration::from_secs(1_000_000);
+    *server.faults.delay.lock() = Duration::from_secs(1_000_000);
     rig.command(firing());
     sleep(PERIOD).await;
     let before = rig.board.tenants().remove(0);

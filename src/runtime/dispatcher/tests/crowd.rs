@@ -14,7 +14,7 @@ const LATE: Duration = Duration::from_secs(8);
 /// A tenant with a backlog of a few pages. Its server answers after `latency`.
 fn behind(world: &World, n: u16, latency: Duration) -> (Arc<Tenant>, Arc<Server>) {
     let server = Server::new(Order::NewestFirst, None);
-    *server.delay.lock() = latency;
+    *server.faults.delay.lock() = latency;
     for id in 1..=EACH {
         let ago = Duration::from_secs(7200 + id * 90);
         server.set(id, START.minus(ago), 1);

@@ -38,7 +38,7 @@ async fn a_tenant_that_was_never_read_is_overdue_from_the_start() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     let pause = Reaction::Wait(Duration::from_secs(3600));
     let asked = Failure::new(Health::Throttled, pause, "429", "wait");
-    *server.faults.lock() = vec![Fault::Refuse(asked); 100];
+    *server.faults.pages.lock() = vec![Fault::Refuse(asked); 100];
     let rig = Rig::start(&world, &[on_schedule(&world, &server, "every 1h")], 4);
     sleep(Duration::from_secs(36_000)).await;
     let tenant = rig.board.tenants().remove(0);
@@ -72,7 +72,7 @@ async fn a_tenant_of_which_one_incident_cannot_be_read_is_unreachable_and_not_ov
     for n in 1..=100_u64 {
         server.set(n, Ticks(START.0 - 10_000_000 * n as i64), 1);
     }
-    server.poison.lock().insert(40);
+    server.unreadable.poison.lock().insert(40);
     let rig = Rig::start(&world, &[on_schedule(&world, &server, "every 30s")], 4);
     rig.fire(20).await;
     for _ in 0..480 {

@@ -9,12 +9,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// 400 incidents, one every ten seconds. Every third of the newest can't be returned.
 fn poisoned(api: SourceKind, count: u64) -> Arc<Server> {
     let server = Server::of(api, Order::NewestFirst, None);
-    *server.delay.lock() = Duration::from_millis(300);
+    *server.faults.delay.lock() = Duration::from_millis(300);
     for n in 1..=400_u32 {
         server.set(u64::from(n), START.minus(Duration::from_secs(10) * n), 1);
     }
     let poison = (0..count).map(|n| 3 + 3 * n);
-    server.poison.lock().extend(poison);
+    server.unreadable.poison.lock().extend(poison);
     server
 }
 

@@ -66,16 +66,16 @@ async fn tenants_at_rest_and_unknown_ones_are_released_at_once_and_the_fleet_tak
 async fn a_tenant_that_is_taken_up_again_while_it_comes_to_rest_is_acknowledged_all_the_same() {
     let world = World::new(1 << 20);
     let (servers, tenants) = two(&world);
-    *servers[0].delay.lock() = Duration::from_secs(1_000_000);
+    *servers[0].faults.delay.lock() = Duration::from_secs(1_000_000);
     let rig = Rig::start(&world, &tenants, 4);
     rig.fire(1).await;
     let released = rig.release(&[&tenants[0]]);
-    *servers[0].delay.lock() = Duration::ZERO;
+    *servers[0].faults.delay.lock() = Duration::ZERO;
     rig.reload(&tenants);
     released.await.expect("acknowledged");
     sleep(PERIOD).await;
     assert_eq!(rig.health("tenant-1"), Health::Ok);
-    assert_eq!(servers[0].most_at_work.load(Ordering::SeqCst), 1);
+    assert_eq!(servers[0].traffic.most_at_work.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]

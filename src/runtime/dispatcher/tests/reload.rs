@@ -27,7 +27,7 @@ impl Rig {
 }
 
 fn hang(server: &Server, seconds: u64) {
-    *server.delay.lock() = Duration::from_secs(seconds);
+    *server.faults.delay.lock() = Duration::from_secs(seconds);
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,7 +64,7 @@ async fn a_tenant_that_is_removed_comes_to_rest_and_is_shown_no_more() {
     assert_eq!(rig.names(), ["tenant-2"]);
     assert_eq!(asks(&servers[0]), 1);
     assert_eq!(
-        servers[0].at_work.load(Ordering::SeqCst),
+        servers[0].traffic.at_work.load(Ordering::SeqCst),
         0,
         "still hanging"
     );
@@ -81,7 +81,7 @@ async fn a_tenant_with_new_settings_is_read_with_them_at_once_and_never_twice_at
     rig.reload(&[world.tenant(1, &servers[1], 100)]);
     sleep(Duration::from_secs(1)).await;
     assert_eq!((asks(&servers[0]), asks(&servers[1])), (1, 1));
-    assert_eq!(servers[0].at_work.load(Ordering::SeqCst), 0);
+    assert_eq!(servers[0].traffic.at_work.load(Ordering::SeqCst), 0);
     assert_eq!(rig.health("tenant-1"), Health::Ok);
 }
 
@@ -89,7 +89,7 @@ async fn a_tenant_with_new_settings_is_read_with_them_at_once_and_never_twice_at
 async fn new_settings_end_the_rest_of_a_tenant_that_failed() {
     let (world, servers) = (World::new(1 << 20), servers(1));
     let refused = Failure::new(Health::Misconfigured, Reaction::Slow, "no host", "mend it");
-    *servers[0].faults.lock() = vec![Fault::Refuse(refused)];
+    *servers[0].faults.pages.lock() = vec![Fault::Refuse(refused)];
     let rig = Rig::start(&world, &tenants(&world, &servers), 4);
     rig.fire(1).await;
     assert_eq!(rig.health("tenant-1"), Health::Misconfigured);
@@ -108,7 +108,7 @@ async fn new_settings_end_no_pause_that_the_api_asked_for() {
     let (world, servers) = (World::new(1 << 20), servers(1));
     let pause = Reaction::Wait(Duration::from_secs(200));
     let throttled = Failure::new(Health::Throttled, pause, "429", "wait").with_status(429);
-    *servers[0].faults.lock() = vec![Fault::Refuse(throttled)];
+    *servers[0].faults.pages.lock() = vec![Fault::Refuse(throttled)];
     let rig = Rig::start(&world, &tenants(&world, &servers), 4);
     rig.fire(1).await;
     assert_eq!(asks(&servers[0]), 1);
@@ -193,7 +193,7 @@ async fn under_any_row_of_reloads_no_tenant_overlaps_itself_and_each_that_stays_
     let fired = asks(&servers[0]);
     assert!(fired > 10, "{fired} sweeps");
     for (n, server) in servers.iter().enumerate() {
-        let most = server.most_at_work.load(Ordering::SeqCst);
+        let most = server.traffic.most_at_work.load(Ordering::SeqCst);
         assert_eq!(most, 1, "sweeps at once of tenant {n}");
         let asks = asks(server);
         assert!(

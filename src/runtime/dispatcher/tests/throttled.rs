@@ -27,7 +27,7 @@ async fn whatever_pause_is_asked_for_a_dozen_requests_are_made_in_the_first_minu
         for asked in [0, 1, 2, 60] {
             let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
             let refusal = refusal(status, health, asked);
-            *server.faults.lock() = vec![Fault::Refuse(refusal); 10_000];
+            *server.faults.pages.lock() = vec![Fault::Refuse(refusal); 10_000];
             let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
             sleep(Duration::from_secs(5)).await;
             let counts = per_minute(&server, 20).await;
@@ -38,7 +38,7 @@ async fn whatever_pause_is_asked_for_a_dozen_requests_are_made_in_the_first_minu
                 "{status} with {asked} s: {counts:?}"
             );
             assert_eq!(rig.board.tenants()[0].state, health, "{asked}");
-            server.faults.lock().clear();
+            server.faults.pages.lock().clear();
             rig.fire(25).await;
             assert_eq!(
                 rig.board.tenants()[0].state,
@@ -58,7 +58,7 @@ async fn a_request_that_is_served_now_and_then_does_not_bring_the_rush_back() {
         Fault::Refuse(refusal.clone()),
         Fault::Refuse(refusal),
     ];
-    *server.faults.lock() = turns.iter().cycle().take(9_999).cloned().collect();
+    *server.faults.pages.lock() = turns.iter().cycle().take(9_999).cloned().collect();
     let rig = Rig::start(&world, &[world.tenant(1, &server, 100)], 4);
     sleep(Duration::from_secs(5)).await;
     let mut counts = Vec::new();

@@ -17,7 +17,7 @@ fn hundred(api: SourceKind) -> Arc<Server> {
 }
 
 fn asks(server: &Server) -> u32 {
-    server.asks.load(Ordering::SeqCst)
+    server.traffic.asks.load(Ordering::SeqCst)
 }
 
 /// One more incident, a live sweep, and the backlog until the next sweep.
@@ -36,7 +36,7 @@ async fn period(world: &World, server: &Server, tenant: &Tenant) -> SweepOutcome
 async fn an_incident_too_heavy_for_any_page_is_published_whole_and_no_later_sweep_searches_for_it()
 {
     let (world, server) = (World::new(ROOM), hundred(SourceKind::Graph));
-    server.heavy.lock().insert(40);
+    server.unreadable.heavy.lock().insert(40);
     let tenant = world.tenant(1, &server, 50);
     failed(&period(&world, &server, &tenant).await);
     period(&world, &server, &tenant).await;
@@ -58,8 +58,11 @@ async fn an_incident_too_heavy_for_any_page_is_published_whole_and_no_later_swee
 #[tokio::test(start_paused = true)]
 async fn an_incident_that_comes_alone_but_not_whole_is_published_and_all_behind_it_is_read() {
     let (world, server) = (World::new(ROOM), hundred(SourceKind::Graph));
-    server.heavy.lock().insert(40);
-    server.alone_partial.store(true, Ordering::SeqCst);
+    server.unreadable.heavy.lock().insert(40);
+    server
+        .unreadable
+        .alone_partial
+        .store(true, Ordering::SeqCst);
     let tenant = world.tenant(1, &server, 50);
     for _ in 0..3 {
         period(&world, &server, &tenant).await;
@@ -71,8 +74,8 @@ async fn an_incident_that_comes_alone_but_not_whole_is_published_and_all_behind_
 #[tokio::test(start_paused = true)]
 async fn what_comes_in_place_of_the_incident_asked_for_is_not_taken_for_it() {
     let (world, server) = (World::new(ROOM), hundred(SourceKind::Graph));
-    server.heavy.lock().insert(40);
-    server.alone_stale.store(true, Ordering::SeqCst);
+    server.unreadable.heavy.lock().insert(40);
+    server.unreadable.alone_stale.store(true, Ordering::SeqCst);
     let tenant = world.tenant(1, &server, 50);
     for _ in 0..3 {
         period(&world, &server, &tenant).await;
@@ -96,8 +99,8 @@ async fn neighbours_that_cannot_be_read_cost_nobody_else_anything() {
         (SourceKind::Graph, 7),
     ] {
         let (world, server) = (World::new(ROOM), hundred(api));
-        server.poison.lock().extend(40..40 + neighbours);
-        server.bare_too.store(true, Ordering::SeqCst);
+        server.unreadable.poison.lock().extend(40..40 + neighbours);
+        server.unreadable.bare_too.store(true, Ordering::SeqCst);
         let tenant = world.tenant(1, &server, 50);
         for _ in 0..4 {
             period(&world, &server, &tenant).await;
@@ -109,7 +112,7 @@ async fn neighbours_that_cannot_be_read_cost_nobody_else_anything() {
                 .memory(&tenant, |memory| memory.unreadable.resting.unseen())
                 .is_some()
         );
-        server.poison.lock().clear();
+        server.unreadable.poison.lock().clear();
         sleep(Duration::from_secs(6 * 3600)).await;
         period(&world, &server, &tenant).await;
         assert_eq!(
@@ -123,7 +126,7 @@ async fn neighbours_that_cannot_be_read_cost_nobody_else_anything() {
 #[tokio::test(start_paused = true)]
 async fn while_nothing_comes_through_no_incident_is_blamed() {
     let (world, server) = (World::new(ROOM), hundred(SourceKind::Defender));
-    server.poison.lock().extend(1..=100);
+    server.unreadable.poison.lock().extend(1..=100);
     let tenant = world.tenant(1, &server, 50);
     for _ in 0..3 {
         failed(&sweep(&world, &tenant).await);
@@ -157,8 +160,8 @@ fn busy(seconds: u64) -> Failure {
 #[tokio::test(start_paused = true)]
 async fn a_poisonous_incident_behind_a_gateway_that_asks_for_pauses_is_found_all_the_same() {
     let (world, server) = (World::new(ROOM), hundred(SourceKind::Defender));
-    server.poison.lock().insert(40);
-    *server.poisoned_answer.lock() = busy(20);
+    server.unreadable.poison.lock().insert(40);
+    *server.unreadable.poisoned_answer.lock() = busy(20);
     let tenant = world.tenant(1, &server, 50);
     let mut turns = 0;
     while published(&world).len() < 99 {
@@ -174,8 +177,8 @@ async fn a_poisonous_incident_behind_a_gateway_that_asks_for_pauses_is_found_all
 #[tokio::test(start_paused = true)]
 async fn what_came_is_published_before_a_search_waits_for_its_next_step() {
     let (world, server) = (World::new(ROOM), hundred(SourceKind::Graph));
-    server.poison.lock().insert(40);
-    *server.poisoned_answer.lock() = busy(60);
+    server.unreadable.poison.lock().insert(40);
+    *server.unreadable.poisoned_answer.lock() = busy(60);
     let tenant = world.tenant(1, &server, 50);
     failed(&sweep(&world, &tenant).await);
     sleep(Duration::from_secs(66)).await;
@@ -186,7 +189,7 @@ async fn what_came_is_published_before_a_search_waits_for_its_next_step() {
             outcome = &mut search => break assert!(outcome.halt.is_none(), "{outcome:?}"),
             () = sleep(Duration::from_secs(10)) => {}
         }
-        let shown = server.shown.lock().len();
+        let shown = server.traffic.shown.lock().len();
         let published = published(&world).len();
         assert!(
             published >= shown,
@@ -209,7 +212,7 @@ async fn a_long_pause_that_the_backlog_was_asked_for_shows_at_the_next_live_swee
     let hour = Duration::from_secs(3600);
     let refusal =
         Failure::new(Health::Throttled, Reaction::Wait(hour), "429", "wait").with_status(429);
-    server.faults.lock().push(Fault::Refuse(refusal));
+    server.faults.pages.lock().push(Fault::Refuse(refusal));
     fill(&world, &tenant, PERIOD).await;
     let (before, asked) = (Instant::now(), asks(&server));
     let outcome = sweep(&world, &tenant).await;

@@ -27,7 +27,7 @@ fn open(world: &World, tenant: &Tenant) -> Vec<(Ticks, Ticks)> {
 }
 
 fn asks(server: &Server) -> u32 {
-    server.asks.load(Ordering::SeqCst)
+    server.traffic.asks.load(Ordering::SeqCst)
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,9 +63,9 @@ async fn pages_of_a_backfill_are_never_deep() {
     let (world, server) = (World::new(ROOM), full_hour());
     let tenant = world.tenant(1, &server, 10);
     sweep(&world, &tenant).await;
-    server.log.lock().clear();
+    server.traffic.log.lock().clear();
     fill(&world, &tenant, HOUR).await;
-    for ask in server.log.lock().iter() {
+    for ask in server.traffic.log.lock().iter() {
         let PageAsk::Query(query) = ask else {
             panic!("{ask:?}")
         };

@@ -67,7 +67,7 @@ async fn a_page_that_takes_longer_than_there_is_between_two_sweeps_is_read_in_se
         assert_eq!(whole(&world, 1), 200);
         assert!(published(&world).values().all(|times| *times == 1));
         assert!(backlog(&world, &tenant).is_empty());
-        let asks = server.asks.load(Ordering::SeqCst);
+        let asks = server.traffic.asks.load(Ordering::SeqCst);
         assert!(turns <= most_turns, "{turns} turns");
         assert!(asks <= 210 + 3 * turns, "{asks} requests, {turns} turns");
     }
@@ -83,7 +83,7 @@ async fn an_incident_with_more_alerts_than_fit_between_two_sweeps_keeps_nothing_
         let tenant = unread(&world, &server, 75);
         server.further.set(150, MANY);
         if heavy {
-            server.heavy.lock().insert(150);
+            server.unreadable.heavy.lock().insert(150);
         }
         periods(&world, &tenant).await;
         assert_eq!(published(&world).len(), 200, "{heavy}");
@@ -123,10 +123,10 @@ async fn a_live_sweep_leaves_an_incident_with_very_many_alerts_to_the_backlog() 
 
     // The overlap shows it again.
     for _ in 0..10 {
-        let asks = server.asks.load(Ordering::SeqCst);
+        let asks = server.traffic.asks.load(Ordering::SeqCst);
         let outcome = sweep(&world, &tenant).await;
         assert!(outcome.halt.is_none() && outcome.caught_up, "{outcome:?}");
-        let asks = server.asks.load(Ordering::SeqCst) - asks;
+        let asks = server.traffic.asks.load(Ordering::SeqCst) - asks;
         assert!(asks <= 25, "{asks} requests");
         assert!(backlog(&world, &tenant).is_empty());
         sleep(PERIOD).await;

@@ -10,10 +10,10 @@ async fn later(world: &World, server: &Server, tenant: &Tenant, off: &[i64]) -> 
     sleep(Duration::from_secs(30)).await;
     let now = world.sweeper.clock.now();
     *server.now.lock() = now;
-    *server.dates_off.lock() = off.iter().rev().copied().collect();
+    *server.faults.dates_off.lock() = off.iter().rev().copied().collect();
     let outcome = sweep(world, tenant).await;
     assert!(outcome.halt.is_none(), "{outcome:?}");
-    server.dates_off.lock().clear();
+    server.faults.dates_off.lock().clear();
     fill(world, tenant, Duration::from_secs(20)).await;
     outcome
 }
@@ -59,9 +59,9 @@ async fn one_wrong_date_moves_neither_the_start_nor_the_cursor_back_and_reads_no
                 world.sweeper.clock.now().plus(Duration::from_secs(29)),
                 1,
             );
-            let asks = server.asks.load(Ordering::SeqCst);
+            let asks = server.traffic.asks.load(Ordering::SeqCst);
             later(&world, &server, &tenant, &[off]).await;
-            let asks = server.asks.load(Ordering::SeqCst) - asks;
+            let asks = server.traffic.asks.load(Ordering::SeqCst) - asks;
             assert!(asks <= 3, "{off} s after {sweeps_before}: {asks} requests");
             let first = state(&world, &tenant);
             later(&world, &server, &tenant, &[]).await;
@@ -139,10 +139,10 @@ async fn an_incident_that_cant_be_read_opens_no_backlog_into_the_future() {
     for id in 1..=5 {
         server.set(id, at(100 - id as i64), 1);
     }
-    server.poison.lock().insert(5);
+    server.unreadable.poison.lock().insert(5);
     for _ in 0..4 {
         *server.now.lock() = world.sweeper.clock.now();
-        *server.dates_off.lock() = vec![76 * 365 * 86_400; 100];
+        *server.faults.dates_off.lock() = vec![76 * 365 * 86_400; 100];
         let _ = sweep(&world, &tenant).await;
         sleep(Duration::from_secs(30)).await;
     }

@@ -8,7 +8,7 @@ const DAY: i64 = 86_400;
 /// `count` incidents over a year, and ten in the last hour.
 fn history(order: Order, cap: Option<usize>, count: u64) -> Arc<Server> {
     let server = Server::of(SourceKind::Graph, order, cap);
-    server.unfiltered.store(true, Ordering::SeqCst);
+    server.faults.unfiltered.store(true, Ordering::SeqCst);
     for id in 1..=count {
         server.set(id, at(365 * DAY - id as i64 * 600), 1);
     }
@@ -20,12 +20,12 @@ fn history(order: Order, cap: Option<usize>, count: u64) -> Arc<Server> {
 
 /// A sweep, and its backlog half a minute later. Returns the outcome and the number of requests.
 async fn turn(world: &World, server: &Server, tenant: &Tenant) -> (SweepOutcome, u32) {
-    let before = server.asks.load(Ordering::SeqCst);
+    let before = server.traffic.asks.load(Ordering::SeqCst);
     let outcome = sweep(world, tenant).await;
     fill(world, tenant, Duration::from_secs(25)).await;
     sleep(Duration::from_secs(30)).await;
     *server.now.lock() = world.sweeper.clock.now();
-    (outcome, server.asks.load(Ordering::SeqCst) - before)
+    (outcome, server.traffic.asks.load(Ordering::SeqCst) - before)
 }
 
 #[tokio::test(start_paused = true)]

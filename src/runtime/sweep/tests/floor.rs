@@ -51,7 +51,7 @@ async fn wait(world: &World, server: &Server, time: Duration) {
 
 /// The oldest last update that was requested.
 fn oldest_asked(server: &Server) -> Ticks {
-    let log = server.log.lock();
+    let log = server.traffic.log.lock();
     let from = log.iter().map(|ask| match ask {
         PageAsk::Query(query) => query.span.from,
         other => panic!("{other:?}"),
@@ -119,7 +119,7 @@ async fn a_clock_set_back_by_months_moves_no_window_into_history() {
     turn(&world, &tenant).await;
     // An incident found late: older than the reconcile window, but within the first range.
     server.set(2, at(60 * 86_400), 1);
-    server.log.lock().clear();
+    server.traffic.log.lock().clear();
     world.sweeper.clock = Arc::new(Wrong(START.minus(120 * DAY)));
     assert_eq!(turn(&world, &tenant).await, (0, 0));
     let window = tenant.rules.reach.reconcile_window;
@@ -157,13 +157,13 @@ async fn it_is_moved_too_when_the_clock_was_put_right_before_microsoft_first_ans
     let tenant = tenant_of(&world, &server, 12 * HOUR);
     server.set(1000, at(11 * 3600), 1);
     let refusal = crate::runtime::fakes::broken_page();
-    *server.faults.lock() = vec![Fault::Refuse(refusal); 100];
+    *server.faults.pages.lock() = vec![Fault::Refuse(refusal); 100];
     // A machine that boots with a wrong clock and without a network.
     world.sweeper.clock = Arc::new(Wrong(START.plus(10 * HOUR)));
     failed(&sweep(&world, &tenant).await);
     world.sweeper.clock = right;
     failed(&sweep(&world, &tenant).await);
-    server.faults.lock().clear();
+    server.faults.pages.lock().clear();
     assert_eq!(turn(&world, &tenant).await, (1, 0));
 }
 
@@ -181,7 +181,7 @@ async fn it_is_moved_too_when_the_first_sweep_broke_off_in_the_midst_of_a_long_r
     // After five pages the older part is left to the backlog, and the request for the newest part is refused.
     let mut faults = vec![Fault::Refuse(crate::runtime::fakes::broken_page())];
     faults.extend(vec![Fault::Fine; DEEP as usize]);
-    *server.faults.lock() = faults;
+    *server.faults.pages.lock() = faults;
     world.sweeper.clock = Arc::new(Wrong(START.plus(10 * HOUR)));
     let broken_off = sweep(&world, &tenant).await;
     failed(&broken_off);
@@ -196,7 +196,7 @@ async fn what_microsoft_shows_unasked_from_before_the_first_range_is_published()
     let tenant = tenant_of(&world, &server, 12 * HOUR);
     turn(&world, &tenant).await;
     let old = r#"{"id":3000,"at":"2001-02-03T04:05:06Z","content":1}"#;
-    *server.faults.lock() = vec![Fault::Garbage(old)];
+    *server.faults.pages.lock() = vec![Fault::Garbage(old)];
     assert_eq!(sweep(&world, &tenant).await.published, 1);
     assert!(published(&world).contains_key(old));
 }

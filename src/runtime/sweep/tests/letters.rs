@@ -14,7 +14,7 @@ use crate::runtime::tenant::Tenant;
 fn spoil(server: &Server, elements: std::ops::Range<usize>) {
     let elements: Vec<_> = elements.map(|n| format!("{{\"a\":{n}}}")).collect();
     let garbage = Fault::Garbage(elements.join(",").leak());
-    server.faults.lock().push(garbage);
+    server.faults.pages.lock().push(garbage);
 }
 
 fn dead(world: &World) -> u64 {

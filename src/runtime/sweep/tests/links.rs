@@ -22,7 +22,7 @@ async fn what_stands_behind_a_link_that_leads_elsewhere_is_read_by_skip_and_that
             World::new(ROOM),
             Server::of(SourceKind::Graph, order, Some(7)),
         );
-        server.elsewhere.store(true, Ordering::SeqCst);
+        server.faults.elsewhere.store(true, Ordering::SeqCst);
         hundred(&server);
         let tenant = world.tenant(1, &server, 50);
         let before = warnings.of(NOT_FOLLOWED);

@@ -161,13 +161,19 @@ impl Story {
                 incidents.insert(id, (at, content));
             }
         });
-        *server.faults.lock() = self.faults.clone();
-        server.poison.lock().extend(&self.poison);
-        server.heavy.lock().extend(&self.heavy);
-        *server.most.lock() = self.most;
-        *server.dates_off.lock() = self.dates_off.clone();
-        server.elsewhere.store(self.elsewhere, Ordering::SeqCst);
-        server.unfiltered.store(self.unfiltered, Ordering::SeqCst);
+        *server.faults.pages.lock() = self.faults.clone();
+        server.unreadable.poison.lock().extend(&self.poison);
+        server.unreadable.heavy.lock().extend(&self.heavy);
+        *server.faults.most.lock() = self.most;
+        *server.faults.dates_off.lock() = self.dates_off.clone();
+        server
+            .faults
+            .elsewhere
+            .store(self.elsewhere, Ordering::SeqCst);
+        server
+            .faults
+            .unfiltered
+            .store(self.unfiltered, Ordering::SeqCst);
         server
     }
 
@@ -204,10 +210,10 @@ impl Story {
             before = state.cursor;
         }
         *world.topic.refused.lock() = None;
-        server.faults.lock().clear();
-        server.poison.lock().clear();
-        server.heavy.lock().clear();
-        *server.most.lock() = None;
+        server.faults.pages.lock().clear();
+        server.unreadable.poison.lock().clear();
+        server.unreadable.heavy.lock().clear();
+        *server.faults.most.lock() = None;
         *server.before_page.lock() = Box::new(|_| {});
         turn(&world, &tenant).await;
         turn(&world, &tenant).await;
@@ -220,7 +226,7 @@ impl Story {
     }
 
     fn compare(&self, world: &World, server: &Server) {
-        let shown = server.shown.lock().clone();
+        let shown = server.traffic.shown.lock().clone();
         let start = at(self.start + self.before);
         // Of the incidents that were not requested, only odd ones are published.
         let asked_for = |at: i64| at >= start.0;

@@ -38,7 +38,7 @@ async fn a_poisonous_incident_in_the_backlog_is_searched_for_however_well_live_s
     for api in [SourceKind::Graph, SourceKind::Defender] {
         let (world, server) = (World::new(ROOM), Server::of(api, Order::NewestFirst, None));
         let tenant = behind(&world, &server);
-        server.poison.lock().insert(700);
+        server.unreadable.poison.lock().insert(700);
         for _ in 0..10 {
             period(&world, &tenant).await;
         }
@@ -51,7 +51,7 @@ async fn a_poisonous_incident_in_the_backlog_is_searched_for_however_well_live_s
 async fn a_page_of_the_backlog_that_hangs_until_each_live_sweep_is_searched_too() {
     let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
     let tenant = behind(&world, &server);
-    server.hang.lock().insert(700);
+    server.unreadable.hang.lock().insert(700);
     for _ in 0..30 {
         period(&world, &tenant).await;
     }
@@ -110,8 +110,8 @@ async fn an_incident_that_cannot_be_listed_even_without_alerts_is_passed() {
     for id in 1..=100 {
         server.set(id, at(200 - id as i64), 1);
     }
-    server.poison.lock().insert(40);
-    server.bare_too.store(true, Ordering::SeqCst);
+    server.unreadable.poison.lock().insert(40);
+    server.unreadable.bare_too.store(true, Ordering::SeqCst);
     let tenant = world.tenant(1, &server, 50);
     for _ in 0..4 {
         sweep(&world, &tenant).await;
@@ -132,11 +132,11 @@ async fn a_long_range_with_nothing_recent_is_filled_in_once() {
         assert!(fill(&world, &tenant, LONG).await.halt.is_none());
     }
     assert_eq!(published(&world).len(), 1000);
-    let before = server.asks.load(Ordering::SeqCst);
+    let before = server.traffic.asks.load(Ordering::SeqCst);
     sleep(PERIOD).await;
     sweep(&world, &tenant).await;
     fill(&world, &tenant, LONG).await;
-    let spent = server.asks.load(Ordering::SeqCst) - before;
+    let spent = server.traffic.asks.load(Ordering::SeqCst) - before;
     assert!(spent <= 3, "{spent} requests for what was read already");
 }
 
@@ -149,7 +149,7 @@ async fn troubles_never_reach_into_the_future_where_they_would_blind_live_sweeps
     // The list's first incident is unreadable, and the second has a last update in the far future.
     server.set(101, Ticks::MAX, 1);
     server.set(102, Ticks(Ticks::MAX.0 - 1), 1);
-    server.poison.lock().insert(101);
+    server.unreadable.poison.lock().insert(101);
     let tenant = world.tenant(1, &server, 50);
     for _ in 0..4 {
         sweep(&world, &tenant).await;
@@ -166,6 +166,7 @@ async fn troubles_never_reach_into_the_future_where_they_would_blind_live_sweeps
     let seen = published(&world);
     assert!(seen.keys().any(|value| value.contains("\"id\":103,")));
     let asked = server
+        .traffic
         .log
         .lock()
         .iter()
@@ -178,7 +179,7 @@ async fn troubles_never_reach_into_the_future_where_they_would_blind_live_sweeps
 async fn a_window_walked_on_after_a_record_was_held_back_is_not_closed_over_it() {
     let (world, server) = (World::new(ROOM), Server::new(Order::NewestFirst, None));
     let tenant = behind(&world, &server);
-    *server.delay.lock() = Duration::from_secs(1);
+    *server.faults.delay.lock() = Duration::from_secs(1);
     *world.topic.refused.lock() = Some("\"id\":990,");
     assert!(
         fill(&world, &tenant, Duration::from_millis(2500))
@@ -203,7 +204,7 @@ async fn a_first_range_is_corrected_though_the_first_sweep_failed() {
     *server.now.lock() = at(1800);
     server.set(1, at(1800 + 3500), 1);
     let refusal = crate::runtime::fakes::broken_page();
-    server.faults.lock().push(Fault::Refuse(refusal));
+    server.faults.pages.lock().push(Fault::Refuse(refusal));
     failed(&sweep(&world, &tenant).await);
     sweep(&world, &tenant).await;
     // A second answer shows that the clock advances.

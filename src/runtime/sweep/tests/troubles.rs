@@ -18,12 +18,12 @@ fn poisoned(api: SourceKind, poison: u64) -> Arc<Server> {
     for id in 1..=100 {
         server.set(id, at(200 - id as i64), 1);
     }
-    server.poison.lock().insert(poison);
+    server.unreadable.poison.lock().insert(poison);
     server
 }
 
 fn asks(server: &Server) -> u32 {
-    server.asks.load(Ordering::SeqCst)
+    server.traffic.asks.load(Ordering::SeqCst)
 }
 
 /// Sweeps until the search of the failing page is over.
@@ -50,7 +50,11 @@ async fn an_incident_whose_alerts_microsoft_cannot_give_is_published_without_the
         .collect();
     assert_eq!(bare.len(), 1, "{bare:?}");
     assert!(bare[0].starts_with("{\"id\":40,"));
-    let alone = server.log.lock().contains(&PageAsk::One(IncidentId(40)));
+    let alone = server
+        .traffic
+        .log
+        .lock()
+        .contains(&PageAsk::One(IncidentId(40)));
     assert!(alone, "it was not tried alone");
 }
 
@@ -97,7 +101,7 @@ async fn once_microsoft_can_give_it_again_it_is_published_whole() {
                 .count()
         };
         assert_eq!(whole(&world), 99, "{api:?}");
-        server.poison.lock().clear();
+        server.unreadable.poison.lock().clear();
         sleep(LONG).await;
         sweep(&world, &tenant).await;
         let filled = fill(&world, &tenant, LONG).await;
@@ -160,7 +164,7 @@ async fn a_part_that_was_passed_is_recorded_though_the_cursor_waits_for_somethin
         if refused {
             *world.topic.refused.lock() = Some("\"id\":30,");
         } else {
-            *server.faults.lock() = vec![Fault::Partial];
+            *server.faults.pages.lock() = vec![Fault::Partial];
         }
         let mut most = 0;
         for pass in 0..4 {
@@ -195,7 +199,7 @@ async fn a_part_that_was_passed_but_not_recorded_is_forgotten_once_a_live_sweep_
             .memory(&tenant, |memory| memory.unreadable.resting.unseen())
             .is_some()
     );
-    server.poison.lock().clear();
+    server.unreadable.poison.lock().clear();
     assert!(sweep(&world, &tenant).await.halt.is_none());
     assert_eq!(published(&world).len(), 100);
     assert_eq!(
@@ -213,7 +217,7 @@ async fn pages_that_are_too_large_are_asked_for_smaller_and_the_size_is_remember
     for id in 1..=200 {
         server.set(id, at(300 - id as i64), 1);
     }
-    *server.most.lock() = Some(20);
+    *server.faults.most.lock() = Some(20);
     let tenant = world.tenant(1, &server, 50);
     assert!(
         sweep(&world, &tenant).await.halt.is_none(),
@@ -221,10 +225,11 @@ async fn pages_that_are_too_large_are_asked_for_smaller_and_the_size_is_remember
     );
     fill(&world, &tenant, LONG).await;
     assert_eq!(published(&world).len(), 200);
-    server.log.lock().clear();
+    server.traffic.log.lock().clear();
     let outcome = sweep(&world, &tenant).await;
     assert!(outcome.halt.is_none() && outcome.caught_up, "{outcome:?}");
     let tops: Vec<_> = server
+        .traffic
         .log
         .lock()
         .iter()
@@ -242,7 +247,7 @@ async fn when_everything_fails_it_is_the_service_and_searches_stay_rare() {
         World::new(ROOM),
         Server::of(SourceKind::Graph, Order::NewestFirst, None),
     );
-    *server.faults.lock() = vec![Fault::Refuse(broken_page()); 10_000];
+    *server.faults.pages.lock() = vec![Fault::Refuse(broken_page()); 10_000];
     let tenant = world.tenant(1, &server, 50);
     for _ in 0..100 {
         assert_eq!(failed(&sweep(&world, &tenant).await).status, Some(500));
@@ -253,7 +258,7 @@ async fn when_everything_fails_it_is_the_service_and_searches_stay_rare() {
         asks(&server)
     );
     assert_eq!(cursor(&world, &tenant), Some(at(3600)));
-    server.faults.lock().clear();
+    server.faults.pages.lock().clear();
     assert!(sweep(&world, &tenant).await.halt.is_none());
 }
 
@@ -263,7 +268,7 @@ async fn what_proves_that_only_a_crowd_of_neighbours_is_broken_is_published_as_i
     for id in 1..=20 {
         server.set(id, at(200 - id as i64), 1);
     }
-    server.poison.lock().extend(5..=13);
+    server.unreadable.poison.lock().extend(5..=13);
     let tenant = world.tenant(1, &server, 10);
     *server.before_page.lock() = Box::new(|server| {
         let mut incidents = server.incidents.lock();
@@ -272,7 +277,7 @@ async fn what_proves_that_only_a_crowd_of_neighbours_is_broken_is_published_as_i
         }
     });
     search(&world, &tenant).await;
-    let shown = server.shown.lock().clone();
+    let shown = server.traffic.shown.lock().clone();
     let published = published(&world);
     for (id, _, content) in &shown {
         let of_it = |value: &&String| {

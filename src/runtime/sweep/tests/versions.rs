@@ -87,7 +87,7 @@ async fn both_forms_in_one_page_are_published_once_each() {
     let page = [1, 2, 1, 2, 1].map(form).join(",");
     for expected in [2, 0] {
         let both = Fault::Garbage(page.clone().leak());
-        server.faults.lock().push(both);
+        server.faults.pages.lock().push(both);
         assert_eq!(sweep(&world, &tenant).await.published, expected);
     }
 }
@@ -115,7 +115,7 @@ async fn an_incident_is_published_byte_by_byte_whatever_is_in_it() {
         .collect();
     for expected in [values.len() as u64, 0] {
         let page = Fault::Garbage(elements.join(",").leak());
-        server.faults.lock().push(page);
+        server.faults.pages.lock().push(page);
         assert_eq!(sweep(&world, &tenant).await.published, expected);
     }
     assert_eq!(world.topic.values("incidents"), elements);
