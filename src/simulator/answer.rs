@@ -6,9 +6,7 @@ use axum::body::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::faults::Hint;
 use super::journal::Shown;
-use super::time::{self, SECOND};
 
 /// Below this, compression is not worth it.
 const GZIP_FROM: usize = 1024;
@@ -43,19 +41,6 @@ impl Answer {
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
-    }
-
-    /// With the `Retry-After` of a 429, unless the time is in the message.
-    pub fn hinting(self, hint: Hint, now: i64) -> Self {
-        match hint {
-            Hint::Seconds(seconds) => self.header("retry-after", seconds.to_string()),
-            Hint::Date(seconds) => {
-                let ahead = i64::try_from(seconds).unwrap_or(i64::MAX);
-                let at = now.saturating_add(ahead.saturating_mul(SECOND));
-                self.header("retry-after", time::format_http(at))
-            }
-            Hint::Text(_) | Hint::Nothing => self,
-        }
     }
 
     /// Packs the body with gzip, when that is worth it.

@@ -6,7 +6,6 @@ use uuid::Uuid;
 use super::faults::{Api, Endpoint, Target};
 use super::link;
 
-/// One request.
 pub(super) struct Call<'a> {
     pub target: Target,
     /// The API whose forms the answer has.
@@ -27,7 +26,7 @@ impl<'a> Call<'a> {
                 api: documented.then_some(api),
                 endpoint,
                 tenant: Uuid::try_parse(id).ok(),
-                link: uri.query().is_some_and(link::followed),
+                link: uri.query().and_then(link::token).is_some(),
             },
             api,
             id,

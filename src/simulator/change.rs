@@ -14,10 +14,9 @@ pub struct Version {
 /// What an analyst or a detection does to an incident.
 #[derive(Clone, Debug)]
 pub enum Update {
+    /// In the Defender API's words. `AwaitingAction`, of Defender Experts, is Graph's alone, which shows it only on request
+    /// (section 3.3).
     Status(&'static str),
-    /// Waits for the customer, as Defender Experts have it. Graph shows this status only on request, the Defender API
-    /// never (section 3.3).
-    AwaitAction,
     Severity(String),
     AssignedTo(Option<String>),
     Name(String),
@@ -26,10 +25,8 @@ pub enum Update {
     NewAlerts(usize),
     /// Adds that many bytes to one alert's description.
     LongAlert(usize),
-    /// As malware; see [`Update::ResolveAs`].
-    Resolve,
-    /// Classification and determination, in the Defender API's words.
-    ResolveAs(&'static str, &'static str),
+    /// With this classification and determination, in the Defender API's words.
+    Resolve(&'static str, &'static str),
     Reopen,
 }
 

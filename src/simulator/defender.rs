@@ -11,7 +11,7 @@ use super::faults::Api;
 use super::odata::{Dialect, Property};
 use super::service::listing::ListRules;
 
-pub(super) const CONTEXT: &str = "https://api.security.microsoft.com/api/$metadata#Incidents";
+const CONTEXT: &str = "https://api.security.microsoft.com/api/$metadata#Incidents";
 const STATUSES: &str = "Active InProgress Resolved Redirected";
 
 /// `$filter` on four properties, `$top` up to 100, `$skip` (section 1.1).
@@ -40,6 +40,7 @@ pub(super) fn list_rules(paging: Paging) -> ListRules {
     ListRules {
         api: Api::Defender,
         path: "/api/incidents",
+        context: CONTEXT,
         resource: &DEFENDER,
         errors: Errors::new(include_str!("defender/errors.json")),
         error: include_str!("defender/error.json"),
@@ -62,14 +63,8 @@ fn property(name: &str) -> Option<Property> {
     Some(match name {
         "lastUpdateTime" => Property::Instant(|incident| incident.last_update),
         "createdTime" => Property::Instant(|incident| incident.created),
-        "status" => Property::Text {
-            of: |incident| Some(Cow::Borrowed(status(incident.status))),
-            members: Some(STATUSES),
-        },
-        "assignedTo" => Property::Text {
-            of: |incident| incident.assigned_to.as_deref().map(Cow::Borrowed),
-            members: None,
-        },
+        "status" => Property::Enumeration(|i| Cow::Borrowed(status(i.status)), STATUSES),
+        "assignedTo" => Property::Text(|incident| incident.assigned_to.as_deref()),
         _ => return None,
     })
 }

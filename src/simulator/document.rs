@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::seq::{IteratorRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,25 +15,19 @@ use super::incident::{ANALYST, Incident};
 use super::template::{Documents, extend};
 use super::time::{self, SECOND};
 
-const USERS: [&str; 5] = [
-    "adele.vance",
-    "alex.wilber",
-    "jörg.müller",
-    "svc-backup",
-    "岡本",
-];
-const DOMAINS: [&str; 3] = ["contoso.com", "europe.corp.contoso.com", "fabrikam.example"];
+const USERS: &str = "adele.vance alex.wilber jörg.müller svc-backup 岡本";
+const DOMAINS: &str = "contoso.com europe.corp.contoso.com fabrikam.example";
 
 /// Prose without end, for incidents that must have a size.
 const FILLER: &str = "The activity was seen again on the same host and by the same account. ";
 
 /// One of the ways to write an incident.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Form {
     pub api: Api,
     /// The order of alerts and evidence, always the same for the same number; 0 is the natural order.
     pub order: u64,
-    /// With its alerts.
+    /// With its alerts, as the Defender API always shows it.
     pub alerts: bool,
     /// As an answer of its own, which at Graph names its context.
     pub entity: bool,
@@ -44,16 +38,6 @@ pub(super) struct Form {
 }
 
 impl Form {
-    /// As the Defender API shows it.
-    pub const PLAIN: Self = Self {
-        api: Api::Defender,
-        order: 0,
-        alerts: true,
-        entity: false,
-        members: false,
-        millis: false,
-    };
-
     fn documents(self) -> &'static Documents {
         match self.api {
             Api::Defender => &defender::DOCUMENTS,
@@ -150,15 +134,14 @@ fn alert(alert: &Alert, incident: &Incident, tenant: Uuid, form: Form) -> Bytes 
     documents.alert.fill(&values, &lists).into()
 }
 
-/// What fills the holes of an alert, its devices, entities and evidence. The alert's seed decides most of it, for both APIs
-/// alike.
+/// What fills the holes of an alert, its devices and its evidence. Most of it comes from the alert's seed.
 fn values(alert: &Alert, incident: &Incident, tenant: Uuid, form: Form) -> Value {
     let rng = &mut StdRng::seed_from_u64(alert.seed);
     let attack = alert.attack;
     // The order of the draws decides what a seed gives.
     let id = alert_id(&attack.service, rng);
-    let user = *USERS.choose(rng).unwrap_or(&USERS[0]);
-    let domain = *DOMAINS.choose(rng).unwrap_or(&DOMAINS[0]);
+    let user = USERS.split(' ').choose(rng).unwrap_or_default();
+    let domain = DOMAINS.split(' ').choose(rng).unwrap_or_default();
     let mut sha1 = || format!("{:032x}{:08x}", rng.random::<u128>(), rng.random::<u32>());
     let (device, hash) = (sha1(), sha1());
     let guid = Uuid::from_u128(rng.random());

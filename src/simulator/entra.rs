@@ -18,6 +18,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::answer::Answer;
+use super::call::Call;
 use super::errors::{Errors, Refusal};
 use super::journal::Journal;
 use super::jwt;
@@ -58,13 +59,6 @@ const RESOURCES: [&str; 5] = [
     "https://api.securitycenter.microsoft.com",
     "https://securitycenter.onmicrosoft.com/windowsatpservice",
 ];
-
-/// Which of the two endpoints.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum TokenVersion {
-    V1,
-    V2,
-}
 
 /// A token that was issued. Its roles are those granted at that time.
 #[derive(Clone)]
@@ -136,28 +130,17 @@ impl Entra {
         uuid::Builder::from_random_bytes(random).into_uuid()
     }
 
-    /// One request to the endpoint of `tenant`, as the path has it. `form_sent`: the body says that it is
-    /// a form.
-    pub fn token(
-        &self,
-        version: TokenVersion,
-        tenant: &str,
-        form_sent: bool,
-        body: &[u8],
-    ) -> Answer {
-        let form = Form::read(form_sent, body);
-        match form.and_then(|form| self.grant(version, tenant, &form)) {
-            Ok(issued) => self.issue(version, issued),
+    pub fn token(&self, call: &Call<'_>, body: &[u8]) -> Answer {
+        let v2 = call.path().ends_with("/v2.0/token");
+        let kind = call.header("content-type").unwrap_or_default();
+        let form = Form::read(kind, body);
+        match form.and_then(|form| self.grant(v2, call.id, &form)) {
+            Ok(issued) => self.issue(v2, issued),
             Err(error) => self.refuse(&error),
         }
     }
 
-    fn grant(
-        &self,
-        version: TokenVersion,
-        tenant: &str,
-        form: &Form,
-    ) -> Result<Issued, TokenError> {
+    fn grant(&self, v2: bool, tenant: &str, form: &Form) -> Result<Issued, TokenError> {
         form.once_each()?;
         let grant = form.required("grant_type")?;
         if grant != "client_credentials" {
@@ -165,11 +148,10 @@ impl Entra {
         }
         let tenant = self.directory(tenant)?;
         let client = form.required("client_id")?;
-        let audience = match version {
-            TokenVersion::V1 => form
-                .get("resource")
-                .map_or(NO_RESOURCE, |field| &field.value),
-            TokenVersion::V2 => resource_of(form.required("scope")?)?,
+        let resource = form.get("resource").map(|field| field.value.as_str());
+        let audience = match v2 {
+            true => resource_of(form.required("scope")?)?,
+            false => resource.unwrap_or(NO_RESOURCE),
         };
         let now = self.world.now();
         let by_assertion = credential::check(&tenant, client, form, now)?;
@@ -205,7 +187,7 @@ impl Entra {
     }
 
     /// Section 4.1: v1 writes numbers as strings. Section 4.5: a token without roles is issued all the same.
-    fn issue(&self, version: TokenVersion, mut issued: Issued) -> Answer {
+    fn issue(&self, v2: bool, mut issued: Issued) -> Answer {
         let mut state = self.state.lock();
         let seconds = match self.lifetime {
             Some(lifetime) => i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX / SECOND / 4),
@@ -220,9 +202,9 @@ impl Entra {
         state.tokens.insert(token.clone(), issued);
         drop(state);
         self.journal.issued(token);
-        let body = match version {
-            TokenVersion::V1 => include_str!("entra/token_v1.json"),
-            TokenVersion::V2 => include_str!("entra/token_v2.json"),
+        let body = match v2 {
+            true => include_str!("entra/token_v2.json"),
+            false => include_str!("entra/token_v1.json"),
         };
         Answer::json(200, fill(body, &values))
     }

@@ -1,7 +1,7 @@
 //! What goes wrong, by rule or by incident.
 //!
-//! Rules are asked in the order they were added. Delays of all that match add up; of the others the first that matches
-//! wins. A poisoned incident spoils what would show it with its alerts, unless a rule has struck already.
+//! Rules apply in the order in which they were added. The delays of all that match add up; of the others, the first that
+//! matches wins. A poisoned incident spoils what would show it with its alerts, unless a rule has struck already.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
 /// Which API.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Api {
+    #[default]
     Defender,
     Graph,
 }
@@ -240,8 +241,7 @@ impl Faults {
         rules.poison.clear();
     }
 
-    /// From now on, every answer that would show the incident's alerts has this effect instead: a list page of the
-    /// Defender API, its own GET, and the same of Graph with `$expand=alerts`, and its alerts. An effect that needs an
+    /// From now on, every answer that would show the incident's alerts has this effect instead. An effect that needs an
     /// answer to work on becomes the API's 500.
     pub fn poison(&self, tenant: Uuid, incident: u64, effect: Effect) {
         let poison = &mut self.0.lock().poison;
@@ -262,9 +262,6 @@ impl Faults {
     /// What the first poisoned one of `incidents` does.
     pub(super) fn poisoned(&self, tenant: Uuid, incidents: &[u64]) -> Option<Effect> {
         let mut rules = self.0.lock();
-        if rules.poison.is_empty() {
-            return None;
-        }
         let poisoned = |id: &&u64| rules.poison.contains_key(&(tenant, **id));
         let first = *incidents.iter().find(poisoned)?;
         let (effect, hits) = rules.poison.get_mut(&(tenant, first))?;
@@ -277,30 +274,24 @@ impl Faults {
         self.0.lock().all.get(id.0).map_or(0, |rule| rule.hits)
     }
 
-    pub(super) fn strike(&self, target: Target) -> Strike {
+    /// What the rules do to one request: a delay, and an effect.
+    pub(super) fn strike(&self, target: Target) -> (Duration, Option<Effect>) {
         let mut rules = self.0.lock();
         let Rules { all, rng, .. } = &mut *rules;
-        let mut strike = Strike::default();
+        let (mut wait, mut effect) = (Duration::ZERO, None);
         for rule in all.iter_mut() {
             let delay = match rule.effect {
                 Effect::Delay(by) => Some(by),
                 _ => None,
             };
-            if delay.is_none() && strike.effect.is_some() || !rule.strikes(target, rng) {
+            if delay.is_none() && effect.is_some() || !rule.strikes(target, rng) {
                 continue;
             }
             match delay {
-                Some(by) => strike.delay += by,
-                None => strike.effect = Some(rule.effect.clone()),
+                Some(by) => wait += by,
+                None => effect = Some(rule.effect.clone()),
             }
         }
-        strike
+        (wait, effect)
     }
-}
-
-/// What the rules do to one request.
-#[derive(Default)]
-pub(super) struct Strike {
-    pub delay: Duration,
-    pub effect: Option<Effect>,
 }

@@ -6,7 +6,6 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -15,24 +14,15 @@ use axum::response::{IntoResponse, Response};
 use super::answer::Answer;
 use super::call::Call;
 use super::connection::ConnectionHandle;
-use super::entra::TokenVersion;
 use super::errors::Refusal;
 use super::faults::{Api, Effect, Endpoint, Hint};
 use super::service::Service;
 use super::time;
-use sending::Sending;
-
-const LOGIN_PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in to the network</title></head>\
-                          <body><form method=\"post\"><input name=\"user\"></form></body></html>";
 
 /// A token request is far smaller.
 const BODY_LIMIT: usize = 2 * 1024 * 1024;
 
-pub(super) fn routes(service: Arc<Service>) -> Router {
-    Router::new().fallback(handle).with_state(service)
-}
-
-async fn handle(
+pub(super) async fn handle(
     State(service): State<Arc<Service>>,
     ConnectInfo(connection): ConnectInfo<ConnectionHandle>,
     request: Request,
@@ -44,12 +34,12 @@ async fn handle(
         let issued = call.bearer().and_then(|token| service.entra.find(token));
         call.target.tenant = issued.map(|issued| issued.tenant);
     }
-    let method = match call.target.endpoint {
-        Endpoint::Token => &Method::POST,
-        Endpoint::Other => &head.method,
-        _ => &Method::GET,
+    let allowed = match call.target.endpoint {
+        Endpoint::Token => head.method == Method::POST,
+        Endpoint::Other => true,
+        _ => head.method == Method::GET,
     };
-    if *method != head.method {
+    if !allowed {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
     match axum::body::to_bytes(body, BODY_LIMIT).await {
@@ -61,11 +51,11 @@ async fn handle(
 impl Service {
     async fn serve(&self, call: &Call<'_>, body: &[u8], connection: ConnectionHandle) -> Response {
         let mut response = self.journal.arrived(call.target, call.path(), call.query());
-        let strike = self.faults.strike(call.target);
-        if strike.delay > Duration::ZERO {
-            tokio::time::sleep(strike.delay).await;
+        let (delay, effect) = self.faults.strike(call.target);
+        if delay > Duration::ZERO {
+            tokio::time::sleep(delay).await;
         }
-        let effect = strike.effect.as_ref();
+        let effect = effect.as_ref();
         let mut answer = match self.replacement(effect, call, &connection).await {
             Some(answer) => answer,
             None => match self.work(call, body, effect) {
@@ -87,11 +77,11 @@ impl Service {
         response.answered(answer.status, std::mem::take(&mut answer.shown));
         let length = answer.body.len();
         let body = std::mem::take(&mut answer.body);
-        let sending = Sending::new(body, effect, response, connection);
+        let body = sending::body(body, effect, response, connection);
         if let Some(Effect::ShortOfLength(_)) = effect {
             answer = answer.header("content-length", length.to_string());
         }
-        self.finish(call, answer, sending.into_body())
+        self.finish(call, answer, body)
     }
 
     fn work(
@@ -101,7 +91,7 @@ impl Service {
         effect: Option<&Effect>,
     ) -> Result<Answer, Refusal> {
         let answer = match call.target.endpoint {
-            Endpoint::Token => return Ok(self.token(call, body)),
+            Endpoint::Token => return Ok(self.entra.token(call, body)),
             Endpoint::List => self.list(call, effect)?,
             Endpoint::Get => self.get(call, call.id)?,
             Endpoint::Alerts => self.alerts(call, call.id)?,
@@ -114,16 +104,6 @@ impl Service {
             true => answer.header("preference-applied", "include-unknown-enum-members"),
             false => answer,
         })
-    }
-
-    fn token(&self, call: &Call<'_>, body: &[u8]) -> Answer {
-        let version = match call.path().ends_with("/v2.0/token") {
-            true => TokenVersion::V2,
-            false => TokenVersion::V1,
-        };
-        let kind = call.header("content-type").unwrap_or_default();
-        let form = kind.starts_with("application/x-www-form-urlencoded");
-        self.entra.token(version, call.id, form, body)
     }
 
     /// What takes the place of the real answer; `None`: the effect works on the real one.
@@ -149,7 +129,7 @@ impl Service {
                 body: body.clone().into(),
                 shown: Vec::new(),
             },
-            Effect::LoginPage => Answer::typed(200, "text/html", LOGIN_PAGE),
+            Effect::LoginPage => Answer::typed(200, "text/html", include_str!("login.html")),
             Effect::Throttled(hint) => self.throttle(call, *hint),
             Effect::StaleLink(status) => {
                 let name = if *status == 410 {
@@ -167,16 +147,21 @@ impl Service {
 
     /// A 429: plain text at the token endpoint (section 4.1), the API's own form elsewhere.
     fn throttle(&self, call: &Call<'_>, hint: Hint) -> Answer {
-        let (name, seconds) = match hint {
-            Hint::Seconds(seconds) | Hint::Date(seconds) => ("Throttled", seconds),
-            Hint::Text(seconds) => ("ThrottledInText", seconds),
-            Hint::Nothing => ("ThrottledWithoutTime", 0),
-        };
-        let answer = match call.target.api {
+        let answer = |name, seconds: u64| match call.target.api {
             None => Answer::typed(429, "text/plain", "Too Many Requests"),
             Some(_) => self.refuse(call, name, &[seconds.to_string()]),
         };
-        answer.hinting(hint, self.world.now())
+        match hint {
+            Hint::Seconds(seconds) => {
+                answer("Throttled", seconds).header("retry-after", seconds.to_string())
+            }
+            Hint::Date(seconds) => {
+                let at = self.world.now() + time::ticks(Duration::from_secs(seconds));
+                answer("Throttled", seconds).header("retry-after", time::format_http(at))
+            }
+            Hint::Text(seconds) => answer("ThrottledInText", seconds),
+            Hint::Nothing => answer("ThrottledWithoutTime", 0),
+        }
     }
 
     fn finish(&self, call: &Call<'_>, mut answer: Answer, body: Body) -> Response {

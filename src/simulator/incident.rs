@@ -4,12 +4,10 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-use super::alert::Alert;
-use super::attack::attacks;
+use super::alert::{ATTACKS, Alert};
 use super::change::Update;
 use super::time::{self, SECOND};
 
-/// An incident as the world knows it.
 #[derive(Default)]
 pub(super) struct Incident {
     pub id: u64,
@@ -31,8 +29,7 @@ pub(super) struct Incident {
     pub tags: Vec<String>,
     pub comments: Vec<Comment>,
     pub alerts: Vec<Alert>,
-    /// Each change adds one, also where `lastUpdateTime` stays. A new score that leaves it alone adds none: it is the same
-    /// version with another text.
+    /// Each change adds one, also where `lastUpdateTime` stays. Only a new score that leaves it alone adds none.
     pub revision: u32,
     /// Written with the fields that newer answers of the Defender API have and its documentation does not.
     pub newer: bool,
@@ -59,7 +56,7 @@ pub(super) const VERDICTS: [(&str, &str); 6] = [
 impl Incident {
     /// A new incident of `alerts` alerts, as it first appears.
     pub fn new(id: u64, alerts: usize, now: i64, rng: &mut StdRng) -> Self {
-        let attack = attacks().choose(rng).unwrap_or(&attacks()[0]);
+        let attack = ATTACKS.choose(rng).unwrap_or(&ATTACKS[0]);
         // Some have only their number for a name.
         let name = match rng.random_bool(0.05) {
             true => id.to_string(),
@@ -108,15 +105,14 @@ impl Incident {
         self.modified_by = Some(ANALYST);
         match update {
             Update::Status(status) => self.status = status,
-            Update::AwaitAction => self.status = "AwaitingAction",
             Update::Severity(severity) => self.severity = severity,
             Update::AssignedTo(assignee) => self.assigned_to = assignee,
             Update::Name(name) => self.name = name,
             Update::Tag(tag) => self.tags.push(tag),
             Update::Comment(text) => self.comment(&text, now),
             Update::NewAlerts(count) => {
-                let start = rng.random_range(0..attacks().len());
-                let chosen = attacks().iter().cycle().skip(start).take(count);
+                let start = rng.random_range(0..ATTACKS.len());
+                let chosen = ATTACKS.iter().cycle().skip(start).take(count);
                 let new = chosen.map(|attack| Alert::new(attack, rng.random(), now));
                 self.alerts.extend(new);
             }
@@ -125,24 +121,22 @@ impl Incident {
                     alert.padding += bytes;
                 }
             }
-            Update::Resolve => self.resolve("TruePositive", "Malware", now),
-            Update::ResolveAs(classification, determination) => {
-                self.resolve(classification, determination, now);
+            Update::Resolve(classification, determination) => {
+                self.status = "Resolved";
+                (self.classification, self.determination) = (classification, determination);
+                self.resolving_comment = Some("Looked into and closed.");
+                self.set_alerts("Resolved", now);
             }
             Update::Reopen => {
                 self.status = "Active";
-                let alerts = self.alerts.iter_mut();
-                alerts.for_each(|alert| alert.set_status("InProgress", now));
+                self.set_alerts("InProgress", now);
             }
         }
     }
 
-    fn resolve(&mut self, classification: &'static str, determination: &'static str, now: i64) {
-        self.status = "Resolved";
-        self.classification = classification;
-        self.determination = determination;
-        self.resolving_comment = Some("Looked into and closed.");
-        let alerts = self.alerts.iter_mut();
-        alerts.for_each(|alert| alert.set_status("Resolved", now));
+    fn set_alerts(&mut self, status: &'static str, now: i64) {
+        for alert in &mut self.alerts {
+            alert.set_status(status, now);
+        }
     }
 }

@@ -1,17 +1,19 @@
 //! One tenant's incidents, and what can happen to them.
 //!
-//! Invariant: `by_update` holds exactly `(lastUpdateTime, id)` of every incident. Every change moves one of the incident's
-//! own times, so that no two revisions have the same text. The one exception: an incident that loses all its alerts twice
-//! to moves that keep its last update.
+//! `by_update` holds exactly `(lastUpdateTime, id)` of every incident. Every change moves one of the incident's own times, so
+//! that no two revisions have the same text, except after two moves of all alerts that keep the last update.
 
 mod chance;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
+use rand::seq::IndexedMutRandom;
 use rand::{RngExt, SeedableRng};
 
+use super::Options;
 use super::change::{Refused, Stamp, Update, Version};
 use super::document::{self, Form};
 use super::incident::Incident;
@@ -27,10 +29,7 @@ pub(super) struct Incidents {
     by_update: BTreeSet<(i64, u64)>,
     next_id: u64,
     rng: StdRng,
-    /// About how large new incidents are; `None`: one to three alerts.
-    bytes: Option<usize>,
-    /// Whether chance gives new scores, and what they do to the last update.
-    scores: Option<Stamp>,
+    options: Arc<Options>,
     reads: u64,
 }
 
@@ -41,7 +40,7 @@ struct Entry {
 }
 
 impl Incidents {
-    pub fn new(tenant: Tenant, seed: u64, bytes: Option<usize>, scores: Option<Stamp>) -> Self {
+    pub fn new(tenant: Tenant, options: Arc<Options>) -> Self {
         let (high, low) = tenant.id.as_u64_pair();
         Self {
             tenant,
@@ -49,9 +48,8 @@ impl Incidents {
             by_update: BTreeSet::new(),
             // Ids are per-tenant counters: they collide across tenants (section 7).
             next_id: 1,
-            rng: StdRng::seed_from_u64(seed ^ high.rotate_left(17) ^ low),
-            bytes,
-            scores,
+            rng: StdRng::seed_from_u64(options.seed ^ high.rotate_left(17) ^ low),
+            options,
             reads: 0,
         }
     }
@@ -75,9 +73,12 @@ impl Incidents {
     }
 
     /// The order in which the next incident is read.
-    pub fn next_order(&mut self, permuted: bool) -> u64 {
+    pub fn next_order(&mut self) -> u64 {
         self.reads += 1;
-        if permuted { self.reads % ORDERS } else { 0 }
+        match self.options.permuted {
+            true => self.reads % ORDERS,
+            false => 0,
+        }
     }
 
     /// The whole incident as it is now, and whether this text was written only now.
@@ -97,13 +98,18 @@ impl Incidents {
     pub fn add(&mut self, at: i64) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        let alerts = match self.bytes {
+        let bytes = self.options.incident_bytes;
+        let alerts = match bytes {
             None => self.rng.random_range(1..=3),
             Some(bytes) => (bytes / 3000).clamp(1, 1000),
         };
         let mut incident = Incident::new(id, alerts, at, &mut self.rng);
-        if let Some(bytes) = self.bytes {
-            let length = document::incident(&incident, self.tenant.id, Form::PLAIN, None).len();
+        if let Some(bytes) = bytes {
+            let form = Form {
+                alerts: true,
+                ..Form::default()
+            };
+            let length = document::incident(&incident, self.tenant.id, form, None).len();
             if let Some(alert) = incident.alerts.first_mut() {
                 alert.padding = bytes.saturating_sub(length);
             }
@@ -131,8 +137,7 @@ impl Incidents {
             return Err(Refused::NoAlert);
         }
         self.alter(id, 1, |incident, rng| {
-            let which = rng.random_range(0..incident.alerts.len());
-            if let Some(alert) = incident.alerts.get_mut(which) {
+            if let Some(alert) = incident.alerts.choose_mut(rng) {
                 alert.progress(now);
             }
         })
@@ -150,7 +155,8 @@ impl Incidents {
     /// Some alerts of one incident become another's.
     pub fn move_alerts(
         &mut self,
-        (from, to): (u64, u64),
+        from: u64,
+        to: u64,
         count: usize,
         now: i64,
         stamp: Stamp,

@@ -1,8 +1,8 @@
-//! What the simulator received and showed. Tests count here, instead of believing the daemon's own counters.
+//! What the simulator received and showed. Tests count here, and not with the daemon's own counters.
 //!
-//! A version counts as shown once the whole response that held it was handed to the operating system, not before: a page
-//! that was cut off showed nothing. An incident without its alerts, or with the first of them only, is not the version:
-//! it is kept apart as bare. One whose alerts came on several pages is shown when the last of them has left.
+//! A version counts as shown when the operating system has the whole response: a page that was cut off showed nothing. An
+//! incident without all of its alerts is bare, and not the version. When its alerts come on several pages, the last of them
+//! shows the version.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -42,7 +42,7 @@ pub struct Request {
     pub complete: bool,
 }
 
-/// A handle on the journal. Clones are the same journal.
+/// Clones are the same journal.
 #[derive(Clone)]
 pub struct Journal(Arc<Inner>);
 

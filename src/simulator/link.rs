@@ -49,7 +49,7 @@ impl Links {
             !pair.is_empty() && !replaced(key.as_deref())
         });
         let mut pairs: Vec<_> = kept.map(str::to_owned).collect();
-        pairs.push(format!("{}={token}", urlencoded::encode(TOKEN)));
+        pairs.push(format!("%24skiptoken={token}"));
         format!("{}{path}?{}", self.url, pairs.join("&"))
     }
 
@@ -74,12 +74,8 @@ impl Links {
     }
 }
 
-/// Whether a query is that of a followed link.
-pub(super) fn followed(query: &str) -> bool {
-    token(query).is_some()
-}
-
-fn token(query: &str) -> Option<String> {
+/// The token of a followed link.
+pub(super) fn token(query: &str) -> Option<String> {
     let mut pairs = urlencoded::pairs(query);
     pairs.find(|(key, _)| key.as_deref() == Some(TOKEN))?.1
 }

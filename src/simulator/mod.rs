@@ -1,33 +1,30 @@
 //! Microsoft, as documented: the Entra token endpoints, the Defender XDR incidents API and Microsoft Graph's, on a loopback
 //! port. Both APIs show the same world under the same incident numbers.
 //!
-//! It serves the `demo` command, the tests and the benches. Where the daemon and the simulator share a misreading of
-//! Microsoft, no test would show it. Therefore
+//! It serves the `demo` command, the tests and the benches. No test shows a misreading of Microsoft that the daemon and the
+//! simulator share. Therefore
 //!
 //! - it is built from the documentation alone and uses nothing of the daemon's core;
-//! - it is never lenient: what Microsoft is not documented to accept is refused, with the documented error;
+//! - it is never lenient: it refuses what Microsoft is not documented to accept, with the documented error;
 //! - it keeps a [`Journal`] of what it showed, and recognises its incidents by their bytes, so that a test needs neither the
 //!   daemon's counters nor its notion of a version.
 //!
 //! A [`World`] of tenants and incidents changes by script or by seeded chance. `service` has what both APIs share: access,
-//! pages, refusals. `defender` and `graph` have the documents, words, errors and limits of each API, as JSON files with
-//! holes where they are text; `entra` has the tokens, `quota` counts requests. [`Faults`] spoil answers; `http` and
-//! `connection` carry them. To add a field of a document, edit its `.json` file and the values that its `document.rs` fills
-//! in; to add a fault, add an [`Effect`] and the place where it strikes: `http` or `page`.
+//! pages, errors. `defender` and `graph` have the words and limits of each API, and its documents and errors as JSON files;
+//! `document` has the values that fill them. [`Faults`] spoil answers. To add a field of a document, edit its `.json` file
+//! and `document`; to add a fault, add an [`Effect`] and the place where it strikes: `http` or `page`.
 //!
-//! The sections named in the modules below are those of the collection of facts that the simulator was built from, each
-//! with its page of Microsoft's: 1 the Defender API, 2 its errors, 3 Graph, 4 tokens, 5 consent, 9 what was added on
-//! 2026-11-29, which wins. Graph's answers have the wire values of 2026.
+//! The sections named in the modules are those of the collection of facts behind the simulator: 1 the Defender API, 2 its
+//! errors, 3 Graph, 4 tokens, 5 consent, 9 what was added on 2026-11-29, which wins.
 //!
-//! What is not documented was decided as follows. The default page is the largest, 100 or 50. Only Graph's quota counts
+//! What is not documented is decided as follows. The default page is the largest, 100 or 50. Only Graph's quota counts
 //! requests that are refused. Unknown members in a filter, offsets, parentheses and `$orderby` are refused. A link is good
-//! only as a whole. An incident that awaits action is in progress for the Defender API. An incident's first `priorityScore`
-//! comes with its first change. Whether a new score moves the last update, and whether alerts that are moved to another
-//! incident do, is not known either: each test chooses ([`Stamp`]).
+//! only as a whole. An incident that awaits action is in progress for the Defender API. The first change of an incident
+//! brings its first `priorityScore`. Each test chooses whether a new score, or a move of alerts to another incident, moves
+//! the last update ([`Stamp`]).
 
 mod alert;
 mod answer;
-mod attack;
 mod call;
 mod change;
 mod connection;
@@ -60,8 +57,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use change::{Refused, Stamp, Update, Version};
@@ -72,9 +71,9 @@ pub use journal::{Journal, Request};
 pub use service::listing::Order;
 pub use tenant::{FederatedCredential, Tenant};
 pub use time::{Clock, SECOND};
-pub use world::{PageRequest, World};
+pub use world::World;
 
-use connection::{Acceptor, ConnectionHandle, Connections};
+use connection::{Acceptor, ConnectionHandle};
 use service::Service;
 
 /// How the simulated Microsoft behaves.
@@ -129,7 +128,7 @@ impl Default for Options {
 pub struct Simulator {
     address: SocketAddr,
     service: Arc<Service>,
-    connections: Connections,
+    reset: CancellationToken,
     accepting: JoinHandle<()>,
 }
 
@@ -139,12 +138,13 @@ impl Simulator {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let service = Arc::new(Service::new(format!("http://{address}"), options));
-        let connections = Connections::default();
+        let reset = CancellationToken::new();
         let acceptor = Acceptor {
             listener,
-            connections: connections.clone(),
+            reset: reset.clone(),
         };
-        let routes = http::routes(service.clone());
+        let routes = Router::new().fallback(http::handle);
+        let routes = routes.with_state(service.clone());
         let routes = routes.into_make_service_with_connect_info::<ConnectionHandle>();
         let accepting = tokio::spawn(async move {
             // It ends only by being aborted.
@@ -153,7 +153,7 @@ impl Simulator {
         Ok(Self {
             address,
             service,
-            connections,
+            reset,
             accepting,
         })
     }
@@ -183,7 +183,7 @@ impl Simulator {
     /// Refuses new connections and resets the open ones, hanging ones too.
     pub fn stop(&self) {
         self.accepting.abort();
-        self.connections.reset_all();
+        self.reset.cancel();
     }
 }
 

@@ -18,11 +18,9 @@ pub(super) struct Dialect {
 /// What a filter can compare.
 pub(super) enum Property {
     Instant(fn(&Incident) -> i64),
-    Text {
-        of: fn(&Incident) -> Option<Cow<'_, str>>,
-        /// The members of an enumeration, with spaces between; `None`: any text.
-        members: Option<&'static str>,
-    },
+    Text(fn(&Incident) -> Option<&str>),
+    /// With its members, which spaces separate.
+    Enumeration(fn(&Incident) -> Cow<'_, str>, &'static str),
 }
 
 /// What one request asks for.
@@ -115,14 +113,19 @@ impl Query {
                 }
                 Some(Box::new(move |incident| holds(&of(incident), &at)))
             }
-            (Property::Text { of, members }, "eq" | "ne") => {
+            (property, "eq" | "ne") => {
                 let equal = operator == "eq";
                 let quoted = literal.strip_prefix('\'')?.strip_suffix('\'')?;
                 let value = quoted.replace("''", "'");
-                let known = members.is_none_or(|all| all.split(' ').any(|member| member == value));
-                known.then_some(Box::new(move |incident| {
-                    (of(incident).as_deref() == Some(&*value)) == equal
-                }))
+                Some(match property {
+                    Property::Text(of) => Box::new(move |i| (of(i) == Some(&*value)) == equal),
+                    Property::Enumeration(of, members)
+                        if members.split(' ').any(|m| m == value) =>
+                    {
+                        Box::new(move |i| (of(i) == *value) == equal)
+                    }
+                    _ => return None,
+                })
             }
             _ => None,
         }

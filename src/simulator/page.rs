@@ -15,53 +15,53 @@ const WARNING: &str = "199 - \"Microsoft/MicrosoftDefender/504/10000\"";
 
 static PAGE: LazyLock<Template> = LazyLock::new(|| Template::new(include_str!("page.json")));
 
-/// What surrounds the items of a page.
-pub(super) struct Frame {
+/// A page of a list.
+pub(super) struct Page {
     pub api: Api,
     pub context: String,
     pub count: Option<usize>,
     pub next: Option<String>,
+    pub items: Vec<Bytes>,
+    pub shown: Vec<Shown>,
 }
 
-/// The answer that holds `items`, of which the client has `shown` then, changed by `effect`.
-pub(super) fn answer(
-    frame: Frame,
-    mut items: Vec<Bytes>,
-    mut shown: Vec<Shown>,
-    effect: Option<&Effect>,
-) -> Answer {
-    let mut next = frame.next;
-    let mut complete = true;
-    match effect {
-        Some(Effect::BadIncident(bad)) => items.insert(items.len() / 2, bad.clone().into()),
-        Some(Effect::NextLinkTo(url)) => next = Some(url.clone()),
-        Some(Effect::PadPage(least)) => {
-            let gap = vec![b' '; least / items.len().max(1) + 1];
-            let padded = items.iter().map(|item| [item, &*gap].concat().into());
-            items = padded.collect();
+impl Page {
+    /// The answer that is this page, changed by `effect`.
+    pub fn answer(mut self, effect: Option<&Effect>) -> Answer {
+        let items = &mut self.items;
+        let mut complete = true;
+        match effect {
+            Some(Effect::BadIncident(bad)) => items.insert(items.len() / 2, bad.clone().into()),
+            Some(Effect::NextLinkTo(url)) => self.next = Some(url.clone()),
+            Some(Effect::PadPage(least)) => {
+                let gap = vec![b' '; least / items.len().max(1) + 1];
+                items
+                    .iter_mut()
+                    .for_each(|item| *item = [item, &*gap].concat().into());
+            }
+            Some(Effect::Partial(missing)) => {
+                items.truncate(items.len().saturating_sub(*missing));
+                self.shown.truncate(items.len());
+                complete = false;
+            }
+            _ => {}
         }
-        Some(Effect::Partial(missing)) => {
-            items.truncate(items.len().saturating_sub(*missing));
-            shown.truncate(items.len());
-            complete = false;
+        let mut values = json!({"context": self.context});
+        if let Some(count) = self.count {
+            values["count"] = json!(count);
         }
-        _ => {}
+        if let Some(next) = self.next {
+            let place = match self.api {
+                Api::Graph => "first_link",
+                Api::Defender => "last_link",
+            };
+            values[place] = json!(next);
+        }
+        let body = PAGE.fill(&values, &[("items", self.items)]);
+        match complete {
+            true => Answer::json(200, body),
+            false => Answer::json(206, body).header("warning", WARNING),
+        }
+        .showing(self.shown)
     }
-    let mut values = json!({"context": frame.context});
-    if let Some(count) = frame.count {
-        values["count"] = json!(count);
-    }
-    if let Some(next) = next {
-        let place = match frame.api {
-            Api::Graph => "first_link",
-            Api::Defender => "last_link",
-        };
-        values[place] = json!(next);
-    }
-    let body = PAGE.fill(&values, &[("items", items)]);
-    match complete {
-        true => Answer::json(200, body),
-        false => Answer::json(206, body).header("warning", WARNING),
-    }
-    .showing(shown)
 }

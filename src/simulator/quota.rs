@@ -1,9 +1,7 @@
-//! Request quotas as documented, over sliding windows of the world's time: the Defender API's per method, by the minute
-//! and by the hour; Graph's for all requests under `/security`, by the minute.
+//! Request quotas of one app in one tenant, over sliding windows of the world's time (sections 1.1, 3.2 and 9).
 //!
-//! The figures are those of sections 1.1, 3.2 and 9; the scope, one app in one tenant, is section 9's for both. Refused
-//! requests count at Graph, which "continues to log resource usage while a client is being throttled" (section 3.2), and
-//! not at the Defender API: a client that comes back too early is served there, and refused again here.
+//! Refused requests count at Graph, which "continues to log resource usage while a client is being throttled" (section 3.2),
+//! and not at the Defender API.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -41,10 +39,6 @@ impl Method {
             Self::Graph => &[(150, MINUTE)],
         }
     }
-
-    fn counts_what_it_refuses(self) -> bool {
-        matches!(self, Self::Graph)
-    }
 }
 
 #[derive(Default)]
@@ -66,7 +60,7 @@ impl Quotas {
             full.max().filter(|at| *at > now)
         };
         let refused = free_at(times).is_some();
-        if !refused || method.counts_what_it_refuses() {
+        if !refused || method == Method::Graph {
             times.push_back(now);
             // No limit looks further back.
             let most = method.limits().iter().map(|(limit, _)| *limit).max();

@@ -2,6 +2,8 @@
 
 pub(super) mod listing;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::json;
 use uuid::Uuid;
@@ -16,7 +18,7 @@ use super::faults::{Api, Effect, Endpoint, Faults, Hint};
 use super::incidents::Incidents;
 use super::journal::{Journal, Shown, TextKind};
 use super::link::Links;
-use super::page::{self, Frame};
+use super::page::Page;
 use super::quota::{Method, Quotas};
 use super::template::fill;
 use super::time;
@@ -31,7 +33,7 @@ const ALERTS: usize = 50;
 
 /// Everything that a request handler needs.
 pub(super) struct Service {
-    pub options: Options,
+    options: Arc<Options>,
     pub world: World,
     pub journal: Journal,
     pub faults: Faults,
@@ -45,7 +47,8 @@ pub(super) struct Service {
 impl Service {
     /// `url` is the simulator's own.
     pub fn new(url: String, options: Options) -> Self {
-        let world = World::new(&options);
+        let options = Arc::new(options);
+        let world = World::new(options.clone());
         let journal = Journal::new(world.clone());
         let lifetime = options.token_lifetime;
         Self {
@@ -120,7 +123,8 @@ impl Service {
     /// One page of a list, changed by `effect`.
     pub fn list(&self, call: &Call<'_>, effect: Option<&Effect>) -> Result<Answer, Refusal> {
         let tenant = self.admit(call, Method::of(call.api, Endpoint::List))?;
-        let selection = self.select(tenant, call.query(), self.rules(call.api))?;
+        let rules = self.rules(call.api);
+        let selection = self.select(tenant, call)?;
         let expand = selection.query.expand;
         let form = self.form(call, expand);
         let items = self.world.with(tenant, |incidents, _| {
@@ -128,14 +132,17 @@ impl Service {
             let items = ids.filter_map(|id| self.read(incidents, *id, form));
             Ok(items.unzip())
         });
-        let frame = Frame {
+        let alerts = if expand { "(alerts())" } else { "" };
+        let (items, shown) = items.map_err(|_| Refusal::error("Unlicensed", []))?;
+        let page = Page {
             api: call.api,
-            context: context(call.api, expand),
+            context: format!("{}{alerts}", rules.context),
             count: selection.query.count.then_some(selection.total),
             next: selection.next,
+            items,
+            shown,
         };
-        let (texts, shown) = items.map_err(|_| Refusal::error("Unlicensed", []))?;
-        Ok(page::answer(frame, texts, shown, effect))
+        Ok(page.answer(effect))
     }
 
     pub fn get(&self, call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
@@ -143,7 +150,11 @@ impl Service {
         let mut form = self.form(call, false);
         if call.api == Api::Graph {
             form.entity = true;
-            form.alerts = expansion(call.query())?;
+            form.alerts = match urlencoded::decode(call.query()).as_deref() {
+                Some("") => false,
+                Some("$expand=alerts") => true,
+                _ => return Err(Refusal::error("Query", [call.query()])),
+            };
         }
         let not_found = || Refusal::error("NoIncident", [id]);
         let number = id.parse().map_err(|_| not_found())?;
@@ -180,20 +191,15 @@ impl Service {
             let incident = incidents.get(number).ok_or(Refused::NoIncident)?;
             let of = incident.alerts.len();
             let texts = document::alerts(incident, tenant, form);
-            let texts: Vec<_> = texts.skip(from).take(most).collect();
-            Ok((incidents.version(incident), of, texts))
+            let items: Vec<_> = texts.skip(from).take(most).collect();
+            Ok((incidents.version(incident), of, items))
         });
-        let (version, of, texts) = written.map_err(|_| not_found())?;
+        let (version, of, items) = written.map_err(|_| not_found())?;
         if revision.is_some_and(|revision| revision != u64::from(version.revision)) {
             return Err(Refusal::Fault(Effect::StaleLink(410)));
         }
-        let alerts = from..from.saturating_add(texts.len());
-        let frame = Frame {
-            api: call.api,
-            context: graph::alerts_context(number),
-            count: None,
-            next: (alerts.end < of).then(|| self.alerts_link(version, form, alerts.end)),
-        };
+        let alerts = from..from.saturating_add(items.len());
+        let next = (alerts.end < of).then(|| self.alerts_link(version, form, alerts.end));
         // Alerts that are read without the incident are no version.
         let shown = revision.map(|_| Shown::Alerts {
             version,
@@ -201,12 +207,15 @@ impl Service {
             alerts,
             of,
         });
-        Ok(page::answer(
-            frame,
-            texts,
-            shown.into_iter().collect(),
-            None,
-        ))
+        let page = Page {
+            api: call.api,
+            context: format!("{}('{number}')/alerts", self.rules(call.api).context),
+            count: None,
+            next,
+            items,
+            shown: shown.into_iter().collect(),
+        };
+        Ok(page.answer(None))
     }
 
     /// What the first poisoned one of `incidents` does.
@@ -217,15 +226,13 @@ impl Service {
 
     /// How the incidents of this call are written; the order is chosen for each.
     fn form(&self, call: &Call<'_>, expand: bool) -> Form {
-        match call.api {
-            Api::Defender => Form::PLAIN,
-            Api::Graph => Form {
-                api: call.api,
-                alerts: expand,
-                members: call.unknown_members(),
-                millis: self.options.graph.millis,
-                ..Form::PLAIN
-            },
+        let graph = call.api == Api::Graph;
+        Form {
+            api: call.api,
+            alerts: expand || !graph,
+            members: graph && call.unknown_members(),
+            millis: graph && self.options.graph.millis,
+            ..Form::default()
         }
     }
 
@@ -233,7 +240,7 @@ impl Service {
     fn read(&self, incidents: &mut Incidents, id: u64, mut form: Form) -> Option<(Bytes, Shown)> {
         let journal = &self.journal;
         if form.alerts {
-            form.order = incidents.next_order(self.options.permuted);
+            form.order = incidents.next_order();
         }
         let (version, text, fresh) = incidents.read(id, form)?;
         if !form.alerts {
@@ -267,8 +274,7 @@ impl Service {
         Some((text, shown))
     }
 
-    /// The link is bound to the revision: after a change it is stale, so that no client assembles an incident that never
-    /// existed.
+    /// The link is bound to the revision, so that no client assembles an incident that never existed.
     fn alerts_link(&self, version: Version, form: Form, from: usize) -> String {
         let path = alerts_path(version.incident);
         let state = [u64::from(version.revision), form.order, from as u64];
@@ -278,21 +284,4 @@ impl Service {
 
 fn alerts_path(incident: u64) -> String {
     format!("{}/{incident}/alerts", graph::LIST)
-}
-
-fn context(api: Api, expand: bool) -> String {
-    match (api, expand) {
-        (Api::Defender, _) => defender::CONTEXT.to_owned(),
-        (Api::Graph, false) => graph::METADATA.to_owned(),
-        (Api::Graph, true) => format!("{}(alerts())", graph::METADATA),
-    }
-}
-
-/// Whether the query is `$expand=alerts`. Any other is refused.
-fn expansion(query: &str) -> Result<bool, Refusal> {
-    match urlencoded::decode(query).as_deref() {
-        Some("") => Ok(false),
-        Some("$expand=alerts") => Ok(true),
-        _ => Err(Refusal::error("Query", [query])),
-    }
 }

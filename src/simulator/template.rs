@@ -18,7 +18,7 @@ pub(super) struct Documents {
     pub sparse: HashMap<String, Template>,
 }
 
-/// One list of pieces for each line.
+/// The pieces of each line.
 pub(super) struct Template(Vec<Vec<Piece>>);
 
 enum Piece {

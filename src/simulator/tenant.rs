@@ -6,7 +6,6 @@ use uuid::Uuid;
 use super::jwt;
 use super::time::SECOND;
 
-/// A customer's directory, and what the app may do in it.
 #[derive(Clone)]
 pub struct Tenant {
     pub id: Uuid,

@@ -1,25 +1,23 @@
 //! The world's time, and how Microsoft writes it.
 //!
-//! Timestamps are read and written apart from the daemon's own code on purpose: a misreading that both share would go
-//! unnoticed. An instant is a count of 100-ns ticks since 1970-01-01T00:00:00Z.
+//! It shares no code with the daemon, so that a misreading shows. An instant is a count of 100-ns ticks since
+//! 1970-01-01T00:00:00Z.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
+use chrono::{DateTime, NaiveDateTime};
 
 /// Ticks in one second.
 pub const SECOND: i64 = 10_000_000;
-
-/// 9999-12-31T23:59:59Z, the last instant that HTTP can name.
-const LAST_DATE: u64 = 253_402_300_799;
 
 /// The clock of a world. Clones share their time.
 #[derive(Clone)]
 pub struct Clock {
     offset: Arc<AtomicI64>,
-    ticking: bool,
+    /// What the offset is added to.
+    base: fn() -> i64,
 }
 
 impl Clock {
@@ -27,7 +25,7 @@ impl Clock {
     pub fn wall() -> Self {
         Self {
             offset: Arc::default(),
-            ticking: true,
+            base: wall,
         }
     }
 
@@ -35,18 +33,13 @@ impl Clock {
     pub fn manual(ticks: i64) -> Self {
         Self {
             offset: Arc::new(AtomicI64::new(ticks)),
-            ticking: false,
+            base: || 0,
         }
     }
 
     /// Ticks since the Unix epoch.
     pub fn now(&self) -> i64 {
-        let offset = self.offset.load(Ordering::SeqCst);
-        if self.ticking {
-            wall() + offset
-        } else {
-            offset
-        }
+        (self.base)() + self.offset.load(Ordering::SeqCst)
     }
 
     /// Moves the clock on: a ticking one is ahead of the computer's from then on.
@@ -69,8 +62,8 @@ fn wall() -> i64 {
         .map_or(0, ticks)
 }
 
-/// The latest value not after `at` that a SQL `datetime` can hold: those step by 1/300 s, which is why the API's
-/// update times end in `.29` or `.0733333`, and why ties are normal (section 1.4, item 6).
+/// The latest value not after `at` that a SQL `datetime` can hold. It steps by 1/300 s: update times end in `.29` or
+/// `.0733333`, and ties are normal (section 1.4, item 6).
 pub(super) fn sql_datetime(at: i64) -> i64 {
     let fraction = at.rem_euclid(SECOND);
     // Half a tick of tolerance: a step that was rounded down is still that step.
@@ -86,11 +79,11 @@ pub(super) fn next_sql_datetime(at: i64) -> i64 {
 /// `2020-09-06T14:46:57.29Z`: as many fraction digits as needed, at most seven (section 1.4, item 1).
 pub(super) fn format(at: i64) -> String {
     match at.rem_euclid(SECOND) {
-        0 => format!("{}Z", seconds(at, 'T')),
+        0 => seconds(at, "%Y-%m-%dT%H:%M:%SZ"),
         ticks => {
             let fraction = format!("{ticks:07}");
             let digits = fraction.trim_end_matches('0');
-            format!("{}.{digits}Z", seconds(at, 'T'))
+            format!("{}.{digits}Z", format_zoneless(at))
         }
     }
 }
@@ -98,32 +91,28 @@ pub(super) fn format(at: i64) -> String {
 /// `2020-09-06T14:46:57.290Z`: to the millisecond, the rest cut off.
 pub(super) fn format_millis(at: i64) -> String {
     let millis = at.rem_euclid(SECOND) / 10_000;
-    format!("{}.{millis:03}Z", seconds(at, 'T'))
+    format!("{}.{millis:03}Z", format_zoneless(at))
 }
 
 /// `2024-08-01T10:24:12`: as Graph's errors have it, without a zone (section 3.2).
 pub(super) fn format_zoneless(at: i64) -> String {
-    seconds(at, 'T')
+    seconds(at, "%Y-%m-%dT%H:%M:%S")
 }
 
 /// `2025-09-18 01:17:37Z`: the token endpoint's way, with a space (section 4.1).
 pub(super) fn format_entra(at: i64) -> String {
-    format!("{}Z", seconds(at, ' '))
+    seconds(at, "%Y-%m-%d %H:%M:%SZ")
 }
 
 /// `Sun, 01 Mar 2026 08:00:00 GMT`.
 pub(super) fn format_http(at: i64) -> String {
-    let seconds = u64::try_from(at / SECOND).unwrap_or(0).min(LAST_DATE);
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
+    seconds(at, "%a, %d %b %Y %H:%M:%S GMT")
 }
 
 /// Date and time to the second.
-fn seconds(at: i64, separator: char) -> String {
-    let at: DateTime<Utc> =
-        DateTime::from_timestamp_secs(at.div_euclid(SECOND)).unwrap_or_default();
-    let (year, month, day) = (at.year(), at.month(), at.day());
-    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
-    format!("{year:04}-{month:02}-{day:02}{separator}{hour:02}:{minute:02}:{second:02}")
+fn seconds(at: i64, format: &str) -> String {
+    let at = DateTime::from_timestamp_secs(at.div_euclid(SECOND)).unwrap_or_default();
+    at.format(format).to_string()
 }
 
 /// The strict reading of a `$filter` literal: `T`, `Z`, at most seven fraction digits, no offset.
@@ -133,7 +122,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     let read = NaiveDateTime::parse_from_str(whole, "%Y-%m-%dT%H:%M:%S").ok()?;
     let at = read.and_utc().timestamp().checked_mul(SECOND)?;
     // chrono also accepts other widths. Such a text differs from how it is written again.
-    let strict = at >= 0 && whole.len() == 19 && seconds(at, 'T') == whole;
+    let strict = at >= 0 && whole.len() == 19 && format_zoneless(at) == whole;
     let plain = (1..=7).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     let fraction: i64 = format!("{digits:0<7}").parse().ok()?;
     (strict && plain).then_some(at + fraction)

@@ -2,63 +2,42 @@
 //!
 //! Every operation takes effect at once and whole: a page shows the world before it or after it, never between.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use rand::seq::IteratorRandom;
 use uuid::Uuid;
 
 use super::Options;
 use super::change::{Refused, Stamp, Update, Version};
 use super::incidents::Incidents;
 use super::tenant::Tenant;
-use super::time::Clock;
 
-/// A page that is about to be answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PageRequest {
-    pub tenant: Uuid,
-    pub skip: usize,
-}
-
-type Hook = Arc<dyn Fn(&World, PageRequest) + Send + Sync>;
+/// Gets the tenant whose page is about to be answered, and how many incidents that page skips.
+type Hook = Arc<dyn Fn(&World, Uuid, usize) + Send + Sync>;
 
 /// A handle on the world. Clones are the same world.
 #[derive(Clone)]
 pub struct World(Arc<Inner>);
 
 struct Inner {
-    clock: Clock,
-    seed: u64,
-    incident_bytes: Option<usize>,
-    scores: Option<Stamp>,
-    tenants: Mutex<Tenants>,
+    options: Arc<Options>,
+    tenants: Mutex<BTreeMap<Uuid, Incidents>>,
+    /// Chooses the tenant of a random event.
+    rng: Mutex<StdRng>,
     hook: Mutex<Option<Hook>>,
 }
 
-struct Tenants {
-    by_id: HashMap<Uuid, Incidents>,
-    /// In the order they were added: what chance is drawn from.
-    order: Vec<Uuid>,
-    rng: StdRng,
-}
-
 impl World {
-    pub(super) fn new(options: &Options) -> Self {
-        let tenants = Tenants {
-            by_id: HashMap::new(),
-            order: Vec::new(),
-            rng: StdRng::seed_from_u64(options.seed),
-        };
+    pub(super) fn new(options: Arc<Options>) -> Self {
         let world = Self(Arc::new(Inner {
-            clock: options.clock.clone(),
-            seed: options.seed,
-            incident_bytes: options.incident_bytes,
-            scores: options.scores,
-            tenants: Mutex::new(tenants),
+            options: options.clone(),
+            tenants: Mutex::default(),
+            rng: Mutex::new(StdRng::seed_from_u64(options.seed)),
             hook: Mutex::default(),
         }));
         for tenant in &options.tenants {
@@ -69,35 +48,28 @@ impl World {
 
     /// Ticks of 100 ns since the Unix epoch.
     pub fn now(&self) -> i64 {
-        self.0.clock.now()
+        self.0.options.clock.now()
     }
 
     pub fn advance(&self, by: Duration) {
-        self.0.clock.advance(by);
+        self.0.options.clock.advance(by);
     }
 
     /// Adds a tenant, or replaces the one with that id and its incidents.
     pub fn add_tenant(&self, tenant: Tenant) {
         let id = tenant.id;
-        let inner = &self.0;
-        let incidents = Incidents::new(tenant, inner.seed, inner.incident_bytes, inner.scores);
-        let mut tenants = self.0.tenants.lock();
-        if tenants.by_id.insert(id, incidents).is_none() {
-            tenants.order.push(id);
-        }
+        let incidents = Incidents::new(tenant, self.0.options.clone());
+        self.0.tenants.lock().insert(id, incidents);
     }
 
-    /// Removes the directory, with all in it.
     pub fn remove_tenant(&self, tenant: Uuid) {
-        let mut tenants = self.0.tenants.lock();
-        tenants.by_id.remove(&tenant);
-        tenants.order.retain(|id| *id != tenant);
+        self.0.tenants.lock().remove(&tenant);
     }
 
     pub fn tenants(&self) -> Vec<Tenant> {
         let tenants = self.0.tenants.lock();
-        let known = tenants.order.iter().filter_map(|id| tenants.by_id.get(id));
-        known.map(|incidents| incidents.tenant.clone()).collect()
+        let all = tenants.values();
+        all.map(|incidents| incidents.tenant.clone()).collect()
     }
 
     pub fn tenant(&self, tenant: Uuid) -> Option<Tenant> {
@@ -135,7 +107,7 @@ impl World {
     }
 
     pub fn resolve(&self, tenant: Uuid, id: u64) -> Result<Version, Refused> {
-        self.update(tenant, id, Update::Resolve)
+        self.update(tenant, id, Update::Resolve("TruePositive", "Malware"))
     }
 
     pub fn reopen(&self, tenant: Uuid, id: u64) -> Result<Version, Refused> {
@@ -147,8 +119,7 @@ impl World {
         self.with(tenant, |incidents, now| incidents.change_alert(id, now))
     }
 
-    /// Gives the incident another `priorityScore`. If that leaves the last update alone, the version is the same, and only
-    /// its text is another.
+    /// Gives the incident another `priorityScore`. If the last update stays, so does the version, with another text.
     pub fn score(&self, tenant: Uuid, id: u64, stamp: Stamp) -> Result<Version, Refused> {
         self.with(tenant, |incidents, now| incidents.score(id, now, stamp))
     }
@@ -158,12 +129,13 @@ impl World {
     pub fn move_alerts(
         &self,
         tenant: Uuid,
-        between: (u64, u64),
+        from: u64,
+        to: u64,
         count: usize,
         stamp: Stamp,
     ) -> Result<(), Refused> {
         self.with(tenant, |incidents, now| {
-            incidents.move_alerts(between, count, now, stamp)
+            incidents.move_alerts(from, to, count, now, stamp)
         })
     }
 
@@ -172,7 +144,6 @@ impl World {
         self.with(tenant, |incidents, now| incidents.bulk(ids, now))
     }
 
-    /// Moves all of `source` into `target`.
     pub fn merge(&self, tenant: Uuid, source: u64, target: u64) -> Result<(), Refused> {
         self.with(tenant, |incidents, now| {
             incidents.merge(source, target, now)
@@ -187,14 +158,9 @@ impl World {
     /// `steps` random events in random tenants.
     pub fn evolve(&self, steps: usize) {
         let now = self.now();
-        let mut tenants = self.0.tenants.lock();
-        let Tenants { by_id, order, rng } = &mut *tenants;
+        let (mut tenants, mut rng) = (self.0.tenants.lock(), self.0.rng.lock());
         for _ in 0..steps {
-            if order.is_empty() {
-                return;
-            }
-            let id = order.get(rng.random_range(0..order.len()));
-            if let Some(incidents) = id.and_then(|id| by_id.get_mut(id)) {
+            if let Some(incidents) = tenants.values_mut().choose(&mut rng) {
                 incidents.step(now);
             }
         }
@@ -209,25 +175,24 @@ impl World {
     }
 
     /// Calls `hook` before each page of a list is put together, so that the world can change between two pages.
-    pub fn before_each_page(&self, hook: impl Fn(&World, PageRequest) + Send + Sync + 'static) {
+    pub fn before_each_page(&self, hook: impl Fn(&World, Uuid, usize) + Send + Sync + 'static) {
         *self.0.hook.lock() = Some(Arc::new(hook));
     }
 
     /// Every present version, redirected incidents included.
     pub fn current(&self) -> Vec<Version> {
         let tenants = self.0.tenants.lock();
-        let known = tenants.order.iter().filter_map(|id| tenants.by_id.get(id));
-        let versions = known.flat_map(|incidents| {
+        let versions = tenants.values().flat_map(|incidents| {
             let all = incidents.updated_since(i64::MIN);
             all.map(|incident| incidents.version(incident))
         });
         versions.collect()
     }
 
-    pub(super) fn about_to_page(&self, page: PageRequest) {
+    pub(super) fn about_to_page(&self, tenant: Uuid, skip: usize) {
         let hook = self.0.hook.lock().clone();
         if let Some(hook) = hook {
-            hook(self, page);
+            hook(self, tenant, skip);
         }
     }
 
@@ -239,7 +204,7 @@ impl World {
     ) -> Result<R, Refused> {
         let now = self.now();
         let mut tenants = self.0.tenants.lock();
-        let incidents = tenants.by_id.get_mut(&tenant).ok_or(Refused::NoTenant)?;
+        let incidents = tenants.get_mut(&tenant).ok_or(Refused::NoTenant)?;
         work(incidents, now)
     }
 }

@@ -1,7 +1,6 @@
 //! The documents of the Defender API, as `api-list-incidents` shows them (section 1.3).
 //!
-//! Devices and entities are flat records with every key present; those that do not apply are null. Some alerts leave them
-//! out instead: both forms have been seen (section 1.4, item 3).
+//! An entity has every key; those that do not apply are null, or missing in some alerts (section 1.4, item 3).
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -1,7 +1,7 @@
-//! How the app authenticates: by a secret (section 4.1), or by a token of an issuer that its registration trusts (4.6).
-//!
-//! No certificate is ever registered. Signatures of foreign tokens are not checked: the simulator has no issuer's keys. The
+//! How the app authenticates: by a secret (section 4.1), or by a token of an issuer that its registration trusts (4.6). The
 //! errors are those of section 4.3.
+//!
+//! No certificate is ever registered. Signatures of foreign tokens are not checked: the simulator has no issuer's keys.
 
 use serde::Deserialize;
 use serde_json::Value;

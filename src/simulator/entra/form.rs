@@ -10,9 +10,9 @@ pub(super) fn malformed() -> TokenError {
 pub(super) struct Form(Vec<Field>);
 
 impl Form {
-    /// `sent`: the body says that it is a form; another has no fields.
-    pub fn read(sent: bool, body: &[u8]) -> Result<Self, TokenError> {
-        if !sent {
+    /// `kind` is the body's content type. What is not a form has no fields.
+    pub fn read(kind: &str, body: &[u8]) -> Result<Self, TokenError> {
+        if !kind.starts_with("application/x-www-form-urlencoded") {
             return Ok(Self(Vec::new()));
         }
         urlencoded::parse(body).map(Self).ok_or_else(malformed)

@@ -1,6 +1,4 @@
-//! The documents of Graph as of 2026: the members of section 9, the types of sections 3.3 and 3.4.
-//!
-//! Evidence has many types, which `@odata.type` tells apart; one of them is in no documentation.
+//! The documents of Graph as of 2026 (sections 3.3, 3.4 and 9). One type of evidence is in no documentation.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -10,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::super::alert::Alert;
 use super::super::incident::Incident;
 use super::super::template::{Documents, Template};
-use super::words::{self, camel, source};
+use super::{camel, determination, severity, source, status};
 
 pub(in super::super) static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| {
     let mut kinds: HashMap<String, Map<String, Value>> =
@@ -37,8 +35,8 @@ pub(in super::super) fn incident_words(incident: &Incident, members: bool) -> Va
         _ => &[],
     };
     json!({
-        "status": words::status(incident, members), "severity": words::severity(incident),
-        "classification": camel(incident.classification), "determination": words::determination(incident),
+        "status": status(incident, members), "severity": severity(incident),
+        "classification": camel(incident.classification), "determination": determination(incident),
         "system_tags": system_tags,
     })
 }

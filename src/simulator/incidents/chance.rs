@@ -11,7 +11,7 @@ use super::Incidents;
 impl Incidents {
     /// One random event, weighted as in a busy SOC. An event that happens to be impossible becomes a new incident.
     pub fn step(&mut self, now: i64) {
-        if let Some(stamp) = self.scores
+        if let Some(stamp) = self.options.scores
             && let Ok(id) = self.any(|i| !i.is_redirected())
         {
             // It was there a moment ago.
@@ -33,7 +33,7 @@ impl Incidents {
             58..70 => {
                 let id = self.any(Incident::is_open)?;
                 let verdict = VERDICTS.choose(&mut self.rng).unwrap_or(&VERDICTS[0]);
-                self.update(id, now, Update::ResolveAs(verdict.0, verdict.1))?;
+                self.update(id, now, Update::Resolve(verdict.0, verdict.1))?;
             }
             70..75 => {
                 let id = self.any(|i| i.status == "Resolved")?;
@@ -48,7 +48,7 @@ impl Incidents {
                 let from = self.any(|i| !i.is_redirected() && !i.alerts.is_empty())?;
                 let to = self.any(|i| !i.is_redirected() && i.id != from)?;
                 let count = self.rng.random_range(1..=2);
-                self.move_alerts((from, to), count, now, Stamp::Moves)?;
+                self.move_alerts(from, to, count, now, Stamp::Moves)?;
             }
             83..90 => {
                 let id = self.any(|i| !i.is_redirected() && !i.alerts.is_empty())?;
@@ -83,7 +83,7 @@ impl Incidents {
 
     fn any_update(&mut self) -> Update {
         match self.rng.random_range(0..24) {
-            0 => Update::AwaitAction,
+            0 => Update::Status("AwaitingAction"),
             1..4 => Update::Status("InProgress"),
             4..8 => Update::Severity("High".to_owned()),
             8..12 => Update::AssignedTo(Some("soc.lead@contoso.com".to_owned())),

@@ -2,12 +2,12 @@
 
 use uuid::Uuid;
 
+use super::super::call::Call;
 use super::super::entra::Resource;
 use super::super::errors::{Errors, Refusal};
 use super::super::faults::Api;
 use super::super::incidents::Incidents;
 use super::super::odata::{Dialect, Query};
-use super::super::world::PageRequest;
 use super::Service;
 
 /// In which order incidents are listed. The documentation says newest first; users say in none (section 1.1).
@@ -24,6 +24,8 @@ pub enum Order {
 pub(in super::super) struct ListRules {
     pub api: Api,
     pub path: &'static str,
+    /// A page's `@odata.context`.
+    pub context: &'static str,
     /// What a token must be for.
     pub resource: &'static Resource,
     pub errors: Errors,
@@ -48,12 +50,8 @@ pub(in super::super) struct Selection {
 }
 
 impl Service {
-    pub fn select(
-        &self,
-        tenant: Uuid,
-        query: &str,
-        rules: &ListRules,
-    ) -> Result<Selection, Refusal> {
+    pub fn select(&self, tenant: Uuid, call: &Call<'_>) -> Result<Selection, Refusal> {
+        let (query, rules) = (call.query(), self.rules(call.api));
         let state = match rules.links {
             true => self.links.open(tenant, rules.path, query)?,
             false => None,
@@ -65,10 +63,7 @@ impl Service {
             (asked.skip, after_empty) = (*skip as usize, *empty != 0);
         }
         asked.top = asked.top.min(rules.page.unwrap_or(asked.top)).max(1);
-        self.world.about_to_page(PageRequest {
-            tenant,
-            skip: asked.skip,
-        });
+        self.world.about_to_page(tenant, asked.skip);
         let empty = rules.empty_pages && !after_empty;
         let end = match empty {
             true => asked.skip,

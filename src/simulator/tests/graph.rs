@@ -190,7 +190,7 @@ async fn a_closed_incident_has_each_api_s_own_word_for_why() {
         ),
     ] {
         let id = bench.world.create(bench.tenant, 1).unwrap()[0];
-        let close = Update::ResolveAs(classification, defender);
+        let close = Update::Resolve(classification, defender);
         bench.world.update(bench.tenant, id, close).unwrap();
         let (_, shown) = bench.get(&token, &format!("/api/incidents/{id}")).await;
         assert_eq!(shown["determination"], defender);
@@ -303,7 +303,7 @@ async fn alerts_leave_an_incident_without_a_redirect() {
         world.update(tenant, 1, Update::NewAlerts(2)).unwrap();
         world.advance(Duration::from_secs(60));
         let (source, target) = (read(1).await, read(2).await);
-        world.move_alerts(tenant, (1, 2), 2, stamp).unwrap();
+        world.move_alerts(tenant, 1, 2, 2, stamp).unwrap();
         let (left, joined) = (read(1).await, read(2).await);
         assert_eq!(count(&left), count(&source) - 2, "{stamp:?}");
         assert_eq!(count(&joined), count(&target) + 2, "{stamp:?}");
@@ -327,7 +327,7 @@ async fn alerts_leave_an_incident_without_a_redirect() {
         ((1, 9), 1, Refused::NoIncident),
         ((1, 2), 0, Refused::NoAlert),
     ] {
-        let moved = world.move_alerts(tenant, pair, count, Stamp::Moves);
+        let moved = world.move_alerts(tenant, pair.0, pair.1, count, Stamp::Moves);
         assert_eq!(moved, Err(refused), "{pair:?}");
     }
 }
@@ -337,7 +337,10 @@ async fn new_members_are_shown_only_on_request() {
     let bench = Bench::plain().await;
     let (tenant, token) = (bench.tenant, bench.graph_token().await);
     bench.world.create(tenant, 60).unwrap();
-    bench.world.update(tenant, 1, Update::AwaitAction).unwrap();
+    bench
+        .world
+        .update(tenant, 1, Update::Status("AwaitingAction"))
+        .unwrap();
     let path = format!("{GRAPH}/1");
     assert_eq!(
         bench.get(&token, &path).await.1["status"],

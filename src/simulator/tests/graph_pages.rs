@@ -148,7 +148,10 @@ async fn each_page_asks_for_unknown_members_anew() {
     let (tenant, token) = (bench.tenant, bench.graph_token().await);
     bench.world.create(tenant, 2).unwrap();
     for id in [1, 2] {
-        bench.world.update(tenant, id, Update::AwaitAction).unwrap();
+        bench
+            .world
+            .update(tenant, id, Update::Status("AwaitingAction"))
+            .unwrap();
     }
     let link = first_link(&bench, &token, "$top=1").await;
     let path = link.strip_prefix(&bench.sim.url()).unwrap();
@@ -165,8 +168,8 @@ async fn filters_choose_as_documented() {
     world.advance(Duration::from_millis(10_290));
     let change = |id, update| world.update(tenant, id, update).unwrap();
     change(2, Update::AssignedTo(Some("o'neil".into())));
-    change(3, Update::Resolve);
-    change(4, Update::AwaitAction);
+    change(3, Update::Resolve("TruePositive", "Malware"));
+    change(4, Update::Status("AwaitingAction"));
     world.advance(Duration::from_secs(1));
     change(4, Update::Severity("High".into()));
     let others_low = Update::Severity("Low".into());

@@ -272,10 +272,10 @@ async fn the_world_can_move_between_pages() {
     let tenant = bench.tenant;
     bench.world.create(tenant, 4).unwrap();
     let token = bench.token().await;
-    bench.world.before_each_page(move |world, page| {
-        if page.skip > 0 {
+    bench.world.before_each_page(move |world, tenant, skip| {
+        if skip > 0 {
             world
-                .update(page.tenant, 1, Update::Status("InProgress"))
+                .update(tenant, 1, Update::Status("InProgress"))
                 .unwrap();
         }
     });
@@ -285,6 +285,6 @@ async fn the_world_can_move_between_pages() {
         [4, 1],
         "3 slipped to the page already read"
     );
-    bench.world.before_each_page(|_, _| {});
+    bench.world.before_each_page(|_, _, _| {});
     assert_eq!(bench.ids(&token, "$top=2&$skip=2").await, [4, 1]);
 }
