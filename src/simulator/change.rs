@@ -19,7 +19,6 @@ pub enum Update {
     Status(&'static str),
     Severity(String),
     AssignedTo(Option<String>),
-    Name(String),
     Tag(String),
     Comment(String),
     NewAlerts(usize),

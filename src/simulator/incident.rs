@@ -107,7 +107,6 @@ impl Incident {
             Update::Status(status) => self.status = status,
             Update::Severity(severity) => self.severity = severity,
             Update::AssignedTo(assignee) => self.assigned_to = assignee,
-            Update::Name(name) => self.name = name,
             Update::Tag(tag) => self.tags.push(tag),
             Update::Comment(text) => self.comment(&text, now),
             Update::NewAlerts(count) => {

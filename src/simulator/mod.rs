@@ -65,7 +65,7 @@ use uuid::Uuid;
 
 pub use change::{Refused, Stamp, Update, Version};
 pub use defender::Paging;
-pub use faults::{Api, Effect, Endpoint, Faults, Hint, Rule, RuleId, When};
+pub use faults::{Api, Effect, Endpoint, Faults, Hint, Rule, When};
 pub use graph::GraphOptions;
 pub use journal::{Journal, Request};
 pub use service::listing::Order;

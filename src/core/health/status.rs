@@ -106,15 +106,6 @@ pub enum ConfigurationState {
     Refused,
 }
 
-impl ConfigurationState {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ConfigurationState::Ok => "ok",
-            ConfigurationState::Refused => "refused",
-        }
-    }
-}
-
 // More than 12 fields: they are the members of the document.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct TenantStatus {

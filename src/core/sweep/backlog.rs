@@ -62,10 +62,6 @@ impl Interval {
         }
     }
 
-    pub fn span(&self) -> Span {
-        Span::between(self.from, self.to)
-    }
-
     fn is_empty(&self) -> bool {
         self.from >= self.to
     }
