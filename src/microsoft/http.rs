@@ -323,5 +323,3 @@ mod answer;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tls_tests;

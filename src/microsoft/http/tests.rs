@@ -316,3 +316,4 @@ async fn the_proxys_own_name_is_looked_up_like_any_other() {
 
 mod encodings;
 mod kept;
+mod tls;
