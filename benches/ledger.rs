@@ -20,7 +20,7 @@ const TENANTS: u32 = 1_000;
 const INCIDENTS: u64 = 1_000;
 const PAGE: u64 = 100;
 
-/// Scattered as real GUIDs are, so that a page's rows are in no neighbourhood of the last page's.
+/// Ids are scattered like real GUIDs, so that the rows of one page are not close to those of the page before.
 fn tenant(n: u32) -> TenantId {
     let scattered = u128::from(n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     TenantId::from_bytes(scattered.to_be_bytes())

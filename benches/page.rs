@@ -1,5 +1,5 @@
 //! A page of 100 incidents of 20 KB to versions: cut into its incidents, each read and hashed. This is what every byte
-//! from Microsoft goes through, news or not.
+//! from Microsoft goes through, whether it is new or not.
 
 #![allow(clippy::expect_used)]
 

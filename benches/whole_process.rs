@@ -3,8 +3,8 @@
 //!
 //!     tests/run --bench whole_process
 //!
-//! Simulator, broker and measurement are processes of their own: what is printed is the daemon's alone, from its start to
-//! the last record in the topic. The topic is then read back, and the run fails unless it holds each incident once.
+//! Simulator, broker and measurement are processes of their own: the printed figures are those of the daemon alone, from its
+//! start to the last record in the topic. The topic is then read back, and the run fails unless it holds each incident once.
 
 #![allow(clippy::expect_used)]
 // A process is measured in real time.
@@ -33,7 +33,7 @@ const BYTES: usize = 5_000;
 const RECORDS: usize = (TENANTS * INCIDENTS) as usize;
 const PARTITIONS: i32 = 12;
 const LIMIT: Duration = Duration::from_secs(300);
-/// Between two looks at the topic and the process.
+/// The time between two looks at the topic and the process.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The daemon's process; killed when the bench fails.
@@ -64,7 +64,7 @@ impl Daemon {
         (seconds(stat.utime), seconds(stat.stime), peak)
     }
 
-    /// Stops it in order, so that nothing is sent any more.
+    /// Stops it with a signal, so that it sends nothing more.
     async fn stop(&mut self) {
         let id = self.0.id();
         let sent = Command::new("sh")
@@ -87,13 +87,14 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // Nothing to do when it is gone already.
+        // An error only says that the process has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Every 5 s instead of 30, because tenants' first turns are spread over a period.
+/// Writes the configuration. The schedule is every 5 s instead of 30, because the first turns of the tenants are spread over a
+/// period.
 fn configure(folder: &Path, simulator: &Simulator, brokers: &str, topic: &str) {
     let (url, secret, ledger) = (
         simulator.url(),
@@ -151,7 +152,7 @@ async fn until_full(brokers: &str, topic: &str) {
     }
 }
 
-/// Reads `records` records back: how many different versions of how many incidents they are, and their values' bytes.
+/// Reads `records` records back. Returns how many versions and how many incidents they hold, and the bytes of their values.
 async fn read_back(brokers: &str, topic: &str, records: usize) -> (usize, usize, usize) {
     let reader = TopicReader::open(brokers, topic).await.expect("the topic");
     let (mut versions, mut incidents, mut bytes) = (HashSet::new(), HashSet::new(), 0);

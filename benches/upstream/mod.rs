@@ -19,7 +19,7 @@ use incidentd::settings::{ApiSettings, AppSettings, Credential, SecretSource, To
 use incidentd::simulator::{Options, SECOND, Simulator, Tenant};
 use url::Url;
 
-/// Incidents a page.
+/// Incidents per page.
 pub const PAGE: u32 = 100;
 /// Incidents are spread over this much of the past, more than any overlap and less than the look-back of a day.
 const AGE: Duration = Duration::from_secs(20 * 3600);
@@ -75,7 +75,7 @@ pub async fn pages(simulator: &Simulator, tenant: &Tenant) -> Vec<Bytes> {
     }
 }
 
-/// What the API calls the fields that are acted upon.
+/// The API's names for the members that are read.
 pub fn shape(simulator: &Simulator, tenant: &Tenant) -> &'static Shape {
     client(simulator, tenant).0.shape()
 }

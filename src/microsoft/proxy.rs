@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_without_basic_is_told_apart_from_one_that_wants_a_password() {
+    fn a_proxy_without_basic_is_distinguished_from_one_that_wants_a_password() {
         for values in [
             &["NTLM"][..],
             &["Negotiate", "NTLM"],

@@ -136,12 +136,12 @@ pub(super) fn wants_proxy_login(error: &reqwest::Error) -> bool {
 
 /// The failure for `error`.
 pub(super) fn failure(error: &reqwest::Error, peer: &Peer) -> Failure {
-    let (kind, failure) = told_apart(error, peer);
+    let (kind, failure) = classify(error, peer);
     failure.caused_by(peer.cause(kind))
 }
 
 /// The kind of failure in a word or two, for its cause.
-fn told_apart(error: &reqwest::Error, peer: &Peer) -> (&'static str, Failure) {
+fn classify(error: &reqwest::Error, peer: &Peer) -> (&'static str, Failure) {
     let name = peer.name();
     let causes = Causes::of(error);
     if error.is_dns() {
