@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
+use super::entra::IssuedToken;
 use crate::core::health::failure::{Failure, one_line};
 use crate::core::time::ticks::Ticks;
 use crate::settings::{AppSettings, Credential};
@@ -49,8 +50,14 @@ fn kind_of(app: &AppSettings) -> Box<dyn CredentialKind> {
 
 /// One kind of credential.
 pub(super) trait CredentialKind: fmt::Debug + Send + Sync {
-    /// The attempts of one token request.
-    fn attempts(&self) -> Box<dyn Attempts + '_>;
+    /// Requests a token with `request`, a small number of times at most. Another request follows only a refusal of the proof.
+    ///
+    /// # Errors
+    /// There is no proof, or none was accepted.
+    fn request<'a>(
+        &'a self,
+        request: &'a dyn TokenRequest,
+    ) -> BoxFuture<'a, Result<IssuedToken, Failure>>;
 
     /// The files that are read.
     fn files(&self) -> Vec<&Path>;
@@ -67,16 +74,9 @@ pub(super) trait CredentialKind: fmt::Debug + Send + Sync {
     }
 }
 
-/// The attempts of one token request. A kind makes a fixed small number of them.
-pub(super) trait Attempts: Send {
-    /// What to send next. `refused` is the answer to the attempt before.
-    ///
-    /// # Errors
-    /// Nothing is left to try: the reason why the whole token request fails.
-    fn next(&mut self, refused: Option<Denial>) -> BoxFuture<'_, Result<Attempt, Failure>>;
-
-    /// Records that Entra accepted the last attempt.
-    fn accepted(&mut self) {}
+/// The token requests of one tenant.
+pub(super) trait TokenRequest: Sync {
+    fn send(&self, attempt: Attempt) -> BoxFuture<'_, Result<IssuedToken, Denial>>;
 }
 
 /// The proof for one request.
@@ -232,8 +232,13 @@ impl AppCredential {
         }
     }
 
-    pub(super) fn attempts(&self) -> Box<dyn Attempts + '_> {
-        self.kind.attempts()
+    /// # Errors
+    /// No token was issued.
+    pub(super) fn request<'a>(
+        &'a self,
+        request: &'a dyn TokenRequest,
+    ) -> BoxFuture<'a, Result<IssuedToken, Failure>> {
+        self.kind.request(request)
     }
 
     /// A number that changes whenever a file in use changes, also through symbolic links; 0 without files.

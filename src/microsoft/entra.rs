@@ -18,7 +18,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::consent::{consent_link, consent_remedy};
-use super::credential::{AppCredential, Attempt, Denial};
+use super::credential::{AppCredential, Attempt, Denial, TokenRequest};
 use super::http::{ClientError, Clients, Http};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
@@ -26,8 +26,8 @@ use crate::core::time::ticks::Ticks;
 use crate::ports::{AccessToken, Grant, TokenSource};
 use crate::settings::{ApiSettings, TokenEndpoint};
 pub(super) use aadsts::CONDITIONAL_ACCESS;
-pub use claims::Claims;
 use claims::TokenExpectation;
+pub use claims::{Claims, IssuedToken};
 use refusal::TokenAnswer;
 
 mod aadsts;
@@ -54,22 +54,6 @@ pub struct Entra {
     /// The request parameter that names what tokens are for.
     target: (&'static str, String),
     expected: TokenExpectation,
-}
-
-/// A token as issued, usable or not.
-#[derive(Debug)]
-pub struct IssuedToken {
-    pub grant: Grant,
-    /// `None`: the token can't be read, which is not an error.
-    pub claims: Option<Claims>,
-    /// Why the token can't be used. `None`: it can.
-    pub unfit: Option<Failure>,
-}
-
-impl IssuedToken {
-    fn fit(self) -> Result<Grant, Failure> {
-        self.unfit.map_or(Ok(self.grant), Err)
-    }
 }
 
 impl Entra {
@@ -114,18 +98,7 @@ impl Entra {
     /// # Errors
     /// No token was issued.
     pub async fn look(&self) -> Result<IssuedToken, Failure> {
-        let mut attempts = self.credential.attempts();
-        let mut refused = None;
-        loop {
-            let attempt = attempts.next(refused).await?;
-            match self.ask(&attempt).await {
-                Ok(issued) => {
-                    attempts.accepted();
-                    return Ok(issued);
-                }
-                Err(denial) => refused = Some(denial),
-            }
-        }
+        self.credential.request(self).await
     }
 
     /// Whether the second of two secrets was the last one accepted.
@@ -218,6 +191,12 @@ impl Entra {
 /// The resource that a `/.default` scope names.
 fn resource(scope: &str) -> &str {
     scope.strip_suffix("/.default").unwrap_or(scope)
+}
+
+impl TokenRequest for Entra {
+    fn send(&self, attempt: Attempt) -> BoxFuture<'_, Result<IssuedToken, Denial>> {
+        Box::pin(async move { self.ask(&attempt).await })
+    }
 }
 
 impl TokenSource for Entra {

@@ -5,9 +5,10 @@ use std::path::Path;
 use futures_util::future::BoxFuture;
 
 use super::secret_file::read;
-use super::{Attempt, Attempts, CredentialKind, Denial, Form, Proof, ProofKey, ProofPlace};
+use super::{Attempt, CredentialKind, Form, Proof, ProofKey, ProofPlace, TokenRequest};
 use crate::core::health::failure::Failure;
 use crate::core::secret_text::trimmed;
+use crate::microsoft::entra::IssuedToken;
 use crate::settings::SecretSource;
 use secrecy::ExposeSecret;
 
@@ -35,23 +36,19 @@ impl ClientSecret {
 }
 
 impl CredentialKind for ClientSecret {
-    fn attempts(&self) -> Box<dyn Attempts + '_> {
-        Box::new(self)
+    fn request<'a>(
+        &'a self,
+        request: &'a dyn TokenRequest,
+    ) -> BoxFuture<'a, Result<IssuedToken, Failure>> {
+        Box::pin(async {
+            let secret = read_secret(&self.0).await?;
+            let sent = request.send(Attempt::alone(secret)).await;
+            sent.map_err(|denial| denial.failure)
+        })
     }
 
     fn files(&self) -> Vec<&Path> {
         self.0.file().into_iter().collect()
-    }
-}
-
-impl Attempts for &ClientSecret {
-    fn next(&mut self, refused: Option<Denial>) -> BoxFuture<'_, Result<Attempt, Failure>> {
-        Box::pin(async {
-            match refused {
-                Some(denial) => Err(denial.failure),
-                None => read_secret(&self.0).await.map(Attempt::alone),
-            }
-        })
     }
 }
 

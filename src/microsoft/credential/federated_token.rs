@@ -13,10 +13,11 @@ use secrecy::ExposeSecret;
 use tokio::time::sleep;
 
 use super::secret_file::read;
-use super::{Attempt, Attempts, CredentialKind, Denial, Form, Proof, ProofKey};
+use super::{Attempt, CredentialKind, Form, Proof, ProofKey, TokenRequest};
 use crate::core::health::failure::Failure;
 use crate::core::secret_text::{MAX_FILE, secret_in};
 use crate::core::time::ticks::Ticks;
+use crate::microsoft::entra::IssuedToken;
 use crate::microsoft::{files, jwt};
 
 pub(in crate::microsoft) const FILE: ProofKey = ProofKey {
@@ -51,10 +52,28 @@ impl FederatedToken {
 }
 
 impl CredentialKind for FederatedToken {
-    fn attempts(&self) -> Box<dyn Attempts + '_> {
-        Box::new(TokenAttempts {
-            file: &self.file,
-            sent: Vec::new(),
+    fn request<'a>(
+        &'a self,
+        request: &'a dyn TokenRequest,
+    ) -> BoxFuture<'a, Result<IssuedToken, Failure>> {
+        Box::pin(async {
+            let token = read_token(&self.file).await?;
+            let denial = match request.send(Attempt::alone(token.clone())).await {
+                Ok(issued) => return Ok(issued),
+                Err(denial) => denial,
+            };
+            if !denial.code.is_some_and(|code| OUT_OF_TIME.contains(&code)) {
+                return Err(denial.failure);
+            }
+            let newer = read_token(&self.file).await?;
+            if newer.same_as(&token) {
+                return Err(denial.failure);
+            }
+            let sent = request.send(Attempt {
+                proof: newer,
+                hidden: vec![token.value],
+            });
+            sent.await.map_err(|denial| denial.failure)
         })
     }
 
@@ -84,42 +103,6 @@ fn expiry(file: &Path) -> Option<Ticks> {
     let claims = jwt::claims(secret_in(&content).ok()?)?;
     let seconds = claims.get("exp")?.as_i64()?;
     (seconds > 0).then(|| Ticks::from_unix_seconds(seconds))
-}
-
-struct TokenAttempts<'a> {
-    file: &'a Path,
-    sent: Vec<Proof>,
-}
-
-impl Attempts for TokenAttempts<'_> {
-    fn next(&mut self, refused: Option<Denial>) -> BoxFuture<'_, Result<Attempt, Failure>> {
-        Box::pin(async {
-            if let Some(denial) = refused {
-                let out_of_time = denial.code.is_some_and(|code| OUT_OF_TIME.contains(&code));
-                if !out_of_time || self.sent.len() > 1 {
-                    return Err(denial.failure);
-                }
-                let newer = read_token(self.file).await?;
-                if self.sent.iter().any(|sent| sent.same_as(&newer)) {
-                    return Err(denial.failure);
-                }
-                return Ok(self.attempt(newer));
-            }
-            let token = read_token(self.file).await?;
-            Ok(self.attempt(token))
-        })
-    }
-}
-
-impl TokenAttempts<'_> {
-    fn attempt(&mut self, token: Proof) -> Attempt {
-        let hidden = self.sent.iter().map(|sent| sent.value.clone()).collect();
-        self.sent.push(token.clone());
-        Attempt {
-            proof: token,
-            hidden,
-        }
-    }
 }
 
 /// Reads the present token. A file that is unreadable, empty or cut short may be in the middle of a replacement, so it

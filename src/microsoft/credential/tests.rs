@@ -27,10 +27,25 @@ fn one_secret(source: SecretSource) -> AppCredential {
     })
 }
 
-/// The secret of the first request.
+/// Keeps the secret of the first request, and refuses it.
+#[derive(Default)]
+struct Refusing(parking_lot::Mutex<Option<String>>);
+
+impl TokenRequest for Refusing {
+    fn send(&self, attempt: Attempt) -> BoxFuture<'_, Result<IssuedToken, Denial>> {
+        let secret = attempt.proof.value.expose_secret().to_owned();
+        self.0.lock().get_or_insert(secret);
+        let refused = Failure::new(Health::Consent, Reaction::Slow, "refused", "none");
+        Box::pin(async { Err(refused.into()) })
+    }
+}
+
+/// The secret of the first request, or why there was none.
 async fn read(credential: &AppCredential) -> Result<String, Failure> {
-    let attempt = credential.attempts().next(None).await?;
-    Ok(attempt.proof.value.expose_secret().to_owned())
+    let request = Refusing::default();
+    let refused = credential.request(&request).await;
+    let secret = request.0.lock().take();
+    secret.ok_or_else(|| refused.expect_err("nothing was sent"))
 }
 
 #[test]

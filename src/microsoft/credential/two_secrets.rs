@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use super::client_secret::{read_secret, secret};
 use super::secret_file::{no_second, read_or};
-use super::{Attempt, Attempts, CredentialKind, Denial, Proof, ProofKey};
+use super::{Attempt, CredentialKind, Denial, Proof, ProofKey, TokenRequest};
 use crate::core::health::failure::{Failure, Health};
+use crate::microsoft::entra::IssuedToken;
 use crate::settings::SecretSource;
 
 pub(in crate::microsoft) const NEXT_FILE: ProofKey = secret("app.client_secret_next_file");
@@ -51,10 +52,59 @@ impl TwoSecrets {
 }
 
 impl CredentialKind for TwoSecrets {
-    fn attempts(&self) -> Box<dyn Attempts + '_> {
-        Box::new(TwoAttempts {
-            secrets: self,
-            stage: AttemptStage::Start,
+    fn request<'a>(
+        &'a self,
+        request: &'a dyn TokenRequest,
+    ) -> BoxFuture<'a, Result<IssuedToken, Failure>> {
+        Box::pin(async {
+            let first = read_secret(&self.first).await;
+            let second = read_or(&self.second, &NEXT_FILE, no_second).await;
+            let second_first = self.second_secret_serves();
+            let (preferred, other) = match second_first {
+                true => (second, first),
+                false => (first, second),
+            };
+            let refused = match &preferred {
+                Ok(proof) => {
+                    let hidden = other.iter().map(|other| other.value.clone()).collect();
+                    let proof = proof.clone();
+                    match request.send(Attempt { proof, hidden }).await {
+                        Ok(issued) => return Ok(issued),
+                        Err(denial) => denial,
+                    }
+                }
+                Err(unreadable) => Denial {
+                    of_the_proof: true,
+                    ..Denial::from(unreadable.clone())
+                },
+            };
+            let same = matches!((&preferred, &other), (Ok(sent), Ok(other)) if other.same_as(sent));
+            if !refused.of_the_proof || same {
+                return Err(refused.failure);
+            }
+            let refused = refused.failure;
+            let other = match other {
+                Ok(other) => other,
+                Err(unreadable) => return Err(both_refused(second_first, refused, unreadable)),
+            };
+            // A file that was not read because no thread was free says nothing about its secret.
+            let known = preferred
+                .as_ref()
+                .map_or_else(|failure| failure.health == Health::Credential, |_| true);
+            let hidden = preferred.into_iter().map(|sent| sent.value).collect();
+            let proof = other.clone();
+            match request.send(Attempt { proof, hidden }).await {
+                Ok(issued) => {
+                    if known {
+                        self.note_accepted(!second_first, &other, &refused);
+                    }
+                    Ok(issued)
+                }
+                Err(denial) if denial.of_the_proof => {
+                    Err(both_refused(second_first, refused, denial.failure))
+                }
+                Err(denial) => Err(denial.failure),
+            }
         })
     }
 
@@ -68,143 +118,6 @@ impl CredentialKind for TwoSecrets {
 
     fn second_secret_serves(&self) -> bool {
         self.second_serves.load(Ordering::Relaxed)
-    }
-}
-
-type Read = Result<Proof, Failure>;
-
-struct TwoAttempts<'a> {
-    secrets: &'a TwoSecrets,
-    stage: AttemptStage,
-}
-
-enum AttemptStage {
-    Start,
-    /// The preferred secret was sent. `second_first`: the second one is preferred.
-    Sent {
-        second_first: bool,
-        sent: Proof,
-        other: Read,
-    },
-    /// The preferred secret was refused or could not be read, and the other one was sent.
-    SentOther {
-        second_first: bool,
-        refused: FirstRefusal,
-        sent: Proof,
-    },
-    Over,
-}
-
-/// Why the preferred secret is not accepted.
-struct FirstRefusal {
-    failure: Failure,
-    /// Whether the file was not read because no thread was free, which says nothing about the secret.
-    unknown: bool,
-}
-
-impl TwoAttempts<'_> {
-    async fn start(&mut self) -> Result<Attempt, Failure> {
-        let first = read_secret(&self.secrets.first).await;
-        let second = read_or(&self.secrets.second, &NEXT_FILE, no_second).await;
-        let second_first = self.secrets.second_secret_serves();
-        let (one, other) = match second_first {
-            true => (second, first),
-            false => (first, second),
-        };
-        match one {
-            Ok(sent) => {
-                let hidden = other.iter().map(|other| other.value.clone()).collect();
-                let proof = sent.clone();
-                self.stage = AttemptStage::Sent {
-                    second_first,
-                    sent,
-                    other,
-                };
-                Ok(Attempt { proof, hidden })
-            }
-            Err(failure) => {
-                let refused = FirstRefusal {
-                    unknown: failure.health != Health::Credential,
-                    failure,
-                };
-                self.try_other(second_first, refused, other, None)
-            }
-        }
-    }
-
-    /// Sends the other secret, after the preferred one was refused.
-    fn try_other(
-        &mut self,
-        second_first: bool,
-        refused: FirstRefusal,
-        other: Read,
-        sent: Option<Proof>,
-    ) -> Result<Attempt, Failure> {
-        let proof = match other {
-            Ok(other) => other,
-            Err(unreadable) => return Err(both_refused(second_first, refused.failure, unreadable)),
-        };
-        let hidden = sent.into_iter().map(|sent| sent.value).collect();
-        self.stage = AttemptStage::SentOther {
-            second_first,
-            refused,
-            sent: proof.clone(),
-        };
-        Ok(Attempt { proof, hidden })
-    }
-
-    fn after(&mut self, denial: Denial) -> Result<Attempt, Failure> {
-        match std::mem::replace(&mut self.stage, AttemptStage::Over) {
-            AttemptStage::Sent {
-                second_first,
-                sent,
-                other,
-            } => {
-                let same = matches!(&other, Ok(other) if other.same_as(&sent));
-                if !denial.of_the_proof || same {
-                    return Err(denial.failure);
-                }
-                let refused = FirstRefusal {
-                    failure: denial.failure,
-                    unknown: false,
-                };
-                self.try_other(second_first, refused, other, Some(sent))
-            }
-            AttemptStage::SentOther {
-                second_first,
-                refused,
-                ..
-            } if denial.of_the_proof => {
-                Err(both_refused(second_first, refused.failure, denial.failure))
-            }
-            AttemptStage::Start | AttemptStage::SentOther { .. } | AttemptStage::Over => {
-                Err(denial.failure)
-            }
-        }
-    }
-}
-
-impl Attempts for TwoAttempts<'_> {
-    fn next(&mut self, refused: Option<Denial>) -> BoxFuture<'_, Result<Attempt, Failure>> {
-        Box::pin(async {
-            match refused {
-                None => self.start().await,
-                Some(denial) => self.after(denial),
-            }
-        })
-    }
-
-    fn accepted(&mut self) {
-        if let AttemptStage::SentOther {
-            second_first,
-            refused,
-            sent,
-        } = &self.stage
-            && !refused.unknown
-        {
-            self.secrets
-                .note_accepted(!second_first, sent, &refused.failure);
-        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::ids::TenantId;
 use crate::core::sources::{Permission, SourceKind};
 use crate::core::time::ticks::Ticks;
+use crate::ports::Grant;
 
 /// APIs without incidents for which tokens are requested by mistake.
 const WITHOUT_INCIDENTS: [(&str, &str); 2] = [
@@ -92,6 +93,22 @@ impl Claims {
 fn held(claims: &Map<String, Value>) -> impl Iterator<Item = &str> {
     let roles = claims.get("roles").and_then(Value::as_array);
     roles.into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// A token as issued, usable or not.
+#[derive(Debug)]
+pub struct IssuedToken {
+    pub grant: Grant,
+    /// `None`: the token can't be read, which is not an error.
+    pub claims: Option<Claims>,
+    /// Why the token can't be used. `None`: it can.
+    pub unfit: Option<Failure>,
+}
+
+impl IssuedToken {
+    pub(super) fn fit(self) -> Result<Grant, Failure> {
+        self.unfit.map_or(Ok(self.grant), Err)
+    }
 }
 
 /// What a token must contain.
