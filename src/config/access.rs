@@ -7,12 +7,12 @@ use std::fs::{Metadata, metadata};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use config::{Map, Value, ValueKind};
+use config::{Value, ValueKind};
 use url::Url;
 
-use super::origin::{File, Spot, dotted};
+use super::origin::{File, Spot, Table, dotted};
 use super::problems::{Diagnosis, scalar};
-use super::section::ConfigSection;
+use super::section::Section;
 use crate::core::format::tame;
 
 const READ: u32 = 0o004;
@@ -39,12 +39,7 @@ pub(super) fn others_may(path: &Path, bits: u32) -> bool {
 }
 
 /// Warns of what other users can do to a file: change it, replace it, or read its passwords. `table` is its content.
-pub(super) fn look_at_file(
-    path: &Path,
-    file: &File,
-    table: &Map<String, Value>,
-    diagnosis: &mut Diagnosis,
-) {
+pub(super) fn look_at_file(path: &Path, file: &File, table: &Table, diagnosis: &mut Diagnosis) {
     let name = &file.name;
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
@@ -80,7 +75,7 @@ pub(super) fn look_at_file(
 }
 
 /// Warns if other users can add tenants to `tenants_dir`.
-pub(super) fn check_tenants_dir(folder: &Path, root: &mut ConfigSection<'_>) {
+pub(super) fn check_tenants_dir(folder: &Path, root: &mut Section<'_>) {
     if others_may(folder, WRITE) {
         let folder = tame(&folder.display().to_string());
         let text = format!("every user of this machine can add tenants to it: chmod o-w {folder}");
@@ -89,7 +84,7 @@ pub(super) fn check_tenants_dir(folder: &Path, root: &mut ConfigSection<'_>) {
 }
 
 /// The first password in a table: its key and its value.
-fn password_in<'a>(path: &str, table: &'a Map<String, Value>) -> Option<(String, &'a Value)> {
+fn password_in<'a>(path: &str, table: &'a Table) -> Option<(String, &'a Value)> {
     let sorted: BTreeMap<&String, &Value> = table.iter().collect();
     let mut entries = sorted.into_iter();
     entries.find_map(|(key, value)| password_below(dotted(path, key), value))

@@ -16,11 +16,11 @@ use url::{Host, Url};
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
 use super::scope::Context;
-use super::section::ConfigSection;
+use super::section::Section;
 use super::values::{address, quoted};
 use crate::core::sources::{Cloud, Doubt};
 use crate::settings::{ApiSettings, CaFile, SourceKind};
-use conflicts::ApiTarget;
+use conflicts::{AddressKey, ApiTarget};
 
 /// The authorities that systems trust take a quarter of a megabyte.
 const MAX_CA_FILE: u64 = 4 << 20;
@@ -30,60 +30,21 @@ const MAX_CA_FILE: u64 = 4 << 20;
 pub(super) struct ApiChoice {
     pub settings: Arc<ApiSettings>,
     cloud: Cloud,
-    /// Values of [`ADDRESSES`] that were set instead of the cloud's own.
+    /// The addresses that were set instead of the cloud's own.
     explicit: BTreeMap<&'static str, String>,
 }
 
-/// A key whose value follows from source and cloud, unless it is set.
-struct AddressKey {
-    name: &'static str,
-    /// The same for both sources of a cloud.
-    is_of_cloud: bool,
-    parse: fn(&str) -> Result<String, Wrong>,
-    preset: fn(&ApiTarget) -> String,
-    /// What is wrong with an address at a known host of Microsoft's.
-    check: fn(&ApiTarget, &str) -> Option<Wrong>,
-}
-
-const ADDRESSES: [AddressKey; 3] = [
-    AddressKey {
-        name: "base_url",
-        is_of_cloud: false,
-        parse: endpoint,
-        preset: |target| target.address.base_url.into(),
-        check: ApiTarget::wrong_api,
-    },
-    AddressKey {
-        name: "login_url",
-        is_of_cloud: true,
-        parse: endpoint,
-        preset: |target| target.cloud.login_url().into(),
-        check: ApiTarget::wrong_login,
-    },
-    AddressKey {
-        name: "scope",
-        is_of_cloud: false,
-        parse: scope,
-        preset: |target| target.address.scope(),
-        check: ApiTarget::wrong_scope,
-    },
-];
-
 /// Reads a section. `shared`: for a tenant, the settings of all tenants. `None` only if a default can't be read.
-pub(super) fn read(
-    section: &mut ConfigSection<'_>,
-    shared: Option<&ApiChoice>,
-) -> Option<ApiChoice> {
+pub(super) fn read(section: &mut Section<'_>, shared: Option<&ApiChoice>) -> Option<ApiChoice> {
     let target = read_target(section)?;
     let explicit = read_addresses(section, &target, shared);
     if section.given("source") || section.given("cloud") {
         warn_of_doubt(section, &target, explicit.contains_key("scope"));
     }
-    let chosen = |key: &AddressKey| {
-        let explicit = explicit.get(key.name).cloned();
-        explicit.unwrap_or_else(|| (key.preset)(&target))
-    };
-    let [base_url, login_url, scope] = ADDRESSES.each_ref().map(chosen);
+    let [base_url, login_url, scope] = AddressKey::ALL.map(|key| {
+        let explicit = explicit.get(key.name()).cloned();
+        explicit.unwrap_or_else(|| target.preset(key))
+    });
     let context = section.scope.context;
     let own_ca = section.own("ca_file", |text| ca_file(text, &context));
     let shared = shared.map(|shared| &shared.settings);
@@ -107,7 +68,7 @@ pub(super) fn read(
 }
 
 /// Source and cloud. Graph stands for an API that the cloud does not have.
-fn read_target(section: &mut ConfigSection<'_>) -> Option<ApiTarget> {
+fn read_target(section: &mut Section<'_>) -> Option<ApiTarget> {
     let (source, cloud): (SourceKind, Cloud) = (section.get("source")?, section.get("cloud")?);
     let (source, address) = match source.address(cloud) {
         Some(address) => (source, address),
@@ -131,27 +92,30 @@ fn read_target(section: &mut ConfigSection<'_>) -> Option<ApiTarget> {
 /// The addresses that are set, of this section or of `shared`. The values of `shared` hold for the same choice of source
 /// and cloud only.
 fn read_addresses(
-    section: &mut ConfigSection<'_>,
+    section: &mut Section<'_>,
     target: &ApiTarget,
     shared: Option<&ApiChoice>,
 ) -> BTreeMap<&'static str, String> {
     // The intended choice is unknown if it was misspelt.
     let is_known = !section.refused("source") && !section.refused("cloud");
     let (mut own, mut inherited, mut dropped) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-    for key in &ADDRESSES {
-        let name = key.name;
+    for key in AddressKey::ALL {
+        let name = key.name();
         let inherits = shared.is_some_and(|shared| {
-            let same_source = key.is_of_cloud || shared.settings.source == target.source;
+            let same_source = key.is_of_cloud() || shared.settings.source == target.source;
             same_source && shared.cloud == target.cloud
         });
         if !inherits && !section.given(name) {
-            let (preset, from) = ((key.preset)(target), target.describe(key.is_of_cloud));
-            section.mean(name, quoted(&preset), from);
+            section.mean(name, quoted(&target.preset(key)), target.describe(key));
         }
         let set = shared.and_then(|shared| shared.explicit.get(name));
-        if let Some(value) = section.own(name, key.parse) {
+        let parse = match key {
+            AddressKey::BaseUrl | AddressKey::LoginUrl => endpoint,
+            AddressKey::Scope => scope,
+        };
+        if let Some(value) = section.own(name, parse) {
             let host = conflicts::host(&value).filter(|_| is_known);
-            if let Some(wrong) = host.and_then(|host| (key.check)(target, &host)) {
+            if let Some(wrong) = host.and_then(|host| target.conflict(key, &host)) {
                 section.refuse(name, wrong);
             }
             own.insert(name, value);
@@ -173,7 +137,7 @@ fn read_addresses(
 /// Warns if a tenant's choice drops an address that `[api]` sets by hand. Dropping Microsoft's own address needs no
 /// warning.
 fn warn_of_dropped(
-    section: &mut ConfigSection<'_>,
+    section: &mut Section<'_>,
     target: &ApiTarget,
     own: &BTreeMap<&str, String>,
     dropped: &[&str],
@@ -194,14 +158,14 @@ fn warn_of_dropped(
 }
 
 /// The key that chose the API.
-fn blamed(section: &ConfigSection<'_>) -> &'static str {
+fn blamed(section: &Section<'_>) -> &'static str {
     match section.given("source") && !section.given("cloud") {
         true => "source",
         false => "cloud",
     }
 }
 
-fn warn_of_doubt(section: &mut ConfigSection<'_>, target: &ApiTarget, has_scope: bool) {
+fn warn_of_doubt(section: &mut Section<'_>, target: &ApiTarget, has_scope: bool) {
     let name = target.cloud.name();
     let text = match target.address.doubt {
         Some(Doubt::Scope) if !has_scope => format!(

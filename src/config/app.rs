@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::credential_files::{self, FileKind};
 use super::problems::{Wrong, wrong};
-use super::section::ConfigSection;
+use super::section::Section;
 use crate::settings::{AppSettings, Credential, SecretSource};
 
 /// Why there is no part of an app registration.
@@ -23,7 +23,7 @@ enum Lack {
 type Part<T> = Result<T, Lack>;
 
 /// A key that was read as `value`.
-fn part<T>(section: &ConfigSection<'_>, key: &str, value: Option<T>) -> Part<T> {
+fn part<T>(section: &Section<'_>, key: &str, value: Option<T>) -> Part<T> {
     value.ok_or(match section.given(key) {
         true => Lack::Refused,
         false => Lack::NotGiven,
@@ -43,7 +43,7 @@ impl AppParts {
     };
 
     /// Reads a section; `base` holds what it does not give.
-    pub fn read(section: &mut ConfigSection<'_>, base: &AppParts) -> Self {
+    pub fn read(section: &mut Section<'_>, base: &AppParts) -> Self {
         let client_id = section.own("client_id", guid);
         let client_id = match part(section, "client_id", client_id) {
             Err(Lack::NotGiven) => base.client_id,
@@ -90,7 +90,7 @@ const NEXT: &str = "client_secret_next_file";
 const FEDERATED: &str = "federated_token_file";
 
 /// File and variable count as one part, and so do the first and the second secret.
-fn read_credential(section: &mut ConfigSection<'_>, base: &Part<Credential>) -> Part<Credential> {
+fn read_credential(section: &mut Section<'_>, base: &Part<Credential>) -> Part<Credential> {
     if refuse_too_many(section) {
         return Err(Lack::Refused);
     }
@@ -135,7 +135,7 @@ fn read_credential(section: &mut ConfigSection<'_>, base: &Part<Credential>) -> 
 }
 
 /// Reports keys that exclude each other as one mistake. Their values are not checked then.
-fn refuse_too_many(section: &mut ConfigSection<'_>) -> bool {
+fn refuse_too_many(section: &mut Section<'_>) -> bool {
     let secret = [FILE, VARIABLE, NEXT]
         .into_iter()
         .find(|key| section.given(key));
@@ -154,7 +154,7 @@ fn refuse_too_many(section: &mut ConfigSection<'_>) -> bool {
         ),
         _ => return false,
     };
-    let place = section.whence(other);
+    let place = section.origin_of(other);
     section.refuse(
         blamed,
         wrong(format!("{other} ({place}) is given too, and {why}"), remedy),
@@ -163,7 +163,7 @@ fn refuse_too_many(section: &mut ConfigSection<'_>) -> bool {
 }
 
 /// Reads the variable that the key names.
-fn read_variable(section: &mut ConfigSection<'_>) -> Option<SecretSource> {
+fn read_variable(section: &mut Section<'_>) -> Option<SecretSource> {
     let name = section.own(VARIABLE, |name| Ok(name.to_owned()))?;
     let value = match secret(section.scope.context.environment.get(&name)) {
         Ok(value) => value,

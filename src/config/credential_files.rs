@@ -7,16 +7,16 @@
 //! A file's name is shown only if it is certainly a path: a secret pasted into the wrong key must not reach a log.
 //! Invariant: the content is never shown.
 
-use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::Environment;
 use super::access;
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
-use super::section::ConfigSection;
+use super::section::Section;
 use crate::core::health::failure::one_line;
 use crate::core::secret_text::{MAX_FILE, NoSecret, secret_in};
 
@@ -42,7 +42,7 @@ pub(super) enum FileKind {
 
 /// Reads a key that names such a file. Returns the path to read.
 pub(super) fn read(
-    section: &mut ConfigSection<'_>,
+    section: &mut Section<'_>,
     key: &'static str,
     kind: FileKind,
 ) -> Option<PathBuf> {
@@ -107,7 +107,7 @@ fn original(copy: &Path) -> Option<PathBuf> {
 }
 
 impl CredentialFile {
-    fn new(named: PathBuf, kind: FileKind, environment: &HashMap<String, String>) -> Self {
+    fn new(named: PathBuf, kind: FileKind, environment: &Environment) -> Self {
         // Other services and console logins have the variable too, with folders of their own.
         let folder = environment.get(COPIES_VARIABLE).map(Path::new);
         let in_service = folder == Some(Path::new(COPIES));
@@ -316,7 +316,7 @@ mod tests {
     fn checked(content: &[u8], kind: FileKind) -> Result<bool, Wrong> {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), content).expect("it is written");
-        CredentialFile::new(file.path().into(), kind, &HashMap::new()).check()
+        CredentialFile::new(file.path().into(), kind, &Environment::new()).check()
     }
 
     #[test]
@@ -348,7 +348,7 @@ mod tests {
         std::fs::write(&large, vec![b'x'; 65 << 10]).expect("it is written");
         for path in [folder.path(), &large, &folder.path().join("absent")] {
             for kind in [FileKind::Secret, FileKind::Token] {
-                let file = CredentialFile::new(path.into(), kind, &HashMap::new());
+                let file = CredentialFile::new(path.into(), kind, &Environment::new());
                 let remedy = file.check().err().map(|wrong| wrong.remedy);
                 let remedy = remedy.expect("it is refused");
                 assert!(remedy.starts_with("give the path"), "{remedy}");
@@ -361,7 +361,7 @@ mod tests {
     fn who_may_not_read_a_secret_of_the_service_s_is_told_that_root_may() {
         let forbidden = std::io::Error::from(ErrorKind::PermissionDenied);
         let remedy = |path: &str| {
-            let file = CredentialFile::new(path.into(), FileKind::Secret, &HashMap::new());
+            let file = CredentialFile::new(path.into(), FileKind::Secret, &Environment::new());
             file.unreadable(&forbidden).remedy
         };
         let root = "it is for root alone: type the command as root (sudo)";
@@ -379,7 +379,7 @@ mod tests {
             let mut file = CredentialFile::new(
                 Path::new(COPIES).join(name),
                 FileKind::Secret,
-                &HashMap::new(),
+                &Environment::new(),
             );
             // What it says it is: the original, which is there.
             file.read = original.path().to_owned();

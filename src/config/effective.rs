@@ -63,16 +63,9 @@ impl Effective {
             let lines = keys::of_table(table)
                 .filter_map(|key| Some(self.line(key.name, self.shared(key)?)));
             add_table(&mut text, table, lines.collect());
-            let free = format!("{table}.properties");
-            let below = self
-                .provenance
-                .iter()
-                .filter_map(|((tenant, path), meaning)| {
-                    let key = path.strip_prefix(&free)?.strip_prefix('.')?;
-                    let meaning = meaning.as_ref().filter(|_| tenant.is_none())?;
-                    Some(self.line(key, meaning))
-                });
-            add_table(&mut text, &free, below.collect());
+            if table == "kafka" {
+                add_table(&mut text, "kafka.properties", self.properties());
+            }
         }
         for number in 0..self.settings.tenants.len() {
             let own = |key: &'static ConfigKey| {
@@ -115,6 +108,15 @@ impl Effective {
             add_table(&mut text, &header, lines.collect());
         }
         Some(text)
+    }
+
+    /// librdkafka's properties, whose names are free.
+    fn properties(&self) -> Vec<OutputLine> {
+        let all = self.provenance.iter().filter_map(|((_, path), meaning)| {
+            let key = path.strip_prefix("kafka.properties.")?;
+            Some(self.line(key, meaning.as_ref()?))
+        });
+        all.collect()
     }
 
     /// The main file's meaning of a key.

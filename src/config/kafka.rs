@@ -6,13 +6,11 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use config::{Value, ValueKind};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::layers::read_regular;
-use super::origin::Spot;
-use super::problems::{Problem, Wrong, scalar, wrong};
-use super::section::ConfigSection;
+use super::problems::{Problem, Wrong, wrong};
+use super::section::Section;
 use super::values::quoted;
 use crate::settings::{KafkaConnection, KafkaSettings};
 
@@ -31,10 +29,10 @@ const MAX_FILE: u64 = 8 << 20;
 
 /// The settings, and the topic of tenants without their own. `None` only if a default can't be read.
 pub(super) fn read(
-    section: &mut ConfigSection<'_>,
+    section: &mut Section<'_>,
     max_in_flight: usize,
 ) -> Option<(KafkaSettings, Arc<str>)> {
-    let properties = read_properties(section.section("properties"));
+    let properties = section.within("properties", read_properties);
     let files = fingerprints(&properties);
     let settings = KafkaSettings {
         connection: KafkaConnection {
@@ -90,25 +88,25 @@ fn is_host_and_port(text: &str) -> bool {
     host_is_valid && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// One of librdkafka's properties, and where it was given.
-struct Property {
-    value: String,
-    spot: Spot,
-}
-
 /// Reads librdkafka's properties. Names may be quoted or dotted (`"sasl.password" = …`, `sasl.password = …`,
 /// `…__SASL__PASSWORD` in the environment).
-fn read_properties(mut section: ConfigSection<'_>) -> Vec<(String, SecretString)> {
+fn read_properties(section: &mut Section<'_>) -> Vec<(String, SecretString)> {
     let checks = section.scope.context.checks;
     let before = section.diagnosis.problems.len();
-    let mut properties = BTreeMap::new();
-    for (name, value) in section.take_all() {
-        flatten(&mut section, name, value, &mut properties);
-    }
+    section.flatten();
     let mut all = Vec::new();
-    for (name, Property { value, spot }) in properties {
-        check(&mut section, &name, &value, &spot);
-        section.mean(&quoted(&name), shown(&name, &value), spot.to_string());
+    for (name, value) in section.all() {
+        let Some(value) = value else {
+            let remedy = "give a text, a number or true or false";
+            section.refuse(&name, wrong("it is not a single value", remedy));
+            continue;
+        };
+        check(section, &name, &value);
+        section.mean(
+            &quoted(&name),
+            shown(&name, &value),
+            section.origin_of(&name),
+        );
         all.push((name, SecretString::from(value)));
     }
     let each_is_good = section.diagnosis.problems.len() == before;
@@ -163,47 +161,18 @@ fn shown(name: &str, value: &str) -> String {
     }
 }
 
-/// Adds a property, or those of a table below its name. The environment takes precedence.
-fn flatten(
-    section: &mut ConfigSection<'_>,
-    name: String,
-    value: Value,
-    into: &mut BTreeMap<String, Property>,
-) {
-    let spot = section.spot_of(&value);
-    if let Some(value) = scalar(&value) {
-        let other = into.get(&name).map(|other| &other.spot);
-        match other {
-            Some(other) if other.is_variable() == spot.is_variable() => {
-                let what = format!("it is given at {other}, too");
-                section.refuse_free(&name, &spot, wrong(what, "remove one of the two"));
-            }
-            Some(other) if other.is_variable() => {}
-            _ => drop(into.insert(name, Property { value, spot })),
-        }
-    } else if let ValueKind::Table(table) = value.kind {
-        let sorted: BTreeMap<String, Value> = table.into_iter().collect();
-        for (part, value) in sorted {
-            flatten(section, format!("{name}.{part}"), value, into);
-        }
-    } else {
-        let remedy = "give a text, a number or true or false";
-        section.refuse_free(&name, &spot, wrong("it is not a single value", remedy));
-    }
-}
-
 /// Refuses a property that would break a promise or run code, and one that librdkafka does not accept. A property that
 /// is refused by name never reaches librdkafka, which loads libraries as soon as they are named.
-fn check(section: &mut ConfigSection<'_>, name: &str, value: &str, spot: &Spot) {
+fn check(section: &mut Section<'_>, name: &str, value: &str) {
     let broken = promises::broken(name, value).map(|rule| (rule.what, rule.remedy));
     if let Some((what, None)) = broken {
-        section.warn_free(name, spot, what.into());
+        section.warn(name, what.into());
     }
     let checked = match broken {
         Some((what, Some(remedy))) => Err(wrong(what, remedy)),
         _ => section.scope.context.checks.property(name, value),
     };
     if let Err(wrong) = checked {
-        section.refuse_free(name, spot, wrong);
+        section.refuse(name, wrong);
     }
 }

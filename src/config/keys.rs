@@ -1,7 +1,8 @@
 //! Every key of the configuration, one row each.
 //!
-//! From these rows come the ranges and defaults that values are read with, the keys that the diagnosis suggests, the
-//! order of `incidentd config`, and docs/configuration.md. A key that has no row can't be given.
+//! From these rows come the ranges and defaults that values are read with, the keys that the diagnosis suggests, what
+//! `incidentd config` shows and in which order, and docs/configuration.md. A key that has no row can't be given. To add a
+//! key, add its row here and its field in [`crate::settings`], and read it where the fields beside it are read.
 
 use super::problems::Wrong;
 use super::units::{Bounds, DURATION, Measure, NUMBER, SIZE};

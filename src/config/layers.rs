@@ -4,17 +4,18 @@
 //! Reported problems: a file that is missing, unreadable, too large, not UTF-8 or not TOML; a variable that names no
 //! key. A variable that resembles a key's and is not read causes a warning.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use config::{Map, Value, ValueKind};
+use config::{Value, ValueKind};
 use url::Url;
 
-use super::keys;
+use super::Environment;
+use super::keys::{self, ConfigKey};
 use super::lines;
-use super::origin::{File, Spot};
+use super::origin::{File, Spot, Table};
 use super::problems::{Diagnosis, Wrong, wrong};
 use crate::core::health::failure::one_line;
 
@@ -30,7 +31,7 @@ pub(super) fn read(
     file: &File,
     missing: &str,
     diagnosis: &mut Diagnosis,
-) -> Option<Map<String, Value>> {
+) -> Option<Table> {
     let bytes = match read_regular(path, MAX_FILE) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -99,11 +100,7 @@ pub(super) fn toml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Lays `INCIDENTD__SECTION__KEY` over the table. Each value keeps its variable's name as its origin.
-pub(super) fn overlay(
-    table: &mut Map<String, Value>,
-    environment: &HashMap<String, String>,
-    diagnosis: &mut Diagnosis,
-) {
+pub(super) fn overlay(table: &mut Table, environment: &Environment, diagnosis: &mut Diagnosis) {
     let mut keys: BTreeMap<String, Vec<(&str, &str)>> = BTreeMap::new();
     for (name, text) in environment {
         if let Some(key) = name.to_lowercase().strip_prefix(PREFIX) {
@@ -123,17 +120,12 @@ pub(super) fn overlay(
             }
         };
         if let Err(wrong) = done {
-            diagnosis.refuse(&Spot::Variable(origin.into()), wrong);
+            diagnosis.refuse(&Spot::variable(&origin), wrong);
         }
     }
 }
 
-fn set(
-    mut table: &mut Map<String, Value>,
-    key: &str,
-    text: &str,
-    origin: &String,
-) -> Result<(), Wrong> {
+fn set(mut table: &mut Table, key: &str, text: &str, origin: &String) -> Result<(), Wrong> {
     let parts: Vec<&str> = key.split('.').collect();
     if parts.len() > MAX_DEPTH || parts.contains(&"") {
         let remedy = "name it INCIDENTD__SECTION__KEY, or unset it";
@@ -141,7 +133,7 @@ fn set(
     }
     let (above, name) = key.rsplit_once('.').unwrap_or(("", key));
     for part in above.split_terminator('.') {
-        let empty = || Value::new(Some(origin), ValueKind::Table(Map::new()));
+        let empty = || Value::new(Some(origin), ValueKind::Table(Table::new()));
         let inner = table.entry(part.to_owned()).or_insert_with(empty);
         let ValueKind::Table(inner) = &mut inner.kind else {
             let remedy = match part {
@@ -163,10 +155,7 @@ fn set(
 }
 
 /// Warns of proxies in the environment that can't be used. Their values are not shown: they may hold passwords.
-pub(super) fn warn_of_unusable_proxies(
-    environment: &HashMap<String, String>,
-    diagnosis: &mut Diagnosis,
-) {
+pub(super) fn warn_of_unusable_proxies(environment: &Environment, diagnosis: &mut Diagnosis) {
     for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
         let text = environment.get(name).map_or("", |text| text.trim());
         let url = match text.contains("://") {
@@ -176,32 +165,29 @@ pub(super) fn warn_of_unusable_proxies(
         let usable = url.is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         if !text.is_empty() && !usable {
             let text = "it is not the address of an HTTP proxy, and is not used: give it as http://host:port";
-            diagnosis.warn(Spot::Variable(name.into()), text.to_owned());
+            diagnosis.warn(Spot::variable(name), text.to_owned());
         }
     }
 }
 
 /// Warns of variables that name a key with one underscore instead of two: they are not read.
-pub(super) fn warn_of_unread(environment: &HashMap<String, String>, diagnosis: &mut Diagnosis) {
+pub(super) fn warn_of_unread(environment: &Environment, diagnosis: &mut Diagnosis) {
     let mut names: Vec<&String> = environment.keys().collect();
     names.sort_unstable();
     for name in names {
         let lower = name.to_lowercase();
-        let Some(words) = lower.strip_prefix("incidentd_") else {
-            continue;
+        let words = match lower.strip_prefix("incidentd_") {
+            Some(words) if !words.starts_with('_') => words.replace("__", "_"),
+            _ => continue,
         };
-        let words = words.replace("__", "_");
-        let mut keys = keys::of_main_file().filter(|key| !key.is_table());
-        let meant = keys.find(|key| key.path().replace('.', "_") == words);
-        if let Some(path) = meant
-            .map(keys::ConfigKey::path)
-            .filter(|_| !lower.starts_with(PREFIX))
-        {
+        let paths = keys::of_main_file().filter(|key| !key.is_table());
+        let mut paths = paths.map(ConfigKey::path);
+        if let Some(path) = paths.find(|path| path.replace('.', "_") == words) {
             let right = path.replace('.', "__").to_uppercase();
-            diagnosis.warn(
-                Spot::Variable(one_line(name, 200).into()),
-                format!("it is not read; {path} is set by INCIDENTD__{right}, with two underscores at each place"),
+            let text = format!(
+                "it is not read; {path} is set by INCIDENTD__{right}, with two underscores at each place"
             );
+            diagnosis.warn(Spot::variable(&one_line(name, 200)), text);
         }
     }
 }

@@ -3,9 +3,10 @@
 //! The crate's own TOML format keeps no lines, and refuses a whole file for one number that is too large. Here such a
 //! number is kept as text, so that its key is reported. The parser limits its depth.
 
-use config::{Map, Value, ValueKind};
+use config::{Value, ValueKind};
 use toml::de::{DeTable, DeValue};
 
+use super::origin::Table;
 use super::problems::{Wrong, wrong};
 use crate::core::health::failure::one_line;
 
@@ -13,7 +14,7 @@ use crate::core::health::failure::one_line;
 const MAX_ERRORS: usize = 50;
 
 /// The values of a text, or its syntax errors, each with its line.
-pub(super) fn parse(text: &str) -> Result<Map<String, Value>, Vec<(usize, Wrong)>> {
+pub(super) fn parse(text: &str) -> Result<Table, Vec<(usize, Wrong)>> {
     let lines = LineIndex::of(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     match errors.as_slice() {
@@ -38,8 +39,8 @@ impl<'a> LineIndex<'a> {
         self.ends.partition_point(|end| *end < offset) + 1
     }
 
-    fn table(&self, table: DeTable<'_>) -> Map<String, Value> {
-        let mut values = Map::new();
+    fn table(&self, table: DeTable<'_>) -> Table {
+        let mut values = Table::new();
         for (key, value) in table {
             let line = self.at(key.span().start);
             let value = self.value(line, value.into_inner());

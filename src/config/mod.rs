@@ -50,6 +50,9 @@ use effective::Provenance;
 use problems::Diagnosis;
 use scope::Context;
 
+/// Variables, each with its value.
+pub(crate) type Environment = HashMap<String, String>;
+
 /// Reads and validates the main file, the files of its `tenants_dir`, and the environment.
 ///
 /// Relative paths within the files start from the main file's folder.
@@ -58,7 +61,7 @@ use scope::Context;
 /// All mistakes found. Of a file that can't be parsed, only the syntax errors.
 pub(crate) fn load(
     path: &Path,
-    environment: &HashMap<String, String>,
+    environment: &Environment,
     checks: &dyn LibraryChecks,
 ) -> Result<Settings, ConfigErrors> {
     let context = Context {
@@ -74,10 +77,7 @@ pub(crate) fn load(
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_for_reading(
-    path: &Path,
-    environment: &HashMap<String, String>,
-) -> Result<Settings, ConfigErrors> {
+pub fn load_for_reading(path: &Path, environment: &Environment) -> Result<Settings, ConfigErrors> {
     let context = Context::for_reading(path, environment);
     read_all(path, context).map(|(settings, _)| settings)
 }
@@ -89,7 +89,7 @@ pub fn load_for_reading(
 /// As [`load`].
 pub(crate) fn effective(
     path: &Path,
-    environment: &HashMap<String, String>,
+    environment: &Environment,
     checks: &dyn LibraryChecks,
 ) -> Result<Effective, ConfigErrors> {
     let context = Context {
@@ -117,7 +117,7 @@ fn read_all(path: &Path, context: Context<'_>) -> Result<(Settings, Provenance),
 /// The main file is not there, or can't be parsed. Other mistakes don't matter here.
 pub(crate) fn existing_tenants(
     path: &Path,
-    environment: &HashMap<String, String>,
+    environment: &Environment,
 ) -> Result<ExistingTenants, ConfigErrors> {
     let mut diagnosis = Diagnosis::default();
     let context = Context::for_reading(path, environment);
@@ -132,10 +132,7 @@ pub(crate) fn existing_tenants(
 ///
 /// # Errors
 /// `http.listen` is wrong; or the main file can't be read, and no variable gives it.
-pub(crate) fn listen(
-    path: &Path,
-    environment: &HashMap<String, String>,
-) -> Result<SocketAddr, ConfigErrors> {
+pub(crate) fn listen(path: &Path, environment: &Environment) -> Result<SocketAddr, ConfigErrors> {
     let mut diagnosis = Diagnosis::default();
     let context = Context::for_reading(path, environment);
     let listen = read::listen(path, context, &mut diagnosis);
@@ -159,7 +156,7 @@ pub(crate) fn brokers(text: &str) -> Result<String, String> {
 
 /// The process's environment. Values that are not UTF-8 are kept with replacement characters, so that they are reported
 /// where they are used.
-pub(crate) fn process_environment() -> HashMap<String, String> {
+pub(crate) fn process_environment() -> Environment {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os()
         .map(|(name, value)| (lossy(name), lossy(value)))

@@ -7,9 +7,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use config::Value;
+use config::{Map, Value};
 
 use crate::core::format::tame;
+
+/// The values of a file or of a table in it.
+pub(super) type Table = Map<String, Value>;
 
 /// One of the files that make up the configuration.
 #[derive(Debug, Clone)]
@@ -21,73 +24,60 @@ pub(super) struct File {
 
 impl File {
     pub fn new(path: &Path, rank: usize) -> Self {
-        Self {
-            // A file's name may contain line breaks, and a report has one line for each mistake.
-            name: tame(&path.display().to_string()).into(),
-            rank,
-        }
+        // A file's name may contain line breaks, and a report has one line for each mistake.
+        let name = tame(&path.display().to_string()).into();
+        Self { name, rank }
     }
 }
 
+/// A place in a file, or environment variables.
 #[derive(Debug, Clone)]
-pub(super) enum Spot {
-    File {
-        file: File,
-        line: Option<usize>,
-    },
-    /// One variable's name; several when they contradict each other.
-    Variable(Arc<str>),
+pub(super) struct Spot {
+    text: Arc<str>,
+    /// The order of a report: file by file, each from top to bottom, then the environment.
+    pub order: (usize, usize),
 }
 
 impl Spot {
     pub fn whole(file: &File) -> Self {
-        Self::File {
-            file: file.clone(),
-            line: None,
+        Self {
+            text: Arc::clone(&file.name),
+            order: (file.rank, 0),
         }
     }
 
     pub fn line(file: &File, line: usize) -> Self {
-        Self::File {
-            file: file.clone(),
-            line: Some(line),
+        Self {
+            text: format!("{}:{line}", file.name).into(),
+            order: (file.rank, line),
+        }
+    }
+
+    /// One variable's name; several when they contradict each other.
+    pub fn variable(name: &str) -> Self {
+        Self {
+            text: format!("environment variable {name}").into(),
+            order: (usize::MAX, 0),
         }
     }
 
     /// Where a value of this file or of the environment is given.
     pub fn of(value: &Value, file: &File) -> Self {
-        let Some(origin) = value.origin() else {
-            return Self::whole(file);
-        };
-        match origin.parse() {
-            Ok(line) => Self::line(file, line),
-            Err(_) => Self::Variable(origin.into()),
+        match value.origin().map(|origin| (origin, origin.parse())) {
+            None => Self::whole(file),
+            Some((_, Ok(line))) => Self::line(file, line),
+            Some((name, Err(_))) => Self::variable(name),
         }
     }
 
     pub fn is_variable(&self) -> bool {
-        matches!(self, Self::Variable(_))
-    }
-
-    /// The order of a report: file by file, each from top to bottom, then the environment.
-    pub fn order(&self) -> (usize, usize) {
-        match self {
-            Self::File { file, line } => (file.rank, line.unwrap_or(0)),
-            Self::Variable(_) => (usize::MAX, 0),
-        }
+        self.order.0 == usize::MAX
     }
 }
 
 impl fmt::Display for Spot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File {
-                file,
-                line: Some(line),
-            } => write!(f, "{}:{line}", file.name),
-            Self::File { file, line: None } => f.write_str(&file.name),
-            Self::Variable(name) => write!(f, "environment variable {name}"),
-        }
+        f.write_str(&self.text)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::problems::{Wrong, reads_plain, wrong};
-use super::section::ConfigSection;
+use super::section::Section;
 use super::units::show_duration;
 use crate::core::time::schedule::{ACCEPTED, Schedule, ScheduleError};
 use crate::settings::{ApiSettings, PollSettings, SourceKind};
@@ -12,7 +12,7 @@ use crate::settings::{ApiSettings, PollSettings, SourceKind};
 /// Reads a section. `shared`: for a tenant, the source of all tenants. The settings of requests go into `api`. `None`
 /// only if a default can't be read.
 pub(super) fn read(
-    section: &mut ConfigSection<'_>,
+    section: &mut Section<'_>,
     api: &mut Arc<ApiSettings>,
     shared: Option<SourceKind>,
 ) -> Option<PollSettings> {
@@ -33,11 +33,7 @@ pub(super) fn read(
 }
 
 /// The budget that is set, or the source's default.
-fn read_budget(
-    section: &mut ConfigSection<'_>,
-    source: SourceKind,
-    shared: Option<SourceKind>,
-) -> u32 {
+fn read_budget(section: &mut Section<'_>, source: SourceKind, shared: Option<SourceKind>) -> u32 {
     const KEY: &str = "requests_per_minute";
     let given: Option<u64> = section.get(KEY);
     let quota = source.facts().quota;
@@ -78,52 +74,49 @@ struct Bound {
     relation: &'static str,
 }
 
-fn check_ranges(section: &mut ConfigSection<'_>, poll: &PollSettings) {
-    let overlap = |relation| Bound {
-        key: "overlap",
-        value: poll.overlap,
-        relation,
-    };
-    if poll.overlap >= poll.lookback {
-        let lookback = Bound {
-            key: "lookback",
-            value: poll.lookback,
-            relation: "it is not longer than",
-        };
-        let remedy = "make poll.overlap shorter than poll.lookback";
+impl Bound {
+    fn new(key: &'static str, value: Duration, relation: &'static str) -> Self {
+        Self {
+            key,
+            value,
+            relation,
+        }
+    }
+}
+
+fn check_ranges(section: &mut Section<'_>, poll: &PollSettings) {
+    let (overlap, lookback, window) = (poll.overlap, poll.lookback, poll.reconcile_window);
+    if overlap >= lookback {
+        let one = Bound::new("overlap", overlap, "it is not shorter than");
+        let two = Bound::new("lookback", lookback, "it is not longer than");
         refuse_pair(
             section,
-            [overlap("it is not shorter than"), lookback],
-            remedy,
+            &one,
+            &two,
+            "make poll.overlap shorter than poll.lookback",
         );
     }
-    if poll.reconcile_window < poll.overlap {
-        let window = Bound {
-            key: "reconcile_window",
-            value: poll.reconcile_window,
-            relation: "it is shorter than",
-        };
+    if window < overlap {
+        let one = Bound::new("reconcile_window", window, "it is shorter than");
+        let two = Bound::new("overlap", overlap, "it is longer than");
         let remedy = "make poll.reconcile_window at least as long as poll.overlap";
-        refuse_pair(section, [window, overlap("it is longer than")], remedy);
+        refuse_pair(section, &one, &two, remedy);
     }
 }
 
 /// Refuses the first key of the pair that this section gives. If it gives neither, the section that does has been
 /// refused already. If one was refused, its value is not the one compared.
-fn refuse_pair(section: &mut ConfigSection<'_>, pair: [Bound; 2], remedy: &str) {
-    if pair.iter().any(|bound| section.refused(bound.key)) {
+fn refuse_pair(section: &mut Section<'_>, one: &Bound, two: &Bound, remedy: &str) {
+    if section.refused(one.key) || section.refused(two.key) {
         return;
     }
-    let [one, two] = &pair;
-    let pairs = [(one, two), (two, one)];
-    if let Some((blamed, other)) = pairs.iter().find(|(one, _)| section.given(one.key)) {
-        let what = format!(
-            "{} {}, which is {} ({})",
-            blamed.relation,
-            other.key,
-            show_duration(other.value),
-            section.whence(other.key)
-        );
-        section.refuse(blamed.key, wrong(what, remedy));
-    }
+    let (blamed, other) = match (section.given(one.key), section.given(two.key)) {
+        (true, _) => (one, two),
+        (false, true) => (two, one),
+        (false, false) => return,
+    };
+    let (relation, key, value) = (blamed.relation, other.key, show_duration(other.value));
+    let origin = section.origin_of(key);
+    let what = format!("{relation} {key}, which is {value} ({origin})");
+    section.refuse(blamed.key, wrong(what, remedy));
 }

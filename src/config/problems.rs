@@ -56,7 +56,7 @@ impl Problem {
             value: None,
             what: wrong.what,
             remedy: wrong.remedy,
-            order: spot.order(),
+            order: spot.order,
         }
     }
 

@@ -4,15 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use config::{Map, Value};
-
 use super::access;
 use super::app::AppParts;
 use super::layers;
-use super::origin::{File, Spot};
+use super::origin::{File, Spot, Table};
 use super::problems::{Diagnosis, Wrong, reads_plain, wrong};
 use super::scope::{Context, Owner, Scope};
-use super::section::ConfigSection;
+use super::section::Section;
 use super::tenants::{Defaults, ExistingTenants, Tenants};
 use super::values::list;
 use super::{api, kafka, poll};
@@ -40,15 +38,10 @@ pub(super) fn read(
     layers::overlay(&mut table, context.environment, diagnosis);
     let shared = SHARED.into_iter();
     let shared = shared.filter_map(|name| Some((name.to_owned(), table.get(name)?.clone())));
-    let shared: Map<String, Value> = shared.collect();
-    let owner = Owner::Daemon;
-    let scope = Scope {
-        context,
-        file,
-        owner,
-    };
+    let shared: Table = shared.collect();
+    let scope = Scope::new(context, file, Owner::Daemon);
     let whole = Spot::whole(&scope.file);
-    let mut root = ConfigSection::new(diagnosis, &scope, whole.clone(), table);
+    let mut root = Section::new(diagnosis, &scope, whole.clone(), table);
     let tenants_dir = root.own("tenants_dir", |text| context.path(text));
     let files = tenants_dir
         .as_deref()
@@ -109,21 +102,14 @@ pub(super) fn listen(
     if !readable && !table.contains_key("http") {
         return None;
     }
-    let scope = Scope {
-        context,
-        file,
-        owner: Owner::Daemon,
-    };
-    let mut root = ConfigSection::new(diagnosis, &scope, Spot::whole(&scope.file), table);
+    let scope = Scope::new(context, file, Owner::Daemon);
+    let mut root = Section::new(diagnosis, &scope, Spot::whole(&scope.file), table);
     Some(root.within("http", read_http)?.listen)
 }
 
 /// The settings without tenants, and what all tenants share; `tables` are the tables that they share. `None` only when a
 /// default can't be read.
-fn read_shared(
-    root: &mut ConfigSection<'_>,
-    tables: Map<String, Value>,
-) -> Option<(Settings, Defaults)> {
+fn read_shared(root: &mut Section<'_>, tables: Table) -> Option<(Settings, Defaults)> {
     let (app, app_spot) = root.within("app", |section| {
         let app = AppParts::read(section, &AppParts::NONE);
         (app, section.spot().clone())
@@ -161,13 +147,13 @@ fn read_shared(
 }
 
 /// Warns of a table below `[[tenants]]`: it holds for all tenants, but looks like the tenant's.
-fn warn_of_order(root: &mut ConfigSection<'_>, tenants: &[(Spot, Map<String, Value>)]) {
+fn warn_of_order(root: &mut Section<'_>, tenants: &[(Spot, Table)]) {
     let Some((first, _)) = tenants.first() else {
         return;
     };
     for key in SHARED {
         let below = root.given_at(key);
-        if below.is_some_and(|spot| !spot.is_variable() && spot.order() > first.order()) {
+        if below.is_some_and(|spot| !spot.is_variable() && spot.order > first.order) {
             let text = format!(
                 "it holds for all tenants, though it stands below [[tenants]]; move it above the first of them, or write \
                  [tenants.{key}] for the one"
@@ -178,7 +164,7 @@ fn warn_of_order(root: &mut ConfigSection<'_>, tenants: &[(Spot, Map<String, Val
 }
 
 /// The files of `tenants_dir`. If the folder can't be read, the key is refused.
-fn files_of(folder: &Path, root: &mut ConfigSection<'_>) -> Vec<PathBuf> {
+fn files_of(folder: &Path, root: &mut Section<'_>) -> Vec<PathBuf> {
     access::check_tenants_dir(folder, root);
     layers::toml_files(folder).unwrap_or_else(|error| {
         let what = format!("the folder can't be read: {error}");
@@ -199,12 +185,8 @@ fn read_tenants_file(
     let table = layers::read(path, &file, missing, diagnosis)?;
     access::look_at_file(path, &file, &table, diagnosis);
     let (whole, holds_more) = (Spot::whole(&file), table.keys().any(|key| key != "tenants"));
-    let scope = Scope {
-        context: tenants.context,
-        file,
-        owner: Owner::Folder,
-    };
-    let mut root = ConfigSection::new(diagnosis, &scope, whole.clone(), table);
+    let scope = Scope::new(tenants.context, file, Owner::Folder);
+    let mut root = Section::new(diagnosis, &scope, whole.clone(), table);
     let tables = root.tables("tenants");
     let is_refused = root.refused("tenants");
     root.finish();
@@ -217,7 +199,7 @@ fn read_tenants_file(
     (!is_refused).then_some(())
 }
 
-fn read_ledger(section: &mut ConfigSection<'_>) -> Option<LedgerSettings> {
+fn read_ledger(section: &mut Section<'_>) -> Option<LedgerSettings> {
     let context = section.scope.context;
     section.read("kind", |text| match text {
         "local" => Ok(text.to_owned()),
@@ -230,7 +212,7 @@ fn read_ledger(section: &mut ConfigSection<'_>) -> Option<LedgerSettings> {
     Some(LedgerSettings { path })
 }
 
-fn read_http(section: &mut ConfigSection<'_>) -> Option<HttpSettings> {
+fn read_http(section: &mut Section<'_>) -> Option<HttpSettings> {
     let listen = |text: &str| {
         let remedy =
             "give an IP address and a port, for example \"127.0.0.1:9464\" or \"[::]:9464\"";
@@ -264,7 +246,7 @@ fn host_name(text: &str) -> Result<Arc<str>, Wrong> {
     Err(wrong(what, remedy))
 }
 
-fn read_log(section: &mut ConfigSection<'_>) -> Option<LogSettings> {
+fn read_log(section: &mut Section<'_>) -> Option<LogSettings> {
     Some(LogSettings {
         format: section.get("format")?,
         level: section.read("level", log_level)?,

@@ -1,12 +1,10 @@
 //! What the sections of a file or a tenant share: the owner, and what values refer to.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use config::{Map, Value};
-
+use super::Environment;
 use super::library_checks::{LibraryChecks, NoLibraryChecks};
-use super::origin::{File, Spot};
+use super::origin::{File, Spot, Table};
 use super::problems::{Problem, Wrong, wrong};
 
 /// What values refer to.
@@ -14,7 +12,7 @@ use super::problems::{Problem, Wrong, wrong};
 pub(super) struct Context<'a> {
     /// Where relative paths start: the main file's folder.
     pub folder: &'a Path,
-    pub environment: &'a HashMap<String, String>,
+    pub environment: &'a Environment,
     pub checks: &'a dyn LibraryChecks,
     /// Otherwise a credential that can't be read causes a warning.
     pub needs_credentials: bool,
@@ -22,7 +20,7 @@ pub(super) struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// For a caller that needs no credential, and asks no library.
-    pub fn for_reading(main: &'a Path, environment: &'a HashMap<String, String>) -> Self {
+    pub fn for_reading(main: &'a Path, environment: &'a Environment) -> Self {
         Self {
             folder: main.parent().unwrap_or(Path::new("")),
             environment,
@@ -53,7 +51,7 @@ pub(super) enum Owner<'a> {
         /// Its name or id, before it is checked.
         label: Option<String>,
         /// The main file's tables.
-        shared: &'a Map<String, Value>,
+        shared: &'a Table,
     },
 }
 
@@ -64,7 +62,15 @@ pub(super) struct Scope<'a> {
     pub owner: Owner<'a>,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    pub fn new(context: Context<'a>, file: File, owner: Owner<'a>) -> Self {
+        Self {
+            context,
+            file,
+            owner,
+        }
+    }
+
     pub fn is_tenant(&self) -> bool {
         matches!(self.owner, Owner::Tenant { .. })
     }

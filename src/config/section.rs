@@ -5,37 +5,38 @@
 
 use std::collections::BTreeMap;
 
-use config::{Map, Value, ValueKind};
+use config::{Value, ValueKind};
 
 use super::effective::KeyMeaning;
 use super::keys::{self, ConfigKey, KeyType};
-use super::origin::{Spot, dotted};
+use super::origin::{Spot, Table, dotted};
 use super::problems::{Diagnosis, Problem, Wrong, quoted_text, scalar, shown, wrong};
 use super::scope::{Owner, Scope};
 use super::unknown_keys;
 use super::values::{FromText, literal};
 use crate::core::health::failure::one_line;
 
-pub(super) struct ConfigSection<'a> {
+pub(super) struct Section<'a> {
     pub diagnosis: &'a mut Diagnosis,
     pub scope: &'a Scope<'a>,
     /// Its name from the root, or from the tenant: `kafka.properties`.
     name: String,
     /// Where it begins: a missing key is reported there.
     spot: Spot,
-    values: Map<String, Value>,
+    values: Table,
     /// For a tenant's section: the same table of the main file.
-    shared: Option<&'a Map<String, Value>>,
+    shared: Option<&'a Table>,
     refused: Vec<String>,
+    has_free_keys: bool,
 }
 
-impl<'a> ConfigSection<'a> {
+impl<'a> Section<'a> {
     /// The table of a whole file, or of a tenant.
     pub fn new(
         diagnosis: &'a mut Diagnosis,
         scope: &'a Scope<'_>,
         spot: Spot,
-        values: Map<String, Value>,
+        values: Table,
     ) -> Self {
         let shared = match scope.owner {
             Owner::Tenant { shared, .. } => Some(shared),
@@ -49,26 +50,16 @@ impl<'a> ConfigSection<'a> {
             values,
             shared,
             refused: Vec::new(),
+            has_free_keys: false,
         }
     }
 
     /// Reads a table within this one, which is empty if it is not given. Then reports its unknown keys.
-    pub fn within<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnOnce(&mut ConfigSection<'_>) -> T,
-    ) -> T {
-        let mut section = self.section(key);
-        let value = read(&mut section);
-        section.finish();
-        value
-    }
-
-    /// A table within this one; an empty one if it is not given.
-    pub fn section(&mut self, key: &'static str) -> ConfigSection<'_> {
-        let values = match self.values.get_mut(key).map(|value| &mut value.kind) {
-            None => Map::new(),
-            Some(ValueKind::Table(table)) => std::mem::take(table),
+    pub fn within<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
+        let mut values = Table::new();
+        match self.values.get_mut(key).map(|value| &mut value.kind) {
+            None => {}
+            Some(ValueKind::Table(table)) => values = std::mem::take(table),
             Some(_) => {
                 let remedy = match self.scope.is_tenant() {
                     true => format!("write its keys as {key}.KEY = …"),
@@ -76,28 +67,31 @@ impl<'a> ConfigSection<'a> {
                 };
                 let what = "it is a single value, and should be a table";
                 self.refuse(key, wrong(what, remedy));
-                Map::new()
             }
-        };
+        }
         // A table that only the environment gives has no line.
         let spot = self.given_at(key).filter(|spot| !spot.is_variable());
         let shared = self.shared.and_then(|shared| match &shared.get(key)?.kind {
             ValueKind::Table(table) => Some(table),
             _ => None,
         });
-        ConfigSection {
+        let mut section = Section {
             spot: spot.unwrap_or_else(|| self.spot.clone()),
             scope: self.scope,
             name: dotted(&self.name, key),
             values,
             shared,
             refused: Vec::new(),
+            has_free_keys: false,
             diagnosis: self.diagnosis,
-        }
+        };
+        let value = read(&mut section);
+        section.finish();
+        value
     }
 
     /// A list of tables, each with its place; an empty list if it is not given.
-    pub fn tables(&mut self, key: &'static str) -> Vec<(Spot, Map<String, Value>)> {
+    pub fn tables(&mut self, key: &'static str) -> Vec<(Spot, Table)> {
         let file = &self.scope.file;
         let Some(value) = self.values.get_mut(key) else {
             return Vec::new();
@@ -145,7 +139,8 @@ impl<'a> ConfigSection<'a> {
     }
 
     pub fn given_at(&self, key: &str) -> Option<Spot> {
-        self.values.get(key).map(|value| self.spot_of(value))
+        let value = self.values.get(key)?;
+        Some(Spot::of(value, &self.scope.file))
     }
 
     /// Where the key is given; where the section begins, if it is not given.
@@ -154,7 +149,7 @@ impl<'a> ConfigSection<'a> {
     }
 
     /// The origin of a key's value, for a sentence about another key.
-    pub fn whence(&self, key: &str) -> String {
+    pub fn origin_of(&self, key: &str) -> String {
         match self.given_at(key) {
             Some(spot) => spot.to_string(),
             None if self.scope.is_tenant() => "what all tenants have".into(),
@@ -248,7 +243,8 @@ impl<'a> ConfigSection<'a> {
     }
 
     pub fn warn(&mut self, key: &str, text: String) {
-        self.warn_free(key, &self.place_of(key), text);
+        let place = format!("{}: {}", self.place_of(key), self.path_of(key));
+        self.diagnosis.warn(place, text);
     }
 
     /// Reports a credential that can't be used: as a mistake, or as a warning to a caller that needs none.
@@ -261,29 +257,48 @@ impl<'a> ConfigSection<'a> {
         Some(())
     }
 
-    /// Reports a key of a table whose keys are free.
-    pub fn refuse_free(&mut self, key: &str, spot: &Spot, wrong: Wrong) {
-        let problem = self.problem(spot, key, wrong);
-        self.diagnosis.problems.push(problem);
+    /// Gives each value below this table a dotted name, for a table whose keys are free: `sasl.password`. The environment
+    /// takes precedence.
+    pub fn flatten(&mut self) {
+        self.has_free_keys = true;
+        let values = std::mem::take(&mut self.values);
+        self.flatten_into("", values);
     }
 
-    pub fn warn_free(&mut self, key: &str, spot: &Spot, text: String) {
-        let place = format!("{spot}: {}", self.path_of(key));
-        self.diagnosis.warn(place, text);
+    fn flatten_into(&mut self, above: &str, values: Table) {
+        let sorted: BTreeMap<String, Value> = values.into_iter().collect();
+        for (name, value) in sorted {
+            let name = dotted(above, &name);
+            if let ValueKind::Table(table) = value.kind {
+                self.flatten_into(&name, table);
+                continue;
+            }
+            let spot = Spot::of(&value, &self.scope.file);
+            match self.given_at(&name) {
+                Some(other) if other.is_variable() == spot.is_variable() => {
+                    let what = format!("it is given at {other}, too");
+                    let wrong = wrong(what, "remove one of the two");
+                    let problem = self.problem(&spot, &name, wrong);
+                    self.diagnosis.problems.push(problem);
+                }
+                Some(other) if other.is_variable() => {}
+                _ => drop(self.values.insert(name, value)),
+            }
+        }
     }
 
-    /// All values in the order of their keys, for a table whose keys are free.
-    pub fn take_all(&mut self) -> BTreeMap<String, Value> {
-        std::mem::take(&mut self.values).into_iter().collect()
-    }
-
-    pub fn spot_of(&self, value: &Value) -> Spot {
-        Spot::of(value, &self.scope.file)
+    /// All names in their order, each with its value, which is `None` for a list; for a table whose keys are free.
+    pub fn all(&self) -> BTreeMap<String, Option<String>> {
+        let all = self.values.iter();
+        all.map(|(name, value)| (name.clone(), scalar(value)))
+            .collect()
     }
 
     /// Reports unknown keys.
     pub fn finish(self) {
-        unknown_keys::report(self.scope, &self.name, &self.values, self.diagnosis);
+        if !self.has_free_keys {
+            unknown_keys::report(self.scope, &self.name, &self.values, self.diagnosis);
+        }
     }
 
     fn problem(&self, spot: &Spot, key: &str, wrong: Wrong) -> Problem {

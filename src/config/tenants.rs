@@ -6,16 +6,14 @@ use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use config::{Map, Value};
-
 use super::api::{self, ApiChoice};
 use super::app::AppParts;
 use super::kafka;
-use super::origin::{File, Spot};
+use super::origin::{File, Spot, Table};
 use super::poll;
 use super::problems::{Diagnosis, Problem, Wrong, quoted_text, wrong};
 use super::scope::{Context, Owner, Scope};
-use super::section::ConfigSection;
+use super::section::Section;
 use crate::core::format::is_wild;
 use crate::core::health::failure::one_line;
 use crate::core::ids::TenantId;
@@ -32,7 +30,7 @@ pub(super) struct Defaults {
     pub poll: Arc<PollSettings>,
     pub topic: Arc<str>,
     /// The tables of the main file that tenants share.
-    pub tables: Map<String, Value>,
+    pub tables: Table,
 }
 
 /// Reads tenants from any number of files. Ids and names are unique over all of them.
@@ -40,7 +38,8 @@ pub(super) struct Tenants<'a> {
     defaults: &'a Defaults,
     pub context: Context<'a>,
     existing: ExistingTenants,
-    lacking: BTreeMap<&'static str, Lacking>,
+    /// Keys of the app registration, and the tenants that lack them.
+    lacking: BTreeMap<&'static str, Vec<String>>,
     read: usize,
     tenants: Vec<TenantSettings>,
 }
@@ -74,12 +73,6 @@ enum NoId {
     Wrong,
 }
 
-/// Tenants that lack a part of the app registration.
-struct Lacking {
-    first: String,
-    count: usize,
-}
-
 impl<'a> Tenants<'a> {
     pub fn new(defaults: &'a Defaults, context: Context<'a>) -> Self {
         Self {
@@ -92,30 +85,22 @@ impl<'a> Tenants<'a> {
         }
     }
 
-    pub fn read_all(
-        &mut self,
-        tables: Vec<(Spot, Map<String, Value>)>,
-        file: &File,
-        diagnosis: &mut Diagnosis,
-    ) {
+    pub fn read_all(&mut self, tables: Vec<(Spot, Table)>, file: &File, diagnosis: &mut Diagnosis) {
         for (index, (spot, table)) in tables.into_iter().enumerate() {
             let label = label(&table);
             let position = match &label {
                 Some(label) => format!("{label} ({spot})"),
                 None => spot.to_string(),
             };
-            let scope = Scope {
-                context: self.context,
-                file: file.clone(),
-                owner: Owner::Tenant {
-                    index,
-                    number: self.read,
-                    label,
-                    shared: &self.defaults.tables,
-                },
+            let owner = Owner::Tenant {
+                index,
+                number: self.read,
+                label,
+                shared: &self.defaults.tables,
             };
+            let scope = Scope::new(self.context, file.clone(), owner);
             self.read += 1;
-            let section = ConfigSection::new(diagnosis, &scope, spot, table);
+            let section = Section::new(diagnosis, &scope, spot, table);
             let tenant = self.read_one(section, &position);
             self.tenants.extend(tenant);
         }
@@ -128,10 +113,11 @@ impl<'a> Tenants<'a> {
         tenants_dir: Option<PathBuf>,
         diagnosis: &mut Diagnosis,
     ) -> (Vec<TenantSettings>, ExistingTenants) {
-        for (key, Lacking { first, count }) in self.lacking {
-            let who = match count {
+        for (key, tenants) in self.lacking {
+            let first = tenants.first().map_or("", String::as_str);
+            let who = match tenants.len() {
                 1 => format!("{first} has none of its own"),
-                _ => format!("{count} tenants have none of their own, the first is {first}"),
+                count => format!("{count} tenants have none of their own, the first is {first}"),
             };
             let remedy = match key {
                 "client_id" => {
@@ -157,11 +143,7 @@ impl<'a> Tenants<'a> {
         self.read == 0
     }
 
-    fn read_one(
-        &mut self,
-        mut section: ConfigSection<'_>,
-        position: &str,
-    ) -> Option<TenantSettings> {
+    fn read_one(&mut self, mut section: Section<'_>, position: &str) -> Option<TenantSettings> {
         let id = self.read_id(&mut section);
         let name = self.read_name(&mut section, id);
         let app = section.within("app", |own| self.read_app(own, position));
@@ -179,7 +161,7 @@ impl<'a> Tenants<'a> {
         })
     }
 
-    fn read_id(&mut self, section: &mut ConfigSection<'_>) -> Result<TenantId, NoId> {
+    fn read_id(&mut self, section: &mut Section<'_>) -> Result<TenantId, NoId> {
         let Some(id) = section.own("id", tenant_id) else {
             if !section.given("id") {
                 section.refuse("id", wrong("it is missing", TENANT_ID));
@@ -197,7 +179,7 @@ impl<'a> Tenants<'a> {
 
     fn read_name(
         &mut self,
-        section: &mut ConfigSection<'_>,
+        section: &mut Section<'_>,
         id: Result<TenantId, NoId>,
     ) -> Option<Arc<str>> {
         let name: Arc<str> = match section.own("name", |text| tenant_name(text, id.ok())) {
@@ -205,11 +187,8 @@ impl<'a> Tenants<'a> {
             None if section.given("name") => return None,
             None => id.ok()?.to_string().into(),
         };
-        let claimed = claim(
-            &mut self.existing.names,
-            Arc::clone(&name),
-            section.place_of("name"),
-        );
+        let (names, place) = (&mut self.existing.names, section.place_of("name"));
+        let claimed = claim(names, Arc::clone(&name), place);
         if let Err(other) = &claimed
             // For a tenant that was copied as a whole, only its id is reported.
             && id != Err(NoId::Doubled)
@@ -220,28 +199,21 @@ impl<'a> Tenants<'a> {
         claimed.is_ok().then_some(name)
     }
 
-    fn read_app(
-        &mut self,
-        own: &mut ConfigSection<'_>,
-        position: &str,
-    ) -> Option<Arc<AppSettings>> {
+    fn read_app(&mut self, own: &mut Section<'_>, position: &str) -> Option<Arc<AppSettings>> {
         if own.is_empty() && self.defaults.shared_app.is_some() {
             return self.defaults.shared_app.clone();
         }
         let app = AppParts::read(own, &self.defaults.app);
         for key in app.missing() {
-            let first = || Lacking {
-                first: position.into(),
-                count: 0,
-            };
-            self.lacking.entry(key).or_insert_with(first).count += 1;
+            let lacking = self.lacking.entry(key).or_default();
+            lacking.push(position.to_owned());
         }
         app.complete().map(Arc::new)
     }
 
     fn read_api_and_poll(
         &self,
-        section: &mut ConfigSection<'_>,
+        section: &mut Section<'_>,
     ) -> Option<(Arc<ApiSettings>, Arc<PollSettings>)> {
         let shared = &self.defaults.api;
         let api = section.within("api", |own| match own.is_empty() {
@@ -273,7 +245,7 @@ fn claim<K: Eq + Hash>(used: &mut HashMap<K, Spot>, key: K, spot: Spot) -> Resul
 }
 
 /// The name of a tenant in a report, before anything is checked: what could be a name or an id.
-fn label(table: &Map<String, Value>) -> Option<String> {
+fn label(table: &Table) -> Option<String> {
     let text = |key| Some(quoted_text(table.get(key)?)?.trim());
     let label = text("name")
         .filter(|text| tenant_name(text, None).is_ok())

@@ -47,22 +47,18 @@ pub(super) static DURATION: Measure = Measure {
 pub(super) static SIZE: Measure = Measure {
     name: "size",
     article: "a size",
-    units: &[
-        ("GiB", GIB),
-        ("MiB", MIB),
-        ("KiB", KIB),
-        ("GB", 1_000_000_000),
-        ("MB", 1_000_000),
-        ("KB", 1000),
-        ("B", 1),
-        ("", 1),
-    ],
+    units: &SIZES,
     shown: &[("GiB", GIB), ("MiB", MIB), ("KiB", KIB)],
     not_one: "it is not a whole number of bytes, or one with a unit (KiB, MiB, GiB, KB, MB, GB)",
     example: ", for example \"64MiB\"",
 };
 
 const DAY: u64 = 86_400_000;
+
+#[rustfmt::skip]
+const SIZES: [(&str, u64); 8] = [
+    ("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000), ("B", 1), ("", 1),
+];
 
 #[rustfmt::skip]
 const TIMES: [(&str, u64); 5] = [("d", DAY), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];

@@ -3,10 +3,10 @@
 //! A key may be misspelt, belong to another table, or stand below the wrong header: in TOML a header holds until the
 //! next one.
 
-use config::{Map, Value, ValueKind};
+use config::{Value, ValueKind};
 
 use super::keys::{self, ConfigKey};
-use super::origin::{Spot, dotted};
+use super::origin::{Spot, Table, dotted};
 use super::problems::{Diagnosis, Wrong, wrong};
 use super::scope::{Owner, Scope};
 use super::units::distance;
@@ -34,12 +34,7 @@ const HINTS: [(&str, &str); 3] = [
 
 /// Reports each unknown key of a table once; keys that lack the same `[[tenants]]` are one mistake. Values are not shown:
 /// they may be secrets.
-pub(super) fn report(
-    scope: &Scope<'_>,
-    table: &str,
-    values: &Map<String, Value>,
-    diagnosis: &mut Diagnosis,
-) {
+pub(super) fn report(scope: &Scope<'_>, table: &str, values: &Table, diagnosis: &mut Diagnosis) {
     let known: Vec<&'static ConfigKey> = match scope.owner {
         Owner::Tenant { .. } => keys::of_tenant(table).collect(),
         Owner::Daemon => keys::of_table(table).collect(),
@@ -50,7 +45,7 @@ pub(super) fn report(
     let mut unknown: Vec<(Spot, &String, &Value)> = unknown
         .map(|(name, value)| (Spot::of(value, &scope.file), name, value))
         .collect();
-    unknown.sort_by_key(|(spot, name, _)| (spot.order(), *name));
+    unknown.sort_by_key(|(spot, name, _)| (spot.order, *name));
     let mut header_is_missing = false;
     for (spot, name, value) in unknown {
         let key = UnknownKey {

@@ -1,4 +1,4 @@
-//! Addresses that contradict the choice of source and cloud.
+//! Addresses that follow from source and cloud, and addresses that contradict them.
 //!
 //! Only hosts that are known to be Microsoft's are checked: a proxy or a test server may serve any API.
 
@@ -16,93 +16,104 @@ pub(super) struct ApiTarget {
     pub address: &'static Address,
 }
 
+/// A key whose value follows from source and cloud, unless it is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AddressKey {
+    BaseUrl,
+    LoginUrl,
+    Scope,
+}
+
+impl AddressKey {
+    pub const ALL: [Self; 3] = [Self::BaseUrl, Self::LoginUrl, Self::Scope];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BaseUrl => "base_url",
+            Self::LoginUrl => "login_url",
+            Self::Scope => "scope",
+        }
+    }
+
+    /// Whether both sources of a cloud have the same value.
+    pub fn is_of_cloud(self) -> bool {
+        self == Self::LoginUrl
+    }
+}
+
 impl ApiTarget {
-    /// The choice that an address follows from.
-    pub fn describe(&self, of_cloud: bool) -> String {
+    /// Microsoft's own value of a key.
+    pub fn preset(&self, key: AddressKey) -> String {
+        match key {
+            AddressKey::BaseUrl => self.address.base_url.into(),
+            AddressKey::LoginUrl => self.cloud.login_url().into(),
+            AddressKey::Scope => self.address.scope(),
+        }
+    }
+
+    /// The choice that a key's value follows from.
+    pub fn describe(&self, key: AddressKey) -> String {
         let cloud = format!("cloud {:?}", self.cloud.name());
-        match of_cloud {
+        match key.is_of_cloud() {
             true => format!("from {cloud}"),
             false => format!("from source {:?}, {cloud}", self.source.facts().name),
         }
     }
 
-    pub fn wrong_api(&self, host: &str) -> Option<Wrong> {
-        let fitting = self.address.base_url;
-        if clouds::is_endpoint(host) {
-            return Some(endpoint("is the API of", fitting));
+    /// What is wrong with a value at a host of another source's API, or of another cloud.
+    pub fn conflict(&self, key: AddressKey, host: &str) -> Option<Wrong> {
+        let fitting = self.preset(key);
+        if !key.is_of_cloud() && clouds::is_endpoint(host) {
+            let what = match key == AddressKey::Scope {
+                true => "it asks for tokens of",
+                false => "it is the API of",
+            };
+            return Some(wrong(
+                format!("{what} Defender for Endpoint, which has no incidents of Defender XDR"),
+                format!("remove it; then {fitting:?} is used"),
+            ));
         }
-        let served = clouds::apis_at(host);
-        let fits = served.is_empty() || served.contains(&(self.source, self.cloud));
-        (!fits).then(|| self.foreign(&served, fitting))
-    }
-
-    /// Where Microsoft documents no audience, the one of another cloud is accepted.
-    pub fn wrong_scope(&self, host: &str) -> Option<Wrong> {
-        let fitting = self.address.scope();
-        let fitting = fitting.as_str();
-        if clouds::is_endpoint(host) {
-            return Some(endpoint("asks for tokens of", fitting));
-        }
-        if clouds::is_regional(host) {
+        if key == AddressKey::Scope && clouds::is_regional(host) {
             let what =
                 "it names a regional host of the API, and tokens are issued for the API as a whole";
             return Some(wrong(what, format!("remove it; then {fitting:?} is used")));
         }
-        let served = clouds::apis_at(host);
-        let any_cloud = self.address.doubt == Some(Doubt::Scope);
+        let (serves, served) = match key.is_of_cloud() {
+            true => {
+                let clouds = clouds::logins_at(host).into_iter();
+                let served = clouds.map(|cloud| (self.source, cloud)).collect();
+                ("it issues tokens for", served)
+            }
+            false => ("it belongs to", clouds::apis_at(host)),
+        };
+        // Where Microsoft documents no audience, the one of another cloud is accepted.
+        let any_cloud = key == AddressKey::Scope && self.address.doubt == Some(Doubt::Scope);
         let fits = |(source, cloud): &(SourceKind, Cloud)| {
             *source == self.source && (any_cloud || *cloud == self.cloud)
         };
-        let fits = served.is_empty() || served.iter().any(fits);
-        (!fits).then(|| self.foreign(&served, fitting))
-    }
-
-    pub fn wrong_login(&self, host: &str) -> Option<Wrong> {
-        let served = clouds::logins_at(host);
-        let fits = served.is_empty() || served.contains(&self.cloud);
-        let what = format!(
-            "it issues tokens for api.cloud = {}, and api.cloud is {:?}",
-            any_of(served),
-            self.cloud.name()
-        );
-        (!fits).then(|| or_correct(what, self.cloud.login_url(), "api.cloud"))
-    }
-
-    fn foreign(&self, served: &[(SourceKind, Cloud)], fitting: &str) -> Wrong {
-        let source = served.first().map_or("", |(source, _)| source.facts().name);
-        let own = self.source.facts().name;
-        if source != own {
-            let what = format!("it belongs to api.source = {source:?}, and api.source is {own:?}");
-            return or_correct(what, fitting, "api.source");
+        let (source, _) = served.first()?;
+        if served.iter().any(fits) {
+            return None;
         }
-        let what = format!(
-            "it belongs to api.cloud = {}, and api.cloud is {:?}",
-            any_of(served.iter().map(|(_, cloud)| *cloud)),
-            self.cloud.name()
-        );
-        or_correct(what, fitting, "api.cloud")
+        let (blamed, other, own) = match *source == self.source {
+            false => {
+                let other = format!("{:?}", source.facts().name);
+                ("api.source", other, self.source.facts().name)
+            }
+            true => ("api.cloud", any_of(&served), self.cloud.name()),
+        };
+        Some(wrong(
+            format!("{serves} {blamed} = {other}, and {blamed} is {own:?}"),
+            format!("remove it (then {fitting:?} is used), or correct {blamed}"),
+        ))
     }
 }
 
-fn any_of(clouds: impl IntoIterator<Item = Cloud>) -> String {
-    let names = clouds
-        .into_iter()
-        .map(|cloud| format!("{:?}", cloud.name()));
+fn any_of(served: &[(SourceKind, Cloud)]) -> String {
+    let names = served
+        .iter()
+        .map(|(_, cloud)| format!("{:?}", cloud.name()));
     names.collect::<Vec<_>>().join(" or ")
-}
-
-fn or_correct(what: String, fitting: &str, key: &str) -> Wrong {
-    wrong(
-        what,
-        format!("remove it (then {fitting:?} is used), or correct {key}"),
-    )
-}
-
-fn endpoint(what: &str, fitting: &str) -> Wrong {
-    wrong(
-        format!("it {what} Defender for Endpoint, which has no incidents of Defender XDR"),
-        format!("remove it; then {fitting:?} is used"),
-    )
 }
 
 /// The host of an address or of a scope. `None` for scopes that name the API by its id.
