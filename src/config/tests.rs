@@ -17,7 +17,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::{ConfigErrors, NoLibraryChecks, load};
+use super::library_checks::NoLibraryChecks;
+use super::{ConfigErrors, load};
 use crate::settings::{Settings, TenantSettings};
 
 const CANARY: &str = "S3cr3t~canary.value";

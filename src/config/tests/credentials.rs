@@ -1,7 +1,7 @@
 //! The credentials of an app, for all tenants and for one.
 
-use super::super::{NoLibraryChecks, effective, load_for_reading};
-use super::{APP, CANARY, Fixture, TENANT};
+use super::super::{effective, load_for_reading};
+use super::{APP, CANARY, Fixture, NoLibraryChecks, TENANT};
 use crate::settings::{Credential, SecretSource, Settings};
 
 const ID: &str = "[app]\nclient_id = \"0f0f0f0f-0000-4000-8000-000000000001\"\n";

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::super::{NoLibraryChecks, effective};
+use super::super::effective;
+use super::NoLibraryChecks;
 use super::{Fixture, only, with};
 use crate::core::incident::version::Deduplicate;
 use crate::settings::{

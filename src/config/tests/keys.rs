@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{NoLibraryChecks, effective, keys};
-use super::with;
+use super::super::{effective, keys};
+use super::{NoLibraryChecks, with};
 use crate::config::values::Choice;
 use crate::core::sources::SourceKind;
 
