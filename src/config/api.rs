@@ -36,7 +36,7 @@ pub(super) struct ApiChoice {
 
 /// Reads a section. `shared`: for a tenant, the settings of all tenants. `None` only if a default can't be read.
 pub(super) fn read(section: &mut Section<'_>, shared: Option<&ApiChoice>) -> Option<ApiChoice> {
-    let target = read_target(section)?;
+    let target = read_target(section, shared)?;
     let explicit = read_addresses(section, &target, shared);
     if section.given("source") || section.given("cloud") {
         warn_of_doubt(section, &target, explicit.contains_key("scope"));
@@ -53,8 +53,8 @@ pub(super) fn read(section: &mut Section<'_>, shared: Option<&ApiChoice>) -> Opt
         base_url: Url::parse(&base_url).ok()?,
         login_url: Url::parse(&login_url).ok()?,
         scope,
-        token_endpoint: section.get("token_endpoint")?,
-        proxy: section.read("proxy", proxy),
+        token_endpoint: section.get_or("token_endpoint", shared.map(|all| all.token_endpoint))?,
+        proxy: section.read_or("proxy", shared.and_then(|all| all.proxy.clone()), proxy),
         ca_file: own_ca.or_else(|| shared?.ca_file.clone()),
         // Keys of [poll], which is read next.
         request_timeout: shared.map_or(Duration::ZERO, |shared| shared.request_timeout),
@@ -68,8 +68,9 @@ pub(super) fn read(section: &mut Section<'_>, shared: Option<&ApiChoice>) -> Opt
 }
 
 /// Source and cloud. Graph stands for an API that the cloud does not have.
-fn read_target(section: &mut Section<'_>) -> Option<ApiTarget> {
-    let (source, cloud): (SourceKind, Cloud) = (section.get("source")?, section.get("cloud")?);
+fn read_target(section: &mut Section<'_>, shared: Option<&ApiChoice>) -> Option<ApiTarget> {
+    let source = section.get_or("source", shared.map(|shared| shared.settings.source))?;
+    let cloud = section.get_or("cloud", shared.map(|shared| shared.cloud))?;
     let (source, address) = match source.address(cloud) {
         Some(address) => (source, address),
         None => {

@@ -9,42 +9,63 @@ use super::units::show_duration;
 use crate::core::time::schedule::{ACCEPTED, Schedule, ScheduleError};
 use crate::settings::{ApiSettings, PollSettings, SourceKind};
 
-/// Reads a section. `shared`: for a tenant, the source of all tenants. The settings of requests go into `api`. `None`
-/// only if a default can't be read.
+/// The settings, and the choices that they follow from.
+#[derive(Clone)]
+pub(super) struct PollChoice {
+    pub settings: Arc<PollSettings>,
+    source: SourceKind,
+    /// The budget, if it is set and does not follow from the source.
+    budget: Option<u32>,
+}
+
+/// Reads a section. `shared`: for a tenant, what all tenants have. The settings of requests go into `api`. `None` only if
+/// a default can't be read.
 pub(super) fn read(
     section: &mut Section<'_>,
     api: &mut Arc<ApiSettings>,
-    shared: Option<SourceKind>,
-) -> Option<PollSettings> {
-    let poll = PollSettings {
-        schedule: section.read("schedule", schedule)?,
-        lookback: section.get("lookback")?,
-        overlap: section.get("overlap")?,
-        reconcile_every: section.get("reconcile_every")?,
-        reconcile_window: section.get("reconcile_window")?,
-        requests_per_minute: read_budget(section, api.source, shared),
-        deduplicate: section.get("deduplicate")?,
+    shared: Option<&PollChoice>,
+) -> Option<PollChoice> {
+    let source = api.source;
+    let (budget, requests_per_minute) = read_budget(section, source, shared);
+    let all = shared.map(|shared| &*shared.settings);
+    let settings = PollSettings {
+        schedule: section.read_or("schedule", all.map(|all| all.schedule.clone()), schedule)?,
+        lookback: section.get_or("lookback", all.map(|all| all.lookback))?,
+        overlap: section.get_or("overlap", all.map(|all| all.overlap))?,
+        reconcile_every: section.get_or("reconcile_every", all.map(|all| all.reconcile_every))?,
+        reconcile_window: section
+            .get_or("reconcile_window", all.map(|all| all.reconcile_window))?,
+        requests_per_minute,
+        deduplicate: section.get_or("deduplicate", all.map(|all| all.deduplicate))?,
     };
     let api = Arc::make_mut(api);
-    api.request_timeout = section.get("request_timeout")?;
-    api.max_response = section.get("max_response")?;
-    check_ranges(section, &poll);
-    Some(poll)
+    api.request_timeout = section.get_or("request_timeout", all.map(|_| api.request_timeout))?;
+    api.max_response = section.get_or("max_response", all.map(|_| api.max_response))?;
+    check_ranges(section, &settings);
+    Some(PollChoice {
+        settings: Arc::new(settings),
+        source,
+        budget,
+    })
 }
 
-/// The budget that is set, or the source's default.
-fn read_budget(section: &mut Section<'_>, source: SourceKind, shared: Option<SourceKind>) -> u32 {
+/// The budget that is set, and the one in force, which is the source's without it.
+fn read_budget(
+    section: &mut Section<'_>,
+    source: SourceKind,
+    shared: Option<&PollChoice>,
+) -> (Option<u32>, u32) {
     const KEY: &str = "requests_per_minute";
-    let given: Option<u64> = section.get(KEY);
+    let set: Option<u32> = section.get_or(KEY, shared.and_then(|shared| shared.budget));
     let quota = source.facts().quota;
     let default = quota.default_per_minute();
-    let has_other_quota = shared.is_none_or(|shared| shared.facts().quota != quota);
-    let Some(given) = given.and_then(|given| u32::try_from(given).ok()) else {
+    let has_other_quota = shared.is_none_or(|shared| shared.source.facts().quota != quota);
+    let Some(given) = set else {
         if has_other_quota {
             let from = format!("from source {:?}", source.facts().name);
             section.mean(KEY, default.to_string(), from);
         }
-        return default;
+        return (None, default);
     };
     if given > default && (section.given(KEY) || has_other_quota) {
         let text = format!(
@@ -53,7 +74,7 @@ fn read_budget(section: &mut Section<'_>, source: SourceKind, shared: Option<Sou
         );
         section.warn(KEY, text);
     }
-    given
+    (set, given)
 }
 
 fn schedule(text: &str) -> Result<Schedule, Wrong> {

@@ -23,9 +23,6 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr
 /// The remedy if there is no main file.
 const MISSING: &str = "create it with incidentd init, or name another file with --config";
 
-/// The tables of the main file that a tenant may have, too.
-const SHARED: [&str; 4] = ["app", "api", "poll", "kafka"];
-
 /// The settings are valid only if nothing was reported. `None` when the main file can't be parsed.
 pub(super) fn read(
     path: &Path,
@@ -36,9 +33,6 @@ pub(super) fn read(
     let mut table = layers::read(path, &file, MISSING, diagnosis)?;
     access::look_at_file(path, &file, &table, diagnosis);
     layers::overlay(&mut table, context.environment, diagnosis);
-    let shared = SHARED.into_iter();
-    let shared = shared.filter_map(|name| Some((name.to_owned(), table.get(name)?.clone())));
-    let shared: Table = shared.collect();
     let scope = Scope::new(context, file, Owner::Daemon);
     let whole = Spot::whole(&scope.file);
     let mut root = Section::new(diagnosis, &scope, whole.clone(), table);
@@ -46,7 +40,7 @@ pub(super) fn read(
     let files = tenants_dir
         .as_deref()
         .map(|folder| files_of(folder, &mut root));
-    let Some((mut settings, defaults)) = read_shared(&mut root, shared) else {
+    let Some((mut settings, defaults)) = read_shared(&mut root) else {
         // Not reached: a test loads them.
         let what = "the built-in defaults are not valid";
         diagnosis.refuse(&whole, wrong(what, "report this as a bug"));
@@ -107,9 +101,8 @@ pub(super) fn listen(
     Some(root.within("http", read_http)?.listen)
 }
 
-/// The settings without tenants, and what all tenants share; `tables` are the tables that they share. `None` only when a
-/// default can't be read.
-fn read_shared(root: &mut Section<'_>, tables: Table) -> Option<(Settings, Defaults)> {
+/// The settings without tenants, and what all tenants share. `None` only when a default can't be read.
+fn read_shared(root: &mut Section<'_>) -> Option<(Settings, Defaults)> {
     let (app, app_spot) = root.within("app", |section| {
         let app = AppParts::read(section, &AppParts::NONE);
         (app, section.spot().clone())
@@ -139,9 +132,8 @@ fn read_shared(root: &mut Section<'_>, tables: Table) -> Option<(Settings, Defau
         app,
         app_spot,
         api,
-        poll: Arc::new(poll),
+        poll,
         topic,
-        tables,
     };
     Some((settings, defaults))
 }
@@ -151,7 +143,7 @@ fn warn_of_order(root: &mut Section<'_>, tenants: &[(Spot, Table)]) {
     let Some((first, _)) = tenants.first() else {
         return;
     };
-    for key in SHARED {
+    for key in ["app", "api", "poll", "kafka"] {
         let below = root.given_at(key);
         if below.is_some_and(|spot| !spot.is_variable() && spot.order > first.order) {
             let text = format!(

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Environment;
 use super::library_checks::{LibraryChecks, NoLibraryChecks};
-use super::origin::{File, Spot, Table};
+use super::origin::{File, Spot};
 use super::problems::{Problem, Wrong, wrong};
 
 /// What values refer to.
@@ -38,7 +38,7 @@ impl<'a> Context<'a> {
 }
 
 /// The owner of a table.
-pub(super) enum Owner<'a> {
+pub(super) enum Owner {
     /// The main file: it holds for all tenants.
     Daemon,
     /// A file of `tenants_dir`, outside of its tenants.
@@ -50,8 +50,6 @@ pub(super) enum Owner<'a> {
         number: usize,
         /// Its name or id, before it is checked.
         label: Option<String>,
-        /// The main file's tables.
-        shared: &'a Table,
     },
 }
 
@@ -59,11 +57,11 @@ pub(super) enum Owner<'a> {
 pub(super) struct Scope<'a> {
     pub context: Context<'a>,
     pub file: File,
-    pub owner: Owner<'a>,
+    pub owner: Owner,
 }
 
 impl<'a> Scope<'a> {
-    pub fn new(context: Context<'a>, file: File, owner: Owner<'a>) -> Self {
+    pub fn new(context: Context<'a>, file: File, owner: Owner) -> Self {
         Self {
             context,
             file,

@@ -1,7 +1,7 @@
 //! One table of the configuration, read key by key.
 //!
 //! A wrong value is reported and then counts as not given, so that reading goes on to the next mistake. The meaning of
-//! each key is noted. A tenant's key falls back to the main file's value, and that to the default.
+//! each key is noted. A tenant without a key has what all tenants have.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +24,6 @@ pub(super) struct Section<'a> {
     /// Where it begins: a missing key is reported there.
     spot: Spot,
     values: Table,
-    /// For a tenant's section: the same table of the main file.
-    shared: Option<&'a Table>,
     refused: Vec<String>,
     has_free_keys: bool,
 }
@@ -38,17 +36,12 @@ impl<'a> Section<'a> {
         spot: Spot,
         values: Table,
     ) -> Self {
-        let shared = match scope.owner {
-            Owner::Tenant { shared, .. } => Some(shared),
-            Owner::Daemon | Owner::Folder => None,
-        };
         Self {
             diagnosis,
             scope,
             name: String::new(),
             spot,
             values,
-            shared,
             refused: Vec::new(),
             has_free_keys: false,
         }
@@ -71,16 +64,11 @@ impl<'a> Section<'a> {
         }
         // A table that only the environment gives has no line.
         let spot = self.given_at(key).filter(|spot| !spot.is_variable());
-        let shared = self.shared.and_then(|shared| match &shared.get(key)?.kind {
-            ValueKind::Table(table) => Some(table),
-            _ => None,
-        });
         let mut section = Section {
             spot: spot.unwrap_or_else(|| self.spot.clone()),
             scope: self.scope,
             name: dotted(&self.name, key),
             values,
-            shared,
             refused: Vec::new(),
             has_free_keys: false,
             diagnosis: self.diagnosis,
@@ -157,33 +145,40 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The value of this section, of the main file, or the default; `None` if there is none.
+    /// The value of this section, or the default; `None` if there is none.
     pub fn get<T: FromText>(&mut self, key: &'static str) -> Option<T> {
-        let row = keys::find(&self.name, key);
-        self.read(key, |text| T::from_text(text, row))
+        self.get_or(key, None)
     }
 
-    /// The same; `parse` says what is wrong with a text.
+    /// The value of this section. Without one that of all tenants, for a tenant; otherwise the default.
+    pub fn get_or<T: FromText>(&mut self, key: &'static str, shared: Option<T>) -> Option<T> {
+        let row = keys::find(&self.name, key);
+        self.read_or(key, shared, |text| T::from_text(text, row))
+    }
+
+    /// As [`Section::get`]; `parse` says what is wrong with a text.
     pub fn read<T>(
         &mut self,
         key: &'static str,
         parse: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Option<T> {
-        if let Some(own) = self.own(key, &parse) {
-            return Some(own);
+        self.read_or(key, None, parse)
+    }
+
+    /// As [`Section::get_or`]; `parse` says what is wrong with a text.
+    pub fn read_or<T>(
+        &mut self,
+        key: &'static str,
+        shared: Option<T>,
+        parse: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Option<T> {
+        if let Some(value) = self.own(key, &parse).or(shared) {
+            return Some(value);
         }
         let row = keys::find(&self.name, key);
-        let shared = self
-            .shared
-            .and_then(|shared| text(shared.get(key)?, row).ok());
-        if let Some(shared) = shared.and_then(|text| parse(&text).ok()) {
-            return Some(shared);
-        }
         let default = row.default()?;
-        if !self.scope.is_tenant() {
-            let literal = literal(row, default, &self.scope.context);
-            self.mean(key, literal, "default");
-        }
+        let literal = literal(row, default, &self.scope.context);
+        self.mean(key, literal, "default");
         parse(default).ok()
     }
 

@@ -10,7 +10,7 @@ use super::api::{self, ApiChoice};
 use super::app::AppParts;
 use super::kafka;
 use super::origin::{File, Spot, Table};
-use super::poll;
+use super::poll::{self, PollChoice};
 use super::problems::{Diagnosis, Problem, Wrong, quoted_text, wrong};
 use super::scope::{Context, Owner, Scope};
 use super::section::Section;
@@ -27,10 +27,8 @@ pub(super) struct Defaults {
     /// `app`, if it is complete: for all tenants without an `[app]` of their own.
     pub shared_app: Option<Arc<AppSettings>>,
     pub api: ApiChoice,
-    pub poll: Arc<PollSettings>,
+    pub poll: PollChoice,
     pub topic: Arc<str>,
-    /// The tables of the main file that tenants share.
-    pub tables: Table,
 }
 
 /// Reads tenants from any number of files. Ids and names are unique over all of them.
@@ -96,7 +94,6 @@ impl<'a> Tenants<'a> {
                 index,
                 number: self.read,
                 label,
-                shared: &self.defaults.tables,
             };
             let scope = Scope::new(self.context, file.clone(), owner);
             self.read += 1;
@@ -221,15 +218,14 @@ impl<'a> Tenants<'a> {
             false => api::read(own, Some(shared)),
         });
         let mut api = api?.settings;
-        let shared_source = shared.settings.source;
         // The budget follows the source.
         let poll = section.within("poll", |own| {
-            match own.is_empty() && api.source == shared_source {
-                true => Some(Arc::clone(&self.defaults.poll)),
-                false => poll::read(own, &mut api, Some(shared_source)).map(Arc::new),
+            match own.is_empty() && api.source == shared.settings.source {
+                true => Some(self.defaults.poll.clone()),
+                false => poll::read(own, &mut api, Some(&self.defaults.poll)),
             }
         });
-        Some((api, poll?))
+        Some((api, poll?.settings))
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) fn report(scope: &Scope<'_>, table: &str, values: &Table, diagnosis: 
     }
 }
 
-fn lacks_header(owner: &Owner<'_>, name: &str, has_tenants: bool) -> bool {
+fn lacks_header(owner: &Owner, name: &str, has_tenants: bool) -> bool {
     let is_of_any_tenant = keys::of_tenant("").any(|key| key.name == name);
     let is_shared_too = keys::of_table("").any(|key| key.name == name);
     match owner {

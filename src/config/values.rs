@@ -60,24 +60,27 @@ impl<T: Choice> FromText for T {
     }
 }
 
-impl FromText for u64 {
+impl FromText for u32 {
     fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
-        key.amount(text)
+        let value = key.amount(text)?;
+        value.try_into().map_err(|_| too_large())
     }
 }
 
 impl FromText for usize {
     fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
-        let value = u64::from_text(text, key)?;
-        value
-            .try_into()
-            .map_err(|_| wrong("it is out of range", "give a smaller one"))
+        let value = key.amount(text)?;
+        value.try_into().map_err(|_| too_large())
     }
+}
+
+fn too_large() -> Wrong {
+    wrong("it is out of range", "give a smaller number")
 }
 
 impl FromText for Duration {
     fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
-        u64::from_text(text, key).map(Self::from_millis)
+        key.amount(text).map(Self::from_millis)
     }
 }
 
