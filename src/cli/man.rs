@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -27,6 +28,9 @@ pub struct ManCommand {
 /// `incidentd --help`, and part of the main page.
 pub const MANUAL: &str = include_str!("man.txt");
 
+/// The name of the main page.
+const PROGRAM: &str = "incidentd";
+
 impl ManCommand {
     pub fn run(self) -> Result<(), CommandError> {
         // A command knows its whole name only after this.
@@ -42,8 +46,7 @@ impl ManCommand {
 
 fn write_all(program: &Command, dir: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))?;
-    let pages = std::iter::once(program).chain(program.get_subcommands());
-    for command in pages.filter(|command| !command.is_hide_set()) {
+    for command in with_those_below(program) {
         let file = dir.join(ManPage::new(command.clone()).get_filename());
         fs::write(&file, page(command)?)
             .with_context(|| format!("can't write {}", file.display()))?;
@@ -51,8 +54,17 @@ fn write_all(program: &Command, dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A command and those below it, at any depth, without hidden ones and clap's `help`.
+fn with_those_below(command: &Command) -> Vec<&Command> {
+    let is_shown = |below: &&Command| !below.is_hide_set() && below.get_name() != "help";
+    let below = command.get_subcommands().filter(is_shown);
+    iter::once(command)
+        .chain(below.flat_map(with_those_below))
+        .collect()
+}
+
 fn page(command: &Command) -> io::Result<String> {
-    let (command, last_sections) = match command.has_subcommands() {
+    let (command, last_sections) = match command.get_name() == PROGRAM {
         // Without clap's sections of the version, and of the manual as one text.
         true => (
             command.clone().version(None).after_long_help(None),
@@ -148,6 +160,23 @@ mod tests {
         }
         assert!(folder.path().join("incidentd.1").is_file());
         assert!(!folder.path().join("incidentd-help.1").exists());
+    }
+
+    #[test]
+    fn a_command_below_a_command_has_a_page_without_the_manual() {
+        let show = Command::new("show").about("Shows it");
+        let below = Command::new("ledger").subcommand(show);
+        let mut program = Command::new(PROGRAM).subcommand(below);
+        program.build();
+        let folder = tempfile::tempdir().unwrap();
+        write_all(&program, folder.path()).unwrap();
+        let read = |file: &str| fs::read_to_string(folder.path().join(file)).unwrap();
+        assert!(read("incidentd.1").contains("EXIT CODES"));
+        for file in ["incidentd-ledger.1", "incidentd-ledger-show.1"] {
+            assert!(read(file).contains("SEE ALSO"), "{file}");
+            assert!(!read(file).contains("EXIT CODES"), "{file}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     /// What `--help` and the page say of the whole program is one text.
