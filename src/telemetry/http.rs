@@ -174,16 +174,16 @@ async fn serve_within(
 
 /// The next connection. Failures in a row are logged once.
 async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
-    let mut failures = 0_u32;
+    let mut logged = false;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return Ok(stream),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             Err(error) => {
-                if failures == 0 {
+                if !logged {
                     warn!(%error, "HTTP endpoints: could not accept a connection, trying again");
                 }
-                failures = failures.saturating_add(1);
+                logged = true;
                 sleep(ACCEPT_PAUSE).await;
             }
         }

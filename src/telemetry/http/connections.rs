@@ -3,7 +3,7 @@
 //! A probe must always get through, so a new connection never waits for the others. At the limit, the oldest one that has
 //! asked for nothing is dropped; without such a one, the oldest that reads its answer slowly; otherwise the oldest.
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -27,14 +27,8 @@ pub(super) enum ConnectionStage {
 #[derive(Debug)]
 pub(super) struct Connections {
     room: Arc<Semaphore>,
-    open: Mutex<Open>,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    next: u64,
-    /// The oldest first.
-    by_age: BTreeMap<u64, Arc<OpenConnection>>,
+    /// By number, the oldest first.
+    open: Mutex<BTreeMap<u64, Arc<OpenConnection>>>,
 }
 
 /// One open connection, for the code that answers it.
@@ -55,7 +49,7 @@ impl OpenConnection {
 #[derive(Debug)]
 pub(super) struct Admitted {
     connections: Arc<Connections>,
-    age: u64,
+    number: u64,
     pub(super) connection: Arc<OpenConnection>,
     _room: OwnedSemaphorePermit,
 }
@@ -81,23 +75,24 @@ impl Connections {
             stage: AtomicU8::new(ConnectionStage::Silent as u8),
             dropped: CancellationToken::new(),
         });
-        let mut open = self.lock();
-        let age = open.next;
-        open.next += 1;
-        open.by_age.insert(age, Arc::clone(&connection));
-        drop(open);
+        let number = {
+            let mut open = self.open.lock();
+            let number = open.last_key_value().map_or(0, |(newest, _)| newest + 1);
+            open.insert(number, Arc::clone(&connection));
+            number
+        };
         Some(Admitted {
             connections: Arc::clone(self),
-            age,
+            number,
             connection,
             _room: room,
         })
     }
 
     fn drop_one(&self) {
-        let open = self.lock();
+        let open = self.open.lock();
         // The first minimum is the oldest of its stage.
-        let still_there = open.by_age.values();
+        let still_there = open.values();
         let least = still_there
             .filter(|connection| !connection.dropped.is_cancelled())
             .min_by_key(|connection| connection.stage.load(Ordering::Relaxed));
@@ -105,15 +100,11 @@ impl Connections {
             least.dropped.cancel();
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Open> {
-        self.open.lock()
-    }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.connections.lock().by_age.remove(&self.age);
+        self.connections.open.lock().remove(&self.number);
     }
 }
 
@@ -159,10 +150,10 @@ mod tests {
             next.connection.at(ConnectionStage::Asked);
             there.push(Some(next));
         }
-        assert_eq!(connections.lock().by_age.len(), 4);
+        assert_eq!(connections.open.lock().len(), 4);
         there.clear();
         assert!(
-            connections.lock().by_age.is_empty(),
+            connections.open.lock().is_empty(),
             "a place was not given back"
         );
     }
