@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::Args;
 
 use super::{
-    CONFIGURATION, CommandError, ConfigFile, FAILED, UNAVAILABLE, run_async, tenant_selection, text,
+    CONFIGURATION, CommandError, ConfigFile, FAILED, OrExit, UNAVAILABLE, run_async,
+    tenant_selection, text,
 };
 use crate::app::Libraries;
 use crate::app::inspect::{InspectionReport, Inspector, TenantSeen};
@@ -56,27 +57,18 @@ pub struct CheckCommand {
 impl CheckCommand {
     pub fn run(self) -> Result<(), CommandError> {
         let loaded = config::load(&self.file.config, &process_environment(), &Libraries);
-        let settings = match loaded {
-            Ok(settings) => settings,
-            Err(errors) => {
-                if self.json {
-                    text::print(&json::invalid(&errors))?;
-                }
-                return Err(CommandError::new(CONFIGURATION, errors));
-            }
-        };
+        if let (true, Err(errors)) = (self.json, &loaded) {
+            text::print(&json::invalid(errors))?;
+        }
+        let settings = loaded.or_exit(CONFIGURATION)?;
         let tenants = tenant_selection::tenants(&settings, &self.tenant)?;
         let offline = Offline::new(&self.file.config, &settings, &tenants);
         let looked_at = tenants.len();
-        let inspector = match Inspector::new(&settings, tenants) {
-            Ok(inspector) => inspector,
-            Err(error) => {
-                if self.json {
-                    text::print(&json::unusable(&offline, &error))?;
-                }
-                return Err(CommandError::new(CONFIGURATION, error));
-            }
-        };
+        let inspector = Inspector::new(&settings, tenants);
+        if let (true, Err(error)) = (self.json, &inspector) {
+            text::print(&json::unusable(&offline, error))?;
+        }
+        let inspector = inspector.or_exit(CONFIGURATION)?;
         if self.offline {
             return text::print(&match self.json {
                 true => json::offline(&offline),
