@@ -62,7 +62,7 @@ pub use library_checks::Libraries;
 use mounts::Mounts;
 pub use reload::{Load, Reload};
 use reload::{ReloadStatus, Reloader};
-use status::{StatusView, tell_of_stalls};
+use status::{StatusView, log_stalls};
 use tasks::forever;
 
 /// From the first signal to the end of the process.
@@ -216,16 +216,13 @@ impl App {
         let (view, delivery) = (self.view.clone(), self.delivery.clone());
         let stop = self.sweeper.stop.clone();
         let endpoints = CancellationToken::new();
-        let mut outward = self.face_outward(&endpoints);
+        let mut reporting = self.start_reporting(&endpoints);
         let mut tasks = Supervisor::default();
         let (commands, received) = mpsc::channel(COMMANDS);
         delivery.spawn(&mut tasks, &commands, &stop);
         let now = self.sweeper.clock.now();
         delivery.spawn_pruning(&mut tasks, &self.settings, now, stop.clone());
-        tasks.spawn(
-            "outlet",
-            forever(tell_of_stalls(view.clone(), stop.clone())),
-        );
+        tasks.spawn("outlet", forever(log_stalls(view.clone(), stop.clone())));
         self.read_tenants(&mut tasks, reload, commands, received);
 
         view.set(RunState::Running);
@@ -233,7 +230,7 @@ impl App {
         let unasked = tokio::select! {
             () = asked => None,
             ended = tasks.first_end() => Some(ended),
-            ended = outward.first_end() => Some(ended),
+            ended = reporting.first_end() => Some(ended),
         };
         let deadline = Instant::now() + STOP_BUDGET;
         view.set(RunState::Stopping);
@@ -252,21 +249,21 @@ impl App {
         }
         endpoints.cancel();
         // A slow client of the endpoints must not delay the stop.
-        let _ = timeout(Duration::from_millis(500), outward.all_ended()).await;
+        let _ = timeout(Duration::from_millis(500), reporting.all_ended()).await;
         unasked.map_or(Ok(()), Err)
     }
 
     /// Starts what reports on the daemon until it has stopped.
-    fn face_outward(&mut self, end: &CancellationToken) -> Supervisor {
-        let mut outward = Supervisor::default();
+    fn start_reporting(&mut self, end: &CancellationToken) -> Supervisor {
+        let mut reporting = Supervisor::default();
         let view = self.view.clone();
         if let Some(listener) = self.listener.take() {
             let names = HostNames::new(&self.settings.http.hosts);
             let server = http::serve(listener, names, view.clone(), end.clone());
-            outward.spawn("HTTP server", server);
+            reporting.spawn("HTTP server", server);
         }
         let (summary, live) = (view.clone(), view);
-        outward.spawn(
+        reporting.spawn(
             "systemd notification",
             forever(systemd::report(
                 move || summary.summary(),
@@ -274,7 +271,7 @@ impl App {
                 end.clone(),
             )),
         );
-        outward
+        reporting
     }
 
     fn read_tenants(

@@ -101,7 +101,7 @@ impl Reloader {
         self.look(|mounts, settings| mounts.of(settings)).await;
         if self.mounts.any() {
             // At the start the files were read before the links: a replacement in between would be missed.
-            self.reload(Say::Changes).await;
+            self.reload(LogReload::OfChanges).await;
         }
         while stop
             .run_until_cancelled(self.wanted(&asked))
@@ -109,11 +109,11 @@ impl Reloader {
             .is_some()
         {
             systemd::reloading();
-            self.reload(Say::All).await;
+            self.reload(LogReload::Always).await;
             if stop.is_cancelled() {
                 break;
             }
-            // What tenants rest for may have been mended outside the configuration.
+            // The cause of a failure may have been corrected outside the configuration.
             self.command(DispatcherCommand::RetryAll).await;
             systemd::ready(&status());
         }
@@ -128,13 +128,13 @@ impl Reloader {
         }
     }
 
-    async fn reload(&mut self, say: Say) {
+    async fn reload(&mut self, log: LogReload) {
         // Before the files are read: a replacement in between is noticed afterwards.
         self.look(|mounts, _| mounts.again()).await;
         let load = self.reload.load.clone();
         let refused = match timeout(LOAD, spawn_blocking(move || load())).await {
             Ok(Ok(Ok(settings))) => {
-                let refused = self.apply(settings, say).await.err();
+                let refused = self.apply(settings, log).await.err();
                 self.look(|mounts, settings| mounts.of(settings)).await;
                 refused
             }
@@ -173,7 +173,7 @@ impl Reloader {
         }
     }
 
-    async fn apply(&mut self, settings: Settings, say: Say) -> Result<(), String> {
+    async fn apply(&mut self, settings: Settings, log: LogReload) -> Result<(), String> {
         let before = Before {
             settings: &self.settings,
             fleet: &self.fleet.borrow().clone(),
@@ -190,7 +190,7 @@ impl Reloader {
         let restart_needed = self.started_with.restart_needed(&settings);
         let log_level = self.settings.log.level != settings.log.level;
         let changes = diff.untouched < fleet.len() || !diff.removed.is_empty() || log_level;
-        if say == Say::All || changes || !restart_needed.is_empty() {
+        if log == LogReload::Always || changes || !restart_needed.is_empty() {
             log_applied(&settings, &diff, &restart_needed);
         }
         self.fleet.send_replace(fleet.clone());
@@ -207,10 +207,10 @@ impl Reloader {
 
 /// When a successful reload is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Say {
-    All,
-    /// Only if something has changed: nobody asked for this reload.
-    Changes,
+enum LogReload {
+    Always,
+    /// Only if something has changed: no operator requested this reload.
+    OfChanges,
 }
 
 fn log_applied<K>(settings: &Settings, diff: &Diff<K>, restart_needed: &[&str]) {

@@ -150,25 +150,25 @@ impl Surface for StatusView {
 }
 
 /// Logs when acknowledgements stop and when they resume.
-pub async fn tell_of_stalls(view: Arc<StatusView>, stop: CancellationToken) {
-    let (mut look, mut told) = (interval(STALL_LOOK), false);
+pub async fn log_stalls(view: Arc<StatusView>, stop: CancellationToken) {
+    let (mut look, mut logged) = (interval(STALL_LOOK), false);
     while stop.run_until_cancelled(look.tick()).await.is_some() {
         let stall = view.stall();
         match &stall {
-            Some(Stall { error, remedy }) if !told => {
+            Some(Stall { error, remedy }) if !logged => {
                 tracing::warn!(
                     error,
                     remedy,
                     "records are not acknowledged; publications wait"
                 );
             }
-            None if told && !view.waits_long() => {
+            None if logged && !view.waits_long() => {
                 tracing::info!("records are acknowledged again");
             }
             _ => {}
         }
         // If Kafka goes away now, records still wait, and Kafka's own state says why.
-        told = stall.is_some() || (told && view.waits_long());
+        logged = stall.is_some() || (logged && view.waits_long());
     }
 }
 

@@ -42,10 +42,10 @@ const PARTITIONS: i32 = 3;
 /// Incidents that each tenant has when the demo begins.
 const AT_FIRST: usize = 4;
 /// How long the demo waits for the daemon to read the last changes.
-const LAST_WORDS: Duration = Duration::from_secs(20);
+const CATCH_UP: Duration = Duration::from_secs(20);
 /// Between two changes in the simulated tenants.
-const SCENE: Duration = Duration::from_millis(300);
-/// When no record arrives for this long, none is expected any more.
+const CHANGE_PACE: Duration = Duration::from_millis(300);
+/// When no record arrives for this long, the topic is complete.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// Everything in one process against a simulated Microsoft: no set-up, no network, nothing left behind
@@ -154,12 +154,12 @@ impl TopicWatch<'_> {
     async fn for_a_while(&mut self, world: &World, time: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + time;
         // A signal ends the demo early, with a summary and without leftovers.
-        let mut enough = Signals::new([SIGINT, SIGTERM])?;
-        let (mut script, mut scenes) = (Script::default(), interval(SCENE));
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let (mut script, mut turns) = (Script::default(), interval(CHANGE_PACE));
         loop {
             tokio::select! {
-                _ = scenes.tick() => script.play(world),
-                _ = enough.next() => return Ok(()),
+                _ = turns.tick() => script.next(world),
+                _ = signals.next() => return Ok(()),
                 record = timeout_at(end, self.reader.next()) => match record {
                     Ok(record) => self.show(&record?)?,
                     Err(_) => return Ok(()),
@@ -171,7 +171,7 @@ impl TopicWatch<'_> {
     /// After the changes, waits until every version that the simulator showed has arrived.
     async fn until_all_has_arrived(&mut self, world: &World, time: Duration) -> anyhow::Result<()> {
         self.for_a_while(world, time).await?;
-        let end = Instant::now() + LAST_WORDS;
+        let end = Instant::now() + CATCH_UP;
         let journal = self.simulator.journal();
         let complete = |tally: &Tally| journal.current().iter().all(|version| tally.has(version));
         while Instant::now() < end {

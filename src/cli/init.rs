@@ -131,7 +131,7 @@ impl Init {
         let in_the_way = "edit it, or give another name with --name";
         write_new(&path, &template::tenant(id, name), in_the_way)?;
 
-        let (option, who) = (
+        let (option, tenant) = (
             self.option(),
             name.map_or_else(|| id.to_string(), shell_word),
         );
@@ -142,9 +142,9 @@ impl Init {
         text::print(&format!(
             "Wrote {}{}.\n\nNext:\n\
              \x20 1. Have the customer's administrator open the link that this prints:\n\
-             \x20      incidentd consent {who}{option}\n\
+             \x20      incidentd consent {tenant}{option}\n\
              \x20 2. See whether it works:\n\
-             \x20      incidentd check --tenant {who}{option}\n\
+             \x20      incidentd check --tenant {tenant}{option}\n\
              \x20 3. If the daemon runs, have it take the customer up:\n\
              \x20      {reload}\n",
             path.display(),

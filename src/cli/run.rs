@@ -41,7 +41,7 @@ impl RunCommand {
         let runtime = Runtime::new()
             .context("can't start the async runtime")
             .or_exit(UNAVAILABLE)?;
-        // Before anything is read: by default a signal during the start would kill the process.
+        // Before anything is read: by default a signal during the start kills the process.
         let asked = Arc::<Notify>::default();
         let stop = {
             let _runtime = runtime.enter();
@@ -135,8 +135,8 @@ fn stop_signal(reload: Arc<Notify>) -> io::Result<impl Future<Output = ()>> {
 /// because the runtime itself may hang.
 fn end_at_last() {
     thread::spawn(|| {
-        let (_nobody, never) = mpsc::sync_channel::<()>(0);
-        let _ = never.recv_timeout(STOP_BUDGET + Duration::from_secs(3));
+        let (_sender, receiver) = mpsc::sync_channel::<()>(0);
+        let _ = receiver.recv_timeout(STOP_BUDGET + Duration::from_secs(3));
         process::exit(INTERNAL.into());
     });
 }

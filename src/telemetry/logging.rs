@@ -130,16 +130,16 @@ pub struct Log {
 
 /// Logs the number of lost lines whenever it has grown. Never ends.
 pub async fn report_lost_lines(lost: ErrorCounter) {
-    let (mut look, mut told) = (interval(LOSS), 0);
+    let (mut look, mut logged) = (interval(LOSS), 0);
     loop {
         look.tick().await;
         let now = lost.dropped_lines();
-        if now > told {
+        if now > logged {
             tracing::warn!(
-                lines = now - told,
+                lines = now - logged,
                 "log lines were lost: standard error was not read fast enough"
             );
-            told = now;
+            logged = now;
         }
     }
 }

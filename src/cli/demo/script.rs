@@ -6,16 +6,16 @@ use crate::simulator::World;
 
 #[derive(Debug, Default)]
 pub struct Script {
-    scene: u64,
+    changes: u64,
     resolved: Option<(Uuid, u64)>,
 }
 
 impl Script {
-    /// Plays the next scene. A change that the world refuses (for example, nothing to merge) is skipped.
-    pub fn play(&mut self, world: &World) {
+    /// Makes the next change. One that the world refuses (for example, nothing to merge) is skipped.
+    pub fn next(&mut self, world: &World) {
         world.evolve(1);
-        self.scene += 1;
-        match self.scene % 24 {
+        self.changes += 1;
+        match self.changes % 24 {
             8 => self.resolved = resolve(world),
             12 => merge(world),
             20 => {
