@@ -12,7 +12,7 @@ use crate::settings::KafkaConnection;
 
 /// The file of the systemd unit's variables, usually Kafka's password.
 const SERVICE_ENVIRONMENT: &str = "/etc/incidentd/environment";
-const MANUAL: &str = "CONFIGURATION.md of librdkafka lists all properties and their values";
+const MANUAL: &str = "see CONFIGURATION.md of librdkafka for all properties and their values";
 
 /// Properties that operators usually set: librdkafka has no function that lists the names it knows.
 const USUAL: [&str; 28] = [

@@ -88,7 +88,7 @@ fn report(seen: &TokenSeen<'_>) -> String {
         None => lines.extend(paragraph(
             "",
             &format!(
-                "It can't be read, which is no fault: its form is the API's own affair. It is good until {} ({}).",
+                "It can't be read, which is no fault: only the API needs to read it. It is valid until {} ({}).",
                 seen.expires,
                 distance(seen.at, seen.expires)
             ),
@@ -204,7 +204,7 @@ fn roles(seen: &TokenSeen<'_>) -> Vec<String> {
         };
         let text = format!(
             "incidentd never needs {surplus}. {first}If nothing else uses it, remove it from the app registration, and from \
-             the app in the tenant (Enterprise applications, Permissions): whoever gets hold of the secret has it, too."
+             the app in the tenant (Enterprise applications, Permissions): anyone who gets the secret gets it, too."
         );
         lines.push(String::new());
         lines.extend(paragraph("", &text));

@@ -29,7 +29,7 @@ pub fn reloading() {
     // Without the time at which it began, systemd does not accept the message as the answer to its request.
     match NotifyState::monotonic_usec_now() {
         Ok(now) => send(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::debug!(%error, "systemd can't be told of the reload"),
+        Err(error) => tracing::debug!(%error, "could not notify systemd of the reload"),
     }
 }
 
@@ -52,12 +52,12 @@ pub async fn report(
     let pace = watchdog.map_or(LOOK, |period| LOOK.min(period / 2));
     let mut look = interval(pace.max(Duration::from_millis(10)));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut told, mut dead) = (String::new(), None);
+    let (mut sent, mut dead) = (String::new(), None);
     while stop.run_until_cancelled(look.tick()).await.is_some() {
         let now = one_line(&status(), MOST);
-        if now != told {
+        if now != sent {
             send(&[NotifyState::Status(&now)]);
-            told = now;
+            sent = now;
         }
         let verdict = live();
         if let (Err(why), None) = (&verdict, &dead) {
@@ -72,6 +72,6 @@ pub async fn report(
 
 fn send(message: &[NotifyState<'_>]) {
     if let Err(error) = notify(message) {
-        tracing::debug!(%error, "systemd can't be told");
+        tracing::debug!(%error, "could not notify systemd");
     }
 }
