@@ -83,9 +83,9 @@ fn has_own_link(tenant: &TenantSeen) -> bool {
 /// What is wrong with these tenants, which have the same cause.
 fn explained(group: &[&TenantSeen]) -> Vec<String> {
     let failures: Vec<&Failure> = group.iter().flat_map(|it| &it.failure).collect();
-    let (first, failure) = match (group, failures.as_slice()) {
-        ([first, ..], [failure, _, ..]) => (first, failure),
-        (_, alone) => return alone.iter().flat_map(|failure| in_words(failure)).collect(),
+    let (Some(first), [failure, _, ..]) = (group.first(), failures.as_slice()) else {
+        // One tenant, or tenants that are ok.
+        return failures.into_iter().flat_map(in_words).collect();
     };
     let of = match failures.iter().all(|other| other.what == failure.what) {
         true => String::new(),
