@@ -77,12 +77,9 @@ const DISPATCHER_SILENCE: Duration = Duration::from_secs(60);
 const PART_SILENCE: Duration = Duration::from_secs(120);
 
 /// Where records go.
-// The texts are the command line's help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// The topic of the configuration
     Kafka,
-    /// Standard output, one record a line; the ledger is kept as with Kafka
     Stdout,
 }
 

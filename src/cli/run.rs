@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook_tokio::Signals;
@@ -31,7 +31,15 @@ pub struct RunCommand {
     file: ConfigFile,
     /// Where records go
     #[arg(long, value_enum, default_value = "kafka")]
-    output: Output,
+    output: Target,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum Target {
+    /// The topic of the configuration
+    Kafka,
+    /// Standard output, one record a line; the ledger is kept as with Kafka
+    Stdout,
 }
 
 impl RunCommand {
@@ -49,13 +57,17 @@ impl RunCommand {
         };
         let settings = load().or_exit(CONFIGURATION)?;
         let log = start_log(&settings)?;
+        let output = match self.output {
+            Target::Kafka => Output::Kafka,
+            Target::Stdout => Output::Stdout,
+        };
         runtime.spawn(logging::report_lost_lines(log.lost.clone()));
         let reload = Reload {
             asked,
             load,
             log: log.filter.clone(),
         };
-        let served = runtime.block_on(serve(settings, self.output, stop, reload));
+        let served = runtime.block_on(serve(settings, output, stop, reload));
         // A dropped runtime waits for its blocking threads. A thread that writes to a pipe without a reader never ends.
         runtime.shutdown_background();
         served

@@ -215,7 +215,7 @@ struct EndpointState {
     page: Renderings,
 }
 
-type Shared = State<Arc<EndpointState>>;
+type SharedState = State<Arc<EndpointState>>;
 
 fn router(limits: EndpointLimits, names: HostNames, surface: Arc<dyn Surface>) -> Router {
     let renderings = || Renderings::new(limits.kept);
@@ -239,7 +239,7 @@ fn router(limits: EndpointLimits, names: HostNames, surface: Arc<dyn Surface>) -
 
 /// Refuses requests to a foreign name and requests with a body, and forbids caches to keep any answer.
 async fn guard(
-    State(shared): Shared,
+    State(shared): SharedState,
     Extension(connection): Extension<Arc<OpenConnection>>,
     request: Request,
     next: Next,
@@ -265,11 +265,11 @@ async fn guard(
     response
 }
 
-async fn live(State(shared): Shared) -> Response {
+async fn live(State(shared): SharedState) -> Response {
     verdict(shared.surface.live())
 }
 
-async fn ready(State(shared): Shared) -> Response {
+async fn ready(State(shared): SharedState) -> Response {
     verdict(shared.surface.ready())
 }
 
@@ -280,14 +280,14 @@ fn verdict(verdict: Result<(), String>) -> Response {
     }
 }
 
-async fn scrape(State(shared): Shared) -> Result<impl IntoResponse, NoRendering> {
+async fn scrape(State(shared): SharedState) -> Result<impl IntoResponse, NoRendering> {
     let surface = Arc::clone(&shared.surface);
     let make = move || Some(surface.metrics().into_bytes());
     let text = shared.metrics.get(shared.turn, make).await?;
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 
-async fn status(State(shared): Shared) -> Result<impl IntoResponse, NoRendering> {
+async fn status(State(shared): SharedState) -> Result<impl IntoResponse, NoRendering> {
     let surface = Arc::clone(&shared.surface);
     let make = move || serde_json::to_vec(&surface.report()).ok();
     let json = shared.report.get(shared.turn, make).await?;
@@ -295,7 +295,7 @@ async fn status(State(shared): Shared) -> Result<impl IntoResponse, NoRendering>
 }
 
 /// All readers share one page with a mark in place of the nonce. Each gets its own nonce.
-async fn front(State(shared): Shared) -> Result<impl IntoResponse, NoRendering> {
+async fn front(State(shared): SharedState) -> Result<impl IntoResponse, NoRendering> {
     let surface = Arc::clone(&shared.surface);
     let make = move || {
         let html = page::render(&surface.report(), SystemClock.now(), page::MARK);
