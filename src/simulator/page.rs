@@ -34,10 +34,14 @@ impl Page {
             Some(Effect::BadIncident(bad)) => items.insert(items.len() / 2, bad.clone().into()),
             Some(Effect::NextLinkTo(url)) => self.next = Some(url.clone()),
             Some(Effect::PadPage(least)) => {
-                let gap = vec![b' '; least / items.len().max(1) + 1];
-                items
-                    .iter_mut()
-                    .for_each(|item| *item = [item, &*gap].concat().into());
+                if items.is_empty() {
+                    items.push(Bytes::new());
+                }
+                let natural: usize = items.iter().map(Bytes::len).sum();
+                let gap = vec![b' '; least.saturating_sub(natural) / items.len() + 1];
+                for item in items {
+                    *item = [item, &*gap].concat().into();
+                }
             }
             Some(Effect::Partial(missing)) => {
                 items.truncate(items.len().saturating_sub(*missing));
