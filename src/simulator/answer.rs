@@ -50,7 +50,7 @@ impl Answer {
         }
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         let written = encoder.write_all(&self.body);
-        // Writing to a vector can't fail; were it to, the plain body is as good.
+        // Writing to a vector can't fail. The plain body would be valid too.
         let Ok(packed) = written.and_then(|()| encoder.finish()) else {
             return self;
         };

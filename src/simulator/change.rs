@@ -22,7 +22,7 @@ pub enum Update {
     Tag(String),
     Comment(String),
     NewAlerts(usize),
-    /// Adds that many bytes to one alert's description.
+    /// Adds this number of bytes to one alert's description.
     LongAlert(usize),
     /// With this classification and determination, in the Defender API's words.
     Resolve(&'static str, &'static str),

@@ -1,4 +1,4 @@
-//! The connections. Each can be reset from within, and reports when what was handed over has left.
+//! Connections that request handlers can reset, and that know when a response has left.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use super::journal::InFlight;
 #[derive(Clone)]
 pub(super) struct ConnectionHandle {
     reset: CancellationToken,
-    /// Responses that hyper has whole, but that may still be in its buffer.
+    /// Responses that hyper has received whole, and may still hold in its buffer.
     handed_over: Arc<Mutex<Vec<InFlight>>>,
 }
 
@@ -38,7 +38,7 @@ impl ConnectionHandle {
 /// Accepts [`Connection`]s.
 pub(super) struct Acceptor {
     pub listener: TcpListener,
-    /// Resets all of them.
+    /// Resets all connections.
     pub reset: CancellationToken,
 }
 
@@ -48,7 +48,7 @@ impl Listener for Acceptor {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let (stream, from) = Listener::accept(&mut self.listener).await;
-        // Small answers must not wait for Nagle's algorithm; without the option they are only slower.
+        // Small answers must not wait for Nagle's algorithm. If the option fails, they are only slower.
         let _ = stream.set_nodelay(true);
         let reset = self.reset.child_token();
         let connection = Connection {

@@ -21,7 +21,7 @@ const DIALECT: Dialect = Dialect {
     expand_and_count: false,
 };
 
-/// How a list goes on after its first page.
+/// How a client gets the further pages of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Paging {
     /// The client asks with `$skip` until a page is short.

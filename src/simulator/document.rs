@@ -18,18 +18,18 @@ use super::time::{self, SECOND};
 const USERS: &str = "adele.vance alex.wilber jörg.müller svc-backup 岡本";
 const DOMAINS: &str = "contoso.com europe.corp.contoso.com fabrikam.example";
 
-/// Prose without end, for incidents that must have a size.
+/// Repeated in incidents that must have a certain size.
 const FILLER: &str = "The activity was seen again on the same host and by the same account. ";
 
 /// One of the ways to write an incident.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Form {
     pub api: Api,
-    /// The order of alerts and evidence, always the same for the same number; 0 is the natural order.
+    /// The order of alerts and evidence. The same number gives the same order; 0 is the natural one.
     pub order: u64,
     /// With its alerts, as the Defender API always shows it.
     pub alerts: bool,
-    /// As an answer of its own, which at Graph names its context.
+    /// As a whole answer, which has a context at Graph.
     pub entity: bool,
     /// With the members of enumerations that Graph shows only on request.
     pub members: bool,
@@ -59,7 +59,7 @@ impl Form {
     }
 }
 
-/// `first`: shows only that many of the alerts, and a link to the others.
+/// `first`: the number of alerts to show, and a link to the others.
 pub(super) fn incident(
     incident: &Incident,
     tenant: Uuid,
@@ -138,7 +138,7 @@ fn alert(alert: &Alert, incident: &Incident, tenant: Uuid, form: Form) -> Bytes 
 fn values(alert: &Alert, incident: &Incident, tenant: Uuid, form: Form) -> Value {
     let rng = &mut StdRng::seed_from_u64(alert.seed);
     let attack = alert.attack;
-    // The order of the draws decides what a seed gives.
+    // The order of the draws decides the values of a seed.
     let id = alert_id(&attack.service, rng);
     let user = USERS.split(' ').choose(rng).unwrap_or_default();
     let domain = DOMAINS.split(' ').choose(rng).unwrap_or_default();
@@ -147,7 +147,7 @@ fn values(alert: &Alert, incident: &Incident, tenant: Uuid, form: Form) -> Value
     let guid = Uuid::from_u128(rng.random());
     let host = rng.random_range(1..255);
     let process = rng.random_range(4..60_000);
-    // Leaves out what does not apply, where another alert says null.
+    // Some alerts leave out what does not apply. The others have null.
     let sparse = rng.random_bool(0.2);
     let first = alert.created - rng.random_range(SECOND..SECOND * 3600);
     let last = first + rng.random_range(0..SECOND * 600);
@@ -197,7 +197,7 @@ fn description(alert: &Alert, principal: &str) -> String {
     text
 }
 
-/// Each product numbers its alerts in its own way (section 1.3).
+/// The form of the id depends on the product (section 1.3).
 fn alert_id(service: &str, rng: &mut StdRng) -> String {
     let guid = Uuid::from_u128(rng.random());
     match service {

@@ -1,6 +1,6 @@
 //! The token endpoints of Microsoft Entra, v1 and v2, for client credentials (sections 4.1 to 4.3 and 4.5).
 //!
-//! A token is known by its text; the simulator never parses the claims inside.
+//! The simulator knows a token by its text and never parses its claims.
 
 mod credential;
 mod form;
@@ -48,7 +48,7 @@ pub(super) const GRAPH: Resource = Resource {
     ],
 };
 
-/// What a v1 token is for when no resource was named: Azure AD Graph (section 2.3).
+/// The resource of a v1 token if the request names none: Azure AD Graph (section 2.3).
 const NO_RESOURCE: &str = "00000002-0000-0000-c000-000000000000";
 /// All resources that tokens are issued for. The last two are those of section 1.2's wrong samples: their tokens open
 /// neither API.
@@ -237,7 +237,7 @@ fn access_token(issued: &Issued, rng: &mut StdRng) -> String {
         "from": issued.from / SECOND, "until": issued.until / SECOND,
         "uti": URL_SAFE_NO_PAD.encode(rng.random::<[u8; 16]>()),
     });
-    // Without any permission there is no such claim at all.
+    // A token without permissions does not have this claim.
     if !issued.roles.is_empty() {
         values["roles"] = json!(issued.roles);
     }

@@ -16,11 +16,11 @@ pub(super) struct MicrosoftError {
     pub message: String,
 }
 
-/// Why a request gets no answer.
+/// Why a request is refused.
 pub(super) enum Refusal {
-    /// An error of the API's table, by its name, with the values of the holes.
+    /// The name of an error in the API's table, and the values of its holes.
     Error(&'static str, Vec<String>),
-    /// The answer is that of a fault.
+    /// A fault, which has its own answer.
     Fault(Effect),
 }
 

@@ -1,4 +1,4 @@
-//! What goes wrong, by rule or by incident.
+//! Faults, by rule or by incident.
 //!
 //! Rules apply in the order in which they were added. The delays of all that match add up; of the others, the first that
 //! matches wins. A poisoned incident spoils what would show it with its alerts, unless a rule has struck already.
@@ -35,7 +35,7 @@ pub enum Endpoint {
 /// What is done to a request or its answer.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// This instead of the real answer, as from a front end: no quota is touched.
+    /// This answer replaces the real one, as from a front end. It uses no quota.
     Answer {
         status: u16,
         headers: Vec<(String, String)>,
@@ -43,59 +43,59 @@ pub enum Effect {
     },
     /// No answer, ever.
     Hang,
-    /// Only after this long.
+    /// The answer comes after this time.
     Delay(Duration),
-    /// The connection is reset in place of an answer.
+    /// The connection is reset, without an answer.
     Reset,
-    /// The connection is reset after that many bytes of the body.
+    /// The connection is reset after this number of bytes of the body.
     ResetAfter(usize),
-    /// The body ends after that many bytes, short of its announced `Content-Length`.
+    /// The body ends after this number of bytes, before its announced `Content-Length`.
     ShortOfLength(usize),
-    /// The chunked body ends after that many bytes, without its last chunk.
+    /// The chunked body ends after this number of bytes, without its last chunk.
     ShortOfLastChunk(usize),
-    /// The answer is complete, its JSON is not: only its first that many bytes.
+    /// The answer is complete, but its JSON ends after this number of bytes.
     BrokenJson(usize),
-    /// These bytes, of any content, stand among the incidents of a page as if they were one.
+    /// These bytes, of any content, are among the incidents of a page.
     BadIncident(Vec<u8>),
-    /// 206: that many incidents are missing from the end of the page, and a `Warning` says so (section 3.2).
+    /// 206: this number of incidents is missing at the end of the page, and a `Warning` says so (section 3.2).
     Partial(usize),
-    /// The page has a nextLink to this address, whether or not it would have one.
+    /// The page has a nextLink to this address, even if it is the last page.
     NextLinkTo(String),
-    /// A followed link is refused with this status; no other request is touched.
+    /// A followed link is refused with this status. Other requests are not affected.
     StaleLink(u16),
     /// 429 in the API's own form.
     Throttled(Hint),
-    /// The body arrives at that many bytes a second.
+    /// The body arrives at this number of bytes a second.
     Drip(usize),
-    /// White space between the incidents makes the page at least that many bytes long.
+    /// White space between the incidents makes the page at least this number of bytes long.
     PadPage(usize),
     /// 200 with a page of HTML, as from a captive portal.
     LoginPage,
 }
 
-/// How a 429 says when to come back.
+/// How a 429 states the pause.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hint {
-    /// `Retry-After` with that many seconds.
+    /// `Retry-After` with this number of seconds.
     Seconds(u64),
-    /// `Retry-After` with the date that many seconds ahead.
+    /// `Retry-After` with the date after this number of seconds.
     Date(u64),
     /// In the message only.
     Text(u64),
     Nothing,
 }
 
-/// Which of the requests that fit.
+/// Which of the requests that fit a rule.
 #[derive(Clone, Copy, Debug)]
 pub enum When {
     Always,
-    /// The nth that fits, counted from 1.
+    /// The nth, counted from 1.
     Nth(u64),
     /// Each with this probability, drawn from the world's seed.
     Chance(f64),
 }
 
-/// An effect, and the requests that it happens to.
+/// An effect, and the requests that it applies to.
 #[derive(Clone, Debug)]
 pub struct Rule {
     api: Option<Api>,
@@ -105,14 +105,14 @@ pub struct Rule {
     effect: Effect,
     /// How often it may still strike.
     left: u64,
-    /// How many requests it fitted.
+    /// How many requests fitted.
     fitted: u64,
     /// How often it has struck.
     hits: u64,
 }
 
 impl Rule {
-    /// Happens to every request, for ever, until narrowed.
+    /// A rule for every request, which the methods below narrow.
     pub fn new(effect: Effect) -> Self {
         Self {
             api: None,
@@ -157,7 +157,7 @@ impl Rule {
         self
     }
 
-    /// At most that many times.
+    /// At most this number of times.
     pub fn times(mut self, times: u64) -> Self {
         self.left = times;
         self
@@ -187,13 +187,13 @@ impl Rule {
     }
 }
 
-/// What a request is for, as far as rules care.
+/// What rules compare of a request.
 #[derive(Clone, Copy)]
 pub(super) struct Target {
     pub api: Option<Api>,
     pub endpoint: Endpoint,
     pub tenant: Option<Uuid>,
-    /// A link was followed.
+    /// Whether it follows a link.
     pub link: bool,
 }
 
@@ -227,7 +227,7 @@ impl Faults {
         RuleId(all.len() - 1)
     }
 
-    /// Ends one rule; requests that hang already go on hanging.
+    /// Ends one rule. Requests that hang already still hang.
     pub fn remove(&self, id: RuleId) {
         if let Some(rule) = self.0.lock().all.get_mut(id.0) {
             rule.left = 0;
@@ -259,7 +259,7 @@ impl Faults {
         poison.map_or(0, |(_, hits)| *hits)
     }
 
-    /// What the first poisoned one of `incidents` does.
+    /// The effect of the first poisoned incident among `incidents`.
     pub(super) fn poisoned(&self, tenant: Uuid, incidents: &[u64]) -> Option<Effect> {
         let mut rules = self.0.lock();
         let poisoned = |id: &&u64| rules.poison.contains_key(&(tenant, **id));

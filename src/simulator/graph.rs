@@ -1,7 +1,7 @@
 //! Microsoft Graph: `GET /v1.0/security/incidents`, `…/{id}` and `…/{id}/alerts`. Sections 3.1 (request), 3.2 (throttling,
 //! errors), 3.5 (caveats) and 9 (the 403 of a token without the permission).
 //!
-//! An incident shows its alerts only with `$expand=alerts`; of very many, the first, and a link to the others.
+//! An incident shows its alerts only with `$expand=alerts`. If it has very many, it shows the first, and a link to the others.
 
 pub(super) mod document;
 
@@ -24,7 +24,7 @@ const DIALECT: Dialect = Dialect {
     expand_and_count: true,
 };
 
-/// Shown in place of members that came after a client was written (section 3.3).
+/// Replaces members that came after a client was written (section 3.3).
 const FUTURE: &str = "unknownFutureValue";
 
 /// `awaitingAction` is shown on request only.
@@ -43,11 +43,11 @@ const NEW_SOURCES: &str = "microsoftDefenderForCloud microsoftSentinel microsoft
 /// How Graph behaves where the documentation leaves it open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct GraphOptions {
-    /// At most that many incidents a page, whatever `$top` asks for.
+    /// The most incidents on a page, whatever `$top` asks for.
     pub page: Option<usize>,
     /// Each page with incidents comes after an empty one that has a nextLink too.
     pub empty_pages: bool,
-    /// An incident shows at most that many alerts at once, and a link to the others.
+    /// The most alerts that an incident shows. It has a link to the others.
     pub alerts: Option<usize>,
     /// Times are cut to the millisecond.
     pub millis: bool,

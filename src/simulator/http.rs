@@ -19,7 +19,7 @@ use super::faults::{Api, Effect, Endpoint, Hint};
 use super::service::Service;
 use super::time;
 
-/// A token request is far smaller.
+/// In bytes. A token request is far smaller.
 const BODY_LIMIT: usize = 2 * 1024 * 1024;
 
 pub(super) async fn handle(
@@ -106,7 +106,7 @@ impl Service {
         })
     }
 
-    /// What takes the place of the real answer; `None`: the effect works on the real one.
+    /// The answer that replaces the real one. `None`: the effect changes the real one.
     async fn replacement(
         &self,
         effect: Option<&Effect>,
@@ -173,7 +173,7 @@ impl Service {
         let status = StatusCode::from_u16(answer.status);
         *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for (name, value) in answer.headers {
-            // A test's rule may name a header that HTTP can't carry; such a header is left out.
+            // A header of a test's rule that is not valid in HTTP is left out.
             if let (Ok(name), Ok(value)) =
                 (HeaderName::try_from(name), HeaderValue::try_from(value))
             {

@@ -1,4 +1,4 @@
-//! One incident, in the words of the Defender API (section 1.3); each API writes it in its own.
+//! One incident, in the words of the Defender API (section 1.3).
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -24,7 +24,7 @@ pub(super) struct Incident {
     pub score: Option<u8>,
     /// Who changed it last; only Graph shows it.
     pub modified_by: Option<&'static str>,
-    /// What was said when it was closed; only Graph shows it.
+    /// The comment on its end; only Graph shows it.
     pub resolving_comment: Option<&'static str>,
     pub tags: Vec<String>,
     pub comments: Vec<Comment>,
@@ -57,7 +57,7 @@ impl Incident {
     /// A new incident of `alerts` alerts, as it first appears.
     pub fn new(id: u64, alerts: usize, now: i64, rng: &mut StdRng) -> Self {
         let attack = ATTACKS.choose(rng).unwrap_or(&ATTACKS[0]);
-        // Some have only their number for a name.
+        // The name of some is only their number.
         let name = match rng.random_bool(0.05) {
             true => id.to_string(),
             false => attack.title.clone(),
@@ -89,10 +89,10 @@ impl Incident {
         matches!(self.status, "Active" | "InProgress")
     }
 
-    /// Gives the incident another score than it has. How Microsoft's model computes scores does not matter here.
+    /// Gives the incident a different score. How Microsoft computes scores does not matter here.
     pub fn rescore(&mut self) {
         let before = self.score.map_or(self.id, |score| u64::from(score) + 37);
-        // Below 101, so that it fits.
+        // Always fits: it is below 101.
         self.score = u8::try_from(before % 101).ok();
     }
 

@@ -20,7 +20,7 @@ use super::incident::Incident;
 use super::tenant::Tenant;
 use super::time;
 
-/// How many orders of its alerts an incident is shown in, when orders are permuted.
+/// The number of different orders, when orders are permuted.
 const ORDERS: u64 = 8;
 
 pub(super) struct Incidents {
@@ -35,7 +35,7 @@ pub(super) struct Incidents {
 
 struct Entry {
     incident: Incident,
-    /// The present revision's texts, in each form that it was read in.
+    /// The texts of the present revision, by form.
     texts: Vec<(Form, Bytes)>,
 }
 
@@ -54,7 +54,7 @@ impl Incidents {
         }
     }
 
-    /// Every incident by its last update, the oldest first, from `from` on.
+    /// Every incident that was last updated at `from` or later, the oldest first.
     pub fn updated_since(&self, from: i64) -> impl DoubleEndedIterator<Item = &Incident> {
         let ids = self.by_update.range((from, 0)..);
         ids.filter_map(|(_, id)| self.get(*id))
@@ -72,7 +72,7 @@ impl Incidents {
         }
     }
 
-    /// The order in which the next incident is read.
+    /// The order of alerts in which the next incident is read.
     pub fn next_order(&mut self) -> u64 {
         self.reads += 1;
         match self.options.permuted {
@@ -152,7 +152,7 @@ impl Incidents {
         }
     }
 
-    /// Some alerts of one incident become another's.
+    /// Moves the first alerts of one incident to another.
     pub fn move_alerts(
         &mut self,
         from: u64,
@@ -234,7 +234,7 @@ impl Incidents {
         Ok(())
     }
 
-    /// The last update time that a change of incident `id` at `now` gets.
+    /// The last update time of incident `id` after a change at `now`.
     fn next_update(&self, id: u64, now: i64) -> Result<i64, Refused> {
         let before = self.changeable(id)?.last_update;
         Ok(time::sql_datetime(now).max(time::next_sql_datetime(before)))
@@ -268,7 +268,7 @@ impl Incidents {
         })
     }
 
-    /// A change that makes that many revisions.
+    /// A change that makes this number of revisions.
     fn alter(
         &mut self,
         id: u64,
@@ -283,7 +283,7 @@ impl Incidents {
         Ok(self.version(changed))
     }
 
-    /// The incident, unless it was merged away: what is redirected no longer changes.
+    /// The incident, if it can change: a redirected one can't.
     fn changeable(&self, id: u64) -> Result<&Incident, Refused> {
         match self.get(id) {
             None => Err(Refused::NoIncident),

@@ -20,7 +20,7 @@ use super::document::Form;
 use super::faults::{Api, Endpoint, Target};
 use super::world::World;
 
-/// Requests remembered; the oldest are forgotten first.
+/// The most requests that are kept. The oldest are dropped first.
 const LOG_LIMIT: usize = 200_000;
 
 /// One request that arrived.
@@ -36,13 +36,13 @@ pub struct Request {
     pub path: String,
     /// The query as sent, still encoded.
     pub query: String,
-    /// `None`: no answer was begun.
+    /// `None`: no answer has begun.
     pub status: Option<u16>,
     /// The whole answer was handed to the operating system.
     pub complete: bool,
 }
 
-/// Clones are the same journal.
+/// A handle: clones share the journal.
 #[derive(Clone)]
 pub struct Journal(Arc<Inner>);
 
@@ -66,12 +66,12 @@ pub(super) enum Shown {
     },
 }
 
-/// How a text is entered.
+/// What a text is known as.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum TextKind {
-    /// Served byte for byte as the whole incident.
+    /// The bytes served as the whole incident.
     Whole,
-    /// Served byte for byte, and lacks alerts.
+    /// The bytes served as an incident without all of its alerts.
     Bare,
     /// What the whole incident says, whatever the order of its members.
     Meaning,
@@ -83,13 +83,13 @@ struct Records {
     texts: HashMap<(TextKind, Uuid, u128), (u64, u32)>,
     /// Whole texts of incidents whose alerts came on several pages.
     assembled: HashMap<Version, Bytes>,
-    /// Of versions that are not shown whole yet: the alerts that have left.
+    /// The alerts that have left, of versions that are not shown whole yet.
     parts: HashMap<(Version, Form), HashSet<usize>>,
     shown: HashSet<Version>,
     shown_bare: HashSet<Version>,
     log: VecDeque<Request>,
     forgotten: u64,
-    /// List requests at work, by tenant: now, and the most at once.
+    /// List requests in progress, by tenant: now, and the most at once.
     lists: HashMap<Uuid, (usize, usize)>,
     tokens: Vec<String>,
     token_requests: u64,
@@ -107,7 +107,7 @@ impl Journal {
         }))
     }
 
-    /// Every version whose bytes went out whole.
+    /// Every version that was shown whole.
     pub fn shown(&self) -> HashSet<Version> {
         self.0.records.lock().shown.clone()
     }
@@ -116,12 +116,12 @@ impl Journal {
         self.0.records.lock().shown.len()
     }
 
-    /// Every version that was shown without its alerts, or with the first of them only.
+    /// Every version that was shown without all of its alerts.
     pub fn shown_bare(&self) -> HashSet<Version> {
         self.0.records.lock().shown_bare.clone()
     }
 
-    /// The incident and revision that this very text, byte for byte, was served as: whole or bare.
+    /// The incident and revision that was served as exactly these bytes, whole or bare.
     pub fn identify(&self, tenant: Uuid, data: &[u8]) -> Option<(u64, u32)> {
         let kinds = [TextKind::Whole, TextKind::Bare];
         kinds
@@ -129,14 +129,14 @@ impl Journal {
             .find_map(|kind| self.find(kind, tenant, data))
     }
 
-    /// Whether this very text was served as an incident that lacks alerts.
+    /// Whether exactly these bytes were served as an incident without all of its alerts.
     pub fn is_bare(&self, tenant: Uuid, data: &[u8]) -> bool {
         let known = |kind| self.find(kind, tenant, data).is_some();
         known(TextKind::Bare) && !known(TextKind::Whole)
     }
 
-    /// The incident and revision that this is the whole of, as Graph shows it: whatever the order of its members, and
-    /// without OData's own members at its top.
+    /// The incident and revision that Graph shows like this, whatever the order of its members. OData's own members at the
+    /// top are ignored.
     pub fn identify_value(&self, tenant: Uuid, incident: &Value) -> Option<(u64, u32)> {
         self.find(TextKind::Meaning, tenant, incident.to_string().as_bytes())
     }
@@ -152,12 +152,12 @@ impl Journal {
         self.0.world.current()
     }
 
-    /// The requests so far in the order of their arrival; the oldest are forgotten after 200,000.
+    /// The last 200,000 requests, in the order of their arrival.
     pub fn requests(&self) -> Vec<Request> {
         self.0.records.lock().log.iter().cloned().collect()
     }
 
-    /// The greatest number of list requests of one tenant that were ever at work at once.
+    /// The most list requests of one tenant that were ever in progress at once.
     pub fn most_concurrent_lists(&self, tenant: Uuid) -> usize {
         let records = self.0.records.lock();
         records.lists.get(&tenant).map_or(0, |(_, most)| *most)
@@ -167,17 +167,17 @@ impl Journal {
         self.0.records.lock().token_requests
     }
 
-    /// Every access token ever issued: none may turn up in what the daemon writes.
+    /// Every access token that was issued: none may appear in what the daemon writes.
     pub fn issued_tokens(&self) -> Vec<String> {
         self.0.records.lock().tokens.clone()
     }
 
-    /// How often 429 was answered, by a quota or a fault.
+    /// The number of answers with 429, by a quota or a fault.
     pub fn throttled(&self) -> u64 {
         self.0.records.lock().throttled
     }
 
-    /// Returns when no response is on its way: what was shown until then is entered.
+    /// Returns when no response is on its way, so that all that was shown is known.
     pub async fn settled(&self) {
         self.wait(|records| records.unsettled == 0).await;
     }
@@ -191,7 +191,7 @@ impl Journal {
 
     async fn wait(&self, mut met: impl FnMut(&mut Records) -> bool) {
         loop {
-            // Made before looking: a change in between is not missed.
+            // It is made before the look, so that no change in between is missed.
             let changed = self.0.changed.notified();
             if met(&mut self.0.records.lock()) {
                 return;
@@ -205,7 +205,7 @@ impl Journal {
         self.0.records.lock().texts.get(&key).copied()
     }
 
-    /// Enters a text of a version. Its meaning is entered even when no client ever gets that very text.
+    /// Enters a text of a version. A meaning is entered even if no client gets exactly this text.
     pub(super) fn enter(&self, kind: TextKind, version: Version, text: &[u8]) {
         let key = (kind, version.tenant, kind.hash(text));
         let value = (version.incident, version.revision);
@@ -248,7 +248,7 @@ impl TextKind {
         if self != Self::Meaning {
             return xxh3_128(text);
         }
-        // A map of serde_json is sorted by its keys.
+        // serde_json sorts the keys of a map.
         let mut members: Map<String, Value> = serde_json::from_slice(text).unwrap_or_default();
         members.retain(|name, _| !name.contains("@odata."));
         xxh3_128(Value::Object(members).to_string().as_bytes())
@@ -303,7 +303,7 @@ impl Records {
     }
 }
 
-/// A request at work, until its answer has left or was given up.
+/// A request in progress, until its answer has left or was dropped.
 pub(super) struct InFlight {
     journal: Journal,
     number: u64,
@@ -321,8 +321,8 @@ impl InFlight {
         records.throttled += u64::from(status == 429);
     }
 
-    /// The body is with the HTTP library. The client may have its last byte before we learn that it left, and may send the
-    /// next request at once: from here on this one is no longer at work.
+    /// hyper has the body. The client may receive its last byte, and send the next request, before we know that it left:
+    /// from here on this request is no longer in progress.
     pub fn handed_over(&mut self) {
         if let Some(tenant) = self.listing.take() {
             let mut records = self.journal.0.records.lock();
@@ -330,7 +330,7 @@ impl InFlight {
         }
     }
 
-    /// The last byte is with the operating system.
+    /// The operating system has the last byte.
     pub fn left(mut self) {
         let shown = std::mem::take(&mut self.shown);
         let mut records = self.journal.0.records.lock();

@@ -1,7 +1,7 @@
-//! The links to the next page of a list: opaque, each unique, good only as a whole (section 3.1, paging rules).
+//! The links to the next page of a list: opaque, unique, and valid only as a whole (section 3.1, paging rules).
 //!
-//! A link's token is sealed with the tenant, the path and the rest of the query. A client that takes the token out of its
-//! link, or changes the rest, is refused.
+//! The seal of a link's token covers the tenant, the path and the rest of the query. A client that changes any of them is
+//! refused.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,7 +80,7 @@ pub(super) fn token(query: &str) -> Option<String> {
     pairs.find(|(key, _)| key.as_deref() == Some(TOKEN))?.1
 }
 
-/// What a link has in its token, and not as itself.
+/// Whether a link has this option in its token.
 fn replaced(key: Option<&str>) -> bool {
     matches!(key, Some("$skip" | TOKEN))
 }
@@ -92,7 +92,7 @@ fn numbers(token: &str) -> Option<Vec<u64>> {
     numbers.filter(|all| all.len() > 1)
 }
 
-/// Over the query's meaning, not its spelling: a client may escape more than it has to.
+/// It covers the decoded query: a client may escape more characters than necessary.
 fn seal(tenant: Uuid, path: &str, query: &str, numbers: &[u64]) -> u64 {
     let rest: Vec<_> = urlencoded::pairs(query)
         .filter(|(key, _)| !replaced(key.as_deref()))

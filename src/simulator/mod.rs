@@ -82,15 +82,15 @@ pub struct Options {
     pub seed: u64,
     pub tenants: Vec<Tenant>,
     pub clock: Clock,
-    /// About how large new incidents are; `None`: as they come, a few kilobytes.
+    /// The approximate size of new incidents. `None`: a few kilobytes.
     pub incident_bytes: Option<usize>,
     pub order: Order,
-    /// Of the Defender API; Graph always has nextLinks.
+    /// For the Defender API. Graph always has nextLinks.
     pub paging: Paging,
     pub graph: GraphOptions,
     /// A nextLink is refused when it is followed a second time.
     pub links_once: bool,
-    /// Alerts, devices and entities come in another order at each reading.
+    /// Each answer has alerts and evidence in another order.
     pub permuted: bool,
     /// `None`: 60 to 90 minutes, as documented.
     pub token_lifetime: Option<Duration>,
@@ -99,8 +99,8 @@ pub struct Options {
     /// Whether a 429 of the Defender API has a `Retry-After`, as in the field. Microsoft promises the time in the message
     /// only.
     pub retry_after: bool,
-    /// Whether chance gives incidents new scores, and what that does to their last update. `None`: only
-    /// [`World::score`] and changes do.
+    /// Whether chance gives incidents new scores, and what that does to their last update. `None`: only [`World::score`]
+    /// and changes give them.
     pub scores: Option<Stamp>,
 }
 
@@ -124,7 +124,7 @@ impl Default for Options {
     }
 }
 
-/// A running simulator; dropping it stops it.
+/// A running simulator. Dropping it stops it.
 pub struct Simulator {
     address: SocketAddr,
     service: Arc<Service>,
@@ -147,7 +147,7 @@ impl Simulator {
         let routes = routes.with_state(service.clone());
         let routes = routes.into_make_service_with_connect_info::<ConnectionHandle>();
         let accepting = tokio::spawn(async move {
-            // It ends only by being aborted.
+            // It ends only when it is aborted.
             let _ = axum::serve(acceptor, routes).await;
         });
         Ok(Self {
@@ -158,7 +158,7 @@ impl Simulator {
         })
     }
 
-    /// `http://127.0.0.1:port`: the login URL and the API's base URL alike.
+    /// `http://127.0.0.1:port`: the login URL and the base URL of both APIs.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }

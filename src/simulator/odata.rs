@@ -27,7 +27,7 @@ pub(super) enum Property {
 #[derive(Default)]
 pub(super) struct Query {
     filter: Vec<Comparison>,
-    /// No incident that was last updated before this can match, which saves walking a large tenant.
+    /// Incidents that were last updated earlier can't match, so that a large tenant need not be read whole.
     pub updated_from: i64,
     pub top: usize,
     pub skip: usize,
@@ -38,7 +38,7 @@ pub(super) struct Query {
 type Comparison = Box<dyn Fn(&Incident) -> bool>;
 
 impl Query {
-    /// The error is what is invalid, for the message. `link_followed`: a `$skiptoken` is known to be good.
+    /// The error names what is invalid. `link_followed`: the `$skiptoken` is known to be valid.
     pub fn parse(query: &str, dialect: &Dialect, link_followed: bool) -> Result<Self, String> {
         let mut parsed = Self {
             top: dialect.top,
@@ -148,7 +148,7 @@ fn number(text: &str) -> Option<usize> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-/// Splits at spaces, but not within quotes; a doubled quote is one that belongs to the text.
+/// Splits at spaces outside of quotes. A doubled quote is a quote of the text.
 fn words(text: &str) -> Option<Vec<String>> {
     let mut words = vec![String::new()];
     let mut quoted = false;

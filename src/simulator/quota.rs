@@ -14,7 +14,7 @@ use super::time::SECOND;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 
-/// What has a quota of its own.
+/// A kind of request with its own quota.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Method {
     List,
@@ -31,7 +31,7 @@ impl Method {
         }
     }
 
-    /// That many requests in that much time.
+    /// Numbers of requests, each with its window.
     fn limits(self) -> &'static [(usize, i64)] {
         match self {
             Self::List => &[(50, MINUTE), (1500, HOUR)],
@@ -47,7 +47,7 @@ pub(super) struct Quotas {
 }
 
 impl Quotas {
-    /// Counts a request of `app` in `tenant` at `now`, or says after how many seconds one fits again.
+    /// Counts a request of `app` in `tenant` at `now`. The error is the number of seconds until one is served again.
     pub fn take(&self, tenant: Uuid, app: Uuid, method: Method, now: i64) -> Result<(), i64> {
         let mut taken = self.taken.lock();
         let times = taken.entry((tenant, app, method)).or_default();

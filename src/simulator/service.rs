@@ -1,4 +1,4 @@
-//! What the two APIs do alike: access, the pages of a list, one incident, the alerts of one incident, and refusals.
+//! What both APIs do in the same way: access, the pages of a list, one incident, the alerts of one incident, and errors.
 
 pub(super) mod listing;
 
@@ -28,7 +28,7 @@ use super::{Options, defender, graph};
 
 use listing::ListRules;
 
-/// Alerts on a page of their own, when [`super::GraphOptions::alerts`] does not say.
+/// The most alerts on a page of alerts, without [`super::GraphOptions::alerts`].
 const ALERTS: usize = 50;
 
 /// Everything that a request handler needs.
@@ -169,7 +169,7 @@ impl Service {
         Ok(Answer::json(200, text).showing(vec![shown]))
     }
 
-    /// The alerts of one incident, which only Graph has: from the first on, or where a link goes on.
+    /// A page of the alerts of one incident, which only Graph has: the first, or that of a link.
     pub fn alerts(&self, call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
         let tenant = self.admit(call, Method::Graph)?;
         let not_found = || Refusal::error("NoIncident", [id]);
@@ -200,7 +200,7 @@ impl Service {
         }
         let alerts = from..from.saturating_add(items.len());
         let next = (alerts.end < of).then(|| self.alerts_link(version, form, alerts.end));
-        // Alerts that are read without the incident are no version.
+        // A client that reads alerts without their incident has not seen a version.
         let shown = revision.map(|_| Shown::Alerts {
             version,
             form,
@@ -218,13 +218,13 @@ impl Service {
         Ok(page.answer(None))
     }
 
-    /// What the first poisoned one of `incidents` does.
+    /// Refuses if one of `incidents` is poisoned.
     pub fn poisoned(&self, tenant: Uuid, incidents: &[u64]) -> Result<(), Refusal> {
         let effect = self.faults.poisoned(tenant, incidents);
         effect.map_or(Ok(()), |effect| Err(Refusal::Fault(effect)))
     }
 
-    /// How the incidents of this call are written; the order is chosen for each.
+    /// How the incidents of this call are written. Each gets its own order.
     fn form(&self, call: &Call<'_>, expand: bool) -> Form {
         let graph = call.api == Api::Graph;
         Form {

@@ -1,4 +1,4 @@
-//! JSON texts with holes: how Microsoft's documents are kept here, in the order of their members.
+//! JSON texts with holes, as which the simulator keeps Microsoft's documents.
 //!
 //! `"$name"`, a whole string, is replaced by the value of that name, whatever its type. `<name>`, within a string, is
 //! replaced by the text of the value. A line with a hole that has no value is left out, which makes its members optional.
@@ -14,7 +14,7 @@ pub(super) struct Documents {
     pub alert: Template,
     /// Devices, entities and other evidence, by kind.
     pub evidence: HashMap<String, Template>,
-    /// The same for alerts that leave out what does not apply, where that makes a difference.
+    /// The same for alerts that leave out what does not apply, if they differ.
     pub sparse: HashMap<String, Template>,
 }
 
@@ -29,7 +29,7 @@ enum Piece {
     Part(String),
 }
 
-/// Fills a text that is needed too rarely to be kept as a template.
+/// Fills a text that is not needed often enough to keep its template.
 pub(super) fn fill(text: &str, values: &Value) -> Vec<u8> {
     Template::new(text).fill(values, &[])
 }

@@ -15,7 +15,7 @@ pub struct Tenant {
     pub secret: String,
     /// Whether `secret` has expired; the others have not.
     pub secret_expired: bool,
-    /// What is valid beside `secret`, as while secrets are rotated.
+    /// Other valid secrets, as during a rotation.
     pub other_secrets: Vec<String>,
     /// The issuers whose tokens the app registration accepts in place of a secret.
     pub federated: Vec<FederatedCredential>,
@@ -32,10 +32,10 @@ pub struct Tenant {
 impl Tenant {
     /// The client id of the tenants made by [`Tenant::new`].
     pub const CLIENT_ID: Uuid = Uuid::from_u128(0x0000_1111_aaaa_2222_bbbb_3333_cccc_4444);
-    /// Their secret: with every character that a careless client forgets to encode.
+    /// Their secret, with all characters that a client must encode.
     pub const SECRET: &'static str = "q~8Q/+sim&ulated=%41secret.never_real";
 
-    /// A tenant that has consented to everything needed, to the app that all such tenants share.
+    /// A tenant with all necessary consents to the app that such tenants share.
     pub fn new(id: Uuid, name: &str) -> Self {
         Self {
             id,
@@ -68,7 +68,7 @@ pub struct FederatedCredential {
 }
 
 impl FederatedCredential {
-    /// The one audience that such tokens have outside of national clouds.
+    /// The audience of such tokens outside of national clouds.
     pub const AUDIENCE: &'static str = "api://AzureADTokenExchange";
 
     pub fn new(issuer: &str, subject: &str) -> Self {

@@ -42,7 +42,7 @@ impl Clock {
         (self.base)() + self.offset.load(Ordering::SeqCst)
     }
 
-    /// Moves the clock on: a ticking one is ahead of the computer's from then on.
+    /// Moves the clock forward. A wall clock is then ahead of the computer's.
     pub fn advance(&self, by: Duration) {
         self.offset.fetch_add(ticks(by), Ordering::SeqCst);
     }
@@ -66,7 +66,7 @@ fn wall() -> i64 {
 /// `.0733333`, and ties are normal (section 1.4, item 6).
 pub(super) fn sql_datetime(at: i64) -> i64 {
     let fraction = at.rem_euclid(SECOND);
-    // Half a tick of tolerance: a step that was rounded down is still that step.
+    // The 150 is half a tick: a step that was rounded down remains that step.
     let step = (fraction * 300 + 150) / SECOND;
     at - fraction + (step * SECOND + 150) / 300
 }
@@ -121,7 +121,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     let (whole, digits) = text.split_once('.').unwrap_or((text, "0"));
     let read = NaiveDateTime::parse_from_str(whole, "%Y-%m-%dT%H:%M:%S").ok()?;
     let at = read.and_utc().timestamp().checked_mul(SECOND)?;
-    // chrono also accepts other widths. Such a text differs from how it is written again.
+    // chrono also accepts other widths. It writes such a text in another way.
     let strict = at >= 0 && whole.len() == 19 && format_zoneless(at) == whole;
     let plain = (1..=7).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     let fraction: i64 = format!("{digits:0<7}").parse().ok()?;

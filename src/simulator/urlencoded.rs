@@ -4,17 +4,16 @@
 pub(super) struct Field {
     pub name: String,
     pub value: String,
-    /// Whether the value holds only what an encoder leaves as it is. A client that puts `~` or `/` there as they are
-    /// would also put `+` and `&` there.
+    /// Whether the client encoded the value. A client that does not encode `~` or `/` does not encode `+` and `&` either.
     pub encoded: bool,
 }
 
-/// `None`: not a form.
+/// `None`: it is not a form.
 pub(super) fn parse(body: &[u8]) -> Option<Vec<Field>> {
     let body = std::str::from_utf8(body).ok()?;
     let field = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        // A broken escape makes this value wrong, not the form.
+        // A broken escape spoils only this value.
         let decoded = decode(value);
         Some(Field {
             name: decode(name)?,

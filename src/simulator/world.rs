@@ -1,6 +1,7 @@
-//! The world behind the APIs: tenants and their incidents, changed by a script or by chance, the same for the same seed.
+//! The world behind the APIs: tenants and their incidents. A script or chance changes them; the same seed gives the same
+//! chance.
 //!
-//! Every operation takes effect at once and whole: a page shows the world before it or after it, never between.
+//! Each operation takes effect at once: a page shows the world before it or after it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +18,10 @@ use super::change::{Refused, Stamp, Update, Version};
 use super::incidents::Incidents;
 use super::tenant::Tenant;
 
-/// Gets the tenant whose page is about to be answered, and how many incidents that page skips.
+/// Gets the tenant of a page, and the number of incidents that the page skips.
 type Hook = Arc<dyn Fn(&World, Uuid, usize) + Send + Sync>;
 
-/// A handle on the world. Clones are the same world.
+/// A handle: clones share the world.
 #[derive(Clone)]
 pub struct World(Arc<Inner>);
 
@@ -196,7 +197,7 @@ impl World {
         }
     }
 
-    /// Works on one tenant's incidents, at the time that it is now.
+    /// Works on one tenant's incidents. `work` gets the present time too.
     pub(super) fn with<R>(
         &self,
         tenant: Uuid,

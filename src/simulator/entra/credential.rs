@@ -43,7 +43,7 @@ pub(super) fn check(
     }
 }
 
-/// `None`: the secret was not encoded, and so is no secret.
+/// `None`: the client did not encode the secret.
 fn by_secret(tenant: &Tenant, client: &str, secret: Option<&str>) -> Result<(), TokenError> {
     let valid = |known: &String| Some(known.as_str()) == secret;
     if tenant.other_secrets.iter().any(valid) {

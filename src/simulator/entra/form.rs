@@ -10,7 +10,7 @@ pub(super) fn malformed() -> TokenError {
 pub(super) struct Form(Vec<Field>);
 
 impl Form {
-    /// `kind` is the body's content type. What is not a form has no fields.
+    /// `kind` is the body's content type. A body that is not a form has no fields.
     pub fn read(kind: &str, body: &[u8]) -> Result<Self, TokenError> {
         if !kind.starts_with("application/x-www-form-urlencoded") {
             return Ok(Self(Vec::new()));

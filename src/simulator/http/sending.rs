@@ -21,8 +21,8 @@ enum Ending {
     Reset,
 }
 
-/// The body of a response, as `effect` lets it leave. A body that is dropped before its end drops `response` too: nothing was
-/// shown. Chunked: without an announced length, hyper asks for the end before it sends the last chunk.
+/// The body of a response, changed by `effect`. A body that is dropped early drops `response` too: nothing was shown. Without
+/// an announced length, hyper asks for the end before it sends the last chunk.
 pub(super) fn body(
     mut bytes: Bytes,
     effect: Option<&Effect>,

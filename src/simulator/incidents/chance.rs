@@ -9,12 +9,12 @@ use super::super::time::SECOND;
 use super::Incidents;
 
 impl Incidents {
-    /// One random event, weighted as in a busy SOC. An event that happens to be impossible becomes a new incident.
+    /// One random event, weighted as in a busy SOC. An event that is impossible becomes a new incident.
     pub fn step(&mut self, now: i64) {
         if let Some(stamp) = self.options.scores
             && let Ok(id) = self.any(|i| !i.is_redirected())
         {
-            // It was there a moment ago.
+            // The incident exists, so it can't fail.
             let _ = self.score(id, now, stamp);
         }
         if self.event(now).is_err() {
@@ -70,7 +70,7 @@ impl Incidents {
         Ok(())
     }
 
-    /// Some incident that fits, found in a few draws: deterministic, and cheap with many incidents.
+    /// An incident that fits, found in a few draws. This stays cheap with many incidents.
     fn any(&mut self, fits: impl Fn(&Incident) -> bool) -> Result<u64, Refused> {
         for _ in 0..20 {
             let id = self.rng.random_range(1..=self.next_id);

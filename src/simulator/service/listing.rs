@@ -10,7 +10,7 @@ use super::super::incidents::Incidents;
 use super::super::odata::{Dialect, Query};
 use super::Service;
 
-/// In which order incidents are listed. The documentation says newest first; users say in none (section 1.1).
+/// The order of a list. The documentation says newest first; users report no order (section 1.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Order {
     #[default]
@@ -32,7 +32,7 @@ pub(in super::super) struct ListRules {
     /// The body of an error.
     pub error: &'static str,
     pub dialect: Dialect,
-    /// Whether pages end in a nextLink when more matches.
+    /// Whether a page has a nextLink when more incidents match.
     pub links: bool,
     /// The server's own limit of a page.
     pub page: Option<usize>,
@@ -44,7 +44,7 @@ pub(in super::super) struct ListRules {
 pub(in super::super) struct Selection {
     pub query: Query,
     pub ids: Vec<u64>,
-    /// How many match on all pages, when they were to be counted.
+    /// The number of matches on all pages, if the client asks for it.
     pub total: usize,
     pub next: Option<String>,
 }
@@ -69,7 +69,7 @@ impl Service {
             true => asked.skip,
             false => asked.skip.saturating_add(asked.top),
         };
-        // Counting walks all of a tenant; otherwise one beyond the page tells whether there is more.
+        // A count needs all matches. Otherwise one match beyond the page shows that there are more.
         let wanted = match asked.count {
             true => usize::MAX,
             false => end.saturating_add(1),
