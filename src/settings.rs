@@ -24,15 +24,15 @@ pub struct Settings {
     /// At least one; ids and names are unique.
     pub tenants: Vec<TenantSettings>,
     /// Sweeps at work at once, over all tenants.
-    pub max_concurrent: usize,
-    pub kafka: KafkaSettings,
-    pub ledger: LedgerSettings,
-    pub http: HttpSettings,
-    pub log: LogSettings,
+    pub(crate) max_concurrent: usize,
+    pub(crate) kafka: KafkaSettings,
+    pub(crate) ledger: LedgerSettings,
+    pub(crate) http: HttpSettings,
+    pub(crate) log: LogSettings,
     /// Warnings for the log.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// The folders of the main file and of the tenants' files.
-    pub folders: Vec<PathBuf>,
+    pub(crate) folders: Vec<PathBuf>,
 }
 
 impl Settings {
@@ -95,12 +95,12 @@ impl Settings {
 /// One tenant with every default and override applied. Parts that tenants have in common are shared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TenantSettings {
-    pub id: TenantId,
-    pub name: Arc<str>,
-    pub app: Arc<AppSettings>,
-    pub api: Arc<ApiSettings>,
-    pub poll: Arc<PollSettings>,
-    pub topic: Arc<str>,
+    pub(crate) id: TenantId,
+    pub(crate) name: Arc<str>,
+    pub(crate) app: Arc<AppSettings>,
+    pub(crate) api: Arc<ApiSettings>,
+    pub(crate) poll: Arc<PollSettings>,
+    pub(crate) topic: Arc<str>,
 }
 
 /// The app registration that reads a tenant.
@@ -144,7 +144,7 @@ pub enum SecretSource {
 }
 
 impl SecretSource {
-    pub fn file(&self) -> Option<&Path> {
+    pub(crate) fn file(&self) -> Option<&Path> {
         match self {
             Self::File(file) => Some(file),
             Self::Env { .. } => None,
@@ -232,7 +232,7 @@ pub enum TokenEndpoint {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct PollSettings {
+pub(crate) struct PollSettings {
     pub schedule: Schedule,
     pub lookback: Duration,
     pub overlap: Duration,
@@ -244,7 +244,7 @@ pub struct PollSettings {
 }
 
 #[derive(Debug, Clone)]
-pub struct KafkaSettings {
+pub(crate) struct KafkaSettings {
     pub connection: KafkaConnection,
     pub format: RecordFormat,
     pub status_topic: Option<Arc<str>>,
@@ -289,27 +289,27 @@ pub enum RecordFormat {
 }
 
 #[derive(Debug, Clone)]
-pub struct LedgerSettings {
+pub(crate) struct LedgerSettings {
     /// A folder; the ledger's file is made in it.
     pub path: PathBuf,
 }
 
 #[derive(Debug, Clone)]
-pub struct HttpSettings {
+pub(crate) struct HttpSettings {
     pub listen: SocketAddr,
     /// Names that the endpoints answer to, beside addresses, `localhost` and the machine's own name.
     pub hosts: Vec<Arc<str>>,
 }
 
 #[derive(Debug, Clone)]
-pub struct LogSettings {
+pub(crate) struct LogSettings {
     pub format: LogFormat,
     /// [`LogLevels`] as text.
     pub level: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// Text when standard error is a terminal, else JSON.
     Auto,
     Json,

@@ -92,7 +92,7 @@ impl ConfigErrors {
         Self(problems)
     }
 
-    pub fn problems(&self) -> &[Problem] {
+    pub(crate) fn problems(&self) -> &[Problem] {
         &self.0
     }
 }

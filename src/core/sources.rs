@@ -178,7 +178,7 @@ impl SourceKind {
     /// Every source, the default first.
     pub const ALL: [SourceKind; 2] = [SourceKind::Graph, SourceKind::Defender];
 
-    pub fn facts(self) -> &'static SourceFacts {
+    pub(crate) fn facts(self) -> &'static SourceFacts {
         match self {
             SourceKind::Defender => &DEFENDER,
             SourceKind::Graph => &GRAPH,

@@ -74,7 +74,7 @@ impl Item {
         }
     }
 
-    pub fn set_raw(&mut self, bytes: Bytes) {
+    pub(crate) fn set_raw(&mut self, bytes: Bytes) {
         match self {
             Item::Version { raw, .. } | Item::DeadLetter { raw, .. } => *raw = bytes,
             Item::Adopted { .. } | Item::Unreadable { .. } => {}
@@ -166,7 +166,7 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.seen.is_empty()
             && self.letters.is_empty()
             && self.state.is_none()

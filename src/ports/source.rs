@@ -22,11 +22,11 @@ impl AccessToken {
         Self(Arc::new(token))
     }
 
-    pub fn secret(&self) -> &SecretString {
+    pub(crate) fn secret(&self) -> &SecretString {
         &self.0
     }
 
-    pub fn same_as(&self, other: &AccessToken) -> bool {
+    pub(crate) fn same_as(&self, other: &AccessToken) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }

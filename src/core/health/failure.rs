@@ -33,7 +33,7 @@ pub enum Health {
 }
 
 impl Health {
-    pub const ALL: [Health; 8] = [
+    pub(crate) const ALL: [Health; 8] = [
         Health::Ok,
         Health::Starting,
         Health::Throttled,
@@ -44,7 +44,7 @@ impl Health {
         Health::Misconfigured,
     ];
 
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Health::Ok => "ok",
             Health::Starting => "starting",
@@ -133,7 +133,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub fn new(
+    pub(crate) fn new(
         health: Health,
         reaction: Reaction,
         what: impl Into<String>,
@@ -151,13 +151,13 @@ impl Failure {
     }
 
     #[must_use]
-    pub fn suspecting(mut self, suspect: Suspect) -> Self {
+    pub(crate) fn suspecting(mut self, suspect: Suspect) -> Self {
         self.suspect = suspect;
         self
     }
 
     #[must_use]
-    pub fn caused_by(mut self, cause: impl Into<String>) -> Self {
+    pub(crate) fn caused_by(mut self, cause: impl Into<String>) -> Self {
         self.cause = Some(cause.into());
         self
     }
@@ -175,7 +175,7 @@ impl Failure {
     }
 
     #[must_use]
-    pub fn with_status(mut self, status: u16) -> Self {
+    pub(crate) fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
         self
     }

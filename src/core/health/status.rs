@@ -178,14 +178,14 @@ pub enum PartState {
 }
 
 impl PartState {
-    pub const ALL: [PartState; 4] = [
+    pub(crate) const ALL: [PartState; 4] = [
         PartState::Ok,
         PartState::Starting,
         PartState::Unavailable,
         PartState::Failed,
     ];
 
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             PartState::Ok => "ok",
             PartState::Starting => "starting",

@@ -108,7 +108,7 @@ impl Forms {
         self.0.iter().copied().flatten()
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.hashes().count()
     }
 }
@@ -143,7 +143,7 @@ pub enum Change {
 }
 
 impl Change {
-    pub const ALL: [Change; 5] = [
+    pub(crate) const ALL: [Change; 5] = [
         Change::Created,
         Change::Updated,
         Change::Resolved,
@@ -151,7 +151,7 @@ impl Change {
         Change::Redirected,
     ];
 
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Change::Created => "created",
             Change::Updated => "updated",

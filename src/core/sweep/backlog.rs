@@ -25,11 +25,11 @@ impl Span {
         Self { from, to: None }
     }
 
-    pub fn between(from: Ticks, to: Ticks) -> Self {
+    pub(crate) fn between(from: Ticks, to: Ticks) -> Self {
         Self { from, to: Some(to) }
     }
 
-    pub fn overlaps(self, other: Self) -> bool {
+    pub(crate) fn overlaps(self, other: Self) -> bool {
         let begins_before_end_of = |one: Self, other: Self| other.to.is_none_or(|to| one.from < to);
         begins_before_end_of(self, other) && begins_before_end_of(other, self)
     }
@@ -46,7 +46,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    pub fn unread(from: Ticks, to: Ticks) -> Self {
+    pub(crate) fn unread(from: Ticks, to: Ticks) -> Self {
         Self {
             from,
             to,
@@ -54,7 +54,7 @@ impl Interval {
         }
     }
 
-    pub fn again(from: Ticks, to: Ticks) -> Self {
+    pub(crate) fn again(from: Ticks, to: Ticks) -> Self {
         Self {
             from,
             to,
@@ -91,7 +91,7 @@ impl Backlog {
         &self.0
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

@@ -26,7 +26,7 @@ impl Ticks {
     /// The last tick of the year 9999.
     pub const MAX: Ticks = Ticks(253_402_300_800 * PER_SECOND - 1);
 
-    pub fn from_unix_seconds(seconds: i64) -> Self {
+    pub(crate) fn from_unix_seconds(seconds: i64) -> Self {
         Ticks(seconds.saturating_mul(PER_SECOND)).clamped()
     }
 
