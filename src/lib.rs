@@ -109,6 +109,7 @@
 //! `docs/contributing.md` says where to change what.
 
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 // Public is what the binary, the tests, the benches and the fuzz targets use. The pages describe everything: read them in
 // the source, or with `cargo doc --document-private-items`.
 #![allow(rustdoc::private_intra_doc_links)]

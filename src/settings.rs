@@ -19,6 +19,7 @@ use crate::core::incident::version::Deduplicate;
 pub use crate::core::sources::SourceKind;
 use crate::core::time::schedule::Schedule;
 
+/// The whole configuration, validated. The keys are in `docs/configuration.md`.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// At least one; ids and names are unique.
@@ -106,14 +107,18 @@ pub struct TenantSettings {
 /// The app registration that reads a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AppSettings {
+    /// The app id, which Entra shows as "Application (client) ID".
     pub client_id: Uuid,
+    /// How the app proves that it is the one.
     pub credential: Credential,
 }
 
 /// An app's credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Credential {
+    /// A client secret, or two of them during a rotation.
     Secret {
+        /// Tried first.
         current: SecretSource,
         /// The file of a second secret, which is tried when the first is refused.
         next: Option<PathBuf>,
@@ -135,10 +140,13 @@ impl Credential {
 /// Where a client secret comes from. A file is read at each token request, so that a rotation needs no restart.
 #[derive(Debug, Clone)]
 pub enum SecretSource {
+    /// The secret is the content of this file.
     File(PathBuf),
     /// An environment variable's name, and its value at the start.
     Env {
+        /// As in the configuration.
         name: String,
+        /// Read once: a rotation needs a restart.
         value: SecretString,
     },
 }
@@ -176,8 +184,10 @@ impl Hash for SecretSource {
     }
 }
 
+/// How one tenant's API and its token service are reached.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiSettings {
+    /// The API.
     pub source: SourceKind,
     /// Scheme and host of the incidents API, `https`, or `http` on loopback; its path is `/`.
     pub base_url: Url,
@@ -185,9 +195,11 @@ pub struct ApiSettings {
     pub login_url: Url,
     /// Scope of the v2 endpoint, ending in `/.default`; the rest is the v1 endpoint's resource.
     pub scope: String,
+    /// The version of Entra's endpoint.
     pub token_endpoint: TokenEndpoint,
     /// May hold a user and a password: never print it.
     pub proxy: Option<Url>,
+    /// `None`: only the system's authorities are trusted.
     pub ca_file: Option<CaFile>,
     /// Silence that ends a request.
     pub request_timeout: Duration,
@@ -214,6 +226,7 @@ impl fmt::Debug for ApiSettings {
 /// Authorities to trust beside the system's.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CaFile {
+    /// A PEM file.
     pub path: PathBuf,
     /// The content when the configuration was read. A changed file is a new setting.
     pub pem: Arc<[u8]>,
@@ -225,9 +238,12 @@ impl fmt::Debug for CaFile {
     }
 }
 
+/// A version of Entra's token endpoint. They differ in the parameter that names the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenEndpoint {
+    /// `/oauth2/token`, with a resource.
     V1,
+    /// `/oauth2/v2.0/token`, with a scope.
     V2,
 }
 
@@ -319,7 +335,7 @@ pub(crate) enum LogFormat {
 /// What is logged: a level for the daemon's own lines (`info`), and others for targets, in the form of `RUST_LOG`
 /// (`info,incidentd::microsoft=debug`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLevels {
+pub(crate) struct LogLevels {
     pub own: LevelFilter,
     pub targets: Vec<(String, LevelFilter)>,
 }

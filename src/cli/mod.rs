@@ -137,6 +137,7 @@ impl Cli {
 /// Why a command failed.
 #[derive(Debug)]
 pub struct CommandError {
+    /// The exit code of the process: 1, or one of `sysexits.h`.
     pub code: u8,
     error: anyhow::Error,
 }

@@ -199,6 +199,7 @@ impl ConfigKey {
         super::origin::dotted(self.table, self.name)
     }
 
+    /// Its type in the words of the documents.
     pub fn type_name(&self) -> &'static str {
         match self.kind {
             Table => "table",
@@ -212,6 +213,7 @@ impl ConfigKey {
         }
     }
 
+    /// The default as it is written in a file. `None`: the key has none.
     pub fn default(&self) -> Option<&'static str> {
         (!self.default.is_empty()).then_some(self.default)
     }

@@ -52,7 +52,9 @@ pub const LETTER_LEN: usize = 1 + 8 + 1;
 /// Bytes of a key: tenant, and an incident's id or a dead letter's content hash.
 pub const KEY_LEN: usize = 16 + 8;
 
+/// Why the value of a row can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum CodecError {
     #[error(
         "written by a later incidentd (format {found}; this one reads up to {FORMAT}): run that version or a later one"
@@ -84,6 +86,7 @@ pub fn raw_hash(raw: &[u8]) -> ContentHash {
     ContentHash(xxh3_64(raw))
 }
 
+/// The value of an incident's row.
 pub fn encode_seen(seen: &Seen) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(SEEN_LEN + HASH_LEN * seen.forms.count());
     bytes.push(FORMAT);
@@ -95,6 +98,7 @@ pub fn encode_seen(seen: &Seen) -> Vec<u8> {
     bytes
 }
 
+/// Reads what [`encode_seen`] of this format or an earlier one wrote. Any other bytes are an error.
 pub fn decode_seen(bytes: &[u8]) -> Result<Seen, CodecError> {
     let (format, rest) = body(bytes)?;
     let (updated, rest) = take_ticks(rest)?;
@@ -137,6 +141,7 @@ pub fn encode_letter(letter: &Letter) -> [u8; LETTER_LEN] {
     bytes
 }
 
+/// Reads what [`encode_letter`] wrote. Any other bytes are an error.
 pub fn decode_letter(bytes: &[u8]) -> Result<Letter, CodecError> {
     let (_, rest) = body(bytes)?;
     let (met, rest) = take_ticks(rest)?;
@@ -148,6 +153,7 @@ pub fn decode_letter(bytes: &[u8]) -> Result<Letter, CodecError> {
     Ok(Letter { met, accepted })
 }
 
+/// The value of a tenant's row.
 pub fn encode_state(state: &TenantState) -> Vec<u8> {
     let intervals = state.backlog.intervals();
     let mut bytes = Vec::with_capacity(STATE_LEN + INTERVAL_LEN * intervals.len());
@@ -163,6 +169,7 @@ pub fn encode_state(state: &TenantState) -> Vec<u8> {
     bytes
 }
 
+/// Reads what [`encode_state`] of this format or an earlier one wrote. Any other bytes are an error.
 pub fn decode_state(bytes: &[u8]) -> Result<TenantState, CodecError> {
     let (format, rest) = body(bytes)?;
     let (cursor, rest) = take_ticks(rest)?;

@@ -18,6 +18,7 @@ impl TenantId {
         self.0.as_bytes()
     }
 
+    /// The id with these bytes, in the order in which a GUID is written.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
@@ -47,6 +48,7 @@ impl FromStr for TenantId {
     }
 }
 
+/// Why a text is no id of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a GUID of the form 11111111-1111-1111-1111-111111111111")]
 pub struct NotAGuid;

@@ -20,7 +20,7 @@ pub use kind::SourceKind;
 
 /// The facts of one source.
 #[derive(Debug)]
-pub struct SourceFacts {
+pub(crate) struct SourceFacts {
     /// The value of `api.source`, and the label in metrics, status and causes.
     pub name: &'static str,
     /// The most incidents on a page.
@@ -51,7 +51,7 @@ pub struct Dialect {
 
 /// An application permission of one Microsoft API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Permission {
+pub(crate) struct Permission {
     /// The name of the API in Entra's portal, under "APIs my organization uses".
     pub api: &'static str,
     /// The app ids of the API. The audience of a token is one of them or the URL of the resource; the API chooses.
@@ -70,7 +70,7 @@ impl Permission {
 
 /// The address of the API in one cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Address {
+pub(crate) struct Address {
     pub cloud: Cloud,
     pub base_url: &'static str,
     pub doubt: Option<Doubt>,
@@ -85,7 +85,7 @@ impl Address {
 
 /// A fact that Microsoft does not document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doubt {
+pub(crate) enum Doubt {
     /// The audience of tokens. Other clouds use the host of the API.
     Scope,
     /// Whether the host has the API at all.
@@ -94,7 +94,7 @@ pub enum Doubt {
 
 /// The announced end of an API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EndOfService {
+pub(crate) struct EndOfService {
     /// The last day on which the API is promised to work, at 0:00 UTC.
     pub last_day: Ticks,
     /// Microsoft's notice.
@@ -186,7 +186,7 @@ impl SourceKind {
     }
 
     /// The address of the API in `cloud`. `None`: Microsoft documents no such API there.
-    pub fn address(self, cloud: Cloud) -> Option<&'static Address> {
+    pub(crate) fn address(self, cloud: Cloud) -> Option<&'static Address> {
         let mut addresses = self.facts().addresses.iter();
         addresses.find(|at| at.cloud == cloud)
     }

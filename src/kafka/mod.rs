@@ -39,6 +39,7 @@ pub use publisher::KafkaPublisher;
 
 /// Why a client can't be made, or can't read.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum KafkaError {
     #[error("librdkafka has no property named {name:?}")]
     UnknownProperty { name: String },

@@ -15,10 +15,15 @@ const METADATA_LIMIT: Duration = Duration::from_secs(10);
 /// A record of a topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Arrived {
+    /// Counted from 0.
     pub partition: i32,
+    /// Unique within its partition.
     pub offset: i64,
+    /// Empty when the record has none. Bytes that are not UTF-8 are replaced.
     pub key: String,
+    /// In the order of the record, names may repeat.
     pub headers: Vec<(String, String)>,
+    /// Empty when the record has none.
     pub value: Vec<u8>,
 }
 

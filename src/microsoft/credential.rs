@@ -225,6 +225,7 @@ pub struct AppCredential {
 }
 
 impl AppCredential {
+    /// Reads no file: the credential is read at each token request.
     pub fn new(app: &AppSettings) -> Self {
         Self {
             client_id: app.client_id,

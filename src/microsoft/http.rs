@@ -71,6 +71,7 @@ struct ClientKey {
 }
 
 impl Clients {
+    /// Clients that look up names as the system does.
     pub fn new() -> Self {
         Self::default()
     }

@@ -21,9 +21,13 @@ use crate::core::time::ticks::Ticks;
 /// A record ready for Kafka.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
+    /// The name of a topic that need not exist.
     pub topic: Arc<str>,
+    /// Records with equal keys go to one partition, in order.
     pub key: String,
+    /// Names and values, in the order in which they are sent.
     pub headers: Vec<(&'static str, String)>,
+    /// The body, uncompressed.
     pub value: Vec<u8>,
     /// Where in the value the bytes are that Microsoft sent. Empty when they are not in it as they came.
     pub raw: Range<usize>,
@@ -43,24 +47,39 @@ impl Record {
 pub enum Item {
     /// A version of an incident: published, and recorded as `seen` when it is acknowledged.
     Version {
+        /// What was read of the incident.
         reading: Reading,
+        /// The change since the version that was published before.
         change: Change,
+        /// What the ledger keeps.
         seen: Seen,
+        /// Microsoft's bytes, with all alerts.
         raw: Bytes,
     },
     /// Recorded only. It was published before, as another API showed it or a former release recorded it; later readings
     /// are compared with this one.
-    Adopted { id: IncidentId, seen: Seen },
+    Adopted {
+        /// The incident.
+        id: IncidentId,
+        /// What the ledger keeps.
+        seen: Seen,
+    },
     /// Recorded only: an element that can't be read.
     Unreadable {
+        /// The hash of its bytes.
         content: ContentHash,
+        /// What the ledger keeps.
         letter: Letter,
     },
     /// An element that can't be read, for the dead-letter topic. Recorded as `letter` when it is acknowledged.
     DeadLetter {
+        /// The hash of its bytes.
         content: ContentHash,
+        /// What the ledger keeps.
         letter: Letter,
+        /// Why it can't be read, for people.
         why: String,
+        /// The element as it came.
         raw: Bytes,
     },
 }
@@ -85,6 +104,7 @@ impl Item {
 /// What one commit publishes and records. It holds at most one version of an incident.
 #[derive(Debug, Default)]
 pub struct Batch {
+    /// In the order in which they are published.
     pub items: Vec<Item>,
     /// The tenant's new state. Recorded last, and only when all items are.
     pub state: Option<TenantState>,
@@ -123,6 +143,7 @@ pub trait Encoder: Send + Sync {
 /// A record that was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
+    /// Why, and what the operator can do.
     pub failure: Failure,
     /// The record, when nothing but its size is wrong with it.
     pub oversize: Option<Box<Record>>,
@@ -152,6 +173,7 @@ pub trait Publisher: Send + Sync {
 /// What one commit writes, all or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerEntry {
+    /// The tenant that all rows belong to.
     pub tenant: TenantId,
     /// The versions now published.
     pub seen: Vec<(IncidentId, Seen)>,
@@ -203,6 +225,7 @@ pub trait Ledger: Send + Sync {
 pub struct Committed {
     /// Incident versions that were acknowledged and recorded, whatever `result` says of the others.
     pub published: u64,
+    /// `Err`: what was not published or recorded stays before the cursor, and the next sweep tries it again.
     pub result: Result<(), Failure>,
 }
 

@@ -18,6 +18,7 @@ use crate::core::time::ticks::Ticks;
 pub struct AccessToken(Arc<SecretString>);
 
 impl AccessToken {
+    /// The token of one exchange: another call with the same text makes another token.
     pub fn new(token: SecretString) -> Self {
         Self(Arc::new(token))
     }
@@ -40,6 +41,7 @@ impl fmt::Debug for AccessToken {
 /// The answer to one token request. Its claims are already checked.
 #[derive(Debug, Clone)]
 pub struct Grant {
+    /// What to send with each request.
     pub token: AccessToken,
     /// How long the token lives from now, as the answer's `expires_in` says.
     pub lifetime: Duration,

@@ -24,11 +24,15 @@ use super::{
 /// All that one tenant's records have in common.
 #[derive(Debug, Clone)]
 pub struct Recipe {
+    /// The header `tenant_id`, and the first part of each key.
     pub tenant: TenantId,
+    /// The header `tenant_name`.
     pub name: Arc<str>,
     /// `ce_source`: the API's base URL.
     pub source: String,
+    /// The topic for incidents.
     pub topic: Arc<str>,
+    /// How an incident becomes a value.
     pub format: RecordFormat,
     /// The topic for changes of health, if one is set.
     pub status_topic: Option<Arc<str>>,
@@ -49,6 +53,7 @@ pub struct RecordEncoder {
 }
 
 impl RecordEncoder {
+    /// Prepares what all records share.
     pub fn new(recipe: Recipe) -> Self {
         Self {
             tenant: recipe.tenant.to_string(),

@@ -34,6 +34,7 @@ use crate::runtime::oldest::OldestWait;
 /// The pause between two tries to write the ledger.
 const LEDGER_RETRY: Duration = Duration::from_secs(1);
 
+/// The outlet of one process: publishes, waits for the acknowledgement, and then writes a ledger of its own.
 pub struct LocalOutlet(Arc<Shared>);
 
 /// What all leases share.
@@ -50,6 +51,7 @@ struct Shared {
 }
 
 impl LocalOutlet {
+    /// `observer` counts what is published, and what is held up.
     pub fn new(
         publisher: Arc<dyn Publisher>,
         ledger: Arc<dyn Ledger>,

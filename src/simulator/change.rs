@@ -5,7 +5,9 @@ use uuid::Uuid;
 /// One version of one incident.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Version {
+    /// The directory's id.
     pub tenant: Uuid,
+    /// Its number in both APIs.
     pub incident: u64,
     /// The world's own count of the incident's changes, the first being 1; alert-only changes count as well.
     pub revision: u32,
@@ -17,15 +19,21 @@ pub enum Update {
     /// In the Defender API's words. `AwaitingAction`, of Defender Experts, is Graph's alone, which shows it only on request
     /// (section 3.3).
     Status(&'static str),
+    /// In the Defender API's words.
     Severity(String),
+    /// An analyst's address. `None`: nobody.
     AssignedTo(Option<String>),
+    /// One more custom tag.
     Tag(String),
+    /// One more comment.
     Comment(String),
+    /// That many more alerts.
     NewAlerts(usize),
     /// Adds this number of bytes to one alert's description.
     LongAlert(usize),
     /// With this classification and determination, in the Defender API's words.
     Resolve(&'static str, &'static str),
+    /// Active again, and its alerts in progress.
     Reopen,
 }
 
@@ -40,6 +48,7 @@ pub enum Stamp {
 
 /// Why the world refused an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum Refused {
     #[error("there is no such tenant")]
     NoTenant,

@@ -29,7 +29,12 @@ pub enum Paging {
     Skip,
     /// `@odata.nextLink`, with at most `page` incidents a page; with `empty_pages`, each of them comes after an empty
     /// page that has a nextLink too.
-    NextLink { page: usize, empty_pages: bool },
+    NextLink {
+        /// At least 1.
+        page: usize,
+        /// Whether there are empty pages between.
+        empty_pages: bool,
+    },
 }
 
 pub(super) fn list_rules(paging: Paging) -> ListRules {

@@ -15,16 +15,21 @@ use uuid::Uuid;
 /// Which API.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Api {
+    /// Defender XDR's own API.
     #[default]
     Defender,
+    /// Microsoft Graph.
     Graph,
 }
 
 /// Which kind of request, of either API.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Endpoint {
+    /// A token request, of v1 or v2.
     Token,
+    /// A page of the list, first or followed.
     List,
+    /// One incident by its id.
     Get,
     /// The alerts of one incident, which only Graph has.
     Alerts,
@@ -37,8 +42,11 @@ pub enum Endpoint {
 pub enum Effect {
     /// This answer replaces the real one, as from a front end. It uses no quota.
     Answer {
+        /// The HTTP status.
         status: u16,
+        /// Names and values, beside those that HTTP needs.
         headers: Vec<(String, String)>,
+        /// Sent as it is.
         body: String,
     },
     /// No answer, ever.
@@ -82,12 +90,14 @@ pub enum Hint {
     Date(u64),
     /// In the message only.
     Text(u64),
+    /// Not at all.
     Nothing,
 }
 
 /// Which of the requests that fit a rule.
 #[derive(Clone, Copy, Debug)]
 pub enum When {
+    /// All of them.
     Always,
     /// The nth, counted from 1.
     Nth(u64),
@@ -141,6 +151,7 @@ impl Rule {
         self
     }
 
+    /// Only for this kind of request.
     pub fn at(mut self, endpoint: Endpoint) -> Self {
         self.endpoint = Some(endpoint);
         self
@@ -152,6 +163,7 @@ impl Rule {
         self
     }
 
+    /// Only for these of the requests that fit.
     pub fn when(mut self, when: When) -> Self {
         self.when = when;
         self
@@ -221,6 +233,7 @@ impl Faults {
         })))
     }
 
+    /// Adds a rule. For one request, delays add up, and the first other effect counts.
     pub fn push(&self, rule: Rule) -> RuleId {
         let all = &mut self.0.lock().all;
         all.push(rule);
@@ -248,6 +261,7 @@ impl Faults {
         poison.insert((tenant, incident), (effect, 0));
     }
 
+    /// Ends the poison of one incident.
     pub fn cure(&self, tenant: Uuid, incident: u64) {
         self.0.lock().poison.remove(&(tenant, incident));
     }

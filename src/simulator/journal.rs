@@ -28,11 +28,13 @@ const LOG_LIMIT: usize = 200_000;
 pub struct Request {
     /// The world's time in ticks.
     pub at: i64,
+    /// From method and path.
     pub endpoint: Endpoint,
     /// `None` for tokens, and for paths that neither API has.
     pub api: Option<Api>,
     /// From the path of a token request, from the token of any other.
     pub tenant: Option<Uuid>,
+    /// As sent, without the query.
     pub path: String,
     /// The query as sent, still encoded.
     pub query: String,
@@ -112,6 +114,7 @@ impl Journal {
         self.0.records.lock().shown.clone()
     }
 
+    /// How many versions went out whole.
     pub fn shown_count(&self) -> usize {
         self.0.records.lock().shown.len()
     }
@@ -163,6 +166,7 @@ impl Journal {
         records.lists.get(&tenant).map_or(0, |(_, most)| *most)
     }
 
+    /// How many requests for a token arrived, refused ones included.
     pub fn token_requests(&self) -> u64 {
         self.0.records.lock().token_requests
     }

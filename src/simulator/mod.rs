@@ -80,13 +80,17 @@ use service::Service;
 pub struct Options {
     /// The same seed gives the same world, tokens and faults.
     pub seed: u64,
+    /// Known from the start; [`World::add_tenant`] adds others.
     pub tenants: Vec<Tenant>,
+    /// The world's time: real, or set by a test.
     pub clock: Clock,
     /// The approximate size of new incidents. `None`: a few kilobytes.
     pub incident_bytes: Option<usize>,
+    /// The order of lists of both APIs.
     pub order: Order,
     /// For the Defender API. Graph always has nextLinks.
     pub paging: Paging,
+    /// What only Graph does.
     pub graph: GraphOptions,
     /// A nextLink is refused when it is followed a second time.
     pub links_once: bool,
@@ -163,14 +167,17 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
+    /// The world that it shows. Changes take effect with the next request.
     pub fn world(&self) -> World {
         self.service.world.clone()
     }
 
+    /// The faults of its answers.
     pub fn faults(&self) -> Faults {
         self.service.faults.clone()
     }
 
+    /// What it was asked and what it showed.
     pub fn journal(&self) -> Journal {
         self.service.journal.clone()
     }

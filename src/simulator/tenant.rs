@@ -6,12 +6,16 @@ use uuid::Uuid;
 use super::jwt;
 use super::time::SECOND;
 
+/// A customer's directory, as its administrator set it up.
 #[derive(Clone)]
 pub struct Tenant {
+    /// The directory's id.
     pub id: Uuid,
+    /// As in the messages of Entra's errors.
     pub name: String,
     /// The one app that this directory knows.
     pub client_id: Uuid,
+    /// A client secret that the app has.
     pub secret: String,
     /// Whether `secret` has expired; the others have not.
     pub secret_expired: bool,
@@ -62,8 +66,11 @@ impl Tenant {
 /// A federated identity credential: a client with a token of this issuer for this subject is the app (section 4.6).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FederatedCredential {
+    /// The `iss` of its tokens.
     pub issuer: String,
+    /// The `sub` of its tokens.
     pub subject: String,
+    /// The `aud` of its tokens.
     pub audience: String,
 }
 
@@ -71,6 +78,7 @@ impl FederatedCredential {
     /// The audience of such tokens outside of national clouds.
     pub const AUDIENCE: &'static str = "api://AzureADTokenExchange";
 
+    /// With [`Self::AUDIENCE`].
     pub fn new(issuer: &str, subject: &str) -> Self {
         Self {
             issuer: issuer.to_owned(),

@@ -52,6 +52,7 @@ impl World {
         self.0.options.clock.now()
     }
 
+    /// Moves the world's time forward. A wall clock goes on from there.
     pub fn advance(&self, by: Duration) {
         self.0.options.clock.advance(by);
     }
@@ -63,16 +64,19 @@ impl World {
         self.0.tenants.lock().insert(id, incidents);
     }
 
+    /// From now on it is as if it had never been.
     pub fn remove_tenant(&self, tenant: Uuid) {
         self.0.tenants.lock().remove(&tenant);
     }
 
+    /// All of them, in the order of their ids.
     pub fn tenants(&self) -> Vec<Tenant> {
         let tenants = self.0.tenants.lock();
         let all = tenants.values();
         all.map(|incidents| incidents.tenant.clone()).collect()
     }
 
+    /// `None`: there is no such tenant.
     pub fn tenant(&self, tenant: Uuid) -> Option<Tenant> {
         self.with(tenant, |incidents, _| Ok(incidents.tenant.clone()))
             .ok()
@@ -103,14 +107,17 @@ impl World {
         self.with(tenant, |incidents, _| Ok(incidents.add(at)))
     }
 
+    /// Changes an incident now; the version that this makes.
     pub fn update(&self, tenant: Uuid, id: u64, update: Update) -> Result<Version, Refused> {
         self.with(tenant, |incidents, now| incidents.update(id, now, update))
     }
 
+    /// As malware, a true positive.
     pub fn resolve(&self, tenant: Uuid, id: u64) -> Result<Version, Refused> {
         self.update(tenant, id, Update::Resolve("TruePositive", "Malware"))
     }
 
+    /// As [`Update::Reopen`].
     pub fn reopen(&self, tenant: Uuid, id: u64) -> Result<Version, Refused> {
         self.update(tenant, id, Update::Reopen)
     }
@@ -145,6 +152,7 @@ impl World {
         self.with(tenant, |incidents, now| incidents.bulk(ids, now))
     }
 
+    /// Merges `source` into `target`: `source` only redirects from now on.
     pub fn merge(&self, tenant: Uuid, source: u64, target: u64) -> Result<(), Refused> {
         self.with(tenant, |incidents, now| {
             incidents.merge(source, target, now)

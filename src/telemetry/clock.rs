@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::core::time::ticks::Ticks;
 use crate::ports::Clock;
 
+/// The [`Clock`] of the system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

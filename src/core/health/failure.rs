@@ -15,6 +15,7 @@ use crate::core::format::is_wild;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
+    /// The last sweep ended without a failure.
     Ok,
     /// No sweep has ended since the daemon started.
     Starting,
@@ -119,9 +120,11 @@ pub enum Suspect {
 pub struct Failure {
     /// The state this puts the tenant in.
     pub health: Health,
+    /// When to try again, and what to do before that.
     pub reaction: Reaction,
     /// The HTTP status that said so, when there was one.
     pub status: Option<u16>,
+    /// What a repetition should leave out.
     pub suspect: Suspect,
     /// A short key that is equal for equal causes over all tenants (`defender 403 Forbidden`), so that a shared cause is one
     /// alarm. It contains nothing of a single tenant. `None`: the failure is this tenant's own, or its cause is not known.

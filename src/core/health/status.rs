@@ -168,6 +168,7 @@ pub struct BackfillStatus {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PartState {
+    /// It works, as far as its last use shows.
     Ok,
     /// Not reached, or not opened, since the process started.
     Starting,

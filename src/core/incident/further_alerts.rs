@@ -19,6 +19,7 @@ const ALERTS: &str = "alerts";
 /// Where the remaining alerts of an incident are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Continuation {
+    /// The nextLink of the alerts, as Microsoft sent it: its host is not checked yet.
     Link(String),
     /// There are more alerts, but their link is not usable.
     Unusable,

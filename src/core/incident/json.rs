@@ -24,8 +24,11 @@ pub struct Broken(pub usize);
 /// The kind of a value, from its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begins {
+    /// `{`
     Object,
+    /// `[`
     List,
+    /// `"`
     Text,
     /// A number, `true`, `false`, `null`, or whatever stands in their place.
     Token,
@@ -41,7 +44,9 @@ pub struct Text<'a> {
 /// A value that is neither an object nor a list.
 #[derive(Debug, Clone, Copy)]
 pub enum Scalar<'a> {
+    /// A string.
     Text(Text<'a>),
+    /// A number, `true`, `false` or `null` as written. Nothing checks that it is one.
     Token(&'a [u8]),
 }
 
@@ -65,6 +70,7 @@ pub struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
+    /// At the first of these bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }

@@ -31,12 +31,15 @@ const LONGEST_KEY: usize = 40;
 /// What surrounds the incidents.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Envelope {
+    /// Where the list goes on, as Microsoft sent it: its host is not checked yet.
     pub next_link: Option<String>,
     /// There is a nextLink, but it is not a readable text.
     pub more_unreachable: bool,
 }
 
+/// Why bytes can't be read as a page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum PageError {
     #[error("the page ended in the middle")]
     Truncated,

@@ -14,10 +14,15 @@ use crate::core::time::ticks::Ticks;
 /// The names that an API gives to the members that are read, and which of them make a version.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shape {
+    /// The API. Hashes of different APIs can't be compared.
     pub origin: SourceKind,
+    /// A whole number, or a string of digits.
     pub id: &'static str,
+    /// The last update, an RFC 3339 instant.
     pub updated: &'static str,
+    /// The status, which decides the phase.
     pub status: &'static str,
+    /// The id of the incident that this one was merged into.
     pub redirect: &'static str,
     /// The significant members besides id and last update. Microsoft's pages on the incident, the alert and the entity
     /// (or evidence) name them.
@@ -26,6 +31,7 @@ pub struct Shape {
 
 /// Why bytes can't be read as an incident. Such bytes become a dead letter; their neighbours are not affected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
 pub enum Malformed {
     #[error("not a JSON object: {0}")]
     Json(Broken),

@@ -38,6 +38,7 @@ impl std::fmt::Display for ContentHash {
 pub enum Phase {
     /// Any other status: statuses are an open set.
     Open,
+    /// Status `Resolved`, in either API's spelling.
     Resolved,
     /// Merged into another incident (status `Redirected`, or a `redirectIncidentId` is set).
     Redirected,
@@ -46,10 +47,15 @@ pub enum Phase {
 /// One reading of one incident: the few fields that matter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reading {
+    /// Unique within the tenant only.
     pub id: IncidentId,
+    /// The last update, which Microsoft does not move with every change.
     pub updated: Ticks,
+    /// From its status, and from whether it was merged into another.
     pub phase: Phase,
+    /// Of its significant members.
     pub hash: ContentHash,
+    /// The API that showed it: hashes of two APIs can't be compared.
     pub origin: SourceKind,
     /// Whether all its alerts are there. `false`: Microsoft could not return them.
     pub whole: bool,
@@ -93,6 +99,7 @@ impl Forms {
     /// row of the ledger, and almost all incidents have one form.
     pub const MOST: usize = 8;
 
+    /// No version.
     pub const NONE: Self = Self([None; Self::MOST]);
 
     /// Adds a newer one.
@@ -116,11 +123,15 @@ impl Forms {
 /// The version of an incident that was published last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Seen {
+    /// The last update of that version.
     pub updated: Ticks,
+    /// Its phase: tells what kind of change the next version is.
     pub phase: Phase,
     /// Empty if a former release recorded it, whose hash can't be compared.
     pub forms: Forms,
+    /// The API that showed it.
     pub origin: SourceKind,
+    /// As [`Reading::whole`].
     pub whole: bool,
 }
 
@@ -136,9 +147,13 @@ impl Seen {
 pub enum Change {
     /// The id is new, whatever its status.
     Created,
+    /// Anything that is none of the others.
     Updated,
+    /// It was open before.
     Resolved,
+    /// It was resolved before.
     Reopened,
+    /// It was merged into another incident.
     Redirected,
 }
 
@@ -183,9 +198,12 @@ pub enum Deduplicate {
     Id,
 }
 
+/// What to do with a reading.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Decision {
+    /// It is a new version.
     Publish(Change),
+    /// It shows nothing new, or is older than the published version: its bytes are dropped.
     Unchanged,
     /// Published already, in the form of the other API or by a former release. Later readings are compared with this
     /// one.

@@ -7,6 +7,7 @@ use crate::core::incident::significant::{Compared, Significant};
 use crate::core::sources::Dialect;
 use crate::core::sources::kind::SourceKind;
 
+/// How the Defender XDR API is asked, and what it answers.
 pub static DIALECT: Dialect = Dialect {
     list: "/api/incidents",
     shape: &SHAPE,

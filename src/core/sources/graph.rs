@@ -6,6 +6,7 @@ use crate::core::incident::significant::{Compared, Significant};
 use crate::core::sources::Dialect;
 use crate::core::sources::kind::SourceKind;
 
+/// How Microsoft Graph is asked, and what it answers.
 pub static DIALECT: Dialect = Dialect {
     list: "/v1.0/security/incidents",
     shape: &SHAPE,

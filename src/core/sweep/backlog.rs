@@ -16,11 +16,14 @@ pub const MOST: usize = 64;
 /// Last updates from `from` (inclusive) to `to` (exclusive); without `to`, the span has no end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Span {
+    /// Inclusive.
     pub from: Ticks,
+    /// Exclusive. `None`: no end.
     pub to: Option<Ticks>,
 }
 
 impl Span {
+    /// From this instant on, without an end.
     pub fn from(from: Ticks) -> Self {
         Self { from, to: None }
     }
@@ -38,7 +41,9 @@ impl Span {
 /// Last updates still to be read, from `from` (inclusive) to `to` (exclusive).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Interval {
+    /// Inclusive.
     pub from: Ticks,
+    /// Exclusive, and later than `from`.
     pub to: Ticks,
     /// This interval was read before: an incident found in it now was indexed late, or changed without a new last
     /// update.

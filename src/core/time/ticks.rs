@@ -101,6 +101,7 @@ impl fmt::Display for Ticks {
     }
 }
 
+/// Why a text is no instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an RFC 3339 instant")]
 pub struct NotAnInstant;

@@ -13,8 +13,10 @@ use super::Service;
 /// The order of a list. The documentation says newest first; users report no order (section 1.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Order {
+    /// By last update, descending.
     #[default]
     NewestFirst,
+    /// By last update, ascending.
     OldestFirst,
     /// Arbitrary, but the same while an incident keeps its last update.
     Shuffled,

@@ -6,6 +6,7 @@ use crate::core::ids::IncidentId;
 /// What to ask an API for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PageAsk {
+    /// A page of the list.
     Query(Query),
     /// A nextLink, followed as it is. The adapter refuses a link that leaves the configured host, which would get the
     /// token.
@@ -17,6 +18,7 @@ pub enum PageAsk {
 /// A page of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Query {
+    /// The last updates to list.
     pub span: Span,
     /// How many incidents to return.
     pub top: u32,
