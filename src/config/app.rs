@@ -20,10 +20,10 @@ enum Lack {
 }
 
 /// A part of an app registration that may be given for all tenants, for one, or not at all.
-type Part<T> = Result<T, Lack>;
+type AppPart<T> = Result<T, Lack>;
 
 /// A key that was read as `value`.
-fn part<T>(section: &Section<'_>, key: &str, value: Option<T>) -> Part<T> {
+fn part<T>(section: &Section<'_>, key: &str, value: Option<T>) -> AppPart<T> {
     value.ok_or(match section.given(key) {
         true => Lack::Refused,
         false => Lack::NotGiven,
@@ -32,8 +32,8 @@ fn part<T>(section: &Section<'_>, key: &str, value: Option<T>) -> Part<T> {
 
 #[derive(Clone)]
 pub(super) struct AppParts {
-    client_id: Part<Uuid>,
-    credential: Part<Credential>,
+    client_id: AppPart<Uuid>,
+    credential: AppPart<Credential>,
 }
 
 impl AppParts {
@@ -90,7 +90,7 @@ const NEXT: &str = "client_secret_next_file";
 const FEDERATED: &str = "federated_token_file";
 
 /// File and variable count as one part, and so do the first and the second secret.
-fn read_credential(section: &mut Section<'_>, base: &Part<Credential>) -> Part<Credential> {
+fn read_credential(section: &mut Section<'_>, base: &AppPart<Credential>) -> AppPart<Credential> {
     if refuse_too_many(section) {
         return Err(Lack::Refused);
     }

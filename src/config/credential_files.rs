@@ -8,7 +8,7 @@
 //! Invariant: the content is never shown.
 
 use std::io::ErrorKind;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
@@ -17,20 +17,11 @@ use super::access;
 use super::layers::read_regular;
 use super::problems::{Wrong, wrong};
 use super::section::Section;
+use super::service_copies::{
+    COPIES, COPIES_VARIABLE, CREDENTIALS, FROM_FOLDER, NAMED_BY_UNIT, ORIGINALS, original,
+};
 use crate::core::health::failure::one_line;
 use crate::core::secret_text::{MAX_FILE, NoSecret, secret_in};
-
-/// Folder of the copies that systemd makes for a unit's LoadCredential.
-const CREDENTIALS: &str = "/run/credentials";
-/// The same for incidentd's own unit.
-const COPIES: &str = "/run/credentials/incidentd.service";
-/// The variable in which systemd gives a service that folder.
-const COPIES_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
-/// Folder of the originals.
-const ORIGINALS: &str = "/etc/incidentd";
-/// The files that the shipped unit names, besides those of the folder `secrets`.
-const NAMED_BY_UNIT: [&str; 2] = ["client-secret", "client-secret-next"];
-const FROM_FOLDER: &str = "secrets_";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileKind {
@@ -75,11 +66,6 @@ pub(super) fn read(
     Some(file.read)
 }
 
-/// Whether a text is a path and no secret in the wrong key: there is such a file, or the unit makes one.
-pub(super) fn is_surely_a_path(path: &Path) -> bool {
-    original(path).is_some() || path.exists()
-}
-
 struct CredentialFile {
     kind: FileKind,
     /// The path in the configuration.
@@ -89,21 +75,6 @@ struct CredentialFile {
     original: Option<PathBuf>,
     /// Whether this process is the service.
     in_service: bool,
-}
-
-/// The original of a copy; `None` if the path is no copy of the service's.
-fn original(copy: &Path) -> Option<PathBuf> {
-    let mut parts = copy.strip_prefix(COPIES).ok()?.components();
-    let (Some(Component::Normal(name)), None) = (parts.next(), parts.next()) else {
-        return None;
-    };
-    let name = name.to_str()?;
-    let originals = Path::new(ORIGINALS);
-    match name.strip_prefix(FROM_FOLDER) {
-        Some("") => None,
-        Some(name) => Some(originals.join("secrets").join(name)),
-        None => Some(originals.join(name)),
-    }
 }
 
 impl CredentialFile {

@@ -3,26 +3,14 @@
 //! The form is TOML, but it is no file to copy: what may be a secret is left out. Keys without a value are left out
 //! too.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::keys::{self, ConfigKey};
-use super::origin::dotted;
+use super::origin::{KeyMeaning, Provenance, dotted};
 use crate::settings::{Settings, TenantSettings};
 
 /// Longer lines are not aligned.
 const MAX_ALIGNED: usize = 64;
-
-/// The meaning of every key that has one, noted where it is read. The number is a tenant's, over all files; without it
-/// the key is the main file's. `None`: the tenant does not use what the main file has.
-pub(super) type Provenance = BTreeMap<(Option<usize>, String), Option<KeyMeaning>>;
-
-/// A key's value, and why it holds. A value that may be a secret is never in here.
-pub(super) struct KeyMeaning {
-    /// As TOML.
-    pub literal: String,
-    pub origin: String,
-}
 
 pub struct Effective {
     settings: Settings,

@@ -4,9 +4,9 @@
 //! `incidentd config` shows and in which order, and docs/configuration.md. A key that has no row can't be given. To add a
 //! key, add its row here and its field in [`crate::settings`], and read it where the fields beside it are read.
 
+use super::choices::names;
 use super::problems::Wrong;
 use super::units::{Bounds, DURATION, Measure, NUMBER, SIZE};
-use super::values::names;
 use crate::core::incident::version::Deduplicate;
 use crate::core::sources::Cloud;
 use crate::settings::{LogFormat, RecordFormat, SourceKind, TokenEndpoint};

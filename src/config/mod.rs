@@ -13,6 +13,7 @@
 mod access;
 mod api;
 mod app;
+mod choices;
 mod clouds;
 mod credential_files;
 mod effective;
@@ -27,6 +28,7 @@ mod problems;
 mod read;
 mod scope;
 mod section;
+mod service_copies;
 mod tenants;
 mod units;
 mod unknown_keys;
@@ -46,7 +48,7 @@ pub(crate) use tenants::{ExistingTenants, tenant_id, tenant_name};
 pub(crate) use units::distance;
 
 use crate::settings::Settings;
-use effective::Provenance;
+use origin::Provenance;
 use problems::Diagnosis;
 use scope::Context;
 

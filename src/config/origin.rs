@@ -1,8 +1,9 @@
-//! Where a value is given: a line of a file, or an environment variable.
+//! Where a value is given: a line of a file, or an environment variable; and what keys mean because of that.
 //!
 //! The `config` crate keeps an origin with each value. Here it is the number of the line in a file, or the name of a
 //! variable. The reader of a file knows which file it is.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -79,6 +80,17 @@ impl fmt::Display for Spot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// The meaning of every key that has one, noted where it is read. The number is a tenant's, over all files; without it
+/// the key is the main file's. `None`: the tenant does not use what the main file has.
+pub(super) type Provenance = BTreeMap<(Option<usize>, String), Option<KeyMeaning>>;
+
+/// A key's value, and why it holds. A value that may be a secret is never in here.
+pub(super) struct KeyMeaning {
+    /// As TOML.
+    pub literal: String,
+    pub origin: String,
 }
 
 /// A key below a table.

@@ -9,8 +9,7 @@ use std::fmt;
 use config::{Value, ValueKind};
 use uuid::Uuid;
 
-use super::effective::Provenance;
-use super::origin::Spot;
+use super::origin::{Provenance, Spot};
 use crate::core::health::failure::one_line;
 
 /// A report shows this many, and counts the rest.

@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 
 use config::{Value, ValueKind};
 
-use super::effective::KeyMeaning;
 use super::keys::{self, ConfigKey, KeyType};
-use super::origin::{Spot, Table, dotted};
+use super::origin::{KeyMeaning, Spot, Table, dotted};
 use super::problems::{Diagnosis, Problem, Wrong, quoted_text, scalar, shown, wrong};
 use super::scope::{Owner, Scope};
 use super::unknown_keys;

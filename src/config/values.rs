@@ -4,47 +4,16 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::credential_files;
+use super::choices::{Choice, names};
 use super::keys::{ConfigKey, KeyType};
 use super::problems::{Wrong, wrong};
 use super::scope::Context;
+use super::service_copies;
 use crate::core::format::is_wild;
-use crate::core::incident::version::Deduplicate;
-use crate::core::sources::Cloud;
-use crate::settings::{LogFormat, RecordFormat, SourceKind, TokenEndpoint};
 
 /// A value that its text and its key's row are enough to read.
 pub(super) trait FromText: Sized {
     fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong>;
-}
-
-/// A value that is one of a few words.
-pub(super) trait Choice: Copy + 'static {
-    const NAMES: &'static [(&'static str, Self)];
-}
-
-pub(super) fn names<T: Choice>() -> Vec<&'static str> {
-    T::NAMES.iter().map(|(name, _)| *name).collect()
-}
-
-macro_rules! choices {
-    ($($kind:ident { $($name:literal = $variant:ident),* })*) => {$(
-        impl Choice for $kind {
-            const NAMES: &'static [(&'static str, Self)] = &[$(($name, $kind::$variant)),*];
-        }
-    )*};
-}
-
-choices! {
-    SourceKind { "graph" = Graph, "defender" = Defender }
-    TokenEndpoint { "v2" = V2, "v1" = V1 }
-    Deduplicate { "version" = Version, "id" = Id }
-    RecordFormat { "cloudevents" = CloudEvents, "raw" = Raw }
-    LogFormat { "auto" = Auto, "json" = Json, "text" = Text }
-}
-
-impl Choice for Cloud {
-    const NAMES: &'static [(&'static str, Self)] = &Cloud::NAMES;
 }
 
 impl<T: Choice> FromText for T {
@@ -100,7 +69,7 @@ pub(super) fn literal(key: &ConfigKey, text: &str, context: &Context<'_>) -> Str
             }
             shown
         }
-        KeyType::Credential if !credential_files::is_surely_a_path(&path) => {
+        KeyType::Credential if !service_copies::is_surely_a_path(&path) => {
             "(not shown: there is no such file now)".into()
         }
         KeyType::Path | KeyType::Credential => path.display().to_string(),

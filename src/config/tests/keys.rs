@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::{effective, keys};
 use super::{NoLibraryChecks, with};
-use crate::config::values::Choice;
+use crate::config::choices::Choice;
 use crate::core::sources::SourceKind;
 
 #[test]
