@@ -2,7 +2,7 @@
 //!
 //! `keys` lists every key: its type, default and range, and whether a reload takes it. `layers` makes tables of values of
 //! the files and the environment, each value with its origin. A `section` reads one table key by key; `app` (with
-//! `credential_files`), `api` (with `clouds`), `poll`, `kafka` and `tenants` say what each key means. Nothing stops at the
+//! `credential_files`), `api` (with `clouds`), `poll`, `kafka`, `tenants` and `read` say what each key means. Nothing stops at the
 //! first mistake: all are collected (`problems`) and reported together, so that one edit mends the file.
 //!
 //! Precedence: a tenant's own key, then the environment, then the main file, then the default. A file of `tenants_dir`

@@ -1,4 +1,4 @@
-//! Where a value is given: a line of a file, or an environment variable; and what keys mean because of that.
+//! Where a value is given (a line of a file, or an environment variable), and which value of a key is in force.
 //!
 //! The `config` crate keeps an origin with each value. Here it is the number of the line in a file, or the name of a
 //! variable. The reader of a file knows which file it is.
@@ -12,7 +12,7 @@ use config::{Map, Value};
 
 use crate::core::format::tame;
 
-/// The values of a file or of a table in it.
+/// The values of a file, or of a table in it.
 pub(super) type Table = Map<String, Value>;
 
 /// One of the files that make up the configuration.

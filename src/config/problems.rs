@@ -129,7 +129,7 @@ pub(super) struct Diagnosis {
     last: Vec<(String, String)>,
 }
 
-/// A warning is given once, for however many tenants.
+/// A warning is given once for all tenants that cause it.
 struct Warning {
     text: String,
     place: String,
@@ -209,7 +209,7 @@ pub(super) fn scalar(value: &Value) -> Option<String> {
     value.clone().into_string().ok()
 }
 
-/// A value in quotes.
+/// The text of a value that is given in quotes.
 pub(super) fn quoted_text(value: &Value) -> Option<&str> {
     match &value.kind {
         ValueKind::String(text) => Some(text),

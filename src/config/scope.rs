@@ -14,7 +14,7 @@ pub(super) struct Context<'a> {
     pub folder: &'a Path,
     pub environment: &'a Environment,
     pub checks: &'a dyn LibraryChecks,
-    /// Otherwise a credential that can't be read causes a warning.
+    /// A credential that can't be read is a mistake. For other callers it causes a warning.
     pub needs_credentials: bool,
 }
 

@@ -10,15 +10,15 @@ const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
 const KIB: u64 = 1 << 10;
 
-/// Numbers of one kind: how they are written, and how a wrong one is explained.
+/// How numbers of one kind are written, and how a wrong one is explained.
 #[derive(Debug)]
 pub(super) struct Measure {
     pub name: &'static str,
-    /// As a sentence has it: "a duration".
+    /// Its name in a sentence: "a duration".
     article: &'static str,
     /// Each unit as a multiple of the smallest one.
     units: &'static [(&'static str, u64)],
-    /// Those of them that values are shown in, the largest first.
+    /// The units that values are shown in, the largest first.
     shown: &'static [(&'static str, u64)],
     not_one: &'static str,
     example: &'static str,

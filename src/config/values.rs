@@ -53,7 +53,7 @@ impl FromText for Duration {
     }
 }
 
-/// The value of a key as TOML. What may be a secret is left out: the name of a file or a variable that is not there
+/// The value of a key as TOML. What may be a secret is left out: a name without a file or a variable of that name
 /// could be a secret in the wrong key.
 pub(super) fn literal(key: &ConfigKey, text: &str, context: &Context<'_>) -> String {
     let path = context.folder.join(text);
@@ -82,7 +82,7 @@ pub(super) fn literal(key: &ConfigKey, text: &str, context: &Context<'_>) -> Str
     quoted(&shown)
 }
 
-/// The texts of a list, which is one text with commas.
+/// The texts of a list that is given as one text with commas.
 pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
     let empty = text.trim().is_empty();
     text.split(',').map(str::trim).filter(move |_| !empty)
