@@ -5,12 +5,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use tracing::level_filters::LevelFilter;
 use url::Url;
 use uuid::Uuid;
 
@@ -18,6 +16,11 @@ use crate::core::ids::TenantId;
 use crate::core::incident::version::Deduplicate;
 pub use crate::core::sources::SourceKind;
 use crate::core::time::schedule::Schedule;
+
+pub(crate) use log_levels::LogLevels;
+pub use log_levels::NotALogLevel;
+
+mod log_levels;
 
 /// The whole configuration, validated. The keys are in `docs/configuration.md`.
 #[derive(Debug, Clone)]
@@ -44,7 +47,17 @@ impl Settings {
             tenants: _,
             max_concurrent,
             kafka,
-            ledger: LedgerSettings { path },
+            ledger:
+                LedgerSettings {
+                    kind,
+                    path,
+                    kafka:
+                        KafkaLedgerSettings {
+                            topic,
+                            group,
+                            partitions,
+                        },
+                },
             http: HttpSettings { listen, hosts },
             log: LogSettings { format, level: _ },
             warnings: _,
@@ -71,7 +84,14 @@ impl Settings {
             ("poll.max_in_flight", *max_in_flight != new.max_in_flight),
             ("kafka.brokers", *brokers != new.brokers),
             ("kafka.properties", !kafka.same_properties(&wanted.kafka)),
+            ("ledger.kind", *kind != wanted.ledger.kind),
             ("ledger.path", *path != wanted.ledger.path),
+            ("ledger.topic", *topic != wanted.ledger.kafka.topic),
+            ("ledger.group", *group != wanted.ledger.kafka.group),
+            (
+                "ledger.partitions",
+                *partitions != wanted.ledger.kafka.partitions,
+            ),
             ("http.listen", *listen != wanted.http.listen),
             ("http.hosts", *hosts != wanted.http.hosts),
             ("log.format", *format != wanted.log.format),
@@ -304,10 +324,28 @@ pub enum RecordFormat {
     Raw,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LedgerKind {
+    Local,
+    Kafka,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct LedgerSettings {
-    /// A folder; the ledger's file is made in it.
+    pub kind: LedgerKind,
+    /// Of the local ledger: a folder, in which its file is made.
     pub path: PathBuf,
+    pub kafka: KafkaLedgerSettings,
+}
+
+/// A ledger in Kafka's transactions, which several processes share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KafkaLedgerSettings {
+    pub topic: Arc<str>,
+    /// The consumer group whose members share the tenants. Transactional ids begin with it.
+    pub group: Arc<str>,
+    /// Partitions of the topic. Another number would move tenants to other partitions, away from their rows.
+    pub partitions: u16,
 }
 
 #[derive(Debug, Clone)]
@@ -330,45 +368,4 @@ pub(crate) enum LogFormat {
     Auto,
     Json,
     Text,
-}
-
-/// What is logged: a level for the daemon's own lines (`info`), and others for targets, in the form of `RUST_LOG`
-/// (`info,incidentd::microsoft=debug`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LogLevels {
-    pub own: LevelFilter,
-    pub targets: Vec<(String, LevelFilter)>,
-}
-
-/// A part of a text that is no level.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "log filter: {0:?} is neither a level (off, error, warn, info, debug, trace) nor target=level"
-)]
-pub struct NotALogLevel(String);
-
-impl FromStr for LogLevels {
-    type Err = NotALogLevel;
-
-    fn from_str(text: &str) -> Result<Self, NotALogLevel> {
-        let mut levels = Self {
-            own: LevelFilter::INFO,
-            targets: Vec::new(),
-        };
-        for part in text.split(',').map(str::trim) {
-            let (target, level) = match part.split_once('=') {
-                Some((target, level)) => (Some(target.trim()), level.trim()),
-                None => (None, part),
-            };
-            // An empty text would be read as a level.
-            let level = Some(level).filter(|level| !level.is_empty() && target != Some(""));
-            let level = level.and_then(|level| level.parse().ok());
-            let level = level.ok_or_else(|| NotALogLevel(part.to_owned()))?;
-            match target {
-                Some(target) => levels.targets.push((target.to_owned(), level)),
-                None => levels.own = level,
-            }
-        }
-        Ok(levels)
-    }
 }

@@ -2,7 +2,7 @@
 
 use crate::core::incident::version::Deduplicate;
 use crate::core::sources::Cloud;
-use crate::settings::{LogFormat, RecordFormat, SourceKind, TokenEndpoint};
+use crate::settings::{LedgerKind, LogFormat, RecordFormat, SourceKind, TokenEndpoint};
 
 /// A value that is one of a few words.
 pub(super) trait Choice: Copy + 'static {
@@ -26,6 +26,7 @@ choices! {
     TokenEndpoint { "v2" = V2, "v1" = V1 }
     Deduplicate { "version" = Version, "id" = Id }
     RecordFormat { "cloudevents" = CloudEvents, "raw" = Raw }
+    LedgerKind { "local" = Local, "kafka" = Kafka }
     LogFormat { "auto" = Auto, "json" = Json, "text" = Text }
 }
 

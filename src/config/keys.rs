@@ -9,7 +9,7 @@ use super::problems::Wrong;
 use super::units::{Bounds, DURATION, Measure, NUMBER, SIZE};
 use crate::core::incident::version::Deduplicate;
 use crate::core::sources::Cloud;
-use crate::settings::{LogFormat, RecordFormat, SourceKind, TokenEndpoint};
+use crate::settings::{LedgerKind, LogFormat, RecordFormat, SourceKind, TokenEndpoint};
 
 use Holder::{Daemon, Everyone, Tenant};
 use KeyType::{Amount, Choice, Credential, List, Path, Table, Text, Url, Variable};
@@ -112,8 +112,11 @@ static KEYS: &[ConfigKey] = &[
     row("kafka", "status_topic", Text("topic"), "", Daemon, Reload, "topic of the tenants' states; none are published without it"),
     row("kafka", "dead_letter_topic", Text("topic"), "", Daemon, Reload, "topic of elements that can't be read; none are published without it"),
     row("", "ledger", Table, "", Daemon, Restart, "the record of what was published"),
-    row("ledger", "kind", Text("\"local\""), "local", Daemon, Restart, "kind of ledger"),
+    row("ledger", "kind", Choice(names::<LedgerKind>), "local", Daemon, Restart, "a file of this machine, or Kafka's transactions"),
     row("ledger", "path", Path, "/var/lib/incidentd/ledger", Daemon, Restart, "folder of the local ledger"),
+    row("ledger", "topic", Text("topic"), "incidentd.ledger", Daemon, Restart, "compacted topic of the ledger in Kafka"),
+    row("ledger", "group", Text("group"), "incidentd", Daemon, Restart, "consumer group whose members share the tenants"),
+    row("ledger", "partitions", number(1, 1000), "32", Daemon, Restart, "partitions of the ledger's topic, for ever"),
     row("", "http", Table, "", Daemon, Restart, "the endpoints"),
     row("http", "listen", Text("address:port"), "127.0.0.1:9464", Daemon, Restart, "address of the endpoints"),
     row("http", "hosts", List, "", Daemon, Restart, "names that the endpoints answer to, beside addresses and localhost"),

@@ -15,7 +15,9 @@ use super::tenants::{Defaults, ExistingTenants, Tenants};
 use super::values::list;
 use super::{api, kafka, poll};
 use crate::core::health::failure::one_line;
-use crate::settings::{HttpSettings, LedgerSettings, LogLevels, LogSettings, Settings};
+use crate::settings::{
+    HttpSettings, KafkaLedgerSettings, LedgerSettings, LogLevels, LogSettings, Settings,
+};
 
 /// The default of `http.listen`.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
@@ -193,15 +195,23 @@ fn read_tenants_file(
 
 fn read_ledger(section: &mut Section<'_>) -> Option<LedgerSettings> {
     let context = section.scope.context;
-    section.read("kind", |text| match text {
-        "local" => Ok(text.to_owned()),
-        _ => Err(wrong(
-            "this version keeps a \"local\" ledger only",
-            "set it to \"local\", or leave it out",
-        )),
-    });
-    let path = section.read("path", |text| context.path(text))?;
-    Some(LedgerSettings { path })
+    Some(LedgerSettings {
+        kind: section.get("kind")?,
+        path: section.read("path", |text| context.path(text))?,
+        kafka: KafkaLedgerSettings {
+            topic: section.read("topic", kafka::topic_name)?,
+            group: section.read("group", group_name)?,
+            partitions: section.get("partitions")?,
+        },
+    })
+}
+
+/// A consumer group's name. Kafka accepts any text; these are the characters that ACLs and commands take without quotes.
+fn group_name(text: &str) -> Result<Arc<str>, Wrong> {
+    kafka::topic_name(text).map_err(|wrong| Wrong {
+        what: "it is no name of a consumer group that every tool accepts".into(),
+        ..wrong
+    })
 }
 
 fn read_http(section: &mut Section<'_>) -> Option<HttpSettings> {

@@ -36,6 +36,15 @@ impl FromText for u32 {
     }
 }
 
+impl FromText for u16 {
+    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
+        let value = key.amount(text)?;
+        value
+            .try_into()
+            .map_err(|_| wrong("it is out of range", "give a smaller one"))
+    }
+}
+
 impl FromText for usize {
     fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
         let value = key.amount(text)?;
