@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
 use crate::core::health::failure::{Failure, Health};
 use crate::core::health::status::PartStatus;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
 use crate::core::incident::version::{Change, ContentHash, Reading, Seen};
+use crate::core::ownership::Ownership;
 use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
 
@@ -188,6 +190,18 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
+    /// An entry that writes nothing yet.
+    pub(crate) fn of(tenant: TenantId) -> Self {
+        Self {
+            tenant,
+            seen: Vec::new(),
+            letters: Vec::new(),
+            state: None,
+            forget_before: None,
+            forget_letters_before: None,
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.seen.is_empty()
             && self.letters.is_empty()
@@ -265,6 +279,55 @@ pub trait Outlet: Send + Sync {
 
     /// How long the oldest publication under way has waited for its acknowledgement; `None`: there is none.
     fn waits_for(&self) -> Option<Duration>;
+
+    /// Which tenants this process has. It changes while several processes share them.
+    fn ownership(&self) -> watch::Receiver<Ownership>;
+
+    /// Reports that nothing runs any more for the tenants of a partition that is draining.
+    fn at_rest(&self, partition: u16);
+}
+
+/// A ledger that is written in the same transaction as the records.
+pub trait TransactionalLedger: Send + Sync {
+    /// # Errors
+    /// This process does not have the tenant: [`Reaction::Fenced`](crate::core::health::failure::Reaction::Fenced).
+    fn open(&self, tenant: TenantId) -> Result<Box<dyn TenantLedger>, Failure>;
+
+    /// Whether records for `topic` can be part of a transaction: one that Kafka refuses would abort all others.
+    ///
+    /// # Errors
+    /// What is missing, and how to mend it.
+    fn accepts<'a>(&'a self, topic: &'a Arc<str>) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// The largest record ([`Record::size`]) that `topic` accepts for certain.
+    fn limit<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, usize>;
+
+    /// See [`Outlet::ownership`].
+    fn ownership(&self) -> watch::Receiver<Ownership>;
+
+    /// See [`Outlet::at_rest`].
+    fn at_rest(&self, partition: u16);
+}
+
+/// One tenant's part of a [`TransactionalLedger`], for as long as this process has the tenant. After that everything fails
+/// with [`Reaction::Fenced`](crate::core::health::failure::Reaction::Fenced).
+pub trait TenantLedger: Send + Sync {
+    /// `None`: the tenant was never read.
+    fn state(&self) -> Result<Option<TenantState>, Failure>;
+
+    /// For each id the version last published.
+    fn known(&self, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure>;
+
+    /// What is remembered of contents that could not be read.
+    fn letters(&self) -> Result<Vec<(ContentHash, Letter)>, Failure>;
+
+    /// Writes records and entry in one transaction: all of it or nothing. After an error other than that of a refused
+    /// record, only a later reading of the ledger shows which.
+    fn commit(
+        &self,
+        records: Vec<Record>,
+        entry: LedgerEntry,
+    ) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
 /// A part of the delivery that works, hangs or fails by itself: what records go to, a ledger.

@@ -18,13 +18,6 @@ pub enum DispatcherCommand {
     /// Give these tenants up, so that another machine can take them over. `done` is sent when nothing runs for them any
     /// more. If the dispatcher ends before it reads the command, `done` is dropped. A later fleet with such a tenant
     /// takes it over again.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "the ledger in this process never gives a tenant up"
-        )
-    )]
     Release {
         tenants: HashSet<TenantId>,
         done: oneshot::Sender<()>,

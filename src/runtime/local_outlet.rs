@@ -19,17 +19,20 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::limits::{Stretch, do_work};
-use crate::core::health::failure::{Failure, Health, Reaction};
+use crate::core::health::failure::Failure;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
 use crate::core::incident::version::{ContentHash, Seen};
+use crate::core::ownership::Ownership;
 use crate::core::sweep::cursor::TenantState;
 use crate::ports::{
     Batch, Committed, Encoder, Event, Item, Lease, Ledger, LedgerEntry, Observer, Outlet,
     Publisher, Record, Refused,
 };
-use crate::runtime::edge::Edges;
 use crate::runtime::oldest::OldestWait;
+use crate::runtime::outlet_items::{
+    LetterTopics, no_record, record_items, restore, see_changes, unsplittable,
+};
 
 /// The pause between two tries to write the ledger.
 const LEDGER_RETRY: Duration = Duration::from_secs(1);
@@ -44,8 +47,7 @@ struct Shared {
     observer: Arc<dyn Observer>,
     /// The number of commits that wait until the ledger can be written again.
     stuck: watch::Sender<usize>,
-    /// Topics that do not accept dead letters.
-    undeliverable: Edges,
+    letters: LetterTopics,
     /// Publications that are not yet acknowledged.
     unacknowledged: OldestWait,
 }
@@ -62,7 +64,7 @@ impl LocalOutlet {
             ledger,
             observer,
             stuck: watch::Sender::new(0),
-            undeliverable: Edges::default(),
+            letters: LetterTopics::default(),
             unacknowledged: OldestWait::default(),
         }))
     }
@@ -85,6 +87,13 @@ impl Outlet for LocalOutlet {
     fn waits_for(&self) -> Option<Duration> {
         self.0.unacknowledged.longest()
     }
+
+    /// All of them, for ever: the ledger's lock ensures it.
+    fn ownership(&self) -> watch::Receiver<Ownership> {
+        watch::Sender::new(Ownership::All).subscribe()
+    }
+
+    fn at_rest(&self, _: u16) {}
 }
 
 impl Shared {
@@ -118,20 +127,6 @@ impl Shared {
             tracing::info!("the ledger can be written again; publishing goes on");
         }
     }
-
-    /// Logs when a topic starts to refuse dead letters, and when it accepts them again.
-    fn note_letter(&self, topic: &Arc<str>, result: &Result<(), Failure>) {
-        match result {
-            Ok(()) if self.undeliverable.ends(topic) => {
-                tracing::info!(%topic, "dead letters are accepted again");
-            }
-            Err(failure) if self.undeliverable.begins(topic) => {
-                tracing::warn!(%topic, error = %failure, remedy = failure.remedy,
-                    "dead letters are not accepted; each is tried again when it is next read");
-            }
-            _ => {}
-        }
-    }
 }
 
 struct LocalLease {
@@ -163,32 +158,12 @@ impl LocalLease {
         let forgets_only = batch.items.is_empty() && batch.state.is_none();
         let Outcome { done, failure } = self.publish(batch.items).await;
         let mut entry = LedgerEntry {
-            tenant: self.tenant,
-            seen: Vec::new(),
-            letters: Vec::new(),
             state: batch.state.filter(|_| failure.is_none()),
             forget_before: batch.forget_before,
             forget_letters_before: batch.forget_letters_before,
+            ..LedgerEntry::of(self.tenant)
         };
-        let mut changes = Vec::new();
-        for item in done {
-            match item {
-                Item::Version {
-                    reading,
-                    seen,
-                    change,
-                    ..
-                } => {
-                    entry.seen.push((reading.id, seen));
-                    changes.push(change);
-                }
-                Item::Adopted { id, seen } => entry.seen.push((id, seen)),
-                Item::Unreadable { content, letter }
-                | Item::DeadLetter {
-                    content, letter, ..
-                } => entry.letters.push((content, letter)),
-            }
-        }
+        let changes = record_items(&mut entry, done);
         if forgets_only && !entry.is_empty() {
             // Nothing was published, so nothing repeats: the sweep fails, and no other tenant waits for it.
             let result = self.outlet.ledger.write(entry).await;
@@ -200,10 +175,7 @@ impl LocalLease {
         if !entry.is_empty() {
             self.outlet.record(entry).await;
         }
-        for change in &changes {
-            let change = *change;
-            self.outlet.observer.see(Event::Published { change });
-        }
+        see_changes(&*self.outlet.observer, &changes);
         Committed {
             published: changes.len() as u64,
             result: failure.map_or(Ok(()), Err),
@@ -241,7 +213,7 @@ impl LocalLease {
             match result {
                 Ok(()) => {
                     if is_letter {
-                        self.outlet.note_letter(&topic, &Ok(()));
+                        self.outlet.letters.note(&topic, &Ok(()));
                     }
                     outcome.done.push(item);
                 }
@@ -259,7 +231,7 @@ impl LocalLease {
                     });
                 }
                 Err(refused) if is_letter => {
-                    self.outlet.note_letter(&topic, &Err(refused.failure));
+                    self.outlet.letters.note(&topic, &Err(refused.failure));
                 }
                 Err(refused) => outcome.failure = outcome.failure.or(Some(refused.failure)),
             }
@@ -287,7 +259,7 @@ impl LocalLease {
             // again.
             (Item::DeadLetter { .. }, result) => {
                 let result = result.map(|_| ());
-                self.outlet.note_letter(&large.topic, &result);
+                self.outlet.letters.note(&large.topic, &result);
                 if result.is_ok() {
                     outcome.done.push(large.item);
                 }
@@ -327,13 +299,6 @@ impl LocalLease {
     }
 }
 
-/// Gives a refused item its bytes back.
-fn restore(item: &mut Item, record: Record) {
-    if !record.raw.is_empty() && record.raw.end <= record.value.len() {
-        item.set_raw(Bytes::from(record.value).slice(record.raw));
-    }
-}
-
 impl Lease for LocalLease {
     fn state(&self) -> BoxFuture<'_, Result<Option<TenantState>, Failure>> {
         self.outlet.ledger.state(self.tenant)
@@ -368,27 +333,6 @@ impl<'a> Stuck<'a> {
 impl Drop for Stuck<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|stuck| *stuck -= 1);
-    }
-}
-
-/// An incident must not count as published when there is no record of it.
-fn no_record(id: IncidentId) -> Failure {
-    Failure::new(
-        Health::Unreachable,
-        Reaction::Backoff,
-        format!("a defect in incidentd: no record was made of incident {id}"),
-        "report this with the log lines before it",
-    )
-}
-
-fn unsplittable(refusal: &Failure, limit: usize) -> Failure {
-    let what = format!(
-        "{}, and has no parts of {limit} bytes or less: it can only be split between its alerts",
-        refusal.what
-    );
-    Failure {
-        what,
-        ..refusal.clone()
     }
 }
 

@@ -2,11 +2,13 @@
 //! only through the traits of [`crate::ports`].
 //!
 //! [`scheduler`] sends firings; [`dispatcher`] runs sweeps as [`crate::core::agenda`] decides, and takes [`commands`];
-//! [`sweep`] is one sweep: its `pages`, and its `batch` of what to publish; [`local_outlet`] publishes and records;
+//! [`sweep`] is one sweep: its `pages`, and its `batch` of what to publish; [`local_outlet`] publishes and records, and so does [`transactional_outlet`] in one
+//! transaction; [`assignment`] hands the dispatcher the tenants that this process has;
 //! [`tokens`] keeps a valid token for each tenant; [`limits`] holds what all sweeps share; [`health`] holds and reports
 //! the health of each tenant; [`fleet`] is the list of tenants, which a reload replaces; [`liveness`] shows that the
 //! parts make progress; [`supervisor`] notices a task that ended before the stop.
 
+pub(crate) mod assignment;
 pub(crate) mod commands;
 pub(crate) mod dispatcher;
 mod edge;
@@ -18,8 +20,10 @@ pub(crate) mod limits;
 pub(crate) mod liveness;
 pub mod local_outlet;
 mod oldest;
+mod outlet_items;
 pub(crate) mod scheduler;
 pub(crate) mod supervisor;
 pub(crate) mod sweep;
 pub(crate) mod tenant;
 pub(crate) mod tokens;
+pub(crate) mod transactional_outlet;

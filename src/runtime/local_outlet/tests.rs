@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::timeout;
 
 use super::*;
+use crate::core::health::failure::Reaction;
 use crate::core::incident::version::{Change, Phase, Reading};
 use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
