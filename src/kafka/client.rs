@@ -72,11 +72,15 @@ impl KafkaClient {
 
 impl Drop for KafkaClient {
     fn drop(&mut self) {
-        let producer = self.producer.take();
-        let thread = std::thread::Builder::new().name("kafka-client-end".to_owned());
-        // If no thread can be made, the closure is dropped here, and the producer with it.
-        let _ = thread.spawn(move || drop(producer));
+        drop_apart(self.producer.take());
     }
+}
+
+/// Destroys a client in a thread of its own.
+pub(super) fn drop_apart<T: Send + 'static>(client: T) {
+    let thread = std::thread::Builder::new().name("kafka-client-end".to_owned());
+    // If no thread can be made, the closure is dropped here, and the client with it.
+    let _ = thread.spawn(move || drop(client));
 }
 
 /// Holds the client of one purpose.

@@ -18,6 +18,7 @@ mod events;
 mod fatal;
 mod inspect;
 mod lanes;
+mod ledger;
 mod limit;
 #[cfg(feature = "demo")]
 pub(crate) mod mock;
@@ -35,6 +36,7 @@ mod tests;
 mod topics;
 
 pub(crate) use inspect::{Inspection, TopicSeen, Write, inspect};
+pub(crate) use ledger::KafkaLedger;
 pub use publisher::KafkaPublisher;
 
 /// Why a client can't be made, or can't read.

@@ -1,6 +1,7 @@
 //! librdkafka's configuration: defaults that the promises need, then the operator's properties over them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -164,6 +165,94 @@ impl KafkaConnection {
         let mut config = self.producer();
         for name in [STATISTICS, "enable.idempotence", "transactional.id"] {
             config.remove(name);
+        }
+        config
+    }
+
+    /// For one partition of the ledger: everything that it sends is in a transaction of at most this time.
+    pub(super) fn transactional_producer(&self, id: &str, limit: Duration) -> ClientConfig {
+        let mut config = self.producer();
+        // With another name for what is set below, or longer than a transaction may take.
+        for other_name in [
+            "delivery.timeout.ms",
+            "queue.buffering.max.ms",
+            "socket.timeout.ms",
+        ] {
+            config.remove(other_name);
+        }
+        let limit = limit.as_millis().to_string();
+        for (name, value) in [
+            ("transactional.id", id),
+            ("transaction.timeout.ms", &limit),
+            // An error of its transaction is no loss: the records are read and sent again.
+            ("message.timeout.ms", &limit),
+            // A topic that does not exist is an error before the transaction's time is over.
+            ("topic.metadata.propagation.max.ms", "5000"),
+            // A commit waits for its last record.
+            ("linger.ms", "1"),
+        ] {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// For reading one partition of the ledger from its first row. It joins no group, although librdkafka asks for a name.
+    pub(super) fn restoring_consumer(&self, isolation: &str) -> ClientConfig {
+        let mut config = self.consumer();
+        for (name, value) in [
+            ("group.id", "incidentd-ledger-restore"),
+            ("isolation.level", isolation),
+            ("auto.offset.reset", "earliest"),
+            // Many partitions may be read at once, and librdkafka holds this much of each, and as much again for each row.
+            ("queued.min.messages", "20000"),
+            ("queued.max.messages.kbytes", "4096"),
+            // When that much is held, it looks again after this time. Its default of a second makes a restore slow.
+            ("fetch.queue.backoff.ms", "5"),
+            ("fetch.wait.max.ms", "100"),
+        ] {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// For a member of the group that shares the ledger's partitions. It reads nothing.
+    pub(super) fn group_member(&self, group: &str, client_id: &str) -> ClientConfig {
+        let mut config = self.consumer();
+        for (name, value) in [
+            ("group.id", group),
+            // Members with one client id can send the assignor into an endless loop.
+            ("client.id", client_id),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("session.timeout.ms", "15000"),
+            ("heartbeat.interval.ms", "3000"),
+            ("auto.offset.reset", "latest"),
+            ("queued.min.messages", "1"),
+        ] {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// A client that consumes, without what only a producer knows.
+    fn consumer(&self) -> ClientConfig {
+        let mut config = self.administration();
+        for name in [
+            "message.timeout.ms",
+            "delivery.timeout.ms",
+            "message.max.bytes",
+            "queue.buffering.max.messages",
+            "queue.buffering.max.kbytes",
+            "group.instance.id",
+            "group.remote.assignor",
+        ] {
+            config.remove(name);
+        }
+        for (name, value) in [
+            ("group.protocol", "classic"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+        ] {
+            config.set(name, value);
         }
         config
     }

@@ -29,10 +29,10 @@ use crate::settings::KafkaConnection;
 
 /// Publishes each record exactly once, as long as the process lives and no broker contradicts its producer.
 pub struct KafkaPublisher {
-    producers: Producers,
+    pub(super) producers: Producers,
     lanes: Lanes,
     /// Topics that Kafka is known to have.
-    topics: KnownTopics,
+    pub(super) topics: KnownTopics,
 }
 
 impl KafkaPublisher {

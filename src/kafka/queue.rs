@@ -41,6 +41,13 @@ pub(super) fn size(record: &Record) -> usize {
 }
 
 pub(super) fn of_record(record: &Record) -> FutureRecord<'_, [u8], [u8]> {
+    FutureRecord::to(&record.topic)
+        .key(record.key.as_bytes())
+        .payload(record.value.as_slice())
+        .headers(headers_of(record))
+}
+
+pub(super) fn headers_of(record: &Record) -> OwnedHeaders {
     let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
     for (key, value) in &record.headers {
         headers = headers.insert(Header {
@@ -48,10 +55,7 @@ pub(super) fn of_record(record: &Record) -> FutureRecord<'_, [u8], [u8]> {
             value: Some(value),
         });
     }
-    FutureRecord::to(&record.topic)
-        .key(record.key.as_bytes())
-        .payload(record.value.as_slice())
-        .headers(headers)
+    headers
 }
 
 /// Splits records into rounds in which no key occurs twice. Sent one after the other, they keep each key's order.

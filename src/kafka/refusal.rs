@@ -235,7 +235,7 @@ fn may_produce(brokers: &str, topics: &[String]) -> String {
     )
 }
 
-fn acls(brokers: &str, what: &str) -> String {
+pub(super) fn acls(brokers: &str, what: &str) -> String {
     format!("kafka-acls.sh --bootstrap-server {brokers} --add {what} --allow-principal User:NAME")
 }
 

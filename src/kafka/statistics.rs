@@ -31,7 +31,7 @@ pub(super) struct StatisticsSample {
 
 impl StatisticsSample {
     /// How many connections came up and were closed since `before`, for the broker with the most.
-    fn closings_since(&self, before: &StatisticsSample) -> u64 {
+    pub(super) fn closings_since(&self, before: &StatisticsSample) -> u64 {
         let since = |(broker, closed): (&String, &u64)| {
             closed.saturating_sub(before.closed.get(broker).copied().unwrap_or_default())
         };

@@ -1,0 +1,339 @@
+//! This process as a member of the consumer group that shares the ledger's partitions.
+//!
+//! librdkafka calls back on the thread that polls, so the member has a thread of its own. It reads nothing: each partition is
+//! paused as soon as it is assigned. The group only says who works on what; it guards nothing.
+//!
+//! Invariants:
+//! - A revoked partition is given back after the owner has confirmed it, or after [`PATIENCE`]. Its next owner fences it
+//!   anyway, so a late confirmation costs a rejected transaction and no record.
+//! - The cooperative protocol is the only one: a change of members touches only the partitions that move.
+//! - Leaving happens on this thread or on one of its own, and nobody waits for it without a limit: librdkafka has hung in it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::core::health::failure::{Failure, Health, Reaction};
+use crate::kafka::connection::Connection;
+use crate::kafka::events::ClientEvents;
+use crate::kafka::refusal;
+use crate::settings::KafkaConnection;
+
+/// Between two looks at what is wanted.
+const POLL: Duration = Duration::from_millis(100);
+/// How long a revocation waits for the sweeps of its tenants. It is less than the session timeout, so that a member that
+/// waits is still one.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the end of a membership may take before the next one begins without waiting for it.
+const CLOSE: Duration = Duration::from_secs(15);
+/// Between two tries to make a client.
+const RETRY: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+pub(super) struct MembershipSetup {
+    pub(super) connection: KafkaConnection,
+    pub(super) kafka: Arc<Connection>,
+    pub(super) topic: Arc<str>,
+    pub(super) group: Arc<str>,
+}
+
+pub(super) enum MembershipEvent {
+    /// The group has answered, under this client id.
+    Joined {
+        member: String,
+    },
+    /// These partitions are given to this process, besides those that it has.
+    Assigned(Vec<u16>),
+    /// These are taken away. `done` gets each when nothing works on it any more.
+    Revoked {
+        partitions: Vec<u16>,
+        done: SyncSender<u16>,
+    },
+    /// These are others' already.
+    Lost(Vec<u16>),
+    Failed(Failure),
+}
+
+const STAY: u8 = 0;
+const REJOIN: u8 = 1;
+const LEAVE: u8 = 2;
+
+pub(super) struct Membership {
+    wish: Arc<AtomicU8>,
+    beats: watch::Receiver<u64>,
+}
+
+impl Membership {
+    /// Joins the group, and stays in it until [`Membership::leave`].
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub(super) fn start(
+        setup: MembershipSetup,
+        events: mpsc::Sender<MembershipEvent>,
+    ) -> std::io::Result<Self> {
+        let wish = Arc::new(AtomicU8::new(STAY));
+        let (beat, beats) = watch::channel(0);
+        let member = Member {
+            client_id: format!("incidentd-{}", Uuid::new_v4().simple()),
+            setup,
+            events,
+            wish: wish.clone(),
+            beat,
+        };
+        thread::Builder::new()
+            .name("ledger-group".to_owned())
+            .spawn(move || member.run())?;
+        Ok(Self { wish, beats })
+    }
+
+    /// Leaves the group and joins it again: what it assigns then is new.
+    pub(super) fn rejoin(&self) {
+        // A stop is not undone.
+        let _ = self
+            .wish
+            .compare_exchange(STAY, REJOIN, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Leaves the group. [`Membership::beats`] ends when that is done.
+    pub(super) fn leave(&self) {
+        self.wish.store(LEAVE, Ordering::Release);
+    }
+
+    /// Counts the member's polls.
+    pub(super) fn beats(&self) -> watch::Receiver<u64> {
+        self.beats.clone()
+    }
+}
+
+/// The thread's own.
+struct Member {
+    setup: MembershipSetup,
+    client_id: String,
+    events: mpsc::Sender<MembershipEvent>,
+    wish: Arc<AtomicU8>,
+    beat: watch::Sender<u64>,
+}
+
+type GroupConsumer = BaseConsumer<GroupEvents>;
+
+impl Member {
+    fn run(self) {
+        while self.wish.load(Ordering::Acquire) != LEAVE {
+            match self.join() {
+                Ok(consumer) => {
+                    self.poll(&consumer);
+                    self.close(consumer);
+                }
+                Err(error) => {
+                    let why = self.setup.connection.explain(error);
+                    self.fail(Failure::new(
+                        Health::Misconfigured,
+                        Reaction::Slow,
+                        format!("this process can't join a consumer group: {why}"),
+                        "correct [kafka.properties]",
+                    ));
+                    self.rest(RETRY);
+                }
+            }
+            let _ = self
+                .wish
+                .compare_exchange(REJOIN, STAY, Ordering::AcqRel, Ordering::Acquire);
+        }
+    }
+
+    fn join(&self) -> Result<GroupConsumer, ClientError> {
+        let MembershipSetup {
+            connection,
+            kafka,
+            topic,
+            group,
+        } = &self.setup;
+        let context = GroupEvents {
+            client: ClientEvents::aside(kafka),
+            events: self.events.clone(),
+            member: self.client_id.clone(),
+        };
+        let config = connection.group_member(group, &self.client_id);
+        let consumer: GroupConsumer = config.create_with_context(context)?;
+        consumer.subscribe(&[topic])?;
+        Ok(consumer)
+    }
+
+    fn poll(&self, consumer: &GroupConsumer) {
+        let mut said = None;
+        while self.wish.load(Ordering::Acquire) == STAY {
+            // Rows that arrive before a partition is paused are dropped: the restore reads them.
+            if let Some(Err(error)) = consumer.poll(POLL) {
+                let code = refusal::code(&error);
+                if said.replace(code) != Some(code)
+                    && let Some(failure) = self.failure(code)
+                {
+                    self.fail(failure);
+                }
+            }
+            self.beat.send_modify(|beats| *beats += 1);
+        }
+    }
+
+    /// What an operator has to mend. librdkafka tries again by itself.
+    fn failure(&self, code: Code) -> Option<Failure> {
+        let MembershipSetup {
+            kafka,
+            topic,
+            group,
+            ..
+        } = &self.setup;
+        let (what, right) = match code {
+            Code::GroupAuthorizationFailed => (
+                format!("Kafka does not let incidentd join the consumer group {group}"),
+                format!("--operation Read --group {group}"),
+            ),
+            Code::TopicAuthorizationFailed => (
+                format!("Kafka does not let incidentd read the ledger's topic {topic}"),
+                format!("--operation Read --operation Describe --topic {topic}"),
+            ),
+            _ => return None,
+        };
+        let remedy = format!("grant it: {}", refusal::acls(kafka.brokers(), &right));
+        Some(Failure::new(
+            Health::Misconfigured,
+            Reaction::Slow,
+            what,
+            remedy,
+        ))
+    }
+
+    fn fail(&self, failure: Failure) {
+        // Fails only after the owner has ended.
+        let _ = self.events.blocking_send(MembershipEvent::Failed(failure));
+    }
+
+    /// Leaves the group. The rebalance that follows is reported as any other.
+    fn close(&self, consumer: GroupConsumer) {
+        let (closed, wait) = sync_channel(1);
+        let closing = thread::Builder::new().name("ledger-group-end".to_owned());
+        // If no thread can be made, the closure is dropped here, and the consumer with it.
+        let _ = closing.spawn(move || {
+            drop(consumer);
+            // The member may have stopped waiting.
+            let _: Result<(), _> = closed.send(());
+        });
+        let began = Instant::now();
+        while let Err(RecvTimeoutError::Timeout) = wait.recv_timeout(POLL) {
+            if began.elapsed() > CLOSE {
+                tracing::warn!(
+                    "librdkafka does not leave the consumer group; the group drops this member by itself"
+                );
+                return;
+            }
+            self.beat.send_modify(|beats| *beats += 1);
+        }
+    }
+
+    fn rest(&self, pause: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < pause && self.wish.load(Ordering::Acquire) != LEAVE {
+            thread::park_timeout(POLL);
+            self.beat.send_modify(|beats| *beats += 1);
+        }
+    }
+}
+
+/// Receives librdkafka's events, on the thread that polls or closes the consumer.
+struct GroupEvents {
+    client: ClientEvents,
+    events: mpsc::Sender<MembershipEvent>,
+    member: String,
+}
+
+impl GroupEvents {
+    fn tell(&self, event: MembershipEvent) {
+        // Fails only after the owner has ended.
+        let _ = self.events.blocking_send(event);
+    }
+
+    /// Waits until the owner has confirmed each of them.
+    fn revoke(&self, partitions: Vec<u16>) {
+        let mut left = partitions.len();
+        let (done, confirmed) = sync_channel(left);
+        self.tell(MembershipEvent::Revoked { partitions, done });
+        let deadline = Instant::now() + PATIENCE;
+        while left > 0 {
+            let wait = deadline.saturating_duration_since(Instant::now());
+            match confirmed.recv_timeout(wait) {
+                Ok(_) => left -= 1,
+                Err(RecvTimeoutError::Timeout) => {
+                    tracing::warn!(
+                        partitions = left,
+                        "sweeps did not come to rest before their partitions of the ledger were given back; their next owner \
+                         fences them, and nothing is published twice"
+                    );
+                    return;
+                }
+                // The owner has ended.
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+}
+
+impl ClientContext for GroupEvents {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.client.log(level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        self.client.error(error, reason);
+    }
+}
+
+impl ConsumerContext for GroupEvents {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, change: &Rebalance<'_>) {
+        let Rebalance::Revoke(list) = change else {
+            return;
+        };
+        let partitions = numbers(list);
+        match consumer.assignment_lost() {
+            true => self.tell(MembershipEvent::Lost(partitions)),
+            false => self.revoke(partitions),
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, change: &Rebalance<'_>) {
+        match change {
+            Rebalance::Assign(list) => {
+                if let Err(error) = consumer.pause(list) {
+                    // It costs what is read for nothing.
+                    tracing::debug!(target: "incidentd::kafka", %error, "partitions are not paused");
+                }
+                let member = self.member.clone();
+                self.tell(MembershipEvent::Joined { member });
+                self.tell(MembershipEvent::Assigned(numbers(list)));
+            }
+            Rebalance::Revoke(_) => {}
+            Rebalance::Error(error) => {
+                tracing::debug!(target: "incidentd::kafka", %error, "a rebalance failed");
+            }
+        }
+    }
+}
+
+fn numbers(list: &TopicPartitionList) -> Vec<u16> {
+    let elements = list.elements();
+    let numbers = elements
+        .iter()
+        .map(|element| u16::try_from(element.partition()));
+    numbers.filter_map(Result::ok).collect()
+}

@@ -1,0 +1,149 @@
+//! Reads the committed rows of one partition, from the first to the row that its owner has written last.
+//!
+//! The end is a row, and no offset: a consumer reaches the end of the partition (`PARTITION_EOF`) too early when the
+//! partition has just got another leader, which learns a moment later how far its predecessor had come.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::time::Instant;
+
+use super::log::{PartitionLogError, Row};
+use super::log_error::{not_made, of_reading, passing};
+use super::setup::WorkerSetup;
+use crate::kafka::client::drop_apart;
+use crate::kafka::events::ClientEvents;
+
+/// Rows of one call of [`RowReader::read`].
+const ROWS: usize = 4096;
+/// How long a call waits for its first row.
+const WAIT: Duration = Duration::from_millis(200);
+/// How long no row may come while the last one is awaited.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit of one question for an offset.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+impl ConsumerContext for ClientEvents {}
+
+pub(super) type LedgerConsumer = BaseConsumer<ClientEvents>;
+
+pub(super) struct RowReader {
+    /// Taken when this is dropped.
+    consumer: Option<LedgerConsumer>,
+    setup: WorkerSetup,
+    /// The key and the value of the last row.
+    last: Row,
+    is_over: bool,
+    /// When a row came.
+    heard: Instant,
+}
+
+impl RowReader {
+    pub(super) fn open(setup: &WorkerSetup, last: Row) -> Result<Self, PartitionLogError> {
+        let consumer = consumer(setup, "read_committed")?;
+        let mut assignment = TopicPartitionList::new();
+        assignment
+            .add_partition_offset(&setup.topic, setup.number(), Offset::Beginning)
+            .and_then(|()| consumer.assign(&assignment))
+            .map_err(|error| of_reading(setup, &error))?;
+        Ok(Self {
+            consumer: Some(consumer),
+            setup: setup.clone(),
+            last,
+            is_over: false,
+            heard: Instant::now(),
+        })
+    }
+
+    /// The next rows, none if none came for a moment; `None` once the last row has come.
+    pub(super) fn read(&mut self) -> Result<Option<Vec<Row>>, PartitionLogError> {
+        let Some(consumer) = self.consumer.as_ref().filter(|_| !self.is_over) else {
+            return Ok(None);
+        };
+        let mut rows = Vec::new();
+        let mut wait = WAIT;
+        while rows.len() < ROWS && !self.is_over {
+            self.setup.go_on()?;
+            let row = match consumer.poll(wait) {
+                None => break,
+                Some(Err(error)) if passes(&error) => continue,
+                Some(Err(error)) => return Err(of_reading(&self.setup, &error)),
+                Some(Ok(message)) => Row {
+                    key: message.key().unwrap_or_default().to_vec(),
+                    value: message.payload().map(<[u8]>::to_vec),
+                },
+            };
+            wait = Duration::ZERO;
+            match row.key == self.last.key {
+                true => self.is_over = row == self.last,
+                false => rows.push(row),
+            }
+        }
+        if !rows.is_empty() || self.is_over {
+            self.heard = Instant::now();
+        }
+        if self.heard.elapsed() > PATIENCE {
+            return Err(passing(format!(
+                "partition {} of the ledger's topic {} does not show the row that its owner wrote",
+                self.setup.partition, self.setup.topic
+            )));
+        }
+        Ok(Some(rows))
+    }
+}
+
+impl Drop for RowReader {
+    fn drop(&mut self) {
+        if let Some(consumer) = self.consumer.take() {
+            drop_apart(consumer);
+        }
+    }
+}
+
+/// Asks for the end of the partition, as a consumer of this isolation sees it. Waits for as long as Kafka is away.
+pub(super) fn end(setup: &WorkerSetup, isolation: &str) -> Result<i64, PartitionLogError> {
+    let consumer = consumer(setup, isolation)?;
+    let end = loop {
+        setup.go_on()?;
+        match consumer.fetch_watermarks(&setup.topic, setup.number(), ASK_LIMIT) {
+            Ok((_, end)) => break end,
+            Err(error) if passes(&error) => drop(consumer.poll(WAIT)),
+            Err(error) => return Err(of_reading(setup, &error)),
+        }
+    };
+    drop_apart(consumer);
+    Ok(end)
+}
+
+fn consumer(setup: &WorkerSetup, isolation: &str) -> Result<LedgerConsumer, PartitionLogError> {
+    let config = setup.connection.restoring_consumer(isolation);
+    // The publisher's connections decide the state.
+    let events = ClientEvents::aside(&setup.kafka);
+    let made = config.create_with_context(events);
+    made.map_err(|error| not_made(setup, error))
+}
+
+/// Whether librdkafka tries again by itself.
+fn passes(error: &ClientError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::AllBrokersDown
+                | Code::BrokerTransportFailure
+                | Code::OperationTimedOut
+                | Code::RequestTimedOut
+                | Code::Resolve
+                | Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::OffsetNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::UnknownPartition
+                // Of the group, which is never used.
+                | Code::GroupAuthorizationFailed
+        )
+    )
+}
