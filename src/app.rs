@@ -37,6 +37,7 @@ use crate::core::sources::SourceKind;
 use crate::kafka::KafkaError;
 use crate::ledger::LedgerError;
 use crate::ports::{Clock, Observer};
+use crate::runtime::assignment::{self, Assignment};
 use crate::runtime::commands::DispatcherCommand;
 use crate::runtime::dispatcher::Dispatcher;
 use crate::runtime::fleet::{Fleet, FleetWatch};
@@ -107,6 +108,11 @@ pub enum StartError {
         address: SocketAddr,
         source: io::Error,
     },
+    #[error(
+        "records go to standard output, and the ledger is in Kafka: both can't be written in one transaction; set ledger.kind = \
+         \"local\" for a run with --output stdout"
+    )]
+    LedgerNeedsKafka,
     #[error("can't set up the connection to Kafka")]
     Kafka(#[from] KafkaError),
     #[error(transparent)]
@@ -119,8 +125,10 @@ pub struct App {
     sweeper: Sweeper,
     permits: Permits,
     builder: Builder,
-    fleet: watch::Sender<Fleet>,
-    watch: FleetWatch,
+    /// All tenants of the configuration.
+    configured: (watch::Sender<Fleet>, FleetWatch),
+    /// Those that this process has.
+    owned: (watch::Sender<Fleet>, FleetWatch),
     board: Arc<Board>,
     delivery: Arc<Delivery>,
     /// Of the dispatcher and the scheduler.
@@ -158,7 +166,8 @@ impl App {
         // The last step that can fail: a failed start leaves no new ledger behind and logs no warning about one.
         let delivery = Delivery::open(destination, &settings, observer.clone(), &mut liveness);
         let delivery = Arc::new(delivery.await?);
-        let board = Arc::new(Board::new(&tenants, clock.clone()));
+        let owned = assignment::owned(&tenants, &delivery.outlet.ownership().borrow());
+        let board = Arc::new(Board::new(&owned, clock.clone()));
         let bytes = ByteBudget::new(settings.kafka.connection.max_in_flight);
         let view = Arc::new(StatusView {
             started: clock.now(),
@@ -170,7 +179,6 @@ impl App {
             bytes: bytes.clone(),
             liveness,
         });
-        let (fleet, watch) = FleetWatch::new(tenants);
         Ok(Self {
             sweeper: Sweeper {
                 outlet: delivery.outlet.clone(),
@@ -183,8 +191,8 @@ impl App {
             permits: Permits::new(settings.max_concurrent),
             settings,
             builder,
-            fleet,
-            watch,
+            configured: FleetWatch::new(tenants),
+            owned: FleetWatch::new(owned),
             board,
             delivery,
             heartbeats,
@@ -214,6 +222,7 @@ impl App {
         let stop = self.sweeper.stop.clone();
         let endpoints = CancellationToken::new();
         let mut reporting = self.start_reporting(&endpoints);
+        delivery.spawn_sharing(&mut reporting, endpoints.clone());
         let mut tasks = Supervisor::default();
         let (commands, received) = mpsc::channel(COMMANDS);
         delivery.spawn(&mut tasks, &commands, &stop);
@@ -279,7 +288,9 @@ impl App {
         received: mpsc::Receiver<DispatcherCommand>,
     ) {
         let stop = || self.sweeper.stop.clone();
-        let mut watch = self.watch.clone();
+        let (owned, mut watch) = self.owned;
+        let (configured, configured_watch) = self.configured;
+        let scheduled = watch.clone();
         let fleet = watch.now();
         let keepers = move || {
             let fleet = watch.now();
@@ -295,6 +306,13 @@ impl App {
             "health announcements",
             forever(topic::run(announced, publisher, stop())),
         );
+        let assignment = Assignment {
+            configured: configured_watch,
+            outlet: self.delivery.outlet.clone(),
+            owned,
+            commands: commands.clone(),
+        };
+        tasks.spawn("assignment", forever(assignment.run(stop())));
         if let Some(reload) = reload {
             let reloader = Reloader {
                 reload,
@@ -302,7 +320,7 @@ impl App {
                 started_with: self.settings.clone(),
                 settings: self.settings,
                 mounts: Mounts::default(),
-                fleet: self.fleet,
+                configured,
                 status: self.view.configuration.clone(),
                 clock: self.sweeper.clock.clone(),
                 commands: commands.clone(),
@@ -315,7 +333,7 @@ impl App {
         tasks.spawn(
             "scheduler",
             scheduler::run(
-                self.watch.clone(),
+                scheduled,
                 commands,
                 self.sweeper.clock.clone(),
                 scheduler_heartbeat,

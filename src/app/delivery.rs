@@ -12,9 +12,10 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::tasks::{forever, signs_of_life, watch_part};
-use super::{Output, PART_SILENCE};
+use super::{Output, PART_SILENCE, StartError};
+use crate::core::health::status::OwnershipStatus;
 use crate::core::time::ticks::Ticks;
-use crate::kafka::{KafkaError, KafkaPublisher};
+use crate::kafka::{KafkaError, KafkaLedger, KafkaPublisher};
 use crate::ledger::{LedgerError, LocalLedger};
 use crate::ports::{Observer, Outlet, Part, Publisher};
 use crate::record::StdoutPublisher;
@@ -22,7 +23,8 @@ use crate::runtime::commands::DispatcherCommand;
 use crate::runtime::liveness::{Heartbeat, Liveness};
 use crate::runtime::local_outlet::LocalOutlet;
 use crate::runtime::supervisor::Supervisor;
-use crate::settings::Settings;
+use crate::runtime::transactional_outlet::TransactionalOutlet;
+use crate::settings::{LedgerKind, Settings};
 
 /// Where records go.
 pub(super) struct Destination {
@@ -56,13 +58,19 @@ impl Destination {
     }
 }
 
+/// The ledger, by kind.
+enum LedgerInUse {
+    Local(Arc<LocalLedger>),
+    Kafka(Arc<KafkaLedger>),
+}
+
 /// The outlet and its parts.
 pub(super) struct Delivery {
     pub destination: Destination,
     pub outlet: Arc<dyn Outlet>,
     /// The destination and the ledger, each with its heartbeat.
     parts: [(Arc<dyn Part>, Heartbeat); 2],
-    ledger: Arc<LocalLedger>,
+    ledger: LedgerInUse,
 }
 
 impl Delivery {
@@ -72,18 +80,31 @@ impl Delivery {
         settings: &Settings,
         observer: Arc<dyn Observer>,
         liveness: &mut Liveness,
-    ) -> Result<Self, LedgerError> {
-        let ledger = Arc::new(open_ledger(settings.ledger.path.clone()).await?);
-        let outlet = LocalOutlet::new(destination.publisher.clone(), ledger.clone(), observer);
-        let parts: [Arc<dyn Part>; 2] = [destination.part.clone(), ledger.clone()];
+    ) -> Result<Self, StartError> {
+        let (outlet, part, ledger): (Arc<dyn Outlet>, Arc<dyn Part>, _) =
+            match (settings.ledger.kind, &destination.kafka) {
+                (LedgerKind::Local, _) => {
+                    let ledger = Arc::new(open_ledger(settings.ledger.path.clone()).await?);
+                    let publisher = destination.publisher.clone();
+                    let outlet = LocalOutlet::new(publisher, ledger.clone(), observer);
+                    (Arc::new(outlet), ledger.clone(), LedgerInUse::Local(ledger))
+                }
+                (LedgerKind::Kafka, Some(kafka)) => {
+                    let ledger = KafkaLedger::new(settings.ledger.kafka.clone(), kafka.clone());
+                    let ledger = Arc::new(ledger);
+                    let outlet = TransactionalOutlet::new(ledger.clone(), observer);
+                    (Arc::new(outlet), ledger.clone(), LedgerInUse::Kafka(ledger))
+                }
+                (LedgerKind::Kafka, None) => return Err(StartError::LedgerNeedsKafka),
+            };
         let mut watched = |part: Arc<dyn Part>| {
             let heartbeat = liveness.part(part.name(), PART_SILENCE);
             (part, heartbeat)
         };
         Ok(Self {
+            parts: [destination.part.clone(), part].map(&mut watched),
             destination,
-            outlet: Arc::new(outlet),
-            parts: parts.map(&mut watched),
+            outlet,
             ledger,
         })
     }
@@ -92,6 +113,14 @@ impl Delivery {
     pub(super) fn parts(&self) -> [&dyn Part; 2] {
         let [(destination, _), (ledger, _)] = &self.parts;
         [&**destination, &**ledger]
+    }
+
+    /// What this process has, when it shares the tenants with others.
+    pub(super) fn ownership(&self) -> Option<OwnershipStatus> {
+        match &self.ledger {
+            LedgerInUse::Local(_) => None,
+            LedgerInUse::Kafka(ledger) => Some(ledger.ownership_status()),
+        }
     }
 
     /// Spawns what the parts do on their own, and what watches them. A part that works again has all tenants tried again, by `commands`.
@@ -120,6 +149,17 @@ impl Delivery {
         }
     }
 
+    /// Spawns what shares the tenants with other processes, until `closing`, after the last sweep has ended.
+    pub(super) fn spawn_sharing(&self, tasks: &mut Supervisor, closing: CancellationToken) {
+        if let LedgerInUse::Kafka(ledger) = &self.ledger {
+            let ledger = ledger.clone();
+            tasks.spawn(
+                "ledger owner",
+                forever(async move { ledger.run(closing).await }),
+            );
+        }
+    }
+
     /// Removes tenants from the ledger that left the configuration long ago.
     pub(super) fn spawn_pruning(
         &self,
@@ -128,8 +168,11 @@ impl Delivery {
         now: Ticks,
         stop: CancellationToken,
     ) {
+        let LedgerInUse::Local(ledger) = &self.ledger else {
+            return;
+        };
         let configured = settings.tenants.iter().map(|tenant| tenant.id).collect();
-        let ledger = self.ledger.clone();
+        let ledger = ledger.clone();
         tasks.spawn(
             "ledger pruning",
             forever(async move {

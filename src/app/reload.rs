@@ -87,7 +87,8 @@ pub struct Reloader {
     /// The settings that the fleet was built from last.
     pub settings: Arc<Settings>,
     pub mounts: Mounts,
-    pub fleet: watch::Sender<Fleet>,
+    /// All tenants of the configuration. What follows it takes those that this process has.
+    pub configured: watch::Sender<Fleet>,
     pub status: Arc<ReloadStatus>,
     pub clock: Arc<dyn Clock>,
     pub commands: mpsc::Sender<DispatcherCommand>,
@@ -176,7 +177,7 @@ impl Reloader {
     async fn apply(&mut self, settings: Settings, log: LogReload) -> Result<(), String> {
         let before = Before {
             settings: &self.settings,
-            fleet: &self.fleet.borrow().clone(),
+            fleet: &self.configured.borrow().clone(),
         };
         let fleet = self
             .builder
@@ -193,8 +194,7 @@ impl Reloader {
         if log == LogReload::Always || changes || !restart_needed.is_empty() {
             log_applied(&settings, &diff, &restart_needed);
         }
-        self.fleet.send_replace(fleet.clone());
-        self.command(DispatcherCommand::Fleet(fleet)).await;
+        self.configured.send_replace(fleet);
         if let Err(error) = self.reload.log.set(&settings.log.level) {
             // Can't happen: the configuration has parsed it in the same way.
             tracing::warn!(error = chain(&error), "log.level stays as it was");

@@ -125,6 +125,7 @@ impl Surface for StatusView {
             tenants: self.board.tenants(),
             kafka: self.kafka(),
             ledger: self.ledger(),
+            ownership: self.delivery.ownership(),
         }
     }
 

@@ -164,6 +164,7 @@ fn exit_code(error: &StartError) -> u8 {
         | StartError::NotHere { .. } => UNAVAILABLE,
         StartError::Ledger(_)
         | StartError::Listen { .. }
+        | StartError::LedgerNeedsKafka
         | StartError::Kafka(_)
         | StartError::Fleet(_) => CONFIGURATION,
     }

@@ -15,6 +15,7 @@ use super::alarms::Alarm;
 use super::failure::Health;
 use super::{optional_text, text};
 use crate::core::ids::TenantId;
+use crate::core::ownership::PartitionStage;
 use crate::core::time::ticks::Ticks;
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -31,6 +32,23 @@ pub struct StatusReport {
     pub tenants: Vec<TenantStatus>,
     pub kafka: PartStatus,
     pub ledger: PartStatus,
+    /// What this process has, when it shares the tenants with others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ownership: Option<OwnershipStatus>,
+}
+
+/// Which partitions of the ledger a process has.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct OwnershipStatus {
+    pub partitions: Vec<PartitionStatus>,
+    /// The process's name in the consumer group. `null` until it has joined.
+    pub member: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct PartitionStatus {
+    pub id: u16,
+    pub state: PartitionStage,
 }
 
 /// A summary in one line: `2 of 40 tenants not ok: 1 credential, 1 consent; Kafka unavailable`.
@@ -48,6 +66,7 @@ pub fn summary(
         .filter(|(_, state)| *state != Health::Ok)
         .map(|(count, state)| format!("{count} {state}"));
     let mut text = match (ill, tenants.len()) {
+        (0, 0) => "no tenant is here".to_owned(),
         (0, 1) => "the tenant is ok".to_owned(),
         (0, all) => format!("all {all} tenants ok"),
         (ill, all) => {
@@ -356,6 +375,7 @@ mod tests {
                 remedy: Some("wait".into()),
                 ..PartStatus::OK
             },
+            ownership: None,
         };
         let expected = concat!(
             r#"{"version":"0.1.0","started":"2023-11-14T22:13:19Z","state":"running","#,

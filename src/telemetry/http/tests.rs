@@ -65,6 +65,7 @@ impl Surface for Fake {
                 remedy: None,
                 ..PartStatus::OK
             },
+            ownership: None,
         }
     }
 

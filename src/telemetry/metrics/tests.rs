@@ -118,6 +118,7 @@ fn report(tenants: Vec<TenantStatus>) -> StatusReport {
             remedy: None,
             ..PartStatus::OK
         },
+        ownership: None,
     }
 }
 

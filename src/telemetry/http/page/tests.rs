@@ -62,6 +62,7 @@ fn report(tenants: Vec<TenantStatus>) -> StatusReport {
             remedy: None,
             ..PartStatus::OK
         },
+        ownership: None,
     }
 }
 
