@@ -22,6 +22,7 @@ mod field_faults;
 mod fleet;
 mod fuzz_seeds;
 mod isolation;
+mod kafka_ledger;
 mod kafka_limits;
 mod kafka_publisher;
 mod memory;

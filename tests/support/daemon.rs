@@ -135,6 +135,14 @@ impl Daemon {
         assert_eq!(code, 0, "a stop is clean:\n{}", self.log());
     }
 
+    /// Stops it as [`Daemon::stop`] does; a daemon that is still starting may end by the signal.
+    pub async fn stop_if_ready(&mut self) {
+        match self.listen() {
+            Some(_) => self.stop().await,
+            None => self.kill().await,
+        }
+    }
+
     async fn outputs_end(&mut self) {
         for stream in [&mut self.stdout, &mut self.stderr] {
             let ended = timeout(SOON, &mut stream.reader).await;

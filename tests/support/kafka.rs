@@ -370,6 +370,12 @@ impl Drop for Broker {
 pub enum Right<'a> {
     /// WRITE and DESCRIBE, as `kafka-acls.sh --producer` grants them.
     Produce(&'a str),
+    /// READ and DESCRIBE on a topic.
+    Read(&'a str),
+    /// WRITE and DESCRIBE on the transactional ids with this prefix.
+    Transactions(&'a str),
+    /// READ on a consumer group.
+    Group(&'a str),
     /// DescribeConfigs on a topic.
     DescribeTopic(&'a str),
     /// DescribeConfigs on the cluster.
@@ -382,11 +388,22 @@ pub enum Right<'a> {
 /// of the protocol, version 1.
 pub fn grant(bootstrap: &str, user: &str, right: Right<'_>) {
     const TOPIC: u8 = 2;
+    const GROUP: u8 = 3;
     const CLUSTER: u8 = 4;
+    const TRANSACTIONAL_ID: u8 = 5;
+    const LITERAL: u8 = 3;
+    const PREFIXED: u8 = 4;
     let (kind, name, operations): (u8, &str, &[u8]) = match right {
         Right::Produce(topic) => (TOPIC, topic, &[4, 8]),
+        Right::Read(topic) => (TOPIC, topic, &[3, 8]),
+        Right::Transactions(prefix) => (TRANSACTIONAL_ID, prefix, &[4, 8]),
+        Right::Group(group) => (GROUP, group, &[3]),
         Right::DescribeTopic(topic) => (TOPIC, topic, &[10]),
         Right::DescribeCluster => (CLUSTER, "kafka-cluster", &[10]),
+    };
+    let pattern = match right {
+        Right::Transactions(_) => PREFIXED,
+        _ => LITERAL,
     };
     let text = |into: &mut Vec<u8>, text: &str| {
         into.extend(
@@ -407,8 +424,7 @@ pub fn grant(bootstrap: &str, user: &str, right: Right<'_>) {
     for operation in operations {
         request.push(kind);
         text(&mut request, name);
-        // Pattern type 3: the name is literal.
-        request.push(3);
+        request.push(pattern);
         text(&mut request, &format!("User:{user}"));
         text(&mut request, "*");
         // Permission type 3: allow.
