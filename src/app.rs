@@ -1,13 +1,14 @@
 //! The composition root: the only module that knows every concrete type. It starts a daemon from [`Settings`] and stops
 //! it again. It decides nothing else.
 //!
-//! Start: clients, port and ledger are made first, so that errors show before anything is read. The start does not wait
-//! for Kafka: a daemon that starts before its broker works as soon as the broker does.
+//! Start: clients, port and local ledger are made first, so that errors show before anything is read. The start does not wait
+//! for Kafka: a daemon that starts before its broker works as soon as the broker does. With the ledger in Kafka it begins with
+//! no tenants, and gets them with its partitions.
 //!
 //! Reload: see [`Reload`] and `reload.rs`.
 //!
-//! Stop, within [`STOP_BUDGET`]: no sweep begins, sweeps in progress end and commit what they have, and the ledger is
-//! closed. The endpoints answer until then.
+//! Stop, within [`STOP_BUDGET`]: no sweep begins, sweeps in progress end and commit what they have, and the ledger is closed:
+//! the file, or the membership in the consumer group. The endpoints answer until then.
 
 mod connectors;
 mod delivery;

@@ -1,5 +1,5 @@
 //! incidentd polls Microsoft's security-incident APIs for many customer tenants and publishes every version of every
-//! incident to Kafka, once. This page is the theory of operation: what happens to an incident, a tenant and a
+//! incident to Kafka, once. This page is the theory of operation: what happens to an incident, a tenant, a partition and a
 //! configuration, and which part guards each promise. Each module's own page goes on from here.
 //!
 //! # Words
@@ -12,14 +12,15 @@
 //! | **version** | one state of an incident: its last update, and the hash of its significant members |
 //! | **sweep** | one reading of what a tenant's list has to show, page by page |
 //! | **cursor** | the time up to which everything of a tenant was read and published, except its backlog |
-//! | **overlap** | how far before the cursor a sweep begins, for incidents that Microsoft shows late |
-//! | **reconcile** | the comparison of a longer window, for changes without a new last update |
+//! | **overlap**, **reconcile** | how far before the cursor a sweep begins, for incidents that Microsoft shows late; the comparison of a longer window, for changes without a new last update |
 //! | **backlog** | times that are still to be read; **back-fill** reads them between sweeps |
-//! | **batch** | what a sweep publishes and records together |
-//! | **item** | one entry of a batch: a version or a dead letter with its bytes, or a note for the ledger alone |
-//! | **outlet** | what makes records of a batch, publishes them and writes the ledger; it gives a sweep a **lease** on its tenant |
-//! | **ledger** | the file of what was published, and of each tenant's cursor and backlog |
+//! | **batch**, **item** | what a sweep publishes and records together; one entry of it: a version or a dead letter with its bytes, or a note for the ledger alone |
 //! | **record** | one message in Kafka; the tenant's **encoder** decides what it looks like |
+//! | **ledger** | what was published, and each tenant's cursor and backlog: a file of this machine (the local ledger), or a compacted topic (the ledger in Kafka) |
+//! | **outlet**, **lease** | what makes records of a batch, publishes them and writes the ledger; the right to read and write one tenant, which the outlet gives to a sweep |
+//! | **replica** | one running incidentd of several that share the tenants through a ledger in Kafka |
+//! | **partition** | a part of the ledger's topic, with all rows of the tenants that hash to it; one replica **owns** it |
+//! | **epoch** | one start of a partition in a replica: from its fence to the next failure, or to another owner |
 //! | **failure** | what happened, what the operator should do, and how incidentd reacts |
 //!
 //! # The life of an incident
@@ -39,13 +40,15 @@
 //! 4. The sweep asks the ledger for the published version, through its lease. [`core::incident::version`] compares the reading
 //!    with it. If the reading is the same or older, its bytes are dropped at once. A new version becomes an item of the sweep's
 //!    batch: the reading and Microsoft's bytes. No record exists yet.
-//! 5. The sweep hands the batch to the outlet ([`runtime::local_outlet`]). The outlet makes the records, with the tenant's
-//!    encoder ([`record`]), because it knows how large a record may be. It publishes them ([`kafka`]), and after Kafka's
-//!    acknowledgement it writes the [`ledger`]. The bytes count against the budget of [`runtime::limits`] from their arrival
-//!    until the ledger is written.
-//! 6. The cursor moves when the last page was read to its end and every record of the sweep is acknowledged and recorded: not
-//!    before, not by the local clock, and never past the time in Microsoft's own answer. The time of a single answer never
-//!    moves it back ([`core::sweep::cursor`]).
+//! 5. The sweep hands the batch to the outlet. The outlet makes the records, with the tenant's encoder ([`record`]), because it
+//!    knows how large a record may be. With the local ledger ([`runtime::local_outlet`]) it publishes them ([`kafka`]), and
+//!    after Kafka's acknowledgement it writes the [`ledger`]. With the ledger in Kafka ([`runtime::transactional_outlet`])
+//!    records and ledger rows are one transaction: both are there, or neither. One record that Kafka refuses would abort it, so
+//!    topics and sizes are checked before. The bytes count against the budget of [`runtime::limits`] from their arrival until
+//!    the ledger is written.
+//! 6. The cursor is written with the last batch of the sweep: when the last page was read to its end and every record of the
+//!    sweep is acknowledged (with the ledger in Kafka: committed). It does not follow the local clock, and never passes the time
+//!    in Microsoft's own answer. The time of a single answer never moves it back ([`core::sweep::cursor`]).
 //! 7. What a sweep does not read becomes backlog ([`core::sweep::backlog`]): the old part of a long range, an incident that
 //!    Microsoft can't give, the window of a reconcile. The ledger keeps these open intervals. They are read between sweeps,
 //!    from what the sweeps leave of the request budget, and closed one window at a time.
@@ -69,6 +72,26 @@
 //! the first failed request on. [`core::pace::backoff`] says when the tenant is tried again. [`runtime::health::log`] logs it when
 //! the tenant's state changes, not each time. Failing tenants recover by themselves.
 //!
+//! # The life of a partition
+//!
+//! Only the ledger in Kafka has partitions; the local ledger belongs to one process, which has all tenants.
+//!
+//! 1. A tenant belongs to the partition that its id hashes to ([`core::ownership`]). A consumer group assigns the partitions to
+//!    the replicas (`kafka::ledger::membership`). The group only shares the work. No promise depends on it, because it may
+//!    assign a partition to a new owner while the old one still runs.
+//! 2. The new owner opens the partition (`kafka::ledger::partition`). It fences: its `init_transactions` makes Kafka decide the
+//!    open transaction of the old owner and refuse all later ones. Then it restores: it reads every committed row into memory.
+//!    In the other order it could miss what the old owner still commits, and would publish that again.
+//! 3. The partition is active: [`runtime::assignment`] hands its tenants to the dispatcher. Leases read from memory. A thread of
+//!    the partition (`kafka::ledger::worker`) writes what its tenants commit at the same time in one transaction. The memory
+//!    changes after the commit, and not before, because what it holds counts as published.
+//! 4. After any error of a transaction nobody knows whether it was committed. The epoch ends, its leases are lost, and its
+//!    sweeps end; nothing is wrong with the tenants. The partition starts again with another producer at step 2, and the next
+//!    sweeps read from the cursors that it finds.
+//! 5. When the group takes the partition back, it drains: no sweep of its tenants begins, those at work commit and end, and then
+//!    the group gets it. When another replica has fenced it, the owner gives it up at once, leaves the group and joins again. It
+//!    does not fence in return: two replicas would stop one another for ever.
+//!
 //! # The life of a configuration
 //!
 //! A reload (`app::reload`) reads all files again and checks them as a whole. A mistake anywhere changes nothing: the report is
@@ -79,8 +102,9 @@
 //!
 //! # Liveness
 //!
-//! Dispatcher, scheduler, the ledger and Kafka's client each leave a mark when they make progress ([`runtime::liveness`]).
-//! `/livez` and systemd's watchdog look only at these marks: no Kafka, a full disk or failing tenants are no reason for a restart.
+//! Dispatcher, scheduler, the ledger and Kafka's client each leave a mark when they make progress ([`runtime::liveness`]); of the
+//! ledger in Kafka it is the member of the consumer group. `/livez` and systemd's watchdog look only at these marks: no Kafka, a
+//! full disk or failing tenants are no reason for a restart.
 //! [`runtime::supervisor`] ends the daemon when a task ends unasked.
 //!
 //! # The promises, and what guards each
@@ -88,7 +112,7 @@
 //! | promise | guarded by |
 //! |---|---|
 //! | nothing lost | the order of steps 4 to 6; [`core::sweep::pager`] (moved pages); overlap and reconcile in [`core::sweep::cursor`] (late and silent changes); [`core::sweep::backlog`]; the account of all that arrived, which each sweep has to balance |
-//! | once | the versions in the ledger; the idempotent producer, which waits for ever instead of guessing, and is replaced when Kafka refuses it ([`kafka`]); [`runtime::local_outlet`], which waits for a ledger that can't be written |
+//! | once | the versions in the ledger. Local ledger: the idempotent producer, which waits for ever instead of guessing, and is replaced when Kafka refuses it ([`kafka`]); [`runtime::local_outlet`], which waits for a ledger that can't be written. Ledger in Kafka: one transaction for records and rows; the order of fence, restore and commit (`kafka::ledger::partition`), which a model of Kafka with planted faults tests |
 //! | in order | one sweep of a tenant at a time; one version of an incident in a batch; one partition, by key |
 //! | isolated | permits that a waiting sweep gives back, and lanes ([`runtime::limits`]); budget, pause and token of each tenant are its own |
 //! | bounded | [`runtime::limits`] for bytes, and for work between two yields; [`core::incident::page`] for elements; bounded channels; size and time limits on everything from outside |
@@ -100,12 +124,16 @@
 //! the batch in flight of each tenant is published again, with the same `ce_id`. The same holds for records on their way when a
 //! broker contradicts the producer's sequence numbers or closes connections on them: nobody can tell whether they arrived.
 //!
+//! With the ledger in Kafka nothing repeats for a consumer that reads committed records only (`read_committed`), whatever dies. A
+//! consumer without this setting also sees the records of aborted transactions, and sees their versions again when they are
+//! published. `docs/guarantees.md` says what brokers and consumers have to do for the promise.
+//!
 //! # The structure
 //!
 //! [`core`] decides and touches nothing. [`ports`] are traits. [`runtime`] acts and sees only these two. Adapters ([`microsoft`],
 //! [`kafka`], [`ledger`], [`record`], [`telemetry`], `simulator`) implement ports and do not see one another. [`config`] reads the
 //! configuration, with a row for each key in `config::keys`; [`settings`] is its result, which adapters read too. `app` alone
-//! knows all of these, and connects them. [`cli`] has a file for each command. `tests/structure` checks this.
+//! knows all of these, and connects them: `app::delivery` chooses the ledger and its outlet. [`cli`] has a file for each command. `tests/structure` checks this.
 //! `docs/contributing.md` says where to change what.
 
 #![forbid(unsafe_code)]

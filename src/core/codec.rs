@@ -1,4 +1,4 @@
-//! The ledger's keys and values as bytes.
+//! The keys of the local ledger, and the values of both kinds of ledger, as bytes.
 //!
 //! Keys begin with the tenant's 16 bytes, so that a tenant's rows are neighbours and a sweep's reads share pages. Numbers are
 //! big endian, so that byte order is number order. A value's first byte is its format version. Each format has a fixed

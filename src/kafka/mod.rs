@@ -1,4 +1,4 @@
-//! Publishes to Kafka. The only module that uses rdkafka.
+//! Publishes to Kafka, and keeps a ledger in it (`ledger`). The only module that uses rdkafka.
 //!
 //! [`KafkaPublisher`] implements [`crate::ports::Publisher`] with one idempotent producer without a time limit: while
 //! Kafka is away, a publication is late, but never failed, lost or repeated. A record that Kafka refuses comes back

@@ -1,7 +1,8 @@
 //! Where incidents go: what the runtime hands over for publication, and what it gets back.
 //!
 //! A sweep works under a [`Lease`] on its tenant and hands over readings and raw bytes. The outlet encodes them
-//! ([`Encoder`]), because it knows how large a record may be, publishes them, and records what was acknowledged.
+//! ([`Encoder`]), because it knows how large a record may be, publishes them, and writes the ledger: after Kafka's
+//! acknowledgement ([`Publisher`], [`Ledger`]), or in the same transaction ([`TransactionalLedger`]).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -260,13 +261,13 @@ pub trait Lease: Send + Sync {
     /// What is remembered of contents that could not be read.
     fn letters(&self) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>>;
 
-    /// Publishes the batch, waits for the acknowledgement, and then records what was acknowledged.
+    /// Publishes the batch and records it. When this returns, what counts as published is acknowledged and recorded.
     ///
     /// The batch goes by value, so that its bytes can be freed once they are in a record: memory has one copy of what is in
     /// flight. An outlet that has to try again keeps what it needs for that.
     ///
-    /// A caller must not drop this future while the daemon is to live on: records acknowledged but not yet recorded
-    /// would be published again.
+    /// A caller must not drop this future while the daemon is to live on: with a local ledger, records acknowledged but not
+    /// yet recorded would be published again.
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Committed>;
 }
 

@@ -1,9 +1,9 @@
 //! One sweep of one tenant: read pages, publish what is new, then move the cursor.
 //!
 //! The order is what makes the promise hold. Records go out while pages arrive, and the ledger records each version
-//! only after Kafka has acknowledged it. The cursor moves last, when every page was read to its end and all of it is
-//! acknowledged. Whatever fails in between, what was read is still published and the cursor stays. The next sweep reads
-//! it again and finds it in the ledger.
+//! only after Kafka has acknowledged it, or in the same transaction. The cursor moves last, when every page was read to
+//! its end and all of it is acknowledged. Whatever fails in between, the cursor stays. The next sweep reads the same
+//! again, and finds in the ledger what is published already.
 //!
 //! There are two kinds of sweep, never both at once for one tenant. [`Sweeper::sweep`] reads live. [`Sweeper::fill`]
 //! reads the backlog window by window, newest first, and is broken off when a live sweep is due.
