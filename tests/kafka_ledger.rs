@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::support::daemon::Daemon;
-use crate::support::kafka::{create_topic, shared};
+use crate::support::kafka::{create_topic, open_transactions, shared};
 use crate::support::setup::{Setup, simulator, unique};
 use crate::support::tally::Tally;
-use crate::support::{SOON, tell, until};
-use incidentd::simulator::{Options, Simulator, World};
+use crate::support::{SOON, blocking, tell, until};
+use incidentd::simulator::{Journal, Options, Simulator, World};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
@@ -18,10 +18,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use uuid::Uuid;
 
+mod open_transaction;
 mod storm;
+mod zombie;
 
 /// Replicas of one group.
-struct Replicas {
+pub struct Replicas {
     kafka: String,
     topic: String,
     group: String,
@@ -31,11 +33,22 @@ struct Replicas {
 }
 
 impl Replicas {
-    async fn new(simulator: &Simulator, count: usize, partitions: u16) -> Self {
-        let (kafka, topic, group) = (shared(), unique("once"), unique("group"));
+    pub async fn new(simulator: &Simulator, count: usize, partitions: u16) -> Self {
+        Self::at(&shared(), simulator, count, partitions, |setup| setup).await
+    }
+
+    /// The same at this Kafka, each with what `further` adds to its configuration.
+    async fn at(
+        kafka: &str,
+        simulator: &Simulator,
+        count: usize,
+        partitions: u16,
+        further: impl Fn(Setup) -> Setup,
+    ) -> Self {
+        let (kafka, topic, group) = (kafka.to_owned(), unique("once"), unique("group"));
         create_topic(&kafka, &topic, 3, &[]).await;
         let setup = || {
-            Setup::new(simulator, &kafka, &topic)
+            further(Setup::new(simulator, &kafka, &topic))
                 .text("ledger.kind", "kafka")
                 .text("ledger.topic", &format!("{group}-ledger"))
                 .text("ledger.group", &group)
@@ -54,12 +67,16 @@ impl Replicas {
         self.setups[replica].write()
     }
 
-    fn spawn(&self, replica: usize) -> Daemon {
+    fn ledger(&self) -> String {
+        format!("{}-ledger", self.group)
+    }
+
+    pub fn spawn(&self, replica: usize) -> Daemon {
         Daemon::spawn(&self.config(replica), &[], &[])
     }
 
     /// Waits until the replicas have all partitions among them, each one once and each replica some, and all are restored.
-    async fn share_all(&self, replicas: &[&Daemon]) {
+    pub async fn share_all(&self, replicas: &[&Daemon]) {
         until("the replicas share all partitions", SOON, async || {
             let mut all = BTreeSet::new();
             for replica in replicas {
@@ -73,14 +90,102 @@ impl Replicas {
         })
         .await;
     }
+
+    /// Waits until all that the world has now is published.
+    async fn complete(&self, journal: &Journal) {
+        Tally::until_complete(&self.kafka, &self.topic, journal, 2 * SOON).await;
+    }
+
+    /// Stops the replicas, and fails unless consumers of committed records see each version once, in order, and all that
+    /// the world has now.
+    async fn end(&self, journal: &Journal, replicas: &mut [&mut Daemon]) {
+        for replica in &mut *replicas {
+            replica.stop().await;
+        }
+        journal.settled().await;
+        let tally = Tally::read(&self.kafka, &self.topic, journal).await;
+        let lost = tally.missing(journal.current());
+        if tally.repeats() > 0 || !lost.is_empty() {
+            for (n, replica) in replicas.iter().enumerate() {
+                tell(format_args!("log of replica {n}:\n{}", replica.log()));
+            }
+        }
+        assert_eq!(
+            tally.repeats(),
+            0,
+            "published twice, in group {}",
+            self.group
+        );
+        assert!(lost.is_empty(), "lost, in group {}: {lost:?}", self.group);
+        tally.assert_in_order();
+    }
+
+    /// The partitions of the ledger's topic that hold an open transaction.
+    async fn open(&self) -> BTreeSet<u64> {
+        let (kafka, ledger) = (self.kafka.clone(), self.ledger());
+        let open = blocking(move || open_transactions(&kafka, &ledger)).await;
+        open.into_iter()
+            .map(|id| id.unsigned_abs().into())
+            .collect()
+    }
+
+    /// Suspends a replica while a transaction of it is open.
+    async fn suspend_in_transaction(&self, replica: &Daemon) {
+        const TRIES: u64 = 100;
+        let of_replica = active(replica).await;
+        let open = async || self.open().await.intersection(&of_replica).count() > 0;
+        for n in 1..=TRIES {
+            replica.signal("STOP");
+            if open().await {
+                // What was on its way to Kafka may have ended it.
+                sleep(Duration::from_millis(500)).await;
+                if open().await {
+                    tell(format_args!(
+                        "suspended in the middle of a transaction, at try {n}"
+                    ));
+                    return;
+                }
+            }
+            replica.signal("CONT");
+            // At another time of the replica's second each time.
+            sleep(Duration::from_millis(20 + 37 * n % 180)).await;
+        }
+        panic!("no transaction was hit in {TRIES} tries");
+    }
+}
+
+/// Waits until a replica works again: it is ready, and has partitions.
+async fn recovered(replica: &Daemon) {
+    until(
+        "the replica is ready and has partitions",
+        SOON,
+        async || replica.get("/readyz").await.0 == 200 && !active(replica).await.is_empty(),
+    )
+    .await;
+}
+
+/// Changes incidents of all tenants until it is aborted.
+fn keep_changing(world: World) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut tick = interval(Duration::from_millis(25));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            world.evolve(3);
+        }
+    })
 }
 
 /// The partitions whose tenants a replica sweeps.
 async fn active(replica: &Daemon) -> BTreeSet<u64> {
+    in_state(replica, "active").await
+}
+
+async fn in_state(replica: &Daemon, state: &str) -> BTreeSet<u64> {
     let status = replica.status().await;
     let partitions = status["ownership"]["partitions"].as_array().cloned();
-    let active = |partition: &Value| partition["state"] == "active";
-    let of = partitions.unwrap_or_default().into_iter().filter(active);
+    let is_it = |partition: &Value| partition["state"] == state;
+    let of = partitions.unwrap_or_default().into_iter().filter(is_it);
     of.filter_map(|partition| partition["id"].as_u64())
         .collect()
 }

@@ -111,14 +111,3 @@ fn resume(running: &[Daemon], suspended: &mut Vec<(usize, Instant)>, after: Dura
         !over
     });
 }
-
-fn keep_changing(world: World) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let mut tick = interval(Duration::from_millis(25));
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tick.tick().await;
-            world.evolve(3);
-        }
-    })
-}

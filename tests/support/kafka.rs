@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 const CONFIG: &str = include_str!("../kafka/server.properties");
@@ -67,6 +70,21 @@ pub async fn create_topic(bootstrap: &str, topic: &str, partitions: i32, configs
     for result in results {
         result.unwrap_or_else(|(topic, code)| panic!("topic {topic} was not created: {code}"));
     }
+    // The broker learns a moment later what its controller has made.
+    let topic = topic.to_owned();
+    let known = tokio::task::spawn_blocking(move || {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            let metadata = admin.inner().fetch_metadata(Some(&topic), START_LIMIT);
+            let metadata = metadata.expect("the topic's metadata");
+            if !metadata.topics()[0].partitions().is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{topic} does not appear");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    known.await.expect("the topic is there");
 }
 
 /// A record in a topic.
@@ -140,6 +158,70 @@ pub fn ends(bootstrap: &str, topic: &str) -> Vec<i64> {
             ends.expect("the partition's ends").1
         })
         .collect()
+}
+
+/// The partitions of a topic that hold an open transaction. Blocks.
+pub fn open_transactions(bootstrap: &str, topic: &str) -> Vec<i32> {
+    let ends = |isolation: &str| {
+        let mut config = client(bootstrap);
+        config.set("isolation.level", isolation);
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let metadata = consumer
+            .fetch_metadata(Some(topic), START_LIMIT)
+            .expect("the topic's metadata");
+        let partitions = metadata.topics()[0].partitions().iter();
+        let end = |partition: i32| {
+            let ends = consumer.fetch_watermarks(topic, partition, START_LIMIT);
+            (partition, ends.expect("the partition's ends").1)
+        };
+        partitions
+            .map(|partition| end(partition.id()))
+            .collect::<Vec<_>>()
+    };
+    // In this order: a transaction that begins in between looks closed.
+    let (all, decided) = (ends("read_uncommitted"), ends("read_committed"));
+    let both = all.into_iter().zip(decided);
+    let open = both.filter(|((_, end), (_, decided))| decided < end);
+    open.map(|((partition, _), _)| partition).collect()
+}
+
+/// Changes a setting of a topic; its other settings get their defaults.
+pub async fn alter_topic(bootstrap: &str, topic: &str, key: &str, value: &str) {
+    let admin: AdminClient<DefaultClientContext> = client(bootstrap)
+        .create()
+        .expect("a client for administration");
+    let alter = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(key, value);
+    let results = admin
+        .alter_configs(&[alter], &AdminOptions::new())
+        .await
+        .expect("an answer to AlterConfigs");
+    for result in results {
+        result.unwrap_or_else(|(of, code)| panic!("{of:?} was not changed: {code}"));
+    }
+}
+
+/// Begins a transaction with one record in each of these partitions of topics, and leaves it open, as an owner that dies
+/// does. Kafka aborts it after `limit`. Blocks until the records are in the topics.
+pub fn leave_open(
+    bootstrap: &str,
+    transactional_id: &str,
+    limit: Duration,
+    records: &[(&str, i32, &[u8])],
+) -> BaseProducer {
+    let mut config = client(bootstrap);
+    config
+        .set("transactional.id", transactional_id)
+        .set("transaction.timeout.ms", limit.as_millis().to_string());
+    let producer: BaseProducer = config.create().expect("a producer");
+    producer.init_transactions(START_LIMIT).expect("fenced");
+    producer.begin_transaction().expect("begun");
+    for (topic, partition, key) in records {
+        let record = BaseRecord::to(topic).partition(*partition).key(*key);
+        let sent = producer.send(record.payload("of a transaction that stays open"));
+        sent.map_err(|(error, _)| error).expect("queued");
+    }
+    producer.flush(START_LIMIT).expect("sent");
+    producer
 }
 
 impl From<&BorrowedMessage<'_>> for Found {
@@ -387,65 +469,95 @@ pub enum Right<'a> {
 /// librdkafka's Rust wrapper has no such request, and Kafka's own tool is not among its jars, so this writes CreateAcls
 /// of the protocol, version 1.
 pub fn grant(bootstrap: &str, user: &str, right: Right<'_>) {
-    const TOPIC: u8 = 2;
-    const GROUP: u8 = 3;
-    const CLUSTER: u8 = 4;
-    const TRANSACTIONAL_ID: u8 = 5;
-    const LITERAL: u8 = 3;
-    const PREFIXED: u8 = 4;
-    let (kind, name, operations): (u8, &str, &[u8]) = match right {
-        Right::Produce(topic) => (TOPIC, topic, &[4, 8]),
-        Right::Read(topic) => (TOPIC, topic, &[3, 8]),
-        Right::Transactions(prefix) => (TRANSACTIONAL_ID, prefix, &[4, 8]),
-        Right::Group(group) => (GROUP, group, &[3]),
-        Right::DescribeTopic(topic) => (TOPIC, topic, &[10]),
-        Right::DescribeCluster => (CLUSTER, "kafka-cluster", &[10]),
-    };
-    let pattern = match right {
-        Right::Transactions(_) => PREFIXED,
-        _ => LITERAL,
-    };
-    let text = |into: &mut Vec<u8>, text: &str| {
-        into.extend(
-            u16::try_from(text.len())
-                .expect("a short text")
-                .to_be_bytes(),
-        );
-        into.extend(text.as_bytes());
-    };
-    let mut request = Vec::new();
-    request.extend([0, 30, 0, 1, 0, 0, 0, 7]);
-    text(&mut request, "tests");
-    request.extend(
-        u32::try_from(operations.len())
-            .expect("a few")
-            .to_be_bytes(),
-    );
+    const CREATE_ACLS: u8 = 30;
+    let (kind, name, pattern, operations) = right.rule();
+    let mut rules = count(operations.len());
     for operation in operations {
-        request.push(kind);
-        text(&mut request, name);
-        request.push(pattern);
-        text(&mut request, &format!("User:{user}"));
-        text(&mut request, "*");
+        rules.push(kind);
+        text(&mut rules, name);
+        rules.push(pattern);
+        text(&mut rules, &format!("User:{user}"));
+        text(&mut rules, "*");
         // Permission type 3: allow.
-        request.extend([*operation, 3]);
+        rules.extend([*operation, 3]);
     }
+    let answer = ask(bootstrap, CREATE_ACLS, &rules);
+    // An error code and a message for each rule. A good answer has no message.
+    for (n, _) in operations.iter().enumerate() {
+        let code = &answer[4 * n..4 * n + 2];
+        assert_eq!(
+            code,
+            [0, 0],
+            "{right:?} was not granted to {user}: {answer:?}"
+        );
+    }
+}
+
+/// Takes back what [`grant`] has permitted. Blocks. This is DeleteAcls, version 1.
+pub fn revoke(bootstrap: &str, user: &str, right: Right<'_>) {
+    const DELETE_ACLS: u8 = 31;
+    const ANY: u8 = 1;
+    let (kind, name, pattern, _) = right.rule();
+    let mut filter = count(1);
+    filter.push(kind);
+    text(&mut filter, name);
+    filter.push(pattern);
+    text(&mut filter, &format!("User:{user}"));
+    text(&mut filter, "*");
+    filter.extend([ANY, ANY]);
+    let answer = ask(bootstrap, DELETE_ACLS, &filter);
+    assert_eq!(
+        answer[..2],
+        [0, 0],
+        "{right:?} was not taken from {user}: {answer:?}"
+    );
+    let removed = &answer[4..8];
+    assert!(removed != [0; 4], "{user} did not have {right:?}");
+}
+
+impl<'a> Right<'a> {
+    /// The kind of resource, its name, the type of pattern, and the operations.
+    fn rule(self) -> (u8, &'a str, u8, &'static [u8]) {
+        const TOPIC: u8 = 2;
+        const GROUP: u8 = 3;
+        const CLUSTER: u8 = 4;
+        const TRANSACTIONAL_ID: u8 = 5;
+        const LITERAL: u8 = 3;
+        const PREFIXED: u8 = 4;
+        match self {
+            Right::Produce(topic) => (TOPIC, topic, LITERAL, &[4, 8]),
+            Right::Read(topic) => (TOPIC, topic, LITERAL, &[3, 8]),
+            Right::Transactions(prefix) => (TRANSACTIONAL_ID, prefix, PREFIXED, &[4, 8]),
+            Right::Group(group) => (GROUP, group, LITERAL, &[3]),
+            Right::DescribeTopic(topic) => (TOPIC, topic, LITERAL, &[10]),
+            Right::DescribeCluster => (CLUSTER, "kafka-cluster", LITERAL, &[10]),
+        }
+    }
+}
+
+fn text(into: &mut Vec<u8>, text: &str) {
+    let length = u16::try_from(text.len()).expect("a short text");
+    into.extend(length.to_be_bytes());
+    into.extend(text.as_bytes());
+}
+
+fn count(of: usize) -> Vec<u8> {
+    u32::try_from(of).expect("a few").to_be_bytes().to_vec()
+}
+
+/// Sends a request of version 1, and returns its answer after correlation id, throttle time and count.
+fn ask(bootstrap: &str, key: u8, body: &[u8]) -> Vec<u8> {
+    let mut request = vec![0, key, 0, 1, 0, 0, 0, 7];
+    text(&mut request, "tests");
+    request.extend(body);
     let mut stream = TcpStream::connect(bootstrap).expect("a connection");
-    let size = u32::try_from(request.len()).expect("a short request");
-    let frame = [&size.to_be_bytes()[..], &request].concat();
+    let frame = [count(request.len()), request].concat();
     stream.write_all(&frame).expect("sent");
     let mut size = [0; 4];
     stream.read_exact(&mut size).expect("an answer");
     let mut answer = vec![0; u32::from_be_bytes(size) as usize];
     stream.read_exact(&mut answer).expect("the whole of it");
-    // Correlation id, throttle time and count; then an error code and a message for each rule.
-    let mut rest = &answer[12..];
-    for _ in operations {
-        let code = i16::from_be_bytes([rest[0], rest[1]]);
-        assert_eq!(code, 0, "{right:?} was not granted to {user}: {answer:?}");
-        // A good answer has no message.
-        rest = &rest[4..];
-    }
+    answer.split_off(12)
 }
 
 fn from_tests_run(variable: &str) -> String {

@@ -1,0 +1,109 @@
+//! Transactions of others that stay open in the ledger's topic.
+
+use super::*;
+
+use crate::support::kafka::leave_open;
+use rdkafka::producer::Producer;
+
+const PARTITIONS: u16 = 2;
+/// How long the transaction stays open: longer than the session timeout of 15 s, so that the next owner has to wait.
+const OPEN: Duration = Duration::from_secs(30);
+
+/// The first owner dies and leaves a transaction open. The second one writes behind it, and dies, too. A third one that read
+/// only what is decided would not see what the second one wrote.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_owner_writes_behind_an_open_transaction_is_the_next_owners() {
+    let simulator = simulator(12, Options::default()).await;
+    let (world, journal) = (simulator.world(), simulator.journal());
+    let replicas = Replicas::new(&simulator, 2, PARTITIONS).await;
+    let mut second = replicas.spawn(0).ready().await;
+    replicas.share_all(&[&second]).await;
+
+    let open = {
+        let (kafka, topic) = (replicas.kafka.clone(), replicas.topic.clone());
+        let ledger = replicas.ledger();
+        let id = format!("{}-of-the-first", replicas.group);
+        blocking(move || {
+            let key: &[u8] = b"owner";
+            let records = [
+                (&*ledger, 0, key),
+                (&*ledger, 1, key),
+                (&*topic, 0, b"first/1"),
+            ];
+            leave_open(&kafka, &id, OPEN, &records)
+        })
+        .await
+    };
+    for tenant in world.tenants() {
+        world.create(tenant.id, 20).unwrap();
+    }
+    until("all is swept", SOON, async || {
+        let status = second.status().await;
+        status["ledger"]["versions"] == 12 * 20
+    })
+    .await;
+    let mut third = replicas.spawn(1).ready().await;
+    second.kill().await;
+    until("the third owner waits", SOON, async || {
+        in_state(&third, "restoring").await.len() == usize::from(PARTITIONS)
+    })
+    .await;
+    assert_eq!(
+        replicas.open().await.len(),
+        2,
+        "the transaction has ended too early"
+    );
+    let (code, why) = third.get("/readyz").await;
+    assert_eq!(code, 503, "{why}");
+    replicas.share_all(&[&third]).await;
+    let open_still = replicas.open().await;
+    assert!(open_still.is_empty(), "it did not wait for {open_still:?}");
+    recovered(&third).await;
+    world.evolve(20);
+    replicas.complete(&journal).await;
+    replicas.end(&journal, &mut [&mut third]).await;
+    drop(open);
+}
+
+/// Another process uses the transactional id of a partition: one of them is fenced, whoever it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_takes_its_partition_back_from_a_process_that_fenced_it() {
+    let simulator = simulator(12, Options::default()).await;
+    let (world, journal) = (simulator.world(), simulator.journal());
+    for tenant in world.tenants() {
+        world.create(tenant.id, 10).unwrap();
+    }
+    let replicas = Replicas::new(&simulator, 1, PARTITIONS).await;
+    let mut replica = replicas.spawn(0).ready().await;
+    replicas.share_all(&[&replica]).await;
+    let changing = keep_changing(world.clone());
+    let other = {
+        let (kafka, ledger, topic) = (
+            replicas.kafka.clone(),
+            replicas.ledger(),
+            replicas.topic.clone(),
+        );
+        let id = format!("{}-0", replicas.group);
+        blocking(move || {
+            let key: &[u8] = b"owner";
+            let records = [(&*ledger, 0, key), (&*topic, 0, b"other/1")];
+            leave_open(&kafka, &id, OPEN, &records)
+        })
+        .await
+    };
+    until("the replica says that it is fenced", SOON, async || {
+        replica.log().contains("another process has fenced")
+    })
+    .await;
+    recovered(&replica).await;
+    replicas.share_all(&[&replica]).await;
+    changing.abort();
+    let _ = changing.await;
+    let committed = blocking(move || other.commit_transaction(SOON)).await;
+    assert!(
+        committed.is_err(),
+        "the other one is not fenced: {committed:?}"
+    );
+    replicas.complete(&journal).await;
+    replicas.end(&journal, &mut [&mut replica]).await;
+}
