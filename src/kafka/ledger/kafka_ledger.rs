@@ -198,7 +198,8 @@ impl Part for KafkaLedger {
 
     fn status(&self) -> PartStatus {
         let view = self.owned().view();
-        let status = match (&view.problem, waits_for(&view)) {
+        let problem = view.outside.as_ref().or(view.problem.as_ref());
+        let status = match (problem, waits_for(&view)) {
             _ if self.unfit.borrow().is_some() => {
                 let unfit = self.unfit.borrow().clone();
                 let (what, remedy) = unfit.map_or_else(Default::default, |it| (it.what, it.remedy));

@@ -172,14 +172,10 @@ impl Member {
     }
 
     fn poll(&self, consumer: &GroupConsumer) {
-        let mut said = None;
         while self.wish.load(Ordering::Acquire) == STAY {
             // Rows that arrive before a partition is paused are dropped: the restore reads them.
             if let Some(Err(error)) = consumer.poll(POLL) {
-                let code = refusal::code(&error);
-                if said.replace(code) != Some(code)
-                    && let Some(failure) = self.failure(code)
-                {
+                if let Some(failure) = self.failure(refusal::code(&error)) {
                     self.fail(failure);
                 }
             }

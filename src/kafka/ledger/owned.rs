@@ -33,7 +33,9 @@ pub(super) struct OwnerView {
     pub(super) stages: Vec<(u16, PartitionStage)>,
     /// Rows read and rows to read, of partitions that are being restored.
     pub(super) restoring: BTreeMap<u16, (u64, i64)>,
-    /// Why the ledger does not work, and what to do. It stays until all partitions work.
+    /// Why this process has no place in the group. It stays until the group assigns something.
+    pub(super) outside: Option<Failure>,
+    /// Why a partition does not work, and what to do. It stays until all partitions work.
     pub(super) problem: Option<Failure>,
 }
 
@@ -51,14 +53,14 @@ impl Owned {
     }
 
     /// Shows why the ledger can't be used yet.
-    pub(super) fn show(&self, problem: Option<Failure>) {
+    pub(super) fn show(&self, outside: Option<Failure>) {
         let mut view = self.view.write();
-        if let Some(failure) = &problem
-            && view.problem.as_ref().map(|known| &known.what) != Some(&failure.what)
+        if let Some(failure) = &outside
+            && view.outside.as_ref().map(|known| &known.what) != Some(&failure.what)
         {
             tracing::warn!(error = %failure, remedy = failure.remedy, "the ledger can't be used yet");
         }
-        view.problem = problem;
+        view.outside = outside;
     }
 
     pub(super) fn view(&self) -> OwnerView {

@@ -115,6 +115,7 @@ impl LedgerOwner {
                         "the consumer group assigned partitions of the ledger"
                     );
                 }
+                self.owned.show(None);
                 self.feed(OwnershipInput::Assigned(partitions));
             }
             MembershipEvent::Revoked { partitions, done } => {
@@ -138,7 +139,7 @@ impl LedgerOwner {
                 );
                 self.feed(OwnershipInput::Lost(partitions));
             }
-            MembershipEvent::Failed(failure) => self.note(failure),
+            MembershipEvent::Failed(failure) => self.owned.show(Some(failure)),
         }
     }
 
