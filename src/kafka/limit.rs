@@ -135,6 +135,11 @@ impl SizeLimits {
         known.is_none()
     }
 
+    /// The topic is asked again: it refused a record.
+    pub(super) fn forget(&self, topic: &str) {
+        self.topics.lock().remove(topic);
+    }
+
     /// Bytes that a request may have, if a broker shows its limit.
     pub(super) fn told(&self, options: &KafkaConnection) -> Option<usize> {
         options.request_limit_by_name().or(self.lock().told)

@@ -81,9 +81,14 @@ impl TenantAccess {
     }
 
     /// Takes note of a record that aborted a transaction, so that the next ones leave it out or split it.
-    fn learn(&self, topic: Arc<str>, size: usize, oversize: bool, failure: &Failure) {
+    async fn learn(&self, topic: Arc<str>, size: usize, oversize: bool, failure: &Failure) {
         if oversize {
-            self.publisher.producers.limits.learn(size);
+            let limits = &self.publisher.producers.limits;
+            limits.forget(&topic);
+            // A limit that Kafka shows needs no lesson: that would hold for all topics, and when the limit is raised, too.
+            if size <= self.limit(&topic).await {
+                limits.learn(size);
+            }
             return;
         }
         self.publisher.topics.forget(&topic);
@@ -140,7 +145,7 @@ impl KafkaTenantLedger {
                 oversize,
                 failure,
             })) => {
-                self.access.learn(topic, size, oversize, &failure);
+                self.access.learn(topic, size, oversize, &failure).await;
                 Err(failure)
             }
         }
