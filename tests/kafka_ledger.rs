@@ -18,7 +18,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use uuid::Uuid;
 
+mod faults;
 mod open_transaction;
+mod rights;
 mod storm;
 mod zombie;
 

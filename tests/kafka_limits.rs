@@ -29,13 +29,13 @@ use uuid::Uuid;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const TOPIC: &str = "security.incidents";
-const USER: &str = "incidentd";
+pub const USER: &str = "incidentd";
 const PASSWORD: &str = "s3cret-of-kafka";
 /// The longest wait of other tenants beside a large incident, on a busy machine.
 const NEIGHBOURS_WAIT: Duration = Duration::from_secs(10);
 
 /// A node where users that log in may do only what is granted, and its address for them.
-async fn guarded(lines: &'static str) -> (Broker, String, TempDir) {
+pub async fn guarded(lines: &'static str) -> (Broker, String, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     blocking(move || {
         let (broker, login) = Broker::start_guarded(dir.path(), USER, PASSWORD, lines);
@@ -44,13 +44,13 @@ async fn guarded(lines: &'static str) -> (Broker, String, TempDir) {
     .await
 }
 
-fn permit(broker: &Broker, rights: &[Right<'_>]) {
+pub fn permit(broker: &Broker, rights: &[Right<'_>]) {
     for right in rights {
         grant(&broker.bootstrap(), USER, *right);
     }
 }
 
-fn logging_in(setup: Setup) -> Setup {
+pub fn logging_in(setup: Setup) -> Setup {
     setup
         .text("kafka.properties.\"security.protocol\"", "sasl_plaintext")
         .text("kafka.properties.\"sasl.mechanism\"", "PLAIN")
@@ -91,7 +91,7 @@ fn noise(bytes: usize) -> String {
 }
 
 /// An incident as Graph sends it, with alerts of these sizes.
-fn incident(tenant: Uuid, id: u64, alerts: &[usize]) -> Value {
+pub fn incident(tenant: Uuid, id: u64, alerts: &[usize]) -> Value {
     let at = now().to_string();
     let alert = |(n, size): (usize, &usize)| {
         json!({
@@ -109,13 +109,13 @@ fn incident(tenant: Uuid, id: u64, alerts: &[usize]) -> Value {
 }
 
 /// From now on this incident is on each page of its tenant.
-fn show(simulator: &Simulator, tenant: Uuid, incident: &Value) {
+pub fn show(simulator: &Simulator, tenant: Uuid, incident: &Value) {
     let bytes = incident.to_string().into_bytes();
     let rule = Rule::new(Effect::BadIncident(bytes)).of(tenant);
     simulator.faults().push(rule.at(Endpoint::List));
 }
 
-fn of_incident(found: &[Found], tenant: Uuid, id: u64) -> Vec<&Found> {
+pub fn of_incident(found: &[Found], tenant: Uuid, id: u64) -> Vec<&Found> {
     let key = format!("{tenant}/{id}");
     found.iter().filter(|one| one.key == key).collect()
 }
