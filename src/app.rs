@@ -227,8 +227,8 @@ impl App {
         let mut tasks = Supervisor::default();
         let (commands, received) = mpsc::channel(COMMANDS);
         delivery.spawn(&mut tasks, &commands, &stop);
-        let now = self.sweeper.clock.now();
-        delivery.spawn_pruning(&mut tasks, &self.settings, now, stop.clone());
+        let (configured, clock) = (self.configured.1.clone(), self.sweeper.clock.clone());
+        delivery.spawn_pruning(&mut tasks, configured, clock, stop.clone());
         tasks.spawn("outlet", forever(log_stalls(view.clone(), stop.clone())));
         self.read_tenants(&mut tasks, reload, commands, received);
 

@@ -7,6 +7,8 @@ use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -14,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 use super::tasks::{forever, signs_of_life, watch_part};
 use super::{Output, PART_SILENCE, StartError};
 use crate::core::health::status::OwnershipStatus;
-use crate::core::time::ticks::Ticks;
 use crate::kafka::{KafkaError, KafkaLedger, KafkaPublisher};
 use crate::ledger::{LedgerError, LocalLedger};
-use crate::ports::{Observer, Outlet, Part, Publisher};
+use crate::ports::{Clock, Observer, Outlet, Part, Publisher};
 use crate::record::StdoutPublisher;
 use crate::runtime::commands::DispatcherCommand;
+use crate::runtime::fleet::FleetWatch;
 use crate::runtime::liveness::{Heartbeat, Liveness};
 use crate::runtime::local_outlet::LocalOutlet;
 use crate::runtime::supervisor::Supervisor;
@@ -164,20 +166,25 @@ impl Delivery {
     pub(super) fn spawn_pruning(
         &self,
         tasks: &mut Supervisor,
-        settings: &Settings,
-        now: Ticks,
+        mut configured: FleetWatch,
+        clock: Arc<dyn Clock>,
         stop: CancellationToken,
     ) {
-        let LedgerInUse::Local(ledger) = &self.ledger else {
-            return;
+        let mut ids = move || configured.now().iter().map(|tenant| tenant.id).collect();
+        let pruning: BoxFuture<'static, ()> = match &self.ledger {
+            LedgerInUse::Local(ledger) => {
+                let (ledger, configured, now) = (ledger.clone(), ids(), clock.now());
+                async move { ledger.prune(configured, now).await }.boxed()
+            }
+            LedgerInUse::Kafka(ledger) => {
+                let ledger = ledger.clone();
+                async move { ledger.prune(ids, clock).await }.boxed()
+            }
         };
-        let configured = settings.tenants.iter().map(|tenant| tenant.id).collect();
-        let ledger = ledger.clone();
         tasks.spawn(
             "ledger pruning",
             forever(async move {
-                stop.run_until_cancelled(ledger.prune(configured, now))
-                    .await;
+                stop.run_until_cancelled(pruning).await;
                 stop.cancelled().await;
             }),
         );

@@ -31,6 +31,9 @@ pub const DEEP: u32 = 5;
 /// The most by which two correct clocks may differ.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
+/// Microsoft keeps Defender XDR's data for 180 days ("Data security and retention in Microsoft Defender XDR").
+const RETENTION: Duration = Duration::from_secs(180 * 86_400);
+
 /// The state that the ledger keeps for a tenant, besides the versions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TenantState {
@@ -57,6 +60,11 @@ impl TenantState {
             reconciled: now,
             backlog: Backlog::default(),
         }
+    }
+
+    /// Whether nobody has read the tenant for as long as Microsoft keeps incidents: everything recorded is gone there.
+    pub fn is_abandoned(&self, now: Ticks) -> bool {
+        self.cursor.max(self.reconciled).plus(RETENTION) < now
     }
 
     /// Whether the cursor is still where first contact put it. In a ledger older than `start`, only the cursor can show

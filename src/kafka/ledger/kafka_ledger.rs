@@ -3,7 +3,7 @@
 //! It waits until the topic can be used, joins the consumer group, and then owns what the group assigns ([`super::owner`]).
 //! Sweeps read and write through [`super::tenant`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,12 +25,14 @@ use crate::core::health::status::{OwnershipStatus, PartState, PartStatus, Partit
 use crate::core::ids::TenantId;
 use crate::core::ownership::{Ownership, PartitionStage};
 use crate::kafka::KafkaPublisher;
-use crate::ports::{Part, TenantLedger, TransactionalLedger};
+use crate::ports::{Clock, Part, TenantLedger, TransactionalLedger};
 use crate::settings::KafkaLedgerSettings;
 
 /// Between two looks at a topic that can't be used yet.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// Between two looks for tenants that left the configuration long ago.
+const PRUNE: Duration = Duration::from_secs(3600);
 /// Events that may wait for the owner. A thread that has more waits.
 const EVENTS: usize = 64;
 
@@ -147,6 +149,25 @@ impl KafkaLedger {
                 }
             }
             sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Removes tenants from the topic that left the configuration long ago, of the partitions that this process has.
+    pub(crate) async fn prune(
+        &self,
+        mut configured: impl FnMut() -> HashSet<TenantId>,
+        clock: Arc<dyn Clock>,
+    ) {
+        loop {
+            sleep(PRUNE).await;
+            let (configured, now) = (configured(), clock.now());
+            for owned in self.owned().all() {
+                let abandoned = owned.memory.read().abandoned(&configured, now);
+                for tenant in abandoned {
+                    tracing::info!(%tenant, "the ledger forgets a tenant that left the configuration long ago");
+                    owned.commits.remove(tenant);
+                }
+            }
         }
     }
 

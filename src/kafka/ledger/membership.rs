@@ -174,10 +174,10 @@ impl Member {
     fn poll(&self, consumer: &GroupConsumer) {
         while self.wish.load(Ordering::Acquire) == STAY {
             // Rows that arrive before a partition is paused are dropped: the restore reads them.
-            if let Some(Err(error)) = consumer.poll(POLL) {
-                if let Some(failure) = self.failure(refusal::code(&error)) {
-                    self.fail(failure);
-                }
+            if let Some(Err(error)) = consumer.poll(POLL)
+                && let Some(failure) = self.failure(refusal::code(&error))
+            {
+                self.fail(failure);
             }
             self.beat.send_modify(|beats| *beats += 1);
         }

@@ -16,7 +16,7 @@
 
 mod compact;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use compact::CompactSeen;
 
@@ -125,6 +125,50 @@ impl PartitionMemory {
             }));
         }
         change
+    }
+
+    /// What removes a tenant, as far as it fits into one transaction. The state comes last, so that a tenant that is only
+    /// partly removed is still found.
+    pub(super) fn removal(&self, tenant: TenantId) -> MemoryChange {
+        let Some(of) = self.tenants.get(&tenant) else {
+            return MemoryChange::default();
+        };
+        let versions = of.versions.keys().map(|id| LedgerRow::Version {
+            tenant,
+            id: *id,
+            seen: None,
+        });
+        let letters = of.letters.keys().map(|content| LedgerRow::Letter {
+            tenant,
+            content: ContentHash(*content),
+            letter: None,
+        });
+        let state = of.state.iter().map(|_| LedgerRow::State {
+            tenant,
+            state: None,
+        });
+        MemoryChange {
+            rows: versions
+                .chain(letters)
+                .chain(state)
+                .take(MOST_TOMBSTONES)
+                .collect(),
+            passes: Vec::new(),
+        }
+    }
+
+    /// The tenants that have rows and are not `configured`, and that nobody has read for as long as Microsoft keeps incidents.
+    pub(super) fn abandoned(&self, configured: &HashSet<TenantId>, now: Ticks) -> Vec<TenantId> {
+        let states = self
+            .tenants
+            .iter()
+            .filter(|(tenant, _)| !configured.contains(tenant));
+        let old = states.filter(|(_, of)| {
+            of.state
+                .as_ref()
+                .is_none_or(|state| state.is_abandoned(now))
+        });
+        old.map(|(tenant, _)| *tenant).collect()
     }
 
     /// Takes over what a transaction changed that is now committed.
@@ -280,11 +324,6 @@ impl PartitionMemory {
         });
         let rows = versions.chain(letters).chain(state);
         rows.map(|row| row.encode())
-    }
-
-    /// The rows that remove a tenant. Its state comes last, so that a tenant that is only partly removed is still found.
-    pub(super) fn tombstones_of(&self, tenant: TenantId) -> impl Iterator<Item = Row> + '_ {
-        self.rows_of(tenant).map(|row| Row { value: None, ..row })
     }
 
     /// About what this takes in memory.

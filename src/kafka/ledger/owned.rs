@@ -44,6 +44,11 @@ impl Owned {
         self.partitions.read().get(&partition).cloned()
     }
 
+    /// All that can be written now.
+    pub(super) fn all(&self) -> Vec<OwnedPartition> {
+        self.partitions.read().values().cloned().collect()
+    }
+
     /// Whether the start that `owned` belongs to still counts.
     pub(super) fn is_current(&self, partition: u16, epoch: u64) -> bool {
         let partitions = self.partitions.read();

@@ -26,6 +26,7 @@ use super::log::{Entry, PartitionLog, PartitionLogError};
 use super::memory::{MemoryChange, PartitionMemory};
 use super::rows::RowError;
 use crate::core::health::failure::Failure;
+use crate::core::ids::TenantId;
 use crate::ports::{LedgerEntry, Record};
 
 /// The pause between two looks at the stable end. Kafka decides a dead owner's transaction after the transaction's time limit.
@@ -212,7 +213,27 @@ impl<L: PartitionLog> PartitionLedger<L> {
         commits: Vec<Commit>,
         stop: &dyn Fn() -> bool,
     ) -> Result<(), PartitionError> {
-        let mut written = self.write(commits)?;
+        let written = self.write(commits)?;
+        self.finish(written, stop)
+    }
+
+    /// Removes all rows of a tenant, in transactions of bounded size.
+    pub(super) fn remove(
+        &mut self,
+        tenant: TenantId,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(), PartitionError> {
+        loop {
+            let change = self.memory.read().removal(tenant);
+            if self.begin(Vec::new(), Vec::new(), change)? {
+                return Ok(());
+            }
+            self.finish(false, stop)?;
+        }
+    }
+
+    /// Does the steps of a transaction that is not `written` yet.
+    fn finish(&mut self, mut written: bool, stop: &dyn Fn() -> bool) -> Result<(), PartitionError> {
         while !written {
             if stop() {
                 self.stage = Stage::Failed;
@@ -226,9 +247,6 @@ impl<L: PartitionLog> PartitionLedger<L> {
     /// Takes commits of different tenants for the next transaction, and makes no call. Returns whether there is nothing to
     /// write: a transaction without entries is not begun.
     pub(super) fn write(&mut self, commits: Vec<Commit>) -> Result<bool, PartitionError> {
-        if !matches!(self.stage, Stage::Open) {
-            return Err(PartitionError::NotOpen);
-        }
         let change = self
             .memory
             .read()
@@ -243,6 +261,18 @@ impl<L: PartitionLog> PartitionLedger<L> {
                 });
                 entries.push(Entry::Record(Arc::new(record)));
             }
+        }
+        self.begin(records, entries, change)
+    }
+
+    fn begin(
+        &mut self,
+        records: Vec<RefusedRecord>,
+        mut entries: Vec<Entry>,
+        change: MemoryChange,
+    ) -> Result<bool, PartitionError> {
+        if !matches!(self.stage, Stage::Open) {
+            return Err(PartitionError::NotOpen);
         }
         entries.extend(change.rows().map(Entry::Row));
         let nothing = entries.is_empty();

@@ -22,6 +22,7 @@ use super::partition::{Commit, OpenStep, PartitionError, PartitionLedger};
 pub(super) use super::setup::WorkerSetup;
 use super::transactional::TransactionalLog;
 use crate::core::health::failure::Failure;
+use crate::core::ids::TenantId;
 use crate::ports::{LedgerEntry, Record};
 
 /// Between two looks at librdkafka's events and at the end, while nothing is to be written.
@@ -81,15 +82,28 @@ pub(super) enum WorkerNews {
     TakenOver(String),
 }
 
+/// What the thread is asked for.
+enum WorkerRequest {
+    Commit(CommitRequest),
+    /// Remove all rows of a tenant.
+    Remove(TenantId),
+}
+
 /// Where commits go. It stays usable after the worker has ended.
 #[derive(Clone)]
-pub(super) struct CommitQueue(SyncSender<CommitRequest>);
+pub(super) struct CommitQueue(SyncSender<WorkerRequest>);
 
 impl CommitQueue {
     /// # Errors
     /// The worker has ended, or too many commits wait.
     pub(super) fn send(&self, request: CommitRequest) -> Result<(), CommitError> {
+        let request = WorkerRequest::Commit(request);
         self.0.try_send(request).map_err(|_| CommitError::Lost)
+    }
+
+    /// Removes all rows of a tenant. When it is not done, it can be asked for again.
+    pub(super) fn remove(&self, tenant: TenantId) {
+        let _ = self.0.try_send(WorkerRequest::Remove(tenant));
     }
 }
 
@@ -161,7 +175,7 @@ struct WorkerThread {
 
 impl WorkerThread {
     /// What is left in the queue at the end is answered by the drop of its reply.
-    fn run(mut self, requests: &Receiver<CommitRequest>) {
+    fn run(mut self, requests: &Receiver<WorkerRequest>) {
         let ended = self.open().and_then(|()| self.serve(requests));
         let Err(error) = ended else {
             return;
@@ -190,7 +204,7 @@ impl WorkerThread {
             .open(&|| stop.load(Ordering::Acquire), &mut progress)
     }
 
-    fn serve(&mut self, requests: &Receiver<CommitRequest>) -> Result<(), PartitionError> {
+    fn serve(&mut self, requests: &Receiver<WorkerRequest>) -> Result<(), PartitionError> {
         let mut left = None;
         loop {
             self.setup.go_on()?;
@@ -205,9 +219,18 @@ impl WorkerThread {
                     Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 },
             };
-            let batch;
-            (batch, left) = gather(first, requests, self.setup.is_careful());
-            self.write(batch)?;
+            match first {
+                WorkerRequest::Commit(first) => {
+                    let batch;
+                    (batch, left) = gather(first, requests, self.setup.is_careful());
+                    self.write(batch)?;
+                }
+                WorkerRequest::Remove(tenant) => {
+                    let stop = Arc::clone(&self.setup.stop);
+                    self.ledger
+                        .remove(tenant, &|| stop.load(Ordering::Acquire))?;
+                }
+            }
         }
     }
 
@@ -296,9 +319,9 @@ fn report(setup: &WorkerSetup, events: &mpsc::Sender<WorkerEvent>, news: WorkerN
 /// The commits of one transaction: the first, and those that wait behind it and fit. Also the one that does not.
 fn gather(
     first: CommitRequest,
-    requests: &Receiver<CommitRequest>,
+    requests: &Receiver<WorkerRequest>,
     alone: bool,
-) -> (Vec<CommitRequest>, Option<CommitRequest>) {
+) -> (Vec<CommitRequest>, Option<WorkerRequest>) {
     let mut tenants = HashSet::from([first.entry.tenant]);
     let mut load = BatchLoad::default();
     load.add(&first);
@@ -307,9 +330,13 @@ fn gather(
         return (batch, None);
     }
     while let Ok(next) = requests.try_recv() {
+        let next = match next {
+            WorkerRequest::Commit(next) => next,
+            WorkerRequest::Remove(_) => return (batch, Some(next)),
+        };
         load.add(&next);
         if load.is_too_much() || !tenants.insert(next.entry.tenant) {
-            return (batch, Some(next));
+            return (batch, Some(WorkerRequest::Commit(next)));
         }
         batch.push(next);
     }

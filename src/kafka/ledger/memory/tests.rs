@@ -6,6 +6,7 @@ use super::*;
 use crate::core::incident::version::{Forms, Phase};
 use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::Backlog;
+use crate::core::time::ticks::PER_SECOND;
 
 fn tenant(number: u8) -> TenantId {
     TenantId::from_bytes([number; 16])
@@ -315,6 +316,39 @@ fn tenants_of_one_transaction_share_what_it_may_forget() {
     assert_eq!(letters, 10, "with the next request");
     assert_eq!(commit(&mut memory, &[forget(2), forget(3)]).len(), 20);
     assert_eq!(memory.tenants().count(), 0);
+}
+
+#[test]
+fn a_tenant_that_nobody_has_read_for_long_is_removed_in_bounded_transactions_and_its_state_last() {
+    let day = 86_400 * PER_SECOND;
+    let mut memory = PartitionMemory::default();
+    let versions = (0..2_500).map(|id| (IncidentId(id), seen(7, &[id])));
+    let old = LedgerEntry {
+        seen: versions.collect(),
+        state: Some(state(10 * day)),
+        ..entry(1)
+    };
+    let young = LedgerEntry {
+        state: Some(state(100 * day)),
+        ..entry(2)
+    };
+    commit(&mut memory, &[old, young]);
+    let now = Ticks(191 * day);
+    let configured = HashSet::from([tenant(1)]);
+    assert_eq!(memory.abandoned(&configured, now), []);
+    assert_eq!(memory.abandoned(&HashSet::new(), now), [tenant(1)]);
+    let mut transactions = Vec::new();
+    while memory.tenants().any(|of| of == tenant(1)) {
+        let change = memory.removal(tenant(1));
+        let rows: Vec<Row> = change.rows().collect();
+        assert!(rows.iter().all(|row| row.value.is_none()));
+        transactions.push(rows.len());
+        let state_is_there = memory.state(tenant(1)).is_some();
+        assert!(state_is_there, "the rest is not found again after a crash");
+        memory.accept(change);
+    }
+    assert_eq!(transactions, [1_000, 1_000, 501]);
+    assert!(memory.state(tenant(2)).is_some());
 }
 
 #[test]
