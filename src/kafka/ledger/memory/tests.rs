@@ -182,7 +182,8 @@ proptest! {
         // Without its tenants it is empty.
         let tenants: Vec<TenantId> = memory.tenants().collect();
         for tenant in tenants {
-            for row in memory.tombstones_of(tenant).collect::<Vec<_>>() {
+            let removal = memory.removal(tenant);
+            for row in removal.rows() {
                 memory.apply(&row).expect("a row");
             }
         }
