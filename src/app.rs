@@ -14,6 +14,7 @@ mod connectors;
 mod delivery;
 mod fleet;
 pub mod inspect;
+pub mod ledger_tools;
 mod library_checks;
 mod mounts;
 mod reload;

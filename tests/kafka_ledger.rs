@@ -22,6 +22,7 @@ mod faults;
 mod open_transaction;
 mod rights;
 mod storm;
+mod tools;
 mod zombie;
 
 /// Replicas of one group.

@@ -8,6 +8,7 @@ mod consent;
 #[cfg(feature = "demo")]
 mod demo;
 mod init;
+mod ledger;
 mod man;
 mod run;
 mod status;
@@ -79,6 +80,7 @@ commands! {
     Consent(consent::ConsentCommand),
     Token(token::TokenCommand),
     Status(status::StatusCommand),
+    Ledger(ledger::LedgerCommand),
     #[cfg(feature = "demo")]
     Demo(demo::DemoCommand),
     Completions(completions::CompletionsCommand),

@@ -78,7 +78,7 @@ pub fn paragraph(label: &str, text: &str) -> Vec<String> {
 }
 
 /// How the commands begin that a remedy may end with.
-const COMMANDS: [&str; 2] = ["kafka-topics.sh ", "kafka-acls.sh "];
+const COMMANDS: [&str; 3] = ["kafka-topics.sh ", "kafka-acls.sh ", "kafka-configs.sh "];
 
 /// What is wrong, and what to do. A command at the end is wrapped with backslashes, ready for a shell.
 pub fn why_and_do(what: &str, remedy: &str) -> Vec<String> {

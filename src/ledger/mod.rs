@@ -14,11 +14,12 @@
 //! A disk that hangs blocks no thread of the runtime: reads run on a few threads of their own. If a read or a write takes
 //! longer than half a minute, the ledger's state says so. The read then fails, and the write still waits.
 //!
-//! `open` opens and checks the file, `store` has the tables, `readers` the threads that read, `writer` the order of writes.
+//! `open` opens and checks the file, `file` reads it whole for a command, `store` has the tables, `readers` the threads that read, `writer` the order of writes.
 
 mod copy_on_write;
 mod dead_letters;
 mod error;
+mod file;
 mod open;
 mod problem;
 mod prune;
@@ -52,6 +53,7 @@ use crate::ports::{Ledger, LedgerEntry, Part};
 
 pub(crate) use error::LedgerError;
 use error::{StoreError, slow, writer_ended};
+pub(crate) use file::LedgerFile;
 use open::Disk;
 use problem::CurrentProblem;
 use prune::KEPT_DAYS;

@@ -43,6 +43,9 @@ pub(super) type Opener = Box<dyn Fn(&Path) -> Result<Database, DatabaseError> + 
 type FlushFolder = Box<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
 type Lock = Box<dyn Fn(&File) -> Result<(), TryLockError> + Send + Sync>;
 
+/// The database's file in the ledger's directory.
+pub(super) const FILE: &str = "ledger.redb";
+
 /// The operations on the disk. Tests inject faults here.
 pub(super) struct Disk {
     pub(super) open: Opener,
@@ -59,6 +62,20 @@ impl Disk {
             }),
             flush_folder: Box::new(|folder| File::open(folder)?.sync_all()),
             lock: Box::new(File::try_lock),
+        }
+    }
+}
+
+impl Disk {
+    /// Leaves the database's file as it is: what redb writes stays in memory.
+    pub(super) fn unchanged() -> Self {
+        let open = |path: &Path| {
+            let unchanged = CopyOnWriteFile::new(File::open(path)?)?;
+            builder().create_with_backend(unchanged)
+        };
+        Self {
+            open: Box::new(open),
+            ..Self::real()
         }
     }
 }
@@ -117,7 +134,7 @@ pub(super) fn prepare(dir: &Path, disk: &Disk) -> Result<Home, LedgerError> {
         })
         .map_err(|error| broken_link(dir).unwrap_or(error))?;
     let lock = lock(dir, disk)?;
-    let file = regular(dir.join("ledger.redb"))?;
+    let file = regular(dir.join(FILE))?;
     match File::open(&file) {
         Ok(existing) => verify(&file, existing)?,
         Err(error) => {

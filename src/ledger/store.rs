@@ -159,7 +159,7 @@ impl Store {
         Ok(done)
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         body: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

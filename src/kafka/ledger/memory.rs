@@ -293,14 +293,38 @@ impl PartitionMemory {
 }
 
 /// For moving a ledger and looking into it.
-// Until the commands for that are there.
-#[allow(dead_code)]
 impl PartitionMemory {
     /// The tenants that have rows, in order.
     pub(super) fn tenants(&self) -> impl Iterator<Item = TenantId> + '_ {
         self.tenants.keys().copied()
     }
 
+    /// All that is known of a tenant, as entries of one row each. Its state comes first.
+    pub(super) fn entries_of(&self, tenant: TenantId) -> impl Iterator<Item = LedgerEntry> + '_ {
+        let of = self.tenants.get(&tenant);
+        let state = of.and_then(|of| of.state.clone());
+        let state = state.map(move |state| LedgerEntry {
+            state: Some(state),
+            ..LedgerEntry::of(tenant)
+        });
+        let of = of.into_iter();
+        let versions = of.clone().flat_map(|of| &of.versions);
+        let versions = versions.map(move |(id, seen)| LedgerEntry {
+            seen: vec![(*id, seen.seen())],
+            ..LedgerEntry::of(tenant)
+        });
+        let letters = of.flat_map(|of| &of.letters);
+        let letters = letters.map(move |(content, letter)| LedgerEntry {
+            letters: vec![(ContentHash(*content), *letter)],
+            ..LedgerEntry::of(tenant)
+        });
+        state.into_iter().chain(versions).chain(letters)
+    }
+}
+
+// Until tenants are removed from the topic.
+#[allow(dead_code)]
+impl PartitionMemory {
     /// All rows of a tenant, its state last.
     pub(super) fn rows_of(&self, tenant: TenantId) -> impl Iterator<Item = Row> + '_ {
         let of = self.tenants.get(&tenant);

@@ -6,9 +6,11 @@
 //! not depend on the group: a new owner first fences the old one, and then reads what was committed.
 
 mod epoch;
+mod fenced;
 mod kafka_ledger;
 mod log;
 mod log_error;
+mod look;
 mod membership;
 mod memory;
 #[cfg(test)]
@@ -26,4 +28,6 @@ mod topic;
 mod transactional;
 mod worker;
 
+pub(crate) use fenced::FencedLedger;
 pub(crate) use kafka_ledger::KafkaLedger;
+pub(crate) use look::LedgerTopic;

@@ -127,7 +127,7 @@ fn consumer(setup: &WorkerSetup, isolation: &str) -> Result<LedgerConsumer, Part
 }
 
 /// Whether librdkafka tries again by itself.
-fn passes(error: &ClientError) -> bool {
+pub(super) fn passes(error: &ClientError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(

@@ -55,25 +55,54 @@ pub(super) async fn prepare(
     connection: &KafkaConnection,
     kafka: &Arc<Connection>,
 ) -> Result<(), TopicError> {
+    let admin = administration(connection, kafka)?;
+    match missing(&admin, settings, kafka).await? {
+        Some(brokers) => create(&admin, settings, kafka, brokers).await,
+        None => Ok(()),
+    }
+}
+
+/// Looks at the topic, and makes nothing. `Some`: it is missing, and this command makes it.
+pub(super) async fn inspect(
+    settings: &KafkaLedgerSettings,
+    connection: &KafkaConnection,
+    kafka: &Arc<Connection>,
+) -> Result<Option<String>, TopicError> {
+    let admin = administration(connection, kafka)?;
+    let brokers = missing(&admin, settings, kafka).await?;
+    Ok(brokers.map(|brokers| create_command(settings, kafka, brokers)))
+}
+
+fn administration(
+    connection: &KafkaConnection,
+    kafka: &Arc<Connection>,
+) -> Result<Arc<AdminClient<ClientEvents>>, TopicError> {
     let events = ClientEvents::aside(kafka);
     let admin = connection.administration().create_with_context(events);
-    let admin: AdminClient<ClientEvents> = admin.map_err(|error| {
+    admin.map(Arc::new).map_err(|error| {
         passing(
             connection.explain(error).to_string(),
             "correct [kafka.properties]",
         )
-    })?;
-    let admin = Arc::new(admin);
-    let found = look(&admin, settings, kafka).await?;
+    })
+}
+
+/// The number of brokers, when the topic is missing.
+async fn missing(
+    admin: &Arc<AdminClient<ClientEvents>>,
+    settings: &KafkaLedgerSettings,
+    kafka: &Arc<Connection>,
+) -> Result<Option<usize>, TopicError> {
+    let found = look(admin, settings, kafka).await?;
     match (found.error, found.partitions) {
         (None, Some(partitions)) => check_count(settings, partitions)?,
         (Some(code), _) if !refusal::is_unknown_topic(code) => {
             let of = refusal::of_topic(kafka, &settings.topic, code);
             return Err(TopicError::Passing(of));
         }
-        _ => return create(&admin, settings, kafka, found.brokers).await,
+        _ => return Ok(Some(found.brokers)),
     }
-    check_policy(&admin, settings, kafka).await
+    check_policy(admin, settings, kafka).await.map(|()| None)
 }
 
 async fn look(
