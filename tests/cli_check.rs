@@ -3,5 +3,6 @@
 mod command;
 mod fleet;
 mod kafka;
+mod ledger;
 mod offline;
 mod token;

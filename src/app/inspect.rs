@@ -28,7 +28,7 @@ use crate::core::time::ticks::Ticks;
 use crate::kafka;
 use crate::microsoft::IssuedToken;
 use crate::ports::{AccessToken, Clock, IncidentSource, PageAsk, Query};
-use crate::settings::{KafkaConnection, Settings, TenantSettings};
+use crate::settings::{KafkaConnection, KafkaLedgerSettings, LedgerKind, Settings, TenantSettings};
 use crate::telemetry::clock::SystemClock;
 
 pub(crate) use crate::kafka::{Inspection as KafkaSeen, TopicSeen, Write};
@@ -36,6 +36,8 @@ pub(crate) use crate::microsoft::{Claims, REDIRECT_URI, Role, RoleUse};
 pub use consent::{consent_link, invitations};
 pub use token::{TokenSeen, token};
 
+/// The use of the ledger's topic.
+const LEDGER: &str = "ledger";
 /// Tenants inspected at once.
 const AT_ONCE: usize = 32;
 /// The limit for one tenant as a whole.
@@ -47,13 +49,15 @@ pub struct Inspector<'a> {
     connectors: Vec<Connector>,
     kafka: KafkaConnection,
     topics: Vec<TopicUse>,
+    /// Of a ledger in Kafka: its topic is the last one.
+    ledger: Option<KafkaLedgerSettings>,
 }
 
 /// A topic, and what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicUse {
     pub name: Arc<str>,
-    /// `incidents`, `status`, `dead letters`.
+    /// `incidents`, `status`, `dead letters`, `ledger`.
     pub uses: Vec<&'static str>,
 }
 
@@ -109,6 +113,7 @@ impl<'a> Inspector<'a> {
         Ok(Self {
             connectors: tenants.iter().map(open).collect::<Result<_, _>>()?,
             topics: topics(settings, &tenants),
+            ledger: ledger(settings).cloned(),
             kafka,
             tenants,
         })
@@ -127,8 +132,7 @@ impl<'a> Inspector<'a> {
                 seen
             });
         let tenants = stream::iter(looks).buffered(AT_ONCE).collect();
-        let names: Vec<_> = self.topics.iter().map(|topic| topic.name.clone()).collect();
-        let (tenants, kafka) = tokio::join!(tenants, kafka::inspect(&self.kafka, &names));
+        let (tenants, kafka) = tokio::join!(tenants, self.kafka());
         InspectionReport {
             at,
             tenants,
@@ -136,6 +140,22 @@ impl<'a> Inspector<'a> {
             topics: self.topics,
         }
     }
+
+    async fn kafka(&self) -> KafkaSeen {
+        let records = self.topics.iter().filter(|topic| topic.uses != [LEDGER]);
+        let records: Vec<_> = records.map(|topic| topic.name.clone()).collect();
+        let mut seen = kafka::inspect(&self.kafka, &records).await;
+        if let (Some(ledger), None) = (&self.ledger, &seen.failure) {
+            let ledger = kafka::inspect_ledger(ledger, &self.kafka).await;
+            seen.topics.push(ledger);
+        }
+        seen
+    }
+}
+
+fn ledger(settings: &Settings) -> Option<&KafkaLedgerSettings> {
+    let ledger = &settings.ledger;
+    (ledger.kind == LedgerKind::Kafka).then_some(&ledger.kafka)
 }
 
 /// The retirement to report today of `tenants` that are read through the Defender API.
@@ -143,7 +163,7 @@ pub fn retirement<'a>(tenants: impl IntoIterator<Item = &'a TenantSettings>) -> 
     Retirement::of(tenants, now())
 }
 
-/// Every topic once: those of these tenants first, then the daemon's own.
+/// Every topic once: those of these tenants first, then the daemon's own, and the ledger's last.
 pub fn topics(settings: &Settings, tenants: &[&TenantSettings]) -> Vec<TopicUse> {
     let incidents = tenants.iter().map(|tenant| (&tenant.topic, "incidents"));
     let status = settings.kafka.status_topic.iter();
@@ -164,6 +184,11 @@ pub fn topics(settings: &Settings, tenants: &[&TenantSettings]) -> Vec<TopicUse>
             }),
         }
     }
+    // Looked at in another way, and so never joined with one of the others.
+    topics.extend(ledger(settings).map(|ledger| TopicUse {
+        name: ledger.topic.clone(),
+        uses: vec![LEDGER],
+    }));
     topics
 }
 

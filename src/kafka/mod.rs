@@ -36,7 +36,7 @@ mod tests;
 mod topics;
 
 pub(crate) use inspect::{Inspection, TopicSeen, Write, inspect};
-pub(crate) use ledger::{FencedLedger, KafkaLedger, LedgerTopic};
+pub(crate) use ledger::{FencedLedger, KafkaLedger, LedgerTopic, inspect_ledger};
 pub use publisher::KafkaPublisher;
 
 /// Why a client can't be made, or can't read.

@@ -5,6 +5,7 @@
 //! assigns the partitions; a tenant belongs to the partition that its id hashes to ([`crate::core::ownership`]). Safety does
 //! not depend on the group: a new owner first fences the old one, and then reads what was committed.
 
+mod check;
 mod epoch;
 mod fenced;
 mod kafka_ledger;
@@ -28,6 +29,7 @@ mod topic;
 mod transactional;
 mod worker;
 
+pub(crate) use check::inspect_ledger;
 pub(crate) use fenced::FencedLedger;
 pub(crate) use kafka_ledger::KafkaLedger;
 pub(crate) use look::LedgerTopic;
