@@ -47,9 +47,10 @@ A probe, for example of a container:
 pub struct StatusCommand {
     #[command(flatten)]
     file: ConfigFile,
-    /// Where the daemon listens; without it, where http.listen of the configuration says
+    /// Where the daemon listens; without it, where http.listen of the configuration says. Given several times, each replica is
+    /// asked
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
-    address: Option<String>,
+    address: Vec<String>,
     /// Ask again every SECONDS seconds, until Ctrl-C
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
         value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -67,13 +68,13 @@ pub struct StatusCommand {
 
 impl StatusCommand {
     pub fn run(self) -> Result<(), CommandError> {
-        let (daemon, unknown) = match self.daemon() {
+        let (daemons, unknown) = match self.daemons() {
             // An edited file must not fail the probe: the restart would not find a valid configuration.
             Err(unknown) if self.ready || self.live => {
                 let default = Daemon::listening(DEFAULT_LISTEN, "the default of http.listen");
-                (default, Some(unknown))
+                (vec![default], Some(unknown))
             }
-            daemon => (daemon?, None),
+            daemons => (daemons?, None),
         };
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
@@ -82,10 +83,10 @@ impl StatusCommand {
             .or_exit(INTERNAL)?;
         let answer = runtime.block_on(async {
             match (self.ready, self.live, self.watch) {
-                (true, ..) => probe(&daemon, "/readyz", "ready").await,
-                (_, true, _) => probe(&daemon, "/livez", "live").await,
-                (.., Some(seconds)) => self.watch(&daemon, seconds).await,
-                (.., None) => self.once(&daemon).await,
+                (true, ..) => probe(&daemons, "/readyz", "ready").await,
+                (_, true, _) => probe(&daemons, "/livez", "live").await,
+                (.., Some(seconds)) => self.watch(&daemons, seconds).await,
+                (.., None) => self.once(&daemons).await,
             }
         });
         answer.map_err(|failed| match unknown {
@@ -94,13 +95,14 @@ impl StatusCommand {
         })
     }
 
-    fn daemon(&self) -> Result<Daemon, CommandError> {
-        if let Some(address) = &self.address {
-            return Ok(Daemon {
+    fn daemons(&self) -> Result<Vec<Daemon>, CommandError> {
+        if !self.address.is_empty() {
+            let named = self.address.iter().map(|address| Daemon {
                 address: address.clone(),
                 otherwise: None,
                 source: None,
             });
+            return Ok(named.collect());
         }
         let listen = self.file.read(config::listen).map_err(|wrong| {
             let help = "or say with --address HOST:PORT where the daemon listens";
@@ -114,34 +116,45 @@ impl StatusCommand {
             );
             return Err(CommandError::saying(CONFIGURATION, what));
         }
-        Ok(Daemon::listening(listen, &source))
+        Ok(vec![Daemon::listening(listen, &source)])
     }
 
-    async fn once(&self, daemon: &Daemon) -> Result<(), CommandError> {
+    async fn once(&self, daemons: &[Daemon]) -> Result<(), CommandError> {
         let screen = Screen::of_stdout();
-        let (text, report) = self.ask(daemon, &screen).await?;
-        print_as_it_is(&text)?;
-        match report.trouble() {
-            None => Ok(()),
-            Some(trouble) => Err(CommandError::saying(FAILED, trouble)),
+        let mut failures = Vec::new();
+        for (n, daemon) in daemons.iter().enumerate() {
+            let trouble = match self.ask(daemon, &screen).await {
+                Ok((text, report)) => {
+                    let gap = if n == 0 || self.json { "" } else { "\n" };
+                    print_as_it_is(&format!("{gap}{text}"))?;
+                    let trouble = report.trouble();
+                    trouble.map(|trouble| CommandError::saying(FAILED, trouble))
+                }
+                Err(failure) => Some(failure),
+            };
+            failures.extend(trouble.map(|failure| (daemon, failure)));
         }
+        all_of(failures, daemons.len())
     }
 
-    async fn watch(&self, daemon: &Daemon, seconds: u64) -> Result<(), CommandError> {
+    async fn watch(&self, daemons: &[Daemon], seconds: u64) -> Result<(), CommandError> {
         let mut turns = interval(Duration::from_secs(seconds));
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             turns.tick().await;
             let screen = Screen::of_stdout();
-            let text = match self.ask(daemon, &screen).await {
-                Ok((text, _)) => text,
-                // The daemon may be restarting: keep asking until it answers.
-                Err(failure) => format!(
-                    "{}: {failure}\n    Asked again every {seconds}s.\n",
-                    now_by_our_clock()
-                ),
-            };
-            if !screen.redraw(&text)? {
+            let mut texts = Vec::new();
+            for daemon in daemons {
+                texts.push(match self.ask(daemon, &screen).await {
+                    Ok((text, _)) => text,
+                    // The daemon may be restarting: keep asking until it answers.
+                    Err(failure) => format!(
+                        "{}: {failure}\n    Asked again every {seconds}s.\n",
+                        now_by_our_clock()
+                    ),
+                });
+            }
+            if !screen.redraw(&texts.join("\n"))? {
                 return Ok(());
             }
         }
@@ -172,16 +185,44 @@ impl StatusCommand {
     }
 }
 
-/// The answer of one of the endpoints for probes.
-async fn probe(daemon: &Daemon, path: &str, good: &str) -> Result<(), CommandError> {
+/// The answers of one of the endpoints for probes.
+async fn probe(daemons: &[Daemon], path: &str, good: &str) -> Result<(), CommandError> {
+    let mut failures = Vec::new();
+    for daemon in daemons {
+        let failure = probe_one(daemon, path, good).await.err();
+        failures.extend(failure.map(|failure| (daemon, failure)));
+    }
+    all_of(failures, daemons.len())?;
+    print_as_it_is(&format!("{good}\n"))
+}
+
+async fn probe_one(daemon: &Daemon, path: &str, good: &str) -> Result<(), CommandError> {
     let (answer, address) = daemon.ask(path).await?;
     match answer.status {
-        200 if answer.body.trim_end() == "ok" => print_as_it_is(&format!("{good}\n")),
+        200 if answer.body.trim_end() == "ok" => Ok(()),
         503 => {
             let why = one_line(&tame(&answer.body), 500);
             Err(CommandError::saying(FAILED, format!("not {good}: {why}")))
         }
         _ => Err(daemon.strange(address, &answer)),
+    }
+}
+
+/// What is wrong with the daemons that were asked. They are unavailable only if none of them answers.
+fn all_of(failures: Vec<(&Daemon, CommandError)>, asked: usize) -> Result<(), CommandError> {
+    let unavailable = |(_, failure): &(&Daemon, CommandError)| failure.code == UNAVAILABLE;
+    let code = match failures.len() == asked && failures.iter().all(unavailable) {
+        true => UNAVAILABLE,
+        false => FAILED,
+    };
+    let named = |(daemon, failure): &(&Daemon, CommandError)| match asked {
+        1 => failure.to_string(),
+        _ => format!("{}: {failure}", daemon.address),
+    };
+    let texts: Vec<_> = failures.iter().map(named).collect();
+    match texts.is_empty() {
+        true => Ok(()),
+        false => Err(CommandError::saying(code, texts.join("\n"))),
     }
 }
 

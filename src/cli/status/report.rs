@@ -24,6 +24,23 @@ pub struct StatusDocument {
     pub tenants: Vec<TenantFields>,
     pub kafka: PartFields,
     pub ledger: PartFields,
+    /// Of a ledger that several processes share.
+    #[serde(default)]
+    pub ownership: Option<OwnershipFields>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct OwnershipFields {
+    pub partitions: Vec<PartitionFields>,
+    pub member: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PartitionFields {
+    pub id: u16,
+    pub state: String,
 }
 
 #[derive(Debug, Deserialize)]

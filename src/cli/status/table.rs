@@ -74,6 +74,12 @@ impl StatusText<'_> {
         self.text("", &sentences::tenants(states));
         self.part("Kafka", &report.kafka);
         self.part("Ledger", &report.ledger);
+        if let Some(ownership) = &report.ownership {
+            let partitions = ownership.partitions.iter();
+            let partitions = partitions.map(|one| (one.id, one.state.as_str()));
+            let line = sentences::ownership(partitions, ownership.member.as_deref());
+            self.text("Has: ", &line);
+        }
     }
 
     fn part(&mut self, name: &str, part: &PartFields) {

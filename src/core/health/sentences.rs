@@ -36,3 +36,52 @@ pub fn about_part(in_flight: Option<u64>, incidents: Option<u64>) -> Option<Stri
     let in_flight = in_flight.map(|number| format!("{} in flight", bytes(number)));
     in_flight.or_else(|| Some(format!("{} incidents known", grouped(incidents?))))
 }
+
+/// Which partitions of the ledger a process has: `4 partitions (3 active, 1 restoring): 0-2, 7; member incidentd-1a2b`. They are in
+/// ascending order.
+pub fn ownership<'a>(
+    partitions: impl Iterator<Item = (u16, &'a str)>,
+    member: Option<&str>,
+) -> String {
+    let partitions: Vec<_> = partitions.collect();
+    let member = match member {
+        Some(member) => format!("member {member}"),
+        None => "not in the consumer group yet".to_owned(),
+    };
+    if partitions.is_empty() {
+        return format!("no partitions; {member}");
+    }
+    let all = counted(partitions.len(), "partition");
+    let states = tally(partitions.iter().map(|(_, state)| *state));
+    let ids: Vec<u16> = partitions.iter().map(|(id, _)| *id).collect();
+    let runs = ids.chunk_by(|one, next| one.checked_add(1) == Some(*next));
+    let runs = runs.map(|run| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        one => one.iter().map(u16::to_string).collect(),
+    });
+    let ids = runs.collect::<Vec<_>>().join(", ");
+    format!("{all} ({states}): {ids}; {member}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_that_follow_each_other_are_one_range() {
+        let of = |ids: &[u16]| {
+            let partitions = ids
+                .iter()
+                .map(|id| (*id, if *id < 9 { "active" } else { "restoring" }));
+            ownership(partitions, Some("m"))
+        };
+        assert_eq!(
+            of(&[0, 1, 2, 7, 9, 10]),
+            "6 partitions (4 active, 2 restoring): 0-2, 7, 9-10; member m"
+        );
+        assert_eq!(of(&[3]), "1 partition (1 active): 3; member m");
+        assert_eq!(of(&[]), "no partitions; member m");
+        let none = ownership(std::iter::empty(), None);
+        assert_eq!(none, "no partitions; not in the consumer group yet");
+    }
+}

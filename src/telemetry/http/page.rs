@@ -11,7 +11,7 @@ use crate::core::format::{gist, grouped, span, tally, tame};
 use crate::core::health::failure::Health;
 use crate::core::health::sentences;
 use crate::core::health::status::{
-    BackfillStatus, PartState, PartStatus, StatusReport, TenantStatus,
+    BackfillStatus, OwnershipStatus, PartState, PartStatus, StatusReport, TenantStatus,
 };
 use crate::core::time::ticks::Ticks;
 
@@ -89,6 +89,12 @@ impl StatusPage<'_> {
         let at = tenant.last_success;
         at.map_or_else(|| "-".into(), |at| format!("{} ago", self.age(&at)))
     }
+}
+
+fn has(ownership: &OwnershipStatus) -> String {
+    let partitions = ownership.partitions.iter();
+    let partitions = partitions.map(|one| (one.id, one.state.as_str()));
+    sentences::ownership(partitions, ownership.member.as_deref())
 }
 
 fn sentence_of(fill: &BackfillStatus) -> String {
