@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::daemon::incidentd;
 use std::process::{Output, Stdio};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 /// Runs `incidentd ledger` with these arguments, and with `input` as its standard input.
 async fn ledger(config: &std::path::Path, args: &[&str], input: &[u8]) -> Output {
@@ -186,4 +186,37 @@ async fn a_running_group_is_shown_and_exported_and_an_import_is_refused() {
     assert!(!replica.log().contains("took over"), "{}", replica.log());
     let unknown = ledger(&config, &["show", "nobody"], b"").await;
     assert_eq!(code(&unknown), 64, "{}", said(&unknown));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_starts_during_an_import_ends_it() {
+    let simulator = simulator(1, Options::default()).await;
+    let replicas = Replicas::new(&simulator, 1, 2).await;
+    let config = replicas.config(0);
+    let source = Setup::new(&simulator, &replicas.kafka, &replicas.topic);
+    let mut daemon = Daemon::start(&source.write()).await;
+    let world = simulator.world();
+    world.create(world.tenants()[0].id, 3).unwrap();
+    let journal = simulator.journal();
+    Tally::until_complete(&replicas.kafka, &replicas.topic, &journal, SOON).await;
+    daemon.stop().await;
+    let exported = ledger(&source.write(), &["export"], b"").await.stdout;
+    let at = exported.len() / 2;
+
+    let mut command = incidentd();
+    command.args(["ledger", "import", "--config"]).arg(&config);
+    command.stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&exported[..at]).await.unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let said = lines.next_line().await.unwrap().unwrap_or_default();
+    assert!(said.contains("2 partitions fenced"), "{said}");
+    let mut replica = replicas.spawn(0).ready().await;
+    replicas.share_all(&[&replica]).await;
+    stdin.write_all(&exported[at..]).await.unwrap();
+    drop(stdin);
+    assert_eq!(child.wait().await.unwrap().code(), Some(75));
+    replica.stop().await;
 }
