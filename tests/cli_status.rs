@@ -67,6 +67,49 @@ async fn sick_fleet() -> (Simulator, Setup, Daemon) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_replicas_are_shown_one_below_the_other() {
+    let simulator = simulator(1, Options::default()).await;
+    let setups = [setup(&simulator), setup(&simulator)];
+    let first = daemon(&setups[0].write()).await;
+    let second = daemon(&setups[1].write()).await;
+    for replica in [&first, &second] {
+        until("the tenant is read", SOON, async || {
+            replica.status().await["tenants"][0]["state"] == "ok"
+        })
+        .await;
+    }
+    let both = ["--address", first.address(), "--address", second.address()];
+    let shown = status(&both).await;
+    let text = stdout(&shown);
+    assert_eq!(shown.status.code(), Some(0), "{}", stderr(&shown));
+    for replica in [&first, &second] {
+        let head = format!("incidentd 0.1.0 at {}, running", replica.address());
+        assert_eq!(text.matches(&head).count(), 1, "{text}");
+    }
+    let json = stdout(&status(&[&both[..], &["--json"]].concat()).await);
+    assert_eq!(json.lines().count(), 2, "{json}");
+    for line in json.lines() {
+        assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}");
+    }
+    let ready = status(&[&both[..], &["--ready"]].concat()).await;
+    assert_eq!(
+        (stdout(&ready).as_str(), ready.status.code()),
+        ("ready\n", Some(0))
+    );
+
+    let one = status(&["--address", first.address(), "--address", NOBODY]).await;
+    assert_eq!(one.status.code(), Some(1), "{}", stderr(&one));
+    assert!(
+        stderr(&one).contains(&format!("no answer from {NOBODY}")),
+        "{}",
+        stderr(&one)
+    );
+    assert!(stdout(&one).contains("1 tenant: 1 ok"), "{}", stdout(&one));
+    let none = status(&["--address", NOBODY, "--address", "127.0.0.1:2"]).await;
+    assert_eq!(none.status.code(), Some(75), "{}", stderr(&none));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sick_fleet_is_a_table_that_says_what_to_do() {
     let (_simulator, _setup, mut daemon) = sick_fleet().await;
     let shown = status(&["--address", daemon.address()]).await;

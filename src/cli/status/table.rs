@@ -78,7 +78,7 @@ impl StatusText<'_> {
             let partitions = ownership.partitions.iter();
             let partitions = partitions.map(|one| (one.id, one.state.as_str()));
             let line = sentences::ownership(partitions, ownership.member.as_deref());
-            self.text("Has: ", &line);
+            self.text("Partitions: ", &line);
         }
     }
 

@@ -37,8 +37,8 @@ pub fn about_part(in_flight: Option<u64>, incidents: Option<u64>) -> Option<Stri
     in_flight.or_else(|| Some(format!("{} incidents known", grouped(incidents?))))
 }
 
-/// Which partitions of the ledger a process has: `4 partitions (3 active, 1 restoring): 0-2, 7; member incidentd-1a2b`. They are in
-/// ascending order.
+/// Which partitions of the ledger a process has: `3 active, 1 restoring (0-2, 7), member incidentd-1a2b`. They are in ascending
+/// order.
 pub fn ownership<'a>(
     partitions: impl Iterator<Item = (u16, &'a str)>,
     member: Option<&str>,
@@ -49,9 +49,8 @@ pub fn ownership<'a>(
         None => "not in the consumer group yet".to_owned(),
     };
     if partitions.is_empty() {
-        return format!("no partitions; {member}");
+        return format!("none, {member}");
     }
-    let all = counted(partitions.len(), "partition");
     let states = tally(partitions.iter().map(|(_, state)| *state));
     let ids: Vec<u16> = partitions.iter().map(|(id, _)| *id).collect();
     let runs = ids.chunk_by(|one, next| one.checked_add(1) == Some(*next));
@@ -60,7 +59,7 @@ pub fn ownership<'a>(
         one => one.iter().map(u16::to_string).collect(),
     });
     let ids = runs.collect::<Vec<_>>().join(", ");
-    format!("{all} ({states}): {ids}; {member}")
+    format!("{states} ({ids}), {member}")
 }
 
 #[cfg(test)]
@@ -77,11 +76,11 @@ mod tests {
         };
         assert_eq!(
             of(&[0, 1, 2, 7, 9, 10]),
-            "6 partitions (4 active, 2 restoring): 0-2, 7, 9-10; member m"
+            "4 active, 2 restoring (0-2, 7, 9-10), member m"
         );
-        assert_eq!(of(&[3]), "1 partition (1 active): 3; member m");
-        assert_eq!(of(&[]), "no partitions; member m");
+        assert_eq!(of(&[3]), "1 active (3), member m");
+        assert_eq!(of(&[]), "none, member m");
         let none = ownership(std::iter::empty(), None);
-        assert_eq!(none, "no partitions; not in the consumer group yet");
+        assert_eq!(none, "none, not in the consumer group yet");
     }
 }

@@ -91,7 +91,7 @@ impl StatusPage<'_> {
     }
 }
 
-fn has(ownership: &OwnershipStatus) -> String {
+fn partitions(ownership: &OwnershipStatus) -> String {
     let partitions = ownership.partitions.iter();
     let partitions = partitions.map(|one| (one.id, one.state.as_str()));
     sentences::ownership(partitions, ownership.member.as_deref())

@@ -75,6 +75,19 @@ ok     Fabrikam Holding GmbH & Co. KG, Werk Süd  graph     1h 6m  14s ago      
 }
 
 #[test]
+fn a_replica_says_which_partitions_it_has() {
+    let mut replica = report(vec![tenant("contoso", "ok")]);
+    let partition = |id: u16, state: &str| json!({"id": id, "state": state});
+    replica["ownership"] = json!({
+        "partitions": [partition(0, "active"), partition(1, "active"), partition(5, "restoring")],
+        "member": "incidentd-1a2b",
+    });
+    let text = shown(replica);
+    let line = "Partitions: 2 active, 1 restoring (0-1, 5), member incidentd-1a2b";
+    assert_eq!(text.lines().nth(4), Some(line), "{text}");
+}
+
+#[test]
 fn a_sick_fleet_shows_the_worst_first_and_what_to_do_beneath() {
     let expired = json!({
         "since": ago(7500), "last_success": ago(7520), "lag_seconds": 7530, "published": 88,

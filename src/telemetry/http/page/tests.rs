@@ -1,7 +1,10 @@
 use super::*;
 use crate::core::health::alarms::Alarm;
-use crate::core::health::status::{ConfigurationState, ConfigurationStatus, PartStatus, RunState};
+use crate::core::health::status::{
+    ConfigurationState, ConfigurationStatus, OwnershipStatus, PartStatus, PartitionStatus, RunState,
+};
 use crate::core::ids::TenantId;
+use crate::core::ownership::PartitionStage;
 use proptest::prelude::*;
 
 /// 2026-11-24T02:14:07Z.
@@ -70,6 +73,22 @@ fn body(report: &StatusReport) -> String {
     let html = render(report, NOW, MARK).expect("a page");
     let body = html.split_once("<body>\n").expect("a body").1;
     body.to_owned()
+}
+
+#[test]
+fn a_replica_says_which_partitions_it_has() {
+    let mut replica = report(vec![]);
+    assert!(!body(&replica).contains("Partitions"));
+    let partition = |id, state| PartitionStatus { id, state };
+    replica.ownership = Some(OwnershipStatus {
+        partitions: vec![
+            partition(3, PartitionStage::Active),
+            partition(4, PartitionStage::Restoring),
+        ],
+        member: Some("incidentd-<1>".to_owned()),
+    });
+    let said = "<p>Partitions: 1 active, 1 restoring (3-4), member incidentd-&#60;1&#62;</p>";
+    assert!(body(&replica).contains(said), "{}", body(&replica));
 }
 
 #[test]
