@@ -13,6 +13,8 @@ use incidentd::simulator::{Endpoint, Options, Request, SECOND};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
+mod rolling;
+
 const TENANTS: u32 = 2_000;
 const PERIOD: i64 = 30;
 /// The first turns, and three periods after them.

@@ -25,6 +25,9 @@ mod storm;
 mod tools;
 mod zombie;
 
+/// Between two changes, where a replica should always have something to write.
+const OFTEN: Duration = Duration::from_millis(25);
+
 /// Replicas of one group.
 pub struct Replicas {
     kafka: String,
@@ -36,12 +39,12 @@ pub struct Replicas {
 }
 
 impl Replicas {
-    pub async fn new(simulator: &Simulator, count: usize, partitions: u16) -> Self {
+    async fn new(simulator: &Simulator, count: usize, partitions: u16) -> Self {
         Self::at(&shared(), simulator, count, partitions, |setup| setup).await
     }
 
     /// The same at this Kafka, each with what `further` adds to its configuration.
-    async fn at(
+    pub async fn at(
         kafka: &str,
         simulator: &Simulator,
         count: usize,
@@ -95,13 +98,13 @@ impl Replicas {
     }
 
     /// Waits until all that the world has now is published.
-    async fn complete(&self, journal: &Journal) {
+    pub async fn complete(&self, journal: &Journal) {
         Tally::until_complete(&self.kafka, &self.topic, journal, 2 * SOON).await;
     }
 
     /// Stops the replicas, and fails unless consumers of committed records see each version once, in order, and all that
     /// the world has now.
-    async fn end(&self, journal: &Journal, replicas: &mut [&mut Daemon]) {
+    pub async fn end(&self, journal: &Journal, replicas: &mut [&mut Daemon]) {
         for replica in &mut *replicas {
             replica.stop().await;
         }
@@ -168,9 +171,9 @@ async fn recovered(replica: &Daemon) {
 }
 
 /// Changes incidents of all tenants until it is aborted.
-fn keep_changing(world: World) -> JoinHandle<()> {
+fn keep_changing(world: World, every: Duration) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let mut tick = interval(Duration::from_millis(25));
+        let mut tick = interval(every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;

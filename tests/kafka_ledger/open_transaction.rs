@@ -76,7 +76,7 @@ async fn a_replica_takes_its_partition_back_from_a_process_that_fenced_it() {
     let replicas = Replicas::new(&simulator, 1, PARTITIONS).await;
     let mut replica = replicas.spawn(0).ready().await;
     replicas.share_all(&[&replica]).await;
-    let changing = keep_changing(world.clone());
+    let changing = keep_changing(world.clone(), OFTEN);
     let other = {
         let (kafka, ledger, topic) = (
             replicas.kafka.clone(),

@@ -42,7 +42,7 @@ async fn forty_kills_stops_and_suspensions_publish_each_version_once() {
     let replicas = Replicas::new(&simulator, REPLICAS, PARTITIONS).await;
     let mut chance = StdRng::seed_from_u64(seed);
     let mut running: Vec<Daemon> = (0..REPLICAS).map(|n| replicas.spawn(n)).collect();
-    let changing = keep_changing(world.clone());
+    let changing = keep_changing(world.clone(), OFTEN);
     let mut suspended: Vec<(usize, Instant)> = Vec::new();
     let mut counts = [0_usize; 3];
     while counts.iter().sum::<usize>() < blows {

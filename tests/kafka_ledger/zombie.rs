@@ -14,14 +14,14 @@ async fn a_zombie_is_fenced_and_publishes_nothing_twice_and_recovers_by_itself()
     let mut zombie = replicas.spawn(0).ready().await;
     let mut other = replicas.spawn(1).ready().await;
     replicas.share_all(&[&zombie, &other]).await;
-    let changing = keep_changing(world.clone());
+    let changing = keep_changing(world.clone(), OFTEN);
     replicas.suspend_in_transaction(&zombie).await;
     replicas.share_all(&[&other]).await;
     changing.abort();
     let _ = changing.await;
     replicas.complete(&journal).await;
 
-    let changing = keep_changing(world.clone());
+    let changing = keep_changing(world.clone(), OFTEN);
     zombie.signal("CONT");
     recovered(&zombie).await;
     replicas.share_all(&[&zombie, &other]).await;
@@ -48,7 +48,7 @@ async fn a_transaction_that_kafka_gives_up_is_neither_lost_nor_repeated() {
     let replicas = Replicas::new(&simulator, 1, 4).await;
     let mut replica = replicas.spawn(0).ready().await;
     replicas.share_all(&[&replica]).await;
-    let changing = keep_changing(world.clone());
+    let changing = keep_changing(world.clone(), OFTEN);
     replicas.suspend_in_transaction(&replica).await;
     until("Kafka aborts the transaction", SOON, async || {
         replicas.open().await.is_empty()
