@@ -43,8 +43,8 @@ const FAILED: u8 = 1;
 /// Polls Microsoft's security-incident APIs for many tenants and publishes every version of every incident to Kafka,
 /// once.
 ///
-/// One process reads all tenants, each on its own schedule, and keeps in a ledger what was published. `init` writes a
-/// first configuration and `check` tries it out; `run` is the daemon; `status` asks the daemon how its tenants are and says
+/// A process reads all tenants, or its share of them, each on its own schedule, and keeps in a ledger what was published. `init`
+/// writes a first configuration and `check` tries it out; `run` is the daemon; `status` asks the daemon how its tenants are and says
 /// what to do about those that are not ok.
 #[derive(Parser, Debug)]
 #[command(version, about, after_long_help = man::MANUAL.trim_end())]

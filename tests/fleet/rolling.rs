@@ -107,7 +107,7 @@ fn first_pages(journal: &Journal) -> Vec<Request> {
 async fn swept_since(journal: &Journal, since: i64) {
     until("each tenant is swept", 2 * SOON, async || {
         sleep_until(Instant::now() + Duration::from_secs(1)).await;
-        let sweeps = sweeps(&first_pages(&journal));
+        let sweeps = sweeps(&first_pages(journal));
         let swept = sweeps
             .values()
             .filter(|times| times[times.len() - 1] > since);

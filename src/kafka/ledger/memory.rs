@@ -320,50 +320,15 @@ impl PartitionMemory {
         });
         state.into_iter().chain(versions).chain(letters)
     }
-}
 
-// Until tenants are removed from the topic.
-#[allow(dead_code)]
-impl PartitionMemory {
-    /// All rows of a tenant, its state last.
+    /// The rows of a tenant.
+    #[cfg(test)]
     pub(super) fn rows_of(&self, tenant: TenantId) -> impl Iterator<Item = Row> + '_ {
-        let of = self.tenants.get(&tenant);
-        let of = of.into_iter();
-        let versions = of.clone().flat_map(|of| &of.versions);
-        let versions = versions.map(move |(id, seen)| LedgerRow::Version {
-            tenant,
-            id: *id,
-            seen: Some(seen.seen()),
-        });
-        let letters = of.clone().flat_map(|of| &of.letters);
-        let letters = letters.map(move |(content, letter)| LedgerRow::Letter {
-            tenant,
-            content: ContentHash(*content),
-            letter: Some(*letter),
-        });
-        let state = of.filter_map(|of| of.state.clone());
-        let state = state.map(move |state| LedgerRow::State {
-            tenant,
-            state: Some(state),
-        });
-        let rows = versions.chain(letters).chain(state);
-        rows.map(|row| row.encode())
-    }
-
-    /// About what this takes in memory.
-    pub(super) fn bytes(&self) -> usize {
-        // With half-empty nodes, and what is around them.
-        const NODES: (usize, usize) = (13, 6);
-        let tenants = self.tenants.values().map(|of| {
-            let other = |seen: &&CompactSeen| matches!(seen, CompactSeen::Other(_));
-            let others = of.versions.values().filter(other).count();
-            let versions = size_of::<(IncidentId, CompactSeen)>() * of.versions.len();
-            let letters = size_of::<(u64, Letter)>() * of.letters.len();
-            size_of::<(TenantId, TenantMemory)>()
-                + size_of::<Seen>() * others
-                + (versions + letters) * NODES.0 / NODES.1
-        });
-        tenants.sum()
+        self.entries_of(tenant).flat_map(|entry| {
+            // Without what this memory still has to forget.
+            let alone = Self::default().change(std::iter::once(&entry));
+            alone.rows().collect::<Vec<_>>()
+        })
     }
 }
 
