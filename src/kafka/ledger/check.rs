@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{FutureRecord, Producer};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -95,13 +95,11 @@ impl LedgerTopic {
     async fn write_and_abort(&self, producer: &Client) -> Result<(), PartitionLogError> {
         let setup = &self.setup;
         let meant = |error: &ClientError| match refusal::code(error) {
-            rdkafka::error::RDKafkaErrorCode::TopicAuthorizationFailed => {
-                PartitionLogError::Failed(refusal::of_topic(
-                    &setup.kafka,
-                    &setup.topic,
-                    refusal::code(error),
-                ))
-            }
+            Code::TopicAuthorizationFailed => PartitionLogError::Failed(refusal::of_topic(
+                &setup.kafka,
+                &setup.topic,
+                refusal::code(error),
+            )),
             code => {
                 // librdkafka's fatal error says more, where there is one.
                 let fatal = producer.client().fatal_error();

@@ -7,13 +7,14 @@
 //! end: then the consumer says that it is there. It may say so too early, when the partition has just got another leader. So
 //! the leader is asked for its end once more, which it answers when it knows it, and then no row may come for a while.
 
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::Instant;
@@ -43,6 +44,8 @@ const SILENCE: Duration = Duration::from_millis(600);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Time limit of a question about the group.
 const ASK: Duration = Duration::from_secs(10);
+/// One try of it.
+const TRY: Duration = Duration::from_secs(2);
 
 /// The ledger's topic, for a command.
 pub(crate) struct LedgerTopic {
@@ -118,10 +121,8 @@ impl LedgerTopic {
             .create_with_context(ClientEvents::aside(&setup.kafka))
             .map_err(|error| failure_of(setup, not_made(setup, error)))?;
         let asked = || {
-            // A list leaves a group out that this user must not see. This question shows that.
-            let mut of = TopicPartitionList::new();
-            of.add_partition(&setup.topic, 0);
-            consumer.committed_offsets(of, ASK)?;
+            // A list leaves a group out that this user must not see.
+            may_see_group(setup, &consumer)?;
             let list = consumer.fetch_group_list(Some(&setup.group), ASK)?;
             let groups = list.groups().iter();
             let mine = groups.filter(|group| group.name() == &*setup.group);
@@ -235,6 +236,30 @@ fn read(
     }
 }
 
+/// Asks for something that only a user of the group gets.
+fn may_see_group(setup: &WorkerSetup, consumer: &LedgerConsumer) -> Result<(), ClientError> {
+    let began = Instant::now();
+    loop {
+        let mut of = TopicPartitionList::new();
+        of.add_partition(&setup.topic, 0);
+        let Err(error) = consumer.committed_offsets(of, TRY) else {
+            return Ok(());
+        };
+        // librdkafka asks again and again, and reports the refusal beside it.
+        let mut reports = iter::from_fn(|| consumer.poll(Duration::ZERO)).flat_map(Result::err);
+        if let Some(refusal) = reports.find(is_group_refusal) {
+            return Err(refusal);
+        }
+        if is_group_refusal(&error) || began.elapsed() > ASK {
+            return Err(error);
+        }
+    }
+}
+
+fn is_group_refusal(error: &ClientError) -> bool {
+    refusal::code(error) == Code::GroupAuthorizationFailed
+}
+
 fn unended(setup: &WorkerSetup) -> PartitionLogError {
     passing(format!(
         "partition {} of the ledger's topic {} can't be read to its end",
@@ -268,10 +293,10 @@ pub(super) fn failure_of(setup: &WorkerSetup, error: PartitionLogError) -> Failu
 }
 
 /// What an answer about the consumer group means.
-pub(super) fn of_group(setup: &WorkerSetup, error: &ClientError) -> Failure {
+fn of_group(setup: &WorkerSetup, error: &ClientError) -> Failure {
     let (group, brokers) = (&setup.group, setup.kafka.brokers());
-    match refusal::code(error) {
-        rdkafka::error::RDKafkaErrorCode::GroupAuthorizationFailed => Failure::new(
+    match is_group_refusal(error) {
+        true => Failure::new(
             Health::Misconfigured,
             Reaction::Slow,
             format!("Kafka does not let incidentd use the consumer group {group}"),
@@ -280,7 +305,7 @@ pub(super) fn of_group(setup: &WorkerSetup, error: &ClientError) -> Failure {
                 refusal::acls(brokers, &format!("--operation Read --group {group}"))
             ),
         ),
-        _ => Failure::new(
+        false => Failure::new(
             Health::Unreachable,
             Reaction::Backoff,
             format!(
