@@ -224,7 +224,8 @@ impl App {
         let stop = self.sweeper.stop.clone();
         let endpoints = CancellationToken::new();
         let mut reporting = self.start_reporting(&endpoints);
-        delivery.spawn_sharing(&mut reporting, endpoints.clone());
+        let mut sharing = Supervisor::default();
+        delivery.spawn_sharing(&mut sharing, endpoints.clone());
         let mut tasks = Supervisor::default();
         let (commands, received) = mpsc::channel(COMMANDS);
         delivery.spawn(&mut tasks, &commands, &stop);
@@ -239,6 +240,7 @@ impl App {
             () = asked => None,
             ended = tasks.first_end() => Some(ended),
             ended = reporting.first_end() => Some(ended),
+            ended = sharing.first_end() => Some(ended),
         };
         let deadline = Instant::now() + STOP_BUDGET;
         view.set(RunState::Stopping);
@@ -256,6 +258,8 @@ impl App {
             );
         }
         endpoints.cancel();
+        // Other processes take over at once what this one gives up.
+        let _ = timeout_at(deadline, sharing.all_ended()).await;
         // A slow client of the endpoints must not delay the stop.
         let _ = timeout(Duration::from_millis(500), reporting.all_ended()).await;
         unasked.map_or(Ok(()), Err)

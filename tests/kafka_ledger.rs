@@ -25,6 +25,8 @@ mod storm;
 mod tools;
 mod zombie;
 
+/// How long the group waits for a member that is silent, with room for a busy machine.
+const SESSION: Duration = Duration::from_secs(12);
 /// Between two changes, where a replica should always have something to write.
 const OFTEN: Duration = Duration::from_millis(25);
 
@@ -227,4 +229,35 @@ async fn replicas_share_the_tenants_and_take_over_those_of_one_that_is_killed() 
     let lost = tally.missing(journal.current());
     assert!(lost.is_empty(), "lost: {lost:?}");
     tally.assert_in_order();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stops_leaves_the_group_before_it_ends() {
+    let simulator = simulator(12, Options::default()).await;
+    let (world, journal) = (simulator.world(), simulator.journal());
+    for tenant in world.tenants() {
+        world.create(tenant.id, 3).unwrap();
+    }
+    let replicas = Replicas::new(&simulator, 2, 6).await;
+    let mut first = replicas.spawn(0).ready().await;
+    let mut second = replicas.spawn(1).ready().await;
+    let mut longest = Duration::ZERO;
+    for _ in 0..3 {
+        replicas.share_all(&[&first, &second]).await;
+        first.stop().await;
+        let stopped = Instant::now();
+        replicas.share_all(&[&second]).await;
+        longest = longest.max(stopped.elapsed());
+        first = replicas.spawn(0).ready().await;
+    }
+    tell(format_args!(
+        "taken over from a replica that stopped within {longest:?}"
+    ));
+    assert!(
+        longest < SESSION,
+        "taken over after {longest:?}, as from a replica that dies"
+    );
+    replicas.share_all(&[&first, &second]).await;
+    replicas.complete(&journal).await;
+    replicas.end(&journal, &mut [&mut first, &mut second]).await;
 }

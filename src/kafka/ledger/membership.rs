@@ -111,6 +111,12 @@ impl Membership {
         self.wish.store(LEAVE, Ordering::Release);
     }
 
+    /// Waits until the group is left.
+    pub(super) async fn left(&self) {
+        let mut beats = self.beats();
+        while beats.changed().await.is_ok() {}
+    }
+
     /// Counts the member's polls.
     pub(super) fn beats(&self) -> watch::Receiver<u64> {
         self.beats.clone()

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::membership::{Membership, MembershipEvent};
@@ -26,6 +26,8 @@ use crate::core::ownership::{
 
 /// The pauses between a failed worker and the next: the first, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+/// How long the process waits until it has left the group. If it ends before, its partitions wait for the session timeout.
+const LEAVING: Duration = Duration::from_secs(3);
 /// After this time without a failure, the next one counts as the first.
 const CALM: Duration = Duration::from_secs(120);
 
@@ -100,7 +102,12 @@ impl LedgerOwner {
         for (partition, _) in self.machine.stages() {
             self.feed(OwnershipInput::AtRest { partition });
         }
+        // Nobody confirms a revocation any more.
+        drop(events);
         self.membership.leave();
+        if timeout(LEAVING, self.membership.left()).await.is_err() {
+            tracing::debug!(target: "incidentd::kafka", "the process ends before it has left the consumer group");
+        }
     }
 
     fn member_event(&mut self, event: MembershipEvent) {
