@@ -68,7 +68,7 @@ const RULES: &[PropertyRule] = &[
         Some("remove it: records are tried again for ever")),
     rule(&["statistics.interval.ms"], nothing,
         "incidentd tells by the statistics whether librdkafka lives, and has an interval of its own", Some("remove it")),
-    rule(&["transactional.id"], nothing, "this ledger uses no transactions", Some("remove it")),
+    rule(&["transactional.id"], nothing, "incidentd sets it itself, for a ledger in Kafka", Some("remove it")),
     // librdkafka, or this build of it, supports no others.
     rule(&["sasl.mechanism", "sasl.mechanisms"], |value| matches!(value, "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512"),
         "incidentd can't log in to Kafka this way", Some("use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or client certificates")),

@@ -225,9 +225,10 @@ impl Splitter {
             }
         })
         .ok_or_else(|| PageError::Envelope("it is no object".to_owned()))?;
-        // `value` is the array that was cut; any other value is an error.
+        // `value` is the array that was cut, of which the brackets are kept. Anything else is an error: a page whose list
+        // was overlooked must not read like an empty one.
         value
-            .filter(|value| value.starts_with(b"["))
+            .filter(|value| *value == b"[]")
             .ok_or(PageError::NoValue)?;
         let link = link.map_or(Ok(None), serde_json::from_slice::<Option<String>>);
         Ok(Envelope {
@@ -285,6 +286,7 @@ impl Splitter {
         let Some(key) = tail.trim_ascii_end().strip_suffix(b":") else {
             return false;
         };
+        let key = key.trim_ascii_end();
         // Parse it as JSON, because a key may be spelled with escapes.
         key.len() <= LONGEST_KEY
             && serde_json::from_slice::<String>(key).is_ok_and(|key| key == "value")

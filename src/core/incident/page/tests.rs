@@ -32,6 +32,21 @@ fn elements_are_the_bytes_that_came() {
 }
 
 #[test]
+fn however_the_key_of_the_list_is_written_its_elements_are_found() {
+    let escaped: String = "value"
+        .chars()
+        .map(|c| format!("\\u{:04x}", c as u32))
+        .collect();
+    for key in ["value", &escaped] {
+        for space in [0, 40, 100] {
+            let space = " ".repeat(space);
+            let page = format!("{{{space}\"{key}\"{space}:{space}[{space}{{\"id\":1}}{space}]}}");
+            assert_eq!(texts(&page), ["{\"id\":1}"], "{page}");
+        }
+    }
+}
+
+#[test]
 fn an_empty_page_may_have_a_next_link() {
     let page = b"\xef\xbb\xbf{\"value\":[ ],\"@odata.nextLink\":\"https://h/x?a=1\"}";
     let (elements, envelope) = split(page, &[]).expect("splits");
