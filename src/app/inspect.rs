@@ -1,6 +1,6 @@
 //! Inspects everything that the daemon needs: each tenant's token and incidents, through the adapters that the daemon uses,
 //! and Kafka's topics. It opens no ledger and keeps nothing, so it may run beside the daemon. It asks for one token and one
-//! incident of each tenant.
+//! incident of each tenant. Of a ledger in Kafka it tries a transaction of its own, which it aborts.
 //!
 //! Failure modes: a problem of a tenant or of Kafka is a [`Failure`] in the report, in the daemon's words. Only settings
 //! that can't be used are a [`StartError`].

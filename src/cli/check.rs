@@ -1,6 +1,6 @@
 //! `incidentd check`: whether everything is in place, and what to do where it is not.
 //!
-//! It opens no ledger, writes no record, and may run beside the daemon. Standard output has the report and nothing else;
+//! It opens no ledger, leaves no record that anything reads, and may run beside the daemon. Standard output has the report and nothing else;
 //! progress goes to standard error, when that is a terminal.
 //!
 //! Exit codes: 0 when all is well, with or without warnings; 78 when the configuration is not valid; 75 when Kafka, or

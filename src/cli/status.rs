@@ -5,7 +5,8 @@
 //! outside, and goes through `tame` before a terminal shows it.
 //!
 //! Exit codes: 0 when every tenant, Kafka and the ledger are `ok` and the last reload was not refused; 1 when any of them
-//! is not; 75 when no incidentd answers. With `--ready` and `--live`: 0, 1 with the reason, 75.
+//! is not; 75 when no incidentd answers. With `--ready` and `--live`: 0, 1 with the reason, 75. Of several daemons that are asked,
+//! one that does not answer is not ok, and 75 means that none does.
 
 mod report;
 mod screen;
