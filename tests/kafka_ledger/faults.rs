@@ -8,6 +8,7 @@ use crate::kafka_limits::{incident, of_incident, show};
 use crate::support::kafka::{Broker, Found, alter_topic, read_all};
 use crate::support::tally::header;
 use incidentd::simulator::{Effect, Endpoint, Rule};
+use tokio::time::sleep_until;
 
 const AWAY: Duration = Duration::from_secs(30);
 
@@ -41,7 +42,10 @@ async fn a_broker_that_is_killed_or_away_for_half_a_minute_costs_no_version_and_
         away
     })
     .await;
-    sleep(AWAY).await;
+    let since = Instant::now();
+    second.stop().await;
+    second = replicas.spawn(1).ready().await;
+    sleep_until(since + AWAY).await;
     let status = first.status().await;
     assert_eq!(status["kafka"]["state"], "unavailable", "{status:#}");
     let mut broker = away;
