@@ -98,7 +98,7 @@ fn properties_that_break_a_promise_are_refused() {
             "request.required.acks = \"0\"",
             "without all acknowledgements",
         ),
-        ("transactional.id = \"a\"", "no transactions"),
+        ("transactional.id = \"a\"", "incidentd sets it itself"),
         ("sasl.mechanism = \"GSSAPI\"", "use PLAIN, SCRAM-SHA-256"),
         (
             "sasl.mechanisms = \"a password\"",
