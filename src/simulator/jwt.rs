@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-const HEADER: &[u8] = br#"{"typ":"JWT","alg":"RS256","kid":"simulated"}"#;
+/// The tests search for its beginning, as the beginning of every token.
+const HEADER: &[u8] = br#"{"alg":"RS256","kid":"simulated","typ":"JWT"}"#;
 
 pub(super) fn join(claims: &[u8], signature: &[u8]) -> String {
     [HEADER, claims, signature]
