@@ -31,7 +31,7 @@ use crate::ports::{
 };
 use crate::runtime::oldest::OldestWait;
 use crate::runtime::outlet_items::{
-    LetterTopics, no_record, record_items, restore, see_changes, unsplittable,
+    LetterTopics, record_items, restore, see_changes, settle_without_record, unsplittable,
 };
 
 /// The pause between two tries to write the ledger.
@@ -192,14 +192,7 @@ impl LocalLease {
                     sent.push((item, record.topic.clone()));
                     records.push(record);
                 }
-                None => match item {
-                    // Without a topic the letter stays recorded as not accepted.
-                    Item::DeadLetter { .. } => {}
-                    Item::Version { reading, .. } => {
-                        outcome.failure.get_or_insert_with(|| no_record(reading.id));
-                    }
-                    Item::Adopted { .. } | Item::Unreadable { .. } => outcome.done.push(item),
-                },
+                None => settle_without_record(item, &mut outcome.done, &mut outcome.failure),
             }
         }
         if records.is_empty() {

@@ -67,8 +67,24 @@ pub(super) fn restore(item: &mut Item, record: Record) {
     }
 }
 
+/// Settles an item of which no record is made: it is recorded, or is the reason why the cursor waits.
+pub(super) fn settle_without_record(
+    item: Item,
+    done: &mut Vec<Item>,
+    failure: &mut Option<Failure>,
+) {
+    match item {
+        // Without a topic the letter stays recorded as not accepted.
+        Item::DeadLetter { .. } => {}
+        Item::Version { reading, .. } => {
+            failure.get_or_insert_with(|| no_record(reading.id));
+        }
+        Item::Adopted { .. } | Item::Unreadable { .. } => done.push(item),
+    }
+}
+
 /// An incident must not count as published when there is no record of it.
-pub(super) fn no_record(id: IncidentId) -> Failure {
+fn no_record(id: IncidentId) -> Failure {
     Failure::new(
         Health::Unreachable,
         Reaction::Backoff,

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::limits::{Stretch, do_work};
 use super::oldest::OldestWait;
 use super::outlet_items::{
-    LetterTopics, no_record, record_items, restore, see_changes, unsplittable,
+    LetterTopics, record_items, restore, see_changes, settle_without_record, unsplittable,
 };
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::{IncidentId, TenantId};
@@ -161,16 +161,7 @@ impl TransactionalLease {
     async fn prepare(&self, mut item: Item, prepared: &mut Prepared) {
         let encode = || self.encoder.encode(&item);
         let Some(record) = do_work(item.raw().len(), encode).await else {
-            match item {
-                // Without a topic the letter stays recorded as not accepted.
-                Item::DeadLetter { .. } => {}
-                Item::Version { reading, .. } => {
-                    prepared
-                        .failure
-                        .get_or_insert_with(|| no_record(reading.id));
-                }
-                Item::Adopted { .. } | Item::Unreadable { .. } => prepared.done.push(item),
-            }
+            settle_without_record(item, &mut prepared.done, &mut prepared.failure);
             return;
         };
         let topic = record.topic.clone();

@@ -65,7 +65,7 @@ async fn what_an_owner_writes_behind_an_open_transaction_is_the_next_owners() {
     drop(open);
 }
 
-/// Another process uses the transactional id of a partition: one of them is fenced, whoever it is.
+/// Another process uses the transactional id of a partition: one of the two is fenced.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_takes_its_partition_back_from_a_process_that_fenced_it() {
     let simulator = simulator(12, Options::default()).await;

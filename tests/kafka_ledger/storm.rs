@@ -8,7 +8,7 @@ const TENANTS: u32 = 60;
 const BLOWS: usize = 40;
 /// Longer than the session timeout of the group, which is 15 s.
 const SUSPENDED: Duration = Duration::from_secs(20);
-/// At least so many versions are shown.
+/// The number of versions that are shown, at least.
 const VERSIONS: usize = 5_000;
 
 /// What happens to a replica.

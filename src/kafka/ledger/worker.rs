@@ -3,7 +3,7 @@
 //! Commits that wait together go into one transaction. After any error the thread ends, because nobody knows what is
 //! committed: the owner starts another one, with another producer, and all tenants of the partition read again.
 //!
-//! librdkafka's calls block, and a few are known to hang. So nobody waits for this thread: whoever ends it only sets a flag,
+//! librdkafka's calls block, and a few are known to hang. So nobody waits for this thread: its owner ends it by a flag,
 //! and a thread that hangs is left alone. Its producer can do no harm, because the next owner fences it.
 
 use std::collections::HashSet;
