@@ -169,42 +169,31 @@ async fn check_policy(
         }),
         _ => None,
     };
-    match policy {
-        Some(policy) if !policy.split(',').any(|part| part.trim() == "compact") => {
-            Err(TopicError::Unfit(Failure::new(
-                Health::Misconfigured,
-                Reaction::Slow,
-                format!(
-                    "the ledger's topic {topic} has cleanup.policy={policy}: Kafka would delete its rows, and their incidents \
-                     would be published again"
-                ),
-                format!(
-                    "compact it: kafka-configs.sh --bootstrap-server {} --alter --topic {topic} --add-config cleanup.policy=compact",
-                    kafka.brokers()
-                ),
-            )))
-        }
-        Some(policy) if policy.contains("delete") => Err(TopicError::Unfit(Failure::new(
-            Health::Misconfigured,
-            Reaction::Slow,
-            format!(
-                "the ledger's topic {topic} has cleanup.policy={policy}: Kafka would delete old rows, too"
-            ),
-            format!(
-                "only compact it: kafka-configs.sh --bootstrap-server {} --alter --topic {topic} --add-config \
-                     cleanup.policy=compact",
-                kafka.brokers()
-            ),
-        ))),
-        Some(_) => Ok(()),
-        None => {
-            tracing::info!(
-                topic,
-                "Kafka does not show the cleanup.policy of the ledger's topic; it has to be compact"
-            );
-            Ok(())
-        }
-    }
+    let Some(policy) = policy else {
+        tracing::info!(
+            topic,
+            "Kafka does not show the cleanup.policy of the ledger's topic; it has to be compact"
+        );
+        return Ok(());
+    };
+    let has = |wanted: &str| policy.split(',').any(|part| part.trim() == wanted);
+    let (harm, mend) = match (has("compact"), has("delete")) {
+        (true, false) => return Ok(()),
+        (false, _) => (
+            "Kafka would delete its rows, and their incidents would be published again",
+            "compact it",
+        ),
+        (true, true) => ("Kafka would delete old rows, too", "only compact it"),
+    };
+    let brokers = kafka.brokers();
+    Err(TopicError::Unfit(Failure::new(
+        Health::Misconfigured,
+        Reaction::Slow,
+        format!("the ledger's topic {topic} has cleanup.policy={policy}: {harm}"),
+        format!(
+            "{mend}: kafka-configs.sh --bootstrap-server {brokers} --alter --topic {topic} --add-config cleanup.policy=compact"
+        ),
+    )))
 }
 
 async fn create(
