@@ -7,7 +7,7 @@
 //! - A revoked partition is given back after the owner has confirmed it, or after [`PATIENCE`]. Its next owner fences it
 //!   anyway, so a late confirmation costs a rejected transaction and no record.
 //! - The cooperative protocol is the only one: a change of members touches only the partitions that move.
-//! - Leaving happens on this thread or on one of its own, and nobody waits for it without a limit: librdkafka has hung in it.
+//! - Nobody waits without a limit for the end of a membership: librdkafka has hung in it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -32,8 +32,8 @@ use crate::settings::KafkaConnection;
 
 /// Between two looks at what is wanted.
 const POLL: Duration = Duration::from_millis(100);
-/// How long a revocation waits for the sweeps of its tenants. It is less than the session timeout, so that a member that
-/// waits is still one.
+/// How long a revocation waits for the sweeps of its tenants. The next owners wait for it, too. It is far below
+/// `max.poll.interval.ms`, after which librdkafka would leave the group; heartbeats go on meanwhile.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the end of a membership may take before the next one begins without waiting for it.
 const CLOSE: Duration = Duration::from_secs(15);
@@ -60,7 +60,7 @@ pub(super) enum MembershipEvent {
         partitions: Vec<u16>,
         done: SyncSender<u16>,
     },
-    /// These are others' already.
+    /// Others have these already.
     Lost(Vec<u16>),
     Failed(Failure),
 }
@@ -222,7 +222,7 @@ impl Member {
         let _ = self.events.blocking_send(MembershipEvent::Failed(failure));
     }
 
-    /// Leaves the group. The rebalance that follows is reported as any other.
+    /// Leaves the group. The revocation that this causes is reported as any other.
     fn close(&self, consumer: GroupConsumer) {
         let (closed, wait) = sync_channel(1);
         let closing = thread::Builder::new().name("ledger-group-end".to_owned());
