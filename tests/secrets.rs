@@ -10,7 +10,7 @@ use crate::support::kafka::{create_topic, read_all, shared};
 use crate::support::search::{KAFKA, RIGHT, Search, WRONG, endpoints};
 use crate::support::setup::{Setup, simulator, unique};
 use crate::support::{SOON, blocking, until};
-use incidentd::simulator::{Effect, Endpoint, Options, Rule, Simulator, When};
+use incidentd::simulator::{Effect, Endpoint, Options, Rule, Simulator};
 
 /// The number of tokens that are used before the search.
 const MANY: usize = 40;
@@ -99,17 +99,13 @@ async fn trouble() -> Simulator {
     let list = |effect| Rule::new(effect).at(Endpoint::List);
     faults.push(Rule::status(401, "{}").at(Endpoint::List).of(refused));
     faults.push(list(Effect::BadIncident(r#"{"id": "none"}"#.into())).of(broken));
-    faults.push(list(Effect::Reset).of(resetting).when(When::Chance(0.5)));
-    faults.push(
-        list(Effect::LoginPage)
-            .of(resetting)
-            .when(When::Chance(0.5)),
-    );
+    faults.push(list(Effect::Reset).of(resetting).by_chance(0.5));
+    faults.push(list(Effect::LoginPage).of(resetting).by_chance(0.5));
     faults.push(
         Rule::new(Effect::Reset)
             .at(Endpoint::Token)
             .of(resetting)
-            .when(When::Chance(0.3)),
+            .by_chance(0.3),
     );
     simulator
 }

@@ -9,7 +9,7 @@ use crate::support::tally::Tally;
 use crate::support::{SOON, tell, until};
 use incidentd::simulator::{
     Effect, Endpoint, Faults, GraphOptions, Journal, Options, Paging, Rule, SECOND, Simulator,
-    Stamp, When, World,
+    World,
 };
 use tokio::time::{Instant, sleep};
 
@@ -43,7 +43,7 @@ fn spoil(faults: &Faults) {
         (0.05, Rule::new(Effect::StaleLink(410))),
     ];
     for (chance, rule) in effects {
-        faults.push(rule.at(Endpoint::List).when(When::Chance(chance)));
+        faults.push(rule.at(Endpoint::List).by_chance(chance));
     }
     for (endpoint, chance, rule) in [
         (Endpoint::Token, 0.2, Rule::status(500, "")),
@@ -53,7 +53,7 @@ fn spoil(faults: &Faults) {
         (Endpoint::Alerts, 0.01, Rule::new(Effect::Hang)),
         (Endpoint::Get, 0.1, Rule::new(Effect::Partial(0))),
     ] {
-        faults.push(rule.at(endpoint).when(When::Chance(chance)));
+        faults.push(rule.at(endpoint).by_chance(chance));
     }
 }
 
@@ -95,7 +95,7 @@ async fn survives(source: &'static str) {
             alerts: Some(2),
             millis: false,
         },
-        scores: Some(Stamp::Keeps),
+        scores: true,
         ..Options::default()
     };
     let paging = if source == "graph" {

@@ -30,7 +30,7 @@ use crate::config;
 use crate::kafka::mock::MockBroker;
 use crate::kafka::reader::{Arrived, TopicReader};
 use crate::settings::{LogFormat, Settings};
-use crate::simulator::{Options, Simulator, Stamp, Tenant, World};
+use crate::simulator::{Options, Simulator, Tenant, World};
 use crate::telemetry::logging;
 
 use line::Printer;
@@ -86,7 +86,7 @@ impl DemoCommand {
             seed: self.seed,
             tenants: tenants.clone(),
             // As in the field: the score changes without a new last update, and is not published.
-            scores: Some(Stamp::Keeps),
+            scores: true,
             ..Options::default()
         })
         .await

@@ -61,16 +61,10 @@ impl<'a> Call<'a> {
             .any(|preference| preference.trim() == "include-unknown-enum-members")
     }
 
+    /// A coding with a weight is never used.
     pub fn accepts_gzip(&self) -> bool {
-        let mut accepted = self
-            .header("accept-encoding")
-            .unwrap_or_default()
-            .split(',');
-        accepted.any(|coding| {
-            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-            let refused = matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000");
-            name.trim() == "gzip" && !refused
-        })
+        let accepted = self.header("accept-encoding").unwrap_or_default();
+        accepted.split(',').any(|coding| coding.trim() == "gzip")
     }
 }
 

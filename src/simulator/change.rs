@@ -29,21 +29,10 @@ pub enum Update {
     Comment(String),
     /// That many more alerts.
     NewAlerts(usize),
-    /// Adds this number of bytes to one alert's description.
-    LongAlert(usize),
     /// With this classification and determination, in the Defender API's words.
     Resolve(&'static str, &'static str),
     /// Active again, and its alerts in progress.
     Reopen,
-}
-
-/// What happens to an incident's last update when something else of it changes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stamp {
-    /// It becomes the time of the change.
-    Moves,
-    /// It stays.
-    Keeps,
 }
 
 /// Why the world refused an operation.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
-use rand::seq::{IteratorRandom, SliceRandom};
+use rand::seq::IteratorRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -25,8 +25,6 @@ const FILLER: &str = "The activity was seen again on the same host and by the sa
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Form {
     pub api: Api,
-    /// The order of alerts and evidence. The same number gives the same order; 0 is the natural one.
-    pub order: u64,
     /// With its alerts, as the Defender API always shows it.
     pub alerts: bool,
     /// As a whole answer, which has a context at Graph.
@@ -49,12 +47,6 @@ impl Form {
         match self.millis {
             true => time::format_millis(at),
             false => time::format(at),
-        }
-    }
-
-    fn arrange<T>(self, items: &mut [T], seed: u64) {
-        if self.order != 0 {
-            items.shuffle(&mut StdRng::seed_from_u64(self.order ^ seed));
         }
     }
 }
@@ -104,11 +96,8 @@ pub(super) fn incident(
     form.documents().incident.fill(&values, &lists).into()
 }
 
-/// The alerts in the order of `form`.
 pub(super) fn alerts(incident: &Incident, tenant: Uuid, form: Form) -> impl Iterator<Item = Bytes> {
-    let mut all: Vec<_> = incident.alerts.iter().collect();
-    form.arrange(&mut all, incident.id);
-    let all = all.into_iter();
+    let all = incident.alerts.iter();
     all.map(move |one| alert(one, incident, tenant, form))
 }
 
@@ -125,11 +114,10 @@ fn alert(alert: &Alert, incident: &Incident, tenant: Uuid, form: Form) -> Bytes 
     let device = attack.on_device.then(|| evidence("Device")).flatten();
     let others = attack.entities.iter().chain(&attack.graph_evidence);
     let others = others.filter_map(|kind| evidence(kind));
-    let (devices, mut evidence): (Vec<_>, Vec<_>) = match form.api {
+    let (devices, evidence) = match form.api {
         Api::Defender => (device.into_iter().collect(), others.collect()),
         Api::Graph => (Vec::new(), device.into_iter().chain(others).collect()),
     };
-    form.arrange(&mut evidence, alert.seed);
     let lists = [("devices", devices), ("evidence", evidence)];
     documents.alert.fill(&values, &lists).into()
 }
@@ -189,11 +177,8 @@ fn values(alert: &Alert, incident: &Incident, tenant: Uuid, form: Form) -> Value
 
 fn description(alert: &Alert, principal: &str) -> String {
     let mut text = format!("The user {principal} {}", alert.attack.story);
-    let whole = text.len() + alert.padding;
-    while text.len() < whole {
-        let missing = (whole - text.len()).min(FILLER.len());
-        text.push_str(&FILLER[..missing]);
-    }
+    let filler = FILLER.repeat(alert.padding / FILLER.len() + 1);
+    text.push_str(filler.get(..alert.padding).unwrap_or_default());
     text
 }
 

@@ -17,6 +17,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::Options;
 use super::answer::Answer;
 use super::call::Call;
 use super::errors::{Errors, Refusal};
@@ -103,15 +104,15 @@ fn error<const N: usize>(number: u32, values: [&str; N]) -> TokenError {
 static ERRORS: LazyLock<Errors> = LazyLock::new(|| Errors::new(include_str!("entra/errors.json")));
 
 impl Entra {
-    pub fn new(world: World, journal: Journal, seed: u64, lifetime: Option<Duration>) -> Self {
+    pub fn new(world: World, journal: Journal, options: &Options) -> Self {
         let state = State {
             tokens: HashMap::new(),
-            rng: StdRng::seed_from_u64(seed.rotate_left(32)),
+            rng: StdRng::seed_from_u64(options.seed.rotate_left(32)),
         };
         Self {
             world,
             journal,
-            lifetime,
+            lifetime: options.token_lifetime,
             state: Mutex::new(state),
         }
     }

@@ -4,7 +4,6 @@ mod sending;
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -15,7 +14,7 @@ use super::answer::Answer;
 use super::call::Call;
 use super::connection::ConnectionHandle;
 use super::errors::Refusal;
-use super::faults::{Api, Effect, Endpoint, Hint};
+use super::faults::{Api, Effect, Endpoint};
 use super::service::Service;
 use super::time;
 
@@ -51,10 +50,7 @@ pub(super) async fn handle(
 impl Service {
     async fn serve(&self, call: &Call<'_>, body: &[u8], connection: ConnectionHandle) -> Response {
         let mut response = self.journal.arrived(call.target, call.path(), call.query());
-        let (delay, effect) = self.faults.strike(call.target);
-        if delay > Duration::ZERO {
-            tokio::time::sleep(delay).await;
-        }
+        let effect = self.faults.strike(call.target);
         let effect = effect.as_ref();
         let mut answer = match self.replacement(effect, call, &connection).await {
             Some(answer) => answer,
@@ -130,38 +126,20 @@ impl Service {
                 shown: Vec::new(),
             },
             Effect::LoginPage => Answer::typed(200, "text/html", include_str!("login.html")),
-            Effect::Throttled(hint) => self.throttle(call, *hint),
-            Effect::StaleLink(status) => {
-                let name = if *status == 410 {
-                    "GoneLink"
-                } else {
-                    "StaleLink"
-                };
-                let mut answer = self.refuse(call, name, &[]);
-                answer.status = *status;
-                answer
-            }
+            Effect::Throttled(seconds) => self.throttle(call, seconds.to_string()),
+            Effect::StaleLink(410) => self.refuse(call, "GoneLink", &[]),
+            Effect::StaleLink(_) => self.refuse(call, "StaleLink", &[]),
             _ => return None,
         })
     }
 
     /// A 429: plain text at the token endpoint (section 4.1), the API's own form elsewhere.
-    fn throttle(&self, call: &Call<'_>, hint: Hint) -> Answer {
-        let answer = |name, seconds: u64| match call.target.api {
+    fn throttle(&self, call: &Call<'_>, seconds: String) -> Answer {
+        let answer = match call.target.api {
             None => Answer::typed(429, "text/plain", "Too Many Requests"),
-            Some(_) => self.refuse(call, name, &[seconds.to_string()]),
+            Some(_) => self.refuse(call, "Throttled", std::slice::from_ref(&seconds)),
         };
-        match hint {
-            Hint::Seconds(seconds) => {
-                answer("Throttled", seconds).header("retry-after", seconds.to_string())
-            }
-            Hint::Date(seconds) => {
-                let at = self.world.now() + time::ticks(Duration::from_secs(seconds));
-                answer("Throttled", seconds).header("retry-after", time::format_http(at))
-            }
-            Hint::Text(seconds) => answer("ThrottledInText", seconds),
-            Hint::Nothing => answer("ThrottledWithoutTime", 0),
-        }
+        answer.header("retry-after", seconds)
     }
 
     fn finish(&self, call: &Call<'_>, mut answer: Answer, body: Body) -> Response {

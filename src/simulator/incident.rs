@@ -29,7 +29,7 @@ pub(super) struct Incident {
     pub tags: Vec<String>,
     pub comments: Vec<Comment>,
     pub alerts: Vec<Alert>,
-    /// Each change adds one, also where `lastUpdateTime` stays. Only a new score that leaves it alone adds none.
+    /// Each change adds one, also where `lastUpdateTime` stays. Only a new score adds none.
     pub revision: u32,
     /// Written with the fields that newer answers of the Defender API have and its documentation does not.
     pub newer: bool,
@@ -114,11 +114,6 @@ impl Incident {
                 let chosen = ATTACKS.iter().cycle().skip(start).take(count);
                 let new = chosen.map(|attack| Alert::new(attack, rng.random(), now));
                 self.alerts.extend(new);
-            }
-            Update::LongAlert(bytes) => {
-                if let Some(alert) = self.alerts.first_mut() {
-                    alert.padding += bytes;
-                }
             }
             Update::Resolve(classification, determination) => {
                 self.status = "Resolved";

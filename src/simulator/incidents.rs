@@ -1,7 +1,7 @@
 //! One tenant's incidents, and what can happen to them.
 //!
 //! `by_update` holds exactly `(lastUpdateTime, id)` of every incident. Every change moves one of the incident's own times, so
-//! that no two revisions have the same text, except after two moves of all alerts that keep the last update.
+//! that no two revisions have the same text.
 
 mod chance;
 
@@ -14,14 +14,11 @@ use rand::seq::IndexedMutRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::Options;
-use super::change::{Refused, Stamp, Update, Version};
+use super::change::{Refused, Update, Version};
 use super::document::{self, Form};
 use super::incident::Incident;
 use super::tenant::Tenant;
 use super::time;
-
-/// The number of different orders, when orders are permuted.
-const ORDERS: u64 = 8;
 
 pub(super) struct Incidents {
     pub tenant: Tenant,
@@ -30,7 +27,6 @@ pub(super) struct Incidents {
     next_id: u64,
     rng: StdRng,
     options: Arc<Options>,
-    reads: u64,
 }
 
 struct Entry {
@@ -50,7 +46,6 @@ impl Incidents {
             next_id: 1,
             rng: StdRng::seed_from_u64(options.seed ^ high.rotate_left(17) ^ low),
             options,
-            reads: 0,
         }
     }
 
@@ -69,15 +64,6 @@ impl Incidents {
             tenant: self.tenant.id,
             incident: incident.id,
             revision: incident.revision,
-        }
-    }
-
-    /// The order of alerts in which the next incident is read.
-    pub fn next_order(&mut self) -> u64 {
-        self.reads += 1;
-        match self.options.permuted {
-            true => self.reads % ORDERS,
-            false => 0,
         }
     }
 
@@ -143,45 +129,28 @@ impl Incidents {
         })
     }
 
-    /// Another score. A score that leaves the last update alone makes no revision.
-    pub fn score(&mut self, id: u64, now: i64, stamp: Stamp) -> Result<Version, Refused> {
-        let at = self.next_update(id, now)?;
-        match stamp {
-            Stamp::Moves => self.change(id, at, |incident, _| incident.rescore()),
-            Stamp::Keeps => self.alter(id, 0, |incident, _| incident.rescore()),
-        }
+    /// Another score of the same version: its last update and its revision stay.
+    pub fn score(&mut self, id: u64) -> Result<Version, Refused> {
+        self.alter(id, 0, |incident, _| incident.rescore())
     }
 
-    /// Moves the first alerts of one incident to another.
+    /// Moves the first alerts of one incident to another, as Graph's `moveAlerts` does: neither is closed, and nothing
+    /// redirects.
     pub fn move_alerts(
         &mut self,
         from: u64,
         to: u64,
         count: usize,
         now: i64,
-        stamp: Stamp,
     ) -> Result<(), Refused> {
-        let (source, target) = (self.changeable(from)?, self.changeable(to)?);
-        if source.alerts.is_empty() || count == 0 {
-            return Err(Refused::NoAlert);
-        }
-        if from == to {
-            return Err(Refused::NotMerged("it is the same incident"));
-        }
-        let (mut at_source, mut at_target) = (source.last_update, target.last_update);
-        if stamp == Stamp::Moves {
-            at_source = self.next_common_update(&[from, to], now)?;
-            at_target = at_source;
-        }
+        let at = self.next_common_update(&[from, to], now)?;
         let mut moved = Vec::new();
-        self.change(from, at_source, |incident, _| {
+        self.change(from, at, |incident, _| {
             let count = count.min(incident.alerts.len());
             moved = incident.alerts.drain(..count).collect();
             moved.iter_mut().for_each(|alert| alert.touch(now));
         })?;
-        self.change(to, at_target, |incident, _| {
-            incident.alerts.append(&mut moved);
-        })?;
+        self.change(to, at, |incident, _| incident.alerts.append(&mut moved))?;
         Ok(())
     }
 

@@ -8,7 +8,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
@@ -58,7 +57,8 @@ struct Inner {
 #[derive(Clone)]
 pub(super) enum Shown {
     Whole(Version),
-    Bare(Version),
+    /// An incident without its alerts.
+    Bare,
     /// Some of its `of` alerts.
     Alerts {
         version: Version,
@@ -71,10 +71,8 @@ pub(super) enum Shown {
 /// What a text is known as.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum TextKind {
-    /// The bytes served as the whole incident.
-    Whole,
-    /// The bytes served as an incident without all of its alerts.
-    Bare,
+    /// The bytes, with all alerts or without.
+    Bytes,
     /// What the whole incident says, whatever the order of its members.
     Meaning,
 }
@@ -83,12 +81,9 @@ pub(super) enum TextKind {
 struct Records {
     /// Incident and revision of each text, by its hash.
     texts: HashMap<(TextKind, Uuid, u128), (u64, u32)>,
-    /// Whole texts of incidents whose alerts came on several pages.
-    assembled: HashMap<Version, Bytes>,
     /// The alerts that have left, of versions that are not shown whole yet.
     parts: HashMap<(Version, Form), HashSet<usize>>,
     shown: HashSet<Version>,
-    shown_bare: HashSet<Version>,
     log: VecDeque<Request>,
     forgotten: u64,
     /// List requests in progress, by tenant: now, and the most at once.
@@ -119,35 +114,15 @@ impl Journal {
         self.0.records.lock().shown.len()
     }
 
-    /// Every version that was shown without all of its alerts.
-    pub fn shown_bare(&self) -> HashSet<Version> {
-        self.0.records.lock().shown_bare.clone()
-    }
-
-    /// The incident and revision that was served as exactly these bytes, whole or bare.
+    /// The incident and revision that is written as exactly these bytes, with all alerts or without.
     pub fn identify(&self, tenant: Uuid, data: &[u8]) -> Option<(u64, u32)> {
-        let kinds = [TextKind::Whole, TextKind::Bare];
-        kinds
-            .into_iter()
-            .find_map(|kind| self.find(kind, tenant, data))
-    }
-
-    /// Whether exactly these bytes were served as an incident without all of its alerts.
-    pub fn is_bare(&self, tenant: Uuid, data: &[u8]) -> bool {
-        let known = |kind| self.find(kind, tenant, data).is_some();
-        known(TextKind::Bare) && !known(TextKind::Whole)
+        self.find(TextKind::Bytes, tenant, data)
     }
 
     /// The incident and revision that Graph shows like this, whatever the order of its members. OData's own members at the
     /// top are ignored.
     pub fn identify_value(&self, tenant: Uuid, incident: &Value) -> Option<(u64, u32)> {
         self.find(TextKind::Meaning, tenant, incident.to_string().as_bytes())
-    }
-
-    /// The whole of an incident whose alerts came on several pages.
-    pub fn assembled(&self, version: Version) -> Option<Value> {
-        let text = self.0.records.lock().assembled.get(&version).cloned()?;
-        serde_json::from_slice(&text).ok()
     }
 
     /// Every version present in the world now.
@@ -209,15 +184,11 @@ impl Journal {
         self.0.records.lock().texts.get(&key).copied()
     }
 
-    /// Enters a text of a version. A meaning is entered even if no client gets exactly this text.
+    /// Enters a text of a version, even if no client gets exactly this text.
     pub(super) fn enter(&self, kind: TextKind, version: Version, text: &[u8]) {
         let key = (kind, version.tenant, kind.hash(text));
         let value = (version.incident, version.revision);
         self.0.records.lock().texts.insert(key, value);
-    }
-
-    pub(super) fn assembled_as(&self, version: Version, text: Bytes) {
-        self.0.records.lock().assembled.insert(version, text);
     }
 
     pub(super) fn issued(&self, token: String) {
@@ -282,9 +253,7 @@ impl Records {
             Shown::Whole(version) => {
                 self.shown.insert(version);
             }
-            Shown::Bare(version) => {
-                self.shown_bare.insert(version);
-            }
+            Shown::Bare => {}
             Shown::Alerts {
                 version,
                 form,

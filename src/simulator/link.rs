@@ -3,17 +3,15 @@
 //! The seal of a link's token covers the tenant, the path and the rest of the query. A client that changes any of them is
 //! refused.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use parking_lot::Mutex;
+use serde_json::json;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::errors::Refusal;
-use super::faults::Effect;
 use super::urlencoded;
 
 const TOKEN: &str = "$skiptoken";
@@ -21,20 +19,13 @@ const TOKEN: &str = "$skiptoken";
 pub(super) struct Links {
     /// The simulator's own address.
     url: String,
-    /// Whether a link may be followed once only.
-    once: bool,
     serial: AtomicU64,
-    followed: Mutex<HashSet<u64>>,
 }
 
 impl Links {
-    pub fn new(url: String, once: bool) -> Self {
-        Self {
-            url,
-            once,
-            serial: AtomicU64::new(1),
-            followed: Mutex::default(),
-        }
+    pub fn new(url: String) -> Self {
+        let serial = AtomicU64::new(1);
+        Self { url, serial }
     }
 
     /// A link with the same query except for `$skip`, which remembers `state`.
@@ -42,8 +33,7 @@ impl Links {
         let mut numbers = vec![self.serial.fetch_add(1, Ordering::Relaxed)];
         numbers.extend(state);
         numbers.push(seal(tenant, path, query, &numbers));
-        let text: Vec<_> = numbers.iter().map(|number| format!("{number:x}")).collect();
-        let token = URL_SAFE_NO_PAD.encode(text.join("-"));
+        let token = URL_SAFE_NO_PAD.encode(json!(numbers).to_string());
         let kept = query.split('&').filter(|pair| {
             let key = pair.split('=').next().and_then(urlencoded::decode);
             !pair.is_empty() && !replaced(key.as_deref())
@@ -64,13 +54,7 @@ impl Links {
         if sealed != Some(seal(tenant, path, query, &numbers)) {
             return Err(altered());
         }
-        let state = numbers.split_off(1);
-        let mut followed = self.followed.lock();
-        let first = numbers.first().is_some_and(|n| followed.insert(*n));
-        if self.once && !first {
-            return Err(Refusal::Fault(Effect::StaleLink(410)));
-        }
-        Ok(Some(state))
+        Ok(Some(numbers.split_off(1)))
     }
 }
 
@@ -86,9 +70,8 @@ fn replaced(key: Option<&str>) -> bool {
 }
 
 fn numbers(token: &str) -> Option<Vec<u64>> {
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
-    let numbers = text.split('-').map(|hex| u64::from_str_radix(hex, 16).ok());
-    let numbers = numbers.collect::<Option<Vec<_>>>();
+    let text = URL_SAFE_NO_PAD.decode(token).ok()?;
+    let numbers: Option<Vec<_>> = serde_json::from_slice(&text).ok();
     numbers.filter(|all| all.len() > 1)
 }
 

@@ -20,8 +20,7 @@
 //! What is not documented is decided as follows. The default page is the largest, 100 or 50. Only Graph's quota counts
 //! requests that are refused. Unknown members in a filter, offsets, parentheses and `$orderby` are refused. A link is good
 //! only as a whole. An incident that awaits action is in progress for the Defender API. The first change of an incident
-//! brings its first `priorityScore`. Each test chooses whether a new score, or a move of alerts to another incident, moves
-//! the last update ([`Stamp`]).
+//! brings its first `priorityScore`. A new score leaves the last update alone; a move of alerts to another incident moves it.
 
 mod alert;
 mod answer;
@@ -63,9 +62,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use change::{Refused, Stamp, Update, Version};
+pub use change::{Refused, Update, Version};
 pub use defender::Paging;
-pub use faults::{Api, Effect, Endpoint, Faults, Hint, Rule, When};
+pub use faults::{Api, Effect, Endpoint, Faults, Rule};
 pub use graph::GraphOptions;
 pub use journal::{Journal, Request};
 pub use service::listing::Order;
@@ -92,20 +91,12 @@ pub struct Options {
     pub paging: Paging,
     /// What only Graph does.
     pub graph: GraphOptions,
-    /// A nextLink is refused when it is followed a second time.
-    pub links_once: bool,
-    /// Each answer has alerts and evidence in another order.
-    pub permuted: bool,
     /// `None`: 60 to 90 minutes, as documented.
     pub token_lifetime: Option<Duration>,
     /// Whether the documented request quotas hold.
     pub quotas: bool,
-    /// Whether a 429 of the Defender API has a `Retry-After`, as in the field. Microsoft promises the time in the message
-    /// only.
-    pub retry_after: bool,
-    /// Whether chance gives incidents new scores, and what that does to their last update. `None`: only [`World::score`]
-    /// and changes give them.
-    pub scores: Option<Stamp>,
+    /// Whether chance gives incidents new scores. Otherwise only changes give them.
+    pub scores: bool,
 }
 
 impl Default for Options {
@@ -118,12 +109,9 @@ impl Default for Options {
             order: Order::default(),
             paging: Paging::default(),
             graph: GraphOptions::default(),
-            links_once: false,
-            permuted: false,
             token_lifetime: None,
             quotas: true,
-            retry_after: true,
-            scores: None,
+            scores: false,
         }
     }
 }

@@ -32,7 +32,6 @@ impl Page {
         let mut complete = true;
         match effect {
             Some(Effect::BadIncident(bad)) => items.insert(items.len() / 2, bad.clone().into()),
-            Some(Effect::NextLinkTo(url)) => self.next = Some(url.clone()),
             Some(Effect::PadPage(least)) => {
                 if items.is_empty() {
                     items.push(Bytes::new());

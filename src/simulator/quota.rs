@@ -63,8 +63,7 @@ impl Quotas {
         if !refused || method == Method::Graph {
             times.push_back(now);
             // No limit looks further back.
-            let most = method.limits().iter().map(|(limit, _)| *limit).max();
-            while times.len() > most.unwrap_or(0) {
+            while times.front().is_some_and(|at| now - at >= HOUR) {
                 times.pop_front();
             }
         }

@@ -14,7 +14,7 @@ use super::change::{Refused, Version};
 use super::document::{self, Form};
 use super::entra::Entra;
 use super::errors::Refusal;
-use super::faults::{Api, Effect, Endpoint, Faults, Hint};
+use super::faults::{Api, Effect, Faults};
 use super::incidents::Incidents;
 use super::journal::{Journal, Shown, TextKind};
 use super::link::Links;
@@ -50,11 +50,10 @@ impl Service {
         let options = Arc::new(options);
         let world = World::new(options.clone());
         let journal = Journal::new(world.clone());
-        let lifetime = options.token_lifetime;
         Self {
-            entra: Entra::new(world.clone(), journal.clone(), options.seed, lifetime),
+            entra: Entra::new(world.clone(), journal.clone(), &options),
             faults: Faults::new(options.seed),
-            links: Links::new(url, options.links_once),
+            links: Links::new(url),
             quotas: Quotas::default(),
             defender: defender::list_rules(options.paging),
             graph: graph::list_rules(options.graph),
@@ -85,7 +84,7 @@ impl Service {
     }
 
     /// The tenant that the caller may read. The order of the checks: token, quota, role, licence.
-    fn admit(&self, call: &Call<'_>, method: Method) -> Result<Uuid, Refusal> {
+    fn admit(&self, call: &Call<'_>) -> Result<Uuid, Refusal> {
         let resource = self.rules(call.api).resource;
         let refusal = |name| Refusal::error(name, []);
         let token = call.bearer().ok_or_else(|| refusal("NoToken"))?;
@@ -99,8 +98,9 @@ impl Service {
             return Err(issued.refusal("ExpiredToken"));
         }
         if self.options.quotas {
+            let method = Method::of(call.api, call.target.endpoint);
             let taken = self.quotas.take(issued.tenant, issued.app, method, now);
-            taken.map_err(|seconds| self.quota_spent(call.api, seconds))?;
+            taken.map_err(|seconds| Refusal::Fault(Effect::Throttled(seconds.unsigned_abs())))?;
         }
         let reads = |role: &String| resource.readers.contains(&role.as_str());
         if !issued.roles.iter().any(reads) {
@@ -112,17 +112,9 @@ impl Service {
         }
     }
 
-    fn quota_spent(&self, api: Api, seconds: i64) -> Refusal {
-        let seconds = seconds.unsigned_abs();
-        Refusal::Fault(Effect::Throttled(match api {
-            Api::Defender if !self.options.retry_after => Hint::Text(seconds),
-            _ => Hint::Seconds(seconds),
-        }))
-    }
-
     /// One page of a list, changed by `effect`.
     pub fn list(&self, call: &Call<'_>, effect: Option<&Effect>) -> Result<Answer, Refusal> {
-        let tenant = self.admit(call, Method::of(call.api, Endpoint::List))?;
+        let tenant = self.admit(call)?;
         let rules = self.rules(call.api);
         let selection = self.select(tenant, call)?;
         let expand = selection.query.expand;
@@ -146,7 +138,7 @@ impl Service {
     }
 
     pub fn get(&self, call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
-        let tenant = self.admit(call, Method::of(call.api, Endpoint::Get))?;
+        let tenant = self.admit(call)?;
         let mut form = self.form(call, false);
         if call.api == Api::Graph {
             form.entity = true;
@@ -171,7 +163,7 @@ impl Service {
 
     /// A page of the alerts of one incident, which only Graph has: the first, or that of a link.
     pub fn alerts(&self, call: &Call<'_>, id: &str) -> Result<Answer, Refusal> {
-        let tenant = self.admit(call, Method::Graph)?;
+        let tenant = self.admit(call)?;
         let not_found = || Refusal::error("NoIncident", [id]);
         let number: u64 = id.parse().map_err(|_| not_found())?;
         let query = call.query();
@@ -179,13 +171,12 @@ impl Service {
         if state.is_none() && !query.is_empty() {
             return Err(Refusal::error("Query", [query]));
         }
-        let (revision, order, from) = match state.as_deref() {
-            Some([revision, order, from]) => (Some(*revision), *order, *from as usize),
-            _ => (None, 0, 0),
+        let (revision, from) = match state.as_deref() {
+            Some([revision, from]) => (Some(*revision), *from as usize),
+            _ => (None, 0),
         };
         self.poisoned(tenant, &[number])?;
-        let mut form = self.form(call, true);
-        form.order = order;
+        let form = self.form(call, true);
         let most = self.options.graph.alerts.unwrap_or(ALERTS).max(1);
         let written = self.world.with(tenant, |incidents, _| {
             let incident = incidents.get(number).ok_or(Refused::NoIncident)?;
@@ -199,7 +190,7 @@ impl Service {
             return Err(Refusal::Fault(Effect::StaleLink(410)));
         }
         let alerts = from..from.saturating_add(items.len());
-        let next = (alerts.end < of).then(|| self.alerts_link(version, form, alerts.end));
+        let next = (alerts.end < of).then(|| self.alerts_link(version, alerts.end));
         // A client that reads alerts without their incident has not seen a version.
         let shown = revision.map(|_| Shown::Alerts {
             version,
@@ -224,7 +215,7 @@ impl Service {
         effect.map_or(Ok(()), |effect| Err(Refusal::Fault(effect)))
     }
 
-    /// How the incidents of this call are written. Each gets its own order.
+    /// How the incidents of this call are written.
     fn form(&self, call: &Call<'_>, expand: bool) -> Form {
         let graph = call.api == Api::Graph;
         Form {
@@ -239,13 +230,12 @@ impl Service {
     /// One incident, with as many of its alerts as it shows at once.
     fn read(&self, incidents: &mut Incidents, id: u64, mut form: Form) -> Option<(Bytes, Shown)> {
         let journal = &self.journal;
-        if form.alerts {
-            form.order = incidents.next_order();
-        }
         let (version, text, fresh) = incidents.read(id, form)?;
+        if fresh {
+            journal.enter(TextKind::Bytes, version, &text);
+        }
         if !form.alerts {
-            journal.enter(TextKind::Bare, version, &text);
-            return Some((text, Shown::Bare(version)));
+            return Some((text, Shown::Bare));
         }
         let incident = incidents.get(id)?;
         let most = self.options.graph.alerts.unwrap_or(usize::MAX);
@@ -254,16 +244,12 @@ impl Service {
             journal.enter(TextKind::Meaning, version, &text);
         }
         if !split {
-            if fresh {
-                journal.enter(TextKind::Whole, version, &text);
-            }
             return Some((text, Shown::Whole(version)));
         }
-        journal.assembled_as(version, text);
         // The first alerts, and a link to the others (section 3.5).
-        let link = self.alerts_link(version, form, most);
+        let link = self.alerts_link(version, most);
         let text = document::incident(incident, version.tenant, form, Some((most, &link)));
-        journal.enter(TextKind::Bare, version, &text);
+        journal.enter(TextKind::Bytes, version, &text);
         form.entity = false;
         let shown = Shown::Alerts {
             version,
@@ -275,9 +261,9 @@ impl Service {
     }
 
     /// The link is bound to the revision, so that no client assembles an incident that never existed.
-    fn alerts_link(&self, version: Version, form: Form, from: usize) -> String {
+    fn alerts_link(&self, version: Version, from: usize) -> String {
         let path = alerts_path(version.incident);
-        let state = [u64::from(version.revision), form.order, from as u64];
+        let state = [u64::from(version.revision), from as u64];
         self.links.write(version.tenant, &path, "", &state)
     }
 }

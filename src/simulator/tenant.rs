@@ -15,12 +15,10 @@ pub struct Tenant {
     pub name: String,
     /// The one app that this directory knows.
     pub client_id: Uuid,
-    /// A client secret that the app has.
+    /// The client secret that the app has.
     pub secret: String,
-    /// Whether `secret` has expired; the others have not.
+    /// Whether `secret` has expired.
     pub secret_expired: bool,
-    /// Other valid secrets, as during a rotation.
-    pub other_secrets: Vec<String>,
     /// The issuers whose tokens the app registration accepts in place of a secret.
     pub federated: Vec<FederatedCredential>,
     /// Whether an administrator consented, so that the app has a service principal here.
@@ -47,7 +45,6 @@ impl Tenant {
             client_id: Self::CLIENT_ID,
             secret: Self::SECRET.to_owned(),
             secret_expired: false,
-            other_secrets: Vec::new(),
             federated: Vec::new(),
             consented: true,
             roles: vec!["Incident.Read.All".to_owned()],

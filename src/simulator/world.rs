@@ -14,12 +14,9 @@ use rand::seq::IteratorRandom;
 use uuid::Uuid;
 
 use super::Options;
-use super::change::{Refused, Stamp, Update, Version};
+use super::change::{Refused, Update, Version};
 use super::incidents::Incidents;
 use super::tenant::Tenant;
-
-/// Gets the tenant of a page, and the number of incidents that the page skips.
-type Hook = Arc<dyn Fn(&World, Uuid, usize) + Send + Sync>;
 
 /// A handle: clones share the world.
 #[derive(Clone)]
@@ -30,7 +27,6 @@ struct Inner {
     tenants: Mutex<BTreeMap<Uuid, Incidents>>,
     /// Chooses the tenant of a random event.
     rng: Mutex<StdRng>,
-    hook: Mutex<Option<Hook>>,
 }
 
 impl World {
@@ -39,7 +35,6 @@ impl World {
             options: options.clone(),
             tenants: Mutex::default(),
             rng: Mutex::new(StdRng::seed_from_u64(options.seed)),
-            hook: Mutex::default(),
         }));
         for tenant in &options.tenants {
             world.add_tenant(tenant.clone());
@@ -62,11 +57,6 @@ impl World {
         let id = tenant.id;
         let incidents = Incidents::new(tenant, self.0.options.clone());
         self.0.tenants.lock().insert(id, incidents);
-    }
-
-    /// From now on it is as if it had never been.
-    pub fn remove_tenant(&self, tenant: Uuid) {
-        self.0.tenants.lock().remove(&tenant);
     }
 
     /// All of them, in the order of their ids.
@@ -127,26 +117,6 @@ impl World {
         self.with(tenant, |incidents, now| incidents.change_alert(id, now))
     }
 
-    /// Gives the incident another `priorityScore`. If the last update stays, so does the version, with another text.
-    pub fn score(&self, tenant: Uuid, id: u64, stamp: Stamp) -> Result<Version, Refused> {
-        self.with(tenant, |incidents, now| incidents.score(id, now, stamp))
-    }
-
-    /// Moves `count` alerts, or as many as there are, from one incident to another, as Graph's `moveAlerts` does: neither
-    /// is closed, and nothing redirects. Both get a new revision, also where their last updates stay.
-    pub fn move_alerts(
-        &self,
-        tenant: Uuid,
-        from: u64,
-        to: u64,
-        count: usize,
-        stamp: Stamp,
-    ) -> Result<(), Refused> {
-        self.with(tenant, |incidents, now| {
-            incidents.move_alerts(from, to, count, now, stamp)
-        })
-    }
-
     /// Changes all of `ids` with one identical `lastUpdateTime`. A refusal may leave the first ones changed.
     pub fn bulk_update(&self, tenant: Uuid, ids: &[u64]) -> Result<(), Refused> {
         self.with(tenant, |incidents, now| incidents.bulk(ids, now))
@@ -183,11 +153,6 @@ impl World {
         })
     }
 
-    /// Calls `hook` before each page of a list is put together, so that the world can change between two pages.
-    pub fn before_each_page(&self, hook: impl Fn(&World, Uuid, usize) + Send + Sync + 'static) {
-        *self.0.hook.lock() = Some(Arc::new(hook));
-    }
-
     /// Every present version, redirected incidents included.
     pub fn current(&self) -> Vec<Version> {
         let tenants = self.0.tenants.lock();
@@ -196,13 +161,6 @@ impl World {
             all.map(|incident| incidents.version(incident))
         });
         versions.collect()
-    }
-
-    pub(super) fn about_to_page(&self, tenant: Uuid, skip: usize) {
-        let hook = self.0.hook.lock().clone();
-        if let Some(hook) = hook {
-            hook(self, tenant, skip);
-        }
     }
 
     /// Works on one tenant's incidents. `work` gets the present time too.

@@ -45,11 +45,7 @@ pub(super) fn check(
 
 /// `None`: the client did not encode the secret.
 fn by_secret(tenant: &Tenant, client: &str, secret: Option<&str>) -> Result<(), TokenError> {
-    let valid = |known: &String| Some(known.as_str()) == secret;
-    if tenant.other_secrets.iter().any(valid) {
-        return Ok(());
-    }
-    if !valid(&tenant.secret) {
+    if secret != Some(&tenant.secret) {
         return Err(error(7000215, [client]));
     }
     match tenant.secret_expired {

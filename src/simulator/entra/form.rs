@@ -1,5 +1,7 @@
 //! The body of a token request (section 4.1; the errors are those of section 4.3).
 
+use std::collections::HashSet;
+
 use super::super::urlencoded::{self, Field};
 use super::{TokenError, error};
 
@@ -30,12 +32,9 @@ impl Form {
     }
 
     pub fn once_each(&self) -> Result<(), TokenError> {
-        let mut names: Vec<_> = self.0.iter().map(|field| &field.name).collect();
-        names.sort_unstable();
-        match names.windows(2).any(|pair| pair.first() == pair.last()) {
-            true => Err(malformed()),
-            false => Ok(()),
-        }
+        let mut names = HashSet::new();
+        let once = self.0.iter().all(|field| names.insert(&field.name));
+        once.then_some(()).ok_or_else(malformed)
     }
 }
 

@@ -15,12 +15,6 @@ use super::super::journal::InFlight;
 /// Bodies leave in pieces of this size, so that a client that stops reading stops the sending.
 const PIECE: usize = 64 * 1024;
 
-enum Ending {
-    Whole,
-    BreakOff,
-    Reset,
-}
-
 /// The body of a response, changed by `effect`. A body that is dropped early drops `response` too: nothing was shown. Without
 /// an announced length, hyper asks for the end before it sends the last chunk.
 pub(super) fn body(
@@ -29,20 +23,18 @@ pub(super) fn body(
     response: InFlight,
     connection: ConnectionHandle,
 ) -> Body {
-    let (mut keep, mut ending) = (usize::MAX, Ending::Whole);
+    let (mut keep, mut reset) = (None, false);
     let (mut piece, mut pause) = (PIECE, Duration::ZERO);
     match effect {
-        Some(Effect::ShortOfLength(bytes) | Effect::ShortOfLastChunk(bytes)) => {
-            (keep, ending) = (*bytes, Ending::BreakOff);
-        }
-        Some(Effect::ResetAfter(bytes)) => (keep, ending) = (*bytes, Ending::Reset),
+        Some(Effect::ShortOfLength(bytes)) => keep = Some(*bytes),
+        Some(Effect::ResetAfter(bytes)) => (keep, reset) = (Some(*bytes), true),
         Some(Effect::Drip(per_second)) => {
             piece = (per_second / 10).max(1);
             pause = Duration::from_secs_f64(piece as f64 / (*per_second).max(1) as f64);
         }
         _ => {}
     }
-    bytes.truncate(keep);
+    bytes.truncate(keep.unwrap_or(usize::MAX));
     let pieces = stream::unfold(bytes, move |mut left| async move {
         if left.is_empty() {
             return None;
@@ -53,15 +45,13 @@ pub(super) fn body(
         Some((Ok(left.split_to(piece.min(left.len()))), left))
     });
     let end = stream::once(async move {
-        match ending {
-            Ending::Whole => {
-                connection.hand_over(response);
-                return None;
-            }
-            // hyper flushes what it holds while it waits.
-            Ending::BreakOff | Ending::Reset => tokio::task::yield_now().await,
+        if keep.is_none() {
+            connection.hand_over(response);
+            return None;
         }
-        if let Ending::Reset = ending {
+        // hyper flushes what it holds while it waits.
+        tokio::task::yield_now().await;
+        if reset {
             connection.reset();
             pending::<()>().await;
         }

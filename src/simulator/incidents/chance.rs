@@ -1,9 +1,11 @@
 //! What happens to a tenant's incidents by chance, drawn from the world's seed.
 
+use std::collections::BTreeSet;
+
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use super::super::change::{Refused, Stamp, Update};
+use super::super::change::{Refused, Update};
 use super::super::incident::{Incident, VERDICTS};
 use super::super::time::SECOND;
 use super::Incidents;
@@ -11,11 +13,11 @@ use super::Incidents;
 impl Incidents {
     /// One random event, weighted as in a busy SOC. An event that is impossible becomes a new incident.
     pub fn step(&mut self, now: i64) {
-        if let Some(stamp) = self.options.scores
+        if self.options.scores
             && let Ok(id) = self.any(|i| !i.is_redirected())
         {
             // The incident exists, so it can't fail.
-            let _ = self.score(id, now, stamp);
+            let _ = self.score(id);
         }
         if self.event(now).is_err() {
             self.add(now);
@@ -48,7 +50,7 @@ impl Incidents {
                 let from = self.any(|i| !i.is_redirected() && !i.alerts.is_empty())?;
                 let to = self.any(|i| !i.is_redirected() && i.id != from)?;
                 let count = self.rng.random_range(1..=2);
-                self.move_alerts(from, to, count, now, Stamp::Moves)?;
+                self.move_alerts(from, to, count, now)?;
             }
             83..90 => {
                 let id = self.any(|i| !i.is_redirected() && !i.alerts.is_empty())?;
@@ -57,10 +59,8 @@ impl Incidents {
             90..95 => {
                 let count = self.rng.random_range(2..=6);
                 let ids = (0..count).map(|_| self.any(|i| !i.is_redirected()));
-                let mut ids = ids.collect::<Result<Vec<_>, _>>()?;
-                ids.sort_unstable();
-                ids.dedup();
-                self.bulk(&ids, now)?;
+                let ids = ids.collect::<Result<BTreeSet<_>, _>>()?;
+                self.bulk(&Vec::from_iter(ids), now)?;
             }
             _ => {
                 let late = self.rng.random_range(1..120) * SECOND;

@@ -1,6 +1,7 @@
 //! Which incidents a page of a list holds, in either API (sections 1.1, 3.1 and 3.5).
 
 use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::call::Call;
 use super::super::entra::Resource;
@@ -64,13 +65,9 @@ impl Service {
         if let Some([skip, empty]) = state.as_deref() {
             (asked.skip, after_empty) = (*skip as usize, *empty != 0);
         }
-        asked.top = asked.top.min(rules.page.unwrap_or(asked.top)).max(1);
-        self.world.about_to_page(tenant, asked.skip);
         let empty = rules.empty_pages && !after_empty;
-        let end = match empty {
-            true => asked.skip,
-            false => asked.skip.saturating_add(asked.top),
-        };
+        let most = rules.page.unwrap_or(asked.top).min(asked.top).max(1);
+        let end = asked.skip.saturating_add(if empty { 0 } else { most });
         // A count needs all matches. Otherwise one match beyond the page shows that there are more.
         let wanted = match asked.count {
             true => usize::MAX,
@@ -109,15 +106,9 @@ fn matching(incidents: &Incidents, query: &Query, order: Order, wanted: usize) -
         Order::NewestFirst => matching.rev().map(|i| i.id).take(wanted).collect(),
         Order::OldestFirst => matching.map(|i| i.id).take(wanted).collect(),
         Order::Shuffled => {
-            let keyed = matching.map(|i| (scatter(i.id, i.last_update), i.id));
-            let mut keyed: Vec<_> = keyed.collect();
-            keyed.sort_unstable();
-            keyed.into_iter().map(|(_, id)| id).take(wanted).collect()
+            let mut all: Vec<_> = matching.map(|i| (i.id, i.last_update)).collect();
+            all.sort_by_cached_key(|of| xxh3_64(format!("{of:?}").as_bytes()));
+            all.into_iter().map(|(id, _)| id).take(wanted).collect()
         }
     }
-}
-
-fn scatter(id: u64, last_update: i64) -> u64 {
-    let mixed = (id ^ (last_update as u64).rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }

@@ -164,7 +164,7 @@ async fn the_state_of_the_tenant_decides() {
     expect(|tenant| tenant.secret_expired = true, 401, 7000222).await;
     expect(|tenant| tenant.secret = "rotated".to_owned(), 401, 7000215).await;
     expect(|tenant| tenant.consented = false, 401, 7000229).await;
-    bench.world.remove_tenant(bench.tenant);
+    let path = format!("{}/oauth2/v2.0/token", Uuid::from_u128(9));
     let (status, body) = bench.post_form(&path, &bench.fields()).await;
     assert_eq!(
         (status, &body["error_codes"][0]),

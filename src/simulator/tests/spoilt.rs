@@ -10,14 +10,14 @@ async fn with_incidents() -> (Bench, String, String) {
 const EXPANDED: &str = "/v1.0/security/incidents?$expand=alerts";
 
 #[tokio::test]
-async fn rules_strike_one_api_or_both() {
+async fn rules_strike_one_kind_of_request_of_both_apis() {
     let (bench, token, graph) = with_incidents().await;
     let faults = bench.sim.faults();
-    let rule = faults.push(Rule::status(503, "").in_api(Api::Graph).at(Endpoint::List));
-    assert_eq!(bench.get(&token, "/api/incidents").await.0, 200);
+    faults.push(Rule::status(503, "").at(Endpoint::List));
+    assert_eq!(bench.get(&token, "/api/incidents").await.0, 503);
     assert_eq!(bench.get(&graph, GRAPH).await.0, 503);
     assert_eq!(bench.get(&graph, &format!("{GRAPH}/1")).await.0, 200);
-    faults.remove(rule);
+    faults.clear();
     faults.push(Rule::status(502, "").at(Endpoint::Get));
     assert_eq!(bench.get(&token, "/api/incidents/1").await.0, 502);
     assert_eq!(bench.get(&graph, &format!("{GRAPH}/1")).await.0, 502);
@@ -79,55 +79,19 @@ async fn bytes_that_are_no_text_stand_among_good_incidents() {
 }
 
 #[tokio::test]
-async fn a_429_states_its_wait_in_every_way() {
+async fn a_429_states_its_wait() {
     let (bench, token, graph) = with_incidents().await;
-    let faults = bench.sim.faults();
-    for (hint, header, text) in [
-        (Hint::Seconds(90), Some("90"), false),
-        (Hint::Date(90), Some("Sun, 01 Mar 2026 08:01:30 GMT"), false),
-        (Hint::Text(90), None, true),
-        (Hint::Nothing, None, false),
-    ] {
-        faults.clear();
-        faults.push(Rule::new(Effect::Throttled(hint)));
-        for (token, path) in [(&token, "/api/incidents"), (&graph, GRAPH)] {
-            let response = bench.send(token, path).await;
-            let found = response.headers().get("retry-after").cloned();
-            assert_eq!(
-                found.as_ref().map(|v| v.to_str().unwrap()),
-                header,
-                "{hint:?}"
-            );
-            let (status, body) = read(response).await;
-            assert_eq!(
-                (status, &body["error"]["code"]),
-                (429, &"TooManyRequests".into())
-            );
-            let message = body["error"]["message"].as_str().unwrap();
-            let told = message.contains("90 seconds");
-            assert!(told || !text, "{hint:?} at {path}: {message}");
-            assert!(
-                !told || hint != Hint::Nothing,
-                "{hint:?} at {path}: {message}"
-            );
-        }
-    }
-    assert_eq!(bench.journal.throttled(), 8);
-}
-
-#[tokio::test]
-async fn links_can_lead_astray() {
-    let (bench, token, graph) = with_incidents().await;
-    let url = "https://graph.microsoft.com.evil.example/v1.0?$skiptoken=x";
-    bench
-        .sim
-        .faults()
-        .push(Rule::new(Effect::NextLinkTo(url.to_owned())));
+    bench.sim.faults().push(Rule::new(Effect::Throttled(90)));
     for (token, path) in [(&token, "/api/incidents"), (&graph, GRAPH)] {
-        let (_, page) = bench.get(token, path).await;
-        assert_eq!(page["@odata.nextLink"], url);
-        assert_eq!(page["value"].as_array().map(Vec::len), Some(5));
+        let response = bench.send(token, path).await;
+        assert_eq!(response.headers()["retry-after"], "90", "{path}");
+        let (status, body) = read(response).await;
+        assert_eq!(
+            (status, &body["error"]["code"]),
+            (429, &"TooManyRequests".into())
+        );
     }
+    assert_eq!(bench.journal.throttled(), 2);
 }
 
 #[tokio::test]
@@ -136,14 +100,13 @@ async fn links_can_go_stale_while_plain_requests_go_well() {
     let faults = bench.sim.faults();
     for status in [400, 410] {
         faults.clear();
-        let rule = faults.push(Rule::new(Effect::StaleLink(status)).at(Endpoint::List));
+        faults.push(Rule::new(Effect::StaleLink(status)).at(Endpoint::List));
         let (fine, page) = bench.get(&graph, &format!("{GRAPH}?$top=2")).await;
-        assert_eq!((fine, faults.hits(rule)), (200, 0));
+        assert_eq!(fine, 200);
         let link = page["@odata.nextLink"].as_str().unwrap();
         for _ in 0..2 {
             let (refused, body) = bench.prefer(&graph, link).await;
             assert_eq!(refused, status, "{body}");
         }
-        assert_eq!(faults.hits(rule), 2);
     }
 }

@@ -272,19 +272,12 @@ async fn the_world_can_move_between_pages() {
     let tenant = bench.tenant;
     bench.world.create(tenant, 4).unwrap();
     let token = bench.token().await;
-    bench.world.before_each_page(move |world, tenant, skip| {
-        if skip > 0 {
-            world
-                .update(tenant, 1, Update::Status("InProgress"))
-                .unwrap();
-        }
-    });
     assert_eq!(bench.ids(&token, "$top=2").await, [1, 2]);
+    let changed = Update::Status("InProgress");
+    bench.world.update(tenant, 1, changed).unwrap();
     assert_eq!(
         bench.ids(&token, "$top=2&$skip=2").await,
         [4, 1],
         "3 slipped to the page already read"
     );
-    bench.world.before_each_page(|_, _, _| {});
-    assert_eq!(bench.ids(&token, "$top=2&$skip=2").await, [4, 1]);
 }
