@@ -168,7 +168,7 @@ impl CredentialFile {
                  starts, and not when it reloads{unit}"
             ),
             None if self.kind == FileKind::Token => {
-                "see to it that whoever issues the token writes it there before the daemon starts"
+                "see to it that the issuer of the token writes it there before the daemon starts"
                     .into()
             }
             None if self.named.starts_with(CREDENTIALS) => format!(

@@ -59,7 +59,7 @@ type TopicLimit = tokio::sync::Mutex<Option<(Option<usize>, Instant)>>;
 /// What is known about the limit of a request.
 #[derive(Default, Clone, Copy)]
 struct RequestLimit {
-    told: Option<usize>,
+    stated: Option<usize>,
     /// The smallest record over which a connection was closed, and when.
     closed: Option<(usize, Instant)>,
     /// The missing answer was logged once.
@@ -96,9 +96,9 @@ impl SizeLimits {
     /// A lower limit from a closed connection that the brokers' own limit does not explain. How much smaller a record
     /// has to be is unknown, so this is half.
     fn learned(&self, options: &KafkaConnection) -> usize {
-        let told = self.told(options).unwrap_or(usize::MAX);
+        let stated = self.stated(options).unwrap_or(usize::MAX);
         match self.closed() {
-            Some(closed) if closed <= told => closed / 2,
+            Some(closed) if closed <= stated => closed / 2,
             _ => usize::MAX,
         }
     }
@@ -112,13 +112,13 @@ impl SizeLimits {
     ) -> KnownLimits {
         KnownLimits {
             topic: self.of_topic(topic, options, connection).await,
-            request: self.told(options),
+            request: self.stated(options),
         }
     }
 
     /// Bytes that a request may have; a safe value if no broker shows its limit.
     pub(super) fn request(&self, options: &KafkaConnection) -> usize {
-        self.told(options).unwrap_or(EVENT_HUBS_REQUEST)
+        self.stated(options).unwrap_or(EVENT_HUBS_REQUEST)
     }
 
     /// The smallest record over which a connection was closed recently.
@@ -141,13 +141,13 @@ impl SizeLimits {
     }
 
     /// Bytes that a request may have, if a broker shows its limit.
-    pub(super) fn told(&self, options: &KafkaConnection) -> Option<usize> {
-        options.request_limit_by_name().or(self.lock().told)
+    pub(super) fn stated(&self, options: &KafkaConnection) -> Option<usize> {
+        options.request_limit_by_name().or(self.lock().stated)
     }
 
     /// How long the brokers' answer, or its absence, is kept.
     pub(super) fn age(&self, options: &KafkaConnection) -> Duration {
-        match self.told(options) {
+        match self.stated(options) {
             Some(_) => LESSON,
             None => SERVES,
         }
@@ -168,20 +168,20 @@ impl SizeLimits {
             // Event Hubs does not answer, and may close the connection.
             return;
         }
-        let told = self.ask_brokers(options, connection).await;
-        let told = told.unwrap_or_else(|error| {
+        let stated = self.ask_brokers(options, connection).await;
+        let stated = stated.unwrap_or_else(|error| {
             tracing::debug!(target: "incidentd::kafka", %error, "the brokers' socket.request.max.bytes is not known");
             None
         });
-        let before = std::mem::replace(&mut self.lock().told, told);
-        match told {
+        let before = std::mem::replace(&mut self.lock().stated, stated);
+        match stated {
             // Kafka's own default, 100 MiB, is above the producer's limit.
-            Some(bytes) if before != told && bytes < options.message_max_bytes() + FRAMES => {
-                tracing::info!(target: "incidentd::kafka", bytes, "the brokers told their socket.request.max.bytes");
+            Some(bytes) if before != stated && bytes < options.message_max_bytes() + FRAMES => {
+                tracing::info!(target: "incidentd::kafka", bytes, "the brokers state their socket.request.max.bytes");
             }
             None if !std::mem::replace(&mut self.lock().said, true) => tracing::info!(
                 target: "incidentd::kafka", assumed = EVENT_HUBS_REQUEST,
-                "the brokers don't tell their socket.request.max.bytes; larger records are sent one by one, apart from the \
+                "the brokers don't state their socket.request.max.bytes; larger records are sent one by one, apart from the \
                  others (DescribeConfigs on the cluster shows it)"
             ),
             _ => {}
@@ -208,7 +208,7 @@ impl SizeLimits {
         });
         let before = answer.replace((limit, Instant::now()));
         if before.is_none_or(|(before, _)| before != limit) {
-            tracing::info!(target: "incidentd::kafka", topic, bytes = ?limit, "the topic's max.message.bytes, as far as Kafka tells it");
+            tracing::info!(target: "incidentd::kafka", topic, bytes = ?limit, "the topic's max.message.bytes, as far as Kafka states it");
         }
         limit
     }
@@ -318,7 +318,7 @@ mod tests {
     async fn limits(topic: Option<usize>, request: Option<usize>) -> SizeLimits {
         let limits = SizeLimits::default();
         *limits.answer("t").lock().await = Some((topic, Instant::now()));
-        limits.lock().told = request;
+        limits.lock().stated = request;
         limits
     }
 
@@ -369,17 +369,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_closed_connection_makes_parts_smaller_unless_the_limit_told_explains_it() {
+    async fn a_closed_connection_makes_parts_smaller_unless_the_stated_limit_explains_it() {
         let connection = Arc::new(Connection::new("a:1".to_owned(), Scrubber::new(&[])));
-        for (told, expected) in [
+        for (stated, expected) in [
             (None, 300_000),
             (Some(100 << 20), 300_000),
             (Some(500_000), 500_000),
         ] {
-            let limits = limits(Some(8 << 20), told).await;
+            let limits = limits(Some(8 << 20), stated).await;
             limits.learn(600_000);
             let limit = limits.of("t", &options("a:1"), &connection).await;
-            assert_eq!(limit, expected - FRAMES, "{told:?}");
+            assert_eq!(limit, expected - FRAMES, "{stated:?}");
         }
     }
 

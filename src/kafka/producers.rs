@@ -84,8 +84,8 @@ impl Producers {
 
     /// Whether the record exceeds the limit for certain: the limit is known, and records are not compressed.
     pub(super) fn is_certainly_too_large(&self, record: &Record) -> bool {
-        let told = self.limits.told(&self.options);
-        !self.options.compresses() && told.is_some_and(|told| record.size() + FRAMES > told)
+        let stated = self.limits.stated(&self.options);
+        !self.options.compresses() && stated.is_some_and(|stated| record.size() + FRAMES > stated)
     }
 
     /// Whether a broker may close the connection over this record.

@@ -140,7 +140,7 @@ pub(super) fn closed(
     size: usize,
     known: KnownLimits,
 ) -> Failure {
-    let told = |bytes: Option<usize>| bytes.map_or("not told".to_owned(), |it| it.to_string());
+    let text = |bytes: Option<usize>| bytes.map_or("unknown".to_owned(), |it| it.to_string());
     let enough = size + AROUND_RECORD;
     let compressed = match options.compresses() {
         true => ", before compression",
@@ -163,8 +163,8 @@ pub(super) fn closed(
             "the broker closes the connection on a record of {size} bytes for the topic {topic} (a request of up to {} \
              bytes{compressed}; socket.request.max.bytes: {}, max.message.bytes: {})",
             size + FRAMES,
-            told(known.request),
-            told(known.topic),
+            text(known.request),
+            text(known.topic),
         ),
         remedy,
     )
@@ -293,7 +293,7 @@ mod tests {
         for part in [
             "2000000",
             "max.message.bytes: 8388608",
-            "socket.request.max.bytes: not told",
+            "socket.request.max.bytes: unknown",
             "socket.request.max.bytes of the brokers",
             "max.message.bytes of the topic t",
             "2004096 or more",

@@ -194,7 +194,7 @@ pub(super) fn untrusted(tls: &rustls::Error, name: &str) -> Failure {
 }
 
 const ADD_AUTHORITY: &str = "if a proxy inspects TLS, put its CA certificate (PEM) into api.ca_file; check this machine's clock, too";
-const OTHER_KEY: &str = "have whoever runs the proxy that inspects TLS (or the server) use a CA and certificates with RSA keys of 2048 bits or \
+const OTHER_KEY: &str = "have the operator of the proxy that inspects TLS (or of the server) use a CA and certificates with RSA keys of 2048 bits or \
      more, or on the curves P-256 or P-384, signed with SHA-256 or better: P-521 and other kinds can't be verified";
 const PERHAPS_OTHER_KEY: &str = "if a proxy inspects TLS, its certificate's key may be of a kind that can't be verified (P-521): let it use RSA, P-256 \
      or P-384, and TLS 1.2 or 1.3";
