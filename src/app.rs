@@ -348,10 +348,9 @@ impl App {
         );
         let stop = self.sweeper.stop.clone();
         let reports = HealthReports::new(self.board, topic, self.sweeper.started);
-        let dispatcher = Dispatcher::new(self.sweeper, self.permits, reports)
-            .beating(dispatcher_heartbeat)
-            .run(fleet, received, stop, DRAIN);
-        tasks.spawn("dispatcher", forever(dispatcher));
+        let dispatcher = Dispatcher::new(self.sweeper, self.permits, reports, dispatcher_heartbeat);
+        let dispatching = dispatcher.run(fleet, received, stop, DRAIN);
+        tasks.spawn("dispatcher", forever(dispatching));
     }
 }
 

@@ -46,7 +46,7 @@ pub struct Dispatcher {
     permits: Permits,
     reports: HealthReports,
     /// Shows that the loop makes progress.
-    heartbeat: Option<Heartbeat>,
+    heartbeat: Heartbeat,
     agenda: Agenda,
     tenants: HashMap<TenantId, TenantEntry>,
     work: JoinSet<Ended>,
@@ -80,13 +80,19 @@ struct Ended {
 }
 
 impl Dispatcher {
-    /// A dispatcher without tenants; [`DispatcherCommand::Fleet`] adds them.
-    pub fn new(sweeper: Sweeper, permits: Permits, reports: HealthReports) -> Self {
+    /// A dispatcher without tenants; [`DispatcherCommand::Fleet`] adds them. It beats `heartbeat` at least every two
+    /// seconds.
+    pub fn new(
+        sweeper: Sweeper,
+        permits: Permits,
+        reports: HealthReports,
+        heartbeat: Heartbeat,
+    ) -> Self {
         Self {
             sweeper,
             permits,
             reports,
-            heartbeat: None,
+            heartbeat,
             agenda: Agenda::default(),
             tenants: HashMap::new(),
             work: JoinSet::new(),
@@ -94,13 +100,6 @@ impl Dispatcher {
             look: CredentialLook::default(),
             releases: Releases::default(),
         }
-    }
-
-    /// Beats `heartbeat` at least every two seconds.
-    #[must_use]
-    pub fn beating(mut self, heartbeat: Heartbeat) -> Self {
-        self.heartbeat = Some(heartbeat);
-        self
     }
 
     /// Runs `fleet`, as changed by `commands`, until `stop`. Then waits at most `drain` for running work, which sees
@@ -116,9 +115,7 @@ impl Dispatcher {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if let Some(heartbeat) = &self.heartbeat {
-                heartbeat.beat();
-            }
+            self.heartbeat.beat();
             let next = self.agenda.next().map(|next| self.sweeper.started + next);
             tokio::select! {
                 biased;

@@ -9,7 +9,7 @@ use crate::core::time::schedule::Schedule;
 use crate::runtime::fakes::{Entra, Fault, Order, Server, World};
 use crate::runtime::health::board::Board;
 use crate::runtime::health::topic::HealthTopic;
-use crate::runtime::liveness::Liveness;
+use crate::runtime::liveness::{Heartbeat, Liveness};
 
 mod backfill;
 mod clock;
@@ -37,7 +37,8 @@ impl Rig {
         let sweeper = world.sweeper.clone();
         let board = Arc::new(Board::new(tenants, sweeper.clock.clone()));
         let stop = sweeper.stop.clone();
-        let dispatcher = dispatcher(sweeper, concurrent, &board);
+        let heartbeat = Liveness::default().part("dispatcher", PERIOD);
+        let dispatcher = dispatcher(sweeper, concurrent, &board, heartbeat);
         let (commands, received) = mpsc::channel(1024);
         let drain = Duration::from_secs(20);
         let dispatcher = dispatcher.run(tenants.into(), received, stop.clone(), drain);
@@ -72,10 +73,15 @@ impl Rig {
     }
 }
 
-fn dispatcher(sweeper: Sweeper, concurrent: usize, board: &Arc<Board>) -> Dispatcher {
+fn dispatcher(
+    sweeper: Sweeper,
+    concurrent: usize,
+    board: &Arc<Board>,
+    heartbeat: Heartbeat,
+) -> Dispatcher {
     let (topic, _) = HealthTopic::new();
     let reports = HealthReports::new(board.clone(), topic, sweeper.started);
-    Dispatcher::new(sweeper, Permits::new(concurrent), reports)
+    Dispatcher::new(sweeper, Permits::new(concurrent), reports, heartbeat)
 }
 
 fn firing() -> DispatcherCommand {
@@ -306,7 +312,7 @@ async fn it_proves_that_it_lives_also_when_there_is_nothing_to_do() {
     let board = Arc::new(Board::new(&[], world.sweeper.clock.clone()));
     let (_commands, received) = mpsc::channel(1);
     let stop = world.sweeper.stop.clone();
-    let dispatcher = dispatcher(world.sweeper.clone(), 1, &board).beating(heartbeat);
+    let dispatcher = dispatcher(world.sweeper.clone(), 1, &board, heartbeat);
     let fleet = Fleet::from([]);
     let running = tokio::spawn(dispatcher.run(fleet, received, stop.clone(), Duration::ZERO));
     for _ in 0..3600 {
