@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 mod further;
+pub mod items;
 mod scripted;
 mod server;
 mod topic;

@@ -6,30 +6,9 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::core::health::failure::Reaction;
-use crate::core::incident::version::{Change, Phase, Reading};
-use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
+use crate::runtime::fakes::items::{incident, letter, short_encoder, tenant};
 use crate::runtime::fakes::{Counts, FakeEncoder, MemoryLedger, Topic};
-
-fn tenant() -> TenantId {
-    TenantId::from_bytes([1; 16])
-}
-
-/// A record with only a short key besides its bytes.
-fn short_record(item: &Item) -> Option<Record> {
-    let key = match item {
-        Item::Version { reading, .. } => reading.id.0,
-        Item::DeadLetter { content, .. } => content.0,
-        Item::Adopted { .. } | Item::Unreadable { .. } => return None,
-    };
-    Some(Record {
-        topic: "incidents".into(),
-        key: key.to_string(),
-        headers: Vec::new(),
-        value: item.raw().to_vec(),
-        raw: 0..item.raw().len(),
-    })
-}
 
 struct Scene {
     topic: Arc<Topic>,
@@ -45,34 +24,13 @@ fn scene() -> Scene {
     let (ledger, counts) = (Arc::<MemoryLedger>::default(), Arc::<Counts>::default());
     *topic.limit.lock() = Some(20);
     let outlet = LocalOutlet::new(topic.clone(), ledger.clone(), counts.clone());
-    let encoder = FakeEncoder {
-        encode: short_record,
-        takes_dead_letters: true,
-    };
-    let lease = outlet.lease(tenant(), Arc::new(encoder));
+    let lease = outlet.lease(tenant(), short_encoder("incidents"));
     Scene {
         lease: lease.expect("a lease"),
         topic,
         ledger,
         counts,
         outlet,
-    }
-}
-
-fn incident(id: u64, value: &'static str) -> Item {
-    let reading = Reading {
-        id: IncidentId(id),
-        updated: Ticks(5),
-        phase: Phase::Open,
-        hash: ContentHash(id),
-        origin: SourceKind::Defender,
-        whole: true,
-    };
-    Item::Version {
-        reading,
-        change: Change::Created,
-        seen: reading.seen(None),
-        raw: Bytes::from_static(value.as_bytes()),
     }
 }
 
@@ -165,19 +123,6 @@ async fn an_incident_of_which_a_part_is_refused_is_not_marked_and_comes_again_wh
     ];
     assert_eq!(scene.topic.values("incidents"), expected);
     assert_eq!(scene.marked(), [1]);
-}
-
-/// A dead letter. Once accepted, its content is remembered as accepted.
-fn letter(content: u64, value: &'static str) -> Item {
-    Item::DeadLetter {
-        content: ContentHash(content),
-        letter: Letter {
-            met: Ticks(5),
-            accepted: true,
-        },
-        why: "no id".to_owned(),
-        raw: Bytes::from_static(value.as_bytes()),
-    }
 }
 
 #[tokio::test]

@@ -4,17 +4,12 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 
 use super::*;
-use crate::core::incident::version::{Change, Phase, Reading};
-use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
-use crate::runtime::fakes::{Counts, FakeEncoder};
+use crate::runtime::fakes::Counts;
+use crate::runtime::fakes::items::{incident, letter, short_encoder, tenant};
 
 /// The largest record that its topics accept.
 const LIMIT: usize = 20;
-
-fn tenant() -> TenantId {
-    TenantId::from_bytes([1; 16])
-}
 
 /// What each transaction wrote, whole.
 #[derive(Default)]
@@ -96,21 +91,6 @@ impl TenantLedger for FakeTenantLedger {
     }
 }
 
-fn short_record(item: &Item) -> Option<Record> {
-    let (topic, key) = match item {
-        Item::Version { reading, .. } => ("incidents", reading.id.0),
-        Item::DeadLetter { content, .. } => ("dead", content.0),
-        Item::Adopted { .. } | Item::Unreadable { .. } => return None,
-    };
-    Some(Record {
-        topic: topic.into(),
-        key: key.to_string(),
-        headers: Vec::new(),
-        value: item.raw().to_vec(),
-        raw: 0..item.raw().len(),
-    })
-}
-
 struct Scene {
     ledger: Arc<FakeLedger>,
     counts: Arc<Counts>,
@@ -120,11 +100,7 @@ struct Scene {
 fn scene() -> Scene {
     let (ledger, counts) = (Arc::<FakeLedger>::default(), Arc::<Counts>::default());
     let outlet = TransactionalOutlet::new(ledger.clone(), counts.clone());
-    let encoder = FakeEncoder {
-        encode: short_record,
-        takes_dead_letters: true,
-    };
-    let lease = outlet.lease(tenant(), Arc::new(encoder));
+    let lease = outlet.lease(tenant(), short_encoder("dead"));
     Scene {
         ledger,
         counts,
@@ -163,35 +139,6 @@ impl Scene {
             entry.seen.iter().map(|(id, _)| id.0).collect(),
             entry.state.is_some(),
         )
-    }
-}
-
-fn incident(id: u64, value: &'static str) -> Item {
-    let reading = Reading {
-        id: IncidentId(id),
-        updated: Ticks(5),
-        phase: Phase::Open,
-        hash: ContentHash(id),
-        origin: SourceKind::Graph,
-        whole: true,
-    };
-    Item::Version {
-        reading,
-        change: Change::Created,
-        seen: reading.seen(None),
-        raw: Bytes::from_static(value.as_bytes()),
-    }
-}
-
-fn letter(content: u64, value: &'static str) -> Item {
-    Item::DeadLetter {
-        content: ContentHash(content),
-        letter: Letter {
-            met: Ticks(5),
-            accepted: true,
-        },
-        why: "no id".to_owned(),
-        raw: Bytes::from_static(value.as_bytes()),
     }
 }
 
