@@ -42,7 +42,8 @@ async fn forty_kills_stops_and_suspensions_publish_each_version_once() {
     let replicas = Replicas::new(&simulator, REPLICAS, PARTITIONS).await;
     let mut chance = StdRng::seed_from_u64(seed);
     let mut running: Vec<Daemon> = (0..REPLICAS).map(|n| replicas.spawn(n)).collect();
-    let changing = keep_changing(world.clone(), OFTEN);
+    // A longer storm shows no more versions: the topic is read whole, and more than once.
+    let changing = keep_changing(world.clone(), OFTEN * (blows / BLOWS).max(1) as u32);
     let mut suspended: Vec<(usize, Instant)> = Vec::new();
     let mut counts = [0_usize; 3];
     while counts.iter().sum::<usize>() < blows {

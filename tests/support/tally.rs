@@ -7,10 +7,11 @@ use std::time::Duration;
 use incidentd::simulator::{Journal, Version};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::blocking;
 use super::kafka::{Found, read_all};
-use super::{blocking, until};
 
 /// The records of a topic and their versions.
 pub struct Tally {
@@ -64,15 +65,22 @@ impl Tally {
         journal: &Journal,
         limit: Duration,
     ) -> Self {
-        let mut tally = None;
-        until("all present versions are in the topic", limit, async || {
-            let read = Self::read(bootstrap, topic, journal).await;
-            let complete = read.missing(journal.current()).is_empty();
-            tally = Some(read);
-            complete
-        })
-        .await;
-        tally.expect("read at least once")
+        let deadline = Instant::now() + limit;
+        loop {
+            let tally = Self::read(bootstrap, topic, journal).await;
+            let missing = tally.missing(journal.current());
+            if missing.is_empty() {
+                return tally;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "after {limit:?}, {} present versions are not among the {} records of the topic, as {:?}",
+                missing.len(),
+                tally.records.len(),
+                missing.first(),
+            );
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub fn has(&self, version: &Version) -> bool {
