@@ -2,15 +2,14 @@
 //!
 //! Only modes are checked. A folder above that keeps others out makes them irrelevant.
 
-use std::collections::BTreeMap;
 use std::fs::{Metadata, metadata};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use config::{Value, ValueKind};
+use config::Value;
 use url::Url;
 
-use super::origin::{File, Spot, Table, dotted};
+use super::origin::{Spot, Table, leaves};
 use super::problems::{Diagnosis, scalar};
 use super::section::Section;
 use crate::core::format::tame;
@@ -38,66 +37,51 @@ pub(super) fn others_may(path: &Path, bits: u32) -> bool {
         })
 }
 
+/// What other users can do to a file or a folder, and the command that ends it.
+fn everyone_can(what: &str, chmod: &str, path: &Path) -> String {
+    let path = tame(&path.display().to_string());
+    format!("every user of this machine can {what}: chmod {chmod} {path}")
+}
+
+/// The same for a file that only the daemon has to read.
+pub(super) fn everyone_can_read(what: &str, path: &Path) -> String {
+    let warning = everyone_can(what, "o=", path);
+    format!("{warning}, and chown it to the user or the group that incidentd runs as")
+}
+
 /// Warns of what other users can do to a file: change it, replace it, or read its passwords. `table` is its content.
-pub(super) fn look_at_file(path: &Path, file: &File, table: &Table, diagnosis: &mut Diagnosis) {
-    let name = &file.name;
+pub(super) fn look_at_file(path: &Path, file: &Spot, table: &Table, diagnosis: &mut Diagnosis) {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
     if others_may(path, WRITE) {
-        let text = format!(
-            "every user of this machine can change it, and with it what incidentd does: chmod o-w {name}"
-        );
-        diagnosis.warn_last(name, text);
+        let what = "change it, and with it what incidentd does";
+        diagnosis.warn_last(file, everyone_can(what, "o-w", path));
     } else if others_may(folder, WRITE) && mode(folder) & STICKY == 0 {
-        let folder = tame(&folder.display().to_string());
-        let text = format!(
-            "every user of this machine can put another file in its place: chmod o-w {folder}"
-        );
-        diagnosis.warn_last(name, text);
+        let what = "put another file in its place";
+        diagnosis.warn_last(file, everyone_can(what, "o-w", folder));
     }
-    // Most files hold no password.
-    if let Some((key, value)) = password_in("", table)
-        && others_may(path, READ)
-    {
-        let variable = match key.starts_with("tenants[") {
-            true => String::new(),
-            false => format!(
-                "; or set it in the environment instead, as INCIDENTD__{}",
-                key.to_uppercase().replace('.', "__")
-            ),
-        };
-        let text = format!(
-            "every user of this machine can read the password in it: chmod o= {name}, and chown it to the user or the \
-             group that incidentd runs as{variable}"
-        );
-        diagnosis.warn_last(format!("{}: {key}", Spot::of(value, file)), text);
+    if !others_may(path, READ) {
+        return;
+    }
+    let passwords = leaves("", table)
+        .into_iter()
+        .filter(|(key, value)| is_password(key, value))
+        .map(|(key, value)| (file.of(value), key));
+    if let Some((spot, key)) = passwords.min_by_key(|(spot, _)| spot.order) {
+        let mut text = everyone_can_read("read the password in it", path);
+        if !key.starts_with("tenants[") {
+            let variable = key.to_uppercase().replace('.', "__");
+            text += &format!("; or set it in the environment instead, as INCIDENTD__{variable}");
+        }
+        diagnosis.warn_last(format!("{spot}: {key}"), text);
     }
 }
 
 /// Warns if other users can add tenants to `tenants_dir`.
 pub(super) fn check_tenants_dir(folder: &Path, root: &mut Section<'_>) {
     if others_may(folder, WRITE) {
-        let folder = tame(&folder.display().to_string());
-        let text = format!("every user of this machine can add tenants to it: chmod o-w {folder}");
+        let text = everyone_can("add tenants to it", "o-w", folder);
         root.warn("tenants_dir", text);
-    }
-}
-
-/// The first password in a table: its key and its value.
-fn password_in<'a>(path: &str, table: &'a Table) -> Option<(String, &'a Value)> {
-    let sorted: BTreeMap<&String, &Value> = table.iter().collect();
-    let mut entries = sorted.into_iter();
-    entries.find_map(|(key, value)| password_below(dotted(path, key), value))
-}
-
-fn password_below(path: String, value: &Value) -> Option<(String, &Value)> {
-    match &value.kind {
-        ValueKind::Table(table) => password_in(&path, table),
-        ValueKind::Array(values) => {
-            let mut values = values.iter().enumerate();
-            values.find_map(|(n, value)| password_below(format!("{path}[{n}]"), value))
-        }
-        _ => is_password(&path, value).then_some((path, value)),
     }
 }
 
@@ -106,20 +90,16 @@ fn is_password(key: &str, value: &Value) -> bool {
         return false;
     }
     let text = scalar(value).unwrap_or_default();
-    let text = text.trim();
     match key.ends_with("api.proxy") {
-        true => Url::parse(text).is_ok_and(|url| url.password().is_some()),
-        false => is_secret(key) && !text.is_empty(),
+        true => Url::parse(text.trim()).is_ok_and(|url| url.password().is_some()),
+        false => is_secret(key) && !text.trim().is_empty(),
     }
 }
 
 /// Whether a property of librdkafka holds a password, a client secret or a private key.
 fn is_secret(property: &str) -> bool {
     let property = property.to_lowercase();
-    let of = |word: &str| property.contains(word);
-    of("password")
-        || of("passphrase")
-        || of("secret")
-        || of("jaas")
-        || (of("key") && property.ends_with(".pem"))
+    let words = ["password", "passphrase", "secret", "jaas"];
+    let is_key = property.contains("key") && property.ends_with(".pem");
+    is_key || words.iter().any(|word| property.contains(word))
 }

@@ -3,85 +3,77 @@
 //! A tenant with a secret or a federated token of its own takes nothing of the shared credential: a second secret
 //! belongs to its first one. A second secret alone is used with the shared first one.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::credential_files::{self, FileKind};
+use super::origin::Spot;
 use super::problems::{Wrong, wrong};
 use super::section::Section;
 use crate::settings::{AppSettings, Credential, SecretSource};
 
-/// Why there is no part of an app registration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lack {
-    NotGiven,
-    /// It is given, and what is wrong with it is reported.
-    Refused,
-}
-
-/// A part of an app registration that may be given for all tenants, for one, or not at all.
-type AppPart<T> = Result<T, Lack>;
-
-/// A key that was read as `value`.
-fn part<T>(section: &Section<'_>, key: &str, value: Option<T>) -> AppPart<T> {
-    value.ok_or(match section.given(key) {
-        true => Lack::Refused,
-        false => Lack::NotGiven,
-    })
-}
-
+/// An app registration, for all tenants or for one.
 #[derive(Clone)]
-pub(super) struct AppParts {
-    client_id: AppPart<Uuid>,
-    credential: AppPart<Credential>,
+pub(super) struct AppChoice {
+    /// Where its table begins.
+    pub spot: Spot,
+    /// `None` if a part is missing or was refused.
+    pub settings: Option<Arc<AppSettings>>,
+    /// The required keys that are given nowhere.
+    pub missing: Vec<&'static str>,
+    credential: Option<Credential>,
 }
 
-impl AppParts {
-    pub const NONE: AppParts = AppParts {
-        client_id: Err(Lack::NotGiven),
-        credential: Err(Lack::NotGiven),
-    };
-
-    /// Reads a section; `base` holds what it does not give.
-    pub fn read(section: &mut Section<'_>, base: &AppParts) -> Self {
-        let client_id = section.own("client_id", guid);
-        let client_id = match part(section, "client_id", client_id) {
-            Err(Lack::NotGiven) => base.client_id,
-            own => own,
-        };
-        Self {
+impl AppChoice {
+    /// Reads a section. `shared`: for a tenant, what all tenants have.
+    pub fn read(section: &mut Section<'_>, shared: Option<&AppChoice>) -> Self {
+        let client_id = section.read("client_id", guid);
+        let shared = shared.and_then(|shared| shared.credential.as_ref());
+        let credential = read_credential(section, shared);
+        let settings = client_id.zip(credential.clone());
+        let settings = settings.map(|(client_id, credential)| AppSettings {
             client_id,
-            credential: read_credential(section, &base.credential),
+            credential,
+        });
+        let mut missing = Vec::new();
+        if !section.in_force("client_id") {
+            missing.push("client_id");
+        }
+        if !section.any_in_force(&[FILE, VARIABLE, NEXT, FEDERATED]) {
+            missing.push(FILE);
+        }
+        Self {
+            spot: section.spot.clone(),
+            settings: settings.map(Arc::new),
+            missing,
+            credential,
         }
     }
+}
 
-    /// Required keys that are not given.
-    pub fn missing(&self) -> impl Iterator<Item = &'static str> {
-        let client_id = self.client_id.as_ref().err();
-        let credential = self.credential.as_ref().err();
-        let keys = [(client_id, "client_id"), (credential, FILE)].into_iter();
-        keys.filter_map(|(lack, key)| (lack == Some(&Lack::NotGiven)).then_some(key))
-    }
-
-    /// `None` if a part is missing or was refused.
-    pub fn complete(&self) -> Option<AppSettings> {
-        Some(AppSettings {
-            client_id: self.client_id.ok()?,
-            credential: self.credential.clone().ok()?,
-        })
+/// The remedy for a missing key.
+pub(super) fn remedy(missing: &str) -> &'static str {
+    match missing {
+        "client_id" => {
+            "set it to the \"Application (client) ID\" on the app registration's overview page in Microsoft Entra"
+        }
+        _ => {
+            "set it to the path of a file that holds the secret's Value, or set app.client_secret_env or \
+             app.federated_token_file"
+        }
     }
 }
 
 fn guid(text: &str) -> Result<Uuid, Wrong> {
-    const REMEDY: &str = "copy \"Application (client) ID\" from the app registration's overview page in Microsoft Entra";
-    let id = (text.len() == 36)
-        .then(|| Uuid::try_parse(text).ok())
-        .flatten();
-    match id {
-        None => Err(wrong("it is not a GUID", REMEDY)),
-        Some(id) if id.is_nil() => Err(wrong("it is still the example's placeholder", REMEDY)),
-        Some(id) => Ok(id),
-    }
+    let what = match Uuid::try_parse(text) {
+        Ok(id) if text.len() == 36 && !id.is_nil() => return Ok(id),
+        Ok(id) if id.is_nil() => "it is still the example's placeholder",
+        _ => "it is not a GUID",
+    };
+    let remedy = "copy \"Application (client) ID\" from the app registration's overview page in Microsoft Entra";
+    Err(wrong(what, remedy))
 }
 
 const FILE: &str = "client_secret_file";
@@ -89,57 +81,14 @@ const VARIABLE: &str = "client_secret_env";
 const NEXT: &str = "client_secret_next_file";
 const FEDERATED: &str = "federated_token_file";
 
-/// File and variable count as one part, and so do the first and the second secret.
-fn read_credential(section: &mut Section<'_>, base: &AppPart<Credential>) -> AppPart<Credential> {
-    if refuse_too_many(section) {
-        return Err(Lack::Refused);
-    }
-    let file = credential_files::read(section, FILE, FileKind::Secret);
-    let first = file
-        .map(SecretSource::File)
-        .or_else(|| read_variable(section));
-    let next = credential_files::read(section, NEXT, FileKind::NextSecret);
-    let federated = credential_files::read(section, FEDERATED, FileKind::Token);
-    let is_own = [FILE, VARIABLE, FEDERATED]
-        .iter()
-        .any(|key| section.given(key));
-    if is_own {
-        // A tenant with a credential of its own uses nothing of the shared one.
-        for key in [FILE, VARIABLE, NEXT, FEDERATED] {
-            section.unset(key);
-        }
-    }
-    if section.given(FEDERATED) {
-        return federated.map(Credential::Federated).ok_or(Lack::Refused);
-    }
-    let next = part(section, NEXT, next);
-    let current = match (is_own, next.as_ref(), base) {
-        (true, ..) => first.ok_or(Lack::Refused)?,
-        (false, Err(Lack::NotGiven), base) => return base.clone(),
-        (false, _, Ok(Credential::Secret { current, .. })) => current.clone(),
-        (false, _, Err(Lack::Refused)) => return Err(Lack::Refused),
-        (false, _, Ok(Credential::Federated(_)) | Err(Lack::NotGiven)) => {
-            let alone = wrong(
-                "it is the second of two secrets, and there is no first",
-                "set client_secret_file beside it, or name this file there",
-            );
-            section.refuse(NEXT, alone);
-            return Err(Lack::Refused);
-        }
-    };
-    let next = match next {
-        Err(Lack::NotGiven) => None,
-        next => Some(next?),
-    };
-    Ok(Credential::Secret { current, next })
-}
+/// The keys of a whole credential. A second secret alone is none.
+const FIRST: [&str; 3] = [FILE, VARIABLE, FEDERATED];
 
 /// Reports keys that exclude each other as one mistake. Their values are not checked then.
-fn refuse_too_many(section: &mut Section<'_>) -> bool {
-    let secret = [FILE, VARIABLE, NEXT]
-        .into_iter()
-        .find(|key| section.given(key));
-    let (blamed, other, why, remedy) = match secret {
+fn refuse_two(section: &mut Section<'_>) -> Option<()> {
+    let is_given = |key: &&str| section.given(key);
+    let secret = [FILE, VARIABLE, NEXT].into_iter().find(is_given);
+    let (key, other, why, remedy) = match secret {
         Some(secret) if section.given(FEDERATED) => (
             FEDERATED,
             secret,
@@ -152,14 +101,53 @@ fn refuse_too_many(section: &mut Section<'_>) -> bool {
             "there can be one first secret only",
             format!("keep one of the two; during a rotation the second secret goes into {NEXT}"),
         ),
-        _ => return false,
+        _ => return None,
     };
-    let place = section.origin_of(other);
-    section.refuse(
-        blamed,
-        wrong(format!("{other} ({place}) is given too, and {why}"), remedy),
+    let what = format!(
+        "{other} ({}) is given too, and {why}",
+        section.origin_of(other)
     );
-    true
+    section.refuse(key, wrong(what, remedy));
+    Some(())
+}
+
+/// The credential of this section. Without one, and for a second secret alone, that of all tenants.
+fn read_credential(section: &mut Section<'_>, shared: Option<&Credential>) -> Option<Credential> {
+    if refuse_two(section).is_some() {
+        return None;
+    }
+    let is_own = FIRST.iter().any(|key| section.given(key));
+    if !is_own && !section.given(NEXT) {
+        return shared.cloned();
+    }
+    if is_own {
+        for key in [FILE, VARIABLE, NEXT, FEDERATED] {
+            section.unset(key);
+        }
+    }
+    if section.given(FEDERATED) {
+        let token = credential_files::read(section, FEDERATED, FileKind::Token);
+        return token.map(Credential::Federated);
+    }
+    let file = credential_files::read(section, FILE, FileKind::Secret);
+    let own = file
+        .map(SecretSource::File)
+        .or_else(|| read_variable(section));
+    let next = credential_files::read(section, NEXT, FileKind::NextSecret);
+    let current = match shared {
+        _ if is_own => own?,
+        Some(Credential::Secret { current, .. }) => current.clone(),
+        // The shared one was refused.
+        None if section.any_in_force(&FIRST) => return None,
+        Some(Credential::Federated(_)) | None => {
+            let what = "it is the second of two secrets, and there is no first";
+            let remedy = "set client_secret_file beside it, or name this file there";
+            section.refuse(NEXT, wrong(what, remedy));
+            return None;
+        }
+    };
+    let is_good = next.is_some() || !section.given(NEXT);
+    is_good.then_some(Credential::Secret { current, next })
 }
 
 /// Reads the variable that the key names.
@@ -177,15 +165,12 @@ fn read_variable(section: &mut Section<'_>) -> Option<SecretSource> {
 
 fn secret(variable: Option<&String>) -> Result<SecretString, Wrong> {
     let what = match variable {
-        Some(value) if value.contains(char::REPLACEMENT_CHARACTER) => {
-            let what = "the environment variable of this name is not UTF-8";
-            return Err(wrong(what, "set it to the secret's value"));
-        }
-        Some(value) if !value.trim().is_empty() => {
-            return Ok(SecretString::from(value.trim_end_matches(['\r', '\n'])));
-        }
-        Some(_) => "the environment variable of this name is empty",
         None => "there is no environment variable of this name",
+        Some(value) if value.trim().is_empty() => "the environment variable of this name is empty",
+        Some(value) if value.contains(char::REPLACEMENT_CHARACTER) => {
+            "the environment variable of this name is not UTF-8"
+        }
+        Some(value) => return Ok(SecretString::from(value.trim_end_matches(['\r', '\n']))),
     };
     let remedy =
         "give the name of a variable (not the secret itself), and set it to the secret's value";

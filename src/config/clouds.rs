@@ -19,17 +19,17 @@ pub(super) fn apis_at(host: &str) -> Vec<(SourceKind, Cloud)> {
     SourceKind::ALL.into_iter().flat_map(at).collect()
 }
 
-/// Every cloud whose tokens a host issues. Empty if the host is not known to be Microsoft's.
-pub(super) fn logins_at(host: &str) -> Vec<Cloud> {
+/// Every cloud whose tokens a host issues, with the source that they are asked for. Empty if the host is not known to be Microsoft's.
+pub(super) fn logins_at(host: &str, source: SourceKind) -> Vec<(SourceKind, Cloud)> {
     let host = match host {
         // Older names.
         "login.windows.net" | "login.microsoft.com" => "login.microsoftonline.com",
         "login.partner.microsoftonline.cn" => "login.chinacloudapi.cn",
         host => host,
     };
-    let clouds = Cloud::NAMES.iter().map(|(_, cloud)| *cloud);
+    let clouds = Cloud::NAMES.into_iter().map(|(_, cloud)| (source, cloud));
     clouds
-        .filter(|cloud| is_host_of(host, cloud.login_url()))
+        .filter(|(_, cloud)| is_host_of(host, cloud.login_url()))
         .collect()
 }
 
@@ -108,14 +108,14 @@ mod tests {
         );
         assert_eq!(api("proxy.example.net"), []);
         assert_eq!(
-            logins_at("login.windows.net"),
-            [Cloud::Commercial, Cloud::Gcc]
+            logins_at("login.windows.net", Graph),
+            [(Graph, Cloud::Commercial), (Graph, Cloud::Gcc)]
         );
         assert_eq!(
-            logins_at("login.microsoftonline.us"),
-            [Cloud::GccHigh, Cloud::Dod]
+            logins_at("login.microsoftonline.us", Graph),
+            [(Graph, Cloud::GccHigh), (Graph, Cloud::Dod)]
         );
-        assert_eq!(logins_at("127.0.0.1"), []);
+        assert_eq!(logins_at("127.0.0.1", Graph), []);
     }
 
     #[test]

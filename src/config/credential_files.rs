@@ -56,12 +56,8 @@ pub(super) fn read(
         }
     }
     if kind != FileKind::Token && access::others_may(&file.read, access::ANY) {
-        let path = file.read.display();
-        let text = format!(
-            "every user of this machine can reach the secret in {path}: chmod o= {path}, and chown it to the user or the \
-             group that incidentd runs as"
-        );
-        section.warn(key, text);
+        let what = format!("reach the secret in {}", file.read.display());
+        section.warn(key, access::everyone_can_read(&what, &file.read));
     }
     Some(file.read)
 }
@@ -80,8 +76,9 @@ struct CredentialFile {
 impl CredentialFile {
     fn new(named: PathBuf, kind: FileKind, environment: &Environment) -> Self {
         // Other services and console logins have the variable too, with folders of their own.
-        let folder = environment.get(COPIES_VARIABLE).map(Path::new);
-        let in_service = folder == Some(Path::new(COPIES));
+        let in_service = environment
+            .get(COPIES_VARIABLE)
+            .is_some_and(|folder| folder == COPIES);
         let original = original(&named);
         let is_missing =
             || matches!(named.metadata(), Err(error) if error.kind() == ErrorKind::NotFound);
@@ -107,49 +104,45 @@ impl CredentialFile {
             Err(_) if is_next && self.read.metadata().is_err() => return Ok(false),
             Err(error) => return Err(self.unreadable(&error)),
         };
-        let (what, remedy) = match secret_in(&content) {
-            Ok(text) => return Ok(self.kind != FileKind::Token && Uuid::try_parse(text).is_ok()),
-            Err(NoSecret::Empty) if is_next => return Ok(false),
-            Err(NoSecret::Empty) => ("is empty".into(), self.fill()),
-            Err(NoSecret::NotText) => ("is not text".into(), self.replace()),
-            Err(other) => (other.to_string(), self.replace()),
-        };
-        Err(wrong(self.what(&what), remedy))
+        match secret_in(&content) {
+            Ok(text) => Ok(self.kind != FileKind::Token && Uuid::try_parse(text).is_ok()),
+            Err(NoSecret::Empty) if is_next => Ok(false),
+            Err(NoSecret::Empty) => Err(wrong(self.what("is empty"), self.fill())),
+            Err(NoSecret::NotText) => Err(wrong(self.what("is not text"), self.replace())),
+            Err(other) => Err(wrong(self.what(&other.to_string()), self.replace())),
+        }
     }
 
     /// A sentence about the file that was read.
     fn what(&self, predicate: &str) -> String {
-        match self.read == self.named {
-            true => format!("the file {predicate}"),
-            false => format!(
-                "{}, from which systemd makes this copy, {predicate}",
-                shown(&self.read)
-            ),
+        if self.read == self.named {
+            return format!("the file {predicate}");
         }
+        let original = shown(&self.read);
+        format!("{original}, from which systemd makes this copy, {predicate}")
     }
 
     fn unreadable(&self, error: &std::io::Error) -> Wrong {
-        let what = self.what(&format!("can't be read: {error}"));
-        let forbidden = error.kind() == ErrorKind::PermissionDenied;
-        let remedy = match (&self.original, self.kind) {
-            (Some(_), _) if forbidden && !self.in_service => {
+        let is_forbidden = error.kind() == ErrorKind::PermissionDenied;
+        let remedy = match self.original {
+            Some(_) if is_forbidden && !self.in_service => {
                 "it is for root alone: type the command as root (sudo)"
             }
-            (Some(_), _) => return wrong(what, self.fill()),
-            (None, _) if self.named.starts_with(CREDENTIALS) => {
+            Some(_) => &self.fill(),
+            None if self.named.starts_with(CREDENTIALS) => {
                 "systemd puts it there while the service runs, from the file that the unit's LoadCredential names; until then \
                  name that file to commands, as in: INCIDENTD__APP__CLIENT_SECRET_FILE=/etc/incidentd/client-secret incidentd \
                  check"
             }
-            (None, _) if forbidden => "let the user who runs incidentd read it",
-            (None, FileKind::Token) => {
+            None if is_forbidden => "let the user who runs incidentd read it",
+            None if self.kind == FileKind::Token => {
                 "give the path at which the token is kept (in Kubernetes AZURE_FEDERATED_TOKEN_FILE says it)"
             }
-            (None, FileKind::Secret | FileKind::NextSecret) => {
+            None => {
                 "give the path of a file that holds the secret's Value (not its ID), and nothing else"
             }
         };
-        wrong(what, remedy)
+        wrong(self.what(&format!("can't be read: {error}")), remedy)
     }
 
     /// What to do about a file that is missing or empty.
@@ -206,10 +199,8 @@ impl CredentialFile {
         if NAMED_BY_UNIT.contains(&name) || name.starts_with(FROM_FOLDER) {
             return None;
         }
-        let line = one_line(
-            &format!("LoadCredential={name}:{}", original.display()),
-            300,
-        );
+        let line = format!("LoadCredential={name}:{}", original.display());
+        let line = one_line(&line, 300);
         Some(format!(
             "; the unit as it is shipped makes no copy of that: with systemctl edit incidentd add [Service] {line}, or put the \
              file into {ORIGINALS}/secrets as NAME and name {COPIES}/{FROM_FOLDER}NAME here"

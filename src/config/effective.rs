@@ -20,21 +20,19 @@ pub struct Effective {
     main: String,
 }
 
-/// A header, a remark, or a key with the origin of its value.
+/// A header's key and value, or a remark, which has no origin.
 struct OutputLine {
     text: String,
-    origin: Option<String>,
+    origin: String,
 }
 
 impl Effective {
     pub(super) fn new(path: &Path, settings: Settings, provenance: Provenance) -> Self {
-        let folder = path
-            .parent()
-            .map(|folder| folder.join("").display().to_string());
+        let folder = path.parent().map(|folder| folder.join(""));
         Self {
             settings,
             provenance,
-            folder: folder.unwrap_or_default(),
+            folder: folder.unwrap_or_default().display().to_string(),
             main: path.display().to_string(),
         }
     }
@@ -48,26 +46,25 @@ impl Effective {
     pub fn all(&self) -> String {
         let mut text = self.heading("The configuration in force");
         for table in tables() {
-            let lines = keys::of_table(table)
-                .filter_map(|key| Some(self.line(key.name, self.shared(key)?)));
+            let keys = keys::of_table(table);
+            let lines = keys.filter_map(|key| Some(self.line(key.name, self.shared(key)?)));
             add_table(&mut text, table, lines.collect());
             if table == "kafka" {
                 add_table(&mut text, "kafka.properties", self.properties());
             }
         }
         for number in 0..self.settings.tenants.len() {
-            let own = |key: &'static ConfigKey| {
+            let lines = tables().flat_map(keys::of_tenant).filter_map(|key| {
                 let path = own_path(key);
-                match self.provenance.get(&(Some(number), path.clone()))? {
+                match self.own(number, key)? {
                     Some(meaning) => Some(self.line(&path, meaning)),
                     None => self.shared(key).map(|_| OutputLine {
                         text: format!("# {path} of the main file is not used"),
-                        origin: None,
+                        origin: String::new(),
                     }),
                 }
-            };
-            let lines = tables().flat_map(keys::of_tenant).filter_map(own).collect();
-            add_table(&mut text, "[tenants]", lines);
+            });
+            add_table(&mut text, "[tenants]", lines.collect());
         }
         text
     }
@@ -83,11 +80,9 @@ impl Effective {
         for table in tables() {
             let keys = keys::of_tenant(table).filter(|key| !key.is_table());
             let lines = keys.filter_map(|key| {
-                let meaning = match self.provenance.get(&(Some(number), own_path(key))) {
-                    Some(own) => own.as_ref(),
-                    None => self.shared(key),
-                };
-                Some(self.line(key.name, meaning?))
+                let own = self.own(number, key);
+                let meaning = own.unwrap_or_else(|| self.shared(key))?;
+                Some(self.line(key.name, meaning))
             });
             let header = match table {
                 "" => "[tenants]".to_owned(),
@@ -112,6 +107,12 @@ impl Effective {
         self.provenance.get(&(None, key.path()))?.as_ref()
     }
 
+    /// A tenant's own meaning of a key, if it has one. That is `None` if it does not use the shared one.
+    fn own(&self, tenant: usize, key: &ConfigKey) -> Option<Option<&KeyMeaning>> {
+        let meaning = self.provenance.get(&(Some(tenant), own_path(key)))?;
+        Some(meaning.as_ref())
+    }
+
     fn heading(&self, what: &str) -> String {
         format!(
             "# {what}, from {}.\n# Behind each value is where it comes from; files are named from that folder. No secret is shown.\n",
@@ -120,13 +121,10 @@ impl Effective {
     }
 
     fn line(&self, key: &str, KeyMeaning { literal, origin }: &KeyMeaning) -> OutputLine {
-        let origin = match origin.strip_prefix("environment variable ") {
-            Some(name) => format!("environment {name}"),
-            None => origin.strip_prefix(&self.folder).unwrap_or(origin).into(),
-        };
+        let origin = origin.strip_prefix(&self.folder).unwrap_or(origin);
         OutputLine {
             text: format!("{key} = {literal}"),
-            origin: Some(origin),
+            origin: origin.replacen("environment variable ", "environment ", 1),
         }
     }
 }
@@ -151,16 +149,16 @@ fn add_table(text: &mut String, path: &str, lines: Vec<OutputLine>) {
     }
     text.push('\n');
     if !path.is_empty() {
-        text.push_str(&format!("[{path}]\n"));
+        *text += &format!("[{path}]\n");
     }
-    let keys = lines.iter().filter(|line| line.origin.is_some());
+    let keys = lines.iter().filter(|line| !line.origin.is_empty());
     let widths = keys.map(|line| line.text.chars().count());
     let width = widths.filter(|width| *width <= MAX_ALIGNED).max();
     let width = width.unwrap_or(0);
     for OutputLine { text: line, origin } in lines {
-        text.push_str(&match origin {
-            Some(origin) => format!("{line:width$}  # {origin}\n"),
-            None => format!("{line}\n"),
-        });
+        *text += &match origin.is_empty() {
+            true => format!("{line}\n"),
+            false => format!("{line:width$}  # {origin}\n"),
+        };
     }
 }

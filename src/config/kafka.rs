@@ -1,17 +1,17 @@
 //! `[kafka]`: where records go.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hasher};
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::layers::read_regular;
-use super::problems::{Problem, Wrong, wrong};
+use super::problems::{Wrong, require, wrong};
 use super::section::Section;
-use super::values::quoted;
+use super::values::{is_host_name, quoted};
 use crate::settings::{KafkaConnection, KafkaSettings};
 
 mod promises;
@@ -27,14 +27,11 @@ const FILES: [&str; 5] = [
 /// Some thousand certificates.
 const MAX_FILE: u64 = 8 << 20;
 
-/// The settings, and the topic of tenants without their own. `None` only if a default can't be read.
-pub(super) fn read(
-    section: &mut Section<'_>,
-    max_in_flight: usize,
-) -> Option<(KafkaSettings, Arc<str>)> {
-    let properties = section.within("properties", read_properties);
-    let files = fingerprints(&properties);
-    let settings = KafkaSettings {
+/// The settings of the daemon. `None` only if a default can't be read.
+pub(super) fn read(section: &mut Section<'_>, max_in_flight: usize) -> Option<KafkaSettings> {
+    let properties = read_properties(section.enter("properties"));
+    Some(KafkaSettings {
+        files: fingerprints(&properties),
         connection: KafkaConnection {
             brokers: section.read("brokers", brokers)?,
             properties,
@@ -43,34 +40,28 @@ pub(super) fn read(
         format: section.get("format")?,
         status_topic: section.own("status_topic", topic_name),
         dead_letter_topic: section.own("dead_letter_topic", topic_name),
-        files,
-    };
-    Some((settings, section.read("topic", topic_name)?))
+    })
 }
 
 /// Kafka's own rule for topic names (`org.apache.kafka.common.internals.Topic`).
 pub(super) fn topic_name(text: &str) -> Result<Arc<str>, Wrong> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let valid =
-        (1..=249).contains(&text.len()) && text.bytes().all(legal) && text != "." && text != "..";
-    if !valid {
-        return Err(wrong(
-            "it is no valid name of a topic",
-            "use 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'",
-        ));
-    }
+    let is_legal = text.bytes().all(legal) && !matches!(text, "" | "." | "..");
+    let remedy = "use 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'";
+    require(
+        is_legal && text.len() <= 249,
+        "it is no valid name of a topic",
+        remedy,
+    )?;
     Ok(text.into())
 }
 
 pub(super) fn brokers(text: &str) -> Result<String, Wrong> {
     let list: Vec<&str> = text.split(',').map(str::trim).collect();
-    match list.iter().find(|broker| !is_host_and_port(broker)) {
-        None => Ok(list.join(",")),
-        Some(_) => Err(wrong(
-            "it is not a list of host:port",
-            "give it as \"kafka1.example.net:9092,kafka2.example.net:9092\"; how to log in goes to [kafka.properties]",
-        )),
-    }
+    let is_valid = list.iter().all(|broker| is_host_and_port(broker));
+    let remedy = "give it as \"kafka1.example.net:9092,kafka2.example.net:9092\"; how to log in goes to [kafka.properties]";
+    require(is_valid, "it is not a list of host:port", remedy)?;
+    Ok(list.join(","))
 }
 
 fn is_host_and_port(text: &str) -> bool {
@@ -80,33 +71,28 @@ fn is_host_and_port(text: &str) -> bool {
     let literal = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'));
-    let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let host_is_valid = match literal {
+    let is_host = match literal {
         Some(literal) => literal.parse::<Ipv6Addr>().is_ok(),
-        None => (1..=253).contains(&host.len()) && host.bytes().all(named),
+        None => is_host_name(host),
     };
-    host_is_valid && port.parse::<u16>().is_ok_and(|port| port > 0)
+    is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 /// Reads librdkafka's properties. Names may be quoted or dotted (`"sasl.password" = …`, `sasl.password = …`,
 /// `…__SASL__PASSWORD` in the environment).
-fn read_properties(section: &mut Section<'_>) -> Vec<(String, SecretString)> {
+fn read_properties(mut section: Section<'_>) -> Vec<(String, SecretString)> {
     let checks = section.scope.context.checks;
     let before = section.diagnosis.problems.len();
-    section.flatten();
     let mut all = Vec::new();
-    for (name, value) in section.all() {
+    for (name, value) in section.flatten() {
         let Some(value) = value else {
             let remedy = "give a text, a number or true or false";
             section.refuse(&name, wrong("it is not a single value", remedy));
             continue;
         };
-        check(section, &name, &value);
-        section.mean(
-            &quoted(&name),
-            shown(&name, &value),
-            section.origin_of(&name),
-        );
+        check(&mut section, &name, &value);
+        let origin = section.origin_of(&name);
+        section.mean(&quoted(&name), shown(&name, &value), origin);
         all.push((name, SecretString::from(value)));
     }
     let each_is_good = section.diagnosis.problems.len() == before;
@@ -114,8 +100,7 @@ fn read_properties(section: &mut Section<'_>) -> Vec<(String, SecretString)> {
         && !all.is_empty()
         && let Err(wrong) = checks.properties(&all)
     {
-        let problem = Problem::at(section.spot(), "kafka.properties", wrong);
-        section.diagnosis.problems.push(problem);
+        section.refuse_whole(wrong);
     }
     all
 }
@@ -125,19 +110,13 @@ fn read_properties(section: &mut Section<'_>) -> Vec<(String, SecretString)> {
 fn fingerprints(properties: &[(String, SecretString)]) -> BTreeMap<PathBuf, Option<u64>> {
     let named = properties
         .iter()
-        .filter(|(name, _)| FILES.contains(&name.as_str()));
-    let fingerprint = |content: Vec<u8>| {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&content);
-        hasher.finish()
-    };
-    named
-        .map(|(_, path)| {
-            let path = PathBuf::from(path.expose_secret());
-            let content = read_regular(&path, MAX_FILE).ok();
-            (path, content.map(fingerprint))
-        })
-        .collect()
+        .filter(|(name, _)| FILES.contains(&&**name));
+    let read = named.map(|(_, path)| {
+        let path = PathBuf::from(path.expose_secret());
+        let content = read_regular(&path, MAX_FILE).ok();
+        (path, content.map(|content| xxh3_64(&content)))
+    });
+    read.collect()
 }
 
 /// The value as `incidentd config` shows it: words of properties that choose between words; numbers and switches,
@@ -166,7 +145,7 @@ fn shown(name: &str, value: &str) -> String {
 fn check(section: &mut Section<'_>, name: &str, value: &str) {
     let broken = promises::broken(name, value).map(|rule| (rule.what, rule.remedy));
     if let Some((what, None)) = broken {
-        section.warn(name, what.into());
+        section.warn(name, what);
     }
     let checked = match broken {
         Some((what, Some(remedy))) => Err(wrong(what, remedy)),

@@ -13,9 +13,10 @@ use config::{Value, ValueKind};
 use url::Url;
 
 use super::Environment;
+use super::access;
 use super::keys::{self, ConfigKey};
 use super::lines;
-use super::origin::{File, Spot, Table};
+use super::origin::{Spot, Table};
 use super::problems::{Diagnosis, Wrong, wrong};
 use crate::core::health::failure::one_line;
 
@@ -25,47 +26,42 @@ const MAX_FILE: u64 = 16 << 20;
 /// Deeper than any key. Tables are walked and dropped recursively; the TOML parser has a limit of its own.
 const MAX_DEPTH: usize = 16;
 
-/// Parses one file; `None` if it can't be read, which is reported. `missing` is the remedy if there is no such file.
-pub(super) fn read(
-    path: &Path,
-    file: &File,
-    missing: &str,
-    diagnosis: &mut Diagnosis,
-) -> Option<Table> {
+/// Parses one file; `None` if it can't be read, which is reported.
+pub(super) fn read(path: &Path, file: &Spot, diagnosis: &mut Diagnosis) -> Option<Table> {
+    let is_main = file.order.0 == 0;
     let bytes = match read_regular(path, MAX_FILE) {
         Ok(bytes) => bytes,
         Err(error) => {
             let remedy = match error.kind() {
-                io::ErrorKind::NotFound => missing,
+                io::ErrorKind::NotFound if is_main => {
+                    "create it with incidentd init, or name another file with --config"
+                }
+                io::ErrorKind::NotFound => {
+                    "it is a link that leads nowhere, or was removed a moment ago: remove it, or try again"
+                }
                 io::ErrorKind::PermissionDenied => "let the user who runs incidentd read it",
                 _ => "name a readable file",
             };
-            let wrong = wrong(format!("it can't be read: {error}"), remedy);
-            diagnosis.refuse(&Spot::whole(file), wrong);
+            diagnosis.refuse(file, wrong(format!("it can't be read: {error}"), remedy));
             return None;
         }
     };
-    let mut errors = match String::from_utf8(bytes) {
-        Ok(text) => match lines::parse(&text) {
-            Ok(table) => return Some(table),
-            Err(errors) => errors,
-        },
-        Err(error) => {
-            let end = error.utf8_error().valid_up_to();
-            let before = error.as_bytes().get(..end).unwrap_or_default();
-            let line = memchr::memchr_iter(b'\n', before).count() + 1;
-            vec![(line, wrong("it is not text in UTF-8", "save it as UTF-8"))]
+    let mut errors = match lines::parse(&bytes) {
+        Ok(table) => {
+            access::look_at_file(path, file, &table, diagnosis);
+            return Some(table);
         }
+        Err(errors) => errors,
     };
     // Mistakes in keys are not known yet: the report must not look complete.
     if let Some((_, last)) = errors.last_mut() {
-        last.remedy.push_str(match file.rank {
-            0 => "; nothing else was looked at, in this file or in others",
-            _ => "; nothing else in this file was looked at",
-        });
+        last.remedy += match is_main {
+            true => "; nothing else was looked at, in this file or in others",
+            false => "; nothing else in this file was looked at",
+        };
     }
     for (line, wrong) in errors {
-        diagnosis.refuse(&Spot::line(file, line), wrong);
+        diagnosis.refuse(&file.line(line), wrong);
     }
     None
 }

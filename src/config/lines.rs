@@ -3,8 +3,11 @@
 //! The crate's own TOML format keeps no lines, and refuses a whole file for one number that is too large. Here such a
 //! number is kept as text, so that its key is reported. The parser limits its depth.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
 use config::{Value, ValueKind};
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, Error};
 
 use super::origin::Table;
 use super::problems::{Wrong, wrong};
@@ -14,12 +17,18 @@ use crate::core::health::failure::one_line;
 const MAX_ERRORS: usize = 50;
 
 /// The values of a text, or its syntax errors, each with its line.
-pub(super) fn parse(text: &str) -> Result<Table, Vec<(usize, Wrong)>> {
-    let lines = LineIndex::of(text);
-    let (table, errors) = DeTable::parse_recoverable(text);
-    match errors.as_slice() {
-        [] => Ok(lines.table(table.into_inner())),
-        errors => Err(lines.errors(errors)),
+pub(super) fn parse(bytes: &[u8]) -> Result<Table, Vec<(usize, Wrong)>> {
+    let ends = memchr::memchr_iter(b'\n', bytes).collect();
+    let text = String::from_utf8_lossy(bytes);
+    let lines = LineIndex { text: &text, ends };
+    if let Err(error) = str::from_utf8(bytes) {
+        let wrong = wrong("it is not text in UTF-8", "save it as UTF-8");
+        return Err(vec![(lines.at(error.valid_up_to()), wrong)]);
+    }
+    let (table, errors) = DeTable::parse_recoverable(&text);
+    match errors.is_empty() {
+        true => Ok(lines.table(table.into_inner())),
+        false => Err(lines.errors(&errors)),
     }
 }
 
@@ -30,11 +39,6 @@ struct LineIndex<'a> {
 }
 
 impl<'a> LineIndex<'a> {
-    fn of(text: &'a str) -> Self {
-        let ends = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
-        Self { text, ends }
-    }
-
     fn at(&self, offset: usize) -> usize {
         self.ends.partition_point(|end| *end < offset) + 1
     }
@@ -50,20 +54,19 @@ impl<'a> LineIndex<'a> {
     }
 
     fn value(&self, line: usize, value: DeValue<'_>) -> Value {
+        let text = |text: &str| ValueKind::String(text.into());
         let kind = match value {
             DeValue::String(text) => ValueKind::String(text.into_owned()),
             DeValue::Integer(number) => {
-                let text = || ValueKind::String(number.as_str().into());
                 let read = i64::from_str_radix(number.as_str(), number.radix());
-                read.map_or_else(|_| text(), ValueKind::I64)
+                read.map_or_else(|_| text(number.as_str()), ValueKind::I64)
             }
             DeValue::Float(number) => {
-                let text = || ValueKind::String(number.as_str().into());
                 let read = number.as_str().parse();
-                read.map_or_else(|_| text(), ValueKind::Float)
+                read.map_or_else(|_| text(number.as_str()), ValueKind::Float)
             }
             DeValue::Boolean(value) => ValueKind::Boolean(value),
-            DeValue::Datetime(time) => ValueKind::String(time.to_string()),
+            DeValue::Datetime(time) => text(&time.to_string()),
             DeValue::Array(values) => {
                 let values = values.into_iter().map(|value| {
                     let line = self.at(value.span().start);
@@ -78,27 +81,20 @@ impl<'a> LineIndex<'a> {
 
     /// One error for each line, and one for a table that is given twice: the parser continues at the next line. After a
     /// list or a multi-line text without an end it can't continue, so later errors are left out.
-    fn errors(&self, errors: &[toml::de::Error]) -> Vec<(usize, Wrong)> {
-        let mut placed: Vec<(usize, &toml::de::Error)> = errors
-            .iter()
-            .map(|error| (self.at(error.span().map_or(0, |span| span.start)), error))
-            .collect();
-        placed.sort_by_key(|(line, _)| *line);
-        placed.dedup_by_key(|(line, _)| *line);
-        placed.truncate(MAX_ERRORS);
-        let mut found = Vec::new();
-        let mut doubled_table = None;
-        for (line, error) in placed {
-            let message = error.message();
-            if message.starts_with("duplicate key") {
-                let header = self.header(line);
-                if header.is_some() && doubled_table == header && header != Some(line) {
-                    continue;
-                }
-                doubled_table = header.filter(|header| *header == line).or(doubled_table);
-                found.push((line, self.doubled(line, error.span().unwrap_or_default())));
-            } else {
+    fn errors(&self, errors: &[Error]) -> Vec<(usize, Wrong)> {
+        let place = |error: &Error| error.span().unwrap_or_default();
+        let placed = errors.iter().rev();
+        let placed = placed.map(|error| (self.at(place(error).start), error));
+        // The first of each line.
+        let placed: BTreeMap<usize, &Error> = placed.collect();
+        let (mut found, mut doubled) = (Vec::new(), BTreeSet::new());
+        for (line, error) in placed.into_iter().take(MAX_ERRORS) {
+            let (message, header) = (error.message(), self.header(line));
+            if !message.starts_with("duplicate key") {
                 found.push((line, in_plain_words(message)));
+            } else if header == line || !doubled.contains(&header) {
+                doubled.insert(line);
+                found.push((line, self.doubled(line, header, place(error))));
             }
             if message.contains("array") || message.contains("multi-line") {
                 break;
@@ -107,47 +103,36 @@ impl<'a> LineIndex<'a> {
         found
     }
 
-    /// The line of the header above a line, or of the line itself if it is one.
-    fn header(&self, line: usize) -> Option<usize> {
+    /// The line of the header above a line, or of the line itself if it is one. 0: there is none.
+    fn header(&self, line: usize) -> usize {
         let above = self.text.lines().zip(1..).take(line);
-        above
-            .filter(|(text, _)| text.trim_start().starts_with('['))
-            .map(|(_, line)| line)
-            .last()
+        let headers = above.filter(|(text, _)| text.trim_start().starts_with('['));
+        headers.last().map_or(0, |(_, line)| line)
     }
 
     /// Explains a key, or the header of a table, that is given twice.
-    fn doubled(&self, line: usize, key: std::ops::Range<usize>) -> Wrong {
-        let header = self.header(line);
-        let is_header = header == Some(line);
-        // Only a comment may follow a header on its line.
-        let bare = |text: &'a str| text.split('#').next().unwrap_or_default().trim();
-        let (name, first) = match is_header {
-            true => (bare(self.text.lines().nth(line - 1).unwrap_or_default()), 0),
+    fn doubled(&self, line: usize, header: usize, key: Range<usize>) -> Wrong {
+        // A header without a comment, or a key without its value.
+        let head = |text: &'a str| text.split(['#', '=']).next().unwrap_or_default().trim();
+        let (name, first, remedy) = match header == line {
+            true => (
+                head(self.text.lines().nth(line - 1).unwrap_or_default()),
+                0,
+                "give each table once; a tenant's own is written with \"tenants.\" before its name, as [tenants.api], below its \
+                 [[tenants]]",
+            ),
             false => (
                 self.text.get(key).unwrap_or_default(),
-                header.unwrap_or_default(),
+                header,
+                "remove one of the two",
             ),
         };
-        let is_same = |text: &'a str| match is_header {
-            true => bare(text) == name,
-            false => text
-                .trim_start()
-                .strip_prefix(name)
-                .is_some_and(|rest| rest.trim_start().starts_with('=')),
-        };
         let before = self.text.lines().zip(1..).take(line - 1).skip(first);
-        let before = before.filter(|(text, _)| is_same(text)).last();
+        let before = before.filter(|(text, _)| head(text) == name).last();
         let place = before.map_or(String::new(), |(_, line)| format!(", in line {line}"));
         wrong(
             format!("{} is given before{place}", one_line(name, 80)),
-            match is_header {
-                true => {
-                    "give each table once; a tenant's own is written with \"tenants.\" before its name, as [tenants.api], below its \
-                     [[tenants]]"
-                }
-                false => "remove one of the two",
-            },
+            remedy,
         )
     }
 }
@@ -170,12 +155,12 @@ fn in_plain_words(message: &str) -> Wrong {
         ("unexpected key or value", "something follows the value on its line",
             "give each key a line of its own, and put the whole value in quotes"),
     ];
-    let known = CAUSES.iter().find(|(start, ..)| message.starts_with(start));
-    match known {
-        Some((_, what, remedy)) => wrong(*what, *remedy),
-        None => wrong(
-            format!("it is not valid TOML: {}", one_line(message, 120)),
-            "correct this line, or the one before it; texts stand in quotes",
-        ),
+    if let Some((_, what, remedy)) = CAUSES.iter().find(|(start, ..)| message.starts_with(start)) {
+        return wrong(*what, *remedy);
     }
+    let what = format!("it is not valid TOML: {}", one_line(message, 120));
+    wrong(
+        what,
+        "correct this line, or the one before it; texts stand in quotes",
+    )
 }

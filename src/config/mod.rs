@@ -71,7 +71,7 @@ pub(crate) fn load(
         needs_credentials: true,
         ..Context::for_reading(path, environment)
     };
-    read_all(path, context).map(|(settings, _)| settings)
+    read_all(context).map(|(settings, _)| settings)
 }
 
 /// The same for commands that ask Microsoft and Kafka nothing: secrets may be missing, or unreadable for this user, and no
@@ -81,7 +81,7 @@ pub(crate) fn load(
 /// As [`load`].
 pub fn load_for_reading(path: &Path, environment: &Environment) -> Result<Settings, ConfigErrors> {
     let context = Context::for_reading(path, environment);
-    read_all(path, context).map(|(settings, _)| settings)
+    read_all(context).map(|(settings, _)| settings)
 }
 
 /// The configuration in force, key by key, each with where it comes from; secrets left out. A secret that can't be read is
@@ -98,13 +98,13 @@ pub(crate) fn effective(
         checks,
         ..Context::for_reading(path, environment)
     };
-    let (settings, provenance) = read_all(path, context)?;
+    let (settings, provenance) = read_all(context)?;
     Ok(Effective::new(path, settings, provenance))
 }
 
-fn read_all(path: &Path, context: Context<'_>) -> Result<(Settings, Provenance), ConfigErrors> {
+fn read_all(context: Context<'_>) -> Result<(Settings, Provenance), ConfigErrors> {
     let mut diagnosis = Diagnosis::default();
-    match read::read(path, context, &mut diagnosis) {
+    match read::read(context, &mut diagnosis) {
         Some((mut settings, _)) if diagnosis.problems.is_empty() => {
             settings.warnings = diagnosis.warnings();
             Ok((settings, diagnosis.provenance))
@@ -123,7 +123,7 @@ pub(crate) fn existing_tenants(
 ) -> Result<ExistingTenants, ConfigErrors> {
     let mut diagnosis = Diagnosis::default();
     let context = Context::for_reading(path, environment);
-    match read::read(path, context, &mut diagnosis) {
+    match read::read(context, &mut diagnosis) {
         Some((_, existing)) => Ok(existing),
         None => Err(ConfigErrors::new(diagnosis.problems)),
     }
@@ -137,7 +137,7 @@ pub(crate) fn existing_tenants(
 pub(crate) fn listen(path: &Path, environment: &Environment) -> Result<SocketAddr, ConfigErrors> {
     let mut diagnosis = Diagnosis::default();
     let context = Context::for_reading(path, environment);
-    let listen = read::listen(path, context, &mut diagnosis);
+    let listen = read::listen(context, &mut diagnosis);
     let mut problems = diagnosis.problems;
     if listen.is_some() {
         problems.retain(|problem| matches!(problem.key.as_str(), "http" | "http.listen"));

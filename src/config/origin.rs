@@ -8,30 +8,14 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use config::{Map, Value};
+use config::{Map, Value, ValueKind};
 
 use crate::core::format::tame;
 
 /// The values of a file, or of a table in it.
 pub(super) type Table = Map<String, Value>;
 
-/// One of the files that make up the configuration.
-#[derive(Debug, Clone)]
-pub(super) struct File {
-    pub name: Arc<str>,
-    /// Its place in the order of reading.
-    pub rank: usize,
-}
-
-impl File {
-    pub fn new(path: &Path, rank: usize) -> Self {
-        // A file's name may contain line breaks, and a report has one line for each mistake.
-        let name = tame(&path.display().to_string()).into();
-        Self { name, rank }
-    }
-}
-
-/// A place in a file, or environment variables.
+/// A file, a line of it, or environment variables.
 #[derive(Debug, Clone)]
 pub(super) struct Spot {
     text: Arc<str>,
@@ -40,17 +24,20 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    pub fn whole(file: &File) -> Self {
+    /// A file as a whole. `rank` is its place in the order of reading.
+    pub fn file(path: &Path, rank: usize) -> Self {
         Self {
-            text: Arc::clone(&file.name),
-            order: (file.rank, 0),
+            // A file's name may contain line breaks, and a report has one line for each mistake.
+            text: tame(&path.display().to_string()).into(),
+            order: (rank, 0),
         }
     }
 
-    pub fn line(file: &File, line: usize) -> Self {
+    /// A line of this file.
+    pub fn line(&self, line: usize) -> Self {
         Self {
-            text: format!("{}:{line}", file.name).into(),
-            order: (file.rank, line),
+            text: format!("{self}:{line}").into(),
+            order: (self.order.0, line),
         }
     }
 
@@ -63,10 +50,10 @@ impl Spot {
     }
 
     /// Where a value of this file or of the environment is given.
-    pub fn of(value: &Value, file: &File) -> Self {
+    pub fn of(&self, value: &Value) -> Self {
         match value.origin().map(|origin| (origin, origin.parse())) {
-            None => Self::whole(file),
-            Some((_, Ok(line))) => Self::line(file, line),
+            None => self.clone(),
+            Some((_, Ok(line))) => self.line(line),
             Some((name, Err(_))) => Self::variable(name),
         }
     }
@@ -98,5 +85,26 @@ pub(super) fn dotted(table: &str, key: &str) -> String {
     match table {
         "" => key.into(),
         table => format!("{table}.{key}"),
+    }
+}
+
+/// Every value in a table that is no table itself, with its path. A list of tables counts as a table: `tenants[3].id`.
+pub(super) fn leaves<'a>(above: &str, table: &'a Table) -> Vec<(String, &'a Value)> {
+    let below = table
+        .iter()
+        .flat_map(|(key, value)| leaves_of(dotted(above, key), value));
+    below.collect()
+}
+
+fn leaves_of(path: String, value: &Value) -> Vec<(String, &Value)> {
+    let is_table = |value: &Value| matches!(value.kind, ValueKind::Table(_));
+    match &value.kind {
+        ValueKind::Table(table) => leaves(&path, table),
+        ValueKind::Array(values) if !values.is_empty() && values.iter().all(is_table) => {
+            let values = values.iter().enumerate();
+            let below = values.flat_map(|(n, value)| leaves_of(format!("{path}[{n}]"), value));
+            below.collect()
+        }
+        _ => vec![(path, value)],
     }
 }

@@ -1,71 +1,44 @@
 //! `[poll]`: how often and how far back a tenant is read, and within which limits.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use super::problems::{Wrong, reads_plain, wrong};
 use super::section::Section;
-use super::units::show_duration;
 use crate::core::time::schedule::{ACCEPTED, Schedule, ScheduleError};
 use crate::settings::{ApiSettings, PollSettings, SourceKind};
 
-/// The settings, and the choices that they follow from.
-#[derive(Clone)]
-pub(super) struct PollChoice {
-    pub settings: Arc<PollSettings>,
-    source: SourceKind,
-    /// The budget, if it is set and does not follow from the source.
-    budget: Option<u32>,
-}
-
-/// Reads a section. `shared`: for a tenant, what all tenants have. The settings of requests go into `api`. `None` only if
-/// a default can't be read.
+/// Reads a section. `shared`: for a tenant, the source of all tenants. The settings of requests go into `api`. `None` only
+/// if a default can't be read.
 pub(super) fn read(
     section: &mut Section<'_>,
-    api: &mut Arc<ApiSettings>,
-    shared: Option<&PollChoice>,
-) -> Option<PollChoice> {
-    let source = api.source;
-    let (budget, requests_per_minute) = read_budget(section, source, shared);
-    let all = shared.map(|shared| &*shared.settings);
+    api: &mut ApiSettings,
+    shared: Option<SourceKind>,
+) -> Option<PollSettings> {
     let settings = PollSettings {
-        schedule: section.read_or("schedule", all.map(|all| all.schedule.clone()), schedule)?,
-        lookback: section.get_or("lookback", all.map(|all| all.lookback))?,
-        overlap: section.get_or("overlap", all.map(|all| all.overlap))?,
-        reconcile_every: section.get_or("reconcile_every", all.map(|all| all.reconcile_every))?,
-        reconcile_window: section
-            .get_or("reconcile_window", all.map(|all| all.reconcile_window))?,
-        requests_per_minute,
-        deduplicate: section.get_or("deduplicate", all.map(|all| all.deduplicate))?,
+        schedule: section.read("schedule", schedule)?,
+        lookback: section.get("lookback")?,
+        overlap: section.get("overlap")?,
+        reconcile_every: section.get("reconcile_every")?,
+        reconcile_window: section.get("reconcile_window")?,
+        requests_per_minute: read_budget(section, api.source, shared),
+        deduplicate: section.get("deduplicate")?,
     };
-    let api = Arc::make_mut(api);
-    api.request_timeout = section.get_or("request_timeout", all.map(|_| api.request_timeout))?;
-    api.max_response = section.get_or("max_response", all.map(|_| api.max_response))?;
-    check_ranges(section, &settings);
-    Some(PollChoice {
-        settings: Arc::new(settings),
-        source,
-        budget,
-    })
+    api.request_timeout = section.get("request_timeout")?;
+    api.max_response = section.get("max_response")?;
+    check_rules(section, &settings);
+    Some(settings)
 }
 
-/// The budget that is set, and the one in force, which is the source's without it.
-fn read_budget(
-    section: &mut Section<'_>,
-    source: SourceKind,
-    shared: Option<&PollChoice>,
-) -> (Option<u32>, u32) {
+/// The budget, which follows from the source if it is not set.
+fn read_budget(section: &mut Section<'_>, source: SourceKind, shared: Option<SourceKind>) -> u32 {
     const KEY: &str = "requests_per_minute";
-    let set: Option<u32> = section.get_or(KEY, shared.and_then(|shared| shared.budget));
     let quota = source.facts().quota;
     let default = quota.default_per_minute();
-    let has_other_quota = shared.is_none_or(|shared| shared.source.facts().quota != quota);
-    let Some(given) = set else {
+    let has_other_quota = shared.is_none_or(|shared| shared.facts().quota != quota);
+    let Some(given) = section.get(KEY) else {
         if has_other_quota {
             let from = format!("from source {:?}", source.facts().name);
             section.mean(KEY, default.to_string(), from);
         }
-        return (None, default);
+        return default;
     };
     if given > default && (section.given(KEY) || has_other_quota) {
         let text = format!(
@@ -74,7 +47,7 @@ fn read_budget(
         );
         section.warn(KEY, text);
     }
-    (set, given)
+    given
 }
 
 fn schedule(text: &str) -> Result<Schedule, Wrong> {
@@ -87,57 +60,51 @@ fn schedule(text: &str) -> Result<Schedule, Wrong> {
     })
 }
 
-/// One of two durations that depend on each other.
-struct Bound {
+/// What two durations must keep together.
+struct Rule {
+    /// The key to blame, if the section gives it. Otherwise it is the other one.
     key: &'static str,
-    value: Duration,
-    /// How it relates to the other one: "it is not shorter than".
+    /// How it relates to the other one when the rule is broken.
     relation: &'static str,
+    other: &'static str,
+    /// How the other one then relates to it.
+    inverse: &'static str,
+    is_broken: fn(&PollSettings) -> bool,
+    remedy: &'static str,
 }
 
-impl Bound {
-    fn new(key: &'static str, value: Duration, relation: &'static str) -> Self {
-        Self {
-            key,
-            value,
-            relation,
+const RULES: [Rule; 2] = [
+    Rule {
+        key: "overlap",
+        relation: "it is not shorter than",
+        other: "lookback",
+        inverse: "it is not longer than",
+        is_broken: |poll| poll.overlap >= poll.lookback,
+        remedy: "make poll.overlap shorter than poll.lookback",
+    },
+    Rule {
+        key: "reconcile_window",
+        relation: "it is shorter than",
+        other: "overlap",
+        inverse: "it is longer than",
+        is_broken: |poll| poll.reconcile_window < poll.overlap,
+        remedy: "make poll.reconcile_window at least as long as poll.overlap",
+    },
+];
+
+/// If the section gives neither key, the section that does was refused. If one was refused, its value is not the one
+/// compared.
+fn check_rules(section: &mut Section<'_>, poll: &PollSettings) {
+    for rule in RULES.iter().filter(|rule| (rule.is_broken)(poll)) {
+        let (blamed, relation, other) = match section.given(rule.key) {
+            true => (rule.key, rule.relation, rule.other),
+            false => (rule.other, rule.inverse, rule.key),
+        };
+        let is_good = |key| !section.refused(key);
+        if section.given(blamed) && is_good(blamed) && is_good(other) {
+            let (value, origin) = (section.text_of(other), section.origin_of(other));
+            let what = format!("{relation} {other}, which is {value} ({origin})");
+            section.refuse(blamed, wrong(what, rule.remedy));
         }
     }
-}
-
-fn check_ranges(section: &mut Section<'_>, poll: &PollSettings) {
-    let (overlap, lookback, window) = (poll.overlap, poll.lookback, poll.reconcile_window);
-    if overlap >= lookback {
-        let one = Bound::new("overlap", overlap, "it is not shorter than");
-        let two = Bound::new("lookback", lookback, "it is not longer than");
-        refuse_pair(
-            section,
-            &one,
-            &two,
-            "make poll.overlap shorter than poll.lookback",
-        );
-    }
-    if window < overlap {
-        let one = Bound::new("reconcile_window", window, "it is shorter than");
-        let two = Bound::new("overlap", overlap, "it is longer than");
-        let remedy = "make poll.reconcile_window at least as long as poll.overlap";
-        refuse_pair(section, &one, &two, remedy);
-    }
-}
-
-/// Refuses the first key of the pair that this section gives. If it gives neither, the section that does has been
-/// refused already. If one was refused, its value is not the one compared.
-fn refuse_pair(section: &mut Section<'_>, one: &Bound, two: &Bound, remedy: &str) {
-    if section.refused(one.key) || section.refused(two.key) {
-        return;
-    }
-    let (blamed, other) = match (section.given(one.key), section.given(two.key)) {
-        (true, _) => (one, two),
-        (false, true) => (two, one),
-        (false, false) => return,
-    };
-    let (relation, key, value) = (blamed.relation, other.key, show_duration(other.value));
-    let origin = section.origin_of(key);
-    let what = format!("{relation} {key}, which is {value} ({origin})");
-    section.refuse(blamed.key, wrong(what, remedy));
 }

@@ -29,6 +29,14 @@ pub fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Wrong {
     }
 }
 
+/// What a valid value has to fulfil.
+///
+/// # Errors
+/// It does not hold.
+pub fn require(holds: bool, what: &str, remedy: &str) -> Result<(), Wrong> {
+    holds.then_some(()).ok_or_else(|| wrong(what, remedy))
+}
+
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -87,7 +95,9 @@ pub struct ConfigErrors(Vec<Problem>);
 
 impl ConfigErrors {
     pub(super) fn new(mut problems: Vec<Problem>) -> Self {
-        problems.sort_by_key(|problem| problem.order);
+        problems.sort_by(|one, other| (one.order, &one.key).cmp(&(other.order, &other.key)));
+        // A table that is read in two parts is wrong once.
+        problems.dedup();
         Self(problems)
     }
 
@@ -98,18 +108,18 @@ impl ConfigErrors {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.len() {
-            1 => write!(f, "the configuration has one error:")?,
-            n => write!(f, "the configuration has {n} errors:")?,
-        }
+        let count = match self.0.len() {
+            1 => "one error".to_owned(),
+            count => format!("{count} errors"),
+        };
+        write!(f, "the configuration has {count}:")?;
         for problem in self.0.iter().take(MAX_SHOWN) {
             write!(f, "\n{problem}")?;
         }
-        let rest = self.0.len().saturating_sub(MAX_SHOWN);
-        if rest > 0 {
-            write!(f, "\nand {rest} more")?;
+        match self.0.len().saturating_sub(MAX_SHOWN) {
+            0 => Ok(()),
+            rest => write!(f, "\nand {rest} more"),
         }
-        Ok(())
     }
 }
 
@@ -122,18 +132,10 @@ pub(super) struct Diagnosis {
     pub provenance: Provenance,
     /// A mistake may keep tenants from being seen.
     pub hides_tenants: bool,
-    warnings: Vec<Warning>,
-    /// The index of each text in `warnings`.
-    warned: HashMap<String, usize>,
-    /// Places and texts of the warnings that come after all others.
+    /// The place and the text of each.
+    warnings: Vec<(String, String)>,
+    /// The warnings that come after all others.
     last: Vec<(String, String)>,
-}
-
-/// A warning is given once for all tenants that cause it.
-struct Warning {
-    text: String,
-    place: String,
-    more: usize,
 }
 
 impl Diagnosis {
@@ -142,16 +144,8 @@ impl Diagnosis {
         self.problems.push(Problem::at(spot, "", wrong));
     }
 
-    pub fn warn(&mut self, place: impl fmt::Display, text: String) {
-        let known = self.warned.get(&text);
-        if let Some(known) = known.and_then(|at| self.warnings.get_mut(*at)) {
-            known.more += 1;
-            return;
-        }
-        self.warned.insert(text.clone(), self.warnings.len());
-        let place = place.to_string();
-        let more = 0;
-        self.warnings.push(Warning { text, place, more });
+    pub fn warn(&mut self, place: impl fmt::Display, text: impl Into<String>) {
+        self.warnings.push((place.to_string(), text.into()));
     }
 
     /// The warning comes after those about single keys.
@@ -159,18 +153,24 @@ impl Diagnosis {
         self.last.push((place.to_string(), text));
     }
 
-    pub fn warnings(&mut self) -> Vec<String> {
-        for (place, text) in std::mem::take(&mut self.last) {
-            self.warn(place, text);
+    /// A text that several tenants cause is one warning.
+    pub fn warnings(&self) -> Vec<String> {
+        let all = || self.warnings.iter().chain(&self.last);
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for (_, text) in all() {
+            *counts.entry(text).or_default() += 1;
         }
-        let line = |Warning { text, place, more }: &Warning| match more {
-            0 => format!("{place}: {text}"),
-            _ => format!("{place} and {more} more: {text}"),
+        let line = |(place, text): &(String, String)| match counts.remove(&**text)? {
+            1 => Some(format!("{place}: {text}")),
+            count => Some(format!("{place} and {} more: {text}", count - 1)),
         };
-        let rest = self.warnings.len().saturating_sub(MAX_SHOWN);
-        let rest = (rest > 0).then(|| format!("and {rest} more warnings"));
-        let shown = self.warnings.iter().take(MAX_SHOWN).map(line);
-        shown.chain(rest).collect()
+        let mut lines: Vec<String> = all().filter_map(line).collect();
+        let rest = lines.len().saturating_sub(MAX_SHOWN);
+        if rest > 0 {
+            lines.truncate(MAX_SHOWN);
+            lines.push(format!("and {rest} more warnings"));
+        }
+        lines
     }
 }
 

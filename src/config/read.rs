@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::access;
-use super::app::AppParts;
+use super::kafka;
 use super::layers;
-use super::origin::{File, Spot, Table};
-use super::problems::{Diagnosis, Wrong, reads_plain, wrong};
+use super::origin::{Spot, Table};
+use super::problems::{Diagnosis, Wrong, reads_plain, require, wrong};
 use super::scope::{Context, Owner, Scope};
 use super::section::Section;
-use super::tenants::{Defaults, ExistingTenants, Tenants};
-use super::values::list;
-use super::{api, kafka, poll};
+use super::tenants::{ExistingTenants, TenantParts, Tenants};
+use super::values::{is_host_name, list};
 use crate::core::health::failure::one_line;
 use crate::settings::{
     HttpSettings, KafkaLedgerSettings, LedgerSettings, LogLevels, LogSettings, Settings,
@@ -22,48 +21,43 @@ use crate::settings::{
 /// The default of `http.listen`.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
 
-/// The remedy if there is no main file.
-const MISSING: &str = "create it with incidentd init, or name another file with --config";
-
 /// The settings are valid only if nothing was reported. `None` when the main file can't be parsed.
 pub(super) fn read(
-    path: &Path,
     context: Context<'_>,
     diagnosis: &mut Diagnosis,
 ) -> Option<(Settings, ExistingTenants)> {
-    let file = File::new(path, 0);
-    let mut table = layers::read(path, &file, MISSING, diagnosis)?;
-    access::look_at_file(path, &file, &table, diagnosis);
+    let file = Spot::file(context.main, 0);
+    let mut table = layers::read(context.main, &file, diagnosis)?;
     layers::overlay(&mut table, context.environment, diagnosis);
-    let scope = Scope::new(context, file, Owner::Daemon);
-    let whole = Spot::whole(&scope.file);
-    let mut root = Section::new(diagnosis, &scope, whole.clone(), table);
+    let scope = Scope::of_main(context, file.clone());
+    let mut root = Section::new(diagnosis, &scope, file.clone(), table);
     let tenants_dir = root.own("tenants_dir", |text| context.path(text));
     let files = tenants_dir
         .as_deref()
         .map(|folder| files_of(folder, &mut root));
-    let Some((mut settings, defaults)) = read_shared(&mut root) else {
+    let tables = root.tables("tenants");
+    let parts = TenantParts::read(&mut root, None);
+    let Some((shared, mut settings)) = parts.zip(read_daemon(&mut root)) else {
         // Not reached: a test loads them.
         let what = "the built-in defaults are not valid";
-        diagnosis.refuse(&whole, wrong(what, "report this as a bug"));
+        diagnosis.refuse(&file, wrong(what, "report this as a bug"));
         return None;
     };
-    let tables = root.tables("tenants");
     warn_of_order(&mut root, &tables);
     root.diagnosis.hides_tenants |= root.refused("tenants") || root.refused("tenants_dir");
-    root.finish();
-    if defaults.api.settings.proxy.is_none() {
+    let given = root.finish();
+    if shared.api.settings.proxy.is_none() {
         layers::warn_of_unusable_proxies(context.environment, diagnosis);
     }
-    let mut tenants = Tenants::new(&defaults, context);
-    tenants.read_all(tables, &scope.file, diagnosis);
+    let mut tenants = Tenants::new(&shared, &given, context);
+    tenants.read_all(tables, &file, diagnosis);
     for (n, path) in files.unwrap_or_default().iter().enumerate() {
-        let file = File::new(path, n + 1);
+        let file = Spot::file(path, n + 1);
         diagnosis.hides_tenants |= read_tenants_file(path, file, &mut tenants, diagnosis).is_none();
     }
     layers::warn_of_unread(context.environment, diagnosis);
     if tenants.is_empty() && !diagnosis.hides_tenants {
-        diagnosis.refuse(&whole, no_tenant(tenants_dir.is_some()));
+        diagnosis.refuse(&file, no_tenant(tenants_dir.is_some()));
     }
     settings.folders.extend(tenants_dir.clone());
     let existing;
@@ -85,59 +79,34 @@ fn no_tenant(has_folder: bool) -> Wrong {
 }
 
 /// Reads `http.listen` alone. `None` if the main file can't be parsed, and no variable gives it.
-pub(super) fn listen(
-    path: &Path,
-    context: Context<'_>,
-    diagnosis: &mut Diagnosis,
-) -> Option<SocketAddr> {
-    let file = File::new(path, 0);
-    let read = layers::read(path, &file, MISSING, diagnosis);
+pub(super) fn listen(context: Context<'_>, diagnosis: &mut Diagnosis) -> Option<SocketAddr> {
+    let file = Spot::file(context.main, 0);
+    let read = layers::read(context.main, &file, diagnosis);
     let readable = read.is_some();
     let mut table = read.unwrap_or_default();
     layers::overlay(&mut table, context.environment, diagnosis);
     if !readable && !table.contains_key("http") {
         return None;
     }
-    let scope = Scope::new(context, file, Owner::Daemon);
-    let mut root = Section::new(diagnosis, &scope, Spot::whole(&scope.file), table);
+    let scope = Scope::of_main(context, file.clone());
+    let mut root = Section::new(diagnosis, &scope, file, table);
     Some(root.within("http", read_http)?.listen)
 }
 
-/// The settings without tenants, and what all tenants share. `None` only when a default can't be read.
-fn read_shared(root: &mut Section<'_>) -> Option<(Settings, Defaults)> {
-    let (app, app_spot) = root.within("app", |section| {
-        let app = AppParts::read(section, &AppParts::NONE);
-        (app, section.spot().clone())
-    });
-    let mut api = root.within("api", |section| api::read(section, None))?;
-    let (poll, max_concurrent, max_in_flight) = root.within("poll", |section| {
-        let poll = poll::read(section, &mut api.settings, None)?;
-        Some((
-            poll,
-            section.get("max_concurrent")?,
-            section.get("max_in_flight")?,
-        ))
-    })?;
-    let (kafka, topic) = root.within("kafka", |section| kafka::read(section, max_in_flight))?;
-    let settings = Settings {
+/// The settings without tenants. `None` only when a default can't be read.
+fn read_daemon(root: &mut Section<'_>) -> Option<Settings> {
+    let mut poll = root.enter("poll");
+    let (max_concurrent, max_in_flight) = (poll.get("max_concurrent")?, poll.get("max_in_flight")?);
+    Some(Settings {
         tenants: Vec::new(),
         max_concurrent,
-        kafka,
+        kafka: kafka::read(&mut root.enter("kafka"), max_in_flight)?,
         ledger: root.within("ledger", read_ledger)?,
         http: root.within("http", read_http)?,
         log: root.within("log", read_log)?,
         warnings: Vec::new(),
-        folders: vec![root.scope.context.folder.to_owned()],
-    };
-    let defaults = Defaults {
-        shared_app: app.complete().map(Arc::new),
-        app,
-        app_spot,
-        api,
-        poll,
-        topic,
-    };
-    Some((settings, defaults))
+        folders: vec![root.scope.context.folder().to_owned()],
+    })
 }
 
 /// Warns of a table below `[[tenants]]`: it holds for all tenants, but looks like the tenant's.
@@ -170,26 +139,26 @@ fn files_of(folder: &Path, root: &mut Section<'_>) -> Vec<PathBuf> {
 /// Reads a file of `tenants_dir`. `None` if a mistake keeps its tenants from being seen.
 fn read_tenants_file(
     path: &Path,
-    file: File,
+    file: Spot,
     tenants: &mut Tenants<'_>,
     diagnosis: &mut Diagnosis,
 ) -> Option<()> {
-    let missing =
-        "it is a link that leads nowhere, or was removed a moment ago: remove it, or try again";
-    let table = layers::read(path, &file, missing, diagnosis)?;
-    access::look_at_file(path, &file, &table, diagnosis);
-    let (whole, holds_more) = (Spot::whole(&file), table.keys().any(|key| key != "tenants"));
-    let scope = Scope::new(tenants.context, file, Owner::Folder);
-    let mut root = Section::new(diagnosis, &scope, whole.clone(), table);
+    let table = layers::read(path, &file, diagnosis)?;
+    let holds_more = table.keys().any(|key| key != "tenants");
+    let scope = Scope {
+        owner: Owner::Folder,
+        ..Scope::of_main(tenants.context, file.clone())
+    };
+    let mut root = Section::new(diagnosis, &scope, file.clone(), table);
     let tables = root.tables("tenants");
     let is_refused = root.refused("tenants");
     root.finish();
     if tables.is_empty() && !holds_more && !is_refused {
         let remedy = "add the line [[tenants]] and the customer's id below it, or remove the file";
-        diagnosis.refuse(&whole, wrong("it holds no tenant", remedy));
+        diagnosis.refuse(&file, wrong("it holds no tenant", remedy));
         return None;
     }
-    tenants.read_all(tables, &scope.file, diagnosis);
+    tenants.read_all(tables, &file, diagnosis);
     (!is_refused).then_some(())
 }
 
@@ -231,21 +200,16 @@ fn hosts(text: &str) -> Result<Vec<Arc<str>>, Wrong> {
     list(text).map(host_name).collect()
 }
 
-/// A host name (RFC 1123, section 2.1; with the underscores that containers use).
 fn host_name(text: &str) -> Result<Arc<str>, Wrong> {
-    let letters = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(letters);
-    let name = text.strip_suffix('.').unwrap_or(text);
-    if name.len() <= 253 && name.split('.').all(is_label) {
-        return Ok(name.to_ascii_lowercase().into());
-    }
     let what = match reads_plain(text) {
         true => format!("{:?} is no host name", one_line(text, 80)),
         false => "one of them is no host name".to_owned(),
     };
     let remedy = "give the names by which callers reach the endpoints, without scheme, port and path, for example \
                   [\"incidentd\", \"incidentd.monitoring.svc\"]; addresses need not be named";
-    Err(wrong(what, remedy))
+    require(is_host_name(text), &what, remedy)?;
+    let name = text.strip_suffix('.').unwrap_or(text);
+    Ok(name.to_ascii_lowercase().into())
 }
 
 fn read_log(section: &mut Section<'_>) -> Option<LogSettings> {
@@ -256,11 +220,8 @@ fn read_log(section: &mut Section<'_>) -> Option<LogSettings> {
 }
 
 fn log_level(text: &str) -> Result<String, Wrong> {
-    if text.parse::<LogLevels>().is_ok() {
-        return Ok(text.into());
-    }
-    Err(wrong(
-        "it is no level and no filter",
-        "give off, error, warn, info, debug or trace, or a filter such as \"info,incidentd::microsoft=debug\"",
-    ))
+    let is_one = text.parse::<LogLevels>().is_ok();
+    let remedy = "give off, error, warn, info, debug or trace, or a filter such as \"info,incidentd::microsoft=debug\"";
+    require(is_one, "it is no level and no filter", remedy)?;
+    Ok(text.into())
 }

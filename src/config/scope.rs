@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::Environment;
 use super::library_checks::{LibraryChecks, NoLibraryChecks};
-use super::origin::{File, Spot};
+use super::origin::{Spot, Table};
 use super::problems::{Problem, Wrong, wrong};
 
 /// What values refer to.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
-    /// Where relative paths start: the main file's folder.
-    pub folder: &'a Path,
+    /// The main file. Relative paths start from its folder.
+    pub main: &'a Path,
     pub environment: &'a Environment,
     pub checks: &'a dyn LibraryChecks,
     /// A credential that can't be read is a mistake. For other callers it causes a warning.
@@ -22,18 +22,23 @@ impl<'a> Context<'a> {
     /// For a caller that needs no credential, and asks no library.
     pub fn for_reading(main: &'a Path, environment: &'a Environment) -> Self {
         Self {
-            folder: main.parent().unwrap_or(Path::new("")),
+            main,
             environment,
             checks: &NoLibraryChecks,
             needs_credentials: false,
         }
     }
 
+    /// The folder of the main file.
+    pub fn folder(&self) -> &'a Path {
+        self.main.parent().unwrap_or(Path::new(""))
+    }
+
     pub fn path(&self, text: &str) -> Result<PathBuf, Wrong> {
         if text.is_empty() || text.contains('\0') {
             return Err(wrong("it is empty, or no path", "give a path"));
         }
-        Ok(self.folder.join(text))
+        Ok(self.folder().join(text))
     }
 }
 
@@ -56,16 +61,19 @@ pub(super) enum Owner {
 /// What all sections of one file or one tenant share.
 pub(super) struct Scope<'a> {
     pub context: Context<'a>,
-    pub file: File,
+    pub file: Spot,
     pub owner: Owner,
+    /// For a tenant: what the main file and the environment give all tenants.
+    pub shared: Option<&'a Table>,
 }
 
 impl<'a> Scope<'a> {
-    pub fn new(context: Context<'a>, file: File, owner: Owner) -> Self {
+    pub fn of_main(context: Context<'a>, file: Spot) -> Self {
         Self {
             context,
             file,
-            owner,
+            owner: Owner::Daemon,
+            shared: None,
         }
     }
 
@@ -73,14 +81,31 @@ impl<'a> Scope<'a> {
         matches!(self.owner, Owner::Tenant { .. })
     }
 
+    /// The tenant's index over all files.
+    pub fn tenant_number(&self) -> Option<usize> {
+        match self.owner {
+            Owner::Tenant { number, .. } => Some(number),
+            Owner::Daemon | Owner::Folder => None,
+        }
+    }
+
+    /// A path as a report shows it: `tenants[3].api.base_url`.
+    pub fn path(&self, path: &str) -> String {
+        match self.owner {
+            Owner::Tenant { index, .. } => format!("tenants[{index}].{path}"),
+            Owner::Daemon | Owner::Folder => path.into(),
+        }
+    }
+
     /// A mistake in a key of this path.
     pub fn problem(&self, spot: &Spot, path: &str, wrong: Wrong) -> Problem {
-        match &self.owner {
-            Owner::Tenant { index, label, .. } => Problem {
-                tenant: label.clone(),
-                ..Problem::at(spot, format!("tenants[{index}].{path}"), wrong)
-            },
-            Owner::Daemon | Owner::Folder => Problem::at(spot, path, wrong),
+        let tenant = match &self.owner {
+            Owner::Tenant { label, .. } => label.clone(),
+            Owner::Daemon | Owner::Folder => None,
+        };
+        Problem {
+            tenant,
+            ..Problem::at(spot, self.path(path), wrong)
         }
     }
 }

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use config::{Value, ValueKind};
 
 use super::keys::{self, ConfigKey, KeyType};
-use super::origin::{KeyMeaning, Spot, Table, dotted};
+use super::origin::{KeyMeaning, Spot, Table, dotted, leaves};
 use super::problems::{Diagnosis, Problem, Wrong, quoted_text, scalar, shown, wrong};
-use super::scope::{Owner, Scope};
+use super::scope::Scope;
 use super::unknown_keys;
 use super::values::{FromText, literal};
 use crate::core::health::failure::one_line;
@@ -21,10 +21,9 @@ pub(super) struct Section<'a> {
     /// Its name from the root, or from the tenant: `kafka.properties`.
     name: String,
     /// Where it begins: a missing key is reported there.
-    spot: Spot,
+    pub spot: Spot,
     values: Table,
     refused: Vec<String>,
-    has_free_keys: bool,
 }
 
 impl<'a> Section<'a> {
@@ -42,16 +41,22 @@ impl<'a> Section<'a> {
             spot,
             values,
             refused: Vec::new(),
-            has_free_keys: false,
         }
     }
 
     /// Reads a table within this one, which is empty if it is not given. Then reports its unknown keys.
     pub fn within<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
-        let mut values = Table::new();
-        match self.values.get_mut(key).map(|value| &mut value.kind) {
-            None => {}
-            Some(ValueKind::Table(table)) => values = std::mem::take(table),
+        let mut section = self.enter(key);
+        let value = read(&mut section);
+        section.finish();
+        value
+    }
+
+    /// A table within this one, some of whose keys are read elsewhere, or are free.
+    pub fn enter(&mut self, key: &'static str) -> Section<'_> {
+        let values = match self.values.get(key).map(|value| &value.kind) {
+            None => Table::new(),
+            Some(ValueKind::Table(table)) => table.clone(),
             Some(_) => {
                 let remedy = match self.scope.is_tenant() {
                     true => format!("write its keys as {key}.KEY = …"),
@@ -59,46 +64,39 @@ impl<'a> Section<'a> {
                 };
                 let what = "it is a single value, and should be a table";
                 self.refuse(key, wrong(what, remedy));
+                Table::new()
             }
-        }
+        };
         // A table that only the environment gives has no line.
         let spot = self.given_at(key).filter(|spot| !spot.is_variable());
-        let mut section = Section {
-            spot: spot.unwrap_or_else(|| self.spot.clone()),
-            scope: self.scope,
-            name: dotted(&self.name, key),
-            values,
-            refused: Vec::new(),
-            has_free_keys: false,
-            diagnosis: self.diagnosis,
-        };
-        let value = read(&mut section);
-        section.finish();
-        value
+        let spot = spot.unwrap_or_else(|| self.spot.clone());
+        let name = dotted(&self.name, key);
+        Section {
+            name,
+            ..Section::new(self.diagnosis, self.scope, spot, values)
+        }
     }
 
     /// A list of tables, each with its place; an empty list if it is not given.
     pub fn tables(&mut self, key: &'static str) -> Vec<(Spot, Table)> {
-        let file = &self.scope.file;
         let Some(value) = self.values.get_mut(key) else {
             return Vec::new();
         };
-        let spot = Spot::of(value, file);
+        let place = |value: &Value| self.scope.file.of(value);
+        let is_table = |value: &Value| matches!(value.kind, ValueKind::Table(_));
         let what = match &mut value.kind {
-            ValueKind::Array(values) => {
-                let table = |value: Value| match (Spot::of(&value, file), value.kind) {
-                    (spot, ValueKind::Table(table)) => Some((spot, table)),
-                    _ => None,
-                };
-                match std::mem::take(values).into_iter().map(table).collect() {
-                    Some(tables) => return tables,
-                    None => "it is a list of other things than tables",
-                }
+            ValueKind::Array(values) if values.iter().all(is_table) => {
+                let tables = std::mem::take(values).into_iter();
+                let placed = tables.map(|table| (place(&table), table.into_table()));
+                return placed
+                    .filter_map(|(spot, table)| Some((spot, table.ok()?)))
+                    .collect();
             }
+            ValueKind::Array(_) => "it is a list of other things than tables",
             ValueKind::Table(_) => "it is one table, and should be a list of tables",
             _ => "it is a single value, and should be a list of tables",
         };
-        let remedy = match spot.is_variable() {
+        let remedy = match place(value).is_variable() {
             true => format!("unset it: the environment can't hold [[{key}]], only files can"),
             false => {
                 format!("write [[{key}]], with two brackets on either side, above the keys of each")
@@ -108,17 +106,18 @@ impl<'a> Section<'a> {
         Vec::new()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    pub fn spot(&self) -> &Spot {
-        &self.spot
-    }
-
     /// Whether this section gives the key, rightly or wrongly.
     pub fn given(&self, key: &str) -> bool {
         self.values.contains_key(key)
+    }
+
+    /// Whether this section gives the key, or all tenants have it.
+    pub fn in_force(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
+    pub fn any_in_force(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|key| self.in_force(key))
     }
 
     pub fn refused(&self, key: &str) -> bool {
@@ -127,7 +126,7 @@ impl<'a> Section<'a> {
 
     pub fn given_at(&self, key: &str) -> Option<Spot> {
         let value = self.values.get(key)?;
-        Some(Spot::of(value, &self.scope.file))
+        Some(self.scope.file.of(value))
     }
 
     /// Where the key is given; where the section begins, if it is not given.
@@ -144,15 +143,30 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The value of this section, or the default; `None` if there is none.
-    pub fn get<T: FromText>(&mut self, key: &'static str) -> Option<T> {
-        self.get_or(key, None)
+    /// The value in force as text, for a sentence about another key.
+    pub fn text_of(&self, key: &str) -> String {
+        let row = keys::find(&self.name, key);
+        let given = self.value(key).and_then(|value| text(value, row).ok());
+        given.unwrap_or_else(|| row.default.to_owned())
     }
 
-    /// The value of this section. Without one that of all tenants, for a tenant; otherwise the default.
-    pub fn get_or<T: FromText>(&mut self, key: &'static str, shared: Option<T>) -> Option<T> {
+    /// What this section gives, or what all tenants have.
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.values.get(key).or_else(|| self.shared_value(key))
+    }
+
+    fn shared_value(&self, key: &str) -> Option<&Value> {
+        match &self.scope.shared?.get(&self.name)?.kind {
+            ValueKind::Table(table) => table.get(key),
+            _ => None,
+        }
+    }
+
+    /// The value in force: this section's, for a tenant without one that of all tenants, otherwise the default. `None` if
+    /// there is none.
+    pub fn get<T: FromText>(&mut self, key: &'static str) -> Option<T> {
         let row = keys::find(&self.name, key);
-        self.read_or(key, shared, |text| T::from_text(text, row))
+        self.read(key, |text| T::from_text(text, row))
     }
 
     /// As [`Section::get`]; `parse` says what is wrong with a text.
@@ -161,24 +175,22 @@ impl<'a> Section<'a> {
         key: &'static str,
         parse: impl Fn(&str) -> Result<T, Wrong>,
     ) -> Option<T> {
-        self.read_or(key, None, parse)
-    }
-
-    /// As [`Section::get_or`]; `parse` says what is wrong with a text.
-    pub fn read_or<T>(
-        &mut self,
-        key: &'static str,
-        shared: Option<T>,
-        parse: impl Fn(&str) -> Result<T, Wrong>,
-    ) -> Option<T> {
-        if let Some(value) = self.own(key, &parse).or(shared) {
-            return Some(value);
+        let given = self.own(key, &parse).or_else(|| self.shared(key, &parse));
+        if given.is_some() {
+            return given;
         }
         let row = keys::find(&self.name, key);
         let default = row.default()?;
-        let literal = literal(row, default, &self.scope.context);
-        self.mean(key, literal, "default");
+        if self.scope.shared.is_none() {
+            self.mean(key, literal(row, default, &self.scope.context), "default");
+        }
         parse(default).ok()
+    }
+
+    /// What all tenants have, for a tenant. A wrong value is reported where it is given.
+    pub fn shared<T>(&self, key: &str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        let text = text(self.shared_value(key)?, keys::find(&self.name, key));
+        text.and_then(|text| parse(&text)).ok()
     }
 
     /// The value of this section.
@@ -191,8 +203,8 @@ impl<'a> Section<'a> {
         let text = text(self.values.get(key)?, row);
         match text.and_then(|text| parse(&text).map(|value| (value, text))) {
             Ok((value, text)) => {
-                let origin = self.given_at(key)?.to_string();
-                self.mean(key, literal(row, &text, &self.scope.context), origin);
+                let literal = literal(row, &text, &self.scope.context);
+                self.mean(key, literal, self.place_of(key).to_string());
                 Some(value)
             }
             Err(wrong) => {
@@ -205,23 +217,17 @@ impl<'a> Section<'a> {
     /// Notes the value of a key as TOML, and its origin.
     pub fn mean(&mut self, key: &str, literal: String, origin: impl Into<String>) {
         let origin = origin.into();
-        self.insert(key, Some(KeyMeaning { literal, origin }));
+        let path = (self.scope.tenant_number(), dotted(&self.name, key));
+        let meaning = KeyMeaning { literal, origin };
+        self.diagnosis.provenance.insert(path, Some(meaning));
     }
 
     /// Notes that a tenant does not use the main file's value of a key.
     pub fn unset(&mut self, key: &str) {
         if !self.given(key) {
-            self.insert(key, None);
+            let path = (self.scope.tenant_number(), dotted(&self.name, key));
+            self.diagnosis.provenance.insert(path, None);
         }
-    }
-
-    fn insert(&mut self, key: &str, meaning: Option<KeyMeaning>) {
-        let tenant = match self.scope.owner {
-            Owner::Tenant { number, .. } => Some(number),
-            Owner::Daemon | Owner::Folder => None,
-        };
-        let path = dotted(&self.name, key);
-        self.diagnosis.provenance.insert((tenant, path), meaning);
     }
 
     /// Reports what is wrong with a key.
@@ -229,15 +235,21 @@ impl<'a> Section<'a> {
         self.refused.push(key.into());
         let path = self.path_of(key);
         let value = self.values.get(key);
-        let problem = Problem {
+        self.diagnosis.problems.push(Problem {
             value: value.and_then(|value| shown(&path, value)),
-            ..self.problem(&self.place_of(key), key, wrong)
-        };
+            ..self.scope.problem(&self.place_of(key), &path, wrong)
+        });
+    }
+
+    /// Reports what is wrong with the table as a whole.
+    pub fn refuse_whole(&mut self, wrong: Wrong) {
+        let problem = self.scope.problem(&self.spot, &self.name, wrong);
         self.diagnosis.problems.push(problem);
     }
 
-    pub fn warn(&mut self, key: &str, text: String) {
-        let place = format!("{}: {}", self.place_of(key), self.path_of(key));
+    pub fn warn(&mut self, key: &str, text: impl Into<String>) {
+        let path = self.scope.path(&self.path_of(key));
+        let place = format!("{}: {path}", self.place_of(key));
         self.diagnosis.warn(place, text);
     }
 
@@ -252,83 +264,72 @@ impl<'a> Section<'a> {
     }
 
     /// Gives each value below this table a dotted name, for a table whose keys are free: `sasl.password`. The environment
-    /// takes precedence.
-    pub fn flatten(&mut self) {
-        self.has_free_keys = true;
+    /// takes precedence. Returns the names and the values, which are `None` for a list.
+    pub fn flatten(&mut self) -> BTreeMap<String, Option<String>> {
         let values = std::mem::take(&mut self.values);
-        self.flatten_into("", values);
-    }
-
-    fn flatten_into(&mut self, above: &str, values: Table) {
-        let sorted: BTreeMap<String, Value> = values.into_iter().collect();
-        for (name, value) in sorted {
-            let name = dotted(above, &name);
-            if let ValueKind::Table(table) = value.kind {
-                self.flatten_into(&name, table);
-                continue;
-            }
-            let spot = Spot::of(&value, &self.scope.file);
+        let placed = leaves("", &values).into_iter();
+        let mut placed: Vec<(Spot, String, &Value)> = placed
+            .map(|(name, value)| (self.scope.file.of(value), name, value))
+            .collect();
+        // The environment comes last.
+        placed.sort_by_key(|(spot, ..)| spot.order);
+        for (spot, name, value) in placed {
             match self.given_at(&name) {
                 Some(other) if other.is_variable() == spot.is_variable() => {
-                    let what = format!("it is given at {other}, too");
-                    let wrong = wrong(what, "remove one of the two");
-                    let problem = self.problem(&spot, &name, wrong);
+                    let wrong = wrong(
+                        format!("it is given at {other}, too"),
+                        "remove one of the two",
+                    );
+                    let problem = self.scope.problem(&spot, &self.path_of(&name), wrong);
                     self.diagnosis.problems.push(problem);
                 }
-                Some(other) if other.is_variable() => {}
-                _ => drop(self.values.insert(name, value)),
+                _ => drop(self.values.insert(name, value.clone())),
             }
         }
-    }
-
-    /// All names in their order, each with its value, which is `None` for a list; for a table whose keys are free.
-    pub fn all(&self) -> BTreeMap<String, Option<String>> {
         let all = self.values.iter();
         all.map(|(name, value)| (name.clone(), scalar(value)))
             .collect()
     }
 
-    /// Reports unknown keys.
-    pub fn finish(self) {
-        if !self.has_free_keys {
-            unknown_keys::report(self.scope, &self.name, &self.values, self.diagnosis);
-        }
+    /// Reports unknown keys. Returns the values.
+    pub fn finish(self) -> Table {
+        unknown_keys::report(self.scope, &self.name, &self.values, self.diagnosis);
+        self.values
     }
 
-    fn problem(&self, spot: &Spot, key: &str, wrong: Wrong) -> Problem {
-        // One line, whatever characters the key has.
-        let path = dotted(&self.name, &one_line(key, 80));
-        self.scope.problem(spot, &path, wrong)
-    }
-
+    /// A key's path from the root, or from the tenant, in one line whatever characters the key has.
     fn path_of(&self, key: &str) -> String {
-        self.problem(&self.spot, key, wrong("", "")).key
+        dotted(&self.name, &one_line(key, 80))
     }
 }
 
 /// The single value of a key, as text. The environment gives a list as one text with commas, so a list becomes that.
 fn text(value: &Value, key: &ConfigKey) -> Result<String, Wrong> {
-    if let KeyType::List = key.kind {
-        let list = match &value.kind {
-            ValueKind::Array(values) => values.iter().map(quoted_text).collect::<Option<Vec<_>>>(),
-            _ => quoted_text(value).map(|text| vec![text]),
-        };
-        let no_list = || wrong("it should be a list of texts", "write it as [\"…\", \"…\"]");
-        return list.map(|texts| texts.join(",")).ok_or_else(no_list);
-    }
-    let Some(text) = scalar(value) else {
-        return Err(wrong("it is a list or a table", "give a single value"));
-    };
-    let names_something = matches!(
-        key.kind,
-        KeyType::Path | KeyType::Credential | KeyType::Variable
-    );
-    let what = match &value.kind {
-        ValueKind::String(_) => return Ok(text.trim().to_owned()),
-        _ if !names_something => return Ok(text),
+    match (key.kind, &value.kind) {
+        (_, ValueKind::String(text)) => Ok(text.trim().to_owned()),
+        (KeyType::List, ValueKind::Array(values)) if values.iter().all(is_text) => {
+            let texts: Vec<&str> = values.iter().filter_map(quoted_text).collect();
+            Ok(texts.join(","))
+        }
+        (KeyType::List, _) => {
+            let remedy = "write it as [\"…\", \"…\"]";
+            Err(wrong("it should be a list of texts", remedy))
+        }
+        (_, ValueKind::Table(_) | ValueKind::Array(_)) => {
+            Err(wrong("it is a list or a table", "give a single value"))
+        }
         // A number would be taken for the name of a file.
-        ValueKind::Boolean(_) => "it is true or false, and should be a text",
-        _ => "it is a number, and should be a text",
-    };
-    Err(wrong(what, "give a text in quotes"))
+        (KeyType::Path | KeyType::Credential | KeyType::Variable, kind) => {
+            let what = match kind {
+                ValueKind::Boolean(_) => "it is true or false, and should be a text",
+                _ => "it is a number, and should be a text",
+            };
+            Err(wrong(what, "give a text in quotes"))
+        }
+        _ => Ok(scalar(value).unwrap_or_default()),
+    }
+}
+
+fn is_text(value: &Value) -> bool {
+    quoted_text(value).is_some()
 }

@@ -7,37 +7,72 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::api::{self, ApiChoice};
-use super::app::AppParts;
+use super::app::{self, AppChoice};
 use super::kafka;
-use super::origin::{File, Spot, Table};
-use super::poll::{self, PollChoice};
-use super::problems::{Diagnosis, Problem, Wrong, quoted_text, wrong};
+use super::origin::{Spot, Table};
+use super::poll;
+use super::problems::{Diagnosis, Problem, Wrong, quoted_text, require, wrong};
 use super::scope::{Context, Owner, Scope};
 use super::section::Section;
 use crate::core::format::is_wild;
 use crate::core::health::failure::one_line;
 use crate::core::ids::TenantId;
-use crate::settings::{ApiSettings, AppSettings, PollSettings, TenantSettings};
+use crate::settings::{PollSettings, TenantSettings};
 
-/// What tenants share.
-pub(super) struct Defaults {
-    pub app: AppParts,
-    /// Where `[app]` is.
-    pub app_spot: Spot,
-    /// `app`, if it is complete: for all tenants without an `[app]` of their own.
-    pub shared_app: Option<Arc<AppSettings>>,
+/// What a tenant may override, as it holds for all tenants or for one.
+#[derive(Clone)]
+pub(super) struct TenantParts {
+    app: AppChoice,
     pub api: ApiChoice,
-    pub poll: PollChoice,
-    pub topic: Arc<str>,
+    poll: Arc<PollSettings>,
+    topic: Arc<str>,
+}
+
+impl TenantParts {
+    /// Reads the main file's table, or a tenant's. `shared`: for a tenant, what all tenants have. `None` only if a default
+    /// can't be read.
+    pub fn read(root: &mut Section<'_>, shared: Option<&TenantParts>) -> Option<Self> {
+        let app = match shared {
+            Some(shared) if !root.given("app") => shared.app.clone(),
+            _ => root.within("app", |own| {
+                AppChoice::read(own, shared.map(|all| &all.app))
+            }),
+        };
+        let (api, poll) = match shared {
+            Some(shared) if !root.given("api") && !root.given("poll") => {
+                (shared.api.clone(), Arc::clone(&shared.poll))
+            }
+            _ => {
+                let shared = shared.map(|all| &all.api);
+                let mut api = root.within("api", |own| api::read(own, shared))?;
+                let source = shared.map(|all| all.settings.source);
+                let settings = Arc::make_mut(&mut api.settings);
+                let poll = root.within("poll", |own| poll::read(own, settings, source))?;
+                (api, Arc::new(poll))
+            }
+        };
+        let topic = root.within("kafka", |own| match shared {
+            Some(shared) if !own.given("topic") => Some(Arc::clone(&shared.topic)),
+            _ => own.read("topic", kafka::topic_name),
+        });
+        Some(Self {
+            app,
+            api,
+            poll,
+            topic: topic?,
+        })
+    }
 }
 
 /// Reads tenants from any number of files. Ids and names are unique over all of them.
 pub(super) struct Tenants<'a> {
-    defaults: &'a Defaults,
+    shared: &'a TenantParts,
+    /// The main file's and the environment's tables, of which `shared` is made.
+    tables: &'a Table,
     pub context: Context<'a>,
     existing: ExistingTenants,
-    /// Keys of the app registration, and the tenants that lack them.
-    lacking: BTreeMap<&'static str, Vec<String>>,
+    /// Keys of the app registration: the first tenant that lacks each, and how many do.
+    lacking: BTreeMap<&'static str, (String, usize)>,
     read: usize,
     tenants: Vec<TenantSettings>,
 }
@@ -63,18 +98,11 @@ impl ExistingTenants {
     }
 }
 
-/// Why a tenant has no id.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum NoId {
-    /// Another tenant has it.
-    Doubled,
-    Wrong,
-}
-
 impl<'a> Tenants<'a> {
-    pub fn new(defaults: &'a Defaults, context: Context<'a>) -> Self {
+    pub fn new(shared: &'a TenantParts, tables: &'a Table, context: Context<'a>) -> Self {
         Self {
-            defaults,
+            shared,
+            tables,
             context,
             existing: ExistingTenants::default(),
             lacking: BTreeMap::new(),
@@ -83,7 +111,7 @@ impl<'a> Tenants<'a> {
         }
     }
 
-    pub fn read_all(&mut self, tables: Vec<(Spot, Table)>, file: &File, diagnosis: &mut Diagnosis) {
+    pub fn read_all(&mut self, tables: Vec<(Spot, Table)>, file: &Spot, diagnosis: &mut Diagnosis) {
         for (index, (spot, table)) in tables.into_iter().enumerate() {
             let label = label(&table);
             let position = match &label {
@@ -95,7 +123,12 @@ impl<'a> Tenants<'a> {
                 number: self.read,
                 label,
             };
-            let scope = Scope::new(self.context, file.clone(), owner);
+            let scope = Scope {
+                context: self.context,
+                file: file.clone(),
+                owner,
+                shared: Some(self.tables),
+            };
             self.read += 1;
             let section = Section::new(diagnosis, &scope, spot, table);
             let tenant = self.read_one(section, &position);
@@ -110,23 +143,13 @@ impl<'a> Tenants<'a> {
         tenants_dir: Option<PathBuf>,
         diagnosis: &mut Diagnosis,
     ) -> (Vec<TenantSettings>, ExistingTenants) {
-        for (key, tenants) in self.lacking {
-            let first = tenants.first().map_or("", String::as_str);
-            let who = match tenants.len() {
+        for (key, (first, count)) in self.lacking {
+            let who = match count {
                 1 => format!("{first} has none of its own"),
-                count => format!("{count} tenants have none of their own, the first is {first}"),
+                _ => format!("{count} tenants have none of their own, the first is {first}"),
             };
-            let remedy = match key {
-                "client_id" => {
-                    "set it to the \"Application (client) ID\" on the app registration's overview page in Microsoft Entra"
-                }
-                _ => {
-                    "set it to the path of a file that holds the secret's Value, or set app.client_secret_env or \
-                     app.federated_token_file"
-                }
-            };
-            let wrong = wrong(format!("it is missing, and {who}"), remedy);
-            let problem = Problem::at(&self.defaults.app_spot, format!("app.{key}"), wrong);
+            let wrong = wrong(format!("it is missing, and {who}"), app::remedy(key));
+            let problem = Problem::at(&self.shared.app.spot, format!("app.{key}"), wrong);
             diagnosis.problems.push(problem);
         }
         let existing = ExistingTenants {
@@ -141,101 +164,62 @@ impl<'a> Tenants<'a> {
     }
 
     fn read_one(&mut self, mut section: Section<'_>, position: &str) -> Option<TenantSettings> {
-        let id = self.read_id(&mut section);
-        let name = self.read_name(&mut section, id);
-        let app = section.within("app", |own| self.read_app(own, position));
-        let api_and_poll = self.read_api_and_poll(&mut section);
-        let topic = section.within("kafka", |own| own.own("topic", kafka::topic_name));
+        let (id, name) = self.read_identity(&mut section);
+        let parts = TenantParts::read(&mut section, Some(self.shared));
         section.finish();
-        let (api, poll) = api_and_poll?;
-        Some(TenantSettings {
-            id: id.ok()?,
-            name: name?,
-            app: app?,
+        let TenantParts {
+            app,
             api,
             poll,
-            topic: topic.unwrap_or_else(|| Arc::clone(&self.defaults.topic)),
+            topic,
+        } = parts?;
+        for key in app.missing {
+            let first = || (position.to_owned(), 0);
+            self.lacking.entry(key).or_insert_with(first).1 += 1;
+        }
+        Some(TenantSettings {
+            id: id?,
+            name: name?,
+            app: app.settings?,
+            api: api.settings,
+            poll,
+            topic,
         })
     }
 
-    fn read_id(&mut self, section: &mut Section<'_>) -> Result<TenantId, NoId> {
-        let Some(id) = section.own("id", tenant_id) else {
-            if !section.given("id") {
-                section.refuse("id", wrong("it is missing", TENANT_ID));
-            }
-            return Err(NoId::Wrong);
-        };
-        claim(&mut self.existing.ids, id, section.place_of("id")).map_err(|other| {
+    /// Id and name. For a tenant that was copied as a whole, only its id is reported.
+    fn read_identity(&mut self, section: &mut Section<'_>) -> (Option<TenantId>, Option<Arc<str>>) {
+        let id = section.own("id", tenant_id);
+        let ids = &mut self.existing.ids;
+        let copied = id.and_then(|id| claim(ids, id, section.place_of("id")));
+        if let Some(other) = &copied {
             let what = format!("{other} has the same id");
             let remedy = "remove one of the two tenants, or correct its id";
             section.refuse("id", wrong(what, remedy));
-            NoId::Doubled
-        })?;
-        Ok(id)
-    }
-
-    fn read_name(
-        &mut self,
-        section: &mut Section<'_>,
-        id: Result<TenantId, NoId>,
-    ) -> Option<Arc<str>> {
-        let name: Arc<str> = match section.own("name", |text| tenant_name(text, id.ok())) {
-            Some(name) => name,
-            None if section.given("name") => return None,
-            None => id.ok()?.to_string().into(),
+        } else if !section.given("id") {
+            section.refuse("id", wrong("it is missing", TENANT_ID));
+        }
+        let name = match section.given("name") {
+            true => section.own("name", |text| tenant_name(text, id)),
+            false => id.map(|id| id.to_string().into()),
         };
         let (names, place) = (&mut self.existing.names, section.place_of("name"));
-        let claimed = claim(names, Arc::clone(&name), place);
-        if let Err(other) = &claimed
-            // For a tenant that was copied as a whole, only its id is reported.
-            && id != Err(NoId::Doubled)
-        {
+        let other = name.clone().and_then(|name| claim(names, name, place));
+        if let (Some(other), None) = (other, copied) {
             let what = format!("{other} has the same name");
             section.refuse("name", wrong(what, "rename one of the two"));
         }
-        claimed.is_ok().then_some(name)
-    }
-
-    fn read_app(&mut self, own: &mut Section<'_>, position: &str) -> Option<Arc<AppSettings>> {
-        if own.is_empty() && self.defaults.shared_app.is_some() {
-            return self.defaults.shared_app.clone();
-        }
-        let app = AppParts::read(own, &self.defaults.app);
-        for key in app.missing() {
-            let lacking = self.lacking.entry(key).or_default();
-            lacking.push(position.to_owned());
-        }
-        app.complete().map(Arc::new)
-    }
-
-    fn read_api_and_poll(
-        &self,
-        section: &mut Section<'_>,
-    ) -> Option<(Arc<ApiSettings>, Arc<PollSettings>)> {
-        let shared = &self.defaults.api;
-        let api = section.within("api", |own| match own.is_empty() {
-            true => Some(shared.clone()),
-            false => api::read(own, Some(shared)),
-        });
-        let mut api = api?.settings;
-        // The budget follows the source.
-        let poll = section.within("poll", |own| {
-            match own.is_empty() && api.source == shared.settings.source {
-                true => Some(self.defaults.poll.clone()),
-                false => poll::read(own, &mut api, Some(&self.defaults.poll)),
-            }
-        });
-        Some((api, poll?.settings))
+        (id, name)
     }
 }
 
-/// Takes an id or a name that no other tenant has. The error is where another has it.
-fn claim<K: Eq + Hash>(used: &mut HashMap<K, Spot>, key: K, spot: Spot) -> Result<(), Spot> {
+/// Takes an id or a name. Returns where another tenant has it, if one has.
+fn claim<K: Eq + Hash>(used: &mut HashMap<K, Spot>, key: K, spot: Spot) -> Option<Spot> {
     match used.entry(key) {
-        Entry::Occupied(other) => Err(other.get().clone()),
+        Entry::Occupied(other) => Some(other.get().clone()),
         Entry::Vacant(free) => {
             free.insert(spot);
-            Ok(())
+            None
         }
     }
 }
@@ -257,13 +241,10 @@ const TENANT_ID: &str =
 /// # Errors
 /// What is wrong with the text, and what to write.
 pub fn tenant_id(text: &str) -> Result<TenantId, Wrong> {
-    let id: TenantId = text
-        .parse()
-        .map_err(|_| wrong("it is not a GUID", TENANT_ID))?;
-    match id.as_bytes() == &[0; 16] {
-        true => Err(wrong("it is a placeholder", TENANT_ID)),
-        false => Ok(id),
-    }
+    let not_one = |_| wrong("it is not a GUID", TENANT_ID);
+    let id: TenantId = text.parse().map_err(not_one)?;
+    require(id.as_bytes() != &[0; 16], "it is a placeholder", TENANT_ID)?;
+    Ok(id)
 }
 
 /// A tenant's name. Commands take an id or a name, so a name must not be another tenant's id.
@@ -271,21 +252,20 @@ pub fn tenant_id(text: &str) -> Result<TenantId, Wrong> {
 /// # Errors
 /// What is wrong with the text, and what to write.
 pub fn tenant_name(text: &str, id: Option<TenantId>) -> Result<Arc<str>, Wrong> {
-    let what = match text.chars().count() {
-        0 => Some("it is empty"),
-        65.. => Some("it is longer than 64 characters"),
-        _ if text.contains(is_wild) => Some("it has characters that can't be printed"),
-        _ => None,
+    let remedy = "give a short name, or leave it out";
+    require(!text.is_empty(), "it is empty", remedy)?;
+    let length = text.chars().count();
+    require(length <= 64, "it is longer than 64 characters", remedy)?;
+    let is_printable = !text.contains(is_wild);
+    require(
+        is_printable,
+        "it has characters that can't be printed",
+        remedy,
+    )?;
+    let Ok(as_id) = text.parse::<TenantId>() else {
+        return Ok(text.into());
     };
-    if let Some(what) = what {
-        return Err(wrong(what, "give a short name, or leave it out"));
-    }
-    match text.parse::<TenantId>() {
-        Ok(other) if Some(other) != id => Err(wrong(
-            "it is the id of another tenant",
-            "give a name, or leave it out",
-        )),
-        Ok(other) => Ok(other.to_string().into()),
-        Err(_) => Ok(text.into()),
-    }
+    let remedy = "give a name, or leave it out";
+    require(Some(as_id) == id, "it is the id of another tenant", remedy)?;
+    Ok(as_id.to_string().into())
 }

@@ -2,8 +2,6 @@
 //!
 //! The crates for this accept more than is meant here (`1h30m`, `1month`, `64k`), and explain less when they refuse.
 
-use std::time::Duration;
-
 use super::problems::{Wrong, wrong};
 
 const GIB: u64 = 1 << 30;
@@ -16,10 +14,8 @@ pub(super) struct Measure {
     pub name: &'static str,
     /// Its name in a sentence: "a duration".
     article: &'static str,
-    /// Each unit as a multiple of the smallest one.
+    /// Each unit as a multiple of the smallest one, the largest first.
     units: &'static [(&'static str, u64)],
-    /// The units that values are shown in, the largest first.
-    shown: &'static [(&'static str, u64)],
     not_one: &'static str,
     example: &'static str,
 }
@@ -28,7 +24,6 @@ pub(super) static NUMBER: Measure = Measure {
     name: "number",
     article: "a whole number",
     units: &[("", 1)],
-    shown: &[("", 1)],
     not_one: "it is not a whole number of that size",
     example: "",
 };
@@ -38,7 +33,6 @@ pub(super) static DURATION: Measure = Measure {
     name: "duration",
     article: "a duration",
     units: &TIMES,
-    shown: &TIMES,
     not_one: "it is not a whole number with a unit (ms, s, m, h, d)",
     example: ", for example \"30s\", \"15m\", \"24h\" or \"7d\"",
 };
@@ -48,7 +42,6 @@ pub(super) static SIZE: Measure = Measure {
     name: "size",
     article: "a size",
     units: &SIZES,
-    shown: &[("GiB", GIB), ("MiB", MIB), ("KiB", KIB)],
     not_one: "it is not a whole number of bytes, or one with a unit (KiB, MiB, GiB, KB, MB, GB)",
     example: ", for example \"64MiB\"",
 };
@@ -57,34 +50,21 @@ const DAY: u64 = 86_400_000;
 
 #[rustfmt::skip]
 const SIZES: [(&str, u64); 8] = [
-    ("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000), ("B", 1), ("", 1),
+    ("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000), ("", 1), ("B", 1),
 ];
 
 #[rustfmt::skip]
 const TIMES: [(&str, u64); 5] = [("d", DAY), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
-/// The lowest and the highest value, in the smallest unit.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    pub low: u64,
-    pub high: u64,
-}
-
-impl Bounds {
-    pub const ALL: Self = Self {
-        low: 0,
-        high: u64::MAX,
-    };
-}
-
 impl Measure {
-    pub fn read(&self, text: &str, bounds: Bounds) -> Result<u64, Wrong> {
+    /// Reads a value from `low` to `high`, in the smallest unit.
+    pub fn read(&self, text: &str, low: u64, high: u64) -> Result<u64, Wrong> {
         let what = match self.value(text) {
-            Some(value) if (bounds.low..=bounds.high).contains(&value) => return Ok(value),
+            Some(value) if (low..=high).contains(&value) => return Ok(value),
             Some(_) => "it is out of range",
             None => self.not_one,
         };
-        let (range, example) = (self.range(bounds), self.example);
+        let (range, example) = (self.range(low, high), self.example);
         let remedy = format!("give {} from {range}{example}", self.article);
         Err(wrong(what, remedy))
     }
@@ -99,24 +79,20 @@ impl Measure {
     }
 
     /// As people write it: `1s to 180d`.
-    pub fn range(&self, bounds: Bounds) -> String {
-        format!("{} to {}", self.show(bounds.low), self.show(bounds.high))
+    pub fn range(&self, low: u64, high: u64) -> String {
+        format!("{} to {}", self.show(low), self.show(high))
     }
 
     pub fn show(&self, value: u64) -> String {
         // "24h" and "1d" are one duration; people say 24h.
         let fits = |(unit, factor): &&(&str, u64)| {
-            value >= *factor && value.is_multiple_of(*factor) && (*unit, value) != ("d", DAY)
+            value.is_multiple_of(*factor) && (*unit, value / factor) != ("d", 1)
         };
-        match self.shown.iter().find(fits) {
-            Some((unit, factor)) => format!("{}{unit}", value / factor),
-            None => value.to_string(),
+        match self.units.iter().find(fits) {
+            Some((unit, factor)) if value > 0 => format!("{}{unit}", value / factor),
+            _ => value.to_string(),
         }
     }
-}
-
-pub(super) fn show_duration(duration: Duration) -> String {
-    DURATION.show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// How many letters to add, drop or change. Longer texts than any key count as far apart.
@@ -131,15 +107,15 @@ pub fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
-    const ANY: Bounds = Bounds::ALL;
-
-    fn duration(text: &str, bounds: Bounds) -> Result<Duration, Wrong> {
-        DURATION.read(text, bounds).map(Duration::from_millis)
+    fn duration(text: &str) -> Result<Duration, Wrong> {
+        let millis = DURATION.read(text, 0, u64::MAX);
+        millis.map(Duration::from_millis)
     }
 
-    fn size(text: &str, bounds: Bounds) -> Result<u64, Wrong> {
-        SIZE.read(text, bounds)
+    fn size(text: &str) -> Result<u64, Wrong> {
+        SIZE.read(text, 0, u64::MAX)
     }
 
     #[test]
@@ -150,11 +126,7 @@ mod tests {
             ("15m", 900_000),
             ("7 d", 604_800_000),
         ] {
-            assert_eq!(
-                duration(text, ANY),
-                Ok(Duration::from_millis(millis)),
-                "{text}"
-            );
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in [
             "",
@@ -167,7 +139,7 @@ mod tests {
             "18446744073709551615d",
             "5 S",
         ] {
-            assert!(duration(text, ANY).is_err(), "{text}");
+            assert!(duration(text).is_err(), "{text}");
         }
         for (text, bytes) in [
             ("64MiB", 64 << 20),
@@ -175,7 +147,7 @@ mod tests {
             ("1048576", 1 << 20),
             ("5 KB", 5000),
         ] {
-            assert_eq!(size(text, ANY), Ok(bytes), "{text}");
+            assert_eq!(size(text), Ok(bytes), "{text}");
         }
     }
 
@@ -195,9 +167,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_shown_duration_reads_the_same(millis in 1_u64..100_000_000_000) {
-            let value = Duration::from_millis(millis);
-            let only = Bounds { low: millis, high: millis };
-            prop_assert_eq!(duration(&show_duration(value), only), Ok(value));
+            prop_assert_eq!(DURATION.read(&DURATION.show(millis), millis, millis), Ok(millis));
         }
 
         #[test]

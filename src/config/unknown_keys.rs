@@ -32,6 +32,9 @@ const HINTS: [(&str, &str); 3] = [
     ("interval", "set schedule in [poll], for example \"every 30s\""),
 ];
 
+/// The remedy for a key that looks like a property.
+const PROPERTIES: &str = "librdkafka's own properties are set below [kafka.properties]";
+
 /// Reports each unknown key of a table once; keys that lack the same `[[tenants]]` are one mistake. Values are not shown:
 /// they may be secrets.
 pub(super) fn report(scope: &Scope<'_>, table: &str, values: &Table, diagnosis: &mut Diagnosis) {
@@ -43,7 +46,7 @@ pub(super) fn report(scope: &Scope<'_>, table: &str, values: &Table, diagnosis: 
     let is_unknown = |name: &str| known.iter().all(|key| key.name != name);
     let unknown = values.iter().filter(|(name, _)| is_unknown(name));
     let mut unknown: Vec<(Spot, &String, &Value)> = unknown
-        .map(|(name, value)| (Spot::of(value, &scope.file), name, value))
+        .map(|(name, value)| (scope.file.of(value), name, value))
         .collect();
     unknown.sort_by_key(|(spot, name, _)| (spot.order, *name));
     let mut header_is_missing = false;
@@ -67,18 +70,18 @@ pub(super) fn report(scope: &Scope<'_>, table: &str, values: &Table, diagnosis: 
 }
 
 fn lacks_header(owner: &Owner, name: &str, has_tenants: bool) -> bool {
-    let is_of_any_tenant = keys::of_tenant("").any(|key| key.name == name);
-    let is_shared_too = keys::of_table("").any(|key| key.name == name);
+    let is_tenant_s = keys::of_tenant("").any(|key| key.name == name);
+    let is_shared = keys::of_table("").any(|key| key.name == name);
     match owner {
         Owner::Tenant { .. } => false,
-        Owner::Daemon => is_of_any_tenant && !is_shared_too,
-        Owner::Folder => is_of_any_tenant && (!is_shared_too || !has_tenants),
+        Owner::Daemon => is_tenant_s && !is_shared,
+        Owner::Folder => is_tenant_s && !(is_shared && has_tenants),
     }
 }
 
 impl UnknownKey<'_> {
     fn explain(&self) -> Wrong {
-        let name = self.name;
+        let (name, table) = (self.name, self.table);
         if name == "tenants_dir" {
             return self.tenants_dir();
         }
@@ -94,83 +97,80 @@ impl UnknownKey<'_> {
         }
         let is_folder = matches!(self.scope.owner, Owner::Folder);
         if let Some(key) = keys::of_table("").find(|key| is_folder && key.name == name) {
-            let what = "a file of tenants_dir holds tenants and nothing else";
-            return match key.is_tenant_s() {
-                true => wrong(
-                    what,
-                    format!(
-                        "for one tenant write [tenants.{name}] below its [[tenants]]; for all, set it in the main file"
-                    ),
+            let remedy = match key.is_tenant_s() {
+                true => format!(
+                    "for one tenant write [tenants.{name}] below its [[tenants]]; for all, set it in the main file"
                 ),
-                false => wrong(what, "set it in the main file"),
+                false => "set it in the main file".into(),
             };
+            return wrong(
+                "a file of tenants_dir holds tenants and nothing else",
+                remedy,
+            );
         }
         let kind = if self.is_table { "table" } else { "key" };
-        let what = match (self.scope.is_tenant(), self.table) {
-            (true, "") => format!("a tenant has no such {kind}"),
-            (true, table) => format!("a tenant has no such {kind} in {table}"),
-            (false, "") => format!("there is no such {kind}"),
-            (false, table) => format!("there is no such {kind} in [{table}]"),
+        let (start, place) = match (self.scope.is_tenant(), table) {
+            (true, "") => ("a tenant has", String::new()),
+            (true, _) => ("a tenant has", format!(" in {table}")),
+            (false, "") => ("there is", String::new()),
+            (false, _) => ("there is", format!(" in [{table}]")),
         };
-        wrong(what, self.remedy())
+        wrong(format!("{start} no such {kind}{place}"), self.remedy())
     }
 
     fn remedy(&self) -> String {
-        if let Some((_, hint)) = HINTS.iter().find(|(hinted, _)| *hinted == self.name) {
-            return (*hint).into();
-        }
-        let looks_like_a_property = self.is_table || self.name.contains('.');
-        if self.table == "kafka" && looks_like_a_property && !self.scope.is_tenant() {
-            return "librdkafka's own properties are set below [kafka.properties]".into();
-        }
-        let meant = self.elsewhere().or_else(|| self.misspelt());
-        meant.unwrap_or_else(|| {
-            let known: Vec<String> = self.known.iter().map(|key| key.written()).collect();
-            format!("remove it; here are known: {}", known.join(", "))
-        })
+        let looks_like_a_property = self.table == "kafka"
+            && !self.scope.is_tenant()
+            && (self.is_table || self.name.contains('.'));
+        let hint = HINTS.iter().find(|(hinted, _)| *hinted == self.name);
+        let hint = hint.map(|(_, hint)| (*hint).to_owned());
+        hint.or_else(|| looks_like_a_property.then(|| PROPERTIES.into()))
+            .or_else(|| self.elsewhere())
+            .or_else(|| self.misspelt())
+            .unwrap_or_else(|| {
+                let known: Vec<String> = self.known.iter().map(|key| key.written()).collect();
+                format!("remove it; here are known: {}", known.join(", "))
+            })
     }
 
     fn tenants_dir(&self) -> Wrong {
         let (what, file) = match self.scope.owner {
             Owner::Folder => {
-                return wrong(
-                    "it is a key of the main file",
-                    "remove it here; only the main file names a folder of tenants",
-                );
+                let remedy = "remove it here; only the main file names a folder of tenants";
+                return wrong("it is a key of the main file", remedy);
             }
             Owner::Tenant { .. } => (
-                "it stands below [[tenants]], so that it counts as the tenant's".into(),
+                "[[tenants]], so that it counts as the tenant's".into(),
                 "the main file",
             ),
             Owner::Daemon => (
-                format!(
-                    "it stands below [{}], so that it counts as a key of that table",
-                    self.table
-                ),
+                format!("[{}], so that it counts as a key of that table", self.table),
                 "the file",
             ),
         };
         let remedy = format!("move it to the top of {file}, above the first line in brackets");
-        wrong(what, remedy)
+        wrong(format!("it stands below {what}"), remedy)
     }
 
     /// Where a key of this name belongs.
     fn elsewhere(&self) -> Option<String> {
-        let mut found = keys::of_main_file().filter(|key| {
-            key.name == self.name && (self.scope.is_tenant() || key.table != self.table)
-        });
-        let key = found.next()?;
-        let also = found.next().map(|other| format!(" or [{}]", other.table));
-        let place = format!("[{}]{}", key.table, also.unwrap_or_default());
-        let (path, written) = (key.path(), key.written());
-        Some(match (self.scope.is_tenant(), key.table) {
-            (true, _) if key.is_tenant_s() => format!("write it as {path} below [[tenants]]"),
+        let is_tenant = self.scope.is_tenant();
+        let found: Vec<&ConfigKey> = keys::of_main_file()
+            .filter(|key| key.name == self.name && (is_tenant || key.table != self.table))
+            .collect();
+        let key = found.first()?;
+        let places: Vec<String> = found.iter().map(|key| format!("[{}]", key.table)).collect();
+        let (places, written) = (places.join(" or "), key.written());
+        Some(match (is_tenant, key.table) {
+            (true, _) if key.is_tenant_s() => {
+                format!("write it as {} below [[tenants]]", key.path())
+            }
             (true, "") => format!("it holds for the whole daemon: set {written} in the main file"),
             (true, _) => {
-                format!("it holds for the whole daemon: set it in {place} of the main file")
+                format!("it holds for the whole daemon: set it in {places} of the main file")
             }
             (false, "") => format!("it stands by itself: write {written}"),
-            (false, _) => format!("it belongs to {place}"),
+            (false, _) => format!("it belongs to {places}"),
         })
     }
 
@@ -182,11 +182,11 @@ impl UnknownKey<'_> {
         let most = if self.name.len() >= 8 { 2 } else { 1 };
         let key =
             nearest(self.name, keys::of_main_file(), most).filter(|_| !self.scope.is_tenant())?;
-        let written = key.written();
-        Some(match key.is_table() || key.table.is_empty() {
-            true => format!("did you mean {written}?"),
-            false => format!("did you mean {written}, which belongs to [{}]?", key.table),
-        })
+        let place = match key.is_table() || key.table.is_empty() {
+            true => String::new(),
+            false => format!(", which belongs to [{}]", key.table),
+        };
+        Some(format!("did you mean {}{place}?", key.written()))
     }
 }
 

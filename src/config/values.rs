@@ -21,40 +21,24 @@ impl<T: Choice> FromText for T {
         let found = T::NAMES.iter().find(|(name, _)| *name == text);
         found.map(|(_, choice)| *choice).ok_or_else(|| {
             let names: Vec<String> = names::<T>().into_iter().map(quoted).collect();
-            wrong(
-                "it is none of the choices",
-                format!("choose {}", names.join(" or ")),
-            )
+            let remedy = format!("choose {}", names.join(" or "));
+            wrong("it is none of the choices", remedy)
         })
     }
 }
 
-impl FromText for u32 {
-    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
-        let value = key.amount(text)?;
-        value.try_into().map_err(|_| too_large())
-    }
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl FromText for $number {
+            fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
+                let too_large = |_| wrong("it is out of range", "give a smaller number");
+                key.amount(text)?.try_into().map_err(too_large)
+            }
+        }
+    )*};
 }
 
-impl FromText for u16 {
-    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
-        let value = key.amount(text)?;
-        value
-            .try_into()
-            .map_err(|_| wrong("it is out of range", "give a smaller one"))
-    }
-}
-
-impl FromText for usize {
-    fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
-        let value = key.amount(text)?;
-        value.try_into().map_err(|_| too_large())
-    }
-}
-
-fn too_large() -> Wrong {
-    wrong("it is out of range", "give a smaller number")
-}
+numbers!(u16, u32, usize);
 
 impl FromText for Duration {
     fn from_text(text: &str, key: &ConfigKey) -> Result<Self, Wrong> {
@@ -65,13 +49,13 @@ impl FromText for Duration {
 /// The value of a key as TOML. What may be a secret is left out: a name without a file or a variable of that name
 /// could be a secret in the wrong key.
 pub(super) fn literal(key: &ConfigKey, text: &str, context: &Context<'_>) -> String {
-    let path = context.folder.join(text);
+    let path = context.folder().join(text);
     let shown = match key.kind {
         KeyType::List => {
             let texts: Vec<String> = list(text).map(quoted).collect();
             return format!("[{}]", texts.join(", "));
         }
-        KeyType::Amount(measure, _) => {
+        KeyType::Amount(measure, ..) => {
             let shown = measure.show(key.amount(text).unwrap_or_default());
             if shown.parse::<u64>().is_ok() {
                 return shown;
@@ -97,6 +81,14 @@ pub(super) fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(move |_| !empty)
 }
 
+/// Whether it is a host name (RFC 1123, section 2.1; with the underscores that containers use).
+pub(super) fn is_host_name(text: &str) -> bool {
+    let letters = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(letters);
+    let name = text.strip_suffix('.').unwrap_or(text);
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
 /// Scheme, host and port, without user and password, which proxies have.
 pub(super) fn address(url: &Url) -> String {
     let hidden = match url.username().is_empty() && url.password().is_none() {
@@ -109,22 +101,12 @@ pub(super) fn address(url: &Url) -> String {
     format!("{}://{hidden}{host}{port}", url.scheme())
 }
 
-/// A text in quotes; in those that need no escapes, if possible.
+/// A text in quotes.
 pub(super) fn quoted(text: &str) -> String {
-    let has = |special: &[char]| text.contains(|c: char| is_wild(c) || special.contains(&c));
-    if !has(&['\\', '"']) {
-        return format!("\"{text}\"");
-    }
-    if !has(&['\'']) {
-        return format!("'{text}'");
-    }
-    let escaped: String = text
-        .chars()
-        .map(|c| match c {
-            '\\' | '"' => format!("\\{c}"),
-            c if is_wild(c) => format!("\\U{:08X}", u32::from(c)),
-            c => c.to_string(),
-        })
-        .collect();
-    format!("\"{escaped}\"")
+    let escaped = |c: char| match c {
+        '\\' | '"' => format!("\\{c}"),
+        c if is_wild(c) => format!("\\U{:08X}", u32::from(c)),
+        c => c.to_string(),
+    };
+    format!("\"{}\"", text.chars().map(escaped).collect::<String>())
 }

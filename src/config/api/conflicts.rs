@@ -60,30 +60,45 @@ impl ApiTarget {
         }
     }
 
+    /// What Microsoft does not document about this API.
+    pub fn doubt(&self, has_scope: bool) -> Option<String> {
+        let name = self.cloud.name();
+        match self.address.doubt? {
+            Doubt::Scope if has_scope => None,
+            Doubt::Scope => Some(format!(
+                "Microsoft documents no token audience for the cloud {name:?}; {} is used. If tokens are refused, set api.scope",
+                self.address.scope()
+            )),
+            Doubt::Api => Some(format!(
+                "Microsoft's list of clouds has no security incidents of Graph in {name:?}; they are asked for all the same. If \
+                 they are refused, there is no API to read in that cloud yet"
+            )),
+        }
+    }
+
     /// What is wrong with a value at a host of another source's API, or of another cloud.
-    pub fn conflict(&self, key: AddressKey, host: &str) -> Option<Wrong> {
-        let fitting = self.preset(key);
-        if !key.is_of_cloud() && clouds::is_endpoint(host) {
-            let what = match key == AddressKey::Scope {
-                true => "it asks for tokens of",
-                false => "it is the API of",
-            };
+    pub fn conflict(&self, key: AddressKey, value: &str) -> Option<Wrong> {
+        let (host, fitting) = (&host(value)?, self.preset(key));
+        let no_api = match key {
+            AddressKey::BaseUrl if clouds::is_endpoint(host) => {
+                "it is the API of Defender for Endpoint, which has no incidents of Defender XDR"
+            }
+            AddressKey::Scope if clouds::is_endpoint(host) => {
+                "it asks for tokens of Defender for Endpoint, which has no incidents of Defender XDR"
+            }
+            AddressKey::Scope if clouds::is_regional(host) => {
+                "it names a regional host of the API, and tokens are issued for the API as a whole"
+            }
+            _ => "",
+        };
+        if !no_api.is_empty() {
             return Some(wrong(
-                format!("{what} Defender for Endpoint, which has no incidents of Defender XDR"),
+                no_api,
                 format!("remove it; then {fitting:?} is used"),
             ));
         }
-        if key == AddressKey::Scope && clouds::is_regional(host) {
-            let what =
-                "it names a regional host of the API, and tokens are issued for the API as a whole";
-            return Some(wrong(what, format!("remove it; then {fitting:?} is used")));
-        }
         let (serves, served) = match key.is_of_cloud() {
-            true => {
-                let clouds = clouds::logins_at(host).into_iter();
-                let served = clouds.map(|cloud| (self.source, cloud)).collect();
-                ("it issues tokens for", served)
-            }
+            true => ("it issues tokens for", clouds::logins_at(host, self.source)),
             false => ("it belongs to", clouds::apis_at(host)),
         };
         // Where Microsoft documents no audience, the one of another cloud is accepted.
@@ -100,7 +115,13 @@ impl ApiTarget {
                 let other = format!("{:?}", source.facts().name);
                 ("api.source", other, self.source.facts().name)
             }
-            true => ("api.cloud", any_of(&served), self.cloud.name()),
+            true => {
+                let names = served
+                    .iter()
+                    .map(|(_, cloud)| format!("{:?}", cloud.name()));
+                let names: Vec<String> = names.collect();
+                ("api.cloud", names.join(" or "), self.cloud.name())
+            }
         };
         Some(wrong(
             format!("{serves} {blamed} = {other}, and {blamed} is {own:?}"),
@@ -109,15 +130,8 @@ impl ApiTarget {
     }
 }
 
-fn any_of(served: &[(SourceKind, Cloud)]) -> String {
-    let names = served
-        .iter()
-        .map(|(_, cloud)| format!("{:?}", cloud.name()));
-    names.collect::<Vec<_>>().join(" or ")
-}
-
 /// The host of an address or of a scope. `None` for scopes that name the API by its id.
-pub(super) fn host(text: &str) -> Option<String> {
+fn host(text: &str) -> Option<String> {
     let url = text.strip_suffix("/.default").unwrap_or(text);
     match Url::parse(url).ok()?.host()? {
         // A fully qualified name may end in a dot.
@@ -128,6 +142,7 @@ pub(super) fn host(text: &str) -> Option<String> {
 
 /// Whether an address or a scope is none of Microsoft's.
 pub(super) fn is_unknown(text: &str) -> bool {
-    host(text)
-        .is_none_or(|host| clouds::apis_at(&host).is_empty() && clouds::logins_at(&host).is_empty())
+    host(text).is_none_or(|host| {
+        clouds::apis_at(&host).is_empty() && clouds::logins_at(&host, SourceKind::Graph).is_empty()
+    })
 }

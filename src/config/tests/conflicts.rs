@@ -108,7 +108,7 @@ fn a_tenant_that_leaves_hand_set_addresses_behind_is_warned_of() {
         dropped(set, "source = \"graph\""),
         [
             "more/own.toml:3: tenants[0].api.source: what [api] sets by hand is not used for a tenant of another source or cloud: \
-          base_url. This tenant is read at https://graph.microsoft.com with tokens of https://login.microsoftonline.com; where \
+          base_url. This tenant is read at https://graph.microsoft.com with tokens of https://login.example.net; where \
           that is wrong, set these keys for it, too"
         ]
     );
