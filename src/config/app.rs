@@ -41,7 +41,7 @@ impl AppChoice {
         if !section.in_force("client_id") {
             missing.push("client_id");
         }
-        if !section.any_in_force(&[FILE, VARIABLE, NEXT, FEDERATED]) {
+        if !keys().any(|key| section.in_force(key)) {
             missing.push(FILE);
         }
         Self {
@@ -81,21 +81,31 @@ const VARIABLE: &str = "client_secret_env";
 const NEXT: &str = "client_secret_next_file";
 const FEDERATED: &str = "federated_token_file";
 
-/// The keys of a whole credential. A second secret alone is none.
-const FIRST: [&str; 3] = [FILE, VARIABLE, FEDERATED];
+/// The keys of each kind of credential, and why a kind excludes those before it.
+const KINDS: [(&[&str], &str); 2] = [
+    (&[FILE, VARIABLE, NEXT], ""),
+    (&[FEDERATED], "a federated token stands in place of secrets"),
+];
+
+/// The keys of all kinds.
+fn keys() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().flat_map(|(keys, _)| *keys).copied()
+}
+
+/// The keys that give a credential by themselves. A second secret goes with a first one.
+fn main_keys() -> impl Iterator<Item = &'static str> {
+    keys().filter(|key| *key != NEXT)
+}
 
 /// Reports keys that exclude each other as one mistake. Their values are not checked then.
 fn refuse_two(section: &mut Section<'_>) -> Option<()> {
-    let is_given = |key: &&str| section.given(key);
-    let secret = [FILE, VARIABLE, NEXT].into_iter().find(is_given);
-    let (key, other, why, remedy) = match secret {
-        Some(secret) if section.given(FEDERATED) => (
-            FEDERATED,
-            secret,
-            "a federated token stands in place of secrets",
-            format!("remove {secret}, or {FEDERATED}"),
-        ),
-        Some(FILE) if section.given(VARIABLE) => (
+    let mut kinds = KINDS.iter().filter_map(|(keys, why)| {
+        let key = keys.iter().find(|key| section.given(key))?;
+        Some((*key, *why))
+    });
+    let (key, other, why, remedy) = match (kinds.next()?, kinds.next_back()) {
+        ((other, _), Some((key, why))) => (key, other, why, format!("remove {other}, or {key}")),
+        ((FILE, _), None) if section.given(VARIABLE) => (
             VARIABLE,
             FILE,
             "there can be one first secret only",
@@ -103,10 +113,8 @@ fn refuse_two(section: &mut Section<'_>) -> Option<()> {
         ),
         _ => return None,
     };
-    let what = format!(
-        "{other} ({}) is given too, and {why}",
-        section.origin_of(other)
-    );
+    let place = section.origin_of(other);
+    let what = format!("{other} ({place}) is given too, and {why}");
     section.refuse(key, wrong(what, remedy));
     Some(())
 }
@@ -116,14 +124,12 @@ fn read_credential(section: &mut Section<'_>, shared: Option<&Credential>) -> Op
     if refuse_two(section).is_some() {
         return None;
     }
-    let is_own = FIRST.iter().any(|key| section.given(key));
+    let is_own = main_keys().any(|key| section.given(key));
     if !is_own && !section.given(NEXT) {
         return shared.cloned();
     }
     if is_own {
-        for key in [FILE, VARIABLE, NEXT, FEDERATED] {
-            section.unset(key);
-        }
+        keys().for_each(|key| section.unset(key));
     }
     if section.given(FEDERATED) {
         let token = credential_files::read(section, FEDERATED, FileKind::Token);
@@ -138,7 +144,7 @@ fn read_credential(section: &mut Section<'_>, shared: Option<&Credential>) -> Op
         _ if is_own => own?,
         Some(Credential::Secret { current, .. }) => current.clone(),
         // The shared one was refused.
-        None if section.any_in_force(&FIRST) => return None,
+        None if main_keys().any(|key| section.in_force(key)) => return None,
         Some(Credential::Federated(_)) | None => {
             let what = "it is the second of two secrets, and there is no first";
             let remedy = "set client_secret_file beside it, or name this file there";

@@ -116,10 +116,6 @@ impl<'a> Section<'a> {
         self.value(key).is_some()
     }
 
-    pub fn any_in_force(&self, keys: &[&str]) -> bool {
-        keys.iter().any(|key| self.in_force(key))
-    }
-
     pub fn refused(&self, key: &str) -> bool {
         self.refused.iter().any(|refused| refused == key)
     }
