@@ -5,7 +5,9 @@
 
 mod show;
 
-use std::io::{self, ErrorKind, IsTerminal};
+use std::fs::File;
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
@@ -31,7 +33,7 @@ enum LedgerAction {
     Import(ImportCommand),
 }
 
-/// Writes the whole ledger to standard output: a line of JSON for each row
+/// Writes the whole ledger: a line of JSON for each row
 ///
 /// The file of a local ledger is locked by a running daemon, which has to be stopped first. A ledger in Kafka is read beside
 /// running daemons. What they publish after the export is not in it.
@@ -48,9 +50,12 @@ To move a ledger, with every daemon stopped:
 struct ExportCommand {
     #[command(flatten)]
     file: ConfigFile,
+    /// Where to, for a container without a shell; without it, standard output
+    #[arg(value_name = "FILE")]
+    output: Option<PathBuf>,
 }
 
-/// Reads an exported ledger from standard input, and publishes nothing
+/// Reads an exported ledger, and publishes nothing
 ///
 /// Everything that the exported ledger knows counts as published. Versions are written first and the tenants' cursors last, after
 /// the whole input was checked. So an import that was cut off can be repeated, and no daemon should run before it is done.
@@ -64,6 +69,9 @@ Exit codes:
 struct ImportCommand {
     #[command(flatten)]
     file: ConfigFile,
+    /// What was exported; without it, standard input
+    #[arg(value_name = "FILE")]
+    input: Option<PathBuf>,
 }
 
 impl LedgerCommand {
@@ -79,6 +87,13 @@ impl LedgerCommand {
 impl ExportCommand {
     fn run(self) -> Result<(), CommandError> {
         let settings = self.file.load()?;
+        let out: Box<dyn Write + Send> = match &self.output {
+            Some(path) => {
+                let created = File::create(path).map_err(LedgerToolError::Output);
+                Box::new(created.map_err(failed)?)
+            }
+            None => Box::new(io::stdout()),
+        };
         let exported = run_async(async {
             let members = ledger_tools::members(&settings).await;
             if members.is_some_and(|members| !members.is_empty()) {
@@ -87,7 +102,7 @@ impl ExportCommand {
                      the export is imported. To move the ledger, stop it first.",
                 );
             }
-            ledger_tools::export(&settings, io::stdout()).await
+            ledger_tools::export(&settings, out).await
         })?;
         match exported {
             Ok(rows) => {
@@ -104,10 +119,17 @@ impl ExportCommand {
 impl ImportCommand {
     fn run(self) -> Result<(), CommandError> {
         let settings = self.file.load()?;
-        if io::stdin().is_terminal() {
-            let what = "the ledger is read from standard input: incidentd ledger import < FILE";
-            return Err(CommandError::saying(USAGE, what));
-        }
+        let input: Box<dyn Read + Send> = match &self.input {
+            Some(path) => {
+                let opened = File::open(path).map_err(LedgerToolError::Input);
+                Box::new(opened.map_err(failed)?)
+            }
+            None if io::stdin().is_terminal() => {
+                let what = "the ledger is read from standard input: incidentd ledger import < FILE";
+                return Err(CommandError::saying(USAGE, what));
+            }
+            None => Box::new(io::stdin()),
+        };
         let fenced = |partitions: u16| {
             note(&format!(
                 "{} fenced: no other incidentd writes to this ledger now. One that is started before the import is done takes it \
@@ -115,7 +137,7 @@ impl ImportCommand {
                 counted(partitions.into(), "partition")
             ));
         };
-        let imported = run_async(ledger_tools::import(&settings, io::stdin(), fenced))?;
+        let imported = run_async(ledger_tools::import(&settings, input, fenced))?;
         let report = imported.map_err(failed)?;
         note(&format!(
             "{} rows of {} were read, from {}; {} of them are new here. Nothing was published.",
