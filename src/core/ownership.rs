@@ -53,6 +53,14 @@ pub enum PartitionStage {
 }
 
 impl PartitionStage {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Fencing,
+        Self::Restoring,
+        Self::Active,
+        Self::Draining,
+        Self::Lost,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fencing => "fencing",

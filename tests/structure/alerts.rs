@@ -47,12 +47,12 @@ fn states(rule: &str) -> BTreeSet<&str> {
 
 #[test]
 fn every_alert_leads_to_a_heading_of_the_runbook() {
-    let (alerts, runbook) = (read("deploy/alerts.yaml"), read("docs/operations.md"));
+    let (alerts, runbook) = (read("deploy/prometheus/alerts.yaml"), read("docs/operations.md"));
     let anchors = anchors(&runbook);
     let rules = rules(&alerts);
     assert!(rules.len() > 10, "{rules:?}");
     for (alert, rule) in &rules {
-        let (_, link) = rule.split_once("runbook: ").expect(alert);
+        let (_, link) = rule.split_once("runbook_url: ").expect(alert);
         let link = link.lines().next().unwrap().trim_matches('"');
         let anchor = link.strip_prefix("operations.md#").expect(link);
         let leads_to: Vec<&str> = match anchor {
@@ -82,7 +82,7 @@ fn every_alert_leads_to_a_heading_of_the_runbook() {
 
 #[test]
 fn every_alert_is_shown_to_fire() {
-    let (alerts, tests) = (read("deploy/alerts.yaml"), read("tests/alerts.yaml"));
+    let (alerts, tests) = (read("deploy/prometheus/alerts.yaml"), read("deploy/prometheus/alerts_test.yaml"));
     let shown: BTreeSet<_> = tests
         .split("alertname: ")
         .filter(|test| test.contains("exp_labels"))
@@ -91,7 +91,7 @@ fn every_alert_is_shown_to_fire() {
     for (alert, _) in rules(&alerts) {
         assert!(
             shown.contains(alert),
-            "tests/alerts.yaml never has {alert} fire"
+            "deploy/prometheus/alerts_test.yaml never has {alert} fire"
         );
     }
 }

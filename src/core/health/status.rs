@@ -38,11 +38,24 @@ pub struct StatusReport {
 }
 
 /// Which partitions of the ledger a process has.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct OwnershipStatus {
     pub partitions: Vec<PartitionStatus>,
     /// The process's name in the consumer group. `null` until it has joined.
     pub member: Option<String>,
+    /// For the metrics.
+    #[serde(skip)]
+    pub counts: OwnershipCounts,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct OwnershipCounts {
+    /// How many partitions the ledger has, whoever has them.
+    pub all: u16,
+    /// How often another process has fenced a partition of this one, since the process started.
+    pub fenced: u64,
+    /// How often a partition of this process has failed and was fenced and read again, since the process started.
+    pub failed: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]

@@ -21,7 +21,9 @@ use super::tenant::{KafkaTenantLedger, TenantAccess};
 use super::topic::{self, TopicError};
 use super::worker::WorkerSetup;
 use crate::core::health::failure::Failure;
-use crate::core::health::status::{OwnershipStatus, PartState, PartStatus, PartitionStatus};
+use crate::core::health::status::{
+    OwnershipCounts, OwnershipStatus, PartState, PartStatus, PartitionStatus,
+};
 use crate::core::ids::TenantId;
 use crate::core::ownership::{Ownership, PartitionStage};
 use crate::kafka::KafkaPublisher;
@@ -173,13 +175,24 @@ impl KafkaLedger {
 
     /// What this process has now.
     pub(crate) fn ownership_status(&self) -> OwnershipStatus {
-        let OwnerView { member, stages, .. } = self.owned().view();
+        let OwnerView {
+            member,
+            stages,
+            fenced,
+            failed,
+            ..
+        } = self.owned().view();
         let partitions = stages.into_iter();
         OwnershipStatus {
             partitions: partitions
                 .map(|(id, state)| PartitionStatus { id, state })
                 .collect(),
             member,
+            counts: OwnershipCounts {
+                all: self.settings.partitions,
+                fenced,
+                failed,
+            },
         }
     }
 

@@ -37,6 +37,10 @@ pub(super) struct OwnerView {
     pub(super) outside: Option<Failure>,
     /// Why a partition does not work, and what to do. It stays until all partitions work.
     pub(super) problem: Option<Failure>,
+    /// How often another process has fenced a partition.
+    pub(super) fenced: u64,
+    /// How often a partition has failed.
+    pub(super) failed: u64,
 }
 
 impl Owned {

@@ -191,6 +191,7 @@ impl LedgerOwner {
                     "another process has fenced a partition of the ledger; nothing is published twice or lost, and this process \
                      joins the consumer group again"
                 );
+                self.owned.view.write().fenced += 1;
                 self.feed(OwnershipInput::TakenOver { partition, epoch });
             }
         }
@@ -271,6 +272,7 @@ impl LedgerOwner {
     }
 
     fn count_failure(&mut self, partition: u16) {
+        self.owned.view.write().failed += 1;
         let now = Instant::now();
         let (count, last) = self.failures.entry(partition).or_insert((0, now));
         if now - *last > CALM {

@@ -4,7 +4,10 @@
 
 use super::exposition::{Exposition, MetricKind, Samples};
 use crate::core::health::failure::Health;
-use crate::core::health::status::{ConfigurationState, PartState, StatusReport, TenantStatus};
+use crate::core::health::status::{
+    ConfigurationState, OwnershipStatus, PartState, StatusReport, TenantStatus,
+};
+use crate::core::ownership::PartitionStage;
 use crate::core::time::ticks::Ticks;
 
 /// A gauge with one sample for each tenant whose value is known.
@@ -76,7 +79,46 @@ pub fn write(out: &mut Exposition, report: &StatusReport) {
         "1 for the state that the ledger is in, 0 for the others.",
         report.ledger.state,
     );
+    if let Some(ownership) = &report.ownership {
+        write_ownership(out, ownership);
+    }
     write_tenants(out, &report.tenants);
+}
+
+/// Of a ledger that processes share.
+fn write_ownership(out: &mut Exposition, ownership: &OwnershipStatus) {
+    let mut partitions = gauge(
+        out,
+        "incidentd_ledger_partitions",
+        "Partitions of the ledger that this process has, by stage.",
+    );
+    for stage in PartitionStage::ALL {
+        let held = ownership.partitions.iter();
+        let count = held.filter(|partition| partition.state == stage).count();
+        partitions.sample(&[("state", stage.as_str())], count);
+    }
+    let counts = &ownership.counts;
+    gauge(
+        out,
+        "incidentd_ledger_topic_partitions",
+        "Partitions that the ledger has, of this process and of others.",
+    )
+    .sample(&[], counts.all);
+    for (name, help, count) in [
+        (
+            "incidentd_ledger_fenced_total",
+            "Partitions that another process has fenced while this one had them.",
+            counts.fenced,
+        ),
+        (
+            "incidentd_ledger_partition_failures_total",
+            "Failures of a partition of this process, each of which is fenced and read again.",
+            counts.failed,
+        ),
+    ] {
+        out.family(name, MetricKind::Counter, help)
+            .sample(&[], count);
+    }
 }
 
 /// Gauges without labels.

@@ -2,10 +2,11 @@ use super::*;
 use crate::core::health::alarms::Alarm;
 use crate::core::health::failure::Health;
 use crate::core::health::status::{
-    BackfillStatus, ConfigurationState, ConfigurationStatus, PartState, PartStatus, RunState,
-    TenantStatus,
+    BackfillStatus, ConfigurationState, ConfigurationStatus, OwnershipCounts, OwnershipStatus,
+    PartState, PartStatus, PartitionStatus, RunState, TenantStatus,
 };
 use crate::core::ids::TenantId;
+use crate::core::ownership::PartitionStage;
 use crate::core::time::ticks::Ticks;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +58,10 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("incidentd_kafka_state", "gauge", "state"),
     ("incidentd_ledger_state", "gauge", "state"),
     ("incidentd_ledger_versions", "gauge", ""),
+    ("incidentd_ledger_partitions", "gauge", "state"),
+    ("incidentd_ledger_topic_partitions", "gauge", ""),
+    ("incidentd_ledger_fenced_total", "counter", ""),
+    ("incidentd_ledger_partition_failures_total", "counter", ""),
     ("incidentd_build_info", "gauge", "version"),
     ("process_cpu_seconds_total", "counter", ""),
     ("process_resident_memory_bytes", "gauge", ""),
@@ -238,7 +243,9 @@ fn value(families: &BTreeMap<String, Parsed>, family: &str, labels: &[(&str, &st
 #[test]
 fn every_promised_name_is_there_from_the_start_and_no_other() {
     let metrics = Metrics::new(&["defender"]);
-    let text = metrics.render(&report(vec![tenant(0x11, "contoso", Health::Ok)]));
+    let mut replica = report(vec![tenant(0x11, "contoso", Health::Ok)]);
+    replica.ownership = Some(OwnershipStatus::default());
+    let text = metrics.render(&replica);
     let families = parse(&text);
     for (name, kind, labels) in PROMISED {
         let family = families
@@ -424,6 +431,49 @@ fn what_pages_somebody_is_a_gauge() {
     let open = value(&families, "incidentd_tenant_backfill_open_seconds", &labels);
     assert_eq!(open, 3600.0);
     assert_eq!(value(&families, "incidentd_tenant_alarm", &labels), 1.0);
+}
+
+#[test]
+fn a_replica_counts_its_partitions_by_stage() {
+    let partition = |id, state| PartitionStatus { id, state };
+    let mut replica = report(vec![]);
+    replica.ownership = Some(OwnershipStatus {
+        partitions: vec![
+            partition(3, PartitionStage::Active),
+            partition(4, PartitionStage::Restoring),
+            partition(9, PartitionStage::Active),
+        ],
+        counts: OwnershipCounts {
+            all: 32,
+            fenced: 2,
+            failed: 5,
+        },
+        member: None,
+    });
+    let families = parse(&Metrics::new(&[]).render(&replica));
+    for (stage, count) in [
+        ("fencing", 0.0),
+        ("restoring", 1.0),
+        ("active", 2.0),
+        ("draining", 0.0),
+        ("lost", 0.0),
+    ] {
+        let labels = [("state", stage)];
+        let found = value(&families, "incidentd_ledger_partitions", &labels);
+        assert_eq!(found, count, "{stage}");
+    }
+    for (family, expected) in [
+        ("incidentd_ledger_topic_partitions", 32.0),
+        ("incidentd_ledger_fenced_total", 2.0),
+        ("incidentd_ledger_partition_failures_total", 5.0),
+    ] {
+        assert_eq!(value(&families, family, &[]), expected, "{family}");
+    }
+    let families = parse(&Metrics::new(&[]).render(&report(vec![])));
+    assert!(
+        !families.contains_key("incidentd_ledger_partitions"),
+        "a local ledger has no partitions"
+    );
 }
 
 #[test]

@@ -86,6 +86,7 @@ fn a_replica_says_which_partitions_it_has() {
             partition(4, PartitionStage::Restoring),
         ],
         member: Some("incidentd-<1>".to_owned()),
+        ..OwnershipStatus::default()
     });
     let said = "<p>Partitions: 1 active, 1 restoring (3-4), member incidentd-&#60;1&#62;</p>";
     assert!(body(&replica).contains(said), "{}", body(&replica));
