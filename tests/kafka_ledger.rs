@@ -173,7 +173,7 @@ async fn recovered(replica: &Daemon) {
 }
 
 /// Changes incidents of all tenants until it is aborted.
-fn keep_changing(world: World, every: Duration) -> JoinHandle<()> {
+pub fn keep_changing(world: World, every: Duration) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut tick = interval(every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -185,7 +185,7 @@ fn keep_changing(world: World, every: Duration) -> JoinHandle<()> {
 }
 
 /// The partitions whose tenants a replica sweeps.
-async fn active(replica: &Daemon) -> BTreeSet<u64> {
+pub async fn active(replica: &Daemon) -> BTreeSet<u64> {
     in_state(replica, "active").await
 }
 

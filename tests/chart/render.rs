@@ -7,7 +7,13 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 /// The sets of values with which the manifests are checked.
-pub const SETS: [&str; 3] = ["minimal", "everything", "workload-identity"];
+pub const SETS: [&str; 5] = [
+    "minimal",
+    "everything",
+    "workload-identity",
+    "local",
+    "move",
+];
 /// The oldest and the newest Kubernetes, as in `tests/chart/tools`.
 pub const KUBERNETES: [&str; 2] = ["1.30.0", "1.37.0"];
 
@@ -111,9 +117,17 @@ impl Manifests {
             .unwrap_or_else(|| panic!("no ConfigMap {name}"))
     }
 
+    /// What runs the daemon.
+    pub fn workload(&self) -> &Value {
+        match self.all("Deployment")[..] {
+            [deployment] => deployment,
+            _ => self.one("StatefulSet"),
+        }
+    }
+
     /// The pod's `spec`.
     pub fn pod(&self) -> &Value {
-        &self.one("StatefulSet")["spec"]["template"]["spec"]
+        &self.workload()["spec"]["template"]["spec"]
     }
 
     pub fn container(&self) -> &Value {

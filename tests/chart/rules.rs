@@ -77,20 +77,114 @@ fn kubernetes_takes_every_object_and_knows_every_field() {
 }
 
 #[test]
-fn the_pod_has_no_rights_and_one_replica() {
+fn a_local_ledger_has_one_daemon_whose_mended_pod_replaces_one_that_is_not_ready() {
+    let local = Manifests::of(&set("local"));
+    let spec = &local.workload()["spec"];
+    assert_eq!(spec["replicas"], 1);
+    assert_eq!(
+        spec["podManagementPolicy"], "Parallel",
+        "with the default a pod that never became ready is not replaced by a mended one"
+    );
+}
+
+#[test]
+fn replicas_lie_apart_and_are_replaced_and_drained_one_at_a_time() {
+    for name in ["minimal", "everything", "workload-identity"] {
+        let manifests = Manifests::of(&set(name));
+        let spec = &manifests.one("Deployment")["spec"];
+        let selector = &spec["selector"]["matchLabels"];
+        assert_eq!(
+            spec["strategy"],
+            json!({ "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 1 } }),
+            "{name}: a new replica is there before an old one goes"
+        );
+        assert!(
+            spec["minReadySeconds"].as_u64() >= Some(10),
+            "{name}: a sweep of a tenant that moves has 10 s to end"
+        );
+        let budget = &manifests.one("PodDisruptionBudget")["spec"];
+        assert_eq!(budget["maxUnavailable"], 1, "{name}");
+        assert_eq!(&budget["selector"]["matchLabels"], selector, "{name}");
+        let spread = manifests.pod()["topologySpreadConstraints"].as_array();
+        let spread = spread.expect("constraints");
+        let keys: Vec<_> = spread.iter().map(|each| &each["topologyKey"]).collect();
+        assert_eq!(
+            keys,
+            ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+        );
+        for each in spread {
+            assert_eq!(&each["labelSelector"]["matchLabels"], selector, "{name}");
+            // A fleet of one node has to run, too.
+            assert_eq!(each["whenUnsatisfiable"], "ScheduleAnyway", "{name}");
+        }
+        assert!(
+            !manifests.text.contains("PersistentVolumeClaim"),
+            "{name}: nothing is kept on disk"
+        );
+    }
+}
+
+#[test]
+fn two_releases_on_one_kafka_share_neither_the_ledgers_topic_nor_its_group() {
+    let ledger = |release: &str| {
+        let manifests = Manifests::of_release(release, &set("minimal"), &[]);
+        let map = manifests.all("ConfigMap")[0]["data"]["incidentd.toml"].clone();
+        let main: toml::Table = map.as_str().expect("a file").parse().expect("TOML");
+        main["ledger"].clone()
+    };
+    let (one, other) = (ledger("north"), ledger("south"));
+    for key in ["topic", "group"] {
+        assert_ne!(one[key], other[key]);
+    }
+}
+
+#[test]
+fn the_job_that_moves_a_ledger_knows_both_and_is_not_behind_the_service() {
+    let from_local = Manifests::with(&set("minimal"), &["--set", "moveLedger=true"]);
+    for (manifests, from, to) in [
+        (&Manifests::of(&set("move")), "kafka", "local"),
+        (&from_local, "local", "kafka"),
+    ] {
+        let template = &manifests.one("Job")["spec"]["template"];
+        let pod = &template["spec"];
+        for (container, kind) in [
+            (&pod["initContainers"][0], from),
+            (&pod["containers"][0], to),
+        ] {
+            let env = container["env"].as_array().expect("variables");
+            let named = |name: &str| env.iter().find(|each| each["name"] == name);
+            let value = named("INCIDENTD__LEDGER__KIND").expect("a kind");
+            assert_eq!(value["value"], kind);
+            assert_eq!(kind == "kafka", named("INCIDENTD__LEDGER__TOPIC").is_some());
+            assert_eq!(
+                container["securityContext"],
+                manifests.container()["securityContext"]
+            );
+        }
+        assert_eq!(pod["securityContext"], manifests.pod()["securityContext"]);
+        let volumes = pod["volumes"].as_array().expect("volumes");
+        let claim = &volumes.iter().find(|volume| volume["name"] == "ledger");
+        let claim = &claim.expect("the ledger's")["persistentVolumeClaim"]["claimName"];
+        assert_eq!(
+            claim, "ledger-incidentd-0",
+            "as the StatefulSet's claim is called"
+        );
+        let service = &manifests.one("Service")["spec"]["selector"]["app.kubernetes.io/name"];
+        assert_ne!(
+            &template["metadata"]["labels"]["app.kubernetes.io/name"],
+            service
+        );
+    }
+    let claim = &Manifests::of(&set("move")).one("PersistentVolumeClaim")["metadata"].clone();
+    assert_eq!(claim["name"], "ledger-incidentd-0");
+    assert_eq!(claim["annotations"]["helm.sh/resource-policy"], "keep");
+}
+
+#[test]
+fn the_pod_has_no_rights() {
     for name in SETS {
         let manifests = Manifests::of(&set(name));
         let (pod, container) = (manifests.pod(), manifests.container());
-        assert_eq!(
-            manifests.one("StatefulSet")["spec"]["replicas"],
-            1,
-            "{name}"
-        );
-        assert_eq!(
-            manifests.one("StatefulSet")["spec"]["podManagementPolicy"],
-            "Parallel",
-            "{name}: with the default a pod that never became ready is not replaced by a mended one"
-        );
         assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
         assert_eq!(
             manifests.one("ServiceAccount")["automountServiceAccountToken"],
@@ -124,10 +218,13 @@ fn the_pod_has_no_rights_and_one_replica() {
             .filter(|mount| mount["readOnly"] != true)
             .map(|mount| &mount["mountPath"])
             .collect();
+        let ledger: &[&str] = match manifests.workload()["kind"] == "StatefulSet" {
+            true => &["/var/lib/incidentd"],
+            false => &[],
+        };
         assert_eq!(
-            writable,
-            ["/var/lib/incidentd"],
-            "{name}: only the ledger can be written"
+            writable, ledger,
+            "{name}: only a local ledger can be written"
         );
     }
 }
@@ -187,26 +284,50 @@ fn the_notes_name_the_default_topic_and_the_log_of_a_pod_that_does_not_run() {
     assert!(copied.expect("cp runs").success());
     let notes = r#"notes: {{ include (print $.Template.BasePath "/NOTES.txt") . | toJson }}"#;
     fs::write(chart.join("templates/notes.yaml"), notes).expect("written");
-    let made = tool("helm")
-        .args(["template", "incidentd", "--namespace", "soc"])
-        .args(["--kube-version", KUBERNETES[1]])
-        .args(["--show-only", "templates/notes.yaml"])
-        .args(["--set", "config.kafka.topic=null", "--values"])
-        .arg(set("minimal"))
-        .arg(&chart)
-        .output()
-        .expect("helm runs");
-    let trouble = String::from_utf8_lossy(&made.stderr);
-    assert!(made.status.success(), "{trouble}");
-    let said: Value = yaml_serde::from_slice(&made.stdout).expect("YAML");
-    let said = said["notes"].as_str().expect("notes");
-    for words in [
-        "--create --topic security.incidents ",
-        "kubectl --namespace soc logs incidentd-0",
-        "kubectl --namespace soc rollout restart statefulset incidentd",
-        "kubectl --namespace soc delete pod incidentd-0",
+    for (name, expected) in [
+        (
+            "minimal",
+            &[
+                "--create --topic security.incidents ",
+                "isolation.level=read_committed",
+                "kubectl --namespace soc logs deployment/incidentd",
+                "kubectl --namespace soc rollout restart deployment incidentd",
+                "app.kubernetes.io/name=incidentd,app.kubernetes.io/instance=incidentd",
+            ][..],
+        ),
+        (
+            "local",
+            &[
+                "--create --topic security.incidents ",
+                "kubectl --namespace soc logs incidentd-0",
+                "kubectl --namespace soc rollout restart statefulset incidentd",
+                "kubectl --namespace soc delete pod incidentd-0",
+            ],
+        ),
+        (
+            "move",
+            &[
+                "--timeout=15m job/incidentd-move\n",
+                "upgrade again without moveLedger",
+            ],
+        ),
     ] {
-        assert!(said.contains(words), "{words}\n{said}");
+        let made = tool("helm")
+            .args(["template", "incidentd", "--namespace", "soc"])
+            .args(["--kube-version", KUBERNETES[1]])
+            .args(["--show-only", "templates/notes.yaml"])
+            .args(["--set", "config.kafka.topic=null", "--values"])
+            .arg(set(name))
+            .arg(&chart)
+            .output()
+            .expect("helm runs");
+        let trouble = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "{trouble}");
+        let said: Value = yaml_serde::from_slice(&made.stdout).expect("YAML");
+        let said = said["notes"].as_str().expect("notes");
+        for words in expected {
+            assert!(said.contains(words), "{name}: {words}\n{said}");
+        }
     }
 }
 
@@ -269,7 +390,7 @@ fn two_releases_are_two_jobs_each_with_rules_of_its_own() {
             let label = label.as_str().expect("a label");
             // The operator takes the job's name from this label of the pod or of the service.
             let labelled = match monitor {
-                "PodMonitor" => &manifests.one("StatefulSet")["spec"]["template"],
+                "PodMonitor" => &manifests.workload()["spec"]["template"],
                 _ => manifests.one("Service"),
             };
             assert_eq!(labelled["metadata"]["labels"][label], release, "{monitor}");

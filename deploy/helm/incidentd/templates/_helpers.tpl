@@ -11,8 +11,17 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "incidentd.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Of the Job that moves the ledger. The full name has 52 characters at most, and a label's value 63. */}}
+{{- define "incidentd.move.name" -}}
+{{- printf "%s-move" (include "incidentd.fullname" .) -}}
+{{- end -}}
+
 {{- define "incidentd.selector" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/name: {{ include "incidentd.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
@@ -47,6 +56,54 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{/* The port in force: it is the container's, which the service's port leads to. */}}
 {{- define "incidentd.port" -}}
 {{- include "incidentd.listen" . | regexFind "[0-9]+$" -}}
+{{- end -}}
+
+{{- define "incidentd.ledger.kind" -}}
+{{- default "kafka" (default dict .Values.config.ledger).kind -}}
+{{- end -}}
+
+{{/* With a local ledger, and without replicas while the ledger moves, in either direction: its claim must outlive the move. */}}
+{{- define "incidentd.statefulset" -}}
+{{- or .Values.moveLedger (eq (include "incidentd.ledger.kind" .) "local") -}}
+{{- end -}}
+
+{{- define "incidentd.replicas" -}}
+{{- if kindIs "invalid" .Values.replicas -}}
+{{- ternary 1 3 (eq (include "incidentd.ledger.kind" .) "local") -}}
+{{- else -}}
+{{- int .Values.replicas -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The keys of [ledger] as YAML, for a kind of ledger: (list . "kafka"). Two releases on one Kafka must share neither topic nor
+     group, so both begin with the release's name. */}}
+{{- define "incidentd.ledger" -}}
+{{- $all := index . 0 -}}
+{{- $kind := index . 1 -}}
+{{- $keys := default dict $all.Values.config.ledger -}}
+{{- $name := include "incidentd.fullname" $all -}}
+kind: {{ $kind }}
+{{- if eq $kind "local" }}
+path: /var/lib/incidentd/ledger
+{{- else }}
+topic: {{ default (printf "%s.ledger" $name) $keys.topic | quote }}
+group: {{ default $name $keys.group | quote }}
+{{- with $keys.partitions }}
+partitions: {{ int . }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* What a claim for the local ledger asks for. */}}
+{{- define "incidentd.claim" -}}
+accessModes:
+  {{- toYaml .Values.persistence.accessModes | nindent 2 }}
+{{- with .Values.persistence.storageClassName }}
+storageClassName: {{ . | quote }}
+{{- end }}
+resources:
+  requests:
+    storage: {{ .Values.persistence.size | quote }}
 {{- end -}}
 
 {{/* One value of TOML. Helm reads every number as a float; a whole one must stay an integer here. A JSON string is a TOML
@@ -87,7 +144,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $_ := set $http "hosts" (list $service $namespace (printf "%s.svc" $namespace) (printf "%s.svc.cluster.local" $namespace)) -}}
 {{- end -}}
 {{- $_ := set $config "http" $http -}}
-{{- $_ := set $config "ledger" (dict "kind" "local" "path" "/var/lib/incidentd/ledger") -}}
+{{- $_ := set $config "ledger" (include "incidentd.ledger" (list . (include "incidentd.ledger.kind" .)) | fromYaml) -}}
 # Made by the chart incidentd from its values: change those, not this.
 tenants_dir = "/etc/incidentd-tenants"
 {{- range $section, $keys := $config }}
@@ -121,9 +178,29 @@ tenants_dir = "/etc/incidentd-tenants"
 {{- end -}}
 {{- end -}}
 
+{{/* Refuses replicas that would have nothing to do, and an upgrade that would begin an empty ledger beside the one in use. */}}
+{{- define "incidentd.validate.ledger" -}}
+{{- $kind := include "incidentd.ledger.kind" . -}}
+{{- $replicas := include "incidentd.replicas" . | int -}}
+{{- $partitions := default dict .Values.config.ledger | dig "partitions" 32 | default 32 | int -}}
+{{- if and (eq $kind "kafka") (gt $replicas $partitions) -}}
+{{- fail (printf "replicas: %d replicas share %d partitions of the ledger, so some would have none: set replicas to %d or less" $replicas $partitions $partitions) -}}
+{{- end -}}
+{{- $other := ternary "Deployment" "StatefulSet" (eq $kind "local") -}}
+{{- $running := lookup "apps/v1" $other .Release.Namespace (include "incidentd.fullname" .) -}}
+{{- if gt (dig "spec" "replicas" 0 $running | int) 0 -}}
+{{- if not .Values.moveLedger -}}
+{{- fail (printf "config.ledger.kind: this release runs with the other kind of ledger, and %s would begin an empty one and publish all of the last poll.lookback again: set moveLedger=true for one upgrade, or scale the %s to 0 first to begin anew" $kind $other) -}}
+{{- else if eq $other "Deployment" -}}
+{{- fail "moveLedger: what replicas publish while their ledger is exported would be published again: scale the Deployment to 0, and wait until its pods are gone" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What can't be said in values.schema.json. */}}
 {{- define "incidentd.validate" -}}
 {{- $app := default dict .Values.config.app -}}
+{{- include "incidentd.validate.ledger" . -}}
 {{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled -}}
 {{- fail "podMonitor.enabled and serviceMonitor.enabled: set one of the two, or Prometheus reads everything twice" -}}
 {{- end -}}
