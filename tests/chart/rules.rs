@@ -367,7 +367,8 @@ fn the_container_has_the_port_on_which_the_daemon_listens() {
 #[test]
 fn the_alert_rules_are_those_of_the_repository_and_lead_to_the_runbook() {
     let everything = Manifests::of(&set("everything"));
-    let own = fs::read_to_string(repository().join("deploy/prometheus/alerts.yaml")).expect("the rules");
+    let own =
+        fs::read_to_string(repository().join("deploy/prometheus/alerts.yaml")).expect("the rules");
     let own: Value = yaml_serde::from_str(&own.replace(
         "operations.md#",
         "https://wiki.example.net/incidentd/operations.md#",

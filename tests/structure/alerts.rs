@@ -47,7 +47,10 @@ fn states(rule: &str) -> BTreeSet<&str> {
 
 #[test]
 fn every_alert_leads_to_a_heading_of_the_runbook() {
-    let (alerts, runbook) = (read("deploy/prometheus/alerts.yaml"), read("docs/operations.md"));
+    let (alerts, runbook) = (
+        read("deploy/prometheus/alerts.yaml"),
+        read("docs/operations.md"),
+    );
     let anchors = anchors(&runbook);
     let rules = rules(&alerts);
     assert!(rules.len() > 10, "{rules:?}");
@@ -82,7 +85,10 @@ fn every_alert_leads_to_a_heading_of_the_runbook() {
 
 #[test]
 fn every_alert_is_shown_to_fire() {
-    let (alerts, tests) = (read("deploy/prometheus/alerts.yaml"), read("deploy/prometheus/alerts_test.yaml"));
+    let (alerts, tests) = (
+        read("deploy/prometheus/alerts.yaml"),
+        read("deploy/prometheus/alerts_test.yaml"),
+    );
     let shown: BTreeSet<_> = tests
         .split("alertname: ")
         .filter(|test| test.contains("exp_labels"))
