@@ -61,7 +61,7 @@ fn schedule(text: &str) -> Result<Schedule, Wrong> {
 }
 
 /// What two durations must keep together.
-struct Rule {
+struct PairRule {
     /// The key to blame, if the section gives it. Otherwise it is the other one.
     key: &'static str,
     /// How it relates to the other one when the rule is broken.
@@ -73,8 +73,8 @@ struct Rule {
     remedy: &'static str,
 }
 
-const RULES: [Rule; 2] = [
-    Rule {
+const RULES: [PairRule; 2] = [
+    PairRule {
         key: "overlap",
         relation: "it is not shorter than",
         other: "lookback",
@@ -82,7 +82,7 @@ const RULES: [Rule; 2] = [
         is_broken: |poll| poll.overlap >= poll.lookback,
         remedy: "make poll.overlap shorter than poll.lookback",
     },
-    Rule {
+    PairRule {
         key: "reconcile_window",
         relation: "it is shorter than",
         other: "overlap",
