@@ -48,14 +48,17 @@ pub(super) enum Owner {
     Daemon,
     /// A file of `tenants_dir`, outside of its tenants.
     Folder,
-    Tenant {
-        /// Its index within the file.
-        index: usize,
-        /// Its index over all files.
-        number: usize,
-        /// Its name or id, before it is checked.
-        label: Option<String>,
-    },
+    Tenant(TenantPlace),
+}
+
+/// Which tenant a table is of.
+pub(super) struct TenantPlace {
+    /// Its index within the file.
+    pub index: usize,
+    /// Its index over all files.
+    pub number: usize,
+    /// Its name or id, before it is checked.
+    pub label: Option<String>,
 }
 
 /// What all sections of one file or one tenant share.
@@ -77,34 +80,29 @@ impl<'a> Scope<'a> {
         }
     }
 
-    pub fn is_tenant(&self) -> bool {
-        matches!(self.owner, Owner::Tenant { .. })
-    }
-
-    /// The tenant's index over all files.
-    pub fn tenant_number(&self) -> Option<usize> {
-        match self.owner {
-            Owner::Tenant { number, .. } => Some(number),
+    pub fn tenant(&self) -> Option<&TenantPlace> {
+        match &self.owner {
+            Owner::Tenant(place) => Some(place),
             Owner::Daemon | Owner::Folder => None,
         }
     }
 
+    pub fn is_tenant(&self) -> bool {
+        self.tenant().is_some()
+    }
+
     /// A path as a report shows it: `tenants[3].api.base_url`.
     pub fn path(&self, path: &str) -> String {
-        match self.owner {
-            Owner::Tenant { index, .. } => format!("tenants[{index}].{path}"),
-            Owner::Daemon | Owner::Folder => path.into(),
+        match self.tenant() {
+            Some(TenantPlace { index, .. }) => format!("tenants[{index}].{path}"),
+            None => path.into(),
         }
     }
 
     /// A mistake in a key of this path.
     pub fn problem(&self, spot: &Spot, path: &str, wrong: Wrong) -> Problem {
-        let tenant = match &self.owner {
-            Owner::Tenant { label, .. } => label.clone(),
-            Owner::Daemon | Owner::Folder => None,
-        };
         Problem {
-            tenant,
+            tenant: self.tenant().and_then(|tenant| tenant.label.clone()),
             ..Problem::at(spot, self.path(path), wrong)
         }
     }

@@ -213,17 +213,20 @@ impl<'a> Section<'a> {
     /// Notes the value of a key as TOML, and its origin.
     pub fn mean(&mut self, key: &str, literal: String, origin: impl Into<String>) {
         let origin = origin.into();
-        let path = (self.scope.tenant_number(), dotted(&self.name, key));
-        let meaning = KeyMeaning { literal, origin };
-        self.diagnosis.provenance.insert(path, Some(meaning));
+        self.note(key, Some(KeyMeaning { literal, origin }));
     }
 
     /// Notes that a tenant does not use the main file's value of a key.
     pub fn unset(&mut self, key: &str) {
         if !self.given(key) {
-            let path = (self.scope.tenant_number(), dotted(&self.name, key));
-            self.diagnosis.provenance.insert(path, None);
+            self.note(key, None);
         }
+    }
+
+    fn note(&mut self, key: &str, meaning: Option<KeyMeaning>) {
+        let tenant = self.scope.tenant().map(|tenant| tenant.number);
+        let path = dotted(&self.name, key);
+        self.diagnosis.provenance.insert((tenant, path), meaning);
     }
 
     /// Reports what is wrong with a key.

@@ -12,7 +12,7 @@ use super::kafka;
 use super::origin::{Spot, Table};
 use super::poll;
 use super::problems::{Diagnosis, Problem, Wrong, quoted_text, require, wrong};
-use super::scope::{Context, Owner, Scope};
+use super::scope::{Context, Owner, Scope, TenantPlace};
 use super::section::Section;
 use crate::core::format::is_wild;
 use crate::core::health::failure::one_line;
@@ -118,11 +118,11 @@ impl<'a> Tenants<'a> {
                 Some(label) => format!("{label} ({spot})"),
                 None => spot.to_string(),
             };
-            let owner = Owner::Tenant {
+            let owner = Owner::Tenant(TenantPlace {
                 index,
                 number: self.read,
                 label,
-            };
+            });
             let scope = Scope {
                 context: self.context,
                 file: file.clone(),

@@ -39,7 +39,7 @@ const PROPERTIES: &str = "librdkafka's own properties are set below [kafka.prope
 /// they may be secrets.
 pub(super) fn report(scope: &Scope<'_>, table: &str, values: &Table, diagnosis: &mut Diagnosis) {
     let known: Vec<&'static ConfigKey> = match scope.owner {
-        Owner::Tenant { .. } => keys::of_tenant(table).collect(),
+        Owner::Tenant(_) => keys::of_tenant(table).collect(),
         Owner::Daemon => keys::of_table(table).collect(),
         Owner::Folder => vec![keys::find("", "tenants")],
     };
@@ -73,7 +73,7 @@ fn lacks_header(owner: &Owner, name: &str, has_tenants: bool) -> bool {
     let is_tenant_s = keys::of_tenant("").any(|key| key.name == name);
     let is_shared = keys::of_table("").any(|key| key.name == name);
     match owner {
-        Owner::Tenant { .. } => false,
+        Owner::Tenant(_) => false,
         Owner::Daemon => is_tenant_s && !is_shared,
         Owner::Folder => is_tenant_s && !(is_shared && has_tenants),
     }
@@ -139,7 +139,7 @@ impl UnknownKey<'_> {
                 let remedy = "remove it here; only the main file names a folder of tenants";
                 return wrong("it is a key of the main file", remedy);
             }
-            Owner::Tenant { .. } => (
+            Owner::Tenant(_) => (
                 "[[tenants]], so that it counts as the tenant's".into(),
                 "the main file",
             ),

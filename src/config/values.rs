@@ -50,29 +50,26 @@ impl FromText for Duration {
 /// could be a secret in the wrong key.
 pub(super) fn literal(key: &ConfigKey, text: &str, context: &Context<'_>) -> String {
     let path = context.folder().join(text);
-    let shown = match key.kind {
+    match key.kind {
         KeyType::List => {
             let texts: Vec<String> = list(text).map(quoted).collect();
-            return format!("[{}]", texts.join(", "));
+            format!("[{}]", texts.join(", "))
         }
         KeyType::Amount(measure, ..) => {
             let shown = measure.show(key.amount(text).unwrap_or_default());
-            if shown.parse::<u64>().is_ok() {
-                return shown;
-            }
-            shown
+            let has_unit = shown.parse::<u64>().is_err();
+            if has_unit { quoted(&shown) } else { shown }
         }
         KeyType::Credential if !service_copies::is_surely_a_path(&path) => {
-            "(not shown: there is no such file now)".into()
+            quoted("(not shown: there is no such file now)")
         }
-        KeyType::Path | KeyType::Credential => path.display().to_string(),
+        KeyType::Path | KeyType::Credential => quoted(&path.display().to_string()),
         KeyType::Variable if !context.environment.contains_key(text) => {
-            "(not shown: there is no such variable now)".into()
+            quoted("(not shown: there is no such variable now)")
         }
-        KeyType::Url => Url::parse(text).map_or_else(|_| String::new(), |url| address(&url)),
-        _ => text.into(),
-    };
-    quoted(&shown)
+        KeyType::Url => quoted(&Url::parse(text).map_or(String::new(), |url| address(&url))),
+        _ => quoted(text),
+    }
 }
 
 /// The texts of a list that is given as one text with commas.
