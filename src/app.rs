@@ -149,9 +149,9 @@ impl App {
         let settings = Arc::new(settings);
         let destination = Destination::new(&settings, output)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let metrics = Arc::new(Metrics::new(
-            &SourceKind::ALL.map(|source| source.facts().name),
-        ));
+        let sources = SourceKind::ALL.map(|source| source.facts().name);
+        let metrics = Metrics::new(&sources).showing(settings.http.metrics);
+        let metrics = Arc::new(metrics);
         let observer: Arc<dyn Observer> = metrics.clone();
         let mut builder = Builder::new(TokenContext {
             authorities: Arc::default(),

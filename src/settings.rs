@@ -58,7 +58,12 @@ impl Settings {
                             partitions,
                         },
                 },
-            http: HttpSettings { listen, hosts },
+            http:
+                HttpSettings {
+                    listen,
+                    hosts,
+                    metrics,
+                },
             log: LogSettings { format, level: _ },
             warnings: _,
             folders: _,
@@ -94,6 +99,7 @@ impl Settings {
             ),
             ("http.listen", *listen != wanted.http.listen),
             ("http.hosts", *hosts != wanted.http.hosts),
+            ("http.metrics", *metrics != wanted.http.metrics),
             ("log.format", *format != wanted.log.format),
         ]
         .into_iter()
@@ -353,6 +359,16 @@ pub(crate) struct HttpSettings {
     pub listen: SocketAddr,
     /// Names that the endpoints answer to, beside addresses, `localhost` and the machine's own name.
     pub hosts: Vec<Arc<str>>,
+    pub metrics: MetricsDetail,
+}
+
+/// Which series `/metrics` has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MetricsDetail {
+    /// Some for each tenant, beside those of the fleet.
+    Tenants,
+    /// Those of the fleet only: their number does not depend on that of the tenants.
+    Fleet,
 }
 
 #[derive(Debug, Clone)]

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::time::Duration;
 
 use incidentd::simulator::{Options, Simulator, Tenant};
 use serde_json::Value;
@@ -468,33 +467,4 @@ async fn each_change_of_a_tenant_is_one_line_and_no_failed_poll_is() {
         })
         .collect();
     assert!(others.is_empty(), "nobody needs these: {others:#?}");
-}
-
-/// `tests/promtool` runs this; it provides promtool and sets a variable to its path.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Prometheus's promtool: run tests/promtool"]
-async fn promtool_has_nothing_to_say_about_the_metrics() {
-    let promtool = std::env::var("INCIDENTD_TEST_PROMTOOL").expect("run this with tests/promtool");
-    let (_simulator, _setup, mut daemon) = sick_fleet().await;
-    let metrics = daemon.metrics().await;
-    assert!(
-        metrics.contains("incidentd_tenants{state=\"consent\"} 2\n"),
-        "{metrics}"
-    );
-    let mut check = tokio::process::Command::new(promtool)
-        .args(["check", "metrics", "--extended"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool runs");
-    let mut stdin = check.stdin.take().unwrap();
-    stdin.write_all(metrics.as_bytes()).await.unwrap();
-    drop(stdin);
-    let output = timeout(Duration::from_secs(30), check.wait_with_output()).await;
-    let output = output.expect("promtool ends").unwrap();
-    crate::support::tell(format_args!("{}", stdout(&output)));
-    assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(stderr(&output), "", "promtool has something to say");
-    daemon.stop().await;
 }

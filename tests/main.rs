@@ -26,6 +26,7 @@ mod kafka_ledger;
 mod kafka_limits;
 mod kafka_publisher;
 mod memory;
+mod monitoring;
 mod newcomer;
 mod outage;
 mod reload;

@@ -2,7 +2,9 @@
 
 use crate::core::incident::version::Deduplicate;
 use crate::core::sources::Cloud;
-use crate::settings::{LedgerKind, LogFormat, RecordFormat, SourceKind, TokenEndpoint};
+use crate::settings::{
+    LedgerKind, LogFormat, MetricsDetail, RecordFormat, SourceKind, TokenEndpoint,
+};
 
 /// A value that is one of a few words.
 pub(super) trait Choice: Copy + 'static {
@@ -27,6 +29,7 @@ choices! {
     Deduplicate { "version" = Version, "id" = Id }
     RecordFormat { "cloudevents" = CloudEvents, "raw" = Raw }
     LedgerKind { "local" = Local, "kafka" = Kafka }
+    MetricsDetail { "tenants" = Tenants, "fleet" = Fleet }
     LogFormat { "auto" = Auto, "json" = Json, "text" = Text }
 }
 

@@ -9,7 +9,9 @@ use super::problems::Wrong;
 use super::units::{DURATION, Measure, NUMBER, SIZE};
 use crate::core::incident::version::Deduplicate;
 use crate::core::sources::Cloud;
-use crate::settings::{LedgerKind, LogFormat, RecordFormat, SourceKind, TokenEndpoint};
+use crate::settings::{
+    LedgerKind, LogFormat, MetricsDetail, RecordFormat, SourceKind, TokenEndpoint,
+};
 
 use Holder::{Daemon, Everyone, Startup, Tenant};
 use KeyType::{Amount, Choice, Credential, List, Path, Table, Text, Url, Variable};
@@ -114,6 +116,7 @@ static KEYS: &[ConfigKey] = &[
     row("", "http", Table, "", Startup, "the endpoints"),
     row("http", "listen", Text("address:port"), "127.0.0.1:9464", Startup, "address of the endpoints"),
     row("http", "hosts", List, "", Startup, "names that the endpoints answer to, beside addresses and localhost"),
+    row("http", "metrics", Choice(names::<MetricsDetail>), "tenants", Startup, "series for each tenant, or for the fleet only"),
     row("", "log", Table, "", Daemon, "the log"),
     row("log", "format", Choice(names::<LogFormat>), "auto", Startup, "text, JSON, or text on a terminal and JSON elsewhere"),
     row("log", "level", Text("filter"), "info", Daemon, "a level, or levels by part: info,incidentd::microsoft=debug"),

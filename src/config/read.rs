@@ -193,6 +193,7 @@ fn read_http(section: &mut Section<'_>) -> Option<HttpSettings> {
     Some(HttpSettings {
         listen: section.read("listen", listen)?,
         hosts: section.own("hosts", hosts).unwrap_or_default(),
+        metrics: section.get("metrics")?,
     })
 }
 

@@ -26,6 +26,7 @@ use prometheus_client::registry::{Metric, Registry};
 use crate::core::health::status::StatusReport;
 use crate::core::incident::version::Change;
 use crate::ports::{Event, Observer};
+use crate::settings::MetricsDetail;
 use exposition::Exposition;
 
 /// The `Content-Type` of [`Metrics::render`]'s text.
@@ -49,6 +50,7 @@ type ByLabel<M> = Family<[(&'static str, &'static str); 1], M, fn() -> M>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    detail: MetricsDetail,
     sources: Vec<&'static str>,
     published: ByLabel<Counter>,
     requests: RequestMetrics,
@@ -143,9 +145,15 @@ impl Metrics {
             ),
             sources: sources.to_vec(),
             registry,
+            detail: MetricsDetail::Tenants,
         };
         metrics.show_zeroes();
         metrics
+    }
+
+    /// The same with other series.
+    pub(crate) fn showing(self, detail: MetricsDetail) -> Self {
+        Self { detail, ..self }
     }
 
     fn show_zeroes(&self) {
@@ -175,9 +183,14 @@ impl Metrics {
         let mut counted = String::new();
         // Writing to a String does not fail, and neither do our labels.
         let _ = encode_registry(&mut counted, &self.registry);
-        let mut out = Exposition::with_room_for(report.tenants.len());
+        let tenants = match self.detail {
+            MetricsDetail::Tenants => &report.tenants[..],
+            MetricsDetail::Fleet => &[],
+        };
+        let mut out = Exposition::with_room_for(tenants.len());
         out.counted(&counted);
         gauges::write(&mut out, report);
+        gauges::write_tenants(&mut out, tenants);
         process::write(&mut out);
         out.finish()
     }

@@ -55,6 +55,7 @@ fn what_needs_a_restart_by_the_table_is_what_a_reload_names() {
         ("ledger.partitions", "7"),
         ("http.listen", "127.0.0.1:7"),
         ("http.hosts", "other"),
+        ("http.metrics", "fleet"),
         ("log.format", "json"),
         ("log.level", "debug"),
         ("kafka.format", "raw"),

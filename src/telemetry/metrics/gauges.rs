@@ -67,6 +67,7 @@ pub fn write(out: &mut Exposition, report: &StatusReport) {
         tenants.sample(&[("state", state.as_str())], count);
     }
     write_single(out, report);
+    write_fleet(out, &report.tenants);
     write_part(
         out,
         "incidentd_kafka_state",
@@ -82,7 +83,6 @@ pub fn write(out: &mut Exposition, report: &StatusReport) {
     if let Some(ownership) = &report.ownership {
         write_ownership(out, ownership);
     }
-    write_tenants(out, &report.tenants);
 }
 
 /// Of a ledger that processes share.
@@ -121,7 +121,52 @@ fn write_ownership(out: &mut Exposition, ownership: &OwnershipStatus) {
     }
 }
 
-/// Gauges without labels.
+/// What can be asked of the whole fleet without a series for each tenant.
+fn write_fleet(out: &mut Exposition, tenants: &[TenantStatus]) {
+    let each = || tenants.iter();
+    let open = |tenant: &TenantStatus| tenant.backfill.as_ref().map_or(0, |fill| fill.open_seconds);
+    let expiries = each().filter_map(|tenant| tenant.credential_expires);
+    let gauges = [
+        (
+            "incidentd_max_lag_seconds",
+            "How far the tenant that is furthest behind is behind what Microsoft may have.",
+            each()
+                .filter_map(|tenant| tenant.lag_seconds)
+                .max()
+                .map(|lag| lag as f64),
+        ),
+        (
+            "incidentd_max_overdue_seconds",
+            "For how long the sweep is due that is due for longest.",
+            each()
+                .map(|tenant| tenant.overdue_seconds)
+                .max()
+                .map(|due| due as f64),
+        ),
+        (
+            "incidentd_backfill_open_seconds",
+            "How much time of last updates is still to be read beside live polling, over all tenants.",
+            Some(each().map(open).fold(0, u64::saturating_add) as f64),
+        ),
+        (
+            "incidentd_next_credential_expiry_timestamp_seconds",
+            "When the federated token ends that ends first; a client secret does not say.",
+            expiries.min().map(Ticks::as_unix_f64),
+        ),
+    ];
+    write_values(out, &gauges);
+}
+
+/// Gauges without labels: names, help texts and values.
+fn write_values(out: &mut Exposition, gauges: &[(&'static str, &'static str, Option<f64>)]) {
+    for (name, help, value) in gauges {
+        let mut samples = gauge(out, name, help);
+        if let Some(value) = value {
+            samples.sample(&[], value);
+        }
+    }
+}
+
 fn write_single(out: &mut Exposition, report: &StatusReport) {
     let configuration = &report.configuration;
     let accepted = configuration.state == ConfigurationState::Ok;
@@ -157,12 +202,7 @@ fn write_single(out: &mut Exposition, report: &StatusReport) {
             report.ledger.versions.map(|known| known as f64),
         ),
     ];
-    for (name, help, value) in gauges {
-        let mut samples = gauge(out, name, help);
-        if let Some(value) = value {
-            samples.sample(&[], value);
-        }
-    }
+    write_values(out, &gauges);
 }
 
 fn write_part(out: &mut Exposition, name: &'static str, help: &'static str, now: PartState) {
@@ -172,7 +212,8 @@ fn write_part(out: &mut Exposition, name: &'static str, help: &'static str, now:
     }
 }
 
-fn write_tenants(out: &mut Exposition, tenants: &[TenantStatus]) {
+/// The series of these tenants. A family without samples is shown all the same.
+pub fn write_tenants(out: &mut Exposition, tenants: &[TenantStatus]) {
     let ids: Vec<String> = tenants.iter().map(|tenant| tenant.id.to_string()).collect();
     let mut states = gauge(
         out,

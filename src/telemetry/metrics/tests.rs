@@ -58,6 +58,14 @@ const PROMISED: &[(&str, &str, &str)] = &[
     ("incidentd_kafka_state", "gauge", "state"),
     ("incidentd_ledger_state", "gauge", "state"),
     ("incidentd_ledger_versions", "gauge", ""),
+    ("incidentd_max_lag_seconds", "gauge", ""),
+    ("incidentd_max_overdue_seconds", "gauge", ""),
+    ("incidentd_backfill_open_seconds", "gauge", ""),
+    (
+        "incidentd_next_credential_expiry_timestamp_seconds",
+        "gauge",
+        "",
+    ),
     ("incidentd_ledger_partitions", "gauge", "state"),
     ("incidentd_ledger_topic_partitions", "gauge", ""),
     ("incidentd_ledger_fenced_total", "counter", ""),
@@ -433,6 +441,39 @@ fn what_pages_somebody_is_a_gauge() {
     assert_eq!(value(&families, "incidentd_tenant_alarm", &labels), 1.0);
 }
 
+/// The number of series that a scrape of 10,000 tenants has, with `-- --nocapture`.
+#[test]
+fn the_series_of_a_fleet_do_not_grow_with_its_tenants() {
+    let fleet = |count: u16| {
+        let tenants = 0..count;
+        let tenants = tenants.map(|number| {
+            let mut one = tenant(0, "contoso", Health::Ok);
+            let mut id = [0x11; 16];
+            id[..2].copy_from_slice(&number.to_be_bytes());
+            one.id = TenantId::from_bytes(id);
+            // As of a client secret.
+            one.credential_expires = None;
+            one
+        });
+        report(tenants.collect())
+    };
+    let series = |detail, count| {
+        let text = Metrics::new(&["graph"])
+            .showing(detail)
+            .render(&fleet(count));
+        let lines = text.lines().filter(|line| !line.starts_with('#')).count();
+        println!(
+            "{count} tenants, {detail:?}: {lines} series, {} bytes",
+            text.len()
+        );
+        lines
+    };
+    let few = series(MetricsDetail::Fleet, 1);
+    assert_eq!(series(MetricsDetail::Fleet, 10_000), few);
+    assert!(few < 150, "{few}");
+    assert_eq!(series(MetricsDetail::Tenants, 10_000), few + 13 * 10_000);
+}
+
 #[test]
 fn a_replica_counts_its_partitions_by_stage() {
     let partition = |id, state| PartitionStatus { id, state };
@@ -477,6 +518,34 @@ fn a_replica_counts_its_partitions_by_stage() {
 }
 
 #[test]
+fn the_fleet_is_as_far_behind_as_its_last_tenant() {
+    let (first, mut last) = (
+        tenant(0x11, "contoso", Health::Ok),
+        tenant(0x22, "fabrikam", Health::Ok),
+    );
+    (last.lag_seconds, last.overdue_seconds) = (Some(900), 700);
+    last.credential_expires = first.credential_expires.map(|at| Ticks(at.0 - 10_000_000));
+    last.backfill = Some(BackfillStatus {
+        from: Ticks(0),
+        to: Ticks(0),
+        open_seconds: 3600,
+        error: None,
+    });
+    let families = parse(&Metrics::new(&[]).render(&report(vec![first, last])));
+    for (family, expected) in [
+        ("incidentd_max_lag_seconds", 900.0),
+        ("incidentd_max_overdue_seconds", 700.0),
+        ("incidentd_backfill_open_seconds", 3600.0),
+        (
+            "incidentd_next_credential_expiry_timestamp_seconds",
+            1_700_003_599.0,
+        ),
+    ] {
+        assert_eq!(value(&families, family, &[]), expected, "{family}");
+    }
+}
+
+#[test]
 fn what_is_unknown_has_no_sample() {
     let mut unknown = tenant(0x11, "contoso", Health::Starting);
     unknown.cursor = None;
@@ -491,6 +560,8 @@ fn what_is_unknown_has_no_sample() {
         "incidentd_tenant_last_success_timestamp_seconds",
         "incidentd_tenant_backfill_open_seconds",
         "incidentd_credential_expiry_timestamp_seconds",
+        "incidentd_max_lag_seconds",
+        "incidentd_next_credential_expiry_timestamp_seconds",
         "incidentd_ledger_versions",
     ] {
         assert!(families[family].samples.is_empty(), "{family}");
