@@ -6,7 +6,6 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -16,7 +15,8 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::chart::render::{Manifests, repository};
+use crate::chart::image::{dockerfile, lay_out};
+use crate::chart::render::Manifests;
 use crate::kafka_ledger::{active, keep_changing};
 use crate::support::daemon::Daemon;
 use crate::support::setup::{simulator, unique};
@@ -34,16 +34,7 @@ impl Node {
         let node = Self(tempfile::tempdir().expect("a folder"));
         fs::set_permissions(node.0.path(), fs::Permissions::from_mode(0o755))
             .expect("to be entered");
-        let laid = Command::new(repository().join("deploy/image-root"))
-            .arg(node.root())
-            .arg(env!("CARGO_BIN_EXE_incidentd"))
-            .output()
-            .expect("deploy/image-root runs");
-        assert!(
-            laid.status.success(),
-            "{}",
-            String::from_utf8_lossy(&laid.stderr)
-        );
+        lay_out(&node.root(), env!("CARGO_BIN_EXE_incidentd"));
         fs::create_dir_all(node.root().join("proc")).expect("a mount point");
         node.renew("ledger");
         node.renew("move");
@@ -259,6 +250,11 @@ async fn the_rendered_pod_starts_answers_its_probes_takes_replaced_maps_and_ends
         probe(&daemon, container, "readinessProbe").await == 200
     })
     .await;
+    let mut check = container.clone();
+    let (command, _) = dockerfile();
+    assert_eq!(command[0], "/usr/bin/incidentd");
+    check["args"] = json!(command[1..]);
+    node.ends_well(&check).await;
     until("the first customer is read", SOON, async || {
         names(&daemon, "ok").await.len() == 1
     })
