@@ -10,9 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::delivery::Delivery;
 use super::reload::ReloadStatus;
 use crate::core::format::span;
-use crate::core::health::status::{PartState, PartStatus, RunState, StatusReport, summary};
+use crate::core::health::failure::Health;
+use crate::core::health::status::{
+    PartState, PartStatus, RunState, StatusReport, TenantStatus, summary,
+};
 use crate::core::time::ticks::Ticks;
-use crate::runtime::health::board::Board;
+use crate::runtime::health::board::{Board, WAITS_FOR_LEDGER};
 use crate::runtime::limits::ByteBudget;
 use crate::runtime::liveness::Liveness;
 use crate::telemetry::http::Surface;
@@ -87,6 +90,21 @@ impl StatusView {
         }
     }
 
+    /// A tenant that waits for the ledger says why.
+    fn tenants(&self, ledger: &PartStatus) -> Vec<TenantStatus> {
+        let mut tenants = self.board.tenants();
+        let ownership = self.delivery.outlet.ownership().borrow().clone();
+        if let (Some(error), Some(remedy)) = (&ledger.error, &ledger.remedy) {
+            for tenant in &mut tenants {
+                if tenant.state == Health::Starting && ownership.waits(tenant.id) {
+                    tenant.error = Some(format!("{WAITS_FOR_LEDGER}: {error}"));
+                    tenant.remedy = Some(remedy.clone());
+                }
+            }
+        }
+        tenants
+    }
+
     fn ledger(&self) -> PartStatus {
         let [_, ledger] = self.delivery.parts();
         ledger.status()
@@ -116,15 +134,16 @@ fn stall(waited: Duration, kafka: Option<PartState>) -> Option<Stall> {
 
 impl Surface for StatusView {
     fn report(&self) -> StatusReport {
+        let ledger = self.ledger();
         StatusReport {
             version: env!("CARGO_PKG_VERSION"),
             started: self.started,
             state: self.state(),
             configuration: self.configuration.now(),
             alarms: self.board.alarms(),
-            tenants: self.board.tenants(),
+            tenants: self.tenants(&ledger),
             kafka: self.kafka(),
-            ledger: self.ledger(),
+            ledger,
             ownership: self.delivery.ownership(),
         }
     }

@@ -365,22 +365,27 @@ pub enum Ownership {
 impl Ownership {
     /// Whether a sweep of the tenant may start.
     pub fn may_sweep(&self, tenant: TenantId) -> bool {
-        match self {
-            Self::All => true,
-            Self::Partitions { count, stages } => {
-                let stage = stages.get(&partition_of(tenant, *count));
-                stage == Some(&PartitionStage::Active)
-            }
-        }
+        self.stage(tenant) == Some(PartitionStage::Active)
     }
 
     /// Whether the tenant is this process's to show: another one sweeps it otherwise, or will.
     pub fn owns(&self, tenant: TenantId) -> bool {
+        let stage = self.stage(tenant);
+        stage.is_some_and(|stage| stage != PartitionStage::Lost)
+    }
+
+    /// Whether the tenant's sweeps wait until its partition is restored.
+    pub fn waits(&self, tenant: TenantId) -> bool {
+        use PartitionStage::{Fencing, Restoring};
+        matches!(self.stage(tenant), Some(Fencing | Restoring))
+    }
+
+    /// The stage of the tenant's partition.
+    fn stage(&self, tenant: TenantId) -> Option<PartitionStage> {
         match self {
-            Self::All => true,
+            Self::All => Some(PartitionStage::Active),
             Self::Partitions { count, stages } => {
-                let stage = stages.get(&partition_of(tenant, *count));
-                stage.is_some_and(|stage| *stage != PartitionStage::Lost)
+                stages.get(&partition_of(tenant, *count)).copied()
             }
         }
     }

@@ -1,5 +1,6 @@
-//! Hands over the tenants that this process has: of the configured ones, those that it may sweep. Everything below sees only
-//! them.
+//! Hands over the tenants that this process has: of the configured ones, those of its partitions. Everything below sees only
+//! them. The dispatcher also gets the stages of the partitions: it shows all of these tenants, and sweeps those of active
+//! partitions.
 //!
 //! A reload replaces the configured fleet, and other processes that share the tenants change what this one has
 //! ([`crate::core::ownership`]). Dispatcher, scheduler and token renewal follow the result.
@@ -28,13 +29,13 @@ pub struct Assignment {
     pub commands: mpsc::Sender<DispatcherCommand>,
 }
 
-/// Of the configured tenants those that may be swept.
+/// Of the configured tenants those that this process has.
 pub fn owned(configured: &Fleet, ownership: &Ownership) -> Fleet {
     match ownership {
         Ownership::All => configured.clone(),
         Ownership::Partitions { .. } => configured
             .iter()
-            .filter(|tenant| ownership.may_sweep(tenant.id))
+            .filter(|tenant| ownership.owns(tenant.id))
             .cloned()
             .collect(),
     }
@@ -48,13 +49,16 @@ impl Assignment {
 
     async fn follow(&mut self) {
         let mut ownership = self.outlet.ownership();
+        // With this the dispatcher begins.
+        let mut handed = Ownership::All;
         let (mut draining, mut resting) = (BTreeSet::new(), JoinSet::new());
         // The local ledger drops the sender: what it has never changes.
         let mut changes = true;
         loop {
             let now = ownership.borrow_and_update().clone();
             self.release(&now, &mut draining, &mut resting).await;
-            self.hand_over(&now).await;
+            self.hand_over(&now, &handed).await;
+            handed = now;
             tokio::select! {
                 () = self.configured.changed() => {}
                 changed = ownership.changed(), if changes => changes = changed.is_ok(),
@@ -101,7 +105,7 @@ impl Assignment {
         }
     }
 
-    async fn hand_over(&mut self, ownership: &Ownership) {
+    async fn hand_over(&mut self, ownership: &Ownership, before: &Ownership) {
         let fleet = owned(&self.configured.now(), ownership);
         let same = |was: &Fleet| {
             was.len() == fleet.len()
@@ -110,9 +114,14 @@ impl Assignment {
                     .zip(&*fleet)
                     .all(|(was, is)| Arc::ptr_eq(was, is))
         };
-        if !same(&self.owned.borrow()) {
+        let same = same(&self.owned.borrow());
+        if !same {
             self.owned.send_replace(fleet.clone());
-            let _ = self.commands.send(DispatcherCommand::Fleet(fleet)).await;
+        }
+        if !same || (ownership != before && !fleet.is_empty()) {
+            let ownership = ownership.clone();
+            let command = DispatcherCommand::Fleet { fleet, ownership };
+            let _ = self.commands.send(command).await;
         }
     }
 }

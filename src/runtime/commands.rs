@@ -6,13 +6,14 @@ use tokio::sync::oneshot;
 
 use super::fleet::Fleet;
 use crate::core::ids::TenantId;
+use crate::core::ownership::Ownership;
 use crate::core::time::schedule::Schedule;
 
 pub enum DispatcherCommand {
     /// The schedule fires now.
     Fired(Schedule),
-    /// These are the tenants from now on.
-    Fleet(Fleet),
+    /// These are the tenants from now on. Those that `ownership` lets be swept are swept, and all are shown.
+    Fleet { fleet: Fleet, ownership: Ownership },
     /// Try all resting tenants again now.
     RetryAll,
     /// Give these tenants up, so that another machine can take them over. `done` is sent when nothing runs for them any

@@ -28,6 +28,7 @@ use super::tenant::Tenant;
 use crate::core::agenda::{Action, Agenda, FleetMember, Input, WorkEnd, WorkResult};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
+use crate::core::ownership::Ownership;
 use crate::core::time::wallclock::Look;
 use crate::ports::Event;
 use crate::runtime::health::reports::HealthReports;
@@ -111,7 +112,7 @@ impl Dispatcher {
         stop: CancellationToken,
         drain: Duration,
     ) {
-        self.set_fleet(&fleet);
+        self.set_fleet(&fleet, &Ownership::All);
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -149,17 +150,19 @@ impl Dispatcher {
     fn command(&mut self, command: DispatcherCommand) {
         match command {
             DispatcherCommand::Fired(schedule) => self.act(Input::Fired(schedule)),
-            DispatcherCommand::Fleet(fleet) => self.set_fleet(&fleet),
+            DispatcherCommand::Fleet { fleet, ownership } => self.set_fleet(&fleet, &ownership),
             DispatcherCommand::RetryAll => self.act(Input::RetryAll),
             DispatcherCommand::Release { tenants, done } => self.release(tenants, done),
         }
     }
 
-    fn set_fleet(&mut self, fleet: &Fleet) {
-        self.reports.set_fleet_size(fleet.len());
-        let present: HashSet<_> = fleet.iter().map(|tenant| tenant.id).collect();
+    fn set_fleet(&mut self, fleet: &Fleet, ownership: &Ownership) {
+        self.reports
+            .set_fleet(fleet, |tenant| ownership.waits(tenant));
+        let swept = fleet.iter().filter(|tenant| ownership.may_sweep(tenant.id));
+        let present: HashSet<_> = swept.clone().map(|tenant| tenant.id).collect();
         self.leave(|tenant| !present.contains(tenant));
-        let members = fleet.iter().map(|tenant| FleetMember {
+        let members = swept.map(|tenant| FleetMember {
             id: tenant.id,
             schedule: tenant.schedule.clone(),
             changed: self.enter(tenant),
@@ -172,7 +175,6 @@ impl Dispatcher {
     fn enter(&mut self, tenant: &Arc<Tenant>) -> bool {
         let uptime = self.uptime();
         let Some(entry) = self.tenants.get_mut(&tenant.id) else {
-            self.reports.board.enter(tenant);
             let entry = TenantEntry {
                 tenant: tenant.clone(),
                 memory: Some(Memory::new(&tenant.rules, uptime)),
@@ -185,7 +187,6 @@ impl Dispatcher {
         if Arc::ptr_eq(&entry.tenant, tenant) && !entry.gone {
             return false;
         }
-        self.reports.board.enter(tenant);
         let memory = entry.memory.take();
         entry.memory = memory.map(|memory| memory.succeed(&entry.tenant, tenant, uptime));
         entry.tenant = tenant.clone();
@@ -193,13 +194,10 @@ impl Dispatcher {
         true
     }
 
-    /// Removes the tenants for which `leaves` is true from the fleet.
+    /// Nothing new begins for the tenants for which `leaves` is true.
     fn leave(&mut self, leaves: impl Fn(&TenantId) -> bool) {
         for (tenant, entry) in &mut self.tenants {
-            if leaves(tenant) && !entry.gone {
-                entry.gone = true;
-                self.reports.leave(*tenant);
-            }
+            entry.gone |= leaves(tenant);
         }
     }
 

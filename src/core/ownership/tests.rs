@@ -224,20 +224,21 @@ fn a_stop_lets_sweeps_come_to_rest_and_starts_nothing() {
 fn tenants_of_active_partitions_are_swept_and_of_others_not() {
     let id = TenantId::from_bytes([7; 16]);
     let all = Ownership::default();
-    assert!(all.may_sweep(id) && all.owns(id));
+    assert!(all.may_sweep(id) && all.owns(id) && !all.waits(id));
     let count = 4;
     let with = |stage: Option<PartitionStage>| {
         let stages = stage.map(|stage| (partition_of(id, count), stage));
         let stages = stages.into_iter().collect();
         let ownership = Ownership::Partitions { count, stages };
-        (ownership.may_sweep(id), ownership.owns(id))
+        let may_sweep = ownership.may_sweep(id);
+        (may_sweep, ownership.owns(id), ownership.waits(id))
     };
-    assert_eq!(with(None), (false, false));
-    assert_eq!(with(Some(PartitionStage::Fencing)), (false, true));
-    assert_eq!(with(Some(PartitionStage::Restoring)), (false, true));
-    assert_eq!(with(Some(PartitionStage::Active)), (true, true));
-    assert_eq!(with(Some(PartitionStage::Draining)), (false, true));
-    assert_eq!(with(Some(PartitionStage::Lost)), (false, false));
+    assert_eq!(with(None), (false, false, false));
+    assert_eq!(with(Some(PartitionStage::Fencing)), (false, true, true));
+    assert_eq!(with(Some(PartitionStage::Restoring)), (false, true, true));
+    assert_eq!(with(Some(PartitionStage::Active)), (true, true, false));
+    assert_eq!(with(Some(PartitionStage::Draining)), (false, true, false));
+    assert_eq!(with(Some(PartitionStage::Lost)), (false, false, false));
 }
 
 #[test]

@@ -101,26 +101,34 @@ impl Scene {
 
     async fn fleet(&mut self) -> Vec<TenantId> {
         match self.command().await {
-            Some(DispatcherCommand::Fleet(fleet)) => fleet.iter().map(|tenant| tenant.id).collect(),
+            Some(DispatcherCommand::Fleet { fleet, ownership }) => {
+                let ids = fleet.iter().map(|tenant| tenant.id);
+                ids.filter(|id| ownership.may_sweep(*id)).collect()
+            }
             _ => panic!("no fleet"),
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_tenants_of_active_partitions_are_handed_over() {
+async fn tenants_of_owned_partitions_are_handed_over_and_only_those_of_active_ones_to_be_swept() {
     use PartitionStage::{Active, Fencing, Lost, Restoring};
     let mut scene = scene(partitions(&[]));
     assert!(scene.command().await.is_none(), "it has no tenant yet");
-    for stage in [Fencing, Restoring, Lost] {
-        scene
-            .outlet
-            .ownership
-            .send_replace(partitions(&[(1, stage)]));
-        assert!(
-            scene.command().await.is_none(),
-            "a tenant is handed over while {stage}"
-        );
+    for (stage, tenants) in [
+        (Fencing, scene.of(&[1])),
+        (Restoring, scene.of(&[1])),
+        (Lost, vec![]),
+    ] {
+        let now = partitions(&[(1, stage)]);
+        scene.outlet.ownership.send_replace(now.clone());
+        let Some(DispatcherCommand::Fleet { fleet, ownership }) = scene.command().await else {
+            panic!("no fleet while {stage}");
+        };
+        let ids: Vec<_> = fleet.iter().map(|tenant| tenant.id).collect();
+        assert_eq!((ids, &ownership), (tenants, &now));
+        let may_sweep = fleet.iter().any(|it| ownership.may_sweep(it.id));
+        assert!(!may_sweep, "a tenant is swept while {stage}");
     }
     scene
         .outlet

@@ -20,6 +20,7 @@ mod overdue;
 mod poison;
 mod release;
 mod reload;
+mod restore;
 mod throttled;
 
 const PERIOD: Duration = Duration::from_secs(30);
@@ -56,7 +57,12 @@ impl Rig {
     }
 
     fn reload(&self, tenants: &[Arc<Tenant>]) {
-        self.command(DispatcherCommand::Fleet(tenants.into()));
+        self.hand_over(tenants, Ownership::All);
+    }
+
+    fn hand_over(&self, tenants: &[Arc<Tenant>], ownership: Ownership) {
+        let fleet = tenants.into();
+        self.command(DispatcherCommand::Fleet { fleet, ownership });
     }
 
     async fn fire(&self, times: u32) {

@@ -4,7 +4,7 @@
 //! first successful sweep.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use self::row::BoardRow;
+pub use self::row::WAITS_FOR_LEDGER;
 use crate::core::health::alarms::{Alarm, AlarmEffect, Alarms};
 use crate::core::health::failure::{Failure, Health};
 use crate::core::health::status::{TenantStatus, worst_first};
@@ -72,6 +73,18 @@ impl Board {
                 .write()
                 .insert(tenant.id, Arc::new(Mutex::new(row)));
         }
+    }
+
+    /// Notes whether the sweeps of `tenant` wait until its partition of the ledger is restored. Its health stays, and is shown
+    /// again afterwards.
+    pub fn wait(&self, tenant: TenantId, waits: bool) {
+        let now = self.clock.now();
+        self.with(tenant, |row| row.wait(waits, now));
+    }
+
+    /// The tenants of the fleet.
+    pub fn ids(&self) -> HashSet<TenantId> {
+        self.rows.read().keys().copied().collect()
     }
 
     /// Removes `tenant` from the fleet. Returns the alarm that ends with it.
@@ -170,7 +183,7 @@ impl Board {
     /// The state of each tenant, worst first. Reads no files.
     pub fn states(&self) -> Vec<Health> {
         let rows = self.rows.read();
-        let mut states: Vec<_> = rows.values().map(|row| row.lock().health).collect();
+        let mut states: Vec<_> = rows.values().map(|row| row.lock().state()).collect();
         states.sort_by_key(|state| Reverse(state.severity()));
         states
     }

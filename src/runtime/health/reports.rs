@@ -1,5 +1,6 @@
 //! Reports how each piece of work ended: to the board, and changes also to the log and the status topic.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::board::{Board, HealthTransition};
 use super::log::HealthLog;
 use super::topic::HealthTopic;
 use crate::core::ids::TenantId;
+use crate::runtime::fleet::Fleet;
 use crate::runtime::sweep::SweepOutcome;
 use crate::runtime::tenant::Tenant;
 
@@ -30,13 +32,21 @@ impl HealthReports {
         }
     }
 
-    /// Sets the number of tenants in the fleet.
-    pub fn set_fleet_size(&mut self, tenants: usize) {
-        self.log.set_fleet_size(tenants);
+    /// Shows the tenants of `fleet` and no others. Those for which `waits` is true are not swept yet.
+    pub fn set_fleet(&mut self, fleet: &Fleet, waits: impl Fn(TenantId) -> bool) {
+        self.log.set_fleet_size(fleet.len());
+        let present: HashSet<_> = fleet.iter().map(|tenant| tenant.id).collect();
+        for gone in self.board.ids().difference(&present) {
+            self.leave(*gone);
+        }
+        for tenant in fleet.iter() {
+            self.board.enter(tenant);
+            self.board.wait(tenant.id, waits(tenant.id));
+        }
     }
 
     /// Removes `tenant`, which has left the fleet.
-    pub fn leave(&mut self, tenant: TenantId) {
+    fn leave(&mut self, tenant: TenantId) {
         let over = self.board.leave(tenant);
         self.log.forget(tenant, over, self.uptime());
     }

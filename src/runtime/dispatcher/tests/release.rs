@@ -42,6 +42,8 @@ async fn a_release_is_acknowledged_when_all_its_sweeps_have_come_to_rest_and_not
     rig.fire(3).await;
     assert_eq!(asks(&servers[0]), asked, "swept after its release");
     assert!(asks(&servers[1]) >= 3, "the other is swept on");
+    rig.reload(&tenants[1..]);
+    sleep(PERIOD).await;
     assert_eq!(rig.board.tenants().len(), 1);
 }
 

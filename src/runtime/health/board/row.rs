@@ -14,11 +14,17 @@ use crate::runtime::tenant::Tenant;
 const STARTING: &str = "nothing to do yet: the first sweep has not ended, and may already be publishing; if this lasts, look at \
      \"kafka\" and \"ledger\" in this report";
 
+/// Why a tenant is not swept whose partition of the ledger is being fenced or read.
+pub const WAITS_FOR_LEDGER: &str = "it is not swept until its partition of the ledger is read";
+const WAIT: &str = "nothing to do yet; if this lasts, look at \"ledger\" in this report";
+
 pub(super) struct BoardRow {
     pub(super) tenant: Arc<Tenant>,
     pub(super) health: Health,
     since: Ticks,
     failure: Option<Failure>,
+    /// Since when its sweeps wait for the ledger.
+    waiting: Option<Ticks>,
     pub(super) times: SweepTimes,
     cursor: Option<Ticks>,
     backlog: Backlog,
@@ -45,6 +51,7 @@ impl BoardRow {
             health: Health::Starting,
             since: now.wall,
             failure: None,
+            waiting: None,
             times: SweepTimes {
                 last_success: None,
                 caught_up: None,
@@ -60,8 +67,25 @@ impl BoardRow {
     }
 
     pub(super) fn set_tenant(&mut self, tenant: Arc<Tenant>) {
-        self.tenant = tenant;
-        self.update_due();
+        if !Arc::ptr_eq(&self.tenant, &tenant) {
+            self.tenant = tenant;
+            self.update_due();
+        }
+    }
+
+    pub(super) fn wait(&mut self, waits: bool, now: Ticks) {
+        self.waiting = waits.then(|| self.waiting.unwrap_or(now));
+        if waits {
+            self.times.next = None;
+        }
+    }
+
+    /// The state to show.
+    pub(super) fn state(&self) -> Health {
+        match self.waiting {
+            Some(_) => Health::Starting,
+            None => self.health,
+        }
     }
 
     /// Records a successful sweep that ended at `now`. `caught_up`: when it began, if it saw everything.
@@ -121,18 +145,20 @@ impl BoardRow {
 
     pub(super) fn status(&self, now: Look) -> TenantStatus {
         let (tenant, times) = (&self.tenant, &self.times);
+        let failure = self.failure.as_ref();
+        let (remedy, error) = match (self.waiting, failure) {
+            (Some(_), _) => (Some(WAIT), Some(WAITS_FOR_LEDGER)),
+            (None, Some(failure)) => (Some(&*failure.remedy), Some(&*failure.what)),
+            (None, None) => ((self.health == Health::Starting).then_some(STARTING), None),
+        };
         TenantStatus {
             id: tenant.id,
             name: tenant.name.clone(),
             source: tenant.source.name(),
-            state: self.health,
-            since: self.since,
-            remedy: match (&self.failure, self.health) {
-                (Some(failure), _) => Some(failure.remedy.clone()),
-                (None, Health::Starting) => Some(STARTING.to_owned()),
-                (None, _) => None,
-            },
-            error: self.failure.as_ref().map(|failure| failure.what.clone()),
+            state: self.state(),
+            since: self.waiting.unwrap_or(self.since),
+            remedy: remedy.map(str::to_owned),
+            error: error.map(str::to_owned),
             alarm: None,
             cursor: self.cursor,
             lag_seconds: times.caught_up.map(|began| began.age(now).as_secs()),
