@@ -2,6 +2,8 @@
 //! Kafka with zstd, deduplication and ledger included.
 //!
 //!     tests/run --bench whole_process
+//!     INCIDENTD_BENCH_LEDGER=kafka tests/run --bench whole_process        with the ledger in Kafka, 32 partitions of it
+//!     INCIDENTD_BENCH_INCIDENTS=10 …                                      as many of each tenant, to try the bench itself
 //!
 //! Simulator, broker and measurement are processes of their own: the printed figures are those of the daemon alone, from its
 //! start to the last record in the topic. The topic is then read back, and the run fails unless it holds each incident once.
@@ -15,92 +17,77 @@ mod support;
 mod upstream;
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use incidentd::kafka::reader::TopicReader;
 use incidentd::simulator::{Simulator, Tenant};
 use procfs::process::Process;
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use support::daemon::Daemon;
 use tokio::time::{sleep, timeout};
 
 const TENANTS: u32 = 100;
 const INCIDENTS: u32 = 1_000;
 const BYTES: usize = 5_000;
-const RECORDS: usize = (TENANTS * INCIDENTS) as usize;
 const PARTITIONS: i32 = 12;
 const LIMIT: Duration = Duration::from_secs(300);
 /// The time between two looks at the topic and the process.
 const LOOK: Duration = Duration::from_millis(50);
+/// The topic is read to its end when no record comes for this time.
+const SILENCE: Duration = Duration::from_secs(5);
 
-/// The daemon's process; killed when the bench fails.
-struct Daemon(Child);
+/// What is measured.
+struct Run {
+    brokers: String,
+    topic: String,
+    /// Of each tenant.
+    incidents: u32,
+    /// `local` or `kafka`.
+    ledger: String,
+}
 
-impl Daemon {
-    fn start(folder: &Path) -> Self {
-        let log = File::create(folder.join("log")).expect("a file");
-        let child = Command::new(env!("CARGO_BIN_EXE_incidentd"))
-            .args(["run", "--config"])
-            .arg(folder.join("incidentd.toml"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the daemon starts");
-        Self(child)
+impl Run {
+    fn of_environment() -> Self {
+        let incidents = std::env::var("INCIDENTD_BENCH_INCIDENTS");
+        Self {
+            brokers: support::kafka::shared(),
+            topic: format!("whole-process-{}", uuid::Uuid::new_v4()),
+            incidents: incidents.map_or(INCIDENTS, |text| text.parse().expect("a number")),
+            ledger: std::env::var("INCIDENTD_BENCH_LEDGER").unwrap_or_else(|_| "local".to_owned()),
+        }
     }
 
-    /// User and system seconds so far, and the most memory ever resident, in bytes.
-    fn spent(&self) -> (f64, f64, u64) {
-        let id = i32::try_from(self.0.id()).expect("a process id");
-        let process = Process::new(id).expect("the daemon's /proc");
-        let stat = process.stat().expect("its stat");
-        let status = process.status().expect("its status");
-        let seconds = |ticks: u64| ticks as f64 / procfs::ticks_per_second() as f64;
-        let peak = status.vmhwm.expect("the daemon still runs") * 1024;
-        (seconds(stat.utime), seconds(stat.stime), peak)
-    }
-
-    /// Stops it with a signal, so that it sends nothing more.
-    async fn stop(&mut self) {
-        let id = self.0.id();
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {id}")])
-            .status()
-            .expect("sh runs");
-        assert!(sent.success(), "no SIGTERM could be sent");
-        let ended = async {
-            loop {
-                if let Some(status) = self.0.try_wait().expect("its state") {
-                    return status;
-                }
-                sleep(LOOK).await;
-            }
-        };
-        let status = timeout(LIMIT, ended).await.expect("the daemon stops");
-        assert!(status.success(), "the daemon ended with {status}");
+    fn records(&self) -> usize {
+        (TENANTS * self.incidents) as usize
     }
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // An error only says that the process has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// User and system seconds so far, and the most memory ever resident, in bytes.
+fn spent(daemon: &Daemon) -> (f64, f64, u64) {
+    let id = i32::try_from(daemon.pid()).expect("a process id");
+    let process = Process::new(id).expect("the daemon's /proc");
+    let stat = process.stat().expect("its stat");
+    let status = process.status().expect("its status");
+    let seconds = |ticks: u64| ticks as f64 / procfs::ticks_per_second() as f64;
+    let peak = status.vmhwm.expect("the daemon still runs") * 1024;
+    (seconds(stat.utime), seconds(stat.stime), peak)
 }
 
 /// Writes the configuration. The schedule is every 5 s instead of 30, because the first turns of the tenants are spread over a
 /// period.
-fn configure(folder: &Path, simulator: &Simulator, brokers: &str, topic: &str) {
-    let (url, secret, ledger) = (
-        simulator.url(),
-        folder.join("client-secret"),
-        folder.join("ledger"),
-    );
+fn configure(folder: &Path, simulator: &Simulator, run: &Run) {
+    let Run {
+        brokers,
+        topic,
+        ledger: kind,
+        ..
+    } = run;
+    let (url, secret) = (simulator.url(), folder.join("client-secret"));
+    let place = match &**kind {
+        "kafka" => format!("topic = \"{topic}-ledger\"\ngroup = \"{topic}\""),
+        _ => format!("path = {:?}", folder.join("ledger")),
+    };
     fs::write(&secret, Tenant::SECRET).expect("written");
     let mut text = format!(
         r#"
@@ -119,7 +106,8 @@ topic = "{topic}"
 [kafka.properties]
 "compression.type" = "zstd"
 [ledger]
-path = {ledger:?}
+kind = "{kind}"
+{place}
 [http]
 listen = "127.0.0.1:0"
 "#,
@@ -131,89 +119,86 @@ listen = "127.0.0.1:0"
     fs::write(folder.join("incidentd.toml"), text).expect("written");
 }
 
-/// Records in the topic now, counted by offsets.
-fn count(consumer: &BaseConsumer, topic: &str) -> usize {
-    let ends = (0..PARTITIONS).map(|partition| {
-        let (low, high) = consumer
-            .fetch_watermarks(topic, partition, LIMIT)
-            .expect("an answer of Kafka's");
-        usize::try_from(high - low).expect("offsets grow")
-    });
-    ends.sum()
-}
-
-async fn until_full(brokers: &str, topic: &str) {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .create()
-        .expect("a client");
-    while count(&consumer, topic) < RECORDS {
+/// Waits until this many records are acknowledged, or committed with the ledger in Kafka.
+async fn until_published(daemon: &Daemon, records: usize) {
+    let published = "records_published_total{change=\"created\"}";
+    while daemon.metric(published).await < records as f64 {
         sleep(LOOK).await;
     }
 }
 
-/// Reads `records` records back. Returns how many versions and how many incidents they hold, and the bytes of their values.
-async fn read_back(brokers: &str, topic: &str, records: usize) -> (usize, usize, usize) {
-    let reader = TopicReader::open(brokers, topic).await.expect("the topic");
-    let (mut versions, mut incidents, mut bytes) = (HashSet::new(), HashSet::new(), 0);
-    for _ in 0..records {
-        let record = timeout(LIMIT, reader.next())
-            .await
-            .expect("a record in time");
+/// What the topic holds.
+#[derive(Default)]
+struct Content {
+    records: usize,
+    versions: HashSet<String>,
+    incidents: HashSet<String>,
+    /// Of the values.
+    bytes: usize,
+}
+
+async fn read_back(run: &Run) -> Content {
+    let reader = TopicReader::open(&run.brokers, &run.topic).await;
+    let reader = reader.expect("the topic");
+    let mut found = Content::default();
+    while let Ok(record) = timeout(SILENCE, reader.next()).await {
         let record = record.expect("a record");
-        bytes += record.value.len();
-        versions.insert(record.header("ce_id").expect("an id").to_owned());
-        incidents.insert(record.key);
+        found.records += 1;
+        found.bytes += record.value.len();
+        let version = record.header("ce_id").expect("an id");
+        found.versions.insert(version.to_owned());
+        found.incidents.insert(record.key);
     }
-    (versions.len(), incidents.len(), bytes)
+    found
 }
 
 #[tokio::main]
 async fn main() {
-    let brokers = support::kafka::shared();
-    let topic = format!("whole-process-{}", uuid::Uuid::new_v4());
-    support::kafka::create_topic(&brokers, &topic, PARTITIONS, &[]).await;
-    println!("preparing {RECORDS} incidents of {TENANTS} tenants");
-    let simulator = upstream::simulator(TENANTS, INCIDENTS, BYTES).await;
+    let run = Run::of_environment();
+    let records = run.records();
+    support::kafka::create_topic(&run.brokers, &run.topic, PARTITIONS, &[]).await;
+    println!(
+        "preparing {records} incidents of {TENANTS} tenants, ledger.kind = {}",
+        run.ledger
+    );
+    let simulator = upstream::simulator(TENANTS, run.incidents, BYTES).await;
     // The simulator writes an incident out when it is first read: not while the daemon waits for it.
     for tenant in simulator.world().tenants() {
         upstream::pages(&simulator, &tenant).await;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    configure(folder.path(), &simulator, &brokers, &topic);
+    configure(folder.path(), &simulator, &run);
 
     let started = Instant::now();
-    let mut daemon = Daemon::start(folder.path());
-    timeout(LIMIT, until_full(&brokers, &topic))
+    let daemon = Daemon::spawn(&folder.path().join("incidentd.toml"), &[], &[]);
+    let mut daemon = daemon.ready().await;
+    timeout(LIMIT, until_published(&daemon, records))
         .await
-        .expect("all records arrive in time");
+        .expect("all records are published in time");
     let wall = started.elapsed().as_secs_f64();
-    let (user, system, peak) = daemon.spent();
+    let (user, system, peak) = spent(&daemon);
     daemon.stop().await;
 
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &brokers)
-        .create()
-        .expect("a client");
-    let records = count(&consumer, &topic);
-    let (versions, incidents, bytes) = read_back(&brokers, &topic, records).await;
-    let megabytes = bytes as f64 / 1e6;
+    let found = read_back(&run).await;
+    let megabytes = found.bytes as f64 / 1e6;
     println!(
-        "whole process: {records} records of {:.0} bytes, {incidents} incidents, {} duplicates\n\
+        "whole process: {} records of {:.0} bytes, {} incidents, {} duplicates\n\
          wall {wall:.1} s: {:.0} records/s, {:.1} MB/s\n\
          cpu {:.2} s (user {user:.2}, system {system:.2}): {:.1} us a record\n\
          peak memory {:.1} MB",
-        bytes as f64 / records as f64,
-        records - versions,
-        records as f64 / wall,
+        found.records,
+        found.bytes as f64 / found.records as f64,
+        found.incidents.len(),
+        found.records - found.versions.len(),
+        found.records as f64 / wall,
         megabytes / wall,
         user + system,
-        (user + system) * 1e6 / records as f64,
+        (user + system) * 1e6 / found.records as f64,
         peak as f64 / 1e6,
     );
     assert_eq!(
-        (records, versions, incidents),
-        (RECORDS, RECORDS, RECORDS),
+        (found.records, found.versions.len(), found.incidents.len()),
+        (records, records, records),
         "each incident is in the topic once"
     );
 }
