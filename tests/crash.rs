@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Found, create_topic, ends, shared};
-use crate::support::setup::{Setup, simulator, unique};
+use crate::support::setup::{Setup, drawn_simulator, unique};
 use crate::support::tally::Tally;
 use crate::support::{SOON, blocking, tell, until};
-use incidentd::simulator::{Options, Version, World};
+use incidentd::simulator::{Version, World};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinHandle;
@@ -24,21 +24,10 @@ const BATCH: usize = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_kills_lose_nothing_and_repeat_at_most_the_batch_in_flight() {
-    let seed = seed();
-    tell(format_args!("INCIDENTD_TEST_SEED={seed}"));
     let (kafka, topic) = (shared(), unique("crash"));
     create_topic(&kafka, &topic, 3, &[]).await;
-    let options = Options {
-        seed,
-        ..Options::default()
-    };
-    let simulator = simulator(TENANTS, options).await;
+    let (simulator, seed) = drawn_simulator(TENANTS, INCIDENTS / TENANTS as usize).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world
-            .create(tenant.id, INCIDENTS / TENANTS as usize)
-            .unwrap();
-    }
     let setup = Setup::new(&simulator, &kafka, &topic);
     let config = setup.write();
     let mut chance = StdRng::seed_from_u64(seed);
@@ -100,14 +89,6 @@ async fn fifty_kills_lose_nothing_and_repeat_at_most_the_batch_in_flight() {
         tally.records.len() > 2 * INCIDENTS,
         "much was published between the kills"
     );
-}
-
-/// A new seed each time, unless `INCIDENTD_TEST_SEED` repeats an earlier run.
-fn seed() -> u64 {
-    match std::env::var("INCIDENTD_TEST_SEED") {
-        Ok(text) => text.parse().expect("INCIDENTD_TEST_SEED is a number"),
-        Err(_) => Uuid::new_v4().as_u64_pair().0,
-    }
 }
 
 /// Like [`until`], but notices within a millisecond.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{create_topic, shared};
-use crate::support::setup::{Setup, simulator, unique};
+use crate::support::setup::{Setup, create_in_each, simulator, unique};
 use crate::support::tally::Tally;
 use crate::support::{SOON, tell, until};
 use incidentd::simulator::{Endpoint, Options, Request, SECOND};
@@ -28,9 +28,7 @@ async fn two_thousand_tenants_are_each_swept_once_in_each_period() {
     create_topic(&kafka, &topic, 3, &[]).await;
     let simulator = simulator(TENANTS, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 1).unwrap();
-    }
+    create_in_each(&world, 1);
     let setup = Setup::new(&simulator, &kafka, &topic)
         .text("poll.schedule", &format!("every {PERIOD}s"))
         .key("poll.requests_per_minute", "25");

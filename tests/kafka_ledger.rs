@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{create_topic, open_transactions, shared};
-use crate::support::setup::{Setup, simulator, unique};
+use crate::support::setup::{Setup, create_in_each, drawn_simulator, number, simulator, unique};
 use crate::support::tally::Tally;
 use crate::support::{SOON, blocking, tell, until};
 use incidentd::simulator::{Journal, Options, Simulator, World};
@@ -202,9 +202,7 @@ async fn in_state(replica: &Daemon, state: &str) -> BTreeSet<u64> {
 async fn replicas_share_the_tenants_and_take_over_those_of_one_that_is_killed() {
     let simulator = simulator(12, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 5).unwrap();
-    }
+    create_in_each(&world, 5);
     let replicas = Replicas::new(&simulator, 2, 6).await;
     let mut first = replicas.spawn(0).ready().await;
     replicas.share_all(&[&first]).await;
@@ -235,9 +233,7 @@ async fn replicas_share_the_tenants_and_take_over_those_of_one_that_is_killed() 
 async fn a_replica_that_stops_leaves_the_group_before_it_ends() {
     let simulator = simulator(12, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 3).unwrap();
-    }
+    create_in_each(&world, 3);
     let replicas = Replicas::new(&simulator, 2, 6).await;
     let mut first = replicas.spawn(0).ready().await;
     let mut second = replicas.spawn(1).ready().await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::support::daemon::{Daemon, incidentd};
 use crate::support::kafka::{Broker, Found, Right, create_topic, grant, read_all};
-use crate::support::setup::{Setup, simulator};
+use crate::support::setup::{Setup, create_in_each, simulator};
 use crate::support::tally::{Tally, header};
 use crate::support::{SOON, blocking, tell, until};
 use base64::Engine;
@@ -337,9 +337,7 @@ async fn a_user_without_rights_is_told_what_to_grant_and_all_goes_on_by_itself_o
     create_topic(&broker.bootstrap(), TOPIC, 2, &[]).await;
     let simulator = simulator(TENANTS, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 3).unwrap();
-    }
+    create_in_each(&world, 3);
     // These are never granted, which must not stop the incidents.
     let setup = logging_in(Setup::new(&simulator, &login, TOPIC))
         .text("kafka.status_topic", "security.status")

@@ -12,7 +12,7 @@ use shapes::Shapes;
 
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Broker, create_topic, shared};
-use crate::support::setup::{Setup, simulator, unique};
+use crate::support::setup::{Setup, create_in_each, simulator, unique};
 use crate::support::tally::Tally;
 use crate::support::{SOON, blocking, tell, until};
 use incidentd::simulator::{Effect, Endpoint, GraphOptions, Options, Rule, SECOND, World};
@@ -135,9 +135,7 @@ async fn a_thousand_back_fills_without_kafka_stay_within_the_budget() {
     })
     .await;
     // Back-fill alone holds only as many pages as it has permits; live sweeps fill the budget.
-    for tenant in &world.tenants() {
-        world.create(tenant.id, 4).unwrap();
-    }
+    create_in_each(&world, 4);
     let mut most_in_flight: u64 = 0;
     let end = Instant::now() + OUTAGE;
     while Instant::now() < end {

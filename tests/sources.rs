@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{create_topic, shared};
-use crate::support::setup::{Setup, simulator, unique};
+use crate::support::setup::{Setup, create_in_each, simulator, unique};
 use crate::support::tally::Tally;
 use crate::support::{SOON, tell, until};
 use incidentd::simulator::{
@@ -162,9 +162,7 @@ async fn a_tenant_moves_between_the_sources_and_back_with_its_ledger() {
     };
     let simulator = simulator(2, options).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 120).unwrap();
-    }
+    create_in_each(&world, 120);
     let topic = unique("moving");
     create_topic(&shared(), &topic, 3, &[]).await;
     let mut config = setup(&simulator, &topic, "defender");

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::support::daemon::{Daemon, STOP_LIMIT, incidentd};
 use crate::support::kafka::{Broker, Found, create_topic, read_all, shared};
-use crate::support::setup::{Setup, simulator, unique};
+use crate::support::setup::{Setup, create_in_each, simulator, unique};
 use crate::support::tally::{Tally, header, structured};
 use crate::support::{SOON, blocking, until};
 
@@ -19,9 +19,7 @@ use crate::support::{SOON, blocking, until};
 async fn standard_output_has_one_record_a_line_and_needs_no_kafka() {
     let simulator = simulator(2, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 20).unwrap();
-    }
+    create_in_each(&world, 20);
     let setup = Setup::new(&simulator, "127.0.0.1:1", "none");
     let mut daemon = Daemon::start_with(&setup.write(), &["--output", "stdout"], &[]).await;
     until("all incidents are written", SOON, async || {

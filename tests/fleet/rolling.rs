@@ -21,9 +21,7 @@ async fn a_rolling_restart_of_three_replicas_leaves_no_tenant_unswept_for_long()
     };
     let simulator = Simulator::start(options).await.unwrap();
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 1).unwrap();
-    }
+    create_in_each(&world, 1);
     let further = |setup: Setup| {
         setup
             .text("poll.schedule", &format!("every {PERIOD}s"))

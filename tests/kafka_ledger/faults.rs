@@ -18,9 +18,7 @@ async fn a_broker_that_is_killed_or_away_for_half_a_minute_costs_no_version_and_
     let (mut broker, _dir) = blocking(move || (Broker::start(dir.path()), dir)).await;
     let simulator = simulator(12, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 10).unwrap();
-    }
+    create_in_each(&world, 10);
     let kafka = broker.bootstrap();
     let replicas = Replicas::at(&kafka, &simulator, 2, 4, |setup| setup).await;
     let mut first = replicas.spawn(0).ready().await;

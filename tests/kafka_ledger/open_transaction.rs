@@ -34,9 +34,7 @@ async fn what_an_owner_writes_behind_an_open_transaction_is_the_next_owners() {
         })
         .await
     };
-    for tenant in world.tenants() {
-        world.create(tenant.id, 20).unwrap();
-    }
+    create_in_each(&world, 20);
     until("all is swept", SOON, async || {
         let status = second.status().await;
         status["ledger"]["versions"] == 12 * 20
@@ -70,9 +68,7 @@ async fn what_an_owner_writes_behind_an_open_transaction_is_the_next_owners() {
 async fn a_replica_takes_its_partition_back_from_a_process_that_fenced_it() {
     let simulator = simulator(12, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 10).unwrap();
-    }
+    create_in_each(&world, 10);
     let replicas = Replicas::new(&simulator, 1, PARTITIONS).await;
     let mut replica = replicas.spawn(0).ready().await;
     replicas.share_all(&[&replica]).await;

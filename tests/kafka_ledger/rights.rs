@@ -55,9 +55,7 @@ async fn a_right_that_is_missing_is_named_and_once_it_is_granted_all_goes_on() {
     let (broker, login, _dir) = guarded("").await;
     let simulator = simulator(6, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 5).unwrap();
-    }
+    create_in_each(&world, 5);
     let replicas = Replicas::at(&broker.bootstrap(), &simulator, 1, 2, |setup| {
         logging_in(setup).text("kafka.brokers", &login)
     })

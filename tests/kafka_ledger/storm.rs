@@ -22,23 +22,9 @@ enum Blow {
 /// `INCIDENTD_TEST_BLOWS` makes it longer, and `INCIDENTD_TEST_SEED` repeats an earlier run.
 #[tokio::test(flavor = "multi_thread")]
 async fn forty_kills_stops_and_suspensions_publish_each_version_once() {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|text| text.parse::<u64>().expect("a number"))
-    };
-    let seed = number("INCIDENTD_TEST_SEED").unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0);
     let blows = number("INCIDENTD_TEST_BLOWS").map_or(BLOWS, |blows| blows as usize);
-    tell(format_args!("INCIDENTD_TEST_SEED={seed}"));
-    let options = Options {
-        seed,
-        ..Options::default()
-    };
-    let simulator = simulator(TENANTS, options).await;
+    let (simulator, seed) = drawn_simulator(TENANTS, 40).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 40).unwrap();
-    }
     let replicas = Replicas::new(&simulator, REPLICAS, PARTITIONS).await;
     let mut chance = StdRng::seed_from_u64(seed);
     let mut running: Vec<Daemon> = (0..REPLICAS).map(|n| replicas.spawn(n)).collect();

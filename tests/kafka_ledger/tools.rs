@@ -49,9 +49,7 @@ fn rows(export: &Output) -> Vec<String> {
 async fn a_ledger_moves_to_kafka_and_back_and_nothing_is_published_again() {
     let simulator = simulator(7, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 30).unwrap();
-    }
+    create_in_each(&world, 30);
     let replicas = Replicas::new(&simulator, 1, 4).await;
     let in_kafka = replicas.config(0);
     let local = |simulator: &Simulator| Setup::new(simulator, &replicas.kafka, &replicas.topic);
@@ -137,9 +135,7 @@ async fn a_ledger_moves_to_kafka_and_back_and_nothing_is_published_again() {
 async fn a_running_group_is_shown_and_exported_and_an_import_is_refused() {
     let simulator = simulator(3, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 5).unwrap();
-    }
+    create_in_each(&world, 5);
     let replicas = Replicas::new(&simulator, 1, 2).await;
     let config = replicas.config(0);
     let missing = ledger(&config, &["export"], b"").await;

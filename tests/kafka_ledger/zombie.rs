@@ -7,9 +7,7 @@ use super::*;
 async fn a_zombie_is_fenced_and_publishes_nothing_twice_and_recovers_by_itself() {
     let simulator = simulator(24, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 10).unwrap();
-    }
+    create_in_each(&world, 10);
     let replicas = Replicas::new(&simulator, 2, 4).await;
     let mut zombie = replicas.spawn(0).ready().await;
     let mut other = replicas.spawn(1).ready().await;
@@ -42,9 +40,7 @@ async fn a_zombie_is_fenced_and_publishes_nothing_twice_and_recovers_by_itself()
 async fn a_transaction_that_kafka_gives_up_is_neither_lost_nor_repeated() {
     let simulator = simulator(24, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 10).unwrap();
-    }
+    create_in_each(&world, 10);
     let replicas = Replicas::new(&simulator, 1, 4).await;
     let mut replica = replicas.spawn(0).ready().await;
     replicas.share_all(&[&replica]).await;

@@ -6,9 +6,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use incidentd::simulator::{Options, Simulator, Tenant};
+use incidentd::simulator::{Options, Simulator, Tenant, World};
 use tempfile::TempDir;
 use uuid::Uuid;
+
+use super::tell;
 
 /// Writes the configuration that a test needs. Dropping it removes its folder, with secret and ledger.
 pub struct Setup {
@@ -115,6 +117,33 @@ pub async fn simulator(tenants: u32, options: Options) -> Simulator {
         ..options
     };
     Simulator::start(options).await.expect("a simulator")
+}
+
+/// The same with this number of incidents in each tenant, drawn from a seed, which is returned. `INCIDENTD_TEST_SEED`
+/// repeats an earlier run.
+pub async fn drawn_simulator(tenants: u32, incidents: usize) -> (Simulator, u64) {
+    let seed = number("INCIDENTD_TEST_SEED").unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0);
+    tell(format_args!("INCIDENTD_TEST_SEED={seed}"));
+    let options = Options {
+        seed,
+        ..Options::default()
+    };
+    let simulator = simulator(tenants, options).await;
+    create_in_each(&simulator.world(), incidents);
+    (simulator, seed)
+}
+
+/// Gives each tenant this number of new incidents.
+pub fn create_in_each(world: &World, incidents: usize) {
+    for tenant in world.tenants() {
+        world.create(tenant.id, incidents).expect("a tenant");
+    }
+}
+
+/// The number in an environment variable, if it is set.
+pub fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().expect("a number"))
 }
 
 /// A topic name that no other test has.
