@@ -156,3 +156,10 @@ pub mod settings;
 #[cfg(feature = "demo")]
 pub mod simulator;
 pub mod telemetry;
+
+// The checks of the fuzz targets name the crate as targets do, and some of them reach private parts.
+#[cfg(test)]
+extern crate self as incidentd;
+#[cfg(test)]
+#[path = "../tests/fuzz_seeds.rs"]
+mod fuzz_seeds;

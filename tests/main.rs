@@ -20,7 +20,6 @@ mod docs;
 mod fault_matrix;
 mod field_faults;
 mod fleet;
-mod fuzz_seeds;
 mod isolation;
 mod kafka_ledger;
 mod kafka_limits;

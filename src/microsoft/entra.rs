@@ -32,6 +32,7 @@ use refusal::TokenAnswer;
 
 mod aadsts;
 mod claims;
+#[cfg(any(test, fuzzing))]
 pub(super) mod fuzzing;
 mod refusal;
 

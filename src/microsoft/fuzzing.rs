@@ -1,4 +1,4 @@
-//! Entry points for the fuzz targets in `tests/fuzz`, and for the test that runs their seeds. The daemon does not call
+//! Entry points for the fuzz targets in `tests/fuzz`, and for the test that runs their seeds. Only these are built with
 //! them.
 //!
 //! Each takes one input, reads it in every way in which the daemon may read an answer, and panics if a promise is

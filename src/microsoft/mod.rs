@@ -20,6 +20,7 @@ mod credential;
 mod entra;
 mod errors;
 mod files;
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;

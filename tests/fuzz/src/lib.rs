@@ -1,5 +1,5 @@
 //! What must hold for every input: one function for each fuzz target, which panics if a promise is broken. The fuzz
-//! targets call them, and so does the ordinary test `fuzz_seeds`, which includes this file as a module.
+//! targets call them, and so does the unit test `fuzz_seeds`, which includes this file as a module.
 
 mod codec;
 mod instants;
