@@ -226,24 +226,28 @@ async fn while_the_broker_is_away_publishing_waits_and_the_state_says_so() {
     assert_eq!(count_by_key(&arrived).len(), 50);
 }
 
+/// Starts the probe. The future stops it.
+fn probed(publisher: &Arc<KafkaPublisher>) -> impl Future<Output = ()> {
+    let stop = CancellationToken::new();
+    let (publisher, until) = (Arc::clone(publisher), stop.clone());
+    let probe = tokio::spawn(async move { publisher.probe(until).await });
+    async move {
+        stop.cancel();
+        let ended = timeout(LIMIT, probe).await.expect("the probe stops");
+        ended.expect("no panic");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_probe_finds_a_broker_that_appears_without_a_record_being_sent() {
     let cluster = cluster(&[]);
     cluster.broker_down(1).expect("the broker goes down");
     let publisher = Arc::new(publisher(&cluster, &[]));
-    let stop = CancellationToken::new();
-    let probe = tokio::spawn({
-        let (publisher, stop) = (Arc::clone(&publisher), stop.clone());
-        async move { publisher.probe(stop).await }
-    });
+    let stop_probe = probed(&publisher);
     state_becomes(&publisher, PartState::Unavailable).await;
     cluster.broker_up(1).expect("the broker comes up");
     state_becomes(&publisher, PartState::Ok).await;
-    stop.cancel();
-    timeout(LIMIT, probe)
-        .await
-        .expect("the probe stops")
-        .expect("no panic");
+    stop_probe.await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -368,18 +372,10 @@ async fn a_refused_producer_comes_back_without_a_record_being_sent() {
         &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED],
     );
     let publisher = Arc::new(publisher(&cluster, &[]));
-    let stop = CancellationToken::new();
-    let probe = tokio::spawn({
-        let (publisher, stop) = (Arc::clone(&publisher), stop.clone());
-        async move { publisher.probe(stop).await }
-    });
+    let stop_probe = probed(&publisher);
     state_becomes(&publisher, PartState::Failed).await;
     state_becomes(&publisher, PartState::Ok).await;
-    stop.cancel();
-    timeout(LIMIT, probe)
-        .await
-        .expect("the probe stops")
-        .expect("no panic");
+    stop_probe.await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -117,6 +117,14 @@ fn opened_by(open: Opener) -> OpenDisk {
     }
 }
 
+/// A ledger, and the sound disk and the folder in which it is.
+fn sound() -> (tempfile::TempDir, Arc<Disk>, LocalLedger) {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let disk = Arc::new(Disk::default());
+    let ledger = ledger_on(&disk, dir.path());
+    (dir, disk, ledger)
+}
+
 fn ledger_on(disk: &Arc<Disk>, dir: &Path) -> LocalLedger {
     LocalLedger::open_with(dir, opened_by(on(disk))).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -124,9 +132,7 @@ fn ledger_on(disk: &Arc<Disk>, dir: &Path) -> LocalLedger {
 #[tokio::test]
 async fn a_full_disk_fails_each_write_in_plain_words_and_is_survived_without_restart() {
     for fault in [NO_NEW_BLOCKS, NO_WRITES] {
-        let dir = tempfile::tempdir().expect("temporary directory");
-        let disk = Arc::new(Disk::default());
-        let ledger = ledger_on(&disk, dir.path());
+        let (dir, disk, ledger) = sound();
         ledger.write(entry(1, 1)).await.expect("there is space");
 
         disk.set(fault);
@@ -173,9 +179,7 @@ async fn a_full_disk_fails_each_write_in_plain_words_and_is_survived_without_res
 
 #[tokio::test]
 async fn a_full_disk_does_not_stop_reading() {
-    let dir = tempfile::tempdir().expect("temporary directory");
-    let disk = Arc::new(Disk::default());
-    let ledger = ledger_on(&disk, dir.path());
+    let (_dir, disk, ledger) = sound();
     ledger.write(entry(1, 1)).await.expect("there is space");
     disk.set(NO_NEW_BLOCKS);
     ledger.write(entry(1, 2)).await.expect_err("no space");
@@ -185,9 +189,7 @@ async fn a_full_disk_does_not_stop_reading() {
 
 #[tokio::test]
 async fn reads_fail_while_the_file_cannot_be_opened_and_bring_it_back_by_themselves() {
-    let dir = tempfile::tempdir().expect("temporary directory");
-    let disk = Arc::new(Disk::default());
-    let ledger = ledger_on(&disk, dir.path());
+    let (_dir, disk, ledger) = sound();
     ledger.write(entry(1, 1)).await.expect("there is space");
     disk.set(NO_WRITES);
     ledger.write(entry(1, 2)).await.expect_err("no space");
@@ -209,9 +211,7 @@ async fn reads_fail_while_the_file_cannot_be_opened_and_bring_it_back_by_themsel
 
 #[tokio::test]
 async fn entries_that_wait_together_share_one_commit() {
-    let dir = tempfile::tempdir().expect("temporary directory");
-    let disk = Arc::new(Disk::default());
-    let ledger = ledger_on(&disk, dir.path());
+    let (_dir, disk, ledger) = sound();
     let flushes = || disk.flushes.load(Ordering::SeqCst);
     let before = flushes();
     ledger.write(entry(0, 0)).await.expect("written");
@@ -270,9 +270,7 @@ async fn begin<F: Future + Unpin>(futures: &mut [F]) {
 #[tokio::test(start_paused = true)]
 #[allow(clippy::await_holding_lock)] // The lock is the disk that hangs.
 async fn a_disk_that_does_not_answer_reads_holds_up_no_thread_of_the_runtime_and_is_shown() {
-    let dir = tempfile::tempdir().expect("temporary directory");
-    let disk = Arc::new(Disk::default());
-    let ledger = ledger_on(&disk, dir.path());
+    let (_dir, disk, ledger) = sound();
     ledger.write(entry(1, 1)).await.expect("written");
     let hangs = disk.read_gate.lock();
     let mut reads: Vec<_> = (1..=50).map(|of| ledger.state(tenant(of))).collect();
@@ -309,9 +307,7 @@ async fn a_disk_that_does_not_answer_reads_holds_up_no_thread_of_the_runtime_and
 #[tokio::test(start_paused = true)]
 #[allow(clippy::await_holding_lock)] // The lock is the disk that hangs.
 async fn a_write_that_a_disk_holds_up_is_shown_and_waited_for() {
-    let dir = tempfile::tempdir().expect("temporary directory");
-    let disk = Arc::new(Disk::default());
-    let ledger = ledger_on(&disk, dir.path());
+    let (_dir, disk, ledger) = sound();
     let hangs = disk.gate.lock();
     let mut write = ledger.write(entry(1, 1));
     assert!((&mut write).now_or_never().is_none());
@@ -327,9 +323,7 @@ async fn a_write_that_a_disk_holds_up_is_shown_and_waited_for() {
 #[tokio::test]
 async fn closing_does_not_wait_for_a_disk_that_hangs_and_the_folder_stays_locked_until_it_is_over()
 {
-    let dir = tempfile::tempdir().expect("temporary directory");
-    let disk = Arc::new(Disk::default());
-    let ledger = ledger_on(&disk, dir.path());
+    let (dir, disk, ledger) = sound();
     let hangs = disk.gate.lock();
     let mut write = ledger.write(entry(1, 1));
     assert!((&mut write).now_or_never().is_none());

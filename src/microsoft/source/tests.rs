@@ -1,7 +1,5 @@
 //! What both APIs promise, tested with Defender where it makes no difference.
 
-use parking_lot::Mutex;
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -13,8 +11,8 @@ use crate::core::health::failure::Suspect;
 use crate::core::ids::IncidentId;
 use crate::core::incident::page::Splitter;
 use crate::microsoft::tests::support::{
-    Server, Step, answer, assert_silent_about, defender_at, http_options, impatient, json, list,
-    read_page,
+    Log, Server, Step, answer, assert_silent_about, defender_at, http_options, impatient, json,
+    list, read_page,
 };
 
 const TOKEN: &str = "TOKEN.CANARY.1";
@@ -76,21 +74,6 @@ async fn a_page_says_of_a_link_whether_it_is_followed_and_nothing_of_the_token()
             .unwrap_or_else(|| panic!("{link} is followed"));
         assert_eq!(failure.suspect, Suspect::Elsewhere, "{link}");
         assert_silent_about(&failure, &[TOKEN, &TOKEN.to_lowercase(), "skiptoken"]);
-    }
-}
-
-/// Receives the log.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }
 

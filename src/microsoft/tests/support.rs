@@ -245,3 +245,18 @@ pub(in crate::microsoft) fn assert_silent_about(failure: &Failure, canaries: &[&
         assert!(!shown.contains(canary), "{canary} is shown in {shown}");
     }
 }
+
+/// Receives the log.
+#[derive(Clone, Default)]
+pub(in crate::microsoft) struct Log(pub(in crate::microsoft) Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

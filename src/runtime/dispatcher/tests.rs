@@ -90,6 +90,15 @@ fn dispatcher(
     Dispatcher::new(sweeper, Permits::new(concurrent), reports, heartbeat)
 }
 
+/// This number of tenants, each with a server of its own.
+fn many(world: &World, count: u8) -> (Vec<Arc<Server>>, Vec<Arc<Tenant>>) {
+    let tenant = |n| {
+        let server = Server::new(Order::NewestFirst, None);
+        (server.clone(), world.tenant(n, &server, 100))
+    };
+    (1..=count).map(tenant).unzip()
+}
+
 fn firing() -> DispatcherCommand {
     DispatcherCommand::Fired("every 30s".parse().expect("schedule"))
 }
@@ -101,13 +110,7 @@ fn asks(server: &Server) -> u32 {
 #[tokio::test(start_paused = true)]
 async fn every_tenant_is_swept_each_period_at_its_own_place() {
     let world = World::new(1 << 20);
-    let servers: Vec<_> = (0..100)
-        .map(|_| Server::new(Order::NewestFirst, None))
-        .collect();
-    let tenants: Vec<_> = (1..)
-        .zip(&servers)
-        .map(|(n, server)| world.tenant(n, server, 100))
-        .collect();
+    let (servers, tenants) = many(&world, 100);
     let rig = Rig::start(&world, &tenants, 4);
     sleep(PERIOD).await;
     let first: Vec<_> = servers.iter().map(|server| asks(server)).collect();

@@ -206,14 +206,17 @@ async fn an_incomplete_answer_is_published_and_the_cursor_stays() {
     assert_eq!(cursor(&world, &tenant), Some(at(3600)));
 }
 
+/// A tenant, and the Entra that grants its tokens.
+fn with_entra() -> (World, Arc<Server>, Arc<Entra>, Arc<Tenant>) {
+    let (world, server) = (World::new(ROOM), Server::new(Order::OldestFirst, None));
+    let entra = Arc::new(Entra::default());
+    let tenant = world.tenant_with(1, &server, 100, &entra);
+    (world, server, entra, tenant)
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_that_the_api_does_not_know_cost_one_renewal_and_pass_by_themselves() {
-    let (world, server, entra) = (
-        World::new(ROOM),
-        Server::new(Order::OldestFirst, None),
-        Arc::new(Entra::default()),
-    );
-    let tenant = world.tenant_with(1, &server, 100, &entra);
+    let (world, server, entra, tenant) = with_entra();
     server.set(1, at(50), 1);
     assert_eq!(sweep(&world, &tenant).await.published, 1);
     let refusal = Failure::new(Health::Unreachable, Reaction::RenewToken, "401", "wait");
@@ -236,12 +239,7 @@ async fn keys_that_the_api_does_not_know_cost_one_renewal_and_pass_by_themselves
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_is_renewed_once_and_the_same_page_read() {
-    let (world, server, entra) = (
-        World::new(ROOM),
-        Server::new(Order::OldestFirst, None),
-        Arc::new(Entra::default()),
-    );
-    let tenant = world.tenant_with(1, &server, 100, &entra);
+    let (world, server, entra, tenant) = with_entra();
     server.set(1, at(50), 1);
     let refusal = Failure::new(
         Health::Misconfigured,
@@ -271,12 +269,7 @@ async fn a_refused_token_is_renewed_once_and_the_same_page_read() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_without_the_permission_is_not_used_again() {
-    let (world, server, entra) = (
-        World::new(ROOM),
-        Server::new(Order::OldestFirst, None),
-        Arc::new(Entra::default()),
-    );
-    let tenant = world.tenant_with(1, &server, 100, &entra);
+    let (world, server, entra, tenant) = with_entra();
     let refusal =
         Failure::new(Health::Consent, Reaction::Slow, "403", "grant the role").with_status(403);
     server.faults.pages.lock().push(Fault::Refuse(refusal));

@@ -1,10 +1,9 @@
 //! Two secrets: one replaces the other without a failure.
 
-use parking_lot::Mutex;
 use std::fs;
-use std::io::Write;
 
 use super::*;
+use crate::microsoft::tests::support::Log;
 
 const OLD: &str = "OLD~CANARY/+=";
 const NEW: &str = "NEW~CANARY/+=";
@@ -163,21 +162,6 @@ async fn a_missing_consent_is_not_blamed_on_the_secrets() {
     let failure = rotation.failure().await;
     assert_eq!(failure.health, Health::Consent);
     assert!(!failure.what.contains("both"), "{failure:?}");
-}
-
-/// The log as text.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 #[tokio::test]

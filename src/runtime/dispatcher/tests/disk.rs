@@ -50,13 +50,7 @@ async fn a_disk_that_hangs_under_a_secret_holds_up_neither_others_nor_a_request_
 async fn a_ledger_that_does_not_answer_holds_up_neither_the_dispatcher_nor_its_stop() {
     let world = World::new(1 << 20);
     world.ledger.hangs.store(true, Ordering::SeqCst);
-    let servers: Vec<_> = (0..20)
-        .map(|_| Server::new(Order::NewestFirst, None))
-        .collect();
-    let tenants: Vec<_> = (1..)
-        .zip(&servers)
-        .map(|(n, server)| world.tenant(n, server, 100))
-        .collect();
+    let (_servers, tenants) = many(&world, 20);
     let rig = Rig::start(&world, &tenants, 4);
     rig.fire(2).await;
     assert!(!rig.dispatcher.is_finished(), "the dispatcher goes on");
