@@ -48,6 +48,7 @@ type ByLabel<M> = Family<[(&'static str, &'static str); 1], M, fn() -> M>;
 
 /// Counts events and renders them. Counting is cheap from any task, and never waits.
 #[derive(Debug)]
+// More than 12 fields: one for each metric.
 pub struct Metrics {
     registry: Registry,
     detail: MetricsDetail,
