@@ -18,6 +18,8 @@
 //!
 //! A turn in the queue is not a state: a tenant's next turn may be queued while it is swept.
 //!
+//! A tenant may also have to wait: nothing starts until that is over. Its failures are remembered, and a rest goes on.
+//!
 //! Invariants: at most one piece of work runs for a tenant, also across reloads. Each removed or released tenant is
 //! reported once ([`Action::Released`]), after its work has ended. Nothing starts after [`Input::Stop`]. Every input is
 //! accepted in every state.
@@ -124,22 +126,39 @@ impl Agenda {
         }
     }
 
-    /// Adds a member of the fleet. Returns whether it gets a first turn now: it is new or has new settings, and none of
-    /// its work has to end first.
+    /// Adds a member of the fleet. Returns whether it gets a first turn now: it is new, has new settings, or its wait is
+    /// over, and none of its work has to end first.
     fn enter(&mut self, now: Look, member: &FleetMember) -> bool {
         let entry = self.entries.get(&member.id);
         let known = entry.filter(|entry| !AgendaState::GONE.contains(&entry.state));
         if known.is_some() && !member.changed {
-            return false;
+            return self.wait(now, member);
         }
         let left = entry.and_then(|entry| entry.state.left(true));
         if left.is_some() && known.is_some() {
             self.actions.push(Action::GiveWay(member.id));
         }
         let state = left.unwrap_or(AgendaState::Idle);
-        let entry = AgendaEntry::new(member.schedule.clone(), state, now);
+        let entry = AgendaEntry {
+            waits: member.waits,
+            ..AgendaEntry::new(member.schedule.clone(), state, now)
+        };
         self.entries.insert(member.id, entry);
-        left.is_none()
+        left.is_none() && !member.waits
+    }
+
+    /// Lets a known member wait, or ends its wait. Returns whether it gets a turn now.
+    fn wait(&mut self, now: Look, member: &FleetMember) -> bool {
+        let Some(entry) = self.entries.get_mut(&member.id) else {
+            return false;
+        };
+        let waited = mem::replace(&mut entry.waits, member.waits);
+        let left = entry.state.left(true);
+        if let Some(left) = left.filter(|_| member.waits && !waited) {
+            entry.state = left;
+            self.actions.push(Action::GiveWay(member.id));
+        }
+        waited && !member.waits && left.is_none() && !entry.state.rests(now)
     }
 
     /// Schedules that stay keep their last firing, because gaps are counted from it.
@@ -192,7 +211,9 @@ impl Agenda {
             firings.saturating_sub(1)
         });
         group.last_firing = Some(at);
-        let tenants = group.tenants.clone();
+        let waits = |tenant: &TenantId| self.entries.get(tenant).is_some_and(|it| it.waits);
+        let tenants = group.tenants.iter().copied();
+        let tenants: Vec<_> = tenants.filter(|tenant| !waits(tenant)).collect();
         if missed > 0 {
             let count = missed.saturating_mul(tenants.len() as u64);
             self.actions.push(Action::Missed(count));
@@ -253,7 +274,8 @@ impl Agenda {
     }
 
     fn start(&mut self, now: Look, tenant: TenantId) {
-        let Some(entry) = self.entries.get_mut(&tenant).filter(|_| !self.stopping) else {
+        let entry = self.entries.get_mut(&tenant);
+        let Some(entry) = entry.filter(|entry| !self.stopping && !entry.waits) else {
             return;
         };
         entry.state = AgendaState::Sweeping { began: now.steady };

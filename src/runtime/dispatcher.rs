@@ -56,7 +56,8 @@ pub struct Dispatcher {
     releases: Releases,
 }
 
-/// A tenant of the fleet, or one that has left it and whose work has not ended yet.
+/// A tenant of the fleet, or one that has left it and whose work, or a pause that Microsoft asked for, has not ended yet.
+/// The pause holds when the tenant comes back, after a rebalance for example.
 struct TenantEntry {
     /// The tenant with its present settings. Running work may have begun with former ones.
     tenant: Arc<Tenant>,
@@ -127,6 +128,7 @@ impl Dispatcher {
                 _ = look.tick() => {
                     self.look_at_credentials();
                     self.reports.log_late();
+                    self.forget_departed();
                 }
                 () = sleep_until(next.unwrap_or_else(far_away)), if next.is_some() => self.act(Input::Due),
             }
@@ -159,13 +161,15 @@ impl Dispatcher {
     fn set_fleet(&mut self, fleet: &Fleet, ownership: &Ownership) {
         self.reports
             .set_fleet(fleet, |tenant| ownership.waits(tenant));
-        let swept = fleet.iter().filter(|tenant| ownership.may_sweep(tenant.id));
-        let present: HashSet<_> = swept.clone().map(|tenant| tenant.id).collect();
+        let stays = |id| ownership.may_sweep(id) || ownership.waits(id);
+        let stay = fleet.iter().filter(|tenant| stays(tenant.id));
+        let present: HashSet<_> = stay.clone().map(|tenant| tenant.id).collect();
         self.leave(|tenant| !present.contains(tenant));
-        let members = swept.map(|tenant| FleetMember {
+        let members = stay.map(|tenant| FleetMember {
             id: tenant.id,
             schedule: tenant.schedule.clone(),
             changed: self.enter(tenant),
+            waits: ownership.waits(tenant.id),
         });
         let members = members.collect();
         self.act(Input::Fleet(members));
@@ -188,10 +192,21 @@ impl Dispatcher {
             return false;
         }
         let memory = entry.memory.take();
-        entry.memory = memory.map(|memory| memory.succeed(&entry.tenant, tenant, uptime));
+        entry.memory = memory.map(|memory| match entry.gone {
+            true => memory.come_back(&entry.tenant, tenant, uptime),
+            false => memory.succeed(&entry.tenant, tenant, uptime),
+        });
         entry.tenant = tenant.clone();
         entry.gone = false;
         true
+    }
+
+    /// Drops what is known of tenants that have left, and that nothing keeps.
+    fn forget_departed(&mut self) {
+        let uptime = self.uptime();
+        let paused = |memory: &Memory| memory.pace.is_paused(uptime);
+        let kept = |entry: &TenantEntry| entry.memory.as_ref().is_none_or(paused);
+        self.tenants.retain(|_, entry| !entry.gone || kept(entry));
     }
 
     /// Nothing new begins for the tenants for which `leaves` is true.
@@ -236,9 +251,8 @@ impl Dispatcher {
                 Action::Missed(count) => {
                     self.sweeper.observer.see(Event::MissedFirings { count });
                 }
-                Action::Released(tenant) => {
-                    self.tenants.remove(&tenant);
-                }
+                // `forget_departed` drops it.
+                Action::Released(_) => {}
             }
         }
     }

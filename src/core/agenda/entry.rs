@@ -10,6 +10,8 @@ use crate::core::time::wallclock::Look;
 pub(super) struct AgendaEntry {
     pub(super) schedule: Schedule,
     pub(super) state: AgendaState,
+    /// Nothing starts for it.
+    pub(super) waits: bool,
     /// Failed sweeps in a row.
     pub(super) failures: u32,
     pub(super) fill_failures: u32,
@@ -45,6 +47,7 @@ impl AgendaEntry {
         Self {
             schedule,
             state,
+            waits: false,
             failures: 0,
             fill_failures: 0,
             fill_since: now.steady,

@@ -34,6 +34,8 @@ pub struct FleetMember {
     pub schedule: Schedule,
     /// Its settings differ from those in the previous fleet.
     pub changed: bool,
+    /// It is not swept until a later fleet says otherwise: the ledger is not ready for it.
+    pub waits: bool,
 }
 
 /// How a sweep or a back-fill ended.

@@ -24,6 +24,14 @@ fn member(n: u8, changed: bool) -> FleetMember {
         id: tenant(n),
         schedule: schedule(n),
         changed,
+        waits: false,
+    }
+}
+
+fn waiting(n: u8, changed: bool) -> FleetMember {
+    FleetMember {
+        waits: true,
+        ..member(n, changed)
     }
 }
 
@@ -46,6 +54,7 @@ struct Rig {
     /// The tenants with running work, and whether it was asked to give way.
     running: BTreeMap<TenantId, bool>,
     fleet: HashSet<TenantId>,
+    waiting: HashSet<TenantId>,
     /// Tenants that were removed or released and are not reported yet.
     leaving: HashSet<TenantId>,
     released: Vec<TenantId>,
@@ -90,6 +99,7 @@ impl Rig {
     fn started(&mut self, tenant: TenantId) {
         assert!(!self.stopped, "a start after the stop");
         assert!(self.fleet.contains(&tenant), "not of the fleet");
+        assert!(!self.waiting.contains(&tenant), "it has to wait");
         assert_eq!(
             self.running.insert(tenant, false),
             None,
@@ -102,6 +112,8 @@ impl Rig {
         self.leaving.extend(self.fleet.difference(&fleet));
         self.leaving.retain(|tenant| !fleet.contains(tenant));
         self.fleet = fleet;
+        let waiting = members.iter().filter(|member| member.waits);
+        self.waiting = waiting.map(|member| member.id).collect();
         self.on(Input::Fleet(members));
         self.check_leaving();
     }
@@ -157,9 +169,10 @@ impl Rig {
             Step::Fleet(members) => {
                 let members: BTreeMap<_, _> = members.into_iter().collect();
                 let known = |n| self.fleet.contains(&tenant(n));
-                let members = members
-                    .iter()
-                    .map(|(n, changed)| member(*n, *changed || !known(*n)));
+                let members = members.iter().map(|(n, (changed, waits))| FleetMember {
+                    waits: *waits,
+                    ..member(*n, *changed || !known(*n))
+                });
                 self.set_fleet(members.collect());
             }
             Step::Release(tenants) => self.release(&tenants),
@@ -247,9 +260,61 @@ fn a_tenant_that_comes_back_while_its_work_ends_is_not_reported_and_is_swept_aga
     assert_eq!((rig.sweeps.len(), rig.released.len()), (2, 0));
 }
 
+#[test]
+fn a_tenant_that_waits_is_swept_as_soon_as_its_wait_is_over_and_its_work_has_ended() {
+    let mut rig = Rig::default();
+    rig.set_fleet(vec![waiting(0, true)]);
+    rig.fire();
+    rig.pass(seconds(61));
+    assert_eq!((rig.sweeps.len(), rig.missed), (0, 0));
+    rig.set_fleet(vec![member(0, false)]);
+    rig.now += seconds(1);
+    rig.on(Input::Due);
+    assert_eq!(rig.sweeps.len(), 1, "at once");
+
+    rig.set_fleet(vec![waiting(0, false)]);
+    assert_eq!(
+        rig.running.get(&tenant(0)),
+        Some(&true),
+        "it is to give way"
+    );
+    rig.set_fleet(vec![member(0, false)]);
+    rig.end(tenant(0), WorkResult::Stopped);
+    assert_eq!(rig.sweeps.len(), 2, "the former work has ended");
+    assert!(rig.released.is_empty());
+}
+
+#[test]
+fn a_rest_goes_on_while_a_tenant_waits() {
+    for (waited, looked) in [(10, 60), (90, 91)] {
+        let mut rig = Rig::default();
+        rig.set_fleet(vec![member(0, true)]);
+        rig.now = seconds(1);
+        rig.on(Input::Due);
+        let asked = WorkResult::Failed {
+            reaction: Reaction::Wait(seconds(60)),
+            credential: false,
+        };
+        rig.end(tenant(0), asked);
+        rig.sweeps.clear();
+        rig.set_fleet(vec![waiting(0, false)]);
+        rig.pass(seconds(waited));
+        rig.set_fleet(vec![member(0, false)]);
+        rig.pass(seconds(looked - waited));
+        assert_eq!(
+            rig.sweeps.len(),
+            usize::from(waited > 60),
+            "waited {waited} s"
+        );
+        rig.pass(seconds(7));
+        assert_eq!(rig.sweeps.len(), 1, "waited {waited} s");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
-    Fleet(Vec<(u8, bool)>),
+    /// For each tenant whether its settings are new, and whether it waits.
+    Fleet(Vec<(u8, (bool, bool))>),
     Release(Vec<u8>),
     Fire(u8),
     End(u8, u8),
@@ -261,7 +326,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let some = || prop::collection::vec(0..8_u8, 0..5);
     prop_oneof![
-        1 => prop::collection::vec((0..8_u8, any::<bool>()), 0..8).prop_map(Step::Fleet),
+        1 => prop::collection::vec((0..8_u8, any::<(bool, bool)>()), 0..8).prop_map(Step::Fleet),
         1 => some().prop_map(Step::Release),
         4 => (0..2_u8).prop_map(Step::Fire),
         6 => (any::<u8>(), 0..6_u8).prop_map(|(who, how)| Step::End(who, how)),
@@ -303,7 +368,15 @@ proptest! {
         rig.sweeps.clear();
         rig.fire();
         rig.pass(seconds(61));
-        prop_assert_eq!(&rig.sweeps.iter().copied().collect::<HashSet<_>>(), &rig.fleet);
+        let swept: HashSet<_> = rig.sweeps.iter().copied().collect();
+        prop_assert_eq!(&swept, &(&rig.fleet - &rig.waiting));
+        // Without a firing.
+        let schedules = (0..8).map(|n| member(n, false));
+        let members = schedules.filter(|member| rig.fleet.contains(&member.id));
+        rig.set_fleet(members.collect());
+        rig.pass(seconds(1));
+        let swept: HashSet<_> = rig.sweeps.iter().copied().collect();
+        prop_assert_eq!(&swept, &rig.fleet);
         rig.on(Input::Stop);
         rig.stopped = true;
         rig.fire();

@@ -124,6 +124,16 @@ impl Memory {
         memory
     }
 
+    /// The memory of a tenant that was away until `uptime`. Another process may have spent its requests meanwhile.
+    #[must_use]
+    pub fn come_back(self, from: &Tenant, to: &Tenant, uptime: Duration) -> Self {
+        let mut memory = self.succeed(from, to, uptime);
+        let mut budget = Budget::new(to.rules.reach.requests_per_minute, uptime);
+        budget.succeed(&memory.pace.budget);
+        memory.pace.budget = budget;
+        memory
+    }
+
     pub fn failures(&mut self, purpose: Purpose) -> &mut PageFailures {
         match purpose {
             Purpose::Live => &mut self.live_failures,
@@ -138,6 +148,12 @@ impl RequestPace {
         if self.paused.as_ref().is_none_or(|(other, _)| *other < until) {
             self.paused = Some((until, failure.clone()));
         }
+    }
+
+    /// Whether Microsoft asked for a pause that is not over at `uptime`.
+    pub fn is_paused(&self, uptime: Duration) -> bool {
+        let paused = self.paused.as_ref();
+        paused.is_some_and(|(until, _)| *until > uptime)
     }
 
     /// Why no request may go out at `uptime`. A sweep must report a long pause: if it waited silently, the tenant would

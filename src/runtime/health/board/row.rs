@@ -75,9 +75,6 @@ impl BoardRow {
 
     pub(super) fn wait(&mut self, waits: bool, now: Ticks) {
         self.waiting = waits.then(|| self.waiting.unwrap_or(now));
-        if waits {
-            self.times.next = None;
-        }
     }
 
     /// The state to show.
@@ -151,6 +148,7 @@ impl BoardRow {
             (None, Some(failure)) => (Some(&*failure.remedy), Some(&*failure.what)),
             (None, None) => ((self.health == Health::Starting).then_some(STARTING), None),
         };
+        let next = times.next.filter(|_| self.waiting.is_none());
         TenantStatus {
             id: tenant.id,
             name: tenant.name.clone(),
@@ -164,7 +162,7 @@ impl BoardRow {
             lag_seconds: times.caught_up.map(|began| began.age(now).as_secs()),
             overdue_seconds: times.due.age(now).as_secs(),
             last_success: times.last_success,
-            next_sweep: times.next.map(|next| next.seen_from(now)),
+            next_sweep: next.map(|next| next.seen_from(now)),
             token_expires: tenant.tokens.expires(),
             credential_expires: None,
             published: self.published,
