@@ -69,6 +69,9 @@ use crate::settings::{LogFormat, LogLevels, NotALogLevel};
 
 /// The targets of this crate's lines begin with it.
 const OURS: &str = "incidentd";
+/// Its only usual line is an error about a job that was removed while it fired: a schedule has left. Lost firings are counted
+/// without it.
+const JOB_RUNNER: &str = "tokio_cron_scheduler::job::runner";
 /// Log lines that may wait to be written: some MiB.
 const WAITING: usize = 8192;
 /// How often lost lines are counted.
@@ -204,6 +207,7 @@ fn targets(filter: &str) -> Result<Targets, LogError> {
     Ok(Targets::new()
         .with_default(own.min(LevelFilter::WARN))
         .with_target(OURS, own)
+        .with_target(JOB_RUNNER, LevelFilter::OFF)
         .with_targets(targets))
 }
 

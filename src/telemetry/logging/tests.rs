@@ -197,6 +197,21 @@ fn a_librarys_trace_line_is_not_written() {
 }
 
 #[test]
+fn a_schedule_that_leaves_is_no_error_and_other_libraries_errors_are_written() {
+    let errors = || {
+        error!(target: "tokio_cron_scheduler::job::runner", "Error getting 1 from job code");
+        error!(target: "tokio_cron_scheduler::job::creator", "Error saving job metadata");
+    };
+    for filter in ["info", "debug", "info,tokio_cron_scheduler=debug"] {
+        let lines = logged(TEXT, filter, errors);
+        assert_eq!(lines.len(), 1, "{filter}: {lines:?}");
+        assert!(lines[0].contains("metadata"), "{filter}: {lines:?}");
+    }
+    let asked = "info,tokio_cron_scheduler::job::runner=error";
+    assert_eq!(logged(TEXT, asked, errors).len(), 2, "it is asked for");
+}
+
+#[test]
 fn a_filter_that_says_nothing_is_refused_with_the_words_that_are_wrong() {
     for (filter, wrong) in [
         ("infoo", "infoo"),
