@@ -3,7 +3,7 @@
 //!
 //! A record that Kafka refuses would abort everything else in its transaction. So the outlet looks at topics and sizes
 //! first: an incident that its topic may not accept is split before the transaction begins, and an item whose topic is
-//! missing is left out, held back with the reason, while all others go on.
+//! missing is left out, held back with the reason, while all others go on. A dead letter waits for its topic alone.
 //!
 //! After a transaction that fails, only the ledger knows what was committed. The lease is then lost, the sweep ends, and
 //! the next one reads again from the cursor.
@@ -133,7 +133,7 @@ impl TransactionalLease {
             if let Err(failure) = self.ledger.commit(records, entry).await {
                 return Committed {
                     published: 0,
-                    result: Err(failure),
+                    result: Err(self.settle_letters(&letters, failure).await),
                 };
             }
         }
@@ -143,6 +143,25 @@ impl TransactionalLease {
             published: changes.len() as u64,
             result: failure.map_or(Ok(()), Err),
         }
+    }
+
+    /// After a transaction that failed: a dead letter that Kafka refused is no failure of the tenant. The next sweep reads the
+    /// same again, and leaves out what its topic does not accept.
+    async fn settle_letters(&self, letters: &[Arc<str>], failure: Failure) -> Failure {
+        if failure.reaction == Reaction::Fenced {
+            return failure;
+        }
+        for topic in letters {
+            let accepts = self.outlet.ledger.accepts(topic).await;
+            if accepts.as_ref() == Err(&failure) {
+                self.outlet.letters.note(topic, &accepts);
+                return Failure {
+                    reaction: Reaction::Fenced,
+                    ..failure
+                };
+            }
+        }
+        failure
     }
 
     /// After the commit.

@@ -18,13 +18,17 @@ struct Transactions(Mutex<Vec<(Vec<Record>, LedgerEntry)>>);
 #[derive(Default)]
 struct FakeLedger {
     written: Arc<Transactions>,
-    absent: Mutex<HashSet<&'static str>>,
+    absent: Arc<Mutex<HashSet<&'static str>>>,
+    /// Refuses what is written to it. Then it counts as absent.
+    refuses: Arc<Mutex<Option<&'static str>>>,
     /// The failure of every commit.
     fails: Arc<Mutex<Option<Failure>>>,
 }
 
 struct FakeTenantLedger {
     written: Arc<Transactions>,
+    absent: Arc<Mutex<HashSet<&'static str>>>,
+    refuses: Arc<Mutex<Option<&'static str>>>,
     fails: Arc<Mutex<Option<Failure>>>,
 }
 
@@ -32,6 +36,8 @@ impl TransactionalLedger for FakeLedger {
     fn open(&self, _: TenantId) -> Result<Box<dyn TenantLedger>, Failure> {
         Ok(Box::new(FakeTenantLedger {
             written: self.written.clone(),
+            absent: self.absent.clone(),
+            refuses: self.refuses.clone(),
             fails: self.fails.clone(),
         }))
     }
@@ -39,12 +45,7 @@ impl TransactionalLedger for FakeLedger {
     fn accepts<'a>(&'a self, topic: &'a Arc<str>) -> BoxFuture<'a, Result<(), Failure>> {
         let absent = self.absent.lock().contains(&**topic);
         let answer = match absent {
-            true => Err(Failure::new(
-                Health::Misconfigured,
-                Reaction::Backoff,
-                "no topic",
-                "create it",
-            )),
+            true => Err(no_topic()),
             false => Ok(()),
         };
         std::future::ready(answer).boxed()
@@ -80,15 +81,30 @@ impl TenantLedger for FakeTenantLedger {
         entry: LedgerEntry,
     ) -> BoxFuture<'_, Result<(), Failure>> {
         let fails = self.fails.lock().clone();
-        let result = match fails {
-            Some(failure) => Err(failure),
-            None => {
+        let refuses = *self.refuses.lock();
+        let to = |topic| records.iter().any(|record| &*record.topic == topic);
+        let result = match (fails, refuses) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(topic)) if to(topic) => {
+                self.absent.lock().insert(topic);
+                Err(no_topic())
+            }
+            (None, _) => {
                 self.written.0.lock().push((records, entry));
                 Ok(())
             }
         };
         std::future::ready(result).boxed()
     }
+}
+
+fn no_topic() -> Failure {
+    Failure::new(
+        Health::Misconfigured,
+        Reaction::Backoff,
+        "no topic",
+        "create it",
+    )
 }
 
 struct Scene {
@@ -192,6 +208,22 @@ async fn a_missing_topic_of_dead_letters_stops_no_incident() {
     assert_eq!(scene.published(), [["a"]]);
     let written = scene.ledger.written.0.lock();
     assert!(written[0].1.letters.is_empty(), "recorded as accepted");
+}
+
+#[tokio::test]
+async fn a_topic_that_refuses_a_dead_letter_in_the_transaction_is_no_failure_of_the_tenant() {
+    let scene = scene();
+    *scene.ledger.refuses.lock() = Some("dead");
+    let committed = scene.commit(vec![letter(9, "c"), incident(1, "a")]).await;
+    let failure = committed.result.expect_err("nothing is committed");
+    assert_eq!(failure.reaction, Reaction::Fenced, "{failure}");
+    let committed = scene.commit(vec![letter(9, "c"), incident(1, "a")]).await;
+    assert_eq!((committed.published, committed.result), (1, Ok(())));
+    assert_eq!(scene.published(), [["a"]]);
+
+    *scene.ledger.refuses.lock() = Some("incidents");
+    let committed = scene.commit(vec![letter(9, "c"), incident(2, "b")]).await;
+    assert_eq!(committed.result, Err(no_topic()), "of an incident");
 }
 
 #[tokio::test]
