@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 mod faults;
 mod open_transaction;
+mod refusals;
 mod rights;
 mod storm;
 mod tools;

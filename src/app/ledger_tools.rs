@@ -236,15 +236,13 @@ pub async fn import(
                 return Err(LedgerToolError::Runs { group, members });
             }
             let stop = topic.stopping();
-            let fencing = blocking(move || topic.fence());
-            let late = async {
-                sleep(FENCE_LIMIT).await;
-                stop.store(true, Ordering::Release);
-                std::future::pending::<()>().await;
-            };
+            let mut fencing = Box::pin(blocking(move || topic.fence()));
             let ledger = tokio::select! {
-                ledger = fencing => ledger?,
-                () = late => return Err(LedgerToolError::Input(io::ErrorKind::TimedOut.into())),
+                ledger = &mut fencing => ledger?,
+                () = sleep(FENCE_LIMIT) => {
+                    stop.store(true, Ordering::Release);
+                    fencing.await?
+                }
             };
             fenced(settings.ledger.kafka.partitions);
             ImportTarget::Kafka(ledger)

@@ -104,6 +104,13 @@ async fn rights_that_are_missing_come_with_the_command_that_grants_them() {
     let ended = run(&setup, &["check"]).await;
     assert_eq!(ended.code, 1, "{}", ended.all());
     ended.says(&[
+        "Kafka does not let incidentd read the ledger's topic replicas-ledger",
+        "--operation Read --operation Describe --topic replicas-ledger",
+    ]);
+    permit(Right::Read("replicas-ledger")).await;
+    let ended = run(&setup, &["check"]).await;
+    assert_eq!(ended.code, 1, "{}", ended.all());
+    ended.says(&[
         "Kafka does not let incidentd use the consumer group replicas",
         "--operation Read --group replicas",
     ]);

@@ -51,6 +51,15 @@ async fn what_an_owner_writes_behind_an_open_transaction_is_the_next_owners() {
         2,
         "the transaction has ended too early"
     );
+    let status = third.status().await;
+    let tenants = status["tenants"].as_array().unwrap();
+    assert_eq!(tenants.len(), 12, "it shows what it owns: {status:#}");
+    for tenant in tenants {
+        assert_eq!(tenant["state"], "starting", "{tenant:#}");
+        let error = tenant["error"].to_string();
+        assert!(error.contains("being restored"), "{tenant:#}");
+        assert!(!tenant["remedy"].is_null(), "{tenant:#}");
+    }
     let (code, why) = third.get("/readyz").await;
     assert_eq!(code, 503, "{why}");
     replicas.share_all(&[&third]).await;

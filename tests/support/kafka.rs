@@ -11,7 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -462,6 +463,27 @@ pub enum Right<'a> {
     DescribeTopic(&'a str),
     /// DescribeConfigs on the cluster.
     DescribeCluster,
+}
+
+/// Gives a topic more partitions, `count` in all.
+pub async fn add_partitions(bootstrap: &str, topic: &str, count: usize) {
+    let admin: AdminClient<DefaultClientContext> = client(bootstrap)
+        .create()
+        .expect("a client for administration");
+    let wait = AdminOptions::new().operation_timeout(Some(START_LIMIT));
+    let new = NewPartitions::new(topic, count);
+    let added = admin.create_partitions(&[new], &wait).await;
+    added.expect("an answer")[0].as_ref().expect("added");
+}
+
+/// Deletes a topic, and waits until it is gone.
+pub async fn delete_topic(bootstrap: &str, topic: &str) {
+    let admin: AdminClient<DefaultClientContext> = client(bootstrap)
+        .create()
+        .expect("a client for administration");
+    let wait = AdminOptions::new().operation_timeout(Some(START_LIMIT));
+    let deleted = admin.delete_topics(&[topic], &wait).await;
+    deleted.expect("an answer")[0].as_ref().expect("deleted");
 }
 
 /// Permits a user something, through the plain port of a guarded node. Blocks.

@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{FutureRecord, Producer};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::log::PartitionLogError;
 use super::log_error::{not_made, of_error};
@@ -53,12 +54,12 @@ pub(crate) async fn inspect_ledger(
     if seen.failure.is_some() {
         return seen;
     }
-    match ledger.try_transaction().await {
+    let id = ledger.check_id();
+    match ledger.try_transaction(&id).await {
         Ok(()) => {
             seen.write = Write::Allowed;
             seen.notes.push(format!(
-                "incidentd wrote to it in a transaction of its own ({}), which it aborted: nothing is left that a daemon reads",
-                ledger.check_id()
+                "incidentd wrote to it in a transaction of its own ({id}), which it aborted: nothing is left that a daemon reads"
             ));
         }
         Err(failure) => {
@@ -67,24 +68,24 @@ pub(crate) async fn inspect_ledger(
             return seen;
         }
     }
-    let members = spawn_blocking(move || ledger.members());
-    if let Ok(Err(failure)) = members.await {
+    let others = spawn_blocking(move || ledger.may_read().and_then(|()| ledger.members()));
+    if let Ok(Err(failure)) = others.await {
         seen.failure = Some(failure);
     }
     seen
 }
 
 impl LedgerTopic {
-    /// No partition has this transactional id.
+    /// No partition has this transactional id, and no other check.
     fn check_id(&self) -> String {
-        format!("{}-check", self.setup.group)
+        format!("{}-check-{}", self.setup.group, Uuid::new_v4().simple())
     }
 
-    async fn try_transaction(&self) -> Result<(), Failure> {
+    async fn try_transaction(&self, id: &str) -> Result<(), Failure> {
         let setup = &self.setup;
         let config = setup
             .connection
-            .transactional_producer(&self.check_id(), TRANSACTION_LIMIT);
+            .transactional_producer(id, TRANSACTION_LIMIT);
         let made = config.create_with_context(ClientEvents::aside(&setup.kafka));
         let producer: Client = made.map_err(|error| failure_of(setup, not_made(setup, error)))?;
         let tried = self.write_and_abort(&producer).await;

@@ -210,6 +210,9 @@ impl EpochProducer {
         };
         // A producer that has failed for good refuses all that it holds.
         self.poll(Duration::ZERO)?;
+        if is_purged(&error) {
+            return Err(self.why_purged(transaction, producer));
+        }
         let is_batch = refusal::is_oversize(&error) && report.refusals > 1;
         if is_batch || self.closings() > 0 {
             self.setup.become_careful();
@@ -220,6 +223,26 @@ impl EpochProducer {
             ),
             false => refused.because(&self.setup, &error),
         })
+    }
+
+    /// The transaction failed as a whole, when a topic or the ledger's partition was added to it: librdkafka has dropped its
+    /// records, and only knows which topic it was when a single one was on its way.
+    fn why_purged(
+        &self,
+        transaction: &OpenTransaction,
+        producer: &Transactional,
+    ) -> PartitionLogError {
+        let Err(error) = producer.commit_transaction(TRY) else {
+            return passing("Kafka dropped the records of a transaction");
+        };
+        let code = refusal::code(&error);
+        if code == Code::TopicAuthorizationFailed || refusal::is_unknown_topic(code) {
+            if let Some(alone) = &transaction.alone {
+                return alone.because(&self.setup, &error);
+            }
+            self.setup.become_careful();
+        }
+        self.classify(&error)
     }
 
     /// How often the broker closed the connection over what is on its way.

@@ -2,13 +2,15 @@
 //!
 //! A daemon that starts meanwhile fences the import in its turn. Then a write fails, and nothing is written any more.
 
+use std::sync::{Arc, Weak};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::log::PartitionLogError;
 use super::log_error::of_row;
-use super::look::{LedgerTopic, failure_of};
+use super::look::{LedgerTopic, check_partitions, failure_of};
 use super::partition::{Commit, PartitionError, PartitionLedger};
 use super::setup::WorkerSetup;
 use super::topic::{self, TopicError};
@@ -28,15 +30,18 @@ struct FencedPartition {
 /// See the module's documentation.
 pub(crate) struct FencedLedger {
     topic: LedgerTopic,
-    partitions: Vec<FencedPartition>,
+    partitions: Arc<Vec<FencedPartition>>,
 }
 
 impl LedgerTopic {
     /// Makes the topic when it is missing.
     pub(crate) async fn prepare(&self) -> Result<(), Failure> {
         let (connection, kafka) = (&self.setup.connection, &self.setup.kafka);
-        let prepared = topic::prepare(&self.settings, connection, kafka).await;
-        prepared.map_err(|error| match error {
+        let prepared = async {
+            topic::prepare(&self.settings, connection, kafka).await?;
+            check_partitions(self.setup.clone()).await
+        };
+        prepared.await.map_err(|error| match error {
             TopicError::Passing(failure) | TopicError::Unfit(failure) => failure,
         })
     }
@@ -45,7 +50,7 @@ impl LedgerTopic {
     pub(crate) fn fence(self) -> Result<FencedLedger, Failure> {
         let partitions = thread::scope(|scope| {
             let open = |partition| {
-                let setup = self.partition(partition);
+                let setup = self.setup.partition(partition);
                 scope.spawn(move || FencedPartition::open(setup))
             };
             // All at once: most of the time is spent waiting for Kafka.
@@ -56,6 +61,8 @@ impl LedgerTopic {
             });
             opened.collect::<Result<Vec<_>, Failure>>()
         })?;
+        let partitions = Arc::new(partitions);
+        serve(Arc::downgrade(&partitions));
         Ok(FencedLedger {
             topic: self,
             partitions,
@@ -68,6 +75,10 @@ impl FencedPartition {
         let mut ledger = PartitionLedger::new(TransactionalLog::new(setup.clone()));
         let stopped = || setup.go_on().is_err();
         let opened = ledger.open(&stopped, &mut |_| {});
+        let opened = opened.and_then(|()| match setup.partition {
+            0 => ledger.pin(setup.count, &stopped),
+            _ => Ok(()),
+        });
         opened.map_err(|error| of_partition(&setup, error))?;
         Ok(Self {
             setup,
@@ -129,4 +140,23 @@ fn of_partition(setup: &WorkerSetup, error: PartitionError) -> Failure {
         PartitionError::NotOpen => PartitionLogError::Stopped,
     };
     failure_of(setup, error)
+}
+
+/// Takes what librdkafka reports for as long as the ledger is fenced: an import may wait for its input, and the reports would fill
+/// the memory.
+fn serve(partitions: Weak<Vec<FencedPartition>>) {
+    let serving = thread::Builder::new().name("ledger-import".to_owned());
+    // Without a thread the import only needs more memory.
+    let _ = serving.spawn(move || {
+        while let Some(partitions) = partitions.upgrade() {
+            for partition in &*partitions {
+                if let Some(ledger) = partition.ledger.try_lock() {
+                    // The next write finds what is wrong.
+                    let _ = ledger.log().idle(Duration::ZERO);
+                }
+            }
+            drop(partitions);
+            thread::park_timeout(Duration::from_secs(1));
+        }
+    });
 }

@@ -14,9 +14,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::look::check_partitions;
 use super::membership::{Membership, MembershipSetup};
 use super::owned::{Owned, OwnerView};
-use super::owner::{LedgerOwner, OwnerEvents};
+use super::owner::{LedgerOwner, OwnerEvents, OwnerSetup};
 use super::tenant::{KafkaTenantLedger, TenantAccess};
 use super::topic::{self, TopicError};
 use super::worker::WorkerSetup;
@@ -35,6 +36,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Between two looks for tenants that left the configuration long ago.
 const PRUNE: Duration = Duration::from_secs(3600);
+/// After this time without the group, its coordinator is away.
+const SILENT: Duration = Duration::from_secs(60);
 /// Events that may wait for the owner. A thread that has more waits.
 const EVENTS: usize = 64;
 
@@ -73,6 +76,7 @@ impl KafkaLedger {
 
     /// Joins the consumer group, and owns what it assigns, until `closing`. That comes after the last sweep has ended.
     pub async fn run(&self, closing: CancellationToken) {
+        self.owned().member(None);
         if closing.run_until_cancelled(self.prepare()).await != Some(true) {
             closing.cancelled().await;
             return;
@@ -80,19 +84,14 @@ impl KafkaLedger {
         let Some(at_rest) = self.resting.lock().take() else {
             return;
         };
-        let (connection, kafka) = self.access.client_parts();
         let (members, membership) = mpsc::channel(EVENTS);
         let (workers, worker_events) = mpsc::channel(EVENTS);
-        let KafkaLedgerSettings {
-            topic,
-            group,
-            partitions,
-        } = self.settings.clone();
+        let worker = self.worker();
         let setup = MembershipSetup {
-            connection: connection.clone(),
-            kafka: kafka.clone(),
-            topic: topic.clone(),
-            group: group.clone(),
+            connection: worker.connection.clone(),
+            kafka: worker.kafka.clone(),
+            topic: worker.topic.clone(),
+            group: worker.group.clone(),
         };
         let member = loop {
             match Membership::start(setup.clone(), members.clone()) {
@@ -101,17 +100,13 @@ impl KafkaLedger {
                     tracing::error!(%error, "no thread can be made for the consumer group")
                 }
             }
-            sleep(LOOK_AGAIN).await;
-        };
-        let setup = WorkerSetup {
-            connection,
-            kafka,
-            topic,
-            group,
-            partition: 0,
-            epoch: 0,
-            caution: Arc::default(),
-            stop: Arc::default(),
+            if closing
+                .run_until_cancelled(sleep(LOOK_AGAIN))
+                .await
+                .is_none()
+            {
+                return;
+            }
         };
         let events = OwnerEvents {
             membership,
@@ -119,8 +114,15 @@ impl KafkaLedger {
             at_rest,
         };
         let mut polls = member.beats();
-        let shared = (self.owned().clone(), self.ownership.clone());
-        let owner = LedgerOwner::new(setup, partitions, shared, member, workers);
+        let owner = LedgerOwner::new(OwnerSetup {
+            worker,
+            settings: self.settings.clone(),
+            owned: self.owned().clone(),
+            ownership: self.ownership.clone(),
+            unfit: self.unfit.clone(),
+            membership: member,
+            workers,
+        });
         let beats = async {
             while polls.changed().await.is_ok() {
                 self.beats.send_replace(*polls.borrow_and_update());
@@ -133,12 +135,38 @@ impl KafkaLedger {
         }
     }
 
+    /// For the workers of all partitions.
+    fn worker(&self) -> WorkerSetup {
+        let (connection, kafka) = self.access.client_parts();
+        let KafkaLedgerSettings {
+            topic,
+            group,
+            partitions,
+        } = self.settings.clone();
+        WorkerSetup {
+            connection,
+            kafka,
+            topic,
+            group,
+            partition: 0,
+            count: partitions,
+            epoch: 0,
+            caution: Arc::default(),
+            stop: Arc::default(),
+        }
+    }
+
     /// Waits until the topic can be used. Returns whether it ever can.
     async fn prepare(&self) -> bool {
-        let (connection, kafka) = self.access.client_parts();
         loop {
             self.beats.send_modify(|beats| *beats += 1);
-            match topic::prepare(&self.settings, &connection, &kafka).await {
+            let worker = self.worker();
+            let prepared = topic::prepare(&self.settings, &worker.connection, &worker.kafka);
+            let checked = async {
+                prepared.await?;
+                check_partitions(worker.clone()).await
+            };
+            match checked.await {
                 Ok(()) => {
                     self.owned().show(None);
                     return true;
@@ -243,6 +271,18 @@ impl Part for KafkaLedger {
                 let Failure { what, remedy, .. } = problem.clone();
                 PartStatus::not_ok(PartState::Unavailable, what, remedy)
             }
+            (None, Some(_)) if view.apart.is_some_and(|since| since.elapsed() > SILENT) => {
+                PartStatus::not_ok(
+                    PartState::Unavailable,
+                    format!(
+                        "the coordinator of the consumer group {} has not answered for more than {} s",
+                        self.settings.group,
+                        SILENT.as_secs()
+                    ),
+                    "see whether all brokers answer, and whether __consumer_offsets has a leader for each partition; nothing is lost, and \
+                     it goes on by itself",
+                )
+            }
             (None, Some(what)) => PartStatus::not_ok(
                 PartState::Starting,
                 what,
@@ -258,7 +298,9 @@ impl Part for KafkaLedger {
     }
 
     fn ready(&self) -> Result<(), String> {
-        match waits_for(&self.owned().view()) {
+        let view = self.owned().view();
+        let outside = view.outside.as_ref().map(|failure| failure.what.clone());
+        match outside.or_else(|| waits_for(&view)) {
             Some(what) => Err(format!("waiting for the ledger: {what}")),
             None => Ok(()),
         }

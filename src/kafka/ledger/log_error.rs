@@ -2,6 +2,7 @@
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
+use super::broker_version;
 use super::log::PartitionLogError;
 use super::rows::RowError;
 use super::setup::{TRANSACTION_LIMIT, WorkerSetup};
@@ -38,6 +39,15 @@ pub(super) fn not_made(setup: &WorkerSetup, error: ClientError) -> PartitionLogE
     passing(format!("no client for the ledger can be made: {why}"))
 }
 
+pub(super) fn no_thread(error: &std::io::Error) -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("no thread can be made for a partition of the ledger: {error}"),
+        "raise the limit on threads (TasksMax= of systemd, ulimit -u, or pids.max of the container)",
+    )
+}
+
 /// An error of a transactional call, or a fatal one.
 pub(super) fn of_error(setup: &WorkerSetup, code: Code, why: &str) -> PartitionLogError {
     let why = setup.kafka.fit(why);
@@ -72,8 +82,7 @@ pub(super) fn of_error(setup: &WorkerSetup, code: Code, why: &str) -> PartitionL
         ),
         Code::UnsupportedFeature | Code::UnsupportedVersion => to_mend(
             format!("Kafka lacks the transactions that its ledger needs: {why}"),
-            "use Apache Kafka 2.5 or later, or keep the ledger in a file (ledger.kind = \"local\")"
-                .to_owned(),
+            broker_version::NEWER.to_owned(),
         ),
         Code::InvalidTransactionTimeout => to_mend(
             format!(
@@ -99,22 +108,25 @@ pub(super) struct RefusedEntry {
 impl RefusedEntry {
     pub(super) fn because(&self, setup: &WorkerSetup, error: &ClientError) -> PartitionLogError {
         let code = refusal::code(error);
-        let is_of_the_entry = matches!(
+        // All records of the topic would be refused, or this one is too large. With other errors, the next tries show whether
+        // its tenant is the reason ([`super::setup::Caution`]).
+        let is_of_the_topic = matches!(
             code,
             Code::MessageSizeTooLarge
                 | Code::TopicAuthorizationFailed
                 | Code::InvalidTopic
-                | Code::InvalidMessage
-                | Code::InvalidRecord
-                | Code::InvalidMessageSize
-                | Code::PolicyViolation
                 | Code::UnsupportedForMessageFormat
                 | Code::UnsupportedCompressionType
                 // Without a code: a name that holds a NUL.
                 | Code::Fail
         );
-        if !is_of_the_entry && !refusal::is_unknown_topic(code) {
-            return of_error(setup, code, &error.to_string());
+        if refusal::is_unknown_topic(code) && *self.topic == *setup.topic {
+            return no_topic(setup);
+        }
+        if !is_of_the_topic && !refusal::is_unknown_topic(code) {
+            let (size, topic) = (self.size, &self.topic);
+            let why = format!("a record of {size} bytes for the topic {topic}: {error}");
+            return of_error(setup, code, &why);
         }
         PartitionLogError::Refused {
             entry: self.entry,
@@ -135,6 +147,34 @@ impl RefusedEntry {
             failure: refusal::closed(&setup.connection, &self.topic, self.size, known),
         }
     }
+}
+
+/// The owner looks at the topic before the next try, and says then how it is made.
+fn no_topic(setup: &WorkerSetup) -> PartitionLogError {
+    let what = format!("the ledger's topic {} does not exist", setup.topic);
+    to_mend(
+        what,
+        "run incidentd check: it says how to make it".to_owned(),
+    )
+}
+
+/// The restore waits for a transaction that nobody ends.
+pub(super) fn held_up(setup: &WorkerSetup) -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!(
+            "an open transaction of another writer holds up partition {} of the ledger's topic {}",
+            setup.partition, setup.topic
+        ),
+        format!(
+            "nothing to do if it passes within a minute; otherwise look for the writer: kafka-transactions.sh --bootstrap-server {} \
+             find-hanging --topic {} --partition {}",
+            setup.kafka.brokers(),
+            setup.topic,
+            setup.partition
+        ),
+    )
 }
 
 /// The rows can't be read.
@@ -161,11 +201,16 @@ pub(super) fn of_reading(setup: &WorkerSetup, error: &ClientError) -> PartitionL
 
 /// A row that was read is none of the ledger's.
 pub(super) fn of_row(setup: &WorkerSetup, error: &RowError) -> PartitionLogError {
-    to_mend(
-        format!(
-            "partition {} of the ledger's topic {} can't be used: {error}",
-            setup.partition, setup.topic
+    let remedy = match error {
+        RowError::Partitions { written, .. } => format!(
+            "set ledger.partitions to {written} if the topic has as many; otherwise export the ledger with that number, and import it \
+             into a new topic (docs/operations.md)"
         ),
-        "run the version of incidentd that wrote it, or a later one, or give the ledger another topic".to_owned(),
+        _ => "run the version of incidentd that wrote it, or a later one, or give the ledger another topic".to_owned(),
+    };
+    let (partition, topic) = (setup.partition, &setup.topic);
+    to_mend(
+        format!("partition {partition} of the ledger's topic {topic} can't be used: {error}"),
+        remedy,
     )
 }

@@ -7,22 +7,23 @@
 //! end: then the consumer says that it is there. It may say so too early, when the partition has just got another leader. So
 //! the leader is asked for its end once more, which it answers when it knows it, and then no row may come for a while.
 
-use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::log::{PartitionLogError, Row};
 use super::log_error::{not_made, of_reading, of_row, passing};
 use super::memory::PartitionMemory;
 use super::restore::{LedgerConsumer, passes};
+use super::rows::{LedgerRow, PARTITIONS};
 use super::setup::WorkerSetup;
 use super::topic::{self, TopicError};
 use super::transactional::OWNER_KEY;
@@ -32,7 +33,6 @@ use crate::core::ownership::partition_of;
 use crate::kafka::client::drop_apart;
 use crate::kafka::connection::Connection;
 use crate::kafka::events::ClientEvents;
-use crate::kafka::refusal;
 use crate::ports::LedgerEntry;
 use crate::settings::{KafkaConnection, KafkaLedgerSettings};
 
@@ -42,10 +42,8 @@ const WAIT: Duration = Duration::from_millis(200);
 const SILENCE: Duration = Duration::from_millis(600);
 /// How long no row may come before it.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Time limit of a question about the group.
+/// Time limit of one question.
 const ASK: Duration = Duration::from_secs(10);
-/// One try of it.
-const TRY: Duration = Duration::from_secs(2);
 
 /// The ledger's topic, for a command.
 pub(crate) struct LedgerTopic {
@@ -64,6 +62,7 @@ impl LedgerTopic {
                 topic: settings.topic.clone(),
                 group: settings.group.clone(),
                 partition: 0,
+                count: settings.partitions,
                 epoch: 0,
                 caution: Arc::default(),
                 stop: Arc::default(),
@@ -72,14 +71,22 @@ impl LedgerTopic {
         }
     }
 
+    /// Whether the rows can be read. A topic that a daemon must not use is just the one to export.
+    ///
     /// # Errors
-    /// The topic is missing, or is none that a ledger can be in.
+    /// The topic is missing, or has fewer partitions.
     pub(crate) async fn exists(&self) -> Result<(), Failure> {
-        let (connection, kafka) = (&self.setup.connection, &self.setup.kafka);
-        match topic::inspect(&self.settings, connection, kafka).await {
+        let (settings, setup) = (&self.settings, &self.setup);
+        match topic::inspect(settings, &setup.connection, &setup.kafka).await {
             Ok(None) => Ok(()),
-            Ok(Some(command)) => Err(missing(&self.settings.topic, &command)),
-            Err(TopicError::Passing(failure) | TopicError::Unfit(failure)) => Err(failure),
+            Ok(Some(command)) => Err(missing(&settings.topic, &command)),
+            Err(TopicError::Passing(failure)) => Err(failure),
+            Err(TopicError::Unfit(failure)) => {
+                match topic::look(settings, &setup.connection, &setup.kafka).await {
+                    Ok(found) if found.partitions >= Some(settings.partitions.into()) => Ok(()),
+                    _ => Err(failure),
+                }
+            }
         }
     }
 
@@ -102,8 +109,12 @@ impl LedgerTopic {
         let all = 0..self.settings.partitions;
         let one = tenant.map(|tenant| self.partition_of(tenant));
         for partition in all.filter(|partition| one.is_none_or(|one| one == *partition)) {
-            let setup = self.partition(partition);
+            let setup = self.setup.partition(partition);
             let memory = committed(&setup).map_err(|error| failure_of(&setup, error))?;
+            let other = memory
+                .pin(setup.count)
+                .map_err(|error| of_row(&setup, &error));
+            other.map_err(|error| failure_of(&setup, error))?;
             let mut tenants = memory
                 .tenants()
                 .filter(|found| tenant.is_none_or(|wanted| wanted == *found));
@@ -112,35 +123,31 @@ impl LedgerTopic {
         Ok(())
     }
 
-    /// The client ids of the group's members: running daemons, and for a moment those that were killed. Blocks.
-    pub(crate) fn members(&self) -> Result<Vec<String>, Failure> {
+    /// Reads at the end of a partition, where no row is. Blocks.
+    pub(super) fn may_read(&self) -> Result<(), Failure> {
         let setup = &self.setup;
         let mut config = setup.connection.restoring_consumer("read_committed");
-        config.set("group.id", &*setup.group);
+        config.set("enable.partition.eof", "true");
         let consumer: LedgerConsumer = config
             .create_with_context(ClientEvents::aside(&setup.kafka))
             .map_err(|error| failure_of(setup, not_made(setup, error)))?;
-        let asked = || {
-            // A list leaves a group out that this user must not see.
-            may_see_group(setup, &consumer)?;
-            let list = consumer.fetch_group_list(Some(&setup.group), ASK)?;
-            let groups = list.groups().iter();
-            let mine = groups.filter(|group| group.name() == &*setup.group);
-            let members = mine.flat_map(|group| group.members());
-            Ok(members
-                .map(|member| member.client_id().to_owned())
-                .collect())
-        };
-        let members = asked().map_err(|error: ClientError| of_group(setup, &error));
+        let mut at_end = TopicPartitionList::new();
+        let assigned = at_end
+            .add_partition_offset(&setup.topic, setup.number(), Offset::End)
+            .and_then(|()| consumer.assign(&at_end));
+        let began = Instant::now();
+        let read = assigned.and_then(|()| {
+            loop {
+                match consumer.poll(WAIT) {
+                    Some(Ok(_)) | Some(Err(ClientError::PartitionEOF(_))) => return Ok(()),
+                    Some(Err(error)) if !passes(&error) => return Err(error),
+                    _ if began.elapsed() > ASK => return Err(ClientError::Canceled),
+                    _ => {}
+                }
+            }
+        });
         drop_apart(consumer);
-        members
-    }
-
-    pub(super) fn partition(&self, partition: u16) -> WorkerSetup {
-        WorkerSetup {
-            partition,
-            ..self.setup.clone()
-        }
+        read.map_err(|error| failure_of(setup, of_reading(setup, &error)))
     }
 }
 
@@ -153,6 +160,63 @@ pub(super) fn missing(topic: &str, command: &str) -> Failure {
             "let incidentd create it at its start, if its Kafka user may, or create it: {command}"
         ),
     )
+}
+
+/// Whether the ledger is written with another number of partitions. It is found out before anything is fenced.
+pub(super) async fn check_partitions(setup: WorkerSetup) -> Result<(), TopicError> {
+    let looked = spawn_blocking(move || {
+        let first = setup.partition(0);
+        let written =
+            written(&first).map_err(|error| TopicError::Passing(failure_of(&first, error)))?;
+        let mut memory = PartitionMemory::default();
+        written.into_iter().for_each(|row| memory.set(row));
+        memory
+            .pin(setup.count)
+            .map(drop)
+            .map_err(|error| TopicError::Unfit(failure_of(&first, of_row(&first, &error))))
+    });
+    // Cancelled only when the daemon stops.
+    looked.await.unwrap_or(Ok(()))
+}
+
+/// The row with the number of partitions. It is the first row of a partition, and stays near its beginning.
+fn written(setup: &WorkerSetup) -> Result<Option<LedgerRow>, PartitionLogError> {
+    let mut config = setup.connection.restoring_consumer("read_committed");
+    config.set("enable.partition.eof", "true");
+    let consumer: LedgerConsumer = config
+        .create_with_context(ClientEvents::aside(&setup.kafka))
+        .map_err(|error| not_made(setup, error))?;
+    let began = Instant::now();
+    let found = from_beginning(setup, &consumer).and_then(|()| {
+        loop {
+            setup.go_on()?;
+            match consumer.poll(WAIT) {
+                Some(Ok(message)) if message.key() == Some(PARTITIONS) => {
+                    let row = Row {
+                        key: PARTITIONS.to_vec(),
+                        value: message.payload().map(<[u8]>::to_vec),
+                    };
+                    let row = LedgerRow::decode(&row).map_err(|error| of_row(setup, &error))?;
+                    return Ok(Some(row));
+                }
+                // The restore looks again.
+                Some(Err(ClientError::PartitionEOF(_))) => return Ok(None),
+                Some(Err(error)) if !passes(&error) => return Err(of_reading(setup, &error)),
+                _ if began.elapsed() > PATIENCE => return Err(unended(setup)),
+                _ => {}
+            }
+        }
+    });
+    drop_apart(consumer);
+    found
+}
+
+fn from_beginning(setup: &WorkerSetup, consumer: &LedgerConsumer) -> Result<(), PartitionLogError> {
+    let mut assignment = TopicPartitionList::new();
+    assignment
+        .add_partition_offset(&setup.topic, setup.number(), Offset::Beginning)
+        .and_then(|()| consumer.assign(&assignment))
+        .map_err(|error| of_reading(setup, &error))
 }
 
 fn committed(setup: &WorkerSetup) -> Result<PartitionMemory, PartitionLogError> {
@@ -186,7 +250,8 @@ fn end(setup: &WorkerSetup, consumer: &LedgerConsumer) -> Result<i64, PartitionL
     }
 }
 
-/// Reads the rows before the offset `last`.
+/// Reads the rows before the offset `last`, and those that were written meanwhile: compaction may have removed earlier rows of
+/// their keys before this came to them.
 fn read(
     setup: &WorkerSetup,
     consumer: &LedgerConsumer,
@@ -200,12 +265,9 @@ fn read(
         }
         thread::park_timeout(WAIT);
     }
-    let mut assignment = TopicPartitionList::new();
-    assignment
-        .add_partition_offset(&setup.topic, setup.number(), Offset::Beginning)
-        .and_then(|()| consumer.assign(&assignment))
-        .map_err(|error| of_reading(setup, &error))?;
+    from_beginning(setup, consumer)?;
     let (mut heard, mut at_end) = (Instant::now(), last == 0);
+    let mut newer = None;
     loop {
         let silence = heard.elapsed();
         match consumer.poll(WAIT) {
@@ -220,8 +282,6 @@ fn read(
             }
             Some(Err(error)) if passes(&error) => {}
             Some(Err(error)) => return Err(of_reading(setup, &error)),
-            // Committed after the question.
-            Some(Ok(message)) if message.offset() >= last => return Ok(()),
             Some(Ok(message)) => {
                 (heard, at_end) = (Instant::now(), false);
                 let row = Row {
@@ -231,33 +291,18 @@ fn read(
                 if row.key != OWNER_KEY {
                     memory.apply(&row).map_err(|error| of_row(setup, &error))?;
                 }
+                if message.offset() >= last {
+                    let newer = match newer {
+                        Some(newer) => newer,
+                        None => *newer.insert(end(setup, consumer)?),
+                    };
+                    if message.offset() + 1 >= newer {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
-}
-
-/// Asks for something that only a user of the group gets.
-fn may_see_group(setup: &WorkerSetup, consumer: &LedgerConsumer) -> Result<(), ClientError> {
-    let began = Instant::now();
-    loop {
-        let mut of = TopicPartitionList::new();
-        of.add_partition(&setup.topic, 0);
-        let Err(error) = consumer.committed_offsets(of, TRY) else {
-            return Ok(());
-        };
-        // librdkafka asks again and again, and reports the refusal beside it.
-        let mut reports = iter::from_fn(|| consumer.poll(Duration::ZERO)).flat_map(Result::err);
-        if let Some(refusal) = reports.find(is_group_refusal) {
-            return Err(refusal);
-        }
-        if is_group_refusal(&error) || began.elapsed() > ASK {
-            return Err(error);
-        }
-    }
-}
-
-fn is_group_refusal(error: &ClientError) -> bool {
-    refusal::code(error) == Code::GroupAuthorizationFailed
 }
 
 fn unended(setup: &WorkerSetup) -> PartitionLogError {
@@ -287,31 +332,6 @@ pub(super) fn failure_of(setup: &WorkerSetup, error: PartitionLogError) -> Failu
             Health::Unreachable,
             Reaction::Backoff,
             format!("Kafka at {} does not answer in time", setup.kafka.brokers()),
-            "check that Kafka runs, kafka.brokers, and the network on the way",
-        ),
-    }
-}
-
-/// What an answer about the consumer group means.
-fn of_group(setup: &WorkerSetup, error: &ClientError) -> Failure {
-    let (group, brokers) = (&setup.group, setup.kafka.brokers());
-    match is_group_refusal(error) {
-        true => Failure::new(
-            Health::Misconfigured,
-            Reaction::Slow,
-            format!("Kafka does not let incidentd use the consumer group {group}"),
-            format!(
-                "grant it: {}",
-                refusal::acls(brokers, &format!("--operation Read --group {group}"))
-            ),
-        ),
-        false => Failure::new(
-            Health::Unreachable,
-            Reaction::Backoff,
-            format!(
-                "Kafka does not show the consumer group {group}: {}",
-                setup.kafka.fit(&error.to_string())
-            ),
             "check that Kafka runs, kafka.brokers, and the network on the way",
         ),
     }

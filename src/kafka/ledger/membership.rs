@@ -24,6 +24,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::restart_pauses::RestartPauses;
+use super::restore::passes;
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::kafka::connection::Connection;
 use crate::kafka::events::ClientEvents;
@@ -37,6 +39,9 @@ const POLL: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the end of a membership may take before the next one begins without waiting for it.
 const CLOSE: Duration = Duration::from_secs(15);
+/// Pauses before the group is joined again, from the first one on. They count from this many in a row.
+const REJOIN_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5 * 60));
+const REJOINS: u32 = 3;
 /// Between two tries to make a client.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -136,19 +141,22 @@ type GroupConsumer = BaseConsumer<GroupEvents>;
 
 impl Member {
     fn run(self) {
+        let mut rejoins = RestartPauses::new(REJOIN_PAUSE.0, REJOIN_PAUSE.1);
         while self.wish.load(Ordering::Acquire) != LEAVE {
             match self.join() {
                 Ok(consumer) => {
                     self.poll(&consumer);
                     self.close(consumer);
+                    if self.wish.load(Ordering::Acquire) == REJOIN {
+                        let count = rejoins.count(0);
+                        self.pause(count, rejoins.of(0));
+                    }
                 }
                 Err(error) => {
                     let why = self.setup.connection.explain(error);
-                    self.fail(Failure::new(
-                        Health::Misconfigured,
-                        Reaction::Slow,
+                    self.fail(to_mend(
                         format!("this process can't join a consumer group: {why}"),
-                        "correct [kafka.properties]",
+                        "correct [kafka.properties]".to_owned(),
                     ));
                     self.rest(RETRY);
                 }
@@ -181,7 +189,7 @@ impl Member {
         while self.wish.load(Ordering::Acquire) == STAY {
             // Rows that arrive before a partition is paused are dropped: the restore reads them.
             if let Some(Err(error)) = consumer.poll(POLL)
-                && let Some(failure) = self.failure(refusal::code(&error))
+                && let Some(failure) = self.failure(&error)
             {
                 self.fail(failure);
             }
@@ -190,14 +198,27 @@ impl Member {
     }
 
     /// What an operator has to mend. librdkafka tries again by itself.
-    fn failure(&self, code: Code) -> Option<Failure> {
+    fn failure(&self, error: &ClientError) -> Option<Failure> {
         let MembershipSetup {
             kafka,
             topic,
             group,
             ..
         } = &self.setup;
-        let (what, right) = match code {
+        let (what, right) = match refusal::code(error) {
+            code if passes(error) && code != Code::GroupAuthorizationFailed => return None,
+            // What librdkafka reports while members come and go.
+            Code::NotCoordinator
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::RebalanceInProgress
+            | Code::IllegalGeneration
+            | Code::UnknownMemberId
+            | Code::UnknownTopic
+            | Code::UnknownTopicOrPartition
+            | Code::NoOffset
+            | Code::AutoOffsetReset
+            | Code::PollExceeded => return None,
             Code::GroupAuthorizationFailed => (
                 format!("Kafka does not let incidentd join the consumer group {group}"),
                 format!("--operation Read --group {group}"),
@@ -206,15 +227,22 @@ impl Member {
                 format!("Kafka does not let incidentd read the ledger's topic {topic}"),
                 format!("--operation Read --operation Describe --topic {topic}"),
             ),
-            _ => return None,
+            code => {
+                let remedy = match code {
+                    Code::InconsistentGroupProtocol => format!(
+                        "another application is in the consumer group {group}: set ledger.group to a name that only incidentd has"
+                    ),
+                    _ => "look into the brokers' logs; incidentd keeps trying".to_owned(),
+                };
+                let what = format!(
+                    "this process can't join the consumer group {group}: {}",
+                    kafka.fit(&error.to_string())
+                );
+                return Some(to_mend(what, remedy));
+            }
         };
         let remedy = format!("grant it: {}", refusal::acls(kafka.brokers(), &right));
-        Some(Failure::new(
-            Health::Misconfigured,
-            Reaction::Slow,
-            what,
-            remedy,
-        ))
+        Some(to_mend(what, remedy))
     }
 
     fn fail(&self, failure: Failure) {
@@ -242,6 +270,22 @@ impl Member {
             }
             self.beat.send_modify(|beats| *beats += 1);
         }
+    }
+
+    /// Who is fenced again and again by somebody whom the group does not know only disturbs.
+    fn pause(&self, rejoins: u32, pause: Duration) {
+        if rejoins < REJOINS {
+            return;
+        }
+        let group = &self.setup.group;
+        self.fail(to_mend(
+            "another process takes over partitions of the ledger again and again, and the consumer group does not know it".to_owned(),
+            format!(
+                "look for another deployment that uses the group {group} with another ledger.topic, and give each a group and a topic of \
+                 its own"
+            ),
+        ));
+        self.rest(pause);
     }
 
     fn rest(&self, pause: Duration) {
@@ -330,6 +374,10 @@ impl ConsumerContext for GroupEvents {
             }
         }
     }
+}
+
+fn to_mend(what: String, remedy: String) -> Failure {
+    Failure::new(Health::Misconfigured, Reaction::Slow, what, remedy)
 }
 
 fn numbers(list: &TopicPartitionList) -> Vec<u16> {

@@ -39,6 +39,8 @@ const LOOKS: usize = 10_000;
 pub(super) struct PartitionMemory {
     tenants: BTreeMap<TenantId, TenantMemory>,
     versions: u64,
+    /// With how many partitions the ledger is written.
+    partitions: Option<u16>,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -157,6 +159,24 @@ impl PartitionMemory {
         }
     }
 
+    /// What writes down that the ledger has `count` partitions: nothing if that is known.
+    ///
+    /// # Errors
+    /// It has another number.
+    pub(super) fn pin(&self, count: u16) -> Result<MemoryChange, RowError> {
+        match self.partitions {
+            Some(written) if written != count => Err(RowError::Partitions {
+                written,
+                configured: count,
+            }),
+            Some(_) => Ok(MemoryChange::default()),
+            None => Ok(MemoryChange {
+                rows: vec![LedgerRow::Partitions(count)],
+                passes: Vec::new(),
+            }),
+        }
+    }
+
     /// The tenants that have rows and are not `configured`, and that nobody has read for as long as Microsoft keeps incidents.
     pub(super) fn abandoned(&self, configured: &HashSet<TenantId>, now: Ticks) -> Vec<TenantId> {
         let states = self
@@ -236,8 +256,9 @@ impl PartitionMemory {
         }
     }
 
-    fn set(&mut self, row: LedgerRow) {
+    pub(super) fn set(&mut self, row: LedgerRow) {
         match row {
+            LedgerRow::Partitions(count) => self.partitions = Some(count),
             LedgerRow::State { tenant, state } => {
                 self.tenants.entry(tenant).or_default().state = state;
                 self.drop_if_empty(tenant);

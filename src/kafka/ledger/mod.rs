@@ -5,13 +5,16 @@
 //! assigns the partitions; a tenant belongs to the partition that its id hashes to ([`crate::core::ownership`]). Safety does
 //! not depend on the group: a new owner first fences the old one, and then reads what was committed.
 
+mod broker_version;
 mod check;
+mod commits;
 mod epoch;
 mod fenced;
 mod kafka_ledger;
 mod log;
 mod log_error;
 mod look;
+mod members;
 mod membership;
 mod memory;
 #[cfg(test)]
@@ -19,6 +22,7 @@ mod model;
 mod owned;
 mod owner;
 mod partition;
+mod restart_pauses;
 mod restore;
 mod rows;
 mod setup;

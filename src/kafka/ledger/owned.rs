@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use tokio::time::Instant;
 
+use super::commits::CommitQueue;
 use super::memory::PartitionMemory;
-use super::worker::CommitQueue;
 use crate::core::health::failure::Failure;
 use crate::core::ownership::PartitionStage;
 
@@ -30,6 +31,8 @@ pub(super) struct Owned {
 pub(super) struct OwnerView {
     /// The member's id in the group. `None`: it has not joined yet.
     pub(super) member: Option<String>,
+    /// Since when it is no member.
+    pub(super) apart: Option<Instant>,
     pub(super) stages: Vec<(u16, PartitionStage)>,
     /// Rows read and rows to read, of partitions that are being restored.
     pub(super) restoring: BTreeMap<u16, (u64, i64)>,
@@ -59,6 +62,15 @@ impl Owned {
         partitions
             .get(&partition)
             .is_some_and(|owned| owned.epoch == epoch)
+    }
+
+    pub(super) fn member(&self, member: Option<String>) {
+        let mut view = self.view.write();
+        view.apart = match &member {
+            Some(_) => None,
+            None => view.apart.or_else(|| Some(Instant::now())),
+        };
+        view.member = member;
     }
 
     /// Shows why the ledger can't be used yet.

@@ -6,30 +6,39 @@
 //!
 //! Failure modes: a worker whose transaction fails is replaced by one that fences and restores again, after a pause that
 //! grows while this goes on. One that another process has fenced is not replaced: the process leaves the group and joins it
-//! again. While Kafka is away, workers wait in their fence, and no tenant is swept.
+//! again. While Kafka is away, workers wait in their fence, and no tenant is swept. Before a worker starts, the topic is looked
+//! at: nothing may be written to one that has been deleted or altered.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::log_error::no_thread;
+use super::look::{check_partitions, missing};
 use super::membership::{Membership, MembershipEvent};
 use super::owned::{Owned, OwnedPartition};
+use super::restart_pauses::RestartPauses;
+use super::topic::{self, TopicError};
 use super::worker::{Worker, WorkerEvent, WorkerNews, WorkerSetup};
-use crate::core::health::failure::{Failure, Health, Reaction};
+use crate::core::health::failure::{Failure, Health};
 use crate::core::ownership::{
     Ownership, OwnershipAction, OwnershipInput, OwnershipMachine, PartitionStage,
 };
+use crate::settings::KafkaLedgerSettings;
 
 /// The pauses between a failed worker and the next: the first, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+/// Between two log lines about a restore.
+const TELL: Duration = Duration::from_secs(10);
 /// How long the process waits until it has left the group. If it ends before, its partitions wait for the session timeout.
 const LEAVING: Duration = Duration::from_secs(3);
-/// After this time without a failure, the next one counts as the first.
-const CALM: Duration = Duration::from_secs(120);
+/// Between two looks at a topic that can't be used now.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// A worker that is at work, or that is started when its pause is over.
 enum PartitionWork {
@@ -37,19 +46,29 @@ enum PartitionWork {
     Paused { epoch: u64, until: Instant },
 }
 
+/// What an owner is made of.
+pub(super) struct OwnerSetup {
+    pub(super) worker: WorkerSetup,
+    pub(super) settings: KafkaLedgerSettings,
+    pub(super) owned: Arc<Owned>,
+    pub(super) ownership: watch::Sender<Ownership>,
+    /// Why the topic can never be used as it is.
+    pub(super) unfit: watch::Sender<Option<Failure>>,
+    pub(super) membership: Membership,
+    pub(super) workers: mpsc::Sender<WorkerEvent>,
+}
+
 pub(super) struct LedgerOwner {
-    setup: WorkerSetup,
-    count: u16,
+    setup: OwnerSetup,
     machine: OwnershipMachine,
-    owned: Arc<Owned>,
-    ownership: watch::Sender<Ownership>,
     work: HashMap<u16, PartitionWork>,
-    /// How often each partition has failed in a row, and when it last did.
-    failures: HashMap<u16, (u32, Instant)>,
+    /// The look at the topic before workers start: it may have been deleted or altered since the last one.
+    looking: JoinSet<Result<Option<String>, TopicError>>,
+    pauses: RestartPauses,
+    /// When the log last had the progress of a restore.
+    told: Instant,
     /// Confirmations that the group waits for.
     revocations: HashMap<u16, std::sync::mpsc::SyncSender<u16>>,
-    membership: Membership,
-    workers: mpsc::Sender<WorkerEvent>,
 }
 
 /// What the owner's task receives.
@@ -61,25 +80,15 @@ pub(super) struct OwnerEvents {
 }
 
 impl LedgerOwner {
-    pub(super) fn new(
-        setup: WorkerSetup,
-        count: u16,
-        shared: (Arc<Owned>, watch::Sender<Ownership>),
-        membership: Membership,
-        workers: mpsc::Sender<WorkerEvent>,
-    ) -> Self {
-        let (owned, ownership) = shared;
+    pub(super) fn new(setup: OwnerSetup) -> Self {
         Self {
             setup,
-            count,
             machine: OwnershipMachine::default(),
-            owned,
-            ownership,
             work: HashMap::new(),
-            failures: HashMap::new(),
+            looking: JoinSet::new(),
+            pauses: RestartPauses::new(PAUSE.0, PAUSE.1),
+            told: Instant::now(),
             revocations: HashMap::new(),
-            membership,
-            workers,
         }
     }
 
@@ -94,7 +103,8 @@ impl LedgerOwner {
                 Some(event) = events.membership.recv() => self.member_event(event),
                 Some(event) = events.workers.recv() => self.worker_event(event),
                 Some(partition) = events.at_rest.recv() => self.feed(OwnershipInput::AtRest { partition }),
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.start_due(),
+                Some(looked) = self.looking.join_next() => self.looked(looked),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.look(),
             }
             self.publish();
         }
@@ -104,8 +114,11 @@ impl LedgerOwner {
         }
         // Nobody confirms a revocation any more.
         drop(events);
-        self.membership.leave();
-        if timeout(LEAVING, self.membership.left()).await.is_err() {
+        self.setup.membership.leave();
+        if timeout(LEAVING, self.setup.membership.left())
+            .await
+            .is_err()
+        {
             tracing::debug!(target: "incidentd::kafka", "the process ends before it has left the consumer group");
         }
     }
@@ -113,7 +126,7 @@ impl LedgerOwner {
     fn member_event(&mut self, event: MembershipEvent) {
         match event {
             MembershipEvent::Joined { member } => {
-                self.owned.view.write().member = Some(member);
+                self.setup.owned.member(Some(member));
             }
             MembershipEvent::Assigned(partitions) => {
                 if !partitions.is_empty() {
@@ -122,7 +135,7 @@ impl LedgerOwner {
                         "the consumer group assigned partitions of the ledger"
                     );
                 }
-                self.owned.show(None);
+                self.setup.owned.show(None);
                 self.feed(OwnershipInput::Assigned(partitions));
             }
             MembershipEvent::Revoked { partitions, done } => {
@@ -144,9 +157,10 @@ impl LedgerOwner {
                     "the consumer group gave partitions of the ledger to others: this process was away for longer than the \
                      session timeout; nothing is lost, and it joins again"
                 );
+                self.setup.owned.member(None);
                 self.feed(OwnershipInput::Lost(partitions));
             }
-            MembershipEvent::Failed(failure) => self.owned.show(Some(failure)),
+            MembershipEvent::Failed(failure) => self.setup.owned.show(Some(failure)),
         }
     }
 
@@ -162,11 +176,17 @@ impl LedgerOwner {
         match news {
             WorkerNews::Fenced => self.feed(OwnershipInput::Fenced { partition, epoch }),
             WorkerNews::Progress { rows, end } => {
-                self.owned
-                    .view
-                    .write()
-                    .restoring
-                    .insert(partition, (rows, end));
+                let mut view = self.setup.owned.view.write();
+                view.restoring.insert(partition, (rows, end));
+                if self.told.elapsed() > TELL {
+                    self.told = Instant::now();
+                    let rows: u64 = view.restoring.values().map(|(rows, _)| rows).sum();
+                    tracing::info!(
+                        partitions = view.restoring.len(),
+                        rows,
+                        "partitions of the ledger are being read"
+                    );
+                }
             }
             WorkerNews::Restored => {
                 if let Some(PartitionWork::Running(worker)) = self.work.get(&partition) {
@@ -175,9 +195,16 @@ impl LedgerOwner {
                         memory: worker.memory(),
                         commits: worker.commits(),
                     };
-                    self.owned.partitions.write().insert(partition, owned);
+                    self.setup.owned.partitions.write().insert(partition, owned);
                 }
                 self.feed(OwnershipInput::Restored { partition, epoch });
+            }
+            WorkerNews::HeldUp(failure) => self.note(failure),
+            WorkerNews::Unfit(failure) => {
+                self.setup.unfit.send_replace(Some(failure.clone()));
+                self.count_failure(partition);
+                self.note(failure);
+                self.feed(OwnershipInput::Failed { partition, epoch });
             }
             WorkerNews::Failed(failure) => {
                 self.count_failure(partition);
@@ -191,7 +218,7 @@ impl LedgerOwner {
                     "another process has fenced a partition of the ledger; nothing is published twice or lost, and this process \
                      joins the consumer group again"
                 );
-                self.owned.view.write().fenced += 1;
+                self.setup.owned.view.write().fenced += 1;
                 self.feed(OwnershipInput::TakenOver { partition, epoch });
             }
         }
@@ -202,10 +229,9 @@ impl LedgerOwner {
             match action {
                 OwnershipAction::Start { partition, epoch } => {
                     self.give_up(partition);
-                    let until = Instant::now() + self.pause(partition);
+                    let until = Instant::now() + self.pauses.of(partition);
                     self.work
                         .insert(partition, PartitionWork::Paused { epoch, until });
-                    self.start_due();
                 }
                 OwnershipAction::End { partition } => self.give_up(partition),
                 // The runtime follows the stage.
@@ -216,25 +242,68 @@ impl LedgerOwner {
                         let _ = done.send(partition);
                     }
                 }
-                OwnershipAction::Rejoin => self.membership.rejoin(),
+                OwnershipAction::Rejoin => {
+                    self.setup.owned.member(None);
+                    self.setup.membership.rejoin();
+                }
             }
         }
     }
 
     /// Readers first: nobody may begin to write with a worker that ends.
     fn give_up(&mut self, partition: u16) {
-        self.owned.partitions.write().remove(&partition);
+        self.setup.owned.partitions.write().remove(&partition);
         if let Some(PartitionWork::Running(worker)) = self.work.remove(&partition) {
             worker.end();
         }
     }
 
+    /// When a partition may start. `None` also while the topic is looked at.
     fn next_start(&self) -> Option<Instant> {
+        if !self.looking.is_empty() {
+            return None;
+        }
         let paused = self.work.values().filter_map(|work| match work {
             PartitionWork::Paused { until, .. } => Some(*until),
             PartitionWork::Running(_) => None,
         });
         paused.min()
+    }
+
+    fn look(&mut self) {
+        let (settings, worker) = (self.setup.settings.clone(), self.setup.worker.clone());
+        self.looking.spawn(async move {
+            let missing = topic::inspect(&settings, &worker.connection, &worker.kafka).await?;
+            if missing.is_none() {
+                check_partitions(worker).await?;
+            }
+            Ok(missing)
+        });
+    }
+
+    fn looked(&mut self, looked: Result<Result<Option<String>, TopicError>, JoinError>) {
+        let failure = match looked {
+            Ok(Ok(None)) => return self.start_due(),
+            Ok(Ok(Some(command))) => missing(&self.setup.settings.topic, &command),
+            Ok(Err(TopicError::Passing(failure))) => failure,
+            Ok(Err(TopicError::Unfit(failure))) => {
+                self.setup.unfit.send_replace(Some(failure.clone()));
+                failure
+            }
+            // The daemon stops.
+            Err(_) => return,
+        };
+        let again = Instant::now() + LOOK_AGAIN;
+        for work in self.work.values_mut() {
+            if let PartitionWork::Paused { until, .. } = work {
+                *until = again.max(*until);
+            }
+        }
+        // While Kafka is away, the last failure of a partition says more, and stays the same.
+        let is_known = self.setup.owned.view.read().problem.is_some();
+        if !is_known || failure.health == Health::Misconfigured {
+            self.note(failure);
+        }
     }
 
     fn start_due(&mut self) {
@@ -253,16 +322,16 @@ impl LedgerOwner {
             let setup = WorkerSetup {
                 partition,
                 epoch,
-                ..self.setup.clone()
+                ..self.setup.worker.clone()
             };
-            match Worker::start(setup, self.workers.clone()) {
+            match Worker::start(setup, self.setup.workers.clone()) {
                 Ok(worker) => {
                     self.work.insert(partition, PartitionWork::Running(worker));
                 }
                 Err(error) => {
                     // No thread can be made.
                     self.count_failure(partition);
-                    let until = now + self.pause(partition);
+                    let until = now + self.pauses.of(partition);
                     self.work
                         .insert(partition, PartitionWork::Paused { epoch, until });
                     self.note(no_thread(&error));
@@ -272,28 +341,13 @@ impl LedgerOwner {
     }
 
     fn count_failure(&mut self, partition: u16) {
-        self.owned.view.write().failed += 1;
-        let now = Instant::now();
-        let (count, last) = self.failures.entry(partition).or_insert((0, now));
-        if now - *last > CALM {
-            *count = 0;
-        }
-        (*count, *last) = (*count + 1, now);
-    }
-
-    fn pause(&self, partition: u16) -> Duration {
-        let (first, longest) = PAUSE;
-        match self.failures.get(&partition) {
-            Some((count, last)) if last.elapsed() <= CALM => {
-                longest.min(first * 2_u32.saturating_pow(count - 1))
-            }
-            _ => Duration::ZERO,
-        }
+        self.setup.owned.view.write().failed += 1;
+        self.pauses.count(partition);
     }
 
     /// Shows a failure, and logs it when it is a new one.
     fn note(&mut self, failure: Failure) {
-        let mut view = self.owned.view.write();
+        let mut view = self.setup.owned.view.write();
         if view.problem.as_ref().map(|known| &known.what) != Some(&failure.what) {
             tracing::warn!(error = %failure, remedy = failure.remedy,
                 "a partition of the ledger failed; it is fenced and read again, and nothing is lost");
@@ -305,7 +359,7 @@ impl LedgerOwner {
     fn publish(&mut self) {
         let stages = self.machine.stages();
         {
-            let mut view = self.owned.view.write();
+            let mut view = self.setup.owned.view.write();
             if view.stages != stages {
                 let waits =
                     |stage| matches!(stage, PartitionStage::Fencing | PartitionStage::Restoring);
@@ -313,7 +367,7 @@ impl LedgerOwner {
                 if waited && self.machine.all_restored() && !stages.is_empty() {
                     tracing::info!(
                         partitions = stages.len(),
-                        versions = self.owned.versions(),
+                        versions = self.setup.owned.versions(),
                         "all partitions of the ledger that this process has are restored"
                     );
                 }
@@ -329,22 +383,13 @@ impl LedgerOwner {
             }
         }
         let now = Ownership::Partitions {
-            count: self.count,
+            count: self.setup.settings.partitions,
             stages: stages.into_iter().collect(),
         };
-        self.ownership.send_if_modified(|was| {
+        self.setup.ownership.send_if_modified(|was| {
             let changed = *was != now;
             *was = now;
             changed
         });
     }
-}
-
-fn no_thread(error: &std::io::Error) -> Failure {
-    Failure::new(
-        Health::Unreachable,
-        Reaction::Backoff,
-        format!("no thread can be made for a partition of the ledger: {error}"),
-        "raise the limit on threads (TasksMax= of systemd, ulimit -u, or pids.max of the container)",
-    )
 }

@@ -29,8 +29,9 @@ use crate::core::health::failure::Failure;
 use crate::core::ids::TenantId;
 use crate::ports::{LedgerEntry, Record};
 
-/// The pause between two looks at the stable end. Kafka decides a dead owner's transaction after the transaction's time limit.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// The pauses between two looks at the stable end: the first, and the longest. A writer that is not an owner may leave a
+/// transaction open for as long as it likes.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// What one tenant writes: all or nothing.
 #[derive(Debug)]
@@ -150,12 +151,16 @@ impl<L: PartitionLog> PartitionLedger<L> {
         stop: &dyn Fn() -> bool,
         progress: &mut dyn FnMut(OpenStep),
     ) -> Result<(), PartitionError> {
+        let (mut pause, longest) = LOOK_AGAIN;
         while !stop() {
             let step = self.open_step()?;
             progress(step);
             match step {
                 OpenStep::Open => return Ok(()),
-                OpenStep::Undecided => thread::park_timeout(LOOK_AGAIN),
+                OpenStep::Undecided => {
+                    thread::park_timeout(pause);
+                    pause = longest.min(pause * 2);
+                }
                 _ => {}
             }
         }
@@ -230,6 +235,20 @@ impl<L: PartitionLog> PartitionLedger<L> {
             }
             self.finish(false, stop)?;
         }
+    }
+
+    /// Writes down with how many partitions the ledger is written, before anything else is.
+    ///
+    /// # Errors
+    /// It is written with another number.
+    pub(super) fn pin(
+        &mut self,
+        count: u16,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(), PartitionError> {
+        let change = self.memory.read().pin(count)?;
+        let is_known = self.begin(Vec::new(), Vec::new(), change)?;
+        self.finish(is_known, stop)
     }
 
     /// Does the steps of a transaction that is not `written` yet.

@@ -37,31 +37,45 @@ pub(super) struct RowReader {
     /// The key and the value of the last row.
     last: Row,
     is_over: bool,
-    /// When a row came.
-    heard: Instant,
+    /// When a row came. `None`: reading has not begun.
+    heard: Option<Instant>,
 }
 
 impl RowReader {
     pub(super) fn open(setup: &WorkerSetup, last: Row) -> Result<Self, PartitionLogError> {
-        let consumer = consumer(setup, "read_committed")?;
-        let mut assignment = TopicPartitionList::new();
-        assignment
-            .add_partition_offset(&setup.topic, setup.number(), Offset::Beginning)
-            .and_then(|()| consumer.assign(&assignment))
-            .map_err(|error| of_reading(setup, &error))?;
         Ok(Self {
-            consumer: Some(consumer),
+            consumer: Some(consumer(setup, "read_committed")?),
             setup: setup.clone(),
             last,
             is_over: false,
-            heard: Instant::now(),
+            heard: None,
         })
+    }
+
+    /// The offset up to which every transaction is decided.
+    pub(super) fn stable_end(&self) -> Result<i64, PartitionLogError> {
+        // Never missing before the drop.
+        let consumer = self.consumer.as_ref().ok_or(PartitionLogError::Stopped)?;
+        ask_end(&self.setup, consumer)
+    }
+
+    fn begin(&self, consumer: &LedgerConsumer) -> Result<Instant, PartitionLogError> {
+        let mut assignment = TopicPartitionList::new();
+        assignment
+            .add_partition_offset(&self.setup.topic, self.setup.number(), Offset::Beginning)
+            .and_then(|()| consumer.assign(&assignment))
+            .map_err(|error| of_reading(&self.setup, &error))?;
+        Ok(Instant::now())
     }
 
     /// The next rows, none if none came for a moment; `None` once the last row has come.
     pub(super) fn read(&mut self) -> Result<Option<Vec<Row>>, PartitionLogError> {
         let Some(consumer) = self.consumer.as_ref().filter(|_| !self.is_over) else {
             return Ok(None);
+        };
+        let heard = match self.heard {
+            Some(heard) => heard,
+            None => self.begin(consumer)?,
         };
         let mut rows = Vec::new();
         let mut wait = WAIT;
@@ -82,10 +96,12 @@ impl RowReader {
                 false => rows.push(row),
             }
         }
-        if !rows.is_empty() || self.is_over {
-            self.heard = Instant::now();
-        }
-        if self.heard.elapsed() > PATIENCE {
+        let heard = match rows.is_empty() && !self.is_over {
+            true => heard,
+            false => Instant::now(),
+        };
+        self.heard = Some(heard);
+        if heard.elapsed() > PATIENCE {
             return Err(passing(format!(
                 "partition {} of the ledger's topic {} does not show the row that its owner wrote",
                 self.setup.partition, self.setup.topic
@@ -103,19 +119,24 @@ impl Drop for RowReader {
     }
 }
 
-/// Asks for the end of the partition, as a consumer of this isolation sees it. Waits for as long as Kafka is away.
-pub(super) fn end(setup: &WorkerSetup, isolation: &str) -> Result<i64, PartitionLogError> {
-    let consumer = consumer(setup, isolation)?;
-    let end = loop {
+/// The end of the partition, open transactions included.
+pub(super) fn end(setup: &WorkerSetup) -> Result<i64, PartitionLogError> {
+    let consumer = consumer(setup, "read_uncommitted")?;
+    let end = ask_end(setup, &consumer);
+    drop_apart(consumer);
+    end
+}
+
+/// Asks for the end of the partition, as this consumer sees it. Waits for as long as Kafka is away.
+fn ask_end(setup: &WorkerSetup, consumer: &LedgerConsumer) -> Result<i64, PartitionLogError> {
+    loop {
         setup.go_on()?;
         match consumer.fetch_watermarks(&setup.topic, setup.number(), ASK_LIMIT) {
-            Ok((_, end)) => break end,
+            Ok((_, end)) => return Ok(end),
             Err(error) if passes(&error) => drop(consumer.poll(WAIT)),
             Err(error) => return Err(of_reading(setup, &error)),
         }
-    };
-    drop_apart(consumer);
-    Ok(end)
+    }
 }
 
 fn consumer(setup: &WorkerSetup, isolation: &str) -> Result<LedgerConsumer, PartitionLogError> {

@@ -9,6 +9,8 @@
 //! | 2 | tenant, incident's id (8 bytes) | the version published last |
 //! | 3 | tenant, hash of the content (8 bytes) | what is remembered of an element that can't be read |
 //!
+//! The key `partitions` has no kind: its value is the number of partitions that the ledger is written with, in decimal digits.
+//!
 //! A row that can't be read stops the restore: without it, something would be published again, or a range never be read.
 
 use super::log::Row;
@@ -21,6 +23,7 @@ use crate::core::sweep::cursor::TenantState;
 const STATE: u8 = 1;
 const VERSION: u8 = 2;
 const LETTER: u8 = 3;
+pub(super) const PARTITIONS: &[u8] = b"partitions";
 
 /// What a row says. Without a value, it removes what earlier rows of its key said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +42,19 @@ pub(super) enum LedgerRow {
         content: ContentHash,
         letter: Option<Letter>,
     },
+    /// With how many partitions the ledger is written. With another number, tenants are looked for where their rows are not.
+    Partitions(u16),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum RowError {
+    #[error(
+        "it was written with {written} partitions, and ledger.partitions is {configured}: tenants would be looked for where their \
+         rows are not, and all their incidents would be published again"
+    )]
+    Partitions { written: u16, configured: u16 },
+    #[error("the row that holds its number of partitions holds no number")]
+    NoNumber,
     #[error(
         "the ledger's topic has a row of an unknown kind (key {key}): if a later incidentd wrote it, install that version or a later one; otherwise give the ledger a topic that nothing else writes to"
     )]
@@ -70,12 +82,21 @@ impl LedgerRow {
                 key: key(LETTER, &codec::dead_key(*tenant, *content)),
                 value: letter.as_ref().map(|it| codec::encode_letter(it).to_vec()),
             },
+            Self::Partitions(count) => Row {
+                key: PARTITIONS.to_vec(),
+                value: Some(count.to_string().into_bytes()),
+            },
         }
     }
 
     pub(super) fn decode(row: &Row) -> Result<Self, RowError> {
         let unknown = || RowError::UnknownKind { key: hex(&row.key) };
         let value = row.value.as_deref();
+        if row.key == PARTITIONS {
+            let text = value.and_then(|value| std::str::from_utf8(value).ok());
+            let count = text.and_then(|text| text.parse().ok());
+            return count.map(Self::Partitions).ok_or(RowError::NoNumber);
+        }
         let (kind, rest) = row.key.split_first().ok_or_else(unknown)?;
         let (tenant, rest) = rest.split_first_chunk().ok_or_else(unknown)?;
         let tenant = TenantId::from_bytes(*tenant);
@@ -183,6 +204,28 @@ mod tests {
                 letter: None,
             },
         ]
+    }
+
+    #[test]
+    fn the_number_of_partitions_is_a_row_of_its_own() {
+        let row = Row {
+            key: b"partitions".to_vec(),
+            value: Some(b"32".to_vec()),
+        };
+        assert_eq!(LedgerRow::Partitions(32).encode(), row);
+        assert_eq!(LedgerRow::decode(&row), Ok(LedgerRow::Partitions(32)));
+        for value in [
+            None,
+            Some(b"".to_vec()),
+            Some(b"many".to_vec()),
+            Some(b"65536".to_vec()),
+        ] {
+            let row = Row {
+                value,
+                ..row.clone()
+            };
+            assert_eq!(LedgerRow::decode(&row), Err(RowError::NoNumber), "{row:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! has the partition, or has started it again, everything fails as fenced: nothing is wrong with the tenant.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::commits::{CommitError, CommitRequest};
 use super::memory::PartitionMemory;
 use super::owned::{Owned, OwnedPartition};
-use super::worker::{CommitError, CommitRequest};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
@@ -27,8 +28,11 @@ use crate::kafka::connection::Connection;
 use crate::ports::{LedgerEntry, Record, TenantLedger};
 use crate::settings::KafkaConnection;
 
-/// How long a topic that refused a record gets no other: each would abort a transaction of several tenants.
-const DENIED: Duration = Duration::from_secs(30);
+/// How long a topic that refused a record gets no other, and a tenant whose commit failed alone commits nothing: the first time,
+/// and the longest. Each try may abort a transaction of several tenants, and ends the epoch of their partition.
+const HOLD: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(5 * 60));
+/// After this time without another refusal, the next one counts as the first.
+const CALM: Duration = Duration::from_secs(10 * 60);
 
 /// What all tenants share.
 pub(super) struct TenantAccess {
@@ -36,7 +40,52 @@ pub(super) struct TenantAccess {
     /// Knows topics and limits, and its connection shows whether Kafka is there.
     publisher: Arc<KafkaPublisher>,
     pub(super) owned: Arc<Owned>,
-    denied: Mutex<HashMap<Arc<str>, (Failure, Instant)>>,
+    denied: Holds<Arc<str>>,
+    held: Holds<TenantId>,
+}
+
+/// What is not tried again for a while, and why.
+struct Holds<K>(Mutex<HashMap<K, Hold>>);
+
+struct Hold {
+    failure: Failure,
+    /// Refusals in a row.
+    count: u32,
+    until: Instant,
+}
+
+impl<K: Eq + Hash> Holds<K> {
+    fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    /// The failure for which it is not tried now.
+    fn check(&self, key: &K) -> Result<(), Failure> {
+        let mut holds = self.0.lock();
+        let now = Instant::now();
+        holds.retain(|_, hold| now < hold.until + CALM);
+        match holds.get(key) {
+            Some(hold) if now < hold.until => Err(hold.failure.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn hold(&self, key: K, failure: Failure) {
+        let mut holds = self.0.lock();
+        let count = holds.get(&key).map_or(0, |hold| hold.count);
+        let (first, longest) = HOLD;
+        let pause = longest.min(first * 2_u32.saturating_pow(count));
+        let hold = Hold {
+            failure,
+            count: count.saturating_add(1),
+            until: Instant::now() + pause,
+        };
+        holds.insert(key, hold);
+    }
+
+    fn forget(&self, key: &K) {
+        self.0.lock().remove(key);
+    }
 }
 
 impl TenantAccess {
@@ -45,25 +94,17 @@ impl TenantAccess {
             partitions,
             publisher,
             owned: Arc::default(),
-            denied: Mutex::default(),
+            denied: Holds::new(),
+            held: Holds::new(),
         }
     }
 
     pub(super) async fn accepts(&self, topic: &Arc<str>) -> Result<(), Failure> {
-        let denial = {
-            let mut denied = self.denied.lock();
-            denied.retain(|_, (_, since)| since.elapsed() < DENIED);
-            denied.get(topic).map(|(failure, _)| failure.clone())
-        };
-        match denial {
-            Some(failure) => Err(failure),
-            None => {
-                let KafkaPublisher {
-                    topics, producers, ..
-                } = &*self.publisher;
-                topics.wait_for(topic, producers).await
-            }
-        }
+        self.denied.check(topic)?;
+        let KafkaPublisher {
+            topics, producers, ..
+        } = &*self.publisher;
+        topics.wait_for(topic, producers).await
     }
 
     /// The largest record that the topic accepts for certain.
@@ -92,8 +133,7 @@ impl TenantAccess {
             return;
         }
         self.publisher.topics.forget(&topic);
-        let denial = (failure.clone(), Instant::now());
-        self.denied.lock().insert(topic, denial);
+        self.denied.hold(topic, failure.clone());
     }
 }
 
@@ -127,6 +167,7 @@ impl KafkaTenantLedger {
     }
 
     async fn write(&self, records: Vec<Record>, entry: LedgerEntry) -> Result<(), Failure> {
+        self.access.held.check(&self.tenant)?;
         let (reply, answer) = oneshot::channel();
         let request = CommitRequest {
             records,
@@ -137,8 +178,16 @@ impl KafkaTenantLedger {
             return Err(lost());
         }
         match answer.await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                self.access.held.forget(&self.tenant);
+                Ok(())
+            }
             Ok(Err(CommitError::Lost)) | Err(_) => Err(lost()),
+            Ok(Err(CommitError::Alone(failure))) => {
+                let failure = alone(&failure);
+                self.access.held.hold(self.tenant, failure.clone());
+                Err(failure)
+            }
             Ok(Err(CommitError::Refused {
                 topic,
                 size,
@@ -172,6 +221,19 @@ impl TenantLedger for KafkaTenantLedger {
     ) -> BoxFuture<'_, Result<(), Failure>> {
         self.write(records, entry).boxed()
     }
+}
+
+/// A commit that failed alone in its transaction, while Kafka was there and after others had failed.
+fn alone(failure: &Failure) -> Failure {
+    Failure::new(
+        Health::Misconfigured,
+        Reaction::Wait(HOLD.0),
+        format!(
+            "Kafka takes nothing that this tenant commits, also alone in a transaction: {failure}"
+        ),
+        "look into the brokers' logs, and at the settings of the tenant's topic (min.insync.replicas, and others for which a record \
+         is refused); it is tried again, and other tenants go on",
+    )
 }
 
 fn lost() -> Failure {

@@ -41,6 +41,7 @@ pub(super) fn setup(brokers: &str, topic: &str, partition: u16) -> WorkerSetup {
         topic: Arc::from(topic),
         group: Arc::from(format!("group-of-{topic}")),
         partition,
+        count: 4,
         epoch: 1,
         caution: Arc::default(),
         stop: Arc::default(),

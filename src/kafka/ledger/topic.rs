@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
+use super::broker_version::{self, VersionEvents};
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
+use crate::kafka::client::drop_apart;
 use crate::kafka::connection::{Connection, REACH};
 use crate::kafka::events::ClientEvents;
 use crate::kafka::refusal;
@@ -25,14 +28,21 @@ const ASK: Duration = Duration::from_secs(5);
 const REPLICAS: usize = 3;
 
 /// The settings of a new topic, and why.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 5] = [
     ("cleanup.policy", "compact"),
     // Only closed segments are compacted. A day keeps a restore short also where little is written.
     ("segment.ms", "86400000"),
     ("segment.bytes", "104857600"),
     // Compaction begins when this part of the log is not compacted yet: less to read at each restore.
     ("min.cleanable.dirty.ratio", "0.2"),
+    // A week: also where so little is written that this part is never reached.
+    ("max.compaction.lag.ms", "604800000"),
 ];
+
+/// Between two looks at a topic that was just made.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How long librdkafka may take to write what it has learned of a broker.
+const VERSIONS: Duration = Duration::from_secs(1);
 
 /// Why the topic can't be used.
 pub(super) enum TopicError {
@@ -43,10 +53,12 @@ pub(super) enum TopicError {
 }
 
 /// What Kafka has under the topic's name.
-struct TopicLook {
-    partitions: Option<usize>,
+pub(super) struct TopicLook {
+    pub(super) partitions: Option<usize>,
     error: Option<Code>,
     brokers: usize,
+    /// The newest request for a producer's id that the brokers take, if librdkafka says so.
+    pub(super) producer_ids: Option<i16>,
 }
 
 /// Looks at the topic, and makes it when it is missing.
@@ -56,10 +68,28 @@ pub(super) async fn prepare(
     kafka: &Arc<Connection>,
 ) -> Result<(), TopicError> {
     let admin = administration(connection, kafka)?;
-    match missing(&admin, settings, kafka).await? {
-        Some(brokers) => create(&admin, settings, kafka, brokers).await,
-        None => Ok(()),
+    let Some(brokers) = missing(&admin, settings, connection, kafka).await? else {
+        return Ok(());
+    };
+    create(&admin, settings, kafka, brokers).await?;
+    // Another replica may have been faster, with other settings. A new topic is not known to each broker at once.
+    let began = Instant::now();
+    while missing(&admin, settings, connection, kafka)
+        .await?
+        .is_some()
+    {
+        if began.elapsed() > ASK {
+            return Err(passing(
+                format!(
+                    "the ledger's topic {} was made, and is not there yet",
+                    settings.topic
+                ),
+                "nothing to do: incidentd looks again",
+            ));
+        }
+        sleep(LOOK_AGAIN).await;
     }
+    Ok(())
 }
 
 /// Looks at the topic, and makes nothing. `Some`: it is missing, and this command makes it.
@@ -69,31 +99,35 @@ pub(super) async fn inspect(
     kafka: &Arc<Connection>,
 ) -> Result<Option<String>, TopicError> {
     let admin = administration(connection, kafka)?;
-    let brokers = missing(&admin, settings, kafka).await?;
+    let brokers = missing(&admin, settings, connection, kafka).await?;
     Ok(brokers.map(|brokers| create_command(settings, kafka, brokers)))
 }
 
 fn administration(
     connection: &KafkaConnection,
     kafka: &Arc<Connection>,
-) -> Result<Arc<AdminClient<ClientEvents>>, TopicError> {
+) -> Result<AdminClient<ClientEvents>, TopicError> {
     let events = ClientEvents::aside(kafka);
     let admin = connection.administration().create_with_context(events);
-    admin.map(Arc::new).map_err(|error| {
-        passing(
-            connection.explain(error).to_string(),
-            "correct [kafka.properties]",
-        )
-    })
+    admin.map_err(|error| no_client(connection, error))
+}
+
+fn no_client(connection: &KafkaConnection, error: ClientError) -> TopicError {
+    passing(
+        connection.explain(error).to_string(),
+        "correct [kafka.properties]",
+    )
 }
 
 /// The number of brokers, when the topic is missing.
 async fn missing(
-    admin: &Arc<AdminClient<ClientEvents>>,
+    admin: &AdminClient<ClientEvents>,
     settings: &KafkaLedgerSettings,
+    connection: &KafkaConnection,
     kafka: &Arc<Connection>,
 ) -> Result<Option<usize>, TopicError> {
-    let found = look(admin, settings, kafka).await?;
+    let found = look(settings, connection, kafka).await?;
+    broker_version::check(found.producer_ids).map_err(TopicError::Passing)?;
     match (found.error, found.partitions) {
         (None, Some(partitions)) => check_count(settings, partitions)?,
         (Some(code), _) if !refusal::is_unknown_topic(code) => {
@@ -105,20 +139,36 @@ async fn missing(
     check_policy(admin, settings, kafka).await.map(|()| None)
 }
 
-async fn look(
-    admin: &Arc<AdminClient<ClientEvents>>,
+pub(super) async fn look(
     settings: &KafkaLedgerSettings,
-    kafka: &Connection,
+    connection: &KafkaConnection,
+    kafka: &Arc<Connection>,
 ) -> Result<TopicLook, TopicError> {
-    let (admin, topic) = (admin.clone(), settings.topic.clone());
+    // Not the client of the administration: nobody serves its log.
+    let mut config = connection.restoring_consumer("read_committed");
+    VersionEvents::enable(&mut config);
+    let events = VersionEvents::new(ClientEvents::aside(kafka));
+    let consumer: BaseConsumer<VersionEvents> = config
+        .create_with_context(events)
+        .map_err(|error| no_client(connection, error))?;
+    let topic = settings.topic.clone();
     let asked = spawn_blocking(move || {
-        let metadata = admin.inner().fetch_metadata(Some(&topic), ASK)?;
-        let found = metadata.topics().first();
-        Ok::<_, ClientError>(TopicLook {
-            partitions: found.map(|topic| topic.partitions().len()),
-            error: found.and_then(|topic| topic.error()).map(Code::from),
-            brokers: metadata.brokers().len(),
-        })
+        let asked = consumer.fetch_metadata(Some(&topic), ASK).map(|metadata| {
+            let found = metadata.topics().first();
+            let versions = consumer.context();
+            let began = Instant::now();
+            while versions.newest().is_none() && began.elapsed() < VERSIONS {
+                let _ = consumer.poll(LOOK_AGAIN);
+            }
+            TopicLook {
+                partitions: found.map(|topic| topic.partitions().len()),
+                error: found.and_then(|topic| topic.error()).map(Code::from),
+                brokers: metadata.brokers().len(),
+                producer_ids: versions.newest(),
+            }
+        });
+        drop_apart(consumer);
+        asked
     });
     match asked.await {
         Ok(Ok(found)) => Ok(found),
@@ -162,12 +212,22 @@ async fn check_policy(
     let wait = AdminOptions::new().request_timeout(Some(ASK));
     let of_topic = ResourceSpecifier::Topic(topic);
     let asked = admin.describe_configs([&of_topic], &wait);
-    let policy = match timeout(2 * ASK, asked).await {
-        Ok(Ok(answers)) => answers.into_iter().find_map(|answer| {
-            let found = answer.ok()?;
-            found.get("cleanup.policy")?.value.clone()
-        }),
-        _ => None,
+    let unknown = |why: String| {
+        let what = format!(
+            "Kafka does not show the settings of the ledger's topic: {}",
+            kafka.fit(&why)
+        );
+        passing(what, REACH)
+    };
+    let answers = match timeout(2 * ASK, asked).await {
+        Ok(Ok(answers)) => answers,
+        Ok(Err(error)) => return Err(unknown(error.to_string())),
+        Err(_) => return Err(unknown("no answer".to_owned())),
+    };
+    let policy = match answers.into_iter().next() {
+        Some(Ok(found)) => found.get("cleanup.policy").and_then(|it| it.value.clone()),
+        Some(Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)) | None => None,
+        Some(Err(code)) => return Err(unknown(code.to_string())),
     };
     let Some(policy) = policy else {
         tracing::info!(
@@ -215,7 +275,8 @@ async fn create(
     let made = match timeout(3 * ASK, admin.create_topics([&new], &wait)).await {
         Ok(Ok(results)) => match results.into_iter().next() {
             // Another replica was faster.
-            Some(Err((_, Code::TopicAlreadyExists))) | Some(Ok(_)) | None => Ok(()),
+            Some(Err((_, Code::TopicAlreadyExists))) => return Ok(()),
+            Some(Ok(_)) | None => Ok(()),
             Some(Err((_, code))) => Err(code.to_string()),
         },
         Ok(Err(error)) => Err(error.to_string()),

@@ -56,6 +56,16 @@ impl TransactionalLog {
         self.epoch()?.commit_sent()
     }
 
+    /// One for the whole restore: each is a client with threads of its own.
+    fn reader(&mut self) -> Result<&mut RowReader, PartitionLogError> {
+        // librdkafka holds every statistics event until somebody takes it.
+        self.idle(Duration::ZERO)?;
+        match &mut self.reader {
+            Some(reader) => Ok(reader),
+            none => Ok(none.insert(RowReader::open(&self.setup, self.owner.clone())?)),
+        }
+    }
+
     fn epoch(&mut self) -> Result<&mut EpochProducer, PartitionLogError> {
         // The protocol fences first.
         self.epoch
@@ -104,24 +114,18 @@ impl PartitionLog for TransactionalLog {
     }
 
     fn end(&mut self) -> Result<i64, PartitionLogError> {
-        end(&self.setup, "read_uncommitted")
+        end(&self.setup)
     }
 
     fn stable_end(&mut self) -> Result<i64, PartitionLogError> {
-        end(&self.setup, "read_committed")
+        self.reader()?.stable_end()
     }
 
     fn read(&mut self) -> Result<Option<Vec<Row>>, PartitionLogError> {
         if self.is_restored {
             return Ok(None);
         }
-        let reader = match &mut self.reader {
-            Some(reader) => reader,
-            None => self
-                .reader
-                .insert(RowReader::open(&self.setup, self.owner.clone())?),
-        };
-        let rows = reader.read()?;
+        let rows = self.reader()?.read()?;
         if rows.is_none() {
             // The consumer holds threads and memory.
             self.reader = None;

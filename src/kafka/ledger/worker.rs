@@ -6,56 +6,31 @@
 //! librdkafka's calls block, and a few are known to hang. So nobody waits for this thread: its owner ends it by a flag,
 //! and a thread that hangs is left alone. Its producer can do no harm, because the next owner fences it.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use super::commits::{CommitError, CommitQueue, CommitRequest, WorkerRequest, gather};
 use super::log::PartitionLogError;
-use super::log_error::{of_row, passing};
+use super::log_error::{held_up, of_row, passing};
 use super::memory::PartitionMemory;
 use super::partition::{Commit, OpenStep, PartitionError, PartitionLedger};
+use super::rows::RowError;
 pub(super) use super::setup::WorkerSetup;
 use super::transactional::TransactionalLog;
-use crate::core::health::failure::Failure;
-use crate::core::ids::TenantId;
-use crate::ports::{LedgerEntry, Record};
+use crate::core::health::failure::{Failure, Health};
+use crate::core::health::status::PartState;
 
 /// Between two looks at librdkafka's events and at the end, while nothing is to be written.
 const IDLE: Duration = Duration::from_millis(100);
-/// Commits that wait. A tenant has one at a time, so more of them wait only in a partition of many tenants while Kafka is slow.
-const QUEUE: usize = 512;
-/// The most that one transaction holds, beyond its first commit: a transaction has to be over long before its time limit.
-const MOST_RECORDS: usize = 500;
-const MOST_ROWS: usize = 2_000;
-const MOST_BYTES: usize = 8 << 20;
 
-/// What one tenant commits.
-pub(super) struct CommitRequest {
-    pub(super) records: Vec<Record>,
-    pub(super) entry: LedgerEntry,
-    pub(super) reply: oneshot::Sender<Result<(), CommitError>>,
-}
-
-/// Why nothing of a commit counts.
-#[derive(Debug)]
-pub(super) enum CommitError {
-    /// Another process has the partition, or nobody knows what is committed. The tenant has to be read again.
-    Lost,
-    /// Kafka refuses one of its records.
-    Refused {
-        topic: Arc<str>,
-        /// [`Record::size`].
-        size: usize,
-        /// Nothing but its size is wrong with it.
-        oversize: bool,
-        failure: Failure,
-    },
-}
+/// A restore that waits for longer says what for. A dead owner's transaction is decided before.
+const HELD_UP: Duration = Duration::from_secs(20);
 
 /// News of one start of a partition.
 #[derive(Debug)]
@@ -76,35 +51,14 @@ pub(super) enum WorkerNews {
     },
     /// The memory is complete, and commits are accepted.
     Restored,
+    /// Rows of another writer are not decided yet.
+    HeldUp(Failure),
     /// The worker has ended, and another one may work.
     Failed(Failure),
+    /// The worker has ended, and no other may use the topic.
+    Unfit(Failure),
     /// The worker has ended, because another process has the partition.
     TakenOver(String),
-}
-
-/// What the thread is asked for.
-enum WorkerRequest {
-    Commit(CommitRequest),
-    /// Remove all rows of a tenant.
-    Remove(TenantId),
-}
-
-/// Where commits go. It stays usable after the worker has ended.
-#[derive(Clone)]
-pub(super) struct CommitQueue(SyncSender<WorkerRequest>);
-
-impl CommitQueue {
-    /// # Errors
-    /// The worker has ended, or too many commits wait.
-    pub(super) fn send(&self, request: CommitRequest) -> Result<(), CommitError> {
-        let request = WorkerRequest::Commit(request);
-        self.0.try_send(request).map_err(|_| CommitError::Lost)
-    }
-
-    /// Removes all rows of a tenant. When it is not done, it can be asked for again.
-    pub(super) fn remove(&self, tenant: TenantId) {
-        let _ = self.0.try_send(WorkerRequest::Remove(tenant));
-    }
 }
 
 /// Ends its thread when it is dropped.
@@ -126,7 +80,7 @@ impl Worker {
             stop: Arc::clone(&stop),
             ..setup
         };
-        let (sender, requests) = sync_channel(QUEUE);
+        let (commits, requests) = CommitQueue::new();
         let ledger = PartitionLedger::new(TransactionalLog::new(setup.clone()));
         let memory = ledger.memory();
         let name = format!("ledger-{}", setup.partition);
@@ -140,7 +94,7 @@ impl Worker {
             .spawn(move || thread.run(&requests))?;
         Ok(Self {
             memory,
-            commits: CommitQueue(sender),
+            commits,
             stop,
         })
     }
@@ -191,17 +145,28 @@ impl WorkerThread {
     fn open(&mut self) -> Result<(), PartitionError> {
         let stop = Arc::clone(&self.setup.stop);
         let (setup, events) = (&self.setup, &self.events);
+        let (began, mut is_told) = (Instant::now(), false);
         let mut progress = |step| {
             let news = match step {
+                OpenStep::Undecided if !is_told && began.elapsed() > HELD_UP => {
+                    is_told = true;
+                    WorkerNews::HeldUp(held_up(setup))
+                }
                 OpenStep::Fenced => WorkerNews::Fenced,
                 OpenStep::Read { rows, end } => WorkerNews::Progress { rows, end },
-                OpenStep::Open => WorkerNews::Restored,
-                OpenStep::End(_) | OpenStep::Undecided | OpenStep::Decided => return,
+                OpenStep::Open | OpenStep::End(_) | OpenStep::Undecided | OpenStep::Decided => {
+                    return;
+                }
             };
             report(setup, events, news);
         };
-        self.ledger
-            .open(&|| stop.load(Ordering::Acquire), &mut progress)
+        let stop = || stop.load(Ordering::Acquire);
+        self.ledger.open(&stop, &mut progress)?;
+        if setup.partition == 0 {
+            self.ledger.pin(setup.count, &stop)?;
+        }
+        self.report(WorkerNews::Restored);
+        Ok(())
     }
 
     fn serve(&mut self, requests: &Receiver<WorkerRequest>) -> Result<(), PartitionError> {
@@ -221,9 +186,10 @@ impl WorkerThread {
             };
             match first {
                 WorkerRequest::Commit(first) => {
+                    let is_careful = self.setup.is_careful();
                     let batch;
-                    (batch, left) = gather(first, requests, self.setup.is_careful());
-                    self.write(batch)?;
+                    (batch, left) = gather(first, requests, is_careful);
+                    self.write(batch, is_careful)?;
                 }
                 WorkerRequest::Remove(tenant) => {
                     let stop = Arc::clone(&self.setup.stop);
@@ -234,8 +200,8 @@ impl WorkerThread {
         }
     }
 
-    /// Writes one transaction, and answers its commits.
-    fn write(&mut self, batch: Vec<CommitRequest>) -> Result<(), PartitionError> {
+    /// Writes one transaction, and answers its commits. `is_careful`: it has one commit, because others failed before it.
+    fn write(&mut self, batch: Vec<CommitRequest>, is_careful: bool) -> Result<(), PartitionError> {
         let (mut commits, mut replies) = (Vec::new(), Vec::new());
         for CommitRequest {
             records,
@@ -250,13 +216,20 @@ impl WorkerThread {
         let written = self
             .ledger
             .commit(commits, &|| stop.load(Ordering::Acquire));
-        if written.is_ok() {
-            self.setup.kafka.answered();
+        let is_suspect = match &written {
+            Ok(()) => {
+                self.setup.kafka.answered();
+                false
+            }
+            Err(error) => self.is_suspect(error),
+        };
+        if is_suspect {
+            self.setup.transaction_failed();
         }
         for (place, reply) in replies.into_iter().enumerate() {
             let answer = match &written {
                 Ok(()) => Ok(()),
-                Err(error) => Err(CommitError::of(error, place)),
+                Err(error) => Err(CommitError::of(error, place, is_suspect && is_careful)),
             };
             // The sweep may have ended.
             let _ = reply.send(answer);
@@ -264,8 +237,23 @@ impl WorkerThread {
         written
     }
 
+    /// Whether something in the transaction may be the reason of its failure.
+    fn is_suspect(&self, error: &PartitionError) -> bool {
+        let is_there = self.setup.kafka.state().state == PartState::Ok;
+        match error {
+            PartitionError::Refused { .. }
+            | PartitionError::Log(PartitionLogError::Refused { .. }) => is_there,
+            // What an operator has to mend for all tenants is nobody's fault.
+            PartitionError::Log(PartitionLogError::Failed(failure)) => {
+                is_there && failure.health == Health::Unreachable
+            }
+            PartitionError::Log(_) | PartitionError::Row(_) | PartitionError::NotOpen => false,
+        }
+    }
+
     /// `None`: the end was asked for.
     fn end_of(&self, error: PartitionError) -> Option<WorkerNews> {
+        let is_unfit = matches!(&error, PartitionError::Row(RowError::Partitions { .. }));
         let log_error = match error {
             PartitionError::Log(error) => error,
             PartitionError::Row(error) => of_row(&self.setup, &error),
@@ -275,6 +263,7 @@ impl WorkerThread {
             }
         };
         match log_error {
+            PartitionLogError::Failed(failure) if is_unfit => Some(WorkerNews::Unfit(failure)),
             PartitionLogError::Stopped => None,
             PartitionLogError::Fenced(why) => Some(WorkerNews::TakenOver(why)),
             PartitionLogError::Failed(failure) | PartitionLogError::Refused { failure, .. } => {
@@ -288,25 +277,6 @@ impl WorkerThread {
     }
 }
 
-impl CommitError {
-    /// The answer to the commit at this place of a transaction that failed.
-    fn of(error: &PartitionError, place: usize) -> Self {
-        match error {
-            PartitionError::Refused {
-                record,
-                oversize,
-                failure,
-            } if record.commit == place => Self::Refused {
-                topic: Arc::clone(&record.topic),
-                size: record.size,
-                oversize: *oversize,
-                failure: failure.clone(),
-            },
-            _ => Self::Lost,
-        }
-    }
-}
-
 fn report(setup: &WorkerSetup, events: &mpsc::Sender<WorkerEvent>, news: WorkerNews) {
     // Fails only when the owner has ended.
     let _ = events.blocking_send(WorkerEvent {
@@ -314,50 +284,4 @@ fn report(setup: &WorkerSetup, events: &mpsc::Sender<WorkerEvent>, news: WorkerN
         epoch: setup.epoch,
         news,
     });
-}
-
-/// The commits of one transaction: the first, and those that wait behind it and fit. Also the one that does not.
-fn gather(
-    first: CommitRequest,
-    requests: &Receiver<WorkerRequest>,
-    alone: bool,
-) -> (Vec<CommitRequest>, Option<WorkerRequest>) {
-    let mut tenants = HashSet::from([first.entry.tenant]);
-    let mut load = BatchLoad::default();
-    load.add(&first);
-    let mut batch = vec![first];
-    if alone {
-        return (batch, None);
-    }
-    while let Ok(next) = requests.try_recv() {
-        let next = match next {
-            WorkerRequest::Commit(next) => next,
-            WorkerRequest::Remove(_) => return (batch, Some(next)),
-        };
-        load.add(&next);
-        if load.is_too_much() || !tenants.insert(next.entry.tenant) {
-            return (batch, Some(WorkerRequest::Commit(next)));
-        }
-        batch.push(next);
-    }
-    (batch, None)
-}
-
-#[derive(Default)]
-struct BatchLoad {
-    records: usize,
-    rows: usize,
-    bytes: usize,
-}
-
-impl BatchLoad {
-    fn add(&mut self, request: &CommitRequest) {
-        self.records += request.records.len();
-        self.rows += request.entry.seen.len() + request.entry.letters.len() + 1;
-        self.bytes += request.records.iter().map(Record::size).sum::<usize>();
-    }
-
-    fn is_too_much(&self) -> bool {
-        self.records > MOST_RECORDS || self.rows > MOST_ROWS || self.bytes > MOST_BYTES
-    }
 }

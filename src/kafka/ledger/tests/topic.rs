@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::health::failure::Failure;
-use crate::kafka::ledger::topic::{TopicError, prepare};
+use crate::kafka::ledger::topic::{self, TopicError, prepare};
 use crate::settings::KafkaLedgerSettings;
 
 async fn look(brokers: &str, topic: &str, partitions: u16) -> Result<(), TopicError> {
@@ -29,6 +29,21 @@ async fn a_missing_topic_is_made_compacted_and_found_again() {
     let failure = unfit(look(&brokers, &topic, 12).await);
     assert!(failure.what.contains("6 partitions"), "{failure:?}");
     assert!(failure.remedy.contains("ledger.partitions"), "{failure:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_brokers_take_is_known() {
+    let of = setup(&broker::shared(), "none", 0);
+    let settings = KafkaLedgerSettings {
+        topic: of.topic,
+        group: of.group,
+        partitions: 1,
+    };
+    let Ok(found) = topic::look(&settings, &of.connection, &of.kafka).await else {
+        panic!("no answer");
+    };
+    let newest = found.producer_ids.expect("librdkafka says it");
+    assert!(newest >= 3, "InitProducerId up to version {newest}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,9 +6,8 @@ use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::version::{ContentHash, Forms, Phase, Seen};
 use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
-use crate::kafka::ledger::worker::{
-    CommitError, CommitQueue, CommitRequest, Worker, WorkerEvent, WorkerNews,
-};
+use crate::kafka::ledger::commits::{CommitError, CommitQueue, CommitRequest};
+use crate::kafka::ledger::worker::{Worker, WorkerEvent, WorkerNews};
 use crate::ports::LedgerEntry;
 
 type Answer = oneshot::Receiver<Result<(), CommitError>>;
