@@ -19,7 +19,7 @@ fn read(page: &str) -> String {
     fs::read_to_string(path(page)).unwrap()
 }
 
-fn pages() -> Vec<(String, String)> {
+pub fn pages() -> Vec<(String, String)> {
     let docs = fs::read_dir(path("docs")).unwrap();
     let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let names = names.map(|name| format!("docs/{name}"));
@@ -32,14 +32,22 @@ fn pages() -> Vec<(String, String)> {
 
 /// The blocks of a language, without the indentation of a list.
 fn blocks(text: &str, language: &str) -> Vec<String> {
+    let all = blocks_named(text, language).into_iter();
+    all.filter(|(name, _)| name.is_empty())
+        .map(|(_, block)| block)
+        .collect()
+}
+
+/// The blocks whose first line begins so, each with the rest of that line.
+pub fn blocks_named(text: &str, language: &str) -> Vec<(String, String)> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        if line.trim() == format!("```{language}") {
+        if let Some(name) = line.trim().strip_prefix(&format!("```{language}")) {
             let indent = line.len() - line.trim_start().len();
             let inside = lines.by_ref().take_while(|line| line.trim() != "```");
             let inside = inside.map(|line| line.get(indent..).unwrap_or_default());
-            blocks.push(inside.collect::<Vec<_>>().join("\n"));
+            blocks.push((name.to_owned(), inside.collect::<Vec<_>>().join("\n")));
         }
     }
     blocks

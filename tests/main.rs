@@ -24,6 +24,7 @@ mod isolation;
 mod kafka_ledger;
 mod kafka_limits;
 mod kafka_publisher;
+mod kafka_security;
 mod memory;
 mod monitoring;
 mod newcomer;

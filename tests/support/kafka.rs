@@ -261,6 +261,11 @@ impl Broker {
 
     /// The same with further lines of configuration, in which the same placeholders are replaced.
     pub fn start_with(dir: &Path, lines: &str) -> Self {
+        Self::start_with_users(dir, lines, &[])
+    }
+
+    /// The same with users for SCRAM, as `kafka-storage.sh format --add-scram` takes them.
+    pub fn start_with_users(dir: &Path, lines: &str, users: &[String]) -> Self {
         let (port, controller) = free_ports();
         let text = (CONFIG.to_owned() + lines)
             .replace("@BROKER_PORT@", &port.to_string())
@@ -276,6 +281,7 @@ impl Broker {
             .java("kafka.tools.StorageTool")
             .args(["format", "-t", "aW5jaWRlbnRkLXRlc3QtMQ", "-c"])
             .arg(broker.dir.join("server.properties"))
+            .args(users.iter().flat_map(|user| ["--add-scram", user]))
             .status()
             .expect("java runs");
         assert!(
@@ -607,7 +613,7 @@ fn answers(bootstrap: &str) -> bool {
 
 /// Two free ports below the range that the kernel uses for outgoing connections, so that a stopped node gets its ports
 /// again.
-fn free_ports() -> (u16, u16) {
+pub fn free_ports() -> (u16, u16) {
     let offset = u16::try_from(uuid::Uuid::new_v4().as_u128() % 15_000).expect("below 15,000");
     let mut taken = (0..15_000_u16)
         .map(|n| 15_000 + (offset + n) % 15_000)
