@@ -39,6 +39,9 @@ const LOG_IN: &str = "check sasl.mechanism, sasl.username and sasl.password unde
 const TLS: &str = "check security.protocol and the ssl.* properties under [kafka.properties]: whether the port speaks TLS, \
      whether kafka.brokers uses the name in the broker's certificate, and whether ssl.ca.location names the CA (PEM) that \
      issued it";
+/// The broker ended the handshake because of the certificate that it got, or did not get.
+const CLIENT_CERTIFICATE: &str = "give the broker a client certificate that it trusts: ssl.certificate.location and \
+     ssl.key.location under [kafka.properties]; Kafka's own log says more";
 /// A connection is made, but Kafka's protocol does not work over it.
 pub(super) const PROTOCOL: &str = "a firewall may swallow what is sent, or the port may want TLS or a login (set \
      security.protocol and sasl.* under [kafka.properties]), or something else than Kafka may be there; check kafka.brokers, \
@@ -258,6 +261,7 @@ impl Connection {
         let remedy = match code {
             RDKafkaErrorCode::Resolve => RESOLVE,
             RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => LOG_IN,
+            _ if is_about_our_certificate(&what) => CLIENT_CERTIFICATE,
             // A port without TLS cuts the handshake, and so does a broker that stops.
             RDKafkaErrorCode::SSL => TLS,
             _ if what.contains("SSL handshake") => TLS,
@@ -266,7 +270,11 @@ impl Connection {
             _ => REACH,
         };
         *lock(&self.problem) = Some(ConnectionProblem {
-            code: Some(code),
+            // With TLS 1.3 a broker refuses a certificate after the handshake, so that this looks like any lost connection.
+            code: Some(match remedy == CLIENT_CERTIFICATE {
+                true => RDKafkaErrorCode::SSL,
+                false => code,
+            }),
             what,
             remedy: remedy.into(),
         });
@@ -278,6 +286,12 @@ impl Connection {
     pub(super) fn fit(&self, text: &str) -> String {
         one_line(&self.scrubber.clean(text), TEXT_MOST)
     }
+}
+
+/// Whether the broker sent one of TLS's alerts about a client's certificate (RFC 8446, section 6.2), in OpenSSL's words.
+fn is_about_our_certificate(what: &str) -> bool {
+    what.split_once(" alert ")
+        .is_some_and(|(_, alert)| alert.contains("certificate") || alert.starts_with("unknown ca"))
 }
 
 /// Without ` (after 3ms in state CONNECT, 2 identical error(s) suppressed)`, which makes each repetition look like a
