@@ -2,10 +2,11 @@
 //!
 //! The simulator knows a token by its text and never parses its claims.
 
+mod certificate;
 mod credential;
 mod form;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -86,12 +87,24 @@ pub(super) struct Entra {
     world: World,
     journal: Journal,
     lifetime: Option<Duration>,
+    /// The simulator's own address, without a path.
+    url: String,
     state: Mutex<State>,
 }
 
 struct State {
     tokens: HashMap<String, Issued>,
+    /// The ids of the apps' own assertions: each is taken once.
+    assertions: HashSet<String>,
     rng: StdRng,
+}
+
+/// What an assertion is checked against, besides the tenant's registrations.
+struct Receiver<'a> {
+    now: i64,
+    audience: &'a str,
+    /// The ids of assertions that were taken before.
+    taken: &'a mut HashSet<String>,
 }
 
 /// An AADSTS number (section 4.3), and what fills the holes of its text in `errors.json`.
@@ -104,15 +117,17 @@ fn error<const N: usize>(number: u32, values: [&str; N]) -> TokenError {
 static ERRORS: LazyLock<Errors> = LazyLock::new(|| Errors::new(include_str!("entra/errors.json")));
 
 impl Entra {
-    pub fn new(world: World, journal: Journal, options: &Options) -> Self {
+    pub fn new(world: World, journal: Journal, url: String, options: &Options) -> Self {
         let state = State {
             tokens: HashMap::new(),
+            assertions: HashSet::new(),
             rng: StdRng::seed_from_u64(options.seed.rotate_left(32)),
         };
         Self {
             world,
             journal,
             lifetime: options.token_lifetime,
+            url,
             state: Mutex::new(state),
         }
     }
@@ -155,7 +170,17 @@ impl Entra {
             false => resource.unwrap_or(NO_RESOURCE),
         };
         let now = self.world.now();
-        let by_assertion = credential::check(&tenant, client, form, now)?;
+        let audience_of_assertions = format!("{}/{}/oauth2/v2.0/token", self.url, tenant.id);
+        let by_assertion = credential::check(
+            &tenant,
+            client,
+            form,
+            &mut Receiver {
+                now,
+                audience: &audience_of_assertions,
+                taken: &mut self.state.lock().assertions,
+            },
+        )?;
         if !RESOURCES.contains(&audience) {
             return Err(error(500011, [audience, &tenant.name]));
         }

@@ -68,7 +68,7 @@ pub use faults::{Api, Effect, Endpoint, Faults, Rule};
 pub use graph::GraphOptions;
 pub use journal::{Journal, Request};
 pub use service::listing::Order;
-pub use tenant::{FederatedCredential, Tenant};
+pub use tenant::{FederatedCredential, RegisteredCertificate, Tenant};
 pub use time::{Clock, SECOND};
 pub use world::World;
 

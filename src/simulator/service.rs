@@ -51,7 +51,7 @@ impl Service {
         let world = World::new(options.clone());
         let journal = Journal::new(world.clone());
         Self {
-            entra: Entra::new(world.clone(), journal.clone(), &options),
+            entra: Entra::new(world.clone(), journal.clone(), url.clone(), &options),
             faults: Faults::new(options.seed),
             links: Links::new(url),
             quotas: Quotas::default(),

@@ -21,6 +21,8 @@ pub struct Tenant {
     pub secret_expired: bool,
     /// The issuers whose tokens the app registration accepts in place of a secret.
     pub federated: Vec<FederatedCredential>,
+    /// The certificates that are registered with the app.
+    pub certificates: Vec<RegisteredCertificate>,
     /// Whether an administrator consented, so that the app has a service principal here.
     pub consented: bool,
     /// Application permissions of the Defender API granted to the app. Tokens issued earlier keep theirs.
@@ -46,6 +48,7 @@ impl Tenant {
             secret: Self::SECRET.to_owned(),
             secret_expired: false,
             federated: Vec::new(),
+            certificates: Vec::new(),
             consented: true,
             roles: vec!["Incident.Read.All".to_owned()],
             graph_roles: vec!["SecurityIncident.Read.All".to_owned()],
@@ -58,6 +61,15 @@ impl Tenant {
         let id = Uuid::from_u128(0xaaaa_bbbb_0000_4ccc_8111_0000_0000_0000 | u128::from(n));
         Self::new(id, &format!("customer-{n:04}"))
     }
+}
+
+/// A certificate whose key proves the app (section 4.4).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RegisteredCertificate {
+    /// The certificate in DER.
+    pub der: Vec<u8>,
+    /// Whether Entra can verify PS256 with its key (section 9).
+    pub pss: bool,
 }
 
 /// A federated identity credential: a client with a token of this issuer for this subject is the app (section 4.6).

@@ -1,7 +1,7 @@
-//! How the app authenticates: by a secret (section 4.1), or by a token of an issuer that its registration trusts (4.6). The
-//! errors are those of section 4.3.
+//! How the app authenticates: by a secret (section 4.1), by an assertion of its own (`certificate`), or by a token of an issuer
+//! that its registration trusts (4.6). The errors are those of section 4.3.
 //!
-//! No certificate is ever registered. Signatures of foreign tokens are not checked: the simulator has no issuer's keys.
+//! Signatures of foreign tokens are not checked: the simulator has no issuer's keys.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::super::jwt;
 use super::super::tenant::{FederatedCredential, Tenant};
 use super::super::time::{self, SECOND};
 use super::form::{Form, malformed};
-use super::{TokenError, error, guid_text};
+use super::{Receiver, TokenError, certificate, error, guid_text};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -19,7 +19,7 @@ pub(super) fn check(
     tenant: &Tenant,
     client: &str,
     form: &Form,
-    now: i64,
+    receiver: &mut Receiver<'_>,
 ) -> Result<bool, TokenError> {
     if guid_text(client) != Some(tenant.client_id) {
         return Err(error(700016, [client, &tenant.name]));
@@ -38,7 +38,7 @@ pub(super) fn check(
             if form.required("client_assertion_type")? != ASSERTION_TYPE {
                 return Err(error(90023, []));
             }
-            by_assertion(tenant, client, &assertion.value, now).map(|()| true)
+            by_assertion(tenant, client, &assertion.value, receiver).map(|()| true)
         }
     }
 }
@@ -78,22 +78,22 @@ fn by_assertion(
     tenant: &Tenant,
     client: &str,
     assertion: &str,
-    now: i64,
+    receiver: &mut Receiver<'_>,
 ) -> Result<(), TokenError> {
     let malformed = |what: &str| error(50027, [what]);
     let (header, claims) = jwt::read(assertion).ok_or_else(|| malformed("not three parts"))?;
+    if claims.get("iss").and_then(Value::as_str) == Some(client) {
+        return certificate::check(tenant, client, assertion, receiver);
+    }
     let claims = serde_json::from_value(claims).map_err(|_| malformed("a claim is missing"));
     let claims: Claims = claims?;
-    if claims.iss == client && claims.sub == client {
-        return Err(error(700027, []));
-    }
     if header.get("alg").and_then(Value::as_str) != Some("RS256") {
         return Err(malformed("its algorithm is not RS256"));
     }
     trusted(&tenant.federated, &claims)?;
     let [from, until] = [claims.nbf, claims.exp].map(|seconds| seconds.saturating_mul(SECOND));
-    if now < from || now >= until {
-        let times = [now, from, until].map(time::format);
+    if receiver.now < from || receiver.now >= until {
+        let times = [receiver.now, from, until].map(time::format);
         return Err(TokenError(700024, times.to_vec()));
     }
     Ok(())

@@ -118,7 +118,7 @@ async fn assertions_must_have_their_form() {
         (format!("{hs256}.{claims}.c2ln"), 50027),
         (format!("{rs256}.{}.c2ln", encode(forever)), 50027),
         (format!("{rs256}.{}.c2ln", encode(many)), 50027),
-        (format!("{rs256}.{}.c2ln", encode(certificate)), 700027),
+        (format!("{rs256}.{}.c2ln", encode(certificate)), 50027),
     ] {
         let (status, body) = bench.present(&assertion).await;
         assert_eq!(status, 401, "{assertion}");

@@ -1,5 +1,7 @@
 //! Tests of the simulator over real sockets, with their own client.
 
+#[path = "../../../tests/support/certificates.rs"]
+mod certificates;
 mod defender;
 mod entra;
 mod faults;
@@ -7,6 +9,7 @@ mod federation;
 mod graph;
 mod graph_alerts;
 mod graph_pages;
+mod own_assertions;
 mod poison;
 mod spoilt;
 mod world;
