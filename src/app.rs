@@ -44,6 +44,7 @@ use crate::runtime::commands::DispatcherCommand;
 use crate::runtime::dispatcher::Dispatcher;
 use crate::runtime::fleet::{Fleet, FleetWatch};
 use crate::runtime::health::board::Board;
+use crate::runtime::health::expiry;
 use crate::runtime::health::reports::HealthReports;
 use crate::runtime::health::topic::{self, HealthTopic};
 use crate::runtime::limits::{ByteBudget, Permits};
@@ -305,6 +306,10 @@ impl App {
         tasks.spawn(
             "token renewal",
             forever(tokens::renew_in_background(keepers, stop())),
+        );
+        tasks.spawn(
+            "credentials",
+            forever(expiry::watch(self.board.clone(), stop())),
         );
         let (topic, announced) = HealthTopic::new();
         let publisher = self.delivery.destination.publisher.clone();

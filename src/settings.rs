@@ -16,6 +16,7 @@ use crate::core::ids::TenantId;
 use crate::core::incident::version::Deduplicate;
 pub use crate::core::sources::SourceKind;
 use crate::core::time::schedule::Schedule;
+use crate::core::time::ticks::Ticks;
 
 pub(crate) use log_levels::LogLevels;
 pub use log_levels::NotALogLevel;
@@ -137,6 +138,8 @@ pub struct AppSettings {
     pub client_id: Uuid,
     /// How the app proves that it is the one.
     pub credential: Credential,
+    /// When the credential ends, for one that does not say so itself.
+    pub not_after: Option<Ticks>,
 }
 
 /// An app's credential.
@@ -151,6 +154,13 @@ pub enum Credential {
     },
     /// The file of another issuer's token. Another program keeps it fresh.
     Federated(PathBuf),
+    /// A certificate, which signs an assertion for each request.
+    Certificate {
+        /// PEM.
+        certificate: PathBuf,
+        /// PEM; may be the same file.
+        key: PathBuf,
+    },
 }
 
 impl Credential {
@@ -158,6 +168,7 @@ impl Credential {
         let (first, second) = match self {
             Self::Secret { current, next } => (current.file(), next.as_deref()),
             Self::Federated(file) => (Some(file.as_path()), None),
+            Self::Certificate { certificate, key } => (Some(&**certificate), Some(&**key)),
         };
         first.into_iter().chain(second)
     }

@@ -21,6 +21,7 @@ use std::pin::Pin;
 use futures_util::{StreamExt, stream};
 use incidentd::simulator::{Options, Simulator};
 
+use crate::support::certificates::{ENCRYPTED, ONE, TWO};
 use crate::support::search::Search;
 use crate::support::setup::simulator;
 use online::{NO_MICROSOFT, NO_PROXY_LOGIN};
@@ -40,6 +41,7 @@ async fn no_secret_and_no_token_is_in_what_any_command_prints() {
         Box::pin(daemon::reloads(&simulator, refused(&simulator))),
         Box::pin(parrot::repeats_secrets()),
         Box::pin(parrot::repeats_federated()),
+        Box::pin(parrot::repeats_certified()),
         Box::pin(online::refused_by_kafka()),
         Box::pin(typed::others(&simulator)),
         Box::pin(daemon::loses_its_secret()),
@@ -69,6 +71,10 @@ async fn no_secret_and_no_token_is_in_what_any_command_prints() {
     let secrets = [
         RIGHT, WRONG, NEXT, KAFKA, PROXY, &login, ASSERTION, TOKEN, KEY,
     ];
+    // Assertions begin as tokens do. Each line of a key is a secret.
+    let keys = [ONE, TWO, ENCRYPTED].into_iter().flat_map(str::lines);
+    let keys = keys.filter(|line| line.len() > 20 && !line.starts_with('-'));
+    let secrets: Vec<&str> = secrets.into_iter().chain(keys).collect();
     let mut search = Search::new(&secrets);
     search.tokens(&outcome.tokens);
     search.add_all(outcome.places);

@@ -15,6 +15,7 @@ mod cli_check;
 mod cli_config;
 mod cli_status;
 mod crash;
+mod credentials;
 mod daemon;
 mod docs;
 mod fault_matrix;

@@ -17,6 +17,7 @@ use incidentd::microsoft::{AppCredential, Clients, Entra, IncidentApi};
 use incidentd::ports::{IncidentSource, PageAsk, Query, TokenSource};
 use incidentd::settings::{ApiSettings, AppSettings, Credential, SecretSource, TokenEndpoint};
 use incidentd::simulator::{Options, SECOND, Simulator, Tenant};
+use incidentd::telemetry::clock::SystemClock;
 use url::Url;
 
 /// Incidents per page.
@@ -104,8 +105,9 @@ fn client(simulator: &Simulator, tenant: &Tenant) -> (IncidentApi, Entra) {
             },
             next: None,
         },
+        not_after: None,
     };
-    let credential = Arc::new(AppCredential::new(&app));
+    let credential = Arc::new(AppCredential::new(&app, Arc::new(SystemClock)));
     (
         IncidentApi::new(&clients, id, app.client_id, &api).expect("a client"),
         Entra::new(&clients, id, credential, &api).expect("a client"),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::microsoft::{AppCredential, ClientError, Clients, Entra, IncidentApi};
-use crate::ports::IncidentSource;
+use crate::ports::{Clock, IncidentSource};
 use crate::settings::{AppSettings, TenantSettings};
 
 #[derive(Debug, thiserror::Error)]
@@ -22,15 +22,23 @@ pub struct Connector {
 }
 
 /// Makes connectors, and keeps what they share.
-#[derive(Default)]
 pub struct Connectors {
     clients: Clients,
+    clock: Arc<dyn Clock>,
     /// One credential for all tenants of the same app registration, so that it is learned once which of two secrets is
     /// accepted.
     credentials: HashMap<Arc<AppSettings>, Arc<AppCredential>>,
 }
 
 impl Connectors {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clients: Clients::new(),
+            clock,
+            credentials: HashMap::new(),
+        }
+    }
+
     pub fn open(&mut self, tenant: &TenantSettings) -> Result<Connector, FleetError> {
         Ok(Connector {
             entra: self.entra(tenant)?,
@@ -57,7 +65,7 @@ impl Connectors {
 
     fn credential(&mut self, app: &Arc<AppSettings>) -> Arc<AppCredential> {
         let made = self.credentials.entry(app.clone());
-        made.or_insert_with(|| Arc::new(AppCredential::new(app)))
+        made.or_insert_with(|| Arc::new(AppCredential::new(app, self.clock.clone())))
             .clone()
     }
 

@@ -29,7 +29,7 @@ pub struct Before<'a> {
 impl Builder {
     pub fn new(context: TokenContext) -> Self {
         Self {
-            connectors: Connectors::default(),
+            connectors: Connectors::new(context.clock.clone()),
             context,
         }
     }

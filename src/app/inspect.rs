@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::StartError;
 use super::retirement::Retirement;
 use crate::app::connectors::{Connector, Connectors};
+use crate::core::health::expiry::Expiries;
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::incident::page::{Splitter, partial};
@@ -27,7 +28,7 @@ use crate::core::sweep::backlog::Span;
 use crate::core::time::ticks::Ticks;
 use crate::kafka;
 use crate::microsoft::IssuedToken;
-use crate::ports::{AccessToken, Clock, IncidentSource, PageAsk, Query};
+use crate::ports::{AccessToken, Clock, IncidentSource, PageAsk, Query, TokenSource};
 use crate::settings::{KafkaConnection, KafkaLedgerSettings, LedgerKind, Settings, TenantSettings};
 use crate::telemetry::clock::SystemClock;
 
@@ -108,7 +109,7 @@ impl<'a> Inspector<'a> {
         tenants: Vec<&'a TenantSettings>,
     ) -> Result<Self, StartError> {
         let kafka = settings.kafka.connection.clone();
-        let mut connectors = Connectors::default();
+        let mut connectors = Connectors::new(Arc::new(SystemClock));
         let open = |tenant: &&TenantSettings| connectors.open(tenant);
         Ok(Self {
             connectors: tenants.iter().map(open).collect::<Result<_, _>>()?,
@@ -117,6 +118,16 @@ impl<'a> Inspector<'a> {
             kafka,
             tenants,
         })
+    }
+
+    /// The credentials that end soon, each with what to do. Reads their files.
+    pub fn ending(&self) -> Vec<String> {
+        let ends = self.connectors.iter();
+        let ends = ends.filter_map(|connector| connector.entra.credential_end());
+        let ending = Expiries::default().look(ends, now()).into_iter();
+        ending
+            .map(|alarm| format!("{}: {}", alarm.error, alarm.remedy))
+            .collect()
     }
 
     /// Inspects everything. `done` is called after each tenant.

@@ -4,11 +4,14 @@ use std::path::Path;
 
 use secrecy::SecretString;
 
-use crate::config::{LibraryChecks, Wrong, distance, wrong};
+use crate::config::{LibraryChecks, Wrong, WrongCertificate, distance, wrong};
 use crate::core::health::failure::chain;
+use crate::core::time::ticks::Ticks;
 use crate::kafka::KafkaError;
 use crate::microsoft;
+use crate::ports::Clock;
 use crate::settings::KafkaConnection;
+use crate::telemetry::clock::SystemClock;
 
 /// The file of the systemd unit's variables, usually Kafka's password.
 const SERVICE_ENVIRONMENT: &str = "/etc/incidentd/environment";
@@ -68,8 +71,21 @@ fn remedy_of_all(what: &str, service: bool) -> String {
     format!("correct the property that this is about{hint}; {MANUAL}")
 }
 
-/// librdkafka, and the reader of certificates.
-pub struct Libraries;
+/// librdkafka, and the readers of certificates.
+#[derive(Default)]
+pub struct Libraries {
+    /// A certificate has to be valid now. For the daemon it need not be: that is the failure of the tenants that use it, and
+    /// must not keep the others from being read.
+    now: Option<Ticks>,
+}
+
+impl Libraries {
+    /// Checks dates, too.
+    pub fn checking_dates() -> Self {
+        let now = Some(SystemClock.now());
+        Self { now }
+    }
+}
 
 impl LibraryChecks for Libraries {
     fn property(&self, name: &str, value: &str) -> Result<(), Wrong> {
@@ -99,6 +115,13 @@ impl LibraryChecks for Libraries {
             let what = error.to_string();
             let remedy = remedy_of_all(&what, is_there);
             wrong(what, remedy)
+        })
+    }
+
+    fn certificate(&self, certificate: &[u8], key: &[u8]) -> Result<(), WrongCertificate> {
+        microsoft::check_certificate(certificate, key, self.now).map_err(|error| WrongCertificate {
+            of_key: error.is_of_key(),
+            wrong: wrong(error.to_string(), error.remedy()),
         })
     }
 

@@ -56,19 +56,21 @@ pub struct CheckCommand {
 
 impl CheckCommand {
     pub fn run(self) -> Result<(), CommandError> {
-        let loaded = config::load(&self.file.config, &process_environment(), &Libraries);
+        let checks = Libraries::checking_dates();
+        let loaded = config::load(&self.file.config, &process_environment(), &checks);
         if let (true, Err(errors)) = (self.json, &loaded) {
             text::print(&json::invalid(errors))?;
         }
         let settings = loaded.or_exit(CONFIGURATION)?;
         let tenants = tenant_selection::tenants(&settings, &self.tenant)?;
-        let offline = Offline::new(&self.file.config, &settings, &tenants);
+        let mut offline = Offline::new(&self.file.config, &settings, &tenants);
         let looked_at = tenants.len();
         let inspector = Inspector::new(&settings, tenants);
         if let (true, Err(error)) = (self.json, &inspector) {
             text::print(&json::unusable(&offline, error))?;
         }
         let inspector = inspector.or_exit(CONFIGURATION)?;
+        offline.ending = inspector.ending();
         if self.offline {
             return text::print(&match self.json {
                 true => json::offline(&offline),

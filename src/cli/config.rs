@@ -17,9 +17,9 @@ pub struct ConfigCommand {
 
 impl ConfigCommand {
     pub fn run(self) -> Result<(), CommandError> {
-        let effective = self
-            .file
-            .read(|file, environment| config::effective(file, environment, &Libraries))?;
+        let effective = self.file.read(|file, environment| {
+            config::effective(file, environment, &Libraries::default())
+        })?;
         for warning in effective.warnings() {
             text::print_error(&format!("warning: {warning}"));
         }

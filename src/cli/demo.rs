@@ -239,7 +239,7 @@ listen = "127.0.0.1:0"
         text.push_str(&format!("[[tenants]]\nid = \"{id}\"\nname = \"{name}\"\n"));
     }
     fs::write(&file, text)?;
-    Ok(config::load(&file, &HashMap::new(), &Libraries)?)
+    Ok(config::load(&file, &HashMap::new(), &Libraries::default())?)
 }
 
 /// The tenant of a record's key, `{tenant}/{incident}`.

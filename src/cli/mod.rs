@@ -112,7 +112,7 @@ impl ConfigFile {
     }
 
     fn load(&self) -> Result<Settings, CommandError> {
-        self.read(|file, environment| crate::config::load(file, environment, &Libraries))
+        self.read(|file, environment| crate::config::load(file, environment, &Libraries::default()))
     }
 }
 

@@ -45,7 +45,7 @@ enum Target {
 impl RunCommand {
     pub fn run(self) -> Result<(), CommandError> {
         let (file, environment) = (self.file.config, process_environment());
-        let load: Load = Arc::new(move || config::load(&file, &environment, &Libraries));
+        let load: Load = Arc::new(move || config::load(&file, &environment, &Libraries::default()));
         let runtime = Runtime::new()
             .context("can't start the async runtime")
             .or_exit(UNAVAILABLE)?;

@@ -1,6 +1,6 @@
 //! `[app]`: the app registration and its credential, for all tenants or for one.
 //!
-//! A tenant with a secret or a federated token of its own takes nothing of the shared credential: a second secret
+//! An app has one kind of credential. A tenant with a credential of its own takes nothing of the shared one: a second secret
 //! belongs to its first one. A second secret alone is used with the shared first one.
 
 use std::sync::Arc;
@@ -9,9 +9,13 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::credential_files::{self, FileKind};
+use super::layers::read_regular;
+use super::library_checks::WrongCertificate;
 use super::origin::Spot;
 use super::problems::{Wrong, wrong};
 use super::section::Section;
+use crate::core::secret_text::MAX_FILE;
+use crate::core::time::ticks::Ticks;
 use crate::settings::{AppSettings, Credential, SecretSource};
 
 /// An app registration, for all tenants or for one.
@@ -33,9 +37,19 @@ impl AppChoice {
         let shared = shared.and_then(|shared| shared.credential.as_ref());
         let credential = read_credential(section, shared);
         let settings = client_id.zip(credential.clone());
+        let own = section.own(NOT_AFTER, date);
+        let not_after = match is_own(section) {
+            // The shared date is that of the shared credential.
+            true => {
+                section.unset(NOT_AFTER);
+                own
+            }
+            false => own.or_else(|| section.shared(NOT_AFTER, date)),
+        };
         let settings = settings.map(|(client_id, credential)| AppSettings {
             client_id,
             credential,
+            not_after,
         });
         let mut missing = Vec::new();
         if !section.in_force("client_id") {
@@ -60,8 +74,8 @@ pub(super) fn remedy(missing: &str) -> &'static str {
             "set it to the \"Application (client) ID\" on the app registration's overview page in Microsoft Entra"
         }
         _ => {
-            "set it to the path of a file that holds the secret's Value, or set app.client_secret_env or \
-             app.federated_token_file"
+            "set it to the path of a file that holds the secret's Value, or set app.client_secret_env, \
+             app.federated_token_file or app.certificate_file"
         }
     }
 }
@@ -80,11 +94,18 @@ const FILE: &str = "client_secret_file";
 const VARIABLE: &str = "client_secret_env";
 const NEXT: &str = "client_secret_next_file";
 const FEDERATED: &str = "federated_token_file";
+const CERTIFICATE: &str = "certificate_file";
+const KEY: &str = "certificate_key_file";
+const NOT_AFTER: &str = "credential_not_after";
 
 /// The keys of each kind of credential, and why a kind excludes those before it.
-const KINDS: [(&[&str], &str); 2] = [
+const KINDS: [(&[&str], &str); 3] = [
     (&[FILE, VARIABLE, NEXT], ""),
     (&[FEDERATED], "a federated token stands in place of secrets"),
+    (
+        &[CERTIFICATE, KEY],
+        "a certificate stands in place of secrets and tokens",
+    ),
 ];
 
 /// The keys of all kinds.
@@ -95,6 +116,20 @@ fn keys() -> impl Iterator<Item = &'static str> {
 /// The keys that give a credential by themselves. A second secret goes with a first one.
 fn main_keys() -> impl Iterator<Item = &'static str> {
     keys().filter(|key| *key != NEXT)
+}
+
+/// Whether this section gives a whole credential.
+fn is_own(section: &Section<'_>) -> bool {
+    main_keys().any(|key| section.given(key))
+}
+
+/// A day, which begins at midnight UTC, or an instant.
+fn date(text: &str) -> Result<Ticks, Wrong> {
+    const REMEDY: &str = "write it as \"2027-05-01\": Microsoft Entra shows when the secret expires under Certificates & secrets";
+    let at = text
+        .parse()
+        .or_else(|_| format!("{text}T00:00:00Z").parse());
+    at.map_err(|_| wrong("it is not a date", REMEDY))
 }
 
 /// Reports keys that exclude each other as one mistake. Their values are not checked then.
@@ -124,7 +159,7 @@ fn read_credential(section: &mut Section<'_>, shared: Option<&Credential>) -> Op
     if refuse_two(section).is_some() {
         return None;
     }
-    let is_own = main_keys().any(|key| section.given(key));
+    let is_own = is_own(section);
     if !is_own && !section.given(NEXT) {
         return shared.cloned();
     }
@@ -134,6 +169,9 @@ fn read_credential(section: &mut Section<'_>, shared: Option<&Credential>) -> Op
     if section.given(FEDERATED) {
         let token = credential_files::read(section, FEDERATED, FileKind::Token);
         return token.map(Credential::Federated);
+    }
+    if section.given(CERTIFICATE) || section.given(KEY) {
+        return read_certificate(section);
     }
     let file = credential_files::read(section, FILE, FileKind::Secret);
     let own = file
@@ -145,7 +183,7 @@ fn read_credential(section: &mut Section<'_>, shared: Option<&Credential>) -> Op
         Some(Credential::Secret { current, .. }) => current.clone(),
         // The shared one was refused.
         None if main_keys().any(|key| section.in_force(key)) => return None,
-        Some(Credential::Federated(_)) | None => {
+        Some(_) | None => {
             let what = "it is the second of two secrets, and there is no first";
             let remedy = "set client_secret_file beside it, or name this file there";
             section.refuse(NEXT, wrong(what, remedy));
@@ -154,6 +192,42 @@ fn read_credential(section: &mut Section<'_>, shared: Option<&Credential>) -> Op
     };
     let is_good = next.is_some() || !section.given(NEXT);
     is_good.then_some(Credential::Secret { current, next })
+}
+
+/// Reads a certificate and its key, which may be in one file.
+fn read_certificate(section: &mut Section<'_>) -> Option<Credential> {
+    if section.given(KEY) && !section.given(CERTIFICATE) {
+        let what = "it is the private key of a certificate, and there is no certificate";
+        section.refuse(KEY, wrong(what, "set certificate_file beside it"));
+        return None;
+    }
+    let (certificate, key, key_is_in) = match section.given(KEY) {
+        true => {
+            let certificate = credential_files::read(section, CERTIFICATE, FileKind::Certificate);
+            let key = credential_files::read(section, KEY, FileKind::Key);
+            (certificate?, key?, KEY)
+        }
+        false => {
+            let both = credential_files::read(section, CERTIFICATE, FileKind::Key)?;
+            (both.clone(), both, CERTIFICATE)
+        }
+    };
+    let content = |path| read_regular(path, MAX_FILE).unwrap_or_default();
+    let checks = section.scope.context.checks;
+    if let Err(WrongCertificate { of_key, wrong }) =
+        checks.certificate(&content(&certificate), &content(&key))
+    {
+        let (blamed, file) = match of_key {
+            true => (key_is_in, &key),
+            false => (CERTIFICATE, &certificate),
+        };
+        let wrong = Wrong {
+            what: format!("the file {}", wrong.what),
+            remedy: wrong.remedy.replace("{place}", &file.display().to_string()),
+        };
+        section.refuse_credential(blamed, wrong)?;
+    }
+    Some(Credential::Certificate { certificate, key })
 }
 
 /// Reads the variable that the key names.

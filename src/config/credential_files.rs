@@ -29,6 +29,30 @@ pub(super) enum FileKind {
     /// May be missing or empty: it exists only during a rotation, and the daemon has to start before and after it.
     NextSecret,
     Token,
+    /// A certificate, as PEM. It is public.
+    Certificate,
+    /// A private key, as PEM; the same file may hold its certificate.
+    Key,
+}
+
+impl FileKind {
+    fn is_public(self) -> bool {
+        matches!(self, Self::Token | Self::Certificate)
+    }
+
+    fn is_pem(self) -> bool {
+        matches!(self, Self::Certificate | Self::Key)
+    }
+
+    /// What the file holds.
+    fn content(self) -> &'static str {
+        match self {
+            Self::Secret | Self::NextSecret => "the secret's Value (not its ID)",
+            Self::Token => "the token",
+            Self::Certificate => "the certificate (PEM)",
+            Self::Key => "the certificate's private key (PEM)",
+        }
+    }
 }
 
 /// Reads a key that names such a file. Returns the path to read.
@@ -55,7 +79,7 @@ pub(super) fn read(
             }
         }
     }
-    if kind != FileKind::Token && access::others_may(&file.read, access::ANY) {
+    if !kind.is_public() && access::others_may(&file.read, access::ANY) {
         let what = format!("reach the secret in {}", file.read.display());
         section.warn(key, access::everyone_can_read(&what, &file.read));
     }
@@ -105,7 +129,8 @@ impl CredentialFile {
             Err(error) => return Err(self.unreadable(&error)),
         };
         match secret_in(&content) {
-            Ok(text) => Ok(self.kind != FileKind::Token && Uuid::try_parse(text).is_ok()),
+            _ if self.kind.is_pem() && !content.trim_ascii().is_empty() => Ok(false),
+            Ok(text) => Ok(!self.kind.is_public() && Uuid::try_parse(text).is_ok()),
             Err(NoSecret::Empty) if is_next => Ok(false),
             Err(NoSecret::Empty) => Err(wrong(self.what("is empty"), self.fill())),
             Err(NoSecret::NotText) => Err(wrong(self.what("is not text"), self.replace())),
@@ -138,19 +163,17 @@ impl CredentialFile {
             None if self.kind == FileKind::Token => {
                 "give the path at which the token is kept (in Kubernetes AZURE_FEDERATED_TOKEN_FILE says it)"
             }
-            None => {
-                "give the path of a file that holds the secret's Value (not its ID), and nothing else"
-            }
+            None => &format!(
+                "give the path of a file that holds {}, and nothing else",
+                self.kind.content()
+            ),
         };
         wrong(self.what(&format!("can't be read: {error}")), remedy)
     }
 
     /// What to do about a file that is missing or empty.
     fn fill(&self) -> String {
-        let value = match self.kind {
-            FileKind::Token => "the token",
-            FileKind::Secret | FileKind::NextSecret => "the secret's Value (not its ID)",
-        };
+        let value = self.kind.content();
         let unit = self.unit_has_to_name_it().unwrap_or_default();
         match self.original.as_deref().map(shown) {
             Some(original) if self.read != self.named => {
@@ -176,7 +199,8 @@ impl CredentialFile {
             return "give the path of a file that holds a token (JWT), and nothing else".into();
         }
         let file = self.original.as_deref().map_or("it".into(), shown);
-        format!("write the secret's Value (not its ID), and nothing else, into {file}")
+        let value = self.kind.content();
+        format!("write {value}, and nothing else, into {file}")
     }
 
     /// A warning if this command can read the file and the service can't.

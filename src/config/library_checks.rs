@@ -23,6 +23,14 @@ pub trait LibraryChecks {
         Ok(())
     }
 
+    /// An app's certificate and its private key, as PEM.
+    ///
+    /// # Errors
+    /// They can't be used together.
+    fn certificate(&self, _certificate: &[u8], _key: &[u8]) -> Result<(), WrongCertificate> {
+        Ok(())
+    }
+
     /// Authorities to trust, as PEM.
     ///
     /// # Errors
@@ -30,6 +38,13 @@ pub trait LibraryChecks {
     fn authorities(&self, _pem: &[u8]) -> Result<(), Wrong> {
         Ok(())
     }
+}
+
+/// What is wrong with a certificate or its key. In the remedy, `{place}` stands for the file.
+pub struct WrongCertificate {
+    /// It is about the file of the key.
+    pub of_key: bool,
+    pub wrong: Wrong,
 }
 
 /// Accepts everything, for commands that need only the content of the files.

@@ -40,7 +40,7 @@ use std::path::Path;
 
 pub(crate) use effective::Effective;
 pub use keys::{ConfigKey, keys};
-pub(crate) use library_checks::LibraryChecks;
+pub(crate) use library_checks::{LibraryChecks, WrongCertificate};
 pub use problems::ConfigErrors;
 pub(crate) use problems::{Problem, Wrong, wrong};
 pub(crate) use read::DEFAULT_LISTEN;

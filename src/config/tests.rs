@@ -1,4 +1,5 @@
 mod access;
+mod certificates;
 mod clouds;
 mod conflicts;
 mod credentials;

@@ -6,9 +6,11 @@ use std::fmt;
 use serde::Serializer;
 
 pub(crate) mod alarms;
+pub mod expiry;
 pub mod failure;
 pub(crate) mod sentences;
 pub(crate) mod status;
+pub mod validity;
 
 pub use status::PartState;
 

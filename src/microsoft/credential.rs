@@ -7,30 +7,38 @@
 //!
 //! Invariant: files are read at each use and never kept, because nothing announces that a file was replaced.
 
-use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use super::entra::IssuedToken;
+use crate::core::health::expiry::CredentialEnd;
 use crate::core::health::failure::{Failure, one_line};
+use crate::core::health::validity::Validity;
 use crate::core::time::ticks::Ticks;
+use crate::ports::Clock;
 use crate::settings::{AppSettings, Credential};
+use certificate::Certificate;
+use certified_key::{CertificateError, CertifiedKey};
 use client_secret::ClientSecret;
 use federated_token::FederatedToken;
 use two_secrets::TwoSecrets;
 
+pub(super) mod certificate;
+mod certified_key;
 pub(super) mod client_secret;
 pub(super) mod federated_token;
+mod known_validity;
 mod secret_file;
 pub(super) mod two_secrets;
 
 /// The table of kinds.
-fn kind_of(app: &AppSettings) -> Box<dyn CredentialKind> {
+fn kind_of(app: &AppSettings, clock: Arc<dyn Clock>) -> Box<dyn CredentialKind> {
     match &app.credential {
         Credential::Secret {
             current,
@@ -45,11 +53,30 @@ fn kind_of(app: &AppSettings) -> Box<dyn CredentialKind> {
             next.clone(),
         )),
         Credential::Federated(file) => Box::new(FederatedToken::new(file.clone())),
+        Credential::Certificate { certificate, key } => Box::new(Certificate::new(
+            app.client_id,
+            certificate.clone(),
+            key.clone(),
+            clock,
+        )),
     }
 }
 
+/// Checks PEM texts of a certificate and its key; their dates, too, when `now` is given.
+///
+/// # Errors
+/// They can't be used together, or not now.
+pub(crate) fn check_certificate(
+    certificate: &[u8],
+    key: &[u8],
+    now: Option<Ticks>,
+) -> Result<(), CertificateError> {
+    let key = CertifiedKey::read(certificate, key)?;
+    now.map_or(Ok(()), |now| key.valid_at(now))
+}
+
 /// One kind of credential.
-pub(super) trait CredentialKind: fmt::Debug + Send + Sync {
+pub(super) trait CredentialKind: Send + Sync {
     /// Requests a token with `request`, a small number of times at most. Another request follows only a refusal of the proof.
     ///
     /// # Errors
@@ -59,12 +86,15 @@ pub(super) trait CredentialKind: fmt::Debug + Send + Sync {
         request: &'a dyn TokenRequest,
     ) -> BoxFuture<'a, Result<IssuedToken, Failure>>;
 
+    /// Where the proof is that is sent as a rule.
+    fn place(&self) -> ProofPlace;
+
     /// The files that are read.
     fn files(&self) -> Vec<&Path>;
 
-    /// When the credential expires, if it contains that date. `stamp` changes with the files. Both may block: only a kind
+    /// When the credential is valid, if it contains the dates. `stamp` changes with the files. Both may block: only a kind
     /// that needs a file accesses the disk.
-    fn expires(&self, _stamp: &dyn Fn() -> u64) -> Option<Ticks> {
+    fn validity(&self, _stamp: &dyn Fn() -> u64) -> Option<Validity> {
         None
     }
 
@@ -76,6 +106,9 @@ pub(super) trait CredentialKind: fmt::Debug + Send + Sync {
 
 /// The token requests of one tenant.
 pub(super) trait TokenRequest: Sync {
+    /// The audience of an assertion that the app signs itself.
+    fn audience(&self) -> &str;
+
     fn send(&self, attempt: Attempt) -> BoxFuture<'_, Result<IssuedToken, Denial>>;
 }
 
@@ -128,12 +161,24 @@ impl From<Failure> for Denial {
 pub(super) struct ProofKey {
     pub(super) name: &'static str,
     pub(super) form: Form,
-    /// The kind of file that holds the proof.
-    pub(super) file: &'static str,
+    /// What the proof is.
+    pub(super) noun: &'static str,
     /// The remedy for a file without a proof; `{place}` stands for the place.
     pub(super) fill: &'static str,
     /// The remedy when Entra refuses the proof without a known reason.
     pub(super) check: &'static str,
+    /// What to do before it ends.
+    pub(super) renew: &'static str,
+    /// AADSTS numbers that mean something of their own for this kind, with the remedy.
+    pub(super) hints: &'static [(&'static [u64], &'static str)],
+}
+
+impl ProofKey {
+    /// The remedy for an AADSTS number, if this kind has its own.
+    pub(super) fn hint(&self, code: u64) -> Option<&'static str> {
+        let own = self.hints.iter().find(|(codes, _)| codes.contains(&code));
+        own.map(|(_, hint)| *hint)
+    }
 }
 
 /// How a proof is sent in the token request's form.
@@ -218,18 +263,20 @@ impl Proof {
 }
 
 /// One app registration's credential.
-#[derive(Debug)]
 pub struct AppCredential {
     pub(super) client_id: Uuid,
     kind: Box<dyn CredentialKind>,
+    /// When it ends, according to the configuration.
+    not_after: Option<Ticks>,
 }
 
 impl AppCredential {
     /// Reads no file: the credential is read at each token request.
-    pub fn new(app: &AppSettings) -> Self {
+    pub fn new(app: &AppSettings, clock: Arc<dyn Clock>) -> Self {
         Self {
             client_id: app.client_id,
-            kind: kind_of(app),
+            kind: kind_of(app, clock),
+            not_after: app.not_after,
         }
     }
 
@@ -254,8 +301,16 @@ impl AppCredential {
         hasher.finish()
     }
 
-    pub(super) fn expires(&self) -> Option<Ticks> {
-        self.kind.expires(&|| self.stamp())
+    /// What it is, and when it ends. What the credential itself says counts more than the configuration.
+    pub(super) fn end(&self) -> Option<CredentialEnd> {
+        let read = self.kind.validity(&|| self.stamp());
+        let validity = read.or_else(|| self.not_after.map(Validity::until))?;
+        let place = self.kind.place();
+        Some(CredentialEnd {
+            name: format!("{} in {}", place.key.noun, place.hint()),
+            validity,
+            remedy: place.fill_in(place.key.renew),
+        })
     }
 
     pub(super) fn second_secret_serves(&self) -> bool {

@@ -20,9 +20,9 @@ use url::Url;
 use super::consent::{consent_link, consent_remedy};
 use super::credential::{AppCredential, Attempt, Denial, TokenRequest};
 use super::http::{ClientError, Clients, Http};
+use crate::core::health::expiry::CredentialEnd;
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
-use crate::core::time::ticks::Ticks;
 use crate::ports::{AccessToken, Grant, TokenSource};
 use crate::settings::{ApiSettings, TokenEndpoint};
 pub(super) use aadsts::CONDITIONAL_ACCESS;
@@ -36,6 +36,7 @@ mod claims;
 pub(super) mod fuzzing;
 mod refusal;
 
+const V2_PATH: &str = "oauth2/v2.0/token";
 /// A token is a few KB even with hundreds of roles.
 const MAX_TOKEN_ANSWER: usize = 1 << 20;
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
@@ -50,6 +51,8 @@ pub struct Entra {
     http: Http,
     authority: String,
     token_url: Url,
+    /// The audience of the app's own assertions.
+    audience: String,
     /// Shared by all tenants of one app registration.
     credential: Arc<AppCredential>,
     /// The request parameter that names what tokens are for.
@@ -72,17 +75,15 @@ impl Entra {
         let resource = resource(&api.scope).to_owned();
         let (path, target) = match api.token_endpoint {
             TokenEndpoint::V1 => ("oauth2/token", ("resource", resource.clone())),
-            TokenEndpoint::V2 => ("oauth2/v2.0/token", ("scope", api.scope.clone())),
+            TokenEndpoint::V2 => (V2_PATH, ("scope", api.scope.clone())),
         };
-        let mut token_url = api.login_url.clone();
-        let path = format!("{}/{tenant}/{path}", token_url.path().trim_end_matches('/'));
-        token_url.set_path(&path);
-        token_url.set_query(None);
-        token_url.set_fragment(None);
+        let token_url = endpoint(&api.login_url, tenant, path);
         Ok(Self {
             http,
             authority: token_url.origin().ascii_serialization(),
             token_url,
+            // Documented for the v2 endpoint only, which v1 accepts, too.
+            audience: endpoint(&api.login_url, tenant, V2_PATH).into(),
             credential,
             target,
             expected: TokenExpectation {
@@ -189,12 +190,26 @@ impl Entra {
     }
 }
 
+/// An endpoint of the tenant's.
+fn endpoint(login_url: &Url, tenant: TenantId, path: &str) -> Url {
+    let mut url = login_url.clone();
+    let path = format!("{}/{tenant}/{path}", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    url.set_query(None);
+    url.set_fragment(None);
+    url
+}
+
 /// The resource that a `/.default` scope names.
 fn resource(scope: &str) -> &str {
     scope.strip_suffix("/.default").unwrap_or(scope)
 }
 
 impl TokenRequest for Entra {
+    fn audience(&self) -> &str {
+        &self.audience
+    }
+
     fn send(&self, attempt: Attempt) -> BoxFuture<'_, Result<IssuedToken, Denial>> {
         Box::pin(async move { self.ask(&attempt).await })
     }
@@ -213,8 +228,8 @@ impl TokenSource for Entra {
         self.credential.stamp()
     }
 
-    fn credential_expires(&self) -> Option<Ticks> {
-        self.credential.expires()
+    fn credential_end(&self) -> Option<CredentialEnd> {
+        self.credential.end()
     }
 }
 

@@ -24,6 +24,8 @@ use super::errors::{ApiContext, PageRefusal, RequestKind};
 use super::source::partial;
 use crate::core::health::failure::{Failure, Reaction};
 use crate::core::sources::SourceKind;
+use crate::core::time::ticks::Ticks;
+use crate::ports::Clock;
 use crate::settings::{ApiSettings, TokenEndpoint};
 
 /// The token of a request.
@@ -32,6 +34,15 @@ const TOKEN: &str = "eyJCanary.Token-7c41_e9d0.c2ln";
 const LONG: usize = 1200;
 const PAUSES: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// A clock that stands still.
+pub(super) struct StoppedClock(pub(super) Ticks);
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Ticks {
+        self.0
+    }
+}
 
 static APIS: LazyLock<[ApiContext; 2]> = LazyLock::new(|| SourceKind::ALL.map(api));
 

@@ -36,6 +36,7 @@ mod transport;
 
 pub(crate) use consent::{REDIRECT_URI, any_tenant_link, consent_link};
 pub use credential::AppCredential;
+pub(crate) use credential::check_certificate;
 pub use entra::Entra;
 pub(crate) use entra::{Claims, IssuedToken};
 pub use http::Clients;

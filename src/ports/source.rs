@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
+use crate::core::health::expiry::CredentialEnd;
 use crate::core::health::failure::Failure;
 use crate::core::incident::reading::Shape;
 pub use crate::core::sweep::pager::{PageAsk, Query};
@@ -61,8 +62,8 @@ pub trait TokenSource: Send + Sync {
         0
     }
 
-    /// When the credential expires, if it says so itself. May read a small file, which may block.
-    fn credential_expires(&self) -> Option<Ticks> {
+    /// The credential and its end, if that is known. May read a small file, which may block.
+    fn credential_end(&self) -> Option<CredentialEnd> {
         None
     }
 }

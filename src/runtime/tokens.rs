@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::authorities::Authorities;
 use self::stamps::Stamps;
 use super::limits::{Lane, Permits};
+use crate::core::health::expiry::CredentialEnd;
 use crate::core::health::failure::{Failure, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::pace::backoff::{pause, renewal_age};
@@ -157,9 +158,9 @@ impl TokenKeeper {
         }
     }
 
-    /// When the credential expires, if known. May read a small file.
-    pub fn credential_expires(&self) -> Option<Ticks> {
-        self.source.credential_expires()
+    /// The credential and its end, if that is known. May read a small file.
+    pub fn credential_end(&self) -> Option<CredentialEnd> {
+        self.source.credential_end()
     }
 
     /// When the token ends, for the status page.

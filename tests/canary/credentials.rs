@@ -6,14 +6,18 @@ use std::os::unix::ffi::OsStringExt;
 
 use incidentd::simulator::Simulator;
 
+use crate::canary::online::certified;
 use crate::canary::refused::{NO_PROOF, OF_LIBRARY, Row, of_rows, situation};
 use crate::canary::stage::{NOBODY, Situation, Stage};
 use crate::canary::words::{ASSERTION, KAFKA, RIGHT, in_url};
+use crate::support::certificates::{ENCRYPTED, ONE, TWO};
 
 pub const SECRET_FILE: &str = "app.client_secret_file";
 pub const NEXT_FILE: &str = "app.client_secret_next_file";
 pub const VARIABLE: &str = "app.client_secret_env";
 pub const TOKEN_FILE: &str = "app.federated_token_file";
+pub const CERTIFICATE_FILE: &str = "app.certificate_file";
+pub const KEY_FILE: &str = "app.certificate_key_file";
 
 /// The ways in which a file can be unusable, and the message for each.
 const FILES: [(&str, &str); 4] = [
@@ -24,7 +28,7 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 /// Content that is not a proof.
-const PROOFS: [Row; 4] = [
+const PROOFS: [Row; 10] = [
     (
         "a federated token for its path",
         |stage| {
@@ -32,6 +36,39 @@ const PROOFS: [Row; 4] = [
                 .without(&[SECRET_FILE, NEXT_FILE])
                 .text(TOKEN_FILE, ASSERTION)
         },
+        "the file can't be read",
+    ),
+    (
+        "a secret for a certificate of the app",
+        |stage| certified(stage, ONE).file("certificate", RIGHT),
+        "the file holds no certificate",
+    ),
+    (
+        "a secret for the key of a certificate",
+        |stage| certified(stage, ONE).file("certificate-key", RIGHT),
+        "the file holds no private key",
+    ),
+    (
+        "a secret within the key of a certificate",
+        |stage| {
+            let text = format!("-----BEGIN PRIVATE KEY-----\n{RIGHT}\n-----END PRIVATE KEY-----");
+            certified(stage, ONE).file("certificate-key", text)
+        },
+        "the file holds a private key that can't be read",
+    ),
+    (
+        "the key of another certificate",
+        |stage| certified(stage, ONE).file("certificate-key", TWO),
+        "does not belong to the certificate",
+    ),
+    (
+        "an encrypted key of a certificate",
+        |stage| certified(stage, ONE).file("certificate-key", ENCRYPTED),
+        "a private key that is encrypted",
+    ),
+    (
+        "a key for the path of a certificate",
+        |stage| certified(stage, ONE).text(CERTIFICATE_FILE, RIGHT),
         "the file can't be read",
     ),
     (

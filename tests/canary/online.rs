@@ -1,11 +1,16 @@
 //! Configurations that are accepted, and the answers of Microsoft and Kafka: what `check`, `token` and the daemon say,
 //! in its log and at its endpoints.
 
-use incidentd::simulator::{FederatedCredential, Options, SECOND, Simulator, Tenant};
+use incidentd::simulator::{
+    FederatedCredential, Options, RegisteredCertificate, SECOND, Simulator, Tenant,
+};
 
-use crate::canary::credentials::{NEXT_FILE, SECRET_FILE, TOKEN_FILE, VARIABLE};
+use crate::canary::credentials::{
+    CERTIFICATE_FILE, KEY_FILE, NEXT_FILE, SECRET_FILE, TOKEN_FILE, VARIABLE,
+};
 use crate::canary::stage::{NOBODY, Outcome, Stage};
 use crate::canary::words::{ASSERTION, CERTIFICATE, KAFKA, NEXT, RIGHT, WRONG, key_pem, proxy};
+use crate::support::certificates::{ONE, TWO, TestCertificate, certificate};
 use crate::support::kafka::{Broker, create_topic, shared};
 use crate::support::search::endpoints;
 use crate::support::setup::{simulator, unique};
@@ -46,7 +51,7 @@ pub const NO_MICROSOFT: Ends = ends(75, 75, "unreachable", "ok");
 /// The name, the expected result, and the change to a working configuration.
 type Row = (&'static str, Ends, fn(Stage) -> Stage);
 
-const CREDENTIALS: [Row; 9] = [
+const CREDENTIALS: [Row; 12] = [
     ("all is well", WELL, |stage| stage),
     ("the second secret serves", WELL, |stage| {
         stage
@@ -76,6 +81,17 @@ const CREDENTIALS: [Row; 9] = [
     }),
     ("a federated token of nobody", NO_CREDENTIAL, |stage| {
         federated(stage, ASSERTION)
+    }),
+    ("a certificate", WELL, |stage| certified(stage, ONE)),
+    (
+        "a certificate that is not registered",
+        NO_CREDENTIAL,
+        |stage| certified(stage, TWO),
+    ),
+    ("a key beside its certificate", WELL, |stage| {
+        let both = format!("{ONE}{}", pem(ONE));
+        let stage = certified(stage, ONE).without(&[KEY_FILE]);
+        stage.file("certificate", both)
     }),
 ];
 
@@ -125,6 +141,25 @@ fn in_variable(stage: Stage, secret: &str) -> Stage {
 pub fn federated(stage: Stage, token: &str) -> Stage {
     let stage = stage.without(&[SECRET_FILE, NEXT_FILE]);
     stage.text(TOKEN_FILE, "token").file("token", token)
+}
+
+/// A certificate of this key, and the key.
+pub fn certified(stage: Stage, key: &str) -> Stage {
+    stage
+        .without(&[SECRET_FILE, NEXT_FILE])
+        .text(CERTIFICATE_FILE, "certificate")
+        .text(KEY_FILE, "certificate-key")
+        .file("certificate", pem(key))
+        .file("certificate-key", key)
+}
+
+/// Valid until the year 2096.
+fn made(key: &str) -> TestCertificate {
+    certificate(key, 0, 4_000_000_000)
+}
+
+pub fn pem(key: &str) -> String {
+    made(key).pem
 }
 
 fn issuer() -> FederatedCredential {
@@ -216,6 +251,8 @@ pub async fn well() -> (Simulator, Stage) {
     administer(&microsoft, |tenant| {
         tenant.secret = RIGHT.to_owned();
         tenant.federated = vec![issuer()];
+        let der = made(ONE).der;
+        tenant.certificates = vec![RegisteredCertificate { der, pss: true }];
     });
     let (kafka, topic) = topic().await;
     let stage = Stage::new(&microsoft, &kafka, &topic);

@@ -11,9 +11,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::canary::online::{ANYHOW, Ends, Online, far, federated, serves, topic, well};
+use crate::canary::online::{ANYHOW, Ends, Online, certified, far, federated, serves, topic, well};
 use crate::canary::stage::{Outcome, Stage};
 use crate::canary::words::{ASSERTION, TOKEN, proxy};
+use crate::support::certificates::ONE;
 use crate::support::setup::simulator;
 
 /// One answer. The API's answers come after a token was issued.
@@ -309,6 +310,13 @@ pub async fn repeats_federated() -> Outcome {
     let (_parrot, stage) = stage().await;
     let stage = federated(stage, ASSERTION);
     checks("a Microsoft that repeats federated tokens", stage).await
+}
+
+/// The same with an assertion that the app signs.
+pub async fn repeats_certified() -> Outcome {
+    let (_parrot, stage) = stage().await;
+    let stage = certified(stage, ONE);
+    checks("a Microsoft that repeats the app's assertions", stage).await
 }
 
 /// Checks all tenants at once.

@@ -12,6 +12,7 @@ use incidentd::core::sweep::backlog::Span;
 use incidentd::microsoft::{AppCredential, Clients, Entra, IncidentApi};
 use incidentd::ports::{AccessToken, IncidentSource, PageAsk, Query, TokenSource};
 use incidentd::settings::{ApiSettings, AppSettings, Credential, SecretSource, TokenEndpoint};
+use incidentd::telemetry::clock::SystemClock;
 use serde_json::Value;
 use tempfile::TempDir;
 use url::Url;
@@ -179,8 +180,9 @@ impl Side<'_> {
         let app = AppSettings {
             client_id: CLIENT.parse().unwrap(),
             credential: self.credential(&folder),
+            not_after: None,
         };
-        let credential = Arc::new(AppCredential::new(&app));
+        let credential = Arc::new(AppCredential::new(&app, Arc::new(SystemClock)));
         let tenant = TENANT.parse().unwrap();
         let entra = Entra::new(self.clients, tenant, credential, &self.settings()).unwrap();
         entra.request().await.map(drop)

@@ -71,7 +71,7 @@ impl Rig {
 fn load(folder: &TempDir, text: &str) -> Settings {
     let file = folder.path().join("incidentd.toml");
     fs::write(&file, format!("{APP}{text}")).expect("a file");
-    config::load(&file, &Environment::new(), &Libraries).expect("a good configuration")
+    config::load(&file, &Environment::new(), &Libraries::default()).expect("a good configuration")
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! One tenant's token, taken apart. The token itself never leaves this module.
 
+use std::sync::Arc;
+
 use super::{Claims, LIMIT, Role, expiry, now, roles, within};
 use crate::app::StartError;
 use crate::app::connectors::Connectors;
 use crate::core::health::failure::Failure;
 use crate::core::time::ticks::Ticks;
 use crate::settings::TenantSettings;
+use crate::telemetry::clock::SystemClock;
 
 /// A token that was issued, and the tenant that says what it should be.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ pub struct TokenSeen<'a> {
 /// # Errors
 /// The outer one: the settings can't be used. The inner one: no token was issued.
 pub async fn token(tenant: &TenantSettings) -> Result<Result<TokenSeen<'_>, Failure>, StartError> {
-    let entra = Connectors::default().entra(tenant)?;
+    let entra = Connectors::new(Arc::new(SystemClock)).entra(tenant)?;
     let look = async {
         let issued = entra.look().await?;
         Ok(TokenSeen {

@@ -19,7 +19,7 @@ pub fn report(findings: &InspectionReport, offline: &Offline<'_>, brokers: &str)
         "configuration": configuration(offline),
         "kafka": kafka(&findings.kafka, &findings.topics, brokers),
         "tenants": findings.tenants.iter().map(tenant).collect::<Vec<_>>(),
-        "notes": notes(findings, offline.retirement.as_ref()),
+        "notes": notes(findings, offline),
     }))
 }
 
@@ -40,8 +40,7 @@ fn pretty(document: Value) -> String {
 }
 
 pub fn offline(offline: &Offline<'_>) -> String {
-    let notes: Vec<_> = offline.retirement.iter().map(ToString::to_string).collect();
-    of_configuration(true, configuration(offline), &notes)
+    of_configuration(true, configuration(offline), &offline.notes())
 }
 
 pub fn invalid(errors: &ConfigErrors) -> String {

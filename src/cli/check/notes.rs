@@ -24,6 +24,8 @@ pub struct Offline<'a> {
     /// Tenants to check.
     pub chosen: usize,
     pub retirement: Option<Retirement>,
+    /// The credentials that end soon, and what to do.
+    pub ending: Vec<String>,
 }
 
 impl<'a> Offline<'a> {
@@ -45,13 +47,20 @@ impl<'a> Offline<'a> {
             topics: topics(settings, &all).len(),
             chosen: chosen.len(),
             retirement: retirement(chosen.iter().copied()),
+            ending: Vec::new(),
         }
+    }
+
+    /// What should be known, and needs no network.
+    pub fn notes(&self) -> Vec<String> {
+        let retirement = self.retirement.iter().map(ToString::to_string);
+        retirement.chain(self.ending.iter().cloned()).collect()
     }
 
     pub fn report(&self) -> String {
         let mut lines = self.head();
-        let note = self.retirement.iter().map(ToString::to_string);
-        lines.extend(note.flat_map(|note| paragraph("note: ", &note)));
+        let notes = self.notes().into_iter();
+        lines.extend(notes.flat_map(|note| paragraph("note: ", &tame(&note))));
         lines.join("\n") + "\n"
     }
 
@@ -83,8 +92,8 @@ impl<'a> Offline<'a> {
 }
 
 /// Everything worth a note about what was found.
-pub fn notes(findings: &InspectionReport, retirement: Option<&Retirement>) -> Vec<String> {
-    let mut notes: Vec<String> = retirement.iter().map(ToString::to_string).collect();
+pub fn notes(findings: &InspectionReport, offline: &Offline<'_>) -> Vec<String> {
+    let mut notes = offline.notes();
     let second = findings.tenants.iter().filter(|it| it.second_secret);
     let second: Vec<&str> = second.map(|it| &*it.name).collect();
     if !second.is_empty() {

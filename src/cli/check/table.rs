@@ -32,7 +32,7 @@ pub fn report(findings: &InspectionReport, offline: &Offline<'_>, brokers: &str)
     let mut lines = tenants(&findings.tenants);
     lines.push(String::new());
     lines.extend(kafka(&findings.kafka, &findings.topics, brokers));
-    let notes = notes(findings, offline.retirement.as_ref());
+    let notes = notes(findings, offline);
     if !notes.is_empty() {
         lines.push(String::new());
         lines.extend(

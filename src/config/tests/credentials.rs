@@ -33,6 +33,9 @@ fn shown(settings: &Settings) -> String {
             }
         }
         Credential::Federated(path) => format!("federated {}", name(path)),
+        Credential::Certificate { certificate, key } => {
+            format!("certificate {} with {}", name(certificate), name(key))
+        }
     }
 }
 

@@ -152,7 +152,8 @@ fn the_keys_commented_out_in_the_full_example_are_known() {
         })
         // Each replaces client_secret_file.
         .filter(|line| {
-            !line.starts_with("client_secret_env") && !line.starts_with("federated_token_file")
+            let instead = ["client_secret_env", "federated_token_file", "certificate_"];
+            !instead.iter().any(|key| line.starts_with(key))
         })
         .collect();
     let text = filled_in(&uncommented.join("\n"))

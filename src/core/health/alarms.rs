@@ -17,13 +17,14 @@ use crate::core::time::ticks::Ticks;
 /// This many tenants with one cause make an alarm.
 const MANY: usize = 3;
 
-/// A cause that many tenants share.
+/// A cause that many tenants share, or a credential that ends.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Alarm {
     /// The key of the cause.
     pub cause: String,
+    /// Of its tenants. [`Health::Ok`]: it is still ahead of them.
     pub state: Health,
-    /// How many tenants fail for it now.
+    /// How many tenants fail for it now, or will.
     pub tenants: usize,
     #[serde(serialize_with = "text")]
     pub since: Ticks,

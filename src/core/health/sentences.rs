@@ -15,14 +15,17 @@ pub fn tenants<'a>(states: impl IntoIterator<Item = &'a str> + Clone) -> String 
     format!("{}: {}", counted(all, "tenant"), tally(states))
 }
 
-/// `40 tenants with one cause, credential for 1m`.
+/// `40 tenants with one cause, credential for 1m`. Of a cause that is still ahead: `40 tenants, well until then`.
 pub fn alarm(tenants: usize, state: &str, seconds: Option<u64>) -> String {
     let age = seconds.map(|seconds| format!(" for {}", span(seconds)));
     let tenants = counted(tenants, "tenant");
-    format!(
-        "{tenants} with one cause, {state}{}",
-        age.unwrap_or_default()
-    )
+    match state {
+        "ok" => format!("{tenants}, well until then"),
+        _ => format!(
+            "{tenants} with one cause, {state}{}",
+            age.unwrap_or_default()
+        ),
+    }
 }
 
 /// What holds after a refused reload.

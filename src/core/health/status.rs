@@ -26,7 +26,7 @@ pub struct StatusReport {
     pub started: Ticks,
     pub state: RunState,
     pub configuration: ConfigurationStatus,
-    /// Causes that many tenants share, the one with the most tenants first.
+    /// Causes that many tenants share, the one with the most tenants first; then the credentials that end.
     pub alarms: Vec<Alarm>,
     /// Worst first, see [`worst_first`].
     pub tenants: Vec<TenantStatus>,
@@ -172,7 +172,7 @@ pub struct TenantStatus {
     pub next_sweep: Option<Ticks>,
     #[serde(serialize_with = "optional_text")]
     pub token_expires: Option<Ticks>,
-    /// When the credential ends. Known for federated tokens only.
+    /// When the credential ends, if that is known.
     #[serde(serialize_with = "optional_text")]
     pub credential_expires: Option<Ticks>,
     /// Records published since the process started.

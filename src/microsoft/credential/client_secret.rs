@@ -19,14 +19,16 @@ pub(super) const fn secret(name: &'static str) -> ProofKey {
     ProofKey {
         name,
         form: Form::Secret,
-        file: "the client secret's file",
+        noun: "the client secret",
         fill: "put the secret's Value, and nothing else, into {place}",
         check: "check the client secret in {place} (it has to be its Value, not its ID) and app.client_id; the message says \
                 more",
+        renew: "make a new client secret in the app registration, put its Value into {place}, and set app.credential_not_after to \
+                its end",
+        hints: &[],
     }
 }
 
-#[derive(Debug)]
 pub(super) struct ClientSecret(SecretSource);
 
 impl ClientSecret {
@@ -47,8 +49,19 @@ impl CredentialKind for ClientSecret {
         })
     }
 
+    fn place(&self) -> ProofPlace {
+        place(&self.0)
+    }
+
     fn files(&self) -> Vec<&Path> {
         self.0.file().into_iter().collect()
+    }
+}
+
+pub(super) fn place(source: &SecretSource) -> ProofPlace {
+    match source {
+        SecretSource::File(path) => ProofPlace::file(&FILE, path),
+        SecretSource::Env { name, .. } => ProofPlace::new(&VARIABLE, name),
     }
 }
 
@@ -56,9 +69,9 @@ impl CredentialKind for ClientSecret {
 pub(super) async fn read_secret(source: &SecretSource) -> Result<Proof, Failure> {
     match source {
         SecretSource::File(path) => read(path, &FILE).await,
-        SecretSource::Env { name, value } => Ok(Proof {
+        SecretSource::Env { value, .. } => Ok(Proof {
             value: trimmed(value.expose_secret()).into(),
-            place: ProofPlace::new(&VARIABLE, name),
+            place: place(source),
         }),
     }
 }

@@ -8,25 +8,27 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
 use secrecy::ExposeSecret;
 use tokio::time::sleep;
 
+use super::known_validity::KnownValidity;
 use super::secret_file::read;
-use super::{Attempt, CredentialKind, Form, Proof, ProofKey, TokenRequest};
+use super::{Attempt, CredentialKind, Form, Proof, ProofKey, ProofPlace, TokenRequest};
 use crate::core::health::failure::Failure;
+use crate::core::health::validity::Validity;
 use crate::core::secret_text::{MAX_FILE, secret_in};
-use crate::core::time::ticks::Ticks;
 use crate::microsoft::entra::IssuedToken;
 use crate::microsoft::{files, jwt};
 
 pub(in crate::microsoft) const FILE: ProofKey = ProofKey {
     name: "app.federated_token_file",
     form: Form::Assertion,
-    file: "the federated token's file",
+    noun: "the federated token",
     fill: "let what issues the token (in Kubernetes, the projected service account token) write it to {place}",
     check: "check that a federated credential of the app registration has issuer, subject and audience of the token in \
             {place}; check app.client_id; the message says more",
+    renew: "see to it that what issues the token renews it in {place}",
+    hints: &[],
 };
 
 /// AADSTS numbers of an assertion that is not yet, or no longer, valid.
@@ -35,18 +37,16 @@ pub(in crate::microsoft) const OUT_OF_TIME: [u64; 2] = [700_024, 500_133];
 /// How long to wait for a file that is being replaced.
 pub(super) const REPLACED_WITHIN: Duration = Duration::from_millis(200);
 
-#[derive(Debug)]
 pub(super) struct FederatedToken {
     file: PathBuf,
-    /// The expiry in the file, and the stamp that the file had then.
-    expiry: Mutex<Option<(u64, Option<Ticks>)>>,
+    validity: KnownValidity,
 }
 
 impl FederatedToken {
     pub(super) fn new(file: PathBuf) -> Self {
         Self {
             file,
-            expiry: Mutex::default(),
+            validity: KnownValidity::default(),
         }
     }
 }
@@ -77,32 +77,22 @@ impl CredentialKind for FederatedToken {
         })
     }
 
+    fn place(&self) -> ProofPlace {
+        ProofPlace::file(&FILE, &self.file)
+    }
+
     fn files(&self) -> Vec<&Path> {
         vec![&self.file]
     }
 
-    /// The expiry of the token in the file, not of the token sent last: the file is renewed more often than tokens are
+    /// That of the token in the file, not of the token sent last: the file is renewed more often than tokens are
     /// requested, so the old expiry would be a false alarm.
-    fn expires(&self, stamp: &dyn Fn() -> u64) -> Option<Ticks> {
-        let stamp = stamp();
-        let mut known = self.expiry.lock();
-        match *known {
-            Some((of, expiry)) if of == stamp => expiry,
-            _ => {
-                let expiry = expiry(&self.file);
-                *known = Some((stamp, expiry));
-                expiry
-            }
-        }
+    fn validity(&self, stamp: &dyn Fn() -> u64) -> Option<Validity> {
+        self.validity.get(stamp, || {
+            let content = files::read_now(&self.file, MAX_FILE).ok()?;
+            jwt::validity(secret_in(&content).ok()?)
+        })
     }
-}
-
-/// The claim `exp` of the token in a file.
-fn expiry(file: &Path) -> Option<Ticks> {
-    let content = files::read_now(file, MAX_FILE).ok()?;
-    let claims = jwt::claims(secret_in(&content).ok()?)?;
-    let seconds = claims.get("exp")?.as_i64()?;
-    (seconds > 0).then(|| Ticks::from_unix_seconds(seconds))
 }
 
 /// Reads the present token. A file that is unreadable, empty or cut short may be in the middle of a replacement, so it

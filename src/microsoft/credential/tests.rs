@@ -11,13 +11,16 @@ use tokio::time::sleep;
 use super::federated_token::REPLACED_WITHIN;
 use super::*;
 use crate::core::health::failure::{Health, Reaction};
+use crate::microsoft::fuzzing::StoppedClock;
 use crate::settings::SecretSource;
 
 fn credential(credential: Credential) -> AppCredential {
-    AppCredential::new(&AppSettings {
+    let app = AppSettings {
         client_id: Uuid::nil(),
         credential,
-    })
+        not_after: None,
+    };
+    AppCredential::new(&app, Arc::new(StoppedClock(Ticks(0))))
 }
 
 fn one_secret(source: SecretSource) -> AppCredential {
@@ -32,6 +35,10 @@ fn one_secret(source: SecretSource) -> AppCredential {
 struct Refusing(parking_lot::Mutex<Option<String>>);
 
 impl TokenRequest for Refusing {
+    fn audience(&self) -> &str {
+        "https://login.example"
+    }
+
     fn send(&self, attempt: Attempt) -> BoxFuture<'_, Result<IssuedToken, Denial>> {
         let secret = attempt.proof.value.expose_secret().to_owned();
         self.0.lock().get_or_insert(secret);
@@ -221,7 +228,8 @@ impl TokenFile {
 
     fn expires(&self, content: &str) -> Option<Ticks> {
         fs::write(&self.file, content).unwrap();
-        FederatedToken::new(self.file.clone()).expires(&|| 1)
+        let token = FederatedToken::new(self.file.clone());
+        token.validity(&|| 1).map(|it| it.until)
     }
 }
 
@@ -230,23 +238,17 @@ fn the_file_s_token_says_when_it_ends_and_a_new_one_says_it_anew() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
     let kind = FederatedToken::new(file.clone());
-    assert_eq!(kind.expires(&|| 1), None, "there is no file yet");
+    let expires = |stamp| kind.validity(&|| stamp).map(|it| it.until);
+    assert_eq!(expires(1), None, "there is no file yet");
     fs::write(&file, token(r#"{"exp":1700000000,"sub":"x"}"#)).unwrap();
-    assert_eq!(
-        kind.expires(&|| 1),
-        None,
-        "nothing has changed, as far as is known"
-    );
+    assert_eq!(expires(1), None, "nothing has changed, as far as is known");
     let first = Some(Ticks::from_unix_seconds(1_700_000_000));
-    assert_eq!(kind.expires(&|| 2), first);
+    assert_eq!(expires(2), first);
     fs::write(&file, token(r#"{"exp":1700003600}"#)).unwrap();
-    assert_eq!(kind.expires(&|| 2), first);
-    assert_eq!(
-        kind.expires(&|| 3),
-        Some(Ticks::from_unix_seconds(1_700_003_600))
-    );
+    assert_eq!(expires(2), first);
+    assert_eq!(expires(3), Some(Ticks::from_unix_seconds(1_700_003_600)));
     let a_folder = FederatedToken::new(folder.path().to_owned());
-    assert_eq!(a_folder.expires(&|| 4), None, "a folder is no token");
+    assert_eq!(a_folder.validity(&|| 4), None, "a folder is no token");
 }
 
 #[test]
@@ -283,6 +285,6 @@ fn the_expiry_of_a_client_secret_touches_no_disk() {
         next: Some("/nonexistent".into()),
     });
     for credential in [one_secret(file()), two] {
-        assert_eq!(credential.kind.expires(&untouched), None);
+        assert_eq!(credential.kind.validity(&untouched), None);
     }
 }

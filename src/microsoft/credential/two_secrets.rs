@@ -10,16 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::client_secret::{read_secret, secret};
+use super::client_secret::{place, read_secret, secret};
 use super::secret_file::{no_second, read_or};
-use super::{Attempt, CredentialKind, Denial, Proof, ProofKey, TokenRequest};
+use super::{Attempt, CredentialKind, Denial, Proof, ProofKey, ProofPlace, TokenRequest};
 use crate::core::health::failure::{Failure, Health};
 use crate::microsoft::entra::IssuedToken;
 use crate::settings::SecretSource;
 
 pub(in crate::microsoft) const NEXT_FILE: ProofKey = secret("app.client_secret_next_file");
 
-#[derive(Debug)]
 pub(super) struct TwoSecrets {
     client_id: Uuid,
     first: SecretSource,
@@ -106,6 +105,10 @@ impl CredentialKind for TwoSecrets {
                 Err(denial) => Err(denial.failure),
             }
         })
+    }
+
+    fn place(&self) -> ProofPlace {
+        place(&self.first)
     }
 
     fn files(&self) -> Vec<&Path> {

@@ -15,18 +15,23 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::super::credential::{
-    AppCredential, ProofKey, ProofPlace, client_secret, federated_token,
+    AppCredential, ProofKey, ProofPlace, certificate, client_secret, federated_token,
 };
-use super::super::fuzzing::{Head, api_settings, check};
+use super::super::fuzzing::{Head, StoppedClock, api_settings, check};
 use super::super::http::Clients;
 use super::refusal::TokenAnswer;
 use super::{Entra, LONGEST_LIFE, SHORTEST_LIFE};
 use crate::core::sources::SourceKind;
+use crate::core::time::ticks::Ticks;
 use crate::settings::{AppSettings, Credential, SecretSource};
 
 /// Secrets: one with characters that forms, JSON and links encode, and one that could be a host name.
 const SECRETS: [&str; 2] = ["Canary~8Q/right+1&2=3\"%41\\", "canary-7c41e9d0"];
-static KEYS: [ProofKey; 2] = [client_secret::FILE, federated_token::FILE];
+static KEYS: [ProofKey; 3] = [
+    client_secret::FILE,
+    federated_token::FILE,
+    certificate::CERTIFICATE,
+];
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
 
 static SOURCES: LazyLock<[Entra; 2]> = LazyLock::new(|| SourceKind::ALL.map(entra));
@@ -38,8 +43,10 @@ fn entra(source: SourceKind) -> Entra {
             current: SecretSource::File("/nonexistent".into()),
             next: None,
         },
+        not_after: None,
     };
-    let credential = Arc::new(AppCredential::new(&app));
+    let clock = Arc::new(StoppedClock(Ticks(0)));
+    let credential = Arc::new(AppCredential::new(&app, clock));
     let tenant = TENANT.parse().expect("an id");
     let api = api_settings(source, "http://127.0.0.1");
     Entra::new(&Clients::new(), tenant, credential, &api).expect("a client without certificates")

@@ -101,7 +101,11 @@ impl TokenAnswer<'_> {
                     row.reaction,
                     format!("{}: {consent_remedy}", row.hint),
                 ),
-                Some(row) => assessed(row.health, row.reaction, self.place.fill_in(row.hint)),
+                Some(row) => {
+                    let own = said.code.and_then(|code| self.place.key.hint(code));
+                    let hint = self.place.fill_in(own.unwrap_or(row.hint));
+                    assessed(row.health, row.reaction, hint)
+                }
                 None => by_error(&said.error, self.place, consent_remedy),
             },
         }

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::core::time::ticks::Ticks;
+use crate::microsoft::fuzzing::StoppedClock;
 use crate::microsoft::tests::support::{
     SCOPE, Server, Step, TENANT, answer, assert_silent_about, http_options, json as json_answer,
     jwt,
@@ -9,8 +11,10 @@ use crate::microsoft::tests::support::{
 use crate::settings::{AppSettings, Credential, SecretSource};
 use uuid::Uuid;
 
+const NOW: Ticks = Ticks(17_900_000_000 * 1_000_000);
 const SECRET: &str = "SECRET~CANARY/+=&%";
 
+mod certificate;
 mod federated;
 mod two_secrets;
 
@@ -31,8 +35,10 @@ fn entra_proving(login: &Url, endpoint: TokenEndpoint, credential: Credential) -
     let app = AppSettings {
         client_id: Uuid::nil(),
         credential,
+        not_after: None,
     };
-    let credential = Arc::new(AppCredential::new(&app));
+    let clock = Arc::new(StoppedClock(NOW));
+    let credential = Arc::new(AppCredential::new(&app, clock));
     Entra::new(&Clients::new(), TENANT.parse().unwrap(), credential, &api).unwrap()
 }
 

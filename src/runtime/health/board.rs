@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use self::row::BoardRow;
 pub use self::row::WAITS_FOR_LEDGER;
 use crate::core::health::alarms::{Alarm, AlarmEffect, Alarms};
+use crate::core::health::expiry::Expiries;
 use crate::core::health::failure::{Failure, Health};
 use crate::core::health::status::{TenantStatus, worst_first};
 use crate::core::ids::TenantId;
@@ -31,6 +32,7 @@ pub struct Board {
     origin: Instant,
     rows: RwLock<HashMap<TenantId, Arc<Mutex<BoardRow>>>>,
     alarms: Mutex<Alarms>,
+    expiries: Mutex<Expiries>,
 }
 
 /// A change of a tenant's state or remedy, for the log and the status topic.
@@ -57,6 +59,7 @@ impl Board {
             origin: Instant::now(),
             rows: RwLock::default(),
             alarms: Mutex::default(),
+            expiries: Mutex::default(),
         };
         for tenant in tenants {
             board.enter(tenant);
@@ -175,9 +178,22 @@ impl Board {
         .flatten()
     }
 
-    /// Causes that many tenants share, the one with the most tenants first.
+    /// Causes that many tenants share, the one with the most tenants first; then the credentials that end.
     pub fn alarms(&self) -> Vec<Alarm> {
-        self.alarms.lock().raised()
+        let mut alarms = self.alarms.lock().raised();
+        alarms.extend(self.expiries.lock().alarms().cloned());
+        alarms
+    }
+
+    /// Looks at the end of every credential. Returns the alarms that are to be logged now. Reads credential files: never call
+    /// it on a thread that must not block.
+    pub fn look_at_credentials(&self) -> Vec<Alarm> {
+        let rows: Vec<_> = self.rows.read().values().cloned().collect();
+        let tenants = rows.into_iter().map(|row| row.lock().tenant.clone());
+        let ends: Vec<_> = tenants
+            .filter_map(|tenant| tenant.tokens.credential_end())
+            .collect();
+        self.expiries.lock().look(ends, self.clock.now())
     }
 
     /// The state of each tenant, worst first. Reads no files.
@@ -207,7 +223,8 @@ impl Board {
             status.alarm = self.alarms.lock().of(tenant.id);
             // Without the lock on the row: a disk that hangs must not block the dispatcher, which records how sweeps
             // end.
-            status.credential_expires = tenant.tokens.credential_expires();
+            let end = tenant.tokens.credential_end();
+            status.credential_expires = end.map(|end| end.validity.until);
             status
         };
         let mut tenants: Vec<_> = rows.into_iter().map(status).collect();

@@ -49,7 +49,7 @@ const TENANT_GAUGES: [TenantGauge; 6] = [
     },
     TenantGauge {
         name: "incidentd_credential_expiry_timestamp_seconds",
-        help: "When the tenant's federated token ends; a client secret does not say.",
+        help: "When the tenant's credential ends, if that is known.",
         value: |tenant| tenant.credential_expires.map(Ticks::as_unix_f64),
     },
 ];
@@ -169,12 +169,20 @@ fn write_values(out: &mut Exposition, gauges: &[(&'static str, &'static str, Opt
 
 fn write_single(out: &mut Exposition, report: &StatusReport) {
     let configuration = &report.configuration;
+    // Only a credential's end is known beforehand.
+    let ahead = report.alarms.iter().filter(|it| it.state == Health::Ok);
+    let ahead = ahead.count();
     let accepted = configuration.state == ConfigurationState::Ok;
     let gauges = [
         (
             "incidentd_alarms",
             "Causes for which several tenants fail now.",
-            Some(report.alarms.len() as f64),
+            Some((report.alarms.len() - ahead) as f64),
+        ),
+        (
+            "incidentd_credentials_ending",
+            "Credentials that end within 30 days; one that many tenants share counts once.",
+            Some(ahead as f64),
         ),
         (
             "incidentd_config_last_reload_successful",

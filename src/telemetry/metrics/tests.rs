@@ -48,6 +48,7 @@ const PROMISED: &[(&str, &str, &str)] = &[
         "tenant",
     ),
     ("incidentd_alarms", "gauge", ""),
+    ("incidentd_credentials_ending", "gauge", ""),
     ("incidentd_config_last_reload_successful", "gauge", ""),
     (
         "incidentd_config_last_reload_success_timestamp_seconds",
@@ -417,6 +418,10 @@ fn what_pages_somebody_is_a_gauge() {
         error: String::new(),
         remedy: String::new(),
     });
+    report.alarms.push(Alarm {
+        state: Health::Ok,
+        ..report.alarms[0].clone()
+    });
     let text = Metrics::new(&[]).render(&report);
     assert!(!text.contains("canary"), "a free text became a metric");
     let families = parse(&text);
@@ -435,6 +440,8 @@ fn what_pages_somebody_is_a_gauge() {
         }
     }
     assert_eq!(value(&families, "incidentd_alarms", &[]), 1.0);
+    let ending = value(&families, "incidentd_credentials_ending", &[]);
+    assert_eq!(ending, 1.0);
     let labels = [("tenant", ID)];
     let open = value(&families, "incidentd_tenant_backfill_open_seconds", &labels);
     assert_eq!(open, 3600.0);

@@ -97,6 +97,7 @@ fn shown(findings: &InspectionReport, retirement: Option<Retirement>) -> String 
         topics: findings.topics.len(),
         chosen: findings.tenants.len(),
         retirement,
+        ending: Vec::new(),
     };
     let head = offline.head().join("\n");
     format!("{head}\n\n{}", report(findings, &offline, "kafka-1:9092"))

@@ -1,0 +1,395 @@
+//! Every kind of credential against an Entra that verifies it: it works, is wrong, has expired, is rotated. One daemon reads a
+//! tenant for each case. `docs/configuration.md` has the table of what it shows.
+
+use std::fs;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use incidentd::core::time::ticks::Ticks;
+use incidentd::simulator::{
+    FederatedCredential, Options, RegisteredCertificate, SECOND, Simulator, Tenant, World,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::support::certificates::{ONE, TWO, TestCertificate, certificate};
+use crate::support::daemon::{Daemon, incidentd};
+use crate::support::setup::{Setup, simulator};
+use crate::support::{SOON, tell, until};
+
+const DAY: u64 = 86_400;
+const DOCUMENT: &str = include_str!("../docs/configuration.md");
+
+/// One cell of the table.
+struct Case {
+    kind: &'static str,
+    name: &'static str,
+    /// Registers the app, and writes the credential's files.
+    set_up: fn(&Credentials<'_>),
+    state: &'static str,
+    /// What the remedy contains; of a case that is well, what the document says.
+    says: &'static str,
+}
+
+const fn case(
+    kind: &'static str,
+    name: &'static str,
+    set_up: fn(&Credentials<'_>),
+    state: &'static str,
+    says: &'static str,
+) -> Case {
+    Case {
+        kind,
+        name,
+        set_up,
+        state,
+        says,
+    }
+}
+
+const SECRET: &str = "client secret";
+const FEDERATED: &str = "federated token";
+const CERTIFICATE: &str = "certificate";
+
+const CASES: &[Case] = &[
+    case(SECRET, "works", |c| c.secret("good", "good"), "ok", ""),
+    case(
+        SECRET,
+        "wrong",
+        |c| c.secret("good", "bad"),
+        "credential",
+        "the client secret is wrong",
+    ),
+    case(
+        SECRET,
+        "expired",
+        |c| {
+            c.secret("good", "good");
+            c.administer(|tenant| tenant.secret_expired = true);
+        },
+        "credential",
+        "the client secret has expired",
+    ),
+    case(
+        FEDERATED,
+        "works",
+        |c| c.federated("a", "a", 3600),
+        "ok",
+        "",
+    ),
+    case(
+        FEDERATED,
+        "wrong",
+        |c| c.federated("a", "b", 3600),
+        "credential",
+        "no federated credential of the app registration matches",
+    ),
+    case(
+        FEDERATED,
+        "expired",
+        |c| c.federated("a", "a", -60),
+        "credential",
+        "check that what issues it still renews it",
+    ),
+    case(
+        CERTIFICATE,
+        "works",
+        |c| c.certificate(ONE, ONE, DAY),
+        "ok",
+        "",
+    ),
+    case(
+        CERTIFICATE,
+        "wrong",
+        |c| c.certificate(ONE, TWO, DAY),
+        "credential",
+        "register this certificate with the app",
+    ),
+    case(
+        CERTIFICATE,
+        "expired",
+        |c| c.certificate(ONE, ONE, 0),
+        "credential",
+        "make a new certificate",
+    ),
+];
+
+/// What stays well when the app gets another credential, and its files follow.
+const ROTATIONS: [(&str, fn(&Credentials<'_>)); 3] = [
+    (SECRET, |c| c.secret("new", "new")),
+    (FEDERATED, |c| c.federated("new", "new", 3600)),
+    (CERTIFICATE, |c| c.certificate(TWO, TWO, 30 * DAY)),
+];
+
+/// The credentials of one tenant: in Entra, and in files.
+struct Credentials<'a> {
+    world: &'a World,
+    tenant: Uuid,
+    folder: &'a Path,
+}
+
+impl Credentials<'_> {
+    fn administer(&self, change: impl FnOnce(&mut Tenant)) {
+        self.world
+            .administer(self.tenant, change)
+            .expect("a known tenant");
+    }
+
+    fn file(&self, name: &str, content: &str) {
+        let path = self.folder.join(format!("{}-{name}", self.tenant));
+        // As secrets are mounted: nobody sees half of it.
+        let new = path.with_extension("new");
+        fs::write(&new, content).expect("written");
+        fs::rename(new, path).expect("replaced");
+    }
+
+    fn secret(&self, registered: &str, held: &str) {
+        self.administer(|tenant| tenant.secret = format!("canary~{registered}"));
+        self.file("client_secret_file", &format!("canary~{held}"));
+    }
+
+    fn federated(&self, registered: &str, held: &str, seconds: i64) {
+        let credential = |subject| FederatedCredential::new("https://issuer.example", subject);
+        self.administer(|tenant| tenant.federated = vec![credential(registered)]);
+        let now = self.world.now();
+        let token = credential(held).assertion(now - 3600 * SECOND, now + seconds * SECOND);
+        self.file("federated_token_file", &token);
+    }
+
+    fn certificate(&self, registered: &str, held: &str, seconds: u64) {
+        let now = seconds_now();
+        let made = |key| certificate(key, now - DAY, now + seconds);
+        let TestCertificate { der, .. } = made(registered);
+        self.administer(|tenant| {
+            tenant.certificates = vec![RegisteredCertificate { der, pss: true }];
+        });
+        self.file("certificate_key_file", held);
+        self.file("certificate_file", &made(held).pem);
+    }
+}
+
+fn seconds_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("after 1970").as_secs()
+}
+
+/// The keys of a kind's files.
+fn keys(kind: &str) -> &'static [&'static str] {
+    match kind {
+        SECRET => &["client_secret_file"],
+        FEDERATED => &["federated_token_file"],
+        _ => &["certificate_file", "certificate_key_file"],
+    }
+}
+
+/// A simulator with a tenant for each case, and a configuration that reads them.
+async fn stage() -> (Simulator, Setup) {
+    let tenants = u32::try_from(CASES.len()).expect("a few");
+    let simulator = simulator(tenants, Options::default()).await;
+    let mut setup = Setup::new(&simulator, "127.0.0.1:1", "none");
+    let world = simulator.world();
+    for (case, tenant) in CASES.iter().zip(world.tenants()) {
+        for key in keys(case.kind) {
+            let file = format!("{}-{key}", tenant.id);
+            setup = setup.own_text(tenant.id, &format!("app.{key}"), &file);
+        }
+    }
+    for (case, tenant) in CASES.iter().zip(world.tenants()) {
+        (case.set_up)(&credentials(&world, &setup, tenant.id));
+    }
+    (simulator, setup)
+}
+
+fn credentials<'a>(world: &'a World, setup: &'a Setup, tenant: Uuid) -> Credentials<'a> {
+    Credentials {
+        world,
+        tenant,
+        folder: setup.path(),
+    }
+}
+
+async fn row(daemon: &Daemon, tenant: Uuid) -> Value {
+    let status = daemon.status().await;
+    let mut tenants = status["tenants"].as_array().expect("a list").iter();
+    let row = tenants.find(|row| row["id"] == tenant.to_string());
+    row.expect("the tenant is shown").clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_credential_works_is_wrong_expires_and_is_rotated_as_the_table_says() {
+    let (simulator, setup) = stage().await;
+    let world = simulator.world();
+    let daemon = Daemon::start_with(&setup.write(), &["--output", "stdout"], &[]).await;
+    let tenants = world.tenants();
+    for (case, tenant) in CASES.iter().zip(&tenants) {
+        let what = format!("{} {} is {}", case.kind, case.name, case.state);
+        until(&what, SOON, async || {
+            row(&daemon, tenant.id).await["state"] == case.state
+        })
+        .await;
+        let remedy = row(&daemon, tenant.id).await["remedy"].clone();
+        let remedy = remedy.as_str().unwrap_or_default();
+        assert!(remedy.contains(case.says), "{what}: {remedy}");
+        assert!(shown_in_document(case), "{what} is not in the document");
+        tell(format_args!("{what}: {remedy}"));
+    }
+    // All are rotated: those that were well stay so, and the others recover, without a restart or a reload.
+    for (case, tenant) in CASES.iter().zip(&tenants) {
+        let before = row(&daemon, tenant.id).await;
+        let rotate = ROTATIONS.iter().find(|(kind, _)| *kind == case.kind);
+        let (_, rotate) = rotate.expect("it can be rotated");
+        rotate(&credentials(&world, &setup, tenant.id));
+        world
+            .administer(tenant.id, |tenant| tenant.secret_expired = false)
+            .expect("known");
+        simulator.revoke_tokens(tenant.id);
+        let what = format!("{} {} is well with another one", case.kind, case.name);
+        until(&what, SOON, async || {
+            let row = row(&daemon, tenant.id).await;
+            row["state"] == "ok" && row["token_expires"] != before["token_expires"]
+        })
+        .await;
+    }
+}
+
+/// Whether the kind's row in the document's table has the state, and the words of the remedy.
+fn shown_in_document(case: &Case) -> bool {
+    let row = |line: &&str| line.starts_with(&format!("| {} |", case.kind));
+    let row = DOCUMENT.lines().find(row);
+    row.is_some_and(|row| row.contains(case.says) && row.contains(&format!("`{}`", case.state)))
+}
+
+/// What `incidentd check --offline` prints.
+async fn checked(setup: &Setup) -> (Option<i32>, String) {
+    let mut command = incidentd();
+    command.args(["check", "--offline", "--config"]);
+    let output = command.arg(setup.write()).output().await;
+    let output = output.expect("incidentd runs");
+    let printed = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&printed).into_owned(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_check_without_network_names_the_file_and_the_remedy() {
+    use crate::support::certificates::{ELLIPTIC, ENCRYPTED};
+    let simulator = simulator(1, Options::default()).await;
+    let setup = Setup::new(&simulator, "127.0.0.1:1", "none")
+        .without("app.client_secret_file")
+        .text("app.certificate_file", "certificate")
+        .text("app.certificate_key_file", "key");
+    let now = seconds_now();
+    let put = |name: &str, text: &str| fs::write(setup.path().join(name), text).expect("written");
+    let valid = certificate(ONE, now - DAY, now + DAY).pem;
+    for (pem, key, code, says) in [
+        (valid.clone(), ONE, 0, ""),
+        (
+            certificate(ONE, now - DAY, now - 60).pem,
+            ONE,
+            78,
+            "app.certificate_file: the file holds a certificate that expired at",
+        ),
+        (
+            certificate(ONE, now + DAY, now + 2 * DAY).pem,
+            ONE,
+            78,
+            "app.certificate_file: the file holds a certificate that is not valid before",
+        ),
+        (
+            valid.clone(),
+            TWO,
+            78,
+            "app.certificate_key_file: the file holds a private key that does not belong to the certificate",
+        ),
+        (
+            valid.clone(),
+            ENCRYPTED,
+            78,
+            "app.certificate_key_file: the file holds a private key that is encrypted",
+        ),
+        (
+            valid,
+            ELLIPTIC,
+            78,
+            "app.certificate_key_file: the file holds a private key that is not an RSA key",
+        ),
+    ] {
+        put("certificate", &pem);
+        put("key", key);
+        let (exit, printed) = checked(&setup).await;
+        let folder = setup.path().display().to_string();
+        assert_eq!(exit, Some(code), "{printed}");
+        assert!(printed.contains(says), "{printed}");
+        assert!(code == 0 || printed.contains(&folder), "{printed}");
+    }
+}
+
+/// The day so many days from now.
+fn day(days: u64) -> String {
+    let at = Ticks::from_unix_seconds((seconds_now() + days * DAY).cast_signed());
+    at.to_string()[..10].to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_ends_soon_is_one_alarm_and_one_line_for_all_its_tenants() {
+    let simulator = simulator(5, Options::default()).await;
+    let world = simulator.world();
+    let lone = world.tenants()[4].id;
+    let setup = Setup::new(&simulator, "127.0.0.1:1", "none")
+        .text("app.credential_not_after", &day(6))
+        .own_text(lone, "app.certificate_file", "certificate")
+        .own_text(lone, "app.certificate_key_file", "key");
+    let now = seconds_now();
+    let made = certificate(ONE, now - 300 * DAY, now + 20 * DAY);
+    fs::write(setup.path().join("certificate"), &made.pem).expect("written");
+    fs::write(setup.path().join("key"), ONE).expect("written");
+    let register = |tenant: &mut Tenant| {
+        tenant.certificates = vec![RegisteredCertificate {
+            der: made.der.clone(),
+            pss: true,
+        }];
+    };
+    world.administer(lone, register).expect("known");
+    let (exit, printed) = checked(&setup).await;
+    assert_eq!(exit, Some(0), "{printed}");
+    assert_eq!(printed.matches("note: the c").count(), 2, "{printed}");
+
+    let daemon = Daemon::start_with(&setup.write(), &["--output", "stdout"], &[]).await;
+    until("both alarms, and healthy tenants", SOON, async || {
+        let status = daemon.status().await;
+        let tenants = status["tenants"].as_array().expect("a list");
+        tenants.iter().all(|row| row["state"] == "ok")
+            && status["alarms"].as_array().expect("a list").len() == 2
+    })
+    .await;
+    let alarms = daemon.status().await["alarms"].clone();
+    for (n, what, tenants) in [
+        (0, "the certificate in ", 1),
+        (1, "the client secret in ", 4),
+    ] {
+        let alarm = &alarms[n];
+        assert_eq!(
+            (&alarm["state"], &alarm["tenants"]),
+            (&"ok".into(), &tenants.into())
+        );
+        let error = alarm["error"].as_str().expect("a text");
+        assert!(
+            error.starts_with(what) && error.contains(" ends at "),
+            "{error}"
+        );
+        let remedy = alarm["remedy"].as_str().expect("a text");
+        assert!(remedy.starts_with("make a new"), "{remedy}");
+    }
+    let lines = daemon.log_lines();
+    let lines = lines.iter().map(|line| line["message"].clone());
+    assert_eq!(
+        lines
+            .filter(|line| line == "a credential ends soon")
+            .count(),
+        2
+    );
+    assert_eq!(daemon.metric("incidentd_credentials_ending").await, 2.0);
+    assert_eq!(daemon.metric("incidentd_alarms").await, 0.0);
+}
