@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,17 +9,17 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
-use uuid::Uuid;
 
 use crate::core::ids::TenantId;
 use crate::core::incident::version::Deduplicate;
 pub use crate::core::sources::SourceKind;
 use crate::core::time::schedule::Schedule;
-use crate::core::time::ticks::Ticks;
 
+pub use app::{AppSettings, Credential, IdentityEndpoint, ManagedIdentity, SecretSource};
 pub(crate) use log_levels::LogLevels;
 pub use log_levels::NotALogLevel;
 
+mod app;
 mod log_levels;
 
 /// The whole configuration, validated. The keys are in `docs/configuration.md`.
@@ -129,96 +128,6 @@ pub struct TenantSettings {
     pub(crate) api: Arc<ApiSettings>,
     pub(crate) poll: Arc<PollSettings>,
     pub(crate) topic: Arc<str>,
-}
-
-/// The app registration that reads a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct AppSettings {
-    /// The app id, which Entra shows as "Application (client) ID".
-    pub client_id: Uuid,
-    /// How the app proves that it is the one.
-    pub credential: Credential,
-    /// When the credential ends, for one that does not say so itself.
-    pub not_after: Option<Ticks>,
-}
-
-/// An app's credential.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Credential {
-    /// A client secret, or two of them during a rotation.
-    Secret {
-        /// Tried first.
-        current: SecretSource,
-        /// The file of a second secret, which is tried when the first is refused.
-        next: Option<PathBuf>,
-    },
-    /// The file of another issuer's token. Another program keeps it fresh.
-    Federated(PathBuf),
-    /// A certificate, which signs an assertion for each request.
-    Certificate {
-        /// PEM.
-        certificate: PathBuf,
-        /// PEM; may be the same file.
-        key: PathBuf,
-    },
-}
-
-impl Credential {
-    fn files(&self) -> impl Iterator<Item = &Path> {
-        let (first, second) = match self {
-            Self::Secret { current, next } => (current.file(), next.as_deref()),
-            Self::Federated(file) => (Some(file.as_path()), None),
-            Self::Certificate { certificate, key } => (Some(&**certificate), Some(&**key)),
-        };
-        first.into_iter().chain(second)
-    }
-}
-
-/// Where a client secret comes from. A file is read at each token request, so that a rotation needs no restart.
-#[derive(Debug, Clone)]
-pub enum SecretSource {
-    /// The secret is the content of this file.
-    File(PathBuf),
-    /// An environment variable's name, and its value at the start.
-    Env {
-        /// As in the configuration.
-        name: String,
-        /// Read once: a rotation needs a restart.
-        value: SecretString,
-    },
-}
-
-impl SecretSource {
-    pub(crate) fn file(&self) -> Option<&Path> {
-        match self {
-            Self::File(file) => Some(file),
-            Self::Env { .. } => None,
-        }
-    }
-}
-
-impl PartialEq for SecretSource {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::File(one), Self::File(other)) => one == other,
-            (Self::Env { value: one, .. }, Self::Env { value: other, .. }) => {
-                one.expose_secret() == other.expose_secret()
-            }
-            _ => false,
-        }
-    }
-}
-
-impl Eq for SecretSource {}
-
-/// As in `PartialEq`: a variable counts by its value.
-impl Hash for SecretSource {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match self {
-            Self::File(path) => (0_u8, path).hash(state),
-            Self::Env { value, .. } => (1_u8, value.expose_secret()).hash(state),
-        }
-    }
 }
 
 /// How one tenant's API and its token service are reached.

@@ -8,6 +8,7 @@
 mod broken;
 mod credentials;
 mod daemon;
+mod identity;
 mod online;
 mod parrot;
 mod properties;
@@ -19,7 +20,7 @@ mod words;
 use std::pin::Pin;
 
 use futures_util::{StreamExt, stream};
-use incidentd::simulator::{Options, Simulator};
+use incidentd::simulator::{IdentityEndpoints, Options, Simulator};
 
 use crate::support::certificates::{ENCRYPTED, ONE, TWO};
 use crate::support::search::Search;
@@ -42,6 +43,8 @@ async fn no_secret_and_no_token_is_in_what_any_command_prints() {
         Box::pin(parrot::repeats_secrets()),
         Box::pin(parrot::repeats_federated()),
         Box::pin(parrot::repeats_certified()),
+        Box::pin(identity::serves()),
+        Box::pin(identity::repeats_its_header()),
         Box::pin(online::refused_by_kafka()),
         Box::pin(typed::others(&simulator)),
         Box::pin(daemon::loses_its_secret()),
@@ -69,7 +72,16 @@ async fn no_secret_and_no_token_is_in_what_any_command_prints() {
 
     let login = login();
     let secrets = [
-        RIGHT, WRONG, NEXT, KAFKA, PROXY, &login, ASSERTION, TOKEN, KEY,
+        RIGHT,
+        WRONG,
+        NEXT,
+        KAFKA,
+        PROXY,
+        &login,
+        ASSERTION,
+        TOKEN,
+        KEY,
+        IdentityEndpoints::HEADER,
     ];
     // Assertions begin as tokens do. Each line of a key is a secret.
     let keys = [ONE, TWO, ENCRYPTED].into_iter().flat_map(str::lines);

@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use incidentd::core::time::ticks::Ticks;
 use incidentd::simulator::{
-    FederatedCredential, Options, RegisteredCertificate, SECOND, Simulator, Tenant, World,
+    FederatedCredential, IdentityEndpoints, Options, RegisteredCertificate, SECOND,
+    SimulatedIdentity, Simulator, Tenant, World,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -50,6 +51,8 @@ const fn case(
 const SECRET: &str = "client secret";
 const FEDERATED: &str = "federated token";
 const CERTIFICATE: &str = "certificate";
+const IDENTITY: &str = "managed identity";
+const IDENTITY_OF_APP: &str = "managed identity as a federated credential";
 
 const CASES: &[Case] = &[
     case(SECRET, "works", |c| c.secret("good", "good"), "ok", ""),
@@ -112,13 +115,45 @@ const CASES: &[Case] = &[
         "credential",
         "make a new certificate",
     ),
+    case(IDENTITY, "works", |c| c.assigned(), "ok", ""),
+    case(
+        IDENTITY,
+        "wrong",
+        |_| {},
+        "credential",
+        "assign the managed identity",
+    ),
+    case(
+        IDENTITY,
+        "without its permission",
+        |c| {
+            c.assigned();
+            c.administer(|tenant| tenant.graph_roles.clear());
+        },
+        "consent",
+        "give the managed identity the application permission",
+    ),
+    case(IDENTITY_OF_APP, "works", |c| c.trusted(), "ok", ""),
+    case(
+        IDENTITY_OF_APP,
+        "wrong",
+        |c| c.assigned(),
+        "credential",
+        "no federated credential of the app registration matches the managed identity",
+    ),
 ];
 
 /// What stays well when the app gets another credential, and its files follow.
-const ROTATIONS: [(&str, fn(&Credentials<'_>)); 3] = [
+const ROTATIONS: [(&str, fn(&Credentials<'_>)); 5] = [
     (SECRET, |c| c.secret("new", "new")),
     (FEDERATED, |c| c.federated("new", "new", 3600)),
     (CERTIFICATE, |c| c.certificate(TWO, TWO, 30 * DAY)),
+    (IDENTITY, |c| {
+        c.assigned();
+        let role = "SecurityIncident.Read.All".to_owned();
+        c.administer(|tenant| tenant.graph_roles = vec![role]);
+    }),
+    (IDENTITY_OF_APP, |c| c.trusted()),
 ];
 
 /// The credentials of one tenant: in Entra, and in files.
@@ -126,6 +161,7 @@ struct Credentials<'a> {
     world: &'a World,
     tenant: Uuid,
     folder: &'a Path,
+    identities: &'a IdentityEndpoints,
 }
 
 impl Credentials<'_> {
@@ -141,6 +177,27 @@ impl Credentials<'_> {
         let new = path.with_extension("new");
         fs::write(&new, content).expect("written");
         fs::rename(new, path).expect("replaced");
+    }
+
+    /// The managed identity of this tenant's case; it belongs to the tenant.
+    fn identity(&self) -> SimulatedIdentity {
+        SimulatedIdentity {
+            client_id: Some(identity_of(self.tenant)),
+            principal: Uuid::from_u128(!self.tenant.as_u128()),
+            tenant: self.tenant,
+        }
+    }
+
+    /// Azure assigns it to this machine.
+    fn assigned(&self) {
+        self.identities.assign(self.identity());
+    }
+
+    /// The app registration trusts it, too.
+    fn trusted(&self) {
+        self.assigned();
+        let trusts = self.identity().federated();
+        self.administer(|tenant| tenant.federated = vec![trusts]);
     }
 
     fn secret(&self, registered: &str, held: &str) {
@@ -168,6 +225,10 @@ impl Credentials<'_> {
     }
 }
 
+fn identity_of(tenant: Uuid) -> Uuid {
+    Uuid::from_u128(tenant.as_u128() ^ 1 << 100)
+}
+
 fn seconds_now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.expect("after 1970").as_secs()
@@ -178,14 +239,17 @@ fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
         SECRET => &["client_secret_file"],
         FEDERATED => &["federated_token_file"],
+        IDENTITY | IDENTITY_OF_APP => &[],
         _ => &["certificate_file", "certificate_key_file"],
     }
 }
 
 /// A simulator with a tenant for each case, and a configuration that reads them.
-async fn stage() -> (Simulator, Setup) {
+async fn stage() -> (Simulator, IdentityEndpoints, Setup) {
     let tenants = u32::try_from(CASES.len()).expect("a few");
     let simulator = simulator(tenants, Options::default()).await;
+    let identities = IdentityEndpoints::start(&simulator, Vec::new()).await;
+    let identities = identities.expect("a free port");
     let mut setup = Setup::new(&simulator, "127.0.0.1:1", "none");
     let world = simulator.world();
     for (case, tenant) in CASES.iter().zip(world.tenants()) {
@@ -193,16 +257,29 @@ async fn stage() -> (Simulator, Setup) {
             let file = format!("{}-{key}", tenant.id);
             setup = setup.own_text(tenant.id, &format!("app.{key}"), &file);
         }
+        if matches!(case.kind, IDENTITY | IDENTITY_OF_APP) {
+            let id = identity_of(tenant.id);
+            setup = setup.own_text(tenant.id, "app.managed_identity", &id.to_string());
+            if case.kind == IDENTITY {
+                setup = setup.own_text(tenant.id, "app.client_id", &id.to_string());
+            }
+        }
     }
     for (case, tenant) in CASES.iter().zip(world.tenants()) {
-        (case.set_up)(&credentials(&world, &setup, tenant.id));
+        (case.set_up)(&credentials(&world, &identities, &setup, tenant.id));
     }
-    (simulator, setup)
+    (simulator, identities, setup)
 }
 
-fn credentials<'a>(world: &'a World, setup: &'a Setup, tenant: Uuid) -> Credentials<'a> {
+fn credentials<'a>(
+    world: &'a World,
+    identities: &'a IdentityEndpoints,
+    setup: &'a Setup,
+    tenant: Uuid,
+) -> Credentials<'a> {
     Credentials {
         world,
+        identities,
         tenant,
         folder: setup.path(),
     }
@@ -217,9 +294,11 @@ async fn row(daemon: &Daemon, tenant: Uuid) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_credential_works_is_wrong_expires_and_is_rotated_as_the_table_says() {
-    let (simulator, setup) = stage().await;
+    let (simulator, identities, setup) = stage().await;
     let world = simulator.world();
-    let daemon = Daemon::start_with(&setup.write(), &["--output", "stdout"], &[]).await;
+    let imds = identities.imds();
+    let env = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", imds.as_str())];
+    let daemon = Daemon::start_with(&setup.write(), &["--output", "stdout"], &env).await;
     let tenants = world.tenants();
     for (case, tenant) in CASES.iter().zip(&tenants) {
         let what = format!("{} {} is {}", case.kind, case.name, case.state);
@@ -233,16 +312,20 @@ async fn each_credential_works_is_wrong_expires_and_is_rotated_as_the_table_says
         assert!(shown_in_document(case), "{what} is not in the document");
         tell(format_args!("{what}: {remedy}"));
     }
-    // All are rotated: those that were well stay so, and the others recover, without a restart or a reload.
+    // All are rotated: those that were well stay so, and the others recover. Without a file nothing shows the change: a reload
+    // has them tried again.
     for (case, tenant) in CASES.iter().zip(&tenants) {
         let before = row(&daemon, tenant.id).await;
         let rotate = ROTATIONS.iter().find(|(kind, _)| *kind == case.kind);
         let (_, rotate) = rotate.expect("it can be rotated");
-        rotate(&credentials(&world, &setup, tenant.id));
+        rotate(&credentials(&world, &identities, &setup, tenant.id));
         world
             .administer(tenant.id, |tenant| tenant.secret_expired = false)
             .expect("known");
         simulator.revoke_tokens(tenant.id);
+        if keys(case.kind).is_empty() {
+            daemon.signal("HUP");
+        }
         let what = format!("{} {} is well with another one", case.kind, case.name);
         until(&what, SOON, async || {
             let row = row(&daemon, tenant.id).await;
@@ -392,4 +475,43 @@ async fn a_credential_that_ends_soon_is_one_alarm_and_one_line_for_all_its_tenan
     );
     assert_eq!(daemon.metric("incidentd_credentials_ending").await, 2.0);
     assert_eq!(daemon.metric("incidentd_alarms").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_app_service_the_identity_s_endpoint_and_header_are_those_of_the_environment() {
+    let simulator = simulator(1, Options::default()).await;
+    let world = simulator.world();
+    let tenant = world.tenants()[0].id;
+    let system = SimulatedIdentity {
+        client_id: None,
+        principal: Tenant::CLIENT_ID,
+        tenant,
+    };
+    let identities = IdentityEndpoints::start(&simulator, vec![system]).await;
+    let identities = identities.expect("a free port");
+    let setup = Setup::new(&simulator, "127.0.0.1:1", "none")
+        .without("app.client_secret_file")
+        .text("app.managed_identity", "system");
+    let config = setup.write();
+    for (header, code, says) in [
+        (IdentityEndpoints::HEADER, 0, "SecurityIncident.Read.All"),
+        (
+            "another",
+            1,
+            "gave no token of the system-assigned managed identity (401)",
+        ),
+    ] {
+        let mut command = incidentd();
+        command
+            .args(["token", "customer-0001", "--config"])
+            .arg(&config);
+        command.env("IDENTITY_ENDPOINT", identities.app_service());
+        command.env("IDENTITY_HEADER", header);
+        let output = command.output().await.expect("incidentd runs");
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed).replace("\n", " ");
+        let words = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(output.status.code(), Some(code), "{words}");
+        assert!(words.contains(says), "{words}");
+    }
 }

@@ -107,7 +107,8 @@ fn client(simulator: &Simulator, tenant: &Tenant) -> (IncidentApi, Entra) {
         },
         not_after: None,
     };
-    let credential = Arc::new(AppCredential::new(&app, Arc::new(SystemClock)));
+    let credential = AppCredential::new(&app, &clients, Arc::new(SystemClock)).expect("no client");
+    let credential = Arc::new(credential);
     (
         IncidentApi::new(&clients, id, app.client_id, &api).expect("a client"),
         Entra::new(&clients, id, credential, &api).expect("a client"),

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::credential_files::{self, FileKind};
+use super::identity_endpoint;
 use super::layers::read_regular;
 use super::library_checks::WrongCertificate;
 use super::origin::Spot;
@@ -16,7 +17,7 @@ use super::problems::{Wrong, wrong};
 use super::section::Section;
 use crate::core::secret_text::MAX_FILE;
 use crate::core::time::ticks::Ticks;
-use crate::settings::{AppSettings, Credential, SecretSource};
+use crate::settings::{AppSettings, Credential, ManagedIdentity, SecretSource};
 
 /// An app registration, for all tenants or for one.
 #[derive(Clone)]
@@ -75,7 +76,7 @@ pub(super) fn remedy(missing: &str) -> &'static str {
         }
         _ => {
             "set it to the path of a file that holds the secret's Value, or set app.client_secret_env, \
-             app.federated_token_file or app.certificate_file"
+             app.federated_token_file, app.certificate_file or app.managed_identity"
         }
     }
 }
@@ -96,15 +97,20 @@ const NEXT: &str = "client_secret_next_file";
 const FEDERATED: &str = "federated_token_file";
 const CERTIFICATE: &str = "certificate_file";
 const KEY: &str = "certificate_key_file";
+const IDENTITY: &str = "managed_identity";
 const NOT_AFTER: &str = "credential_not_after";
 
 /// The keys of each kind of credential, and why a kind excludes those before it.
-const KINDS: [(&[&str], &str); 3] = [
+const KINDS: [(&[&str], &str); 4] = [
     (&[FILE, VARIABLE, NEXT], ""),
     (&[FEDERATED], "a federated token stands in place of secrets"),
     (
         &[CERTIFICATE, KEY],
         "a certificate stands in place of secrets and tokens",
+    ),
+    (
+        &[IDENTITY],
+        "a managed identity stands in place of every other credential",
     ),
 ];
 
@@ -173,6 +179,9 @@ fn read_credential(section: &mut Section<'_>, shared: Option<&Credential>) -> Op
     if section.given(CERTIFICATE) || section.given(KEY) {
         return read_certificate(section);
     }
+    if section.given(IDENTITY) {
+        return read_identity(section);
+    }
     let file = credential_files::read(section, FILE, FileKind::Secret);
     let own = file
         .map(SecretSource::File)
@@ -228,6 +237,26 @@ fn read_certificate(section: &mut Section<'_>) -> Option<Credential> {
         section.refuse_credential(blamed, wrong)?;
     }
     Some(Credential::Certificate { certificate, key })
+}
+
+fn read_identity(section: &mut Section<'_>) -> Option<Credential> {
+    const REMEDY: &str = "write \"system\", or the client id of a user-assigned managed identity, as its overview page in Azure shows it";
+    let client_id = section.own(IDENTITY, |text| match text {
+        "system" => Ok(None),
+        id => guid(id)
+            .map(Some)
+            .map_err(|Wrong { what, .. }| wrong(what, REMEDY)),
+    })?;
+    match identity_endpoint::of_environment(section.scope.context.environment) {
+        Ok(endpoint) => Some(Credential::ManagedIdentity(ManagedIdentity {
+            client_id,
+            endpoint,
+        })),
+        Err(wrong) => {
+            section.refuse(IDENTITY, wrong);
+            None
+        }
+    }
 }
 
 /// Reads the variable that the key names.

@@ -5,6 +5,7 @@ mod conflicts;
 mod credentials;
 mod examples;
 mod garbage;
+mod identities;
 mod keys;
 mod misplaced;
 mod reports;

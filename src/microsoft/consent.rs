@@ -47,6 +47,16 @@ pub(super) fn consent_remedy(permission: &Permission, link: &str) -> String {
     )
 }
 
+/// The same for a managed identity, for which there is no page to consent on.
+pub(super) fn identity_remedy(permission: &Permission) -> String {
+    format!(
+        "give the managed identity the application permission \"{}\" of the API \"{}\": an administrator of its tenant does so \
+         with New-MgServicePrincipalAppRoleAssignment (Microsoft Graph PowerShell); Azure hands out the old token for up to a day",
+        permission.wanted(),
+        permission.api,
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,12 +11,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use super::entra::IssuedToken;
+use super::http::{ClientError, Clients};
 use crate::core::health::expiry::CredentialEnd;
 use crate::core::health::failure::{Failure, one_line};
 use crate::core::health::validity::Validity;
@@ -27,6 +29,7 @@ use certificate::Certificate;
 use certified_key::{CertificateError, CertifiedKey};
 use client_secret::ClientSecret;
 use federated_token::FederatedToken;
+use managed_identity::IdentityCredential;
 use two_secrets::TwoSecrets;
 
 pub(super) mod certificate;
@@ -34,12 +37,17 @@ mod certified_key;
 pub(super) mod client_secret;
 pub(super) mod federated_token;
 mod known_validity;
+mod managed_identity;
 mod secret_file;
 pub(super) mod two_secrets;
 
 /// The table of kinds.
-fn kind_of(app: &AppSettings, clock: Arc<dyn Clock>) -> Box<dyn CredentialKind> {
-    match &app.credential {
+fn kind_of(
+    app: &AppSettings,
+    clients: &Clients,
+    clock: Arc<dyn Clock>,
+) -> Result<Box<dyn CredentialKind>, ClientError> {
+    Ok(match &app.credential {
         Credential::Secret {
             current,
             next: None,
@@ -59,7 +67,13 @@ fn kind_of(app: &AppSettings, clock: Arc<dyn Clock>) -> Box<dyn CredentialKind> 
             key.clone(),
             clock,
         )),
-    }
+        Credential::ManagedIdentity(identity) => Box::new(IdentityCredential::new(
+            app.client_id,
+            identity,
+            clients,
+            clock,
+        )?),
+    })
 }
 
 /// Checks PEM texts of a certificate and its key; their dates, too, when `now` is given.
@@ -98,6 +112,11 @@ pub(super) trait CredentialKind: Send + Sync {
         None
     }
 
+    /// Whether it is a managed identity that is the app itself, so that tokens come from Azure.
+    fn is_app(&self) -> bool {
+        false
+    }
+
     /// Whether the second of two secrets was the last one accepted.
     fn second_secret_serves(&self) -> bool {
         false
@@ -108,6 +127,15 @@ pub(super) trait CredentialKind: Send + Sync {
 pub(super) trait TokenRequest: Sync {
     /// The audience of an assertion that the app signs itself.
     fn audience(&self) -> &str;
+
+    /// The audience of a managed identity's token that is to prove the app.
+    fn exchange_audience(&self) -> &'static str;
+
+    /// The API that the token is for, as a managed identity is asked for it.
+    fn resource(&self) -> &str;
+
+    /// A token that did not come from the token service, examined as one that did.
+    fn issued(&self, token: SecretString, lifetime: Duration) -> IssuedToken;
 
     fn send(&self, attempt: Attempt) -> BoxFuture<'_, Result<IssuedToken, Denial>>;
 }
@@ -272,12 +300,19 @@ pub struct AppCredential {
 
 impl AppCredential {
     /// Reads no file: the credential is read at each token request.
-    pub fn new(app: &AppSettings, clock: Arc<dyn Clock>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// The credential comes from a service, and its HTTP client can't be built.
+    pub fn new(
+        app: &AppSettings,
+        clients: &Clients,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ClientError> {
+        Ok(Self {
             client_id: app.client_id,
-            kind: kind_of(app, clock),
+            kind: kind_of(app, clients, clock)?,
             not_after: app.not_after,
-        }
+        })
     }
 
     /// # Errors
@@ -311,6 +346,10 @@ impl AppCredential {
             validity,
             remedy: place.fill_in(place.key.renew),
         })
+    }
+
+    pub(super) fn is_app(&self) -> bool {
+        self.kind.is_app()
     }
 
     pub(super) fn second_secret_serves(&self) -> bool {

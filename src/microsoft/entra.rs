@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::consent::{consent_link, consent_remedy};
+use super::consent::{consent_link, consent_remedy, identity_remedy};
 use super::credential::{AppCredential, Attempt, Denial, TokenRequest};
 use super::http::{ClientError, Clients, Http};
 use crate::core::health::expiry::CredentialEnd;
@@ -72,6 +72,17 @@ impl Entra {
         let http = clients.reach(&api.login_url, "api.login_url", api)?;
         let permission = api.source.facts().permission;
         let link = consent_link(&api.login_url, tenant, credential.client_id, &api.scope);
+        let (consent_remedy, tenant_remedy) = match credential.is_app() {
+            false => (
+                consent_remedy(&permission, &link),
+                "check the tenant's id and api.login_url",
+            ),
+            true => (
+                identity_remedy(&permission),
+                "a managed identity gets tokens of its own tenant only: for other tenants, make it a federated credential of a \
+                 multitenant app registration, and set app.client_id to that app",
+            ),
+        };
         let resource = resource(&api.scope).to_owned();
         let (path, target) = match api.token_endpoint {
             TokenEndpoint::V1 => ("oauth2/token", ("resource", resource.clone())),
@@ -90,7 +101,8 @@ impl Entra {
                 tenant,
                 resource,
                 permission,
-                consent_remedy: consent_remedy(&permission, &link),
+                consent_remedy,
+                tenant_remedy,
             },
         })
     }
@@ -144,7 +156,7 @@ impl Entra {
         }
         let json = answer.json();
         match serde_json::from_slice::<TokenBody>(json) {
-            Ok(granted) => Ok(self.issued(granted, answer.secrets)),
+            Ok(granted) => Ok(self.granted(granted, answer.secrets)),
             Err(_) => Err(self.no_token(json, answer)),
         }
     }
@@ -176,7 +188,7 @@ impl Entra {
             .into()
     }
 
-    fn issued(&self, granted: TokenBody, secrets: &[&str]) -> IssuedToken {
+    fn granted(&self, granted: TokenBody, secrets: &[&str]) -> IssuedToken {
         let token = granted.access_token;
         let examined = self.expected.examine(token.expose_secret(), secrets);
         IssuedToken {
@@ -200,6 +212,15 @@ fn endpoint(login_url: &Url, tenant: TenantId, path: &str) -> Url {
     url
 }
 
+/// Each cloud has its own ("Considerations for workload identity federation").
+fn exchange_audience(login_host: &str) -> &'static str {
+    match login_host {
+        host if host.ends_with(".us") => "api://AzureADTokenExchangeUSGov",
+        host if host.ends_with(".cn") => "api://AzureADTokenExchangeChina",
+        _ => "api://AzureADTokenExchange",
+    }
+}
+
 /// The resource that a `/.default` scope names.
 fn resource(scope: &str) -> &str {
     scope.strip_suffix("/.default").unwrap_or(scope)
@@ -208,6 +229,22 @@ fn resource(scope: &str) -> &str {
 impl TokenRequest for Entra {
     fn audience(&self) -> &str {
         &self.audience
+    }
+
+    fn exchange_audience(&self) -> &'static str {
+        exchange_audience(&self.http.peer.host)
+    }
+
+    fn resource(&self) -> &str {
+        &self.expected.resource
+    }
+
+    fn issued(&self, token: SecretString, lifetime: Duration) -> IssuedToken {
+        let granted = TokenBody {
+            access_token: token,
+            expires_in: lifetime,
+        };
+        self.granted(granted, &[])
     }
 
     fn send(&self, attempt: Attempt) -> BoxFuture<'_, Result<IssuedToken, Denial>> {
@@ -243,7 +280,7 @@ struct TokenBody {
 }
 
 /// A token is visible ASCII; nothing else can be sent.
-fn token<'de, D: serde::Deserializer<'de>>(input: D) -> Result<SecretString, D::Error> {
+pub(super) fn token<'de, D: serde::Deserializer<'de>>(input: D) -> Result<SecretString, D::Error> {
     let text = String::deserialize(input)?;
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(serde::de::Error::custom("no token"));
@@ -254,19 +291,27 @@ fn token<'de, D: serde::Deserializer<'de>>(input: D) -> Result<SecretString, D::
 /// Seconds as a number or as text, limited: no token is kept for ever, and a token that has expired on arrival does not
 /// cause requests without a pause.
 fn lifetime<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
-    let seconds = match Value::deserialize(input)? {
+    let seconds = seconds(&Value::deserialize(input)?);
+    let seconds = seconds.ok_or_else(|| serde::de::Error::custom("expires_in is no number"))?;
+    Ok(bounded_lifetime(seconds))
+}
+
+/// A number of seconds, which may be written as text.
+pub(super) fn seconds(value: &Value) -> Option<f64> {
+    let seconds = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     };
-    let seconds = seconds
-        .filter(|seconds| !f64::is_nan(*seconds))
-        .ok_or_else(|| serde::de::Error::custom("expires_in is no number"))?;
+    seconds.filter(|seconds| !f64::is_nan(*seconds))
+}
+
+pub(super) fn bounded_lifetime(seconds: f64) -> Duration {
     if seconds < SHORTEST_LIFE.as_secs_f64() {
-        return Ok(LIFE_IF_OVER);
+        return LIFE_IF_OVER;
     }
     let bounded = seconds.clamp(SHORTEST_LIFE.as_secs_f64(), LONGEST_LIFE.as_secs_f64());
-    Ok(Duration::from_secs(bounded as u64))
+    Duration::from_secs(bounded as u64)
 }
 
 #[cfg(test)]

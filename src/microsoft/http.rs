@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, ClientBuilder, Proxy, Request, RequestBuilder, Response};
@@ -66,6 +67,7 @@ struct ClientPair {
 struct ClientKey {
     proxy: Option<Url>,
     authorities: Option<Arc<[u8]>>,
+    /// Never through a proxy.
     loopback: bool,
     tls: bool,
 }
@@ -113,6 +115,34 @@ impl Clients {
             silence: api.request_timeout,
             total: api.request_timeout.saturating_mul(TOTAL),
         };
+        self.http(key, peer)
+    }
+
+    /// The client for a service of this machine or its network, which no proxy reaches. `setting` is the key that leads to it.
+    pub(super) fn reach_directly(
+        &self,
+        base: &Url,
+        setting: &'static str,
+        silence: Duration,
+    ) -> Result<Http, ClientError> {
+        let key = ClientKey {
+            proxy: None,
+            authorities: None,
+            loopback: true,
+            tls: base.scheme() == "https",
+        };
+        let peer = Peer {
+            host: base.host_str().unwrap_or_default().to_owned(),
+            port: base.port_or_known_default().unwrap_or_default(),
+            via: None,
+            setting,
+            silence,
+            total: silence.saturating_mul(TOTAL),
+        };
+        self.http(key, peer)
+    }
+
+    fn http(&self, key: ClientKey, peer: Peer) -> Result<Http, ClientError> {
         let ClientPair { keeping, once } = self.pair(key)?;
         Ok(Http {
             client: keeping,

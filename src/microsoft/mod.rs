@@ -24,6 +24,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod identity;
 mod jwt;
 mod proxy;
 mod resolver;

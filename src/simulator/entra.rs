@@ -83,6 +83,12 @@ impl Issued {
     }
 }
 
+/// A new token, and when it ends, in seconds.
+pub(super) struct Minted {
+    pub token: String,
+    pub until: i64,
+}
+
 pub(super) struct Entra {
     world: World,
     journal: Journal,
@@ -184,17 +190,12 @@ impl Entra {
         if !RESOURCES.contains(&audience) {
             return Err(error(500011, [audience, &tenant.name]));
         }
-        let roles = match audience {
-            uri if uri == DEFENDER.uri => &tenant.roles,
-            uri if uri == GRAPH.uri => &tenant.graph_roles,
-            _ => &Vec::new(),
-        };
         Ok(Issued {
             tenant: tenant.id,
             app: tenant.client_id,
             audience: audience.to_owned(),
             by_assertion,
-            roles: roles.clone(),
+            roles: roles(&tenant, audience),
             from: now,
             until: now,
         })
@@ -213,7 +214,38 @@ impl Entra {
     }
 
     /// Section 4.1: v1 writes numbers as strings. Section 4.5: a token without roles is issued all the same.
-    fn issue(&self, v2: bool, mut issued: Issued) -> Answer {
+    fn issue(&self, v2: bool, issued: Issued) -> Answer {
+        let (from, audience) = (issued.from, issued.audience.clone());
+        let Minted { token, until } = self.minted(issued);
+        let from = from / SECOND;
+        let values = json!({
+            "seconds": until - from, "from": from, "until": until, "audience": audience, "token": token,
+        });
+        self.journal.issued(token);
+        let body = match v2 {
+            true => include_str!("entra/token_v2.json"),
+            false => include_str!("entra/token_v1.json"),
+        };
+        Answer::json(200, fill(body, &values))
+    }
+
+    /// A token for this API that the app gets without a request here. `None`: there is no such API.
+    pub fn mint(&self, tenant: &Tenant, app: Uuid, audience: &str) -> Option<Minted> {
+        let now = self.world.now();
+        RESOURCES.contains(&audience).then(|| {
+            self.minted(Issued {
+                tenant: tenant.id,
+                app,
+                audience: audience.to_owned(),
+                by_assertion: true,
+                roles: roles(tenant, audience),
+                from: now,
+                until: now,
+            })
+        })
+    }
+
+    fn minted(&self, mut issued: Issued) -> Minted {
         let mut state = self.state.lock();
         let seconds = match self.lifetime {
             Some(lifetime) => i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX / SECOND / 4),
@@ -221,18 +253,9 @@ impl Entra {
         };
         issued.until = issued.from + seconds * SECOND;
         let token = access_token(&issued, &mut state.rng);
-        let values = json!({
-            "seconds": seconds, "from": issued.from / SECOND, "until": issued.until / SECOND,
-            "audience": issued.audience, "token": token,
-        });
+        let until = issued.until / SECOND;
         state.tokens.insert(token.clone(), issued);
-        drop(state);
-        self.journal.issued(token);
-        let body = match v2 {
-            true => include_str!("entra/token_v2.json"),
-            false => include_str!("entra/token_v1.json"),
-        };
-        Answer::json(200, fill(body, &values))
+        Minted { token, until }
     }
 
     /// The error body of section 4.1.
@@ -244,6 +267,15 @@ impl Entra {
         });
         let body = fill(include_str!("entra/error.json"), &values);
         Answer::json(error.status, body)
+    }
+}
+
+/// The permissions of the app for an API.
+fn roles(tenant: &Tenant, audience: &str) -> Vec<String> {
+    match audience {
+        uri if uri == DEFENDER.uri => tenant.roles.clone(),
+        uri if uri == GRAPH.uri => tenant.graph_roles.clone(),
+        _ => Vec::new(),
     }
 }
 

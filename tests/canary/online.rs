@@ -40,8 +40,8 @@ const fn ends(check: i32, token: i32, tenants: &'static str, kafka: &'static str
 const ANY: &str = "any";
 pub const ANYHOW: Ends = ends(1, 1, ANY, "ok");
 pub const NO_PROXY_LOGIN: Ends = ends(1, 1, "misconfigured", "ok");
-const WELL: Ends = ends(0, 0, "ok", "ok");
-const NO_CREDENTIAL: Ends = ends(1, 1, "credential", "ok");
+pub const WELL: Ends = ends(0, 0, "ok", "ok");
+pub const NO_CREDENTIAL: Ends = ends(1, 1, "credential", "ok");
 const NO_CONSENT: Ends = ends(1, 1, "consent", "ok");
 const NO_KAFKA: Ends = ends(75, 0, "ok", "unavailable");
 const NO_LOGIN: Ends = ends(1, 0, "ok", "unavailable");

@@ -193,7 +193,7 @@ fn bearer(sent: &str) -> &str {
     token.map_or("", |(token, _)| token)
 }
 
-fn whole(status: u16, head: &str, body: &str) -> String {
+pub fn whole(status: u16, head: &str, body: &str) -> String {
     let length = body.len();
     let reason = head.replace("\r\n", " ");
     format!(
@@ -218,13 +218,13 @@ fn claims(sent: &[String]) -> String {
 }
 
 /// Answers until it is dropped.
-struct Parrot {
-    address: SocketAddr,
+pub struct Parrot {
+    pub address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Parrot {
-    async fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+    pub async fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
         let answer = Arc::new(answer);

@@ -48,13 +48,14 @@ pub type Row = (&'static str, fn(Stage) -> Stage, &'static str);
 
 /// All keys that can be wrong. `ledger.path`, the name of a tenant and the file of a second secret, which need not
 /// exist, accept any text.
-const KEYS: [&str; 38] = [
+const KEYS: [&str; 39] = [
     "app.client_id",
     "app.client_secret_file",
     "app.client_secret_env",
     "app.federated_token_file",
     "app.certificate_file",
     "app.certificate_key_file",
+    "app.managed_identity",
     "app.credential_not_after",
     "api.source",
     "api.cloud",

@@ -182,7 +182,8 @@ impl Side<'_> {
             credential: self.credential(&folder),
             not_after: None,
         };
-        let credential = Arc::new(AppCredential::new(&app, Arc::new(SystemClock)));
+        let credential = AppCredential::new(&app, self.clients, Arc::new(SystemClock)).unwrap();
+        let credential = Arc::new(credential);
         let tenant = TENANT.parse().unwrap();
         let entra = Entra::new(self.clients, tenant, credential, &self.settings()).unwrap();
         entra.request().await.map(drop)

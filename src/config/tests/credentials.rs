@@ -36,6 +36,7 @@ fn shown(settings: &Settings) -> String {
         Credential::Certificate { certificate, key } => {
             format!("certificate {} with {}", name(certificate), name(key))
         }
+        Credential::ManagedIdentity(_) => "managed identity".to_owned(),
     }
 }
 

@@ -152,7 +152,12 @@ fn the_keys_commented_out_in_the_full_example_are_known() {
         })
         // Each replaces client_secret_file.
         .filter(|line| {
-            let instead = ["client_secret_env", "federated_token_file", "certificate_"];
+            let instead = [
+                "client_secret_env",
+                "federated_token_file",
+                "certificate_",
+                "managed_",
+            ];
             !instead.iter().any(|key| line.starts_with(key))
         })
         .collect();

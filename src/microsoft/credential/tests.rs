@@ -20,7 +20,7 @@ fn credential(credential: Credential) -> AppCredential {
         credential,
         not_after: None,
     };
-    AppCredential::new(&app, Arc::new(StoppedClock(Ticks(0))))
+    AppCredential::new(&app, &Clients::new(), Arc::new(StoppedClock(Ticks(0)))).unwrap()
 }
 
 fn one_secret(source: SecretSource) -> AppCredential {
@@ -37,6 +37,18 @@ struct Refusing(parking_lot::Mutex<Option<String>>);
 impl TokenRequest for Refusing {
     fn audience(&self) -> &str {
         "https://login.example"
+    }
+
+    fn exchange_audience(&self) -> &'static str {
+        "api://AzureADTokenExchange"
+    }
+
+    fn resource(&self) -> &str {
+        "https://graph.microsoft.com"
+    }
+
+    fn issued(&self, _token: SecretString, _lifetime: Duration) -> IssuedToken {
+        unreachable!("no test here has a managed identity")
     }
 
     fn send(&self, attempt: Attempt) -> BoxFuture<'_, Result<IssuedToken, Denial>> {

@@ -117,6 +117,8 @@ pub(super) struct TokenExpectation {
     pub(super) resource: String,
     pub(super) permission: Permission,
     pub(super) consent_remedy: String,
+    /// What to do about a token of another tenant.
+    pub(super) tenant_remedy: &'static str,
 }
 
 /// The result of examining a token.
@@ -187,7 +189,7 @@ impl TokenExpectation {
                 one_line(&scrub_all(tenant, secrets), 60),
                 self.tenant
             ),
-            "check the tenant's id and api.login_url",
+            self.tenant_remedy,
         ))
     }
 
@@ -248,6 +250,7 @@ mod tests {
             resource: RESOURCE.to_owned(),
             permission: SourceKind::Defender.facts().permission,
             consent_remedy: "consent here".to_owned(),
+            tenant_remedy: "check the tenant's id and api.login_url",
         }
     }
 

@@ -46,7 +46,8 @@ fn entra(source: SourceKind) -> Entra {
         not_after: None,
     };
     let clock = Arc::new(StoppedClock(Ticks(0)));
-    let credential = Arc::new(AppCredential::new(&app, clock));
+    let credential = AppCredential::new(&app, &Clients::new(), clock).expect("no client");
+    let credential = Arc::new(credential);
     let tenant = TENANT.parse().expect("an id");
     let api = api_settings(source, "http://127.0.0.1");
     Entra::new(&Clients::new(), tenant, credential, &api).expect("a client without certificates")

@@ -16,6 +16,7 @@ const SECRET: &str = "SECRET~CANARY/+=&%";
 
 mod certificate;
 mod federated;
+mod managed_identity;
 mod two_secrets;
 
 fn entra_with(login: &Url, endpoint: TokenEndpoint, secret: SecretSource) -> Entra {
@@ -38,8 +39,10 @@ fn entra_proving(login: &Url, endpoint: TokenEndpoint, credential: Credential) -
         not_after: None,
     };
     let clock = Arc::new(StoppedClock(NOW));
-    let credential = Arc::new(AppCredential::new(&app, clock));
-    Entra::new(&Clients::new(), TENANT.parse().unwrap(), credential, &api).unwrap()
+    let clients = Clients::new();
+    let credential = AppCredential::new(&app, &clients, clock).unwrap();
+    let credential = Arc::new(credential);
+    Entra::new(&clients, TENANT.parse().unwrap(), credential, &api).unwrap()
 }
 
 fn secret(value: &str) -> SecretSource {

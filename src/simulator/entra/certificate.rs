@@ -19,7 +19,7 @@ use super::{Receiver, TokenError, error};
 /// The two headers that clients send.
 #[derive(Deserialize)]
 #[serde(tag = "alg", deny_unknown_fields)]
-enum Header {
+enum AssertionHeader {
     #[serde(rename = "PS256")]
     Pss {
         typ: String,
@@ -35,25 +35,25 @@ enum Header {
 }
 
 /// How an algorithm names a certificate, and verifies with its key.
-struct Scheme {
+struct SigningScheme {
     thumbprint: &'static Algorithm,
     verification: &'static dyn VerificationAlgorithm,
     pss: bool,
 }
 
-const PSS: Scheme = Scheme {
+const PSS: SigningScheme = SigningScheme {
     thumbprint: &SHA256,
     verification: &RSA_PSS_2048_8192_SHA256,
     pss: true,
 };
-const PKCS1: Scheme = Scheme {
+const PKCS1: SigningScheme = SigningScheme {
     thumbprint: &SHA1_FOR_LEGACY_USE_ONLY,
     verification: &RSA_PKCS1_2048_8192_SHA256,
     pss: false,
 };
 
 #[derive(Deserialize)]
-struct Claims {
+struct AssertionClaims {
     aud: String,
     sub: String,
     jti: String,
@@ -76,7 +76,7 @@ pub(super) fn check(
     let (header, claims) = jwt::read(assertion).ok_or_else(|| malformed("not three parts"))?;
     let header = serde_json::from_value(header).map_err(|_| malformed("its header"))?;
     let claims = serde_json::from_value(claims).map_err(|_| malformed("a claim is missing"));
-    let claims: Claims = claims?;
+    let claims: AssertionClaims = claims?;
     verify(tenant, &header, assertion, receiver.now)?;
     if claims.sub != client {
         return Err(malformed("its subject is not its issuer"));
@@ -96,10 +96,15 @@ pub(super) fn check(
 }
 
 /// The signature must be that of a registered certificate's key.
-fn verify(tenant: &Tenant, header: &Header, assertion: &str, now: i64) -> Result<(), TokenError> {
+fn verify(
+    tenant: &Tenant,
+    header: &AssertionHeader,
+    assertion: &str,
+    now: i64,
+) -> Result<(), TokenError> {
     let (typ, thumbprint, scheme) = match header {
-        Header::Pss { typ, thumbprint } => (typ, thumbprint, PSS),
-        Header::Pkcs1 { typ, thumbprint } => (typ, thumbprint, PKCS1),
+        AssertionHeader::Pss { typ, thumbprint } => (typ, thumbprint, PSS),
+        AssertionHeader::Pkcs1 { typ, thumbprint } => (typ, thumbprint, PKCS1),
     };
     if typ != "JWT" {
         return Err(malformed("its type is not JWT"));

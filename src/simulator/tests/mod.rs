@@ -9,6 +9,7 @@ mod federation;
 mod graph;
 mod graph_alerts;
 mod graph_pages;
+mod identity;
 mod own_assertions;
 mod poison;
 mod spoilt;

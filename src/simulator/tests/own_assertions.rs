@@ -76,7 +76,7 @@ impl Bench {
     }
 
     /// The AADSTS number of the refusal; null for a token.
-    async fn tries(&self, assertion: &str) -> Value {
+    pub(super) async fn tries(&self, assertion: &str) -> Value {
         let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
         let mut fields = self.fields();
         set(&mut fields, "client_secret", None);

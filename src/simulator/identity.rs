@@ -1,0 +1,252 @@
+//! The endpoints that give tokens to what runs in Azure: the instance metadata service (IMDS) of a machine, and App Service's
+//! (section 4.6, and "How to use managed identities to acquire an access token").
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::entra::Minted;
+use super::jwt;
+use super::service::Service;
+use super::tenant::FederatedCredential;
+use super::time::SECOND;
+use super::urlencoded;
+use super::{Simulator, World};
+
+/// The life of an identity's token, in seconds.
+const LIFE: i64 = 86_400;
+
+/// A managed identity that is assigned to the machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SimulatedIdentity {
+    /// `None`: the machine's own one, which is system-assigned.
+    pub client_id: Option<Uuid>,
+    /// The object id of its service principal.
+    pub principal: Uuid,
+    /// The directory that it belongs to.
+    pub tenant: Uuid,
+}
+
+impl SimulatedIdentity {
+    /// The record with which an app registration trusts it.
+    pub fn federated(&self) -> FederatedCredential {
+        FederatedCredential::new(&self.issuer(), &self.principal.to_string())
+    }
+
+    fn issuer(&self) -> String {
+        format!("https://login.microsoftonline.com/{}/v2.0", self.tenant)
+    }
+}
+
+/// Both endpoints on a loopback port. Dropping it stops it.
+pub struct IdentityEndpoints {
+    address: SocketAddr,
+    state: Arc<Endpoints>,
+    accepting: JoinHandle<()>,
+}
+
+struct Endpoints {
+    service: Arc<Service>,
+    identities: Mutex<Vec<SimulatedIdentity>>,
+}
+
+impl IdentityEndpoints {
+    /// What App Service puts into the environment for its clients.
+    pub const HEADER: &'static str = "canary-identity-header~never.seen";
+
+    /// For the tenants of `simulator`.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub async fn start(
+        simulator: &Simulator,
+        identities: Vec<SimulatedIdentity>,
+    ) -> std::io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(Endpoints {
+            service: simulator.service.clone(),
+            identities: Mutex::new(identities),
+        });
+        let routes = Router::new().fallback(answer).with_state(state.clone());
+        let accepting = tokio::spawn(async move {
+            // It ends only when it is aborted.
+            let _ = axum::serve(listener, routes).await;
+        });
+        Ok(Self {
+            address,
+            state,
+            accepting,
+        })
+    }
+
+    /// The host of the metadata service.
+    pub fn imds(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// App Service's endpoint.
+    pub fn app_service(&self) -> String {
+        format!("http://{}/msi/token", self.address)
+    }
+
+    /// Assigns one more identity.
+    pub fn assign(&self, identity: SimulatedIdentity) {
+        self.state.identities.lock().push(identity);
+    }
+}
+
+impl Drop for IdentityEndpoints {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// A refusal: status, `error`, `error_description`.
+type IdentityRefusal = (u16, &'static str, &'static str);
+
+const fn invalid(description: &'static str) -> IdentityRefusal {
+    (400, "invalid_request", description)
+}
+
+async fn answer(State(state): State<Arc<Endpoints>>, request: Request) -> Response {
+    let (status, body) = match state.token(&request) {
+        Ok(token) => (200, token),
+        Err((status, error, description)) => (
+            status,
+            json!({"error": error, "error_description": description}),
+        ),
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, axum::Json(body)).into_response()
+}
+
+impl Endpoints {
+    fn token(&self, request: &Request) -> Result<Value, IdentityRefusal> {
+        let header = |name| request.headers().get(name).and_then(|it| it.to_str().ok());
+        let imds = match request.uri().path() {
+            "/metadata/identity/oauth2/token" => true,
+            "/msi/token" => false,
+            _ => return Err((404, "not_found", "There is no such path.")),
+        };
+        if request.method() != Method::GET {
+            return Err((405, "invalid_request", "Only GET is allowed."));
+        }
+        match imds {
+            // A request that something passed on is not one of this machine's.
+            true if header("x-forwarded-for").is_some() => {
+                return Err(invalid("The request was forwarded."));
+            }
+            true if header("metadata") != Some("true") => {
+                return Err(invalid("Required metadata header not specified"));
+            }
+            false if header("x-identity-header") != Some(IdentityEndpoints::HEADER) => {
+                return Err((401, "unauthorized", "The identity header is wrong."));
+            }
+            _ => {}
+        }
+        let query = urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
+        let query = query.ok_or(invalid("The query is malformed."))?;
+        let known = ["api-version", "resource", "client_id"];
+        if query
+            .iter()
+            .any(|field| !known.contains(&field.name.as_str()))
+        {
+            return Err(invalid("A parameter is unknown."));
+        }
+        let get = |name: &str| {
+            let mut fields = query.iter().filter(|field| field.name == name);
+            let first = fields.next().map(|field| field.value.as_str());
+            (first, fields.next().is_some())
+        };
+        if known.iter().any(|name| get(name).1) {
+            return Err(invalid("A parameter is given twice."));
+        }
+        let version = if imds { "2018-02-01" } else { "2019-08-01" };
+        if get("api-version").0 != Some(version) {
+            return Err(invalid("The api-version is not supported."));
+        }
+        let resource = get("resource").0.ok_or(invalid("resource is missing"))?;
+        let identity = self.identity(get("client_id").0)?;
+        self.issue(&identity, resource, imds)
+    }
+
+    fn identity(&self, client_id: Option<&str>) -> Result<SimulatedIdentity, IdentityRefusal> {
+        let unknown = invalid("Identity not found");
+        let id = match client_id {
+            None => None,
+            Some(text) => Some(Uuid::try_parse(text).map_err(|_| unknown)?),
+        };
+        let identities = self.identities.lock();
+        let found = identities.iter().find(|identity| identity.client_id == id);
+        found.cloned().ok_or(unknown)
+    }
+
+    fn issue(
+        &self,
+        identity: &SimulatedIdentity,
+        resource: &str,
+        imds: bool,
+    ) -> Result<Value, IdentityRefusal> {
+        let service = &self.service;
+        let now = service.world.now() / SECOND;
+        let Minted { token, until } = match resource {
+            FederatedCredential::AUDIENCE => Minted {
+                token: exchange_token(identity, now),
+                until: now + LIFE,
+            },
+            _ => self.api_token(&service.world, identity, resource)?,
+        };
+        service.journal.issued(token.clone());
+        let mut body = json!({
+            "access_token": token, "expires_on": until.to_string(), "resource": resource, "token_type": "Bearer",
+            "client_id": identity.client_id.unwrap_or(identity.principal),
+        });
+        if imds {
+            body["expires_in"] = json!((until - now).to_string());
+            body["not_before"] = json!(now.to_string());
+        }
+        Ok(body)
+    }
+
+    /// A token for one of the APIs, in the identity's own directory.
+    fn api_token(
+        &self,
+        world: &World,
+        identity: &SimulatedIdentity,
+        resource: &str,
+    ) -> Result<Minted, IdentityRefusal> {
+        let unknown = (
+            400,
+            "invalid_resource",
+            "The resource principal was not found.",
+        );
+        let tenant = world.tenant(identity.tenant).ok_or(unknown)?;
+        let app = identity.client_id.unwrap_or(identity.principal);
+        let minted = self.service.entra.mint(&tenant, app, resource);
+        minted.ok_or(unknown)
+    }
+}
+
+/// What the identity proves itself with at Entra.
+fn exchange_token(identity: &SimulatedIdentity, now: i64) -> String {
+    let claims = json!({
+        "iss": identity.issuer(), "sub": identity.principal, "aud": FederatedCredential::AUDIENCE, "iat": now,
+        "nbf": now, "exp": now + LIFE,
+    });
+    // The tests search for signatures, which no two tokens share.
+    let signature = Uuid::new_v4().to_string();
+    jwt::join(
+        claims.to_string().as_bytes(),
+        format!("{signature}{signature}").as_bytes(),
+    )
+}
