@@ -45,6 +45,8 @@ async fn no_secret_and_no_token_is_in_what_any_command_prints() {
         Box::pin(parrot::repeats_certified()),
         Box::pin(identity::serves()),
         Box::pin(identity::repeats_its_header()),
+        Box::pin(identity::opens_a_vault()),
+        Box::pin(identity::vault_repeats_its_token()),
         Box::pin(online::refused_by_kafka()),
         Box::pin(typed::others(&simulator)),
         Box::pin(daemon::loses_its_secret()),

@@ -107,7 +107,8 @@ fn client(simulator: &Simulator, tenant: &Tenant) -> (IncidentApi, Entra) {
         },
         not_after: None,
     };
-    let credential = AppCredential::new(&app, &clients, Arc::new(SystemClock)).expect("no client");
+    let credential =
+        AppCredential::new(&app, &api, &clients, Arc::new(SystemClock)).expect("no client");
     let credential = Arc::new(credential);
     (
         IncidentApi::new(&clients, id, app.client_id, &api).expect("a client"),

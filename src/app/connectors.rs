@@ -47,7 +47,7 @@ impl Connectors {
     }
 
     pub fn entra(&mut self, tenant: &TenantSettings) -> Result<Entra, FleetError> {
-        let credential = self.credential(&tenant.app).map_err(error(tenant))?;
+        let credential = self.credential(tenant).map_err(error(tenant))?;
         Entra::new(&self.clients, tenant.id, credential, &tenant.api).map_err(error(tenant))
     }
 
@@ -63,11 +63,12 @@ impl Connectors {
         self.credentials.retain(|app, _| used.contains(app));
     }
 
-    fn credential(&mut self, app: &Arc<AppSettings>) -> Result<Arc<AppCredential>, ClientError> {
+    fn credential(&mut self, tenant: &TenantSettings) -> Result<Arc<AppCredential>, ClientError> {
+        let app = &tenant.app;
         if let Some(made) = self.credentials.get(app) {
             return Ok(made.clone());
         }
-        let made = AppCredential::new(app, &self.clients, self.clock.clone())?;
+        let made = AppCredential::new(app, &tenant.api, &self.clients, self.clock.clone())?;
         let made = Arc::new(made);
         self.credentials.insert(app.clone(), made.clone());
         Ok(made)

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use url::Url;
 use uuid::Uuid;
 
 use super::credential_files::{self, FileKind};
@@ -76,7 +77,7 @@ pub(super) fn remedy(missing: &str) -> &'static str {
         }
         _ => {
             "set it to the path of a file that holds the secret's Value, or set app.client_secret_env, \
-             app.federated_token_file, app.certificate_file or app.managed_identity"
+             app.federated_token_file, app.certificate_file, app.managed_identity or app.key_vault_secret"
         }
     }
 }
@@ -98,15 +99,20 @@ const FEDERATED: &str = "federated_token_file";
 const CERTIFICATE: &str = "certificate_file";
 const KEY: &str = "certificate_key_file";
 const IDENTITY: &str = "managed_identity";
+const VAULT: &str = "key_vault_secret";
 const NOT_AFTER: &str = "credential_not_after";
 
 /// The keys of each kind of credential, and why a kind excludes those before it.
-const KINDS: [(&[&str], &str); 4] = [
+const KINDS: [(&[&str], &str); 5] = [
     (&[FILE, VARIABLE, NEXT], ""),
     (&[FEDERATED], "a federated token stands in place of secrets"),
     (
         &[CERTIFICATE, KEY],
         "a certificate stands in place of secrets and tokens",
+    ),
+    (
+        &[VAULT],
+        "a secret in Key Vault stands in place of every other credential",
     ),
     (
         &[IDENTITY],
@@ -142,6 +148,10 @@ fn date(text: &str) -> Result<Ticks, Wrong> {
 fn refuse_two(section: &mut Section<'_>) -> Option<()> {
     let mut kinds = KINDS.iter().filter_map(|(keys, why)| {
         let key = keys.iter().find(|key| section.given(key))?;
+        // The identity opens the vault.
+        if *key == IDENTITY && section.given(VAULT) {
+            return None;
+        }
         Some((*key, *why))
     });
     let (key, other, why, remedy) = match (kinds.next()?, kinds.next_back()) {
@@ -179,8 +189,11 @@ fn read_credential(section: &mut Section<'_>, shared: Option<&Credential>) -> Op
     if section.given(CERTIFICATE) || section.given(KEY) {
         return read_certificate(section);
     }
+    if section.given(VAULT) {
+        return read_vault(section);
+    }
     if section.given(IDENTITY) {
-        return read_identity(section);
+        return read_identity(section).map(Credential::ManagedIdentity);
     }
     let file = credential_files::read(section, FILE, FileKind::Secret);
     let own = file
@@ -239,7 +252,58 @@ fn read_certificate(section: &mut Section<'_>) -> Option<Credential> {
     Some(Credential::Certificate { certificate, key })
 }
 
-fn read_identity(section: &mut Section<'_>) -> Option<Credential> {
+/// A secret's identifier, and the identity that may read it.
+fn read_vault(section: &mut Section<'_>) -> Option<Credential> {
+    let secret = section.own(VAULT, vault_secret);
+    if !section.given(IDENTITY) {
+        let remedy = "set managed_identity beside it, to the identity whose token opens the vault";
+        section.refuse(VAULT, wrong("nothing says who may read it", remedy));
+        return None;
+    }
+    let identity = read_identity(section);
+    Some(Credential::KeyVault {
+        secret: secret?,
+        identity: identity?,
+    })
+}
+
+/// The domains of the vaults of Microsoft's clouds.
+const VAULTS: [&str; 3] = [
+    ".vault.azure.net",
+    ".vault.usgovcloudapi.net",
+    ".vault.azure.cn",
+];
+
+/// The identifier of a secret in a vault; loopback is for tests.
+fn vault_secret(text: &str) -> Result<Url, Wrong> {
+    const REMEDY: &str = "copy the secret's \"Secret Identifier\" from Azure: https://NAME.vault.azure.net/secrets/NAME";
+    let url = Url::parse(text).map_err(|_| wrong("it is not a URL", REMEDY))?;
+    let host = url.host_str().unwrap_or_default();
+    let is_vault = url.scheme() == "https"
+        && url.port().is_none()
+        && VAULTS.iter().any(|domain| host.ends_with(domain));
+    let is_local = url.scheme() == "http" && host == "127.0.0.1";
+    if !is_vault && !is_local {
+        let what = "it is not in a key vault of one of Microsoft's clouds";
+        return Err(wrong(what, REMEDY));
+    }
+    let names: Vec<&str> = url.path().split('/').skip(1).collect();
+    let is_secret = match names.as_slice() {
+        ["secrets", name] => !name.is_empty(),
+        ["secrets", name, version] => !name.is_empty() && !version.is_empty(),
+        _ => false,
+    };
+    let is_plain = url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    match is_secret && is_plain {
+        true => Ok(url),
+        false => Err(wrong("it does not name a secret of the vault", REMEDY)),
+    }
+}
+
+fn read_identity(section: &mut Section<'_>) -> Option<ManagedIdentity> {
     const REMEDY: &str = "write \"system\", or the client id of a user-assigned managed identity, as its overview page in Azure shows it";
     let client_id = section.own(IDENTITY, |text| match text {
         "system" => Ok(None),
@@ -248,10 +312,10 @@ fn read_identity(section: &mut Section<'_>) -> Option<Credential> {
             .map_err(|Wrong { what, .. }| wrong(what, REMEDY)),
     })?;
     match identity_endpoint::of_environment(section.scope.context.environment) {
-        Ok(endpoint) => Some(Credential::ManagedIdentity(ManagedIdentity {
+        Ok(endpoint) => Some(ManagedIdentity {
             client_id,
             endpoint,
-        })),
+        }),
         Err(wrong) => {
             section.refuse(IDENTITY, wrong);
             None

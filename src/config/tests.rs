@@ -11,6 +11,7 @@ mod misplaced;
 mod reports;
 mod tenants;
 mod values;
+mod vaults;
 
 use std::collections::HashMap;
 use std::fs;

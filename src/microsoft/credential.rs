@@ -19,18 +19,20 @@ use uuid::Uuid;
 
 use super::entra::IssuedToken;
 use super::http::{ClientError, Clients};
+use super::key_vault::VaultClient;
 use crate::core::health::expiry::CredentialEnd;
 use crate::core::health::failure::{Failure, one_line};
 use crate::core::health::validity::Validity;
 use crate::core::time::ticks::Ticks;
 use crate::ports::Clock;
-use crate::settings::{AppSettings, Credential};
+use crate::settings::{ApiSettings, AppSettings, Credential};
 use certificate::Certificate;
 use certified_key::{CertificateError, CertifiedKey};
 use client_secret::ClientSecret;
 use federated_token::FederatedToken;
 use managed_identity::IdentityCredential;
 use two_secrets::TwoSecrets;
+use vault_secret::VaultCredential;
 
 pub(super) mod certificate;
 mod certified_key;
@@ -40,10 +42,12 @@ mod known_validity;
 mod managed_identity;
 mod secret_file;
 pub(super) mod two_secrets;
+mod vault_secret;
 
 /// The table of kinds.
 fn kind_of(
     app: &AppSettings,
+    api: &ApiSettings,
     clients: &Clients,
     clock: Arc<dyn Clock>,
 ) -> Result<Box<dyn CredentialKind>, ClientError> {
@@ -73,6 +77,10 @@ fn kind_of(
             clients,
             clock,
         )?),
+        Credential::KeyVault { secret, identity } => Box::new(VaultCredential::new(
+            VaultClient::new(clients, secret, identity, api)?,
+            clock,
+        )),
     })
 }
 
@@ -301,16 +309,19 @@ pub struct AppCredential {
 impl AppCredential {
     /// Reads no file: the credential is read at each token request.
     ///
+    /// A key vault is reached as the API of `api` is, which is that of the first tenant that uses the credential.
+    ///
     /// # Errors
     /// The credential comes from a service, and its HTTP client can't be built.
     pub fn new(
         app: &AppSettings,
+        api: &ApiSettings,
         clients: &Clients,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClientError> {
         Ok(Self {
             client_id: app.client_id,
-            kind: kind_of(app, clients, clock)?,
+            kind: kind_of(app, api, clients, clock)?,
             not_after: app.not_after,
         })
     }

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::entra::{bounded_lifetime, seconds, token};
+use super::grant::{bounded_lifetime, seconds, token};
 use super::http::{ClientError, Clients, Http};
 use super::retry_after;
 use super::scrub::scrub_all;

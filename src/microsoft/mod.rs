@@ -23,9 +23,11 @@ mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod grant;
 mod http;
 mod identity;
 mod jwt;
+mod key_vault;
 mod proxy;
 mod resolver;
 mod retry_after;

@@ -41,6 +41,13 @@ pub enum Credential {
     },
     /// A managed identity of Azure.
     ManagedIdentity(ManagedIdentity),
+    /// A client secret in Azure Key Vault, which a managed identity may read.
+    KeyVault {
+        /// The secret's identifier, with or without a version.
+        secret: Url,
+        /// Whose token opens the vault.
+        identity: ManagedIdentity,
+    },
 }
 
 impl Credential {
@@ -49,7 +56,7 @@ impl Credential {
             Self::Secret { current, next } => (current.file(), next.as_deref()),
             Self::Federated(file) => (Some(file.as_path()), None),
             Self::Certificate { certificate, key } => (Some(&**certificate), Some(&**key)),
-            Self::ManagedIdentity(_) => (None, None),
+            Self::ManagedIdentity(_) | Self::KeyVault { .. } => (None, None),
         };
         first.into_iter().chain(second)
     }

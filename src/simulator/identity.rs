@@ -1,6 +1,7 @@
 //! The endpoints that give tokens to what runs in Azure: the instance metadata service (IMDS) of a machine, and App Service's
 //! (section 4.6, and "How to use managed identities to acquire an access token").
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ use super::{Simulator, World};
 
 /// The life of an identity's token, in seconds.
 const LIFE: i64 = 86_400;
+/// What tokens for key vaults are asked for.
+const VAULTS: &str = "https://vault.azure.net";
 
 /// A managed identity that is assigned to the machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,6 +60,8 @@ pub struct IdentityEndpoints {
 struct Endpoints {
     service: Arc<Service>,
     identities: Mutex<Vec<SimulatedIdentity>>,
+    /// The tokens for key vaults.
+    vault: Arc<Mutex<HashSet<String>>>,
 }
 
 impl IdentityEndpoints {
@@ -76,6 +81,7 @@ impl IdentityEndpoints {
         let state = Arc::new(Endpoints {
             service: simulator.service.clone(),
             identities: Mutex::new(identities),
+            vault: Arc::default(),
         });
         let routes = Router::new().fallback(answer).with_state(state.clone());
         let accepting = tokio::spawn(async move {
@@ -97,6 +103,11 @@ impl IdentityEndpoints {
     /// App Service's endpoint.
     pub fn app_service(&self) -> String {
         format!("http://{}/msi/token", self.address)
+    }
+
+    /// The tokens for key vaults that were given.
+    pub(super) fn vault_tokens(&self) -> Arc<Mutex<HashSet<String>>> {
+        self.state.vault.clone()
     }
 
     /// Assigns one more identity.
@@ -201,9 +212,15 @@ impl Endpoints {
         let now = service.world.now() / SECOND;
         let Minted { token, until } = match resource {
             FederatedCredential::AUDIENCE => Minted {
-                token: exchange_token(identity, now),
+                token: own_token(identity, resource, now),
                 until: now + LIFE,
             },
+            VAULTS => {
+                let token = own_token(identity, resource, now);
+                self.vault.lock().insert(token.clone());
+                let until = now + LIFE;
+                Minted { token, until }
+            }
             _ => self.api_token(&service.world, identity, resource)?,
         };
         service.journal.issued(token.clone());
@@ -237,10 +254,10 @@ impl Endpoints {
     }
 }
 
-/// What the identity proves itself with at Entra.
-fn exchange_token(identity: &SimulatedIdentity, now: i64) -> String {
+/// What the identity proves itself with.
+fn own_token(identity: &SimulatedIdentity, audience: &str, now: i64) -> String {
     let claims = json!({
-        "iss": identity.issuer(), "sub": identity.principal, "aud": FederatedCredential::AUDIENCE, "iat": now,
+        "iss": identity.issuer(), "sub": identity.principal, "aud": audience, "iat": now,
         "nbf": now, "exp": now + LIFE,
     });
     // The tests search for signatures, which no two tokens share.

@@ -50,6 +50,7 @@ mod tenant;
 mod tests;
 mod time;
 mod urlencoded;
+mod vault;
 mod world;
 
 use std::io;
@@ -72,6 +73,7 @@ pub use journal::{Journal, Request};
 pub use service::listing::Order;
 pub use tenant::{FederatedCredential, RegisteredCertificate, Tenant};
 pub use time::{Clock, SECOND};
+pub use vault::KeyVault;
 pub use world::World;
 
 use connection::{Acceptor, ConnectionHandle};

@@ -48,7 +48,7 @@ pub type Row = (&'static str, fn(Stage) -> Stage, &'static str);
 
 /// All keys that can be wrong. `ledger.path`, the name of a tenant and the file of a second secret, which need not
 /// exist, accept any text.
-const KEYS: [&str; 39] = [
+const KEYS: [&str; 40] = [
     "app.client_id",
     "app.client_secret_file",
     "app.client_secret_env",
@@ -56,6 +56,7 @@ const KEYS: [&str; 39] = [
     "app.certificate_file",
     "app.certificate_key_file",
     "app.managed_identity",
+    "app.key_vault_secret",
     "app.credential_not_after",
     "api.source",
     "api.cloud",

@@ -182,7 +182,9 @@ impl Side<'_> {
             credential: self.credential(&folder),
             not_after: None,
         };
-        let credential = AppCredential::new(&app, self.clients, Arc::new(SystemClock)).unwrap();
+        let credential =
+            AppCredential::new(&app, &self.settings(), self.clients, Arc::new(SystemClock))
+                .unwrap();
         let credential = Arc::new(credential);
         let tenant = TENANT.parse().unwrap();
         let entra = Entra::new(self.clients, tenant, credential, &self.settings()).unwrap();

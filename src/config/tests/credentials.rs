@@ -37,6 +37,7 @@ fn shown(settings: &Settings) -> String {
             format!("certificate {} with {}", name(certificate), name(key))
         }
         Credential::ManagedIdentity(_) => "managed identity".to_owned(),
+        Credential::KeyVault { secret, .. } => secret.to_string(),
     }
 }
 

@@ -157,6 +157,7 @@ fn the_keys_commented_out_in_the_full_example_are_known() {
                 "federated_token_file",
                 "certificate_",
                 "managed_",
+                "key_vault_",
             ];
             !instead.iter().any(|key| line.starts_with(key))
         })

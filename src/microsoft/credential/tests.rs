@@ -12,6 +12,7 @@ use super::federated_token::REPLACED_WITHIN;
 use super::*;
 use crate::core::health::failure::{Health, Reaction};
 use crate::microsoft::fuzzing::StoppedClock;
+use crate::microsoft::tests::support::http_options;
 use crate::settings::SecretSource;
 
 fn credential(credential: Credential) -> AppCredential {
@@ -20,7 +21,13 @@ fn credential(credential: Credential) -> AppCredential {
         credential,
         not_after: None,
     };
-    AppCredential::new(&app, &Clients::new(), Arc::new(StoppedClock(Ticks(0)))).unwrap()
+    AppCredential::new(
+        &app,
+        &http_options(),
+        &Clients::new(),
+        Arc::new(StoppedClock(Ticks(0))),
+    )
+    .unwrap()
 }
 
 fn one_secret(source: SecretSource) -> AppCredential {

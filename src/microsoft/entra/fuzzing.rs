@@ -18,9 +18,10 @@ use super::super::credential::{
     AppCredential, ProofKey, ProofPlace, certificate, client_secret, federated_token,
 };
 use super::super::fuzzing::{Head, StoppedClock, api_settings, check};
+use super::super::grant::{LONGEST_LIFE, SHORTEST_LIFE};
 use super::super::http::Clients;
+use super::Entra;
 use super::refusal::TokenAnswer;
-use super::{Entra, LONGEST_LIFE, SHORTEST_LIFE};
 use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
 use crate::settings::{AppSettings, Credential, SecretSource};
@@ -46,10 +47,10 @@ fn entra(source: SourceKind) -> Entra {
         not_after: None,
     };
     let clock = Arc::new(StoppedClock(Ticks(0)));
-    let credential = AppCredential::new(&app, &Clients::new(), clock).expect("no client");
+    let api = api_settings(source, "http://127.0.0.1");
+    let credential = AppCredential::new(&app, &api, &Clients::new(), clock).expect("no client");
     let credential = Arc::new(credential);
     let tenant = TENANT.parse().expect("an id");
-    let api = api_settings(source, "http://127.0.0.1");
     Entra::new(&Clients::new(), tenant, credential, &api).expect("a client without certificates")
 }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::core::time::ticks::Ticks;
 use crate::microsoft::fuzzing::StoppedClock;
+use crate::microsoft::grant::{LONGEST_LIFE, SHORTEST_LIFE};
 use crate::microsoft::tests::support::{
     SCOPE, Server, Step, TENANT, answer, assert_silent_about, http_options, json as json_answer,
     jwt,
@@ -16,6 +17,7 @@ const SECRET: &str = "SECRET~CANARY/+=&%";
 
 mod certificate;
 mod federated;
+mod key_vault;
 mod managed_identity;
 mod two_secrets;
 
@@ -40,7 +42,7 @@ fn entra_proving(login: &Url, endpoint: TokenEndpoint, credential: Credential) -
     };
     let clock = Arc::new(StoppedClock(NOW));
     let clients = Clients::new();
-    let credential = AppCredential::new(&app, &clients, clock).unwrap();
+    let credential = AppCredential::new(&app, &api, &clients, clock).unwrap();
     let credential = Arc::new(credential);
     Entra::new(&clients, TENANT.parse().unwrap(), credential, &api).unwrap()
 }
