@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use incidentd::simulator::Options;
 use serde_json::{Value, json};
 
-use crate::chart::render::{repository, tool};
+use crate::chart::render::{PROMTOOL, repository};
 use crate::kafka_ledger::Replicas;
 use crate::support::setup::simulator;
 use crate::support::{blocking, tell};
@@ -60,7 +60,7 @@ fn promtool_takes_the_rules_and_they_fire_as_their_tests_say() {
         ["test", "rules", "deploy/prometheus/alerts_test.yaml"],
         ["test", "rules", "deploy/prometheus/alerts_days_test.yaml"],
     ] {
-        let checked = tool("promtool")
+        let checked = Command::new(&*PROMTOOL)
             .args(command)
             .current_dir(repository())
             .output();
@@ -98,7 +98,7 @@ fn promtool_takes_every_query_of_the_dashboard() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let document = json!({ "groups": [{ "name": "dashboard", "rules": rules }] });
     fs::write(file.path(), document.to_string()).expect("written");
-    let checked = tool("promtool")
+    let checked = Command::new(&*PROMTOOL)
         .args(["check", "rules"])
         .arg(file.path())
         .output();
@@ -166,7 +166,7 @@ async fn rules_dashboard_and_documentation_name_the_metrics_that_the_daemon_serv
     }
 
     let checked = blocking(move || {
-        let mut check = tool("promtool")
+        let mut check = Command::new(&*PROMTOOL)
             .args(["check", "metrics", "--extended"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -30,14 +30,20 @@ pub fn tool(name: &str) -> Command {
     Command::new(TOOLS.join("bin").join(name))
 }
 
-pub static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| {
+pub static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| tools(&[]));
+
+pub static PROMTOOL: LazyLock<PathBuf> =
+    LazyLock::new(|| tools(&["promtool"]).join("bin/promtool"));
+
+fn tools(args: &[&str]) -> PathBuf {
     let made = Command::new(repository().join("tests/chart/tools"))
+        .args(args)
         .output()
         .expect("tests/chart/tools runs");
     let said = String::from_utf8_lossy(&made.stderr);
     assert!(made.status.success(), "tests/chart/tools failed:\n{said}");
     PathBuf::from(String::from_utf8_lossy(&made.stdout).trim())
-});
+}
 
 /// `helm template` with a values file and further arguments.
 pub fn helm_template(values: &Path, further: &[&str]) -> Output {
