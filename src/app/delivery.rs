@@ -162,7 +162,8 @@ impl Delivery {
         }
     }
 
-    /// Removes tenants from the ledger that left the configuration long ago.
+    /// Removes tenants from the ledger that left the configuration long ago. A ledger that replicas share also warns of those
+    /// that only another replica has configured.
     pub(super) fn spawn_pruning(
         &self,
         tasks: &mut Supervisor,
@@ -177,8 +178,12 @@ impl Delivery {
                 async move { ledger.prune(configured, now).await }.boxed()
             }
             LedgerInUse::Kafka(ledger) => {
-                let ledger = ledger.clone();
-                async move { ledger.prune(ids, clock).await }.boxed()
+                let (ledger, same_ids) = (ledger.clone(), ids.clone());
+                async move {
+                    let warnings = ledger.warn_of_unconfigured(same_ids, clock.clone());
+                    tokio::join!(ledger.prune(ids, clock.clone()), warnings);
+                }
+                .boxed()
             }
         };
         tasks.spawn(

@@ -20,6 +20,7 @@ use super::owned::{Owned, OwnerView};
 use super::owner::{LedgerOwner, OwnerEvents, OwnerSetup};
 use super::tenant::{KafkaTenantLedger, TenantAccess};
 use super::topic::{self, TopicError};
+use super::unconfigured;
 use super::worker::WorkerSetup;
 use crate::core::health::failure::Failure;
 use crate::core::health::status::{
@@ -199,6 +200,15 @@ impl KafkaLedger {
                 }
             }
         }
+    }
+
+    /// Warns of tenants that this process has and that are not `configured`, after each restore.
+    pub(crate) async fn warn_of_unconfigured(
+        &self,
+        configured: impl FnMut() -> HashSet<TenantId>,
+        clock: Arc<dyn Clock>,
+    ) {
+        unconfigured::warn(self.owned(), self.ownership(), configured, &*clock).await;
     }
 
     /// What this process has now.

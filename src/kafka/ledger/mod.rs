@@ -31,6 +31,7 @@ mod tenant;
 mod tests;
 mod topic;
 mod transactional;
+mod unconfigured;
 mod worker;
 
 pub(crate) use check::inspect_ledger;
