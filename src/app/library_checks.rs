@@ -10,7 +10,7 @@ use crate::core::time::ticks::Ticks;
 use crate::kafka::KafkaError;
 use crate::microsoft;
 use crate::ports::Clock;
-use crate::settings::KafkaConnection;
+use crate::settings::{KafkaConnection, LedgerKind};
 use crate::telemetry::clock::SystemClock;
 
 /// The file of the systemd unit's variables, usually Kafka's password.
@@ -104,13 +104,13 @@ impl LibraryChecks for Libraries {
         })
     }
 
-    fn properties(&self, all: &[(String, SecretString)]) -> Result<(), Wrong> {
+    fn properties(&self, all: &[(String, SecretString)], ledger: LedgerKind) -> Result<(), Wrong> {
         let options = KafkaConnection {
             brokers: String::new(),
             properties: all.to_vec(),
             max_in_flight: 0,
         };
-        options.check().map_err(|error| {
+        options.check(ledger).map_err(|error| {
             let is_there = Path::new(SERVICE_ENVIRONMENT).exists();
             let what = error.to_string();
             let remedy = remedy_of_all(&what, is_there);

@@ -12,7 +12,7 @@ use super::layers::read_regular;
 use super::problems::{Wrong, require, wrong};
 use super::section::Section;
 use super::values::{is_host_name, quoted};
-use crate::settings::{KafkaConnection, KafkaSettings};
+use crate::settings::{KafkaConnection, KafkaSettings, LedgerKind};
 
 mod promises;
 
@@ -28,8 +28,12 @@ const FILES: [&str; 5] = [
 const MAX_FILE: u64 = 8 << 20;
 
 /// The settings of the daemon. `None` only if a default can't be read.
-pub(super) fn read(section: &mut Section<'_>, max_in_flight: usize) -> Option<KafkaSettings> {
-    let properties = read_properties(section.enter("properties"));
+pub(super) fn read(
+    section: &mut Section<'_>,
+    max_in_flight: usize,
+    ledger: LedgerKind,
+) -> Option<KafkaSettings> {
+    let properties = read_properties(section.enter("properties"), ledger);
     Some(KafkaSettings {
         files: fingerprints(&properties),
         connection: KafkaConnection {
@@ -80,7 +84,7 @@ fn is_host_and_port(text: &str) -> bool {
 
 /// Reads librdkafka's properties. Names may be quoted or dotted (`"sasl.password" = …`, `sasl.password = …`,
 /// `…__SASL__PASSWORD` in the environment).
-fn read_properties(mut section: Section<'_>) -> Vec<(String, SecretString)> {
+fn read_properties(mut section: Section<'_>, ledger: LedgerKind) -> Vec<(String, SecretString)> {
     let checks = section.scope.context.checks;
     let before = section.diagnosis.problems.len();
     let mut all = Vec::new();
@@ -98,7 +102,7 @@ fn read_properties(mut section: Section<'_>) -> Vec<(String, SecretString)> {
     let each_is_good = section.diagnosis.problems.len() == before;
     if each_is_good
         && !all.is_empty()
-        && let Err(wrong) = checks.properties(&all)
+        && let Err(wrong) = checks.properties(&all, ledger)
     {
         section.refuse_whole(wrong);
     }

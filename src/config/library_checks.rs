@@ -4,6 +4,7 @@
 use secrecy::SecretString;
 
 use super::problems::Wrong;
+use crate::settings::LedgerKind;
 
 /// An answer must not contain the value, which may be a password. Without an own answer everything is accepted.
 pub trait LibraryChecks {
@@ -15,11 +16,15 @@ pub trait LibraryChecks {
         Ok(())
     }
 
-    /// All properties of librdkafka together; each is accepted alone.
+    /// All properties of librdkafka together, for the clients of this kind of ledger, too; each is accepted alone.
     ///
     /// # Errors
     /// They contradict each other, or name a file that can't be used.
-    fn properties(&self, _all: &[(String, SecretString)]) -> Result<(), Wrong> {
+    fn properties(
+        &self,
+        _all: &[(String, SecretString)],
+        _ledger: LedgerKind,
+    ) -> Result<(), Wrong> {
         Ok(())
     }
 

@@ -97,11 +97,12 @@ pub(super) fn listen(context: Context<'_>, diagnosis: &mut Diagnosis) -> Option<
 fn read_daemon(root: &mut Section<'_>) -> Option<Settings> {
     let mut poll = root.enter("poll");
     let (max_concurrent, max_in_flight) = (poll.get("max_concurrent")?, poll.get("max_in_flight")?);
+    let ledger = root.within("ledger", read_ledger)?;
     Some(Settings {
         tenants: Vec::new(),
         max_concurrent,
-        kafka: kafka::read(&mut root.enter("kafka"), max_in_flight)?,
-        ledger: root.within("ledger", read_ledger)?,
+        kafka: kafka::read(&mut root.enter("kafka"), max_in_flight, ledger.kind)?,
+        ledger,
         http: root.within("http", read_http)?,
         log: root.within("log", read_log)?,
         warnings: Vec::new(),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::types::RDKafkaConfRes;
 use secrecy::{ExposeSecret, SecretString};
@@ -15,7 +16,7 @@ use super::events::ClientEvents;
 use super::queue::Client;
 use super::scrub::Scrubber;
 use crate::kafka::connection::Connection;
-use crate::settings::KafkaConnection;
+use crate::settings::{KafkaConnection, LedgerKind};
 
 /// Room in librdkafka's queue for what encoding adds to incidents, beyond the doubling.
 const QUEUE_SLACK: usize = 32 << 20;
@@ -43,6 +44,9 @@ const EVENT_HUBS: [&str; 3] = [
     ".servicebus.usgovcloudapi.net",
     ".servicebus.chinacloudapi.cn",
 ];
+
+/// The limit of a transaction in checks.
+const TRANSACTION: Duration = Duration::from_secs(15);
 
 /// The thread that delivers acknowledgements also delivers statistics, so each proves that it lives. They also count
 /// closed connections, so they have to come often.
@@ -203,6 +207,7 @@ impl KafkaConnection {
             ("group.id", "incidentd-ledger-restore"),
             ("isolation.level", isolation),
             ("auto.offset.reset", "earliest"),
+            ("enable.partition.eof", "false"),
             // Many partitions may be read at once, and librdkafka holds this much of each, and as much again for each row.
             ("queued.min.messages", "20000"),
             ("queued.max.messages.kbytes", "4096"),
@@ -297,15 +302,31 @@ impl KafkaConnection {
         ))
     }
 
-    /// Checks that librdkafka accepts all of these properties together. It reads the files that they name, and connects
-    /// to no broker, so that `brokers` may be empty.
-    pub fn check(&self) -> Result<(), KafkaError> {
+    /// Checks that librdkafka accepts all of these properties together, for each client that the `ledger` needs, too. It reads
+    /// the files that they name, and connects to no broker, so that `brokers` may be empty.
+    pub(crate) fn check(&self, ledger: LedgerKind) -> Result<(), KafkaError> {
+        self.check_client::<Client>(self.producer())?;
+        if ledger == LedgerKind::Kafka {
+            self.check_client::<Client>(self.transactional_producer("check", TRANSACTION))?;
+            for consumer in [
+                self.restoring_consumer("read_committed"),
+                self.group_member("check", "check"),
+            ] {
+                self.check_client::<BaseConsumer<_>>(consumer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_client<C: FromClientConfigAndContext<ClientEvents>>(
+        &self,
+        mut config: ClientConfig,
+    ) -> Result<(), KafkaError> {
         let connection = Arc::new(Connection::new(self.brokers.clone(), self.scrubber()));
-        let mut config = self.producer();
         config.remove("bootstrap.servers");
         // Silence librdkafka's log: the error says what is wrong.
         config.set_log_level(RDKafkaLogLevel::Emerg);
-        let made = config.create_with_context::<_, Client>(ClientEvents::of(&connection));
+        let made = config.create_with_context::<_, C>(ClientEvents::of(&connection));
         made.map(drop).map_err(|error| self.explain(error))
     }
 

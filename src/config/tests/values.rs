@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::super::{LibraryChecks, Wrong, load};
 use super::{APP, Fixture, TENANT, with};
+use crate::settings::LedgerKind;
 
 #[test]
 fn the_environment_goes_before_the_file_and_a_tenant_before_both() {
@@ -140,7 +141,7 @@ fn a_property_that_is_refused_never_reaches_the_library() {
             assert_ne!(name, "plugin.library.paths");
             Ok(())
         }
-        fn properties(&self, all: &[(String, SecretString)]) -> Result<(), Wrong> {
+        fn properties(&self, all: &[(String, SecretString)], _: LedgerKind) -> Result<(), Wrong> {
             panic!("it gets {} properties", all.len());
         }
     }

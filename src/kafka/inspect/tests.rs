@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::kafka::mock::MockBroker;
+use crate::settings::LedgerKind;
 
 fn options(brokers: &str) -> KafkaConnection {
     KafkaConnection {
@@ -48,7 +49,7 @@ fn properties_that_librdkafka_refuses_are_found_without_a_broker() {
     for (name, value) in [("no.such.property", "1"), ("linger.ms", "soon")] {
         let mut options = options("127.0.0.1:1");
         options.properties = vec![(name.to_owned(), value.to_owned().into())];
-        let error = options.check().expect_err(name);
+        let error = options.check(LedgerKind::Local).expect_err(name);
         assert!(error.to_string().contains(name), "{error}");
         let error = KafkaConnection::check_property(name, value).expect_err(name);
         assert!(error.to_string().contains(name), "{error}");
@@ -72,7 +73,33 @@ fn properties_that_only_together_are_wrong_are_found_without_a_broker() {
             ("sasl.mechanism".to_owned(), "PLAIN".to_owned().into()),
             (name.to_owned(), value.to_owned().into()),
         ];
-        let error = options.check().expect_err(name);
+        let error = options.check(LedgerKind::Local).expect_err(name);
         assert!(error.to_string().contains(named), "{error}");
+    }
+}
+
+#[test]
+fn properties_that_only_the_ledger_s_clients_refuse_are_found_without_a_broker() {
+    let mut options = options("127.0.0.1:1");
+    let property = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned().into())];
+    options.properties = property("max.poll.interval.ms", "10000");
+    options
+        .check(LedgerKind::Local)
+        .expect("no member of a group");
+    let error = options.check(LedgerKind::Kafka).expect_err("refused");
+    assert!(
+        error.to_string().contains("max.poll.interval.ms"),
+        "{error}"
+    );
+    for usual in [
+        ("enable.partition.eof", "true"),
+        ("linger.ms", "50"),
+        ("message.timeout.ms", "60000"),
+        ("queue.buffering.max.kbytes", "65536"),
+        ("acks", "all"),
+        ("compression.type", "zstd"),
+    ] {
+        options.properties = property(usual.0, usual.1);
+        options.check(LedgerKind::Kafka).expect(usual.0);
     }
 }
