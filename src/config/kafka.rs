@@ -12,7 +12,7 @@ use super::layers::read_regular;
 use super::problems::{Wrong, require, wrong};
 use super::section::Section;
 use super::values::{is_host_name, quoted};
-use crate::settings::{KafkaConnection, KafkaSettings, LedgerKind};
+use crate::settings::{KafkaConnection, KafkaSettings, LedgerKind, Settings};
 
 mod promises;
 
@@ -80,6 +80,31 @@ fn is_host_and_port(text: &str) -> bool {
         None => is_host_name(host),
     };
     is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// The key of a topic to which something else than the ledger's rows is written, if it is the ledger's topic. A record among
+/// rows can't be read as one. `shared`: the topic of tenants without their own.
+pub(super) fn clashes_with_ledger(settings: &Settings, shared: &Arc<str>) -> Option<&'static str> {
+    let KafkaSettings {
+        status_topic,
+        dead_letter_topic,
+        ..
+    } = &settings.kafka;
+    let ledger = &settings.ledger;
+    let of_tenants = settings.tenants.iter().map(|tenant| &tenant.topic);
+    let records = of_tenants
+        .chain([shared])
+        .map(|topic| ("kafka.topic", topic));
+    let states = status_topic
+        .iter()
+        .map(|topic| ("kafka.status_topic", topic));
+    let letters = dead_letter_topic.iter();
+    let letters = letters.map(|topic| ("kafka.dead_letter_topic", topic));
+    let mut all = records.chain(states).chain(letters);
+    let clash = all.find(|(_, topic)| **topic == ledger.kafka.topic);
+    clash
+        .filter(|_| ledger.kind == LedgerKind::Kafka)
+        .map(|(key, _)| key)
 }
 
 /// Reads librdkafka's properties. Names may be quoted or dotted (`"sasl.password" = …`, `sasl.password = …`,

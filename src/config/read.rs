@@ -8,7 +8,7 @@ use super::access;
 use super::kafka;
 use super::layers;
 use super::origin::{Spot, Table};
-use super::problems::{Diagnosis, Wrong, reads_plain, require, wrong};
+use super::problems::{Diagnosis, Problem, Wrong, reads_plain, require, wrong};
 use super::scope::{Context, Owner, Scope};
 use super::section::Section;
 use super::tenants::{ExistingTenants, TenantParts, Tenants};
@@ -46,6 +46,9 @@ pub(super) fn read(
     warn_of_order(&mut root, &tables);
     root.diagnosis.hides_tenants |= root.refused("tenants") || root.refused("tenants_dir");
     let given = root.finish();
+    let ledger = given.get("ledger").cloned();
+    let ledger_topic = ledger.and_then(|it| Some(file.of(it.into_table().ok()?.get("topic")?)));
+    let ledger_topic = ledger_topic.unwrap_or_else(|| file.clone());
     if shared.api.settings.proxy.is_none() {
         layers::warn_of_unusable_proxies(context.environment, diagnosis);
     }
@@ -62,6 +65,12 @@ pub(super) fn read(
     settings.folders.extend(tenants_dir.clone());
     let existing;
     (settings.tenants, existing) = tenants.finish(tenants_dir, diagnosis);
+    if let Some(key) = kafka::clashes_with_ledger(&settings, &shared.topic) {
+        let what = format!("{key} is the same topic, and a record is no row of the ledger");
+        let wrong = wrong(what, "give the ledger a topic of its own");
+        let problem = Problem::at(&ledger_topic, "ledger.topic", wrong);
+        diagnosis.problems.push(problem);
+    }
     Some((settings, existing))
 }
 

@@ -25,7 +25,7 @@ pub(super) struct TenantParts {
     app: AppChoice,
     pub api: ApiChoice,
     poll: Arc<PollSettings>,
-    topic: Arc<str>,
+    pub topic: Arc<str>,
 }
 
 impl TenantParts {

@@ -186,3 +186,29 @@ fn a_secret_s_file_that_all_users_can_reach_is_warned_of_and_a_group_s_is_not() 
     let closed = fixture.with_mode("", 0o700).warnings();
     assert_eq!(closed, Vec::<String>::new());
 }
+
+#[test]
+fn a_topic_of_records_is_refused_as_the_ledger_s() {
+    let ledger = |kind: &str, topic: &str, more: &str| {
+        with(&format!(
+            "[ledger]\nkind = {kind:?}\ntopic = {topic:?}\n[kafka]\nstatus_topic = \"states\"\ndead_letter_topic = \"dead\"\n{more}"
+        ))
+    };
+    let own = "[[tenants]]\nid = \"22222222-2222-2222-2222-222222222222\"\nkafka.topic = \"own\"\n";
+    for (topic, key) in [
+        ("security.incidents", "kafka.topic"),
+        ("own", "kafka.topic"),
+        ("states", "kafka.status_topic"),
+        ("dead", "kafka.dead_letter_topic"),
+    ] {
+        let report = ledger("kafka", topic, own).report();
+        let said = format!("ledger.topic: {key} is the same topic");
+        assert!(report.contains(&said), "{topic}: {report}");
+        assert!(
+            report.starts_with("1 error") || report.contains("one error"),
+            "{report}"
+        );
+        ledger("local", topic, own).valid();
+    }
+    ledger("kafka", "a-topic-of-its-own", own).valid();
+}
