@@ -24,12 +24,14 @@ const DAY: u64 = 86_400;
 const AGAIN: Duration = Duration::from_secs(12);
 const DOCUMENT: &str = include_str!("../docs/configuration.md");
 
+/// Registers an app, and writes its credential's files.
+type SetUp = fn(&Credentials<'_>);
+
 /// One cell of the table.
 struct Case {
     kind: &'static str,
     name: &'static str,
-    /// Registers the app, and writes the credential's files.
-    set_up: fn(&Credentials<'_>),
+    set_up: SetUp,
     state: &'static str,
     /// What the remedy contains; of a case that is well, what the document says.
     says: &'static str,
@@ -38,7 +40,7 @@ struct Case {
 const fn case(
     kind: &'static str,
     name: &'static str,
-    set_up: fn(&Credentials<'_>),
+    set_up: SetUp,
     state: &'static str,
     says: &'static str,
 ) -> Case {
@@ -173,7 +175,7 @@ const CASES: &[Case] = &[
 ];
 
 /// What stays well when the app gets another credential, and its files follow.
-const ROTATIONS: [(&str, fn(&Credentials<'_>)); 6] = [
+const ROTATIONS: [(&str, SetUp); 6] = [
     (SECRET, |c| c.secret("new", "new")),
     (FEDERATED, |c| c.federated("new", "new", 3600)),
     (CERTIFICATE, |c| c.certificate(TWO, TWO, 30 * DAY)),

@@ -53,7 +53,7 @@ mod tests {
         for (json, errors) in [
             (include_str!("defender/errors.json"), 14),
             (include_str!("graph/errors.json"), 14),
-            (include_str!("entra/errors.json"), 22),
+            (include_str!("entra/errors.json"), 24),
         ] {
             let table = Errors::new(json).0;
             assert_eq!(table.len(), errors, "{json}");

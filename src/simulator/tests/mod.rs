@@ -1,5 +1,9 @@
 //! Tests of the simulator over real sockets, with their own client.
 
+#[allow(
+    clippy::duplicate_mod,
+    reason = "adapters, and the tests outside, do not share modules"
+)]
 #[path = "../../../tests/support/certificates.rs"]
 mod certificates;
 mod defender;

@@ -150,7 +150,7 @@ fn write_fleet(out: &mut Exposition, tenants: &[TenantStatus]) {
         ),
         (
             "incidentd_next_credential_expiry_timestamp_seconds",
-            "When the federated token ends that ends first; a client secret does not say.",
+            "When the credential ends that ends first, if that is known.",
             expiries.min().map(Ticks::as_unix_f64),
         ),
     ];
