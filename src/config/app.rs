@@ -234,11 +234,14 @@ fn read_certificate(section: &mut Section<'_>) -> Option<Credential> {
             (both.clone(), both, CERTIFICATE)
         }
     };
-    let content = |path| read_regular(path, MAX_FILE).unwrap_or_default();
+    // A path that leads to no file may be a secret in the wrong key: it is not shown, and what is wrong was said above.
+    let content = |path| read_regular(path, MAX_FILE).ok();
+    let contents = content(&certificate).zip(content(&key));
     let checks = section.scope.context.checks;
-    if let Err(WrongCertificate { of_key, wrong }) =
-        checks.certificate(&content(&certificate), &content(&key))
-    {
+    let checked = contents.map_or(Ok(()), |(certificate, key)| {
+        checks.certificate(&certificate, &key)
+    });
+    if let Err(WrongCertificate { of_key, wrong }) = checked {
         let (blamed, file) = match of_key {
             true => (key_is_in, &key),
             false => (CERTIFICATE, &certificate),
