@@ -1,4 +1,4 @@
-//! `incidentd config`: the configuration in force, and where each value comes from.
+//! `incidentd config`: the configuration in force, and where each value comes from; or what it may be, for editors.
 
 use clap::Args;
 
@@ -13,10 +13,16 @@ pub struct ConfigCommand {
     file: ConfigFile,
     /// Show all that holds for this tenant, by its name or id
     tenant: Option<String>,
+    /// Print the configuration's JSON Schema for editors; no file is read
+    #[arg(long, conflicts_with_all = ["tenant", "config"])]
+    schema: bool,
 }
 
 impl ConfigCommand {
     pub fn run(self) -> Result<(), CommandError> {
+        if self.schema {
+            return text::print_as_it_is(&config::schema());
+        }
         let effective = self.file.read(|file, environment| {
             config::effective(file, environment, &Libraries::default())
         })?;

@@ -27,6 +27,7 @@ mod origin;
 mod poll;
 mod problems;
 mod read;
+mod schema;
 mod scope;
 mod section;
 mod service_copies;
@@ -45,6 +46,7 @@ pub(crate) use library_checks::{LibraryChecks, WrongCertificate};
 pub use problems::ConfigErrors;
 pub(crate) use problems::{Problem, Wrong, wrong};
 pub(crate) use read::DEFAULT_LISTEN;
+pub(crate) use schema::schema;
 pub(crate) use tenants::{ExistingTenants, tenant_id, tenant_name};
 pub(crate) use units::distance;
 

@@ -9,6 +9,7 @@ mod identities;
 mod keys;
 mod misplaced;
 mod reports;
+mod schema;
 mod tenants;
 mod values;
 mod vaults;

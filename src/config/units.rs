@@ -15,7 +15,7 @@ pub(super) struct Measure {
     /// Its name in a sentence: "a duration".
     article: &'static str,
     /// Each unit as a multiple of the smallest one, the largest first.
-    units: &'static [(&'static str, u64)],
+    pub units: &'static [(&'static str, u64)],
     not_one: &'static str,
     example: &'static str,
 }
