@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod config;
 mod consent;
+mod daemon;
 #[cfg(feature = "demo")]
 mod demo;
 mod init;

@@ -50,6 +50,20 @@ pub fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "incidentd: {}", lines.join("\n"));
 }
 
+/// The same document without characters that command a terminal. In JSON they can only be in texts, where an escape means
+/// the same, or between values, where a space does.
+pub fn one_json_line(body: &str) -> String {
+    let mut line = String::with_capacity(body.len() + 1);
+    for (c, tamed) in body.trim().chars().zip(tame(body.trim()).chars()) {
+        match c {
+            '\t' | '\r' | '\n' => line.push(' '),
+            c if c != tamed => line.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => line.push(c),
+        }
+    }
+    line + "\n"
+}
+
 /// The width of a text on a terminal.
 pub fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
@@ -232,6 +246,18 @@ mod tests {
             format!("ok  {}…  {}", "n".repeat(33), "x".repeat(60))
         );
         assert!(lines.iter().all(|line| width(line) == COLUMNS), "{lines:?}");
+    }
+
+    #[test]
+    fn json_stays_what_it_is_and_commands_nothing() {
+        let said = "{\"name\":\"Söhne \u{9b}2J\u{7f}\u{202e}\",\r\n\t\"n\":1}\n";
+        let line = one_json_line(said);
+        assert_eq!(
+            line,
+            "{\"name\":\"Söhne \\u009b2J\\u007f\\u202e\",   \"n\":1}\n"
+        );
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&line), value(said));
     }
 
     proptest! {

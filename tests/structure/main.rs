@@ -68,7 +68,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
 /// Exceptions to the rules: which module, what it names, and why.
 const EXCEPTIONS: [(&str, &str, &str); 7] = [
     (
-        "cli::status",
+        "cli::daemon",
         "telemetry::client",
         "it asks a running daemon's endpoints, and both sides of them are telemetry's",
     ),
