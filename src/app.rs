@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod ledger_tools;
 mod library_checks;
 mod mounts;
+mod preview;
 mod reload;
 pub mod retirement;
 mod status;
@@ -64,6 +65,7 @@ use delivery::{Delivery, Destination};
 use fleet::Builder;
 pub use library_checks::Libraries;
 use mounts::Mounts;
+use preview::ReloadPreviewer;
 pub use reload::{Load, Reload};
 use reload::{ReloadStatus, Reloader};
 use status::{StatusView, log_stalls};
@@ -176,6 +178,7 @@ impl App {
             started: clock.now(),
             state: Mutex::new(RunState::Starting),
             configuration: Arc::new(ReloadStatus::new(clock.now())),
+            preview: Arc::new(ReloadPreviewer::new(settings.clone())),
             board: board.clone(),
             metrics,
             delivery: delivery.clone(),
@@ -325,6 +328,8 @@ impl App {
         };
         tasks.spawn("assignment", forever(assignment.run(stop())));
         if let Some(reload) = reload {
+            let preview = self.view.preview.clone();
+            preview.reads_with(reload.load.clone());
             let reloader = Reloader {
                 reload,
                 builder: self.builder,
@@ -333,6 +338,7 @@ impl App {
                 mounts: Mounts::default(),
                 configured,
                 status: self.view.configuration.clone(),
+                preview,
                 clock: self.sweeper.clock.clone(),
                 commands: commands.clone(),
             };

@@ -5,4 +5,5 @@ mod fleet;
 mod kafka;
 mod ledger;
 mod offline;
+mod reload;
 mod token;

@@ -49,9 +49,11 @@ impl Builder {
             .flat_map(|before| before.settings.tenants.iter().zip(before.fleet.iter()))
             .map(|(settings, tenant)| (settings.id, (settings, tenant)))
             .collect();
-        let same_records = before.is_some_and(|before| same_records(before.settings, settings));
+        let is_untouched = |was: &TenantSettings, tenant: &TenantSettings| {
+            before.is_some_and(|before| is_untouched(before.settings, was, settings, tenant))
+        };
         let build = |tenant: &TenantSettings| match known.get(&tenant.id) {
-            Some((was, same)) if same_records && *was == tenant => Ok(Arc::clone(same)),
+            Some((was, same)) if is_untouched(was, tenant) => Ok(Arc::clone(same)),
             Some((was, former)) if same_tokens(was, tenant) => {
                 self.tenant(tenant, settings, Some(former.tokens.clone()))
             }
@@ -89,6 +91,16 @@ impl Builder {
             encoder: Arc::new(encoder(tenant, settings)),
         }))
     }
+}
+
+/// Whether a reload leaves a tenant as it is: its own settings and how its records are made are the same.
+pub fn is_untouched(
+    before: &Settings,
+    was: &TenantSettings,
+    after: &Settings,
+    is: &TenantSettings,
+) -> bool {
+    was == is && same_records(before, after)
 }
 
 /// Whether records are made in the same way.

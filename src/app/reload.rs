@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fleet::{Before, Builder};
 use super::mounts::Mounts;
+use super::preview::ReloadPreviewer;
 use crate::config::{ConfigErrors, Problem};
 use crate::core::diff::Diff;
 use crate::core::health::failure::chain;
@@ -90,6 +91,7 @@ pub struct Reloader {
     /// All tenants of the configuration. What follows it takes those that this process has.
     pub configured: watch::Sender<Fleet>,
     pub status: Arc<ReloadStatus>,
+    pub preview: Arc<ReloadPreviewer>,
     pub clock: Arc<dyn Clock>,
     pub commands: mpsc::Sender<DispatcherCommand>,
 }
@@ -200,6 +202,7 @@ impl Reloader {
             tracing::warn!(error = chain(&error), "log.level stays as it was");
         }
         self.settings = Arc::new(settings);
+        self.preview.accept(self.settings.clone());
         self.status.accept(self.clock.now(), restart_needed);
         Ok(())
     }

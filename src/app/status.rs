@@ -8,9 +8,11 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use super::delivery::Delivery;
+use super::preview::ReloadPreviewer;
 use super::reload::ReloadStatus;
 use crate::core::format::span;
 use crate::core::health::failure::Health;
+use crate::core::health::reload_preview::ReloadPreview;
 use crate::core::health::status::{
     PartState, PartStatus, RunState, StatusReport, TenantStatus, summary,
 };
@@ -37,6 +39,7 @@ pub struct StatusView {
     pub started: Ticks,
     pub state: Mutex<RunState>,
     pub configuration: Arc<ReloadStatus>,
+    pub preview: Arc<ReloadPreviewer>,
     pub board: Arc<Board>,
     pub metrics: Arc<Metrics>,
     pub delivery: Arc<Delivery>,
@@ -146,6 +149,10 @@ impl Surface for StatusView {
             ledger,
             ownership: self.delivery.ownership(),
         }
+    }
+
+    fn reload_preview(&self) -> Option<ReloadPreview> {
+        self.preview.preview()
     }
 
     fn metrics(&self) -> String {

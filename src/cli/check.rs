@@ -9,6 +9,7 @@
 
 mod json;
 mod notes;
+mod reload;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Args;
 
+use super::daemon::host_and_port;
 use super::{
     CONFIGURATION, CommandError, ConfigFile, FAILED, OrExit, UNAVAILABLE, run_async,
     tenant_selection, text,
@@ -38,14 +40,27 @@ Exit codes:
   75  Kafka, or Microsoft for every tenant, is out of reach now, and nothing else is wrong
   78  the configuration is not valid
 
+With --reload:
+  0   the reload would take all that is new
+  1   some keys have new values that need a restart
+  75  no incidentd answers there
+  78  the reload would be refused, and change nothing; or the configuration does not say where the daemon listens
+
 After each change of the files, before a reload or a restart:
-  incidentd check --offline")]
+  incidentd check --offline
+  incidentd check --reload")]
 pub struct CheckCommand {
     #[command(flatten)]
     file: ConfigFile,
     /// Only the configuration: no network is used
     #[arg(long)]
     offline: bool,
+    /// What a reload would change: the running daemon reads its files and compares
+    #[arg(long, conflicts_with_all = ["offline", "tenant"])]
+    reload: bool,
+    /// Where the daemon listens; without it, where http.listen of the configuration says
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port, requires = "reload")]
+    address: Option<String>,
     /// The report as JSON
     #[arg(long)]
     json: bool,
@@ -56,6 +71,9 @@ pub struct CheckCommand {
 
 impl CheckCommand {
     pub fn run(self) -> Result<(), CommandError> {
+        if self.reload {
+            return reload::check(&self.file, self.address.as_deref(), self.json);
+        }
         let checks = Libraries::checking_dates();
         let loaded = config::load(&self.file.config, &process_environment(), &checks);
         if let (true, Err(errors)) = (self.json, &loaded) {

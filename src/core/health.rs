@@ -8,6 +8,7 @@ use serde::Serializer;
 pub(crate) mod alarms;
 pub mod expiry;
 pub mod failure;
+pub(crate) mod reload_preview;
 pub(crate) mod sentences;
 pub(crate) mod status;
 pub mod validity;

@@ -1,4 +1,4 @@
-//! The HTTP endpoints: `/livez`, `/readyz`, `/metrics`, `/api/status`, and the status page at `/`.
+//! The HTTP endpoints: `/livez`, `/readyz`, `/metrics`, `/api/status`, `/api/reload/preview`, and the status page at `/`.
 //!
 //! A whole cluster may reach them, so they contain nothing secret, and no caller can make them costly:
 //! - a connection carries one request and has one time limit, from accept to the last byte: a slow sender or reader is cut
@@ -50,6 +50,7 @@ use uuid::Uuid;
 
 use super::clock::SystemClock;
 use super::metrics;
+use crate::core::health::reload_preview::ReloadPreview;
 use crate::core::health::status::StatusReport;
 use crate::ports::Clock;
 
@@ -58,9 +59,12 @@ pub use host::HostNames;
 use host::HostVerdict;
 use renderings::{KEPT, NoRendering, Renderings};
 
-/// What the endpoints show. The first two run on a thread that may block; the last two must answer at once.
+/// What the endpoints show. The first three run on a thread that may block; the last two must answer at once.
 pub trait Surface: Send + Sync + 'static {
     fn report(&self) -> StatusReport;
+
+    /// What a reload would change now; `None` if nothing reloads this daemon. Reads files.
+    fn reload_preview(&self) -> Option<ReloadPreview>;
 
     /// The text of [`metrics::Metrics::render`].
     fn metrics(&self) -> String;
@@ -212,6 +216,7 @@ struct EndpointState {
     turn: Duration,
     metrics: Renderings,
     report: Renderings,
+    preview: Renderings,
     page: Renderings,
 }
 
@@ -225,6 +230,7 @@ fn router(limits: EndpointLimits, names: HostNames, surface: Arc<dyn Surface>) -
         turn: limits.turn,
         metrics: renderings(),
         report: renderings(),
+        preview: renderings(),
         page: renderings(),
     });
     Router::new()
@@ -232,6 +238,7 @@ fn router(limits: EndpointLimits, names: HostNames, surface: Arc<dyn Surface>) -
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
         .route("/api/status", get(status))
+        .route("/api/reload/preview", get(reload_preview))
         .route("/", get(front))
         .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared)
@@ -291,6 +298,14 @@ async fn status(State(shared): SharedState) -> Result<impl IntoResponse, NoRende
     let surface = Arc::clone(&shared.surface);
     let make = move || serde_json::to_vec(&surface.report()).ok();
     let json = shared.report.get(shared.turn, make).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], json))
+}
+
+/// Reads the files for all callers at a time. A preview is at most ten times as old as the processor time that it took.
+async fn reload_preview(State(shared): SharedState) -> Result<impl IntoResponse, NoRendering> {
+    let surface = Arc::clone(&shared.surface);
+    let make = move || serde_json::to_vec(&surface.reload_preview()).ok();
+    let json = shared.preview.get(shared.turn, make).await?;
     Ok(([(CONTENT_TYPE, "application/json")], json))
 }
 

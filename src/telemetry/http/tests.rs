@@ -69,6 +69,13 @@ impl Surface for Fake {
         }
     }
 
+    fn reload_preview(&self) -> Option<ReloadPreview> {
+        Some(ReloadPreview {
+            untouched: 7,
+            ..ReloadPreview::default()
+        })
+    }
+
     fn metrics(&self) -> String {
         (self.metrics)()
     }
@@ -174,6 +181,11 @@ async fn status_is_json_and_metrics_are_prometheus_text() {
     assert_eq!(
         body(&status),
         serde_json::to_string(&fake.report()).unwrap()
+    );
+    let preview = server.get("/api/reload/preview").await;
+    assert_eq!(
+        body(&preview),
+        serde_json::to_string(&fake.reload_preview()).unwrap()
     );
     let metrics = server.get("/metrics").await;
     let kind = "content-type: text/plain; version=0.0.4; charset=utf-8\r\n";
