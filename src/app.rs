@@ -18,6 +18,7 @@ pub mod ledger_tools;
 mod library_checks;
 mod mounts;
 mod preview;
+pub mod records;
 mod reload;
 pub mod retirement;
 mod status;

@@ -14,6 +14,7 @@ mod chart;
 mod cli_check;
 mod cli_config;
 mod cli_status;
+mod cli_tap;
 mod crash;
 mod credentials;
 mod daemon;

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, interval, timeout, timeout_at};
 use uuid::Uuid;
 
+use super::record_view::RecordView;
 use super::text::print_as_it_is;
 use super::{CommandError, FAILED, INTERNAL, OrExit, run_async};
 use crate::app::{App, Libraries, Output};
@@ -31,9 +32,8 @@ use crate::kafka::mock::MockBroker;
 use crate::kafka::reader::{Arrived, TopicReader};
 use crate::settings::{LogFormat, Settings};
 use crate::simulator::{Options, Simulator, Tenant, World};
-use crate::telemetry::logging;
+use crate::telemetry::logging::{self, colour_refused};
 
-use line::Printer;
 use script::Script;
 use tally::Tally;
 
@@ -112,7 +112,7 @@ impl DemoCommand {
         ));
         let mut watch = TopicWatch {
             tally: Tally::default(),
-            printer: Printer::new(&tenants, io::stdout().is_terminal()),
+            colour: io::stdout().is_terminal() && !colour_refused(),
             reader,
             simulator: &simulator,
         };
@@ -144,7 +144,7 @@ impl DemoCommand {
 /// The topic under watch.
 struct TopicWatch<'a> {
     tally: Tally,
-    printer: Printer,
+    colour: bool,
     reader: TopicReader,
     simulator: &'a Simulator,
 }
@@ -192,7 +192,11 @@ impl TopicWatch<'_> {
 
     fn show(&mut self, record: &Arrived) -> anyhow::Result<()> {
         self.tally.count(record, &self.simulator.journal());
-        writeln!(io::stdout(), "{}", self.printer.line(record))?;
+        writeln!(
+            io::stdout(),
+            "{}",
+            line::line(&RecordView::of(record), self.colour)
+        )?;
         Ok(())
     }
 }

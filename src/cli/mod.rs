@@ -11,8 +11,10 @@ mod demo;
 mod init;
 mod ledger;
 mod man;
+mod record_view;
 mod run;
 mod status;
+mod tap;
 mod tenant_selection;
 mod text;
 mod token;
@@ -81,6 +83,7 @@ commands! {
     Consent(consent::ConsentCommand),
     Token(token::TokenCommand),
     Status(status::StatusCommand),
+    Tap(tap::TapCommand),
     Ledger(ledger::LedgerCommand),
     #[cfg(feature = "demo")]
     Demo(demo::DemoCommand),

@@ -39,6 +39,7 @@ mod values;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 pub(crate) use effective::Effective;
 pub use keys::{ConfigKey, keys};
@@ -157,6 +158,17 @@ pub(crate) fn listen(path: &Path, environment: &Environment) -> Result<SocketAdd
 /// What is wrong with it, and what to write.
 pub(crate) fn brokers(text: &str) -> Result<String, String> {
     kafka::brokers(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.remedy))
+}
+
+/// A duration of at most a year, in the form of the configuration.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    const YEAR: u64 = 365 * 86_400_000;
+    let millis = units::DURATION.read(text, 1, YEAR);
+    let millis = millis.map_err(|wrong| format!("{}; {}", wrong.what, wrong.remedy))?;
+    Ok(Duration::from_millis(millis))
 }
 
 /// The process's environment. Values that are not UTF-8 are kept with replacement characters, so that they are reported

@@ -26,7 +26,6 @@ mod options;
 mod producers;
 mod publisher;
 mod queue;
-#[cfg(feature = "demo")]
 pub mod reader;
 mod refusal;
 mod scrub;
@@ -51,9 +50,8 @@ pub enum KafkaError {
     /// librdkafka's own text, without property values.
     #[error("librdkafka can't work with these settings: {why}")]
     Client { why: String },
-    #[cfg(feature = "demo")]
-    #[error("the topic {topic:?} can't be read: {why}")]
-    Read { topic: String, why: String },
+    #[error("{topics} can't be read: {why}")]
+    Read { topics: String, why: String },
     #[cfg(feature = "demo")]
     #[error("the in-process broker did not start: {why}")]
     Mock { why: String },

@@ -1,14 +1,18 @@
-//! Reads a topic from its first record, so that `demo` shows what Kafka has, and not what the daemon says it sent.
+//! Reads topics, so that `demo` and `tap` show what Kafka has, and not what the daemon says it sent.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{Headers, Message};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::KafkaError;
+use super::scrub::Scrubber;
+use crate::settings::KafkaConnection;
 
 const METADATA_LIMIT: Duration = Duration::from_secs(10);
 
@@ -35,44 +39,69 @@ impl Arrived {
     }
 }
 
-/// Reads all partitions of one topic from the beginning, committed records only. librdkafka fetches at most 64 MB
-/// ahead.
+/// Where a reader begins in each partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadFrom {
+    /// The first record.
+    Beginning,
+    /// The first record of this time or later, as the time since 1970.
+    Time(Duration),
+    /// The next record that arrives.
+    End,
+}
+
+/// Reads all partitions of topics, committed records only. It joins no group and commits nothing. librdkafka fetches at
+/// most 64 MB ahead.
 pub struct TopicReader {
-    topic: String,
+    topics: String,
     consumer: StreamConsumer,
+    scrubber: Scrubber,
 }
 
 impl TopicReader {
-    /// Needs a broker that answers within seconds, and the topic.
+    /// Reads a topic from the beginning. Needs a broker that answers within seconds, and the topic.
     pub async fn open(brokers: &str, topic: &str) -> Result<Self, KafkaError> {
-        let consumer: StreamConsumer = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
-            // librdkafka requires a name. There is no group: partitions are assigned by hand, and nothing is committed.
-            .set("group.id", "incidentd-reader")
-            .set("enable.auto.commit", "false")
-            .set("fetch.wait.max.ms", "100")
+        let connection = KafkaConnection {
+            brokers: brokers.to_owned(),
+            properties: Vec::new(),
+            max_in_flight: 0,
+        };
+        let topics = BTreeSet::from([topic.into()]);
+        Self::follow(&connection, &topics, ReadFrom::Beginning).await
+    }
+
+    /// The same for any topics and any beginning, with librdkafka's properties of a configuration.
+    pub async fn follow(
+        connection: &KafkaConnection,
+        topics: &BTreeSet<Arc<str>>,
+        from: ReadFrom,
+    ) -> Result<Self, KafkaError> {
+        let mut config = connection.reading_consumer();
+        let consumer: StreamConsumer = config
             .set_log_level(RDKafkaLogLevel::Emerg)
             .create()
-            .map_err(|error| KafkaError::Client {
-                why: error.to_string(),
-            })?;
-        let name = topic.to_owned();
+            .map_err(|error| connection.explain(error))?;
+        let wanted = topics.clone();
         let assigned = tokio::task::spawn_blocking(move || {
-            let partitions = partitions(&consumer, &name)?;
+            let partitions = partitions(&consumer, &wanted, from)?;
             consumer.assign(&partitions)?;
             Ok(consumer)
         });
+        let scrubber = connection.scrubber();
+        let topics = topics.iter().map(|topic| &**topic).collect::<Vec<_>>();
+        let topics = topics.join(", ");
         let fail = |why: String| KafkaError::Read {
-            topic: topic.to_owned(),
-            why,
+            topics: topics.clone(),
+            why: scrubber.clean(&why),
         };
         let consumer = assigned
             .await
             .map_err(|error| fail(error.to_string()))?
             .map_err(|error: ClientError| fail(error.to_string()))?;
         Ok(Self {
-            topic: topic.to_owned(),
+            topics,
             consumer,
+            scrubber,
         })
     }
 
@@ -85,8 +114,8 @@ impl TopicReader {
                 Err(ClientError::MessageConsumption(code)) if passes(code) => {}
                 Err(error) => {
                     return Err(KafkaError::Read {
-                        topic: self.topic.clone(),
-                        why: error.to_string(),
+                        topics: self.topics.clone(),
+                        why: self.scrubber.clean(&error.to_string()),
                     });
                 }
             }
@@ -104,18 +133,40 @@ fn passes(code: rdkafka::error::RDKafkaErrorCode) -> bool {
     )
 }
 
-fn partitions(consumer: &StreamConsumer, topic: &str) -> Result<TopicPartitionList, ClientError> {
-    let metadata = consumer.fetch_metadata(Some(topic), METADATA_LIMIT)?;
+fn partitions(
+    consumer: &StreamConsumer,
+    topics: &BTreeSet<Arc<str>>,
+    from: ReadFrom,
+) -> Result<TopicPartitionList, ClientError> {
     let mut list = TopicPartitionList::new();
-    for found in metadata.topics() {
-        if let Some(error) = found.error() {
-            return Err(ClientError::MetadataFetch(error.into()));
-        }
-        for partition in found.partitions() {
-            list.add_partition_offset(topic, partition.id(), Offset::Beginning)?;
+    for topic in topics {
+        let metadata = consumer.fetch_metadata(Some(topic), METADATA_LIMIT)?;
+        for found in metadata.topics() {
+            if let Some(error) = found.error() {
+                return Err(ClientError::MetadataFetch(error.into()));
+            }
+            for partition in found.partitions() {
+                let begin = match from {
+                    // The end of now, and not that of the first answer.
+                    ReadFrom::End => {
+                        let (_, end) =
+                            consumer.fetch_watermarks(topic, partition.id(), METADATA_LIMIT)?;
+                        Offset::Offset(end)
+                    }
+                    ReadFrom::Beginning => Offset::Beginning,
+                    // In a question for offsets, a time in milliseconds.
+                    ReadFrom::Time(time) => {
+                        Offset::Offset(time.as_millis().try_into().unwrap_or(i64::MAX))
+                    }
+                };
+                list.add_partition_offset(topic, partition.id(), begin)?;
+            }
         }
     }
-    Ok(list)
+    match from {
+        ReadFrom::Time(_) => consumer.offsets_for_times(list, METADATA_LIMIT),
+        ReadFrom::Beginning | ReadFrom::End => Ok(list),
+    }
 }
 
 fn own(message: &impl Message) -> Arrived {

@@ -74,8 +74,7 @@ async fn a_preview_says_what_the_reload_then_does() {
         .iter()
         .find(|line| line["message"] == "configuration reloaded")
         .expect("a line");
-    let counts =
-        ["added", "removed", "changed", "untouched"].map(|count| said[count].as_u64());
+    let counts = ["added", "removed", "changed", "untouched"].map(|count| said[count].as_u64());
     assert_eq!(counts, [Some(1); 4], "{said}");
     until("nothing is left to reload", SOON, async || {
         check(&daemon, &[]).await == untouched
