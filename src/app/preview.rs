@@ -5,11 +5,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::fleet::is_untouched;
-use super::reload::Load;
+use crate::config::ConfigErrors;
 use crate::core::diff::Diff;
 use crate::core::health::reload_preview::{NamedTenant, ReloadPreview};
 use crate::core::ids::TenantId;
 use crate::settings::{Settings, TenantSettings};
+
+/// Reads the configuration again, as at the start. Blocks.
+pub type Load = Arc<dyn Fn() -> Result<Settings, ConfigErrors> + Send + Sync>;
 
 /// The settings in force, and how they are read again. [`ReloadPreviewer::accept`] keeps up with the reloads.
 pub struct ReloadPreviewer {

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::fleet::{Before, Builder};
 use super::mounts::Mounts;
-use super::preview::ReloadPreviewer;
-use crate::config::{ConfigErrors, Problem};
+use super::preview::{Load, ReloadPreviewer};
+use crate::config::Problem;
 use crate::core::diff::Diff;
 use crate::core::health::failure::chain;
 use crate::core::health::status::{ConfigurationState, ConfigurationStatus};
@@ -35,9 +35,6 @@ const MISTAKES: usize = 20;
 
 /// The time to read the files; those of thousands of tenants take a second or two.
 const LOAD: Duration = Duration::from_secs(60);
-
-/// Reads the configuration again, as at the start. Blocks.
-pub type Load = Arc<dyn Fn() -> Result<Settings, ConfigErrors> + Send + Sync>;
 
 /// How a reload is requested, and what it needs.
 #[derive(Clone)]
