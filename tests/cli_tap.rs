@@ -64,7 +64,8 @@ async fn records_are_shown_by_tenant_change_and_time_until_ctrl_c() {
     };
     world.create(*first, 1).expect("an incident");
     world.create(*second, 1).expect("an incident");
-    let config = Setup::new(&simulator, &kafka, &topic).write();
+    let setup = Setup::new(&simulator, &kafka, &topic);
+    let config = setup.write();
     let mut daemon = Daemon::start(&config).await;
 
     let mut all = Tap::start(&config, &["--since", "1h"]).await;
@@ -105,7 +106,8 @@ async fn records_are_shown_by_tenant_change_and_time_until_ctrl_c() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_does_not_exist_ends_it_with_75() {
     let simulator = simulator(1, Options::default()).await;
-    let config = Setup::new(&simulator, &shared(), &unique("untapped")).write();
+    let setup = Setup::new(&simulator, &shared(), &unique("untapped"));
+    let config = setup.write();
     let mut command = incidentd();
     let output = command.arg("tap").arg("--config").arg(&config).output();
     let output = timeout(SOON, output)

@@ -25,7 +25,8 @@ async fn check(daemon: &Daemon, args: &[&str]) -> (i32, String, String) {
 async fn a_preview_says_what_the_reload_then_does() {
     let simulator = simulator(3, Options::default()).await;
     let tenants = simulator.world().tenants();
-    let config = Setup::new(&simulator, NOBODY, &unique("preview")).write();
+    let setup = Setup::new(&simulator, NOBODY, &unique("preview"));
+    let config = setup.write();
     let mut daemon = Daemon::start_with(&config, &["--output", "stdout"], &[]).await;
     let untouched = (
         0,
