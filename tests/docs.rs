@@ -22,6 +22,7 @@ fn read(page: &str) -> String {
 pub fn pages() -> Vec<(String, String)> {
     let docs = fs::read_dir(path("docs")).unwrap();
     let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = names.filter(|name| name.ends_with(".md"));
     let names = names.map(|name| format!("docs/{name}"));
     let names = names.chain(["README.md".to_owned()]);
     names

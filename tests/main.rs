@@ -34,4 +34,5 @@ mod outage;
 mod reload;
 mod secrets;
 mod sources;
+mod status_page;
 mod support;

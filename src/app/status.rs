@@ -12,10 +12,12 @@ use super::preview::ReloadPreviewer;
 use super::reload::ReloadStatus;
 use crate::core::format::span;
 use crate::core::health::failure::Health;
+use crate::core::health::fleet_view::{FleetQuery, FleetView, TenantDetails};
 use crate::core::health::reload_preview::ReloadPreview;
 use crate::core::health::status::{
     PartState, PartStatus, RunState, StatusReport, TenantStatus, summary,
 };
+use crate::core::ids::TenantId;
 use crate::core::time::ticks::Ticks;
 use crate::runtime::health::board::{Board, WAITS_FOR_LEDGER};
 use crate::runtime::limits::ByteBudget;
@@ -79,6 +81,20 @@ impl StatusView {
         waits_for.is_some_and(|waited| waited >= PATIENCE)
     }
 
+    fn report_with(&self, tenants: Vec<TenantStatus>) -> StatusReport {
+        StatusReport {
+            version: env!("CARGO_PKG_VERSION"),
+            started: self.started,
+            state: self.state(),
+            configuration: self.configuration.now(),
+            alarms: self.board.alarms(),
+            tenants,
+            kafka: self.kafka(),
+            ledger: self.ledger(),
+            ownership: self.delivery.ownership(),
+        }
+    }
+
     fn kafka(&self) -> PartStatus {
         let [destination, _] = self.delivery.parts();
         let status = match self.stall() {
@@ -93,19 +109,22 @@ impl StatusView {
         }
     }
 
-    /// A tenant that waits for the ledger says why.
-    fn tenants(&self, ledger: &PartStatus) -> Vec<TenantStatus> {
-        let mut tenants = self.board.tenants();
+    /// Gives tenants that wait for the ledger its reason.
+    fn explain<'a>(
+        &self,
+        ledger: &PartStatus,
+        tenants: impl IntoIterator<Item = &'a mut TenantStatus>,
+    ) {
+        let (Some(error), Some(remedy)) = (&ledger.error, &ledger.remedy) else {
+            return;
+        };
         let ownership = self.delivery.outlet.ownership().borrow().clone();
-        if let (Some(error), Some(remedy)) = (&ledger.error, &ledger.remedy) {
-            for tenant in &mut tenants {
-                if tenant.state == Health::Starting && ownership.waits(tenant.id) {
-                    tenant.error = Some(format!("{WAITS_FOR_LEDGER}: {error}"));
-                    tenant.remedy = Some(remedy.clone());
-                }
+        for tenant in tenants {
+            if tenant.state == Health::Starting && ownership.waits(tenant.id) {
+                tenant.error = Some(format!("{WAITS_FOR_LEDGER}: {error}"));
+                tenant.remedy = Some(remedy.clone());
             }
         }
-        tenants
     }
 
     fn ledger(&self) -> PartStatus {
@@ -137,18 +156,22 @@ fn stall(waited: Duration, kafka: Option<PartState>) -> Option<Stall> {
 
 impl Surface for StatusView {
     fn report(&self) -> StatusReport {
-        let ledger = self.ledger();
-        StatusReport {
-            version: env!("CARGO_PKG_VERSION"),
-            started: self.started,
-            state: self.state(),
-            configuration: self.configuration.now(),
-            alarms: self.board.alarms(),
-            tenants: self.tenants(&ledger),
-            kafka: self.kafka(),
-            ledger,
-            ownership: self.delivery.ownership(),
-        }
+        let mut report = self.report_with(self.board.tenants());
+        self.explain(&report.ledger, report.tenants.iter_mut());
+        report
+    }
+
+    fn fleet(&self, query: &FleetQuery) -> FleetView {
+        let mut view = self.board.view(self.report_with(Vec::new()), query);
+        let shown = view.tenants.iter_mut().map(|tenant| &mut tenant.status);
+        self.explain(&view.report.ledger, shown);
+        view
+    }
+
+    fn tenant(&self, tenant: TenantId) -> Option<TenantDetails> {
+        let mut details = self.board.details(tenant)?;
+        self.explain(&self.ledger(), [&mut details.view.status]);
+        Some(details)
     }
 
     fn reload_preview(&self) -> Option<ReloadPreview> {

@@ -5,9 +5,11 @@ use std::fmt;
 
 use serde::Serializer;
 
+pub(crate) mod activity;
 pub(crate) mod alarms;
 pub mod expiry;
 pub mod failure;
+pub(crate) mod fleet_view;
 pub(crate) mod reload_preview;
 pub(crate) mod sentences;
 pub(crate) mod status;

@@ -41,6 +41,9 @@ const V2_PATH: &str = "oauth2/v2.0/token";
 /// A token is a few KB even with hundreds of roles.
 const MAX_TOKEN_ANSWER: usize = 1 << 20;
 
+/// The roles of a token that are kept to be shown. An app for incidents needs one.
+const MOST_ROLES: usize = 20;
+
 /// Requests the tokens of one tenant.
 pub struct Entra {
     http: Http,
@@ -53,6 +56,8 @@ pub struct Entra {
     /// The request parameter that names what tokens are for.
     target: (&'static str, String),
     expected: TokenExpectation,
+    /// `None`: no administrator consents to a managed identity.
+    consent_link: Option<String>,
 }
 
 impl Entra {
@@ -78,6 +83,7 @@ impl Entra {
                  multitenant app registration, and set app.client_id to that app",
             ),
         };
+        let consent_link = (!credential.is_app()).then_some(link);
         let resource = resource(&api.scope).to_owned();
         let (path, target) = match api.token_endpoint {
             TokenEndpoint::V1 => ("oauth2/token", ("resource", resource.clone())),
@@ -99,6 +105,7 @@ impl Entra {
                 consent_remedy,
                 tenant_remedy,
             },
+            consent_link,
         })
     }
 
@@ -186,10 +193,12 @@ impl Entra {
     fn granted(&self, granted: TokenBody, secrets: &[&str]) -> IssuedToken {
         let token = granted.access_token;
         let examined = self.expected.examine(token.expose_secret(), secrets);
+        let roles = examined.claims.as_ref().map(|claims| claims.roles.iter());
         IssuedToken {
             grant: Grant {
                 token: AccessToken::new(token),
                 lifetime: granted.expires_in,
+                roles: roles.map(|roles| roles.take(MOST_ROLES).cloned().collect()),
             },
             claims: examined.claims,
             unfit: examined.verdict.err(),
@@ -258,6 +267,10 @@ impl TokenSource for Entra {
 
     fn credential_stamp(&self) -> u64 {
         self.credential.stamp()
+    }
+
+    fn consent_link(&self) -> Option<String> {
+        self.consent_link.clone()
     }
 
     fn credential_end(&self) -> Option<CredentialEnd> {

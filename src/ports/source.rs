@@ -46,6 +46,8 @@ pub struct Grant {
     pub token: AccessToken,
     /// How long the token lives from now, as the answer's `expires_in` says.
     pub lifetime: Duration,
+    /// The application permissions in it, to show them. `None`: it can't be read.
+    pub roles: Option<Arc<[String]>>,
 }
 
 /// Gets tokens for one tenant. The runtime does caching, renewal and single flight.
@@ -60,6 +62,11 @@ pub trait TokenSource: Send + Sync {
     /// only, which may block.
     fn credential_stamp(&self) -> u64 {
         0
+    }
+
+    /// Where an administrator of the tenant consents to the app.
+    fn consent_link(&self) -> Option<String> {
+        None
     }
 
     /// The credential and its end, if that is known. May read a small file, which may block.

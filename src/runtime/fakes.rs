@@ -79,6 +79,7 @@ impl TokenSource for Entra {
             Ok(Grant {
                 token,
                 lifetime: Duration::from_secs(3600),
+                roles: None,
             })
         }
         .boxed()

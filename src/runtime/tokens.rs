@@ -76,6 +76,7 @@ struct LastRequest {
 #[derive(Clone)]
 struct HeldToken {
     token: AccessToken,
+    roles: Option<Arc<[String]>>,
     granted: Instant,
     /// When the token ends; the steady part counts from `granted`.
     ends: Look,
@@ -161,6 +162,16 @@ impl TokenKeeper {
     /// The credential and its end, if that is known. May read a small file.
     pub fn credential_end(&self) -> Option<CredentialEnd> {
         self.source.credential_end()
+    }
+
+    /// Where an administrator of the tenant consents to the app, if the source knows.
+    pub fn consent_link(&self) -> Option<String> {
+        self.source.consent_link()
+    }
+
+    /// The application permissions in the token, if there is one and it can be read.
+    pub fn roles(&self) -> Option<Arc<[String]>> {
+        self.held()?.roles
     }
 
     /// When the token ends, for the status page.
@@ -255,6 +266,7 @@ impl TokenKeeper {
         );
         *self.held.lock() = Some(HeldToken {
             token: grant.token.clone(),
+            roles: grant.roles,
             granted: now,
             ends: Look {
                 wall: ends_at,

@@ -1,4 +1,5 @@
-//! The HTTP endpoints: `/livez`, `/readyz`, `/metrics`, `/api/status`, `/api/reload/preview`, and the status page at `/`.
+//! The HTTP endpoints: `/livez`, `/readyz`, `/metrics`, `/api/status`, `/api/reload/preview`, the status page at `/`, and a page
+//! for each tenant.
 //!
 //! A whole cluster may reach them, so they contain nothing secret, and no caller can make them costly:
 //! - a connection carries one request and has one time limit, from accept to the last byte: a slow sender or reader is cut
@@ -17,25 +18,22 @@ mod host;
 mod page;
 mod renderings;
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::thread::Builder;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
-use axum::extract::{Extension, Request, State};
+use axum::body::HttpBody;
+use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
-use futures_util::stream;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -46,22 +44,30 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use uuid::Uuid;
 
 use super::clock::SystemClock;
 use super::metrics;
+use crate::core::health::fleet_view::{FleetQuery, FleetView, TenantDetails};
 use crate::core::health::reload_preview::ReloadPreview;
 use crate::core::health::status::StatusReport;
+use crate::core::ids::TenantId;
 use crate::ports::Clock;
 
 use connections::{Admitted, ConnectionStage, Connections, OpenConnection};
 pub use host::HostNames;
 use host::HostVerdict;
+use page::{PageAddress, PageParameters};
 use renderings::{KEPT, NoRendering, Renderings};
 
-/// What the endpoints show. The first three run on a thread that may block; the last two must answer at once.
+/// What the endpoints show. The last two must answer at once; the others run on a thread that may block.
 pub trait Surface: Send + Sync + 'static {
     fn report(&self) -> StatusReport;
+
+    /// One page of the fleet.
+    fn fleet(&self, query: &FleetQuery) -> FleetView;
+
+    /// One tenant. `None`: it is not read here.
+    fn tenant(&self, tenant: TenantId) -> Option<TenantDetails>;
 
     /// What a reload would change now; `None` if nothing reloads this daemon. Reads files.
     fn reload_preview(&self) -> Option<ReloadPreview>;
@@ -80,7 +86,7 @@ pub trait Surface: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug)]
 struct EndpointLimits {
     connections: usize,
-    /// Texts of each of `/metrics`, `/api/status` and `/` in memory at once.
+    /// Texts of each of `/metrics`, `/api/status` and `/` in memory at once. Of all other pages together: four times as many.
     kept: usize,
     /// For a request's head to arrive.
     head: Duration,
@@ -106,6 +112,10 @@ const MAX_HEAD: usize = 16 * 1024;
 /// The answer to a foreign host name. It never contains that name.
 const FOREIGN: &str = "The request's Host is no name of this daemon's. Use its IP address, or add the name to http.hosts in \
      incidentd's configuration.\n";
+
+/// The answer to a tenant's address when nobody reads it here.
+const MISSING: &str =
+    "This daemon reads no tenant with this id now. With several replicas, ask the others.\n";
 
 /// The pause after a failed accept. Mostly no descriptors are left, and other connections need time to close theirs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -217,21 +227,23 @@ struct EndpointState {
     metrics: Renderings,
     report: Renderings,
     preview: Renderings,
-    page: Renderings,
+    front: Renderings,
+    /// Searches, further pages, and tenants. Readers of these never hold up those of `front`.
+    pages: Renderings,
 }
 
 type SharedState = State<Arc<EndpointState>>;
 
 fn router(limits: EndpointLimits, names: HostNames, surface: Arc<dyn Surface>) -> Router {
-    let renderings = || Renderings::new(limits.kept);
     let shared = Arc::new(EndpointState {
         surface,
         names,
         turn: limits.turn,
-        metrics: renderings(),
-        report: renderings(),
-        preview: renderings(),
-        page: renderings(),
+        metrics: Renderings::new(limits.kept),
+        report: Renderings::new(limits.kept),
+        preview: Renderings::new(limits.kept),
+        front: Renderings::new(limits.kept),
+        pages: Renderings::new(limits.kept * 4),
     });
     Router::new()
         .route("/livez", get(live))
@@ -239,7 +251,9 @@ fn router(limits: EndpointLimits, names: HostNames, surface: Arc<dyn Surface>) -
         .route("/metrics", get(scrape))
         .route("/api/status", get(status))
         .route("/api/reload/preview", get(reload_preview))
-        .route("/", get(front))
+        .route("/", get(fleet))
+        .route("/tenants/{id}", get(tenant))
+        .route("/page.css", get(style))
         .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared)
 }
@@ -269,6 +283,7 @@ async fn guard(
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 
@@ -289,45 +304,79 @@ fn verdict(verdict: Result<(), String>) -> Response {
 
 async fn scrape(State(shared): SharedState) -> Result<impl IntoResponse, NoRendering> {
     let surface = Arc::clone(&shared.surface);
-    let make = move || Some(surface.metrics().into_bytes());
-    let text = shared.metrics.get(shared.turn, make).await?;
+    let make = move || Ok(surface.metrics().into_bytes());
+    let text = shared.metrics.get("", shared.turn, make).await?;
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 
 async fn status(State(shared): SharedState) -> Result<impl IntoResponse, NoRendering> {
     let surface = Arc::clone(&shared.surface);
-    let make = move || serde_json::to_vec(&surface.report()).ok();
-    let json = shared.report.get(shared.turn, make).await?;
+    let make = move || serde_json::to_vec(&surface.report()).map_err(|_| NoRendering::Broken);
+    let json = shared.report.get("", shared.turn, make).await?;
     Ok(([(CONTENT_TYPE, "application/json")], json))
 }
 
 /// Reads the files for all callers at a time. A preview is at most ten times as old as the processor time that it took.
 async fn reload_preview(State(shared): SharedState) -> Result<impl IntoResponse, NoRendering> {
     let surface = Arc::clone(&shared.surface);
-    let make = move || serde_json::to_vec(&surface.reload_preview()).ok();
-    let json = shared.preview.get(shared.turn, make).await?;
+    let make =
+        move || serde_json::to_vec(&surface.reload_preview()).map_err(|_| NoRendering::Broken);
+    let json = shared.preview.get("", shared.turn, make).await?;
     Ok(([(CONTENT_TYPE, "application/json")], json))
 }
 
-/// All readers share one page with a mark in place of the nonce. Each gets its own nonce.
-async fn front(State(shared): SharedState) -> Result<impl IntoResponse, NoRendering> {
-    let surface = Arc::clone(&shared.surface);
-    let make = move || {
-        let html = page::render(&surface.report(), SystemClock.now(), page::MARK);
-        html.ok().map(String::into_bytes)
+async fn fleet(State(shared): SharedState, Query(parameters): Query<PageParameters>) -> Response {
+    let address = match PageAddress::try_from(parameters) {
+        Ok(address) => address,
+        Err(why) => return (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
     };
-    let html = shared.page.get(shared.turn, make).await?;
-    let nonce = Uuid::new_v4();
-    let (head, rest) = page::around_mark(&html).ok_or(NoRendering::Broken)?;
+    let surface = Arc::clone(&shared.surface);
+    let (key, pages) = match address.is_front() {
+        true => (String::new(), &shared.front),
+        false => (address.link(), &shared.pages),
+    };
+    let make = move || {
+        let view = surface.fleet(&address.query);
+        html(page::render_fleet(&view, &address, SystemClock.now()))
+    };
+    answer(pages.get(&key, shared.turn, make).await)
+}
+
+async fn tenant(
+    State(shared): SharedState,
+    Path(id): Path<String>,
+    Query(parameters): Query<PageParameters>,
+) -> Response {
+    let Ok(id) = id.parse::<TenantId>() else {
+        return NoRendering::Missing.into_response();
+    };
+    let surface = Arc::clone(&shared.surface);
+    let refresh = parameters.refreshes();
+    let make = move || {
+        let details = surface.tenant(id).ok_or(NoRendering::Missing)?;
+        html(page::render_tenant(&details, refresh, SystemClock.now()))
+    };
+    let key = page::tenant_link(id, refresh);
+    answer(shared.pages.get(&key, shared.turn, make).await)
+}
+
+fn html(page: askama::Result<String>) -> Result<Vec<u8>, NoRendering> {
+    page.map(String::into_bytes)
+        .map_err(|_| NoRendering::Broken)
+}
+
+fn answer(page: Result<Bytes, NoRendering>) -> Response {
     let headers = [
-        (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
-        (CONTENT_LENGTH, html.len().to_string()),
-        (CONTENT_SECURITY_POLICY, page::policy(nonce)),
-        (REFERRER_POLICY, "no-referrer".to_owned()),
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, page::POLICY),
     ];
-    let pieces = [head, Bytes::from(nonce.to_string()), rest];
-    let body = stream::iter(pieces.map(Ok::<_, Infallible>));
-    Ok((headers, Body::from_stream(body)))
+    page.map_or_else(IntoResponse::into_response, |page| {
+        (headers, page).into_response()
+    })
+}
+
+async fn style() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/css; charset=utf-8")], page::STYLE)
 }
 
 impl IntoResponse for NoRendering {
@@ -335,6 +384,7 @@ impl IntoResponse for NoRendering {
         let busy = "This can't be made now; try again. /livez says whether the daemon gets on.\n";
         match self {
             NoRendering::Busy => (StatusCode::SERVICE_UNAVAILABLE, busy).into_response(),
+            NoRendering::Missing => (StatusCode::NOT_FOUND, MISSING).into_response(),
             NoRendering::Broken => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }

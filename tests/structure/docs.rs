@@ -15,6 +15,7 @@ fn root() -> &'static Path {
 fn pages() -> Vec<String> {
     let docs = fs::read_dir(root().join("docs")).unwrap();
     let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = names.filter(|name| name.ends_with(".md"));
     let mut pages: Vec<String> = names.map(|name| format!("docs/{name}")).collect();
     pages.extend(["README.md", "CHANGELOG.md", "SECURITY.md"].map(str::to_owned));
     pages.sort();
@@ -41,6 +42,12 @@ fn the_readme_is_for_newcomers() {
         length <= MAX_README,
         "README.md has {length} bytes, more than {MAX_README}: move a part to docs/"
     );
+}
+
+#[test]
+fn the_picture_in_the_readme_is_small() {
+    let picture = fs::metadata(root().join("docs/status-page.png")).unwrap();
+    assert!(picture.len() < 150_000, "{} bytes", picture.len());
 }
 
 #[test]

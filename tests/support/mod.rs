@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod browser;
 pub mod certificates;
 pub mod daemon;
 pub mod kafka;

@@ -1,6 +1,7 @@
 //! A search for secrets and tokens in everything that left the program, and the proof that it would find them.
 
 use memchr::memmem::Finder;
+use serde_json::Value;
 
 use super::daemon::Daemon;
 use super::tell;
@@ -26,11 +27,24 @@ pub struct Search {
 /// The name of a place and its content.
 pub type Place = (String, Vec<u8>);
 
-/// The content of all addresses of a daemon.
+/// The content of all addresses of a daemon, with the pages of the worst ten tenants.
 pub async fn endpoints(of: &str, daemon: &Daemon) -> Vec<Place> {
     let mut places = Vec::new();
-    for path in ["/", "/livez", "/readyz", "/metrics", "/api/status"] {
-        let (code, body) = daemon.get(path).await;
+    let fixed = [
+        "/",
+        "/page.css",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/api/status",
+    ];
+    let mut paths = fixed.map(str::to_owned).to_vec();
+    let status: Value = serde_json::from_str(&daemon.get("/api/status").await.1).expect("JSON");
+    let tenants = status["tenants"].as_array().expect("a list").iter();
+    let ids = tenants.filter_map(|tenant| tenant["id"].as_str()).take(10);
+    paths.extend(ids.map(|id| format!("/tenants/{id}")));
+    for path in paths {
+        let (code, body) = daemon.get(&path).await;
         places.push((
             format!("{of}: GET {path}"),
             format!("{code}\n{body}").into_bytes(),
@@ -141,7 +155,7 @@ fn around(bytes: &[u8], at: usize) -> String {
 /// where case does not matter: a host name, a cron expression.
 fn spellings(word: &str) -> Vec<String> {
     let form: String = url::form_urlencoded::byte_serialize(word.as_bytes()).collect();
-    let json = serde_json::Value::from(word).to_string();
+    let json = Value::from(word).to_string();
     let escapes = [
         ("&", "&#38;"),
         ("<", "&#60;"),

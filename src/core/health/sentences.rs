@@ -56,13 +56,17 @@ pub fn ownership<'a>(
     }
     let states = tally(partitions.iter().map(|(_, state)| *state));
     let ids: Vec<u16> = partitions.iter().map(|(id, _)| *id).collect();
-    let runs = ids.chunk_by(|one, next| one.checked_add(1) == Some(*next));
+    format!("{states} ({}), {member}", ranges(&ids))
+}
+
+/// Numbers in ascending order: `0-2, 7`.
+pub fn ranges(numbers: &[u16]) -> String {
+    let runs = numbers.chunk_by(|one, next| one.checked_add(1) == Some(*next));
     let runs = runs.map(|run| match run {
         [first, .., last] => format!("{first}-{last}"),
         one => one.iter().map(u16::to_string).collect(),
     });
-    let ids = runs.collect::<Vec<_>>().join(", ");
-    format!("{states} ({ids}), {member}")
+    runs.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

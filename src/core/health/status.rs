@@ -294,13 +294,33 @@ impl PartStatus {
 /// Orders tenants as an operator should read them: by [`Health::severity`], then the longest in that state first, then by
 /// name, then by id, so that the order never changes between two equal lists.
 pub fn worst_first(tenants: &mut [TenantStatus]) {
-    tenants.sort_unstable_by(|a, b| {
-        let rank = |tenant: &TenantStatus| (Reverse(tenant.state.severity()), tenant.since);
-        rank(a)
-            .cmp(&rank(b))
-            .then_with(|| a.name.cmp(&b.name))
-            .then_with(|| a.id.cmp(&b.id))
-    });
+    tenants.sort_unstable_by(|a, b| a.rank().cmp(&b.rank()));
+}
+
+/// A tenant's place in such a list.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TenantRank<'a> {
+    severity: Reverse<u8>,
+    since: Ticks,
+    name: &'a str,
+    id: TenantId,
+}
+
+impl<'a> TenantRank<'a> {
+    pub(super) fn new(state: Health, since: Ticks, name: &'a str, id: TenantId) -> Self {
+        Self {
+            severity: Reverse(state.severity()),
+            since,
+            name,
+            id,
+        }
+    }
+}
+
+impl TenantStatus {
+    fn rank(&self) -> TenantRank<'_> {
+        TenantRank::new(self.state, self.since, &self.name, self.id)
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::runtime::health::board::Board;
 use crate::runtime::health::topic::HealthTopic;
 use crate::runtime::liveness::{Heartbeat, Liveness};
 
+mod activity;
 mod backfill;
 mod clock;
 mod crowd;

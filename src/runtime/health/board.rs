@@ -1,4 +1,4 @@
-//! The health of each tenant: the source of `/api/status` and of the one log line per change of state.
+//! The health of each tenant: the source of `/api/status`, of the status page and of the one log line per change of state.
 //!
 //! A tenant is shown as failing from its first failed request on, with a remedy. It is shown as healthy again after its
 //! first successful sweep.
@@ -13,10 +13,14 @@ use tokio::time::Instant;
 
 use self::row::BoardRow;
 pub use self::row::WAITS_FOR_LEDGER;
+use crate::core::health::activity::{EventKind, HOURS};
 use crate::core::health::alarms::{Alarm, AlarmEffect, Alarms};
 use crate::core::health::expiry::Expiries;
 use crate::core::health::failure::{Failure, Health};
-use crate::core::health::status::{TenantStatus, worst_first};
+use crate::core::health::fleet_view::{
+    FleetQuery, FleetView, LastSweep, TenantDetails, TenantView,
+};
+use crate::core::health::status::{StatusReport, TenantStatus, worst_first};
 use crate::core::ids::TenantId;
 use crate::core::time::ticks::Ticks;
 use crate::core::time::wallclock::Look;
@@ -69,7 +73,8 @@ impl Board {
 
     /// Adds `tenant` to the fleet. A known id means new settings: its health stays until its next sweep ends.
     pub fn enter(&self, tenant: &Arc<Tenant>) {
-        let known = self.with(tenant.id, |row| row.set_tenant(tenant.clone()));
+        let now = self.clock.now();
+        let known = self.with(tenant.id, |row| row.set_tenant(tenant.clone(), now));
         if known.is_none() {
             let row = BoardRow::new(tenant.clone(), self.look());
             self.rows
@@ -113,13 +118,20 @@ impl Board {
         began: Instant,
         outcome: &SweepOutcome,
     ) -> Option<HealthTransition> {
-        let now = self.clock.now();
+        let (now, took) = (self.clock.now(), began.elapsed());
         let began = Look {
-            wall: now.minus(began.elapsed()),
+            wall: now.minus(took),
             steady: began.saturating_duration_since(self.origin),
         };
-        self.noted(tenant, |row| {
-            row.count(outcome);
+        self.noted(tenant, EventKind::SweepFailed, |row| {
+            row.count(outcome, now);
+            if !matches!(outcome.halt, Some(Halt::Stopped)) {
+                row.times.last = Some(LastSweep {
+                    ended: now,
+                    took,
+                    failed: outcome.halt.is_some(),
+                });
+            }
             let failure = match &outcome.halt {
                 None => {
                     row.succeeded(now, outcome.caught_up.then_some(began));
@@ -134,35 +146,44 @@ impl Board {
 
     /// Counts what a sweep with former settings read. It says nothing about the tenant's health.
     pub fn note_outdated(&self, tenant: TenantId, outcome: &SweepOutcome) {
-        self.with(tenant, |row| row.count(outcome));
+        let now = self.clock.now();
+        self.with(tenant, |row| row.count(outcome, now));
     }
 
     /// Records how a back-fill ended. Returns a change of health if the failure concerns the whole tenant: the next
     /// live sweep may be an hour away.
     pub fn note_fill(&self, tenant: TenantId, outcome: &SweepOutcome) -> Option<HealthTransition> {
-        self.noted(tenant, |row| {
-            row.count(outcome);
+        let now = self.clock.now();
+        self.noted(tenant, EventKind::BackfillFailed, |row| {
+            row.count(outcome, now);
             row.note_fill(outcome.halt.as_ref());
             match &outcome.halt {
                 Some(Halt::Failed(failure)) if concerns_all(failure.health) => {
                     Some(Some(failure.clone()))
                 }
-                _ => None,
+                Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => {
+                    row.activity
+                        .events
+                        .note(now, EventKind::BackfillFailed, Some(failure));
+                    None
+                }
+                Some(Halt::Stopped) | None => None,
             }
         })
     }
 
     /// Changes the row of `tenant`. If `note` returns the tenant's present failure (`Some(None)`: it has none), updates
-    /// the row and the alarms. Returns the change if there is one.
+    /// the row and the alarms. Returns the change if there is one. `again` is the event to note of a failure that goes on.
     fn noted(
         &self,
         tenant: TenantId,
+        again: EventKind,
         note: impl FnOnce(&mut BoardRow) -> Option<Option<Failure>>,
     ) -> Option<HealthTransition> {
         let (at, tenants) = (self.clock.now(), self.rows.read().len());
         self.with(tenant, |row| {
             let failure = note(row)?;
-            let before = row.set_failure(failure.clone(), at)?;
+            let before = row.set_failure(failure.clone(), at, again)?;
             let alarm = self
                 .alarms
                 .lock()
@@ -220,16 +241,62 @@ impl Board {
                 let row = row.lock();
                 (row.status(now), row.tenant.clone())
             };
-            status.alarm = self.alarms.lock().of(tenant.id);
-            // Without the lock on the row: a disk that hangs must not block the dispatcher, which records how sweeps
-            // end.
-            let end = tenant.tokens.credential_end();
-            status.credential_expires = end.map(|end| end.validity.until);
+            self.complete(&mut status, &tenant);
             status
         };
         let mut tenants: Vec<_> = rows.into_iter().map(status).collect();
         worst_first(&mut tenants);
         tenants
+    }
+
+    /// The page of the fleet that `query` asks for. `report` is of the rest of the daemon. Locks one row at a time, and reads
+    /// credential files of the tenants on the page only: never call it on a thread that must not block.
+    pub fn view(&self, report: StatusReport, query: &FleetQuery) -> FleetView {
+        let now = self.look();
+        let rows: Vec<_> = self.rows.read().values().cloned().collect();
+        let mut hours = [0; HOURS];
+        let keys = rows.iter().map(|row| {
+            let row = row.lock();
+            for (all, one) in hours.iter_mut().zip(row.activity.hours.until(now.wall)) {
+                *all += u64::from(one);
+            }
+            row.key()
+        });
+        let selection = query.select(keys.collect());
+        let shown = selection.shown.iter();
+        let view = |id: &TenantId| {
+            let (view, tenant) = self.with(*id, |row| (row.view(now), row.tenant.clone()))?;
+            Some(self.completed(view, &tenant))
+        };
+        FleetView {
+            tenants: shown.filter_map(view).collect(),
+            report,
+            selection,
+            hours,
+        }
+    }
+
+    /// All about one tenant. May read a credential file.
+    pub fn details(&self, tenant: TenantId) -> Option<TenantDetails> {
+        let now = self.look();
+        let (details, tenant) = self.with(tenant, |row| (row.details(now), row.tenant.clone()))?;
+        Some(TenantDetails {
+            view: self.completed(details.view, &tenant),
+            ..details
+        })
+    }
+
+    fn completed(&self, mut view: TenantView, tenant: &Tenant) -> TenantView {
+        self.complete(&mut view.status, tenant);
+        view
+    }
+
+    /// Adds what is not in the row. Without the lock on the row: a disk that hangs must not block the dispatcher, which
+    /// records how sweeps end.
+    fn complete(&self, status: &mut TenantStatus, tenant: &Tenant) {
+        status.alarm = self.alarms.lock().of(tenant.id);
+        let end = tenant.tokens.credential_end();
+        status.credential_expires = end.map(|end| end.validity.until);
     }
 
     fn look(&self) -> Look {

@@ -32,6 +32,7 @@ impl TokenSource for Entra {
             Ok(Grant {
                 token: AccessToken::new("t".to_owned().into()),
                 lifetime: Duration::from_secs(600),
+                roles: None,
             })
         }
         .boxed()
@@ -271,6 +272,7 @@ impl TokenSource for Silent {
             Ok(Grant {
                 token: AccessToken::new("t".to_owned().into()),
                 lifetime: Duration::from_secs(600),
+                roles: None,
             })
         }
         .boxed()
@@ -360,6 +362,7 @@ impl TokenSource for Overrun {
             Ok(Grant {
                 token: AccessToken::new("t".to_owned().into()),
                 lifetime: Duration::from_secs(3600),
+                roles: None,
             })
         }
         .boxed()

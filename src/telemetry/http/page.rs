@@ -1,103 +1,106 @@
-//! The status page: what `/api/status` says, for a person with a browser.
+//! The status page, for a person with a browser: the fleet at `/`, and one tenant at `/tenants/ID`.
 //!
-//! One document without scripts, pictures or anything else to fetch; it reloads itself every few seconds. Every text in it
-//! is escaped, and its policy allows a browser only to show it.
+//! The documents have no scripts and fetch nothing but their own style sheet. The policy in [`POLICY`] allows a browser only to
+//! show them and to send the search to this daemon. The templates escape every value, and a text from outside goes through
+//! `tame` as well. A page has at most [`PER_PAGE`](crate::core::health::fleet_view::PER_PAGE) tenants, and a long text on it is
+//! cut: its size is bounded.
+//!
+//! Each partial template in `templates/` belongs to a part of the page.
 
-use askama::Template;
-use bytes::Bytes;
-use uuid::Uuid;
+mod address;
+mod fleet;
+mod sparkline;
+mod tenant;
 
-use crate::core::format::{gist, grouped, span, tally, tame};
+use crate::core::format::{is_wild, span};
 use crate::core::health::failure::Health;
-use crate::core::health::sentences;
-use crate::core::health::status::{
-    BackfillStatus, OwnershipStatus, PartState, PartStatus, StatusReport, TenantStatus,
-};
+use crate::core::health::fleet_view::{LastSweep, TenantView};
+use crate::core::health::status::{BackfillStatus, PartState};
 use crate::core::time::ticks::Ticks;
 
-const REFRESH_SECONDS: u32 = 10;
+pub use address::{PageAddress, PageParameters, tenant_link};
+pub use fleet::render as render_fleet;
+pub use tenant::render as render_tenant;
 
-const STYLE: &str = include_str!("page.css");
+pub const STYLE: &str = include_str!("page.css");
 
-/// Takes the place of the nonce in a shared page. No text from outside comes before that place.
-pub const MARK: Uuid = Uuid::nil();
+/// The `Content-Security-Policy` of the pages.
+pub const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The `Content-Security-Policy` header of a page.
-pub fn policy(nonce: Uuid) -> String {
-    format!(
-        "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-}
+const REFRESH_SECONDS: u32 = 30;
 
-/// The parts before and after the nonce of a page that was rendered with [`MARK`].
-pub fn around_mark(html: &Bytes) -> Option<(Bytes, Bytes)> {
-    let mark = MARK.to_string();
-    let at = memchr::memmem::find(html, mark.as_bytes())?;
-    Some((html.slice(..at), html.slice(at + mark.len()..)))
-}
+/// The most characters of one text from outside.
+const MOST_TEXT: usize = 800;
 
-/// The page at `now`. The unpredictable `nonce` marks the one style sheet as the daemon's own.
-///
-/// # Errors
-/// None in practice: writing to a text does not fail.
-pub fn render(report: &StatusReport, now: Ticks, nonce: Uuid) -> askama::Result<String> {
-    let page = StatusPage { report, now, nonce };
-    page.render()
-}
-
-/// The template escapes every value. A text from outside goes through [`tame`] as well.
-#[derive(Template)]
-#[template(path = "status.html")]
-struct StatusPage<'a> {
-    report: &'a StatusReport,
+/// What every page needs to know besides its content.
+#[derive(Clone, Copy)]
+struct PageMoment {
     now: Ticks,
-    nonce: Uuid,
+    /// Whether the page loads itself anew.
+    refresh: bool,
 }
 
-impl StatusPage<'_> {
-    fn states(&self) -> impl Iterator<Item = &'static str> + Clone {
-        self.report
-            .tenants
-            .iter()
-            .map(|tenant| tenant.state.as_str())
-    }
-
-    fn as_of(&self) -> Ticks {
-        Ticks::from_unix_seconds(self.now.unix_seconds())
-    }
-
-    fn seconds_since(&self, at: &Ticks) -> u64 {
-        self.now.since(*at).as_secs()
-    }
-
+impl PageMoment {
     fn age(&self, at: &Ticks) -> String {
-        span(self.seconds_since(at))
+        span(self.now.since(*at).as_secs())
     }
 
-    fn parts(&self) -> [(&'static str, &PartStatus); 2] {
-        [
-            ("Kafka", &self.report.kafka),
-            ("Ledger", &self.report.ledger),
-        ]
+    /// `14s ago`.
+    fn ago(&self, at: &Option<Ticks>) -> String {
+        at.map_or_else(unknown, |at| format!("{} ago", self.age(&at)))
     }
 
-    fn lag(&self, tenant: &TenantStatus) -> String {
-        tenant.lag_seconds.map_or_else(|| "-".into(), span)
+    /// `in 8s`.
+    fn ahead(&self, at: &Option<Ticks>) -> String {
+        match at.map(|at| at.since(self.now).as_secs()) {
+            None => unknown(),
+            Some(0) => "now".to_owned(),
+            Some(seconds) => format!("in {}", span(seconds)),
+        }
     }
 
-    fn last_success(&self, tenant: &TenantStatus) -> String {
-        let at = tenant.last_success;
-        at.map_or_else(|| "-".into(), |at| format!("{} ago", self.age(&at)))
+    fn last_sweep(&self, sweep: &Option<LastSweep>) -> String {
+        match sweep {
+            None => "none yet".to_owned(),
+            Some(sweep) => {
+                let failed = if sweep.failed { ", failed" } else { "" };
+                format!("{} ago{failed}", self.age(&sweep.ended))
+            }
+        }
     }
 }
 
-fn partitions(ownership: &OwnershipStatus) -> String {
-    let partitions = ownership.partitions.iter();
-    let partitions = partitions.map(|one| (one.id, one.state.as_str()));
-    sentences::ownership(partitions, ownership.member.as_deref())
+fn unknown() -> String {
+    "-".to_owned()
 }
 
-fn sentence_of(fill: &BackfillStatus) -> String {
+/// `2026-11-24 02:14:07 UTC`.
+fn instant(at: &Ticks) -> String {
+    let text = Ticks::from_unix_seconds(at.unix_seconds()).to_string();
+    text.replace('T', " ").replace('Z', " UTC")
+}
+
+/// A text from outside, without what can't be seen and not too long.
+fn tame(text: &str) -> String {
+    let seen = |c: char| if is_wild(c) { ' ' } else { c };
+    let mut tame: String = text.chars().take(MOST_TEXT).map(seen).collect();
+    if tame.len() < text.len() {
+        tame.push('…');
+    }
+    tame
+}
+
+/// What to do about a tenant. The link is shown apart, where it can be copied.
+fn remedy(view: &TenantView) -> Option<String> {
+    let remedy = view.status.remedy.as_deref()?;
+    let remedy = match &view.consent_link {
+        Some(link) => remedy.replace(link, "the link below"),
+        None => remedy.to_owned(),
+    };
+    Some(tame(&remedy))
+}
+
+fn backfill(fill: &BackfillStatus) -> String {
     let broke_off = fill.error.as_ref();
     let broke_off = broke_off.map(|why| format!("; it broke off: {}", tame(why)));
     format!(
@@ -109,6 +112,7 @@ fn sentence_of(fill: &BackfillStatus) -> String {
     )
 }
 
+/// How a state looks. Each class has a mark of its own, so that no meaning depends on colour alone.
 fn class(state: &Health) -> &'static str {
     match state {
         Health::Ok => "good",
@@ -122,6 +126,14 @@ fn class_of_part(state: &PartState) -> &'static str {
         PartState::Ok => "good",
         PartState::Starting => "fair",
         PartState::Unavailable | PartState::Failed => "bad",
+    }
+}
+
+fn mark(class: &str) -> &'static str {
+    match class {
+        "good" => "✓",
+        "fair" => "…",
+        _ => "!",
     }
 }
 

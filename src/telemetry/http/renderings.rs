@@ -1,11 +1,12 @@
 //! Answers that grow with the number of tenants: one text serves all callers at a time.
 //!
 //! Rules:
-//! - One text is made at a time. It serves all callers who asked before it was ready, and then for nine times the processor
-//!   time that it cost. So all callers together cost at most about a tenth of a core. Time that the thread waited does not
-//!   count; otherwise a small text would be seconds old on a busy machine.
-//! - A slow reader holds a share of the text, not a copy. At most [`KEPT`] texts of a kind are in memory. When slow readers
-//!   hold all of them, the newest continues to serve: the time limit of a connection bounds its age.
+//! - One text is made at a time. It serves all callers who asked for the same before it was ready, and then for nine times the
+//!   processor time that it cost. Before that time is over no other text of its kind is made: a caller who asks for another
+//!   page waits. So all callers together cost at most about a tenth of a core. Time that the thread waited does not count;
+//!   otherwise a small text would be seconds old on a busy machine.
+//! - A slow reader holds a share of the text, not a copy. At most `kept` texts of a kind are in memory. When slow readers hold
+//!   all of them, the newest continues to serve those who ask for the same: the time limit of a connection bounds its age.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// At most this many texts of one kind are in memory, including those that only slow readers still hold.
 pub(super) const KEPT: usize = 2;
@@ -32,6 +33,8 @@ pub(super) struct Renderings {
 
 #[derive(Debug)]
 struct Latest {
+    /// What was asked for.
+    key: String,
     text: Arc<Rendering>,
     made: Instant,
     until: Instant,
@@ -55,8 +58,8 @@ impl AsRef<[u8]> for Share {
 }
 
 impl Latest {
-    fn serves(&self, asked: Instant) -> bool {
-        asked < self.made || Instant::now() < self.until
+    fn serves(&self, key: &str, asked: Instant) -> bool {
+        self.key == key && (asked < self.made || Instant::now() < self.until)
     }
 
     fn share(&self) -> Bytes {
@@ -69,6 +72,8 @@ impl Latest {
 pub(super) enum NoRendering {
     /// It was not ready in time: a rendering hangs.
     Busy,
+    /// It is about something that does not exist.
+    Missing,
     /// Making it failed because of a defect in this program.
     Broken,
 }
@@ -81,19 +86,23 @@ impl Renderings {
         }
     }
 
-    /// The text of `make`, or of a recent call of it. `make` runs on a thread for blocking work; `None` is a defect, as a
-    /// panic is.
+    /// The text of `make`, or of a recent call for the same `key`. `make` runs on a thread for blocking work.
     pub(super) async fn get(
         &self,
+        key: &str,
         patience: Duration,
-        make: impl FnOnce() -> Option<Vec<u8>> + Send + 'static,
+        make: impl FnOnce() -> Result<Vec<u8>, NoRendering> + Send + 'static,
     ) -> Result<Bytes, NoRendering> {
         let asked = Instant::now();
         let deadline = asked + patience;
         let latest = timeout_at(deadline, self.latest.lock()).await;
         let mut latest = latest.map_err(|_| NoRendering::Busy)?;
-        if let Some(fresh) = latest.as_ref().filter(|it| it.serves(asked)) {
+        if let Some(fresh) = latest.as_ref().filter(|it| it.serves(key, asked)) {
             return Ok(fresh.share());
+        }
+        if let Some(rest) = latest.as_ref().map(|it| it.until) {
+            let rest = timeout_at(deadline, sleep_until(rest)).await;
+            rest.map_err(|_| NoRendering::Busy)?;
         }
         // Shares are made only under this lock: a text without readers can give its place to the next.
         if latest
@@ -102,10 +111,8 @@ impl Renderings {
         {
             *latest = None;
         }
-        let place = match (
-            Arc::clone(&self.places).try_acquire_owned(),
-            latest.as_ref(),
-        ) {
+        let held = latest.as_ref().filter(|it| it.key == key);
+        let place = match (Arc::clone(&self.places).try_acquire_owned(), held) {
             (Ok(place), _) => place,
             (Err(_), Some(held)) => return Ok(held.share()),
             (Err(_), None) => {
@@ -118,7 +125,7 @@ impl Renderings {
         let made = spawn_blocking(move || {
             let began = processor_time();
             let text = make()?;
-            Some(Arc::new(Rendering {
+            Ok(Arc::new(Rendering {
                 text,
                 cost: processor_time().saturating_sub(began),
                 _place: place,
@@ -126,10 +133,18 @@ impl Renderings {
         });
         let made = timeout_at(deadline, made).await;
         let made = made.map_err(|_| NoRendering::Busy)?;
-        let text = made.ok().flatten().ok_or(NoRendering::Broken)?;
+        // A panic is a defect.
+        let text = made.unwrap_or(Err(NoRendering::Broken))?;
         let made = Instant::now();
         let until = made + text.cost * REST;
-        Ok(latest.insert(Latest { text, made, until }).share())
+        let key = key.to_owned();
+        let latest = latest.insert(Latest {
+            key,
+            text,
+            made,
+            until,
+        });
+        Ok(latest.share())
     }
 }
 
@@ -154,13 +169,16 @@ mod tests {
 
     impl Maker {
         /// Makes a text that says which it is.
-        fn one(&self, takes: Duration) -> impl FnOnce() -> Option<Vec<u8>> + Send + 'static {
+        fn one(
+            &self,
+            takes: Duration,
+        ) -> impl FnOnce() -> Result<Vec<u8>, NoRendering> + Send + 'static {
             let made = self.0.clone();
             move || {
                 let (_never, wait) = sync_channel::<()>(0);
                 let _ = wait.recv_timeout(takes);
                 let n = made.fetch_add(1, Ordering::SeqCst) + 1;
-                Some(n.to_string().into_bytes())
+                Ok(n.to_string().into_bytes())
             }
         }
 
@@ -173,7 +191,7 @@ mod tests {
     async fn all_who_ask_at_once_share_one_text() {
         let (maker, texts) = (Maker::default(), Renderings::new(KEPT));
         let takes = Duration::from_millis(200);
-        let all = (0..50).map(|_| texts.get(LONG, maker.one(takes)));
+        let all = (0..50).map(|_| texts.get("", LONG, maker.one(takes)));
         for text in join_all(all).await {
             assert_eq!(text.expect("a text"), "1");
         }
@@ -184,7 +202,7 @@ mod tests {
     async fn one_that_nobody_holds_is_made_anew_when_it_has_served_its_time() {
         let (maker, texts) = (Maker::default(), Renderings::new(KEPT));
         for n in 1..=5_usize {
-            let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
+            let text = texts.get("", LONG, maker.one(Duration::ZERO)).await;
             assert_eq!(text.expect("a text"), n.to_string());
             // Long past nine times what it cost.
             sleep(Duration::from_secs(10)).await;
@@ -195,10 +213,10 @@ mod tests {
     async fn one_that_waited_for_a_processor_and_not_for_its_work_is_not_shown_later() {
         let (maker, texts) = (Maker::default(), Renderings::new(KEPT));
         let slow = maker.one(Duration::from_millis(500));
-        texts.get(LONG, slow).await.expect("a text");
+        texts.get("", LONG, slow).await.expect("a text");
         // Far less than nine times 500 ms, far more than nine times what waiting costs a processor.
         sleep(Duration::from_millis(300)).await;
-        let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
+        let text = texts.get("", LONG, maker.one(Duration::ZERO)).await;
         assert_eq!(text.expect("a text"), "2");
     }
 
@@ -210,10 +228,10 @@ mod tests {
             while processor_time().saturating_sub(began) < Duration::from_millis(200) {
                 std::hint::spin_loop();
             }
-            Some(b"costly".to_vec())
+            Ok(b"costly".to_vec())
         };
-        texts.get(LONG, busy).await.expect("a text");
-        let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
+        texts.get("", LONG, busy).await.expect("a text");
+        let text = texts.get("", LONG, maker.one(Duration::ZERO)).await;
         assert_eq!(text.expect("a text"), "costly");
     }
 
@@ -222,14 +240,14 @@ mod tests {
         let (maker, texts) = (Maker::default(), Renderings::new(KEPT));
         let mut held = Vec::new();
         for _ in 0..20 {
-            let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
+            let text = texts.get("", LONG, maker.one(Duration::ZERO)).await;
             held.push(text.expect("nobody is refused"));
             sleep(Duration::from_secs(10)).await;
         }
         assert_eq!(maker.made(), KEPT);
         assert_eq!(held[19], KEPT.to_string(), "the newest serves on");
         held.clear();
-        let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
+        let text = texts.get("", LONG, maker.one(Duration::ZERO)).await;
         assert_eq!(text.expect("a text"), "3", "their places are free again");
     }
 
@@ -244,9 +262,9 @@ mod tests {
             let hangs = move || {
                 running.fetch_add(1, Ordering::SeqCst);
                 let _ = wait.lock().recv();
-                None
+                Err(NoRendering::Broken)
             };
-            let none = texts.get(Duration::from_millis(50), hangs).await;
+            let none = texts.get("", Duration::from_millis(50), hangs).await;
             assert_eq!(none, Err(NoRendering::Busy));
         }
         assert!(running.load(Ordering::SeqCst) <= KEPT);
@@ -257,10 +275,39 @@ mod tests {
     async fn one_that_fails_is_made_again() {
         let (maker, texts) = (Maker::default(), Renderings::new(KEPT));
         for _ in 0..5 {
-            let none = texts.get(LONG, || panic!("on purpose")).await;
+            let none = texts.get("", LONG, || panic!("on purpose")).await;
             assert_eq!(none, Err(NoRendering::Broken));
         }
-        let text = texts.get(LONG, maker.one(Duration::ZERO)).await;
+        let text = texts.get("", LONG, maker.one(Duration::ZERO)).await;
         assert_eq!(text.expect("a text"), "1");
+    }
+
+    #[tokio::test]
+    async fn another_key_is_another_text_and_waits_until_the_last_has_paid_for_itself() {
+        let texts = Renderings::new(KEPT);
+        let busy = |text: &'static str| {
+            move || {
+                let began = processor_time();
+                while processor_time().saturating_sub(began) < Duration::from_millis(20) {
+                    std::hint::spin_loop();
+                }
+                Ok(text.as_bytes().to_vec())
+            }
+        };
+        let began = Instant::now();
+        assert_eq!(texts.get("a", LONG, busy("a")).await.expect("a text"), "a");
+        assert_eq!(texts.get("b", LONG, busy("b")).await.expect("a text"), "b");
+        assert!(began.elapsed() >= Duration::from_millis(20 + 180));
+        let none = texts.get("c", Duration::from_millis(1), busy("c")).await;
+        assert_eq!(none, Err(NoRendering::Busy));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_exist_is_not_remembered() {
+        let texts = Renderings::new(KEPT);
+        let none = texts.get("a", LONG, || Err(NoRendering::Missing)).await;
+        assert_eq!(none, Err(NoRendering::Missing));
+        let text = texts.get("a", LONG, || Ok(b"there".to_vec())).await;
+        assert_eq!(text.expect("a text"), "there");
     }
 }

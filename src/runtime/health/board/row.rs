@@ -3,7 +3,9 @@
 use std::mem;
 use std::sync::Arc;
 
+use crate::core::health::activity::{EventKind, TenantActivity};
 use crate::core::health::failure::{Failure, Health};
+use crate::core::health::fleet_view::{LastSweep, TenantDetails, TenantKey, TenantView};
 use crate::core::health::status::{BackfillStatus, TenantStatus};
 use crate::core::sweep::backlog::Backlog;
 use crate::core::time::ticks::Ticks;
@@ -32,9 +34,11 @@ pub(super) struct BoardRow {
     fill_error: Option<String>,
     published: u64,
     late_found: u64,
+    pub(super) activity: TenantActivity,
 }
 
 pub(super) struct SweepTimes {
+    pub(super) last: Option<LastSweep>,
     /// When the last successful sweep ended.
     last_success: Option<Ticks>,
     /// When the last sweep began that saw everything. A list that keeps moving must show as a growing lag.
@@ -46,6 +50,8 @@ pub(super) struct SweepTimes {
 
 impl BoardRow {
     pub(super) fn new(tenant: Arc<Tenant>, now: Look) -> Self {
+        let mut activity = TenantActivity::default();
+        activity.events.note(now.wall, EventKind::Joined, None);
         Self {
             tenant,
             health: Health::Starting,
@@ -53,6 +59,7 @@ impl BoardRow {
             failure: None,
             waiting: None,
             times: SweepTimes {
+                last: None,
                 last_success: None,
                 caught_up: None,
                 due: now,
@@ -63,13 +70,15 @@ impl BoardRow {
             fill_error: None,
             published: 0,
             late_found: 0,
+            activity,
         }
     }
 
-    pub(super) fn set_tenant(&mut self, tenant: Arc<Tenant>) {
+    pub(super) fn set_tenant(&mut self, tenant: Arc<Tenant>, now: Ticks) {
         if !Arc::ptr_eq(&self.tenant, &tenant) {
             self.tenant = tenant;
             self.update_due();
+            self.activity.events.note(now, EventKind::NewSettings, None);
         }
     }
 
@@ -87,7 +96,11 @@ impl BoardRow {
 
     /// Records a successful sweep that ended at `now`. `caught_up`: when it began, if it saw everything.
     pub(super) fn succeeded(&mut self, now: Ticks, caught_up: Option<Look>) {
-        self.times.last_success = Some(now);
+        if self.times.last_success.replace(now).is_none() {
+            self.activity
+                .events
+                .note(now, EventKind::FirstSuccess, None);
+        }
         if caught_up.is_some() {
             self.times.caught_up = caught_up;
             self.update_due();
@@ -101,8 +114,9 @@ impl BoardRow {
         }
     }
 
-    pub(super) fn count(&mut self, outcome: &SweepOutcome) {
+    pub(super) fn count(&mut self, outcome: &SweepOutcome, now: Ticks) {
         self.published += outcome.published;
+        self.activity.hours.add(outcome.published, now);
         self.late_found += outcome.late_found;
         if let Some(state) = &outcome.state {
             self.cursor = Some(state.cursor);
@@ -121,7 +135,13 @@ impl BoardRow {
     }
 
     /// Sets the tenant's failure since `now`, if any. Returns the state before if the state or the remedy has changed.
-    pub(super) fn set_failure(&mut self, failure: Option<Failure>, now: Ticks) -> Option<Health> {
+    /// `again` is the event to note if the state stays.
+    pub(super) fn set_failure(
+        &mut self,
+        failure: Option<Failure>,
+        now: Ticks,
+        again: EventKind,
+    ) -> Option<Health> {
         let remedy = |failure: &Option<Failure>| {
             let failure = failure.as_ref();
             failure.map(|it| (it.remedy.clone(), it.cause.clone()))
@@ -132,6 +152,14 @@ impl BoardRow {
         let before = mem::replace(&mut self.health, health);
         if before != health {
             self.since = now;
+        }
+        let kind = match before == health {
+            true => again,
+            false => EventKind::Changed(health),
+        };
+        // A first success is noted already.
+        if self.failure.is_some() || (before != health && before != Health::Starting) {
+            self.activity.events.note(now, kind, self.failure.as_ref());
         }
         (before != health || other_remedy).then_some(before)
     }
@@ -168,6 +196,35 @@ impl BoardRow {
             published: self.published,
             backfill: self.backfill(),
             late_found: self.late_found,
+        }
+    }
+
+    pub(super) fn key(&self) -> TenantKey {
+        TenantKey {
+            id: self.tenant.id,
+            name: self.tenant.name.clone(),
+            state: self.state(),
+            since: self.waiting.unwrap_or(self.since),
+        }
+    }
+
+    pub(super) fn view(&self, now: Look) -> TenantView {
+        TenantView {
+            status: self.status(now),
+            last_sweep: self.times.last,
+            hours: self.activity.hours.until(now.wall),
+            consent_link: (self.state() == Health::Consent)
+                .then(|| self.tenant.tokens.consent_link())
+                .flatten(),
+        }
+    }
+
+    pub(super) fn details(&self, now: Look) -> TenantDetails {
+        TenantDetails {
+            view: self.view(now),
+            open: self.backlog.intervals().to_vec(),
+            roles: self.tenant.tokens.roles(),
+            events: self.activity.events.events().cloned().collect(),
         }
     }
 
