@@ -119,7 +119,7 @@ fn from_nothing_to_a_valid_configuration() {
         "Wrote etc/incidentd.toml, and made the folders etc, etc/tenants.d.\n\
          \n\
          Next:\n\
-         \x20 1. Set client_id (line 21) and brokers (line 104) in it, and look through the rest.\n\
+         \x20 1. Set client_id (line 22) and brokers (line 105) in it, and look through the rest.\n\
          \x20    Paste the client secret's Value (not its ID) into\n\
          \x20      (umask 077; cat > etc/client-secret)\n\
          \x20    and end that with Enter and Ctrl-D.\n\
@@ -246,7 +246,7 @@ fn init_writes_over_nothing_and_says_what_is_in_the_way() {
         (
             CONTOSO,
             "other",
-            "tenants.d/contoso.toml:6 has the tenant 11111111-1111-1111-1111-111111111111 already: \"other\" is not added",
+            "tenants.d/contoso.toml:7 has the tenant 11111111-1111-1111-1111-111111111111 already: \"other\" is not added",
         ),
         (
             FABRIKAM,

@@ -220,20 +220,6 @@ impl KafkaConnection {
         config
     }
 
-    /// For reading topics beside everything else. It joins no group, although librdkafka asks for a name.
-    pub(super) fn reading_consumer(&self) -> ClientConfig {
-        let mut config = self.consumer();
-        for (name, value) in [
-            ("group.id", "incidentd-reader"),
-            ("isolation.level", "read_committed"),
-            ("auto.offset.reset", "earliest"),
-            ("fetch.wait.max.ms", "100"),
-        ] {
-            config.set(name, value);
-        }
-        config
-    }
-
     /// For a member of the group that shares the ledger's partitions. It reads nothing.
     pub(super) fn group_member(&self, group: &str, client_id: &str) -> ClientConfig {
         let mut config = self.consumer();
@@ -253,7 +239,7 @@ impl KafkaConnection {
     }
 
     /// A client that consumes, without what only a producer knows.
-    fn consumer(&self) -> ClientConfig {
+    pub(super) fn consumer(&self) -> ClientConfig {
         let mut config = self.administration();
         for name in [
             "message.timeout.ms",

@@ -76,8 +76,13 @@ impl TopicReader {
         topics: &BTreeSet<Arc<str>>,
         from: ReadFrom,
     ) -> Result<Self, KafkaError> {
-        let mut config = connection.reading_consumer();
-        let consumer: StreamConsumer = config
+        let consumer: StreamConsumer = connection
+            .consumer()
+            // librdkafka requires a name. There is no group: partitions are assigned by hand, and nothing is committed.
+            .set("group.id", "incidentd-reader")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.wait.max.ms", "100")
             .set_log_level(RDKafkaLogLevel::Emerg)
             .create()
             .map_err(|error| connection.explain(error))?;

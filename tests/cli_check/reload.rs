@@ -25,7 +25,9 @@ async fn check(daemon: &Daemon, args: &[&str]) -> (i32, String, String) {
 async fn a_preview_says_what_the_reload_then_does() {
     let simulator = simulator(3, Options::default()).await;
     let tenants = simulator.world().tenants();
-    let setup = Setup::new(&simulator, NOBODY, &unique("preview"));
+    // Without what Microsoft would not bear, of which a warning comes.
+    let setup =
+        Setup::new(&simulator, NOBODY, &unique("preview")).without("poll.requests_per_minute");
     let config = setup.write();
     let mut daemon = Daemon::start_with(&config, &["--output", "stdout"], &[]).await;
     let untouched = (

@@ -39,14 +39,14 @@ fn without_the_secrets_consent_is_silent_config_warns_and_check_names_the_files(
     let check = typed(&["check", "--offline"]);
     assert_eq!((check.code, &*check.out), (78, ""));
     for place in [
-        "incidentd.toml:14: app.client_secret_file: /etc/incidentd/nobody-of-this-name, from which",
+        "incidentd.toml:15: app.client_secret_file: /etc/incidentd/nobody-of-this-name, from which",
         "contoso.toml:4: tenants[0].app.client_secret_file (tenant contoso): /etc/incidentd/secrets/nobody-of-this-name, from which",
     ] {
         assert!(check.err.contains(place), "{place} is not in {}", check.err);
     }
     // The same words instead of the errors, without the tenant's name.
     for place in [
-        "warning: incidentd.toml:14: app.client_secret_file: /etc/incidentd/nobody-of-this-name, from which",
+        "warning: incidentd.toml:15: app.client_secret_file: /etc/incidentd/nobody-of-this-name, from which",
         "warning: tenants.d/contoso.toml:4: tenants[0].app.client_secret_file: /etc/incidentd/secrets/nobody",
     ] {
         assert!(

@@ -24,7 +24,7 @@ impl MainTemplate<'_> {
     /// The whole example without its tenants, and with a folder for them.
     pub fn text(&self) -> String {
         let (shared, _) = MAIN.split_once(TENANTS).unwrap_or((MAIN, ""));
-        let mut text = shared.replace(
+        let mut text = with_schema(shared).replace(
             &format!("# tenants_dir = \"{TENANTS_DIR}\""),
             &format!("tenants_dir = \"{TENANTS_DIR}\""),
         );
@@ -44,11 +44,17 @@ impl MainTemplate<'_> {
 }
 
 pub(super) fn tenant(id: TenantId, name: Option<&str>) -> String {
-    let text = with_value(TENANT, "id", &id.to_string());
+    let text = with_value(&with_schema(TENANT), "id", &id.to_string());
     match name {
         Some(name) => with_value(&text, "name", name),
         None => text.replace("\nname = ", "\n# name = "),
     }
+}
+
+/// An example names the schema beside it; a file elsewhere names the one that the package installs.
+fn with_schema(example: &str) -> String {
+    const INSTALLED: &str = "#:schema file:///usr/share/doc/incidentd/examples/";
+    example.replacen("#:schema ./", INSTALLED, 1)
 }
 
 /// The line of a key, from 1.
