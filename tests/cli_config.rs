@@ -143,8 +143,8 @@ fn from_nothing_to_a_valid_configuration() {
     assert!(report.err.contains("3 errors"), "{}", report.err);
     for missing in [
         "etc/incidentd.toml: there is no tenant\n    add each customer with: incidentd init --tenant",
-        "etc/incidentd.toml:21: app.client_id: it is still the example's placeholder",
-        "etc/incidentd.toml:24: app.client_secret_file: the file can't be read",
+        "etc/incidentd.toml:22: app.client_id: it is still the example's placeholder",
+        "etc/incidentd.toml:25: app.client_secret_file: the file can't be read",
     ] {
         assert!(
             report.err.contains(missing),
@@ -206,7 +206,7 @@ fn from_nothing_to_a_valid_configuration() {
     assert_eq!((valid.code, &*valid.err), (0, ""));
     assert!(
         valid.out.contains(
-            "name = \"Contoso Ltd.\"                        # tenants.d/contoso-ltd.toml:8"
+            "name = \"Contoso Ltd.\"                        # tenants.d/contoso-ltd.toml:9"
         ),
         "{}",
         valid.out
@@ -251,7 +251,7 @@ fn init_writes_over_nothing_and_says_what_is_in_the_way() {
         (
             FABRIKAM,
             "contoso",
-            "the tenant 22222222-2222-2222-2222-222222222222 is not added: tenants.d/contoso.toml:8 has a tenant of the name \
+            "the tenant 22222222-2222-2222-2222-222222222222 is not added: tenants.d/contoso.toml:9 has a tenant of the name \
              \"contoso\" already",
         ),
         (
