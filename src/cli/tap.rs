@@ -4,7 +4,7 @@
 //! commits nothing, so that no other consumer notices it.
 
 use std::io::{self, IsTerminal};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 use futures_util::StreamExt;
@@ -16,7 +16,7 @@ use super::{
     CONFIGURATION, CommandError, ConfigFile, INTERNAL, OrExit, UNAVAILABLE, run_async,
     tenant_selection, text,
 };
-use crate::app::records::{self, ReadFrom, TopicReader};
+use crate::app::records::{self, TopicReader};
 use crate::config;
 use crate::core::health::failure::one_line;
 use crate::core::incident::version::Change;
@@ -65,19 +65,7 @@ impl TapCommand {
         let settings = self.file.read(config::load_for_reading)?;
         let tenants = tenant_selection::tenants(&settings, &self.tenant)?;
         let filter = self.filter(&tenants);
-        run_async(show(&settings, &tenants, self.from(), &filter))?
-    }
-
-    fn from(&self) -> ReadFrom {
-        match self.since {
-            Some(since) => {
-                let now = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap_or_default();
-                ReadFrom::Time(now.saturating_sub(since))
-            }
-            None => ReadFrom::End,
-        }
+        run_async(show(&settings, &tenants, self.since, &filter))?
     }
 
     fn filter(&self, tenants: &[&TenantSettings]) -> Filter {
@@ -96,12 +84,12 @@ impl TapCommand {
 async fn show(
     settings: &Settings,
     tenants: &[&TenantSettings],
-    from: ReadFrom,
+    since: Option<Duration>,
     filter: &Filter,
 ) -> Result<(), CommandError> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).or_exit(INTERNAL)?;
     let opened = tokio::select! {
-        opened = records::follow(settings, tenants, from) => opened,
+        opened = records::follow(settings, tenants, since) => opened,
         _ = signals.next() => return Ok(()),
     };
     let reader = opened.map_err(of_kafka)?;
