@@ -18,10 +18,10 @@ pub mod ledger_tools;
 mod library_checks;
 mod mounts;
 mod preview;
-pub mod records;
 mod reload;
 pub mod retirement;
 mod status;
+pub mod tap;
 mod tasks;
 
 use std::future::Future;

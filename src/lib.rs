@@ -48,7 +48,8 @@
 //!    the ledger is written.
 //! 6. The cursor is written with the last batch of the sweep: when the last page was read to its end and every record of the
 //!    sweep is acknowledged (with the ledger in Kafka: committed). It does not follow the local clock, and never passes the time
-//!    in Microsoft's own answer. The time of a single answer never moves it back ([`core::sweep::cursor`]).
+//!    in Microsoft's own answer. The time of a single answer never moves it back
+//!    ([`core::sweep::cursor`]; how far a sweep moves it: `core/sweep/pager/cursor_move.rs`).
 //! 7. What a sweep does not read becomes backlog ([`core::sweep::backlog`]): the old part of a long range, an incident that
 //!    Microsoft can't give, the window of a reconcile. The ledger keeps these open intervals. They are read between sweeps,
 //!    from what the sweeps leave of the request budget, and closed one window at a time.
@@ -131,8 +132,9 @@
 //! # The structure
 //!
 //! [`core`] decides and touches nothing. [`ports`] are traits. [`runtime`] acts and sees only these two. Adapters ([`microsoft`],
-//! [`kafka`], [`ledger`], [`record`], [`telemetry`], `simulator`) implement ports and do not see one another. [`config`] reads the
-//! configuration, with a row for each key in `config::keys`; [`settings`] is its result, which adapters read too. `app` alone
+//! [`kafka`], [`ledger`], [`record`], [`telemetry`]) implement ports and do not see one another. The `simulator` is a Microsoft
+//! of its own, and uses nothing of the rest. [`config`] reads the configuration, with a row for each key in `config::keys`;
+//! [`settings`] is its result, which adapters read too. `app` alone
 //! knows all of these, and connects them: `app::delivery` chooses the ledger and its outlet. [`cli`] has a file for each command. `tests/structure` checks this.
 //! `docs/contributing.md` says where to change what.
 

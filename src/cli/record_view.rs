@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::app::records::Arrived;
+use crate::app::tap::Arrived;
 use crate::core::format::tame;
 
 /// Characters of each field. A line shows less.

@@ -16,7 +16,7 @@ use super::{
     CONFIGURATION, CommandError, ConfigFile, INTERNAL, OrExit, UNAVAILABLE, run_async,
     tenant_selection, text,
 };
-use crate::app::records::{self, TopicReader};
+use crate::app::tap::{self as topics, TopicReader};
 use crate::config;
 use crate::core::health::failure::one_line;
 use crate::core::incident::version::Change;
@@ -89,7 +89,7 @@ async fn show(
 ) -> Result<(), CommandError> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).or_exit(INTERNAL)?;
     let opened = tokio::select! {
-        opened = records::follow(settings, tenants, since) => opened,
+        opened = topics::follow(settings, tenants, since) => opened,
         _ = signals.next() => return Ok(()),
     };
     let reader = opened.map_err(of_kafka)?;
@@ -113,9 +113,9 @@ async fn print_all(reader: &TopicReader, filter: &Filter) -> Result<(), CommandE
     Ok(())
 }
 
-fn of_kafka(error: records::KafkaError) -> CommandError {
+fn of_kafka(error: topics::KafkaError) -> CommandError {
     let code = match error {
-        records::KafkaError::Read { .. } => UNAVAILABLE,
+        topics::KafkaError::Read { .. } => UNAVAILABLE,
         _ => CONFIGURATION,
     };
     CommandError::new(code, error)

@@ -3,7 +3,8 @@
 //! All tenants of one app registration share one [`AppCredential`], so that what one of them learns (which of two
 //! secrets is accepted) holds for all, and is logged once.
 //!
-//! To add a kind, add a variant to [`Credential`] in the settings, a file here and a row in [`kind_of`].
+//! To add a kind, add a variant to [`Credential`] in the settings, a file here, a row in [`kind_of`], and a row of `KINDS` in
+//! `config/app.rs`.
 //!
 //! Invariant: files are read at each use and never kept, because nothing announces that a file was replaced.
 

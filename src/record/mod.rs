@@ -13,11 +13,11 @@
 //! A new format is a new variant of [`RecordFormat`](crate::settings::RecordFormat).
 
 mod cloudevents;
-mod compact;
 mod encoder;
 mod health;
 mod split;
 mod stdout;
+mod white_space;
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::health::status::PartStatus;
 use crate::ports::{Part, Publisher, Record, Refused};
 
-use super::compact::Compactor;
+use super::white_space::Compactor;
 use super::{CONTENT_TYPE, OCTET_STREAM};
 
 /// Writes lines to `W`, which is standard output except in tests.

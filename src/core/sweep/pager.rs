@@ -34,22 +34,22 @@ use crate::core::incident::version::ContentHash;
 use crate::core::time::ticks::Ticks;
 
 mod ask;
+mod cursor_move;
 mod filter;
 mod loops;
 mod position;
-mod reached;
 mod recent;
 mod side_requests;
 mod unreadable;
 
 pub use ask::{PageAsk, PageSize, Query};
+pub use cursor_move::SweepProgress;
+use cursor_move::earliest;
 use filter::{FilterCheck, OutsideCount};
 pub use filter::{History, MOST_UNSORTED, TOLERANCE, unsorted_history};
 use loops::LoopCheck;
 pub use loops::circles;
 use position::Position;
-pub use reached::SweepProgress;
-use reached::earliest;
 use recent::{PlaceKey, Recent};
 use side_requests::SideRequests;
 use unreadable::UnseenPlaces;

@@ -9,7 +9,7 @@ mod broker_version;
 mod check;
 mod commits;
 mod epoch;
-mod fenced;
+mod import;
 mod kafka_ledger;
 mod log;
 mod log_error;
@@ -35,6 +35,6 @@ mod unconfigured;
 mod worker;
 
 pub(crate) use check::inspect_ledger;
-pub(crate) use fenced::FencedLedger;
+pub(crate) use import::FencedLedger;
 pub(crate) use kafka_ledger::KafkaLedger;
 pub(crate) use look::LedgerTopic;

@@ -2,7 +2,7 @@
 //! HTTP status and `error` say.
 //!
 //! Source: "Microsoft Entra authentication and authorization error codes" and, for numbers that are not on that page,
-//! the messages that Entra sends with them.
+//! the messages that Entra sends with them. They are written as Rust's numbers: search for `7_000_215`.
 
 use std::time::Duration;
 
