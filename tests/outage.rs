@@ -25,7 +25,8 @@ const MAX_IN_FLIGHT: u64 = 6 * MIB;
 const MAX_RESPONSE: u64 = 4 * MIB;
 /// What the process may need besides: itself, a copy of each record in flight within librdkafka, redb's cache of 32
 /// MiB.
-const CONSTANT: u64 = 64 * MIB;
+/// README promises 64 MiB. 17 of them are the pages of a release build's own file, which are not counted here.
+const CONSTANT: u64 = (64 - 17) * MIB;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_minute_without_kafka_loses_and_repeats_nothing_within_the_memory_budget() {
