@@ -466,7 +466,7 @@ async fn the_check_without_network_names_the_file_and_the_remedy() {
     }
 }
 
-/// The day so many days from now.
+/// The day that is this number of days from now.
 fn day(days: u64) -> String {
     let at = Ticks((seconds_now() + days * DAY).cast_signed() * SECOND);
     at.to_string()[..10].to_owned()

@@ -80,6 +80,13 @@ impl Replicas {
         format!("{}-ledger", self.group)
     }
 
+    /// Makes the ledger's topic for replicas that may make none. Returns its name.
+    async fn make_ledger(&self) -> String {
+        let (ledger, compact) = (self.ledger(), [("cleanup.policy", "compact")]);
+        create_topic(&self.kafka, &ledger, self.partitions.into(), &compact).await;
+        ledger
+    }
+
     pub fn spawn(&self, replica: usize) -> Daemon {
         Daemon::spawn(&self.config(replica), &[], &[])
     }

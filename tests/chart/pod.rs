@@ -19,7 +19,7 @@ use crate::chart::image::{dockerfile, lay_out};
 use crate::chart::render::Manifests;
 use crate::kafka_ledger::{active, keep_changing};
 use crate::support::daemon::Daemon;
-use crate::support::setup::{simulator, unique};
+use crate::support::setup::{create_in_each, simulator, unique};
 use crate::support::tally::Tally;
 use crate::support::{SOON, kafka, tell, until};
 
@@ -444,9 +444,7 @@ async fn replicas_take_new_maps_and_secrets_and_a_rollout_and_a_lost_node_cost_n
     let (node, manifests) = (Node::new(), rendered(&values));
     node.publish_maps(&manifests, 1);
     node.publish_secret(1, Tenant::SECRET);
-    for tenant in world.tenants() {
-        world.create(tenant.id, 3).expect("incidents");
-    }
+    create_in_each(&world, 3);
 
     let rollout = Rollout {
         node: &node,

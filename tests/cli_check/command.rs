@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::support::daemon::incidentd;
 use crate::support::kafka::{create_topic, shared};
-use crate::support::setup::{Setup, simulator, unique};
+use crate::support::setup::{Setup, create_in_each, simulator, unique};
 use crate::support::tell;
 
 /// An address without a listener.
@@ -98,9 +98,7 @@ impl Ended {
 /// A Microsoft with `tenants` healthy tenants, each with incidents.
 pub async fn microsoft(tenants: u32) -> Simulator {
     let simulator = simulator(tenants, Options::default()).await;
-    for tenant in simulator.world().tenants() {
-        simulator.world().create(tenant.id, 3).unwrap();
-    }
+    create_in_each(&simulator.world(), 3);
     simulator
 }
 

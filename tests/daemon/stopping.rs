@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant, timeout};
 
 use crate::support::daemon::{Daemon, STOP_LIMIT, incidentd};
 use crate::support::kafka::{create_topic, shared};
-use crate::support::setup::{Setup, simulator, unique};
+use crate::support::setup::{Setup, create_in_each, simulator, unique};
 use crate::support::tally::Tally;
 use crate::support::{SOON, tell, until};
 
@@ -144,9 +144,7 @@ async fn a_reader_of_standard_error_that_stalls_stops_neither_the_tenants_nor_th
 
 /// A daemon that holds incidents for a Kafka that does not answer.
 async fn waiting_for_kafka(simulator: &Simulator, setup: &Setup) -> Daemon {
-    for tenant in simulator.world().tenants() {
-        simulator.world().create(tenant.id, 10).unwrap();
-    }
+    create_in_each(&simulator.world(), 10);
     let daemon = Daemon::start(&setup.write()).await;
     until("incidents wait for Kafka", SOON, async || {
         daemon.metric("incidentd_in_flight_bytes").await > 0.0

@@ -73,9 +73,7 @@ async fn a_topic_that_refuses_each_record_stops_its_own_tenant_and_no_other() {
     let (replicas, own, first) = with_own_topic(&shared(), &simulator, |setup| setup).await;
     let oldest = "message.timestamp.before.max.ms";
     alter_topic(&replicas.kafka, &own, oldest, "0").await;
-    for tenant in world.tenants() {
-        world.create(tenant.id, 3).unwrap();
-    }
+    create_in_each(&world, 3);
     let mut replica = replicas.spawn(0).ready().await;
     let began = Instant::now();
     loop {
@@ -109,14 +107,7 @@ async fn a_topic_that_may_be_seen_and_not_written_stops_its_own_tenant_and_no_ot
         logging_in(setup).text("kafka.brokers", &login)
     })
     .await;
-    let ledger = replicas.ledger();
-    create_topic(
-        &replicas.kafka,
-        &ledger,
-        1,
-        &[("cleanup.policy", "compact")],
-    )
-    .await;
+    let ledger = replicas.make_ledger().await;
     let (topic, group) = (replicas.topic.clone(), replicas.group.clone());
     permit(
         &broker,
@@ -130,9 +121,7 @@ async fn a_topic_that_may_be_seen_and_not_written_stops_its_own_tenant_and_no_ot
             Right::Read(&own),
         ],
     );
-    for tenant in world.tenants() {
-        world.create(tenant.id, 3).unwrap();
-    }
+    create_in_each(&world, 3);
     let mut replica = replicas.spawn(0).ready().await;
     until("the status says what to grant", 3 * SOON, async || {
         let one = shown(&replica, first).await;
@@ -159,9 +148,7 @@ async fn a_producer_whose_id_kafka_has_forgotten_costs_no_version_and_repeats_no
     let (broker, _dir) = blocking(move || (Broker::start_with(dir.path(), FORGETS), dir)).await;
     let simulator = simulator(6, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 5).unwrap();
-    }
+    create_in_each(&world, 5);
     let replicas = Replicas::at(&broker.bootstrap(), &simulator, 1, 2, |setup| setup).await;
     let mut replica = replicas.spawn(0).ready().await;
     replicas.share_all(&[&replica]).await;
@@ -180,14 +167,12 @@ async fn a_producer_whose_id_kafka_has_forgotten_costs_no_version_and_repeats_no
     replicas.end(&journal, &mut [&mut replica]).await;
 }
 
-/// The replica must not write into a topic that Kafka deletes from, whoever made it.
+/// The replica must not write into a topic that Kafka deletes from.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_s_topic_that_is_deleted_is_asked_for_and_refused_when_it_is_made_wrong() {
     let simulator = simulator(6, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 5).unwrap();
-    }
+    create_in_each(&world, 5);
     let replicas = Replicas::new(&simulator, 1, 2).await;
     let mut replica = replicas.spawn(0).ready().await;
     replicas.complete(&journal).await;
@@ -224,9 +209,7 @@ async fn a_ledger_s_topic_that_is_deleted_is_asked_for_and_refused_when_it_is_ma
 async fn a_ledger_is_not_written_with_another_number_of_partitions_and_can_still_be_exported() {
     let simulator = simulator(12, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    for tenant in world.tenants() {
-        world.create(tenant.id, 5).unwrap();
-    }
+    create_in_each(&world, 5);
     let replicas = Replicas::new(&simulator, 1, 2).await;
     let mut replica = replicas.spawn(0).ready().await;
     replicas.complete(&journal).await;

@@ -60,14 +60,7 @@ async fn a_right_that_is_missing_is_named_and_once_it_is_granted_all_goes_on() {
         logging_in(setup).text("kafka.brokers", &login)
     })
     .await;
-    let ledger = replicas.ledger();
-    create_topic(
-        &replicas.kafka,
-        &ledger,
-        2,
-        &[("cleanup.policy", "compact")],
-    )
-    .await;
+    let ledger = replicas.make_ledger().await;
     let (topic, group) = (replicas.topic.clone(), replicas.group.clone());
     let ids = format!("{group}-");
     permit(

@@ -62,7 +62,7 @@ impl HourlyCounts {
     }
 }
 
-/// Which of the hours up to that of `now` belong to the present day (UTC): the last so many.
+/// How many of the hours up to that of `now` belong to the present day (UTC).
 pub fn hours_today(now: Ticks) -> usize {
     let today = hour(now).rem_euclid(HOURS as i64) + 1;
     usize::try_from(today).unwrap_or(HOURS)

@@ -50,7 +50,7 @@ pub struct OwnershipStatus {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct OwnershipCounts {
-    /// How many partitions the ledger has, whoever has them.
+    /// How many partitions the ledger has, those of other replicas included.
     pub all: u16,
     /// How often another process has fenced a partition of this one, since the process started.
     pub fenced: u64,

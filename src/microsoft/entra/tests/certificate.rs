@@ -13,7 +13,7 @@ use crate::microsoft::tests::certificates::{ONE, TWO, certificate};
 
 const DAY: i64 = 86_400;
 
-/// A certificate and its key in files; the certificate is valid from so many days before now to so many after.
+/// A certificate and its key in files.
 struct Files {
     _folder: tempfile::TempDir,
     certificate: PathBuf,
@@ -21,6 +21,7 @@ struct Files {
 }
 
 impl Files {
+    /// `days`: how many days before now the certificate begins to be valid, and how many days after now it ends.
     fn new(days: [i64; 2]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let files = Self {
