@@ -10,7 +10,6 @@ mod lines;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -240,7 +239,7 @@ pub async fn import(
             let ledger = tokio::select! {
                 ledger = &mut fencing => ledger?,
                 () = sleep(FENCE_LIMIT) => {
-                    stop.store(true, Ordering::Release);
+                    stop.cancel();
                     fencing.await?
                 }
             };

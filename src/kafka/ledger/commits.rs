@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::log::PartitionLogError;
 use super::partition::PartitionError;
@@ -75,24 +76,49 @@ pub(super) enum WorkerRequest {
 
 /// Where commits go. It stays usable after the worker has ended.
 #[derive(Clone)]
-pub(super) struct CommitQueue(SyncSender<WorkerRequest>);
+pub(super) struct CommitQueue {
+    requests: SyncSender<WorkerRequest>,
+    /// Cancelled when the worker ends. Its thread may hang, and hold the requests for good.
+    stop: CancellationToken,
+}
 
 impl CommitQueue {
-    pub(super) fn new() -> (Self, Receiver<WorkerRequest>) {
-        let (sender, requests) = sync_channel(QUEUE);
-        (Self(sender), requests)
+    pub(super) fn new(stop: CancellationToken) -> (Self, Receiver<WorkerRequest>) {
+        let (requests, received) = sync_channel(QUEUE);
+        (Self { requests, stop }, received)
+    }
+
+    /// Waits until it is committed, or the worker ends.
+    pub(super) async fn commit(
+        &self,
+        records: Vec<Record>,
+        entry: LedgerEntry,
+    ) -> Result<(), CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(CommitRequest {
+            records,
+            entry,
+            reply,
+        })?;
+        tokio::select! {
+            biased;
+            answer = answer => answer.unwrap_or(Err(CommitError::Lost)),
+            () = self.stop.cancelled() => Err(CommitError::Lost),
+        }
     }
 
     /// # Errors
     /// The worker has ended, or too many commits wait.
     pub(super) fn send(&self, request: CommitRequest) -> Result<(), CommitError> {
         let request = WorkerRequest::Commit(request);
-        self.0.try_send(request).map_err(|_| CommitError::Lost)
+        self.requests
+            .try_send(request)
+            .map_err(|_| CommitError::Lost)
     }
 
     /// Removes all rows of a tenant. When it is not done, it can be asked for again.
     pub(super) fn remove(&self, tenant: TenantId) {
-        let _ = self.0.try_send(WorkerRequest::Remove(tenant));
+        let _ = self.requests.try_send(WorkerRequest::Remove(tenant));
     }
 }
 

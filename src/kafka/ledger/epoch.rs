@@ -25,7 +25,7 @@ use crate::kafka::refusal;
 use crate::kafka::statistics::{ClientStatistics, StatisticsSample};
 
 /// How long a transaction takes from its first record to the answer of its commit. The coordinator has decided it by then.
-const COMMIT_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const COMMIT_LIMIT: Duration = Duration::from_secs(20);
 /// One try of a call that can be resumed. Between two tries a stop is noticed.
 const TRY: Duration = Duration::from_millis(500);
 /// First and longest pause while deliveries are awaited. A poll never returns early, so a longer one delays each commit.

@@ -22,6 +22,7 @@ use super::tenant::{KafkaTenantLedger, TenantAccess};
 use super::topic::{self, TopicError};
 use super::unconfigured;
 use super::worker::WorkerSetup;
+use super::workers::STILL;
 use crate::core::health::failure::Failure;
 use crate::core::health::status::{
     OwnershipCounts, OwnershipStatus, PartState, PartStatus, PartitionStatus,
@@ -123,6 +124,7 @@ impl KafkaLedger {
             unfit: self.unfit.clone(),
             membership: member,
             workers,
+            still: STILL,
         });
         let beats = async {
             while polls.changed().await.is_ok() {
@@ -153,7 +155,8 @@ impl KafkaLedger {
             count: partitions,
             epoch: 0,
             caution: Arc::default(),
-            stop: Arc::default(),
+            stop: CancellationToken::new(),
+            steps: Arc::default(),
         }
     }
 

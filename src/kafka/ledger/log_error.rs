@@ -1,5 +1,7 @@
 //! What Kafka's errors mean to the owner of a partition.
 
+use std::time::Duration;
+
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 
 use super::broker_version;
@@ -45,6 +47,31 @@ pub(super) fn no_thread(error: &std::io::Error) -> Failure {
         Reaction::Backoff,
         format!("no thread can be made for a partition of the ledger: {error}"),
         "raise the limit on threads (TasksMax= of systemd, ulimit -u, or pids.max of the container)",
+    )
+}
+
+/// A call of librdkafka does not return.
+pub(super) fn hanging(setup: &WorkerSetup, partition: u16, still: Duration) -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!(
+            "a call of librdkafka for partition {partition} of the ledger's topic {} has not returned for {} s",
+            setup.topic,
+            still.as_secs()
+        ),
+        "nothing to do: another producer fences the partition, and it is read again; if it happens again, restart incidentd, which frees \
+         the threads that hang, and report it with the log",
+    )
+}
+
+/// No worker starts beside so many threads that do not end.
+pub(super) fn too_many_hang(threads: usize) -> Failure {
+    Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!("{threads} threads of the ledger have not ended: calls of librdkafka hang"),
+        "restart incidentd: only its end frees them",
     )
 }
 

@@ -8,7 +8,6 @@
 //! the leader is asked for its end once more, which it answers when it knows it, and then no row may come for a while.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::log::{PartitionLogError, Row};
 use super::log_error::{not_made, of_reading, of_row, passing};
@@ -65,7 +65,8 @@ impl LedgerTopic {
                 count: settings.partitions,
                 epoch: 0,
                 caution: Arc::default(),
-                stop: Arc::default(),
+                stop: CancellationToken::new(),
+                steps: Arc::default(),
             },
             settings: settings.clone(),
         }
@@ -91,7 +92,7 @@ impl LedgerTopic {
     }
 
     /// Lets everything that waits for Kafka end.
-    pub(crate) fn stopping(&self) -> Arc<AtomicBool> {
+    pub(crate) fn stopping(&self) -> CancellationToken {
         self.setup.stop.clone()
     }
 

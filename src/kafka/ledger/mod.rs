@@ -33,6 +33,7 @@ mod topic;
 mod transactional;
 mod unconfigured;
 mod worker;
+mod workers;
 
 pub(crate) use check::inspect_ledger;
 pub(crate) use import::FencedLedger;

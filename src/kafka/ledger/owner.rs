@@ -5,7 +5,7 @@
 //! [`Ownership`].
 //!
 //! Failure modes: a worker whose transaction fails is replaced by one that fences and restores again, after a pause that
-//! grows while this goes on. One that another process has fenced is not replaced: the process leaves the group and joins it
+//! grows while this goes on. So is one that hangs in a call of librdkafka. One that another process has fenced is not replaced: the process leaves the group and joins it
 //! again. While Kafka is away, workers wait in their fence, and no tenant is swept. Before a worker starts, the topic is looked
 //! at: nothing may be written to one that has been deleted or altered.
 
@@ -15,36 +15,28 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::log_error::no_thread;
+use super::log_error::hanging;
 use super::look::{check_partitions, missing};
 use super::membership::{Membership, MembershipEvent};
 use super::owned::{Owned, OwnedPartition};
-use super::restart_pauses::RestartPauses;
 use super::topic::{self, TopicError};
-use super::worker::{Worker, WorkerEvent, WorkerNews, WorkerSetup};
+use super::worker::{WorkerEvent, WorkerNews, WorkerSetup};
+use super::workers::{Workers, between_looks};
 use crate::core::health::failure::{Failure, Health};
 use crate::core::ownership::{
     Ownership, OwnershipAction, OwnershipInput, OwnershipMachine, PartitionStage,
 };
 use crate::settings::KafkaLedgerSettings;
 
-/// The pauses between a failed worker and the next: the first, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 /// Between two log lines about a restore.
 const TELL: Duration = Duration::from_secs(10);
 /// How long the process waits until it has left the group. If it ends before, its partitions wait for the session timeout.
 const LEAVING: Duration = Duration::from_secs(3);
 /// Between two looks at a topic that can't be used now.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-
-/// A worker that is at work, or that is started when its pause is over.
-enum PartitionWork {
-    Running(Worker),
-    Paused { epoch: u64, until: Instant },
-}
 
 /// What an owner is made of.
 pub(super) struct OwnerSetup {
@@ -56,15 +48,16 @@ pub(super) struct OwnerSetup {
     pub(super) unfit: watch::Sender<Option<Failure>>,
     pub(super) membership: Membership,
     pub(super) workers: mpsc::Sender<WorkerEvent>,
+    /// How long a worker may make no step.
+    pub(super) still: Duration,
 }
 
 pub(super) struct LedgerOwner {
     setup: OwnerSetup,
     machine: OwnershipMachine,
-    work: HashMap<u16, PartitionWork>,
+    workers: Workers,
     /// The look at the topic before workers start: it may have been deleted or altered since the last one.
     looking: JoinSet<Result<Option<String>, TopicError>>,
-    pauses: RestartPauses,
     /// When the log last had the progress of a restore.
     told: Instant,
     /// Confirmations that the group waits for.
@@ -82,11 +75,10 @@ pub(super) struct OwnerEvents {
 impl LedgerOwner {
     pub(super) fn new(setup: OwnerSetup) -> Self {
         Self {
+            workers: Workers::new(setup.settings.partitions),
             setup,
             machine: OwnershipMachine::default(),
-            work: HashMap::new(),
             looking: JoinSet::new(),
-            pauses: RestartPauses::new(PAUSE.0, PAUSE.1),
             told: Instant::now(),
             revocations: HashMap::new(),
         }
@@ -95,6 +87,8 @@ impl LedgerOwner {
     /// Runs until `closing`, which comes after the last sweep has ended. Then gives everything up, so that others can take
     /// it over at once.
     pub(super) async fn run(mut self, mut events: OwnerEvents, closing: CancellationToken) {
+        let mut watch = interval(between_looks(self.setup.still));
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let due = self.next_start();
             tokio::select! {
@@ -105,6 +99,7 @@ impl LedgerOwner {
                 Some(partition) = events.at_rest.recv() => self.feed(OwnershipInput::AtRest { partition }),
                 Some(looked) = self.looking.join_next() => self.looked(looked),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.look(),
+                _ = watch.tick() => self.watch(),
             }
             self.publish();
         }
@@ -189,7 +184,7 @@ impl LedgerOwner {
                 }
             }
             WorkerNews::Restored => {
-                if let Some(PartitionWork::Running(worker)) = self.work.get(&partition) {
+                if let Some(worker) = self.workers.running(partition) {
                     let owned = OwnedPartition {
                         epoch,
                         memory: worker.memory(),
@@ -202,15 +197,9 @@ impl LedgerOwner {
             WorkerNews::HeldUp(failure) => self.note(failure),
             WorkerNews::Unfit(failure) => {
                 self.setup.unfit.send_replace(Some(failure.clone()));
-                self.count_failure(partition);
-                self.note(failure);
-                self.feed(OwnershipInput::Failed { partition, epoch });
+                self.failed(partition, epoch, failure);
             }
-            WorkerNews::Failed(failure) => {
-                self.count_failure(partition);
-                self.note(failure);
-                self.feed(OwnershipInput::Failed { partition, epoch });
-            }
+            WorkerNews::Failed(failure) => self.failed(partition, epoch, failure),
             WorkerNews::TakenOver(why) => {
                 tracing::warn!(
                     partition,
@@ -229,9 +218,7 @@ impl LedgerOwner {
             match action {
                 OwnershipAction::Start { partition, epoch } => {
                     self.give_up(partition);
-                    let until = Instant::now() + self.pauses.of(partition);
-                    self.work
-                        .insert(partition, PartitionWork::Paused { epoch, until });
+                    self.workers.plan(partition, epoch);
                 }
                 OwnershipAction::End { partition } => self.give_up(partition),
                 // The runtime follows the stage.
@@ -253,21 +240,25 @@ impl LedgerOwner {
     /// Readers first: nobody may begin to write with a worker that ends.
     fn give_up(&mut self, partition: u16) {
         self.setup.owned.partitions.write().remove(&partition);
-        if let Some(PartitionWork::Running(worker)) = self.work.remove(&partition) {
-            worker.end();
-        }
+        self.workers.end(partition);
     }
 
     /// When a partition may start. `None` also while the topic is looked at.
     fn next_start(&self) -> Option<Instant> {
-        if !self.looking.is_empty() {
-            return None;
+        match self.looking.is_empty() {
+            true => self.workers.next_start(),
+            false => None,
         }
-        let paused = self.work.values().filter_map(|work| match work {
-            PartitionWork::Paused { until, .. } => Some(*until),
-            PartitionWork::Running(_) => None,
-        });
-        paused.min()
+    }
+
+    /// Replaces workers that hang.
+    fn watch(&mut self) {
+        for partition in self.workers.hanging() {
+            if let Some(epoch) = self.machine.epoch(partition) {
+                let failure = hanging(&self.setup.worker, partition, self.setup.still);
+                self.failed(partition, epoch, failure);
+            }
+        }
     }
 
     fn look(&mut self) {
@@ -293,12 +284,7 @@ impl LedgerOwner {
             // The daemon stops.
             Err(_) => return,
         };
-        let again = Instant::now() + LOOK_AGAIN;
-        for work in self.work.values_mut() {
-            if let PartitionWork::Paused { until, .. } = work {
-                *until = again.max(*until);
-            }
-        }
+        self.workers.not_before(Instant::now() + LOOK_AGAIN);
         // While Kafka is away, the last failure of a partition says more, and stays the same.
         let is_known = self.setup.owned.view.read().problem.is_some();
         if !is_known || failure.health == Health::Misconfigured {
@@ -307,42 +293,24 @@ impl LedgerOwner {
     }
 
     fn start_due(&mut self) {
-        let now = Instant::now();
-        let due: Vec<(u16, u64)> = self
-            .work
-            .iter()
-            .filter_map(|(partition, work)| match work {
-                PartitionWork::Paused { epoch, until } if *until <= now => {
-                    Some((*partition, *epoch))
-                }
-                _ => None,
-            })
-            .collect();
-        for (partition, epoch) in due {
+        for (partition, epoch) in self.workers.due() {
             let setup = WorkerSetup {
                 partition,
                 epoch,
                 ..self.setup.worker.clone()
             };
-            match Worker::start(setup, self.setup.workers.clone()) {
-                Ok(worker) => {
-                    self.work.insert(partition, PartitionWork::Running(worker));
-                }
-                Err(error) => {
-                    // No thread can be made.
-                    self.count_failure(partition);
-                    let until = now + self.pauses.of(partition);
-                    self.work
-                        .insert(partition, PartitionWork::Paused { epoch, until });
-                    self.note(no_thread(&error));
-                }
+            if let Err(failure) = self.workers.start(setup, self.setup.workers.clone()) {
+                self.setup.owned.view.write().failed += 1;
+                self.note(failure);
             }
         }
     }
 
-    fn count_failure(&mut self, partition: u16) {
+    fn failed(&mut self, partition: u16, epoch: u64, failure: Failure) {
         self.setup.owned.view.write().failed += 1;
-        self.pauses.count(partition);
+        self.workers.count_failure(partition);
+        self.note(failure);
+        self.feed(OwnershipInput::Failed { partition, epoch });
     }
 
     /// Shows a failure, and logs it when it is a new one.

@@ -3,10 +3,11 @@
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::log::PartitionLogError;
 use crate::kafka::connection::Connection;
@@ -37,8 +38,10 @@ pub(super) struct WorkerSetup {
     pub(super) epoch: u64,
     /// Shared by all partitions, and by their next owners.
     pub(super) caution: Arc<Caution>,
-    /// Set when this owner is to end. Each worker has one of its own.
-    pub(super) stop: Arc<AtomicBool>,
+    /// Cancelled when this owner is to end. Each worker has one of its own.
+    pub(super) stop: CancellationToken,
+    /// Counts the steps between two calls of librdkafka. Each worker has one of its own.
+    pub(super) steps: Arc<AtomicU64>,
 }
 
 impl WorkerSetup {
@@ -58,8 +61,10 @@ impl WorkerSetup {
         i32::from(self.partition)
     }
 
+    /// Counts a step. An error when this owner is to end.
     pub(super) fn go_on(&self) -> Result<(), PartitionLogError> {
-        match self.stop.load(Ordering::Acquire) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        match self.stop.is_cancelled() {
             true => Err(PartitionLogError::Stopped),
             false => Ok(()),
         }

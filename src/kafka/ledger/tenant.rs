@@ -11,10 +11,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::commits::{CommitError, CommitRequest};
+use super::commits::CommitError;
 use super::memory::PartitionMemory;
 use super::owned::{Owned, OwnedPartition};
 use crate::core::health::failure::{Failure, Health, Reaction};
@@ -168,32 +167,23 @@ impl KafkaTenantLedger {
 
     async fn write(&self, records: Vec<Record>, entry: LedgerEntry) -> Result<(), Failure> {
         self.access.held.check(&self.tenant)?;
-        let (reply, answer) = oneshot::channel();
-        let request = CommitRequest {
-            records,
-            entry,
-            reply,
-        };
-        if self.found.commits.send(request).is_err() {
-            return Err(lost());
-        }
-        match answer.await {
-            Ok(Ok(())) => {
+        match self.found.commits.commit(records, entry).await {
+            Ok(()) => {
                 self.access.held.forget(&self.tenant);
                 Ok(())
             }
-            Ok(Err(CommitError::Lost)) | Err(_) => Err(lost()),
-            Ok(Err(CommitError::Alone(failure))) => {
+            Err(CommitError::Lost) => Err(lost()),
+            Err(CommitError::Alone(failure)) => {
                 let failure = alone(&failure);
                 self.access.held.hold(self.tenant, failure.clone());
                 Err(failure)
             }
-            Ok(Err(CommitError::Refused {
+            Err(CommitError::Refused {
                 topic,
                 size,
                 oversize,
                 failure,
-            })) => {
+            }) => {
                 self.access.learn(topic, size, oversize, &failure).await;
                 Err(failure)
             }

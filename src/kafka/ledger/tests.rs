@@ -5,10 +5,10 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::log::{Entry, PartitionLog, PartitionLogError, Row};
 use super::setup::WorkerSetup;
@@ -24,6 +24,7 @@ use broker::{create_topic, ends, read_all};
 mod broker;
 mod faults;
 mod membership;
+mod owner;
 mod topic;
 mod worker;
 
@@ -44,7 +45,8 @@ pub(super) fn setup(brokers: &str, topic: &str, partition: u16) -> WorkerSetup {
         count: 4,
         epoch: 1,
         caution: Arc::default(),
-        stop: Arc::default(),
+        stop: CancellationToken::new(),
+        steps: Arc::default(),
     }
 }
 
@@ -281,11 +283,11 @@ async fn a_record_that_kafka_refuses_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fence_waits_for_kafka_and_ends_with_a_stop() {
     let setup = setup("127.0.0.1:1", "ledger", 0);
-    let stop = Arc::clone(&setup.stop);
+    let stop = setup.stop.clone();
     let fenced = tokio::task::spawn_blocking(move || TransactionalLog::new(setup).fence());
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(!fenced.is_finished());
-    stop.store(true, Ordering::Release);
+    stop.cancel();
     let fenced = tokio::time::timeout(Duration::from_secs(5), fenced).await;
     assert_eq!(
         fenced.expect("it ends").expect("no panic"),

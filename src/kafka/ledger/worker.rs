@@ -3,17 +3,18 @@
 //! Commits that wait together go into one transaction. After any error the thread ends, because nobody knows what is
 //! committed: the owner starts another one, with another producer, and all tenants of the partition read again.
 //!
-//! librdkafka's calls block, and a few are known to hang. So nobody waits for this thread: its owner ends it by a flag,
-//! and a thread that hangs is left alone. Its producer can do no harm, because the next owner fences it.
+//! librdkafka's calls block, and a few are known to hang. So nobody waits for this thread: its owner ends it by a token,
+//! and a thread that hangs is left alone ([`super::workers`]). Its producer can do no harm, because the next owner fences it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::commits::{CommitError, CommitQueue, CommitRequest, WorkerRequest, gather};
 use super::log::PartitionLogError;
@@ -65,7 +66,11 @@ pub(super) enum WorkerNews {
 pub(super) struct Worker {
     memory: Arc<RwLock<PartitionMemory>>,
     commits: CommitQueue,
-    stop: Arc<AtomicBool>,
+    stop: CancellationToken,
+    /// [`WorkerSetup::steps`].
+    steps: Arc<AtomicU64>,
+    /// The steps at the last look, and how many looks in a row have found no other.
+    looked: (u64, u32),
 }
 
 impl Worker {
@@ -75,12 +80,13 @@ impl Worker {
         setup: WorkerSetup,
         events: mpsc::Sender<WorkerEvent>,
     ) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, steps) = (CancellationToken::new(), Arc::<AtomicU64>::default());
         let setup = WorkerSetup {
-            stop: Arc::clone(&stop),
+            stop: stop.clone(),
+            steps: Arc::clone(&steps),
             ..setup
         };
-        let (commits, requests) = CommitQueue::new();
+        let (commits, requests) = CommitQueue::new(stop.clone());
         let ledger = PartitionLedger::new(TransactionalLog::new(setup.clone()));
         let memory = ledger.memory();
         let name = format!("ledger-{}", setup.partition);
@@ -96,6 +102,8 @@ impl Worker {
             memory,
             commits,
             stop,
+            steps,
+            looked: (0, 0),
         })
     }
 
@@ -108,16 +116,25 @@ impl Worker {
         self.commits.clone()
     }
 
-    /// Lets the thread end, at once or with the next answer from Kafka. Waits for nothing. Commits that are not answered yet
-    /// are lost.
-    pub(super) fn end(&self) {
-        self.stop.store(true, Ordering::Release);
+    /// Looks at the thread. Returns how many looks in a row, this one included, have found no step since the one before.
+    pub(super) fn look(&mut self) -> u32 {
+        let (steps, looks) = self.looked;
+        let now = self.steps.load(Ordering::Relaxed);
+        self.looked = (now, if now == steps { looks + 1 } else { 0 });
+        self.looked.1
+    }
+
+    /// Is gone once the thread has ended and this is dropped.
+    pub(super) fn thread(&self) -> Weak<AtomicU64> {
+        Arc::downgrade(&self.steps)
     }
 }
 
 impl Drop for Worker {
+    /// Lets the thread end, at once or with the next answer from Kafka. Waits for nothing. Commits that are not answered yet
+    /// are lost.
     fn drop(&mut self) {
-        self.end();
+        self.stop.cancel();
     }
 }
 
@@ -143,7 +160,6 @@ impl WorkerThread {
     }
 
     fn open(&mut self) -> Result<(), PartitionError> {
-        let stop = Arc::clone(&self.setup.stop);
         let (setup, events) = (&self.setup, &self.events);
         let (began, mut is_told) = (Instant::now(), false);
         let mut progress = |step| {
@@ -160,7 +176,7 @@ impl WorkerThread {
             };
             report(setup, events, news);
         };
-        let stop = || stop.load(Ordering::Acquire);
+        let stop = || setup.go_on().is_err();
         self.ledger.open(&stop, &mut progress)?;
         if setup.partition == 0 {
             self.ledger.pin(setup.count, &stop)?;
@@ -192,9 +208,8 @@ impl WorkerThread {
                     self.write(batch, is_careful)?;
                 }
                 WorkerRequest::Remove(tenant) => {
-                    let stop = Arc::clone(&self.setup.stop);
-                    self.ledger
-                        .remove(tenant, &|| stop.load(Ordering::Acquire))?;
+                    let setup = &self.setup;
+                    self.ledger.remove(tenant, &|| setup.go_on().is_err())?;
                 }
             }
         }
@@ -212,10 +227,8 @@ impl WorkerThread {
             commits.push(Commit { records, entry });
             replies.push(reply);
         }
-        let stop = Arc::clone(&self.setup.stop);
-        let written = self
-            .ledger
-            .commit(commits, &|| stop.load(Ordering::Acquire));
+        let setup = &self.setup;
+        let written = self.ledger.commit(commits, &|| setup.go_on().is_err());
         let is_suspect = match &written {
             Ok(()) => {
                 self.setup.kafka.answered();
