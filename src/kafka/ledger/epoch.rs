@@ -48,6 +48,8 @@ pub(super) struct EpochProducer {
 
 struct OpenTransaction {
     sent: usize,
+    /// Keys and values that were sent.
+    bytes: usize,
     since: Instant,
     /// Each record is sent when the last one is acknowledged.
     one_by_one: bool,
@@ -117,6 +119,7 @@ impl EpochProducer {
         }
         if let Some(transaction) = &mut self.transaction {
             transaction.sent += 1;
+            transaction.bytes += of_record.size;
             transaction.alone = one_by_one.then_some(of_record);
         }
         match one_by_one {
@@ -174,6 +177,7 @@ impl EpochProducer {
         }
         self.transaction = Some(OpenTransaction {
             sent: 0,
+            bytes: 0,
             since: Instant::now(),
             one_by_one,
             alone: None,
@@ -206,12 +210,21 @@ impl EpochProducer {
             return Ok(true);
         }
         let Some((refused, error)) = report.refused else {
-            return Ok(false);
+            return match &transaction.alone {
+                // The coordinator aborts the transaction now, which would look like another owner's fence.
+                Some(alone) if transaction.since.elapsed() > TRANSACTION_LIMIT => {
+                    Err(alone.too_slow(&self.setup, transaction.bytes))
+                }
+                _ => Ok(false),
+            };
         };
         // A producer that has failed for good refuses all that it holds.
         self.poll(Duration::ZERO)?;
         if is_purged(&error) {
             return Err(self.why_purged(transaction, producer));
+        }
+        if refusal::code(&error) == Code::MessageTimedOut {
+            return Err(refused.too_slow(&self.setup, transaction.bytes));
         }
         let is_batch = refusal::is_oversize(&error) && report.refusals > 1;
         if is_batch || self.closings() > 0 {

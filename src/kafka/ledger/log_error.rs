@@ -162,6 +162,24 @@ impl RefusedEntry {
         }
     }
 
+    /// It did not arrive within the time of its transaction, which has so many `bytes` up to it.
+    pub(super) fn too_slow(&self, setup: &WorkerSetup, bytes: usize) -> PartitionLogError {
+        let (size, topic, limit) = (self.size, &self.topic, TRANSACTION_LIMIT.as_secs());
+        PartitionLogError::Failed(Failure::new(
+            Health::Unreachable,
+            Reaction::Slow,
+            format!(
+                "a record of {size} bytes for the topic {topic} did not arrive within the {limit} s of a transaction"
+            ),
+            format!(
+                "see whether the brokers {} answer, and whether a quota (producer_byte_rate) slows this client down; if not, {bytes} bytes \
+                 have to reach them within {limit} s: give the network more bandwidth, or set compression.type = \"zstd\" under \
+                 [kafka.properties] (ledger.kind = \"local\" has no such limit)",
+                setup.kafka.brokers()
+            ),
+        ))
+    }
+
     /// The broker closes the connection over it.
     pub(super) fn because_closed(&self, setup: &WorkerSetup) -> PartitionLogError {
         let known = KnownLimits {

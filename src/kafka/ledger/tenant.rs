@@ -33,6 +33,10 @@ const HOLD: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs
 /// After this time without another refusal, the next one counts as the first.
 const CALM: Duration = Duration::from_secs(10 * 60);
 
+/// What to do when nothing names the reason.
+const ALONE: &str = "look into the brokers' logs, and at the settings of the tenant's topic (min.insync.replicas, and others for which a \
+     record is refused); it is tried again, and other tenants go on";
+
 /// What all tenants share.
 pub(super) struct TenantAccess {
     partitions: u16,
@@ -214,15 +218,19 @@ impl TenantLedger for KafkaTenantLedger {
 }
 
 /// A commit that failed alone in its transaction, while Kafka was there and after others had failed.
-fn alone(failure: &Failure) -> Failure {
+pub(super) fn alone(failure: &Failure) -> Failure {
+    let remedy = match failure.reaction {
+        // It names no reason.
+        Reaction::Backoff => ALONE,
+        _ => &*failure.remedy,
+    };
     Failure::new(
         Health::Misconfigured,
         Reaction::Wait(HOLD.0),
         format!(
             "Kafka takes nothing that this tenant commits, also alone in a transaction: {failure}"
         ),
-        "look into the brokers' logs, and at the settings of the tenant's topic (min.insync.replicas, and others for which a record \
-         is refused); it is tried again, and other tenants go on",
+        remedy,
     )
 }
 

@@ -1,10 +1,15 @@
 //! Each test has its own node.
 
 use secrecy::SecretString;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::broker::{Broker, Right, grant};
+use super::worker::{answer, commit, worker};
 use super::*;
 use crate::core::health::failure::Health;
+use crate::kafka::ledger::commits::CommitError;
+use crate::kafka::ledger::tenant;
 
 const USER: &str = "incidentd";
 const PASSWORD: &str = "s3cret-of-kafka";
@@ -183,4 +188,67 @@ async fn brokers_that_end_in_the_middle_cost_no_row_and_repeat_no_record() {
         }
     })
     .await;
+}
+
+/// Carries so many bytes a second to a broker, on each connection.
+async fn slow_link(listener: TcpListener, broker: String, rate: f64) {
+    while let Ok((client, _)) = listener.accept().await {
+        let broker = TcpStream::connect(&broker).await.expect("it listens");
+        let ((mut from, mut back), (mut answers, mut to)) =
+            (client.into_split(), broker.into_split());
+        tokio::spawn(async move { copy(&mut answers, &mut back).await });
+        tokio::spawn(async move {
+            let mut buffer = vec![0; 16 << 10];
+            while let Ok(count @ 1..) = from.read(&mut buffer).await {
+                tokio::time::sleep(Duration::from_secs_f64(count as f64 / rate)).await;
+                if to.write_all(&buffer[..count]).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// 100 KB a second are 1.5 MB in the time of a transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_a_slow_link_does_not_carry_in_time_is_named_with_what_to_do() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let lines = format!(
+        "\nadvertised.listeners=PLAINTEXT://{}\n",
+        listener.local_addr().expect("bound")
+    );
+    let (broker, _dir) = blocking(move || {
+        let dir = tempfile::tempdir().expect("a folder");
+        (Broker::start_with(dir.path(), &lines), dir)
+    })
+    .await;
+    let brokers = broker.bootstrap();
+    tokio::spawn(slow_link(listener, brokers.clone(), 100_000.0));
+    create_topic(&brokers, "ledger", 2, &[("cleanup.policy", "compact")]).await;
+    let large = [("max.message.bytes", "4000000")];
+    create_topic(&brokers, "records", 1, &large).await;
+
+    let of = setup(&brokers, "ledger", 0);
+    let (together, _) = worker(of.clone()).await;
+    let (alone, _) = worker(of.partition(1)).await;
+    for worker in [&together, &alone] {
+        let small = commit(&worker.commits(), "records", 1, 1, 10);
+        answer(small).await.expect("committed");
+    }
+    of.partition(1).become_careful();
+    let of_one = commit(&alone.commits(), "records", 1, 2, 2_000_000);
+    let first = commit(&together.commits(), "records", 1, 2, 2_000_000);
+    let lost = answer(first).await;
+    assert!(matches!(lost, Err(CommitError::Lost)), "{lost:?}");
+    let failed = answer(of_one).await;
+    let Err(CommitError::Alone(failure)) = failed else {
+        panic!("{failed:?}");
+    };
+    let size = "a record of 2000003 bytes for the topic records did not arrive within the 15 s";
+    assert!(failure.what.contains(size), "{failure:?}");
+    let shown = tenant::alone(&failure);
+    assert!(shown.what.contains(size), "{shown:?}");
+    for words in ["2000003 bytes have to", "producer_byte_rate", "bandwidth"] {
+        assert!(shown.remedy.contains(words), "{words}: {shown:?}");
+    }
 }

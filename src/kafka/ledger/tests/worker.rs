@@ -10,7 +10,7 @@ use crate::kafka::ledger::commits::{CommitError, CommitQueue, CommitRequest};
 use crate::kafka::ledger::worker::{Worker, WorkerEvent, WorkerNews};
 use crate::ports::LedgerEntry;
 
-type Answer = oneshot::Receiver<Result<(), CommitError>>;
+pub(super) type Answer = oneshot::Receiver<Result<(), CommitError>>;
 
 fn tenant(number: u8) -> TenantId {
     TenantId::from_bytes([number; 16])
@@ -41,18 +41,24 @@ fn request(topic: &str, of: u8, incident: u64, size: usize) -> (CommitRequest, A
     (request, answer)
 }
 
-fn commit(queue: &CommitQueue, topic: &str, of: u8, incident: u64, size: usize) -> Answer {
+pub(super) fn commit(
+    queue: &CommitQueue,
+    topic: &str,
+    of: u8,
+    incident: u64,
+    size: usize,
+) -> Answer {
     let (request, answer) = request(topic, of, incident, size);
     queue.send(request).expect("the worker lives");
     answer
 }
 
-async fn answer(answer: Answer) -> Result<(), CommitError> {
+pub(super) async fn answer(answer: Answer) -> Result<(), CommitError> {
     let answered = timeout(LIMIT, answer).await.expect("in time");
     answered.unwrap_or(Err(CommitError::Lost))
 }
 
-type Events = mpsc::Receiver<WorkerEvent>;
+pub(super) type Events = mpsc::Receiver<WorkerEvent>;
 
 async fn next(events: &mut Events) -> WorkerNews {
     loop {
@@ -65,7 +71,7 @@ async fn next(events: &mut Events) -> WorkerNews {
 }
 
 /// A worker that has restored.
-async fn worker(setup: WorkerSetup) -> (Worker, Events) {
+pub(super) async fn worker(setup: WorkerSetup) -> (Worker, Events) {
     let (sender, mut events) = mpsc::channel(64);
     let worker = Worker::start(setup, sender).expect("a thread");
     let news = next(&mut events).await;
