@@ -68,16 +68,24 @@ pub(super) async fn prepare(
     kafka: &Arc<Connection>,
 ) -> Result<(), TopicError> {
     let admin = administration(connection, kafka)?;
-    let Some(brokers) = missing(&admin, settings, connection, kafka).await? else {
+    let prepared = prepare_with(&admin, settings, connection, kafka).await;
+    drop_apart(admin);
+    prepared
+}
+
+async fn prepare_with(
+    admin: &AdminClient<ClientEvents>,
+    settings: &KafkaLedgerSettings,
+    connection: &KafkaConnection,
+    kafka: &Arc<Connection>,
+) -> Result<(), TopicError> {
+    let Some(brokers) = missing(admin, settings, connection, kafka).await? else {
         return Ok(());
     };
-    create(&admin, settings, kafka, brokers).await?;
+    create(admin, settings, kafka, brokers).await?;
     // Another replica may have been faster, with other settings. A new topic is not known to each broker at once.
     let began = Instant::now();
-    while missing(&admin, settings, connection, kafka)
-        .await?
-        .is_some()
-    {
+    while missing(admin, settings, connection, kafka).await?.is_some() {
         if began.elapsed() > ASK {
             return Err(passing(
                 format!(
@@ -99,10 +107,12 @@ pub(super) async fn inspect(
     kafka: &Arc<Connection>,
 ) -> Result<Option<String>, TopicError> {
     let admin = administration(connection, kafka)?;
-    let brokers = missing(&admin, settings, connection, kafka).await?;
-    Ok(brokers.map(|brokers| create_command(settings, kafka, brokers)))
+    let brokers = missing(&admin, settings, connection, kafka).await;
+    drop_apart(admin);
+    Ok(brokers?.map(|brokers| create_command(settings, kafka, brokers)))
 }
 
+/// Its end blocks the thread that drops it.
 fn administration(
     connection: &KafkaConnection,
     kafka: &Arc<Connection>,
