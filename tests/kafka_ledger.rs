@@ -23,6 +23,7 @@ mod open_transaction;
 mod refusals;
 mod rights;
 mod storm;
+mod strangers;
 mod tools;
 mod zombie;
 

@@ -67,6 +67,43 @@ async fn a_broker_that_is_killed_or_away_for_half_a_minute_costs_no_version_and_
     replicas.end(&journal, &mut [&mut first, &mut second]).await;
 }
 
+/// A frozen broker keeps its connections, and answers nothing: no client sees an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_answers_nothing_is_seen_and_when_it_goes_on_so_does_the_replica() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, _dir) = blocking(move || (Broker::start(dir.path()), dir)).await;
+    let simulator = simulator(6, Options::default()).await;
+    let (world, journal) = (simulator.world(), simulator.journal());
+    create_in_each(&world, 5);
+    let replicas = Replicas::at(&broker.bootstrap(), &simulator, 1, 2, |setup| setup).await;
+    let mut replica = replicas.spawn(0).ready().await;
+    replicas.share_all(&[&replica]).await;
+    replicas.complete(&journal).await;
+    broker.freeze();
+    let since = Instant::now();
+    // After the session timeout of the group it has no partition any more.
+    until("the replica reads nobody", SOON, async || {
+        active(&replica).await.is_empty()
+    })
+    .await;
+    for _ in 0..5 {
+        let status = replica.status().await["ledger"].clone();
+        assert_ne!(status["state"], "ok", "{status:#}");
+        assert!(status["error"].is_string(), "{status:#}");
+        let (code, why) = replica.get("/readyz").await;
+        assert_eq!(code, 503, "{why}");
+        sleep(Duration::from_secs(1)).await;
+    }
+    tell(format_args!("seen after {:?}", since.elapsed()));
+    world.evolve(20);
+    broker.thaw();
+    let back = Instant::now();
+    recovered(&replica).await;
+    tell(format_args!("it worked again after {:?}", back.elapsed()));
+    replicas.complete(&journal).await;
+    replicas.end(&journal, &mut [&mut replica]).await;
+}
+
 /// All tenants are in one partition, so that a refused record aborts the transactions of the others, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_become_too_large_for_their_topic_are_split_or_held_back_and_others_go_on() {

@@ -112,3 +112,46 @@ async fn a_replica_takes_its_partition_back_from_a_process_that_fenced_it() {
     replicas.complete(&journal).await;
     replicas.end(&journal, &mut [&mut replica]).await;
 }
+
+/// Nobody ends the transaction: the restore waits for as long as it is open.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_waits_needs_no_more_memory_and_threads_the_longer_it_waits() {
+    const MANY: u16 = 16;
+    const GROWTH: u64 = 3 << 20;
+    let simulator = simulator(6, Options::default()).await;
+    let replicas = Replicas::new(&simulator, 1, MANY).await;
+    let ledger = replicas.make_ledger().await;
+    let (kafka, id) = (replicas.kafka.clone(), format!("{}-other", replicas.group));
+    let open = blocking(move || {
+        let key: &[u8] = b"owner";
+        let records: Vec<_> = (0..MANY).map(|of| (&*ledger, of.into(), key)).collect();
+        leave_open(&kafka, &id, 2 * OPEN, &records)
+    })
+    .await;
+    let mut replica = replicas.spawn(0).ready().await;
+    until("all partitions wait", SOON, async || {
+        in_state(&replica, "restoring").await.len() == usize::from(MANY)
+    })
+    .await;
+    let task = format!("/proc/{}/task", replica.pid());
+    let usage = || {
+        (
+            std::fs::read_dir(&task).unwrap().count(),
+            replica.memory_now(),
+        )
+    };
+    // Until every client has its connections.
+    sleep(Duration::from_secs(5)).await;
+    let (threads, memory) = usage();
+    sleep(Duration::from_secs(15)).await;
+    let (threads_later, memory_later) = usage();
+    tell(format_args!(
+        "{MANY} partitions wait: {threads} threads and {memory} bytes, later {threads_later} and {memory_later}"
+    ));
+    let waiting = in_state(&replica, "restoring").await.len();
+    assert_eq!(waiting, usize::from(MANY), "the transaction has ended");
+    assert!(threads_later <= threads + 4, "{threads_later} threads");
+    assert!(memory_later < memory + GROWTH, "{memory_later} bytes");
+    drop(open);
+    replica.stop().await;
+}

@@ -358,6 +358,16 @@ impl Broker {
         self.end("KILL");
     }
 
+    /// Suspends the node (SIGSTOP): it keeps its connections, and answers nothing.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets a frozen node go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
     /// Starts the node again, on the same ports and data; stops it first if it runs.
     pub fn restart(&mut self) {
         self.stop();
@@ -391,19 +401,10 @@ impl Broker {
     }
 
     fn end(&mut self, signal: &str) {
+        self.signal(signal);
         let Some(mut child) = self.child.take() else {
             return;
         };
-        let pid = child.id();
-        // The `kill` of the shell, because a minimal system has no other, and calling kill(2) would need unsafe code.
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -{signal} {pid}")])
-            .status()
-            .expect("sh runs");
-        assert!(
-            sent.success(),
-            "no SIG{signal} could be sent to the Kafka node {pid}"
-        );
         let deadline = Instant::now() + STOP_LIMIT;
         while child.try_wait().expect("the node's state").is_none() {
             if Instant::now() > deadline {
@@ -416,6 +417,21 @@ impl Broker {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    fn signal(&self, signal: &str) {
+        let Some(pid) = self.child.as_ref().map(Child::id) else {
+            return;
+        };
+        // The `kill` of the shell, because a minimal system has no other, and calling kill(2) would need unsafe code.
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{signal} {pid}")])
+            .status()
+            .expect("sh runs");
+        assert!(
+            sent.success(),
+            "no SIG{signal} could be sent to the Kafka node {pid}"
+        );
     }
 
     fn java(&self, main: &str) -> Command {

@@ -127,11 +127,8 @@ impl LedgerTopic {
     /// Reads at the end of a partition, where no row is. Blocks.
     pub(super) fn may_read(&self) -> Result<(), Failure> {
         let setup = &self.setup;
-        let mut config = setup.connection.restoring_consumer("read_committed");
-        config.set("enable.partition.eof", "true");
-        let consumer: LedgerConsumer = config
-            .create_with_context(ClientEvents::aside(&setup.kafka))
-            .map_err(|error| failure_of(setup, not_made(setup, error)))?;
+        let consumer =
+            consumer(setup, "read_committed").map_err(|error| failure_of(setup, error))?;
         let mut at_end = TopicPartitionList::new();
         let assigned = at_end
             .add_partition_offset(&setup.topic, setup.number(), Offset::End)
@@ -182,11 +179,7 @@ pub(super) async fn check_partitions(setup: WorkerSetup) -> Result<(), TopicErro
 
 /// The row with the number of partitions. It is the first row of a partition, and stays near its beginning.
 fn written(setup: &WorkerSetup) -> Result<Option<LedgerRow>, PartitionLogError> {
-    let mut config = setup.connection.restoring_consumer("read_committed");
-    config.set("enable.partition.eof", "true");
-    let consumer: LedgerConsumer = config
-        .create_with_context(ClientEvents::aside(&setup.kafka))
-        .map_err(|error| not_made(setup, error))?;
+    let consumer = consumer(setup, "read_committed")?;
     let began = Instant::now();
     let found = from_beginning(setup, &consumer).and_then(|()| {
         loop {
@@ -221,20 +214,30 @@ fn from_beginning(setup: &WorkerSetup, consumer: &LedgerConsumer) -> Result<(), 
 }
 
 fn committed(setup: &WorkerSetup) -> Result<PartitionMemory, PartitionLogError> {
-    let consumer = |isolation| -> Result<LedgerConsumer, PartitionLogError> {
-        let mut config = setup.connection.restoring_consumer(isolation);
-        config.set("enable.partition.eof", "true");
-        let made = config.create_with_context(ClientEvents::aside(&setup.kafka));
-        made.map_err(|error| not_made(setup, error))
-    };
-    let all = consumer("read_uncommitted")?;
-    let last = end(setup, &all);
-    drop_apart(all);
-    let consumer = consumer("read_committed")?;
+    let consumer = consumer(setup, "read_uncommitted")?;
+    let last = end(setup, &consumer);
+    drop_apart(consumer);
+    committed_before(setup, last?)
+}
+
+/// The committed rows before the offset `last`, which was the end a moment ago.
+pub(super) fn committed_before(
+    setup: &WorkerSetup,
+    last: i64,
+) -> Result<PartitionMemory, PartitionLogError> {
+    let consumer = consumer(setup, "read_committed")?;
     let mut memory = PartitionMemory::default();
-    let read = last.and_then(|last| read(setup, &consumer, last, &mut memory));
+    let read = read(setup, &consumer, last, &mut memory);
     drop_apart(consumer);
     read.map(|()| memory)
+}
+
+/// Says when it is at the end of the partition.
+fn consumer(setup: &WorkerSetup, isolation: &str) -> Result<LedgerConsumer, PartitionLogError> {
+    let mut config = setup.connection.restoring_consumer(isolation);
+    config.set("enable.partition.eof", "true");
+    let made = config.create_with_context(ClientEvents::aside(&setup.kafka));
+    made.map_err(|error| not_made(setup, error))
 }
 
 /// Asks for the end of the partition, as this consumer sees it.

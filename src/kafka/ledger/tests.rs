@@ -23,6 +23,7 @@ use broker::{create_topic, ends, read_all};
 #[path = "../../../tests/support/kafka.rs"]
 mod broker;
 mod faults;
+mod look;
 mod membership;
 mod owner;
 mod topic;
