@@ -75,7 +75,6 @@ impl Settings {
                     properties: _,
                     max_in_flight,
                 },
-            format: _,
             status_topic: _,
             dead_letter_topic: _,
             files: _,
@@ -128,6 +127,7 @@ pub struct TenantSettings {
     pub(crate) api: Arc<ApiSettings>,
     pub(crate) poll: Arc<PollSettings>,
     pub(crate) topic: Arc<str>,
+    pub(crate) format: RecordFormat,
 }
 
 /// How one tenant's API and its token service are reached.
@@ -208,7 +208,6 @@ pub(crate) struct PollSettings {
 #[derive(Debug, Clone)]
 pub(crate) struct KafkaSettings {
     pub connection: KafkaConnection,
-    pub format: RecordFormat,
     pub status_topic: Option<Arc<str>>,
     pub dead_letter_topic: Option<Arc<str>>,
     /// The files that the properties name, which librdkafka reads once. Each has a fingerprint of its content when the
@@ -248,6 +247,8 @@ pub enum RecordFormat {
     CloudEvents,
     /// The incident as Microsoft sent it.
     Raw,
+    /// An Incident Finding of OCSF 1.8.0.
+    Ocsf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

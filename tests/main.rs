@@ -31,6 +31,7 @@ mod memory;
 mod monitoring;
 mod newcomer;
 mod outage;
+mod records;
 mod reload;
 mod secrets;
 mod sources;

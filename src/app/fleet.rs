@@ -109,12 +109,11 @@ fn same_records(before: &Settings, after: &Settings) -> bool {
         // Without `..`, as in `same_tokens`.
         let KafkaSettings {
             connection: _,
-            format,
             status_topic,
             dead_letter_topic,
             files: _,
         } = &settings.kafka;
-        (format, status_topic, dead_letter_topic)
+        (status_topic, dead_letter_topic)
     }
     of(before) == of(after)
 }
@@ -130,6 +129,7 @@ fn same_tokens(before: &TenantSettings, after: &TenantSettings) -> bool {
             api,
             poll: _,
             topic: _,
+            format: _,
         } = tenant;
         let ApiSettings {
             source,
@@ -159,7 +159,7 @@ fn encoder(tenant: &TenantSettings, settings: &Settings) -> RecordEncoder {
             .trim_end_matches('/')
             .to_owned(),
         topic: tenant.topic.clone(),
-        format: settings.kafka.format,
+        format: tenant.format,
         status_topic: settings.kafka.status_topic.clone(),
         dead_letter_topic: settings.kafka.dead_letter_topic.clone(),
     })

@@ -78,7 +78,6 @@ fn compare(before: &Settings, wanted: &Settings) -> ReloadPreview {
 fn taken(before: &Settings, wanted: &Settings) -> Vec<&'static str> {
     let (kafka, new) = (&before.kafka, &wanted.kafka);
     let differs = [
-        ("kafka.format", kafka.format != new.format),
         ("kafka.status_topic", kafka.status_topic != new.status_topic),
         (
             "kafka.dead_letter_topic",

@@ -36,22 +36,35 @@ struct IncidentFields {
     redirect_incident_id: Value,
 }
 
+/// An event with the incident in it, in any of the formats.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct IncidentEvent {
     data: IncidentFields,
+    unmapped: OpenMember,
+    microsoft: OpenMember,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct OpenMember {
+    incident: IncidentFields,
 }
 
 impl RecordView {
     pub fn of(record: &Arrived) -> Self {
         let header = |name: &str| shown(record.header(name).unwrap_or_default());
-        let fields = match record.header("content-type") {
-            Some("application/json") => serde_json::from_slice(&record.value).unwrap_or_default(),
-            _ => {
-                let event: IncidentEvent =
-                    serde_json::from_slice(&record.value).unwrap_or_default();
-                event.data
+        let event = || serde_json::from_slice::<IncidentEvent>(&record.value).unwrap_or_default();
+        let fields = match (
+            record.header("ce_dataschema"),
+            record.header("content-type"),
+        ) {
+            (Some(schema), _) if schema.contains("ocsf") => event().unmapped.incident,
+            (Some(_), _) => event().microsoft.incident,
+            (None, Some("application/json")) => {
+                serde_json::from_slice(&record.value).unwrap_or_default()
             }
+            (None, _) => event().data,
         };
         let target = text(&fields.redirect_incident_id);
         Self {
@@ -148,6 +161,17 @@ mod tests {
             (&*view.title, &*view.severity, &*view.status),
             ("a", "High", "-> 17")
         );
+    }
+
+    #[test]
+    fn of_an_event_with_a_schema_the_incident_within_is_read() {
+        let value =
+            r#"{"severity":"Other","unmapped":{"incident":{"displayName":"a","severity":"high"}}}"#;
+        let mut record = record("application/json", value);
+        let schema = "https://schema.ocsf.io/1.8.0/classes/incident_finding".to_owned();
+        record.headers.push(("ce_dataschema".to_owned(), schema));
+        let view = RecordView::of(&record);
+        assert_eq!((&*view.title, &*view.severity), ("a", "high"));
     }
 
     #[test]

@@ -41,7 +41,6 @@ pub(super) fn read(
             properties,
             max_in_flight,
         },
-        format: section.get("format")?,
         status_topic: section.own("status_topic", topic_name),
         dead_letter_topic: section.own("dead_letter_topic", topic_name),
     })

@@ -109,7 +109,7 @@ static KEYS: &[ConfigKey] = &[
     row("kafka", "brokers", Text("list of host:port"), "localhost:9092", Startup, "Kafka's bootstrap servers"),
     row("kafka", "topic", Text("topic"), "security.incidents", Everyone, "topic of the incidents"),
     row("kafka", "properties", Table, "", Startup, "librdkafka's own properties, passed on unchanged"),
-    row("kafka", "format", Choice(names::<RecordFormat>), "cloudevents", Daemon, "format of the records"),
+    row("kafka", "format", Choice(names::<RecordFormat>), "cloudevents", Everyone, "format of the incidents' records"),
     row("kafka", "status_topic", Text("topic"), "", Daemon, "topic of the tenants' states; none are published without it"),
     row("kafka", "dead_letter_topic", Text("topic"), "", Daemon, "topic of elements that can't be read; none are published without it"),
     row("", "ledger", Table, "", Startup, "the record of what was published"),

@@ -17,7 +17,7 @@ use super::section::Section;
 use crate::core::format::is_wild;
 use crate::core::health::failure::one_line;
 use crate::core::ids::TenantId;
-use crate::settings::{PollSettings, TenantSettings};
+use crate::settings::{PollSettings, RecordFormat, TenantSettings};
 
 /// What a tenant may override, as it holds for all tenants or for one.
 #[derive(Clone)]
@@ -26,6 +26,7 @@ pub(super) struct TenantParts {
     pub api: ApiChoice,
     poll: Arc<PollSettings>,
     pub topic: Arc<str>,
+    format: RecordFormat,
 }
 
 impl TenantParts {
@@ -51,15 +52,19 @@ impl TenantParts {
                 (api, Arc::new(poll))
             }
         };
-        let topic = root.within("kafka", |own| match shared {
-            Some(shared) if !own.given("topic") => Some(Arc::clone(&shared.topic)),
-            _ => own.read("topic", kafka::topic_name),
+        let (topic, format) = root.within("kafka", |own| {
+            let topic = match shared {
+                Some(shared) if !own.given("topic") => Some(Arc::clone(&shared.topic)),
+                _ => own.read("topic", kafka::topic_name),
+            };
+            (topic, own.get("format"))
         });
         Some(Self {
             app,
             api,
             poll,
             topic: topic?,
+            format: format?,
         })
     }
 }
@@ -172,6 +177,7 @@ impl<'a> Tenants<'a> {
             api,
             poll,
             topic,
+            format,
         } = parts?;
         for key in app.missing {
             let first = || (position.to_owned(), 0);
@@ -184,6 +190,7 @@ impl<'a> Tenants<'a> {
             api: api.settings,
             poll,
             topic,
+            format,
         })
     }
 

@@ -135,9 +135,9 @@ pub trait Encoder: Send + Sync {
     /// Whether there is a topic for dead letters.
     fn takes_dead_letters(&self) -> bool;
 
-    /// About what a record takes in memory beside the bytes that Microsoft sent: key, headers, and what is around the
-    /// incident. It is charged before there is a record.
-    fn envelope(&self) -> usize;
+    /// About what the record of `raw` bytes that Microsoft sent takes in memory beside them: key, headers, and what is around
+    /// the incident. It is charged before there is a record.
+    fn envelope(&self, raw: usize) -> usize;
 
     /// A change of the tenant's health. `None` when no topic is set for them.
     fn health(&self, at: Ticks, state: Health, what: &str, remedy: &str) -> Option<Record>;

@@ -1,8 +1,9 @@
 //! Incidents and dead letters of one tenant as records.
 //!
-//! An incident's headers are those of CloudEvents' Kafka binding in both formats, so that a consumer may route without
-//! reading the value. Only `content-type` tells the formats apart: `application/cloudevents+json` says that the value is
-//! the whole event (structured mode), anything else that it is the event's data (binary mode).
+//! An incident's headers are those of CloudEvents' Kafka binding in all formats, so that a consumer may route without
+//! reading the value. Two of them tell the formats apart: the `content-type` `application/cloudevents+json` says that the
+//! value is the whole event (structured mode), anything else that it is the event's data (binary mode); then
+//! `ce_dataschema` names the data's schema, if it has one.
 
 use std::iter;
 use std::sync::Arc;
@@ -15,10 +16,13 @@ use crate::ports::{Encoder, Item, Record, Records};
 use crate::settings::RecordFormat;
 
 use super::cloudevents::Attributes;
-use super::split::RecordDraft;
+use super::mapped::{Schema, Version};
+use super::ocsf::OCSF;
+use super::split::{EventHead, RecordDraft};
+use super::view::Room;
 use super::{
-    ALERTS_COMPLETE, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID, TENANT_NAME,
-    TRUNCATED, health,
+    ALERTS_COMPLETE, CE_DATASCHEMA, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID,
+    TENANT_NAME, TRUNCATED, health,
 };
 
 /// All that one tenant's records have in common.
@@ -62,8 +66,8 @@ impl RecordEncoder {
         }
     }
 
-    /// The structured event up to its data, and where in it the text of its id ends.
-    fn event_head(&self, attributes: &Attributes, change: Change, whole: bool) -> (Vec<u8>, usize) {
+    /// The structured event up to its data.
+    fn event_head(&self, attributes: &Attributes, change: Change, whole: bool) -> EventHead {
         // Only the source can hold a character that JSON escapes, and it is escaped already.
         let begin = [r#"{"specversion":"1.0","id":""#, &attributes.id].concat();
         let rest = [
@@ -87,15 +91,29 @@ impl RecordEncoder {
             r#"","data":"#,
         ];
         let id_end = begin.len();
-        ((begin + &rest.concat()).into_bytes(), id_end)
+        EventHead {
+            bytes: (begin + &rest.concat()).into_bytes(),
+            id_end: Some(id_end),
+            // The quote that closes the id, and a comma, are before it.
+            parts_at: id_end + 2,
+        }
     }
 
-    /// The record of an incident, without its value.
+    /// The schema of the records, if others define it.
+    fn schema(&self) -> Option<&'static Schema> {
+        match self.recipe.format {
+            RecordFormat::Ocsf => Some(&OCSF),
+            RecordFormat::CloudEvents | RecordFormat::Raw => None,
+        }
+    }
+
+    /// The record of an incident, without its value. `room` is for what a schema has of it.
     pub(super) fn incident<'a>(
         &self,
         change: Change,
         reading: &Reading,
         raw: &'a [u8],
+        room: Room,
     ) -> RecordDraft<'a> {
         let key = format!("{}/{}", self.tenant, reading.id);
         let attributes = Attributes {
@@ -104,15 +122,29 @@ impl RecordEncoder {
             subject: reading.id.to_string(),
             time: reading.updated.to_string(),
         };
-        let (content_type, (head, id_end), tail): (_, _, &[u8]) = match self.recipe.format {
-            RecordFormat::CloudEvents => {
-                let (head, id_end) = self.event_head(&attributes, change, reading.whole);
-                (CLOUDEVENT_JSON, (head, Some(id_end)), b"}")
+        let (content_type, head, tail): (_, _, &[u8]) = match (self.schema(), self.recipe.format) {
+            (Some(schema), _) => {
+                let version = Version {
+                    id: &attributes.id,
+                    tenant: &self.tenant,
+                    tenant_name: &self.recipe.name,
+                    source: &self.recipe.source,
+                    change,
+                    reading,
+                };
+                (JSON, schema.head(&version, raw, room), Schema::TAIL)
             }
-            RecordFormat::Raw => (JSON, (Vec::new(), None), b""),
+            (None, RecordFormat::Raw) => (JSON, EventHead::default(), b""),
+            (None, _) => {
+                let head = self.event_head(&attributes, change, reading.whole);
+                (CLOUDEVENT_JSON, head, b"}")
+            }
         };
         let mut headers =
             attributes.headers(&self.recipe.source, content_type, self.tenant_headers());
+        if let Some(schema) = self.schema() {
+            headers.push((CE_DATASCHEMA, schema.address.to_owned()));
+        }
         if !reading.whole {
             headers.push((ALERTS_COMPLETE, "false".to_owned()));
         }
@@ -125,7 +157,6 @@ impl RecordEncoder {
                 raw: 0..0,
             },
             head,
-            id_end,
             incident: raw,
             tail,
         }
@@ -167,7 +198,10 @@ impl Encoder for RecordEncoder {
                 change,
                 raw,
                 ..
-            } => Some(self.incident(*change, reading, raw).whole()),
+            } => Some(
+                self.incident(*change, reading, raw, Room::of(raw.len()))
+                    .whole(),
+            ),
             Item::DeadLetter {
                 content, why, raw, ..
             } => {
@@ -189,7 +223,10 @@ impl Encoder for RecordEncoder {
                 change,
                 raw,
                 ..
-            } => self.incident(*change, reading, raw).split(limit),
+            } => {
+                let room = Room::of_part(limit);
+                self.incident(*change, reading, raw, room).split(limit)
+            }
             Item::DeadLetter {
                 content, why, raw, ..
             } => {
@@ -208,9 +245,13 @@ impl Encoder for RecordEncoder {
     }
 
     /// Each of some ten headers has an allocation of its own, here and in Kafka's client. The event repeats them.
-    fn envelope(&self) -> usize {
+    fn envelope(&self, raw: usize) -> usize {
         const FIXED: usize = 1024;
-        FIXED + 2 * (self.recipe.source.len() + self.recipe.name.len()) + 8 * self.tenant.len()
+        let mapped = self.schema().map_or(0, |_| Room::of(raw).lists);
+        mapped
+            + FIXED
+            + 2 * (self.recipe.source.len() + self.recipe.name.len())
+            + 8 * self.tenant.len()
     }
 
     fn health(&self, at: Ticks, state: Health, what: &str, remedy: &str) -> Option<Record> {

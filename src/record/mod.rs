@@ -3,20 +3,26 @@
 //! Role: the contract with consumers. Names and spellings here are fixed; consumers filter on them.
 //!
 //! Invariants:
-//! - Microsoft's bytes pass through unchanged: they are the `data` of a CloudEvent, or the whole value in raw form. Nothing
-//!   is parsed and written again.
+//! - Microsoft's bytes pass through unchanged: they are the whole value in raw form, the `data` of a CloudEvent, or a member
+//!   of an event of another schema ([`mapped`]). Nothing replaces them: what such an event says of the incident besides is a
+//!   copy of some of it.
 //! - `ce_id` is a function of the version: equal for equal versions only, so that a consumer can drop a repeat. Each part of
 //!   a split version has an id of its own, for which the same holds.
 //!
 //! Failure modes: none. Encoding can't fail. An element that can't be read arrives here as a dead letter only.
 //!
-//! A new format is a new variant of [`RecordFormat`](crate::settings::RecordFormat).
+//! A new format is a new variant of [`RecordFormat`](crate::settings::RecordFormat). One with a schema is a
+//! [`Schema`](mapped::Schema) too.
 
 mod cloudevents;
 mod encoder;
 mod health;
+mod mapped;
+mod ocsf;
 mod split;
 mod stdout;
+mod tables;
+mod view;
 mod white_space;
 
 #[cfg(test)]
@@ -27,6 +33,8 @@ pub(crate) use stdout::StdoutPublisher;
 
 const CONTENT_TYPE: &str = "content-type";
 const CE_ID: &str = "ce_id";
+/// The address of the value's schema, of which the version is a part.
+const CE_DATASCHEMA: &str = "ce_dataschema";
 const PART: &str = "part";
 const PARTS: &str = "parts";
 const TENANT_ID: &str = "tenant_id";

@@ -29,22 +29,43 @@ const WIDEST: usize = u32::MAX as usize;
 pub(super) struct RecordDraft<'a> {
     /// All but the value.
     pub(super) record: Record,
-    /// The value up to the incident.
-    pub(super) head: Vec<u8>,
-    /// Where in the head the text of the event's id ends. `None`: there is no event around the incident.
-    pub(super) id_end: Option<usize>,
+    pub(super) head: EventHead,
     pub(super) incident: &'a [u8],
     pub(super) tail: &'static [u8],
+}
+
+/// The value up to the incident.
+#[derive(Debug, Default)]
+pub(super) struct EventHead {
+    pub(super) bytes: Vec<u8>,
+    /// Where the text of the event's id ends. `None`: there is no event around the incident.
+    pub(super) id_end: Option<usize>,
+    /// Where the event has the numbers of a part, before another member. Not before the id's end.
+    pub(super) parts_at: usize,
+}
+
+impl EventHead {
+    /// The head of a part, whose id ends with `suffix`.
+    fn of_part(&self, suffix: &str, numbers: &str) -> Vec<u8> {
+        let Some(id_end) = self.id_end else {
+            return self.bytes.clone();
+        };
+        let parts_at = self.parts_at.clamp(id_end, self.bytes.len());
+        let (id, between) = self.bytes[..parts_at].split_at(id_end);
+        let rest = &self.bytes[parts_at..];
+        [id, suffix.as_bytes(), between, numbers.as_bytes(), rest].concat()
+    }
 }
 
 impl<'a> RecordDraft<'a> {
     /// Builds the value in one allocation. The incident is copied, not parsed: it can be megabytes long, parsing costs ten
     /// times as much, and its bytes would change.
     pub(super) fn whole(self) -> Record {
-        let value = [&self.head, self.incident, self.tail].concat();
+        let head = &self.head.bytes;
+        let value = [head, self.incident, self.tail].concat();
         Record {
             value,
-            raw: self.head.len()..self.head.len() + self.incident.len(),
+            raw: head.len()..head.len() + self.incident.len(),
             ..self.record
         }
     }
@@ -90,11 +111,7 @@ impl<'a> Frame<'a> {
     /// One part, with `run` for its alerts.
     fn part(&self, cut: u64, number: usize, count: usize, run: &[u8]) -> Record {
         let RecordDraft {
-            record,
-            head,
-            id_end,
-            tail,
-            ..
+            record, head, tail, ..
         } = &self.draft;
         let suffix = format!("/{cut:016x}/{number}");
         let mut headers = Vec::with_capacity(record.headers.len() + 2);
@@ -104,26 +121,9 @@ impl<'a> Frame<'a> {
         }
         headers.push((PART, number.to_string()));
         headers.push((PARTS, count.to_string()));
-        let (id, attributes, rest) = match id_end.and_then(|end| head.split_at_checked(end)) {
-            // The rest begins with the quote that closes the id.
-            Some((id, rest)) => (
-                id,
-                format!(r#"{suffix}","{PART}":"{number}","{PARTS}":"{count}"#),
-                rest,
-            ),
-            None => (&head[..], String::new(), &[][..]),
-        };
-        let pieces = [
-            id,
-            attributes.as_bytes(),
-            rest,
-            self.before,
-            b"[",
-            run,
-            b"]",
-            self.after,
-            tail,
-        ];
+        let numbers = format!(r#""{PART}":"{number}","{PARTS}":"{count}","#);
+        let head = head.of_part(&suffix, &numbers);
+        let pieces = [&head, self.before, b"[", run, b"]", self.after, tail];
         Record {
             topic: record.topic.clone(),
             key: record.key.clone(),
@@ -136,7 +136,7 @@ impl<'a> Frame<'a> {
     /// A number that only this incident with this split has.
     fn name(&self, runs: &[&[u8]]) -> u64 {
         let mut hash = Xxh3::new();
-        for piece in [&self.draft.head, self.draft.incident, self.draft.tail] {
+        for piece in [&self.draft.head.bytes, self.draft.incident, self.draft.tail] {
             hash.update(piece);
         }
         for run in runs {

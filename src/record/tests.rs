@@ -120,7 +120,11 @@ fn an_incident_without_its_alerts_is_marked_in_header_and_event() {
         whole: false,
         ..reading(42, 5, 0xab)
     };
-    for format in [RecordFormat::CloudEvents, RecordFormat::Raw] {
+    for format in [
+        RecordFormat::CloudEvents,
+        RecordFormat::Raw,
+        RecordFormat::Ocsf,
+    ] {
         let record = incident(
             &RecordEncoder::new(recipe(format)),
             Change::Created,
@@ -132,6 +136,7 @@ fn an_incident_without_its_alerts_is_marked_in_header_and_event() {
         match format {
             RecordFormat::CloudEvents => assert_eq!(value["alertscomplete"], "false"),
             RecordFormat::Raw => assert_eq!(record.value, b"{}"),
+            RecordFormat::Ocsf => assert_eq!(value["unmapped"]["alerts_complete"], "false"),
         }
     }
 }

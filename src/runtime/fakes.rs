@@ -116,7 +116,7 @@ impl<F: Fn(&Item) -> Option<Record> + Send + Sync> Encoder for FakeEncoder<F> {
         self.takes_dead_letters
     }
 
-    fn envelope(&self) -> usize {
+    fn envelope(&self, _: usize) -> usize {
         100
     }
 

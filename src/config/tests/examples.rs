@@ -77,7 +77,6 @@ fn both_examples_are_valid_and_mean_the_same() {
         let kafka = (
             kafka.connection.brokers,
             kafka.connection.max_in_flight,
-            kafka.format,
             kafka.status_topic,
             kafka.dead_letter_topic,
         );
@@ -192,7 +191,11 @@ fn the_keys_commented_out_in_the_full_example_are_known() {
 fn what_the_design_calls_the_default_is_the_default() {
     let settings = with("").valid();
     let TenantSettings {
-        api, poll, topic, ..
+        api,
+        poll,
+        topic,
+        format,
+        ..
     } = only(&settings);
     assert_eq!(api.source, SourceKind::Graph);
     assert_eq!(api.base_url.as_str(), "https://graph.microsoft.com/");
@@ -228,7 +231,7 @@ fn what_the_design_calls_the_default_is_the_default() {
         (64, 64 << 20)
     );
     assert_eq!(
-        (&*settings.kafka.connection.brokers, settings.kafka.format),
+        (&*settings.kafka.connection.brokers, *format),
         ("localhost:9092", RecordFormat::CloudEvents)
     );
     assert_eq!(

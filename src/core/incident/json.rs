@@ -263,6 +263,29 @@ impl<'a> Text<'a> {
         self.written
     }
 
+    /// Its first bytes as written, at most `most`, cut between two escapes. A long text is not decoded for its beginning.
+    pub fn start(self, most: usize) -> Self {
+        if self.written.len() <= most {
+            return self;
+        }
+        let (mut end, head) = (0, &self.written[..most]);
+        while let Some(found) = memchr(b'\\', &head[end..]) {
+            let escape = end + found;
+            let unicode = self.written.get(escape + 1) == Some(&b'u');
+            end = escape + if unicode { 6 } else { 2 };
+            if end > most {
+                return Self {
+                    written: &head[..escape],
+                    ..self
+                };
+            }
+        }
+        Self {
+            written: head,
+            ..self
+        }
+    }
+
     /// The content of the string in UTF-8. Half of a surrogate pair is encoded as if it were a character. `None`: the
     /// string has an escape that JSON does not have.
     pub fn said(self) -> Option<Cow<'a, [u8]>> {

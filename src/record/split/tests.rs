@@ -15,8 +15,15 @@ use crate::core::incident::version::{Change, ContentHash, Phase, Reading};
 use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Encoder, Item};
+use crate::record::view::Room;
 use crate::record::{Recipe, RecordEncoder};
 use crate::settings::RecordFormat;
+
+const FORMATS: [RecordFormat; 3] = [
+    RecordFormat::CloudEvents,
+    RecordFormat::Raw,
+    RecordFormat::Ocsf,
+];
 
 /// An incident to be published.
 struct Scene {
@@ -73,7 +80,7 @@ impl Scene {
         else {
             panic!("an incident");
         };
-        let draft = self.encoder.incident(*change, reading, raw);
+        let draft = self.encoder.incident(*change, reading, raw, Room::MOST);
         Frame::of(draft).expect("an incident with alerts")
     }
 
@@ -99,6 +106,7 @@ fn put_together(format: RecordFormat, parts: &[Record]) -> Value {
     let incident = |part: &Record| match format {
         RecordFormat::CloudEvents => json(part)["data"].clone(),
         RecordFormat::Raw => json(part),
+        RecordFormat::Ocsf => json(part)["unmapped"]["incident"].clone(),
     };
     let mut whole = incident(&parts[0]);
     for part in &parts[1..] {
@@ -161,7 +169,7 @@ fn incident() -> impl Strategy<Value = (String, Vec<String>)> {
 }
 
 fn format() -> impl Strategy<Value = RecordFormat> {
-    prop_oneof![Just(RecordFormat::CloudEvents), Just(RecordFormat::Raw)]
+    proptest::sample::select(&FORMATS[..])
 }
 
 proptest! {
@@ -292,7 +300,7 @@ fn what_has_no_alerts_to_split_between_is_not_split() {
         ),
     ] {
         let incident = format!("{{\"incidentId\": 42, \"note\": \"{filler}\"{alerts}}}");
-        for format in [RecordFormat::CloudEvents, RecordFormat::Raw] {
+        for format in FORMATS {
             for limit in [0, 100, 4_000, 6_500] {
                 let scene = scene(format, &incident);
                 assert_eq!(scene.split(limit), None, "{what}, {format:?}, {limit}");

@@ -94,14 +94,14 @@ impl BatchBuilder<'_> {
         let ReadIncident { reading, raw } = incident;
         self.pending.readings.insert(reading.id, reading);
         self.stretch.worked(raw.len()).await;
+        let envelope = self.scope.tenant.encoder.envelope(raw.len());
         let item = Item::Version {
             reading,
             change,
             seen: reading.seen(seen),
             raw: detached(raw),
         };
-        self.pending
-            .push(item, self.scope.tenant.encoder.envelope());
+        self.pending.push(item, envelope);
     }
 
     /// Publishes and records the batch, together with `state`. The commit of the outlet must run to its end.

@@ -57,7 +57,7 @@ impl BatchBuilder<'_> {
                 why: why.to_string(),
                 raw: detached(raw),
             };
-            self.pending.push(item, tenant.encoder.envelope());
+            self.pending.push(item, tenant.encoder.envelope(0));
         }
         Ok(())
     }
