@@ -4,26 +4,24 @@
 //! paused as soon as it is assigned. The group only says who works on what; it guards nothing.
 //!
 //! Invariants:
-//! - A revoked partition is given back after the owner has confirmed it, or after [`PATIENCE`]. Its next owner fences it
+//! - A revoked partition is given back after the owner has confirmed it, or after a while. Its next owner fences it
 //!   anyway, so a late confirmation costs a rejected transaction and no record.
 //! - The cooperative protocol is the only one: a change of members touches only the partitions that move.
 //! - Nobody waits without a limit for the end of a membership: librdkafka has hung in it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::group_events::{GroupEvents, MembershipEvent};
 use super::restart_pauses::RestartPauses;
 use super::restore::passes;
 use crate::core::health::failure::{Failure, Health, Reaction};
@@ -34,9 +32,6 @@ use crate::settings::KafkaConnection;
 
 /// Between two looks at what is wanted.
 const POLL: Duration = Duration::from_millis(100);
-/// How long a revocation waits for the sweeps of its tenants. The next owners wait for it, too. It is far below
-/// `max.poll.interval.ms`, after which librdkafka would leave the group; heartbeats go on meanwhile.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the end of a membership may take before the next one begins without waiting for it.
 const CLOSE: Duration = Duration::from_secs(15);
 /// Pauses before the group is joined again, from the first one on. They count from this many in a row.
@@ -51,23 +46,6 @@ pub(super) struct MembershipSetup {
     pub(super) kafka: Arc<Connection>,
     pub(super) topic: Arc<str>,
     pub(super) group: Arc<str>,
-}
-
-pub(super) enum MembershipEvent {
-    /// The group has answered, under this client id.
-    Joined {
-        member: String,
-    },
-    /// These partitions are given to this process, besides those that it has.
-    Assigned(Vec<u16>),
-    /// These are taken away. `done` gets each when nothing works on it any more.
-    Revoked {
-        partitions: Vec<u16>,
-        done: SyncSender<u16>,
-    },
-    /// Others have these already.
-    Lost(Vec<u16>),
-    Failed(Failure),
 }
 
 const STAY: u8 = 0;
@@ -297,93 +275,6 @@ impl Member {
     }
 }
 
-/// Receives librdkafka's events, on the thread that polls or closes the consumer.
-struct GroupEvents {
-    client: ClientEvents,
-    events: mpsc::Sender<MembershipEvent>,
-    member: String,
-}
-
-impl GroupEvents {
-    fn tell(&self, event: MembershipEvent) {
-        // Fails only after the owner has ended.
-        let _ = self.events.blocking_send(event);
-    }
-
-    /// Waits until the owner has confirmed each of them.
-    fn revoke(&self, partitions: Vec<u16>) {
-        let mut left = partitions.len();
-        let (done, confirmed) = sync_channel(left);
-        self.tell(MembershipEvent::Revoked { partitions, done });
-        let deadline = Instant::now() + PATIENCE;
-        while left > 0 {
-            let wait = deadline.saturating_duration_since(Instant::now());
-            match confirmed.recv_timeout(wait) {
-                Ok(_) => left -= 1,
-                Err(RecvTimeoutError::Timeout) => {
-                    tracing::warn!(
-                        partitions = left,
-                        "sweeps did not come to rest before their partitions of the ledger were given back; their next owner \
-                         fences them, and nothing is published twice"
-                    );
-                    return;
-                }
-                // The owner has ended.
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-}
-
-impl ClientContext for GroupEvents {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.client.log(level, facility, message);
-    }
-
-    fn error(&self, error: ClientError, reason: &str) {
-        self.client.error(error, reason);
-    }
-}
-
-impl ConsumerContext for GroupEvents {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, change: &Rebalance<'_>) {
-        let Rebalance::Revoke(list) = change else {
-            return;
-        };
-        let partitions = numbers(list);
-        match consumer.assignment_lost() {
-            true => self.tell(MembershipEvent::Lost(partitions)),
-            false => self.revoke(partitions),
-        }
-    }
-
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, change: &Rebalance<'_>) {
-        match change {
-            Rebalance::Assign(list) => {
-                if let Err(error) = consumer.pause(list) {
-                    // It costs what is read for nothing.
-                    tracing::debug!(target: "incidentd::kafka", %error, "partitions are not paused");
-                }
-                let member = self.member.clone();
-                self.tell(MembershipEvent::Joined { member });
-                self.tell(MembershipEvent::Assigned(numbers(list)));
-            }
-            Rebalance::Revoke(_) => {}
-            Rebalance::Error(error) => {
-                tracing::debug!(target: "incidentd::kafka", %error, "a rebalance failed");
-            }
-        }
-    }
-}
-
 fn to_mend(what: String, remedy: String) -> Failure {
     Failure::new(Health::Misconfigured, Reaction::Slow, what, remedy)
-}
-
-fn numbers(list: &TopicPartitionList) -> Vec<u16> {
-    let elements = list.elements();
-    let numbers = elements
-        .iter()
-        .map(|element| u16::try_from(element.partition()));
-    numbers.filter_map(Result::ok).collect()
 }

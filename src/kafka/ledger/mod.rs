@@ -9,6 +9,7 @@ mod broker_version;
 mod check;
 mod commits;
 mod epoch;
+mod group_events;
 mod import;
 mod kafka_ledger;
 mod log;

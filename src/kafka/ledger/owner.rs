@@ -18,9 +18,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::group_events::MembershipEvent;
 use super::log_error::hanging;
 use super::look::{check_partitions, missing};
-use super::membership::{Membership, MembershipEvent};
+use super::membership::Membership;
 use super::owned::{Owned, OwnedPartition};
 use super::topic::{self, TopicError};
 use super::worker::{WorkerEvent, WorkerNews, WorkerSetup};

@@ -4,7 +4,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
-use crate::kafka::ledger::membership::{Membership, MembershipEvent, MembershipSetup};
+use crate::kafka::ledger::group_events::MembershipEvent;
+use crate::kafka::ledger::membership::{Membership, MembershipSetup};
 
 /// A member, and what it owns by its events. It confirms revocations at once.
 struct Member {
