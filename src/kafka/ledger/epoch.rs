@@ -3,21 +3,16 @@
 //! Each fence makes a new one, because after an error nothing is certain about the old one. An open transaction is not
 //! aborted here: the next fence does that, or the coordinator after its time limit.
 
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-use rdkafka::message::Message;
-use rdkafka::producer::{
-    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
-};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use tokio::time::Instant;
 
 use super::log::PartitionLogError;
 use super::log_error::{RefusedEntry, not_made, of_error, passing};
+use super::producer_events::{ProducerEvents, bytes, is_purged};
 use super::setup::{TRANSACTION_LIMIT, WorkerSetup};
 use crate::kafka::client::drop_apart;
 use crate::kafka::events::ClientEvents;
@@ -83,10 +78,7 @@ impl EpochProducer {
             .transactional_producer(&setup.transactional_id(), TRANSACTION_LIMIT);
         let events = ClientEvents::aside(&setup.kafka);
         let statistics = events.statistics();
-        let context = ProducerEvents {
-            events,
-            report: Mutex::default(),
-        };
+        let context = ProducerEvents::new(events);
         let made = config.create_with_context(context);
         let producer = made.map_err(|error| not_made(setup, error))?;
         Ok(Self {
@@ -171,7 +163,7 @@ impl EpochProducer {
         }
         let one_by_one = self.setup.is_careful();
         let producer = self.producer()?;
-        *producer.context().report.lock() = DeliveryReport::default();
+        producer.context().forget();
         if let Err(error) = producer.begin_transaction() {
             return Err(self.classify(&error));
         }
@@ -205,7 +197,7 @@ impl EpochProducer {
             return Ok(true);
         };
         let producer = self.producer()?;
-        let report = producer.context().report.lock().clone();
+        let report = producer.context().report();
         if report.acknowledged == transaction.sent {
             return Ok(true);
         }
@@ -330,71 +322,4 @@ impl Drop for EpochProducer {
             drop_apart(producer);
         }
     }
-}
-
-/// Receives a producer's events and deliveries, on the thread that polls it.
-struct ProducerEvents {
-    events: ClientEvents,
-    report: Mutex<DeliveryReport>,
-}
-
-/// What became of the records of one transaction.
-#[derive(Default, Clone)]
-struct DeliveryReport {
-    acknowledged: usize,
-    /// The first entry that Kafka refused.
-    refused: Option<(RefusedEntry, ClientError)>,
-    /// Entries that Kafka refused. It refuses a batch as a whole.
-    refusals: usize,
-}
-
-impl ClientContext for ProducerEvents {
-    fn stats_raw(&self, statistics: &[u8]) {
-        self.events.stats_raw(statistics);
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.events.log(level, facility, message);
-    }
-
-    fn error(&self, error: ClientError, reason: &str) {
-        self.events.error(error, reason);
-    }
-}
-
-impl ProducerContext for ProducerEvents {
-    /// The entry's place in the transaction.
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, entry: usize) {
-        let mut report = self.report.lock();
-        let (error, message) = match result {
-            Ok(_) => {
-                report.acknowledged += 1;
-                return;
-            }
-            Err(refused) => refused,
-        };
-        if !is_purged(error) {
-            report.refusals += 1;
-        }
-        // librdkafka purges the others of a transaction that has failed: they are not the reason.
-        let known = report.refused.as_ref();
-        if known.is_none_or(|(_, first)| is_purged(first) && !is_purged(error)) {
-            let refused = RefusedEntry {
-                entry,
-                topic: message.topic().to_owned(),
-                size: bytes(message.key()) + bytes(message.payload()),
-            };
-            report.refused = Some((refused, error.clone()));
-        }
-    }
-}
-
-fn bytes(part: Option<&[u8]>) -> usize {
-    part.map_or(0, <[u8]>::len)
-}
-
-fn is_purged(error: &ClientError) -> bool {
-    matches!(refusal::code(error), Code::PurgeQueue | Code::PurgeInflight)
 }

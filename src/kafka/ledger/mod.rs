@@ -23,6 +23,7 @@ mod model;
 mod owned;
 mod owner;
 mod partition;
+mod producer_events;
 mod restart_pauses;
 mod restore;
 mod rows;
