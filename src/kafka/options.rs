@@ -232,6 +232,8 @@ impl KafkaConnection {
             ("heartbeat.interval.ms", "3000"),
             ("auto.offset.reset", "latest"),
             ("queued.min.messages", "1"),
+            // They show whether the group still counts this process among its members.
+            (STATISTICS, "3000"),
         ] {
             config.set(name, value);
         }

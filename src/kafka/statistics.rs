@@ -27,6 +27,8 @@ pub(super) struct StatisticsSample {
     closed: ClosedConnections,
     /// Kafka has given the producer its id, which it needs before it may send anything.
     pub(super) has_id: bool,
+    /// The consumer has its place in its group, with partitions or without.
+    pub(super) is_member: bool,
 }
 
 impl StatisticsSample {
@@ -94,6 +96,8 @@ struct Statistics {
     brokers: BTreeMap<String, Broker>,
     #[serde(default)]
     eos: Eos,
+    #[serde(default)]
+    cgrp: ConsumerGroup,
 }
 
 #[derive(Deserialize)]
@@ -108,12 +112,19 @@ struct Eos {
     idemp_state: String,
 }
 
+#[derive(Deserialize, Default)]
+struct ConsumerGroup {
+    #[serde(default)]
+    join_state: String,
+}
+
 impl Statistics {
     fn seen(self) -> StatisticsSample {
         let brokers = self.brokers.into_iter();
         StatisticsSample {
             closed: brokers.map(|(name, one)| (name, one.disconnects)).collect(),
             has_id: self.eos.idemp_state == "Assigned",
+            is_member: self.cgrp.join_state == "steady",
         }
     }
 }
@@ -142,5 +153,15 @@ mod tests {
         statistics.closes(&before, 3).await;
         statistics.take(b"no statistics");
         assert_eq!(statistics.now().closings_since(&before), 3);
+    }
+
+    #[test]
+    fn a_consumer_is_a_member_while_its_group_is_steady() {
+        let statistics = ClientStatistics::default();
+        for (state, is_member) in [("wait-join", false), ("steady", true), ("init", false)] {
+            let raw = format!(r#"{{"cgrp":{{"state":"up","join_state":"{state}"}}}}"#);
+            statistics.take(raw.as_bytes());
+            assert_eq!(statistics.now().is_member, is_member, "{state}");
+        }
     }
 }

@@ -11,6 +11,9 @@ use incidentd::simulator::{Effect, Endpoint, Rule};
 use tokio::time::sleep_until;
 
 const AWAY: Duration = Duration::from_secs(30);
+/// What status and probe show of a ledger.
+const WORKS: (bool, u16) = (true, 200);
+const FAILS: (bool, u16) = (false, 503);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_killed_or_away_for_half_a_minute_costs_no_version_and_repeats_none() {
@@ -75,9 +78,14 @@ async fn a_broker_that_answers_nothing_is_seen_and_when_it_goes_on_so_does_the_r
     let simulator = simulator(6, Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
     create_in_each(&world, 5);
-    let replicas = Replicas::at(&broker.bootstrap(), &simulator, 1, 2, |setup| setup).await;
+    let replicas = Replicas::at(&broker.bootstrap(), &simulator, 2, 1, |setup| setup).await;
     let mut replica = replicas.spawn(0).ready().await;
     replicas.share_all(&[&replica]).await;
+    let mut idle = replicas.spawn(1).ready().await;
+    until("one that owns nothing is healthy", SOON, async || {
+        shown(&idle).await == WORKS
+    })
+    .await;
     replicas.complete(&journal).await;
     broker.freeze();
     let since = Instant::now();
@@ -86,22 +94,38 @@ async fn a_broker_that_answers_nothing_is_seen_and_when_it_goes_on_so_does_the_r
         active(&replica).await.is_empty()
     })
     .await;
+    until(
+        "the one without partitions sees it, too",
+        SOON,
+        async || shown(&idle).await == FAILS,
+    )
+    .await;
     for _ in 0..5 {
-        let status = replica.status().await["ledger"].clone();
-        assert_ne!(status["state"], "ok", "{status:#}");
-        assert!(status["error"].is_string(), "{status:#}");
-        let (code, why) = replica.get("/readyz").await;
-        assert_eq!(code, 503, "{why}");
+        for replica in [&replica, &idle] {
+            let status = replica.status().await["ledger"].clone();
+            assert!(status["error"].is_string(), "{status:#}");
+            assert_eq!(shown(replica).await, FAILS, "{status:#}");
+        }
         sleep(Duration::from_secs(1)).await;
     }
     tell(format_args!("seen after {:?}", since.elapsed()));
     world.evolve(20);
     broker.thaw();
     let back = Instant::now();
-    recovered(&replica).await;
-    tell(format_args!("it worked again after {:?}", back.elapsed()));
+    until("both work again", SOON, async || {
+        shown(&replica).await == WORKS && shown(&idle).await == WORKS
+    })
+    .await;
+    tell(format_args!("they worked again after {:?}", back.elapsed()));
     replicas.complete(&journal).await;
-    replicas.end(&journal, &mut [&mut replica]).await;
+    replicas.end(&journal, &mut [&mut replica, &mut idle]).await;
+}
+
+/// Whether the status says that the ledger works, and what the probe answers.
+async fn shown(replica: &Daemon) -> (bool, u16) {
+    let status = replica.status().await;
+    let (code, _) = replica.get("/readyz").await;
+    (status["ledger"]["state"] == "ok", code)
 }
 
 /// All tenants are in one partition, so that a refused record aborts the transactions of the others, too.

@@ -3,6 +3,7 @@
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
@@ -17,6 +18,8 @@ use crate::kafka::events::ClientEvents;
 /// How long a revocation waits for the sweeps of its tenants. The next owners wait for it, too. It is far below
 /// `max.poll.interval.ms`, after which librdkafka would leave the group; heartbeats go on meanwhile.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a rebalance may take. It waits for members that are away until their session times out, after 15 s.
+const REBALANCE: Duration = Duration::from_secs(30);
 
 pub(super) enum MembershipEvent {
     /// The group has answered, under this client id.
@@ -32,6 +35,8 @@ pub(super) enum MembershipEvent {
     },
     /// Others have these already.
     Lost(Vec<u16>),
+    /// The group has not counted this process among its members for a while.
+    Lapsed,
     Failed(Failure),
 }
 
@@ -40,6 +45,31 @@ pub(super) struct GroupEvents {
     pub(super) client: ClientEvents,
     pub(super) events: mpsc::Sender<MembershipEvent>,
     pub(super) member: String,
+    pub(super) place: Mutex<Place>,
+}
+
+/// Whether this process has its place in the group. librdkafka calls back about partitions only: a member that has none would
+/// not learn that the group is gone.
+#[derive(Default)]
+pub(super) struct Place {
+    without_since: Option<Instant>,
+    is_lapsed: bool,
+}
+
+impl Place {
+    /// Takes what librdkafka shows now. Returns what has changed: whether there is a place.
+    fn look(&mut self, is_member: bool) -> Option<bool> {
+        if is_member {
+            self.without_since = None;
+            return std::mem::take(&mut self.is_lapsed).then_some(true);
+        }
+        let since = *self.without_since.get_or_insert_with(Instant::now);
+        if self.is_lapsed || since.elapsed() < REBALANCE {
+            return None;
+        }
+        self.is_lapsed = true;
+        Some(false)
+    }
 }
 
 impl GroupEvents {
@@ -74,6 +104,19 @@ impl GroupEvents {
 }
 
 impl ClientContext for GroupEvents {
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.client.stats_raw(statistics);
+        let is_member = self.client.statistics().now().is_member;
+        let changed = self.place.lock().look(is_member);
+        match changed {
+            Some(true) => self.tell(MembershipEvent::Joined {
+                member: self.member.clone(),
+            }),
+            Some(false) => self.tell(MembershipEvent::Lapsed),
+            None => {}
+        }
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.client.log(level, facility, message);
     }
@@ -120,4 +163,26 @@ fn numbers(list: &TopicPartitionList) -> Vec<u16> {
         .iter()
         .map(|element| u16::try_from(element.partition()));
     numbers.filter_map(Result::ok).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_lapses_after_a_long_rebalance_and_comes_back() {
+        let mut place = Place::default();
+        assert_eq!(place.look(false), None, "the first join");
+        assert_eq!(place.look(true), None);
+        assert_eq!(place.look(false), None, "a rebalance");
+        advance(REBALANCE / 2).await;
+        assert_eq!(place.look(false), None);
+        advance(REBALANCE / 2).await;
+        assert_eq!(place.look(false), Some(false));
+        assert_eq!(place.look(false), None, "once");
+        assert_eq!(place.look(true), Some(true));
+        assert_eq!(place.look(true), None, "once");
+    }
 }

@@ -15,6 +15,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use tokio::sync::{mpsc, watch};
@@ -156,6 +157,7 @@ impl Member {
             client: ClientEvents::aside(kafka),
             events: self.events.clone(),
             member: self.client_id.clone(),
+            place: Mutex::default(),
         };
         let config = connection.group_member(group, &self.client_id);
         let consumer: GroupConsumer = config.create_with_context(context)?;

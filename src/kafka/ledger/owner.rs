@@ -156,6 +156,11 @@ impl LedgerOwner {
                 self.setup.owned.member(None);
                 self.feed(OwnershipInput::Lost(partitions));
             }
+            // What it owns it keeps until the group says otherwise.
+            MembershipEvent::Lapsed if self.machine.stages().is_empty() => {
+                self.setup.owned.member(None);
+            }
+            MembershipEvent::Lapsed => {}
             MembershipEvent::Failed(failure) => self.setup.owned.show(Some(failure)),
         }
     }

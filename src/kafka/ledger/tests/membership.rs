@@ -53,6 +53,7 @@ impl Member {
                     self.owned.remove(&partition);
                 }
             }
+            MembershipEvent::Lapsed => self.joined = false,
             MembershipEvent::Failed(failure) => panic!("{failure:?}"),
         }
     }
