@@ -53,6 +53,8 @@ fn bench(criterion: &mut Criterion) {
         for (name, format) in [
             ("cloudevents", RecordFormat::CloudEvents),
             ("raw", RecordFormat::Raw),
+            ("ocsf", RecordFormat::Ocsf),
+            ("ecs", RecordFormat::Ecs),
         ] {
             let encoder = encoder(format);
             let item = Item::Version {

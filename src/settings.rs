@@ -249,6 +249,8 @@ pub enum RecordFormat {
     Raw,
     /// An Incident Finding of OCSF 1.8.0.
     Ocsf,
+    /// An event of ECS 9.4.
+    Ecs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,7 +29,8 @@ use crate::support::{SOON, blocking, tell, until};
 
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
 /// The formats that others define, as the configuration names them.
-const SCHEMAS: [(&str, RecordFormat); 1] = [("ocsf", RecordFormat::Ocsf)];
+const SCHEMAS: [(&str, RecordFormat); 2] =
+    [("ocsf", RecordFormat::Ocsf), ("ecs", RecordFormat::Ecs)];
 
 static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
     let tools = Command::new(file("tools")).output().expect("tools runs");

@@ -172,6 +172,11 @@ mod tests {
         record.headers.push(("ce_dataschema".to_owned(), schema));
         let view = RecordView::of(&record);
         assert_eq!((&*view.title, &*view.severity), ("a", "high"));
+        record.headers.pop();
+        let schema = "https://github.com/elastic/ecs/tree/v9.4.0".to_owned();
+        record.headers.push(("ce_dataschema".to_owned(), schema));
+        record.value = br#"{"microsoft":{"incident":{"displayName":"b"}}}"#.to_vec();
+        assert_eq!(RecordView::of(&record).title, "b");
     }
 
     #[test]

@@ -27,7 +27,7 @@ choices! {
     SourceKind { "graph" = Graph, "defender" = Defender }
     TokenEndpoint { "v2" = V2, "v1" = V1 }
     Deduplicate { "version" = Version, "id" = Id }
-    RecordFormat { "cloudevents" = CloudEvents, "raw" = Raw, "ocsf" = Ocsf }
+    RecordFormat { "cloudevents" = CloudEvents, "raw" = Raw, "ocsf" = Ocsf, "ecs" = Ecs }
     LedgerKind { "local" = Local, "kafka" = Kafka }
     MetricsDetail { "tenants" = Tenants, "fleet" = Fleet }
     LogFormat { "auto" = Auto, "json" = Json, "text" = Text }

@@ -16,6 +16,7 @@ use crate::ports::{Encoder, Item, Record, Records};
 use crate::settings::RecordFormat;
 
 use super::cloudevents::Attributes;
+use super::ecs::ECS;
 use super::mapped::{Schema, Version};
 use super::ocsf::OCSF;
 use super::split::{EventHead, RecordDraft};
@@ -103,6 +104,7 @@ impl RecordEncoder {
     fn schema(&self) -> Option<&'static Schema> {
         match self.recipe.format {
             RecordFormat::Ocsf => Some(&OCSF),
+            RecordFormat::Ecs => Some(&ECS),
             RecordFormat::CloudEvents | RecordFormat::Raw => None,
         }
     }

@@ -15,6 +15,7 @@
 //! [`Schema`](mapped::Schema) too.
 
 mod cloudevents;
+mod ecs;
 mod encoder;
 mod health;
 mod mapped;

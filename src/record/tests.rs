@@ -124,6 +124,7 @@ fn an_incident_without_its_alerts_is_marked_in_header_and_event() {
         RecordFormat::CloudEvents,
         RecordFormat::Raw,
         RecordFormat::Ocsf,
+        RecordFormat::Ecs,
     ] {
         let record = incident(
             &RecordEncoder::new(recipe(format)),
@@ -137,6 +138,7 @@ fn an_incident_without_its_alerts_is_marked_in_header_and_event() {
             RecordFormat::CloudEvents => assert_eq!(value["alertscomplete"], "false"),
             RecordFormat::Raw => assert_eq!(record.value, b"{}"),
             RecordFormat::Ocsf => assert_eq!(value["unmapped"]["alerts_complete"], "false"),
+            RecordFormat::Ecs => assert_eq!(value["microsoft"]["alerts_complete"], "false"),
         }
     }
 }

@@ -19,10 +19,11 @@ use crate::record::view::Room;
 use crate::record::{Recipe, RecordEncoder};
 use crate::settings::RecordFormat;
 
-const FORMATS: [RecordFormat; 3] = [
+const FORMATS: [RecordFormat; 4] = [
     RecordFormat::CloudEvents,
     RecordFormat::Raw,
     RecordFormat::Ocsf,
+    RecordFormat::Ecs,
 ];
 
 /// An incident to be published.
@@ -107,6 +108,7 @@ fn put_together(format: RecordFormat, parts: &[Record]) -> Value {
         RecordFormat::CloudEvents => json(part)["data"].clone(),
         RecordFormat::Raw => json(part),
         RecordFormat::Ocsf => json(part)["unmapped"]["incident"].clone(),
+        RecordFormat::Ecs => json(part)["microsoft"]["incident"].clone(),
     };
     let mut whole = incident(&parts[0]);
     for part in &parts[1..] {
