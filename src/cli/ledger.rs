@@ -7,14 +7,12 @@ mod show;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::text::{paragraph, print_error, why_and_do};
-use super::{
-    CONFIGURATION, CommandError, ConfigFile, FAILED, INTERNAL, UNAVAILABLE, USAGE, run_async,
-};
+use super::{CONFIGURATION, CommandError, ConfigFile, FAILED, UNAVAILABLE, USAGE, run_async};
 use crate::app::ledger_tools::{self, LedgerToolError};
 use crate::core::format::{counted, grouped, tame};
 use crate::core::health::failure::chain;
@@ -89,8 +87,8 @@ impl ExportCommand {
         let settings = self.file.load()?;
         let out: Box<dyn Write + Send> = match &self.output {
             Some(path) => {
-                let created = File::create(path).map_err(LedgerToolError::Output);
-                Box::new(created.map_err(failed)?)
+                let created = File::create(path);
+                Box::new(created.map_err(|error| unusable(path, &error))?)
             }
             None => Box::new(io::stdout()),
         };
@@ -121,8 +119,8 @@ impl ImportCommand {
         let settings = self.file.load()?;
         let input: Box<dyn Read + Send> = match &self.input {
             Some(path) => {
-                let opened = File::open(path).map_err(LedgerToolError::Input);
-                Box::new(opened.map_err(failed)?)
+                let opened = File::open(path);
+                Box::new(opened.map_err(|error| unusable(path, &error))?)
             }
             None if io::stdin().is_terminal() => {
                 let what = "the ledger is read from standard input: incidentd ledger import < FILE";
@@ -155,13 +153,16 @@ fn note(text: &str) {
     print_error(&paragraph("", text).join("\n"));
 }
 
+fn unusable(path: &Path, error: &io::Error) -> CommandError {
+    CommandError::saying(FAILED, format!("can't open {}: {error}", path.display()))
+}
+
 fn failed(error: LedgerToolError) -> CommandError {
     let code = match &error {
         error if error.passes() => UNAVAILABLE,
         LedgerToolError::Failed(_) | LedgerToolError::Open(_) | LedgerToolError::Absent { .. } => {
             CONFIGURATION
         }
-        LedgerToolError::Input(_) | LedgerToolError::Output(_) => INTERNAL,
         _ => FAILED,
     };
     let text = match &error {

@@ -30,9 +30,9 @@ pub(super) struct ConnectionProblem {
 const WAIT: &str =
     "nothing to do yet; if this lasts, see whether Kafka is up and can be reached from here";
 /// The end of [`REACH`], which only holds for the daemon.
-pub(super) const GOES_ON: &str = "; nothing is lost, and it goes on by itself";
-pub(super) const REACH: &str = "check that Kafka runs, kafka.brokers, and the network and firewalls on the way; nothing is lost, and it goes \
-     on by itself";
+pub(super) const GOES_ON: &str = "; nothing is lost, and a running incidentd goes on by itself";
+pub(super) const REACH: &str = "check that Kafka runs, kafka.brokers, and the network and firewalls on the way; nothing is lost, and a \
+     running incidentd goes on by itself";
 const RESOLVE: &str = "check the host names in kafka.brokers, and this machine's DNS";
 const LOG_IN: &str = "check sasl.mechanism, sasl.username and sasl.password under [kafka.properties] against the user that Kafka \
      has; Kafka's own log says more";

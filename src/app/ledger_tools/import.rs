@@ -239,6 +239,7 @@ impl LineReader<'_> {
                  that version or a later one"
             ))),
             Err(error @ LedgerToolError::Input(_)) => Err(error),
+            Ok(None) => Err(self.refuse("the input is empty; make an export with incidentd ledger export")),
             _ => Err(self.refuse("no exported ledger begins so; make one with incidentd ledger export")),
         }
     }
@@ -267,7 +268,7 @@ impl LineReader<'_> {
 
     fn refuse(&self, what: impl Into<String>) -> LedgerToolError {
         LedgerToolError::Line {
-            number: self.number,
+            number: self.number.max(1),
             what: what.into(),
         }
     }

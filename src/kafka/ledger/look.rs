@@ -160,6 +160,20 @@ pub(super) fn missing(topic: &str, command: &str) -> Failure {
     )
 }
 
+/// The topic was there when this process began.
+pub(super) fn gone(topic: &str, command: &str) -> Failure {
+    Failure::new(
+        Health::Misconfigured,
+        Reaction::Slow,
+        format!(
+            "the ledger's topic {topic} does not exist any more, and what was published is not known without it"
+        ),
+        format!(
+            "create it ({command}), stop incidentd, import the last export if there is one (incidentd ledger import), and start it; what no              export has is published again, as far back as poll.lookback"
+        ),
+    )
+}
+
 /// Whether the ledger is written with another number of partitions. It is found out before anything is fenced.
 pub(super) async fn check_partitions(setup: WorkerSetup) -> Result<(), TopicError> {
     let looked = spawn_blocking(move || {

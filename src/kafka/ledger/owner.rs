@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::group_events::MembershipEvent;
 use super::log_error::hanging;
-use super::look::{check_partitions, missing};
+use super::look::{check_partitions, gone};
 use super::membership::Membership;
 use super::owned::{Owned, OwnedPartition};
 use super::topic::{self, TopicError};
@@ -281,7 +281,7 @@ impl LedgerOwner {
     fn looked(&mut self, looked: Result<Result<Option<String>, TopicError>, JoinError>) {
         let failure = match looked {
             Ok(Ok(None)) => return self.start_due(),
-            Ok(Ok(Some(command))) => missing(&self.setup.settings.topic, &command),
+            Ok(Ok(Some(command))) => gone(&self.setup.settings.topic, &command),
             Ok(Err(TopicError::Passing(failure))) => failure,
             Ok(Err(TopicError::Unfit(failure))) => {
                 self.setup.unfit.send_replace(Some(failure.clone()));
@@ -324,7 +324,7 @@ impl LedgerOwner {
         let mut view = self.setup.owned.view.write();
         if view.problem.as_ref().map(|known| &known.what) != Some(&failure.what) {
             tracing::warn!(error = %failure, remedy = failure.remedy,
-                "a partition of the ledger failed; it is fenced and read again, and nothing is lost");
+                "a partition of the ledger failed; it is fenced and read again");
         }
         view.problem = Some(failure);
     }
