@@ -11,6 +11,7 @@
 //! the file, or the membership in the consumer group. The endpoints answer until then.
 
 mod connectors;
+pub mod control;
 mod delivery;
 mod fleet;
 pub mod inspect;
@@ -62,6 +63,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::systemd;
 
 use connectors::FleetError;
+use control::CommandDesk;
 use delivery::{Delivery, Destination};
 use fleet::Builder;
 pub use library_checks::Libraries;
@@ -322,6 +324,16 @@ impl App {
             "health announcements",
             forever(topic::run(announced, publisher, stop())),
         );
+        if let Some(path) = self.settings.http.command_socket(&self.settings.ledger) {
+            let desk = CommandDesk {
+                configured: configured.subscribe(),
+                outlet: self.delivery.outlet.clone(),
+                commands: commands.clone(),
+            };
+            let stop = stop();
+            let serving = async move { control::serve(&path, desk, stop).await };
+            tasks.spawn("commands", forever(serving));
+        }
         let assignment = Assignment {
             configured: configured_watch,
             outlet: self.delivery.outlet.clone(),

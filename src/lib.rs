@@ -73,6 +73,10 @@
 //! the first failed request on. [`core::pace::backoff`] says when the tenant is tried again. [`runtime::health::log`] logs it when
 //! the tenant's state changes, not each time. Failing tenants recover by themselves.
 //!
+//! An operator may pause a tenant, or have its past read again (`app::control`). The command waits until the tenant's work in
+//! progress has given way, and is then recorded in the tenant's state ([`core::sweep::command`]): by the process that has the
+//! tenant, through a lease, as sweeps do. A sweep that finds its tenant paused asks nothing of Microsoft.
+//!
 //! # The life of a partition
 //!
 //! Only the ledger in Kafka has partitions; the local ledger belongs to one process, which has all tenants.

@@ -63,6 +63,7 @@ impl Settings {
                     listen,
                     hosts,
                     metrics,
+                    socket,
                 },
             log: LogSettings { format, level: _ },
             warnings: _,
@@ -99,6 +100,7 @@ impl Settings {
             ("http.listen", *listen != wanted.http.listen),
             ("http.hosts", *hosts != wanted.http.hosts),
             ("http.metrics", *metrics != wanted.http.metrics),
+            ("http.socket", *socket != wanted.http.socket),
             ("log.format", *format != wanted.log.format),
         ]
         .into_iter()
@@ -283,6 +285,18 @@ pub(crate) struct HttpSettings {
     /// Names that the endpoints answer to, beside addresses, `localhost` and the machine's own name.
     pub hosts: Vec<Arc<str>>,
     pub metrics: MetricsDetail,
+    /// Where operators' commands are taken. `None`: see [`HttpSettings::command_socket`].
+    pub socket: Option<PathBuf>,
+}
+
+impl HttpSettings {
+    /// Where operators' commands are taken. The folder of a local ledger belongs to the daemon. `None`: with the ledger in
+    /// Kafka no folder is sure to be writable.
+    pub fn command_socket(&self, ledger: &LedgerSettings) -> Option<PathBuf> {
+        let beside =
+            || (ledger.kind == LedgerKind::Local).then(|| ledger.path.join("control.sock"));
+        self.socket.clone().or_else(beside)
+    }
 }
 
 /// Which series `/metrics` has.

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 mod faults;
 mod open_transaction;
+mod paused;
 mod refusals;
 mod rights;
 mod storm;

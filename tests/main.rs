@@ -30,6 +30,7 @@ mod kafka_security;
 mod memory;
 mod monitoring;
 mod newcomer;
+mod operator;
 mod outage;
 mod records;
 mod reload;

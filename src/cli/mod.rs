@@ -15,6 +15,7 @@ mod record_view;
 mod run;
 mod status;
 mod tap;
+mod tenant_commands;
 mod tenant_selection;
 mod text;
 mod token;
@@ -84,6 +85,9 @@ commands! {
     Token(token::TokenCommand),
     Status(status::StatusCommand),
     Tap(tap::TapCommand),
+    Pause(tenant_commands::PauseCommand),
+    Resume(tenant_commands::ResumeCommand),
+    Backfill(tenant_commands::BackfillCommand),
     Ledger(ledger::LedgerCommand),
     #[cfg(feature = "demo")]
     Demo(demo::DemoCommand),

@@ -122,6 +122,7 @@ static KEYS: &[ConfigKey] = &[
     row("http", "listen", Text("address:port"), "127.0.0.1:9464", Startup, "address of the endpoints"),
     row("http", "hosts", List, "", Startup, "names that the endpoints answer to, beside addresses and localhost"),
     row("http", "metrics", Choice(names::<MetricsDetail>), "tenants", Startup, "series for each tenant, or for the fleet only"),
+    row("http", "socket", Path, "", Startup, "Unix socket for pause, resume and backfill; in the folder of a local ledger without it"),
     row("", "log", Table, "", Daemon, "the log"),
     row("log", "format", Choice(names::<LogFormat>), "auto", Startup, "text, JSON, or text on a terminal and JSON elsewhere"),
     row("log", "level", Text("filter"), "info", Daemon, "a level, or levels by part: info,incidentd::microsoft=debug"),

@@ -38,7 +38,7 @@ mod values;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use effective::Effective;
@@ -51,7 +51,7 @@ pub(crate) use schema::schema;
 pub(crate) use tenants::{ExistingTenants, tenant_id, tenant_name};
 pub(crate) use units::distance;
 
-use crate::settings::Settings;
+use crate::settings::{HttpSettings, LedgerKind, LedgerSettings, Settings};
 use origin::Provenance;
 use problems::Diagnosis;
 use scope::Context;
@@ -139,15 +139,57 @@ pub(crate) fn existing_tenants(
 /// # Errors
 /// `http.listen` is wrong; or the main file can't be read, and no variable gives it.
 pub(crate) fn listen(path: &Path, environment: &Environment) -> Result<SocketAddr, ConfigErrors> {
+    let keys = ["http", "http.listen"];
+    endpoints(path, environment, &keys).map(|(http, _)| http.listen)
+}
+
+/// Where a daemon takes operators' commands.
+pub(crate) struct CommandSocket {
+    /// `None`: nowhere.
+    pub path: Option<PathBuf>,
+    /// Whether the ledger is in Kafka, so that several processes may share the tenants.
+    pub shared: bool,
+}
+
+/// Where this configuration's daemon takes operators' commands. Nothing else is checked, as in [`listen`].
+///
+/// # Errors
+/// Keys that this depends on are wrong.
+pub(crate) fn command_socket(
+    path: &Path,
+    environment: &Environment,
+) -> Result<CommandSocket, ConfigErrors> {
+    let keys = [
+        "http",
+        "http.socket",
+        "ledger",
+        "ledger.kind",
+        "ledger.path",
+    ];
+    let (http, ledger) = endpoints(path, environment, &keys)?;
+    Ok(CommandSocket {
+        path: ledger
+            .as_ref()
+            .and_then(|ledger| http.command_socket(ledger)),
+        shared: ledger.is_some_and(|ledger| ledger.kind == LedgerKind::Kafka),
+    })
+}
+
+/// The endpoints' settings, if these keys are right.
+fn endpoints(
+    path: &Path,
+    environment: &Environment,
+    keys: &[&str],
+) -> Result<(HttpSettings, Option<LedgerSettings>), ConfigErrors> {
     let mut diagnosis = Diagnosis::default();
     let context = Context::for_reading(path, environment);
-    let listen = read::listen(context, &mut diagnosis);
+    let found = read::endpoints(context, &mut diagnosis);
     let mut problems = diagnosis.problems;
-    if listen.is_some() {
-        problems.retain(|problem| matches!(problem.key.as_str(), "http" | "http.listen"));
+    if found.is_some() {
+        problems.retain(|problem| keys.contains(&problem.key.as_str()));
     }
-    match listen {
-        Some(listen) if problems.is_empty() => Ok(listen),
+    match found {
+        Some(found) if problems.is_empty() => Ok(found),
         _ => Err(ConfigErrors::new(problems)),
     }
 }

@@ -87,8 +87,11 @@ fn no_tenant(has_folder: bool) -> Wrong {
     wrong("there is no tenant", remedy)
 }
 
-/// Reads `http.listen` alone. `None` if the main file can't be parsed, and no variable gives it.
-pub(super) fn listen(context: Context<'_>, diagnosis: &mut Diagnosis) -> Option<SocketAddr> {
+/// Reads the endpoints alone. `None` if the main file can't be parsed, and no variable gives them.
+pub(super) fn endpoints(
+    context: Context<'_>,
+    diagnosis: &mut Diagnosis,
+) -> Option<(HttpSettings, Option<LedgerSettings>)> {
     let file = Spot::file(context.main, 0);
     let read = layers::read(context.main, &file, diagnosis);
     let readable = read.is_some();
@@ -99,7 +102,8 @@ pub(super) fn listen(context: Context<'_>, diagnosis: &mut Diagnosis) -> Option<
     }
     let scope = Scope::of_main(context, file.clone());
     let mut root = Section::new(diagnosis, &scope, file, table);
-    Some(root.within("http", read_http)?.listen)
+    let http = root.within("http", read_http)?;
+    Some((http, root.within("ledger", read_ledger)))
 }
 
 /// The settings without tenants. `None` only when a default can't be read.
@@ -194,6 +198,7 @@ fn group_name(text: &str) -> Result<Arc<str>, Wrong> {
 }
 
 fn read_http(section: &mut Section<'_>) -> Option<HttpSettings> {
+    let context = section.scope.context;
     let listen = |text: &str| {
         let remedy =
             "give an IP address and a port, for example \"127.0.0.1:9464\" or \"[::]:9464\"";
@@ -204,6 +209,7 @@ fn read_http(section: &mut Section<'_>) -> Option<HttpSettings> {
         listen: section.read("listen", listen)?,
         hosts: section.own("hosts", hosts).unwrap_or_default(),
         metrics: section.get("metrics")?,
+        socket: section.own("socket", |text| context.path(text)),
     })
 }
 

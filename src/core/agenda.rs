@@ -12,7 +12,8 @@
 //! |---|---|
 //! | idle | its turn is due |
 //! | resting, after a failed sweep | its pause is over ([`crate::core::pace::backoff`]), or a retry is requested |
-//! | sweeping | the sweep ends; a back-fill follows if the tenant has a backlog |
+//! | resting, because an operator has paused it | an operator's command, or a retry, which finds it paused |
+//! | sweeping, or recording an operator's command | it ends; a back-fill follows a sweep if the tenant has a backlog |
 //! | filling | the back-fill ends; a turn that is due meanwhile asks it to give way and follows at once |
 //! | leaving | work with former settings, or of a removed or released tenant, has ended |
 //!
@@ -29,23 +30,21 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::mem;
 use std::time::Duration;
 
-use self::entry::{AgendaEntry, AgendaState};
+use self::entry::{AgendaEntry, AgendaState, Group, QueuedTurn};
 pub use self::messages::{Action, FleetMember, Input, WorkEnd, WorkResult};
-use crate::core::health::failure::Reaction;
+use self::spacing::{crowd, pause_after};
 use crate::core::ids::TenantId;
-use crate::core::pace::backoff::pause;
 use crate::core::time::schedule::Schedule;
-use crate::core::time::spread::{Use, jitter, offset};
+use crate::core::time::spread::offset;
 use crate::core::time::ticks::Ticks;
 use crate::core::time::wallclock::Look;
 
 mod entry;
 mod messages;
+mod spacing;
 
 /// The most missed firings that one gap counts: a suspended machine may wake after days.
 const MOST_MISSED: u64 = 10_000;
-/// The average time between the starts of two new tenants.
-const FIRST_PACE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default)]
 pub struct Agenda {
@@ -54,22 +53,6 @@ pub struct Agenda {
     queue: BinaryHeap<Reverse<QueuedTurn>>,
     stopping: bool,
     actions: Vec<Action>,
-}
-
-/// The tenants of one schedule.
-#[derive(Debug, Default)]
-struct Group {
-    tenants: Vec<TenantId>,
-    last_firing: Option<Ticks>,
-}
-
-/// A turn in the queue. The earliest comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct QueuedTurn {
-    at: Duration,
-    tenant: TenantId,
-    /// The turn ends a rest. An earlier regular turn makes it void.
-    retry: bool,
 }
 
 impl Agenda {
@@ -82,6 +65,7 @@ impl Agenda {
             Input::Ended(tenant, end) => self.ended(now, tenant, &end),
             Input::Retry(tenants) => self.retry(now, tenants),
             Input::RetryAll => self.retry(now, self.entries.keys().copied().collect()),
+            Input::Command(tenant) => self.command(now, tenant),
             Input::Release(tenants) => {
                 for group in self.groups.values_mut() {
                     group.tenants.retain(|tenant| !tenants.contains(tenant));
@@ -141,6 +125,7 @@ impl Agenda {
         let state = left.unwrap_or(AgendaState::Idle);
         let entry = AgendaEntry {
             waits: member.waits,
+            command: known.is_some_and(|entry| entry.command),
             ..AgendaEntry::new(member.schedule.clone(), state, now)
         };
         self.entries.insert(member.id, entry);
@@ -211,9 +196,10 @@ impl Agenda {
             firings.saturating_sub(1)
         });
         group.last_firing = Some(at);
-        let waits = |tenant: &TenantId| self.entries.get(tenant).is_some_and(|it| it.waits);
+        let idle = |it: &AgendaEntry| it.waits || it.state == AgendaState::PAUSED;
+        let idle = |tenant: &TenantId| self.entries.get(tenant).is_some_and(idle);
         let tenants = group.tenants.iter().copied();
-        let tenants: Vec<_> = tenants.filter(|tenant| !waits(tenant)).collect();
+        let tenants: Vec<_> = tenants.filter(|tenant| !idle(tenant)).collect();
         if missed > 0 {
             let count = missed.saturating_mul(tenants.len() as u64);
             self.actions.push(Action::Missed(count));
@@ -280,7 +266,26 @@ impl Agenda {
         };
         entry.state = AgendaState::Sweeping { began: now.steady };
         let failing = entry.failures > 0;
-        self.actions.push(Action::Sweep { tenant, failing });
+        self.actions.push(match mem::take(&mut entry.command) {
+            true => Action::Record(tenant),
+            false => Action::Sweep { tenant, failing },
+        });
+    }
+
+    /// Lets work in progress end first, and not a rest: an operator waits for the answer.
+    fn command(&mut self, now: Look, tenant: TenantId) {
+        let Some(entry) = self.entries.get_mut(&tenant) else {
+            return;
+        };
+        entry.command = true;
+        match entry.state.left(true) {
+            None => self.start(now, tenant),
+            Some(_) if AgendaState::GONE.contains(&entry.state) => {}
+            Some(left) => {
+                entry.state = left;
+                self.actions.push(Action::GiveWay(tenant));
+            }
+        }
     }
 
     fn ended(&mut self, now: Look, tenant: TenantId, end: &WorkEnd) {
@@ -328,6 +333,12 @@ impl Agenda {
                 self.enqueue(now, tenant, pause, true);
             }
             WorkResult::Stopped => {}
+            WorkResult::Recorded => self.start(now, tenant),
+            // A command ends the rest; a retry of all tenants does, too, and leads here again.
+            WorkResult::Paused => {
+                entry.failures = 0;
+                entry.state = AgendaState::PAUSED;
+            }
         }
     }
 
@@ -380,16 +391,6 @@ impl Agenda {
             self.enqueue(now, tenant, within, true);
         }
     }
-}
-
-fn pause_after(reaction: Reaction, tenant: TenantId, failures: u32) -> Duration {
-    let chance = jitter(tenant, Use::Backoff, u64::from(failures));
-    pause(reaction, failures, chance)
-}
-
-/// The time over which this many tenants are spread when all start now.
-fn crowd(tenants: usize) -> Duration {
-    FIRST_PACE.saturating_mul(u32::try_from(tenants).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

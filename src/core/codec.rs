@@ -4,13 +4,14 @@
 //! big endian, so that byte order is number order. A value's first byte is its format version. Each format has a fixed
 //! length, or a count that determines it: a value of any other length is damaged.
 //!
-//! Older formats are read, never written:
+//! Older formats are read. Of them, only format 4 is written:
 //! - Format 1 has one API and no open intervals: its versions are whole ones of the Defender API.
 //! - Format 2 has no start of a tenant's first range. It is read as [`Ticks::MIN`], which is no limit: the tenant's overlap
 //!   and reconcile reach back as far as when it was written. A later instant would be a guess, and incidents that appear
 //!   late before it would be lost.
 //! - Format 3 and earlier formats have a hash of the whole content. It is not read, because it can't be compared with the
 //!   hash of the significant members in format 4.
+//! - Format 4 has no pause. It is still written of everything but a paused tenant, so that an earlier incidentd can follow.
 //!
 //! Decoding never panics and never guesses. A later version byte and damaged bytes are different errors, because the
 //! remedies differ: install the later incidentd again, or replace the file.
@@ -23,10 +24,15 @@ use crate::core::incident::version::{ContentHash, Forms, Phase, Seen};
 use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::{Backlog, Interval, MOST};
 use crate::core::sweep::cursor::TenantState;
+use crate::core::sweep::pause::{Pause, PauseReason};
 use crate::core::time::ticks::Ticks;
 
-/// The version that this program writes, and the latest that it reads.
-pub const FORMAT: u8 = 4;
+/// The latest format that this program reads.
+pub const FORMAT: u8 = 5;
+
+/// The format of all rows that this program writes, except the states of paused tenants. An earlier incidentd must not read a
+/// paused tenant as one that is not: it refuses that row alone.
+pub const COMMON: u8 = 4;
 
 /// Bytes of an encoded [`Seen`] without hashes: version, last update, marks (phase, API, alerts, number of hashes). The hashes
 /// follow, the newest first: one for nearly every incident (18 bytes in all, besides 24 for its key), and one for each further
@@ -37,6 +43,8 @@ const HASH_LEN: usize = 8;
 
 /// Bytes of an encoded [`TenantState`] without open intervals: version, cursor, last reconcile, start of the first range.
 const STATE_LEN: usize = 1 + 8 + 8 + 8;
+/// Bytes of a pause without its reason: since when, and the length of the reason.
+const PAUSE_LEN: usize = 8 + 2;
 /// Bytes of an open interval: its ends, and whether it was read before.
 const INTERVAL_LEN: usize = 8 + 8 + 1;
 
@@ -89,7 +97,7 @@ pub fn raw_hash(raw: &[u8]) -> ContentHash {
 /// The value of an incident's row.
 pub fn encode_seen(seen: &Seen) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(SEEN_LEN + HASH_LEN * seen.forms.count());
-    bytes.push(FORMAT);
+    bytes.push(COMMON);
     bytes.extend(seen.updated.0.to_be_bytes());
     bytes.push(marks(seen));
     for hash in seen.forms.hashes() {
@@ -135,7 +143,7 @@ pub fn decode_seen(bytes: &[u8]) -> Result<Seen, CodecError> {
 /// The value of a dead letter's row.
 pub fn encode_letter(letter: &Letter) -> [u8; LETTER_LEN] {
     let mut bytes = [0; LETTER_LEN];
-    bytes[0] = FORMAT;
+    bytes[0] = COMMON;
     bytes[1..9].copy_from_slice(&letter.met.0.to_be_bytes());
     bytes[9] = u8::from(letter.accepted);
     bytes
@@ -156,11 +164,22 @@ pub fn decode_letter(bytes: &[u8]) -> Result<Letter, CodecError> {
 /// The value of a tenant's row.
 pub fn encode_state(state: &TenantState) -> Vec<u8> {
     let intervals = state.backlog.intervals();
-    let mut bytes = Vec::with_capacity(STATE_LEN + INTERVAL_LEN * intervals.len());
-    bytes.push(FORMAT);
+    let pause = |pause: &Pause| PAUSE_LEN + pause.reason.as_str().len();
+    let pause = state.paused.as_ref().map_or(0, pause);
+    let mut bytes = Vec::with_capacity(STATE_LEN + pause + INTERVAL_LEN * intervals.len());
+    bytes.push(match state.paused {
+        Some(_) => FORMAT,
+        None => COMMON,
+    });
     bytes.extend(state.cursor.0.to_be_bytes());
     bytes.extend(state.reconciled.0.to_be_bytes());
     bytes.extend(state.start.0.to_be_bytes());
+    if let Some(Pause { since, reason }) = &state.paused {
+        bytes.extend(since.0.to_be_bytes());
+        // A reason has at most 200 characters.
+        bytes.extend((reason.as_str().len() as u16).to_be_bytes());
+        bytes.extend(reason.as_str().as_bytes());
+    }
     for interval in intervals {
         bytes.extend(interval.from.0.to_be_bytes());
         bytes.extend(interval.to.0.to_be_bytes());
@@ -182,6 +201,10 @@ pub fn decode_state(bytes: &[u8]) -> Result<TenantState, CodecError> {
     if start > cursor {
         return Err(CodecError::Corrupt);
     }
+    let (paused, rest) = match format {
+        FORMAT => take_pause(rest).map(|(pause, rest)| (Some(pause), rest))?,
+        _ => (None, rest),
+    };
     let (intervals, rest) = rest.as_chunks::<INTERVAL_LEN>();
     if !rest.is_empty() || (format == 1 && !intervals.is_empty()) || intervals.len() > MOST {
         return Err(CodecError::Corrupt);
@@ -197,7 +220,18 @@ pub fn decode_state(bytes: &[u8]) -> Result<TenantState, CodecError> {
         cursor,
         reconciled,
         backlog: Backlog::from_iter(intervals),
+        paused,
     })
+}
+
+fn take_pause(bytes: &[u8]) -> Result<(Pause, &[u8]), CodecError> {
+    let (since, rest) = take_ticks(bytes)?;
+    let (len, rest) = rest.split_first_chunk().ok_or(CodecError::Corrupt)?;
+    let len = usize::from(u16::from_be_bytes(*len));
+    let (reason, rest) = rest.split_at_checked(len).ok_or(CodecError::Corrupt)?;
+    let reason = std::str::from_utf8(reason).map_err(|_| CodecError::Corrupt)?;
+    let reason = PauseReason::new(reason);
+    Ok((Pause { since, reason }, rest))
 }
 
 fn take_interval(bytes: &[u8]) -> Result<Interval, CodecError> {

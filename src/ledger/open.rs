@@ -27,9 +27,9 @@ use super::dead_letters::LETTERS;
 use super::error::LedgerError;
 use super::tables::{TENANTS, VERSIONS, write};
 
-/// The format of the rows that this program writes. A file of format 1 may have rows of up to format 3, which were written
+/// The format of the rows that this program writes, but for the states of paused tenants. A file of format 1 may have rows of up to format 3, which were written
 /// before the file's own was raised with them.
-pub(super) const FORMAT: u64 = codec::FORMAT as u64;
+pub(super) const FORMAT: u64 = codec::COMMON as u64;
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 pub(super) const FORMAT_KEY: &str = "format";
 

@@ -46,6 +46,7 @@ fn entry(of: u8, id: u64) -> LedgerEntry {
             cursor: Ticks(id as i64),
             reconciled: Ticks(0),
             backlog: Backlog::default(),
+            paused: None,
         }),
         forget_before: None,
         forget_letters_before: None,
@@ -88,6 +89,7 @@ fn a_tenant_whose_first_range_no_ledger_kept_goes_on_without_a_bound() {
         cursor: Ticks(7),
         reconciled: Ticks(5),
         backlog: Backlog::default(),
+        paused: None,
     };
     let ledger = open(dir.path());
     assert_eq!(wait_for(ledger.state(tenant(1))), Ok(Some(state.clone())));

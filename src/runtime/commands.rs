@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::fleet::Fleet;
 use crate::core::ids::TenantId;
 use crate::core::ownership::Ownership;
+use crate::core::sweep::command::{CommandRefused, TenantCommand};
 use crate::core::time::schedule::Schedule;
 
 pub enum DispatcherCommand {
@@ -16,6 +17,13 @@ pub enum DispatcherCommand {
     Fleet { fleet: Fleet, ownership: Ownership },
     /// Try all resting tenants again now.
     RetryAll,
+    /// Record an operator's command. `answer` gets what the operator reads; it is dropped when the tenant leaves first, or the
+    /// dispatcher ends.
+    Operator {
+        tenant: TenantId,
+        command: TenantCommand,
+        answer: oneshot::Sender<Result<String, CommandRefused>>,
+    },
     /// Give these tenants up, so that another machine can take them over. `done` is sent when nothing runs for them any
     /// more. If the dispatcher ends before it reads the command, `done` is dropped. A later fleet with such a tenant
     /// takes it over again.

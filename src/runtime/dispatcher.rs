@@ -20,13 +20,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 use tokio_util::sync::CancellationToken;
 
 use self::credentials::CredentialLook;
+use self::operator::PendingCommand;
 use self::releases::Releases;
+use self::work::{Ended, Work};
 use super::commands::DispatcherCommand;
 use super::fleet::Fleet;
 use super::limits::{Lane, Permits};
 use super::tenant::Tenant;
-use crate::core::agenda::{Action, Agenda, FleetMember, Input, WorkEnd, WorkResult};
-use crate::core::health::failure::{Failure, Health, Reaction};
+use crate::core::agenda::{Action, Agenda, FleetMember, Input, WorkEnd};
 use crate::core::ids::TenantId;
 use crate::core::ownership::Ownership;
 use crate::core::time::wallclock::Look;
@@ -37,7 +38,9 @@ use crate::runtime::sweep::memory::Memory;
 use crate::runtime::sweep::{Halt, SweepOutcome, Sweeper};
 
 mod credentials;
+mod operator;
 mod releases;
+mod work;
 
 /// How often the loop checks for changed credentials and for log lines that are due.
 const LOOK: Duration = Duration::from_secs(2);
@@ -65,20 +68,9 @@ struct TenantEntry {
     memory: Option<Memory>,
     /// Asks its work to stop early.
     give_way: CancellationToken,
+    /// An operator's command that is not recorded yet.
+    command: Option<PendingCommand>,
     gone: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Work {
-    Sweep,
-    Fill,
-}
-
-struct Ended {
-    began: Instant,
-    outcome: SweepOutcome,
-    /// When it last had a turn in its lane, if it had one.
-    last_turn: Option<Instant>,
 }
 
 impl Dispatcher {
@@ -155,6 +147,11 @@ impl Dispatcher {
             DispatcherCommand::Fleet { fleet, ownership } => self.set_fleet(&fleet, &ownership),
             DispatcherCommand::RetryAll => self.act(Input::RetryAll),
             DispatcherCommand::Release { tenants, done } => self.release(tenants, done),
+            DispatcherCommand::Operator {
+                tenant,
+                command,
+                answer,
+            } => self.take_command(tenant, PendingCommand { command, answer }),
         }
     }
 
@@ -183,6 +180,7 @@ impl Dispatcher {
                 tenant: tenant.clone(),
                 memory: Some(Memory::new(&tenant.rules, uptime)),
                 give_way: CancellationToken::new(),
+                command: None,
                 gone: false,
             };
             self.tenants.insert(tenant.id, entry);
@@ -212,7 +210,10 @@ impl Dispatcher {
     /// Nothing new begins for the tenants for which `leaves` is true.
     fn leave(&mut self, leaves: impl Fn(&TenantId) -> bool) {
         for (tenant, entry) in &mut self.tenants {
-            entry.gone |= leaves(tenant);
+            if leaves(tenant) {
+                entry.gone = true;
+                entry.command = None;
+            }
         }
     }
 
@@ -239,6 +240,7 @@ impl Dispatcher {
                     let since = self.sweeper.started + since;
                     self.start(tenant, Work::Fill, Lane::Backlog, since);
                 }
+                Action::Record(tenant) => self.record(tenant),
                 Action::GiveWay(tenant) => {
                     if let Some(entry) = self.tenants.get(&tenant) {
                         entry.give_way.cancel();
@@ -259,14 +261,9 @@ impl Dispatcher {
 
     /// Starts `work`, which has been without a turn in its lane since `since`.
     fn start(&mut self, tenant: TenantId, work: Work, lane: Lane, since: Instant) {
-        let uptime = self.uptime();
-        let Some(entry) = self.tenants.get_mut(&tenant) else {
+        let Some((tenant, give_way, memory)) = self.take(tenant) else {
             return;
         };
-        entry.give_way = self.sweeper.stop.child_token();
-        let (tenant, give_way) = (entry.tenant.clone(), entry.give_way.clone());
-        let memory = entry.memory.take();
-        let memory = memory.unwrap_or_else(|| Memory::new(&tenant.rules, uptime));
         let (sweeper, permits) = (self.sweeper.clone(), self.permits.clone());
         let of = tenant.clone();
         let task = self.work.spawn(async move {
@@ -278,6 +275,7 @@ impl Dispatcher {
                     began,
                     outcome: SweepOutcome::stopped(memory),
                     last_turn: None,
+                    answer: None,
                 };
             };
             let outcome = match work {
@@ -286,15 +284,28 @@ impl Dispatcher {
                     let sweeper = Sweeper { stop, ..sweeper };
                     sweeper.sweep(&tenant, memory, &mut permit).await
                 }
-                Work::Fill => sweeper.fill(&tenant, memory, &mut permit, give_way).await,
+                Work::Fill | Work::Record => {
+                    sweeper.fill(&tenant, memory, &mut permit, give_way).await
+                }
             };
             Ended {
                 began,
                 outcome,
                 last_turn: Some(permit.last_turn()),
+                answer: None,
             }
         });
         self.at_work.insert(task.id(), (of, work));
+    }
+
+    /// The tenant for a piece of work, with what asks the work to stop early.
+    fn take(&mut self, tenant: TenantId) -> Option<(Arc<Tenant>, CancellationToken, Memory)> {
+        let uptime = self.uptime();
+        let entry = self.tenants.get_mut(&tenant)?;
+        entry.give_way = self.sweeper.stop.child_token();
+        let (tenant, memory) = (entry.tenant.clone(), entry.memory.take());
+        let memory = memory.unwrap_or_else(|| Memory::new(&tenant.rules, uptime));
+        Some((tenant, entry.give_way.clone(), memory))
     }
 
     fn ended(&mut self, ended: Result<(Id, Ended), JoinError>) {
@@ -306,10 +317,10 @@ impl Dispatcher {
             return;
         };
         let uptime = self.uptime();
-        let mut ended = ended.map_or_else(|error| broken(&error), |(_, ended)| ended);
+        let mut ended = ended.map_or_else(|error| Ended::broken(&error), |(_, ended)| ended);
         let memory = ended.outcome.memory.take();
         let memory = memory.unwrap_or_else(|| Memory::new(&of.rules, uptime));
-        let result = self.result(&ended.outcome, &memory);
+        let result = self.result(work, &ended.outcome, &memory);
         if let Some(entry) = self.tenants.get_mut(&of.id) {
             let tenant = entry.tenant.clone();
             let outdated = !Arc::ptr_eq(&tenant, &of);
@@ -323,7 +334,13 @@ impl Dispatcher {
                     .reports
                     .sweep_ended(&tenant, ended.began, &ended.outcome),
                 Work::Fill => self.reports.fill_ended(&tenant, &ended.outcome),
+                Work::Record => self
+                    .reports
+                    .command_ended(&tenant, ended.began, &ended.outcome),
             }
+        }
+        if let Some(answer) = ended.answer {
+            answer.send();
         }
         if let Some(Halt::Failed(error)) = &ended.outcome.halt {
             tracing::debug!(tenant = %of.id, ?work, %error, "failed");
@@ -331,24 +348,6 @@ impl Dispatcher {
         let last_turn = ended.last_turn.map(|turn| turn - self.sweeper.started);
         self.act(Input::Ended(of.id, WorkEnd { result, last_turn }));
         self.releases.at_rest(|tenant| *tenant == of.id);
-    }
-
-    /// The part of `outcome` that the agenda needs.
-    fn result(&self, outcome: &SweepOutcome, memory: &Memory) -> WorkResult {
-        match &outcome.halt {
-            // The next sweep tries a held-back record again; the tenant's other incidents must not wait for it.
-            None | Some(Halt::HeldBack(_)) => WorkResult::Done {
-                backlog: outcome
-                    .state
-                    .as_ref()
-                    .is_some_and(|state| !self.sweeper.awake(memory, state).is_empty()),
-            },
-            Some(Halt::Failed(failure)) => WorkResult::Failed {
-                reaction: failure.reaction,
-                credential: failure.health == Health::Credential,
-            },
-            Some(Halt::Stopped) => WorkResult::Stopped,
-        }
     }
 
     fn look_at_credentials(&mut self) {
@@ -366,24 +365,6 @@ impl Dispatcher {
             wall: self.sweeper.clock.now(),
             steady: self.uptime(),
         }
-    }
-}
-
-/// The outcome of a sweep that panicked. This is a bug, and only this tenant is affected. Its memory is lost.
-fn broken(error: &JoinError) -> Ended {
-    let failure = Failure::new(
-        Health::Unreachable,
-        Reaction::Backoff,
-        format!("a defect in incidentd ended the sweep: {error}"),
-        "report this with the log lines before it; the tenant is tried again",
-    );
-    Ended {
-        began: Instant::now(),
-        outcome: SweepOutcome {
-            halt: Some(Halt::Failed(failure)),
-            ..SweepOutcome::default()
-        },
-        last_turn: None,
     }
 }
 

@@ -24,11 +24,13 @@ use crate::core::health::failure::{Failure, Reaction};
 use crate::core::pace::budget::Purpose;
 use crate::core::sweep::backlog::Span;
 use crate::core::sweep::cursor::TenantState;
+use crate::core::sweep::pause::Pause;
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Clock, Event, Lease, Observer, Outlet};
 
 mod backfill;
 mod batch;
+mod command;
 mod element;
 mod live;
 pub mod memory;
@@ -82,6 +84,20 @@ impl SweepOutcome {
         Self::halted(Halt::Stopped).with(memory)
     }
 
+    /// Nothing was done.
+    pub fn idle(memory: Memory) -> Self {
+        Self::default().with(memory)
+    }
+
+    /// The tenant has this state, and nothing was read.
+    fn unread(state: TenantState) -> Self {
+        Self {
+            halt: state.paused.clone().map(Halt::Paused),
+            state: Some(state),
+            ..Self::default()
+        }
+    }
+
     fn halted(halt: Halt) -> Self {
         Self {
             halt: Some(halt),
@@ -107,6 +123,8 @@ pub enum Halt {
     HeldBack(Failure),
     /// The daemon is stopping, or a live sweep is due.
     Stopped,
+    /// Nothing was read: an operator has paused the tenant.
+    Paused(Pause),
 }
 
 impl From<Failure> for Halt {
@@ -130,7 +148,10 @@ impl Sweeper {
         let before = Instant::now();
         let sweep = async {
             let lease = self.lease(tenant)?;
-            let recorded = lease.state().await?;
+            let recorded = match lease.state().await? {
+                Some(state) if state.paused.is_some() => return Ok(SweepOutcome::unread(state)),
+                recorded => recorded,
+            };
             let scope = SweepScope {
                 sweeper: self,
                 tenant,

@@ -9,6 +9,7 @@
 
 pub(crate) mod client;
 pub mod clock;
+pub(crate) mod control;
 pub(crate) mod http;
 pub(crate) mod logging;
 pub mod metrics;

@@ -184,6 +184,7 @@ mod tests {
                 cursor: Ticks(2),
                 reconciled: Ticks(3),
                 backlog: Backlog::from_iter([Interval::again(Ticks(1), Ticks(2))]),
+                paused: None,
             }),
             ..LedgerEntry::of(TenantId::from_bytes([7; 16]))
         }

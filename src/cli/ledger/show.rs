@@ -60,6 +60,9 @@ fn json(id: TenantId, name: Option<&str>, seen: &TenantInLedger) -> String {
         });
         open.collect::<Vec<_>>()
     });
+    let paused = state.and_then(|state| state.paused.as_ref());
+    let paused = paused
+        .map(|pause| json!({"since": pause.since.to_string(), "reason": pause.reason.as_str()}));
     let document = json!({
         "tenant": id.to_string(),
         "name": name,
@@ -70,6 +73,7 @@ fn json(id: TenantId, name: Option<&str>, seen: &TenantInLedger) -> String {
         "start": time(|state| state.start).flatten(),
         "last_reconcile": time(|state| state.reconciled).flatten(),
         "open_intervals": open,
+        "paused": paused,
         "versions": seen.versions,
         "dead_letters": seen.letters,
     });
@@ -104,6 +108,10 @@ fn text(id: TenantId, name: Option<&str>, seen: &TenantInLedger) -> String {
         Some(state) => {
             line("Cursor", &ago(state.cursor));
             line("Start", &ago(state.start));
+            if let Some(pause) = &state.paused {
+                let reason = pause.reason.as_str();
+                line("Paused since", &format!("{} {reason}", pause.since));
+            }
             line("Last reconcile", &ago(state.reconciled));
             let open = state.backlog.intervals();
             line("Open intervals", &open.len().to_string());
@@ -141,6 +149,7 @@ mod tests {
             cursor: at(1_700_000_040),
             reconciled: at(1_699_996_500),
             backlog: Backlog::from_iter([Interval::again(at(1_600_000_000), at(1_600_000_060))]),
+            paused: None,
         }
     }
 

@@ -56,6 +56,7 @@ fn what_needs_a_restart_by_the_table_is_what_a_reload_names() {
         ("http.listen", "127.0.0.1:7"),
         ("http.hosts", "other"),
         ("http.metrics", "fleet"),
+        ("http.socket", "/other"),
         ("log.format", "json"),
         ("log.level", "debug"),
         ("kafka.format", "raw"),

@@ -1,8 +1,10 @@
-//! What the agenda knows about one tenant.
+//! What the agenda keeps of a tenant, of the tenants of a schedule, and of a turn.
 
 use std::time::Duration;
 
+use crate::core::ids::TenantId;
 use crate::core::time::schedule::Schedule;
+use crate::core::time::ticks::Ticks;
 use crate::core::time::wallclock::Look;
 
 /// The schedule and the state of one tenant.
@@ -12,6 +14,8 @@ pub(super) struct AgendaEntry {
     pub(super) state: AgendaState,
     /// Nothing starts for it.
     pub(super) waits: bool,
+    /// An operator's command is recorded before anything else is done for it.
+    pub(super) command: bool,
     /// Failed sweeps in a row.
     pub(super) failures: u32,
     pub(super) fill_failures: u32,
@@ -48,6 +52,7 @@ impl AgendaEntry {
             schedule,
             state,
             waits: false,
+            command: false,
             failures: 0,
             fill_failures: 0,
             fill_since: now.steady,
@@ -60,6 +65,12 @@ impl AgendaState {
     pub(super) fn rests(self, now: Look) -> bool {
         matches!(self, Self::Resting { until, .. } if until > now.steady)
     }
+
+    /// A rest that only a command or a retry ends.
+    pub(super) const PAUSED: Self = Self::Resting {
+        until: Duration::MAX,
+        credential: false,
+    };
 
     pub(super) const GONE: [Self; 2] = [Self::leaving(true, false), Self::leaving(false, false)];
 
@@ -76,4 +87,20 @@ impl AgendaState {
             Self::Leaving { sweeping, .. } => Some(Self::leaving(sweeping, stays)),
         }
     }
+}
+
+/// The tenants of one schedule.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) tenants: Vec<TenantId>,
+    pub(super) last_firing: Option<Ticks>,
+}
+
+/// A turn in the queue. The earliest comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct QueuedTurn {
+    pub(super) at: Duration,
+    pub(super) tenant: TenantId,
+    /// The turn ends a rest. An earlier regular turn makes it void.
+    pub(super) retry: bool,
 }

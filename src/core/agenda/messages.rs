@@ -21,6 +21,8 @@ pub enum Input {
     Retry(Vec<TenantId>),
     /// Try all resting tenants again now.
     RetryAll,
+    /// An operator's command waits for the tenant.
+    Command(TenantId),
     /// Give these tenants up.
     Release(HashSet<TenantId>),
     /// The daemon stops: nothing may start any more.
@@ -58,6 +60,10 @@ pub enum WorkResult {
     },
     /// It gave way.
     Stopped,
+    /// An operator's command is recorded, or refused.
+    Recorded,
+    /// An operator has paused the tenant.
+    Paused,
 }
 
 /// An action for the dispatcher.
@@ -67,6 +73,8 @@ pub enum Action {
     Sweep { tenant: TenantId, failing: bool },
     /// Read the tenant's backlog, which has had no turn since `since`.
     Fill { tenant: TenantId, since: Duration },
+    /// Record the operator's command that waits for the tenant.
+    Record(TenantId),
     /// Ask the tenant's work to stop early.
     GiveWay(TenantId),
     /// Show when the tenant is swept next.

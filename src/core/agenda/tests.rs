@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::health::failure::Reaction;
 
 const START: Ticks = Ticks(17_000_000_000_000_000);
 const SCHEDULES: [&str; 2] = ["every 30s", "0 * * * * *"];
@@ -59,6 +60,10 @@ struct Rig {
     leaving: HashSet<TenantId>,
     released: Vec<TenantId>,
     sweeps: Vec<TenantId>,
+    /// Tenants whose command is to be recorded before anything else.
+    commands: HashSet<TenantId>,
+    /// Tenants whose command is being recorded, which ends in one way.
+    recording: HashSet<TenantId>,
     missed: u64,
     stopped: bool,
 }
@@ -79,6 +84,11 @@ impl Rig {
                     self.sweeps.push(tenant);
                 }
                 Action::Fill { tenant, .. } => self.started(tenant),
+                Action::Record(tenant) => {
+                    assert!(self.commands.remove(&tenant), "nothing to record");
+                    self.started(tenant);
+                    self.recording.insert(tenant);
+                }
                 Action::GiveWay(tenant) => {
                     *self.running.get_mut(&tenant).expect("something runs") = true;
                 }
@@ -100,6 +110,7 @@ impl Rig {
         assert!(!self.stopped, "a start after the stop");
         assert!(self.fleet.contains(&tenant), "not of the fleet");
         assert!(!self.waiting.contains(&tenant), "it has to wait");
+        assert!(!self.commands.contains(&tenant), "its command comes first");
         assert_eq!(
             self.running.insert(tenant, false),
             None,
@@ -114,6 +125,7 @@ impl Rig {
         self.fleet = fleet;
         let waiting = members.iter().filter(|member| member.waits);
         self.waiting = waiting.map(|member| member.id).collect();
+        self.commands.retain(|tenant| self.fleet.contains(tenant));
         self.on(Input::Fleet(members));
         self.check_leaving();
     }
@@ -122,6 +134,7 @@ impl Rig {
         let tenants: HashSet<_> = tenants.iter().copied().map(tenant).collect();
         self.leaving.extend(self.fleet.intersection(&tenants));
         self.fleet.retain(|tenant| !tenants.contains(tenant));
+        self.commands.retain(|tenant| !tenants.contains(tenant));
         self.on(Input::Release(tenants));
         self.check_leaving();
     }
@@ -138,6 +151,10 @@ impl Rig {
     }
 
     fn end(&mut self, tenant: TenantId, result: WorkResult) {
+        let result = match self.recording.remove(&tenant) {
+            true => WorkResult::Recorded,
+            false => result,
+        };
         self.on(Input::Ended(tenant, end(result)));
     }
 
@@ -191,7 +208,15 @@ impl Rig {
                 self.on(Input::Retry(tenants.into_iter().map(tenant).collect()));
             }
             Step::RetryAll => self.on(Input::RetryAll),
+            Step::Command(n) => self.command(n),
         }
+    }
+
+    fn command(&mut self, n: u8) {
+        if self.fleet.contains(&tenant(n)) {
+            self.commands.insert(tenant(n));
+        }
+        self.on(Input::Command(tenant(n)));
     }
 }
 
@@ -311,6 +336,54 @@ fn a_rest_goes_on_while_a_tenant_waits() {
     }
 }
 
+#[test]
+fn a_command_is_recorded_at_once_after_the_work_in_progress_and_during_a_rest() {
+    let mut rig = Rig::default();
+    rig.set_fleet(vec![member(0, true)]);
+    rig.now = seconds(1);
+    rig.on(Input::Due);
+    rig.command(0);
+    assert_eq!(
+        rig.running.get(&tenant(0)),
+        Some(&true),
+        "it is to give way"
+    );
+    rig.end(tenant(0), WorkResult::Stopped);
+    assert_eq!((rig.sweeps.len(), rig.commands.len()), (1, 0));
+    rig.end(tenant(0), WorkResult::Recorded);
+    assert_eq!(rig.sweeps.len(), 2, "the sweep follows");
+    let failed = WorkResult::Failed {
+        reaction: Reaction::Slow,
+        credential: true,
+    };
+    rig.end(tenant(0), failed);
+    rig.command(0);
+    assert!(rig.commands.is_empty(), "a rest does not delay it");
+}
+
+#[test]
+fn a_paused_tenant_has_no_turn_until_the_next_command_or_a_retry() {
+    let mut rig = Rig::default();
+    rig.set_fleet(vec![member(0, true)]);
+    rig.now = seconds(1);
+    rig.on(Input::Due);
+    rig.end(tenant(0), WorkResult::Paused);
+    for _ in 0..10 {
+        rig.fire();
+        rig.pass(seconds(61));
+    }
+    assert_eq!((rig.sweeps.len(), rig.missed), (1, 0));
+    rig.on(Input::RetryAll);
+    rig.pass(seconds(1));
+    assert_eq!(rig.sweeps.len(), 2);
+    rig.on(Input::RetryAll);
+    rig.on(Input::Due);
+    rig.end(tenant(0), WorkResult::Paused);
+    rig.command(0);
+    rig.end(tenant(0), WorkResult::Recorded);
+    assert_eq!(rig.sweeps.len(), 3);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     /// For each tenant whether its settings are new, and whether it waits.
@@ -321,6 +394,7 @@ enum Step {
     Pass(u32),
     Retry(Vec<u8>),
     RetryAll,
+    Command(u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -333,6 +407,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (0..40_000_u32).prop_map(Step::Pass),
         1 => some().prop_map(Step::Retry),
         1 => Just(Step::RetryAll),
+        1 => (0..8_u8).prop_map(Step::Command),
     ]
 }
 
@@ -396,6 +471,7 @@ proptest! {
                 Step::Fire(n) => Input::Fired(schedule(n)),
                 Step::End(n, how) => Input::Ended(tenant(n % 4), end(result(how))),
                 Step::RetryAll | Step::Retry(_) => Input::RetryAll,
+                Step::Command(n) => Input::Command(tenant(n)),
                 _ => Input::Due,
             };
             agenda.on(Look { wall: Ticks(wall), steady: seconds(steady) }, input);

@@ -36,11 +36,17 @@ fn state() -> impl Strategy<Value = TenantState> {
         again,
     });
     let backlog = prop::collection::vec(interval, 0..70).prop_map(Backlog::from_iter);
-    (ticks(), ticks(), ticks(), backlog).prop_map(|(a, b, reconciled, backlog)| TenantState {
+    let pause = (ticks(), "\\PC{0,250}").prop_map(|(since, reason)| Pause {
+        since,
+        reason: PauseReason::new(&reason),
+    });
+    let state = (ticks(), ticks(), ticks(), backlog, prop::option::of(pause));
+    state.prop_map(|(a, b, reconciled, backlog, paused)| TenantState {
         start: a.min(b),
         cursor: a.max(b),
         reconciled,
         backlog,
+        paused,
     })
 }
 
@@ -158,6 +164,7 @@ fn example() -> (Seen, TenantState) {
         cursor: Ticks(256),
         reconciled: Ticks(-1),
         backlog: Backlog::default(),
+        paused: None,
     };
     (seen, state)
 }
@@ -241,6 +248,24 @@ fn the_bytes_of_format_4_never_change() {
         [
             4, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0,
             255, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 1
+        ]
+    );
+}
+
+#[test]
+fn the_bytes_of_format_5_never_change() {
+    let (_, mut state) = example();
+    state.backlog.open(Interval::again(Ticks(1), Ticks(258)));
+    state.paused = Some(Pause {
+        since: Ticks(513),
+        reason: PauseReason::new("é"),
+    });
+    assert_eq!(
+        encode_state(&state),
+        [
+            5, 0, 0, 0, 0, 0, 0, 1, 0, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0,
+            255, 0, 0, 0, 0, 0, 0, 2, 1, 0, 2, 0xc3, 0xa9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0,
+            0, 1, 2, 1
         ]
     );
 }

@@ -31,10 +31,12 @@ pub enum Health {
     Forbidden,
     /// Something in the configuration, or in that of the topic, can't work.
     Misconfigured,
+    /// An operator has paused it.
+    Paused,
 }
 
 impl Health {
-    pub(crate) const ALL: [Health; 8] = [
+    pub(crate) const ALL: [Health; 9] = [
         Health::Ok,
         Health::Starting,
         Health::Throttled,
@@ -43,6 +45,7 @@ impl Health {
         Health::Consent,
         Health::Forbidden,
         Health::Misconfigured,
+        Health::Paused,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -55,19 +58,21 @@ impl Health {
             Health::Consent => "consent",
             Health::Forbidden => "forbidden",
             Health::Misconfigured => "misconfigured",
+            Health::Paused => "paused",
         }
     }
 
     /// Rank in a list with the worst first: states that an operator must mend, then states that may pass, then the rest.
     pub fn severity(self) -> u8 {
         match self {
-            Health::Credential => 7,
-            Health::Consent => 6,
-            Health::Misconfigured => 5,
-            Health::Forbidden => 4,
-            Health::Unreachable => 3,
-            Health::Throttled => 2,
-            Health::Starting => 1,
+            Health::Credential => 8,
+            Health::Consent => 7,
+            Health::Misconfigured => 6,
+            Health::Forbidden => 5,
+            Health::Unreachable => 4,
+            Health::Throttled => 3,
+            Health::Starting => 2,
+            Health::Paused => 1,
             Health::Ok => 0,
         }
     }

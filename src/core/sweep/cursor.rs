@@ -20,6 +20,7 @@
 use std::time::Duration;
 
 use super::backlog::{Backlog, Interval, Span};
+use super::pause::Pause;
 use crate::core::time::ticks::Ticks;
 
 pub use server_time::ServerTime;
@@ -29,10 +30,10 @@ pub use server_time::ServerTime;
 pub const DEEP: u32 = 5;
 
 /// The most by which two correct clocks may differ.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+pub(super) const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// Microsoft keeps Defender XDR's data for 180 days ("Data security and retention in Microsoft Defender XDR").
-const RETENTION: Duration = Duration::from_secs(180 * 86_400);
+pub(super) const RETENTION: Duration = Duration::from_secs(180 * 86_400);
 
 /// The state that the ledger keeps for a tenant, besides the versions.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,6 +49,8 @@ pub struct TenantState {
     pub reconciled: Ticks,
     /// The open intervals, which are still to be read.
     pub backlog: Backlog,
+    /// Set while an operator has paused the tenant.
+    pub paused: Option<Pause>,
 }
 
 impl TenantState {
@@ -59,6 +62,7 @@ impl TenantState {
             cursor: start,
             reconciled: now,
             backlog: Backlog::default(),
+            paused: None,
         }
     }
 
@@ -214,7 +218,7 @@ pub fn forgettable(state: &TenantState, reach: &Reach, now: Ticks) -> Ticks {
     kept.min(read_again).min(open.unwrap_or(kept))
 }
 
-fn full_from(state: &TenantState, reach: &Reach, last_full: LastFull) -> Ticks {
+pub(super) fn full_from(state: &TenantState, reach: &Reach, last_full: LastFull) -> Ticks {
     last_full
         .cursor
         .map_or(state.cursor, |left| left.min(state.cursor))

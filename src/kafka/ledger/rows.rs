@@ -167,6 +167,7 @@ mod tests {
             cursor: Ticks(2),
             reconciled: Ticks(3),
             backlog: Backlog::from_iter([Interval::again(Ticks(1), Ticks(2))]),
+            paused: None,
         };
         let seen = Seen {
             updated: Ticks(5),
@@ -261,7 +262,7 @@ mod tests {
             let later = says(&row);
             assert!(later.contains(of), "{later}");
             assert!(
-                later.contains("written by a later incidentd (format 5;"),
+                later.contains("written by a later incidentd (format 6;"),
                 "{later}"
             );
             assert!(later.contains("run that version or a later one"), "{later}");

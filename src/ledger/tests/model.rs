@@ -40,6 +40,7 @@ fn entries() -> impl Strategy<Value = LedgerEntry> {
                 cursor: Ticks(cursor),
                 reconciled: Ticks(reconciled),
                 backlog: Backlog::default(),
+                paused: None,
             }),
             forget_before: forget.map(Ticks),
             forget_letters_before: forget_letters.map(Ticks),

@@ -14,6 +14,7 @@ use crate::runtime::liveness::{Heartbeat, Liveness};
 mod activity;
 mod backfill;
 mod clock;
+mod command;
 mod crowd;
 mod disk;
 mod memory;

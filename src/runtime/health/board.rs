@@ -125,6 +125,9 @@ impl Board {
         };
         self.noted(tenant, EventKind::SweepFailed, |row| {
             row.count(outcome, now);
+            if let Some(Halt::Paused(pause)) = &outcome.halt {
+                return Some(Some(pause.failure(&row.tenant.name)));
+            }
             if !matches!(outcome.halt, Some(Halt::Stopped)) {
                 row.times.last = Some(LastSweep {
                     ended: now,
@@ -138,7 +141,7 @@ impl Board {
                     None
                 }
                 Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => Some(failure.clone()),
-                Some(Halt::Stopped) => return None,
+                Some(Halt::Stopped | Halt::Paused(_)) => return None,
             };
             Some(failure.or_else(|| outcome.unreadable.clone()))
         })
@@ -167,9 +170,27 @@ impl Board {
                         .note(now, EventKind::BackfillFailed, Some(failure));
                     None
                 }
-                Some(Halt::Stopped) | None => None,
+                Some(Halt::Stopped | Halt::Paused(_)) | None => None,
             }
         })
+    }
+
+    /// Records how an operator's command ended. Returns a change of health if the tenant is paused now.
+    pub fn note_command(
+        &self,
+        tenant: TenantId,
+        began: Instant,
+        outcome: &SweepOutcome,
+    ) -> Option<HealthTransition> {
+        if outcome.halt.is_some() {
+            return self.note(tenant, began, outcome);
+        }
+        let now = self.look();
+        self.with(tenant, |row| {
+            row.count(outcome, now.wall);
+            row.resume(now);
+        });
+        None
     }
 
     /// Changes the row of `tenant`. If `note` returns the tenant's present failure (`Some(None)`: it has none), updates

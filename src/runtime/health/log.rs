@@ -217,6 +217,14 @@ impl LogLine {
                 name,
                 failure: Some(failure),
                 ..
+            } if failure.health == Health::Paused => {
+                tracing::info!(tenant = %id, %name, reason = %failure, remedy = failure.remedy, untold, "tenant is paused");
+            }
+            News::Tenant {
+                id,
+                name,
+                failure: Some(failure),
+                ..
             } => {
                 tracing::warn!(tenant = %id, %name, state = %failure.health, error = %failure, remedy = failure.remedy, untold,
                     "tenant is not healthy");

@@ -61,6 +61,11 @@ impl HealthReports {
         self.report(tenant, change);
     }
 
+    pub fn command_ended(&mut self, tenant: &Tenant, began: Instant, outcome: &SweepOutcome) {
+        let change = self.board.note_command(tenant.id, began, outcome);
+        self.report(tenant, change);
+    }
+
     /// Logs the lines that have waited long enough.
     pub fn log_late(&mut self) {
         let uptime = self.uptime();

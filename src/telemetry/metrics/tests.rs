@@ -478,7 +478,7 @@ fn the_series_of_a_fleet_do_not_grow_with_its_tenants() {
     let few = series(MetricsDetail::Fleet, 1);
     assert_eq!(series(MetricsDetail::Fleet, 10_000), few);
     assert!(few < 150, "{few}");
-    assert_eq!(series(MetricsDetail::Tenants, 10_000), few + 13 * 10_000);
+    assert_eq!(series(MetricsDetail::Tenants, 10_000), few + 14 * 10_000);
 }
 
 #[test]

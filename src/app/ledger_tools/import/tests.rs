@@ -17,6 +17,7 @@ fn state(cursor: i64) -> TenantState {
         cursor: Ticks(cursor),
         reconciled: Ticks(3),
         backlog: Backlog::from_iter([Interval::unread(Ticks(1), Ticks(2))]),
+        paused: None,
     }
 }
 

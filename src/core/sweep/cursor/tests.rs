@@ -19,6 +19,7 @@ fn state() -> TenantState {
         cursor: NOW.minus(HOUR),
         reconciled: NOW.minus(HOUR),
         backlog: Backlog::default(),
+        paused: None,
     }
 }
 

@@ -29,6 +29,7 @@ fn state(cursor: i64) -> TenantState {
         cursor: Ticks(cursor),
         reconciled: Ticks(0),
         backlog: Backlog::default(),
+        paused: None,
     }
 }
 

@@ -231,6 +231,7 @@ impl Worker {
             cursor: last,
             reconciled: last,
             backlog: Default::default(),
+            paused: None,
         });
         Some(commit)
     }

@@ -87,6 +87,7 @@ fn state(cursor: i64) -> Option<TenantState> {
         cursor: Ticks(cursor),
         reconciled: Ticks(0),
         backlog: Default::default(),
+        paused: None,
     })
 }
 

@@ -26,6 +26,7 @@ fn behind(world: &World, n: u16, latency: Duration) -> (Arc<Tenant>, Arc<Server>
         cursor: START,
         reconciled: START,
         backlog: [unread].into_iter().collect(),
+        paused: None,
     };
     let states = &world.ledger.states;
     states.lock().insert(tenant.id, state);

@@ -7,7 +7,8 @@ use crate::core::health::activity::{EventKind, TenantActivity};
 use crate::core::health::failure::{Failure, Health};
 use crate::core::health::fleet_view::{LastSweep, TenantDetails, TenantKey, TenantView};
 use crate::core::health::status::{BackfillStatus, TenantStatus};
-use crate::core::sweep::backlog::Backlog;
+use crate::core::sweep::backlog::Interval;
+use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
 use crate::core::time::wallclock::Look;
 use crate::runtime::sweep::{Halt, SweepOutcome};
@@ -28,8 +29,8 @@ pub(super) struct BoardRow {
     /// Since when its sweeps wait for the ledger.
     waiting: Option<Ticks>,
     pub(super) times: SweepTimes,
-    cursor: Option<Ticks>,
-    backlog: Backlog,
+    /// As the last sweep, back-fill or command left it.
+    state: Option<TenantState>,
     /// Why the last back-fill ended early.
     fill_error: Option<String>,
     published: u64,
@@ -65,8 +66,7 @@ impl BoardRow {
                 due: now,
                 next: None,
             },
-            cursor: None,
-            backlog: Backlog::default(),
+            state: None,
             fill_error: None,
             published: 0,
             late_found: 0,
@@ -119,8 +119,7 @@ impl BoardRow {
         self.activity.hours.add(outcome.published, now);
         self.late_found += outcome.late_found;
         if let Some(state) = &outcome.state {
-            self.cursor = Some(state.cursor);
-            self.backlog = state.backlog.clone();
+            self.state = Some(state.clone());
         }
     }
 
@@ -129,7 +128,7 @@ impl BoardRow {
             Some(Halt::Failed(failure) | Halt::HeldBack(failure)) => {
                 self.fill_error = Some(failure.what.clone());
             }
-            Some(Halt::Stopped) => {}
+            Some(Halt::Stopped | Halt::Paused(_)) => {}
             None => self.fill_error = None,
         }
     }
@@ -153,7 +152,7 @@ impl BoardRow {
         if before != health {
             self.since = now;
         }
-        let kind = match before == health {
+        let kind = match before == health && health != Health::Paused {
             true => again,
             false => EventKind::Changed(health),
         };
@@ -162,6 +161,24 @@ impl BoardRow {
             self.activity.events.note(now, kind, self.failure.as_ref());
         }
         (before != health || other_remedy).then_some(before)
+    }
+
+    /// The tenant is read again if it was paused. What is due counts from now, because nothing was due before.
+    pub(super) fn resume(&mut self, now: Look) {
+        if self.health == Health::Paused {
+            (self.health, self.failure, self.since) = (Health::Starting, None, now.wall);
+            self.times.due = now;
+            let kind = EventKind::Changed(self.health);
+            self.activity.events.note(now.wall, kind, None);
+        }
+    }
+
+    /// Since when the tenant is in the state to show. A pause is older than the process that shows it.
+    fn since(&self) -> Ticks {
+        let paused = self.state.as_ref().and_then(|state| state.paused.as_ref());
+        let paused = paused.filter(|_| self.health == Health::Paused);
+        let paused = paused.map(|pause| pause.since);
+        self.waiting.or(paused).unwrap_or(self.since)
     }
 
     pub(super) fn was_read(&self) -> bool {
@@ -176,19 +193,21 @@ impl BoardRow {
             (None, Some(failure)) => (Some(&*failure.remedy), Some(&*failure.what)),
             (None, None) => ((self.health == Health::Starting).then_some(STARTING), None),
         };
-        let next = times.next.filter(|_| self.waiting.is_none());
+        let paused = self.health == Health::Paused;
+        let next = times.next.filter(|_| self.waiting.is_none() && !paused);
+        let overdue = times.due.age(now).as_secs();
         TenantStatus {
             id: tenant.id,
             name: tenant.name.clone(),
             source: tenant.source.name(),
             state: self.state(),
-            since: self.waiting.unwrap_or(self.since),
+            since: self.since(),
             remedy: remedy.map(str::to_owned),
             error: error.map(str::to_owned),
             alarm: None,
-            cursor: self.cursor,
+            cursor: self.state.as_ref().map(|state| state.cursor),
             lag_seconds: times.caught_up.map(|began| began.age(now).as_secs()),
-            overdue_seconds: times.due.age(now).as_secs(),
+            overdue_seconds: if paused { 0 } else { overdue },
             last_success: times.last_success,
             next_sweep: next.map(|next| next.seen_from(now)),
             token_expires: tenant.tokens.expires(),
@@ -204,7 +223,7 @@ impl BoardRow {
             id: self.tenant.id,
             name: self.tenant.name.clone(),
             state: self.state(),
-            since: self.waiting.unwrap_or(self.since),
+            since: self.since(),
         }
     }
 
@@ -222,14 +241,19 @@ impl BoardRow {
     pub(super) fn details(&self, now: Look) -> TenantDetails {
         TenantDetails {
             view: self.view(now),
-            open: self.backlog.intervals().to_vec(),
+            open: self.open().to_vec(),
             roles: self.tenant.tokens.roles(),
             events: self.activity.events.events().cloned().collect(),
         }
     }
 
+    fn open(&self) -> &[Interval] {
+        let backlog = self.state.as_ref().map(|state| &state.backlog);
+        backlog.map_or(&[], |backlog| backlog.intervals())
+    }
+
     fn backfill(&self) -> Option<BackfillStatus> {
-        let open = self.backlog.intervals();
+        let open = self.open();
         let (first, last) = (open.first()?, open.last()?);
         let seconds = open.iter().map(|part| part.to.since(part.from).as_secs());
         Some(BackfillStatus {

@@ -212,6 +212,7 @@ async fn a_thousand_back_fills_stay_within_the_byte_budget_while_kafka_is_away()
             cursor: at(2000),
             reconciled: START,
             backlog: [unread].into_iter().collect(),
+            paused: None,
         };
         let mut states = world.ledger.states.lock();
         states.insert(tenant.id, state);

@@ -184,6 +184,7 @@ impl Story {
             cursor: at(self.start),
             reconciled: START,
             backlog: Backlog::default(),
+            paused: None,
         };
         let mut states = world.ledger.states.lock();
         states.insert(tenant, state);

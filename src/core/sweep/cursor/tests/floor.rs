@@ -24,6 +24,7 @@ fn anywhere() -> impl Strategy<Value = TenantState> {
                 cursor,
                 reconciled: NOW.minus(reconciled),
                 backlog,
+                paused: None,
             }
         },
     )
