@@ -38,6 +38,7 @@ impl Node {
         fs::create_dir_all(node.root().join("proc")).expect("a mount point");
         node.renew("ledger");
         node.renew("move");
+        node.renew("run");
         node
     }
 

@@ -143,6 +143,9 @@ resources:
 {{- $namespace := printf "%s.%s" $service .Release.Namespace -}}
 {{- $_ := set $http "hosts" (list $service $namespace (printf "%s.svc" $namespace) (printf "%s.svc.cluster.local" $namespace)) -}}
 {{- end -}}
+{{- if not $http.socket -}}
+{{- $_ := set $http "socket" "/run/incidentd/control.sock" -}}
+{{- end -}}
 {{- $_ := set $config "http" $http -}}
 {{- $_ := set $config "ledger" (include "incidentd.ledger" (list . (include "incidentd.ledger.kind" .)) | fromYaml) -}}
 # Made by the chart incidentd from its values: change those, not this.

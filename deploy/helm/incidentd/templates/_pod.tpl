@@ -47,11 +47,15 @@ spec:
         {{- include "incidentd.rights" . | nindent 8 }}
       volumeMounts:
         {{- include "incidentd.mounts" . | nindent 8 }}
+        # Of the commands pause, resume and backfill.
+        - { name: run, mountPath: /run/incidentd }
         {{- if $local }}
         - { name: ledger, mountPath: /var/lib/incidentd }
         {{- end }}
   volumes:
     {{- include "incidentd.volumes" . | nindent 4 }}
+    - name: run
+      emptyDir: { medium: Memory, sizeLimit: 1Mi }
   {{- if not $local }}
   # Replicas lie apart where they can. Only those of the newest template count, so that a rolling update spreads, too.
   topologySpreadConstraints:
