@@ -33,6 +33,7 @@ mod newcomer;
 mod operator;
 mod outage;
 mod records;
+mod release;
 mod reload;
 mod secrets;
 mod sources;
