@@ -306,9 +306,11 @@ impl App {
         let (configured, configured_watch) = self.configured;
         let scheduled = watch.clone();
         let fleet = watch.now();
+        let board = self.board.clone();
         let keepers = move || {
             let fleet = watch.now();
-            fleet.iter().map(|tenant| tenant.tokens.clone()).collect()
+            let read = fleet.iter().filter(|tenant| !board.is_paused(tenant.id));
+            read.map(|tenant| tenant.tokens.clone()).collect()
         };
         tasks.spawn(
             "token renewal",

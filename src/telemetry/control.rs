@@ -149,7 +149,7 @@ async fn answer(mut stream: UnixStream, control: Arc<dyn Control>) {
     let late = |_| {
         let limit = WORK_LIMIT.as_secs();
         let what = format!(
-            "the command is not recorded after {limit} s: the ledger does not answer; see incidentd status, and repeat it"
+            "the command is not recorded after {limit} s: Kafka or the ledger does not answer; see incidentd status, and repeat it"
         );
         ControlAnswer::Later(what)
     };

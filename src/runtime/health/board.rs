@@ -246,6 +246,12 @@ impl Board {
         states
     }
 
+    /// Whether an operator has paused `tenant`: then it needs no token.
+    pub fn is_paused(&self, tenant: TenantId) -> bool {
+        let paused = self.with(tenant, |row| row.health == Health::Paused);
+        paused.unwrap_or(false)
+    }
+
     pub fn progress(&self) -> FleetProgress {
         let rows = self.rows.read();
         let read = rows.values().filter(|row| row.lock().was_read()).count();

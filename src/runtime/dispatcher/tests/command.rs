@@ -72,6 +72,7 @@ async fn a_paused_tenant_is_not_read_nor_overdue_until_it_is_resumed_after_a_res
     assert_eq!(shown.error.as_deref(), Some(error));
     assert!(shown.remedy.expect("one").contains("incidentd resume"));
     assert_eq!((shown.overdue_seconds, shown.next_sweep), (0, None));
+    assert!(rig.board.is_paused(tenant.id), "its token is not renewed");
     rig.command(DispatcherCommand::RetryAll);
     rig.reload(&[world.tenant(1, &server, 100)]);
     rig.fire(1).await;
@@ -89,6 +90,7 @@ async fn a_paused_tenant_is_not_read_nor_overdue_until_it_is_resumed_after_a_res
     rig.done(&tenant, TenantCommand::Resume).await;
     let resumed = rig.board.tenants().pop().expect("shown");
     assert_ne!(resumed.state, Health::Paused);
+    assert!(!rig.board.is_paused(tenant.id));
     assert_eq!(resumed.overdue_seconds, 0, "nothing was due");
     rig.fire(3).await;
     assert_eq!(rig.board.states(), [Health::Ok]);
