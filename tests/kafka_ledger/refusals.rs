@@ -204,6 +204,29 @@ async fn a_ledger_s_topic_that_is_deleted_is_asked_for_and_refused_when_it_is_ma
     );
 }
 
+/// No transaction shows that Kafka deletes rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_s_topic_that_is_altered_to_lose_rows_ends_the_replicas_that_use_it() {
+    let simulator = simulator(2, Options::default()).await;
+    let replicas = Replicas::new(&simulator, 1, 2).await;
+    let mut replica = replicas.spawn(0).ready().await;
+    replicas.share_all(&[&replica]).await;
+    alter_topic(
+        &replicas.kafka,
+        &replicas.ledger(),
+        "cleanup.policy",
+        "delete",
+    )
+    .await;
+    let code = replica.wait(2 * SOON).await;
+    let log = replica.log();
+    assert_ne!(code, 0, "{log}");
+    assert!(
+        log.contains("cleanup.policy"),
+        "it does not say why it ends:\n{log}"
+    );
+}
+
 /// Somebody adds partitions to the topic, and starts a replica with the new number.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_is_not_written_with_another_number_of_partitions_and_can_still_be_exported() {

@@ -45,18 +45,18 @@ pub(super) struct GroupEvents {
     pub(super) client: ClientEvents,
     pub(super) events: mpsc::Sender<MembershipEvent>,
     pub(super) member: String,
-    pub(super) place: Mutex<Place>,
+    pub(super) place: Mutex<GroupPlace>,
 }
 
 /// Whether this process has its place in the group. librdkafka calls back about partitions only: a member that has none would
 /// not learn that the group is gone.
 #[derive(Default)]
-pub(super) struct Place {
+pub(super) struct GroupPlace {
     without_since: Option<Instant>,
     is_lapsed: bool,
 }
 
-impl Place {
+impl GroupPlace {
     /// Takes what librdkafka shows now. Returns what has changed: whether there is a place.
     fn look(&mut self, is_member: bool) -> Option<bool> {
         if is_member {
@@ -173,7 +173,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_place_lapses_after_a_long_rebalance_and_comes_back() {
-        let mut place = Place::default();
+        let mut place = GroupPlace::default();
         assert_eq!(place.look(false), None, "the first join");
         assert_eq!(place.look(true), None);
         assert_eq!(place.look(false), None, "a rebalance");

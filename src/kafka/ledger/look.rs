@@ -169,7 +169,8 @@ pub(super) fn gone(topic: &str, command: &str) -> Failure {
             "the ledger's topic {topic} does not exist any more, and what was published is not known without it"
         ),
         format!(
-            "create it ({command}), stop incidentd, import the last export if there is one (incidentd ledger import), and start it; what no              export has is published again, as far back as poll.lookback"
+            "stop every incidentd first: it takes an empty topic at once, and publishes again what lies within poll.lookback; then create \
+             the topic ({command}), import the last export if there is one (incidentd ledger import), and start incidentd"
         ),
     )
 }

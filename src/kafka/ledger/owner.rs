@@ -5,9 +5,10 @@
 //! [`Ownership`].
 //!
 //! Failure modes: a worker whose transaction fails is replaced by one that fences and restores again, after a pause that
-//! grows while this goes on. So is one that hangs in a call of librdkafka. One that another process has fenced is not replaced: the process leaves the group and joins it
-//! again. While Kafka is away, workers wait in their fence, and no tenant is swept. Before a worker starts, the topic is looked
-//! at: nothing may be written to one that has been deleted or altered.
+//! grows while this goes on. So is one that hangs in a call of librdkafka. One that another process has fenced is not replaced:
+//! the process leaves the group and joins it again. While Kafka is away, workers wait in their fence, and no tenant is swept.
+//! The topic is looked at before a worker starts, and once a minute: nothing may be written to one that has been deleted or
+//! altered.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ use crate::settings::KafkaLedgerSettings;
 const TELL: Duration = Duration::from_secs(10);
 /// How long the process waits until it has left the group. If it ends before, its partitions wait for the session timeout.
 const LEAVING: Duration = Duration::from_secs(3);
+/// Between two looks at a topic that is in use: somebody may let Kafka delete rows from it, and no transaction shows that.
+const LOOK: Duration = Duration::from_secs(60);
 /// Between two looks at a topic that can't be used now.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -90,6 +93,8 @@ impl LedgerOwner {
     pub(super) async fn run(mut self, mut events: OwnerEvents, closing: CancellationToken) {
         let mut watch = interval(between_looks(self.setup.still));
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let due = self.next_start();
             tokio::select! {
@@ -101,6 +106,7 @@ impl LedgerOwner {
                 Some(looked) = self.looking.join_next() => self.looked(looked),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.look(),
                 _ = watch.tick() => self.watch(),
+                _ = look.tick(), if self.looking.is_empty() => self.look(),
             }
             self.publish();
         }
@@ -290,6 +296,10 @@ impl LedgerOwner {
             // The daemon stops.
             Err(_) => return,
         };
+        // What passes does not disturb partitions that work.
+        if self.workers.next_start().is_none() {
+            return;
+        }
         self.workers.not_before(Instant::now() + LOOK_AGAIN);
         // While Kafka is away, the last failure of a partition says more, and stays the same.
         let is_known = self.setup.owned.view.read().problem.is_some();
