@@ -11,9 +11,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 use tokio::time::Instant;
 
 use super::log::PartitionLogError;
-use super::log_error::{RefusedEntry, not_made, of_error, passing};
+use super::log_error::{RefusedEntry, not_fenced, not_made, of_error, passing};
 use super::producer_events::{ProducerEvents, bytes, is_purged};
 use super::setup::{TRANSACTION_LIMIT, WorkerSetup};
+use crate::core::health::status::PartState;
 use crate::kafka::client::drop_apart;
 use crate::kafka::events::ClientEvents;
 use crate::kafka::refusal;
@@ -21,6 +22,8 @@ use crate::kafka::statistics::{ClientStatistics, StatisticsSample};
 
 /// How long a transaction takes from its first record to the answer of its commit. The coordinator has decided it by then.
 pub(super) const COMMIT_LIMIT: Duration = Duration::from_secs(20);
+/// How long a fence may take while Kafka answers. The coordinator decides a dead owner's transaction meanwhile.
+const FENCE_LIMIT: Duration = Duration::from_secs(20);
 /// One try of a call that can be resumed. Between two tries a stop is noticed.
 const TRY: Duration = Duration::from_millis(500);
 /// First and longest pause while deliveries are awaited. A poll never returns early, so a longer one delays each commit.
@@ -55,12 +58,20 @@ struct OpenTransaction {
 }
 
 impl EpochProducer {
-    /// Fences every earlier producer of the partition. Waits for as long as Kafka is away.
+    /// Fences every earlier producer of the partition. Waits for as long as Kafka is away, and for [`FENCE_LIMIT`] while it is
+    /// there.
     pub(super) fn fence(setup: &WorkerSetup) -> Result<Self, PartitionLogError> {
         let epoch = Self::make(setup)?;
         let producer = epoch.producer()?;
+        let mut since = Instant::now();
         loop {
             setup.go_on()?;
+            if setup.kafka.state().state != PartState::Ok {
+                since = Instant::now();
+            }
+            if since.elapsed() > FENCE_LIMIT {
+                return Err(not_fenced(setup, FENCE_LIMIT));
+            }
             match producer.init_transactions(TRY) {
                 Ok(()) => return Ok(epoch),
                 Err(ClientError::Transaction(error)) if error.is_retriable() => {

@@ -50,6 +50,25 @@ pub(super) fn no_thread(error: &std::io::Error) -> Failure {
     )
 }
 
+/// Kafka answers, and does not fence.
+pub(super) fn not_fenced(setup: &WorkerSetup, limit: Duration) -> PartitionLogError {
+    PartitionLogError::Failed(Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!(
+            "Kafka has not fenced the earlier owner of the transactional id {} within {} s",
+            setup.transactional_id(),
+            limit.as_secs()
+        ),
+        format!(
+            "see whether each partition of __transaction_state and of the topics of records has a leader: kafka-topics.sh \
+             --bootstrap-server {} --describe --unavailable-partitions; if there is no topic __transaction_state, lower \
+             transaction.state.log.replication.factor and transaction.state.log.min.isr of the brokers to their number",
+            setup.kafka.brokers()
+        ),
+    ))
+}
+
 /// A call of librdkafka does not return.
 pub(super) fn hanging(setup: &WorkerSetup, partition: u16, still: Duration) -> Failure {
     Failure::new(

@@ -252,3 +252,23 @@ async fn a_record_that_a_slow_link_does_not_carry_in_time_is_named_with_what_to_
         assert!(shown.remedy.contains(words), "{words}: {shown:?}");
     }
 }
+
+/// One broker can't keep the three replicas that Kafka wants of its transactions by default.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kafka_that_answers_without_a_coordinator_of_transactions_is_named() {
+    let (broker, _dir) = blocking(|| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let three = "transaction.state.log.replication.factor=3";
+        (Broker::start_with(dir.path(), three), dir)
+    })
+    .await;
+    let setup = setup(&broker.bootstrap(), "ledger", 0);
+    setup.kafka.answered();
+    let fenced = blocking(move || TransactionalLog::new(setup).fence()).await;
+    let Err(PartitionLogError::Failed(failure)) = fenced else {
+        panic!("{fenced:?}");
+    };
+    assert!(failure.what.contains("group-of-ledger-0"), "{failure:?}");
+    let words = "transaction.state.log.replication.factor";
+    assert!(failure.remedy.contains(words), "{failure:?}");
+}
