@@ -218,14 +218,18 @@ fn the_pod_has_no_rights() {
             .filter(|mount| mount["readOnly"] != true)
             .map(|mount| &mount["mountPath"])
             .collect();
-        let ledger: &[&str] = match manifests.workload()["kind"] == "StatefulSet" {
-            true => &["/var/lib/incidentd"],
-            false => &[],
+        let folders: &[&str] = match manifests.workload()["kind"] == "StatefulSet" {
+            true => &["/run/incidentd", "/var/lib/incidentd"],
+            false => &["/run/incidentd"],
         };
         assert_eq!(
-            writable, ledger,
-            "{name}: only a local ledger can be written"
+            writable, folders,
+            "{name}: only a local ledger and the folder of the socket can be written"
         );
+        let volumes = pod["volumes"].as_array().expect("volumes");
+        let run = volumes.iter().find(|volume| volume["name"] == "run");
+        let small = json!({ "medium": "Memory", "sizeLimit": "1Mi" });
+        assert_eq!(run.expect("it")["emptyDir"], small, "{name}");
     }
 }
 

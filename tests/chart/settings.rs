@@ -59,10 +59,10 @@ fn every_switch_does_what_it_says() {
             .map(|volume| volume["name"].as_str().expect("a name").to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(volumes(&minimal), ["config", "tenants", "secrets"]);
+    assert_eq!(volumes(&minimal), ["config", "tenants", "secrets", "run"]);
     assert_eq!(
         volumes(&workload),
-        ["config", "tenants"],
+        ["config", "tenants", "run"],
         "no Secret is needed"
     );
     let sources = &everything.pod()["volumes"][1]["projected"]["sources"];
