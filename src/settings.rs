@@ -21,6 +21,7 @@ pub use log_levels::NotALogLevel;
 
 mod app;
 mod log_levels;
+pub(crate) mod oauth;
 
 /// The whole configuration, validated. The keys are in `docs/configuration.md`.
 #[derive(Debug, Clone)]
@@ -222,7 +223,7 @@ pub(crate) struct KafkaSettings {
 pub struct KafkaConnection {
     /// `host:port`, several separated by commas.
     pub brokers: String,
-    /// librdkafka's own properties, passed on unchanged. Values may be passwords: never print them.
+    /// librdkafka's own properties, passed on unchanged but for those of [`oauth`]. Values may be passwords: never print them.
     pub properties: Vec<(String, SecretString)>,
     /// Bytes fetched and not yet acknowledged, over all tenants. librdkafka's queue is larger, so that this budget
     /// limits memory.

@@ -13,14 +13,14 @@ use crate::support::daemon::{Daemon, incidentd};
 use crate::support::kafka::{create_topic, shared};
 use crate::support::setup::{Setup, simulator, unique};
 
-struct Tap {
+pub struct Tap {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Tap {
     /// Returns when it reads: its heading is there.
-    async fn start(config: &Path, args: &[&str]) -> Self {
+    pub async fn start(config: &Path, args: &[&str]) -> Self {
         let mut command = incidentd();
         command.arg("tap").args(args).arg("--config").arg(config);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
@@ -30,13 +30,13 @@ impl Tap {
         tap
     }
 
-    async fn line(&mut self) -> String {
+    pub async fn line(&mut self) -> String {
         let line = timeout(SOON, self.lines.next_line()).await;
         line.expect("in time").expect("text").expect("a line")
     }
 
     /// As Ctrl-C does.
-    async fn interrupt(mut self) {
+    pub async fn interrupt(mut self) {
         let pid = self.child.id().expect("it runs").to_string();
         let sent = Command::new("kill").args(["-INT", &pid]).status().await;
         assert!(sent.expect("kill runs").success());

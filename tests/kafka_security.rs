@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::docs::{blocks_named, pages};
 use crate::support::blocking;
 use crate::support::daemon::{Daemon, incidentd};
+use crate::support::identity_provider::{CLIENT, IdentityProvider};
 use crate::support::kafka::{Broker, create_topic, free_ports, read_all};
 use crate::support::setup::{Setup, simulator};
 use crate::support::{SOON, until};
@@ -20,6 +21,10 @@ const TOPIC: &str = "security.incidents";
 const PASSWORD: &str = "s3cret-of-kafka";
 const WRONG: &str = "not-the-s3cret";
 const PASSWORD_VARIABLE: &str = "INCIDENTD__KAFKA__PROPERTIES__SASL__PASSWORD";
+const OAUTH_VARIABLE: &str = "INCIDENTD__KAFKA__PROPERTIES__SASL__OAUTHBEARER__CLIENT__SECRET";
+/// What stands in the page for the identity provider and the client there.
+const SHOWN_ENDPOINT: &str = "https://login.example/realms/kafka/protocol/openid-connect/token";
+const SHOWN_CLIENT: &str = "incidentd-publisher";
 /// What a broker with every log-in has beside its plain port.
 const LISTENERS: &str = r#"
 listeners=PLAINTEXT://127.0.0.1:@BROKER_PORT@,CONTROLLER://127.0.0.1:@CONTROLLER_PORT@,LOGIN://127.0.0.1:@LOGIN_PORT@,TLS://127.0.0.1:@TLS_PORT@
@@ -30,7 +35,7 @@ ssl.keystore.location=@FOLDER@/broker.pem
 ssl.truststore.type=PEM
 ssl.truststore.location=@FOLDER@/ca.pem
 listener.name.tls.ssl.client.auth=required
-listener.name.login.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.login.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER
 listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_incidentd="@PASSWORD@";
 listener.name.login.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 "#;
@@ -68,10 +73,13 @@ struct Scene {
     login: String,
     tls: String,
     folder: TempDir,
+    provider: IdentityProvider,
 }
 
 impl Scene {
     async fn start() -> Self {
+        let provider = IdentityProvider::start(PASSWORD, 3600).await;
+        let (listener, java) = (provider.listener("login"), provider.java());
         let (broker, login, tls, folder) = blocking(move || {
             let folder = tempfile::tempdir().expect("a folder");
             write_certificates(folder.path());
@@ -80,9 +88,10 @@ impl Scene {
                 .replace("@LOGIN_PORT@", &login.to_string())
                 .replace("@TLS_PORT@", &tls.to_string())
                 .replace("@FOLDER@", &folder.path().display().to_string())
-                .replace("@PASSWORD@", PASSWORD);
+                .replace("@PASSWORD@", PASSWORD)
+                + &listener;
             let user = format!("SCRAM-SHA-512=[name=incidentd,password={PASSWORD}]");
-            let broker = Broker::start_with_users(folder.path(), &lines, &[user]);
+            let broker = Broker::start_with_options(folder.path(), &lines, &[user], &[java]);
             let address = |port: u16| format!("127.0.0.1:{port}");
             (broker, address(login), address(tls), folder)
         })
@@ -93,6 +102,7 @@ impl Scene {
             login,
             tls,
             folder,
+            provider,
         }
     }
 
@@ -109,8 +119,18 @@ impl Scene {
             let value = value.as_str().expect("a text");
             let place = self.folder.path().display().to_string();
             let value = value.replace("/etc/incidentd/kafka", &place);
+            let value = value.replace(SHOWN_ENDPOINT, &self.provider.token_endpoint());
+            let value = value.replace(SHOWN_CLIENT, CLIENT);
             setup.text(&format!("kafka.properties.{name:?}"), &value)
         })
+    }
+}
+
+/// Where the secret of a configuration goes.
+fn variable_of(text: &str) -> &'static str {
+    match text.contains("OAUTHBEARER") {
+        true => OAUTH_VARIABLE,
+        false => PASSWORD_VARIABLE,
     }
 }
 
@@ -142,12 +162,13 @@ async fn each_log_in_that_the_page_shows_publishes_and_a_wrong_one_is_named() {
     let scene = Scene::start().await;
     let shown = shown();
     let names: Vec<_> = shown.keys().map(String::as_str).collect();
-    assert_eq!(names, ["certificate", "plain", "scram"]);
+    assert_eq!(names, ["certificate", "oauthbearer", "plain", "scram"]);
     for (name, text) in &shown {
         let simulator = simulator(1, Options::default()).await;
         let setup = scene.setup(&simulator, text);
         let config = setup.write();
-        let right = [(PASSWORD_VARIABLE, PASSWORD)];
+        let variable = variable_of(text);
+        let right = [(variable, PASSWORD)];
         let secret = match name.as_str() {
             "certificate" => &[],
             _ => &right[..],
@@ -177,8 +198,12 @@ async fn each_log_in_that_the_page_shows_publishes_and_a_wrong_one_is_named() {
                 )
             }
             _ => {
-                let wrong = [(PASSWORD_VARIABLE, WRONG)];
-                (check(&config, &wrong).await, "sasl.password")
+                let wrong = [(variable, WRONG)];
+                let remedy = match variable {
+                    OAUTH_VARIABLE => "sasl.oauthbearer.client.id",
+                    _ => "sasl.password",
+                };
+                (check(&config, &wrong).await, remedy)
             }
         };
         assert_eq!(kafka["state"], "misconfigured", "{name}: {kafka:#}");
@@ -209,7 +234,7 @@ async fn every_connection_that_a_page_shows_is_taken() {
             let done = incidentd()
                 .args(["check", "--offline", "--config"])
                 .arg(&config)
-                .env(PASSWORD_VARIABLE, PASSWORD)
+                .env(variable_of(&block), PASSWORD)
                 .output()
                 .await
                 .unwrap();
@@ -218,5 +243,5 @@ async fn every_connection_that_a_page_shows_is_taken() {
             count += 1;
         }
     }
-    assert!(count >= 7, "{count} connections");
+    assert!(count >= 9, "{count} connections");
 }

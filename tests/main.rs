@@ -25,6 +25,7 @@ mod fleet;
 mod isolation;
 mod kafka_ledger;
 mod kafka_limits;
+mod kafka_oauth;
 mod kafka_publisher;
 mod kafka_security;
 mod memory;

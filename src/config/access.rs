@@ -13,6 +13,7 @@ use super::origin::{Spot, Table, leaves};
 use super::problems::{Diagnosis, scalar};
 use super::section::Section;
 use crate::core::format::tame;
+use crate::settings::oauth;
 
 const READ: u32 = 0o004;
 const WRITE: u32 = 0o002;
@@ -101,5 +102,6 @@ fn is_secret(property: &str) -> bool {
     let property = property.to_lowercase();
     let words = ["password", "passphrase", "secret", "jaas"];
     let is_key = property.contains("key") && property.ends_with(".pem");
-    is_key || words.iter().any(|word| property.contains(word))
+    let names_file = property.ends_with(oauth::SECRET_FILE);
+    is_key || (!names_file && words.iter().any(|word| property.contains(word)))
 }

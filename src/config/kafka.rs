@@ -8,21 +8,25 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::access;
 use super::layers::read_regular;
 use super::problems::{Wrong, require, wrong};
 use super::section::Section;
 use super::values::{is_host_name, quoted};
-use crate::settings::{KafkaConnection, KafkaSettings, LedgerKind, Settings};
+use crate::settings::oauth::{OauthSecret, OauthSettings};
+use crate::settings::{KafkaConnection, KafkaSettings, LedgerKind, Settings, oauth};
 
 mod promises;
 
-/// Properties that name files. librdkafka reads them when a client is made, and never again (its CONFIGURATION.md).
-const FILES: [&str; 5] = [
+/// Properties that name files. librdkafka reads them when a client is made, and never again (its CONFIGURATION.md); the
+/// authorities of an identity provider are read once, too.
+const FILES: [&str; 6] = [
     "ssl.ca.location",
     "ssl.certificate.location",
     "ssl.key.location",
     "ssl.keystore.location",
     "ssl.crl.location",
+    oauth::AUTHORITIES,
 ];
 /// Some thousand certificates.
 const MAX_FILE: u64 = 8 << 20;
@@ -118,11 +122,18 @@ fn read_properties(mut section: Section<'_>, ledger: LedgerKind) -> Vec<(String,
             section.refuse(&name, wrong("it is not a single value", remedy));
             continue;
         };
-        check(&mut section, &name, &value);
-        let origin = section.origin_of(&name);
-        section.mean(&quoted(&name), shown(&name, &value), origin);
         all.push((name, SecretString::from(value)));
     }
+    let wants_token = oauth::is_wanted(&all);
+    for (name, value) in &all {
+        let value = value.expose_secret();
+        if !(wants_token && oauth::is_own(name)) {
+            check(&mut section, name, value);
+        }
+        let origin = section.origin_of(name);
+        section.mean(&quoted(name), shown(name, value), origin);
+    }
+    check_log_in(&mut section, &all);
     let each_is_good = section.diagnosis.problems.len() == before;
     if each_is_good
         && !all.is_empty()
@@ -131,6 +142,29 @@ fn read_properties(mut section: Section<'_>, ledger: LedgerKind) -> Vec<(String,
         section.refuse_whole(wrong);
     }
     all
+}
+
+/// Checks the properties that incidentd takes itself, to get tokens for Kafka.
+fn check_log_in(section: &mut Section<'_>, properties: &[(String, SecretString)]) {
+    match oauth::read(properties) {
+        Err(mistakes) => {
+            for mistake in mistakes {
+                let wrong = wrong(mistake.what, mistake.remedy);
+                match mistake.lacks_secret {
+                    true => drop(section.refuse_credential(&mistake.name, wrong)),
+                    false => section.refuse(&mistake.name, wrong),
+                }
+            }
+        }
+        Ok(Some(OauthSettings {
+            secret: OauthSecret::File(path),
+            ..
+        })) if access::others_may(&path, access::ANY) => {
+            let what = format!("reach the secret in {}", path.display());
+            section.warn(oauth::SECRET_FILE, access::everyone_can_read(&what, &path));
+        }
+        Ok(_) => {}
+    }
 }
 
 /// A fingerprint of each file that the properties name. A folder of authorities, and `probe`, have none. librdkafka

@@ -6,14 +6,19 @@
 use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rdkafka::ClientContext;
+use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::watch;
 
+use super::oauth::{LogInToken, LogInTokens, hand_over};
 use super::scrub::Scrubber;
-use crate::core::health::failure::one_line;
+use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::health::status::{PartState, PartStatus};
+use crate::settings::KafkaConnection;
 
 /// Longest text of librdkafka that is shown, in characters.
 const TEXT_MOST: usize = 300;
@@ -36,6 +41,10 @@ pub(super) const REACH: &str = "check that Kafka runs, kafka.brokers, and the ne
 const RESOLVE: &str = "check the host names in kafka.brokers, and this machine's DNS";
 const LOG_IN: &str = "check sasl.mechanism, sasl.username and sasl.password under [kafka.properties] against the user that Kafka \
      has; Kafka's own log says more";
+/// What librdkafka says when a client's context gave it no token.
+const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
+const LOG_IN_WITH_TOKEN: &str = "check sasl.oauthbearer.scope and the other sasl.oauthbearer properties under [kafka.properties] \
+     against the issuer, the audience and the subject of tokens that Kafka accepts; Kafka's own log says more";
 const TLS: &str = "check security.protocol and the ssl.* properties under [kafka.properties]: whether the port speaks TLS, \
      whether kafka.brokers uses the name in the broker's certificate, and whether ssl.ca.location names the CA (PEM) that \
      issued it";
@@ -50,6 +59,8 @@ pub(super) const PROTOCOL: &str = "a firewall may swallow what is sent, or the p
 pub(super) struct Connection {
     brokers: String,
     scrubber: Scrubber,
+    /// If Kafka wants tokens of an identity provider.
+    tokens: Option<LogInTokens>,
     state: watch::Sender<PartStatus>,
     /// Number of errors that librdkafka reported.
     errors: watch::Sender<u64>,
@@ -70,6 +81,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// The connection of these options. It gets tokens from now on, if Kafka wants them.
+    pub(super) fn of(options: &KafkaConnection) -> Arc<Self> {
+        Arc::new(Self {
+            tokens: LogInTokens::start(options),
+            ..Self::new(options.brokers.clone(), options.scrubber())
+        })
+    }
+
     pub(super) fn new(brokers: String, scrubber: Scrubber) -> Self {
         let state = PartStatus::not_ok(
             PartState::Starting,
@@ -79,6 +98,7 @@ impl Connection {
         Self {
             brokers,
             scrubber,
+            tokens: None,
             state: watch::Sender::new(state),
             errors: watch::Sender::new(0),
             problem: Mutex::default(),
@@ -88,6 +108,36 @@ impl Connection {
             statistics: watch::Sender::new(0),
             doubted: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Waits until clients can log in: at once, unless Kafka wants a token and there is none yet.
+    pub(super) async fn can_log_in(&self) -> Result<(), Failure> {
+        match &self.tokens {
+            Some(tokens) => tokens.first().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Gives a client the present token, if Kafka wants one.
+    pub(super) fn log_in<C: ClientContext>(&self, client: &Client<C>) {
+        let token = self.tokens.as_ref().and_then(LogInTokens::present);
+        if token.is_some_and(|token| !hand_over(client, &token)) {
+            tracing::debug!(target: "incidentd::kafka", "librdkafka does not accept a token");
+        }
+    }
+
+    /// The token that a client asks for.
+    pub(super) fn token(&self) -> Result<LogInToken, Failure> {
+        match &self.tokens {
+            Some(tokens) => tokens.for_client(),
+            // Never asked for, but by a client that only checks the properties.
+            None => Err(Failure::new(
+                Health::Misconfigured,
+                Reaction::Slow,
+                "there is no identity provider",
+                LOG_IN_WITH_TOKEN,
+            )),
         }
     }
 
@@ -169,7 +219,16 @@ impl Connection {
 
     /// The last connection failure since a broker answered.
     pub(super) fn problem(&self) -> Option<ConnectionProblem> {
-        lock(&self.problem).clone()
+        let lack = self.tokens.as_ref().and_then(LogInTokens::lack);
+        match lack {
+            Some(lack) => Some(ConnectionProblem {
+                code: (lack.health == Health::Misconfigured)
+                    .then_some(RDKafkaErrorCode::Authentication),
+                what: lack.what,
+                remedy: lack.remedy.into(),
+            }),
+            None => lock(&self.problem).clone(),
+        }
     }
 
     /// Whether Kafka has to be asked if it is still there.
@@ -257,10 +316,22 @@ impl Connection {
 
     /// The last attempt to connect failed.
     pub(super) fn connect_failed(&self, code: RDKafkaErrorCode, reason: &str) {
+        if reason.starts_with(NO_TOKEN) {
+            // The source of the tokens says why.
+            return;
+        }
         let what = self.fit(without_counts(reason));
         let remedy = match code {
             RDKafkaErrorCode::Resolve => RESOLVE,
-            RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => LOG_IN,
+            RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => {
+                match &self.tokens {
+                    Some(tokens) => {
+                        tokens.refused();
+                        LOG_IN_WITH_TOKEN
+                    }
+                    None => LOG_IN,
+                }
+            }
             _ if is_about_our_certificate(&what) => CLIENT_CERTIFICATE,
             // A port without TLS cuts the handshake, and so does a broker that stops.
             RDKafkaErrorCode::SSL => TLS,

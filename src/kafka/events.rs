@@ -1,13 +1,18 @@
 //! What librdkafka reports about a client: events, log lines, statistics.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::kafka::connection::Connection;
 use crate::kafka::statistics::ClientStatistics;
+
+/// What librdkafka gets when it asks for a token.
+pub(super) type GivenToken = Result<OAuthToken, Box<dyn Error>>;
 
 /// librdkafka's view of a [`Connection`]. Its methods run on librdkafka's polling thread.
 #[derive(Clone)]
@@ -43,6 +48,13 @@ impl ClientEvents {
 }
 
 impl ClientContext for ClientEvents {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> GivenToken {
+        let token = self.connection.token();
+        token.map(OAuthToken::from).map_err(|lack| lack.what.into())
+    }
+
     fn stats_raw(&self, statistics: &[u8]) {
         self.statistics.take(statistics);
         if !self.aside {

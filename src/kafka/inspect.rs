@@ -86,7 +86,10 @@ pub enum Write {
 
 /// Inspects Kafka and these topics. Ends within its own time limits, however Kafka behaves.
 pub async fn inspect(options: &KafkaConnection, topics: &[Arc<str>]) -> Inspection {
-    let connection = Arc::new(Connection::new(options.brokers.clone(), options.scrubber()));
+    let connection = Connection::of(options);
+    if let Err(failure) = connection.can_log_in().await {
+        return Inspection::failed(options, failure);
+    }
     let events = ClientEvents::of(&connection);
     let statistics = events.statistics();
     let made = options.offering().create_with_context(events);

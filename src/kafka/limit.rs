@@ -264,12 +264,17 @@ impl SizeLimits {
         options: &KafkaConnection,
         connection: &Arc<Connection>,
     ) -> Result<&AdminClient<ClientEvents>, ClientError> {
-        if let Some(admin) = self.admin.get() {
-            return Ok(admin);
-        }
-        let events = ClientEvents::aside(connection);
-        let admin = options.administration().create_with_context(events)?;
-        Ok(self.admin.get_or_init(|| admin))
+        let admin = match self.admin.get() {
+            Some(admin) => admin,
+            None => {
+                let events = ClientEvents::aside(connection);
+                let made = options.administration().create_with_context(events)?;
+                self.admin.get_or_init(|| made)
+            }
+        };
+        // Nobody serves its events, so it never asks for the next token.
+        connection.log_in(admin.inner());
+        Ok(admin)
     }
 
     fn lock(&self) -> MutexGuard<'_, RequestLimit> {

@@ -22,6 +22,7 @@ mod ledger;
 mod limit;
 #[cfg(feature = "demo")]
 pub(crate) mod mock;
+mod oauth;
 mod options;
 mod producers;
 mod publisher;

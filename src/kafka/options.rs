@@ -16,7 +16,7 @@ use super::events::ClientEvents;
 use super::queue::Client;
 use super::scrub::Scrubber;
 use crate::kafka::connection::Connection;
-use crate::settings::{KafkaConnection, LedgerKind};
+use crate::settings::{KafkaConnection, LedgerKind, oauth};
 
 /// Room in librdkafka's queue for what encoding adds to incidents, beyond the doubling.
 const QUEUE_SLACK: usize = 32 << 20;
@@ -115,7 +115,7 @@ impl KafkaConnection {
                 "queue.buffering.max.kbytes",
                 self.queue_kbytes().to_string(),
             );
-        for (name, value) in &self.properties {
+        for (name, value) in oauth::others(&self.properties) {
             config.set(name, value.expose_secret());
         }
         if self.wants_authorities()

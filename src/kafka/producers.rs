@@ -58,7 +58,7 @@ pub(super) struct Producers {
 impl Producers {
     /// Makes the common client. Needs no broker.
     pub(super) fn new(options: KafkaConnection) -> Result<Self, KafkaError> {
-        let connection = Arc::new(Connection::new(options.brokers.clone(), options.scrubber()));
+        let connection = Connection::of(&options);
         let producers = Self {
             options,
             connection,

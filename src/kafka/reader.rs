@@ -11,6 +11,8 @@ use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::KafkaError;
+use super::connection::Connection;
+use super::events::ClientEvents;
 use super::scrub::Scrubber;
 use crate::settings::KafkaConnection;
 
@@ -50,11 +52,13 @@ pub enum ReadFrom {
     End,
 }
 
+type TopicConsumer = StreamConsumer<ClientEvents>;
+
 /// Reads all partitions of topics, committed records only. It joins no group and commits nothing. librdkafka fetches at
 /// most 64 MB ahead.
 pub struct TopicReader {
     topics: String,
-    consumer: StreamConsumer,
+    consumer: TopicConsumer,
     scrubber: Scrubber,
 }
 
@@ -76,7 +80,17 @@ impl TopicReader {
         topics: &BTreeSet<Arc<str>>,
         from: ReadFrom,
     ) -> Result<Self, KafkaError> {
-        let consumer: StreamConsumer = connection
+        let kafka = Connection::of(connection);
+        let scrubber = connection.scrubber();
+        let topics_read = topics.iter().map(|topic| &**topic).collect::<Vec<_>>();
+        let topics_read = topics_read.join(", ");
+        let fail = |why: String| KafkaError::Read {
+            topics: topics_read.clone(),
+            why: scrubber.clean(&why),
+        };
+        let ready = kafka.can_log_in().await;
+        ready.map_err(|lack| fail(format!("{}; {}", lack.what, lack.remedy)))?;
+        let consumer: TopicConsumer = connection
             .consumer()
             // librdkafka requires a name. There is no group: partitions are assigned by hand, and nothing is committed.
             .set("group.id", "incidentd-reader")
@@ -84,27 +98,21 @@ impl TopicReader {
             .set("auto.offset.reset", "earliest")
             .set("fetch.wait.max.ms", "100")
             .set_log_level(RDKafkaLogLevel::Emerg)
-            .create()
+            .create_with_context(ClientEvents::aside(&kafka))
             .map_err(|error| connection.explain(error))?;
+        kafka.log_in(consumer.client());
         let wanted = topics.clone();
         let assigned = tokio::task::spawn_blocking(move || {
             let partitions = partitions(&consumer, &wanted, from)?;
             consumer.assign(&partitions)?;
             Ok(consumer)
         });
-        let scrubber = connection.scrubber();
-        let topics = topics.iter().map(|topic| &**topic).collect::<Vec<_>>();
-        let topics = topics.join(", ");
-        let fail = |why: String| KafkaError::Read {
-            topics: topics.clone(),
-            why: scrubber.clean(&why),
-        };
         let consumer = assigned
             .await
             .map_err(|error| fail(error.to_string()))?
             .map_err(|error: ClientError| fail(error.to_string()))?;
         Ok(Self {
-            topics,
+            topics: topics_read,
             consumer,
             scrubber,
         })
@@ -139,7 +147,7 @@ fn passes(code: rdkafka::error::RDKafkaErrorCode) -> bool {
 }
 
 fn partitions(
-    consumer: &StreamConsumer,
+    consumer: &TopicConsumer,
     topics: &BTreeSet<Arc<str>>,
     from: ReadFrom,
 ) -> Result<TopicPartitionList, ClientError> {

@@ -16,6 +16,12 @@ fn what_breaks_a_rule_is_found() {
         ("core/x.rs", "use tokio::time::sleep;", "the library tokio"),
         ("core/x.rs", "use rand::Rng;", "the library rand"),
         ("core/x.rs", "fn f() { reqwest::get(); }", "reqwest, only"),
+        ("kafka/x.rs", "use reqwest::Client;", "reqwest, only"),
+        (
+            "kafka/x.rs",
+            "#[allow(unsafe_code)] fn f() {}",
+            "only kafka/oauth/hand_over.rs",
+        ),
         (
             "core/x.rs",
             "use crate::ports::Clock;",

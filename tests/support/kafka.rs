@@ -250,6 +250,7 @@ impl From<&BorrowedMessage<'_>> for Found {
 pub struct Broker {
     dir: PathBuf,
     port: u16,
+    java: Vec<String>,
     child: Option<Child>,
 }
 
@@ -261,11 +262,11 @@ impl Broker {
 
     /// The same with further lines of configuration, in which the same placeholders are replaced.
     pub fn start_with(dir: &Path, lines: &str) -> Self {
-        Self::start_with_users(dir, lines, &[])
+        Self::start_with_options(dir, lines, &[], &[])
     }
 
-    /// The same with users for SCRAM, as `kafka-storage.sh format --add-scram` takes them.
-    pub fn start_with_users(dir: &Path, lines: &str, users: &[String]) -> Self {
+    /// The same with users for SCRAM, as `kafka-storage.sh format --add-scram` takes them, and options of its Java.
+    pub fn start_with_options(dir: &Path, lines: &str, users: &[String], java: &[String]) -> Self {
         let (port, controller) = free_ports();
         let text = (CONFIG.to_owned() + lines)
             .replace("@BROKER_PORT@", &port.to_string())
@@ -275,6 +276,7 @@ impl Broker {
         let mut broker = Self {
             dir: dir.to_owned(),
             port,
+            java: java.to_vec(),
             child: None,
         };
         let formatted = broker
@@ -446,6 +448,7 @@ impl Broker {
             .args(["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-cp"])
             .arg(format!("{}/*", from_tests_run("INCIDENTD_TEST_KAFKA_LIBS")))
             .arg(format!("-Dlog4j2.configurationFile={logging}"))
+            .args(&self.java)
             .arg(main)
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a second handle"))

@@ -8,6 +8,7 @@
 pub mod browser;
 pub mod certificates;
 pub mod daemon;
+pub mod identity_provider;
 pub mod kafka;
 pub mod scripted;
 pub mod search;

@@ -70,8 +70,8 @@ const RULES: &[PropertyRule] = &[
         "incidentd tells by the statistics whether librdkafka lives, and has an interval of its own", Some("remove it")),
     rule(&["transactional.id"], nothing, "incidentd sets it itself, for a ledger in Kafka", Some("remove it")),
     // librdkafka, or this build of it, supports no others.
-    rule(&["sasl.mechanism", "sasl.mechanisms"], |value| matches!(value, "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512"),
-        "incidentd can't log in to Kafka this way", Some("use PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, or client certificates")),
+    rule(&["sasl.mechanism", "sasl.mechanisms"], |value| matches!(value, "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" | "OAUTHBEARER"),
+        "incidentd can't log in to Kafka this way", Some("use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, or client certificates")),
     rule(&["delivery.report.only.error"], |value| value == "false",
         "without delivery reports nothing would count as published", Some("remove it")),
     rule(&["enabled_events", "log.queue", "log_level"], nothing,

@@ -89,6 +89,36 @@ fn a_new_content_of_a_file_that_a_property_names_is_another_value_of_the_propert
 }
 
 #[test]
+fn a_log_in_with_tokens_needs_its_properties_and_knows_no_others() {
+    const GOOD: &str = "sasl.mechanisms = \"OAUTHBEARER\"
+\"sasl.oauthbearer.method\" = \"oidc\"
+\"sasl.oauthbearer.client.id\" = \"incidentd\"
+\"sasl.oauthbearer.client.secret\" = \"canary\"
+\"sasl.oauthbearer.token.endpoint.url\" = \"https://login.example/token\"";
+    let of = |properties: &str| with(&format!("[kafka.properties]\n{properties}"));
+    of(GOOD).valid();
+    let unknown = of(&format!(
+        "{GOOD}\n\"sasl.oauthbearer.extensions\" = \"a=b\""
+    ))
+    .report();
+    assert!(
+        unknown.contains("kafka.properties.sasl.oauthbearer.extensions")
+            && unknown.contains("has no use for this property")
+            && unknown.contains("one error"),
+        "{unknown}"
+    );
+    let bare = of("sasl.mechanisms = \"OAUTHBEARER\"").report();
+    for missing in ["method", "token.endpoint.url", "client.id", "client.secret"] {
+        let said = format!("OAUTHBEARER needs sasl.oauthbearer.{missing}, too");
+        assert!(bare.contains(&said), "{missing}: {bare}");
+    }
+    assert!(
+        bare.contains("4 errors") && !bare.contains("canary"),
+        "{bare}"
+    );
+}
+
+#[test]
 fn properties_that_break_a_promise_are_refused() {
     for (property, remedy) in [
         ("\"bootstrap.servers\" = \"a:1\"", "set kafka.brokers"),

@@ -11,7 +11,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError as ClientError;
 
 use crate::core::health::failure::{Failure, Health, Reaction};
-use crate::kafka::events::ClientEvents;
+use crate::kafka::events::{ClientEvents, GivenToken};
 
 /// The version of the request for a producer's id that Kafka 2.5 brought.
 const NEEDED: i16 = 3;
@@ -48,6 +48,12 @@ impl VersionEvents {
 }
 
 impl ClientContext for VersionEvents {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> GivenToken {
+        self.events.generate_oauth_token(config)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if let Some(newest) = newest_in(message) {
             let mut known = self.newest.lock();

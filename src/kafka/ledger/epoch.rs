@@ -91,7 +91,8 @@ impl EpochProducer {
         let statistics = events.statistics();
         let context = ProducerEvents::new(events);
         let made = config.create_with_context(context);
-        let producer = made.map_err(|error| not_made(setup, error))?;
+        let producer: Transactional = made.map_err(|error| not_made(setup, error))?;
+        setup.kafka.log_in(producer.client());
         Ok(Self {
             producer: Some(producer),
             setup: setup.clone(),

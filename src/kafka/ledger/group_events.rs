@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::core::health::failure::Failure;
-use crate::kafka::events::ClientEvents;
+use crate::kafka::events::{ClientEvents, GivenToken};
 
 /// How long a revocation waits for the sweeps of its tenants. The next owners wait for it, too. It is far below
 /// `max.poll.interval.ms`, after which librdkafka would leave the group; heartbeats go on meanwhile.
@@ -104,6 +104,12 @@ impl GroupEvents {
 }
 
 impl ClientContext for GroupEvents {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> GivenToken {
+        self.client.generate_oauth_token(config)
+    }
+
     fn stats_raw(&self, statistics: &[u8]) {
         self.client.stats_raw(statistics);
         let is_member = self.client.statistics().now().is_member;

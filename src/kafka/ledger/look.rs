@@ -20,9 +20,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::log::{PartitionLogError, Row};
-use super::log_error::{not_made, of_reading, of_row, passing};
+use super::log_error::{of_reading, of_row, passing};
 use super::memory::PartitionMemory;
-use super::restore::{LedgerConsumer, passes};
+use super::restore::{LedgerConsumer, make_consumer, passes};
 use super::rows::{LedgerRow, PARTITIONS};
 use super::setup::WorkerSetup;
 use super::topic::{self, TopicError};
@@ -32,7 +32,6 @@ use crate::core::ids::TenantId;
 use crate::core::ownership::partition_of;
 use crate::kafka::client::drop_apart;
 use crate::kafka::connection::Connection;
-use crate::kafka::events::ClientEvents;
 use crate::ports::LedgerEntry;
 use crate::settings::{KafkaConnection, KafkaLedgerSettings};
 
@@ -54,11 +53,10 @@ pub(crate) struct LedgerTopic {
 impl LedgerTopic {
     /// Uses no network.
     pub(crate) fn new(settings: &KafkaLedgerSettings, connection: &KafkaConnection) -> Self {
-        let brokers = connection.brokers.clone();
         Self {
             setup: WorkerSetup {
                 connection: connection.clone(),
-                kafka: Arc::new(Connection::new(brokers, connection.scrubber())),
+                kafka: Connection::of(connection),
                 topic: settings.topic.clone(),
                 group: settings.group.clone(),
                 partition: 0,
@@ -251,8 +249,7 @@ pub(super) fn committed_before(
 fn consumer(setup: &WorkerSetup, isolation: &str) -> Result<LedgerConsumer, PartitionLogError> {
     let mut config = setup.connection.restoring_consumer(isolation);
     config.set("enable.partition.eof", "true");
-    let made = config.create_with_context(ClientEvents::aside(&setup.kafka));
-    made.map_err(|error| not_made(setup, error))
+    make_consumer(setup, &config)
 }
 
 /// Asks for the end of the partition, as this consumer sees it.

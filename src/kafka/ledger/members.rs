@@ -8,13 +8,11 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use tokio::time::Instant;
 
-use super::log_error::not_made;
 use super::look::{LedgerTopic, failure_of};
-use super::restore::LedgerConsumer;
+use super::restore::{LedgerConsumer, make_consumer};
 use super::setup::WorkerSetup;
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::kafka::client::drop_apart;
-use crate::kafka::events::ClientEvents;
 use crate::kafka::refusal;
 
 /// Time limit of a question about the group.
@@ -28,9 +26,7 @@ impl LedgerTopic {
         let setup = &self.setup;
         let mut config = setup.connection.restoring_consumer("read_committed");
         config.set("group.id", &*setup.group);
-        let consumer: LedgerConsumer = config
-            .create_with_context(ClientEvents::aside(&setup.kafka))
-            .map_err(|error| failure_of(setup, not_made(setup, error)))?;
+        let consumer = make_consumer(setup, &config).map_err(|error| failure_of(setup, error))?;
         let asked = || {
             // A list leaves a group out that this user must not see.
             may_see_group(setup, &consumer)?;

@@ -208,11 +208,16 @@ impl Member {
                 format!("--operation Read --operation Describe --topic {topic}"),
             ),
             code => {
+                let look = || "look into the brokers' logs; incidentd keeps trying".to_owned();
                 let remedy = match code {
+                    // The same as for the connections that decide Kafka's state.
+                    Code::Authentication | Code::SaslAuthenticationFailed => kafka
+                        .problem()
+                        .map_or_else(look, |problem| problem.remedy.into_owned()),
                     Code::InconsistentGroupProtocol => format!(
                         "another application is in the consumer group {group}: set ledger.group to a name that only incidentd has"
                     ),
-                    _ => "look into the brokers' logs; incidentd keeps trying".to_owned(),
+                    _ => look(),
                 };
                 let what = format!(
                     "this process can't join the consumer group {group}: {}",

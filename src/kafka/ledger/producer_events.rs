@@ -8,7 +8,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 use super::log_error::RefusedEntry;
-use crate::kafka::events::ClientEvents;
+use crate::kafka::events::{ClientEvents, GivenToken};
 use crate::kafka::refusal;
 
 /// Receives a producer's events and deliveries.
@@ -46,6 +46,12 @@ impl ProducerEvents {
 }
 
 impl ClientContext for ProducerEvents {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> GivenToken {
+        self.events.generate_oauth_token(config)
+    }
+
     fn stats_raw(&self, statistics: &[u8]) {
         self.events.stats_raw(statistics);
     }

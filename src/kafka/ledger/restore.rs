@@ -8,7 +8,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::time::Instant;
 
 use super::log::{PartitionLogError, Row};
@@ -140,11 +140,20 @@ fn ask_end(setup: &WorkerSetup, consumer: &LedgerConsumer) -> Result<i64, Partit
 }
 
 fn consumer(setup: &WorkerSetup, isolation: &str) -> Result<LedgerConsumer, PartitionLogError> {
-    let config = setup.connection.restoring_consumer(isolation);
+    make_consumer(setup, &setup.connection.restoring_consumer(isolation))
+}
+
+/// A consumer that can log in, also for what it asks before it is polled.
+pub(super) fn make_consumer(
+    setup: &WorkerSetup,
+    config: &ClientConfig,
+) -> Result<LedgerConsumer, PartitionLogError> {
     // The publisher's connections decide the state.
     let events = ClientEvents::aside(&setup.kafka);
     let made = config.create_with_context(events);
-    made.map_err(|error| not_made(setup, error))
+    let consumer: LedgerConsumer = made.map_err(|error| not_made(setup, error))?;
+    setup.kafka.log_in(consumer.client());
+    Ok(consumer)
 }
 
 /// Whether librdkafka tries again by itself.

@@ -67,7 +67,7 @@ pub(super) async fn prepare(
     connection: &KafkaConnection,
     kafka: &Arc<Connection>,
 ) -> Result<(), TopicError> {
-    let admin = administration(connection, kafka)?;
+    let admin = administration(connection, kafka).await?;
     let prepared = prepare_with(&admin, settings, connection, kafka).await;
     drop_apart(admin);
     prepared
@@ -106,20 +106,23 @@ pub(super) async fn inspect(
     connection: &KafkaConnection,
     kafka: &Arc<Connection>,
 ) -> Result<Option<String>, TopicError> {
-    let admin = administration(connection, kafka)?;
+    let admin = administration(connection, kafka).await?;
     let brokers = missing(&admin, settings, connection, kafka).await;
     drop_apart(admin);
     Ok(brokers?.map(|brokers| create_command(settings, kafka, brokers)))
 }
 
 /// Its end blocks the thread that drops it.
-fn administration(
+async fn administration(
     connection: &KafkaConnection,
     kafka: &Arc<Connection>,
 ) -> Result<AdminClient<ClientEvents>, TopicError> {
+    kafka.can_log_in().await.map_err(TopicError::Passing)?;
     let events = ClientEvents::aside(kafka);
-    let admin = connection.administration().create_with_context(events);
-    admin.map_err(|error| no_client(connection, error))
+    let made = connection.administration().create_with_context(events);
+    let admin: AdminClient<_> = made.map_err(|error| no_client(connection, error))?;
+    kafka.log_in(admin.inner());
+    Ok(admin)
 }
 
 fn no_client(connection: &KafkaConnection, error: ClientError) -> TopicError {
@@ -161,6 +164,7 @@ pub(super) async fn look(
     let consumer: BaseConsumer<VersionEvents> = config
         .create_with_context(events)
         .map_err(|error| no_client(connection, error))?;
+    kafka.log_in(consumer.client());
     let topic = settings.topic.clone();
     let asked = spawn_blocking(move || {
         let asked = consumer.fetch_metadata(Some(&topic), ASK).map(|metadata| {
