@@ -2,6 +2,7 @@
 //! format, as consumers see it.
 
 mod life;
+mod sdks;
 mod variants;
 
 use std::io::Write;
@@ -32,7 +33,7 @@ const TENANT: &str = "11111111-1111-1111-1111-111111111111";
 const SCHEMAS: [(&str, RecordFormat); 2] =
     [("ocsf", RecordFormat::Ocsf), ("ecs", RecordFormat::Ecs)];
 
-static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
+static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| {
     let tools = Command::new(file("tools")).output().expect("tools runs");
     let said = String::from_utf8_lossy(&tools.stderr);
     assert!(
@@ -56,7 +57,7 @@ fn validate<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<String, St
     }
     std::io::Seek::rewind(&mut lines).expect("a file");
     let checked = Command::new(file("validate"))
-        .env("PYTHONPATH", &*PYTHON)
+        .env("PYTHONPATH", TOOLS.join("python"))
         .stdin(Stdio::from(lines))
         .output()
         .expect("validate runs");

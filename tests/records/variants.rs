@@ -1,5 +1,7 @@
 //! Incidents with each member missing, of another type, too long, and with each documented word.
 
+use std::fs;
+
 use incidentd::core::incident::reading::Shape;
 use incidentd::core::incident::version::Change;
 use incidentd::core::sources::{defender, graph};
@@ -200,14 +202,46 @@ fn items(base: &Value, words: &[(&str, &str)], shape: &'static Shape) -> Vec<Ite
         .collect()
 }
 
+/// The incidents of answers of both APIs in the files of the folder `INCIDENTD_TEST_ANSWERS`, which may be real ones.
+fn given() -> Vec<Item> {
+    let Some(folder) = std::env::var_os("INCIDENTD_TEST_ANSWERS") else {
+        return Vec::new();
+    };
+    let files = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("a file").path());
+    let texts = files.map(|path| fs::read_to_string(path).expect("a text"));
+    let mut items = Vec::new();
+    for answer in texts.filter_map(|text| serde_json::from_str::<Value>(&text).ok()) {
+        let incidents = answer["value"].as_array().cloned().unwrap_or(vec![answer]);
+        for incident in &incidents {
+            match (
+                incident.get("incidentId"),
+                incident.get("lastUpdateDateTime"),
+            ) {
+                (Some(_), None) => items.push(item(Change::Created, &defender::SHAPE, incident)),
+                (None, Some(_)) => items.push(item(Change::Created, &graph::SHAPE, incident)),
+                _ => {}
+            }
+        }
+    }
+    tell(format_args!(
+        "{} incidents in INCIDENTD_TEST_ANSWERS",
+        items.len()
+    ));
+    items
+}
+
 #[test]
 fn an_incident_is_valid_whatever_is_missing_or_odd_and_with_each_documented_word() {
     let graph = items(&graph_incident(), GRAPH_WORDS, &graph::SHAPE);
     let defender = items(&defender_incident(), DEFENDER_WORDS, &defender::SHAPE);
+    let given = given();
     for (name, format) in SCHEMAS {
         let records: Vec<_> = graph
             .iter()
             .chain(&defender)
+            .chain(&given)
             .map(|item| (item, record(format, "https://api.example", item)))
             .collect();
         for (item, record) in &records {
