@@ -26,6 +26,8 @@ pub(super) const COMMIT_LIMIT: Duration = Duration::from_secs(20);
 const FENCE_LIMIT: Duration = Duration::from_secs(20);
 /// One try of a call that can be resumed. Between two tries a stop is noticed.
 const TRY: Duration = Duration::from_millis(500);
+/// Time limit of a question about a topic.
+const ASK: Duration = Duration::from_secs(2);
 /// First and longest pause while deliveries are awaited. A poll never returns early, so a longer one delays each commit.
 const POLL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 /// Connections that come up and are closed while one record waits, before its size is the reason.
@@ -217,7 +219,7 @@ impl EpochProducer {
             return match &transaction.alone {
                 // The coordinator aborts the transaction now, which would look like another owner's fence.
                 Some(alone) if transaction.since.elapsed() > TRANSACTION_LIMIT => {
-                    Err(alone.too_slow(&self.setup, transaction.bytes))
+                    Err(self.why_late(alone, transaction, producer))
                 }
                 _ => Ok(false),
             };
@@ -228,7 +230,7 @@ impl EpochProducer {
             return Err(self.why_purged(transaction, producer));
         }
         if refusal::code(&error) == Code::MessageTimedOut {
-            return Err(refused.too_slow(&self.setup, transaction.bytes));
+            return Err(self.why_late(&refused, transaction, producer));
         }
         let is_batch = refusal::is_oversize(&error) && report.refusals > 1;
         if is_batch || self.closings() > 0 {
@@ -240,6 +242,23 @@ impl EpochProducer {
             ),
             false => refused.because(&self.setup, &error),
         })
+    }
+
+    /// A record was not acknowledged in time. librdkafka waits for as long for a topic that was deleted.
+    fn why_late(
+        &self,
+        record: &RefusedEntry,
+        transaction: &OpenTransaction,
+        producer: &Transactional,
+    ) -> PartitionLogError {
+        let asked = producer.client().fetch_metadata(Some(&record.topic), ASK);
+        let error = asked.ok().and_then(|known| known.topics().first()?.error());
+        match error.map(Code::from) {
+            Some(code) if refusal::is_unknown_topic(code) => {
+                record.because(&self.setup, &ClientError::MessageProduction(code))
+            }
+            _ => record.too_slow(&self.setup, transaction.bytes),
+        }
     }
 
     /// The transaction failed as a whole, when a topic or the ledger's partition was added to it: librdkafka has dropped its

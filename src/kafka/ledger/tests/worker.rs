@@ -139,6 +139,31 @@ async fn a_refused_commit_is_told_why_and_the_others_of_its_transaction_are_lost
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_deleted_is_named_and_not_taken_for_a_slow_link() {
+    let (brokers, ledger, records) = topics().await;
+    let setup = setup(&brokers, &ledger, 0);
+    let (worker, _) = worker(setup.clone()).await;
+    let first = commit(&worker.commits(), &records, 1, 1, 10);
+    answer(first).await.expect("committed");
+    // Only a record that is alone on its way is known to be the reason.
+    setup.become_careful();
+    broker::delete_topic(&brokers, &records).await;
+    let began = Instant::now();
+    let refused = answer(commit(&worker.commits(), &records, 1, 2, 10)).await;
+    println!("refused after {:?}", began.elapsed());
+    let Err(CommitError::Refused {
+        oversize: false,
+        failure,
+        ..
+    }) = refused
+    else {
+        panic!("{refused:?}");
+    };
+    let create = format!("--create --topic {records}");
+    assert!(failure.remedy.contains(&create), "{failure:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_ends_within_seconds_while_kafka_is_away() {
     let (sender, mut events) = mpsc::channel(64);
     let worker = Worker::start(setup("127.0.0.1:1", "ledger", 0), sender).expect("a thread");
