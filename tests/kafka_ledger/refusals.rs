@@ -161,7 +161,8 @@ async fn a_producer_whose_id_kafka_has_forgotten_costs_no_version_and_repeats_no
         tell(format_args!("complete after {:?}", began.elapsed()));
     }
     let log = replica.log();
-    let said = log.contains("a partition of the ledger failed") || log.contains("has fenced");
+    let said =
+        log.contains("a partition of the ledger does not work") || log.contains("has fenced");
     assert!(said, "Kafka has forgotten nothing:\n{log}");
     assert!(!log.contains("PurgeQueue"), "the reason is lost:\n{log}");
     replicas.end(&journal, &mut [&mut replica]).await;

@@ -233,7 +233,7 @@ pub(super) fn held_up(setup: &WorkerSetup) -> Failure {
         ),
         format!(
             "nothing to do if it passes within a minute; otherwise look for the writer: kafka-transactions.sh --bootstrap-server {} \
-             find-hanging --topic {} --partition {}",
+             describe-producers --topic {} --partition {} shows it in the row whose CurrentTransactionStartOffset is a number",
             setup.kafka.brokers(),
             setup.topic,
             setup.partition

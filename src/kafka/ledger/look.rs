@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::log::{PartitionLogError, Row};
-use super::log_error::{of_reading, of_row, passing};
+use super::log_error::{held_up, of_reading, of_row};
 use super::memory::PartitionMemory;
 use super::restore::{LedgerConsumer, make_consumer, passes};
 use super::rows::{LedgerRow, PARTITIONS};
@@ -277,7 +277,7 @@ fn read(
     let began = Instant::now();
     while end(setup, consumer)? < last {
         if began.elapsed() > PATIENCE {
-            return Err(unended(setup));
+            return Err(PartitionLogError::Failed(held_up(setup)));
         }
         thread::park_timeout(WAIT);
     }
@@ -322,9 +322,14 @@ fn read(
 }
 
 fn unended(setup: &WorkerSetup) -> PartitionLogError {
-    passing(format!(
-        "partition {} of the ledger's topic {} can't be read to its end",
-        setup.partition, setup.topic
+    PartitionLogError::Failed(Failure::new(
+        Health::Unreachable,
+        Reaction::Backoff,
+        format!(
+            "partition {} of the ledger's topic {} can't be read to its end",
+            setup.partition, setup.topic
+        ),
+        "see whether the partition has a leader, and look into the brokers' logs",
     ))
 }
 

@@ -334,7 +334,7 @@ impl LedgerOwner {
         let mut view = self.setup.owned.view.write();
         if view.problem.as_ref().map(|known| &known.what) != Some(&failure.what) {
             tracing::warn!(error = %failure, remedy = failure.remedy,
-                "a partition of the ledger failed; it is fenced and read again");
+                "a partition of the ledger does not work");
         }
         view.problem = Some(failure);
     }
