@@ -23,6 +23,7 @@ impl<'a> IncidentView<'a> {
         let mut reader = Reader {
             view: Self::default(),
             room,
+            spare: None,
         };
         let mut incident = ObjectView::default();
         // Where it breaks off, what was read until then counts.
@@ -38,6 +39,8 @@ struct Reader<'a> {
     view: IncidentView<'a>,
     /// What is left of it.
     room: Room,
+    /// An alert that had nothing in it. A page can hold millions of these.
+    spare: Option<Box<ObjectView<'a>>>,
 }
 
 impl<'a> Reader<'a> {
@@ -94,7 +97,7 @@ impl<'a> Reader<'a> {
     }
 
     fn alert(&mut self, input: &mut Scanner<'a>) -> Result<(), Broken> {
-        let mut alert = ObjectView::default();
+        let mut alert = self.spare.take().unwrap_or_default();
         self.object(input, ALERT, &mut alert)?;
         let at = |member| alert.texts.instant(member);
         if let Some(first) = at(TextMember::FirstActivity).or(at(TextMember::LastActivity)) {
@@ -102,10 +105,11 @@ impl<'a> Reader<'a> {
             self.see_activity(first.min(last), last.max(first));
         }
         if alert.size() == 0 {
+            self.spare = Some(alert);
             return Ok(());
         }
         match self.room.take(alert.size() + ALERT_COST) {
-            true => self.view.alerts.push(alert),
+            true => self.view.alerts.push(*alert),
             false => self.view.cut = true,
         }
         Ok(())
