@@ -72,7 +72,8 @@ async fn a_topic_that_refuses_each_record_stops_its_own_tenant_and_no_other() {
     let world = simulator.world();
     let (replicas, own, first) = with_own_topic(&shared(), &simulator, |setup| setup).await;
     let oldest = "message.timestamp.before.max.ms";
-    alter_topic(&replicas.kafka, &own, oldest, "0").await;
+    // The broker's own markers are younger: it never ends a transaction whose marker the topic refuses.
+    alter_topic(&replicas.kafka, &own, oldest, "2").await;
     create_in_each(&world, 3);
     let mut replica = replicas.spawn(0).ready().await;
     let began = Instant::now();
