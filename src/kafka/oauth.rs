@@ -4,7 +4,7 @@
 //! [`Connection`](super::connection::Connection) gets them, and all clients of that connection share them. librdkafka asks each
 //! client's context for a token when it starts, and again after four fifths of the token's life. The thread renews earlier, so
 //! that the next token is there by then. A client whose events nobody serves asks in vain: it gets the token through
-//! [`hand_over`].
+//! [`mod@hand_over`].
 //!
 //! Invariants:
 //! - No secret and no token is in any text.
