@@ -121,7 +121,7 @@ listen = "127.0.0.1:0"
 
 /// Waits until this many records are acknowledged, or committed with the ledger in Kafka.
 async fn until_published(daemon: &Daemon, records: usize) {
-    let published = "records_published_total{change=\"created\"}";
+    let published = "incidentd_records_published_total{change=\"created\"}";
     while daemon.metric(published).await < records as f64 {
         sleep(LOOK).await;
     }
