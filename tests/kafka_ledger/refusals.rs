@@ -169,6 +169,16 @@ async fn a_producer_whose_id_kafka_has_forgotten_costs_no_version_and_repeats_no
     replicas.end(&journal, &mut [&mut replica]).await;
 }
 
+async fn ends_over_the_policy(replica: &mut Daemon) {
+    let code = replica.wait(2 * SOON).await;
+    let log = replica.log();
+    assert_ne!(code, 0, "{log}");
+    assert!(
+        log.contains("cleanup.policy"),
+        "it does not say why it ends:\n{log}"
+    );
+}
+
 /// The replica must not write into a topic that Kafka deletes from.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_s_topic_that_is_deleted_is_asked_for_and_refused_when_it_is_made_wrong() {
@@ -197,13 +207,7 @@ async fn a_ledger_s_topic_that_is_deleted_is_asked_for_and_refused_when_it_is_ma
     )
     .await;
     create_topic(&replicas.kafka, &ledger, 2, &[]).await;
-    let code = replica.wait(2 * SOON).await;
-    let log = replica.log();
-    assert_ne!(code, 0, "{log}");
-    assert!(
-        log.contains("cleanup.policy"),
-        "it does not say why it ends:\n{log}"
-    );
+    ends_over_the_policy(&mut replica).await;
 }
 
 /// No transaction shows that Kafka deletes rows.
@@ -220,13 +224,7 @@ async fn a_ledger_s_topic_that_is_altered_to_lose_rows_ends_the_replicas_that_us
         "delete",
     )
     .await;
-    let code = replica.wait(2 * SOON).await;
-    let log = replica.log();
-    assert_ne!(code, 0, "{log}");
-    assert!(
-        log.contains("cleanup.policy"),
-        "it does not say why it ends:\n{log}"
-    );
+    ends_over_the_policy(&mut replica).await;
 }
 
 /// Somebody adds partitions to the topic, and starts a replica with the new number.

@@ -84,7 +84,7 @@ pub(super) fn hanging(setup: &WorkerSetup, partition: u16, still: Duration) -> F
     )
 }
 
-/// No worker starts beside so many threads that do not end.
+/// Too many threads do not end, so no further worker starts.
 pub(super) fn too_many_hang(threads: usize) -> Failure {
     Failure::new(
         Health::Unreachable,
@@ -181,7 +181,7 @@ impl RefusedEntry {
         }
     }
 
-    /// It did not arrive within the time of its transaction, which has so many `bytes` up to it.
+    /// It did not arrive within the time of its transaction, which has this number of `bytes` up to it.
     pub(super) fn too_slow(&self, setup: &WorkerSetup, bytes: usize) -> PartitionLogError {
         let (size, topic, limit) = (self.size, &self.topic, TRANSACTION_LIMIT.as_secs());
         PartitionLogError::Failed(Failure::new(

@@ -40,7 +40,7 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Of a ledger with so many `partitions`. All its workers may end while all start again.
+    /// For a ledger of this number of `partitions`. All its workers may end while all start again.
     pub(super) fn new(partitions: u16) -> Self {
         Self {
             work: HashMap::new(),

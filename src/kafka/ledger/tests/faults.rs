@@ -190,7 +190,7 @@ async fn brokers_that_end_in_the_middle_cost_no_row_and_repeat_no_record() {
     .await;
 }
 
-/// Carries so many bytes a second to a broker, on each connection.
+/// Carries a limited number of bytes a second to a broker, on each connection.
 async fn slow_link(listener: TcpListener, broker: String, rate: f64) {
     while let Ok((client, _)) = listener.accept().await {
         let broker = TcpStream::connect(&broker).await.expect("it listens");
