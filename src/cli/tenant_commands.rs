@@ -10,6 +10,7 @@ use super::text::print;
 use super::{CommandError, ConfigFile, FAILED, UNAVAILABLE, USAGE, run_async};
 use crate::app::control::{self, ControlAnswer, ControlCommand, ControlRequest};
 use crate::config::{self, CommandSocket};
+use crate::core::sweep::pause::MOST_REASON;
 use crate::core::time::ticks::Ticks;
 
 const EXIT_CODES: &str = "\
@@ -62,7 +63,7 @@ struct CommandTarget {
 
 impl PauseCommand {
     pub fn run(self) -> Result<(), CommandError> {
-        let reason = self.reason.chars().take(200).collect();
+        let reason = self.reason.chars().take(MOST_REASON).collect();
         self.to.send(ControlCommand::Pause { reason })
     }
 }

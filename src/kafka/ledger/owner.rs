@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::group_events::MembershipEvent;
@@ -93,7 +93,8 @@ impl LedgerOwner {
     pub(super) async fn run(mut self, mut events: OwnerEvents, closing: CancellationToken) {
         let mut watch = interval(between_looks(self.setup.still));
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut look = interval(LOOK);
+        // The first look was before the group was joined.
+        let mut look = interval_at(Instant::now() + LOOK, LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let due = self.next_start();
