@@ -60,6 +60,9 @@ pub struct DemoCommand {
     /// The same seed gives the same incidents
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What a record's value is, as kafka.format
+    #[arg(long, default_value = "cloudevents", value_parser = ["cloudevents", "raw", "ocsf", "ecs"])]
+    format: String,
 }
 
 impl DemoCommand {
@@ -97,10 +100,11 @@ impl DemoCommand {
         }
         let broker = MockBroker::start(&[(TOPIC, PARTITIONS)]).context("can't start the broker")?;
         let folder = tempfile::tempdir().context("can't make a folder for the demo's ledger")?;
-        let settings = settings(folder.path(), &simulator.url(), broker.brokers(), &tenants)?;
+        let settings =
+            self.settings(folder.path(), &simulator.url(), broker.brokers(), &tenants)?;
         let reader = TopicReader::open(broker.brokers(), TOPIC).await?;
         let app = App::build(settings, Output::Kafka).await?;
-        self.introduce(app.listening()?.to_string().as_str())?;
+        self.introduce(&app.listening()?.to_string(), broker.brokers())?;
 
         let (stop, stopped) = oneshot::channel::<()>();
         let daemon = tokio::spawn(app.run(
@@ -129,15 +133,58 @@ impl DemoCommand {
         Ok(watch.tally)
     }
 
-    fn introduce(&self, endpoints: &str) -> io::Result<()> {
+    fn introduce(&self, endpoints: &str, brokers: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         writeln!(
             out,
             "A simulated Microsoft with {} tenants, the real daemon, an in-process Kafka; {} seconds.\n\
-             Status: http://{endpoints}/api/status   Metrics: http://{endpoints}/metrics\n",
+             Status: http://{endpoints}/api/status   Metrics: http://{endpoints}/metrics\n\
+             Kafka: {brokers}   Topic: {TOPIC}\n",
             self.tenants, self.seconds
         )?;
         writeln!(out, "{}", line::HEADING)
+    }
+
+    /// The demo writes its configuration to a file and loads it, as an operator does.
+    fn settings(
+        &self,
+        folder: &Path,
+        upstream: &str,
+        brokers: &str,
+        tenants: &[Tenant],
+    ) -> anyhow::Result<Settings> {
+        let (secret, file) = (folder.join("client-secret"), folder.join("incidentd.toml"));
+        fs::write(&secret, Tenant::SECRET)?;
+        let mut text = format!(
+            r#"
+[app]
+client_id = "{client}"
+client_secret_file = {secret:?}
+[api]
+base_url = "{upstream}"
+login_url = "{upstream}"
+[poll]
+schedule = "every 3s"
+[kafka]
+brokers = "{brokers}"
+topic = "{TOPIC}"
+format = "{format}"
+[kafka.properties]
+"linger.ms" = "5"
+[ledger]
+path = {ledger:?}
+[http]
+listen = "127.0.0.1:0"
+"#,
+            client = Tenant::CLIENT_ID,
+            format = self.format,
+            ledger = folder.join("ledger"),
+        );
+        for Tenant { id, name, .. } in tenants {
+            text.push_str(&format!("[[tenants]]\nid = \"{id}\"\nname = \"{name}\"\n"));
+        }
+        fs::write(&file, text)?;
+        Ok(config::load(&file, &HashMap::new(), &Libraries::default())?)
     }
 }
 
@@ -205,45 +252,6 @@ impl TopicWatch<'_> {
 fn reader_is_gone(error: &anyhow::Error) -> bool {
     let cause = error.downcast_ref::<io::Error>();
     cause.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// The demo writes its configuration to a file and loads it, as an operator does.
-fn settings(
-    folder: &Path,
-    upstream: &str,
-    brokers: &str,
-    tenants: &[Tenant],
-) -> anyhow::Result<Settings> {
-    let (secret, file) = (folder.join("client-secret"), folder.join("incidentd.toml"));
-    fs::write(&secret, Tenant::SECRET)?;
-    let mut text = format!(
-        r#"
-[app]
-client_id = "{client}"
-client_secret_file = {secret:?}
-[api]
-base_url = "{upstream}"
-login_url = "{upstream}"
-[poll]
-schedule = "every 3s"
-[kafka]
-brokers = "{brokers}"
-topic = "{TOPIC}"
-[kafka.properties]
-"linger.ms" = "5"
-[ledger]
-path = {ledger:?}
-[http]
-listen = "127.0.0.1:0"
-"#,
-        client = Tenant::CLIENT_ID,
-        ledger = folder.join("ledger"),
-    );
-    for Tenant { id, name, .. } in tenants {
-        text.push_str(&format!("[[tenants]]\nid = \"{id}\"\nname = \"{name}\"\n"));
-    }
-    fs::write(&file, text)?;
-    Ok(config::load(&file, &HashMap::new(), &Libraries::default())?)
 }
 
 /// The tenant of a record's key, `{tenant}/{incident}`.

@@ -71,17 +71,35 @@ pub fn change(record: &Arrived) -> &str {
 }
 
 fn version(record: &Arrived, journal: &Journal) -> Option<Version> {
-    #[derive(Deserialize)]
-    struct IncidentEvent<'a> {
-        #[serde(borrow)]
-        data: &'a RawValue,
-    }
     let tenant = tenant_of(&record.key)?;
-    let event: IncidentEvent<'_> = serde_json::from_slice(&record.value).ok()?;
-    let (incident, revision) = journal.identify(tenant, event.data.get().as_bytes())?;
+    let (incident, revision) = journal.identify(tenant, incident(record)?)?;
     Some(Version {
         tenant,
         incident,
         revision,
     })
+}
+
+/// The incident's bytes in the value, which are where the format has them.
+fn incident(record: &Arrived) -> Option<&[u8]> {
+    #[derive(Deserialize)]
+    struct EventBytes<'a> {
+        #[serde(borrow)]
+        data: Option<&'a RawValue>,
+        #[serde(borrow, alias = "microsoft")]
+        unmapped: Option<OpenBytes<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct OpenBytes<'a> {
+        #[serde(borrow)]
+        incident: &'a RawValue,
+    }
+    if record.header("content-type") == Some("application/json")
+        && record.header("ce_dataschema").is_none()
+    {
+        return Some(&record.value);
+    }
+    let event: EventBytes<'_> = serde_json::from_slice(&record.value).ok()?;
+    let open = event.unmapped.map(|open| open.incident);
+    Some(event.data.or(open)?.get().as_bytes())
 }
