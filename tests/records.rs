@@ -57,7 +57,6 @@ fn validate<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<String, St
     }
     std::io::Seek::rewind(&mut lines).expect("a file");
     let checked = Command::new(file("validate"))
-        .env("PYTHONPATH", TOOLS.join("python"))
         .stdin(Stdio::from(lines))
         .output()
         .expect("validate runs");
@@ -110,6 +109,25 @@ fn within(value: &[u8]) -> &RawValue {
     }
     let event: Event<'_> = serde_json::from_slice(value).expect("an event");
     event.unmapped.incident
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_records_of_a_running_demo_are_valid_in_each_format() {
+    let mut command = Command::new(file("validate"));
+    command.args(["--demo", "3"]);
+    command.env("INCIDENTD", env!("CARGO_BIN_EXE_incidentd"));
+    let checked = blocking(move || command.output()).await.expect("it runs");
+    let counts = String::from_utf8_lossy(&checked.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{counts}{errors}");
+    tell(format_args!("{counts}"));
+    for class in ["cloudevents 1.0", "raw graph", "ocsf 2005", "ecs alert"] {
+        let created = |line: &str| {
+            line.starts_with(class) && line.contains("created") && line.contains("valid")
+        };
+        assert!(counts.lines().any(created), "{class}: {counts}");
+    }
+    assert!(counts.trim_end().ends_with("errors=0"), "{counts}");
 }
 
 /// Each documented change in a few incidents of one tenant.
