@@ -134,6 +134,16 @@ fn variable_of(text: &str) -> &'static str {
     }
 }
 
+/// What `ledger export` says of a ledger that it can't read.
+async fn export_ledger(config: &Path, env: &[(&str, &str)]) -> String {
+    let mut command = incidentd();
+    command.args(["ledger", "export", "--config"]).arg(config);
+    let done = command.envs(env.iter().copied()).output().await;
+    let done = done.expect("it runs");
+    assert!(!done.status.success(), "{done:?}");
+    String::from_utf8_lossy(&done.stderr).into_owned()
+}
+
 /// The part `kafka` of what `check --json` reports.
 async fn check(config: &Path, env: &[(&str, &str)]) -> Value {
     let mut command = incidentd();
@@ -203,6 +213,10 @@ async fn each_log_in_that_the_page_shows_publishes_and_a_wrong_one_is_named() {
                     OAUTH_VARIABLE => "sasl.oauthbearer.client.id",
                     _ => "sasl.password",
                 };
+                let ledger_in_kafka = setup.without("ledger.path").text("ledger.kind", "kafka");
+                let said = export_ledger(&ledger_in_kafka.write(), &wrong).await;
+                assert!(said.contains(remedy), "{name}: {said}");
+                assert!(!said.contains(WRONG), "{name}: {said}");
                 (check(&config, &wrong).await, remedy)
             }
         };

@@ -20,8 +20,18 @@ pub(super) struct ClientEvents {
     connection: Arc<Connection>,
     /// Receives this client's statistics.
     statistics: Arc<ClientStatistics>,
-    /// This client's connections say nothing about whether Kafka is there.
-    aside: bool,
+    role: Role,
+}
+
+/// What a client's connections say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Whether Kafka is there.
+    Deciding,
+    /// Why Kafka does not answer.
+    Asking,
+    /// Nothing: they are expected to fail.
+    Aside,
 }
 
 impl ClientEvents {
@@ -30,14 +40,22 @@ impl ClientEvents {
         Self {
             connection: Arc::clone(connection),
             statistics: Arc::default(),
-            aside: false,
+            role: Role::Deciding,
+        }
+    }
+
+    /// For a client that asks once: why it can't connect is known then, to be said beside its answer.
+    pub(super) fn asking(connection: &Arc<Connection>) -> Self {
+        Self {
+            role: Role::Asking,
+            ..Self::of(connection)
         }
     }
 
     /// For a client beside it, whose connections are expected to fail.
     pub(super) fn aside(connection: &Arc<Connection>) -> Self {
         Self {
-            aside: true,
+            role: Role::Aside,
             ..Self::of(connection)
         }
     }
@@ -57,7 +75,7 @@ impl ClientContext for ClientEvents {
 
     fn stats_raw(&self, statistics: &[u8]) {
         self.statistics.take(statistics);
-        if !self.aside {
+        if self.role == Role::Deciding {
             self.connection.count_statistics();
         }
     }
@@ -67,7 +85,7 @@ impl ClientContext for ClientEvents {
         let serious = (level as i32) <= (RDKafkaLogLevel::Warning as i32);
         // FAIL and ERROR repeat what `error` below receives; FATAL and GETPID repeat what the publisher finds.
         let repeats = matches!(facility, "FAIL" | "ERROR" | "FATAL" | "GETPID");
-        let tells = serious && !repeats && !self.aside;
+        let tells = serious && !repeats && self.role == Role::Deciding;
         if tells && self.connection.is_new_warning(facility) {
             tracing::warn!(target: "incidentd::kafka", facility, detail, "librdkafka warns");
         } else {
@@ -77,7 +95,8 @@ impl ClientContext for ClientEvents {
 
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            _ if self.aside => {}
+            _ if self.role == Role::Aside => {}
+            Some(RDKafkaErrorCode::AllBrokersDown) if self.role == Role::Asking => {}
             Some(RDKafkaErrorCode::AllBrokersDown) => self.connection.down(),
             Some(
                 code @ (RDKafkaErrorCode::BrokerTransportFailure

@@ -41,8 +41,8 @@ const SETTINGS: [(&str, &str); 5] = [
 
 /// Between two looks at a topic that was just made.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// How long librdkafka may take to write what it has learned of a broker.
-const VERSIONS: Duration = Duration::from_secs(1);
+/// How long librdkafka may take to say what it has learned of a broker.
+const SAID: Duration = Duration::from_secs(1);
 
 /// Why the topic can't be used.
 pub(super) enum TopicError {
@@ -118,7 +118,7 @@ async fn administration(
     kafka: &Arc<Connection>,
 ) -> Result<AdminClient<ClientEvents>, TopicError> {
     kafka.can_log_in().await.map_err(TopicError::Passing)?;
-    let events = ClientEvents::aside(kafka);
+    let events = ClientEvents::asking(kafka);
     let made = connection.administration().create_with_context(events);
     let admin: AdminClient<_> = made.map_err(|error| no_client(connection, error))?;
     kafka.log_in(admin.inner());
@@ -160,20 +160,18 @@ pub(super) async fn look(
     // Not the client of the administration: nobody serves its log.
     let mut config = connection.restoring_consumer("read_committed");
     VersionEvents::enable(&mut config);
-    let events = VersionEvents::new(ClientEvents::aside(kafka));
+    let events = VersionEvents::new(ClientEvents::asking(kafka));
     let consumer: BaseConsumer<VersionEvents> = config
         .create_with_context(events)
         .map_err(|error| no_client(connection, error))?;
     kafka.log_in(consumer.client());
     let topic = settings.topic.clone();
+    let known = Arc::clone(kafka);
     let asked = spawn_blocking(move || {
         let asked = consumer.fetch_metadata(Some(&topic), ASK).map(|metadata| {
             let found = metadata.topics().first();
             let versions = consumer.context();
-            let began = Instant::now();
-            while versions.newest().is_none() && began.elapsed() < VERSIONS {
-                let _ = consumer.poll(LOOK_AGAIN);
-            }
+            poll_until(&consumer, || versions.newest().is_some());
             TopicLook {
                 partitions: found.map(|topic| topic.partitions().len()),
                 error: found.and_then(|topic| topic.error()).map(Code::from),
@@ -181,19 +179,28 @@ pub(super) async fn look(
                 producer_ids: versions.newest(),
             }
         });
+        if asked.is_err() {
+            // The request ends before the client says why it can't connect.
+            poll_until(&consumer, || known.problem().is_some());
+        }
         drop_apart(consumer);
         asked
     });
     match asked.await {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(error)) => {
-            let why = kafka.fit(&error.to_string());
-            Err(passing(
-                format!("Kafka does not show the ledger's topic: {why}"),
-                REACH,
-            ))
+            let what = "Kafka does not show the ledger's topic";
+            Err(unanswered(kafka, what, &error.to_string()))
         }
         Err(_) => Err(passing("the daemon stops", "nothing to do")),
+    }
+}
+
+/// Serves what librdkafka has to say, until it has said this.
+fn poll_until(consumer: &BaseConsumer<VersionEvents>, is_said: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_said() && began.elapsed() < SAID {
+        let _ = consumer.poll(LOOK_AGAIN);
     }
 }
 
@@ -227,11 +234,8 @@ async fn check_policy(
     let of_topic = ResourceSpecifier::Topic(topic);
     let asked = admin.describe_configs([&of_topic], &wait);
     let unknown = |why: String| {
-        let what = format!(
-            "Kafka does not show the settings of the ledger's topic: {}",
-            kafka.fit(&why)
-        );
-        passing(what, REACH)
+        let what = "Kafka does not show the settings of the ledger's topic";
+        unanswered(kafka, what, &why)
     };
     let answers = match timeout(2 * ASK, asked).await {
         Ok(Ok(answers)) => answers,
@@ -328,6 +332,14 @@ pub(super) fn create_command(
         settings.partitions,
         brokers.clamp(1, REPLICAS),
     )
+}
+
+/// Kafka did not answer. If the connection says why, that is said: the request itself only runs out of time.
+fn unanswered(kafka: &Connection, what: &str, error: &str) -> TopicError {
+    match kafka.problem() {
+        Some(problem) => passing(format!("{what}: {}", problem.what), problem.remedy),
+        None => passing(format!("{what}: {}", kafka.fit(error)), REACH),
+    }
 }
 
 fn passing(what: impl Into<String>, remedy: impl Into<String>) -> TopicError {
