@@ -4,6 +4,7 @@
 //! aborted here: the next fence does that, or the coordinator after its time limit.
 
 use std::sync::Arc;
+use std::thread::park_timeout;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
@@ -28,7 +29,7 @@ const FENCE_LIMIT: Duration = Duration::from_secs(20);
 const TRY: Duration = Duration::from_millis(500);
 /// Time limit of a question about a topic.
 const ASK: Duration = Duration::from_secs(2);
-/// First and longest pause while deliveries are awaited. A poll never returns early, so a longer one delays each commit.
+/// First and longest pause while deliveries are awaited. Nothing ends a pause early, so a longer one delays each commit.
 const POLL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 /// Connections that come up and are closed while one record waits, before its size is the reason.
 const CLOSINGS_ALONE: u64 = 3;
@@ -59,6 +60,20 @@ struct OpenTransaction {
     before: Arc<StatisticsSample>,
 }
 
+/// Serves the events that wait. A poll with a time limit would not return before it, and is a busy loop in its last
+/// millisecond: at one poll each 100 ms, each partition would use a hundredth of a processor for nothing.
+fn serve(producer: &Transactional) {
+    let mut waiting = producer.in_flight_count();
+    while waiting > 0 {
+        producer.poll(Duration::ZERO);
+        let left = producer.in_flight_count();
+        if left >= waiting {
+            break;
+        }
+        waiting = left;
+    }
+}
+
 impl EpochProducer {
     /// Fences every earlier producer of the partition. Waits for as long as Kafka is away, and for [`FENCE_LIMIT`] while it is
     /// there.
@@ -77,8 +92,9 @@ impl EpochProducer {
             match producer.init_transactions(TRY) {
                 Ok(()) => return Ok(epoch),
                 Err(ClientError::Transaction(error)) if error.is_retriable() => {
-                    // Serves events. It also keeps errors that come at once from turning this into a busy loop.
-                    producer.poll(POLL.1);
+                    // Errors that come at once must not turn this into a busy loop.
+                    park_timeout(POLL.1);
+                    serve(producer);
                 }
                 Err(error) => return Err(epoch.classify(&error)),
             }
@@ -160,9 +176,9 @@ impl EpochProducer {
     }
 
     /// Serves events, and says when the producer can't be used any more.
-    pub(super) fn poll(&self, pause: Duration) -> Result<(), PartitionLogError> {
+    pub(super) fn poll(&self) -> Result<(), PartitionLogError> {
         let producer = self.producer()?;
-        producer.poll(pause);
+        serve(producer);
         match producer.client().fatal_error() {
             Some((code, why)) => Err(of_error(&self.setup, code, &why)),
             None => Ok(()),
@@ -225,7 +241,7 @@ impl EpochProducer {
             };
         };
         // A producer that has failed for good refuses all that it holds.
-        self.poll(Duration::ZERO)?;
+        self.poll()?;
         if is_purged(&error) {
             return Err(self.why_purged(transaction, producer));
         }
@@ -288,10 +304,11 @@ impl EpochProducer {
         transaction.map_or(0, |transaction| now.closings_since(&transaction.before))
     }
 
-    /// Serves events for this long. An error when the transaction has taken too long, or the broker closes connections over
+    /// Pauses, and serves events. An error when the transaction has taken too long, or the broker closes connections over
     /// what is on its way.
     fn wait_a_bit(&self, pause: Duration) -> Result<(), PartitionLogError> {
-        self.poll(pause)?;
+        park_timeout(pause);
+        self.poll()?;
         self.setup.go_on()?;
         let Some(transaction) = &self.transaction else {
             return Ok(());

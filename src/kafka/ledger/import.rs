@@ -152,7 +152,7 @@ fn serve(partitions: Weak<Vec<FencedPartition>>) {
             for partition in &*partitions {
                 if let Some(ledger) = partition.ledger.try_lock() {
                     // The next write finds what is wrong.
-                    let _ = ledger.log().idle(Duration::ZERO);
+                    let _ = ledger.log().idle();
                 }
             }
             drop(partitions);

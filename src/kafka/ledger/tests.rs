@@ -141,6 +141,12 @@ async fn what_is_committed_is_restored_by_the_next_owner_and_seen_by_consumers()
     .await;
 }
 
+/// Time in which librdkafka works, and in which its events are served.
+fn idle_for(log: &TransactionalLog, millis: u64) {
+    std::thread::park_timeout(Duration::from_millis(millis));
+    log.idle().expect("alive");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_earlier_owner_is_fenced_in_the_middle_of_a_transaction() {
     let (brokers, ledger, records) = topics().await;
@@ -154,7 +160,7 @@ async fn an_earlier_owner_is_fenced_in_the_middle_of_a_transaction() {
             .expect("added");
         first.add(Entry::Row(row(1, "b"))).expect("added");
         // So that it is in the log, and open, when the next owner comes.
-        first.idle(Duration::from_millis(500)).expect("alive");
+        idle_for(&first, 500);
         let mut second = TransactionalLog::new(setup(&brokers, &ledger, 0));
         second.fence().expect("fenced");
         assert_eq!(restore(&mut second), [row(1, "a")]);
@@ -190,7 +196,7 @@ async fn an_open_transaction_hides_no_later_row_from_a_restore() {
         other.fence().expect("fenced");
         other.begin().expect("begun");
         other.add(Entry::Row(row(9, "open"))).expect("added");
-        other.idle(Duration::from_millis(500)).expect("alive");
+        idle_for(&other, 500);
         let mut owner = TransactionalLog::new(of("the-group"));
         owner.fence().expect("fenced");
         let (end, stable) = (
@@ -337,7 +343,7 @@ async fn a_million_rows_are_restored_and_a_commit_takes_milliseconds() {
         );
         let mut times = Vec::new();
         for n in 0..100 {
-            log.idle(Duration::from_millis(50)).expect("alive");
+            idle_for(&log, 50);
             let started = Instant::now();
             write(&mut log, vec![Entry::Row(row(n, &value))]).expect("committed");
             times.push(started.elapsed());

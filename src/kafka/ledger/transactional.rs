@@ -3,8 +3,6 @@
 //! Each fence also writes a row of its own, with a key that no other row has ([`OWNER_KEY`]). It proves that the topic can
 //! be written, and it is the last row that a restore has to see ([`super::restore`]).
 
-use std::time::Duration;
-
 use rdkafka::producer::BaseRecord;
 use uuid::Uuid;
 
@@ -43,9 +41,9 @@ impl TransactionalLog {
     }
 
     /// Serves librdkafka's events while there is nothing to write.
-    pub(super) fn idle(&self, pause: Duration) -> Result<(), PartitionLogError> {
+    pub(super) fn idle(&self) -> Result<(), PartitionLogError> {
         match &self.epoch {
-            Some(epoch) => epoch.poll(pause),
+            Some(epoch) => epoch.poll(),
             None => Ok(()),
         }
     }
@@ -59,7 +57,7 @@ impl TransactionalLog {
     /// One for the whole restore: each is a client with threads of its own.
     fn reader(&mut self) -> Result<&mut RowReader, PartitionLogError> {
         // librdkafka holds every statistics event until somebody takes it.
-        self.idle(Duration::ZERO)?;
+        self.idle()?;
         match &mut self.reader {
             Some(reader) => Ok(reader),
             none => Ok(none.insert(RowReader::open(&self.setup, self.owner.clone())?)),

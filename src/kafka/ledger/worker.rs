@@ -194,7 +194,7 @@ impl WorkerThread {
                 None => match requests.recv_timeout(IDLE) {
                     Ok(request) => request,
                     Err(RecvTimeoutError::Timeout) => {
-                        self.ledger.log().idle(Duration::from_millis(1))?;
+                        self.ledger.log().idle()?;
                         continue;
                     }
                     Err(RecvTimeoutError::Disconnected) => return Ok(()),
