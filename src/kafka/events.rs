@@ -20,12 +20,12 @@ pub(super) struct ClientEvents {
     connection: Arc<Connection>,
     /// Receives this client's statistics.
     statistics: Arc<ClientStatistics>,
-    purpose: Purpose,
+    part: ClientPart,
 }
 
 /// What a client's connections say.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+enum ClientPart {
     /// Whether Kafka is there.
     Deciding,
     /// Why Kafka does not answer.
@@ -40,14 +40,14 @@ impl ClientEvents {
         Self {
             connection: Arc::clone(connection),
             statistics: Arc::default(),
-            purpose: Purpose::Deciding,
+            part: ClientPart::Deciding,
         }
     }
 
     /// For a client that asks once: why it can't connect is known then, to be said beside its answer.
     pub(super) fn asking(connection: &Arc<Connection>) -> Self {
         Self {
-            purpose: Purpose::Asking,
+            part: ClientPart::Asking,
             ..Self::of(connection)
         }
     }
@@ -55,7 +55,7 @@ impl ClientEvents {
     /// For a client beside it, whose connections are expected to fail.
     pub(super) fn aside(connection: &Arc<Connection>) -> Self {
         Self {
-            purpose: Purpose::Aside,
+            part: ClientPart::Aside,
             ..Self::of(connection)
         }
     }
@@ -75,7 +75,7 @@ impl ClientContext for ClientEvents {
 
     fn stats_raw(&self, statistics: &[u8]) {
         self.statistics.take(statistics);
-        if self.purpose == Purpose::Deciding {
+        if self.part == ClientPart::Deciding {
             self.connection.count_statistics();
         }
     }
@@ -85,7 +85,7 @@ impl ClientContext for ClientEvents {
         let serious = (level as i32) <= (RDKafkaLogLevel::Warning as i32);
         // FAIL and ERROR repeat what `error` below receives; FATAL and GETPID repeat what the publisher finds.
         let repeats = matches!(facility, "FAIL" | "ERROR" | "FATAL" | "GETPID");
-        let tells = serious && !repeats && self.purpose == Purpose::Deciding;
+        let tells = serious && !repeats && self.part == ClientPart::Deciding;
         if tells && self.connection.is_new_warning(facility) {
             tracing::warn!(target: "incidentd::kafka", facility, detail, "librdkafka warns");
         } else {
@@ -95,8 +95,8 @@ impl ClientContext for ClientEvents {
 
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            _ if self.purpose == Purpose::Aside => {}
-            Some(RDKafkaErrorCode::AllBrokersDown) if self.purpose == Purpose::Asking => {}
+            _ if self.part == ClientPart::Aside => {}
+            Some(RDKafkaErrorCode::AllBrokersDown) if self.part == ClientPart::Asking => {}
             Some(RDKafkaErrorCode::AllBrokersDown) => self.connection.down(),
             Some(
                 code @ (RDKafkaErrorCode::BrokerTransportFailure
