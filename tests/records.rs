@@ -1,6 +1,7 @@
 //! Records in the schemas of others, checked with those schemas (`tests/records/validate`), and an incident's life in each
 //! format, as consumers see it.
 
+mod examples;
 mod life;
 mod sdks;
 mod variants;

@@ -18,7 +18,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -199,6 +199,26 @@ pub async fn alter_topic(bootstrap: &str, topic: &str, key: &str, value: &str) {
     for result in results {
         result.unwrap_or_else(|(of, code)| panic!("{of:?} was not changed: {code}"));
     }
+}
+
+/// Writes these records to the ends of their partitions, each in a batch of its own: two may be too large for the topic.
+/// Blocks until they are there.
+pub fn append(bootstrap: &str, topic: &str, records: &[Found]) {
+    let mut config = client(bootstrap);
+    config.set("batch.num.messages", "1");
+    let producer: BaseProducer = config.create().expect("a producer");
+    for record in records {
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in &record.headers {
+            let value = Some(value);
+            headers = headers.insert(Header { key, value });
+        }
+        let to = BaseRecord::to(topic).partition(record.partition);
+        let record = to.key(&record.key).payload(&record.value).headers(headers);
+        let sent = producer.send(record);
+        sent.map_err(|(error, _)| error).expect("queued");
+    }
+    producer.flush(START_LIMIT).expect("sent");
 }
 
 /// Begins a transaction with one record in each of these partitions of topics, and leaves it open, as an owner that dies
