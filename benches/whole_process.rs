@@ -3,6 +3,7 @@
 //!
 //!     tests/run --bench whole_process
 //!     INCIDENTD_BENCH_LEDGER=kafka tests/run --bench whole_process        with the ledger in Kafka, 32 partitions of it
+//!     INCIDENTD_BENCH_FORMATS="raw cloudevents ocsf ecs" tests/run --bench whole_process      in each format, one after the other
 //!     INCIDENTD_BENCH_INCIDENTS=10 …                                      as many of each tenant, to try the bench itself
 //!
 //! Simulator, broker and measurement are processes of their own: the printed figures are those of the daemon alone, from its
@@ -45,17 +46,27 @@ struct Run {
     incidents: u32,
     /// `local` or `kafka`.
     ledger: String,
+    format: String,
 }
 
 impl Run {
-    fn of_environment() -> Self {
-        let incidents = std::env::var("INCIDENTD_BENCH_INCIDENTS");
-        Self {
-            brokers: support::kafka::shared(),
-            topic: format!("whole-process-{}", uuid::Uuid::new_v4()),
-            incidents: incidents.map_or(INCIDENTS, |text| text.parse().expect("a number")),
-            ledger: std::env::var("INCIDENTD_BENCH_LEDGER").unwrap_or_else(|_| "local".to_owned()),
-        }
+    /// One for each format.
+    fn all_of_environment() -> Vec<Self> {
+        let variable = |name: &str, default: &str| {
+            std::env::var(format!("INCIDENTD_BENCH_{name}")).unwrap_or_else(|_| default.to_owned())
+        };
+        let incidents = variable("INCIDENTS", &INCIDENTS.to_string());
+        let formats = variable("FORMATS", "cloudevents");
+        let formats = formats.split_whitespace();
+        formats
+            .map(|format| Self {
+                brokers: support::kafka::shared(),
+                topic: format!("whole-process-{}", uuid::Uuid::new_v4()),
+                incidents: incidents.parse().expect("a number"),
+                ledger: variable("LEDGER", "local"),
+                format: format.to_owned(),
+            })
+            .collect()
     }
 
     fn records(&self) -> usize {
@@ -81,6 +92,7 @@ fn configure(folder: &Path, simulator: &Simulator, run: &Run) {
         brokers,
         topic,
         ledger: kind,
+        format,
         ..
     } = run;
     let (url, secret) = (simulator.url(), folder.join("client-secret"));
@@ -103,6 +115,7 @@ requests_per_minute = 6000
 [kafka]
 brokers = "{brokers}"
 topic = "{topic}"
+format = "{format}"
 [kafka.properties]
 "compression.type" = "zstd"
 [ledger]
@@ -154,20 +167,24 @@ async fn read_back(run: &Run) -> Content {
 
 #[tokio::main]
 async fn main() {
-    let run = Run::of_environment();
-    let records = run.records();
-    support::kafka::create_topic(&run.brokers, &run.topic, PARTITIONS, &[]).await;
-    println!(
-        "preparing {records} incidents of {TENANTS} tenants, ledger.kind = {}",
-        run.ledger
-    );
-    let simulator = upstream::simulator(TENANTS, run.incidents, BYTES).await;
+    let runs = Run::all_of_environment();
+    let incidents = runs.first().expect("a format").incidents;
+    println!("preparing {incidents} incidents of each of {TENANTS} tenants");
+    let simulator = upstream::simulator(TENANTS, incidents, BYTES).await;
     // The simulator writes an incident out when it is first read: not while the daemon waits for it.
     for tenant in simulator.world().tenants() {
         upstream::pages(&simulator, &tenant).await;
     }
+    for run in &runs {
+        measure(&simulator, run).await;
+    }
+}
+
+async fn measure(simulator: &Simulator, run: &Run) {
+    let records = run.records();
+    support::kafka::create_topic(&run.brokers, &run.topic, PARTITIONS, &[]).await;
     let folder = tempfile::tempdir().expect("a folder");
-    configure(folder.path(), &simulator, &run);
+    configure(folder.path(), simulator, run);
 
     let started = Instant::now();
     let daemon = Daemon::spawn(&folder.path().join("incidentd.toml"), &[], &[]);
@@ -179,13 +196,15 @@ async fn main() {
     let (user, system, peak) = spent(&daemon);
     daemon.stop().await;
 
-    let found = read_back(&run).await;
+    let found = read_back(run).await;
     let megabytes = found.bytes as f64 / 1e6;
     println!(
-        "whole process: {} records of {:.0} bytes, {} incidents, {} duplicates\n\
+        "whole process, {}, ledger {}: {} records of {:.0} bytes, {} incidents, {} duplicates\n\
          wall {wall:.1} s: {:.0} records/s, {:.1} MB/s\n\
          cpu {:.2} s (user {user:.2}, system {system:.2}): {:.1} us a record\n\
          peak memory {:.1} MB",
+        run.format,
+        run.ledger,
         found.records,
         found.bytes as f64 / found.records as f64,
         found.incidents.len(),
