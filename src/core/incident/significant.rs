@@ -107,7 +107,7 @@ const ITEM: u64 = 9;
 const LIST: u64 = 10;
 
 /// The hash of an absent value.
-const ABSENT: u64 = 0;
+pub(super) const ABSENT: u64 = 0;
 
 /// The hashes of the significant members of one object, as they are found.
 #[derive(Debug)]
@@ -148,6 +148,11 @@ impl MemberHashes {
         }
         mix(OBJECT, sum, count)
     }
+
+    /// The hash of each member, in the order of the table.
+    pub(super) fn into_hashes(self) -> [u64; MOST] {
+        self.hashes
+    }
 }
 
 /// The hash of bytes that can't be compared by their meaning.
@@ -166,7 +171,7 @@ fn value_or_bytes(input: &mut Scanner<'_>, compared: &Compared) -> Result<u64, B
 }
 
 /// The hash of the next value.
-fn value(input: &mut Scanner<'_>, compared: &Compared) -> Result<u64, Broken> {
+pub(super) fn value(input: &mut Scanner<'_>, compared: &Compared) -> Result<u64, Broken> {
     match compared {
         Compared::Object(members) if input.enter(Begins::Object) => {
             let mut collected = MemberHashes::of(members);
