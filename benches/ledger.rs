@@ -67,6 +67,7 @@ async fn fill(ledger: &LocalLedger) {
                 seen: (0..INCIDENTS)
                     .map(|id| (IncidentId(id), seen(id)))
                     .collect(),
+                outlines: Vec::new(),
                 letters: Vec::new(),
                 state: None,
                 forget_before: None,

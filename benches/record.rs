@@ -61,6 +61,7 @@ fn bench(criterion: &mut Criterion) {
                 reading,
                 change: Change::Updated,
                 seen: reading.seen(None),
+                compared: Default::default(),
                 raw: raw.clone(),
             };
             group.bench_function(BenchmarkId::new(name, size), |b| {

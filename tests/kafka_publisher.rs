@@ -278,6 +278,7 @@ fn item(id: u64, incident: &Value) -> Item {
         reading,
         change: Change::Created,
         seen: reading.seen(None),
+        compared: Default::default(),
         raw: incident.to_string().into(),
     }
 }

@@ -88,6 +88,7 @@ fn item(change: Change, shape: &'static Shape, incident: &Value) -> Item {
         reading,
         change,
         seen: reading.seen(None),
+        compared: Default::default(),
         raw: Bytes::from(raw),
     }
 }

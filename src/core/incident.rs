@@ -1,13 +1,13 @@
 //! What Microsoft's answers hold: how a page is cut into incidents, which members of an incident are read, and what
 //! makes a version.
 
-pub(crate) mod alert_list;
-pub(crate) mod changes;
+pub mod alert_list;
+pub mod changes;
 pub(crate) mod dead_letters;
 pub mod further_alerts;
 pub mod json;
 mod members;
-pub(crate) mod outline;
+pub mod outline;
 mod packed_id;
 pub mod page;
 pub mod reading;

@@ -13,6 +13,7 @@ use crate::ports::LedgerEntry;
 use super::dead_letters::LETTERS;
 use super::error::{LedgerError, StoreError};
 use super::open::{self, Disk, FILE};
+use super::outlines::{OUTLINES, outline_of};
 use super::store::Store;
 use super::tables::{TENANTS, VERSIONS};
 
@@ -72,12 +73,16 @@ impl LedgerFile {
             let of = |tenant, number| codec::incident_key(TenantId::from_bytes(tenant), number);
             let (first, last) = (of(first, IncidentId(0)), of(last, IncidentId(u64::MAX)));
             let versions = transaction.open_table(VERSIONS)?;
+            let outlines = transaction.open_table(OUTLINES)?;
             for row in versions.range::<&[u8; KEY_LEN]>(&first..=&last)? {
                 let (key, value) = row?;
                 let (tenant, ContentHash(id)) = parts(key.value())?;
                 let seen = codec::decode_seen(value.value())?;
+                let outline = outlines.get(key.value())?;
+                let outline = outline.and_then(|row| outline_of(&seen, row.value()));
                 let entry = LedgerEntry {
                     seen: vec![(IncidentId(id), seen)],
+                    outlines: outline.map(|it| (IncidentId(id), it)).into_iter().collect(),
                     ..LedgerEntry::of(tenant)
                 };
                 if !go_on(entry) {

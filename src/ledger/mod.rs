@@ -21,6 +21,7 @@ mod dead_letters;
 mod error;
 mod file;
 mod open;
+mod outlines;
 mod problem;
 mod prune;
 mod readers;
@@ -46,6 +47,7 @@ use crate::core::health::failure::Failure;
 use crate::core::health::status::{PartState, PartStatus};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::outline::PackedOutline;
 use crate::core::incident::version::{ContentHash, Seen};
 use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
@@ -160,6 +162,15 @@ impl Ledger for LocalLedger {
     ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>> {
         let ids = ids.to_vec();
         Box::pin(self.readers.read(move |store| store.known(tenant, &ids)))
+    }
+
+    fn outlines<'a>(
+        &'a self,
+        tenant: TenantId,
+        ids: &'a [IncidentId],
+    ) -> BoxFuture<'a, Result<Vec<Option<PackedOutline>>, Failure>> {
+        let ids = ids.to_vec();
+        Box::pin(self.readers.read(move |store| store.outlines(tenant, &ids)))
     }
 
     fn letters(

@@ -25,6 +25,7 @@ use crate::core::codec;
 use super::copy_on_write::CopyOnWriteFile;
 use super::dead_letters::LETTERS;
 use super::error::LedgerError;
+use super::outlines::OUTLINES;
 use super::tables::{TENANTS, VERSIONS, write};
 
 /// The format of the rows that this program writes, but for the states of paused tenants. A file of format 1 may have rows of up to format 3, which were written
@@ -322,6 +323,7 @@ fn fill_new(path: &Path, opener: &Opener) -> Result<(), Box<redb::Error>> {
             transaction.open_table(VERSIONS)?;
             transaction.open_table(TENANTS)?;
             transaction.open_table(LETTERS)?;
+            transaction.open_table(OUTLINES)?;
             Ok(())
         })?;
         database.close()?;

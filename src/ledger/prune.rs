@@ -12,6 +12,7 @@ use crate::core::incident::version::ContentHash;
 use crate::core::time::ticks::{PER_SECOND, Ticks};
 
 use super::dead_letters::LETTERS;
+use super::outlines::OUTLINES;
 use super::tables::{TENANTS, VERSIONS};
 
 /// Days for which the rows of an absent tenant are kept: Defender's retention of incidents.
@@ -66,6 +67,9 @@ pub(super) fn drop_rows(
     let mut dead = transaction.open_table(LETTERS)?;
     let of = contents.map(|content| codec::dead_key(tenant, content));
     let left = left - drop_between(&mut dead, of, left)?;
+    let mut outlines = transaction.open_table(OUTLINES)?;
+    let of = incidents.map(|id| codec::incident_key(tenant, id));
+    let left = left - drop_between(&mut outlines, of, left)?;
     if left == 0 {
         return Ok(false);
     }

@@ -15,6 +15,7 @@ use redb::{
 use crate::core::codec::{self, KEY_LEN};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::outline::PackedOutline;
 use crate::core::incident::version::{ContentHash, Seen};
 use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
@@ -23,6 +24,7 @@ use crate::ports::LedgerEntry;
 use super::dead_letters::{self, LETTERS};
 use super::error::StoreError;
 use super::open::{Home, Opener, raise};
+use super::outlines::{self, OUTLINES};
 use super::prune;
 use super::tables::{TENANTS, VERSIONS, write};
 
@@ -72,6 +74,7 @@ impl Store {
             let changed = dead_letters::last_changed(self.path());
             let database = (self.opener)(self.path())?;
             dead_letters::prepare(&database, changed)?;
+            outlines::prepare(&database)?;
             raise(&database)?;
             let versions = database.begin_read()?.open_table(VERSIONS)?.len()?;
             Ok((database, versions))
@@ -106,6 +109,14 @@ impl Store {
             };
             ids.iter().map(look_up).collect()
         })
+    }
+
+    pub(super) fn outlines(
+        &self,
+        tenant: TenantId,
+        ids: &[IncidentId],
+    ) -> Result<Vec<Option<PackedOutline>>, StoreError> {
+        self.read(|transaction| outlines::of(transaction, tenant, ids))
     }
 
     pub(super) fn letters(
@@ -208,14 +219,17 @@ fn insert<'a>(
     let mut versions = transaction.open_table(VERSIONS)?;
     let mut tenants = transaction.open_table(TENANTS)?;
     let mut dead = transaction.open_table(LETTERS)?;
+    let mut outlines = transaction.open_table(OUTLINES)?;
     for entry in entries {
         for (id, seen) in &entry.seen {
             let key = codec::incident_key(entry.tenant, *id);
             versions.insert(&key, codec::encode_seen(seen).as_slice())?;
         }
+        outlines::insert(&mut outlines, entry)?;
         dead_letters::insert(&mut dead, entry.tenant, &entry.letters)?;
         if let Some(before) = entry.forget_before {
             forget(&mut versions, entry.tenant, before)?;
+            outlines::forget(&mut outlines, entry.tenant, before)?;
         }
         if let Some(before) = entry.forget_letters_before {
             dead_letters::forget(&mut dead, entry.tenant, before)?;

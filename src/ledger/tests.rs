@@ -4,11 +4,13 @@ mod absent;
 mod damage;
 mod faults;
 mod model;
+mod outlines;
 
 use std::path::Path;
 
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::{Letter, MOST};
+use crate::core::incident::outline::PackedOutline;
 use crate::core::incident::version::{ContentHash, Forms, Phase, Seen};
 use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::Backlog;
@@ -40,6 +42,7 @@ fn entry(of: u8, id: u64) -> LedgerEntry {
     LedgerEntry {
         tenant: tenant(of),
         seen: vec![(IncidentId(id), seen(id))],
+        outlines: Vec::new(),
         letters: Vec::new(),
         state: Some(TenantState {
             start: Ticks(0),

@@ -16,6 +16,7 @@ use crate::core::health::failure::{Failure, Health};
 use crate::core::health::status::PartStatus;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::outline::{Comparison, PackedOutline};
 use crate::core::incident::version::{Change, ContentHash, Reading, Seen};
 use crate::core::ownership::Ownership;
 use crate::core::sweep::cursor::TenantState;
@@ -56,6 +57,8 @@ pub enum Item {
         change: Change,
         /// What the ledger keeps.
         seen: Seen,
+        /// What is new in it, and what the ledger keeps for the next comparison.
+        compared: Comparison,
         /// Microsoft's bytes, with all alerts.
         raw: Bytes,
     },
@@ -180,6 +183,8 @@ pub struct LedgerEntry {
     pub tenant: TenantId,
     /// The versions now published.
     pub seen: Vec<(IncidentId, Seen)>,
+    /// The outlines of these versions, in their order. A version without one replaces that of the version before by none.
+    pub outlines: Vec<(IncidentId, PackedOutline)>,
     /// The elements that can't be read, by their content.
     pub letters: Vec<(ContentHash, Letter)>,
     /// The tenant's new state, when it changed.
@@ -196,11 +201,23 @@ impl LedgerEntry {
         Self {
             tenant,
             seen: Vec::new(),
+            outlines: Vec::new(),
             letters: Vec::new(),
             state: None,
             forget_before: None,
             forget_letters_before: None,
         }
+    }
+
+    /// The versions, each with its outline.
+    pub(crate) fn versions(
+        &self,
+    ) -> impl Iterator<Item = (IncidentId, &Seen, Option<&PackedOutline>)> {
+        let mut outlines = self.outlines.iter().peekable();
+        self.seen.iter().map(move |(id, seen)| {
+            let outline = outlines.next_if(|(of, _)| of == id);
+            (*id, seen, outline.map(|(_, outline)| outline))
+        })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -224,6 +241,13 @@ pub trait Ledger: Send + Sync {
         tenant: TenantId,
         ids: &'a [IncidentId],
     ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>>;
+
+    /// For each id the outline of the version last published, if it is known.
+    fn outlines<'a>(
+        &'a self,
+        tenant: TenantId,
+        ids: &'a [IncidentId],
+    ) -> BoxFuture<'a, Result<Vec<Option<PackedOutline>>, Failure>>;
 
     /// What is remembered of contents that could not be read.
     fn letters(
@@ -257,6 +281,12 @@ pub trait Lease: Send + Sync {
         &'a self,
         ids: &'a [IncidentId],
     ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>>;
+
+    /// For each id the outline of the version last published, if it is known.
+    fn outlines<'a>(
+        &'a self,
+        ids: &'a [IncidentId],
+    ) -> BoxFuture<'a, Result<Vec<Option<PackedOutline>>, Failure>>;
 
     /// What is remembered of contents that could not be read.
     fn letters(&self) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>>;
@@ -318,6 +348,9 @@ pub trait TenantLedger: Send + Sync {
 
     /// For each id the version last published.
     fn known(&self, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure>;
+
+    /// For each id the outline of the version last published, if it is known.
+    fn outlines(&self, ids: &[IncidentId]) -> Result<Vec<Option<PackedOutline>>, Failure>;
 
     /// What is remembered of contents that could not be read.
     fn letters(&self) -> Result<Vec<(ContentHash, Letter)>, Failure>;

@@ -47,6 +47,7 @@ fn incident(encoder: &RecordEncoder, change: Change, reading: &Reading, raw: &[u
         reading: *reading,
         change,
         seen: reading.seen(None),
+        compared: Default::default(),
         raw: Bytes::copy_from_slice(raw),
     };
     encoder.encode(&item).expect("an incident has a record")

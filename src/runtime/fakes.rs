@@ -29,6 +29,7 @@ use super::tokens::{TokenContext, TokenKeeper};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::outline::PackedOutline;
 use crate::core::incident::version::{ContentHash, Deduplicate, Seen};
 use crate::core::sweep::cursor::{Reach, TenantState};
 use crate::core::time::ticks::{PER_SECOND, Ticks};
@@ -158,6 +159,7 @@ fn plain_encoder(tenant: TenantId) -> Arc<dyn Encoder> {
 pub struct MemoryLedger {
     pub states: Mutex<HashMap<TenantId, TenantState>>,
     pub seen: Mutex<HashMap<(TenantId, IncidentId), Seen>>,
+    pub outlines: Mutex<HashMap<(TenantId, IncidentId), PackedOutline>>,
     pub letters: Mutex<HashMap<(TenantId, ContentHash), Letter>>,
     pub full: AtomicBool,
     /// Whether the disk does not answer, so that no read ends.
@@ -190,6 +192,16 @@ impl Ledger for MemoryLedger {
         self.answer(known.collect())
     }
 
+    fn outlines<'a>(
+        &'a self,
+        tenant: TenantId,
+        ids: &'a [IncidentId],
+    ) -> BoxFuture<'a, Result<Vec<Option<PackedOutline>>, Failure>> {
+        let outlines = self.outlines.lock();
+        let known = ids.iter().map(|id| outlines.get(&(tenant, *id)).cloned());
+        self.answer(known.collect())
+    }
+
     fn letters(
         &self,
         tenant: TenantId,
@@ -211,6 +223,14 @@ impl Ledger for MemoryLedger {
                     "disk full",
                     "free some",
                 ));
+            }
+            let mut outlines = self.outlines.lock();
+            for (id, _, outline) in entry.versions() {
+                let key = (entry.tenant, id);
+                match outline {
+                    Some(outline) => outlines.insert(key, outline.clone()),
+                    None => outlines.remove(&key),
+                };
             }
             let mut seen = self.seen.lock();
             seen.extend(

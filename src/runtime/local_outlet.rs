@@ -22,6 +22,7 @@ use super::limits::{Stretch, do_work};
 use crate::core::health::failure::Failure;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::outline::PackedOutline;
 use crate::core::incident::version::{ContentHash, Seen};
 use crate::core::ownership::Ownership;
 use crate::core::sweep::cursor::TenantState;
@@ -302,6 +303,13 @@ impl Lease for LocalLease {
         ids: &'a [IncidentId],
     ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>> {
         self.outlet.ledger.known(self.tenant, ids)
+    }
+
+    fn outlines<'a>(
+        &'a self,
+        ids: &'a [IncidentId],
+    ) -> BoxFuture<'a, Result<Vec<Option<PackedOutline>>, Failure>> {
+        self.outlet.ledger.outlines(self.tenant, ids)
     }
 
     fn letters(&self) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>> {

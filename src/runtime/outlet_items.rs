@@ -39,9 +39,12 @@ pub(super) fn record_items(entry: &mut LedgerEntry, done: Vec<Item>) -> Vec<Chan
                 reading,
                 seen,
                 change,
+                compared,
                 ..
             } => {
                 entry.seen.push((reading.id, seen));
+                let outline = compared.outline.map(|outline| (reading.id, outline));
+                entry.outlines.extend(outline);
                 changes.push(change);
             }
             Item::Adopted { id, seen } => entry.seen.push((id, seen)),

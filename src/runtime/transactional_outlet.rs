@@ -24,6 +24,7 @@ use super::outlet_items::{
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::outline::PackedOutline;
 use crate::core::incident::version::{ContentHash, Seen};
 use crate::core::ownership::Ownership;
 use crate::core::sweep::cursor::TenantState;
@@ -263,6 +264,13 @@ impl Lease for TransactionalLease {
         ids: &'a [IncidentId],
     ) -> BoxFuture<'a, Result<Vec<Option<Seen>>, Failure>> {
         std::future::ready(self.ledger.known(ids)).boxed()
+    }
+
+    fn outlines<'a>(
+        &'a self,
+        ids: &'a [IncidentId],
+    ) -> BoxFuture<'a, Result<Vec<Option<PackedOutline>>, Failure>> {
+        std::future::ready(self.ledger.outlines(ids)).boxed()
     }
 
     fn letters(&self) -> BoxFuture<'_, Result<Vec<(ContentHash, Letter)>, Failure>> {

@@ -7,7 +7,7 @@
 //! A version that the ledger has already stays if it is the later one. A tenant that has another state in the ledger is refused:
 //! it was read there, and no cursor is right for both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, Read};
 
 use futures_util::future::try_join_all;
@@ -151,6 +151,7 @@ impl Import<'_> {
         let waiting = self.waiting.entry(tenant);
         let waiting = waiting.or_insert_with(|| LedgerEntry::of(tenant));
         waiting.seen.extend(entry.seen);
+        waiting.outlines.extend(entry.outlines);
         waiting.letters.extend(entry.letters);
         self.rows += 1;
         match self.rows < ROWS {
@@ -169,6 +170,8 @@ impl Import<'_> {
                 let known = known.next().flatten();
                 known.is_none_or(|known| rank(&known) < rank(seen))
             });
+            let written: HashSet<_> = entry.seen.iter().map(|(id, _)| *id).collect();
+            entry.outlines.retain(|(id, _)| written.contains(id));
             if !entry.letters.is_empty() {
                 let known: BTreeMap<_, _> = self
                     .target

@@ -3,18 +3,20 @@
 //! ```text
 //! {"row":"ledger","format":1,"incidentd":"0.1.0","from":"…","exported":"2026-01-01T00:00:00Z"}
 //! {"row":"state","tenant":"…","value":"04…","sum":"…"}
-//! {"row":"version","tenant":"…","incident":4162,"value":"04…","sum":"…"}
+//! {"row":"version","tenant":"…","incident":4162,"value":"04…","sum":"…","outline":"01…","outline_sum":"…"}
 //! {"row":"letter","tenant":"…","content":"…","value":"04…","sum":"…"}
 //! {"row":"end","rows":3}
 //! ```
 //!
 //! Values are those of [`crate::core::codec`] in hexadecimal digits, so that nothing is lost or rounded. Each line has a sum over
-//! what it says, and the last line the number of rows: a line that was damaged or lost on the way is noticed.
+//! what it says, and the last line the number of rows: a line that was damaged or lost on the way is noticed. A version may have
+//! an outline, with a sum of its own: an earlier incidentd passes over both.
 
 use serde::{Deserialize, Serialize};
 
 use crate::core::codec::{self, CodecError};
 use crate::core::ids::{IncidentId, TenantId};
+use crate::core::incident::outline::PackedOutline;
 use crate::core::incident::version::ContentHash;
 use crate::ports::LedgerEntry;
 
@@ -41,6 +43,10 @@ pub(super) enum LedgerLine {
         incident: u64,
         value: String,
         sum: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        outline: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        outline_sum: Option<String>,
     },
     Letter {
         tenant: String,
@@ -72,13 +78,16 @@ impl LedgerLine {
                 value,
             }
         });
-        let versions = entry.seen.iter().map(move |(id, seen)| {
+        let versions = entry.versions().map(move |(id, seen, outline)| {
             let value = hex(&codec::encode_seen(seen));
+            let outline = outline.map(|outline| hex(outline.as_bytes()));
             Self::Version {
                 sum: sum("version", of, id.0, &value),
                 tenant: of.to_string(),
                 incident: id.0,
                 value,
+                outline_sum: outline.as_ref().map(|it| sum("outline", of, id.0, it)),
+                outline,
             }
         });
         let letters = entry.letters.iter().map(move |(content, letter)| {
@@ -103,6 +112,7 @@ impl LedgerLine {
                 incident,
                 value,
                 sum,
+                ..
             } => ("version", tenant, *incident, value, sum),
             Self::Letter {
                 tenant,
@@ -124,9 +134,25 @@ impl LedgerLine {
         let mut entry = LedgerEntry::of(tenant);
         match self {
             Self::State { .. } => entry.state = Some(codec::decode_state(&bytes)?),
-            Self::Version { .. } => {
-                let seen = codec::decode_seen(&bytes)?;
-                entry.seen.push((IncidentId(number), seen));
+            Self::Version {
+                outline,
+                outline_sum,
+                ..
+            } => {
+                let (id, seen) = (IncidentId(number), codec::decode_seen(&bytes)?);
+                entry.seen.push((id, seen));
+                let expected = outline
+                    .as_ref()
+                    .map(|it| sum("outline", tenant, number, it));
+                if *outline_sum != expected {
+                    return Err(LineError::Damaged("the sum of its outline does not fit"));
+                }
+                if let Some(outline) = outline {
+                    let bytes = unhex(outline);
+                    let bytes =
+                        bytes.ok_or(LineError::Damaged("its outline is not hexadecimal"))?;
+                    entry.outlines.push((id, PackedOutline::from_bytes(&bytes)));
+                }
             }
             _ => {
                 let letter = codec::decode_letter(&bytes)?;
@@ -178,6 +204,7 @@ mod tests {
         };
         LedgerEntry {
             seen: vec![(IncidentId(u64::MAX), seen), (IncidentId(1), seen)],
+            outlines: vec![(IncidentId(1), PackedOutline::from_bytes(&[1, 2, 3]))],
             letters: vec![(ContentHash(0xabc), letter)],
             state: Some(TenantState {
                 start: Ticks(1),
@@ -207,6 +234,7 @@ mod tests {
         for line in lines() {
             let row = read(&line).expect(&line);
             found.seen.extend(row.seen);
+            found.outlines.extend(row.outlines);
             found.letters.extend(row.letters);
             found.state = found.state.or(row.state);
         }

@@ -81,6 +81,15 @@ pub struct Comparison {
     pub changes: Option<Box<Changes>>,
 }
 
+impl Comparison {
+    /// About what it takes in memory, with the texts of it that a record has twice.
+    pub fn size(&self) -> usize {
+        let outline = self.outline.as_ref().map_or(0, |it| it.as_bytes().len());
+        let changes = self.changes.as_ref().map_or(0, |changes| changes.size());
+        outline + 3 * changes
+    }
+}
+
 /// Compares an incident with the version that was published before, of which the ledger has these two.
 pub fn compare(
     raw: &[u8],

@@ -7,14 +7,17 @@
 use std::sync::Arc;
 
 use crate::core::health::failure::Failure;
+use crate::core::incident::outline::PackedOutline;
 use crate::ports::Record;
 
 /// A row of the ledger's topic. Compaction keeps the last row of each key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Row {
     pub(super) key: Vec<u8>,
     /// `None` removes the key (a tombstone).
     pub(super) value: Option<Vec<u8>>,
+    /// Of a version: the header with its outline.
+    pub(super) outline: Option<PackedOutline>,
 }
 
 /// What a transaction writes, in order.

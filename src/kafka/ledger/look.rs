@@ -19,10 +19,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::log::{PartitionLogError, Row};
+use super::log::PartitionLogError;
 use super::log_error::{held_up, of_reading, of_row};
 use super::memory::PartitionMemory;
-use super::restore::{LedgerConsumer, make_consumer, passes};
+use super::restore::{LedgerConsumer, make_consumer, passes, row_of};
 use super::rows::{LedgerRow, PARTITIONS};
 use super::setup::WorkerSetup;
 use super::topic::{self, TopicError};
@@ -199,11 +199,8 @@ fn written(setup: &WorkerSetup) -> Result<Option<LedgerRow>, PartitionLogError> 
             setup.go_on()?;
             match consumer.poll(WAIT) {
                 Some(Ok(message)) if message.key() == Some(PARTITIONS) => {
-                    let row = Row {
-                        key: PARTITIONS.to_vec(),
-                        value: message.payload().map(<[u8]>::to_vec),
-                    };
-                    let row = LedgerRow::decode(&row).map_err(|error| of_row(setup, &error))?;
+                    let row = LedgerRow::decode(&row_of(&message))
+                        .map_err(|error| of_row(setup, &error))?;
                     return Ok(Some(row));
                 }
                 // The restore looks again.
@@ -300,10 +297,7 @@ fn read(
             Some(Err(error)) => return Err(of_reading(setup, &error)),
             Some(Ok(message)) => {
                 (heard, at_end) = (Instant::now(), false);
-                let row = Row {
-                    key: message.key().unwrap_or_default().to_vec(),
-                    value: message.payload().map(<[u8]>::to_vec),
-                };
+                let row = row_of(&message);
                 if row.key != OWNER_KEY {
                     memory.apply(&row).map_err(|error| of_row(setup, &error))?;
                 }

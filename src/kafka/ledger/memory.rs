@@ -7,32 +7,24 @@
 //!
 //! A version takes about 70 bytes, so that a million of them take 70 MB: measured with ids that ascend as they are read, the
 //! usual and the worst order, which leaves the map's nodes half empty.
-//!
-//! **Forgetting.** A sweep asks now and then to forget versions from before an instant. They are found by a pass over the
-//! tenant's versions in the order of their ids. Each commit of the tenant goes on with it, until the pass has seen all of them;
-//! a transaction looks at no more than [`LOOKS`] versions and removes no more than [`MOST_TOMBSTONES`] rows. So no transaction
-//! is long because a tenant has a million versions, and there is no index. A version that is not removed yet is harmless:
-//! Microsoft does not show it any more.
 
 mod compact;
+mod forget;
 
 use std::collections::{BTreeMap, HashSet};
 
 use compact::CompactSeen;
+use forget::{ForgetBudget, ForgetPass, MOST_TOMBSTONES};
 
 use super::log::Row;
 use super::rows::{LedgerRow, RowError};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::outline::PackedOutline;
 use crate::core::incident::version::{ContentHash, Seen};
 use crate::core::sweep::cursor::TenantState;
 use crate::core::time::ticks::Ticks;
 use crate::ports::LedgerEntry;
-
-/// The most rows that a transaction removes, over all its tenants.
-const MOST_TOMBSTONES: usize = 1_000;
-/// The most versions that a transaction looks at to find them.
-const LOOKS: usize = 10_000;
 
 /// See the module's documentation.
 #[derive(Debug, Default, PartialEq)]
@@ -46,23 +38,15 @@ pub(super) struct PartitionMemory {
 #[derive(Debug, Default, PartialEq)]
 struct TenantMemory {
     state: Option<TenantState>,
-    versions: BTreeMap<IncidentId, CompactSeen>,
+    versions: BTreeMap<IncidentId, StoredVersion>,
     letters: BTreeMap<u64, Letter>,
     pass: Option<ForgetPass>,
 }
 
-/// A pass over a tenant's versions that removes those from before an instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ForgetPass {
-    before: Ticks,
-    /// The next version to look at.
-    from: IncidentId,
-}
-
-/// What a transaction may still do to forget.
-struct ForgetBudget {
-    looks: usize,
-    removals: usize,
+#[derive(Debug, PartialEq)]
+struct StoredVersion {
+    seen: CompactSeen,
+    outline: Option<PackedOutline>,
 }
 
 /// What a transaction changes. It is computed before the transaction, and holds once that is committed.
@@ -96,21 +80,19 @@ impl PartitionMemory {
         entries: impl Iterator<Item = &'a LedgerEntry> + Clone,
     ) -> MemoryChange {
         let mut change = MemoryChange::default();
-        let mut budget = ForgetBudget {
-            looks: LOOKS,
-            removals: MOST_TOMBSTONES,
-        };
+        let mut budget = ForgetBudget::new();
         for entry in entries.clone() {
             self.forget(entry, &mut budget, &mut change);
         }
         for entry in entries {
             let tenant = entry.tenant;
-            let seen = entry.seen.iter().map(|(id, seen)| LedgerRow::Version {
+            let versions = (entry.versions()).map(|(id, seen, outline)| LedgerRow::Version {
                 tenant,
-                id: *id,
+                id,
                 seen: Some(*seen),
+                outline: outline.cloned(),
             });
-            change.rows.extend(seen);
+            change.rows.extend(versions);
             let letters = entry
                 .letters
                 .iter()
@@ -139,6 +121,7 @@ impl PartitionMemory {
             tenant,
             id: *id,
             seen: None,
+            outline: None,
         });
         let letters = of.letters.keys().map(|content| LedgerRow::Letter {
             tenant,
@@ -210,8 +193,19 @@ impl PartitionMemory {
     /// For each id the version last published.
     pub(super) fn known(&self, tenant: TenantId, ids: &[IncidentId]) -> Vec<Option<Seen>> {
         let of = self.tenants.get(&tenant);
-        let seen = |id| Some(of?.versions.get(id)?.seen());
+        let seen = |id| Some(of?.versions.get(id)?.seen.seen());
         ids.iter().map(seen).collect()
+    }
+
+    /// For each id the outline of this version.
+    pub(super) fn outlines(
+        &self,
+        tenant: TenantId,
+        ids: &[IncidentId],
+    ) -> Vec<Option<PackedOutline>> {
+        let of = self.tenants.get(&tenant);
+        let outline = |id| of?.versions.get(id)?.outline.clone();
+        ids.iter().map(outline).collect()
     }
 
     pub(super) fn letters(&self, tenant: TenantId) -> Vec<(ContentHash, Letter)> {
@@ -233,13 +227,15 @@ impl PartitionMemory {
         let Some(of) = self.tenants.get(&tenant) else {
             return;
         };
-        if let Some(pass) = of.next_pass(entry.forget_before) {
-            let (ids, next) = of.expired(pass, budget);
+        if let Some(pass) = ForgetPass::next(of.pass, entry.forget_before) {
+            let updated = |version: &StoredVersion| version.seen.updated();
+            let (ids, next) = pass.go_on(&of.versions, updated, budget);
             change.passes.push((tenant, next));
             let rows = ids.into_iter().map(|id| LedgerRow::Version {
                 tenant,
                 id,
                 seen: None,
+                outline: None,
             });
             change.rows.extend(rows);
         }
@@ -267,15 +263,18 @@ impl PartitionMemory {
                 tenant,
                 id,
                 seen: Some(seen),
+                outline,
             } => {
                 let versions = &mut self.tenants.entry(tenant).or_default().versions;
-                let before = versions.insert(id, CompactSeen::new(&seen));
+                let seen = CompactSeen::new(&seen);
+                let before = versions.insert(id, StoredVersion { seen, outline });
                 self.versions += u64::from(before.is_none());
             }
             LedgerRow::Version {
                 tenant,
                 id,
                 seen: None,
+                ..
             } => {
                 let of = self.tenants.get_mut(&tenant);
                 let before = of.and_then(|of| of.versions.remove(&id));
@@ -330,8 +329,11 @@ impl PartitionMemory {
         });
         let of = of.into_iter();
         let versions = of.clone().flat_map(|of| &of.versions);
-        let versions = versions.map(move |(id, seen)| LedgerEntry {
-            seen: vec![(*id, seen.seen())],
+        let versions = versions.map(move |(id, version)| LedgerEntry {
+            seen: vec![(*id, version.seen.seen())],
+            outlines: (version.outline.iter())
+                .map(|outline| (*id, outline.clone()))
+                .collect(),
             ..LedgerEntry::of(tenant)
         });
         let letters = of.flat_map(|of| &of.letters);
@@ -350,43 +352,6 @@ impl PartitionMemory {
             let alone = Self::default().change(std::iter::once(&entry));
             alone.rows().collect::<Vec<_>>()
         })
-    }
-}
-
-impl TenantMemory {
-    /// The pass that a commit goes on with. A pass under way is not begun anew, because it might never end.
-    fn next_pass(&self, before: Option<Ticks>) -> Option<ForgetPass> {
-        match (self.pass, before) {
-            (Some(pass), Some(before)) => Some(ForgetPass {
-                before: pass.before.max(before),
-                ..pass
-            }),
-            (Some(pass), None) => Some(pass),
-            (None, before) => before.map(|before| ForgetPass {
-                before,
-                from: IncidentId(0),
-            }),
-        }
-    }
-
-    /// The next expired versions, and how the pass goes on.
-    fn expired(
-        &self,
-        pass: ForgetPass,
-        budget: &mut ForgetBudget,
-    ) -> (Vec<IncidentId>, Option<ForgetPass>) {
-        let mut expired = Vec::new();
-        for (id, seen) in self.versions.range(pass.from..) {
-            if budget.looks == 0 || budget.removals == 0 {
-                return (expired, Some(ForgetPass { from: *id, ..pass }));
-            }
-            budget.looks -= 1;
-            if seen.updated() < pass.before {
-                budget.removals -= 1;
-                expired.push(*id);
-            }
-        }
-        (expired, None)
     }
 }
 

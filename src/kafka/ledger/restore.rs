@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::time::Instant;
 
 use super::log::{PartitionLogError, Row};
 use super::log_error::{not_made, of_reading, passing};
+use super::rows::OUTLINE;
 use super::setup::WorkerSetup;
+use crate::core::incident::outline::PackedOutline;
 use crate::kafka::client::drop_apart;
 use crate::kafka::events::ClientEvents;
 
@@ -85,10 +87,7 @@ impl RowReader {
                 None => break,
                 Some(Err(error)) if passes(&error) => continue,
                 Some(Err(error)) => return Err(of_reading(&self.setup, &error)),
-                Some(Ok(message)) => Row {
-                    key: message.key().unwrap_or_default().to_vec(),
-                    value: message.payload().map(<[u8]>::to_vec),
-                },
+                Some(Ok(message)) => row_of(&message),
             };
             wait = Duration::ZERO;
             match row.key == self.last.key {
@@ -141,6 +140,21 @@ fn ask_end(setup: &WorkerSetup, consumer: &LedgerConsumer) -> Result<i64, Partit
 
 fn consumer(setup: &WorkerSetup, isolation: &str) -> Result<LedgerConsumer, PartitionLogError> {
     make_consumer(setup, &setup.connection.restoring_consumer(isolation))
+}
+
+/// The row in a message of the ledger's topic.
+pub(super) fn row_of(message: &BorrowedMessage<'_>) -> Row {
+    let headers = message
+        .headers()
+        .into_iter()
+        .flat_map(BorrowedHeaders::iter);
+    let mut outlines = headers.filter(|header| header.key == OUTLINE);
+    let outline = outlines.find_map(|header| header.value);
+    Row {
+        key: message.key().unwrap_or_default().to_vec(),
+        value: message.payload().map(<[u8]>::to_vec),
+        outline: outline.map(PackedOutline::from_bytes),
+    }
 }
 
 /// A consumer that can log in, also for what it asks before it is polled.

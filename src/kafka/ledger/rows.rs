@@ -11,12 +11,16 @@
 //!
 //! The key `partitions` has no kind: its value is the number of partitions that the ledger is written with, in decimal digits.
 //!
+//! The row of a version has its outline in a header, `outline`: an earlier incidentd, which refuses a kind of row that it does
+//! not know, reads no header, and writes the next version without one. So an outline is always that of its row's version.
+//!
 //! A row that can't be read stops the restore: without it, something would be published again, or a range never be read.
 
 use super::log::Row;
 use crate::core::codec::{self, CodecError};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::outline::PackedOutline;
 use crate::core::incident::version::{ContentHash, Seen};
 use crate::core::sweep::cursor::TenantState;
 
@@ -24,6 +28,8 @@ const STATE: u8 = 1;
 const VERSION: u8 = 2;
 const LETTER: u8 = 3;
 pub(super) const PARTITIONS: &[u8] = b"partitions";
+/// The name of the header.
+pub(super) const OUTLINE: &str = "outline";
 
 /// What a row says. Without a value, it removes what earlier rows of its key said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +42,7 @@ pub(super) enum LedgerRow {
         tenant: TenantId,
         id: IncidentId,
         seen: Option<Seen>,
+        outline: Option<PackedOutline>,
     },
     Letter {
         tenant: TenantId,
@@ -69,10 +76,17 @@ impl LedgerRow {
             Self::State { tenant, state } => Row {
                 key: key(STATE, tenant.as_bytes()),
                 value: state.as_ref().map(codec::encode_state),
+                outline: None,
             },
-            Self::Version { tenant, id, seen } => Row {
+            Self::Version {
+                tenant,
+                id,
+                seen,
+                outline,
+            } => Row {
                 key: key(VERSION, &codec::incident_key(*tenant, *id)),
                 value: seen.as_ref().map(codec::encode_seen),
+                outline: outline.clone(),
             },
             Self::Letter {
                 tenant,
@@ -81,10 +95,12 @@ impl LedgerRow {
             } => Row {
                 key: key(LETTER, &codec::dead_key(*tenant, *content)),
                 value: letter.as_ref().map(|it| codec::encode_letter(it).to_vec()),
+                outline: None,
             },
             Self::Partitions(count) => Row {
                 key: PARTITIONS.to_vec(),
                 value: Some(count.to_string().into_bytes()),
+                outline: None,
             },
         }
     }
@@ -114,6 +130,7 @@ impl LedgerRow {
                 seen: read(value, codec::decode_seen, || {
                     format!("incident {id} of the tenant {tenant}")
                 })?,
+                outline: row.outline.clone().filter(|_| value.is_some()),
             }),
             (LETTER, Ok(content)) => Ok(Self::Letter {
                 tenant,
@@ -184,7 +201,12 @@ mod tests {
         let (state, seen, letter) = (Some(state), Some(seen), Some(letter));
         [
             LedgerRow::State { tenant, state },
-            LedgerRow::Version { tenant, id, seen },
+            LedgerRow::Version {
+                tenant,
+                id,
+                seen,
+                outline: Some(PackedOutline::from_bytes(&[1, 2, 3])),
+            },
             LedgerRow::Letter {
                 tenant,
                 content,
@@ -198,6 +220,7 @@ mod tests {
                 tenant,
                 id,
                 seen: None,
+                outline: None,
             },
             LedgerRow::Letter {
                 tenant,
@@ -212,6 +235,7 @@ mod tests {
         let row = Row {
             key: b"partitions".to_vec(),
             value: Some(b"32".to_vec()),
+            outline: None,
         };
         assert_eq!(LedgerRow::Partitions(32).encode(), row);
         assert_eq!(LedgerRow::decode(&row), Ok(LedgerRow::Partitions(32)));
@@ -280,7 +304,10 @@ mod tests {
             vec![VERSION; 17],
             vec![LETTER; 26],
         ] {
-            let row = Row { key, value: None };
+            let row = Row {
+                key,
+                ..Row::default()
+            };
             let unknown = says(&row);
             assert!(unknown.contains(&hex(&row.key)), "{unknown}");
             assert!(
@@ -290,7 +317,7 @@ mod tests {
         }
         let long = Row {
             key: vec![0xff; 100_000],
-            value: None,
+            ..Row::default()
         };
         assert!(says(&long).len() < 400);
     }
@@ -301,7 +328,7 @@ mod tests {
             kind in 0..5_u8, rest in prop::collection::vec(any::<u8>(), 14..27),
             value in prop::option::of(prop::collection::vec(any::<u8>(), 0..40)),
         ) {
-            let row = Row { key: key(kind, &rest), value };
+            let row = Row { key: key(kind, &rest), value, outline: None };
             if let Ok(decoded) = LedgerRow::decode(&row) {
                 prop_assert_eq!(&decoded.encode().key, &row.key);
                 prop_assert_eq!(LedgerRow::decode(&decoded.encode()), Ok(decoded));

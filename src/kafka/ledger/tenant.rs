@@ -19,6 +19,7 @@ use super::owned::{Owned, OwnedPartition};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::outline::PackedOutline;
 use crate::core::incident::version::{ContentHash, Seen};
 use crate::core::ownership::partition_of;
 use crate::core::sweep::cursor::TenantState;
@@ -202,6 +203,10 @@ impl TenantLedger for KafkaTenantLedger {
 
     fn known(&self, ids: &[IncidentId]) -> Result<Vec<Option<Seen>>, Failure> {
         self.read(|memory| memory.known(self.tenant, ids))
+    }
+
+    fn outlines(&self, ids: &[IncidentId]) -> Result<Vec<Option<PackedOutline>>, Failure> {
+        self.read(|memory| memory.outlines(self.tenant, ids))
     }
 
     fn letters(&self) -> Result<Vec<(ContentHash, Letter)>, Failure> {

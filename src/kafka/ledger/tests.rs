@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::log::{Entry, PartitionLog, PartitionLogError, Row};
 use super::setup::WorkerSetup;
 use super::transactional::TransactionalLog;
+use crate::core::incident::outline::PackedOutline;
 use crate::kafka::connection::Connection;
 use crate::kafka::scrub::Scrubber;
 use crate::ports::Record;
@@ -59,6 +60,7 @@ fn row(key: usize, value: &str) -> Row {
     Row {
         key: format!("key-of-{key:08}").into_bytes(),
         value: Some(value.as_bytes().to_vec()),
+        outline: None,
     }
 }
 
@@ -116,10 +118,14 @@ async fn what_is_committed_is_restored_by_the_next_owner_and_seen_by_consumers()
         let mut first = TransactionalLog::new(setup(&brokers, &ledger, 2));
         first.fence().expect("fenced");
         assert_eq!(restore(&mut first), []);
+        let outlined = Row {
+            outline: Some(PackedOutline::from_bytes(&[0, 7, 255])),
+            ..row(2, "b")
+        };
         let entries = vec![
             Entry::Record(record(&records, 1, 100)),
             Entry::Row(row(1, "a")),
-            Entry::Row(row(2, "b")),
+            Entry::Row(outlined.clone()),
         ];
         write(&mut first, entries).expect("committed");
         write(&mut first, vec![]).expect("nothing to commit");
@@ -132,7 +138,7 @@ async fn what_is_committed_is_restored_by_the_next_owner_and_seen_by_consumers()
         second.fence().expect("fenced");
         let rows = restore(&mut second);
         // Compaction may have removed the first.
-        assert!(rows.ends_with(&[row(2, "b"), gone]), "{rows:?}");
+        assert!(rows.ends_with(&[outlined, gone]), "{rows:?}");
         let found = read_all(&brokers, &records);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].key, "t/1");

@@ -3,6 +3,7 @@
 //! Each fence also writes a row of its own, with a key that no other row has ([`OWNER_KEY`]). It proves that the topic can
 //! be written, and it is the last row that a restore has to see ([`super::restore`]).
 
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use uuid::Uuid;
 
@@ -10,6 +11,7 @@ use super::epoch::EpochProducer;
 use super::log::{Entry, PartitionLog, PartitionLogError, Row};
 use super::log_error::passing;
 use super::restore::{RowReader, end};
+use super::rows::OUTLINE;
 use super::setup::WorkerSetup;
 use crate::kafka::queue::headers_of;
 
@@ -33,7 +35,7 @@ impl TransactionalLog {
             epoch: None,
             owner: Row {
                 key: OWNER_KEY.to_vec(),
-                value: None,
+                ..Row::default()
             },
             reader: None,
             is_restored: false,
@@ -83,9 +85,15 @@ impl TransactionalLog {
                     .headers(headers_of(record)),
             ),
             Entry::Row(row) => {
-                let new = BaseRecord::with_opaque_to(&topic, 0)
+                let mut new = BaseRecord::with_opaque_to(&topic, 0)
                     .partition(partition)
                     .key(row.key.as_slice());
+                if let Some(outline) = &row.outline {
+                    new = new.headers(OwnedHeaders::new_with_capacity(1).insert(Header {
+                        key: OUTLINE,
+                        value: Some(outline.as_bytes()),
+                    }));
+                }
                 match &row.value {
                     Some(value) => epoch.send(new.payload(value.as_slice())),
                     None => epoch.send(new),

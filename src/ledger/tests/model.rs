@@ -30,6 +30,10 @@ fn entries() -> impl Strategy<Value = LedgerEntry> {
     entry.prop_map(
         |(of, rows, letters, state, forget, forget_letters)| LedgerEntry {
             tenant: tenant(of),
+            outlines: (rows.iter())
+                .filter(|(_, n)| n % 3 > 0)
+                .map(|(id, n)| (IncidentId(*id), PackedOutline::from_bytes(&[*n as u8])))
+                .collect(),
             seen: rows
                 .into_iter()
                 .map(|(id, n)| (IncidentId(id), seen(n)))
@@ -55,7 +59,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 #[derive(Default)]
 struct Model {
-    seen: HashMap<(TenantId, IncidentId), Seen>,
+    seen: HashMap<(TenantId, IncidentId), (Seen, Option<PackedOutline>)>,
     letters: HashMap<(TenantId, ContentHash), Letter>,
     states: HashMap<TenantId, TenantState>,
 }
@@ -63,11 +67,12 @@ struct Model {
 impl Model {
     fn write(&mut self, entry: &LedgerEntry) {
         let tenant = entry.tenant;
+        let versions = entry.versions();
         self.seen
-            .extend(entry.seen.iter().map(|(id, seen)| ((tenant, *id), *seen)));
+            .extend(versions.map(|(id, seen, outline)| ((tenant, id), (*seen, outline.cloned()))));
         if let Some(before) = entry.forget_before {
             self.seen
-                .retain(|(of, _), seen| *of != tenant || seen.updated >= before);
+                .retain(|(of, _), (seen, _)| *of != tenant || seen.updated >= before);
         }
         let letters = entry.letters.iter();
         self.letters
@@ -84,11 +89,11 @@ impl Model {
     async fn holds_for(&self, ledger: &LocalLedger) -> Result<(), TestCaseError> {
         let ids: Vec<_> = (0..IDS).map(IncidentId).collect();
         for tenant in (0..TENANTS).map(tenant) {
-            let expected: Vec<_> = ids
-                .iter()
-                .map(|id| self.seen.get(&(tenant, *id)).copied())
-                .collect();
+            let kept = |id: &IncidentId| self.seen.get(&(tenant, *id)).cloned().unzip();
+            let (expected, outlines): (Vec<_>, Vec<_>) = ids.iter().map(kept).unzip();
             prop_assert_eq!(ledger.known(tenant, &ids).await, Ok(expected));
+            let outlines = outlines.into_iter().map(Option::flatten).collect();
+            prop_assert_eq!(ledger.outlines(tenant, &ids).await, Ok(outlines));
             let state = self.states.get(&tenant).cloned();
             prop_assert_eq!(ledger.state(tenant).await, Ok(state));
             let letters = self.letters.iter().filter(|((of, _), _)| *of == tenant);

@@ -56,6 +56,7 @@ fn scene(format: RecordFormat, incident: impl AsRef<[u8]>) -> Scene {
         reading,
         change: Change::Updated,
         seen: reading.seen(None),
+        compared: Default::default(),
         raw: Bytes::copy_from_slice(incident.as_ref()),
     };
     Scene {

@@ -30,6 +30,7 @@ pub fn incident(id: u64, value: &'static str) -> Item {
         reading,
         change: Change::Created,
         seen: reading.seen(None),
+        compared: Default::default(),
         raw: Bytes::from_static(value.as_bytes()),
     }
 }

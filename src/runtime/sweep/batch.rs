@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::incident::dead_letters::SweepLetters;
-use crate::core::incident::version::{Decision, Reading, decide};
+use crate::core::incident::version::{Decision, Reading, Seen, decide};
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Event, Item};
 use crate::runtime::limits::{Permit, Stretch};
@@ -31,7 +31,7 @@ mod letters;
 
 use account::Account;
 use before_start::BeforeStart;
-use commit::PendingBatch;
+use commit::{PendingBatch, PublishedBefore};
 pub(super) use held_bytes::HeldBytes;
 use late::LateFound;
 pub(super) use late::LateRule;
@@ -255,15 +255,34 @@ impl<'a> BatchBuilder<'a> {
         } = self.scope;
         let ids: Vec<_> = incidents.iter().map(|it| it.reading.id).collect();
         let known = lease.known(&ids).await?;
+        let decide = |incident: &ReadIncident, seen: &Option<Seen>| {
+            decide(&incident.reading, seen.as_ref(), tenant.rules.deduplicate)
+        };
+        // Most readings are no news: then no outline is read.
+        let pairs = incidents.iter().zip(&known);
+        let news = pairs.filter(|(incident, seen)| {
+            seen.is_some() && matches!(decide(incident, seen), Decision::Publish(_))
+        });
+        let news: Vec<_> = news.map(|(incident, _)| incident.reading.id).collect();
+        let outlines = match news.is_empty() {
+            true => Vec::new(),
+            false => lease.outlines(&news).await?,
+        };
+        let mut outlines = news.into_iter().zip(outlines).peekable();
         for (incident, seen) in incidents.into_iter().zip(known) {
+            let outline = outlines.next_if(|(id, _)| *id == incident.reading.id);
+            let outline = outline.and_then(|(_, outline)| outline);
+            let decision = decide(&incident, &seen);
             let (reading, seen) = (incident.reading, seen.as_ref());
-            match decide(&reading, seen, tenant.rules.deduplicate) {
+            match decision {
                 Decision::Publish(change) => {
                     // If its alerts were missing, that was known: it is not late.
                     if seen.is_none_or(|seen| seen.whole) {
                         self.late.note(&reading, sweeper.clock.now(), tenant);
                     }
-                    self.publish(incident, change, seen).await;
+                    let outline = outline.as_ref();
+                    let published = PublishedBefore { seen, outline };
+                    self.publish(incident, change, published).await;
                 }
                 Decision::Unchanged => self.account.unchanged += 1,
                 Decision::Adopt => {

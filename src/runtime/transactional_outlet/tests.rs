@@ -71,6 +71,10 @@ impl TenantLedger for FakeTenantLedger {
         Ok(vec![None; ids.len()])
     }
 
+    fn outlines(&self, ids: &[IncidentId]) -> Result<Vec<Option<PackedOutline>>, Failure> {
+        Ok(vec![None; ids.len()])
+    }
+
     fn letters(&self) -> Result<Vec<(ContentHash, Letter)>, Failure> {
         Ok(Vec::new())
     }

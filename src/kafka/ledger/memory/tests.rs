@@ -37,6 +37,7 @@ fn entry(of: u8) -> LedgerEntry {
     LedgerEntry {
         tenant: tenant(of),
         seen: Vec::new(),
+        outlines: Vec::new(),
         letters: Vec::new(),
         state: None,
         forget_before: None,
@@ -70,12 +71,21 @@ fn bytes(memory: &PartitionMemory) -> usize {
     // With half-empty nodes, and what is around them.
     const NODES: (usize, usize) = (13, 6);
     let tenants = memory.tenants.values().map(|of| {
-        let other = |seen: &&CompactSeen| matches!(seen, CompactSeen::Other(_));
+        let other = |version: &&StoredVersion| matches!(version.seen, CompactSeen::Other(_));
         let others = of.versions.values().filter(other).count();
-        let versions = size_of::<(IncidentId, CompactSeen)>() * of.versions.len();
+        let versions = size_of::<(IncidentId, StoredVersion)>() * of.versions.len();
+        let outlines = of
+            .versions
+            .values()
+            .filter_map(|version| version.outline.as_ref());
+        // With what the allocator adds.
+        let outlines: usize = outlines
+            .map(|it| it.as_bytes().len().next_multiple_of(16) + 8)
+            .sum();
         let letters = size_of::<(u64, Letter)>() * of.letters.len();
         size_of::<(TenantId, TenantMemory)>()
             + size_of::<Seen>() * others
+            + outlines
             + (versions + letters) * NODES.0 / NODES.1
     });
     tenants.sum()
@@ -96,15 +106,21 @@ const IDS: u64 = 6;
 
 fn entries() -> impl Strategy<Value = LedgerEntry> {
     let hashes = prop::collection::vec(any::<u64>(), 0..4);
-    let versions = prop::collection::vec((0..IDS, 0..100_i64, hashes), 0..4);
+    let outline = prop::option::of(prop::collection::vec(any::<u8>(), 0..4));
+    let versions = prop::collection::vec((0..IDS, 0..100_i64, hashes, outline), 0..4);
     let letter = (0..IDS, 0..100_i64, any::<bool>());
     let letters = prop::collection::vec(letter, 0..3);
     let forget = || prop::option::weighted(0.2, 0..100_i64);
     let cursor = prop::option::of(0..100_i64);
     (1..3_u8, versions, letters, cursor, forget(), forget()).prop_map(
         |(of, versions, letters, cursor, forget, forget_letters)| LedgerEntry {
-            seen: (versions.into_iter())
-                .map(|(id, updated, hashes)| (IncidentId(id), seen(updated, &hashes)))
+            seen: (versions.iter())
+                .map(|(id, updated, hashes, _)| (IncidentId(*id), seen(*updated, hashes)))
+                .collect(),
+            outlines: (versions.into_iter())
+                .filter_map(|(id, .., bytes)| {
+                    Some((IncidentId(id), PackedOutline::from_bytes(&bytes?)))
+                })
                 .collect(),
             letters: (letters.into_iter())
                 .map(|(content, met, accepted)| {
@@ -123,7 +139,7 @@ fn entries() -> impl Strategy<Value = LedgerEntry> {
 /// The ledger as plain maps. What an entry forgets does not touch what entries of the same transaction write.
 #[derive(Default)]
 struct Plain {
-    seen: BTreeMap<(TenantId, IncidentId), Seen>,
+    seen: BTreeMap<(TenantId, IncidentId), (Seen, Option<PackedOutline>)>,
     letters: BTreeMap<(TenantId, u64), Letter>,
     states: BTreeMap<TenantId, TenantState>,
 }
@@ -134,7 +150,7 @@ impl Plain {
             let of = entry.tenant;
             if let Some(before) = entry.forget_before {
                 self.seen
-                    .retain(|(tenant, _), seen| *tenant != of || seen.updated >= before);
+                    .retain(|(tenant, _), (seen, _)| *tenant != of || seen.updated >= before);
             }
             if let Some(before) = entry.forget_letters_before {
                 self.letters
@@ -143,8 +159,9 @@ impl Plain {
         }
         for entry in entries {
             let of = entry.tenant;
-            let seen = entry.seen.iter();
-            self.seen.extend(seen.map(|(id, seen)| ((of, *id), *seen)));
+            let versions = entry.versions();
+            self.seen
+                .extend(versions.map(|(id, seen, outline)| ((of, id), (*seen, outline.cloned()))));
             let letters = entry.letters.iter();
             self.letters
                 .extend(letters.map(|(content, letter)| ((of, content.0), *letter)));
@@ -156,11 +173,15 @@ impl Plain {
     fn is(&self, memory: &PartitionMemory) -> Result<(), TestCaseError> {
         let ids: Vec<IncidentId> = (0..IDS).map(IncidentId).collect();
         for of in (1..3).map(tenant) {
-            let known: Vec<_> = ids
-                .iter()
-                .map(|id| self.seen.get(&(of, *id)).copied())
+            let kept = |id: &IncidentId| self.seen.get(&(of, *id));
+            let known: Vec<_> = (ids.iter())
+                .map(|id| kept(id).map(|(seen, _)| *seen))
                 .collect();
             prop_assert_eq!(memory.known(of, &ids), known);
+            let outlines: Vec<_> = (ids.iter())
+                .map(|id| kept(id).and_then(|(_, outline)| outline.clone()))
+                .collect();
+            prop_assert_eq!(memory.outlines(of, &ids), outlines);
             prop_assert_eq!(memory.state(of), self.states.get(&of).cloned());
             let letters = self.letters.iter().filter(|((tenant, _), _)| *tenant == of);
             let letters: Vec<_> = letters
@@ -237,11 +258,13 @@ fn removals_come_first_and_the_state_last() {
             tenant,
             id,
             seen: None,
+            outline: None,
         },
         LedgerRow::Version {
             tenant,
             id,
             seen: Some(seen(60, &[3])),
+            outline: None,
         },
         LedgerRow::State {
             tenant,
@@ -397,6 +420,8 @@ fn a_million_versions_are_restored_within_seconds_and_are_small() {
         pages.expect("a number") * 4096
     };
     let (tenants, each) = (50, 20_000);
+    // Two alerts.
+    let outline = PackedOutline::from_bytes(&[7; 4 + 6 * 5 + 2 * 26]);
     let before = resident();
     let began = tokio::time::Instant::now();
     let mut memory = PartitionMemory::default();
@@ -406,6 +431,7 @@ fn a_million_versions_are_restored_within_seconds_and_are_small() {
                 tenant: tenant(of),
                 id: IncidentId(id),
                 seen: Some(seen(id as i64, &[id])),
+                outline: Some(outline.clone()),
             };
             memory.apply(&row.encode()).expect("a row");
         }
@@ -421,5 +447,5 @@ fn a_million_versions_are_restored_within_seconds_and_are_small() {
         per_version(bytes(&memory)),
     );
     assert_eq!(size_of::<CompactSeen>(), 24);
-    assert!((60.0..80.0).contains(&per_version(bytes(&memory))));
+    assert!((190.0..220.0).contains(&per_version(bytes(&memory))));
 }

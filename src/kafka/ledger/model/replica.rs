@@ -206,6 +206,7 @@ impl Worker {
             entry: LedgerEntry {
                 tenant,
                 seen: Vec::new(),
+                outlines: Vec::new(),
                 letters: Vec::new(),
                 state: None,
                 forget_before: None,

@@ -110,6 +110,7 @@ fn commit(of: u8, cursor: i64, sizes: &[usize]) -> Commit {
         entry: LedgerEntry {
             tenant: tenant(of),
             seen: Vec::new(),
+            outlines: Vec::new(),
             letters: Vec::new(),
             state: state(cursor),
             forget_before: None,

@@ -9,9 +9,11 @@ use tokio::time::Instant;
 use super::BatchBuilder;
 use crate::core::health::failure::{Failure, Reaction};
 use crate::core::ids::IncidentId;
-use crate::core::incident::version::{Change, Reading, Seen};
+use crate::core::incident::outline::{self, Comparison, PackedOutline};
+use crate::core::incident::version::{Change, Deduplicate, Reading, Seen};
 use crate::core::sweep::cursor::TenantState;
 use crate::ports::{Batch, Event, Item};
+use crate::runtime::limits::do_work;
 use crate::runtime::sweep::element::{ReadIncident, detached};
 
 /// A batch is committed at this many bytes or records: large enough that acknowledgement and ledger commit cost little
@@ -83,25 +85,52 @@ impl PendingBatch {
     }
 }
 
+/// What the ledger has of an incident.
+#[derive(Clone, Copy)]
+pub(super) struct PublishedBefore<'a> {
+    pub(super) seen: Option<&'a Seen>,
+    pub(super) outline: Option<&'a PackedOutline>,
+}
+
 impl BatchBuilder<'_> {
     /// Adds a version to be published.
     pub(super) async fn publish(
         &mut self,
         incident: ReadIncident,
         change: Change,
-        seen: Option<&Seen>,
+        published: PublishedBefore<'_>,
     ) {
         let ReadIncident { reading, raw } = incident;
         self.pending.readings.insert(reading.id, reading);
         self.stretch.worked(raw.len()).await;
-        let envelope = self.scope.tenant.encoder.envelope(raw.len());
+        let compared = self.compare(&reading, &raw, published).await;
+        let envelope = self.scope.tenant.encoder.envelope(raw.len()) + compared.size();
         let item = Item::Version {
             reading,
             change,
-            seen: reading.seen(seen),
+            seen: reading.seen(published.seen),
+            compared,
             raw: detached(raw),
         };
         self.pending.push(item, envelope);
+    }
+
+    /// What is new in an incident. Of a tenant whose incidents are published once, no next version is compared.
+    async fn compare(
+        &mut self,
+        reading: &Reading,
+        raw: &[u8],
+        published: PublishedBefore<'_>,
+    ) -> Comparison {
+        let tenant = self.scope.tenant;
+        if tenant.rules.deduplicate == Deduplicate::Id {
+            return Comparison::default();
+        }
+        let shape = tenant.source.shape();
+        let before = published.seen.zip(published.outline);
+        let compared = do_work(raw.len(), || outline::compare(raw, reading, shape, before)).await;
+        self.stretch.worked(raw.len()).await;
+        compared
     }
 
     /// Publishes and records the batch, together with `state`. The commit of the outlet must run to its end.
