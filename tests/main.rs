@@ -10,6 +10,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod canary;
+mod changes;
 mod chart;
 mod cli_check;
 mod cli_config;

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use incidentd::core::incident::outline::compare;
 use incidentd::core::incident::reading::{Shape, read};
 use incidentd::core::incident::version::Change;
 use incidentd::ports::{Encoder, Item, Record};
@@ -82,13 +83,27 @@ fn encoder(format: RecordFormat, source: &str) -> RecordEncoder {
 }
 
 fn item(change: Change, shape: &'static Shape, incident: &Value) -> Item {
+    item_after(None, change, shape, incident)
+}
+
+/// A version of an incident, next to the one before.
+fn item_after(
+    before: Option<&Item>,
+    change: Change,
+    shape: &'static Shape,
+    incident: &Value,
+) -> Item {
+    let published = before.map(|before| match before {
+        Item::Version { seen, compared, .. } => (seen, compared.outline.as_ref().expect("one")),
+        _ => panic!("a version"),
+    });
     let raw = serde_json::to_vec(incident).expect("JSON");
     let reading = read(&raw, shape).expect("an incident");
     Item::Version {
         reading,
         change,
         seen: reading.seen(None),
-        compared: Default::default(),
+        compared: compare(&raw, &reading, shape, published),
         raw: Bytes::from(raw),
     }
 }

@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use crate::core::health::failure::{Health, one_line};
 use crate::core::ids::TenantId;
+use crate::core::incident::changes::Changes;
 use crate::core::incident::version::{Change, ContentHash, Reading};
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Encoder, Item, Record, Records};
 use crate::settings::RecordFormat;
 
+use super::changes::News;
 use super::cloudevents::Attributes;
 use super::ecs::ECS;
 use super::mapped::{Schema, Version};
@@ -68,7 +70,12 @@ impl RecordEncoder {
     }
 
     /// The structured event up to its data.
-    fn event_head(&self, attributes: &Attributes, change: Change, whole: bool) -> EventHead {
+    fn event_head(
+        &self,
+        attributes: &Attributes,
+        news: &News,
+        version: &ItemVersion<'_>,
+    ) -> EventHead {
         // Only the source can hold a character that JSON escapes, and it is escaped already.
         let begin = [r#"{"specversion":"1.0","id":""#, &attributes.id].concat();
         let rest = [
@@ -83,13 +90,14 @@ impl RecordEncoder {
             r#"","datacontenttype":"application/json","tenant":""#,
             &self.tenant,
             r#"","change":""#,
-            change.as_str(),
-            if whole {
-                ""
+            version.change.as_str(),
+            if version.reading.whole {
+                "\""
             } else {
-                r#"","alertscomplete":"false"#
+                r#"","alertscomplete":"false""#
             },
-            r#"","data":"#,
+            &news.attributes(),
+            r#","data":"#,
         ];
         let id_end = begin.len();
         EventHead {
@@ -110,13 +118,13 @@ impl RecordEncoder {
     }
 
     /// The record of an incident, without its value. `room` is for what a schema has of it.
-    pub(super) fn incident<'a>(
-        &self,
-        change: Change,
-        reading: &Reading,
-        raw: &'a [u8],
-        room: Room,
-    ) -> RecordDraft<'a> {
+    pub(super) fn incident<'a>(&self, version: ItemVersion<'a>, room: Room) -> RecordDraft<'a> {
+        let ItemVersion {
+            change,
+            reading,
+            raw,
+            ..
+        } = version;
         let key = format!("{}/{}", self.tenant, reading.id);
         let attributes = Attributes {
             id: format!("{key}/{}/{}", reading.updated.0, reading.hash),
@@ -124,6 +132,7 @@ impl RecordEncoder {
             subject: reading.id.to_string(),
             time: reading.updated.to_string(),
         };
+        let news = News::of(&key, version.changes);
         let (content_type, head, tail): (_, _, &[u8]) = match (self.schema(), self.recipe.format) {
             (Some(schema), _) => {
                 let version = Version {
@@ -133,12 +142,13 @@ impl RecordEncoder {
                     source: &self.recipe.source,
                     change,
                     reading,
+                    news: &news,
                 };
                 (JSON, schema.head(&version, raw, room), Schema::TAIL)
             }
             (None, RecordFormat::Raw) => (JSON, EventHead::default(), b""),
             (None, _) => {
-                let head = self.event_head(&attributes, change, reading.whole);
+                let head = self.event_head(&attributes, &news, &version);
                 (CLOUDEVENT_JSON, head, b"}")
             }
         };
@@ -150,6 +160,7 @@ impl RecordEncoder {
         if !reading.whole {
             headers.push((ALERTS_COMPLETE, "false".to_owned()));
         }
+        headers.extend(news.headers());
         RecordDraft {
             record: Record {
                 topic: self.recipe.topic.clone(),
@@ -192,18 +203,43 @@ impl RecordEncoder {
     }
 }
 
-impl Encoder for RecordEncoder {
-    fn encode(&self, item: &Item) -> Option<Record> {
+/// A version of an incident, of an item.
+#[derive(Clone, Copy)]
+pub(super) struct ItemVersion<'a> {
+    change: Change,
+    reading: &'a Reading,
+    changes: Option<&'a Changes>,
+    raw: &'a [u8],
+}
+
+impl<'a> ItemVersion<'a> {
+    /// `None`: the item is none.
+    pub(super) fn of(item: &'a Item) -> Option<Self> {
         match item {
             Item::Version {
                 reading,
                 change,
+                compared,
                 raw,
                 ..
-            } => Some(
-                self.incident(*change, reading, raw, Room::of(raw.len()))
-                    .whole(),
-            ),
+            } => Some(Self {
+                change: *change,
+                reading,
+                changes: compared.changes.as_deref(),
+                raw,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Encoder for RecordEncoder {
+    fn encode(&self, item: &Item) -> Option<Record> {
+        match item {
+            Item::Version { raw, .. } => {
+                let version = ItemVersion::of(item)?;
+                Some(self.incident(version, Room::of(raw.len())).whole())
+            }
             Item::DeadLetter {
                 content, why, raw, ..
             } => {
@@ -220,14 +256,9 @@ impl Encoder for RecordEncoder {
 
     fn encode_within<'a>(&'a self, item: &'a Item, limit: usize) -> Option<Records<'a>> {
         match item {
-            Item::Version {
-                reading,
-                change,
-                raw,
-                ..
-            } => {
-                let room = Room::of_part(limit);
-                self.incident(*change, reading, raw, room).split(limit)
+            Item::Version { .. } => {
+                let version = ItemVersion::of(item)?;
+                self.incident(version, Room::of_part(limit)).split(limit)
             }
             Item::DeadLetter {
                 content, why, raw, ..

@@ -6,6 +6,7 @@
 use crate::core::incident::version::{Change, Reading};
 
 use super::ALERTS_COMPLETE;
+use super::changes::News;
 use super::split::EventHead;
 use super::view::{IncidentView, Room};
 
@@ -31,6 +32,8 @@ pub(super) struct Version<'a> {
     pub source: &'a str,
     pub change: Change,
     pub reading: &'a Reading,
+    /// What is new in it.
+    pub news: &'a News,
 }
 
 impl Schema {
@@ -48,7 +51,10 @@ impl Schema {
             true => String::new(),
             false => format!(r#""{ALERTS_COMPLETE}":"false","#),
         };
-        bytes.extend(format!(r#","{}":{{{complete}"#, self.open).bytes());
+        let changes = version.news.object();
+        let changes = changes.map(|changes| format!(r#""changes":{changes},"#));
+        let changes = changes.unwrap_or_default();
+        bytes.extend(format!(r#","{}":{{{complete}{changes}"#, self.open).bytes());
         let parts_at = bytes.len();
         bytes.extend(br#""incident":"#);
         EventHead {

@@ -14,6 +14,7 @@
 //! A new format is a new variant of [`RecordFormat`](crate::settings::RecordFormat). One with a schema is a
 //! [`Schema`](mapped::Schema) too.
 
+mod changes;
 mod cloudevents;
 mod ecs;
 mod encoder;

@@ -70,6 +70,7 @@ fn activity(version: &Version<'_>) -> Activity<'static> {
         activity_name,
         type_uid: u32::from(CLASS) * 100 + u32::from(activity_id),
         type_name: format!("Incident Finding: {activity_name}"),
+        status_detail: version.news.summary(),
     }
 }
 

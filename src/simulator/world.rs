@@ -129,6 +129,19 @@ impl World {
         })
     }
 
+    /// Moves the first `count` alerts of one incident to another; both stay open.
+    pub fn move_alerts(
+        &self,
+        tenant: Uuid,
+        from: u64,
+        to: u64,
+        count: usize,
+    ) -> Result<(), Refused> {
+        self.with(tenant, |incidents, now| {
+            incidents.move_alerts(from, to, count, now)
+        })
+    }
+
     /// Removes the incident, as the end of its retention does.
     pub fn delete(&self, tenant: Uuid, id: u64) -> Result<(), Refused> {
         self.with(tenant, |incidents, _| incidents.remove(id))

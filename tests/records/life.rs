@@ -10,7 +10,7 @@ use incidentd::ports::Item;
 use incidentd::settings::RecordFormat;
 use serde_json::{Value, json};
 
-use super::{file, item, record, validate};
+use super::{file, item_after, record, validate};
 
 /// What becomes of the incident, and how that is read.
 type Life = Vec<(Change, Value)>;
@@ -222,9 +222,12 @@ fn shown(format: RecordFormat, source: &str, items: &[Item]) -> String {
 #[test]
 fn the_life_of_an_incident_is_the_one_in_the_files() {
     let of = |life: Life, shape: &'static Shape| -> Vec<Item> {
-        life.iter()
-            .map(|(change, incident)| item(*change, shape, incident))
-            .collect()
+        let mut items: Vec<Item> = Vec::new();
+        for (change, incident) in &life {
+            let item = item_after(items.last(), *change, shape, incident);
+            items.push(item);
+        }
+        items
     };
     let graph = (
         "graph",

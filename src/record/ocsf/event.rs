@@ -43,6 +43,9 @@ pub(super) struct Activity<'a> {
     pub activity_name: &'a str,
     pub type_uid: u32,
     pub type_name: String,
+    /// What is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_detail: Option<String>,
 }
 
 /// What people and Microsoft make of the incident.

@@ -15,6 +15,7 @@ use crate::core::incident::version::{Change, ContentHash, Phase, Reading};
 use crate::core::sources::SourceKind;
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Encoder, Item};
+use crate::record::encoder::ItemVersion;
 use crate::record::view::Room;
 use crate::record::{Recipe, RecordEncoder};
 use crate::settings::RecordFormat;
@@ -73,16 +74,8 @@ impl Scene {
     }
 
     fn frame(&self) -> Frame<'_> {
-        let Item::Version {
-            reading,
-            change,
-            raw,
-            ..
-        } = &self.item
-        else {
-            panic!("an incident");
-        };
-        let draft = self.encoder.incident(*change, reading, raw, Room::MOST);
+        let version = ItemVersion::of(&self.item).expect("an incident");
+        let draft = self.encoder.incident(version, Room::MOST);
         Frame::of(draft).expect("an incident with alerts")
     }
 
