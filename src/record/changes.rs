@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 4 << 10;
 
 /// A piece of news by its names.
 #[derive(Debug, Clone, Copy)]
-struct Name {
+struct NewsName {
     /// As an attribute of the event.
     attribute: &'static str,
     header: &'static str,
@@ -25,27 +25,27 @@ struct Name {
     member: &'static str,
 }
 
-const PREVIOUS: Name = Name {
+const PREVIOUS: NewsName = NewsName {
     attribute: "previousid",
     header: "ce_previousid",
     member: "previous_id",
 };
-const MEMBERS: Name = Name {
+const MEMBERS: NewsName = NewsName {
     attribute: "changedmembers",
     header: "ce_changedmembers",
     member: "members",
 };
-const ADDED: Name = Name {
+const ADDED: NewsName = NewsName {
     attribute: "alertsadded",
     header: "ce_alertsadded",
     member: "alerts_added",
 };
-const REMOVED: Name = Name {
+const REMOVED: NewsName = NewsName {
     attribute: "alertsremoved",
     header: "ce_alertsremoved",
     member: "alerts_removed",
 };
-const CHANGED: Name = Name {
+const CHANGED: NewsName = NewsName {
     attribute: "alertschanged",
     header: "ce_alertschanged",
     member: "alerts_changed",
@@ -53,12 +53,12 @@ const CHANGED: Name = Name {
 
 /// The news of a version as texts that need no escapes in JSON. Empty: it is not known what is new.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct VersionNews {
     previous: Option<String>,
-    lists: Vec<(Name, Vec<String>)>,
+    lists: Vec<(NewsName, Vec<String>)>,
 }
 
-impl News {
+impl VersionNews {
     /// `key` is that of the record.
     pub(super) fn of(key: &str, changes: Option<&Changes>) -> Self {
         let Some(changes) = changes else {
@@ -81,7 +81,7 @@ impl News {
         }
     }
 
-    fn each(&self) -> impl Iterator<Item = (Name, String)> + '_ {
+    fn each(&self) -> impl Iterator<Item = (NewsName, String)> + '_ {
         let previous = self.previous.iter().map(|id| (PREVIOUS, id.clone()));
         let lists = self.lists.iter();
         previous.chain(lists.map(|(name, list)| (*name, list.join(","))))
@@ -192,7 +192,7 @@ mod tests {
             removed: vec![],
             changed: vec!["da3".to_owned()],
         };
-        let news = News::of("t/4", Some(&changes(&["status", "alerts"], Some(alerts))));
+        let news = VersionNews::of("t/4", Some(&changes(&["status", "alerts"], Some(alerts))));
         let odd = "fa%2C%20%22%C3%A9%2B%25%5C";
         let headers: Vec<_> = news.headers().collect();
         assert_eq!(
@@ -232,16 +232,16 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_not_said() {
-        let news = News::of("t/4", None);
+        let news = VersionNews::of("t/4", None);
         assert_eq!(news.headers().count(), 0);
         assert_eq!(
             (news.attributes().as_str(), news.object(), news.summary()),
             ("", None, None)
         );
-        let news = News::of("t/4", Some(&changes(&["alerts"], None)));
+        let news = VersionNews::of("t/4", Some(&changes(&["alerts"], None)));
         assert_eq!(news.headers().count(), 2);
         assert_eq!(news.summary().as_deref(), Some("changed: alerts"));
-        let news = News::of("t/4", Some(&changes(&[], Some(AlertChanges::default()))));
+        let news = VersionNews::of("t/4", Some(&changes(&[], Some(AlertChanges::default()))));
         assert_eq!(news.headers().count(), 1);
         assert_eq!(news.summary(), None);
     }
@@ -253,7 +253,7 @@ mod tests {
             removed: numbered(MOST),
             changed: vec!["é".repeat(63); 20],
         };
-        let news = News::of("t/4", Some(&changes(&["alerts"], Some(alerts))));
+        let news = VersionNews::of("t/4", Some(&changes(&["alerts"], Some(alerts))));
         let texts: Vec<String> = news.headers().map(|(_, text)| text).collect();
         let [_, _, added, removed, changed] = texts.as_slice() else {
             panic!("{texts:?}");

@@ -16,7 +16,7 @@ use crate::core::time::ticks::Ticks;
 use crate::ports::{Encoder, Item, Record, Records};
 use crate::settings::RecordFormat;
 
-use super::changes::News;
+use super::changes::VersionNews;
 use super::cloudevents::Attributes;
 use super::ecs::ECS;
 use super::mapped::{Schema, Version};
@@ -73,7 +73,7 @@ impl RecordEncoder {
     fn event_head(
         &self,
         attributes: &Attributes,
-        news: &News,
+        news: &VersionNews,
         version: &ItemVersion<'_>,
     ) -> EventHead {
         // Only the source can hold a character that JSON escapes, and it is escaped already.
@@ -132,7 +132,7 @@ impl RecordEncoder {
             subject: reading.id.to_string(),
             time: reading.updated.to_string(),
         };
-        let news = News::of(&key, version.changes);
+        let news = VersionNews::of(&key, version.changes);
         let (content_type, head, tail): (_, _, &[u8]) = match (self.schema(), self.recipe.format) {
             (Some(schema), _) => {
                 let version = Version {

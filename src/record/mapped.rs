@@ -6,7 +6,7 @@
 use crate::core::incident::version::{Change, Reading};
 
 use super::ALERTS_COMPLETE;
-use super::changes::News;
+use super::changes::VersionNews;
 use super::split::EventHead;
 use super::view::{IncidentView, Room};
 
@@ -33,7 +33,7 @@ pub(super) struct Version<'a> {
     pub change: Change,
     pub reading: &'a Reading,
     /// What is new in it.
-    pub news: &'a News,
+    pub news: &'a VersionNews,
 }
 
 impl Schema {
