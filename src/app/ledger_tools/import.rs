@@ -18,6 +18,7 @@ use super::lines::{FORMAT, LedgerLine};
 use crate::core::health::failure::Failure;
 use crate::core::ids::{IncidentId, TenantId};
 use crate::core::incident::dead_letters::Letter;
+use crate::core::incident::outline::MOST_BYTES;
 use crate::core::incident::version::{ContentHash, Seen};
 use crate::core::sweep::cursor::TenantState;
 use crate::kafka::FencedLedger;
@@ -26,8 +27,8 @@ use crate::ports::{Ledger, LedgerEntry};
 
 /// Rows that are written together.
 const ROWS: usize = 2_000;
-/// The longest line. A state with as many open intervals as there can be takes a sixth of it.
-const LONGEST: u64 = 16 << 10;
+/// The longest line: that of a version with the longest outline.
+const LONGEST: u64 = 2 * MOST_BYTES as u64 + (4 << 10);
 /// The most tenants. Their states are held until the end.
 const MOST_TENANTS: usize = 100_000;
 

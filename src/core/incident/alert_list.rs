@@ -24,19 +24,19 @@ pub struct AlertReading<'a> {
 
 /// How an alert is read.
 #[derive(Clone, Copy)]
-pub(super) struct Table {
+pub(super) struct AlertTable {
     id: &'static str,
     compared: &'static Compared,
 }
 
 /// Where the table of significant members has the alerts, and how an alert is read.
-pub(super) fn row(shape: &'static Shape) -> Option<(usize, Table)> {
+pub(super) fn row(shape: &'static Shape) -> Option<(usize, AlertTable)> {
     let mut rows = shape.significant.iter().enumerate();
     rows.find_map(|(at, row)| match &row.compared {
         Compared::List(compared @ Compared::Object(members)) if row.name == ALERTS => {
             let is_id = |member: &&Significant| member.compared == Compared::Id;
             let id = members.iter().find(is_id)?.name;
-            Some((at, Table { id, compared }))
+            Some((at, AlertTable { id, compared }))
         }
         _ => None,
     })
@@ -78,19 +78,19 @@ pub fn each_alert<'a>(
 /// It is no list, or can't be followed.
 pub(super) fn each<'a>(
     input: &mut Scanner<'a>,
-    table: Table,
+    table: AlertTable,
     mut visit: impl FnMut(AlertReading<'a>) -> bool,
 ) -> Result<(), Broken> {
     if !input.enter(Begins::List) {
         return Err(Broken(0));
     }
     while input.item()? {
-        let mut whole = *input;
-        let place = whole.skip()?;
+        let mut start = *input;
+        start.begins();
         let alert = AlertReading {
-            id: id(*input, table.id),
+            id: id(start, table.id),
             hash: ContentHash(value(input, table.compared)?),
-            raw: whole.slice(place),
+            raw: start.up_to(input),
         };
         if !visit(alert) {
             return Ok(());

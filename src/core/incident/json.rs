@@ -169,6 +169,11 @@ impl<'a> Scanner<'a> {
         self.bytes.get(place).unwrap_or_default()
     }
 
+    /// The bytes from here to `end`, a later position.
+    pub(super) fn up_to(&self, end: &Self) -> &'a [u8] {
+        self.slice(self.at..end.at)
+    }
+
     /// # Errors
     /// Something other than white space follows.
     pub fn end(&mut self) -> Result<(), Broken> {

@@ -44,8 +44,8 @@ const FORMAT: u8 = 1;
 /// Bytes of a digest.
 const DIGEST: usize = 5;
 
-/// Bytes that listed alerts may take. With the rest of the outline they fit into a line of an exported ledger.
-const MOST_BYTES: usize = 7 << 10;
+/// Bytes that listed alerts may take: more than 2,000 alerts with ids like Microsoft's.
+pub const MOST_BYTES: usize = 64 << 10;
 
 /// Marks.
 const BY_GRAPH: u8 = 1;
@@ -129,10 +129,12 @@ impl Outline {
             return None;
         }
         while let Some(key) = input.key().ok()? {
-            let table = row.filter(|_| key.is(alert_list::ALERTS));
-            let alerts = table.map(|(_, table)| list(input, table));
-            if let Some(alerts) = alerts {
-                listed = alerts;
+            if let Some((_, table)) = row.filter(|_| key.is(alert_list::ALERTS)) {
+                listed = list(input, table);
+                if listed.is_some() {
+                    input.skip().ok()?;
+                    continue;
+                }
             }
             members.take(key, &mut input).ok()?;
         }
@@ -267,7 +269,7 @@ impl PackedOutline {
 }
 
 /// The digests of a list of alerts. `None`: it is no list, or they can't be listed.
-fn list(mut input: Scanner<'_>, table: alert_list::Table) -> Option<BTreeMap<String, u64>> {
+fn list(mut input: Scanner<'_>, table: alert_list::AlertTable) -> Option<BTreeMap<String, u64>> {
     let (mut alerts, mut bytes) = (BTreeMap::<String, u64>::new(), 0);
     let mut fits = true;
     let followed = alert_list::each(&mut input, table, |AlertReading { id, hash, .. }| {

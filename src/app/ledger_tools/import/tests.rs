@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::core::incident::outline::PackedOutline;
 use crate::core::incident::version::{Forms, Phase};
 use crate::core::sources::SourceKind;
 use crate::core::sweep::backlog::{Backlog, Interval};
@@ -31,6 +32,10 @@ fn seen(updated: i64) -> Seen {
     }
 }
 
+fn outline(id: u64) -> PackedOutline {
+    PackedOutline::from_bytes(&id.to_be_bytes())
+}
+
 /// A ledger of three tenants, as an export has it: the states first.
 fn entries() -> Vec<LedgerEntry> {
     let states = (1..=3).map(|number| LedgerEntry {
@@ -39,6 +44,7 @@ fn entries() -> Vec<LedgerEntry> {
     });
     let versions = (0..5_000).map(|id| LedgerEntry {
         seen: vec![(IncidentId(id), seen(id as i64))],
+        outlines: vec![(IncidentId(id), outline(id))],
         ..LedgerEntry::of(tenant(1 + (id % 3) as u8))
     });
     let letter = Letter {
@@ -152,7 +158,7 @@ async fn a_line_that_is_damaged_or_missing_is_refused_with_its_number() {
             "damaged",
         ),
         (damage(&|it| it[41] = "nonsense".to_owned()), 42, "damaged"),
-        (damage(&|it| it[41] = "x".repeat(100_000)), 42, "too long"),
+        (damage(&|it| it[41] = "x".repeat(200_000)), 42, "too long"),
         (damage(&|it| it[0] = later.to_owned()), 1, "9.0.0"),
         (
             damage(&|it| drop(it.remove(0))),
@@ -203,6 +209,8 @@ async fn later_versions_stay_and_a_tenant_that_was_read_here_is_refused() {
     let ids = [IncidentId(0), IncidentId(3)];
     let known = ledger.known(tenant(1), &ids).await.unwrap();
     assert_eq!(known, [Some(newer), Some(seen(3))]);
+    let outlines = ledger.outlines(tenant(1), &ids).await.unwrap();
+    assert_eq!(outlines, [None, Some(outline(3))]);
 
     ledger
         .write(LedgerEntry {

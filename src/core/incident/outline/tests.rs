@@ -307,18 +307,18 @@ fn an_outline_is_bounded_whatever_an_incident_holds() {
             .len()
     };
     assert!(
-        (6_000..MOST_BYTES + 64).contains(&size(&many(300))),
+        (45_000..MOST_BYTES + 64).contains(&size(&many(2_200))),
         "{}",
-        size(&many(300))
+        size(&many(2_200))
     );
-    assert!(size(&many(1_000)) < 64);
+    assert!(size(&many(5_000)) < 64);
     assert!(size(&format!("[{}]", vec!["{}"; 100_000].join(","))) < 64);
-    assert_eq!(alerts_of(&many(1_000), &many(1_000)), (vec![], None));
+    assert_eq!(alerts_of(&many(5_000), &many(5_000)), (vec![], None));
     assert_eq!(
-        alerts_of(&many(1_000), &many(1_001)),
+        alerts_of(&many(5_000), &many(5_001)),
         (vec!["alerts"], None)
     );
-    assert_eq!(alerts_of(&many(1_000), &many(10)), (vec!["alerts"], None));
+    assert_eq!(alerts_of(&many(5_000), &many(10)), (vec!["alerts"], None));
 }
 
 #[test]
