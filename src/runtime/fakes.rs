@@ -160,6 +160,8 @@ pub struct MemoryLedger {
     pub states: Mutex<HashMap<TenantId, TenantState>>,
     pub seen: Mutex<HashMap<(TenantId, IncidentId), Seen>>,
     pub outlines: Mutex<HashMap<(TenantId, IncidentId), PackedOutline>>,
+    /// How many outlines were asked for.
+    pub outlines_read: AtomicU32,
     pub letters: Mutex<HashMap<(TenantId, ContentHash), Letter>>,
     pub full: AtomicBool,
     /// Whether the disk does not answer, so that no read ends.
@@ -197,6 +199,8 @@ impl Ledger for MemoryLedger {
         tenant: TenantId,
         ids: &'a [IncidentId],
     ) -> BoxFuture<'a, Result<Vec<Option<PackedOutline>>, Failure>> {
+        let asked = ids.len().try_into().unwrap_or(u32::MAX);
+        self.outlines_read.fetch_add(asked, Ordering::SeqCst);
         let outlines = self.outlines.lock();
         let known = ids.iter().map(|id| outlines.get(&(tenant, *id)).cloned());
         self.answer(known.collect())

@@ -125,3 +125,37 @@ fn the_rows_of_a_tenant_that_is_gone_go_with_it() {
     ledger.close();
     assert_eq!(rows(dir.path()), 1);
 }
+
+/// Prints what an incident with two alerts takes in the file: `cargo test --lib what_outlines_take -- --nocapture`.
+#[test]
+fn what_outlines_take_in_the_file_is_in_proportion() {
+    const INCIDENTS: u64 = 20_000;
+    let size = |outline: Option<usize>| {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let ledger = open(dir.path());
+        let ids: Vec<u64> = (0..INCIDENTS).collect();
+        for ids in ids.chunks(1_000) {
+            let outlines = ids.iter().filter_map(|id| {
+                let outline = PackedOutline::from_bytes(&vec![*id as u8; outline?]);
+                Some((IncidentId(*id), outline))
+            });
+            let entry = LedgerEntry {
+                seen: ids.iter().map(|id| (IncidentId(*id), seen(*id))).collect(),
+                outlines: outlines.collect(),
+                ..LedgerEntry::of(tenant(1))
+            };
+            wait_for(ledger.write(entry)).expect("written");
+        }
+        ledger.close();
+        let mut database = redb::Database::open(dir.path().join("ledger.redb")).expect("open");
+        database.compact().expect("compacted");
+        drop(database);
+        let file = std::fs::metadata(dir.path().join("ledger.redb")).expect("a file");
+        file.len() / INCIDENTS
+    };
+    let (without, with) = (size(None), size(Some(86)));
+    println!(
+        "bytes of an incident in the file: {without} without an outline, {with} with two alerts"
+    );
+    assert!(without < with && with < without + 400, "{without}, {with}");
+}

@@ -46,6 +46,23 @@ async fn what_a_former_release_published_without_alerts_is_published_once_they_c
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_ledger_is_asked_for_outlines_only_of_incidents_that_are_published_again() {
+    let (world, server) = (World::new(ROOM), Server::new(Order::OldestFirst, None));
+    let tenant = world.tenant(1, &server, 100);
+    for id in 1..=50 {
+        server.set(id, at(50), 1);
+    }
+    assert_eq!(sweep(&world, &tenant).await.published, 50);
+    assert_eq!(sweep(&world, &tenant).await.published, 0);
+    let read = || world.ledger.outlines_read.load(Ordering::SeqCst);
+    assert_eq!((read(), world.ledger.outlines.lock().len()), (0, 50));
+    server.set(7, at(40), 2);
+    server.set(60, at(30), 1);
+    assert_eq!(sweep(&world, &tenant).await.published, 2);
+    assert_eq!((read(), world.ledger.outlines.lock().len()), (1, 51));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_incident_that_alternates_between_two_forms_is_published_twice() {
     let (world, server) = (World::new(ROOM), Server::new(Order::OldestFirst, None));
     let tenant = world.tenant(1, &server, 100);
