@@ -39,7 +39,8 @@
 //!    Only alerts that Microsoft gives on pages of their own are added to them ([`core::incident::further_alerts`]).
 //! 4. The sweep asks the ledger for the published version, through its lease. [`core::incident::version`] compares the reading
 //!    with it. If the reading is the same or older, its bytes are dropped at once. A new version becomes an item of the sweep's
-//!    batch: the reading and Microsoft's bytes. No record exists yet.
+//!    batch: the reading and Microsoft's bytes. Only then the ledger is asked for the outline of the published version, and
+//!    [`core::incident::outline`] says what is new. No record exists yet.
 //! 5. The sweep hands the batch to the outlet. The outlet makes the records, with the tenant's encoder ([`record`]), because it
 //!    knows how large a record may be. With the local ledger ([`runtime::local_outlet`]) it publishes them ([`kafka`]), and
 //!    after Kafka's acknowledgement it writes the [`ledger`]. With the ledger in Kafka ([`runtime::transactional_outlet`])
