@@ -86,6 +86,7 @@ class Until:
 
 def sentinel(brokers, topic):
     sys.path.insert(0, str(EXAMPLES))
+    sys.dont_write_bytecode = True
     import sentinel
     from azure.core.credentials import AccessToken
     from azure.core.pipeline.policies import SansIOHTTPPolicy
