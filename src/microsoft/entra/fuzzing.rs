@@ -97,7 +97,8 @@ fn read(entra: &Entra, answer: &Head<'_>, key: &'static ProofKey) -> bool {
         place: &ProofPlace::new(key, "somewhere"),
         secrets: &SECRETS,
     };
-    let issued = entra.read(&answer);
+    let issued = entra.service.read(&answer);
+    let issued = issued.map(|granted| entra.granted(granted, &SECRETS));
     match issued.and_then(|issued| Ok(issued.fit()?)) {
         Ok(grant) => {
             let sane = (SHORTEST_LIFE..=LONGEST_LIFE).contains(&grant.lifetime);

@@ -1,7 +1,10 @@
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
+use url::Url;
 
+use super::token_service::MAX_TOKEN_ANSWER;
 use super::*;
+use crate::core::health::failure::{Health, Reaction};
 use crate::core::time::ticks::Ticks;
 use crate::microsoft::fuzzing::StoppedClock;
 use crate::microsoft::grant::{LONGEST_LIFE, SHORTEST_LIFE};
@@ -9,7 +12,7 @@ use crate::microsoft::tests::support::{
     SCOPE, Server, Step, TENANT, answer, assert_silent_about, http_options, json as json_answer,
     jwt,
 };
-use crate::settings::{AppSettings, Credential, SecretSource};
+use crate::settings::{AppSettings, Credential, SecretSource, TokenEndpoint};
 use uuid::Uuid;
 
 const NOW: Ticks = Ticks(17_900_000_000 * 1_000_000);
