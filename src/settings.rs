@@ -15,7 +15,10 @@ use crate::core::incident::version::Deduplicate;
 pub use crate::core::sources::SourceKind;
 use crate::core::time::schedule::Schedule;
 
-pub use app::{AppSettings, Credential, IdentityEndpoint, ManagedIdentity, SecretSource};
+pub use app::{
+    AppSettings, Credential, IdentityEndpoint, ManagedIdentity, SecretSource, VaultIdentity,
+    WorkloadIdentity,
+};
 pub(crate) use log_levels::LogLevels;
 pub use log_levels::NotALogLevel;
 

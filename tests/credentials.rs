@@ -57,6 +57,7 @@ const SECRET: &str = "client secret";
 const FEDERATED: &str = "federated token";
 const CERTIFICATE: &str = "certificate";
 const VAULT: &str = "client secret in Key Vault";
+const VAULT_OF_POD: &str = "client secret in Key Vault, by workload identity";
 const IDENTITY: &str = "managed identity";
 const IDENTITY_OF_APP: &str = "managed identity as a federated credential";
 
@@ -146,6 +147,34 @@ const CASES: &[Case] = &[
         "credential",
         "Key Vault Secrets User",
     ),
+    case(
+        VAULT_OF_POD,
+        "works",
+        |c| c.vault_of_pod("a", "a", 3600),
+        "ok",
+        "",
+    ),
+    case(
+        VAULT_OF_POD,
+        "wrong",
+        |c| c.vault_of_pod("a", "b", 3600),
+        "credential",
+        "no federated credential of the identity of AZURE_CLIENT_ID matches",
+    ),
+    case(
+        VAULT_OF_POD,
+        "expired",
+        |c| c.vault_of_pod("a", "a", -60),
+        "credential",
+        "check that what issues it still renews it",
+    ),
+    case(
+        VAULT_OF_POD,
+        "closed",
+        |c| c.pod("a", "a", 3600),
+        "credential",
+        "Key Vault Secrets User",
+    ),
     case(IDENTITY, "works", |c| c.assigned(), "ok", ""),
     case(
         IDENTITY,
@@ -175,11 +204,12 @@ const CASES: &[Case] = &[
 ];
 
 /// What stays well when the app gets another credential, and its files follow.
-const ROTATIONS: [(&str, SetUp); 6] = [
+const ROTATIONS: [(&str, SetUp); 7] = [
     (SECRET, |c| c.secret("new", "new")),
     (FEDERATED, |c| c.federated("new", "new", 3600)),
     (CERTIFICATE, |c| c.certificate(TWO, TWO, 30 * DAY)),
     (VAULT, |c| c.vault("new", "new")),
+    (VAULT_OF_POD, |c| c.vault_of_pod("new", "new", 3600)),
     (IDENTITY, |c| {
         c.assigned();
         let role = "SecurityIncident.Read.All".to_owned();
@@ -241,6 +271,30 @@ impl Credentials<'_> {
     /// A secret in the tenant's vault, which its identity may read.
     fn vault(&self, registered: &str, held: &str) {
         self.assigned();
+        self.in_vault(registered, held);
+    }
+
+    /// A token of the pod in the tenant's file. The pod's identity trusts its subject.
+    fn pod(&self, registered: &str, held: &str, seconds: i64) {
+        let credential = |subject| {
+            let subject = format!("{}:{subject}", self.tenant);
+            FederatedCredential::new("https://issuer.example", &subject)
+        };
+        let trusts = credential(registered);
+        let home = self
+            .world
+            .administer(home().id, |home| home.federated.push(trusts));
+        home.expect("the home tenant");
+        self.token(&credential(held), seconds);
+    }
+
+    /// A secret in the tenant's vault, which the pod's identity may read.
+    fn vault_of_pod(&self, registered: &str, held: &str, seconds: i64) {
+        self.pod(registered, held, seconds);
+        self.in_vault("good", "good");
+    }
+
+    fn in_vault(&self, registered: &str, held: &str) {
         self.administer(|tenant| tenant.secret = format!("canary~{registered}"));
         let mut vaults = self.services.vaults.iter();
         let (_, vault) = vaults.find(|(of, _)| *of == self.tenant).expect("a vault");
@@ -255,8 +309,13 @@ impl Credentials<'_> {
     fn federated(&self, registered: &str, held: &str, seconds: i64) {
         let credential = |subject| FederatedCredential::new("https://issuer.example", subject);
         self.administer(|tenant| tenant.federated = vec![credential(registered)]);
+        self.token(&credential(held), seconds);
+    }
+
+    /// A token in the tenant's file, which ends in so many seconds.
+    fn token(&self, credential: &FederatedCredential, seconds: i64) {
         let now = self.world.now();
-        let token = credential(held).assertion(now - 3600 * SECOND, now + seconds * SECOND);
+        let token = credential.assertion(now - 3600 * SECOND, now + seconds * SECOND);
         self.file("federated_token_file", &token);
     }
 
@@ -269,6 +328,14 @@ impl Credentials<'_> {
         });
         self.file("certificate_key_file", held);
         self.file("certificate_file", &made(held).pem);
+    }
+}
+
+/// The tenant of the pod's identity, which nobody reads.
+fn home() -> Tenant {
+    Tenant {
+        client_id: Uuid::from_u128(0x90d),
+        ..Tenant::numbered(9000)
     }
 }
 
@@ -285,7 +352,7 @@ fn seconds_now() -> u64 {
 fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
         SECRET => &["client_secret_file"],
-        FEDERATED => &["federated_token_file"],
+        FEDERATED | VAULT_OF_POD => &["federated_token_file"],
         VAULT | IDENTITY | IDENTITY_OF_APP => &[],
         _ => &["certificate_file", "certificate_key_file"],
     }
@@ -305,8 +372,8 @@ async fn stage() -> (Simulator, Services, Setup) {
             let file = format!("{}-{key}", tenant.id);
             setup = setup.own_text(tenant.id, &format!("app.{key}"), &file);
         }
-        if case.kind == VAULT {
-            let vault = KeyVault::start(&identities).await.expect("a free port");
+        if matches!(case.kind, VAULT | VAULT_OF_POD) {
+            let vault = KeyVault::start(&simulator).await.expect("a free port");
             setup = setup.own_text(tenant.id, "app.key_vault_secret", &vault.secret());
             vaults.push((tenant.id, vault));
         }
@@ -318,6 +385,7 @@ async fn stage() -> (Simulator, Services, Setup) {
             }
         }
     }
+    world.add_tenant(home());
     let services = Services { identities, vaults };
     for (case, tenant) in CASES.iter().zip(world.tenants()) {
         (case.set_up)(&credentials(&world, &services, &setup, tenant.id));
@@ -351,7 +419,13 @@ async fn each_credential_works_is_wrong_expires_and_is_rotated_as_the_table_says
     let (simulator, services, setup) = stage().await;
     let world = simulator.world();
     let imds = services.identities.imds();
-    let env = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", imds.as_str())];
+    let Tenant { id, client_id, .. } = home();
+    let (home, identity) = (id.to_string(), client_id.to_string());
+    let env = [
+        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", imds.as_str()),
+        ("AZURE_TENANT_ID", &home),
+        ("AZURE_CLIENT_ID", &identity),
+    ];
     let daemon = Daemon::start_with(&setup.write(), &["--output", "stdout"], &env).await;
     let tenants = world.tenants();
     for (case, tenant) in CASES.iter().zip(&tenants) {
@@ -382,7 +456,8 @@ async fn each_credential_works_is_wrong_expires_and_is_rotated_as_the_table_says
         until(&what, SOON, async || {
             let row = row(&daemon, tenant.id).await;
             let is_due = reloaded.is_none_or(|at| at.elapsed() > AGAIN);
-            if keys(case.kind).is_empty() && row["state"] != "ok" && is_due {
+            let has_no_file = keys(case.kind).is_empty() || case.kind == VAULT_OF_POD;
+            if has_no_file && row["state"] != "ok" && is_due {
                 daemon.signal("HUP");
                 reloaded = Some(Instant::now());
             }

@@ -6,19 +6,18 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use url::Url;
-use uuid::Uuid;
 
 use super::credential_files::{self, FileKind};
-use super::identity_endpoint;
+use super::identities::{self, read_identity, read_vault};
 use super::layers::read_regular;
 use super::library_checks::WrongCertificate;
 use super::origin::Spot;
 use super::problems::{Wrong, wrong};
 use super::section::Section;
+use super::values::guid;
 use crate::core::secret_text::MAX_FILE;
 use crate::core::time::ticks::Ticks;
-use crate::settings::{AppSettings, Credential, ManagedIdentity, SecretSource};
+use crate::settings::{AppSettings, Credential, SecretSource};
 
 /// An app registration, for all tenants or for one.
 #[derive(Clone)]
@@ -82,24 +81,14 @@ pub(super) fn remedy(missing: &str) -> &'static str {
     }
 }
 
-fn guid(text: &str) -> Result<Uuid, Wrong> {
-    let what = match Uuid::try_parse(text) {
-        Ok(id) if text.len() == 36 && !id.is_nil() => return Ok(id),
-        Ok(id) if id.is_nil() => "it is still the example's placeholder",
-        _ => "it is not a GUID",
-    };
-    let remedy = "copy \"Application (client) ID\" from the app registration's overview page in Microsoft Entra";
-    Err(wrong(what, remedy))
-}
-
 const FILE: &str = "client_secret_file";
 const VARIABLE: &str = "client_secret_env";
 const NEXT: &str = "client_secret_next_file";
-const FEDERATED: &str = "federated_token_file";
+const FEDERATED: &str = identities::FEDERATED;
 const CERTIFICATE: &str = "certificate_file";
 const KEY: &str = "certificate_key_file";
-const IDENTITY: &str = "managed_identity";
-const VAULT: &str = "key_vault_secret";
+const IDENTITY: &str = identities::IDENTITY;
+const VAULT: &str = identities::VAULT;
 const NOT_AFTER: &str = "credential_not_after";
 
 /// The keys of each kind of credential, and why a kind excludes those before it.
@@ -119,6 +108,9 @@ const KINDS: [(&[&str], &str); 5] = [
         "a managed identity stands in place of every other credential",
     ),
 ];
+
+/// Of these, one stands beside a secret in Key Vault: the identity whose token opens the vault.
+const OPENERS: [&str; 2] = [IDENTITY, FEDERATED];
 
 /// The keys of all kinds.
 fn keys() -> impl Iterator<Item = &'static str> {
@@ -146,13 +138,11 @@ fn date(text: &str) -> Result<Ticks, Wrong> {
 
 /// Reports keys that exclude each other as one mistake. Their values are not checked then.
 fn refuse_two(section: &mut Section<'_>) -> Option<()> {
+    let in_vault = section.given(VAULT);
     let mut kinds = KINDS.iter().filter_map(|(keys, why)| {
         let key = keys.iter().find(|key| section.given(key))?;
-        // The identity opens the vault.
-        if *key == IDENTITY && section.given(VAULT) {
-            return None;
-        }
-        Some((*key, *why))
+        let opens = in_vault && OPENERS.contains(key);
+        (!opens).then_some((*key, *why))
     });
     let (key, other, why, remedy) = match (kinds.next()?, kinds.next_back()) {
         ((other, _), Some((key, why))) => (key, other, why, format!("remove {other}, or {key}")),
@@ -161,6 +151,12 @@ fn refuse_two(section: &mut Section<'_>) -> Option<()> {
             FILE,
             "there can be one first secret only",
             format!("keep one of the two; during a rotation the second secret goes into {NEXT}"),
+        ),
+        _ if in_vault && OPENERS.iter().all(|key| section.given(key)) => (
+            IDENTITY,
+            FEDERATED,
+            "one identity opens the key vault",
+            format!("remove {FEDERATED}, or {IDENTITY}"),
         ),
         _ => return None,
     };
@@ -182,15 +178,15 @@ fn read_credential(section: &mut Section<'_>, shared: Option<&Credential>) -> Op
     if is_own {
         keys().for_each(|key| section.unset(key));
     }
+    if section.given(VAULT) {
+        return read_vault(section);
+    }
     if section.given(FEDERATED) {
         let token = credential_files::read(section, FEDERATED, FileKind::Token);
         return token.map(Credential::Federated);
     }
     if section.given(CERTIFICATE) || section.given(KEY) {
         return read_certificate(section);
-    }
-    if section.given(VAULT) {
-        return read_vault(section);
     }
     if section.given(IDENTITY) {
         return read_identity(section).map(Credential::ManagedIdentity);
@@ -253,77 +249,6 @@ fn read_certificate(section: &mut Section<'_>) -> Option<Credential> {
         section.refuse_credential(blamed, wrong)?;
     }
     Some(Credential::Certificate { certificate, key })
-}
-
-/// A secret's identifier, and the identity that may read it.
-fn read_vault(section: &mut Section<'_>) -> Option<Credential> {
-    let secret = section.own(VAULT, vault_secret);
-    if !section.given(IDENTITY) {
-        let remedy = "set managed_identity beside it, to the identity whose token opens the vault";
-        section.refuse(VAULT, wrong("nothing says who may read it", remedy));
-        return None;
-    }
-    let identity = read_identity(section);
-    Some(Credential::KeyVault {
-        secret: secret?,
-        identity: identity?,
-    })
-}
-
-/// The domains of the vaults of Microsoft's clouds.
-const VAULTS: [&str; 3] = [
-    ".vault.azure.net",
-    ".vault.usgovcloudapi.net",
-    ".vault.azure.cn",
-];
-
-/// The identifier of a secret in a vault; loopback is for tests.
-fn vault_secret(text: &str) -> Result<Url, Wrong> {
-    const REMEDY: &str = "copy the secret's \"Secret Identifier\" from Azure: https://NAME.vault.azure.net/secrets/NAME";
-    let url = Url::parse(text).map_err(|_| wrong("it is not a URL", REMEDY))?;
-    let host = url.host_str().unwrap_or_default();
-    let is_vault = url.scheme() == "https"
-        && url.port().is_none()
-        && VAULTS.iter().any(|domain| host.ends_with(domain));
-    let is_local = url.scheme() == "http" && host == "127.0.0.1";
-    if !is_vault && !is_local {
-        let what = "it is not in a key vault of one of Microsoft's clouds";
-        return Err(wrong(what, REMEDY));
-    }
-    let names: Vec<&str> = url.path().split('/').skip(1).collect();
-    let is_secret = match names.as_slice() {
-        ["secrets", name] => !name.is_empty(),
-        ["secrets", name, version] => !name.is_empty() && !version.is_empty(),
-        _ => false,
-    };
-    let is_plain = url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
-    match is_secret && is_plain {
-        true => Ok(url),
-        false => Err(wrong("it does not name a secret of the vault", REMEDY)),
-    }
-}
-
-fn read_identity(section: &mut Section<'_>) -> Option<ManagedIdentity> {
-    const REMEDY: &str = "write \"system\", or the client id of a user-assigned managed identity, as its overview page in Azure shows it";
-    let client_id = section.own(IDENTITY, |text| match text {
-        "system" => Ok(None),
-        id => guid(id)
-            .map(Some)
-            .map_err(|Wrong { what, .. }| wrong(what, REMEDY)),
-    })?;
-    match identity_endpoint::of_environment(section.scope.context.environment) {
-        Ok(endpoint) => Some(ManagedIdentity {
-            client_id,
-            endpoint,
-        }),
-        Err(wrong) => {
-            section.refuse(IDENTITY, wrong);
-            None
-        }
-    }
 }
 
 /// Reads the variable that the key names.

@@ -82,7 +82,7 @@ static KEYS: &[ConfigKey] = &[
     row("app", "certificate_file", Credential, "", Everyone, "PEM file of a certificate, in place of a secret"),
     row("app", "certificate_key_file", Credential, "", Everyone, "PEM file of its private key, if that is another file"),
     row("app", "managed_identity", Text("system or GUID"), "", Everyone, "managed identity of Azure, in place of a secret"),
-    row("app", "key_vault_secret", Text("URL"), "", Everyone, "identifier of the client secret in Azure Key Vault, read by the managed identity"),
+    row("app", "key_vault_secret", Text("URL"), "", Everyone, "identifier of the client secret in Azure Key Vault, read by the managed or federated identity"),
     row("app", "credential_not_after", Text("date"), "", Everyone, "when the credential ends, for one that does not say so itself"),
     row("", "api", Table, "", Everyone, "the API to read"),
     row("api", "source", Choice(names::<SourceKind>), "graph", Everyone, "the API to read: Microsoft Graph or Defender XDR"),

@@ -17,6 +17,7 @@ mod choices;
 mod clouds;
 mod credential_files;
 mod effective;
+mod identities;
 mod identity_endpoint;
 mod kafka;
 mod keys;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use url::Url;
+use uuid::Uuid;
 
 use super::choices::{Choice, names};
 use super::keys::{ConfigKey, KeyType};
@@ -25,6 +26,17 @@ impl<T: Choice> FromText for T {
             wrong("it is none of the choices", remedy)
         })
     }
+}
+
+/// The id of an app or of an identity.
+pub(super) fn guid(text: &str) -> Result<Uuid, Wrong> {
+    let what = match Uuid::try_parse(text) {
+        Ok(id) if text.len() == 36 && !id.is_nil() => return Ok(id),
+        Ok(id) if id.is_nil() => "it is still the example's placeholder",
+        _ => "it is not a GUID",
+    };
+    let remedy = "copy \"Application (client) ID\" from the app registration's overview page in Microsoft Entra";
+    Err(wrong(what, remedy))
 }
 
 macro_rules! numbers {

@@ -33,6 +33,7 @@ use client_secret::ClientSecret;
 use federated_token::FederatedToken;
 use managed_identity::IdentityCredential;
 use two_secrets::TwoSecrets;
+use vault_access::VaultAccess;
 use vault_secret::VaultCredential;
 
 pub(super) mod certificate;
@@ -43,6 +44,7 @@ mod known_validity;
 mod managed_identity;
 mod secret_file;
 pub(super) mod two_secrets;
+mod vault_access;
 mod vault_secret;
 
 /// The table of kinds.
@@ -65,7 +67,9 @@ fn kind_of(
             current.clone(),
             next.clone(),
         )),
-        Credential::Federated(file) => Box::new(FederatedToken::new(file.clone())),
+        Credential::Federated(file) => {
+            Box::new(FederatedToken::new(file.clone(), &federated_token::FILE))
+        }
         Credential::Certificate { certificate, key } => Box::new(Certificate::new(
             app.client_id,
             certificate.clone(),
@@ -78,10 +82,11 @@ fn kind_of(
             clients,
             clock,
         )?),
-        Credential::KeyVault { secret, identity } => Box::new(VaultCredential::new(
-            VaultClient::new(clients, secret, identity, api)?,
-            clock,
-        )),
+        Credential::KeyVault { secret, identity } => {
+            let client = VaultClient::new(clients, secret, api)?;
+            let access = VaultAccess::new(clients, identity, client.resource(), api)?;
+            Box::new(VaultCredential::new(client, access, clock))
+        }
     })
 }
 
@@ -206,7 +211,7 @@ pub(super) struct ProofKey {
     pub(super) check: &'static str,
     /// What to do before it ends.
     pub(super) renew: &'static str,
-    /// AADSTS numbers that mean something of their own for this kind, with the remedy.
+    /// AADSTS numbers that are about the proof, or about who it is for, with this kind's own remedy.
     pub(super) hints: &'static [(&'static [u64], &'static str)],
 }
 
@@ -310,7 +315,8 @@ pub struct AppCredential {
 impl AppCredential {
     /// Reads no file: the credential is read at each token request.
     ///
-    /// A key vault is reached as the API of `api` is, which is that of the first tenant that uses the credential.
+    /// A key vault, and the token service that opens it, are reached as those of `api` are, which is that of the first tenant
+    /// that uses the credential.
     ///
     /// # Errors
     /// The credential comes from a service, and its HTTP client can't be built.

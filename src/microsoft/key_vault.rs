@@ -1,4 +1,4 @@
-//! A client secret in Azure Key Vault, read with a managed identity's token.
+//! A client secret in Azure Key Vault, read with the token of an identity.
 //!
 //! Invariant: the secret's value goes to Entra only, and the identity's token to the vault only. Neither is in any text.
 
@@ -9,14 +9,13 @@ use serde_json::Value;
 use url::Url;
 
 use super::http::{ClientError, Clients, Http};
-use super::identity::IdentityClient;
 use super::retry_after;
 use super::scrub::scrub_all;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::health::validity::Validity;
 use crate::core::secret_text::{MAX_FILE, secret_in};
 use crate::core::time::ticks::Ticks;
-use crate::settings::{ApiSettings, ManagedIdentity};
+use crate::settings::ApiSettings;
 
 const KEY: &str = "app.key_vault_secret";
 const VERSION: &str = "7.4";
@@ -28,7 +27,6 @@ const MAX_TEXT: usize = 300;
 pub(super) struct VaultClient {
     http: Http,
     secret: Url,
-    identity: IdentityClient,
 }
 
 /// The secret as the vault has it now.
@@ -47,13 +45,11 @@ impl VaultClient {
     pub(super) fn new(
         clients: &Clients,
         secret: &Url,
-        identity: &ManagedIdentity,
         api: &ApiSettings,
     ) -> Result<Self, ClientError> {
         Ok(Self {
             http: clients.reach(secret, KEY, api)?,
             secret: secret.clone(),
-            identity: IdentityClient::new(clients, identity)?,
         })
     }
 
@@ -61,12 +57,15 @@ impl VaultClient {
         self.secret.as_str()
     }
 
-    /// The present secret, at `now`.
+    /// The present secret, with a token of the identity that is called `name` in texts.
     ///
     /// # Errors
-    /// The identity has no token, or the vault does not give the secret.
-    pub(super) async fn read(&self, now: Ticks) -> Result<VaultSecret, Failure> {
-        let token = self.identity.token(&self.resource(), now).await?.token;
+    /// The vault does not give the secret.
+    pub(super) async fn read(
+        &self,
+        token: &SecretString,
+        name: &str,
+    ) -> Result<VaultSecret, Failure> {
         let request = self.http.client.get(self.secret.clone());
         let request = request
             .query(&[("api-version", VERSION)])
@@ -76,7 +75,8 @@ impl VaultClient {
         if status != StatusCode::OK {
             let again = retry_after::reaction(answer.headers());
             let body = answer.error_body().await;
-            return Err(self.refused(status, again, &body, token.expose_secret()));
+            let said = said(&body, token.expose_secret());
+            return Err(self.refused(status, again, &said, name));
         }
         let body = answer.body(MAX_ANSWER).await?;
         let bundle = serde_json::from_slice::<SecretBundle>(&body).ok();
@@ -86,26 +86,25 @@ impl VaultClient {
     }
 
     /// What tokens for the vault are asked for: each cloud's vaults share a domain.
-    fn resource(&self) -> String {
+    pub(super) fn resource(&self) -> String {
         let host = self.secret.host_str().unwrap_or_default();
         let domain = host.split_once('.').map(|(_, domain)| domain);
         let domain = domain.filter(|domain| domain.starts_with("vault."));
         format!("https://{}", domain.unwrap_or("vault.azure.net"))
     }
 
-    fn refused(&self, status: StatusCode, again: Reaction, body: &[u8], token: &str) -> Failure {
+    fn refused(&self, status: StatusCode, again: Reaction, said: &str, name: &str) -> Failure {
         let host = &self.http.peer.host;
         let what = format!(
             "the key vault {host} did not give the secret ({}){}",
             status.as_u16(),
-            said(body, token)
+            said
         );
         let fix = |remedy: String| (Health::Credential, Reaction::Slow, remedy);
         let (health, reaction, remedy) = match status.as_u16() {
             401 | 403 => fix(format!(
-                "give {} the role \"Key Vault Secrets User\" on the vault (or the permission Get of its access policy), let the \
-                 vault's firewall pass this machine, and see that the secret is enabled; a new role takes some minutes",
-                self.identity.name()
+                "give {name} the role \"Key Vault Secrets User\" on the vault (or the permission Get of its access policy), let the \
+                 vault's firewall pass this machine, and see that the secret is enabled; a new role takes some minutes"
             )),
             404 => fix(format!(
                 "check {KEY}: the vault has no such secret, or it was deleted"

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use uuid::Uuid;
 
+use crate::core::ids::TenantId;
 use crate::core::time::ticks::Ticks;
 
 /// The app registration that reads a tenant.
@@ -41,12 +42,12 @@ pub enum Credential {
     },
     /// A managed identity of Azure.
     ManagedIdentity(ManagedIdentity),
-    /// A client secret in Azure Key Vault, which a managed identity may read.
+    /// A client secret in Azure Key Vault.
     KeyVault {
         /// The secret's identifier, with or without a version.
         secret: Url,
         /// Whose token opens the vault.
-        identity: ManagedIdentity,
+        identity: VaultIdentity,
     },
 }
 
@@ -56,10 +57,34 @@ impl Credential {
             Self::Secret { current, next } => (current.file(), next.as_deref()),
             Self::Federated(file) => (Some(file.as_path()), None),
             Self::Certificate { certificate, key } => (Some(&**certificate), Some(&**key)),
+            Self::KeyVault {
+                identity: VaultIdentity::Workload(WorkloadIdentity { token_file, .. }),
+                ..
+            } => (Some(token_file.as_path()), None),
             Self::ManagedIdentity(_) | Self::KeyVault { .. } => (None, None),
         };
         first.into_iter().chain(second)
     }
+}
+
+/// Whose token opens a key vault.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum VaultIdentity {
+    /// Azure gives its tokens to what runs in it.
+    Managed(ManagedIdentity),
+    /// Another issuer's token proves it.
+    Workload(WorkloadIdentity),
+}
+
+/// An app registration or a user-assigned managed identity that trusts another issuer's tokens (workload identity federation).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WorkloadIdentity {
+    /// Its client id.
+    pub client_id: Uuid,
+    /// The tenant that it belongs to.
+    pub tenant: TenantId,
+    /// The file of the issuer's token.
+    pub token_file: PathBuf,
 }
 
 /// An identity that Azure gives to what runs in it.

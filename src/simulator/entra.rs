@@ -50,14 +50,18 @@ pub(super) const GRAPH: Resource = Resource {
     ],
 };
 
+/// What tokens for key vaults are asked for.
+pub(super) const VAULTS: &str = "https://vault.azure.net";
+
 /// The resource of a v1 token if the request names none: Azure AD Graph (section 2.3).
 const NO_RESOURCE: &str = "00000002-0000-0000-c000-000000000000";
 /// All resources that tokens are issued for. The last two are those of section 1.2's wrong samples: their tokens open
 /// neither API.
-const RESOURCES: [&str; 5] = [
+const RESOURCES: [&str; 6] = [
     NO_RESOURCE,
     DEFENDER.uri,
     GRAPH.uri,
+    VAULTS,
     "https://api.securitycenter.microsoft.com",
     "https://securitycenter.onmicrosoft.com/windowsatpservice",
 ];

@@ -1,7 +1,6 @@
 //! The endpoints that give tokens to what runs in Azure: the instance metadata service (IMDS) of a machine, and App Service's
 //! (section 4.6, and "How to use managed identities to acquire an access token").
 
-use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -25,8 +24,6 @@ use super::{Simulator, World};
 
 /// The life of an identity's token, in seconds.
 const LIFE: i64 = 86_400;
-/// What tokens for key vaults are asked for.
-const VAULTS: &str = "https://vault.azure.net";
 
 /// A managed identity that is assigned to the machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,8 +57,6 @@ pub struct IdentityEndpoints {
 struct Endpoints {
     service: Arc<Service>,
     identities: Mutex<Vec<SimulatedIdentity>>,
-    /// The tokens for key vaults.
-    vault: Arc<Mutex<HashSet<String>>>,
 }
 
 impl IdentityEndpoints {
@@ -81,7 +76,6 @@ impl IdentityEndpoints {
         let state = Arc::new(Endpoints {
             service: simulator.service.clone(),
             identities: Mutex::new(identities),
-            vault: Arc::default(),
         });
         let routes = Router::new().fallback(answer).with_state(state.clone());
         let accepting = tokio::spawn(async move {
@@ -103,11 +97,6 @@ impl IdentityEndpoints {
     /// App Service's endpoint.
     pub fn app_service(&self) -> String {
         format!("http://{}/msi/token", self.address)
-    }
-
-    /// The tokens for key vaults that were given.
-    pub(super) fn vault_tokens(&self) -> Arc<Mutex<HashSet<String>>> {
-        self.state.vault.clone()
     }
 
     /// Assigns one more identity.
@@ -215,12 +204,6 @@ impl Endpoints {
                 token: own_token(identity, resource, now),
                 until: now + LIFE,
             },
-            VAULTS => {
-                let token = own_token(identity, resource, now);
-                self.vault.lock().insert(token.clone());
-                let until = now + LIFE;
-                Minted { token, until }
-            }
             _ => self.api_token(&service.world, identity, resource)?,
         };
         service.journal.issued(token.clone());

@@ -1,6 +1,5 @@
 //! A key vault with one secret ("Get Secret" of Key Vault's REST API).
 
-use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -13,7 +12,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::identity::IdentityEndpoints;
+use super::Simulator;
+use super::entra::VAULTS;
+use super::service::Service;
 
 /// A vault on a loopback port. Dropping it stops it.
 pub struct KeyVault {
@@ -23,8 +24,7 @@ pub struct KeyVault {
 }
 
 struct VaultState {
-    /// The tokens for vaults that identities got.
-    tokens: Arc<Mutex<HashSet<String>>>,
+    service: Arc<Service>,
     secret: Mutex<Option<VaultEntry>>,
 }
 
@@ -37,15 +37,15 @@ struct VaultEntry {
 }
 
 impl KeyVault {
-    /// A vault that the identities of these endpoints may read as long as it has a secret.
+    /// A vault that every identity may read as long as it has a secret.
     ///
     /// # Errors
     /// No port is free.
-    pub async fn start(identities: &IdentityEndpoints) -> std::io::Result<Self> {
+    pub async fn start(simulator: &Simulator) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let state = Arc::new(VaultState {
-            tokens: identities.vault_tokens(),
+            service: simulator.service.clone(),
             secret: Mutex::default(),
         });
         let routes = Router::new().fallback(answer).with_state(state.clone());
@@ -92,9 +92,16 @@ impl VaultState {
     fn secret(&self, request: &Request) -> Result<Value, (StatusCode, &'static str, &'static str)> {
         let token = request.headers().get("authorization");
         let token = token.and_then(|it| it.to_str().ok()?.strip_prefix("Bearer "));
-        let is_known = token.is_some_and(|token| self.tokens.lock().contains(token));
-        if !is_known {
-            let message = "AKV10032: Invalid issuer, or no token.";
+        let issued = token.and_then(|token| self.service.entra.find(token));
+        let refused = match issued {
+            None => Some("AKV10032: Invalid issuer, or no token."),
+            Some(issued) if issued.audience != VAULTS => Some("AKV10022: Invalid audience."),
+            Some(issued) if issued.until <= self.service.world.now() => {
+                Some("AKV10046: The token has expired.")
+            }
+            Some(_) => None,
+        };
+        if let Some(message) = refused {
             return Err((StatusCode::UNAUTHORIZED, "Unauthorized", message));
         }
         if request.method() != Method::GET || request.uri().query() != Some("api-version=7.4") {

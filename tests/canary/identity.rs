@@ -53,7 +53,7 @@ pub async fn opens_a_vault() -> Outcome {
     let (microsoft, stage) = well().await;
     let endpoints = IdentityEndpoints::start(&microsoft, vec![identity(&microsoft)]).await;
     let endpoints = endpoints.expect("a free port");
-    let vault = KeyVault::start(&endpoints).await.expect("a free port");
+    let vault = KeyVault::start(&microsoft).await.expect("a free port");
     vault.put(RIGHT, Some(4_000_000_000));
     let online = Online {
         name: "a secret in a key vault",

@@ -1,7 +1,7 @@
 //! A client secret in Azure Key Vault.
 
 use super::{Fixture, TENANT, only};
-use crate::settings::Credential;
+use crate::settings::{Credential, ManagedIdentity, VaultIdentity, WorkloadIdentity};
 
 const VAULT: &str = "https://contoso.vault.azure.net/secrets/app";
 
@@ -23,9 +23,10 @@ fn a_secret_of_a_vault_is_read_by_the_identity_beside_it() {
             "key_vault_secret = \"{vault}\"\nmanaged_identity = \"system\""
         ));
         match &only(&fixture.valid()).app.credential {
-            Credential::KeyVault { secret, identity } => {
-                assert_eq!((secret.as_str(), identity.client_id), (vault, None));
-            }
+            Credential::KeyVault {
+                secret,
+                identity: VaultIdentity::Managed(ManagedIdentity { client_id, .. }),
+            } => assert_eq!((secret.as_str(), *client_id), (vault, None)),
             other => panic!("{other:?}"),
         }
     }
@@ -98,4 +99,100 @@ fn the_identity_s_token_goes_to_a_vault_only() {
         );
         assert!(!report.contains("canary"), "{report}");
     }
+}
+
+const CLIENT: &str = "0f0f0f0f-0000-4000-8000-000000000002";
+const HOME: &str = "33333333-3333-3333-3333-333333333333";
+
+/// A vault that a federated token opens.
+fn workload(more: &str) -> Fixture {
+    let keys = format!("key_vault_secret = \"{VAULT}\"\nfederated_token_file = \"token\"\n{more}");
+    app(&keys)
+        .with_file("token", "head.payload.signature")
+        .with_env("AZURE_CLIENT_ID", CLIENT)
+        .with_env("AZURE_TENANT_ID", HOME)
+}
+
+#[test]
+fn a_federated_token_is_that_of_the_identity_in_the_environment() {
+    let fixture = workload("");
+    let settings = fixture.valid();
+    let app = &only(&settings).app;
+    let Credential::KeyVault {
+        secret,
+        identity:
+            VaultIdentity::Workload(WorkloadIdentity {
+                client_id,
+                tenant,
+                token_file,
+            }),
+    } = &app.credential
+    else {
+        panic!("{app:?}");
+    };
+    assert_eq!(secret.as_str(), VAULT);
+    assert_eq!(
+        (client_id.to_string(), tenant.to_string()),
+        (CLIENT.into(), HOME.into())
+    );
+    assert!(token_file.ends_with("token"));
+    assert!(
+        settings
+            .all_folders()
+            .contains(token_file.parent().unwrap()),
+        "its folder is watched"
+    );
+}
+
+#[test]
+fn a_federated_token_of_nobody_opens_no_vault() {
+    for (name, value, why) in [
+        (
+            "AZURE_CLIENT_ID",
+            "",
+            "AZURE_CLIENT_ID of the environment is not a GUID",
+        ),
+        (
+            "AZURE_CLIENT_ID",
+            "canary",
+            "AZURE_CLIENT_ID of the environment is not a GUID",
+        ),
+        (
+            "AZURE_TENANT_ID",
+            "contoso.example",
+            "AZURE_TENANT_ID of the environment is not a GUID",
+        ),
+    ] {
+        let report = workload("").with_env(name, value).report();
+        assert!(
+            report.contains("one error") && report.contains(why),
+            "{report}"
+        );
+        assert!(
+            report.contains("app.federated_token_file: ") && !report.contains("canary"),
+            "{report}"
+        );
+    }
+    let mut without = workload("");
+    without.environment.clear();
+    let report = without.report();
+    for (name, annotation) in [
+        ("AZURE_CLIENT_ID", "client-id"),
+        ("AZURE_TENANT_ID", "tenant-id"),
+    ] {
+        let what = format!(
+            "nothing says whose token it is: the environment has no {name}\n    set {name} to"
+        );
+        let annotation = format!("annotation azure.workload.identity/{annotation}");
+        assert!(
+            report.contains(&what) && report.contains(&annotation),
+            "{report}"
+        );
+    }
+    let two = workload("managed_identity = \"system\"").report();
+    assert!(
+        two.contains("one error")
+            && two.contains("one identity opens the key vault\n    remove federated_token_file, or managed_identity"),
+        "{two}"
+    );
 }

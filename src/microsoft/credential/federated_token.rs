@@ -4,6 +4,7 @@
 //! The file is read at each token request. If Entra finds the token outside its validity period, the file is read again
 //! at once, and a changed token is tried.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::time::sleep;
 
 use super::known_validity::KnownValidity;
 use super::secret_file::read;
-use super::{Attempt, CredentialKind, Form, Proof, ProofKey, ProofPlace, TokenRequest};
+use super::{Attempt, CredentialKind, Denial, Form, Proof, ProofKey, ProofPlace, TokenRequest};
 use crate::core::health::failure::Failure;
 use crate::core::health::validity::Validity;
 use crate::core::secret_text::{MAX_FILE, secret_in};
@@ -39,14 +40,57 @@ pub(super) const REPLACED_WITHIN: Duration = Duration::from_millis(200);
 
 pub(super) struct FederatedToken {
     file: PathBuf,
+    key: &'static ProofKey,
     validity: KnownValidity,
 }
 
 impl FederatedToken {
-    pub(super) fn new(file: PathBuf) -> Self {
+    /// `key`: [`FILE`], or the same with other words.
+    pub(super) fn new(file: PathBuf, key: &'static ProofKey) -> Self {
         Self {
             file,
+            key,
             validity: KnownValidity::default(),
+        }
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// What `send` gets with the token, or with a newer one if the first is out of time.
+    pub(super) async fn prove<T, F>(&self, send: impl Fn(Attempt) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Denial>>,
+    {
+        let token = self.read().await?;
+        let denial = match send(Attempt::alone(token.clone())).await {
+            Ok(issued) => return Ok(issued),
+            Err(denial) => denial,
+        };
+        if !denial.code.is_some_and(|code| OUT_OF_TIME.contains(&code)) {
+            return Err(denial.failure);
+        }
+        let newer = self.read().await?;
+        if newer.same_as(&token) {
+            return Err(denial.failure);
+        }
+        let sent = send(Attempt {
+            proof: newer,
+            hidden: vec![token.value],
+        });
+        sent.await.map_err(|denial| denial.failure)
+    }
+
+    /// Reads the present token. A file that is unreadable, empty or cut short may be in the middle of a replacement, so it
+    /// is read once more. Entra judges what it holds then.
+    async fn read(&self) -> Result<Proof, Failure> {
+        match read(&self.file, self.key).await {
+            Ok(token) if jwt::is_whole(token.value.expose_secret()) => Ok(token),
+            _ => {
+                sleep(REPLACED_WITHIN).await;
+                read(&self.file, self.key).await
+            }
         }
     }
 }
@@ -56,29 +100,11 @@ impl CredentialKind for FederatedToken {
         &'a self,
         request: &'a dyn TokenRequest,
     ) -> BoxFuture<'a, Result<IssuedToken, Failure>> {
-        Box::pin(async {
-            let token = read_token(&self.file).await?;
-            let denial = match request.send(Attempt::alone(token.clone())).await {
-                Ok(issued) => return Ok(issued),
-                Err(denial) => denial,
-            };
-            if !denial.code.is_some_and(|code| OUT_OF_TIME.contains(&code)) {
-                return Err(denial.failure);
-            }
-            let newer = read_token(&self.file).await?;
-            if newer.same_as(&token) {
-                return Err(denial.failure);
-            }
-            let sent = request.send(Attempt {
-                proof: newer,
-                hidden: vec![token.value],
-            });
-            sent.await.map_err(|denial| denial.failure)
-        })
+        Box::pin(self.prove(|attempt| request.send(attempt)))
     }
 
     fn place(&self) -> ProofPlace {
-        ProofPlace::file(&FILE, &self.file)
+        ProofPlace::file(self.key, &self.file)
     }
 
     fn files(&self) -> Vec<&Path> {
@@ -92,17 +118,5 @@ impl CredentialKind for FederatedToken {
             let content = files::read_now(&self.file, MAX_FILE).ok()?;
             jwt::validity(secret_in(&content).ok()?)
         })
-    }
-}
-
-/// Reads the present token. A file that is unreadable, empty or cut short may be in the middle of a replacement, so it
-/// is read once more. Entra judges what it holds then.
-async fn read_token(file: &Path) -> Result<Proof, Failure> {
-    match read(file, &FILE).await {
-        Ok(token) if jwt::is_whole(token.value.expose_secret()) => Ok(token),
-        _ => {
-            sleep(REPLACED_WITHIN).await;
-            read(file, &FILE).await
-        }
     }
 }

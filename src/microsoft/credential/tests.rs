@@ -247,7 +247,7 @@ impl TokenFile {
 
     fn expires(&self, content: &str) -> Option<Ticks> {
         fs::write(&self.file, content).unwrap();
-        let token = FederatedToken::new(self.file.clone());
+        let token = FederatedToken::new(self.file.clone(), &federated_token::FILE);
         token.validity(&|| 1).map(|it| it.until)
     }
 }
@@ -256,7 +256,7 @@ impl TokenFile {
 fn the_file_s_token_says_when_it_ends_and_a_new_one_says_it_anew() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
-    let kind = FederatedToken::new(file.clone());
+    let kind = FederatedToken::new(file.clone(), &federated_token::FILE);
     let expires = |stamp| kind.validity(&|| stamp).map(|it| it.until);
     assert_eq!(expires(1), None, "there is no file yet");
     fs::write(&file, token(r#"{"exp":1700000000,"sub":"x"}"#)).unwrap();
@@ -266,7 +266,7 @@ fn the_file_s_token_says_when_it_ends_and_a_new_one_says_it_anew() {
     fs::write(&file, token(r#"{"exp":1700003600}"#)).unwrap();
     assert_eq!(expires(2), first);
     assert_eq!(expires(3), Some(Ticks::from_unix_seconds(1_700_003_600)));
-    let a_folder = FederatedToken::new(folder.path().to_owned());
+    let a_folder = FederatedToken::new(folder.path().to_owned(), &federated_token::FILE);
     assert_eq!(a_folder.validity(&|| 4), None, "a folder is no token");
 }
 

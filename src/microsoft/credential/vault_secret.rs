@@ -12,6 +12,7 @@ use parking_lot::Mutex as Lock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::vault_access::VaultAccess;
 use super::{Attempt, CredentialKind, Form, Proof, ProofKey, ProofPlace, TokenRequest};
 use crate::core::health::failure::Failure;
 use crate::core::health::validity::Validity;
@@ -39,6 +40,7 @@ pub(in crate::microsoft) const VAULT: ProofKey = ProofKey {
 
 pub(super) struct VaultCredential {
     client: VaultClient,
+    access: VaultAccess,
     clock: Arc<dyn Clock>,
     place: ProofPlace,
     /// The last answer. Its lock is the right to ask.
@@ -47,10 +49,11 @@ pub(super) struct VaultCredential {
 }
 
 impl VaultCredential {
-    pub(super) fn new(client: VaultClient, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(client: VaultClient, access: VaultAccess, clock: Arc<dyn Clock>) -> Self {
         Self {
             place: ProofPlace::new(&VAULT, client.address()),
             client,
+            access,
             clock,
             last: Mutex::default(),
             validity: Lock::default(),
@@ -67,7 +70,7 @@ impl VaultCredential {
         let answer = match known {
             Some((_, answer)) => answer.clone(),
             None => {
-                let answer = self.client.read(self.clock.now()).await;
+                let answer = self.read().await;
                 if let Ok(secret) = &answer {
                     *self.validity.lock() = secret.validity;
                 }
@@ -79,6 +82,11 @@ impl VaultCredential {
             value,
             place: self.place.clone(),
         })
+    }
+
+    async fn read(&self) -> Result<VaultSecret, Failure> {
+        let token = self.access.token(self.clock.now()).await?;
+        self.client.read(&token, self.access.name()).await
     }
 }
 
@@ -113,7 +121,7 @@ impl CredentialKind for VaultCredential {
     }
 
     fn files(&self) -> Vec<&Path> {
-        Vec::new()
+        self.access.file().into_iter().collect()
     }
 
     fn validity(&self, _stamp: &dyn Fn() -> u64) -> Option<Validity> {

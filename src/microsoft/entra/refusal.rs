@@ -72,6 +72,7 @@ impl TokenAnswer<'_> {
 
     fn assess(&self, said: &EntraErrorBody, host: &str, consent_remedy: &str) -> Assessment {
         let known = said.code.and_then(aadsts::look_up);
+        let own = said.code.and_then(|code| self.place.key.hint(code));
         let transient =
             transient::code(&said.error) || known.is_none() && transient::text(&said.text);
         match self.status.as_u16() {
@@ -96,16 +97,17 @@ impl TokenAnswer<'_> {
                 {
                     self.throttled()
                 }
+                Some(row) if own.is_some() => assessed(
+                    Health::Credential,
+                    row.reaction,
+                    self.place.fill_in(own.unwrap_or_default()),
+                ),
                 Some(row) if row.health == Health::Consent => assessed(
                     row.health,
                     row.reaction,
                     format!("{}: {consent_remedy}", row.hint),
                 ),
-                Some(row) => {
-                    let own = said.code.and_then(|code| self.place.key.hint(code));
-                    let hint = self.place.fill_in(own.unwrap_or(row.hint));
-                    assessed(row.health, row.reaction, hint)
-                }
+                Some(row) => assessed(row.health, row.reaction, self.place.fill_in(row.hint)),
                 None => by_error(&said.error, self.place, consent_remedy),
             },
         }

@@ -135,3 +135,35 @@ async fn its_token_for_the_exchange_proves_the_app_that_trusts_it() {
     bench.world.administer(bench.tenant, trust).unwrap();
     assert_eq!(bench.tries(token).await, Value::Null);
 }
+
+#[tokio::test]
+async fn a_vault_opens_for_a_living_token_for_vaults_and_no_other() {
+    let bench = Bench::plain().await;
+    let vault = KeyVault::start(&bench.sim).await.unwrap();
+    vault.put("the secret", None);
+    let open = async |token: &str, query: &str| {
+        let url = format!("{}?{query}", vault.secret());
+        let request = bench.client.get(url).bearer_auth(token);
+        let (status, body) = read(request.send().await.unwrap()).await;
+        (status, body.to_string())
+    };
+    let mut fields = bench.fields();
+    set(
+        &mut fields,
+        "scope",
+        Some("https://vault.azure.net/.default"),
+    );
+    let path = format!("{}/oauth2/v2.0/token", bench.tenant);
+    let (_, body) = bench.post_form(&path, &fields).await;
+    let token = body["access_token"].as_str().unwrap();
+    let version = "api-version=7.4";
+    assert_eq!(open(token, version).await.0, 200);
+    assert_eq!(open(token, "").await.0, 400);
+    for (token, says) in [("x", "AKV10032"), (&*bench.token().await, "AKV10022")] {
+        let (status, body) = open(token, version).await;
+        assert!(status == 401 && body.contains(says), "{body}");
+    }
+    bench.world.advance(Duration::from_secs(90 * 60));
+    let (status, body) = open(token, version).await;
+    assert!(status == 401 && body.contains("AKV10046"), "{body}");
+}

@@ -1,7 +1,7 @@
 //! A client secret in Azure Key Vault.
 
 use super::*;
-use crate::settings::{IdentityEndpoint, ManagedIdentity};
+use crate::settings::{IdentityEndpoint, ManagedIdentity, VaultIdentity, WorkloadIdentity};
 
 const TOKEN: &str = "aGVhZA.VkFVTFQ.Q0FOQVJZLXZhdWx0LXRva2VuLTEyMzQ1Njc4OTA";
 
@@ -11,10 +11,10 @@ async fn entra_of(login: &Server, vault: &Server, identity: &Server) -> Entra {
     endpoint.set_path("/metadata/identity/oauth2/token");
     let credential = Credential::KeyVault {
         secret: vault.url.join("/secrets/app").unwrap(),
-        identity: ManagedIdentity {
+        identity: VaultIdentity::Managed(ManagedIdentity {
             client_id: None,
             endpoint: IdentityEndpoint::Imds(endpoint),
-        },
+        }),
     };
     entra_proving(&login.url, TokenEndpoint::V2, credential)
 }
@@ -167,4 +167,123 @@ async fn what_the_vault_refuses_says_what_to_do_and_nothing_of_the_token() {
         assert_eq!(vault.requests().len(), 1, "{status}");
         assert!(login.requests().is_empty(), "a request without a proof");
     }
+}
+
+const HOME: &str = "33333333-3333-3333-3333-333333333333";
+const IDENTITY: Uuid = Uuid::from_u128(7);
+
+/// The same with an identity that the token in a file proves.
+fn entra_of_workload(login: &Server, vault: &Server, token_file: &std::path::Path) -> Entra {
+    let credential = Credential::KeyVault {
+        secret: vault.url.join("/secrets/app").unwrap(),
+        identity: VaultIdentity::Workload(WorkloadIdentity {
+            client_id: IDENTITY,
+            tenant: HOME.parse().unwrap(),
+            token_file: token_file.to_owned(),
+        }),
+    };
+    entra_proving(&login.url, TokenEndpoint::V1, credential)
+}
+
+/// Gives tokens for the vault in the home tenant, and tokens for the API to the app with the secret.
+fn grants(request: &str) -> Vec<Step> {
+    match request.starts_with(&format!("POST /{HOME}/oauth2/v2.0/token ")) {
+        true => json_answer(
+            "200 OK",
+            json!({"access_token": TOKEN, "expires_in": 3599}).to_string(),
+        ),
+        false => granted(),
+    }
+}
+
+#[tokio::test]
+async fn a_federated_token_opens_the_vault_for_its_identity_in_the_home_tenant() {
+    let login = Server::answering(grants).await;
+    let vault = Server::start(holds(SECRET, Value::Null)).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let foreign = jwt(&json!({"sub": "system:serviceaccount:soc:incidentd"}));
+    std::fs::write(file.path(), format!("{foreign}\n")).unwrap();
+    let entra = entra_of_workload(&login, &vault, file.path());
+    entra.request().await.unwrap();
+    entra.request().await.unwrap();
+    let asked = login.requests();
+    assert_eq!(asked.len(), 3, "one token for the vault, two for the API");
+    let expected = [
+        ("grant_type", "client_credentials"),
+        ("client_id", &IDENTITY.to_string()),
+        (
+            "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        ),
+        ("client_assertion", &*foreign),
+        ("scope", "https://vault.azure.net/.default"),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(form_of(&asked[0]), expected);
+    assert_eq!(form_of(&asked[1])[2].1, SECRET);
+    let read = vault.requests();
+    let bearer = format!("authorization: Bearer {TOKEN}\r\n");
+    assert!(read.len() == 1 && read[0].contains(&bearer), "{read:?}");
+}
+
+#[tokio::test]
+async fn what_keeps_a_federated_token_from_opening_the_vault_names_the_identity() {
+    let foreign = jwt(&json!({"sub": "CANARY"}));
+    for (code, health, says) in [
+        (
+            700_213,
+            Health::Credential,
+            "no federated credential of the identity of AZURE_CLIENT_ID",
+        ),
+        (700_016, Health::Credential, "AZURE_TENANT_ID: set both"),
+        (90_002, Health::Credential, "AZURE_TENANT_ID: set both"),
+        (
+            500_011,
+            Health::Credential,
+            "has no Azure Key Vault in this cloud",
+        ),
+        (700_024, Health::Credential, "outside its valid time"),
+        (90_033, Health::Unreachable, "passing fault"),
+        (
+            1,
+            Health::Credential,
+            "check AZURE_CLIENT_ID and AZURE_TENANT_ID",
+        ),
+    ] {
+        let body = json!({"error": "invalid_client", "error_description": format!("no: {foreign}"), "error_codes": [code]});
+        let login = Server::start(json_answer("401 Unauthorized", body.to_string())).await;
+        let vault = Server::start(Vec::new()).await;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &foreign).unwrap();
+        let entra = entra_of_workload(&login, &vault, file.path());
+        let failure = entra.request().await.unwrap_err();
+        assert_eq!(failure.health, health, "{code}: {failure:?}");
+        assert!(failure.remedy.contains(says), "{code}: {failure:?}");
+        assert!(
+            failure.what.starts_with("no token for the key vault: "),
+            "{failure:?}"
+        );
+        assert_silent_about(&failure, &[&foreign]);
+        assert!(vault.requests().is_empty(), "a request without a token");
+    }
+}
+
+#[tokio::test]
+async fn a_federated_token_that_is_not_there_is_named_by_its_file() {
+    let login = Server::start(Vec::new()).await;
+    let vault = Server::start(Vec::new()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let entra = entra_of_workload(&login, &vault, &file);
+    let absent = entra.credential_stamp();
+    let failure = entra.request().await.unwrap_err();
+    assert_eq!(failure.health, Health::Credential);
+    let place = format!("{} (app.federated_token_file)", file.display());
+    assert!(failure.remedy.contains(&place), "{failure:?}");
+    std::fs::write(&file, "x").unwrap();
+    assert_ne!(
+        entra.credential_stamp(),
+        absent,
+        "it is tried again at once"
+    );
 }
