@@ -1,5 +1,8 @@
 //! Every kind of credential against an Entra that verifies it: it works, is wrong, has expired, is rotated. One daemon reads a
-//! tenant for each case. `docs/configuration.md` has the table of what it shows.
+//! tenant for each case. `docs/configuration.md` has the table of what it shows; `tests/run --test credentials table --nocapture`
+//! prints what was seen.
+
+mod arc;
 
 use std::fs;
 use std::path::Path;
@@ -54,12 +57,15 @@ const fn case(
 }
 
 const SECRET: &str = "client secret";
+const TWO_SECRETS: &str = "two client secrets";
 const FEDERATED: &str = "federated token";
 const CERTIFICATE: &str = "certificate";
 const VAULT: &str = "client secret in Key Vault";
 const VAULT_OF_POD: &str = "client secret in Key Vault, by workload identity";
 const IDENTITY: &str = "managed identity";
 const IDENTITY_OF_APP: &str = "managed identity as a federated credential";
+const IN_APP_SERVICE: &str = "managed identity in App Service";
+const ON_ARC: &str = "managed identity on Azure Arc";
 
 const CASES: &[Case] = &[
     case(SECRET, "works", |c| c.secret("good", "good"), "ok", ""),
@@ -75,6 +81,30 @@ const CASES: &[Case] = &[
         "expired",
         |c| {
             c.secret("good", "good");
+            c.administer(|tenant| tenant.secret_expired = true);
+        },
+        "credential",
+        "the client secret has expired",
+    ),
+    case(
+        TWO_SECRETS,
+        "works",
+        |c| c.two_secrets("b", "a", "b"),
+        "ok",
+        "",
+    ),
+    case(
+        TWO_SECRETS,
+        "wrong",
+        |c| c.two_secrets("good", "bad", "worse"),
+        "credential",
+        "the client secret is wrong",
+    ),
+    case(
+        TWO_SECRETS,
+        "expired",
+        |c| {
+            c.two_secrets("good", "good", "bad");
             c.administer(|tenant| tenant.secret_expired = true);
         },
         "credential",
@@ -201,11 +231,44 @@ const CASES: &[Case] = &[
         "credential",
         "no federated credential of the app registration matches the managed identity",
     ),
+    case(IN_APP_SERVICE, "works", |c| c.assigned(), "ok", ""),
+    case(
+        IN_APP_SERVICE,
+        "wrong",
+        |_| {},
+        "credential",
+        "assign the managed identity",
+    ),
 ];
 
+/// What was seen of a credential.
+struct Seen {
+    kind: &'static str,
+    name: &'static str,
+    state: String,
+    remedy: String,
+}
+
+/// The endpoint of the managed identities, which a process has one of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Machine,
+    AppService,
+}
+
+impl Place {
+    fn cases(self) -> impl Iterator<Item = &'static Case> {
+        CASES.iter().filter(move |case| match case.kind {
+            IN_APP_SERVICE => self == Self::AppService,
+            _ => self == Self::Machine,
+        })
+    }
+}
+
 /// What stays well when the app gets another credential, and its files follow.
-const ROTATIONS: [(&str, SetUp); 7] = [
+const ROTATIONS: [(&str, SetUp); 9] = [
     (SECRET, |c| c.secret("new", "new")),
+    (TWO_SECRETS, |c| c.two_secrets("new", "old", "new")),
     (FEDERATED, |c| c.federated("new", "new", 3600)),
     (CERTIFICATE, |c| c.certificate(TWO, TWO, 30 * DAY)),
     (VAULT, |c| c.vault("new", "new")),
@@ -216,6 +279,7 @@ const ROTATIONS: [(&str, SetUp); 7] = [
         c.administer(|tenant| tenant.graph_roles = vec![role]);
     }),
     (IDENTITY_OF_APP, |c| c.trusted()),
+    (IN_APP_SERVICE, |c| c.assigned()),
 ];
 
 /// The credentials of one tenant: in Entra, and in files.
@@ -306,6 +370,11 @@ impl Credentials<'_> {
         self.file("client_secret_file", &format!("canary~{held}"));
     }
 
+    fn two_secrets(&self, registered: &str, first: &str, second: &str) {
+        self.secret(registered, first);
+        self.file("client_secret_next_file", &format!("canary~{second}"));
+    }
+
     fn federated(&self, registered: &str, held: &str, seconds: i64) {
         let credential = |subject| FederatedCredential::new("https://issuer.example", subject);
         self.administer(|tenant| tenant.federated = vec![credential(registered)]);
@@ -352,22 +421,23 @@ fn seconds_now() -> u64 {
 fn keys(kind: &str) -> &'static [&'static str] {
     match kind {
         SECRET => &["client_secret_file"],
+        TWO_SECRETS => &["client_secret_file", "client_secret_next_file"],
         FEDERATED | VAULT_OF_POD => &["federated_token_file"],
-        VAULT | IDENTITY | IDENTITY_OF_APP => &[],
+        VAULT | IDENTITY | IDENTITY_OF_APP | IN_APP_SERVICE => &[],
         _ => &["certificate_file", "certificate_key_file"],
     }
 }
 
 /// A simulator with a tenant for each case, and a configuration that reads them.
-async fn stage() -> (Simulator, Services, Setup) {
-    let tenants = u32::try_from(CASES.len()).expect("a few");
+async fn stage(place: Place) -> (Simulator, Services, Setup) {
+    let tenants = u32::try_from(place.cases().count()).expect("a few");
     let simulator = simulator(tenants, Options::default()).await;
     let identities = IdentityEndpoints::start(&simulator, Vec::new()).await;
     let identities = identities.expect("a free port");
     let mut vaults = Vec::new();
     let mut setup = Setup::new(&simulator, "127.0.0.1:1", "none");
     let world = simulator.world();
-    for (case, tenant) in CASES.iter().zip(world.tenants()) {
+    for (case, tenant) in place.cases().zip(world.tenants()) {
         for key in keys(case.kind) {
             let file = format!("{}-{key}", tenant.id);
             setup = setup.own_text(tenant.id, &format!("app.{key}"), &file);
@@ -377,17 +447,20 @@ async fn stage() -> (Simulator, Services, Setup) {
             setup = setup.own_text(tenant.id, "app.key_vault_secret", &vault.secret());
             vaults.push((tenant.id, vault));
         }
-        if matches!(case.kind, VAULT | IDENTITY | IDENTITY_OF_APP) {
+        if matches!(
+            case.kind,
+            VAULT | IDENTITY | IDENTITY_OF_APP | IN_APP_SERVICE
+        ) {
             let id = identity_of(tenant.id);
             setup = setup.own_text(tenant.id, "app.managed_identity", &id.to_string());
-            if case.kind == IDENTITY {
+            if matches!(case.kind, IDENTITY | IN_APP_SERVICE) {
                 setup = setup.own_text(tenant.id, "app.client_id", &id.to_string());
             }
         }
     }
     world.add_tenant(home());
     let services = Services { identities, vaults };
-    for (case, tenant) in CASES.iter().zip(world.tenants()) {
+    for (case, tenant) in place.cases().zip(world.tenants()) {
         (case.set_up)(&credentials(&world, &services, &setup, tenant.id));
     }
     (simulator, services, setup)
@@ -416,33 +489,59 @@ async fn row(daemon: &Daemon, tenant: Uuid) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_credential_works_is_wrong_expires_and_is_rotated_as_the_table_says() {
-    let (simulator, services, setup) = stage().await;
+    let mut table = plays(Place::Machine).await;
+    table.extend(plays(Place::AppService).await);
+    table.extend(arc::plays().await);
+    let kinds: Vec<&str> = table.iter().map(|seen| seen.kind).collect();
+    table.sort_by_key(|seen| {
+        let of_kind = kinds.iter().position(|kind| *kind == seen.kind);
+        let when = match seen.name {
+            "works" => 0,
+            "rotated" => 2,
+            _ => 1,
+        };
+        (of_kind, when)
+    });
+    tell(format_args!(
+        "| credential | case | state | remedy |\n|---|---|---|---|"
+    ));
+    for Seen {
+        kind,
+        name,
+        state,
+        remedy,
+    } in &table
+    {
+        tell(format_args!("| {kind} | {name} | `{state}` | {remedy} |"));
+    }
+}
+
+/// Plays all cases of a place, and what follows when their credentials are rotated.
+async fn plays(place: Place) -> Vec<Seen> {
+    let mut table = Vec::new();
+    let (simulator, services, setup) = stage(place).await;
     let world = simulator.world();
     let imds = services.identities.imds();
+    let app_service = services.identities.app_service();
     let Tenant { id, client_id, .. } = home();
     let (home, identity) = (id.to_string(), client_id.to_string());
-    let env = [
+    let mut env = vec![
         ("AZURE_POD_IDENTITY_AUTHORITY_HOST", imds.as_str()),
         ("AZURE_TENANT_ID", &home),
         ("AZURE_CLIENT_ID", &identity),
     ];
+    if place == Place::AppService {
+        env.push(("IDENTITY_ENDPOINT", &app_service));
+        env.push(("IDENTITY_HEADER", IdentityEndpoints::HEADER));
+    }
     let daemon = Daemon::start_with(&setup.write(), &["--output", "stdout"], &env).await;
     let tenants = world.tenants();
-    for (case, tenant) in CASES.iter().zip(&tenants) {
-        let what = format!("{} {} is {}", case.kind, case.name, case.state);
-        until(&what, SOON, async || {
-            row(&daemon, tenant.id).await["state"] == case.state
-        })
-        .await;
-        let remedy = row(&daemon, tenant.id).await["remedy"].clone();
-        let remedy = remedy.as_str().unwrap_or_default();
-        assert!(remedy.contains(case.says), "{what}: {remedy}");
-        assert!(shown_in_document(case), "{what} is not in the document");
-        tell(format_args!("{what}: {remedy}"));
+    for (case, tenant) in place.cases().zip(&tenants) {
+        table.push(sees(&daemon, tenant.id, case).await);
     }
     // All are rotated: those that were well stay so, and the others recover. Without a file nothing shows the change: a reload
     // has them tried again.
-    for (case, tenant) in CASES.iter().zip(&tenants) {
+    for (case, tenant) in place.cases().zip(&tenants) {
         let before = row(&daemon, tenant.id).await;
         let rotate = ROTATIONS.iter().find(|(kind, _)| *kind == case.kind);
         let (_, rotate) = rotate.expect("it can be rotated");
@@ -464,6 +563,34 @@ async fn each_credential_works_is_wrong_expires_and_is_rotated_as_the_table_says
             row["state"] == "ok" && row["token_expires"] != before["token_expires"]
         })
         .await;
+        if case.name == "works" {
+            table.push(Seen {
+                kind: case.kind,
+                name: "rotated",
+                state: "ok".to_owned(),
+                remedy: String::new(),
+            });
+        }
+    }
+    table
+}
+
+/// Waits for the state of a case, and checks what is shown.
+async fn sees(daemon: &Daemon, tenant: Uuid, case: &Case) -> Seen {
+    let what = format!("{} {} is {}", case.kind, case.name, case.state);
+    until(&what, SOON, async || {
+        row(daemon, tenant).await["state"] == case.state
+    })
+    .await;
+    let remedy = row(daemon, tenant).await["remedy"].clone();
+    let remedy = remedy.as_str().unwrap_or_default();
+    assert!(remedy.contains(case.says), "{what}: {remedy}");
+    assert!(shown_in_document(case), "{what} is not in the document");
+    Seen {
+        kind: case.kind,
+        name: case.name,
+        state: case.state.to_owned(),
+        remedy: remedy.to_owned(),
     }
 }
 

@@ -9,7 +9,9 @@ use super::problems::{Wrong, wrong};
 use super::section::Section;
 use super::values::guid;
 use crate::core::ids::TenantId;
-use crate::settings::{Credential, ManagedIdentity, VaultIdentity, WorkloadIdentity};
+use crate::settings::{
+    Credential, IdentityEndpoint, ManagedIdentity, VaultIdentity, WorkloadIdentity,
+};
 
 pub(super) const FEDERATED: &str = "federated_token_file";
 pub(super) const IDENTITY: &str = "managed_identity";
@@ -109,6 +111,12 @@ pub(super) fn read_identity(section: &mut Section<'_>) -> Option<ManagedIdentity
             .map_err(|Wrong { what, .. }| wrong(what, REMEDY)),
     })?;
     match identity_endpoint::of_environment(section.scope.context.environment) {
+        Ok(IdentityEndpoint::Arc { .. }) if client_id.is_some() => {
+            let what = "Azure Arc has no user-assigned identities";
+            let remedy = "write \"system\": the machine's own identity can read the tenant that it belongs to, or open a key vault";
+            section.refuse(IDENTITY, wrong(what, remedy));
+            None
+        }
         Ok(endpoint) => Some(ManagedIdentity {
             client_id,
             endpoint,

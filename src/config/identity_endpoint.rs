@@ -14,8 +14,13 @@ const IMDS_PATH: &str = "/metadata/identity/oauth2/token";
 const HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 const ENDPOINT: &str = "IDENTITY_ENDPOINT";
 const HEADER: &str = "IDENTITY_HEADER";
+/// Beside `IDENTITY_ENDPOINT` it marks the agent of Azure Arc.
+const ARC: &str = "IMDS_ENDPOINT";
+/// The agent's folder on Linux.
+const ARC_KEYS: &str = "/var/opt/azcmagent/tokens";
 
-/// The endpoint of App Service, Functions or Container Apps, when the environment names one; else the metadata service.
+/// The endpoint of App Service, Functions or Container Apps, or of Azure Arc, when the environment names one; else the metadata
+/// service.
 pub(super) fn of_environment(environment: &Environment) -> Result<IdentityEndpoint, Wrong> {
     let get = |name: &str| environment.get(name).filter(|value| !value.is_empty());
     match (get(ENDPOINT), get(HEADER)) {
@@ -26,11 +31,18 @@ pub(super) fn of_environment(environment: &Environment) -> Result<IdentityEndpoi
                 value: SecretString::from(header.clone()),
             },
         }),
+        (Some(url), None) if get(ARC).is_some() => Ok(IdentityEndpoint::Arc {
+            url: near(ENDPOINT, url)?,
+            keys: ARC_KEYS.into(),
+        }),
         (Some(_), None) => Err(wrong(
             format!(
-                "the environment has {ENDPOINT} and no {HEADER}: Azure Arc and Service Fabric are not supported"
+                "the environment has {ENDPOINT}, and neither {HEADER} (App Service) nor {ARC} (Azure Arc)"
             ),
-            "use a certificate there (app.certificate_file)",
+            format!(
+                "set what Azure sets beside {ENDPOINT}, or unset it; where there is none (Service Fabric), use a certificate \
+                 (app.certificate_file)"
+            ),
         )),
         (None, _) => {
             let mut url = match get(HOST) {

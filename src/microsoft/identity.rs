@@ -1,16 +1,18 @@
-//! Tokens of a managed identity, which Azure gives to what runs in it: from the instance metadata service (IMDS) of a machine, or
-//! from the endpoint that App Service, Functions and Container Apps put into the environment.
+//! Tokens of a managed identity, which Azure gives to what runs in it: from the instance metadata service (IMDS) of a machine, from
+//! the endpoint that App Service, Functions and Container Apps put into the environment, or from Azure Arc's agent.
 //!
 //! The endpoint is on this machine, or on a link-local address that no router passes on: no proxy is used, and plain HTTP is right.
-//! Its answers contain tokens: nothing of a good answer is ever shown, and of a refusal only a short text without the header's secret.
+//! Its answers contain tokens: nothing of a good answer is ever shown, and of a refusal only a short text without the header's
+//! secret or the agent's key.
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use reqwest::header::ACCEPT;
+use reqwest::header::{ACCEPT, AUTHORIZATION};
+use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
+use url::Url;
 
 use super::grant::{bounded_lifetime, seconds, token};
 use super::http::{ClientError, Clients, Http};
@@ -19,6 +21,8 @@ use super::scrub::scrub_all;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
 use crate::core::time::ticks::Ticks;
 use crate::settings::{IdentityEndpoint, ManagedIdentity};
+
+mod arc;
 
 const KEY: &str = "app.managed_identity";
 /// The versions of the endpoints that are documented for all clouds.
@@ -67,35 +71,51 @@ impl IdentityClient {
     /// # Errors
     /// The endpoint gives none.
     pub(super) async fn token(&self, resource: &str, now: Ticks) -> Result<IdentityToken, Failure> {
-        let client = &self.http.client;
-        let (mut query, request, secret) = match &self.identity.endpoint {
-            IdentityEndpoint::Imds(url) => {
-                let request = client.get(url.clone()).header("Metadata", "true");
-                (vec![("api-version", IMDS_VERSION)], request, "")
-            }
-            IdentityEndpoint::AppService { url, header } => {
-                let secret = header.value().map_or("", |it| it.expose_secret());
-                let request = client.get(url.clone());
-                let request = request.header("X-IDENTITY-HEADER", secret);
-                (vec![("api-version", APP_SERVICE_VERSION)], request, secret)
-            }
-        };
-        query.push(("resource", resource));
-        let id = self.identity.client_id.map(|id| id.to_string());
-        query.extend(id.as_deref().map(|id| ("client_id", id)));
-        let request = request.header(ACCEPT, "application/json").query(&query);
+        let (mut request, mut secret) = self.request(resource);
         let mut answer = self.http.send(request).await?;
+        if let IdentityEndpoint::Arc { keys, .. } = &self.identity.endpoint
+            && answer.status() == StatusCode::UNAUTHORIZED
+        {
+            secret = arc::key(answer.headers(), keys).await?;
+            let key = format!("Basic {}", secret.expose_secret());
+            request = self.request(resource).0.header(AUTHORIZATION, key);
+            answer = self.http.send(request).await?;
+        }
         let status = answer.status();
         if status != StatusCode::OK {
             let again = retry_after::reaction(answer.headers());
             let body = answer.error_body().await;
-            return Err(self.refused(status, again, &body, secret));
+            return Err(self.refused(status, again, &body, secret.expose_secret()));
         }
         let body = answer.body(MAX_ANSWER).await?;
         let answer = serde_json::from_slice::<IdentityAnswer>(&body).ok();
         answer
             .and_then(|answer| answer.token(now))
             .ok_or_else(|| self.no_token())
+    }
+
+    /// A request, and the secret in it.
+    fn request(&self, resource: &str) -> (RequestBuilder, SecretString) {
+        let get = |url: &Url| self.http.client.get(url.clone());
+        let no_secret = SecretString::default();
+        let (version, request, secret) = match &self.identity.endpoint {
+            IdentityEndpoint::Imds(url) => {
+                (IMDS_VERSION, get(url).header("Metadata", "true"), no_secret)
+            }
+            IdentityEndpoint::Arc { url, .. } => {
+                (arc::VERSION, get(url).header("Metadata", "true"), no_secret)
+            }
+            IdentityEndpoint::AppService { url, header } => {
+                let secret = header.value().cloned().unwrap_or_default();
+                let request = get(url).header("X-IDENTITY-HEADER", secret.expose_secret());
+                (APP_SERVICE_VERSION, request, secret)
+            }
+        };
+        let mut query = vec![("api-version", version), ("resource", resource)];
+        let id = self.identity.client_id.map(|id| id.to_string());
+        query.extend(id.as_deref().map(|id| ("client_id", id)));
+        let request = request.header(ACCEPT, "application/json").query(&query);
+        (request, secret)
     }
 
     /// 404 and 410 are documented as passing: the service is being updated.
@@ -120,10 +140,17 @@ impl IdentityClient {
                 Health::Credential,
                 Reaction::Slow,
                 what,
-                format!(
-                    "assign {name} to this machine, scale set or app in Azure (its page Identity), or correct {KEY} (\"system\", \
-                     or the client id of a user-assigned identity)"
-                ),
+                match self.identity.endpoint {
+                    IdentityEndpoint::Arc { .. } => {
+                        "connect this machine to Azure Arc: azcmagent show says how it stands; if it is connected, restart its \
+                         agent (systemctl restart himdsd)"
+                            .to_owned()
+                    }
+                    _ => format!(
+                        "assign {name} to this machine, scale set or app in Azure (its page Identity), or correct {KEY} \
+                         (\"system\", or the client id of a user-assigned identity)"
+                    ),
+                },
             ),
         };
         failure.caused_by(format!("identity endpoint {}", status.as_u16()))

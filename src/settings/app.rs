@@ -96,7 +96,7 @@ pub struct ManagedIdentity {
     pub endpoint: IdentityEndpoint,
 }
 
-/// Where tokens of managed identities come from. Either is on this machine or near it: plain HTTP on loopback or a link-local
+/// Where tokens of managed identities come from. Each is on this machine or near it: plain HTTP on loopback or a link-local
 /// address, or HTTPS.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum IdentityEndpoint {
@@ -109,12 +109,19 @@ pub enum IdentityEndpoint {
         /// `IDENTITY_HEADER`, which proves to the endpoint that a request is this process's.
         header: SecretSource,
     },
+    /// The agent of Azure Arc, on a machine elsewhere.
+    Arc {
+        /// `IDENTITY_ENDPOINT`.
+        url: Url,
+        /// The folder of the keys that prove to the agent who asks.
+        keys: PathBuf,
+    },
 }
 
 impl IdentityEndpoint {
     pub(crate) fn url(&self) -> &Url {
         match self {
-            Self::Imds(url) | Self::AppService { url, .. } => url,
+            Self::Imds(url) | Self::AppService { url, .. } | Self::Arc { url, .. } => url,
         }
     }
 }

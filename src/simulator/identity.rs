@@ -14,13 +14,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use super::Simulator;
 use super::entra::Minted;
 use super::jwt;
 use super::service::Service;
 use super::tenant::FederatedCredential;
 use super::time::SECOND;
 use super::urlencoded;
-use super::{Simulator, World};
 
 /// The life of an identity's token, in seconds.
 const LIFE: i64 = 86_400;
@@ -112,9 +112,9 @@ impl Drop for IdentityEndpoints {
 }
 
 /// A refusal: status, `error`, `error_description`.
-type IdentityRefusal = (u16, &'static str, &'static str);
+pub(super) type IdentityRefusal = (u16, &'static str, &'static str);
 
-const fn invalid(description: &'static str) -> IdentityRefusal {
+pub(super) const fn invalid(description: &'static str) -> IdentityRefusal {
     (400, "invalid_request", description)
 }
 
@@ -154,30 +154,10 @@ impl Endpoints {
             }
             _ => {}
         }
-        let query = urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
-        let query = query.ok_or(invalid("The query is malformed."))?;
-        let known = ["api-version", "resource", "client_id"];
-        if query
-            .iter()
-            .any(|field| !known.contains(&field.name.as_str()))
-        {
-            return Err(invalid("A parameter is unknown."));
-        }
-        let get = |name: &str| {
-            let mut fields = query.iter().filter(|field| field.name == name);
-            let first = fields.next().map(|field| field.value.as_str());
-            (first, fields.next().is_some())
-        };
-        if known.iter().any(|name| get(name).1) {
-            return Err(invalid("A parameter is given twice."));
-        }
         let version = if imds { "2018-02-01" } else { "2019-08-01" };
-        if get("api-version").0 != Some(version) {
-            return Err(invalid("The api-version is not supported."));
-        }
-        let resource = get("resource").0.ok_or(invalid("resource is missing"))?;
-        let identity = self.identity(get("client_id").0)?;
-        self.issue(&identity, resource, imds)
+        let query = identity_query(request, version)?;
+        let identity = self.identity(query.client_id.as_deref())?;
+        self.issue(&identity, &query.resource, imds)
     }
 
     fn identity(&self, client_id: Option<&str>) -> Result<SimulatedIdentity, IdentityRefusal> {
@@ -198,43 +178,91 @@ impl Endpoints {
         imds: bool,
     ) -> Result<Value, IdentityRefusal> {
         let service = &self.service;
-        let now = service.world.now() / SECOND;
-        let Minted { token, until } = match resource {
-            FederatedCredential::AUDIENCE => Minted {
-                token: own_token(identity, resource, now),
-                until: now + LIFE,
-            },
-            _ => self.api_token(&service.world, identity, resource)?,
-        };
-        service.journal.issued(token.clone());
-        let mut body = json!({
-            "access_token": token, "expires_on": until.to_string(), "resource": resource, "token_type": "Bearer",
-            "client_id": identity.client_id.unwrap_or(identity.principal),
-        });
-        if imds {
-            body["expires_in"] = json!((until - now).to_string());
-            body["not_before"] = json!(now.to_string());
+        if resource != FederatedCredential::AUDIENCE {
+            return api_token(service, identity, resource, imds);
         }
-        Ok(body)
+        let now = service.world.now() / SECOND;
+        let minted = Minted {
+            token: own_token(identity, resource, now),
+            until: now + LIFE,
+        };
+        Ok(given(service, identity, resource, minted, imds))
     }
+}
 
-    /// A token for one of the APIs, in the identity's own directory.
-    fn api_token(
-        &self,
-        world: &World,
-        identity: &SimulatedIdentity,
-        resource: &str,
-    ) -> Result<Minted, IdentityRefusal> {
-        let unknown = (
-            400,
-            "invalid_resource",
-            "The resource principal was not found.",
-        );
-        let tenant = world.tenant(identity.tenant).ok_or(unknown)?;
-        let app = identity.client_id.unwrap_or(identity.principal);
-        let minted = self.service.entra.mint(&tenant, app, resource);
-        minted.ok_or(unknown)
+/// The parameters of a request.
+pub(super) struct IdentityQuery {
+    pub resource: String,
+    pub client_id: Option<String>,
+}
+
+pub(super) fn identity_query(
+    request: &Request,
+    version: &str,
+) -> Result<IdentityQuery, IdentityRefusal> {
+    let query = urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let query = query.ok_or(invalid("The query is malformed."))?;
+    let known = ["api-version", "resource", "client_id"];
+    if query
+        .iter()
+        .any(|field| !known.contains(&field.name.as_str()))
+    {
+        return Err(invalid("A parameter is unknown."));
     }
+    let get = |name: &str| {
+        let mut fields = query.iter().filter(|field| field.name == name);
+        let first = fields.next().map(|field| field.value.clone());
+        (first, fields.next().is_some())
+    };
+    if known.iter().any(|name| get(name).1) {
+        return Err(invalid("A parameter is given twice."));
+    }
+    if get("api-version").0.as_deref() != Some(version) {
+        return Err(invalid("The api-version is not supported."));
+    }
+    Ok(IdentityQuery {
+        resource: get("resource").0.ok_or(invalid("resource is missing"))?,
+        client_id: get("client_id").0,
+    })
+}
+
+/// A token for one of the APIs, or for key vaults, in the identity's own directory.
+pub(super) fn api_token(
+    service: &Service,
+    identity: &SimulatedIdentity,
+    resource: &str,
+    whole: bool,
+) -> Result<Value, IdentityRefusal> {
+    let unknown = (
+        400,
+        "invalid_resource",
+        "The resource principal was not found.",
+    );
+    let tenant = service.world.tenant(identity.tenant).ok_or(unknown)?;
+    let app = identity.client_id.unwrap_or(identity.principal);
+    let minted = service.entra.mint(&tenant, app, resource).ok_or(unknown)?;
+    Ok(given(service, identity, resource, minted, whole))
+}
+
+/// The answer with a token. App Service's has the instant only.
+fn given(
+    service: &Service,
+    identity: &SimulatedIdentity,
+    resource: &str,
+    Minted { token, until }: Minted,
+    whole: bool,
+) -> Value {
+    let now = service.world.now() / SECOND;
+    service.journal.issued(token.clone());
+    let mut body = json!({
+        "access_token": token, "expires_on": until.to_string(), "resource": resource, "token_type": "Bearer",
+        "client_id": identity.client_id.unwrap_or(identity.principal),
+    });
+    if whole {
+        body["expires_in"] = json!((until - now).to_string());
+        body["not_before"] = json!(now.to_string());
+    }
+    body
 }
 
 /// What the identity proves itself with.

@@ -24,6 +24,7 @@
 
 mod alert;
 mod answer;
+mod arc;
 mod call;
 mod change;
 mod connection;
@@ -64,6 +65,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use arc::ArcAgent;
 pub use change::{Refused, Update, Version};
 pub use defender::Paging;
 pub use faults::{Api, Effect, Endpoint, Faults, Rule};

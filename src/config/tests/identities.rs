@@ -1,5 +1,7 @@
 //! A managed identity in place of a secret, and where its tokens come from.
 
+use std::path::Path;
+
 use super::{CANARY, Fixture, TENANT, only};
 use crate::settings::{Credential, IdentityEndpoint, ManagedIdentity};
 
@@ -38,6 +40,7 @@ fn its_tokens_come_from_where_azure_says() {
     let shown = |fixture: &Fixture| match identity(fixture).endpoint {
         IdentityEndpoint::Imds(url) => format!("imds {url}"),
         IdentityEndpoint::AppService { url, .. } => format!("app service {url}"),
+        IdentityEndpoint::Arc { url, keys } => format!("arc {url} {}", keys.display()),
     };
     let imds = "imds http://169.254.169.254/metadata/identity/oauth2/token";
     assert_eq!(shown(&app("system")), imds);
@@ -97,6 +100,41 @@ fn an_endpoint_elsewhere_is_refused_without_its_address() {
         );
         assert!(!report.contains("canary"), "{report}");
     }
-    let arc = app("system").with_env("IDENTITY_ENDPOINT", "http://127.0.0.1:40342/metadata");
-    assert!(arc.report().contains("Azure Arc"), "{}", arc.report());
+    let alone = app("system").with_env("IDENTITY_ENDPOINT", ARC);
+    let report = alone.report();
+    assert!(
+        report.contains("neither IDENTITY_HEADER (App Service) nor IMDS_ENDPOINT"),
+        "{report}"
+    );
+}
+
+const ARC: &str = "http://127.0.0.1:40342/metadata/identity/oauth2/token";
+
+#[test]
+fn azure_arc_has_the_machine_s_own_identity_only() {
+    let on_arc = |identity: &str, url: &str| {
+        app(identity)
+            .with_env("IDENTITY_ENDPOINT", url)
+            .with_env("IMDS_ENDPOINT", "http://127.0.0.1:40342")
+    };
+    match identity(&on_arc("system", ARC)).endpoint {
+        IdentityEndpoint::Arc { url, keys } => {
+            assert_eq!(
+                (url.as_str(), &*keys),
+                (ARC, Path::new("/var/opt/azcmagent/tokens"))
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    let report = on_arc(CLIENT, ARC).report();
+    assert!(
+        report.contains("one error")
+            && report.contains("no user-assigned identities\n    write \"system\""),
+        "{report}"
+    );
+    let report = on_arc("system", "http://10.0.0.1/canary").report();
+    assert!(
+        report.contains("leads to another machine without https"),
+        "{report}"
+    );
 }

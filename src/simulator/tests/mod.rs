@@ -1,5 +1,6 @@
 //! Tests of the simulator over real sockets, with their own client.
 
+mod arc;
 #[allow(
     clippy::duplicate_mod,
     reason = "adapters, and the tests outside, do not share modules"

@@ -223,3 +223,72 @@ fn each_cloud_has_its_own_audience() {
         assert_eq!(exchange_audience(login), audience);
     }
 }
+
+const KEY: &str = "a2V5LUNBTkFSWQ==";
+
+/// Azure Arc's agent, with a key in `folder`. `good` is what a request with the key gets.
+async fn arc_agent(folder: &std::path::Path, good: Vec<Step>) -> (Server, IdentityEndpoint) {
+    let file = folder.join("one.key");
+    std::fs::write(&file, KEY).unwrap();
+    let realm = format!("Basic realm={}", file.display());
+    let challenge = answer("401 Unauthorized", &[("WWW-Authenticate", &realm)], "");
+    let server = Server::answering(move |request| {
+        match request.contains(&format!("authorization: Basic {KEY}\r\n")) {
+            true => good.clone(),
+            false => challenge.clone(),
+        }
+    })
+    .await;
+    let mut url = server.url.clone();
+    url.set_path("/metadata/identity/oauth2/token");
+    let keys = folder.to_owned();
+    (server, IdentityEndpoint::Arc { url, keys })
+}
+
+#[tokio::test]
+async fn azure_arc_is_asked_again_with_the_key_in_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = Server::start(Vec::new()).await;
+    let (agent, endpoint) = arc_agent(folder.path(), given(&good_token())).await;
+    let entra = entra_of(&nowhere, None, endpoint);
+    for asked in [2, 4] {
+        let grant = entra.request().await.unwrap();
+        assert_eq!(grant.token.secret().expose_secret(), good_token());
+        let requests = agent.requests();
+        assert_eq!(requests.len(), asked, "the key is read each time");
+        for request in requests {
+            let line = "GET /metadata/identity/oauth2/token?api-version=2020-06-01&resource=https%3A%2F%2Fapi.security.microsoft.com HTTP/1.1\r\n";
+            assert!(request.starts_with(line), "{request}");
+            assert!(
+                request.to_lowercase().contains("\r\nmetadata: true\r\n"),
+                "{request}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_azure_arc_refuses_says_what_to_do_and_nothing_of_the_key() {
+    let error = json!({"error": "unauthorized", "error_description": format!("no: {KEY}")});
+    for (status, health, says) in [
+        ("401 Unauthorized", Health::Credential, "azcmagent show"),
+        ("403 Forbidden", Health::Credential, "azcmagent show"),
+        (
+            "500 Internal Server Error",
+            Health::Unreachable,
+            "passes by itself",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let nowhere = Server::start(Vec::new()).await;
+        let refusal = json_answer(status, error.to_string());
+        let (_agent, endpoint) = arc_agent(folder.path(), refusal).await;
+        let failure = entra_of(&nowhere, None, endpoint)
+            .request()
+            .await
+            .unwrap_err();
+        assert_eq!(failure.health, health, "{failure:?}");
+        assert!(failure.remedy.contains(says), "{failure:?}");
+        assert_silent_about(&failure, &["CANARY", KEY]);
+    }
+}
