@@ -70,6 +70,10 @@ impl Scene {
                 &secret.display().to_string(),
             ),
             ("sasl.oauthbearer.scope", SCOPE),
+            (
+                "sasl.oauthbearer.extensions",
+                "logicalCluster=lkc-1,identityPoolId=pool-1",
+            ),
             ("debug", "security,broker"),
         ]
         .into_iter()

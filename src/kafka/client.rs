@@ -29,9 +29,11 @@ impl KafkaClient {
         config: &ClientConfig,
         events: ClientEvents,
     ) -> Result<Arc<Self>, ClientError> {
-        let statistics = events.statistics();
+        let (statistics, connection) = (events.statistics(), events.connection());
+        let producer: Client = config.create_with_context(events)?;
+        connection.log_in(producer.client());
         Ok(Arc::new(Self {
-            producer: Some(config.create_with_context(events)?),
+            producer: Some(producer),
             statistics,
             retired: AtomicBool::new(false),
         }))

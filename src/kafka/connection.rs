@@ -14,9 +14,9 @@ use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::watch;
 
-use super::oauth::{LogInToken, LogInTokens, hand_over};
+use super::oauth::{self, LogInToken, LogInTokens};
 use super::scrub::Scrubber;
-use crate::core::health::failure::{Failure, Health, Reaction, one_line};
+use crate::core::health::failure::{Failure, Health, one_line};
 use crate::core::health::status::{PartState, PartStatus};
 use crate::settings::KafkaConnection;
 
@@ -119,26 +119,16 @@ impl Connection {
         }
     }
 
-    /// Gives a client the present token, if Kafka wants one.
+    /// Gives a client the present token, if Kafka wants one, and lets it get the next ones with its statistics.
     pub(super) fn log_in<C: ClientContext>(&self, client: &Client<C>) {
-        let token = self.tokens.as_ref().and_then(LogInTokens::present);
-        if token.is_some_and(|token| !hand_over(client, &token)) {
-            tracing::debug!(target: "incidentd::kafka", "librdkafka does not accept a token");
+        if self.tokens.is_some() {
+            oauth::log_in(client);
         }
     }
 
-    /// The token that a client asks for.
-    pub(super) fn token(&self) -> Result<LogInToken, Failure> {
-        match &self.tokens {
-            Some(tokens) => tokens.for_client(),
-            // Never asked for, but by a client that only checks the properties.
-            None => Err(Failure::new(
-                Health::Misconfigured,
-                Reaction::Slow,
-                "there is no identity provider",
-                LOG_IN_WITH_TOKEN,
-            )),
-        }
+    /// The present token, if Kafka wants one.
+    pub(super) fn token(&self) -> Option<LogInToken> {
+        self.tokens.as_ref()?.present()
     }
 
     pub(super) fn brokers(&self) -> &str {

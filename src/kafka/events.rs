@@ -9,17 +9,18 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::kafka::connection::Connection;
+use crate::kafka::oauth::ClientLogIn;
 use crate::kafka::statistics::ClientStatistics;
 
-/// What librdkafka gets when it asks for a token.
+/// What rdkafka would give to librdkafka.
 pub(super) type GivenToken = Result<OAuthToken, Box<dyn Error>>;
 
 /// librdkafka's view of a [`Connection`]. Its methods run on librdkafka's polling thread.
-#[derive(Clone)]
 pub(super) struct ClientEvents {
     connection: Arc<Connection>,
     /// Receives this client's statistics.
     statistics: Arc<ClientStatistics>,
+    log_in: ClientLogIn,
     part: ClientPart,
 }
 
@@ -40,6 +41,7 @@ impl ClientEvents {
         Self {
             connection: Arc::clone(connection),
             statistics: Arc::default(),
+            log_in: ClientLogIn::default(),
             part: ClientPart::Deciding,
         }
     }
@@ -60,20 +62,31 @@ impl ClientEvents {
         }
     }
 
+    pub(super) fn connection(&self) -> Arc<Connection> {
+        Arc::clone(&self.connection)
+    }
+
+    fn renew_token(&self) {
+        if let Some(token) = self.connection.token() {
+            self.log_in.renew(&token);
+        }
+    }
+
     pub(super) fn statistics(&self) -> Arc<ClientStatistics> {
         Arc::clone(&self.statistics)
     }
 }
 
 impl ClientContext for ClientEvents {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
+    /// Called by [`Connection::log_in`] alone.
     fn generate_oauth_token(&self, _: Option<&str>) -> GivenToken {
-        let token = self.connection.token();
-        token.map(OAuthToken::from).map_err(|lack| lack.what.into())
+        self.log_in.find();
+        self.renew_token();
+        Err("tokens are handed over".into())
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
+        self.renew_token();
         self.statistics.take(statistics);
         if self.part == ClientPart::Deciding {
             self.connection.count_statistics();

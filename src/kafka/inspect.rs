@@ -104,6 +104,7 @@ pub async fn inspect(options: &KafkaConnection, topics: &[Arc<str>]) -> Inspecti
         statistics,
         limits: SizeLimits::default(),
     };
+    inspector.connection.log_in(inspector.producer.client());
     let Some(brokers) = inspector.first_answer(topics.first()).await else {
         return Inspection::failed(options, out_of_reach(&inspector.connection));
     };

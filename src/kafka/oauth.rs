@@ -1,10 +1,8 @@
 //! Tokens of an identity provider, with which Kafka's clients log in (SASL OAUTHBEARER).
 //!
 //! librdkafka gets tokens itself only when it is built with libcurl, which it is not here. So a thread of each
-//! [`Connection`](super::connection::Connection) gets them, and all clients of that connection share them. librdkafka asks each
-//! client's context for a token when it starts, and again after four fifths of the token's life. The thread renews earlier, so
-//! that the next token is there by then. A client whose events nobody serves asks in vain: it gets the token through
-//! [`mod@hand_over`].
+//! [`Connection`](super::connection::Connection) gets them, and all clients of that connection share them. The thread renews the
+//! token before it expires, and [`mod@hand_over`] gives it to the clients.
 //!
 //! Invariants:
 //! - No secret and no token is in any text.
@@ -26,15 +24,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::answer::to_mend;
 use self::exchange::TokenClient;
-pub(super) use self::hand_over::hand_over;
+pub(super) use self::hand_over::{ClientLogIn, SASL_QUEUE, log_in};
 pub(super) use self::token::LogInToken;
 use super::scrub::Scrubber;
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::settings::{KafkaConnection, oauth};
 
-/// How long a client may wait for a token. Its thread does nothing else meanwhile.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// The same for what can't begin without one: longer than one exchange.
+/// How long to wait for what can't begin without a token: longer than one exchange.
 const FIRST_TOKEN: Duration = Duration::from_secs(25);
 /// First and longest pause after a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -98,9 +94,13 @@ impl LogInTokens {
         Some(tokens)
     }
 
-    /// The token, if there is one that has not expired.
+    /// The token, if there is one that has not expired; if it has, the next one is asked for.
     pub(super) fn present(&self) -> Option<LogInToken> {
-        self.shared.lock().valid()
+        let present = self.shared.lock().valid();
+        if present.is_none() {
+            self.shared.wanted.notify_one();
+        }
+        present
     }
 
     /// Why there is no token that has not expired.
@@ -115,15 +115,6 @@ impl LogInTokens {
     /// Kafka has refused the token.
     pub(super) fn refused(&self) {
         self.shared.refused.notify_one();
-    }
-
-    /// For librdkafka, on the thread that serves a client's events.
-    pub(super) fn for_client(&self) -> Result<LogInToken, Failure> {
-        let is_of_the_runtime = tokio::runtime::Handle::try_current().is_ok();
-        self.shared.wait(match is_of_the_runtime {
-            true => Duration::ZERO,
-            false => PATIENCE,
-        })
     }
 
     /// Waits for the first token, or for the reason why there is none.

@@ -16,6 +16,7 @@ use super::events::ClientEvents;
 use super::queue::Client;
 use super::scrub::Scrubber;
 use crate::kafka::connection::Connection;
+use crate::kafka::oauth::SASL_QUEUE;
 use crate::settings::{KafkaConnection, LedgerKind, oauth};
 
 /// Room in librdkafka's queue for what encoding adds to incidents, beyond the doubling.
@@ -123,6 +124,9 @@ impl KafkaConnection {
         {
             config.set("ssl.ca.location", place.display().to_string());
         }
+        if oauth::is_wanted(&self.properties) {
+            config.set(SASL_QUEUE, "true");
+        }
         // After the operator's properties: the promises need these two.
         config
             .set("bootstrap.servers", &self.brokers)
@@ -214,6 +218,8 @@ impl KafkaConnection {
             // When that much is held, it looks again after this time. Its default of a second makes a restore slow.
             ("fetch.queue.backoff.ms", "5"),
             ("fetch.wait.max.ms", "100"),
+            // With them comes the next token for Kafka.
+            (STATISTICS, "1000"),
         ] {
             config.set(name, value);
         }

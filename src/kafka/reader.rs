@@ -97,6 +97,8 @@ impl TopicReader {
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "earliest")
             .set("fetch.wait.max.ms", "100")
+            // With them comes the next token for Kafka.
+            .set("statistics.interval.ms", "1000")
             .set_log_level(RDKafkaLogLevel::Emerg)
             .create_with_context(ClientEvents::aside(&kafka))
             .map_err(|error| connection.explain(error))?;

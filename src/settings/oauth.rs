@@ -4,6 +4,7 @@
 //! read here twice: to report what is wrong with them, and to use them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
@@ -18,8 +19,9 @@ pub(crate) const SECRET: &str = "sasl.oauthbearer.client.secret";
 /// librdkafka has no such property.
 pub(crate) const SECRET_FILE: &str = "sasl.oauthbearer.client.secret.file";
 pub(crate) const SCOPE: &str = "sasl.oauthbearer.scope";
+const EXTENSIONS: &str = "sasl.oauthbearer.extensions";
 pub(crate) const AUTHORITIES: &str = "https.ca.location";
-const KNOWN: [&str; 8] = [
+const KNOWN: [&str; 9] = [
     METHOD,
     GRANT,
     ENDPOINT,
@@ -27,6 +29,7 @@ const KNOWN: [&str; 8] = [
     SECRET,
     SECRET_FILE,
     SCOPE,
+    EXTENSIONS,
     AUTHORITIES,
 ];
 
@@ -38,6 +41,8 @@ pub(crate) struct OauthSettings {
     pub client_id: String,
     pub secret: OauthSecret,
     pub scope: Option<String>,
+    /// What Kafka gets beside each token: keys and values.
+    pub extensions: Arc<[(String, String)]>,
     /// A PEM file of authorities to trust beside the system's.
     pub authorities: Option<PathBuf>,
 }
@@ -111,6 +116,7 @@ pub(crate) fn read(
         "set it to the id of incidentd's client at the identity provider (Entra: the app's Application (client) ID)",
     );
     let secret = reader.secret();
+    let extensions = reader.extensions();
     match (endpoint, client_id, secret) {
         (Some(endpoint), Some(client_id), Some(secret)) if reader.wrong.is_empty() => {
             Ok(Some(OauthSettings {
@@ -118,6 +124,7 @@ pub(crate) fn read(
                 client_id: client_id.to_owned(),
                 secret,
                 scope: reader.value(SCOPE).map(str::to_owned),
+                extensions: extensions.into(),
                 authorities: reader.value(AUTHORITIES).map(PathBuf::from),
             }))
         }
@@ -165,7 +172,7 @@ impl<'a> PropertyReader<'a> {
                     name,
                     "incidentd gets the tokens itself, and has no use for this property",
                     "remove it: there are sasl.oauthbearer.method, token.endpoint.url, client.id, client.secret, \
-                     client.secret.file, scope and grant.type, and https.ca.location",
+                     client.secret.file, scope, extensions and grant.type, and https.ca.location",
                 );
             }
         }
@@ -217,6 +224,42 @@ impl<'a> PropertyReader<'a> {
         };
         self.refuse(ENDPOINT, what, REMEDY);
         None
+    }
+
+    /// Pairs with commas between. A key is of letters, and a value of visible characters and spaces (RFC 7628, section 3.1).
+    fn extensions(&mut self) -> Vec<(String, String)> {
+        const REMEDY: &str = "write it as \"logicalCluster=lkc-00000,identityPoolId=pool-0000\": keys of letters, each once, and not \
+             \"auth\"; values of visible characters";
+        let mut pairs = Vec::<(String, String)>::new();
+        for (n, pair) in self
+            .value(EXTENSIONS)
+            .into_iter()
+            .flat_map(|all| all.split(','))
+            .enumerate()
+        {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (key, value) = (key.trim(), value.trim());
+            let what = if !pair.contains('=') {
+                "has no equals sign"
+            } else if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+                "has a key that is not of letters alone"
+            } else if key == "auth" {
+                "has the key \"auth\", which is the token's own"
+            } else if pairs.iter().any(|(known, _)| known == key) {
+                "has a key that is given before"
+            } else if !value
+                .bytes()
+                .all(|byte| matches!(byte, b' '..=b'~' | b'\t'))
+            {
+                "has a value with other than visible characters"
+            } else {
+                pairs.push((key.to_owned(), value.to_owned()));
+                continue;
+            };
+            self.refuse(EXTENSIONS, format!("pair {} {what}", n + 1), REMEDY);
+            return Vec::new();
+        }
+        pairs
     }
 
     fn secret(&mut self) -> Option<OauthSecret> {
@@ -278,6 +321,10 @@ mod tests {
             (SECRET, ""),
             (SECRET_FILE, "/run/secret"),
             (SCOPE, "kafka"),
+            (
+                EXTENSIONS,
+                "logicalCluster=lkc-1, identityPoolId = pool=2 x,empty=",
+            ),
             (AUTHORITIES, "/ca.pem"),
             (GRANT, "client_credentials"),
             (UNSECURED, "false"),
@@ -287,6 +334,13 @@ mod tests {
         assert_eq!(settings.client_id, "incidentd");
         assert!(matches!(settings.secret, OauthSecret::File(path) if path.ends_with("secret")));
         assert_eq!(settings.scope.as_deref(), Some("kafka"));
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let extensions = [
+            pair("logicalCluster", "lkc-1"),
+            pair("identityPoolId", "pool=2 x"),
+            pair("empty", ""),
+        ];
+        assert_eq!(*settings.extensions, extensions);
         assert_eq!(settings.authorities, Some("/ca.pem".into()));
         for loopback in [
             "http://127.0.0.1:1/t",
@@ -352,9 +406,49 @@ mod tests {
             (&[(GRANT, "urn:jwt-bearer")], GRANT, "client_credentials"),
             (&[(UNSECURED, "true")], UNSECURED, "nobody has signed"),
             (
-                &[("sasl.oauthbearer.extensions", "a=b")],
-                "sasl.oauthbearer.extensions",
-                "no use",
+                &[(EXTENSIONS, "a=b,hunter2")],
+                EXTENSIONS,
+                "pair 2 has no equals sign",
+            ),
+            (
+                &[(EXTENSIONS, "a=b,")],
+                EXTENSIONS,
+                "pair 2 has no equals sign",
+            ),
+            (
+                &[(EXTENSIONS, "=hunter2")],
+                EXTENSIONS,
+                "pair 1 has a key that is not",
+            ),
+            (
+                &[(EXTENSIONS, "a-b=hunter2")],
+                EXTENSIONS,
+                "pair 1 has a key that is not",
+            ),
+            (
+                &[(EXTENSIONS, "a1=hunter2")],
+                EXTENSIONS,
+                "pair 1 has a key that is not",
+            ),
+            (
+                &[(EXTENSIONS, "auth=hunter2")],
+                EXTENSIONS,
+                "the token's own",
+            ),
+            (
+                &[(EXTENSIONS, "a=1,b=2,a=hunter2")],
+                EXTENSIONS,
+                "pair 3 has a key that is given",
+            ),
+            (
+                &[(EXTENSIONS, "a=hunter2\u{1}auth=x")],
+                EXTENSIONS,
+                "other than visible",
+            ),
+            (
+                &[(EXTENSIONS, "a=hunter2\u{e9}")],
+                EXTENSIONS,
+                "other than visible",
             ),
             (
                 &[("sasl.oauthbearer.config", "hunter2")],

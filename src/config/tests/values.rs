@@ -97,12 +97,9 @@ fn a_log_in_with_tokens_needs_its_properties_and_knows_no_others() {
 \"sasl.oauthbearer.token.endpoint.url\" = \"https://login.example/token\"";
     let of = |properties: &str| with(&format!("[kafka.properties]\n{properties}"));
     of(GOOD).valid();
-    let unknown = of(&format!(
-        "{GOOD}\n\"sasl.oauthbearer.extensions\" = \"a=b\""
-    ))
-    .report();
+    let unknown = of(&format!("{GOOD}\n\"sasl.oauthbearer.config\" = \"a=b\"")).report();
     assert!(
-        unknown.contains("kafka.properties.sasl.oauthbearer.extensions")
+        unknown.contains("kafka.properties.sasl.oauthbearer.config")
             && unknown.contains("has no use for this property")
             && unknown.contains("one error"),
         "{unknown}"

@@ -48,8 +48,6 @@ impl VersionEvents {
 }
 
 impl ClientContext for VersionEvents {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
     fn generate_oauth_token(&self, config: Option<&str>) -> GivenToken {
         self.events.generate_oauth_token(config)
     }

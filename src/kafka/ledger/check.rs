@@ -88,6 +88,7 @@ impl LedgerTopic {
             .transactional_producer(id, TRANSACTION_LIMIT);
         let made = config.create_with_context(ClientEvents::aside(&setup.kafka));
         let producer: Client = made.map_err(|error| failure_of(setup, not_made(setup, error)))?;
+        setup.kafka.log_in(producer.client());
         let tried = self.write_and_abort(&producer).await;
         drop_apart(producer);
         tried.map_err(|error| failure_of(setup, error))

@@ -104,8 +104,6 @@ impl GroupEvents {
 }
 
 impl ClientContext for GroupEvents {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
     fn generate_oauth_token(&self, config: Option<&str>) -> GivenToken {
         self.client.generate_oauth_token(config)
     }

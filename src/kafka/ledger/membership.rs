@@ -161,6 +161,7 @@ impl Member {
         };
         let config = connection.group_member(group, &self.client_id);
         let consumer: GroupConsumer = config.create_with_context(context)?;
+        kafka.log_in(consumer.client());
         consumer.subscribe(&[topic])?;
         Ok(consumer)
     }

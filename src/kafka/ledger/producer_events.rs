@@ -46,8 +46,6 @@ impl ProducerEvents {
 }
 
 impl ClientContext for ProducerEvents {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
     fn generate_oauth_token(&self, config: Option<&str>) -> GivenToken {
         self.events.generate_oauth_token(config)
     }

@@ -60,7 +60,7 @@ impl GrantAnswer<'_> {
         match life {
             Some(life) if life >= SHORTEST_LIFE => Ok(LogInToken::new(
                 SecretString::from(token),
-                self.settings.client_id.clone(),
+                self.settings,
                 Duration::from_secs_f64(life.min(LONGEST_LIFE)),
                 self.asked,
             )),
@@ -157,6 +157,7 @@ mod tests {
             client_id: "incidentd".to_owned(),
             secret: OauthSecret::Value("unused".into()),
             scope: None,
+            extensions: [].into(),
             authorities: None,
         }
     }

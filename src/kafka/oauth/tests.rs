@@ -8,9 +8,13 @@ use std::thread;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use secrecy::SecretString;
 
 use super::*;
+use crate::kafka::client::drop_apart;
+use crate::kafka::connection::Connection;
+use crate::kafka::events::ClientEvents;
 
 const SECRET: &str = "s3cret+~";
 /// What `incidentd` and [`SECRET`] are in the header, encoded as in a form.
@@ -79,7 +83,7 @@ fn all_clients_share_a_token_which_is_renewed_before_it_expires() {
     let source = source(&endpoint);
     thread::scope(|scope| {
         for _ in 0..20 {
-            scope.spawn(|| assert!(source.for_client().is_ok()));
+            scope.spawn(|| assert!(source.shared.wait(SOON).is_ok()));
         }
     });
     let first = requests.recv_timeout(SOON).unwrap();
@@ -141,7 +145,7 @@ fn a_refusal_is_the_reason_until_the_file_holds_the_right_secret() {
             .lack()
             .is_some_and(|lack| lack.what.contains("invalid_client"))
     });
-    let lack = source.for_client().err().unwrap();
+    let lack = source.shared.wait(SOON).err().unwrap();
     assert_eq!(lack.health, Health::Misconfigured);
     assert!(
         lack.remedy.contains("sasl.oauthbearer.client.id"),
@@ -153,13 +157,11 @@ fn a_refusal_is_the_reason_until_the_file_holds_the_right_secret() {
 }
 
 #[tokio::test]
-async fn a_thread_of_the_runtime_never_waits_and_what_needs_a_token_learns_why_there_is_none() {
+async fn what_needs_a_token_learns_why_there_is_none() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/token", closed.local_addr().unwrap());
     let source = source(&address);
-    let began = Instant::now();
-    assert!(source.for_client().is_err(), "nobody answers");
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(source.present().is_none(), "nobody answers");
     drop(closed);
     let lack = source.first().await.unwrap_err();
     assert_eq!(lack.health, Health::Unreachable);
@@ -200,4 +202,46 @@ fn without_the_secret_it_is_the_reason() {
     let lack = LogInTokens::start(&options).unwrap().lack().unwrap();
     assert!(lack.what.contains("needs sasl.oauthbearer.client.secret"));
     assert!(lack.remedy.contains("CLIENT__SECRET"), "{lack:?}");
+}
+
+#[tokio::test]
+async fn kafka_gets_the_extensions_beside_the_token() {
+    let (endpoint, _requests) =
+        endpoint(|_| json("200 OK", r#"{"access_token":"t0ken","expires_in":60}"#));
+    let broker = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut options = options(&endpoint, (oauth::SECRET, SECRET));
+    options.brokers = broker.local_addr().unwrap().to_string();
+    for (name, value) in [
+        ("security.protocol", "sasl_plaintext"),
+        (
+            "sasl.oauthbearer.extensions",
+            "logicalCluster=lkc-1,identityPoolId=pool-1",
+        ),
+        // As to a broker so old that nothing comes before the log-in.
+        ("api.version.request", "false"),
+        ("broker.version.fallback", "0.9.0.1"),
+    ] {
+        options.properties.push((name.to_owned(), value.into()));
+    }
+    let connection = Connection::of(&options);
+    connection.can_log_in().await.unwrap();
+    let mut config = options.consumer();
+    let made = config
+        .set("group.id", "x")
+        .create_with_context(ClientEvents::aside(&connection));
+    let consumer: BaseConsumer<ClientEvents> = made.unwrap();
+    connection.log_in(consumer.client());
+    let first = tokio::task::spawn_blocking(move || {
+        let (mut stream, _) = broker.accept().unwrap();
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).unwrap();
+        let mut first = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut first).unwrap();
+        String::from_utf8(first).unwrap()
+    });
+    assert_eq!(
+        first.await.unwrap(),
+        "n,,\u{1}auth=Bearer t0ken\u{1}logicalCluster=lkc-1\u{1}identityPoolId=pool-1\u{1}\u{1}"
+    );
+    drop_apart(consumer);
 }

@@ -1,16 +1,15 @@
 //! A token, and how long it lives.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rdkafka::client::OAuthToken;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::time::Instant;
 
-/// The part of its life after which it is renewed: before librdkafka asks for the next one, at four fifths.
+use crate::settings::oauth::OauthSettings;
+
+/// The part of its life after which it is renewed.
 const RENEWAL: f64 = 0.7;
-/// How long a client keeps a token for: it asks again after four fifths of this. So a token that comes early, after Kafka has
-/// refused the last one, reaches all clients.
-const LENT: Duration = Duration::from_secs(60);
 /// Between two exchanges, however short tokens live.
 const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -49,6 +48,8 @@ pub(in crate::kafka) struct LogInToken {
     pub(super) value: SecretString,
     /// What librdkafka calls its user in texts.
     pub(super) client_id: String,
+    /// What Kafka gets beside it (RFC 7628, section 3.1).
+    pub(super) extensions: Arc<[(String, String)]>,
     life: Duration,
     since: Moment,
 }
@@ -57,13 +58,14 @@ impl LogInToken {
     /// `since`: when it was asked for.
     pub(super) fn new(
         value: SecretString,
-        client_id: String,
+        settings: &OauthSettings,
         life: Duration,
         since: Moment,
     ) -> Self {
         Self {
             value,
-            client_id,
+            client_id: settings.client_id.clone(),
+            extensions: Arc::clone(&settings.extensions),
             life,
             since,
         }
@@ -84,20 +86,10 @@ impl LogInToken {
         of_life.saturating_sub(gone).max(SHORTEST)
     }
 
-    /// When a client asks for the next one at the latest, by this machine's clock, in milliseconds since 1970.
+    /// When it expires, by this machine's clock, in milliseconds since 1970.
     pub(super) fn end(&self) -> i64 {
-        let end = wall_clock() + self.left().min(LENT);
+        let end = wall_clock() + self.left();
         let since_1970 = end.duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
-    }
-}
-
-impl From<LogInToken> for OAuthToken {
-    fn from(token: LogInToken) -> Self {
-        Self {
-            token: token.value.expose_secret().to_owned(),
-            lifetime_ms: token.end(),
-            principal_name: token.client_id,
-        }
     }
 }
