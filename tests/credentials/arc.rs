@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 use super::{Case, ON_ARC, Seen, SetUp, case, row, sees};
 use crate::support::daemon::{Daemon, incidentd};
+use crate::support::search::{Search, endpoints};
 use crate::support::setup::{Setup, simulator};
 use crate::support::{SOON, tell, until};
 
@@ -111,8 +112,11 @@ pub async fn plays() -> Vec<Seen> {
     .await;
     let keys = machine.agent.keys();
     assert!(keys.len() >= 3, "a key for each token: {}", keys.len());
-    let shown = format!("{} {}", daemon.log(), daemon.status().await);
-    assert!(keys.iter().all(|key| !shown.contains(key)));
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let mut search = Search::new(&keys);
+    search.add("log", daemon.log());
+    search.add_all(endpoints("the daemon", &daemon).await);
+    search.run();
     table.push(Seen {
         kind: ON_ARC,
         name: "rotated",
