@@ -50,6 +50,34 @@ fn file(name: &str) -> PathBuf {
     tests.join(name)
 }
 
+/// A script in Python, with what it imports.
+fn python(script: &Path) -> Command {
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", TOOLS.join("python")).arg(script);
+    python
+}
+
+/// Java with Kafka and the tools on its class path.
+fn java() -> Command {
+    let kafka = std::env::var("INCIDENTD_TEST_KAFKA_LIBS").expect("tests/run sets it");
+    let mut java = Command::new("java");
+    java.arg("-XX:TieredStopAtLevel=1").arg("-cp");
+    java.arg(format!("{kafka}/*:{}/*", TOOLS.join("java").display()));
+    java
+}
+
+/// The objects that a command prints, each on a line of its own.
+fn lines(command: &mut Command) -> Vec<Value> {
+    let ran = command.output().expect("it runs");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}");
+    let lines = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let lines = lines.lines().filter(|line| line.starts_with('{'));
+    lines
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}
+
 /// What the validator says of values of records.
 fn validate<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<String, String> {
     let mut lines = tempfile::tempfile().expect("a file");

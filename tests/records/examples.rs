@@ -9,7 +9,7 @@ use incidentd::simulator::{Options, Simulator, Update, Version};
 use rdkafka::producer::Producer;
 use serde_json::{Value, json};
 
-use super::{TOOLS, file};
+use super::{file, java, lines, python};
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Found, append, create_topic, leave_open, read_all, shared};
 use crate::support::setup::{Setup, simulator, unique};
@@ -152,35 +152,10 @@ impl Filled {
     }
 }
 
-fn python(script: &Path) -> Command {
-    let mut python = Command::new("python3");
-    python.env("PYTHONPATH", TOOLS.join("python")).arg(script);
-    python
-}
-
 fn load(example: &str) -> Command {
     let mut command = python(&file("load_examples.py"));
     command.arg(example);
     command
-}
-
-fn java() -> Command {
-    let kafka = std::env::var("INCIDENTD_TEST_KAFKA_LIBS").expect("tests/run sets it");
-    let mut java = Command::new("java");
-    java.arg("-XX:TieredStopAtLevel=1").arg("-cp");
-    java.arg(format!("{kafka}/*:{}/*", TOOLS.join("java").display()));
-    java
-}
-
-fn lines(command: &mut Command) -> Vec<Value> {
-    let ran = command.output().expect("it runs");
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{said}");
-    let lines = String::from_utf8_lossy(&ran.stdout).into_owned();
-    lines
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -375,14 +350,29 @@ fn elasticsearch_and_logstash_take_their_examples() {
     typed(&mut given[1]["template"]["mappings"]["properties"]);
     assert_eq!(understood[0], given[0]);
     assert_eq!(template, given[1]);
-    let pipeline = lines(&mut load("logstash"));
-    let pipeline = pipeline[0].as_str().unwrap();
+    let pipeline = lines(&mut load("logstash"))[0].to_string();
     for part in [
         "'input', [['kafka'",
         "'output', [['elasticsearch'",
         "read_committed",
     ] {
         assert!(pipeline.contains(part), "{part}: {pipeline}");
+    }
+}
+
+#[test]
+fn the_documents_name_each_example() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/records.md");
+    let page = fs::read_to_string(page).unwrap();
+    let examples = fs::read_dir(example("")).unwrap();
+    let names = examples.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: Vec<_> = names.collect();
+    assert!(!names.is_empty());
+    for name in names {
+        assert!(
+            page.contains(&format!("/deploy/examples/{name})")),
+            "{name}"
+        );
     }
 }
 

@@ -124,7 +124,7 @@ def vector(program):
 def logstash():
     from logstash_pipeline_parser import Pipeline
 
-    show(str(Pipeline((EXAMPLES / "logstash.conf").read_text()).parse()))
+    show({"pipeline": str(Pipeline((EXAMPLES / "logstash.conf").read_text()).parse())})
 
 
 if __name__ == "__main__":

@@ -1,47 +1,16 @@
 //! Records are CloudEvents for those who did not write them: the SDKs for Python and Java read a real topic. The event is
 //! in the value (structured mode), or what a schema describes is, and the event's attributes are the headers (binary mode).
 
-use std::path::Path;
-use std::process::{Command, Output};
-
 use incidentd::core::time::ticks::Ticks;
 use incidentd::simulator::{Options, Update};
 use serde_json::{Map, Value};
 
-use super::{SCHEMAS, TOOLS, file};
+use super::{SCHEMAS, file, java, lines, python};
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Found, create_topic, read_all, shared};
 use crate::support::setup::{Setup, simulator, unique};
 use crate::support::tally::header;
 use crate::support::{SOON, blocking, tell, until};
-
-fn python() -> Command {
-    let mut python = Command::new("python3");
-    python
-        .env("PYTHONPATH", TOOLS.join("python"))
-        .arg(file("read_cloudevents.py"));
-    python
-}
-
-fn java() -> Command {
-    let kafka = std::env::var("INCIDENTD_TEST_KAFKA_LIBS").expect("tests/run sets it");
-    let mut java = Command::new("java");
-    java.arg("-cp")
-        .arg(format!("{kafka}/*:{}/*", TOOLS.join("java").display()))
-        .arg(file("ReadCloudEvents.java"));
-    java
-}
-
-/// The events, in the order of the topic.
-fn events(read: &Output) -> Vec<Value> {
-    let said = String::from_utf8_lossy(&read.stderr);
-    assert!(read.status.success(), "{said}");
-    let lines = String::from_utf8_lossy(&read.stdout).into_owned();
-    let lines = lines.lines().filter(|line| line.starts_with('{'));
-    lines
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
-}
 
 /// What the record says of itself, as CloudEvents names it. Only in structured mode the event has the attributes that are
 /// no headers of CloudEvents.
@@ -135,13 +104,12 @@ async fn the_sdks_for_python_and_java_read_each_record_of_a_topic_and_each_part(
             .filter(|record| record.key.starts_with(&tenant) && header(record, "part").is_some());
         assert!(parts.count() > 2, "nothing of {tenant} was split");
     }
-    for (sdk, mut command) in [("Python", python()), ("Java", java())] {
-        command
-            .args([&kafka, &topic])
-            .arg(found.len().to_string())
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
-        let output = blocking(move || command.output()).await.expect("it runs");
-        let events = events(&output);
+    let mut java = java();
+    java.arg(file("ReadCloudEvents.java"));
+    let python = python(&file("read_cloudevents.py"));
+    for (sdk, mut command) in [("Python", python), ("Java", java)] {
+        command.args([&kafka, &topic]).arg(found.len().to_string());
+        let events = blocking(move || lines(&mut command)).await;
         assert_eq!(events.len(), found.len(), "{sdk}");
         for (record, event) in found.iter().zip(&events) {
             same(sdk, record, event);
