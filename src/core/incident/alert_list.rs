@@ -108,7 +108,9 @@ fn id<'a>(mut input: Scanner<'a>, name: &str) -> Option<Cow<'a, str>> {
     while let Some(key) = input.key().ok()? {
         match key.is(name) {
             true => id = input.scalar().ok()?,
-            false => drop(input.skip().ok()?),
+            false => {
+                input.skip().ok()?;
+            }
         }
     }
     let said = match id? {

@@ -69,7 +69,7 @@ impl CommitError {
 
 /// What the thread is asked for.
 pub(super) enum WorkerRequest {
-    Commit(CommitRequest),
+    Commit(Box<CommitRequest>),
     /// Remove all rows of a tenant.
     Remove(TenantId),
 }
@@ -110,7 +110,7 @@ impl CommitQueue {
     /// # Errors
     /// The worker has ended, or too many commits wait.
     pub(super) fn send(&self, request: CommitRequest) -> Result<(), CommitError> {
-        let request = WorkerRequest::Commit(request);
+        let request = WorkerRequest::Commit(Box::new(request));
         self.requests
             .try_send(request)
             .map_err(|_| CommitError::Lost)
@@ -137,12 +137,12 @@ pub(super) fn gather(
     }
     while let Ok(next) = requests.try_recv() {
         let next = match next {
-            WorkerRequest::Commit(next) => next,
+            WorkerRequest::Commit(next) => *next,
             WorkerRequest::Remove(_) => return (batch, Some(next)),
         };
         load.add(&next);
         if load.is_too_much() || !tenants.insert(next.entry.tenant) {
-            return (batch, Some(WorkerRequest::Commit(next)));
+            return (batch, Some(WorkerRequest::Commit(Box::new(next))));
         }
         batch.push(next);
     }
@@ -161,6 +161,8 @@ impl BatchLoad {
         self.records += request.records.len();
         self.rows += request.entry.seen.len() + request.entry.letters.len() + 1;
         self.bytes += request.records.iter().map(Record::size).sum::<usize>();
+        let outlines = request.entry.outlines.iter();
+        self.bytes += outlines.map(|(_, it)| it.as_bytes().len()).sum::<usize>();
     }
 
     fn is_too_much(&self) -> bool {

@@ -204,7 +204,7 @@ impl WorkerThread {
                 WorkerRequest::Commit(first) => {
                     let is_careful = self.setup.is_careful();
                     let batch;
-                    (batch, left) = gather(first, requests, is_careful);
+                    (batch, left) = gather(*first, requests, is_careful);
                     self.write(batch, is_careful)?;
                 }
                 WorkerRequest::Remove(tenant) => {
