@@ -25,7 +25,7 @@ fn main() {
 /// As openssl-sys looks for it.
 fn openssl() -> Option<String> {
     let set = |name: &str| std::env::var_os(name).is_some();
-    if set("CARGO_FEATURE_VENDORED_OPENSSL") && !set("OPENSSL_NO_VENDOR") {
+    if set("CARGO_FEATURE_VENDORED") && !set("OPENSSL_NO_VENDOR") {
         return Some("built from its source (feature vendored-openssl)".into());
     }
     if let Some(folder) =
