@@ -19,15 +19,27 @@ use super::{
 use crate::app::tap::{self as topics, TopicReader};
 use crate::config;
 use crate::core::health::failure::one_line;
+use crate::core::health::status::{PartState, PartStatus};
 use crate::core::incident::version::Change;
 use crate::settings::{Settings, TenantSettings};
 use crate::telemetry::logging::colour_refused;
 
-const HEADING: &str = "UPDATED (UTC)        CHANGE      TENANT                SEVERITY       TITLE";
-/// Characters of a tenant's name, of a severity, and of a title.
+const HEADING: &str = "UPDATED (UTC)        CHANGE      TENANT                INCIDENT    SEVERITY       STATUS          TITLE";
+/// Characters of a tenant's name, of an incident's id, of a severity, of a status, and of a title.
 const TENANT: usize = 20;
+const INCIDENT: usize = 10;
 const SEVERITY: usize = 13;
+const STATUS: usize = 14;
 const TITLE: usize = 80;
+/// Those of both APIs.
+const SEVERITIES: [&str; 6] = [
+    "high",
+    "medium",
+    "low",
+    "informational",
+    "unknown",
+    "unspecified",
+];
 
 /// The incidents' records as they arrive in Kafka, one line each, until Ctrl-C
 #[derive(Args, Debug)]
@@ -53,7 +65,7 @@ pub struct TapCommand {
     #[arg(long, value_name = "CHANGE", value_parser = Change::ALL.map(Change::as_str))]
     change: Vec<String>,
     /// Only this severity, in upper or lower case; may be given several times
-    #[arg(long, value_name = "SEVERITY")]
+    #[arg(long, value_name = "SEVERITY", ignore_case = true, value_parser = SEVERITIES)]
     severity: Vec<String>,
     /// Begin with what was published this long ago, for example 15m
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
@@ -103,14 +115,40 @@ async fn show(
 async fn print_all(reader: &TopicReader, filter: &Filter) -> Result<(), CommandError> {
     let colour = io::stdout().is_terminal() && !colour_refused();
     let mut open = text::write(&format!("{HEADING}\n"))?;
+    let mut state = reader.state();
+    let mut is_away = false;
     while open {
-        let record = reader.next().await.map_err(of_kafka)?;
+        let record = tokio::select! {
+            record = reader.next() => record.map_err(of_kafka)?,
+            Ok(()) = state.changed() => {
+                let now = state.borrow_and_update().clone();
+                tell_of_kafka(&now, &mut is_away);
+                continue;
+            }
+        };
         let view = RecordView::of(&record);
         if filter.takes(&view) {
             open = text::write(&(line(&view, colour) + "\n"))?;
         }
     }
     Ok(())
+}
+
+/// Without it, an outage of Kafka looks like a quiet night.
+fn tell_of_kafka(now: &PartStatus, is_away: &mut bool) {
+    match (now.state, &*is_away) {
+        (PartState::Ok, true) => text::print_error("Kafka answers again"),
+        (PartState::Unavailable, false) => {
+            let (error, remedy) = (now.error.as_deref(), now.remedy.as_deref());
+            text::print_error(&format!(
+                "Kafka can't be reached, and records wait there: {}; {}",
+                error.unwrap_or_default(),
+                remedy.unwrap_or_default()
+            ));
+        }
+        _ => return,
+    }
+    *is_away = now.state != PartState::Ok;
 }
 
 fn of_kafka(error: topics::KafkaError) -> CommandError {
@@ -149,10 +187,12 @@ fn line(record: &RecordView, colour: bool) -> String {
         .take(19)
         .collect();
     let line = format!(
-        "{updated:<19}  {on}{:<10.10}{off}  {:<TENANT$}  {:<SEVERITY$}  {}",
+        "{updated:<19}  {on}{:<10.10}{off}  {:<TENANT$}  {:<INCIDENT$}  {:<SEVERITY$}  {:<STATUS$}  {}",
         record.change,
         one_line(&record.tenant, TENANT),
+        one_line(&record.incident, INCIDENT),
         one_line(&record.severity, SEVERITY),
+        one_line(&record.status, STATUS),
         one_line(&record.title, TITLE),
     );
     line.trim_end().to_owned()
@@ -179,27 +219,31 @@ mod tests {
     fn a_line_has_columns_and_a_limit() {
         assert_eq!(
             line(&record(), false),
-            "2026-11-23 02:14:36  reopened    contoso               high           Suspicious sign-in"
+            "2026-11-23 02:14:36  reopened    contoso               4           high           active          Suspicious sign-in"
         );
         let columns = |line: &str| HEADING.find(line);
         assert_eq!(
             [
                 columns("CHANGE"),
                 columns("TENANT"),
+                columns("INCIDENT"),
                 columns("SEVERITY"),
+                columns("STATUS"),
                 columns("TITLE")
             ],
-            [Some(21), Some(33), Some(55), Some(70)]
+            [Some(21), Some(33), Some(55), Some(67), Some(82), Some(98)]
         );
         let long = RecordView {
             updated: "x".repeat(1000),
             change: "x".repeat(1000),
             tenant: "x".repeat(1000),
+            incident: "x".repeat(1000),
             severity: "x".repeat(1000),
+            status: "x".repeat(1000),
             title: "x".repeat(1000),
             ..record()
         };
-        assert_eq!(line(&long, false).chars().count(), 70 + TITLE);
+        assert_eq!(line(&long, false).chars().count(), 98 + TITLE);
         assert_eq!(
             line(&record(), true)
                 .replace("\x1b[31m", "")

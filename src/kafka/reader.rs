@@ -6,17 +6,22 @@ use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{Consumer, StreamConsumer};
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::KafkaError;
 use super::connection::Connection;
 use super::events::ClientEvents;
-use super::scrub::Scrubber;
+use super::refusal;
+use crate::core::health::status::PartStatus;
 use crate::settings::KafkaConnection;
 
 const METADATA_LIMIT: Duration = Duration::from_secs(10);
+/// How long librdkafka may take to say why it can't connect, after a question has run out of time.
+const SAYS_WHY: Duration = Duration::from_secs(1);
 
 /// A record of a topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,7 +64,13 @@ type TopicConsumer = StreamConsumer<ClientEvents>;
 pub struct TopicReader {
     topics: String,
     consumer: TopicConsumer,
-    scrubber: Scrubber,
+    kafka: Arc<Connection>,
+}
+
+/// A question about a topic that was not answered well.
+struct TopicError {
+    topic: Arc<str>,
+    error: ClientError,
 }
 
 impl TopicReader {
@@ -81,12 +92,11 @@ impl TopicReader {
         from: ReadFrom,
     ) -> Result<Self, KafkaError> {
         let kafka = Connection::of(connection);
-        let scrubber = connection.scrubber();
         let topics_read = topics.iter().map(|topic| &**topic).collect::<Vec<_>>();
         let topics_read = topics_read.join(", ");
         let fail = |why: String| KafkaError::Read {
             topics: topics_read.clone(),
-            why: scrubber.clean(&why),
+            why,
         };
         let ready = kafka.can_log_in().await;
         ready.map_err(|lack| fail(format!("{}; {}", lack.what, lack.remedy)))?;
@@ -100,37 +110,45 @@ impl TopicReader {
             // With them comes the next token for Kafka.
             .set("statistics.interval.ms", "1000")
             .set_log_level(RDKafkaLogLevel::Emerg)
-            .create_with_context(ClientEvents::aside(&kafka))
+            .create_with_context(ClientEvents::of(&kafka))
             .map_err(|error| connection.explain(error))?;
         kafka.log_in(consumer.client());
         let wanted = topics.clone();
-        let assigned = tokio::task::spawn_blocking(move || {
-            let partitions = partitions(&consumer, &wanted, from)?;
-            consumer.assign(&partitions)?;
-            Ok(consumer)
+        let asked = tokio::task::spawn_blocking(move || {
+            let assigned = assign(&consumer, &wanted, from);
+            (consumer, assigned)
         });
-        let consumer = assigned
-            .await
-            .map_err(|error| fail(error.to_string()))?
-            .map_err(|error: ClientError| fail(error.to_string()))?;
+        let (consumer, assigned) = asked.await.map_err(|error| fail(error.to_string()))?;
+        if let Err(asked) = assigned {
+            return Err(fail(why(&consumer, &kafka, &asked).await));
+        }
+        kafka.answered();
         Ok(Self {
             topics: topics_read,
             consumer,
-            scrubber,
+            kafka,
         })
+    }
+
+    /// Whether Kafka answers, as far as its connections show it.
+    pub fn state(&self) -> watch::Receiver<PartStatus> {
+        self.kafka.watch()
     }
 
     /// Waits for the next record, also while the broker is away.
     pub async fn next(&self) -> Result<Arrived, KafkaError> {
         loop {
             match self.consumer.recv().await {
-                Ok(message) => return Ok(own(&message)),
+                Ok(message) => {
+                    self.kafka.answered();
+                    return Ok(own(&message));
+                }
                 // librdkafka reports lost connections, and makes new ones by itself.
                 Err(ClientError::MessageConsumption(code)) if passes(code) => {}
                 Err(error) => {
                     return Err(KafkaError::Read {
                         topics: self.topics.clone(),
-                        why: self.scrubber.clean(&error.to_string()),
+                        why: self.kafka.fit(&error.to_string()),
                     });
                 }
             }
@@ -138,50 +156,94 @@ impl TopicReader {
     }
 }
 
-fn passes(code: rdkafka::error::RDKafkaErrorCode) -> bool {
-    use rdkafka::error::RDKafkaErrorCode::{
-        AllBrokersDown, BrokerTransportFailure, OperationTimedOut,
-    };
+fn passes(code: Code) -> bool {
     matches!(
         code,
-        AllBrokersDown | BrokerTransportFailure | OperationTimedOut
+        Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut
     )
 }
 
-fn partitions(
+/// What is wrong, and what to do about it.
+async fn why(consumer: &TopicConsumer, kafka: &Connection, asked: &TopicError) -> String {
+    let code = refusal::code(&asked.error);
+    if refusal::is_unknown_topic(code) {
+        let failure = refusal::of_topic(kafka, &asked.topic, code);
+        return format!("{}; {}", failure.what, failure.remedy);
+    }
+    if code == Code::TopicAuthorizationFailed {
+        let grant = format!(
+            "--operation Read --operation Describe --topic {}",
+            asked.topic
+        );
+        let grant = refusal::acls(kafka.brokers(), &grant);
+        return format!("Kafka does not let its user read it; grant that: {grant}");
+    }
+    // Only who reads is told why there is no connection.
+    let told = async {
+        while kafka.problem().is_none() {
+            let _ = consumer.recv().await;
+        }
+    };
+    let _ = timeout(SAYS_WHY, told).await;
+    match kafka.problem() {
+        Some(problem) => format!("{}; {}", problem.what, problem.remedy),
+        None => kafka.fit(&asked.error.to_string()),
+    }
+}
+
+fn assign(
     consumer: &TopicConsumer,
     topics: &BTreeSet<Arc<str>>,
     from: ReadFrom,
-) -> Result<TopicPartitionList, ClientError> {
-    let mut list = TopicPartitionList::new();
+) -> Result<(), TopicError> {
+    let mut all = TopicPartitionList::new();
     for topic in topics {
-        let metadata = consumer.fetch_metadata(Some(topic), METADATA_LIMIT)?;
-        for found in metadata.topics() {
-            if let Some(error) = found.error() {
-                return Err(ClientError::MetadataFetch(error.into()));
-            }
-            for partition in found.partitions() {
-                let begin = match from {
-                    // The end of now, and not that of the first answer.
-                    ReadFrom::End => {
-                        let (_, end) =
-                            consumer.fetch_watermarks(topic, partition.id(), METADATA_LIMIT)?;
-                        Offset::Offset(end)
-                    }
-                    ReadFrom::Beginning => Offset::Beginning,
-                    // In a question for offsets, a time in milliseconds.
-                    ReadFrom::Time(time) => {
-                        Offset::Offset(time.as_millis().try_into().unwrap_or(i64::MAX))
-                    }
-                };
-                list.add_partition_offset(topic, partition.id(), begin)?;
-            }
+        let of_topic = |error| TopicError {
+            topic: Arc::clone(topic),
+            error,
+        };
+        partitions(consumer, topic, from, &mut all).map_err(of_topic)?;
+    }
+    let of_all = |error| TopicError {
+        topic: topics.first().cloned().unwrap_or_default(),
+        error,
+    };
+    if let ReadFrom::Time(_) = from {
+        all = (consumer.offsets_for_times(all, METADATA_LIMIT)).map_err(of_all)?;
+    }
+    consumer.assign(&all).map_err(of_all)
+}
+
+/// Adds the partitions of a topic, each with its beginning.
+fn partitions(
+    consumer: &TopicConsumer,
+    topic: &str,
+    from: ReadFrom,
+    list: &mut TopicPartitionList,
+) -> Result<(), ClientError> {
+    let metadata = consumer.fetch_metadata(Some(topic), METADATA_LIMIT)?;
+    for found in metadata.topics() {
+        if let Some(error) = found.error() {
+            return Err(ClientError::MetadataFetch(error.into()));
+        }
+        for partition in found.partitions() {
+            let begin = match from {
+                // The end of now, and not that of the first answer.
+                ReadFrom::End => {
+                    let (_, end) =
+                        consumer.fetch_watermarks(topic, partition.id(), METADATA_LIMIT)?;
+                    Offset::Offset(end)
+                }
+                ReadFrom::Beginning => Offset::Beginning,
+                // In a question for offsets, a time in milliseconds.
+                ReadFrom::Time(time) => {
+                    Offset::Offset(time.as_millis().try_into().unwrap_or(i64::MAX))
+                }
+            };
+            list.add_partition_offset(topic, partition.id(), begin)?;
         }
     }
-    match from {
-        ReadFrom::Time(_) => consumer.offsets_for_times(list, METADATA_LIMIT),
-        ReadFrom::Beginning | ReadFrom::End => Ok(list),
-    }
+    Ok(())
 }
 
 fn own(message: &impl Message) -> Arrived {

@@ -1,5 +1,7 @@
 //! The files that `init` writes, made from the examples in `config/`.
 
+use std::path::Path;
+
 use crate::core::ids::TenantId;
 
 const MAIN: &str = include_str!("../../../config/incidentd.toml");
@@ -51,10 +53,14 @@ pub(super) fn tenant(id: TenantId, name: Option<&str>) -> String {
     }
 }
 
-/// An example names the schema beside it; a file elsewhere names the one that the package installs.
+/// An example names the schema beside it; a file elsewhere names the one that the package installs, if it is installed.
 fn with_schema(example: &str) -> String {
-    const INSTALLED: &str = "#:schema file:///usr/share/doc/incidentd/examples/";
-    example.replacen("#:schema ./", INSTALLED, 1)
+    const INSTALLED: &str = "/usr/share/doc/incidentd/examples/incidentd.schema.json";
+    let line = match Path::new(INSTALLED).exists() {
+        true => format!("#:schema file://{INSTALLED}"),
+        false => "# For an editor that checks TOML: incidentd config --schema prints the schema of this file.".to_owned(),
+    };
+    example.replacen("#:schema ./incidentd.schema.json", &line, 1)
 }
 
 /// The line of a key, from 1.
